@@ -1,0 +1,51 @@
+"""`zf` and `python -m zf`: the way in, with the shortest road to `--version` and `--help`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """The console script. Exits with a code of `zf.errors.Exit` or of the verb."""
+    if sys.argv[1:] == ["--version"]:
+        # Editors and CI probe for it; it need not wait for a command-line parser to be imported.
+        from zf import __version__
+
+        print(f"zf {__version__}")
+        return
+    if sys.argv[1:] in (["--help"], ["-h"]) and _columns() >= 80:
+        print(_help(), end="")
+        return
+    try:
+        import signal
+
+        from zf.cli.main import run
+
+        code = run()
+        # All is done and said: an interrupt could only spoil the way out, and the exit code.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        code = 130  # before the command line was even there
+    sys.exit(code)
+
+
+def _help() -> str:
+    """What the parser says to `--help` on 80 columns or more, written down: 10 ms instead of 70,
+    nearly all of them for importing the parser. A test compares the two.
+    """
+    with open(f"{os.path.dirname(__file__)}/cli/help.txt", encoding="utf-8") as file:
+        return file.read()
+
+
+def _columns() -> int:
+    """As the parser counts them, short of importing what it asks."""
+    told = os.environ.get("COLUMNS", "")
+    try:
+        return int(told) if told.isdigit() and int(told) else os.get_terminal_size(1).columns
+    except OSError:
+        return 80  # no terminal
+
+
+if __name__ == "__main__":
+    main()

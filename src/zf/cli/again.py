@@ -1,0 +1,194 @@
+"""Verbs on a run that is there: resume, rerun, and cancel."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zf.cli import progress
+from zf.cli.options import AsJson, Directory, complete_task
+from zf.cli.project import open_project, proofs_folder
+from zf.cli.run import (
+    Flags,
+    Grace,
+    MaxJobs,
+    NoRetries,
+    OutputOption,
+    PhaseTimeout,
+    PollInterval,
+    ProgressOption,
+    RunIdOption,
+    carry_out,
+    settle,
+)
+from zf.cli.runs import RUN, facts_of, refuse_unknown
+from zf.errors import Exit, ZfError
+
+if TYPE_CHECKING:
+    from zf.report.facts import Facts
+    from zf.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's verbs."""
+    app.command()(resume)
+    app.command()(rerun)
+    app.command()(cancel)
+
+
+def resume(
+    run: Annotated[str, RUN],
+    output: OutputOption = "quiet",
+    progress_mode: ProgressOption = "auto",
+    as_json: AsJson = False,
+    _directory: Directory = None,
+) -> int:
+    """Finish a run whose zf was killed: keep what was finished, run the rest, seal the proof."""
+    from zf.plan.graph import plan_again
+    from zf.proof import read
+    from zf.run import launch
+
+    run_dir = read.find_run(proofs_folder(), run)
+    recorded = read.run_json(run_dir)
+    flow = open_project(quiet=True)
+    watcher = progress.Watcher(progress.Show(output, progress_mode, as_json), flow.proofs)
+    request = launch.RunRequest(
+        flow,
+        plan_again(flow, read.plan_json(run_dir)),
+        _recorded_settings(recorded["settings"]),
+        launch.recorded_limits(recorded["limits"]),
+        environ=os.environ,
+        watch=watcher.watch,
+        look_s=watcher.look_s,
+    )
+    done = launch.resume(request, run_dir)
+    watcher.finish(done)
+    return done.exit_code
+
+
+def _recorded_settings(recorded: dict[str, Any]) -> Settings:
+    from zf.settings import Setting, Settings
+
+    return Settings(**{k: Setting(s["value"], s["source"]) for k, s in recorded.items()})
+
+
+def rerun(
+    run: Annotated[str, RUN],
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Every task that did not succeed.")
+    ] = False,
+    first: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="TASK",
+            autocompletion=complete_task,
+            help="TASK, and whatever depends on it and did not succeed.",
+        ),
+    ] = None,
+    downstream: Annotated[
+        bool, typer.Option("--downstream", help="With --from: everything that depends on TASK.")
+    ] = False,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", metavar="TASK", autocompletion=complete_task, help="Just TASK."),
+    ] = None,
+    no_retries: NoRetries = False,
+    run_id: RunIdOption = None,
+    max_jobs: MaxJobs = None,
+    phase_timeout: PhaseTimeout = None,
+    poll_interval: PollInterval = None,
+    grace: Grace = None,
+    output: OutputOption = "quiet",
+    progress_mode: ProgressOption = "auto",
+    as_json: AsJson = False,
+    _directory: Directory = None,
+) -> int:
+    """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
+    from zf.plan.graph import plan_selection
+    from zf.proof import read
+    from zf.run.launch import limits_of
+    from zf.run.upstream import met_by
+
+    if [failed, first is not None, only is not None].count(True) != 1:
+        raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
+    if downstream and first is None:
+        raise ZfError("--downstream goes with --from TASK")
+    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace))
+    run_dir = read.find_run(flow.proofs, run)
+    facts = facts_of(run_dir)
+    if failed:
+        names = {task.id for task in facts.tasks.values() if not _went_well(facts, task.id)}
+    else:
+        task = only or first or ""
+        refuse_unknown(facts, task)
+        names = {task} if only else {task} | _below(facts, task, everything=downstream)
+    if not names:
+        print(f"nothing to run again: every task of {facts.run} succeeded", file=sys.stderr)
+        return Exit.OK
+    outside = {
+        need.task
+        for name in names
+        if name in flow.tasks
+        for need in flow.tasks[name].needs
+        if need.task not in names
+    }
+    plan = plan_selection(
+        flow,
+        names,
+        phase_timeout_s=settings.phase_timeout_s.value,
+        phase_timeout_forced=settings.phase_timeout_s.given,
+        upstream=dict.fromkeys(met_by(flow.proofs, facts.run, outside), facts.run),
+    )
+    show = progress.Show(output, progress_mode, as_json)
+    limits = limits_of(flow, plan, settings, retries=not no_retries)
+    return carry_out(flow, plan, settings, show, limits, rerun_of=facts.run).exit_code
+
+
+def cancel(
+    run: Annotated[str, RUN],
+    task: Annotated[
+        str | None,
+        typer.Argument(metavar="TASK", help="Only this task.", autocompletion=complete_task),
+    ] = None,
+    _directory: Directory = None,
+) -> None:
+    """End a run that another zf is running, or one task of it; once more: end it now."""
+    from zf.proof import read
+    from zf.run import lock
+
+    proofs = proofs_folder()
+    run_dir = read.find_run(proofs, run)
+    run = os.path.basename(run_dir)
+    if task is not None:
+        refuse_unknown(facts_of(run_dir), task)
+    try:
+        lock.order(proofs, run, "cancel" if task is None else f"cancel {task}")
+    except OSError:
+        raise ZfError(
+            f"nobody is running {run!r}",
+            exit_code=Exit.FAILED,
+            code="ZF144",
+            hint=f"zf status {run} says what became of it",
+        ) from None
+    print(f"asked {run} to cancel {task or 'everything'}", file=sys.stderr)
+
+
+def _went_well(facts: Facts, task: str) -> bool:
+    from zf.events import Status
+
+    return facts.tasks[task].status in {Status.SUCCESS, Status.SKIPPED}
+
+
+def _below(facts: Facts, task: str, *, everything: bool) -> set[str]:
+    found: set[str] = set()
+    queue = [task]
+    while queue:
+        for name in facts.dependents.get(queue.pop(), ()):
+            if name not in found:
+                found.add(name)
+                queue.append(name)
+    return {name for name in found if everything or not _went_well(facts, name)}

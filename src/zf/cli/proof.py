@@ -1,0 +1,317 @@
+"""Verbs about proofs: verify, seal, export, diff, replay."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from zf.cli.options import AsJson, Directory, complete_run, complete_task
+from zf.cli.project import proofs_folder
+from zf.errors import Exit, ZfError, printable
+
+if TYPE_CHECKING:
+    from zf.proof.authentic import Trust
+    from zf.proof.verify import Expectations, Verification
+
+RUN = typer.Argument(
+    metavar="RUN",
+    help="A run's id, 'latest', or the path of a run's folder.",
+    autocompletion=complete_run,
+)
+PROJECT_RUN = typer.Argument(
+    metavar="RUN", help="A run's id, or 'latest'.", autocompletion=complete_run
+)
+Approval = Annotated[
+    str | None,
+    typer.Option("--approval", metavar="TEXT", help="With --sign: who or what approved the run."),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="With --sign: an SSH key, or an Ed25519 key in PEM. [default: git's signing key]",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's verbs."""
+    app.command()(verify)
+    app.command()(seal)
+    app.command()(export)
+    app.command()(diff)
+    app.command()(replay)
+
+
+def find(run: str) -> str:
+    """The folder of a run: a path when it looks like one or is one, else a run of the project."""
+    from zf.proof import read
+
+    if "/" in run or os.path.isdir(run):
+        return run.rstrip("/") or run
+    return read.find_run(proofs_folder(), run)
+
+
+def verify(
+    run: Annotated[str, RUN] = "latest",
+    expect_run: Annotated[
+        str | None, typer.Option("--run", metavar="ID", help="Expect this run id.")
+    ] = None,
+    commit: Annotated[
+        str | None, typer.Option("--commit", metavar="SHA", help="Expect this source commit.")
+    ] = None,
+    plan: Annotated[
+        str | None, typer.Option("--plan", metavar="SHA256", help="Expect this plan.json.")
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", metavar="SHA256", help="Expect this end of the journal."),
+    ] = None,
+    phase: Annotated[
+        list[str] | None,
+        typer.Option("--phase", metavar="PHASE", help="Expect this phase to have been run."),
+    ] = None,
+    clean_tree: Annotated[
+        bool, typer.Option("--clean-tree", help="Expect a work tree without changes.")
+    ] = False,
+    max_age: Annotated[
+        str | None,
+        typer.Option("--max-age", metavar="AGE", help="Expect a run not older than, say, 12h."),
+    ] = None,
+    allowed_signers: Annotated[
+        str | None,
+        typer.Option(
+            "--allowed-signers", metavar="FILE", help="Require an SSH signature by one of these."
+        ),
+    ] = None,
+    signer: Annotated[
+        list[str] | None,
+        typer.Option("--signer", metavar="NAME", help="Of those, accept only NAME."),
+    ] = None,
+    public_key: Annotated[
+        str | None,
+        typer.Option("--public-key", metavar="FILE", help="Require a DSSE envelope by this key."),
+    ] = None,
+    timestamp_ca: Annotated[
+        str | None,
+        typer.Option("--timestamp-ca", metavar="FILE", help="Require a time stamp of this CA."),
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", metavar="FILE", help="Require what a policy says.")
+    ] = None,
+    vsa: Annotated[
+        str | None,
+        typer.Option("--vsa", metavar="FILE", help="Write the outcome as an attestation."),
+    ] = None,
+    as_json: AsJson = False,
+    _directory: Directory = None,
+) -> int:
+    """Check a run's proof: five verdicts, and everything that is wrong with it."""
+    from zf.proof.authentic import Trust
+    from zf.proof.policy import age_s
+    from zf.proof.verify import Expectations
+    from zf.proof.verify import verify as check
+
+    try:
+        max_age_s = None if max_age is None else age_s(max_age)
+    except ValueError as error:
+        raise ZfError(f"--max-age {printable(max_age or '')}: {error}") from None
+    expectations = Expectations(
+        run=expect_run,
+        commit=commit,
+        plan=plan,
+        head=head,
+        phases=tuple(phase or ()),
+        clean_tree=clean_tree,
+        max_age_s=max_age_s,
+    )
+    if signer and not (allowed_signers or policy):
+        raise ZfError("--signer goes with --allowed-signers FILE, which holds the keys")
+    trust = Trust(allowed_signers, tuple(signer or ()), public_key, timestamp_ca)
+    if policy is not None:
+        expectations, trust = _with_policy(policy, expectations, trust)
+    now = time.time()
+    found = check(find(run), expectations, trust, now=now)
+    print(json.dumps(found.as_json()) if as_json else found.render())
+    if vsa is not None:
+        _write_vsa(vsa, found, policy, now)
+    return found.exit_code
+
+
+def _with_policy(path: str, expectations: Expectations, trust: Trust) -> tuple[Expectations, Trust]:
+    from zf.errors import Problem
+    from zf.plan import source, yaml12
+    from zf.proof import policy
+
+    text = source.read(path, path)
+    if text is None:
+        raise ZfError(f"{printable(path)}: there is no such file")
+    if isinstance(text, Problem):
+        raise ZfError("the policy cannot be read", problems=(text,))
+    document = yaml12.read(text)
+    if document.problems:
+        raise ZfError("the policy cannot be read", problems=tuple(document.problems))
+    return policy.parse(document.value, os.path.dirname(path), expectations, trust)
+
+
+def _write_vsa(path: str, found: Verification, policy: str | None, now: float) -> None:
+    from zf.proof.seal import write_json
+    from zf.proof.vsa import summarise
+
+    rules = b""
+    if policy is not None:
+        with open(policy, "rb") as file:
+            rules = file.read()
+    name = os.path.basename(policy) if policy else "command line"
+    try:
+        write_json(path, summarise(found, policy_name=name, policy=rules, now=now))
+    except OSError as error:
+        raise ZfError(f"--vsa {printable(path)}: {error.strerror}") from None
+
+
+def seal(
+    run: Annotated[str, PROJECT_RUN],
+    sign: Annotated[bool, typer.Option("--sign", help="Sign it, too.")] = False,
+    key: Key = None,
+    approval: Approval = None,
+    _directory: Directory = None,
+) -> int:
+    """Close a run that was killed, as incomplete; or sign, with --sign, one that is sealed."""
+    from zf.proof import read
+    from zf.proof.seal import MANIFEST, close_killed
+    from zf.run.lock import acquire
+    from zf.work import leftovers
+
+    if not sign and (key or approval):
+        raise ZfError("--key and --approval go with --sign")
+    proofs = proofs_folder()
+    run_dir = read.find_run(proofs, run)
+    lock_fd = acquire(proofs, os.path.basename(run_dir))
+    try:
+        if not (sign and os.path.lexists(f"{run_dir}/{MANIFEST}")):
+            # What still runs could still write; then there would be nothing to seal.
+            leftovers.end(run_dir)
+            print(f"sealed {printable(run_dir)}, manifest {close_killed(run_dir)}")
+        if sign:
+            _refuse_tampered(run_dir)
+            for name in sign_run(run_dir, key, approval):
+                print(f"wrote {name}")
+    finally:
+        os.close(lock_fd)
+    return Exit.OK
+
+
+def _refuse_tampered(run_dir: str) -> None:
+    """A signature says that the files are what the run left: see first that they are."""
+    from zf.proof.verify import TAMPERED
+    from zf.proof.verify import verify as check
+
+    found = check(run_dir)
+    if found.exit_code == TAMPERED:
+        print(found.render(), file=sys.stderr)
+        raise ZfError(
+            f"{printable(run_dir)} is not what the run left; it was not signed",
+            exit_code=Exit.FAILED,
+            code="ZF638",
+        )
+
+
+def sign_run(run_dir: str, key: str | None, approval: str | None) -> list[str]:
+    """Sign a sealed run with the key named, or the one that the environment or git names."""
+    from zf.proof.attest import attest, default_key, signer_for
+
+    chosen = key or default_key(os.getcwd(), os.environ)
+    if chosen is None:
+        raise ZfError(
+            "no key to sign with",
+            code="ZF639",
+            hint="name one with --key or ZF_SIGNING_KEY, or set git's user.signingkey",
+        )
+    with ExitStack() as opened:
+        return attest(run_dir, [signer_for(chosen, opened)], approval=approval)
+
+
+def export(
+    run: Annotated[str, RUN],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="PATH", help="Where to; must not exist.")
+    ],
+    kind: Annotated[
+        Literal["tar", "bagit", "ro-crate"],
+        typer.Option("--format", help="An archive, a BagIt bag or an RO-Crate."),
+    ] = "tar",
+    as_json: AsJson = False,
+    _directory: Directory = None,
+) -> int:
+    """Write a sealed run to hand over: the same run gives the same bytes."""
+    from zf.proof.export import export as write
+
+    try:
+        done = write(find(run), output, kind=kind)
+    except OSError as error:
+        raise ZfError(f"{printable(output)}: {error.strerror}") from None
+    if as_json:
+        told = {"path": done.path, "sha256": done.digest, "files": done.files, "bytes": done.size}
+        print(json.dumps(told))
+    elif done.digest is not None:
+        print(f"{done.digest}  {printable(done.path)}")
+    else:
+        print(f"{done.files} files, {done.size} bytes: {printable(done.path)}")
+    return Exit.OK
+
+
+def diff(
+    first: Annotated[str, RUN],
+    second: Annotated[str, RUN],
+    as_json: AsJson = False,
+    _directory: Directory = None,
+) -> int:
+    """Say what differs between two runs: statuses, scripts, environment values, artifacts."""
+    from zf.proof.compare import compare
+
+    found = compare(find(first), find(second))
+    print(json.dumps(found.as_json()) if as_json else found.render(), end="\n" * as_json)
+    return Exit.OK if found.same else Exit.FAILED
+
+
+def replay(
+    run: Annotated[str, RUN],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="A task's id.", autocompletion=complete_task)
+    ],
+    keep: Annotated[
+        str | None,
+        typer.Option("--keep", metavar="DIR", help="Keep what is made, in a new folder DIR."),
+    ] = None,
+    as_json: AsJson = False,
+    _directory: Directory = None,
+) -> int:
+    """Run a recorded task again, from its recorded commit, and say what came out equal."""
+    from zf.plan.load import find_root
+    from zf.run.replay import replay as again
+
+    root, _ = find_root(os.getcwd())
+    with ExitStack() as scratch:
+        if keep is None:
+            folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="zf-replay-"))
+        else:
+            folder = _new_folder(keep)
+        found = again(find(run), task, folder, root=root, environ=os.environ)
+        print(json.dumps(found.as_json()) if as_json else found.render(), end="\n" * as_json)
+    return Exit.OK if found.same else Exit.FAILED
+
+
+def _new_folder(path: str) -> str:
+    try:
+        os.mkdir(path)
+    except OSError as error:
+        raise ZfError(f"--keep {printable(path)}: {error.strerror}") from None
+    return os.path.abspath(path)

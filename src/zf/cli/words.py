@@ -1,0 +1,53 @@
+"""Command-line words taken as they are, so that a run need not import pydantic to get its `str`s.
+
+typer builds a pydantic adapter for every parameter it converts; importing pydantic for that takes
+50 ms, a third of a short run. Nearly all parameters here are words, which convert to themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from typer.core import TyperCommand, TyperGroup
+
+
+class _AsTyped:
+    """Stands where typer keeps a parameter's converter, and lets pass what needs no conversion.
+
+    A version of typer that keeps it elsewhere never looks here, and is only slower.
+    """
+
+    def coerce(self, value: Any, *, param: Any, ctx: Any) -> Any:
+        """What typer makes of the value, without asking typer where that is the value itself."""
+        many = param.multiple or param.nargs == -1
+        if value is None:
+            return () if many else None
+        wanted = param.type_descriptor.annotation
+        values, one = (value, get_args(wanted)[0]) if many else ((value,), wanted)
+        choices = param.type_descriptor.choices
+        if all(v in choices if choices else type(v) is one for v in values):
+            return list(values) if many else value
+        param._runtime_param = None  # noqa: SLF001 # typer then makes its own, with its messages
+        return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
+
+
+_converter = _AsTyped()
+
+
+class _Words:
+    """Gives every parameter of a command that converter, the ones typer adds itself included."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc] # typer's, mixed in below
+        for param in params:
+            if getattr(param, "_runtime_param", _converter) is None:
+                param._runtime_param = _converter  # noqa: SLF001 # there is no public place for it
+        return params
+
+
+class Verb(_Words, TyperCommand):
+    """One verb of zf."""
+
+
+class Verbs(_Words, TyperGroup):
+    """zf itself."""

@@ -1,0 +1,114 @@
+"""What can go wrong, as values: exit codes, problems with a place, and the one exception.
+
+A `Problem` is a finding to print; a `ZfError` stops the command with a documented exit code.
+Every message zf prints about somebody else's text passes through `printable` first.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Literal
+
+from zf.record import record
+
+
+class Exit(IntEnum):
+    """Exit codes of `zf`; the README's table is checked against this one."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    RUN_ID_TAKEN = 5
+    INTERNAL = 70
+    TIMEOUT = 124
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+def printable(text: str) -> str:
+    r"""The text with every control character, lone surrogate and bidi override made visible.
+
+    A newline becomes ``\n``, an escape ``\x1b``: one line in, one line out, so text from a task can
+    neither move the cursor nor forge a line of zf's own.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_shown(char) for char in text)
+
+
+def _shown(char: str) -> str:
+    if char == " " or char.isprintable():
+        return char
+    if char in _SHORT:
+        return _SHORT[char]
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+@record
+class Problem:
+    """One finding about a file or an argument.
+
+    `line` and `column` count from 1 in characters; `length` is how many characters the caret
+    underlines; `source` is that line of the file without its line break.
+    """
+
+    code: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    length: int = 1
+    source: str | None = None
+    hint: str | None = None
+    severity: Literal["error", "warning"] = "error"
+
+    def render(self) -> str:
+        """The finding as zf prints it: place, code, message, then the line and a caret under it."""
+        place = ""
+        if self.file is not None:
+            parts = [printable(self.file)]
+            parts += [str(n) for n in (self.line, self.column) if n is not None]
+            place = ":".join(parts) + ": "
+        head = f"{place}{self.severity}[{self.code}]: {printable(self.message)}"
+        hint = printable(self.hint) if self.hint else ""
+        if self.source is None or self.line is None or self.column is None:
+            return f"{head}\n  hint: {hint}" if hint else head
+        number = str(self.line)
+        before = printable(self.source[: self.column - 1])
+        culprit = self.source[self.column - 1 : self.column - 1 + self.length]
+        carets = "^" * max(1, len(printable(culprit)))
+        shown = printable(self.source)
+        return "\n".join(
+            (
+                head,
+                f"  {number} | {shown}",
+                f"  {' ' * len(number)} | {' ' * len(before)}{carets} {hint}".rstrip(),
+            )
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """The same facts for programs; absent ones are null."""
+        return {name: getattr(self, name) for name in self.__match_args__}
+
+
+class ZfError(Exception):
+    """What a user can cause: printed without a traceback, ends zf with `exit_code`."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        exit_code: Exit = Exit.USAGE,
+        code: str = "ZF100",
+        hint: str | None = None,
+        problems: tuple[Problem, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.problems = problems or (Problem(code=code, message=message, hint=hint),)

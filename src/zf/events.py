@@ -1,0 +1,304 @@
+"""What happened: small frozen records in the past tense, and the words on disk for them.
+
+The journal (`events.jsonl`) holds one per line; status, report, explain and resume are folds over
+them. Please do not subclass: a new thing that can happen is a new record and a row in `TYPES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from zf.record import record
+
+
+def timestamp(seconds: float) -> str:
+    """Seconds since the epoch as every file of a proof writes them: UTC, RFC 3339, microseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+class Status(StrEnum):
+    """How a task, or one attempt at it, ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    TIMEOUT = "timeout"
+    BLOCKED = "blocked"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class Cause(StrEnum):
+    """Why it ended that way: the stable word programs may match; `detail` says it for people."""
+
+    NONE = ""
+    EXIT = "exit"  # a step exited with a code other than 0
+    SIGNAL = "signal"  # a step was ended by a signal zf did not send
+    TIMEOUT = "timeout"  # timeout_sec of the task ran out
+    SILENCE = "silence"  # no output for silence_timeout_sec
+    PHASE_TIMEOUT = "phase_timeout"
+    INTERRUPT = "interrupt"  # Ctrl-C or TERM to zf
+    NEED = "need"  # a need did not succeed
+    PHASE_FAILED = "phase_failed"  # an earlier phase of the run failed
+    FAIL_FAST = "fail_fast"
+    CONDITION = "condition"  # its condition is false, or cannot be evaluated
+    DEADLINE = "deadline"  # deadline_sec of the task, or --deadline of the run, passed
+    QUEUE_TIMEOUT = "queue_timeout"  # it could have started, but waited too long for its turn
+    CANCEL = "cancel"  # somebody asked for this task to be cancelled
+    SPAWN = "spawn"  # a step could not be started
+    WORKDIR = "workdir"  # the workdir is missing or outside the project
+    SURVIVORS = "survivors"  # processes were left behind
+    CLEANUP = "cleanup"  # the steps succeeded, a cleanup command did not
+    ARTIFACTS = "artifacts"  # an artifact was refused or could not be read
+    STORAGE = "storage"  # the proof could not be written
+    WORKER = "worker"  # the worker died or stopped answering
+    RUNNER = "runner"  # the runner died; `zf resume` tries the task again
+
+
+@record
+class RunStarted:
+    """Commits to the plan and to run.json by their digests: the journal's head vouches for them."""
+
+    run: str
+    phases: tuple[str, ...]
+    tasks: int
+    plan_sha256: str
+    nonce: str
+    commit: str | None
+    previous_run: str | None
+    previous_head: str | None
+    run_sha256: str = ""
+
+
+@record
+class RunResumed:
+    """A run whose runner had died goes on; `leftovers` counts the processes found and ended."""
+
+    leftovers: int
+
+
+@record
+class PhaseStarted:
+    phase: str
+    timeout_s: float
+
+
+@record
+class AttemptStarted:
+    task: str
+    attempt: int
+    slot: int
+
+
+@record
+class AttemptEnded:
+    """The one terminal event of an attempt. Times of day are UTC, RFC 3339 with microseconds;
+    `exit_code` is the failing step's (124 after a timeout, None when none was reached);
+    `signal` is the number that ended the step; `step` is the failing step, from 1; `warned` says
+    that the task tolerates this outcome.
+    """
+
+    task: str
+    attempt: int
+    status: Status
+    exit_code: int | None
+    signal: int | None
+    cause: Cause
+    detail: str
+    step: int | None
+    started_at: str
+    completed_at: str
+    duration_s: float
+    task_sha256: str
+    warned: bool = False
+
+
+@record
+class TaskNotRun:
+    """The terminal event of a task that was never attempted: blocked, skipped, cancelled, out of
+    time before it started, or failed for a condition that cannot be evaluated.
+
+    `needs` holds the unmet needs and what became of each, for a blocked one.
+    """
+
+    task: str
+    status: Status
+    cause: Cause
+    detail: str
+    needs: Mapping[str, Status]
+    at: str
+    task_sha256: str
+    warned: bool = False
+
+
+@record
+class ConditionEvaluated:
+    """What a task's condition came to: `value` is None when `error` says why there is none."""
+
+    task: str
+    condition: str
+    value: bool | None
+    operands: Mapping[str, Any]
+    error: str
+
+
+@record
+class RetryScheduled:
+    """The attempt failed and another, numbered `attempt`, starts in `delay_s` or soon after."""
+
+    task: str
+    attempt: int
+    delay_s: float
+
+
+@record
+class RetryDropped:
+    """The retry will not come, for this cause: the last attempt is what the task came to."""
+
+    task: str
+    attempt: int
+    cause: Cause
+
+
+@record
+class ThrottleEntered:
+    """The machine is too busy: nothing new starts while something of ours runs."""
+
+    reason: str
+    cpu_percent: float
+    free_mem_mb: float
+
+
+@record
+class ThrottleLeft:
+    """`duration_s` is how long it lasted, `held_s` for how much of that a task was kept waiting."""
+
+    duration_s: float
+    held_s: float
+
+
+@record
+class RunTimedOut:
+    """The run's own deadline passed."""
+
+    deadline_s: float
+
+
+@record
+class PhaseTimedOut:
+    phase: str
+    timeout_s: float
+
+
+@record
+class Interrupted:
+    signal: int
+    count: int
+
+
+@record
+class CancelRequested:
+    """Somebody wants this task ended, or never started; the whole run when it is None."""
+
+    task: str | None
+
+
+@record
+class PhaseEnded:
+    phase: str
+    ok: bool
+    duration_s: float
+
+
+@record
+class RunEnded:
+    """`blocked_sha256` is the digest of blocked.json, None when there is none."""
+
+    exit_code: int
+    counts: Mapping[str, int]
+    duration_s: float
+    blocked_sha256: str | None = None
+
+
+Event = (
+    RunStarted
+    | RunResumed
+    | PhaseStarted
+    | AttemptStarted
+    | AttemptEnded
+    | TaskNotRun
+    | ConditionEvaluated
+    | RetryScheduled
+    | RetryDropped
+    | ThrottleEntered
+    | ThrottleLeft
+    | RunTimedOut
+    | PhaseTimedOut
+    | Interrupted
+    | CancelRequested
+    | PhaseEnded
+    | RunEnded
+)
+
+TYPES: Mapping[str, type[Event]] = {
+    "run_started": RunStarted,
+    "run_resumed": RunResumed,
+    "phase_started": PhaseStarted,
+    "attempt_started": AttemptStarted,
+    "attempt_ended": AttemptEnded,
+    "task_not_run": TaskNotRun,
+    "condition_evaluated": ConditionEvaluated,
+    "retry_scheduled": RetryScheduled,
+    "retry_dropped": RetryDropped,
+    "throttle_entered": ThrottleEntered,
+    "throttle_left": ThrottleLeft,
+    "run_timed_out": RunTimedOut,
+    "phase_timed_out": PhaseTimedOut,
+    "interrupted": Interrupted,
+    "cancel_requested": CancelRequested,
+    "phase_ended": PhaseEnded,
+    "run_ended": RunEnded,
+}
+NAMES: Mapping[type[Event], str] = {kind: name for name, kind in TYPES.items()}
+_FIELDS = {kind: tuple(f.name for f in fields(kind)) for kind in NAMES}
+_REQUIRED = {kind: {f.name for f in fields(kind) if f.default is MISSING} for kind in NAMES}
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The record as a JSON object with its type first."""
+    kind = type(event)
+    data: dict[str, Any] = {"type": NAMES[kind]}
+    for name in _FIELDS[kind]:
+        data[name] = getattr(event, name)
+    return data
+
+
+def from_json(data: Mapping[str, Any]) -> Event:
+    """The record a JSON object describes.
+
+    Raises ValueError for an unknown type or a missing field; surplus keys (the journal's own
+    `seq`, `prev`, clocks) are passed over.
+    """
+    kind = TYPES.get(data.get("type", ""))
+    if kind is None:
+        raise ValueError(f"unknown event type {data.get('type')!r}")
+    lacking = _REQUIRED[kind] - data.keys()
+    if lacking:
+        raise ValueError(f"{data['type']} lacks {', '.join(sorted(lacking))}")
+    values = {name: data[name] for name in _FIELDS[kind] if name in data}
+    for name, read in _READ.items():
+        if name in values:
+            values[name] = read(values[name])
+    return kind(**values)
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "status": Status,
+    "cause": Cause,
+    "phases": tuple,
+    "needs": lambda needs: {name: Status(status) for name, status in needs.items()},
+}

@@ -1,0 +1,165 @@
+"""What the user wrote, after it was checked: tasks, steps, phases and the project, all frozen.
+
+`plan/load.py` is the door that reads YAML and lets only valid values in; behind it nothing checks
+them again. Standard-library dataclasses, so that a worker or a replayed plan needs no pydantic.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import field
+from types import MappingProxyType
+from typing import Literal
+
+from zf.record import record
+
+ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+_ID = re.compile(ID_PATTERN)
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_NO_RESOURCES: Mapping[str, int] = MappingProxyType({})
+
+DEFAULT_TIMEOUT_S = 300
+DEFAULT_GRACE_S = 5.0
+DEFAULT_CLEANUP_TIMEOUT_S = 60
+DEFAULT_MAX_LOG_BYTES = 1024**3
+DEFAULT_RETRY_MAX_DELAY_S = 300
+DEFAULT_PHASE_TIMEOUT_S = 3600
+# Ten years: longer is a typing error, and still far from overflowing any clock.
+MAX_TIMEOUT_S = 315_360_000
+
+# What zf itself tells every step; a task that set one of these would be overruled in silence.
+RESERVED_ENV = frozenset(
+    {
+        "RUN_ID",
+        "TASK_ID",
+        "PHASE",
+        "TASK_DIR",
+        "ZENFLOW_ROOT",
+        "PROOF_DIR",
+        "ARTIFACTS_DIR",
+        "ATTEMPT",
+        "STEP_INDEX",
+        "COMPOSE_PROJECT_NAME",
+    }
+)
+
+
+def is_valid_id(text: str) -> bool:
+    """Whether text may name a task, a phase or a run (it is used as a folder's name)."""
+    return _ID.fullmatch(text) is not None
+
+
+@record
+class Step:
+    """One entry of `commands:`; `line` is where it starts in the task file, from 1."""
+
+    name: str
+    run: str
+    line: int = 0
+
+
+@record
+class Need:
+    """One entry of `needs:`; `require` is what the needed task must have come to.
+
+    `line` is where it stands in the task file, for messages only.
+    """
+
+    task: str
+    optional: bool = False
+    require: Literal["success", "done"] = "success"
+    line: int = field(default=0, compare=False)
+
+
+@record
+class Task:
+    """One task.yaml. Times in seconds; `file` is relative to the project root, `/`-separated."""
+
+    id: str
+    phase: str
+    steps: tuple[Step, ...]
+    title: str = ""
+    needs: tuple[Need, ...] = ()
+    parallel_safe: bool = False
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    workdir: str = "."
+    env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    pass_env: tuple[str, ...] = ()
+    artifacts: tuple[str, ...] = ()
+    # Names of variables whose values are hidden, globs; and of artifacts that may hold them.
+    secrets: tuple[str, ...] = ()
+    allow_secrets_in: tuple[str, ...] = ()
+    # Run after the steps however they ended, together within their own time.
+    cleanup: tuple[Step, ...] = ()
+    cleanup_timeout_s: float = DEFAULT_CLEANUP_TIMEOUT_S
+    silence_timeout_s: float | None = None
+    # Of each step.
+    max_log_bytes: int = DEFAULT_MAX_LOG_BYTES
+    leave_running: bool = False
+    allow_timeout: bool = False
+    # All failures, or those with one of these exit codes.
+    allow_failure: bool | tuple[int, ...] = False
+    max_retries: int = 0
+    retry_delay_s: float = 0
+    retry_max_delay_s: float = DEFAULT_RETRY_MAX_DELAY_S
+    # Words for how an attempt ended, or exit codes of failures.
+    retry_on: tuple[str | int, ...] = ("failure", "timeout", "lost")
+    condition: str = ""
+    resources: Mapping[str, int] = field(default_factory=lambda: _NO_RESOURCES)
+    priority: int = 0
+    concurrency: str = ""
+    # Both count from the start of the run.
+    deadline_s: float | None = None
+    start_after_s: float = 0
+    queue_timeout_s: float | None = None
+    file: str = ""
+    line: int = 1
+
+    def tolerates(self, status: str, exit_code: int | None) -> bool:
+        """Whether dependents go on after this outcome: its conclusion is then `warned`."""
+        if status == "timeout":
+            return self.allow_timeout
+        codes = self.allow_failure
+        return status == "failure" and (codes if isinstance(codes, bool) else exit_code in codes)
+
+
+@record
+class Phase:
+    """What the project file says of a phase."""
+
+    title: str = ""
+    timeout_s: float | None = None
+
+
+@record
+class Project:
+    """The optional `zf.yaml`; None where it is silent."""
+
+    file: str | None = None
+    pass_env: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    max_jobs: int | None = None
+    grace_s: float | None = None
+    # How much there is of what tasks ask for in `resources`, beside the machine's own cpu, mem_mb.
+    resources: Mapping[str, int] = field(default_factory=lambda: _NO_RESOURCES)
+    # A machine busier than this gets no new task.
+    throttle_cpu_percent: float | None = None
+    throttle_min_free_mem_mb: float | None = None
+    phases: Mapping[str, Phase] = field(default_factory=dict)
+
+
+@record
+class Flow:
+    """Everything a project asks for. `root` is absolute; `home` is root or `<root>/.zenflow`:
+    where `tasks/` and `proofs/` are. Tasks are keyed by id, in id order.
+    """
+
+    root: str
+    home: str
+    tasks: Mapping[str, Task]
+    project: Project = field(default_factory=Project)
+
+    @property
+    def proofs(self) -> str:
+        return f"{self.home}/proofs"

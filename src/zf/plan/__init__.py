@@ -1,0 +1,1 @@
+"""WHAT should happen: task files in, one checked and ordered plan out."""

@@ -1,0 +1,231 @@
+"""Task files as they were read, good and bad, and what only shows when all of them are known.
+
+A broken file still says what it is called and what it needs, so that others are not blamed for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from zf.errors import Problem
+from zf.model import Need, Project, Task
+from zf.plan import source, yaml12
+from zf.plan.inside import marks_inside
+from zf.plan.nearest import nearest
+from zf.plan.source import Source
+from zf.plan.topology import shortest_cycles
+
+if TYPE_CHECKING:
+    from zf.plan.condition import Condition
+
+PROJECT_FILE = "zf.yaml"
+# Suggestions compare with every id; a project full of wrong names gets no more than these.
+_MOST_SUGGESTIONS = 50
+
+
+@dataclass(slots=True)
+class Draft:
+    """What is known of one task file; `task` is None for a bad one.
+
+    `id` and `needs` are its own words where they could be read, for the sake of other files.
+    """
+
+    folder: str
+    path: str
+    file: str
+    id: str
+    task: Task | None = None
+    needs: tuple[Need, ...] = ()
+    condition: Condition | None = None
+    states_timeout: bool = False
+    problems: list[Problem] = field(default_factory=list)
+
+
+class _Pointer:
+    """Points into a file that was read before, for messages; reads it again when first asked."""
+
+    def __init__(self, path: str, file: str) -> None:
+        self._file = file
+        found = source.read(path, file)
+        self._source = found if isinstance(found, Source) else None
+        self._document = yaml12.read(found) if isinstance(found, Source) else yaml12.Document()
+
+    def problem(
+        self,
+        loc: tuple[int | str, ...],
+        code: str,
+        message: str,
+        hint: str | None,
+        severity: Literal["error", "warning"] = "error",
+    ) -> Problem:
+        if self._source is None or self._document.root is None:  # changed since it was read
+            return Problem(code, message, self._file, hint=hint, severity=severity)
+        node = self._document.node_at(loc)
+        start, end = node.start_mark, node.end_mark
+        return self._source.problem(code, message, start, end, hint=hint, severity=severity)
+
+    def inside(
+        self,
+        loc: tuple[int | str, ...],
+        at: int,
+        length: int,
+        code: str,
+        message: str,
+        hint: str | None,
+    ) -> Problem:
+        """The same for some characters of the text at `loc`, counted from 0."""
+        if self._source is None or self._document.root is None:
+            return Problem(code, message, self._file, hint=hint)
+        node = self._document.node_at(loc)
+        start, end = marks_inside(self._source, node, at, length)
+        return self._source.problem(code, message, start, end, hint=hint)
+
+
+def check_names(drafts: list[Draft]) -> Iterator[Problem]:
+    """Ids that are one name where file names ignore case, as proofs are folders."""
+    first: dict[str, Draft] = {}
+    for draft in drafts:
+        other = first.setdefault(draft.id.casefold(), draft)
+        if other is not draft and other.id != draft.id:
+            yield _Pointer(draft.path, draft.file).problem(
+                ("id",),
+                "ZF215",
+                f"id '{draft.id}' differs from '{other.id}' ({other.file}) only in case",
+                "choose ids that differ in more: their proofs are folders",
+            )
+
+
+def check_needs(drafts: list[Draft]) -> Iterator[Problem]:
+    known = {draft.folder: draft for draft in drafts} | {draft.id: draft for draft in drafts}
+    suggestions = _Suggestions(known)
+    for draft in drafts:
+        names = [need.task for need in draft.needs]
+        wanted = {need.task for need in draft.needs if not need.optional}
+        if draft.id in names or len(set(names)) < len(names) or not known.keys() >= wanted:
+            yield from _bad_needs(draft, names, known, suggestions)
+    # By id, as a need may also name the folder of a draft whose id differs.
+    needs = {
+        draft.id: {known[n.task].id for n in draft.needs if n.task in known} - {draft.id}
+        for draft in drafts
+    }
+    for cycle in shortest_cycles(needs):
+        yield _circle(cycle, known)
+
+
+def _bad_needs(
+    draft: Draft, names: list[str], known: Mapping[str, Draft], suggestions: _Suggestions
+) -> Iterator[Problem]:
+    pointer = _Pointer(draft.path, draft.file)
+    lines: dict[str, int] = {}
+    for index, (name, need) in enumerate(zip(names, draft.needs, strict=True)):
+        loc = ("needs", index, "task")
+        if name in lines:
+            hint = f"the first is in line {lines[name]}"
+            yield pointer.problem(loc, "ZF213", f"needs '{name}' twice", hint)
+        elif name == draft.id:
+            yield pointer.problem(loc, "ZF211", f"'{name}' needs itself", "remove it")
+        elif name not in known and not need.optional:
+            guess = suggestions.hint(name)
+            yield pointer.problem(loc, "ZF210", f"needs unknown task '{name}'", guess)
+        lines.setdefault(name, need.line)
+
+
+def check_conditions(drafts: list[Draft]) -> Iterator[Problem]:
+    """Conditions that ask for the status of a task that is not among the needs."""
+    known = {draft.id: draft for draft in drafts}
+    suggestions = _Suggestions(known)
+    for draft in drafts:
+        if draft.condition is None:
+            continue
+        names = {need.task for need in draft.needs}
+        for name, at in draft.condition.tasks.items():
+            if name in names:
+                continue
+            hint = suggestions.hint(name)
+            if name == draft.id:
+                hint = "a task cannot know how it will end"
+            elif name in known:
+                hint = f"add it to `needs`, as {{task: {name}, require: done}} if it may fail"
+            what = f"which '{draft.id}' does not need" if name in known else "an unknown task"
+            message = f"the condition asks for the status of '{name}', {what}"
+            pointer = _Pointer(draft.path, draft.file)
+            yield pointer.inside(("condition",), at, len(name), "ZF231", message, hint)
+
+
+class _Suggestions:
+    """Did-you-mean for needs, with a bound on how long all of them together may take."""
+
+    def __init__(self, known: Mapping[str, Draft]) -> None:
+        self._known = known
+        self._hints: dict[str, str | None] = {}
+
+    def hint(self, name: str) -> str | None:
+        if name not in self._hints and len(self._hints) < _MOST_SUGGESTIONS:
+            guess = nearest(name, self._known)
+            self._hints[name] = guess and f"did you mean '{guess}'{self._phase(guess)}?"
+        return self._hints.get(name)
+
+    def _phase(self, name: str) -> str:
+        task = self._known[name].task
+        return f" (phase {task.phase})" if task else ""
+
+
+def _circle(cycle: list[str], known: Mapping[str, Draft]) -> Problem:
+    """One problem for a cycle, at its first edge, naming the line of every edge."""
+    places: list[int] = []
+    edges: list[str] = []
+    for name, needed in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
+        draft = known[name]
+        ids = [known[need.task].id if need.task in known else "" for need in draft.needs]
+        places.append(ids.index(needed))
+        edges.append(f"{name} needs {needed} ({draft.file}:{draft.needs[places[-1]].line})")
+    first = known[cycle[0]]
+    return _Pointer(first.path, first.file).problem(
+        ("needs", places[0], "task"),
+        "ZF212",
+        f"tasks need each other in a circle: {' -> '.join([*cycle, cycle[0]])}",
+        f"remove one of: {'; '.join(edges)}",
+    )
+
+
+def too_much(root: str, task: Task, resource: str, there_is: int) -> Problem:
+    """The finding that a task asks for more than a run has, so that it could never start."""
+    return _Pointer(f"{root}/{task.file}", task.file).problem(
+        ("resources", resource),
+        "ZF107",
+        f"task '{task.id}' asks for {task.resources[resource]} '{resource}',"
+        f" of which there is {there_is}",
+        f"say how much there is: resources in zf.yaml, or --resource {resource}=N",
+    )
+
+
+def check_phases(
+    drafts: list[Draft], project: Project, default_timeout_s: float, root: str
+) -> Iterator[Problem]:
+    """Warnings about what is valid and still hardly meant."""
+    for draft in drafts:
+        task = draft.task
+        if task is None or not draft.states_timeout:
+            continue
+        phase = project.phases.get(task.phase)
+        limit = (phase and phase.timeout_s) or default_timeout_s
+        if task.timeout_s > limit:
+            yield _Pointer(draft.path, draft.file).problem(
+                ("timeout_sec",),
+                "ZF217",
+                f"timeout_sec {task.timeout_s:.10g} is more than phase '{task.phase}' may take"
+                f" ({limit:.10g} s)",
+                "the phase's timeout will strike first",
+                "warning",
+            )
+    used = {draft.task.phase for draft in drafts if draft.task}
+    unused = [name for name in project.phases if name not in used]
+    if unused:
+        pointer = _Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
+        for name in unused:
+            guess = nearest(name, used)
+            hint = f"did you mean '{guess}'?" if guess else None
+            loc = ("phases", name, yaml12.KEY)
+            yield pointer.problem(loc, "ZF218", f"no task has phase '{name}'", hint, "warning")

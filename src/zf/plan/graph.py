@@ -1,0 +1,340 @@
+"""What runs in one run and in what order, and why a run cannot be as it was asked for. Pure.
+
+Everything here is linear in tasks plus needs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import field, fields
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, Literal
+
+from zf.errors import Problem, ZfError
+from zf.model import Flow, Need, Task
+from zf.plan.nearest import nearest
+from zf.plan.topology import levels_of, reachable, shortest_cycles
+from zf.record import record
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+@record
+class PlannedPhase:
+    """One phase of a plan, with the time it may take."""
+
+    name: str
+    title: str
+    timeout_s: float
+
+
+@record
+class Plan:
+    """Everything one run is to do.
+
+    `tasks` are ordered by phase, then level, then id. `level` 0 has no needs inside the plan;
+    `chain` counts the tasks on the longest chain of dependents that starts with a task, itself
+    included, within its phase: a later phase waits for the whole phase anyway. `needs` is
+    "not_checked" when a task runs without what it needs; `upstream` names, for needs outside the
+    plan, the run that met them.
+    """
+
+    phases: tuple[PlannedPhase, ...]
+    tasks: Mapping[str, Task]
+    level: Mapping[str, int]
+    chain: Mapping[str, int]
+    needs: Literal["checked", "not_checked"] = "checked"
+    upstream: Mapping[str, str] = field(default_factory=lambda: _NONE)
+
+    def dependents(self) -> Mapping[str, tuple[str, ...]]:
+        """For every task, the tasks of the plan that need it, in plan order."""
+        found: dict[str, list[str]] = {name: [] for name in self.tasks}
+        for name, task in self.tasks.items():
+            for need in task.needs:
+                if need.task in found:
+                    found[need.task].append(name)
+        return {name: tuple(others) for name, others in found.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """What plan.json holds."""
+        return {
+            "schema": "zf/plan/v1",
+            "phases": [
+                {"name": phase.name, "title": phase.title, "timeout_s": phase.timeout_s}
+                for phase in self.phases
+            ],
+            "needs": self.needs,
+            "upstream": dict(self.upstream),
+            "tasks": [self._task_as_json(task) for task in self.tasks.values()],
+        }
+
+    def _task_as_json(self, task: Task) -> dict[str, Any]:
+        return {
+            "id": task.id,
+            "title": task.title,
+            "phase": task.phase,
+            "file": task.file,
+            "line": task.line,
+            "sha256": definition_sha256(task),
+            "needs": [
+                {"task": need.task, "optional": need.optional, "require": need.require}
+                for need in task.needs
+            ],
+            "parallel_safe": task.parallel_safe,
+            "timeout_s": task.timeout_s,
+            "level": self.level[task.id],
+            "chain": self.chain[task.id],
+            "steps": [{"name": step.name, "line": step.line} for step in task.steps],
+        }
+
+
+def definition_sha256(task: Task) -> str:
+    """The digest of everything a task file says: two tasks with the same one do the same.
+
+    SHA-256, in hex, over the fields in their order as JSON; where they stand in the file counts.
+    """
+    values = [getattr(task, item.name) for item in fields(task)]
+    return sha256(_ENCODE(values).encode("ascii")).hexdigest()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return [getattr(value, item.name) for item in fields(value)]  # type: ignore[arg-type]  # Step, Need, ...
+
+
+_ENCODE = json.JSONEncoder(separators=(",", ":"), default=_plain).encode
+
+
+def plan_phases(
+    flow: Flow,
+    phases: Sequence[str],
+    *,
+    phase_timeout_s: float,
+    phase_timeout_forced: bool = False,
+    upstream: Mapping[str, str] = _NONE,
+) -> Plan:
+    """The plan of these phases, in this order; a phase named twice runs once.
+
+    `phase_timeout_s` gives way to the project file's, unless a flag or variable forced it.
+    Raises ZfError for an unknown phase and for needs this run cannot meet.
+    """
+    order = tuple(dict.fromkeys(phases))
+    _refuse_unknown_phases(flow, order)
+    tasks = {name: task for name, task in flow.tasks.items() if task.phase in order}
+    rank = {phase: index for index, phase in enumerate(order)}
+    problems = [
+        _unmet(flow, task, need, tasks)
+        for task in tasks.values()
+        for need in _present(flow, task)
+        if rank.get(flow.tasks[need.task].phase, -1) > rank[task.phase]
+        or (need.task not in tasks and need.task not in upstream)
+    ]
+    if problems:
+        raise ZfError(problems[0].message, problems=tuple(problems))
+    timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
+    used = {need.task for task in tasks.values() for need in task.needs} - tasks.keys()
+    kept = {name: run for name, run in sorted(upstream.items()) if name in used}
+    return _plan(flow, tasks, order, timeout_s, upstream=kept)
+
+
+def plan_task(
+    flow: Flow,
+    task_id: str,
+    *,
+    with_needs: bool,
+    phase_timeout_s: float,
+    phase_timeout_forced: bool = False,
+) -> Plan:
+    """The plan of one task: alone, its needs not checked, or after everything it needs."""
+    _refuse_unknown_task(flow, task_id)
+    timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
+    if not with_needs:
+        task = flow.tasks[task_id]
+        return _plan(flow, {task_id: task}, (task.phase,), timeout_s, needs="not_checked")
+    names = reachable(
+        task_id, lambda name: [need.task for need in _present(flow, flow.tasks[name])]
+    )
+    tasks = {name: flow.tasks[name] for name in sorted(names)}
+    return _plan(flow, tasks, _phase_order(tasks), timeout_s)
+
+
+def plan_again(flow: Flow, recorded: Mapping[str, Any]) -> Plan:
+    """The plan that a plan.json describes, from the task files as they are now.
+
+    Raises ZfError (exit 2) when they no longer say the same.
+    """
+    rows = recorded["tasks"]
+    changed = [
+        row["id"]
+        for row in rows
+        if row["id"] not in flow.tasks or definition_sha256(flow.tasks[row["id"]]) != row["sha256"]
+    ]
+    if changed:
+        names = ", ".join(f"'{name}'" for name in changed)
+        raise ZfError(
+            f"the task files have changed since this run began: {names}",
+            code="ZF143",
+            hint="a run is finished as it was begun, or not at all: start a new one",
+        )
+    limits = {row["name"]: row["timeout_s"] for row in recorded["phases"]}
+    return _plan(
+        flow,
+        {row["id"]: flow.tasks[row["id"]] for row in rows},
+        tuple(limits),
+        limits.__getitem__,
+        needs=recorded["needs"],
+        upstream=recorded["upstream"],
+    )
+
+
+def plan_selection(
+    flow: Flow,
+    names: Collection[str],
+    *,
+    phase_timeout_s: float,
+    phase_timeout_forced: bool = False,
+    upstream: Mapping[str, str] = _NONE,
+) -> Plan:
+    """The plan of just these tasks; `upstream` names the run that met each need outside them.
+
+    Raises ZfError for unknown tasks and for needs met by neither.
+    """
+    for name in names:
+        _refuse_unknown_task(flow, name)
+    tasks = {name: task for name, task in flow.tasks.items() if name in names}
+    problems = [
+        _unmet(flow, task, need, tasks)
+        for task in tasks.values()
+        for need in _present(flow, task)
+        if need.task not in tasks and need.task not in upstream
+    ]
+    if problems:
+        raise ZfError(problems[0].message, problems=tuple(problems))
+    timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
+    return _plan(flow, tasks, _phase_order(tasks), timeout_s, upstream=upstream)
+
+
+def outside_needs(flow: Flow, phases: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """For a run of these phases, every needed task of other phases and the tasks that need it."""
+    found: dict[str, list[str]] = {}
+    for name, task in flow.tasks.items():
+        if task.phase in phases:
+            for need in _present(flow, task):
+                if flow.tasks[need.task].phase not in phases:
+                    found.setdefault(need.task, []).append(name)
+    return {name: tuple(needed_by) for name, needed_by in sorted(found.items())}
+
+
+def _present(flow: Flow, task: Task) -> Iterable[Need]:
+    """What the task needs, without the optional needs that the project has no task for."""
+    return (need for need in task.needs if need.task in flow.tasks)
+
+
+def _plan(
+    flow: Flow,
+    tasks: Mapping[str, Task],
+    order: Sequence[str],
+    timeout_s: Callable[[str], float],
+    *,
+    needs: Literal["checked", "not_checked"] = "checked",
+    upstream: Mapping[str, str] = _NONE,
+) -> Plan:
+    edges = {name: [n.task for n in task.needs if n.task in tasks] for name, task in tasks.items()}
+    levels = levels_of(edges)
+    rank = {phase: index for index, phase in enumerate(order)}
+    names = sorted(tasks, key=lambda name: (rank[tasks[name].phase], levels[name], name))
+    chain = dict.fromkeys(names, 1)
+    for name in sorted(names, key=levels.__getitem__, reverse=True):
+        for need in edges[name]:
+            if tasks[need].phase == tasks[name].phase:
+                chain[need] = max(chain[need], chain[name] + 1)
+    known = flow.project.phases
+    return Plan(
+        phases=tuple(
+            PlannedPhase(name, known[name].title if name in known else "", timeout_s(name))
+            for name in order
+        ),
+        tasks={name: tasks[name] for name in names},
+        level={name: levels[name] for name in names},
+        chain=chain,
+        needs=needs,
+        upstream=upstream,
+    )
+
+
+def _phase_timeouts(flow: Flow, given_s: float, *, forced: bool) -> Callable[[str], float]:
+    def timeout_s(phase: str) -> float:
+        stated = flow.project.phases.get(phase)
+        if forced or stated is None or stated.timeout_s is None:
+            return given_s
+        return stated.timeout_s
+
+    return timeout_s
+
+
+# What a run cannot do, and what to type instead.
+
+
+def _refuse_unknown_phases(flow: Flow, phases: Iterable[str]) -> None:
+    known = sorted({task.phase for task in flow.tasks.values()})
+    problems = [
+        Problem(code="ZF102", message=f"unknown phase '{name}'", hint=_phase_hint(name, known))
+        for name in phases
+        if name not in known
+    ]
+    if problems:
+        raise ZfError(problems[0].message, problems=tuple(problems))
+
+
+def _refuse_unknown_task(flow: Flow, name: str) -> None:
+    if name not in flow.tasks:
+        raise ZfError(
+            f"unknown task '{name}'",
+            code="ZF103",
+            hint=_guess_task(flow, name) or "`zf list` shows every task",
+        )
+
+
+def _phase_hint(name: str, known: list[str]) -> str:
+    if not known:
+        return "the project has no tasks yet"
+    guess = nearest(name, known)
+    listed = f"known phases: {', '.join(known)}"
+    return f"did you mean '{guess}'? ({listed})" if guess else listed
+
+
+def _guess_task(flow: Flow, name: str) -> str | None:
+    guess = nearest(name, flow.tasks)
+    return guess and f"did you mean '{guess}' (phase {flow.tasks[guess].phase})?"
+
+
+def _unmet(flow: Flow, task: Task, need: Need, tasks: Mapping[str, Task]) -> Problem:
+    phase = flow.tasks[need.task].phase
+    message = f"'{task.id}' needs '{need.task}' of phase '{phase}', which "
+    if need.task in tasks:
+        message += f"this run does only after phase '{task.phase}'"
+        hint = f"zf run-phase {' '.join(_phase_order(tasks))}"
+    else:
+        message += "is not in this run"
+        hint = f"zf run-phase {phase} {task.phase}, or --upstream RUN_ID (or latest)"
+    return Problem(code="ZF104", message=message, file=task.file, line=need.line, hint=hint)
+
+
+def _phase_order(tasks: Mapping[str, Task]) -> tuple[str, ...]:
+    """The phases of these tasks, each after the phases it needs."""
+    needed: dict[str, set[str]] = {task.phase: set() for task in tasks.values()}
+    for task in tasks.values():
+        inside = (tasks[need.task].phase for need in task.needs if need.task in tasks)
+        needed[task.phase] |= set(inside) - {task.phase}
+    cycle = next(shortest_cycles(needed), None)
+    if cycle is not None:
+        raise ZfError(
+            f"phases need each other in a circle: {' -> '.join([*cycle, cycle[0]])}",
+            code="ZF105",
+            hint="phases run one after the other: move a task to another phase",
+        )
+    levels = levels_of(needed)
+    return tuple(sorted(needed, key=lambda phase: (levels[phase], phase)))

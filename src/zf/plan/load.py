@@ -1,0 +1,281 @@
+"""The door: finds the project, reads every file of it, and lets only a valid flow in.
+
+A good file is read once, fast, and nothing is kept but its task. Problems of all files are
+reported together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from zf.errors import Problem, ZfError
+from zf.model import Flow, Need, Project, is_valid_id
+from zf.plan import source, yaml12
+from zf.plan.drafts import (
+    PROJECT_FILE,
+    Draft,
+    check_conditions,
+    check_names,
+    check_needs,
+    check_phases,
+)
+from zf.plan.source import Source
+from zf.record import record
+
+if TYPE_CHECKING:
+    from yaml.nodes import Node
+
+    from zf.plan.schema import Form
+
+TASK_FILE = "task.yaml"
+
+
+@record
+class Loaded:
+    """A flow, or None with at least one error among the problems; warnings come with a flow."""
+
+    flow: Flow | None
+    problems: tuple[Problem, ...] = ()
+
+
+def find_root(start: str) -> tuple[str, str]:
+    """The project `start` is in: its root, and the folder of `tasks/` and `proofs/`."""
+    here = os.path.realpath(start)
+    if not os.path.isdir(here):
+        raise ZfError(f"{start} is not a folder", code="ZF101")
+    folder = here
+    while True:
+        home = _home(folder)
+        if home is not None:
+            return folder, home
+        above = os.path.dirname(folder)
+        if above == folder:
+            raise ZfError(
+                f"no tasks found in {here} or any folder above it",
+                code="ZF101",
+                hint="write tasks/<id>/task.yaml, or name the project's folder with -C",
+            )
+        folder = above
+
+
+def _home(folder: str) -> str | None:
+    if os.path.basename(folder) == ".zenflow":
+        return None  # the project is the folder around it
+    hidden = os.path.join(folder, ".zenflow")
+    if os.path.isdir(f"{hidden}/tasks"):
+        return hidden
+    return folder if _holds_task_file(os.path.join(folder, "tasks")) else None
+
+
+def _holds_task_file(tasks: str) -> bool:
+    try:
+        names = os.listdir(tasks)
+    except OSError:
+        return False
+    return any(name[0] != "." and os.path.lexists(f"{tasks}/{name}/{TASK_FILE}") for name in names)
+
+
+def load(root: str, home: str, *, default_phase_timeout_s: float) -> Loaded:
+    """Every file of the project, checked. Never raises for what is in them."""
+    project, problems = _read_project(root)
+    drafts, misplaced = _read_tasks(root, home)
+    problems += misplaced + _passed_over(root, home)
+    for draft in drafts:
+        problems += draft.problems
+    problems += check_names(drafts)
+    problems += check_needs(drafts)
+    problems += check_conditions(drafts)
+    if not any(problem.severity == "error" for problem in problems):
+        problems += check_phases(drafts, project, default_phase_timeout_s, root)
+    problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
+    if any(problem.severity == "error" for problem in problems):
+        return Loaded(None, tuple(problems))
+    tasks = {draft.id: draft.task for draft in drafts if draft.task is not None}
+    flow = Flow(root, home, dict(sorted(tasks.items())), project)
+    return Loaded(flow, tuple(problems))
+
+
+# Reading: one file at a time.
+
+
+def _read_project(root: str) -> tuple[Project, list[Problem]]:
+    found = source.read(os.path.join(root, PROJECT_FILE), PROJECT_FILE)
+    if found is None:
+        near = next((n for n in ("zf.yml", ".zf.yaml") if os.path.lexists(f"{root}/{n}")), None)
+        return Project(), [] if near is None else [_misnamed(near, PROJECT_FILE, "project")]
+    if isinstance(found, Problem):
+        return Project(), [found]
+    from zf.plan import schema
+
+    document = yaml12.read(found)
+    if document.root is None:  # an empty project file is silent about everything
+        return Project(file=PROJECT_FILE), document.problems
+    problems = document.problems + _check_form(found, document, schema.PROJECT_FORM)
+    if problems:
+        return Project(), problems
+    return schema.to_project(document.value, file=PROJECT_FILE), []
+
+
+def _read_tasks(root: str, home: str) -> tuple[list[Draft], list[Problem]]:
+    tasks = os.path.join(home, "tasks")
+    shown = os.path.relpath(tasks, root)
+    try:
+        entries = sorted(os.scandir(tasks), key=lambda entry: entry.name)
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        return [], [Problem(code="ZF201", message=f"cannot be read: {why}", file=shown)]
+    drafts: list[Draft] = []
+    misplaced: list[Problem] = []
+    for entry in entries:
+        name = entry.name
+        if name.startswith("."):
+            continue
+        if not _may_be_folder(entry):
+            if name.endswith((".yaml", ".yml")):
+                misplaced.append(_loose(f"{shown}/{name}"))
+            continue
+        path, file = f"{tasks}/{name}/{TASK_FILE}", f"{shown}/{name}/{TASK_FILE}"
+        found = source.read(path, file)
+        if found is None:
+            misplaced += _misnamed_task(f"{tasks}/{name}", f"{shown}/{name}")
+        else:
+            drafts.append(_draft(Draft(name, path, file, name), found))
+    return drafts, misplaced
+
+
+def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether to look inside; a link that leads nowhere is looked into so that it is reported."""
+    try:
+        return entry.is_dir() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:
+        return True
+
+
+def _draft(draft: Draft, found: Source | Problem) -> Draft:
+    from zf.plan import schema
+
+    if isinstance(found, Problem):
+        draft.problems.append(found)
+        return draft
+    document = yaml12.read(found)
+    form, root = document.value, document.root
+    draft.problems = document.problems
+    if root is None:
+        if not draft.problems:
+            draft.problems.append(_empty(draft.file))
+        return draft
+    draft.problems += _check_form(found, document, schema.TASK_FORM)
+    if isinstance(form, dict):
+        draft.needs = tuple(_needs(form, root))
+        if isinstance(form.get("id"), str):
+            draft.id = form["id"]
+            if draft.id != draft.folder and is_valid_id(draft.id):
+                draft.problems.append(_not_its_folder(found, draft, document.node_at(("id",))))
+    if draft.problems:
+        return draft
+    nodes = {key.value: value for key, value in root.value}
+    cleanup = nodes.get("cleanup")
+    draft.task = schema.to_task(
+        form,
+        file=draft.file,
+        line=nodes["id"].start_mark.line + 1,
+        needs=draft.needs,
+        step_lines=[step.start_mark.line + 1 for step in nodes["commands"].value],
+        cleanup_lines=[step.start_mark.line + 1 for step in cleanup.value] if cleanup else (),
+    )
+    draft.states_timeout = "timeout_sec" in form
+    if draft.task.condition:
+        from zf.plan.condition import parse  # few tasks have one
+
+        draft.condition = parse(draft.task.condition)
+    return draft
+
+
+def _check_form(found: Source, document: yaml12.Document, form: Form) -> list[Problem]:
+    errors = form.errors(document.value)
+    if not errors:
+        return []
+    from zf.plan import wording
+
+    return wording.explain(found, document, form, errors)
+
+
+def _needs(form: Mapping[str, Any], root: Node) -> Iterator[Need]:
+    """What a task file needs, as far as it can be told; exact for a valid one."""
+    listed = form.get("needs")
+    if isinstance(listed, list):
+        node = next(value for key, value in root.value if key.value == "needs")
+        for need, place in zip(listed, node.value, strict=True):
+            line = place.start_mark.line + 1
+            if isinstance(need, str):
+                yield Need(need, line=line)
+            elif isinstance(need, dict) and isinstance(need.get("task"), str):
+                optional, require = need.get("optional") is True, need.get("require", "success")
+                yield Need(need["task"], optional, require, line)
+
+
+def _empty(file: str) -> Problem:
+    return Problem(
+        code="ZF223",
+        message="the task file is empty",
+        file=file,
+        hint="write at least `id`, `phase` and `commands`",
+    )
+
+
+def _not_its_folder(found: Source, draft: Draft, node: Node) -> Problem:
+    return found.problem(
+        "ZF214",
+        f"id '{draft.id}' differs from its folder '{draft.folder}'",
+        node.start_mark,
+        node.end_mark,
+        hint=f"write '{draft.folder}', or rename the folder",
+    )
+
+
+def _misnamed(file: str, wanted: str, what: str) -> Problem:
+    return Problem(
+        code="ZF219",
+        message=f"this file is not read: a {what} file is called {wanted}",
+        file=file,
+        hint=f"rename it to {wanted}",
+    )
+
+
+def _misnamed_task(folder: str, shown: str) -> list[Problem]:
+    """A folder without task.yaml is nobody's task, unless the file's name is only misspelt."""
+    near = ("task.yml", "Task.yaml", "tasks.yaml", "task.yaml.txt")
+    for name in near:
+        if os.path.lexists(f"{folder}/{name}"):
+            return [_misnamed(f"{shown}/{name}", TASK_FILE, "task")]
+    if os.path.islink(folder) and not os.path.exists(folder):
+        return [source.unreadable(shown, "it is a symbolic link to nothing")]
+    return []
+
+
+def _passed_over(root: str, home: str) -> list[Problem]:
+    """A second set of tasks beside `.zenflow/tasks/` would be missed in silence."""
+    if home == root or not _holds_task_file(os.path.join(root, "tasks")):
+        return []
+    return [
+        Problem(
+            code="ZF219",
+            message="these tasks are not read, because .zenflow/tasks/ exists",
+            file="tasks",
+            hint="keep all tasks in one of the two",
+            severity="warning",
+        )
+    ]
+
+
+def _loose(file: str) -> Problem:
+    stem = os.path.splitext(os.path.basename(file))[0]
+    return Problem(
+        code="ZF219",
+        message="this file is not read: a task file is tasks/<id>/task.yaml",
+        file=file,
+        hint=f"if it is a task, move it to {os.path.dirname(file)}/{stem}/{TASK_FILE}",
+        severity="warning",
+    )

@@ -1,0 +1,539 @@
+"""The form of the two files, task.yaml and zf.yaml: one row per key, and the way into `model`.
+
+A new key is a row in `TASK` (or `STEP`, `PROJECT`, `PHASE`), a field in `model` and a line in the
+function here that builds it; checks, messages, JSON Schema and editors follow from the row.
+
+The rows are pydantic's core schemas, not BaseModel classes: importing pydantic's upper floor costs
+60 ms (20 ms with only its core), which would be a third of a short run, and the values go on
+into `model`'s own classes anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field, replace
+from typing import Any, Literal
+
+from pydantic_core import (
+    CoreSchema,
+    ErrorDetails,
+    PydanticCustomError,
+    SchemaValidator,
+    ValidationError,
+)
+from pydantic_core import core_schema as cs
+
+from zf.model import (
+    DEFAULT_CLEANUP_TIMEOUT_S,
+    DEFAULT_GRACE_S,
+    DEFAULT_MAX_LOG_BYTES,
+    DEFAULT_RETRY_MAX_DELAY_S,
+    DEFAULT_TIMEOUT_S,
+    ID_PATTERN,
+    MAX_TIMEOUT_S,
+    RESERVED_ENV,
+    Need,
+    Phase,
+    Project,
+    Step,
+    Task,
+)
+from zf.record import record
+from zf.settings import MAX_JOBS_LIMIT
+
+# Patterns are ECMAScript's and Rust's common ground: editors check them too.
+ID = f"^{ID_PATTERN}$"
+NOT_BLANK = r"\S"
+ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
+ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
+# One part of a path: anything but `..`; the first part is not empty, so the path is relative.
+_PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
+INSIDE = f"^{_PART}(?:/{_PART}?)*$"
+
+MAX_GRACE_S = 3600
+MAX_RETRIES = 1000
+MAX_PRIORITY = 1_000_000
+# More of anything than there can be, and exact in every reader of JSON.
+MAX_AMOUNT = 2**53 - 1
+# What says which of its two shapes a value has; no text of a file holds NUL.
+_SHAPES = ("\0plain", "\0mapping")
+
+
+@record
+class Key:
+    """One key of a file: what it may hold and what it means.
+
+    A required key has an `example` for the message that misses it; `keys` are those of the
+    mappings it holds.
+    """
+
+    schema: CoreSchema
+    means: str
+    default: object = None
+    required: bool = False
+    example: str = ""
+    keys: Mapping[str, Key] = field(default_factory=dict)
+
+
+@record
+class Form:
+    """What one kind of file may say."""
+
+    title: str
+    keys: Mapping[str, Key]
+    validator: SchemaValidator
+
+    def errors(self, value: object) -> list[ErrorDetails]:
+        """Everything that keeps `value` from being of this form."""
+        try:
+            self.validator.validate_python(value)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            for one in found:
+                one["loc"] = tuple(part for part in one["loc"] if part not in _SHAPES)
+            return found
+        return []
+
+
+def _text(pattern: str) -> CoreSchema:
+    return cs.str_schema(pattern=pattern)
+
+
+def _list(item: CoreSchema, min_length: int | None = None) -> CoreSchema:
+    return cs.list_schema(item, min_length=min_length)
+
+
+def _number(above: float | None = None, least: float | None = None, most: float = 0) -> CoreSchema:
+    return cs.float_schema(gt=above, ge=least, le=most, allow_inf_nan=False)
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED_ENV:
+        raise PydanticCustomError("env_reserved", "reserved")
+    return name
+
+
+def _is_condition(text: str) -> str:
+    from zf.plan.condition import ConditionError, parse  # noqa: PLC0415 - few tasks have one
+
+    try:
+        parse(text)
+    except ConditionError as error:
+        facts = {"message": str(error), "at": error.at, "length": error.length, "hint": error.hint}
+        raise PydanticCustomError("condition", "{message}", facts) from None
+    return text
+
+
+def _either(plain: CoreSchema, keys: Mapping[str, Key]) -> CoreSchema:
+    """A plain value, or a mapping with these keys."""
+    choices = dict(zip(_SHAPES, (plain, _form(keys)), strict=True))
+    return cs.tagged_union_schema(choices, lambda value: _SHAPES[isinstance(value, dict)])
+
+
+def _form(keys: Mapping[str, Key]) -> CoreSchema:
+    fields = {
+        name: cs.typed_dict_field(key.schema, required=key.required, metadata=_for_editors(key))
+        for name, key in keys.items()
+    }
+    # Every mapping says so for itself: a typed dict does not hand down the mode it was asked in.
+    return cs.typed_dict_schema(fields, extra_behavior="forbid", config=cs.CoreConfig(strict=True))
+
+
+def _for_editors(key: Key) -> dict[str, Any]:
+    facts: dict[str, Any] = {"description": key.means}
+    if key.default is not None:
+        facts["default"] = key.default
+    return {"pydantic_js_updates": facts}
+
+
+# The function is not something an editor can run: the same rule in its language.
+_NOT_RESERVED = {"pydantic_js_updates": {"propertyNames": {"not": {"enum": sorted(RESERVED_ENV)}}}}
+_ENV_NAME = cs.no_info_after_validator_function(_not_reserved, _text(ENV_NAME))
+_ENV_GLOBS = _list(_text(ENV_GLOB))
+
+_AMOUNT = cs.int_schema(ge=1, le=MAX_AMOUNT)
+_EXIT_CODE = cs.int_schema(ge=1, le=255)
+
+NEED: Mapping[str, Key] = {
+    "task": Key(
+        cs.str_schema(),
+        "The id of the needed task.",
+        required=True,
+        example="task: 10-build",
+    ),
+    "optional": Key(
+        cs.bool_schema(),
+        "Whether the need counts for nothing where there is no such task.",
+        default=False,
+    ),
+    "require": Key(
+        cs.literal_schema(["success", "done"]),
+        "What the task must have come to: `success`, or `done` for any end.",
+        default="success",
+    ),
+}
+
+EXIT_CODES: Mapping[str, Key] = {
+    "exit_codes": Key(
+        _list(_EXIT_CODE, min_length=1),
+        "The exit codes of the failures that are meant.",
+        required=True,
+        example="exit_codes: [42]",
+    ),
+}
+
+RETRY_WORDS = ("failure", "timeout", "lost")
+
+STEP: Mapping[str, Key] = {
+    "name": Key(
+        _text(NOT_BLANK),
+        "What the step is called in output and proofs. Default: `step` and its number.",
+    ),
+    "run": Key(
+        _text(NOT_BLANK),
+        "The step's bash script, run with `bash --noprofile --norc -eo pipefail`.",
+        required=True,
+        example="run: make test",
+    ),
+}
+
+TASK: Mapping[str, Key] = {
+    "id": Key(
+        _text(ID),
+        "The task's name: letters, digits, `.`, `_`, `-`; the same as its folder's.",
+        required=True,
+        example="id: 10-build",
+    ),
+    "title": Key(_text(NOT_BLANK), "One line for people. Default: the id."),
+    "phase": Key(
+        _text(ID),
+        "The phase the task belongs to: `zf run-phase E` runs every task with `phase: E`.",
+        required=True,
+        example="phase: A",
+    ),
+    "needs": Key(
+        _list(_either(cs.str_schema(), NEED)),
+        "Ids of the tasks that must have succeeded before this one starts.",
+        default=[],
+        keys=NEED,
+    ),
+    "condition": Key(
+        cs.no_info_after_validator_function(_is_condition, _text(NOT_BLANK)),
+        "An expression that decides whether the task runs; when false, the task is skipped.",
+    ),
+    "parallel_safe": Key(
+        cs.bool_schema(),
+        "Whether other tasks may run at the same time. When false, the task runs alone.",
+        default=False,
+    ),
+    "timeout_sec": Key(
+        _number(above=0, most=MAX_TIMEOUT_S),
+        "Seconds the whole task may take, all its steps together.",
+        default=DEFAULT_TIMEOUT_S,
+    ),
+    "silence_timeout_sec": Key(
+        _number(above=0, most=MAX_TIMEOUT_S),
+        "Seconds a step may go without any output before the task ends as `timeout`.",
+    ),
+    "queue_timeout_sec": Key(
+        _number(above=0, most=MAX_TIMEOUT_S),
+        "Seconds the task may wait for its turn, once nothing else keeps it from starting.",
+    ),
+    "deadline_sec": Key(
+        _number(above=0, most=MAX_TIMEOUT_S),
+        "Seconds from the start of the run by which the task must have ended.",
+    ),
+    "start_after_sec": Key(
+        _number(least=0, most=MAX_TIMEOUT_S),
+        "Seconds from the start of the run before which the task does not start.",
+        default=0,
+    ),
+    "allow_failure": Key(
+        _either(cs.bool_schema(), EXIT_CODES),
+        "Whether a failure, or one with these exit codes, is tolerated: a warning to dependents.",
+        default=False,
+        keys=EXIT_CODES,
+    ),
+    "allow_timeout": Key(
+        cs.bool_schema(),
+        "Whether a timeout is tolerated: a warning, and dependents go on.",
+        default=False,
+    ),
+    "max_retries": Key(
+        cs.int_schema(ge=0, le=MAX_RETRIES),
+        "How many more times the task may be tried.",
+        default=0,
+    ),
+    "retry_delay_sec": Key(
+        _number(least=0, most=MAX_TIMEOUT_S),
+        "Seconds before the first retry; doubled each time, shortened by up to a tenth.",
+        default=0,
+    ),
+    "retry_max_delay_sec": Key(
+        _number(least=0, most=MAX_TIMEOUT_S),
+        "Seconds that no retry waits longer than.",
+        default=DEFAULT_RETRY_MAX_DELAY_S,
+    ),
+    "retry_on": Key(
+        _either(_list(cs.literal_schema(list(RETRY_WORDS)), min_length=1), EXIT_CODES),
+        "After which ends the task is tried again; or after which exit codes of failures.",
+        default=list(RETRY_WORDS),
+        keys=EXIT_CODES,
+    ),
+    "resources": Key(
+        cs.dict_schema(_text(ID), _AMOUNT),
+        "How much the task takes of what is scarce: `cpu`, `mem_mb`, and names of your own.",
+        default={},
+    ),
+    "priority": Key(
+        cs.int_schema(ge=-MAX_PRIORITY, le=MAX_PRIORITY),
+        "Tasks with a higher one start first when several could.",
+        default=0,
+    ),
+    "concurrency": Key(
+        _text(ID),
+        "A group of tasks of which a run does only one at a time.",
+    ),
+    "workdir": Key(
+        _text(INSIDE),
+        "Where the steps run, relative to the project root and inside it.",
+        default=".",
+    ),
+    "env": Key(
+        cs.dict_schema(_ENV_NAME, cs.str_schema(), metadata=_NOT_RESERVED),
+        "Environment variables for the steps. Values are text: quote numbers and booleans.",
+        default={},
+    ),
+    "pass_env": Key(
+        _ENV_GLOBS,
+        "Variables of zf's own environment that the steps may see: names, or globs like `AWS_*`.",
+        default=[],
+    ),
+    "secrets": Key(
+        _ENV_GLOBS,
+        "Variables whose values are redacted wherever they appear: names or globs.",
+        default=[],
+    ),
+    "commands": Key(
+        _list(_form(STEP), min_length=1),
+        "The steps, run in order; the first that fails ends the task.",
+        required=True,
+        example="commands: [{run: make test}]",
+        keys=STEP,
+    ),
+    "cleanup": Key(
+        _list(_form(STEP)),
+        "Steps that run after the commands, however those ended.",
+        default=[],
+        keys=STEP,
+    ),
+    "cleanup_timeout_sec": Key(
+        _number(above=0, most=MAX_TIMEOUT_S),
+        "Seconds the cleanup may take, all its steps together.",
+        default=DEFAULT_CLEANUP_TIMEOUT_S,
+    ),
+    "leave_running": Key(
+        cs.bool_schema(),
+        "Whether processes that outlive the steps stay until the run ends, not failing the task.",
+        default=False,
+    ),
+    "max_log_bytes": Key(
+        cs.int_schema(ge=1, le=MAX_AMOUNT),
+        "Bytes of each step's output that are kept; the rest is cut, counted and hashed.",
+        default=DEFAULT_MAX_LOG_BYTES,
+    ),
+    "artifacts": Key(
+        _list(_text(INSIDE)),
+        "Globs of files to copy into the proof when the task ends, relative to the project root.",
+        default=[],
+    ),
+}
+
+PHASE: Mapping[str, Key] = {
+    "title": Key(_text(NOT_BLANK), "One line for people."),
+    "timeout_sec": Key(
+        _number(above=0, most=MAX_TIMEOUT_S),
+        "Seconds the whole phase may take. A flag or variable wins over this.",
+    ),
+}
+
+THROTTLE: Mapping[str, Key] = {
+    "cpu_percent": Key(
+        _number(above=0, most=100),
+        "Above this load of the processors no new task starts.",
+    ),
+    "min_free_mem_mb": Key(
+        _number(least=0, most=MAX_AMOUNT),
+        "With less free memory than this, in MB, no new task starts.",
+    ),
+}
+
+PROJECT: Mapping[str, Key] = {
+    "pass_env": Key(
+        _ENV_GLOBS,
+        "Variables of zf's own environment that every task's steps may see: names or globs.",
+        default=[],
+    ),
+    "secrets": Key(
+        _ENV_GLOBS,
+        "Variables whose values are redacted wherever they appear: names or globs.",
+        default=[],
+    ),
+    "max_jobs": Key(
+        cs.int_schema(ge=1, le=MAX_JOBS_LIMIT),
+        "How many tasks may run at the same time. A flag or variable wins over this.",
+    ),
+    "grace_sec": Key(
+        _number(least=0, most=MAX_GRACE_S),
+        "Seconds between the polite signal that ends a task (TERM) and the final one (KILL).",
+        default=DEFAULT_GRACE_S,
+    ),
+    "resources": Key(
+        cs.dict_schema(_text(ID), cs.int_schema(ge=0, le=MAX_AMOUNT)),
+        "How much there is of what tasks ask for. Default: the machine's own `cpu` and `mem_mb`.",
+        default={},
+    ),
+    "throttle": Key(
+        _form(THROTTLE),
+        "How busy the machine may be: beyond it no new task starts while others run.",
+        keys=THROTTLE,
+    ),
+    "phases": Key(
+        cs.dict_schema(_text(ID), _form(PHASE)),
+        "Titles and time limits of phases, by name.",
+        default={},
+        keys=PHASE,
+    ),
+}
+
+TASK_FORM = Form("task file", TASK, SchemaValidator(_form(TASK)))
+PROJECT_FORM = Form("project file", PROJECT, SchemaValidator(_form(PROJECT)))
+
+
+def to_task(
+    form: Mapping[str, Any],
+    *,
+    file: str,
+    line: int,
+    needs: tuple[Need, ...],
+    step_lines: Sequence[int],
+    cleanup_lines: Sequence[int] = (),
+) -> Task:
+    """The task a valid form describes, defaults filled in; lines come from beside the form."""
+    task = Task(
+        id=form["id"],
+        phase=form["phase"],
+        steps=_steps("step", form["commands"], step_lines),
+        title=form.get("title") or form["id"],
+        needs=needs,
+        parallel_safe=form.get("parallel_safe", False),
+        timeout_s=form.get("timeout_sec", DEFAULT_TIMEOUT_S),
+        workdir=form.get("workdir", "."),
+        env=form.get("env", {}),
+        pass_env=tuple(form.get("pass_env", ())),
+        artifacts=tuple(form.get("artifacts", ())),
+        file=file,
+        line=line,
+    )
+    # Most tasks say none of this, and a project may have 20 000 of them.
+    if form.keys() <= _PLAIN_KEYS:
+        return task
+    allowed = form.get("allow_failure", False)
+    retried = form.get("retry_on", RETRY_WORDS)
+    return replace(
+        task,
+        secrets=tuple(form.get("secrets", ())),
+        cleanup=_steps("cleanup", form.get("cleanup", ()), cleanup_lines),
+        cleanup_timeout_s=form.get("cleanup_timeout_sec", DEFAULT_CLEANUP_TIMEOUT_S),
+        silence_timeout_s=form.get("silence_timeout_sec"),
+        max_log_bytes=form.get("max_log_bytes", DEFAULT_MAX_LOG_BYTES),
+        leave_running=form.get("leave_running", False),
+        allow_timeout=form.get("allow_timeout", False),
+        allow_failure=allowed if isinstance(allowed, bool) else tuple(allowed["exit_codes"]),
+        max_retries=form.get("max_retries", 0),
+        retry_delay_s=form.get("retry_delay_sec", 0),
+        retry_max_delay_s=form.get("retry_max_delay_sec", DEFAULT_RETRY_MAX_DELAY_S),
+        retry_on=tuple(retried["exit_codes"] if isinstance(retried, dict) else retried),
+        condition=form.get("condition", ""),
+        resources=form.get("resources", {}),
+        priority=form.get("priority", 0),
+        concurrency=form.get("concurrency", ""),
+        deadline_s=form.get("deadline_sec"),
+        start_after_s=form.get("start_after_sec", 0),
+        queue_timeout_s=form.get("queue_timeout_sec"),
+    )
+
+
+_PLAIN_KEYS = {
+    "id",
+    "title",
+    "phase",
+    "needs",
+    "parallel_safe",
+    "timeout_sec",
+    "workdir",
+    "env",
+    "pass_env",
+    "commands",
+    "artifacts",
+}
+
+
+def _steps(
+    kind: str, listed: Sequence[Mapping[str, str]], lines: Sequence[int]
+) -> tuple[Step, ...]:
+    return tuple(
+        Step(step.get("name") or f"{kind} {number}", step["run"], line)
+        for number, (step, line) in enumerate(zip(listed, lines, strict=True), 1)
+    )
+
+
+def to_project(form: Mapping[str, Any], *, file: str) -> Project:
+    """The project a valid form describes; None stays where the file is silent."""
+    throttle = form.get("throttle", {})
+    return Project(
+        file=file,
+        pass_env=tuple(form.get("pass_env", ())),
+        secrets=tuple(form.get("secrets", ())),
+        max_jobs=form.get("max_jobs"),
+        grace_s=form.get("grace_sec"),
+        resources=form.get("resources", {}),
+        throttle_cpu_percent=throttle.get("cpu_percent"),
+        throttle_min_free_mem_mb=throttle.get("min_free_mem_mb"),
+        phases={
+            name: Phase(phase.get("title", ""), phase.get("timeout_sec"))
+            for name, phase in form.get("phases", {}).items()
+        },
+    )
+
+
+def json_schema(which: Literal["task", "project"]) -> dict[str, Any]:
+    """The JSON Schema of a task file or the project file, for editors and other programs."""
+    from pydantic.json_schema import GenerateJsonSchema  # noqa: PLC0415 - 60 ms, one verb needs it
+
+    form = TASK_FORM if which == "task" else PROJECT_FORM
+    body = GenerateJsonSchema().generate(_form(form.keys))
+    _drop_titles(body)
+    # Draft 7 is what editors know best, and nothing newer is used.
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": f"zf {form.title}",
+    } | body
+
+
+def _drop_titles(schema: dict[str, Any]) -> None:
+    """Remove the titles pydantic makes up from the keys' names; close mappings of open names."""
+    for key in schema.get("properties", {}).values():
+        key.pop("title", None)
+        _drop_titles(key)
+    parts = (
+        schema.get("items"),
+        schema.get("additionalProperties"),
+        *schema.get("patternProperties", {}).values(),
+        *schema.get("oneOf", ()),
+    )
+    for inner in parts:
+        if inner:
+            _drop_titles(inner)
+    if "patternProperties" in schema:
+        schema["additionalProperties"] = False

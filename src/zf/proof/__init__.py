@@ -1,0 +1,1 @@
+"""KEEP, provably: the journal, the proof tree, and the checks an auditor can repeat."""

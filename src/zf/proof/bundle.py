@@ -1,0 +1,153 @@
+"""A folder of files nobody vouches for: what is in it, read and hashed without following anything.
+
+Every file is opened by name inside a folder that is itself held open, links refused at each step,
+so nothing outside is ever opened, whatever changes underneath. Judges nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import groupby
+from typing import Self
+
+from zf.proof.read import open_folder_inside, open_inside, open_regular
+
+BLOCK_BYTES = 1024 * 1024
+# zf's own trees are six deep; artifacts may bring folders of their own.
+MAX_DEPTH = 64
+
+
+@dataclass(slots=True)
+class Inventory:
+    """What is in a folder, all the way down: paths are relative, `/`-separated, as the file system
+    has them (bytes that are not UTF-8 as lone surrogates). `odd` names what is neither file nor
+    folder, or could not be looked into, and says why.
+    """
+
+    files: set[str] = field(default_factory=set)
+    folders: set[str] = field(default_factory=set)
+    odd: dict[str, str] = field(default_factory=dict)
+
+
+class Bundle:
+    """An open run folder. `digests` fills up with what has been read, `hashed_bytes` counts it."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._block = bytearray(BLOCK_BYTES)
+        self.digests: dict[str, str] = {}
+        self.refused: set[str] = set()
+        self.hashed_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+    def inventory(self, folder: str = "") -> Inventory:
+        """Everything there is, or everything in one folder, told apart without opening a file."""
+        found = Inventory()
+        if not folder:
+            self._look(self._fd, "", 0, found)
+            return found
+        fd = open_folder_inside(self._fd, os.fsencode(folder))
+        try:
+            self._look(fd, f"{folder}/", 0, found)
+        finally:
+            os.close(fd)
+        return found
+
+    def _look(self, folder: int, prefix: str, depth: int, found: Inventory) -> None:
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+        for entry in entries:
+            path = prefix + entry.name
+            if entry.is_file(follow_symlinks=False):
+                found.files.add(path)
+            elif not entry.is_dir(follow_symlinks=False):
+                found.odd[path] = "a link" if entry.is_symlink() else "neither a file nor a folder"
+            elif depth == MAX_DEPTH:
+                found.odd[path] = f"deeper than {MAX_DEPTH} folders"
+            else:
+                found.folders.add(path)
+                try:
+                    below = open_folder_inside(folder, os.fsencode(entry.name))
+                except OSError as error:
+                    found.odd[path] = _why(error)
+                    continue
+                try:
+                    self._look(below, f"{path}/", depth + 1, found)
+                finally:
+                    os.close(below)
+
+    def read(self, path: str, limit: int) -> bytes:
+        """A whole small file; OSError when it is not there, no regular file, or over the limit.
+
+        One over the limit is not hashed later either: it is harm enough already.
+        """
+        fd = open_inside(self._fd, os.fsencode(path))
+        with os.fdopen(fd, "rb", buffering=0) as stream:
+            pieces = []
+            size = 0
+            while piece := stream.read(BLOCK_BYTES):
+                pieces.append(piece)
+                size += len(piece)
+                if size > limit:
+                    self.refused.add(path)
+                    raise OSError(errno.EFBIG, f"larger than {limit} bytes")
+        data = b"".join(pieces)
+        self.digests[path] = sha256(data).hexdigest()
+        self.hashed_bytes += size
+        return data
+
+    def open(self, path: str) -> int:
+        """A descriptor for a regular file, for those who read it piece by piece."""
+        return open_inside(self._fd, os.fsencode(path))
+
+    def hash(self, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Hash what has not been read yet; yields each path that cannot be read, and why.
+
+        Folder by folder, so that a path's folders are opened once for all its files.
+        """
+        left = sorted(set(paths) - self.digests.keys() - self.refused)
+        for folder, group in groupby(left, key=lambda path: path.rpartition("/")[0]):
+            names = list(group)
+            try:
+                fd = (
+                    open_folder_inside(self._fd, os.fsencode(folder))
+                    if folder
+                    else os.dup(self._fd)
+                )
+            except OSError as error:
+                yield from ((path, _why(error)) for path in names)
+                continue
+            try:
+                for path in names:
+                    try:
+                        self.digests[path] = self._digest(path.rpartition("/")[2], fd)
+                    except OSError as error:
+                        yield path, _why(error)
+            finally:
+                os.close(fd)
+
+    def _digest(self, name: str, folder: int) -> str:
+        # One buffer for all files: an allocation of a block each costs more than hashing most.
+        digest, block = sha256(), self._block
+        view = memoryview(block)
+        fd = open_regular(os.fsencode(name), folder)
+        try:
+            while count := os.readv(fd, (block,)):
+                digest.update(view[:count])
+                self.hashed_bytes += count
+        finally:
+            os.close(fd)
+        return digest.hexdigest()
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or "cannot be read").lower()

@@ -1,0 +1,23 @@
+"""The one byte form of a JSON value, for everything that is hashed or signed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def canonical(value: Any) -> bytes:
+    """Keys sorted, no spaces, ASCII, one newline at the end; NaN and sets have no JSON form."""
+    return _encode(value).encode("ascii") + b"\n"
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain
+).encode

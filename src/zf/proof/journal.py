@@ -1,0 +1,286 @@
+"""The run's journal, `events.jsonl`: append-only, one event a line, each line hashed into the next.
+
+One writer, the runner. A torn last line (a crash while writing) is recognised and dropped when the
+run is taken up again; damage anywhere else is reported and never repaired. What the events mean is
+`events.py`'s business.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, BinaryIO, Self
+
+from zf.errors import ZfError
+from zf.events import Event, RunStarted, from_json, to_json
+from zf.record import record
+
+GENESIS = "0" * 64
+# A blocked task names its unmet needs; 16 MiB is some hundred thousand of them.
+MAX_LINE_BYTES = 16 * 1024 * 1024
+
+# macOS has no fdatasync; there fsync is what Python offers.
+_datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+
+
+class JournalDamagedError(ZfError):
+    """The journal is damaged before its last line; it is left exactly as it was found."""
+
+
+@record
+class Line:
+    """One intact line: when it was written, by both clocks, and what it says."""
+
+    seq: int
+    wall: str
+    mono: float
+    event: Event
+
+
+@record
+class JournalReading:
+    """What a journal holds up to its end or to the first damage.
+
+    `head` is the hash of the last intact line, `size` the bytes up to and including it. `torn`
+    says that unfinished bytes follow it, `damage` what is wrong with the first bad line.
+    """
+
+    lines: tuple[Line, ...]
+    head: str
+    size: int
+    torn: bool
+    damage: str | None
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return tuple(line.event for line in self.lines)
+
+
+class Journal:
+    """The writing side: `append` buffers, `commit` makes everything appended durable.
+
+    After a failed write nothing more is accepted: what reached the disk is then unknown, and a
+    second fsync would report success without meaning it.
+    """
+
+    __slots__ = ("_buffer", "_failed", "_fd", "_head", "_run", "_seq", "_unsynced")
+
+    def __init__(self, fd: int, *, seq: int = 0, head: str = GENESIS, run: str = "") -> None:
+        self._fd = fd
+        self._seq = seq
+        self._head = head
+        self._run = f'"run":{_encode(run)},' if run else ""
+        self._buffer: list[bytes] = []
+        self._failed = False
+        self._unsynced = False
+
+    @classmethod
+    def create(cls, path: str) -> Self:
+        """A new, empty journal; raises FileExistsError if there is one."""
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return cls(fd)
+
+    @classmethod
+    def reopen(cls, path: str) -> tuple[Self, JournalReading]:
+        """Take a journal up again where it ended, without its torn tail if it had one.
+
+        Raises JournalDamagedError, changing nothing, when damage is found before the last line.
+        """
+        reading = read(path)
+        if reading.damage is not None:
+            message = f"{path}: the journal is damaged: {reading.damage}"
+            raise JournalDamagedError(
+                message, code="ZF601", hint="it was left as it is; zf verify says what else changed"
+            )
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+        if reading.torn:
+            os.ftruncate(fd, reading.size)
+            _datasync(fd)
+        first = reading.lines[0].event if reading.lines else None
+        run = first.run if isinstance(first, RunStarted) else ""
+        return cls(fd, seq=len(reading.lines), head=reading.head, run=run), reading
+
+    @property
+    def head(self) -> str:
+        """The hash of the last line appended: 64 zeros before the first."""
+        return self._head
+
+    def append(self, event: Event, wall: str, mono: float) -> None:
+        """Add one line; `wall` is UTC in RFC 3339 with microseconds, `mono` monotonic seconds."""
+        if self._failed:
+            raise OSError("the journal could not be written before; it takes no more events")
+        if self._seq == 0:
+            if not isinstance(event, RunStarted):
+                raise ValueError("a journal begins with run_started")
+            self._run = f'"run":{_encode(event.run)},'
+            body = _encode({k: v for k, v in to_json(event).items() if k != "run"})
+        else:
+            body = _encode(to_json(event))
+        # The envelope is the same for every event, so it is formatted, not encoded: this keeps
+        # an append near 5 us.
+        line = (
+            f'{{"seq":{self._seq},"prev":"{self._head}","wall":"{wall}","mono":{mono:.6f},'
+            f"{self._run}{body[1:]}"
+        ).encode("ascii")
+        self._head = sha256(line).hexdigest()
+        self._seq += 1
+        self._buffer.append(line)
+
+    def flush(self) -> None:
+        """Hand everything appended to the system, in one write: it survives a kill from here on."""
+        if not self._buffer:
+            return
+        self._buffer.append(b"")
+        data = memoryview(b"\n".join(self._buffer))
+        self._buffer.clear()
+        # Only success clears this: an error, and an interruption too, leave the file's end unknown.
+        self._failed = True
+        while data:
+            data = data[os.write(self._fd, data) :]
+        self._failed = False
+        self._unsynced = True
+
+    def commit(self) -> None:
+        """Make everything appended survive a power cut too: a flush and one fdatasync."""
+        self.flush()
+        if self._unsynced:
+            self._failed = True
+            _datasync(self._fd)
+            self._failed = False
+            self._unsynced = False
+
+    def close(self) -> None:
+        """Give the file back; what was appended and not committed is forgotten."""
+        os.close(self._fd)
+
+
+@dataclass(slots=True)
+class Chain:
+    """Checks lines one after the other: each must follow, by number and hash, the one before."""
+
+    seq: int = 0
+    head: str = field(default=GENESIS)
+
+    def accept(self, raw: bytes) -> dict[str, Any]:
+        """The object on the next line, given without its newline; ValueError says what is wrong."""
+        data = decode(raw)
+        if type(data) is not dict:
+            raise ValueError("not a JSON object")
+        seq, prev = data.get("seq"), data.get("prev")
+        if type(seq) is not int or seq != self.seq:
+            raise ValueError(f"sequence number {str(seq)[:40]} where {self.seq} belongs")
+        if prev != self.head:
+            raise ValueError("does not carry the hash of the line before it")
+        if type(data.get("wall")) is not str or type(data.get("mono")) not in {int, float}:
+            raise ValueError("lacks its clocks")
+        self.seq += 1
+        self.head = sha256(raw).hexdigest()
+        return data
+
+
+def read(path: str) -> JournalReading:
+    """The journal at `path`; raises OSError when it cannot be read, never for what it says."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(f"{path}: not a regular file")
+        return read_stream(stream)
+
+
+def read_stream(stream: BinaryIO) -> JournalReading:
+    """The same from an open file."""
+    chain, lines, size = Chain(), [], 0
+    torn, damage = False, None
+    for raw in raw_lines(stream):
+        if not raw.endswith(b"\n"):
+            torn, damage = len(raw) <= MAX_LINE_BYTES, _overlong(raw, chain.seq)
+            break
+        head = chain.head
+        try:
+            data = chain.accept(raw[:-1])
+            lines.append(Line(data["seq"], data["wall"], data["mono"], from_json(data)))
+        except (ValueError, TypeError) as error:
+            damage = f"line {len(lines) + 1}: {error}"
+            chain.head = head
+            break
+        size += len(raw)
+    return JournalReading(tuple(lines), chain.head, size, torn, damage)
+
+
+def raw_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """The lines with their newlines; one longer than MAX_LINE_BYTES comes cut, and is the last."""
+    while raw := stream.readline(MAX_LINE_BYTES + 1):
+        yield raw
+        if not raw.endswith(b"\n"):
+            return
+
+
+def _overlong(raw: bytes, number: int) -> str | None:
+    if len(raw) <= MAX_LINE_BYTES:
+        return None
+    return f"line {number + 1}: longer than {MAX_LINE_BYTES} bytes"
+
+
+def decode(raw: bytes) -> Any:
+    """Strict JSON: UTF-8, no key twice, no NaN; ValueError for anything else."""
+    try:
+        return _decoder.decode(raw.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ValueError("a key occurs twice in one object")
+    return data
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _plain(value: object) -> Any:
+    """Mappings and sequences that are not dict or list, for the encoder."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+_encode = json.JSONEncoder(
+    separators=(",", ":"), allow_nan=False, check_circular=False, default=_plain
+).encode
+
+
+def last_line(path: str, *, block_bytes: int = 65_536) -> bytes | None:
+    """The last whole line, read from the end; None when there is none. Its chain is not checked."""
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as stream:
+            return _last_line(stream, block_bytes)
+    return None
+
+
+def _last_line(stream: BinaryIO, block_bytes: int) -> bytes | None:
+    end = stream.seek(0, os.SEEK_END)
+    tail = b""
+    while end > 0 and len(tail) <= MAX_LINE_BYTES:
+        start = max(0, end - block_bytes)
+        stream.seek(start)
+        tail = stream.read(end - start) + tail
+        end = start
+        whole, newline, _torn = tail.rpartition(b"\n")
+        if newline and (b"\n" in whole or end == 0):
+            return whole.rpartition(b"\n")[2]
+    return None

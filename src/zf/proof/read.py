@@ -1,0 +1,198 @@
+"""Reading runs that are there: which ones, and the files of one, each opened without trust.
+
+A proof folder holds what hostile tasks left in it and may come from anywhere, so nothing here
+follows a link, waits on a fifo, reads past a limit or takes JSON with a key twice. Whether what is
+read is true is the question of `verify.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from difflib import get_close_matches
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from zf.errors import ZfError, printable
+from zf.proof.journal import JournalReading, decode, last_line, read_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# A plan of 100 000 tasks is about 50 MB.
+MAX_JSON_BYTES = 128 * 1024 * 1024
+_TAIL_BLOCK_BYTES = 16 * 1024
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def list_runs(proofs: str) -> list[str]:
+    """The runs in a proofs folder, newest first; none when there is no such folder."""
+    found = []
+    with suppress(FileNotFoundError), os.scandir(proofs) as scan:
+        for entry in scan:
+            if entry.name.startswith(".") or not entry.is_dir(follow_symlinks=False):
+                continue
+            # run.json is written once, when the run starts.
+            with suppress(OSError):
+                began = os.stat(f"{entry.path}/run.json", follow_symlinks=False).st_mtime_ns
+                found.append((began, entry.name))
+    return [name for _, name in sorted(found, reverse=True)]
+
+
+def find_run(proofs: str, run: str) -> str:
+    """The folder of a run, `latest` being the newest one; ZfError (exit 2) when there is none."""
+    runs = list_runs(proofs)
+    if run == "latest" and runs:
+        return f"{proofs}/{runs[0]}"
+    if run in runs:
+        return f"{proofs}/{run}"
+    if not runs:
+        raise ZfError(
+            f"no runs in {printable(proofs)}", code="ZF610", hint="zf run-phase makes one"
+        )
+    near = get_close_matches(run, runs, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the newest is {runs[0]!r}"
+    raise ZfError(f"unknown run {printable(run)!r}", code="ZF610", hint=hint)
+
+
+def newest_head(proofs: str, *, but: str = "") -> tuple[str, str] | None:
+    """The newest run (leaving out `but`) and the hash of its journal's last line."""
+    for run in list_runs(proofs):
+        if run != but:
+            line = last_line(f"{proofs}/{run}/events.jsonl")
+            return None if line is None else (run, sha256(line).hexdigest())
+    return None
+
+
+def run_json(run_dir: str) -> dict[str, Any]:
+    """What run.json says; ZfError when it cannot be read."""
+    return read_json(run_dir, "run.json")
+
+
+def plan_json(run_dir: str) -> dict[str, Any]:
+    """What plan.json says; ZfError when it cannot be read."""
+    return read_json(run_dir, "plan.json")
+
+
+def status_json(run_dir: str, task: str) -> dict[str, Any]:
+    """What a task's status.json says; ZfError when it cannot be read."""
+    return read_json(run_dir, f"{task}/99-summary/status.json")
+
+
+def journal(run_dir: str) -> JournalReading:
+    """The run's journal; ZfError when it cannot be opened, never for what it says."""
+    with _stream(run_dir, "events.jsonl") as stream:
+        return read_stream(stream)
+
+
+def read_bytes(run_dir: str, path: str) -> bytes:
+    """A small file of the run; `path` is relative and `/`-separated."""
+    with _stream(run_dir, path) as stream:
+        data = stream.read(MAX_JSON_BYTES + 1)
+    if len(data) > MAX_JSON_BYTES:
+        shown = printable(f"{run_dir}/{path}")
+        raise ZfError(f"{shown}: larger than {MAX_JSON_BYTES} bytes", code="ZF611")
+    return data
+
+
+def read_json(run_dir: str, path: str) -> dict[str, Any]:
+    """The object in a JSON file of the run; `path` is relative and `/`-separated."""
+    data = read_bytes(run_dir, path)
+    shown = printable(f"{run_dir}/{path}")
+    try:
+        value = decode(data)
+    except ValueError as error:
+        raise ZfError(f"{shown}: {error}", code="ZF611", hint="see zf verify") from None
+    if not isinstance(value, dict):
+        raise ZfError(f"{shown}: not a JSON object", code="ZF611", hint="see zf verify")
+    return value
+
+
+def log_tail(run_dir: str, task: str, step: int, *, lines: int = 10) -> list[str]:
+    """The last lines of a step's log, raw but decoded; empty when there is no log.
+
+    Reads from the end, never more than `lines` blocks of 16 KiB: one endless line costs no more.
+    """
+    try:
+        stream = _stream(run_dir, f"{task}/20-logs/step-{step}.log")
+    except ZfError:
+        return []
+    with stream:
+        return [line.decode("utf-8", "replace") for line in _tail(stream, lines)]
+
+
+def log_pieces(run_dir: str, task: str, step: int, *, start: int = 0) -> Iterator[bytes]:
+    """A step's log from byte `start` on, piece by piece, as it is now; ZfError when not there."""
+    with _stream(run_dir, f"{task}/20-logs/step-{step}.log") as stream:
+        stream.seek(start)
+        while piece := stream.read(1024 * 1024):
+            yield piece
+
+
+def _tail(stream: BinaryIO, lines: int) -> list[bytes]:
+    end = stream.seek(0, os.SEEK_END)
+    tail = b""
+    for _ in range(lines):
+        if end == 0 or tail.count(b"\n", 0, -1) >= lines:
+            break
+        start = max(0, end - _TAIL_BLOCK_BYTES)
+        stream.seek(start)
+        tail = stream.read(end - start) + tail
+        end = start
+    return tail.removesuffix(b"\n").split(b"\n")[-lines:] if tail else []
+
+
+def _stream(run_dir: str, path: str) -> BinaryIO:
+    try:
+        folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return os.fdopen(open_inside(folder, os.fsencode(path)), "rb")
+        finally:
+            os.close(folder)
+    except OSError as error:
+        shown = printable(f"{run_dir}/{path}")
+        raise ZfError(f"{shown}: {error.strerror}", code="ZF611") from None
+
+
+def open_inside(folder: int, path: bytes) -> int:
+    """A descriptor for a regular file below an open folder, whatever the path says.
+
+    Raises OSError: ELOOP or ENOTDIR for a link on the way, EINVAL for a path that would lead out
+    or for what is not a regular file.
+    """
+    above, slash, name = path.rpartition(b"/")
+    if name in {b"", b".", b".."}:
+        raise OSError(errno.EINVAL, "not a path inside the folder")
+    if not slash:
+        return open_regular(name, folder)
+    here = open_folder_inside(folder, above)
+    try:
+        return open_regular(name, here)
+    finally:
+        os.close(here)
+
+
+def open_folder_inside(folder: int, path: bytes) -> int:
+    """The same for a folder."""
+    parts = path.split(b"/")
+    if not all(parts) or b"." in parts or b".." in parts:
+        raise OSError(errno.EINVAL, "not a path inside the folder")
+    here = os.open(parts[0], _FLAGS | os.O_DIRECTORY, dir_fd=folder)
+    for part in parts[1:]:
+        try:
+            below = os.open(part, _FLAGS | os.O_DIRECTORY, dir_fd=here)
+        finally:
+            os.close(here)
+        here = below
+    return here
+
+
+def open_regular(name: bytes, folder: int) -> int:
+    """A descriptor for the regular file of this name in an open folder; OSError for all else."""
+    fd = os.open(name, _FLAGS, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return fd

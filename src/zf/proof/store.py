@@ -1,0 +1,437 @@
+"""The proof tree of one task, writer side: folders, files written once, checksums, the outcome.
+
+How it survives a crash without an fsync per file: everything is written plainly inside the task's
+folder, its SHA-256 taken from the bytes on their way, and `99-summary/status.json` comes last, a
+finished temporary file linked onto its final name. `link` refuses a name that exists, so an attempt
+is decided exactly once, and a tree without status.json is undecided, whatever else it holds.
+What makes an outcome durable is the journal's sync, not this module.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from hashlib import file_digest, sha256
+from typing import Any
+
+from zf.events import Cause, Status
+from zf.model import Task
+from zf.proof.checksums import line, parse
+
+META, COMMANDS, LOGS = "00-meta", "10-commands", "20-logs"
+ARTIFACTS, CHECKSUMS, SUMMARY = "30-artifacts", "40-checksums", "99-summary"
+FOLDERS = (META, COMMANDS, LOGS, ARTIFACTS, CHECKSUMS, SUMMARY)
+NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
+STATUS = "status.json"
+_TASK_LIST = f"{CHECKSUMS}/task.sha256"
+# What an attempt writes besides its artifacts and the lists and outcome that come last.
+_OWN_FILE = re.compile(
+    r"00-meta/(task\.json|env\.sh)"
+    r"|10-commands/(commands\.json|(step|cleanup)-\d+\.(sh|json))"
+    r"|20-logs/(step|cleanup)-\d+\.log"
+)
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, default=dict).encode
+
+
+class AlreadyDecidedError(Exception):
+    """The attempt has an outcome: what its status.json says, and the digest of its task.sha256."""
+
+    def __init__(self, status: dict[str, Any], task_sha256: str) -> None:
+        super().__init__(f"{status['task_id']} is already {status['status']}")
+        self.status = status
+        self.task_sha256 = task_sha256
+
+
+def as_json(value: Mapping[str, Any]) -> bytes:
+    """One compact line; the bytes of every JSON file in a task's tree."""
+    return _encode(value).encode("ascii") + b"\n"
+
+
+class TaskTree:
+    """The tree of the attempt under way. Every folder is held open from the start, so a step that
+    puts a link in a folder's place moves nothing but its own evidence.
+    """
+
+    def __init__(self, run_dir: str, task: str, folders: tuple[str, ...]) -> None:
+        self.path = f"{run_dir}/{task}"
+        self.digests: dict[str, str] = {}
+        self._fds: dict[str, int] = {}
+        self.fd = os.open(self.path, _FOLDER)
+        try:
+            for name in folders:
+                self._fds[name] = os.open(name, _FOLDER, dir_fd=self.fd)
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def create(
+        cls, run_dir: str, task: str, attempt: int = 1, folders: tuple[str, ...] = FOLDERS
+    ) -> TaskTree:
+        """A new, empty tree; one that an earlier attempt left is moved to `attempts/K/` first."""
+        path = f"{run_dir}/{task}"
+        is_first = True
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            is_first = not _set_aside(path, attempt - 1)
+        fd = os.open(path, _FOLDER)
+        try:
+            for name in folders:
+                os.mkdir(name, dir_fd=fd)
+        finally:
+            os.close(fd)
+        tree = cls(run_dir, task, folders)
+        if not is_first:
+            tree.write(CHECKSUMS, "attempts.sha256", _attempts_list(tree.fd))
+        return tree
+
+    @classmethod
+    def reopen(cls, run_dir: str, task: str) -> TaskTree:
+        """The tree a dead worker left, made fit to be decided: missing folders made, what it wrote
+        hashed, everything else removed, its checksum lists too. 30-artifacts is left as it is.
+
+        Raises AlreadyDecidedError when the worker had got as far as its outcome.
+        """
+        path = f"{run_dir}/{task}"
+        for folder in (path, *(f"{path}/{name}" for name in FOLDERS)):
+            with suppress(FileExistsError):
+                os.mkdir(folder)
+        tree = cls(run_dir, task, FOLDERS)
+        try:
+            tree._refuse_decided()
+            for folder, name in tree._entries():
+                if _OWN_FILE.fullmatch(f"{folder}/{name}"):
+                    tree.wrote(folder, name, hash_file(tree._fds[folder], name))
+            tree.sweep()
+            if os.path.lexists(f"{path}/attempts"):
+                # The list may have been cut short, or the worker killed before it came to it.
+                tree.write(CHECKSUMS, "attempts.sha256", _attempts_list(tree.fd))
+        except BaseException:
+            tree.close()
+            raise
+        return tree
+
+    def close(self) -> None:
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def folder(self, name: str) -> int:
+        """The descriptor of one of the tree's folders."""
+        return self._fds[name]
+
+    def create_file(self, folder: str, name: str) -> int:
+        """A new file to be written piece by piece; `wrote` takes its digest when it is complete."""
+        return os.open(name, _NEW, 0o666, dir_fd=self._fds[folder])
+
+    def wrote(self, folder: str, name: str, digest: str) -> None:
+        """Take the digest of a file written by other hands (a log, an artifact) into the list."""
+        self.digests[f"{folder}/{name}"] = digest
+
+    def write(self, folder: str, name: str, data: bytes) -> str:
+        """Write a whole file, once; returns the SHA-256 of its bytes."""
+        self._write_new(folder, name, data)
+        digest = sha256(data).hexdigest()
+        self.digests[f"{folder}/{name}"] = digest
+        return digest
+
+    def decide(self, status: Mapping[str, Any]) -> str:
+        """Write the checksum lists, then claim the outcome; returns the SHA-256 of task.sha256.
+
+        Raises AlreadyDecidedError when there is an outcome already.
+        """
+        data = as_json(status)
+        prefix = f"{ARTIFACTS}/"
+        artifacts = {
+            name[len(prefix) :]: digest
+            for name, digest in self.digests.items()
+            if name.startswith(prefix)
+        }
+        self.write(CHECKSUMS, "artifacts.sha256", checksum_list(artifacts))
+        self.digests[f"{SUMMARY}/{STATUS}"] = sha256(data).hexdigest()
+        listed = checksum_list(self.digests)
+        self._write_new(CHECKSUMS, "task.sha256", listed)
+        self._claim(data)
+        return sha256(listed).hexdigest()
+
+    def sweep(self) -> list[str]:
+        """Remove what others put into zf's own folders, where nothing would vouch for it; which."""
+        swept = []
+        for folder, name in self._entries():
+            path = f"{folder}/{name}"
+            if path not in self.digests:
+                remove(self._fds[folder], name)
+                swept.append(path)
+        return swept
+
+    def _entries(self) -> list[tuple[str, str]]:
+        return [
+            (folder, name)
+            for folder, fd in self._fds.items()
+            if folder != ARTIFACTS
+            for name in os.listdir(fd)
+        ]
+
+    def _claim(self, data: bytes) -> None:
+        fd = self._fds[SUMMARY]
+        temporary = f".{STATUS}.{os.getpid()}"
+        self._write_new(SUMMARY, temporary, data)
+        try:
+            os.link(temporary, STATUS, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
+        except FileExistsError:
+            self._refuse_decided()
+            raise
+        finally:
+            os.unlink(temporary, dir_fd=fd)
+
+    def _refuse_decided(self) -> None:
+        with suppress(FileNotFoundError):
+            with os.fdopen(os.open(STATUS, _READ, dir_fd=self._fds[SUMMARY]), "rb") as stream:
+                status = json.load(stream)
+            raise AlreadyDecidedError(status, hash_file(self._fds[CHECKSUMS], "task.sha256"))
+
+    def _write_new(self, folder: str, name: str, data: bytes) -> None:
+        fd = os.open(name, _NEW, 0o666, dir_fd=self._fds[folder])
+        try:
+            write_all(fd, data)
+        finally:
+            os.close(fd)
+
+
+def write_not_run(
+    run_dir: str,
+    task: Task,
+    status: Status,
+    cause: Cause,
+    detail: str,
+    needs: Mapping[str, Status],
+    at: str,
+) -> str:
+    """The whole tree of a task that was never attempted; returns the SHA-256 of its task.sha256."""
+    tree = TaskTree.create(run_dir, task.id, folders=NOT_RUN_FOLDERS)
+    try:
+        tree.write(META, "task.json", task_json(task))
+        return tree.decide(
+            status_fields(
+                os.path.basename(run_dir),
+                task,
+                status,
+                cause,
+                detail,
+                started_at=at,
+                completed_at=at,
+                needs=needs,
+            )
+        )
+    finally:
+        tree.close()
+
+
+def status_fields(
+    run: str,
+    task: Task,
+    status: Status,
+    cause: Cause,
+    detail: str,
+    *,
+    started_at: str,
+    completed_at: str,
+    duration_s: float = 0.0,
+    attempt: int = 0,
+    exit_code: int | None = None,
+    signal: int | None = None,
+    step: int | None = None,
+    needs: Mapping[str, Status] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """What status.json says, in the order it says it; `attempt` is 0 for a task that was not run.
+
+    `more` holds what only an attempt has: containment, survivors, artifacts, refused, ...
+    """
+    return {
+        "schema": "zf/status/v1",
+        "task_id": task.id,
+        "run_id": run,
+        "phase": task.phase,
+        "title": task.title or task.id,
+        "status": status,
+        "conclusion": "warned" if task.tolerates(status, exit_code) else status,
+        "exit_code": exit_code,
+        "signal": signal,
+        "attempt": attempt,
+        "cause": cause,
+        "detail": detail,
+        "step": step,
+        "started_at": started_at,
+        "completed_at": completed_at,
+        "duration_s": duration_s,
+        "timeout_sec": task.timeout_s,
+        "needs": needs or {},
+        **more,
+    }
+
+
+def task_json(task: Task) -> bytes:
+    """What 00-meta/task.json says: the task as it was loaded, defaults filled in."""
+    return as_json(
+        {
+            "schema": "zf/task/v1",
+            "id": task.id,
+            "title": task.title or task.id,
+            "phase": task.phase,
+            "file": task.file,
+            "line": task.line,
+            "needs": [
+                {"task": need.task, "optional": need.optional, "require": need.require}
+                for need in task.needs
+            ],
+            "parallel_safe": task.parallel_safe,
+            "timeout_sec": task.timeout_s,
+            "workdir": task.workdir,
+            "env": task.env,
+            "pass_env": task.pass_env,
+            "artifacts": task.artifacts,
+            "commands": [
+                {"name": step.name, "run": step.run, "line": step.line} for step in task.steps
+            ],
+        }
+    )
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write every byte, however little the system takes at a time."""
+    written = os.write(fd, data)
+    if written < len(data):
+        rest = memoryview(data)[written:]
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+
+
+def checksum_list(digests: Mapping[str, str]) -> bytes:
+    """GNU format, in byte order of the names (all of them ASCII)."""
+    return "".join([line(digests[name], name) for name in sorted(digests)]).encode("ascii")
+
+
+def hash_tree(folder: int, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every regular file below an open folder with its SHA-256; links are not followed."""
+    for name in sorted(os.listdir(folder)):
+        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode):
+            below = os.open(name, _FOLDER, dir_fd=folder)
+            try:
+                yield from hash_tree(below, f"{prefix}{name}/")
+            finally:
+                os.close(below)
+        elif stat.S_ISREG(mode):
+            yield prefix + name, hash_file(folder, name)
+
+
+def hash_file(folder: int, name: str) -> str:
+    """The SHA-256 of a file in an open folder, no link followed."""
+    with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
+
+
+def _set_aside(path: str, attempt: int) -> bool:
+    """Move the tree an earlier attempt left to `attempts/<attempt>/`; whether there are any now.
+
+    Can be killed anywhere and repeated: it goes on where it stopped. Only a tree cut short before
+    its start was on record can find its place taken; it goes to `attempts/<attempt>.1/` and so on.
+    """
+    left = [name for name in FOLDERS if os.path.lexists(f"{path}/{name}")]
+    if not left:
+        return os.path.lexists(f"{path}/attempts")
+    target = base = f"{path}/attempts/{attempt}"
+    count = 0
+    while any(os.path.lexists(f"{target}/{name}") for name in left):
+        count += 1
+        target = f"{base}.{count}"
+    os.makedirs(target, exist_ok=True)
+    for name in left:
+        os.rename(f"{path}/{name}", f"{target}/{name}")
+    return True
+
+
+def _attempts_list(task_fd: int) -> bytes:
+    """Checksums of every file of the earlier attempts, relative to the task's folder.
+
+    Each attempt's own list is taken as it is; an attempt that never got one is hashed.
+    """
+    digests: dict[str, str] = {}
+    attempts = os.open("attempts", _FOLDER, dir_fd=task_fd)
+    try:
+        for attempt in os.listdir(attempts):
+            digests.update(_attempt_digests(attempts, attempt))
+    finally:
+        os.close(attempts)
+    return checksum_list(digests)
+
+
+def _attempt_digests(attempts: int, attempt: str) -> Iterator[tuple[str, str]]:
+    prefix = f"attempts/{attempt}/"
+    try:
+        fd = os.open(f"{attempt}/{_TASK_LIST}", _READ, dir_fd=attempts)
+    except FileNotFoundError:
+        folder = os.open(attempt, _FOLDER, dir_fd=attempts)
+        try:
+            yield from hash_tree(folder, prefix)
+        finally:
+            os.close(folder)
+        return
+    with os.fdopen(fd, "rb") as stream:
+        listed = stream.read()
+    yield prefix + _TASK_LIST, sha256(listed).hexdigest()
+    for name, digest in parse(listed).items():
+        yield prefix + name, digest
+
+
+def remove(folder: int, name: str) -> None:
+    """Remove a file, or a folder however deep: what lies two levels down is moved up one, so this
+    needs neither recursion nor long paths.
+    """
+    if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=folder)
+        return
+    os.chmod(name, 0o700, dir_fd=folder)
+    top = os.open(name, _FOLDER, dir_fd=folder)
+    try:
+        count = 0
+        while names := os.listdir(top):
+            for one in names:
+                count = _lift(top, one, count)
+    finally:
+        os.close(top)
+    os.rmdir(name, dir_fd=folder)
+
+
+def _lift(top: int, name: str, count: int) -> int:
+    """Remove a file from an open folder, or a folder whose own folders are moved up beside it."""
+    if not stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=top)
+        return count
+    os.chmod(name, 0o700, dir_fd=top)
+    below = os.open(name, _FOLDER, dir_fd=top)
+    try:
+        for one in os.listdir(below):
+            if stat.S_ISDIR(os.stat(one, dir_fd=below, follow_symlinks=False).st_mode):
+                count += 1
+                os.rename(one, f".lifted.{name[:8]}.{count}", src_dir_fd=below, dst_dir_fd=top)
+            else:
+                os.unlink(one, dir_fd=below)
+    finally:
+        os.close(below)
+    os.rmdir(name, dir_fd=top)
+    return count

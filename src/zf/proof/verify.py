@@ -1,0 +1,640 @@
+"""A run's folder -> what can be said of it: five verdicts, and every finding at once.
+
+The auditor: it knows the files as conventions/PROOFS_CONVENTION.md describes them and nothing of
+the code that made them. It opens nothing outside the folder, follows no link, and takes no name,
+number or JSON value in it at its word.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import field
+from typing import Any
+
+from zf.errors import ZfError
+from zf.events import Status
+from zf.model import is_valid_id
+from zf.proof import authentic, checksums, statement
+from zf.proof.account import Account
+from zf.proof.authentic import NOBODY, Trust
+from zf.proof.bundle import Bundle, Inventory
+from zf.proof.findings import Finding, State, Verdict
+from zf.proof.journal import MAX_LINE_BYTES, Chain, decode, raw_lines
+from zf.proof.read import MAX_JSON_BYTES
+from zf.proof.seal import ATTEMPTS_LIST, ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, TASK_LIST
+from zf.record import record
+
+VERIFIED, TAMPERED, INCOMPLETE, UNTRUSTED = 0, 1, 3, 4
+
+JOURNAL, RUN, PLAN, BLOCKED = "events.jsonl", "run.json", "plan.json", "blocked.json"
+ARTIFACTS_LIST = "40-checksums/artifacts.sha256"
+# What a killed run may have at its top besides the folders of its tasks.
+_TOP_FILES = frozenset({JOURNAL, RUN, PLAN, BLOCKED, MANIFEST})
+# What a terminal event and the task's status.json both say.
+_SAID_TWICE = {
+    "attempt_ended": (
+        *("status", "exit_code", "signal", "attempt", "cause", "detail", "step"),
+        *("started_at", "completed_at", "duration_s"),
+    ),
+    "task_not_run": ("status", "cause", "detail", "needs"),
+}
+# What a task may end as in a phase that passed.
+_PASSES = frozenset({Status.SUCCESS, Status.SKIPPED})
+# A wall clock is slewed by up to 500 parts in a million and stepped by a little at boot.
+_DRIFT_S, _DRIFT_SHARE = 2.0, 0.0005
+# Clocks of different machines, when an age is asked for.
+_SKEW_S = 300.0
+
+
+@record
+class Expectations:
+    """What the caller wants to be true besides; None and empty mean no matter.
+
+    `commit` may be shortened to seven digits; `plan` is the SHA-256 of plan.json, `head` the
+    hash of the journal's last line as printed when the run ended. `tasks` has the statuses allowed
+    to each of them; of `successful_phases` every task must have passed; no task may have taken more
+    than `max_attempts`.
+    """
+
+    run: str | None = None
+    commit: str | None = None
+    plan: str | None = None
+    phases: tuple[str, ...] = ()
+    clean_tree: bool = False
+    max_age_s: float | None = None
+    head: str | None = None
+    successful_phases: tuple[str, ...] = ()
+    tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    max_attempts: int | None = None
+
+
+NOTHING = Expectations()
+
+
+@record
+class Verification:
+    """All five verdicts, every finding, and the exit code they come to."""
+
+    run: str | None
+    verdicts: tuple[Verdict, ...]
+    findings: tuple[Finding, ...]
+    exit_code: int
+    result: Mapping[str, Any]
+
+    def render(self) -> str:
+        """One line per finding, then one line per verdict."""
+        lines = [finding.render() for finding in self.findings]
+        return "\n".join(lines + [verdict.render() for verdict in self.verdicts])
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "schema": "zf/verification/v1",
+            "run_id": self.run,
+            "exit_code": self.exit_code,
+            "verdicts": {
+                v.name: {"state": v.state.value, "summary": v.summary} for v in self.verdicts
+            },
+            "findings": [
+                {"verdict": f.verdict, "kind": f.kind, "path": f.path, "message": f.message}
+                for f in self.findings
+            ],
+            "result": dict(self.result),
+        }
+
+
+def verify(
+    path: str,
+    expectations: Expectations = NOTHING,
+    trust: Trust = NOBODY,
+    *,
+    now: float | None = None,
+) -> Verification:
+    """Check the run in the folder `path`, whose own name and place do not matter.
+
+    1. See what is there: only files and folders, no links, no devices.
+    2. Read the manifest; it names exactly the files that are there.
+    3. Read run.json and plan.json.
+    4. Read the journal: one unbroken chain, one consistent story, of this run and this plan.
+    5. Every task that ended has its tree: the checksum list its last event vouches for names
+       exactly the tree's files, and its status.json tells the same outcome.
+    6. Hash every file and compare.
+    7. The statements in attest/, if there are any, say the same, and trusted keys signed them.
+    8. Every planned task ended, and the run was closed and sealed.
+    9. It is the run the caller expects, and its clocks make sense.
+
+    Raises ZfError (exit 2) when `path` is not the folder of a run at all, or a key to trust cannot
+    be used.
+    """
+    trust.check_outside(path)
+    try:
+        bundle = Bundle(path)
+    except OSError as error:
+        raise ZfError(f"{path}: {error.strerror}", code="ZF620") from None
+    with bundle:
+        inventory = bundle.inventory()
+        if not inventory.files & {RUN, JOURNAL, MANIFEST}:
+            raise ZfError(
+                f"{path} is not the folder of a run",
+                code="ZF620",
+                hint="name a run, or a folder that holds run.json and events.jsonl",
+            )
+        audit = _Audit(bundle, inventory)
+        audit.look()
+        audit.read_manifest()
+        audit.read_papers()
+        audit.read_journal()
+        audit.match_papers()
+        audit.match_trees()
+        audit.hash_all()
+        audit.check_attest(trust)
+        audit.check_complete()
+        audit.check_expected(expectations, time.time() if now is None else now)
+        audit.check_outcomes(expectations)
+        audit.check_times()
+        return audit.conclude(expectations, trust)
+
+
+class _Audit:
+    """The steps of one verification and what they share."""
+
+    def __init__(self, bundle: Bundle, inventory: Inventory) -> None:
+        self.bundle = bundle
+        self.there = inventory
+        self.findings: list[Finding] = []
+        self.sealed = MANIFEST in inventory.files
+        # Path -> SHA-256 of every file somebody vouches for.
+        self.expected: dict[str, str] = {}
+        self.run: Mapping[str, Any] = {}
+        self.plan: Mapping[str, Any] = {}
+        self.planned: dict[str, None] = {}  # in plan order, and found at once
+        self.account = Account()
+        self.head = ""
+        self.torn = False
+        self.trees = 0
+        self.statuses: list[Mapping[str, Any]] = []
+        self.authentic = Verdict("AUTHENTIC", State.UNSIGNED, "")
+        self.stamped = ""
+
+    def found(self, verdict: str, kind: str, message: str, path: str | None = None) -> None:
+        self.findings.append(Finding(verdict, kind, message, path))
+
+    def tampered(self, kind: str, message: str, path: str | None = None) -> None:
+        self.found("INTACT", kind, message, path)
+
+    # 1
+
+    def look(self) -> None:
+        for path, what in sorted(self.there.odd.items()):
+            self.tampered("odd", what, path)
+        for path in sorted(self.there.files | self.there.folders):
+            if not checksums.is_safe_name(path.rpartition("/")[2]):
+                self.tampered("name", "a name no proof has", path)
+
+    # 2
+
+    def read_manifest(self) -> None:
+        if not self.sealed:
+            return
+        self.expected = self._list(MANIFEST)
+        own = {path for path in self.there.files if not _is_attest(path)} - {MANIFEST}
+        for path in sorted(self.expected.keys() - own):
+            if _is_attest(path) or path == MANIFEST:
+                self.tampered("manifest", "does not belong in the manifest", path)
+            else:
+                self.tampered("missing", "is in the manifest and not there", path)
+        for path in sorted(own - self.expected.keys()):
+            self.tampered("surplus", "is there and not in the manifest", path)
+
+    # 3
+
+    def read_papers(self) -> None:
+        self.run = self._object(RUN)
+        self.plan = self._object(PLAN)
+        if self.plan and not isinstance(self.plan.get("tasks"), list):
+            self.tampered("paper", "has no list of tasks", PLAN)
+        for row in self._rows():
+            name = row.get("id")
+            if isinstance(name, str) and is_valid_id(name) and name not in self.planned:
+                self.planned[name] = None
+            else:
+                self.tampered("paper", f"plans a task without a good id: {name!r:.200}", PLAN)
+
+    def _rows(self) -> Iterator[Mapping[str, Any]]:
+        """The plan's tasks; an empty mapping stands for what is none."""
+        tasks = self.plan.get("tasks")
+        for task in tasks if isinstance(tasks, list) else ():
+            yield task if isinstance(task, dict) else {}
+
+    # 4
+
+    def read_journal(self) -> None:
+        try:
+            fd = self.bundle.open(JOURNAL)
+        except OSError as error:
+            self.tampered("missing", _reason(error), JOURNAL)
+            return
+        chain, account = Chain(), self.account
+        with os.fdopen(fd, "rb", buffering=1024 * 1024) as stream:
+            for raw in raw_lines(stream):
+                if not raw.endswith(b"\n"):
+                    self.torn = True
+                    if len(raw) > MAX_LINE_BYTES:
+                        self.tampered("journal", "a line that never ends", JOURNAL)
+                    break
+                try:
+                    account.feed(chain.accept(raw[:-1]))
+                except ValueError as error:
+                    self.tampered("journal", f"line {chain.seq + 1}: {error}", JOURNAL)
+                    break
+        self.head = chain.head
+        for problem in account.problems:
+            self.tampered("journal", problem, JOURNAL)
+        if self.torn and self.sealed:
+            self.tampered("journal", "ends in the middle of a line", JOURNAL)
+
+    def match_papers(self) -> None:
+        started = self.account.started
+        if started is None:
+            return
+        if self.run and self.run.get("run_id") != started.get("run"):
+            self.tampered("mismatch", "names another run than the journal", RUN)
+        source = self.run.get("source")
+        commit = source.get("commit") if isinstance(source, dict) else None
+        if self.run and commit != started.get("commit"):
+            self.tampered("mismatch", "names another commit than the journal", RUN)
+        self._match_digest(PLAN, started.get("plan_sha256"))
+        self._match_digest(RUN, started.get("run_sha256"))
+        if self.account.ended is not None:
+            self._match_blocked(self.account.ended.get("blocked_sha256"))
+        if self.plan and started.get("tasks") != len(self.planned):
+            self.tampered("mismatch", "has not as many tasks as the journal says", PLAN)
+
+    def _match_digest(self, path: str, digest: object) -> None:
+        if path in self.bundle.digests and self.bundle.digests[path] != digest:
+            self.tampered("mismatch", "is not the file that the journal names", path)
+
+    def _match_blocked(self, digest: object) -> None:
+        if digest is None and BLOCKED in self.there.files:
+            self.tampered("mismatch", "is a file that the journal does not know", BLOCKED)
+        if digest is not None:
+            self._object(BLOCKED)
+            self._match_digest(BLOCKED, digest)
+
+    # 5
+
+    def match_trees(self) -> None:
+        folders = {path for path in self.there.folders if "/" not in path} - {ATTEST}
+        planned = set(self.planned)
+        for name in sorted(folders - planned):
+            self.tampered("surplus", "a folder of no planned task", name)
+        for name in sorted(self.account.tasks.keys() - planned):
+            self.tampered("mismatch", f"tells of a task that was not planned: {name!r}", JOURNAL)
+        if not self.sealed:
+            for name in sorted(path for path in self.there.files if "/" not in path):
+                if name not in _TOP_FILES and not name.endswith(".tmp"):
+                    self.tampered("surplus", "is no file of a run", name)
+        self._look_at_folders()
+        # One pass over all files, so that no task costs a look at every other task's.
+        below: dict[str, list[str]] = {name: [] for name in planned}
+        for path in self.there.files:
+            top, slash, _ = path.partition("/")
+            if slash and top in below:
+                below[top].append(path)
+        for name in self.planned:
+            task = self.account.tasks.get(name)
+            if task is None or task.terminal is None:
+                continue
+            self._match_tree(name, task.terminal, set(below[name]))
+            for attempt, event in task.ended.items():
+                if event is not task.terminal:
+                    self._match_list(f"{name}/attempts/{attempt}", event)
+
+    def _look_at_folders(self) -> None:
+        """A folder proves nothing by itself, but one that no file and no tree explains was put
+        there.
+        """
+        known = {parent for path in self.there.files for parent in _parents(path)}
+        roots = {path for path in known | set(self.planned) if _is_root(path)}
+        known |= roots | {f"{root}/{name}" for root in roots for name in _TREE_FOLDERS}
+        open_tasks = () if self.sealed else set(self.planned) - self._ended()
+        for path in sorted(self.there.folders - known):
+            if path.partition("/")[0] not in open_tasks:
+                self.tampered("surplus", "an empty folder that belongs to nothing", path)
+
+    def _ended(self) -> set[str]:
+        return {name for name, task in self.account.tasks.items() if task.terminal is not None}
+
+    def _match_tree(self, task: str, event: Mapping[str, Any], files: set[str]) -> None:
+        self.trees += 1
+        listed = self._match_list(task, event)
+        if listed is None:
+            return
+        if f"{task}/{ATTEMPTS_LIST}" in listed:
+            listed |= self._list(f"{task}/{ATTEMPTS_LIST}", f"{task}/")
+        artifacts = self._list(f"{task}/{ARTIFACTS_LIST}", f"{task}/30-artifacts/")
+        wanted = {p: d for p, d in listed.items() if p.startswith(f"{task}/30-artifacts/")}
+        if artifacts != wanted:
+            message = "does not list the artifacts that task.sha256 lists"
+            self.tampered("mismatch", message, f"{task}/{ARTIFACTS_LIST}")
+        own = f"{task}/{TASK_LIST}"
+        for path in sorted(files - listed.keys() - {own}):
+            self.tampered("surplus", "is there and not in the task's checksum list", path)
+        for path, digest in listed.items():
+            if self.sealed:
+                if self.expected.get(path) not in {None, digest}:
+                    message = "the task's checksum list and the manifest disagree"
+                    self.tampered("mismatch", message, path)
+            else:
+                self.expected[path] = digest
+                if path not in files:
+                    self.tampered("missing", "is in the task's checksum list and not there", path)
+        self._match_status(task, event)
+
+    def _match_list(self, root: str, event: Mapping[str, Any]) -> dict[str, str] | None:
+        path = f"{root}/{TASK_LIST}"
+        listed = self._list(path, f"{root}/")
+        digest = self.bundle.digests.get(path)
+        if digest is not None and digest != event.get("task_sha256"):
+            self.tampered("mismatch", "is not the list that the task's last event names", path)
+        return listed if digest is not None else None
+
+    def _match_status(self, task: str, event: Mapping[str, Any]) -> None:
+        path = f"{task}/{STATUS}"
+        status = self._object(path)
+        if not status:
+            return
+        self.statuses.append(status)
+        if status.get("task_id") != task:
+            self.tampered("mismatch", "belongs to another task", path)
+        if self.account.started and status.get("run_id") != self.account.started.get("run"):
+            self.tampered("mismatch", "belongs to another run", path)
+        for key in _SAID_TWICE.get(str(event.get("type")), ()):
+            if status.get(key) != event.get(key):
+                said = f"{status.get(key)!r:.80} here, {event.get(key)!r:.80} in the journal"
+                self.tampered("mismatch", f"{key} is {said}", path)
+
+    # 6
+
+    def hash_all(self) -> None:
+        for path, why in self.bundle.hash(self.expected.keys() & self.there.files):
+            self.tampered("unreadable", why, path)
+        for path in sorted(self.expected.keys() & self.bundle.digests.keys()):
+            digest = self.bundle.digests[path]
+            if digest != self.expected[path]:
+                message = f"expected {self.expected[path]}, found {digest}"
+                self.tampered("changed", message, path)
+
+    # 7
+
+    def check_attest(self, trust: Trust) -> None:
+        files = {}
+        for path in sorted(filter(_is_attest, self.there.files)):
+            name = path.partition("/")[2]
+            if name not in authentic.KNOWN:
+                self.tampered("surplus", "is no part of an attestation", path)
+                continue
+            try:
+                files[name] = self.bundle.read(path, authentic.MAX_STATEMENT_BYTES)
+            except OSError as error:
+                self.tampered("unreadable", _reason(error), path)
+        facts = statement.Facts(
+            self.run,
+            self.plan,
+            self.account,
+            self.head,
+            self.bundle.digests,
+            statement.redactions(self.statuses),
+        )
+        check = authentic.Check(files, facts, trust)
+        self.authentic = check.run()
+        self.findings += check.findings
+        if check.stamped_at is not None:
+            self.stamped = f"; existed on {check.stamped_at:%Y-%m-%dT%H:%M:%SZ}"
+
+    # 8
+
+    def check_complete(self) -> None:
+        for name in self.planned:
+            task = self.account.tasks.get(name)
+            if task is None:
+                self.found("COMPLETE", "no_outcome", "was never decided", name)
+            elif task.terminal is None:
+                self.found("COMPLETE", "no_outcome", "was still running", name)
+            elif f"{name}/{STATUS}" not in self.there.files:
+                self.found("COMPLETE", "no_outcome", "has no status.json", name)
+        if not self.plan:
+            self.found("COMPLETE", "unknown", "without a plan nobody knows what is missing", PLAN)
+        if self.account.ended is None:
+            self.found("COMPLETE", "open", "the run never ended", JOURNAL)
+        if not self.sealed:
+            self.found("COMPLETE", "unsealed", "is not there: the run was not sealed", MANIFEST)
+
+    # 9
+
+    def check_expected(self, expected: Expectations, now: float) -> None:
+        source = self.run.get("source")
+        source = source if isinstance(source, dict) else {}
+        started = self.account.started or {}
+        for what, wanted, said in (
+            ("run", expected.run, started.get("run")),
+            ("plan", expected.plan, self.bundle.digests.get(PLAN)),
+            ("head", expected.head, self.head),
+        ):
+            if wanted is not None and wanted != said:
+                self.found("EXPECTED", what, f"expected {wanted}, found {said!r:.200}")
+        commit = str(source.get("commit"))
+        if expected.commit is not None and (
+            len(expected.commit) < 7 or not commit.startswith(expected.commit)
+        ):
+            self.found("EXPECTED", "commit", f"expected {expected.commit}, found {commit:.200}")
+        phases = started.get("phases")
+        for phase in expected.phases:
+            if not isinstance(phases, list) or phase not in phases:
+                self.found("EXPECTED", "phase", f"phase {phase} was not run")
+        if expected.clean_tree and source.get("dirty") is not False:
+            self.found("EXPECTED", "clean_tree", "the work tree was not clean")
+        if expected.max_age_s is not None:
+            age_s = now - self.account.clocks.last
+            if not -_SKEW_S <= age_s <= expected.max_age_s:
+                message = f"ended {age_s:.0f} s ago, at most {expected.max_age_s:.0f} s expected"
+                self.found("EXPECTED", "max_age", message)
+
+    def check_outcomes(self, expected: Expectations) -> None:
+        for task, allowed in expected.tasks.items():
+            status = self._end(task).get("status")
+            if status not in allowed:
+                message = f"ended as {status!r:.80}, expected {' or '.join(sorted(allowed))}"
+                self.found("EXPECTED", "task", message, task)
+        for phase in expected.successful_phases:
+            tasks = [row for row in self._rows() if row.get("phase") == phase]
+            if not tasks:
+                self.found("EXPECTED", "phase", f"phase {phase} was not run")
+            for row in tasks:
+                end = self._end(str(row.get("id")))
+                if end.get("status") not in _PASSES and end.get("warned") is not True:
+                    message = f"of phase {phase} ended as {end.get('status')!r:.80}"
+                    self.found("EXPECTED", "phase", message, str(row.get("id")))
+        for name, account in self.account.tasks.items():
+            if expected.max_attempts is not None and account.began > expected.max_attempts:
+                self.found("EXPECTED", "attempts", f"took {account.began} attempts", name)
+
+    def _end(self, task: str) -> Mapping[str, Any]:
+        account = self.account.tasks.get(task)
+        return (account.terminal if account else None) or {}
+
+    def check_times(self) -> None:
+        clocks = self.account.clocks
+        if clocks.first is None:
+            return
+        allowed = _DRIFT_S + _DRIFT_SHARE * abs(clocks.last - clocks.first)
+        if clocks.drift_s > allowed:
+            message = f"wall and monotonic clock part by {clocks.drift_s:.3f} s"
+            self.found("TIMED", "drift", message, JOURNAL)
+        if clocks.back_s > allowed:
+            self.found("TIMED", "back", f"a clock goes back {clocks.back_s:.3f} s", JOURNAL)
+        for doubt in clocks.doubts:
+            self.found("TIMED", "order", doubt, JOURNAL)
+
+    def conclude(self, expected: Expectations, trust: Trust) -> Verification:
+        """The verdicts in order; the first that failed decides the exit code.
+
+        Clocks that part are doubted, not failed: a suspended laptop does that. A time stamp that
+        was asked for is another matter.
+        """
+        failed = {finding.verdict for finding in self.findings}
+        timed = State.DOUBTFUL if "TIMED" in failed else State.PASSED
+        if trust.timestamp_ca and any(finding.kind == "timestamp" for finding in self.findings):
+            timed = State.FAILED
+        verdicts = (
+            Verdict("INTACT", _state("INTACT" not in failed), self._intact()),
+            Verdict("COMPLETE", _state("COMPLETE" not in failed), self._complete()),
+            self.authentic,
+            self._expected(expected, "EXPECTED" in failed),
+            self._timed(timed),
+        )
+        codes = (TAMPERED, INCOMPLETE, UNTRUSTED, UNTRUSTED, UNTRUSTED)
+        exit_code = next(
+            (c for v, c in zip(verdicts, codes, strict=True) if v.state == State.FAILED), VERIFIED
+        )
+        started, ended = self.account.started or {}, self.account.ended or {}
+        run = started.get("run")
+        return Verification(
+            run if isinstance(run, str) else None,
+            verdicts,
+            tuple(self.findings),
+            exit_code,
+            {key: ended.get(key) for key in ("exit_code", "counts", "duration_s")}
+            | {
+                "head": self.head,
+                "manifest_sha256": self.bundle.digests.get(MANIFEST),
+                "attestations": {
+                    path.partition("/")[2]: digest
+                    for path, digest in self.bundle.digests.items()
+                    if _is_attest(path)
+                },
+            },
+        )
+
+    def _intact(self) -> str:
+        size = _size(self.bundle.hashed_bytes)
+        chained = f"{self.account.lines} chained events"
+        if self.sealed:
+            return f"{len(self.expected)} files ({size}), {self.trees} task lists, {chained}"
+        loose = len(self.there.files - self.expected.keys() - _TOP_FILES)
+        return (
+            f"{len(self.expected)} files ({size}) of {self.trees} tasks that ended, {chained}; "
+            f"nobody vouches for {loose} files of the rest"
+        )
+
+    def _complete(self) -> str:
+        ended = len(self._ended() & set(self.planned))
+        closed = "closed" if self.account.ended else "not closed"
+        sealed = "sealed" if self.sealed else "not sealed"
+        return f"{ended} of {len(self.planned)} planned tasks ended; {closed}, {sealed}"
+
+    def _expected(self, expected: Expectations, failed: bool) -> Verdict:
+        asked = [n for n in expected.__match_args__ if getattr(expected, n) != getattr(NOTHING, n)]
+        if not asked:
+            return Verdict("EXPECTED", State.NOT_CHECKED, "nothing was expected")
+        return Verdict("EXPECTED", _state(not failed), ", ".join(asked))
+
+    def _timed(self, state: State) -> Verdict:
+        clocks = self.account.clocks
+        if clocks.first is None:
+            return Verdict("TIMED", State.NOT_CHECKED, "no event has a time")
+        summary = f"{self.account.lines} events, clocks agree within {clocks.drift_s:.3f} s"
+        return Verdict("TIMED", state, summary + self.stamped)
+
+    # Reading
+
+    def _list(self, path: str, prefix: str = "") -> dict[str, str]:
+        """A checksum list as path -> SHA-256, the paths with `prefix` before them."""
+        try:
+            listed = checksums.parse(self.bundle.read(path, MAX_LIST_BYTES))
+        except OSError as error:
+            self.tampered("missing", _reason(error), path)
+        except ValueError as error:
+            self.tampered("manifest", f"not a checksum list: {error}", path)
+        else:
+            return {prefix + name: digest for name, digest in listed.items()}
+        return {}
+
+    def _object(self, path: str) -> Mapping[str, Any]:
+        try:
+            value = decode(self.bundle.read(path, MAX_JSON_BYTES))
+        except OSError as error:
+            self.tampered("missing", _reason(error), path)
+        except ValueError as error:
+            self.tampered("paper", f"not JSON as a proof has it: {error}", path)
+        else:
+            if isinstance(value, dict):
+                return value
+            self.tampered("paper", "not a JSON object", path)
+        return {}
+
+
+_TREE_FOLDERS = (
+    "00-meta",
+    "10-commands",
+    "20-logs",
+    "30-artifacts",
+    "40-checksums",
+    "99-summary",
+)
+
+
+def _is_attest(path: str) -> bool:
+    return path.startswith(f"{ATTEST}/")
+
+
+def _parents(path: str) -> Iterator[str]:
+    while slash := path.rfind("/") + 1:
+        path = path[: slash - 1]
+        yield path
+
+
+def _is_root(folder: str) -> bool:
+    """Whether a tree is rooted here: a task's own, or one of its earlier attempts."""
+    parts = folder.split("/")
+    return len(parts) == 1 or (len(parts) == 3 and parts[1] == "attempts")
+
+
+def _state(passed: bool) -> State:
+    return State.PASSED if passed else State.FAILED
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "cannot be read").lower()
+
+
+def _size(count: int) -> str:
+    if count < 1024:
+        return f"{count} bytes"
+    number = float(count)
+    for unit in ("KiB", "MiB", "GiB"):
+        number /= 1024
+        if number < 1024 or unit == "GiB":
+            break
+    return f"{number:.1f} {unit}"

@@ -1,0 +1,1 @@
+"""TELL: events in, facts out, and texts made of facts."""

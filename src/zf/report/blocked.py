@@ -1,0 +1,335 @@
+"""Why tasks did not run: the deadlock report and the same facts as `blocked.json`.
+
+Takes the tails of logs and the proof folder's path from the caller; reads nothing itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zf.errors import printable
+from zf.events import Cause, Status
+from zf.report.words import (
+    NO_TAILS,
+    PLAIN,
+    Style,
+    count,
+    dependency,
+    duration,
+    limit,
+    line_number,
+    moment,
+    place,
+    quoted_log,
+    run_again,
+    run_task,
+    tail,
+    what,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from zf.report.facts import Facts, Held, RootCause, TaskFacts
+
+SCHEMA = "zf/blocked/v1"
+# Codes of what can become of a task, for programs and search engines: never renumbered.
+CODES: Mapping[Cause, str] = {
+    Cause.NONE: "ZF500",
+    Cause.EXIT: "ZF501",
+    Cause.SIGNAL: "ZF502",
+    Cause.TIMEOUT: "ZF503",
+    Cause.PHASE_TIMEOUT: "ZF504",
+    Cause.INTERRUPT: "ZF505",
+    Cause.NEED: "ZF506",
+    Cause.PHASE_FAILED: "ZF507",
+    Cause.FAIL_FAST: "ZF508",
+    Cause.SPAWN: "ZF509",
+    Cause.WORKDIR: "ZF510",
+    Cause.SURVIVORS: "ZF511",
+    Cause.ARTIFACTS: "ZF512",
+    Cause.STORAGE: "ZF513",
+    Cause.WORKER: "ZF514",
+    Cause.RUNNER: "ZF515",
+    Cause.SILENCE: "ZF516",
+    Cause.CONDITION: "ZF517",
+    Cause.DEADLINE: "ZF518",
+    Cause.QUEUE_TIMEOUT: "ZF519",
+    Cause.CANCEL: "ZF520",
+    Cause.CLEANUP: "ZF521",
+}
+# Deeper than this the tree says the depth in words: indenting a chain of 20 000 would take 400 MB.
+_DEEPEST = 8
+
+
+def code(task: TaskFacts | None) -> str:
+    """The stable code of what became of a task; ZF500 for one the plan does not know."""
+    return CODES[task.cause] if task else CODES[Cause.NONE]
+
+
+def report(
+    facts: Facts,
+    *,
+    tails: Mapping[str, Sequence[str]] = NO_TAILS,
+    proof: str = "",
+    style: Style = PLAIN,
+) -> str:
+    """The deadlock report, or nothing when every task got its chance.
+
+    `tails` are the last raw lines of the causes' logs, `proof` is the run's folder as the reader
+    would type it.
+    """
+    pending = _pending(facts)
+    elsewhere = _not_started(facts)
+    if not pending and not elsewhere and facts.phase_timeout is None:
+        return ""
+    parts = [_headline(facts, pending, style)]
+    blocking = [cause for cause in facts.causes if cause.blocks]
+    for number, cause in enumerate(blocking, start=1):
+        log = tails.get(cause.task, ())
+        parts.append(_cause(facts, cause, number=number, log=log, proof=proof, style=style))
+    # One that is blocked itself, by nothing known, stands among the pending.
+    harmless = [c for c in facts.causes if not c.blocks and c.word != Status.BLOCKED]
+    if harmless:
+        too = " too" if blocking else ""
+        parts.append([f"Failed{too}, without holding up another task:", *_short(facts, harmless)])
+    parts += [_group(key, tasks) for key, tasks in elsewhere.items()]
+    parts.append(_advice(facts, style))
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _headline(facts: Facts, pending: _Pending, style: Style) -> list[str]:
+    """The lines older than zf: scripts grep them, so not a letter changes."""
+    lines = []
+    if facts.phase_timeout is not None:
+        seconds = limit(facts.phase_timeout.timeout_s)
+        lines.append(style.paint(f"ERROR: Phase timeout ({seconds}) exceeded", "error"))
+    if pending:
+        text = f"ERROR: Deadlock detected - {len(pending)} tasks still pending:"
+        lines.append(style.paint(text, "error"))
+    for name, unmet in pending.items():
+        needs = ", ".join(printable(need) for need in facts.tasks[name].needs)
+        lines.append(f"  - {printable(name)} (needs: {needs})")
+        lines += [f"    -> {dependency(need, word)}" for need, word in unmet.items()]
+    return lines
+
+
+def _cause(
+    facts: Facts, cause: RootCause, *, number: int, log: Sequence[str], proof: str, style: Style
+) -> list[str]:
+    task = facts.tasks.get(cause.task)
+    name = style.paint(printable(cause.task), "bold")
+    word = style.paint(cause.word, cause.word)
+    lines = [f"{number}. {code(task)} {name}: {word}"]
+    if task is not None:
+        lines.append(f"   what:     {what(task) or task.word}")
+        if task.completed_at:
+            lines.append(f"   when:     {_when(task)}")
+        lines.append(f"   where:    {place(task)}")
+        if log:
+            shown = tail(log)
+            lines.append(f"   log:      last {count(len(shown), 'line')}")
+            lines += quoted_log(shown, "     ")
+        if proof:
+            lines.append(f"   proof:    {printable(proof)}/{printable(task.id)}")
+    lines.append(f"   holds up: {_weight(cause)}")
+    lines += [_branch(entry) for entry in cause.held]
+    return lines
+
+
+def _when(task: TaskFacts) -> str:
+    if not task.attempt:
+        return moment(task.completed_at)
+    spent = duration(task.duration_s)
+    return f"{moment(task.completed_at)}, attempt {task.attempt}, after {spent}"
+
+
+def _weight(cause: RootCause) -> str:
+    text = count(cause.blocks, "task")
+    above = cause.blocks - len(cause.held)
+    if not above:
+        return text
+    return f"{text} ({above} listed above)" if cause.held else f"{text}, listed above"
+
+
+def _branch(entry: Held) -> str:
+    """One task of the tree, indented below the one it waits for."""
+    indent = "  " * min(entry.depth, _DEEPEST)
+    notes = []
+    if entry.depth > _DEEPEST and entry.via:
+        notes.append(f"{entry.depth} deep, through {printable(entry.via)}")
+    if entry.also:
+        notes.append(f"held up by {', '.join(map(printable, entry.also))} too")
+    note = f" ({'; '.join(notes)})" if notes else ""
+    return f"   {indent}{printable(entry.task)}{note}"
+
+
+def _short(facts: Facts, causes: Sequence[RootCause]) -> list[str]:
+    tasks = [facts.tasks[cause.task] for cause in causes]
+    return [f"   {code(task)} {printable(task.id)}: {task.word}, {what(task)}" for task in tasks]
+
+
+_HEADINGS: Mapping[str, str] = {
+    "": "Cancelled",
+    Cause.PHASE_TIMEOUT: "Cancelled by the phase timeout",
+    Cause.INTERRUPT: "Cancelled by the interrupt",
+    Cause.PHASE_FAILED: "Cancelled because an earlier phase failed",
+    Cause.FAIL_FAST: "Cancelled by --fail-fast",
+    Cause.DEADLINE: "Cancelled by the deadline of the run",
+    Cause.CANCEL: "Cancelled by somebody",
+    "waiting": "Still waiting when the record ends",
+    "running": "Still running when the record ends",
+}
+
+
+def _group(key: str, tasks: Sequence[TaskFacts]) -> list[str]:
+    heading = _HEADINGS.get(key, f"Cancelled ({key})")
+    lines = [f"{heading}: {count(len(tasks), 'task')}"]
+    for task in tasks:
+        # The heading says it all for those that were never tried.
+        tried = f": {what(task)}" if task.status and task.attempt else ""
+        lines.append(f"   {printable(task.id)}{tried}")
+    return lines
+
+
+def _advice(facts: Facts, style: Style) -> list[str]:
+    lines = []
+    first = _fix_first(facts)
+    if first is not None:
+        name = style.paint(printable(first.task), "bold")
+        lines.append(f"Fix first: {name} - {_gain(first)}")
+    lines += [f"{label} {command}" for label, command in zip(_STEPS, _next(facts), strict=False)]
+    return lines
+
+
+_STEPS = ("Next:", "Then:")
+
+
+def _gain(cause: RootCause) -> str:
+    if cause.frees:
+        return f"frees {count(cause.frees, 'task')}"
+    return f"frees none by itself: each of its {count(cause.blocks, 'task')} has another cause too"
+
+
+# --- blocked.json --------------------------------------------------------------------------------
+
+
+def as_json(facts: Facts, *, tails: Mapping[str, Sequence[str]] = NO_TAILS) -> dict[str, Any]:
+    """What `blocked.json` holds: the report's facts. Proof folders are relative to the run's."""
+    first = _fix_first(facts)
+    struck = facts.phase_timeout
+    return {
+        "schema": SCHEMA,
+        "run_id": printable(facts.run),
+        "pending": len(_pending(facts)),
+        "phase_timeout": (
+            {"phase": printable(struck.phase), "timeout_s": struck.timeout_s} if struck else None
+        ),
+        "fix_first": {"task": printable(first.task), "frees": first.frees} if first else None,
+        "next": _next(facts),
+        "causes": [_cause_json(facts, cause, tails.get(cause.task, ())) for cause in facts.causes],
+        "not_started": [
+            _not_started_json(task) for tasks in _not_started(facts).values() for task in tasks
+        ],
+    }
+
+
+def _cause_json(facts: Facts, cause: RootCause, log: Sequence[str]) -> dict[str, Any]:
+    task = facts.tasks.get(cause.task)
+    return {
+        "code": code(task),
+        "task": printable(cause.task),
+        "status": cause.word,
+        "cause": task.cause.value if task else "",
+        "what": what(task) if task else "",
+        "detail": printable(task.detail) if task else "",
+        "phase": printable(task.phase) if task else None,
+        "attempt": task.attempt if task else 0,
+        "exit_code": task.exit_code if task else None,
+        "signal": task.signal if task else None,
+        "step": task.step if task else None,
+        "started_at": _time(task.started_at if task else ""),
+        "completed_at": _time(task.completed_at if task else ""),
+        "duration_s": task.duration_s if task else None,
+        "file": printable(task.file) if task else None,
+        "line": line_number(task) if task else None,
+        "log_tail": tail(log),
+        "proof": printable(task.id) if task else None,
+        "blocks": cause.blocks,
+        "frees": cause.frees,
+        "held_up": [_held_json(facts, entry) for entry in cause.held],
+    }
+
+
+def _time(at: str) -> str | None:
+    return printable(at) or None
+
+
+def _held_json(facts: Facts, entry: Held) -> dict[str, Any]:
+    task = facts.tasks[entry.task]
+    return {
+        "task": printable(entry.task),
+        "phase": printable(task.phase),
+        "status": task.word,
+        "via": printable(entry.via) if entry.via else None,
+        "depth": entry.depth,
+        "needs": {printable(need): word for need, word in entry.unmet.items()},
+        "also": [printable(name) for name in entry.also],
+    }
+
+
+def _not_started_json(task: TaskFacts) -> dict[str, Any]:
+    return {
+        "code": code(task),
+        "task": printable(task.id),
+        "phase": printable(task.phase),
+        "status": task.word,
+        "cause": task.cause.value,
+        "what": what(task),
+    }
+
+
+# --- What both forms say ------------------------------------------------------------------------
+
+_Pending = dict[str, "Mapping[str, str]"]
+
+
+def _pending(facts: Facts) -> _Pending:
+    """What the report counts as still pending, with the unmet needs, in plan order. Tasks skipped
+    for a skipped need are not: nothing is wrong with them.
+    """
+    unmet = {entry.task: entry.unmet for cause in facts.causes for entry in cause.held}
+    # A cause can itself be blocked, when nothing known blocks it.
+    unmet |= {cause.task: {} for cause in facts.causes if cause.word == Status.BLOCKED}
+    return {
+        name: unmet[name]
+        for name, task in facts.tasks.items()
+        if name in unmet and task.status is not Status.SKIPPED
+    }
+
+
+def _not_started(facts: Facts) -> dict[str, list[TaskFacts]]:
+    """Tasks that did not end by themselves and wait for no failed need, by what stopped them."""
+    told = {entry.task for cause in facts.causes for entry in cause.held}
+    told.update(cause.task for cause in facts.causes)
+    groups: dict[str, list[TaskFacts]] = {}
+    for task in facts.tasks.values():
+        if task.id not in told and task.status in {None, Status.CANCELLED}:
+            key = task.cause.value if task.status else task.word
+            groups.setdefault(key, []).append(task)
+    return groups
+
+
+def _fix_first(facts: Facts) -> RootCause | None:
+    """The cause whose repair frees most tasks; of equals the one that blocks most."""
+    blocking = [cause for cause in facts.causes if cause.blocks and cause.word != Status.SKIPPED]
+    return min(blocking, key=lambda c: (-c.frees, -c.blocks, c.task), default=None)
+
+
+def _next(facts: Facts) -> list[str]:
+    """The commands to type: the task to fix alone, then the whole again."""
+    first = _fix_first(facts)
+    name = first.task if first else next((cause.task for cause in facts.causes), None)
+    commands = [run_task(name)] if name is not None and name in facts.tasks else []
+    again = run_again(facts)
+    return commands if again in commands else [*commands, again]

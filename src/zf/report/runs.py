@@ -1,0 +1,111 @@
+"""`zf status`: one row for each run, or for each task of one run, as text or for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zf.errors import printable
+from zf.events import Status
+from zf.record import record
+from zf.report.terminal import total_s
+from zf.report.words import PLAIN, Style, duration, moment, what
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from zf.report.facts import Facts
+
+
+@record
+class RunRow:
+    """What a list of runs shows of one. `result` is a facts.Result, or why it cannot be read."""
+
+    run: str
+    result: str
+    started_at: str
+    duration_s: float | None
+    phases: tuple[str, ...]
+    counts: Mapping[str, int]
+
+
+def row(facts: Facts) -> RunRow:
+    return RunRow(
+        run=facts.run,
+        result=facts.result,
+        started_at=facts.started_at,
+        duration_s=total_s(facts),
+        phases=tuple(facts.phases),
+        counts={word: number for word, number in facts.counts.items() if number},
+    )
+
+
+def unreadable(run: str, why: str) -> RunRow:
+    """The row of a run whose plan or journal cannot be read: it is shown, not hidden."""
+    return RunRow(run, why, "", None, (), {})
+
+
+def table(rows: Iterable[RunRow], style: Style = PLAIN) -> str:
+    """The runs as the caller ordered them, under a heading; a sentence when there are none."""
+    cells = [
+        (
+            printable(row.run),
+            printable(row.result),
+            moment(row.started_at),
+            duration(row.duration_s),
+            printable(" ".join(row.phases)) or "-",
+            _counts(row.counts),
+        )
+        for row in rows
+    ]
+    if not cells:
+        return "no runs yet\n"
+    heading = ("RUN", "RESULT", "STARTED", "TIME", "PHASES", "TASKS")
+    return _aligned([heading, *cells], coloured=1, style=style)
+
+
+def as_json(rows: Iterable[RunRow]) -> list[dict[str, Any]]:
+    """The same rows for programs; counts hold every status."""
+    return [
+        {
+            "run_id": row.run,
+            "result": row.result,
+            "started_at": row.started_at or None,
+            "duration_s": row.duration_s,
+            "phases": list(row.phases),
+            "counts": {word: row.counts.get(word, 0) for word in _WORDS},
+        }
+        for row in rows
+    ]
+
+
+def tasks_table(facts: Facts, style: Style = PLAIN) -> str:
+    """Every task of one run in plan order."""
+    cells = [
+        (
+            printable(task.id),
+            task.word,
+            duration(task.duration_s),
+            printable(task.phase),
+            what(task),
+        )
+        for task in facts.tasks.values()
+    ]
+    return _aligned([("TASK", "STATUS", "TIME", "PHASE", "WHAT"), *cells], coloured=1, style=style)
+
+
+_WORDS = (*(status.value for status in Status), "running", "waiting")
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts.get(word)) or "-"
+
+
+def _aligned(rows: Sequence[Sequence[str]], *, coloured: int, style: Style) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for cells in rows:
+        padded = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)]
+        # Painted after padding, so that escapes take no room.
+        padded[coloured] = style.paint(padded[coloured], cells[coloured])
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,317 @@
+"""What zf says while a run goes on and when it is over: lines, the board's rows, the summary.
+
+Every function takes facts and returns text; nothing here writes, waits or reads a clock. `now` and
+the facts' own moments are readings of the same monotonic clock.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from zf.errors import printable
+from zf.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Event,
+    Interrupted,
+    PhaseEnded,
+    PhaseStarted,
+    PhaseTimedOut,
+    RunResumed,
+    RunStarted,
+    Status,
+    TaskNotRun,
+    to_json,
+)
+from zf.report.words import (
+    NO_TAILS,
+    PLAIN,
+    Style,
+    count,
+    duration,
+    limit,
+    log_line,
+    quoted_log,
+    run_task,
+    tail,
+    what,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from zf.report.facts import Facts, Result, TaskFacts
+
+# A minute is what CI users take for a hang; shorter would fill their logs.
+HEARTBEAT_S = 60.0
+# Enough to see a whole small run fail; a large one that breaks altogether stays readable.
+DETAILED_FAILURES = 25
+BOARD_ROWS = 12
+
+VERDICTS: Mapping[Result, str] = {
+    "passed": "PASS",
+    "failed": "FAIL",
+    "timeout": "TIMEOUT",
+    "interrupted": "INTERRUPTED",
+    "nothing run": "NOTHING RUN",
+    "unfinished": "UNFINISHED",
+}
+
+
+def verdict(facts: Facts) -> str:
+    """The one word for a run. PASS needs a task that ran and succeeded."""
+    return VERDICTS[facts.result]
+
+
+# --- Progress: plain and json --------------------------------------------------------------------
+
+
+def plain_line(facts: Facts, event: Event, style: Style = PLAIN) -> str:
+    """The line for an event just added to `facts`, or nothing for one that needs none."""
+    match event:
+        case AttemptStarted(task=name) if name in facts.tasks:
+            return _start_line(facts.tasks[name], style)
+        case AttemptEnded(task=name) | TaskNotRun(task=name) if name in facts.tasks:
+            return _end_line(facts.tasks[name], style)
+        case RunStarted(run=run, tasks=tasks):
+            return f"run {printable(run)}: {count(tasks, 'task')}"
+        case RunResumed(leftovers=leftovers):
+            found = f", leftover processes ended: {leftovers}" if leftovers else ""
+            return f"run {printable(facts.run)}: resumed{found}"
+        case PhaseStarted(phase=phase, timeout_s=timeout_s):
+            planned = facts.phases.get(phase)
+            tasks = planned.tasks if planned else 0
+            return f"phase {printable(phase)}: {count(tasks, 'task')}, at most {limit(timeout_s)}"
+        case PhaseEnded(phase=phase, ok=ok, duration_s=spent):
+            word = "passed" if ok else "failed"
+            return f"phase {printable(phase)}: {style.paint(word, word)} after {duration(spent)}"
+        case PhaseTimedOut(timeout_s=timeout_s):
+            return style.paint(f"ERROR: Phase timeout ({limit(timeout_s)}) exceeded", "error")
+        case Interrupted(count=times):
+            how = "ending what runs" if times == 1 else "killing what runs"
+            return style.paint(f"interrupted: {how}", "interrupted")
+    return ""
+
+
+def _start_line(task: TaskFacts, style: Style) -> str:
+    again = f"  attempt {task.attempt}" if task.attempt > 1 else ""
+    return f"{_word('start', style)} {printable(task.id)}{again}"
+
+
+def _end_line(task: TaskFacts, style: Style) -> str:
+    again = f"attempt {task.attempt}" if task.attempt > 1 else ""
+    spent = duration(task.duration_s) if task.attempt else ""
+    parts = (printable(task.id), spent, again, what(task))
+    return f"{_word(task.word, style)} {'  '.join(part for part in parts if part)}"
+
+
+def _word(word: str, style: Style) -> str:
+    # The longest word is `cancelled`; padding stays outside the colour.
+    return style.paint(word, word) + " " * (9 - len(word))
+
+
+def failure_tail(lines: Sequence[str]) -> list[str]:
+    """The last lines of a failed task's log, for right after its end line."""
+    return quoted_log(tail(lines))
+
+
+def json_line(event: Event, *, wall: str = "", mono: float | None = None) -> str:
+    """One event as one line of JSON, in ASCII: a program's `--progress json`."""
+    data = to_json(event)
+    if wall:
+        data["wall"] = wall
+    if mono is not None:
+        data["mono"] = mono
+    # Mappings need not be dicts. And json leaves DEL as it is.
+    return json.dumps(data, separators=(",", ":"), default=dict).replace("\x7f", "\\u007f")
+
+
+class Heartbeats:
+    """Which running tasks nothing has been said about for a minute."""
+
+    def __init__(self, every_s: float = HEARTBEAT_S) -> None:
+        self._every_s = every_s
+        self._last: dict[str, float] = {}
+
+    def heard(self, task: str, now: float) -> None:
+        """A line about this task, or of its own, has just been printed."""
+        self._last[task] = now
+
+    def due(self, facts: Facts, now: float) -> list[TaskFacts]:
+        """The tasks that want a heartbeat line now; each counts as said."""
+        self._last = {name: self._since(task) for name, task in facts.running.items()}
+        due = [facts.running[name] for name, at in self._last.items() if now - at >= self._every_s]
+        self._last.update((task.id, now) for task in due)
+        return due
+
+    def wake_at(self, facts: Facts) -> float | None:
+        """When the next one is due, if nothing else is said."""
+        since = (self._since(task) for task in facts.running.values())
+        first = min(since, default=None)
+        return None if first is None else first + self._every_s
+
+    def _since(self, task: TaskFacts) -> float:
+        return max(self._last.get(task.id, 0.0), task.started_mono or 0.0)
+
+
+def heartbeat_line(
+    task: TaskFacts, now: float, *, silent_s: float | None = None, style: Style = PLAIN
+) -> str:
+    """`running   40-seed  2m00s`; with how long its log has not grown, where known."""
+    quiet = "" if silent_s is None else f"  no output for {duration(silent_s)}"
+    return f"{_word('running', style)} {printable(task.id)}  {_elapsed(task, now)}{quiet}"
+
+
+def _elapsed(task: TaskFacts, now: float) -> str:
+    return duration(None if task.started_mono is None else now - task.started_mono)
+
+
+# --- Output of tasks -----------------------------------------------------------------------------
+
+
+def grouped(task: TaskFacts, lines: Iterable[str]) -> Iterator[str]:
+    """A whole log under one header, for `--output group`."""
+    yield f"log of {printable(task.id)} ({task.word}, {duration(task.duration_s)}):"
+    for line in lines:
+        yield f"  | {log_line(line)}".rstrip()
+
+
+def prefixed(task: str, line: str) -> str:
+    """One line of a log with its task before it, for `--output prefix`."""
+    return f"{printable(task)} | {log_line(line)}".rstrip()
+
+
+# --- The live board ------------------------------------------------------------------------------
+
+
+def board(
+    facts: Facts, now: float, *, columns: int, rows: int = BOARD_ROWS, style: Style = PLAIN
+) -> list[str]:
+    """At most `rows` lines, each narrower than `columns`: counts first, then what runs longest.
+
+    The cost does not depend on the number of tasks: 20 000 are drawn as fast as 20.
+    """
+    width = max(1, columns - 1)
+    rows = max(1, min(rows, BOARD_ROWS))
+    lines = [_counts_row(facts, now, width, style)]
+    room = rows - 1
+    shown = room if len(facts.running) <= room else room - 1
+    # Running tasks are in order of start, so the first ones have run longest.
+    lines += [
+        _running_row(facts, task, now, width)
+        for task in islice(facts.running.values(), max(0, shown))
+    ]
+    more = len(facts.running) - (len(lines) - 1)
+    if more and room:
+        lines.append(f"  and {more} more running"[:width])
+    return lines
+
+
+def _counts_row(facts: Facts, now: float, width: int, style: Style) -> str:
+    counts = facts.counts
+    failed = counts[Status.FAILURE] + counts[Status.TIMEOUT] + counts[Status.LOST]
+    not_run = counts[Status.BLOCKED] + counts[Status.CANCELLED] + counts[Status.SKIPPED]
+    state = (
+        "interrupted"
+        if facts.interrupted
+        else f"phase {_ascii(facts.phase)}"
+        if facts.phase
+        else ""
+    )
+    parts = [
+        (f"{counts[Status.SUCCESS]} done", "success"),
+        (f"{counts['running']} running", "running"),
+        (f"{failed} failed", "failure" if failed else ""),
+        (f"{counts['waiting']} waiting", ""),
+        (f"{not_run} not run" if not_run else "", "blocked"),
+        (state, "bold"),
+        (duration(None if facts.started_mono is None else now - facts.started_mono), ""),
+    ]
+    text: list[str] = []
+    left = width
+    for part, colour in parts:
+        if part and len(part) <= left:
+            text.append(style.paint(part, colour))
+            left -= len(part) + 2
+    return "  ".join(text)
+
+
+def _running_row(facts: Facts, task: TaskFacts, now: float, width: int) -> str:
+    elapsed = _elapsed(task, now)
+    # Two spaces before and two between; names are cut so that the time can always be read.
+    room = width - len(elapsed) - 4
+    name = _ascii(task.id)
+    if len(name) > room:
+        name = name[: max(0, room - 3)] + "..."
+    row = f"  {name}  {elapsed}"
+    held, is_all = facts.waiting_on(task.id)
+    extra = f"  holds up {held}{'' if is_all else '+'}" if held else ""
+    return (row + extra if len(row + extra) <= width else row)[:width]
+
+
+def _ascii(text: str) -> str:
+    # Ids are ASCII; should one not be, its width on a terminal would be anybody's guess.
+    return printable(text).encode("ascii", "backslashreplace").decode("ascii")
+
+
+# --- The summary ---------------------------------------------------------------------------------
+
+
+def summary(
+    facts: Facts,
+    *,
+    tails: Mapping[str, Sequence[str]] = NO_TAILS,
+    proof: str = "",
+    warnings: Sequence[str] = (),
+    style: Style = PLAIN,
+) -> str:
+    """The last thing a run prints: failures first, then counts and time, then warnings."""
+    failed = facts.failed
+    blocks = [
+        _failure(task, tails.get(task.id, ()), proof, style) for task in failed[:DETAILED_FAILURES]
+    ]
+    rest = failed[DETAILED_FAILURES:]
+    if rest:
+        lines = [f"and {count(len(rest), 'failure')} more:"]
+        lines += [f"  {_word(task.word, style)} {printable(task.id)}" for task in rest]
+        blocks.append(lines)
+    blocks.append(
+        [
+            _counts_line(facts, style),
+            *([f"proof: {printable(proof)}"] if proof else []),
+            *(f"{style.paint('warning:', 'warning')} {printable(text)}" for text in warnings),
+        ]
+    )
+    return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
+
+
+def _failure(task: TaskFacts, log: Sequence[str], proof: str, style: Style) -> list[str]:
+    lines = [_end_line(task, style), *quoted_log(tail(log))]
+    if proof:
+        lines.append(f"  proof: {printable(proof)}/{printable(task.id)}")
+    return [*lines, f"  rerun: {run_task(task.id)}"]
+
+
+def _counts_line(facts: Facts, style: Style) -> str:
+    counts = ", ".join(f"{n} {word}" for word, n in _counts(facts).items() if n)
+    spent = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
+    total = count(len(facts.tasks), "task")
+    word = style.paint(verdict(facts), facts.result)
+    return f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{spent}"
+
+
+def _counts(facts: Facts) -> dict[str, int]:
+    """Statuses first, in the order they are defined; then what never came to one."""
+    words = [*(status.value for status in Status), "running", "waiting"]
+    return {word: facts.counts[word] for word in words}
+
+
+def total_s(facts: Facts) -> float | None:
+    """How long the run took, or has taken so far."""
+    if facts.duration_s is not None:
+        return facts.duration_s
+    if facts.started_mono is None or facts.last_mono is None:
+        return None
+    return facts.last_mono - facts.started_mono

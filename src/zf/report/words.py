@@ -1,0 +1,231 @@
+"""How facts are said: durations, moments, sentences about a task, lines of a log, colours.
+
+Every text that came from a task or its file leaves here as one printable line. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from shlex import quote
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from zf.errors import printable
+from zf.events import Cause, Status
+from zf.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from zf.report.facts import Facts, TaskFacts
+
+# Ten lines show the last error of most tools without pushing the rest of the report away; 400
+# characters keep a minified bundle or a progress bar from doing so.
+TAIL_LINES = 10
+TAIL_CHARS = 400
+NO_TAILS: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+_COLOURS = {
+    "success": "32",
+    "failure": "31",
+    "timeout": "31",
+    "lost": "31",
+    "blocked": "33",
+    "cancelled": "33",
+    "skipped": "2",
+    "start": "36",
+    "running": "36",
+    "bold": "1",
+    "dim": "2",
+    "error": "1;31",
+    "warning": "33",
+    "passed": "1;32",
+    "failed": "1;31",
+    "interrupted": "1;33",
+    "nothing run": "1;33",
+    "unfinished": "1;33",
+}
+# Numbers that mean the same on Linux and macOS; a proof may be read on either.
+_SIGNALS = {
+    1: "SIGHUP",
+    2: "SIGINT",
+    3: "SIGQUIT",
+    4: "SIGILL",
+    5: "SIGTRAP",
+    6: "SIGABRT",
+    8: "SIGFPE",
+    9: "SIGKILL",
+    11: "SIGSEGV",
+    13: "SIGPIPE",
+    14: "SIGALRM",
+    15: "SIGTERM",
+}
+_SGR = re.compile(r"\x1b\[[0-9;:]*m")
+
+
+@record
+class Style:
+    """Whether to colour. The words are the same either way."""
+
+    colour: bool = False
+
+    def paint(self, text: str, name: str) -> str:
+        """The text in the colour of a status, a result, or `bold`, `dim`, `error`, `warning`."""
+        if not self.colour or name not in _COLOURS:
+            return text
+        return f"\x1b[{_COLOURS[name]}m{text}\x1b[0m"
+
+
+PLAIN = Style()
+
+
+def duration(seconds: float | None) -> str:
+    """A time span for people: 0.3s, 12.4s, 3m05s, 1h02m, 2d03h; `-` where unknown."""
+    if seconds is None:
+        return "-"
+    tenths = round(max(0.0, seconds) * 10)
+    if tenths < 600:
+        return f"{tenths // 10}.{tenths % 10}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours}h{minutes:02d}m"
+    days, hours = divmod(hours, 24)
+    return f"{days}d{hours:02d}h"
+
+
+def limit(seconds: float) -> str:
+    """A time limit as it was set: 5s, 0.5s, 3600s."""
+    return f"{int(seconds)}s" if seconds == int(seconds) else f"{seconds}s"
+
+
+def moment(at: str) -> str:
+    """An RFC 3339 time of day in UTC, to the second: 2026-11-21 06:30:44 UTC."""
+    if not at:
+        return "-"
+    return printable(f"{at[:10]} {at[11:19]} UTC")
+
+
+def count(number: int, noun: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def log_line(text: str) -> str:
+    r"""A line of a task's output, safe to print: tabs expanded, colours dropped, the rest visible.
+
+    Colours are dropped rather than shown as ``\x1b[31m``, because a red FAILED should still read as
+    FAILED. Whatever the dropping leaves goes through `printable`.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return printable(without_colour(text.rstrip("\r\n")).expandtabs(8))
+
+
+def without_colour(text: str) -> str:
+    return _SGR.sub("", text)
+
+
+def tail(lines: Sequence[str]) -> list[str]:
+    """The last lines of a log, safe to print and each of bounded length."""
+    # Cut first: a line may be a gigabyte. Four times, for colours and escapes still to be dropped.
+    shown = (log_line(line[-4 * TAIL_CHARS :]) for line in lines[-TAIL_LINES:])
+    return [f"...{line[3 - TAIL_CHARS :]}" if len(line) > TAIL_CHARS else line for line in shown]
+
+
+def quoted_log(lines: Iterable[str], indent: str = "  ") -> list[str]:
+    """Log lines behind a bar, so that nothing a task prints can pass for a line of zf's own."""
+    return [f"{indent}| {line}".rstrip() for line in lines]
+
+
+def dependency(need: str, word: str) -> str:
+    """The line scripts grep for."""
+    return f"dependency '{printable(need)}' has status: {word}"
+
+
+def what(task: TaskFacts) -> str:
+    """What happened to a task that ended, in a sentence without its name; empty for success."""
+    detail = printable(task.detail)
+    if task.status in {None, Status.SUCCESS}:
+        return detail
+    if task.unmet:
+        return "; ".join(dependency(need, word) for need, word in task.unmet.items())
+    match task.cause:
+        case Cause.EXIT:
+            return f"{step(task)} exited with code {task.exit_code}"
+        case Cause.SIGNAL:
+            return f"{step(task)} was ended by {signal_name(task.signal)}"
+        case Cause.TIMEOUT:
+            return f"{step(task)} ran past timeout_sec ({limit(task.timeout_s)})"
+        case Cause.PHASE_TIMEOUT if task.attempt:
+            return f"{step(task)} was running when the phase timeout struck"
+        case Cause.INTERRUPT if task.attempt:
+            return f"{step(task)} was interrupted"
+    # Whoever ended it knew more than the cause says.
+    return detail or _SENTENCES.get(task.cause, task.word)
+
+
+_SENTENCES: Mapping[Cause, str] = {
+    Cause.PHASE_TIMEOUT: "the phase timeout struck before it could start",
+    Cause.INTERRUPT: "zf was interrupted before it could start",
+    Cause.PHASE_FAILED: "an earlier phase failed",
+    Cause.FAIL_FAST: "another task had failed (--fail-fast)",
+    Cause.SPAWN: "a step could not be started",
+    Cause.WORKDIR: "its workdir cannot be used",
+    Cause.SURVIVORS: "it left processes behind",
+    Cause.ARTIFACTS: "an artifact was refused",
+    Cause.STORAGE: "its proof could not be written",
+    Cause.WORKER: "its worker died or stopped answering",
+    Cause.RUNNER: "zf itself died while it ran",
+    Cause.SILENCE: "it printed nothing for too long",
+    Cause.CONDITION: "its condition did not let it run",
+    Cause.DEADLINE: "its deadline passed",
+    Cause.QUEUE_TIMEOUT: "it waited too long for its turn",
+    Cause.CANCEL: "somebody cancelled it",
+    Cause.CLEANUP: "its cleanup failed",
+}
+
+
+def step(task: TaskFacts) -> str:
+    """`step 2 'Seed'`, or `it` where no step is known."""
+    if task.step is None:
+        return "it"
+    row = _step_row(task)
+    return f"step {task.step} '{printable(str(row['name']))}'" if row else f"step {task.step}"
+
+
+def _step_row(task: TaskFacts) -> Mapping[str, object] | None:
+    if task.step is None or not 1 <= task.step <= len(task.steps):
+        return None
+    return task.steps[task.step - 1]
+
+
+def line_number(task: TaskFacts) -> int:
+    """Where in its file the failing step is, else the task itself."""
+    row = _step_row(task)
+    number = row.get("line") if row else None
+    return number if isinstance(number, int) and number > 0 else task.line
+
+
+def place(task: TaskFacts) -> str:
+    """`tasks/40-seed-database/task.yaml:12`."""
+    return f"{printable(task.file)}:{line_number(task)}"
+
+
+def signal_name(number: int | None) -> str:
+    name = _SIGNALS.get(number) if number is not None else None
+    return f"signal {number} ({name})" if name else f"signal {number}"
+
+
+def run_task(task: str) -> str:
+    """The command that runs one task again."""
+    return f"zf run-task {quote(printable(task))}"
+
+
+def run_again(facts: Facts) -> str:
+    """The command that runs the whole again."""
+    if not facts.needs_checked and len(facts.tasks) == 1:
+        return run_task(next(iter(facts.tasks)))
+    return " ".join(("zf run-phase", *(quote(printable(name)) for name in facts.phases)))

@@ -1,0 +1,1 @@
+"""DECIDE: the loop and the rules that turn a plan into starts, kills and a verdict."""

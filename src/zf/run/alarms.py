@@ -1,0 +1,42 @@
+"""Moments at which something is to happen, the earliest first. Pure; it knows no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Literal, NamedTuple
+
+Kind = Literal["wake", "queue", "deadline", "phase", "run"]
+
+
+class Alarm(NamedTuple):
+    """`name` is the task or phase it is about; `number` keeps equal moments in the order set."""
+
+    at: float
+    number: int
+    kind: Kind
+    name: str
+
+
+class Alarms:
+    """`matters` says whether there is still a reason for an alarm when its moment has come."""
+
+    def __init__(self, matters: Callable[[Alarm], bool]) -> None:
+        self._matters = matters
+        self._heap: list[Alarm] = []
+        self._set = 0
+
+    def set(self, at: float, kind: Kind, name: str = "") -> None:
+        self._set += 1
+        heappush(self._heap, Alarm(at, self._set, kind, name))
+
+    def next_at(self) -> float | None:
+        """The earliest moment that matters."""
+        while self._heap and not self._matters(self._heap[0]):
+            heappop(self._heap)
+        return self._heap[0].at if self._heap else None
+
+    def due(self, now: float) -> Alarm | None:
+        """The earliest alarm that matters and whose moment has come, taken out."""
+        at = self.next_at()
+        return heappop(self._heap) if at is not None and at <= now else None

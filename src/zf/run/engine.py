@@ -1,0 +1,195 @@
+"""The loop: scheduler <-> executor <-> journal.
+
+It decides nothing and knows no graph. It carries out the scheduler's orders, writes down what
+happened, and tells whoever watches; the only thing it waits on is the executor.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Protocol
+
+from zf.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CancelRequested,
+    Cause,
+    Interrupted,
+    PhaseEnded,
+    PhaseStarted,
+    PhaseTimedOut,
+    TaskNotRun,
+    timestamp,
+)
+from zf.run.interrupts import Inbox
+from zf.run.scheduler import (
+    EndPhase,
+    EndRun,
+    KillAttempt,
+    NotRun,
+    Order,
+    Record,
+    Scheduler,
+    StartAttempt,
+    StartPhase,
+    Tick,
+    TimeOutPhase,
+)
+from zf.run.scribe import Scribe
+from zf.run.throttle import Sampler
+
+
+class Executor(Protocol):
+    """Whoever runs attempts: the local pool, later a remote one."""
+
+    def start(self, task: str, attempt: int, slot: int) -> None:
+        """Begin; the attempt's one AttemptEnded comes out of `wait`, whatever goes wrong."""
+        ...
+
+    def kill(self, task: str, cause: Cause, *, force: bool) -> None:
+        """End the attempt for this cause; `force` skips the grace period."""
+        ...
+
+    def wait(self, timeout_s: float | None, wakeup_fd: int | None) -> list[AttemptEnded]:
+        """Attempts that ended; empty when the time is up or `wakeup_fd` became readable."""
+        ...
+
+    def close(self) -> None:
+        """End every worker."""
+        ...
+
+
+class Engine:
+    """One run, from its first order to its last; ticks at least every `poll_interval_s`."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        executor: Executor,
+        scribe: Scribe,
+        *,
+        write_not_run: Callable[[TaskNotRun], str],
+        inbox: Inbox,
+        poll_interval_s: float,
+        sampler: Sampler | None = None,
+    ) -> None:
+        self._scheduler = scheduler
+        self._executor = executor
+        self._scribe = scribe
+        self._write_not_run = write_not_run
+        self._inbox = inbox
+        self._poll_interval_s = poll_interval_s
+        self._sampler = sampler
+        self._slots: list[int] = []
+        self._slots_made = 0
+        self._slot_of: dict[str, int] = {}
+        self._phase_started = 0.0
+        self._interrupts = 0
+        self._exit_code: int | None = None
+
+    def run(self, orders: list[Order]) -> int:
+        """From the first orders until the scheduler orders the end; the exit code it names."""
+        self._carry_out(orders)
+        while self._exit_code is None:
+            self._scribe.commit()
+            ended = self._executor.wait(self._patience(), self._inbox.fileno())
+            for event in ended:
+                heappush(self._slots, self._slot_of.pop(event.task))
+                self._happened(event)
+            for news in self._inbox.read():
+                if isinstance(news, int):
+                    self._interrupt(news)
+                else:
+                    self._obey(news)
+            now = time.monotonic()
+            wake_at = self._scheduler.wake_at()
+            if wake_at is not None and wake_at <= now:
+                self._carry_out(self._scheduler.handle(Tick(), now))
+            load = self._sampler.sample(now) if self._sampler is not None else None
+            if load is not None:
+                self._carry_out(self._scheduler.handle(load, now))
+            self._scribe.tick(now)
+        return self._exit_code
+
+    def _happened(self, event: AttemptEnded | Interrupted | CancelRequested) -> None:
+        # The scheduler goes by the very moment in the journal, so that a replay decides the same.
+        moment = self._scribe.record(event)
+        self._carry_out(self._scheduler.handle(event, moment))
+
+    def _interrupt(self, number: int) -> None:
+        self._interrupts += 1
+        self._happened(Interrupted(number, self._interrupts))
+
+    def _obey(self, order: str) -> None:
+        """`cancel` or `cancel TASK`, as `zf cancel` writes it; anything else means nothing."""
+        match order.split(" "):
+            case ["cancel"]:
+                self._scribe.record(CancelRequested(None))
+                self._interrupt(signal.SIGTERM)
+            case ["cancel", task]:
+                self._happened(CancelRequested(task))
+
+    def _patience(self) -> float:
+        now = time.monotonic()
+        wanted = [now + self._poll_interval_s]
+        wake_at = self._scheduler.wake_at()
+        if wake_at is not None:
+            wanted.append(wake_at)
+        if self._sampler is not None:
+            wanted.append(self._sampler.due_at())
+        return max(0.0, min(wanted) - now)
+
+    def _carry_out(self, orders: list[Order]) -> None:
+        starts = []
+        for order in orders:
+            match order:
+                case StartAttempt(task, attempt):
+                    slot = self._take_slot(task)
+                    self._scribe.record(AttemptStarted(task, attempt, slot))
+                    starts.append((task, attempt, slot))
+                case KillAttempt(task, _, cause, force):
+                    self._executor.kill(task, cause, force=force)
+                case NotRun():
+                    self._not_run(order)
+                case StartPhase(phase, timeout_s):
+                    self._phase_started = time.monotonic()
+                    self._scribe.record(PhaseStarted(phase, timeout_s))
+                case TimeOutPhase(phase, timeout_s):
+                    self._scribe.record(PhaseTimedOut(phase, timeout_s))
+                case EndPhase(phase, ok):
+                    took = time.monotonic() - self._phase_started
+                    self._scribe.record(PhaseEnded(phase, ok, round(took, 6)))
+                case Record(event):
+                    self._scribe.record(event)
+                case EndRun(exit_code):
+                    self._exit_code = exit_code
+        if starts:
+            # Written before a worker hears of it: what runs is always in the journal. Made durable
+            # only after, in `run`, so that the disk works while the tasks do.
+            self._scribe.flush()
+            for task, attempt, slot in starts:
+                self._executor.start(task, attempt, slot)
+
+    def _not_run(self, order: NotRun) -> None:
+        now = timestamp(time.time())
+        event = TaskNotRun(
+            order.task, order.status, order.cause, order.detail, order.needs, now, task_sha256=""
+        )
+        digest = self._write_not_run(event)
+        self._scribe.record(
+            TaskNotRun(
+                order.task, order.status, order.cause, order.detail, order.needs, now, digest
+            )
+        )
+
+    def _take_slot(self, task: str) -> int:
+        if self._slots:
+            slot = heappop(self._slots)
+        else:
+            slot = self._slots_made
+            self._slots_made += 1
+        self._slot_of[task] = slot
+        return slot

@@ -1,0 +1,132 @@
+"""What comes to a runner from outside, on one descriptor that its loop can wait on: Ctrl-C, TERM
+and HUP, and orders from other terminals, in order of arrival.
+
+A signal is one byte, its number. An order is a line of text. Both come through a fifo beside the
+run's lock, which only the runner reads; so whether it can be opened for writing says whether
+somebody runs the run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# More than a line of any order, and a write of it is all or nothing (PIPE_BUF is at least 512).
+MAX_ORDER_BYTES = 256
+
+
+class Inbox:
+    """The runner's ear; made by `listening`."""
+
+    def __init__(self) -> None:
+        self._read_fd, self._write_fd = os.pipe()
+        os.set_blocking(self._read_fd, False)
+        os.set_blocking(self._write_fd, False)
+        self._path = ""
+        self._partial = b""
+
+    def hear_signals(self) -> int:
+        """Have signals written here; the descriptor they were written to before."""
+        return signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+
+    def fileno(self) -> int:
+        """What becomes readable when something has come."""
+        return self._read_fd
+
+    def read(self) -> list[int | str]:
+        """What has come: numbers of signals, and orders without their newline."""
+        try:
+            data = os.read(self._read_fd, 65_536)
+        except BlockingIOError:
+            return []
+        found: list[int | str] = []
+        for byte in data:
+            if byte in INTERRUPTS:
+                found.append(byte)
+            elif byte == 0x0A:
+                found.append(self._partial.decode("utf-8", "replace"))
+                self._partial = b""
+            elif len(self._partial) < MAX_ORDER_BYTES:
+                self._partial += bytes((byte,))
+        return found
+
+    def open_to_others(self, path: str) -> None:
+        """Take orders through a fifo at `path` from now on. What had come is not lost.
+
+        The caller holds the run's lock. Where no fifo can be made, only signals are heard.
+        """
+        try:
+            _make_fifo(path)
+            read_fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return
+        # A writer of our own keeps the fifo from coming to its end whenever another one leaves.
+        write_fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        old_read_fd, old_write_fd = self._read_fd, self._write_fd
+        self._read_fd, self._write_fd, self._path = read_fd, write_fd, path
+        self.hear_signals()
+        with suppress(BlockingIOError):
+            os.write(write_fd, os.read(old_read_fd, 65_536))
+        os.close(old_read_fd)
+        os.close(old_write_fd)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: hear nothing, and leave the fifo to the parent."""
+        signal.set_wakeup_fd(-1)
+        self._close_descriptors()
+
+    def close(self) -> None:
+        if self._path:
+            with suppress(FileNotFoundError):
+                os.unlink(self._path)
+        self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
+        os.close(self._read_fd)
+        os.close(self._write_fd)
+
+
+def _make_fifo(path: str) -> None:
+    """A fifo that only this user can open; one left by a killed runner serves again."""
+    with suppress(FileNotFoundError):
+        found = os.lstat(path)
+        if stat.S_ISFIFO(found.st_mode) and found.st_uid == os.geteuid():
+            return
+        os.unlink(path)
+    os.mkfifo(path, 0o600)
+
+
+@contextmanager
+def listening() -> Iterator[Inbox]:
+    """While it lasts, an interrupt ends nothing by itself: it is in the inbox."""
+    inbox = Inbox()
+    # The handler itself does nothing: its being there is what makes Python write the byte.
+    # A signal that the caller had ignored stays so: that is what `nohup zf` and `zf &` ask for.
+    heard = [n for n in INTERRUPTS if signal.getsignal(n) is not signal.SIG_IGN]
+    old_wakeup = inbox.hear_signals()
+    old_handlers = {number: signal.signal(number, lambda *_: None) for number in heard}
+    _listening.append(inbox)
+    try:
+        yield inbox
+    finally:
+        _listening.remove(inbox)
+        signal.set_wakeup_fd(old_wakeup)
+        for number, handler in old_handlers.items():
+            signal.signal(number, handler)
+        inbox.close()
+
+
+_listening: list[Inbox] = []
+
+
+def _leave_to_parent() -> None:
+    """A worker holds the run's lock, but it takes no orders in the runner's place."""
+    while _listening:
+        _listening.pop().leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -1,0 +1,397 @@
+"""One run from a plan to a sealed proof: lock, folder, run.json, plan.json, engine, seal.
+
+Everything before the folder exists can be refused without a trace; everything after it leaves a
+proof, whatever happens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any
+
+from zf.errors import Exit, ZfError
+from zf.events import ConditionEvaluated, RunEnded, RunResumed, RunStarted, Status, TaskNotRun
+from zf.model import Flow, Task, is_valid_id
+from zf.plan.drafts import too_much
+from zf.plan.graph import Plan
+from zf.proof import provenance, store
+from zf.proof.journal import Journal, read
+from zf.proof.read import log_tail, newest_head, run_json
+from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_json
+from zf.record import record
+from zf.report import blocked
+from zf.report.facts import Facts, Fold
+from zf.run import lock, recover
+from zf.run.engine import Engine
+from zf.run.interrupts import Inbox, listening
+from zf.run.orders import Limits, NotRun, Order, Throttle
+from zf.run.ready import impossible
+from zf.run.scheduler import Scheduler
+from zf.run.scribe import Scribe, Watch
+from zf.run.surroundings import surroundings
+from zf.run.throttle import Sampler, machine_resources
+from zf.run.upstream import refuse_unless_intact
+from zf.settings import Settings
+from zf.work import leftovers
+from zf.work.pool import Pool
+from zf.work.redact import Redactor
+from zf.work.secret_forms import secrets_in
+from zf.work.worker import Shared
+
+# How long a worker may take, beside the grace period, to end what it runs when its runner has died.
+_WORKERS_END_S = 30.0
+_NOTHING: Mapping[str, ConditionEvaluated] = MappingProxyType({})
+_NO_RESOURCES: Mapping[str, int] = MappingProxyType({})
+
+
+@record
+class Launched:
+    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex."""
+
+    run: str
+    run_dir: str
+    exit_code: int
+    facts: Facts
+    head: str
+
+
+@record
+class RunRequest:
+    """What to run and how; `watch` is called at least every `look_s` seconds, or every poll
+    interval.
+    """
+
+    flow: Flow
+    plan: Plan
+    settings: Settings
+    limits: Limits
+    environ: Mapping[str, str]
+    watch: Watch
+    look_s: float = float("inf")
+    rerun_of: str | None = None
+
+    def scheduler(
+        self, source: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = _NOTHING
+    ) -> Scheduler:
+        """A scheduler for it; `source` is that of run.json, `decided` are the conditions answered
+        before.
+        """
+        around = surroundings(
+            self.plan.tasks.values(),
+            self.environ,
+            self.flow.project,
+            run=self.settings.run_id.value,
+            max_jobs=self.limits.max_jobs,
+            source=source,
+        )
+        return Scheduler(self.plan, self.limits, around, decided)
+
+
+def limits_of(
+    flow: Flow,
+    plan: Plan,
+    settings: Settings,
+    *,
+    fail_fast: bool = False,
+    only: str | None = None,
+    retries: bool = True,
+    resources: Mapping[str, int] = _NO_RESOURCES,
+    deadline_s: float | None = None,
+) -> Limits:
+    """What the user allows a run: flags first, then the project file, then the machine itself."""
+    project = flow.project
+    there_is: dict[str, int] = {}
+    if any(task.resources for task in plan.tasks.values()):
+        there_is = {**machine_resources(), **project.resources, **resources}
+    throttle = None
+    if project.throttle_cpu_percent is not None or project.throttle_min_free_mem_mb is not None:
+        usual = Throttle()
+        throttle = Throttle(
+            project.throttle_cpu_percent or usual.cpu_percent,
+            project.throttle_min_free_mem_mb or usual.min_free_mem_mb,
+        )
+    return Limits(
+        settings.max_jobs.value,
+        fail_fast,
+        only,
+        retries=retries,
+        resources=there_is,
+        throttle=throttle,
+        deadline_s=deadline_s,
+        seed=settings.run_id.value,
+    )
+
+
+def recorded_limits(recorded: Mapping[str, Any]) -> Limits:
+    """The limits that a run.json says a run was begun with."""
+    throttle = recorded["throttle"]
+    return Limits(**{**recorded, "throttle": throttle and Throttle(**throttle)})
+
+
+def launch(request: RunRequest, command: Sequence[str]) -> Launched:
+    """Run the plan and leave its proof in `<proofs>/<run id>/`.
+
+    Raises ZfError before anything is written: exit 2 for a bad run id, 5 for one that is taken.
+    """
+    run = request.settings.run_id.value
+    proofs = request.flow.proofs
+    _refuse_impossible(request)
+    with listening() as inbox, _claimed(proofs, run):
+        inbox.open_to_others(lock.orders_path(proofs, run))
+        scribe, began, source = _found(request, command)
+        scheduler = request.scheduler(source)
+        orders = scheduler.start(began)
+        return _conduct(request, scheduler, orders, scribe, inbox, f"{proofs}/{run}")
+
+
+def _found(request: RunRequest, command: Sequence[str]) -> tuple[Scribe, float, Mapping[str, Any]]:
+    """Make the run's folder with all that is known at its start; the moment it began, and where
+    the code came from.
+
+    All of it appears at once under the run's name, so whoever finds a run finds a whole one.
+    """
+    run = request.settings.run_id.value
+    proofs = request.flow.proofs
+    # Whatever the variables of zf's own environment hold under a secret's name, no file shows it.
+    veil = Redactor(secrets_in(request.environ, request.flow.project.secrets))
+    about = provenance.collect(
+        request.flow.root,
+        command,
+        run_id=run,
+        settings=request.settings.as_json(),
+        exclude=(proofs,),
+        environ=request.environ,
+        redact=veil.text,
+    )
+    about |= {"limits": asdict(request.limits), "rerun_of": request.rerun_of}
+    plan = _without_secrets(request.plan.as_json(), veil)
+    previous = newest_head(proofs, but=run) or (None, None)
+    staging = lock.staging_path(proofs, run)
+    try:
+        os.mkdir(staging)
+        run_sha256 = write_json(f"{staging}/run.json", about)
+        plan_sha256 = write_json(f"{staging}/plan.json", plan)
+        scribe = Scribe(Journal.create(f"{staging}/events.jsonl"), Fold(plan), request.watch)
+        began = scribe.record(
+            RunStarted(
+                run,
+                tuple(phase.name for phase in request.plan.phases),
+                len(request.plan.tasks),
+                plan_sha256,
+                nonce=secrets.token_hex(16),
+                commit=about["source"]["commit"],
+                previous_run=previous[0],
+                previous_head=previous[1],
+                run_sha256=run_sha256,
+            )
+        )
+        scribe.commit()
+        os.rename(staging, f"{proofs}/{run}")
+        sync_folder(proofs)
+    except OSError as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise _not_writable(proofs, error) from None
+    return scribe, began, about["source"]
+
+
+def _without_secrets(plan: dict[str, Any], veil: Redactor) -> dict[str, Any]:
+    whole = json.dumps(plan)
+    if veil.text(whole) == whole:
+        return plan
+    cleaned = _veiled(plan, veil)
+    assert isinstance(cleaned, dict)
+    return cleaned
+
+
+def _veiled(value: object, veil: Redactor) -> object:
+    if isinstance(value, str):
+        return veil.text(value)
+    if isinstance(value, dict):
+        return {name: _veiled(inner, veil) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_veiled(inner, veil) for inner in value]
+    return value
+
+
+def resume(request: RunRequest, run_dir: str) -> Launched:
+    """Finish a run whose runner died: keep what was finished, run the rest, seal.
+
+    Raises ZfError: exit 5 for a run that is alive or sealed, 1 when its proof is not as it was
+    left.
+    """
+    run = request.settings.run_id.value
+    with listening() as inbox, _taken_over(request, inbox):
+        if os.path.lexists(f"{run_dir}/{MANIFEST}"):
+            raise ZfError(
+                f"run {run!r} is sealed: it never changes",
+                exit_code=Exit.RUN_ID_TAKEN,
+                code="ZF142",
+                hint=f"zf rerun {run} --failed starts a new run from it",
+            )
+        inbox.open_to_others(lock.orders_path(request.flow.proofs, run))
+        ended = leftovers.end(run_dir)
+        refuse_unless_intact(run_dir, run)
+        journal, reading = Journal.reopen(f"{run_dir}/events.jsonl")
+        drop_unfinished(run_dir)
+        fold = Fold(request.plan.as_json())
+        for line in reading.lines:
+            fold.apply(line.event, line.mono, line.wall)
+        scribe = Scribe(journal, fold, request.watch)
+        if isinstance(reading.events[-1], RunEnded):
+            # All that was missing is the seal.
+            return _close(run, run_dir, scribe)
+        scribe.record(RunResumed(ended))
+        for attempt in recover.open_attempts(reading.events):
+            task = request.plan.tasks[attempt.task]
+            scribe.record(recover.outcome(run, run_dir, task, attempt))
+        scribe.commit()
+        lines = read(f"{run_dir}/events.jsonl").lines
+        times = recover.moments(lines, time.monotonic())
+        scheduler = request.scheduler(
+            run_json(run_dir)["source"], recover.conditions_answered(reading.events)
+        )
+        orders = recover.outstanding(scheduler, lines, times)
+        for order in orders:
+            if isinstance(order, NotRun):
+                recover.drop_undecided(run_dir, order.task)
+        return _conduct(request, scheduler, orders, scribe, inbox, run_dir, times[0])
+
+
+def _conduct(
+    request: RunRequest,
+    scheduler: Scheduler,
+    orders: list[Order],
+    scribe: Scribe,
+    inbox: Inbox,
+    run_dir: str,
+    began: float | None = None,
+) -> Launched:
+    """Carry a run that began at this moment (by default now) to its end and seal it."""
+    run = request.settings.run_id.value
+    began = time.monotonic() if began is None else began
+    shared = Shared(
+        run=run,
+        run_dir=run_dir,
+        root=request.flow.root,
+        grace_s=request.settings.grace_s.value,
+        project=request.flow.project,
+        environ=request.environ,
+    )
+    pool = Pool(request.plan.tasks, shared)
+    try:
+        exit_code = Engine(
+            scheduler,
+            pool,
+            scribe,
+            write_not_run=lambda e: _write_not_run(run_dir, request.plan.tasks[e.task], e),
+            inbox=inbox,
+            poll_interval_s=min(request.settings.poll_interval_s.value, request.look_s),
+            sampler=_sampler(request),
+        ).run(orders)
+    finally:
+        pool.close()
+    blocked_sha256 = _write_blocked(run_dir, scribe.facts)
+    took = round(time.monotonic() - began, 6)
+    scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256))
+    return _close(run, run_dir, scribe)
+
+
+def _sampler(request: RunRequest) -> Sampler | None:
+    if request.limits.throttle is None:
+        return None
+    return Sampler(time.monotonic(), request.settings.poll_interval_s.value)
+
+
+def _refuse_impossible(request: RunRequest) -> None:
+    tasks, limits = request.plan.tasks, request.limits.resources
+    problems = tuple(
+        too_much(request.flow.root, tasks[task], name, limits.get(name, 0))
+        for task, name in impossible(tasks, limits)
+    )
+    if problems:
+        raise ZfError(problems[0].message, problems=problems)
+
+
+def _close(run: str, run_dir: str, scribe: Scribe) -> Launched:
+    """Seal a run that has ended."""
+    facts = scribe.facts
+    head = scribe.close()
+    seal(run_dir)
+    assert facts.exit_code is not None  # its last event says so
+    return Launched(run, run_dir, facts.exit_code, facts, head)
+
+
+@contextmanager
+def _claimed(proofs: str, run: str) -> Iterator[None]:
+    """The lock on the id of a run that does not exist yet.
+
+    Raises ZfError: exit 2 for a bad id, 5 for one that is taken.
+    """
+    if not is_valid_id(run):
+        raise ZfError(
+            f"run id {run!r} is not a valid id",
+            code="ZF121",
+            hint="use letters, digits, '.', '_' and '-', at most 128, the first a letter or digit",
+        )
+    try:
+        os.makedirs(proofs, exist_ok=True)
+        lock_fd = lock.acquire(proofs, run)
+    except OSError as error:
+        raise _not_writable(proofs, error) from None
+    try:
+        folded = run.casefold()
+        taken = next((name for name in os.listdir(proofs) if name.casefold() == folded), None)
+        if taken is not None:
+            raise ZfError(
+                f"run id {run!r} is taken: {proofs}/{taken} exists",
+                exit_code=Exit.RUN_ID_TAKEN,
+                code="ZF122",
+                hint="a run is never written to again; choose another --run-id",
+            )
+        # What a runner left that was killed before its run had a name.
+        shutil.rmtree(lock.staging_path(proofs, run), ignore_errors=True)
+        yield
+    finally:
+        lock.release(lock_fd)
+
+
+def _not_writable(proofs: str, error: OSError) -> ZfError:
+    return ZfError(
+        f"cannot write proofs to {proofs}: {error.strerror}",
+        code="ZF123",
+        hint="make the folder writable, and see that its disk has room",
+    )
+
+
+@contextmanager
+def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
+    """The lock on a run whose runner is dead, once its workers are gone too."""
+    patience_s = request.settings.grace_s.value + _WORKERS_END_S
+    proofs, run = request.flow.proofs, request.settings.run_id.value
+    lock_fd = lock.take_over(proofs, run, inbox.fileno(), patience_s=patience_s)
+    try:
+        yield
+    finally:
+        lock.release(lock_fd)
+
+
+def _write_not_run(run_dir: str, task: Task, event: TaskNotRun) -> str:
+    return store.write_not_run(
+        run_dir, task, event.status, event.cause, event.detail, event.needs, event.at
+    )
+
+
+def _write_blocked(run_dir: str, facts: Facts) -> str | None:
+    """Write blocked.json if tasks were held up; its SHA-256."""
+    if any(task.status == Status.BLOCKED for task in facts.tasks.values()) or facts.phase_timeout:
+        tails = {t.id: log_tail(run_dir, t.id, t.step or 1) for t in facts.failed}
+        return write_json(f"{run_dir}/blocked.json", blocked.as_json(facts, tails=tails))
+    return None

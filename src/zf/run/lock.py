@@ -1,0 +1,151 @@
+"""One owner per run id, by flock on a file that is never unlinked.
+
+The descriptor is inherited by the worker processes, so that whoever gets the lock knows that the
+runner and all its workers are gone. What the file says is for people only.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import select
+import stat
+import time
+
+from zf.errors import Exit, ZfError, printable
+
+_OWNER = re.compile(r"pid (\d+) on (\S+)")
+# The owner writes its name just after it has the lock; whoever comes between waits a little.
+_NAME_WAIT_S = 0.5
+_LOOK_AGAIN_S = 0.02
+
+
+def acquire(proofs: str, run: str) -> int:
+    """The descriptor that holds the lock on a run id until it is closed in every process.
+
+    Raises ZfError (exit 5) naming the owner while somebody else holds it.
+    """
+    fd = _open(proofs, run)
+    if not _try(fd):
+        raise _in_use(fd, run)
+    return fd
+
+
+def take_over(proofs: str, run: str, wakeup_fd: int, *, patience_s: float) -> int:
+    """The same for a run whose runner may have died just now: its workers, which are ending what
+    ran, get `patience_s` to do so. The wait ends when `wakeup_fd` becomes readable.
+
+    Raises ZfError (exit 5) if somebody runs it, or its workers take longer.
+    """
+    fd = _open(proofs, run)
+    until = time.monotonic() + patience_s
+    while not _try(fd):
+        if is_run(proofs, run) or time.monotonic() >= until:
+            raise _in_use(fd, run)
+        if select.select([wakeup_fd], [], [], _LOOK_AGAIN_S)[0]:
+            os.close(fd)
+            raise KeyboardInterrupt
+    return fd
+
+
+def release(fd: int) -> None:
+    """Give the lock back; nobody is named as its owner any more."""
+    os.ftruncate(fd, 0)
+    os.close(fd)
+
+
+def orders_path(proofs: str, run: str) -> str:
+    """The fifo on which the runner of this run takes orders from other processes."""
+    return f"{_folder(proofs)}/{run.casefold()}.orders"
+
+
+def is_run(proofs: str, run: str) -> bool:
+    """Whether a runner is at work on the run. Asks without touching the lock, so that a look never
+    makes somebody else's `acquire` fail.
+    """
+    try:
+        os.close(_open_orders(proofs, run))
+    except OSError:
+        return False
+    return True
+
+
+def order(proofs: str, run: str, text: str) -> None:
+    """Hand one line to the runner of the run; OSError when there is none."""
+    fd = _open_orders(proofs, run)
+    try:
+        os.write(fd, f"{text}\n".encode())
+    finally:
+        os.close(fd)
+
+
+def _open_orders(proofs: str, run: str) -> int:
+    """The fifo; opening it fails when nobody reads it."""
+    path = orders_path(proofs, run)
+    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.ENXIO, "no fifo")
+    return fd
+
+
+def staging_path(proofs: str, run: str) -> str:
+    """Where a run's folder is made ready before it appears under its name."""
+    return f"{_folder(proofs)}/{run.casefold()}.new"
+
+
+def _folder(proofs: str) -> str:
+    return f"{proofs}/.locks"
+
+
+def _open(proofs: str, run: str) -> int:
+    folder = _folder(proofs)
+    os.makedirs(folder, exist_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(f"{folder}/{run.casefold()}.lock", flags, 0o644)
+
+
+def _try(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"pid {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+    return True
+
+
+def _in_use(fd: int, run: str) -> ZfError:
+    owner = _owner(fd)
+    os.close(fd)
+    return ZfError(
+        f"run id {run!r} is in use by {owner}",
+        exit_code=Exit.RUN_ID_TAKEN,
+        code="ZF120",
+        hint="wait for it to end, or choose another --run-id",
+    )
+
+
+def _owner(fd: int) -> str:
+    """The name in the file, once it is that of a living process; the last one found otherwise."""
+    until = time.monotonic() + _NAME_WAIT_S
+    while True:
+        text = os.pread(fd, 200, 0).decode("utf-8", "replace").partition("\n")[0]
+        found = _OWNER.fullmatch(text)
+        if found is not None and (found[2] != os.uname().nodename or _is_alive(int(found[1]))):
+            return text
+        if time.monotonic() >= until:
+            return f"the workers of {printable(text)}, which is dead" if text else "another zf"
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,139 @@
+"""The words between scheduler and engine: the limits it is given, its orders, what only it is told.
+
+What happened is in `events.py`; only the moments that nobody needs to read again are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from types import MappingProxyType
+
+from zf.events import (
+    Cause,
+    ConditionEvaluated,
+    RetryDropped,
+    RetryScheduled,
+    RunTimedOut,
+    Status,
+    ThrottleEntered,
+    ThrottleLeft,
+)
+from zf.record import record
+
+_NO_NEEDS: Mapping[str, Status] = MappingProxyType({})
+_NO_RESOURCES: Mapping[str, int] = MappingProxyType({})
+
+
+@record
+class Throttle:
+    """A machine busier than this gets no new task, unless nothing of ours runs."""
+
+    cpu_percent: float = 90
+    min_free_mem_mb: float = 0
+
+
+@record
+class Limits:
+    """What the user allows the run.
+
+    `only` names the task of a `zf run-task`, whose own exit code becomes the run's. `resources` is
+    how much there is of everything tasks ask for. `seed` (the run id) fixes the retries' jitter.
+    """
+
+    max_jobs: int
+    fail_fast: bool = False
+    only: str | None = None
+    retries: bool = True
+    resources: Mapping[str, int] = field(default_factory=lambda: _NO_RESOURCES)
+    throttle: Throttle | None = None
+    deadline_s: float | None = None
+    seed: str = ""
+
+
+# What the scheduler is told beside events.
+
+
+@record
+class Tick:
+    """Nothing happened but time; needed at `wake_at`."""
+
+
+@record
+class LoadSampled:
+    """How busy the machine is; wanted about once a poll interval when there is a throttle."""
+
+    cpu_percent: float
+    free_mem_mb: float
+
+
+Decision = (
+    ConditionEvaluated
+    | RetryScheduled
+    | RetryDropped
+    | ThrottleEntered
+    | ThrottleLeft
+    | RunTimedOut
+)
+
+# Orders. Each counts as carried out when it is given.
+
+
+@record
+class StartPhase:
+    phase: str
+    timeout_s: float
+
+
+@record
+class StartAttempt:
+    task: str
+    attempt: int
+
+
+@record
+class KillAttempt:
+    """End it for this cause; `force` skips the grace period."""
+
+    task: str
+    attempt: int
+    cause: Cause
+    force: bool
+
+
+@record
+class NotRun:
+    """The task ends without an attempt; `needs` are the ones known to be unmet."""
+
+    task: str
+    status: Status
+    cause: Cause
+    detail: str
+    needs: Mapping[str, Status] = field(default_factory=lambda: _NO_NEEDS)
+
+
+@record
+class Record:
+    """Write this decision down; there is nothing else to do."""
+
+    event: Decision
+
+
+@record
+class TimeOutPhase:
+    phase: str
+    timeout_s: float
+
+
+@record
+class EndPhase:
+    phase: str
+    ok: bool
+
+
+@record
+class EndRun:
+    exit_code: int
+
+
+Order = StartPhase | StartAttempt | KillAttempt | NotRun | Record | TimeOutPhase | EndPhase | EndRun

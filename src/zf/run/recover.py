@@ -1,0 +1,161 @@
+"""A dead run's journal -> what was finished, what is lost, and the orders to go on with.
+
+The scheduler is deterministic, so its state is rebuilt by replaying the events; whatever it orders
+that the journal does not show as carried out is what is left to do. Recovery writes to the
+journal only what is true at that moment, so it can be killed anywhere and repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from shutil import rmtree
+
+from zf.errors import ZfError
+from zf.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Cause,
+    ConditionEvaluated,
+    Event,
+    PhaseEnded,
+    PhaseStarted,
+    PhaseTimedOut,
+    RetryDropped,
+    RetryScheduled,
+    RunResumed,
+    RunTimedOut,
+    Status,
+    TaskNotRun,
+    ThrottleEntered,
+    ThrottleLeft,
+)
+from zf.model import Task
+from zf.proof.journal import Line
+from zf.proof.read import status_json
+from zf.proof.store import TaskTree
+from zf.run.scheduler import (
+    EndPhase,
+    KillAttempt,
+    NotRun,
+    Order,
+    Record,
+    Scheduler,
+    StartAttempt,
+    StartPhase,
+    Tick,
+    TimeOutPhase,
+)
+from zf.work.outcome import Outcome
+
+
+def outcome(run: str, run_dir: str, task: Task, started: AttemptStarted) -> AttemptEnded:
+    """The terminal event of an attempt whose runner died: its worker's own outcome if it had got
+    that far, else `lost`, which is then written and claimed like any other.
+    """
+    lost = Outcome(task, started.attempt)
+    lost.fail(Cause.RUNNER, "the runner died while it ran", status=Status.LOST)
+    if _decided_attempt(run_dir, task.id) not in {None, started.attempt}:
+        # The worker had not come to move the tree of the attempt before out of the way.
+        with closing(TaskTree.create(run_dir, task.id, started.attempt)) as tree:
+            return lost.decide(tree, run)
+    return lost.decide_abandoned(run_dir, run)
+
+
+def _decided_attempt(run_dir: str, task: str) -> int | None:
+    try:
+        attempt = status_json(run_dir, task)["attempt"]
+    except (ZfError, KeyError):
+        return None
+    return attempt if isinstance(attempt, int) else None
+
+
+def drop_undecided(run_dir: str, task: str) -> None:
+    """Remove what was written of the tree of a task that is not to run, and was never announced."""
+    with suppress(FileNotFoundError):
+        rmtree(f"{run_dir}/{task}")
+
+
+def open_attempts(events: Iterable[Event]) -> list[AttemptStarted]:
+    """The attempts that began and have no terminal event."""
+    under_way: dict[str, AttemptStarted] = {}
+    for event in events:
+        if isinstance(event, AttemptStarted):
+            under_way[event.task] = event
+        elif isinstance(event, AttemptEnded):
+            under_way.pop(event.task, None)
+    return list(under_way.values())
+
+
+def conditions_answered(events: Iterable[Event]) -> dict[str, ConditionEvaluated]:
+    """The conditions that were decided before: they are not asked again."""
+    return {e.task: e for e in events if isinstance(e, ConditionEvaluated)}
+
+
+def moments(lines: Sequence[Line], now: float) -> list[float]:
+    """When each line was written, on a clock that stood still while nobody ran the run, and on
+    which the last line was written `now`.
+
+    The lines of different runners may be of different boots, whose clocks have nothing in common.
+    """
+    elapsed_s = 0.0
+    times = []
+    before = lines[0].mono
+    for line in lines:
+        if not isinstance(line.event, RunResumed):
+            elapsed_s += max(0.0, line.mono - before)
+        before = line.mono
+        times.append(elapsed_s)
+    return [now - elapsed_s + t for t in times]
+
+
+def outstanding(scheduler: Scheduler, lines: Sequence[Line], times: Sequence[float]) -> list[Order]:
+    """Bring a new scheduler to where the journal ends; the orders not yet carried out there.
+
+    `times` are the lines' moments. Kill orders are dropped, as nothing of the dead run is left to
+    kill.
+    """
+    orders: dict[_Key, Order] = {}
+    for line, at in zip(lines, times, strict=True):
+        orders.update((_key(order), order) for order in scheduler.replay(line.event, at))
+        orders.pop(_done(line.event), None)
+    orders.update((_key(order), order) for order in scheduler.handle(Tick(), times[-1]))
+    return [order for order in orders.values() if not isinstance(order, KillAttempt)]
+
+
+_Key = tuple[object, ...] | None
+
+
+def _key(order: Order) -> _Key:
+    """What an order and the event that says it was carried out have in common."""
+    match order:
+        case StartAttempt(task, attempt):
+            return (AttemptStarted, task, attempt)
+        case NotRun(task):
+            return (TaskNotRun, task)
+        case StartPhase(phase):
+            return (PhaseStarted, phase)
+        case TimeOutPhase(phase):
+            return (PhaseTimedOut, phase)
+        case EndPhase(phase):
+            return (PhaseEnded, phase)
+        case Record(event):
+            return _done(event)
+        case _:
+            return (type(order),)
+
+
+def _done(event: Event) -> _Key:
+    match event:
+        case AttemptStarted(task, attempt) | RetryScheduled(task, attempt):
+            return (type(event), task, attempt)
+        case RetryDropped(task, attempt):
+            return (type(event), task, attempt)
+        case TaskNotRun(task) | ConditionEvaluated(task):
+            return (type(event), task)
+        case PhaseStarted(phase) | PhaseTimedOut(phase) | PhaseEnded(phase):
+            return (type(event), phase)
+        case RunTimedOut() | ThrottleEntered() | ThrottleLeft():
+            return (type(event),)
+        case _:
+            return None

@@ -1,0 +1,198 @@
+"""A recorded task run again: its recorded scripts, environment and commit, in a scratch folder.
+
+Nothing of the project's work tree is read or written, only its repository. What cannot be had again
+(changes that were never committed, secrets, variables that were not recorded) is said.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zf.errors import ZfError, printable
+from zf.model import RESERVED_ENV, Flow, Project, Step, Task
+from zf.plan.graph import plan_task
+from zf.proof import compare, read
+from zf.run.launch import RunRequest, launch, limits_of
+from zf.run.upstream import refuse_unless_intact
+from zf.settings import resolve
+from zf.work.leftovers import COOKIE
+
+_RUN = "replay"
+_OWN = RESERVED_ENV | {COOKIE, "COMPOSE_PROJECT_NAME"}
+_NOT_RECORDED = re.compile(r"^# passed, value not recorded: (.+)$", re.MULTILINE)
+_HIDDEN = "***"
+_NAMES = {"status": "status", "exit_code": "exit code", "signal": "signal"}
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came out the second time: for each outcome, log and artifact what it was and is, and
+    `notes` on what could not be the same.
+    """
+
+    run_dir: str
+    outcome: Mapping[str, compare.Pair]
+    files: Mapping[str, compare.Pair]
+    notes: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        return all(one == other for one, other in (*self.outcome.values(), *self.files.values()))
+
+    def render(self) -> str:
+        """One line for each thing compared."""
+        lines = [f"note: {note}" for note in self.notes]
+        for name, (one, other) in self.outcome.items():
+            said = f"{one}, as before" if one == other else f"{one} -> {other}"
+            lines.append(f"{_NAMES[name]}: {said}")
+        lines += [f"{path}: {compare.which(pair)}" for path, pair in self.files.items()]
+        return "".join(printable(line) + "\n" for line in lines)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "schema": "zf/replay/v1",
+            "same": self.same,
+            "run_dir": self.run_dir,
+            "outcome": {name: list(pair) for name, pair in self.outcome.items()},
+            "files": {path: list(pair) for path, pair in self.files.items()},
+            "notes": list(self.notes),
+        }
+
+
+def replay(
+    run_dir: str, task: str, scratch: str, *, root: str, environ: Mapping[str, str]
+) -> Replayed:
+    """Run a task of a recorded run again below `scratch`, an empty folder, and compare.
+
+    `root` is in the repository the run was of. Raises ZfError when the proof is not intact, or
+    there is no such task, commit or repository.
+    """
+    run = read.run_json(run_dir)
+    # Running what a proof says is running somebody's program: at least it is the one that ran.
+    refuse_unless_intact(run_dir, str(run["run_id"]))
+    try:
+        status = read.status_json(run_dir, task)
+    except ZfError:
+        raise ZfError(f"no task {task!r} in this run", code="ZF151") from None
+    if not status["attempt"]:
+        raise ZfError(
+            f"task {task!r} was not run: it is {status['status']}",
+            code="ZF151",
+            hint="there is nothing to run again",
+        )
+    notes = _Notes(run)
+    recorded = _recorded_task(run_dir, task, notes)
+    variables = _environment(run_dir, task, environ, notes)
+    flow = Flow(
+        root=_check_out(run["source"]["commit"], root, f"{scratch}/source"),
+        home=scratch,
+        tasks={task: recorded},
+        project=Project(),
+    )
+    settings = resolve({}, default_run_id=_RUN)
+    plan = plan_task(flow, task, with_needs=False, phase_timeout_s=settings.phase_timeout_s.value)
+    limits = limits_of(flow, plan, settings, only=task, retries=False)
+    request = RunRequest(flow, plan, settings, limits, variables, watch=lambda *_: None)
+    done = launch(request, ["zf", "replay", str(run["run_id"]), task])
+    again = read.status_json(done.run_dir, task)
+    return Replayed(
+        done.run_dir,
+        {name: (status[name], again[name]) for name in _NAMES},
+        compare.output(run_dir, done.run_dir, task),
+        tuple(notes.said),
+    )
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What makes the second time differ from the first."""
+
+    run: Mapping[str, Any]
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.run["source"]["dirty"] is not False:
+            self.said.append("the work tree had changes then that are in no commit")
+
+
+def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
+    """The task as it was recorded: its scripts from their own files."""
+    said = read.read_json(run_dir, f"{task}/00-meta/task.json")
+    scripts: dict[str, list[Step]] = {"step": [], "cleanup": []}
+    for kind, count in (("step", len(said["commands"])), ("cleanup", len(said.get("cleanup", ())))):
+        for number in range(1, count + 1):
+            data = read.read_bytes(run_dir, f"{task}/10-commands/{kind}-{number}.sh")
+            text = data.decode("utf-8", "surrogateescape")
+            if _HIDDEN in text:
+                notes.said.append(f"{kind} {number}: a secret in its script was not recorded")
+            scripts[kind].append(Step(f"{kind} {number}", text, number))
+    return Task(
+        id=task,
+        phase=said["phase"],
+        title=said["title"],
+        steps=tuple(scripts["step"]),
+        cleanup=tuple(scripts["cleanup"]),
+        timeout_s=said["timeout_sec"],
+        workdir=said["workdir"],
+        artifacts=tuple(said["artifacts"]),
+        pass_env=("*",),
+        file=said["file"],
+    )
+
+
+def _environment(
+    run_dir: str, task: str, environ: Mapping[str, str], notes: _Notes
+) -> dict[str, str]:
+    """The recorded variables, and what was passed then as it is now."""
+    data = read.read_bytes(run_dir, f"{task}/00-meta/env.sh")
+    values = {k: v for k, v in compare.read_env(data).items() if k not in _OWN}
+    for name, value in values.items():
+        if _HIDDEN in value:
+            notes.said.append(f"{name}: a secret in its value was not recorded")
+    for name in _NOT_RECORDED.findall(data.decode("utf-8", "surrogateescape")):
+        if name in _OWN:
+            continue
+        if name in environ:
+            values[name] = environ[name]
+        now = "as it is now" if name in environ else "now not set"
+        notes.said.append(f"{name}: its value was not recorded; {now}")
+    return values
+
+
+def _check_out(commit: str | None, root: str, target: str) -> str:
+    """Put the commit's files into a folder of their own; the project's root in there."""
+    if commit is None:
+        raise ZfError("the run recorded no commit to go back to", code="ZF152")
+    top = _git(root, "rev-parse", "--show-toplevel")
+    inside = _git(root, "rev-parse", "--show-prefix")
+    # `--template=` and a fresh configuration: no hook of anybody's runs.
+    _git(root, "clone", "--quiet", "--shared", "--no-checkout", "--template=", top, target)
+    _git(target, "checkout", "--quiet", "--detach", commit)
+    return os.path.join(target, inside).rstrip("/")
+
+
+def _git(folder: str, *words: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-c", "core.hooksPath=/dev/null", *words],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise ZfError(f"git could not be started: {error.strerror}", code="ZF152") from None
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise ZfError(
+            f"git {words[0]}: {printable(said[-1] if said else 'failed')}",
+            code="ZF152",
+            hint="replay needs the repository the run was of, with its commit",
+        )
+    return done.stdout.strip()

@@ -1,0 +1,63 @@
+"""Where an event goes: into the journal and the facts, and once that lasts, to whoever watches.
+
+Nobody is told what a crash could still undo.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from zf.events import Event, timestamp
+from zf.proof.journal import Journal
+from zf.report.facts import Facts, Fold
+
+# Called with every event, and with None when only time has passed; the float is monotonic seconds.
+Watch = Callable[[Event | None, Facts, float], None]
+
+
+class Scribe:
+    """The runner's only way to say that something happened."""
+
+    def __init__(self, journal: Journal, fold: Fold, watch: Watch) -> None:
+        self._journal = journal
+        self._fold = fold
+        self._watch = watch
+        self._untold: list[tuple[Event, float]] = []
+
+    @property
+    def facts(self) -> Facts:
+        return self._fold.facts
+
+    def record(self, event: Event) -> float:
+        """Write the event down; it lasts, and is passed on, from the next `commit` on.
+
+        Returns the moment that the journal has for it, in monotonic seconds.
+        """
+        mono = round(time.monotonic(), 6)
+        wall = timestamp(time.time())
+        self._journal.append(event, wall, mono)
+        self._fold.apply(event, mono, wall)
+        self._untold.append((event, mono))
+        return mono
+
+    def flush(self) -> None:
+        """Make everything recorded so far survive a kill of the runner."""
+        self._journal.flush()
+
+    def commit(self) -> None:
+        """Make everything recorded so far survive a crash of the machine, and say it."""
+        self._journal.commit()
+        untold, self._untold = self._untold, []
+        for event, mono in untold:
+            self._watch(event, self._fold.facts, mono)
+
+    def close(self) -> str:
+        """Commit and let go of the journal; the SHA-256 of its last line, in hex."""
+        self.commit()
+        self._journal.close()
+        return self._journal.head
+
+    def tick(self, mono: float) -> None:
+        """Let the watcher look at the clock."""
+        self._watch(None, self._fold.facts, mono)

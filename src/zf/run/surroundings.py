@@ -1,0 +1,69 @@
+"""What each condition may look at: variables, facts about task and run, and what must not be told.
+
+A condition sees the environment zf was started in, not only what steps are passed: naming a
+variable there is reason enough, and its value goes into the journal unless it is a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from zf.model import Project, Task
+from zf.plan.condition import Scalar, parse
+from zf.plan.verdict import Surroundings
+from zf.work.secret_forms import SECRET_NAME_GLOBS, is_secret_name
+
+_WITH_PASSWORD = re.compile(r"\w+://[^/\s]*@")
+# Shorter values turn up inside innocent ones.
+_TELLING = 4
+
+
+def surroundings(
+    tasks: Iterable[Task],
+    environ: Mapping[str, str],
+    project: Project,
+    *,
+    run: str,
+    max_jobs: int,
+    source: Mapping[str, Any],
+) -> dict[str, Surroundings]:
+    """For every task with a condition, what it may look at; `source` is that of run.json."""
+    facts: dict[str, Scalar] = {
+        "run.id": run,
+        "run.commit": source.get("commit") or "",
+        "run.branch": source.get("branch") or "",
+        "run.max_jobs": max_jobs,
+    }
+    if isinstance(source.get("dirty"), bool):
+        facts["run.dirty"] = source["dirty"]
+    return {task.id: _seen_by(task, environ, project, facts) for task in tasks if task.condition}
+
+
+def _seen_by(
+    task: Task, environ: Mapping[str, str], project: Project, facts: Mapping[str, Scalar]
+) -> Surroundings:
+    names = parse(task.condition).variables
+    variables = {
+        name: task.env.get(name, environ.get(name, ""))
+        for name in names
+        if name in task.env or name in environ
+    }
+    about_task: dict[str, Scalar] = {
+        "task.id": task.id,
+        "task.title": task.title or task.id,
+        "task.phase": task.phase,
+    }
+    globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
+    hidden = {name for name in variables if is_secret_name(name, globs)}
+    if variables.keys() - hidden:
+        secrets = [v for n, v in {**environ, **task.env}.items() if is_secret_name(n, globs)]
+        hidden |= {name for name in variables if _holds_secret(variables[name], secrets)}
+    return Surroundings(variables, {**facts, **about_task}, frozenset(hidden))
+
+
+def _holds_secret(value: str, secrets: Iterable[str]) -> bool:
+    if _WITH_PASSWORD.match(value):
+        return True
+    return any(len(secret) >= _TELLING and secret in value for secret in secrets)

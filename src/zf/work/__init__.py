@@ -1,0 +1,1 @@
+"""DO: everything that runs inside a worker process."""

@@ -1,0 +1,328 @@
+"""One attempt of one task: its steps in order, its cleanup, its artifacts, its whole proof tree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from zf.errors import printable
+from zf.events import Cause, Status, timestamp
+from zf.proof.artifacts import collect
+from zf.proof.store import ARTIFACTS, COMMANDS, LOGS, META, TaskTree, as_json, task_json
+from zf.work.capture import Buffer, Capture
+from zf.work.environment import Outside, compose_project_name
+from zf.work.leftovers import COOKIE, cookie
+from zf.work.outcome import EXIT_NOT_FOUND, EXIT_NOT_STARTED, Outcome, said
+from zf.work.redact import Redactor
+from zf.work.secret_forms import WEAK_BYTES
+from zf.work.supervisor import NotStartedError, Supervisor, Terms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from zf.model import Step, Task
+    from zf.work.orders import RunnerOrders
+
+_BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
+
+
+@dataclass(slots=True)
+class Bench:
+    """What a worker has at hand for every attempt. `root` is as given, `real_root` without links;
+    `bash` remembers where it was found for which PATH.
+    """
+
+    run: str
+    run_dir: str
+    root: str
+    real_root: str
+    orders: RunnerOrders
+    supervisor: Supervisor
+    outside: Outside
+    buffer: Buffer
+    bash: dict[str, str | None]
+
+
+class Attempt:
+    """The attempt under way; what it comes to is told to `outcome`."""
+
+    def __init__(self, bench: Bench, tree: TaskTree, task: Task, outcome: Outcome) -> None:
+        self._bench = bench
+        self._tree = tree
+        self._task = task
+        self._outcome = outcome
+        self._env = bench.outside.build(task, self._own_variables())
+        secrets = bench.outside.secrets(task, self._env)
+        self._redactor = Redactor(secrets)
+        self._weak = {f"secret:{one.name}" for one in secrets if len(one.value) < WEAK_BYTES}
+
+    def run(self) -> None:
+        """Fill the tree with everything but the outcome itself."""
+        self._describe()
+        records = {"steps": self._run_steps(), "cleanup": self._run_cleanup()}
+        self._tree.write(COMMANDS, "commands.json", as_json({"schema": _COMMANDS, **records}))
+        self._collect()
+        outcome, hide = self._outcome, self._redactor.text
+        outcome.redactions = self._redactor.counts
+        outcome.notes += self._redactor.warnings
+        if outcome.detail:
+            outcome.detail = hide(outcome.detail)
+        for pid, one in outcome.survivors.items():
+            outcome.survivors[pid] = replace(one, command=hide(one.command))
+
+    def _own_variables(self) -> dict[str, str]:
+        bench, task = self._bench, self._task
+        folder = self._tree.path
+        return {
+            "RUN_ID": bench.run,
+            "TASK_ID": task.id,
+            "PHASE": task.phase,
+            "TASK_DIR": os.path.dirname(f"{bench.root}/{task.file}"),
+            "ZENFLOW_ROOT": bench.root,
+            "PROOF_DIR": folder,
+            "ARTIFACTS_DIR": f"{folder}/{ARTIFACTS}",
+            "ATTEMPT": str(self._outcome.attempt),
+            "COMPOSE_PROJECT_NAME": compose_project_name(bench.run, task.id),
+            COOKIE: cookie(bench.run_dir, task.id, self._outcome.attempt),
+        }
+
+    def _describe(self) -> None:
+        """Write task.json and env.sh, and from here on call everything as they do."""
+        described, shell = task_json(self._task), self._env.as_shell()
+        # One look at both: there is hardly ever a secret in them, and value by value is slow.
+        if self._redactor.search((described, shell)):
+            hide = self._redactor.text
+            self._outcome.task = _without_secrets(self._task, self._redactor)
+            described, shell = task_json(self._outcome.task), self._env.as_shell(hide)
+        self._tree.write(META, "task.json", described)
+        self._tree.write(META, "env.sh", shell)
+
+    def _run_steps(self) -> list[dict[str, Any]]:
+        task, outcome, orders = self._task, self._outcome, self._bench.orders
+        terms = Terms(
+            outcome.began + task.timeout_s, task.silence_timeout_s, leave_running=task.leave_running
+        )
+        records = []
+        for index in range(1, len(task.steps) + 1):
+            if outcome.status is Status.SUCCESS and orders.stop is not None:
+                outcome.take_stop(index, orders.stop)
+            command = _Command("step", index, task.steps, outcome.task.steps)
+            wanted = outcome.status is Status.SUCCESS
+            records.append(self._take(command, terms if wanted else None))
+        return records
+
+    def _run_cleanup(self) -> list[dict[str, Any]]:
+        """However the steps ended, unless the runner leaves no time for anything any more."""
+        task, outcome, bench = self._task, self._outcome, self._bench
+        terms = Terms(
+            time.monotonic() + task.cleanup_timeout_s,
+            leave_running=task.leave_running,
+            cleanup=True,
+        )
+        records = []
+        for index in range(1, len(task.cleanup) + 1):
+            stop = bench.orders.stop
+            wanted = not bench.supervisor.spent and (stop is None or not stop.force)
+            command = _Command("cleanup", index, task.cleanup, outcome.task.cleanup)
+            records.append(self._take(command, terms if wanted else None))
+        return records
+
+    def _take(self, command: _Command, terms: Terms | None) -> dict[str, Any]:
+        """Run a command on these terms, or without any leave it; its record either way."""
+        tree = self._tree
+        script = f"{command.file}.sh"
+        digest = tree.write(COMMANDS, script, _bytes(command.shown.run))
+        record: dict[str, Any] = {
+            "schema": "zf/step/v1",
+            "index": command.index,
+            "name": command.shown.name,
+            "line": command.step.line,
+            "argv": (*_BASH, f"{tree.path}/{COMMANDS}/{script}"),
+            "script_sha256": digest,
+            "status": "not_run",
+            **_NOT_RUN,
+        }
+        if terms is not None:
+            self._run(command, terms, record)
+        tree.write(COMMANDS, f"{command.file}.json", as_json(record))
+        return record
+
+    def _run(self, command: _Command, terms: Terms, record: dict[str, Any]) -> None:
+        name = f"{command.file}.log"
+        started, began = time.time(), time.monotonic()
+        log = self._tree.create_file(LOGS, name)
+        try:
+            capture = Capture(
+                log, self._bench.buffer, self._redactor.stream(), self._task.max_log_bytes
+            )
+            record["status"] = self._judge(command, terms, capture, record)
+            capture.finish()
+        finally:
+            os.close(log)
+        if capture.failure is not None and self._outcome.status is Status.SUCCESS:
+            problem = f"the log of {command.file} could not be written: {said(capture.failure)}"
+            self._outcome.fail(Cause.STORAGE, problem)
+        if capture.is_cut:
+            self._outcome.notes.append(f"the log of {command.file} was cut at max_log_bytes")
+        self._tree.wrote(LOGS, name, capture.log_sha256)
+        record["started_at"] = timestamp(started)
+        record["completed_at"] = timestamp(time.time())
+        record["duration_s"] = round(time.monotonic() - began, 6)
+        record["log"] = f"{LOGS}/{name}"
+        for key in ("log_bytes", "log_sha256", "output_bytes", "output_sha256"):
+            record[key] = getattr(capture, key)
+
+    def _judge(
+        self, command: _Command, terms: Terms, capture: Capture, record: dict[str, Any]
+    ) -> str:
+        """Run a command and tell the outcome; the word for how the command itself ended."""
+        outcome, bench = self._outcome, self._bench
+        env = self._env.for_step(command.index)
+        problem, bash = self._enter(), self._find_bash(env.get("PATH", os.defpath))
+        if problem:
+            return command.cannot_run(outcome, Cause.WORKDIR, problem, None)
+        if bash is None:
+            detail = "bash is not on the PATH of the step"
+            return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_FOUND)
+        try:
+            with self._script(command, record["argv"]) as argv:
+                ended = bench.supervisor.run(bash, argv, env, capture, terms)
+        except NotStartedError as error:
+            detail = f"bash could not be started: {error}"
+            return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_STARTED)
+        record["exit_code"], record["signal"] = ended.exit_code, ended.signal
+        if command.kind == "step":
+            outcome.take_step(command.index, ended)
+            return outcome.status
+        return outcome.take_cleanup(command.index, ended)
+
+    def _enter(self) -> str:
+        """Go where the command is to run; what is wrong with that place, if anything."""
+        root, workdir = self._bench.real_root, self._task.workdir
+        shown = printable(self._outcome.task.workdir)
+        try:
+            os.chdir(f"{root}/{workdir}")
+            # Asked of the kernel after going there: no link can be swapped in between.
+            here = os.getcwd()
+        except OSError as error:
+            return f"workdir '{shown}': {error.strerror}"
+        if here != root and not here.startswith(f"{root.rstrip('/')}/"):
+            return f"workdir '{shown}' leads out of the project"
+        return ""
+
+    def _find_bash(self, path: str) -> str | None:
+        known = self._bench.bash
+        if path not in known:
+            known[path] = shutil.which("bash", path=path)
+        return known[path]
+
+    @contextmanager
+    def _script(self, command: _Command, argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        """The argv to run. Where the script in the proof has a secret taken out, the real one lies
+        outside the proof for as long as it runs.
+        """
+        if command.shown.run == command.step.run:
+            yield argv
+            return
+        with tempfile.NamedTemporaryFile(prefix="zf-", suffix=".sh") as real:
+            real.write(_bytes(command.step.run))
+            real.flush()
+            yield (*_BASH, real.name)
+
+    def _collect(self) -> None:
+        bench, tree = self._bench, self._tree
+        proofs = os.path.dirname(bench.run_dir)
+        task, outcome = self._task, self._outcome
+        secrets = _ArtifactSecrets(self._redactor, self._weak, task.allow_secrets_in)
+        found = collect(tree, bench.real_root, task.artifacts, proofs=proofs, secrets=secrets)
+        for path in tree.sweep():
+            found.refuse(path, "is no artifact: it lay in zf's own part of the proof")
+        outcome.collected = found
+        if found.leaks and outcome.status is Status.SUCCESS:
+            detail = f"artifacts held what must not be seen: {', '.join(found.leaks)}"
+            outcome.fail(Cause.ARTIFACTS, detail)
+
+
+_COMMANDS = "zf/commands/v1"
+_NOT_RUN = dict.fromkeys(
+    (
+        "exit_code",
+        "signal",
+        "started_at",
+        "completed_at",
+        "duration_s",
+        "log",
+        "log_bytes",
+        "log_sha256",
+        "output_bytes",
+        "output_sha256",
+    )
+)
+
+
+class _Command:
+    """A step or a cleanup command: as it runs, and as the proof shows it."""
+
+    def __init__(
+        self, kind: str, index: int, steps: tuple[Step, ...], shown: tuple[Step, ...]
+    ) -> None:
+        self.kind = kind
+        self.index = index
+        self.step = steps[index - 1]
+        self.shown = shown[index - 1]
+        self.file = f"{kind}-{index}"
+
+    def cannot_run(self, outcome: Outcome, cause: Cause, detail: str, exit_code: int | None) -> str:
+        """Tell the outcome that it was not even started."""
+        if self.kind == "step":
+            outcome.fail(cause, detail, exit_code=exit_code, step=self.index)
+        else:
+            outcome.fail_cleanup(f"{self.file}: {detail}", exit_code)
+        return Status.FAILURE
+
+
+class _ArtifactSecrets:
+    """What is looked for in artifacts: all that is hidden in output, but for values so short that
+    they occur by chance. Hiding one of those costs a word; here it would cost the task.
+    """
+
+    def __init__(self, redactor: Redactor, weak: set[str], allowed: tuple[str, ...]) -> None:
+        self._redactor = redactor
+        self._weak = weak
+        self._allowed = allowed
+
+    def search(self, path: str, data: Iterable[bytes]) -> list[str]:
+        if any(fnmatchcase(path, pattern) for pattern in self._allowed):
+            return []
+        return [rule for rule in self._redactor.search(data) if rule not in self._weak]
+
+    def text(self, text: str) -> str:
+        return self._redactor.text(text)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _without_secrets(task: Task, redactor: Redactor) -> Task:
+    """The task as it may be shown."""
+    hide = redactor.text
+
+    def hidden(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        return tuple(replace(step, name=hide(step.name), run=hide(step.run)) for step in steps)
+
+    return replace(
+        task,
+        title=hide(task.title),
+        workdir=hide(task.workdir),
+        env={name: hide(value) for name, value in task.env.items()},
+        artifacts=tuple(map(hide, task.artifacts)),
+        steps=hidden(task.steps),
+        cleanup=hidden(task.cleanup),
+    )

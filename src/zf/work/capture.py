@@ -1,0 +1,142 @@
+"""A step's output on its way from the pipe to the log: redacted, hashed, written, memory flat.
+
+The step holds a pipe and nothing else, so it can neither rewrite nor truncate its log.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+from hashlib import sha256
+from typing import Protocol
+
+from zf.model import DEFAULT_MAX_LOG_BYTES
+from zf.proof.store import write_all
+
+# What a pipe holds when it is made. A read that fills it means a step that writes a lot: then pipe
+# and buffer grow, which makes a GiB a third cheaper, and quiet tasks never pay for a big buffer.
+_SMALL_BYTES = 64 * 1024
+_LARGE_BYTES = 1024 * 1024
+
+
+class Filter(Protocol):
+    """What may stand between the pipe and the log; what it holds back comes with `flush`."""
+
+    def feed(self, data: bytes | memoryview) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+class Buffer:
+    """Read into again and again; belongs to a worker and is used by one capture at a time."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_SMALL_BYTES))
+
+    def grow(self) -> None:
+        if len(self.view) < _LARGE_BYTES:
+            self.view = memoryview(bytearray(_LARGE_BYTES))
+
+
+class Capture:
+    """One step's output, read from `pipe`, which is set before the first `pump`, written to `log`.
+
+    `log_bytes` and `log_sha256` are of the log as it is on disk, `output_bytes` and `output_sha256`
+    of all the output after redaction: more than that when the log was cut at `max_bytes`. `failure`
+    is why the log could not be written on; what comes after it is dropped. `heard` is when output
+    last came, on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        log: int,
+        buffer: Buffer,
+        redact: Filter | None = None,
+        max_bytes: int = DEFAULT_MAX_LOG_BYTES,
+    ) -> None:
+        self.pipe = -1
+        self.log_bytes = 0
+        self.output_bytes = 0
+        self.failure: OSError | None = None
+        self.heard = time.monotonic()
+        self._log = log
+        self._buffer = buffer
+        self._redact = redact
+        self._max_bytes = max_bytes
+        self._log_hash = sha256()
+        # Another object than the log's from the moment the log is cut.
+        self._output_hash = self._log_hash
+        self._grown = False
+
+    @property
+    def log_sha256(self) -> str:
+        return self._log_hash.hexdigest()
+
+    @property
+    def output_sha256(self) -> str:
+        return self._output_hash.hexdigest()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the log lacks some of the output."""
+        return self._output_hash is not self._log_hash
+
+    def pump(self) -> bool:
+        """Move what one read gives; False at the end of the output."""
+        view = self._buffer.view
+        count = os.readv(self.pipe, (view,))
+        if not count:
+            return False
+        self.heard = time.monotonic()
+        self._keep(view[:count] if self._redact is None else self._redact.feed(view[:count]))
+        if count >= _SMALL_BYTES and not self._grown:
+            self._grow()
+        return True
+
+    def finish(self) -> None:
+        """No more will come: write what was held back."""
+        if self._redact is not None:
+            self._keep(self._redact.flush())
+
+    def _keep(self, chunk: bytes | memoryview) -> None:
+        if not chunk or self.failure is not None:
+            return
+        self.output_bytes += len(chunk)
+        if self.output_bytes > self._max_bytes:
+            chunk = self._cut(chunk)
+        if chunk:
+            self._write(chunk)
+
+    def _cut(self, chunk: bytes | memoryview) -> bytes | memoryview:
+        """Count and hash a chunk that does not fit, or not wholly; what is to be written of it."""
+        if self.is_cut:
+            self._output_hash.update(chunk)
+            return b""
+        fits = len(chunk) - (self.output_bytes - self._max_bytes)
+        self._write(chunk[:fits])
+        self._output_hash = self._log_hash.copy()
+        self._output_hash.update(chunk[fits:])
+        return b"\n[zf: max_log_bytes (%d) reached, the rest is not kept]\n" % self._max_bytes
+
+    def _write(self, chunk: bytes | memoryview) -> None:
+        try:
+            write_all(self._log, chunk)
+        except OSError as error:
+            # What follows is read and dropped, so that the step can still end in good order; half
+            # a chunk goes, so that log and digest agree.
+            self.failure = error
+            os.ftruncate(self._log, self.log_bytes)
+            return
+        self._log_hash.update(chunk)
+        self.log_bytes += len(chunk)
+
+    def _grow(self) -> None:
+        self._grown = True
+        self._buffer.grow()
+        if sys.platform == "linux":
+            try:
+                fcntl.fcntl(self.pipe, fcntl.F_SETPIPE_SZ, _LARGE_BYTES)
+            except PermissionError:
+                # The user's pipes hold as much as they may already: slower, not wrong.
+                return

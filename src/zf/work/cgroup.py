@@ -1,0 +1,98 @@
+"""A cgroup (v2) for what a worker starts, where one can be made: killed as one, forks and all.
+
+An addition to the subreaper, never a replacement: most machines do not let users make cgroups.
+A worker lives in its own cgroup, so that everything it starts is born there, and steps out of it
+for the moment of a kill.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+_SELF = b"0"
+
+
+class Cgroup:
+    """A cgroup this process is in, below the one it was in before."""
+
+    def __init__(self, parent: str, name: str) -> None:
+        self._parent = parent
+        self._path = f"{parent}/{name}"
+
+    @classmethod
+    def enter(cls, name: str) -> Cgroup | None:
+        """Make a cgroup of this name and go there; None where the system does not allow that."""
+        try:
+            parent = own_folder()
+            if parent is None:
+                return None
+            new = cls(parent, name)
+            os.mkdir(new._path)
+        except OSError:
+            return None
+        try:
+            # Kernels before 5.14 have no cgroup.kill, and then all this is of no use.
+            os.close(os.open(f"{new._path}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC))
+            _write(f"{new._path}/cgroup.procs", _SELF)
+        except OSError:
+            os.rmdir(new._path)
+            return None
+        return new
+
+    def kill(self) -> None:
+        """Kill everything in it, but not this process."""
+        with suppress(OSError):
+            _write(f"{self._parent}/cgroup.procs", _SELF)
+            kill_all(self._path)
+            _write(f"{self._path}/cgroup.procs", _SELF)
+
+    def leave(self) -> None:
+        """Go back and remove it, if nothing else is in it."""
+        with suppress(OSError):
+            _write(f"{self._parent}/cgroup.procs", _SELF)
+            os.rmdir(self._path)
+
+
+def own_folder() -> str | None:
+    """Where the cgroup of this process is mounted; None without cgroup v2."""
+    top = mount_point()
+    if top is None:
+        return None
+    with open("/proc/self/cgroup") as stream:
+        path = next((line[3:].rstrip("\n") for line in stream if line.startswith("0::")), "..")
+    # Outside of what this namespace may see, the kernel shows it as a way up.
+    return None if ".." in path else top + path.rstrip("/")
+
+
+def mount_point() -> str | None:
+    """Where the whole of cgroup v2 is mounted; None where it is not."""
+    if sys.platform != "linux":
+        return None
+    with open("/proc/self/mountinfo") as stream:
+        for line in stream:
+            fields = line.split(" ")
+            kind = fields[fields.index("-") + 1]
+            if kind == "cgroup2" and fields[3] == "/":
+                return fields[4]
+    return None
+
+
+def members(path: str) -> list[int]:
+    """The processes in a cgroup."""
+    with open(f"{path}/cgroup.procs") as stream:
+        return [int(line) for line in stream]
+
+
+def kill_all(path: str) -> None:
+    """Have the kernel kill every process in a cgroup, those just being forked included."""
+    _write(f"{path}/cgroup.kill", b"1")
+
+
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)

@@ -1,0 +1,276 @@
+"""What a step's environment is: a documented allow-list, `pass_env`, the task's `env`, zf's own.
+
+Later ones win. Values of the allow-list and of `env` go into the proof, of the rest only the names.
+The allow-list is the table in docs/reference/environment.md; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import translate
+from hashlib import sha256
+
+from zf.errors import printable
+from zf.model import Project, Task
+from zf.record import record
+from zf.work.leftovers import COOKIE
+from zf.work.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
+
+# By purpose, as the reference page shows them. A name ending in `*` stands for all that begin so.
+# Nothing in here may carry a secret: their values are written into the proof.
+ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "Who and where": ("HOME", "LOGNAME", "PATH", "SHELL", "TMPDIR", "USER"),
+    "Language and time": ("LANG", "LANGUAGE", "LC_*", "TZ"),
+    "Terminal": ("CLICOLOR", "CLICOLOR_FORCE", "COLORTERM", "FORCE_COLOR", "NO_COLOR", "TERM"),
+    "Folders": (
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "XDG_RUNTIME_DIR",
+        "XDG_STATE_HOME",
+    ),
+    "Proxies": (
+        "ALL_PROXY",
+        "FTP_PROXY",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "NO_PROXY",
+        "all_proxy",
+        "ftp_proxy",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+    ),
+    "Certificates": (
+        "CURL_CA_BUNDLE",
+        "NODE_EXTRA_CA_CERTS",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_DIR",
+        "SSL_CERT_FILE",
+    ),
+    "Builds and tools": (
+        "DOCKER_CONTEXT",
+        "DOCKER_HOST",
+        "SOURCE_DATE_EPOCH",
+        "VIRTUAL_ENV",
+    ),
+    "Any CI": ("CI",),
+    "GitHub Actions": (
+        "GITHUB_ACTIONS",
+        "GITHUB_ACTOR",
+        "GITHUB_BASE_REF",
+        "GITHUB_EVENT_NAME",
+        "GITHUB_HEAD_REF",
+        "GITHUB_JOB",
+        "GITHUB_REF",
+        "GITHUB_REF_NAME",
+        "GITHUB_REF_TYPE",
+        "GITHUB_REPOSITORY",
+        "GITHUB_REPOSITORY_OWNER",
+        "GITHUB_RUN_ATTEMPT",
+        "GITHUB_RUN_ID",
+        "GITHUB_RUN_NUMBER",
+        "GITHUB_SERVER_URL",
+        "GITHUB_SHA",
+        "GITHUB_WORKFLOW",
+        "GITHUB_WORKSPACE",
+        "RUNNER_ARCH",
+        "RUNNER_NAME",
+        "RUNNER_OS",
+        "RUNNER_TEMP",
+        "RUNNER_TOOL_CACHE",
+    ),
+    "GitLab CI": (
+        "CI_COMMIT_BRANCH",
+        "CI_COMMIT_REF_NAME",
+        "CI_COMMIT_REF_SLUG",
+        "CI_COMMIT_SHA",
+        "CI_COMMIT_SHORT_SHA",
+        "CI_COMMIT_TAG",
+        "CI_DEFAULT_BRANCH",
+        "CI_JOB_ID",
+        "CI_JOB_NAME",
+        "CI_JOB_STAGE",
+        "CI_JOB_URL",
+        "CI_MERGE_REQUEST_IID",
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME",
+        "CI_NODE_INDEX",
+        "CI_NODE_TOTAL",
+        "CI_PIPELINE_ID",
+        "CI_PIPELINE_IID",
+        "CI_PIPELINE_SOURCE",
+        "CI_PIPELINE_URL",
+        "CI_PROJECT_DIR",
+        "CI_PROJECT_ID",
+        "CI_PROJECT_NAME",
+        "CI_PROJECT_PATH",
+        "CI_PROJECT_URL",
+        "CI_RUNNER_ID",
+        "CI_SERVER_HOST",
+        "CI_SERVER_URL",
+        "GITLAB_CI",
+    ),
+    "Jenkins": (
+        "BRANCH_NAME",
+        "BUILD_ID",
+        "BUILD_NUMBER",
+        "BUILD_URL",
+        "CHANGE_ID",
+        "CHANGE_TARGET",
+        "GIT_BRANCH",
+        "GIT_COMMIT",
+        "JENKINS_URL",
+        "JOB_NAME",
+        "NODE_NAME",
+        "WORKSPACE",
+    ),
+    "Others": (
+        "APPVEYOR",
+        "BITBUCKET_BRANCH",
+        "BITBUCKET_BUILD_NUMBER",
+        "BITBUCKET_COMMIT",
+        "BUILDKITE",
+        "BUILDKITE_BRANCH",
+        "BUILDKITE_BUILD_NUMBER",
+        "BUILDKITE_COMMIT",
+        "CIRCLECI",
+        "CIRCLE_BRANCH",
+        "CIRCLE_BUILD_NUM",
+        "CIRCLE_JOB",
+        "CIRCLE_SHA1",
+        "DRONE",
+        "DRONE_BRANCH",
+        "DRONE_BUILD_NUMBER",
+        "DRONE_COMMIT",
+        "TEAMCITY_VERSION",
+        "TF_BUILD",
+        "TRAVIS",
+        "TRAVIS_BRANCH",
+        "TRAVIS_BUILD_NUMBER",
+        "TRAVIS_COMMIT",
+    ),
+}
+_NAMES = frozenset(name for names in ALLOWED.values() for name in names if name[-1] != "*")
+_PREFIXES = tuple(name[:-1] for names in ALLOWED.values() for name in names if name[-1] == "*")
+# `http://user:password@proxy`: such a value is passed on, but never recorded.
+_WITH_PASSWORD = re.compile(r"\w+://[^/\s]*@")
+_SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@record
+class Environment:
+    """The variables of a task's steps; STEP_INDEX is missing, as it differs from step to step.
+
+    `recorded` names those whose values the proof may show, `hidden` the others.
+    """
+
+    values: dict[str, str]
+    recorded: frozenset[str] | set[str]
+    hidden: tuple[str, ...]
+
+    def for_step(self, index: int) -> dict[str, str]:
+        """All of it for step `index`, counted from 1."""
+        self.values["STEP_INDEX"] = str(index)
+        return self.values
+
+    def as_shell(self, shown: Callable[[str], str] = str) -> bytes:
+        """00-meta/env.sh: sourced, it sets every recorded variable to its exact bytes, or to what
+        may be shown of them.
+        """
+        lines = [_HEAD]
+        for name in sorted(self.recorded):
+            value = shown(self.values[name]).replace("'", "'\\''")
+            lines.append(f"export {name}='{value}'\n")
+        lines += [f"# passed, value not recorded: {printable(name)}\n" for name in self.hidden]
+        return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+_HEAD = "# The environment of every step; STEP_INDEX is the step's number, from 1.\n"
+
+
+class Outside:
+    """The part of the runner's own environment that steps may see; the same for many tasks."""
+
+    def __init__(self, environ: Mapping[str, str], project: Project) -> None:
+        self._environ = environ
+        self._project_patterns = project.pass_env
+        self._allowed = {
+            name: value
+            for name, value in environ.items()
+            if name in _NAMES or name.startswith(_PREFIXES)
+        }
+        self._shown = frozenset(
+            name
+            for name, value in self._allowed.items()
+            if _SHELL_NAME.fullmatch(name) and not _WITH_PASSWORD.match(value)
+        )
+        self._passed: dict[tuple[str, ...], dict[str, str]] = {}
+        self._project_secrets = project.secrets
+        self._is_secret: dict[tuple[str, tuple[str, ...]], bool] = {}
+
+    def passed(self, patterns: tuple[str, ...]) -> dict[str, str]:
+        """What the project's `pass_env` and these patterns name, beyond the allow-list."""
+        found = self._passed.get(patterns)
+        if found is None:
+            found = self._passed[patterns] = _matching(
+                self._environ, (*self._project_patterns, *patterns)
+            )
+        return found
+
+    def build(self, task: Task, own: Mapping[str, str]) -> Environment:
+        """The environment of a task's steps; `own` are zf's variables for this attempt."""
+        passed = self.passed(task.pass_env)
+        values = {**self._allowed, **passed, **task.env, **own}
+        # The cookie tells who belongs to the run, and may be killed when it is dead; that is not
+        # for whoever sources env.sh.
+        recorded = {*self._shown, *task.env, *own} - {COOKIE}
+        hidden = tuple(sorted(values.keys() - recorded)) if len(values) > len(recorded) else ()
+        return Environment(values, recorded, hidden)
+
+    def secrets(self, task: Task, environment: Environment) -> tuple[Secret, ...]:
+        """What a task's output must not show: of what it sees, variables whose names say so; and
+        whatever project and task name, passed on or not, as it may be read from elsewhere.
+        """
+        named = (*self._project_secrets, *task.secrets)
+        seen = environment.values
+        found = {name: seen[name] for name in seen if self._is_secret_name(name, named)}
+        if named:
+            found = {**_matching(self._environ, named), **found}
+        return tuple(Secret(name, os.fsencode(value)) for name, value in found.items() if value)
+
+    def _is_secret_name(self, name: str, named: tuple[str, ...]) -> bool:
+        """Remembered, as tasks see the same names again and again."""
+        known = self._is_secret.get((name, named))
+        if known is None:
+            known = is_secret_name(name, (*named, *SECRET_NAME_GLOBS))
+            self._is_secret[name, named] = known
+        return known
+
+
+def _matching(environ: Mapping[str, str], patterns: Iterable[str]) -> dict[str, str]:
+    """Fnmatch globs, upper and lower case told apart as the shell does."""
+    joined = "|".join(translate(pattern) for pattern in patterns)
+    if not joined:
+        return {}
+    matches = re.compile(joined).match
+    return {name: value for name, value in environ.items() if matches(name)}
+
+
+def compose_project_name(run: str, task: str) -> str:
+    """`zf-<run>-<task>` as Docker Compose accepts it.
+
+    When folding to `[a-z0-9_-]` changed something or the name is over 63 characters (what a DNS
+    label may hold), part of a hash of the unfolded name keeps it unique.
+    """
+    whole = f"zf-{run}-{task}"
+    folded = re.sub(r"[^a-z0-9_-]", "-", whole.lower())
+    if folded == whole and len(whole) <= _MAX_COMPOSE_NAME:
+        return whole
+    mark = sha256(whole.encode()).hexdigest()[:8]
+    return f"{folded[: _MAX_COMPOSE_NAME - 9]}-{mark}"
+
+
+_MAX_COMPOSE_NAME = 63

@@ -1,0 +1,137 @@
+"""A worker's ties to its runner: orders on a socket, the runner's life on a pipe, and signals.
+
+When a tie is cut the runner is dead; then, as when somebody sends the worker TERM, whatever runs
+is stopped and nothing more is begun.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from zf.events import AttemptEnded, Cause, Status
+from zf.proof.store import write_all
+from zf.work.supervisor import Stop
+
+
+class RunnerOrders:
+    """The worker's end; `stop` is why the attempt under way is to end, if it is."""
+
+    def __init__(self, socket_fd: int, life_fd: int) -> None:
+        self._socket = socket_fd
+        self._signals, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, _do_nothing)
+        self.fds: tuple[int, ...] = (socket_fd, life_fd, self._signals)
+        self.stop: Stop | None = None
+        self.ended = False
+        self._current: tuple[str, int] | None = None
+        self._pending = b""
+        self._poll = select.poll()
+        for fd in self.fds:
+            self._poll.register(fd, select.POLLIN)
+
+    def next(self) -> tuple[str, int] | None:
+        """Wait for the next order to start: task and attempt. None when there is no more to do."""
+        self.stop = None
+        self._current = None
+        while self._current is None and not self.ended:
+            for fd, _ in self._poll.poll():
+                self.receive(fd)
+        return None if self.ended else self._current
+
+    def report(self, ended: AttemptEnded, *, is_last: bool) -> None:
+        """Tell the runner how the attempt ended, and whether this worker takes no other. If the
+        runner is gone, the tree alone will tell.
+        """
+        self._tell(encode(ended, is_last=is_last))
+
+    def _tell(self, data: bytes) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            write_all(self._socket, data)
+
+    def hear_of_children(self) -> None:
+        """Become readable when a child ends, and once now: one may have ended already."""
+        signal.signal(signal.SIGCHLD, _do_nothing)
+        os.write(self._wake, bytes((signal.SIGCHLD,)))
+
+    def receive(self, fd: int) -> bool:
+        """Read what has come on one of `fds`; True when a child may have ended."""
+        if fd == self._signals:
+            numbers = os.read(fd, 512)
+            if signal.SIGTERM in numbers:
+                self._end(Cause.WORKER, "the worker was told to end by SIGTERM")
+            return signal.SIGCHLD in numbers
+        try:
+            data = os.read(fd, 65536)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self.fds = tuple(one for one in self.fds if one != fd)
+            self._end(Cause.RUNNER, "the runner died")
+            return False
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        for line in lines:
+            self._take(json.loads(line))
+        return False
+
+    def _take(self, order: Mapping[str, Any] | None) -> None:
+        if order is None:
+            self._tell(PING)
+            return
+        attempt = (order["task"], order["attempt"])
+        if "cause" not in order:
+            self._current = attempt
+        elif attempt == self._current:
+            self._stop(Stop(Cause(order["cause"]), "", force=order["force"]))
+
+    def _end(self, cause: Cause, why: str) -> None:
+        self.ended = True
+        self._stop(Stop(cause, why))
+
+    def _stop(self, stop: Stop) -> None:
+        """The first cause stays; a later order can only take the grace away."""
+        if self.stop is None:
+            self.stop = stop
+        elif stop.force:
+            self.stop = Stop(self.stop.cause, self.stop.detail, force=True)
+
+
+def _do_nothing(*_: object) -> None:
+    """The handler's being there is what makes Python write the signal's number to the pipe."""
+
+
+# Asks a worker whether it still answers, and is the answer.
+PING = b"null\n"
+
+
+def start_order(task: str, attempt: int) -> bytes:
+    """A line that begins an attempt."""
+    return b"%b\n" % json.dumps({"task": task, "attempt": attempt}).encode()
+
+
+def kill_order(task: str, attempt: int, cause: Cause, *, force: bool) -> bytes:
+    """A line that ends an attempt; it means nothing to a worker that is done with it."""
+    order = {"task": task, "attempt": attempt, "cause": cause, "force": force}
+    return b"%b\n" % json.dumps(order).encode()
+
+
+def encode(ended: AttemptEnded, *, is_last: bool) -> bytes:
+    """A line that reports an outcome: the values alone, in their order, and `is_last`."""
+    values = [getattr(ended, name) for name in AttemptEnded.__match_args__]
+    return b"%b\n" % json.dumps([*values, is_last]).encode()
+
+
+def decode(line: bytes) -> tuple[AttemptEnded, bool]:
+    """What such a line says."""
+    *listed, is_last = json.loads(line)
+    values = dict(zip(AttemptEnded.__match_args__, listed, strict=True))
+    values["status"] = Status(values["status"])
+    values["cause"] = Cause(values["cause"])
+    return AttemptEnded(**values), is_last

@@ -1,0 +1,261 @@
+"""What an attempt has come to, from its first step to its claimed outcome and its last event."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from signal import Signals
+from typing import TYPE_CHECKING
+
+from zf.errors import printable
+from zf.events import AttemptEnded, Cause, Status, timestamp
+from zf.proof.artifacts import Collected, collect
+from zf.proof.store import SUMMARY, AlreadyDecidedError, TaskTree, status_fields
+from zf.work.processes import Process
+from zf.work.supervisor import Ended, Stop
+
+if TYPE_CHECKING:
+    from zf.model import Task
+
+EXIT_TIMEOUT = 124
+EXIT_NOT_STARTED = 126
+EXIT_NOT_FOUND = 127
+_EXIT_SIGNALLED = 128
+_TIMEOUTS = {
+    Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
+    Cause.PHASE_TIMEOUT: "the phase timeout ran out in {where}",
+    Cause.SILENCE: "no output for silence_timeout_sec ({task.silence_timeout_s:g} s) from {where}",
+    Cause.DEADLINE: "the deadline passed in {where}",
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Success until something else happens; the first thing that does decides."""
+
+    task: Task
+    attempt: int
+    started: float = field(default_factory=time.time)
+    began: float = field(default_factory=time.monotonic)
+    status: Status = Status.SUCCESS
+    exit_code: int | None = 0
+    signal: int | None = None
+    cause: Cause = Cause.NONE
+    detail: str = ""
+    step: int | None = None
+    containment: str = ""
+    survivors: dict[int, Process] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    redactions: Mapping[str, int] = field(default_factory=dict)
+    collected: Collected = field(default_factory=Collected)
+
+    def fail(
+        self,
+        cause: Cause,
+        detail: str,
+        *,
+        status: Status = Status.FAILURE,
+        exit_code: int | None = None,
+        number: int | None = None,
+        step: int | None = None,
+    ) -> None:
+        self.status, self.cause, self.detail = status, cause, detail
+        self.exit_code, self.signal, self.step = exit_code, number, step
+
+    def take_step(self, step: int, ended: Ended) -> None:
+        """Judge a step by how its tree ended."""
+        where = self._where(step)
+        if ended.stop is not None:
+            self.take_stop(step, ended.stop, ended.signal)
+        elif ended.signal is not None:
+            code = _EXIT_SIGNALLED + ended.signal
+            detail = f"{where} was ended by {_signal_name(ended.signal)}"
+            self.fail(Cause.SIGNAL, detail, exit_code=code, number=ended.signal, step=step)
+        elif ended.exit_code:
+            detail = f"{where} exited with code {ended.exit_code}"
+            self.fail(Cause.EXIT, detail, exit_code=ended.exit_code, step=step)
+        self._take_processes(where, ended, step)
+
+    def take_cleanup(self, step: int, ended: Ended) -> Status:
+        """Judge a cleanup command, which can only make a success a failure; how it ended itself."""
+        name = f"cleanup {step} '{printable(self.task.cleanup[step - 1].name)}'"
+        if ended.stop is not None:
+            problem = (
+                f"{name} did not end in cleanup_timeout_sec ({self.task.cleanup_timeout_s:g} s)"
+            )
+        elif ended.signal is not None:
+            problem = f"{name} was ended by {_signal_name(ended.signal)}"
+        elif ended.exit_code:
+            problem = f"{name} exited with code {ended.exit_code}"
+        else:
+            problem = ""
+        if problem:
+            self.fail_cleanup(problem, ended.exit_code)
+        self._take_processes(name, ended, None)
+        if ended.stop is not None:
+            return Status.CANCELLED if ended.stop.force else Status.TIMEOUT
+        return Status.FAILURE if problem else Status.SUCCESS
+
+    def fail_cleanup(self, problem: str, exit_code: int | None) -> None:
+        """A cleanup command did not do its work: that is told, and fails what had succeeded."""
+        if self.status is Status.SUCCESS:
+            self.fail(Cause.CLEANUP, problem, exit_code=exit_code)
+        else:
+            self.notes.append(problem)
+
+    def _take_processes(self, where: str, ended: Ended, step: int | None) -> None:
+        """Judge by what the leader left behind; a cause that came before stays."""
+        left, addition = ended.unkillable, " that cannot be killed"
+        if not left and not self.task.leave_running:
+            left, addition = ended.survivors, " behind"
+        if left:
+            detail = f"{where} left {_processes(left)}{addition}"
+            if self.status is Status.SUCCESS:
+                self.fail(Cause.SURVIVORS, detail, exit_code=0, step=step)
+            else:
+                self.notes.append(detail)
+        for one in (*ended.survivors, *ended.unkillable):
+            self.survivors[one.pid] = one
+
+    def take_stop(self, step: int, stop: Stop, number: int | None = None) -> None:
+        """End for a reason that came from outside the step."""
+        where = self._where(step)
+        if stop.cause in _TIMEOUTS:
+            self.fail(
+                stop.cause,
+                _TIMEOUTS[stop.cause].format(task=self.task, where=where),
+                status=Status.TIMEOUT,
+                exit_code=EXIT_TIMEOUT,
+                number=number,
+                step=step,
+            )
+        elif stop.cause in {Cause.WORKER, Cause.RUNNER}:
+            self.fail(stop.cause, stop.detail, status=Status.LOST, number=number, step=step)
+        elif stop.cause is Cause.STORAGE:
+            self.fail(stop.cause, stop.detail, number=number, step=step)
+        else:
+            self.fail(
+                stop.cause,
+                f"cancelled in {where}",
+                status=Status.CANCELLED,
+                number=number,
+                step=step,
+            )
+
+    def _where(self, step: int) -> str:
+        return f"step {step} '{printable(self.task.steps[step - 1].name)}'"
+
+    def decide(self, tree: TaskTree, run: str) -> AttemptEnded:
+        """Claim the outcome in the tree. Raises AlreadyDecidedError, and OSError if it cannot."""
+        ended = time.time()
+        started_at, completed_at = timestamp(self.started), timestamp(ended)
+        duration_s = self._duration_s()
+        if self.status is Status.TIMEOUT:
+            tree.write(SUMMARY, ".timeout_killed", f"{self.detail}\n".encode())
+        digest = tree.decide(
+            status_fields(
+                run,
+                self.task,
+                self.status,
+                self.cause,
+                self.detail,
+                started_at=started_at,
+                completed_at=completed_at,
+                duration_s=duration_s,
+                attempt=self.attempt,
+                exit_code=self.exit_code,
+                signal=self.signal,
+                step=self.step,
+                containment=self.containment,
+                survivors=[
+                    {"pid": one.pid, "command": printable(one.command)}
+                    for one in self.survivors.values()
+                ],
+                artifacts=self.collected.count,
+                refused=self.collected.refused,
+                notes=self.notes + self.collected.notes,
+                redactions=self.redactions,
+            )
+        )
+        return self._event(started_at, completed_at, duration_s, digest)
+
+    def _event(
+        self, started_at: str, completed_at: str, duration_s: float, digest: str
+    ) -> AttemptEnded:
+        return AttemptEnded(
+            self.task.id,
+            self.attempt,
+            self.status,
+            self.exit_code,
+            self.signal,
+            self.cause,
+            self.detail,
+            self.step,
+            started_at,
+            completed_at,
+            duration_s,
+            digest,
+            self.task.tolerates(self.status, self.exit_code),
+        )
+
+    def decide_abandoned(self, run_dir: str, run: str) -> AttemptEnded:
+        """Claim the outcome in a tree that somebody stopped writing at some point; when that was
+        after its claim, what it says stands.
+
+        If even this cannot be written, the event has no digest and the tree stays undecided.
+        """
+        try:
+            with closing(TaskTree.reopen(run_dir, self.task.id)) as tree:
+                self.collected = collect(tree, run_dir, (), proofs=run_dir)
+                return self.decide(tree, run)
+        except AlreadyDecidedError as decided:
+            return _event_of(decided)
+        except OSError as error:
+            detail = f"{self.detail}; its proof could not be written: {said(error)}"
+            self.detail = detail.removeprefix("; ")
+            if self.status is Status.SUCCESS:
+                self.status, self.cause = Status.FAILURE, Cause.STORAGE
+            now = time.time()
+            return self._event(timestamp(self.started), timestamp(now), self._duration_s(), "")
+
+    def _duration_s(self) -> float:
+        return round(time.monotonic() - self.began, 6)
+
+
+def said(error: OSError) -> str:
+    """An OSError for a reader: what the system said, and of which file if it did."""
+    where = f" ({printable(os.fsdecode(error.filename))})" if error.filename else ""
+    return f"{error.strerror or error}{where}"
+
+
+def _event_of(decided: AlreadyDecidedError) -> AttemptEnded:
+    status = decided.status
+    return AttemptEnded(
+        task=status["task_id"],
+        attempt=status["attempt"],
+        status=Status(status["status"]),
+        exit_code=status["exit_code"],
+        signal=status["signal"],
+        cause=Cause(status["cause"]),
+        detail=status["detail"],
+        step=status["step"],
+        started_at=status["started_at"],
+        completed_at=status["completed_at"],
+        duration_s=status["duration_s"],
+        task_sha256=decided.task_sha256,
+        warned=status["conclusion"] == "warned",
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:  # a real-time signal has no name of its own
+        return f"signal {number}"
+
+
+def _processes(found: tuple[Process, ...]) -> str:
+    return "1 process" if len(found) == 1 else f"{len(found)} processes"

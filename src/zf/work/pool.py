@@ -1,0 +1,339 @@
+"""The local executor: one worker process per slot, forked when the slot is first used.
+
+The runner's side of the ties described in `orders.py`. It is single-threaded and waits on all
+workers at once; a worker that dies, or stops answering, is an outcome like any other.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import selectors
+import signal
+import socket
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+from zf.events import AttemptEnded, Cause, Status
+from zf.model import Task
+from zf.work import leftovers
+from zf.work.orders import PING, RunnerOrders, decode, kill_order, start_order
+from zf.work.outcome import Outcome
+from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks
+from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
+from zf.work.watchdog import Patience, Watch
+from zf.work.worker import Shared, Worker
+
+_RECEIVE_BYTES = 65536
+# Two descriptors a worker, at the most slots there can be.
+_FILES = 20_480
+# Ctrl-C and a vanished terminal reach the whole foreground group; what they mean for a step is
+# for the runner to say, so workers ignore them.
+_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_WITHHELD = (*_IGNORED, signal.SIGTERM)
+# What a worker without anything to do may take to exit.
+_EXIT_S = 10.0
+
+
+@dataclass(slots=True)
+class _Hand:
+    """A worker as the runner sees it; `under_way` is the attempt it has been given."""
+
+    slot: int
+    pid: int
+    socket: socket.socket
+    under_way: Outcome | None = None
+    watch: Watch | None = None
+    pending: bytes = b""
+    verdict: str = ""
+
+
+class Pool:
+    """Runs attempts of these tasks in processes of their own; an `Executor` of the engine's.
+
+    It makes this process a subreaper, so that what a killed worker leaves comes here to be ended.
+    """
+
+    def __init__(
+        self, tasks: Mapping[str, Task], shared: Shared, patience: Patience | None = None
+    ) -> None:
+        _occupy_standard_fds()
+        self._tasks = tasks
+        self._shared = shared
+        self._patience = patience or Patience()
+        self._hands: dict[int, _Hand] = {}
+        self._leaving: list[_Hand] = []
+        self._running: dict[str, _Hand] = {}
+        self._ended: list[AttemptEnded] = []
+        self._selector = selectors.DefaultSelector()
+        self._wakeup_fd: int | None = None
+        self._ticked = time.monotonic()
+        # Its write end is open in the runner and nowhere else: when the runner dies, however, every
+        # worker reads its end.
+        self._life_read, self._life_write = os.pipe()
+        self._file_limits = _raise_file_limit()
+        self._tree = SubreaperTree() if become_subreaper() else None
+        # Children that were there before, which are somebody else's business.
+        self._foreign = set(self._tree.children()) if self._tree is not None else set()
+
+    def start(self, task: str, attempt: int, slot: int) -> None:
+        """Give the attempt to the slot's worker."""
+        outcome = Outcome(self._tasks[task], attempt)
+        hand = self._hands.get(slot)
+        if hand is None:
+            try:
+                hand = self._hands[slot] = self._fork(slot)
+            except OSError as error:
+                self._lose(outcome, f"no worker could be started: {error.strerror}")
+                return
+        hand.under_way = outcome
+        hand.watch = None
+        self._running[task] = hand
+        self._order(hand, start_order(task, attempt))
+
+    def kill(self, task: str, cause: Cause, *, force: bool) -> None:
+        """Have the attempt ended for this cause; nothing happens when it has ended already."""
+        hand = self._running.get(task)
+        if hand is not None and hand.under_way is not None:
+            self._order(hand, kill_order(task, hand.under_way.attempt, cause, force=force))
+
+    def wait(self, timeout_s: float | None, wakeup_fd: int | None) -> list[AttemptEnded]:
+        """Attempts that ended; empty when the time is up or `wakeup_fd` became readable."""
+        self._heed(wakeup_fd)
+        if not self._ended:
+            tick_s = self._patience.tick_s
+            patience_s = tick_s if timeout_s is None else min(timeout_s, tick_s)
+            for key, _ in self._selector.select(patience_s):
+                if key.data is not None:
+                    self._hear(key.data)
+            self._tick()
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """Let every worker end: at once when idle, else after ending what it runs or has kept."""
+        hands = [*self._hands.values(), *self._leaving]
+        self._hands.clear()
+        for hand in hands:
+            self._hang_up(hand)
+        for hand in hands:
+            self._see_off(hand)
+        self._selector.close()
+        if self._tree is not None:
+            self._tree.close()
+        os.close(self._life_read)
+        os.close(self._life_write)
+
+    def _order(self, hand: _Hand, line: bytes) -> None:
+        # A worker that has just died takes nothing; its end is noticed in `wait`.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            hand.socket.sendall(line)
+
+    def _heed(self, wakeup_fd: int | None) -> None:
+        if wakeup_fd != self._wakeup_fd:
+            if self._wakeup_fd is not None:
+                self._selector.unregister(self._wakeup_fd)
+            if wakeup_fd is not None:
+                self._selector.register(wakeup_fd, selectors.EVENT_READ, None)
+            self._wakeup_fd = wakeup_fd
+
+    def _hear(self, hand: _Hand) -> None:
+        try:
+            data = hand.socket.recv(_RECEIVE_BYTES)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self._bury(hand)
+            return
+        *lines, hand.pending = (hand.pending + data).split(b"\n")
+        for line in lines:
+            if line + b"\n" != PING:
+                self._take(hand, *decode(line))
+            elif hand.watch is not None:
+                hand.watch.answered = True
+
+    def _take(self, hand: _Hand, ended: AttemptEnded, is_last: bool) -> None:
+        hand.under_way = None
+        del self._running[ended.task]
+        self._ended.append(ended)
+        if is_last:
+            # It stays to look after what it could or should not kill; the slot gets another.
+            self._leaving.append(self._hands.pop(hand.slot))
+
+    def _bury(self, hand: _Hand) -> None:
+        """A worker is gone. If it did not end by itself, so is all it may have left; an attempt it
+        had is lost, unless its outcome was claimed.
+        """
+        self._hang_up(hand)
+        _, status = os.waitpid(hand.pid, 0)
+        if self._hands.get(hand.slot) is hand:
+            del self._hands[hand.slot]
+        else:
+            self._leaving.remove(hand)
+        if hand.under_way is not None:
+            del self._running[hand.under_way.task.id]
+            self._end_orphans(hand)
+            why = hand.verdict or f"it ended with {_how(status)}"
+            self._lose(hand.under_way, f"its worker died: {why}")
+
+    def _lose(self, outcome: Outcome, detail: str) -> None:
+        outcome.fail(Cause.WORKER, detail, status=Status.LOST)
+        self._ended.append(outcome.decide_abandoned(self._shared.run_dir, self._shared.run))
+
+    def _end_orphans(self, hand: _Hand) -> None:
+        """End what a dead worker leaves: it bears the attempt's marks, or came here as to its new
+        parent, which nothing else does (the session tells it from what the runner itself starts).
+        """
+        outcome = hand.under_way
+        assert outcome is not None
+        leftovers.end_attempt(self._shared.run_dir, outcome.task.id, outcome.attempt, hand.pid)
+        until = time.monotonic() + KILL_LIMIT_S
+        while (orphans := self._orphans()) and time.monotonic() < until:
+            assert self._tree is not None
+            self._tree.send(signal.SIGKILL, 0, orphans)
+            for pid in orphans:
+                leftovers.await_end(pid, until)
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+
+    def _orphans(self) -> list[int]:
+        if self._tree is None:
+            return []
+        ours = {hand.pid for hand in (*self._hands.values(), *self._leaving)} | self._foreign
+        return [pid for pid in self._tree.children() if pid not in ours and _is_apart(pid)]
+
+    def _tick(self) -> None:
+        """Now and then ask every worker that is at work whether it is."""
+        now = time.monotonic()
+        elapsed_s = now - self._ticked
+        if elapsed_s < self._patience.tick_s:
+            return
+        self._ticked = now
+        for hand in list(self._running.values()):
+            assert hand.under_way is not None
+            if hand.watch is None:
+                hand.watch = Watch(self._patience, self._allowed_s(hand.under_way.task))
+            verdict = hand.watch.tick(elapsed_s, cpu_ticks(hand.pid))
+            if verdict:
+                hand.verdict = verdict
+                os.kill(hand.pid, signal.SIGKILL)
+            else:
+                self._order(hand, PING)
+
+    def _allowed_s(self, task: Task) -> float:
+        """How long an attempt may take by its own times, if nothing of it can be killed."""
+        ending_s = SETTLE_S + self._shared.grace_s + KILL_LIMIT_S
+        commands = len(task.steps) + len(task.cleanup)
+        return task.timeout_s + task.cleanup_timeout_s + ending_s * commands
+
+    def _hang_up(self, hand: _Hand) -> None:
+        self._selector.unregister(hand.socket)
+        hand.socket.close()
+
+    def _see_off(self, hand: _Hand) -> None:
+        """Wait for a worker's end; one that has not the sense to come to it is killed."""
+        patience_s = _EXIT_S + self._shared.grace_s + KILL_LIMIT_S
+        if hand.under_way is not None:
+            patience_s += self._allowed_s(hand.under_way.task)
+        if not leftovers.await_end(hand.pid, time.monotonic() + patience_s):
+            os.kill(hand.pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(hand.pid, 0)
+
+    def _fork(self, slot: int) -> _Hand:
+        ours, theirs = socket.socketpair()
+        # What exists now is shared with the worker for good; a collection would only copy pages.
+        gc.freeze()
+        # Until the child has its own handlers, an interrupt in it would be written to the runner's
+        # wake-up pipe and count twice.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _WITHHELD)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._be_worker(ours, theirs)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _WITHHELD)
+            theirs.close()
+        hand = _Hand(slot, pid, ours)
+        self._selector.register(ours, selectors.EVENT_READ, hand)
+        return hand
+
+    def _be_worker(self, ours: socket.socket, theirs: socket.socket) -> NoReturn:
+        """The rest of a worker's life; it never returns into the code it was forked from."""
+        code = os.EX_SOFTWARE
+        try:
+            for hand in (*self._hands.values(), *self._leaving):
+                hand.socket.close()
+            ours.close()
+            self._selector.close()
+            os.close(self._life_write)
+            _keep_descriptors_to_ourselves()
+            _forget_signals()
+            resource.setrlimit(resource.RLIMIT_NOFILE, self._file_limits)
+            orders = RunnerOrders(theirs.fileno(), self._life_read)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _WITHHELD)
+            Worker(self._shared, orders).serve(self._tasks)
+            code = os.EX_OK
+        except BaseException:  # noqa: BLE001 - nothing above this frame is ours
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+
+def _is_apart(pid: int) -> bool:
+    """Whether a process is in another session than ours, as every step is."""
+    try:
+        return os.getsid(pid) != os.getsid(0)
+    except ProcessLookupError:
+        return False
+
+
+def _forget_signals() -> None:
+    """Drop the runner's handlers; what it ignored stays ignored (and steps start without that)."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _occupy_standard_fds() -> None:
+    """Where zf was started with one of 0, 1, 2 closed, nothing of ours may come to lie there: a
+    step's own would be laid over it.
+    """
+    fd = os.open(os.devnull, os.O_RDWR)
+    while fd <= 2:
+        fd = os.open(os.devnull, os.O_RDWR)
+    os.close(fd)
+
+
+def _keep_descriptors_to_ourselves() -> None:
+    """No step inherits anything but its three: not the runner's, not what the runner was given."""
+    for name in os.listdir("/dev/fd"):
+        fd = int(name)
+        if fd > 2:
+            with suppress(OSError):  # the listing's own descriptor is closed by now
+                os.set_inheritable(fd, False)
+
+
+def _raise_file_limit() -> tuple[int, int]:
+    """Make room for a descriptor per worker; the limits as they were, which are the steps' own."""
+    soft, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return limits
+
+
+def _how(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"

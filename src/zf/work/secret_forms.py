@@ -1,0 +1,238 @@
+"""What a secret is, and every form its value is looked for in.
+
+Which names make a variable secret, and how a value looks after the encodings that commands put it
+through. Finding the forms in a text is `redact.py`'s part.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from zf.record import record
+
+# A passed variable whose name matches one of these holds a secret, whatever the letter case.
+SECRET_NAME_GLOBS = (
+    "*TOKEN*",
+    "*SECRET*",
+    "*PASSWORD*",
+    "*KEY*",
+    "*PASSWD*",
+    "*PASSPHRASE*",
+)
+
+# Below the first, a value is so likely to occur by chance that hiding it would take half of the log
+# with it; below the second it is hidden, and the user hears that it may hide other text too.
+LEAST_BYTES = 4
+WEAK_BYTES = 8
+# Values of flags rather than secrets; hiding them everywhere would make a log unreadable.
+NEVER_SECRET = frozenset({b"true", b"false", b"null", b"none"})
+# Longer values are looked for in pieces of this size, which overlap by more than a character and a
+# group of base64 take together, so that nothing between two pieces stays visible.
+PIECE_BYTES = 1024
+_OVERLAP_BYTES = 8
+# Shorter encoded forms cannot be looked for across line breaks: see `sieve.Sought`.
+WRAPPED_LEAST_BYTES = 13
+
+
+def is_secret_name(name: str, globs: Iterable[str] = SECRET_NAME_GLOBS) -> bool:
+    """Whether a variable of this name holds a secret; letter case does not matter."""
+    upper = name.upper()
+    return any(fnmatchcase(upper, glob.upper()) for glob in globs)
+
+
+@record
+class Secret:
+    """A value that must not be seen. `name` appears in counts and warnings, the value never."""
+
+    name: str
+    value: bytes = field(repr=False)
+
+
+def secrets_in(environ: Mapping[str, str], globs: Iterable[str] = ()) -> tuple[Secret, ...]:
+    """The variables that hold secrets: by the names given, or by `SECRET_NAME_GLOBS`."""
+    wanted = (*globs, *SECRET_NAME_GLOBS)
+    return tuple(
+        Secret(name, value.encode(errors="surrogateescape"))
+        for name, value in sorted(environ.items())
+        if value and is_secret_name(name, wanted)
+    )
+
+
+def is_hidden(value: bytes) -> bool:
+    """Whether a value is long and odd enough to be hidden wherever it occurs."""
+    core = value.strip()
+    return len(core) >= LEAST_BYTES and core.lower() not in NEVER_SECRET
+
+
+@record
+class Form:
+    """One way a secret can look. `wraps`: line breaks may have been put into it by an encoder."""
+
+    text: bytes = field(repr=False)
+    wraps: bool
+
+
+@lru_cache(maxsize=512)
+def forms(value: bytes) -> tuple[Form, ...]:
+    """Every form of a value, each once; nothing for a value that cannot be hidden."""
+    found: dict[bytes, bool] = {}
+    core = value.strip()
+    for variant in _line_break_variants(core):
+        for piece in _pieces(variant) if is_hidden(core) else ():
+            found.update(dict.fromkeys(_written(piece), False))
+            for encoded in _encoded(piece):
+                found.setdefault(encoded, len(encoded) >= WRAPPED_LEAST_BYTES)
+    for line in _lines(core):
+        for piece in _pieces(line) if is_hidden(line) else ():
+            for written in _written(piece):
+                found.setdefault(written, False)
+    return tuple(Form(text, wraps) for text, wraps in found.items())
+
+
+def _pieces(core: bytes) -> list[bytes]:
+    """A long value in overlapping pieces, so that no form is longer than a stream may hold back."""
+    if len(core) <= PIECE_BYTES:
+        return [core]
+    last = len(core) - PIECE_BYTES
+    starts = [*range(0, last, PIECE_BYTES - _OVERLAP_BYTES), last]
+    return [core[_cut(core, at) : _cut(core, at + PIECE_BYTES)] for at in starts]
+
+
+def _cut(core: bytes, at: int) -> int:
+    """Here, or up to three bytes before, where no character of UTF-8 is torn."""
+    inside = (back for back in range(4) if core[at - back : at - back + 1] not in _CONTINUATION)
+    return at - next(inside, 0)
+
+
+_CONTINUATION = frozenset(bytes((byte,)) for byte in range(0x80, 0xC0))
+
+
+def _line_break_variants(core: bytes) -> tuple[bytes, ...]:
+    """A terminal turns LF into CRLF, and a file from elsewhere has CRLF to begin with."""
+    if b"\n" not in core:
+        return (core,)
+    unix = core.replace(b"\r\n", b"\n")
+    return (core, unix, unix.replace(b"\n", b"\r\n"))
+
+
+def _lines(value: bytes) -> list[bytes]:
+    lines = [line.strip() for line in re.split(rb"[\r\n]+", value.strip())]
+    return lines if len(lines) > 1 else []
+
+
+def _encoded(core: bytes) -> Iterator[bytes]:
+    """Base64 at its three alignments, in both alphabets, and hex in both cases.
+
+    Only the characters that depend on nothing but the secret: its neighbours share the first and
+    the last one with it.
+    """
+    for before in range(3):
+        first = -(-before * 8 // 6)
+        last = (before + len(core)) * 8 // 6
+        text = b64encode(bytes(before) + core)[first:last]
+        yield text
+        yield text.translate(_URL_ALPHABET)
+    yield core.hex().encode()
+    yield core.hex().upper().encode()
+
+
+_URL_ALPHABET = bytes.maketrans(b"+/", b"-_")
+
+
+def _written(core: bytes) -> Iterator[bytes]:
+    """As it is, and as it looks inside URLs, JSON, HTML, shell words and Python literals."""
+    yield core
+    if not core.translate(None, _UNRESERVED):
+        return
+    yield repr(core)[2:-1].encode()
+    for kept in _KEPT_IN_URLS:
+        for digits in "%{:02X}", "%{:02x}":
+            written = [chr(byte) if byte in kept else digits.format(byte) for byte in core]
+            yield "".join(written).encode()
+            yield "".join(written).replace("%20", "+").encode()
+    try:
+        text = core.decode()
+    except UnicodeDecodeError:
+        return
+    for write in _WRITERS:
+        yield write(text).encode()
+
+
+# Which characters stay as they are differs: Python's urllib without and with `/`, forms, and
+# JavaScript's encodeURIComponent and encodeURI.
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._"
+_KEPT_IN_URLS = (
+    _UNRESERVED + b"~",
+    _UNRESERVED + b"~/",
+    _UNRESERVED + b"*",
+    _UNRESERVED + b"~!'()*",
+    _UNRESERVED + b"~!'()*;,/?:@&=+$#",
+)
+
+
+def _json(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+def _json_unicode(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _upper_escapes(text: str) -> str:
+    return re.sub(r"\\u[0-9a-f]{4}", lambda match: "\\u" + match[0][2:].upper(), text)
+
+
+def _json_in_html(text: str) -> str:
+    """What Go and others do to JSON so that it may stand inside HTML."""
+    for char in "<>&":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def _html(text: str, quote: str = '"', apostrophe: str = "'") -> str:
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace('"', quote).replace("'", apostrophe)
+
+
+def _ansi_c(text: str) -> str:
+    """Inside `$'...'` of a shell."""
+    for char, written in (
+        ("\\", "\\\\"),
+        ("'", "\\'"),
+        ("\n", "\\n"),
+        ("\t", "\\t"),
+        ("\r", "\\r"),
+    ):
+        text = text.replace(char, written)
+    return text
+
+
+_WRITERS: tuple[Callable[[str], str], ...] = (
+    _json,
+    _json_unicode,
+    lambda text: _upper_escapes(_json(text)),
+    lambda text: _json(text).replace("/", "\\/"),
+    lambda text: _json_unicode(text).replace("/", "\\/"),
+    lambda text: _json_in_html(_json(text)),
+    lambda text: _json_in_html(_json_unicode(text)),
+    lambda text: _upper_escapes(_json_in_html(_json(text))),
+    _html,
+    lambda text: _html(text, "&quot;"),
+    lambda text: _html(text, "&quot;", "&#x27;"),
+    lambda text: _html(text, "&quot;", "&#39;"),
+    lambda text: _html(text, "&quot;", "&apos;"),
+    lambda text: _html(text, "&#34;", "&#39;"),
+    lambda text: text.replace("'", "'\\''"),
+    lambda text: text.replace("'", "'\"'\"'"),
+    lambda text: re.sub(r"([^A-Za-z0-9_@%+=:,./~\n-])", r"\\\1", text),
+    lambda text: re.sub(r"([ \t\"'\\|&;()<>!{}*\[?\]^$`,])", r"\\\1", text),
+    lambda text: re.sub(r"([$`\"\\])", r"\\\1", text),
+    _ansi_c,
+    lambda text: repr(text)[1:-1],
+)

@@ -1,0 +1,415 @@
+"""One child tree: its own session, a deadline, TERM, grace, KILL, and the proof that it is empty.
+
+On Linux the worker is a child subreaper, so whatever a step starts stays its descendant however
+often it forks or changes session, and the kernel's ECHILD is the proof that none is left. Elsewhere
+there is only the step's process group: best effort, and `containment` says so.
+
+Nothing here sleeps: it waits in poll on the step's exit, its output and the runner's orders. The
+step's leader stays a zombie until the last signal to its group, so that its number cannot have
+passed to a stranger.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from enum import Enum
+from typing import Protocol
+
+from zf.events import Cause
+from zf.record import record
+from zf.work.capture import Capture
+from zf.work.processes import Process, Tree, describe
+
+# What a step started may outlive it by this much before it counts as left behind: a `>(tee log)`
+# needs a moment to read its end of file, on a busy machine a long one.
+SETTLE_S = 1.0
+# A killed process that is not gone after this long hangs in the kernel or is not ours to signal.
+KILL_LIMIT_S = 10.0
+# How many exits to wait for at once. Any of them is a reason to look again, so a part is enough.
+_WATCHED = 64
+# poll takes milliseconds in a C int; waking once an hour costs nothing.
+_LONGEST_POLL_S = 3600.0
+
+_PEEK = os.WEXITED | os.WNOWAIT | os.WNOHANG
+
+
+@record
+class Stop:
+    """Why a tree is to end before its leader does; `force` leaves no grace."""
+
+    cause: Cause
+    detail: str
+    force: bool = False
+
+
+class Orders(Protocol):
+    """The runner's side of an attempt, as the supervisor sees it. A descriptor that came to its end
+    is taken out of `fds`.
+    """
+
+    fds: tuple[int, ...]
+    stop: Stop | None
+    ended: bool
+
+    def receive(self, fd: int) -> bool:
+        """Read what has come; it may set `stop`. True when it means that a child may have ended."""
+        ...
+
+    def hear_of_children(self) -> None:
+        """From now on also become readable when a child ends (for systems without pidfds)."""
+        ...
+
+
+@record
+class Terms:
+    """How long a tree may go on: until `deadline` (of time.monotonic()), and `silence_s` without
+    output. With `leave_running`, what its leader leaves stays. A `cleanup` runs although something
+    was stopped: only an order that leaves no grace ends it early.
+    """
+
+    deadline: float
+    silence_s: float | None = None
+    leave_running: bool = False
+    cleanup: bool = False
+
+
+@record
+class Ended:
+    """How a tree ended. `stop` is why zf ended it, None when its leader ended by itself; then one
+    of `exit_code` and `signal` is set. `survivors` were still there after that and were killed,
+    unless they were to be left; `unkillable` are there still.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    stop: Stop | None
+    survivors: tuple[Process, ...] = ()
+    unkillable: tuple[Process, ...] = ()
+
+
+class NotStartedError(Exception):
+    """There is no child; the message is what the system said."""
+
+
+class _Wake(Enum):
+    EXIT = 1
+    ORDER = 2
+    TIME = 3
+
+
+class Supervisor:
+    """Runs one child tree at a time in a process that has no other children."""
+
+    def __init__(self, orders: Orders, grace_s: float, tree: Tree) -> None:
+        self._orders = orders
+        self._grace_s = grace_s
+        self._tree = tree
+        self._null = os.open(os.devnull, os.O_RDWR)
+        # Python and the worker ignore some signals; a step starts with all of them as usual.
+        self._ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
+        self._poll = select.poll()
+        for fd in orders.fds:
+            self._poll.register(fd, select.POLLIN)
+        # The pidfd of each process waited for; None where only SIGCHLD tells.
+        self._watched: dict[int, int | None] = {}
+        self._exit_fds: set[int] = set()
+        self._capture: Capture
+        self._terms: Terms
+        self._pipe = -1
+        self._piping = False
+        # Whether something was left running, which `tend` is to end when its time comes.
+        self.keeps = False
+        # Whether something could not be killed: nothing more can be run and vouched for here.
+        self.spent = False
+        # Its output: read so that it can go on writing, and dropped.
+        self._kept: set[int] = set()
+
+    def run(
+        self,
+        path: str,
+        argv: tuple[str, ...],
+        env: Mapping[str, str],
+        capture: Capture,
+        terms: Terms,
+    ) -> Ended:
+        """Start the program and return when nothing of its tree is left. Raises NotStartedError."""
+        leader, pipe = self._spawn(path, argv, env)
+        capture.pipe = self._pipe = pipe
+        self._capture = capture
+        self._terms = terms
+        self._poll.register(pipe, select.POLLIN)
+        self._piping = True
+        try:
+            return self._see_through(leader)
+        except BaseException:
+            self._kill(0)
+            raise
+        finally:
+            self._watch(())
+            if self.keeps and self._piping:
+                self._kept.add(pipe)
+            else:
+                self._hang_up()
+                os.close(pipe)
+            self._piping = False
+
+    def tend(self) -> None:
+        """Look after what was left running until the runner wants its end, then end it."""
+        self._orders.hear_of_children()
+        while not self._orders.ended:
+            for fd, _ in self._poll.poll():
+                if self._receive(fd):
+                    self._tree.left(0)  # which reaps
+        self._end(0, force=self._is_forced())
+
+    def _spawn(self, path: str, argv: tuple[str, ...], env: Mapping[str, str]) -> tuple[int, int]:
+        """The new child and the pipe its output comes from."""
+        try:
+            pipe, output = os.pipe()
+        except OSError as error:
+            raise NotStartedError(error.strerror) from None
+        try:
+            leader = os.posix_spawn(
+                path,
+                argv,
+                env,
+                file_actions=(
+                    (os.POSIX_SPAWN_DUP2, self._null, 0),
+                    (os.POSIX_SPAWN_DUP2, output, 1),
+                    (os.POSIX_SPAWN_DUP2, output, 2),
+                ),
+                setsid=True,
+                setsigmask=(),
+                setsigdef=self._ignored,
+            )
+        except OSError as error:
+            os.close(pipe)
+            raise NotStartedError(error.strerror) from None
+        finally:
+            os.close(output)
+        os.set_blocking(pipe, False)
+        return leader, pipe
+
+    def _see_through(self, leader: int) -> Ended:
+        stop = self._until_exit(leader)
+        survivors: tuple[Process, ...] = ()
+        unkillable: tuple[Process, ...] = ()
+        if stop is not None:
+            unkillable = self._end(leader, force=stop.force)
+        elif self._tree.has_only(leader):
+            pass
+        elif self._terms.leave_running:
+            survivors = describe(self._tree.members(leader))
+        elif not self._settles(leader):
+            survivors = describe(self._tree.members(leader))
+            unkillable = self._end(leader, force=self._is_forced())
+        self._drain()
+        exit_code, number = _status(leader)
+        self.keeps = bool(survivors) and self._terms.leave_running
+        if self.keeps:
+            self._tree.keep(leader)
+            return Ended(exit_code, number, stop, survivors)
+        if unkillable:
+            self.spent = True
+            return Ended(exit_code, number, stop, survivors, unkillable)
+        os.waitpid(leader, 0)
+        if not self._tree.is_empty():
+            # The kernel's list may miss a child while others exit; its ECHILD cannot.
+            missed = describe(self._tree.members(0))
+            survivors += missed if stop is None else ()
+            unkillable = self._kill(0)
+            self.spent = bool(unkillable)
+            self._drain()
+        self._let_go()
+        return Ended(exit_code, number, stop, survivors, unkillable)
+
+    def _until_exit(self, leader: int) -> Stop | None:
+        """Wait for the leader's exit; what else came first, if something did."""
+        while True:
+            self._watch([leader])
+            limit, cause = self._limit()
+            late = self._why() is None and self._wait(limit) is _Wake.TIME
+            # Looked at after the clock: a step that is done keeps its outcome, however late that
+            # is noticed.
+            if _status(leader) != _RUNNING:
+                return None
+            stop = self._why()
+            if stop is not None:
+                return stop
+            # Output may have come meanwhile.
+            if late and time.monotonic() >= self._limit()[0]:
+                return Stop(cause, "")
+
+    def _limit(self) -> tuple[float, Cause]:
+        """When the tree's time is up, as things are, and what that will be called."""
+        terms = self._terms
+        if terms.silence_s is not None:
+            silent_until = self._capture.heard + terms.silence_s
+            if silent_until < terms.deadline:
+                return silent_until, Cause.SILENCE
+        return terms.deadline, Cause.TIMEOUT
+
+    def _why(self) -> Stop | None:
+        """What there is, besides the clock, to end the tree for."""
+        stop = self._orders.stop
+        if stop is not None and (stop.force or not self._terms.cleanup):
+            return stop
+        failure = self._capture.failure
+        if failure is not None:
+            return Stop(Cause.STORAGE, f"the log could not be written: {failure.strerror}")
+        return None
+
+    def _settles(self, leader: int) -> bool:
+        """Whether what the leader left ends by itself in a moment."""
+        return self._until_gone(leader, time.monotonic() + SETTLE_S)
+
+    def _end(self, leader: int, *, force: bool) -> tuple[Process, ...]:
+        """End the whole tree but keep the leader's zombie; returns those that cannot be killed."""
+        if not force:
+            left = self._tree.left(leader)
+            self._tree.send(signal.SIGTERM, leader, left)
+            # A stopped process gets its TERM only once it runs.
+            self._tree.send(signal.SIGCONT, leader, left)
+            if self._until_gone(leader, time.monotonic() + self._grace_s):
+                return ()
+        return self._kill(leader)
+
+    def _kill(self, leader: int) -> tuple[Process, ...]:
+        if self._until_gone(leader, time.monotonic() + KILL_LIMIT_S, signal.SIGKILL):
+            return ()
+        return describe(self._tree.members(leader))
+
+    def _until_gone(self, leader: int, until: float, number: int = 0) -> bool:
+        """Wait until nothing is left but the leader's zombie (`leader` 0: nothing at all), sending
+        the signal, if there is one, to whoever is there after each exit.
+
+        False when it is `until`, or when without a signal of ours the runner leaves no more time.
+        """
+        while True:
+            left = self._tree.left(leader)
+            waiting = [*left, leader] if leader and _status(leader) == _RUNNING else left
+            if not waiting and (leader or self._tree.is_empty()):
+                return True
+            if number:
+                self._tree.send(number, leader, left)
+            elif self._is_forced():
+                return False
+            self._watch(waiting)
+            again_s = self._tree.look_again_s
+            limit = until if again_s is None else min(until, time.monotonic() + again_s)
+            if waiting:
+                self._wait(limit)
+            if time.monotonic() >= until:
+                return False
+
+    def _is_forced(self) -> bool:
+        stop = self._orders.stop
+        return stop is not None and stop.force
+
+    def _wait(self, until: float) -> _Wake:
+        """Move output and take orders until an exit, a new order or a time."""
+        before = self._why()
+        while True:
+            exited = False
+            for fd, _ in self._poll.poll(_milliseconds(until)):
+                if fd == self._pipe:
+                    self._pump()
+                else:
+                    exited |= self._receive(fd)
+            if exited:
+                return _Wake.EXIT
+            if self._why() != before:
+                return _Wake.ORDER
+            if time.monotonic() >= until:
+                return _Wake.TIME
+
+    def _receive(self, fd: int) -> bool:
+        """Take what has come on a descriptor other than the output; whether it may be an exit."""
+        if fd in self._exit_fds:
+            return True
+        if fd in self._kept:
+            if not _drop(fd):
+                self._poll.unregister(fd)
+            return False
+        exited = self._orders.receive(fd)
+        if fd not in self._orders.fds:
+            self._poll.unregister(fd)
+        return exited
+
+    def _let_go(self) -> None:
+        """What an earlier step had left running is gone too."""
+        for pipe in self._kept:
+            with suppress(KeyError):  # it may have come to its end
+                self._poll.unregister(pipe)
+            os.close(pipe)
+        self._kept.clear()
+
+    def _watch(self, pids: Sequence[int]) -> None:
+        """Be woken by the exit of these, or of some of them when they are many."""
+        wanted = set(pids[:_WATCHED])
+        for pid in self._watched.keys() - wanted:
+            fd = self._watched.pop(pid)
+            if fd is not None:
+                self._exit_fds.discard(fd)
+                self._poll.unregister(fd)
+                os.close(fd)
+        for pid in wanted - self._watched.keys():
+            try:
+                fd = self._watched[pid] = os.pidfd_open(pid)
+            except (OSError, AttributeError):
+                # No pidfds on this system, or no descriptors left.
+                self._watched[pid] = None
+                self._orders.hear_of_children()
+            else:
+                self._exit_fds.add(fd)
+                self._poll.register(fd, select.POLLIN)
+
+    def _pump(self) -> None:
+        if not self._capture.pump():
+            # At its end a pipe is always readable; the step may go on without it.
+            self._hang_up()
+
+    def _drain(self) -> None:
+        """Take what is still in the pipe. The tree is gone, so that is the end, unless a stranger
+        was handed the pipe: then it is whatever is there now.
+        """
+        with suppress(BlockingIOError):
+            while self._piping:
+                self._pump()
+
+    def _hang_up(self) -> None:
+        if self._piping:
+            self._poll.unregister(self._pipe)
+            self._piping = False
+
+
+_RUNNING = (None, None)
+
+
+def _status(leader: int) -> tuple[int | None, int | None]:
+    """Exit code and signal of a child, which stays a zombie; both None while it runs."""
+    result = os.waitid(os.P_PID, leader, _PEEK)
+    if result is None:
+        return _RUNNING
+    if result.si_code == os.CLD_EXITED:
+        return result.si_status, None
+    return None, result.si_status
+
+
+def _drop(pipe: int) -> bool:
+    """Read and forget; False at the end."""
+    try:
+        return bool(os.read(pipe, 65536))
+    except BlockingIOError:
+        return True
+
+
+def _milliseconds(until: float) -> int:
+    """What poll takes; rounded up, so that it does not wake just before its time."""
+    return math.ceil(max(0.0, min(until - time.monotonic(), _LONGEST_POLL_S)) * 1000)

@@ -1,0 +1,94 @@
+"""A worker: a process that runs attempts, one at a time, and nothing else.
+
+What should run, and what becomes of the result, is decided by the runner at the other end of the
+order socket; how a worker comes to be is `pool.py`'s business.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Mapping
+from contextlib import closing
+
+from zf.errors import printable
+from zf.events import AttemptEnded, Cause, Status
+from zf.model import Project, Task
+from zf.proof.store import TaskTree
+from zf.record import record
+from zf.work.attempt import Attempt, Bench
+from zf.work.capture import Buffer
+from zf.work.cgroup import Cgroup
+from zf.work.environment import Outside
+from zf.work.leftovers import cgroup_name
+from zf.work.orders import RunnerOrders
+from zf.work.outcome import Outcome, said
+from zf.work.processes import GroupTree, SubreaperTree, Tree, become_subreaper
+from zf.work.supervisor import Supervisor
+
+
+@record
+class Shared:
+    """What all attempts of a run have in common. Paths are absolute."""
+
+    run: str
+    run_dir: str
+    root: str
+    grace_s: float
+    project: Project
+    environ: Mapping[str, str]
+
+
+class Worker:
+    """Made in the worker's process; takes over its working directory and its children."""
+
+    def __init__(self, shared: Shared, orders: RunnerOrders) -> None:
+        self._orders = orders
+        self._cgroup = Cgroup.enter(cgroup_name(shared.run_dir))
+        tree: Tree = GroupTree()
+        if become_subreaper():
+            tree = SubreaperTree(self._cgroup)
+        self._containment = tree.containment
+        self._supervisor = Supervisor(orders, shared.grace_s, tree)
+        self._bench = Bench(
+            run=shared.run,
+            run_dir=shared.run_dir,
+            root=shared.root,
+            real_root=os.path.realpath(shared.root),
+            orders=orders,
+            supervisor=self._supervisor,
+            outside=Outside(shared.environ, shared.project),
+            buffer=Buffer(),
+            bash={},
+        )
+
+    def serve(self, tasks: Mapping[str, Task]) -> None:
+        """Take orders until the runner has no more, or this process cannot vouch for the next: when
+        something could not be killed, or is to stay.
+        """
+        supervisor, is_last = self._supervisor, False
+        while not is_last and (order := self._orders.next()) is not None:
+            task, attempt = order
+            ended = self.run_attempt(tasks[task], attempt)
+            is_last = supervisor.spent or supervisor.keeps
+            self._orders.report(ended, is_last=is_last)
+        if supervisor.keeps:
+            supervisor.tend()
+        if self._cgroup is not None:
+            self._cgroup.leave()
+
+    def run_attempt(self, task: Task, attempt: int) -> AttemptEnded:
+        """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
+        bench = self._bench
+        outcome = Outcome(task, attempt, containment=self._containment)
+        try:
+            with closing(TaskTree.create(bench.run_dir, task.id, attempt)) as tree:
+                Attempt(bench, tree, task, outcome).run()
+                return outcome.decide(tree, bench.run)
+        except OSError as error:
+            outcome.fail(Cause.STORAGE, f"the proof could not be written: {said(error)}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the attempt needs an outcome
+            traceback.print_exc()
+            detail = f"internal error of the worker: {printable(repr(error))}"
+            outcome.fail(Cause.WORKER, detail, status=Status.LOST)
+        return outcome.decide_abandoned(bench.run_dir, bench.run)

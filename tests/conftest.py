@@ -1,0 +1,42 @@
+"""What every test shares: the `--campaign` switch, and nothing that hides what a test does."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from program import Project
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--campaign",
+        action="store_true",
+        help="also run the long randomised campaigns (marker `campaign`)",
+    )
+
+
+def pytest_configure() -> None:
+    # Under nohup or in the background these are ignored, and every zf that a test starts would
+    # inherit that and, as it should, not listen to them.
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--campaign"):
+        return
+    skip = pytest.mark.skip(reason="a campaign: run with --campaign")
+    for item in items:
+        if "campaign" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty project to write task files into and run zf on."""
+    return Project(tmp_path / "project")

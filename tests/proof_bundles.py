@@ -1,0 +1,281 @@
+"""Builds small, complete proof bundles through the real writers, with fixed times.
+
+Not a test: the tests of `proof/` need runs of every fate without running anything.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from zf.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Cause,
+    PhaseEnded,
+    PhaseStarted,
+    RunEnded,
+    RunStarted,
+    Status,
+    TaskNotRun,
+)
+from zf.model import Need, Step, Task
+from zf.proof import store
+from zf.proof.canonical import canonical
+from zf.proof.journal import Journal
+from zf.proof.seal import seal, write_json
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+BEGAN = 1_795_242_644  # 2026-11-21T06:30:44Z
+
+
+def moment(second: float) -> str:
+    minute, second = divmod(44 + second, 60)
+    return f"2026-11-21T06:{30 + int(minute):02}:{second:09.6f}Z"
+
+
+@dataclass
+class Fate:
+    """What becomes of one attempt."""
+
+    status: Status
+    cause: Cause = Cause.NONE
+    exit_code: int | None = 0
+    artifacts: tuple[tuple[str, bytes], ...] = ()
+    log: bytes = b"hello\n"
+
+
+OK = Fate(Status.SUCCESS, artifacts=(("report/a b.txt", b"result\n"), ("empty", b"")))
+FAILED = Fate(Status.FAILURE, Cause.EXIT, 7)
+TIMED_OUT = Fate(Status.TIMEOUT, Cause.TIMEOUT, 124)
+
+
+class Run:
+    """A run being written, one event a second."""
+
+    def __init__(
+        self, proofs: Path, run: str = "r1", commit: str = COMMIT, *, dirty: bool | None = False
+    ) -> None:
+        self.path = proofs / run
+        self.path.mkdir(parents=True)
+        self.run = run
+        self.commit = commit
+        self.dirty = dirty
+        self.second = 0.0
+        self.counts: dict[str, int] = {}
+        self.tasks: dict[str, Task] = {}
+
+    def plan(self, **needs: tuple[str, ...]) -> "Run":
+        for name, its_needs in needs.items():
+            self.tasks[name] = Task(
+                id=name,
+                phase="A",
+                title=f"Task {name}",
+                steps=(Step("say", f"echo {name}\n"),),
+                needs=tuple(Need(need) for need in its_needs),
+                file=f"tasks/{name}/task.yaml",
+            )
+        rows = [
+            {
+                "id": task.id,
+                "title": task.title,
+                "phase": "A",
+                "file": task.file,
+                "line": 1,
+                "sha256": "d" * 64,
+                "needs": [
+                    {"task": n.task, "optional": False, "require": "success"} for n in task.needs
+                ],
+                "parallel_safe": False,
+                "timeout_s": 300,
+                "level": 0,
+                "chain": 1,
+                "steps": [{"name": "say", "line": 0}],
+            }
+            for task in self.tasks.values()
+        ]
+        plan = {
+            "schema": "zf/plan/v1",
+            "phases": [{"name": "A", "title": "A", "timeout_s": 3600}],
+            "needs": "checked",
+            "upstream": {},
+            "tasks": rows,
+        }
+        run_json = {
+            "schema": "zf/run/v1",
+            "run_id": self.run,
+            "zf_version": "0.1.0",
+            "python_version": "3.11.7",
+            "platform": "Linux 6 x86_64",
+            "host": "example",
+            "user": "alice",
+            "ci": None,
+            "command": ["zf", "run-phase", "A"],
+            "started_at": moment(0),
+            "source": {
+                "commit": self.commit,
+                "branch": "main",
+                "tree": "f" * 40,
+                "dirty": self.dirty,
+                "diff_sha256": None,
+                "repo": "https://example.org/x.git",
+                "note": None,
+            },
+            "settings": {"max_jobs": {"value": 4, "source": "default"}},
+            "limits": {
+                "max_jobs": 4,
+                "fail_fast": False,
+                "only": None,
+                "retries": True,
+                "resources": {},
+                "throttle": None,
+                "deadline_s": None,
+                "seed": self.run,
+            },
+            "rerun_of": None,
+        }
+        run_sha256 = write_json(str(self.path / "run.json"), run_json)
+        digest = write_json(str(self.path / "plan.json"), plan)
+        self.journal = Journal.create(str(self.path / "events.jsonl"))
+        nonce = self.run.encode().hex()
+        self.tell(
+            RunStarted(
+                *(self.run, ("A",), len(rows), digest, nonce, self.commit, None, None),
+                run_sha256=run_sha256,
+            )
+        )
+        self.tell(PhaseStarted("A", 3600))
+        return self
+
+    def tell(self, event) -> None:
+        self.journal.append(event, moment(self.second), 1000 + self.second)
+        self.journal.commit()
+        self.second += 1
+
+    def began(self, name: str, attempt: int = 1) -> store.TaskTree:
+        self.tell(AttemptStarted(name, attempt, 0))
+        tree = store.TaskTree.create(str(self.path), name, attempt)
+        tree.write(store.META, "task.json", store.task_json(self.tasks[name]))
+        tree.write(store.META, "env.sh", b"export LANG='C'\n")
+        tree.write(store.COMMANDS, "step-1.sh", self.tasks[name].steps[0].run.encode())
+        return tree
+
+    def attempt(self, name: str, fate: Fate = OK, attempt: int = 1) -> None:
+        tree = self.began(name, attempt)
+        began, ended = moment(self.second - 0.9), moment(self.second - 0.4)
+        tree.write(store.LOGS, "step-1.log", fate.log)
+        row = self._step(name, fate, began, ended)
+        tree.write(store.COMMANDS, "step-1.json", canonical(row))
+        commands = {"schema": "zf/commands/v1", "steps": [row]}
+        tree.write(store.COMMANDS, "commands.json", canonical(commands))
+        for path, data in fate.artifacts:
+            target = self.path / name / store.ARTIFACTS / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            tree.write(store.ARTIFACTS, path, data)
+        if fate.status == Status.TIMEOUT:
+            tree.write(store.SUMMARY, ".timeout_killed", b"timeout\n")
+        step = None if fate.status == Status.SUCCESS else 1
+        said = {
+            "started_at": began,
+            "completed_at": ended,
+            "duration_s": 0.5,
+            "attempt": attempt,
+            "exit_code": fate.exit_code,
+            "signal": None,
+            "step": step,
+        }
+        digest = tree.decide(
+            store.status_fields(self.run, self.tasks[name], fate.status, fate.cause, "", **said)
+        )
+        tree.close()
+        self.counts[fate.status] = self.counts.get(fate.status, 0) + 1
+        self.tell(
+            AttemptEnded(
+                task=name,
+                status=fate.status,
+                cause=fate.cause,
+                detail="",
+                task_sha256=digest,
+                **said,
+            )
+        )
+
+    def _step(self, name: str, fate: Fate, began: str, ended: str) -> dict:
+        return {
+            "schema": "zf/step/v1",
+            "index": 1,
+            "name": "say",
+            "line": 0,
+            "argv": ["bash", "step-1.sh"],
+            "script_sha256": sha256(self.tasks[name].steps[0].run.encode()).hexdigest(),
+            "status": fate.status,
+            "exit_code": fate.exit_code,
+            "signal": None,
+            "started_at": began,
+            "completed_at": ended,
+            "duration_s": 0.5,
+            "log": "20-logs/step-1.log",
+            "log_bytes": len(fate.log),
+            "log_sha256": sha256(fate.log).hexdigest(),
+        }
+
+    def not_run(self, name: str, status: Status, cause: Cause, **needs: Status) -> None:
+        at = moment(self.second)
+        detail = "; ".join(f"dependency '{n}' has status: {s}" for n, s in needs.items())
+        digest = store.write_not_run(
+            str(self.path), self.tasks[name], status, cause, detail, needs, at
+        )
+        self.counts[status] = self.counts.get(status, 0) + 1
+        self.tell(TaskNotRun(name, status, cause, detail, needs, at, digest))
+
+    def end(self, exit_code: int = 0) -> "Run":
+        self.tell(PhaseEnded("A", exit_code == 0, self.second))
+        self.tell(RunEnded(exit_code, self.counts, self.second))
+        self.journal.close()
+        seal(str(self.path))
+        return self
+
+    @property
+    def head(self) -> str:
+        return self.journal.head
+
+
+def tiny(proofs: Path, run: str = "r1") -> Run:
+    """One task that succeeded, the smallest whole run, for what is done byte by byte."""
+    made = Run(proofs, run).plan(one=())
+    made.attempt("one", Fate(Status.SUCCESS, artifacts=(("a", b"x\n"),)))
+    return made.end()
+
+
+def small(proofs: Path, run: str = "r1") -> Run:
+    """Two tasks, one of them blocked: the smallest run with both kinds of tree."""
+    made = Run(proofs, run).plan(one=(), two=("one",))
+    made.attempt("one", FAILED)
+    made.not_run("two", Status.BLOCKED, Cause.NEED, one=Status.FAILURE)
+    return made.end(1)
+
+
+def full(proofs: Path, run: str = "r1") -> Run:
+    """Every fate a task can have."""
+    made = Run(proofs, run).plan(
+        good=(), bad=(), slow=(), flaky=(), held=("bad",), skipped=(), stopped=()
+    )
+    made.attempt("good")
+    made.attempt("bad", FAILED)
+    made.not_run("held", Status.BLOCKED, Cause.NEED, bad=Status.FAILURE)
+    made.attempt("slow", TIMED_OUT)
+    made.attempt("flaky", FAILED)
+    made.attempt("flaky", OK, attempt=2)
+    made.not_run("skipped", Status.SKIPPED, Cause.NEED)
+    made.not_run("stopped", Status.CANCELLED, Cause.INTERRUPT)
+    return made.end(1)
+
+
+def killed(proofs: Path, run: str = "r1") -> Run:
+    """One task ended, one was running, one never started; the runner is gone."""
+    made = Run(proofs, run).plan(done=(), running=(), waiting=("running",))
+    made.attempt("done")
+    tree = made.began("running")
+    tree.write(store.LOGS, "step-1.log", b"half a li")
+    tree.close()
+    made.journal.close()
+    return made

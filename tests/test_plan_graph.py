@@ -1,0 +1,345 @@
+"""Order, levels, chains and cycles: examples first, then what holds for every graph."""
+
+import dataclasses
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from zf.errors import ZfError
+from zf.model import Flow, Need, Phase, Project, Step, Task
+from zf.plan import graph
+from zf.plan.graph import (
+    PlannedPhase,
+    definition_sha256,
+    outside_needs,
+    plan_again,
+    plan_phases,
+    plan_selection,
+    plan_task,
+)
+
+
+def flow(spec: str, **phases: Phase) -> Flow:
+    """A flow from lines like `A: x <- y z`, meaning x of phase A needs y and z."""
+    tasks = {}
+    for line in filter(None, (text.strip() for text in spec.splitlines())):
+        phase, rest = line.split(": ")
+        name, _, needs = rest.partition(" <- ")
+        tasks[name] = Task(
+            name,
+            phase,
+            (Step("s", "true", 4),),
+            title=name.upper(),
+            needs=tuple(Need(need, line=3) for need in needs.split()),
+            file=f"tasks/{name}/task.yaml",
+        )
+    return Flow("/p", "/p", dict(sorted(tasks.items())), Project(phases=phases))
+
+
+def plan(spec: str, *phases: str, **options) -> graph.Plan:
+    return plan_phases(flow(spec), phases, phase_timeout_s=60, **options)
+
+
+def refusal(call, *args, **options) -> list[str]:
+    with pytest.raises(ZfError) as caught:
+        call(*args, **options)
+    assert caught.value.exit_code == 2
+    return [problem.render() for problem in caught.value.problems]
+
+
+DIAMOND = """
+A: top
+A: left <- top
+A: right <- top
+A: bottom <- left right
+A: alone
+"""
+
+
+def test_levels_and_order():
+    diamond = plan(DIAMOND, "A")
+    assert list(diamond.tasks) == ["alone", "top", "left", "right", "bottom"]
+    assert diamond.level == {"alone": 0, "top": 0, "left": 1, "right": 1, "bottom": 2}
+    assert diamond.chain == {"alone": 1, "top": 3, "left": 2, "right": 2, "bottom": 1}
+    assert diamond.dependents() == {
+        "alone": (),
+        "top": ("left", "right"),
+        "left": ("bottom",),
+        "right": ("bottom",),
+        "bottom": (),
+    }
+
+
+TWO_PHASES = """
+A: build
+A: lint <- build
+B: test <- build
+B: report <- test lint
+"""
+
+
+def test_phases_run_in_the_order_given_and_need_what_came_before():
+    both = plan(TWO_PHASES, "A", "B")
+    assert list(both.tasks) == ["build", "lint", "test", "report"]
+    assert [phase.name for phase in both.phases] == ["A", "B"]
+    assert both.level == {"build": 0, "lint": 1, "test": 1, "report": 2}
+    # A chain ends with its phase: finishing `lint` early frees nothing of phase B.
+    assert both.chain == {"build": 2, "lint": 1, "test": 2, "report": 1}
+
+
+def test_a_phase_named_twice_runs_once():
+    assert plan(TWO_PHASES, "A", "A").as_json() == plan(TWO_PHASES, "A").as_json()
+
+
+def test_a_need_outside_the_run_is_refused_with_what_to_type():
+    assert refusal(plan, TWO_PHASES, "B") == [
+        (
+            "tasks/report/task.yaml:3: error[ZF104]:"
+            " 'report' needs 'lint' of phase 'A', which is not in this run\n"
+            "  hint: zf run-phase A B, or --upstream RUN_ID (or latest)"
+        ),
+        (
+            "tasks/test/task.yaml:3: error[ZF104]:"
+            " 'test' needs 'build' of phase 'A', which is not in this run\n"
+            "  hint: zf run-phase A B, or --upstream RUN_ID (or latest)"
+        ),
+    ]
+
+
+def test_a_need_that_another_run_met():
+    upstream = {"build": "r1", "lint": "r1", "surplus": "r0"}
+    half = plan(TWO_PHASES, "B", upstream=upstream)
+    assert list(half.tasks) == ["test", "report"]
+    assert half.level == {"test": 0, "report": 1}
+    assert half.upstream == {"build": "r1", "lint": "r1"}
+    assert half.dependents() == {"test": ("report",), "report": ()}
+    assert half.as_json()["upstream"] == {"build": "r1", "lint": "r1"}
+
+
+def test_what_a_run_needs_from_outside():
+    assert outside_needs(flow(TWO_PHASES), ["B"]) == {"build": ("test",), "lint": ("report",)}
+    assert outside_needs(flow(TWO_PHASES), ["A", "B"]) == {}
+
+
+def test_phases_in_the_wrong_order():
+    assert refusal(plan, "B: x\nA: y <- x\nC: z", "C", "A", "B") == [
+        (
+            "tasks/y/task.yaml:3: error[ZF104]:"
+            " 'y' needs 'x' of phase 'B', which this run does only after phase 'A'\n"
+            "  hint: zf run-phase B C A"
+        )
+    ]
+
+
+def test_phases_that_need_each_other():
+    assert refusal(plan, "A: x\nB: y <- x\nA: z <- y", "A", "B") == [
+        (
+            "error[ZF105]: phases need each other in a circle: A -> B -> A\n"
+            "  hint: phases run one after the other: move a task to another phase"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("phases", "expected"),
+    [
+        (
+            ["build", "Q"],
+            [
+                (
+                    "error[ZF102]: unknown phase 'build'\n"
+                    "  hint: did you mean 'Build'? (known phases: Build, Test)"
+                ),
+                "error[ZF102]: unknown phase 'Q'\n  hint: known phases: Build, Test",
+            ],
+        ),
+        (
+            ["Build", "Tests"],
+            [
+                (
+                    "error[ZF102]: unknown phase 'Tests'\n"
+                    "  hint: did you mean 'Test'? (known phases: Build, Test)"
+                )
+            ],
+        ),
+    ],
+)
+def test_unknown_phases(phases, expected):
+    assert refusal(plan, "Build: x\nTest: y", *phases) == expected
+
+
+def test_a_project_without_tasks():
+    assert refusal(plan, "", "A") == [
+        "error[ZF102]: unknown phase 'A'\n  hint: the project has no tasks yet"
+    ]
+
+
+def test_one_task_alone():
+    alone = plan_task(flow(TWO_PHASES), "report", with_needs=False, phase_timeout_s=60)
+    assert list(alone.tasks) == ["report"]
+    assert alone.needs == "not_checked"
+    assert alone.level == {"report": 0}
+    assert alone.phases == (PlannedPhase("B", "", 60),)
+
+
+def test_one_task_with_all_it_needs():
+    chain = plan_task(flow(TWO_PHASES), "test", with_needs=True, phase_timeout_s=60)
+    assert list(chain.tasks) == ["build", "test"]
+    assert [phase.name for phase in chain.phases] == ["A", "B"]
+    assert chain.needs == "checked"
+
+
+def test_one_task_whose_phases_have_an_order_of_their_own():
+    chain = plan_task(
+        flow("Z: x\nB: y <- x\nB: w <- y\nA: z <- w x"), "z", with_needs=True, phase_timeout_s=1
+    )
+    assert [phase.name for phase in chain.phases] == ["Z", "B", "A"]
+
+
+def test_an_unknown_task():
+    known = flow(TWO_PHASES)
+    options = {"with_needs": False, "phase_timeout_s": 1}
+    assert refusal(plan_task, known, "reprot", **options) == [
+        "error[ZF103]: unknown task 'reprot'\n  hint: did you mean 'report' (phase B)?"
+    ]
+    assert refusal(plan_task, known, "zzz", **options) == [
+        "error[ZF103]: unknown task 'zzz'\n  hint: `zf list` shows every task"
+    ]
+
+
+@pytest.mark.parametrize(("forced", "expected"), [(False, (5, 60)), (True, (60, 60))])
+def test_whose_phase_timeout_holds(forced, expected):
+    known = flow(TWO_PHASES, A=Phase("Build", 5), B=Phase("Test"))
+    options = {"phase_timeout_s": 60, "phase_timeout_forced": forced}
+    both = plan_phases(known, ["A", "B"], **options)
+    assert tuple(phase.timeout_s for phase in both.phases) == expected
+    assert [phase.title for phase in both.phases] == ["Build", "Test"]
+    one = plan_task(known, "lint", with_needs=False, **options)
+    assert one.phases[0].timeout_s == expected[0]
+
+
+def test_plan_json_whole():
+    whole = plan("A: x\nA: y <- x", "A")
+    assert whole.as_json() == {
+        "schema": "zf/plan/v1",
+        "phases": [{"name": "A", "title": "", "timeout_s": 60}],
+        "needs": "checked",
+        "upstream": {},
+        "tasks": [
+            {
+                "id": name,
+                "title": name.upper(),
+                "phase": "A",
+                "file": f"tasks/{name}/task.yaml",
+                "line": 1,
+                "sha256": definition_sha256(whole.tasks[name]),
+                "needs": needs,
+                "parallel_safe": False,
+                "timeout_s": 300,
+                "level": level,
+                "chain": chain,
+                "steps": [{"name": "s", "line": 4}],
+            }
+            for name, needs, level, chain in (
+                ("x", [], 0, 2),
+                ("y", [{"task": "x", "optional": False, "require": "success"}], 1, 1),
+            )
+        ],
+    }
+
+
+acyclic = st.lists(st.sets(st.integers(0, 11), max_size=4), max_size=12).map(
+    lambda found: [sorted(need for need in needs if need < n) for n, needs in enumerate(found)]
+)
+
+
+@given(acyclic, st.lists(st.sampled_from("AB"), min_size=12, max_size=12))
+def test_the_order_of_a_plan_respects_every_need(edges, labels):
+    spec = "\n".join(
+        # Phase B may need phase A, not the other way round.
+        f"{labels[n]}: t{n:02}"
+        + "".join(
+            (" <- " if first else " ") + f"t{need:02}"
+            for first, need in (
+                (i == 0, need)
+                for i, need in enumerate(e for e in needs if labels[n] == "B" or labels[e] == "A")
+            )
+        )
+        for n, needs in enumerate(edges)
+    )
+    known = flow(spec)
+    phases = sorted({task.phase for task in known.tasks.values()})
+    the_plan = plan_phases(known, phases, phase_timeout_s=1)
+    assert set(the_plan.tasks) == set(known.tasks)
+    place = {name: index for index, name in enumerate(the_plan.tasks)}
+    dependents = the_plan.dependents()
+    for name, task in the_plan.tasks.items():
+        for need in task.needs:
+            assert place[need.task] < place[name]
+            assert the_plan.level[need.task] < the_plan.level[name]
+            assert name in dependents[need.task]
+        later = [d for d in dependents[name] if known.tasks[d].phase == task.phase]
+        assert the_plan.chain[name] == 1 + max((the_plan.chain[d] for d in later), default=0)
+
+
+# Plans made from an earlier run
+
+
+def test_a_definition_changes_with_every_field():
+    task = flow("A: x").tasks["x"]
+    same = dataclasses.replace(task)
+    assert definition_sha256(same) == definition_sha256(task)
+    changes = {
+        "steps": (Step("s", "other", 4),),
+        "env": {"A": "1"},
+        "timeout_s": 1,
+        "needs": (Need("y"),),
+        "workdir": "x",
+        "artifacts": ("a",),
+    }
+    digests = {
+        definition_sha256(dataclasses.replace(task, **{name: value}))
+        for name, value in changes.items()
+    }
+    assert len(digests | {definition_sha256(task)}) == len(changes) + 1
+
+
+def test_a_plan_again_is_the_plan():
+    known = flow(TWO_PHASES)
+    for first in (
+        plan_phases(known, ["A", "B"], phase_timeout_s=7),
+        plan_task(known, "test", with_needs=False, phase_timeout_s=7),
+        plan_task(known, "test", with_needs=True, phase_timeout_s=7),
+    ):
+        assert plan_again(known, first.as_json()) == first
+
+
+def test_a_plan_is_not_made_again_from_other_task_files():
+    first = plan_phases(flow("A: x\nA: y"), ["A"], phase_timeout_s=7).as_json()
+    assert refusal(plan_again, flow("A: x\nA: z"), first) == [
+        (
+            "error[ZF143]: the task files have changed since this run began: 'y'\n"
+            "  hint: a run is finished as it was begun, or not at all: start a new one"
+        )
+    ]
+
+
+def test_a_selection_takes_the_rest_from_an_earlier_run():
+    known = flow("A: x\nA: y <- x\nB: z <- y")
+    chosen = plan_selection(known, ["z", "y"], phase_timeout_s=7, upstream={"x": "r1"})
+    assert list(chosen.tasks) == ["y", "z"]
+    assert [phase.name for phase in chosen.phases] == ["A", "B"]
+    assert chosen.upstream == {"x": "r1"}
+    assert refusal(plan_selection, known, ["z"], phase_timeout_s=7)[0].startswith("tasks/z")
+    assert refusal(plan_selection, known, ["nope"], phase_timeout_s=7)[0].startswith("error[ZF103]")
+
+
+def test_an_optional_need_on_no_task_stands_in_nobodys_way():
+    given = flow("A: x\nB: y")
+    alone = dataclasses.replace(given.tasks["y"], needs=(Need("gone", optional=True),))
+    given = dataclasses.replace(given, tasks={**given.tasks, "y": alone})
+    assert set(plan_phases(given, ["B"], phase_timeout_s=60).tasks) == {"y"}
+    assert set(plan_task(given, "y", with_needs=True, phase_timeout_s=60).tasks) == {"y"}
+    assert set(graph.plan_selection(given, ["y"], phase_timeout_s=60).tasks) == {"y"}
+    assert outside_needs(given, ["B"]) == {}

@@ -1,0 +1,211 @@
+"""The verbs around a run: validate, list, plan, schema, status, explain, logs, and misuse."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from program import ZF
+from zf.cli import main
+
+
+def small_flow(project):
+    project.task("10-a", "true", title="The first")
+    project.task("20-b", "exit 3", needs=["10-a"], parallel_safe=True)
+    project.task("30-c", "true", needs=["20-b"], phase="B")
+
+
+def test_version_needs_no_project(tmp_path):
+    done = subprocess.run([*ZF, "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "zf 0.1.0\n")
+
+
+def test_no_arguments_show_the_help(project):
+    done = project.zf()
+    assert "run-phase" in done.out + done.err
+
+
+def test_validate_says_what_is_there(project):
+    small_flow(project)
+    done = project.zf("validate")
+    assert (done.code, done.out, done.err) == (0, "3 tasks in 2 phases: valid\n", "")
+    done = project.zf("validate", "--json")
+    assert json.loads(done.out) == {"valid": True, "tasks": 3, "phases": 2, "problems": []}
+
+
+def test_validate_reports_all_problems_of_all_files_together(project):
+    project.file("a", "id: a\nphase: A\nneeds: [b]\ncommands: [{name: x, run: 'true'}]\n")
+    project.file("c", "id: c\nphase: A\ntimeout_sec: '300'\ncommands: []\n")
+    done = project.zf("validate")
+    assert done.code == 2
+    assert done.out == ""
+    assert "tasks/a/task.yaml:3:9: error[" in done.err
+    assert "tasks/c/task.yaml:3:14: error[" in done.err
+    assert done.err.endswith("3 errors in 2 files\n")
+    found = json.loads(project.zf("validate", "--json").out)
+    assert found["valid"] is False
+    assert [problem["file"] for problem in found["problems"]] == [
+        "tasks/a/task.yaml",
+        "tasks/c/task.yaml",
+        "tasks/c/task.yaml",
+    ]
+
+
+@pytest.mark.parametrize("verb", [("run-phase", "A"), ("run-task", "a"), ("plan", "A"), ("list",)])
+def test_invalid_task_files_stop_every_verb_before_anything_is_written(project, verb):
+    project.file("a", "id: b\nphase: A\ncommands: [{name: x, run: 'true'}]\n")
+    done = project.zf(*verb)
+    assert done.code == 2
+    assert "tasks/a/task.yaml:1:5: error[" in done.err
+    assert not (project.root / "proofs").exists()
+
+
+def test_list(project):
+    small_flow(project)
+    done = project.zf("list")
+    assert done.out == "A\n  10-a  The first\n  20-b\nB\n  30-c\n"
+    rows = json.loads(project.zf("list", "--json").out)
+    assert [row["id"] for row in rows] == ["10-a", "20-b", "30-c"]
+
+
+def test_plan_and_dry_run_show_the_same_and_run_nothing(project):
+    small_flow(project)
+    plan = project.zf("plan", "A", "B")
+    dry = project.zf("run-phase", "A", "B", "--dry-run")
+    assert plan.code == dry.code == 0
+    assert plan.out == dry.out
+    assert json.loads(project.zf("plan", "A", "B", "--json").out)["schema"] == "zf/plan/v1"
+    assert project.zf("plan", "A", "--format", "mermaid").out.startswith("flowchart")
+    assert project.zf("plan", "A", "--format", "dot").out.startswith("digraph")
+    assert not (project.root / "proofs").exists()
+
+
+def test_a_need_outside_the_run_is_refused_with_the_remedy(project):
+    small_flow(project)
+    done = project.zf("run-phase", "B")
+    assert done.code == 2
+    assert "20-b" in done.err
+    assert "A B" in done.err
+    assert not (project.root / "proofs").exists()
+
+
+def test_unknown_names_are_answered_with_a_near_one(project):
+    small_flow(project)
+    done = project.zf("run-task", "10-b")
+    assert done.code == 2
+    assert "did you mean" in done.err
+    assert project.zf("run-phase", "Z").code == 2
+    assert project.zf("run-phase").code == 2
+    assert project.zf("no-such-verb").code == 2
+    assert project.zf("run-phase", "A", "--no-such-option").code == 2
+
+
+def test_outside_a_project(tmp_path):
+    done = subprocess.run([*ZF, "list"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "tasks/" in done.stderr
+
+
+def test_the_directory_option_stands_before_or_after_the_verb(project, tmp_path):
+    small_flow(project)
+    root = str(project.root)
+    assert project.zf("-C", root, "list", cwd=tmp_path).out.startswith("A\n")
+    assert project.zf("list", "-C", root, cwd=tmp_path).out.startswith("A\n")
+    bad = project.zf("list", "-C", f"{root}/nowhere")
+    assert bad.code == 2
+    assert "nowhere: No such file or directory" in bad.err
+
+
+def test_a_subfolder_finds_the_project(project):
+    small_flow(project)
+    (project.root / "deep" / "down").mkdir(parents=True)
+    assert project.zf("list", cwd=project.root / "deep" / "down").out.startswith("A\n")
+
+
+def test_schema_is_what_is_committed(project):
+    for which in ("task", "project"):
+        committed = f"{os.path.dirname(__file__)}/../docs/reference/schemas/{which}.schema.json"
+        with open(committed) as file:
+            assert json.loads(project.zf("schema", which).out) == json.load(file)
+
+
+def test_status_lists_runs_newest_first_and_the_tasks_of_one(project):
+    small_flow(project)
+    assert project.zf("run-phase", "A", "--run-id", "r1").code == 1
+    assert project.zf("run-task", "10-a", "--run-id", "r2").code == 0
+    rows = json.loads(project.zf("status", "--json").out)
+    assert [row["run_id"] for row in rows] == ["r2", "r1"]
+    assert [row["result"] for row in rows] == ["passed", "failed"]
+    assert rows[1]["counts"]["failure"] == 1
+    lines = project.zf("status").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["RUN", "r2", "r1"]
+    one = json.loads(project.zf("status", "r1", "--json").out)
+    assert one["tasks"] == {"10-a": "success", "20-b": "failure"}
+    assert "20-b" in project.zf("status", "latest").out + project.zf("status", "r1").out
+    assert project.zf("status", "r3").code == 2
+
+
+def test_logs_and_explain_of_what_is_not_there(project):
+    small_flow(project)
+    project.zf("run-phase", "A", "--run-id", "r1")
+    assert project.zf("logs", "r1", "nope").code == 2
+    assert project.zf("logs", "r1", "10-a", "--step", "9").code == 2
+    assert project.zf("explain", "r1", "nope").code == 2
+    assert project.zf("explain", "r1", "20-b").out.startswith("20-b: failure\n")
+    assert json.loads(project.zf("explain", "r1", "--json").out)["schema"] == "zf/blocked/v1"
+
+
+def test_json_result(project):
+    small_flow(project)
+    done = project.zf("run-phase", "A", "--run-id", "r1", "--json", "--progress", "json")
+    result = json.loads(done.out)
+    assert (result["result"], result["exit_code"]) == ("failed", 1)
+    assert result["tasks"] == {"10-a": "success", "20-b": "failure"}
+    told = [json.loads(line) for line in done.err.splitlines()]
+    assert told[0]["type"] == "run_started"
+    assert told[-1]["type"] == "run_ended"
+
+
+def test_output_modes(project):
+    project.task("a", "echo one; echo two")
+    assert "one" not in project.zf("run-phase", "A", "--output", "quiet").err
+    assert "a | one\na | two\n" in project.zf("run-phase", "A", "--output", "prefix").err
+    assert "  | one\n  | two\n" in project.zf("run-phase", "A", "--output", "group").err
+
+
+def test_a_failed_tasks_last_lines_are_shown(project):
+    project.task("a", "echo the reason; exit 1")
+    done = project.zf("run-phase", "A")
+    assert "| the reason" in done.err
+    assert "| the reason" in done.out
+
+
+def test_completion_offers_live_names(project):
+    small_flow(project)
+    env = {"COMP_WORDS": "zf run-task 1", "COMP_CWORD": "2", "_ZF_COMPLETE": "complete_bash"}
+    done = subprocess.run(
+        [os.path.join(os.path.dirname(sys.executable), "zf")],
+        cwd=project.root,
+        env={**project.env, **env},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["10-a"]
+
+
+def test_a_bug_of_zf_leaves_its_traceback_in_a_named_file(project, monkeypatch, capsys, tmp_path):
+    def broken(*_args, **_keys):
+        raise RuntimeError("a bug\x1b[31m")
+
+    monkeypatch.setattr("zf.cli.tasks.open_project", broken)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert main.run(["list"]) == 70
+    err = capsys.readouterr().err
+    assert "internal error: RuntimeError: a bug\\x1b[31m" in err
+    [crash] = tmp_path.glob("zf-crash-*.txt")
+    assert str(crash) in err
+    assert "Traceback" in crash.read_text()

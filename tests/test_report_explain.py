@@ -1,0 +1,167 @@
+"""`zf explain`, whole texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from report_samples import (
+    SEED,
+    TAILS,
+    ended,
+    failed,
+    not_run,
+    plan,
+    run_ended,
+    run_started,
+    seed_events,
+    started,
+)
+from test_report_blocked import hostile_runs
+from test_report_words import is_safe
+from zf.events import Cause, Event, Status
+from zf.report import blocked, explain, terminal
+from zf.report.facts import build
+
+
+def test_a_run_is_told_again_with_its_report() -> None:
+    facts = build(plan(SEED), seed_events())
+    report = blocked.report(facts, tails=TAILS, proof="proofs/r1")
+    summary = terminal.summary(facts, tails=TAILS, proof="proofs/r1")
+    assert explain.run(facts, tails=TAILS, proof="proofs/r1") == f"{report}\n{summary}"
+
+
+def test_the_summary_repeats_only_the_last_words_of_a_log_the_report_has_shown() -> None:
+    events = [
+        failed("a"),
+        failed("x"),
+        not_run("b", Status.BLOCKED, Cause.NEED, needs={"a": Status.FAILURE}),
+        run_ended(1),
+    ]
+    facts = build(plan({"a": (), "b": ("a",), "x": ()}), events)
+    text = explain.run(facts, tails={name: [f"{name}{n}" for n in range(5)] for name in "ax"})
+    report, summary = text.split("\n\nfailure   a", 1)
+    assert [f"| a{n}" in report for n in range(5)] == [True] * 5
+    assert [f"| a{n}" in summary for n in range(5)] == [False, False, True, True, True]
+    assert [f"| x{n}" in report for n in range(5)] == [False] * 5
+    assert [f"| x{n}" in summary for n in range(5)] == [True] * 5
+
+
+def test_a_run_in_which_all_went_well_is_one_line() -> None:
+    facts = build(plan({"a": ()}), [run_started(), ended("a"), run_ended(0)])
+    assert explain.run(facts) == "PASS r1: 1 task: 1 success in 3.4s\n"
+
+
+TASKS = {
+    "43-e2e-report": """\
+43-e2e-report: blocked
+  title:    Report
+  phase:    E
+  what:     dependency '42-e2e-admin' has status: blocked; dependency '41-lint' has status: failure
+  when:     2026-11-21 06:30:45 UTC
+  where:    tasks/43-e2e-report/task.yaml:1
+  needs:    42-e2e-admin (blocked), 41-lint (failure)
+  held by:  40-seed-database (timeout) -> 42-e2e-admin -> 43-e2e-report
+  also by:  41-lint
+  proof:    proofs/r1/43-e2e-report
+  next:     zf run-task 40-seed-database
+""",
+    "40-seed-database": """\
+40-seed-database: timeout
+  title:    40-seed-database
+  phase:    E
+  what:     step 2 'Seed' ran past timeout_sec (3s)
+  when:     2026-11-21 06:30:41 UTC to 2026-11-21 06:30:44 UTC, 3.0s, attempt 1
+  where:    tasks/40-seed-database/task.yaml:8
+  needs:    30-migrate (success)
+  holds up: 2 tasks: 42-e2e-admin, 43-e2e-report
+  proof:    proofs/r1/40-seed-database
+  next:     zf run-task 40-seed-database
+  log:
+    | connecting
+    | still   connecting
+""",
+    "41-lint": """\
+41-lint: failure
+  title:    41-lint
+  phase:    E
+  what:     step 1 'Prepare' exited with code 3
+  when:     2026-11-21 06:30:41 UTC to 2026-11-21 06:30:41 UTC, 0.2s, attempt 1
+  where:    tasks/41-lint/task.yaml:5
+  holds up: 1 task, listed under another cause
+  proof:    proofs/r1/41-lint
+  next:     zf run-task 41-lint
+  log:
+    | core.py:1: unused import
+""",
+    "30-migrate": """\
+30-migrate: success
+  title:    30-migrate
+  phase:    E
+  when:     2026-11-21 06:30:41 UTC to 2026-11-21 06:30:42 UTC, 0.5s, attempt 1
+  where:    tasks/30-migrate/task.yaml:1
+  proof:    proofs/r1/30-migrate
+  next:     zf run-task 30-migrate
+""",
+}
+
+
+@pytest.mark.parametrize(("name", "text"), TASKS.items(), ids=TASKS)
+def test_a_task(name: str, text: str) -> None:
+    facts = build(plan(SEED, **{"43-e2e-report": "Report"}), seed_events())
+    assert explain.task(facts, name, log=TAILS.get(name, ()), proof="proofs/r1") == text
+
+
+@pytest.mark.parametrize(
+    ("events", "lines"),
+    [
+        ([], ["a: waiting", "  needs:    up (success in run r0), other (not checked)"]),
+        ([started("a")], ["a: running"]),
+    ],
+    ids=["waiting", "running"],
+)
+def test_a_task_that_has_not_ended(events: list[Event], lines: list[str]) -> None:
+    content = plan({"a": ("up", "other")})
+    content["upstream"] = {"up": "r0"}
+    text = explain.task(build(content, events), "a")
+    assert "  when:" not in text
+    for line in lines:
+        assert line in text.splitlines()
+
+
+def test_a_need_that_failed_after_the_task_was_blocked_is_told_too() -> None:
+    events = [
+        failed("a"),
+        not_run("c", Status.BLOCKED, Cause.NEED, needs={"a": Status.FAILURE}),
+        failed("b"),
+    ]
+    text = explain.task(build(plan({"a": (), "b": (), "c": ("a", "b")}), events), "c")
+    assert (
+        "  what:     dependency 'a' has status: failure; dependency 'b' has status: failure\n"
+        in text
+    )
+
+
+def test_a_task_held_up_from_outside_the_plan_is_the_one_to_run() -> None:
+    events = [not_run("a", Status.BLOCKED, Cause.NEED, needs={"up": Status.FAILURE})]
+    text = explain.task(build(plan({"a": ("up",)}), events), "a")
+    assert "  held by:  up (failure) -> a\n" in text
+    assert text.endswith("  next:     zf run-task a\n")
+
+
+def test_a_task_that_is_not_there() -> None:
+    with pytest.raises(KeyError):
+        explain.task(build(plan({}), []), "a")
+
+
+@given(hostile_runs())
+def test_nothing_a_task_says_gets_out_raw(
+    run: tuple[dict[str, Any], list[Event], dict[str, list[str]]],
+) -> None:
+    content, events, tails = run
+    facts = build(content, events)
+    assert is_safe(explain.run(facts, tails=tails))
+    for name in facts.tasks:
+        assert is_safe(explain.task(facts, name, log=tails.get(name, ()), proof="\x1b"))

@@ -1,0 +1,171 @@
+"""A journal cut anywhere: what is left to do is done, and nothing twice. In simulated time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulated import Simulation, Turn, ended
+from test_run_scheduler_properties import (
+    random_events,
+    random_limits,
+    random_outcomes,
+    random_plan,
+    scheduler,
+)
+from zf.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CancelRequested,
+    Cause,
+    ConditionEvaluated,
+    Event,
+    Interrupted,
+    PhaseEnded,
+    PhaseStarted,
+    PhaseTimedOut,
+    RetryScheduled,
+    RunResumed,
+    RunStarted,
+    Status,
+    TaskNotRun,
+)
+from zf.proof.journal import Line
+from zf.run.orders import (
+    EndPhase,
+    KillAttempt,
+    NotRun,
+    Order,
+    Record,
+    StartAttempt,
+    StartPhase,
+    TimeOutPhase,
+)
+from zf.run.recover import conditions_answered, open_attempts, outstanding
+
+HEARD = AttemptEnded | Interrupted | CancelRequested
+
+
+def written(order: Order) -> Event | None:
+    """What the engine writes down when it has carried out an order."""
+    match order:
+        case StartAttempt(name, attempt):
+            return AttemptStarted(name, attempt, 0)
+        case NotRun(name, status, cause, detail, needs):
+            return TaskNotRun(name, status, cause, detail, needs, "", "")
+        case StartPhase(phase, timeout_s):
+            return PhaseStarted(phase, timeout_s)
+        case TimeOutPhase(phase, timeout_s):
+            return PhaseTimedOut(phase, timeout_s)
+        case EndPhase(phase, ok):
+            return PhaseEnded(phase, ok, 0)
+        case Record(event):
+            return event
+    return None
+
+
+def journal_of(turns: Iterable[Turn]) -> Iterator[tuple[float, Event]]:
+    for turn in turns:
+        if isinstance(turn.event, HEARD):
+            yield turn.now, turn.event
+        for order in turn.orders:
+            event = written(order)
+            if event is not None:
+                # The engine looks at the clock again for each line.
+                yield turn.now + 1e-6, event
+
+
+def check_once(events: Iterable[Event]) -> None:
+    """Every task ends once, its attempts are numbered without a gap, and nothing is asked twice."""
+    attempts: dict[str, int] = {}
+    over: set[str] = set()
+    asked: set[str] = set()
+    phases: list[str] = []
+    for event in events:
+        match event:
+            case AttemptStarted(name, attempt):
+                assert name not in over
+                assert attempt == attempts.get(name, 0) + 1
+                attempts[name] = attempt
+            case AttemptEnded(name, attempt):
+                assert name not in over
+                assert attempt == attempts[name]
+                over.add(name)
+                if event.cause is Cause.RUNNER:
+                    over.discard(name)
+            case RetryScheduled(name):
+                over.remove(name)
+            case TaskNotRun(name):
+                assert name not in over
+                assert name not in attempts
+                over.add(name)
+            case ConditionEvaluated(name):
+                assert name not in asked
+                asked.add(name)
+            case PhaseStarted(phase):
+                assert phase not in phases
+                phases.append(phase)
+
+
+def check_cut(chance: random.Random) -> None:
+    plan, limits, outcomes = random_plan(chance), random_limits(chance), random_outcomes(chance)
+    first = Simulation(scheduler(plan, limits), outcomes, list(random_events(chance))).run()
+    started = RunStarted("r", (), 0, "", "", None, None, None)
+    journal = [(0.0, started), *journal_of(first.turns)]
+    journal = journal[: chance.randint(1, len(journal))]
+    now = journal[-1][0]
+    lost = open_attempts(event for _, event in journal)
+    journal.append((now, RunResumed(0)))
+    journal += [(now, runner_died(attempt)) for attempt in lost]
+
+    events = [event for _, event in journal]
+    again = scheduler(plan, limits, conditions_answered(events))
+    lines = [Line(0, "", at, event) for at, event in journal]
+    orders = outstanding(again, lines, [at for at, _ in journal])
+    assert not any(isinstance(order, KillAttempt) for order in orders)
+
+    second = Simulation(again, outcomes, now=now, ends=ends_in(events)).go_on(orders)
+    events += [event for _, event in journal_of(second.turns)]
+    check_once(events)
+    assert set(again.done) == set(plan.tasks)
+    assert ends_in(events).items() <= again.done.items()
+
+
+def runner_died(attempt: AttemptStarted) -> AttemptEnded:
+    return ended(attempt.task, Status.LOST, attempt=attempt.attempt, cause=Cause.RUNNER)
+
+
+def ends_in(events: Iterable[Event]) -> dict[str, Status]:
+    """How tasks ended, but for those that are to be tried again."""
+    ends: dict[str, Status] = {}
+    for event in events:
+        match event:
+            case AttemptEnded(name, cause=Cause.RUNNER) | RetryScheduled(name):
+                ends.pop(name, None)
+            case AttemptEnded(name) | TaskNotRun(name):
+                ends[name] = event.status
+    return ends
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_a_journal_cut_anywhere_is_finished_without_doing_anything_twice(chance):
+    check_cut(chance)
+
+
+def test_some_hundred_journals_of_every_size():
+    for seed in range(400):
+        check_cut(random.Random(seed))
+
+
+@pytest.mark.campaign
+def test_campaign_journals_cut_anywhere():
+    for seed in range(20_000):
+        try:
+            check_cut(random.Random(seed))
+        except Exception as error:
+            raise AssertionError(f"seed {seed}") from error

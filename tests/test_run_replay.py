@@ -1,0 +1,156 @@
+"""A recorded task run again, at its commit, in real repositories."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+import proof_schemas
+
+
+@pytest.fixture
+def repo(project):
+    """A project in a repository, below its top."""
+
+    def git(*words):
+        who = {"GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent"}
+        for role in ("AUTHOR", "COMMITTER"):
+            who |= {f"GIT_{role}_NAME": "a", f"GIT_{role}_EMAIL": "a@example.org"}
+        env = {**os.environ, **who}
+        subprocess.run(["git", *words], cwd=project.root.parent, env=env, check=True)
+
+    project.env["GIT_CEILING_DIRECTORIES"] = str(project.root.parent.parent)
+    (project.root / ".gitignore").write_text("proofs/\n")
+    (project.root / "data").write_text("old\n")
+    (project.root / "tool").write_text("echo tool\n")
+    git("init", "-q", "-b", "main")
+    project.git = git
+    project.commit = lambda: (git("add", "-A"), git("commit", "-q", "-m", "x"))
+    return project
+
+
+def ran(repo, *words, code=0):
+    repo.commit()
+    assert repo.zf("run-phase", "A", "--run-id", "r1", *words).code == code
+
+
+def test_a_task_comes_out_as_before_though_the_work_tree_went_on(repo):
+    repo.task(
+        "t",
+        'bash tool; cat data; cp data "$ARTIFACTS_DIR/kept"',
+        'echo "$GREETING"',
+        env={"GREETING": "it's"},
+    )
+    ran(repo)
+    (repo.root / "data").write_text("new\n")
+    repo.task("t", "exit 1")
+    repo.commit()
+    (repo.root / "tool").unlink()
+    done = repo.zf("replay", "r1", "t")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "status: success, as before\n"
+        "exit code: 0, as before\n"
+        "signal: None, as before\n"
+        "20-logs/step-1.log: equal\n"
+        "20-logs/step-2.log: equal\n"
+        "30-artifacts/kept: equal\n"
+    )
+
+
+def test_a_failure_can_be_had_again(repo):
+    repo.task("t", "echo before; exit 7")
+    ran(repo, code=1)
+    done = repo.zf("replay", "latest", "t", "--json")
+    assert done.code == 0
+    found = json.loads(done.out)
+    proof_schemas.check(found, "replay")
+    assert found["outcome"]["exit_code"] == [7, 7]
+
+
+def test_what_comes_out_otherwise_is_said(repo, tmp_path):
+    marker = tmp_path / "marker"
+    repo.task(
+        "t",
+        f'test -e {marker} || echo first > "$ARTIFACTS_DIR/first"; touch {marker}; date +%N; pwd',
+    )
+    ran(repo)
+    done = repo.zf("replay", "r1", "t")
+    assert done.code == 1
+    assert "20-logs/step-1.log: differs\n" in done.out
+    assert "30-artifacts/first: only in the first\n" in done.out
+
+
+def test_what_is_made_can_be_kept(repo, tmp_path):
+    repo.task("t", "pwd")
+    ran(repo)
+    done = repo.zf("replay", "r1", "t", "--keep", str(tmp_path / "kept"))
+    log = tmp_path / "kept/proofs/replay/t/20-logs/step-1.log"
+    assert log.read_text() == f"{tmp_path}/kept/source/project\n"
+    assert done.code == 1
+    assert repo.zf("verify", str(tmp_path / "kept/proofs/replay")).code == 0
+    done = repo.zf("replay", "r1", "t", "--keep", str(tmp_path / "kept"))
+    assert (done.code, "File exists" in done.err) == (2, True)
+
+
+def test_what_could_not_be_recorded_is_said(repo):
+    repo.task(
+        "t", 'echo "$GIVEN"; echo "$SECRET_TOKEN" | wc -c', 'echo "not ${X-hunter2hunter2}"',
+        pass_env=["GIVEN", "SECRET_TOKEN", "GONE"],
+    )  # fmt: skip
+    repo.commit()
+    (repo.root / "dirty").write_text("")
+    secret = {"SECRET_TOKEN": "hunter2hunter2"}
+    given = {"GIVEN": "value", "GONE": "1"}
+    assert repo.zf("run-phase", "A", "--run-id", "r1", env=secret | given).code == 0
+    done = repo.zf("replay", "r1", "t", env=secret | {"GIVEN": "value"})
+    assert done.out.startswith(
+        "note: the work tree had changes then that are in no commit\n"
+        "note: step 2: a secret in its script was not recorded\n"
+        "note: GIVEN: its value was not recorded; as it is now\n"
+        "note: GONE: its value was not recorded; now not set\n"
+        "note: SECRET_TOKEN: its value was not recorded; as it is now\n"
+    )
+    assert "20-logs/step-1.log: equal\n" in done.out
+
+
+def test_hooks_of_the_repository_do_not_run(repo, tmp_path):
+    repo.task("t", "true")
+    ran(repo)
+    hook = repo.root.parent / ".git/hooks/post-checkout"
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/hooked\n")
+    hook.chmod(0o755)
+    assert repo.zf("replay", "r1", "t").code == 0
+    assert not (tmp_path / "hooked").exists()
+
+
+def test_a_changed_proof_is_not_run(repo):
+    repo.task("t", "true")
+    ran(repo)
+    repo.proof("r1", "t", "10-commands", "step-1.sh").write_text("touch /tmp/evil")
+    done = repo.zf("replay", "r1", "t")
+    assert done.code == 1
+    assert "cannot be built on" in done.err
+
+
+def test_what_cannot_be_replayed_is_a_usage_error(repo):
+    repo.task("bad", "exit 1")
+    repo.task("held", "true", needs=["bad"])
+    ran(repo, code=1)
+    for task, said in (("held", "was not run: it is blocked"), ("absent", "no task 'absent'")):
+        done = repo.zf("replay", "r1", task)
+        assert (done.code, said in done.err) == (2, True)
+
+
+def test_without_the_commit_there_is_nothing_to_go_back_to(project, repo):
+    repo.task("t", "true")
+    assert repo.zf("run-phase", "A", "--run-id", "r0").code == 0
+    done = repo.zf("replay", "r0", "t")
+    assert (done.code, "recorded no commit" in done.err) == (2, True)
+    ran(repo)
+    (repo.root.parent / ".git").rename(repo.root.parent / "gone")
+    done = repo.zf("replay", "r1", "t")
+    assert (done.code, "git rev-parse" in done.err) == (2, True)
+    done = repo.zf("replay", "r1", "t", env={"PATH": "/nonexistent"})
+    assert (done.code, "git could not be started" in done.err) == (2, True)

@@ -1,0 +1,97 @@
+"""Things steps do to keep processes alive. `@@` stands for a mark that is on each one's command line.
+
+Each is a piece of bash that starts them; `z` waits in one, and `py` runs Python.
+"""
+
+import sys
+
+PRELUDE = f"""\
+z() {{ exec -a @@ sleep 300; }}
+up() {{ until grep -q @@ /proc/$!/cmdline; do :; done; }}
+py() {{ {sys.executable} -c "$1" @@; }}
+"""
+
+_SUBREAPER = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+for _ in range(3):
+    if not os.fork():
+        os.setsid()
+        if not os.fork():
+            os.execvp("sleep", [sys.argv[1], "300"])
+        os._exit(0)
+os.execvp("sleep", [sys.argv[1], "300"])
+"""
+_ZOMBIE_PARENT = """
+import os, sys
+for _ in range(20):
+    if not os.fork():
+        os._exit(0)
+os.execvp("sleep", [sys.argv[1], "300"])
+"""
+# A process that is never there for long: its child goes on, in a session of its own.
+_CHAIN = """
+import os, sys, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    time.sleep(0.002)
+"""
+_DAEMON = """
+import os, sys
+if os.fork(): os._exit(0)
+os.setsid()
+if os.fork(): os._exit(0)
+os.chdir("/")
+os.closerange(0, 100)
+os.environ.clear()
+os.execv("/bin/sleep", [sys.argv[1], "300"])
+"""
+_TERM_FORKER = """
+import os, signal, sys, time
+def fork(*_):
+    for _ in range(5):
+        if not os.fork():
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.execvp("sleep", [sys.argv[1], "300"])
+signal.signal(signal.SIGTERM, fork)
+while True: signal.pause()
+"""
+_THREADED = """
+import os, sys, threading
+def start():
+    if not os.fork():
+        os.setsid()
+        os.execvp("sleep", [sys.argv[1], "300"])
+    threading.Event().wait()
+for _ in range(4): threading.Thread(target=start).start()
+"""
+
+ZOO = {
+    "plain child": "(z)",
+    "background child": "(z) & (z) & wait",
+    "double fork": "( (z) & ) ; ( ( (z) & ) & ) ; z",
+    "own session": "setsid -f bash -c 'exec -a @@ sleep 300'; z",
+    "nohup": "nohup bash -c 'exec -a @@ sleep 300' & wait",
+    "TERM ignored": "trap '' TERM HUP INT; (z) & z",
+    "stopped child": "(z) & up; kill -STOP $!; wait",
+    "stopped leader": "(z) & kill -STOP $$; z",
+    "stopped and deaf": "trap '' TERM; (z) & up; kill -STOP $!; wait",
+    "pipe held open": "(trap '' TERM; z) & disown; exec >/dev/null 2>&1; z",
+    "own process groups": "set -m; (z) & (z) & wait",
+    "cleared environment": "env -i setsid -f bash -c 'exec -a @@ sleep 300'; z",
+    "daemon": f"py '{_DAEMON}'; z",
+    "nested subreaper": f"py '{_SUBREAPER}'",
+    "respawner": "trap '' TERM; while :; do (z) & wait; done",
+    "200 forks": "for i in {1..200}; do (z) & done; wait",
+    "200 sessions": "for i in {1..200}; do setsid bash -c 'exec -a @@ sleep 300' & done; wait",
+    "fork on TERM": f"py '{_TERM_FORKER}'",
+    "zombie parent": f"py '{_ZOMBIE_PARENT}'",
+    "4 respawn chains": f"for i in 1 2 3 4; do py '{_CHAIN}' & done; wait; z",
+    "fork from threads": f"py '{_THREADED}'",
+    "coprocess": "coproc { z; }; z",
+    "waits for a fifo": "mkfifo $ARTIFACTS_DIR/f; cat $ARTIFACTS_DIR/f @@ & z",
+}
