@@ -94,6 +94,8 @@ VARIES = (
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "<time>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<sha256>"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "<short sha256>"),
+    (re.compile(r"SHA256:[A-Za-z0-9+/]{43}"), "<key>"),
+    (re.compile(r"\b\d+(\.\d+)? ([KMG]i)?B\b"), "<size>"),
     (re.compile(r"\b\d+(\.\d+)? ?m?s\b"), "<duration>"),
     (re.compile(r"(/[\w.+-]+)+(?=/book|/shop)"), "<folder>"),
     (re.compile(r" +"), " "),

@@ -5,7 +5,7 @@ def test_a_path_leaves_the_user_where_they_are(project):
     project.task("40-x", "true")
     (project.root / "sub").mkdir()
     done = project.zf("run-task", "../tasks/40-x", "--run-id", "r", cwd=project.root / "sub")
-    assert (done.code, done.out.splitlines()[-1]) == (0, "proof: ../proofs/r")
+    assert (done.code, done.out.splitlines()[-3]) == (0, "proof: ../proofs/r")
 
 
 def test_a_path_into_another_project_runs_there(project, tmp_path):

@@ -20,7 +20,12 @@ SHARED = {"-h", "--help"}  # every verb has them; the page says so once
 
 
 def flags(command) -> set[str]:
-    return {flag for p in command.params if p.param_type_name == "option" for flag in p.opts}
+    return {
+        flag
+        for p in command.params
+        if p.param_type_name == "option"
+        for flag in p.opts + p.secondary_opts
+    }
 
 
 def main_table(section: str) -> str:
@@ -78,6 +83,7 @@ def test_the_table_of_variables_is_the_one_that_is_used():
         "--phase-timeout": settings.PHASE_TIMEOUT_VARIABLES,
         "--poll-interval": settings.POLL_INTERVAL_VARIABLES,
         "--grace": (),
+        "--sign": (),
     }
 
 

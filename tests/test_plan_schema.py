@@ -54,6 +54,7 @@ WHOLE_PROJECT = {
     "secrets": ["*_TOKEN"],
     "max_jobs": 4,
     "grace_sec": 5,
+    "sign": True,
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem_mb": 500},
     "phases": {"E": {"title": "End", "timeout_sec": 60}},

@@ -81,7 +81,8 @@ def test_a_timeout_is_a_failure_that_blocks_dependents(project):
         "    -> dependency 'admin' has status: blocked\n"
     ) in done.out
     again = project.zf("explain", "r1")
-    assert again.out == done.out
+    # Where the journal ended, and who signed it, is what only the runner has to say.
+    assert done.out.startswith(f"{again.out}head: ")
     assert project.json("r1", "blocked.json")["fix_first"] == {"task": "seed", "frees": 2}
 
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -365,6 +366,22 @@ def test_a_run_is_signed_once_and_only_when_sealed(keys, tmp_path):
     sign(made.path, keys / "alice")
     with pytest.raises(ZfError, match="is signed already"):
         sign(made.path, keys / "alice")
+
+
+def test_a_full_disk_leaves_no_half_attestation(keys, tmp_path):
+    made = proof_bundles.small(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As much as the signature, but not the statement: the disk is full in between.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700, limits[1]))
+    try:
+        with pytest.raises(ZfError, match="cannot be written: File too large") as caught:
+            sign(made.path, keys / "alice")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.exit_code == 1
+    assert list(tmp_path.iterdir()) == [made.path]
+    assert look(made.path).exit_code == 0
+    sign(made.path, keys / "alice")
 
 
 @pytest.mark.parametrize("name", ["run.json", "plan.json", "events.jsonl"])

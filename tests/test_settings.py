@@ -21,6 +21,7 @@ def test_defaults_say_that_they_are_defaults():
         "phase_timeout_s": {"value": 3600.0, "source": "default"},
         "poll_interval_s": {"value": 1.0, "source": "default"},
         "grace_s": {"value": 5.0, "source": "default"},
+        "sign": {"value": False, "source": "default"},
     }
 
 
@@ -88,6 +89,20 @@ def test_a_bad_value_is_refused_by_name(environ, given, message):
         settle(environ, **given)
     assert str(caught.value) == message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "source"),
+    [
+        ({"project_sign": True}, True, "zf.yaml"),
+        ({"project_sign": False}, False, "zf.yaml"),
+        ({"project_sign": True, "sign": False}, False, "--no-sign"),
+        ({"sign": True}, True, "--sign"),
+    ],
+)
+def test_signing_is_asked_for_by_flag_or_project_file(given, value, source):
+    chosen = settle(**given).sign
+    assert (chosen.value, chosen.source) == (value, source)
 
 
 def test_no_grace_at_all_is_allowed():

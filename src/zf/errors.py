@@ -104,7 +104,7 @@ class ZfError(Exception):
         self,
         message: str,
         *,
-        exit_code: Exit = Exit.USAGE,
+        exit_code: int = Exit.USAGE,
         code: str = "ZF100",
         hint: str | None = None,
         problems: tuple[Problem, ...] = (),

@@ -58,6 +58,7 @@ class Settings:
     phase_timeout_s: Setting[float]
     poll_interval_s: Setting[float]
     grace_s: Setting[float]
+    sign: Setting[bool] = Setting(False, "default")
 
     def as_json(self) -> dict[str, dict[str, Any]]:
         settings = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -73,8 +74,10 @@ def resolve(
     phase_timeout: str | None = None,
     poll_interval: str | None = None,
     grace: str | None = None,
+    sign: bool | None = None,
     project_max_jobs: int | None = None,
     project_grace_s: float | None = None,
+    project_sign: bool | None = None,
 ) -> Settings:
     """The settings from flags (as typed), the environment and the project file.
 
@@ -126,6 +129,9 @@ def resolve(
             Setting(DEFAULT_POLL_INTERVAL_S, "default"),
         ),
         grace_s=pick("--grace", grace, (), _seconds, _fallback(project_grace_s, DEFAULT_GRACE_S)),
+        sign=_fallback(project_sign, False)
+        if sign is None
+        else Setting(sign, "--sign" if sign else "--no-sign"),
     )
 
 

@@ -25,6 +25,7 @@ from zf.cli.run import (
     settle,
 )
 from zf.cli.runs import RUN, facts_of, refuse_unknown
+from zf.cli.signing import Key, Sign, conclude
 from zf.errors import Exit, ZfError
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def register(app: typer.Typer) -> None:
 
 def resume(
     run: Annotated[str, RUN],
+    sign: Sign = None,
+    key: Key = None,
     output: OutputOption = "quiet",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -54,19 +57,19 @@ def resume(
     run_dir = read.find_run(proofs_folder(), run)
     recorded = read.run_json(run_dir)
     flow = open_project(quiet=True)
+    settings = _recorded_settings(recorded["settings"])
     watcher = progress.Watcher(progress.Show(output, progress_mode, as_json), flow.proofs)
     request = launch.RunRequest(
         flow,
         plan_again(flow, read.plan_json(run_dir)),
-        _recorded_settings(recorded["settings"]),
+        settings,
         launch.recorded_limits(recorded["limits"]),
         environ=os.environ,
         watch=watcher.watch,
         look_s=watcher.look_s,
     )
-    done = launch.resume(request, run_dir)
-    watcher.finish(done)
-    return done.exit_code
+    signs = settings.sign.value if sign is None else sign
+    return conclude(lambda: launch.resume(request, run_dir), watcher, sign=signs, key=key)
 
 
 def _recorded_settings(recorded: dict[str, Any]) -> Settings:
@@ -102,6 +105,8 @@ def rerun(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    sign: Sign = None,
+    key: Key = None,
     output: OutputOption = "quiet",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -117,7 +122,7 @@ def rerun(
         raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
     if downstream and first is None:
         raise ZfError("--downstream goes with --from TASK")
-    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace))
+    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign))
     run_dir = read.find_run(flow.proofs, run)
     facts = facts_of(run_dir)
     if failed:
@@ -145,7 +150,7 @@ def rerun(
     )
     show = progress.Show(output, progress_mode, as_json)
     limits = limits_of(flow, plan, settings, retries=not no_retries)
-    return carry_out(flow, plan, settings, show, limits, rerun_of=facts.run).exit_code
+    return carry_out(flow, plan, settings, show, limits, key=key, rerun_of=facts.run)
 
 
 def cancel(

@@ -85,24 +85,26 @@ class Watcher:
             columns, rows = shutil.get_terminal_size()
             self._write(self._board.frame(facts, mono, columns=columns, rows=rows, above=lines))
 
-    def finish(self, done: Launched) -> None:
+    def finish(self, done: Launched, signed_by: str | None) -> None:
         """Print what came of it: the deadlock report if there is one, and the summary last."""
         from zf.proof.read import log_tail
-        from zf.report import explain
+        from zf.report import explain, terminal
         from zf.report.words import Style
 
         if self._board is not None:
             self._write(self._board.erase(columns=shutil.get_terminal_size().columns))
         if self._show.as_json:
-            text = json.dumps(result_json(done)) + "\n"
+            text = json.dumps(result_json(done, signed_by)) + "\n"
         else:
+            style = Style(wants_colour(sys.stdout))
             tails = {t.id: log_tail(done.run_dir, t.id, t.step or 1) for t in done.facts.failed}
             text = explain.run(
                 done.facts,
                 tails=tails,
                 proof=os.path.relpath(done.run_dir),
-                style=Style(wants_colour(sys.stdout)),
+                style=style,
             )
+            text += terminal.anchors(done.run, done.head, signed_by, style)
         # Said or not, the verdict is in the proof and in the exit code.
         _said(sys.stdout, text)
 
@@ -169,7 +171,7 @@ class Watcher:
         self._muted = not _said(sys.stderr, text)
 
 
-def result_json(done: Launched) -> dict[str, object]:
+def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
     """What `--json` prints of a finished run."""
     from zf.report.runs import as_json, row
 
@@ -178,6 +180,7 @@ def result_json(done: Launched) -> dict[str, object]:
         "exit_code": done.exit_code,
         "proof": done.run_dir,
         "head": done.head,
+        "signed_by": signed_by,
         "tasks": {task.id: task.word for task in done.facts.tasks.values()},
     }
 

@@ -14,6 +14,7 @@ import typer
 
 from zf.cli.options import AsJson, Directory, complete_run, complete_task
 from zf.cli.project import proofs_folder
+from zf.cli.signing import Key, signer
 from zf.errors import Exit, ZfError, printable
 
 if TYPE_CHECKING:
@@ -31,14 +32,6 @@ PROJECT_RUN = typer.Argument(
 Approval = Annotated[
     str | None,
     typer.Option("--approval", metavar="TEXT", help="With --sign: who or what approved the run."),
-]
-Key = Annotated[
-    str | None,
-    typer.Option(
-        "--key",
-        metavar="KEY",
-        help="With --sign: an SSH key, or an Ed25519 key in PEM. [default: git's signing key]",
-    ),
 ]
 
 
@@ -186,6 +179,7 @@ def seal(
 ) -> int:
     """Close a run that was killed, as incomplete; or sign, with --sign, one that is sealed."""
     from zf.proof import read
+    from zf.proof.attest import attest
     from zf.proof.seal import MANIFEST, close_killed
     from zf.run.lock import acquire
     from zf.work import leftovers
@@ -202,8 +196,9 @@ def seal(
             print(f"sealed {printable(run_dir)}, manifest {close_killed(run_dir)}")
         if sign:
             _refuse_tampered(run_dir)
-            for name in sign_run(run_dir, key, approval):
-                print(f"wrote {name}")
+            with signer(key) as chosen:
+                for name in attest(run_dir, [chosen], approval=approval):
+                    print(f"wrote {name}")
     finally:
         os.close(lock_fd)
     return Exit.OK
@@ -222,21 +217,6 @@ def _refuse_tampered(run_dir: str) -> None:
             exit_code=Exit.FAILED,
             code="ZF638",
         )
-
-
-def sign_run(run_dir: str, key: str | None, approval: str | None) -> list[str]:
-    """Sign a sealed run with the key named, or the one that the environment or git names."""
-    from zf.proof.attest import attest, default_key, signer_for
-
-    chosen = key or default_key(os.getcwd(), os.environ)
-    if chosen is None:
-        raise ZfError(
-            "no key to sign with",
-            code="ZF639",
-            hint="name one with --key or ZF_SIGNING_KEY, or set git's user.signingkey",
-        )
-    with ExitStack() as opened:
-        return attest(run_dir, [signer_for(chosen, opened)], approval=approval)
 
 
 def export(

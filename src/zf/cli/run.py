@@ -15,13 +15,13 @@ import typer
 from zf.cli import progress
 from zf.cli.options import AsJson, Directory, complete_phase, complete_task
 from zf.cli.project import open_project
+from zf.cli.signing import Key, Sign, conclude
 from zf.errors import Exit, ZfError
 from zf.record import record
 
 if TYPE_CHECKING:
     from zf.model import Flow
     from zf.plan.graph import Plan
-    from zf.run.launch import Launched
     from zf.run.orders import Limits
     from zf.settings import Settings
 
@@ -77,6 +77,8 @@ def run_phase(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    sign: Sign = None,
+    key: Key = None,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Start nothing more after the first failure.")
     ] = False,
@@ -113,7 +115,7 @@ def run_phase(
     """Run every task of one or more phases, in order, and leave a proof of each."""
     from zf.plan import draw, graph
 
-    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace))
+    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign))
     plan = graph.plan_phases(
         flow,
         phases,
@@ -137,7 +139,7 @@ def run_phase(
         deadline_s=None if deadline is None else positive_seconds(deadline, "--deadline"),
     )
     show = progress.Show(output, progress_mode, as_json)
-    return carry_out(flow, plan, settings, show, limits).exit_code
+    return carry_out(flow, plan, settings, show, limits, key=key)
 
 
 def run_task(
@@ -156,6 +158,8 @@ def run_task(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    sign: Sign = None,
+    key: Key = None,
     output: OutputOption = "prefix",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -165,7 +169,7 @@ def run_task(
     from zf.plan import graph
 
     task_id = _task_id(task)
-    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace))
+    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign))
     plan = graph.plan_task(
         flow,
         task_id,
@@ -177,7 +181,7 @@ def run_task(
 
     limits = limits_of(flow, plan, settings, only=task_id, retries=not no_retries)
     show = progress.Show(output, progress_mode, as_json)
-    return carry_out(flow, plan, settings, show, limits).exit_code
+    return carry_out(flow, plan, settings, show, limits, key=key)
 
 
 def _upstream(flow: Flow, phases: list[str], runs: list[str]) -> dict[str, str]:
@@ -225,6 +229,7 @@ class Flags:
     phase_timeout: str | None
     poll_interval: str | None
     grace: str | None
+    sign: bool | None
 
 
 def settle(flags: Flags) -> tuple[Flow, Settings]:
@@ -242,6 +247,7 @@ def settle(flags: Flags) -> tuple[Flow, Settings]:
         default_run_id=default_run_id,
         project_max_jobs=flow.project.max_jobs,
         project_grace_s=flow.project.grace_s,
+        project_sign=flow.project.sign,
         **given,
     )
     return flow, settings
@@ -254,9 +260,10 @@ def carry_out(
     show: progress.Show,
     limits: Limits,
     *,
+    key: str | None = None,
     rerun_of: str | None = None,
-) -> Launched:
-    """Run a plan, showing what happens and then what came of it."""
+) -> int:
+    """Run a plan, showing what happens and then what came of it; the exit code."""
     from zf.run.launch import RunRequest, launch
 
     watcher = progress.Watcher(show, flow.proofs)
@@ -270,6 +277,4 @@ def carry_out(
         look_s=watcher.look_s,
         rerun_of=rerun_of,
     )
-    done = launch(request, sys.argv)
-    watcher.finish(done)
-    return done
+    return conclude(lambda: launch(request, sys.argv), watcher, sign=settings.sign.value, key=key)

@@ -388,6 +388,11 @@ PROJECT: Mapping[str, Key] = {
         "Seconds between the polite signal that ends a task (TERM) and the final one (KILL).",
         default=DEFAULT_GRACE_S,
     ),
+    "sign": Key(
+        cs.bool_schema(),
+        "Whether every run is signed when it is over. A flag wins over this.",
+        default=False,
+    ),
     "resources": Key(
         cs.dict_schema(_text(ID), cs.int_schema(ge=0, le=MAX_AMOUNT)),
         "How much there is of what tasks ask for. Default: the machine's own `cpu` and `mem_mb`.",
@@ -497,6 +502,7 @@ def to_project(form: Mapping[str, Any], *, file: str) -> Project:
         secrets=tuple(form.get("secrets", ())),
         max_jobs=form.get("max_jobs"),
         grace_s=form.get("grace_sec"),
+        sign=form.get("sign"),
         resources=form.get("resources", {}),
         throttle_cpu_percent=throttle.get("cpu_percent"),
         throttle_min_free_mem_mb=throttle.get("min_free_mem_mb"),

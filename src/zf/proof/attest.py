@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from contextlib import ExitStack
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from zf.errors import ZfError, printable
+from zf.errors import Exit, ZfError, printable
 from zf.proof import dsse, ssh, statement
 from zf.proof.account import Account
 from zf.proof.bundle import Bundle
@@ -32,7 +34,7 @@ def attest(run_dir: str, signers: Sequence[Signer], *, approval: str | None = No
     rest. Raises ZfError when the run is not sealed, or signed already: a second signature over
     another statement would leave two accounts of one run.
     """
-    if os.path.lexists(f"{run_dir}/{ATTEST}/{statement.STATEMENT}"):
+    if os.path.lexists(f"{run_dir}/{ATTEST}"):
         raise ZfError(
             f"{printable(run_dir)} is signed already",
             code="ZF635",
@@ -56,13 +58,33 @@ def attest(run_dir: str, signers: Sequence[Signer], *, approval: str | None = No
         if dsse.name(statement.STATEMENT) in signed:
             signed = {**signed, **signer.sign(statement.TEST_RESULT, result)}
         files |= signed
-    # The statement last: until it is there, the run counts as not signed.
     files[statement.STATEMENT] = stated
-    os.makedirs(f"{run_dir}/{ATTEST}", exist_ok=True)
-    for name, data in files.items():
-        write_file(f"{run_dir}/{ATTEST}/{name}", data)
-    sync_folder(run_dir)
+    try:
+        _place(run_dir, files)
+    except OSError as error:
+        raise ZfError(
+            f"the signature on {printable(run_dir)} cannot be written: {error.strerror}",
+            exit_code=Exit.FAILED,
+            code="ZF643",
+        ) from None
     return sorted(f"{ATTEST}/{name}" for name in files)
+
+
+def _place(run_dir: str, files: Mapping[str, bytes]) -> None:
+    """Put the files into `attest/`, all of them or none: half an attestation looks like tampering,
+    so the folder is made ready outside the run's.
+    """
+    staging = tempfile.mkdtemp(prefix=".attest-", dir=os.path.dirname(os.path.abspath(run_dir)))
+    try:
+        # What mkdtemp makes is for its owner alone; whoever may read the run may read this.
+        os.chmod(staging, os.stat(run_dir).st_mode & 0o777)
+        for name, data in files.items():
+            write_file(f"{staging}/{name}", data)
+        os.rename(staging, f"{run_dir}/{ATTEST}")
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    sync_folder(run_dir)
 
 
 def signer_for(key: str, opened: ExitStack) -> Signer:

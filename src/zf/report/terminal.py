@@ -287,6 +287,16 @@ def summary(
     return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
 
 
+def anchors(run: str, head: str, signed_by: str | None, style: Style = PLAIN) -> str:
+    """What holds a sealed proof in place from outside: the end of its journal, which a CI keeps in
+    its log, and who signed it.
+    """
+    if signed_by is not None:
+        return f"head: {head}\nsigned by: {printable(signed_by)}\n"
+    unsigned = style.paint("UNSIGNED", "warning")
+    return f"head: {head}\n{unsigned}: to sign it, zf seal {printable(run)} --sign\n"
+
+
 def _failure(task: TaskFacts, log: Sequence[str], proof: str, style: Style) -> list[str]:
     lines = [_end_line(task, style), *quoted_log(tail(log))]
     if proof:

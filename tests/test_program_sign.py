@@ -1,0 +1,133 @@
+"""Runs that are signed at their end, by the real zf with real keys."""
+
+import json
+import os
+import signal
+
+import pytest
+
+import proof_keys
+
+
+@pytest.fixture
+def keys(tmp_path):
+    (tmp_path / "keys").mkdir()
+    return proof_keys.make_keys(tmp_path / "keys")
+
+
+def verify(project, keys, run="r1"):
+    return project.zf("verify", run, "--allowed-signers", str(keys / "allowed"))
+
+
+def test_a_run_is_unsigned_unless_asked(project):
+    project.task("t", "true")
+    done = project.zf("run-phase", "A", "--run-id", "r1")
+    head = json.loads(project.zf("verify", "r1", "--json").out)["result"]["head"]
+    assert done.code == 0
+    assert done.out.splitlines()[-3:] == [
+        "proof: proofs/r1",
+        f"head: {head}",
+        "UNSIGNED: to sign it, zf seal r1 --sign",
+    ]
+    assert project.zf("verify", "r1", "--head", head).code == 0
+    assert project.zf("verify", "r1", "--head", head[::-1]).code == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "env"),
+    [
+        (["--sign", "--key", "alice"], {}),
+        (["--sign"], {"ZF_SIGNING_KEY": "alice"}),
+        (["--sign", "--key", "alice"], {"ZF_SIGNING_KEY": "mallory"}),
+    ],
+)
+def test_a_run_is_signed_at_its_end(project, keys, words, env):
+    project.task("t", "true")
+    words = [str(keys / word) if word == "alice" else word for word in words]
+    env = {name: str(keys / value) for name, value in env.items()}
+    done = project.zf("run-phase", "A", "--run-id", "r1", *words, env=env)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1].startswith("signed by: SHA256:")
+    assert "UNSIGNED" not in done.out
+    found = verify(project, keys)
+    assert (found.code, "signed by alice@example.org" in found.out) == (0, True)
+    recorded = project.json("r1", "run.json")["settings"]["sign"]
+    assert recorded == {"value": True, "source": "--sign"}
+
+
+def test_git_names_the_key_and_the_project_file_asks_for_it(project, keys, tmp_path):
+    project.task("t", "true")
+    (project.root / "zf.yaml").write_text("sign: true\n")
+    (tmp_path / ".gitconfig").write_text(
+        f"[gpg]\nformat = ssh\n[user]\nsigningkey = {keys / 'alice'}\n"
+    )
+    home = {"HOME": str(tmp_path)}
+    done = project.zf("run-task", "t", "--run-id", "r1", "--json", env=home)
+    assert done.code == 0, done.err
+    said = json.loads(done.out)["signed_by"]
+    statement = project.json("r1", "attest", "statement.json")
+    assert statement["predicate"]["actor"]["proven"] == [said]
+    assert verify(project, keys).code == 0
+    recorded = project.json("r1", "run.json")["settings"]["sign"]
+    assert recorded == {"value": True, "source": "zf.yaml"}
+    done = project.zf("run-task", "t", "--run-id", "r2", "--json", "--no-sign", env=home)
+    assert json.loads(done.out)["signed_by"] is None
+    assert not project.proof("r2", "attest").exists()
+
+
+def test_a_failed_run_is_signed_too_and_so_is_its_rerun(project, keys):
+    project.task("t", "exit 3")
+    signs = ("--sign", "--key", str(keys / "key.pem"))
+    assert project.zf("run-phase", "A", "--run-id", "r1", *signs).code == 1
+    assert project.zf("rerun", "r1", "--failed", "--run-id", "r2", *signs).code == 1
+    for run in ("r1", "r2"):
+        words = ("--public-key", str(keys / "key.pub.pem"))
+        assert project.zf("verify", run, *words).code == 0
+
+
+def test_a_resumed_run_is_signed_as_it_was_to_be(project, keys):
+    project.task("t", "test -e ../go || { touch ../started; exec sleep 300; }", workdir="tasks")
+    signs = ("--sign", "--key", str(keys / "alice"), "--progress", "json")
+    zf = project.popen("run-phase", "A", "--run-id", "r1", *signs)
+    while '"attempt_started"' not in (line := zf.stderr.readline()):
+        assert line
+    os.kill(zf.pid, signal.SIGKILL)
+    zf.communicate()
+    (project.root / "go").touch()
+    done = project.zf("resume", "r1", env={"HOME": str(keys)})
+    assert (done.code, "no key to sign with" in done.err) == (2, True)
+    done = project.zf("resume", "r1", env={"ZF_SIGNING_KEY": str(keys / "alice")})
+    assert (done.code, "signed by: SHA256:" in done.out) == (0, True), done.err
+    assert verify(project, keys).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--sign"], "no key to sign with"),
+        (["--sign", "--key", "absent"], "absent: No such file"),
+        (["--sign", "--key", "tasks/t/task.yaml"], "is not a key that ssh-keygen can read"),
+        (["--key", "k"], "--key goes with --sign"),
+    ],
+)
+def test_nothing_is_run_without_a_key(project, words, said):
+    project.task("t", "touch ran", workdir="tasks")
+    done = project.zf("run-phase", "A", *words, env={"HOME": str(project.root)})
+    assert (done.code, done.out, said in done.err) == (2, "", True)
+    assert not (project.root / "tasks" / "ran").exists()
+
+
+@pytest.mark.parametrize(("script", "code"), [("true", 1), ("exit 7", 7)])
+def test_a_run_that_cannot_be_signed_stays_sealed(project, keys, script, code):
+    """The public key is there, but nobody has the private one: that shows only in signing."""
+    (keys / "alice.pub").rename(keys / "lonely.pub")
+    project.task("t", script)
+    words = ("--sign", "--key", str(keys / "lonely.pub"))
+    done = project.zf("run-task", "t", "--run-id", "r1", *words)
+    assert done.code == code
+    assert done.out.splitlines()[-1] == "UNSIGNED: to sign it, zf seal r1 --sign"
+    assert "error[ZF631]: ssh-keygen did not sign" in done.err
+    assert "error[ZF644]: run r1 is sealed, but could not be signed\n  hint: to sign it" in done.err
+    assert project.zf("verify", "r1").code == 0
+    assert project.zf("seal", "r1", "--sign", "--key", str(keys / "alice")).code == 0
+    assert {path.name for path in (project.root / "proofs").iterdir()} == {".locks", "r1"}
