@@ -18,8 +18,9 @@ from proof_keys import make_keys
 from proof_mutations import Mutation
 from zf.proof.attest import attest, signer_for
 from zf.proof.authentic import NOBODY, Trust
+from zf.proof.expected import Expectations
 from zf.proof.findings import State
-from zf.proof.verify import Expectations, verify
+from zf.proof.verify import verify
 
 RANDOM_MUTATIONS = 100_000
 

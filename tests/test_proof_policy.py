@@ -4,8 +4,8 @@ import pytest
 
 from zf.errors import ZfError
 from zf.proof.authentic import Trust
+from zf.proof.expected import Expectations
 from zf.proof.policy import _RULES, age_s, parse
-from zf.proof.verify import Expectations
 
 
 def test_every_rule():

@@ -19,7 +19,8 @@ from zf.errors import Exit, ZfError, printable
 
 if TYPE_CHECKING:
     from zf.proof.authentic import Trust
-    from zf.proof.verify import Expectations, Verification
+    from zf.proof.expected import Expectations
+    from zf.proof.verify import Verification
 
 RUN = typer.Argument(
     metavar="RUN",
@@ -109,8 +110,8 @@ def verify(
 ) -> int:
     """Check a run's proof: five verdicts, and everything that is wrong with it."""
     from zf.proof.authentic import Trust
+    from zf.proof.expected import Expectations
     from zf.proof.policy import age_s
-    from zf.proof.verify import Expectations
     from zf.proof.verify import verify as check
 
     try:

@@ -16,7 +16,7 @@ from zf.errors import Problem, ZfError
 from zf.events import Status
 from zf.model import is_valid_id
 from zf.proof.authentic import NOBODY, Trust
-from zf.proof.verify import NOTHING, Expectations
+from zf.proof.expected import NOTHING, Expectations
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _AGE = re.compile(r"(\d{1,9})\s*([smhd])")

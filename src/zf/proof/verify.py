@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from typing import Any
 
 from zf.errors import ZfError
-from zf.events import Status
 from zf.model import is_valid_id
 from zf.proof import authentic, checksums, statement
 from zf.proof.account import Account
 from zf.proof.authentic import NOBODY, Trust
 from zf.proof.bundle import Bundle, Inventory
+from zf.proof.expected import NOTHING, Expectations, Said, unmet
 from zf.proof.findings import Finding, State, Verdict
 from zf.proof.journal import MAX_LINE_BYTES, Chain, decode, raw_lines
 from zf.proof.read import MAX_JSON_BYTES
@@ -40,37 +39,8 @@ _SAID_TWICE = {
     ),
     "task_not_run": ("status", "cause", "detail", "needs"),
 }
-# What a task may end as in a phase that passed.
-_PASSES = frozenset({Status.SUCCESS, Status.SKIPPED})
 # A wall clock is slewed by up to 500 parts in a million and stepped by a little at boot.
 _DRIFT_S, _DRIFT_SHARE = 2.0, 0.0005
-# Clocks of different machines, when an age is asked for.
-_SKEW_S = 300.0
-
-
-@record
-class Expectations:
-    """What the caller wants to be true besides; None and empty mean no matter.
-
-    `commit` may be shortened to seven digits; `plan` is the SHA-256 of plan.json, `head` the
-    hash of the journal's last line as printed when the run ended. `tasks` has the statuses allowed
-    to each of them; of `successful_phases` every task must have passed; no task may have taken more
-    than `max_attempts`.
-    """
-
-    run: str | None = None
-    commit: str | None = None
-    plan: str | None = None
-    phases: tuple[str, ...] = ()
-    clean_tree: bool = False
-    max_age_s: float | None = None
-    head: str | None = None
-    successful_phases: tuple[str, ...] = ()
-    tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    max_attempts: int | None = None
-
-
-NOTHING = Expectations()
 
 
 @record
@@ -151,7 +121,6 @@ def verify(
         audit.check_attest(trust)
         audit.check_complete()
         audit.check_expected(expectations, time.time() if now is None else now)
-        audit.check_outcomes(expectations)
         audit.check_times()
         return audit.conclude(expectations, trust)
 
@@ -434,55 +403,10 @@ class _Audit:
     # 9
 
     def check_expected(self, expected: Expectations, now: float) -> None:
-        source = self.run.get("source")
-        source = source if isinstance(source, dict) else {}
-        started = self.account.started or {}
-        for what, wanted, said in (
-            ("run", expected.run, started.get("run")),
-            ("plan", expected.plan, self.bundle.digests.get(PLAN)),
-            ("head", expected.head, self.head),
-        ):
-            if wanted is not None and wanted != said:
-                self.found("EXPECTED", what, f"expected {wanted}, found {said!r:.200}")
-        commit = str(source.get("commit"))
-        if expected.commit is not None and (
-            len(expected.commit) < 7 or not commit.startswith(expected.commit)
-        ):
-            self.found("EXPECTED", "commit", f"expected {expected.commit}, found {commit:.200}")
-        phases = started.get("phases")
-        for phase in expected.phases:
-            if not isinstance(phases, list) or phase not in phases:
-                self.found("EXPECTED", "phase", f"phase {phase} was not run")
-        if expected.clean_tree and source.get("dirty") is not False:
-            self.found("EXPECTED", "clean_tree", "the work tree was not clean")
-        if expected.max_age_s is not None:
-            age_s = now - self.account.clocks.last
-            if not -_SKEW_S <= age_s <= expected.max_age_s:
-                message = f"ended {age_s:.0f} s ago, at most {expected.max_age_s:.0f} s expected"
-                self.found("EXPECTED", "max_age", message)
-
-    def check_outcomes(self, expected: Expectations) -> None:
-        for task, allowed in expected.tasks.items():
-            status = self._end(task).get("status")
-            if status not in allowed:
-                message = f"ended as {status!r:.80}, expected {' or '.join(sorted(allowed))}"
-                self.found("EXPECTED", "task", message, task)
-        for phase in expected.successful_phases:
-            tasks = [row for row in self._rows() if row.get("phase") == phase]
-            if not tasks:
-                self.found("EXPECTED", "phase", f"phase {phase} was not run")
-            for row in tasks:
-                end = self._end(str(row.get("id")))
-                if end.get("status") not in _PASSES and end.get("warned") is not True:
-                    message = f"of phase {phase} ended as {end.get('status')!r:.80}"
-                    self.found("EXPECTED", "phase", message, str(row.get("id")))
-        for name, account in self.account.tasks.items():
-            if expected.max_attempts is not None and account.began > expected.max_attempts:
-                self.found("EXPECTED", "attempts", f"took {account.began} attempts", name)
-
-    def _end(self, task: str) -> Mapping[str, Any]:
-        account = self.account.tasks.get(task)
-        return (account.terminal if account else None) or {}
+        said = Said(
+            self.run, tuple(self._rows()), self.bundle.digests.get(PLAN), self.head, self.account
+        )
+        self.findings += unmet(expected, said, now)
 
     def check_times(self) -> None:
         clocks = self.account.clocks
@@ -555,7 +479,7 @@ class _Audit:
         return f"{ended} of {len(self.planned)} planned tasks ended; {closed}, {sealed}"
 
     def _expected(self, expected: Expectations, failed: bool) -> Verdict:
-        asked = [n for n in expected.__match_args__ if getattr(expected, n) != getattr(NOTHING, n)]
+        asked = expected.asked()
         if not asked:
             return Verdict("EXPECTED", State.NOT_CHECKED, "nothing was expected")
         return Verdict("EXPECTED", _state(not failed), ", ".join(asked))

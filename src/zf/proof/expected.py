@@ -1,0 +1,129 @@
+"""What a caller wants to be true of a run besides its being whole, and what of it is not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import field
+from typing import Any
+
+from zf.events import Status
+from zf.proof.account import Account
+from zf.proof.findings import Finding
+from zf.record import record
+
+# What a task may end as in a phase that passed.
+_PASSES = frozenset({Status.SUCCESS, Status.SKIPPED})
+# Clocks of different machines, when an age is asked for.
+_SKEW_S = 300.0
+
+
+@record
+class Expectations:
+    """What the caller wants to be true besides; None and empty mean no matter.
+
+    `commit` may be shortened to seven digits; `plan` is the SHA-256 of plan.json, `head` the
+    hash of the journal's last line as printed when the run ended. `tasks` has the statuses allowed
+    to each of them; of `successful_phases` every task must have passed; no task may have taken more
+    than `max_attempts`.
+    """
+
+    run: str | None = None
+    commit: str | None = None
+    plan: str | None = None
+    phases: tuple[str, ...] = ()
+    clean_tree: bool = False
+    max_age_s: float | None = None
+    head: str | None = None
+    successful_phases: tuple[str, ...] = ()
+    tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    max_attempts: int | None = None
+
+    def asked(self) -> list[str]:
+        """The names of what matters."""
+        return [
+            name for name in self.__match_args__ if getattr(self, name) != getattr(NOTHING, name)
+        ]
+
+
+NOTHING = Expectations()
+
+
+@record
+class Said:
+    """What the files of a run say of it: run.json, the rows of plan.json and its SHA-256, the hash
+    of the journal's last line, and the journal's account.
+    """
+
+    run: Mapping[str, Any]
+    planned: tuple[Mapping[str, Any], ...]
+    plan_sha256: str | None
+    head: str
+    account: Account
+
+    def end_of(self, task: str) -> Mapping[str, Any]:
+        """The event with which the task came to its end; empty if none did."""
+        account = self.account.tasks.get(task)
+        return (account.terminal if account else None) or {}
+
+
+def unmet(expected: Expectations, said: Said, now: float) -> Iterator[Finding]:
+    """Every expectation that the run does not meet; `now` is in seconds since 1970."""
+    yield from _of_the_run(expected, said)
+    yield from _of_its_source(expected, said.run.get("source"))
+    if expected.max_age_s is not None:
+        age_s = now - said.account.clocks.last
+        if not -_SKEW_S <= age_s <= expected.max_age_s:
+            message = f"ended {age_s:.0f} s ago, at most {expected.max_age_s:.0f} s expected"
+            yield _finding("max_age", message)
+    yield from _of_its_tasks(expected, said)
+
+
+def _of_the_run(expected: Expectations, said: Said) -> Iterator[Finding]:
+    started = said.account.started or {}
+    for what, wanted, found in (
+        ("run", expected.run, started.get("run")),
+        ("plan", expected.plan, said.plan_sha256),
+        ("head", expected.head, said.head),
+    ):
+        if wanted is not None and wanted != found:
+            yield _finding(what, f"expected {wanted}, found {found!r:.200}")
+    phases = started.get("phases")
+    for phase in expected.phases:
+        if not isinstance(phases, list) or phase not in phases:
+            yield _finding("phase", f"phase {phase} was not run")
+
+
+def _of_its_source(expected: Expectations, source: object) -> Iterator[Finding]:
+    source = source if isinstance(source, dict) else {}
+    commit = str(source.get("commit"))
+    if expected.commit is not None and (
+        len(expected.commit) < 7 or not commit.startswith(expected.commit)
+    ):
+        yield _finding("commit", f"expected {expected.commit}, found {commit:.200}")
+    if expected.clean_tree and source.get("dirty") is not False:
+        yield _finding("clean_tree", "the work tree was not clean")
+
+
+def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
+    for task, allowed in expected.tasks.items():
+        status = said.end_of(task).get("status")
+        if status not in allowed:
+            message = f"ended as {status!r:.80}, expected {' or '.join(sorted(allowed))}"
+            yield _finding("task", message, task)
+    for phase in expected.successful_phases:
+        tasks = [str(row.get("id")) for row in said.planned if row.get("phase") == phase]
+        if not tasks:
+            yield _finding("phase", f"phase {phase} was not run")
+        for task in tasks:
+            end = said.end_of(task)
+            if end.get("status") not in _PASSES and end.get("warned") is not True:
+                yield _finding(
+                    "phase", f"of phase {phase} ended as {end.get('status')!r:.80}", task
+                )
+    for name, account in said.account.tasks.items():
+        if expected.max_attempts is not None and account.began > expected.max_attempts:
+            yield _finding("attempts", f"took {account.began} attempts", name)
+
+
+def _finding(kind: str, message: str, path: str | None = None) -> Finding:
+    return Finding("EXPECTED", kind, message, path)
