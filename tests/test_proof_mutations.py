@@ -4,6 +4,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import independent_verifier
 import proof_bundles
 import proof_mutations
+from program import Project
 from proof_bundles import BEGAN
 from proof_keys import make_keys
 from proof_mutations import Mutation
@@ -144,7 +146,45 @@ def subjects(tmp_path_factory) -> list[Subject]:
             signers = [signer_for(str(keys / key), opened) for key in ("alice", "key.pem")]
             attest(str(made), signers)
         found.append(Subject(made, both))
+    alice = Trust(str(keys / "allowed"))
+    for name, make in (("whole", real), ("dead", real_killed)):
+        project = Project(folder / name)
+        for task, (script, more) in FATES.items():
+            project.task(task, script, **more)
+        for run, trust, signs in (
+            (f"{name}-unsigned", NOBODY, ()),
+            (f"{name}-signed", alice, ("--sign", "--key", str(keys / "alice"))),
+        ):
+            make(project, run, signs)
+            found.append(Subject(project.proof(run), trust))
     return found
+
+
+FATES: dict[str, tuple[str, dict]] = {
+    "good": ('echo made > "$ARTIFACTS_DIR/file"', {}),
+    "bad": ("echo broken; exit 3", {}),
+    "flaky": ('test "$ATTEMPT" = 2', {"max_retries": 1}),
+    "held": ("true", {"needs": ["bad"]}),
+    "slow": ("echo slow; exec sleep 60", {"timeout_sec": 1}),
+}
+
+
+def real(project: Project, run: str, signs: tuple[str, ...]) -> None:
+    """A run by zf itself, of every fate that a task can have."""
+    assert project.zf("run-phase", "A", "--run-id", run, *signs).code == 1
+    statuses = {task: project.status(run, task)["status"] for task in FATES}
+    assert sorted(statuses.values()) == ["blocked", "failure", "success", "success", "timeout"]
+
+
+def real_killed(project: Project, run: str, signs: tuple[str, ...]) -> None:
+    """The same, killed as its last task runs; sealed, and perhaps signed, as it was left."""
+    zf = project.popen("run-phase", "A", "--run-id", run, "--progress", "json")
+    assert zf.stderr is not None
+    while '"attempt_started"' not in (line := zf.stderr.readline()) or '"slow"' not in line:
+        assert line
+    os.kill(zf.pid, signal.SIGKILL)
+    zf.communicate()
+    assert project.zf("seal", run, *signs).code == 0
 
 
 def random_mutations(subjects: list[Subject], count: int, seed: int) -> None:
