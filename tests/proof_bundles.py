@@ -121,6 +121,7 @@ class Run:
                 "note": None,
             },
             "settings": {"max_jobs": {"value": 4, "source": "default"}},
+            "secrets": [],
             "limits": {
                 "max_jobs": 4,
                 "fail_fast": False,

@@ -37,6 +37,7 @@ WHOLE_TASK = {
     "priority": -1,
     "concurrency": "db",
     "secrets": ["*_KEY"],
+    "allow_secrets_in": ["certs/*"],
     "cleanup": [{"run": "make clean"}],
     "cleanup_timeout_sec": 10,
     "leave_running": False,

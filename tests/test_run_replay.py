@@ -52,7 +52,7 @@ def test_a_task_comes_out_as_before_though_the_work_tree_went_on(repo):
     assert done.out == (
         "status: success, as before\n"
         "exit code: 0, as before\n"
-        "signal: None, as before\n"
+        "signal: none, as before\n"
         "20-logs/step-1.log: equal\n"
         "20-logs/step-2.log: equal\n"
         "30-artifacts/kept: equal\n"
@@ -67,6 +67,60 @@ def test_a_failure_can_be_had_again(repo):
     found = json.loads(done.out)
     proof_schemas.check(found, "replay")
     assert found["outcome"]["exit_code"] == [7, 7]
+
+
+def test_the_cleanup_and_the_limits_are_those_of_then(repo):
+    repo.task(
+        "t",
+        "exec sleep 60",
+        cleanup=[{"run": "echo tidy"}, {"run": "echo done; false"}],
+        silence_timeout_sec=0.2,
+        max_log_bytes=5,
+    )
+    ran(repo, code=1)
+    done = repo.zf("replay", "r1", "t")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "status: timeout, as before\n"
+        "exit code: 124, as before\n"
+        "signal: 15, as before\n"
+        "20-logs/cleanup-1.log: equal\n"
+        "20-logs/cleanup-2.log: equal\n"
+        "20-logs/step-1.log: equal\n"
+    )
+
+
+def test_a_later_attempt_and_needs_are_pointed_out(repo):
+    repo.task("first", "true")
+    repo.task("t", 'test "$ATTEMPT" = 2', needs=["first"], max_retries=1)
+    ran(repo)
+    done = repo.zf("replay", "r1", "t")
+    assert done.code == 1
+    assert done.out.startswith(
+        "note: what is compared is attempt 2; this is a first one\n"
+        "note: what it needs was not run again: first\n"
+        "status: success -> failure\n"
+    )
+
+
+@pytest.mark.parametrize("where", ["task", "project"])
+def test_what_was_hidden_then_is_hidden_again(repo, tmp_path, where):
+    named = {"secrets": ["DOOR"]} if where == "task" else {}
+    repo.task(
+        "t",
+        'echo "$DOOR" | tee "$ARTIFACTS_DIR/door"',
+        pass_env=["DOOR"],
+        allow_secrets_in=["d*"],
+        **named,
+    )
+    if where == "project":
+        (repo.root / "zf.yaml").write_text("secrets: [DOOR]\n")
+    repo.env["DOOR"] = "open-sesame-please"
+    ran(repo)
+    done = repo.zf("replay", "r1", "t", "--keep", str(tmp_path / "kept"))
+    assert (done.code, "30-artifacts/door: equal\n" in done.out) == (0, True), done.out
+    log = tmp_path / "kept/proofs/replay/t/20-logs/step-1.log"
+    assert log.read_text() == "***\n"
 
 
 def test_what_comes_out_otherwise_is_said(repo, tmp_path):
@@ -123,6 +177,13 @@ def test_hooks_of_the_repository_do_not_run(repo, tmp_path):
     hook.chmod(0o755)
     assert repo.zf("replay", "r1", "t").code == 0
     assert not (tmp_path / "hooked").exists()
+
+
+def test_a_git_hook_around_it_does_not_lead_to_another_repository(repo, tmp_path):
+    repo.task("t", "true")
+    ran(repo)
+    done = repo.zf("replay", "r1", "t", env={"GIT_DIR": str(tmp_path / "other")})
+    assert (done.code, done.err) == (0, "")
 
 
 def test_a_changed_proof_is_not_run(repo):

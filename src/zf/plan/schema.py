@@ -314,6 +314,11 @@ TASK: Mapping[str, Key] = {
         "Variables whose values are redacted wherever they appear: names or globs.",
         default=[],
     ),
+    "allow_secrets_in": Key(
+        _list(_text(INSIDE)),
+        "Artifacts that may hold what would be redacted in output: names in the proof, or globs.",
+        default=[],
+    ),
     "commands": Key(
         _list(_form(STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task.",
@@ -448,6 +453,7 @@ def to_task(
     return replace(
         task,
         secrets=tuple(form.get("secrets", ())),
+        allow_secrets_in=tuple(form.get("allow_secrets_in", ())),
         cleanup=_steps("cleanup", form.get("cleanup", ()), cleanup_lines),
         cleanup_timeout_s=form.get("cleanup_timeout_sec", DEFAULT_CLEANUP_TIMEOUT_S),
         silence_timeout_s=form.get("silence_timeout_sec"),

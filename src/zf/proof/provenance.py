@@ -145,7 +145,7 @@ def source(
     found: dict[str, Any] = dict.fromkeys(
         ("commit", "branch", "tree", "dirty", "diff_sha256", "repo", "note")
     )
-    environment = _environment(os.environ if environ is None else environ)
+    environment = git_environment(os.environ if environ is None else environ)
     # Relative to the root, and away from what zf itself writes there.
     inside = [os.path.relpath(path, root) if os.path.isabs(path) else path for path in exclude]
     paths = (":(top)", *(f":(exclude,literal){path}" for path in inside))
@@ -183,7 +183,8 @@ def source(
     return found
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which git answers for the folder it is asked in, and asks nobody."""
     kept = {name: value for name, value in environ.items() if name not in _GIT_LOCAL}
     return kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 

@@ -19,7 +19,7 @@ from hashlib import file_digest, sha256
 from typing import Any
 
 from zf.events import Cause, Status
-from zf.model import Task
+from zf.model import Step, Task
 from zf.proof.checksums import line, parse
 
 META, COMMANDS, LOGS = "00-meta", "10-commands", "20-logs"
@@ -300,15 +300,24 @@ def task_json(task: Task) -> bytes:
             ],
             "parallel_safe": task.parallel_safe,
             "timeout_sec": task.timeout_s,
+            "silence_timeout_sec": task.silence_timeout_s,
+            "cleanup_timeout_sec": task.cleanup_timeout_s,
+            "leave_running": task.leave_running,
+            "max_log_bytes": task.max_log_bytes,
             "workdir": task.workdir,
             "env": task.env,
             "pass_env": task.pass_env,
+            "secrets": task.secrets,
             "artifacts": task.artifacts,
-            "commands": [
-                {"name": step.name, "run": step.run, "line": step.line} for step in task.steps
-            ],
+            "allow_secrets_in": task.allow_secrets_in,
+            "commands": _steps_json(task.steps),
+            "cleanup": _steps_json(task.cleanup),
         }
     )
+
+
+def _steps_json(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
+    return [{"name": step.name, "run": step.run, "line": step.line} for step in steps]
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

@@ -171,7 +171,11 @@ def _found(request: RunRequest, command: Sequence[str]) -> tuple[Scribe, float, 
         environ=request.environ,
         redact=veil.text,
     )
-    about |= {"limits": asdict(request.limits), "rerun_of": request.rerun_of}
+    about |= {
+        "limits": asdict(request.limits),
+        "rerun_of": request.rerun_of,
+        "secrets": request.flow.project.secrets,
+    }
     plan = _without_secrets(request.plan.as_json(), veil)
     previous = newest_head(proofs, but=run) or (None, None)
     staging = lock.staging_path(proofs, run)

@@ -17,6 +17,7 @@ from zf.errors import ZfError, printable
 from zf.model import RESERVED_ENV, Flow, Project, Step, Task
 from zf.plan.graph import plan_task
 from zf.proof import compare, read
+from zf.proof.provenance import git_environment
 from zf.run.launch import RunRequest, launch, limits_of
 from zf.run.upstream import refuse_unless_intact
 from zf.settings import resolve
@@ -48,7 +49,7 @@ class Replayed:
         """One line for each thing compared."""
         lines = [f"note: {note}" for note in self.notes]
         for name, (one, other) in self.outcome.items():
-            said = f"{one}, as before" if one == other else f"{one} -> {other}"
+            said = f"{_word(one)}, as before" if one == other else f"{_word(one)} -> {_word(other)}"
             lines.append(f"{_NAMES[name]}: {said}")
         lines += [f"{path}: {compare.which(pair)}" for path, pair in self.files.items()]
         return "".join(printable(line) + "\n" for line in lines)
@@ -86,6 +87,8 @@ def replay(
             hint="there is nothing to run again",
         )
     notes = _Notes(run)
+    if status["attempt"] > 1:
+        notes.said.append(f"what is compared is attempt {status['attempt']}; this is a first one")
     recorded = _recorded_task(run_dir, task, notes)
     variables = _environment(run_dir, task, environ, notes)
     flow = Flow(
@@ -99,6 +102,8 @@ def replay(
     limits = limits_of(flow, plan, settings, only=task, retries=False)
     request = RunRequest(flow, plan, settings, limits, variables, watch=lambda *_: None)
     done = launch(request, ["zf", "replay", str(run["run_id"]), task])
+    if done.facts.interrupted:
+        raise KeyboardInterrupt
     again = read.status_json(done.run_dir, task)
     return Replayed(
         done.run_dir,
@@ -106,6 +111,10 @@ def replay(
         compare.output(run_dir, done.run_dir, task),
         tuple(notes.said),
     )
+
+
+def _word(value: object) -> str:
+    return "none" if value is None else str(value)
 
 
 @dataclass(slots=True)
@@ -123,9 +132,12 @@ class _Notes:
 def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
     """The task as it was recorded: its scripts from their own files."""
     said = read.read_json(run_dir, f"{task}/00-meta/task.json")
+    if said["needs"]:
+        needed = ", ".join(need["task"] for need in said["needs"])
+        notes.said.append(f"what it needs was not run again: {needed}")
     scripts: dict[str, list[Step]] = {"step": [], "cleanup": []}
-    for kind, count in (("step", len(said["commands"])), ("cleanup", len(said.get("cleanup", ())))):
-        for number in range(1, count + 1):
+    for kind, steps in (("step", said["commands"]), ("cleanup", said["cleanup"])):
+        for number in range(1, len(steps) + 1):
             data = read.read_bytes(run_dir, f"{task}/10-commands/{kind}-{number}.sh")
             text = data.decode("utf-8", "surrogateescape")
             if _HIDDEN in text:
@@ -138,9 +150,15 @@ def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
         steps=tuple(scripts["step"]),
         cleanup=tuple(scripts["cleanup"]),
         timeout_s=said["timeout_sec"],
+        cleanup_timeout_s=said["cleanup_timeout_sec"],
+        silence_timeout_s=said["silence_timeout_sec"],
+        leave_running=said["leave_running"],
+        max_log_bytes=said["max_log_bytes"],
         workdir=said["workdir"],
         artifacts=tuple(said["artifacts"]),
         pass_env=("*",),
+        secrets=(*notes.run["secrets"], *said["secrets"]),
+        allow_secrets_in=tuple(said["allow_secrets_in"]),
         file=said["file"],
     )
 
@@ -181,6 +199,7 @@ def _git(folder: str, *words: str) -> str:
         done = subprocess.run(
             ["git", "-c", "core.hooksPath=/dev/null", *words],
             cwd=folder,
+            env=git_environment(os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -241,6 +241,7 @@ class Attempt:
         task, outcome = self._task, self._outcome
         secrets = _ArtifactSecrets(self._redactor, self._weak, task.allow_secrets_in)
         found = collect(tree, bench.real_root, task.artifacts, proofs=proofs, secrets=secrets)
+        outcome.notes += secrets.allowed
         for path in tree.sweep():
             found.refuse(path, "is no artifact: it lay in zf's own part of the proof")
         outcome.collected = found
@@ -295,12 +296,17 @@ class _ArtifactSecrets:
     def __init__(self, redactor: Redactor, weak: set[str], allowed: tuple[str, ...]) -> None:
         self._redactor = redactor
         self._weak = weak
-        self._allowed = allowed
+        self._patterns = allowed
+        # What was let through, for the proof to say.
+        self.allowed: list[str] = []
 
     def search(self, path: str, data: Iterable[bytes]) -> list[str]:
-        if any(fnmatchcase(path, pattern) for pattern in self._allowed):
+        rules = [rule for rule in self._redactor.search(data) if rule not in self._weak]
+        if rules and any(fnmatchcase(path, pattern) for pattern in self._patterns):
+            found = f"holds what must not be seen ({', '.join(sorted(rules))})"
+            self.allowed.append(f"artifact {printable(path)} {found}: allow_secrets_in permits it")
             return []
-        return [rule for rule in self._redactor.search(data) if rule not in self._weak]
+        return rules
 
     def text(self, text: str) -> str:
         return self._redactor.text(text)
@@ -323,6 +329,7 @@ def _without_secrets(task: Task, redactor: Redactor) -> Task:
         workdir=hide(task.workdir),
         env={name: hide(value) for name, value in task.env.items()},
         artifacts=tuple(map(hide, task.artifacts)),
+        allow_secrets_in=tuple(map(hide, task.allow_secrets_in)),
         steps=hidden(task.steps),
         cleanup=hidden(task.cleanup),
     )
