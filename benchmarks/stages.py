@@ -57,6 +57,8 @@ STAGES = {
     "zf.work.cgroup": "spawn and contain",
     "zf.work.capture": "capture",
     "zf.work.redact": "redact",
+    "zf.work.secret_search": "redact",
+    "zf.work.screen": "redact",
     "zf.work.sieve": "redact",
     "zf.work.secret_forms": "redact",
     "zf.work.token_rules": "redact",

@@ -96,7 +96,7 @@ class Attempt:
         """Write task.json and env.sh, and from here on call everything as they do."""
         described, shell = task_json(self._task), self._env.as_shell()
         # One look at both: there is hardly ever a secret in them, and value by value is slow.
-        if self._redactor.search((described, shell)):
+        if self._redactor.holds_secret(described + shell):
             hide = self._redactor.text
             self._outcome.task = _without_secrets(self._task, self._redactor)
             described, shell = task_json(self._outcome.task), self._env.as_shell(hide)

@@ -44,6 +44,12 @@ class Redactor:
         stream.flush()
         return counts
 
+    def holds_secret(self, data: bytes) -> bool:
+        """Whether anything would be hidden in this; it is not counted as hidden."""
+        counts: Counter[str] = Counter()
+        Stream(self, counts, learns=False).flush(data)
+        return bool(counts)
+
     def text(self, text: str) -> str:
         """One value (an argument, a name, a message) with every secret replaced."""
         try:
@@ -121,7 +127,8 @@ class Stream:
         return self._advance(self._held + data, final=True)
 
     def _advance(self, text: bytes, *, final: bool) -> bytes:
-        if not text and not final:
+        if not text:
+            # A step that says nothing, and the end of one that held nothing back: most of them.
             return b""
         look = self._look(text, final=final)
         if self._learns and self._learn(look.masks):
@@ -131,9 +138,8 @@ class Stream:
     def _look(self, text: bytes, *, final: bool) -> Look:
         look = Look(text, self._passed, self._since, final=final)
         look.take_over(self._carried)
-        if text:
-            self._patterns = self._patterns or self._redactor.patterns()
-            look.search(self._patterns)
+        self._patterns = self._patterns or self._redactor.patterns()
+        look.search(self._patterns)
         return look
 
     def _learn(self, masks: list[Mask]) -> bool:

@@ -1,7 +1,7 @@
 """What of a text is secret, and from where on it is too early to say.
 
 One look at one text: finds every form of every secret and every match of the fixed rules, with the
-help of the sieve. Putting the looks at a stream together is the part of `redact.py`.
+help of screen and sieve. Putting the looks at a stream together is the part of `redact.py`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from functools import cache, lru_cache
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
+from zf.work.screen import Screen
 from zf.work.secret_forms import Secret, forms
-from zf.work.sieve import BREAK_LEAST_BYTES, SPLIT_FROM, Sieve
+from zf.work.sieve import BREAK_LEAST_BYTES, SPLIT_FROM
 from zf.work.token_rules import (
     RULES,
     URL_PASSWORD,
@@ -75,7 +76,7 @@ class Look:
         self._repeats: dict[Literal, tuple[int, int]] = {}
 
     def search(self, patterns: Patterns) -> None:
-        patterns.sieve.scan(self.text, self._visit)
+        patterns.screen.scan(self.text, self._visit)
         for start in _url_places(self.text):
             self.order = patterns.orders[URL_PASSWORD.name]
             URL_PASSWORD.probe(self, start, URL_PASSWORD.anchors[0])
@@ -150,9 +151,12 @@ class Anchor:
 
     def __init__(self, rule: Rule, text: bytes, order: int) -> None:
         self.text = text
-        self.body = _members(rule.body)
         self._rule = rule
         self._order = order
+
+    @property
+    def body(self) -> frozenset[int]:
+        return _members(self._rule.body)
 
     def check(self, look: Look, at: int, offset: int) -> int:
         start = at - offset
@@ -347,7 +351,7 @@ class Patterns:
             if rule is not URL_PASSWORD
             for anchor in rule.anchors
         ]
-        self.sieve: Sieve[Literal | Anchor] = Sieve([*literals, *anchors])
+        self.screen: Screen[Literal | Anchor] = Screen([*literals, *anchors])
         every_anchor = [anchor for rule in RULES for anchor in rule.anchors]
         split = [
             text for one in literals if one.split for text in (one.text, one.text[SPLIT_FROM:])

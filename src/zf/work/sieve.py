@@ -34,10 +34,10 @@ _EITHER = [frozenset((byte, _FOLD[byte])) for byte in range(256)]
 _ANY = frozenset(range(256))
 # A text is read in blocks that stay in the processor's cache and in memory that is used again;
 # they overlap by the four pairs of the longest window.
-_STEP_BYTES = 65_536
-_BLOCK_BYTES = _STEP_BYTES + 8
+STEP_BYTES = 16_384
+_BLOCK_BYTES = STEP_BYTES + 8
 # Only so much of a long string is considered for its pairs.
-_CONSIDERED_BYTES = 64
+CONSIDERED_BYTES = 64
 
 
 class Sought(Protocol):
@@ -90,15 +90,15 @@ class Sieve(Generic[_S]):
         """
         at = 0
         while at < len(text):
-            start = at - at % _STEP_BYTES
-            at = max(self._scan_block(text, start, at, visit), start + _STEP_BYTES)
+            start = at - at % STEP_BYTES
+            at = max(self.scan_block(text, start, at, visit), start + STEP_BYTES)
 
-    def _scan_block(
+    def scan_block(
         self, text: bytes, start: int, at: int, visit: Callable[[_S, int, int], int]
     ) -> int:
         """The same for what begins in the block at `start`, from `at` on; where to go on."""
         units = _read_in_pairs(text[start : start + _BLOCK_BYTES])
-        search, end = self._pattern.search, _STEP_BYTES // 2
+        search, end = self._pattern.search, STEP_BYTES // 2
         found = search(units, (at - start + 1) // 2)
         while found is not None and (index := found.start()) < end:
             at = start + 2 * index
@@ -130,7 +130,7 @@ def _choices(one: Sought) -> Iterator[list[_Window]]:
     A split one gets them twice, in two halves of a part too short for two line breaks: a break
     spoils one half at most, and shifts what comes after it on the grid.
     """
-    shape = [_EITHER[byte] for byte in one.text[:_CONSIDERED_BYTES]]
+    shape = [_EITHER[byte] for byte in one.text[:CONSIDERED_BYTES]]
     if one.split:
         shape = shape[: SPLIT_FROM + BREAK_LEAST_BYTES]
         middle = (SPLIT_FROM + len(shape)) // 2
