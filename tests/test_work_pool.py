@@ -17,8 +17,10 @@ import pytest
 from attempts import Bench, all_listed, checksums_hold, drive, processes, task
 from zf.events import Cause
 from zf.model import Step
+from zf.proof.store import TaskTree
 from zf.work import leftovers
 from zf.work.cgroup import Cgroup
+from zf.work.outcome import Outcome
 from zf.work.pool import Pool
 from zf.work.processes import children
 from zf.work.watchdog import Patience
@@ -130,6 +132,41 @@ class TestSlots:
         detail = "its worker died: no worker could be started: Resource temporarily unavailable"
         assert detail.endswith(ended.detail.removeprefix("its worker died: "))
         assert bench.result(ended).status["status"] == "lost"
+
+    def test_a_worker_that_dies_before_it_takes_up_a_second_attempt(self, bench):
+        """The tree is still that of the first, whose outcome must not be told again."""
+        one = task(":")
+        pool = bench.pool(one)
+        try:
+            assert drive(pool, [one], 1)["t"].status == "success"
+            (hand,) = pool._hands.values()
+            os.kill(hand.pid, signal.SIGSTOP)
+            pool.start("t", 2, 0)
+            os.kill(hand.pid, signal.SIGKILL)
+            (ended,) = pool.wait(30, None)
+        finally:
+            pool.close()
+        assert (ended.status, ended.attempt) == ("lost", 2)
+        assert bench.result(ended).json("attempts/1/99-summary/status.json")["status"] == "success"
+        all_listed(bench.result(ended).tree)
+
+    def test_a_worker_that_dies_just_after_it_claimed_its_outcome(self, bench):
+        """What it had written that to is of no use any more, and in nobody's list."""
+        one = task("echo up > up-t; sleep 300")
+        pool = bench.pool(one)
+        try:
+            begin(pool, bench)
+            hand = pool._hands[0]
+            os.kill(hand.pid, signal.SIGSTOP)
+            with contextlib.closing(TaskTree.reopen(str(bench.run_dir), "t")) as tree:
+                claimed = Outcome(one, 1).decide(tree, "r1")
+                tree._write_new("99-summary", f".status.json.{hand.pid}", b"{}")
+            os.kill(hand.pid, signal.SIGKILL)
+            (ended,) = pool.wait(30, None)
+        finally:
+            pool.close()
+        assert (ended.status, ended.task_sha256) == ("success", claimed.task_sha256)
+        all_listed(bench.result(ended).tree)
 
     @pytest.mark.campaign
     def test_a_thousand_at_once(self, bench):

@@ -8,15 +8,14 @@ import sys
 
 def main() -> None:
     """The console script. Exits with a code of `zf.errors.Exit` or of the verb."""
-    if sys.argv[1:] == ["--version"]:
-        # Editors and CI probe for it; it need not wait for a command-line parser to be imported.
-        from zf import __version__
-
-        print(f"zf {__version__}")
-        return
-    if sys.argv[1:] in (["--help"], ["-h"]) and _columns() >= 80:
-        print(_help(), end="")
-        return
+    short = _short_answer()
+    if short:
+        try:
+            print(short, end="", flush=True)
+        except OSError:
+            pass  # the long road knows what to do about it
+        else:
+            return
     try:
         import signal
 
@@ -28,6 +27,18 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130  # before the command line was even there
     sys.exit(code)
+
+
+def _short_answer() -> str:
+    """What can be said before the command-line parser is imported."""
+    if sys.argv[1:] == ["--version"]:
+        # Editors and CI probe for it.
+        from zf import __version__
+
+        return f"zf {__version__}\n"
+    if sys.argv[1:] in (["--help"], ["-h"]) and _columns() >= 80:
+        return _help()
+    return ""
 
 
 def _help() -> str:

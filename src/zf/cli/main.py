@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from copy import copy
@@ -10,11 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from zf import __version__
-from zf.cli import again, proof, runs, tasks
+from zf.cli import again, crash, proof, runs, streams, tasks
 from zf.cli import run as running
 from zf.cli.options import Directory
 from zf.cli.words import Verb, Verbs
-from zf.errors import Exit, Problem, ZfError, printable
+from zf.errors import Exit, Problem, ZfError
 
 app = typer.Typer(
     name="zf",
@@ -56,12 +58,15 @@ _UsageError: Any = typer.BadParameter.__mro__[2]
 
 def run(arguments: list[str] | None = None) -> int:
     """Carry out one command line; the exit code. Never a traceback for what a user can cause."""
+    streams.make_ready()
     try:
         program = _ready_for(sys.argv[1:] if arguments is None else arguments)
         code = program(args=arguments, prog_name="zf", standalone_mode=False)
         sys.stdout.flush()
     except _UsageError as error:
-        error.show()
+        usage = io.StringIO()
+        error.show(usage)
+        streams.say(sys.stderr, usage.getvalue())
         return int(error.exit_code)
     except ZfError as error:
         show_problems(error.problems)
@@ -69,9 +74,13 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone (`zf list | head`). Python would try again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone (`zf list | head`).
+        streams.silence(sys.stdout)
         return 128 + 13
+    except OSError as error:
+        if error.errno not in _OUT_OF_REACH:
+            return _internal(error)
+        return _stopped_by_the_system(error)
     except Exception as error:  # noqa: BLE001  # the last net: anything here is a bug of zf
         return _internal(error)
     return code if isinstance(code, int) else Exit.OK
@@ -90,20 +99,33 @@ def _ready_for(words: list[str]) -> typer.Typer:
 def show_problems(problems: tuple[Problem, ...]) -> None:
     """Print findings to stderr, one after the other."""
     for problem in problems:
-        print(problem.render(), file=sys.stderr)
+        streams.say(sys.stderr, problem.render() + "\n")
+
+
+# What the system has none of, or does not let us have: nothing that is wrong with zf.
+_OUT_OF_REACH = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EAGAIN,
+    errno.ENOMEM,
+}
+
+
+def _stopped_by_the_system(error: OSError) -> int:
+    # The stream that took no more would be tried again at exit, and change the exit code.
+    if not streams.say(sys.stdout, ""):
+        error.filename = "stdout"
+    where = f": {os.fsdecode(error.filename)}" if error.filename else ""
+    show_problems((Problem("ZF190", f"{error.strerror}{where}", hint="zf stopped there"),))
+    return Exit.USAGE
 
 
 def _internal(error: Exception) -> int:
-    import tempfile
-    import traceback
-
-    fd, name = tempfile.mkstemp(prefix="zf-crash-", suffix=".txt")
-    with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(f"zf {__version__}, Python {sys.version}\n{sys.argv!r}\n\n")
-        traceback.print_exception(error, file=file)
-    print(
-        f"zf: internal error: {printable(f'{type(error).__name__}: {error}')}\n"
-        f"  This is a bug in zf, not in your task files. The traceback is in {name}",
-        file=sys.stderr,
-    )
+    streams.say(sys.stderr, f"zf: {crash.told(error)}\n")
     return Exit.INTERNAL

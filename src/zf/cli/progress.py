@@ -1,6 +1,6 @@
 """What a run shows while it goes on (stderr) and when it is over (stdout).
 
-A terminal that has gone away, or a pipe nobody reads, silences the run; it never ends it.
+A terminal that has gone away, a pipe nobody reads, a bug in here: the run falls silent and goes on.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import time
 from typing import IO, TYPE_CHECKING, Literal
 
+from zf.cli.streams import say
 from zf.record import record
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Watcher:
         self._followed: dict[str, _Follower] = {}
         self._next_frame = 0.0
         self._muted = False
+        self._broke: Exception | None = None
         follows = mode == "live" or show.output == "prefix"
         self.look_s = FRAME_S if follows else float("inf")
 
@@ -69,6 +71,13 @@ class Watcher:
         """Show an event, or (with None) that time has passed."""
         if self._muted:
             return
+        try:
+            self._show_that(event, facts, mono)
+        except Exception as error:  # noqa: BLE001  # a picture of the run must not cost the run
+            self._muted = True
+            self._broke = error
+
+    def _show_that(self, event: Event | None, facts: Facts, mono: float) -> None:
         if self._mode == "json":
             if event is not None:
                 self._json(event, mono)
@@ -86,27 +95,38 @@ class Watcher:
             self._write(self._board.frame(facts, mono, columns=columns, rows=rows, above=lines))
 
     def finish(self, done: Launched, signed_by: str | None) -> None:
-        """Print what came of it: the deadlock report if there is one, and the summary last."""
+        """Print what came of it: the deadlock report if there is one, and the summary last.
+
+        Said or not, the verdict is in the proof and in the exit code.
+        """
+        try:
+            if self._board is not None and not self._muted:
+                self._write(self._board.erase(columns=shutil.get_terminal_size().columns))
+            say(sys.stdout, self._summary(done, signed_by))
+        except Exception as error:  # noqa: BLE001  # as above
+            self._broke = error
+        if self._broke is not None:
+            from zf.cli import crash
+
+            told = crash.told(self._broke)
+            say(sys.stderr, f"zf: the run is complete, showing it was not: {told}\n")
+
+    def _summary(self, done: Launched, signed_by: str | None) -> str:
         from zf.proof.read import log_tail
         from zf.report import explain, terminal
         from zf.report.words import Style
 
-        if self._board is not None:
-            self._write(self._board.erase(columns=shutil.get_terminal_size().columns))
         if self._show.as_json:
-            text = json.dumps(result_json(done, signed_by)) + "\n"
-        else:
-            style = Style(wants_colour(sys.stdout))
-            tails = {t.id: log_tail(done.run_dir, t.id, t.step or 1) for t in done.facts.failed}
-            text = explain.run(
-                done.facts,
-                tails=tails,
-                proof=os.path.relpath(done.run_dir),
-                style=style,
-            )
-            text += terminal.anchors(done.run, done.head, signed_by, style)
-        # Said or not, the verdict is in the proof and in the exit code.
-        _said(sys.stdout, text)
+            return json.dumps(result_json(done, signed_by)) + "\n"
+        style = Style(wants_colour(sys.stdout))
+        tails = {t.id: log_tail(done.run_dir, t.id, t.step or 1) for t in done.facts.failed}
+        text = explain.run(
+            done.facts,
+            tails=tails,
+            proof=os.path.relpath(done.run_dir),
+            style=style,
+        )
+        return text + terminal.anchors(done.run, done.head, signed_by, style)
 
     def _event_lines(self, event: Event, facts: Facts) -> list[str]:
         from zf.events import AttemptEnded, AttemptStarted
@@ -168,7 +188,7 @@ class Watcher:
     def _write(self, text: str) -> None:
         if not text:
             return
-        self._muted = not _said(sys.stderr, text)
+        self._muted = not say(sys.stderr, text)
 
 
 def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
@@ -183,18 +203,6 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
         "signed_by": signed_by,
         "tasks": {task.id: task.word for task in done.facts.tasks.values()},
     }
-
-
-def _said(stream: IO[str], text: str) -> bool:
-    """Write at once; False when nobody is left to read, and then nothing is ever written again."""
-    try:
-        stream.write(text)
-        stream.flush()
-    except OSError:
-        # What is still buffered would be tried again at exit, and change zf's exit code.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return False
-    return True
 
 
 class _Follower:

@@ -108,6 +108,7 @@ class TaskTree:
                 os.mkdir(folder)
         tree = cls(run_dir, task, FOLDERS)
         try:
+            tree._drop_claims()
             tree._refuse_decided()
             for folder, name in tree._entries():
                 if _OWN_FILE.fullmatch(f"{folder}/{name}"):
@@ -196,6 +197,12 @@ class TaskTree:
             raise
         finally:
             os.unlink(temporary, dir_fd=fd)
+
+    def _drop_claims(self) -> None:
+        """Remove what somebody's claim was written to who died before its link or just after."""
+        for name in os.listdir(self._fds[SUMMARY]):
+            if name.startswith(f".{STATUS}."):
+                remove(self._fds[SUMMARY], name)
 
     def _refuse_decided(self) -> None:
         with suppress(FileNotFoundError):

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # More than a line of any order, and a write of it is all or nothing (PIPE_BUF is at least 512).
 MAX_ORDER_BYTES = 256
+_FIFO = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Inbox:
@@ -61,11 +62,15 @@ class Inbox:
         """
         try:
             _make_fifo(path)
-            read_fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            read_fd = os.open(path, os.O_RDONLY | _FIFO)
         except OSError:
             return
-        # A writer of our own keeps the fifo from coming to its end whenever another one leaves.
-        write_fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            # A writer of our own keeps the fifo from coming to its end whenever another one leaves.
+            write_fd = os.open(path, os.O_WRONLY | _FIFO)
+        except OSError:
+            os.close(read_fd)
+            return
         old_read_fd, old_write_fd = self._read_fd, self._write_fd
         self._read_fd, self._write_fd, self._path = read_fd, write_fd, path
         self.hear_signals()
@@ -81,7 +86,7 @@ class Inbox:
 
     def close(self) -> None:
         if self._path:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # one that stays serves the next runner
                 os.unlink(self._path)
         self._close_descriptors()
 

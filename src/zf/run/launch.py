@@ -41,6 +41,7 @@ from zf.run.throttle import Sampler, machine_resources
 from zf.run.upstream import refuse_unless_intact
 from zf.settings import Settings
 from zf.work import leftovers
+from zf.work.outcome import said
 from zf.work.pool import Pool
 from zf.work.redact import Redactor
 from zf.work.secret_forms import secrets_in
@@ -149,7 +150,8 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         scribe, began, source = _found(request, command)
         scheduler = request.scheduler(source)
         orders = scheduler.start(began)
-        return _conduct(request, scheduler, orders, scribe, inbox, f"{proofs}/{run}")
+        with _recording(run):
+            return _conduct(request, scheduler, orders, scribe, inbox, f"{proofs}/{run}")
 
 
 def _found(request: RunRequest, command: Sequence[str]) -> tuple[Scribe, float, Mapping[str, Any]]:
@@ -199,10 +201,11 @@ def _found(request: RunRequest, command: Sequence[str]) -> tuple[Scribe, float, 
         )
         scribe.commit()
         os.rename(staging, f"{proofs}/{run}")
-        sync_folder(proofs)
     except OSError as error:
         shutil.rmtree(staging, ignore_errors=True)
         raise _not_writable(proofs, error) from None
+    with _recording(run):
+        sync_folder(proofs)
     return scribe, began, about["source"]
 
 
@@ -232,7 +235,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
     left.
     """
     run = request.settings.run_id.value
-    with listening() as inbox, _taken_over(request, inbox):
+    with listening() as inbox, _taken_over(request, inbox), _recording(run):
         if os.path.lexists(f"{run_dir}/{MANIFEST}"):
             raise ZfError(
                 f"run {run!r} is sealed: it never changes",
@@ -367,6 +370,22 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
         lock.release(lock_fd)
 
 
+@contextmanager
+def _recording(run: str) -> Iterator[None]:
+    """While a run is recorded: an error of the disk stops it, as nothing that is not written down
+    counts. Whoever wrote stops there, and never tries an fsync again.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ZfError(
+            f"run {run!r} was stopped, as it could not be recorded: {said(error)}",
+            exit_code=Exit.FAILED,
+            code="ZF145",
+            hint=f"when that is mended, zf resume {run} finishes the run",
+        ) from error
+
+
 def _not_writable(proofs: str, error: OSError) -> ZfError:
     return ZfError(
         f"cannot write proofs to {proofs}: {error.strerror}",
@@ -380,7 +399,10 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
     """The lock on a run whose runner is dead, once its workers are gone too."""
     patience_s = request.settings.grace_s.value + _WORKERS_END_S
     proofs, run = request.flow.proofs, request.settings.run_id.value
-    lock_fd = lock.take_over(proofs, run, inbox.fileno(), patience_s=patience_s)
+    try:
+        lock_fd = lock.take_over(proofs, run, inbox.fileno(), patience_s=patience_s)
+    except OSError as error:
+        raise _not_writable(proofs, error) from None
     try:
         yield
     finally:

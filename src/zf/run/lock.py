@@ -13,6 +13,7 @@ import re
 import select
 import stat
 import time
+from contextlib import suppress
 
 from zf.errors import Exit, ZfError, printable
 
@@ -52,7 +53,8 @@ def take_over(proofs: str, run: str, wakeup_fd: int, *, patience_s: float) -> in
 
 def release(fd: int) -> None:
     """Give the lock back; nobody is named as its owner any more."""
-    os.ftruncate(fd, 0)
+    with suppress(OSError):  # the name is for people only
+        os.ftruncate(fd, 0)
     os.close(fd)
 
 

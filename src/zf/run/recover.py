@@ -8,10 +8,9 @@ journal only what is true at that moment, so it can be killed anywhere and repea
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from shutil import rmtree
 
-from zf.errors import ZfError
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
@@ -32,8 +31,6 @@ from zf.events import (
 )
 from zf.model import Task
 from zf.proof.journal import Line
-from zf.proof.read import status_json
-from zf.proof.store import TaskTree
 from zf.run.scheduler import (
     EndPhase,
     KillAttempt,
@@ -55,19 +52,7 @@ def outcome(run: str, run_dir: str, task: Task, started: AttemptStarted) -> Atte
     """
     lost = Outcome(task, started.attempt)
     lost.fail(Cause.RUNNER, "the runner died while it ran", status=Status.LOST)
-    if _decided_attempt(run_dir, task.id) not in {None, started.attempt}:
-        # The worker had not come to move the tree of the attempt before out of the way.
-        with closing(TaskTree.create(run_dir, task.id, started.attempt)) as tree:
-            return lost.decide(tree, run)
     return lost.decide_abandoned(run_dir, run)
-
-
-def _decided_attempt(run_dir: str, task: str) -> int | None:
-    try:
-        attempt = status_json(run_dir, task)["attempt"]
-    except (ZfError, KeyError):
-        return None
-    return attempt if isinstance(attempt, int) else None
 
 
 def drop_undecided(run_dir: str, task: str) -> None:

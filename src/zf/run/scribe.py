@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from zf.events import Event, timestamp
+from zf.events import AttemptEnded, Event, timestamp
 from zf.proof.journal import Journal
 from zf.report.facts import Facts, Fold
 
@@ -32,8 +32,12 @@ class Scribe:
     def record(self, event: Event) -> float:
         """Write the event down; it lasts, and is passed on, from the next `commit` on.
 
-        Returns the moment that the journal has for it, in monotonic seconds.
+        Returns the moment that the journal has for it, in monotonic seconds. Raises OSError when it
+        cannot be written, or tells of an attempt whose outcome could not be: without its proof an
+        end is none, and a later zf can still find the attempt open and run it again.
         """
+        if isinstance(event, AttemptEnded) and not event.task_sha256:
+            raise OSError(f"task {event.task!r}: {event.detail}")
         mono = round(time.monotonic(), 6)
         wall = timestamp(time.time())
         self._journal.append(event, wall, mono)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from signal import Signals
 from typing import TYPE_CHECKING
 
-from zf.errors import printable
+from zf.errors import ZfError, printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.proof.artifacts import Collected, collect
+from zf.proof.read import status_json
 from zf.proof.store import SUMMARY, AlreadyDecidedError, TaskTree, status_fields
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
@@ -208,21 +209,38 @@ class Outcome:
         If even this cannot be written, the event has no digest and the tree stays undecided.
         """
         try:
-            with closing(TaskTree.reopen(run_dir, self.task.id)) as tree:
+            with closing(self._abandoned_tree(run_dir)) as tree:
                 self.collected = collect(tree, run_dir, (), proofs=run_dir)
                 return self.decide(tree, run)
         except AlreadyDecidedError as decided:
             return _event_of(decided)
         except OSError as error:
-            detail = f"{self.detail}; its proof could not be written: {said(error)}"
-            self.detail = detail.removeprefix("; ")
+            if self.cause is not Cause.STORAGE:
+                detail = f"{self.detail}; its proof could not be written: {said(error)}"
+                self.detail = detail.removeprefix("; ")
             if self.status is Status.SUCCESS:
                 self.status, self.cause = Status.FAILURE, Cause.STORAGE
             now = time.time()
             return self._event(timestamp(self.started), timestamp(now), self._duration_s(), "")
 
+    def _abandoned_tree(self, run_dir: str) -> TaskTree:
+        """The tree of this attempt, even if nobody had come to move away that of the one before,
+        whose outcome must not be taken for this one's.
+        """
+        if _decided_attempt(run_dir, self.task.id) in {None, self.attempt}:
+            return TaskTree.reopen(run_dir, self.task.id)
+        return TaskTree.create(run_dir, self.task.id, self.attempt)
+
     def _duration_s(self) -> float:
         return round(time.monotonic() - self.began, 6)
+
+
+def _decided_attempt(run_dir: str, task: str) -> int | None:
+    try:
+        attempt = status_json(run_dir, task)["attempt"]
+    except (ZfError, KeyError):
+        return None
+    return attempt if isinstance(attempt, int) else None
 
 
 def said(error: OSError) -> str:

@@ -101,8 +101,13 @@ class SubreaperTree:
         return [pid for pid in (*direct, *_below(direct)) if not _is_zombie(pid)]
 
     def send(self, number: int, leader: int, left: list[int]) -> None:
-        # Listed first: who has its parent killed moves, and would be missed.
-        below = _below([*left, leader])
+        try:
+            # Listed first: who has its parent killed moves, and would be missed.
+            below = _below([*left, leader])
+        except OSError:
+            # No descriptors left to look with. Who is killed leaves its children to us, and those
+            # are seen without; so a kill, which is repeated, gets at all of them in the end.
+            below = []
         _send_group(leader, number)
         for pid in left:
             # Children that nobody else can reap: their numbers are their own.
@@ -136,8 +141,8 @@ class SubreaperTree:
         try:
             if self._is_below(pid):
                 signal.pidfd_send_signal(fd, number)
-        except (ProcessLookupError, PermissionError):
-            pass
+        except OSError:
+            pass  # gone, not ours to signal, or as in `send`
         finally:
             os.close(fd)
 

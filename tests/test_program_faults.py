@@ -1,0 +1,396 @@
+"""A death or an error at every call by which zf changes anything: nothing leaks, nothing is lost,
+nothing is told twice, and nothing is called a success that is none.
+
+faults.c strikes the Nth such call of the runner, or of its workers, for every N in turn.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import resource
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from faults import KILL, SHORT, TEAR, Fault, always, struck
+from killed_runs import acknowledged
+from program import Finished, Project
+from zf.proof.verify import INCOMPLETE, VERIFIED, verify
+
+RUN = ("run-phase", "A", "--run-id", "r1", "-j", "2", "--grace", "1", "--progress", "json")
+RESUME = ("resume", "r1", "--progress", "json")
+# What each task comes to when nobody interferes.
+ENDS = {
+    "10-ok": "success",
+    "20-bad": "failure",
+    "30-slow": "timeout",
+    "40-flaky": "success",
+    "50-after": "success",
+    "60-blocked": "blocked",
+}
+# More calls than there are in a run of these tasks.
+MANY = 400
+
+
+class Small(Project):
+    """A success, a failure, a timeout, a retry, a task after each kind of end."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        # In the environment of zf, of its workers and of everything they start.
+        self.env["ZF_TEST_MARK"] = self.mark
+        (root / "zf.yaml").write_text("pass_env: [ZF_TEST_MARK]\n")
+        apart = {"parallel_safe": True}
+        self.task("10-ok", "echo one", "echo two > $ARTIFACTS_DIR/two; echo done", **apart)
+        self.task("20-bad", "echo no; exit 3", **apart)
+        self.task("30-slow", "echo up; sleep 300 & sleep 300", timeout_sec=0.3, **apart)
+        again = {"max_retries": 2, "retry_delay_sec": 0}
+        self.task("40-flaky", "echo done; [ $ATTEMPT -ge 2 ]", **again, **apart)
+        self.task("50-after", "echo done", needs=["10-ok"])
+        self.task("60-blocked", "echo never", needs=["20-bad"])
+
+    def left(self) -> list[str]:
+        """What is still alive, or still there of cgroups, of all that was ever started here."""
+        mark = f"ZF_TEST_MARK={self.mark}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                try:
+                    if mark in (entry / "environ").read_bytes().split(b"\0"):
+                        found.append((entry / "cmdline").read_bytes().decode())
+                except OSError:
+                    continue
+        return found
+
+    def struck_by(self, fault: Fault, *words: str) -> tuple[Finished, str]:
+        """Run zf with the fault; how it ended, and which call was struck ("" for none)."""
+        log = self.root / "calls"
+        log.unlink(missing_ok=True)
+        return self.zf(*words, env=fault.env(log)), struck(log)
+
+    def statuses(self) -> dict[str, str]:
+        return {name: self.status("r1", name)["status"] for name in ENDS}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Small:
+    return Small(tmp_path / "project")
+
+
+def told(*finished: Finished) -> list[str]:
+    return [line for one in finished for line in one.err.splitlines(keepends=True)]
+
+
+def check_whole(project: Small, lines: list[str]) -> None:
+    """What must hold of the finished run, whatever struck it; `lines` is what zf has said."""
+    assert project.left() == []
+    found = verify(str(project.proof("r1")))
+    assert found.exit_code == VERIFIED, found.findings
+    events = project.events("r1")
+    ends = Counter((e["task"], e["attempt"]) for e in events if e["type"] == "attempt_ended")
+    starts = Counter((e["task"], e["attempt"]) for e in events if e["type"] == "attempt_started")
+    assert set(ends.values()) <= {1}
+    assert ends == starts
+    lasting = {
+        (e["task"], e["attempt"], e["status"]) for e in events if e["type"] == "attempt_ended"
+    }
+    assert acknowledged(lines) <= lasting
+    for name, status in project.statuses().items():
+        if status == "success":
+            assert ENDS[name] == "success"
+            assert project.log("r1", name, 2 if name == "10-ok" else 1) == b"done\n"
+
+
+def kill_and_resume(project: Small, fault: Fault) -> str:
+    """Run, be killed there, resume; the call that was struck, "" when there were fewer calls."""
+    shutil.rmtree(project.root / "proofs", ignore_errors=True)
+    first, where = project.struck_by(fault, *RUN)
+    if not where:
+        assert first.code == 1, first
+        return ""
+    assert first.code == -9, (where, first)
+    if not project.proof("r1").exists():
+        # Killed before the run had a name: there is nothing to resume, and the id is free.
+        done = project.zf(*RUN)
+    elif project.proof("r1", "MANIFEST.sha256").exists():
+        done = project.zf(*RESUME)
+        assert done.code == 5, (where, done)
+        done = first
+    else:
+        assert verify(str(project.proof("r1"))).exit_code == INCOMPLETE
+        done = project.zf(*RESUME)
+    if done is not first:
+        assert done.code == 1, (where, done)
+    assert project.statuses() == ENDS, where
+    check_whole(project, told(first, done))
+    return where
+
+
+def lose_a_worker(project: Small, fault: Fault) -> str:
+    """A worker is killed there; the run goes on and is sealed."""
+    shutil.rmtree(project.root / "proofs", ignore_errors=True)
+    # One at a time, so that every run makes the same calls in the same order.
+    done, where = project.struck_by(fault, *RUN, "-j", "1")
+    assert done.code == 1, (where, done)
+    assert "Traceback" not in done.err, (where, done)
+    for name, status in project.statuses().items():
+        assert status in {ENDS[name], "lost", "blocked"}, (where, name, status)
+    check_whole(project, told(done))
+    return where
+
+
+CRASHES = {"runner": kill_and_resume, "workers": lose_a_worker}
+
+
+def some(count: int, share: int) -> list[int]:
+    """So many numbers up to `count`, evenly spread."""
+    return [1 + count * (2 * n + 1) // (2 * share) for n in range(share)]
+
+
+@pytest.mark.parametrize("what", [KILL, TEAR])
+@pytest.mark.parametrize("who", CRASHES)
+def test_a_crash_at_some_calls(small, who, what):
+    for number in some(60 if what == KILL else 20, 3):
+        assert CRASHES[who](small, Fault(who, what, number))
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("what", [KILL, TEAR])
+@pytest.mark.parametrize("who", CRASHES)
+def test_campaign_of_crashes_at_every_call(small, who, what):
+    for number in range(1, MANY):
+        if not CRASHES[who](small, Fault(who, what, number)):
+            break
+    assert 20 < number < MANY
+    print(f"{number - 1} crashes ({what}) of the {who}")
+
+
+# Recovery, struck itself.
+
+
+def killed_halfway(project: Small) -> Path:
+    """A copy of the proofs of a run that was killed while tasks were under way."""
+    done, where = project.struck_by(Fault("runner", KILL, 34), *RUN)
+    assert (done.code, bool(where)) == (-9, True)
+    # Its workers hold the lock until they have ended what ran.
+    with (project.root / "proofs/.locks/r1.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    kept = project.root / "kept"
+    subprocess.run(["cp", "-a", project.root / "proofs", kept], check=True)
+    return kept
+
+
+def strike_the_recovery(project: Small, kept: Path, fault: Fault, words: tuple[str, ...]) -> str:
+    """From the same killed run: the verb, killed there, then again."""
+    shutil.rmtree(project.root / "proofs")
+    subprocess.run(["cp", "-a", kept, project.root / "proofs"], check=True)
+    first, where = project.struck_by(fault, *words)
+    is_sealed = project.proof("r1", "MANIFEST.sha256").exists()
+    if where:
+        assert first.code == -9, (where, first)
+        done = project.zf(*words)
+    else:
+        done = first
+    if words == RESUME:
+        assert done.code == (5 if where and is_sealed else 1), (where, done)
+        assert project.statuses() == ENDS, where
+        check_whole(project, told(first, done))
+    else:
+        assert done.code == (5 if where and is_sealed else 0), (where, done)
+        assert verify(str(project.proof("r1"))).exit_code == INCOMPLETE, where
+        assert project.left() == []
+    return where
+
+
+VERBS = [RESUME, ("seal", "r1")]
+
+
+@pytest.mark.parametrize("words", VERBS, ids=["resume", "seal"])
+def test_recovery_that_crashes_at_some_calls(small, words):
+    kept = killed_halfway(small)
+    for number in some(60 if words == RESUME else 5, 2):
+        assert strike_the_recovery(small, kept, Fault("runner", KILL, number), words)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("words", VERBS, ids=["resume", "seal"])
+def test_campaign_of_recoveries_that_crash_at_every_call(small, words):
+    kept = killed_halfway(small)
+    for number in range(1, MANY):
+        if not strike_the_recovery(small, kept, Fault("runner", KILL, number), words):
+            break
+    assert 4 < number < MANY
+    print(f"{number - 1} crashes of {words[0]}")
+
+
+# Errors.
+
+
+def check_told(project: Small, done: Finished, reason: str) -> None:
+    """However far it came: no survivor, no traceback, no success that is none, and a message."""
+    assert project.left() == []
+    assert "Traceback" not in done.err, done
+    assert "internal error" not in done.err, done
+    if done.code == 2:
+        assert "error[ZF123]: cannot write proofs to " in done.err
+        assert reason in done.err
+        return
+    assert done.code == 1, done
+    if "error[ZF145]: run 'r1' was stopped, as it could not be recorded: " in done.err:
+        assert reason in done.err
+        assert verify(str(project.proof("r1"))).exit_code in {INCOMPLETE, VERIFIED}
+        return
+    for name, status in project.statuses().items():
+        if status != ENDS[name] and status != "blocked":
+            assert status in {"failure", "lost"}
+            assert reason in project.status("r1", name)["detail"]
+    check_whole(project, told(done))
+
+
+def fail_there(project: Small, fault: Fault) -> str:
+    """Run with the error, see what is said, then go on without it."""
+    shutil.rmtree(project.root / "proofs", ignore_errors=True)
+    done, where = project.struck_by(fault, *RUN, "-j", "1")
+    check_told(project, done, os.strerror(int(fault.what)))
+    if "ZF145" in done.err:
+        is_sealed = project.proof("r1", "MANIFEST.sha256").exists()
+        again = project.zf(*RESUME)
+        assert again.code == (5 if is_sealed else 1), (where, again)
+        assert project.statuses() == ENDS, where
+        check_whole(project, told(done, again))
+    return where
+
+
+NO_SPACE, NO_DISK = errno.ENOSPC, errno.EIO
+
+
+@pytest.mark.parametrize("who", CRASHES)
+@pytest.mark.parametrize("stays", [False, True], ids=["once", "from-there-on"])
+def test_a_full_disk_at_some_calls(small, who, stays):
+    for number in some(60, 3):
+        fault = always(who, NO_SPACE, first=number) if stays else Fault(who, NO_SPACE, number)
+        assert fail_there(small, fault)
+
+
+@pytest.mark.parametrize("who", CRASHES)
+def test_a_broken_disk_at_some_calls(small, who):
+    for number in some(60, 2):
+        assert fail_there(small, Fault(who, NO_DISK, number))
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("who", CRASHES)
+@pytest.mark.parametrize("what", [NO_SPACE, NO_DISK])
+@pytest.mark.parametrize("stays", [False, True], ids=["once", "from-there-on"])
+def test_campaign_of_errors_at_every_call(small, who, what, stays):
+    for number in range(1, MANY):
+        fault = always(who, what, first=number) if stays else Fault(who, what, number)
+        if not fail_there(small, fault):
+            break
+    assert 20 < number < MANY
+    print(f"{number - 1} times {os.strerror(what)} of the {who}, stays: {stays}")
+
+
+@contextmanager
+def disk_of(folder: Path, kilobytes: int, *options: str) -> Iterator[None]:
+    """A small disk of its own at the folder; skips where we may not mount one."""
+    folder.mkdir()
+    words = ",".join((f"size={kilobytes}k", *options))
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", words, "zf-test", folder], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only root may mount a small disk here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+        folder.rmdir()
+
+
+def fill(project: Small, kilobytes: int) -> int:
+    """The run on a disk of this size; its exit code."""
+    with disk_of(project.root / "proofs", kilobytes):
+        done = project.zf(*RUN)
+        check_told(project, done, os.strerror(NO_SPACE))
+        if "ZF145" in done.err and kilobytes > 4:
+            size = f"remount,size={kilobytes + 1000}k"
+            subprocess.run(["mount", "-o", size, project.root / "proofs"], check=True)
+            assert project.zf(*RESUME).code in {1, 5}
+            assert project.statuses() == ENDS
+            check_whole(project, told(done))
+        elif done.code == 1 and project.statuses() == ENDS:
+            return 0
+        return done.code
+
+
+def test_disks_that_are_too_small(small):
+    assert [fill(small, kilobytes) for kilobytes in (4, 100, 1000)] == [2, 1, 0]
+
+
+@pytest.mark.campaign
+def test_campaign_of_disks_of_every_size(small):
+    codes = [fill(small, kilobytes) for kilobytes in range(4, 400, 4)]
+    assert set(codes) == {0, 1, 2}
+    print(f"{len(codes)} sizes, by exit code: {Counter(codes)}")
+
+
+def test_proofs_on_a_disk_that_cannot_be_written(small):
+    with disk_of(small.root / "proofs", 100, "ro"):
+        done = small.zf(*RUN)
+        assert done.code == 2
+        assert done.err.startswith(
+            f"error[ZF123]: cannot write proofs to {small.root}/proofs: Read-only file system\n"
+        )
+
+
+@pytest.mark.parametrize("limit", [8, 11, 14, 20, 21, 22, 23])
+def test_too_few_descriptors(small, limit):
+    """From hardly any to nearly enough; at 22 a worker could not look at what it had to kill."""
+
+    def lower() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+    done = small.zf(*RUN, preexec_fn=lower)
+    check_told(small, done, os.strerror(errno.EMFILE))
+
+
+@pytest.mark.parametrize("who", ["runner", "workers"])
+def test_no_process_to_be_had(small, who):
+    call = "fork" if who == "runner" else "posix_spawn"
+    done, where = small.struck_by(always(who, errno.EAGAIN, call), *RUN)
+    assert where
+    assert done.code == 1
+    check_told(small, done, os.strerror(errno.EAGAIN))
+    cause = {"runner": ("lost", "worker"), "workers": ("failure", "spawn")}[who]
+    status = small.status("r1", "10-ok")
+    assert (status["status"], status["cause"]) == cause
+
+
+@pytest.mark.parametrize("who", CRASHES)
+def test_writes_that_take_one_byte_at_a_time(small, who):
+    done, where = small.struck_by(always(who, SHORT, "write", "pwrite"), *RUN)
+    assert where
+    assert done.code == 1
+    assert small.statuses() == ENDS
+    check_whole(small, told(done))
+
+
+@pytest.mark.parametrize("first", [2, 3, 5])
+def test_a_journal_that_cannot_be_synced_is_not_synced_again(small, first):
+    """The kernel may report a lost page once only: a second fsync would say that all is well."""
+    done, where = small.struck_by(always("runner", NO_DISK, "fdatasync", first=first), *RUN)
+    assert where
+    assert done.code == 1
+    check_told(small, done, os.strerror(NO_DISK))
+    syncs = (small.root / "calls").read_text().splitlines()
+    assert len(syncs) == first
+    again = small.zf(*RESUME)
+    assert small.statuses() == ENDS
+    check_whole(small, told(done, again))
