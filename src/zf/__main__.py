@@ -1,4 +1,4 @@
-"""`zf` and `python -m zf`: the way in, with the shortest road to `--version` and `--help`."""
+"""`zf` and `python -m zf`: the way in, with short roads to `--version`, `--help` and plain runs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,24 @@ def main() -> None:
     try:
         import signal
 
-        from zf.cli.main import run
-
-        code = run()
+        code = _run()
         # All is done and said: an interrupt could only spoil the way out, and the exit code.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         code = 130  # before the command line was even there
     sys.exit(code)
+
+
+def _run() -> int:
+    if sys.argv[1:2] in (["run-phase"], ["run-task"]):
+        from zf.cli import quick
+
+        code = quick.run(sys.argv[1:])
+        if code is not None:
+            return code
+    from zf.cli.main import run
+
+    return run()
 
 
 def _short_answer() -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zf.cli import progress
-from zf.cli.options import AsJson, Directory, complete_task
+from zf.cli.begin import Flags, carry_out, settle
+from zf.cli.options import AsJson, Directory, Key, Sign, complete_task
 from zf.cli.project import open_project, proofs_folder
 from zf.cli.run import (
-    Flags,
     Grace,
     MaxJobs,
     NoRetries,
@@ -21,11 +21,9 @@ from zf.cli.run import (
     PollInterval,
     ProgressOption,
     RunIdOption,
-    carry_out,
-    settle,
 )
 from zf.cli.runs import RUN, facts_of, refuse_unknown
-from zf.cli.signing import Key, Sign, conclude
+from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
 
 if TYPE_CHECKING:

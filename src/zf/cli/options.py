@@ -34,6 +34,18 @@ Directory = Annotated[
         help="Work as if started in DIR.",
     ),
 ]
+Sign = Annotated[
+    bool | None,
+    typer.Option("--sign/--no-sign", help="Sign the proof when the run is over, or do not."),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="With --sign: an SSH key, or an Ed25519 key in PEM. [default: git's signing key]",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

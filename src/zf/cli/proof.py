@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from zf.cli.options import AsJson, Directory, complete_run, complete_task
+from zf.cli.options import AsJson, Directory, Key, complete_run, complete_task
 from zf.cli.project import proofs_folder
-from zf.cli.signing import Key, signer
+from zf.cli.signing import signer
 from zf.errors import Exit, ZfError, printable
 
 if TYPE_CHECKING:

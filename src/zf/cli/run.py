@@ -1,29 +1,14 @@
-"""Verbs that run something: run-phase and run-task."""
+"""Verbs that run something: run-phase and run-task, with all their options."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import time
-from contextlib import suppress
-from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from zf.cli import progress
-from zf.cli.options import AsJson, Directory, complete_phase, complete_task
-from zf.cli.project import open_project
-from zf.cli.signing import Key, Sign, conclude
-from zf.errors import Exit, ZfError
-from zf.record import record
-
-if TYPE_CHECKING:
-    from zf.model import Flow
-    from zf.plan.graph import Plan
-    from zf.run.orders import Limits
-    from zf.settings import Settings
+from zf.cli.begin import Flags, Wishes, begin_phases, begin_task
+from zf.cli.options import AsJson, Directory, Key, Sign, complete_phase, complete_task
 
 RunIdOption = Annotated[
     str | None, typer.Option("--run-id", metavar="ID", help="Name of the run and its proof folder.")
@@ -113,33 +98,20 @@ def run_phase(
     _directory: Directory = None,
 ) -> int:
     """Run every task of one or more phases, in order, and leave a proof of each."""
-    from zf.plan import draw, graph
-
-    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign))
-    plan = graph.plan_phases(
-        flow,
+    return begin_phases(
         phases,
-        phase_timeout_s=settings.phase_timeout_s.value,
-        phase_timeout_forced=settings.phase_timeout_s.given,
-        upstream=_upstream(flow, phases, upstream or []),
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign),
+        Wishes(
+            progress.Show(output, progress_mode, as_json),
+            key,
+            no_retries,
+            fail_fast,
+            resource or (),
+            deadline,
+            upstream or (),
+            dry_run,
+        ),
     )
-    if dry_run:
-        print(json.dumps(plan.as_json(), indent=2) if as_json else draw.text(plan))
-        return Exit.OK
-    from zf.run.launch import limits_of
-    from zf.settings import amounts, positive_seconds
-
-    limits = limits_of(
-        flow,
-        plan,
-        settings,
-        fail_fast=fail_fast,
-        retries=not no_retries,
-        resources=amounts(resource or [], "--resource"),
-        deadline_s=None if deadline is None else positive_seconds(deadline, "--deadline"),
-    )
-    show = progress.Show(output, progress_mode, as_json)
-    return carry_out(flow, plan, settings, show, limits, key=key)
 
 
 def run_task(
@@ -166,115 +138,10 @@ def run_task(
     _directory: Directory = None,
 ) -> int:
     """Run one task, without its needs unless told, and exit with its failing step's own code."""
-    from zf.plan import graph
-
-    task_id = _task_id(task)
-    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign))
-    plan = graph.plan_task(
-        flow,
-        task_id,
-        with_needs=with_needs,
-        phase_timeout_s=settings.phase_timeout_s.value,
-        phase_timeout_forced=settings.phase_timeout_s.given,
+    return begin_task(
+        task,
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign),
+        Wishes(
+            progress.Show(output, progress_mode, as_json), key, no_retries, with_needs=with_needs
+        ),
     )
-    from zf.run.launch import limits_of
-
-    limits = limits_of(flow, plan, settings, only=task_id, retries=not no_retries)
-    show = progress.Show(output, progress_mode, as_json)
-    return carry_out(flow, plan, settings, show, limits, key=key)
-
-
-def _upstream(flow: Flow, phases: list[str], runs: list[str]) -> dict[str, str]:
-    if not runs:
-        return {}
-    from zf.plan import graph
-    from zf.run.upstream import resolve as met_upstream
-
-    needs = graph.outside_needs(flow, phases)
-    return met_upstream(flow.proofs, flow.root, needs, runs)
-
-
-def _task_id(text: str) -> str:
-    """The id that an id or the path of a task file names; a path also says which project."""
-    if "/" not in text and not text.endswith((".yaml", ".yml")):
-        return text
-    from zf.plan.load import find_root
-
-    path = os.path.realpath(text)
-    if os.path.isdir(path):
-        path = f"{path}/task.yaml"
-    folder, name = os.path.split(path)
-    if not os.path.isfile(path):
-        raise ZfError(f"{text} is not a task file", hint="name an existing tasks/<id>/task.yaml")
-    root, home = find_root(folder)
-    if name != "task.yaml" or os.path.dirname(folder) != f"{home}/tasks":
-        raise ZfError(
-            f"{text} is not a task file of the project {root}",
-            hint=f"its task files are {home}/tasks/<id>/task.yaml",
-        )
-    # Whoever is in that project stays there, so that the paths zf prints fit where they are.
-    with suppress(ZfError):
-        if find_root(os.getcwd())[0] == root:
-            return os.path.basename(folder)
-    os.chdir(root)
-    return os.path.basename(folder)
-
-
-@record
-class Flags:
-    """The options that become settings, as typed."""
-
-    run_id: str | None
-    max_jobs: str | None
-    phase_timeout: str | None
-    poll_interval: str | None
-    grace: str | None
-    sign: bool | None
-
-
-def settle(flags: Flags) -> tuple[Flow, Settings]:
-    """The checked project, and the settings that hold in it."""
-    from zf.settings import resolve
-
-    # UTC, so that run ids sort by time wherever they were made.
-    default_run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
-    given = {f.name: getattr(flags, f.name) for f in fields(flags)}
-    # Flags and variables come first: a bad one is told before any file is read.
-    first = resolve(os.environ, default_run_id=default_run_id, **given)
-    flow = open_project(phase_timeout_s=first.phase_timeout_s.value)
-    settings = resolve(
-        os.environ,
-        default_run_id=default_run_id,
-        project_max_jobs=flow.project.max_jobs,
-        project_grace_s=flow.project.grace_s,
-        project_sign=flow.project.sign,
-        **given,
-    )
-    return flow, settings
-
-
-def carry_out(
-    flow: Flow,
-    plan: Plan,
-    settings: Settings,
-    show: progress.Show,
-    limits: Limits,
-    *,
-    key: str | None = None,
-    rerun_of: str | None = None,
-) -> int:
-    """Run a plan, showing what happens and then what came of it; the exit code."""
-    from zf.run.launch import RunRequest, launch
-
-    watcher = progress.Watcher(show, flow.proofs)
-    request = RunRequest(
-        flow,
-        plan,
-        settings,
-        limits,
-        environ=os.environ,
-        watch=watcher.watch,
-        look_s=watcher.look_s,
-        rerun_of=rerun_of,
-    )
-    return conclude(lambda: launch(request, sys.argv), watcher, sign=settings.sign.value, key=key)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from zf.errors import Exit, Problem, ZfError
 
@@ -16,19 +14,6 @@ if TYPE_CHECKING:
     from zf.cli.progress import Watcher
     from zf.proof.seal import Signer
     from zf.run.launch import Launched
-
-Sign = Annotated[
-    bool | None,
-    typer.Option("--sign/--no-sign", help="Sign the proof when the run is over, or do not."),
-]
-Key = Annotated[
-    str | None,
-    typer.Option(
-        "--key",
-        metavar="KEY",
-        help="With --sign: an SSH key, or an Ed25519 key in PEM. [default: git's signing key]",
-    ),
-]
 
 
 @contextmanager

@@ -1,0 +1,190 @@
+"""A run from the command line, once its words are read: settings, plan, limits, and off it goes.
+
+Knows nothing of the command-line parser, which a plain command line does without (`quick.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from zf.cli import progress
+from zf.cli.project import open_project
+from zf.cli.signing import conclude
+from zf.errors import Exit, ZfError
+from zf.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zf.model import Flow
+    from zf.plan.graph import Plan
+    from zf.run.orders import Limits
+    from zf.settings import Settings
+
+
+@record
+class Flags:
+    """The options that become settings, as typed."""
+
+    run_id: str | None = None
+    max_jobs: str | None = None
+    phase_timeout: str | None = None
+    poll_interval: str | None = None
+    grace: str | None = None
+    sign: bool | None = None
+
+
+@record
+class Wishes:
+    """The other options of a run, as typed; some are for phases only, some for a single task."""
+
+    show: progress.Show
+    key: str | None = None
+    no_retries: bool = False
+    fail_fast: bool = False
+    resources: Sequence[str] = ()
+    deadline: str | None = None
+    upstream: Sequence[str] = ()
+    dry_run: bool = False
+    with_needs: bool = False
+
+
+def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
+    """Run these phases; the exit code."""
+    from zf.plan import draw, graph
+
+    flow, settings = settle(flags)
+    plan = graph.plan_phases(
+        flow,
+        phases,
+        phase_timeout_s=settings.phase_timeout_s.value,
+        phase_timeout_forced=settings.phase_timeout_s.given,
+        upstream=_upstream(flow, phases, wishes.upstream),
+    )
+    if wishes.dry_run:
+        as_json = wishes.show.as_json
+        print(json.dumps(plan.as_json(), indent=2) if as_json else draw.text(plan))
+        return Exit.OK
+    from zf.run.launch import limits_of
+    from zf.settings import amounts, positive_seconds
+
+    deadline = wishes.deadline
+    limits = limits_of(
+        flow,
+        plan,
+        settings,
+        fail_fast=wishes.fail_fast,
+        retries=not wishes.no_retries,
+        resources=amounts(wishes.resources, "--resource"),
+        deadline_s=None if deadline is None else positive_seconds(deadline, "--deadline"),
+    )
+    return carry_out(flow, plan, settings, wishes.show, limits, key=wishes.key)
+
+
+def begin_task(task: str, flags: Flags, wishes: Wishes) -> int:
+    """Run this task, named by its id or its file; the exit code."""
+    from zf.plan import graph
+
+    task_id = _task_id(task)
+    flow, settings = settle(flags)
+    plan = graph.plan_task(
+        flow,
+        task_id,
+        with_needs=wishes.with_needs,
+        phase_timeout_s=settings.phase_timeout_s.value,
+        phase_timeout_forced=settings.phase_timeout_s.given,
+    )
+    from zf.run.launch import limits_of
+
+    limits = limits_of(flow, plan, settings, only=task_id, retries=not wishes.no_retries)
+    return carry_out(flow, plan, settings, wishes.show, limits, key=wishes.key)
+
+
+def _upstream(flow: Flow, phases: Sequence[str], runs: Sequence[str]) -> dict[str, str]:
+    if not runs:
+        return {}
+    from zf.plan import graph
+    from zf.run.upstream import resolve as met_upstream
+
+    needs = graph.outside_needs(flow, phases)
+    return met_upstream(flow.proofs, flow.root, needs, runs)
+
+
+def _task_id(text: str) -> str:
+    """The id that an id or the path of a task file names; a path also says which project."""
+    if "/" not in text and not text.endswith((".yaml", ".yml")):
+        return text
+    from zf.plan.load import find_root
+
+    path = os.path.realpath(text)
+    if os.path.isdir(path):
+        path = f"{path}/task.yaml"
+    folder, name = os.path.split(path)
+    if not os.path.isfile(path):
+        raise ZfError(f"{text} is not a task file", hint="name an existing tasks/<id>/task.yaml")
+    root, home = find_root(folder)
+    if name != "task.yaml" or os.path.dirname(folder) != f"{home}/tasks":
+        raise ZfError(
+            f"{text} is not a task file of the project {root}",
+            hint=f"its task files are {home}/tasks/<id>/task.yaml",
+        )
+    # Whoever is in that project stays there, so that the paths zf prints fit where they are.
+    with suppress(ZfError):
+        if find_root(os.getcwd())[0] == root:
+            return os.path.basename(folder)
+    os.chdir(root)
+    return os.path.basename(folder)
+
+
+def settle(flags: Flags) -> tuple[Flow, Settings]:
+    """The checked project, and the settings that hold in it."""
+    from zf.settings import resolve
+
+    # UTC, so that run ids sort by time wherever they were made.
+    default_run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
+    given = {f.name: getattr(flags, f.name) for f in fields(flags)}
+    # Flags and variables come first: a bad one is told before any file is read.
+    first = resolve(os.environ, default_run_id=default_run_id, **given)
+    flow = open_project(phase_timeout_s=first.phase_timeout_s.value)
+    settings = resolve(
+        os.environ,
+        default_run_id=default_run_id,
+        project_max_jobs=flow.project.max_jobs,
+        project_grace_s=flow.project.grace_s,
+        project_sign=flow.project.sign,
+        **given,
+    )
+    return flow, settings
+
+
+def carry_out(
+    flow: Flow,
+    plan: Plan,
+    settings: Settings,
+    show: progress.Show,
+    limits: Limits,
+    *,
+    key: str | None = None,
+    rerun_of: str | None = None,
+) -> int:
+    """Run a plan, showing what happens and then what came of it; the exit code."""
+    from zf.run.launch import RunRequest, launch
+
+    watcher = progress.Watcher(show, flow.proofs)
+    request = RunRequest(
+        flow,
+        plan,
+        settings,
+        limits,
+        environ=os.environ,
+        watch=watcher.watch,
+        look_s=watcher.look_s,
+        rerun_of=rerun_of,
+    )
+    return conclude(lambda: launch(request, sys.argv), watcher, sign=settings.sign.value, key=key)
