@@ -75,6 +75,7 @@ def ended(
     detail: str = "",
     second: float = 41.5,
     duration_s: float = 3.0,
+    warned: bool = False,
 ) -> AttemptEnded:
     return AttemptEnded(
         task=task,
@@ -89,6 +90,7 @@ def ended(
         completed_at=at(second + duration_s),
         duration_s=duration_s,
         task_sha256="0" * 64,
+        warned=warned,
     )
 
 
@@ -96,8 +98,9 @@ def timed_out(task: str) -> AttemptEnded:
     return ended(task, Status.TIMEOUT, Cause.TIMEOUT, exit_code=124, step=2)
 
 
-def failed(task: str, exit_code: int = 3) -> AttemptEnded:
-    return ended(task, Status.FAILURE, Cause.EXIT, exit_code=exit_code, step=1, duration_s=0.25)
+def failed(task: str, exit_code: int = 3, **more: Any) -> AttemptEnded:
+    ways = {"exit_code": exit_code, "step": 1, "duration_s": 0.25} | more
+    return ended(task, Status.FAILURE, Cause.EXIT, **ways)
 
 
 def blocked(task: str, **needs: Status) -> TaskNotRun:

@@ -343,3 +343,21 @@ def test_an_optional_need_on_no_task_stands_in_nobodys_way():
     assert set(plan_task(given, "y", with_needs=True, phase_timeout_s=60).tasks) == {"y"}
     assert set(graph.plan_selection(given, ["y"], phase_timeout_s=60).tasks) == {"y"}
     assert outside_needs(given, ["B"]) == {}
+
+
+def test_an_optional_need_on_a_task_outside_the_run_is_dropped_unless_an_earlier_run_had_it():
+    given = flow("A: x\nB: y")
+    wanting = dataclasses.replace(given.tasks["y"], needs=(Need("x", optional=True),))
+    given = dataclasses.replace(given, tasks={**given.tasks, "y": wanting})
+    ways = [(plan_phases, ["B"]), (graph.plan_selection, ["y"])]
+    for planned, names in ways:
+        alone = planned(given, names, phase_timeout_s=60)
+        assert (set(alone.tasks), alone.upstream) == ({"y"}, {})
+        met = planned(given, names, phase_timeout_s=60, upstream={"x": "r1"})
+        assert met.upstream == {"x": "r1"}
+        [told] = refusal(planned, given, names, phase_timeout_s=60, unmet={"x"})
+        assert "error[ZF104]: 'y' needs 'x' of phase 'A', which is not in this run" in told
+    assert set(plan_task(given, "y", with_needs=True, phase_timeout_s=60).tasks) == {"x", "y"}
+    assert plan_phases(given, ["A", "B"], phase_timeout_s=60).level == {"x": 0, "y": 1}
+    [told] = refusal(plan_phases, given, ["B", "A"], phase_timeout_s=60)
+    assert "which this run does only after phase 'B'" in told

@@ -183,6 +183,88 @@ def test_a_failed_tasks_last_lines_are_shown(project):
     assert "| the reason" in done.out
 
 
+def test_a_run_with_nothing_but_tolerated_failures_passes_and_shows_them(project):
+    project.task("a", "echo advice; exit 42", allow_failure={"exit_codes": [42]})
+    project.task("b", "true", needs=["a"])
+    # Never starts: the journal, too, says that this is tolerated.
+    project.task("c", "true", start_after_sec=5, deadline_sec=0.01, allow_timeout=True)
+    done = project.zf("run-phase", "A", "--run-id", "r1")
+    assert done.code == 0
+    assert "warned    a  " in done.err
+    for text in (done.out, project.zf("explain", "r1").out):
+        assert "\nwarned    a  " in "\n" + text
+        assert "failure, tolerated: step 1 'step 1' exited with code 42\n  proof: " in text
+        assert "warned    c  timeout, tolerated: " in text
+        assert (
+            "\nPASS r1: 3 tasks: 1 success, 1 failure (1 warned), 1 timeout (1 warned) in " in text
+        )
+    assert project.zf("explain", "r1", "a").out.startswith("a: failure (warned)\n")
+    [row] = json.loads(project.zf("status", "--json").out)
+    assert (row["result"], row["warned"], row["flaky"]) == ("passed", ["a", "c"], [])
+    assert "1 failure (1 warned), 1 timeout (1 warned)" in project.zf("status").out
+    assert "\na     warned " in project.zf("status", "r1").out
+    ends = {e["task"]: e["warned"] for e in project.events("r1") if "warned" in e}
+    assert ends == {"a": True, "b": False, "c": True}
+    assert project.status("r1", "c")["conclusion"] == "warned"
+    verified = project.zf("verify", "r1")
+    assert verified.code == 0
+    assert "3 of 3 planned tasks ended (2 warned); closed, sealed" in verified.out
+
+
+@pytest.mark.parametrize(
+    ("output", "lines"),
+    [
+        ("quiet", ["failure   a", "  | try 1", "retry     a  attempt 2 at once", "success   a"]),
+        ("prefix", ["a | try 1", "failure   a", "retry     a", "a | try 2", "success   a"]),
+        ("group", ["log of a (failure", "  | try 1", "log of a (success", "  | try 2"]),
+    ],
+)
+def test_each_attempt_is_told_with_its_own_output_though_the_next_one_runs(project, output, lines):
+    project.task("a", "echo try $ATTEMPT; test $ATTEMPT = 2", max_retries=1)
+    done = project.zf("run-phase", "A", "--output", output, "--run-id", "r1")
+    assert done.code == 0
+    at = -1
+    for line in lines:
+        at = done.err.index(f"\n{line}", at + 1)
+    assert done.err.count("try 1") == 1
+    assert "PASS r1: 1 task: 1 success (1 flaky) in " in done.out
+    told = project.zf("explain", "r1", "a").out
+    assert told.startswith("a: success (flaky)\n")
+    assert "  tried:    attempt 1: failure after " in told
+    assert "; attempt 2 scheduled 0s later\n" in told
+    assert (project.status("r1", "a")["flaky"], project.status("r1", "a")["attempt"]) == (True, 2)
+    [row] = json.loads(project.zf("status", "--json").out)
+    assert row["flaky"] == ["a"]
+    verified = project.zf("verify", "r1")
+    assert "1 of 1 planned tasks ended (1 flaky); closed, sealed" in verified.out
+
+
+def test_a_condition_is_told_with_its_values_whatever_it_came_to(project):
+    project.task("a", "true", condition="${WANTED} == 'yes'", env={"WANTED": "yes"})
+    project.task("b", "true", condition="${WANTED} == 'yes'", env={"WANTED": "no"})
+    assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
+    for name, answer, value in (("a", "true", "yes"), ("b", "false", "no")):
+        told = project.zf("explain", "r1", name).out
+        asked = f"condition is {answer}: ${{WANTED}} == 'yes' (${{WANTED}} = '{value}')"
+        assert f"  asked:    {asked}\n" in told
+
+
+def test_an_optional_need_outside_the_run_is_dropped_unless_a_run_it_builds_on_had_it(project):
+    project.task("x", "exit $CODE", env={"CODE": "1"})
+    project.task("y", "true", phase="B", needs=[{"task": "x", "optional": True}])
+    assert project.zf("run-phase", "B", "--run-id", "alone").code == 0
+    assert "  needs:    x (absent)\n" in project.zf("explain", "alone", "y").out
+    assert project.zf("run-phase", "A", "--run-id", "bad").code == 1
+    refused = project.zf("run-phase", "B", "--upstream", "bad")
+    assert refused.code == 2
+    assert "error[ZF104]: 'y' needs 'x' of phase 'A', which is not in this run" in refused.err
+    project.task("x", "exit $CODE", env={"CODE": "1"}, allow_failure=True)
+    assert project.zf("run-phase", "A", "--run-id", "good").code == 0
+    assert project.zf("run-phase", "B", "--upstream", "good", "--run-id", "on").code == 0
+    assert "  needs:    x (success in run good)\n" in project.zf("explain", "on", "y").out
+    assert project.zf("rerun", "alone", "--only", "y").code == 0
+
+
 def test_completion_offers_live_names(project):
     small_flow(project)
     env = {"COMP_WORDS": "zf run-task 1", "COMP_CWORD": "2", "_ZF_COMPLETE": "complete_bash"}

@@ -61,7 +61,7 @@ def test_an_untouched_run_verifies_wherever_it_is(full):
     ]
     assert re.sub(r"\(.*KiB\)", "(...)", found.render()) == (
         "INTACT     PASSED       66 files (...), 7 task lists, 17 chained events\n"
-        "COMPLETE   PASSED       7 of 7 planned tasks ended; closed, sealed\n"
+        "COMPLETE   PASSED       7 of 7 planned tasks ended (1 flaky); closed, sealed\n"
         "AUTHENTIC  UNSIGNED     no signature: whoever could write here could have made this\n"
         "EXPECTED   NOT CHECKED  nothing was expected\n"
         "TIMED      PASSED       17 events, clocks agree within 0.000 s"
@@ -127,6 +127,7 @@ def rehash(run: Path) -> None:
 
 
 LOG = "good/20-logs/step-1.log"
+STATUS = "99-summary/status.json"
 
 
 @pytest.mark.parametrize(
@@ -249,6 +250,28 @@ LOG = "good/20-logs/step-1.log"
             lambda run: (replace(run / LOG, b"hello", b"hullo"), rehash(run)),
             {("INTACT", "mismatch", "good/40-checksums/task.sha256")},
             id="a log edited, every list repaired",
+        ),
+        pytest.param(
+            lambda run: (
+                replace(run / "flaky" / STATUS, b'"flaky":true', b'"flaky":false'),
+                rehash(run),
+            ),
+            {
+                ("INTACT", "mismatch", "flaky/40-checksums/task.sha256"),
+                ("INTACT", "mismatch", "flaky/99-summary/status.json"),
+            },
+            id="a retry hidden",
+        ),
+        pytest.param(
+            lambda run: (
+                replace(run / "bad" / STATUS, b'"conclusion":"failure"', b'"conclusion":"warned"'),
+                rehash(run),
+            ),
+            {
+                ("INTACT", "mismatch", "bad/40-checksums/task.sha256"),
+                ("INTACT", "mismatch", "bad/99-summary/status.json"),
+            },
+            id="a failure made a tolerated one",
         ),
         pytest.param(
             lambda run: (

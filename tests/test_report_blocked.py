@@ -28,7 +28,17 @@ from report_samples import (
 )
 from test_report_facts import finished_runs
 from test_report_words import hostile, is_safe
-from zf.events import Cause, Event, Interrupted, PhaseEnded, PhaseStarted, PhaseTimedOut, Status
+from zf.events import (
+    Cause,
+    Event,
+    Interrupted,
+    PhaseEnded,
+    PhaseStarted,
+    PhaseTimedOut,
+    RetryScheduled,
+    RunTimedOut,
+    Status,
+)
 from zf.report.blocked import CODES, SCHEMA, as_json, report
 from zf.report.facts import build
 from zf.report.words import TAIL_CHARS, TAIL_LINES, Style, without_colour
@@ -515,6 +525,7 @@ def test_blocked_json() -> None:
         "run_id": "r1",
         "pending": 2,
         "phase_timeout": None,
+        "run_timeout": None,
         "fix_first": {"task": "40-seed-database", "frees": 1},
         "next": ["zf run-task 40-seed-database", "zf run-phase E"],
         "causes": [
@@ -585,7 +596,49 @@ def test_blocked_json() -> None:
             },
         ],
         "not_started": [],
+        "warned": [],
+        "flaky": [],
     }
+
+
+def test_blocked_json_names_what_was_tolerated_and_what_was_flaky() -> None:
+    events = [
+        run_started(),
+        failed("a", warned=True),
+        failed("b"),
+        RetryScheduled("b", 2, 1.5),
+        ended("b", attempt=2),
+        RunTimedOut(60),
+        run_ended(124),
+    ]
+    told = as_json(build(plan({"a": (), "b": ()}), events))
+    assert told["causes"] == []
+    assert told["run_timeout"] == {"deadline_s": 60}
+    assert told["flaky"] == ["b"]
+    assert told["warned"] == [
+        {
+            "code": "ZF501",
+            "task": "a",
+            "phase": "E",
+            "status": "failure",
+            "cause": "exit",
+            "what": "step 1 'Prepare' exited with code 3",
+        }
+    ]
+    Draft202012Validator(schema()).validate(told)
+
+
+def test_the_deadline_of_a_run_is_in_the_report() -> None:
+    events = [run_started(), RunTimedOut(60), not_run("a", C, Cause.DEADLINE), run_ended(124)]
+    assert report(build(plan({"a": ()}), events)).startswith(
+        "ERROR: Run deadline (60s) exceeded\n\nCancelled by the deadline of the run: 1 task\n   a\n"
+    )
+
+
+def test_a_tolerated_failure_holds_up_nobody() -> None:
+    waiting = [failed("a", warned=True), started("b")]
+    facts = build(plan({"a": (), "b": ("a",), "c": ("b",)}), waiting)
+    assert facts.causes == ()
 
 
 def test_blocked_json_knows_little_of_a_cause_outside_the_plan() -> None:
@@ -674,7 +727,10 @@ def test_the_page_describes_every_field_as_the_schema_does() -> None:
     page = (REFERENCE / "blocked-json.md").read_text()
     content = schema()
     objects = [content, *content["$defs"].values()]
-    objects += [content["properties"][name]["oneOf"][1] for name in ("phase_timeout", "fix_first")]
+    objects += [
+        content["properties"][name]["oneOf"][1]
+        for name in ("phase_timeout", "run_timeout", "fix_first")
+    ]
     described = {
         (name, what["description"]) for o in objects for name, what in o["properties"].items()
     }

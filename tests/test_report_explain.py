@@ -21,7 +21,7 @@ from report_samples import (
 )
 from test_report_blocked import hostile_runs
 from test_report_words import is_safe
-from zf.events import Cause, Event, Status
+from zf.events import Cause, ConditionEvaluated, Event, RetryScheduled, Status
 from zf.report import blocked, explain, terminal
 from zf.report.facts import build
 
@@ -112,6 +112,65 @@ TASKS = {
 def test_a_task(name: str, text: str) -> None:
     facts = build(plan(SEED, **{"43-e2e-report": "Report"}), seed_events())
     assert explain.task(facts, name, log=TAILS.get(name, ()), proof="proofs/r1") == text
+
+
+def test_every_condition_that_was_asked_is_told_with_its_values() -> None:
+    events = [
+        ConditionEvaluated(
+            "a",
+            "${CI} == 'main' && attempts > 3",
+            value=False,
+            operands={"${CI}": "dev\n", "attempts": 4.5, "task.ok": True},
+            error="",
+        ),
+        not_run("a", Status.SKIPPED, Cause.CONDITION, detail="condition is false"),
+    ]
+    text = explain.task(build(plan({"a": ()}), events), "a")
+    assert (
+        "  asked:    condition is false: ${CI} == 'main' && attempts > 3 "
+        "(${CI} = 'dev\\n', attempts = 4.5, task.ok = true)\n"
+    ) in text
+
+
+def test_a_condition_without_an_answer_says_why() -> None:
+    events = [ConditionEvaluated("a", "${X}", value=None, operands={}, error="X is not set")]
+    text = explain.task(build(plan({"a": ()}), events), "a")
+    assert "  asked:    condition is cannot be evaluated" not in text
+    assert "  asked:    condition cannot be evaluated: ${X}: X is not set\n" in text
+
+
+def test_every_attempt_is_told_with_the_wait_before_the_next() -> None:
+    events = [
+        started("a"),
+        failed("a"),
+        RetryScheduled("a", 2, 1.5),
+        started("a", attempt=2),
+        ended("a", Status.LOST, Cause.RUNNER, attempt=2, duration_s=1),
+        started("a", attempt=3),
+        ended("a", attempt=3),
+    ]
+    assert explain.task(build(plan({"a": ()}), events), "a").startswith(
+        """\
+a: success (flaky)
+  title:    a
+  phase:    E
+  what:     flaky
+  tried:    attempt 1: failure after 0.2s: step 1 'Prepare' exited with code 3; attempt 2 scheduled 1.5s later
+  tried:    attempt 2: lost after 1.0s: zf itself died while it ran; attempt 3 by zf resume
+"""
+    )
+
+
+def test_a_tolerated_end_says_so_in_its_own_story_and_in_its_dependents() -> None:
+    facts = build(plan({"a": (), "b": ("a",)}), [failed("a", warned=True), ended("b")])
+    assert explain.task(facts, "a").startswith("a: failure (warned)\n")
+    assert "  needs:    a (failure, tolerated)\n" in explain.task(facts, "b")
+
+
+def test_an_optional_need_that_is_not_in_the_run_is_absent() -> None:
+    content = plan({"a": ("x",)})
+    content["tasks"][0]["needs"][0]["optional"] = True
+    assert "  needs:    x (absent)\n" in explain.task(build(content, []), "a")
 
 
 @pytest.mark.parametrize(

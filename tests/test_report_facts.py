@@ -29,8 +29,12 @@ from zf.events import (
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
+    RetryDropped,
+    RetryScheduled,
     RunResumed,
     Status,
+    ThrottleEntered,
+    ThrottleLeft,
 )
 from zf.report.facts import FAILED, Facts, Fold, Held, RootCause, build
 
@@ -107,6 +111,45 @@ def test_a_second_attempt_forgets_what_the_first_came_to() -> None:
     assert fold.facts.counts["failure"] == 0
     fold.apply(ended("a", attempt=2))
     assert fold.facts.counts["success"] == 1
+
+
+def test_a_task_that_is_tried_again_waits_and_has_not_failed() -> None:
+    fold = Fold(plan({"a": (), "b": ("a",)}))
+    for event in (started("a"), failed("a"), RetryScheduled("a", 2, 1.5)):
+        fold.apply(event)
+    task = fold.facts.tasks["a"]
+    assert (task.word, task.cause, task.attempt) == ("waiting", Cause.NONE, 1)
+    assert [(t.task.word, t.delay_s, t.dropped) for t in task.earlier] == [("failure", 1.5, None)]
+    assert (fold.facts.counts["waiting"], fold.facts.counts["failure"]) == (2, 0)
+    assert fold.facts.causes == ()
+    fold.apply(RetryDropped("a", 2, Cause.INTERRUPT))
+    assert (task.word, task.cause, task.exit_code, task.step) == ("failure", Cause.EXIT, 3, 1)
+    assert (fold.facts.counts["waiting"], fold.facts.counts["failure"]) == (1, 1)
+    assert task.earlier[0].dropped is Cause.INTERRUPT
+
+
+def test_a_dropped_retry_leaves_a_tolerated_end_tolerated() -> None:
+    events = [
+        failed("a", warned=True),
+        RetryScheduled("a", 2, 9),
+        RetryDropped("a", 2, Cause.DEADLINE),
+        run_ended(0),
+    ]
+    facts = build(plan({"a": ()}), events)
+    assert [task.id for task in facts.warned] == ["a"]
+    assert (facts.result, facts.failed) == ("passed", [])
+
+
+def test_a_dropped_retry_of_nobody_changes_nothing() -> None:
+    events = [RetryDropped("x", 2, Cause.DEADLINE), RetryDropped("a", 2, Cause.DEADLINE)]
+    assert build(plan({"a": ()}), events).counts["waiting"] == 1
+
+
+def test_the_cost_of_throttling_adds_up() -> None:
+    enter, leave = ThrottleEntered("CPU", 95, 1), ThrottleLeft(10, 4)
+    facts = build(plan({}), [enter, leave, enter, leave, enter])
+    assert (facts.throttles, facts.throttled_s, facts.held_s) == (3, 20, 8)
+    assert facts.throttle == enter
 
 
 def test_events_about_strangers_change_nothing() -> None:

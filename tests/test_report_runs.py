@@ -6,10 +6,10 @@ from typing import Any
 
 from hypothesis import given
 
-from report_samples import SEED, ended, plan, run_ended, run_started, seed_events, started
+from report_samples import SEED, ended, failed, plan, run_ended, run_started, seed_events, started
 from test_report_blocked import hostile_runs
 from test_report_words import is_safe
-from zf.events import Event
+from zf.events import Event, RetryScheduled
 from zf.report import runs
 from zf.report.facts import build
 from zf.report.words import Style, without_colour
@@ -39,6 +39,38 @@ r1                    unfinished            -                        -      E   
     )
 
 
+def test_what_was_tolerated_and_what_was_flaky_is_counted_and_named() -> None:
+    events = [
+        run_started(),
+        failed("a", warned=True),
+        failed("b"),
+        failed("c"),
+        RetryScheduled("c", 2, 1.5),
+        ended("c", attempt=2),
+        RetryScheduled("d", 2, 1.5),
+    ]
+    facts = build(plan(dict.fromkeys("abc", ())), events)
+    told = runs.row(facts)
+    assert "1 success (1 flaky), 2 failure (1 warned)\n" in runs.table([told])
+    assert [runs.as_json([told])[0][key] for key in ("warned", "flaky")] == [["a"], ["c"]]
+    assert (
+        runs.tasks_table(facts)
+        == """\
+TASK  STATUS   TIME  PHASE  WHAT
+a     warned   0.2s  E      failure, tolerated: step 1 'Prepare' exited with code 3
+b     failure  0.2s  E      step 1 'Prepare' exited with code 3
+c     success  3.0s  E      attempt 2  flaky
+"""
+    )
+
+
+def test_a_task_that_waits_for_another_attempt() -> None:
+    facts = build(plan({"a": ()}), [failed("a"), RetryScheduled("a", 2, 1.5)])
+    assert runs.tasks_table(facts).splitlines()[1:] == [
+        "a     waiting  -     E      for attempt 2, 1.5s after failure: step 1 'Prepare' exited with code 3"
+    ]
+
+
 def test_no_runs() -> None:
     assert runs.table([]) == "no runs yet\n"
 
@@ -66,6 +98,8 @@ def test_runs_for_programs() -> None:
             "duration_s": None,
             "phases": ["E"],
             "counts": {**none, "running": 1, "waiting": 1},
+            "warned": [],
+            "flaky": [],
         },
         {
             "run_id": "20261121-063044-4711",
@@ -74,6 +108,8 @@ def test_runs_for_programs() -> None:
             "duration_s": None,
             "phases": [],
             "counts": none,
+            "warned": [],
+            "flaky": [],
         },
     ]
 

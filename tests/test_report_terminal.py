@@ -28,15 +28,22 @@ from report_samples import (
 from test_report_blocked import hostile_runs
 from test_report_words import hostile, is_safe
 from zf.events import (
+    CancelRequested,
     Cause,
+    ConditionEvaluated,
     Event,
     Interrupted,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
+    RetryDropped,
+    RetryScheduled,
     RunResumed,
+    RunTimedOut,
     Status,
     TaskNotRun,
+    ThrottleEntered,
+    ThrottleLeft,
     from_json,
 )
 from zf.report import terminal
@@ -78,12 +85,37 @@ PLAIN_LINES: dict[str, tuple[list[Event], str]] = {
     "resumed": ([RunResumed(0)], "run : resumed"),
     "resumed, with leftovers": ([RunResumed(2)], "run : resumed, leftover processes ended: 2"),
     "another attempt": ([started("a", attempt=2)], "start     a  attempt 2"),
-    "another attempt's end": ([ended("a", attempt=2)], "success   a  3.0s  attempt 2"),
+    "another attempt's end": ([ended("a", attempt=2)], "success   a  3.0s  attempt 2  flaky"),
     "a passed phase": ([PhaseEnded("E", ok=True, duration_s=61)], "phase E: passed after 1m01s"),
     "a phase out of the plan": ([PhaseStarted("X", 5)], "phase X: 0 tasks, at most 5s"),
     "phase timeout": ([PhaseTimedOut("E", 5)], "ERROR: Phase timeout (5s) exceeded"),
     "interrupt": ([Interrupted(2, 1)], "interrupted: ending what runs"),
     "second interrupt": ([Interrupted(2, 2)], "interrupted: killing what runs"),
+    "a retry to come": ([RetryScheduled("a", 2, 1.5)], "retry     a  attempt 2 in 1.5s"),
+    "a retry at once": ([RetryScheduled("a", 2, 0)], "retry     a  attempt 2 at once"),
+    "a retry that never came": (
+        [RetryDropped("a", 2, Cause.FAIL_FAST)],
+        "retry     a  attempt 2 dropped: another task had failed (--fail-fast)",
+    ),
+    "a retry given up in time": (
+        [RetryDropped("a", 2, Cause.DEADLINE)],
+        "retry     a  attempt 2 dropped: a deadline passed",
+    ),
+    "too busy": (
+        [ThrottleEntered("CPU at 95 %, above 90 %", 95, 10)],
+        "throttle: CPU at 95 %, above 90 %: nothing new starts while a task runs",
+    ),
+    "no longer too busy": (
+        [ThrottleLeft(61, 4)],
+        "throttle: over after 1m01s, tasks were kept waiting for 4.0s",
+    ),
+    "deadline of the run": ([RunTimedOut(60)], "ERROR: Run deadline (60s) exceeded"),
+    "a cancel": ([CancelRequested("a")], "cancel requested: a"),
+    "a cancel of all": ([CancelRequested(None)], "cancel requested: the whole run"),
+    "tolerated": (
+        [failed("a", warned=True)],
+        "warned    a  0.2s  failure, tolerated: step 1 'Prepare' exited with code 3",
+    ),
     "cancelled": (
         [not_run("a", Status.CANCELLED, Cause.FAIL_FAST)],
         "cancelled a  another task had failed (--fail-fast)",
@@ -96,8 +128,20 @@ def test_plain_line(events: list[Event], line: str) -> None:
     assert lines({"a": ()}, events) == [line]
 
 
+def test_an_end_is_told_as_it_was_though_the_next_attempt_runs() -> None:
+    """Events are told in batches, when all of them are in the facts."""
+    batch = [started("a"), failed("a"), RetryScheduled("a", 2, 0), started("a", attempt=2)]
+    facts = build(plan({"a": ()}), batch)
+    assert [terminal.plain_line(facts, event) for event in batch[1:3]] == [
+        "failure   a  0.2s  step 1 'Prepare' exited with code 3",
+        "retry     a  attempt 2 at once",
+    ]
+
+
 def test_strangers_and_the_end_have_no_line() -> None:
-    assert lines({"a": ()}, [started("x"), ended("x"), run_ended(0)]) == []
+    assert lines({"a": ()}, [started("x"), ended("x"), RetryScheduled("x", 2, 0)]) == []
+    asked = ConditionEvaluated("a", "1 == 1", value=True, operands={}, error="")
+    assert lines({"a": ()}, [asked, run_ended(0)]) == []
 
 
 def test_colours_change_no_word_of_a_line() -> None:
@@ -263,6 +307,25 @@ def test_the_board_counts_what_was_not_run_and_says_that_it_was_interrupted() ->
     ]
 
 
+def test_the_board_counts_apart_what_is_tolerated_and_says_when_it_is_throttled() -> None:
+    events = [
+        failed("a", warned=True),
+        failed("b"),
+        RetryScheduled("b", 2, 9),
+        ThrottleEntered("CPU", 95, 1),
+    ]
+    assert terminal.board(build(plan({"a": (), "b": ()}), events), 0, columns=80) == [
+        "0 done  0 running  0 failed  1 warned  1 waiting  throttled  -"
+    ]
+
+
+def test_a_warned_task_and_a_flaky_one_are_yellow() -> None:
+    facts = build(plan({"a": (), "b": ()}), [failed("a", warned=True), ended("b", attempt=2)])
+    text = terminal.summary(facts, style=COLOUR)
+    assert "\x1b[33mwarned\x1b[0m    a" in text
+    assert "\x1b[33msuccess\x1b[0m   b" in text
+
+
 def test_more_tasks_than_rows() -> None:
     fold = running(*(f"t{n:02d}" for n in range(15)))
     board = terminal.board(fold.facts, 101.0, columns=80)
@@ -344,6 +407,10 @@ warning: odd \\x1b[2J name
     )
 
 
+def skipped(name: str) -> TaskNotRun:
+    return not_run(name, Status.SKIPPED, Cause.CONDITION)
+
+
 SUMMARIES: dict[str, tuple[list[Event], str]] = {
     "passed": (
         [run_started(), ended("a"), ended("b"), run_ended(0)],
@@ -369,6 +436,82 @@ timeout   b  3.0s  step 2 'Seed' ran past timeout_sec (3s)
   rerun: zf run-task b
 
 TIMEOUT r1: 2 tasks: 1 success, 1 timeout in 3.4s
+""",
+    ),
+    "tolerated": (
+        [run_started(), ended("a"), failed("b", warned=True), run_ended(0)],
+        """\
+warned    b  0.2s  failure, tolerated: step 1 'Prepare' exited with code 3
+
+PASS r1: 2 tasks: 1 success, 1 failure (1 warned) in 3.4s
+""",
+    ),
+    "nothing but tolerated": (
+        [run_started(), failed("a", warned=True), skipped("b"), run_ended(0)],
+        """\
+warned    a  0.2s  failure, tolerated: step 1 'Prepare' exited with code 3
+
+PASS r1: 2 tasks: 1 failure (1 warned), 1 skipped in 3.4s
+""",
+    ),
+    "tolerated beside a failure": (
+        [run_started(), failed("a", warned=True), failed("b"), run_ended(1)],
+        """\
+failure   b  0.2s  step 1 'Prepare' exited with code 3
+  rerun: zf run-task b
+
+warned    a  0.2s  failure, tolerated: step 1 'Prepare' exited with code 3
+
+FAIL r1: 2 tasks: 2 failure (1 warned) in 3.4s
+""",
+    ),
+    "flaky": (
+        [
+            run_started(),
+            ended("a"),
+            failed("b"),
+            RetryScheduled("b", 2, 1.5),
+            ended("b", attempt=2),
+            run_ended(0),
+        ],
+        """\
+success   b  3.0s  attempt 2  flaky
+  attempt 1: failure after 0.2s: step 1 'Prepare' exited with code 3; attempt 2 scheduled 1.5s later
+
+PASS r1: 2 tasks: 2 success (1 flaky) in 3.4s
+""",
+    ),
+    "a retry that was dropped": (
+        [
+            run_started(),
+            failed("a"),
+            RetryScheduled("a", 2, 60),
+            failed("b"),
+            RetryDropped("a", 2, Cause.FAIL_FAST),
+            run_ended(1),
+        ],
+        """\
+failure   a  0.2s  step 1 'Prepare' exited with code 3
+  attempt 1: failure after 0.2s: step 1 'Prepare' exited with code 3; attempt 2 dropped: another task had failed (--fail-fast)
+  rerun: zf run-task a
+
+failure   b  0.2s  step 1 'Prepare' exited with code 3
+  rerun: zf run-task b
+
+FAIL r1: 2 tasks: 2 failure in 3.4s
+""",
+    ),
+    "throttled": (
+        [
+            run_started(),
+            *(ThrottleEntered("CPU", 95, 1), ThrottleLeft(61, 4)) * 2,
+            ended("a"),
+            ended("b"),
+            run_ended(0),
+        ],
+        """\
+PASS r1: 2 tasks: 2 success in 3.4s
+throttled: 2 times, for 2m02s in all; tasks were kept waiting for 8.0s of it
 """,
     ),
     "not over": (
@@ -434,20 +577,36 @@ def page() -> str:
     return (Path(__file__).parent.parent / "docs" / "reference" / "output.md").read_text()
 
 
+def odd() -> Facts:
+    events = [
+        run_started(2),
+        failed("10-lint", warned=True),
+        failed("20-test"),
+        RetryScheduled("20-test", 2, 4.8),
+        ThrottleEntered("CPU", 95, 1),
+        ThrottleLeft(2.5, 1),
+        ended("20-test", attempt=2),
+        run_ended(0, 8.4),
+    ]
+    return build(plan({"10-lint": (), "20-test": ()}), events)
+
+
 def test_the_pages_examples_are_what_is_printed() -> None:
     facts = build(plan(SEED), seed_events())
+    anchors = terminal.anchors("r1", re.findall(r"(?m)^head: (\w{64})$", page())[0], None)
     told = [
         "\n".join(lines(SEED, seed_events())) + "\n",
         "\n".join(terminal.board(midway(), 117.5, columns=80)) + "\n",
         report(facts, tails=TAILS, proof="proofs/r1"),
-        terminal.summary(facts, tails=TAILS, proof="proofs/r1"),
+        terminal.summary(facts, tails=TAILS, proof="proofs/r1") + anchors,
+        terminal.summary(odd(), proof="proofs/r1"),
     ]
     assert re.findall(r"```text\n(.*?)```", page(), re.DOTALL) == told
 
 
 def test_the_page_explains_every_word() -> None:
     explained = re.findall(r"(?m)^\| `([^`]+)` \|", page())
-    for word in ("start", "running", *(status.value for status in Status)):
+    for word in ("start", "running", "retry", "warned", *(status.value for status in Status)):
         assert word in explained
     for result, verdict in terminal.VERDICTS.items():
         assert f"\n| `{verdict}` | `{result}` |" in page()

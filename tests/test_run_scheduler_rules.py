@@ -455,7 +455,7 @@ class TestDeadlines:
         s = scheduler(task("a"), task("b", queue_timeout_s=5, allow_timeout=True), max_jobs=1)
         s.start(0)
         told = "waited 5s for its turn"
-        assert s.handle(Tick(), 5) == [NotRun("b", TIMEOUT, Cause.QUEUE_TIMEOUT, told)]
+        assert s.handle(Tick(), 5) == [NotRun("b", TIMEOUT, Cause.QUEUE_TIMEOUT, told, warned=True)]
         assert s.handle(ended("a"), 6)[-1] == EndRun(0)
 
     def test_no_patience_at_all_still_starts_at_once_when_there_is_a_slot(self):

@@ -114,7 +114,7 @@ def rerun(
     from zf.plan.graph import plan_selection
     from zf.proof import read
     from zf.run.launch import limits_of
-    from zf.run.upstream import met_by
+    from zf.run.upstream import from_run
 
     if [failed, first is not None, only is not None].count(True) != 1:
         raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
@@ -139,12 +139,14 @@ def rerun(
         for need in flow.tasks[name].needs
         if need.task not in names
     }
+    earlier = from_run(flow.proofs, facts.run, outside)
     plan = plan_selection(
         flow,
         names,
         phase_timeout_s=settings.phase_timeout_s.value,
         phase_timeout_forced=settings.phase_timeout_s.given,
-        upstream=dict.fromkeys(met_by(flow.proofs, facts.run, outside), facts.run),
+        upstream=earlier.met,
+        unmet=earlier.unmet,
     )
     show = progress.Show(output, progress_mode, as_json)
     limits = limits_of(flow, plan, settings, retries=not no_retries)

@@ -20,7 +20,7 @@ from zf.errors import Exit, ZfError
 from zf.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from zf.model import Flow
     from zf.plan.graph import Plan
@@ -60,12 +60,14 @@ def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
     from zf.plan import draw, graph
 
     flow, settings = settle(flags)
+    met, unmet = _upstream(flow, phases, wishes.upstream)
     plan = graph.plan_phases(
         flow,
         phases,
         phase_timeout_s=settings.phase_timeout_s.value,
         phase_timeout_forced=settings.phase_timeout_s.given,
-        upstream=_upstream(flow, phases, wishes.upstream),
+        upstream=met,
+        unmet=unmet,
     )
     if wishes.dry_run:
         as_json = wishes.show.as_json
@@ -106,14 +108,18 @@ def begin_task(task: str, flags: Flags, wishes: Wishes) -> int:
     return carry_out(flow, plan, settings, wishes.show, limits, key=wishes.key)
 
 
-def _upstream(flow: Flow, phases: Sequence[str], runs: Sequence[str]) -> dict[str, str]:
+def _upstream(
+    flow: Flow, phases: Sequence[str], runs: Sequence[str]
+) -> tuple[Mapping[str, str], Collection[str]]:
+    """Which earlier run met which need, and the needs that they planned and none met."""
     if not runs:
-        return {}
+        return {}, ()
     from zf.plan import graph
     from zf.run.upstream import resolve as met_upstream
 
     needs = graph.outside_needs(flow, phases)
-    return met_upstream(flow.proofs, flow.root, needs, runs)
+    found = met_upstream(flow.proofs, flow.root, needs, runs)
+    return found.met, found.unmet
 
 
 def _task_id(text: str) -> str:

@@ -131,18 +131,18 @@ class Watcher:
     def _event_lines(self, event: Event, facts: Facts) -> list[str]:
         from zf.events import AttemptEnded, AttemptStarted
         from zf.report import terminal
+        from zf.report.facts import at_end
 
         line = terminal.plain_line(facts, event, self._style)
         lines = [line] if line else []
         if isinstance(event, AttemptStarted):
             if self._show.output == "prefix":
                 run_dir = f"{self._proofs}/{facts.run}"
-                self._followed[event.task] = _Follower(run_dir, event.task)
+                self._followed[event.task] = _Follower(run_dir, event.task, event.attempt)
             if self._board is not None:
                 lines = []  # the board itself shows what runs
         elif isinstance(event, AttemptEnded):
-            task = facts.tasks[event.task]
-            lines = self._ended_lines(task, facts, lines)
+            lines = self._ended_lines(at_end(facts, event), facts, lines)
         return lines
 
     def _ended_lines(self, task: TaskFacts, facts: Facts, lines: list[str]) -> list[str]:
@@ -155,9 +155,11 @@ class Watcher:
             follower = self._followed.pop(task.id)
             return [*(terminal.prefixed(task.id, text) for text in follower.rest()), *lines]
         if self._show.output == "group":
-            return [*terminal.grouped(task, _Follower(run_dir, task.id).rest()), *lines]
+            log = _Follower(run_dir, task.id, task.attempt).rest()
+            return [*terminal.grouped(task, log), *lines]
         if task.status != Status.SUCCESS and task.step is not None:
-            lines += terminal.failure_tail(log_tail(run_dir, task.id, task.step))
+            log = log_tail(run_dir, task.id, task.step, attempt=task.attempt)
+            lines += terminal.failure_tail(log)
         return lines
 
     def _new_output(self, facts: Facts) -> list[str]:
@@ -206,13 +208,15 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
 
 
 class _Follower:
-    """Reads the logs of one task as they grow, line by line, step after step."""
+    """Reads the logs of one attempt as they grow, line by line, step after step."""
 
     # A line longer than this is shown in pieces, so that memory stays flat.
     _LONGEST = 64 * 1024
 
-    def __init__(self, run_dir: str, task: str) -> None:
-        self._logs = f"{run_dir}/{task}/20-logs"
+    def __init__(self, run_dir: str, task: str, attempt: int) -> None:
+        self._run_dir = run_dir
+        self._task = task
+        self._attempt = attempt
         self._step = 1
         self._offset = 0
         self._partial = b""
@@ -222,7 +226,7 @@ class _Follower:
         lines: list[str] = []
         while True:
             lines += self._lines()
-            if not os.path.exists(f"{self._logs}/step-{self._step + 1}.log"):
+            if not os.path.exists(self._log(self._step + 1)):
                 return lines
             # The next step has begun, so this one's log is complete: read what came in between.
             lines += self._lines()
@@ -234,6 +238,13 @@ class _Follower:
         """All lines not yet given, the unfinished last one too."""
         return self.more() + self._flush()
 
+    def _log(self, step: int) -> str:
+        # Asked for each time: the attempt's tree is moved aside when another begins.
+        from zf.proof.read import attempt_tree
+
+        tree = attempt_tree(self._run_dir, self._task, self._attempt)
+        return f"{self._run_dir}/{tree}/20-logs/step-{step}.log"
+
     def _flush(self) -> list[str]:
         lines = [_decoded(self._partial)] if self._partial else []
         self._partial = b""
@@ -242,7 +253,7 @@ class _Follower:
     def _lines(self) -> list[str]:
         lines: list[str] = []
         try:
-            with open(f"{self._logs}/step-{self._step}.log", "rb") as log:
+            with open(self._log(self._step), "rb") as log:
                 log.seek(self._offset)
                 while piece := log.read(self._LONGEST):
                     self._offset += len(piece)

@@ -115,8 +115,12 @@ def plan_phases(
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
     upstream: Mapping[str, str] = _NONE,
+    unmet: Collection[str] = (),
 ) -> Plan:
     """The plan of these phases, in this order; a phase named twice runs once.
+
+    `upstream` names the run that met a need outside them, `unmet` the tasks that an earlier run
+    was to meet and did not: they are there, so even an optional need of them counts.
 
     `phase_timeout_s` gives way to the project file's, unless a flag or variable forced it.
     Raises ZfError for an unknown phase and for needs this run cannot meet.
@@ -130,7 +134,7 @@ def plan_phases(
         for task in tasks.values()
         for need in _present(flow, task)
         if rank.get(flow.tasks[need.task].phase, -1) > rank[task.phase]
-        or (need.task not in tasks and need.task not in upstream)
+        or _is_missing(need, tasks, upstream, unmet)
     ]
     if problems:
         raise ZfError(problems[0].message, problems=tuple(problems))
@@ -197,8 +201,9 @@ def plan_selection(
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
     upstream: Mapping[str, str] = _NONE,
+    unmet: Collection[str] = (),
 ) -> Plan:
-    """The plan of just these tasks; `upstream` names the run that met each need outside them.
+    """The plan of just these tasks; `upstream` and `unmet` are as for phases.
 
     Raises ZfError for unknown tasks and for needs met by neither.
     """
@@ -209,7 +214,7 @@ def plan_selection(
         _unmet(flow, task, need, tasks)
         for task in tasks.values()
         for need in _present(flow, task)
-        if need.task not in tasks and need.task not in upstream
+        if _is_missing(need, tasks, upstream, unmet)
     ]
     if problems:
         raise ZfError(problems[0].message, problems=tuple(problems))
@@ -231,6 +236,17 @@ def outside_needs(flow: Flow, phases: Collection[str]) -> Mapping[str, tuple[str
 def _present(flow: Flow, task: Task) -> Iterable[Need]:
     """What the task needs, without the optional needs that the project has no task for."""
     return (need for need in task.needs if need.task in flow.tasks)
+
+
+def _is_missing(
+    need: Need, tasks: Collection[str], upstream: Collection[str], unmet: Collection[str]
+) -> bool:
+    """Whether nobody meets this need. An optional one is dropped where its task is absent: neither
+    in this run nor in the runs it builds on.
+    """
+    if need.task in tasks or need.task in upstream:
+        return False
+    return not need.optional or need.task in unmet
 
 
 def _plan(

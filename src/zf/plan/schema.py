@@ -163,7 +163,7 @@ NEED: Mapping[str, Key] = {
     ),
     "optional": Key(
         cs.bool_schema(),
-        "Whether the need counts for nothing where there is no such task.",
+        "Whether the need is dropped when its task is absent from the run.",
         default=False,
     ),
     "require": Key(

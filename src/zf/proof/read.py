@@ -110,17 +110,25 @@ def read_json(run_dir: str, path: str) -> dict[str, Any]:
     return value
 
 
-def log_tail(run_dir: str, task: str, step: int, *, lines: int = 10) -> list[str]:
-    """The last lines of a step's log, raw but decoded; empty when there is no log.
+def log_tail(run_dir: str, task: str, step: int, *, attempt: int = 0, lines: int = 10) -> list[str]:
+    """The last lines of a step's log, raw but decoded; empty when there is no log. Of the attempt
+    that counts, or of the one with this number.
 
     Reads from the end, never more than `lines` blocks of 16 KiB: one endless line costs no more.
     """
+    tree = attempt_tree(run_dir, task, attempt)
     try:
-        stream = _stream(run_dir, f"{task}/20-logs/step-{step}.log")
+        stream = _stream(run_dir, f"{tree}/20-logs/step-{step}.log")
     except ZfError:
         return []
     with stream:
         return [line.decode("utf-8", "replace") for line in _tail(stream, lines)]
+
+
+def attempt_tree(run_dir: str, task: str, attempt: int) -> str:
+    """Where in a run the tree of this attempt is now: another one moves it aside."""
+    aside = f"{task}/attempts/{attempt}"
+    return aside if attempt and os.path.isdir(f"{run_dir}/{aside}") else task
 
 
 def log_pieces(run_dir: str, task: str, step: int, *, start: int = 0) -> Iterator[bytes]:

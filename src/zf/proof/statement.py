@@ -143,6 +143,12 @@ def redactions(statuses: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return counts
 
 
+def is_flaky(end: Mapping[str, Any]) -> bool:
+    """Whether a task's terminal event tells of a success that was not the first attempt."""
+    attempt = end.get("attempt")
+    return end.get("status") == Status.SUCCESS and type(attempt) is int and attempt > 1
+
+
 def differences(stated: Any, true: Any, where: str = "") -> list[str]:
     """Where a statement says otherwise than the files do; keys that only one has are passed over.
 
@@ -222,7 +228,7 @@ def _row(name: str, needs: Sequence[str], task: TaskAccount | None) -> dict[str,
         "attempts": task.began if task else 0,
         "status": end.get("status"),
         "warned": end.get("warned", False),
-        "flaky": end.get("status") == Status.SUCCESS and task is not None and task.began > 1,
+        "flaky": is_flaky(end),
         "exit_code": end.get("exit_code"),
         "signal": end.get("signal"),
         "sha256": end.get("task_sha256"),

@@ -276,6 +276,8 @@ def status_fields(
         "title": task.title or task.id,
         "status": status,
         "conclusion": "warned" if task.tolerates(status, exit_code) else status,
+        # Also when attempts were lost with the runner: nothing that went wrong is hidden.
+        "flaky": status == Status.SUCCESS and attempt > 1,
         "exit_code": exit_code,
         "signal": signal,
         "attempt": attempt,

@@ -343,6 +343,12 @@ class _Audit:
             if status.get(key) != event.get(key):
                 said = f"{status.get(key)!r:.80} here, {event.get(key)!r:.80} in the journal"
                 self.tampered("mismatch", f"{key} is {said}", path)
+        # What follows from the journal: neither a tolerated end nor a retry can be hidden.
+        conclusion = "warned" if event.get("warned") is True else event.get("status")
+        for key, follows in (("conclusion", conclusion), ("flaky", statement.is_flaky(event))):
+            if status.get(key) != follows:
+                said = f"{status.get(key)!r:.80} here, {follows!r:.80} by the journal"
+                self.tampered("mismatch", f"{key} is {said}", path)
 
     # 6
 
@@ -476,7 +482,13 @@ class _Audit:
         ended = len(self._ended() & set(self.planned))
         closed = "closed" if self.account.ended else "not closed"
         sealed = "sealed" if self.sealed else "not sealed"
-        return f"{ended} of {len(self.planned)} planned tasks ended; {closed}, {sealed}"
+        accounts = (self.account.tasks.get(name) for name in self.planned)
+        ends = [account.terminal or {} for account in accounts if account is not None]
+        warned = sum(end.get("warned") is True for end in ends)
+        flaky = sum(map(statement.is_flaky, ends))
+        told = f" ({warned} warned)" if warned else ""
+        told += f" ({flaky} flaky)" if flaky else ""
+        return f"{ended} of {len(self.planned)} planned tasks ended{told}; {closed}, {sealed}"
 
     def _expected(self, expected: Expectations, failed: bool) -> Verdict:
         asked = expected.asked()

@@ -81,7 +81,8 @@ def report(
     """
     pending = _pending(facts)
     elsewhere = _not_started(facts)
-    if not pending and not elsewhere and facts.phase_timeout is None:
+    struck = facts.phase_timeout or facts.run_timeout
+    if not pending and not elsewhere and struck is None:
         return ""
     parts = [_headline(facts, pending, style)]
     blocking = [cause for cause in facts.causes if cause.blocks]
@@ -104,6 +105,9 @@ def _headline(facts: Facts, pending: _Pending, style: Style) -> list[str]:
     if facts.phase_timeout is not None:
         seconds = limit(facts.phase_timeout.timeout_s)
         lines.append(style.paint(f"ERROR: Phase timeout ({seconds}) exceeded", "error"))
+    if facts.run_timeout is not None:
+        seconds = limit(facts.run_timeout.deadline_s)
+        lines.append(style.paint(f"ERROR: Run deadline ({seconds}) exceeded", "error"))
     if pending:
         text = f"ERROR: Deadlock detected - {len(pending)} tasks still pending:"
         lines.append(style.paint(text, "error"))
@@ -217,7 +221,7 @@ def _gain(cause: RootCause) -> str:
 def as_json(facts: Facts, *, tails: Mapping[str, Sequence[str]] = NO_TAILS) -> dict[str, Any]:
     """What `blocked.json` holds: the report's facts. Proof folders are relative to the run's."""
     first = _fix_first(facts)
-    struck = facts.phase_timeout
+    struck, late = facts.phase_timeout, facts.run_timeout
     return {
         "schema": SCHEMA,
         "run_id": printable(facts.run),
@@ -225,12 +229,15 @@ def as_json(facts: Facts, *, tails: Mapping[str, Sequence[str]] = NO_TAILS) -> d
         "phase_timeout": (
             {"phase": printable(struck.phase), "timeout_s": struck.timeout_s} if struck else None
         ),
+        "run_timeout": {"deadline_s": late.deadline_s} if late else None,
         "fix_first": {"task": printable(first.task), "frees": first.frees} if first else None,
         "next": _next(facts),
         "causes": [_cause_json(facts, cause, tails.get(cause.task, ())) for cause in facts.causes],
         "not_started": [
-            _not_started_json(task) for tasks in _not_started(facts).values() for task in tasks
+            _short_json(task) for tasks in _not_started(facts).values() for task in tasks
         ],
+        "warned": [_short_json(task) for task in facts.warned],
+        "flaky": [printable(task.id) for task in facts.flaky],
     }
 
 
@@ -278,7 +285,7 @@ def _held_json(facts: Facts, entry: Held) -> dict[str, Any]:
     }
 
 
-def _not_started_json(task: TaskFacts) -> dict[str, Any]:
+def _short_json(task: TaskFacts) -> dict[str, Any]:
     return {
         "code": code(task),
         "task": printable(task.id),

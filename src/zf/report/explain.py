@@ -11,6 +11,7 @@ from zf.report.words import (
     NO_TAILS,
     PLAIN,
     Style,
+    condition,
     count,
     dependency,
     duration,
@@ -18,8 +19,9 @@ from zf.report.words import (
     place,
     quoted_log,
     run_task,
+    story,
     tail,
-    what,
+    tries,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +66,9 @@ def task(
     rows = [
         ("title", printable(found.title)),
         ("phase", printable(found.phase)),
-        ("what", "; ".join(starmap(dependency, entry.unmet.items())) if entry else what(found)),
+        ("what", "; ".join(starmap(dependency, entry.unmet.items())) if entry else story(found)),
+        *(("asked", condition(asked)) for asked in found.asked),
+        *(("tried", line) for line in tries(found)),
         ("when", _when(found)),
         ("where", place(found)),
         ("needs", _needs(facts, found)),
@@ -74,7 +78,9 @@ def task(
         ("proof", f"{printable(proof)}/{printable(name)}" if proof else ""),
         ("next", run_task(cause.task if cause and cause.task in facts.tasks else name)),
     ]
-    lines = [f"{style.paint(printable(name), 'bold')}: {style.paint(found.word, found.word)}"]
+    word = style.paint(found.word, "flaky" if found.flaky else found.conclusion)
+    note = " (warned)" if found.warned else " (flaky)" if found.flaky else ""
+    lines = [f"{style.paint(printable(name), 'bold')}: {word}{note}"]
     lines += [f"  {label + ':':<9} {text}" for label, text in rows if text]
     if log:
         lines += ["  log:", *quoted_log(tail(log), "    ")]
@@ -97,15 +103,16 @@ def _when(task: TaskFacts) -> str:
 
 
 def _needs(facts: Facts, task: TaskFacts) -> str:
-    return ", ".join(f"{printable(need)} ({_need_word(facts, need)})" for need in task.needs)
+    return ", ".join(f"{printable(need)} ({_need_word(facts, task, need)})" for need in task.needs)
 
 
-def _need_word(facts: Facts, need: str) -> str:
+def _need_word(facts: Facts, task: TaskFacts, need: str) -> str:
     if need in facts.tasks:
-        return facts.tasks[need].word
+        found = facts.tasks[need]
+        return f"{found.word}, tolerated" if found.warned else found.word
     if need in facts.upstream:
         return f"success in run {printable(facts.upstream[need])}"
-    return "not checked"
+    return "absent" if need in task.optional and facts.needs_checked else "not checked"
 
 
 def _chain(cause: RootCause, entry: Held) -> str:

@@ -16,21 +16,27 @@ from zf.events import (
     AttemptEnded,
     AttemptStarted,
     Cause,
+    ConditionEvaluated,
     Event,
     Interrupted,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
+    RetryDropped,
+    RetryScheduled,
     RunEnded,
     RunResumed,
     RunStarted,
+    RunTimedOut,
     Status,
     TaskNotRun,
+    ThrottleEntered,
+    ThrottleLeft,
 )
 from zf.record import record
 
 FAILED = frozenset({Status.FAILURE, Status.TIMEOUT, Status.LOST})
-# What keeps a run from passing: everything but success and skipped.
+# What keeps a run from passing, unless it is tolerated: everything but success and skipped.
 _SPOILS = (*sorted(FAILED), Status.BLOCKED, Status.CANCELLED)
 _NOTHING: Mapping[str, Status] = MappingProxyType({})
 
@@ -53,6 +59,7 @@ class TaskFacts:
     # The needs that must succeed: the others (`require: done`) are met by any end.
     strict: tuple[str, ...]
     steps: Sequence[Mapping[str, Any]]
+    optional: tuple[str, ...] = ()
     running: bool = False
     status: Status | None = None
     attempt: int = 0
@@ -66,11 +73,40 @@ class TaskFacts:
     duration_s: float | None = None
     started_mono: float | None = None
     unmet: Mapping[str, Status] = field(default_factory=lambda: _NOTHING)
+    # Its task file tolerates this end.
+    warned: bool = False
+    # Attempts that were followed by another, or should have been; in order.
+    earlier: list[Tried] = field(default_factory=list)
+    # What its condition was asked, with the answers; in order.
+    asked: list[ConditionEvaluated] = field(default_factory=list)
 
     @property
     def word(self) -> str:
         """`waiting`, `running` or the status it ended with."""
         return self.status.value if self.status else "running" if self.running else "waiting"
+
+    @property
+    def conclusion(self) -> str:
+        """The same, but `warned` for an end that is tolerated."""
+        return "warned" if self.warned else self.word
+
+    @property
+    def flaky(self) -> bool:
+        """Whether it succeeded, but not at once."""
+        return self.status is Status.SUCCESS and self.attempt > 1
+
+
+@record
+class Tried:
+    """An attempt that was not to be the last: how the task stood after it.
+
+    `delay_s` is the wait before the next one, None when `zf resume` brought it; `dropped` is why
+    the next one never came.
+    """
+
+    task: TaskFacts
+    delay_s: float | None
+    dropped: Cause | None = None
 
 
 @dataclass(slots=True)
@@ -119,7 +155,9 @@ class RootCause:
 class Facts:
     """Everything known about one run. Only its `Fold` changes it; everybody else reads.
 
-    `counts` has every status, `waiting` and `running`; `running` is in order of start.
+    `counts` has every status, `waiting` and `running`; `tolerated` says how many of each status are
+    `warned`; `running` is in order of start. `throttled_s` is how long the machine was too busy,
+    `held_s` for how much of that a task was kept waiting.
     """
 
     phases: Mapping[str, PhaseFacts]
@@ -128,10 +166,16 @@ class Facts:
     needs_checked: bool
     upstream: Mapping[str, str]
     counts: dict[str, int]
+    tolerated: dict[str, int] = field(default_factory=dict)
     run: str = ""
     phase: str = ""
     running: dict[str, TaskFacts] = field(default_factory=dict)
     phase_timeout: PhaseTimedOut | None = None
+    run_timeout: RunTimedOut | None = None
+    throttle: ThrottleEntered | None = None
+    throttles: int = 0
+    throttled_s: float = 0.0
+    held_s: float = 0.0
     interrupted: Interrupted | None = None
     exit_code: int | None = None
     started_at: str = ""
@@ -150,8 +194,18 @@ class Facts:
 
     @property
     def failed(self) -> list[TaskFacts]:
-        """The tasks that failed, timed out or were lost, in plan order."""
-        return [task for task in self.tasks.values() if task.status in FAILED]
+        """The tasks that failed, timed out or were lost, and may not; in plan order."""
+        return [task for task in self.tasks.values() if task.status in FAILED and not task.warned]
+
+    @property
+    def warned(self) -> list[TaskFacts]:
+        """The tasks whose end is tolerated, in plan order."""
+        return [task for task in self.tasks.values() if task.warned]
+
+    @property
+    def flaky(self) -> list[TaskFacts]:
+        """The tasks that succeeded only after another try, in plan order."""
+        return [task for task in self.tasks.values() if task.flaky]
 
     def waiting_on(self, name: str, at_most: int = 999) -> tuple[int, bool]:
         """How many waiting tasks need this one, through others too, and whether that is all.
@@ -180,9 +234,15 @@ class Facts:
             return "interrupted"
         if self.exit_code == 124:
             return "timeout"
-        if self.exit_code or any(self.counts[word] for word in _SPOILS):
+        if self.exit_code or any(
+            self.counts[word] > self.tolerated.get(word, 0) for word in _SPOILS
+        ):
             return "failed"
-        return "passed" if self.counts[Status.SUCCESS] else "nothing run"
+        return (
+            "passed"
+            if self.counts[Status.SUCCESS] or any(self.tolerated.values())
+            else "nothing run"
+        )
 
 
 def build(plan: Mapping[str, Any], events: Iterable[Event]) -> Facts:
@@ -221,6 +281,17 @@ class Fold:
                 self._attempt_ended(event)
             case TaskNotRun():
                 self._not_run(event)
+            case RetryScheduled():
+                self._retry_scheduled(event)
+            case RetryDropped():
+                self._retry_dropped(event)
+            case ConditionEvaluated(task=name):
+                if name in facts.tasks:
+                    facts.tasks[name].asked.append(event)
+            case ThrottleEntered() | ThrottleLeft():
+                self._throttled(event)
+            case RunTimedOut():
+                facts.run_timeout = event
             case PhaseStarted(phase=phase, timeout_s=timeout_s):
                 facts.phase = phase
                 if phase in facts.phases:
@@ -247,16 +318,24 @@ class Fold:
                 facts.duration_s = duration_s
                 facts.ended_at = wall or facts.ended_at
 
+    def _throttled(self, event: ThrottleEntered | ThrottleLeft) -> None:
+        facts = self.facts
+        if isinstance(event, ThrottleEntered):
+            facts.throttle = event
+            facts.throttles += 1
+        else:
+            facts.throttle = None
+            facts.throttled_s += event.duration_s
+            facts.held_s += event.held_s
+
     def _attempt_started(self, event: AttemptStarted, mono: float | None, wall: str) -> None:
         task = self._leave(event.task)
         if task is None:
             return
+        if task.status is not None:  # nobody planned to try again: the runner had died
+            task.earlier.append(Tried(replace(task, earlier=[], asked=[]), None))
         task.running = True
-        # What an earlier attempt came to no longer counts.
-        task.status = task.exit_code = task.signal = task.step = task.duration_s = None
-        task.cause = Cause.NONE
-        task.detail = task.completed_at = ""
-        task.unmet = _NOTHING
+        _forget_end(task)
         task.attempt = event.attempt
         task.started_mono = mono
         task.started_at = wall
@@ -273,14 +352,35 @@ class Fold:
         task.step = event.step
         task.started_at = event.started_at
         task.duration_s = event.duration_s
-        self._end(task, event.status, event.cause, event.detail, event.completed_at)
+        self._end(task, event, event.completed_at)
+
+    def _retry_scheduled(self, event: RetryScheduled) -> None:
+        """The end that was told just now is not the last word: the task waits again."""
+        task = self._leave(event.task)
+        if task is None:
+            return
+        task.earlier.append(Tried(replace(task, earlier=[], asked=[]), event.delay_s))
+        _forget_end(task)
+        self.facts.counts["waiting"] += 1
+
+    def _retry_dropped(self, event: RetryDropped) -> None:
+        """It was the last word after all."""
+        task = self.facts.tasks.get(event.task)
+        if task is None or not task.earlier or task.word != "waiting":
+            return
+        last = task.earlier[-1]
+        task.earlier[-1] = replace(last, dropped=event.cause)
+        self.facts.counts["waiting"] -= 1
+        for name in _END:
+            setattr(task, name, getattr(last.task, name))
+        self._count(task)
 
     def _not_run(self, event: TaskNotRun) -> None:
         task = self._leave(event.task)
         if task is None:
             return
         task.unmet = event.needs
-        self._end(task, event.status, event.cause, event.detail, event.at)
+        self._end(task, event, event.at)
 
     def _leave(self, name: str) -> TaskFacts | None:
         """Take a task out of the count it is in, because it is about to enter another."""
@@ -288,22 +388,69 @@ class Fold:
         if task is None:
             return None
         self.facts.counts[task.word] -= 1
+        if task.warned:
+            self.facts.tolerated[task.word] -= 1
         task.running = False
         self.facts.running.pop(name, None)
         return task
 
-    def _end(self, task: TaskFacts, status: Status, cause: Cause, detail: str, at: str) -> None:
+    def _end(self, task: TaskFacts, event: AttemptEnded | TaskNotRun, at: str) -> None:
         facts = self.facts
-        task.status = status
-        task.cause = cause
-        task.detail = detail
+        task.status = event.status
+        task.cause = event.cause
+        task.detail = event.detail
+        task.warned = event.warned
         task.completed_at = at
-        facts.counts[status] += 1
+        self._count(task)
         # Without the journal's clock the tasks' own times bound the run.
         start = task.started_at or at
         if not facts.started_at or start < facts.started_at:
             facts.started_at = start
         facts.ended_at = max(facts.ended_at, at)
+
+    def _count(self, task: TaskFacts) -> None:
+        self.facts.counts[task.word] += 1
+        if task.warned:
+            self.facts.tolerated[task.word] = self.facts.tolerated.get(task.word, 0) + 1
+
+
+# What an attempt's end says of its task.
+_END = (
+    *("status", "cause", "detail", "warned", "exit_code", "signal", "step"),
+    *("duration_s", "completed_at"),
+)
+
+
+def _forget_end(task: TaskFacts) -> None:
+    """What an earlier attempt came to no longer counts."""
+    task.status = task.exit_code = task.signal = task.step = task.duration_s = None
+    task.cause = Cause.NONE
+    task.detail = task.completed_at = ""
+    task.unmet = _NOTHING
+    task.warned = False
+
+
+def at_end(facts: Facts, event: AttemptEnded | TaskNotRun) -> TaskFacts:
+    """The task as this event left it, whatever has become of it since; KeyError if not planned.
+
+    Events are told in batches, and a retry may have begun before the failure is told.
+    """
+    task = facts.tasks[event.task]
+    ended = replace(
+        task,
+        running=False,
+        status=event.status,
+        cause=event.cause,
+        detail=event.detail,
+        warned=event.warned,
+    )
+    if isinstance(event, TaskNotRun):
+        ended.unmet = event.needs
+        return ended
+    for name in ("attempt", "exit_code", "signal", "step", "started_at", "duration_s"):
+        setattr(ended, name, getattr(event, name))
+    ended.completed_at = event.completed_at
+    return ended
 
 
 def _planned(plan: Mapping[str, Any]) -> Facts:
@@ -341,6 +488,7 @@ def _task(row: Mapping[str, Any]) -> TaskFacts:
         needs=tuple(need["task"] for need in needs),
         strict=tuple(need["task"] for need in needs if need["require"] == "success"),
         steps=row["steps"],
+        optional=tuple(need["task"] for need in needs if need["optional"]),
     )
 
 
@@ -360,7 +508,9 @@ def _root_causes(tasks: Mapping[str, TaskFacts]) -> tuple[RootCause, ...]:
     for name, needs in unmet.items():
         for need in needs:
             below.setdefault(need, []).append(name)
-    roots = {name: task.word for name, task in tasks.items() if task.status in FAILED}
+    roots = {
+        name: task.word for name, task in tasks.items() if task.status in FAILED and not task.warned
+    }
     for name, needs in unmet.items():
         for need, word in needs.items():
             if need not in unmet and need not in roots:
@@ -395,7 +545,9 @@ def _unmet_needs(tasks: Mapping[str, TaskFacts]) -> dict[str, Mapping[str, str]]
 def _is_bad(need: str, tasks: Mapping[str, TaskFacts], unmet: _Unmet) -> bool:
     if need in unmet:
         return True
-    return need in tasks and tasks[need].status not in {None, Status.SUCCESS}
+    if need not in tasks or tasks[need].warned:
+        return False
+    return tasks[need].status not in {None, Status.SUCCESS}
 
 
 def _weights(

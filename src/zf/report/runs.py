@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Status
 from zf.record import record
 from zf.report.terminal import total_s
-from zf.report.words import PLAIN, Style, duration, moment, what
+from zf.report.words import PLAIN, Style, counted, duration, moment, story
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from zf.report.facts import Facts
+    from zf.report.facts import Facts, TaskFacts
 
 
 @record
@@ -26,6 +27,9 @@ class RunRow:
     duration_s: float | None
     phases: tuple[str, ...]
     counts: Mapping[str, int]
+    tolerated: Mapping[str, int] = field(default_factory=dict)
+    warned: tuple[str, ...] = ()
+    flaky: tuple[str, ...] = ()
 
 
 def row(facts: Facts) -> RunRow:
@@ -36,6 +40,9 @@ def row(facts: Facts) -> RunRow:
         duration_s=total_s(facts),
         phases=tuple(facts.phases),
         counts={word: number for word, number in facts.counts.items() if number},
+        tolerated=facts.tolerated,
+        warned=tuple(task.id for task in facts.warned),
+        flaky=tuple(task.id for task in facts.flaky),
     )
 
 
@@ -53,7 +60,7 @@ def table(rows: Iterable[RunRow], style: Style = PLAIN) -> str:
             moment(row.started_at),
             duration(row.duration_s),
             printable(" ".join(row.phases)) or "-",
-            _counts(row.counts),
+            counted(row.counts, row.tolerated, len(row.flaky)) or "-",
         )
         for row in rows
     ]
@@ -64,7 +71,7 @@ def table(rows: Iterable[RunRow], style: Style = PLAIN) -> str:
 
 
 def as_json(rows: Iterable[RunRow]) -> list[dict[str, Any]]:
-    """The same rows for programs; counts hold every status."""
+    """The same rows for programs; counts hold every status, `warned` and `flaky` name tasks."""
     return [
         {
             "run_id": row.run,
@@ -73,6 +80,8 @@ def as_json(rows: Iterable[RunRow]) -> list[dict[str, Any]]:
             "duration_s": row.duration_s,
             "phases": list(row.phases),
             "counts": {word: row.counts.get(word, 0) for word in _WORDS},
+            "warned": list(row.warned),
+            "flaky": list(row.flaky),
         }
         for row in rows
     ]
@@ -83,10 +92,10 @@ def tasks_table(facts: Facts, style: Style = PLAIN) -> str:
     cells = [
         (
             printable(task.id),
-            task.word,
+            task.conclusion,
             duration(task.duration_s),
             printable(task.phase),
-            what(task),
+            _story(task),
         )
         for task in facts.tasks.values()
     ]
@@ -96,8 +105,9 @@ def tasks_table(facts: Facts, style: Style = PLAIN) -> str:
 _WORDS = (*(status.value for status in Status), "running", "waiting")
 
 
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts.get(word)) or "-"
+def _story(task: TaskFacts) -> str:
+    again = f"attempt {task.attempt}" if task.attempt > 1 else ""
+    return "  ".join(part for part in (again, story(task)) if part)
 
 
 def _aligned(rows: Sequence[Sequence[str]], *, coloured: int, style: Style) -> str:

@@ -14,29 +14,39 @@ from zf.errors import printable
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
+    CancelRequested,
     Event,
     Interrupted,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
+    RetryDropped,
+    RetryScheduled,
     RunResumed,
     RunStarted,
+    RunTimedOut,
     Status,
     TaskNotRun,
+    ThrottleEntered,
+    ThrottleLeft,
     to_json,
 )
+from zf.report.facts import at_end
 from zf.report.words import (
     NO_TAILS,
     PLAIN,
     Style,
+    because,
     count,
+    counted,
     duration,
     limit,
     log_line,
     quoted_log,
     run_task,
+    story,
     tail,
-    what,
+    tries,
 )
 
 if TYPE_CHECKING:
@@ -74,7 +84,16 @@ def plain_line(facts: Facts, event: Event, style: Style = PLAIN) -> str:
         case AttemptStarted(task=name) if name in facts.tasks:
             return _start_line(facts.tasks[name], style)
         case AttemptEnded(task=name) | TaskNotRun(task=name) if name in facts.tasks:
-            return _end_line(facts.tasks[name], style)
+            return _end_line(at_end(facts, event), style)
+        case RetryScheduled() | RetryDropped() if event.task in facts.tasks:
+            return _retry_line(event, style)
+        case _:
+            return _run_line(facts, event, style)
+
+
+def _run_line(facts: Facts, event: Event, style: Style) -> str:
+    """The same for what concerns more than one task."""
+    match event:
         case RunStarted(run=run, tasks=tasks):
             return f"run {printable(run)}: {count(tasks, 'task')}"
         case RunResumed(leftovers=leftovers):
@@ -89,6 +108,18 @@ def plain_line(facts: Facts, event: Event, style: Style = PLAIN) -> str:
             return f"phase {printable(phase)}: {style.paint(word, word)} after {duration(spent)}"
         case PhaseTimedOut(timeout_s=timeout_s):
             return style.paint(f"ERROR: Phase timeout ({limit(timeout_s)}) exceeded", "error")
+        case RunTimedOut(deadline_s=deadline_s):
+            return style.paint(f"ERROR: Run deadline ({limit(deadline_s)}) exceeded", "error")
+        case ThrottleEntered(reason=reason):
+            word = style.paint("throttle:", "throttle")
+            return f"{word} {printable(reason)}: nothing new starts while a task runs"
+        case ThrottleLeft(duration_s=spent, held_s=held):
+            word = style.paint("throttle:", "throttle")
+            return (
+                f"{word} over after {duration(spent)}, tasks were kept waiting for {duration(held)}"
+            )
+        case CancelRequested(task=name):
+            return f"cancel requested: {'the whole run' if name is None else printable(name)}"
         case Interrupted(count=times):
             how = "ending what runs" if times == 1 else "killing what runs"
             return style.paint(f"interrupted: {how}", "interrupted")
@@ -103,13 +134,23 @@ def _start_line(task: TaskFacts, style: Style) -> str:
 def _end_line(task: TaskFacts, style: Style) -> str:
     again = f"attempt {task.attempt}" if task.attempt > 1 else ""
     spent = duration(task.duration_s) if task.attempt else ""
-    parts = (printable(task.id), spent, again, what(task))
-    return f"{_word(task.word, style)} {'  '.join(part for part in parts if part)}"
+    parts = (printable(task.id), spent, again, story(task))
+    colour = "flaky" if task.flaky else task.conclusion
+    word = _word(task.conclusion, style, colour)
+    return f"{word} {'  '.join(part for part in parts if part)}"
 
 
-def _word(word: str, style: Style) -> str:
+def _retry_line(event: RetryScheduled | RetryDropped, style: Style) -> str:
+    if isinstance(event, RetryDropped):
+        then = f"dropped: {because(event.cause)}"
+    else:
+        then = f"in {limit(event.delay_s)}" if event.delay_s else "at once"
+    return f"{_word('retry', style)} {printable(event.task)}  attempt {event.attempt} {then}"
+
+
+def _word(word: str, style: Style, colour: str = "") -> str:
     # The longest word is `cancelled`; padding stays outside the colour.
-    return style.paint(word, word) + " " * (9 - len(word))
+    return style.paint(word, colour or word) + " " * (9 - len(word))
 
 
 def failure_tail(lines: Sequence[str]) -> list[str]:
@@ -211,7 +252,8 @@ def board(
 
 def _counts_row(facts: Facts, now: float, width: int, style: Style) -> str:
     counts = facts.counts
-    failed = counts[Status.FAILURE] + counts[Status.TIMEOUT] + counts[Status.LOST]
+    warned = sum(facts.tolerated.values())
+    failed = counts[Status.FAILURE] + counts[Status.TIMEOUT] + counts[Status.LOST] - warned
     not_run = counts[Status.BLOCKED] + counts[Status.CANCELLED] + counts[Status.SKIPPED]
     state = (
         "interrupted"
@@ -224,8 +266,10 @@ def _counts_row(facts: Facts, now: float, width: int, style: Style) -> str:
         (f"{counts[Status.SUCCESS]} done", "success"),
         (f"{counts['running']} running", "running"),
         (f"{failed} failed", "failure" if failed else ""),
+        (f"{warned} warned" if warned else "", "warned"),
         (f"{counts['waiting']} waiting", ""),
         (f"{not_run} not run" if not_run else "", "blocked"),
+        ("throttled" if facts.throttle else "", "throttle"),
         (state, "bold"),
         (duration(None if facts.started_mono is None else now - facts.started_mono), ""),
     ]
@@ -267,7 +311,9 @@ def summary(
     warnings: Sequence[str] = (),
     style: Style = PLAIN,
 ) -> str:
-    """The last thing a run prints: failures first, then counts and time, then warnings."""
+    """The last thing a run prints: failures first, then what was tolerated or only succeeded after
+    a retry, then counts and time, then warnings.
+    """
     failed = facts.failed
     blocks = [
         _failure(task, tails.get(task.id, ()), proof, style) for task in failed[:DETAILED_FAILURES]
@@ -277,9 +323,11 @@ def summary(
         lines = [f"and {count(len(rest), 'failure')} more:"]
         lines += [f"  {_word(task.word, style)} {printable(task.id)}" for task in rest]
         blocks.append(lines)
+    blocks += [_odd(facts, proof, style)] if facts.warned or facts.flaky else []
     blocks.append(
         [
             _counts_line(facts, style),
+            *_throttle_lines(facts, style),
             *([f"proof: {printable(proof)}"] if proof else []),
             *(f"{style.paint('warning:', 'warning')} {printable(text)}" for text in warnings),
         ]
@@ -298,24 +346,41 @@ def anchors(run: str, head: str, signed_by: str | None, style: Style = PLAIN) ->
 
 
 def _failure(task: TaskFacts, log: Sequence[str], proof: str, style: Style) -> list[str]:
-    lines = [_end_line(task, style), *quoted_log(tail(log))]
+    lines = [_end_line(task, style), *_tries(task), *quoted_log(tail(log))]
     if proof:
         lines.append(f"  proof: {printable(proof)}/{printable(task.id)}")
     return [*lines, f"  rerun: {run_task(task.id)}"]
 
 
+def _odd(facts: Facts, proof: str, style: Style) -> list[str]:
+    """What did not spoil the run and must not be overlooked either: each by name, however many."""
+    lines = []
+    for task in (*facts.warned, *facts.flaky):
+        lines += [_end_line(task, style), *_tries(task)]
+        if proof:
+            lines.append(f"  proof: {printable(proof)}/{printable(task.id)}")
+    return lines
+
+
+def _tries(task: TaskFacts) -> list[str]:
+    return [f"  {line}" for line in tries(task)]
+
+
+def _throttle_lines(facts: Facts, style: Style) -> list[str]:
+    if not facts.throttles:
+        return []
+    times = "once" if facts.throttles == 1 else f"{facts.throttles} times"
+    spent, held = duration(facts.throttled_s), duration(facts.held_s)
+    word = style.paint("throttled:", "throttle")
+    return [f"{word} {times}, for {spent} in all; tasks were kept waiting for {held} of it"]
+
+
 def _counts_line(facts: Facts, style: Style) -> str:
-    counts = ", ".join(f"{n} {word}" for word, n in _counts(facts).items() if n)
+    counts = counted(facts.counts, facts.tolerated, len(facts.flaky))
     spent = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
     total = count(len(facts.tasks), "task")
     word = style.paint(verdict(facts), facts.result)
     return f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{spent}"
-
-
-def _counts(facts: Facts) -> dict[str, int]:
-    """Statuses first, in the order they are defined; then what never came to one."""
-    words = [*(status.value for status in Status), "running", "waiting"]
-    return {word: facts.counts[word] for word in words}
 
 
 def total_s(facts: Facts) -> float | None:

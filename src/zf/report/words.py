@@ -17,6 +17,7 @@ from zf.record import record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from zf.events import ConditionEvaluated
     from zf.report.facts import Facts, TaskFacts
 
 # Ten lines show the last error of most tools without pushing the rest of the report away; 400
@@ -33,6 +34,10 @@ _COLOURS = {
     "blocked": "33",
     "cancelled": "33",
     "skipped": "2",
+    "warned": "33",
+    "flaky": "33",
+    "retry": "33",
+    "throttle": "33",
     "start": "36",
     "running": "36",
     "bold": "1",
@@ -140,9 +145,81 @@ def quoted_log(lines: Iterable[str], indent: str = "  ") -> list[str]:
     return [f"{indent}| {line}".rstrip() for line in lines]
 
 
+def counted(counts: Mapping[str, int], tolerated: Mapping[str, int], flaky: int) -> str:
+    """`2 success (1 flaky), 1 failure (1 warned)`: statuses first, in the order of their words."""
+    parts = []
+    for word in (*(status.value for status in Status), "running", "waiting"):
+        if not counts.get(word):
+            continue
+        notes = [f"{tolerated[word]} warned"] if tolerated.get(word) else []
+        notes += [f"{flaky} flaky"] if flaky and word == Status.SUCCESS else []
+        parts.append(f"{counts[word]} {word}" + (f" ({', '.join(notes)})" if notes else ""))
+    return ", ".join(parts)
+
+
 def dependency(need: str, word: str) -> str:
     """The line scripts grep for."""
     return f"dependency '{printable(need)}' has status: {word}"
+
+
+def story(task: TaskFacts) -> str:
+    """What happened, after the word for the task's conclusion: that one hides what `warned` was."""
+    told = what(task)
+    if task.warned:
+        return f"{task.word}, tolerated: {told}"
+    if task.flaky:
+        return f"flaky: {told}" if told else "flaky"
+    if task.word == "waiting" and task.earlier:
+        last = task.earlier[-1]
+        return f"for attempt {task.attempt + 1}, {_wait(last.delay_s)} after {last.task.word}: " + (
+            what(last.task)
+        )
+    return told
+
+
+def tries(task: TaskFacts) -> list[str]:
+    """A line for each attempt that was followed by another, or should have been."""
+    lines = []
+    for tried in task.earlier:
+        was = tried.task
+        line = f"attempt {was.attempt}: {was.word} after {duration(was.duration_s)}: {what(was)}"
+        again = f"attempt {was.attempt + 1}"
+        if tried.dropped is not None:
+            then = f"{again} dropped: {because(tried.dropped)}"
+        elif tried.delay_s is None:
+            then = f"{again} by zf resume"
+        else:
+            then = f"{again} scheduled {_wait(tried.delay_s)} later"
+        lines.append(f"{line}; {then}")
+    return lines
+
+
+def because(cause: Cause) -> str:
+    """Why an attempt that was to come never came."""
+    return _DROPPED.get(cause) or _SENTENCES.get(cause, cause.value)
+
+
+def _wait(seconds: float | None) -> str:
+    return limit(seconds or 0.0)
+
+
+def condition(asked: ConditionEvaluated) -> str:
+    """What a condition came to, and the values it was given."""
+    answers = {True: "is true", False: "is false", None: "cannot be evaluated"}
+    seen = ", ".join(f"{name} = {_value(value)}" for name, value in asked.operands.items())
+    why = f": {asked.error}" if asked.error else ""
+    return printable(
+        f"condition {answers[asked.value]}: {asked.condition}"
+        + (f" ({seen})" if seen else "")
+        + why
+    )
+
+
+def _value(value: object) -> str:
+    """As the language of conditions writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"'{value}'" if isinstance(value, str) else str(value)
 
 
 def what(task: TaskFacts) -> str:
@@ -185,6 +262,13 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.QUEUE_TIMEOUT: "it waited too long for its turn",
     Cause.CANCEL: "somebody cancelled it",
     Cause.CLEANUP: "its cleanup failed",
+}
+
+
+_DROPPED: Mapping[Cause, str] = {
+    Cause.PHASE_TIMEOUT: "the phase timeout struck",
+    Cause.INTERRUPT: "zf was interrupted",
+    Cause.DEADLINE: "a deadline passed",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -176,14 +177,16 @@ class Engine:
     def _not_run(self, order: NotRun) -> None:
         now = timestamp(time.time())
         event = TaskNotRun(
-            order.task, order.status, order.cause, order.detail, order.needs, now, task_sha256=""
+            order.task,
+            order.status,
+            order.cause,
+            order.detail,
+            order.needs,
+            now,
+            task_sha256="",
+            warned=order.warned,
         )
-        digest = self._write_not_run(event)
-        self._scribe.record(
-            TaskNotRun(
-                order.task, order.status, order.cause, order.detail, order.needs, now, digest
-            )
-        )
+        self._scribe.record(replace(event, task_sha256=self._write_not_run(event)))
 
     def _take_slot(self, task: str) -> int:
         if self._slots:

@@ -417,7 +417,8 @@ def _write_not_run(run_dir: str, task: Task, event: TaskNotRun) -> str:
 
 def _write_blocked(run_dir: str, facts: Facts) -> str | None:
     """Write blocked.json if tasks were held up; its SHA-256."""
-    if any(task.status == Status.BLOCKED for task in facts.tasks.values()) or facts.phase_timeout:
+    struck = facts.phase_timeout or facts.run_timeout
+    if struck or facts.counts[Status.BLOCKED]:
         tails = {t.id: log_tail(run_dir, t.id, t.step or 1) for t in facts.failed}
         return write_json(f"{run_dir}/blocked.json", blocked.as_json(facts, tails=tails))
     return None

@@ -103,13 +103,16 @@ class KillAttempt:
 
 @record
 class NotRun:
-    """The task ends without an attempt; `needs` are the ones known to be unmet."""
+    """The task ends without an attempt; `needs` are the ones known to be unmet. `warned`: its task
+    file tolerates this end.
+    """
 
     task: str
     status: Status
     cause: Cause
     detail: str
     needs: Mapping[str, Status] = field(default_factory=lambda: _NO_NEEDS)
+    warned: bool = False
 
 
 @record

@@ -372,7 +372,8 @@ class Scheduler:
         needs: Mapping[str, Status] = _NO_NEEDS,
     ) -> None:
         self._note_end(name, status, None)
-        self._orders.append(NotRun(name, status, cause, detail, needs))
+        warned = name in self._fates.warned
+        self._orders.append(NotRun(name, status, cause, detail, needs, warned))
 
     def _give_up_waiting(self, name: str, status: Status, cause: Cause, detail: str) -> None:
         """End one task that has not started, and settle its dependents."""

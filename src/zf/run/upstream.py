@@ -10,16 +10,26 @@ from zf.proof import read
 from zf.proof.findings import State
 from zf.proof.provenance import source
 from zf.proof.verify import verify
+from zf.record import record
+
+
+@record
+class Upstream:
+    """What earlier runs did for needs: `met` names the run for each that one met; `unmet` are
+    those that one of them planned and none met.
+    """
+
+    met: Mapping[str, str]
+    unmet: frozenset[str] = frozenset()
 
 
 def met_by(proofs: str, run: str, needs: Collection[str]) -> set[str]:
-    """Which of these tasks succeeded in a run whose proof is intact.
+    """Which of these tasks succeeded, or failed as they may, in a run whose proof is intact.
 
     Raises ZfError: exit 2 for a run that does not exist, 1 for one whose proof is not intact.
     """
     run_dir = read.find_run(proofs, run)
-    planned = {row["id"] for row in read.plan_json(run_dir)["tasks"]}
-    wanted = planned.intersection(needs)
+    wanted = _planned(run_dir).intersection(needs)
     if not wanted:
         return set()
     refuse_unless_intact(run_dir, run)
@@ -38,25 +48,33 @@ def refuse_unless_intact(run_dir: str, run: str) -> None:
         )
 
 
-def resolve(
-    proofs: str, root: str, needs: Mapping[str, object], named: Iterable[str]
-) -> dict[str, str]:
+def from_run(proofs: str, run: str, needs: Collection[str]) -> Upstream:
+    """What one run did for these needs."""
+    met = met_by(proofs, run, needs)
+    there = _planned(read.find_run(proofs, run)).intersection(needs)
+    return Upstream(dict.fromkeys(met, run), frozenset(there - met))
+
+
+def resolve(proofs: str, root: str, needs: Mapping[str, object], named: Iterable[str]) -> Upstream:
     """For each need, the run that met it: the first of the named ones that did.
 
     `latest` stands for the runs of the present commit: a need is met if the newest of them that
     planned the task saw it succeed, so that an old success never hides a new failure.
     """
     met: dict[str, str] = {}
+    unmet: set[str] = set()
     for run in named:
         missing = needs.keys() - met.keys()
         if run == "latest":
-            met.update(_latest(proofs, root, missing))
+            found = _latest(proofs, root, missing)
         else:
-            met.update(dict.fromkeys(met_by(proofs, run, missing), run))
-    return met
+            found = from_run(proofs, run, missing)
+        met.update(found.met)
+        unmet |= found.unmet
+    return Upstream(met, frozenset(unmet - met.keys()))
 
 
-def _latest(proofs: str, root: str, needs: Collection[str]) -> dict[str, str]:
+def _latest(proofs: str, root: str, needs: Collection[str]) -> Upstream:
     commit = source(root)["commit"]
     if commit is None:
         raise ZfError(
@@ -65,7 +83,8 @@ def _latest(proofs: str, root: str, needs: Collection[str]) -> dict[str, str]:
             hint="name the run: --upstream RUN_ID",
         )
     open_needs = set(needs)
-    met = {}
+    met: dict[str, str] = {}
+    unmet: set[str] = set()
     for run in read.list_runs(proofs):
         if not open_needs:
             break
@@ -73,14 +92,19 @@ def _latest(proofs: str, root: str, needs: Collection[str]) -> dict[str, str]:
         try:
             if read.run_json(run_dir)["source"]["commit"] != commit:
                 continue
-            planned = {row["id"] for row in read.plan_json(run_dir)["tasks"]}
+            wanted = open_needs & _planned(run_dir)
         except (ZfError, KeyError):
             continue  # a run cut short before it had a plan met nothing
-        wanted = open_needs & planned
-        met.update(dict.fromkeys(met_by(proofs, run, wanted), run))
+        found = from_run(proofs, run, wanted)
+        met.update(found.met)
+        unmet |= found.unmet
         open_needs -= wanted
-    return met
+    return Upstream(met, frozenset(unmet))
+
+
+def _planned(run_dir: str) -> set[str]:
+    return {row["id"] for row in read.plan_json(run_dir)["tasks"]}
 
 
 def _succeeded(run_dir: str, task: str) -> bool:
-    return bool(read.status_json(run_dir, task)["status"] == Status.SUCCESS)
+    return read.status_json(run_dir, task)["conclusion"] in {Status.SUCCESS, "warned"}
