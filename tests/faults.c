@@ -10,6 +10,9 @@
  *   NAMES  the calls that count, as ",write,fsync,", or "*"
  *   LOG    a file that gets a line for every call counted
  *
+ * ZF_CLOCK names a file with two doubles, by which the monotonic and the real clock of all these
+ * processes are ahead: what is written there moves their time at once.
+ *
  * What these processes start (steps, git) is left alone: the variables are taken away before Python
  * sees them.
  */
@@ -28,6 +31,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { KILL = -1, TEAR = -2, SHORT = -3 };
@@ -38,6 +42,38 @@ static char names[512];
 static int log_fd = -1;
 static pid_t runner;
 static long *count; /* shared by the runner and all its workers */
+static double *ahead;
+
+__attribute__((constructor)) static void take_clock(void)
+{
+    const char *path = getenv("ZF_CLOCK");
+    if (!path)
+        return;
+    int fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    ahead = mmap(NULL, 2 * sizeof *ahead, PROT_READ, MAP_SHARED, fd, 0);
+    syscall(SYS_close, fd);
+    unsetenv("ZF_CLOCK");
+    unsetenv("LD_PRELOAD");
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int result = syscall(SYS_clock_gettime, clock, now);
+    if (ahead && !result && (clock == CLOCK_MONOTONIC || clock == CLOCK_REALTIME)) {
+        double by = ahead[clock == CLOCK_REALTIME];
+        long long seconds = (long long)by;
+        now->tv_sec += seconds;
+        now->tv_nsec += (long)((by - (double)seconds) * 1e9);
+        if (now->tv_nsec >= 1000000000) {
+            now->tv_nsec -= 1000000000;
+            now->tv_sec++;
+        } else if (now->tv_nsec < 0) {
+            now->tv_nsec += 1000000000;
+            now->tv_sec--;
+        }
+    }
+    return result;
+}
 
 __attribute__((constructor)) static void aim(void)
 {

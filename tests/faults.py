@@ -6,6 +6,7 @@ Where it cannot be built (no Linux, no C compiler) the tests that need it are sk
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,32 @@ class Fault:
 def always(who: str, what: str | int, *names: str, first: int = 1) -> Fault:
     """The fault at every one of these calls, from the `first` on."""
     return Fault(who, what, first, _FOREVER, names)
+
+
+class Clock:
+    """Moves the clocks of a zf started with its `env`, workers included, and of nothing else."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._set(0.0, 0.0)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"LD_PRELOAD": str(library()), "ZF_CLOCK": str(self._path)}
+
+    def go_on(self, seconds: float) -> None:
+        """Let this much time pass: on both clocks."""
+        self._set(seconds, seconds)
+
+    def step(self, seconds: float) -> None:
+        """Set the clock on the wall, as ntpd does, or a laptop that wakes up: on Linux the
+        monotonic one stands still while it sleeps.
+        """
+        self._set(0.0, seconds)
+
+    def _set(self, monotonic: float, real: float) -> None:
+        with self._path.open("r+b" if self._path.exists() else "wb") as file:
+            file.write(struct.pack("dd", monotonic, real))
 
 
 def struck(log: Path) -> str:
