@@ -39,6 +39,8 @@ class Project:
         }
         # A run must not depend on who runs the tests, nor on a git repository around them.
         self.env["GIT_CEILING_DIRECTORIES"] = str(root.parent)
+        # Nor on which runs of others have a `concurrency` group just now.
+        self.env["ZF_LEASES_DIR"] = str(root.parent / "leases")
         # In the environment of whatever a test starts, and of nothing else on this machine.
         self.mark = f"mark-{uuid.uuid4().hex}"
 

@@ -1,4 +1,5 @@
-"""A simulated executor and clock for the scheduler, and small builders of plans.
+"""A simulated executor and clock for the scheduler, other runs that hold its leases, and small
+builders of plans.
 
 Keeps the promises of the real executor: every attempt started ends with one AttemptEnded, a kill
 ends it within the grace. What each attempt comes to is drawn from (seed, task, attempt) alone, so
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -18,12 +20,15 @@ from zf.events import AttemptEnded, Cause, RetryDropped, RetryScheduled, Status
 from zf.model import Need, Step, Task
 from zf.plan.graph import Plan, PlannedPhase
 from zf.run.scheduler import (
+    AskLease,
     EndPhase,
     EndRun,
     KillAttempt,
+    LeaseAnswered,
     NotRun,
     Order,
     Record,
+    ReleaseLease,
     Scheduler,
     StartAttempt,
     StartPhase,
@@ -128,16 +133,21 @@ class Simulation:
     scheduler: Scheduler
     outcome: Callable[[str, int], Outcome]
     events: Iterable[tuple[float, Any]] = ()
+    # Whether another run has this group at this moment.
+    is_held: Callable[[str, float], bool] = lambda *_: False
     before_order: Callable[[Simulation, Order], None] = lambda *_: None
     after_turn: Callable[[Simulation], None] = lambda _: None
     now: float = 0.0
     turns: list[Turn] = field(default_factory=list)
+    latest: int = 0  # from here on, turns are of the latest event and of the answers it led to
     running: dict[str, int] = field(default_factory=dict)
     ends: dict[str, Status] = field(default_factory=dict)
     # What a task that waits for another attempt came to in the one before.
     pending: dict[str, Status] = field(default_factory=dict)
     not_run: dict[str, NotRun] = field(default_factory=dict)
     starts: list[tuple[float, str]] = field(default_factory=list)
+    leases: dict[str, str] = field(default_factory=dict)  # group -> the task that has it
+    refused: dict[str, float] = field(default_factory=dict)  # group -> when it was another run's
     exit_code: int | None = None
     _agenda: list[tuple[float, int, Any]] = field(default_factory=list)
     _count: int = 0
@@ -173,11 +183,29 @@ class Simulation:
         self._take(event, self.scheduler.handle(event, self.now))
 
     def _take(self, event: Any, orders: list[Order]) -> None:
-        self.turns.append(Turn(self.now, event, tuple(orders)))
-        for order in orders:
-            self.before_order(self, order)
-            self._carry_out(order)
+        self.latest = len(self.turns)
+        exchanges: deque[tuple[Any, list[Order]]] = deque([(event, orders)])
+        while exchanges:
+            event, orders = exchanges.popleft()
+            self.turns.append(Turn(self.now, event, tuple(orders)))
+            for order in orders:
+                self.before_order(self, order)
+                self._carry_out(order)
+                if isinstance(order, AskLease):
+                    answer = self._answer(order)
+                    exchanges.append((answer, self.scheduler.handle(answer, self.now)))
         self.after_turn(self)
+
+    def _answer(self, order: AskLease) -> LeaseAnswered:
+        """Ask the other runs, and ourselves: a lease is nobody's twice."""
+        owner = self.leases.get(order.concurrency)
+        if owner is None and self.is_held(order.concurrency, self.now):
+            owner = "another run"
+        if owner is not None:
+            self.refused[order.concurrency] = self.now
+        else:
+            self.leases[order.concurrency] = order.task
+        return LeaseAnswered(order.task, owner)
 
     def _carry_out(self, order: Order) -> None:
         assert self.exit_code is None, "nothing comes after the end of the run"
@@ -199,13 +227,15 @@ class Simulation:
                 assert name not in self.ends, f"{name} has ended already"
                 self.not_run[name] = order
                 self.ends[name] = order.status
+            case ReleaseLease(name):
+                self.leases = {g: held for g, held in self.leases.items() if held != name}
             case EndRun(code):
                 self.exit_code = code
             case Record(RetryScheduled(name)):
                 self.pending[name] = self.ends.pop(name)
             case Record(RetryDropped(name)) if name in self.pending:
                 self.ends[name] = self.pending.pop(name)
-            case Record() | StartPhase() | EndPhase() | TimeOutPhase():
+            case Record() | AskLease() | StartPhase() | EndPhase() | TimeOutPhase():
                 pass
 
     def _plan(self, at: float, event: Any) -> None:

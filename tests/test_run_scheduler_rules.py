@@ -11,6 +11,8 @@ from zf.events import (
     Cause,
     ConditionEvaluated,
     Interrupted,
+    LeaseAwaited,
+    LeaseTaken,
     RetryDropped,
     RetryScheduled,
     RunStarted,
@@ -22,14 +24,18 @@ from zf.events import (
 from zf.model import Need
 from zf.plan.verdict import Surroundings
 from zf.run.orders import (
+    AskLease,
     EndPhase,
     EndRun,
     KillAttempt,
+    LeaseAnswered,
     Limits,
     LoadSampled,
     NotRun,
     Record,
+    ReleaseLease,
     StartAttempt,
+    StartPhase,
     Throttle,
     Tick,
 )
@@ -318,8 +324,10 @@ class TestResources:
 
     def test_a_group_has_one_place(self):
         s = scheduler(task("a", concurrency="db"), task("b", concurrency="db"), task("c"))
-        assert starts(s.start(0)) == ["a", "c"]
-        assert starts(s.handle(ended("a"), 1)) == ["b"]
+        assert s.start(0) == [StartPhase("A", 3600), AskLease("a", "db")]
+        assert starts(s.handle(LeaseAnswered("a", None), 0)) == ["a", "c"]
+        assert s.handle(ended("a"), 1) == [ReleaseLease("a"), AskLease("b", "db")]
+        assert starts(s.handle(LeaseAnswered("b", None), 1)) == ["b"]
 
     def test_a_higher_priority_comes_first(self):
         s = scheduler(
@@ -347,6 +355,110 @@ class TestResources:
             NotRun("t1", TIMEOUT, Cause.QUEUE_TIMEOUT, told),
             StartAttempt("t2", 1),
         ]
+
+
+class TestLeases:
+    """Other runs may have the group of a task."""
+
+    def held(self, *tasks, **limits):
+        """A scheduler that has asked for `a` first and been told that it is another run's."""
+        s = scheduler(task("a", concurrency="db"), *tasks, **limits)
+        asked = s.start(0)
+        assert asked[-1] == AskLease("a", "db")
+        return s, s.handle(LeaseAnswered("a", "run r2"), 0)
+
+    def test_who_waits_takes_no_slot_and_is_asked_for_again(self):
+        s, orders = self.held(task("b"), max_jobs=1)
+        assert orders == [Record(LeaseAwaited("a", "db", "run r2")), StartAttempt("b", 1)]
+        s.handle(ended("b"), 0.1)
+        assert s.wake_at() == 0.25
+        assert s.handle(Tick(), 0.25) == [AskLease("a", "db")]
+        assert s.handle(LeaseAnswered("a", "run r2"), 0.25) == []
+        assert s.handle(Tick(), 0.5) == [AskLease("a", "db")]
+        assert s.handle(LeaseAnswered("a", None), 0.5) == [
+            Record(LeaseTaken("a", "db", 0.5)),
+            StartAttempt("a", 1),
+        ]
+        assert s.handle(ended("a"), 1)[0] == ReleaseLease("a")
+
+    def test_nobody_is_asked_while_there_is_no_slot(self):
+        s, _ = self.held(task("b"), max_jobs=1)
+        assert s.handle(Tick(), 0.25) == []
+        assert s.handle(ended("b"), 9) == [AskLease("a", "db")]
+
+    def test_a_new_owner_is_said_an_old_one_is_not_repeated(self):
+        s, _ = self.held()
+        s.handle(Tick(), 0.25)
+        assert s.handle(LeaseAnswered("a", "run r3"), 0.25) == [
+            Record(LeaseAwaited("a", "db", "run r3"))
+        ]
+
+    def test_many_refusals_do_not_add_up_to_many_questions(self):
+        s, _ = self.held(task("b", concurrency="db", priority=1, start_after_s=0.1))
+        assert s.handle(Tick(), 0.1) == []  # it steps aside without a question
+        asked = []
+        for n in range(1, 9):
+            orders = s.handle(Tick(), n * 0.25)
+            asked += [order.task for order in orders]
+            s.handle(LeaseAnswered("b", "run r2"), n * 0.25)
+        assert asked == ["b"] * 8
+
+    def test_it_waits_no_longer_than_its_queue_timeout(self):
+        s = scheduler(task("a", concurrency="db", queue_timeout_s=5))
+        s.start(0)
+        s.handle(LeaseAnswered("a", "run r2"), 0)
+        assert s.handle(Tick(), 5) == [AskLease("a", "db")]
+        told = "waited 5s for 'db', held by run r2"
+        orders = s.handle(LeaseAnswered("a", "run r2"), 5)
+        assert orders[0] == NotRun("a", TIMEOUT, Cause.QUEUE_TIMEOUT, told)
+
+    def test_a_lease_that_comes_at_the_last_moment_is_used(self):
+        s = scheduler(task("a", concurrency="db", queue_timeout_s=5))
+        s.start(0)
+        s.handle(LeaseAnswered("a", "run r2"), 0)
+        s.handle(Tick(), 6)
+        assert starts(s.handle(LeaseAnswered("a", None), 6)) == ["a"]
+
+    def test_one_that_must_be_alone_keeps_its_lease_until_it_is(self):
+        s = scheduler(
+            task("a", priority=1),
+            task("b", concurrency="db", parallel_safe=False, start_after_s=1),
+            task("c", start_after_s=2, priority=-1),
+        )
+        s.start(0)
+        assert s.handle(Tick(), 1) == [AskLease("b", "db")]
+        assert s.handle(LeaseAnswered("b", None), 1) == [Record(LeaseTaken("b", "db", 0))]
+        assert s.handle(Tick(), 2) == []
+        assert s.handle(ended("a"), 3) == [StartAttempt("b", 1)]
+
+    @pytest.mark.parametrize("why", [CancelRequested("b"), Interrupted(15, 1)], ids=repr)
+    def test_and_gives_it_back_when_it_is_not_to_start(self, why):
+        s = scheduler(task("a"), task("b", concurrency="db", parallel_safe=False, start_after_s=1))
+        s.start(0)
+        s.handle(Tick(), 1)
+        s.handle(LeaseAnswered("b", None), 1)
+        assert ReleaseLease("b") in s.handle(why, 2)
+
+    def test_one_that_must_be_alone_holds_nobody_up_while_it_waits(self):
+        first = task("a", concurrency="db", parallel_safe=False, priority=1)
+        s = scheduler(first, task("b"), task("c", ["b"]))
+        s.start(0)
+        assert starts(s.handle(LeaseAnswered("a", "run r2"), 0)) == ["b"]
+        assert starts(s.handle(ended("b"), 0.1)) == ["c"]
+
+    def test_a_resumed_run_asks_again(self):
+        s = scheduler(task("a", concurrency="db"), task("b"))
+        started = RunStarted("r", ("A",), 2, "", "", None, None, None)
+        for event in (started, LeaseTaken("a", "db", 0), AttemptStarted("a", 1, 0)):
+            s.replay(event, 0)
+        s.replay(ended("a", LOST, cause=Cause.RUNNER), 1)
+        assert s.handle(Tick(), 2) == [AskLease("a", "db")]
+        assert s.handle(LeaseAnswered("a", "run r2"), 2) == [
+            Record(LeaseAwaited("a", "db", "run r2")),
+            StartAttempt("b", 1),
+        ]
+        s.handle(Tick(), 3)
+        assert starts(s.handle(LeaseAnswered("a", None), 3)) == ["a"]
 
 
 class TestThrottle:

@@ -165,6 +165,26 @@ class RetryDropped:
 
 
 @record
+class LeaseAwaited:
+    """The task could start, but its `concurrency` group is another run's; `owner` says whose, for
+    people. Said again when the owner changes.
+    """
+
+    task: str
+    concurrency: str
+    owner: str
+
+
+@record
+class LeaseTaken:
+    """The group is this run's, for one attempt; `waited_s` is how long another run had it."""
+
+    task: str
+    concurrency: str
+    waited_s: float
+
+
+@record
 class ThrottleEntered:
     """The machine is too busy: nothing new starts while something of ours runs."""
 
@@ -234,6 +254,8 @@ Event = (
     | ConditionEvaluated
     | RetryScheduled
     | RetryDropped
+    | LeaseAwaited
+    | LeaseTaken
     | ThrottleEntered
     | ThrottleLeft
     | RunTimedOut
@@ -254,6 +276,8 @@ TYPES: Mapping[str, type[Event]] = {
     "condition_evaluated": ConditionEvaluated,
     "retry_scheduled": RetryScheduled,
     "retry_dropped": RetryDropped,
+    "lease_awaited": LeaseAwaited,
+    "lease_taken": LeaseTaken,
     "throttle_entered": ThrottleEntered,
     "throttle_left": ThrottleLeft,
     "run_timed_out": RunTimedOut,

@@ -292,7 +292,7 @@ TASK: Mapping[str, Key] = {
     ),
     "concurrency": Key(
         _text(ID),
-        "A group of tasks of which a run does only one at a time.",
+        "A group of tasks of which only one runs at a time, in whatever runs on this machine.",
     ),
     "workdir": Key(
         _text(INSIDE),

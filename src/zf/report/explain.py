@@ -70,6 +70,7 @@ def task(
         *(("asked", condition(asked)) for asked in found.asked),
         *(("tried", line) for line in tries(found)),
         ("when", _when(found)),
+        ("waited", _waited(found)),
         ("where", place(found)),
         ("needs", _needs(facts, found)),
         ("held by", _chain(cause, entry) if cause and entry else ""),
@@ -100,6 +101,12 @@ def _when(task: TaskFacts) -> str:
         return moment(task.completed_at or task.started_at) if task.completed_at else ""
     begun, ended = moment(task.started_at), moment(task.completed_at)
     return f"{begun} to {ended}, {duration(task.duration_s)}, attempt {task.attempt}"
+
+
+def _waited(task: TaskFacts) -> str:
+    if not task.waited_s:
+        return ""
+    return f"{duration(task.waited_s)} while another run had '{printable(task.concurrency)}'"
 
 
 def _needs(facts: Facts, task: TaskFacts) -> str:

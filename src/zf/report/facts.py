@@ -19,6 +19,8 @@ from zf.events import (
     ConditionEvaluated,
     Event,
     Interrupted,
+    LeaseAwaited,
+    LeaseTaken,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
@@ -46,7 +48,8 @@ Result = Literal["passed", "failed", "timeout", "interrupted", "nothing run", "u
 @dataclass(slots=True)
 class TaskFacts:
     """One task of the plan and what is known of it. `status` is None until it ended; times of day
-    are UTC as the events have them; `unmet` is what an event said of its needs.
+    are UTC as the events have them; `unmet` is what an event said of its needs. `held_by` is the
+    run that has its `concurrency` group, while it waits for that; `waited_s` sums up those waits.
     """
 
     id: str
@@ -72,6 +75,9 @@ class TaskFacts:
     completed_at: str = ""
     duration_s: float | None = None
     started_mono: float | None = None
+    concurrency: str = ""
+    held_by: str = ""
+    waited_s: float = 0.0
     unmet: Mapping[str, Status] = field(default_factory=lambda: _NOTHING)
     # Its task file tolerates this end.
     warned: bool = False
@@ -285,13 +291,14 @@ class Fold:
                 self._retry_scheduled(event)
             case RetryDropped():
                 self._retry_dropped(event)
-            case ConditionEvaluated(task=name):
-                if name in facts.tasks:
-                    facts.tasks[name].asked.append(event)
+            case ConditionEvaluated(task=name) if name in facts.tasks:
+                facts.tasks[name].asked.append(event)
             case ThrottleEntered() | ThrottleLeft():
                 self._throttled(event)
             case RunTimedOut():
                 facts.run_timeout = event
+            case LeaseAwaited() | LeaseTaken():
+                self._lease(event)
             case PhaseStarted(phase=phase, timeout_s=timeout_s):
                 facts.phase = phase
                 if phase in facts.phases:
@@ -382,6 +389,17 @@ class Fold:
         task.unmet = event.needs
         self._end(task, event, event.at)
 
+    def _lease(self, event: LeaseAwaited | LeaseTaken) -> None:
+        task = self.facts.tasks.get(event.task)
+        if task is None:
+            return
+        task.concurrency = event.concurrency
+        if isinstance(event, LeaseAwaited):
+            task.held_by = event.owner
+        else:
+            task.held_by = ""
+            task.waited_s += event.waited_s
+
     def _leave(self, name: str) -> TaskFacts | None:
         """Take a task out of the count it is in, because it is about to enter another."""
         task = self.facts.tasks.get(name)
@@ -391,6 +409,7 @@ class Fold:
         if task.warned:
             self.facts.tolerated[task.word] -= 1
         task.running = False
+        task.held_by = ""
         self.facts.running.pop(name, None)
         return task
 

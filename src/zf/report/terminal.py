@@ -17,6 +17,7 @@ from zf.events import (
     CancelRequested,
     Event,
     Interrupted,
+    LeaseAwaited,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
@@ -47,6 +48,7 @@ from zf.report.words import (
     story,
     tail,
     tries,
+    what,
 )
 
 if TYPE_CHECKING:
@@ -85,6 +87,9 @@ def plain_line(facts: Facts, event: Event, style: Style = PLAIN) -> str:
             return _start_line(facts.tasks[name], style)
         case AttemptEnded(task=name) | TaskNotRun(task=name) if name in facts.tasks:
             return _end_line(at_end(facts, event), style)
+        case LeaseAwaited(task=name) if name in facts.tasks:
+            task = facts.tasks[name]
+            return f"{_word(task.word, style)} {printable(name)}  {what(task)}"
         case RetryScheduled() | RetryDropped() if event.task in facts.tasks:
             return _retry_line(event, style)
         case _:

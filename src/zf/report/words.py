@@ -223,8 +223,12 @@ def _value(value: object) -> str:
 
 
 def what(task: TaskFacts) -> str:
-    """What happened to a task that ended, in a sentence without its name; empty for success."""
+    """What happened to a task that ended, in a sentence without its name; empty for success. Or
+    what one that could start waits for.
+    """
     detail = printable(task.detail)
+    if task.held_by:
+        return f"waits for '{printable(task.concurrency)}', held by {printable(task.held_by)}"
     if task.status in {None, Status.SUCCESS}:
         return detail
     if task.unmet:

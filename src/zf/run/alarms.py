@@ -6,11 +6,11 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Literal, NamedTuple
 
-Kind = Literal["wake", "queue", "deadline", "phase", "run"]
+Kind = Literal["wake", "queue", "deadline", "lease", "phase", "run"]
 
 
 class Alarm(NamedTuple):
-    """`name` is the task or phase it is about; `number` keeps equal moments in the order set."""
+    """`name` is the task, group or phase it is about; `number` keeps equal moments in order."""
 
     at: float
     number: int

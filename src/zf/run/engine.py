@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from heapq import heappop, heappush
@@ -26,13 +27,17 @@ from zf.events import (
     timestamp,
 )
 from zf.run.interrupts import Inbox
+from zf.run.leases import Leases
 from zf.run.scheduler import (
+    AskLease,
     EndPhase,
     EndRun,
     KillAttempt,
+    LeaseAnswered,
     NotRun,
     Order,
     Record,
+    ReleaseLease,
     Scheduler,
     StartAttempt,
     StartPhase,
@@ -46,8 +51,10 @@ from zf.run.throttle import Sampler
 class Executor(Protocol):
     """Whoever runs attempts: the local pool, later a remote one."""
 
-    def start(self, task: str, attempt: int, slot: int) -> None:
-        """Begin; the attempt's one AttemptEnded comes out of `wait`, whatever goes wrong."""
+    def start(self, task: str, attempt: int, slot: int, lease_fd: int | None = None) -> None:
+        """Begin; the attempt's one AttemptEnded comes out of `wait`, whatever goes wrong. Whoever
+        runs it holds `lease_fd` open meanwhile, so that the lease outlives the runner.
+        """
         ...
 
     def kill(self, task: str, cause: Cause, *, force: bool) -> None:
@@ -74,6 +81,7 @@ class Engine:
         *,
         write_not_run: Callable[[TaskNotRun], str],
         inbox: Inbox,
+        leases: Leases,
         poll_interval_s: float,
         sampler: Sampler | None = None,
     ) -> None:
@@ -82,6 +90,7 @@ class Engine:
         self._scribe = scribe
         self._write_not_run = write_not_run
         self._inbox = inbox
+        self._leases = leases
         self._poll_interval_s = poll_interval_s
         self._sampler = sampler
         self._slots: list[int] = []
@@ -106,6 +115,7 @@ class Engine:
                 else:
                     self._obey(news)
             now = time.monotonic()
+            self._leases.expire(now)
             wake_at = self._scheduler.wake_at()
             if wake_at is not None and wake_at <= now:
                 self._carry_out(self._scheduler.handle(Tick(), now))
@@ -145,8 +155,13 @@ class Engine:
 
     def _carry_out(self, orders: list[Order]) -> None:
         starts = []
-        for order in orders:
-            match order:
+        waiting = deque(orders)
+        while waiting:
+            match order := waiting.popleft():
+                case AskLease(task, group):
+                    waiting.extend(self._ask_lease(task, group))
+                case ReleaseLease(task):
+                    self._leases.release(task)
                 case StartAttempt(task, attempt):
                     slot = self._take_slot(task)
                     self._scribe.record(AttemptStarted(task, attempt, slot))
@@ -172,7 +187,12 @@ class Engine:
             # only after, in `run`, so that the disk works while the tasks do.
             self._scribe.flush()
             for task, attempt, slot in starts:
-                self._executor.start(task, attempt, slot)
+                self._executor.start(task, attempt, slot, self._leases.fd(task))
+
+    def _ask_lease(self, task: str, group: str) -> list[Order]:
+        now = time.monotonic()
+        owner = self._leases.take(task, group, now)
+        return self._scheduler.handle(LeaseAnswered(task, owner), now)
 
     def _not_run(self, order: NotRun) -> None:
         now = timestamp(time.time())

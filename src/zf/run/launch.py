@@ -12,7 +12,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +29,7 @@ from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_js
 from zf.record import record
 from zf.report import blocked
 from zf.report.facts import Facts, Fold
-from zf.run import lock, recover
+from zf.run import leases, lock, recover
 from zf.run.engine import Engine
 from zf.run.interrupts import Inbox, listening
 from zf.run.orders import Limits, NotRun, Order, Throttle
@@ -145,6 +145,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     run = request.settings.run_id.value
     proofs = request.flow.proofs
     _refuse_impossible(request)
+    _leases_folder(request)
     with listening() as inbox, _claimed(proofs, run):
         inbox.open_to_others(lock.orders_path(proofs, run))
         scribe, began, source = _found(request, command)
@@ -235,6 +236,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
     left.
     """
     run = request.settings.run_id.value
+    _leases_folder(request)
     with listening() as inbox, _taken_over(request, inbox), _recording(run):
         if os.path.lexists(f"{run_dir}/{MANIFEST}"):
             raise ZfError(
@@ -292,19 +294,21 @@ def _conduct(
         project=request.flow.project,
         environ=request.environ,
     )
-    pool = Pool(request.plan.tasks, shared)
-    try:
+    about = {"run": run, "run_dir": run_dir}
+    with (
+        closing(leases.Leases(_leases_folder(request), about)) as held,
+        closing(Pool(request.plan.tasks, shared)) as pool,
+    ):
         exit_code = Engine(
             scheduler,
             pool,
             scribe,
             write_not_run=lambda e: _write_not_run(run_dir, request.plan.tasks[e.task], e),
             inbox=inbox,
+            leases=held,
             poll_interval_s=min(request.settings.poll_interval_s.value, request.look_s),
             sampler=_sampler(request),
         ).run(orders)
-    finally:
-        pool.close()
     blocked_sha256 = _write_blocked(run_dir, scribe.facts)
     took = round(time.monotonic() - began, 6)
     scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256))
@@ -325,6 +329,13 @@ def _refuse_impossible(request: RunRequest) -> None:
     )
     if problems:
         raise ZfError(problems[0].message, problems=problems)
+
+
+def _leases_folder(request: RunRequest) -> str:
+    """Where leases are kept, for a run that needs any."""
+    if any(task.concurrency for task in request.plan.tasks.values()):
+        return leases.folder(os.environ)
+    return ""
 
 
 def _close(run: str, run_dir: str, scribe: Scribe) -> Launched:

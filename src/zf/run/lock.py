@@ -110,12 +110,17 @@ def _open(proofs: str, run: str) -> int:
 
 
 def _try(fd: int) -> bool:
+    return try_lock(fd, f"pid {os.getpid()} on {os.uname().nodename}")
+
+
+def try_lock(fd: int, about: str) -> bool:
+    """Lock the file and write into it who has it, unless somebody else does."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     os.ftruncate(fd, 0)
-    os.pwrite(fd, f"pid {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+    os.pwrite(fd, f"{about}\n".encode(), 0)
     return True
 
 
@@ -136,14 +141,15 @@ def _owner(fd: int) -> str:
     while True:
         text = os.pread(fd, 200, 0).decode("utf-8", "replace").partition("\n")[0]
         found = _OWNER.fullmatch(text)
-        if found is not None and (found[2] != os.uname().nodename or _is_alive(int(found[1]))):
+        if found is not None and (found[2] != os.uname().nodename or is_alive(int(found[1]))):
             return text
         if time.monotonic() >= until:
             return f"the workers of {printable(text)}, which is dead" if text else "another zf"
         time.sleep(_LOOK_AGAIN_S)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of this number, whoever's it is."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -12,6 +12,8 @@ from types import MappingProxyType
 from zf.events import (
     Cause,
     ConditionEvaluated,
+    LeaseAwaited,
+    LeaseTaken,
     RetryDropped,
     RetryScheduled,
     RunTimedOut,
@@ -23,6 +25,9 @@ from zf.record import record
 
 _NO_NEEDS: Mapping[str, Status] = MappingProxyType({})
 _NO_RESOURCES: Mapping[str, int] = MappingProxyType({})
+# How soon a group that another run has is asked for again: four looks a second cost nothing, and
+# nobody who waits for a whole task of another run notices a quarter of one.
+LEASE_RETRY_S = 0.25
 
 
 @record
@@ -67,10 +72,20 @@ class LoadSampled:
     free_mem_mb: float
 
 
+@record
+class LeaseAnswered:
+    """The answer to an AskLease: `owner` is None when the lease is ours, else who has it."""
+
+    task: str
+    owner: str | None
+
+
 Decision = (
     ConditionEvaluated
     | RetryScheduled
     | RetryDropped
+    | LeaseAwaited
+    | LeaseTaken
     | ThrottleEntered
     | ThrottleLeft
     | RunTimedOut
@@ -89,6 +104,23 @@ class StartPhase:
 class StartAttempt:
     task: str
     attempt: int
+
+
+@record
+class AskLease:
+    """The task could start if no other run has its `concurrency` group: try to take it, without
+    waiting, and answer with LeaseAnswered before anything else is handed over.
+    """
+
+    task: str
+    concurrency: str
+
+
+@record
+class ReleaseLease:
+    """Let go of the lease that was taken for this task."""
+
+    task: str
 
 
 @record
@@ -139,4 +171,15 @@ class EndRun:
     exit_code: int
 
 
-Order = StartPhase | StartAttempt | KillAttempt | NotRun | Record | TimeOutPhase | EndPhase | EndRun
+Order = (
+    StartPhase
+    | AskLease
+    | ReleaseLease
+    | StartAttempt
+    | KillAttempt
+    | NotRun
+    | Record
+    | TimeOutPhase
+    | EndPhase
+    | EndRun
+)

@@ -4,6 +4,9 @@ A task that must run alone, once it has come to the head, keeps its place until 
 ended. One that is short of a resource steps aside, and so does every later one that wants the same
 resource: whoever came first gets it first, and tasks that want other things go past them.
 
+The group of a task has one place in this run, and a lease that other runs may have. The lease comes
+last: who lacks nothing else is chosen, and starts once `lease` says that it has it.
+
 Tasks with equal claims wait in line behind each other, so a turn looks at lines, not at tasks.
 """
 
@@ -21,8 +24,12 @@ def claim_of(task: Task) -> _Claim:
     """What the task takes while it runs: its resources, and the one place of its group."""
     claim = {name: amount for name, amount in task.resources.items() if amount}
     if task.concurrency:
-        claim[f"concurrency {task.concurrency}"] = 1
+        claim[_place(task.concurrency)] = 1
     return tuple(sorted(claim.items()))
+
+
+def _place(group: str) -> str:
+    return f"concurrency {group}"
 
 
 def impossible(tasks: Mapping[str, Task], limits: Mapping[str, int]) -> Iterator[tuple[str, str]]:
@@ -47,7 +54,9 @@ class ReadyQueue:
         self._heads: list[tuple[int, _Claim]] = []
         self._aside: dict[str, list[_Claim]] = {}  # resource -> lines that wait for it
         self._waits_for: dict[_Claim, str] = {}
-        self._next_alone: str | None = None
+        # Comes next, whoever comes up meanwhile: it lacks its lease, or waits to be alone.
+        self._chosen: str | None = None
+        self._has_lease = False
 
     def __len__(self) -> int:
         return len(self._names)
@@ -67,27 +76,52 @@ class ReadyQueue:
     def discard(self, name: str) -> None:
         """The task will not start after all. Its place in line is passed over when reached."""
         self._names.discard(name)
-        if self._next_alone == name:
-            self._next_alone = None
+        if self._chosen == name:
+            self._chosen = None
         # It may be the one the others stepped aside for.
         self._look_again_at(self._waits_for.get(self._claims[name]))
 
     def clear(self) -> None:
         """Nobody will start any more."""
         self._names.clear()
-        self._next_alone = None
+        self._chosen = None
 
     def take(self, *, idle: bool) -> str | None:
         """The task to start now, its resources claimed; `idle` says that nothing runs."""
-        name = self._next_alone or self._next()
-        if name is None:
+        if self._chosen is None:
+            self._chosen, self._has_lease = self._next(), False
+        name = self._chosen
+        if name is None or self.lacks_lease:
             return None
-        if not idle and not self._tasks[self._rank[name]].parallel_safe:
-            self._next_alone = name
+        if not idle and not self._task(name).parallel_safe:
             return None
-        self._next_alone = None
+        self._chosen = None
         self.claim(name)
         return name
+
+    @property
+    def lacks_lease(self) -> str | None:
+        """The task that would come next if its run had the lease of its group."""
+        if self._chosen is None or self._has_lease or not self._task(self._chosen).concurrency:
+            return None
+        return self._chosen
+
+    def lease(self, name: str) -> None:
+        """The lease is there for the task that lacked it."""
+        assert name == self._chosen
+        self._has_lease = True
+
+    def step_aside(self, name: str) -> None:
+        """Another run has the group of the task: whoever is in it waits until `look_again`."""
+        assert name == self._chosen
+        self._chosen = None
+        claim = self._claims[name]
+        heappush(self._lines[claim], self._rank[name])
+        self._wait(claim, _place(self._task(name).concurrency))
+
+    def look_again(self, group: str) -> None:
+        """The group may be free now."""
+        self._look_again_at(_place(group))
 
     def claim(self, name: str) -> None:
         """The task starts, whether or not it is its turn."""
@@ -105,6 +139,13 @@ class ReadyQueue:
         """The resource a ready task is waiting for, if it is one."""
         return self._waits_for.get(self._claims[name])
 
+    def _task(self, name: str) -> Task:
+        return self._tasks[self._rank[name]]
+
+    def _wait(self, claim: _Claim, resource: str) -> None:
+        self._waits_for[claim] = resource
+        self._aside.setdefault(resource, []).append(claim)
+
     def _look_again_at(self, resource: str | None) -> None:
         for claim in self._aside.pop(resource or "", ()):
             del self._waits_for[claim]
@@ -120,8 +161,7 @@ class ReadyQueue:
             name = self._tasks[rank].id
             lacking = name in self._names and self._lacking(claim)
             if lacking:
-                self._waits_for[claim] = lacking
-                self._aside.setdefault(lacking, []).append(claim)
+                self._wait(claim, lacking)
                 continue
             heappop(line)
             self._put_head_forward(claim)

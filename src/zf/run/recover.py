@@ -37,6 +37,7 @@ from zf.run.scheduler import (
     NotRun,
     Order,
     Record,
+    ReleaseLease,
     Scheduler,
     StartAttempt,
     StartPhase,
@@ -97,15 +98,15 @@ def moments(lines: Sequence[Line], now: float) -> list[float]:
 def outstanding(scheduler: Scheduler, lines: Sequence[Line], times: Sequence[float]) -> list[Order]:
     """Bring a new scheduler to where the journal ends; the orders not yet carried out there.
 
-    `times` are the lines' moments. Kill orders are dropped, as nothing of the dead run is left to
-    kill.
+    `times` are the lines' moments. Orders to kill and to let go are dropped, as the dead run left
+    nothing to kill and holds nothing.
     """
     orders: dict[_Key, Order] = {}
     for line, at in zip(lines, times, strict=True):
         orders.update((_key(order), order) for order in scheduler.replay(line.event, at))
         orders.pop(_done(line.event), None)
     orders.update((_key(order), order) for order in scheduler.handle(Tick(), times[-1]))
-    return [order for order in orders.values() if not isinstance(order, KillAttempt)]
+    return [order for order in orders.values() if not isinstance(order, KillAttempt | ReleaseLease)]
 
 
 _Key = tuple[object, ...] | None

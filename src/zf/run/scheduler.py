@@ -16,7 +16,8 @@ The rules, in the order they are applied at each turn:
    are cancelled later, when it has ended: it may yet fail, and then they are blocked by it.
 6. Free slots are filled (`ready.py`): higher priority first, then the longest chain of tasks behind
    it, then by id; exclusive tasks alone; resources first come, first served. On a machine that is
-   too busy nothing starts while something of ours runs.
+   too busy nothing starts while something of ours runs. A task with a `concurrency` group starts
+   when its run has the lease of the group; while another run has it, it waits without a slot.
 
 Each event costs O(log n) and the dependents it concerns; only stopping looks at every task, once.
 """
@@ -36,6 +37,8 @@ from zf.events import (
     ConditionEvaluated,
     Event,
     Interrupted,
+    LeaseAwaited,
+    LeaseTaken,
     PhaseTimedOut,
     RetryDropped,
     RetryScheduled,
@@ -53,15 +56,19 @@ from zf.run.alarms import Alarm, Alarms
 from zf.run.fates import FAILED, Fates
 from zf.run.gate import Gate
 from zf.run.orders import (
+    LEASE_RETRY_S,
+    AskLease,
     Decision,
     EndPhase,
     EndRun,
     KillAttempt,
+    LeaseAnswered,
     Limits,
     LoadSampled,
     NotRun,
     Order,
     Record,
+    ReleaseLease,
     StartAttempt,
     StartPhase,
     Tick,
@@ -72,15 +79,18 @@ from zf.run.retry import Retries
 
 # Everything between the scheduler and whoever drives it can be had from here.
 __all__ = [
+    "AskLease",
     "CancelRequested",
     "EndPhase",
     "EndRun",
     "KillAttempt",
+    "LeaseAnswered",
     "Limits",
     "LoadSampled",
     "NotRun",
     "Order",
     "Record",
+    "ReleaseLease",
     "Scheduler",
     "StartAttempt",
     "StartPhase",
@@ -88,7 +98,7 @@ __all__ = [
     "TimeOutPhase",
 ]
 
-Happening = AttemptEnded | Interrupted | CancelRequested | Tick | LoadSampled
+Happening = AttemptEnded | Interrupted | CancelRequested | LeaseAnswered | Tick | LoadSampled
 
 _NO_NEEDS: Mapping[str, Status] = MappingProxyType({})
 _NOTHING: Mapping[str, Surroundings] = MappingProxyType({})
@@ -147,6 +157,12 @@ class Scheduler:
         self._fallback: dict[str, AttemptEnded] = {}
         self._doomed: set[str] = set()  # ordered to end: not tried again
 
+        self._asked: str | None = None  # the task for whose lease we have asked just now
+        self._leased: str | None = None  # the task that has its lease and has not started
+        # Who waits for another run: since when, and for whom. The groups to be asked for again.
+        self._awaits: dict[str, tuple[float, str]] = {}
+        self._asked_again: set[str] = set()
+
         self._alarms = Alarms(self._matters)
         self._patience = Alarms(self._matters)
         self._asleep: set[str] = set()
@@ -198,6 +214,8 @@ class Scheduler:
             case CancelRequested(name):
                 if name is not None:  # for the whole run it is followed by an interrupt
                     self._cancel(name)
+            case LeaseAnswered(name, owner):
+                self._lease_answered(name, owner)
             case LoadSampled():
                 self._record(self._gate.sample(event, self._now))
             case Tick():
@@ -253,7 +271,8 @@ class Scheduler:
         while self._strike_clock(self._alarms):
             self._settle()
         self._fill_slots()
-        while self._strike_clock(self._patience):
+        # Nor who is just being asked for: the answer comes at this same moment.
+        while self._asked is None and self._strike_clock(self._patience):
             self._settle()
             self._fill_slots()
         return self._take_orders()
@@ -277,6 +296,8 @@ class Scheduler:
         del self._running[name]
         self._alone = False
         self._queue.release(name)
+        if self._tasks[name].concurrency:
+            self._orders.append(ReleaseLease(name))
         if name == self._limits.only:
             self._exit_of_only = _own_exit(ended)
         if not self._try_again(ended):
@@ -362,6 +383,8 @@ class Scheduler:
     def _leave_line(self, name: str) -> None:
         self._queue.discard(name)
         self._asleep.discard(name)
+        self._awaits.pop(name, None)
+        self._give_lease_back(name)
 
     def _not_run(
         self,
@@ -455,6 +478,8 @@ class Scheduler:
                 return name in self._asleep
             case "queue":
                 return name in self._queue and name not in self._attempts
+            case "lease":
+                return True
             case "deadline":
                 return name not in self._done and name not in self._doomed
             case "phase":
@@ -473,10 +498,12 @@ class Scheduler:
                 self._asleep.discard(name)
                 self._line_up(name)
             case "queue":
-                lacking = self._queue.waits_for(name)
-                awaited = f"'{lacking}'" if lacking else "its turn"
-                detail = f"waited {self._tasks[name].queue_timeout_s:g}s for {awaited}"
+                patience_s = self._tasks[name].queue_timeout_s
+                detail = f"waited {patience_s:g}s for {self._awaited_by(name)}"
                 self._give_up_waiting(name, Status.TIMEOUT, Cause.QUEUE_TIMEOUT, detail)
+            case "lease":
+                self._asked_again.discard(name)
+                self._queue.look_again(name)
             case "deadline":
                 detail = f"deadline ({self._tasks[name].deadline_s:g}s after the start) passed"
                 self._end_one(name, Status.TIMEOUT, Cause.DEADLINE, detail)
@@ -485,6 +512,12 @@ class Scheduler:
             case "run":
                 self._time_out_run()
         return True
+
+    def _awaited_by(self, name: str) -> str:
+        if name in self._awaits:
+            return f"'{self._tasks[name].concurrency}', held by {self._awaits[name][1]}"
+        lacking = self._queue.waits_for(name)
+        return f"'{lacking}'" if lacking else "its turn"
 
     def _end_one(self, name: str, status: Status, cause: Cause, detail: str) -> None:
         """End one task, whether it runs, waits for a retry or has not started."""
@@ -547,6 +580,7 @@ class Scheduler:
             self._drop_retry(name, cause)
         self._queue.clear()
         self._asleep.clear()
+        self._give_lease_back(self._leased)
         assert self._phase is not None
         self._cancel_waiting(self._phase.name, self._dependents_of_running() if spare else ())
         for phase in self._phases if later_phases else ():
@@ -584,8 +618,36 @@ class Scheduler:
             if name is None:
                 break
             self._start(name)
+        self._ask_for_lease()
         waits = self._gate.closed and bool(self._queue) and self._has_free_slot()
         self._gate.keep(waiting=waits, now=self._now)
+
+    def _ask_for_lease(self) -> None:
+        self._asked = self._queue.lacks_lease
+        if self._asked is not None:
+            self._orders.append(AskLease(self._asked, self._tasks[self._asked].concurrency))
+
+    def _lease_answered(self, name: str, owner: str | None) -> None:
+        self._asked = None
+        group = self._tasks[name].concurrency
+        since, before = self._awaits.pop(name, (self._now, ""))
+        if owner is None:
+            self._queue.lease(name)
+            self._leased = name
+            self._record(LeaseTaken(name, group, round(self._now - since, 6)))
+            return
+        self._queue.step_aside(name)
+        if group not in self._asked_again:
+            self._asked_again.add(group)
+            self._alarms.set(self._now + LEASE_RETRY_S, "lease", group)
+        self._awaits[name] = (since, owner)
+        if owner != before:
+            self._record(LeaseAwaited(name, group, owner))
+
+    def _give_lease_back(self, name: str | None) -> None:
+        if name is not None and name == self._leased:
+            self._leased = None
+            self._orders.append(ReleaseLease(name))
 
     def _has_free_slot(self) -> bool:
         return len(self._running) < self._limits.max_jobs and not self._alone
@@ -596,6 +658,8 @@ class Scheduler:
         self._running[name] = attempt
         self._alone = not self._tasks[name].parallel_safe
         self._fallback.pop(name, None)
+        if self._leased == name:
+            self._leased = None
         self._orders.append(StartAttempt(name, attempt))
 
     def _record(self, event: Decision | None) -> None:

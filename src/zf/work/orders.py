@@ -10,25 +10,31 @@ import json
 import os
 import select
 import signal
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from zf.events import AttemptEnded, Cause, Status
-from zf.proof.store import write_all
 from zf.work.supervisor import Stop
+
+_RECEIVE_BYTES = 65536
+_MOST_LEASES = 4  # one order brings one, and orders come one at a time
 
 
 class RunnerOrders:
     """The worker's end; `stop` is why the attempt under way is to end, if it is."""
 
-    def __init__(self, socket_fd: int, life_fd: int) -> None:
-        self._socket = socket_fd
+    def __init__(self, runner: socket.socket, life_fd: int) -> None:
+        self._socket = runner
+        # Open while the attempt it came for is under way: should the runner die, this is what keeps
+        # the attempt's `concurrency` group from other runs.
+        self._leases: list[int] = []
         self._signals, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, _do_nothing)
-        self.fds: tuple[int, ...] = (socket_fd, life_fd, self._signals)
+        self.fds: tuple[int, ...] = (runner.fileno(), life_fd, self._signals)
         self.stop: Stop | None = None
         self.ended = False
         self._current: tuple[str, int] | None = None
@@ -41,6 +47,8 @@ class RunnerOrders:
         """Wait for the next order to start: task and attempt. None when there is no more to do."""
         self.stop = None
         self._current = None
+        while self._leases:
+            os.close(self._leases.pop())
         while self._current is None and not self.ended:
             for fd, _ in self._poll.poll():
                 self.receive(fd)
@@ -54,7 +62,7 @@ class RunnerOrders:
 
     def _tell(self, data: bytes) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):
-            write_all(self._socket, data)
+            self._socket.sendall(data)
 
     def hear_of_children(self) -> None:
         """Become readable when a child ends, and once now: one may have ended already."""
@@ -68,10 +76,7 @@ class RunnerOrders:
             if signal.SIGTERM in numbers:
                 self._end(Cause.WORKER, "the worker was told to end by SIGTERM")
             return signal.SIGCHLD in numbers
-        try:
-            data = os.read(fd, 65536)
-        except ConnectionResetError:
-            data = b""
+        data = self._read(fd)
         if not data:
             self.fds = tuple(one for one in self.fds if one != fd)
             self._end(Cause.RUNNER, "the runner died")
@@ -80,6 +85,19 @@ class RunnerOrders:
         for line in lines:
             self._take(json.loads(line))
         return False
+
+    def _read(self, fd: int) -> bytes:
+        """What has come from the runner; nothing when it is dead."""
+        if fd != self._socket.fileno():
+            return os.read(fd, 1)
+        try:
+            data, leases, _, _ = socket.recv_fds(self._socket, _RECEIVE_BYTES, _MOST_LEASES)
+        except ConnectionResetError:
+            return b""
+        for lease in leases:
+            os.set_inheritable(lease, False)  # not for steps
+        self._leases += leases
+        return data
 
     def _take(self, order: Mapping[str, Any] | None) -> None:
         if order is None:

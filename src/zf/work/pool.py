@@ -81,8 +81,8 @@ class Pool:
         # Children that were there before, which are somebody else's business.
         self._foreign = set(self._tree.children()) if self._tree is not None else set()
 
-    def start(self, task: str, attempt: int, slot: int) -> None:
-        """Give the attempt to the slot's worker."""
+    def start(self, task: str, attempt: int, slot: int, lease_fd: int | None = None) -> None:
+        """Give the attempt to the slot's worker, and its lease with it."""
         outcome = Outcome(self._tasks[task], attempt)
         hand = self._hands.get(slot)
         if hand is None:
@@ -94,7 +94,7 @@ class Pool:
         hand.under_way = outcome
         hand.watch = None
         self._running[task] = hand
-        self._order(hand, start_order(task, attempt))
+        self._order(hand, start_order(task, attempt), lease_fd)
 
     def kill(self, task: str, cause: Cause, *, force: bool) -> None:
         """Have the attempt ended for this cause; nothing happens when it has ended already."""
@@ -129,9 +129,12 @@ class Pool:
         os.close(self._life_read)
         os.close(self._life_write)
 
-    def _order(self, hand: _Hand, line: bytes) -> None:
+    def _order(self, hand: _Hand, line: bytes, lease_fd: int | None = None) -> None:
         # A worker that has just died takes nothing; its end is noticed in `wait`.
         with suppress(BrokenPipeError, ConnectionResetError):
+            if lease_fd is not None:
+                sent = socket.send_fds(hand.socket, [line], [lease_fd])
+                line = line[sent:]
             hand.socket.sendall(line)
 
     def _heed(self, wakeup_fd: int | None) -> None:
@@ -278,7 +281,7 @@ class Pool:
             _keep_descriptors_to_ourselves()
             _forget_signals()
             resource.setrlimit(resource.RLIMIT_NOFILE, self._file_limits)
-            orders = RunnerOrders(theirs.fileno(), self._life_read)
+            orders = RunnerOrders(theirs, self._life_read)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _WITHHELD)
             Worker(self._shared, orders).serve(self._tasks)
             code = os.EX_OK
