@@ -9,6 +9,7 @@ from pathlib import Path
 from zf.events import AttemptEnded
 from zf.model import Project, Step, Task
 from zf.work.pool import Pool
+from zf.work.veil import Veil
 from zf.work.worker import Shared
 
 
@@ -46,13 +47,15 @@ class Bench:
         self.root.mkdir()
         self.run_dir = self.root / "proofs" / run
         self.run_dir.mkdir(parents=True)
+        environ = {"PATH": os.environ["PATH"]} if environ is None else environ
         self.shared = Shared(
             run=run,
             run_dir=str(self.run_dir),
             root=str(self.root),
             grace_s=grace_s,
             project=project or Project(),
-            environ={"PATH": os.environ["PATH"]} if environ is None else environ,
+            environ=environ,
+            veil=Veil((), environ, project or Project()),
         )
 
     def pool(self, *tasks, **options):

@@ -7,18 +7,20 @@ import subprocess
 import pytest
 
 from zf.events import AttemptEnded, AttemptStarted, Cause, RunResumed, Status
-from zf.model import Step, Task
+from zf.model import Project, Step, Task
 from zf.proof.journal import Line
 from zf.proof.read import status_json
 from zf.proof.store import FOLDERS, TaskTree, write_not_run
 from zf.run.recover import drop_undecided, moments, outcome
 from zf.work.outcome import Outcome
+from zf.work.veil import Veil
 
 TASK = Task("t", "A", (Step("one", "true"),))
+VEIL = Veil((TASK,), {}, Project())
 
 
 def recovered(run_dir, attempt: int) -> AttemptEnded:
-    return outcome("r", str(run_dir), TASK, AttemptStarted("t", attempt, 0))
+    return outcome("r", str(run_dir), TASK, AttemptStarted("t", attempt, 0), VEIL)
 
 
 def tree_of(run_dir, attempt: int, *, decided: bool = True) -> None:

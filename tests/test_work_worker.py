@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,14 +164,7 @@ class TestWorkdir:
         bench = Bench(tmp_path)
         os.symlink(bench.root, tmp_path / "link")
         shared = bench.shared
-        bench.shared = type(shared)(
-            shared.run,
-            shared.run_dir,
-            str(tmp_path / "link"),
-            1.0,
-            shared.project,
-            shared.environ,
-        )
+        bench.shared = replace(shared, root=str(tmp_path / "link"), grace_s=1.0)
         result = bench.run("pwd -P; echo $ZENFLOW_ROOT")
         assert result.log() == f"{bench.root}\n{tmp_path}/link\n".encode()
 
@@ -794,7 +788,7 @@ class TestTrouble:
         result = bench.run("exit 3", title="T")
         lost = Outcome(task("exit 3", title="T"), 1)
         lost.fail(Cause.WORKER, "its worker died")
-        assert lost.decide_abandoned(str(bench.run_dir), "r1") == result.ended
+        assert lost.decide_abandoned(str(bench.run_dir), "r1", bench.shared.veil) == result.ended
 
     def test_a_proof_that_cannot_be_written_at_all(self, bench):
         bench.run_dir.rmdir()

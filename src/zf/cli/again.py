@@ -51,18 +51,21 @@ def resume(
     from zf.plan.graph import plan_again
     from zf.proof import read
     from zf.run import launch
+    from zf.work.veil import Veil
 
     run_dir = read.find_run(proofs_folder(), run)
     recorded = read.run_json(run_dir)
     flow = open_project(quiet=True)
+    plan = plan_again(flow, read.plan_json(run_dir))
     settings = _recorded_settings(recorded["settings"])
     watcher = progress.Watcher(progress.Show(output, progress_mode, as_json), flow.proofs)
     request = launch.RunRequest(
         flow,
-        plan_again(flow, read.plan_json(run_dir)),
+        plan,
         settings,
         launch.recorded_limits(recorded["limits"]),
         environ=os.environ,
+        veil=Veil(plan.tasks.values(), os.environ, flow.project),
         watch=watcher.watch,
         look_s=watcher.look_s,
     )

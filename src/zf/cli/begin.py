@@ -181,6 +181,7 @@ def carry_out(
 ) -> int:
     """Run a plan, showing what happens and then what came of it; the exit code."""
     from zf.run.launch import RunRequest, launch
+    from zf.work.veil import Veil
 
     watcher = progress.Watcher(show, flow.proofs)
     request = RunRequest(
@@ -189,6 +190,7 @@ def carry_out(
         settings,
         limits,
         environ=os.environ,
+        veil=Veil(plan.tasks.values(), os.environ, flow.project),
         watch=watcher.watch,
         look_s=watcher.look_s,
         rerun_of=rerun_of,

@@ -34,12 +34,13 @@ from zf.record import record
 @record
 class Surroundings:
     """What a condition can see of the world. `hidden` names variables whose values are used but
-    not told.
+    not told; whatever else is told passes through `hide`.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Scalar] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
+    hide: Callable[[str], str] = str
 
 
 @record

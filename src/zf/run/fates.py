@@ -115,7 +115,7 @@ class Fates:
         if unmet and asked.value is False and "success" in condition.functions:
             return self._not_met(unmet, asked)
         status = Status.FAILURE if asked.value is None else Status.SKIPPED
-        told = Verdict(asked.value, asked.operands, asked.error).explain(condition.text)
+        told = Verdict(asked.value, asked.operands, asked.error).explain(asked.condition)
         return Fate(status, Cause.CONDITION, told, asked=asked)
 
     def _not_met(self, unmet: list[Need], asked: ConditionEvaluated | None = None) -> Fate:
@@ -133,10 +133,14 @@ class Fates:
             cancelled=self._any_need_in(self._cancelled_above, name),
             statuses={need.task: self._status_of(need.task) for need in task.needs},
         )
-        verdict = evaluate(condition, self._around.get(name, _NOWHERE), answers)
-        return ConditionEvaluated(
-            name, condition.text, verdict.value, dict(verdict.operands), verdict.error
-        )
+        around = self._around.get(name, _NOWHERE)
+        verdict = evaluate(condition, around, answers)
+        operands = {
+            operand: around.hide(value) if isinstance(value, str) else value
+            for operand, value in verdict.operands.items()
+        }
+        text, error = around.hide(condition.text), around.hide(verdict.error)
+        return ConditionEvaluated(name, text, verdict.value, operands, error)
 
     def _status_of(self, name: str) -> str:
         if name in self.done:

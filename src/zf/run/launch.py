@@ -6,7 +6,6 @@ proof, whatever happens.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
@@ -19,7 +18,7 @@ from typing import Any
 
 from zf.errors import Exit, ZfError
 from zf.events import ConditionEvaluated, RunEnded, RunResumed, RunStarted, Status, TaskNotRun
-from zf.model import Flow, Task, is_valid_id
+from zf.model import Flow, is_valid_id
 from zf.plan.drafts import too_much
 from zf.plan.graph import Plan
 from zf.proof import provenance, store
@@ -43,8 +42,7 @@ from zf.settings import Settings
 from zf.work import leftovers
 from zf.work.outcome import said
 from zf.work.pool import Pool
-from zf.work.redact import Redactor
-from zf.work.secret_forms import secrets_in
+from zf.work.veil import Veil
 from zf.work.worker import Shared
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
@@ -75,6 +73,7 @@ class RunRequest:
     settings: Settings
     limits: Limits
     environ: Mapping[str, str]
+    veil: Veil
     watch: Watch
     look_s: float = float("inf")
     rerun_of: str | None = None
@@ -92,6 +91,7 @@ class RunRequest:
             run=self.settings.run_id.value,
             max_jobs=self.limits.max_jobs,
             source=source,
+            hide=self.veil.text,
         )
         return Scheduler(self.plan, self.limits, around, decided)
 
@@ -163,8 +163,6 @@ def _found(request: RunRequest, command: Sequence[str]) -> tuple[Scribe, float, 
     """
     run = request.settings.run_id.value
     proofs = request.flow.proofs
-    # Whatever the variables of zf's own environment hold under a secret's name, no file shows it.
-    veil = Redactor(secrets_in(request.environ, request.flow.project.secrets))
     about = provenance.collect(
         request.flow.root,
         command,
@@ -172,14 +170,14 @@ def _found(request: RunRequest, command: Sequence[str]) -> tuple[Scribe, float, 
         settings=request.settings.as_json(),
         exclude=(proofs,),
         environ=request.environ,
-        redact=veil.text,
+        redact=request.veil.text,
     )
     about |= {
         "limits": asdict(request.limits),
         "rerun_of": request.rerun_of,
         "secrets": request.flow.project.secrets,
     }
-    plan = _without_secrets(request.plan.as_json(), veil)
+    plan = request.veil.plan(request.plan.as_json())
     previous = newest_head(proofs, but=run) or (None, None)
     staging = lock.staging_path(proofs, run)
     try:
@@ -210,25 +208,6 @@ def _found(request: RunRequest, command: Sequence[str]) -> tuple[Scribe, float, 
     return scribe, began, about["source"]
 
 
-def _without_secrets(plan: dict[str, Any], veil: Redactor) -> dict[str, Any]:
-    whole = json.dumps(plan)
-    if veil.text(whole) == whole:
-        return plan
-    cleaned = _veiled(plan, veil)
-    assert isinstance(cleaned, dict)
-    return cleaned
-
-
-def _veiled(value: object, veil: Redactor) -> object:
-    if isinstance(value, str):
-        return veil.text(value)
-    if isinstance(value, dict):
-        return {name: _veiled(inner, veil) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_veiled(inner, veil) for inner in value]
-    return value
-
-
 def resume(request: RunRequest, run_dir: str) -> Launched:
     """Finish a run whose runner died: keep what was finished, run the rest, seal.
 
@@ -250,7 +229,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
         refuse_unless_intact(run_dir, run)
         journal, reading = Journal.reopen(f"{run_dir}/events.jsonl")
         drop_unfinished(run_dir)
-        fold = Fold(request.plan.as_json())
+        fold = Fold(request.veil.plan(request.plan.as_json()))
         for line in reading.lines:
             fold.apply(line.event, line.mono, line.wall)
         scribe = Scribe(journal, fold, request.watch)
@@ -260,7 +239,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
         scribe.record(RunResumed(ended))
         for attempt in recover.open_attempts(reading.events):
             task = request.plan.tasks[attempt.task]
-            scribe.record(recover.outcome(run, run_dir, task, attempt))
+            scribe.record(recover.outcome(run, run_dir, task, attempt, request.veil))
         scribe.commit()
         lines = read(f"{run_dir}/events.jsonl").lines
         times = recover.moments(lines, time.monotonic())
@@ -293,6 +272,7 @@ def _conduct(
         grace_s=request.settings.grace_s.value,
         project=request.flow.project,
         environ=request.environ,
+        veil=request.veil,
     )
     about = {"run": run, "run_dir": run_dir}
     with (
@@ -303,7 +283,7 @@ def _conduct(
             scheduler,
             pool,
             scribe,
-            write_not_run=lambda e: _write_not_run(run_dir, request.plan.tasks[e.task], e),
+            write_not_run=lambda e: _write_not_run(request, run_dir, e),
             inbox=inbox,
             leases=held,
             poll_interval_s=min(request.settings.poll_interval_s.value, request.look_s),
@@ -420,7 +400,8 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
         lock.release(lock_fd)
 
 
-def _write_not_run(run_dir: str, task: Task, event: TaskNotRun) -> str:
+def _write_not_run(request: RunRequest, run_dir: str, event: TaskNotRun) -> str:
+    task = request.veil.task(request.plan.tasks[event.task])
     return store.write_not_run(
         run_dir, task, event.status, event.cause, event.detail, event.needs, event.at
     )

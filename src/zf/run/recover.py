@@ -45,15 +45,18 @@ from zf.run.scheduler import (
     TimeOutPhase,
 )
 from zf.work.outcome import Outcome
+from zf.work.veil import Veil
 
 
-def outcome(run: str, run_dir: str, task: Task, started: AttemptStarted) -> AttemptEnded:
+def outcome(
+    run: str, run_dir: str, task: Task, started: AttemptStarted, veil: Veil
+) -> AttemptEnded:
     """The terminal event of an attempt whose runner died: its worker's own outcome if it had got
     that far, else `lost`, which is then written and claimed like any other.
     """
-    lost = Outcome(task, started.attempt)
+    lost = Outcome(veil.task(task), started.attempt)
     lost.fail(Cause.RUNNER, "the runner died while it ran", status=Status.LOST)
-    return lost.decide_abandoned(run_dir, run)
+    return lost.decide_abandoned(run_dir, run, veil)
 
 
 def drop_undecided(run_dir: str, task: str) -> None:

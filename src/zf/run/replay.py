@@ -22,6 +22,7 @@ from zf.run.launch import RunRequest, launch, limits_of
 from zf.run.upstream import refuse_unless_intact
 from zf.settings import resolve
 from zf.work.leftovers import COOKIE
+from zf.work.veil import Veil
 
 _RUN = "replay"
 _OWN = RESERVED_ENV | {COOKIE, "COMPOSE_PROJECT_NAME"}
@@ -100,7 +101,8 @@ def replay(
     settings = resolve({}, default_run_id=_RUN)
     plan = plan_task(flow, task, with_needs=False, phase_timeout_s=settings.phase_timeout_s.value)
     limits = limits_of(flow, plan, settings, only=task, retries=False)
-    request = RunRequest(flow, plan, settings, limits, variables, watch=lambda *_: None)
+    veil = Veil([recorded], variables, flow.project)
+    request = RunRequest(flow, plan, settings, limits, variables, veil, watch=lambda *_: None)
     done = launch(request, ["zf", "replay", str(run["run_id"]), task])
     if done.facts.interrupted:
         raise KeyboardInterrupt

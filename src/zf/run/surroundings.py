@@ -7,7 +7,7 @@ variable there is reason enough, and its value goes into the journal unless it i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from zf.model import Project, Task
@@ -28,8 +28,12 @@ def surroundings(
     run: str,
     max_jobs: int,
     source: Mapping[str, Any],
+    hide: Callable[[str], str] = str,
 ) -> dict[str, Surroundings]:
-    """For every task with a condition, what it may look at; `source` is that of run.json."""
+    """For every task with a condition, what it may look at; `source` is that of run.json.
+
+    `hide` takes secrets out of what is told of it.
+    """
     facts: dict[str, Scalar] = {
         "run.id": run,
         "run.commit": source.get("commit") or "",
@@ -38,11 +42,17 @@ def surroundings(
     }
     if isinstance(source.get("dirty"), bool):
         facts["run.dirty"] = source["dirty"]
-    return {task.id: _seen_by(task, environ, project, facts) for task in tasks if task.condition}
+    return {
+        task.id: _seen_by(task, environ, project, facts, hide) for task in tasks if task.condition
+    }
 
 
 def _seen_by(
-    task: Task, environ: Mapping[str, str], project: Project, facts: Mapping[str, Scalar]
+    task: Task,
+    environ: Mapping[str, str],
+    project: Project,
+    facts: Mapping[str, Scalar],
+    hide: Callable[[str], str],
 ) -> Surroundings:
     names = parse(task.condition).variables
     variables = {
@@ -60,7 +70,7 @@ def _seen_by(
     if variables.keys() - hidden:
         secrets = [v for n, v in {**environ, **task.env}.items() if is_secret_name(n, globs)]
         hidden |= {name for name in variables if _holds_secret(variables[name], secrets)}
-    return Surroundings(variables, {**facts, **about_task}, frozenset(hidden))
+    return Surroundings(variables, {**facts, **about_task}, frozenset(hidden), hide)
 
 
 def _holds_secret(value: str, secrets: Iterable[str]) -> bool:

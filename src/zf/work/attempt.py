@@ -8,7 +8,6 @@ import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
@@ -20,11 +19,11 @@ from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
 from zf.work.outcome import EXIT_NOT_FOUND, EXIT_NOT_STARTED, Outcome, said
 from zf.work.redact import Redactor
-from zf.work.secret_forms import WEAK_BYTES
 from zf.work.supervisor import NotStartedError, Supervisor, Terms
+from zf.work.veil import ArtifactSecrets, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from zf.model import Step, Task
     from zf.work.orders import RunnerOrders
@@ -58,9 +57,8 @@ class Attempt:
         self._task = task
         self._outcome = outcome
         self._env = bench.outside.build(task, self._own_variables())
-        secrets = bench.outside.secrets(task, self._env)
-        self._redactor = Redactor(secrets)
-        self._weak = {f"secret:{one.name}" for one in secrets if len(one.value) < WEAK_BYTES}
+        self._secrets = bench.outside.secrets(task, self._env)
+        self._redactor = Redactor(self._secrets)
 
     def run(self) -> None:
         """Fill the tree with everything but the outcome itself."""
@@ -98,7 +96,7 @@ class Attempt:
         # One look at both: there is hardly ever a secret in them, and value by value is slow.
         if self._redactor.holds_secret(described + shell):
             hide = self._redactor.text
-            self._outcome.task = _without_secrets(self._task, self._redactor)
+            self._outcome.task = without_secrets(self._task, self._redactor)
             described, shell = task_json(self._outcome.task), self._env.as_shell(hide)
         self._tree.write(META, "task.json", described)
         self._tree.write(META, "env.sh", shell)
@@ -239,7 +237,7 @@ class Attempt:
         bench, tree = self._bench, self._tree
         proofs = os.path.dirname(bench.run_dir)
         task, outcome = self._task, self._outcome
-        secrets = _ArtifactSecrets(self._redactor, self._weak, task.allow_secrets_in)
+        secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
         found = collect(tree, bench.real_root, task.artifacts, proofs=proofs, secrets=secrets)
         outcome.notes += secrets.allowed
         for path in tree.sweep():
@@ -288,48 +286,5 @@ class _Command:
         return Status.FAILURE
 
 
-class _ArtifactSecrets:
-    """What is looked for in artifacts: all that is hidden in output, but for values so short that
-    they occur by chance. Hiding one of those costs a word; here it would cost the task.
-    """
-
-    def __init__(self, redactor: Redactor, weak: set[str], allowed: tuple[str, ...]) -> None:
-        self._redactor = redactor
-        self._weak = weak
-        self._patterns = allowed
-        # What was let through, for the proof to say.
-        self.allowed: list[str] = []
-
-    def search(self, path: str, data: Iterable[bytes]) -> list[str]:
-        rules = [rule for rule in self._redactor.search(data) if rule not in self._weak]
-        if rules and any(fnmatchcase(path, pattern) for pattern in self._patterns):
-            found = f"holds what must not be seen ({', '.join(sorted(rules))})"
-            self.allowed.append(f"artifact {printable(path)} {found}: allow_secrets_in permits it")
-            return []
-        return rules
-
-    def text(self, text: str) -> str:
-        return self._redactor.text(text)
-
-
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
-
-
-def _without_secrets(task: Task, redactor: Redactor) -> Task:
-    """The task as it may be shown."""
-    hide = redactor.text
-
-    def hidden(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-        return tuple(replace(step, name=hide(step.name), run=hide(step.run)) for step in steps)
-
-    return replace(
-        task,
-        title=hide(task.title),
-        workdir=hide(task.workdir),
-        env={name: hide(value) for name, value in task.env.items()},
-        artifacts=tuple(map(hide, task.artifacts)),
-        allow_secrets_in=tuple(map(hide, task.allow_secrets_in)),
-        steps=hidden(task.steps),
-        cleanup=hidden(task.cleanup),
-    )

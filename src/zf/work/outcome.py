@@ -20,6 +20,7 @@ from zf.work.supervisor import Ended, Stop
 
 if TYPE_CHECKING:
     from zf.model import Task
+    from zf.work.veil import Veil
 
 EXIT_TIMEOUT = 124
 EXIT_NOT_STARTED = 126
@@ -202,15 +203,18 @@ class Outcome:
             self.task.tolerates(self.status, self.exit_code),
         )
 
-    def decide_abandoned(self, run_dir: str, run: str) -> AttemptEnded:
+    def decide_abandoned(self, run_dir: str, run: str, veil: Veil) -> AttemptEnded:
         """Claim the outcome in a tree that somebody stopped writing at some point; when that was
-        after its claim, what it says stands.
+        after its claim, what it says stands. Nobody has looked for secrets in what lies there.
 
         If even this cannot be written, the event has no digest and the tree stays undecided.
         """
         try:
             with closing(self._abandoned_tree(run_dir)) as tree:
-                self.collected = collect(tree, run_dir, (), proofs=run_dir)
+                secrets = veil.artifacts(self.task)
+                self.collected = collect(tree, run_dir, (), proofs=run_dir, secrets=secrets)
+                self.notes += secrets.allowed
+                self.task = veil.task(self.task)
                 return self.decide(tree, run)
         except AlreadyDecidedError as decided:
             return _event_of(decided)

@@ -186,7 +186,8 @@ class Pool:
 
     def _lose(self, outcome: Outcome, detail: str) -> None:
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
-        self._ended.append(outcome.decide_abandoned(self._shared.run_dir, self._shared.run))
+        shared = self._shared
+        self._ended.append(outcome.decide_abandoned(shared.run_dir, shared.run, shared.veil))
 
     def _end_orphans(self, hand: _Hand) -> None:
         """End what a dead worker leaves: it bears the attempt's marks, or came here as to its new

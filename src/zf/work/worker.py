@@ -25,6 +25,7 @@ from zf.work.orders import RunnerOrders
 from zf.work.outcome import Outcome, said
 from zf.work.processes import GroupTree, SubreaperTree, Tree, become_subreaper
 from zf.work.supervisor import Supervisor
+from zf.work.veil import Veil
 
 
 @record
@@ -37,6 +38,7 @@ class Shared:
     grace_s: float
     project: Project
     environ: Mapping[str, str]
+    veil: Veil
 
 
 class Worker:
@@ -44,6 +46,7 @@ class Worker:
 
     def __init__(self, shared: Shared, orders: RunnerOrders) -> None:
         self._orders = orders
+        self._veil = shared.veil
         self._cgroup = Cgroup.enter(cgroup_name(shared.run_dir))
         tree: Tree = GroupTree()
         if become_subreaper():
@@ -91,4 +94,4 @@ class Worker:
             traceback.print_exc()
             detail = f"internal error of the worker: {printable(repr(error))}"
             outcome.fail(Cause.WORKER, detail, status=Status.LOST)
-        return outcome.decide_abandoned(bench.run_dir, bench.run)
+        return outcome.decide_abandoned(bench.run_dir, bench.run, self._veil)
