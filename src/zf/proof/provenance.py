@@ -13,7 +13,6 @@ import sys
 import time
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 import zf
 from zf.events import timestamp
@@ -220,6 +219,8 @@ def _without_password(url: str | None) -> str | None:
     """The address of the repository without what may stand before the @ of its host."""
     if url is None:
         return None
+    from urllib.parse import urlsplit, urlunsplit  # noqa: PLC0415 - 3 ms where there is no remote
+
     try:
         parts = urlsplit(url)
     except ValueError:

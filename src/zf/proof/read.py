@@ -11,7 +11,6 @@ import errno
 import os
 import stat
 from contextlib import suppress
-from difflib import get_close_matches
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -52,6 +51,8 @@ def find_run(proofs: str, run: str) -> str:
         raise ZfError(
             f"no runs in {printable(proofs)}", code="ZF610", hint="zf run-phase makes one"
         )
+    from difflib import get_close_matches  # noqa: PLC0415 - only a message needs it
+
     near = get_close_matches(run, runs, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"the newest is {runs[0]!r}"
     raise ZfError(f"unknown run {printable(run)!r}", code="ZF610", hint=hint)

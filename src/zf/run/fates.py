@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from zf.events import Cause, ConditionEvaluated, Status
 from zf.model import Need, Task
-from zf.plan.condition import Condition, parse
 from zf.plan.graph import Plan
-from zf.plan.verdict import Needs, Surroundings, Verdict, evaluate
 from zf.record import record
+
+if TYPE_CHECKING:
+    from zf.plan.condition import Condition
+    from zf.plan.verdict import Surroundings
 
 # The task itself is to blame, or its worker; `blocked` and `cancelled` are consequences.
 FAILED = frozenset({Status.FAILURE, Status.TIMEOUT, Status.LOST})
 _NONE: Mapping[str, Status] = MappingProxyType({})
-_NOWHERE = Surroundings()
 
 
 @record
@@ -54,7 +56,7 @@ class Fates:
         self._around = around
         self._decided = decided
         self._needs = {task.id: _needs_inside(task, plan) for task in plan.tasks.values()}
-        self._conditions = {t.id: parse(t.condition) for t in plan.tasks.values() if t.condition}
+        self._conditions = _conditions(plan)
         self.done: dict[str, Status] = {}
         self.warned: set[str] = set()
         # Whose own end, or that of anything they need near or far, was a failure or a cancel.
@@ -109,6 +111,8 @@ class Fates:
             return self._not_met(unmet)
         if condition is None:
             return _RUNS
+        from zf.plan.verdict import Verdict  # noqa: PLC0415 - few tasks have a condition
+
         asked = self._decided.get(name) or self._ask(name, condition, success=not unmet)
         if asked.value:
             return Fate(asked=asked)
@@ -126,6 +130,8 @@ class Fates:
         return Fate(status, Cause.NEED, told, needs, asked)
 
     def _ask(self, name: str, condition: Condition, *, success: bool) -> ConditionEvaluated:
+        from zf.plan.verdict import Needs, Surroundings, evaluate  # noqa: PLC0415 - as above
+
         task = self._plan.tasks[name]
         answers = Needs(
             success=success,
@@ -133,7 +139,7 @@ class Fates:
             cancelled=self._any_need_in(self._cancelled_above, name),
             statuses={need.task: self._status_of(need.task) for need in task.needs},
         )
-        around = self._around.get(name, _NOWHERE)
+        around = self._around.get(name, Surroundings())
         verdict = evaluate(condition, around, answers)
         operands = {
             operand: around.hide(value) if isinstance(value, str) else value
@@ -147,6 +153,15 @@ class Fates:
             return self.done[name].value
         taken_as_met = self._plan.needs == "not_checked" or name in self._plan.upstream
         return Status.SUCCESS.value if taken_as_met else "absent"
+
+
+def _conditions(plan: Plan) -> dict[str, Condition]:
+    stated = {task.id: task.condition for task in plan.tasks.values() if task.condition}
+    if not stated:
+        return {}
+    from zf.plan.condition import parse  # noqa: PLC0415 - 4 ms, and few plans have a condition
+
+    return {name: parse(text) for name, text in stated.items()}
 
 
 def _needs_inside(task: Task, plan: Plan) -> tuple[Need, ...]:

@@ -7,7 +7,6 @@ proof, whatever happens.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +36,6 @@ from zf.run.scheduler import Scheduler
 from zf.run.scribe import Scribe, Watch
 from zf.run.surroundings import surroundings
 from zf.run.throttle import Sampler, machine_resources
-from zf.run.upstream import refuse_unless_intact
 from zf.settings import Settings
 from zf.work import leftovers
 from zf.work.outcome import said
@@ -191,7 +189,7 @@ def _found(request: RunRequest, command: Sequence[str]) -> tuple[Scribe, float, 
                 tuple(phase.name for phase in request.plan.phases),
                 len(request.plan.tasks),
                 plan_sha256,
-                nonce=secrets.token_hex(16),
+                nonce=os.urandom(16).hex(),
                 commit=about["source"]["commit"],
                 previous_run=previous[0],
                 previous_head=previous[1],
@@ -226,6 +224,8 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
             )
         inbox.open_to_others(lock.orders_path(request.flow.proofs, run))
         ended = leftovers.end(run_dir)
+        from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415 - 5 ms no new run needs
+
         refuse_unless_intact(run_dir, run)
         journal, reading = Journal.reopen(f"{run_dir}/events.jsonl")
         drop_unfinished(run_dir)

@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Container, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from zf.errors import Exit
 from zf.events import (
@@ -51,7 +52,6 @@ from zf.events import (
 )
 from zf.model import Need, Task
 from zf.plan.graph import Plan, PlannedPhase
-from zf.plan.verdict import Surroundings
 from zf.run.alarms import Alarm, Alarms
 from zf.run.fates import FAILED, Fates
 from zf.run.gate import Gate
@@ -76,6 +76,9 @@ from zf.run.orders import (
 )
 from zf.run.ready import ReadyQueue, impossible
 from zf.run.retry import Retries
+
+if TYPE_CHECKING:
+    from zf.plan.verdict import Surroundings
 
 # Everything between the scheduler and whoever drives it can be had from here.
 __all__ = [

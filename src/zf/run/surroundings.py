@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zf.model import Project, Task
-from zf.plan.condition import Scalar, parse
-from zf.plan.verdict import Surroundings
 from zf.work.secret_forms import SECRET_NAME_GLOBS, is_secret_name
+
+if TYPE_CHECKING:
+    from zf.plan.condition import Scalar
+    from zf.plan.verdict import Surroundings
 
 _WITH_PASSWORD = re.compile(r"\w+://[^/\s]*@")
 # Shorter values turn up inside innocent ones.
@@ -54,6 +56,9 @@ def _seen_by(
     facts: Mapping[str, Scalar],
     hide: Callable[[str], str],
 ) -> Surroundings:
+    from zf.plan.condition import parse  # noqa: PLC0415 - 4 ms, and few tasks have a condition
+    from zf.plan.verdict import Surroundings  # noqa: PLC0415 - as above
+
     names = parse(task.condition).variables
     variables = {
         name: task.env.get(name, environ.get(name, ""))
