@@ -105,6 +105,16 @@ class TestTaking:
         told = "nobody can tell whom: its file cannot be opened (No such file or directory)"
         assert one.take("t", "db", 0) == told
 
+    def test_nor_is_what_cannot_be_written_to_and_nobody_is_kept_from_it(self, runs, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        first, second = runs("r1"), runs("r2")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", full)
+            assert first.take("t", "db", 0).endswith("(No space left on device)")
+        assert second.take("t", "db", 0) is None
+
 
 class TestWhoHasIt:
     @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ RESERVED_ENV = frozenset(
         "ATTEMPT",
         "STEP_INDEX",
         "COMPOSE_PROJECT_NAME",
+        "ZF_COOKIE",
     }
 )
 

@@ -113,13 +113,17 @@ class Leases:
         """The file's descriptor, locked; None while somebody else has it."""
         while True:
             fd = self._open(file, os.O_RDWR | os.O_CREAT)
-            if not try_lock(fd, json.dumps({**self._about, "task": task, "pid": os.getpid()})):
-                os.close(fd)
-                return None
-            if os.fstat(fd).st_nlink:
+            kept = False
+            try:
+                if not try_lock(fd, json.dumps({**self._about, "task": task, "pid": os.getpid()})):
+                    return None
+                # If not, whoever tidies up old files was there: this one means nothing to others.
+                kept = bool(os.fstat(fd).st_nlink)
+            finally:
+                if not kept:
+                    os.close(fd)
+            if kept:
                 return fd
-            # Whoever tidies up old files was there between: this one means nothing to others.
-            os.close(fd)
 
     def _owner(self, name: str) -> str:
         said = self._said(f"{_safe(name)}.lease")

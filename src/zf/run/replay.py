@@ -21,11 +21,9 @@ from zf.proof.provenance import git_environment
 from zf.run.launch import RunRequest, launch, limits_of
 from zf.run.upstream import refuse_unless_intact
 from zf.settings import resolve
-from zf.work.leftovers import COOKIE
 from zf.work.veil import Veil
 
 _RUN = "replay"
-_OWN = RESERVED_ENV | {COOKIE, "COMPOSE_PROJECT_NAME"}
 _NOT_RECORDED = re.compile(r"^# passed, value not recorded: (.+)$", re.MULTILINE)
 _HIDDEN = "***"
 _NAMES = {"status": "status", "exit_code": "exit code", "signal": "signal"}
@@ -170,12 +168,12 @@ def _environment(
 ) -> dict[str, str]:
     """The recorded variables, and what was passed then as it is now."""
     data = read.read_bytes(run_dir, f"{task}/00-meta/env.sh")
-    values = {k: v for k, v in compare.read_env(data).items() if k not in _OWN}
+    values = {k: v for k, v in compare.read_env(data).items() if k not in RESERVED_ENV}
     for name, value in values.items():
         if _HIDDEN in value:
             notes.said.append(f"{name}: a secret in its value was not recorded")
     for name in _NOT_RECORDED.findall(data.decode("utf-8", "surrogateescape")):
-        if name in _OWN:
+        if name in RESERVED_ENV:
             continue
         if name in environ:
             values[name] = environ[name]
