@@ -172,13 +172,17 @@ class Watcher:
         return lines
 
     def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
-        from zf.report.terminal import heartbeat_line
+        from zf.report.terminal import HEARTBEAT_S, heartbeat_line
 
         if self._board is not None:
             return []
         lines = []
         for task in self._heartbeats.due(facts, mono):
             silent_s = _silent_s(f"{self._proofs}/{facts.run}/{task.id}/20-logs")
+            if silent_s is not None and silent_s < HEARTBEAT_S:
+                # It is at work, though nobody is shown what it prints.
+                self._heartbeats.heard(task.id, mono - silent_s)
+                continue
             lines.append(heartbeat_line(task, mono, silent_s=silent_s, style=self._style))
         return lines
 

@@ -175,14 +175,14 @@ def json_line(event: Event, *, wall: str = "", mono: float | None = None) -> str
 
 
 class Heartbeats:
-    """Which running tasks nothing has been said about for a minute."""
+    """Which running tasks nothing has been heard of for a minute, as far as it was told."""
 
     def __init__(self, every_s: float = HEARTBEAT_S) -> None:
         self._every_s = every_s
         self._last: dict[str, float] = {}
 
     def heard(self, task: str, now: float) -> None:
-        """A line about this task, or of its own, has just been printed."""
+        """The task printed something then, shown or not."""
         self._last[task] = now
 
     def due(self, facts: Facts, now: float) -> list[TaskFacts]:
