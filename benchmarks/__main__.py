@@ -30,6 +30,7 @@ ROWS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "output": single.output_row,
     "redact": single.redact_row,
     "artifact": single.artifact_rows,
+    "events": single.events_rows,
     "latency": single.latency_rows,
     "idle": single.idle_row,
 }

@@ -30,7 +30,7 @@ class Row:
 
     work: str
     value: float
-    unit: Literal["x", "MB", "ms", "%"]
+    unit: Literal["x", "MB", "ms", "us", "%"]
     target: float | None
     must: float | None
     detail: str

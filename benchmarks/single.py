@@ -139,6 +139,55 @@ def artifact_rows(bench: Bench) -> Iterator[Row]:
         )
 
 
+# What a run does with each of so many events: encode, chain, write; and what verifying does. In CPU
+# time, for neither waits for anything.
+_EVENTS = """
+import os, sys, time
+from zf.events import AttemptStarted, RunStarted
+from zf.proof.journal import Chain, Journal, raw_lines
+count, wall = int(sys.argv[1]), "2026-11-21T06:30:44.123456Z"
+journal = Journal.create("events.jsonl")
+journal.append(RunStarted("r", ("A",), 1, "0" * 64, "0" * 32, None, None, None, "0" * 64), wall, 0)
+began = time.process_time()
+for number in range(count):
+    journal.append(AttemptStarted(f"t{number:05}", 1, 0), wall, number / 1000)
+    if number % 10 == 0:
+        journal.flush()
+journal.commit()
+written = time.process_time()
+chain = Chain()
+with open("events.jsonl", "rb") as stream:
+    for raw in raw_lines(stream):
+        chain.accept(raw.removesuffix(b"\\n"))
+assert chain.head == journal.head
+print(written - began, time.process_time() - written)
+"""
+
+
+def events_rows(bench: Bench) -> Iterator[Row]:
+    """Events into a chained journal, and the chain checked again, in CPU time."""
+    count = bench.size(100_000, 10_000)
+    taken: dict[str, list[float]] = {"append": [], "check": []}
+    for _ in range(bench.rounds):
+        with bench.folder() as folder:
+            command = [sys.executable, "-c", _EVENTS, str(count)]
+            said = subprocess.run(
+                command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True
+            )
+        for which, seconds in zip(taken, said.stdout.split(), strict=True):
+            taken[which].append(float(seconds) / count * 1e6)
+    for which, work in (("append", "chained and written"), ("check", "read and checked")):
+        yield Row(
+            work=f"{count} events {work}, each: CPU",
+            value=median(taken[which]),
+            unit="us",
+            target=7,
+            must=10,
+            detail=f"{min(taken[which]):.1f} to {max(taken[which]):.1f} us",
+            samples=taken,
+        )
+
+
 def latency_rows(bench: Bench) -> Iterator[Row]:
     """From the exit of a step to the start of the step that waited for it, as the proof tells."""
     shape = chain(bench.size(200, 50))
