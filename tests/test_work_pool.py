@@ -22,7 +22,6 @@ from zf.work import leftovers
 from zf.work.cgroup import Cgroup
 from zf.work.outcome import Outcome
 from zf.work.pool import Pool
-from zf.work.processes import children
 from zf.work.watchdog import Patience
 
 QUICK = Patience(tick_s=0.05, dead_ticks=3, finish_grace_s=0.5, ceiling_slack_s=1000)
@@ -167,31 +166,6 @@ class TestSlots:
             pool.close()
         assert (ended.status, ended.task_sha256) == ("success", claimed.task_sha256)
         all_listed(bench.result(ended).tree)
-
-    @pytest.mark.campaign
-    def test_a_thousand_at_once(self, bench):
-        tasks = [task("sleep 3", name=f"t{n}", timeout_s=600) for n in range(1000)]
-        pool = bench.pool(*tasks)
-        before = len(os.listdir("/proc/self/fd"))
-        try:
-            ended = drive(pool, tasks, 1000)
-            assert len(os.listdir("/proc/self/fd")) <= before + 1000
-            idle = {hand.pid for hand in pool._hands.values()}
-            assert all(children(pid) == [] for pid in idle)
-            kb = [
-                int(line.split()[1])
-                for pid in idle
-                for line in _smaps(pid)
-                if "Private_Dir" in line
-            ]
-            print(f"private memory of an idle worker: {sum(kb) / len(idle):.0f} kB")
-        finally:
-            pool.close()
-        assert {event.status.value for event in ended.values()} == {"success"}
-
-
-def _smaps(pid):
-    return Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
 
 
 class TestADeadWorker:

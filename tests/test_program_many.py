@@ -1,0 +1,84 @@
+"""Very many tasks at once: they all run, and neither descriptors nor processes pile up."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from killed_runs import children
+from zf.proof.verify import VERIFIED, verify
+
+# Each waits for one line; the fifo is kept open, so none is lost.
+WAIT = "exec 3<>gate; read -u 3 line"
+
+
+def until(process, kind, count=1, **fields):
+    """Read events until there were so many of this kind."""
+    while count:
+        line = process.stderr.readline()
+        assert line, process.communicate()
+        event = json.loads(line)
+        count -= event["type"] == kind and fields.items() <= event.items()
+
+
+def descriptors(pids):
+    return sorted(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+
+
+def zombies(pids):
+    below = [child for pid in pids for child in children(pid)]
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2] for pid in below]
+    return sum(stat.startswith("Z") for stat in stats)
+
+
+def pss_kb(pids):
+    """The memory of these processes, in KiB; what several share is divided between them."""
+    rows = [Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() for pid in pids]
+    return sum(int(row.split()[1]) for one in rows for row in one if row.startswith("Pss:"))
+
+
+def two_waves(project, many):
+    """So many tasks at once, twice, and a single one after each wave, during which the other
+    workers have nothing to do; what an idle worker then takes, in KiB.
+    """
+    os.mkfifo(project.root / "gate")
+    gate = os.open(project.root / "gate", os.O_RDWR)
+    for phase in "AC":
+        for number in range(many):
+            project.task(f"{phase}{number:04}", WAIT, phase=phase, parallel_safe=True)
+    project.task("B", WAIT, phase="B")
+    project.task("D", WAIT, phase="D")
+    process = project.popen(
+        *("run-phase", "A", "B", "C", "D", "--run-id", "r1"),
+        *("-j", str(many), "--progress", "json"),
+    )
+    seen = []
+    for wave, after in ("AB", "CD"):
+        until(process, "attempt_started", many)
+        # All of them are under way: none could have ended yet.
+        os.write(gate, b"\n" * many)
+        until(process, "attempt_started", task=after)
+        workers = children(process.pid)
+        assert len(workers) == many, wave
+        # Only the one that runs a task has more open than the others.
+        seen.append((descriptors([process.pid]), descriptors(workers)[:-1]))
+        assert zombies([process.pid, *workers]) == 0
+        idle_kb = pss_kb(workers) / many
+        os.write(gate, b"\n")
+    _, err = process.communicate()
+    os.close(gate)
+    assert process.returncode == 0, err
+    assert seen[0] == seen[1]
+    assert len(set(seen[0][1])) == 1
+    assert verify(str(project.proof("r1"))).exit_code == VERIFIED
+    return idle_kb
+
+
+def test_a_hundred_at_once(project):
+    two_waves(project, 100)
+
+
+@pytest.mark.campaign
+def test_a_thousand_at_once(project):
+    print(f"an idle worker among 1000: {two_waves(project, 1000):.0f} KiB (PSS)")
