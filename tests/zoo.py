@@ -69,6 +69,26 @@ def start():
     threading.Event().wait()
 for _ in range(4): threading.Thread(target=start).start()
 """
+# In a terminal of its own, as `script`, `ssh` and `docker run -t` make them.
+_PTY = """
+import os, pty, signal, sys
+for number in (signal.SIGHUP, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)
+if not pty.fork()[0]:
+    os.execvp("sleep", [sys.argv[1], "300"])
+os.execvp("sleep", [sys.argv[1], "300"])
+"""
+# Stopped by its tracer, which no CONT undoes.
+_TRACED = """
+import ctypes, os, signal, sys
+if not os.fork():
+    ctypes.CDLL(None).ptrace(0, 0, 0, 0)
+    os.setsid()
+    os.execvp("sleep", [sys.argv[1], "300"])
+os.execvp("sleep", [sys.argv[1], "300"])
+"""
+# As in a container: a first process that no signal from inside ends. Where that may not be made,
+# one that only lives in a session of its own.
+_NAMESPACE = "unshare --user --map-root-user --pid --fork setsid"
 
 ZOO = {
     "plain child": "(z)",
@@ -92,6 +112,10 @@ ZOO = {
     "zombie parent": f"py '{_ZOMBIE_PARENT}'",
     "4 respawn chains": f"for i in 1 2 3 4; do py '{_CHAIN}' & done; wait; z",
     "fork from threads": f"py '{_THREADED}'",
+    "own terminal": f"py '{_PTY}'",
+    "traced": f"py '{_TRACED}'",
+    "own pid namespace": f"{_NAMESPACE} true 2>/dev/null && in='{_NAMESPACE}' || in=setsid; "
+    "$in bash -c 'trap \"\" TERM; (exec -a @@ sleep 300) & exec -a @@ sleep 300' & wait; z",
     "coprocess": "coproc { z; }; z",
     "waits for a fifo": "mkfifo $ARTIFACTS_DIR/f; cat $ARTIFACTS_DIR/f @@ & z",
 }
