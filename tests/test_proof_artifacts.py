@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import subprocess
+import sys
+import threading
 from hashlib import sha256
 
 import pytest
@@ -368,6 +370,33 @@ class TestSecrets:
         }
         grep = subprocess.run(["grep", "-rl", "hunter2", scene.path], capture_output=True)
         assert grep.stdout.decode().split() == [str(scene.own / "allowed")]
+
+
+class TestLargeFiles:
+    """Hashed in a thread, from a size on."""
+
+    @pytest.fixture(autouse=True)
+    def _large_from(self, monkeypatch):
+        monkeypatch.setattr(artifacts, "_LARGE_BYTES", 3000)
+        monkeypatch.setattr(artifacts, "_BLOCK_BYTES", 1000)
+
+    @pytest.mark.parametrize("size", [2999, 3000, 3001, 50_000])
+    def test_every_block_is_hashed_once_and_in_order(self, scene, size):
+        data = os.urandom(size)
+        (scene.own / "own").write_bytes(data)
+        scene.write("copied", data)
+        scene.collect("copied", secrets=FakeSecrets())
+        assert set(scene.listed.values()) == {sha256(data).hexdigest()}
+        assert (scene.own / "copied").read_bytes() == data
+
+    def test_what_stops_it_leaves_no_thread(self, scene, monkeypatch):
+        before = sys.getswitchinterval(), threading.active_count()
+        scene.write("told", bytes(9000) + b"hunter2")
+        monkeypatch.setattr(artifacts, "MAX_BYTES", 30_000)
+        scene.write("vast", bytes(40_000))
+        found = scene.collect("told", "vast", secrets=FakeSecrets())
+        assert len(refusals(found)) == 2
+        assert (sys.getswitchinterval(), threading.active_count()) == before
 
 
 def test_stored_names_are_safe_and_keep_names_apart():

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fnmatch import translate
 from hashlib import sha256
@@ -33,6 +34,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK_BYTES = 1024 * 1024
+# From here on a thread to hash in is worth starting.
+_LARGE_BYTES = 16 * _BLOCK_BYTES
+_SWITCH_S = 0.000_02
 
 
 class Secrets(Protocol):
@@ -445,12 +449,41 @@ def _pass_bytes(path: str, source: int, target: int | None, found: Collected) ->
     if found.secrets is not None and found.secrets.text(path) != path:
         raise _LeakError("in its name")
     digest = sha256()
-    blocks = _blocks(source, target, digest.update, found)
-    if found.secrets is not None and (rules := found.secrets.search(path, blocks)):
-        raise _LeakError(*rules)
-    for _ in blocks:
-        pass
+    with _beside(digest.update, os.fstat(source).st_size) as hash_on:
+        blocks = _blocks(source, target, hash_on, found)
+        if found.secrets is not None and (rules := found.secrets.search(path, blocks)):
+            raise _LeakError(*rules)
+        for _ in blocks:
+            pass
     return digest.hexdigest()
+
+
+@contextmanager
+def _beside(hash_on: Callable[[bytes], None], size: int) -> Iterator[Callable[[bytes], None]]:
+    """Hash a large file on another core, one block behind: what else is done with the blocks, a
+    look for secrets say, then takes no time of its own (2 GiB: 1.8 -> 1.2 times the hashing alone).
+    """
+    if size < _LARGE_BYTES:
+        yield hash_on
+        return
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 5 ms, and few are large
+
+    usual_s = sys.getswitchinterval()
+    # Hashing begins as soon as it is asked for, not when the rest has nothing to do for once.
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        with ThreadPoolExecutor(1) as beside:
+            under_way = beside.submit(hash_on, b"")
+
+            def hash_next(block: bytes) -> None:
+                nonlocal under_way
+                under_way.result()
+                under_way = beside.submit(hash_on, block)
+
+            yield hash_next
+            under_way.result()
+    finally:
+        sys.setswitchinterval(usual_s)
 
 
 def _blocks(

@@ -119,8 +119,9 @@ class Stream:
 
     def feed(self, data: bytes | memoryview) -> bytes:
         """What can be said by now; `data` itself when there is nothing to change."""
-        data = bytes(data) if isinstance(data, memoryview) else data
-        return self._advance(self._held + data if self._held else data, final=False)
+        # Copied once: a MiB at a time, that is what reading it again would cost.
+        text = self._held + data if self._held else bytes(data)
+        return self._advance(text, final=False)
 
     def flush(self, data: bytes = b"") -> bytes:
         """The rest, and this last piece: nothing more will come."""

@@ -45,35 +45,43 @@ class Screen(Generic[_S]):
 
         What it returns is where to go on, if that is further.
         """
+        view = memoryview(text)
         at = 0
         while at < len(text):
             start = at - at % STEP_BYTES
-            if self._may_hold(
-                text[max(0, start - _REACH_BYTES) : start + STEP_BYTES + _REACH_BYTES]
-            ):
+            around = view[max(0, start - _REACH_BYTES) : start + STEP_BYTES + _REACH_BYTES]
+            if self._may_hold(around):
                 if self._sieve is None:
                     self._sieve = Sieve(self._sought)
                 at = self._sieve.scan_block(text, start, at, visit)
             at = max(at, start + STEP_BYTES)
 
-    def _may_hold(self, block: bytes) -> bool:
+    def _may_hold(self, block: memoryview) -> bool:
         if self._lots is None:
             self._lots = _lots([self._part(one) for one in self._sought])
-        text = str(self._readable(block), "ascii")
-        return not self._lots or any(holds(text) for holds in self._lots)
+        if not self._lots:
+            return True
+        text = self._readable(block)
+        for holds in self._lots:  # noqa: SIM110 - `any` and a generator take as long as a question
+            if holds(text):
+                return True
+        return False
 
-    def _part(self, one: _S) -> bytes:
+    def _part(self, one: _S) -> str:
         """What of a string is asked for."""
         considered = one.text[SPLIT_FROM if one.split else 0 : CONSIDERED_BYTES]
         return self._readable(considered)[:_PART_BYTES]
 
-    def _readable(self, data: bytes) -> bytes:
+    def _readable(self, data: bytes | memoryview) -> str:
         if self._squeezes:
-            data = data.replace(b"\n", b"").replace(b"\r", b"")
-        return data if data.isascii() else data.translate(_TO_ASCII)
+            data = bytes(data).replace(b"\n", b"").replace(b"\r", b"")
+        try:
+            return str(data, "ascii")
+        except UnicodeDecodeError:
+            return str(bytes(data).translate(_TO_ASCII), "ascii")
 
 
-def _lots(parts: Sequence[bytes]) -> list[Callable[[str], bool]]:
+def _lots(parts: Sequence[str]) -> list[Callable[[str], bool]]:
     """Questions that one is answered by yes when any of the parts stands in a text; none when they
     would be too many.
     """
@@ -90,6 +98,6 @@ def _lots(parts: Sequence[bytes]) -> list[Callable[[str], bool]]:
     ]
 
 
-def _either(parts: Sequence[bytes]) -> str:
+def _either(parts: Sequence[str]) -> str:
     """A regex for any of these, every character written as a number."""
-    return "|".join("".join(f"\\x{byte:02x}" for byte in part) for part in parts)
+    return "|".join("".join(f"\\x{ord(char):02x}" for char in part) for part in parts)
