@@ -1,7 +1,9 @@
 """Runs that are signed at their end, by the real zf with real keys."""
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -130,4 +132,60 @@ def test_a_run_that_cannot_be_signed_stays_sealed(project, keys, script, code):
     assert "error[ZF644]: run r1 is sealed, but could not be signed\n  hint: to sign it" in done.err
     assert project.zf("verify", "r1").code == 0
     assert project.zf("seal", "r1", "--sign", "--key", str(keys / "alice")).code == 0
+    assert {path.name for path in (project.root / "proofs").iterdir()} == {".locks", "r1"}
+
+
+def test_what_is_signed_says_what_was_hidden_and_which_run_came_before(project, keys):
+    project.task("t", 'echo "$API_TOKEN"; echo "$API_TOKEN" >&2', pass_env=["API_TOKEN"])
+    signs = ("--sign", "--key", str(keys / "alice"))
+    env = {"API_TOKEN": "hunter2hunter2"}
+    stated = []
+    for run in ("r1", "r2"):
+        assert project.zf("run-phase", "A", "--run-id", run, *signs, env=env).code == 0
+        stated.append(project.json(run, "attest", "statement.json")["predicate"])
+    assert [one["redactions"] for one in stated] == [{"secret:API_TOKEN": 2}] * 2
+    assert stated[0]["previous"] == {"run": None, "head": None}
+    assert stated[1]["previous"] == {"run": "r1", "head": stated[0]["events"]["head"]}
+
+
+def test_one_task_is_checked_alone_against_the_statement(project, keys, tmp_path):
+    """With nothing but its own folder, what was signed, and tools that are not zf's."""
+    project.task("t", "echo one")
+    project.task("other", "echo two")
+    words = ("--run-id", "r1", "--sign", "--key", str(keys / "alice"))
+    assert project.zf("run-phase", "A", *words).code == 0
+    alone = tmp_path / "alone"
+    shutil.copytree(project.proof("r1", "t"), alone)
+    check = ["sha256sum", "--check", "--strict", "--quiet", "40-checksums/task.sha256"]
+    proof_keys.run(*check, cwd=alone)
+    subjects = project.json("r1", "attest", "statement.json")["subject"]
+    digests = {one["name"]: one["digest"].get("sha256") for one in subjects}
+    listed = hashlib.sha256((alone / "40-checksums/task.sha256").read_bytes()).hexdigest()
+    assert digests["t/40-checksums/task.sha256"] == listed
+    assert digests["other/40-checksums/task.sha256"] != listed
+
+
+def test_ctrl_c_while_it_is_signed_leaves_it_unsigned(project, keys, tmp_path):
+    """As at a terminal where ssh-keygen asks for a passphrase."""
+    asked = tmp_path / "asked"
+    os.mkfifo(asked)
+    slow = tmp_path / "bin" / "ssh-keygen"
+    slow.parent.mkdir()
+    real = shutil.which("ssh-keygen")
+    slow.write_text(
+        f'#!/bin/sh\n[ "$1" != -Y ] || {{ echo asked > {asked}; exec sleep 60; }}\nexec {real} "$@"\n'
+    )
+    slow.chmod(0o755)
+    project.task("t", "true")
+    words = ("--run-id", "r1", "--sign", "--key", str(keys / "alice"))
+    env = {"PATH": f"{slow.parent}:{os.environ['PATH']}"}
+    zf = project.popen("run-phase", "A", *words, env=env, start_new_session=True)
+    assert asked.read_text() == "asked\n"
+    os.killpg(zf.pid, signal.SIGINT)
+    out, err = zf.communicate()
+    assert zf.returncode == 130, err
+    assert "PASS r1: 1 task: 1 success" in out
+    assert out.splitlines()[-1] == "UNSIGNED: to sign it, zf seal r1 --sign"
+    assert "Traceback" not in err
+    assert project.zf("verify", "r1").code == 0
     assert {path.name for path in (project.root / "proofs").iterdir()} == {".locks", "r1"}

@@ -56,6 +56,10 @@ def conclude(
         except ZfError as error:
             watcher.finish(done, None)
             raise _unsigned(done, error) from None
+        except KeyboardInterrupt:
+            # Ctrl-C where a passphrase was asked for: the run itself is over, and is told.
+            watcher.finish(done, None)
+            raise
         watcher.finish(done, chosen.key_id)
     return done.exit_code
 
