@@ -386,12 +386,17 @@ class TestLeases:
         assert s.handle(Tick(), 0.25) == []
         assert s.handle(ended("b"), 9) == [AskLease("a", "db")]
 
-    def test_a_new_owner_is_said_an_old_one_is_not_repeated(self):
+    def test_a_new_owner_is_said_but_not_each_of_many(self):
         s, _ = self.held()
-        s.handle(Tick(), 0.25)
-        assert s.handle(LeaseAnswered("a", "run r3"), 0.25) == [
-            Record(LeaseAwaited("a", "db", "run r3"))
-        ]
+        told = {}
+        for n in range(1, 100):
+            s.handle(Tick(), n / 4)
+            owner = "run r3" if n < 60 else "run r4"
+            told[n / 4] = s.handle(LeaseAnswered("a", owner), n / 4)
+        assert {at: orders for at, orders in told.items() if orders} == {
+            10: [Record(LeaseAwaited("a", "db", "run r3"))],
+            20: [Record(LeaseAwaited("a", "db", "run r4"))],
+        }
 
     def test_many_refusals_do_not_add_up_to_many_questions(self):
         s, _ = self.held(task("b", concurrency="db", priority=1, start_after_s=0.1))

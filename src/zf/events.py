@@ -167,7 +167,7 @@ class RetryDropped:
 @record
 class LeaseAwaited:
     """The task could start, but its `concurrency` group is another run's; `owner` says whose, for
-    people. Said again when the owner changes.
+    people. Said again when the owner has changed, but not for each of many.
     """
 
     task: str

@@ -76,6 +76,7 @@ from zf.run.orders import (
 )
 from zf.run.ready import ReadyQueue, impossible
 from zf.run.retry import Retries
+from zf.run.waits import Waits
 
 if TYPE_CHECKING:
     from zf.plan.verdict import Surroundings
@@ -162,9 +163,8 @@ class Scheduler:
 
         self._asked: str | None = None  # the task for whose lease we have asked just now
         self._leased: str | None = None  # the task that has its lease and has not started
-        # Who waits for another run: since when, and for whom. The groups to be asked for again.
-        self._awaits: dict[str, tuple[float, str]] = {}
-        self._asked_again: set[str] = set()
+        self._waits = Waits()
+        self._asked_again: set[str] = set()  # groups that an alarm is set for
 
         self._alarms = Alarms(self._matters)
         self._patience = Alarms(self._matters)
@@ -386,7 +386,7 @@ class Scheduler:
     def _leave_line(self, name: str) -> None:
         self._queue.discard(name)
         self._asleep.discard(name)
-        self._awaits.pop(name, None)
+        self._waits.over(name, self._now)
         self._give_lease_back(name)
 
     def _not_run(
@@ -517,8 +517,9 @@ class Scheduler:
         return True
 
     def _awaited_by(self, name: str) -> str:
-        if name in self._awaits:
-            return f"'{self._tasks[name].concurrency}', held by {self._awaits[name][1]}"
+        owner = self._waits.owner(name)
+        if owner:
+            return f"'{self._tasks[name].concurrency}', held by {owner}"
         lacking = self._queue.waits_for(name)
         return f"'{lacking}'" if lacking else "its turn"
 
@@ -633,18 +634,16 @@ class Scheduler:
     def _lease_answered(self, name: str, owner: str | None) -> None:
         self._asked = None
         group = self._tasks[name].concurrency
-        since, before = self._awaits.pop(name, (self._now, ""))
         if owner is None:
             self._queue.lease(name)
             self._leased = name
-            self._record(LeaseTaken(name, group, round(self._now - since, 6)))
+            self._record(LeaseTaken(name, group, self._waits.over(name, self._now)))
             return
         self._queue.step_aside(name)
         if group not in self._asked_again:
             self._asked_again.add(group)
             self._alarms.set(self._now + LEASE_RETRY_S, "lease", group)
-        self._awaits[name] = (since, owner)
-        if owner != before:
+        if self._waits.refused(name, owner, self._now):
             self._record(LeaseAwaited(name, group, owner))
 
     def _give_lease_back(self, name: str | None) -> None:
