@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field, fields
+from functools import cache
 from hashlib import sha256
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -95,14 +97,24 @@ def definition_sha256(task: Task) -> str:
 
     SHA-256, in hex, over the fields in their order as JSON; where they stand in the file counts.
     """
-    values = [getattr(task, item.name) for item in fields(task)]
-    return sha256(_ENCODE(values).encode("ascii")).hexdigest()
+    return sha256(_ENCODE(_values_of(Task)(task)).encode("ascii")).hexdigest()
 
 
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
-    return [getattr(value, item.name) for item in fields(value)]  # type: ignore[arg-type]  # Step, Need, ...
+    kind: Any = type(value)
+    return _values_of(kind)(value)
+
+
+@cache
+def _values_of(kind: Any) -> Callable[[object], object]:
+    """What takes the fields' values from a record of this kind (Task, Step, Need, ...), in order;
+    made once a kind, as asking for the fields takes longer than hashing them.
+    """
+    names = [item.name for item in fields(kind)]
+    take = attrgetter(*names)
+    return take if len(names) > 1 else lambda value: (take(value),)
 
 
 _ENCODE = json.JSONEncoder(separators=(",", ":"), default=_plain).encode

@@ -455,6 +455,8 @@ def at_end(facts: Facts, event: AttemptEnded | TaskNotRun) -> TaskFacts:
     Events are told in batches, and a retry may have begun before the failure is told.
     """
     task = facts.tasks[event.task]
+    if _is_still_so(task, event):
+        return task
     ended = replace(
         task,
         running=False,
@@ -470,6 +472,18 @@ def at_end(facts: Facts, event: AttemptEnded | TaskNotRun) -> TaskFacts:
         setattr(ended, name, getattr(event, name))
     ended.completed_at = event.completed_at
     return ended
+
+
+def _is_still_so(task: TaskFacts, event: AttemptEnded | TaskNotRun) -> bool:
+    """Whether nothing has become of the task since, as nearly always: a copy costs 40 us."""
+    if isinstance(event, TaskNotRun):
+        return task.status is event.status and task.completed_at == event.at
+    return (
+        not task.running
+        and task.status is event.status
+        and task.attempt == event.attempt
+        and task.completed_at == event.completed_at
+    )
 
 
 def _planned(plan: Mapping[str, Any]) -> Facts:

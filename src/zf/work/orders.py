@@ -148,8 +148,10 @@ def encode(ended: AttemptEnded, *, is_last: bool) -> bytes:
 
 def decode(line: bytes) -> tuple[AttemptEnded, bool]:
     """What such a line says."""
-    *listed, is_last = json.loads(line)
-    values = dict(zip(AttemptEnded.__match_args__, listed, strict=True))
-    values["status"] = Status(values["status"])
-    values["cause"] = Cause(values["cause"])
-    return AttemptEnded(**values), is_last
+    *values, is_last = json.loads(line)
+    values[_STATUS] = Status(values[_STATUS])
+    values[_CAUSE] = Cause(values[_CAUSE])
+    return AttemptEnded(*values), is_last
+
+
+_STATUS, _CAUSE = map(AttemptEnded.__match_args__.index, ("status", "cause"))
