@@ -76,6 +76,8 @@ def _secrets(
     # Tasks use the same names again and again.
     is_secret = cache(is_secret_name)
     for task in tasks:
+        if not (task.env or task.secrets):
+            continue
         named |= dict.fromkeys(task.secrets)
         globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
         own += [
