@@ -260,6 +260,7 @@ def test_a_task_that_was_not_run_has_a_tree_too(run_dir):
         "title": "T",
         "status": "blocked",
         "conclusion": "blocked",
+        "flaky": False,
         "exit_code": None,
         "signal": None,
         "attempt": 0,
