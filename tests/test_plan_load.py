@@ -80,7 +80,7 @@ def test_the_project_file(tmp_path):
         {
             "x": good("x"),
             "zf.yaml": "pass_env: [HOME_*]\nsecrets: [TOKEN]\nmax_jobs: 2\ngrace_sec: 0.5\n"
-            "resources: {db: 3}\nthrottle: {cpu_percent: 80, min_free_mem_mb: 200}\n"
+            "resources: {db: 3}\nthrottle: {cpu_percent: 80, min_free_mem: 200}\n"
             "phases: {A: {title: Build, timeout_sec: 60}}\n",
         },
     )
@@ -244,7 +244,7 @@ condition: status('y') == 'failure'
 silence_timeout_sec: 1
 queue_timeout_sec: 2
 deadline_sec: 3
-start_after_sec: 4
+start_after: 4
 allow_failure: {exit_codes: [42]}
 allow_timeout: true
 max_retries: 5

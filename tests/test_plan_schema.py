@@ -26,7 +26,7 @@ WHOLE_TASK = {
     "silence_timeout_sec": 60,
     "queue_timeout_sec": 60,
     "deadline_sec": 600,
-    "start_after_sec": 0.5,
+    "start_after": 0.5,
     "allow_failure": {"exit_codes": [42]},
     "allow_timeout": True,
     "max_retries": 3,
@@ -57,7 +57,7 @@ WHOLE_PROJECT = {
     "grace_sec": 5,
     "sign": True,
     "resources": {"db": 1},
-    "throttle": {"cpu_percent": 80, "min_free_mem_mb": 500},
+    "throttle": {"cpu_percent": 80, "min_free_mem": 500},
     "phases": {"E": {"title": "End", "timeout_sec": 60}},
 }
 

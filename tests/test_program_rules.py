@@ -26,13 +26,13 @@ def test_a_busy_machine_holds_starts_back_and_the_run_still_finishes(project):
 
 
 def test_a_machine_that_is_never_free_does_one_task_at_a_time(project):
-    (project.root / "zf.yaml").write_text("throttle: {min_free_mem_mb: 1000000000}\n")
+    (project.root / "zf.yaml").write_text("throttle: {min_free_mem: 1000000000}\n")
     project.task("a", "until [ -e go ]; do sleep 0.01; done", parallel_safe=True, priority=1)
     for name in "bcd":
         project.task(name, "touch go", parallel_safe=True, needs=["first"])
     # By the end of this task the load has been looked at.
     project.task("first", "sleep 0.5", parallel_safe=True)
-    project.task("z", "touch go", parallel_safe=True, start_after_sec=0.8)
+    project.task("z", "touch go", parallel_safe=True, start_after=0.8)
     done = project.zf("run-phase", "A", "-j", "4", "--poll-interval", "0.1", "--phase-timeout", "2")
     # `a` waits for what may only start beside it: nothing may, so the phase's time runs out.
     assert done.code == 124

@@ -187,7 +187,7 @@ def test_a_run_with_nothing_but_tolerated_failures_passes_and_shows_them(project
     project.task("a", "echo advice; exit 42", allow_failure={"exit_codes": [42]})
     project.task("b", "true", needs=["a"])
     # Never starts: the journal, too, says that this is tolerated.
-    project.task("c", "true", start_after_sec=5, deadline_sec=0.01, allow_timeout=True)
+    project.task("c", "true", start_after=5, deadline_sec=0.01, allow_timeout=True)
     done = project.zf("run-phase", "A", "--run-id", "r1")
     assert done.code == 0
     assert "warned    a  " in done.err

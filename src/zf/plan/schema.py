@@ -243,7 +243,7 @@ TASK: Mapping[str, Key] = {
         _number(above=0, most=MAX_TIMEOUT_S),
         "Seconds from the start of the run by which the task must have ended.",
     ),
-    "start_after_sec": Key(
+    "start_after": Key(
         _number(least=0, most=MAX_TIMEOUT_S),
         "Seconds from the start of the run before which the task does not start.",
         default=0,
@@ -367,7 +367,7 @@ THROTTLE: Mapping[str, Key] = {
         _number(above=0, most=100),
         "Above this load of the processors no new task starts.",
     ),
-    "min_free_mem_mb": Key(
+    "min_free_mem": Key(
         _number(least=0, most=MAX_AMOUNT),
         "With less free memory than this, in MB, no new task starts.",
     ),
@@ -470,7 +470,7 @@ def to_task(
         priority=form.get("priority", 0),
         concurrency=form.get("concurrency", ""),
         deadline_s=form.get("deadline_sec"),
-        start_after_s=form.get("start_after_sec", 0),
+        start_after_s=form.get("start_after", 0),
         queue_timeout_s=form.get("queue_timeout_sec"),
     )
 
@@ -511,7 +511,7 @@ def to_project(form: Mapping[str, Any], *, file: str) -> Project:
         sign=form.get("sign"),
         resources=form.get("resources", {}),
         throttle_cpu_percent=throttle.get("cpu_percent"),
-        throttle_min_free_mem_mb=throttle.get("min_free_mem_mb"),
+        throttle_min_free_mem_mb=throttle.get("min_free_mem"),
         phases={
             name: Phase(phase.get("title", ""), phase.get("timeout_sec"))
             for name, phase in form.get("phases", {}).items()
