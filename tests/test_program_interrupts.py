@@ -56,6 +56,27 @@ def test_campaign_of_ctrl_c(tmp_path, seed):
     one_interrupt(tmp_path, seed)
 
 
+def test_three_times_ctrl_c_is_twice_and_nothing_leaks(tmp_path):
+    """The first asks, the second kills, the third comes while that goes on, or just after."""
+    project = Busy(tmp_path / "project", tmp_path.name)
+    os.mkfifo(project.root / "told")
+    keys = {"parallel_safe": True, "priority": 9}
+    os.mkfifo(project.root / "up")
+    deaf = "trap 'echo > told' TERM; (trap '' TERM; setsid -f sleep 300; sleep 300) & echo > up"
+    project.task("deaf", f"{deaf}; while :; do wait || :; done", **keys)
+    process = project.start("run-phase", "A", "--run-id", "r1", "--grace", "300")
+    (project.root / "up").read_text()
+    os.killpg(process.pid, signal.SIGINT)
+    (project.root / "told").read_text()
+    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    told = err.splitlines(keepends=True)
+    assert project.status("r1", "deaf")["signal"] == signal.SIGKILL
+    check_whole(project, "r1", told, Finished(130, "", err))
+
+
 def waiting(project, **keys):
     """A run whose only task waits for its fifo."""
     os.mkfifo(project.root / "gate")

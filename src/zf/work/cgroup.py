@@ -37,7 +37,8 @@ class Cgroup:
             os.close(os.open(f"{new._path}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC))
             _write(f"{new._path}/cgroup.procs", _SELF)
         except OSError:
-            os.rmdir(new._path)
+            with suppress(OSError):
+                os.rmdir(new._path)
             return None
         return new
 

@@ -23,7 +23,7 @@ from zf.events import AttemptEnded, Cause, Status
 from zf.model import Task
 from zf.work import leftovers
 from zf.work.orders import PING, RunnerOrders, decode, kill_order, start_order
-from zf.work.outcome import Outcome
+from zf.work.outcome import Outcome, said
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks
 from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
 from zf.work.watchdog import Patience, Watch
@@ -286,6 +286,9 @@ class Pool:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _WITHHELD)
             Worker(self._shared, orders).serve(self._tasks)
             code = os.EX_OK
+        except OSError as error:
+            # The runner loses the attempt; why is all that is left to say.
+            os.write(2, f"zf: a worker had to give up: {said(error)}\n".encode())
         except BaseException:  # noqa: BLE001 - nothing above this frame is ours
             traceback.print_exc()
         finally:
