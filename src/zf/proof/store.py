@@ -67,11 +67,14 @@ class TaskTree:
         self._fds: dict[str, int] = {}
         self.fd = os.open(self.path, _FOLDER)
         try:
-            for name in folders:
-                self._fds[name] = os.open(name, _FOLDER, dir_fd=self.fd)
+            self._open(folders)
         except BaseException:
             self.close()
             raise
+
+    def _open(self, folders: tuple[str, ...]) -> None:
+        for name in folders:
+            self._fds[name] = os.open(name, _FOLDER, dir_fd=self.fd)
 
     @classmethod
     def create(
@@ -84,13 +87,14 @@ class TaskTree:
             os.mkdir(path)
         except FileExistsError:
             is_first = not _set_aside(path, attempt - 1)
-        fd = os.open(path, _FOLDER)
+        tree = cls(run_dir, task, ())
         try:
             for name in folders:
-                os.mkdir(name, dir_fd=fd)
-        finally:
-            os.close(fd)
-        tree = cls(run_dir, task, folders)
+                os.mkdir(name, dir_fd=tree.fd)
+            tree._open(folders)
+        except BaseException:
+            tree.close()
+            raise
         if not is_first:
             tree.write(CHECKSUMS, "attempts.sha256", _attempts_list(tree.fd))
         return tree
