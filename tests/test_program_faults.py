@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 
 from faults import KILL, SHORT, TEAR, Fault, always, struck
 from killed_runs import acknowledged
-from program import Finished, Project
+from program import ZF, Finished, Project
 from zf.proof.verify import INCOMPLETE, VERIFIED, verify
 
 RUN = ("run-phase", "A", "--run-id", "r1", "-j", "2", "--grace", "1", "--progress", "json")
@@ -170,6 +171,57 @@ def test_campaign_of_crashes_at_every_call(small, who, what):
             break
     assert 20 < number < MANY
     print(f"{number - 1} crashes ({what}) of the {who}")
+
+
+# By which a process changes anything outside itself, and what faults.c calls the same.
+SYSCALLS = {
+    **{name: name for name in ("write", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat")},
+    **{name: name for name in ("rename", "renameat", "link", "linkat", "symlink", "symlinkat")},
+    **{name: name for name in ("ftruncate", "fsync", "fdatasync", "fchmod")},
+    "pwrite64": "pwrite",
+    "sendto": "send",
+    "openat": "open",
+    "mknodat": "mkfifo",
+    **dict.fromkeys(("writev", "pwritev", "pwritev2", "sendmsg", "sendmmsg", "truncate"), ""),
+    **dict.fromkeys(("renameat2", "fallocate", "copy_file_range", "sendfile", "splice"), ""),
+    **dict.fromkeys(("open", "openat2", "creat", "chmod", "fchmodat", "mknod", "utimensat"), ""),
+}
+
+
+@pytest.mark.parametrize("who", CRASHES)
+def test_no_call_escapes(small, who):
+    """What the kernel is asked, as strace sees it, is what faults.c counts."""
+    if shutil.which("strace") is None:
+        pytest.skip("there is no strace")
+    if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True).returncode:
+        pytest.skip("strace may not trace here")
+    log, trace = small.root / "calls", small.root / "trace"
+    # strace is given the variables for its child alone: it would be counted itself.
+    env = [f"{name}={value}" for name, value in Fault(who, KILL, MANY).env(log).items()]
+    strace = ["strace", "-f", "-qq", "-o", trace, "-e", f"trace={','.join(SYSCALLS)}"]
+    done = subprocess.run(
+        [*strace, "env", *env, *ZF, *RUN, "-j", "1"],
+        cwd=small.root,
+        env=small.env,
+        capture_output=True,
+    )
+    assert done.returncode == 1
+    counted = Counter(line.split(" ")[1] for line in log.read_text().splitlines())
+    calls: dict[str, list[tuple[str, str]]] = {}
+    for pid, name, words in re.findall(r"^(\d+) +(\w+)\((.*)", trace.read_text(), re.MULTILINE):
+        calls.setdefault(pid, []).append((name, words))
+    runner = next(pid for pid, made in calls.items() if "events.jsonl" in str(made))
+    workers = [pid for pid, made in calls.items() if "20-logs" in str(made) and pid != runner]
+    seen = Counter(
+        SYSCALLS[name] or name
+        for pid in ([runner] if who == "runner" else workers)
+        for name, words in calls[pid]
+        # An open that makes nothing changes nothing; and faults.c has its own log.
+        if (name != "openat" or "O_CREAT" in words) and f'"{log}"' not in words
+        if not re.match(r"9\d\d, ", words)
+    )
+    del counted["fork" if who == "runner" else "posix_spawn"]
+    assert seen == counted
 
 
 # Recovery, struck itself.
