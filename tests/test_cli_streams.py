@@ -63,7 +63,7 @@ def test_other_verbs(project, streams, words):
     project.task("a", "true")
     code, out, err = shell(project, f"zf {words} {streams}")
     if streams == ">/dev/full":
-        said = "error[ZF190]: No space left on device: stdout\n  hint: zf stopped there\n"
+        said = "error[ZF190]: No space left on device: stdout\n  hint: see that there is room for it, and permission\n"
         assert (code, err) == (2, said)
     else:
         assert (code, err) == (0, "")

@@ -64,7 +64,15 @@ def _stopped_by_the_system(error: OSError) -> int:
     if not streams.say(sys.stdout, ""):
         error.filename = "stdout"
     where = f": {os.fsdecode(error.filename)}" if error.filename else ""
-    _show((Problem("ZF190", f"{error.strerror}{where}", hint="zf stopped there"),))
+    _show(
+        (
+            Problem(
+                "ZF190",
+                f"{error.strerror}{where}",
+                hint="see that there is room for it, and permission",
+            ),
+        )
+    )
     return Exit.USAGE
 
 
