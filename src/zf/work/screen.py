@@ -16,6 +16,8 @@ from zf.work.sieve import CONSIDERED_BYTES, SPLIT_FROM, STEP_BYTES, Sieve, Sough
 
 _S = TypeVar("_S", bound=Sought)
 
+# One secret in a block is no reason to have the sieve go through all of it.
+_PIECE_BYTES = STEP_BYTES // 4
 # So much of a string is enough to let a block through.
 _PART_BYTES = 8
 # What the vector instructions take at once, with some room; many more, and an automaton takes over
@@ -49,19 +51,31 @@ class Screen(Generic[_S]):
         at = 0
         while at < len(text):
             start = at - at % STEP_BYTES
-            around = view[max(0, start - _REACH_BYTES) : start + STEP_BYTES + _REACH_BYTES]
-            if self._may_hold(around):
-                if self._sieve is None:
-                    self._sieve = Sieve(self._sought)
-                at = self._sieve.scan_block(text, start, at, visit)
+            if self._may_hold(view, start, STEP_BYTES):
+                at = self._look_closer(view, at, start + STEP_BYTES, visit)
             at = max(at, start + STEP_BYTES)
 
-    def _may_hold(self, block: memoryview) -> bool:
+    def _look_closer(
+        self, view: memoryview, at: int, end: int, visit: Callable[[_S, int, int], int]
+    ) -> int:
+        """Have the sieve go through what it cannot be spared of a block; where to go on."""
+        if self._sieve is None:
+            self._sieve = Sieve(self._sought)
+        while at < min(end, len(view)):
+            start = at - at % _PIECE_BYTES
+            if self._may_hold(view, start, _PIECE_BYTES):
+                at = self._sieve.scan_block(view, start, _PIECE_BYTES, at, visit)
+            at = max(at, start + _PIECE_BYTES)
+        return at
+
+    def _may_hold(self, view: memoryview, start: int, size: int) -> bool:
+        """Whether anything that begins in this block, or a little before it, may be a string."""
         if self._lots is None:
             self._lots = _lots([self._part(one) for one in self._sought])
         if not self._lots:
             return True
-        text = self._readable(block)
+        around = view[max(0, start - _REACH_BYTES) : start + size + _REACH_BYTES]
+        text = self._readable(around)
         for holds in self._lots:  # noqa: SIM110 - `any` and a generator take as long as a question
             if holds(text):
                 return True

@@ -35,7 +35,7 @@ _ANY = frozenset(range(256))
 # A text is read in blocks that stay in the processor's cache and in memory that is used again;
 # they overlap by the four pairs of the longest window.
 STEP_BYTES = 16_384
-_BLOCK_BYTES = STEP_BYTES + 8
+_WINDOW_BYTES = 8
 # Only so much of a long string is considered for its pairs.
 CONSIDERED_BYTES = 64
 
@@ -91,14 +91,22 @@ class Sieve(Generic[_S]):
         at = 0
         while at < len(text):
             start = at - at % STEP_BYTES
-            at = max(self.scan_block(text, start, at, visit), start + STEP_BYTES)
+            go_on = self.scan_block(memoryview(text), start, STEP_BYTES, at, visit)
+            at = max(go_on, start + STEP_BYTES)
 
     def scan_block(
-        self, text: bytes, start: int, at: int, visit: Callable[[_S, int, int], int]
+        self,
+        text: memoryview,
+        start: int,
+        size: int,
+        at: int,
+        visit: Callable[[_S, int, int], int],
     ) -> int:
-        """The same for what begins in the block at `start`, from `at` on; where to go on."""
-        units = _read_in_pairs(text[start : start + _BLOCK_BYTES])
-        search, end = self._pattern.search, STEP_BYTES // 2
+        """The same for what begins in the block of `size` bytes at `start` (both are even), from
+        `at` on; where to go on.
+        """
+        units = _read_in_pairs(bytes(text[start : start + size + _WINDOW_BYTES]))
+        search, end = self._pattern.search, size // 2
         found = search(units, (at - start + 1) // 2)
         while found is not None and (index := found.start()) < end:
             at = start + 2 * index
