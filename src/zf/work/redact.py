@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
+from zf.work.look import Found, Look, Mask
 from zf.work.secret_forms import LEAST_BYTES, WEAK_BYTES, Secret, is_hidden
-from zf.work.secret_search import Found, Look, Mask, Patterns, patterns_of
+from zf.work.secret_search import Patterns, patterns_of
 
 # Constant, so that it tells neither length nor form, and what readers of logs know from elsewhere.
 STARS = b"***"
@@ -140,7 +141,7 @@ class Stream:
         look = Look(text, self._passed, self._since, final=final)
         look.take_over(self._carried)
         self._patterns = self._patterns or self._redactor.patterns()
-        look.search(self._patterns)
+        self._patterns.search(look)
         return look
 
     def _learn(self, masks: list[Mask]) -> bool:

@@ -1,18 +1,18 @@
 """What of a text is secret, and from where on it is too early to say.
 
-One look at one text: finds every form of every secret and every match of the fixed rules, with the
-help of screen and sieve. Putting the looks at a stream together is the part of `redact.py`.
+Finds every form of every secret and every match of the fixed rules, with the help of screen and
+sieve. Putting the looks at a stream together is the part of `redact.py`.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import accumulate, pairwise
-from typing import NamedTuple
 
+from zf.work.look import Look
 from zf.work.screen import Screen
 from zf.work.secret_forms import Secret, forms
 from zf.work.sieve import BREAK_LEAST_BYTES, SPLIT_FROM
@@ -27,121 +27,6 @@ from zf.work.token_rules import (
 # A wrapped form counts when at least so much of it stands before the first line break. Less would
 # mean holding back the end of nearly every line, because it could be the beginning of something.
 PIECE_LEAST_BYTES = 4
-
-
-class Found(NamedTuple):
-    """A part to hide. Of two that begin together, the one with the lower `order` is counted.
-
-    It was found because of what begins at `anchor`. A `run` goes on as long as its characters do.
-    """
-
-    start: int
-    order: int
-    end: int
-    rule: str
-    anchor: int
-    run: re.Pattern[bytes] | None
-
-    def reaches_over(self, hold: int) -> bool:
-        """Whether it concerns what is still to come, and would not be found again there."""
-        return self.anchor < hold and (self.end > hold or self.run is not None)
-
-    def after(self, hold: int) -> Found:
-        return self._replace(start=max(self.start - hold, 0), end=self.end - hold, anchor=-1)
-
-
-class Mask(NamedTuple):
-    """The value of an `::add-mask::` line, and where the next line begins."""
-
-    value: bytes
-    line_end: int
-
-
-class Look:
-    """One text being searched: what is to be hidden, and from where on it is too early to say."""
-
-    def __init__(
-        self, text: bytes, position: int, since: Mapping[bytes, int], *, final: bool
-    ) -> None:
-        self.text = text
-        self.final = final
-        self.found: list[Found] = []
-        self.masks: list[Mask] = []
-        self.hold = len(text)
-        self.order = 0
-        self._position = position
-        self._since = since
-        self._runs: dict[re.Pattern[bytes], tuple[int, int]] = {}
-        self._ends: dict[re.Pattern[bytes], tuple[int, re.Match[bytes] | None]] = {}
-        self._repeats: dict[Literal, tuple[int, int]] = {}
-
-    def search(self, patterns: Patterns) -> None:
-        patterns.screen.scan(self.text, self._visit)
-        for start in _url_places(self.text):
-            self.order = patterns.orders[URL_PASSWORD.name]
-            URL_PASSWORD.probe(self, start, URL_PASSWORD.anchors[0])
-        if not self.final:
-            self.wait(patterns.held_from(self.text))
-
-    def _visit(self, one: Literal | Anchor, at: int, offset: int) -> int:
-        return one.check(self, at, offset)
-
-    def take_over(self, carried: Sequence[Found]) -> None:
-        """What was found before and reaches into this text; runs go on here."""
-        for found in carried:
-            if found.run is None:
-                self.found.append(found)
-            else:
-                end = self.run_end(found.run, found.end)
-                run = found.run if self.is_open(end) else None
-                self.found.append(found._replace(end=end, run=run))
-
-    def hide(
-        self, start: int, end: int, rule: str, anchor: int, run: re.Pattern[bytes] | None = None
-    ) -> None:
-        """Hide this part; with a run, what it goes on with in the next text too."""
-        go_on = run if run is not None and self.is_open(end) else None
-        self.found.append(Found(start, self.order, end, rule, anchor, go_on))
-
-    def wait(self, start: int) -> None:
-        """What begins at `start` cannot be judged yet."""
-        self.hold = min(self.hold, start)
-
-    def learn(self, value: bytes, line_end: int) -> None:
-        self.masks.append(Mask(value, line_end))
-
-    def is_open(self, end: int) -> bool:
-        """Whether what ends there may go on in the next text."""
-        return end == len(self.text) and not self.final
-
-    def applies(self, mask: bytes | None, start: int) -> bool:
-        """A mask learned in this stream leaves alone what began before its line ended."""
-        return mask is None or self._position + start >= self._since.get(mask, 0)
-
-    def run_end(self, run: re.Pattern[bytes], start: int) -> int:
-        """Where a run of characters ends; remembered, so that many beginnings cost one search."""
-        first, end = self._runs.get(run, (0, -1))
-        if not first <= start <= end:
-            match = run.match(self.text, start)
-            end = match.end() if match is not None else start
-            self._runs[run] = (start, end)
-        return end
-
-    def next_end(self, pattern: re.Pattern[bytes], start: int) -> int | None:
-        """The end of the next match; remembered likewise."""
-        asked, match = self._ends.get(pattern, (-1, None))
-        if asked < 0 or start < asked or (match is not None and match.start() < start):
-            match = pattern.search(self.text, start)
-            self._ends[pattern] = (start, match)
-        return None if match is None else match.end()
-
-    def repeats(self, literal: Literal, start: int) -> tuple[int, int]:
-        """The first and the last byte of the repetition of a literal this one is part of."""
-        first, end = self._repeats.get(literal, (0, -1))
-        if not first <= start <= end - len(literal.text):
-            first, end = start, literal.repetition_end(self.text, start)
-            self._repeats[literal] = (first, end)
-        return first, end
 
 
 class Anchor:
@@ -363,6 +248,15 @@ class Patterns:
         for one in literals:
             if one.period and not _holds_any(one.period, every_anchor):
                 one.jump_reach = self._reach
+
+    def search(self, look: Look) -> None:
+        """Tell `look` all that is to be hidden in its text."""
+        self.screen.scan(look.text, lambda one, at, offset: one.check(look, at, offset))
+        for start in _url_places(look.text):
+            look.order = self.orders[URL_PASSWORD.name]
+            URL_PASSWORD.probe(look, start, URL_PASSWORD.anchors[0])
+        if not look.final:
+            look.wait(self.held_from(look.text))
 
     def held_from(self, text: bytes) -> int:
         """From where on the text could be the beginning of something."""

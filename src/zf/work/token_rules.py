@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from zf.record import record
-
-if TYPE_CHECKING:
-    from zf.work.secret_search import Look
+from zf.work.look import Look
 
 # The longest key in use (RSA with 16384 bits) takes 12.6 KB.
 PEM_MOST_BYTES = 16_384
