@@ -131,8 +131,6 @@ class Model:
         self.over.update(self.again)
         self.again.clear()
         self.asleep.clear()
-        if not spared:
-            self._cancel_waiting(but=set())
 
     def _follow(self) -> None:
         """What the ends so far mean for those that wait."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulated import Simulation, Turn, ended
+from simulated import Simulation, Turn, ended, plan_of, task
 from test_run_scheduler_properties import (
     random_events,
     random_limits,
@@ -38,6 +38,7 @@ from zf.proof.journal import Line
 from zf.run.orders import (
     EndPhase,
     KillAttempt,
+    Limits,
     NotRun,
     Order,
     Record,
@@ -133,6 +134,24 @@ def check_cut(chance: random.Random) -> None:
     check_once(events)
     assert set(again.done) == set(plan.tasks)
     assert ends_in(events).items() <= again.done.items()
+
+
+def test_the_second_wait_for_a_retry_is_not_cut_short_by_the_alarm_of_the_first():
+    plan = plan_of(task("a", max_retries=2, retry_delay_s=10))
+    events = [
+        (0.0, RunStarted("r", (), 0, "", "", None, None, None)),
+        (0.0, PhaseStarted("A", 3600)),
+        (0.0, AttemptStarted("a", 1, 0)),
+        (1.0, ended("a", Status.FAILURE)),
+        (1.0, RetryScheduled("a", 2, 10)),
+        (11.0, AttemptStarted("a", 2, 0)),
+        (12.0, ended("a", Status.FAILURE, attempt=2)),
+        (12.0, RetryScheduled("a", 3, 20)),
+    ]
+    again = scheduler(plan, Limits(max_jobs=1))
+    lines = [Line(0, "", at, event) for at, event in events]
+    assert outstanding(again, lines, [at for at, _ in events]) == []
+    assert 12 + 18 <= again.wake_at() <= 12 + 20
 
 
 def runner_died(attempt: AttemptStarted) -> AttemptEnded:

@@ -168,7 +168,7 @@ class Scheduler:
 
         self._alarms = Alarms(self._matters)
         self._patience = Alarms(self._matters)
-        self._asleep: set[str] = set()
+        self._asleep: dict[str, float] = {}  # until when
         self._culprit: str | None = None
         self._stopped: tuple[Cause, str] | None = None
         self._timed_out = False
@@ -236,7 +236,7 @@ class Scheduler:
         self._now = at
         match event:
             case AttemptStarted(name) if self._is_waiting(name):
-                self._asleep.discard(name)
+                self._asleep.pop(name, None)
                 self._queue.claim(name)
                 self._start(name)
             case TaskNotRun(name, status, cause, detail) if self._is_waiting(name):
@@ -385,7 +385,7 @@ class Scheduler:
 
     def _leave_line(self, name: str) -> None:
         self._queue.discard(name)
-        self._asleep.discard(name)
+        self._asleep.pop(name, None)
         self._waits.over(name, self._now)
         self._give_lease_back(name)
 
@@ -467,7 +467,7 @@ class Scheduler:
     # Rule 4: clocks.
 
     def _sleep_until(self, at: float, name: str) -> None:
-        self._asleep.add(name)
+        self._asleep[name] = at
         self._alarms.set(at, "wake", name)
 
     def _is_waiting(self, name: str) -> bool:
@@ -478,7 +478,8 @@ class Scheduler:
         name = alarm.name
         match alarm.kind:
             case "wake":
-                return name in self._asleep
+                # A replay leaves alarms behind that nobody let strike.
+                return self._asleep.get(name) == alarm.at
             case "queue":
                 return name in self._queue and name not in self._attempts
             case "lease":
@@ -498,7 +499,7 @@ class Scheduler:
         name = alarm.name
         match alarm.kind:
             case "wake":
-                self._asleep.discard(name)
+                self._asleep.pop(name, None)
                 self._line_up(name)
             case "queue":
                 patience_s = self._tasks[name].queue_timeout_s
