@@ -8,6 +8,7 @@ import random
 import select
 import signal
 import subprocess
+import uuid
 from collections import Counter
 from pathlib import Path
 
@@ -22,9 +23,9 @@ class Busy(Project):
 
     def __init__(self, root: Path, cookie: str) -> None:
         super().__init__(root)
-        self.cookie = cookie
+        self.cookie = f"{cookie}-{uuid.uuid4().hex}"  # another clone may run the same test
         # Found in the environment of zf, of its workers and of everything they start.
-        self.env[COOKIE] = cookie
+        self.env[COOKIE] = self.cookie
         (root / "zf.yaml").write_text(f"pass_env: [{COOKIE}]\ngrace_sec: 1\n")
         for number in range(40):
             needs = [f"t{n:02}" for n in (number - 4, number - 5) if n >= 0 and number % 3]

@@ -58,7 +58,7 @@ def test_only_what_the_run_started_is_ended(run_dir):
 def test_one_attempt_leaves_the_others_alone(run_dir):
     first, second = (sleeper(leftovers.cookie(run_dir, "a", attempt)) for attempt in (1, 11))
     try:
-        assert leftovers.end_attempt(run_dir, "a", 1, worker=0) == 1
+        assert leftovers.end_attempt(run_dir, "a", 1) == 1
         assert first.wait(timeout=10) == -9
         assert not has_ended(second)
     finally:
@@ -132,3 +132,16 @@ def test_what_cleared_its_environment_is_found_in_the_cgroup(run_dir):
     assert select.select([pidfd], [], [], 10)[0]
     os.close(pidfd)
     assert leftovers.end(run_dir) == 0
+
+
+@pytest.mark.skipif(not can_make_cgroups(), reason="no writable cgroup v2 subtree here")
+def test_a_dead_workers_cgroup_goes_and_that_of_a_longer_number_stays(run_dir):
+    name = leftovers.cgroup_name(run_dir).removesuffix(str(os.getpid()))
+    folders = [os.path.join(own_folder(), name + number) for number in ("12", "123")]
+    try:
+        for folder in folders:
+            os.mkdir(folder)
+        leftovers.end_worker(run_dir, 12)
+        assert [os.path.exists(folder) for folder in folders] == [False, True]
+    finally:
+        os.rmdir(folders[1])

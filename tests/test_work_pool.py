@@ -19,7 +19,7 @@ from zf.events import Cause
 from zf.model import Step
 from zf.proof.store import TaskTree
 from zf.work import leftovers
-from zf.work.cgroup import Cgroup
+from zf.work.cgroup import Cgroup, own_folder
 from zf.work.outcome import Outcome
 from zf.work.pool import Pool
 from zf.work.watchdog import Patience
@@ -45,6 +45,13 @@ def begin(pool, bench, name="t"):
     pool.start(name, 1, 0)
     assert fifo.read_text() == "up\n"
     return pool._running[name].pid
+
+
+def cgroups_of(bench):
+    """The cgroups that are left of the workers of a run."""
+    folder = own_folder()
+    mark = leftovers.cgroup_name(str(bench.run_dir)).removesuffix(str(os.getpid()))
+    return [name for name in os.listdir(folder) if name.startswith(mark)] if folder else []
 
 
 class TestSlots:
@@ -246,6 +253,7 @@ class TestADeadWorker:
             assert (first.status, first.cause) in {("success", ""), ("lost", "worker")}
         finally:
             pool.close()
+        assert cgroups_of(bench) == []
 
     def test_term_ends_what_it_runs(self, bench):
         mark = f"term-{os.getpid()}"

@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
@@ -40,13 +41,19 @@ def end(run_dir: str) -> int:
     processes that was. There is no grace: nobody is left who could wait for it.
     """
     key = _run_key(run_dir)
-    return _end_cgroups(f"zf-{key}-") + _end_bearing(f"\0{COOKIE}={key}.".encode())
+    in_cgroups = _end_cgroups(lambda name: name.startswith(f"zf-{key}-"))
+    return in_cgroups + _end_bearing(f"\0{COOKIE}={key}.".encode())
 
 
-def end_attempt(run_dir: str, task: str, attempt: int, worker: int) -> int:
-    """The same for the one attempt of a dead worker."""
-    ended = _end_cgroups(f"zf-{_run_key(run_dir)}-{worker}")
-    return ended + _end_bearing(f"\0{COOKIE}={cookie(run_dir, task, attempt)}\0".encode())
+def end_worker(run_dir: str, worker: int) -> int:
+    """The same for the cgroup of one dead worker."""
+    its_own = f"zf-{_run_key(run_dir)}-{worker}"
+    return _end_cgroups(lambda name: name == its_own)
+
+
+def end_attempt(run_dir: str, task: str, attempt: int) -> int:
+    """The same for one attempt of a dead worker."""
+    return _end_bearing(f"\0{COOKIE}={cookie(run_dir, task, attempt)}\0".encode())
 
 
 def await_end(pid: int, until: float) -> bool:
@@ -105,14 +112,14 @@ def _run_key(run_dir: str) -> str:
     return sha256(os.fsencode(os.path.realpath(run_dir))).hexdigest()[:16]
 
 
-def _end_cgroups(prefix: str) -> int:
-    """Kill cgroups of workers, in which there can be no stranger."""
+def _end_cgroups(is_wanted: Callable[[str], bool]) -> int:
+    """Kill cgroups of workers, in which there can be no stranger, and remove them."""
     top = mount_point()
     if top is None:
         return 0
     ended = 0
     for folder, below, _ in os.walk(top):
-        for name in [name for name in below if name.startswith(prefix)]:
+        for name in [name for name in below if is_wanted(name)]:
             below.remove(name)
             with suppress(OSError):  # another command may be at it too
                 ended += _end_cgroup(f"{folder}/{name}")

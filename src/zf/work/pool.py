@@ -178,11 +178,17 @@ class Pool:
             del self._hands[hand.slot]
         else:
             self._leaving.remove(hand)
+        self._clear_after(hand, status)
         if hand.under_way is not None:
             del self._running[hand.under_way.task.id]
             self._end_orphans(hand)
             why = hand.verdict or f"it ended with {_how(status)}"
             self._lose(hand.under_way, f"its worker died: {why}")
+
+    def _clear_after(self, hand: _Hand, status: int) -> None:
+        """A worker that did not end by itself could not remove its cgroup."""
+        if status:
+            leftovers.end_worker(self._shared.run_dir, hand.pid)
 
     def _lose(self, outcome: Outcome, detail: str) -> None:
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
@@ -195,7 +201,7 @@ class Pool:
         """
         outcome = hand.under_way
         assert outcome is not None
-        leftovers.end_attempt(self._shared.run_dir, outcome.task.id, outcome.attempt, hand.pid)
+        leftovers.end_attempt(self._shared.run_dir, outcome.task.id, outcome.attempt)
         until = time.monotonic() + KILL_LIMIT_S
         while (orphans := self._orphans()) and time.monotonic() < until:
             assert self._tree is not None
@@ -247,7 +253,8 @@ class Pool:
         if not leftovers.await_end(hand.pid, time.monotonic() + patience_s):
             os.kill(hand.pid, signal.SIGKILL)
         with suppress(ChildProcessError):
-            os.waitpid(hand.pid, 0)
+            _, status = os.waitpid(hand.pid, 0)
+            self._clear_after(hand, status)
 
     def _fork(self, slot: int) -> _Hand:
         ours, theirs = socket.socketpair()
