@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from zf.run.interrupts import MAX_ORDER_BYTES, listening
+from zf.run.interrupts import MAX_ORDER_BYTES, heed, listening
 from zf.run.lock import is_run, order, orders_path
 
 
@@ -25,6 +25,33 @@ def test_signals_come_in_order_and_end_nothing():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def heeded():
+    heed()
+    yield
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_lost_is_there_once_somebody_listens(heeded):
+    class Finalized:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    Finalized()  # the KeyboardInterrupt is written to stderr, and gone
+    with listening() as inbox:
+        assert inbox.read() == [signal.SIGINT]
+    with listening() as inbox:
+        assert inbox.read() == []
+
+
+def test_an_interrupt_before_somebody_listens_ends_what_goes_on(heeded):
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    with listening() as inbox:
+        assert inbox.read() == [signal.SIGINT]
 
 
 def test_a_signal_that_was_ignored_stays_ignored():

@@ -28,6 +28,9 @@ def main() -> None:
 
 
 def _run() -> int:
+    from zf.run import interrupts
+
+    interrupts.heed()
     if sys.argv[1:2] in (["run-phase"], ["run-task"]):
         from zf.cli import quick
 

@@ -13,6 +13,7 @@ import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # More than a line of any order, and a write of it is all or nothing (PIPE_BUF is at least 512).
@@ -33,6 +34,12 @@ class Inbox:
     def hear_signals(self) -> int:
         """Have signals written here; the descriptor they were written to before."""
         return signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
+
+    def take_in(self, signals: list[int]) -> None:
+        """What came before anybody listened."""
+        if signals:
+            os.write(self._write_fd, bytes(signals))
+            signals.clear()
 
     def fileno(self) -> int:
         """What becomes readable when something has come."""
@@ -105,6 +112,25 @@ def _make_fifo(path: str) -> None:
     os.mkfifo(path, 0o600)
 
 
+def heed() -> None:
+    """Until somebody listens, have Ctrl-C end zf as it would, and not be forgotten if it does not.
+
+    Python drops an exception that comes up where nobody can catch it, in a finalizer or a weak
+    reference's callback, and every import has two of those: one Ctrl-C in a hundred was lost so,
+    and the run that was about to start went on.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(number: int, _frame: object) -> NoReturn:
+    _before.append(number)
+    raise KeyboardInterrupt
+
+
+_before: list[int] = []
+
+
 @contextmanager
 def listening() -> Iterator[Inbox]:
     """While it lasts, an interrupt ends nothing by itself: it is in the inbox."""
@@ -115,6 +141,7 @@ def listening() -> Iterator[Inbox]:
     old_wakeup = inbox.hear_signals()
     old_handlers = {number: signal.signal(number, lambda *_: None) for number in heard}
     _listening.append(inbox)
+    inbox.take_in(_before)
     try:
         yield inbox
     finally:
