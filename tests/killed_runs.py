@@ -75,8 +75,12 @@ def follow_until(process: subprocess.Popen[str], lines: int, rng: random.Random)
 
 
 def kill(process: subprocess.Popen[str], *, workers: bool, rng: random.Random) -> list[str]:
-    """SIGKILL the runner, perhaps with all its workers; the rest of what it had told."""
+    """SIGKILL the runner, perhaps with all its workers; the rest of what it had told.
+
+    The runner is stopped first: it must not live to see a worker die, which would be an outcome.
+    """
     pids = [process.pid]
+    os.kill(process.pid, signal.SIGSTOP)
     if workers:
         pids += children(process.pid)
         rng.shuffle(pids)
