@@ -11,7 +11,9 @@ def main() -> None:
     short = _short_answer()
     if short:
         try:
-            print(short, end="", flush=True)
+            # Not through sys.stdout, which would keep what it cannot write and try again. It is
+            # less than a pipe takes at once.
+            os.write(1, short.encode())
         except OSError:
             pass  # the long road knows what to do about it
         else:
