@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
-from program import Finished, Project
+from program import Finished, Project, survivors
 from zf.proof.verify import VERIFIED, verify
 
 COOKIE = "ZF_TEST_COOKIE"
@@ -39,16 +39,7 @@ class Busy(Project):
 
     def left(self) -> list[str]:
         """What is still alive of all that was ever started here."""
-        mark = f"{COOKIE}={self.cookie}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                try:
-                    if mark in (entry / "environ").read_bytes().split(b"\0"):
-                        found.append((entry / "cmdline").read_bytes().decode())
-                except OSError:
-                    continue
-        return found
+        return survivors(f"{COOKIE}={self.cookie}")
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start zf in a group of its own, with Ctrl-C as it is at a terminal."""

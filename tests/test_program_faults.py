@@ -22,7 +22,7 @@ import pytest
 
 from faults import KILL, SHORT, TEAR, Fault, always, struck
 from killed_runs import acknowledged
-from program import ZF, Finished, Project
+from program import ZF, Finished, Project, survivors
 from zf.proof.verify import INCOMPLETE, VERIFIED, verify
 
 RUN = ("run-phase", "A", "--run-id", "r1", "-j", "2", "--grace", "1", "--progress", "json")
@@ -60,17 +60,8 @@ class Small(Project):
         self.task("60-blocked", "echo never", needs=["20-bad"])
 
     def left(self) -> list[str]:
-        """What is still alive, or still there of cgroups, of all that was ever started here."""
-        mark = f"ZF_TEST_MARK={self.mark}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                try:
-                    if mark in (entry / "environ").read_bytes().split(b"\0"):
-                        found.append((entry / "cmdline").read_bytes().decode())
-                except OSError:
-                    continue
-        return found
+        """What is still alive of all that was ever started here."""
+        return survivors(f"ZF_TEST_MARK={self.mark}")
 
     def struck_by(self, fault: Fault, *words: str) -> tuple[Finished, str]:
         """Run zf with the fault; how it ended, and which call was struck ("" for none)."""

@@ -10,24 +10,21 @@ import sys
 
 import pytest
 
-from program import ZF
+from program import ZF, survivors
 
 # A step that blocks until somebody ends it, without the risk of outliving a broken test for long.
 FOREVER = "sleep 300"
 
 
-def survivors(marker: str) -> list[str]:
-    """Command lines of live processes whose environment holds the marker."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as environ:
-                if marker.encode() in environ.read():
-                    with open(f"/proc/{pid}/cmdline", "rb") as cmdline:
-                        found.append(cmdline.read().replace(b"\0", b" ").decode())
-        except OSError:
-            continue  # gone in the meantime, or not ours
-    return found
+def test_the_search_for_survivors_finds_one(project):
+    """Nothing found means nothing left only if what is left would be found."""
+    left = subprocess.Popen(["sleep", "300"], env={"MARK": project.mark, "PATH": os.defpath})
+    try:
+        assert survivors(project.mark) == ["sleep 300 "]
+    finally:
+        left.kill()
+        left.wait()
+    assert survivors(project.mark) == []
 
 
 def test_a_phase_runs_in_dependency_order_and_leaves_a_proof_of_every_task(project):
