@@ -265,6 +265,47 @@ def test_an_optional_need_outside_the_run_is_dropped_unless_a_run_it_builds_on_h
     assert project.zf("rerun", "alone", "--only", "y").code == 0
 
 
+def test_upstream_latest_is_the_newest_run_of_this_commit_that_planned_the_task(project):
+    def git(*words):
+        about = ["-c", "user.name=n", "-c", "user.email=e", "-C", project.root]
+        subprocess.run(["git", *about, *words], check=True, env=project.env, capture_output=True)
+
+    def build_on_latest():
+        return project.zf("run-phase", "B", "--upstream", "latest")
+
+    project.task("x", "[ ! -e broken ]")
+    project.task("y", "true", phase="B", needs=["x"])
+    project.task("z", "true", phase="C")
+    assert "error[ZF106]: --upstream latest needs a git commit" in build_on_latest().err
+    git("init")
+    git("add", "tasks")
+    git("commit", "--message", "first")
+    assert build_on_latest().code == 2  # no run at all
+    assert project.zf("run-phase", "A", "--run-id", "good").code == 0
+    assert project.zf("run-phase", "C", "--run-id", "of-others").code == 0
+    done = build_on_latest()
+    assert done.code == 0, done.err
+    # An old success does not hide a new failure.
+    (project.root / "broken").touch()
+    assert project.zf("run-phase", "A", "--run-id", "bad").code == 1
+    assert "error[ZF104]: 'y' needs 'x'" in build_on_latest().err
+    (project.root / "broken").unlink()
+    assert project.zf("run-phase", "A", "--run-id", "better").code == 0
+    assert build_on_latest().code == 0
+    git("commit", "--allow-empty", "--message", "second")
+    assert "error[ZF104]: 'y' needs 'x'" in build_on_latest().err
+
+
+def test_an_upstream_whose_proof_was_changed_is_not_built_on(project):
+    project.task("x", "echo one")
+    project.task("y", "true", phase="B", needs=["x"])
+    assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
+    project.proof("r1", "x", "20-logs", "step-1.log").write_text("two\n")
+    refused = project.zf("run-phase", "B", "--upstream", "r1", "--run-id", "r2")
+    assert (refused.code, "error[ZF140]" in refused.err) == (1, True)
+    assert not project.proof("r2").exists()
+
+
 def test_completion_offers_live_names(project):
     small_flow(project)
     env = {"COMP_WORDS": "zf run-task 1", "COMP_CWORD": "2", "_ZF_COMPLETE": "complete_bash"}

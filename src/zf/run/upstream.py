@@ -23,19 +23,6 @@ class Upstream:
     unmet: frozenset[str] = frozenset()
 
 
-def met_by(proofs: str, run: str, needs: Collection[str]) -> set[str]:
-    """Which of these tasks succeeded, or failed as they may, in a run whose proof is intact.
-
-    Raises ZfError: exit 2 for a run that does not exist, 1 for one whose proof is not intact.
-    """
-    run_dir = read.find_run(proofs, run)
-    wanted = _planned(run_dir).intersection(needs)
-    if not wanted:
-        return set()
-    refuse_unless_intact(run_dir, run)
-    return {task for task in wanted if _succeeded(run_dir, task)}
-
-
 def refuse_unless_intact(run_dir: str, run: str) -> None:
     """Raises ZfError (exit 1) when anything in a run's folder is not as it was sealed."""
     verdict = next(v for v in verify(run_dir).verdicts if v.name == "INTACT")
@@ -49,10 +36,17 @@ def refuse_unless_intact(run_dir: str, run: str) -> None:
 
 
 def from_run(proofs: str, run: str, needs: Collection[str]) -> Upstream:
-    """What one run did for these needs."""
-    met = met_by(proofs, run, needs)
-    there = _planned(read.find_run(proofs, run)).intersection(needs)
-    return Upstream(dict.fromkeys(met, run), frozenset(there - met))
+    """What one run did for these needs: which tasks succeeded, or failed as they may.
+
+    Raises ZfError: exit 2 for a run that does not exist, 1 for one whose proof is not intact.
+    """
+    run_dir = read.find_run(proofs, run)
+    planned = _planned(run_dir).intersection(needs)
+    if not planned:
+        return Upstream({})
+    refuse_unless_intact(run_dir, run)
+    met = {task for task in planned if _succeeded(run_dir, task)}
+    return Upstream(dict.fromkeys(met, run), frozenset(planned - met))
 
 
 def resolve(proofs: str, root: str, needs: Mapping[str, object], named: Iterable[str]) -> Upstream:
