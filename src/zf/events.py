@@ -7,12 +7,11 @@ them. Please do not subclass: a new thing that can happen is a new record and a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from zf.record import record
+from zf.record import record, required
 
 
 def timestamp(seconds: float) -> str:
@@ -288,15 +287,14 @@ TYPES: Mapping[str, type[Event]] = {
     "run_ended": RunEnded,
 }
 NAMES: Mapping[type[Event], str] = {kind: name for name, kind in TYPES.items()}
-_FIELDS = {kind: tuple(f.name for f in fields(kind)) for kind in NAMES}
-_REQUIRED = {kind: {f.name for f in fields(kind) if f.default is MISSING} for kind in NAMES}
+_REQUIRED = {kind: required(kind) for kind in NAMES}
 
 
 def to_json(event: Event) -> dict[str, Any]:
     """The record as a JSON object with its type first."""
     kind = type(event)
     data: dict[str, Any] = {"type": NAMES[kind]}
-    for name in _FIELDS[kind]:
+    for name in kind.__match_args__:
         data[name] = getattr(event, name)
     return data
 
@@ -313,7 +311,7 @@ def from_json(data: Mapping[str, Any]) -> Event:
     lacking = _REQUIRED[kind] - data.keys()
     if lacking:
         raise ValueError(f"{data['type']} lacks {', '.join(sorted(lacking))}")
-    values = {name: data[name] for name in _FIELDS[kind] if name in data}
+    values = {name: data[name] for name in kind.__match_args__ if name in data}
     for name, read in _READ.items():
         if name in values:
             values[name] = read(values[name])

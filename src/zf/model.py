@@ -1,18 +1,17 @@
 """What the user wrote, after it was checked: tasks, steps, phases and the project, all frozen.
 
 `plan/load.py` is the door that reads YAML and lets only valid values in; behind it nothing checks
-them again. Standard-library dataclasses, so that a worker or a replayed plan needs no pydantic.
+them again. Plain records, so that a worker or a replayed plan needs no pydantic.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
 from types import MappingProxyType
 from typing import Literal
 
-from zf.record import record
+from zf.record import field, record
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _ID = re.compile(ID_PATTERN)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
 from zf.errors import ZfError
@@ -61,7 +60,7 @@ class Settings:
     sign: Setting[bool] = Setting(False, "default")
 
     def as_json(self) -> dict[str, dict[str, Any]]:
-        settings = {f.name: getattr(self, f.name) for f in fields(self)}
+        settings = {name: getattr(self, name) for name in self.__match_args__}
         return {name: {"value": s.value, "source": s.source} for name, s in settings.items()}
 
 

@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from contextlib import suppress
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from zf.cli import progress
@@ -154,7 +153,7 @@ def settle(flags: Flags) -> tuple[Flow, Settings]:
 
     # UTC, so that run ids sort by time wherever they were made.
     default_run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
-    given = {f.name: getattr(flags, f.name) for f in fields(flags)}
+    given = {name: getattr(flags, name) for name in flags.__match_args__}
     # Flags and variables come first: a bad one is told before any file is read.
     first = resolve(os.environ, default_run_id=default_run_id, **given)
     flow = open_project(phase_timeout_s=first.phase_timeout_s.value)

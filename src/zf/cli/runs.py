@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,7 @@ from zf.cli.options import AsJson, Directory, complete_run, complete_task
 from zf.cli.progress import wants_colour
 from zf.cli.project import proofs_folder
 from zf.errors import ZfError
+from zf.record import replace
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from functools import lru_cache
 from typing import NoReturn
 
 from zf.plan.nearest import nearest
 from zf.plan.pattern import Pattern, PatternError
-from zf.record import record
+from zf.record import field, record
 
 MAX_LENGTH = 4096
 MAX_DEPTH = 50

@@ -6,7 +6,6 @@ A broken file still says what it is called and what it needs, so that others are
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
@@ -16,6 +15,7 @@ from zf.plan.inside import marks_inside
 from zf.plan.nearest import nearest
 from zf.plan.source import Source
 from zf.plan.topology import shortest_cycles
+from zf.record import field, mutable
 
 if TYPE_CHECKING:
     from zf.plan.condition import Condition
@@ -25,7 +25,7 @@ PROJECT_FILE = "zf.yaml"
 _MOST_SUGGESTIONS = 50
 
 
-@dataclass(slots=True)
+@mutable
 class Draft:
     """What is known of one task file; `task` is None for a bad one.
 

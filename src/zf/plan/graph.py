@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import field, fields
 from functools import cache
 from hashlib import sha256
 from operator import attrgetter
@@ -18,7 +17,7 @@ from zf.errors import Problem, ZfError
 from zf.model import Flow, Need, Task
 from zf.plan.nearest import nearest
 from zf.plan.topology import levels_of, reachable, shortest_cycles
-from zf.record import record
+from zf.record import field, record
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -112,7 +111,7 @@ def _values_of(kind: Any) -> Callable[[object], object]:
     """What takes the fields' values from a record of this kind (Task, Step, Need, ...), in order;
     made once a kind, as asking for the fields takes longer than hashing them.
     """
-    names = [item.name for item in fields(kind)]
+    names = kind.__match_args__
     take = attrgetter(*names)
     return take if len(names) > 1 else lambda value: (take(value),)
 

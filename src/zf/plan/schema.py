@@ -11,7 +11,6 @@ into `model`'s own classes anyway.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
 from typing import Any, Literal
 
 from pydantic_core import (
@@ -38,7 +37,7 @@ from zf.model import (
     Step,
     Task,
 )
-from zf.record import record
+from zf.record import field, record, replace
 from zf.settings import MAX_JOBS_LIMIT
 
 # Patterns are ECMAScript's and Rust's common ground: editors check them too.

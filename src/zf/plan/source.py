@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -36,12 +35,12 @@ class Place(Protocol):
     def column(self) -> int: ...
 
 
-@dataclass(frozen=True)
 class Source:
     """A file's text; `file` is the name messages use."""
 
-    file: str
-    text: str
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.text = text
 
     @cached_property
     def lines(self) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from operator import ge, gt, le, lt
 from typing import NoReturn
 
@@ -28,7 +27,7 @@ from zf.plan.condition import (
     show,
 )
 from zf.plan.pattern import MAX_TEXT, Pattern
-from zf.record import record
+from zf.record import field, record
 
 
 @record

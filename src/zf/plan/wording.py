@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -17,7 +16,7 @@ from zf.plan import schema
 from zf.plan.inside import marks_inside
 from zf.plan.nearest import nearest
 from zf.plan.yaml12 import KEY, is_nothing, is_text
-from zf.record import record
+from zf.record import record, replace
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

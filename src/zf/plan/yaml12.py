@@ -7,14 +7,13 @@ and `1:30` is ninety. Says nothing about what a task file may hold; that is `sch
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from yaml.error import MarkedYAMLError
 from yaml.events import CollectionEndEvent, CollectionStartEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from zf.record import record
+from zf.record import field, mutable, record
 
 if TYPE_CHECKING:
     from zf.errors import Problem
@@ -105,7 +104,7 @@ class OddNumber:
     text: str
 
 
-@dataclass(slots=True)
+@mutable
 class Document:
     """What a file says. `root` is None for an empty file and for one that cannot be read."""
 

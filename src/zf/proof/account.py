@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from zf.events import TYPES, Status
+from zf.record import field, mutable
 
 _WALL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _STATUSES = frozenset(Status)
@@ -23,7 +23,7 @@ _MAX_PROBLEMS = 100
 _MAX_MONO_S = 1e12
 
 
-@dataclass(slots=True)
+@mutable
 class TaskAccount:
     """The events of one task: the attempts that began and ended, and the one that settled it."""
 
@@ -33,7 +33,7 @@ class TaskAccount:
     terminal: Mapping[str, Any] | None = None
 
 
-@dataclass(slots=True)
+@mutable
 class Clocks:
     """How wall and monotonic clock moved from line to line; seconds, wall ones since the epoch.
 
@@ -74,7 +74,7 @@ class Clocks:
         self.last, self.last_mono = moment, mono
 
 
-@dataclass(slots=True)
+@mutable
 class Account:
     """Feed it every line in order; then read what it kept."""
 

@@ -14,13 +14,13 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from fnmatch import translate
 from hashlib import sha256
 from typing import Protocol
 
 from zf.errors import printable
 from zf.proof.store import ARTIFACTS, CHECKSUMS, TaskTree, as_json, remove, write_all
+from zf.record import field, mutable
 
 # Far beyond any report, far below what fills a disk by mistake or makes a list unreadable.
 MAX_FILES = 20_000
@@ -51,7 +51,7 @@ class Secrets(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@mutable
 class Collected:
     """What became of a task's artifacts. `refused` tells what was left out and why, `leaks` which
     of them for what must not be seen, `notes` what is odd but no loss, `renamed` what is called

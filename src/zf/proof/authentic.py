@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from zf.proof import dsse, ssh, statement
 from zf.proof.canonical import canonical
 from zf.proof.findings import Finding, State, Verdict
 from zf.proof.journal import decode
-from zf.record import record
+from zf.record import field, mutable, record
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -75,7 +74,7 @@ class Trust:
 NOBODY = Trust()
 
 
-@dataclass(slots=True)
+@mutable
 class Check:
     """One look at attest/: feed it the files and what the run says, then read the results."""
 

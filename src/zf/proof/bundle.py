@@ -9,19 +9,19 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import groupby
 from typing import Self
 
 from zf.proof.read import open_folder_inside, open_inside, open_regular
+from zf.record import field, mutable
 
 BLOCK_BYTES = 1024 * 1024
 # zf's own trees are six deep; artifacts may bring folders of their own.
 MAX_DEPTH = 64
 
 
-@dataclass(slots=True)
+@mutable
 class Inventory:
     """What is in a folder, all the way down: paths are relative, `/`-separated, as the file system
     has them (bytes that are not UTF-8 as lone surrogates). `odd` names what is neither file nor

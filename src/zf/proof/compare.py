@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from typing import Any
 
 from zf.errors import ZfError, printable
@@ -17,7 +16,7 @@ from zf.proof.bundle import Bundle
 from zf.proof.journal import decode
 from zf.proof.read import MAX_JSON_BYTES, plan_json, run_json
 from zf.proof.seal import MAX_LIST_BYTES, STATUS, TASK_LIST
-from zf.record import record
+from zf.record import field, record
 
 ENV = "00-meta/env.sh"
 # What zf itself sets names the run, so it is never the same twice.

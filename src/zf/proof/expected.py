@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from typing import Any
 
 from zf.events import Status
 from zf.proof.account import Account
 from zf.proof.findings import Finding
-from zf.record import record
+from zf.record import field, record
 
 # What a task may end as in a phase that passed.
 _PASSES = frozenset({Status.SUCCESS, Status.SKIPPED})

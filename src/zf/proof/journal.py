@@ -12,13 +12,12 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, BinaryIO, Self
 
 from zf.errors import ZfError
 from zf.events import Event, RunStarted, from_json, to_json
-from zf.record import record
+from zf.record import field, mutable, record
 
 GENESIS = "0" * 64
 # A blocked task names its unmet needs; 16 MiB is some hundred thousand of them.
@@ -164,7 +163,7 @@ class Journal:
         os.close(self._fd)
 
 
-@dataclass(slots=True)
+@mutable
 class Chain:
     """Checks lines one after the other: each must follow, by number and hash, the one before."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from zf.errors import Problem, ZfError
@@ -17,6 +16,7 @@ from zf.events import Status
 from zf.model import is_valid_id
 from zf.proof.authentic import NOBODY, Trust
 from zf.proof.expected import NOTHING, Expectations
+from zf.record import replace
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _AGE = re.compile(r"(\d{1,9})\s*([smhd])")

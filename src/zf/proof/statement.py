@@ -8,11 +8,10 @@ been signed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from zf.events import Status
-from zf.record import record
+from zf.record import field, record
 
 if TYPE_CHECKING:
     from zf.proof.account import Account, TaskAccount

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -35,7 +34,7 @@ from zf.events import (
     ThrottleEntered,
     ThrottleLeft,
 )
-from zf.record import record
+from zf.record import field, mutable, record, replace
 
 FAILED = frozenset({Status.FAILURE, Status.TIMEOUT, Status.LOST})
 # What keeps a run from passing, unless it is tolerated: everything but success and skipped.
@@ -45,7 +44,7 @@ _NOTHING: Mapping[str, Status] = MappingProxyType({})
 Result = Literal["passed", "failed", "timeout", "interrupted", "nothing run", "unfinished"]
 
 
-@dataclass(slots=True)
+@mutable
 class TaskFacts:
     """One task of the plan and what is known of it. `status` is None until it ended; times of day
     are UTC as the events have them; `unmet` is what an event said of its needs. `held_by` is the
@@ -115,7 +114,7 @@ class Tried:
     dropped: Cause | None = None
 
 
-@dataclass(slots=True)
+@mutable
 class PhaseFacts:
     name: str
     title: str
@@ -157,7 +156,7 @@ class RootCause:
     frees: int
 
 
-@dataclass(slots=True)
+@mutable
 class Facts:
     """Everything known about one run. Only its `Fold` changes it; everybody else reads.
 

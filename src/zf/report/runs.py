@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Status
-from zf.record import record
+from zf.record import field, record
 from zf.report.terminal import total_s
 from zf.report.words import PLAIN, Style, counted, duration, moment, story
 

@@ -10,7 +10,6 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -26,6 +25,7 @@ from zf.events import (
     TaskNotRun,
     timestamp,
 )
+from zf.record import replace
 from zf.run.interrupts import Inbox
 from zf.run.leases import Leases
 from zf.run.scheduler import (

@@ -7,14 +7,13 @@ its rows against it. Nothing here depends on when something ended, only on how.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from zf.events import Cause, ConditionEvaluated, Status
 from zf.model import Need, Task
 from zf.plan.graph import Plan
-from zf.record import record
+from zf.record import field, record
 
 if TYPE_CHECKING:
     from zf.plan.condition import Condition

@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +23,7 @@ from zf.proof import provenance, store
 from zf.proof.journal import Journal, read
 from zf.proof.read import log_tail, newest_head, run_json
 from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_json
-from zf.record import record
+from zf.record import asdict, record
 from zf.report import blocked
 from zf.report.facts import Facts, Fold
 from zf.run import leases, lock, recover

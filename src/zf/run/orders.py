@@ -6,7 +6,6 @@ What happened is in `events.py`; only the moments that nobody needs to read agai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from types import MappingProxyType
 
 from zf.events import (
@@ -21,7 +20,7 @@ from zf.events import (
     ThrottleEntered,
     ThrottleLeft,
 )
-from zf.record import record
+from zf.record import field, record
 
 _NO_NEEDS: Mapping[str, Status] = MappingProxyType({})
 _NO_RESOURCES: Mapping[str, int] = MappingProxyType({})

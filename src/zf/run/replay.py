@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from zf.errors import ZfError, printable
@@ -18,6 +17,7 @@ from zf.model import RESERVED_ENV, Flow, Project, Step, Task
 from zf.plan.graph import plan_task
 from zf.proof import compare, read
 from zf.proof.provenance import git_environment
+from zf.record import field, mutable, record
 from zf.run.launch import RunRequest, launch, limits_of
 from zf.run.upstream import refuse_unless_intact
 from zf.settings import resolve
@@ -29,7 +29,7 @@ _HIDDEN = "***"
 _NAMES = {"status": "status", "exit_code": "exit code", "signal": "signal"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Replayed:
     """What came out the second time: for each outcome, log and artifact what it was and is, and
     `notes` on what could not be the same.
@@ -117,7 +117,7 @@ def _word(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-@dataclass(slots=True)
+@mutable
 class _Notes:
     """What makes the second time differ from the first."""
 

@@ -4,13 +4,13 @@ is worth a line. Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from zf.record import mutable
 
 # Many short tasks of other runs may have a group one after the other: not each is worth a line.
 SAY_AGAIN_S = 10.0
 
 
-@dataclass(slots=True)
+@mutable
 class _Wait:
     since: float
     owner: str = ""

@@ -7,13 +7,13 @@ import shutil
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.proof.artifacts import collect
 from zf.proof.store import ARTIFACTS, COMMANDS, LOGS, META, TaskTree, as_json, task_json
+from zf.record import mutable, replace
 from zf.work.capture import Buffer, Capture
 from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 
 
-@dataclass(slots=True)
+@mutable
 class Bench:
     """What a worker has at hand for every attempt. `root` is as given, `real_root` without links;
     `bash` remembers where it was found for which PATH.

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from signal import Signals
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.proof.artifacts import Collected, collect
 from zf.proof.read import status_json
 from zf.proof.store import SUMMARY, AlreadyDecidedError, TaskTree, status_fields
+from zf.record import field, mutable
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
 
@@ -34,7 +34,7 @@ _TIMEOUTS = {
 }
 
 
-@dataclass(slots=True)
+@mutable
 class Outcome:
     """Success until something else happens; the first thing that does decides."""
 

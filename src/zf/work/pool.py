@@ -16,11 +16,11 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NoReturn
 
 from zf.events import AttemptEnded, Cause, Status
 from zf.model import Task
+from zf.record import mutable
 from zf.work import leftovers
 from zf.work.orders import PING, RunnerOrders, decode, kill_order, start_order
 from zf.work.outcome import Outcome, said
@@ -40,7 +40,7 @@ _WITHHELD = (*_IGNORED, signal.SIGTERM)
 _EXIT_S = 10.0
 
 
-@dataclass(slots=True)
+@mutable
 class _Hand:
     """A worker as the runner sees it; `under_way` is the attempt it has been given."""
 

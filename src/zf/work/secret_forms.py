@@ -10,11 +10,10 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from zf.record import record
+from zf.record import field, record
 
 # A passed variable whose name matches one of these holds a secret, whatever the letter case.
 SECRET_NAME_GLOBS = (

@@ -8,13 +8,13 @@ tasks that did not run, attempts whose worker died. Ids are never touched: other
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.proof.store import task_json
+from zf.record import replace
 from zf.work.redact import Redactor
 from zf.work.secret_forms import (
     SECRET_NAME_GLOBS,
