@@ -9,7 +9,7 @@ import pytest
 from plan_files import good, loaded, said, write
 from zf.errors import ZfError
 from zf.model import Need, Phase, Project, Step, Task
-from zf.plan import load
+from zf.plan import load, places
 
 
 def test_a_whole_task(tmp_path):
@@ -148,7 +148,7 @@ def test_what_is_no_task_is_left_alone(tmp_path):
 
 def test_tasks_in_both_places(tmp_path):
     write(tmp_path, {".zenflow/tasks/x/task.yaml": good("x"), "y": good("y")})
-    found = load.load(*load.find_root(str(tmp_path)), default_phase_timeout_s=60)
+    found = load.load(*places.find_root(str(tmp_path)), default_phase_timeout_s=60)
     assert list(found.flow.tasks) == ["x"]
     assert found.flow.tasks["x"].file == ".zenflow/tasks/x/task.yaml"
     assert found.flow.proofs == f"{tmp_path}/.zenflow/proofs"
@@ -166,32 +166,32 @@ def test_the_nearest_project_wins(tmp_path):
     write(tmp_path, {".zenflow/tasks/x/task.yaml": good("x"), "a/tasks/y/task.yaml": good("y")})
     inner.mkdir()
     root, hidden = str(tmp_path), str(tmp_path / ".zenflow")
-    assert load.find_root(str(inner)) == (str(tmp_path / "a"), str(tmp_path / "a"))
-    assert load.find_root(root) == (root, hidden)
-    assert load.find_root(f"{hidden}/tasks/x") == (root, hidden)
-    assert load.find_root(str(tmp_path / "a" / "tasks" / "y")) == (f"{root}/a", f"{root}/a")
+    assert places.find_root(str(inner)) == (str(tmp_path / "a"), str(tmp_path / "a"))
+    assert places.find_root(root) == (root, hidden)
+    assert places.find_root(f"{hidden}/tasks/x") == (root, hidden)
+    assert places.find_root(str(tmp_path / "a" / "tasks" / "y")) == (f"{root}/a", f"{root}/a")
 
 
 def test_a_tasks_folder_without_task_files_is_no_project(tmp_path):
     write(tmp_path, {"x": good("x"), "src/tasks/celery.py": "", "src/tasks/mail/send.py": ""})
-    assert load.find_root(str(tmp_path / "src" / "tasks" / "mail")) == (str(tmp_path),) * 2
+    assert places.find_root(str(tmp_path / "src" / "tasks" / "mail")) == (str(tmp_path),) * 2
 
 
 def test_an_empty_hidden_tasks_folder_is_a_project(tmp_path):
     (tmp_path / ".zenflow" / "tasks").mkdir(parents=True)
-    assert load.find_root(str(tmp_path))[1] == str(tmp_path / ".zenflow")
+    assert places.find_root(str(tmp_path))[1] == str(tmp_path / ".zenflow")
 
 
 def test_a_link_into_the_project_leads_to_its_real_place(tmp_path):
     write(tmp_path / "real", {"x": good("x")})
     (tmp_path / "real" / "deep").mkdir()
     (tmp_path / "link").symlink_to("real/deep")
-    assert load.find_root(str(tmp_path / "link")) == (str(tmp_path / "real"),) * 2
+    assert places.find_root(str(tmp_path / "link")) == (str(tmp_path / "real"),) * 2
 
 
 def test_no_project(tmp_path):
     with pytest.raises(ZfError) as caught:
-        load.find_root(str(tmp_path))
+        places.find_root(str(tmp_path))
     assert caught.value.exit_code == 2
     assert caught.value.problems[0].render() == (
         f"error[ZF101]: no tasks found in {tmp_path} or any folder above it\n"
@@ -201,15 +201,15 @@ def test_no_project(tmp_path):
 
 def test_no_folder(tmp_path):
     with pytest.raises(ZfError, match="gone is not a folder"):
-        load.find_root(str(tmp_path / "gone"))
+        places.find_root(str(tmp_path / "gone"))
 
 
 def test_loading_needs_no_more_of_pydantic_than_its_core(tmp_path):
     write(tmp_path, {"x": good("x")})
     program = (
-        "import sys; from zf.plan import load;"
+        "import sys; from zf.plan import load, places;"
         "assert 'pydantic_core' not in sys.modules;"
-        "flow = load.load(*load.find_root('.'), default_phase_timeout_s=60).flow;"
+        "flow = load.load(*places.find_root('.'), default_phase_timeout_s=60).flow;"
         "assert list(flow.tasks) == ['x'];"
         "assert not {'pydantic', 'difflib', 'zf.plan.wording'} & sys.modules.keys()"
     )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
+from zf.errors import Problem
 from zf.record import field, record
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
@@ -164,3 +165,11 @@ class Flow:
     @property
     def proofs(self) -> str:
         return f"{self.home}/proofs"
+
+
+@record
+class Loaded:
+    """A flow, or None with at least one error among the problems; warnings come with a flow."""
+
+    flow: Flow | None
+    problems: tuple[Problem, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from zf.errors import ZfError
@@ -12,17 +13,34 @@ if TYPE_CHECKING:
     from zf.model import Flow
 
 
-def open_project(*, phase_timeout_s: float | None = None, quiet: bool = False) -> Flow:
+def open_project(
+    *,
+    phase_timeout_s: float | None = None,
+    quiet: bool = False,
+    meanwhile: Callable[[], None] | None = None,
+) -> Flow:
     """Every task file of the project, checked. Warnings go to stderr unless `quiet`.
+
+    With `meanwhile`, a second process reads the files while this one does that.
 
     Raises ZfError (exit 2) with all problems of all files.
     """
-    from zf.plan import load
+    from zf.plan import places
     from zf.settings import DEFAULT_PHASE_TIMEOUT_S
 
-    root, home = load.find_root(os.getcwd())
+    root, home = places.find_root(os.getcwd())
     timeout_s = DEFAULT_PHASE_TIMEOUT_S if phase_timeout_s is None else phase_timeout_s
-    loaded = load.load(root, home, default_phase_timeout_s=timeout_s)
+    loaded = None
+    if meanwhile is not None:
+        from zf.plan import ahead
+
+        with ahead.loading(root, home, default_phase_timeout_s=timeout_s) as result:
+            meanwhile()
+            loaded = result()
+    if loaded is None:
+        from zf.plan import load
+
+        loaded = load.load(root, home, default_phase_timeout_s=timeout_s)
     if loaded.flow is None:
         count = sum(problem.severity == "error" for problem in loaded.problems)
         raise ZfError(f"{count} errors in the task files", problems=loaded.problems)
@@ -34,6 +52,6 @@ def open_project(*, phase_timeout_s: float | None = None, quiet: bool = False) -
 
 def proofs_folder() -> str:
     """Where the runs of the project at hand are; its task files need not be valid."""
-    from zf.plan import load
+    from zf.plan import places
 
-    return f"{load.find_root(os.getcwd())[1]}/proofs"
+    return f"{places.find_root(os.getcwd())[1]}/proofs"

@@ -276,7 +276,7 @@ def replay(
     _directory: Directory = None,
 ) -> int:
     """Run a recorded task again, from its recorded commit, and say what came out equal."""
-    from zf.plan.load import find_root
+    from zf.plan.places import find_root
     from zf.run.replay import replay as again
 
     root, _ = find_root(os.getcwd())

@@ -25,9 +25,9 @@ def register(app: typer.Typer) -> None:
 
 def validate(as_json: AsJson = False, _directory: Directory = None) -> int:
     """Check every task file and print all problems of all of them."""
-    from zf.plan import load
+    from zf.plan import load, places
 
-    root, home = load.find_root(os.getcwd())
+    root, home = places.find_root(os.getcwd())
     loaded = load.load(root, home, default_phase_timeout_s=DEFAULT_PHASE_TIMEOUT_S)
     ok = loaded.flow is not None
     tasks = list(loaded.flow.tasks.values()) if loaded.flow else []

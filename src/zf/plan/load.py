@@ -1,4 +1,4 @@
-"""The door: finds the project, reads every file of it, and lets only a valid flow in.
+"""The door: reads every file of a project, and lets only a valid flow in.
 
 A good file is read once, fast, and nothing is kept but its task. Problems of all files are
 reported together.
@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from zf.errors import Problem, ZfError
-from zf.model import Flow, Need, Project, is_valid_id
+from zf.errors import Problem
+from zf.model import Flow, Loaded, Need, Project, is_valid_id
 from zf.plan import source, yaml12
 from zf.plan.drafts import (
     PROJECT_FILE,
@@ -21,60 +21,13 @@ from zf.plan.drafts import (
     check_needs,
     check_phases,
 )
+from zf.plan.places import TASK_FILE, holds_task_file
 from zf.plan.source import Source
-from zf.record import record
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
 
     from zf.plan.schema import Form
-
-TASK_FILE = "task.yaml"
-
-
-@record
-class Loaded:
-    """A flow, or None with at least one error among the problems; warnings come with a flow."""
-
-    flow: Flow | None
-    problems: tuple[Problem, ...] = ()
-
-
-def find_root(start: str) -> tuple[str, str]:
-    """The project `start` is in: its root, and the folder of `tasks/` and `proofs/`."""
-    here = os.path.realpath(start)
-    if not os.path.isdir(here):
-        raise ZfError(f"{start} is not a folder", code="ZF101")
-    folder = here
-    while True:
-        home = _home(folder)
-        if home is not None:
-            return folder, home
-        above = os.path.dirname(folder)
-        if above == folder:
-            raise ZfError(
-                f"no tasks found in {here} or any folder above it",
-                code="ZF101",
-                hint="write tasks/<id>/task.yaml, or name the project's folder with -C",
-            )
-        folder = above
-
-
-def _home(folder: str) -> str | None:
-    if os.path.basename(folder) == ".zenflow":
-        return None  # the project is the folder around it
-    hidden = os.path.join(folder, ".zenflow")
-    if os.path.isdir(f"{hidden}/tasks"):
-        return hidden
-    return folder if _holds_task_file(os.path.join(folder, "tasks")) else None
-
-
-def _holds_task_file(tasks: str) -> bool:
-    try:
-        names = os.listdir(tasks)
-    except OSError:
-        return False
-    return any(name[0] != "." and os.path.lexists(f"{tasks}/{name}/{TASK_FILE}") for name in names)
 
 
 def load(root: str, home: str, *, default_phase_timeout_s: float) -> Loaded:
@@ -257,7 +210,7 @@ def _misnamed_task(folder: str, shown: str) -> list[Problem]:
 
 def _passed_over(root: str, home: str) -> list[Problem]:
     """A second set of tasks beside `.zenflow/tasks/` would be missed in silence."""
-    if home == root or not _holds_task_file(os.path.join(root, "tasks")):
+    if home == root or not holds_task_file(os.path.join(root, "tasks")):
         return []
     return [
         Problem(

@@ -17,7 +17,6 @@ from typing import Any
 from zf.errors import Exit, ZfError
 from zf.events import ConditionEvaluated, RunEnded, RunResumed, RunStarted, Status, TaskNotRun
 from zf.model import Flow, is_valid_id
-from zf.plan.drafts import too_much
 from zf.plan.graph import Plan
 from zf.proof import provenance, store
 from zf.proof.journal import Journal, read
@@ -302,11 +301,12 @@ def _sampler(request: RunRequest) -> Sampler | None:
 
 def _refuse_impossible(request: RunRequest) -> None:
     tasks, limits = request.plan.tasks, request.limits.resources
-    problems = tuple(
-        too_much(request.flow.root, tasks[task], name, limits.get(name, 0))
-        for task, name in impossible(tasks, limits)
-    )
-    if problems:
+    asked = list(impossible(tasks, limits))
+    if asked:
+        from zf.plan.drafts import too_much  # noqa: PLC0415 - it brings the parsers along
+
+        root = request.flow.root
+        problems = tuple(too_much(root, tasks[t], name, limits.get(name, 0)) for t, name in asked)
         raise ZfError(problems[0].message, problems=problems)
 
 
