@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from zf.record import record, required
@@ -16,7 +17,14 @@ from zf.record import record, required
 
 def timestamp(seconds: float) -> str:
     """Seconds since the epoch as every file of a proof writes them: UTC, RFC 3339, microseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    whole, microseconds = divmod(round(seconds * 1_000_000), 1_000_000)
+    return f"{_second(whole)}.{microseconds:06}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    """Remembered: a task takes six stamps, most of them in one second, and this is most of one."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]
 
 
 class Status(StrEnum):

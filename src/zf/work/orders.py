@@ -11,15 +11,18 @@ import os
 import select
 import signal
 import socket
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any
 
 from zf.events import AttemptEnded, Cause, Status
 from zf.work.supervisor import Stop
 
-_RECEIVE_BYTES = 65536
-_MOST_LEASES = 4  # one order brings one, and orders come one at a time
+_RECEIVE_BYTES = 4096
+# One order brings one, and orders come one at a time.
+_LEASES_BYTES = socket.CMSG_SPACE(4 * struct.calcsize("i"))
 
 
 class RunnerOrders:
@@ -91,12 +94,13 @@ class RunnerOrders:
         if fd != self._socket.fileno():
             return os.read(fd, 1)
         try:
-            data, leases, _, _ = socket.recv_fds(self._socket, _RECEIVE_BYTES, _MOST_LEASES)
+            data, with_it, _, _ = self._socket.recvmsg(_RECEIVE_BYTES, _LEASES_BYTES)
         except ConnectionResetError:
             return b""
-        for lease in leases:
-            os.set_inheritable(lease, False)  # not for steps
-        self._leases += leases
+        for _, _, leases in with_it:
+            for (lease,) in struct.iter_unpack("i", leases):
+                os.set_inheritable(lease, False)  # not for steps
+                self._leases.append(lease)
         return data
 
     def _take(self, order: Mapping[str, Any] | None) -> None:
@@ -142,16 +146,18 @@ def kill_order(task: str, attempt: int, cause: Cause, *, force: bool) -> bytes:
 
 def encode(ended: AttemptEnded, *, is_last: bool) -> bytes:
     """A line that reports an outcome: the values alone, in their order, and `is_last`."""
-    values = [getattr(ended, name) for name in AttemptEnded.__match_args__]
-    return b"%b\n" % json.dumps([*values, is_last]).encode()
+    return b"%b\n" % _to_json([*_values(ended), is_last]).encode()
 
 
 def decode(line: bytes) -> tuple[AttemptEnded, bool]:
     """What such a line says."""
-    *values, is_last = json.loads(line)
+    *values, is_last = _from_json(line.decode())
     values[_STATUS] = Status(values[_STATUS])
     values[_CAUSE] = Cause(values[_CAUSE])
     return AttemptEnded(*values), is_last
 
 
+# `dumps` and `loads` of `json` ask for options first, which takes them as long as such a line.
+_to_json, _from_json = json.JSONEncoder().encode, json.JSONDecoder().decode
+_values = attrgetter(*AttemptEnded.__match_args__)
 _STATUS, _CAUSE = map(AttemptEnded.__match_args__.index, ("status", "cause"))
