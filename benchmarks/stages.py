@@ -166,13 +166,18 @@ def main(out: str, arguments: list[str]) -> None:
     if os.environ.get("BENCHMARKS_MEMORY"):
         tracemalloc.start()
 
+    def role() -> str:
+        if os.getpid() == runner:
+            return "runner"
+        return "loader" if "zf.plan.load.load" in watch.calls else "worker"
+
     def write_down() -> None:
         watch.stop()
         kept_blocks = sys.getallocatedblocks() - watch.first_blocks
         peak_bytes = tracemalloc.get_traced_memory()[1]
         with open(f"{out}/{os.getpid()}.json", "w", encoding="utf-8") as file:
             counts = {
-                "role": "runner" if os.getpid() == runner else "worker",
+                "role": role(),
                 "self_ns": watch.self_ns,
                 "calls": watch.calls,
                 "system_ns": watch.system_ns,
@@ -328,9 +333,10 @@ def profile(shape: shapes.Shape, jobs: int = 2, most: int = 30) -> str:
         stages["(garbage collection, within the above)"][role] += (
             process["collecting_ns"] / 1000 / count
         )
-    lines.append(f"{'stage':40} {'runner':>8} {'workers':>8}")
+    roles = ("runner", "loader", "worker")
+    lines.append(f"{'stage':40}" + "".join(f" {role:>8}" for role in roles))
     for stage, by_role in sorted(stages.items(), key=lambda item: -sum(item[1].values())):
-        lines.append(f"{stage:40} {by_role['runner']:8.1f} {by_role['worker']:8.1f}")
+        lines.append(f"{stage:40}" + "".join(f" {by_role[role]:8.1f}" for role in roles))
     lines.append("")
     for title, rows in (("function, itself", functions), ("call into the system", system)):
         lines.append(f"{title:58} {'where':7} {'us/task':>8} {'calls/task':>10}")

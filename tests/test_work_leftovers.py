@@ -116,7 +116,7 @@ def test_what_cleared_its_environment_is_found_in_the_cgroup(run_dir):
     worker = os.fork()
     if worker == 0:
         try:
-            assert Cgroup.enter(leftovers.cgroup_name(run_dir))
+            assert Cgroup.enter(leftovers.cgroup_name(run_dir, os.getpid()))
             daemon = subprocess.Popen(
                 ["env", "-i", "setsid", "sleep", "300"], stdout=subprocess.DEVNULL
             )
@@ -136,8 +136,8 @@ def test_what_cleared_its_environment_is_found_in_the_cgroup(run_dir):
 
 @pytest.mark.skipif(not can_make_cgroups(), reason="no writable cgroup v2 subtree here")
 def test_a_dead_workers_cgroup_goes_and_that_of_a_longer_number_stays(run_dir):
-    name = leftovers.cgroup_name(run_dir).removesuffix(str(os.getpid()))
-    folders = [os.path.join(own_folder(), name + number) for number in ("12", "123")]
+    names = (leftovers.cgroup_name(run_dir, number) for number in (12, 123))
+    folders = [os.path.join(own_folder(), name) for name in names]
     try:
         for folder in folders:
             os.mkdir(folder)

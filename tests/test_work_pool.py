@@ -50,7 +50,7 @@ def begin(pool, bench, name="t"):
 def cgroups_of(bench):
     """The cgroups that are left of the workers of a run."""
     folder = own_folder()
-    mark = leftovers.cgroup_name(str(bench.run_dir)).removesuffix(str(os.getpid()))
+    mark = leftovers.cgroup_name(str(bench.run_dir), 0).removesuffix("0")
     return [name for name in os.listdir(folder) if name.startswith(mark)] if folder else []
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from zf.errors import Problem
 from zf.record import field, record
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _ID = re.compile(ID_PATTERN)
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-_NO_RESOURCES: Mapping[str, int] = MappingProxyType({})
+# What most tasks say of their environment and resources; one for all of them.
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 DEFAULT_TIMEOUT_S = 300
 DEFAULT_GRACE_S = 5.0
@@ -85,7 +85,7 @@ class Task:
     parallel_safe: bool = False
     timeout_s: float = DEFAULT_TIMEOUT_S
     workdir: str = "."
-    env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     pass_env: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
     # Names of variables whose values are hidden, globs; and of artifacts that may hold them.
@@ -107,7 +107,7 @@ class Task:
     # Words for how an attempt ended, or exit codes of failures.
     retry_on: tuple[str | int, ...] = ("failure", "timeout", "lost")
     condition: str = ""
-    resources: Mapping[str, int] = field(default_factory=lambda: _NO_RESOURCES)
+    resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     priority: int = 0
     concurrency: str = ""
     # Both count from the start of the run.
@@ -144,7 +144,7 @@ class Project:
     grace_s: float | None = None
     sign: bool | None = None
     # How much there is of what tasks ask for in `resources`, beside the machine's own cpu, mem_mb.
-    resources: Mapping[str, int] = field(default_factory=lambda: _NO_RESOURCES)
+    resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     # A machine busier than this gets no new task.
     throttle_cpu_percent: float | None = None
     throttle_min_free_mem_mb: float | None = None

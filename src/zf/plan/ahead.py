@@ -19,7 +19,7 @@ from operator import attrgetter
 from typing import Any, NoReturn
 
 from zf.errors import Problem
-from zf.model import Flow, Loaded, Need, Phase, Project, Step, Task
+from zf.model import NOTHING, Flow, Loaded, Need, Phase, Project, Step, Task
 
 
 @contextmanager
@@ -80,12 +80,17 @@ def _unpacked(data: bytes) -> Loaded | None:
         packed, problems = marshal.loads(data)  # noqa: S302 - from a process of our own
     except (EOFError, ValueError, TypeError):
         return None
+    del data
     found = tuple(Problem(*values) for values in problems)
     if packed is None:
         return Loaded(None, found)
     root, home, rows, project = packed
     project["phases"] = {name: Phase(*values) for name, values in project["phases"].items()}
-    tasks = {task.id: task for task in map(_unpacked_task, rows)}
+    tasks = {}
+    for number, row in enumerate(rows):
+        task = _unpacked_task(row)
+        tasks[task.id] = task
+        rows[number] = None  # or 20 000 of them would be in memory twice
     return Loaded(Flow(root, home, tasks, Project(**project)), found)
 
 
@@ -108,6 +113,8 @@ def _packed_task(task: Task) -> list[Any]:
 def _unpacked_task(values: list[Any]) -> Task:
     for place, kind in ((_STEPS, Step), (_CLEANUP, Step), (_NEEDS, Need)):
         values[place] = tuple([kind(*one) for one in values[place]])
+    for place in (_ENV, _RESOURCES):
+        values[place] = values[place] or NOTHING
     return Task(*values)
 
 

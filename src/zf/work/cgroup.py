@@ -50,10 +50,20 @@ class Cgroup:
             _write(f"{self._path}/cgroup.procs", _SELF)
 
     def leave(self) -> None:
-        """Go back and remove it, if nothing else is in it."""
+        """Go back and remove it, if nothing else is in it.
+
+        Every change of cgroup waits for the kernel (RCU), some 10 ms when there was none just
+        before; whoever is about to end leaves it to its parent to `remove` it.
+        """
         with suppress(OSError):
             _write(f"{self._parent}/cgroup.procs", _SELF)
             os.rmdir(self._path)
+
+
+def remove(parent: str, name: str) -> None:
+    """Remove the cgroup of a process that has ended, if there was one and nothing is in it."""
+    with suppress(OSError):
+        os.rmdir(f"{parent}/{name}")
 
 
 def own_folder() -> str | None:

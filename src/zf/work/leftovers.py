@@ -31,9 +31,9 @@ def cookie(run_dir: str, task: str, attempt: int) -> str:
     return f"{_run_key(run_dir)}.{task}.{attempt}"
 
 
-def cgroup_name(run_dir: str) -> str:
+def cgroup_name(run_dir: str, worker: int) -> str:
     """What the cgroup of this worker process is called, if it gets one."""
-    return f"zf-{_run_key(run_dir)}-{os.getpid()}"
+    return f"zf-{_run_key(run_dir)}-{worker}"
 
 
 def end(run_dir: str) -> int:
@@ -47,7 +47,7 @@ def end(run_dir: str) -> int:
 
 def end_worker(run_dir: str, worker: int) -> int:
     """The same for the cgroup of one dead worker."""
-    its_own = f"zf-{_run_key(run_dir)}-{worker}"
+    its_own = cgroup_name(run_dir, worker)
     return _end_cgroups(lambda name: name == its_own)
 
 

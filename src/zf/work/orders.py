@@ -30,6 +30,7 @@ class RunnerOrders:
 
     def __init__(self, runner: socket.socket, life_fd: int) -> None:
         self._socket = runner
+        self._life_fd = life_fd
         # Open while the attempt it came for is under way: should the runner die, this is what keeps
         # the attempt's `concurrency` group from other runs.
         self._leases: list[int] = []
@@ -56,6 +57,12 @@ class RunnerOrders:
             for fd, _ in self._poll.poll():
                 self.receive(fd)
         return None if self.ended else self._current
+
+    def runner_lives(self) -> bool:
+        """Whether the runner is there, be it that it wants nothing more."""
+        life = select.poll()
+        life.register(self._life_fd, select.POLLIN)
+        return not life.poll(0)
 
     def report(self, ended: AttemptEnded, *, is_last: bool) -> None:
         """Tell the runner how the attempt ended, and whether this worker takes no other. If the

@@ -21,7 +21,8 @@ from typing import NoReturn
 from zf.events import AttemptEnded, Cause, Status
 from zf.model import Task
 from zf.record import mutable
-from zf.work import leftovers
+from zf.work import cgroup, leftovers
+from zf.work.leftovers import cgroup_name
 from zf.work.orders import PING, RunnerOrders, decode, kill_order, start_order
 from zf.work.outcome import Outcome, said
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks
@@ -73,13 +74,26 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._wakeup_fd: int | None = None
         self._ticked = time.monotonic()
+        self._closed = False
+        self._cgroups: str | None = None
         # Its write end is open in the runner and nowhere else: when the runner dies, however, every
         # worker reads its end.
         self._life_read, self._life_write = os.pipe()
         self._file_limits = _raise_file_limit()
         self._tree = SubreaperTree() if become_subreaper() else None
+        with suppress(OSError):
+            # Where the cgroups of workers are, which are born in this one.
+            self._cgroups = cgroup.own_folder()
         # Children that were there before, which are somebody else's business.
         self._foreign = set(self._tree.children()) if self._tree is not None else set()
+
+    def get_ready(self, hands: int) -> None:
+        """Have the first so many slots' workers now: until the first order they can get into their
+        cgroups, which takes each 10 ms of waiting (RCU), while the runner does something else.
+        """
+        with suppress(OSError):  # the same again, when one is to be started, is an outcome
+            for slot in range(hands):
+                self._hands[slot] = self._fork(slot)
 
     def start(self, task: str, attempt: int, slot: int, lease_fd: int | None = None) -> None:
         """Give the attempt to the slot's worker, and its lease with it."""
@@ -116,7 +130,13 @@ class Pool:
         return ended
 
     def close(self) -> None:
-        """Let every worker end: at once when idle, else after ending what it runs or has kept."""
+        """Let every worker end: at once when idle, else after ending what it runs or has kept.
+
+        Nothing happens when that was done before.
+        """
+        if self._closed:
+            return
+        self._closed = True
         hands = [*self._hands.values(), *self._leaving]
         self._hands.clear()
         for hand in hands:
@@ -186,9 +206,11 @@ class Pool:
             self._lose(hand.under_way, f"its worker died: {why}")
 
     def _clear_after(self, hand: _Hand, status: int) -> None:
-        """A worker that did not end by itself could not remove its cgroup."""
+        """Remove the worker's cgroup. If it did not end by itself, something may live in there."""
         if status:
             leftovers.end_worker(self._shared.run_dir, hand.pid)
+        elif self._cgroups is not None:
+            cgroup.remove(self._cgroups, cgroup_name(self._shared.run_dir, hand.pid))
 
     def _lose(self, outcome: Outcome, detail: str) -> None:
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)

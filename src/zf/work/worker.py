@@ -47,7 +47,7 @@ class Worker:
     def __init__(self, shared: Shared, orders: RunnerOrders) -> None:
         self._orders = orders
         self._veil = shared.veil
-        self._cgroup = Cgroup.enter(cgroup_name(shared.run_dir))
+        self._cgroup = Cgroup.enter(cgroup_name(shared.run_dir, os.getpid()))
         tree: Tree = GroupTree()
         if become_subreaper():
             tree = SubreaperTree(self._cgroup)
@@ -77,8 +77,8 @@ class Worker:
             self._orders.report(ended, is_last=is_last)
         if supervisor.keeps:
             supervisor.tend()
-        if self._cgroup is not None:
-            self._cgroup.leave()
+        if self._cgroup is not None and not self._orders.runner_lives():
+            self._cgroup.leave()  # which the runner would have done, and faster
 
     def run_attempt(self, task: Task, attempt: int) -> AttemptEnded:
         """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
