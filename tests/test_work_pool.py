@@ -68,6 +68,54 @@ class TestSlots:
         assert seen <= workers
         assert len(workers) == 2
 
+    def test_workers_that_were_made_before_the_first_order_take_it(self, bench):
+        tasks = [task("echo $PPID", name=f"t{n}") for n in range(6)]
+        pool = bench.pool(*tasks)
+        try:
+            pool.get_ready(2)
+            made = {hand.pid for hand in pool._hands.values()}
+            drive(pool, tasks, 2)
+            assert {hand.pid for hand in pool._hands.values()} == made
+        finally:
+            pool.close()
+        pool.close()  # for nothing
+        assert len(made) == 2
+        assert {int(bench.result_of(one.id).log()) for one in tasks} <= made
+        assert cgroups_of(bench) == []
+
+    def test_workers_that_cannot_be_made_yet_are_made_later(self, bench, monkeypatch):
+        def refused():
+            raise BlockingIOError
+
+        one = task("echo hello")
+        pool = bench.pool(one)
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "fork", refused)
+                pool.get_ready(2)
+            assert drive(pool, [one], 1)["t"].status == "success"
+        finally:
+            pool.close()
+
+    @pytest.mark.skipif(own_folder() is None, reason="no cgroup v2 here")
+    def test_an_idle_worker_whose_runner_was_killed_leaves_no_cgroup(self, bench):
+        told, tell = os.pipe()
+        runner = os.fork()
+        if runner == 0:
+            with contextlib.suppress(BaseException):
+                pool = bench.pool(task(":"))
+                drive(pool, [task(":")], 1)
+                os.write(tell, b"%d" % pool._hands[0].pid)
+                signal.pause()
+            os._exit(1)
+        worker = int(os.read(told, 20))
+        os.kill(runner, signal.SIGKILL)
+        os.waitpid(runner, 0)
+        leftovers.await_end(worker, time.monotonic() + 30)
+        for fd in (told, tell):
+            os.close(fd)
+        assert cgroups_of(bench) == []
+
     def test_tasks_run_side_by_side(self, bench):
         """Each waits for the other: one after the other they would never end."""
         os.mkfifo(bench.root / "a")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False  # importing it takes 4 ms
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 
 def main() -> None:
     """The console script. Exits with a code of `zf.errors.Exit` or of the verb."""
@@ -26,7 +30,18 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         code = 130  # before the command line was even there
-    sys.exit(code)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit without having the interpreter take itself apart: 5 ms, and 10 after 1 000 tasks."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except OSError:
+        sys.exit(code)  # which tries again, and says so when it fails again
+    os._exit(code)
 
 
 def _run() -> int:
