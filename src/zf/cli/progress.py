@@ -17,7 +17,7 @@ from zf.record import record
 
 if TYPE_CHECKING:
     from zf.events import Event
-    from zf.report.facts import Facts, TaskFacts
+    from zf.report.facts import Facts
     from zf.run.launch import Launched
 
 Output = Literal["group", "prefix", "quiet"]
@@ -45,6 +45,7 @@ class Watcher:
     """Told of everything that happens; `look_s` is how often it wants to be told of nothing."""
 
     def __init__(self, show: Show, proofs: str) -> None:
+        from zf.cli.lines import Lines
         from zf.report.live import Board
         from zf.report.terminal import Heartbeats
         from zf.report.words import Style
@@ -59,8 +60,9 @@ class Watcher:
         self._proofs = proofs
         self._style = Style(wants_colour(sys.stderr) and mode != "json")
         self._board = Board(self._style) if mode == "live" else None
+        # The board itself shows what runs.
+        self._lines = Lines(proofs, show.output, self._style, starts=self._board is None)
         self._heartbeats = Heartbeats()
-        self._followed: dict[str, _Follower] = {}
         self._next_frame = 0.0
         self._muted = False
         self._broke: Exception | None = None
@@ -82,11 +84,11 @@ class Watcher:
             if event is not None:
                 self._json(event, mono)
             return
-        lines = self._event_lines(event, facts) if event is not None else []
+        lines = self._lines.of(event, facts) if event is not None else []
         due = mono >= self._next_frame
         if due:
             self._next_frame = mono + FRAME_S
-            lines += self._new_output(facts)
+            lines += self._lines.new_output(facts)
             lines += self._heartbeat_lines(facts, mono)
         if self._board is None:
             self._write("".join(f"{line}\n" for line in lines))
@@ -128,49 +130,6 @@ class Watcher:
         )
         return text + terminal.anchors(done.run, done.head, signed_by, style)
 
-    def _event_lines(self, event: Event, facts: Facts) -> list[str]:
-        from zf.events import AttemptEnded, AttemptStarted
-        from zf.report import terminal
-        from zf.report.facts import at_end
-
-        line = terminal.plain_line(facts, event, self._style)
-        lines = [line] if line else []
-        if isinstance(event, AttemptStarted):
-            if self._show.output == "prefix":
-                run_dir = f"{self._proofs}/{facts.run}"
-                self._followed[event.task] = _Follower(run_dir, event.task, event.attempt)
-            if self._board is not None:
-                lines = []  # the board itself shows what runs
-        elif isinstance(event, AttemptEnded):
-            lines = self._ended_lines(at_end(facts, event), facts, lines)
-        return lines
-
-    def _ended_lines(self, task: TaskFacts, facts: Facts, lines: list[str]) -> list[str]:
-        from zf.events import Status
-        from zf.proof.read import log_tail
-        from zf.report import terminal
-
-        run_dir = f"{self._proofs}/{facts.run}"
-        if self._show.output == "prefix":
-            follower = self._followed.pop(task.id)
-            return [*(terminal.prefixed(task.id, text) for text in follower.rest()), *lines]
-        if self._show.output == "group":
-            log = _Follower(run_dir, task.id, task.attempt).rest()
-            return [*terminal.grouped(task, log), *lines]
-        if task.status != Status.SUCCESS and task.step is not None:
-            log = log_tail(run_dir, task.id, task.step, attempt=task.attempt)
-            lines += terminal.failure_tail(log)
-        return lines
-
-    def _new_output(self, facts: Facts) -> list[str]:
-        from zf.report.terminal import prefixed
-
-        lines = []
-        for name, follower in self._followed.items():
-            if name in facts.running:
-                lines += [prefixed(name, text) for text in follower.more()]
-        return lines
-
     def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
         from zf.report.terminal import HEARTBEAT_S, heartbeat_line
 
@@ -209,69 +168,6 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
         "signed_by": signed_by,
         "tasks": {task.id: task.word for task in done.facts.tasks.values()},
     }
-
-
-class _Follower:
-    """Reads the logs of one attempt as they grow, line by line, step after step."""
-
-    # A line longer than this is shown in pieces, so that memory stays flat.
-    _LONGEST = 64 * 1024
-
-    def __init__(self, run_dir: str, task: str, attempt: int) -> None:
-        self._run_dir = run_dir
-        self._task = task
-        self._attempt = attempt
-        self._step = 1
-        self._offset = 0
-        self._partial = b""
-
-    def more(self) -> list[str]:
-        """Whole lines written since the last call."""
-        lines: list[str] = []
-        while True:
-            lines += self._lines()
-            if not os.path.exists(self._log(self._step + 1)):
-                return lines
-            # The next step has begun, so this one's log is complete: read what came in between.
-            lines += self._lines()
-            lines += self._flush()
-            self._step += 1
-            self._offset = 0
-
-    def rest(self) -> list[str]:
-        """All lines not yet given, the unfinished last one too."""
-        return self.more() + self._flush()
-
-    def _log(self, step: int) -> str:
-        # Asked for each time: the attempt's tree is moved aside when another begins.
-        from zf.proof.read import attempt_tree
-
-        tree = attempt_tree(self._run_dir, self._task, self._attempt)
-        return f"{self._run_dir}/{tree}/20-logs/step-{step}.log"
-
-    def _flush(self) -> list[str]:
-        lines = [_decoded(self._partial)] if self._partial else []
-        self._partial = b""
-        return lines
-
-    def _lines(self) -> list[str]:
-        lines: list[str] = []
-        try:
-            with open(self._log(self._step), "rb") as log:
-                log.seek(self._offset)
-                while piece := log.read(self._LONGEST):
-                    self._offset += len(piece)
-                    *whole, self._partial = (self._partial + piece).split(b"\n")
-                    lines += map(_decoded, whole)
-                    if len(self._partial) >= self._LONGEST:
-                        lines += self._flush()
-        except OSError:
-            pass  # no log yet
-        return lines
-
-
-def _decoded(line: bytes) -> str:
-    return line.decode("utf-8", "replace").removesuffix("\r")
 
 
 def _silent_s(logs: str) -> float | None:

@@ -259,8 +259,10 @@ class Scheduler:
 
     def wake_at(self) -> float | None:
         """The next moment at which a Tick matters; None while only events do."""
-        moments = (self._alarms.next_at(), self._patience.next_at())
-        return min((at for at in moments if at is not None), default=None)
+        at, or_at = self._alarms.next_at(), self._patience.next_at()
+        if at is None or or_at is None:
+            return or_at if at is None else at
+        return min(at, or_at)
 
     def _begin_run(self, now: float) -> None:
         self._now = self._started = now

@@ -24,9 +24,14 @@ class Scribe:
         self._fold = fold
         self._watch = watch
         self._untold: list[tuple[Event, float]] = []
+        self._unfolded: list[tuple[Event, float, str]] = []
 
     @property
     def facts(self) -> Facts:
+        """All that was recorded, told or not."""
+        for event, mono, wall in self._unfolded:
+            self._fold.apply(event, mono, wall)
+        self._unfolded.clear()
         return self._fold.facts
 
     def record(self, event: Event) -> float:
@@ -41,7 +46,8 @@ class Scribe:
         mono = round(time.monotonic(), 6)
         wall = timestamp(time.time())
         self._journal.append(event, wall, mono)
-        self._fold.apply(event, mono, wall)
+        # Folded when somebody asks, which is while the next step runs already.
+        self._unfolded.append((event, mono, wall))
         self._untold.append((event, mono))
         return mono
 
@@ -53,8 +59,9 @@ class Scribe:
         """Make everything recorded so far survive a crash of the machine, and say it."""
         self._journal.commit()
         untold, self._untold = self._untold, []
+        facts = self.facts
         for event, mono in untold:
-            self._watch(event, self._fold.facts, mono)
+            self._watch(event, facts, mono)
 
     def close(self) -> str:
         """Commit and let go of the journal; the SHA-256 of its last line, in hex."""
@@ -64,4 +71,4 @@ class Scribe:
 
     def tick(self, mono: float) -> None:
         """Let the watcher look at the clock."""
-        self._watch(None, self._fold.facts, mono)
+        self._watch(None, self.facts, mono)
