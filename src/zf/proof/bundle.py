@@ -38,6 +38,7 @@ class Bundle:
 
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # One for all files: an allocation of a block each costs more than hashing most.
         self._block = bytearray(BLOCK_BYTES)
         self.digests: dict[str, str] = {}
         self.refused: set[str] = set()
@@ -90,16 +91,18 @@ class Bundle:
 
         One over the limit is not hashed later either: it is harm enough already.
         """
-        fd = open_inside(self._fd, os.fsencode(path))
-        with os.fdopen(fd, "rb", buffering=0) as stream:
-            pieces = []
-            size = 0
-            while piece := stream.read(BLOCK_BYTES):
-                pieces.append(piece)
-                size += len(piece)
+        fd = self.open(path)
+        pieces = []
+        size = 0
+        try:
+            while count := os.readv(fd, (self._block,)):
+                pieces.append(self._block[:count])
+                size += count
                 if size > limit:
                     self.refused.add(path)
                     raise OSError(errno.EFBIG, f"larger than {limit} bytes")
+        finally:
+            os.close(fd)
         data = b"".join(pieces)
         self.digests[path] = sha256(data).hexdigest()
         self.hashed_bytes += size
@@ -136,7 +139,6 @@ class Bundle:
                 os.close(fd)
 
     def _digest(self, name: str, folder: int) -> str:
-        # One buffer for all files: an allocation of a block each costs more than hashing most.
         digest, block = sha256(), self._block
         view = memoryview(block)
         fd = open_regular(os.fsencode(name), folder)
