@@ -5,6 +5,7 @@ Knows nothing of the command-line parser, which a plain command line does withou
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -192,6 +193,8 @@ def carry_out(
     from zf.run.launch import RunRequest, launch
     from zf.work.veil import Veil
 
+    gc.freeze()
+    gc.enable()  # from here on there is garbage
     watcher = progress.Watcher(show, flow.proofs)
     request = RunRequest(
         flow,
