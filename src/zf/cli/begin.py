@@ -173,10 +173,9 @@ def _get_ready() -> None:
     """Import all that a run takes but the parser, so long as another process loads the project:
     it would come to 50 of the 100 ms before the first task.
     """
-    import pydantic_core  # noqa: F401 - what `zf.work.screen` searches with
-
     import zf.plan.graph
-    import zf.run.launch  # noqa: F401
+    import zf.run.launch
+    import zf.validators  # noqa: F401 - what `zf.work.screen` searches with
 
 
 def carry_out(

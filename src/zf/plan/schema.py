@@ -4,23 +4,13 @@ A new key is a row in `TASK` (or `STEP`, `PROJECT`, `PHASE`), a field in `model`
 function here that builds it; checks, messages, JSON Schema and editors follow from the row.
 
 The rows are pydantic's core schemas, not BaseModel classes: importing pydantic's upper floor costs
-60 ms (20 ms with only its core), which would be a third of a short run, and the values go on
-into `model`'s own classes anyway.
+60 ms, half of what a short run takes, and the values go on into `model`'s own classes anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-
-from pydantic_core import (
-    CoreSchema,
-    ErrorDetails,
-    PydanticCustomError,
-    SchemaValidator,
-    ValidationError,
-)
-from pydantic_core import core_schema as cs
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from zf.model import (
     DEFAULT_CLEANUP_TIMEOUT_S,
@@ -39,6 +29,13 @@ from zf.model import (
 )
 from zf.record import field, record, replace
 from zf.settings import MAX_JOBS_LIMIT
+from zf.validators import PydanticCustomError, SchemaValidator, ValidationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+# One of pydantic's core schemas.
+Schema = Mapping[str, Any]
 
 # Patterns are ECMAScript's and Rust's common ground: editors check them too.
 ID = f"^{ID_PATTERN}$"
@@ -66,7 +63,7 @@ class Key:
     mappings it holds.
     """
 
-    schema: CoreSchema
+    schema: Schema
     means: str
     default: object = None
     required: bool = False
@@ -94,16 +91,45 @@ class Form:
         return []
 
 
-def _text(pattern: str) -> CoreSchema:
-    return cs.str_schema(pattern=pattern)
+def _schema(kind: str, **facts: Any) -> Schema:
+    """A schema as pydantic wants it, which is a dict. Its own functions that make one would have
+    to be imported first, which takes longer than reading 200 task files.
+    """
+    return {"type": kind} | {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def _list(item: CoreSchema, min_length: int | None = None) -> CoreSchema:
-    return cs.list_schema(item, min_length=min_length)
+_STR = _schema("str")
+_BOOL = _schema("bool")
 
 
-def _number(above: float | None = None, least: float | None = None, most: float = 0) -> CoreSchema:
-    return cs.float_schema(gt=above, ge=least, le=most, allow_inf_nan=False)
+def _text(pattern: str) -> Schema:
+    return _schema("str", pattern=pattern)
+
+
+def _one_of(*words: str) -> Schema:
+    return _schema("literal", expected=list(words))
+
+
+def _whole(least: int, most: int) -> Schema:
+    return _schema("int", ge=least, le=most)
+
+
+def _table(keys: Schema, values: Schema, metadata: dict[str, Any] | None = None) -> Schema:
+    return _schema("dict", keys_schema=keys, values_schema=values, metadata=metadata)
+
+
+def _checked(plain: Schema, check: Callable[[str], str]) -> Schema:
+    """What is of the plain form and passes the check."""
+    function = {"type": "no-info", "function": check}
+    return _schema("function-after", function=function, schema=plain)
+
+
+def _list(item: Schema, min_length: int | None = None) -> Schema:
+    return _schema("list", items_schema=item, min_length=min_length)
+
+
+def _number(above: float | None = None, least: float | None = None, most: float = 0) -> Schema:
+    return _schema("float", gt=above, ge=least, le=most, allow_inf_nan=False)
 
 
 def _not_reserved(name: str) -> str:
@@ -123,19 +149,29 @@ def _is_condition(text: str) -> str:
     return text
 
 
-def _either(plain: CoreSchema, keys: Mapping[str, Key]) -> CoreSchema:
+def _either(plain: Schema, keys: Mapping[str, Key]) -> Schema:
     """A plain value, or a mapping with these keys."""
     choices = dict(zip(_SHAPES, (plain, _form(keys)), strict=True))
-    return cs.tagged_union_schema(choices, lambda value: _SHAPES[isinstance(value, dict)])
+    return _schema(
+        "tagged-union",
+        choices=choices,
+        discriminator=lambda value: _SHAPES[isinstance(value, dict)],
+    )
 
 
-def _form(keys: Mapping[str, Key]) -> CoreSchema:
+def _form(keys: Mapping[str, Key]) -> Schema:
     fields = {
-        name: cs.typed_dict_field(key.schema, required=key.required, metadata=_for_editors(key))
+        name: _schema(
+            "typed-dict-field",
+            schema=key.schema,
+            required=key.required,
+            metadata=_for_editors(key),
+        )
         for name, key in keys.items()
     }
     # Every mapping says so for itself: a typed dict does not hand down the mode it was asked in.
-    return cs.typed_dict_schema(fields, extra_behavior="forbid", config=cs.CoreConfig(strict=True))
+    config = {"strict": True}
+    return _schema("typed-dict", fields=fields, extra_behavior="forbid", config=config)
 
 
 def _for_editors(key: Key) -> dict[str, Any]:
@@ -147,26 +183,26 @@ def _for_editors(key: Key) -> dict[str, Any]:
 
 # The function is not something an editor can run: the same rule in its language.
 _NOT_RESERVED = {"pydantic_js_updates": {"propertyNames": {"not": {"enum": sorted(RESERVED_ENV)}}}}
-_ENV_NAME = cs.no_info_after_validator_function(_not_reserved, _text(ENV_NAME))
+_ENV_NAME = _checked(_text(ENV_NAME), _not_reserved)
 _ENV_GLOBS = _list(_text(ENV_GLOB))
 
-_AMOUNT = cs.int_schema(ge=1, le=MAX_AMOUNT)
-_EXIT_CODE = cs.int_schema(ge=1, le=255)
+_AMOUNT = _whole(1, MAX_AMOUNT)
+_EXIT_CODE = _whole(1, 255)
 
 NEED: Mapping[str, Key] = {
     "task": Key(
-        cs.str_schema(),
+        _STR,
         "The id of the needed task.",
         required=True,
         example="task: 10-build",
     ),
     "optional": Key(
-        cs.bool_schema(),
+        _BOOL,
         "Whether the need is dropped when its task is absent from the run.",
         default=False,
     ),
     "require": Key(
-        cs.literal_schema(["success", "done"]),
+        _one_of("success", "done"),
         "What the task must have come to: `success`, or `done` for any end.",
         default="success",
     ),
@@ -211,17 +247,17 @@ TASK: Mapping[str, Key] = {
         example="phase: A",
     ),
     "needs": Key(
-        _list(_either(cs.str_schema(), NEED)),
+        _list(_either(_STR, NEED)),
         "Ids of the tasks that must have succeeded before this one starts.",
         default=[],
         keys=NEED,
     ),
     "condition": Key(
-        cs.no_info_after_validator_function(_is_condition, _text(NOT_BLANK)),
+        _checked(_text(NOT_BLANK), _is_condition),
         "An expression that decides whether the task runs; when false, the task is skipped.",
     ),
     "parallel_safe": Key(
-        cs.bool_schema(),
+        _BOOL,
         "Whether other tasks may run at the same time. When false, the task runs alone.",
         default=False,
     ),
@@ -248,18 +284,18 @@ TASK: Mapping[str, Key] = {
         default=0,
     ),
     "allow_failure": Key(
-        _either(cs.bool_schema(), EXIT_CODES),
+        _either(_BOOL, EXIT_CODES),
         "Whether a failure, or one with these exit codes, is tolerated: a warning to dependents.",
         default=False,
         keys=EXIT_CODES,
     ),
     "allow_timeout": Key(
-        cs.bool_schema(),
+        _BOOL,
         "Whether a timeout is tolerated: a warning, and dependents go on.",
         default=False,
     ),
     "max_retries": Key(
-        cs.int_schema(ge=0, le=MAX_RETRIES),
+        _whole(0, MAX_RETRIES),
         "How many more times the task may be tried.",
         default=0,
     ),
@@ -274,18 +310,18 @@ TASK: Mapping[str, Key] = {
         default=DEFAULT_RETRY_MAX_DELAY_S,
     ),
     "retry_on": Key(
-        _either(_list(cs.literal_schema(list(RETRY_WORDS)), min_length=1), EXIT_CODES),
+        _either(_list(_one_of(*RETRY_WORDS), min_length=1), EXIT_CODES),
         "After which ends the task is tried again; or after which exit codes of failures.",
         default=list(RETRY_WORDS),
         keys=EXIT_CODES,
     ),
     "resources": Key(
-        cs.dict_schema(_text(ID), _AMOUNT),
+        _table(_text(ID), _AMOUNT),
         "How much the task takes of what is scarce: `cpu`, `mem_mb`, and names of your own.",
         default={},
     ),
     "priority": Key(
-        cs.int_schema(ge=-MAX_PRIORITY, le=MAX_PRIORITY),
+        _whole(-MAX_PRIORITY, MAX_PRIORITY),
         "Tasks with a higher one start first when several could.",
         default=0,
     ),
@@ -299,7 +335,7 @@ TASK: Mapping[str, Key] = {
         default=".",
     ),
     "env": Key(
-        cs.dict_schema(_ENV_NAME, cs.str_schema(), metadata=_NOT_RESERVED),
+        _table(_ENV_NAME, _STR, _NOT_RESERVED),
         "Environment variables for the steps. Values are text: quote numbers and booleans.",
         default={},
     ),
@@ -337,12 +373,12 @@ TASK: Mapping[str, Key] = {
         default=DEFAULT_CLEANUP_TIMEOUT_S,
     ),
     "leave_running": Key(
-        cs.bool_schema(),
+        _BOOL,
         "Whether processes that outlive the steps stay until the run ends, not failing the task.",
         default=False,
     ),
     "max_log_bytes": Key(
-        cs.int_schema(ge=1, le=MAX_AMOUNT),
+        _whole(1, MAX_AMOUNT),
         "Bytes of each step's output that are kept; the rest is cut, counted and hashed.",
         default=DEFAULT_MAX_LOG_BYTES,
     ),
@@ -384,7 +420,7 @@ PROJECT: Mapping[str, Key] = {
         default=[],
     ),
     "max_jobs": Key(
-        cs.int_schema(ge=1, le=MAX_JOBS_LIMIT),
+        _whole(1, MAX_JOBS_LIMIT),
         "How many tasks may run at the same time. A flag or variable wins over this.",
     ),
     "grace_sec": Key(
@@ -393,12 +429,12 @@ PROJECT: Mapping[str, Key] = {
         default=DEFAULT_GRACE_S,
     ),
     "sign": Key(
-        cs.bool_schema(),
+        _BOOL,
         "Whether every run is signed when it is over. A flag wins over this.",
         default=False,
     ),
     "resources": Key(
-        cs.dict_schema(_text(ID), cs.int_schema(ge=0, le=MAX_AMOUNT)),
+        _table(_text(ID), _whole(0, MAX_AMOUNT)),
         "How much there is of what tasks ask for. Default: the machine's own `cpu` and `mem_mb`.",
         default={},
     ),
@@ -408,7 +444,7 @@ PROJECT: Mapping[str, Key] = {
         keys=THROTTLE,
     ),
     "phases": Key(
-        cs.dict_schema(_text(ID), _form(PHASE)),
+        _table(_text(ID), _form(PHASE)),
         "Titles and time limits of phases, by name.",
         default={},
         keys=PHASE,
