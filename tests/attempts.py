@@ -8,8 +8,10 @@ from pathlib import Path
 
 from zf.events import AttemptEnded
 from zf.model import Project, Step, Task
+from zf.work.orders import PING
 from zf.work.pool import Pool
 from zf.work.veil import Veil
+from zf.work.watchdog import Patience, Watch
 from zf.work.worker import Shared
 
 
@@ -56,6 +58,7 @@ class Bench:
             project=project or Project(),
             environ=environ,
             veil=Veil((), environ, project or Project()),
+            aside=str(folder / "aside"),
         )
 
     def pool(self, *tasks, **options):
@@ -96,6 +99,15 @@ def drive(pool, tasks, jobs, attempt=1):
             ended[event.task] = event
             free.append(slots[event.task])
     return ended
+
+
+def settle(pool, hand):
+    """Return when the worker is waiting: for its step, or for the next order."""
+    hand.watch = Watch(Patience(), 60.0)
+    hand.watch.answered = False
+    pool._order(hand, PING)
+    while not hand.watch.answered:
+        assert pool.wait(30, None) == []
 
 
 def checksums_hold(tree):

@@ -104,6 +104,7 @@ def acknowledged(told: list[str]) -> set[tuple[str, int, str]]:
 def check_whole(project: Busy, run: str, told: list[str], done: Finished) -> None:
     """Nothing leaked, nothing was lost, nothing was told twice."""
     assert project.left() == []
+    assert not list(project.proof(".locks").glob("*.next"))
     found = verify(str(project.proof(run)))
     assert found.exit_code == VERIFIED, (found.findings, done)
     events = project.events(run)

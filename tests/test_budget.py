@@ -28,9 +28,9 @@ def per_task(measure, small=40, large=140):
     return (measure(large) - measure(small)) / (large - small)
 
 
-# Measured: 11 and 76. The runner's are the task.sha256 it reads for the seal, an order and an
+# Measured: 14 and 75. The runner's are the task.sha256 it reads for the seal, an order and an
 # event; the worker's are 7 folders and 9 files made, one child started and seen to its end.
-@pytest.mark.parametrize(("role", "budget"), [("runner", 13), ("worker", 79)])
+@pytest.mark.parametrize(("role", "budget"), [("runner", 16), ("worker", 79)])
 def test_calls_into_the_system_per_task(role, budget):
     def calls(size):
         return sum(one(counted(size), role)["system_calls"].values())
@@ -38,12 +38,13 @@ def test_calls_into_the_system_per_task(role, budget):
     assert 0 < per_task(calls) <= budget
 
 
-# Measured: 3.0 kB. On top of the interpreter it is what keeps 20 000 tasks under 150 MB.
+# Measured: 3.6 kB, 0.6 of them the checksum list, so that it need not be read again for the seal. On
+# top of the interpreter it is what keeps 20 000 tasks under 150 MB.
 def test_memory_of_the_runner_per_task():
     def peak_bytes(size):
         return one(counted(size, memory=True), "runner")["peak_bytes"]
 
-    assert 0 < per_task(peak_bytes) <= 3100
+    assert 0 < per_task(peak_bytes) <= 3900
 
 
 # Measured: -0.1, the interpreter's own ups and downs. One object kept per task would make it 1.

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from plan_files import good, write
@@ -68,10 +69,12 @@ def loaded_here(root, home=None):
     return load.load(str(root), str(home or root), default_phase_timeout_s=3600)
 
 
-def no_children():
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
-    return True
+@pytest.fixture
+def no_more_children():
+    """Zombies are children too."""
+    before = {child.pid for child in psutil.Process().children()}
+    yield
+    assert {child.pid for child in psutil.Process().children()} <= before
 
 
 @pytest.mark.parametrize("tasks", EXAMPLES, ids=lambda tasks: tasks.parent.name)
@@ -128,6 +131,7 @@ def test_without_a_second_process_there_is_no_result(tmp_path, monkeypatch):
     assert loaded_ahead(tmp_path) is None
 
 
+@pytest.mark.usefixtures("no_more_children")
 @pytest.mark.parametrize("sent", [0, 10])
 def test_when_it_dies_there_is_no_result(tmp_path, monkeypatch, sent):
     """Before it wrote anything, or in the middle."""
@@ -135,9 +139,9 @@ def test_when_it_dies_there_is_no_result(tmp_path, monkeypatch, sent):
     whole = ahead._packed
     monkeypatch.setattr(ahead, "_packed", lambda loaded: whole(loaded)[:sent])
     assert loaded_ahead(tmp_path) is None
-    assert no_children()
 
 
+@pytest.mark.usefixtures("no_more_children")
 def test_it_is_gone_when_the_caller_goes_on_without_it(tmp_path, monkeypatch):
     write(tmp_path, {"x": good("x")})
     held, holding = os.pipe()
@@ -147,7 +151,6 @@ def test_it_is_gone_when_the_caller_goes_on_without_it(tmp_path, monkeypatch):
         ahead.loading(str(tmp_path), str(tmp_path), default_phase_timeout_s=60),
     ):
         raise KeyboardInterrupt
-    assert no_children()
     for fd in (held, holding):
         os.close(fd)
 

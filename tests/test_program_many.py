@@ -70,7 +70,8 @@ def two_waves(project, many):
     os.close(gate)
     assert process.returncode == 0, err
     assert seen[0] == seen[1]
-    assert len(set(seen[0][1])) == 1
+    # The first of them were made before the journal was, and do not have it open.
+    assert max(seen[0][1]) - min(seen[0][1]) <= 1
     assert verify(str(project.proof("r1"))).exit_code == VERIFIED
     return idle_kb
 

@@ -162,7 +162,9 @@ def test_the_repository_is_named_without_a_password(repo, url, expected):
 def test_no_repository_and_no_git_are_said_not_raised(tmp_path):
     found = describe(tmp_path)
     assert found["commit"] is None
-    assert "not a git work tree" in found["note"]
+    assert found["note"] == "this is not a git work tree"
+    (tmp_path / ".git").mkdir()
+    assert describe(tmp_path)["note"].endswith("this is not a git work tree")
     found = source(str(tmp_path), environ={"PATH": "/nonexistent"})
     assert found["note"] == "git could not be started: No such file or directory"
 
@@ -177,6 +179,7 @@ def test_a_git_that_hangs_is_left_behind(tmp_path, monkeypatch):
     slow.write_text("#!/bin/sh\nexec sleep 300\n")
     slow.chmod(slow.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(provenance, "GIT_TIMEOUT_S", 0.2)
+    (tmp_path / ".git").mkdir()
     found = source(str(tmp_path), environ={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert "no answer in time" in found["note"]
 

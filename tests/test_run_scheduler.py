@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulated import GRACE_S, Outcome, Simulation, ended, plan_of, task
-from zf.events import Cause, Interrupted, Status
+from zf.events import CancelRequested, Cause, Interrupted, Status
 from zf.model import Need
 from zf.run.scheduler import (
     EndPhase,
@@ -360,3 +360,48 @@ def test_a_simulated_run_from_start_to_end():
     assert run.ends == {"a": TIMEOUT, "b": BLOCKED}
     assert run.now == 5 + GRACE_S
     assert run.exit_code == 124
+
+
+class TestWhatComesNext:
+    """Guesses: what a worker may make ready while it waits for a task to end."""
+
+    def test_the_task_that_needs_only_the_one_that_runs(self):
+        s = scheduler(task("a"), task("b", ["a"]), task("c", ["b"]))
+        s.start(0)
+        assert s.next_after("a") == "b"
+        assert s.next_after("c") is None
+        s.handle(ended("a"), 1)
+        assert s.next_after("a") is None
+        assert s.next_after("b") == "c"
+
+    def test_not_one_that_waits_for_others_too(self):
+        s = scheduler(task("a"), task("b"), task("c", ["a", "b"]))
+        s.start(0)
+        assert s.next_after("a") is None
+        s.handle(ended("a"), 1)
+        assert s.next_after("b") == "c"
+
+    def test_not_while_others_wait_for_a_slot(self):
+        s = scheduler(task("a"), task("b", ["a"]), task("x"), max_jobs=1)
+        s.start(0)
+        assert s.next_after("a") is None
+        s.handle(ended("a"), 1)
+        s.handle(ended("b"), 2)
+        assert s.running == {"x": 1}
+
+    def test_not_one_of_a_later_phase(self):
+        s = scheduler(task("a"), task("b", ["a"], phase="B"))
+        s.start(0)
+        assert s.next_after("a") is None
+
+    @pytest.mark.parametrize("more", [{"condition": "true"}, {"concurrency": "group"}])
+    def test_not_one_that_may_be_kept_from_starting(self, more):
+        s = scheduler(task("a"), task("b", ["a"], **more), task("c", ["a"]))
+        s.start(0)
+        assert s.next_after("a") == "c"
+
+    def test_not_one_that_has_ended(self):
+        s = scheduler(task("a"), task("b", ["a"]))
+        s.start(0)
+        s.handle(CancelRequested("b"), 1)
+        assert s.next_after("a") is None

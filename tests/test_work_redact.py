@@ -49,6 +49,8 @@ def streamed(text: bytes, secrets: list[Secret], cuts: list[int]) -> tuple[bytes
 
 def check(text: bytes, secrets: list[Secret], cuts: list[int]) -> None:
     assert streamed(text, secrets, cuts) == redacted(text, secrets)
+    redactor = Redactor(secrets)
+    assert redactor.holds_secret(text) == bool(redactor.search((text,)))
 
 
 # --- random cases ---

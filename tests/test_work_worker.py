@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from attempts import Bench, all_listed, checksums_hold, drive, processes, task
+from attempts import Bench, all_listed, checksums_hold, drive, processes, settle, task
 from zf.events import Cause
 from zf.model import Project, Step
 from zf.work import attempt as attempt_module
@@ -892,8 +892,10 @@ def test_a_worker_keeps_nothing_of_what_it_has_run(bench):
     try:
         drive(pool, tasks[:10], 1)
         (hand,) = pool._hands.values()
+        settle(pool, hand)
         before = sorted(os.listdir(f"/proc/{hand.pid}/fd"))
         drive(pool, tasks[10:], 1)
+        settle(pool, hand)
         assert sorted(os.listdir(f"/proc/{hand.pid}/fd")) == before
         assert processes_module.children(hand.pid) == []
     finally:

@@ -6,7 +6,6 @@ Knows nothing of the command-line parser, which a plain command line does withou
 from __future__ import annotations
 
 import gc
-import json
 import os
 import sys
 import time
@@ -57,9 +56,9 @@ class Wishes:
 
 def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
     """Run these phases; the exit code."""
-    from zf.plan import draw, graph
-
     flow, settings = settle(flags)
+    from zf.plan import graph  # by now it is there
+
     met, unmet = _upstream(flow, phases, wishes.upstream)
     plan = graph.plan_phases(
         flow,
@@ -70,6 +69,10 @@ def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
         unmet=unmet,
     )
     if wishes.dry_run:
+        import json
+
+        from zf.plan import draw
+
         as_json = wishes.show.as_json
         print(json.dumps(plan.as_json(), indent=2) if as_json else draw.text(plan))
         return Exit.OK
@@ -91,10 +94,10 @@ def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
 
 def begin_task(task: str, flags: Flags, wishes: Wishes) -> int:
     """Run this task, named by its id or its file; the exit code."""
-    from zf.plan import graph
-
     task_id = _task_id(task)
     flow, settings = settle(flags)
+    from zf.plan import graph  # by now it is there
+
     plan = graph.plan_task(
         flow,
         task_id,
@@ -192,8 +195,10 @@ def carry_out(
     from zf.run.launch import RunRequest, launch
     from zf.work.veil import Veil
 
+    # From here on there is garbage, though little of it: what a run remembers, it keeps.
     gc.freeze()
-    gc.enable()  # from here on there is garbage
+    gc.set_threshold(20_000)
+    gc.enable()
     watcher = progress.Watcher(show, flow.proofs)
     request = RunRequest(
         flow,

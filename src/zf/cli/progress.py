@@ -5,9 +5,7 @@ A terminal that has gone away, a pipe nobody reads, a bug in here: the run falls
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
 import time
 from typing import IO, TYPE_CHECKING, Literal
@@ -93,7 +91,7 @@ class Watcher:
         if self._board is None:
             self._write("".join(f"{line}\n" for line in lines))
         elif lines or due:
-            columns, rows = shutil.get_terminal_size()
+            columns, rows = _terminal_size()
             self._write(self._board.frame(facts, mono, columns=columns, rows=rows, above=lines))
 
     def finish(self, done: Launched, signed_by: str | None) -> None:
@@ -103,7 +101,7 @@ class Watcher:
         """
         try:
             if self._board is not None and not self._muted:
-                self._write(self._board.erase(columns=shutil.get_terminal_size().columns))
+                self._write(self._board.erase(columns=_terminal_size().columns))
             say(sys.stdout, self._summary(done, signed_by))
         except Exception as error:  # noqa: BLE001  # as above
             self._broke = error
@@ -119,6 +117,8 @@ class Watcher:
         from zf.report.words import Style
 
         if self._show.as_json:
+            import json  # not what the loading of the project should wait for
+
             return json.dumps(result_json(done, signed_by)) + "\n"
         style = Style(wants_colour(sys.stdout))
         tails = {t.id: log_tail(done.run_dir, t.id, t.step or 1) for t in done.facts.failed}
@@ -154,6 +154,12 @@ class Watcher:
         if not text:
             return
         self._muted = not say(sys.stderr, text)
+
+
+def _terminal_size() -> os.terminal_size:
+    from shutil import get_terminal_size  # 2 ms where there is no terminal
+
+    return get_terminal_size()
 
 
 def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:

@@ -31,22 +31,34 @@ def loading(
     The result is None when the other process could not be started or died: then it is for the
     caller to load the project himself. That process never outlives this context.
     """
+    try:
+        pid, results = _other_process(root, home, default_phase_timeout_s)
+    except OSError:
+        yield lambda: None
+        return
+    with os.fdopen(results, "rb") as stream:
+        try:
+            yield lambda: _unpacked(stream.read())
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _other_process(root: str, home: str, default_phase_timeout_s: float) -> tuple[int, int]:
+    """Its number, and the descriptor its result comes from."""
     results, theirs = os.pipe()
     try:
         pid = os.fork()
     except OSError:
-        pid = -1
-    if pid == 0:
-        _load_and_exit(theirs, root, home, default_phase_timeout_s)
-    os.close(theirs)
-    with os.fdopen(results, "rb") as stream:
-        try:
-            yield lambda: _unpacked(stream.read()) if pid > 0 else None
-        finally:
-            if pid > 0:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+        os.close(results)
+        raise
+    else:
+        if pid == 0:
+            _load_and_exit(theirs, root, home, default_phase_timeout_s)
+        return pid, results
+    finally:
+        os.close(theirs)
 
 
 def _load_and_exit(results: int, root: str, home: str, default_phase_timeout_s: float) -> NoReturn:

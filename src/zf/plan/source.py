@@ -6,11 +6,11 @@ Knows bytes, lines and columns; knows nothing of YAML.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from functools import cached_property
 from typing import Literal, Protocol
 
+from zf import late
 from zf.errors import Problem
 
 MAX_BYTES = 1 << 20
@@ -19,8 +19,8 @@ _SHOWN_CHARS = 200
 
 # What YAML 1.2 calls not printable, and the three characters libyaml (YAML 1.1) takes for line
 # breaks though YAML 1.2 and every editor do not: they would end a comment unseen.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-_LINE_BREAK = re.compile("\r\n|\n|\r")
+_FORBIDDEN = late.pattern("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_LINE_BREAK = late.pattern("\r\n|\n|\r")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = "\ufeff"
 

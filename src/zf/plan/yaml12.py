@@ -6,13 +6,13 @@ and `1:30` is ninety. Says nothing about what a task file may hold; that is `sch
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from yaml.error import MarkedYAMLError
 from yaml.events import CollectionEndEvent, CollectionStartEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from zf import late
 from zf.record import field, mutable, record
 
 if TYPE_CHECKING:
@@ -320,7 +320,7 @@ def _parts(node: Node) -> list[Node]:
 
 
 # What only an escape can write: NUL ends texts in C, half a surrogate pair is no character.
-_NOT_FOR_PROGRAMS = re.compile("[\0\ud800-\udfff]")
+_NOT_FOR_PROGRAMS = late.pattern("[\0\ud800-\udfff]")
 _WORDS: dict[str, bool | None] = {
     word: value
     for value, words in (
@@ -331,10 +331,10 @@ _WORDS: dict[str, bool | None] = {
     for word in words
 }
 _MAY_BE_TYPED = frozenset(["", *"~nNtTfF-+.0123456789"])
-_INT = re.compile(r"[-+]?[0-9]+")
-_OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_INT = late.pattern(r"[-+]?[0-9]+")
+_OTHER_BASE = late.pattern(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = late.pattern(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NOT_FINITE = late.pattern(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 # Beyond any number a key can hold, and far below the length at which int() refuses.
 _INT_DIGITS = 20
 

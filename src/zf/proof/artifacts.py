@@ -18,6 +18,7 @@ from fnmatch import translate
 from hashlib import sha256
 from typing import Protocol
 
+from zf import late
 from zf.errors import printable
 from zf.proof.store import ARTIFACTS, CHECKSUMS, TaskTree, as_json, remove, write_all
 from zf.record import field, mutable
@@ -134,7 +135,7 @@ def stored_name(name: str) -> str:
     return stored
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9._+=@,~ -]")
+_PLAIN = late.pattern(r"[A-Za-z0-9._+=@,~ -]")
 _STORED = [chr(n) if _PLAIN.match(chr(n)) else f"%{n:02X}" for n in range(256)]
 
 
@@ -426,7 +427,7 @@ def _matching(folder: int, part: str) -> list[str]:
     return sorted((name for name in names if match(name)), key=os.fsencode)
 
 
-_WILD = re.compile(r"[*?\[]")
+_WILD = late.pattern(r"[*?\[]")
 
 
 def _identity(info: os.stat_result) -> tuple[int, int]:

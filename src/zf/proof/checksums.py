@@ -5,14 +5,15 @@ Pure text in, text out. No escapes: a name that would need one is not safe and n
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
+
+from zf import late
 
 # Printable ASCII but the backslash, which starts an escape. A lone `-` is standard input to every
 # tool, a leading space is lost by some; `.` and `..` would lead elsewhere.
 _NAME = r"(?!\.{1,2}(?:[/\n]|\Z)|-(?:[/\n]|\Z)| )[ -.0-\[\]-~]+"
-_SAFE_NAME = re.compile(_NAME)
-_LINE = re.compile(f"([0-9a-f]{{64}})  ({_NAME}(?:/{_NAME})*)\n")
+_SAFE_NAME = late.pattern(_NAME)
+_LINE = late.pattern(f"([0-9a-f]{{64}})  ({_NAME}(?:/{_NAME})*)\n")
 
 
 def is_safe_name(name: str) -> bool:

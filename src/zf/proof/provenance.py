@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import subprocess
 import sys
 import time
 from hashlib import sha256
@@ -18,6 +17,7 @@ import zf
 from zf.events import timestamp
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 # A repository so large that git needs longer is described without its state rather than waited for.
@@ -144,6 +144,9 @@ def source(
     found: dict[str, Any] = dict.fromkeys(
         ("commit", "branch", "tree", "dirty", "diff_sha256", "repo", "note")
     )
+    if not _may_be_work_tree(root):
+        found["note"] = _NO_WORK_TREE
+        return found
     environment = git_environment(os.environ if environ is None else environ)
     # Relative to the root, and away from what zf itself writes there.
     inside = [os.path.relpath(path, root) if os.path.isabs(path) else path for path in exclude]
@@ -161,7 +164,7 @@ def source(
     found["tree"] = _line(_finish(tree, deadline))
     found["repo"] = _without_password(_line(_finish(remote, deadline)))
     if told is None:
-        found["note"] = "git gave no answer in time, or this is not a git work tree"
+        found["note"] = f"git gave no answer in time, or {_NO_WORK_TREE}"
         return found
     lines = told.split(b"\0")
     head = {
@@ -182,6 +185,20 @@ def source(
     return found
 
 
+def _may_be_work_tree(root: str) -> bool:
+    """Whether git could find one from here; asking it takes 8 ms, import and all."""
+    folder = os.path.abspath(root)
+    while not os.path.lexists(f"{folder}/.git"):
+        above = os.path.dirname(folder)
+        if above == folder:
+            return False
+        folder = above
+    return True
+
+
+_NO_WORK_TREE = "this is not a git work tree"
+
+
 def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment in which git answers for the folder it is asked in, and asks nobody."""
     kept = {name: value for name, value in environ.items() if name not in _GIT_LOCAL}
@@ -189,6 +206,8 @@ def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _git(root: str, environment: Mapping[str, str], *words: str) -> subprocess.Popen[bytes]:
+    import subprocess  # noqa: PLC0415 - 3 ms where there is no repository
+
     return subprocess.Popen(
         (*_GIT, *words),
         cwd=root,
@@ -201,10 +220,12 @@ def _git(root: str, environment: Mapping[str, str], *words: str) -> subprocess.P
 
 def _finish(git: subprocess.Popen[bytes], deadline: float) -> bytes | None:
     """What git printed; None when it failed or took too long (then it is ended)."""
+    from subprocess import TimeoutExpired  # noqa: PLC0415 - as above
+
     with git:
         try:
             out, _ = git.communicate(timeout=max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             git.kill()
             return None
     return out if git.returncode == 0 else None

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from hashlib import file_digest, sha256
 from typing import Any
 
+from zf import late
 from zf.events import Cause, Status
 from zf.model import Step, Task
 from zf.proof.checksums import line, parse
@@ -29,7 +29,7 @@ NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
 STATUS = "status.json"
 _TASK_LIST = f"{CHECKSUMS}/task.sha256"
 # What an attempt writes besides its artifacts and the lists and outcome that come last.
-_OWN_FILE = re.compile(
+_OWN_FILE = late.pattern(
     r"00-meta/(task\.json|env\.sh)"
     r"|10-commands/(commands\.json|(step|cleanup)-\d+\.(sh|json))"
     r"|20-logs/(step|cleanup)-\d+\.log"
@@ -61,11 +61,15 @@ class TaskTree:
     puts a link in a folder's place moves nothing but its own evidence.
     """
 
-    def __init__(self, run_dir: str, task: str, folders: tuple[str, ...]) -> None:
+    def __init__(
+        self, run_dir: str, task: str, folders: tuple[str, ...], *, at: str | None = None
+    ) -> None:
         self.path = f"{run_dir}/{task}"
         self.digests: dict[str, str] = {}
+        self.listed = b""  # what task.sha256 says, once there is one
         self._fds: dict[str, int] = {}
-        self.fd = os.open(self.path, _FOLDER)
+        self._at = at
+        self.fd = os.open(at or self.path, _FOLDER)
         try:
             self._open(folders)
         except BaseException:
@@ -88,16 +92,33 @@ class TaskTree:
         except FileExistsError:
             is_first = not _set_aside(path, attempt - 1)
         tree = cls(run_dir, task, ())
-        try:
-            for name in folders:
-                os.mkdir(name, dir_fd=tree.fd)
-            tree._open(folders)
-        except BaseException:
-            tree.close()
-            raise
+        tree._fill(folders)
         if not is_first:
             tree.write(CHECKSUMS, "attempts.sha256", _attempts_list(tree.fd))
         return tree
+
+    @classmethod
+    def create_at(cls, place: str, run_dir: str, task: str) -> TaskTree:
+        """The tree of a first attempt, at another place until it is `put_in_place`."""
+        os.mkdir(place)
+        tree = cls(run_dir, task, (), at=place)
+        tree._fill(FOLDERS)
+        return tree
+
+    def put_in_place(self) -> None:
+        """Move it to where it belongs; OSError when something is there already."""
+        assert self._at is not None
+        os.rename(self._at, self.path)
+        self._at = None
+
+    def _fill(self, folders: tuple[str, ...]) -> None:
+        try:
+            for name in folders:
+                os.mkdir(name, dir_fd=self.fd)
+            self._open(folders)
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def reopen(cls, run_dir: str, task: str) -> TaskTree:
@@ -167,10 +188,10 @@ class TaskTree:
         }
         self.write(CHECKSUMS, "artifacts.sha256", checksum_list(artifacts))
         self.digests[f"{SUMMARY}/{STATUS}"] = sha256(data).hexdigest()
-        listed = checksum_list(self.digests)
-        self._write_new(CHECKSUMS, "task.sha256", listed)
+        self.listed = checksum_list(self.digests)
+        self._write_new(CHECKSUMS, "task.sha256", self.listed)
         self._claim(data)
-        return sha256(listed).hexdigest()
+        return sha256(self.listed).hexdigest()
 
     def sweep(self) -> list[str]:
         """Remove what others put into zf's own folders, where nothing would vouch for it; which."""
@@ -437,6 +458,16 @@ def remove(folder: int, name: str) -> None:
     finally:
         os.close(top)
     os.rmdir(name, dir_fd=folder)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a folder of ours with all that is in it, if it is there and as far as that goes."""
+    with suppress(OSError):
+        os.rmdir(path)
+    if os.path.lexists(path):
+        from shutil import rmtree  # noqa: PLC0415 - 2 ms, and mostly nothing is in there
+
+        rmtree(path, ignore_errors=True)
 
 
 def _lift(top: int, name: str, count: int) -> int:

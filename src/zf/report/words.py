@@ -5,11 +5,11 @@ Every text that came from a task or its file leaves here as one printable line. 
 
 from __future__ import annotations
 
-import re
 from shlex import quote
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from zf import late
 from zf.errors import printable
 from zf.events import Cause, Status
 from zf.record import record
@@ -65,7 +65,7 @@ _SIGNALS = {
     14: "SIGALRM",
     15: "SIGTERM",
 }
-_SGR = re.compile(r"\x1b\[[0-9;:]*m")
+_SGR = late.pattern(r"\x1b\[[0-9;:]*m")
 
 
 @record

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from zf.record import record
 
 Kind = Literal["wake", "queue", "deadline", "lease", "phase", "run"]
 
 
-class Alarm(NamedTuple):
-    """`name` is the task, group or phase it is about; `number` keeps equal moments in order."""
+@record
+class Alarm:
+    """`name` is the task, group or phase it is about."""
 
     at: float
-    number: int
     kind: Kind
     name: str
 
@@ -23,20 +25,21 @@ class Alarms:
 
     def __init__(self, matters: Callable[[Alarm], bool]) -> None:
         self._matters = matters
-        self._heap: list[Alarm] = []
+        # The number keeps equal moments in order.
+        self._heap: list[tuple[float, int, Alarm]] = []
         self._set = 0
 
     def set(self, at: float, kind: Kind, name: str = "") -> None:
         self._set += 1
-        heappush(self._heap, Alarm(at, self._set, kind, name))
+        heappush(self._heap, (at, self._set, Alarm(at, kind, name)))
 
     def next_at(self) -> float | None:
         """The earliest moment that matters."""
-        while self._heap and not self._matters(self._heap[0]):
+        while self._heap and not self._matters(self._heap[0][2]):
             heappop(self._heap)
-        return self._heap[0].at if self._heap else None
+        return self._heap[0][0] if self._heap else None
 
     def due(self, now: float) -> Alarm | None:
         """The earliest alarm that matters and whose moment has come, taken out."""
         at = self.next_at()
-        return heappop(self._heap) if at is not None and at <= now else None
+        return heappop(self._heap)[2] if at is not None and at <= now else None

@@ -51,9 +51,17 @@ from zf.run.throttle import Sampler
 class Executor(Protocol):
     """Whoever runs attempts: the local pool, later a remote one."""
 
-    def start(self, task: str, attempt: int, slot: int, lease_fd: int | None = None) -> None:
+    def start(
+        self,
+        task: str,
+        attempt: int,
+        slot: int,
+        lease_fd: int | None = None,
+        then: str | None = None,
+    ) -> None:
         """Begin; the attempt's one AttemptEnded comes out of `wait`, whatever goes wrong. Whoever
-        runs it holds `lease_fd` open meanwhile, so that the lease outlives the runner.
+        runs it holds `lease_fd` open meanwhile, so that the lease outlives the runner. `then` is
+        the task that will probably follow in this slot, and may be prepared for.
         """
         ...
 
@@ -187,7 +195,8 @@ class Engine:
             # only after, in `run`, so that the disk works while the tasks do.
             self._scribe.flush()
             for task, attempt, slot in starts:
-                self._executor.start(task, attempt, slot, self._leases.fd(task))
+                then = self._scheduler.next_after(task)
+                self._executor.start(task, attempt, slot, self._leases.fd(task), then)
 
     def _ask_lease(self, task: str, group: str) -> list[Order]:
         now = time.monotonic()

@@ -7,7 +7,6 @@ proof, whatever happens.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -45,6 +44,7 @@ from zf.work.worker import Shared
 _WORKERS_END_S = 30.0
 _NOTHING: Mapping[str, ConditionEvaluated] = MappingProxyType({})
 _NO_RESOURCES: Mapping[str, int] = MappingProxyType({})
+_NO_LISTS: Mapping[str, str] = MappingProxyType({})
 
 
 @record
@@ -166,6 +166,7 @@ def _pool(request: RunRequest, run_dir: str) -> Pool:
             project=request.flow.project,
             environ=request.environ,
             veil=request.veil,
+            aside=lock.aside_path(request.flow.proofs, request.settings.run_id.value),
         ),
     )
 
@@ -226,7 +227,7 @@ def _found(
         scribe.commit()
         os.rename(staging, f"{proofs}/{run}")
     except OSError as error:
-        shutil.rmtree(staging, ignore_errors=True)
+        store.remove_tree(staging)
         raise _not_writable(proofs, error) from None
     with _recording(run):
         sync_folder(proofs)
@@ -309,7 +310,7 @@ def _conduct(
     blocked_sha256 = _write_blocked(run_dir, scribe.facts)
     took = round(time.monotonic() - began, 6)
     scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256))
-    return _close(run, run_dir, scribe)
+    return _close(run, run_dir, scribe, pool.lists)
 
 
 def _sampler(request: RunRequest) -> Sampler | None:
@@ -336,11 +337,13 @@ def _leases_folder(request: RunRequest) -> str:
     return ""
 
 
-def _close(run: str, run_dir: str, scribe: Scribe) -> Launched:
-    """Seal a run that has ended."""
+def _close(
+    run: str, run_dir: str, scribe: Scribe, lists: Mapping[str, str] = _NO_LISTS
+) -> Launched:
+    """Seal a run that has ended; `lists` are checksum lists that are known already."""
     facts = scribe.facts
     head = scribe.close()
-    seal(run_dir)
+    seal(run_dir, lists)
     assert facts.exit_code is not None  # its last event says so
     return Launched(run, run_dir, facts.exit_code, facts, head)
 
@@ -373,9 +376,10 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
                 hint="a run is never written to again; choose another --run-id",
             )
         # What a runner left that was killed before its run had a name.
-        shutil.rmtree(lock.staging_path(proofs, run), ignore_errors=True)
+        store.remove_tree(lock.staging_path(proofs, run))
         yield
     finally:
+        store.remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
 
 
@@ -415,6 +419,7 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
     try:
         yield
     finally:
+        store.remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
 
 

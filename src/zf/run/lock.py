@@ -9,15 +9,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import select
 import stat
 import time
 from contextlib import suppress
 
+from zf import late
 from zf.errors import Exit, ZfError, printable
 
-_OWNER = re.compile(r"pid (\d+) on (\S+)")
+_OWNER = late.pattern(r"pid (\d+) on (\S+)")
 # The owner writes its name just after it has the lock; whoever comes between waits a little.
 _NAME_WAIT_S = 0.5
 _LOOK_AGAIN_S = 0.02
@@ -96,6 +96,11 @@ def _open_orders(proofs: str, run: str) -> int:
 def staging_path(proofs: str, run: str) -> str:
     """Where a run's folder is made ready before it appears under its name."""
     return f"{_folder(proofs)}/{run.casefold()}.new"
+
+
+def aside_path(proofs: str, run: str) -> str:
+    """Where the run's workers make trees ready that are no part of the run yet."""
+    return f"{_folder(proofs)}/{run.casefold()}.next"
 
 
 def _folder(proofs: str) -> str:

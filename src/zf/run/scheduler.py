@@ -193,6 +193,22 @@ class Scheduler:
         """How many tasks have neither started nor ended, or wait for another attempt."""
         return len(self._tasks) - len(self._done) - len(self._running)
 
+    def next_after(self, name: str) -> str | None:
+        """The task that is likely to start when this one has succeeded, if nothing else would take
+        its slot. A guess for whoever can use the time until then: it decides nothing.
+        """
+        if self._queue:
+            return None
+        for dependent, _ in self._dependents.get(name, ()):
+            task = self._tasks[dependent]
+            if self._open_needs[dependent] == 1 and self._may_come_next(task):
+                return dependent
+        return None
+
+    def _may_come_next(self, task: Task) -> bool:
+        in_phase = self._phase is not None and task.phase == self._phase.name
+        return in_phase and not (task.condition or task.concurrency or task.id in self._done)
+
     # Taking turns.
 
     def start(self, now: float) -> list[Order]:

@@ -6,10 +6,10 @@ variable there is reason enough, and its value goes into the journal unless it i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from zf import late
 from zf.model import Project, Task
 from zf.work.secret_forms import SECRET_NAME_GLOBS, is_secret_name
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zf.plan.condition import Scalar
     from zf.plan.verdict import Surroundings
 
-_WITH_PASSWORD = re.compile(r"\w+://[^/\s]*@")
+_WITH_PASSWORD = late.pattern(r"\w+://[^/\s]*@")
 # Shorter values turn up inside innocent ones.
 _TELLING = 4
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -47,26 +45,33 @@ class Bench:
     buffer: Buffer
     bash: dict[str, str | None]
 
+    def find_bash(self, path: str) -> str | None:
+        """Where bash is on this PATH."""
+        if path not in self.bash:
+            from shutil import which  # noqa: PLC0415 - 2 ms, which a worker has when it is made
+
+            self.bash[path] = which("bash", path=path)
+        return self.bash[path]
+
 
 class Attempt:
     """The attempt under way; what it comes to is told to `outcome`."""
 
     def __init__(self, bench: Bench, tree: TaskTree, task: Task, outcome: Outcome) -> None:
         self._bench = bench
-        self._tree = tree
+        self.tree = tree
         self._task = task
-        self._outcome = outcome
+        self.outcome = outcome
         self._env = bench.outside.build(task, self._own_variables())
         self._secrets = bench.outside.secrets(task, self._env)
         self._redactor = Redactor(self._secrets)
 
     def run(self) -> None:
-        """Fill the tree with everything but the outcome itself."""
-        self._describe()
-        records = {"steps": self._run_steps(), "cleanup": self._run_cleanup()}
-        self._tree.write(COMMANDS, "commands.json", as_json({"schema": _COMMANDS, **records}))
+        """Fill the tree, which is described, with all the rest but the outcome itself."""
+        records = (b",".join(self._run_steps()), b",".join(self._run_cleanup()))
+        self.tree.write(COMMANDS, "commands.json", _COMMANDS % records)
         self._collect()
-        outcome, hide = self._outcome, self._redactor.text
+        outcome, hide = self.outcome, self._redactor.text
         outcome.redactions = self._redactor.counts
         outcome.notes += self._redactor.warnings
         if outcome.detail:
@@ -76,7 +81,7 @@ class Attempt:
 
     def _own_variables(self) -> dict[str, str]:
         bench, task = self._bench, self._task
-        folder = self._tree.path
+        folder = self.tree.path
         return {
             "RUN_ID": bench.run,
             "TASK_ID": task.id,
@@ -85,24 +90,24 @@ class Attempt:
             "ZENFLOW_ROOT": bench.root,
             "PROOF_DIR": folder,
             "ARTIFACTS_DIR": f"{folder}/{ARTIFACTS}",
-            "ATTEMPT": str(self._outcome.attempt),
+            "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(bench.run, task.id),
-            COOKIE: cookie(bench.run_dir, task.id, self._outcome.attempt),
+            COOKIE: cookie(bench.run_dir, task.id, self.outcome.attempt),
         }
 
-    def _describe(self) -> None:
+    def describe(self) -> None:
         """Write task.json and env.sh, and from here on call everything as they do."""
         described, shell = task_json(self._task), self._env.as_shell()
         # One look at both: there is hardly ever a secret in them, and value by value is slow.
         if self._redactor.holds_secret(described + shell):
             hide = self._redactor.text
-            self._outcome.task = without_secrets(self._task, self._redactor)
-            described, shell = task_json(self._outcome.task), self._env.as_shell(hide)
-        self._tree.write(META, "task.json", described)
-        self._tree.write(META, "env.sh", shell)
+            self.outcome.task = without_secrets(self._task, self._redactor)
+            described, shell = task_json(self.outcome.task), self._env.as_shell(hide)
+        self.tree.write(META, "task.json", described)
+        self.tree.write(META, "env.sh", shell)
 
-    def _run_steps(self) -> list[dict[str, Any]]:
-        task, outcome, orders = self._task, self._outcome, self._bench.orders
+    def _run_steps(self) -> list[bytes]:
+        task, outcome, orders = self._task, self.outcome, self._bench.orders
         terms = Terms(
             outcome.began + task.timeout_s, task.silence_timeout_s, leave_running=task.leave_running
         )
@@ -115,9 +120,9 @@ class Attempt:
             records.append(self._take(command, terms if wanted else None))
         return records
 
-    def _run_cleanup(self) -> list[dict[str, Any]]:
+    def _run_cleanup(self) -> list[bytes]:
         """However the steps ended, unless the runner leaves no time for anything any more."""
-        task, outcome, bench = self._task, self._outcome, self._bench
+        task, outcome, bench = self._task, self.outcome, self._bench
         terms = Terms(
             time.monotonic() + task.cleanup_timeout_s,
             leave_running=task.leave_running,
@@ -131,9 +136,9 @@ class Attempt:
             records.append(self._take(command, terms if wanted else None))
         return records
 
-    def _take(self, command: _Command, terms: Terms | None) -> dict[str, Any]:
+    def _take(self, command: _Command, terms: Terms | None) -> bytes:
         """Run a command on these terms, or without any leave it; its record either way."""
-        tree = self._tree
+        tree = self.tree
         script = f"{command.file}.sh"
         digest = tree.write(COMMANDS, script, _bytes(command.shown.run))
         record: dict[str, Any] = {
@@ -148,13 +153,14 @@ class Attempt:
         }
         if terms is not None:
             self._run(command, terms, record)
-        tree.write(COMMANDS, f"{command.file}.json", as_json(record))
-        return record
+        told = as_json(record)
+        tree.write(COMMANDS, f"{command.file}.json", told)
+        return told.removesuffix(b"\n")
 
     def _run(self, command: _Command, terms: Terms, record: dict[str, Any]) -> None:
         name = f"{command.file}.log"
         started, began = time.time(), time.monotonic()
-        log = self._tree.create_file(LOGS, name)
+        log = self.tree.create_file(LOGS, name)
         try:
             capture = Capture(
                 log, self._bench.buffer, self._redactor.stream(), self._task.max_log_bytes
@@ -163,12 +169,12 @@ class Attempt:
             capture.finish()
         finally:
             os.close(log)
-        if capture.failure is not None and self._outcome.status is Status.SUCCESS:
+        if capture.failure is not None and self.outcome.status is Status.SUCCESS:
             problem = f"the log of {command.file} could not be written: {said(capture.failure)}"
-            self._outcome.fail(Cause.STORAGE, problem)
+            self.outcome.fail(Cause.STORAGE, problem)
         if capture.is_cut:
-            self._outcome.notes.append(f"the log of {command.file} was cut at max_log_bytes")
-        self._tree.wrote(LOGS, name, capture.log_sha256)
+            self.outcome.notes.append(f"the log of {command.file} was cut at max_log_bytes")
+        self.tree.wrote(LOGS, name, capture.log_sha256)
         record["started_at"] = timestamp(started)
         record["completed_at"] = timestamp(time.time())
         record["duration_s"] = round(time.monotonic() - began, 6)
@@ -180,9 +186,9 @@ class Attempt:
         self, command: _Command, terms: Terms, capture: Capture, record: dict[str, Any]
     ) -> str:
         """Run a command and tell the outcome; the word for how the command itself ended."""
-        outcome, bench = self._outcome, self._bench
+        outcome, bench = self.outcome, self._bench
         env = self._env.for_step(command.index)
-        problem, bash = self._enter(), self._find_bash(env.get("PATH", os.defpath))
+        problem, bash = self._enter(), bench.find_bash(env.get("PATH", os.defpath))
         if problem:
             return command.cannot_run(outcome, Cause.WORKDIR, problem, None)
         if bash is None:
@@ -203,7 +209,7 @@ class Attempt:
     def _enter(self) -> str:
         """Go where the command is to run; what is wrong with that place, if anything."""
         root, workdir = self._bench.real_root, self._task.workdir
-        shown = printable(self._outcome.task.workdir)
+        shown = printable(self.outcome.task.workdir)
         try:
             os.chdir(f"{root}/{workdir}")
             # Asked of the kernel after going there: no link can be swapped in between.
@@ -214,12 +220,6 @@ class Attempt:
             return f"workdir '{shown}' leads out of the project"
         return ""
 
-    def _find_bash(self, path: str) -> str | None:
-        known = self._bench.bash
-        if path not in known:
-            known[path] = shutil.which("bash", path=path)
-        return known[path]
-
     @contextmanager
     def _script(self, command: _Command, argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         """The argv to run. Where the script in the proof has a secret taken out, the real one lies
@@ -228,15 +228,17 @@ class Attempt:
         if command.shown.run == command.step.run:
             yield argv
             return
-        with tempfile.NamedTemporaryFile(prefix="zf-", suffix=".sh") as real:
+        from tempfile import NamedTemporaryFile  # noqa: PLC0415 - 2 ms for scripts with secrets
+
+        with NamedTemporaryFile(prefix="zf-", suffix=".sh") as real:
             real.write(_bytes(command.step.run))
             real.flush()
             yield (*_BASH, real.name)
 
     def _collect(self) -> None:
-        bench, tree = self._bench, self._tree
+        bench, tree = self._bench, self.tree
         proofs = os.path.dirname(bench.run_dir)
-        task, outcome = self._task, self._outcome
+        task, outcome = self._task, self.outcome
         secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
         found = collect(tree, bench.real_root, task.artifacts, proofs=proofs, secrets=secrets)
         outcome.notes += secrets.allowed
@@ -248,7 +250,8 @@ class Attempt:
             outcome.fail(Cause.ARTIFACTS, detail)
 
 
-_COMMANDS = "zf/commands/v1"
+# Put together from the records as they are in files of their own already.
+_COMMANDS = b'{"schema":"zf/commands/v1","steps":[%b],"cleanup":[%b]}\n'
 _NOT_RUN = dict.fromkeys(
     (
         "exit_code",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import translate
 from hashlib import sha256
 
+from zf import late
 from zf.errors import printable
 from zf.model import Project, Task
 from zf.record import record
@@ -156,8 +157,8 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 _NAMES = frozenset(name for names in ALLOWED.values() for name in names if name[-1] != "*")
 _PREFIXES = tuple(name[:-1] for names in ALLOWED.values() for name in names if name[-1] == "*")
 # `http://user:password@proxy`: such a value is passed on, but never recorded.
-_WITH_PASSWORD = re.compile(r"\w+://[^/\s]*@")
-_SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WITH_PASSWORD = late.pattern(r"\w+://[^/\s]*@")
+_SHELL_NAME = late.pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @record

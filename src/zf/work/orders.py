@@ -15,13 +15,15 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 from zf.events import AttemptEnded, Cause, Status
 from zf.work.supervisor import Stop
 
 _RECEIVE_BYTES = 4096
 # One order brings one, and orders come one at a time.
+# Of a tree with some thirty files: the runner keeps the lists of all tasks until it seals the run.
+_LIST_BYTES = 4096
 _LEASES_BYTES = socket.CMSG_SPACE(4 * struct.calcsize("i"))
 
 
@@ -30,7 +32,6 @@ class RunnerOrders:
 
     def __init__(self, runner: socket.socket, life_fd: int) -> None:
         self._socket = runner
-        self._life_fd = life_fd
         # Open while the attempt it came for is under way: should the runner die, this is what keeps
         # the attempt's `concurrency` group from other runs.
         self._leases: list[int] = []
@@ -41,6 +42,9 @@ class RunnerOrders:
         self.fds: tuple[int, ...] = (runner.fileno(), life_fd, self._signals)
         self.stop: Stop | None = None
         self.ended = False
+        # Whether the runner itself said that this is the end; if it was killed, it did not.
+        self.dismissed = False
+        self.then = ""
         self._current: tuple[str, int] | None = None
         self._pending = b""
         self._poll = select.poll()
@@ -48,7 +52,10 @@ class RunnerOrders:
             self._poll.register(fd, select.POLLIN)
 
     def next(self) -> tuple[str, int] | None:
-        """Wait for the next order to start: task and attempt. None when there is no more to do."""
+        """Wait for the next order to start: task and attempt. None when there is no more to do.
+
+        `then` is the task that may follow.
+        """
         self.stop = None
         self._current = None
         while self._leases:
@@ -58,17 +65,11 @@ class RunnerOrders:
                 self.receive(fd)
         return None if self.ended else self._current
 
-    def runner_lives(self) -> bool:
-        """Whether the runner is there, be it that it wants nothing more."""
-        life = select.poll()
-        life.register(self._life_fd, select.POLLIN)
-        return not life.poll(0)
-
-    def report(self, ended: AttemptEnded, *, is_last: bool) -> None:
-        """Tell the runner how the attempt ended, and whether this worker takes no other. If the
-        runner is gone, the tree alone will tell.
+    def report(self, ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> None:
+        """Tell the runner how the attempt ended, whether this worker takes no other, and what its
+        task.sha256 says. If the runner is gone, the tree alone will tell.
         """
-        self._tell(encode(ended, is_last=is_last))
+        self._tell(encode(ended, is_last=is_last, listed=listed))
 
     def _tell(self, data: bytes) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -110,13 +111,17 @@ class RunnerOrders:
                 self._leases.append(lease)
         return data
 
-    def _take(self, order: Mapping[str, Any] | None) -> None:
+    def _take(self, order: Mapping[str, Any] | Literal[False] | None) -> None:
         if order is None:
             self._tell(PING)
+            return
+        if order is False:
+            self.dismissed = True
             return
         attempt = (order["task"], order["attempt"])
         if "cause" not in order:
             self._current = attempt
+            self.then = order["then"]
         elif attempt == self._current:
             self._stop(Stop(Cause(order["cause"]), "", force=order["force"]))
 
@@ -138,12 +143,14 @@ def _do_nothing(*_: object) -> None:
 
 # Asks a worker whether it still answers, and is the answer.
 PING = b"null\n"
+# Says that the runner wants nothing more, and sees to what the worker leaves.
+DISMISS = b"false\n"
 
 
-def start_order(task: str, attempt: int) -> bytes:
-    """A line that begins an attempt."""
+def start_order(task: str, attempt: int, then: str | None = None) -> bytes:
+    """A line that begins an attempt, and says which task may follow it."""
     # An id needs no escapes in JSON, and this is on the way from one step to the next.
-    return b'{"task":"%b","attempt":%d}\n' % (task.encode("ascii"), attempt)
+    return f'{{"task":"{task}","attempt":{attempt},"then":"{then or ""}"}}\n'.encode("ascii")
 
 
 def kill_order(task: str, attempt: int, cause: Cause, *, force: bool) -> bytes:
@@ -152,17 +159,20 @@ def kill_order(task: str, attempt: int, cause: Cause, *, force: bool) -> bytes:
     return b"%b\n" % json.dumps(order).encode()
 
 
-def encode(ended: AttemptEnded, *, is_last: bool) -> bytes:
-    """A line that reports an outcome: the values alone, in their order, and `is_last`."""
-    return b"%b\n" % _to_json([*_values(ended), is_last]).encode()
+def encode(ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> bytes:
+    """A line that reports an outcome: the values alone, in their order, and what else there is to
+    say. A long list is left where it is.
+    """
+    told = listed.decode("ascii") if len(listed) <= _LIST_BYTES else ""
+    return b"%b\n" % _to_json([*_values(ended), is_last, told]).encode()
 
 
-def decode(line: bytes) -> tuple[AttemptEnded, bool]:
+def decode(line: bytes) -> tuple[AttemptEnded, bool, str]:
     """What such a line says."""
-    *values, is_last = _from_json(line.decode())
+    *values, is_last, listed = _from_json(line.decode())
     values[_STATUS] = Status(values[_STATUS])
     values[_CAUSE] = Cause(values[_CAUSE])
-    return AttemptEnded(*values), is_last
+    return AttemptEnded(*values), is_last, listed
 
 
 # `dumps` and `loads` of `json` ask for options first, which takes them as long as such a line.

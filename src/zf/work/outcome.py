@@ -54,6 +54,10 @@ class Outcome:
     redactions: Mapping[str, int] = field(default_factory=dict)
     collected: Collected = field(default_factory=Collected)
 
+    def begin(self) -> None:
+        """From now on its time is taken."""
+        self.started, self.began = time.time(), time.monotonic()
+
     def fail(
         self,
         cause: Cause,
@@ -251,6 +255,13 @@ def said(error: OSError) -> str:
     """An OSError for a reader: what the system said, and of which file if it did."""
     where = f" ({printable(os.fsdecode(error.filename))})" if error.filename else ""
     return f"{error.strerror or error}{where}"
+
+
+def print_trace() -> None:
+    """What led to the error being handled: a bug of ours."""
+    import traceback  # noqa: PLC0415 - 4 ms that no run should need
+
+    traceback.print_exc()
 
 
 def _event_of(decided: AlreadyDecidedError) -> AttemptEnded:

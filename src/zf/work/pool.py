@@ -7,13 +7,13 @@ workers at once; a worker that dies, or stops answering, is an outcome like any 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import resource
-import selectors
+import select
 import signal
 import socket
 import time
-import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import NoReturn
@@ -23,8 +23,8 @@ from zf.model import Task
 from zf.record import mutable
 from zf.work import cgroup, leftovers
 from zf.work.leftovers import cgroup_name
-from zf.work.orders import PING, RunnerOrders, decode, kill_order, start_order
-from zf.work.outcome import Outcome, said
+from zf.work.orders import DISMISS, PING, RunnerOrders, decode, kill_order, start_order
+from zf.work.outcome import Outcome, print_trace, said
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks
 from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
 from zf.work.watchdog import Patience, Watch
@@ -64,6 +64,8 @@ class Pool:
         self, tasks: Mapping[str, Task], shared: Shared, patience: Patience | None = None
     ) -> None:
         _occupy_standard_fds()
+        # What the task.sha256 of a task says, by its last attempt; empty where nobody told.
+        self.lists: dict[str, str] = {}
         self._tasks = tasks
         self._shared = shared
         self._patience = patience or Patience()
@@ -71,7 +73,8 @@ class Pool:
         self._leaving: list[_Hand] = []
         self._running: dict[str, _Hand] = {}
         self._ended: list[AttemptEnded] = []
-        self._selector = selectors.DefaultSelector()
+        self._poll = select.poll()
+        self._hand_at: dict[int, _Hand] = {}
         self._wakeup_fd: int | None = None
         self._ticked = time.monotonic()
         self._closed = False
@@ -95,8 +98,15 @@ class Pool:
             for slot in range(hands):
                 self._hands[slot] = self._fork(slot)
 
-    def start(self, task: str, attempt: int, slot: int, lease_fd: int | None = None) -> None:
-        """Give the attempt to the slot's worker, and its lease with it."""
+    def start(
+        self,
+        task: str,
+        attempt: int,
+        slot: int,
+        lease_fd: int | None = None,
+        then: str | None = None,
+    ) -> None:
+        """Give the attempt to the slot's worker, its lease with it, and what may follow it."""
         outcome = Outcome(self._tasks[task], attempt)
         hand = self._hands.get(slot)
         if hand is None:
@@ -108,7 +118,7 @@ class Pool:
         hand.under_way = outcome
         hand.watch = None
         self._running[task] = hand
-        self._order(hand, start_order(task, attempt), lease_fd)
+        self._order(hand, start_order(task, attempt, then), lease_fd)
 
     def kill(self, task: str, cause: Cause, *, force: bool) -> None:
         """Have the attempt ended for this cause; nothing happens when it has ended already."""
@@ -122,9 +132,10 @@ class Pool:
         if not self._ended:
             tick_s = self._patience.tick_s
             patience_s = tick_s if timeout_s is None else min(timeout_s, tick_s)
-            for key, _ in self._selector.select(patience_s):
-                if key.data is not None:
-                    self._hear(key.data)
+            for fd, _ in self._poll.poll(math.ceil(max(0.0, patience_s) * 1000)):
+                hand = self._hand_at.get(fd)
+                if hand is not None:
+                    self._hear(hand)
             self._tick()
         ended, self._ended = self._ended, []
         return ended
@@ -140,10 +151,10 @@ class Pool:
         hands = [*self._hands.values(), *self._leaving]
         self._hands.clear()
         for hand in hands:
+            self._order(hand, DISMISS)
             self._hang_up(hand)
         for hand in hands:
             self._see_off(hand)
-        self._selector.close()
         if self._tree is not None:
             self._tree.close()
         os.close(self._life_read)
@@ -160,9 +171,9 @@ class Pool:
     def _heed(self, wakeup_fd: int | None) -> None:
         if wakeup_fd != self._wakeup_fd:
             if self._wakeup_fd is not None:
-                self._selector.unregister(self._wakeup_fd)
+                self._poll.unregister(self._wakeup_fd)
             if wakeup_fd is not None:
-                self._selector.register(wakeup_fd, selectors.EVENT_READ, None)
+                self._poll.register(wakeup_fd, select.POLLIN)
             self._wakeup_fd = wakeup_fd
 
     def _hear(self, hand: _Hand) -> None:
@@ -180,8 +191,9 @@ class Pool:
             elif hand.watch is not None:
                 hand.watch.answered = True
 
-    def _take(self, hand: _Hand, ended: AttemptEnded, is_last: bool) -> None:
+    def _take(self, hand: _Hand, ended: AttemptEnded, is_last: bool, listed: str) -> None:
         hand.under_way = None
+        self.lists[ended.task] = listed
         del self._running[ended.task]
         self._ended.append(ended)
         if is_last:
@@ -213,6 +225,7 @@ class Pool:
             cgroup.remove(self._cgroups, cgroup_name(self._shared.run_dir, hand.pid))
 
     def _lose(self, outcome: Outcome, detail: str) -> None:
+        self.lists[outcome.task.id] = ""
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         shared = self._shared
         self._ended.append(outcome.decide_abandoned(shared.run_dir, shared.run, shared.veil))
@@ -264,7 +277,8 @@ class Pool:
         return task.timeout_s + task.cleanup_timeout_s + ending_s * commands
 
     def _hang_up(self, hand: _Hand) -> None:
-        self._selector.unregister(hand.socket)
+        self._poll.unregister(hand.socket)
+        del self._hand_at[hand.socket.fileno()]
         hand.socket.close()
 
     def _see_off(self, hand: _Hand) -> None:
@@ -296,7 +310,8 @@ class Pool:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _WITHHELD)
             theirs.close()
         hand = _Hand(slot, pid, ours)
-        self._selector.register(ours, selectors.EVENT_READ, hand)
+        self._poll.register(ours, select.POLLIN)
+        self._hand_at[ours.fileno()] = hand
         return hand
 
     def _be_worker(self, ours: socket.socket, theirs: socket.socket) -> NoReturn:
@@ -306,7 +321,6 @@ class Pool:
             for hand in (*self._hands.values(), *self._leaving):
                 hand.socket.close()
             ours.close()
-            self._selector.close()
             os.close(self._life_write)
             _keep_descriptors_to_ourselves()
             _forget_signals()
@@ -319,7 +333,7 @@ class Pool:
             # The runner loses the attempt; why is all that is left to say.
             os.write(2, f"zf: a worker had to give up: {said(error)}\n".encode())
         except BaseException:  # noqa: BLE001 - nothing above this frame is ours
-            traceback.print_exc()
+            print_trace()
         finally:
             os._exit(code)
 

@@ -55,6 +55,13 @@ class Screen(Generic[_S]):
                 at = self._look_closer(view, at, start + STEP_BYTES, visit)
             at = max(at, start + STEP_BYTES)
 
+    def is_clean(self, text: bytes) -> bool:
+        """Whether there is surely nothing in it; False means nothing."""
+        view = memoryview(text)
+        return not any(
+            self._may_hold(view, start, STEP_BYTES) for start in range(0, len(text), STEP_BYTES)
+        )
+
     def _look_closer(
         self, view: memoryview, at: int, end: int, visit: Callable[[_S, int, int], int]
     ) -> int:

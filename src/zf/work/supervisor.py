@@ -16,7 +16,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import Protocol
@@ -125,6 +125,8 @@ class Supervisor:
         self._piping = False
         # Whether something was left running, which `tend` is to end when its time comes.
         self.keeps = False
+        # What to do while the next child runs, once; it must not raise.
+        self.meanwhile: Callable[[], None] | None = None
         # Whether something could not be killed: nothing more can be run and vouched for here.
         self.spent = False
         # Its output: read so that it can go on writing, and dropped.
@@ -146,6 +148,9 @@ class Supervisor:
         self._poll.register(pipe, select.POLLIN)
         self._piping = True
         try:
+            if self.meanwhile is not None:
+                meanwhile, self.meanwhile = self.meanwhile, None
+                meanwhile()
             return self._see_through(leader)
         except BaseException:
             self._kill(0)
@@ -353,6 +358,8 @@ class Supervisor:
     def _watch(self, pids: Sequence[int]) -> None:
         """Be woken by the exit of these, or of some of them when they are many."""
         wanted = set(pids[:_WATCHED])
+        if wanted == self._watched.keys():
+            return
         for pid in self._watched.keys() - wanted:
             fd = self._watched.pop(pid)
             if fd is not None:

@@ -10,6 +10,7 @@ import re
 from base64 import b64encode
 from typing import Protocol
 
+from zf import late
 from zf.record import record
 from zf.work.look import Look
 
@@ -127,9 +128,9 @@ class PrivateKey:
             look.hide(start, end, self.name, start)
 
 
-_PEM_HEAD = re.compile(rb"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_PEM_HEAD_BEGUN = re.compile(rb"[A-Z0-9 -]{0,70}")
-_PEM_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_HEAD = late.pattern(rb"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_HEAD_BEGUN = late.pattern(rb"[A-Z0-9 -]{0,70}")
+_PEM_END = late.pattern(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_BODY = rb"A-Za-z0-9+/=\s\\"
 
 
@@ -182,11 +183,11 @@ class UrlPassword:
 
 
 _URL_USER = rb'[^\s/?#:@"<>]{0,%d}+' % URL_USER_MOST_BYTES
-_URL_PASSWORD = re.compile(rb'%s:([^\s/?#"<>]{1,%d})@' % (_URL_USER, URL_PASSWORD_MOST_BYTES))
-URL_WITH_PASSWORD = re.compile(b"://" + _URL_PASSWORD.pattern)
+_URL_PASSWORD = late.pattern(rb'%s:([^\s/?#"<>]{1,%d})@' % (_URL_USER, URL_PASSWORD_MOST_BYTES))
+URL_WITH_PASSWORD = late.pattern(b"://" + _URL_PASSWORD.pattern)
 URL_REACH_BYTES = URL_USER_MOST_BYTES + URL_PASSWORD_MOST_BYTES + 8
 URL_PASSWORD = UrlPassword()
-_URL_BEGUN = re.compile(rb'%s(?::[^\s/?#"<>]{0,%d})?' % (_URL_USER, URL_PASSWORD_MOST_BYTES))
+_URL_BEGUN = late.pattern(rb'%s(?::[^\s/?#"<>]{0,%d})?' % (_URL_USER, URL_PASSWORD_MOST_BYTES))
 
 
 @record
@@ -216,11 +217,11 @@ class MaskLine:
 _QUOTE = rb"(?:\\?[\"'])?"
 _BLANKS = rb"[ \t]{0,4}"
 _EQUALS = rb"(?:=>|[:=])"
-_ASSIGNS = re.compile(_QUOTE + _BLANKS + _EQUALS + _BLANKS + _QUOTE)
+_ASSIGNS = late.pattern(_QUOTE + _BLANKS + _EQUALS + _BLANKS + _QUOTE)
 _SCHEMES = rb"(?:[Bb]earer|[Bb]asic|[Tt]oken|BEARER|BASIC|TOKEN)"
-_AUTHORIZES = re.compile(_ASSIGNS.pattern + _SCHEMES + rb"(?:[ \t]{1,4}|%20)")
+_AUTHORIZES = late.pattern(_ASSIGNS.pattern + _SCHEMES + rb"(?:[ \t]{1,4}|%20)")
 # Every beginning of either, and nothing after it.
-_HEAD_BEGUN = re.compile(
+_HEAD_BEGUN = late.pattern(
     rb"(?:\\|"
     + _QUOTE
     + _BLANKS

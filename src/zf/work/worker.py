@@ -7,9 +7,8 @@ order socket; how a worker comes to be is `pool.py`'s business.
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Mapping
-from contextlib import closing
+from functools import partial
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
@@ -21,8 +20,9 @@ from zf.work.capture import Buffer
 from zf.work.cgroup import Cgroup
 from zf.work.environment import Outside
 from zf.work.leftovers import cgroup_name
+from zf.work.lookahead import Lookahead
 from zf.work.orders import RunnerOrders
-from zf.work.outcome import Outcome, said
+from zf.work.outcome import Outcome, print_trace, said
 from zf.work.processes import GroupTree, SubreaperTree, Tree, become_subreaper
 from zf.work.supervisor import Supervisor
 from zf.work.veil import Veil
@@ -39,6 +39,8 @@ class Shared:
     project: Project
     environ: Mapping[str, str]
     veil: Veil
+    # Where trees may be made before their time: on the file system of `run_dir`, and the run's own.
+    aside: str
 
 
 class Worker:
@@ -47,6 +49,7 @@ class Worker:
     def __init__(self, shared: Shared, orders: RunnerOrders) -> None:
         self._orders = orders
         self._veil = shared.veil
+        self._tree: TaskTree | None = None
         self._cgroup = Cgroup.enter(cgroup_name(shared.run_dir, os.getpid()))
         tree: Tree = GroupTree()
         if become_subreaper():
@@ -64,6 +67,8 @@ class Worker:
             buffer=Buffer(),
             bash={},
         )
+        self._bench.find_bash(shared.environ.get("PATH", os.defpath))
+        self._ahead = Lookahead(self._bench, shared.aside, self._outcome_of)
 
     def serve(self, tasks: Mapping[str, Task]) -> None:
         """Take orders until the runner has no more, or this process cannot vouch for the next: when
@@ -72,26 +77,47 @@ class Worker:
         supervisor, is_last = self._supervisor, False
         while not is_last and (order := self._orders.next()) is not None:
             task, attempt = order
+            if self._orders.then:
+                supervisor.meanwhile = partial(self._ahead.prepare, tasks[self._orders.then])
             ended = self.run_attempt(tasks[task], attempt)
+            supervisor.meanwhile = None
             is_last = supervisor.spent or supervisor.keeps
-            self._orders.report(ended, is_last=is_last)
+            listed = b"" if self._tree is None else self._tree.listed
+            self._orders.report(ended, is_last=is_last, listed=listed)
+            self._let_go()
+        self._ahead.discard()
         if supervisor.keeps:
             supervisor.tend()
-        if self._cgroup is not None and not self._orders.runner_lives():
+        if self._cgroup is not None and not self._orders.dismissed:
             self._cgroup.leave()  # which the runner would have done, and faster
+
+    def _let_go(self) -> None:
+        """Close the last attempt's tree; done late, since a dependent waits for the outcome."""
+        if self._tree is not None:
+            self._tree.close()
+            self._tree = None
+
+    def _outcome_of(self, task: Task, attempt: int) -> Outcome:
+        return Outcome(task, attempt, containment=self._containment)
 
     def run_attempt(self, task: Task, attempt: int) -> AttemptEnded:
         """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
+        self._let_go()
         bench = self._bench
-        outcome = Outcome(task, attempt, containment=self._containment)
+        ready = self._ahead.take(task, attempt)
+        outcome = self._outcome_of(task, attempt) if ready is None else ready.outcome
         try:
-            with closing(TaskTree.create(bench.run_dir, task.id, attempt)) as tree:
-                Attempt(bench, tree, task, outcome).run()
-                return outcome.decide(tree, bench.run)
+            tree = TaskTree.create(bench.run_dir, task.id, attempt) if ready is None else ready.tree
+            self._tree = tree
+            if ready is None:
+                ready = Attempt(bench, tree, task, outcome)
+                ready.describe()
+            ready.run()
+            return outcome.decide(tree, bench.run)
         except OSError as error:
             outcome.fail(Cause.STORAGE, f"the proof could not be written: {said(error)}")
         except Exception as error:  # noqa: BLE001 - whatever it is, the attempt needs an outcome
-            traceback.print_exc()
+            print_trace()
             detail = f"internal error of the worker: {printable(repr(error))}"
             outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         return outcome.decide_abandoned(bench.run_dir, bench.run, self._veil)
