@@ -1,6 +1,7 @@
 """The pool: workers per slot, their deaths, the runner's own, and what all of it leaves: nothing."""
 
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -52,6 +53,30 @@ def cgroups_of(bench):
     folder = own_folder()
     mark = leftovers.cgroup_name(str(bench.run_dir), 0).removesuffix("0")
     return [name for name in os.listdir(folder) if name.startswith(mark)] if folder else []
+
+
+def test_the_list_that_is_told_is_the_one_in_the_tree(bench, monkeypatch):
+    """Also of an attempt whose outcome could be claimed only the second time."""
+    claim, failed = TaskTree._claim, []
+
+    def fail_once(self, data):
+        if self.path.endswith("/second") and not failed:
+            failed.append(True)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        claim(self, data)
+
+    monkeypatch.setattr(TaskTree, "_claim", fail_once)
+    tasks = [task("echo x", name=name) for name in ("first", "second", "third")]
+    pool = bench.pool(*tasks)
+    try:
+        ended = drive(pool, tasks, 1)
+    finally:
+        pool.close()
+    assert ended["second"].cause == "storage"
+    for name in ("first", "third"):
+        listed = (bench.run_dir / name / "40-checksums/task.sha256").read_text()
+        assert pool.lists[name] == listed
+    assert pool.lists["second"] == ""
 
 
 class TestSlots:

@@ -117,7 +117,8 @@ class Bundle:
 
         Folder by folder, so that a path's folders are opened once for all its files.
         """
-        left = sorted(set(paths) - self.digests.keys() - self.refused)
+        new = (p for p in paths if p not in self.digests and p not in self.refused)
+        left = sorted(dict.fromkeys(new))
         for folder, group in groupby(left, key=lambda path: path.rpartition("/")[0]):
             names = list(group)
             try:

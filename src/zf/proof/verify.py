@@ -157,9 +157,12 @@ class _Audit:
     def look(self) -> None:
         for path, what in sorted(self.there.odd.items()):
             self.tampered("odd", what, path)
-        for path in sorted(self.there.files | self.there.folders):
-            if not checksums.is_safe_name(path.rpartition("/")[2]):
-                self.tampered("name", "a name no proof has", path)
+        # The same few names come again and again, and hardly ever a bad one.
+        there = (*self.there.files, *self.there.folders)
+        names = {path.rpartition("/")[2] for path in there}
+        bad = {name for name in names if not checksums.is_safe_name(name)}
+        for path in sorted(path for path in there if bad and path.rpartition("/")[2] in bad):
+            self.tampered("name", "a name no proof has", path)
 
     # 2
 
@@ -353,13 +356,14 @@ class _Audit:
     # 6
 
     def hash_all(self) -> None:
-        for path, why in self.bundle.hash(self.expected.keys() & self.there.files):
+        # The manifest is in order already; sorting sets of 200 000 paths is what takes long.
+        for path, why in self.bundle.hash(p for p in self.expected if p in self.there.files):
             self.tampered("unreadable", why, path)
-        for path in sorted(self.expected.keys() & self.bundle.digests.keys()):
-            digest = self.bundle.digests[path]
-            if digest != self.expected[path]:
-                message = f"expected {self.expected[path]}, found {digest}"
-                self.tampered("changed", message, path)
+        found = self.bundle.digests
+        changed = [p for p, digest in self.expected.items() if found.get(p, digest) != digest]
+        for path in sorted(changed):
+            message = f"expected {self.expected[path]}, found {found[path]}"
+            self.tampered("changed", message, path)
 
     # 7
 

@@ -48,9 +48,7 @@ class Bench:
     def find_bash(self, path: str) -> str | None:
         """Where bash is on this PATH."""
         if path not in self.bash:
-            from shutil import which  # noqa: PLC0415 - 2 ms, which a worker has when it is made
-
-            self.bash[path] = which("bash", path=path)
+            self.bash[path] = which("bash", path)
         return self.bash[path]
 
 
@@ -291,3 +289,10 @@ class _Command:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
+
+
+def which(program: str, path: str) -> str | None:
+    """Where a program is on this PATH."""
+    from shutil import which as found  # noqa: PLC0415 - 2 ms that the runner need not spend
+
+    return found(program, path=path)

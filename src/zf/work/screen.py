@@ -2,8 +2,8 @@
 
 Pure. The sieve (`sieve.py`) finds places, at 1.4 s a GiB, and takes 20 ms and more to build. Rust's
 `regex` says whether a block holds one of the strings at all, in 0.25 s a GiB and built in 1 ms,
-thanks to vector instructions. It comes with pydantic, which has read the task files by the time
-there is something to search. So only blocks that hold the beginning of a string at least go through
+thanks to vector instructions. It comes with pydantic, whose compiled module a run imports for this.
+So only blocks that hold the beginning of a string at least go through
 the sieve, and it is built for the first of them.
 """
 

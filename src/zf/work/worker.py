@@ -6,8 +6,9 @@ order socket; how a worker comes to be is `pool.py`'s business.
 
 from __future__ import annotations
 
+import _thread
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from zf.errors import printable
@@ -15,7 +16,7 @@ from zf.events import AttemptEnded, Cause, Status
 from zf.model import Project, Task
 from zf.proof.store import TaskTree
 from zf.record import record
-from zf.work.attempt import Attempt, Bench
+from zf.work.attempt import Attempt, Bench, which
 from zf.work.capture import Buffer
 from zf.work.cgroup import Cgroup
 from zf.work.environment import Outside
@@ -50,7 +51,12 @@ class Worker:
         self._orders = orders
         self._veil = shared.veil
         self._tree: TaskTree | None = None
-        self._cgroup = Cgroup.enter(cgroup_name(shared.run_dir, os.getpid()))
+        self._listed = b""
+        cgroup = _entering(cgroup_name(shared.run_dir, os.getpid()))
+        usual_path = shared.environ.get("PATH", os.defpath)
+        bash = {usual_path: which("bash", usual_path)}
+        outside = Outside(shared.environ, shared.project)
+        self._cgroup = cgroup()
         tree: Tree = GroupTree()
         if become_subreaper():
             tree = SubreaperTree(self._cgroup)
@@ -63,11 +69,10 @@ class Worker:
             real_root=os.path.realpath(shared.root),
             orders=orders,
             supervisor=self._supervisor,
-            outside=Outside(shared.environ, shared.project),
+            outside=outside,
             buffer=Buffer(),
-            bash={},
+            bash=bash,
         )
-        self._bench.find_bash(shared.environ.get("PATH", os.defpath))
         self._ahead = Lookahead(self._bench, shared.aside, self._outcome_of)
 
     def serve(self, tasks: Mapping[str, Task]) -> None:
@@ -82,8 +87,7 @@ class Worker:
             ended = self.run_attempt(tasks[task], attempt)
             supervisor.meanwhile = None
             is_last = supervisor.spent or supervisor.keeps
-            listed = b"" if self._tree is None else self._tree.listed
-            self._orders.report(ended, is_last=is_last, listed=listed)
+            self._orders.report(ended, is_last=is_last, listed=self._listed)
             self._let_go()
         self._ahead.discard()
         if supervisor.keeps:
@@ -103,6 +107,7 @@ class Worker:
     def run_attempt(self, task: Task, attempt: int) -> AttemptEnded:
         """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
         self._let_go()
+        self._listed = b""
         bench = self._bench
         ready = self._ahead.take(task, attempt)
         outcome = self._outcome_of(task, attempt) if ready is None else ready.outcome
@@ -113,11 +118,39 @@ class Worker:
                 ready = Attempt(bench, tree, task, outcome)
                 ready.describe()
             ready.run()
-            return outcome.decide(tree, bench.run)
+            ended = outcome.decide(tree, bench.run)
+            # Only now: a tree that could not be decided has another list in the end.
+            self._listed = tree.listed
         except OSError as error:
             outcome.fail(Cause.STORAGE, f"the proof could not be written: {said(error)}")
         except Exception as error:  # noqa: BLE001 - whatever it is, the attempt needs an outcome
             print_trace()
             detail = f"internal error of the worker: {printable(repr(error))}"
             outcome.fail(Cause.WORKER, detail, status=Status.LOST)
+        else:
+            return ended
         return outcome.decide_abandoned(bench.run_dir, bench.run, self._veil)
+
+
+def _entering(name: str) -> Callable[[], Cgroup | None]:
+    """Begin to go into a cgroup of this name, which is mostly waiting; what is given waits for it.
+
+    A thread below `threading`, which takes longer to import than can be gained. It is gone before
+    anything is forked.
+    """
+    entered: list[Cgroup | None] = []
+    done = _thread.allocate_lock()
+
+    def enter() -> None:
+        try:
+            entered.append(Cgroup.enter(name))
+        finally:
+            done.release()
+
+    def wait() -> Cgroup | None:
+        with done:
+            return entered[0] if entered else None
+
+    done.acquire()
+    _thread.start_new_thread(enter, ())
+    return wait
