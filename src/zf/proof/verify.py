@@ -170,14 +170,15 @@ class _Audit:
         if not self.sealed:
             return
         self.expected = self._list(MANIFEST)
-        own = {path for path in self.there.files if not _is_attest(path)} - {MANIFEST}
-        for path in sorted(self.expected.keys() - own):
+        there, listed = self.there.files, self.expected
+        for path in listed:
             if _is_attest(path) or path == MANIFEST:
                 self.tampered("manifest", "does not belong in the manifest", path)
-            else:
+            elif path not in there:
                 self.tampered("missing", "is in the manifest and not there", path)
-        for path in sorted(own - self.expected.keys()):
-            self.tampered("surplus", "is there and not in the manifest", path)
+        for path in sorted(path for path in there if path not in listed):
+            if not _is_attest(path) and path != MANIFEST:
+                self.tampered("surplus", "is there and not in the manifest", path)
 
     # 3
 
@@ -287,7 +288,8 @@ class _Audit:
         """A folder proves nothing by itself, but one that no file and no tree explains was put
         there.
         """
-        known = {parent for path in self.there.files for parent in _parents(path)}
+        holding = {path.rpartition("/")[0] for path in self.there.files} - {""}
+        known = holding | {parent for folder in holding for parent in _parents(folder)}
         roots = {path for path in known | set(self.planned) if _is_root(path)}
         known |= roots | {f"{root}/{name}" for root in roots for name in _TREE_FOLDERS}
         open_tasks = () if self.sealed else set(self.planned) - self._ended()
