@@ -101,6 +101,13 @@ def drive(pool, tasks, jobs, attempt=1):
     return ended
 
 
+def wait_for_one(pool):
+    """How the next attempt that ends has ended."""
+    while not (ended := pool.wait(30, None)):
+        pass
+    return ended[0]
+
+
 def settle(pool, hand):
     """Return when the worker is waiting: for its step, or for the next order."""
     hand.watch = Watch(Patience(), 60.0)

@@ -6,19 +6,13 @@ import signal
 
 import pytest
 
-from attempts import Bench, all_listed, checksums_hold, settle, task
+from attempts import Bench, all_listed, checksums_hold, settle, task, wait_for_one
 from zf.proof.store import TaskTree
 
 
 @pytest.fixture
 def bench(tmp_path):
     return Bench(tmp_path)
-
-
-def wait_for_one(pool):
-    while not (ended := pool.wait(30, None)):
-        pass
-    return ended[0]
 
 
 def aside(bench):

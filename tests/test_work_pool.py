@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from attempts import Bench, all_listed, checksums_hold, drive, processes, task
+from attempts import Bench, all_listed, checksums_hold, drive, processes, task, wait_for_one
 from zf.events import Cause
 from zf.model import Step
 from zf.proof.store import TaskTree
@@ -31,12 +31,6 @@ QUICK = Patience(tick_s=0.05, dead_ticks=3, finish_grace_s=0.5, ceiling_slack_s=
 @pytest.fixture
 def bench(tmp_path):
     return Bench(tmp_path)
-
-
-def wait_for_one(pool):
-    while not (ended := pool.wait(30, None)):
-        pass
-    return ended[0]
 
 
 def begin(pool, bench, name="t"):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from attempts import Bench, all_listed, checksums_hold, drive, processes, settle, task
+from attempts import Bench, all_listed, checksums_hold, drive, processes, settle, task, wait_for_one
 from zf.events import Cause
 from zf.model import Project, Step
 from zf.work import attempt as attempt_module
@@ -336,12 +336,6 @@ class TestTime:
     def test_a_talker_still_meets_its_deadline(self, bench):
         result = bench.run("while :; do echo x; done", silence_timeout_s=0.3, timeout_s=0.5)
         assert result.outcome() == ("timeout", 124, "timeout")
-
-
-def wait_for_one(pool):
-    while not (ended := pool.wait(30, None)):
-        pass
-    return ended[0]
 
 
 class TestOrders:

@@ -16,7 +16,8 @@ from zf.record import field, record
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _ID = re.compile(ID_PATTERN)
-# What most tasks say of their environment and resources; one for all of them.
+# What most tasks say of their environment and resources, one for all of them; and any other empty
+# mapping.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 DEFAULT_TIMEOUT_S = 300

@@ -1,7 +1,7 @@
 """Loading a project in a second process, while this one gets ready to run it.
 
 The parsers and the model checker take 30 ms to import and every task 50 us to read: about as long
-as the rest of zf takes to import. On two cores a run of 200 tasks so begins 40 ms earlier, and the
+as the rest of zf takes to import. On two cores a run of 200 tasks so takes 16 ms less, and the
 runner, which lives as long as its run, never holds the parsers in its memory.
 
 What was loaded comes back through a pipe as plain values in `marshal`'s form, which is only good

@@ -10,12 +10,11 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from types import MappingProxyType
 from typing import Any
 
 from zf.errors import Exit, ZfError
 from zf.events import ConditionEvaluated, RunEnded, RunResumed, RunStarted, Status, TaskNotRun
-from zf.model import Flow, is_valid_id
+from zf.model import NOTHING, Flow, is_valid_id
 from zf.plan.graph import Plan
 from zf.proof import provenance, store
 from zf.proof.journal import Journal, read
@@ -42,9 +41,6 @@ from zf.work.worker import Shared
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
-_NOTHING: Mapping[str, ConditionEvaluated] = MappingProxyType({})
-_NO_RESOURCES: Mapping[str, int] = MappingProxyType({})
-_NO_LISTS: Mapping[str, str] = MappingProxyType({})
 
 
 @record
@@ -75,7 +71,7 @@ class RunRequest:
     rerun_of: str | None = None
 
     def scheduler(
-        self, source: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = _NOTHING
+        self, source: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
     ) -> Scheduler:
         """A scheduler for it; `source` is that of run.json, `decided` are the conditions answered
         before.
@@ -100,7 +96,7 @@ def limits_of(
     fail_fast: bool = False,
     only: str | None = None,
     retries: bool = True,
-    resources: Mapping[str, int] = _NO_RESOURCES,
+    resources: Mapping[str, int] = NOTHING,
     deadline_s: float | None = None,
 ) -> Limits:
     """What the user allows a run: flags first, then the project file, then the machine itself."""
@@ -278,8 +274,8 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
         for order in orders:
             if isinstance(order, NotRun):
                 recover.drop_undecided(run_dir, order.task)
-        with closing(_pool(request, run_dir)) as pool:
-            return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, times[0])
+        pool = _pool(request, run_dir)
+        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, times[0])
 
 
 def _conduct(
@@ -337,9 +333,7 @@ def _leases_folder(request: RunRequest) -> str:
     return ""
 
 
-def _close(
-    run: str, run_dir: str, scribe: Scribe, lists: Mapping[str, str] = _NO_LISTS
-) -> Launched:
+def _close(run: str, run_dir: str, scribe: Scribe, lists: Mapping[str, str] = NOTHING) -> Launched:
     """Seal a run that has ended; `lists` are checksum lists that are known already."""
     facts = scribe.facts
     head = scribe.close()
