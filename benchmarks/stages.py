@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import glob
 import importlib
 import inspect
 import json
@@ -84,6 +85,7 @@ class Stopwatch:
         self.collecting_ns = 0
         self._collecting_since = 0
         self.first_blocks = 0
+        self.kept_blocks = 0
         # Functions under way: name, when it began, how long it has been in others.
         self._under_way: list[list[Any]] = []
         self._cost_ns = 0
@@ -127,7 +129,7 @@ class Stopwatch:
         for counts in (self.self_ns, self.calls, self.system_ns, self.system_calls):
             counts.clear()
         self.collecting_ns = 0
-        self.first_blocks = sys.getallocatedblocks()
+        self.first_blocks = blocks_in_use()
         now = thread_time_ns()
         for frame in self._under_way:
             frame[1:] = [now, 0]
@@ -158,6 +160,17 @@ class Stopwatch:
         self.reset()
 
 
+def blocks_in_use() -> int:
+    """How many small blocks of memory Python's objects take, garbage and spare ones left out.
+
+    Python keeps thousands of freed tuples for the next ones; how many a fork inherits, and so how
+    many blocks its first tasks take, depends on what its parent did last. A full collection gives
+    them back.
+    """
+    gc.collect()
+    return sys.getallocatedblocks()
+
+
 def main(out: str, arguments: list[str]) -> None:
     """Run zf under stopwatches; every process of it leaves a JSON file in `out`."""
     watch = Stopwatch()
@@ -173,9 +186,10 @@ def main(out: str, arguments: list[str]) -> None:
 
     def write_down() -> None:
         watch.stop()
-        kept_blocks = sys.getallocatedblocks() - watch.first_blocks
         peak_bytes = tracemalloc.get_traced_memory()[1]
-        with open(f"{out}/{os.getpid()}.json", "w", encoding="utf-8") as file:
+        # The runner kills its loader once it has what was loaded: there is a whole file, or none.
+        whole, begun = f"{out}/{os.getpid()}.json", f"{out}/{os.getpid()}.begun"
+        with open(begun, "w", encoding="utf-8") as file:
             counts = {
                 "role": role(),
                 "self_ns": watch.self_ns,
@@ -183,10 +197,11 @@ def main(out: str, arguments: list[str]) -> None:
                 "system_ns": watch.system_ns,
                 "system_calls": watch.system_calls,
                 "collecting_ns": watch.collecting_ns,
-                "kept_blocks": kept_blocks,
+                "kept_blocks": watch.kept_blocks,
                 "peak_bytes": peak_bytes,
             }
             json.dump(counts, file)
+        os.rename(begun, whole)
 
     def write_down_and_leave(code: int) -> None:
         write_down()
@@ -194,6 +209,7 @@ def main(out: str, arguments: list[str]) -> None:
 
     _count_system_calls(watch)
     _time_functions(watch)
+    _count_what_a_worker_keeps(watch)
     os._exit = write_down_and_leave  # type: ignore[assignment]  # does not return either
     os.register_at_fork(after_in_child=watch.reset)
     gc.callbacks.append(watch.collecting)
@@ -257,6 +273,20 @@ def _time_functions(watch: Stopwatch) -> None:
                 setattr(module, name, timed[id(value)])
 
 
+def _count_what_a_worker_keeps(watch: Stopwatch) -> None:
+    """When it hears that there are no more orders, while all that it has is still there."""
+    kind = importlib.import_module("zf.work.orders").RunnerOrders
+    heard = kind.next
+
+    def counted(orders: object) -> object:
+        order = heard(orders)
+        if order is None:
+            watch.kept_blocks = blocks_in_use() - watch.first_blocks
+        return order
+
+    kind.next = counted
+
+
 def _time_methods(watch: Stopwatch, module: ModuleType, kind: type) -> None:
     for name, value in list(vars(kind).items()):
         label = f"{module.__name__}.{kind.__name__}.{name}"
@@ -303,14 +333,19 @@ def watch_run(shape: shapes.Shape, jobs: int, *, memory: bool = False) -> list[d
         words = ["run-phase", "A", "-j", str(jobs), "--run-id", RUN_ID]
         command = [sys.executable, "-m", "benchmarks.stages", out, *words]
         measure.run(command, folder, env)
-        processes = []
-        for name in os.listdir(out):
-            with open(os.path.join(out, name), encoding="utf-8") as file:
-                processes.append(json.load(file))
-        return processes
+        return reports(out)
     finally:
         shutil.rmtree(folder)
         shutil.rmtree(out)
+
+
+def reports(out: str) -> list[dict[str, Any]]:
+    """What the processes of a run left in this folder."""
+    found = []
+    for whole in glob.glob(f"{out}/*.json"):
+        with open(whole, encoding="utf-8") as file:
+            found.append(json.load(file))
+    return found
 
 
 def profile(shape: shapes.Shape, jobs: int = 2, most: int = 30) -> str:

@@ -3,8 +3,11 @@
 import importlib
 import json
 import shutil
+import signal
 import subprocess
+import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 from benchmarks import report, runners, shapes, stages
@@ -17,6 +20,7 @@ SHAPES = [
     shapes.skewed(60, hub=40),
 ]
 IDS = [shape.name for shape in SHAPES]
+HERE = Path(__file__).parents[1]
 DIAMOND = shapes.Shape("diamond", {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")})
 
 
@@ -153,3 +157,22 @@ def test_a_stopwatch_takes_each_function_by_itself():
     outer()
     assert watch.calls == {"inner": 20, "outer": 1}
     assert watch.self_ns["inner"] > 10 * watch.self_ns["outer"] > 0
+
+
+def test_a_process_killed_while_it_writes_its_counts_leaves_none(tmp_path):
+    killed_midway = """
+import json, os, signal, sys
+from benchmarks import stages
+
+def half(counts, file):
+    file.write(json.dumps(counts)[:20])
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+json.dump = half
+stages.main(sys.argv[1], ["validate"])
+"""
+    done = subprocess.run([sys.executable, "-c", killed_midway, tmp_path], cwd=HERE, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir())
+    assert stages.reports(str(tmp_path)) == []
