@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # A plan of 100 000 tasks is about 50 MB.
 MAX_JSON_BYTES = 128 * 1024 * 1024
 _TAIL_BLOCK_BYTES = 16 * 1024
+_WAYS_OUT = frozenset({"", ".", ".."})
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -157,7 +158,7 @@ def _stream(run_dir: str, path: str) -> BinaryIO:
     try:
         folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return os.fdopen(open_inside(folder, os.fsencode(path)), "rb")
+            return os.fdopen(open_inside(folder, path), "rb")
         finally:
             os.close(folder)
     except OSError as error:
@@ -165,43 +166,51 @@ def _stream(run_dir: str, path: str) -> BinaryIO:
         raise ZfError(f"{shown}: {error.strerror}", code="ZF611") from None
 
 
-def open_inside(folder: int, path: bytes) -> int:
+def open_inside(folder: int, path: str) -> int:
     """A descriptor for a regular file below an open folder, whatever the path says.
 
     Raises OSError: ELOOP or ENOTDIR for a link on the way, EINVAL for a path that would lead out
     or for what is not a regular file.
     """
-    above, slash, name = path.rpartition(b"/")
-    if name in {b"", b".", b".."}:
-        raise OSError(errno.EINVAL, "not a path inside the folder")
+    above, slash, name = path.rpartition("/")
     if not slash:
-        return open_regular(name, folder)
+        return open_regular(folder, name)
     here = open_folder_inside(folder, above)
     try:
-        return open_regular(name, here)
+        return open_regular(here, name)
     finally:
         os.close(here)
 
 
-def open_folder_inside(folder: int, path: bytes) -> int:
+def open_folder_inside(folder: int, path: str) -> int:
     """The same for a folder."""
-    parts = path.split(b"/")
-    if not all(parts) or b"." in parts or b".." in parts:
-        raise OSError(errno.EINVAL, "not a path inside the folder")
-    here = os.open(parts[0], _FLAGS | os.O_DIRECTORY, dir_fd=folder)
-    for part in parts[1:]:
+    first, *rest = path.split("/")
+    here = open_folder(folder, first)
+    for name in rest:
         try:
-            below = os.open(part, _FLAGS | os.O_DIRECTORY, dir_fd=here)
+            below = open_folder(here, name)
         finally:
             os.close(here)
         here = below
     return here
 
 
-def open_regular(name: bytes, folder: int) -> int:
-    """A descriptor for the regular file of this name in an open folder; OSError for all else."""
+def open_folder(folder: int, name: str) -> int:
+    """A descriptor for the folder of this name in an open folder; OSError for all else."""
+    _refuse_ways_out(name)
+    return os.open(name, _FLAGS | os.O_DIRECTORY, dir_fd=folder)
+
+
+def open_regular(folder: int, name: str) -> int:
+    """The same for a regular file."""
+    _refuse_ways_out(name)
     fd = os.open(name, _FLAGS, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "not a regular file")
     return fd
+
+
+def _refuse_ways_out(name: str) -> None:
+    if name in _WAYS_OUT or "/" in name:
+        raise OSError(errno.EINVAL, "not a path inside the folder")

@@ -8,7 +8,7 @@ here: `verify.py` asks.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, BinaryIO, Protocol
@@ -189,7 +189,7 @@ def _listed(bundle: Bundle, prefix: str, name: str) -> dict[str, str]:
     return listed
 
 
-def _hashed(bundle: Bundle, paths: set[str]) -> dict[str, str]:
+def _hashed(bundle: Bundle, paths: Collection[str]) -> dict[str, str]:
     for path in sorted(paths):
         if not checksums.is_safe_path(path):
             raise ZfError(

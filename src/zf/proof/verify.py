@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from zf.errors import ZfError
@@ -88,8 +88,8 @@ def verify(
     3. Read run.json and plan.json.
     4. Read the journal: one unbroken chain, one consistent story, of this run and this plan.
     5. Every task that ended has its tree: the checksum list its last event vouches for names
-       exactly the tree's files, and its status.json tells the same outcome.
-    6. Hash every file and compare.
+       exactly the tree's files, and its status.json tells the same outcome. Hash those files.
+    6. Hash every other file; all are what was vouched for.
     7. The statements in attest/, if there are any, say the same, and trusted keys signed them.
     8. Every planned task ended, and the run was closed and sealed.
     9. It is the run the caller expects, and its clocks make sense.
@@ -104,7 +104,7 @@ def verify(
         raise ZfError(f"{path}: {error.strerror}", code="ZF620") from None
     with bundle:
         inventory = bundle.inventory()
-        if not inventory.files & {RUN, JOURNAL, MANIFEST}:
+        if inventory.files.keys().isdisjoint({RUN, JOURNAL, MANIFEST}):
             raise ZfError(
                 f"{path} is not the folder of a run",
                 code="ZF620",
@@ -171,13 +171,13 @@ class _Audit:
             return
         self.expected = self._list(MANIFEST)
         there, listed = self.there.files, self.expected
-        for path in listed:
-            if _is_attest(path) or path == MANIFEST:
-                self.tampered("manifest", "does not belong in the manifest", path)
-            elif path not in there:
+        for path in filter(_seals, listed):
+            self.tampered("manifest", "does not belong in the manifest", path)
+        for path in sorted(listed.keys() - there.keys()):
+            if not _seals(path):
                 self.tampered("missing", "is in the manifest and not there", path)
-        for path in sorted(path for path in there if path not in listed):
-            if not _is_attest(path) and path != MANIFEST:
+        for path in sorted(there.keys() - listed.keys()):
+            if not _seals(path):
                 self.tampered("surplus", "is there and not in the manifest", path)
 
     # 3
@@ -283,6 +283,8 @@ class _Audit:
             for attempt, event in task.ended.items():
                 if event is not task.terminal:
                     self._match_list(f"{name}/attempts/{attempt}", event)
+            # Now, while its folders are open and its paths in the processor's cache.
+            self._hash(below[name])
 
     def _look_at_folders(self) -> None:
         """A folder proves nothing by itself, but one that no file and no tree explains was put
@@ -293,7 +295,7 @@ class _Audit:
         roots = {path for path in known | set(self.planned) if _is_root(path)}
         known |= roots | {f"{root}/{name}" for root in roots for name in _TREE_FOLDERS}
         open_tasks = () if self.sealed else set(self.planned) - self._ended()
-        for path in sorted(self.there.folders - known):
+        for path in sorted(self.there.folders.keys() - known):
             if path.partition("/")[0] not in open_tasks:
                 self.tampered("surplus", "an empty folder that belongs to nothing", path)
 
@@ -358,14 +360,17 @@ class _Audit:
     # 6
 
     def hash_all(self) -> None:
-        # The manifest is in order already; sorting sets of 200 000 paths is what takes long.
-        for path, why in self.bundle.hash(p for p in self.expected if p in self.there.files):
-            self.tampered("unreadable", why, path)
+        self._hash(self.there.files)
         found = self.bundle.digests
         changed = [p for p, digest in self.expected.items() if found.get(p, digest) != digest]
         for path in sorted(changed):
             message = f"expected {self.expected[path]}, found {found[path]}"
             self.tampered("changed", message, path)
+
+    def _hash(self, there: Iterable[str]) -> None:
+        """Of these files, all that somebody vouches for and that were not hashed yet."""
+        for path, why in self.bundle.hash(path for path in there if path in self.expected):
+            self.tampered("unreadable", why, path)
 
     # 7
 
@@ -478,7 +483,7 @@ class _Audit:
         chained = f"{self.account.lines} chained events"
         if self.sealed:
             return f"{len(self.expected)} files ({size}), {self.trees} task lists, {chained}"
-        loose = len(self.there.files - self.expected.keys() - _TOP_FILES)
+        loose = len(self.there.files.keys() - self.expected.keys() - _TOP_FILES)
         return (
             f"{len(self.expected)} files ({size}) of {self.trees} tasks that ended, {chained}; "
             f"nobody vouches for {loose} files of the rest"
@@ -520,7 +525,7 @@ class _Audit:
         except ValueError as error:
             self.tampered("manifest", f"not a checksum list: {error}", path)
         else:
-            return {prefix + name: digest for name, digest in listed.items()}
+            return {prefix + p: digest for p, digest in listed.items()} if prefix else listed
         return {}
 
     def _object(self, path: str) -> Mapping[str, Any]:
@@ -547,8 +552,16 @@ _TREE_FOLDERS = (
 )
 
 
+_BELOW_ATTEST = f"{ATTEST}/"
+
+
 def _is_attest(path: str) -> bool:
-    return path.startswith(f"{ATTEST}/")
+    return path.startswith(_BELOW_ATTEST)
+
+
+def _seals(path: str) -> bool:
+    """Whether it is the manifest or about it, and so not in it."""
+    return path.startswith(_BELOW_ATTEST) or path == MANIFEST
 
 
 def _parents(path: str) -> Iterator[str]:
