@@ -18,7 +18,19 @@ OPTIONS = sorted(
     {word for c in COMMANDS.values() for p in c.params for word in (*p.opts, *p.secondary_opts)}
     - {"name", "task", "phases", "run"}
 )
-ODD = ("-", "--", "-2", "-j4", "--run-id=x", "--output=group", "-h", "--help", "--nothing", "")
+ODD = (
+    "-",
+    "--",
+    "-2",
+    "-j4",
+    "--run-id=x",
+    "--output=group",
+    "--resource=a=1",
+    "-h",
+    "--help",
+    "--nothing",
+    "",
+)
 VALUES = ("A", "b.c", "2", "a=1", "group", "prefix", "quiet", "auto", "live", "plain", "json")
 WORDS = st.sampled_from([*OPTIONS, *ODD, *VALUES])
 
@@ -58,6 +70,7 @@ def test_plain_words_mean_what_the_parser_takes_them_for(verb, words):
         "run-phase A B --run-id r -j 2 --fail-fast --phase-timeout 9 --sign --key k",
         "run-phase A -j 1 --max-jobs 2 --resource a=1 --resource b=2 --upstream latest",
         "run-phase --deadline 5 --dry-run A",
+        "run-phase A -j2 --run-id=r --resource=a=1 --upstream=latest --output=quiet",
     ],
 )
 def test_what_is_plain(line):
@@ -76,8 +89,12 @@ def test_what_is_plain(line):
         "run-phase A -C .",
         "run-phase A -j",
         "run-phase A -j -1",
-        "run-phase A -j2",
-        "run-phase A --run-id=r",
+        "run-phase A -j=2",
+        "run-phase A -j2x",
+        "run-phase A --run-id=",
+        "run-phase A --run-id=-r",
+        "run-phase A --run-id -j2",
+        "run-phase A --sign=yes",
         "run-phase A --output loud",
         "run-phase -- A",
         "run-task a --fail-fast",

@@ -8,7 +8,7 @@ to it, so that nobody sees a difference; a test compares what the two make of th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from zf.cli import progress
@@ -55,6 +55,10 @@ _VERBS = {
     ),
     "run-task": _Verb("prefix", _VALUES, {}, _SWITCHES | {"--with-needs": ("with_needs", True)}),
 }
+# The long options that take a value, of any verb.
+_JOINED = frozenset(
+    name for verb in _VERBS.values() for name in (*verb.values, *verb.lists) if name[:2] == "--"
+)
 
 
 @record
@@ -89,7 +93,7 @@ def read(words: Sequence[str]) -> Plain | None:
         return None
     named: list[str] = []
     options: dict[str, Any] = {}
-    rest = iter(words[1:])
+    rest = iter(_apart(words[1:]))
     for word in rest:
         if word in verb.switches:
             name, switched = verb.switches[word]
@@ -110,6 +114,18 @@ def read(words: Sequence[str]) -> Plain | None:
         return None
     counts_right = named if words[0] == "run-phase" else len(named) == 1
     return Plain(words[0], tuple(named), options) if counts_right else None
+
+
+def _apart(words: Sequence[str]) -> Iterator[str]:
+    """The words, with an option and a value that are one word as two: `-j4`, `--run-id=x`."""
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word.startswith("-j") and word[2:].isdigit():
+            yield from ("-j", word[2:])
+        elif equals and name in _JOINED:
+            yield from (name, value)
+        else:
+            yield word
 
 
 def _is_plain(word: str) -> bool:
