@@ -56,19 +56,21 @@ def main(arguments: list[str] | None = None) -> int:
     # Memory where there is some: what a disk is busy with fools every comparison.
     shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
     scratch = tempfile.mkdtemp(prefix="zf-benchmarks-", dir=options.folder or shared)
+    rows: list[Row] = []
     try:
         there, missing = runners.installed(runners.compile_floor(scratch))
         for line in missing:
             print(line, file=sys.stderr)
         bench = Bench(scratch, there, options.rounds, quick=options.quick)
-        rows = list(_measure(bench, options.only or list(ROWS)))
+        for row in _measure(bench, options.only or list(ROWS)):
+            rows.append(row)  # noqa: PERF402 - one by one: a row that fails costs no other
         about = machine.describe(there, scratch)
     except FailedError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     finally:
         shutil.rmtree(scratch)
-    print(f"{report.peers_table(rows)}\n{report.table(rows)}", end="")
+        print(f"{report.peers_table(rows)}\n{report.table(rows)}", end="")
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             file.write(report.as_json(rows, about))

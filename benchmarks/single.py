@@ -8,15 +8,20 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from benchmarks import measure
 from benchmarks.bench import Bench, Row, median, walls
 from benchmarks.measure import Measured
 from benchmarks.runners import ZF, Runner, zf_program
 from benchmarks.shapes import chain, wide
+
+if TYPE_CHECKING:
+    import psutil
 
 _MIB = 1024 * 1024
 _MB = 1_000_000
@@ -236,10 +241,10 @@ def idle_row(bench: Bench) -> Iterator[Row]:
                 stderr=subprocess.DEVNULL,
             )
             runner = psutil.Process(process.pid)
-            while sum(child.name() == "sleep" for child in runner.children(True)) < 4:
+            while _count_named("sleep", runner.children(recursive=True)) < 4:
                 time.sleep(0.05)
             time.sleep(0.5)
-            family = [process.pid, *(child.pid for child in runner.children(True))]
+            family = [process.pid, *(child.pid for child in runner.children(recursive=True))]
             before, start = sum(map(_cpu_ns, family)), time.perf_counter_ns()
             time.sleep(bench.size(10, 2))
             spent, passed = sum(map(_cpu_ns, family)) - before, time.perf_counter_ns() - start
@@ -254,6 +259,17 @@ def idle_row(bench: Bench) -> Iterator[Row]:
         detail=f"of a core, over {bench.size(10, 2)} s",
         samples={"percent": shares},
     )
+
+
+def _count_named(name: str, processes: Iterable[psutil.Process]) -> int:
+    """How many of them have this name; one may have ended by the time it is asked."""
+    from psutil import NoSuchProcess  # noqa: PLC0415 - as above
+
+    count = 0
+    for process in processes:
+        with suppress(NoSuchProcess):
+            count += process.name() == name
+    return count
 
 
 def _interleaved(

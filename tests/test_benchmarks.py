@@ -9,8 +9,10 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import psutil
 import pytest
-from benchmarks import report, runners, shapes, stages
+from benchmarks import __main__ as command
+from benchmarks import measure, report, runners, shapes, single, stages
 from benchmarks.bench import Row
 
 SHAPES = [
@@ -176,3 +178,21 @@ stages.main(sys.argv[1], ["validate"])
     assert done.returncode == -signal.SIGKILL
     assert list(tmp_path.iterdir())
     assert stages.reports(str(tmp_path)) == []
+
+
+def test_a_process_that_has_just_ended_has_no_name():
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    ended, here = psutil.Process(child.pid), psutil.Process()
+    child.communicate()
+    assert single._count_named(here.name(), [ended, here]) == 1
+
+
+def test_a_row_that_fails_costs_no_other(monkeypatch, capsys):
+    def fails(bench):
+        raise measure.FailedError("it fell over")
+
+    monkeypatch.setattr(command, "ROWS", {"start": command.ROWS["start"], "bad": fails})
+    assert command.main(["--quick", "--rounds", "1"]) == 1
+    printed = capsys.readouterr()
+    assert "`zf --version`" in printed.out
+    assert "it fell over" in printed.err
