@@ -128,8 +128,8 @@ class Stopwatch:
         """Begin again, in a forked child: what was counted so far is the parent's."""
         for counts in (self.self_ns, self.calls, self.system_ns, self.system_calls):
             counts.clear()
-        self.collecting_ns = 0
         self.first_blocks = blocks_in_use()
+        self.collecting_ns = 0  # but for this one
         now = thread_time_ns()
         for frame in self._under_way:
             frame[1:] = [now, 0]
