@@ -11,16 +11,17 @@ from zf.report import terminal
 from zf.report.facts import at_end
 
 if TYPE_CHECKING:
-    from zf.cli.progress import Output
     from zf.events import Event
     from zf.report.facts import Facts, TaskFacts
     from zf.report.words import Style
 
 
 class Lines:
-    """What to print of a run under `proofs`; `starts` says whether starts are told too."""
+    """What to print of a run under `proofs`; `output` is a choice of `--output`, and `starts` says
+    whether starts are told too.
+    """
 
-    def __init__(self, proofs: str, output: Output, style: Style, *, starts: bool) -> None:
+    def __init__(self, proofs: str, output: str, style: Style, *, starts: bool) -> None:
         self._proofs = proofs
         self._output = output
         self._style = style
