@@ -148,6 +148,7 @@ def test_a_tampered_run_is_not_signed(ran, tmp_path):
 
 def test_a_killed_run_is_closed_and_stays_incomplete(project):
     project.task("slow", "touch ../started; exec sleep 300", workdir="tasks")
+    project.task("next", "true", needs=["slow"])  # so that its tree is made ready
     zf = project.popen("run-phase", "A", "--run-id", "r1", "--progress", "json")
     line = ""
     while '"attempt_started"' not in line:
@@ -159,6 +160,7 @@ def test_a_killed_run_is_closed_and_stays_incomplete(project):
     assert project.zf("verify", "r1").code == 3
     done = project.zf("seal", "r1")
     assert (done.code, done.out.startswith("sealed ")) == (0, True)
+    assert not list(project.proof(".locks").glob("*.next"))
     done = project.zf("verify", "r1")
     assert (done.code, "COMPLETE [no_outcome] slow: was still running" in done.out) == (3, True)
     assert "not there: the run was not sealed" not in done.out

@@ -182,18 +182,21 @@ def seal(
     from zf.proof import read
     from zf.proof.attest import attest
     from zf.proof.seal import MANIFEST, close_killed
-    from zf.run.lock import acquire
+    from zf.proof.store import remove_tree
+    from zf.run.lock import acquire, aside_path
     from zf.work import leftovers
 
     if not sign and (key or approval):
         raise ZfError("--key and --approval go with --sign")
     proofs = proofs_folder()
     run_dir = read.find_run(proofs, run)
-    lock_fd = acquire(proofs, os.path.basename(run_dir))
+    run_id = os.path.basename(run_dir)
+    lock_fd = acquire(proofs, run_id)
     try:
         if not (sign and os.path.lexists(f"{run_dir}/{MANIFEST}")):
             # What still runs could still write; then there would be nothing to seal.
             leftovers.end(run_dir)
+            remove_tree(aside_path(proofs, run_id))
             print(f"sealed {printable(run_dir)}, manifest {close_killed(run_dir)}")
         if sign:
             _refuse_tampered(run_dir)
