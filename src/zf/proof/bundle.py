@@ -115,6 +115,8 @@ class Bundle:
 
     def open(self, path: str) -> int:
         """A descriptor for a regular file, for those who read it piece by piece."""
+        if path.startswith("/"):
+            raise OSError(errno.EINVAL, "not a path inside the folder")
         above, _, name = path.rpartition("/")
         where, folder = self._way[-1]
         return open_regular(folder if where == above else self._go(above), name)
@@ -141,6 +143,7 @@ class Bundle:
             try:
                 self.digests[path] = self._digest(path)
             except OSError as error:
+                self.refused.add(path)  # told once
                 yield path, _why(error)
 
     def _digest(self, path: str) -> str:
