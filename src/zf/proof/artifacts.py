@@ -135,7 +135,7 @@ def stored_name(name: str) -> str:
     return stored
 
 
-_PLAIN = late.pattern(r"[A-Za-z0-9._+=@,~ -]")
+_PLAIN = re.compile(r"[A-Za-z0-9._+=@,~ -]")
 _STORED = [chr(n) if _PLAIN.match(chr(n)) else f"%{n:02X}" for n in range(256)]
 
 

@@ -40,7 +40,8 @@ class Bundle:
 
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        # The folders on the way to the last file, each inside the one before: the next is near.
+        # The folders on the way to the last file, each inside the one before: the next is near. A
+        # path ends in a slash but for the run's own, which is empty.
         self._way = [("", self._fd)]
         # One for all files: an allocation of a block each costs more than hashing most.
         self._block = bytearray(BLOCK_BYTES)
@@ -115,31 +116,26 @@ class Bundle:
 
     def open(self, path: str) -> int:
         """A descriptor for a regular file, for those who read it piece by piece."""
-        if path.startswith("/"):
-            raise OSError(errno.EINVAL, "not a path inside the folder")
-        above, _, name = path.rpartition("/")
+        name = path.rpartition("/")[2]
+        above = path.removesuffix(name)
         where, folder = self._way[-1]
         return open_regular(folder if where == above else self._go(above), name)
 
     def _go(self, path: str) -> int:
         """A descriptor for a folder, which stays open until a file elsewhere is wanted."""
         way = self._way
-        while len(way) > 1 and not f"{path}/".startswith(f"{way[-1][0]}/"):
+        while not path.startswith(way[-1][0]):
             os.close(way.pop()[1])
         here, folder = way[-1]
-        if here == path:
-            return folder
-        rest = path[len(here) + 1 :] if here else path
-        for name in rest.split("/"):
+        for name in path[len(here) :].split("/")[:-1]:
             folder = open_folder(folder, name)
-            here = f"{here}/{name}" if here else name
+            here = f"{here}{name}/"
             way.append((here, folder))
         return folder
 
     def hash(self, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Hash what has not been read yet; yields each path that cannot be read, and why."""
-        new = (p for p in paths if p not in self.digests and p not in self.refused)
-        for path in sorted(dict.fromkeys(new)):
+        for path in sorted({p for p in paths if p not in self.digests and p not in self.refused}):
             try:
                 self.digests[path] = self._digest(path)
             except OSError as error:

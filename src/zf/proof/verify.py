@@ -561,7 +561,7 @@ def _is_attest(path: str) -> bool:
 
 def _seals(path: str) -> bool:
     """Whether it is the manifest or about it, and so not in it."""
-    return path.startswith(_BELOW_ATTEST) or path == MANIFEST
+    return _is_attest(path) or path == MANIFEST
 
 
 def _parents(path: str) -> Iterator[str]:

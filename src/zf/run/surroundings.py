@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from zf import late
 from zf.model import Project, Task
+from zf.work.environment import has_password
 from zf.work.secret_forms import SECRET_NAME_GLOBS, is_secret_name
 
 if TYPE_CHECKING:
     from zf.plan.condition import Scalar
     from zf.plan.verdict import Surroundings
 
-_WITH_PASSWORD = late.pattern(r"\w+://[^/\s]*@")
 # Shorter values turn up inside innocent ones.
 _TELLING = 4
 
@@ -79,6 +78,6 @@ def _seen_by(
 
 
 def _holds_secret(value: str, secrets: Iterable[str]) -> bool:
-    if _WITH_PASSWORD.match(value):
+    if has_password(value):
         return True
     return any(len(secret) >= _TELLING and secret in value for secret in secrets)

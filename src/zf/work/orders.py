@@ -21,9 +21,9 @@ from zf.events import AttemptEnded, Cause, Status
 from zf.work.supervisor import Stop
 
 _RECEIVE_BYTES = 4096
-# One order brings one, and orders come one at a time.
 # Of a tree with some thirty files: the runner keeps the lists of all tasks until it seals the run.
 _LIST_BYTES = 4096
+# One order brings one, and orders come one at a time.
 _LEASES_BYTES = socket.CMSG_SPACE(4 * struct.calcsize("i"))
 
 

@@ -106,7 +106,6 @@ class Worker:
 
     def run_attempt(self, task: Task, attempt: int) -> AttemptEnded:
         """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
-        self._let_go()
         self._listed = b""
         bench = self._bench
         ready = self._ahead.take(task, attempt)
