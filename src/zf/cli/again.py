@@ -54,9 +54,12 @@ def resume(
     from zf.work.veil import Veil
 
     run_dir = read.find_run(proofs_folder(), run)
-    recorded = read.run_json(run_dir)
+    # Which files the run is taken up from is checked again once nothing else can touch it.
+    recorded, run_sha256 = read.object_and_digest(run_dir, "run.json")
+    planned, plan_sha256 = read.object_and_digest(run_dir, "plan.json")
+    papers = {"run.json": run_sha256, "plan.json": plan_sha256}
     flow = open_project(quiet=True)
-    plan = plan_again(flow, read.plan_json(run_dir))
+    plan = plan_again(flow, planned)
     settings = _recorded_settings(recorded["settings"])
     watcher = progress.Watcher(progress.Show(output, progress_mode, as_json), flow.proofs)
     request = launch.RunRequest(
@@ -70,7 +73,7 @@ def resume(
         look_s=watcher.look_s,
     )
     signs = settings.sign.value if sign is None else sign
-    return conclude(lambda: launch.resume(request, run_dir), watcher, sign=signs, key=key)
+    return conclude(lambda: launch.resume(request, run_dir, papers), watcher, sign=signs, key=key)
 
 
 def _recorded_settings(recorded: dict[str, Any]) -> Settings:
@@ -117,6 +120,7 @@ def rerun(
     from zf.plan.graph import plan_selection
     from zf.proof import read
     from zf.run.launch import limits_of
+    from zf.run.lock import refuse_in_use
     from zf.run.upstream import from_run
 
     if [failed, first is not None, only is not None].count(True) != 1:
@@ -125,6 +129,8 @@ def rerun(
         raise ZfError("--downstream goes with --from TASK")
     flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign))
     run_dir = read.find_run(flow.proofs, run)
+    # What has not ended did not fail, and would run twice at once.
+    refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
     facts = facts_of(run_dir)
     if failed:
         names = {task.id for task in facts.tasks.values() if not _went_well(facts, task.id)}
@@ -142,7 +148,8 @@ def rerun(
         for need in flow.tasks[name].needs
         if need.task not in names
     }
-    earlier = from_run(flow.proofs, facts.run, outside)
+    # What was killed and sealed as it was has outcomes, too.
+    earlier = from_run(flow.proofs, facts.run, outside, whole=False)
     plan = plan_selection(
         flow,
         names,

@@ -16,17 +16,18 @@ from zf.errors import Exit, ZfError
 from zf.events import ConditionEvaluated, RunEnded, RunResumed, RunStarted, Status, TaskNotRun
 from zf.model import NOTHING, Flow, is_valid_id
 from zf.plan.graph import Plan
-from zf.proof import provenance, store
-from zf.proof.journal import Journal, read
+from zf.proof import abandoned, provenance, store
+from zf.proof.journal import Journal, JournalReading
+from zf.proof.known import Known
 from zf.proof.read import log_tail, newest_head, run_json
-from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_json
+from zf.proof.seal import MANIFEST, seal_known, sync_folder, write_json
 from zf.record import asdict, record
 from zf.report import blocked
 from zf.report.facts import Facts, Fold
 from zf.run import leases, lock, recover
 from zf.run.engine import Engine
 from zf.run.interrupts import Inbox, listening
-from zf.run.orders import Limits, NotRun, Order, Throttle
+from zf.run.orders import Limits, Order, Throttle
 from zf.run.ready import impossible
 from zf.run.scheduler import Scheduler
 from zf.run.scribe import Scribe, Watch
@@ -41,17 +42,23 @@ from zf.work.worker import Shared
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
+# Of the time a run took, what may be spent on looking through its trees before it is sealed.
+_COMPARED_SHARE = 0.01
 
 
 @record
 class Launched:
-    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex."""
+    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex. `differences`
+    tells what in its folder is not what zf wrote; a run that has any was tampered with.
+    """
 
     run: str
     run_dir: str
     exit_code: int
     facts: Facts
     head: str
+    manifest_sha256: str
+    differences: tuple[str, ...] = ()
 
 
 @record
@@ -139,22 +146,28 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     _refuse_impossible(request)
     _leases_folder(request)
     run_dir = f"{proofs}/{run}"
-    with listening() as inbox, _claimed(proofs, run), closing(_pool(request, run_dir)) as pool:
+    known = Known()
+    with (
+        listening() as inbox,
+        _claimed(proofs, run),
+        closing(_pool(request, run_dir, known)) as pool,
+    ):
         inbox.open_to_others(lock.orders_path(proofs, run))
         # Looked through for secrets, which loads what workers look with before they are forked.
         plan = request.veil.plan(request.plan.as_json())
         pool.get_ready(_first_starts(request))
-        scribe, began, source = _found(request, command, plan)
+        scribe, began, source = _found(request, command, plan, known)
         scheduler = request.scheduler(source)
         orders = scheduler.start(began)
         with _recording(run):
             return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir)
 
 
-def _pool(request: RunRequest, run_dir: str) -> Pool:
+def _pool(request: RunRequest, run_dir: str, known: Known) -> Pool:
     return Pool(
         request.plan.tasks,
-        Shared(
+        known=known,
+        shared=Shared(
             run=request.settings.run_id.value,
             run_dir=run_dir,
             root=request.flow.root,
@@ -177,7 +190,7 @@ def _first_starts(request: RunRequest) -> int:
 
 
 def _found(
-    request: RunRequest, command: Sequence[str], plan: dict[str, Any]
+    request: RunRequest, command: Sequence[str], plan: dict[str, Any], known: Known
 ) -> tuple[Scribe, float, Mapping[str, Any]]:
     """Make the run's folder with all that is known at its start; the moment it began, and where
     the code came from.
@@ -206,7 +219,8 @@ def _found(
         os.mkdir(staging)
         run_sha256 = write_json(f"{staging}/run.json", about)
         plan_sha256 = write_json(f"{staging}/plan.json", plan)
-        scribe = Scribe(Journal.create(f"{staging}/events.jsonl"), Fold(plan), request.watch)
+        journal = Journal.create(f"{staging}/events.jsonl")
+        scribe = Scribe(journal, Fold(plan), request.watch, known)
         began = scribe.record(
             RunStarted(
                 run,
@@ -221,6 +235,7 @@ def _found(
             )
         )
         scribe.commit()
+        known.remember_place(staging)
         os.rename(staging, f"{proofs}/{run}")
     except OSError as error:
         store.remove_tree(staging)
@@ -230,8 +245,12 @@ def _found(
     return scribe, began, about["source"]
 
 
-def resume(request: RunRequest, run_dir: str) -> Launched:
+def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Launched:
     """Finish a run whose runner died: keep what was finished, run the rest, seal.
+
+    What the runner knew is gone with it, so the journal is trusted as it lies there, if its chain
+    holds and everything it names fits; nothing that it does not name is believed. `papers` are the
+    digests of the run.json and plan.json that the request was made from.
 
     Raises ZfError: exit 5 for a run that is alive or sealed, 1 when its proof is not as it was
     left.
@@ -250,32 +269,51 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
         ended = leftovers.end(run_dir)
         from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415 - 5 ms no new run needs
 
-        refuse_unless_intact(run_dir, run)
+        found = refuse_unless_intact(run_dir, run)
         journal, reading = Journal.reopen(f"{run_dir}/events.jsonl")
-        drop_unfinished(run_dir)
+        if reading.head != found.result["head"] or _papers(reading) != dict(papers):
+            raise _changed_meanwhile(run)
+        known = Known()
+        known.remember_place(run_dir)
         fold = Fold(request.veil.plan(request.plan.as_json()))
         for line in reading.lines:
             fold.apply(line.event, line.mono, line.wall)
-        scribe = Scribe(journal, fold, request.watch)
+            known.take(line.event)
+        scribe = Scribe(journal, fold, request.watch, known)
+        abandoned.drop_unfinished(run_dir)
         if isinstance(reading.events[-1], RunEnded):
             # All that was missing is the seal.
-            return _close(run, run_dir, scribe)
+            return _close(run, run_dir, scribe, known)
+        abandoned.drop_unnamed(run_dir, request.plan.tasks, reading.events)
         scribe.record(RunResumed(ended))
         for attempt in recover.open_attempts(reading.events):
-            task = request.plan.tasks[attempt.task]
-            scribe.record(recover.outcome(run, run_dir, task, attempt, request.veil))
+            task, before = request.plan.tasks[attempt.task], known.list_of(attempt.task)
+            scribe.record(recover.outcome(run, run_dir, task, attempt, request.veil, before))
         scribe.commit()
-        lines = read(f"{run_dir}/events.jsonl").lines
+        lines = journal.read_back().lines
         times = recover.moments(lines, time.monotonic())
         scheduler = request.scheduler(
             run_json(run_dir)["source"], recover.conditions_answered(reading.events)
         )
         orders = recover.outstanding(scheduler, lines, times)
-        for order in orders:
-            if isinstance(order, NotRun):
-                recover.drop_undecided(run_dir, order.task)
-        pool = _pool(request, run_dir)
+        pool = _pool(request, run_dir, known)
         return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, times[0])
+
+
+def _papers(reading: JournalReading) -> dict[str, str]:
+    """The digests that a journal has of the files written before it."""
+    started = reading.events[0]
+    assert isinstance(started, RunStarted)  # its proof is intact
+    return {"run.json": started.run_sha256, "plan.json": started.plan_sha256}
+
+
+def _changed_meanwhile(run: str) -> ZfError:
+    return ZfError(
+        f"the proof of run {run!r} changed while it was looked at",
+        exit_code=Exit.FAILED,
+        code="ZF140",
+        hint=f"zf verify {run} says what is wrong with it",
+    )
 
 
 def _conduct(
@@ -306,7 +344,7 @@ def _conduct(
     blocked_sha256 = _write_blocked(run_dir, scribe.facts)
     took = round(time.monotonic() - began, 6)
     scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256))
-    return _close(run, run_dir, scribe, pool.lists)
+    return _close(run, run_dir, scribe, pool.known, took)
 
 
 def _sampler(request: RunRequest) -> Sampler | None:
@@ -333,13 +371,16 @@ def _leases_folder(request: RunRequest) -> str:
     return ""
 
 
-def _close(run: str, run_dir: str, scribe: Scribe, lists: Mapping[str, str] = NOTHING) -> Launched:
-    """Seal a run that has ended; `lists` are checksum lists that are known already."""
+def _close(run: str, run_dir: str, scribe: Scribe, known: Known, took_s: float = 0.0) -> Launched:
+    """Seal a run that has ended, from what its runner knows."""
     facts = scribe.facts
-    head = scribe.close()
-    seal(run_dir, lists)
+    head, known.tops["events.jsonl"] = scribe.close()
     assert facts.exit_code is not None  # its last event says so
-    return Launched(run, run_dir, facts.exit_code, facts, head)
+    sealed = seal_known(run_dir, known, compare_s=took_s * _COMPARED_SHARE)
+    exit_code = Exit.FAILED if sealed.differences else facts.exit_code
+    return Launched(
+        run, run_dir, exit_code, facts, head, sealed.manifest_sha256, sealed.differences
+    )
 
 
 @contextmanager

@@ -128,7 +128,7 @@ class Worker:
             outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         else:
             return ended
-        return outcome.decide_abandoned(bench.run_dir, bench.run, self._veil)
+        return outcome.decide_abandoned(bench.run_dir, bench.run, self._veil, self._orders.before)
 
 
 def _entering(name: str) -> Callable[[], Cgroup | None]:
