@@ -207,13 +207,13 @@ def test_a_gigabyte_of_output_is_kept_whole_in_little_memory(project):
     assert done.returncode == 0
     peak_kb = int(done.stdout.split()[-1])
     assert peak_kb < 150_000  # of zf or its worker: far below the log
-    assert project.proof("r1", "a", "20-logs", "step-1.log").stat().st_size == size
-    step = project.json("r1", "a", "10-commands", "step-1.json")
+    assert project.proof("r1", "a", "20-logs", "step-0.log").stat().st_size == size
+    step = project.json("r1", "a", "10-commands", "step-0.json")
     zeros = hashlib.sha256()
     for _ in range(1 << 10):
         zeros.update(bytes(1 << 20))
     assert (step["log_bytes"], step["log_sha256"]) == (size, zeros.hexdigest())
-    project.proof("r1", "a", "20-logs", "step-1.log").unlink()
+    project.proof("r1", "a", "20-logs", "step-0.log").unlink()
 
 
 @pytest.mark.parametrize(
@@ -375,8 +375,8 @@ def test_names_scripts_and_values_are_data(project):
     done = project.zf("run-phase", "A", "--run-id", "r1")
     assert done.code == 0, done.err
     assert project.log("r1", "a") == value.encode() + b"$(touch pwned)\n"
-    assert project.proof("r1", "a", "10-commands", "step-1.sh").read_text() == script
-    assert project.json("r1", "a", "10-commands", "step-1.json")["name"] == value
+    assert project.proof("r1", "a", "10-commands", "step-0.sh").read_text() == script
+    assert project.json("r1", "a", "10-commands", "step-0.json")["name"] == value
     sourced = subprocess.run(
         ["bash", "-c", '. ./env.sh && printf %s "$VALUE"'],
         cwd=project.proof("r1", "a", "00-meta"),

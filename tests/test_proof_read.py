@@ -36,7 +36,7 @@ def proofs(tmp_path) -> Path:
 
 @pytest.fixture
 def log(tmp_path) -> Path:
-    path = tmp_path / "r1" / "t1" / "20-logs" / "step-1.log"
+    path = tmp_path / "r1" / "t1" / "20-logs" / "step-0.log"
     path.parent.mkdir(parents=True)
     return path
 
