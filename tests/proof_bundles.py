@@ -21,8 +21,8 @@ from zf.events import (
 )
 from zf.model import Need, Step, Task
 from zf.proof import store
-from zf.proof.lines import list_lines, object_lines
 from zf.proof.journal import Journal
+from zf.proof.lines import list_lines, object_lines
 from zf.proof.seal import seal, write_json
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

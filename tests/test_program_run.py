@@ -33,7 +33,7 @@ def test_a_phase_runs_in_dependency_order_and_leaves_a_proof_of_every_task(proje
     done = project.zf("run-phase", "A", "--run-id", "r1")
     assert done.code == 0, done.err
     assert project.log("r1", "10-first") == b"one\n"
-    assert project.log("r1", "10-first", 2) == b"two\n"
+    assert project.log("r1", "10-first", 1) == b"two\n"
     first, second = project.status("r1", "10-first"), project.status("r1", "20-second")
     assert first["status"] == second["status"] == "success"
     assert first["completed_at"] <= second["started_at"]
@@ -284,9 +284,9 @@ def test_fail_fast_starts_nothing_more(project):
 def test_a_failing_step_ends_the_task(project):
     project.task("a", "true", "false; touch not-this", "touch nor-this")
     assert project.zf("run-phase", "A", "--run-id", "r1").code == 1
-    rows = project.json("r1", "a", "10-commands", "commands.json")["steps"]
+    rows = [project.json("r1", "a", "10-commands", f"step-{n}.json") for n in (0, 1, 2)]
     assert [row["status"] for row in rows] == ["success", "failure", "not_run"]
-    assert project.status("r1", "a")["step"] == 2
+    assert project.status("r1", "a")["step"] == 1
     assert not (project.root / "not-this").exists()
     assert not (project.root / "nor-this").exists()
 

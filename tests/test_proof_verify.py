@@ -264,7 +264,9 @@ STATUS = "99-summary/status.json"
         ),
         pytest.param(
             lambda run: (
-                replace(run / "bad" / STATUS, b': "failure",\n  "flaky"', b': "warned",\n  "flaky"'),
+                replace(
+                    run / "bad" / STATUS, b': "failure",\n  "flaky"', b': "warned",\n  "flaky"'
+                ),
                 rehash(run),
             ),
             {

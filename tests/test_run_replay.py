@@ -161,7 +161,7 @@ def test_what_could_not_be_recorded_is_said(repo):
     done = repo.zf("replay", "r1", "t", env=secret | {"GIVEN": "value"})
     assert done.out.startswith(
         "note: the work tree had changes then that are in no commit\n"
-        "note: step 2: a secret in its script was not recorded\n"
+        "note: step 'step 2': a secret in its script was not recorded\n"
         "note: GIVEN: its value was not recorded; as it is now\n"
         "note: GONE: its value was not recorded; now not set\n"
         "note: SECRET_TOKEN: its value was not recorded; as it is now\n"

@@ -108,7 +108,10 @@ def explain(
 def logs(
     run: Annotated[str, RUN],
     task: Annotated[str, TASK],
-    step: Annotated[int | None, typer.Option("--step", min=0, help="Only the step of this number, as in step-N.log.")] = None,
+    step: Annotated[
+        int | None,
+        typer.Option("--step", min=0, help="Only the step of this number, as in step-N.log."),
+    ] = None,
     _directory: Directory = None,
 ) -> None:
     """Print what a task printed, byte for byte."""

@@ -15,7 +15,7 @@ _encode = json.JSONEncoder(
     separators=(", ", ": "), ensure_ascii=True, allow_nan=False, default=dict
 ).encode
 _CONSTANTS = {None: "null", True: "true", False: "false"}
-_EMPTY = {dict: "{}", list: "[]", tuple: "[]"}
+_EMPTY: dict[type, str] = {dict: "{}", list: "[]", tuple: "[]"}
 
 
 def object_lines(value: Mapping[str, Any]) -> bytes:

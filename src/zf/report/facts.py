@@ -325,8 +325,7 @@ class Fold:
             case Interrupted():
                 facts.interrupted = event
             case RunStarted(run=run):
-                facts.run = run
-                facts.first_step = event.first_step
+                facts.run, facts.first_step = run, event.first_step
                 facts.started_at = wall
             case RunResumed():
                 # Another process goes on, perhaps after a reboot: its clock may have another zero.

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from hashlib import sha256
 from typing import Any
 
-from zf.errors import Exit, ZfError
+from zf.errors import Exit, ZfError, printable
 from zf.events import (
     SCHEMA,
     ConditionEvaluated,
@@ -295,13 +295,16 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
 
 
 def refuse_old(run_dir: str, described: Mapping[str, Any]) -> None:
-    """A run whose files have another form is not gone on with: one half would differ from the other.
+    """Refuse to go on with a run whose files have another form: its halves would differ.
+
     `described` is what its run.json says. One that is sealed is refused for that, by `resume`.
     """
-    if described.get("schema") != provenance.SCHEMA and not os.path.lexists(f"{run_dir}/{MANIFEST}"):
-        run = os.path.basename(run_dir)
+    if described.get("schema") != provenance.SCHEMA and not os.path.lexists(
+        f"{run_dir}/{MANIFEST}"
+    ):
+        run, version = os.path.basename(run_dir), printable(str(described.get("zf_version")))
         raise ZfError(
-            f"run {run!r} was begun by zf {described.get('zf_version')}, whose proofs have another form",
+            f"run {run!r} was begun by zf {version}, whose proofs have another form",
             code="ZF146",
             hint=f"finish it with that version; or zf seal {run}, then zf rerun {run} --failed",
         )
@@ -448,9 +451,7 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
         lock.release(lock_fd)
 
 
-def _write_not_run(
-    request: RunRequest, run_dir: str, place: store.Place, event: TaskNotRun
-) -> str:
+def _write_not_run(request: RunRequest, run_dir: str, place: store.Place, event: TaskNotRun) -> str:
     task = request.veil.task(request.plan.tasks[event.task])
     return store.write_not_run(
         run_dir, place, task, event.status, event.cause, event.detail, event.needs, event.at
