@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from hashlib import sha256
 
@@ -12,9 +13,10 @@ from zf.events import Cause, Status
 from zf.model import Need, Step
 from zf.proof import checksums, store
 from zf.proof.seal import seal
-from zf.proof.store import AlreadyDecidedError, TaskTree
+from zf.proof.store import TaskTree
 
 STATUS = {"task_id": "t", "status": "success", "attempt": 1}
+PLACE = store.Place("r1", "harbour", "alice", "/home/alice/x")
 
 
 @pytest.fixture
@@ -27,10 +29,10 @@ def run_dir(tmp_path):
 def test_a_decided_tree_is_listed_whole_and_coreutils_agree(run_dir):
     tree = TaskTree.create(str(run_dir), "t")
     tree.write(store.META, "task.json", b"{}\n")
-    fd = tree.create_file(store.LOGS, "step-1.log")
+    fd = tree.create_file(store.LOGS, "step-0.log")
     os.write(fd, b"log")
     os.close(fd)
-    tree.wrote(store.LOGS, "step-1.log", sha256(b"log").hexdigest())
+    tree.wrote(store.LOGS, "step-0.log", sha256(b"log").hexdigest())
     tree.write(store.ARTIFACTS, "b.txt", b"b")
     tree.write(store.ARTIFACTS, "a.txt", b"a")
     digest = tree.decide(STATUS)
@@ -50,22 +52,33 @@ def test_a_decided_tree_is_listed_whole_and_coreutils_agree(run_dir):
     assert os.listdir(folder / "99-summary") == ["status.json"]
 
 
-def test_the_outcome_is_claimed_once(run_dir):
-    first = TaskTree.create(str(run_dir), "t")
-    digest = first.decide(STATUS)
-    second = TaskTree(str(run_dir), "t", store.FOLDERS)
-    os.unlink(run_dir / "t/40-checksums/artifacts.sha256")
-    os.unlink(run_dir / "t/40-checksums/task.sha256")
-    (run_dir / "t/40-checksums/task.sha256").write_bytes(b"")
-    os.unlink(run_dir / "t/40-checksums/task.sha256")
-    with pytest.raises(AlreadyDecidedError) as decided:
-        second.decide({**STATUS, "status": "lost"})
-    assert decided.value.status == STATUS
-    assert json.loads((run_dir / "t/99-summary/status.json").read_bytes()) == STATUS
-    assert len(digest) == 64
+@pytest.mark.parametrize("kind", ["file", "folder", "link", "fifo"])
+def test_what_lies_in_the_outcome_s_place_gives_way(run_dir, kind):
+    tree = TaskTree.create(str(run_dir), "t")
+    place = run_dir / "t/99-summary/status.json"
+    plant(place, kind)
+    digest = tree.decide(STATUS)
+    tree.close()
+    assert json.loads(place.read_bytes()) == STATUS
     assert os.listdir(run_dir / "t/99-summary") == ["status.json"]
-    first.close()
-    second.close()
+    listed = (run_dir / "t/40-checksums/task.sha256").read_bytes()
+    assert digest == sha256(listed).hexdigest()
+
+
+def plant(place, kind):
+    """Something of somebody else's."""
+    match kind:
+        case "file":
+            place.write_bytes(b"[" * 100_000)
+        case "folder":
+            (place / "deep").mkdir(parents=True)
+        case "link":
+            place.symlink_to("/etc/passwd")
+        case "fifo":
+            os.mkfifo(place)
+        case "unreadable":
+            place.write_bytes(b"{}")
+            place.chmod(0)
 
 
 def test_a_file_is_written_once(run_dir):
@@ -82,7 +95,7 @@ def test_a_step_that_swaps_folders_for_links_moves_nothing_of_ours(run_dir, tmp_
     elsewhere.mkdir()
     os.rename(run_dir / "t/20-logs", run_dir / "t/moved")
     os.symlink(elsewhere, run_dir / "t/20-logs")
-    os.close(tree.create_file(store.LOGS, "step-2.log"))
+    os.close(tree.create_file(store.LOGS, "step-1.log"))
     tree.close()
     assert os.listdir(elsewhere) == []
     with pytest.raises(NotADirectoryError):
@@ -170,7 +183,7 @@ class TestAttempts:
         self.attempt(run_dir, 1)
         folder = run_dir / "t"
         (folder / "attempts/1").mkdir(parents=True)
-        for name in store.FOLDERS[:moved]:
+        for name in store.ASIDE_ORDER[:moved]:
             os.rename(folder / name, folder / "attempts/1" / name)
         self.attempt(run_dir, 2)
         assert sorted(os.listdir(folder / "attempts/1")) == list(store.FOLDERS)
@@ -184,7 +197,8 @@ class TestAttempts:
 
     def test_one_that_was_not_run_makes_way_for_its_first_attempt(self, run_dir):
         store.write_not_run(
-            str(run_dir), task(), Status.BLOCKED, Cause.NEED, "", {"x": Status.FAILURE}, "now"
+            *(str(run_dir), PLACE, task(), Status.BLOCKED, Cause.NEED),
+            *("", {"x": Status.FAILURE}, "now"),
         )
         self.attempt(run_dir, 1)
         blocked = run_dir / "t/attempts/0/99-summary/status.json"
@@ -196,13 +210,13 @@ class TestReopen:
     def test_what_a_dead_worker_wrote_is_kept_and_the_rest_removed(self, run_dir):
         tree = TaskTree.create(str(run_dir), "t")
         tree.write(store.META, "task.json", b"{}\n")
-        tree.write(store.COMMANDS, "step-1.sh", b":\n")
+        tree.write(store.COMMANDS, "step-0.sh", b":\n")
         tree.close()
         folder = run_dir / "t"
-        (folder / "20-logs/step-1.log").write_bytes(b"half")
+        (folder / "20-logs/step-0.log").write_bytes(b"half")
         (folder / "40-checksums/artifacts.sha256").write_bytes(b"half")
         (folder / "99-summary/.status.json.123").write_bytes(b"half")
-        (folder / "20-logs/step-1.sh").write_bytes(b"not ours")
+        (folder / "20-logs/step-0.sh").write_bytes(b"not ours")
         os.rmdir(folder / "30-artifacts")
 
         again = TaskTree.reopen(str(run_dir), "t")
@@ -211,8 +225,8 @@ class TestReopen:
         listed = checksums.parse((folder / "40-checksums/task.sha256").read_bytes())
         assert sorted(listed) == [
             "00-meta/task.json",
-            "10-commands/step-1.sh",
-            "20-logs/step-1.log",
+            "10-commands/step-0.sh",
+            "20-logs/step-0.log",
             "40-checksums/artifacts.sha256",
             "99-summary/status.json",
         ]
@@ -225,19 +239,46 @@ class TestReopen:
         tree.close()
         all_listed(run_dir / "t")
 
-    def test_an_outcome_that_was_claimed_stands(self, run_dir):
+    @pytest.mark.parametrize("kind", ["file", "folder", "link", "fifo", "unreadable"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("99-summary/status.json", "40-checksums/task.sha256", "20-logs/step-0.log"),
+            *("00-meta", "99-summary", "attempts", "attempts/1", ""),
+        ],
+    )
+    def test_whatever_lies_there_it_can_be_decided(self, run_dir, path, kind):
         tree = TaskTree.create(str(run_dir), "t")
-        digest = tree.decide(STATUS)
+        tree.write(store.META, "task.json", b"{}\n")
         tree.close()
-        with pytest.raises(AlreadyDecidedError) as decided:
-            TaskTree.reopen(str(run_dir), "t")
-        assert (decided.value.status, decided.value.task_sha256) == (STATUS, digest)
+        place = run_dir / "t" / path
+        if place.is_dir():
+            shutil.rmtree(place)
+        place.parent.mkdir(exist_ok=True)
+        plant(place, kind)
+        again = TaskTree.reopen(str(run_dir), "t")
+        again.decide({**STATUS, "status": "lost"})
+        again.close()
+        assert json.loads((run_dir / "t/99-summary/status.json").read_bytes())["status"] == "lost"
+        checksums_hold(run_dir / "t")
+
+    def test_an_earlier_attempt_whose_list_is_none_is_hashed(self, run_dir):
+        folder = run_dir / "t/attempts/1"
+        (folder / "40-checksums").mkdir(parents=True)
+        (folder / "40-checksums/task.sha256").write_bytes(b"no list\n")
+        (folder / "a\nb").touch()
+        again = TaskTree.reopen(str(run_dir), "t")
+        again.decide({**STATUS, "status": "lost"})
+        again.close()
+        listed = checksums.parse((run_dir / "t/40-checksums/attempts.sha256").read_bytes())
+        assert list(listed) == ["attempts/1/40-checksums/task.sha256"]
 
 
 def test_a_task_that_was_not_run_has_a_tree_too(run_dir):
     blocked = task(":", title="T", needs=(Need("x"),), env={"A": "1"}, cleanup=(Step("c", ":"),))
     digest = store.write_not_run(
         str(run_dir),
+        PLACE,
         blocked,
         Status.BLOCKED,
         Cause.NEED,
@@ -253,7 +294,7 @@ def test_a_task_that_was_not_run_has_a_tree_too(run_dir):
     all_listed(folder)
     status = json.loads((folder / "99-summary/status.json").read_bytes())
     assert status == {
-        "schema": "zf/status/v1",
+        "schema": "zf/status/v2",
         "task_id": "t",
         "run_id": "r1",
         "phase": "A",
@@ -274,7 +315,15 @@ def test_a_task_that_was_not_run_has_a_tree_too(run_dir):
         "needs": {"x": "timeout"},
     }
     recorded = json.loads((folder / "00-meta/task.json").read_bytes())
-    assert recorded["commands"] == [{"name": "step 1", "run": ":", "line": 1}]
+    assert recorded["commands"] == [{"name": "step-0", "run": ":", "line": 1}]
+    told = {
+        "run_id": "r1",
+        "started_at": "2026-11-21T06:30:44.000000Z",
+        "hostname": "harbour",
+        "user": "alice",
+        "pwd": "/home/alice/x",
+    }
+    assert {name: recorded[name] for name in told} == told
     assert recorded["needs"] == [{"task": "x", "optional": False, "require": "success"}]
 
 

@@ -58,6 +58,7 @@ def resume(
     recorded, run_sha256 = read.object_and_digest(run_dir, "run.json")
     planned, plan_sha256 = read.object_and_digest(run_dir, "plan.json")
     papers = {"run.json": run_sha256, "plan.json": plan_sha256}
+    launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
     plan = plan_again(flow, planned)
     settings = _recorded_settings(recorded["settings"])

@@ -38,8 +38,8 @@ def attest(
 
     `sealed` are the digests of the journal's end and of the manifest that were verified: what is
     read here is signed only if it is that. `approval` names who or what approved the run, for
-    instance a ticket; it is signed with the rest. Raises ZfError when the run is not sealed, or signed already: a second signature over
-    another statement would leave two accounts of one run.
+    instance a ticket; it is signed with the rest. Raises ZfError when the run is not sealed, or
+    signed already: a second signature over another statement would leave two accounts of one run.
     """
     if os.path.lexists(f"{run_dir}/{ATTEST}"):
         raise ZfError(

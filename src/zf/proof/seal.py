@@ -133,7 +133,7 @@ def seal_known(
             lines = _known_lines(bundle, differing, loose)
             manifest = write_pieces(f"{run_dir}/{MANIFEST}", (one.encode("ascii") for one in lines))
             differing.compare_trees(compare_s)
-            info = os.stat(run_dir)
+            info = os.lstat(run_dir)  # nor is a link to it the run's folder
             if known.place and (info.st_dev, info.st_ino) != known.place:
                 return _other_folder(run_dir)
             return Sealed(manifest, tuple(differing.found))

@@ -11,7 +11,6 @@ the journal's sync, not this module.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,9 @@ from zf import late
 from zf.events import Cause, Status
 from zf.model import Step, Task
 from zf.proof.checksums import is_safe_name, line, parse
+from zf.proof.lines import framed, key_lines, object_lines
+from zf.proof.read import open_inside, open_regular
+from zf.record import record
 
 META, COMMANDS, LOGS = "00-meta", "10-commands", "20-logs"
 ARTIFACTS, CHECKSUMS, SUMMARY = "30-artifacts", "40-checksums", "99-summary"
@@ -43,14 +45,6 @@ _OWN_FILE = late.pattern(
 _MAX_DEPTH = 56
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, default=dict).encode
-
-
-def as_json(value: Mapping[str, Any]) -> bytes:
-    """One compact line; the bytes of every JSON file in a task's tree."""
-    return _encode(value).encode("ascii") + b"\n"
 
 
 class TaskTree:
@@ -175,7 +169,7 @@ class TaskTree:
 
         What lies in the outcome's place is not ours and gives way: one process decides a tree.
         """
-        data = as_json(status)
+        data = object_lines(status)
         prefix = f"{ARTIFACTS}/"
         artifacts = {
             name[len(prefix) :]: digest
@@ -225,8 +219,25 @@ class TaskTree:
             os.close(fd)
 
 
+@record
+class Place:
+    """Where a run's tasks run: which run, on whose account, and the project's root there."""
+
+    run: str
+    hostname: str
+    user: str
+    root: str
+
+    def workdir(self, task: Task) -> str:
+        """The folder in which the task's steps start."""
+        if task.workdir == ".":
+            return self.root
+        return os.path.normpath(f"{self.root}/{task.workdir}")
+
+
 def write_not_run(
     run_dir: str,
+    place: Place,
     task: Task,
     status: Status,
     cause: Cause,
@@ -237,10 +248,11 @@ def write_not_run(
     """The whole tree of a task that was never attempted; returns the SHA-256 of its task.sha256."""
     tree = TaskTree.create(run_dir, task.id, folders=NOT_RUN_FOLDERS)
     try:
-        tree.write(META, "task.json", task_json(task))
+        told = task_json(place, at, place.workdir(task), task_lines(task))
+        tree.write(META, "task.json", told)
         return tree.decide(
             status_fields(
-                os.path.basename(run_dir),
+                place.run,
                 task,
                 status,
                 cause,
@@ -276,7 +288,7 @@ def status_fields(
     `more` holds what only an attempt has: containment, survivors, artifacts, refused, ...
     """
     return {
-        "schema": "zf/status/v1",
+        "schema": "zf/status/v2",
         "task_id": task.id,
         "run_id": run,
         "phase": task.phase,
@@ -300,11 +312,27 @@ def status_fields(
     }
 
 
-def task_json(task: Task) -> bytes:
-    """What 00-meta/task.json says: the task as it was loaded, defaults filled in."""
-    return as_json(
+def task_json(place: Place, started_at: str, pwd: str, lines: str) -> bytes:
+    """What 00-meta/task.json says: where and when the task began, and its `task_lines`."""
+    return framed(
+        key_lines(
+            {
+                "schema": "zf/task/v2",
+                "run_id": place.run,
+                "started_at": started_at,
+                "hostname": place.hostname,
+                "user": place.user,
+                "pwd": pwd,
+            }
+        ),
+        lines,
+    )
+
+
+def task_lines(task: Task) -> str:
+    """The task as it was loaded, defaults filled in."""
+    return key_lines(
         {
-            "schema": "zf/task/v1",
             "id": task.id,
             "title": task.title or task.id,
             "phase": task.phase,
@@ -391,12 +419,10 @@ def _make_room(path: str) -> None:
 def _hash_plain(folder: int, name: str) -> str | None:
     """The SHA-256 of a regular file that can be read; None for anything else."""
     try:
-        fd = os.open(name, _READ, dir_fd=folder)
+        fd = open_regular(folder, name)
     except OSError:
         return None
     with os.fdopen(fd, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
         return file_digest(stream, "sha256").hexdigest()
 
 
@@ -455,9 +481,8 @@ def _attempts_list(task_fd: int) -> bytes:
 def _attempt_digests(attempts: int, attempt: str) -> dict[str, str]:
     prefix = f"attempts/{attempt}/"
     with suppress(OSError, ValueError):
-        fd = os.open(f"{attempt}/{_TASK_LIST}", _READ, dir_fd=attempts)
-        with os.fdopen(fd, "rb") as stream:
-            listed = stream.read() if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        with os.fdopen(open_inside(attempts, f"{attempt}/{_TASK_LIST}"), "rb") as stream:
+            listed = stream.read()
         found = parse(listed)
         if found:
             own = {prefix + _TASK_LIST: sha256(listed).hexdigest()}

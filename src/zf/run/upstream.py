@@ -81,7 +81,7 @@ def _refuse_unless_complete(run: str, found: Verification) -> None:
         raise ZfError(
             f"run {run!r} cannot be built on, as it is not complete: {verdict.summary}",
             exit_code=Exit.FAILED,
-            code="ZF146",
+            code="ZF148",
             hint=f"zf resume {run} finishes a run that was killed; a sealed one stays as it is",
         )
 

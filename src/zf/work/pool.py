@@ -238,7 +238,7 @@ class Pool:
         self.known.lists.pop(task, None)
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         shared, before = self._shared, self.known.list_of(task)
-        ended = outcome.decide_abandoned(shared.run_dir, shared.run, shared.veil, before)
+        ended = outcome.decide_abandoned(shared.run_dir, shared.place.run, shared.veil, before)
         self._ended.append(ended)
 
     def _end_orphans(self, hand: _Hand) -> None:
