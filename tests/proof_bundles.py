@@ -95,7 +95,7 @@ class Run:
         ]
         plan = {
             "schema": "zf/plan/v1",
-            "phases": [{"name": "A", "title": "A", "timeout_s": 3600}],
+            "phases": [{"name": "A", "title": "A", "timeout_s": 3600, "whole": True}],
             "needs": "checked",
             "upstream": {},
             "tasks": rows,
