@@ -67,7 +67,7 @@ def fits(value, form, name="", version=0):
     real = {"number": number, "integer": whole} | {k: type(value) is t for k, t in TYPES.items()}
     assert not kinds or any(real[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))
     assert "const" not in form or (type(value), value) == (type(form["const"]), form["const"])
-    assert not form.get("enum") or type(value) is str and value in form["enum"]
+    assert not form.get("enum") or (type(value) is str and value in form["enum"])
     assert not number or value >= form.get("minimum", value)
     assert type(value) is not str or re.search(form.get("pattern", ""), value, re.ASCII)
     assert type(value) is not str or "pattern" not in form or "\n" not in value
@@ -82,9 +82,9 @@ def fits(value, form, name="", version=0):
 
 
 def formed(path, data):
-    for pattern, name in FORM.items():
+    for pattern, called in FORM.items():
         if found := re.fullmatch(pattern, path):
-            value, name = parse(data), name or found[1]
+            value, name = parse(data), called or found[1]
             version = 1 if name == "commands" and type(value) is dict else 0
             version = 1 if type(value) is dict and "/v1" in str(value.get("schema")) else version
             assert type(value) is (list if name == "commands" and not version else dict)

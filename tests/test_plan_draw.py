@@ -38,7 +38,9 @@ FLOW = Flow(
     Project(phases={"A": Phase("Build and test", 90.5)}),
 )
 BOTH = plan_phases(FLOW, ["A", "B"], phase_timeout_s=3600.0)
-HALF = plan_phases(FLOW, ["B"], phase_timeout_s=5, upstream={"20-test": Met("r1"), "11-lint": Met("r1")})
+HALF = plan_phases(
+    FLOW, ["B"], phase_timeout_s=5, upstream={"20-test": Met("r1"), "11-lint": Met("r1")}
+)
 
 
 def test_text():

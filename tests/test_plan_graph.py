@@ -208,7 +208,7 @@ def test_one_task_alone():
     assert list(alone.tasks) == ["report"]
     assert alone.needs == "not_checked"
     assert alone.level == {"report": 0}
-    assert alone.phases == (PlannedPhase("B", "", 60),)
+    assert alone.phases == (PlannedPhase("B", "", 60, whole=False),)
 
 
 def test_one_task_with_all_it_needs():

@@ -131,16 +131,16 @@ def test_any_field_replaced_by_any_value_is_judged_and_never_a_traceback(signed,
             remake(copy)
         found = verify(str(copy), now=BEGAN + 60)
         told = f"{name}:{number} {place} = {text[:60]}"
-        assert found.exit_code in {0, 1}, told
+        assert found.exit_code in ({0, 1, 4} if name.startswith("attest/") else {0, 1}), told
         json.dumps(found.as_json(), allow_nan=False).encode("ascii")
         found.render().encode()
         seen.add(found.exit_code)
-        if is_allowed(name, harmed) is False:
+        if is_allowed(name, harmed) is False:  # as another validator says
             assert found.exit_code == 1, told
         with pytest.raises(ZfError) if found.exit_code else ExitStack():
             export(str(copy), str(copy) + ".tar", kind="ro-crate")
         Path(f"{copy}.tar").unlink(missing_ok=True)
-    assert seen == {0, 1} or len(every) < 1000
+    assert seen >= {0, 1}
 
 
 @pytest.mark.parametrize(
@@ -163,9 +163,8 @@ def test_any_file_replaced_by_any_bytes_is_judged_and_never_a_traceback(signed, 
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(signed, copy)
         (copy / name).write_bytes(data)
-        if name not in {"MANIFEST.sha256", "events.jsonl"} and "attest" not in name:
-            if not name.endswith(".sha256"):
-                remake(copy)
+        if name != "events.jsonl" and not name.startswith("attest/") and ".sha256" not in name:
+            remake(copy)
         found = verify(str(copy), now=BEGAN + 60)
         assert found.exit_code in ({4} if name.endswith(".sig") else {0, 1}), name
         assert found.exit_code != 0 or forms.form_of(name) is None, name

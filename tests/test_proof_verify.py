@@ -14,6 +14,7 @@ from proof_bundles import BEGAN, COMMIT, FAILED, OK, Run
 from zf.errors import ZfError
 from zf.events import AttemptStarted, Cause, RunEnded, RunResumed, RunStarted, Status
 from zf.proof.canonical import canonical
+from zf.proof.expected import part_of
 from zf.proof.findings import State
 from zf.proof.journal import GENESIS, Journal
 from zf.proof.seal import seal
@@ -428,6 +429,29 @@ def test_expectations(full, expected, finding):
 )
 def test_expected_outcomes(full, expected, found):
     assert {(f.kind, f.path) for f in look(full, **expected).findings} == found
+
+
+@pytest.mark.parametrize(
+    ("limits", "rerun_of", "needs", "said"),
+    [
+        ({"only": None}, None, "checked", None),
+        ({"only": "one"}, None, "checked", "in part"),
+        ({"only": None}, "r0", "checked", "in part"),
+        ({"only": None}, None, "not_checked", "without looking"),
+        (None, None, "checked", "in part"),
+        ({}, None, "checked", "in part"),
+    ],
+)
+def test_an_old_proof_has_a_whole_phase_only_where_that_follows_from_it(
+    limits, rerun_of, needs, said
+):
+    """In 0.1 there is no `whole`: only a run of one task, or of a part of another run, was not."""
+    plan = {"phases": [{"name": "A"}], "needs": needs}
+    why = part_of("A", {"limits": limits, "rerun_of": rerun_of}, plan)
+    assert (why is None) == (said is None)
+    assert said is None or said in why
+    assert part_of("A", {}, plan) is not None
+    assert part_of("B", {"limits": {"only": None}, "rerun_of": None}, plan) is not None
 
 
 def test_the_digests_it_tells_can_be_expected(full):

@@ -19,6 +19,7 @@ from zf.plan.nearest import nearest
 from zf.plan.topology import levels_of, reachable, shortest_cycles
 from zf.record import field, record
 
+
 @record
 class Met:
     """Where an earlier run met a need: the run, the head of its journal, and the digest of the

@@ -138,11 +138,11 @@ def part_of(phase: str, run: Mapping[str, Any], plan: Mapping[str, Any]) -> str 
     task, or a part of an earlier run, and both of these are recorded.
     """
     rows = plan.get("phases")
-    row = next((r for r in rows if r.get("name") == phase), {}) if isinstance(rows, list) else {}
-    whole = row.get("whole")
+    named = [r for r in rows if r.get("name") == phase] if isinstance(rows, list) else []
+    whole = bool(named) and named[0].get("whole")
     if whole is None:
         limits = run.get("limits")
-        only = limits.get("only") if isinstance(limits, dict) else ""
+        only = limits.get("only", "") if isinstance(limits, dict) else ""
         whole = only is None and run.get("rerun_of", "") is None
     if whole is not True:
         return "was run in part: not all of its tasks were in this run"
