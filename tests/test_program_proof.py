@@ -191,7 +191,8 @@ def test_two_runs_are_compared(ran):
     done = ran.zf("diff", "r1", "latest")
     assert (done.code, done.out) == (
         1,
-        "bad: failure -> success\n  script step-1.sh: differs\nheld: blocked -> success\n"
+        "bad: failure -> success\n  script step-1.sh: differs\n"
+        "    @@ -1 +1 @@\n    -echo broken; exit 3\n    +echo mended\nheld: blocked -> success\n"
         "  script step-1.sh: only in the second\n"
         + "".join(line for line in done.out.splitlines(keepends=True) if line.startswith("  env ")),
     )

@@ -355,7 +355,7 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
             hint="use letters, digits, '.', '_' and '-', at most 128, the first a letter or digit",
         )
     try:
-        os.makedirs(proofs, exist_ok=True)
+        _make_proofs(proofs)
         lock_fd = lock.acquire(proofs, run)
     except OSError as error:
         raise _not_writable(proofs, error) from None
@@ -375,6 +375,18 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
+
+
+def _make_proofs(proofs: str) -> None:
+    """Make the folder for the runs, if need be, such that git does not offer them for a commit."""
+    try:
+        os.makedirs(proofs)
+    except FileExistsError:
+        if not os.path.isdir(proofs):
+            raise
+    else:
+        with open(f"{proofs}/.gitignore", "x", encoding="ascii") as file:
+            file.write("# Made by zf with the folder: runs are kept, not committed.\n*\n")
 
 
 @contextmanager
