@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+SCHEMA = "zf/run/v2"
 # A repository so large that git needs longer is described without its state rather than waited for.
 GIT_TIMEOUT_S = 10.0
 # Nothing git reads on the way may run a program or wait for a person.
@@ -101,7 +102,7 @@ def collect(
     """
     uname = os.uname()
     return {
-        "schema": "zf/run/v1",
+        "schema": SCHEMA,
         "run_id": run_id,
         "zf_version": zf.__version__,
         "python_version": ".".join(map(str, sys.version_info[:3])),
