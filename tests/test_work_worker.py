@@ -64,7 +64,7 @@ class TestASteps:
         record = result.json("10-commands/step-1.json")
         script = result.tree / "10-commands/step-1.sh"
         digest = hashlib.sha256(b"abc").hexdigest()
-        assert record["argv"] == ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)]
+        assert record["argv"] == ["bash", "--noprofile", "--norc", "-eo", "pipefail", "/dev/fd/3"]
         assert record["script_sha256"] == hashlib.sha256(script.read_bytes()).hexdigest()
         assert (record["log"], record["log_bytes"]) == ("20-logs/step-1.log", 3)
         assert (record["log_sha256"], record["output_sha256"]) == (digest, digest)
@@ -96,7 +96,8 @@ class TestASteps:
             os.close(read)
             os.close(write)
         assert result.outcome() == ("success", 0, "")
-        assert result.log(1) == b"/dev/null\n0\n1\n2\n255\n"
+        # 3 is its script, sealed; bash itself reads it on 255.
+        assert result.log(1) == b"/dev/null\n0\n1\n2\n255\n3\n"
         blocked, ignored = (int(line.split()[1], 16) for line in result.log(2).splitlines())
         # glibc's posix_spawn leaves the two signals of its own threads ignored; nobody else's.
         assert (blocked, ignored & ~(1 << 31 | 1 << 32)) == (0, 0)
@@ -604,9 +605,7 @@ class TestSecrets:
         assert (
             result.tree / "10-commands/step-1.sh"
         ).read_text() == "[ *** = $API_TOKEN ]; echo $0"
-        ran = result.log().decode().strip()
-        assert not ran.startswith(str(result.tree))
-        assert not Path(ran).exists()
+        assert result.log() == b"/dev/fd/3\n"
 
     def test_a_mask_asked_for_by_the_output(self, bench):
         result = bench.run("echo ::add-mask::correct-horse", "echo correct-horse; exit 1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
@@ -17,12 +16,14 @@ from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
 from zf.work.outcome import EXIT_NOT_FOUND, EXIT_NOT_STARTED, Outcome, said
 from zf.work.redact import Redactor
+from zf.work.script import MISSING as NO_SCRIPT_PATH
+from zf.work.script import USUAL_PATH as SCRIPT_PATH
+from zf.work.script import path as script_path
+from zf.work.script import sealed
 from zf.work.supervisor import NotStartedError, Supervisor, Terms
 from zf.work.veil import ArtifactSecrets, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from zf.model import Step, Task
     from zf.work.orders import RunnerOrders
 
@@ -144,7 +145,7 @@ class Attempt:
             "index": command.index,
             "name": command.shown.name,
             "line": command.step.line,
-            "argv": (*_BASH, f"{tree.path}/{COMMANDS}/{script}"),
+            "argv": (*_BASH, script_path() or SCRIPT_PATH),
             "script_sha256": digest,
             "status": "not_run",
             **_NOT_RUN,
@@ -192,9 +193,15 @@ class Attempt:
         if bash is None:
             detail = "bash is not on the PATH of the step"
             return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_FOUND)
+        if script_path() is None:
+            return command.cannot_run(outcome, Cause.SPAWN, NO_SCRIPT_PATH, EXIT_NOT_STARTED)
         try:
-            with self._script(command, record["argv"]) as argv:
-                ended = bench.supervisor.run(bash, argv, env, capture, terms)
+            script = sealed(_bytes(command.step.run))
+        except OSError as error:
+            detail = f"the script could not be handed to bash: {said(error)}"
+            return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_STARTED)
+        try:
+            ended = bench.supervisor.run(bash, record["argv"], env, script, capture, terms)
         except NotStartedError as error:
             detail = f"bash could not be started: {error}"
             return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_STARTED)
@@ -217,21 +224,6 @@ class Attempt:
         if here != root and not here.startswith(f"{root.rstrip('/')}/"):
             return f"workdir '{shown}' leads out of the project"
         return ""
-
-    @contextmanager
-    def _script(self, command: _Command, argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        """The argv to run. Where the script in the proof has a secret taken out, the real one lies
-        outside the proof for as long as it runs.
-        """
-        if command.shown.run == command.step.run:
-            yield argv
-            return
-        from tempfile import NamedTemporaryFile  # noqa: PLC0415 - 2 ms for scripts with secrets
-
-        with NamedTemporaryFile(prefix="zf-", suffix=".sh") as real:
-            real.write(_bytes(command.step.run))
-            real.flush()
-            yield (*_BASH, real.name)
 
     def _collect(self) -> None:
         bench, tree = self._bench, self.tree
