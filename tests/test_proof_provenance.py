@@ -413,7 +413,7 @@ def test_a_second_look_sees_what_changed_meanwhile(repo):
         lambda: (repo / "a.txt").write_text("two\n"),
         lambda: (repo / "a.txt").write_text("six\n"),
         lambda: (repo / "newer.txt").write_text(""),
-        lambda: (repo / "new.txt").unlink(),
+        (repo / "new.txt").unlink,
         lambda: (repo / "sub" / "b.txt").chmod(0o755),
         lambda: git(repo, "commit", "-q", "--allow-empty", "-m", "next"),
     ):

@@ -243,8 +243,8 @@ class PhaseEnded:
 
 @record
 class RunEnded:
-    """`blocked_sha256` is the digest of blocked.json, None when there is none. `source_changed` says
-    whether the commit or the work tree is another than at the start, None when nobody can say.
+    """`blocked_sha256` is the digest of blocked.json, None when there is none. `source_changed`:
+    whether the commit or the work tree is another than at the start, None where git cannot say.
     """
 
     exit_code: int

@@ -128,9 +128,7 @@ _SYSTEMS: Mapping[str, _Row] = {
     },
     "APPVEYOR": {
         "run": ("APPVEYOR_BUILD_ID",),
-        "url": (
-            "{APPVEYOR_URL}/project/{APPVEYOR_REPO_NAME}/builds/{APPVEYOR_BUILD_ID}",
-        ),
+        "url": ("{APPVEYOR_URL}/project/{APPVEYOR_REPO_NAME}/builds/{APPVEYOR_BUILD_ID}",),
         "actor": ("APPVEYOR_REPO_COMMIT_AUTHOR",),
         "job": ("APPVEYOR_JOB_NAME",),
         "request": ("APPVEYOR_PULL_REQUEST_NUMBER",),

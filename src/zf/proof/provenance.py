@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # What `from` says of what git said; else it is the name of a variable.
 _GIT_SAYS = "git"
 
+
 def collect(
     root: str,
     argv: Sequence[str],

@@ -289,9 +289,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
         def changed() -> bool | None:
             return provenance.changed_since(about["source"], request.source().facts)
 
-        return _conduct(
-            request, scheduler, orders, scribe, inbox, pool, run_dir, changed, times[0]
-        )
+        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, changed, times[0])
 
 
 def _conduct(

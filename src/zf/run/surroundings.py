@@ -32,7 +32,7 @@ def surroundings(
     ci: Mapping[str, Any] | None = None,
     hide: Callable[[str], str] = str,
 ) -> dict[str, Surroundings]:
-    """For every task with a condition, what it may look at; `source` and `ci` are those of run.json.
+    """For every task with a condition, what it may look at; `source` and `ci` are of run.json.
 
     `hide` takes secrets out of what is told of it.
     """
