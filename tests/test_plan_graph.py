@@ -222,7 +222,7 @@ def test_whose_phase_timeout_holds(forced, expected):
 def test_plan_json_whole():
     whole = plan("A: x\nA: y <- x", "A")
     assert whole.as_json() == {
-        "schema": "zf/plan/v1",
+        "schema": "zf/plan/v2",
         "phases": [{"name": "A", "title": "", "timeout_s": 60}],
         "needs": "checked",
         "upstream": {},

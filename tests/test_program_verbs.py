@@ -76,7 +76,7 @@ def test_plan_and_dry_run_show_the_same_and_run_nothing(project):
     dry = project.zf("run-phase", "A", "B", "--dry-run")
     assert plan.code == dry.code == 0
     assert plan.out == dry.out
-    assert json.loads(project.zf("plan", "A", "B", "--json").out)["schema"] == "zf/plan/v1"
+    assert json.loads(project.zf("plan", "A", "B", "--json").out)["schema"] == "zf/plan/v2"
     assert project.zf("plan", "A", "--format", "mermaid").out.startswith("flowchart")
     assert project.zf("plan", "A", "--format", "dot").out.startswith("digraph")
     assert not (project.root / "proofs").exists()
@@ -155,7 +155,7 @@ def test_logs_and_explain_of_what_is_not_there(project):
     assert project.zf("logs", "r1", "10-a", "--step", "9").code == 2
     assert project.zf("explain", "r1", "nope").code == 2
     assert project.zf("explain", "r1", "20-b").out.startswith("20-b: failure\n")
-    assert json.loads(project.zf("explain", "r1", "--json").out)["schema"] == "zf/blocked/v1"
+    assert json.loads(project.zf("explain", "r1", "--json").out)["schema"] == "zf/blocked/v2"
 
 
 def test_json_result(project):
@@ -193,7 +193,7 @@ def test_a_run_with_nothing_but_tolerated_failures_passes_and_shows_them(project
     assert "warned    a  " in done.err
     for text in (done.out, project.zf("explain", "r1").out):
         assert "\nwarned    a  " in "\n" + text
-        assert "failure, tolerated: step 1 'step 1' exited with code 42\n  proof: " in text
+        assert "failure, tolerated: step 'step 1' exited with code 42\n  proof: " in text
         assert "warned    c  timeout, tolerated: " in text
         assert (
             "\nPASS r1: 3 tasks: 1 success, 1 failure (1 warned), 1 timeout (1 warned) in " in text
@@ -300,7 +300,7 @@ def test_an_upstream_whose_proof_was_changed_is_not_built_on(project):
     project.task("x", "echo one")
     project.task("y", "true", phase="B", needs=["x"])
     assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
-    project.proof("r1", "x", "20-logs", "step-1.log").write_text("two\n")
+    project.proof("r1", "x", "20-logs", "step-0.log").write_text("two\n")
     refused = project.zf("run-phase", "B", "--upstream", "r1", "--run-id", "r2")
     assert (refused.code, "error[ZF140]" in refused.err) == (1, True)
     assert not project.proof("r2").exists()

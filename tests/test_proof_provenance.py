@@ -208,7 +208,7 @@ def test_run_json(repo):
         started_at="2026-11-21T06:30:44.123456Z",
         redact=lambda text: text.replace("hunter2", "***"),
     )
-    assert found["schema"] == "zf/run/v1"
+    assert found["schema"] == "zf/run/v2"
     assert found["zf_version"] == zf.__version__
     assert found["command"] == ["zf", "run-phase", "A", "token=***"]
     assert found["settings"] == {"max_jobs": {"value": 4, "source": "default"}}

@@ -53,8 +53,8 @@ def test_a_task_comes_out_as_before_though_the_work_tree_went_on(repo):
         "status: success, as before\n"
         "exit code: 0, as before\n"
         "signal: none, as before\n"
+        "20-logs/step-0.log: equal\n"
         "20-logs/step-1.log: equal\n"
-        "20-logs/step-2.log: equal\n"
         "30-artifacts/kept: equal\n"
     )
 
@@ -84,9 +84,9 @@ def test_the_cleanup_and_the_limits_are_those_of_then(repo):
         "status: timeout, as before\n"
         "exit code: 124, as before\n"
         "signal: 15, as before\n"
+        "20-logs/cleanup-0.log: equal\n"
         "20-logs/cleanup-1.log: equal\n"
-        "20-logs/cleanup-2.log: equal\n"
-        "20-logs/step-1.log: equal\n"
+        "20-logs/step-0.log: equal\n"
     )
 
 
@@ -119,7 +119,7 @@ def test_what_was_hidden_then_is_hidden_again(repo, tmp_path, where):
     ran(repo)
     done = repo.zf("replay", "r1", "t", "--keep", str(tmp_path / "kept"))
     assert (done.code, "30-artifacts/door: equal\n" in done.out) == (0, True), done.out
-    log = tmp_path / "kept/proofs/replay/t/20-logs/step-1.log"
+    log = tmp_path / "kept/proofs/replay/t/20-logs/step-0.log"
     assert log.read_text() == "***\n"
 
 
@@ -132,7 +132,7 @@ def test_what_comes_out_otherwise_is_said(repo, tmp_path):
     ran(repo)
     done = repo.zf("replay", "r1", "t")
     assert done.code == 1
-    assert "20-logs/step-1.log: differs\n" in done.out
+    assert "20-logs/step-0.log: differs\n" in done.out
     assert "30-artifacts/first: only in the first\n" in done.out
 
 
@@ -140,7 +140,7 @@ def test_what_is_made_can_be_kept(repo, tmp_path):
     repo.task("t", "pwd")
     ran(repo)
     done = repo.zf("replay", "r1", "t", "--keep", str(tmp_path / "kept"))
-    log = tmp_path / "kept/proofs/replay/t/20-logs/step-1.log"
+    log = tmp_path / "kept/proofs/replay/t/20-logs/step-0.log"
     assert log.read_text() == f"{tmp_path}/kept/source/project\n"
     assert done.code == 1
     assert repo.zf("verify", str(tmp_path / "kept/proofs/replay")).code == 0
@@ -161,12 +161,12 @@ def test_what_could_not_be_recorded_is_said(repo):
     done = repo.zf("replay", "r1", "t", env=secret | {"GIVEN": "value"})
     assert done.out.startswith(
         "note: the work tree had changes then that are in no commit\n"
-        "note: step 2: a secret in its script was not recorded\n"
+        "note: step 'step 2': a secret in its script was not recorded\n"
         "note: GIVEN: its value was not recorded; as it is now\n"
         "note: GONE: its value was not recorded; now not set\n"
         "note: SECRET_TOKEN: its value was not recorded; as it is now\n"
     )
-    assert "20-logs/step-1.log: equal\n" in done.out
+    assert "20-logs/step-0.log: equal\n" in done.out
 
 
 def test_hooks_of_the_repository_do_not_run(repo, tmp_path):
@@ -189,7 +189,7 @@ def test_a_git_hook_around_it_does_not_lead_to_another_repository(repo, tmp_path
 def test_a_changed_proof_is_not_run(repo):
     repo.task("t", "true")
     ran(repo)
-    repo.proof("r1", "t", "10-commands", "step-1.sh").write_text("touch /tmp/evil")
+    repo.proof("r1", "t", "10-commands", "step-0.sh").write_text("touch /tmp/evil")
     done = repo.zf("replay", "r1", "t")
     assert done.code == 1
     assert "cannot be built on" in done.err

@@ -55,6 +55,7 @@ def resume(
 
     run_dir = read.find_run(proofs_folder(), run)
     recorded = read.run_json(run_dir)
+    launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
     plan = plan_again(flow, read.plan_json(run_dir))
     settings = _recorded_settings(recorded["settings"])

@@ -61,7 +61,7 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """What plan.json holds."""
         return {
-            "schema": "zf/plan/v1",
+            "schema": "zf/plan/v2",
             "phases": [
                 {"name": phase.name, "title": phase.title, "timeout_s": phase.timeout_s}
                 for phase in self.phases

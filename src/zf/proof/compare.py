@@ -14,7 +14,7 @@ from zf.errors import ZfError, printable
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.journal import decode
-from zf.proof.read import MAX_JSON_BYTES, plan_json, run_json
+from zf.proof.read import MAX_JSON_BYTES, first_step, plan_json, run_json
 from zf.proof.seal import MAX_LIST_BYTES, STATUS, TASK_LIST
 from zf.record import field, record
 
@@ -26,6 +26,7 @@ _OF_THE_RUN = frozenset(
 _EXPORT = re.compile(r"export ([A-Za-z_][A-Za-z0-9_]*)='((?:[^']|'\\'')*)'\n")
 _OUTPUT = ("20-logs/", "30-artifacts/")
 _PARTS = {"scripts": "10-commands/", "artifacts": "30-artifacts/"}
+_OF_A_STEP = re.compile(r"\A((?:10-commands|20-logs)/(?:step|cleanup)-)(\d{1,9})(?=\.\w+\Z)")
 _MAX_ENV_BYTES = 64 * 1024 * 1024
 
 # What one of the two has, or both have differently; None is what is not there.
@@ -85,6 +86,14 @@ class Comparison:
         }
 
 
+@record
+class _Side:
+    """One of the two runs, and the number it gives the first step in its file names."""
+
+    bundle: Bundle
+    first_step: int
+
+
 def compare(first: str, second: str) -> Comparison:
     """Compare the runs in two folders; ZfError when one of them cannot be read."""
     runs = run_json(first), run_json(second)
@@ -95,7 +104,8 @@ def compare(first: str, second: str) -> Comparison:
     }
     with Bundle(first) as one_bundle, Bundle(second) as other_bundle:
         ids = sorted(_ids(first) | _ids(second))
-        tasks = {task: _task(one_bundle, other_bundle, task) for task in ids}
+        sides = _Side(one_bundle, first_step(runs[0])), _Side(other_bundle, first_step(runs[1]))
+        tasks = {task: _task(*sides, task) for task in ids}
     return Comparison(
         (str(runs[0].get("run_id")), str(runs[1].get("run_id"))),
         facts,
@@ -105,14 +115,15 @@ def compare(first: str, second: str) -> Comparison:
 
 def output(first: str, second: str, task: str) -> dict[str, Pair]:
     """Every log and artifact of a task in two runs, by path, with both digests."""
+    numbers = [first_step(run_json(run_dir)) for run_dir in (first, second)]
     with Bundle(first) as one, Bundle(second) as other:
         lists = [
             {
                 path: digest
-                for path, digest in _listed(bundle, task).items()
+                for path, digest in _listed(_Side(bundle, number), task).items()
                 if path.startswith(_OUTPUT)
             }
-            for bundle in (one, other)
+            for bundle, number in zip((one, other), numbers, strict=True)
         ]
     paths = sorted(lists[0].keys() | lists[1].keys())
     return {path: (lists[0].get(path), lists[1].get(path)) for path in paths}
@@ -146,12 +157,12 @@ def _ids(run_dir: str) -> set[str]:
         ) from None
 
 
-def _task(first: Bundle, second: Bundle, task: str) -> TaskChange:
-    statuses = _status(first, task), _status(second, task)
+def _task(first: _Side, second: _Side, task: str) -> TaskChange:
+    statuses = _status(first.bundle, task), _status(second.bundle, task)
     lists = _listed(first, task), _listed(second, task)
     env = {}
     if lists[0].get(ENV) != lists[1].get(ENV):
-        env = _pairs(_env(first, task, lists[0]), _env(second, task, lists[1]))
+        env = _pairs(_env(first.bundle, task, lists[0]), _env(second.bundle, task, lists[1]))
     return TaskChange(
         status=statuses if statuses[0] != statuses[1] else None,
         env=env,
@@ -187,11 +198,19 @@ def _status(bundle: Bundle, task: str) -> str | None:
     return str(status.get("status")) if isinstance(status, dict) else None
 
 
-def _listed(bundle: Bundle, task: str) -> dict[str, str]:
+def _listed(side: _Side, task: str) -> dict[str, str]:
+    """What the task's list has, with steps counted from 0 also where the run counts from 1."""
     try:
-        return checksums.parse(bundle.read(f"{task}/{TASK_LIST}", MAX_LIST_BYTES))
+        listed = checksums.parse(side.bundle.read(f"{task}/{TASK_LIST}", MAX_LIST_BYTES))
     except (OSError, ValueError):
         return {}
+    if not side.first_step:
+        return listed
+    return {_OF_A_STEP.sub(_one_less, path): digest for path, digest in listed.items()}
+
+
+def _one_less(found: re.Match[str]) -> str:
+    return f"{found[1]}{int(found[2]) - 1}"
 
 
 def _env(bundle: Bundle, task: str, listed: Mapping[str, str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from zf.record import record
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+SCHEMA = "zf/run/v2"
 # What `from` says of what git said; else it is the name of a variable.
 _GIT_SAYS = "git"
 
@@ -47,7 +48,7 @@ def collect(
     if source is None:
         source = Source.look(root, exclude=exclude, environ=environ).facts
     return {
-        "schema": "zf/run/v1",
+        "schema": SCHEMA,
         "run_id": run_id,
         "zf_version": zf.__version__,
         "python_version": ".".join(map(str, sys.version_info[:3])),

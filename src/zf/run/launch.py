@@ -10,17 +10,27 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from typing import Any
 
-from zf.errors import Exit, ZfError
-from zf.events import ConditionEvaluated, RunEnded, RunResumed, RunStarted, Status, TaskNotRun
+from zf.errors import Exit, ZfError, printable
+from zf.events import (
+    SCHEMA,
+    ConditionEvaluated,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    Status,
+    TaskNotRun,
+)
 from zf.model import NOTHING, Flow, is_valid_id
 from zf.plan.graph import Plan
 from zf.proof import provenance, store
 from zf.proof.journal import Journal, read
+from zf.proof.lines import object_lines
 from zf.proof.read import log_tail, newest_head, run_json
-from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_json
-from zf.record import asdict, record
+from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_file, write_json
+from zf.record import asdict, record, replace
 from zf.report import blocked
 from zf.report.facts import Facts, Fold
 from zf.run import leases, lock, recover
@@ -78,6 +88,11 @@ class RunRequest:
             environ=self.environ,
             cache=lock.folder(self.flow.proofs),
         )
+
+    def place(self) -> store.Place:
+        """Where its tasks run."""
+        host, user = os.uname().nodename, provenance.user_name()
+        return store.Place(self.settings.run_id.value, host, user, self.flow.root)
 
     def scheduler(
         self, about: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
@@ -166,9 +181,8 @@ def _pool(request: RunRequest, run_dir: str) -> Pool:
     return Pool(
         request.plan.tasks,
         Shared(
-            run=request.settings.run_id.value,
+            place=request.place(),
             run_dir=run_dir,
-            root=request.flow.root,
             grace_s=request.settings.grace_s.value,
             project=request.flow.project,
             environ=request.environ,
@@ -215,7 +229,8 @@ def _found(
     staging = lock.staging_path(proofs, run)
     try:
         os.mkdir(staging)
-        run_sha256 = write_json(f"{staging}/run.json", about)
+        described = object_lines(about)
+        write_file(f"{staging}/run.json", described)
         plan_sha256 = write_json(f"{staging}/plan.json", plan)
         scribe = Scribe(Journal.create(f"{staging}/events.jsonl"), Fold(plan), request.watch)
         began = scribe.record(
@@ -228,7 +243,8 @@ def _found(
                 commit=about["source"]["commit"],
                 previous_run=previous[0],
                 previous_head=previous[1],
-                run_sha256=run_sha256,
+                run_sha256=sha256(described).hexdigest(),
+                schema=SCHEMA,
             )
         )
         scribe.commit()
@@ -292,6 +308,22 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
         return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, changed, times[0])
 
 
+def refuse_old(run_dir: str, described: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run whose files have another form: its halves would differ.
+
+    `described` is what its run.json says. One that is sealed is refused for that, by `resume`.
+    """
+    if described.get("schema") != provenance.SCHEMA and not os.path.lexists(
+        f"{run_dir}/{MANIFEST}"
+    ):
+        run, version = os.path.basename(run_dir), printable(str(described.get("zf_version")))
+        raise ZfError(
+            f"run {run!r} was begun by zf {version}, whose proofs have another form",
+            code="ZF146",
+            hint=f"finish it with that version; or zf seal {run}, then zf rerun {run} --failed",
+        )
+
+
 def _conduct(
     request: RunRequest,
     scheduler: Scheduler,
@@ -307,12 +339,14 @@ def _conduct(
     run = request.settings.run_id.value
     began = time.monotonic() if began is None else began
     about = {"run": run, "run_dir": run_dir}
+    place = request.place()
+    shown = replace(place, root=request.veil.text(place.root))
     with closing(leases.Leases(_leases_folder(request), about)) as held, closing(pool):
         exit_code = Engine(
             scheduler,
             pool,
             scribe,
-            write_not_run=lambda e: _write_not_run(request, run_dir, e),
+            write_not_run=lambda e: _write_not_run(request, run_dir, shown, e),
             inbox=inbox,
             leases=held,
             poll_interval_s=min(request.settings.poll_interval_s.value, request.look_s),
@@ -433,10 +467,10 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
         lock.release(lock_fd)
 
 
-def _write_not_run(request: RunRequest, run_dir: str, event: TaskNotRun) -> str:
+def _write_not_run(request: RunRequest, run_dir: str, place: store.Place, event: TaskNotRun) -> str:
     task = request.veil.task(request.plan.tasks[event.task])
     return store.write_not_run(
-        run_dir, task, event.status, event.cause, event.detail, event.needs, event.at
+        run_dir, place, task, event.status, event.cause, event.detail, event.needs, event.at
     )
 
 
@@ -444,6 +478,6 @@ def _write_blocked(run_dir: str, facts: Facts) -> str | None:
     """Write blocked.json if tasks were held up; its SHA-256."""
     struck = facts.phase_timeout or facts.run_timeout
     if struck or facts.counts[Status.BLOCKED]:
-        tails = {t.id: log_tail(run_dir, t.id, t.step or 1) for t in facts.failed}
+        tails = {t.id: log_tail(run_dir, t.id, facts.step_number(t)) for t in facts.failed}
         return write_json(f"{run_dir}/blocked.json", blocked.as_json(facts, tails=tails))
     return None

@@ -137,12 +137,14 @@ def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
         notes.said.append(f"what it needs was not run again: {needed}")
     scripts: dict[str, list[Step]] = {"step": [], "cleanup": []}
     for kind, steps in (("step", said["commands"]), ("cleanup", said["cleanup"])):
-        for number in range(1, len(steps) + 1):
+        for number, step in enumerate(steps, read.first_step(notes.run)):
             data = read.read_bytes(run_dir, f"{task}/10-commands/{kind}-{number}.sh")
             text = data.decode("utf-8", "surrogateescape")
             if _HIDDEN in text:
-                notes.said.append(f"{kind} {number}: a secret in its script was not recorded")
-            scripts[kind].append(Step(f"{kind} {number}", text, number))
+                notes.said.append(
+                    f"{kind} {step['name']!r}: a secret in its script was not recorded"
+                )
+            scripts[kind].append(Step(step["name"], text, step["line"]))
     return Task(
         id=task,
         phase=said["phase"],
