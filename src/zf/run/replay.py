@@ -16,7 +16,7 @@ from zf.errors import ZfError, printable
 from zf.model import RESERVED_ENV, Flow, Project, Step, Task
 from zf.plan.graph import plan_task
 from zf.proof import compare, read
-from zf.proof.provenance import git_environment
+from zf.proof.worktree import environment as git_environment
 from zf.record import field, mutable, record
 from zf.report.words import quoted_log, tail, what
 from zf.run.launch import RunRequest, launch, limits_of
