@@ -19,6 +19,7 @@ def test_every_rule():
             "commit": "0123456",
             "plan": "ab",
             "clean_tree": True,
+            "unchanged_tree": True,
             "max_age": "7d",
             "allowed_signers": "keys/allowed",
             "signers": ["alice@example.org"],
@@ -35,6 +36,7 @@ def test_every_rule():
         commit="0123456",
         plan="ab",
         clean_tree=True,
+        unchanged_tree=True,
         max_age_s=604_800.0,
         result="success",
     )

@@ -12,7 +12,7 @@ import pytest
 import proof_bundles
 from proof_bundles import BEGAN, COMMIT, FAILED, OK, Run
 from zf.errors import ZfError
-from zf.events import AttemptStarted, Cause, RunEnded, RunResumed, RunStarted, Status
+from zf.events import SCHEMA, AttemptStarted, Cause, RunEnded, RunResumed, RunStarted, Status
 from zf.proof.canonical import canonical
 from zf.proof.expected import part_of
 from zf.proof.findings import State
@@ -95,7 +95,7 @@ def test_a_killed_run_that_was_sealed_stays_incomplete(killed):
     found = look(killed)
     assert found.exit_code == 3
     assert "unsealed" not in {f.kind for f in found.findings}
-    with (killed / "running" / "20-logs" / "step-1.log").open("ab") as log:
+    with (killed / "running" / "20-logs" / "step-0.log").open("ab") as log:
         log.write(b"more")
     assert look(killed).exit_code == 1
 
@@ -129,7 +129,7 @@ def rehash(run: Path) -> None:
     seal(str(run))
 
 
-LOG = "good/20-logs/step-1.log"
+LOG = "good/20-logs/step-0.log"
 STATUS = "99-summary/status.json"
 
 
@@ -152,14 +152,14 @@ STATUS = "99-summary/status.json"
             id="a file added",
         ),
         pytest.param(
-            lambda run: (run / LOG).rename(run / "good/20-logs/step-2.log"),
-            {("INTACT", "missing", LOG), ("INTACT", "surplus", "good/20-logs/step-2.log")},
+            lambda run: (run / LOG).rename(run / "good/20-logs/step-1.log"),
+            {("INTACT", "missing", LOG), ("INTACT", "surplus", "good/20-logs/step-1.log")},
             id="a file renamed",
         ),
         pytest.param(
             lambda run: (
                 (run / LOG).unlink(),
-                (run / LOG).symlink_to("../../bad/20-logs/step-1.log"),
+                (run / LOG).symlink_to("../../bad/20-logs/step-0.log"),
             ),
             {("INTACT", "missing", LOG), ("INTACT", "odd", LOG)},
             id="a link to the same bytes",
@@ -256,7 +256,7 @@ STATUS = "99-summary/status.json"
         ),
         pytest.param(
             lambda run: (
-                replace(run / "flaky" / STATUS, b'"flaky":true', b'"flaky":false'),
+                replace(run / "flaky" / STATUS, b'"flaky": true', b'"flaky": false'),
                 rehash(run),
             ),
             {
@@ -267,7 +267,9 @@ STATUS = "99-summary/status.json"
         ),
         pytest.param(
             lambda run: (
-                replace(run / "bad" / STATUS, b'"conclusion":"failure"', b'"conclusion":"warned"'),
+                replace(
+                    run / "bad" / STATUS, b': "failure",\n  "flaky"', b': "warned",\n  "flaky"'
+                ),
                 rehash(run),
             ),
             {
@@ -304,8 +306,8 @@ STATUS = "99-summary/status.json"
             id="a tree deleted, sealed again",
         ),
         pytest.param(
-            lambda run: replace(run / "flaky/attempts/1/20-logs/step-1.log", b"h", b"H"),
-            {("INTACT", "changed", "flaky/attempts/1/20-logs/step-1.log")},
+            lambda run: replace(run / "flaky/attempts/1/20-logs/step-0.log", b"h", b"H"),
+            {("INTACT", "changed", "flaky/attempts/1/20-logs/step-0.log")},
             id="an earlier attempt edited",
         ),
         pytest.param(
@@ -325,12 +327,12 @@ def test_an_unsealed_run_is_held_against_its_journal(full):
     (full / "MANIFEST.sha256").unlink()
     replace(full / LOG, b"hello", b"hullo")
     (full / "good" / "note").write_text("x")
-    (full / "bad" / "20-logs" / "step-1.log").unlink()
+    (full / "bad" / "20-logs" / "step-0.log").unlink()
     (full / "stray").write_text("x")
     assert {f for f in kinds(full) if f[0] == "INTACT"} == {
         ("INTACT", "changed", LOG),
         ("INTACT", "surplus", "good/note"),
-        ("INTACT", "missing", "bad/20-logs/step-1.log"),
+        ("INTACT", "missing", "bad/20-logs/step-0.log"),
         ("INTACT", "surplus", "stray"),
     }
     assert look(full).exit_code == 1
@@ -507,7 +509,7 @@ def timed(tmp_path, *moments: tuple[str, float]) -> Path:
         sha256((run.path / name).read_bytes()).hexdigest() for name in ("plan.json", "run.json")
     )
     journal = Journal.create(str(run.path / "events.jsonl"))
-    started = RunStarted("r1", ("A",), 0, plan, "n", COMMIT, None, None, run_json)
+    started = RunStarted("r1", ("A",), 0, plan, "n", COMMIT, None, None, run_json, SCHEMA)
     journal.append(started, *moments[0])
     for wall, mono in moments[1:]:
         journal.append(RunEnded(0, {}, 1.0), wall, mono)
