@@ -437,7 +437,7 @@ class TestAlways:
     def test_one_that_was_cancelled_itself_stays_so(self):
         s = self.flow()
         s.handle(CancelRequested("tell"), 1)
-        orders = s.handle(ended("a", FAILURE), 2)
+        s.handle(ended("a", FAILURE), 2)
         assert s.handle(ended("tidy"), 3)[-1] == EndRun(1)
 
 

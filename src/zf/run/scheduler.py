@@ -19,8 +19,8 @@ The rules, in the order they are applied at each turn:
    too busy nothing starts while something of ours runs. A task with a `concurrency` group starts
    when its run has the lease of the group; while another run has it, it waits without a slot.
 
-7. A task whose condition calls `always()` has its turn although the run was stopped, in later phases
-   too. Only a second interrupt keeps it from that.
+7. A task whose condition calls `always()` has its turn although the run was stopped, in later
+   phases too. Only a second interrupt keeps it from that.
 
 Each event costs O(log n) and the dependents it concerns; only stopping looks at every task, once.
 """
@@ -626,8 +626,8 @@ class Scheduler:
     def _stop(
         self, cause: Cause, detail: str, *, spare: bool = True, later_phases: bool = False
     ) -> None:
-        """Nothing starts any more, unless it says `always()`. `spare`: who needs a running task waits
-        for what it comes to.
+        """Nothing starts any more but what says `always()`. `spare`: what needs a running task waits
+        for the end of that one.
         """
         self._stopped = (cause, detail)
         for name in [name for name in self._fallback if name not in self._always]:
@@ -662,10 +662,10 @@ class Scheduler:
         cause, detail = self._stopped
         cancelled: deque[str] = deque()
         for name in self._members[phase]:
-            if not (name in self._done or name in self._running or name in spared):
-                if name not in self._always:
-                    self._not_run(name, Status.CANCELLED, cause, detail)
-                    cancelled.append(name)
+            has_ended_or_runs = name in self._done or name in self._running
+            if not (has_ended_or_runs or name in spared or name in self._always):
+                self._not_run(name, Status.CANCELLED, cause, detail)
+                cancelled.append(name)
         self._tell_dependents(cancelled.copy())
         return bool(cancelled)
 
