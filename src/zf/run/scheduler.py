@@ -626,8 +626,8 @@ class Scheduler:
     def _stop(
         self, cause: Cause, detail: str, *, spare: bool = True, later_phases: bool = False
     ) -> None:
-        """Nothing starts any more but what says `always()`. `spare`: what needs a running task waits
-        for the end of that one.
+        """Nothing starts any more but what says `always()`. `spare`: what needs a running task
+        waits for the end of that one.
         """
         self._stopped = (cause, detail)
         for name in [name for name in self._fallback if name not in self._always]:
