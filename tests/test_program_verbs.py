@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -80,6 +81,66 @@ def test_plan_and_dry_run_show_the_same_and_run_nothing(project):
     assert project.zf("plan", "A", "--format", "mermaid").out.startswith("flowchart")
     assert project.zf("plan", "A", "--format", "dot").out.startswith("digraph")
     assert not (project.root / "proofs").exists()
+
+
+@pytest.mark.parametrize("name", ["ZF_PHASE_TIMEOUT_SEC", "PHASE_TIMEOUT_SEC"])
+def test_plan_shows_what_the_same_environment_would_run(project, name):
+    small_flow(project)
+    (project.root / "zf.yaml").write_text("phases: {A: {timeout_sec: 70}}\n")
+    env = {name: "45"}
+    plan = project.zf("plan", "A", "B", env=env)
+    assert plan.out == project.zf("run-phase", "A", "B", "--dry-run", env=env).out
+    assert "45" in plan.out
+    found = json.loads(project.zf("plan", "A", "--json", env=env).out)
+    assert [phase["timeout_s"] for phase in found["phases"]] == [45]
+    assert project.zf("plan", "A", env={name: "soon"}).code == 2
+
+
+def test_validate_finds_a_resource_that_only_a_run_would_miss(project):
+    project.task("a", "true", resources={"db": 2, "cpu": 1})
+    done = project.zf("validate")
+    assert done.code == project.zf("run-phase", "A").code == 2
+    assert "error[ZF107]: task 'a' asks for 2 'db', of which there is 0" in done.err
+    assert project.zf("validate", "--resource", "db=2").code == 0
+    (project.root / "zf.yaml").write_text("resources: {db: 2}\n")
+    assert project.zf("validate").code == 0
+    # What this machine has too little of, the one that runs the task may have.
+    project.task("a", "true", resources={"cpu": 100_000})
+    done = project.zf("validate")
+    assert (done.code, "warning[ZF107]" in done.err) == (0, True)
+    assert json.loads(project.zf("validate", "--json").out)["valid"] is True
+
+
+def test_validate_warns_of_a_workdir_that_nothing_could_make(project):
+    project.task("a", "true", workdir="nowhere")
+    project.task("b", "true", workdir="nowhere", needs=["a"])
+    (project.root / "here").mkdir()
+    project.task("c", "true", workdir="here")
+    done = project.zf("validate")
+    assert done.code == 0
+    assert done.err.count("ZF232") == 1
+    assert "warning[ZF232]: workdir 'nowhere' of task 'a'" in done.err
+
+
+def test_the_folder_of_proofs_is_ignored_by_git_when_zf_makes_it(project):
+    small_flow(project)
+    subprocess.run(["git", "init", "-q"], cwd=project.root, env=project.env, check=True)
+    assert project.zf("run-phase", "A", "--run-id", "r1").code == 1
+    seen = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=all"],
+        cwd=project.root,
+        env=project.env,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "tasks/" in seen
+    assert "proofs" not in seen
+    # A folder that is there is the user's: nothing is put into it.
+    shutil.rmtree(project.proof("r1").parent)
+    project.proof("r1").parent.mkdir()
+    assert project.zf("run-task", "10-a").code == 0
+    assert not (project.proof("r1").parent / ".gitignore").exists()
 
 
 def test_a_need_outside_the_run_is_refused_with_the_remedy(project):

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 import proof_schemas
+from program import Project
 
 
 @pytest.fixture
@@ -59,6 +60,48 @@ def test_a_task_comes_out_as_before_though_the_work_tree_went_on(repo):
     )
 
 
+ODD_FOLDERS = {
+    "blanks": " two  words ",
+    "a newline": "two\nlines\n",
+    "no UTF-8": os.fsdecode(b"caf\xe9"),
+    "quotes": 'it\'s "so"',
+}
+
+
+@pytest.mark.parametrize("where", ["repository", "project"])
+@pytest.mark.parametrize("name", ODD_FOLDERS.values(), ids=ODD_FOLDERS)
+def test_a_task_is_replayed_wherever_its_project_is(tmp_path, name, where):
+    project = Project(tmp_path / name / "p" if where == "repository" else tmp_path / "r" / name)
+    project.env["GIT_CEILING_DIRECTORIES"] = str(tmp_path)
+    project.task("t", "cat data")
+    (project.root / "data").write_text("as committed\n")
+    who = [f"{n}=a" for n in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME")]
+    who += [f"{n}=a@example.org" for n in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL")]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "x"]):
+        subprocess.run(
+            ["env", *who, "git", *words], cwd=project.root.parent, env=project.env, check=True
+        )
+    assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
+    (project.root / "data").write_text("changed\n")
+    done = project.zf("replay", "r1", "t")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("status: success, as before\n")
+
+
+def test_a_replay_that_fails_says_why_with_the_end_of_the_log(repo, tmp_path):
+    marker = tmp_path / "marker"
+    repo.task("t", f"test ! -e {marker} || {{ echo no more rooms; exit 5; }}")
+    ran(repo)
+    marker.touch()
+    done = repo.zf("replay", "r1", "t")
+    assert done.code == 1
+    assert "status: success -> failure\n" in done.out
+    assert done.out.endswith("exited with code 5\n  | no more rooms\n")
+    found = json.loads(repo.zf("replay", "r1", "t", "--json").out)
+    proof_schemas.check(found, "replay")
+    assert found["why"].endswith("exited with code 5")
+
+
 def test_a_failure_can_be_had_again(repo):
     repo.task("t", "echo before; exit 7")
     ran(repo, code=1)
@@ -87,6 +130,7 @@ def test_the_cleanup_and_the_limits_are_those_of_then(repo):
         "20-logs/cleanup-0.log: equal\n"
         "20-logs/cleanup-1.log: equal\n"
         "20-logs/step-0.log: equal\n"
+        "why: no output for silence_timeout_sec (0.2 s) from step 'step 1'\n"
     )
 
 

@@ -254,12 +254,15 @@ class PhaseEnded:
 
 @record
 class RunEnded:
-    """`blocked_sha256` is the digest of blocked.json, None when there is none."""
+    """`blocked_sha256` is the digest of blocked.json, None when there is none. `source_changed`:
+    whether the commit or the work tree is another than at the start, None where git cannot say.
+    """
 
     exit_code: int
     counts: Mapping[str, int]
     duration_s: float
     blocked_sha256: str | None = None
+    source_changed: bool | None = None
 
 
 Event = (

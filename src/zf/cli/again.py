@@ -158,6 +158,7 @@ def rerun(
         phase_timeout_forced=settings.phase_timeout_s.given,
         upstream=earlier.met,
         unmet=earlier.unmet,
+        again=f"zf rerun {facts.run} --failed",
     )
     show = progress.Show(output, progress_mode, as_json)
     limits = limits_of(flow, plan, settings, retries=not no_retries)

@@ -49,6 +49,14 @@ Key = Annotated[
         help="With --sign: an SSH key, or an Ed25519 key in PEM. [default: git's signing key]",
     ),
 ]
+Resource = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--resource",
+        metavar="NAME=N",
+        help="How much there is of what tasks ask for. Can be given again.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

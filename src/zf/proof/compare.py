@@ -7,7 +7,7 @@ Compares what the runs say of themselves, by their checksum lists; whether they 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zf.errors import ZfError, printable
@@ -28,6 +28,9 @@ _OUTPUT = ("20-logs/", "30-artifacts/")
 _PARTS = {"scripts": "10-commands/", "artifacts": "30-artifacts/"}
 _OF_A_STEP = re.compile(r"\A((?:10-commands|20-logs)/(?:step|cleanup)-)(\d{1,9})(?=\.\w+\Z)")
 _MAX_ENV_BYTES = 64 * 1024 * 1024
+# Comparing lines takes time that grows with their number squared.
+_MAX_SCRIPT_BYTES = 256 * 1024
+_MOST_CHANGES = 40
 
 # What one of the two has, or both have differently; None is what is not there.
 Pair = tuple[Any, Any]
@@ -41,6 +44,8 @@ class TaskChange:
     scripts: Mapping[str, Pair] = field(default_factory=dict)
     env: Mapping[str, Pair] = field(default_factory=dict)
     artifacts: Mapping[str, Pair] = field(default_factory=dict)
+    # How the scripts differ that both have, by path: lines as `diff -u` writes them.
+    changes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @record
@@ -62,7 +67,9 @@ class Comparison:
         lines = [f"{name}: {_shown(pair)}" for name, pair in self.facts.items()]
         for task, change in self.tasks.items():
             lines.append(f"{task}: {_shown(change.status) if change.status else ''}".rstrip(" "))
-            lines += [f"  script {path}: {which(p)}" for path, p in change.scripts.items()]
+            for path, pair in change.scripts.items():
+                lines.append(f"  script {path}: {which(pair)}")
+                lines += [f"    {line}" for line in change.changes.get(path, ())]
             lines += [f"  env {name}: {_shown(pair)}" for name, pair in change.env.items()]
             lines += [f"  artifact {path}: {which(p)}" for path, p in change.artifacts.items()]
         return "".join(printable(line) + "\n" for line in lines)
@@ -163,14 +170,43 @@ def _task(first: _Side, second: _Side, task: str) -> TaskChange:
     env = {}
     if lists[0].get(ENV) != lists[1].get(ENV):
         env = _pairs(_env(first.bundle, task, lists[0]), _env(second.bundle, task, lists[1]))
+    parts = {
+        part: _pairs(_below(lists[0], folder), _below(lists[1], folder))
+        for part, folder in _PARTS.items()
+    }
     return TaskChange(
         status=statuses if statuses[0] != statuses[1] else None,
         env=env,
-        **{
-            part: _pairs(_below(lists[0], folder), _below(lists[1], folder))
-            for part, folder in _PARTS.items()
+        changes={
+            path: _changes(first, second, task, path)
+            for path, pair in parts["scripts"].items()
+            if None not in pair
         },
+        **parts,
     )
+
+
+def _changes(first: _Side, second: _Side, task: str, path: str) -> list[str]:
+    """How a script of both differs, up to a number of lines; nothing for one too large to look."""
+    from difflib import unified_diff  # noqa: PLC0415 - runs that are alike need none
+
+    try:
+        one, other = (
+            side.bundle.read(
+                f"{task}/{_as_written(side, _PARTS['scripts'] + path)}", _MAX_SCRIPT_BYTES
+            )
+            .decode("utf-8", "replace")
+            .splitlines()
+            for side in (first, second)
+        )
+    except OSError:
+        return []
+    # The first two lines name the files, which have one name.
+    lines = list(unified_diff(one, other, n=1, lineterm=""))[2:]
+    if len(lines) > _MOST_CHANGES:
+        more = len(lines) - _MOST_CHANGES
+        lines = [*lines[:_MOST_CHANGES], f"and {more} more {'line' if more == 1 else 'lines'}"]
+    return lines
 
 
 def _pairs(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, Pair]:
@@ -207,6 +243,11 @@ def _listed(side: _Side, task: str) -> dict[str, str]:
     if not side.first_step:
         return listed
     return {_OF_A_STEP.sub(_one_less, path): digest for path, digest in listed.items()}
+
+
+def _as_written(side: _Side, path: str) -> str:
+    """The path in the run itself of one that `_listed` gives."""
+    return _OF_A_STEP.sub(lambda found: f"{found[1]}{int(found[2]) + side.first_step}", path)
 
 
 def _one_less(found: re.Match[str]) -> str:

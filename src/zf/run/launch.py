@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from hashlib import sha256
 from typing import Any
@@ -87,24 +87,32 @@ class RunRequest:
     look_s: float = float("inf")
     rerun_of: str | None = None
 
+    def source(self) -> provenance.Source:
+        """Where the code comes from, as it is now."""
+        return provenance.Source.look(
+            self.flow.root,
+            exclude=(self.flow.proofs,),
+            environ=self.environ,
+            cache=lock.folder(self.flow.proofs),
+        )
+
     def place(self) -> store.Place:
         """Where its tasks run."""
         host, user = os.uname().nodename, provenance.user_name()
         return store.Place(self.settings.run_id.value, host, user, self.flow.root)
 
     def scheduler(
-        self, source: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
+        self, about: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
     ) -> Scheduler:
-        """A scheduler for it; `source` is that of run.json, `decided` are the conditions answered
-        before.
-        """
+        """A scheduler for it; `about` is run.json, `decided` are the conditions answered before."""
         around = surroundings(
             self.plan.tasks.values(),
             self.environ,
             self.flow.project,
             run=self.settings.run_id.value,
             max_jobs=self.limits.max_jobs,
-            source=source,
+            source=about["source"],
+            ci=about.get("ci"),
             hide=self.veil.text,
         )
         return Scheduler(self.plan, self.limits, around, decided)
@@ -171,11 +179,14 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         # Looked through for secrets, which loads what workers look with before they are forked.
         plan = request.veil.plan(request.plan.as_json())
         pool.get_ready(_first_starts(request))
-        scribe, began, source = _found(request, command, plan, known)
-        scheduler = request.scheduler(source)
+        source = request.source()
+        scribe, began, about = _found(request, command, plan, source, known)
+        scheduler = request.scheduler(about)
         orders = scheduler.start(began)
         with _recording(run):
-            return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir)
+            return _conduct(
+                request, scheduler, orders, scribe, inbox, pool, run_dir, source.changed
+            )
 
 
 def _pool(request: RunRequest, run_dir: str, known: Known) -> Pool:
@@ -204,10 +215,14 @@ def _first_starts(request: RunRequest) -> int:
 
 
 def _found(
-    request: RunRequest, command: Sequence[str], plan: dict[str, Any], known: Known
+    request: RunRequest,
+    command: Sequence[str],
+    plan: dict[str, Any],
+    source: provenance.Source,
+    known: Known,
 ) -> tuple[Scribe, float, Mapping[str, Any]]:
-    """Make the run's folder with all that is known at its start; the moment it began, and where
-    the code came from.
+    """Make the run's folder with all that is known at its start; the moment it began, and what
+    run.json says.
 
     All of it appears at once under the run's name, so whoever finds a run finds a whole one.
     """
@@ -218,8 +233,8 @@ def _found(
         command,
         run_id=run,
         settings=request.settings.as_json(),
-        exclude=(proofs,),
         environ=request.environ,
+        source=source.facts,
         redact=request.veil.text,
     )
     about |= {
@@ -258,7 +273,7 @@ def _found(
         raise _not_writable(proofs, error) from None
     with _recording(run):
         sync_folder(proofs)
-    return scribe, began, about["source"]
+    return scribe, began, about
 
 
 def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Launched:
@@ -308,12 +323,15 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
         scribe.commit()
         lines = journal.read_back().lines
         times = recover.moments(lines, time.monotonic())
-        scheduler = request.scheduler(
-            run_json(run_dir)["source"], recover.conditions_answered(reading.events)
-        )
+        about = run_json(run_dir)
+        scheduler = request.scheduler(about, recover.conditions_answered(reading.events))
         orders = recover.outstanding(scheduler, lines, times)
         pool = _pool(request, run_dir, known)
-        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, times[0])
+
+        def changed() -> bool | None:
+            return provenance.changed_since(about["source"], request.source().facts)
+
+        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, changed, times[0])
 
 
 def _papers(reading: JournalReading) -> dict[str, str]:
@@ -356,6 +374,7 @@ def _conduct(
     inbox: Inbox,
     pool: Pool,
     run_dir: str,
+    source_changed: Callable[[], bool | None],
     began: float | None = None,
 ) -> Launched:
     """Carry a run that began at this moment (by default now) to its end and seal it."""
@@ -377,7 +396,8 @@ def _conduct(
         ).run(orders)
     blocked_sha256 = _write_blocked(run_dir, scribe.facts)
     took = round(time.monotonic() - began, 6)
-    scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256))
+    changed = source_changed()
+    scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256, changed))
     return _close(run, run_dir, scribe, pool.known, took)
 
 
@@ -430,7 +450,7 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
             hint="use letters, digits, '.', '_' and '-', at most 128, the first a letter or digit",
         )
     try:
-        os.makedirs(proofs, exist_ok=True)
+        _make_proofs(proofs)
         lock_fd = lock.acquire(proofs, run)
     except OSError as error:
         raise _not_writable(proofs, error) from None
@@ -450,6 +470,18 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
+
+
+def _make_proofs(proofs: str) -> None:
+    """Make the folder for the runs, if need be, such that git does not offer them for a commit."""
+    try:
+        os.makedirs(proofs)
+    except FileExistsError:
+        if not os.path.isdir(proofs):
+            raise
+    else:
+        with open(f"{proofs}/.gitignore", "x", encoding="ascii") as file:
+            file.write("# Made by zf with the folder: runs are kept, not committed.\n*\n")
 
 
 @contextmanager

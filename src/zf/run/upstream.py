@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from zf.errors import Exit, ZfError
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
+from zf.plan.graph import Met
 from zf.proof import read
 from zf.proof.findings import State
 from zf.proof.journal import JournalReading
@@ -18,11 +19,11 @@ from zf.run.lock import refuse_in_use
 
 @record
 class Upstream:
-    """What earlier runs did for needs: `met` names the run for each that one met; `unmet` are
+    """What earlier runs did for needs: `met` says which run met each, with digests; `unmet` are
     those that one of them planned and none met.
     """
 
-    met: Mapping[str, str]
+    met: Mapping[str, Met]
     unmet: frozenset[str] = frozenset()
 
 
@@ -71,8 +72,12 @@ def from_run(proofs: str, run: str, needs: Collection[str], *, whole: bool = Tru
     if whole:
         _refuse_unless_complete(name, found)
     ends = outcomes(verified_journal(run_dir, name, found))
-    met = {task for task in planned if task in ends and _is_good(ends[task])}
-    return Upstream(dict.fromkeys(met, run), frozenset(planned - met))
+    met = {
+        task: Met(name, found.result["head"], ends[task].task_sha256)
+        for task in sorted(planned)
+        if task in ends and _is_good(ends[task])
+    }
+    return Upstream(met, frozenset(planned - met.keys()))
 
 
 def _refuse_unless_complete(run: str, found: Verification) -> None:
@@ -92,7 +97,7 @@ def resolve(proofs: str, root: str, needs: Mapping[str, object], named: Iterable
     `latest` stands for the runs of the present commit: a need is met if the newest of them that
     planned the task saw it succeed, so that an old success never hides a new failure.
     """
-    met: dict[str, str] = {}
+    met: dict[str, Met] = {}
     unmet: set[str] = set()
     for run in named:
         missing = needs.keys() - met.keys()
@@ -114,7 +119,7 @@ def _latest(proofs: str, root: str, needs: Collection[str]) -> Upstream:
             hint="name the run: --upstream RUN_ID",
         )
     open_needs = set(needs)
-    met: dict[str, str] = {}
+    met: dict[str, Met] = {}
     unmet: set[str] = set()
     for run in read.list_runs(proofs):
         if not open_needs:
