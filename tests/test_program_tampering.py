@@ -74,7 +74,7 @@ def check_said(project, done):
     """Zf said that the run was tampered with, and everything else says so, too."""
     assert (done.code, "TAMPERED WHILE RUNNING: " in done.err) == (1, True), done
     assert verify(str(project.proof("r1"))).exit_code == TAMPERED
-    assert not project.proof("r1", "attest").exists()
+    assert not project.proof("r1", "attest", "statement.json.sig").exists()
 
 
 # Item 1: outcomes

@@ -127,18 +127,22 @@ def seal_known(
     """
     try:
         with Bundle(run_dir) as bundle:
-            if known.place and bundle.place() != known.place:
+            if known.place and not bundle.place() == _place(run_dir) == known.place:
                 return _other_folder(run_dir)
             differing = Differences(bundle, known)
             lines = _known_lines(bundle, differing, loose)
             manifest = write_pieces(f"{run_dir}/{MANIFEST}", (one.encode("ascii") for one in lines))
             differing.compare_trees(compare_s)
-            info = os.lstat(run_dir)  # nor is a link to it the run's folder
-            if known.place and (info.st_dev, info.st_ino) != known.place:
+            if known.place and _place(run_dir) != known.place:
                 return _other_folder(run_dir)
             return Sealed(manifest, tuple(differing.found))
     except (FileNotFoundError, NotADirectoryError):
         return _other_folder(run_dir)
+
+
+def _place(run_dir: str) -> tuple[int, int]:
+    info = os.lstat(run_dir)  # a link to the run's folder is not it
+    return info.st_dev, info.st_ino
 
 
 def _other_folder(run_dir: str) -> Sealed:
