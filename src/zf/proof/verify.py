@@ -547,8 +547,8 @@ class _Audit:
             self.tampered(
                 "hidden",
                 "only files with a leading dot are missing: a copy or upload left hidden files out "
-                "(actions/upload-artifact does, unless it has include-hidden-files: true); hand over "
-                "the archive that zf export writes instead",
+                "(actions/upload-artifact does, unless it has include-hidden-files: true); hand "
+                "over the archive that zf export writes instead",
             )
 
     def outcome(self, *, intact: bool) -> Outcome:
