@@ -97,7 +97,7 @@ class Seen(Look):
 
 
 class _Cuts:
-    """Where escapes were taken out: from places without them to those in the whole text, and back."""
+    """Where escapes were taken out: places without them to those in the whole text, and back."""
 
     def __init__(self, escapes: Iterable[re.Match[bytes]], size: int) -> None:
         self._size = size
