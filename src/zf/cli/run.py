@@ -8,7 +8,7 @@ import typer
 
 from zf.cli import progress
 from zf.cli.begin import Flags, Wishes, begin_phases, begin_task
-from zf.cli.options import AsJson, Directory, Key, Sign, complete_phase, complete_task
+from zf.cli.options import AsJson, Directory, Key, Shield, Sign, complete_phase, complete_task
 
 RunIdOption = Annotated[
     str | None, typer.Option("--run-id", metavar="ID", help="Name of the run and its proof folder.")
@@ -62,6 +62,7 @@ def run_phase(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
     fail_fast: Annotated[
@@ -100,7 +101,7 @@ def run_phase(
     """Run every task of one or more phases, in order, and leave a proof of each."""
     return begin_phases(
         phases,
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign),
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
         Wishes(
             progress.Show(output, progress_mode, as_json),
             key,
@@ -130,6 +131,7 @@ def run_task(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
     output: OutputOption = "prefix",
@@ -140,7 +142,7 @@ def run_task(
     """Run one task, without its needs unless told, and exit with its failing step's own code."""
     return begin_task(
         task,
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign),
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
         Wishes(
             progress.Show(output, progress_mode, as_json), key, no_retries, with_needs=with_needs
         ),

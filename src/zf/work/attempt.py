@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.proof.artifacts import collect
-from zf.proof.store import ARTIFACTS, COMMANDS, LOGS, META, TaskTree, as_json, task_json
+from zf.proof.store import ARTIFACTS, COMMANDS, FOLDERS, LOGS, META, TaskTree, as_json, task_json
 from zf.record import mutable, replace
 from zf.work.capture import Buffer, Capture
 from zf.work.environment import Outside, compose_project_name
@@ -20,6 +20,7 @@ from zf.work.script import MISSING as NO_SCRIPT_PATH
 from zf.work.script import USUAL_PATH as SCRIPT_PATH
 from zf.work.script import path as script_path
 from zf.work.script import sealed
+from zf.work.shield import BESIDES_ARTIFACTS, Shield
 from zf.work.supervisor import NotStartedError, Supervisor, Terms
 from zf.work.veil import ArtifactSecrets, without_secrets
 
@@ -40,11 +41,22 @@ class Bench:
     run_dir: str
     root: str
     real_root: str
+    shield: Shield | None
     orders: RunnerOrders
     supervisor: Supervisor
     outside: Outside
     buffer: Buffer
     bash: dict[str, str | None]
+
+    @property
+    def written_at(self) -> str:
+        """Where the run's folder can be written to; steps are told `run_dir`."""
+        return self.run_dir if self.shield is None else self.shield.run_dir
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of a tree that are made before its steps run."""
+        return FOLDERS if self.shield is None else BESIDES_ARTIFACTS
 
     def find_bash(self, path: str) -> str | None:
         """Where bash is on this PATH."""
@@ -67,6 +79,8 @@ class Attempt:
 
     def run(self) -> None:
         """Fill the tree, which is described, with all the rest but the outcome itself."""
+        if self._bench.shield is not None:
+            self._bench.shield.begin(self.tree, self._task.id)
         records = (b",".join(self._run_steps()), b",".join(self._run_cleanup()))
         self.tree.write(COMMANDS, "commands.json", _COMMANDS % records)
         self._collect()
@@ -80,7 +94,7 @@ class Attempt:
 
     def _own_variables(self) -> dict[str, str]:
         bench, task = self._bench, self._task
-        folder = self.tree.path
+        folder = f"{bench.run_dir}/{task.id}"
         return {
             "RUN_ID": bench.run,
             "TASK_ID": task.id,
@@ -230,9 +244,10 @@ class Attempt:
         proofs = os.path.dirname(bench.run_dir)
         task, outcome = self._task, self.outcome
         secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
+        lost = bench.shield.end(tree) if bench.shield is not None else []
         found = collect(tree, bench.real_root, task.artifacts, proofs=proofs, secrets=secrets)
         outcome.notes += secrets.allowed
-        for path in tree.sweep():
+        for path in (*lost, *tree.sweep()):
             found.refuse(path, "is no artifact: it lay in zf's own part of the proof")
         outcome.collected = found
         if found.leaks and outcome.status is Status.SUCCESS:

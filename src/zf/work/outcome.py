@@ -49,6 +49,7 @@ class Outcome:
     detail: str = ""
     step: int | None = None
     containment: str = ""
+    shield: str = ""
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     redactions: Mapping[str, int] = field(default_factory=dict)
@@ -176,6 +177,7 @@ class Outcome:
                 signal=self.signal,
                 step=self.step,
                 containment=self.containment,
+                shield=self.shield,
                 survivors=[
                     {"pid": one.pid, "command": printable(one.command)}
                     for one in self.survivors.values()
