@@ -96,15 +96,49 @@ def test_a_need_outside_the_run_is_refused_with_what_to_type():
     assert refusal(plan, TWO_PHASES, "B") == [
         (
             "tasks/report/task.yaml:3: error[ZF104]:"
-            " 'report' needs 'lint' of phase 'A', which is not in this run\n"
-            "  hint: zf run-phase A B, or --upstream RUN_ID (or latest)"
+            " 'report' needs 'lint' of phase 'A', which is not in this run"
         ),
         (
             "tasks/test/task.yaml:3: error[ZF104]:"
             " 'test' needs 'build' of phase 'A', which is not in this run\n"
-            "  hint: zf run-phase A B, or --upstream RUN_ID (or latest)"
+            "  hint: zf run-phase A B (or build on an earlier run with --upstream RUN)"
         ),
     ]
+
+
+CHAIN_OF_PHASES = """
+setup: s
+build: b <- s
+test: t <- b
+test: u <- b s
+docs: d
+"""
+
+
+def test_the_command_advised_for_unmet_needs_runs_every_phase_that_they_take_and_is_told_once():
+    told = refusal(plan, CHAIN_OF_PHASES, "test")
+    assert len(told) == 3
+    assert [problem.count("hint:") for problem in told] == [0, 0, 1]
+    assert "  hint: zf run-phase setup build test (or " in told[-1]
+    assert set(plan(CHAIN_OF_PHASES, "setup", "build", "test").tasks) == {"s", "b", "t", "u"}
+
+
+def test_the_command_advised_for_unmet_needs_keeps_the_runs_that_meet_the_others():
+    ways = {"upstream": {"s": "r1"}, "builds_on": ["r1", "latest"]}
+    [*_, told] = refusal(plan, CHAIN_OF_PHASES, "test", **ways)
+    assert told.endswith("  hint: zf run-phase build test --upstream r1 --upstream latest")
+    assert set(plan(CHAIN_OF_PHASES, "build", "test", upstream={"s": "r1"}).tasks) == {
+        *("b", "t", "u")
+    }
+
+
+def test_the_command_advised_for_a_selection_is_the_one_that_was_named_if_all_was_planned():
+    given = flow(CHAIN_OF_PHASES)
+    again = {"phase_timeout_s": 60, "again": "zf rerun r1 --failed"}
+    [told] = refusal(graph.plan_selection, given, ["t"], unmet={"b"}, **again)
+    assert told.endswith("  hint: zf rerun r1 --failed")
+    [told] = refusal(graph.plan_selection, given, ["t"], **again)
+    assert "  hint: zf run-phase setup build test (or " in told
 
 
 def test_a_need_that_another_run_met():
@@ -222,7 +256,7 @@ def test_whose_phase_timeout_holds(forced, expected):
 def test_plan_json_whole():
     whole = plan("A: x\nA: y <- x", "A")
     assert whole.as_json() == {
-        "schema": "zf/plan/v1",
+        "schema": "zf/plan/v2",
         "phases": [{"name": "A", "title": "", "timeout_s": 60}],
         "needs": "checked",
         "upstream": {},

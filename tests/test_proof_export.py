@@ -189,7 +189,7 @@ def test_an_export_never_replaces_anything(run, tmp_path):
 )
 def test_nothing_changed_is_handed_over(run, tmp_path, kind, harm, said):
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
-    harm(copy / "good/20-logs/step-1.log")
+    harm(copy / "good/20-logs/step-0.log")
     before = sorted(os.listdir(tmp_path))
     with pytest.raises(ZfError, match=said):
         export(str(copy), str(tmp_path / "out"), kind=kind)

@@ -18,6 +18,7 @@ def test_every_rule():
             "commit": "0123456",
             "plan": "ab",
             "clean_tree": True,
+            "unchanged_tree": True,
             "max_age": "7d",
             "allowed_signers": "keys/allowed",
             "signers": ["alice@example.org"],
@@ -34,6 +35,7 @@ def test_every_rule():
         commit="0123456",
         plan="ab",
         clean_tree=True,
+        unchanged_tree=True,
         max_age_s=604_800.0,
     )
     assert trust == Trust(

@@ -92,7 +92,7 @@ def test_a_killed_run_that_was_sealed_stays_incomplete(killed):
     found = look(killed)
     assert found.exit_code == 3
     assert "unsealed" not in {f.kind for f in found.findings}
-    with (killed / "running" / "20-logs" / "step-1.log").open("ab") as log:
+    with (killed / "running" / "20-logs" / "step-0.log").open("ab") as log:
         log.write(b"more")
     assert look(killed).exit_code == 1
 
@@ -126,7 +126,7 @@ def rehash(run: Path) -> None:
     seal(str(run))
 
 
-LOG = "good/20-logs/step-1.log"
+LOG = "good/20-logs/step-0.log"
 STATUS = "99-summary/status.json"
 
 
@@ -149,14 +149,14 @@ STATUS = "99-summary/status.json"
             id="a file added",
         ),
         pytest.param(
-            lambda run: (run / LOG).rename(run / "good/20-logs/step-2.log"),
-            {("INTACT", "missing", LOG), ("INTACT", "surplus", "good/20-logs/step-2.log")},
+            lambda run: (run / LOG).rename(run / "good/20-logs/step-1.log"),
+            {("INTACT", "missing", LOG), ("INTACT", "surplus", "good/20-logs/step-1.log")},
             id="a file renamed",
         ),
         pytest.param(
             lambda run: (
                 (run / LOG).unlink(),
-                (run / LOG).symlink_to("../../bad/20-logs/step-1.log"),
+                (run / LOG).symlink_to("../../bad/20-logs/step-0.log"),
             ),
             {("INTACT", "missing", LOG), ("INTACT", "odd", LOG)},
             id="a link to the same bytes",
@@ -253,7 +253,7 @@ STATUS = "99-summary/status.json"
         ),
         pytest.param(
             lambda run: (
-                replace(run / "flaky" / STATUS, b'"flaky":true', b'"flaky":false'),
+                replace(run / "flaky" / STATUS, b'"flaky": true', b'"flaky": false'),
                 rehash(run),
             ),
             {
@@ -264,7 +264,9 @@ STATUS = "99-summary/status.json"
         ),
         pytest.param(
             lambda run: (
-                replace(run / "bad" / STATUS, b'"conclusion":"failure"', b'"conclusion":"warned"'),
+                replace(
+                    run / "bad" / STATUS, b': "failure",\n  "flaky"', b': "warned",\n  "flaky"'
+                ),
                 rehash(run),
             ),
             {
@@ -301,8 +303,8 @@ STATUS = "99-summary/status.json"
             id="a tree deleted, sealed again",
         ),
         pytest.param(
-            lambda run: replace(run / "flaky/attempts/1/20-logs/step-1.log", b"h", b"H"),
-            {("INTACT", "changed", "flaky/attempts/1/20-logs/step-1.log")},
+            lambda run: replace(run / "flaky/attempts/1/20-logs/step-0.log", b"h", b"H"),
+            {("INTACT", "changed", "flaky/attempts/1/20-logs/step-0.log")},
             id="an earlier attempt edited",
         ),
         pytest.param(
@@ -322,12 +324,12 @@ def test_an_unsealed_run_is_held_against_its_journal(full):
     (full / "MANIFEST.sha256").unlink()
     replace(full / LOG, b"hello", b"hullo")
     (full / "good" / "note").write_text("x")
-    (full / "bad" / "20-logs" / "step-1.log").unlink()
+    (full / "bad" / "20-logs" / "step-0.log").unlink()
     (full / "stray").write_text("x")
     assert {f for f in kinds(full) if f[0] == "INTACT"} == {
         ("INTACT", "changed", LOG),
         ("INTACT", "surplus", "good/note"),
-        ("INTACT", "missing", "bad/20-logs/step-1.log"),
+        ("INTACT", "missing", "bad/20-logs/step-0.log"),
         ("INTACT", "surplus", "stray"),
     }
     assert look(full).exit_code == 1

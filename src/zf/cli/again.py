@@ -55,6 +55,7 @@ def resume(
 
     run_dir = read.find_run(proofs_folder(), run)
     recorded = read.run_json(run_dir)
+    launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
     plan = plan_again(flow, read.plan_json(run_dir))
     settings = _recorded_settings(recorded["settings"])
@@ -124,7 +125,9 @@ def rerun(
         raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
     if downstream and first is None:
         raise ZfError("--downstream goes with --from TASK")
-    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield))
+    flow, settings = settle(
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield)
+    )
     run_dir = read.find_run(flow.proofs, run)
     facts = facts_of(run_dir)
     if failed:
@@ -151,6 +154,7 @@ def rerun(
         phase_timeout_forced=settings.phase_timeout_s.given,
         upstream=earlier.met,
         unmet=earlier.unmet,
+        again=f"zf rerun {facts.run} --failed",
     )
     show = progress.Show(output, progress_mode, as_json)
     limits = limits_of(flow, plan, settings, retries=not no_retries)

@@ -68,6 +68,7 @@ def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
         phase_timeout_forced=settings.phase_timeout_s.given,
         upstream=met,
         unmet=unmet,
+        builds_on=wishes.upstream,
     )
     if wishes.dry_run:
         import json

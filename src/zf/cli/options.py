@@ -57,6 +57,14 @@ Shield = Annotated[
         help="Keep the proof out of reach of the steps: auto, always or never. [default: auto]",
     ),
 ]
+Resource = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--resource",
+        metavar="NAME=N",
+        help="How much there is of what tasks ask for. Can be given again.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

@@ -76,6 +76,10 @@ def verify(
     clean_tree: Annotated[
         bool, typer.Option("--clean-tree", help="Expect a work tree without changes.")
     ] = False,
+    unchanged_tree: Annotated[
+        bool,
+        typer.Option("--unchanged-tree", help="Expect a work tree that no task changed."),
+    ] = False,
     max_age: Annotated[
         str | None,
         typer.Option("--max-age", metavar="AGE", help="Expect a run not older than, say, 12h."),
@@ -125,6 +129,7 @@ def verify(
         head=head,
         phases=tuple(phase or ()),
         clean_tree=clean_tree,
+        unchanged_tree=unchanged_tree,
         max_age_s=max_age_s,
     )
     if signer and not (allowed_signers or policy):

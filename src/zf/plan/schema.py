@@ -28,7 +28,7 @@ from zf.model import (
     Task,
 )
 from zf.record import field, record, replace
-from zf.settings import SHIELD_MODES, MAX_JOBS_LIMIT
+from zf.settings import MAX_JOBS_LIMIT, SHIELD_MODES
 from zf.validators import PydanticCustomError, SchemaValidator, ValidationError
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ RETRY_WORDS = ("failure", "timeout", "lost")
 STEP: Mapping[str, Key] = {
     "name": Key(
         _text(NOT_BLANK),
-        "What the step is called in output and proofs. Default: `step` and its number.",
+        "What the step is called in output and proofs. Default: `step-` and its number, from 0.",
     ),
     "run": Key(
         _text(NOT_BLANK),
@@ -435,7 +435,7 @@ PROJECT: Mapping[str, Key] = {
     ),
     "shield": Key(
         _one_of(*SHIELD_MODES),
-        "Whether the proof is kept out of reach of the steps while they run. A flag or variable wins"
+        "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
         " over this.",
         default="auto",
     ),
@@ -535,8 +535,8 @@ def _steps(
     kind: str, listed: Sequence[Mapping[str, str]], lines: Sequence[int]
 ) -> tuple[Step, ...]:
     return tuple(
-        Step(step.get("name") or f"{kind} {number}", step["run"], line)
-        for number, (step, line) in enumerate(zip(listed, lines, strict=True), 1)
+        Step(step.get("name") or f"{kind}-{number}", step["run"], line)
+        for number, (step, line) in enumerate(zip(listed, lines, strict=True))
     )
 
 

@@ -31,6 +31,7 @@ class Expectations:
     plan: str | None = None
     phases: tuple[str, ...] = ()
     clean_tree: bool = False
+    unchanged_tree: bool = False
     max_age_s: float | None = None
     head: str | None = None
     successful_phases: tuple[str, ...] = ()
@@ -69,6 +70,10 @@ def unmet(expected: Expectations, said: Said, now: float) -> Iterator[Finding]:
     """Every expectation that the run does not meet; `now` is in seconds since 1970."""
     yield from _of_the_run(expected, said)
     yield from _of_its_source(expected, said.run.get("source"))
+    changed = (said.account.ended or {}).get("source_changed")
+    if expected.unchanged_tree and changed is not False:
+        was = "changed" if changed is True else "may have changed"
+        yield _finding("unchanged_tree", f"the work tree {was} while the run went on")
     if expected.max_age_s is not None:
         age_s = now - said.account.clocks.last
         if not -_SKEW_S <= age_s <= expected.max_age_s:
@@ -99,6 +104,10 @@ def _of_its_source(expected: Expectations, source: object) -> Iterator[Finding]:
         len(expected.commit) < 7 or not commit.startswith(expected.commit)
     ):
         yield _finding("commit", f"expected {expected.commit}, found {commit:.200}")
+    said_by = source.get("from")
+    if expected.commit is not None and isinstance(said_by, dict) and said_by.get("commit") != "git":
+        variable = said_by.get("commit")
+        yield _finding("commit", f"was named by {variable!r:.80}, and git could not confirm it")
     if expected.clean_tree and source.get("dirty") is not False:
         yield _finding("clean_tree", "the work tree was not clean")
 

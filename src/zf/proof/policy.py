@@ -123,6 +123,7 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "commit": ("commit", _text),
     "plan": ("plan", _text),
     "clean_tree": ("clean_tree", _flag),
+    "unchanged_tree": ("unchanged_tree", _flag),
     "max_age": ("max_age_s", age_s),
     "allowed_signers": ("allowed_signers", _text),
     "signers": ("signers", _texts),

@@ -97,7 +97,8 @@ def run(
             "platform": facts.run.get("platform"),
         },
         "source": {
-            key: source.get(key) for key in ("repo", "commit", "tree", "dirty", "diff_sha256")
+            **{key: source.get(key) for key in ("repo", "commit", "tree", "dirty", "diff_sha256")},
+            "changed": ended.get("source_changed"),
         },
         "actor": {
             "claimed": {"user": facts.run.get("user"), "ci": facts.run.get("ci")},

@@ -60,7 +60,7 @@ def release(fd: int) -> None:
 
 def orders_path(proofs: str, run: str) -> str:
     """The fifo on which the runner of this run takes orders from other processes."""
-    return f"{_folder(proofs)}/{run.casefold()}.orders"
+    return f"{folder(proofs)}/{run.casefold()}.orders"
 
 
 def is_run(proofs: str, run: str) -> bool:
@@ -101,28 +101,23 @@ def _open_orders(proofs: str, run: str) -> int:
 
 def staging_path(proofs: str, run: str) -> str:
     """Where a run's folder is made ready before it appears under its name."""
-    return f"{_folder(proofs)}/{run.casefold()}.new"
+    return f"{folder(proofs)}/{run.casefold()}.new"
 
 
 def aside_path(proofs: str, run: str) -> str:
     """Where the run's workers make trees ready that are no part of the run yet."""
-    return f"{_folder(proofs)}/{run.casefold()}.next"
+    return f"{folder(proofs)}/{run.casefold()}.next"
 
 
 def lock_path(proofs: str, run: str) -> str:
     """The file whose lock says who owns the run id."""
-    return f"{_folder(proofs)}/{run.casefold()}.lock"
-
-
-def folder(proofs: str) -> str:
-    """Where all of these are."""
-    return _folder(proofs)
+    return f"{folder(proofs)}/{run.casefold()}.lock"
 
 
 def live_runs(proofs: str, *, but: str) -> list[str]:
     """The folders of the other runs of this folder at which a runner is at work."""
     ending = ".orders"
-    names = [name for name in os.listdir(_folder(proofs)) if name.endswith(ending)]
+    names = [name for name in os.listdir(folder(proofs)) if name.endswith(ending)]
     with_orders = {name.removesuffix(ending) for name in names} - {but.casefold()}
     return [
         f"{proofs}/{name}"
@@ -131,13 +126,13 @@ def live_runs(proofs: str, *, but: str) -> list[str]:
     ]
 
 
-def _folder(proofs: str) -> str:
+def folder(proofs: str) -> str:
+    """Where zf keeps what is no part of any run."""
     return f"{proofs}/.locks"
 
 
 def _open(proofs: str, run: str) -> int:
-    folder = _folder(proofs)
-    os.makedirs(folder, exist_ok=True)
+    os.makedirs(folder(proofs), exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     return os.open(lock_path(proofs, run), flags, 0o644)
 

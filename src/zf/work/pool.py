@@ -232,7 +232,7 @@ class Pool:
         shared = self._shared
         if shared.shield is not None:
             rescue(shared.aside, shared.run_dir, outcome.task.id)
-        self._ended.append(outcome.decide_abandoned(shared.run_dir, shared.run, shared.veil))
+        self._ended.append(outcome.decide_abandoned(shared.run_dir, shared.place.run, shared.veil))
 
     def _end_orphans(self, hand: _Hand) -> None:
         """End what a dead worker leaves: it bears the attempt's marks, or came here as to its new

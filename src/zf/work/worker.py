@@ -16,7 +16,7 @@ from functools import partial
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
 from zf.model import Project, Task
-from zf.proof.store import TaskTree
+from zf.proof.store import Place, TaskTree
 from zf.record import record
 from zf.settings import ALWAYS
 from zf.work.attempt import Attempt, Bench, which
@@ -37,9 +37,8 @@ from zf.work.veil import Veil
 class Shared:
     """What all attempts of a run have in common. Paths are absolute."""
 
-    run: str
+    place: Place
     run_dir: str
-    root: str
     grace_s: float
     project: Project
     environ: Mapping[str, str]
@@ -72,11 +71,10 @@ class Worker:
         start = None if shield is None else shield.start
         self._supervisor = Supervisor(orders, shared.grace_s, tree, start)
         self._bench = Bench(
-            run=shared.run,
+            place=shared.place,
             run_dir=shared.run_dir,
-            root=shared.root,
+            real_root=os.path.realpath(shared.place.root),
             shield=shield,
-            real_root=os.path.realpath(shared.root),
             orders=orders,
             supervisor=self._supervisor,
             outside=outside,
@@ -134,7 +132,7 @@ class Worker:
                 ready = Attempt(bench, tree, task, outcome)
                 ready.describe()
             ready.run()
-            ended = outcome.decide(tree, bench.run)
+            ended = outcome.decide(tree, bench.place.run)
             # Only now: a tree that could not be decided has another list in the end.
             self._listed = tree.listed
         except OSError as error:
@@ -148,7 +146,7 @@ class Worker:
         if shield is not None and self._tree is not None:
             with suppress(OSError):
                 shield.end(self._tree)
-        return outcome.decide_abandoned(bench.written_at, bench.run, self._veil)
+        return outcome.decide_abandoned(bench.written_at, bench.place.run, self._veil)
 
 
 def _shield(shared: Shared) -> tuple[Shield | None, str]:
