@@ -37,6 +37,7 @@ class Expectations:
     successful_phases: tuple[str, ...] = ()
     tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
     max_attempts: int | None = None
+    shield: bool = False
 
     def asked(self) -> list[str]:
         """The names of what matters."""
@@ -51,7 +52,7 @@ NOTHING = Expectations()
 @record
 class Said:
     """What the files of a run say of it: run.json, the rows of plan.json and its SHA-256, the hash
-    of the journal's last line, and the journal's account.
+    of the journal's last line, the journal's account, and the tasks' status.json files.
     """
 
     run: Mapping[str, Any]
@@ -59,6 +60,7 @@ class Said:
     plan_sha256: str | None
     head: str
     account: Account
+    statuses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def end_of(self, task: str) -> Mapping[str, Any]:
         """The event with which the task came to its end; empty if none did."""
@@ -128,9 +130,19 @@ def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
                 yield _finding(
                     "phase", f"of phase {phase} ended as {end.get('status')!r:.80}", task
                 )
+    if expected.shield:
+        for name, account in said.account.tasks.items():
+            if account.began and not is_shielded(said.statuses.get(name, {})):
+                shield = said.statuses.get(name, {}).get("shield", "none")
+                yield _finding("shield", f"ran without the shield: {shield!r:.200}", name)
     for name, account in said.account.tasks.items():
         if expected.max_attempts is not None and account.began > expected.max_attempts:
             yield _finding("attempts", f"took {account.began} attempts", name)
+
+
+def is_shielded(status: Mapping[str, Any]) -> bool:
+    """Whether a status.json says that its steps were kept away from the proof while they ran."""
+    return str(status.get("shield")).partition("+")[0] == "mount"
 
 
 def _finding(kind: str, message: str, path: str | None = None) -> Finding:

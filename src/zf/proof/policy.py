@@ -81,6 +81,12 @@ def _flag(value: Any) -> bool:
     raise ValueError("neither true nor false")
 
 
+def _required(value: Any) -> bool:
+    if value == "required":
+        return True
+    raise ValueError("not 'required', the only thing to say of it")
+
+
 def _attempts(value: Any) -> int:
     if type(value) is not int or value < 1:
         raise ValueError("not a number of attempts, from 1")
@@ -125,6 +131,7 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "clean_tree": ("clean_tree", _flag),
     "unchanged_tree": ("unchanged_tree", _flag),
     "max_age": ("max_age_s", age_s),
+    "shield": ("shield", _required),
     "allowed_signers": ("allowed_signers", _text),
     "signers": ("signers", _texts),
     "public_key": ("public_key", _text),

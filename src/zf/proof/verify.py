@@ -18,7 +18,7 @@ from zf.proof import authentic, checksums, statement
 from zf.proof.account import Account
 from zf.proof.authentic import NOBODY, Trust
 from zf.proof.bundle import Bundle, Inventory
-from zf.proof.expected import NOTHING, Expectations, Said, unmet
+from zf.proof.expected import NOTHING, Expectations, Said, is_shielded, unmet
 from zf.proof.findings import Finding, State, Verdict
 from zf.proof.journal import MAX_LINE_BYTES, Chain, decode, raw_lines
 from zf.proof.read import MAX_JSON_BYTES
@@ -28,6 +28,7 @@ from zf.record import record
 VERIFIED, TAMPERED, INCOMPLETE, UNTRUSTED = 0, 1, 3, 4
 
 JOURNAL, RUN, PLAN, BLOCKED = "events.jsonl", "run.json", "plan.json", "blocked.json"
+ARTIFACTS = "30-artifacts"
 ARTIFACTS_LIST = "40-checksums/artifacts.sha256"
 # What a killed run may have at its top besides the folders of its tasks.
 _TOP_FILES = frozenset({JOURNAL, RUN, PLAN, BLOCKED, MANIFEST})
@@ -156,7 +157,10 @@ class _Audit:
 
     def look(self) -> None:
         for path, what in sorted(self.there.odd.items()):
-            self.tampered("odd", what, path)
+            # While a task runs behind the shield, its artifacts are elsewhere and this leads there.
+            # Whether it was running is known later: see `_match_tree`.
+            if self.sealed or not path.endswith(f"/{ARTIFACTS}") or path.count("/") != 1:
+                self.tampered("odd", what, path)
         # The same few names come again and again, and hardly ever a bad one.
         there = (*self.there.files, *self.there.folders)
         names = {path.rpartition("/")[2] for path in there}
@@ -304,6 +308,9 @@ class _Audit:
 
     def _match_tree(self, task: str, event: Mapping[str, Any], files: set[str]) -> None:
         self.trees += 1
+        kept = f"{task}/{ARTIFACTS}"
+        if not self.sealed and kept in self.there.odd:
+            self.tampered("odd", self.there.odd[kept], kept)
         listed = self._match_list(task, event)
         if listed is None:
             return
@@ -392,6 +399,7 @@ class _Audit:
             self.head,
             self.bundle.digests,
             statement.redactions(self.statuses),
+            statement.shields(self.statuses),
         )
         check = authentic.Check(files, facts, trust)
         self.authentic = check.run()
@@ -421,7 +429,12 @@ class _Audit:
 
     def check_expected(self, expected: Expectations, now: float) -> None:
         said = Said(
-            self.run, tuple(self._rows()), self.bundle.digests.get(PLAN), self.head, self.account
+            self.run,
+            tuple(self._rows()),
+            self.bundle.digests.get(PLAN),
+            self.head,
+            self.account,
+            {str(status.get("task_id")): status for status in self.statuses},
         )
         self.findings += unmet(expected, said, now)
 
@@ -499,6 +512,8 @@ class _Audit:
         flaky = sum(map(statement.is_flaky, ends))
         told = f" ({warned} warned)" if warned else ""
         told += f" ({flaky} flaky)" if flaky else ""
+        shielded = sum(is_shielded(status) for status in self.statuses)
+        told += f" ({shielded} shielded)" if shielded else ""
         return f"{ended} of {len(self.planned)} planned tasks ended{told}; {closed}, {sealed}"
 
     def _expected(self, expected: Expectations, failed: bool) -> Verdict:
