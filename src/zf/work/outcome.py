@@ -49,7 +49,8 @@ class Outcome:
     detail: str = ""
     step: int | None = None
     containment: str = ""
-    shield: str = ""
+    # Unknown when the worker died, which is what told.
+    shield: str = "unknown"
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     redactions: Mapping[str, int] = field(default_factory=dict)

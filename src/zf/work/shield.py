@@ -358,7 +358,7 @@ def _move_artifacts(source: str, path: str) -> None:
 
 def has_capability() -> bool:
     """Whether this process may make mounts without a user namespace."""
-    with open("/proc/self/status") as stream:
+    with suppress(OSError), open("/proc/self/status") as stream:
         for line in stream:
             if line.startswith("CapEff:"):
                 return bool(int(line[7:], 16) & _CAP_SYS_ADMIN)
