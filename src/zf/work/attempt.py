@@ -16,6 +16,7 @@ from zf.proof.store import (
     FOLDERS,
     LOGS,
     META,
+    NO_ARTIFACT,
     Place,
     TaskTree,
     task_json,
@@ -50,6 +51,7 @@ class Bench:
 
     place: Place
     run_dir: str
+    aside: str
     real_root: str
     shield: Shield | None
     orders: RunnerOrders
@@ -88,10 +90,33 @@ class Attempt:
         self._redactor = Redactor(self._secrets)
         self._lines = self._pwd = ""
 
+    @property
+    def _left(self) -> str | None:
+        """Where a task's artifacts are until they are copied into its proof, if it may leave
+        processes behind, which could go on writing there. Removed with the run's other such files.
+        """
+        if not self._task.leave_running:
+            return None
+        return f"{self._bench.aside}/{self._left_name}"
+
+    @property
+    def _left_at(self) -> str:
+        """The same folder, as the worker can write to it."""
+        shield = self._bench.shield
+        return f"{self._bench.aside if shield is None else shield.aside}/{self._left_name}"
+
+    @property
+    def _left_name(self) -> str:
+        return f"left/{self._task.id}.{self.outcome.attempt}"
+
     def run(self) -> None:
         """Fill the tree, which is described, with all the rest but the outcome itself."""
+        if self._left is not None:
+            os.makedirs(self._left_at)
         if self._bench.shield is not None:
             self._bench.shield.begin(self.tree, self._task.id)
+            if self._left is not None:
+                self._bench.shield.open_up(self._left_at, self._left)
         place, began = self._bench.place, timestamp(self.outcome.started)
         self.tree.write(META, "task.json", task_json(place, began, self._pwd, self._lines))
         self._run_steps()
@@ -115,7 +140,7 @@ class Attempt:
             "TASK_DIR": os.path.dirname(f"{bench.place.root}/{task.file}"),
             "ZENFLOW_ROOT": bench.place.root,
             "PROOF_DIR": folder,
-            "ARTIFACTS_DIR": f"{folder}/{ARTIFACTS}",
+            "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(bench.place.run, task.id),
             COOKIE: cookie(bench.run_dir, task.id, self.outcome.attempt),
@@ -255,14 +280,28 @@ class Attempt:
         task, outcome = self._task, self.outcome
         secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
         lost = bench.shield.end(tree) if bench.shield is not None else []
-        found = collect(tree, bench.real_root, task.artifacts, proofs=proofs, secrets=secrets)
+        strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
+        found = collect(
+            tree,
+            bench.real_root,
+            task.artifacts,
+            proofs=proofs,
+            secrets=secrets,
+            left=None if self._left is None else self._left_at,
+        )
         outcome.notes += secrets.allowed
-        for path in (*lost, *tree.sweep()):
-            found.refuse(path, "is no artifact: it lay in zf's own part of the proof")
+        for path, reason in strange:
+            found.refuse(path, reason)
         outcome.collected = found
-        if found.leaks and outcome.status is Status.SUCCESS:
+        if outcome.status is not Status.SUCCESS:
+            return
+        if found.leaks:
             detail = f"artifacts held what must not be seen: {', '.join(found.leaks)}"
             outcome.fail(Cause.ARTIFACTS, detail)
+        elif strange:
+            path, reason = strange[0]
+            more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
+            outcome.fail(Cause.ARTIFACTS, f"in $PROOF_DIR, {found.shown(path)} {reason}{more}")
 
 
 _UTF8 = ("utf-8", "surrogateescape")

@@ -147,6 +147,10 @@ class Shield:
         self._bind(f"/proc/self/fd/{self._scratch}", target)
         self._target = target
 
+    def open_up(self, source: str, path: str) -> None:
+        """Have this folder of the prepared trees be one that steps can write to."""
+        self._bind(source, path)
+
     def end(self, tree: TaskTree) -> list[str]:
         """Take the task's artifacts into its tree, and what else lies in the scratch folder; what
         of that found its place taken. OSError.
