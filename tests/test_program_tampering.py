@@ -50,7 +50,7 @@ for pid in map(int, victims):
     os.kill(pid, signal.SIGKILL)
 """
 KINDS = ("success", "garbage", "deep", "link", "fifo", "folder", "no tree", "odd artifacts")
-RUN = ("run-phase", "A", "--run-id", "r1", "--grace", "1")
+RUN = ("run-phase", "A", "--run-id", "r1", "--grace", "1", "--shield", "never")
 
 
 @pytest.fixture

@@ -50,6 +50,8 @@ class Outcome:
     detail: str = ""
     step: int | None = None
     containment: str = ""
+    # Unknown when the worker died, which is what told.
+    shield: str = "unknown"
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     redactions: Mapping[str, int] = field(default_factory=dict)
@@ -177,12 +179,14 @@ class Outcome:
                 signal=self.signal,
                 step=self.step,
                 containment=self.containment,
+                shield=self.shield,
                 survivors=[
                     {"pid": one.pid, "command": printable(one.command[:COMMAND_CHARS])}
                     for one in self.survivors.values()
                 ],
                 artifacts=self.collected.count,
                 refused=self.collected.refused,
+                unmatched=self.collected.unmatched,
                 notes=self.notes + self.collected.notes,
                 redactions=self.redactions,
             )
