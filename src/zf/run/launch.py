@@ -29,7 +29,7 @@ from zf.plan.graph import Plan
 from zf.proof import provenance, store
 from zf.proof.journal import Journal, read
 from zf.proof.lines import object_lines
-from zf.proof.read import log_tail, newest_head, run_json
+from zf.proof.read import LATEST, log_tail, newest_head, run_json
 from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_file, write_json
 from zf.record import asdict, record, replace
 from zf.report import blocked
@@ -230,7 +230,7 @@ def _found(
     staging = lock.staging_path(proofs, run)
     try:
         os.mkdir(staging)
-        described = object_lines(about)
+        described = object_lines(request.veil.about(about))
         write_file(f"{staging}/run.json", described)
         plan_sha256 = write_json(f"{staging}/plan.json", plan)
         scribe = Scribe(Journal.create(f"{staging}/events.jsonl"), Fold(plan), request.watch)
@@ -418,6 +418,12 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
 
     Raises ZfError: exit 2 for a bad id, 5 for one that is taken.
     """
+    if run.casefold() == LATEST:
+        raise ZfError(
+            f"run id {run!r} is not a valid id: it stands for the newest run",
+            code="ZF121",
+            hint="choose another --run-id",
+        )
     if not is_valid_id(run):
         raise ZfError(
             f"run id {run!r} is not a valid id",
