@@ -124,7 +124,7 @@ def rerun(
     from zf.plan.graph import plan_selection
     from zf.run.launch import limits_of
     from zf.run.lock import refuse_in_use
-    from zf.run.upstream import from_run
+    from zf.run.upstream import what_it_had
 
     if [failed, first is not None, only is not None].count(True) != 1:
         raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
@@ -153,8 +153,7 @@ def rerun(
         for need in flow.tasks[name].needs
         if need.task not in names
     }
-    # What was killed and sealed as it was has outcomes, too.
-    earlier = from_run(flow.proofs, facts.run, outside, whole=False)
+    earlier = what_it_had(flow.proofs, facts.run, outside)
     plan = plan_selection(
         flow,
         names,

@@ -91,6 +91,20 @@ def _refuse_unless_complete(run: str, found: Verification) -> None:
         )
 
 
+def what_it_had(proofs: str, run: str, needs: Collection[str]) -> Upstream:
+    """The same, with what the run itself took from earlier ones: its `--upstream` is kept."""
+    # What was killed and sealed as it was has outcomes, too.
+    found = from_run(proofs, run, needs, whole=False)
+    met, unmet = dict(found.met), found.unmet
+    recorded = read.plan_json(read.find_run(proofs, run)).get("upstream")
+    if isinstance(recorded, dict):
+        for need in sorted(recorded.keys() & (set(needs) - met.keys() - unmet)):
+            earlier = from_run(proofs, Met.recorded(recorded[need]).run, {need})
+            met |= earlier.met
+            unmet |= earlier.unmet
+    return Upstream(met, unmet)
+
+
 def resolve(proofs: str, root: str, needs: Mapping[str, object], named: Iterable[str]) -> Upstream:
     """For each need, the run that met it: the first of the named ones that did.
 
