@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zf.cli import progress
+from zf.cli import progress, streams
 from zf.cli.begin import Flags, carry_out, settle
 from zf.cli.options import AsJson, Directory, Key, Sign, complete_task
 from zf.cli.project import open_project, proofs_folder
@@ -53,6 +53,7 @@ def resume(
     from zf.run import launch
     from zf.work.veil import Veil
 
+    streams.display()
     run_dir = read.find_run(proofs_folder(), run)
     recorded = read.run_json(run_dir)
     flow = open_project(quiet=True)
@@ -68,6 +69,7 @@ def resume(
         veil=Veil(plan.tasks.values(), os.environ, flow.project),
         watch=watcher.watch,
         look_s=watcher.look_s,
+        output_fd=watcher.output_fd,
     )
     signs = settings.sign.value if sign is None else sign
     return conclude(lambda: launch.resume(request, run_dir), watcher, sign=signs, key=key)
@@ -133,7 +135,7 @@ def rerun(
         refuse_unknown(facts, task)
         names = {task} if only else {task} | _below(facts, task, everything=downstream)
     if not names:
-        print(f"nothing to run again: every task of {facts.run} succeeded", file=sys.stderr)
+        streams.say(sys.stderr, f"nothing to run again: every task of {facts.run} succeeded\n")
         return Exit.OK
     outside = {
         need.task
@@ -176,13 +178,20 @@ def cancel(
     try:
         lock.order(proofs, run, "cancel" if task is None else f"cancel {task}")
     except OSError:
+        if lock.is_locked(proofs, run):
+            raise ZfError(
+                f"{run!r} is running ({lock.owner(proofs, run)}), but takes no orders",
+                exit_code=Exit.FAILED,
+                code="ZF146",
+                hint="it could make no fifo; send that process TERM, once more to end it now",
+            ) from None
         raise ZfError(
             f"nobody is running {run!r}",
             exit_code=Exit.FAILED,
             code="ZF144",
             hint=f"zf status {run} says what became of it",
         ) from None
-    print(f"asked {run} to cancel {task or 'everything'}", file=sys.stderr)
+    streams.say(sys.stderr, f"asked {run} to cancel {task or 'everything'}\n")
 
 
 def _went_well(facts: Facts, task: str) -> bool:

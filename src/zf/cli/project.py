@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from zf.cli import streams
 from zf.errors import ZfError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def open_project(
         raise ZfError(f"{count} errors in the task files", problems=loaded.problems)
     if not quiet:
         for problem in loaded.problems:
-            print(problem.render(), file=sys.stderr)
+            streams.say(sys.stderr, problem.render() + "\n")
     return loaded.flow
 
 

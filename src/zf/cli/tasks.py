@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from zf.cli import streams
 from zf.cli.options import AsJson, Directory, complete_phase
 from zf.cli.project import open_project
 from zf.errors import Exit, ZfError, printable
@@ -37,13 +38,13 @@ def validate(as_json: AsJson = False, _directory: Directory = None) -> int:
         print(json.dumps({**found, "problems": [p.as_json() for p in loaded.problems]}))
         return Exit.OK if ok else Exit.USAGE
     for problem in loaded.problems:
-        print(problem.render(), file=sys.stderr)
+        streams.say(sys.stderr, problem.render() + "\n")
     if ok:
         print(f"{_count(len(tasks), 'task')} in {_count(phases, 'phase')}: valid")
         return Exit.OK
     errors = sum(problem.severity == "error" for problem in loaded.problems)
     files = len({problem.file for problem in loaded.problems})
-    print(f"{_count(errors, 'error')} in {_count(files, 'file')}", file=sys.stderr)
+    streams.say(sys.stderr, f"{_count(errors, 'error')} in {_count(files, 'file')}\n")
     return Exit.USAGE
 
 
