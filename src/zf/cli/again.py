@@ -56,6 +56,7 @@ def resume(
     streams.display()
     run_dir = read.find_run(proofs_folder(), run)
     recorded = read.run_json(run_dir)
+    launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
     plan = plan_again(flow, read.plan_json(run_dir))
     settings = _recorded_settings(recorded["settings"])
@@ -152,6 +153,7 @@ def rerun(
         phase_timeout_forced=settings.phase_timeout_s.given,
         upstream=earlier.met,
         unmet=earlier.unmet,
+        again=f"zf rerun {facts.run} --failed",
     )
     show = progress.Show(output, progress_mode, as_json)
     limits = limits_of(flow, plan, settings, retries=not no_retries)
@@ -182,7 +184,7 @@ def cancel(
             raise ZfError(
                 f"{run!r} is running ({lock.owner(proofs, run)}), but takes no orders",
                 exit_code=Exit.FAILED,
-                code="ZF146",
+                code="ZF147",
                 hint="it could make no fifo; send that process TERM, once more to end it now",
             ) from None
         raise ZfError(

@@ -65,7 +65,7 @@ class Lines:
             whole = _Follower(run_dir, task.id, task.attempt).rest()
             return lines, terminal.grouped(task, whole)
         if task.status != Status.SUCCESS and task.step is not None:
-            log = log_tail(run_dir, task.id, task.step, attempt=task.attempt)
+            log = log_tail(run_dir, task.id, facts.step_number(task), attempt=task.attempt)
             lines += terminal.failure_tail(log)
         return lines, None
 
@@ -81,7 +81,7 @@ class _Follower:
         self._run_dir = run_dir
         self._task = task
         self._attempt = attempt
-        self._step = 1
+        self._step = 0
         self._offset = 0
         self._read = 0
         self._partial = b""

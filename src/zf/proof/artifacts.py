@@ -20,7 +20,8 @@ from typing import Protocol
 
 from zf import late
 from zf.errors import printable
-from zf.proof.store import ARTIFACTS, CHECKSUMS, TaskTree, as_json, remove, write_all
+from zf.proof.lines import object_lines
+from zf.proof.store import ARTIFACTS, CHECKSUMS, TaskTree, remove, write_all
 from zf.record import field, mutable
 
 # Far beyond any report, far below what fills a disk by mistake or makes a list unreadable.
@@ -110,7 +111,7 @@ def collect(
     if patterns:
         _copy_matching(tree, root, patterns, proofs, found, names)
     if found.renamed:
-        data = as_json({"schema": "zf/artifacts/v1", "renamed": found.renamed})
+        data = object_lines({"schema": "zf/artifacts/v1", "renamed": found.renamed})
         tree.write(CHECKSUMS, "artifacts.json", data)
     return found
 

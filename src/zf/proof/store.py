@@ -21,6 +21,8 @@ from zf import late
 from zf.events import Cause, Status
 from zf.model import Step, Task
 from zf.proof.checksums import line, parse
+from zf.proof.lines import framed, key_lines, object_lines
+from zf.record import record
 
 META, COMMANDS, LOGS = "00-meta", "10-commands", "20-logs"
 ARTIFACTS, CHECKSUMS, SUMMARY = "30-artifacts", "40-checksums", "99-summary"
@@ -39,8 +41,6 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, default=dict).encode
-
 
 class AlreadyDecidedError(Exception):
     """The attempt has an outcome: what its status.json says, and the digest of its task.sha256."""
@@ -49,11 +49,6 @@ class AlreadyDecidedError(Exception):
         super().__init__(f"{status['task_id']} is already {status['status']}")
         self.status = status
         self.task_sha256 = task_sha256
-
-
-def as_json(value: Mapping[str, Any]) -> bytes:
-    """One compact line; the bytes of every JSON file in a task's tree."""
-    return _encode(value).encode("ascii") + b"\n"
 
 
 class TaskTree:
@@ -179,7 +174,7 @@ class TaskTree:
 
         Raises AlreadyDecidedError when there is an outcome already.
         """
-        data = as_json(status)
+        data = object_lines(status)
         prefix = f"{ARTIFACTS}/"
         artifacts = {
             name[len(prefix) :]: digest
@@ -243,8 +238,25 @@ class TaskTree:
             os.close(fd)
 
 
+@record
+class Place:
+    """Where a run's tasks run: which run, on whose account, and the project's root there."""
+
+    run: str
+    hostname: str
+    user: str
+    root: str
+
+    def workdir(self, task: Task) -> str:
+        """The folder in which the task's steps start."""
+        if task.workdir == ".":
+            return self.root
+        return os.path.normpath(f"{self.root}/{task.workdir}")
+
+
 def write_not_run(
     run_dir: str,
+    place: Place,
     task: Task,
     status: Status,
     cause: Cause,
@@ -255,10 +267,11 @@ def write_not_run(
     """The whole tree of a task that was never attempted; returns the SHA-256 of its task.sha256."""
     tree = TaskTree.create(run_dir, task.id, folders=NOT_RUN_FOLDERS)
     try:
-        tree.write(META, "task.json", task_json(task))
+        told = task_json(place, at, place.workdir(task), task_lines(task))
+        tree.write(META, "task.json", told)
         return tree.decide(
             status_fields(
-                os.path.basename(run_dir),
+                place.run,
                 task,
                 status,
                 cause,
@@ -294,7 +307,7 @@ def status_fields(
     `more` holds what only an attempt has: containment, survivors, artifacts, refused, ...
     """
     return {
-        "schema": "zf/status/v1",
+        "schema": "zf/status/v2",
         "task_id": task.id,
         "run_id": run,
         "phase": task.phase,
@@ -318,11 +331,27 @@ def status_fields(
     }
 
 
-def task_json(task: Task) -> bytes:
-    """What 00-meta/task.json says: the task as it was loaded, defaults filled in."""
-    return as_json(
+def task_json(place: Place, started_at: str, pwd: str, lines: str) -> bytes:
+    """What 00-meta/task.json says: where and when the task began, and its `task_lines`."""
+    return framed(
+        key_lines(
+            {
+                "schema": "zf/task/v2",
+                "run_id": place.run,
+                "started_at": started_at,
+                "hostname": place.hostname,
+                "user": place.user,
+                "pwd": pwd,
+            }
+        ),
+        lines,
+    )
+
+
+def task_lines(task: Task) -> str:
+    """The task as it was loaded, defaults filled in."""
+    return key_lines(
         {
-            "schema": "zf/task/v1",
             "id": task.id,
             "title": task.title or task.id,
             "phase": task.phase,
