@@ -39,6 +39,7 @@ class Bench:
 
     place: Place
     run_dir: str
+    aside: str
     real_root: str
     orders: RunnerOrders
     supervisor: Supervisor
@@ -66,8 +67,19 @@ class Attempt:
         self._redactor = Redactor(self._secrets)
         self._lines = self._pwd = ""
 
+    @property
+    def _left(self) -> str | None:
+        """Where a task's artifacts are until they are copied into its proof, if it may leave
+        processes behind, which could go on writing there. Removed with the run's other such files.
+        """
+        if not self._task.leave_running:
+            return None
+        return f"{self._bench.aside}/left/{self._task.id}.{self.outcome.attempt}"
+
     def run(self) -> None:
         """Fill the tree, which is described, with all the rest but the outcome itself."""
+        if self._left is not None:
+            os.makedirs(self._left)
         place, began = self._bench.place, timestamp(self.outcome.started)
         self.tree.write(META, "task.json", task_json(place, began, self._pwd, self._lines))
         self._run_steps()
@@ -91,7 +103,7 @@ class Attempt:
             "TASK_DIR": os.path.dirname(f"{bench.place.root}/{task.file}"),
             "ZENFLOW_ROOT": bench.place.root,
             "PROOF_DIR": folder,
-            "ARTIFACTS_DIR": f"{folder}/{ARTIFACTS}",
+            "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(bench.place.run, task.id),
             COOKIE: cookie(bench.run_dir, task.id, self.outcome.attempt),
@@ -230,14 +242,28 @@ class Attempt:
         proofs = os.path.dirname(bench.run_dir)
         task, outcome = self._task, self.outcome
         secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
-        found = collect(tree, bench.real_root, task.artifacts, proofs=proofs, secrets=secrets)
+        strange = tree.take_over()
+        found = collect(
+            tree,
+            bench.real_root,
+            task.artifacts,
+            proofs=proofs,
+            secrets=secrets,
+            left=self._left,
+        )
         outcome.notes += secrets.allowed
-        for path in tree.sweep():
-            found.refuse(path, "is no artifact: it lay in zf's own part of the proof")
+        for path, reason in strange:
+            found.refuse(path, reason)
         outcome.collected = found
-        if found.leaks and outcome.status is Status.SUCCESS:
+        if outcome.status is not Status.SUCCESS:
+            return
+        if found.leaks:
             detail = f"artifacts held what must not be seen: {', '.join(found.leaks)}"
             outcome.fail(Cause.ARTIFACTS, detail)
+        elif strange:
+            path, reason = strange[0]
+            more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
+            outcome.fail(Cause.ARTIFACTS, f"in $PROOF_DIR, {found.shown(path)} {reason}{more}")
 
 
 _UTF8 = ("utf-8", "surrogateescape")

@@ -64,6 +64,7 @@ class Worker:
         self._bench = Bench(
             place=shared.place,
             run_dir=shared.run_dir,
+            aside=shared.aside,
             real_root=os.path.realpath(shared.place.root),
             orders=orders,
             supervisor=self._supervisor,
