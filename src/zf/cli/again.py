@@ -58,7 +58,10 @@ def resume(
     recorded = read.run_json(run_dir)
     launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
-    plan = plan_again(flow, read.plan_json(run_dir))
+    planned = read.plan_json(run_dir)
+    tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
+    veil = Veil(tasks, os.environ, flow.project)
+    plan = plan_again(flow, planned, veil.defined)
     settings = _recorded_settings(recorded["settings"])
     watcher = progress.Watcher(progress.Show(output, progress_mode, as_json), flow.proofs)
     request = launch.RunRequest(
@@ -67,7 +70,7 @@ def resume(
         settings,
         launch.recorded_limits(recorded["limits"]),
         environ=os.environ,
-        veil=Veil(plan.tasks.values(), os.environ, flow.project),
+        veil=veil,
         watch=watcher.watch,
         look_s=watcher.look_s,
         output_fd=watcher.output_fd,

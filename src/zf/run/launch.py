@@ -247,7 +247,7 @@ def _found(
     staging = lock.staging_path(proofs, run)
     try:
         os.mkdir(staging)
-        described = object_lines(about)
+        described = object_lines(request.veil.about(about))
         write_file(f"{staging}/run.json", described)
         plan_sha256 = write_json(f"{staging}/plan.json", plan)
         scribe = Scribe(Journal.create(f"{staging}/events.jsonl"), Fold(plan), request.watch)

@@ -15,7 +15,7 @@ from zf.outlet import say_if_possible
 from zf.proof.artifacts import Collected, collect
 from zf.proof.read import status_json
 from zf.proof.store import SUMMARY, AlreadyDecidedError, TaskTree, status_fields
-from zf.record import field, mutable
+from zf.record import field, mutable, replace
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from zf.work.veil import Veil
 
 EXIT_TIMEOUT = 124
+# Of the command line of a process that was left behind.
+COMMAND_CHARS = 300
 EXIT_NOT_STARTED = 126
 EXIT_NOT_FOUND = 127
 _EXIT_SIGNALLED = 128
@@ -178,7 +180,7 @@ class Outcome:
                 step=self.step,
                 containment=self.containment,
                 survivors=[
-                    {"pid": one.pid, "command": printable(one.command)}
+                    {"pid": one.pid, "command": printable(one.command[:COMMAND_CHARS])}
                     for one in self.survivors.values()
                 ],
                 artifacts=self.collected.count,
@@ -220,6 +222,9 @@ class Outcome:
                 self.collected = collect(tree, run_dir, (), proofs=run_dir, secrets=secrets)
                 self.notes += secrets.allowed
                 self.task = veil.task(self.task)
+                self.detail = veil.text(self.detail)
+                for pid, one in self.survivors.items():
+                    self.survivors[pid] = replace(one, command=veil.text(one.command))
                 return self.decide(tree, run)
         except AlreadyDecidedError as decided:
             return _event_of(decided)
