@@ -19,6 +19,8 @@ from zf.outlet import Outlet
 _display: tuple[IO[str], Outlet] | None = None
 # What stdout or stderr did not take; the streams themselves are silent from then on.
 _lost: list[OSError] = []
+# Kept, as a stream that is collected closes its descriptor.
+_replaced: list[Any] = []
 
 
 class ReaderGoneError(OSError):
@@ -76,6 +78,7 @@ def _patient(stream: Any, fd: int, errors: str) -> Any:
         if isinstance(getattr(stream.buffer, "raw", None), _Patient):
             return stream
         stream.flush()
+        _replaced.append(stream)
     return io.TextIOWrapper(
         io.BufferedWriter(_Patient(fd, "w", closefd=False)),
         encoding="utf-8" if stream is None else stream.encoding,
