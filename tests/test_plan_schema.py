@@ -166,13 +166,14 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.STEP,
                 schema.NEED,
                 schema.EXIT_CODES,
+                schema.ARTIFACT,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
             ]
         )
     ),
-    ids=["task", "step", "need", "exit-codes", "project", "throttle", "phase"],
+    ids=["task", "step", "need", "exit-codes", "artifact", "project", "throttle", "phase"],
 )
 def test_the_page_lists_every_key(index, keys):
     rows = tables(PAGE)[index]

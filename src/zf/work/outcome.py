@@ -185,6 +185,7 @@ class Outcome:
                 ],
                 artifacts=self.collected.count,
                 refused=self.collected.refused,
+                unmatched=self.collected.unmatched,
                 notes=self.notes + self.collected.notes,
                 redactions=self.redactions,
             )
