@@ -177,6 +177,7 @@ def seal(
     from zf.proof.store import remove_tree
     from zf.run.lock import acquire, aside_path
     from zf.work import leftovers
+    from zf.work.shield import rescue
 
     if not sign and (key or approval):
         raise ZfError("--key and --approval go with --sign")
@@ -188,6 +189,7 @@ def seal(
         if not (sign and os.path.lexists(f"{run_dir}/{MANIFEST}")):
             # What still runs could still write; then there would be nothing to seal.
             leftovers.end(run_dir)
+            rescue(aside_path(proofs, run_id), run_dir)
             remove_tree(aside_path(proofs, run_id))
             print(f"sealed {printable(run_dir)}, manifest {close_killed(run_dir)}")
         if sign:

@@ -105,11 +105,13 @@ class TaskTree:
         return tree
 
     @classmethod
-    def create_at(cls, place: str, run_dir: str, task: str) -> TaskTree:
+    def create_at(
+        cls, place: str, run_dir: str, task: str, folders: tuple[str, ...] = FOLDERS
+    ) -> TaskTree:
         """The tree of a first attempt, at another place until it is `put_in_place`."""
         os.mkdir(place)
         tree = cls(run_dir, task, (), at=place)
-        tree._fill(FOLDERS)
+        tree._fill(folders)
         return tree
 
     def put_in_place(self) -> None:
@@ -172,6 +174,16 @@ class TaskTree:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    def take_back(self, name: str) -> None:
+        """Open one of its folders anew, which was elsewhere for a while; made if it is missing."""
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=self.fd)
+        fd = os.open(name, _FOLDER, dir_fd=self.fd)
+        before = self._fds.pop(name, None)
+        self._fds[name] = fd
+        if before is not None:
+            os.close(before)
 
     def folder(self, name: str) -> int:
         """The descriptor of one of the tree's folders."""

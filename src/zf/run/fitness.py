@@ -21,13 +21,13 @@ def refuse_unfit(slots: int) -> None:
     if not os.path.exists(os.devnull):
         raise ZfError(
             f"there is no {os.devnull}, which every step reads from",
-            code="ZF125",
+            code="ZF126",
             hint="mount or fill /dev, as containers and chroots usually have it",
         )
     if sys.platform == "linux" and not os.path.exists("/proc/self/stat"):
         raise ZfError(
             "/proc is not mounted, and without it zf cannot tell which processes a task left",
-            code="ZF125",
+            code="ZF126",
             hint="mount -t proc proc /proc",
         )
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -35,6 +35,6 @@ def refuse_unfit(slots: int) -> None:
         most = max(1, hard - _OPEN_FILES)
         raise ZfError(
             f"{slots} tasks at once need {slots + _OPEN_FILES} open files, and the limit is {hard}",
-            code="ZF125",
+            code="ZF126",
             hint=f"raise it (ulimit -Hn), or run fewer at once: -j {most}",
         )

@@ -42,10 +42,11 @@ from zf.run.scheduler import Scheduler
 from zf.run.scribe import Scribe, Watch
 from zf.run.surroundings import surroundings
 from zf.run.throttle import Sampler, machine_resources
-from zf.settings import Settings
+from zf.settings import ALWAYS, NEVER, Settings
 from zf.work import leftovers
 from zf.work.outcome import said
 from zf.work.pool import Pool
+from zf.work.shield import Grounds, rescue, why_not
 from zf.work.veil import Veil
 from zf.work.worker import Shared
 
@@ -168,6 +169,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     proofs = request.flow.proofs
     _refuse_impossible(request)
     fitness.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
+    _refuse_unshielded(request)
     _leases_folder(request)
     run_dir = f"{proofs}/{run}"
     with listening() as inbox, _claimed(proofs, run), closing(_pool(request, run_dir)) as pool:
@@ -196,6 +198,7 @@ def _pool(request: RunRequest, run_dir: str) -> Pool:
             environ=request.environ,
             veil=request.veil,
             aside=lock.aside_path(request.flow.proofs, request.settings.run_id.value),
+            shield=_shield_grounds(request),
         ),
     )
 
@@ -205,9 +208,38 @@ def _have_workers(pool: Pool, first: int) -> None:
     if error is not None:
         raise ZfError(
             f"no worker process can be started: {error.strerror}",
-            code="ZF125",
+            code="ZF126",
             hint="raise the limit on processes (ulimit -u) or on memory, or end other processes",
         ) from None
+
+
+def _shield_grounds(request: RunRequest) -> Grounds | None:
+    """What the workers are to shield; None when that is not wanted."""
+    mode = request.settings.shield.value
+    if mode == NEVER:
+        return None
+    proofs, run = request.flow.proofs, request.settings.run_id.value
+    return Grounds(
+        mode,
+        proofs,
+        lock.folder(proofs),
+        lock.lock_path(proofs, run),
+        lock.orders_path(proofs, run),
+        lambda: lock.live_runs(proofs, but=run),
+        # What is left running is for a task that comes later to end.
+        landlock=mode == ALWAYS and not any(t.leave_running for t in request.plan.tasks.values()),
+    )
+
+
+def _refuse_unshielded(request: RunRequest) -> None:
+    """Where the run must have a shield, find out that there can be one before it begins."""
+    grounds = _shield_grounds(request)
+    if grounds is not None and grounds.mode == ALWAYS and (reason := why_not(grounds)):
+        raise ZfError(
+            f"{request.settings.shield.source} asks for the shield, which cannot be had: {reason}",
+            code="ZF125",
+            hint="run zf where it can be had, or without: --shield auto takes it where it is there",
+        )
 
 
 def _first_starts(request: RunRequest) -> int:
@@ -283,6 +315,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
     """
     run = request.settings.run_id.value
     fitness.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
+    _refuse_unshielded(request)
     _leases_folder(request)
     with listening() as inbox, _taken_over(request, inbox), _recording(run):
         if os.path.lexists(f"{run_dir}/{MANIFEST}"):
@@ -309,6 +342,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
         scribe.record(RunResumed(ended))
         for attempt in recover.open_attempts(reading.events):
             task = request.plan.tasks[attempt.task]
+            rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
             scribe.record(recover.outcome(run, run_dir, task, attempt, request.veil))
         scribe.commit()
         lines = read(f"{run_dir}/events.jsonl").lines

@@ -10,7 +10,18 @@ from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.proof.artifacts import collect
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.store import ARTIFACTS, COMMANDS, LOGS, META, Place, TaskTree, task_json, task_lines
+from zf.proof.store import (
+    ARTIFACTS,
+    COMMANDS,
+    FOLDERS,
+    LOGS,
+    META,
+    NO_ARTIFACT,
+    Place,
+    TaskTree,
+    task_json,
+    task_lines,
+)
 from zf.record import mutable, replace
 from zf.work.capture import Buffer, Capture
 from zf.work.environment import Outside, compose_project_name
@@ -21,6 +32,7 @@ from zf.work.script import MISSING as NO_SCRIPT_PATH
 from zf.work.script import USUAL_PATH as SCRIPT_PATH
 from zf.work.script import path as script_path
 from zf.work.script import sealed
+from zf.work.shield import BESIDES_ARTIFACTS, Shield
 from zf.work.supervisor import NotStartedError, Supervisor, Terms
 from zf.work.veil import ArtifactSecrets, without_secrets
 
@@ -41,11 +53,22 @@ class Bench:
     run_dir: str
     aside: str
     real_root: str
+    shield: Shield | None
     orders: RunnerOrders
     supervisor: Supervisor
     outside: Outside
     buffer: Buffer
     bash: dict[str, str | None]
+
+    @property
+    def written_at(self) -> str:
+        """Where the run's folder can be written to; steps are told `run_dir`."""
+        return self.run_dir if self.shield is None else self.shield.run_dir
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of a tree that are made before its steps run."""
+        return FOLDERS if self.shield is None else BESIDES_ARTIFACTS
 
     def find_bash(self, path: str) -> str | None:
         """Where bash is on this PATH."""
@@ -74,12 +97,26 @@ class Attempt:
         """
         if not self._task.leave_running:
             return None
-        return f"{self._bench.aside}/left/{self._task.id}.{self.outcome.attempt}"
+        return f"{self._bench.aside}/{self._left_name}"
+
+    @property
+    def _left_at(self) -> str:
+        """The same folder, as the worker can write to it."""
+        shield = self._bench.shield
+        return f"{self._bench.aside if shield is None else shield.aside}/{self._left_name}"
+
+    @property
+    def _left_name(self) -> str:
+        return f"left/{self._task.id}.{self.outcome.attempt}"
 
     def run(self) -> None:
         """Fill the tree, which is described, with all the rest but the outcome itself."""
         if self._left is not None:
-            os.makedirs(self._left)
+            os.makedirs(self._left_at)
+        if self._bench.shield is not None:
+            self._bench.shield.begin(self.tree, self._task.id)
+            if self._left is not None:
+                self._bench.shield.open_up(self._left_at, self._left)
         place, began = self._bench.place, timestamp(self.outcome.started)
         self.tree.write(META, "task.json", task_json(place, began, self._pwd, self._lines))
         self._run_steps()
@@ -95,7 +132,7 @@ class Attempt:
 
     def _own_variables(self) -> dict[str, str]:
         bench, task = self._bench, self._task
-        folder = self.tree.path
+        folder = f"{bench.run_dir}/{task.id}"
         return {
             "RUN_ID": bench.place.run,
             "TASK_ID": task.id,
@@ -242,14 +279,15 @@ class Attempt:
         proofs = os.path.dirname(bench.run_dir)
         task, outcome = self._task, self.outcome
         secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
-        strange = tree.take_over()
+        lost = bench.shield.end(tree) if bench.shield is not None else []
+        strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
         found = collect(
             tree,
             bench.real_root,
             task.artifacts,
             proofs=proofs,
             secrets=secrets,
-            left=self._left,
+            left=None if self._left is None else self._left_at,
         )
         outcome.notes += secrets.allowed
         for path, reason in strange:
