@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Literal
 
 from zf.cli import streams
+from zf.cli.project import path_shown
 from zf.cli.streams import say
 from zf.errors import Exit, Problem
 from zf.record import record
@@ -176,7 +177,7 @@ class Watcher:
         text = explain.run(
             done.facts,
             tails=tails,
-            proof=_from_here(done.run_dir),
+            proof=path_shown(done.run_dir),
             style=style,
         )
         return text + terminal.anchors(done.run, done.head, signed_by, style)
@@ -205,13 +206,6 @@ class Watcher:
         if not text:
             return
         self._muted = not say(sys.stderr, text)
-
-
-def _from_here(path: str) -> str:
-    try:
-        return os.path.relpath(path)
-    except OSError:  # a task has removed the working directory
-        return path
 
 
 def _in_pieces(lines: Iterable[str]) -> Iterator[bytes]:
