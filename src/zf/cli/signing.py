@@ -47,9 +47,9 @@ def conclude(
         if key is not None:
             raise ZfError("--key goes with --sign")
         done = carry_out()
-        watcher.finish(done, None)
+        code = watcher.finish(done, None)
         _refuse_tampered(done, done.differences)
-        return done.exit_code
+        return code
     with signer(key) as chosen:
         done = carry_out()
         differences: Sequence[str] = done.differences
@@ -62,9 +62,9 @@ def conclude(
             # Ctrl-C where a passphrase was asked for: the run itself is over, and is told.
             watcher.finish(done, None)
             raise
-        watcher.finish(done, None if differences else chosen.key_id)
+        code = watcher.finish(done, None if differences else chosen.key_id)
         _refuse_tampered(done, differences)
-    return done.exit_code
+        return code
 
 
 def _sign(done: Launched, chosen: Signer) -> Sequence[str]:
@@ -106,9 +106,9 @@ def _refuse_tampered(done: Launched, differences: Sequence[str]) -> None:
         became = f"run {done.run} was sealed as zf wrote it, so zf verify finds this, too"
     else:
         became = f"run {done.run} could not be sealed"
-    problems = [Problem(code="ZF147", message=f"TAMPERED WHILE RUNNING: {one}") for one in told]
+    problems = [Problem(code="ZF149", message=f"TAMPERED WHILE RUNNING: {one}") for one in told]
     hint = "something that ran at the same time wrote to its folder: find it, and run again"
-    problems.append(Problem(code="ZF147", message=became, hint=hint))
+    problems.append(Problem(code="ZF149", message=became, hint=hint))
     raise ZfError(problems[0].message, exit_code=Exit.FAILED, problems=tuple(problems))
 
 

@@ -18,7 +18,7 @@ from zf.events import RunEnded
 from zf.proof import abandoned, checksums
 from zf.proof.bundle import Bundle
 from zf.proof.canonical import canonical
-from zf.proof.journal import Journal
+from zf.proof.journal import Journal, sync_folder
 from zf.proof.known import Known
 from zf.proof.read import read_json
 from zf.proof.tampering import ATTEMPTS_LIST, MAX_LIST_BYTES, TASK_LIST, Differences
@@ -82,15 +82,6 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
         os.unlink(temporary)
         raise
     sync_folder(folder)
-
-
-def sync_folder(folder: str) -> None:
-    """Make the folder's entries durable."""
-    fd = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @record
@@ -184,7 +175,7 @@ def close_killed(run_dir: str, head: str | None = None) -> str:
         raise ZfError(
             f"{printable(run_dir)} was written to while it was sealed: {sealed.differences[0]}",
             exit_code=Exit.FAILED,
-            code="ZF147",
+            code="ZF149",
             hint="zf verify says what is wrong with it",
         )
     return sealed.manifest_sha256

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
+from zf.outlet import say_if_possible
 from zf.proof.artifacts import Collected, collect
 from zf.proof.store import SUMMARY, TaskTree, is_tree_of, status_fields
 from zf.record import field, mutable, replace
@@ -267,7 +268,7 @@ def print_trace() -> None:
     """What led to the error being handled: a bug of ours."""
     import traceback  # noqa: PLC0415 - 4 ms that no run should need
 
-    traceback.print_exc()
+    say_if_possible(traceback.format_exc())
 
 
 def _signal_name(number: int) -> str:
