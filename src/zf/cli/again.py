@@ -121,7 +121,7 @@ def rerun(
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.plan.graph import plan_selection
     from zf.run.launch import limits_of
-    from zf.run.upstream import from_run
+    from zf.run.upstream import what_it_had
 
     if [failed, first is not None, only is not None].count(True) != 1:
         raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
@@ -148,7 +148,7 @@ def rerun(
         for need in flow.tasks[name].needs
         if need.task not in names
     }
-    earlier = from_run(flow.proofs, facts.run, outside)
+    earlier = what_it_had(flow.proofs, facts.run, outside)
     plan = plan_selection(
         flow,
         names,

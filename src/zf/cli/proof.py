@@ -99,7 +99,7 @@ def verify(
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> int:
-    """Say what a run came to and check its proof: five verdicts, and everything that is wrong."""
+    """Say what a run came to, and check its proof: five verdicts, every finding."""
     from zf.proof.authentic import Trust
     from zf.proof.expected import Expectations
     from zf.proof.policy import age_s

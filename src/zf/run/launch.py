@@ -6,6 +6,7 @@ proof, whatever happens.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -189,6 +190,7 @@ def _pool(request: RunRequest, run_dir: str) -> Pool:
             project=request.flow.project,
             environ=request.environ,
             veil=request.veil,
+            upstream={task: met.run for task, met in request.plan.upstream.items()},
             aside=lock.aside_path(request.flow.proofs, request.settings.run_id.value),
             shield=_shield_grounds(request),
         ),
@@ -283,6 +285,8 @@ def _found(
         os.rename(staging, f"{proofs}/{run}")
     except OSError as error:
         store.remove_tree(staging)
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            raise _taken(proofs, run, run) from None
         raise _not_writable(proofs, error) from None
     with _recording(run):
         sync_folder(proofs)
@@ -426,6 +430,23 @@ def _close(run: str, run_dir: str, scribe: Scribe, lists: Mapping[str, str] = NO
     return Launched(run, run_dir, facts.exit_code, facts, head)
 
 
+def _is_empty_folder(path: str) -> bool:
+    """Whether it is a folder, no link to one, that holds nothing at all."""
+    try:
+        return not os.path.islink(path) and not os.listdir(path)
+    except OSError:
+        return False
+
+
+def _taken(proofs: str, name: str, run: str) -> ZfError:
+    return ZfError(
+        f"run id {run!r} is taken: {proofs}/{name} exists",
+        exit_code=Exit.RUN_ID_TAKEN,
+        code="ZF122",
+        hint="a run is never written to again; choose another --run-id",
+    )
+
+
 @contextmanager
 def _claimed(proofs: str, run: str) -> Iterator[None]:
     """The lock on the id of a run that does not exist yet.
@@ -452,18 +473,15 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
     try:
         folded = run.casefold()
         taken = next((name for name in os.listdir(proofs) if name.casefold() == folded), None)
-        if taken is not None:
-            raise ZfError(
-                f"run id {run!r} is taken: {proofs}/{taken} exists",
-                exit_code=Exit.RUN_ID_TAKEN,
-                code="ZF122",
-                hint="a run is never written to again; choose another --run-id",
-            )
+        # A wrapper may have made the folder; the rename in `_found` takes it only while empty.
+        if taken is not None and not (taken == run and _is_empty_folder(f"{proofs}/{run}")):
+            raise _taken(proofs, taken, run)
         # What a runner left that was killed before its run had a name.
         store.remove_tree(lock.staging_path(proofs, run))
         yield
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
+        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 
@@ -516,6 +534,7 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
         yield
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
+        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 
