@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
-from zf.proof.artifacts import collect
+from zf.proof.artifacts import collect, listed
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.store import ARTIFACTS, COMMANDS, LOGS, META, Place, TaskTree, task_json, task_lines
 from zf.record import mutable, replace
@@ -46,6 +46,8 @@ class Bench:
     outside: Outside
     buffer: Buffer
     bash: dict[str, str | None]
+    # Whether an artifact with a secret in it fails its task; it is never kept.
+    secrets_fail: bool = True
 
     def find_bash(self, path: str) -> str | None:
         """Where bash is on this PATH."""
@@ -241,7 +243,9 @@ class Attempt:
         bench, tree = self._bench, self.tree
         proofs = os.path.dirname(bench.run_dir)
         task, outcome = self._task, self.outcome
-        secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
+        secrets = ArtifactSecrets(
+            self._redactor, self._secrets, task.allow_secrets_in, fails=bench.secrets_fail
+        )
         strange = tree.take_over()
         found = collect(
             tree,
@@ -251,14 +255,14 @@ class Attempt:
             secrets=secrets,
             left=self._left,
         )
-        outcome.notes += secrets.allowed
+        outcome.notes += secrets.notes()
         for path, reason in strange:
             found.refuse(path, reason)
         outcome.collected = found
         if outcome.status is not Status.SUCCESS:
             return
-        if found.leaks:
-            detail = f"artifacts held what must not be seen: {', '.join(found.leaks)}"
+        if found.leaks and secrets.fails:
+            detail = f"artifacts held what must not be seen: {listed(found.leaks, found.leaked)}"
             outcome.fail(Cause.ARTIFACTS, detail)
         elif strange:
             path, reason = strange[0]

@@ -71,6 +71,7 @@ class Worker:
             outside=outside,
             buffer=Buffer(),
             bash=bash,
+            secrets_fail=shared.project.secrets_in_artifacts == "fail",
         )
         self._ahead = Lookahead(self._bench, shared.aside, self._outcome_of)
 
