@@ -53,6 +53,7 @@ WHOLE_TASK = {
 WHOLE_PROJECT = {
     "pass_env": ["A"],
     "secrets": ["*_TOKEN"],
+    "secrets_in_artifacts": "warn",
     "max_jobs": 4,
     "grace_sec": 5,
     "sign": True,
@@ -166,13 +167,14 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.STEP,
                 schema.NEED,
                 schema.EXIT_CODES,
+                schema.ARTIFACT,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
             ]
         )
     ),
-    ids=["task", "step", "need", "exit-codes", "project", "throttle", "phase"],
+    ids=["task", "step", "need", "exit-codes", "artifact", "project", "throttle", "phase"],
 )
 def test_the_page_lists_every_key(index, keys):
     rows = tables(PAGE)[index]

@@ -89,6 +89,8 @@ class Task:
     env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     pass_env: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
+    # Those of them for which there must be a file.
+    required_artifacts: tuple[str, ...] = ()
     # Names of variables whose values are hidden, globs; and of artifacts that may hold them.
     secrets: tuple[str, ...] = ()
     allow_secrets_in: tuple[str, ...] = ()

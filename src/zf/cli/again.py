@@ -22,7 +22,7 @@ from zf.cli.run import (
     ProgressOption,
     RunIdOption,
 )
-from zf.cli.runs import RUN, facts_of, refuse_unknown
+from zf.cli.runs import RUN, facts_of, find, refuse_unknown
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
 
@@ -53,7 +53,7 @@ def resume(
     from zf.run import launch
     from zf.work.veil import Veil
 
-    run_dir = read.find_run(proofs_folder(), run)
+    run_dir = find(run, own=True)
     recorded = read.run_json(run_dir)
     launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
@@ -119,7 +119,6 @@ def rerun(
 ) -> int:
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.plan.graph import plan_selection
-    from zf.proof import read
     from zf.run.launch import limits_of
     from zf.run.upstream import from_run
 
@@ -128,7 +127,7 @@ def rerun(
     if downstream and first is None:
         raise ZfError("--downstream goes with --from TASK")
     flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign))
-    run_dir = read.find_run(flow.proofs, run)
+    run_dir = find(run, own=True)
     facts = facts_of(run_dir)
     if failed:
         names = {task.id for task in facts.tasks.values() if not _went_well(facts, task.id)}
@@ -170,11 +169,10 @@ def cancel(
     _directory: Directory = None,
 ) -> None:
     """End a run that another zf is running, or one task of it; once more: end it now."""
-    from zf.proof import read
     from zf.run import lock
 
     proofs = proofs_folder()
-    run_dir = read.find_run(proofs, run)
+    run_dir = find(run, own=True)
     run = os.path.basename(run_dir)
     if task is not None:
         refuse_unknown(facts_of(run_dir), task)

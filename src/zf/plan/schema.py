@@ -232,6 +232,20 @@ STEP: Mapping[str, Key] = {
     ),
 }
 
+ARTIFACT: Mapping[str, Key] = {
+    "path": Key(
+        _text(INSIDE),
+        "A glob of files to copy into the proof, relative to the project root.",
+        required=True,
+        example="path: report/*.xml",
+    ),
+    "required": Key(
+        _BOOL,
+        "Whether the task fails when no file could be kept for it.",
+        default=False,
+    ),
+}
+
 TASK: Mapping[str, Key] = {
     "id": Key(
         _text(ID),
@@ -383,9 +397,10 @@ TASK: Mapping[str, Key] = {
         default=DEFAULT_MAX_LOG_BYTES,
     ),
     "artifacts": Key(
-        _list(_text(INSIDE)),
+        _list(_either(_text(INSIDE), ARTIFACT)),
         "Globs of files to copy into the proof when the task ends, relative to the project root.",
         default=[],
+        keys=ARTIFACT,
     ),
 }
 
@@ -470,6 +485,7 @@ def to_task(
     cleanup_lines: Sequence[int] = (),
 ) -> Task:
     """The task a valid form describes, defaults filled in; lines come from beside the form."""
+    artifacts = form.get("artifacts", ())
     task = Task(
         id=form["id"],
         phase=form["phase"],
@@ -481,7 +497,10 @@ def to_task(
         workdir=form.get("workdir", "."),
         env=form.get("env", {}),
         pass_env=tuple(form.get("pass_env", ())),
-        artifacts=tuple(form.get("artifacts", ())),
+        artifacts=tuple(a if isinstance(a, str) else a["path"] for a in artifacts),
+        required_artifacts=tuple(
+            a["path"] for a in artifacts if not isinstance(a, str) and a.get("required")
+        ),
         file=file,
         line=line,
     )

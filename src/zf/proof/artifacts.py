@@ -59,7 +59,8 @@ class Secrets(Protocol):
 @mutable
 class Collected:
     """What became of a task's artifacts. `refused` tells what was left out and why, `leaks` which
-    of them for what must not be seen, `notes` what is odd but no loss, `renamed` what is called
+    of them for what must not be seen, `unmatched` the patterns that no file matches, `missing`
+    those for which none is kept, `notes` what is odd but no loss, `renamed` what is called
     otherwise in the proof. The first of `refused` and `leaks` are told, of all there is the number.
     """
 
@@ -68,6 +69,8 @@ class Collected:
     size_bytes: int = 0
     leaks: list[str] = field(default_factory=list)
     refused: list[dict[str, str]] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     renamed: list[dict[str, str]] = field(default_factory=list)
     refusals: int = 0
@@ -307,6 +310,8 @@ class _Walk:
         self._taken: set[str] = set()
         self._seen: set[tuple[str, tuple[str, ...]]] = set()
         self._matched = 0
+        self._kept: set[str] = set()
+        self._found_kept = False
 
     def take(self, root: int, pattern: str) -> None:
         """Copy every file the pattern names; a folder stands for everything in it."""
@@ -314,12 +319,13 @@ class _Walk:
         if pattern.startswith("/") or ".." in parts or not parts:
             self._found.refuse(pattern, "is not a path inside the project")
             return
-        self._matched = 0
+        self._matched, self._found_kept = 0, False
         self._seen.clear()
         self._descend(root, "", tuple(parts))
         if not self._matched:
-            shown = self._found.shown(pattern)
-            self._found.notes.append(f"no file matches artifact pattern '{shown}'")
+            self._found.unmatched.append(self._found.shown(pattern))
+        if not self._found_kept:
+            self._found.missing.append(self._found.shown(pattern))
 
     def take_all(self, root: int) -> None:
         """Copy everything there is."""
@@ -383,6 +389,7 @@ class _Walk:
             return
         self._matched += 1
         if path + name in self._taken:
+            self._found_kept |= path + name in self._kept
             return
         self._taken.add(path + name)
         try:
@@ -412,6 +419,8 @@ class _Walk:
             os.close(source)
         self._tree.wrote(ARTIFACTS, stored + final, digest)
         _count(self._found, path + name, stored + final)
+        self._kept.add(path + name)
+        self._found_kept = True
 
     def _target_folder(self, path: str) -> tuple[int, str]:
         """The folder below 30-artifacts that stands for a folder of the project."""

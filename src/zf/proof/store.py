@@ -486,6 +486,7 @@ def task_lines(task: Task) -> str:
             "pass_env": task.pass_env,
             "secrets": task.secrets,
             "artifacts": task.artifacts,
+            "required_artifacts": task.required_artifacts,
             "allow_secrets_in": task.allow_secrets_in,
             "commands": _steps_json(task.steps),
             "cleanup": _steps_json(task.cleanup),

@@ -489,6 +489,7 @@ class _Audit:
         Clocks that part are doubted, not failed: a suspended laptop does that. A time stamp that
         was asked for is another matter.
         """
+        self._explain_hidden()
         intact = all(finding.verdict != "INTACT" for finding in self.findings)
         came_to = self.outcome(intact=intact)
         if passed and came_to.state != outcome.Result.SUCCESS:
@@ -535,6 +536,20 @@ class _Audit:
                 if isinstance(digest := (task.terminal or {}).get("task_sha256"), str)
             },
         )
+
+    def _explain_hidden(self) -> None:
+        """Name the cause where nothing is wrong but that files with a leading dot are missing.
+
+        zf itself writes one of these, `.timeout_killed`, and uploads of CI systems leave them out.
+        """
+        wrong = [finding for finding in self.findings if finding.verdict == "INTACT"]
+        if wrong and all(f.kind == "missing" and _is_hidden(f.path or "") for f in wrong):
+            self.tampered(
+                "hidden",
+                "only files with a leading dot are missing: a copy or upload left hidden files out "
+                "(actions/upload-artifact does, unless it has include-hidden-files: true); hand "
+                "over the archive that zf export writes instead",
+            )
 
     def outcome(self, *, intact: bool) -> Outcome:
         """What the run came to, by the journal."""
@@ -636,6 +651,11 @@ def _is_attest(path: str) -> bool:
 def _seals(path: str) -> bool:
     """Whether it is the manifest or about it, and so not in it."""
     return _is_attest(path) or path == MANIFEST
+
+
+def _is_hidden(path: str) -> bool:
+    """Whether it has a leading dot, or lies in a folder that has."""
+    return any(name.startswith(".") for name in path.split("/"))
 
 
 def _parents(path: str) -> Iterator[str]:

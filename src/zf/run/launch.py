@@ -28,7 +28,7 @@ from zf.plan.graph import Plan
 from zf.proof import provenance, store
 from zf.proof.journal import Journal, read
 from zf.proof.lines import object_lines
-from zf.proof.read import log_tail, newest_head, run_json
+from zf.proof.read import LATEST, log_tail, newest_head, run_json
 from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_file, write_json
 from zf.record import asdict, record, replace
 from zf.report import blocked
@@ -399,6 +399,12 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
 
     Raises ZfError: exit 2 for a bad id, 5 for one that is taken.
     """
+    if run.casefold() == LATEST:
+        raise ZfError(
+            f"run id {run!r} is not a valid id: it stands for the newest run",
+            code="ZF121",
+            hint="choose another --run-id",
+        )
     if not is_valid_id(run):
         raise ZfError(
             f"run id {run!r} is not a valid id",

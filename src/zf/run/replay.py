@@ -195,6 +195,7 @@ def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
         max_log_bytes=said["max_log_bytes"],
         workdir=said["workdir"],
         artifacts=tuple(said["artifacts"]),
+        required_artifacts=tuple(said.get("required_artifacts", ())),
         secrets=(*notes.run["secrets"], *said["secrets"]),
         allow_secrets_in=tuple(said["allow_secrets_in"]),
         file=said["file"],

@@ -268,6 +268,12 @@ class Attempt:
             path, reason = strange[0]
             more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
             outcome.fail(Cause.ARTIFACTS, f"in $PROOF_DIR, {found.shown(path)} {reason}{more}")
+        else:
+            required = map(found.shown, task.required_artifacts)
+            missing = [f"'{pattern}'" for pattern in required if pattern in found.missing]
+            if missing:
+                detail = f"no file was kept for the required artifact {', '.join(missing)}"
+                outcome.fail(Cause.ARTIFACTS, detail)
 
 
 _UTF8 = ("utf-8", "surrogateescape")

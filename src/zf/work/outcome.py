@@ -188,6 +188,7 @@ class Outcome:
                 ],
                 artifacts=self.collected.count,
                 refused=self.collected.refused,
+                unmatched=self.collected.unmatched,
                 notes=self._told_notes(),
                 redactions=self.redactions,
             )

@@ -245,6 +245,7 @@ def without_secrets(task: Task, redactor: Redactor) -> Task:
         workdir=hide(task.workdir),
         env={name: hide(value) for name, value in task.env.items()},
         artifacts=tuple(map(hide, task.artifacts)),
+        required_artifacts=tuple(map(hide, task.required_artifacts)),
         allow_secrets_in=tuple(map(hide, task.allow_secrets_in)),
         steps=hidden(task.steps),
         cleanup=hidden(task.cleanup),
