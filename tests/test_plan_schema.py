@@ -57,6 +57,7 @@ WHOLE_PROJECT = {
     "max_jobs": 4,
     "grace_sec": 5,
     "sign": True,
+    "shield": "always",
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem": 500},
     "phases": {"E": {"title": "End", "timeout_sec": 60}},

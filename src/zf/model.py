@@ -39,6 +39,7 @@ RESERVED_ENV = frozenset(
         "ZENFLOW_ROOT",
         "PROOF_DIR",
         "ARTIFACTS_DIR",
+        "NEEDS_DIR",
         "ATTEMPT",
         "STEP_INDEX",
         "COMPOSE_PROJECT_NAME",
@@ -148,6 +149,7 @@ class Project:
     max_jobs: int | None = None
     grace_s: float | None = None
     sign: bool | None = None
+    shield: str | None = None
     # How much there is of what tasks ask for in `resources`, beside the machine's own cpu, mem_mb.
     resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     # A machine busier than this gets no new task.

@@ -10,7 +10,7 @@ import typer
 
 from zf.cli import progress
 from zf.cli.begin import Flags, carry_out, settle
-from zf.cli.options import AsJson, Directory, Key, Sign, complete_task
+from zf.cli.options import AsJson, Directory, Key, Shield, Sign, complete_task
 from zf.cli.project import open_project, proofs_folder
 from zf.cli.run import (
     Grace,
@@ -110,6 +110,7 @@ def rerun(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
     output: OutputOption = "quiet",
@@ -120,13 +121,15 @@ def rerun(
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.plan.graph import plan_selection
     from zf.run.launch import limits_of
-    from zf.run.upstream import from_run
+    from zf.run.upstream import what_it_had
 
     if [failed, first is not None, only is not None].count(True) != 1:
         raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
     if downstream and first is None:
         raise ZfError("--downstream goes with --from TASK")
-    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign))
+    flow, settings = settle(
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield)
+    )
     run_dir = find(run, own=True)
     facts = facts_of(run_dir)
     if failed:
@@ -145,7 +148,7 @@ def rerun(
         for need in flow.tasks[name].needs
         if need.task not in names
     }
-    earlier = from_run(flow.proofs, facts.run, outside)
+    earlier = what_it_had(flow.proofs, facts.run, outside)
     plan = plan_selection(
         flow,
         names,
@@ -178,6 +181,13 @@ def cancel(
         refuse_unknown(facts_of(run_dir), task)
     try:
         lock.order(proofs, run, "cancel" if task is None else f"cancel {task}")
+    except PermissionError as error:
+        raise ZfError(
+            f"{run!r} cannot be cancelled from here: {error.strerror}",
+            exit_code=Exit.FAILED,
+            code="ZF144",
+            hint="cancel it from outside of its steps; a step that fails ends its task",
+        ) from None
     except OSError:
         raise ZfError(
             f"nobody is running {run!r}",

@@ -37,6 +37,7 @@ class Flags:
     poll_interval: str | None = None
     grace: str | None = None
     sign: bool | None = None
+    shield: str | None = None
 
 
 @record
@@ -130,7 +131,8 @@ def _task_id(text: str) -> str:
     """The id that an id or the path of a task file names; a path also says which project."""
     if "/" not in text and not text.endswith((".yaml", ".yml")):
         return text
-    from zf.plan.places import find_root
+    from zf.cli.project import go_to
+    from zf.plan.places import find_root, tasks_folder
 
     path = os.path.realpath(text)
     if os.path.isdir(path):
@@ -138,17 +140,18 @@ def _task_id(text: str) -> str:
     folder, name = os.path.split(path)
     if not os.path.isfile(path):
         raise ZfError(f"{text} is not a task file", hint="name an existing tasks/<id>/task.yaml")
-    root, home = find_root(folder)
-    if name != "task.yaml" or os.path.dirname(folder) != f"{home}/tasks":
+    root, _ = find_root(folder)
+    tasks = tasks_folder(root)
+    if name != "task.yaml" or os.path.dirname(folder) != os.path.realpath(tasks):
         raise ZfError(
             f"{text} is not a task file of the project {root}",
-            hint=f"its task files are {home}/tasks/<id>/task.yaml",
+            hint=f"its task files are {tasks}/<id>/task.yaml",
         )
     # Whoever is in that project stays there, so that the paths zf prints fit where they are.
     with suppress(ZfError):
         if find_root(os.getcwd())[0] == root:
             return os.path.basename(folder)
-    os.chdir(root)
+    go_to(root)
     return os.path.basename(folder)
 
 
@@ -168,6 +171,7 @@ def settle(flags: Flags) -> tuple[Flow, Settings]:
         project_max_jobs=flow.project.max_jobs,
         project_grace_s=flow.project.grace_s,
         project_sign=flow.project.sign,
+        project_shield=flow.project.shield,
         **given,
     )
     return flow, settings

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zf.cli.project import go_to
 from zf.errors import ZfError
 from zf.model import is_valid_id
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def _change_directory(directory: str | None) -> str | None:
     if directory is not None:
         try:
-            os.chdir(directory)
+            go_to(directory)
         except OSError as error:
             raise ZfError(
                 f"-C {directory}: {error.strerror}", hint="name an existing folder"
@@ -47,6 +47,14 @@ Key = Annotated[
         "--key",
         metavar="KEY",
         help="With --sign: an SSH key, or an Ed25519 key in PEM. [default: git's signing key]",
+    ),
+]
+Shield = Annotated[
+    str | None,
+    typer.Option(
+        "--shield",
+        metavar="MODE",
+        help="Keep the proof out of reach of the steps: auto, always or never. [default: auto]",
     ),
 ]
 Resource = Annotated[

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import IO, TYPE_CHECKING, Literal
 
+from zf.cli.project import path_shown
 from zf.cli.streams import say
 from zf.record import record
 
@@ -127,7 +128,7 @@ class Watcher:
         text = explain.run(
             done.facts,
             tails=tails,
-            proof=os.path.relpath(done.run_dir),
+            proof=path_shown(done.run_dir),
             style=style,
         )
         return text + terminal.anchors(done.run, done.head, signed_by, style)

@@ -99,7 +99,7 @@ def verify(
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> int:
-    """Say what a run came to and check its proof: five verdicts, and everything that is wrong."""
+    """Say what a run came to, and check its proof: five verdicts, every finding."""
     from zf.proof.authentic import Trust
     from zf.proof.expected import Expectations
     from zf.proof.policy import age_s
@@ -176,6 +176,7 @@ def seal(
     from zf.proof.store import remove_tree
     from zf.run.lock import acquire, aside_path
     from zf.work import leftovers
+    from zf.work.shield import rescue
 
     if not sign and (key or approval):
         raise ZfError("--key and --approval go with --sign")
@@ -187,6 +188,7 @@ def seal(
         if not (sign and os.path.lexists(f"{run_dir}/{MANIFEST}")):
             # What still runs could still write; then there would be nothing to seal.
             leftovers.end(run_dir)
+            rescue(aside_path(proofs, run_id), run_dir)
             remove_tree(aside_path(proofs, run_id))
             print(f"sealed {printable(run_dir)}, manifest {close_killed(run_dir)}")
         if sign:

@@ -13,6 +13,7 @@ from zf.cli.options import (
     Directory,
     Key,
     Resource,
+    Shield,
     Sign,
     complete_phase,
     complete_task,
@@ -70,6 +71,7 @@ def run_phase(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
     fail_fast: Annotated[
@@ -101,7 +103,7 @@ def run_phase(
     """Run every task of one or more phases, in order, and leave a proof of each."""
     return begin_phases(
         phases,
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign),
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
         Wishes(
             progress.Show(output, progress_mode, as_json),
             key,
@@ -131,6 +133,7 @@ def run_task(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
     output: OutputOption = "prefix",
@@ -141,7 +144,7 @@ def run_task(
     """Run one task, without its needs unless told, and exit with its failing step's own code."""
     return begin_task(
         task,
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign),
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
         Wishes(
             progress.Show(output, progress_mode, as_json), key, no_retries, with_needs=with_needs
         ),

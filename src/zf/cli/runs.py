@@ -11,7 +11,7 @@ import typer
 
 from zf.cli.options import AsJson, Directory, complete_run, complete_task
 from zf.cli.progress import wants_colour
-from zf.cli.project import proofs_folder
+from zf.cli.project import path_shown, proofs_folder
 from zf.errors import ZfError, printable
 from zf.record import replace
 
@@ -130,7 +130,7 @@ def explain(
     run_dir = find(run)
     facts = facts_of(run_dir)
     style = Style(wants_colour(sys.stdout))
-    proof = os.path.relpath(run_dir)
+    proof = path_shown(run_dir)
     if task is not None:
         refuse_unknown(facts, task)
         found = facts.tasks[task]

@@ -28,7 +28,7 @@ from zf.model import (
     Task,
 )
 from zf.record import field, record, replace
-from zf.settings import MAX_JOBS_LIMIT
+from zf.settings import MAX_JOBS_LIMIT, SHIELD_MODES
 from zf.validators import PydanticCustomError, SchemaValidator, ValidationError
 
 if TYPE_CHECKING:
@@ -453,6 +453,12 @@ PROJECT: Mapping[str, Key] = {
         "Whether every run is signed when it is over. A flag wins over this.",
         default=False,
     ),
+    "shield": Key(
+        _one_of(*SHIELD_MODES),
+        "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
+        " over this.",
+        default="auto",
+    ),
     "resources": Key(
         _table(_text(ID), _whole(0, MAX_AMOUNT)),
         "How much there is of what tasks ask for. Default: the machine's own `cpu` and `mem_mb`.",
@@ -569,6 +575,7 @@ def to_project(form: Mapping[str, Any], *, file: str) -> Project:
         max_jobs=form.get("max_jobs"),
         grace_s=form.get("grace_sec"),
         sign=form.get("sign"),
+        shield=form.get("shield"),
         resources=form.get("resources", {}),
         throttle_cpu_percent=throttle.get("cpu_percent"),
         throttle_min_free_mem_mb=throttle.get("min_free_mem"),

@@ -105,11 +105,13 @@ class TaskTree:
         return tree
 
     @classmethod
-    def create_at(cls, place: str, run_dir: str, task: str) -> TaskTree:
+    def create_at(
+        cls, place: str, run_dir: str, task: str, folders: tuple[str, ...] = FOLDERS
+    ) -> TaskTree:
         """The tree of a first attempt, at another place until it is `put_in_place`."""
         os.mkdir(place)
         tree = cls(run_dir, task, (), at=place)
-        tree._fill(FOLDERS)
+        tree._fill(folders)
         return tree
 
     def put_in_place(self) -> None:
@@ -172,6 +174,16 @@ class TaskTree:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    def take_back(self, name: str) -> None:
+        """Open one of its folders anew, which was elsewhere for a while; made if it is missing."""
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=self.fd)
+        fd = os.open(name, _FOLDER, dir_fd=self.fd)
+        before = self._fds.pop(name, None)
+        self._fds[name] = fd
+        if before is not None:
+            os.close(before)
 
     def folder(self, name: str) -> int:
         """The descriptor of one of the tree's folders."""
@@ -510,6 +522,37 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 def checksum_list(digests: Mapping[str, str]) -> bytes:
     """GNU format, in byte order of the names (all of them ASCII)."""
     return "".join([line(digests[name], name) for name in sorted(digests)]).encode("ascii")
+
+
+def needs_path(run_dir: str) -> str:
+    """Where the tasks of a run find the artifacts of their needs; no part of any proof."""
+    proofs, run = os.path.split(run_dir)
+    return f"{proofs}/.needs/{run}"
+
+
+def artifacts_of(folder: str) -> str:
+    """The artifacts of a decided task, compared with their list: where they are, or an empty text
+    if there are none. Raises OSError, or ValueError with the name of one that is not as listed.
+    """
+    path = f"{folder}/{CHECKSUMS}/artifacts.sha256"
+    if not os.stat(path).st_size:
+        return ""
+    with open(path, "rb") as stream:
+        listed = stream.read()
+    top = f"{folder}/{ARTIFACTS}"
+    for name, digest in parse(listed).items():
+        where, last = os.path.split(f"{top}/{name}")
+        try:
+            fd = os.open(where, _FOLDER)
+            try:
+                found = hash_file(fd, last)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise ValueError(f"{name} cannot be read: {error.strerror}") from None
+        if found != digest:
+            raise ValueError(f"{name} is not what it was when its task ended")
+    return top
 
 
 def hash_tree(folder: int, prefix: str = "") -> Iterator[tuple[str, str]]:

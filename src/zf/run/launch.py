@@ -6,6 +6,7 @@ proof, whatever happens.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,10 +43,11 @@ from zf.run.scheduler import Scheduler
 from zf.run.scribe import Scribe, Watch
 from zf.run.surroundings import surroundings
 from zf.run.throttle import Sampler, machine_resources
-from zf.settings import Settings
+from zf.settings import ALWAYS, NEVER, Settings
 from zf.work import leftovers
 from zf.work.outcome import said
 from zf.work.pool import Pool
+from zf.work.shield import Grounds, rescue, why_not
 from zf.work.veil import Veil
 from zf.work.worker import Shared
 
@@ -160,6 +162,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     run = request.settings.run_id.value
     proofs = request.flow.proofs
     _refuse_impossible(request)
+    _refuse_unshielded(request)
     _leases_folder(request)
     run_dir = f"{proofs}/{run}"
     with listening() as inbox, _claimed(proofs, run), closing(_pool(request, run_dir)) as pool:
@@ -187,9 +190,40 @@ def _pool(request: RunRequest, run_dir: str) -> Pool:
             project=request.flow.project,
             environ=request.environ,
             veil=request.veil,
+            upstream={task: met.run for task, met in request.plan.upstream.items()},
             aside=lock.aside_path(request.flow.proofs, request.settings.run_id.value),
+            shield=_shield_grounds(request),
         ),
     )
+
+
+def _shield_grounds(request: RunRequest) -> Grounds | None:
+    """What the workers are to shield; None when that is not wanted."""
+    mode = request.settings.shield.value
+    if mode == NEVER:
+        return None
+    proofs, run = request.flow.proofs, request.settings.run_id.value
+    return Grounds(
+        mode,
+        proofs,
+        lock.folder(proofs),
+        lock.lock_path(proofs, run),
+        lock.orders_path(proofs, run),
+        lambda: lock.live_runs(proofs, but=run),
+        # What is left running is for a task that comes later to end.
+        landlock=mode == ALWAYS and not any(t.leave_running for t in request.plan.tasks.values()),
+    )
+
+
+def _refuse_unshielded(request: RunRequest) -> None:
+    """Where the run must have a shield, find out that there can be one before it begins."""
+    grounds = _shield_grounds(request)
+    if grounds is not None and grounds.mode == ALWAYS and (reason := why_not(grounds)):
+        raise ZfError(
+            f"{request.settings.shield.source} asks for the shield, which cannot be had: {reason}",
+            code="ZF125",
+            hint="run zf where it can be had, or without: --shield auto takes it where it is there",
+        )
 
 
 def _first_starts(request: RunRequest) -> int:
@@ -252,6 +286,8 @@ def _found(
         os.rename(staging, f"{proofs}/{run}")
     except OSError as error:
         store.remove_tree(staging)
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            raise _taken(proofs, run, run) from None
         raise _not_writable(proofs, error) from None
     with _recording(run):
         sync_folder(proofs)
@@ -265,6 +301,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
     left.
     """
     run = request.settings.run_id.value
+    _refuse_unshielded(request)
     _leases_folder(request)
     with listening() as inbox, _taken_over(request, inbox), _recording(run):
         if os.path.lexists(f"{run_dir}/{MANIFEST}"):
@@ -291,6 +328,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
         scribe.record(RunResumed(ended))
         for attempt in recover.open_attempts(reading.events):
             task = request.plan.tasks[attempt.task]
+            rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
             scribe.record(recover.outcome(run, run_dir, task, attempt, request.veil))
         scribe.commit()
         lines = read(f"{run_dir}/events.jsonl").lines
@@ -393,6 +431,23 @@ def _close(run: str, run_dir: str, scribe: Scribe, lists: Mapping[str, str] = NO
     return Launched(run, run_dir, facts.exit_code, facts, head)
 
 
+def _is_empty_folder(path: str) -> bool:
+    """Whether it is a folder, no link to one, that holds nothing at all."""
+    try:
+        return not os.path.islink(path) and not os.listdir(path)
+    except OSError:
+        return False
+
+
+def _taken(proofs: str, name: str, run: str) -> ZfError:
+    return ZfError(
+        f"run id {run!r} is taken: {proofs}/{name} exists",
+        exit_code=Exit.RUN_ID_TAKEN,
+        code="ZF122",
+        hint="a run is never written to again; choose another --run-id",
+    )
+
+
 @contextmanager
 def _claimed(proofs: str, run: str) -> Iterator[None]:
     """The lock on the id of a run that does not exist yet.
@@ -419,18 +474,15 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
     try:
         folded = run.casefold()
         taken = next((name for name in os.listdir(proofs) if name.casefold() == folded), None)
-        if taken is not None:
-            raise ZfError(
-                f"run id {run!r} is taken: {proofs}/{taken} exists",
-                exit_code=Exit.RUN_ID_TAKEN,
-                code="ZF122",
-                hint="a run is never written to again; choose another --run-id",
-            )
+        # A wrapper may have made the folder; the rename in `_found` takes it only while empty.
+        if taken is not None and not (taken == run and _is_empty_folder(f"{proofs}/{run}")):
+            raise _taken(proofs, taken, run)
         # What a runner left that was killed before its run had a name.
         store.remove_tree(lock.staging_path(proofs, run))
         yield
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
+        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 
@@ -483,6 +535,7 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
         yield
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
+        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 

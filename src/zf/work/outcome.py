@@ -53,6 +53,8 @@ class Outcome:
     detail: str = ""
     step: int | None = None
     containment: str = ""
+    # Unknown when the worker died, which is what told.
+    shield: str = "unknown"
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     redactions: Mapping[str, int] = field(default_factory=dict)
@@ -182,6 +184,7 @@ class Outcome:
                 signal=self.signal,
                 step=self.step,
                 containment=self.containment,
+                shield=self.shield,
                 survivors=[
                     {"pid": one.pid, "command": printable(one.command[:COMMAND_CHARS])}
                     for one in [*self.survivors.values()][:TOLD_MOST]
