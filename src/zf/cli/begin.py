@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from zf.cli import progress
+from zf.cli import progress, streams
 from zf.cli.project import open_project
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
@@ -159,6 +159,7 @@ def settle(flags: Flags) -> tuple[Flow, Settings]:
     """The checked project, and the settings that hold in it."""
     from zf.settings import resolve
 
+    streams.display()
     # UTC, so that run ids sort by time wherever they were made.
     default_run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
     given = {name: getattr(flags, name) for name in flags.__match_args__}
@@ -214,6 +215,7 @@ def carry_out(
         veil=Veil(plan.tasks.values(), os.environ, flow.project),
         watch=watcher.watch,
         look_s=watcher.look_s,
+        output_fd=watcher.output_fd,
         rerun_of=rerun_of,
     )
     return conclude(lambda: launch(request, sys.argv), watcher, sign=settings.sign.value, key=key)

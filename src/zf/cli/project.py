@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from zf.cli import streams
 from zf.errors import ZfError
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ def go_to(folder: str) -> None:
 
 def path_shown(path: str) -> str:
     """A path as the user's own shell can follow it."""
-    return os.path.relpath(path, _started_in or os.curdir)
+    try:
+        return os.path.relpath(path, _started_in or os.curdir)
+    except OSError:  # a task has removed the working directory
+        return path
 
 
 def open_project(
@@ -64,7 +68,7 @@ def open_project(
         raise ZfError(f"{count} errors in the task files", problems=loaded.problems)
     if not quiet:
         for problem in loaded.problems:
-            print(problem.render(), file=sys.stderr)
+            streams.say(sys.stderr, problem.render() + "\n")
     return loaded.flow
 
 

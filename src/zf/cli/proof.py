@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from zf.cli import streams
 from zf.cli.options import AsJson, Directory, Key, complete_task
 from zf.cli.project import proofs_folder
 from zf.cli.runs import RUN, find
@@ -208,7 +209,7 @@ def _refuse_tampered(run_dir: str) -> None:
 
     found = check(run_dir)
     if found.exit_code == TAMPERED:
-        print(found.render(), file=sys.stderr)
+        streams.say(sys.stderr, found.render() + "\n")
         raise ZfError(
             f"{printable(run_dir)} is not what the run left; it was not signed",
             exit_code=Exit.FAILED,

@@ -191,5 +191,8 @@ def _entering(name: str) -> Callable[[], Cgroup | None]:
             return entered[0] if entered else None
 
     done.acquire()
-    _thread.start_new_thread(enter, ())
+    try:
+        _thread.start_new_thread(enter, ())
+    except RuntimeError:  # no more threads for this user
+        enter()
     return wait
