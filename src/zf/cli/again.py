@@ -10,7 +10,17 @@ import typer
 
 from zf.cli import progress
 from zf.cli.begin import Flags, carry_out, settle
-from zf.cli.options import AsJson, Directory, Key, Sign, complete_task
+from zf.cli.options import (
+    AsJson,
+    Directory,
+    Key,
+    Quiet,
+    Sign,
+    Tail,
+    Verbose,
+    complete_task,
+    positive_lines,
+)
 from zf.cli.project import open_project, proofs_folder
 from zf.cli.run import (
     Grace,
@@ -42,6 +52,9 @@ def resume(
     run: Annotated[str, RUN],
     sign: Sign = None,
     key: Key = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    tail: Tail = None,
     output: OutputOption = "quiet",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -59,7 +72,10 @@ def resume(
     flow = open_project(quiet=True)
     plan = plan_again(flow, read.plan_json(run_dir))
     settings = _recorded_settings(recorded["settings"])
-    watcher = progress.Watcher(progress.Show(output, progress_mode, as_json), flow.proofs)
+    watcher = progress.Watcher(
+        progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
+        flow.proofs,
+    )
     request = launch.RunRequest(
         flow,
         plan,
@@ -109,6 +125,9 @@ def rerun(
     grace: Grace = None,
     sign: Sign = None,
     key: Key = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    tail: Tail = None,
     output: OutputOption = "quiet",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -153,7 +172,7 @@ def rerun(
         unmet=earlier.unmet,
         again=f"zf rerun {facts.run} --failed",
     )
-    show = progress.Show(output, progress_mode, as_json)
+    show = progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail))
     limits = limits_of(flow, plan, settings, retries=not no_retries)
     return carry_out(flow, plan, settings, show, limits, key=key, rerun_of=facts.run)
 
