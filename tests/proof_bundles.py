@@ -96,7 +96,7 @@ class Run:
         ]
         plan = {
             "schema": "zf/plan/v2",
-            "phases": [{"name": "A", "title": "A", "timeout_s": 3600}],
+            "phases": [{"name": "A", "title": "A", "timeout_s": 3600, "whole": True}],
             "needs": "checked",
             "upstream": {},
             "tasks": rows,

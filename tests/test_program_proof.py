@@ -30,10 +30,11 @@ def keygen(folder, name="alice"):
     return folder / name
 
 
-def test_verify_prints_five_verdicts(ran):
+def test_verify_prints_the_result_and_five_verdicts(ran):
     done = ran.zf("verify", "r1")
     assert (done.code, done.err) == (0, "")
     assert [line.split()[0] for line in done.out.splitlines()] == [
+        "RESULT",
         "INTACT",
         "COMPLETE",
         "AUTHENTIC",
@@ -59,7 +60,7 @@ def test_verify_finds_what_was_changed(ran):
     ran.proof("r1", "good", "20-logs", "step-0.log").write_text("nothing to see")
     done = ran.zf("verify", "r1")
     assert done.code == 1
-    assert done.out.startswith("INTACT [changed] good/20-logs/step-0.log: expected ")
+    assert "\nINTACT [changed] good/20-logs/step-0.log: expected " in done.out
 
 
 def test_verify_holds_a_run_against_expectations(ran):

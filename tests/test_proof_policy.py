@@ -11,6 +11,7 @@ from zf.proof.policy import _RULES, age_s, parse
 def test_every_rule():
     expected, trust = parse(
         {
+            "result": "success",
             "phases": ["A"],
             "successful_phases": ["B"],
             "tasks": {"one": "success", "two": ["success", "skipped"]},
@@ -37,6 +38,7 @@ def test_every_rule():
         clean_tree=True,
         unchanged_tree=True,
         max_age_s=604_800.0,
+        result="success",
     )
     assert trust == Trust(
         allowed_signers="/policies/keys/allowed",

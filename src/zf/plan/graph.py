@@ -12,7 +12,7 @@ from hashlib import sha256
 from operator import attrgetter
 from shlex import quote
 from types import MappingProxyType
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, Self
 
 from zf.errors import Problem, ZfError
 from zf.model import Flow, Need, Task
@@ -20,16 +20,41 @@ from zf.plan.nearest import nearest
 from zf.plan.topology import levels_of, reachable, shortest_cycles
 from zf.record import field, record, replace
 
-_NONE: Mapping[str, str] = MappingProxyType({})
+
+@record
+class Met:
+    """Where an earlier run met a need: the run, the head of its journal, and the digest of the
+    task's checksum list. Plans of zf 0.1 have the run alone.
+    """
+
+    run: str
+    head: str | None = None
+    task_sha256: str | None = None
+
+    @classmethod
+    def recorded(cls, value: Any) -> Self:
+        """What a plan.json has for it."""
+        return cls(value) if isinstance(value, str) else cls(**value)
+
+    def as_json(self) -> Any:
+        if self.head is None:
+            return self.run
+        return {"run": self.run, "head": self.head, "task_sha256": self.task_sha256}
+
+
+_NONE: Mapping[str, Met] = MappingProxyType({})
 
 
 @record
 class PlannedPhase:
-    """One phase of a plan, with the time it may take."""
+    """One phase of a plan, with the time it may take, and whether all of its tasks are in the plan:
+    a part does not stand for the whole.
+    """
 
     name: str
     title: str
     timeout_s: float
+    whole: bool = True
 
 
 @record
@@ -40,7 +65,7 @@ class Plan:
     `chain` counts the tasks on the longest chain of dependents that starts with a task, itself
     included, within its phase: a later phase waits for the whole phase anyway. `needs` is
     "not_checked" when a task runs without what it needs; `upstream` names, for needs outside the
-    plan, the run that met them.
+    plan, where they were met.
     """
 
     phases: tuple[PlannedPhase, ...]
@@ -48,7 +73,7 @@ class Plan:
     level: Mapping[str, int]
     chain: Mapping[str, int]
     needs: Literal["checked", "not_checked"] = "checked"
-    upstream: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    upstream: Mapping[str, Met] = field(default_factory=lambda: _NONE)
 
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
         """For every task, the tasks of the plan that need it, in plan order."""
@@ -64,11 +89,16 @@ class Plan:
         return {
             "schema": "zf/plan/v2",
             "phases": [
-                {"name": phase.name, "title": phase.title, "timeout_s": phase.timeout_s}
+                {
+                    "name": phase.name,
+                    "title": phase.title,
+                    "timeout_s": phase.timeout_s,
+                    "whole": phase.whole,
+                }
                 for phase in self.phases
             ],
             "needs": self.needs,
-            "upstream": dict(self.upstream),
+            "upstream": {name: met.as_json() for name, met in self.upstream.items()},
             "tasks": [self._task_as_json(task) for task in self.tasks.values()],
         }
 
@@ -127,13 +157,13 @@ def plan_phases(
     *,
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
-    upstream: Mapping[str, str] = _NONE,
+    upstream: Mapping[str, Met] = _NONE,
     unmet: Collection[str] = (),
     builds_on: Sequence[str] = (),
 ) -> Plan:
     """The plan of these phases, in this order; a phase named twice runs once.
 
-    `upstream` names the run that met a need outside them, `unmet` the tasks that an earlier run
+    `upstream` says which run met a need outside them, `unmet` the tasks that an earlier run
     was to meet and did not: they are there, so even an optional need of them counts. `builds_on`
     are the earlier runs as they were named, for the command that is advised instead.
 
@@ -205,7 +235,8 @@ def plan_again(flow: Flow, recorded: Mapping[str, Any]) -> Plan:
         tuple(limits),
         limits.__getitem__,
         needs=recorded["needs"],
-        upstream=recorded["upstream"],
+        upstream={name: Met.recorded(met) for name, met in recorded["upstream"].items()},
+        whole={row["name"] for row in recorded["phases"] if row.get("whole") is True},
     )
 
 
@@ -215,7 +246,7 @@ def plan_selection(
     *,
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
-    upstream: Mapping[str, str] = _NONE,
+    upstream: Mapping[str, Met] = _NONE,
     unmet: Collection[str] = (),
     again: str = "",
 ) -> Plan:
@@ -278,8 +309,11 @@ def _plan(
     timeout_s: Callable[[str], float],
     *,
     needs: Literal["checked", "not_checked"] = "checked",
-    upstream: Mapping[str, str] = _NONE,
+    upstream: Mapping[str, Met] = _NONE,
+    whole: Collection[str] | None = None,
 ) -> Plan:
+    if whole is None:
+        whole = set(order) - {t.phase for name, t in flow.tasks.items() if name not in tasks}
     edges = {name: [n.task for n in task.needs if n.task in tasks] for name, task in tasks.items()}
     levels = levels_of(edges)
     rank = {phase: index for index, phase in enumerate(order)}
@@ -292,7 +326,12 @@ def _plan(
     known = flow.project.phases
     return Plan(
         phases=tuple(
-            PlannedPhase(name, known[name].title if name in known else "", timeout_s(name))
+            PlannedPhase(
+                name,
+                known[name].title if name in known else "",
+                timeout_s(name),
+                name in whole,
+            )
             for name in order
         ),
         tasks={name: tasks[name] for name in names},

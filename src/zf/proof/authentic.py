@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import ZfError, printable
-from zf.proof import dsse, ssh, statement
+from zf.proof import dsse, forms, ssh, statement
 from zf.proof.canonical import canonical
 from zf.proof.findings import Finding, State, Verdict
 from zf.proof.journal import decode
@@ -94,7 +94,7 @@ class Check:
             for name in sorted(self.files):
                 self._found("INTACT", "statement", "belongs to a statement that is not there", name)
             if not pinned:
-                summary = "unsigned: anyone with write access could have created this bundle"
+                summary = "anyone with write access could have created this bundle"
                 return Verdict("AUTHENTIC", State.UNSIGNED, summary)
             self._found("AUTHENTIC", "unsigned", "is not there", statement.STATEMENT)
             return Verdict("AUTHENTIC", State.FAILED, "unsigned, and a signature is required")
@@ -126,7 +126,7 @@ class Check:
             by = ", ".join(self._unchecked)
             told.append(f"names {by} as a signer, not checked: that takes --public-key FILE")
         if not told:
-            return Verdict("AUTHENTIC", State.UNSIGNED, "unsigned: a statement without a signature")
+            return Verdict("AUTHENTIC", State.UNSIGNED, "a statement without a signature")
         state = State.PASSED if pinned and self._trusted else State.NOT_CHECKED
         return Verdict("AUTHENTIC", state, "; ".join(told))
 
@@ -154,8 +154,10 @@ class Check:
         try:
             value = decode(data)
             if canonical(value) == data and isinstance(value, dict):
+                for problem in forms.problems(name.removesuffix(".json"), value):
+                    self._found("INTACT", "statement", problem, name)
                 return value
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         self._found("INTACT", "statement", "not canonical JSON", name)
         return {}

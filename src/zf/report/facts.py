@@ -517,7 +517,11 @@ def _planned(plan: Mapping[str, Any]) -> Facts:
         tasks=tasks,
         dependents=dependents,
         needs_checked=plan["needs"] == "checked",
-        upstream=plan["upstream"],
+        # Since version 2 with the digests; here only the run's name is of interest.
+        upstream={
+            name: met if isinstance(met, str) else met["run"]
+            for name, met in plan["upstream"].items()
+        },
         counts=counts,
     )
 
