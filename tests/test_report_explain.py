@@ -25,7 +25,6 @@ from zf.events import Cause, ConditionEvaluated, Event, RetryScheduled, Status
 from zf.report import blocked, explain, terminal
 from zf.report.facts import build
 
-
 ADVICE = """\
 Fix first: 40-seed-database - frees 1 task
 Next: zf rerun r1 --failed
@@ -47,7 +46,7 @@ def test_a_run_ends_with_what_to_do_and_can_be_told_with_its_trees() -> None:
 def test_each_failure_is_told_once_with_its_log_and_the_old_lines_once(whole: bool) -> None:
     events = [
         failed("a"),
-        failed("x"),
+        failed("x", 9),
         not_run("b", Status.BLOCKED, Cause.NEED, needs={"a": Status.FAILURE}),
         run_ended(1),
     ]
@@ -75,9 +74,7 @@ def test_what_is_held_up_by_several_is_freed_by_mending_those() -> None:
     ]
     needs = {"a": (), "b": (), "c": (), "d": ("a", "b"), "e": ("a", "b", "c"), "f": ("c", "a")}
     text = explain.run(build(plan(needs), events))
-    assert (
-        "Fix first: a and b - none frees a task by itself, together they free 1 task\n" in text
-    )
+    assert "Fix first: a and b - none frees a task by itself, together they free 1 task\n" in text
 
 
 @pytest.mark.parametrize(

@@ -469,8 +469,13 @@ SUMMARIES: dict[str, tuple[list[Event], str]] = {
             *(not_run(t, Status.CANCELLED, Cause.INTERRUPT) for t in "ab"),
             run_ended(130),
         ],
-        "Cancelled by the interrupt: 2 tasks\n   a\n   b\n\n"
-        "INTERRUPTED r1: 2 tasks: 2 cancelled in 3.4s\n",
+        """\
+Cancelled by the interrupt: 2 tasks
+   a
+   b
+
+INTERRUPTED r1: 2 tasks: 2 cancelled in 3.4s
+""",
     ),
     "phase timeout": (
         [run_started(), PhaseTimedOut("E", 5), ended("a"), timed_out("b"), run_ended(124)],
@@ -561,8 +566,12 @@ throttled: 2 times, for 2m02s in all; tasks were kept waiting for 8.0s of it
     ),
     "not over": (
         [run_started(), ended("a"), started("b")],
-        "Still running when the record ends: 1 task\n   b\n\n"
-        "UNFINISHED r1: 2 tasks: 1 success, 1 running\n",
+        """\
+Still running when the record ends: 1 task
+   b
+
+UNFINISHED r1: 2 tasks: 1 success, 1 running
+""",
     ),
 }
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from report_samples import at, ended, not_run, plan, started
+from report_samples import at, ended, failed, not_run, plan, run_ended, run_started, started
 from zf.events import AttemptEnded, Cause, Event, Status, TaskNotRun
-from zf.report import words
+from zf.record import replace
+from zf.report import advice, words
 from zf.report.facts import TaskFacts, build
 from zf.report.words import PLAIN, Style
 
