@@ -57,6 +57,7 @@ WHOLE_PROJECT = {
     "max_jobs": 4,
     "grace_sec": 5,
     "sign": True,
+    "shield": "always",
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem": 500},
     "phases": {"E": {"title": "End", "timeout_sec": 60}},
@@ -167,13 +168,14 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.STEP,
                 schema.NEED,
                 schema.EXIT_CODES,
+                schema.ARTIFACT,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
             ]
         )
     ),
-    ids=["task", "step", "need", "exit-codes", "project", "throttle", "phase"],
+    ids=["task", "step", "need", "exit-codes", "artifact", "project", "throttle", "phase"],
 )
 def test_the_page_lists_every_key(index, keys):
     rows = tables(PAGE)[index]

@@ -656,7 +656,7 @@ class TestArtifacts:
         status = result.status
         assert status["artifacts"] == 2
         assert status["refused"] == [{"path": "out/etc", "reason": "is a symbolic link"}]
-        assert status["notes"] == ["no file matches artifact pattern 'gone/*'"]
+        assert (status["unmatched"], status["notes"]) == (["gone/*"], [])
         checksums_hold(result.tree)
         all_listed(result.tree)
 
@@ -664,8 +664,9 @@ class TestArtifacts:
         result = bench.run(
             "cd $PROOF_DIR; echo x > 99-summary/status.json; mkdir 20-logs/deep; touch 00-meta/x"
         )
-        assert result.outcome() == ("success", 0, "")
+        assert result.outcome() == ("failure", None, "artifacts")
         reason = "is no artifact: it lay in zf's own part of the proof"
+        assert result.ended.detail == f"in $PROOF_DIR, 00-meta/x {reason} (and 2 more)"
         assert {one["path"] for one in result.status["refused"]} == {
             "00-meta/x",
             "20-logs/deep",
@@ -674,6 +675,160 @@ class TestArtifacts:
         assert {one["reason"] for one in result.status["refused"]} == {reason}
         all_listed(result.tree)
         checksums_hold(result.tree)
+
+    @pytest.mark.parametrize(
+        "anew",
+        [
+            'rm -rf "$ARTIFACTS_DIR"; mkdir "$ARTIFACTS_DIR"',
+            'rm -rf "$ARTIFACTS_DIR"; mkdir -p "$ARTIFACTS_DIR/deep"; chmod 755 "$ARTIFACTS_DIR"',
+            'mkdir out2; echo old > out2/old; rmdir "$ARTIFACTS_DIR"; mv out2 "$ARTIFACTS_DIR"',
+            'mv "$ARTIFACTS_DIR" gone; cp -r gone "$ARTIFACTS_DIR"',
+        ],
+    )
+    def test_an_artifacts_folder_made_anew_is_taken_as_it_is(self, bench, anew):
+        """What generators do that empty their output folder first."""
+        result = bench.run(
+            anew,
+            "mkdir -p $ARTIFACTS_DIR/deep; echo x > $ARTIFACTS_DIR/deep/x; echo y > y",
+            'echo z > "$ARTIFACTS_DIR/z z"',
+            artifacts=("y",),
+        )
+        assert result.outcome() == ("success", 0, "")
+        assert {"deep/x", "y", "z z"} <= set(result.artifacts)
+        assert result.status["refused"] == []
+        checksums_hold(result.tree)
+        all_listed(result.tree)
+
+    @pytest.mark.parametrize(
+        ("script", "outcome"),
+        [
+            ("mkdir out; echo x > out/x", ("success", 0, "")),
+            ("true", ("failure", None, "artifacts")),
+            ("mkdir out; ln -s /etc/passwd out/x", ("failure", None, "artifacts")),
+            ("exit 3", ("failure", 3, "exit")),
+        ],
+    )
+    def test_a_required_pattern_that_keeps_nothing_fails_the_task(self, bench, script, outcome):
+        patterns = ("out/*", "out/x", "maybe/*")
+        result = bench.run(script, artifacts=patterns, required_artifacts=patterns[:2])
+        assert result.outcome() == outcome
+        assert "maybe/*" in result.status["unmatched"]
+        if outcome[2] == "artifacts":
+            detail = "no file was kept for the required artifact 'out/*', 'out/x'"
+            assert result.ended.detail == detail
+
+    def test_an_artifacts_folder_that_is_gone_is_empty(self, bench):
+        result = bench.run("rmdir $ARTIFACTS_DIR", artifacts=())
+        assert result.outcome() == ("success", 0, "")
+        assert result.artifacts == []
+        assert (result.tree / "30-artifacts").is_dir()
+
+    @pytest.mark.parametrize(
+        ("put", "named"),
+        [
+            ("rmdir $ARTIFACTS_DIR; ln -s /etc $ARTIFACTS_DIR", "30-artifacts"),
+            ("rmdir $ARTIFACTS_DIR; echo x > $ARTIFACTS_DIR", "30-artifacts"),
+            ("rmdir $ARTIFACTS_DIR; mkfifo $ARTIFACTS_DIR", "30-artifacts"),
+            ("echo x > $PROOF_DIR/notes.txt", "notes.txt"),
+            ("mkdir -p $PROOF_DIR/deep/er; echo x > $PROOF_DIR/deep/er/x", "deep"),
+            ("ln -s /etc $PROOF_DIR/attempts", "attempts"),
+            ("mkdir -p $PROOF_DIR/attempts/1/20-logs; touch $PROOF_DIR/attempts/1/x", "attempts"),
+            ("rm $PROOF_DIR/10-commands/step-0.sh", "10-commands/step-0.sh"),
+        ],
+    )
+    def test_what_lies_in_a_tree_in_the_wrong_place_is_refused_named_and_fails(
+        self, bench, put, named
+    ):
+        result = bench.run(put, "true")
+        assert result.outcome() == ("failure", None, "artifacts")
+        assert result.ended.detail.startswith(f"in $PROOF_DIR, {named} ")
+        assert [one["path"] for one in result.status["refused"]] == [named]
+        assert not any(path.is_symlink() for path in result.tree.rglob("*"))
+        checksums_hold(result.tree)
+        all_listed(result.tree)
+
+    def test_the_folder_of_another_account_is_not_taken(self, bench):
+        if os.getuid() != 0:
+            pytest.skip("needs root, to give a folder away")
+        result = bench.run(
+            "rmdir $ARTIFACTS_DIR; mkdir $ARTIFACTS_DIR; touch $ARTIFACTS_DIR/x;"
+            "chown 12345 $ARTIFACTS_DIR"
+        )
+        assert result.outcome() == ("failure", None, "artifacts")
+        assert "is the folder of another account (12345)" in result.ended.detail
+        assert result.artifacts == []
+
+    def test_a_mounted_folder_is_neither_taken_nor_emptied(self, bench):
+        done = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
+        if done.returncode or os.getuid() != 0:
+            pytest.skip("needs root, to mount a folder")
+        (bench.root / "strange").mkdir()
+        (bench.root / "strange" / "x").touch()
+        result = bench.run("mount --bind strange $ARTIFACTS_DIR || exit 77")
+        if result.ended.exit_code == 77:
+            pytest.skip("mounting is not allowed here")
+        subprocess.run(["umount", str(result.tree / "30-artifacts")], check=False)
+        # It lies over the task's own folder, which is what the proof holds.
+        assert result.artifacts == []
+        assert result.json("99-summary/status.json")["artifacts"] == 0
+        assert (bench.root / "strange" / "x").exists()
+
+    @pytest.mark.parametrize("folder", ["10-commands", "20-logs", "00-meta", "."])
+    def test_one_that_moves_zf_s_own_folders_fails_and_its_tree_is_whole(self, bench, folder):
+        result = bench.run(
+            f"mv $PROOF_DIR/{folder} moved || mv $PROOF_DIR moved; mkdir -p $PROOF_DIR/{folder}"
+        )
+        assert (result.ended.status, result.ended.cause) == ("failure", "storage")
+        assert result.status["status"] == "failure"
+        checksums_hold(result.tree)
+        all_listed(result.tree)
+
+    def test_files_planted_for_a_retry_are_no_part_of_it(self, bench):
+        planting = """
+            if [ $ATTEMPT = 1 ]; then exit 1; fi
+            mkdir -p $PROOF_DIR/attempts/1/20-logs/deep $PROOF_DIR/attempts/7
+            touch $PROOF_DIR/attempts/1/20-logs/forged.log $PROOF_DIR/attempts/7/x
+            ln -s /etc $PROOF_DIR/attempts/1/10-commands/etc
+        """
+        one = task(planting)
+        pool = bench.pool(one)
+        try:
+            drive(pool, [one], 1)
+            (bench.run_dir / "t" / "20-logs" / "before").touch()
+            result = bench.result(drive(pool, [one], 1, attempt=2)["t"])
+        finally:
+            pool.close()
+        assert result.outcome() == ("failure", None, "artifacts")
+        assert {one["path"] for one in result.status["refused"]} == {
+            "attempts/1/20-logs/before",
+            "attempts/1/20-logs/deep",
+            "attempts/1/20-logs/forged.log",
+            "attempts/1/10-commands/etc",
+            "attempts/7",
+        }
+        checksums_hold(result.tree)
+        all_listed(result.tree)
+
+    def test_what_is_left_running_writes_no_more_into_the_proof(self, bench):
+        for name in ("go", "done"):
+            os.mkfifo(bench.root / name)
+        one = task(
+            "mkdir $ARTIFACTS_DIR/d; echo before > $ARTIFACTS_DIR/d/log;"
+            "(cat go; cd $ARTIFACTS_DIR; echo after >> d/log; echo new > new; echo x > $OLDPWD/done) &",
+            leave_running=True,
+        )
+        pool = bench.pool(one)
+        try:
+            result = bench.result(drive(pool, [one], 1)["t"])
+            (bench.root / "go").write_text("on")
+            assert (bench.root / "done").read_text() == "x\n"
+        finally:
+            pool.close()
+        assert result.outcome() == ("success", 0, "")
+        assert result.artifacts == ["d/log"]
+        assert (result.tree / "30-artifacts" / "d" / "log").read_text() == "before\n"
+        checksums_hold(result.tree)
+        all_listed(result.tree)
 
     @pytest.mark.parametrize(
         "script",

@@ -89,6 +89,8 @@ class Task:
     env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     pass_env: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
+    # Those of them for which there must be a file.
+    required_artifacts: tuple[str, ...] = ()
     # Names of variables whose values are hidden, globs; and of artifacts that may hold them.
     secrets: tuple[str, ...] = ()
     allow_secrets_in: tuple[str, ...] = ()
@@ -146,6 +148,7 @@ class Project:
     max_jobs: int | None = None
     grace_s: float | None = None
     sign: bool | None = None
+    shield: str | None = None
     # How much there is of what tasks ask for in `resources`, beside the machine's own cpu, mem_mb.
     resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     # A machine busier than this gets no new task.

@@ -19,6 +19,7 @@ DEFAULT_MAX_JOBS = 4
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
 DEFAULT_POLL_INTERVAL_S = 1.0
 DEFAULT_GRACE_S = 5.0
+SHIELD_MODES = AUTO, ALWAYS, NEVER = "auto", "always", "never"
 
 # More slots than any machine can use; catches `-j 100000000` before it forks.
 # No further back is looked for the reason of a failure.
@@ -35,6 +36,7 @@ PHASE_TIMEOUT_VARIABLES = (
     "PHASE_TIMEOUT_SEC",
 )
 POLL_INTERVAL_VARIABLES = ("ZF_POLL_INTERVAL_SEC", "POLL_INTERVAL_SEC")
+SHIELD_VARIABLES = ("ZF_SHIELD",)
 
 
 @record
@@ -60,6 +62,8 @@ class Settings:
     poll_interval_s: Setting[float]
     grace_s: Setting[float]
     sign: Setting[bool] = Setting(False, "default")
+    # A run of 0.1 that is resumed had none.
+    shield: Setting[str] = Setting(AUTO, "default")
 
     def as_json(self) -> dict[str, dict[str, Any]]:
         settings = {name: getattr(self, name) for name in self.__match_args__}
@@ -76,9 +80,11 @@ def resolve(
     poll_interval: str | None = None,
     grace: str | None = None,
     sign: bool | None = None,
+    shield: str | None = None,
     project_max_jobs: int | None = None,
     project_grace_s: float | None = None,
     project_sign: bool | None = None,
+    project_shield: str | None = None,
 ) -> Settings:
     """The settings from flags (as typed), the environment and the project file.
 
@@ -133,6 +139,7 @@ def resolve(
         sign=_fallback(project_sign, False)
         if sign is None
         else Setting(sign, "--sign" if sign else "--no-sign"),
+        shield=pick("--shield", shield, SHIELD_VARIABLES, _shield, _fallback(project_shield, AUTO)),
     )
 
 
@@ -140,6 +147,12 @@ def _fallback(project_value: T | None, default: T) -> Setting[T]:
     if project_value is None:
         return Setting(default, "default")
     return Setting(project_value, "zf.yaml")
+
+
+def _shield(text: str, source: str) -> str:
+    if text in SHIELD_MODES:
+        return text
+    raise _bad(source, text, "auto, always or never")
 
 
 def _jobs(text: str, source: str) -> int:

@@ -15,6 +15,7 @@ from zf.cli.options import (
     Directory,
     Key,
     Quiet,
+    Shield,
     Sign,
     Tail,
     Verbose,
@@ -32,7 +33,7 @@ from zf.cli.run import (
     ProgressOption,
     RunIdOption,
 )
-from zf.cli.runs import RUN, facts_of, refuse_unknown
+from zf.cli.runs import RUN, facts_of, find, refuse_unknown
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
 
@@ -66,11 +67,14 @@ def resume(
     from zf.run import launch
     from zf.work.veil import Veil
 
-    run_dir = read.find_run(proofs_folder(), run)
+    run_dir = find(run, own=True)
     recorded = read.run_json(run_dir)
     launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
-    plan = plan_again(flow, read.plan_json(run_dir))
+    planned = read.plan_json(run_dir)
+    tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
+    veil = Veil(tasks, os.environ, flow.project)
+    plan = plan_again(flow, planned, veil.defined)
     settings = _recorded_settings(recorded["settings"])
     watcher = progress.Watcher(
         progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
@@ -82,7 +86,7 @@ def resume(
         settings,
         launch.recorded_limits(recorded["limits"]),
         environ=os.environ,
-        veil=Veil(plan.tasks.values(), os.environ, flow.project),
+        veil=veil,
         watch=watcher.watch,
         look_s=watcher.look_s,
     )
@@ -123,6 +127,7 @@ def rerun(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
     quiet: Quiet = False,
@@ -135,7 +140,6 @@ def rerun(
 ) -> int:
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.plan.graph import plan_selection
-    from zf.proof import read
     from zf.run.launch import limits_of
     from zf.run.upstream import from_run
 
@@ -143,8 +147,10 @@ def rerun(
         raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
     if downstream and first is None:
         raise ZfError("--downstream goes with --from TASK")
-    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign))
-    run_dir = read.find_run(flow.proofs, run)
+    flow, settings = settle(
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield)
+    )
+    run_dir = find(run, own=True)
     facts = facts_of(run_dir)
     if failed:
         names = {task.id for task in facts.tasks.values() if not _went_well(facts, task.id)}
@@ -186,16 +192,22 @@ def cancel(
     _directory: Directory = None,
 ) -> None:
     """End a run that another zf is running, or one task of it; once more: end it now."""
-    from zf.proof import read
     from zf.run import lock
 
     proofs = proofs_folder()
-    run_dir = read.find_run(proofs, run)
+    run_dir = find(run, own=True)
     run = os.path.basename(run_dir)
     if task is not None:
         refuse_unknown(facts_of(run_dir), task)
     try:
         lock.order(proofs, run, "cancel" if task is None else f"cancel {task}")
+    except PermissionError as error:
+        raise ZfError(
+            f"{run!r} cannot be cancelled from here: {error.strerror}",
+            exit_code=Exit.FAILED,
+            code="ZF144",
+            hint="cancel it from outside of its steps; a step that fails ends its task",
+        ) from None
     except OSError:
         raise ZfError(
             f"nobody is running {run!r}",

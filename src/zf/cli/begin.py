@@ -37,6 +37,7 @@ class Flags:
     poll_interval: str | None = None
     grace: str | None = None
     sign: bool | None = None
+    shield: str | None = None
 
 
 @record
@@ -168,6 +169,7 @@ def settle(flags: Flags) -> tuple[Flow, Settings]:
         project_max_jobs=flow.project.max_jobs,
         project_grace_s=flow.project.grace_s,
         project_sign=flow.project.sign,
+        project_shield=flow.project.shield,
         **given,
     )
     return flow, settings

@@ -50,6 +50,14 @@ Key = Annotated[
         help="With --sign: an SSH key, or an Ed25519 key in PEM. [default: git's signing key]",
     ),
 ]
+Shield = Annotated[
+    str | None,
+    typer.Option(
+        "--shield",
+        metavar="MODE",
+        help="Keep the proof out of reach of the steps: auto, always or never. [default: auto]",
+    ),
+]
 Resource = Annotated[
     list[str] | None,
     typer.Option(

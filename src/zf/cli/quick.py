@@ -24,6 +24,7 @@ _VALUES = {
     "--phase-timeout": "phase_timeout",
     "--poll-interval": "poll_interval",
     "--grace": "grace",
+    "--shield": "shield",
     "--key": "key",
     "--output": "output",
     "--progress": "progress_mode",

@@ -14,6 +14,7 @@ from zf.cli.options import (
     Key,
     Quiet,
     Resource,
+    Shield,
     Sign,
     Tail,
     Verbose,
@@ -74,6 +75,7 @@ def run_phase(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
     fail_fast: Annotated[
@@ -108,7 +110,7 @@ def run_phase(
     """Run every task of one or more phases, in order, and leave a proof of each."""
     return begin_phases(
         phases,
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign),
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
         Wishes(
             progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
             key,
@@ -138,6 +140,7 @@ def run_task(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
     quiet: Quiet = False,
@@ -151,7 +154,7 @@ def run_task(
     """Run one task, without its needs unless told, and exit with its failing step's own code."""
     return begin_task(
         task,
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign),
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
         Wishes(
             progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
             key,

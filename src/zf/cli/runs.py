@@ -12,14 +12,18 @@ import typer
 from zf.cli.options import AsJson, Directory, Tail, complete_run, complete_task, positive_lines
 from zf.cli.progress import remarks_of, style_of, tails_of
 from zf.cli.project import proofs_folder
-from zf.errors import ZfError
+from zf.errors import ZfError, printable
 from zf.record import replace
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
     from zf.report.runs import RunRow
 
-RUN = typer.Argument(metavar="RUN", help="A run's id, or 'latest'.", autocompletion=complete_run)
+RUN = typer.Argument(
+    metavar="RUN",
+    help="A run's id or the beginning of it, 'latest', or the path of a run's folder.",
+    autocompletion=complete_run,
+)
 TASK = typer.Argument(metavar="TASK", help="A task's id.", autocompletion=complete_task)
 
 
@@ -28,6 +32,40 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
     app.command()(explain)
     app.command()(logs)
+
+
+def find(run: str, *, own: bool = False) -> str:
+    """The folder of the run that a user names: the one rule for RUN in every verb.
+
+    What has a slash is the path of a folder, and nothing else is; all else is an id of the project,
+    the beginning of one, or `latest`. A verb that changes a run, or builds on it, takes only those
+    of its `own` project. Raises ZfError (exit 2) when there is no such run.
+    """
+    from zf.proof import read
+
+    if "/" not in run:
+        try:
+            return read.find_run(proofs_folder(), run)
+        except ZfError as error:
+            if not os.path.isdir(run):
+                raise
+            raise ZfError(
+                f"unknown run {printable(run)!r}",
+                code=error.problems[0].code,
+                hint=f"to name the folder, write ./{printable(run)}",
+            ) from None
+    path = run.rstrip("/") or "/"
+    if not own:
+        return path
+    proofs = proofs_folder()
+    name = os.path.basename(os.path.realpath(path))
+    if os.path.realpath(path) != os.path.realpath(f"{proofs}/{name}"):
+        raise ZfError(
+            f"{printable(run)} is no run of this project",
+            code="ZF610",
+            hint=f"its runs are in {printable(proofs)}",
+        )
+    return read.find_run(proofs, name)
 
 
 def status(
@@ -43,9 +81,10 @@ def status(
     style = style_of(sys.stdout)
     proofs = proofs_folder()
     if run is not None:
-        facts = facts_of(read.find_run(proofs, run))
+        run_dir = find(run)
+        facts = facts_of(run_dir)
         if as_json:
-            [row] = runs.as_json([_row_of(facts, proofs)])
+            [row] = runs.as_json([_row_of(facts, os.path.dirname(run_dir) or ".")])
             print(json.dumps({**row, "tasks": {t.id: t.word for t in facts.tasks.values()}}))
         else:
             print(runs.tasks_table(facts, style), end="")
@@ -89,13 +128,12 @@ def explain(
     from zf.report.excerpt import LOOK_LINES
     from zf.run.lock import is_run
 
-    proofs = proofs_folder()
-    run_dir = read.find_run(proofs, run)
+    run_dir = find(run)
     facts = facts_of(run_dir)
     style = style_of(sys.stdout)
     proof = os.path.relpath(run_dir)
     most = positive_lines(tail)
-    alive = facts.exit_code is None and is_run(proofs, facts.run)
+    alive = facts.exit_code is None and is_run(os.path.dirname(run_dir), facts.run)
     remarks = remarks_of(facts, run_dir)
     if task is not None:
         refuse_unknown(facts, task)
@@ -143,7 +181,7 @@ def logs(
     """Print what a task printed, byte for byte."""
     from zf.proof import read
 
-    run_dir = read.find_run(proofs_folder(), run)
+    run_dir = find(run)
     facts = facts_of(run_dir)
     refuse_unknown(facts, task)
     first = facts.first_step

@@ -28,7 +28,7 @@ from zf.model import (
     Task,
 )
 from zf.record import field, record, replace
-from zf.settings import MAX_JOBS_LIMIT, MAX_TAIL_LINES
+from zf.settings import MAX_JOBS_LIMIT, MAX_TAIL_LINES, SHIELD_MODES
 from zf.validators import PydanticCustomError, SchemaValidator, ValidationError
 
 if TYPE_CHECKING:
@@ -232,6 +232,20 @@ STEP: Mapping[str, Key] = {
     ),
 }
 
+ARTIFACT: Mapping[str, Key] = {
+    "path": Key(
+        _text(INSIDE),
+        "A glob of files to copy into the proof, relative to the project root.",
+        required=True,
+        example="path: report/*.xml",
+    ),
+    "required": Key(
+        _BOOL,
+        "Whether the task fails when no file could be kept for it.",
+        default=False,
+    ),
+}
+
 TASK: Mapping[str, Key] = {
     "id": Key(
         _text(ID),
@@ -387,9 +401,10 @@ TASK: Mapping[str, Key] = {
         "How many lines of a failed step's log are shown: the assertion of a test, and the end.",
     ),
     "artifacts": Key(
-        _list(_text(INSIDE)),
+        _list(_either(_text(INSIDE), ARTIFACT)),
         "Globs of files to copy into the proof when the task ends, relative to the project root.",
         default=[],
+        keys=ARTIFACT,
     ),
 }
 
@@ -437,6 +452,12 @@ PROJECT: Mapping[str, Key] = {
         "Whether every run is signed when it is over. A flag wins over this.",
         default=False,
     ),
+    "shield": Key(
+        _one_of(*SHIELD_MODES),
+        "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
+        " over this.",
+        default="auto",
+    ),
     "resources": Key(
         _table(_text(ID), _whole(0, MAX_AMOUNT)),
         "How much there is of what tasks ask for. Default: the machine's own `cpu` and `mem_mb`.",
@@ -469,6 +490,7 @@ def to_task(
     cleanup_lines: Sequence[int] = (),
 ) -> Task:
     """The task a valid form describes, defaults filled in; lines come from beside the form."""
+    artifacts = form.get("artifacts", ())
     task = Task(
         id=form["id"],
         phase=form["phase"],
@@ -480,7 +502,10 @@ def to_task(
         workdir=form.get("workdir", "."),
         env=form.get("env", {}),
         pass_env=tuple(form.get("pass_env", ())),
-        artifacts=tuple(form.get("artifacts", ())),
+        artifacts=tuple(a if isinstance(a, str) else a["path"] for a in artifacts),
+        required_artifacts=tuple(
+            a["path"] for a in artifacts if not isinstance(a, str) and a.get("required")
+        ),
         file=file,
         line=line,
     )
@@ -549,6 +574,7 @@ def to_project(form: Mapping[str, Any], *, file: str) -> Project:
         max_jobs=form.get("max_jobs"),
         grace_s=form.get("grace_sec"),
         sign=form.get("sign"),
+        shield=form.get("shield"),
         resources=form.get("resources", {}),
         throttle_cpu_percent=throttle.get("cpu_percent"),
         throttle_min_free_mem_mb=throttle.get("min_free_mem"),

@@ -56,7 +56,8 @@ class Secrets(Protocol):
 @mutable
 class Collected:
     """What became of a task's artifacts. `refused` tells what was left out and why, `leaks` which
-    of them for what must not be seen, `notes` what is odd but no loss, `renamed` what is called
+    of them for what must not be seen, `unmatched` the patterns that no file matches, `missing`
+    those for which none is kept, `notes` what is odd but no loss, `renamed` what is called
     otherwise in the proof.
     """
 
@@ -65,6 +66,8 @@ class Collected:
     size_bytes: int = 0
     leaks: list[str] = field(default_factory=list)
     refused: list[dict[str, str]] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     renamed: list[dict[str, str]] = field(default_factory=list)
 
@@ -97,17 +100,21 @@ def collect(
     *,
     proofs: str,
     secrets: Secrets | None = None,
+    left: str | None = None,
 ) -> Collected:
     """Take the task's artifacts into its tree; what had to be called otherwise there is written to
     `40-checksums/artifacts.json`, a file that is there only then.
 
-    `patterns` are relative to `root`; the folder `proofs` is never looked into.
+    `patterns` are relative to `root`; the folder `proofs` is never looked into. Everything in the
+    folder `left` is copied: somebody may go on writing there.
     """
     found = Collected(secrets)
     names = _Names()
     folder = tree.folder(ARTIFACTS)
     if os.listdir(folder):
         _Own(tree, found, names).keep(folder, "", "")
+    if left is not None:
+        _copy_left(tree, left, found, names)
     if patterns:
         _copy_matching(tree, root, patterns, proofs, found, names)
     if found.renamed:
@@ -240,6 +247,22 @@ class _Own:
             os.close(source)
 
 
+def _copy_left(tree: TaskTree, left: str, found: Collected, names: _Names) -> None:
+    try:
+        left_fd = os.open(left, _FOLDER)
+    except OSError as error:
+        found.refuse("$ARTIFACTS_DIR", f"cannot be read: {error.strerror}")
+        return
+    try:
+        _Walk(tree, found, names, _NOWHERE).take_all(left_fd)
+    finally:
+        os.close(left_fd)
+
+
+# No folder's identity.
+_NOWHERE = (-1, -1)
+
+
 def _copy_matching(
     tree: TaskTree,
     root: str,
@@ -270,6 +293,8 @@ class _Walk:
         self._taken: set[str] = set()
         self._seen: set[tuple[str, tuple[str, ...]]] = set()
         self._matched = 0
+        self._kept: set[str] = set()
+        self._found_kept = False
 
     def take(self, root: int, pattern: str) -> None:
         """Copy every file the pattern names; a folder stands for everything in it."""
@@ -277,12 +302,17 @@ class _Walk:
         if pattern.startswith("/") or ".." in parts or not parts:
             self._found.refuse(pattern, "is not a path inside the project")
             return
-        self._matched = 0
+        self._matched, self._found_kept = 0, False
         self._seen.clear()
         self._descend(root, "", tuple(parts))
         if not self._matched:
-            shown = self._found.shown(pattern)
-            self._found.notes.append(f"no file matches artifact pattern '{shown}'")
+            self._found.unmatched.append(self._found.shown(pattern))
+        if not self._found_kept:
+            self._found.missing.append(self._found.shown(pattern))
+
+    def take_all(self, root: int) -> None:
+        """Copy everything there is."""
+        self._descend(root, "", ("**",))
 
     def _descend(self, folder: int, path: str, parts: tuple[str, ...]) -> None:
         """Take what matches `parts` in an open folder; `path` is where it is, with a `/` behind."""
@@ -342,6 +372,7 @@ class _Walk:
             return
         self._matched += 1
         if path + name in self._taken:
+            self._found_kept |= path + name in self._kept
             return
         self._taken.add(path + name)
         try:
@@ -371,6 +402,8 @@ class _Walk:
             os.close(source)
         self._tree.wrote(ARTIFACTS, stored + final, digest)
         _count(self._found, path + name, stored + final)
+        self._kept.add(path + name)
+        self._found_kept = True
 
     def _target_folder(self, path: str) -> tuple[int, str]:
         """The folder below 30-artifacts that stands for a folder of the project."""

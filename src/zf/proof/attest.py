@@ -158,7 +158,13 @@ def _facts(run_dir: str) -> statement.Facts:
                 hint="zf verify says what is wrong with it",
             ) from None
         return statement.Facts(
-            run, plan, account, chain.head, bundle.digests, statement.redactions(statuses)
+            run,
+            plan,
+            account,
+            chain.head,
+            bundle.digests,
+            statement.redactions(statuses),
+            statement.shields(statuses),
         )
 
 

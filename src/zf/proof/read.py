@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # A plan of 100 000 tasks is about 50 MB.
 MAX_JSON_BYTES = 128 * 1024 * 1024
 _MOST_TAIL_BLOCKS = 16
+# What stands for the newest run wherever one is named; so no run may be called that.
+LATEST = "latest"
+_MAX_CANDIDATES = 10
 _TAIL_BLOCK_BYTES = 16 * 1024
 _WAYS_OUT = frozenset({"", ".", ".."})
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -43,12 +46,27 @@ def list_runs(proofs: str) -> list[str]:
 
 
 def find_run(proofs: str, run: str) -> str:
-    """The folder of a run, `latest` being the newest one; ZfError (exit 2) when there is none."""
+    """The folder of a run, named by its id or the beginning of it; `latest` is the newest one.
+
+    Raises ZfError (exit 2) when there is none, or when several begin so.
+    """
     runs = list_runs(proofs)
-    if run == "latest" and runs:
+    if run == LATEST and runs:
         return f"{proofs}/{runs[0]}"
     if run in runs:
         return f"{proofs}/{run}"
+    begin = [name for name in runs if run and name.startswith(run)]
+    if len(begin) == 1:
+        return f"{proofs}/{begin[0]}"
+    if begin:
+        shown = ", ".join(printable(name) for name in begin[:_MAX_CANDIDATES])
+        more = len(begin) - _MAX_CANDIDATES
+        raise ZfError(
+            f"{printable(run)!r} is the beginning of {len(begin)} runs: {shown}"
+            + (f" and {more} more" if more > 0 else ""),
+            code="ZF612",
+            hint="write more of the id; the newest run is also called 'latest'",
+        )
     if not runs:
         raise ZfError(
             f"no runs in {printable(proofs)}", code="ZF610", hint="zf run-phase makes one"

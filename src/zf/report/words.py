@@ -65,7 +65,8 @@ _SIGNALS = {
     14: "SIGALRM",
     15: "SIGTERM",
 }
-_SGR = late.pattern(r"\x1b\[[0-9;:]*m")
+# As in `work.escapes`, which hides what these split: a longer one is no colour.
+_SGR = late.pattern(r"\x1b\[[0-9;:]{0,64}m")
 
 
 # What a state looks like, in UTF-8 and where that cannot be shown.

@@ -28,7 +28,7 @@ from zf.plan.graph import Plan
 from zf.proof import provenance, store
 from zf.proof.journal import Journal, read
 from zf.proof.lines import object_lines
-from zf.proof.read import log_tail, newest_head, run_json
+from zf.proof.read import LATEST, log_tail, newest_head, run_json
 from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_file, write_json
 from zf.record import asdict, record, replace
 from zf.report import blocked
@@ -43,10 +43,11 @@ from zf.run.scheduler import Scheduler
 from zf.run.scribe import Scribe, Watch
 from zf.run.surroundings import surroundings
 from zf.run.throttle import Sampler, machine_resources
-from zf.settings import Settings
+from zf.settings import ALWAYS, NEVER, Settings
 from zf.work import leftovers
 from zf.work.outcome import said
 from zf.work.pool import Pool
+from zf.work.shield import Grounds, rescue, why_not
 from zf.work.veil import Veil
 from zf.work.worker import Shared
 
@@ -161,6 +162,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     run = request.settings.run_id.value
     proofs = request.flow.proofs
     _refuse_impossible(request)
+    _refuse_unshielded(request)
     _leases_folder(request)
     run_dir = f"{proofs}/{run}"
     with listening() as inbox, _claimed(proofs, run), closing(_pool(request, run_dir)) as pool:
@@ -189,8 +191,38 @@ def _pool(request: RunRequest, run_dir: str) -> Pool:
             environ=request.environ,
             veil=request.veil,
             aside=lock.aside_path(request.flow.proofs, request.settings.run_id.value),
+            shield=_shield_grounds(request),
         ),
     )
+
+
+def _shield_grounds(request: RunRequest) -> Grounds | None:
+    """What the workers are to shield; None when that is not wanted."""
+    mode = request.settings.shield.value
+    if mode == NEVER:
+        return None
+    proofs, run = request.flow.proofs, request.settings.run_id.value
+    return Grounds(
+        mode,
+        proofs,
+        lock.folder(proofs),
+        lock.lock_path(proofs, run),
+        lock.orders_path(proofs, run),
+        lambda: lock.live_runs(proofs, but=run),
+        # What is left running is for a task that comes later to end.
+        landlock=mode == ALWAYS and not any(t.leave_running for t in request.plan.tasks.values()),
+    )
+
+
+def _refuse_unshielded(request: RunRequest) -> None:
+    """Where the run must have a shield, find out that there can be one before it begins."""
+    grounds = _shield_grounds(request)
+    if grounds is not None and grounds.mode == ALWAYS and (reason := why_not(grounds)):
+        raise ZfError(
+            f"{request.settings.shield.source} asks for the shield, which cannot be had: {reason}",
+            code="ZF125",
+            hint="run zf where it can be had, or without: --shield auto takes it where it is there",
+        )
 
 
 def _first_starts(request: RunRequest) -> int:
@@ -230,7 +262,7 @@ def _found(
     staging = lock.staging_path(proofs, run)
     try:
         os.mkdir(staging)
-        described = object_lines(about)
+        described = object_lines(request.veil.about(about))
         write_file(f"{staging}/run.json", described)
         plan_sha256 = write_json(f"{staging}/plan.json", plan)
         scribe = Scribe(Journal.create(f"{staging}/events.jsonl"), Fold(plan), request.watch)
@@ -265,6 +297,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
     left.
     """
     run = request.settings.run_id.value
+    _refuse_unshielded(request)
     _leases_folder(request)
     with listening() as inbox, _taken_over(request, inbox), _recording(run):
         if os.path.lexists(f"{run_dir}/{MANIFEST}"):
@@ -291,6 +324,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
         scribe.record(RunResumed(ended))
         for attempt in recover.open_attempts(reading.events):
             task = request.plan.tasks[attempt.task]
+            rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
             scribe.record(recover.outcome(run, run_dir, task, attempt, request.veil))
         scribe.commit()
         lines = read(f"{run_dir}/events.jsonl").lines
@@ -399,6 +433,12 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
 
     Raises ZfError: exit 2 for a bad id, 5 for one that is taken.
     """
+    if run.casefold() == LATEST:
+        raise ZfError(
+            f"run id {run!r} is not a valid id: it stands for the newest run",
+            code="ZF121",
+            hint="choose another --run-id",
+        )
     if not is_valid_id(run):
         raise ZfError(
             f"run id {run!r} is not a valid id",

@@ -69,6 +69,9 @@ def is_run(proofs: str, run: str) -> bool:
     """
     try:
         os.close(_open_orders(proofs, run))
+    except PermissionError:
+        # Not for us to write to: of another user, or seen by a step from under the shield.
+        return True
     except OSError:
         return False
     return True
@@ -78,6 +81,9 @@ def order(proofs: str, run: str, text: str) -> None:
     """Hand one line to the runner of the run; OSError when there is none."""
     fd = _open_orders(proofs, run)
     try:
+        if not os.fstat(fd).st_mode & stat.S_IWUSR:
+            # What a step sees of its own run under the shield; root may open it all the same.
+            raise PermissionError(errno.EPERM, "the run takes no orders from its own steps")
         os.write(fd, f"{text}\n".encode())
     finally:
         os.close(fd)
@@ -103,16 +109,32 @@ def aside_path(proofs: str, run: str) -> str:
     return f"{folder(proofs)}/{run.casefold()}.next"
 
 
+def lock_path(proofs: str, run: str) -> str:
+    """The file whose lock says who owns the run id."""
+    return f"{folder(proofs)}/{run.casefold()}.lock"
+
+
+def live_runs(proofs: str, *, but: str) -> list[str]:
+    """The folders of the other runs of this folder at which a runner is at work."""
+    ending = ".orders"
+    names = [name for name in os.listdir(folder(proofs)) if name.endswith(ending)]
+    with_orders = {name.removesuffix(ending) for name in names} - {but.casefold()}
+    return [
+        f"{proofs}/{name}"
+        for name in os.listdir(proofs)
+        if name.casefold() in with_orders and is_run(proofs, name)
+    ]
+
+
 def folder(proofs: str) -> str:
     """Where zf keeps what is no part of any run."""
     return f"{proofs}/.locks"
 
 
 def _open(proofs: str, run: str) -> int:
-    place = folder(proofs)
-    os.makedirs(place, exist_ok=True)
+    os.makedirs(folder(proofs), exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(f"{place}/{run.casefold()}.lock", flags, 0o644)
+    return os.open(lock_path(proofs, run), flags, 0o644)
 
 
 def _try(fd: int) -> bool:

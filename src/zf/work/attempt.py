@@ -10,7 +10,18 @@ from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.proof.artifacts import collect
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.store import ARTIFACTS, COMMANDS, LOGS, META, Place, TaskTree, task_json, task_lines
+from zf.proof.store import (
+    ARTIFACTS,
+    COMMANDS,
+    FOLDERS,
+    LOGS,
+    META,
+    NO_ARTIFACT,
+    Place,
+    TaskTree,
+    task_json,
+    task_lines,
+)
 from zf.record import mutable, replace
 from zf.work.capture import Buffer, Capture
 from zf.work.environment import Outside, compose_project_name
@@ -21,6 +32,7 @@ from zf.work.script import MISSING as NO_SCRIPT_PATH
 from zf.work.script import USUAL_PATH as SCRIPT_PATH
 from zf.work.script import path as script_path
 from zf.work.script import sealed
+from zf.work.shield import BESIDES_ARTIFACTS, Shield
 from zf.work.supervisor import NotStartedError, Supervisor, Terms
 from zf.work.veil import ArtifactSecrets, without_secrets
 
@@ -39,12 +51,24 @@ class Bench:
 
     place: Place
     run_dir: str
+    aside: str
     real_root: str
+    shield: Shield | None
     orders: RunnerOrders
     supervisor: Supervisor
     outside: Outside
     buffer: Buffer
     bash: dict[str, str | None]
+
+    @property
+    def written_at(self) -> str:
+        """Where the run's folder can be written to; steps are told `run_dir`."""
+        return self.run_dir if self.shield is None else self.shield.run_dir
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of a tree that are made before its steps run."""
+        return FOLDERS if self.shield is None else BESIDES_ARTIFACTS
 
     def find_bash(self, path: str) -> str | None:
         """Where bash is on this PATH."""
@@ -66,8 +90,33 @@ class Attempt:
         self._redactor = Redactor(self._secrets)
         self._lines = self._pwd = ""
 
+    @property
+    def _left(self) -> str | None:
+        """Where a task's artifacts are until they are copied into its proof, if it may leave
+        processes behind, which could go on writing there. Removed with the run's other such files.
+        """
+        if not self._task.leave_running:
+            return None
+        return f"{self._bench.aside}/{self._left_name}"
+
+    @property
+    def _left_at(self) -> str:
+        """The same folder, as the worker can write to it."""
+        shield = self._bench.shield
+        return f"{self._bench.aside if shield is None else shield.aside}/{self._left_name}"
+
+    @property
+    def _left_name(self) -> str:
+        return f"left/{self._task.id}.{self.outcome.attempt}"
+
     def run(self) -> None:
         """Fill the tree, which is described, with all the rest but the outcome itself."""
+        if self._left is not None:
+            os.makedirs(self._left_at)
+        if self._bench.shield is not None:
+            self._bench.shield.begin(self.tree, self._task.id)
+            if self._left is not None:
+                self._bench.shield.open_up(self._left_at, self._left)
         place, began = self._bench.place, timestamp(self.outcome.started)
         self.tree.write(META, "task.json", task_json(place, began, self._pwd, self._lines))
         self._run_steps()
@@ -83,7 +132,7 @@ class Attempt:
 
     def _own_variables(self) -> dict[str, str]:
         bench, task = self._bench, self._task
-        folder = self.tree.path
+        folder = f"{bench.run_dir}/{task.id}"
         return {
             "RUN_ID": bench.place.run,
             "TASK_ID": task.id,
@@ -91,7 +140,7 @@ class Attempt:
             "TASK_DIR": os.path.dirname(f"{bench.place.root}/{task.file}"),
             "ZENFLOW_ROOT": bench.place.root,
             "PROOF_DIR": folder,
-            "ARTIFACTS_DIR": f"{folder}/{ARTIFACTS}",
+            "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(bench.place.run, task.id),
             COOKIE: cookie(bench.run_dir, task.id, self.outcome.attempt),
@@ -230,14 +279,35 @@ class Attempt:
         proofs = os.path.dirname(bench.run_dir)
         task, outcome = self._task, self.outcome
         secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
-        found = collect(tree, bench.real_root, task.artifacts, proofs=proofs, secrets=secrets)
+        lost = bench.shield.end(tree) if bench.shield is not None else []
+        strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
+        found = collect(
+            tree,
+            bench.real_root,
+            task.artifacts,
+            proofs=proofs,
+            secrets=secrets,
+            left=None if self._left is None else self._left_at,
+        )
         outcome.notes += secrets.allowed
-        for path in tree.sweep():
-            found.refuse(path, "is no artifact: it lay in zf's own part of the proof")
+        for path, reason in strange:
+            found.refuse(path, reason)
         outcome.collected = found
-        if found.leaks and outcome.status is Status.SUCCESS:
+        if outcome.status is not Status.SUCCESS:
+            return
+        if found.leaks:
             detail = f"artifacts held what must not be seen: {', '.join(found.leaks)}"
             outcome.fail(Cause.ARTIFACTS, detail)
+        elif strange:
+            path, reason = strange[0]
+            more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
+            outcome.fail(Cause.ARTIFACTS, f"in $PROOF_DIR, {found.shown(path)} {reason}{more}")
+        else:
+            required = map(found.shown, task.required_artifacts)
+            missing = [f"'{pattern}'" for pattern in required if pattern in found.missing]
+            if missing:
+                detail = f"no file was kept for the required artifact {', '.join(missing)}"
+                outcome.fail(Cause.ARTIFACTS, detail)
 
 
 _UTF8 = ("utf-8", "surrogateescape")

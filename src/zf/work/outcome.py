@@ -14,7 +14,7 @@ from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.proof.artifacts import Collected, collect
 from zf.proof.read import status_json
 from zf.proof.store import SUMMARY, AlreadyDecidedError, TaskTree, status_fields
-from zf.record import field, mutable
+from zf.record import field, mutable, replace
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from zf.work.veil import Veil
 
 EXIT_TIMEOUT = 124
+# Of the command line of a process that was left behind.
+COMMAND_CHARS = 300
 EXIT_NOT_STARTED = 126
 EXIT_NOT_FOUND = 127
 _EXIT_SIGNALLED = 128
@@ -49,6 +51,8 @@ class Outcome:
     detail: str = ""
     step: int | None = None
     containment: str = ""
+    # Unknown when the worker died, which is what told.
+    shield: str = "unknown"
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     redactions: Mapping[str, int] = field(default_factory=dict)
@@ -176,12 +180,14 @@ class Outcome:
                 signal=self.signal,
                 step=self.step,
                 containment=self.containment,
+                shield=self.shield,
                 survivors=[
-                    {"pid": one.pid, "command": printable(one.command)}
+                    {"pid": one.pid, "command": printable(one.command[:COMMAND_CHARS])}
                     for one in self.survivors.values()
                 ],
                 artifacts=self.collected.count,
                 refused=self.collected.refused,
+                unmatched=self.collected.unmatched,
                 notes=self.notes + self.collected.notes,
                 redactions=self.redactions,
             )
@@ -219,6 +225,9 @@ class Outcome:
                 self.collected = collect(tree, run_dir, (), proofs=run_dir, secrets=secrets)
                 self.notes += secrets.allowed
                 self.task = veil.task(self.task)
+                self.detail = veil.text(self.detail)
+                for pid, one in self.survivors.items():
+                    self.survivors[pid] = replace(one, command=veil.text(one.command))
                 return self.decide(tree, run)
         except AlreadyDecidedError as decided:
             return _event_of(decided)

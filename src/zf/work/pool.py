@@ -26,6 +26,7 @@ from zf.work.leftovers import cgroup_name
 from zf.work.orders import DISMISS, PING, RunnerOrders, decode, kill_order, start_order
 from zf.work.outcome import Outcome, print_trace, said
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks
+from zf.work.shield import hide_from_tracers, rescue
 from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
 from zf.work.watchdog import Patience, Watch
 from zf.work.worker import Shared, Worker
@@ -83,6 +84,7 @@ class Pool:
         # worker reads its end.
         self._life_read, self._life_write = os.pipe()
         self._file_limits = _raise_file_limit()
+        hide_from_tracers()
         self._tree = SubreaperTree() if become_subreaper() else None
         with suppress(OSError):
             # Where the cgroups of workers are, which are born in this one.
@@ -228,6 +230,8 @@ class Pool:
         self.lists[outcome.task.id] = ""
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         shared = self._shared
+        if shared.shield is not None:
+            rescue(shared.aside, shared.run_dir, outcome.task.id)
         self._ended.append(outcome.decide_abandoned(shared.run_dir, shared.place.run, shared.veil))
 
     def _end_orphans(self, hand: _Hand) -> None:

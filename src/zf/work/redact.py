@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
+from zf.work.escapes import ESCAPE, Seen, without_escapes
 from zf.work.look import Found, Look, Mask
 from zf.work.secret_forms import LEAST_BYTES, WEAK_BYTES, Secret, is_hidden
 from zf.work.secret_search import Patterns, patterns_of
@@ -41,13 +42,15 @@ class Redactor:
         counts: Counter[str] = Counter()
         stream = Stream(self, counts, learns=False)
         for chunk in data:
+            # What has NULs in it is no text that a terminal shows.
+            stream.sees_escapes = b"\0" not in chunk
             stream.feed(chunk)
         stream.flush()
         return counts
 
     def holds_secret(self, data: bytes) -> bool:
         """Whether anything would be hidden in this; it is not counted as hidden."""
-        if self.patterns().are_absent_from(data):
+        if ESCAPE not in data and self.patterns().are_absent_from(data):
             return False
         counts: Counter[str] = Counter()
         Stream(self, counts, learns=False).flush(data)
@@ -72,7 +75,7 @@ class Redactor:
     def learn(self, value: bytes) -> list[bytes]:
         """Hide this value too, from now on; the values that were news."""
         news = []
-        for variant in dict.fromkeys((value, _unescaped(value))):
+        for variant in dict.fromkeys((value, _unescaped(value), without_escapes(value))):
             if variant in self._masks:
                 continue
             if len(self._masks) == MASKS_MOST:
@@ -113,6 +116,7 @@ class Stream:
         self._redactor = redactor
         self._counts = counts
         self._learns = learns
+        self.sees_escapes = True
         self._patterns: Patterns | None = None
         self._since: dict[bytes, int] = {}
         self._held = b""
@@ -144,6 +148,12 @@ class Stream:
         look.take_over(self._carried)
         self._patterns = self._patterns or self._redactor.patterns()
         self._patterns.search(look)
+        if ESCAPE in text and self.sees_escapes:
+            seen = Seen(text, self._passed, self._since, final=final)
+            seen.take_over(self._carried)
+            self._patterns.search(seen)
+            look.found += seen.found
+            look.hold = seen.held_from(look.hold)
         return look
 
     def _learn(self, masks: list[Mask]) -> bool:

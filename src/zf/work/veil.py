@@ -7,12 +7,13 @@ tasks that did not run, attempts whose worker died. Ids are never touched: other
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
+from zf.plan.graph import definition_sha256
 from zf.proof.store import task_lines
 from zf.record import replace
 from zf.work.redact import Redactor
@@ -32,7 +33,18 @@ class Veil:
     """Hides every secret of every task, as far as they are known before a task runs."""
 
     def __init__(self, tasks: Iterable[Task], environ: Mapping[str, str], project: Project) -> None:
-        self._secrets = tuple(_secrets(tasks, environ, project))
+        self._tasks = {task.id: task for task in tasks}
+        own = _own_secrets(self._tasks.values(), project)
+        named = dict.fromkeys(project.secrets)
+        for task in self._tasks.values():
+            named |= dict.fromkeys(task.secrets)
+        # Not by their names alone: what happens to be set in another shell is no part of a task.
+        self._given = (
+            *own,
+            *(s for s in secrets_in(environ, named) if is_secret_name(s.name, named)),
+        )
+        self._defining: Redactor | None = None
+        self._secrets = (*secrets_in(environ, named), *own)
         self._redactor = Redactor(self._secrets)
         self.text = self._redactor.text
 
@@ -43,12 +55,16 @@ class Veil:
         return without_secrets(task, self._redactor)
 
     def plan(self, plan: dict[str, Any]) -> dict[str, Any]:
-        """What plan.json may say: titles and names of steps are all that is free text in it."""
+        """What plan.json may say: titles and names of steps are all that is free text in it, and
+        the digests are of tasks without secrets.
+        """
         texts = [phase["title"] for phase in plan["phases"]]
-        for task in plan["tasks"]:
-            texts += (task["title"], *(step["name"] for step in task["steps"]))
+        for row in plan["tasks"]:
+            texts += (row["title"], *(step["name"] for step in row["steps"]))
+        for task in self._tasks.values():
+            texts += _texts(task)
         # One look at all of them: there is hardly ever a secret in there.
-        if not self._redactor.search(("\0".join(texts).encode(errors="surrogateescape"),)):
+        if not self._redactor.holds_secret(_joined(texts)):
             return plan
         hide = self.text
         return plan | {
@@ -56,6 +72,7 @@ class Veil:
             "tasks": [
                 task
                 | {
+                    **self._digest(task),
                     "title": hide(task["title"]),
                     "steps": [step | {"name": hide(step["name"])} for step in task["steps"]],
                 }
@@ -63,29 +80,89 @@ class Veil:
             ],
         }
 
+    def _digest(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """What another digest than the recorded one is, where it is of a task with secrets."""
+        task = self._tasks.get(row["id"])
+        if task is None or (defined := self.defined(task)) is task:
+            return {}
+        return {"sha256": definition_sha256(defined)}
+
+    def defined(self, task: Task) -> Task:
+        """The task as its digest in plan.json is taken: without the secrets its project gives or
+        names. Whoever has a proof could else try values until the digest is right.
+        """
+        if self._defining is None:
+            self._defining = Redactor(self._given)
+        if not self._defining.holds_secret(_joined(_texts(task))):
+            return task
+        return without_secrets(task, self._defining)
+
+    def about(self, about: Mapping[str, Any]) -> dict[str, Any]:
+        """What run.json may say of machine, person, source and settings."""
+        told = {name: about[name] for name in _FREE if name in about}
+        if not self._redactor.holds_secret(_joined(_strings(told))):
+            return dict(about)
+        return {**about, **_hidden(told, self.text)}
+
     def artifacts(self, task: Task) -> ArtifactSecrets:
         """What the task's artifacts must not hold."""
         return ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
 
 
-def _secrets(
-    tasks: Iterable[Task], environ: Mapping[str, str], project: Project
-) -> Iterable[Secret]:
-    named = dict.fromkeys(project.secrets)
+# What of run.json was taken from outside; its other texts are digests, ids and names.
+_FREE = ("platform", "host", "user", "ci", "source", "settings")
+_KEPT = frozenset({"commit", "tree", "diff_sha256", "run_id"})
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text in it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _strings(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _strings(one)
+
+
+def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
+    """The same with every text hidden but digests and ids."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, Mapping):
+        return {k: v if k in _KEPT else _hidden(v, hide) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(one, hide) for one in value]
+    return value
+
+
+def _texts(task: Task) -> Iterator[str]:
+    """The free texts of a task."""
+    yield from (task.title, task.workdir, *task.env.values(), *task.artifacts)
+    yield from task.allow_secrets_in
+    for step in (*task.steps, *task.cleanup):
+        yield from (step.name, step.run)
+
+
+def _joined(texts: Iterable[str]) -> bytes:
+    return "\0".join(texts).encode(errors="surrogateescape")
+
+
+def _own_secrets(tasks: Iterable[Task], project: Project) -> list[Secret]:
+    """The values that task files themselves give to variables with names of secrets."""
     own: list[Secret] = []
     # Tasks use the same names again and again.
     is_secret = cache(is_secret_name)
     for task in tasks:
-        if not (task.env or task.secrets):
-            continue
-        named |= dict.fromkeys(task.secrets)
-        globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
-        own += [
-            Secret(name, value.encode(errors="surrogateescape"))
-            for name, value in task.env.items()
-            if value and is_secret(name, globs)
-        ]
-    return (*secrets_in(environ, named), *own)
+        if task.env:
+            globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
+            own += [
+                Secret(name, value.encode(errors="surrogateescape"))
+                for name, value in task.env.items()
+                if value and is_secret(name, globs)
+            ]
+    return own
 
 
 class ArtifactSecrets:
@@ -129,6 +206,7 @@ def without_secrets(task: Task, redactor: Redactor) -> Task:
         workdir=hide(task.workdir),
         env={name: hide(value) for name, value in task.env.items()},
         artifacts=tuple(map(hide, task.artifacts)),
+        required_artifacts=tuple(map(hide, task.required_artifacts)),
         allow_secrets_in=tuple(map(hide, task.allow_secrets_in)),
         steps=hidden(task.steps),
         cleanup=hidden(task.cleanup),
