@@ -39,6 +39,7 @@ RESERVED_ENV = frozenset(
         "ZENFLOW_ROOT",
         "PROOF_DIR",
         "ARTIFACTS_DIR",
+        "NEEDS_DIR",
         "ATTEMPT",
         "STEP_INDEX",
         "COMPOSE_PROJECT_NAME",

@@ -28,14 +28,18 @@ MAX_JOBS_LIMIT = 10_000
 # Ten years: longer is a typing error, and still far from overflowing any clock.
 MAX_SECONDS = 315_360_000.0
 
-RUN_ID_VARIABLES = ("ZF_RUN_ID", "RUN_ID")
+RUN_ID_VARIABLES = ("ZF_RUN_ID", "ZENFLOW_RUN_ID", "RUN_ID")
 MAX_JOBS_VARIABLES = ("ZF_MAX_JOBS", "ZENFLOW_MAX_JOBS", "MAX_JOBS")
 PHASE_TIMEOUT_VARIABLES = (
     "ZF_PHASE_TIMEOUT_SEC",
     "ZENFLOW_PHASE_TIMEOUT_SEC",
     "PHASE_TIMEOUT_SEC",
 )
-POLL_INTERVAL_VARIABLES = ("ZF_POLL_INTERVAL_SEC", "POLL_INTERVAL_SEC")
+POLL_INTERVAL_VARIABLES = (
+    "ZF_POLL_INTERVAL_SEC",
+    "ZENFLOW_POLL_INTERVAL_SEC",
+    "POLL_INTERVAL_SEC",
+)
 SHIELD_VARIABLES = ("ZF_SHIELD",)
 
 
@@ -106,12 +110,17 @@ def resolve(
                 return Setting(parse(environ[name], name), name)
         return otherwise
 
+    inherited = _run_around(environ)
+
+    def not_inherited(text: str, _source: str) -> str:
+        return default_run_id if text == inherited else text
+
     return Settings(
         run_id=pick(
             "--run-id",
             run_id,
             RUN_ID_VARIABLES,
-            lambda text, _source: text,
+            not_inherited,
             Setting(default_run_id, "default"),
         ),
         max_jobs=pick(
@@ -141,6 +150,14 @@ def resolve(
         else Setting(sign, "--sign" if sign else "--no-sign"),
         shield=pick("--shield", shield, SHIELD_VARIABLES, _shield, _fallback(project_shield, AUTO)),
     )
+
+
+def _run_around(environ: Mapping[str, str]) -> str | None:
+    """The run that zf was started in, by a step: it sees the variables that zf sets for steps."""
+    proof = environ.get("PROOF_DIR", "").rstrip("/")
+    if "ZF_COOKIE" not in environ or not proof:
+        return None
+    return proof.split("/")[-2] if "/" in proof else None
 
 
 def _fallback(project_value: T | None, default: T) -> Setting[T]:

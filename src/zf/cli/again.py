@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zf.cli import progress
+from zf.cli import progress, streams
 from zf.cli.begin import Flags, carry_out, settle
 from zf.cli.options import (
     AsJson,
@@ -67,6 +67,7 @@ def resume(
     from zf.run import launch
     from zf.work.veil import Veil
 
+    streams.display()
     run_dir = find(run, own=True)
     recorded = read.run_json(run_dir)
     launch.refuse_old(run_dir, recorded)
@@ -89,6 +90,7 @@ def resume(
         veil=veil,
         watch=watcher.watch,
         look_s=watcher.look_s,
+        output_fd=watcher.output_fd,
     )
     signs = settings.sign.value if sign is None else sign
     return conclude(lambda: launch.resume(request, run_dir), watcher, sign=signs, key=key)
@@ -141,7 +143,7 @@ def rerun(
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.plan.graph import plan_selection
     from zf.run.launch import limits_of
-    from zf.run.upstream import from_run
+    from zf.run.upstream import what_it_had
 
     if [failed, first is not None, only is not None].count(True) != 1:
         raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
@@ -159,7 +161,7 @@ def rerun(
         refuse_unknown(facts, task)
         names = {task} if only else {task} | _below(facts, task, everything=downstream)
     if not names:
-        print(f"nothing to run again: every task of {facts.run} succeeded", file=sys.stderr)
+        streams.say(sys.stderr, f"nothing to run again: every task of {facts.run} succeeded\n")
         return Exit.OK
     outside = {
         need.task
@@ -168,7 +170,7 @@ def rerun(
         for need in flow.tasks[name].needs
         if need.task not in names
     }
-    earlier = from_run(flow.proofs, facts.run, outside)
+    earlier = what_it_had(flow.proofs, facts.run, outside)
     plan = plan_selection(
         flow,
         names,
@@ -209,13 +211,20 @@ def cancel(
             hint="cancel it from outside of its steps; a step that fails ends its task",
         ) from None
     except OSError:
+        if lock.is_locked(proofs, run):
+            raise ZfError(
+                f"{run!r} is running ({lock.owner(proofs, run)}), but takes no orders",
+                exit_code=Exit.FAILED,
+                code="ZF147",
+                hint="it could make no fifo; send that process TERM, once more to end it now",
+            ) from None
         raise ZfError(
             f"nobody is running {run!r}",
             exit_code=Exit.FAILED,
             code="ZF144",
             hint=f"zf status {run} says what became of it",
         ) from None
-    print(f"asked {run} to cancel {task or 'everything'}", file=sys.stderr)
+    streams.say(sys.stderr, f"asked {run} to cancel {task or 'everything'}\n")
 
 
 def _went_well(facts: Facts, task: str) -> bool:

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from zf.cli import progress
+from zf.cli import progress, streams
 from zf.cli.project import open_project
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
@@ -131,7 +131,8 @@ def _task_id(text: str) -> str:
     """The id that an id or the path of a task file names; a path also says which project."""
     if "/" not in text and not text.endswith((".yaml", ".yml")):
         return text
-    from zf.plan.places import find_root
+    from zf.cli.project import go_to
+    from zf.plan.places import find_root, tasks_folder
 
     path = os.path.realpath(text)
     if os.path.isdir(path):
@@ -139,17 +140,18 @@ def _task_id(text: str) -> str:
     folder, name = os.path.split(path)
     if not os.path.isfile(path):
         raise ZfError(f"{text} is not a task file", hint="name an existing tasks/<id>/task.yaml")
-    root, home = find_root(folder)
-    if name != "task.yaml" or os.path.dirname(folder) != f"{home}/tasks":
+    root, _ = find_root(folder)
+    tasks = tasks_folder(root)
+    if name != "task.yaml" or os.path.dirname(folder) != os.path.realpath(tasks):
         raise ZfError(
             f"{text} is not a task file of the project {root}",
-            hint=f"its task files are {home}/tasks/<id>/task.yaml",
+            hint=f"its task files are {tasks}/<id>/task.yaml",
         )
     # Whoever is in that project stays there, so that the paths zf prints fit where they are.
     with suppress(ZfError):
         if find_root(os.getcwd())[0] == root:
             return os.path.basename(folder)
-    os.chdir(root)
+    go_to(root)
     return os.path.basename(folder)
 
 
@@ -157,6 +159,7 @@ def settle(flags: Flags) -> tuple[Flow, Settings]:
     """The checked project, and the settings that hold in it."""
     from zf.settings import resolve
 
+    streams.display()
     # UTC, so that run ids sort by time wherever they were made.
     default_run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
     given = {name: getattr(flags, name) for name in flags.__match_args__}
@@ -212,6 +215,7 @@ def carry_out(
         veil=Veil(plan.tasks.values(), os.environ, flow.project),
         watch=watcher.watch,
         look_s=watcher.look_s,
+        output_fd=watcher.output_fd,
         rerun_of=rerun_of,
     )
     return conclude(lambda: launch(request, sys.argv), watcher, sign=settings.sign.value, key=key)

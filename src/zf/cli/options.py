@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zf.cli.project import go_to
 from zf.errors import ZfError
 from zf.model import is_valid_id
 from zf.settings import lines
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def _change_directory(directory: str | None) -> str | None:
     if directory is not None:
         try:
-            os.chdir(directory)
+            go_to(directory)
         except OSError as error:
             raise ZfError(
                 f"-C {directory}: {error.strerror}", hint="name an existing folder"

@@ -1,6 +1,8 @@
 """What a run shows while it goes on (stderr) and when it is over (stdout).
 
-A terminal that has gone away, a pipe nobody reads, a bug in here: the run falls silent and goes on.
+A terminal that has gone away, a bug in here: the run falls silent and goes on. A display that takes
+nothing for a while (a full pipe, Ctrl-S) holds up nothing either: what tasks print waits in their
+logs, other lines are kept, and past a bound dropped and counted.
 """
 
 from __future__ import annotations
@@ -9,14 +11,17 @@ import os
 import sys
 import time
 from contextlib import suppress
+from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Literal
 
+from zf.cli import streams
+from zf.cli.project import path_shown
 from zf.cli.streams import say
-from zf.errors import ZfError
+from zf.errors import Exit, Problem, ZfError
 from zf.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from zf.events import Event
     from zf.report.facts import Facts
@@ -28,6 +33,9 @@ Mode = Literal["auto", "live", "plain", "json"]
 
 # Four frames a second look alive and cost next to nothing.
 FRAME_S = 0.25
+# How long a run that was told to end waits for a reader to take something.
+_PATIENCE_S = 0.5
+_LINES_AT_ONCE = 500
 
 
 @record
@@ -98,16 +106,27 @@ class Watcher:
         )
         self._heartbeats = Heartbeats()
         self._next_frame = 0.0
+        self._display = streams.display()
+        if self._display is not None and mode == "json":
+            self._display.notice = _lines_dropped
         self._muted = False
         self._broke: Exception | None = None
         follows = mode == "live" or (show.output == "prefix" and mode != "none")
         self.look_s = FRAME_S if follows else float("inf")
+
+    def output_fd(self) -> int | None:
+        """What becomes writable when the display takes what it has not taken yet."""
+        display = self._display
+        return display.fileno() if display is not None and display.pending else None
 
     def watch(self, event: Event | None, facts: Facts, mono: float) -> None:
         """Show an event, or (with None) that time has passed."""
         if self._muted or self._mode == "none":
             return
         try:
+            if self._is_behind():
+                assert self._display is not None
+                self._display.pump()
             self._show_that(event, facts, mono)
         except Exception as error:  # noqa: BLE001  # a picture of the run must not cost the run
             self._muted = True
@@ -118,27 +137,37 @@ class Watcher:
             if event is not None:
                 self._json(event, mono)
             return
-        lines = self._lines.of(event, facts) if event is not None else []
+        lines, output = self._lines.of(event, facts) if event is not None else ([], None)
         due = mono >= self._next_frame
         if due:
             self._next_frame = mono + FRAME_S
-            lines += self._lines.new_output(facts)
             lines += self._heartbeat_lines(facts, mono)
-        if self._board is None:
-            self._write("".join(f"{line}\n" for line in lines))
+            if not self._is_behind():
+                self._follow(self._lines.new_output(facts))
+        if output is not None:
+            self._follow(output)
+        if self._board is None or self._is_behind():
+            # No frame is drawn on one that is not shown yet.
+            self._write(self._erased() * bool(lines) + "".join(f"{line}\n" for line in lines))
         elif lines or due:
             columns, rows = _terminal_size()
             self._write(self._board.frame(facts, mono, columns=columns, rows=rows, above=lines))
 
-    def finish(self, done: Launched, signed_by: str | None) -> None:
+    def finish(self, done: Launched, signed_by: str | None) -> int:
         """Print what came of it: the deadlock report if there is one, and the summary last.
 
-        Said or not, the verdict is in the proof and in the exit code.
+        Returns the exit code, which is not 0 when that could not be printed. A run that was told to
+        end does not wait for a reader that takes nothing.
         """
+        told_to_end = done.exit_code in {Exit.INTERRUPTED, Exit.TERMINATED}
+        code = done.exit_code
         try:
-            if self._board is not None and not self._muted:
-                self._write(self._board.erase(columns=_terminal_size().columns))
-            say(sys.stdout, self._summary(done, signed_by))
+            if not self._muted:
+                self._write(self._erased())
+            patience_s = _PATIENCE_S if told_to_end else None
+            error = streams.say_result(self._summary(done, signed_by), patience_s)
+            if error is not None and not code:
+                code = _untold(done, error)
         except Exception as error:  # noqa: BLE001  # as above
             self._broke = error
         if self._broke is not None:
@@ -146,6 +175,24 @@ class Watcher:
 
             told = crash.told(self._broke)
             say(sys.stderr, f"zf: the run is complete, showing it was not: {told}\n")
+        return code
+
+    def _is_behind(self) -> bool:
+        return self._display is not None and self._display.pending
+
+    def _erased(self) -> str:
+        return "" if self._board is None else self._board.erase(columns=_terminal_size().columns)
+
+    def _follow(self, lines: Iterable[str]) -> None:
+        """Show what tasks have printed, as fast as the display takes it."""
+        if self._display is None:
+            self._write("".join(f"{line}\n" for line in lines))
+            return
+        pieces = _in_pieces(lines)
+        first = next(pieces, b"")
+        if first:
+            self._write(self._erased())
+            self._display.follow(chain((first,), pieces))
 
     def _summary(self, done: Launched, signed_by: str | None) -> str:
         from zf.report import explain, terminal
@@ -159,7 +206,7 @@ class Watcher:
             done.facts,
             tails=tails_of(done.facts, done.run_dir),
             most=self._show.tail,
-            proof=os.path.relpath(done.run_dir),
+            proof=path_shown(done.run_dir),
             style=style,
             remarks=remarks_of(done.facts, done.run_dir),
         )
@@ -223,6 +270,30 @@ def remarks_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
                 if lines:
                     found[task.id] = lines
     return found
+
+
+def _in_pieces(lines: Iterable[str]) -> Iterator[bytes]:
+    rest = iter(lines)
+    while some := list(islice(rest, _LINES_AT_ONCE)):
+        yield "".join(f"{line}\n" for line in some).encode("utf-8", "backslashreplace")
+
+
+def _lines_dropped(lines: int) -> str:
+    return f'{{"type":"lines_dropped","lines":{lines}}}\n'
+
+
+def _untold(done: Launched, error: OSError) -> int:
+    """Say that a successful run could not be told on stdout; the exit code."""
+    if isinstance(error, (BrokenPipeError, streams.ReaderGoneError)):
+        return Exit.BROKEN_PIPE  # no reader wants to hear more
+    problem = Problem(
+        "ZF191",
+        f"run {done.run} succeeded, but its result could not be written to stdout:"
+        f" {error.strerror}",
+        hint=f"zf status {done.run} shows it; to discard it, use >/dev/null",
+    )
+    say(sys.stderr, problem.render() + "\n")
+    return Exit.FAILED
 
 
 def _terminal_size() -> os.terminal_size:

@@ -5,12 +5,34 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from zf.cli import streams
 from zf.errors import ZfError
 
 if TYPE_CHECKING:
     from zf.model import Flow
+
+
+_started_in: str | None = None
+
+
+def go_to(folder: str) -> None:
+    """Work there from now on; `path_shown` goes on telling paths from where the user is."""
+    global _started_in  # noqa: PLW0603 - the working directory is the process's, too
+    if _started_in is None:
+        with suppress(OSError):
+            _started_in = os.getcwd()
+    os.chdir(folder)
+
+
+def path_shown(path: str) -> str:
+    """A path as the user's own shell can follow it."""
+    try:
+        return os.path.relpath(path, _started_in or os.curdir)
+    except OSError:  # a task has removed the working directory
+        return path
 
 
 def open_project(
@@ -46,7 +68,7 @@ def open_project(
         raise ZfError(f"{count} errors in the task files", problems=loaded.problems)
     if not quiet:
         for problem in loaded.problems:
-            print(problem.render(), file=sys.stderr)
+            streams.say(sys.stderr, problem.render() + "\n")
     return loaded.flow
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from zf.cli import streams
 from zf.cli.options import AsJson, Directory, Key, complete_task
 from zf.cli.project import proofs_folder
 from zf.cli.runs import RUN, find
@@ -99,7 +100,7 @@ def verify(
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> int:
-    """Say what a run came to and check its proof: five verdicts, and everything that is wrong."""
+    """Say what a run came to, and check its proof: five verdicts, every finding."""
     from zf.proof.authentic import Trust
     from zf.proof.expected import Expectations
     from zf.proof.policy import age_s
@@ -208,7 +209,7 @@ def _refuse_tampered(run_dir: str) -> None:
 
     found = check(run_dir)
     if found.exit_code == TAMPERED:
-        print(found.render(), file=sys.stderr)
+        streams.say(sys.stderr, found.render() + "\n")
         raise ZfError(
             f"{printable(run_dir)} is not what the run left; it was not signed",
             exit_code=Exit.FAILED,

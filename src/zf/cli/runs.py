@@ -11,7 +11,7 @@ import typer
 
 from zf.cli.options import AsJson, Directory, Tail, complete_run, complete_task, positive_lines
 from zf.cli.progress import remarks_of, style_of, tails_of
-from zf.cli.project import proofs_folder
+from zf.cli.project import path_shown, proofs_folder
 from zf.errors import ZfError, printable
 from zf.record import replace
 
@@ -131,7 +131,7 @@ def explain(
     run_dir = find(run)
     facts = facts_of(run_dir)
     style = style_of(sys.stdout)
-    proof = os.path.relpath(run_dir)
+    proof = path_shown(run_dir)
     most = positive_lines(tail)
     alive = facts.exit_code is None and is_run(os.path.dirname(run_dir), facts.run)
     remarks = remarks_of(facts, run_dir)

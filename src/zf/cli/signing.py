@@ -46,9 +46,7 @@ def conclude(
     if not sign:
         if key is not None:
             raise ZfError("--key goes with --sign")
-        done = carry_out()
-        watcher.finish(done, None)
-        return done.exit_code
+        return watcher.finish(carry_out(), None)
     with signer(key) as chosen:
         done = carry_out()
         try:
@@ -60,8 +58,7 @@ def conclude(
             # Ctrl-C where a passphrase was asked for: the run itself is over, and is told.
             watcher.finish(done, None)
             raise
-        watcher.finish(done, chosen.key_id)
-    return done.exit_code
+        return watcher.finish(done, chosen.key_id)
 
 
 def _sign(done: Launched, chosen: Signer) -> None:

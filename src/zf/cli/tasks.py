@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from zf.cli import streams
 from zf.cli.options import AsJson, Directory, Resource, complete_phase
 from zf.cli.project import open_project
 from zf.errors import Exit, Problem, ZfError, printable
@@ -51,12 +52,12 @@ def validate(
         print(json.dumps({**found, "problems": [p.as_json() for p in problems]}))
         return Exit.USAGE if errors else Exit.OK
     for problem in problems:
-        print(problem.render(), file=sys.stderr)
+        streams.say(sys.stderr, problem.render() + "\n")
     if not errors:
         print(f"{_count(len(tasks), 'task')} in {_count(phases, 'phase')}: valid")
         return Exit.OK
     files = len({problem.file for problem in problems})
-    print(f"{_count(len(errors), 'error')} in {_count(files, 'file')}", file=sys.stderr)
+    streams.say(sys.stderr, f"{_count(len(errors), 'error')} in {_count(files, 'file')}\n")
     return Exit.USAGE
 
 

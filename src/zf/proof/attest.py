@@ -15,9 +15,9 @@ from zf.proof import dsse, ssh, statement
 from zf.proof.account import Account
 from zf.proof.bundle import Bundle
 from zf.proof.canonical import canonical
-from zf.proof.journal import Chain, decode, raw_lines
+from zf.proof.journal import Chain, decode, raw_lines, sync_folder
 from zf.proof.read import MAX_JSON_BYTES
-from zf.proof.seal import ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, sync_folder, write_file
+from zf.proof.seal import ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

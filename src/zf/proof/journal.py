@@ -7,6 +7,7 @@ run is taken up again; damage anywhere else is reported and never repaired. What
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -82,11 +83,7 @@ class Journal:
     def create(cls, path: str) -> Self:
         """A new, empty journal; raises FileExistsError if there is one."""
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(os.path.dirname(path))
         return cls(fd)
 
     @classmethod
@@ -283,3 +280,19 @@ def _last_line(stream: BinaryIO, block_bytes: int) -> bytes | None:
         if newline and (b"\n" in whole or end == 0):
             return whole.rpartition(b"\n")[2]
     return None
+
+
+# What file systems say that cannot sync a folder by itself, or have no need to: CIFS, some FUSE.
+_NOT_FOR_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
+
+
+def sync_folder(folder: str) -> None:
+    """Make the folder's entries durable, where the file system has a way to."""
+    fd = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in _NOT_FOR_FOLDERS:
+            raise
+    finally:
+        os.close(fd)

@@ -18,7 +18,7 @@ from zf.model import NOTHING
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.canonical import canonical
-from zf.proof.journal import Journal
+from zf.proof.journal import Journal, sync_folder
 
 MANIFEST = "MANIFEST.sha256"
 ATTEST = "attest"
@@ -78,15 +78,6 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
         os.unlink(temporary)
         raise
     sync_folder(folder)
-
-
-def sync_folder(folder: str) -> None:
-    """Make the folder's entries durable."""
-    fd = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def seal(run_dir: str, lists: Mapping[str, str] = NOTHING) -> str:

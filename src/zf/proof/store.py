@@ -524,6 +524,37 @@ def checksum_list(digests: Mapping[str, str]) -> bytes:
     return "".join([line(digests[name], name) for name in sorted(digests)]).encode("ascii")
 
 
+def needs_path(run_dir: str) -> str:
+    """Where the tasks of a run find the artifacts of their needs; no part of any proof."""
+    proofs, run = os.path.split(run_dir)
+    return f"{proofs}/.needs/{run}"
+
+
+def artifacts_of(folder: str) -> str:
+    """The artifacts of a decided task, compared with their list: where they are, or an empty text
+    if there are none. Raises OSError, or ValueError with the name of one that is not as listed.
+    """
+    path = f"{folder}/{CHECKSUMS}/artifacts.sha256"
+    if not os.stat(path).st_size:
+        return ""
+    with open(path, "rb") as stream:
+        listed = stream.read()
+    top = f"{folder}/{ARTIFACTS}"
+    for name, digest in parse(listed).items():
+        where, last = os.path.split(f"{top}/{name}")
+        try:
+            fd = os.open(where, _FOLDER)
+            try:
+                found = hash_file(fd, last)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise ValueError(f"{name} cannot be read: {error.strerror}") from None
+        if found != digest:
+            raise ValueError(f"{name} is not what it was when its task ended")
+    return top
+
+
 def hash_tree(folder: int, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Every regular file below an open folder with its SHA-256; links are not followed."""
     for name in sorted(os.listdir(folder)):

@@ -143,6 +143,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def not_shown(lines: int) -> str:
+    """`... 1 204 lines not shown`: progress that a display was too slow for."""
+    return f"... {lines:,} {'line' if lines == 1 else 'lines'} not shown\n".replace(",", " ")
+
+
 def log_line(text: str) -> str:
     r"""A line of a task's output, safe to print: tabs expanded, colours dropped, the rest visible.
 

@@ -69,8 +69,12 @@ class Executor(Protocol):
         """End the attempt for this cause; `force` skips the grace period."""
         ...
 
-    def wait(self, timeout_s: float | None, wakeup_fd: int | None) -> list[AttemptEnded]:
-        """Attempts that ended; empty when the time is up or `wakeup_fd` became readable."""
+    def wait(
+        self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
+    ) -> list[AttemptEnded]:
+        """Attempts that ended; empty when the time is up, `wakeup_fd` became readable or
+        `output_fd` writable.
+        """
         ...
 
     def close(self) -> None:
@@ -90,6 +94,7 @@ class Engine:
         write_not_run: Callable[[TaskNotRun], str],
         inbox: Inbox,
         leases: Leases,
+        output_fd: Callable[[], int | None],
         poll_interval_s: float,
         sampler: Sampler | None = None,
     ) -> None:
@@ -99,6 +104,7 @@ class Engine:
         self._write_not_run = write_not_run
         self._inbox = inbox
         self._leases = leases
+        self._output_fd = output_fd
         self._poll_interval_s = poll_interval_s
         self._sampler = sampler
         self._slots: list[int] = []
@@ -113,7 +119,7 @@ class Engine:
         self._carry_out(orders)
         while self._exit_code is None:
             self._scribe.commit()
-            ended = self._executor.wait(self._patience(), self._inbox.fileno())
+            ended = self._executor.wait(self._patience(), self._inbox.fileno(), self._output_fd())
             for event in ended:
                 heappush(self._slots, self._slot_of.pop(event.task))
                 self._happened(event)

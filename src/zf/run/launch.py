@@ -6,6 +6,7 @@ proof, whatever happens.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,15 +27,15 @@ from zf.events import (
 from zf.model import NOTHING, Flow, is_valid_id
 from zf.plan.graph import Plan
 from zf.proof import provenance, store
-from zf.proof.journal import Journal, read
+from zf.proof.journal import Journal, read, sync_folder
 from zf.proof.lines import object_lines
 from zf.proof.read import LATEST, log_tail, newest_head, run_json
-from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_file, write_json
+from zf.proof.seal import MANIFEST, drop_unfinished, seal, write_file, write_json
 from zf.record import asdict, record, replace
 from zf.report import blocked
 from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import Facts, Fold
-from zf.run import leases, lock, recover
+from zf.run import fitness, leases, lock, recover
 from zf.run.engine import Engine
 from zf.run.interrupts import Inbox, listening
 from zf.run.orders import Limits, NotRun, Order, Throttle
@@ -66,6 +67,11 @@ class Launched:
     head: str
 
 
+def no_output() -> int | None:
+    """Nothing waits to be written."""
+    return None
+
+
 @record
 class RunRequest:
     """What to run and how; `watch` is called at least every `look_s` seconds, or every poll
@@ -80,6 +86,8 @@ class RunRequest:
     veil: Veil
     watch: Watch
     look_s: float = float("inf")
+    # What `watch` has more to write on, if it has.
+    output_fd: Callable[[], int | None] = no_output
     rerun_of: str | None = None
 
     def source(self) -> provenance.Source:
@@ -162,14 +170,15 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     run = request.settings.run_id.value
     proofs = request.flow.proofs
     _refuse_impossible(request)
+    fitness.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
     _refuse_unshielded(request)
     _leases_folder(request)
     run_dir = f"{proofs}/{run}"
     with listening() as inbox, _claimed(proofs, run), closing(_pool(request, run_dir)) as pool:
-        inbox.open_to_others(lock.orders_path(proofs, run))
+        inbox.open_to_others(*lock.orders_paths(proofs, run))
         # Looked through for secrets, which loads what workers look with before they are forked.
         plan = request.veil.plan(request.plan.as_json())
-        pool.get_ready(_first_starts(request))
+        _have_workers(pool, _first_starts(request))
         source = request.source()
         scribe, began, about = _found(request, command, plan, source)
         scheduler = request.scheduler(about)
@@ -190,10 +199,21 @@ def _pool(request: RunRequest, run_dir: str) -> Pool:
             project=request.flow.project,
             environ=request.environ,
             veil=request.veil,
+            upstream={task: met.run for task, met in request.plan.upstream.items()},
             aside=lock.aside_path(request.flow.proofs, request.settings.run_id.value),
             shield=_shield_grounds(request),
         ),
     )
+
+
+def _have_workers(pool: Pool, first: int) -> None:
+    error = pool.get_ready(first)
+    if error is not None:
+        raise ZfError(
+            f"no worker process can be started: {error.strerror}",
+            code="ZF126",
+            hint="raise the limit on processes (ulimit -u) or on memory, or end other processes",
+        ) from None
 
 
 def _shield_grounds(request: RunRequest) -> Grounds | None:
@@ -284,6 +304,8 @@ def _found(
         os.rename(staging, f"{proofs}/{run}")
     except OSError as error:
         store.remove_tree(staging)
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            raise _taken(proofs, run, run) from None
         raise _not_writable(proofs, error) from None
     with _recording(run):
         sync_folder(proofs)
@@ -297,6 +319,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
     left.
     """
     run = request.settings.run_id.value
+    fitness.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
     _refuse_unshielded(request)
     _leases_folder(request)
     with listening() as inbox, _taken_over(request, inbox), _recording(run):
@@ -307,7 +330,7 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
                 code="ZF142",
                 hint=f"zf rerun {run} --failed starts a new run from it",
             )
-        inbox.open_to_others(lock.orders_path(request.flow.proofs, run))
+        inbox.open_to_others(*lock.orders_paths(request.flow.proofs, run))
         ended = leftovers.end(run_dir)
         from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415 - 5 ms no new run needs
 
@@ -384,6 +407,7 @@ def _conduct(
             write_not_run=lambda e: _write_not_run(request, run_dir, shown, e),
             inbox=inbox,
             leases=held,
+            output_fd=request.output_fd,
             poll_interval_s=min(request.settings.poll_interval_s.value, request.look_s),
             sampler=_sampler(request),
         ).run(orders)
@@ -413,9 +437,8 @@ def _refuse_impossible(request: RunRequest) -> None:
 
 def _leases_folder(request: RunRequest) -> str:
     """Where leases are kept, for a run that needs any."""
-    if any(task.concurrency for task in request.plan.tasks.values()):
-        return leases.folder(os.environ)
-    return ""
+    groups = {task.concurrency for task in request.plan.tasks.values() if task.concurrency}
+    return leases.folder(os.environ, groups) if groups else ""
 
 
 def _close(run: str, run_dir: str, scribe: Scribe, lists: Mapping[str, str] = NOTHING) -> Launched:
@@ -425,6 +448,23 @@ def _close(run: str, run_dir: str, scribe: Scribe, lists: Mapping[str, str] = NO
     seal(run_dir, lists)
     assert facts.exit_code is not None  # its last event says so
     return Launched(run, run_dir, facts.exit_code, facts, head)
+
+
+def _is_empty_folder(path: str) -> bool:
+    """Whether it is a folder, no link to one, that holds nothing at all."""
+    try:
+        return not os.path.islink(path) and not os.listdir(path)
+    except OSError:
+        return False
+
+
+def _taken(proofs: str, name: str, run: str) -> ZfError:
+    return ZfError(
+        f"run id {run!r} is taken: {proofs}/{name} exists",
+        exit_code=Exit.RUN_ID_TAKEN,
+        code="ZF122",
+        hint="a run is never written to again; choose another --run-id",
+    )
 
 
 @contextmanager
@@ -453,18 +493,15 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
     try:
         folded = run.casefold()
         taken = next((name for name in os.listdir(proofs) if name.casefold() == folded), None)
-        if taken is not None:
-            raise ZfError(
-                f"run id {run!r} is taken: {proofs}/{taken} exists",
-                exit_code=Exit.RUN_ID_TAKEN,
-                code="ZF122",
-                hint="a run is never written to again; choose another --run-id",
-            )
+        # A wrapper may have made the folder; the rename in `_found` takes it only while empty.
+        if taken is not None and not (taken == run and _is_empty_folder(f"{proofs}/{run}")):
+            raise _taken(proofs, taken, run)
         # What a runner left that was killed before its run had a name.
         store.remove_tree(lock.staging_path(proofs, run))
         yield
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
+        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 
@@ -497,10 +534,13 @@ def _recording(run: str) -> Iterator[None]:
 
 
 def _not_writable(proofs: str, error: OSError) -> ZfError:
+    is_folder = os.path.isdir(proofs) or not os.path.lexists(proofs)
     return ZfError(
-        f"cannot write proofs to {proofs}: {error.strerror}",
+        f"cannot write proofs to {proofs}: {error.strerror if is_folder else 'it is no folder'}",
         code="ZF123",
-        hint="make the folder writable, and see that its disk has room",
+        hint="make the folder writable, and see that its disk has room"
+        if is_folder
+        else "move it away: zf makes the folder itself",
     )
 
 
@@ -517,6 +557,7 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
         yield
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
+        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 

@@ -13,6 +13,7 @@ import select
 import stat
 import time
 from contextlib import suppress
+from hashlib import sha256
 
 from zf import late
 from zf.errors import Exit, ZfError, printable
@@ -21,6 +22,8 @@ _OWNER = late.pattern(r"pid (\d+) on (\S+)")
 # The owner writes its name just after it has the lock; whoever comes between waits a little.
 _NAME_WAIT_S = 0.5
 _LOOK_AGAIN_S = 0.02
+# With the user's number; not in TMPDIR, which differs from one terminal to the next.
+ORDERS_FOLDER = "/tmp/zf-orders"  # noqa: S108 - made with mode 0700, and looked at before use
 
 
 def acquire(proofs: str, run: str) -> int:
@@ -63,6 +66,15 @@ def orders_path(proofs: str, run: str) -> str:
     return f"{folder(proofs)}/{run.casefold()}.orders"
 
 
+def orders_paths(proofs: str, run: str) -> tuple[str, str]:
+    """Where that fifo can be: beside the lock, or, as some file systems hold proofs but no fifos
+    (CIFS, vfat), in a folder of this user's.
+    """
+    beside = orders_path(proofs, run)
+    mark = sha256(os.fsencode(os.path.realpath(beside))).hexdigest()[:32]
+    return beside, f"{ORDERS_FOLDER}-{os.geteuid()}/{mark}.orders"
+
+
 def is_run(proofs: str, run: str) -> bool:
     """Whether a runner is at work on the run. Asks without touching the lock, so that a look never
     makes somebody else's `acquire` fail.
@@ -75,6 +87,29 @@ def is_run(proofs: str, run: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_locked(proofs: str, run: str) -> bool:
+    """Whether a runner or its workers hold the run's lock. Touches it, so that is for when there is
+    no other way to know.
+    """
+    try:
+        fd = os.open(f"{folder(proofs)}/{run.casefold()}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def owner(proofs: str, run: str) -> str:
+    """What the lock says of who holds it."""
+    with open(f"{folder(proofs)}/{run.casefold()}.lock", encoding="utf-8", errors="replace") as f:
+        return printable(f.readline(200).rstrip("\n"))
 
 
 def order(proofs: str, run: str, text: str) -> None:
@@ -91,8 +126,12 @@ def order(proofs: str, run: str, text: str) -> None:
 
 def _open_orders(proofs: str, run: str) -> int:
     """The fifo; opening it fails when nobody reads it."""
-    path = orders_path(proofs, run)
-    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    beside, elsewhere = orders_paths(proofs, run)
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(beside, flags)
+    except FileNotFoundError:
+        fd = os.open(elsewhere, flags)
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.ENXIO, "no fifo")

@@ -57,6 +57,19 @@ def from_run(proofs: str, run: str, needs: Collection[str]) -> Upstream:
     return Upstream(met, frozenset(planned - met.keys()))
 
 
+def what_it_had(proofs: str, run: str, needs: Collection[str]) -> Upstream:
+    """The same, with what the run itself took from earlier ones: its `--upstream` is kept."""
+    found = from_run(proofs, run, needs)
+    met, unmet = dict(found.met), found.unmet
+    recorded = read.plan_json(read.find_run(proofs, run)).get("upstream")
+    if isinstance(recorded, dict):
+        for need in sorted(recorded.keys() & (set(needs) - met.keys() - unmet)):
+            earlier = from_run(proofs, Met.recorded(recorded[need]).run, {need})
+            met |= earlier.met
+            unmet |= earlier.unmet
+    return Upstream(met, unmet)
+
+
 def resolve(proofs: str, root: str, needs: Mapping[str, object], named: Iterable[str]) -> Upstream:
     """For each need, the run that met it: the first of the named ones that did.
 

@@ -19,6 +19,7 @@ from zf.proof.store import (
     NO_ARTIFACT,
     Place,
     TaskTree,
+    artifacts_of,
     task_json,
     task_lines,
 )
@@ -37,6 +38,8 @@ from zf.work.supervisor import NotStartedError, Supervisor, Terms
 from zf.work.veil import ArtifactSecrets, without_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zf.model import Step, Task
     from zf.work.orders import RunnerOrders
 
@@ -59,6 +62,9 @@ class Bench:
     outside: Outside
     buffer: Buffer
     bash: dict[str, str | None]
+    needs_dir: str
+    # The run that met a need, where it was not this one.
+    upstream: Mapping[str, str]
 
     @property
     def written_at(self) -> str:
@@ -117,6 +123,7 @@ class Attempt:
             self._bench.shield.begin(self.tree, self._task.id)
             if self._left is not None:
                 self._bench.shield.open_up(self._left_at, self._left)
+        self._take_needs()
         place, began = self._bench.place, timestamp(self.outcome.started)
         self.tree.write(META, "task.json", task_json(place, began, self._pwd, self._lines))
         self._run_steps()
@@ -140,6 +147,7 @@ class Attempt:
             "TASK_DIR": os.path.dirname(f"{bench.place.root}/{task.file}"),
             "ZENFLOW_ROOT": bench.place.root,
             "PROOF_DIR": folder,
+            **({"NEEDS_DIR": bench.needs_dir} if task.needs else {}),
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(bench.place.run, task.id),
@@ -274,6 +282,26 @@ class Attempt:
             return f"workdir '{shown}' leads out of the project"
         return ""
 
+    def _take_needs(self) -> None:
+        """Lead to the artifacts of the needs, in whatever run those were met; artifacts that are
+        not what they were fail the task before it does anything with them.
+        """
+        bench = self._bench
+        for need in self._task.needs:
+            run = bench.upstream.get(need.task)
+            of = bench.run_dir if run is None else f"{os.path.dirname(bench.run_dir)}/{run}"
+            try:
+                artifacts = artifacts_of(f"{of}/{need.task}")
+            except FileNotFoundError:
+                continue  # a need that was not checked, or one that was not run
+            except (OSError, ValueError) as error:
+                what = self._redactor.text(str(error))
+                detail = f"the artifacts of need {need.task} cannot be used: {printable(what)}"
+                self.outcome.fail(Cause.ARTIFACTS, detail)
+                return
+            if artifacts:
+                _link(artifacts, f"{bench.needs_dir}/{need.task}")
+
     def _collect(self) -> None:
         bench, tree = self._bench, self.tree
         proofs = os.path.dirname(bench.run_dir)
@@ -355,6 +383,16 @@ class _Command:
 
 def _bytes(text: str) -> bytes:
     return text.encode(*_UTF8)
+
+
+def _link(target: str, path: str) -> None:
+    """A link at this path, whatever stands there now; another task may be making the same."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.islink(path) and os.readlink(path) == target:
+        return
+    temporary = f"{path}.{os.getpid()}"
+    os.symlink(target, temporary)
+    os.replace(temporary, path)
 
 
 def which(program: str, path: str) -> str | None:

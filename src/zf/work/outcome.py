@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from zf.errors import ZfError, printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
+from zf.outlet import say_if_possible
 from zf.proof.artifacts import Collected, collect
 from zf.proof.read import status_json
 from zf.proof.store import SUMMARY, AlreadyDecidedError, TaskTree, status_fields
@@ -275,7 +276,7 @@ def print_trace() -> None:
     """What led to the error being handled: a bug of ours."""
     import traceback  # noqa: PLC0415 - 4 ms that no run should need
 
-    traceback.print_exc()
+    say_if_possible(traceback.format_exc())
 
 
 def _event_of(decided: AlreadyDecidedError) -> AttemptEnded:

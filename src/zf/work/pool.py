@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from zf.events import AttemptEnded, Cause, Status
 from zf.model import Task
+from zf.outlet import say_if_possible
 from zf.record import mutable
 from zf.work import cgroup, leftovers
 from zf.work.leftovers import cgroup_name
@@ -77,6 +78,7 @@ class Pool:
         self._poll = select.poll()
         self._hand_at: dict[int, _Hand] = {}
         self._wakeup_fd: int | None = None
+        self._output_fd: int | None = None
         self._ticked = time.monotonic()
         self._closed = False
         self._cgroups: str | None = None
@@ -92,13 +94,18 @@ class Pool:
         # Children that were there before, which are somebody else's business.
         self._foreign = set(self._tree.children()) if self._tree is not None else set()
 
-    def get_ready(self, hands: int) -> None:
+    def get_ready(self, hands: int) -> OSError | None:
         """Have the first so many slots' workers now: until the first order they can get into their
         cgroups, which takes each 10 ms of waiting (RCU), while the runner does something else.
+
+        Returns why one of them could not be started. A later one that cannot is an outcome.
         """
-        with suppress(OSError):  # the same again, when one is to be started, is an outcome
+        try:
             for slot in range(hands):
                 self._hands[slot] = self._fork(slot)
+        except OSError as error:
+            return error
+        return None
 
     def start(
         self,
@@ -128,9 +135,15 @@ class Pool:
         if hand is not None and hand.under_way is not None:
             self._order(hand, kill_order(task, hand.under_way.attempt, cause, force=force))
 
-    def wait(self, timeout_s: float | None, wakeup_fd: int | None) -> list[AttemptEnded]:
-        """Attempts that ended; empty when the time is up or `wakeup_fd` became readable."""
+    def wait(
+        self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
+    ) -> list[AttemptEnded]:
+        """Attempts that ended; empty when the time is up, `wakeup_fd` became readable or
+        `output_fd` writable.
+        """
         self._heed(wakeup_fd)
+        if output_fd != self._output_fd:
+            self._heed_output(output_fd)
         if not self._ended:
             tick_s = self._patience.tick_s
             patience_s = tick_s if timeout_s is None else min(timeout_s, tick_s)
@@ -177,6 +190,13 @@ class Pool:
             if wakeup_fd is not None:
                 self._poll.register(wakeup_fd, select.POLLIN)
             self._wakeup_fd = wakeup_fd
+
+    def _heed_output(self, output_fd: int | None) -> None:
+        if self._output_fd is not None:
+            self._poll.unregister(self._output_fd)
+        if output_fd is not None:
+            self._poll.register(output_fd, select.POLLOUT)
+        self._output_fd = output_fd
 
     def _hear(self, hand: _Hand) -> None:
         try:
@@ -335,7 +355,7 @@ class Pool:
             code = os.EX_OK
         except OSError as error:
             # The runner loses the attempt; why is all that is left to say.
-            os.write(2, f"zf: a worker had to give up: {said(error)}\n".encode())
+            say_if_possible(f"zf: a worker had to give up: {said(error)}\n")
         except BaseException:  # noqa: BLE001 - nothing above this frame is ours
             print_trace()
         finally:

@@ -15,8 +15,8 @@ from functools import partial
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
-from zf.model import Project, Task
-from zf.proof.store import Place, TaskTree
+from zf.model import NOTHING, Project, Task
+from zf.proof.store import Place, TaskTree, needs_path
 from zf.record import record
 from zf.settings import ALWAYS
 from zf.work.attempt import Attempt, Bench, which
@@ -45,6 +45,8 @@ class Shared:
     veil: Veil
     # Where trees may be made before their time: on the file system of `run_dir`, and the run's own.
     aside: str
+    # The run that met a need, where it was not this one.
+    upstream: Mapping[str, str] = NOTHING
     # What to keep steps away from; None where nobody is to.
     shield: Grounds | None = None
 
@@ -81,6 +83,8 @@ class Worker:
             outside=outside,
             buffer=Buffer(),
             bash=bash,
+            needs_dir=needs_path(shared.run_dir),
+            upstream=shared.upstream,
         )
         self._ahead = Lookahead(self._bench, shared.aside, self._outcome_of)
 
@@ -186,5 +190,8 @@ def _entering(name: str) -> Callable[[], Cgroup | None]:
             return entered[0] if entered else None
 
     done.acquire()
-    _thread.start_new_thread(enter, ())
+    try:
+        _thread.start_new_thread(enter, ())
+    except RuntimeError:  # no more threads for this user
+        enter()
     return wait
