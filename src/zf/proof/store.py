@@ -97,7 +97,12 @@ class TaskTree:
         try:
             os.mkdir(path)
         except FileExistsError:
-            is_first = not _set_aside(path, attempt - 1)
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                is_first = not _set_aside(path, attempt - 1)
+            else:
+                # Planted: with a link there, all of this would be made where it leads.
+                os.unlink(path)
+                os.mkdir(path)
         tree = cls(run_dir, task, ())
         tree._fill(folders)
         if not is_first:
