@@ -55,10 +55,12 @@ def resume(
 
     streams.display()
     run_dir = find(run, own=True)
-    recorded = read.run_json(run_dir)
+    # Which files the run is taken up from is checked again once nothing else can touch it.
+    recorded, run_sha256 = read.object_and_digest(run_dir, "run.json")
+    planned, plan_sha256 = read.object_and_digest(run_dir, "plan.json")
+    papers = {"run.json": run_sha256, "plan.json": plan_sha256}
     launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
-    planned = read.plan_json(run_dir)
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
     veil = Veil(tasks, os.environ, flow.project)
     plan = plan_again(flow, planned, veil.defined)
@@ -76,7 +78,7 @@ def resume(
         output_fd=watcher.output_fd,
     )
     signs = settings.sign.value if sign is None else sign
-    return conclude(lambda: launch.resume(request, run_dir), watcher, sign=signs, key=key)
+    return conclude(lambda: launch.resume(request, run_dir, papers), watcher, sign=signs, key=key)
 
 
 def _recorded_settings(recorded: dict[str, Any]) -> Settings:
@@ -123,6 +125,7 @@ def rerun(
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.plan.graph import plan_selection
     from zf.run.launch import limits_of
+    from zf.run.lock import refuse_in_use
     from zf.run.upstream import what_it_had
 
     if [failed, first is not None, only is not None].count(True) != 1:
@@ -133,6 +136,8 @@ def rerun(
         Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield)
     )
     run_dir = find(run, own=True)
+    # What has not ended did not fail, and would run twice at once.
+    refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
     facts = facts_of(run_dir)
     if failed:
         names = {task.id for task in facts.tasks.values() if not _went_well(facts, task.id)}

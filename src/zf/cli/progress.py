@@ -248,6 +248,7 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
         "proof": done.run_dir,
         "head": done.head,
         "signed_by": signed_by,
+        "tampered": list(done.differences),
         "tasks": {task.id: task.word for task in done.facts.tasks.values()},
     }
 

@@ -126,6 +126,11 @@ def read_bytes(run_dir: str, path: str) -> bytes:
 
 def read_json(run_dir: str, path: str) -> dict[str, Any]:
     """The object in a JSON file of the run; `path` is relative and `/`-separated."""
+    return object_and_digest(run_dir, path)[0]
+
+
+def object_and_digest(run_dir: str, path: str) -> tuple[dict[str, Any], str]:
+    """The same, and the SHA-256 of the file it was read from."""
     data = read_bytes(run_dir, path)
     shown = printable(f"{run_dir}/{path}")
     try:
@@ -134,7 +139,7 @@ def read_json(run_dir: str, path: str) -> dict[str, Any]:
         raise ZfError(f"{shown}: {error}", code="ZF611", hint="see zf verify") from None
     if not isinstance(value, dict):
         raise ZfError(f"{shown}: not a JSON object", code="ZF611", hint="see zf verify")
-    return value
+    return value, sha256(data).hexdigest()
 
 
 def log_tail(run_dir: str, task: str, step: int, *, attempt: int = 0, lines: int = 10) -> list[str]:
