@@ -25,6 +25,7 @@ from zf.cli.run import (
 from zf.cli.runs import RUN, facts_of, find, refuse_unknown
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
+from zf.model import Asked
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
@@ -130,7 +131,7 @@ def rerun(
     if downstream and first is None:
         raise ZfError("--downstream goes with --from TASK")
     flow, settings = settle(
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield)
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield), Asked()
     )
     run_dir = find(run, own=True)
     facts = facts_of(run_dir)
