@@ -117,7 +117,7 @@ def told_apart(lines: list[str]) -> list[str]:
     return [
         line
         for word, group in same_kind
-        for line in (sorted(group) if word in {"start", "success"} else group)
+        for line in (sorted(group) if word in {"✓", "▸"} else group)
     ]
 
 

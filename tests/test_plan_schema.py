@@ -42,6 +42,7 @@ WHOLE_TASK = {
     "cleanup_timeout_sec": 10,
     "leave_running": False,
     "max_log_bytes": 1000,
+    "log_tail": 30,
     "parallel_safe": True,
     "timeout_sec": 300,
     "workdir": "backend",

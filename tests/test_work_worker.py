@@ -19,7 +19,6 @@ from zf.model import Project, Step
 from zf.work import attempt as attempt_module
 from zf.work import processes as processes_module
 from zf.work import worker as worker_module
-from zf.work.outcome import Outcome
 from zf.work.processes import SubreaperTree
 
 
@@ -939,12 +938,6 @@ class TestTrouble:
         assert (result.ended.status, result.ended.cause) == ("lost", "worker")
         assert processes(mark) == []
         capfd.readouterr()
-
-    def test_an_outcome_that_was_claimed_stands_whatever_comes_after(self, bench):
-        result = bench.run("exit 3", title="T")
-        lost = Outcome(task("exit 3", title="T"), 1)
-        lost.fail(Cause.WORKER, "its worker died")
-        assert lost.decide_abandoned(str(bench.run_dir), "r1", bench.shared.veil) == result.ended
 
     def test_a_proof_that_cannot_be_written_at_all(self, bench):
         bench.run_dir.rmdir()

@@ -101,6 +101,8 @@ class Task:
     silence_timeout_s: float | None = None
     # Of each step.
     max_log_bytes: int = DEFAULT_MAX_LOG_BYTES
+    # How many lines of a failed step's log are shown.
+    log_tail: int | None = None
     leave_running: bool = False
     allow_timeout: bool = False
     # All failures, or those with one of these exit codes.

@@ -8,7 +8,6 @@ journal only what is true at that moment, so it can be killed anywhere and repea
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 
 from zf.events import (
     AttemptEnded,
@@ -48,22 +47,15 @@ from zf.work.veil import Veil
 
 
 def outcome(
-    run: str, run_dir: str, task: Task, started: AttemptStarted, veil: Veil
+    run: str, run_dir: str, task: Task, started: AttemptStarted, veil: Veil, before: str = ""
 ) -> AttemptEnded:
-    """The terminal event of an attempt whose runner died: its worker's own outcome if it had got
-    that far, else `lost`, which is then written and claimed like any other.
+    """The terminal event of an attempt whose runner died: `lost`, written and claimed like any
+    other. What its worker may have claimed is on no record, so it could be anybody's. `before` is
+    the digest of the list of the attempt before it.
     """
     lost = Outcome(veil.task(task), started.attempt)
     lost.fail(Cause.RUNNER, "the runner died while it ran", status=Status.LOST)
-    return lost.decide_abandoned(run_dir, run, veil)
-
-
-def drop_undecided(run_dir: str, task: str) -> None:
-    """Remove what was written of the tree of a task that is not to run, and was never announced."""
-    with suppress(FileNotFoundError):
-        from shutil import rmtree  # noqa: PLC0415 - 2 ms no new run needs
-
-        rmtree(f"{run_dir}/{task}")
+    return lost.decide_abandoned(run_dir, run, veil, before)
 
 
 def open_attempts(events: Iterable[Event]) -> list[AttemptStarted]:
