@@ -54,6 +54,7 @@ WHOLE_TASK = {
 WHOLE_PROJECT = {
     "pass_env": ["A"],
     "secrets": ["*_TOKEN"],
+    "secrets_in_artifacts": "warn",
     "max_jobs": 4,
     "grace_sec": 5,
     "sign": True,

@@ -146,6 +146,8 @@ class Project:
     file: str | None = None
     pass_env: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    # Whether an artifact that is left out for a secret in it fails its task: "fail" or "warn".
+    secrets_in_artifacts: str = "fail"
     max_jobs: int | None = None
     grace_s: float | None = None
     sign: bool | None = None

@@ -438,6 +438,11 @@ PROJECT: Mapping[str, Key] = {
         "Variables whose values are redacted wherever they appear: names or globs.",
         default=[],
     ),
+    "secrets_in_artifacts": Key(
+        _one_of("fail", "warn"),
+        "Whether an artifact that is left out, as it holds a secret, fails its task.",
+        default="fail",
+    ),
     "max_jobs": Key(
         _whole(1, MAX_JOBS_LIMIT),
         "How many tasks may run at the same time. A flag or variable wins over this.",
@@ -571,6 +576,7 @@ def to_project(form: Mapping[str, Any], *, file: str) -> Project:
         file=file,
         pass_env=tuple(form.get("pass_env", ())),
         secrets=tuple(form.get("secrets", ())),
+        secrets_in_artifacts=form.get("secrets_in_artifacts", "fail"),
         max_jobs=form.get("max_jobs"),
         grace_s=form.get("grace_sec"),
         sign=form.get("sign"),

@@ -294,6 +294,7 @@ def _found(
         "limits": asdict(request.limits),
         "rerun_of": request.rerun_of,
         "secrets": request.flow.project.secrets,
+        "secrets_in_artifacts": request.flow.project.secrets_in_artifacts,
     }
     previous = newest_head(proofs, but=run) or (None, None)
     staging = lock.staging_path(proofs, run)
