@@ -60,7 +60,7 @@ def killed(project):
     project.task("10-a", "echo a")
     project.task("20-b", "[ $ATTEMPT = 2 ] || read line < gate", needs=["10-a"])
     project.task("30-c", "echo c", needs=["20-b"])
-    process = project.popen("run-phase", "A", "--run-id", "r1", "--grace", "1")
+    process = project.popen("run-phase", "A", "-v", "--run-id", "r1", "--grace", "1")
     assert any("start     20-b" in line for line in process.stderr)
     process.kill()
     process.communicate()

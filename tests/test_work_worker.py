@@ -630,7 +630,9 @@ class TestSecrets:
         assert result.outcome() == ("failure", None, "artifacts")
         assert result.ended.detail == "artifacts held what must not be seen: a"
         assert result.artifacts == ["b"]
-        said = "holds what must not be seen (secret:API_TOKEN): allow_secrets_in permits it"
+        said = (
+            "holds what must not be seen (secret:API_TOKEN in line 1): allow_secrets_in permits it"
+        )
         assert result.status["notes"] == [f"artifact b {said}"]
 
     def test_short_values_do_not_cost_a_task(self, tmp_path):

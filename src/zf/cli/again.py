@@ -10,7 +10,18 @@ import typer
 
 from zf.cli import progress, streams
 from zf.cli.begin import Flags, carry_out, settle
-from zf.cli.options import AsJson, Directory, Key, Shield, Sign, complete_task
+from zf.cli.options import (
+    AsJson,
+    Directory,
+    Key,
+    Quiet,
+    Shield,
+    Sign,
+    Tail,
+    Verbose,
+    complete_task,
+    positive_lines,
+)
 from zf.cli.project import open_project, proofs_folder
 from zf.cli.run import (
     Grace,
@@ -25,6 +36,7 @@ from zf.cli.run import (
 from zf.cli.runs import RUN, facts_of, find, refuse_unknown
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
+from zf.model import Asked
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
@@ -42,6 +54,9 @@ def resume(
     run: Annotated[str, RUN],
     sign: Sign = None,
     key: Key = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    tail: Tail = None,
     output: OutputOption = "quiet",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -65,7 +80,10 @@ def resume(
     veil = Veil(tasks, os.environ, flow.project)
     plan = plan_again(flow, planned, veil.defined)
     settings = _recorded_settings(recorded["settings"])
-    watcher = progress.Watcher(progress.Show(output, progress_mode, as_json), flow.proofs)
+    watcher = progress.Watcher(
+        progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
+        flow.proofs,
+    )
     request = launch.RunRequest(
         flow,
         plan,
@@ -117,6 +135,9 @@ def rerun(
     shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    tail: Tail = None,
     output: OutputOption = "quiet",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -133,7 +154,7 @@ def rerun(
     if downstream and first is None:
         raise ZfError("--downstream goes with --from TASK")
     flow, settings = settle(
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield)
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield), Asked()
     )
     run_dir = find(run, own=True)
     # What has not ended did not fail, and would run twice at once.
@@ -165,7 +186,7 @@ def rerun(
         unmet=earlier.unmet,
         again=f"zf rerun {facts.run} --failed",
     )
-    show = progress.Show(output, progress_mode, as_json)
+    show = progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail))
     limits = limits_of(flow, plan, settings, retries=not no_retries)
     return carry_out(flow, plan, settings, show, limits, key=key, rerun_of=facts.run)
 

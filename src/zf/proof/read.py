@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # A plan of 100 000 tasks is about 50 MB.
 MAX_JSON_BYTES = 128 * 1024 * 1024
+_MOST_TAIL_BLOCKS = 16
 # What stands for the newest run wherever one is named; so no run may be called that.
 LATEST = "latest"
 _MAX_CANDIDATES = 10
@@ -146,7 +147,8 @@ def log_tail(run_dir: str, task: str, step: int, *, attempt: int = 0, lines: int
     """The last lines of a step's log, raw but decoded; empty when there is no log. Of the attempt
     that counts, or of the one with this number.
 
-    Reads from the end, never more than `lines` blocks of 16 KiB: one endless line costs no more.
+    Reads from the end, never more than `lines` blocks of 16 KiB or 16 of them: one endless line
+    costs no more.
     """
     tree = attempt_tree(run_dir, task, attempt)
     try:
@@ -174,7 +176,7 @@ def log_pieces(run_dir: str, task: str, step: int, *, start: int = 0) -> Iterato
 def _tail(stream: BinaryIO, lines: int) -> list[bytes]:
     end = stream.seek(0, os.SEEK_END)
     tail = b""
-    for _ in range(lines):
+    for _ in range(min(lines, _MOST_TAIL_BLOCKS)):
         if end == 0 or tail.count(b"\n", 0, -1) >= lines:
             break
         start = max(0, end - _TAIL_BLOCK_BYTES)

@@ -34,6 +34,7 @@ from zf.proof.read import LATEST, log_tail, newest_head, run_json
 from zf.proof.seal import MANIFEST, seal_known, write_file, write_json
 from zf.record import asdict, record, replace
 from zf.report import blocked
+from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import Facts, Fold
 from zf.run import fitness, leases, lock, recover
 from zf.run.engine import Engine
@@ -293,6 +294,7 @@ def _found(
         "limits": asdict(request.limits),
         "rerun_of": request.rerun_of,
         "secrets": request.flow.project.secrets,
+        "secrets_in_artifacts": request.flow.project.secrets_in_artifacts,
     }
     previous = newest_head(proofs, but=run) or (None, None)
     staging = lock.staging_path(proofs, run)
@@ -620,6 +622,9 @@ def _write_blocked(run_dir: str, facts: Facts) -> str | None:
     """Write blocked.json if tasks were held up; its SHA-256."""
     struck = facts.phase_timeout or facts.run_timeout
     if struck or facts.counts[Status.BLOCKED]:
-        tails = {t.id: log_tail(run_dir, t.id, facts.step_number(t)) for t in facts.failed}
+        tails = {
+            t.id: log_tail(run_dir, t.id, facts.step_number(t), lines=LOOK_LINES)
+            for t in facts.failed
+        }
         return write_json(f"{run_dir}/blocked.json", blocked.as_json(facts, tails=tails))
     return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.outlet import say_if_possible
-from zf.proof.artifacts import Collected, collect
+from zf.proof.artifacts import TOLD_MOST, Collected, collect
 from zf.proof.store import SUMMARY, TaskTree, is_tree_of, status_fields
 from zf.record import field, mutable, replace
 from zf.work.processes import Process
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 EXIT_TIMEOUT = 124
 # Of the command line of a process that was left behind.
 COMMAND_CHARS = 300
+# Of a sentence: with the lists' limit it keeps status.json, and an event, far below 4 MiB.
+_DETAIL_CHARS = 4000
 EXIT_NOT_STARTED = 126
 EXIT_NOT_FOUND = 127
 _EXIT_SIGNALLED = 128
@@ -162,6 +164,8 @@ class Outcome:
         """Claim the outcome in the tree. Raises OSError when that cannot be written."""
         ended = time.time()
         started_at, completed_at = timestamp(self.started), timestamp(ended)
+        if len(self.detail) > _DETAIL_CHARS:
+            self.detail = f"{self.detail[: _DETAIL_CHARS - 3]}..."
         duration_s = self._duration_s()
         if self.status is Status.TIMEOUT:
             tree.write(SUMMARY, ".timeout_killed", f"{self.detail}\n".encode())
@@ -183,16 +187,31 @@ class Outcome:
                 shield=self.shield,
                 survivors=[
                     {"pid": one.pid, "command": printable(one.command[:COMMAND_CHARS])}
-                    for one in self.survivors.values()
+                    for one in [*self.survivors.values()][:TOLD_MOST]
                 ],
                 artifacts=self.collected.count,
                 refused=self.collected.refused,
                 unmatched=self.collected.unmatched,
-                notes=self.notes + self.collected.notes,
+                notes=self._told_notes(),
                 redactions=self.redactions,
             )
         )
         return self._event(started_at, completed_at, duration_s, digest)
+
+    def _told_notes(self) -> list[str]:
+        """What is noted, in bounds, and of each list that was cut how long it was."""
+        notes = self.notes + self.collected.notes
+        told = [n if len(n) <= _DETAIL_CHARS else f"{n[: _DETAIL_CHARS - 3]}..." for n in notes]
+        for what, count in (
+            ("notes", len(notes)),
+            ("refused files", self.collected.refusals),
+            ("processes left behind", len(self.survivors)),
+        ):
+            if what == "notes":
+                told = told[:TOLD_MOST]
+            if count > TOLD_MOST:
+                told.append(f"and {count - TOLD_MOST} more {what} that are not listed")
+        return told
 
     def _event(
         self, started_at: str, completed_at: str, duration_s: float, digest: str
@@ -226,7 +245,7 @@ class Outcome:
             with closing(self._abandoned_tree(run_dir, before)) as tree:
                 secrets = veil.artifacts(self.task)
                 self.collected = collect(tree, run_dir, (), proofs=run_dir, secrets=secrets)
-                self.notes += secrets.allowed
+                self.notes += secrets.notes()
                 self.task = veil.task(self.task)
                 self.detail = veil.text(self.detail)
                 for pid, one in self.survivors.items():

@@ -83,6 +83,7 @@ class Worker:
             outside=outside,
             buffer=Buffer(),
             bash=bash,
+            secrets_fail=shared.project.secrets_in_artifacts == "fail",
             needs_dir=needs_path(shared.run_dir),
             upstream=shared.upstream,
         )
