@@ -177,9 +177,11 @@ class TaskTree:
 
     def take_back(self, name: str) -> None:
         """Open one of its folders anew, which was elsewhere for a while; made if it is missing."""
-        with suppress(FileExistsError):
+        try:
+            fd = os.open(name, _FOLDER, dir_fd=self.fd)
+        except FileNotFoundError:
             os.mkdir(name, dir_fd=self.fd)
-        fd = os.open(name, _FOLDER, dir_fd=self.fd)
+            fd = os.open(name, _FOLDER, dir_fd=self.fd)
         before = self._fds.pop(name, None)
         self._fds[name] = fd
         if before is not None:
