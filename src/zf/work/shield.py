@@ -47,6 +47,7 @@ _MNT_DETACH = 2
 _PR_SET_DUMPABLE = 4
 _CAP_SYS_ADMIN = 1 << 21
 # The same on every architecture, as for all system calls since 2019.
+_SYS_MOVE_MOUNT, _FROM_DESCRIPTOR, _HERE = 429, 4, -100
 _SYS_LANDLOCK_CREATE_RULESET, _SYS_LANDLOCK_RESTRICT_SELF = 444, 446
 _LANDLOCK_VERSION, _LANDLOCK_SCOPE_SIGNAL, _LANDLOCK_SIGNALS_SINCE = 1, 2, 6
 
@@ -317,8 +318,12 @@ class Shield:
 
     def _move(self, target: str) -> None:
         """Move that mount to another place."""
-        source = b"/proc/self/fd/%d" % self._cover
-        self._check(self._call.mount(source, os.fsencode(target), None, _MS_MOVE, None), target)
+        call, cover, to = self._call, self._cover, os.fsencode(target)
+        if call.syscall(_SYS_MOVE_MOUNT, cover, b"", _HERE, to, _FROM_DESCRIPTOR) == 0:
+            return
+        # Before Linux 5.2, and where a filter knows nothing newer; it takes half as long again.
+        source = b"/proc/self/fd/%d" % cover
+        self._check(call.mount(source, to, None, _MS_MOVE, None), target)
 
     def _bind_read_only(self, path: str) -> None:
         self._bind(path, path)
