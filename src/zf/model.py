@@ -177,6 +177,19 @@ class Flow:
 
 
 @record
+class Asked:
+    """What a command is about to run, as far as warnings depend on it: some phases (None: all), or
+    a task and, with `needs`, all that it needs. `forced`: the phase timeout given comes before that
+    of zf.yaml.
+    """
+
+    phases: tuple[str, ...] | None = None
+    task: str | None = None
+    needs: bool = False
+    forced: bool = False
+
+
+@record
 class Loaded:
     """A flow, or None with at least one error among the problems; warnings come with a flow."""
 

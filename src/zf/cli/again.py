@@ -36,6 +36,7 @@ from zf.cli.run import (
 from zf.cli.runs import RUN, facts_of, find, refuse_unknown
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
+from zf.model import Asked
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
@@ -153,7 +154,7 @@ def rerun(
     if downstream and first is None:
         raise ZfError("--downstream goes with --from TASK")
     flow, settings = settle(
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield)
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield), Asked()
     )
     run_dir = find(run, own=True)
     # What has not ended did not fail, and would run twice at once.
