@@ -98,6 +98,8 @@ VARIES = (
     (re.compile(r"\b\d+(\.\d+)? ([KMG]i)?B\b"), "<size>"),
     (re.compile(r"\b\d+(\.\d+)? ?m?s\b"), "<duration>"),
     (re.compile(r"(/[\w.+-]+)+(?=/book|/shop)"), "<folder>"),
+    # Whether a kernel lets tasks be shielded differs from machine to machine.
+    (re.compile(r" \(\d+ shielded\)"), ""),
     (re.compile(r" +"), " "),
 )
 

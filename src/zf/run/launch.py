@@ -384,13 +384,14 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
         times = recover.moments(lines, time.monotonic())
         about = run_json(run_dir)
         scheduler = request.scheduler(about, recover.conditions_answered(reading.events))
-        orders = recover.outstanding(scheduler, lines, times)
+        orders = recover.outstanding(scheduler, lines, times, recover.idle_s(lines))
         pool = _pool(request, run_dir, known)
 
         def changed() -> bool | None:
             return provenance.changed_since(about["source"], request.source().facts)
 
-        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, changed, times[0])
+        began = (times[0], recover.phase_began(lines, times))
+        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, changed, began)
 
 
 def _papers(reading: JournalReading) -> dict[str, str]:
@@ -434,11 +435,13 @@ def _conduct(
     pool: Pool,
     run_dir: str,
     source_changed: Callable[[], bool | None],
-    began: float | None = None,
+    began: tuple[float, float | None] | None = None,
 ) -> Launched:
-    """Carry a run that began at this moment (by default now) to its end and seal it."""
+    """Carry a run to its end and seal it. It and its phase began at these moments, by default now;
+    time in which nobody ran it is left out.
+    """
     run = request.settings.run_id.value
-    began = time.monotonic() if began is None else began
+    run_began, phase_began = began or (time.monotonic(), None)
     about = {"run": run, "run_dir": run_dir}
     place = request.place()
     shown = replace(place, root=request.veil.text(place.root))
@@ -453,9 +456,10 @@ def _conduct(
             output_fd=request.output_fd,
             poll_interval_s=min(request.settings.poll_interval_s.value, request.look_s),
             sampler=_sampler(request),
+            phase_began=phase_began,
         ).run(orders)
     blocked_sha256 = _write_blocked(run_dir, scribe.facts)
-    took = round(time.monotonic() - began, 6)
+    took = round(time.monotonic() - run_began, 6)
     changed = source_changed()
     scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256, changed))
     return _close(run, run_dir, scribe, pool.known, took)
