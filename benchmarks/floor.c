@@ -2,7 +2,7 @@
  *
  *   floor JOBS PLAN OUT     one task per line of PLAN: id <TAB> needs, space-separated <TAB> script
  *
- * Starts `bash --noprofile --norc -eo pipefail step-1.sh` in a session of its own for every task,
+ * Starts `bash --noprofile --norc -eo pipefail step-0.sh` in a session of its own for every task,
  * captures its output through a pipe, and writes the nine files of a one-step proof into OUT/<id>/.
  * It hashes nothing, journals nothing, contains nothing, checks nothing and never times out: that is
  * zf's work, and the ratio to this program is its price.
@@ -134,9 +134,9 @@ static void start(struct slot *slot, struct task *task)
 	snprintf(text, sizeof text, "export TASK_ID='%s'\nexport PATH='%s'\nexport HOME='%s'\n", task->id,
 	    getenv("PATH"), getenv("HOME"));
 	put(task, "00-meta/env.sh", text);
-	put(task, "10-commands/step-1.sh", task->script);
+	put(task, "10-commands/step-0.sh", task->script);
 
-	snprintf(path, sizeof path, "%s/%s/20-logs/step-1.log", out, task->id);
+	snprintf(path, sizeof path, "%s/%s/20-logs/step-0.log", out, task->id);
 	int log = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	int ends[2];
 	if (log < 0 || pipe(ends) < 0)
@@ -151,7 +151,7 @@ static void start(struct slot *slot, struct task *task)
 	posix_spawn_file_actions_adddup2(&files, ends[1], 2);
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
-	snprintf(path, sizeof path, "%s/%s/10-commands/step-1.sh", out, task->id);
+	snprintf(path, sizeof path, "%s/%s/10-commands/step-0.sh", out, task->id);
 	char *argv[] = {"bash", "--noprofile", "--norc", "-eo", "pipefail", path, NULL};
 	slot->started = now();
 	if ((errno = posix_spawnp(&slot->pid, "bash", &files, &attributes, argv, environ)))
@@ -170,7 +170,7 @@ static void finish(struct slot *slot)
 	static const char digest[] = "0000000000000000000000000000000000000000000000000000000000000000";
 	static const char *const names[] = {
 		"00-meta/env.sh", "00-meta/task.json", "10-commands/commands.json",
-		"10-commands/step-1.json", "10-commands/step-1.sh", "20-logs/step-1.log",
+		"10-commands/step-0.json", "10-commands/step-0.sh", "20-logs/step-0.log",
 		"40-checksums/artifacts.sha256", "99-summary/status.json",
 	};
 	char text[8192];
@@ -184,10 +184,10 @@ static void finish(struct slot *slot)
 	double took = now() - slot->started;
 	snprintf(text, sizeof text,
 	    "{\"schema\":\"floor/step\",\"index\":1,\"name\":\"%s\",\"status\":\"success\",\"exit_code\":0,"
-	    "\"signal\":null,\"duration_s\":%.6f,\"log\":\"20-logs/step-1.log\",\"log_sha256\":\"%s\","
+	    "\"signal\":null,\"duration_s\":%.6f,\"log\":\"20-logs/step-0.log\",\"log_sha256\":\"%s\","
 	    "\"script_sha256\":\"%s\"}\n",
 	    task->id, took, digest, digest);
-	put(task, "10-commands/step-1.json", text);
+	put(task, "10-commands/step-0.json", text);
 	put(task, "10-commands/commands.json", text);
 	put(task, "40-checksums/artifacts.sha256", "");
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)

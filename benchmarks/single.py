@@ -127,7 +127,7 @@ def artifact_rows(bench: Bench) -> Iterator[Row]:
             _write_task(folder, f'head -c {size} /dev/zero > "$ARTIFACTS_DIR/big"')
             command = [*zf_program(), "run-phase", "A", "--run-id", "run"]
             run = measure.run(command, folder)
-            with open(f"{folder}/proofs/run/a/10-commands/step-1.json", "rb") as file:
+            with open(f"{folder}/proofs/run/a/10-commands/step-0.json", "rb") as file:
                 step_s = json.load(file)["duration_s"]
             taken["seal"].append(run.wall_s - step_s)
             taken["hash"].append(measure.run([sys.executable, "-I", "-c", hashing], folder).wall_s)
@@ -204,7 +204,7 @@ def latency_rows(bench: Bench) -> Iterator[Row]:
             measure.run(runner.run_command(bench.jobs), folder)
             steps = []
             for task in shape.needs:
-                with open(f"{folder}/proofs/run/{task}/10-commands/step-1.json", "rb") as file:
+                with open(f"{folder}/proofs/run/{task}/10-commands/step-0.json", "rb") as file:
                     steps.append(json.load(file))
         for before, after in pairwise(steps):
             gap = _moment(after["started_at"]) - _moment(before["completed_at"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from zf.events import AttemptEnded
 from zf.model import Project, Step, Task
+from zf.proof.store import Place
 from zf.work.orders import PING
 from zf.work.pool import Pool
 from zf.work.veil import Veil
@@ -29,7 +30,7 @@ class Result:
     def status(self):
         return self.json("99-summary/status.json")
 
-    def log(self, step=1, kind="step"):
+    def log(self, step=0, kind="step"):
         return (self.tree / f"20-logs/{kind}-{step}.log").read_bytes()
 
     @property
@@ -51,9 +52,8 @@ class Bench:
         self.run_dir.mkdir(parents=True)
         environ = {"PATH": os.environ["PATH"]} if environ is None else environ
         self.shared = Shared(
-            run=run,
+            place=Place(run, "harbour", "alice", str(self.root)),
             run_dir=str(self.run_dir),
-            root=str(self.root),
             grace_s=grace_s,
             project=project or Project(),
             environ=environ,
@@ -83,7 +83,7 @@ class Bench:
 
 
 def task(*scripts, name="t", **fields):
-    steps = tuple(Step(f"step {n}", script, n) for n, script in enumerate(scripts, start=1))
+    steps = tuple(Step(f"step-{n - 1}", script, n) for n, script in enumerate(scripts, start=1))
     defaults = {"steps": steps, "phase": "A", "timeout_s": 60, "file": f"tasks/{name}/task.yaml"}
     return Task(id=name, **{**defaults, **fields})
 

@@ -4,7 +4,7 @@
 import json
 import re
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,6 +16,17 @@ KINDS = (
 )
 SAID = "status|exit_code|signal|attempt|cause|detail|step|started_at|completed_at|duration_s|needs"
 ATTEST = r"attest/(statement\.(json(\.sig|\.tsr)?|dsse\.json)|test-result\.(dsse\.)?json)"
+FORMS = Path(__file__).resolve().parents[1] / "docs/reference/schemas"
+PLACE = rf"{ID}/(?:attempts/\d+/)?"
+FORM = {
+    r"(run|plan|blocked)\.json": "",
+    rf"{PLACE}00-meta/task\.json": "recorded-task",
+    rf"{PLACE}10-commands/(commands)\.json": "",
+    rf"{PLACE}10-commands/(step|cleanup)-\d+\.json": "step",
+    rf"{PLACE}40-checksums/(artifacts)\.json": "",
+    rf"{PLACE}99-summary/(status)\.json": "",
+}
+TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
 TOP = {"run.json", "plan.json", "events.jsonl", "blocked.json", "MANIFEST.sha256"}
 
 
@@ -36,6 +47,51 @@ def once(pairs):
 parse = partial(json.loads, object_pairs_hook=once, parse_constant=float.fromhex)
 
 
+@cache
+def schema(name, version):
+    """Version 1 of a form has a folder of its own."""
+    old = FORMS / "v1" / f"{name}.schema.json"
+    return json.loads((old if version == 1 and old.exists() else FORMS / old.name).read_text())
+
+
+def fits(value, form, name="", version=0):
+    """Whether a value has a form: JSON Schema, as far as these forms use it."""
+    if "$ref" in form:
+        name = form["$ref"].split(".")[0] if form["$ref"][0] != "#" else name
+        top = schema(name, version)
+        key = form["$ref"].removeprefix("#/$defs/")
+        return fits(value, top if key == form["$ref"] else top["$defs"][key], name, version)
+    kinds = form.get("type", [])
+    number = type(value) in {int, float} and abs(value) < (2**63 if type(value) is int else 1e309)
+    whole = number and type(value) is int
+    real = {"number": number, "integer": whole} | {k: type(value) is t for k, t in TYPES.items()}
+    assert not kinds or any(real[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))
+    assert "const" not in form or (type(value), value) == (type(form["const"]), form["const"])
+    assert not form.get("enum") or (type(value) is str and value in form["enum"])
+    assert not number or value >= form.get("minimum", value)
+    assert type(value) is not str or re.search(form.get("pattern", ""), value, re.ASCII)
+    assert type(value) is not str or "pattern" not in form or "\n" not in value
+    if type(value) is dict:
+        assert not set(form.get("required", ())) - set(value)
+        for key, item in value.items():
+            part = form.get("properties", {}).get(key, form.get("additionalProperties"))
+            assert type(part) is not dict or fits(item, part, name, version)
+    for item in value if type(value) is list and "items" in form else ():
+        assert fits(item, form["items"], name, version)
+    return True
+
+
+def formed(path, data):
+    for pattern, called in FORM.items():
+        if found := re.fullmatch(pattern, path):
+            value, name = parse(data), called or found[1]
+            version = 1 if name == "commands" and type(value) is dict else 0
+            version = 1 if type(value) is dict and "/v1" in str(value.get("schema")) else version
+            assert type(value) is (list if name == "commands" and not version else dict)
+            assert fits(value, schema(name, version), name, version)
+    return True
+
+
 def listed(data, prefix=""):
     rows = re.findall(r"([0-9a-f]{64})  (.+)\n", data.decode("ascii"))
     paths = [path for _, path in rows]
@@ -54,6 +110,7 @@ def journal(lines):
         first, over = first or e, e["type"] == "run_ended"
         prev = sha256(lines[number]).hexdigest()
         assert e["run"] == first["run"]
+        assert fits(e, schema("event", 0 if "schema" in first else 1)["$defs"][e["type"]])
         if e["type"] in {"attempt_started", "attempt_ended", "task_not_run"}:
             t = tasks.setdefault(e["task"] + "", {"began": 0, "open": 0, "end": None, "all": {}})
             assert t["open"] == (e["type"] == "attempt_ended")
@@ -88,7 +145,8 @@ def check(there, folders):
         assert first is None or first[key] == said[number]
     assert last is None or last["blocked_sha256"] == own.get("blocked.json")
     assert {p.split("/")[0] for p in folders} <= {*ids, "attest"} and set(tasks) <= set(ids)  # 7
-    assert sealed or all("/" in p or p in TOP or p.endswith(".tmp") for p in files)
+    assert all("/" in p or p in TOP or (p.endswith(".tmp") and not sealed) for p in files)
+    assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
     ended = {name for name, t in tasks.items() if t["end"]}
     for folder in (f for f in folders if not any(p.startswith(f + "/") for p in files)):  # 8
         place = folder in ids or re.fullmatch(rf"{ID}(/attempts/[^/]+)?/{TREE}", folder)
@@ -101,6 +159,14 @@ def check(there, folders):
         assert {**rows, f"{tree}task.sha256": end["task_sha256"]} == mine
         kept = {p: d for p, d in rows.items() if p.startswith(f"{name}/30-artifacts/")}
         assert listed(files[f"{tree}artifacts.sha256"], f"{name}/30-artifacts/") == kept
+        whole = {f"{name}/attempts/{number}/": e for number, e in tasks[name]["all"].items()}
+        for root, e in {**whole, f"{name}/": end}.items():
+            cut = {e["status"], e["cause"]} & {"lost", "storage"}
+            assert cut or all(
+                formed(p, files[p])
+                for p in mine
+                if p.startswith(root) and p.count("/") == root.count("/") + 1
+            )
         for number, e in tasks[name]["all"].items():
             path = f"{name}/attempts/{number}/40-checksums/task.sha256"
             assert e is end or digest[path] == e["task_sha256"]

@@ -108,7 +108,7 @@ class Project:
     def status(self, run: str, task: str) -> Any:
         return self.json(run, task, "99-summary", "status.json")
 
-    def log(self, run: str, task: str, step: int = 1) -> bytes:
+    def log(self, run: str, task: str, step: int = 0) -> bytes:
         return self.proof(run, task, "20-logs", f"step-{step}.log").read_bytes()
 
     def events(self, run: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from zf.events import (
+    SCHEMA,
     AttemptEnded,
     AttemptStarted,
     Cause,
@@ -20,8 +21,8 @@ from zf.events import (
 )
 from zf.model import Need, Step, Task
 from zf.proof import store
-from zf.proof.canonical import canonical
 from zf.proof.journal import Journal
+from zf.proof.lines import list_lines, object_lines
 from zf.proof.seal import seal, write_json
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -94,14 +95,14 @@ class Run:
             for task in self.tasks.values()
         ]
         plan = {
-            "schema": "zf/plan/v1",
-            "phases": [{"name": "A", "title": "A", "timeout_s": 3600}],
+            "schema": "zf/plan/v2",
+            "phases": [{"name": "A", "title": "A", "timeout_s": 3600, "whole": True}],
             "needs": "checked",
             "upstream": {},
             "tasks": rows,
         }
         run_json = {
-            "schema": "zf/run/v1",
+            "schema": "zf/run/v2",
             "run_id": self.run,
             "zf_version": "0.1.0",
             "python_version": "3.11.7",
@@ -142,6 +143,7 @@ class Run:
             RunStarted(
                 *(self.run, ("A",), len(rows), digest, nonce, self.commit, None, None),
                 run_sha256=run_sha256,
+                schema=SCHEMA,
             )
         )
         self.tell(PhaseStarted("A", 3600))
@@ -155,26 +157,26 @@ class Run:
     def began(self, name: str, attempt: int = 1) -> store.TaskTree:
         self.tell(AttemptStarted(name, attempt, 0))
         tree = store.TaskTree.create(str(self.path), name, attempt)
-        tree.write(store.META, "task.json", store.task_json(self.tasks[name]))
+        tree.write(store.META, "task.json", self._task_json(name, moment(self.second)))
         tree.write(store.META, "env.sh", b"export LANG='C'\n")
-        tree.write(store.COMMANDS, "step-1.sh", self.tasks[name].steps[0].run.encode())
+        tree.write(store.COMMANDS, "step-0.sh", self.tasks[name].steps[0].run.encode())
         return tree
 
     def attempt(self, name: str, fate: Fate = OK, attempt: int = 1) -> None:
         tree = self.began(name, attempt)
         began, ended = moment(self.second - 0.9), moment(self.second - 0.4)
-        tree.write(store.LOGS, "step-1.log", fate.log)
+        tree.write(store.LOGS, "step-0.log", fate.log)
         row = self._step(name, fate, began, ended)
-        tree.write(store.COMMANDS, "step-1.json", canonical(row))
-        commands = {"schema": "zf/commands/v1", "steps": [row]}
-        tree.write(store.COMMANDS, "commands.json", canonical(commands))
+        tree.write(store.COMMANDS, "step-0.json", object_lines(row))
+        steps = [{"name": step.name, "run": step.run} for step in self.tasks[name].steps]
+        tree.write(store.COMMANDS, "commands.json", list_lines(steps))
         for path, data in fate.artifacts:
             target = self.path / name / store.ARTIFACTS / path
             target.parent.mkdir(parents=True, exist_ok=True)
             tree.write(store.ARTIFACTS, path, data)
         if fate.status == Status.TIMEOUT:
             tree.write(store.SUMMARY, ".timeout_killed", b"timeout\n")
-        step = None if fate.status == Status.SUCCESS else 1
+        step = None if fate.status == Status.SUCCESS else 0
         said = {
             "started_at": began,
             "completed_at": ended,
@@ -200,13 +202,21 @@ class Run:
             )
         )
 
+    @property
+    def _place(self) -> store.Place:
+        return store.Place(self.run, "example", "alice", "/home/alice/x")
+
+    def _task_json(self, name: str, began: str) -> bytes:
+        task = self.tasks[name]
+        return store.task_json(self._place, began, "/home/alice/x", store.task_lines(task))
+
     def _step(self, name: str, fate: Fate, began: str, ended: str) -> dict:
         return {
-            "schema": "zf/step/v1",
-            "index": 1,
+            "schema": "zf/step/v2",
+            "step": 0,
             "name": "say",
             "line": 0,
-            "argv": ["bash", "step-1.sh"],
+            "argv": ["bash", "step-0.sh"],
             "script_sha256": sha256(self.tasks[name].steps[0].run.encode()).hexdigest(),
             "status": fate.status,
             "exit_code": fate.exit_code,
@@ -214,7 +224,7 @@ class Run:
             "started_at": began,
             "completed_at": ended,
             "duration_s": 0.5,
-            "log": "20-logs/step-1.log",
+            "log": "20-logs/step-0.log",
             "log_bytes": len(fate.log),
             "log_sha256": sha256(fate.log).hexdigest(),
         }
@@ -223,7 +233,7 @@ class Run:
         at = moment(self.second)
         detail = "; ".join(f"dependency '{n}' has status: {s}" for n, s in needs.items())
         digest = store.write_not_run(
-            str(self.path), self.tasks[name], status, cause, detail, needs, at
+            *(str(self.path), self._place, self.tasks[name], status, cause, detail, needs, at)
         )
         self.counts[status] = self.counts.get(status, 0) + 1
         self.tell(TaskNotRun(name, status, cause, detail, needs, at, digest))
@@ -276,7 +286,7 @@ def killed(proofs: Path, run: str = "r1") -> Run:
     made = Run(proofs, run).plan(done=(), running=(), waiting=("running",))
     made.attempt("done")
     tree = made.began("running")
-    tree.write(store.LOGS, "step-1.log", b"half a li")
+    tree.write(store.LOGS, "step-0.log", b"half a li")
     tree.close()
     made.journal.close()
     return made

@@ -47,3 +47,21 @@ def stamp(authority: Path, path: Path) -> None:
         "openssl", "ts", "-reply", "-config", "cnf", "-section", "t", "-queryfile", "query",
         "-out", f"{path}.tsr", cwd=authority,
     )  # fmt: skip
+
+
+def der(tag: int, *contents: bytes) -> bytes:
+    """One DER value."""
+    content = b"".join(contents)
+    length = len(content)
+    if length < 128:
+        return bytes((tag, length)) + content
+    digits = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(digits))) + digits + content
+
+
+def with_status_text(folder: Path, answer: bytes, text: str) -> bytes:
+    """An authority's answer with another text in its status, which the signature does not cover."""
+    (folder / "answer").write_bytes(answer)
+    token = run("openssl", "ts", "-reply", "-in", folder / "answer", "-token_out").stdout
+    status = der(0x30, der(0x02, b"\0"), der(0x30, der(0x0C, text.encode())))
+    return der(0x30, status, token)

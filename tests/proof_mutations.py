@@ -100,7 +100,7 @@ def _of_a_file(run: Path, name: str) -> Iterator[Mutation]:
     yield Mutation("folder", name, lambda run: ((run / name).unlink(), (run / name).mkdir()))
     yield Mutation("fifo", name, lambda run: ((run / name).unlink(), os.mkfifo(run / name)))
     if name.endswith(".json"):
-        pair = rb'("[a-z_A-Z]+":(?:"[^"]*"|null|true|false|[0-9.]+))([,}])'
+        pair = rb'("[a-z_A-Z]+": ?(?:"[^"]*"|null|true|false|[0-9.]+))(\n?[,}])'
         doubled = re.sub(pair, rb"\1,\1\2", data, count=1)
         assert doubled != data
         yield write("duplicate key", name, name, doubled)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zf.events import (
+    SCHEMA,
     AttemptEnded,
     AttemptStarted,
     Cause,
@@ -32,7 +33,7 @@ def plan(
 ) -> dict[str, Any]:
     """What plan.json would hold for tasks with these needs, given in a sound order."""
     return {
-        "schema": "zf/plan/v1",
+        "schema": "zf/plan/v2",
         "phases": [{"name": phase, "title": "", "timeout_s": 3600}],
         "needs": "checked" if checked else "not_checked",
         "upstream": {},
@@ -56,7 +57,7 @@ def plan(
 
 
 def run_started(tasks: int = 1) -> RunStarted:
-    return RunStarted("r1", ("E",), tasks, "0" * 64, "n", None, None, None)
+    return RunStarted("r1", ("E",), tasks, "0" * 64, "n", None, None, None, schema=SCHEMA)
 
 
 def started(task: str, attempt: int = 1) -> AttemptStarted:
@@ -95,11 +96,11 @@ def ended(
 
 
 def timed_out(task: str) -> AttemptEnded:
-    return ended(task, Status.TIMEOUT, Cause.TIMEOUT, exit_code=124, step=2)
+    return ended(task, Status.TIMEOUT, Cause.TIMEOUT, exit_code=124, step=1)
 
 
 def failed(task: str, exit_code: int = 3, **more: Any) -> AttemptEnded:
-    ways = {"exit_code": exit_code, "step": 1, "duration_s": 0.25} | more
+    ways = {"exit_code": exit_code, "step": 0, "duration_s": 0.25} | more
     return ended(task, Status.FAILURE, Cause.EXIT, **ways)
 
 

@@ -100,7 +100,7 @@ def ended(
         signal=None,
         cause=_CAUSE[status] if cause is None else cause,
         detail="",
-        step=None if status is Status.SUCCESS else 1,
+        step=None if status is Status.SUCCESS else 0,
         started_at="",
         completed_at="",
         duration_s=0.0,

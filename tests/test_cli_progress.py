@@ -23,9 +23,9 @@ def silence(tmp_path, capsys):
 
     def said(at, silent_s):
         if silent_s is not None:
-            (logs / "step-1.log").touch()
+            (logs / "step-0.log").touch()
             then = time.time() - silent_s
-            os.utime(logs / "step-1.log", (then, then))
+            os.utime(logs / "step-0.log", (then, then))
         watcher.watch(None, fold.facts, at)
         return capsys.readouterr().err
 

@@ -46,7 +46,7 @@ def test_the_newest_run_of_the_phase_counts_and_not_that_of_one_task(ran):
     assert "phase A: run tuesday, 2 tasks" in check(ran)[1]
 
 
-@pytest.mark.parametrize("name", ["30-artifacts/made.txt", "20-logs/step-1.log"])
+@pytest.mark.parametrize("name", ["30-artifacts/made.txt", "20-logs/step-0.log"])
 def test_a_changed_file_is_found(ran, name):
     with ran.proof("monday", "10-good", name).open("a") as file:
         file.write("changed")
@@ -71,4 +71,4 @@ def test_nothing_to_check_is_an_error(project):
 
 
 def test_the_plan_it_reads_is_the_documented_one(ran):
-    assert json.loads(ran.proof("monday", "plan.json").read_bytes())["schema"] == "zf/plan/v1"
+    assert json.loads(ran.proof("monday", "plan.json").read_bytes())["schema"] == "zf/plan/v2"

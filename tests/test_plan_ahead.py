@@ -164,7 +164,7 @@ def test_a_run_whose_loader_dies_loads_for_itself(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False)
     assert done.returncode == 0
-    assert (tmp_path / "proofs/r/x/20-logs/step-1.log").read_text() == "hello\n"
+    assert (tmp_path / "proofs/r/x/20-logs/step-0.log").read_text() == "hello\n"
 
 
 def test_the_runner_itself_imports_no_parser(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from zf.model import Flow, Need, Phase, Project, Step, Task
 from zf.plan import draw
-from zf.plan.graph import plan_phases, plan_task
+from zf.plan.graph import Met, plan_phases, plan_task
 
 HOSTILE = 'say "hi" <b>#1;\\n`x`\x1b[31m\n]]'
 
@@ -38,7 +38,9 @@ FLOW = Flow(
     Project(phases={"A": Phase("Build and test", 90.5)}),
 )
 BOTH = plan_phases(FLOW, ["A", "B"], phase_timeout_s=3600.0)
-HALF = plan_phases(FLOW, ["B"], phase_timeout_s=5, upstream={"20-test": "r1", "11-lint": "r1"})
+HALF = plan_phases(
+    FLOW, ["B"], phase_timeout_s=5, upstream={"20-test": Met("r1"), "11-lint": Met("r1")}
+)
 
 
 def test_text():

@@ -10,6 +10,7 @@ from zf.errors import ZfError
 from zf.model import Flow, Need, Phase, Project, Step, Task
 from zf.plan import graph
 from zf.plan.graph import (
+    Met,
     PlannedPhase,
     definition_sha256,
     outside_needs,
@@ -96,25 +97,86 @@ def test_a_need_outside_the_run_is_refused_with_what_to_type():
     assert refusal(plan, TWO_PHASES, "B") == [
         (
             "tasks/report/task.yaml:3: error[ZF104]:"
-            " 'report' needs 'lint' of phase 'A', which is not in this run\n"
-            "  hint: zf run-phase A B, or --upstream RUN_ID (or latest)"
+            " 'report' needs 'lint' of phase 'A', which is not in this run"
         ),
         (
             "tasks/test/task.yaml:3: error[ZF104]:"
             " 'test' needs 'build' of phase 'A', which is not in this run\n"
-            "  hint: zf run-phase A B, or --upstream RUN_ID (or latest)"
+            "  hint: zf run-phase A B (or build on an earlier run with --upstream RUN)"
         ),
     ]
 
 
+CHAIN_OF_PHASES = """
+setup: s
+build: b <- s
+test: t <- b
+test: u <- b s
+docs: d
+"""
+
+
+def test_the_command_advised_for_unmet_needs_runs_every_phase_that_they_take_and_is_told_once():
+    told = refusal(plan, CHAIN_OF_PHASES, "test")
+    assert len(told) == 3
+    assert [problem.count("hint:") for problem in told] == [0, 0, 1]
+    assert "  hint: zf run-phase setup build test (or " in told[-1]
+    assert set(plan(CHAIN_OF_PHASES, "setup", "build", "test").tasks) == {"s", "b", "t", "u"}
+
+
+def test_the_command_advised_for_unmet_needs_keeps_the_runs_that_meet_the_others():
+    ways = {"upstream": {"s": "r1"}, "builds_on": ["r1", "latest"]}
+    [*_, told] = refusal(plan, CHAIN_OF_PHASES, "test", **ways)
+    assert told.endswith("  hint: zf run-phase build test --upstream r1 --upstream latest")
+    assert set(plan(CHAIN_OF_PHASES, "build", "test", upstream={"s": "r1"}).tasks) == {
+        *("b", "t", "u")
+    }
+
+
+def test_the_command_advised_for_a_selection_is_the_one_that_was_named_if_all_was_planned():
+    given = flow(CHAIN_OF_PHASES)
+    again = {"phase_timeout_s": 60, "again": "zf rerun r1 --failed"}
+    [told] = refusal(graph.plan_selection, given, ["t"], unmet={"b"}, **again)
+    assert told.endswith("  hint: zf rerun r1 --failed")
+    [told] = refusal(graph.plan_selection, given, ["t"], **again)
+    assert "  hint: zf run-phase setup build test (or " in told
+
+
 def test_a_need_that_another_run_met():
-    upstream = {"build": "r1", "lint": "r1", "surplus": "r0"}
+    build, lint = Met("r1", "a" * 64, "b" * 64), Met("r1")
+    upstream = {"build": build, "lint": lint, "surplus": Met("r0")}
     half = plan(TWO_PHASES, "B", upstream=upstream)
     assert list(half.tasks) == ["test", "report"]
     assert half.level == {"test": 0, "report": 1}
-    assert half.upstream == {"build": "r1", "lint": "r1"}
+    assert half.upstream == {"build": build, "lint": lint}
     assert half.dependents() == {"test": ("report",), "report": ()}
-    assert half.as_json()["upstream"] == {"build": "r1", "lint": "r1"}
+    written = half.as_json()["upstream"]
+    # As zf 0.1 wrote it, where there is no digest; such a run may have to be resumed.
+    assert written == {
+        "build": {"run": "r1", "head": "a" * 64, "task_sha256": "b" * 64},
+        "lint": "r1",
+    }
+    assert plan_again(flow(TWO_PHASES), half.as_json()) == half
+
+
+def test_a_part_of_a_phase_is_recorded_as_a_part():
+    """Any way to run less than a phase: it must not pass for the phase."""
+    known = flow("A: x\nA: y <- x\nB: z <- y")
+    options = {"phase_timeout_s": 60}
+    met = {"x": Met("r1"), "y": Met("r1")}
+    for made, whole in (
+        (plan_phases(known, ["A", "B"], **options), {"A": True, "B": True}),
+        (plan_phases(known, ["B"], upstream=met, **options), {"B": True}),
+        (plan_task(known, "x", with_needs=False, **options), {"A": False}),
+        (plan_task(known, "z", with_needs=False, **options), {"B": True}),
+        (plan_task(known, "y", with_needs=True, **options), {"A": True}),
+        (plan_selection(known, ["y", "z"], upstream=met, **options), {"A": False, "B": True}),
+    ):
+        assert {p["name"]: p["whole"] for p in made.as_json()["phases"]} == whole
+        # It stays so when a run is finished later, whatever tasks there are by then.
+        grown = flow("A: x\nA: y <- x\nA: new\nB: z <- y")
+        assert plan_again(grown, made.as_json()) == made
+    assert plan_task(known, "z", with_needs=False, **options).as_json()["needs"] == "not_checked"
 
 
 def test_what_a_run_needs_from_outside():
@@ -180,7 +242,7 @@ def test_one_task_alone():
     assert list(alone.tasks) == ["report"]
     assert alone.needs == "not_checked"
     assert alone.level == {"report": 0}
-    assert alone.phases == (PlannedPhase("B", "", 60),)
+    assert alone.phases == (PlannedPhase("B", "", 60, whole=False),)
 
 
 def test_one_task_with_all_it_needs():
@@ -222,8 +284,8 @@ def test_whose_phase_timeout_holds(forced, expected):
 def test_plan_json_whole():
     whole = plan("A: x\nA: y <- x", "A")
     assert whole.as_json() == {
-        "schema": "zf/plan/v1",
-        "phases": [{"name": "A", "title": "", "timeout_s": 60}],
+        "schema": "zf/plan/v2",
+        "phases": [{"name": "A", "title": "", "timeout_s": 60, "whole": True}],
         "needs": "checked",
         "upstream": {},
         "tasks": [
@@ -327,10 +389,10 @@ def test_a_plan_is_not_made_again_from_other_task_files():
 
 def test_a_selection_takes_the_rest_from_an_earlier_run():
     known = flow("A: x\nA: y <- x\nB: z <- y")
-    chosen = plan_selection(known, ["z", "y"], phase_timeout_s=7, upstream={"x": "r1"})
+    chosen = plan_selection(known, ["z", "y"], phase_timeout_s=7, upstream={"x": Met("r1")})
     assert list(chosen.tasks) == ["y", "z"]
     assert [phase.name for phase in chosen.phases] == ["A", "B"]
-    assert chosen.upstream == {"x": "r1"}
+    assert chosen.upstream == {"x": Met("r1")}
     assert refusal(plan_selection, known, ["z"], phase_timeout_s=7)[0].startswith("tasks/z")
     assert refusal(plan_selection, known, ["nope"], phase_timeout_s=7)[0].startswith("error[ZF103]")
 
@@ -353,8 +415,8 @@ def test_an_optional_need_on_a_task_outside_the_run_is_dropped_unless_an_earlier
     for planned, names in ways:
         alone = planned(given, names, phase_timeout_s=60)
         assert (set(alone.tasks), alone.upstream) == ({"y"}, {})
-        met = planned(given, names, phase_timeout_s=60, upstream={"x": "r1"})
-        assert met.upstream == {"x": "r1"}
+        met = planned(given, names, phase_timeout_s=60, upstream={"x": Met("r1")})
+        assert met.upstream == {"x": Met("r1")}
         [told] = refusal(planned, given, names, phase_timeout_s=60, unmet={"x"})
         assert "error[ZF104]: 'y' needs 'x' of phase 'A', which is not in this run" in told
     assert set(plan_task(given, "y", with_needs=True, phase_timeout_s=60).tasks) == {"x", "y"}

@@ -48,7 +48,7 @@ artifacts: ["backend/report/*.xml"]
         phase="E",
         steps=(
             Step("Seed", "python manage.py seed\n", 13),
-            Step("step 2", "echo done", 17),
+            Step("step-1", "echo done", 17),
         ),
         title="Seed the database",
         needs=(Need("30-migrate"), Need("31-users")),
@@ -68,7 +68,7 @@ artifacts: ["backend/report/*.xml"]
 def test_the_defaults(tmp_path):
     found = loaded(tmp_path, {"x": "id: x\nphase: A\ncommands: [{run: make}]\n"})
     assert found.flow.tasks["x"] == Task(
-        "x", "A", (Step("step 1", "make", 3),), title="x", file="tasks/x/task.yaml"
+        "x", "A", (Step("step-0", "make", 3),), title="x", file="tasks/x/task.yaml"
     )
     assert found.flow.project == Project()
     assert found.flow.proofs == f"{tmp_path}/proofs"
@@ -269,7 +269,7 @@ max_log_bytes: 12
     assert found.flow.tasks["x"] == Task(
         id="x",
         phase="A",
-        steps=(Step("step 1", "make", 21),),
+        steps=(Step("step-0", "make", 21),),
         title="x",
         needs=(Need("gone", optional=True), Need("y", require="done")),
         condition="status('y') == 'failure'",
@@ -287,7 +287,7 @@ max_log_bytes: 12
         priority=10,
         concurrency="lab",
         secrets=("*_KEY",),
-        cleanup=(Step("cleanup 1", "make clean", 23),),
+        cleanup=(Step("cleanup-0", "make clean", 23),),
         cleanup_timeout_s=11,
         leave_running=True,
         max_log_bytes=12,

@@ -30,10 +30,11 @@ def keygen(folder, name="alice"):
     return folder / name
 
 
-def test_verify_prints_five_verdicts(ran):
+def test_verify_prints_the_result_and_five_verdicts(ran):
     done = ran.zf("verify", "r1")
     assert (done.code, done.err) == (0, "")
     assert [line.split()[0] for line in done.out.splitlines()] == [
+        "RESULT",
         "INTACT",
         "COMPLETE",
         "AUTHENTIC",
@@ -56,10 +57,10 @@ def test_verify_needs_only_the_folder(ran, tmp_path):
 
 
 def test_verify_finds_what_was_changed(ran):
-    ran.proof("r1", "good", "20-logs", "step-1.log").write_text("nothing to see")
+    ran.proof("r1", "good", "20-logs", "step-0.log").write_text("nothing to see")
     done = ran.zf("verify", "r1")
     assert done.code == 1
-    assert done.out.startswith("INTACT [changed] good/20-logs/step-1.log: expected ")
+    assert "\nINTACT [changed] good/20-logs/step-0.log: expected " in done.out
 
 
 def test_verify_holds_a_run_against_expectations(ran):
@@ -191,8 +192,9 @@ def test_two_runs_are_compared(ran):
     done = ran.zf("diff", "r1", "latest")
     assert (done.code, done.out) == (
         1,
-        "bad: failure -> success\n  script step-1.sh: differs\nheld: blocked -> success\n"
-        "  script step-1.sh: only in the second\n"
+        "bad: failure -> success\n  script step-0.sh: differs\n"
+        "    @@ -1 +1 @@\n    -echo broken; exit 3\n    +echo mended\nheld: blocked -> success\n"
+        "  script step-0.sh: only in the second\n"
         + "".join(line for line in done.out.splitlines(keepends=True) if line.startswith("  env ")),
     )
     assert json.loads(ran.zf("diff", "r1", "r3", "--json").out)["same"] is False

@@ -105,7 +105,7 @@ def test_a_torn_journal_is_taken_up_before_the_tear(project):
     assert verify(str(project.proof("r1"))).exit_code == VERIFIED
 
 
-@pytest.mark.parametrize("path", ["events.jsonl", "10-a/20-logs/step-1.log", "run.json"])
+@pytest.mark.parametrize("path", ["events.jsonl", "10-a/20-logs/step-0.log", "run.json"])
 def test_a_damaged_proof_is_refused_and_left_as_it_is(project, path):
     killed(project)
     damaged = project.proof("r1", *path.split("/"))

@@ -33,7 +33,7 @@ def test_a_phase_runs_in_dependency_order_and_leaves_a_proof_of_every_task(proje
     done = project.zf("run-phase", "A", "--run-id", "r1")
     assert done.code == 0, done.err
     assert project.log("r1", "10-first") == b"one\n"
-    assert project.log("r1", "10-first", 2) == b"two\n"
+    assert project.log("r1", "10-first", 1) == b"two\n"
     first, second = project.status("r1", "10-first"), project.status("r1", "20-second")
     assert first["status"] == second["status"] == "success"
     assert first["completed_at"] <= second["started_at"]
@@ -207,13 +207,13 @@ def test_a_gigabyte_of_output_is_kept_whole_in_little_memory(project):
     assert done.returncode == 0
     peak_kb = int(done.stdout.split()[-1])
     assert peak_kb < 150_000  # of zf or its worker: far below the log
-    assert project.proof("r1", "a", "20-logs", "step-1.log").stat().st_size == size
-    step = project.json("r1", "a", "10-commands", "step-1.json")
+    assert project.proof("r1", "a", "20-logs", "step-0.log").stat().st_size == size
+    step = project.json("r1", "a", "10-commands", "step-0.json")
     zeros = hashlib.sha256()
     for _ in range(1 << 10):
         zeros.update(bytes(1 << 20))
     assert (step["log_bytes"], step["log_sha256"]) == (size, zeros.hexdigest())
-    project.proof("r1", "a", "20-logs", "step-1.log").unlink()
+    project.proof("r1", "a", "20-logs", "step-0.log").unlink()
 
 
 @pytest.mark.parametrize(
@@ -284,9 +284,9 @@ def test_fail_fast_starts_nothing_more(project):
 def test_a_failing_step_ends_the_task(project):
     project.task("a", "true", "false; touch not-this", "touch nor-this")
     assert project.zf("run-phase", "A", "--run-id", "r1").code == 1
-    rows = project.json("r1", "a", "10-commands", "commands.json")["steps"]
+    rows = [project.json("r1", "a", "10-commands", f"step-{n}.json") for n in (0, 1, 2)]
     assert [row["status"] for row in rows] == ["success", "failure", "not_run"]
-    assert project.status("r1", "a")["step"] == 2
+    assert project.status("r1", "a")["step"] == 1
     assert not (project.root / "not-this").exists()
     assert not (project.root / "nor-this").exists()
 
@@ -375,8 +375,8 @@ def test_names_scripts_and_values_are_data(project):
     done = project.zf("run-phase", "A", "--run-id", "r1")
     assert done.code == 0, done.err
     assert project.log("r1", "a") == value.encode() + b"$(touch pwned)\n"
-    assert project.proof("r1", "a", "10-commands", "step-1.sh").read_text() == script
-    assert project.json("r1", "a", "10-commands", "step-1.json")["name"] == value
+    assert project.proof("r1", "a", "10-commands", "step-0.sh").read_text() == script
+    assert project.json("r1", "a", "10-commands", "step-0.json")["name"] == value
     sourced = subprocess.run(
         ["bash", "-c", '. ./env.sh && printf %s "$VALUE"'],
         cwd=project.proof("r1", "a", "00-meta"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -76,10 +77,70 @@ def test_plan_and_dry_run_show_the_same_and_run_nothing(project):
     dry = project.zf("run-phase", "A", "B", "--dry-run")
     assert plan.code == dry.code == 0
     assert plan.out == dry.out
-    assert json.loads(project.zf("plan", "A", "B", "--json").out)["schema"] == "zf/plan/v1"
+    assert json.loads(project.zf("plan", "A", "B", "--json").out)["schema"] == "zf/plan/v2"
     assert project.zf("plan", "A", "--format", "mermaid").out.startswith("flowchart")
     assert project.zf("plan", "A", "--format", "dot").out.startswith("digraph")
     assert not (project.root / "proofs").exists()
+
+
+@pytest.mark.parametrize("name", ["ZF_PHASE_TIMEOUT_SEC", "PHASE_TIMEOUT_SEC"])
+def test_plan_shows_what_the_same_environment_would_run(project, name):
+    small_flow(project)
+    (project.root / "zf.yaml").write_text("phases: {A: {timeout_sec: 70}}\n")
+    env = {name: "45"}
+    plan = project.zf("plan", "A", "B", env=env)
+    assert plan.out == project.zf("run-phase", "A", "B", "--dry-run", env=env).out
+    assert "45" in plan.out
+    found = json.loads(project.zf("plan", "A", "--json", env=env).out)
+    assert [phase["timeout_s"] for phase in found["phases"]] == [45]
+    assert project.zf("plan", "A", env={name: "soon"}).code == 2
+
+
+def test_validate_finds_a_resource_that_only_a_run_would_miss(project):
+    project.task("a", "true", resources={"db": 2, "cpu": 1})
+    done = project.zf("validate")
+    assert done.code == project.zf("run-phase", "A").code == 2
+    assert "error[ZF107]: task 'a' asks for 2 'db', of which there is 0" in done.err
+    assert project.zf("validate", "--resource", "db=2").code == 0
+    (project.root / "zf.yaml").write_text("resources: {db: 2}\n")
+    assert project.zf("validate").code == 0
+    # What this machine has too little of, the one that runs the task may have.
+    project.task("a", "true", resources={"cpu": 100_000})
+    done = project.zf("validate")
+    assert (done.code, "warning[ZF107]" in done.err) == (0, True)
+    assert json.loads(project.zf("validate", "--json").out)["valid"] is True
+
+
+def test_validate_warns_of_a_workdir_that_nothing_could_make(project):
+    project.task("a", "true", workdir="nowhere")
+    project.task("b", "true", workdir="nowhere", needs=["a"])
+    (project.root / "here").mkdir()
+    project.task("c", "true", workdir="here")
+    done = project.zf("validate")
+    assert done.code == 0
+    assert done.err.count("ZF232") == 1
+    assert "warning[ZF232]: workdir 'nowhere' of task 'a'" in done.err
+
+
+def test_the_folder_of_proofs_is_ignored_by_git_when_zf_makes_it(project):
+    small_flow(project)
+    subprocess.run(["git", "init", "-q"], cwd=project.root, env=project.env, check=True)
+    assert project.zf("run-phase", "A", "--run-id", "r1").code == 1
+    seen = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=all"],
+        cwd=project.root,
+        env=project.env,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "tasks/" in seen
+    assert "proofs" not in seen
+    # A folder that is there is the user's: nothing is put into it.
+    shutil.rmtree(project.proof("r1").parent)
+    project.proof("r1").parent.mkdir()
+    assert project.zf("run-task", "10-a").code == 0
+    assert not (project.proof("r1").parent / ".gitignore").exists()
 
 
 def test_a_need_outside_the_run_is_refused_with_the_remedy(project):
@@ -155,7 +216,7 @@ def test_logs_and_explain_of_what_is_not_there(project):
     assert project.zf("logs", "r1", "10-a", "--step", "9").code == 2
     assert project.zf("explain", "r1", "nope").code == 2
     assert project.zf("explain", "r1", "20-b").out.startswith("20-b: failure\n")
-    assert json.loads(project.zf("explain", "r1", "--json").out)["schema"] == "zf/blocked/v1"
+    assert json.loads(project.zf("explain", "r1", "--json").out)["schema"] == "zf/blocked/v2"
 
 
 def test_json_result(project):
@@ -193,7 +254,7 @@ def test_a_run_with_nothing_but_tolerated_failures_passes_and_shows_them(project
     assert "warned    a  " in done.err
     for text in (done.out, project.zf("explain", "r1").out):
         assert "\nwarned    a  " in "\n" + text
-        assert "failure, tolerated: step 1 'step 1' exited with code 42\n  proof: " in text
+        assert "failure, tolerated: step 'step 1' exited with code 42\n  proof: " in text
         assert "warned    c  timeout, tolerated: " in text
         assert (
             "\nPASS r1: 3 tasks: 1 success, 1 failure (1 warned), 1 timeout (1 warned) in " in text
@@ -300,7 +361,7 @@ def test_an_upstream_whose_proof_was_changed_is_not_built_on(project):
     project.task("x", "echo one")
     project.task("y", "true", phase="B", needs=["x"])
     assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
-    project.proof("r1", "x", "20-logs", "step-1.log").write_text("two\n")
+    project.proof("r1", "x", "20-logs", "step-0.log").write_text("two\n")
     refused = project.zf("run-phase", "B", "--upstream", "r1", "--run-id", "r2")
     assert (refused.code, "error[ZF140]" in refused.err) == (1, True)
     assert not project.proof("r2").exists()

@@ -24,9 +24,9 @@ from securesystemslib.signer import SSlibKey
 
 import proof_bundles
 from proof_bundles import BEGAN
-from proof_keys import make_authority, make_keys, run, stamp
+from proof_keys import make_authority, make_keys, run, stamp, with_status_text
 from zf.errors import ZfError
-from zf.proof import authentic, dsse, ssh, statement
+from zf.proof import authentic, dsse, ssh, statement, timestamps
 from zf.proof.account import Account, TaskAccount
 from zf.proof.attest import attest, default_key, signer_for
 from zf.proof.authentic import Trust
@@ -180,7 +180,7 @@ def test_a_signed_run_nobody_vouches_for_is_not_called_authentic(bundle):
     found = look(bundle)
     assert found.exit_code == 0
     assert found.verdicts[2].state == State.NOT_CHECKED
-    assert "whom nobody vouches for here" in found.verdicts[2].summary
+    assert "takes --allowed-signers FILE" in found.verdicts[2].summary
 
 
 def test_one_kind_of_signature_is_enough_when_only_that_is_asked_for(keys, tmp_path, both):
@@ -441,12 +441,53 @@ def test_the_key_is_gits_where_none_is_named(tmp_path):
     assert default_key(str(tmp_path), {"PATH": "/nonexistent"}) is None
 
 
+def test_what_git_prints_is_a_value_up_to_its_end_and_in_any_encoding(tmp_path):
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
+    config = b'[user]\nsigningkey = "/keys/\xff\\nb"\n[gpg]\nformat = ssh\n'
+    (tmp_path / ".gitconfig").write_bytes(config)
+    key = default_key(str(tmp_path), environ)
+    assert key is not None
+    assert os.fsencode(key) == b"/keys/\xff\nb"
+
+
+def test_a_key_file_of_several_keys_signs_as_the_key_it_names(keys, tmp_path):
+    """A listing begins with one key, the agent may hold another: no statement names the wrong."""
+    two = tmp_path / "two.pub"
+    two.write_text((keys / "mallory.pub").read_text() + (keys / "alice.pub").read_text())
+    shutil.copy(keys / "alice", tmp_path / "two")
+    made = proof_bundles.small(tmp_path)
+    try:
+        sign(made.path, tmp_path / "two")
+    except ZfError as error:
+        assert "two" in str(error)  # noqa: PT017 - either is right, what is wrong is neither
+    else:
+        assert look(made.path, Trust(allowed_signers=str(keys / "allowed"))).exit_code == 0
+
+
+def test_an_envelope_that_was_not_checked_names_no_signer(bundle, keys, both):
+    """Its key is known by digest only: without --public-key nothing of it was looked at."""
+    envelope = bundle / "attest/statement.dsse.json"
+    payload, signatures = dsse.read(envelope.read_bytes())
+    [key] = signatures
+    envelope.write_bytes(dsse.write(payload, key, b"made up"))
+    for trust in (authentic.NOBODY, Trust(allowed_signers=both.allowed_signers)):
+        verdict = look(bundle, trust).verdicts[2]
+        trusted, unchecked, told = verdict.summary.partition("names")
+        assert key not in trusted
+        assert unchecked
+        assert "not checked" in told
+    (bundle / "attest/statement.json.sig").unlink()
+    assert "signed by" not in look(bundle).verdicts[2].summary
+    assert look(bundle).verdicts[2].state != State.PASSED
+    assert look(bundle, both).verdicts[2].state == State.FAILED
+
+
 def test_missing_tools_are_named(keys, bundle, both, monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(ZfError, match="ssh-keygen is not installed"):
         look(bundle, both)
     with pytest.raises(ZfError, match="openssl is not installed"):
-        authentic.stamp_time(b"", b"", "ca")
+        timestamps.stamp_time(b"", b"", "ca")
 
 
 def test_a_missing_extra_is_explained(keys):
@@ -619,7 +660,7 @@ def test_a_time_stamp_says_since_when_the_statement_exists(bundle, authority, bo
     trust = Trust(allowed_signers=both.allowed_signers, timestamp_ca=str(authority / "ca.pem"))
     before = datetime.now(UTC) - timedelta(seconds=60)
     found = look(bundle, trust)
-    stamped, wrong = authentic.stamp_time(
+    stamped, wrong = timestamps.stamp_time(
         (bundle / "attest/statement.json.tsr").read_bytes(),
         (bundle / "attest/statement.json").read_bytes(),
         str(authority / "ca.pem"),
@@ -650,12 +691,40 @@ def test_a_time_stamp_of_something_else_is_refused(bundle, authority, both):
     assert look(bundle, trust).exit_code == 4
 
 
+def test_unsigned_text_in_an_answer_is_no_time(bundle, authority, keys, tmp_path):
+    """A forged line in the status, before the token's own: an expired key stays expired."""
+    stamp(authority, bundle / "attest/statement.json")
+    stamped = bundle / "attest/statement.json.tsr"
+    ca = str(authority / "ca.pem")
+    stated = (bundle / "attest/statement.json").read_bytes()
+    true = timestamps.stamp_time(stamped.read_bytes(), stated, ca)
+    forged = "\nTime stamp: Jan  1 00:00:00 2019 GMT\n"
+    stamped.write_bytes(with_status_text(tmp_path, stamped.read_bytes(), forged))
+    shown = run("openssl", "ts", "-reply", "-in", stamped, "-text", text=True).stdout
+    assert shown.index("Jan  1 00:00:00 2019") < shown.index("TST info")  # what a grep would take
+    assert timestamps.stamp_time(stamped.read_bytes(), stated, ca) == true
+    assert true[0] is not None
+    assert true[0].year >= 2026
+    alice = (keys / "alice.pub").read_text()
+    (tmp_path / "allowed").write_text(f'alice@example.org valid-before="20200101" {alice}')
+    found = look(bundle, Trust(allowed_signers=str(tmp_path / "allowed"), timestamp_ca=ca))
+    assert ("AUTHENTIC", "not_trusted") in {(f.verdict, f.kind) for f in found.findings}
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"0", b"\x30\x80\0\0", b"\x30\x02\x05\0", b"\x30\x84\xff\xff\xff\xff"]
+)
+def test_what_is_no_token_has_no_time(text):
+    with pytest.raises(ValueError, match=r"cut short|not a token"):
+        timestamps._time_of(text)
+
+
 def test_an_old_key_is_good_for_what_a_time_stamp_shows_to_be_older(
     bundle, authority, keys, tmp_path
 ):
     """The key expired, but the statement is known to be older than that."""
     stamp(authority, bundle / "attest/statement.json")
-    stamped, _ = authentic.stamp_time(
+    stamped, _ = timestamps.stamp_time(
         (bundle / "attest/statement.json.tsr").read_bytes(),
         (bundle / "attest/statement.json").read_bytes(),
         str(authority / "ca.pem"),

@@ -21,8 +21,8 @@ def made(folder: Path, run: str, fate: Fate = OK, env: bytes = b"", script: str 
         (it.path / "two" / store.ARTIFACTS / path).parent.mkdir(parents=True, exist_ok=True)
         tree.write(store.ARTIFACTS, path, data)
     if script:
-        tree.write(store.COMMANDS, "step-2.sh", script.encode())
-    tree.write(store.LOGS, "step-1.log", run.encode())
+        tree.write(store.COMMANDS, "step-1.sh", script.encode())
+    tree.write(store.LOGS, "step-0.log", run.encode())
     (it.path / "two/00-meta/env.sh").unlink()
     tree.write(store.META, "env.sh", b"export RUN_ID='%b'\n" % run.encode() + env)
     tree.decide(
@@ -56,7 +56,7 @@ def test_everything_that_differs_is_told(tmp_path):
         f"commit: {proof_bundles.COMMIT} -> {'f' * 40}\n"
         "zf: 0.1.0 -> 0.2.0\n"
         "two: success -> failure\n"
-        "  script step-2.sh: only in the second\n"
+        "  script step-1.sh: only in the second\n"
         "  env A: x -> it's\\ny\n"
         "  env GONE: 1 -> -\n"
         "  artifact empty: differs\n"
@@ -84,8 +84,29 @@ def test_a_task_only_one_run_has(tmp_path):
 
 def test_the_scripts_alone_may_differ(tmp_path):
     found = compare(str(made(tmp_path, "r1", script="a")), str(made(tmp_path, "r2", script="b")))
-    assert found.render() == "two:\n  script step-2.sh: differs\n"
+    assert found.render() == (
+        "two:\n  script step-1.sh: differs\n    @@ -1 +1 @@\n    -a\n    +b\n"
+    )
     assert found.as_json()["tasks"]["two"]["status"] is None
+
+
+def test_the_lines_of_a_script_that_differ_are_shown_and_so_many_of_them(tmp_path):
+    lines = [f"echo {number}" for number in range(100)]
+    other = [*lines[:50], "echo \x1b[31mred", *lines[51:]]
+    one = made(tmp_path, "r1", script="\n".join(lines))
+    two = made(tmp_path, "r2", script="\n".join(other))
+    assert compare(str(one), str(two)).render() == (
+        "two:\n"
+        "  script step-1.sh: differs\n"
+        "    @@ -50,3 +50,3 @@\n"
+        "     echo 49\n"
+        "    -echo 50\n"
+        "    +echo \\x1b[31mred\n"
+        "     echo 51\n"
+    )
+    three = made(tmp_path, "r3", script="\n".join(f"run {number}" for number in range(100)))
+    told = compare(str(one), str(three)).render().splitlines()
+    assert (len(told), told[-1]) == (43, "    and 161 more lines")
 
 
 @pytest.mark.parametrize("name", ["99-summary/status.json", "40-checksums/task.sha256"])

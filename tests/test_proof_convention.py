@@ -133,7 +133,7 @@ def test_there_is_a_test_for_every_block_of_commands():
 @pytest.mark.parametrize(
     ("word", "harm"),
     [
-        ("MANIFEST.sha256\nfind", lambda run: (run / "good/20-logs/step-1.log").write_text("x")),
+        ("MANIFEST.sha256\nfind", lambda run: (run / "good/20-logs/step-0.log").write_text("x")),
         ("MANIFEST.sha256\nfind", lambda run: (run / "good/more").write_text("x")),
         ("MANIFEST.sha256\nfind", lambda run: (run / "good/more").symlink_to("x")),
         ("events.jsonl\necho", lambda run: edit(run / "events.jsonl", b"timeout", b"success")),
@@ -147,7 +147,7 @@ def test_there_is_a_test_for_every_block_of_commands():
             "envelope()",
             lambda run: edit(run / "attest/statement.dsse.json", b'"sig":"', b'"sig":"A'),
         ),
-        ("$TASK", lambda run: edit(run / "good/20-logs/step-1.log", b"h", b"j")),
+        ("$TASK", lambda run: edit(run / "good/20-logs/step-0.log", b"h", b"j")),
         ("$TASK", lambda run: edit(run / "good/40-checksums/task.sha256", b"a", b"b")),
     ],
 )

@@ -78,7 +78,7 @@ class Subject:
 
 def test_the_other_verifier_is_short_and_knows_nothing_of_zf():
     text = Path(independent_verifier.__file__).read_text()
-    assert len([line for line in text.splitlines() if line.strip()]) < 100
+    assert len([line for line in text.splitlines() if line.strip()]) < 160
     imported = re.findall(r"(?m)^(?:from|import) (\w+)", text)
     assert set(imported) < set(sys.stdlib_module_names)
 
@@ -114,7 +114,7 @@ def test_every_structural_harm_is_found(tmp_path, which, request):
 def test_a_forger_who_makes_everything_anew_is_found_by_the_head_alone(tmp_path):
     """As SECURITY.md says: in an unsigned run, nothing else can find it."""
     made = proof_bundles.full(tmp_path)
-    log = made.path / "good/20-logs/step-1.log"
+    log = made.path / "good/20-logs/step-0.log"
     log.write_bytes(b"forged\n")
     proof_mutations.repair_lists(made.path)
     proof_mutations.repair_journal(made.path)

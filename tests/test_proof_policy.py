@@ -11,6 +11,7 @@ from zf.proof.policy import _RULES, age_s, parse
 def test_every_rule():
     expected, trust = parse(
         {
+            "result": "success",
             "phases": ["A"],
             "successful_phases": ["B"],
             "tasks": {"one": "success", "two": ["success", "skipped"]},
@@ -18,6 +19,7 @@ def test_every_rule():
             "commit": "0123456",
             "plan": "ab",
             "clean_tree": True,
+            "unchanged_tree": True,
             "max_age": "7d",
             "allowed_signers": "keys/allowed",
             "signers": ["alice@example.org"],
@@ -34,7 +36,9 @@ def test_every_rule():
         commit="0123456",
         plan="ab",
         clean_tree=True,
+        unchanged_tree=True,
         max_age_s=604_800.0,
+        result="success",
     )
     assert trust == Trust(
         allowed_signers="/policies/keys/allowed",

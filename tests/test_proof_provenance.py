@@ -1,5 +1,6 @@
 """run.json's account of where a run came from, against real git repositories."""
 
+import hashlib
 import json
 import os
 import stat
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import zf
-from zf.proof import provenance
-from zf.proof.provenance import ci, collect, source, user_name
+from zf.proof import ci, worktree
+from zf.proof.provenance import Source, collect, source, user_name
 
 QUIET = {
     "PATH": os.environ["PATH"],
@@ -55,6 +56,8 @@ def test_a_clean_tree(repo):
         "dirty": False,
         "diff_sha256": None,
         "repo": None,
+        "tag": None,
+        "from": {"commit": "git", "branch": "git", "tag": None},
         "note": None,
     }
 
@@ -70,13 +73,11 @@ def test_every_kind_of_change_has_its_own_digest(repo):
     seen.add(describe(repo)["diff_sha256"])
     (repo / "new.txt").write_text("")
     seen.add(describe(repo)["diff_sha256"])
-    git(repo, "add", "new.txt")
-    seen.add(describe(repo)["diff_sha256"])
     (repo / "a.txt").chmod(0o755)
     seen.add(describe(repo)["diff_sha256"])
     (repo / "sub" / "b.txt").unlink()
     seen.add(describe(repo)["diff_sha256"])
-    assert len(seen) == 5
+    assert len(seen) == 4
     assert None not in seen
 
 
@@ -178,10 +179,10 @@ def test_a_git_that_hangs_is_left_behind(tmp_path, monkeypatch):
     slow = tmp_path / "git"
     slow.write_text("#!/bin/sh\nexec sleep 300\n")
     slow.chmod(slow.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(provenance, "GIT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(worktree, "GIT_TIMEOUT_S", 0.2)
     (tmp_path / ".git").mkdir()
     found = source(str(tmp_path), environ={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
-    assert "no answer in time" in found["note"]
+    assert "no answer in 0.2 s" in found["note"]
 
 
 def test_a_diff_that_hangs_leaves_the_tree_dirty_without_a_digest(repo, tmp_path, monkeypatch):
@@ -193,7 +194,7 @@ def test_a_diff_that_hangs_leaves_the_tree_dirty_without_a_digest(repo, tmp_path
         f'#!/bin/sh\ncase "$*" in *--binary*) exec sleep 300;; esac\nexec {real.strip()} "$@"\n'
     )
     wrapped.chmod(0o755)
-    monkeypatch.setattr(provenance, "GIT_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(worktree, "GIT_TIMEOUT_S", 2.0)
     found = source(str(repo), environ=QUIET | {"PATH": f"{wrapped.parent}:{os.environ['PATH']}"})
     assert (found["dirty"], found["diff_sha256"]) == (True, None)
 
@@ -207,7 +208,7 @@ def test_run_json(repo):
         started_at="2026-11-21T06:30:44.123456Z",
         redact=lambda text: text.replace("hunter2", "***"),
     )
-    assert found["schema"] == "zf/run/v1"
+    assert found["schema"] == "zf/run/v2"
     assert found["zf_version"] == zf.__version__
     assert found["command"] == ["zf", "run-phase", "A", "token=***"]
     assert found["settings"] == {"max_jobs": {"value": 4, "source": "default"}}
@@ -222,8 +223,313 @@ def test_an_account_without_a_name_is_its_number(monkeypatch):
     assert user_name() == "4000000000"
 
 
+def without_attributes(repo):
+    """What hides a change in a file that git tracks, by what it is done with."""
+    return {
+        "assume-unchanged": lambda: git(repo, "update-index", "--assume-unchanged", "a.txt"),
+        "skip-worktree": lambda: git(repo, "update-index", "--skip-worktree", "a.txt"),
+        "staged": lambda: git(repo, "add", "a.txt"),
+        "a filter": lambda: (
+            git(repo, "config", "filter.lie.clean", "git show HEAD:a.txt #"),
+            (repo / ".git" / "info" / "attributes").write_text("a.txt filter=lie\n"),
+            git(repo, "add", "a.txt"),
+        ),
+        "another work tree": lambda: (
+            git(repo, "worktree", "add", "-q", "--detach", str(repo.parent / "clean")),
+            git(repo, "config", "core.worktree", str(repo.parent / "clean")),
+        ),
+        "trusting no change time": lambda: git(repo, "config", "core.trustctime", "false"),
+        "a commit replaced": lambda: (
+            git(repo, "commit", "-q", "-a", "-m", "other"),
+            git(repo, "checkout", "-q", "--detach", "HEAD~1"),
+            (repo / "a.txt").write_text("changed\n"),
+            git(repo, "replace", "HEAD", "main"),
+        ),
+        "a graft in the environment": lambda: None,
+    }
+
+
+@pytest.mark.parametrize("how", without_attributes(Path()))
+def test_no_setting_or_flag_hides_a_change_of_a_tracked_file(repo, how):
+    (repo / "a.txt").write_text("changed\n")
+    without_attributes(repo)[how]()
+    environ = QUIET | {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "core.fileMode",
+        "GIT_CONFIG_VALUE_0": "false",
+    }
+    found = source(str(repo), environ=environ)
+    assert (found["dirty"], found["note"]) == (True, None)
+    assert found["diff_sha256"] is not None
+
+
+def test_a_replaced_commit_does_not_lend_its_tree(repo):
+    tree = git(repo, "rev-parse", "HEAD^{tree}")
+    (repo / "a.txt").write_text("changed\n")
+    git(repo, "commit", "-q", "-a", "-m", "other")
+    git(repo, "checkout", "-q", "--detach", "HEAD~1")
+    git(repo, "replace", "HEAD", "main")
+    found = describe(repo)
+    assert (found["commit"], found["tree"]) == (git(repo, "rev-parse", "HEAD"), tree)
+
+
+def hides_new_files(repo):
+    """What hides a file that git does not track."""
+    ignoring = repo.parent / "ignoring"
+    ignoring.write_text("new.txt\n")
+    (repo.parent / ".config" / "git").mkdir(parents=True)
+    return {
+        "showUntrackedFiles": lambda: git(repo, "config", "status.showUntrackedFiles", "no"),
+        "info/exclude": lambda: (repo / ".git" / "info" / "exclude").write_text("new.txt\n"),
+        "excludesFile": lambda: git(repo, "config", "core.excludesFile", str(ignoring)),
+        "personal": lambda: ignoring.rename(repo.parent / ".config" / "git" / "ignore"),
+        "untracked .gitignore": lambda: (repo / ".gitignore").write_text("*\n"),
+        "below": lambda: (repo / "sub" / ".gitignore").write_text("*\n"),
+    }
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "showUntrackedFiles",
+        "info/exclude",
+        "excludesFile",
+        "personal",
+        "untracked .gitignore",
+        "below",
+    ],
+)
+def test_only_what_the_commit_itself_ignores_is_ignored(repo, how):
+    assert describe(repo)["dirty"] is False
+    (repo / "sub" / "new.txt").write_text("")
+    hides_new_files(repo)[how]()
+    found = source(str(repo), environ=QUIET | {"HOME": str(repo.parent)})
+    assert found["dirty"] is True
+
+
+def test_tracked_ignore_files_ignore_what_git_says_they_do(repo):
+    rules = {
+        ".gitignore": "*.o\n/build/\n# a comment\n!keep.o\ndoc/*.txt\n\\#odd\ntrailing   \n",
+        "sub/.gitignore": "/top.log\n*.tmp\n!kept.tmp\ndeep/x\n",
+        "a [b]/.gitignore": "gone\r\n",
+    }
+    for name, text in rules.items():
+        (repo / name).parent.mkdir(exist_ok=True)
+        (repo / name).write_text(text, newline="")
+    git(repo, "add", ".")
+    git(repo, "commit", "-q", "-m", "rules")
+    for name in (
+        "x.o",
+        "keep.o",
+        "sub/x.o",
+        "build/x",
+        "sub/build/x",
+        "doc/x.txt",
+        "sub/doc/x.txt",
+        "#odd",
+        "trailing",
+        "sub/top.log",
+        "sub/deeper/top.log",
+        "sub/deeper/x.tmp",
+        "sub/deeper/kept.tmp",
+        "sub/deep/x",
+        "sub/deeper/deep/x",
+        "x.tmp",
+        "a [b]/gone",
+        "a [b]/c/gone",
+        "a b/gone",
+    ):
+        (repo / name).parent.mkdir(exist_ok=True, parents=True)
+        (repo / name).write_text("")
+    listed = ("ls-files", "-o", "--directory", "--no-empty-directory", "-z")
+    said = git(repo, *listed, "--exclude-standard")
+    seen = worktree.look(str(repo), QUIET)
+    assert [c[2:].decode() for c in seen.changes] == sorted(said.split("\0"))[1:]
+    assert len(seen.changes) > 5
+
+
+def test_nothing_hides_in_a_submodule(repo, tmp_path):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    git(inner, "init", "-q", "-b", "main")
+    (inner / "i.txt").write_text("i\n")
+    git(inner, "add", ".")
+    git(inner, "commit", "-q", "-m", "inner")
+    git(repo, "-c", "protocol.file.allow=always", "submodule", "-q", "add", str(inner), "mod")
+    git(repo, "config", "-f", ".gitmodules", "submodule.mod.ignore", "all")
+    git(repo, "add", ".")
+    git(repo, "commit", "-q", "-m", "with a submodule")
+    git(repo, "config", "diff.ignoreSubmodules", "all")
+    assert describe(repo)["dirty"] is False
+    (repo / "mod" / "i.txt").write_text("changed\n")
+    git(repo / "mod", "update-index", "--assume-unchanged", "i.txt")
+    assert describe(repo)["dirty"] is True
+    git(repo / "mod", "update-index", "--no-assume-unchanged", "i.txt")
+    git(repo / "mod", "commit", "-q", "-a", "-m", "moved on")
+    assert describe(repo)["dirty"] is True
+    git(repo / "mod", "checkout", "-q", "HEAD~1")
+    assert describe(repo)["dirty"] is False
+    (repo / "mod" / ".git").unlink()
+    assert describe(repo)["dirty"] is True
+
+
+def test_a_file_in_the_place_of_its_lfs_pointer_is_compared_with_it(repo):
+    data = b"large\n" * 1000
+    (repo / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    pointer = (
+        "version https://git-lfs.github.com/spec/v1\n"
+        f"oid sha256:{hashlib.sha256(data).hexdigest()}\nsize {len(data)}\n"
+    )
+    (repo / "x.bin").write_text(pointer)
+    git(repo, "add", ".")
+    git(repo, "commit", "-q", "-m", "large")
+    assert describe(repo)["dirty"] is False
+    (repo / "x.bin").write_bytes(data)
+    assert describe(repo)["dirty"] is False
+    (repo / "x.bin").write_bytes(data[:-1] + b"X")
+    assert describe(repo)["dirty"] is True
+
+
+def test_a_refusal_of_git_is_told_as_what_it_is(repo, tmp_path):
+    if os.getuid() != 0:
+        pytest.skip("needs root, to give a repository to another account")
+    for path in (repo, *repo.rglob("*")):
+        os.chown(path, 12345, 12345)
+    found = describe(repo)
+    assert found["commit"] is None
+    assert found["note"].startswith("git refused: detected dubious ownership in repository at")
+    assert "safe.directory" in found["note"]
+    allowed = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": str(repo),
+    }
+    assert source(str(repo), environ=QUIET | allowed)["dirty"] is False
+
+
+def test_a_second_look_sees_what_changed_meanwhile(repo):
+    (repo / "new.txt").write_text("")
+    for change in (
+        lambda: (repo / "a.txt").write_text("two\n"),
+        lambda: (repo / "a.txt").write_text("six\n"),
+        lambda: (repo / "newer.txt").write_text(""),
+        (repo / "new.txt").unlink,
+        lambda: (repo / "sub" / "b.txt").chmod(0o755),
+        lambda: git(repo, "commit", "-q", "--allow-empty", "-m", "next"),
+    ):
+        first = Source.look(str(repo), environ=QUIET)
+        assert first.changed() is False
+        change()
+        assert first.changed() is True
+    (repo / ".git" / "HEAD").write_text("broken")
+    assert first.changed() is None
+
+
+def test_the_index_of_a_large_repository_is_kept_and_cannot_hide_a_change(
+    repo, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(worktree, "KEEP_INDEX_S", 0.0)
+    cache = tmp_path / "cache"
+    worktree.look(str(repo), QUIET, cache=str(cache))
+    (kept,) = cache.iterdir()
+    assert kept.stat().st_mode & 0o077 == 0
+    times = (repo / "a.txt").stat()
+    (repo / "a.txt").write_text("six\n")
+    os.utime(repo / "a.txt", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert worktree.look(str(repo), QUIET, cache=str(cache)).changes
+    kept.write_bytes(b"not an index")
+    assert worktree.look(str(repo), QUIET, cache=str(cache)).changes
+
+
+GITHUB = {
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_RUN_ID": "17",
+    "GITHUB_ACTOR": "alice",
+    "GITHUB_EVENT_NAME": "push",
+    "GITHUB_REF": "refs/heads/main",
+    "GITHUB_RUN_ATTEMPT": "2",
+    "GITHUB_JOB": "build",
+    "GITHUB_SERVER_URL": "https://github.com",
+    "GITHUB_REPOSITORY": "o/r",
+}
+GITLAB = {
+    "GITLAB_CI": "true",
+    "CI_COMMIT_BRANCH": "main",
+    "CI_PIPELINE_SOURCE": "push",
+    "CI_JOB_URL": "https://gitlab.example/o/r/-/jobs/9",
+}
+
+
 def test_a_ci_system_is_known_by_its_variable():
-    said = {"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "17", "GITHUB_ACTOR": "alice"}
-    assert ci(said) == {"system": "GITHUB_ACTIONS", "run": "17", "actor": "alice"}
-    assert ci({"GITLAB_CI": "true"}) == {"system": "GITLAB_CI", "run": None, "actor": None}
-    assert ci({"CI": "true"}) is None
+    assert ci.told(GITHUB).about == {
+        "system": "GITHUB_ACTIONS",
+        "run": "17",
+        "url": "https://github.com/o/r/actions/runs/17",
+        "actor": "alice",
+        "event": "push",
+        "attempt": "2",
+        "job": "build",
+        "request": None,
+    }
+    assert ci.told({"GITLAB_CI": "true"}).about == {
+        "system": "GITLAB_CI",
+        **dict.fromkeys(("run", "url", "actor", "event", "attempt", "job", "request")),
+    }
+    assert ci.told({"CI": "true"}) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "value"),
+    [
+        (GITHUB, "branch", "main"),
+        (GITHUB | {"GITHUB_REF": "refs/tags/v1/x"}, "tag", "v1/x"),
+        (GITHUB | {"GITHUB_REF": "refs/pull/3/merge", "GITHUB_HEAD_REF": "main"}, "branch", None),
+        (GITLAB, "branch", "main"),
+        (GITLAB | {"CI_COMMIT_TAG": "v1", "CI_COMMIT_BRANCH": ""}, "tag", "v1"),
+        ({"JENKINS_URL": "x", "GIT_BRANCH": "origin/main"}, "branch", "main"),
+        ({"JENKINS_URL": "x", "CHANGE_ID": "3", "BRANCH_NAME": "PR-3"}, "branch", None),
+        ({"CIRCLECI": "true", "CIRCLE_BRANCH": "main"}, "branch", "main"),
+        (
+            {"BUILDKITE": "true", "BUILDKITE_BRANCH": "main", "BUILDKITE_PULL_REQUEST": "false"},
+            "branch",
+            "main",
+        ),
+        (
+            {"BUILDKITE": "true", "BUILDKITE_BRANCH": "main", "BUILDKITE_PULL_REQUEST": "3"},
+            "branch",
+            None,
+        ),
+        ({"TF_BUILD": "True", "BUILD_SOURCEBRANCH": "refs/heads/main"}, "branch", "main"),
+        ({"BITBUCKET_BUILD_NUMBER": "1", "BITBUCKET_BRANCH": "main"}, "branch", "main"),
+        ({"TRAVIS": "true", "TRAVIS_BRANCH": "main", "TRAVIS_PULL_REQUEST": "7"}, "branch", None),
+    ],
+)
+def test_what_git_cannot_say_of_a_detached_checkout_the_ci_system_says(repo, said, name, value):
+    git(repo, "checkout", "-q", "--detach")
+    found = source(str(repo), environ=QUIET | said)
+    assert found[name] == value
+    assert bool(found["from"][name]) is bool(value)
+    if value:
+        assert found["from"][name] in said
+    assert (found["from"]["commit"], found["note"]) == ("git", None)
+
+
+def test_git_says_the_branch_where_it_can(repo):
+    found = source(str(repo), environ=QUIET | GITHUB | {"GITHUB_REF": "refs/heads/other"})
+    assert (found["branch"], found["from"]["branch"]) == ("main", "git")
+    git(repo, "tag", "v1")
+    found = describe(repo)
+    assert (found["tag"], found["from"]["tag"]) == ("v1", "git")
+
+
+def test_what_a_ci_system_says_of_another_commit_is_not_taken(repo):
+    git(repo, "checkout", "-q", "--detach")
+    found = source(str(repo), environ=QUIET | GITHUB | {"GITHUB_SHA": "1" * 40})
+    assert (found["branch"], found["commit"]) == (None, git(repo, "rev-parse", "HEAD"))
+    assert found["note"] == f"GITHUB_SHA is {'1' * 40}, but git has another commit checked out"
+
+
+def test_without_a_repository_the_ci_system_names_the_commit(tmp_path):
+    found = source(str(tmp_path), environ=QUIET | GITHUB | {"GITHUB_SHA": "1" * 40})
+    assert (found["commit"], found["from"]["commit"]) == ("1" * 40, "GITHUB_SHA")
+    assert (found["dirty"], found["note"]) == (None, "this is not a git work tree")

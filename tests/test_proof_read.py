@@ -36,7 +36,7 @@ def proofs(tmp_path) -> Path:
 
 @pytest.fixture
 def log(tmp_path) -> Path:
-    path = tmp_path / "r1" / "t1" / "20-logs" / "step-1.log"
+    path = tmp_path / "r1" / "t1" / "20-logs" / "step-0.log"
     path.parent.mkdir(parents=True)
     return path
 
@@ -164,7 +164,7 @@ def test_no_descriptor_is_left_open(tmp_path):
 )
 def test_the_tail_of_a_log(log, data, lines, expected):
     log.write_bytes(data)
-    assert read.log_tail(str(log.parents[2]), "t1", 1, lines=lines) == expected
+    assert read.log_tail(str(log.parents[2]), "t1", 0, lines=lines) == expected
 
 
 def test_the_tail_of_a_long_log_is_read_from_its_end(log):
@@ -172,18 +172,18 @@ def test_the_tail_of_a_long_log_is_read_from_its_end(log):
         stream.truncate(10**12)
         stream.seek(0, os.SEEK_END)
         stream.write(b"\nfirst " + b"x" * 40_000 + b"\nlast\n")
-    tail = read.log_tail(str(log.parents[2]), "t1", 1, lines=3)
+    tail = read.log_tail(str(log.parents[2]), "t1", 0, lines=3)
     assert tail[1] == "first " + "x" * 40_000
     assert tail[2] == "last"
     assert sum(map(len, tail)) < 100_000
 
 
 def test_a_log_that_is_not_there_has_no_tail(tmp_path):
-    assert read.log_tail(str(tmp_path), "t1", 1) == []
+    assert read.log_tail(str(tmp_path), "t1", 0) == []
 
 
 def test_a_log_comes_in_pieces_from_where_one_asks(log):
     log.write_bytes(b"x" * 3_000_000 + b"end")
-    pieces = list(read.log_pieces(str(log.parents[2]), "t1", 1, start=1_000_000))
+    pieces = list(read.log_pieces(str(log.parents[2]), "t1", 0, start=1_000_000))
     assert b"".join(pieces) == b"x" * 2_000_000 + b"end"
     assert len(pieces) == 2

@@ -20,7 +20,7 @@ from zf.proof.verify import verify
 
 TASK_FILES = {
     "00-meta/task.json": b"{}\n",
-    "20-logs/step-1.log": b"hello\n",
+    "20-logs/step-0.log": b"hello\n",
     "30-artifacts/a name.txt": b"",
     "99-summary/status.json": b"{}\n",
 }
@@ -116,7 +116,7 @@ def test_the_manifest_passes_standard_tools(tmp_path, tool):
     seal(str(run))
     check = [*tool, "MANIFEST.sha256"]
     subprocess.run(check, cwd=run, check=True, capture_output=True)
-    (run / "t1" / "20-logs" / "step-1.log").write_text("changed")
+    (run / "t1" / "20-logs" / "step-0.log").write_text("changed")
     assert subprocess.run(check, cwd=run, check=False, capture_output=True).returncode != 0
 
 
@@ -172,7 +172,7 @@ def test_a_killed_run_is_closed_as_it_is(tmp_path):
     assert not (made.path / ".blocked.json.99.tmp").exists()
     listed = (made.path / "MANIFEST.sha256").read_bytes()
     assert manifest == digest(listed)
-    assert b"  running/20-logs/step-1.log\n" in listed
+    assert b"  running/20-logs/step-0.log\n" in listed
     assert verify(str(made.path)).exit_code == 3
     with pytest.raises(ZfError, match="is sealed already") as raised:
         close_killed(str(made.path))

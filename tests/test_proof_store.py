@@ -15,6 +15,7 @@ from zf.proof.seal import seal
 from zf.proof.store import AlreadyDecidedError, TaskTree
 
 STATUS = {"task_id": "t", "status": "success", "attempt": 1}
+PLACE = store.Place("r1", "harbour", "alice", "/home/alice/x")
 
 
 @pytest.fixture
@@ -27,10 +28,10 @@ def run_dir(tmp_path):
 def test_a_decided_tree_is_listed_whole_and_coreutils_agree(run_dir):
     tree = TaskTree.create(str(run_dir), "t")
     tree.write(store.META, "task.json", b"{}\n")
-    fd = tree.create_file(store.LOGS, "step-1.log")
+    fd = tree.create_file(store.LOGS, "step-0.log")
     os.write(fd, b"log")
     os.close(fd)
-    tree.wrote(store.LOGS, "step-1.log", sha256(b"log").hexdigest())
+    tree.wrote(store.LOGS, "step-0.log", sha256(b"log").hexdigest())
     tree.write(store.ARTIFACTS, "b.txt", b"b")
     tree.write(store.ARTIFACTS, "a.txt", b"a")
     digest = tree.decide(STATUS)
@@ -82,7 +83,7 @@ def test_a_step_that_swaps_folders_for_links_moves_nothing_of_ours(run_dir, tmp_
     elsewhere.mkdir()
     os.rename(run_dir / "t/20-logs", run_dir / "t/moved")
     os.symlink(elsewhere, run_dir / "t/20-logs")
-    os.close(tree.create_file(store.LOGS, "step-2.log"))
+    os.close(tree.create_file(store.LOGS, "step-1.log"))
     tree.close()
     assert os.listdir(elsewhere) == []
     with pytest.raises(NotADirectoryError):
@@ -184,7 +185,8 @@ class TestAttempts:
 
     def test_one_that_was_not_run_makes_way_for_its_first_attempt(self, run_dir):
         store.write_not_run(
-            str(run_dir), task(), Status.BLOCKED, Cause.NEED, "", {"x": Status.FAILURE}, "now"
+            *(str(run_dir), PLACE, task(), Status.BLOCKED, Cause.NEED),
+            *("", {"x": Status.FAILURE}, "now"),
         )
         self.attempt(run_dir, 1)
         blocked = run_dir / "t/attempts/0/99-summary/status.json"
@@ -196,13 +198,13 @@ class TestReopen:
     def test_what_a_dead_worker_wrote_is_kept_and_the_rest_removed(self, run_dir):
         tree = TaskTree.create(str(run_dir), "t")
         tree.write(store.META, "task.json", b"{}\n")
-        tree.write(store.COMMANDS, "step-1.sh", b":\n")
+        tree.write(store.COMMANDS, "step-0.sh", b":\n")
         tree.close()
         folder = run_dir / "t"
-        (folder / "20-logs/step-1.log").write_bytes(b"half")
+        (folder / "20-logs/step-0.log").write_bytes(b"half")
         (folder / "40-checksums/artifacts.sha256").write_bytes(b"half")
         (folder / "99-summary/.status.json.123").write_bytes(b"half")
-        (folder / "20-logs/step-1.sh").write_bytes(b"not ours")
+        (folder / "20-logs/step-0.sh").write_bytes(b"not ours")
         os.rmdir(folder / "30-artifacts")
 
         again = TaskTree.reopen(str(run_dir), "t")
@@ -211,8 +213,8 @@ class TestReopen:
         listed = checksums.parse((folder / "40-checksums/task.sha256").read_bytes())
         assert sorted(listed) == [
             "00-meta/task.json",
-            "10-commands/step-1.sh",
-            "20-logs/step-1.log",
+            "10-commands/step-0.sh",
+            "20-logs/step-0.log",
             "40-checksums/artifacts.sha256",
             "99-summary/status.json",
         ]
@@ -238,6 +240,7 @@ def test_a_task_that_was_not_run_has_a_tree_too(run_dir):
     blocked = task(":", title="T", needs=(Need("x"),), env={"A": "1"}, cleanup=(Step("c", ":"),))
     digest = store.write_not_run(
         str(run_dir),
+        PLACE,
         blocked,
         Status.BLOCKED,
         Cause.NEED,
@@ -253,7 +256,7 @@ def test_a_task_that_was_not_run_has_a_tree_too(run_dir):
     all_listed(folder)
     status = json.loads((folder / "99-summary/status.json").read_bytes())
     assert status == {
-        "schema": "zf/status/v1",
+        "schema": "zf/status/v2",
         "task_id": "t",
         "run_id": "r1",
         "phase": "A",
@@ -274,7 +277,15 @@ def test_a_task_that_was_not_run_has_a_tree_too(run_dir):
         "needs": {"x": "timeout"},
     }
     recorded = json.loads((folder / "00-meta/task.json").read_bytes())
-    assert recorded["commands"] == [{"name": "step 1", "run": ":", "line": 1}]
+    assert recorded["commands"] == [{"name": "step-0", "run": ":", "line": 1}]
+    told = {
+        "run_id": "r1",
+        "started_at": "2026-11-21T06:30:44.000000Z",
+        "hostname": "harbour",
+        "user": "alice",
+        "pwd": "/home/alice/x",
+    }
+    assert {name: recorded[name] for name in told} == told
     assert recorded["needs"] == [{"task": "x", "optional": False, "require": "success"}]
 
 

@@ -12,8 +12,9 @@ import pytest
 import proof_bundles
 from proof_bundles import BEGAN, COMMIT, FAILED, OK, Run
 from zf.errors import ZfError
-from zf.events import AttemptStarted, Cause, RunEnded, RunResumed, RunStarted, Status
+from zf.events import SCHEMA, AttemptStarted, Cause, RunEnded, RunResumed, RunStarted, Status
 from zf.proof.canonical import canonical
+from zf.proof.expected import part_of
 from zf.proof.findings import State
 from zf.proof.journal import GENESIS, Journal
 from zf.proof.seal import seal
@@ -60,9 +61,11 @@ def test_an_untouched_run_verifies_wherever_it_is(full):
         State.PASSED,
     ]
     assert re.sub(r"\(.*KiB\)", "(...)", found.render()) == (
+        "RESULT     FAILED       1 failed, 1 timed out, 1 blocked, 1 cancelled, 2 succeeded, "
+        "1 skipped; exit code 1\n"
         "INTACT     PASSED       66 files (...), 7 task lists, 17 chained events\n"
         "COMPLETE   PASSED       7 of 7 planned tasks ended (1 flaky); closed, sealed\n"
-        "AUTHENTIC  UNSIGNED     no signature: whoever could write here could have made this\n"
+        "AUTHENTIC  UNSIGNED     anyone with write access could have created this bundle\n"
         "EXPECTED   NOT CHECKED  nothing was expected\n"
         "TIMED      PASSED       17 events, clocks agree within 0.000 s"
     )
@@ -78,7 +81,7 @@ def test_a_killed_run_is_incomplete_and_says_what_is_missing(killed):
         "COMPLETE [unsealed] MANIFEST.sha256: is not there: the run was not sealed",
     ]
     assert found.verdicts[0].state == State.PASSED
-    assert "nobody vouches for 5 files" in found.verdicts[0].summary
+    assert "5 other files are in no" in found.verdicts[0].summary
 
 
 def test_a_killed_run_with_a_torn_journal_is_incomplete_not_tampered(killed):
@@ -92,7 +95,7 @@ def test_a_killed_run_that_was_sealed_stays_incomplete(killed):
     found = look(killed)
     assert found.exit_code == 3
     assert "unsealed" not in {f.kind for f in found.findings}
-    with (killed / "running" / "20-logs" / "step-1.log").open("ab") as log:
+    with (killed / "running" / "20-logs" / "step-0.log").open("ab") as log:
         log.write(b"more")
     assert look(killed).exit_code == 1
 
@@ -126,7 +129,7 @@ def rehash(run: Path) -> None:
     seal(str(run))
 
 
-LOG = "good/20-logs/step-1.log"
+LOG = "good/20-logs/step-0.log"
 STATUS = "99-summary/status.json"
 
 
@@ -149,14 +152,14 @@ STATUS = "99-summary/status.json"
             id="a file added",
         ),
         pytest.param(
-            lambda run: (run / LOG).rename(run / "good/20-logs/step-2.log"),
-            {("INTACT", "missing", LOG), ("INTACT", "surplus", "good/20-logs/step-2.log")},
+            lambda run: (run / LOG).rename(run / "good/20-logs/step-1.log"),
+            {("INTACT", "missing", LOG), ("INTACT", "surplus", "good/20-logs/step-1.log")},
             id="a file renamed",
         ),
         pytest.param(
             lambda run: (
                 (run / LOG).unlink(),
-                (run / LOG).symlink_to("../../bad/20-logs/step-1.log"),
+                (run / LOG).symlink_to("../../bad/20-logs/step-0.log"),
             ),
             {("INTACT", "missing", LOG), ("INTACT", "odd", LOG)},
             id="a link to the same bytes",
@@ -253,7 +256,7 @@ STATUS = "99-summary/status.json"
         ),
         pytest.param(
             lambda run: (
-                replace(run / "flaky" / STATUS, b'"flaky":true', b'"flaky":false'),
+                replace(run / "flaky" / STATUS, b'"flaky": true', b'"flaky": false'),
                 rehash(run),
             ),
             {
@@ -264,7 +267,9 @@ STATUS = "99-summary/status.json"
         ),
         pytest.param(
             lambda run: (
-                replace(run / "bad" / STATUS, b'"conclusion":"failure"', b'"conclusion":"warned"'),
+                replace(
+                    run / "bad" / STATUS, b': "failure",\n  "flaky"', b': "warned",\n  "flaky"'
+                ),
                 rehash(run),
             ),
             {
@@ -301,8 +306,8 @@ STATUS = "99-summary/status.json"
             id="a tree deleted, sealed again",
         ),
         pytest.param(
-            lambda run: replace(run / "flaky/attempts/1/20-logs/step-1.log", b"h", b"H"),
-            {("INTACT", "changed", "flaky/attempts/1/20-logs/step-1.log")},
+            lambda run: replace(run / "flaky/attempts/1/20-logs/step-0.log", b"h", b"H"),
+            {("INTACT", "changed", "flaky/attempts/1/20-logs/step-0.log")},
             id="an earlier attempt edited",
         ),
         pytest.param(
@@ -322,12 +327,12 @@ def test_an_unsealed_run_is_held_against_its_journal(full):
     (full / "MANIFEST.sha256").unlink()
     replace(full / LOG, b"hello", b"hullo")
     (full / "good" / "note").write_text("x")
-    (full / "bad" / "20-logs" / "step-1.log").unlink()
+    (full / "bad" / "20-logs" / "step-0.log").unlink()
     (full / "stray").write_text("x")
     assert {f for f in kinds(full) if f[0] == "INTACT"} == {
         ("INTACT", "changed", LOG),
         ("INTACT", "surplus", "good/note"),
-        ("INTACT", "missing", "bad/20-logs/step-1.log"),
+        ("INTACT", "missing", "bad/20-logs/step-0.log"),
         ("INTACT", "surplus", "stray"),
     }
     assert look(full).exit_code == 1
@@ -428,6 +433,29 @@ def test_expected_outcomes(full, expected, found):
     assert {(f.kind, f.path) for f in look(full, **expected).findings} == found
 
 
+@pytest.mark.parametrize(
+    ("limits", "rerun_of", "needs", "said"),
+    [
+        ({"only": None}, None, "checked", None),
+        ({"only": "one"}, None, "checked", "in part"),
+        ({"only": None}, "r0", "checked", "in part"),
+        ({"only": None}, None, "not_checked", "without looking"),
+        (None, None, "checked", "in part"),
+        ({}, None, "checked", "in part"),
+    ],
+)
+def test_an_old_proof_has_a_whole_phase_only_where_that_follows_from_it(
+    limits, rerun_of, needs, said
+):
+    """In 0.1 there is no `whole`: only a run of one task, or of a part of another run, was not."""
+    plan = {"phases": [{"name": "A"}], "needs": needs}
+    why = part_of("A", {"limits": limits, "rerun_of": rerun_of}, plan)
+    assert (why is None) == (said is None)
+    assert said is None or said in why
+    assert part_of("A", {}, plan) is not None
+    assert part_of("B", {"limits": {"only": None}, "rerun_of": None}, plan) is not None
+
+
 def test_the_digests_it_tells_can_be_expected(full):
     result = look(full).result
     plan = sha256((full / "plan.json").read_bytes()).hexdigest()
@@ -481,7 +509,7 @@ def timed(tmp_path, *moments: tuple[str, float]) -> Path:
         sha256((run.path / name).read_bytes()).hexdigest() for name in ("plan.json", "run.json")
     )
     journal = Journal.create(str(run.path / "events.jsonl"))
-    started = RunStarted("r1", ("A",), 0, plan, "n", COMMIT, None, None, run_json)
+    started = RunStarted("r1", ("A",), 0, plan, "n", COMMIT, None, None, run_json, SCHEMA)
     journal.append(started, *moments[0])
     for wall, mono in moments[1:]:
         journal.append(RunEnded(0, {}, 1.0), wall, mono)
@@ -608,10 +636,10 @@ def test_an_endless_line_is_tampering(killed, monkeypatch):
 @pytest.mark.parametrize(
     ("tasks", "said"),
     [
-        ({}, "has no list of tasks"),
+        ({}, "tasks is an object, not a list"),
         ([{"id": "../up"}], "plans a task without a good id"),
         ([{"id": "one"}, {"id": "one"}], "plans a task without a good id"),
-        (["one"], "plans a task without a good id"),
+        (["one"], "tasks[0] is 'one', not an object"),
         ([], "has not as many tasks"),
     ],
 )

@@ -29,13 +29,14 @@ def told(verification) -> dict:
 
 
 def test_a_verified_run(tmp_path):
-    run = proof_bundles.small(tmp_path).path
+    run = proof_bundles.tiny(tmp_path).path
     attest(str(run), [])
     made = told(verify(str(run), Expectations(run="r1"), now=BEGAN))
     manifest = sha256((run / "MANIFEST.sha256").read_bytes()).hexdigest()
     assert made["subject"] == [{"name": "MANIFEST.sha256", "digest": {"sha256": manifest}}]
     predicate = made["predicate"]
     assert predicate["verificationResult"] == "PASSED"
+    assert predicate["runResult"] == "success"
     assert predicate["verifiedLevels"] == ["ZF_INTACT", "ZF_COMPLETE", "ZF_EXPECTED", "ZF_TIMED"]
     assert predicate["resourceUri"] == "zf:run:r1"
     assert predicate["timeVerified"] == "2026-11-21T06:30:44.000000Z"
@@ -48,6 +49,16 @@ def test_a_verified_run(tmp_path):
         "uri": "attest/statement.json",
         "digest": {"sha256": stated},
     }
+
+
+def test_a_whole_proof_of_a_failed_run_is_no_pass(tmp_path):
+    """All five verdicts hold: it is a true record of a failure, and must not be deployed on."""
+    found = verify(str(proof_bundles.small(tmp_path).path), now=BEGAN)
+    assert found.exit_code == 0
+    predicate = told(found)["predicate"]
+    assert predicate["verificationResult"] == "FAILED"
+    assert predicate["verifiedLevels"] == ["FAILED"]
+    assert predicate["runResult"] == "failure"
 
 
 def test_a_run_that_fails_has_no_level(tmp_path):

@@ -71,7 +71,7 @@ ERROR: Deadlock detected - 2 tasks still pending:
     -> dependency '41-lint' has status: failure
 
 1. ZF503 40-seed-database: timeout
-   what:     step 2 'Seed' ran past timeout_sec (3s)
+   what:     step 'Seed' ran past timeout_sec (3s)
    when:     2026-11-21 06:30:44 UTC, attempt 1, after 3.0s
    where:    tasks/40-seed-database/task.yaml:8
    log:      last 2 lines
@@ -83,7 +83,7 @@ ERROR: Deadlock detected - 2 tasks still pending:
        43-e2e-report (held up by 41-lint too)
 
 2. ZF501 41-lint: failure
-   what:     step 1 'Prepare' exited with code 3
+   what:     step 'Prepare' exited with code 3
    when:     2026-11-21 06:30:41 UTC, attempt 1, after 0.2s
    where:    tasks/41-lint/task.yaml:5
    log:      last 1 line
@@ -122,7 +122,7 @@ ERROR: Deadlock detected - 1 tasks still pending:
     -> dependency '40-seed-database' has status: timeout
 
 1. ZF503 40-seed-database: timeout
-   what:     step 2 'Seed' ran past timeout_sec (3s)
+   what:     step 'Seed' ran past timeout_sec (3s)
    when:     2026-11-21 06:30:44 UTC, attempt 1, after 3.0s
    where:    tasks/40-seed-database/task.yaml:8
    holds up: 1 task
@@ -137,7 +137,7 @@ Then: zf run-phase E
         {"a": "", "b": "a", "c": "", "d": "c"},
         [
             PhaseTimedOut("E", 5),
-            ended("a", T, Cause.PHASE_TIMEOUT, exit_code=124, step=1),
+            ended("a", T, Cause.PHASE_TIMEOUT, exit_code=124, step=0),
             blocked("b", a=T),
             not_run("c", C, Cause.PHASE_TIMEOUT),
             not_run("d", C, Cause.PHASE_TIMEOUT),
@@ -150,7 +150,7 @@ ERROR: Deadlock detected - 1 tasks still pending:
     -> dependency 'a' has status: timeout
 
 1. ZF504 a: timeout
-   what:     step 1 'Prepare' was running when the phase timeout struck
+   what:     step 'Prepare' was running when the phase timeout struck
    when:     2026-11-21 06:30:44 UTC, attempt 1, after 3.0s
    where:    tasks/a/task.yaml:5
    holds up: 1 task
@@ -169,14 +169,14 @@ Then: zf run-phase E
         {"a": ""},
         [
             PhaseTimedOut("E", 0.5),
-            ended("a", T, Cause.PHASE_TIMEOUT, exit_code=124, step=1),
+            ended("a", T, Cause.PHASE_TIMEOUT, exit_code=124, step=0),
             run_ended(124),
         ],
         """\
 ERROR: Phase timeout (0.5s) exceeded
 
 Failed, without holding up another task:
-   ZF504 a: timeout, step 1 'Prepare' was running when the phase timeout struck
+   ZF504 a: timeout, step 'Prepare' was running when the phase timeout struck
 
 Next: zf run-task a
 Then: zf run-phase E
@@ -186,13 +186,13 @@ Then: zf run-phase E
         {"a": "", "b": "a"},
         [
             Interrupted(2, 1),
-            ended("a", C, Cause.INTERRUPT, exit_code=None, step=1),
+            ended("a", C, Cause.INTERRUPT, exit_code=None, step=0),
             not_run("b", C, Cause.INTERRUPT),
             run_ended(130),
         ],
         """\
 Cancelled by the interrupt: 2 tasks
-   a: step 1 'Prepare' was interrupted
+   a: step 'Prepare' was interrupted
    b
 
 Next: zf run-phase E
@@ -213,14 +213,14 @@ ERROR: Deadlock detected - 1 tasks still pending:
     -> dependency 'a' has status: failure
 
 1. ZF501 a: failure
-   what:     step 1 'Prepare' exited with code 3
+   what:     step 'Prepare' exited with code 3
    when:     2026-11-21 06:30:41 UTC, attempt 1, after 0.2s
    where:    tasks/a/task.yaml:5
    holds up: 1 task
      b
 
 Failed too, without holding up another task:
-   ZF501 x: failure, step 1 'Prepare' exited with code 9
+   ZF501 x: failure, step 'Prepare' exited with code 9
 
 Cancelled by --fail-fast: 1 task
    c
@@ -242,7 +242,7 @@ ERROR: Deadlock detected - 2 tasks still pending:
     -> dependency 'c' has status: blocked
 
 1. ZF501 a: failure
-   what:     step 1 'Prepare' exited with code 3
+   what:     step 'Prepare' exited with code 3
    when:     2026-11-21 06:30:41 UTC, attempt 1, after 0.2s
    where:    tasks/a/task.yaml:5
    holds up: 2 tasks
@@ -250,7 +250,7 @@ ERROR: Deadlock detected - 2 tasks still pending:
        d
 
 2. ZF501 b: failure
-   what:     step 1 'Prepare' exited with code 3
+   what:     step 'Prepare' exited with code 3
    when:     2026-11-21 06:30:41 UTC, attempt 1, after 0.2s
    where:    tasks/b/task.yaml:5
    holds up: 2 tasks, listed above
@@ -283,7 +283,7 @@ ERROR: Deadlock detected - 4 tasks still pending:
     -> dependency 'a' has status: failure
 
 1. ZF501 z: failure
-   what:     step 1 'Prepare' exited with code 3
+   what:     step 'Prepare' exited with code 3
    when:     2026-11-21 06:30:41 UTC, attempt 1, after 0.2s
    where:    tasks/z/task.yaml:5
    holds up: 3 tasks
@@ -292,7 +292,7 @@ ERROR: Deadlock detected - 4 tasks still pending:
      d (held up by a too)
 
 2. ZF501 a: failure
-   what:     step 1 'Prepare' exited with code 3
+   what:     step 'Prepare' exited with code 3
    when:     2026-11-21 06:30:41 UTC, attempt 1, after 0.2s
    where:    tasks/a/task.yaml:5
    holds up: 2 tasks (1 listed above)
@@ -312,7 +312,7 @@ ERROR: Deadlock detected - 1 tasks still pending:
     -> dependency 'a' has status: failure
 
 1. ZF501 a: failure
-   what:     step 1 'Prepare' exited with code 3
+   what:     step 'Prepare' exited with code 3
    when:     2026-11-21 06:30:41 UTC, attempt 1, after 0.2s
    where:    tasks/a/task.yaml:5
    holds up: 1 task
@@ -469,7 +469,7 @@ def hostile_runs(draw: st.DrawFn) -> tuple[dict[str, Any], list[Event], dict[str
         PhaseStarted(draw(hostile), 5),
         started(a),
         failed(d),
-        ended(a, bad, cause, step=1, signal=11, exit_code=1, detail=draw(hostile)),
+        ended(a, bad, cause, step=0, signal=11, exit_code=1, detail=draw(hostile)),
         not_run(b, B, Cause.NEED, needs={a: bad}),
         draw(
             st.sampled_from(
@@ -521,7 +521,7 @@ def schema() -> dict[str, Any]:
 def test_blocked_json() -> None:
     facts = build(plan(SEED), seed_events())
     assert as_json(facts, tails=TAILS) == {
-        "schema": "zf/blocked/v1",
+        "schema": "zf/blocked/v2",
         "run_id": "r1",
         "pending": 2,
         "phase_timeout": None,
@@ -534,13 +534,13 @@ def test_blocked_json() -> None:
                 "task": "40-seed-database",
                 "status": "timeout",
                 "cause": "timeout",
-                "what": "step 2 'Seed' ran past timeout_sec (3s)",
+                "what": "step 'Seed' ran past timeout_sec (3s)",
                 "detail": "",
                 "phase": "E",
                 "attempt": 1,
                 "exit_code": 124,
                 "signal": None,
-                "step": 2,
+                "step": 1,
                 "started_at": "2026-11-21T06:30:41.500000Z",
                 "completed_at": "2026-11-21T06:30:44.500000Z",
                 "duration_s": 3.0,
@@ -576,13 +576,13 @@ def test_blocked_json() -> None:
                 "task": "41-lint",
                 "status": "failure",
                 "cause": "exit",
-                "what": "step 1 'Prepare' exited with code 3",
+                "what": "step 'Prepare' exited with code 3",
                 "detail": "",
                 "phase": "E",
                 "attempt": 1,
                 "exit_code": 3,
                 "signal": None,
-                "step": 1,
+                "step": 0,
                 "started_at": "2026-11-21T06:30:41.500000Z",
                 "completed_at": "2026-11-21T06:30:41.750000Z",
                 "duration_s": 0.25,
@@ -622,7 +622,7 @@ def test_blocked_json_names_what_was_tolerated_and_what_was_flaky() -> None:
             "phase": "E",
             "status": "failure",
             "cause": "exit",
-            "what": "step 1 'Prepare' exited with code 3",
+            "what": "step 'Prepare' exited with code 3",
         }
     ]
     Draft202012Validator(schema()).validate(told)

@@ -72,7 +72,7 @@ TASKS = {
 40-seed-database: timeout
   title:    40-seed-database
   phase:    E
-  what:     step 2 'Seed' ran past timeout_sec (3s)
+  what:     step 'Seed' ran past timeout_sec (3s)
   when:     2026-11-21 06:30:41 UTC to 2026-11-21 06:30:44 UTC, 3.0s, attempt 1
   where:    tasks/40-seed-database/task.yaml:8
   needs:    30-migrate (success)
@@ -87,7 +87,7 @@ TASKS = {
 41-lint: failure
   title:    41-lint
   phase:    E
-  what:     step 1 'Prepare' exited with code 3
+  what:     step 'Prepare' exited with code 3
   when:     2026-11-21 06:30:41 UTC to 2026-11-21 06:30:41 UTC, 0.2s, attempt 1
   where:    tasks/41-lint/task.yaml:5
   holds up: 1 task, listed under another cause
@@ -155,7 +155,7 @@ a: success (flaky)
   title:    a
   phase:    E
   what:     flaky
-  tried:    attempt 1: failure after 0.2s: step 1 'Prepare' exited with code 3; attempt 2 scheduled 1.5s later
+  tried:    attempt 1: failure after 0.2s: step 'Prepare' exited with code 3; attempt 2 scheduled 1.5s later
   tried:    attempt 2: lost after 1.0s: zf itself died while it ran; attempt 3 by zf resume
 """
     )

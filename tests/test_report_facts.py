@@ -123,7 +123,7 @@ def test_a_task_that_is_tried_again_waits_and_has_not_failed() -> None:
     assert (fold.facts.counts["waiting"], fold.facts.counts["failure"]) == (2, 0)
     assert fold.facts.causes == ()
     fold.apply(RetryDropped("a", 2, Cause.INTERRUPT))
-    assert (task.word, task.cause, task.exit_code, task.step) == ("failure", Cause.EXIT, 3, 1)
+    assert (task.word, task.cause, task.exit_code, task.step) == ("failure", Cause.EXIT, 3, 0)
     assert (fold.facts.counts["waiting"], fold.facts.counts["failure"]) == (1, 1)
     assert task.earlier[0].dropped is Cause.INTERRUPT
 

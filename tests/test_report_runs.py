@@ -57,8 +57,8 @@ def test_what_was_tolerated_and_what_was_flaky_is_counted_and_named() -> None:
         runs.tasks_table(facts)
         == """\
 TASK  STATUS   TIME  PHASE  WHAT
-a     warned   0.2s  E      failure, tolerated: step 1 'Prepare' exited with code 3
-b     failure  0.2s  E      step 1 'Prepare' exited with code 3
+a     warned   0.2s  E      failure, tolerated: step 'Prepare' exited with code 3
+b     failure  0.2s  E      step 'Prepare' exited with code 3
 c     success  3.0s  E      attempt 2  flaky
 """
     )
@@ -67,7 +67,7 @@ c     success  3.0s  E      attempt 2  flaky
 def test_a_task_that_waits_for_another_attempt() -> None:
     facts = build(plan({"a": ()}), [failed("a"), RetryScheduled("a", 2, 1.5)])
     assert runs.tasks_table(facts).splitlines()[1:] == [
-        "a     waiting  -     E      for attempt 2, 1.5s after failure: step 1 'Prepare' exited with code 3"
+        "a     waiting  -     E      for attempt 2, 1.5s after failure: step 'Prepare' exited with code 3"
     ]
 
 
@@ -120,8 +120,8 @@ def test_tasks() -> None:
         == """\
 TASK              STATUS   TIME  PHASE  WHAT
 30-migrate        success  0.5s  E
-40-seed-database  timeout  3.0s  E      step 2 'Seed' ran past timeout_sec (3s)
-41-lint           failure  0.2s  E      step 1 'Prepare' exited with code 3
+40-seed-database  timeout  3.0s  E      step 'Seed' ran past timeout_sec (3s)
+41-lint           failure  0.2s  E      step 'Prepare' exited with code 3
 42-e2e-admin      blocked  -     E      dependency '40-seed-database' has status: timeout
 43-e2e-report     blocked  -     E      dependency '42-e2e-admin' has status: blocked; dependency '41-lint' has status: failure
 """

@@ -73,9 +73,9 @@ def test_a_run_in_plain_lines() -> None:
         "start     41-lint",
         "success   30-migrate  0.5s",
         "start     40-seed-database",
-        "failure   41-lint  0.2s  step 1 'Prepare' exited with code 3",
+        "failure   41-lint  0.2s  step 'Prepare' exited with code 3",
         "blocked   43-e2e-report  dependency '42-e2e-admin' has status: blocked; dependency '41-lint' has status: failure",
-        "timeout   40-seed-database  3.0s  step 2 'Seed' ran past timeout_sec (3s)",
+        "timeout   40-seed-database  3.0s  step 'Seed' ran past timeout_sec (3s)",
         "blocked   42-e2e-admin  dependency '40-seed-database' has status: timeout",
         "phase E: failed after 3.3s",
     ]
@@ -114,7 +114,7 @@ PLAIN_LINES: dict[str, tuple[list[Event], str]] = {
     "a cancel of all": ([CancelRequested(None)], "cancel requested: the whole run"),
     "tolerated": (
         [failed("a", warned=True)],
-        "warned    a  0.2s  failure, tolerated: step 1 'Prepare' exited with code 3",
+        "warned    a  0.2s  failure, tolerated: step 'Prepare' exited with code 3",
     ),
     "cancelled": (
         [not_run("a", Status.CANCELLED, Cause.FAIL_FAST)],
@@ -133,7 +133,7 @@ def test_an_end_is_told_as_it_was_though_the_next_attempt_runs() -> None:
     batch = [started("a"), failed("a"), RetryScheduled("a", 2, 0), started("a", attempt=2)]
     facts = build(plan({"a": ()}), batch)
     assert [terminal.plain_line(facts, event) for event in batch[1:3]] == [
-        "failure   a  0.2s  step 1 'Prepare' exited with code 3",
+        "failure   a  0.2s  step 'Prepare' exited with code 3",
         "retry     a  attempt 2 at once",
     ]
 
@@ -388,13 +388,13 @@ def test_the_summary() -> None:
     assert (
         text
         == """\
-timeout   40-seed-database  3.0s  step 2 'Seed' ran past timeout_sec (3s)
+timeout   40-seed-database  3.0s  step 'Seed' ran past timeout_sec (3s)
   | connecting
   | still   connecting
   proof: proofs/r1/40-seed-database
   rerun: zf run-task 40-seed-database
 
-failure   41-lint  0.2s  step 1 'Prepare' exited with code 3
+failure   41-lint  0.2s  step 'Prepare' exited with code 3
   | core.py:1: unused import
   proof: proofs/r1/41-lint
   rerun: zf run-task 41-lint
@@ -432,7 +432,7 @@ SUMMARIES: dict[str, tuple[list[Event], str]] = {
     "phase timeout": (
         [run_started(), PhaseTimedOut("E", 5), ended("a"), timed_out("b"), run_ended(124)],
         """\
-timeout   b  3.0s  step 2 'Seed' ran past timeout_sec (3s)
+timeout   b  3.0s  step 'Seed' ran past timeout_sec (3s)
   rerun: zf run-task b
 
 TIMEOUT r1: 2 tasks: 1 success, 1 timeout in 3.4s
@@ -441,7 +441,7 @@ TIMEOUT r1: 2 tasks: 1 success, 1 timeout in 3.4s
     "tolerated": (
         [run_started(), ended("a"), failed("b", warned=True), run_ended(0)],
         """\
-warned    b  0.2s  failure, tolerated: step 1 'Prepare' exited with code 3
+warned    b  0.2s  failure, tolerated: step 'Prepare' exited with code 3
 
 PASS r1: 2 tasks: 1 success, 1 failure (1 warned) in 3.4s
 """,
@@ -449,7 +449,7 @@ PASS r1: 2 tasks: 1 success, 1 failure (1 warned) in 3.4s
     "nothing but tolerated": (
         [run_started(), failed("a", warned=True), skipped("b"), run_ended(0)],
         """\
-warned    a  0.2s  failure, tolerated: step 1 'Prepare' exited with code 3
+warned    a  0.2s  failure, tolerated: step 'Prepare' exited with code 3
 
 PASS r1: 2 tasks: 1 failure (1 warned), 1 skipped in 3.4s
 """,
@@ -457,10 +457,10 @@ PASS r1: 2 tasks: 1 failure (1 warned), 1 skipped in 3.4s
     "tolerated beside a failure": (
         [run_started(), failed("a", warned=True), failed("b"), run_ended(1)],
         """\
-failure   b  0.2s  step 1 'Prepare' exited with code 3
+failure   b  0.2s  step 'Prepare' exited with code 3
   rerun: zf run-task b
 
-warned    a  0.2s  failure, tolerated: step 1 'Prepare' exited with code 3
+warned    a  0.2s  failure, tolerated: step 'Prepare' exited with code 3
 
 FAIL r1: 2 tasks: 2 failure (1 warned) in 3.4s
 """,
@@ -476,7 +476,7 @@ FAIL r1: 2 tasks: 2 failure (1 warned) in 3.4s
         ],
         """\
 success   b  3.0s  attempt 2  flaky
-  attempt 1: failure after 0.2s: step 1 'Prepare' exited with code 3; attempt 2 scheduled 1.5s later
+  attempt 1: failure after 0.2s: step 'Prepare' exited with code 3; attempt 2 scheduled 1.5s later
 
 PASS r1: 2 tasks: 2 success (1 flaky) in 3.4s
 """,
@@ -491,11 +491,11 @@ PASS r1: 2 tasks: 2 success (1 flaky) in 3.4s
             run_ended(1),
         ],
         """\
-failure   a  0.2s  step 1 'Prepare' exited with code 3
-  attempt 1: failure after 0.2s: step 1 'Prepare' exited with code 3; attempt 2 dropped: another task had failed (--fail-fast)
+failure   a  0.2s  step 'Prepare' exited with code 3
+  attempt 1: failure after 0.2s: step 'Prepare' exited with code 3; attempt 2 dropped: another task had failed (--fail-fast)
   rerun: zf run-task a
 
-failure   b  0.2s  step 1 'Prepare' exited with code 3
+failure   b  0.2s  step 'Prepare' exited with code 3
   rerun: zf run-task b
 
 FAIL r1: 2 tasks: 2 failure in 3.4s

@@ -101,30 +101,30 @@ WHAT: dict[str, tuple[list[Event], str]] = {
     "nothing yet": ([], ""),
     "running": ([started("a")], ""),
     "success": ([ended("a")], ""),
-    "exit": ([ended("a", F, Cause.EXIT, exit_code=3, step=2)], "step 2 'Seed' exited with code 3"),
+    "exit": ([ended("a", F, Cause.EXIT, exit_code=3, step=1)], "step 'Seed' exited with code 3"),
     "signal": (
-        [ended("a", F, Cause.SIGNAL, exit_code=139, signal=11, step=1)],
-        "step 1 'Prepare' was ended by signal 11 (SIGSEGV)",
+        [ended("a", F, Cause.SIGNAL, exit_code=139, signal=11, step=0)],
+        "step 'Prepare' was ended by signal 11 (SIGSEGV)",
     ),
     "signal without a portable name": (
-        [ended("a", F, Cause.SIGNAL, exit_code=135, signal=7, step=1)],
-        "step 1 'Prepare' was ended by signal 7",
+        [ended("a", F, Cause.SIGNAL, exit_code=135, signal=7, step=0)],
+        "step 'Prepare' was ended by signal 7",
     ),
     "timeout": (
-        [ended("a", Status.TIMEOUT, Cause.TIMEOUT, exit_code=124, step=2)],
-        "step 2 'Seed' ran past timeout_sec (3s)",
+        [ended("a", Status.TIMEOUT, Cause.TIMEOUT, exit_code=124, step=1)],
+        "step 'Seed' ran past timeout_sec (3s)",
     ),
     "phase timeout while running": (
-        [ended("a", Status.TIMEOUT, Cause.PHASE_TIMEOUT, exit_code=124, step=2)],
-        "step 2 'Seed' was running when the phase timeout struck",
+        [ended("a", Status.TIMEOUT, Cause.PHASE_TIMEOUT, exit_code=124, step=1)],
+        "step 'Seed' was running when the phase timeout struck",
     ),
     "phase timeout before start": (
         [not_run("a", C, Cause.PHASE_TIMEOUT)],
         "the phase timeout struck before it could start",
     ),
     "interrupt while running": (
-        [ended("a", C, Cause.INTERRUPT, exit_code=None, step=1)],
-        "step 1 'Prepare' was interrupted",
+        [ended("a", C, Cause.INTERRUPT, exit_code=None, step=0)],
+        "step 'Prepare' was interrupted",
     ),
     "interrupt before start": (
         [not_run("a", C, Cause.INTERRUPT)],
@@ -137,7 +137,7 @@ WHAT: dict[str, tuple[list[Event], str]] = {
         "dependency 'x' has status: failure; dependency 'y' has status: timeout",
     ),
     "spawn, with a detail": (
-        [ended("a", F, Cause.SPAWN, exit_code=127, step=1, detail="cannot start bash: not found")],
+        [ended("a", F, Cause.SPAWN, exit_code=127, step=0, detail="cannot start bash: not found")],
         "cannot start bash: not found",
     ),
     "a hostile detail": (
@@ -147,8 +147,8 @@ WHAT: dict[str, tuple[list[Event], str]] = {
     "no cause, a detail": ([ended("a", F, Cause.NONE, detail="odd")], "odd"),
     "no cause, no detail": ([ended("a", F, Cause.NONE)], "failure"),
     "a step the plan does not have": (
-        [ended("a", F, Cause.EXIT, exit_code=3, step=9)],
-        "step 9 exited with code 3",
+        [ended("a", F, Cause.EXIT, exit_code=3, step=8)],
+        "step-8 exited with code 3",
     ),
     "no step": ([ended("a", F, Cause.EXIT, exit_code=3)], "it exited with code 3"),
 }
@@ -165,7 +165,7 @@ def test_every_cause_has_words_of_its_own(cause: Cause) -> None:
         return
     [ran, never] = [
         words.what(build(plan({"a": ()}), [event]).tasks["a"])
-        for event in (ended("a", F, cause, exit_code=3, step=1), not_run("a", C, cause))
+        for event in (ended("a", F, cause, exit_code=3, step=0), not_run("a", C, cause))
     ]
     assert ran != "failure"
     assert never != "cancelled"
@@ -176,15 +176,15 @@ def task(event: AttemptEnded | TaskNotRun) -> TaskFacts:
 
 
 def test_place_is_the_failing_steps_line() -> None:
-    assert words.place(task(ended("a", F, Cause.EXIT, step=2))) == "tasks/a/task.yaml:8"
+    assert words.place(task(ended("a", F, Cause.EXIT, step=1))) == "tasks/a/task.yaml:8"
     assert words.place(task(not_run("a", C, Cause.INTERRUPT))) == "tasks/a/task.yaml:1"
-    assert words.place(task(ended("a", F, Cause.EXIT, step=7))) == "tasks/a/task.yaml:1"
+    assert words.place(task(ended("a", F, Cause.EXIT, step=6))) == "tasks/a/task.yaml:1"
 
 
 def test_place_of_a_step_without_a_line_is_the_task() -> None:
     content = plan({"a": ()})
     content["tasks"][0]["steps"] = [{"name": "x"}]
-    facts = build(content, [ended("a", F, Cause.EXIT, step=1)])
+    facts = build(content, [ended("a", F, Cause.EXIT, step=0)])
     assert words.place(facts.tasks["a"]) == "tasks/a/task.yaml:1"
 
 

@@ -10,12 +10,13 @@ from zf.events import AttemptEnded, AttemptStarted, Cause, RunResumed, Status
 from zf.model import Project, Step, Task
 from zf.proof.journal import Line
 from zf.proof.read import status_json
-from zf.proof.store import FOLDERS, TaskTree, write_not_run
+from zf.proof.store import FOLDERS, Place, TaskTree, write_not_run
 from zf.run.recover import drop_undecided, moments, outcome
 from zf.work.outcome import Outcome
 from zf.work.veil import Veil
 
 TASK = Task("t", "A", (Step("one", "true"),))
+PLACE = Place("r", "harbour", "alice", "/home/alice/x")
 VEIL = Veil((TASK,), {}, Project())
 
 
@@ -26,7 +27,7 @@ def recovered(run_dir, attempt: int) -> AttemptEnded:
 def tree_of(run_dir, attempt: int, *, decided: bool = True) -> None:
     """A worker's tree, with or without its outcome."""
     tree = TaskTree.create(str(run_dir), "t", attempt)
-    tree.write("20-logs", "step-1.log", b"said\n")
+    tree.write("20-logs", "step-0.log", b"said\n")
     if decided:
         Outcome(TASK, attempt).decide(tree, "r")
     tree.close()
@@ -90,10 +91,10 @@ def test_killed_while_the_list_of_earlier_attempts_was_written(tmp_path, size):
 
 
 def test_a_tree_that_was_never_announced_gives_way(tmp_path):
-    write_not_run(str(tmp_path), TASK, Status.CANCELLED, Cause.INTERRUPT, "", {}, "")
+    write_not_run(str(tmp_path), PLACE, TASK, Status.CANCELLED, Cause.INTERRUPT, "", {}, "")
     drop_undecided(str(tmp_path), "t")
     drop_undecided(str(tmp_path), "t")
-    write_not_run(str(tmp_path), TASK, Status.BLOCKED, Cause.NEED, "", {}, "")
+    write_not_run(str(tmp_path), PLACE, TASK, Status.BLOCKED, Cause.NEED, "", {}, "")
     assert status_json(str(tmp_path), "t")["status"] == "blocked"
     check_lists(tmp_path)
     shutil.rmtree(tmp_path / "t")

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 import proof_schemas
+from program import Project
 
 
 @pytest.fixture
@@ -53,10 +54,52 @@ def test_a_task_comes_out_as_before_though_the_work_tree_went_on(repo):
         "status: success, as before\n"
         "exit code: 0, as before\n"
         "signal: none, as before\n"
+        "20-logs/step-0.log: equal\n"
         "20-logs/step-1.log: equal\n"
-        "20-logs/step-2.log: equal\n"
         "30-artifacts/kept: equal\n"
     )
+
+
+ODD_FOLDERS = {
+    "blanks": " two  words ",
+    "a newline": "two\nlines\n",
+    "no UTF-8": os.fsdecode(b"caf\xe9"),
+    "quotes": 'it\'s "so"',
+}
+
+
+@pytest.mark.parametrize("where", ["repository", "project"])
+@pytest.mark.parametrize("name", ODD_FOLDERS.values(), ids=ODD_FOLDERS)
+def test_a_task_is_replayed_wherever_its_project_is(tmp_path, name, where):
+    project = Project(tmp_path / name / "p" if where == "repository" else tmp_path / "r" / name)
+    project.env["GIT_CEILING_DIRECTORIES"] = str(tmp_path)
+    project.task("t", "cat data")
+    (project.root / "data").write_text("as committed\n")
+    who = [f"{n}=a" for n in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME")]
+    who += [f"{n}=a@example.org" for n in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL")]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "x"]):
+        subprocess.run(
+            ["env", *who, "git", *words], cwd=project.root.parent, env=project.env, check=True
+        )
+    assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
+    (project.root / "data").write_text("changed\n")
+    done = project.zf("replay", "r1", "t")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("status: success, as before\n")
+
+
+def test_a_replay_that_fails_says_why_with_the_end_of_the_log(repo, tmp_path):
+    marker = tmp_path / "marker"
+    repo.task("t", f"test ! -e {marker} || {{ echo no more rooms; exit 5; }}")
+    ran(repo)
+    marker.touch()
+    done = repo.zf("replay", "r1", "t")
+    assert done.code == 1
+    assert "status: success -> failure\n" in done.out
+    assert done.out.endswith("exited with code 5\n  | no more rooms\n")
+    found = json.loads(repo.zf("replay", "r1", "t", "--json").out)
+    proof_schemas.check(found, "replay")
+    assert found["why"].endswith("exited with code 5")
 
 
 def test_a_failure_can_be_had_again(repo):
@@ -84,9 +127,10 @@ def test_the_cleanup_and_the_limits_are_those_of_then(repo):
         "status: timeout, as before\n"
         "exit code: 124, as before\n"
         "signal: 15, as before\n"
+        "20-logs/cleanup-0.log: equal\n"
         "20-logs/cleanup-1.log: equal\n"
-        "20-logs/cleanup-2.log: equal\n"
-        "20-logs/step-1.log: equal\n"
+        "20-logs/step-0.log: equal\n"
+        "why: no output for silence_timeout_sec (0.2 s) from step 'step 1'\n"
     )
 
 
@@ -119,7 +163,7 @@ def test_what_was_hidden_then_is_hidden_again(repo, tmp_path, where):
     ran(repo)
     done = repo.zf("replay", "r1", "t", "--keep", str(tmp_path / "kept"))
     assert (done.code, "30-artifacts/door: equal\n" in done.out) == (0, True), done.out
-    log = tmp_path / "kept/proofs/replay/t/20-logs/step-1.log"
+    log = tmp_path / "kept/proofs/replay/t/20-logs/step-0.log"
     assert log.read_text() == "***\n"
 
 
@@ -132,7 +176,7 @@ def test_what_comes_out_otherwise_is_said(repo, tmp_path):
     ran(repo)
     done = repo.zf("replay", "r1", "t")
     assert done.code == 1
-    assert "20-logs/step-1.log: differs\n" in done.out
+    assert "20-logs/step-0.log: differs\n" in done.out
     assert "30-artifacts/first: only in the first\n" in done.out
 
 
@@ -140,7 +184,7 @@ def test_what_is_made_can_be_kept(repo, tmp_path):
     repo.task("t", "pwd")
     ran(repo)
     done = repo.zf("replay", "r1", "t", "--keep", str(tmp_path / "kept"))
-    log = tmp_path / "kept/proofs/replay/t/20-logs/step-1.log"
+    log = tmp_path / "kept/proofs/replay/t/20-logs/step-0.log"
     assert log.read_text() == f"{tmp_path}/kept/source/project\n"
     assert done.code == 1
     assert repo.zf("verify", str(tmp_path / "kept/proofs/replay")).code == 0
@@ -161,12 +205,12 @@ def test_what_could_not_be_recorded_is_said(repo):
     done = repo.zf("replay", "r1", "t", env=secret | {"GIVEN": "value"})
     assert done.out.startswith(
         "note: the work tree had changes then that are in no commit\n"
-        "note: step 2: a secret in its script was not recorded\n"
+        "note: step 'step 2': a secret in its script was not recorded\n"
         "note: GIVEN: its value was not recorded; as it is now\n"
         "note: GONE: its value was not recorded; now not set\n"
         "note: SECRET_TOKEN: its value was not recorded; as it is now\n"
     )
-    assert "20-logs/step-1.log: equal\n" in done.out
+    assert "20-logs/step-0.log: equal\n" in done.out
 
 
 def test_hooks_of_the_repository_do_not_run(repo, tmp_path):
@@ -189,7 +233,7 @@ def test_a_git_hook_around_it_does_not_lead_to_another_repository(repo, tmp_path
 def test_a_changed_proof_is_not_run(repo):
     repo.task("t", "true")
     ran(repo)
-    repo.proof("r1", "t", "10-commands", "step-1.sh").write_text("touch /tmp/evil")
+    repo.proof("r1", "t", "10-commands", "step-0.sh").write_text("touch /tmp/evil")
     done = repo.zf("replay", "r1", "t")
     assert done.code == 1
     assert "cannot be built on" in done.err

@@ -8,7 +8,8 @@ from zf.plan.condition import FACTS, parse
 from zf.plan.verdict import Needs, evaluate
 from zf.run.surroundings import surroundings
 
-SOURCE = {"commit": "c0ffee", "branch": None, "dirty": True}
+SOURCE = {"commit": "c0ffee", "branch": None, "tag": "v1", "dirty": True}
+CI = {"system": "GITLAB_CI", "event": "push", "actor": None}
 ENVIRON = {
     "CI_BRANCH": "main",
     "SHARED": "outside",
@@ -24,7 +25,9 @@ ENVIRON = {
 def seen_by(condition: str, *, source=SOURCE, **more):
     asking = task("a", condition=condition, title="", **more)
     project = Project(secrets=("INTERNAL",))
-    found = surroundings([asking, task("b")], ENVIRON, project, run="r1", max_jobs=3, source=source)
+    found = surroundings(
+        [asking, task("b")], ENVIRON, project, run="r1", max_jobs=3, source=source, ci=CI
+    )
     assert list(found) == ["a"]
     return evaluate(parse(condition), found["a"], Needs())
 
@@ -40,11 +43,14 @@ def test_variables_are_those_of_zf_and_the_tasks_own_win():
 def test_every_fact_is_there():
     told = {fact: seen_by(f"{fact} == {fact}").operands[fact] for fact in FACTS}
     assert told == {
+        "run.actor": "",
         "run.branch": "",
         "run.commit": "c0ffee",
         "run.dirty": True,
+        "run.event": "push",
         "run.id": "r1",
         "run.max_jobs": 3,
+        "run.tag": "v1",
         "task.id": "a",
         "task.phase": "A",
         "task.title": "a",

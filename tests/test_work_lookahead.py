@@ -1,7 +1,7 @@
 """The next attempt, made ready while one runs: it is the same as any, and a wrong guess is nothing."""
 
-import json
 import os
+import re
 import signal
 
 import pytest
@@ -19,8 +19,8 @@ def aside(bench):
     """The trees that were made before their time: the id and the files of each."""
     found = []
     for place in sorted((bench.root.parent / "aside").glob("*")):
-        described = json.loads((place / "00-meta/task.json").read_text())
-        found.append((described["id"], sorted(path.name for path in place.iterdir())))
+        [task_id] = re.findall(r"export TASK_ID='(.*)'", (place / "00-meta/env.sh").read_text())
+        found.append((task_id, sorted(path.name for path in place.iterdir())))
     return found
 
 
@@ -69,8 +69,9 @@ class TestARightGuess:
         def files(result):
             told = {}
             for path in sorted(result.tree.rglob("*")):
-                if path.is_file() and path.name in {"task.json", "env.sh", "step-1.sh"}:
-                    told[str(path.relative_to(result.tree))] = path.read_bytes()
+                if path.is_file() and path.name in {"task.json", "env.sh", "step-0.sh"}:
+                    data = re.sub(rb'"started_at": ".*"', b"", path.read_bytes())
+                    told[str(path.relative_to(result.tree))] = data
             return told, sorted(result.status)
 
         second = task("echo hello", name="second", env={"API_TOKEN": "s3cr3t-s3cr3t"})

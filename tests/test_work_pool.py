@@ -451,7 +451,7 @@ def test_when_the_runner_is_killed_workers_end_their_trees_and_tell_it(tmp_path)
     status = json.loads((tree / "99-summary/status.json").read_bytes())
     assert (status["status"], status["cause"]) == ("lost", "runner")
     assert status["detail"] == "the runner died"
-    assert (tree / "20-logs/cleanup-1.log").read_bytes() == b"cleaned\n"
+    assert (tree / "20-logs/cleanup-0.log").read_bytes() == b"cleaned\n"
     checksums_hold(tree)
     all_listed(tree)
 
@@ -495,7 +495,7 @@ def test_what_could_not_be_killed_is_named_and_its_worker_takes_no_more(bench, m
     assert result.outcome() == ("failure", 0, "survivors")
     assert "1 process that cannot be killed" in result.ended.detail
     assert [one["pid"] for one in result.status["survivors"]] == [left]
-    assert result.json("10-commands/cleanup-1.json")["status"] == "not_run"
+    assert result.json("10-commands/cleanup-0.json")["status"] == "not_run"
     assert again.status == "success"
 
 

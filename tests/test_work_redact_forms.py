@@ -195,3 +195,42 @@ def test_a_pem_key_given_as_a_secret(tmp_path: Path) -> None:
         for line in lines:
             assert line.encode() not in log
         assert len(log) < len(text) / 2
+
+
+# What other runners mask, and how a value of their configuration comes to look so.
+PEERS = {
+    "single quotes doubled (YAML, SQL, PowerShell)": ("it's ~so~", "it''s ~so~"),
+    "double quotes doubled (CSV, cmd)": ('say "so" now', 'say ""so"" now'),
+    "an argument of a Windows program": ('a\\b "so" now', 'a\\b \\"so\\" now'),
+    "carets of cmd": ("a&b|c<d>e%f", "a^&b^|c^<d^>e^%f"),
+    "backticks of PowerShell": ('$cost "5" `now`', '`$cost `"5`" ``now``'),
+    "PowerShell before an ampersand": ("before-it&after-it", "At char:1 before-it"),
+    "PowerShell after an ampersand": ("before-it&after-it", "+ after-it"),
+    "dollars of make": ("pa$$w0rd$", "pa$$$$w0rd$$"),
+    "per cents of batch files": ("100%sure%", "100%%sure%%"),
+    "XML in ASCII": ("sécret<ö>", "s&#233;cret&lt;&#246;&gt;"),
+    "a tab in an attribute": ("a\tsecret", "a&#9;secret"),
+    "a tab in an attribute, hexadecimal": ("a\tsecret'", "a&#x9;secret&#39;"),
+    "repr beside another quote": ("it's mine", "it\\'s mine"),
+    "in double quotes, printed without": ('"abc-word"', "abc-word"),
+    "in single quotes, printed without": ("'abc-word'", "abc-word"),
+    "in both, printed without": ("'\"abc-word\"'", "abc-word"),
+    "in quotes, base64 of what is inside": ('"abc-words"', "YWJjLXdvcmRz"),
+    "a line in quotes": ('first line\n"second one"', "second one"),
+}
+
+
+@pytest.mark.parametrize("form", PEERS)
+def test_forms_that_other_runners_mask(form: str) -> None:
+    value, written = PEERS[form]
+    stream = Redactor([Secret("V", value.encode())]).stream()
+    log = (stream.feed(f"<{written}>".encode()) + stream.flush()).decode()
+    assert "***" in log
+    kept = log.strip("<>").replace("***", "")
+    assert kept in {"", "At char:1 ", "+ "}, log
+
+
+def test_an_everyday_word_in_quotes_stays() -> None:
+    """Taking the quotes away must not make a secret of what is none."""
+    stream = Redactor([Secret("V", b'"true"')]).stream()
+    assert stream.flush(b'true and "true"') == b"true and ***"

@@ -36,7 +36,7 @@ def test_names_that_only_a_task_gives_count():
 def test_of_a_plan_only_free_text_is_touched():
     secrets = {"DB_PASSWORD": "test", "API_TOKEN": "a-token-of-ours"}
     plan = {
-        "schema": "zf/plan/v1",
+        "schema": "zf/plan/v2",
         "phases": [{"name": "test", "title": "a test"}],
         "tasks": [
             {

@@ -50,23 +50,28 @@ class TestASteps:
     def test_the_first_that_fails_ends_the_task(self, bench):
         result = bench.run(":", "echo two; false | true; echo never", "echo three")
         assert result.outcome() == ("failure", 1, "exit")
-        assert (result.ended.step, result.ended.detail) == (2, "step 2 'step 2' exited with code 1")
-        steps = [result.json(f"10-commands/step-{n}.json") for n in (1, 2, 3)]
+        assert (result.ended.step, result.ended.detail) == (1, "step-1 exited with code 1")
+        steps = [result.json(f"10-commands/step-{n}.json") for n in (0, 1, 2)]
         assert [step["status"] for step in steps] == ["success", "failure", "not_run"]
-        assert result.json("10-commands/commands.json")["steps"] == steps
+        assert result.json("10-commands/commands.json") == [
+            {"name": step["name"], "run": run}
+            for step, run in zip(
+                steps, (":", "echo two; false | true; echo never", "echo three"), strict=True
+            )
+        ]
         assert steps[2]["log"] is None
-        assert not (result.tree / "20-logs/step-3.log").exists()
-        assert (result.tree / "10-commands/step-3.sh").read_bytes() == b"echo three"
+        assert not (result.tree / "20-logs/step-2.log").exists()
+        assert (result.tree / "10-commands/step-2.sh").read_bytes() == b"echo three"
         checksums_hold(result.tree)
 
     def test_its_record_says_what_it_did(self, bench):
         result = bench.run("printf abc")
-        record = result.json("10-commands/step-1.json")
-        script = result.tree / "10-commands/step-1.sh"
+        record = result.json("10-commands/step-0.json")
+        script = result.tree / "10-commands/step-0.sh"
         digest = hashlib.sha256(b"abc").hexdigest()
-        assert record["argv"] == ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)]
+        assert record["argv"] == ["bash", "--noprofile", "--norc", "-eo", "pipefail", "/dev/fd/3"]
         assert record["script_sha256"] == hashlib.sha256(script.read_bytes()).hexdigest()
-        assert (record["log"], record["log_bytes"]) == ("20-logs/step-1.log", 3)
+        assert (record["log"], record["log_bytes"]) == ("20-logs/step-0.log", 3)
         assert (record["log_sha256"], record["output_sha256"]) == (digest, digest)
         assert (record["exit_code"], record["signal"], record["output_bytes"]) == (0, None, 3)
         assert record["started_at"] <= record["completed_at"]
@@ -79,7 +84,7 @@ class TestASteps:
         assert result.outcome() == ("failure", 128 + number, "signal")
         assert result.ended.signal == number
         word = f"SIG{name}" if "+" not in name else "signal 35"
-        assert result.ended.detail == f"step 1 'step 1' was ended by {word}"
+        assert result.ended.detail == f"step-0 was ended by {word}"
 
     def test_it_starts_with_nothing_of_ours(self, bench):
         read, write = os.pipe()
@@ -96,13 +101,14 @@ class TestASteps:
             os.close(read)
             os.close(write)
         assert result.outcome() == ("success", 0, "")
-        assert result.log(1) == b"/dev/null\n0\n1\n2\n255\n"
-        blocked, ignored = (int(line.split()[1], 16) for line in result.log(2).splitlines())
+        # 3 is its script, sealed; bash itself reads it on 255.
+        assert result.log(0) == b"/dev/null\n0\n1\n2\n255\n3\n"
+        blocked, ignored = (int(line.split()[1], 16) for line in result.log(1).splitlines())
         # glibc's posix_spawn leaves the two signals of its own threads ignored; nobody else's.
         assert (blocked, ignored & ~(1 << 31 | 1 << 32)) == (0, 0)
-        assert result.log(3) == b"session\n"
+        assert result.log(2) == b"session\n"
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        assert result.log(4).split() == [
+        assert result.log(3).split() == [
             *b"login_shell off errexit on pipefail on".split(),
             b"%d" % limit,
         ]
@@ -112,13 +118,13 @@ class TestASteps:
         steps = (Step("$(touch pwned)\n\x1b[31m'\"", nasty, 1), Step("b", "exit 5", 2))
         result = bench.run(steps=steps)
         assert result.log() == b"$(touch pwned) `id` \\ 'q' \"d\"\na\0b\xff\x1b[2J"
-        assert (result.tree / "10-commands/step-1.sh").read_text() == nasty
-        assert result.json("10-commands/step-1.json")["name"] == steps[0].name
+        assert (result.tree / "10-commands/step-0.sh").read_text() == nasty
+        assert result.json("10-commands/step-0.json")["name"] == steps[0].name
         assert not list(bench.root.rglob("pwned"))
 
     def test_a_name_with_control_characters_is_shown_safely(self, bench):
         result = bench.run(steps=(Step("a\nb\x1b[2J", "exit 5", 1),))
-        assert result.ended.detail == "step 1 'a\\nb\\x1b[2J' exited with code 5"
+        assert result.ended.detail == "step 'a\\nb\\x1b[2J' exited with code 5"
 
     def test_any_bytes_come_out_as_they_went_in(self, bench):
         data = os.urandom(300_000)
@@ -140,12 +146,12 @@ class TestASteps:
             "PROOF_DIR": str(result.tree),
             "ARTIFACTS_DIR": f"{result.tree}/30-artifacts",
             "ATTEMPT": "1",
-            "STEP_INDEX": "1",
+            "STEP_INDEX": "0",
             "COMPOSE_PROJECT_NAME": "zf-r1-40-seed",
             "COLOUR": "blue",
         }
         assert {name: env[name] for name in expected} == expected
-        assert b"STEP_INDEX=2" in result.log(2)
+        assert b"STEP_INDEX=1" in result.log(1)
         shell = (result.tree / "00-meta/env.sh").read_text()
         assert "export COLOUR='blue'\n" in shell
         assert "ZF_COOKIE='" not in shell
@@ -165,7 +171,9 @@ class TestWorkdir:
         bench = Bench(tmp_path)
         os.symlink(bench.root, tmp_path / "link")
         shared = bench.shared
-        bench.shared = replace(shared, root=str(tmp_path / "link"), grace_s=1.0)
+        bench.shared = replace(
+            shared, place=replace(shared.place, root=str(tmp_path / "link")), grace_s=1.0
+        )
         result = bench.run("pwd -P; echo $ZENFLOW_ROOT")
         assert result.log() == f"{bench.root}\n{tmp_path}/link\n".encode()
 
@@ -186,14 +194,14 @@ class TestWorkdir:
         result = bench.run(":", workdir=workdir)
         assert result.outcome() == ("failure", None, "workdir")
         assert result.ended.detail == problem
-        assert result.json("10-commands/step-1.json")["status"] == "failure"
+        assert result.json("10-commands/step-0.json")["status"] == "failure"
         checksums_hold(result.tree)
 
     def test_one_that_a_step_removes(self, bench):
         (bench.root / "w").mkdir()
         result = bench.run("rmdir ../w", ":", workdir="w")
         assert result.outcome() == ("failure", None, "workdir")
-        assert result.ended.step == 2
+        assert result.ended.step == 1
 
 
 class TestSpawn:
@@ -228,7 +236,7 @@ class TestOutput:
     def test_a_child_that_holds_the_pipe_holds_up_nothing(self, bench):
         result = bench.run("sleep 300 & echo bye")
         assert result.outcome() == ("failure", 0, "survivors")
-        assert result.ended.detail == "step 1 'step 1' left 1 process behind"
+        assert result.ended.detail == "step-0 left 1 process behind"
         (survivor,) = result.status["survivors"]
         assert survivor["command"] == "sleep 300"
         assert not Path(f"/proc/{survivor['pid']}").exists()
@@ -238,7 +246,7 @@ class TestOutput:
         result = bench.run("sleep 300 & exit 4")
         assert result.outcome() == ("failure", 4, "exit")
         assert len(result.status["survivors"]) == 1
-        assert result.status["notes"] == ["step 1 'step 1' left 1 process behind"]
+        assert result.status["notes"] == ["step-0 left 1 process behind"]
 
     def test_children_that_are_dead_already_are_no_survivors(self, bench):
         result = bench.run("true & true & sleep 0.1")
@@ -284,21 +292,21 @@ class TestOutput:
             pool.close()
         result = bench.result(ended)
         assert result.outcome() == ("success", 0, "")
-        assert (result.tree / "20-logs/step-1.log").stat().st_size == 200_000_000
+        assert (result.tree / "20-logs/step-0.log").stat().st_size == 200_000_000
         assert grown_kb < 50_000
         checksums_hold(result.tree)
 
     def test_more_than_max_log_bytes_is_counted_and_hashed_but_not_kept(self, bench):
         result = bench.run("seq 1 100000", max_log_bytes=1000)
         everything = "".join(f"{n}\n" for n in range(1, 100_001)).encode()
-        record = result.json("10-commands/step-1.json")
+        record = result.json("10-commands/step-0.json")
         marker = b"\n[zf: max_log_bytes (1000) reached, the rest is not kept]\n"
         assert result.log() == everything[:1000] + marker
         assert record["output_bytes"] == len(everything)
         assert record["output_sha256"] == hashlib.sha256(everything).hexdigest()
         assert record["log_bytes"] == len(result.log())
         assert record["log_sha256"] == hashlib.sha256(result.log()).hexdigest()
-        assert result.status["notes"] == ["the log of step-1 was cut at max_log_bytes"]
+        assert result.status["notes"] == ["the log of step-0 was cut at max_log_bytes"]
         checksums_hold(result.tree)
 
 
@@ -309,7 +317,7 @@ class TestTime:
         assert result.ended.signal == 15
         # The second, unless the machine is very busy; for each alone the time is enough.
         step = result.ended.step
-        assert result.ended.detail == f"timeout_sec (2 s) ran out in step {step} 'step {step}'"
+        assert result.ended.detail == f"timeout_sec (2 s) ran out in step-{step}"
         told = (result.tree / "99-summary/.timeout_killed").read_text()
         assert told == result.ended.detail + "\n"
         checksums_hold(result.tree)
@@ -319,7 +327,7 @@ class TestTime:
         result = bench.run("trap 'echo saved; exit 0' TERM; sleep 300 & wait", timeout_s=1.5)
         assert result.outcome() == ("timeout", 124, "timeout")
         assert result.log() == b"saved\n"
-        assert result.json("10-commands/step-1.json")["exit_code"] == 0
+        assert result.json("10-commands/step-0.json")["exit_code"] == 0
 
     def test_one_deaf_to_term_is_killed(self, bench):
         result = bench.run("trap '' TERM; echo up; sleep 300", timeout_s=1.5)
@@ -331,7 +339,7 @@ class TestTime:
         result = bench.run(script, silence_timeout_s=1.5)
         assert result.outcome() == ("timeout", 124, "silence")
         assert result.log() == b"1\n2\n3\n4\n5\n6\n"
-        expected = "no output for silence_timeout_sec (1.5 s) from step 1 'step 1'"
+        expected = "no output for silence_timeout_sec (1.5 s) from step-0"
         assert result.ended.detail == expected
 
     def test_a_talker_still_meets_its_deadline(self, bench):
@@ -359,8 +367,8 @@ class TestOrders:
     def test_an_interrupt_cancels(self, bench):
         result = self.ordered(bench, "echo up > up; sleep 300", (Cause.INTERRUPT, False))
         assert result.outcome() == ("cancelled", None, "interrupt")
-        assert result.ended.detail == "cancelled in step 1 'step 1'"
-        assert result.json("10-commands/step-1.json")["status"] == "cancelled"
+        assert result.ended.detail == "cancelled in step-0"
+        assert result.json("10-commands/step-0.json")["status"] == "cancelled"
 
     def test_the_phase_timeout_is_a_timeout(self, bench):
         result = self.ordered(bench, "echo up > up; sleep 300", (Cause.PHASE_TIMEOUT, False))
@@ -426,25 +434,25 @@ class TestCleanup:
     def test_it_runs_after_success(self, bench):
         result = bench.run("echo step", cleanup=self.commands("echo clean $STEP_INDEX", "pwd"))
         assert result.outcome() == ("success", 0, "")
-        assert result.log(1, "cleanup") == b"clean 1\n"
-        record = result.json("10-commands/cleanup-1.json")
+        assert result.log(0, "cleanup") == b"clean 0\n"
+        record = result.json("10-commands/cleanup-0.json")
         assert (record["status"], record["name"], record["line"]) == ("success", "clean 1", 11)
-        assert len(result.json("10-commands/commands.json")["cleanup"]) == 2
+        assert result.json("10-commands/commands.json") == [{"name": "step-0", "run": "echo step"}]
         checksums_hold(result.tree)
         all_listed(result.tree)
 
     def test_it_runs_after_failure_and_every_command_of_it(self, bench):
         result = bench.run("exit 3", cleanup=self.commands("exit 4", "echo still"))
         assert result.outcome() == ("failure", 3, "exit")
-        assert result.log(2, "cleanup") == b"still\n"
-        assert result.status["notes"] == ["cleanup 1 'clean 1' exited with code 4"]
+        assert result.log(1, "cleanup") == b"still\n"
+        assert result.status["notes"] == ["cleanup 'clean 1' exited with code 4"]
 
     def test_it_runs_after_a_timeout_in_time_of_its_own(self, bench):
         result = bench.run(
             "sleep 300", timeout_s=0.3, cleanup=self.commands("sleep 0.5; echo done")
         )
         assert result.outcome() == ("timeout", 124, "timeout")
-        assert result.log(1, "cleanup") == b"done\n"
+        assert result.log(0, "cleanup") == b"done\n"
 
     def test_it_runs_after_a_cancel(self, bench):
         result = TestOrders().ordered(
@@ -454,7 +462,7 @@ class TestCleanup:
             cleanup=self.commands("sleep 0.1; echo done"),
         )
         assert result.outcome() == ("cancelled", None, "interrupt")
-        assert result.log(1, "cleanup") == b"done\n"
+        assert result.log(0, "cleanup") == b"done\n"
 
     def test_force_leaves_no_time_for_it(self, bench):
         result = TestOrders().ordered(
@@ -463,7 +471,7 @@ class TestCleanup:
             (Cause.INTERRUPT, True),
             cleanup=self.commands("echo done"),
         )
-        assert result.json("10-commands/cleanup-1.json")["status"] == "not_run"
+        assert result.json("10-commands/cleanup-0.json")["status"] == "not_run"
 
     def test_force_ends_it(self, tmp_path):
         bench = Bench(tmp_path, grace_s=100)
@@ -474,7 +482,7 @@ class TestCleanup:
             (Cause.INTERRUPT, True),
             cleanup=self.commands("trap '' TERM; echo up > up; sleep 300", ":"),
         )
-        records = result.json("10-commands/commands.json")["cleanup"]
+        records = [result.json(f"10-commands/cleanup-{n}.json") for n in (0, 1)]
         assert [record["status"] for record in records] == ["cancelled", "not_run"]
 
     @pytest.mark.parametrize(
@@ -490,24 +498,24 @@ class TestCleanup:
     ):
         result = bench.run(":", cleanup=self.commands(script), cleanup_timeout_s=limit_s)
         assert result.outcome() == ("failure", code, "cleanup")
-        assert result.ended.detail == f"cleanup 1 'clean 1' {problem}"
+        assert result.ended.detail == f"cleanup 'clean 1' {problem}"
         assert result.ended.step is None
 
     def test_its_time_is_for_all_of_it(self, bench):
         result = bench.run(":", cleanup=self.commands("sleep 1", "sleep 1.5"), cleanup_timeout_s=2)
-        records = result.json("10-commands/commands.json")["cleanup"]
+        records = [result.json(f"10-commands/cleanup-{n}.json") for n in (0, 1)]
         assert "timeout" in [record["status"] for record in records]
 
     def test_what_it_leaves_is_ended_too(self, bench):
         result = bench.run(":", cleanup=self.commands("setsid -f sleep 300"))
         assert result.outcome() == ("failure", 0, "survivors")
-        assert "cleanup 1" in result.ended.detail
+        assert "cleanup 'clean 1'" in result.ended.detail
 
     def test_where_it_cannot_run_that_is_told(self, bench):
         (bench.root / "w").mkdir()
         result = bench.run("rmdir ../w", workdir="w", cleanup=self.commands(":"))
         assert result.outcome() == ("failure", None, "cleanup")
-        assert result.ended.detail == "cleanup-1: workdir 'w': No such file or directory"
+        assert result.ended.detail == "cleanup 'clean 1': workdir 'w': No such file or directory"
 
 
 class TestLeaveRunning:
@@ -587,7 +595,7 @@ class TestSecrets:
         )
         assert result.outcome() == ("failure", 3, "exit")
         assert result.log() == b"*** ***\n***\n"
-        assert result.ended.detail == "step 1 'print ***' exited with code 3"
+        assert result.ended.detail == "step 'print ***' exited with code 3"
         grep = subprocess.run(
             ["grep", "-rlE", "hunter2hunter2|xyzzy-plugh", bench.run_dir], capture_output=True
         )
@@ -602,15 +610,13 @@ class TestSecrets:
         result = bench.run(f"[ {secret} = $API_TOKEN ]; echo $0", pass_env=("API_TOKEN",))
         assert result.outcome() == ("success", 0, "")
         assert (
-            result.tree / "10-commands/step-1.sh"
+            result.tree / "10-commands/step-0.sh"
         ).read_text() == "[ *** = $API_TOKEN ]; echo $0"
-        ran = result.log().decode().strip()
-        assert not ran.startswith(str(result.tree))
-        assert not Path(ran).exists()
+        assert result.log() == b"/dev/fd/3\n"
 
     def test_a_mask_asked_for_by_the_output(self, bench):
         result = bench.run("echo ::add-mask::correct-horse", "echo correct-horse; exit 1")
-        assert b"correct-horse" not in result.log(1) + result.log(2)
+        assert b"correct-horse" not in result.log(0) + result.log(1)
 
     def test_survivors_are_named_without_them(self, bench):
         result = bench.run(
@@ -658,8 +664,9 @@ class TestArtifacts:
         result = bench.run(
             "cd $PROOF_DIR; echo x > 99-summary/status.json; mkdir 20-logs/deep; touch 00-meta/x"
         )
-        assert result.outcome() == ("success", 0, "")
+        assert result.outcome() == ("failure", None, "artifacts")
         reason = "is no artifact: it lay in zf's own part of the proof"
+        assert result.ended.detail == f"in $PROOF_DIR, 00-meta/x {reason} (and 2 more)"
         assert {one["path"] for one in result.status["refused"]} == {
             "00-meta/x",
             "20-logs/deep",
@@ -670,9 +677,145 @@ class TestArtifacts:
         checksums_hold(result.tree)
 
     @pytest.mark.parametrize(
+        "anew",
+        [
+            'rm -rf "$ARTIFACTS_DIR"; mkdir "$ARTIFACTS_DIR"',
+            'rm -rf "$ARTIFACTS_DIR"; mkdir -p "$ARTIFACTS_DIR/deep"; chmod 755 "$ARTIFACTS_DIR"',
+            'mkdir out2; echo old > out2/old; rmdir "$ARTIFACTS_DIR"; mv out2 "$ARTIFACTS_DIR"',
+            'mv "$ARTIFACTS_DIR" gone; cp -r gone "$ARTIFACTS_DIR"',
+        ],
+    )
+    def test_an_artifacts_folder_made_anew_is_taken_as_it_is(self, bench, anew):
+        """What generators do that empty their output folder first."""
+        result = bench.run(
+            anew,
+            "mkdir -p $ARTIFACTS_DIR/deep; echo x > $ARTIFACTS_DIR/deep/x; echo y > y",
+            'echo z > "$ARTIFACTS_DIR/z z"',
+            artifacts=("y",),
+        )
+        assert result.outcome() == ("success", 0, "")
+        assert {"deep/x", "y", "z z"} <= set(result.artifacts)
+        assert result.status["refused"] == []
+        checksums_hold(result.tree)
+        all_listed(result.tree)
+
+    def test_an_artifacts_folder_that_is_gone_is_empty(self, bench):
+        result = bench.run("rmdir $ARTIFACTS_DIR", artifacts=())
+        assert result.outcome() == ("success", 0, "")
+        assert result.artifacts == []
+        assert (result.tree / "30-artifacts").is_dir()
+
+    @pytest.mark.parametrize(
+        ("put", "named"),
+        [
+            ("rmdir $ARTIFACTS_DIR; ln -s /etc $ARTIFACTS_DIR", "30-artifacts"),
+            ("rmdir $ARTIFACTS_DIR; echo x > $ARTIFACTS_DIR", "30-artifacts"),
+            ("rmdir $ARTIFACTS_DIR; mkfifo $ARTIFACTS_DIR", "30-artifacts"),
+            ("echo x > $PROOF_DIR/notes.txt", "notes.txt"),
+            ("mkdir -p $PROOF_DIR/deep/er; echo x > $PROOF_DIR/deep/er/x", "deep"),
+            ("ln -s /etc $PROOF_DIR/attempts", "attempts"),
+            ("mkdir -p $PROOF_DIR/attempts/1/20-logs; touch $PROOF_DIR/attempts/1/x", "attempts"),
+            ("rm $PROOF_DIR/10-commands/step-0.sh", "10-commands/step-0.sh"),
+        ],
+    )
+    def test_what_lies_in_a_tree_in_the_wrong_place_is_refused_named_and_fails(
+        self, bench, put, named
+    ):
+        result = bench.run(put, "true")
+        assert result.outcome() == ("failure", None, "artifacts")
+        assert result.ended.detail.startswith(f"in $PROOF_DIR, {named} ")
+        assert [one["path"] for one in result.status["refused"]] == [named]
+        assert not any(path.is_symlink() for path in result.tree.rglob("*"))
+        checksums_hold(result.tree)
+        all_listed(result.tree)
+
+    def test_the_folder_of_another_account_is_not_taken(self, bench):
+        if os.getuid() != 0:
+            pytest.skip("needs root, to give a folder away")
+        result = bench.run(
+            "rmdir $ARTIFACTS_DIR; mkdir $ARTIFACTS_DIR; touch $ARTIFACTS_DIR/x;"
+            "chown 12345 $ARTIFACTS_DIR"
+        )
+        assert result.outcome() == ("failure", None, "artifacts")
+        assert "is the folder of another account (12345)" in result.ended.detail
+        assert result.artifacts == []
+
+    def test_a_mounted_folder_is_neither_taken_nor_emptied(self, bench):
+        done = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
+        if done.returncode or os.getuid() != 0:
+            pytest.skip("needs root, to mount a folder")
+        (bench.root / "strange").mkdir()
+        (bench.root / "strange" / "x").touch()
+        result = bench.run("mount --bind strange $ARTIFACTS_DIR || exit 77")
+        if result.ended.exit_code == 77:
+            pytest.skip("mounting is not allowed here")
+        subprocess.run(["umount", str(result.tree / "30-artifacts")], check=False)
+        # It lies over the task's own folder, which is what the proof holds.
+        assert result.artifacts == []
+        assert result.json("99-summary/status.json")["artifacts"] == 0
+        assert (bench.root / "strange" / "x").exists()
+
+    @pytest.mark.parametrize("folder", ["10-commands", "20-logs", "00-meta", "."])
+    def test_one_that_moves_zf_s_own_folders_fails_and_its_tree_is_whole(self, bench, folder):
+        result = bench.run(
+            f"mv $PROOF_DIR/{folder} moved || mv $PROOF_DIR moved; mkdir -p $PROOF_DIR/{folder}"
+        )
+        assert (result.ended.status, result.ended.cause) == ("failure", "storage")
+        assert result.status["status"] == "failure"
+        checksums_hold(result.tree)
+        all_listed(result.tree)
+
+    def test_files_planted_for_a_retry_are_no_part_of_it(self, bench):
+        planting = """
+            if [ $ATTEMPT = 1 ]; then exit 1; fi
+            mkdir -p $PROOF_DIR/attempts/1/20-logs/deep $PROOF_DIR/attempts/7
+            touch $PROOF_DIR/attempts/1/20-logs/forged.log $PROOF_DIR/attempts/7/x
+            ln -s /etc $PROOF_DIR/attempts/1/10-commands/etc
+        """
+        one = task(planting)
+        pool = bench.pool(one)
+        try:
+            drive(pool, [one], 1)
+            (bench.run_dir / "t" / "20-logs" / "before").touch()
+            result = bench.result(drive(pool, [one], 1, attempt=2)["t"])
+        finally:
+            pool.close()
+        assert result.outcome() == ("failure", None, "artifacts")
+        assert {one["path"] for one in result.status["refused"]} == {
+            "attempts/1/20-logs/before",
+            "attempts/1/20-logs/deep",
+            "attempts/1/20-logs/forged.log",
+            "attempts/1/10-commands/etc",
+            "attempts/7",
+        }
+        checksums_hold(result.tree)
+        all_listed(result.tree)
+
+    def test_what_is_left_running_writes_no_more_into_the_proof(self, bench):
+        for name in ("go", "done"):
+            os.mkfifo(bench.root / name)
+        one = task(
+            "mkdir $ARTIFACTS_DIR/d; echo before > $ARTIFACTS_DIR/d/log;"
+            "(cat go; cd $ARTIFACTS_DIR; echo after >> d/log; echo new > new; echo x > $OLDPWD/done) &",
+            leave_running=True,
+        )
+        pool = bench.pool(one)
+        try:
+            result = bench.result(drive(pool, [one], 1)["t"])
+            (bench.root / "go").write_text("on")
+            assert (bench.root / "done").read_text() == "x\n"
+        finally:
+            pool.close()
+        assert result.outcome() == ("success", 0, "")
+        assert result.artifacts == ["d/log"]
+        assert (result.tree / "30-artifacts" / "d" / "log").read_text() == "before\n"
+        checksums_hold(result.tree)
+        all_listed(result.tree)
+
+    @pytest.mark.parametrize(
         "script",
         [
-            "touch $PROOF_DIR/10-commands/step-2.sh",
+            "touch $PROOF_DIR/10-commands/step-1.sh",
             "rm -r $PROOF_DIR/10-commands",
             "rm -rf $PROOF_DIR",
         ],

@@ -66,6 +66,10 @@ class Cause(StrEnum):
     RUNNER = "runner"  # the runner died; `zf resume` tries the task again
 
 
+# What `run_started` says of the events of this version.
+SCHEMA = "zf/events/v2"
+
+
 @record
 class RunStarted:
     """Commits to the plan and to run.json by their digests: the journal's head vouches for them."""
@@ -79,6 +83,13 @@ class RunStarted:
     previous_run: str | None
     previous_head: str | None
     run_sha256: str = ""
+    # The form of the run's events and files; those of zf 0.1 say none, and count steps from 1.
+    schema: str = ""
+
+    @property
+    def first_step(self) -> int:
+        """The number of the first step of every task, in file names and events."""
+        return 0 if self.schema else 1
 
 
 @record
@@ -243,12 +254,15 @@ class PhaseEnded:
 
 @record
 class RunEnded:
-    """`blocked_sha256` is the digest of blocked.json, None when there is none."""
+    """`blocked_sha256` is the digest of blocked.json, None when there is none. `source_changed`:
+    whether the commit or the work tree is another than at the start, None where git cannot say.
+    """
 
     exit_code: int
     counts: Mapping[str, int]
     duration_s: float
     blocked_sha256: str | None = None
+    source_changed: bool | None = None
 
 
 Event = (

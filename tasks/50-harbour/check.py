@@ -77,16 +77,16 @@ def outcomes(proof: Path) -> Iterator[str]:
         unmet = UNMET.get(task, {})
         if not told["needs"].items() <= unmet.items() or bool(told["needs"]) is not bool(unmet):
             yield f"{task} has unmet needs {told['needs']}, not {unmet}"
-        ran = (proof / task / "20-logs" / "step-1.log").exists()
+        ran = (proof / task / "20-logs" / "step-0.log").exists()
         if ran is (status == "blocked"):
             yield f"{task} {'ran' if ran else 'left no log'}"
     crane = json.loads((proof / "22-crane" / "99-summary" / "status.json").read_text())
-    if (crane["exit_code"], crane["step"]) != (3, 2):
-        yield f"22-crane failed with {crane['exit_code']} in step {crane['step']}, not 3 in step 2"
+    if (crane["exit_code"], crane["step"]) != (3, 1):
+        yield f"22-crane failed with {crane['exit_code']} in step {crane['step']}, not 3 in step 1"
     tide = json.loads((proof / "40-tide" / "99-summary" / "status.json").read_text())
     if tide["exit_code"] != 124:
         yield f"40-tide exited {tide['exit_code']}, not 124"
-    pilot = (proof / "11-pilot" / "20-logs" / "step-1.log").read_bytes()
+    pilot = (proof / "11-pilot" / "20-logs" / "step-0.log").read_bytes()
     if pilot != b'Anna\'s "Pride" $(date) is in.\n':
         yield f"11-pilot's log holds {pilot!r}"
 

@@ -55,6 +55,7 @@ def resume(
 
     run_dir = read.find_run(proofs_folder(), run)
     recorded = read.run_json(run_dir)
+    launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
     plan = plan_again(flow, read.plan_json(run_dir))
     settings = _recorded_settings(recorded["settings"])
@@ -150,6 +151,7 @@ def rerun(
         phase_timeout_forced=settings.phase_timeout_s.given,
         upstream=earlier.met,
         unmet=earlier.unmet,
+        again=f"zf rerun {facts.run} --failed",
     )
     show = progress.Show(output, progress_mode, as_json)
     limits = limits_of(flow, plan, settings, retries=not no_retries)

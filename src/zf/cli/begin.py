@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from zf.model import Flow
-    from zf.plan.graph import Plan
+    from zf.plan.graph import Met, Plan
     from zf.run.orders import Limits
     from zf.settings import Settings
 
@@ -67,6 +67,7 @@ def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
         phase_timeout_forced=settings.phase_timeout_s.given,
         upstream=met,
         unmet=unmet,
+        builds_on=wishes.upstream,
     )
     if wishes.dry_run:
         import json
@@ -113,7 +114,7 @@ def begin_task(task: str, flags: Flags, wishes: Wishes) -> int:
 
 def _upstream(
     flow: Flow, phases: Sequence[str], runs: Sequence[str]
-) -> tuple[Mapping[str, str], Collection[str]]:
+) -> tuple[Mapping[str, Met], Collection[str]]:
     """Which earlier run met which need, and the needs that they planned and none met."""
     if not runs:
         return {}, ()

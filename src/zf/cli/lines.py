@@ -59,7 +59,7 @@ class Lines:
             log = _Follower(run_dir, task.id, task.attempt).rest()
             return [*terminal.grouped(task, log), *lines]
         if task.status != Status.SUCCESS and task.step is not None:
-            log = log_tail(run_dir, task.id, task.step, attempt=task.attempt)
+            log = log_tail(run_dir, task.id, facts.step_number(task), attempt=task.attempt)
             lines += terminal.failure_tail(log)
         return lines
 
@@ -74,7 +74,7 @@ class _Follower:
         self._run_dir = run_dir
         self._task = task
         self._attempt = attempt
-        self._step = 1
+        self._step = 0
         self._offset = 0
         self._partial = b""
 

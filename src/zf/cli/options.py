@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zf.errors import ZfError
+from zf.model import is_valid_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from zf.model import Task
 
 
@@ -46,20 +49,30 @@ Key = Annotated[
         help="With --sign: an SSH key, or an Ed25519 key in PEM. [default: git's signing key]",
     ),
 ]
+Resource = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--resource",
+        metavar="NAME=N",
+        help="How much there is of what tasks ask for. Can be given again.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def complete_phase(incomplete: str) -> list[tuple[str, str]]:
-    """Phases of the project at hand, with what they hold."""
-    counts: dict[str, int] = {}
-    for task in _tasks():
-        counts[task.phase] = counts.get(task.phase, 0) + 1
-    return [(p, f"{n} tasks") for p, n in sorted(counts.items()) if p.startswith(incomplete)]
+# Shells take what completion prints for code: zsh's script evaluates it, bash puts it on the line
+# as it stands. So names are offered only if they are ids, which hold no character that means
+# anything to a shell, and no other text of a file is offered: no titles.
 
 
-def complete_task(incomplete: str) -> list[tuple[str, str]]:
-    """Tasks of the project at hand, with their titles."""
-    return [(t.id, t.title) for t in _tasks() if t.id.startswith(incomplete)]
+def complete_phase(incomplete: str) -> list[str]:
+    """Phases of the project at hand."""
+    return _offered(sorted({task.phase for task in _tasks()}), incomplete)
+
+
+def complete_task(incomplete: str) -> list[str]:
+    """Tasks of the project at hand."""
+    return _offered((task.id for task in _tasks()), incomplete)
 
 
 def complete_run(incomplete: str) -> list[str]:
@@ -68,9 +81,13 @@ def complete_run(incomplete: str) -> list[str]:
     from zf.proof.read import list_runs
 
     try:
-        return [name for name in list_runs(proofs_folder()) if name.startswith(incomplete)]
+        return _offered(list_runs(proofs_folder()), incomplete)
     except (ZfError, OSError):
         return []
+
+
+def _offered(names: Iterable[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete) and is_valid_id(name)]
 
 
 def _tasks() -> list[Task]:
@@ -78,7 +95,7 @@ def _tasks() -> list[Task]:
 
     try:
         return list(open_project(quiet=True).tasks.values())
-    except ZfError:
+    except (ZfError, OSError):
         return []
 
 

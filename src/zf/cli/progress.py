@@ -121,7 +121,9 @@ class Watcher:
 
             return json.dumps(result_json(done, signed_by)) + "\n"
         style = Style(wants_colour(sys.stdout))
-        tails = {t.id: log_tail(done.run_dir, t.id, t.step or 1) for t in done.facts.failed}
+        tails = {
+            t.id: log_tail(done.run_dir, t.id, done.facts.step_number(t)) for t in done.facts.failed
+        }
         text = explain.run(
             done.facts,
             tails=tails,

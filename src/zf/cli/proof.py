@@ -56,6 +56,9 @@ def find(run: str) -> str:
 
 def verify(
     run: Annotated[str, RUN] = "latest",
+    passed: Annotated[
+        bool, typer.Option("--passed", help="Exit with 1 unless the run succeeded.")
+    ] = False,
     expect_run: Annotated[
         str | None, typer.Option("--run", metavar="ID", help="Expect this run id.")
     ] = None,
@@ -75,6 +78,10 @@ def verify(
     ] = None,
     clean_tree: Annotated[
         bool, typer.Option("--clean-tree", help="Expect a work tree without changes.")
+    ] = False,
+    unchanged_tree: Annotated[
+        bool,
+        typer.Option("--unchanged-tree", help="Expect a work tree that no task changed."),
     ] = False,
     max_age: Annotated[
         str | None,
@@ -108,7 +115,7 @@ def verify(
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> int:
-    """Check a run's proof: five verdicts, and everything that is wrong with it."""
+    """Say what a run came to and check its proof: five verdicts, and everything that is wrong."""
     from zf.proof.authentic import Trust
     from zf.proof.expected import Expectations
     from zf.proof.policy import age_s
@@ -125,6 +132,7 @@ def verify(
         head=head,
         phases=tuple(phase or ()),
         clean_tree=clean_tree,
+        unchanged_tree=unchanged_tree,
         max_age_s=max_age_s,
     )
     if signer and not (allowed_signers or policy):
@@ -133,7 +141,7 @@ def verify(
     if policy is not None:
         expectations, trust = _with_policy(policy, expectations, trust)
     now = time.time()
-    found = check(find(run), expectations, trust, now=now)
+    found = check(find(run), expectations, trust, now=now, passed=passed)
     print(json.dumps(found.as_json()) if as_json else found.render())
     if vsa is not None:
         _write_vsa(vsa, found, policy, now)

@@ -8,7 +8,15 @@ import typer
 
 from zf.cli import progress
 from zf.cli.begin import Flags, Wishes, begin_phases, begin_task
-from zf.cli.options import AsJson, Directory, Key, Sign, complete_phase, complete_task
+from zf.cli.options import (
+    AsJson,
+    Directory,
+    Key,
+    Resource,
+    Sign,
+    complete_phase,
+    complete_task,
+)
 
 RunIdOption = Annotated[
     str | None, typer.Option("--run-id", metavar="ID", help="Name of the run and its proof folder.")
@@ -68,14 +76,7 @@ def run_phase(
         bool, typer.Option("--fail-fast", help="Start nothing more after the first failure.")
     ] = False,
     no_retries: NoRetries = False,
-    resource: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--resource",
-            metavar="NAME=N",
-            help="How much there is of what tasks ask for. Can be given again.",
-        ),
-    ] = None,
+    resource: Resource = None,
     deadline: Annotated[
         str | None,
         typer.Option("--deadline", metavar="SECONDS", help="Limit of the whole run."),

@@ -95,10 +95,10 @@ def explain(
     if task is not None:
         refuse_unknown(facts, task)
         found = facts.tasks[task]
-        log = read.log_tail(run_dir, task, found.step or 1)
+        log = read.log_tail(run_dir, task, facts.step_number(found))
         print(telling.task(facts, task, log=log, proof=proof, style=style), end="")
         return
-    tails = {t.id: read.log_tail(run_dir, t.id, t.step or 1) for t in facts.failed}
+    tails = {t.id: read.log_tail(run_dir, t.id, facts.step_number(t)) for t in facts.failed}
     if as_json:
         print(json.dumps(blocked.as_json(facts, tails=tails)))
     else:
@@ -108,7 +108,10 @@ def explain(
 def logs(
     run: Annotated[str, RUN],
     task: Annotated[str, TASK],
-    step: Annotated[int | None, typer.Option("--step", min=1, help="Only this step.")] = None,
+    step: Annotated[
+        int | None,
+        typer.Option("--step", min=0, help="Only the step of this number, as in step-N.log."),
+    ] = None,
     _directory: Directory = None,
 ) -> None:
     """Print what a task printed, byte for byte."""
@@ -117,7 +120,8 @@ def logs(
     run_dir = read.find_run(proofs_folder(), run)
     facts = facts_of(run_dir)
     refuse_unknown(facts, task)
-    steps = [step] if step is not None else range(1, len(facts.tasks[task].steps) + 1)
+    first = facts.first_step
+    steps = [step] if step is not None else range(first, first + len(facts.tasks[task].steps))
     found = False
     for number in steps:
         try:

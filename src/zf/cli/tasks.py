@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from zf.cli.options import AsJson, Directory, complete_phase
+from zf.cli.options import AsJson, Directory, Resource, complete_phase
 from zf.cli.project import open_project
-from zf.errors import Exit, ZfError, printable
-from zf.settings import DEFAULT_PHASE_TIMEOUT_S
+from zf.errors import Exit, Problem, ZfError, printable
+from zf.record import replace
+from zf.settings import amounts, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from zf.model import Flow
 
 
 def register(app: typer.Typer) -> None:
@@ -23,28 +29,58 @@ def register(app: typer.Typer) -> None:
     app.command()(schema)
 
 
-def validate(as_json: AsJson = False, _directory: Directory = None) -> int:
+def validate(
+    resource: Resource = None, as_json: AsJson = False, _directory: Directory = None
+) -> int:
     """Check every task file and print all problems of all of them."""
     from zf.plan import load, places
 
     root, home = places.find_root(os.getcwd())
-    loaded = load.load(root, home, default_phase_timeout_s=DEFAULT_PHASE_TIMEOUT_S)
-    ok = loaded.flow is not None
+    there_is = amounts(resource or (), "--resource")
+    timeout_s = resolve(os.environ, default_run_id="validate").phase_timeout_s.value
+    loaded = load.load(root, home, default_phase_timeout_s=timeout_s)
     tasks = list(loaded.flow.tasks.values()) if loaded.flow else []
+    problems = list(loaded.problems)
+    if loaded.flow is not None:
+        problems += _only_a_run_finds(loaded.flow, there_is)
+        problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
+    errors = [problem for problem in problems if problem.severity == "error"]
     phases = len({task.phase for task in tasks})
     if as_json:
-        found = {"valid": ok, "tasks": len(tasks), "phases": phases}
-        print(json.dumps({**found, "problems": [p.as_json() for p in loaded.problems]}))
-        return Exit.OK if ok else Exit.USAGE
-    for problem in loaded.problems:
+        found = {"valid": not errors, "tasks": len(tasks), "phases": phases}
+        print(json.dumps({**found, "problems": [p.as_json() for p in problems]}))
+        return Exit.USAGE if errors else Exit.OK
+    for problem in problems:
         print(problem.render(), file=sys.stderr)
-    if ok:
+    if not errors:
         print(f"{_count(len(tasks), 'task')} in {_count(phases, 'phase')}: valid")
         return Exit.OK
-    errors = sum(problem.severity == "error" for problem in loaded.problems)
-    files = len({problem.file for problem in loaded.problems})
-    print(f"{_count(errors, 'error')} in {_count(files, 'file')}", file=sys.stderr)
+    files = len({problem.file for problem in problems})
+    print(f"{_count(len(errors), 'error')} in {_count(files, 'file')}", file=sys.stderr)
     return Exit.USAGE
+
+
+def _only_a_run_finds(flow: Flow, there_is: Mapping[str, int]) -> Iterator[Problem]:
+    """What valid files ask of the place they run in: resources, and folders to run in."""
+    from zf.plan import drafts
+    from zf.run.ready import impossible
+    from zf.run.throttle import machine_resources
+
+    limits: dict[str, int] = {}
+    if any(task.resources for task in flow.tasks.values()):
+        machine = machine_resources()
+        limits = {**machine, **flow.project.resources, **there_is}
+        for name, resource in impossible(flow.tasks, limits):
+            problem = drafts.too_much(
+                flow.root, flow.tasks[name], resource, limits.get(resource, 0)
+            )
+            # What this machine lacks, the one that runs the task may have.
+            here = resource in machine and resource not in {*flow.project.resources, *there_is}
+            yield replace(problem, severity="warning") if here else problem
+    for task in flow.tasks.values():
+        # What it needs may make the folder. Without needs it may only be there already.
+        if not task.needs and not os.path.isdir(f"{flow.root}/{task.workdir}"):
+            yield drafts.no_workdir(flow.root, task)
 
 
 def _count(number: int, noun: str) -> str:
@@ -98,7 +134,14 @@ def plan(
 
     if as_json and output_format != "text":
         raise ZfError("--json and --format exclude each other", hint="leave one out")
-    the_plan = graph.plan_phases(open_project(), phases, phase_timeout_s=DEFAULT_PHASE_TIMEOUT_S)
+    settings = resolve(os.environ, default_run_id="plan")
+    timeout_s = settings.phase_timeout_s.value
+    the_plan = graph.plan_phases(
+        open_project(phase_timeout_s=timeout_s),
+        phases,
+        phase_timeout_s=timeout_s,
+        phase_timeout_forced=settings.phase_timeout_s.given,
+    )
     if as_json:
         print(json.dumps(the_plan.as_json(), indent=2))
     else:

@@ -20,11 +20,14 @@ MAX_DEPTH = 50
 
 # Which `task.x` and `run.x` there are; whoever evaluates hands in a value for each.
 FACTS = (
+    "run.actor",
     "run.branch",
     "run.commit",
     "run.dirty",
+    "run.event",
     "run.id",
     "run.max_jobs",
+    "run.tag",
     "task.id",
     "task.phase",
     "task.title",

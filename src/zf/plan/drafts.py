@@ -201,6 +201,19 @@ def too_much(root: str, task: Task, resource: str, there_is: int) -> Problem:
     )
 
 
+def no_workdir(root: str, task: Task) -> Problem:
+    """The finding that a task's folder to run in is not there, and that it needs no task that
+    could make it. A warning: an earlier phase, or something outside zf, still could.
+    """
+    return _Pointer(f"{root}/{task.file}", task.file).problem(
+        ("workdir",),
+        "ZF232",
+        f"workdir '{task.workdir}' of task '{task.id}' is not a folder of the project",
+        "make the folder, or need the task that makes it",
+        "warning",
+    )
+
+
 def check_phases(
     drafts: list[Draft], project: Project, default_timeout_s: float, root: str
 ) -> Iterator[Problem]:

@@ -52,7 +52,7 @@ def _notes(plan: Plan, task: Task) -> Iterator[str]:
 
 
 def _need(plan: Plan, name: str) -> str:
-    return f"{name} (run {plan.upstream[name]})" if name in plan.upstream else name
+    return f"{name} (run {plan.upstream[name].run})" if name in plan.upstream else name
 
 
 def mermaid(plan: Plan) -> str:

@@ -10,25 +10,51 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from operator import attrgetter
+from shlex import quote
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn, Self
 
 from zf.errors import Problem, ZfError
 from zf.model import Flow, Need, Task
 from zf.plan.nearest import nearest
 from zf.plan.topology import levels_of, reachable, shortest_cycles
-from zf.record import field, record
+from zf.record import field, record, replace
 
-_NONE: Mapping[str, str] = MappingProxyType({})
+
+@record
+class Met:
+    """Where an earlier run met a need: the run, the head of its journal, and the digest of the
+    task's checksum list. Plans of zf 0.1 have the run alone.
+    """
+
+    run: str
+    head: str | None = None
+    task_sha256: str | None = None
+
+    @classmethod
+    def recorded(cls, value: Any) -> Self:
+        """What a plan.json has for it."""
+        return cls(value) if isinstance(value, str) else cls(**value)
+
+    def as_json(self) -> Any:
+        if self.head is None:
+            return self.run
+        return {"run": self.run, "head": self.head, "task_sha256": self.task_sha256}
+
+
+_NONE: Mapping[str, Met] = MappingProxyType({})
 
 
 @record
 class PlannedPhase:
-    """One phase of a plan, with the time it may take."""
+    """One phase of a plan, with the time it may take, and whether all of its tasks are in the plan:
+    a part does not stand for the whole.
+    """
 
     name: str
     title: str
     timeout_s: float
+    whole: bool = True
 
 
 @record
@@ -39,7 +65,7 @@ class Plan:
     `chain` counts the tasks on the longest chain of dependents that starts with a task, itself
     included, within its phase: a later phase waits for the whole phase anyway. `needs` is
     "not_checked" when a task runs without what it needs; `upstream` names, for needs outside the
-    plan, the run that met them.
+    plan, where they were met.
     """
 
     phases: tuple[PlannedPhase, ...]
@@ -47,7 +73,7 @@ class Plan:
     level: Mapping[str, int]
     chain: Mapping[str, int]
     needs: Literal["checked", "not_checked"] = "checked"
-    upstream: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    upstream: Mapping[str, Met] = field(default_factory=lambda: _NONE)
 
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
         """For every task, the tasks of the plan that need it, in plan order."""
@@ -61,13 +87,18 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """What plan.json holds."""
         return {
-            "schema": "zf/plan/v1",
+            "schema": "zf/plan/v2",
             "phases": [
-                {"name": phase.name, "title": phase.title, "timeout_s": phase.timeout_s}
+                {
+                    "name": phase.name,
+                    "title": phase.title,
+                    "timeout_s": phase.timeout_s,
+                    "whole": phase.whole,
+                }
                 for phase in self.phases
             ],
             "needs": self.needs,
-            "upstream": dict(self.upstream),
+            "upstream": {name: met.as_json() for name, met in self.upstream.items()},
             "tasks": [self._task_as_json(task) for task in self.tasks.values()],
         }
 
@@ -125,13 +156,15 @@ def plan_phases(
     *,
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
-    upstream: Mapping[str, str] = _NONE,
+    upstream: Mapping[str, Met] = _NONE,
     unmet: Collection[str] = (),
+    builds_on: Sequence[str] = (),
 ) -> Plan:
     """The plan of these phases, in this order; a phase named twice runs once.
 
-    `upstream` names the run that met a need outside them, `unmet` the tasks that an earlier run
-    was to meet and did not: they are there, so even an optional need of them counts.
+    `upstream` says which run met a need outside them, `unmet` the tasks that an earlier run
+    was to meet and did not: they are there, so even an optional need of them counts. `builds_on`
+    are the earlier runs as they were named, for the command that is advised instead.
 
     `phase_timeout_s` gives way to the project file's, unless a flag or variable forced it.
     Raises ZfError for an unknown phase and for needs this run cannot meet.
@@ -148,7 +181,7 @@ def plan_phases(
         or _is_missing(need, tasks, upstream, unmet)
     ]
     if problems:
-        raise ZfError(problems[0].message, problems=tuple(problems))
+        _refuse_needs(problems, _run_with_needs(flow, order, upstream, unmet, builds_on))
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     used = {need.task for task in tasks.values() for need in task.needs} - tasks.keys()
     kept = {name: run for name, run in sorted(upstream.items()) if name in used}
@@ -201,7 +234,8 @@ def plan_again(flow: Flow, recorded: Mapping[str, Any]) -> Plan:
         tuple(limits),
         limits.__getitem__,
         needs=recorded["needs"],
-        upstream=recorded["upstream"],
+        upstream={name: Met.recorded(met) for name, met in recorded["upstream"].items()},
+        whole={row["name"] for row in recorded["phases"] if row.get("whole") is True},
     )
 
 
@@ -211,24 +245,31 @@ def plan_selection(
     *,
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
-    upstream: Mapping[str, str] = _NONE,
+    upstream: Mapping[str, Met] = _NONE,
     unmet: Collection[str] = (),
+    again: str = "",
 ) -> Plan:
-    """The plan of just these tasks; `upstream` and `unmet` are as for phases.
+    """The plan of just these tasks; `upstream` and `unmet` are as for phases. `again` is the
+    command that runs all that is unmet.
 
     Raises ZfError for unknown tasks and for needs met by neither.
     """
     for name in names:
         _refuse_unknown_task(flow, name)
     tasks = {name: task for name, task in flow.tasks.items() if name in names}
-    problems = [
-        _unmet(flow, task, need, tasks)
+    missing = [
+        (task, need)
         for task in tasks.values()
         for need in _present(flow, task)
         if _is_missing(need, tasks, upstream, unmet)
     ]
-    if problems:
-        raise ZfError(problems[0].message, problems=tuple(problems))
+    if missing:
+        phases = tuple(dict.fromkeys(task.phase for task in tasks.values()))
+        command = again if all(need.task in unmet for _, need in missing) else ""
+        _refuse_needs(
+            [_unmet(flow, task, need, tasks) for task, need in missing],
+            command or _run_with_needs(flow, phases, {}, unmet, ()),
+        )
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     return _plan(flow, tasks, _phase_order(tasks), timeout_s, upstream=upstream)
 
@@ -267,8 +308,11 @@ def _plan(
     timeout_s: Callable[[str], float],
     *,
     needs: Literal["checked", "not_checked"] = "checked",
-    upstream: Mapping[str, str] = _NONE,
+    upstream: Mapping[str, Met] = _NONE,
+    whole: Collection[str] | None = None,
 ) -> Plan:
+    if whole is None:
+        whole = set(order) - {t.phase for name, t in flow.tasks.items() if name not in tasks}
     edges = {name: [n.task for n in task.needs if n.task in tasks] for name, task in tasks.items()}
     levels = levels_of(edges)
     rank = {phase: index for index, phase in enumerate(order)}
@@ -281,7 +325,12 @@ def _plan(
     known = flow.project.phases
     return Plan(
         phases=tuple(
-            PlannedPhase(name, known[name].title if name in known else "", timeout_s(name))
+            PlannedPhase(
+                name,
+                known[name].title if name in known else "",
+                timeout_s(name),
+                name in whole,
+            )
             for name in order
         ),
         tasks={name: tasks[name] for name in names},
@@ -338,16 +387,51 @@ def _guess_task(flow: Flow, name: str) -> str | None:
     return guess and f"did you mean '{guess}' (phase {flow.tasks[guess].phase})?"
 
 
-def _unmet(flow: Flow, task: Task, need: Need, tasks: Mapping[str, Task]) -> Problem:
+def _unmet(flow: Flow, task: Task, need: Need, tasks: Collection[str]) -> Problem:
     phase = flow.tasks[need.task].phase
     message = f"'{task.id}' needs '{need.task}' of phase '{phase}', which "
     if need.task in tasks:
         message += f"this run does only after phase '{task.phase}'"
-        hint = f"zf run-phase {' '.join(_phase_order(tasks))}"
     else:
         message += "is not in this run"
-        hint = f"zf run-phase {phase} {task.phase}, or --upstream RUN_ID (or latest)"
-    return Problem(code="ZF104", message=message, file=task.file, line=need.line, hint=hint)
+    return Problem(code="ZF104", message=message, file=task.file, line=need.line)
+
+
+def _refuse_needs(problems: list[Problem], command: str) -> NoReturn:
+    """Tell of all needs that cannot be met, and once, at the end, what to type instead."""
+    problems[-1] = replace(problems[-1], hint=command)
+    raise ZfError(problems[0].message, problems=tuple(problems))
+
+
+def _run_with_needs(
+    flow: Flow,
+    phases: Sequence[str],
+    upstream: Collection[str],
+    unmet: Collection[str],
+    builds_on: Sequence[str],
+) -> str:
+    """The command that runs these phases after every phase they need, through others too, unless
+    the runs that are built on meet the need.
+    """
+    members: dict[str, list[Task]] = {}
+    for task in flow.tasks.values():
+        members.setdefault(task.phase, []).append(task)
+    tasks: dict[str, Task] = {}
+    queue = list(phases)
+    wanted = set(phases)
+    for phase in queue:  # grows while it is read
+        for task in members[phase]:
+            tasks[task.id] = task
+            for need in _present(flow, task):
+                other = flow.tasks[need.task].phase
+                if other not in wanted and _is_missing(need, (), upstream, unmet):
+                    wanted.add(other)
+                    queue.append(other)
+    words = ["zf run-phase", *_phase_order(tasks)]
+    words += [f"--upstream {quote(run)}" for run in builds_on]
+    told = " ".join(words)
+    grown = len(wanted) > len(phases) and not builds_on
+    return f"{told} (or build on an earlier run with --upstream RUN)" if grown else told
 
 
 def _phase_order(tasks: Mapping[str, Task]) -> tuple[str, ...]:

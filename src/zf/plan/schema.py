@@ -222,7 +222,7 @@ RETRY_WORDS = ("failure", "timeout", "lost")
 STEP: Mapping[str, Key] = {
     "name": Key(
         _text(NOT_BLANK),
-        "What the step is called in output and proofs. Default: `step` and its number.",
+        "What the step is called in output and proofs. Default: `step-` and its number, from 0.",
     ),
     "run": Key(
         _text(NOT_BLANK),
@@ -529,8 +529,8 @@ def _steps(
     kind: str, listed: Sequence[Mapping[str, str]], lines: Sequence[int]
 ) -> tuple[Step, ...]:
     return tuple(
-        Step(step.get("name") or f"{kind} {number}", step["run"], line)
-        for number, (step, line) in enumerate(zip(listed, lines, strict=True), 1)
+        Step(step.get("name") or f"{kind}-{number}", step["run"], line)
+        for number, (step, line) in enumerate(zip(listed, lines, strict=True))
     )
 
 

@@ -20,7 +20,8 @@ from typing import Protocol
 
 from zf import late
 from zf.errors import printable
-from zf.proof.store import ARTIFACTS, CHECKSUMS, TaskTree, as_json, remove, write_all
+from zf.proof.lines import object_lines
+from zf.proof.store import ARTIFACTS, CHECKSUMS, TaskTree, remove, write_all
 from zf.record import field, mutable
 
 # Far beyond any report, far below what fills a disk by mistake or makes a list unreadable.
@@ -96,21 +97,25 @@ def collect(
     *,
     proofs: str,
     secrets: Secrets | None = None,
+    left: str | None = None,
 ) -> Collected:
     """Take the task's artifacts into its tree; what had to be called otherwise there is written to
     `40-checksums/artifacts.json`, a file that is there only then.
 
-    `patterns` are relative to `root`; the folder `proofs` is never looked into.
+    `patterns` are relative to `root`; the folder `proofs` is never looked into. Everything in the
+    folder `left` is copied: somebody may go on writing there.
     """
     found = Collected(secrets)
     names = _Names()
     folder = tree.folder(ARTIFACTS)
     if os.listdir(folder):
         _Own(tree, found, names).keep(folder, "", "")
+    if left is not None:
+        _copy_left(tree, left, found, names)
     if patterns:
         _copy_matching(tree, root, patterns, proofs, found, names)
     if found.renamed:
-        data = as_json({"schema": "zf/artifacts/v1", "renamed": found.renamed})
+        data = object_lines({"schema": "zf/artifacts/v1", "renamed": found.renamed})
         tree.write(CHECKSUMS, "artifacts.json", data)
     return found
 
@@ -239,6 +244,22 @@ class _Own:
             os.close(source)
 
 
+def _copy_left(tree: TaskTree, left: str, found: Collected, names: _Names) -> None:
+    try:
+        left_fd = os.open(left, _FOLDER)
+    except OSError as error:
+        found.refuse("$ARTIFACTS_DIR", f"cannot be read: {error.strerror}")
+        return
+    try:
+        _Walk(tree, found, names, _NOWHERE).take_all(left_fd)
+    finally:
+        os.close(left_fd)
+
+
+# No folder's identity.
+_NOWHERE = (-1, -1)
+
+
 def _copy_matching(
     tree: TaskTree,
     root: str,
@@ -282,6 +303,10 @@ class _Walk:
         if not self._matched:
             shown = self._found.shown(pattern)
             self._found.notes.append(f"no file matches artifact pattern '{shown}'")
+
+    def take_all(self, root: int) -> None:
+        """Copy everything there is."""
+        self._descend(root, "", ("**",))
 
     def _descend(self, folder: int, path: str, parts: tuple[str, ...]) -> None:
         """Take what matches `parts` in an open folder; `path` is where it is, with a `/` behind."""

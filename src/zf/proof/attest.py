@@ -120,17 +120,19 @@ def default_key(root: str, environ: Mapping[str, str]) -> str | None:
 def _git_config(root: str, environ: Mapping[str, str], name: str) -> str | None:
     try:
         asked = subprocess.run(
-            ["git", "config", "--get", name],
+            # Ended by NUL, as a path may hold anything else, text in no known encoding too.
+            ["git", "config", "--null", "--get", name],
             cwd=root,
             env=dict(environ),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
             check=False,
             timeout=10,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return asked.stdout.strip() or None
+    value, ended, _ = asked.stdout.partition(b"\0")
+    return os.fsdecode(value) if ended and asked.returncode == 0 and value else None
 
 
 def _facts(run_dir: str) -> statement.Facts:

@@ -1,27 +1,24 @@
-"""Who vouches for a run: its statements against its files, and their signatures against keys that
-come from outside the bundle.
+"""Authenticity: check the signed statements against the files and the trusted keys.
 
-Signatures are checked by ssh-keygen, by `cryptography` and, for time stamps, by `openssl ts`. Each
-gets private copies of bytes already read, never a path inside the bundle.
+The keys come from outside the bundle. Signatures are checked by ssh-keygen, by `cryptography` and,
+for time stamps, by `openssl ts`. Each gets private copies of bytes already read, never a path
+inside the bundle.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import ZfError, printable
-from zf.proof import dsse, ssh, statement
+from zf.proof import dsse, forms, ssh, statement
 from zf.proof.canonical import canonical
 from zf.proof.findings import Finding, State, Verdict
 from zf.proof.journal import decode
+from zf.proof.timestamps import stamp_time
 from zf.record import field, mutable, record
 
 if TYPE_CHECKING:
@@ -35,9 +32,6 @@ KNOWN = frozenset(
 )
 # How far the clocks of a runner and of a time-stamping authority may lie apart.
 _SKEW_S = 300.0
-_STAMPED = re.compile(
-    rb"^Time stamp: (\w{3} +\d+ \d\d:\d\d:\d\d)(?:\.\d+)? (\d{4}) GMT", re.MULTILINE
-)
 MAX_STATEMENT_BYTES = 256 * 1024 * 1024
 
 
@@ -83,7 +77,11 @@ class Check:
     trust: Trust
     findings: list[Finding] = field(default_factory=list)
     stamped_at: datetime | None = None
-    _by: list[str] = field(default_factory=list)
+    # Whose signatures hold and are trusted; those that hold, by a key that no one vouches for; and
+    # those that could not be checked, as the key was not given.
+    _trusted: list[str] = field(default_factory=list)
+    _unvouched: list[str] = field(default_factory=list)
+    _unchecked: list[str] = field(default_factory=list)
 
     def _found(self, verdict: str, kind: str, message: str, name: str) -> None:
         self.findings.append(Finding(verdict, kind, message, f"attest/{name}"))
@@ -96,10 +94,10 @@ class Check:
             for name in sorted(self.files):
                 self._found("INTACT", "statement", "belongs to a statement that is not there", name)
             if not pinned:
-                summary = "no signature: whoever could write here could have made this"
+                summary = "anyone with write access could have created this bundle"
                 return Verdict("AUTHENTIC", State.UNSIGNED, summary)
             self._found("AUTHENTIC", "unsigned", "is not there", statement.STATEMENT)
-            return Verdict("AUTHENTIC", State.FAILED, "no signature, and one is required")
+            return Verdict("AUTHENTIC", State.FAILED, "unsigned, and a signature is required")
         proven = self._statements()
         self._timestamp()
         self._ssh(proven)
@@ -116,15 +114,21 @@ class Check:
         return ed25519.load_public(self.trust.public_key)
 
     def _verdict(self, pinned: bool) -> Verdict:
-        by = ", ".join(self._by)
         if any(finding.verdict == "AUTHENTIC" for finding in self.findings):
             return Verdict("AUTHENTIC", State.FAILED, "not signed as required")
-        if not by:
-            return Verdict("AUTHENTIC", State.UNSIGNED, "a statement that nobody signed")
-        if not pinned:
-            summary = f"signed by {by}, whom nobody vouches for here"
-            return Verdict("AUTHENTIC", State.NOT_CHECKED, summary)
-        return Verdict("AUTHENTIC", State.PASSED, f"signed by {by}")
+        told = []
+        if self._trusted:
+            told.append("signed by " + ", ".join(self._trusted))
+        if self._unvouched:
+            by = ", ".join(self._unvouched)
+            told.append(f"signed by {by}; whose key that is takes --allowed-signers FILE")
+        if self._unchecked:
+            by = ", ".join(self._unchecked)
+            told.append(f"names {by} as a signer, not checked: that takes --public-key FILE")
+        if not told:
+            return Verdict("AUTHENTIC", State.UNSIGNED, "a statement without a signature")
+        state = State.PASSED if pinned and self._trusted else State.NOT_CHECKED
+        return Verdict("AUTHENTIC", state, "; ".join(told))
 
     def _statements(self) -> set[str]:
         """Hold both statements against the run; the ids of the keys said to have signed."""
@@ -150,8 +154,10 @@ class Check:
         try:
             value = decode(data)
             if canonical(value) == data and isinstance(value, dict):
+                for problem in forms.problems(name.removesuffix(".json"), value):
+                    self._found("INTACT", "statement", problem, name)
                 return value
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         self._found("INTACT", "statement", "not canonical JSON", name)
         return {}
@@ -184,13 +190,13 @@ class Check:
             if wrong:
                 self._found("AUTHENTIC", "not_trusted", wrong, SIGNATURE)
             else:
-                self._by.append(f"{signer} ({key})")
+                self._trusted.append(f"{signer} ({key})")
         else:
             wrong = ssh.check_self(signature, stated)
             if wrong:
                 self._found("AUTHENTIC", "bad_signature", wrong, SIGNATURE)
             else:
-                self._by.append(key)
+                self._unvouched.append(key)
 
     def _envelopes(self, proven: set[str], pinned: Ed25519PublicKey | None) -> None:
         names = (ENVELOPE, RESULT_ENVELOPE)
@@ -218,7 +224,8 @@ class Check:
             if name == ENVELOPE:
                 self._claim(key, proven, name)
             if pinned is None:
-                self._by += [key] if name == ENVELOPE else []
+                # An envelope holds the key's digest, not the key: nothing can be checked.
+                self._unchecked += [f"{key:.80}"] if name == ENVELOPE else []
                 continue
             from zf.proof import ed25519  # noqa: PLC0415 - needs an extra
 
@@ -227,7 +234,7 @@ class Check:
             elif not ed25519.fits(pinned, payload, signature):
                 self._found("AUTHENTIC", "not_trusted", "the signature does not fit", name)
             elif name == ENVELOPE:
-                self._by.append(key)
+                self._trusted.append(key)
 
     def _claim(self, key: str, proven: set[str], name: str) -> None:
         """A signature must be by one of the keys that the statement says sign it."""
@@ -259,48 +266,3 @@ def _proven(stated: Mapping[str, Any]) -> set[str]:
     for key in ("predicate", "actor", "proven"):
         value = value.get(key) if isinstance(value, dict) else None
     return {key for key in value if isinstance(key, str)} if isinstance(value, list) else set()
-
-
-def stamp_time(token: bytes, data: bytes, ca: str) -> tuple[datetime | None, str | None]:
-    """When an RFC 3161 token says that `data` existed, and what is wrong; one of them is None."""
-    with _files(token, data) as (token_file, data_file):
-        checked = _openssl("-verify", "-data", data_file, "-in", token_file, "-CAfile", ca)
-        shown = _openssl("-reply", "-in", token_file, "-text")
-    if checked.returncode != 0:
-        return None, "the time stamp does not verify: " + _last_line(checked.stderr)
-    said = _STAMPED.search(shown.stdout)
-    if said is None:
-        return None, "the time stamp shows no time"
-    text = b" ".join(said.groups()).decode("ascii")
-    return datetime.strptime(text, "%b %d %H:%M:%S %Y").replace(tzinfo=UTC), None
-
-
-def _openssl(*words: str) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(
-            ["openssl", "ts", *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=30,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except FileNotFoundError:
-        raise ZfError(
-            "openssl is not installed", code="ZF632", hint="time stamps are checked with it"
-        ) from None
-
-
-def _last_line(said: bytes) -> str:
-    lines = said.decode("utf-8", "replace").strip().splitlines()
-    return printable(lines[-1]) if lines else "openssl does not say why"
-
-
-@contextmanager
-def _files(*contents: bytes) -> Iterator[list[str]]:
-    with tempfile.TemporaryDirectory(prefix="zf-verify-") as folder:
-        paths = [f"{folder}/{number}" for number in range(len(contents))]
-        for path, data in zip(paths, contents, strict=True):
-            with open(path, "wb") as file:
-                file.write(data)
-        yield paths

@@ -37,7 +37,11 @@ def write(payload: bytes, key_id: str, signature: bytes) -> bytes:
 def read(envelope: bytes) -> tuple[bytes, dict[str, bytes]]:
     """The payload and the signatures by key id; ValueError unless in the one canonical form."""
     value = decode(envelope)
-    if not isinstance(value, dict) or canonical(value) != envelope:
+    try:
+        is_canonical = isinstance(value, dict) and canonical(value) == envelope
+    except RecursionError:
+        is_canonical = False
+    if not is_canonical:
         raise ValueError("not canonical JSON")
     if set(value) != {"payload", "payloadType", "signatures"}:
         raise ValueError("not a DSSE envelope")

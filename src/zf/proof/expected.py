@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zf.events import Status
 from zf.proof.account import Account
 from zf.proof.findings import Finding
+from zf.proof.outcome import passed
 from zf.record import field, record
 
-# What a task may end as in a phase that passed.
-_PASSES = frozenset({Status.SUCCESS, Status.SKIPPED})
 # Clocks of different machines, when an age is asked for.
 _SKEW_S = 300.0
 
@@ -22,8 +20,9 @@ class Expectations:
 
     `commit` may be shortened to seven digits; `plan` is the SHA-256 of plan.json, `head` the
     hash of the journal's last line as printed when the run ended. `tasks` has the statuses allowed
-    to each of them; of `successful_phases` every task must have passed; no task may have taken more
-    than `max_attempts`.
+    to each of them; a phase counts only when all of its tasks were in the run and their needs were
+    looked at, and of `successful_phases` every task must have passed; no task may have taken more
+    than `max_attempts`. `result` is what the whole run must have come to.
     """
 
     run: str | None = None
@@ -31,11 +30,13 @@ class Expectations:
     plan: str | None = None
     phases: tuple[str, ...] = ()
     clean_tree: bool = False
+    unchanged_tree: bool = False
     max_age_s: float | None = None
     head: str | None = None
     successful_phases: tuple[str, ...] = ()
     tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
     max_attempts: int | None = None
+    result: str | None = None
 
     def asked(self) -> list[str]:
         """The names of what matters."""
@@ -49,15 +50,21 @@ NOTHING = Expectations()
 
 @record
 class Said:
-    """What the files of a run say of it: run.json, the rows of plan.json and its SHA-256, the hash
-    of the journal's last line, and the journal's account.
+    """What the files of a run say of it: run.json, plan.json and its SHA-256, the hash of the
+    journal's last line, the journal's account, and what it comes to.
     """
 
     run: Mapping[str, Any]
-    planned: tuple[Mapping[str, Any], ...]
+    plan: Mapping[str, Any]
     plan_sha256: str | None
     head: str
     account: Account
+    result: str
+
+    @property
+    def planned(self) -> tuple[Mapping[str, Any], ...]:
+        """The rows of the plan."""
+        return tuple(row for row in self.plan.get("tasks", ()) if isinstance(row, dict))
 
     def end_of(self, task: str) -> Mapping[str, Any]:
         """The event with which the task came to its end; empty if none did."""
@@ -69,6 +76,10 @@ def unmet(expected: Expectations, said: Said, now: float) -> Iterator[Finding]:
     """Every expectation that the run does not meet; `now` is in seconds since 1970."""
     yield from _of_the_run(expected, said)
     yield from _of_its_source(expected, said.run.get("source"))
+    changed = (said.account.ended or {}).get("source_changed")
+    if expected.unchanged_tree and changed is not False:
+        was = "changed" if changed is True else "may have changed"
+        yield _finding("unchanged_tree", f"the work tree {was} while the run went on")
     if expected.max_age_s is not None:
         age_s = now - said.account.clocks.last
         if not -_SKEW_S <= age_s <= expected.max_age_s:
@@ -83,13 +94,16 @@ def _of_the_run(expected: Expectations, said: Said) -> Iterator[Finding]:
         ("run", expected.run, started.get("run")),
         ("plan", expected.plan, said.plan_sha256),
         ("head", expected.head, said.head),
+        ("result", expected.result, said.result),
     ):
         if wanted is not None and wanted != found:
             yield _finding(what, f"expected {wanted}, found {found!r:.200}")
     phases = started.get("phases")
-    for phase in expected.phases:
+    for phase in dict.fromkeys((*expected.phases, *expected.successful_phases)):
         if not isinstance(phases, list) or phase not in phases:
             yield _finding("phase", f"phase {phase} was not run")
+        elif why := part_of(phase, said.run, said.plan):
+            yield _finding("phase", f"phase {phase} {why}")
 
 
 def _of_its_source(expected: Expectations, source: object) -> Iterator[Finding]:
@@ -99,6 +113,10 @@ def _of_its_source(expected: Expectations, source: object) -> Iterator[Finding]:
         len(expected.commit) < 7 or not commit.startswith(expected.commit)
     ):
         yield _finding("commit", f"expected {expected.commit}, found {commit:.200}")
+    said_by = source.get("from")
+    if expected.commit is not None and isinstance(said_by, dict) and said_by.get("commit") != "git":
+        variable = said_by.get("commit")
+        yield _finding("commit", f"was named by {variable!r:.80}, and git could not confirm it")
     if expected.clean_tree and source.get("dirty") is not False:
         yield _finding("clean_tree", "the work tree was not clean")
 
@@ -111,17 +129,35 @@ def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
             yield _finding("task", message, task)
     for phase in expected.successful_phases:
         tasks = [str(row.get("id")) for row in said.planned if row.get("phase") == phase]
-        if not tasks:
-            yield _finding("phase", f"phase {phase} was not run")
         for task in tasks:
             end = said.end_of(task)
-            if end.get("status") not in _PASSES and end.get("warned") is not True:
+            if not passed(end):
                 yield _finding(
                     "phase", f"of phase {phase} ended as {end.get('status')!r:.80}", task
                 )
     for name, account in said.account.tasks.items():
         if expected.max_attempts is not None and account.began > expected.max_attempts:
             yield _finding("attempts", f"took {account.began} attempts", name)
+
+
+def part_of(phase: str, run: Mapping[str, Any], plan: Mapping[str, Any]) -> str | None:
+    """Why a run of some of a phase's tasks is not one of the phase; None when it is.
+
+    zf 0.1 did not record it. There, a run had the whole of its phases unless it was that of one
+    task, or a part of an earlier run, and both of these are recorded.
+    """
+    rows = plan.get("phases")
+    named = [r for r in rows if r.get("name") == phase] if isinstance(rows, list) else []
+    whole = bool(named) and named[0].get("whole")
+    if whole is None:
+        limits = run.get("limits")
+        only = limits.get("only", "") if isinstance(limits, dict) else ""
+        whole = only is None and run.get("rerun_of", "") is None
+    if whole is not True:
+        return "was run in part: not all of its tasks were in this run"
+    if plan.get("needs") != "checked":
+        return "was run without looking at what its tasks need"
+    return None
 
 
 def _finding(kind: str, message: str, path: str | None = None) -> Finding:

@@ -14,13 +14,14 @@ from datetime import datetime
 from hashlib import sha256
 from typing import IO, Any, Literal
 
-from zf.errors import ZfError, printable
+from zf.errors import Exit, ZfError, printable
 from zf.proof import bag, checksums, crate
 from zf.proof.authentic import KNOWN
 from zf.proof.bundle import BLOCK_BYTES, Bundle
 from zf.proof.journal import decode, last_line
 from zf.proof.read import plan_json, run_json
 from zf.proof.seal import ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, sync_folder, whole_file
+from zf.proof.verify import INCOMPLETE, VERIFIED, verify
 from zf.record import record
 
 Format = Literal["tar", "bagit", "ro-crate"]
@@ -56,8 +57,8 @@ def export(run_dir: str, output: str, *, kind: Format = "tar") -> Exported:
         raise ZfError(
             f"{printable(output)} exists", code="ZF640", hint="choose a name that is free"
         )
+    run = _verified(run_dir)
     with Bundle(run_dir) as bundle:
-        run = str(run_json(run_dir).get("run_id"))
         files = list(_files(bundle))
         ended = _ended(run_dir)
         top = run
@@ -71,6 +72,32 @@ def export(run_dir: str, output: str, *, kind: Format = "tar") -> Exported:
             return Exported(output, digest, len(files), size)
         _write_folder(output, files)
         return Exported(output, None, len(files), size)
+
+
+def _verified(run_dir: str) -> str:
+    """The id of a run that is sealed and intact; ZfError for any other.
+
+    Only then is every name, id and digest in it what it claims to be: the id becomes a folder's
+    name in an archive.
+    """
+    found = verify(run_dir)
+    if not os.path.lexists(f"{run_dir}/{MANIFEST}"):
+        raise ZfError(
+            f"{printable(run_dir)} is not a sealed run",
+            code="ZF641",
+            hint="zf seal closes a run that was killed",
+        )
+    if found.exit_code not in {VERIFIED, INCOMPLETE} or found.run is None:
+        wrong = [finding for finding in found.findings if finding.verdict != "COMPLETE"]
+        first = f": {wrong[0].place}" if wrong else ""
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise ZfError(
+            f"{printable(run_dir)} does not verify, so nothing was exported{first}{more}",
+            exit_code=Exit.FAILED,
+            code="ZF641",
+            hint="zf verify says all that is wrong with it",
+        )
+    return found.run
 
 
 def _files(bundle: Bundle) -> Iterator[File]:

@@ -30,9 +30,14 @@ class Finding:
     message: str
     path: str | None = None
 
+    @property
+    def place(self) -> str:
+        """What is wrong, after where it is."""
+        where = f"{printable(self.path)}: " if self.path is not None else ""
+        return f"{where}{printable(self.message)}"
+
     def render(self) -> str:
-        place = f"{printable(self.path)}: " if self.path is not None else ""
-        return f"{self.verdict} [{self.kind}] {place}{printable(self.message)}"
+        return f"{self.verdict} [{self.kind}] {self.place}"
 
 
 @record

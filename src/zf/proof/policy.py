@@ -16,6 +16,7 @@ from zf.events import Status
 from zf.model import is_valid_id
 from zf.proof.authentic import NOBODY, Trust
 from zf.proof.expected import NOTHING, Expectations
+from zf.proof.outcome import Result
 from zf.record import replace
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -81,6 +82,12 @@ def _flag(value: Any) -> bool:
     raise ValueError("neither true nor false")
 
 
+def _result(value: Any) -> str:
+    if value != Result.SUCCESS:
+        raise ValueError("only success can be demanded")
+    return Result.SUCCESS.value
+
+
 def _attempts(value: Any) -> int:
     if type(value) is not int or value < 1:
         raise ValueError("not a number of attempts, from 1")
@@ -116,6 +123,7 @@ def _tasks(value: Any) -> Mapping[str, frozenset[str]]:
 
 # Rule -> the field it fills, and how its value is read. The manual's table is compared with it.
 _RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "result": ("result", _result),
     "phases": ("phases", _ids),
     "successful_phases": ("successful_phases", _ids),
     "tasks": ("tasks", _tasks),
@@ -123,6 +131,7 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "commit": ("commit", _text),
     "plan": ("plan", _text),
     "clean_tree": ("clean_tree", _flag),
+    "unchanged_tree": ("unchanged_tree", _flag),
     "max_age": ("max_age_s", age_s),
     "allowed_signers": ("allowed_signers", _text),
     "signers": ("signers", _texts),

@@ -10,76 +10,19 @@ import os
 import pwd
 import sys
 import time
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import zf
 from zf.events import timestamp
+from zf.proof import ci, worktree
+from zf.record import record
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-# A repository so large that git needs longer is described without its state rather than waited for.
-GIT_TIMEOUT_S = 10.0
-# Nothing git reads on the way may run a program or wait for a person.
-_GIT = (
-    "git",
-    "--no-pager",
-    "--no-optional-locks",
-    "-c",
-    "core.fsmonitor=false",
-    "-c",
-    "core.untrackedCache=false",
-    "-c",
-    "color.ui=false",
-)
-# Set inside hooks; they would make git answer for another repository than the root's.
-_GIT_LOCAL = frozenset(
-    {
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-        "GIT_COMMON_DIR",
-        "GIT_CONFIG",
-        "GIT_CONFIG_COUNT",
-        "GIT_CONFIG_PARAMETERS",
-        "GIT_DIR",
-        "GIT_EXTERNAL_DIFF",
-        "GIT_GRAFT_FILE",
-        "GIT_IMPLICIT_WORK_TREE",
-        "GIT_INDEX_FILE",
-        "GIT_NO_REPLACE_OBJECTS",
-        "GIT_OBJECT_DIRECTORY",
-        "GIT_PREFIX",
-        "GIT_REPLACE_REF_BASE",
-        "GIT_SHALLOW_FILE",
-        "GIT_WORK_TREE",
-    }
-)
-_STATUS = ("status", "--porcelain=v2", "--branch", "--untracked-files=normal", "-z")
-# The variable by which one knows the system -> where it tells the run, and who set it off.
-_CI_SYSTEMS = {
-    "GITHUB_ACTIONS": ("GITHUB_RUN_ID", "GITHUB_ACTOR"),
-    "GITLAB_CI": ("CI_PIPELINE_URL", "GITLAB_USER_LOGIN"),
-    "BUILDKITE": ("BUILDKITE_BUILD_URL", "BUILDKITE_BUILD_CREATOR"),
-    "CIRCLECI": ("CIRCLE_BUILD_URL", "CIRCLE_USERNAME"),
-    "TF_BUILD": ("BUILD_BUILDURI", "BUILD_REQUESTEDFOR"),
-    "JENKINS_URL": ("BUILD_URL", "BUILD_USER_ID"),
-}
-# What a person's own git configuration would otherwise change in a diff's bytes.
-_DIFF = (
-    "diff",
-    "--no-ext-diff",
-    "--no-textconv",
-    "--binary",
-    "--full-index",
-    "--no-renames",
-    "--no-relative",
-    "--diff-algorithm=myers",
-    "--unified=3",
-    "--src-prefix=a/",
-    "--dst-prefix=b/",
-    "--submodule=short",
-)
+SCHEMA = "zf/run/v2"
+# What `from` says of what git said; else it is the name of a variable.
+_GIT_SAYS = "git"
 
 
 def collect(
@@ -91,37 +34,33 @@ def collect(
     started_at: str | None = None,
     exclude: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
+    source: dict[str, Any] | None = None,
     redact: Callable[[str], str] = str,
 ) -> dict[str, Any]:
     """What run.json holds.
 
     `settings` maps each name to its value and source; `exclude` names folders under `root` whose
     files do not make the tree dirty (the proofs); `redact` sees every text a user could have
-    put a secret into.
+    put a secret into. `source` is what a look at the work tree has told already.
     """
     uname = os.uname()
+    told = ci.told(os.environ if environ is None else environ)
+    if source is None:
+        source = Source.look(root, exclude=exclude, environ=environ).facts
     return {
-        "schema": "zf/run/v1",
+        "schema": SCHEMA,
         "run_id": run_id,
         "zf_version": zf.__version__,
         "python_version": ".".join(map(str, sys.version_info[:3])),
         "platform": f"{uname.sysname} {uname.release} {uname.machine}",
         "host": uname.nodename,
         "user": user_name(),
-        "ci": ci(os.environ if environ is None else environ),
+        "ci": told and dict(told.about),
         "command": [redact(word) for word in argv],
         "started_at": started_at or timestamp(time.time()),
-        "source": source(root, exclude=exclude, environ=environ),
+        "source": source,
         "settings": {name: dict(setting) for name, setting in settings.items()},
     }
-
-
-def ci(environ: Mapping[str, str]) -> dict[str, str | None] | None:
-    """What the CI system says of itself; None outside the ones known here. Nobody checks it."""
-    for system, (run, actor) in _CI_SYSTEMS.items():
-        if environ.get(system):
-            return {"system": system, "run": environ.get(run), "actor": environ.get(actor)}
-    return None
 
 
 def user_name() -> str:
@@ -134,106 +73,112 @@ def user_name() -> str:
 
 
 def source(
-    root: str, *, exclude: Sequence[str] = (), environ: Mapping[str, str] | None = None
+    root: str,
+    *,
+    exclude: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    cache: str | None = None,
 ) -> dict[str, Any]:
-    """The commit and state of the work tree `root` is in, as git tells it.
+    """The commit and state of the work tree `root` is in, as git tells it; see `Source`."""
+    return Source.look(root, exclude=exclude, environ=environ, cache=cache).facts
+
+
+@record
+class Source:
+    """Where the code of a run came from: `facts` is the `source` of run.json, `seen` what git had
+    to show.
 
     `diff_sha256` is null for a clean tree; otherwise it is the SHA-256 over the binary diff
-    against the commit, followed by git's own status lines (which name the untracked files).
+    against the commit, followed by status lines in git's form (which name the untracked files).
     """
-    found: dict[str, Any] = dict.fromkeys(
-        ("commit", "branch", "tree", "dirty", "diff_sha256", "repo", "note")
-    )
-    if not _may_be_work_tree(root):
-        found["note"] = _NO_WORK_TREE
-        return found
-    environment = git_environment(os.environ if environ is None else environ)
-    # Relative to the root, and away from what zf itself writes there.
-    inside = [os.path.relpath(path, root) if os.path.isabs(path) else path for path in exclude]
-    paths = (":(top)", *(f":(exclude,literal){path}" for path in inside))
-    try:
-        # Side by side: each costs milliseconds, most of them waiting.
-        status = _git(root, environment, "status", "--porcelain=v2", "--branch", "-z", "--", *paths)
-        tree = _git(root, environment, "rev-parse", "--verify", "--quiet", "HEAD^{tree}")
-        remote = _git(root, environment, "config", "--get", "remote.origin.url")
-    except OSError as error:
-        found["note"] = f"git could not be started: {error.strerror}"
-        return found
-    deadline = time.monotonic() + GIT_TIMEOUT_S
-    told = _finish(status, deadline)
-    found["tree"] = _line(_finish(tree, deadline))
-    found["repo"] = _without_password(_line(_finish(remote, deadline)))
-    if told is None:
-        found["note"] = f"git gave no answer in time, or {_NO_WORK_TREE}"
-        return found
-    lines = told.split(b"\0")
-    head = {
-        key: value
-        for key, _, value in (
-            line[2:].decode("utf-8", "backslashreplace").partition(" ")
-            for line in lines
-            if line.startswith(b"# ")
-        )
-    }
-    commit, branch = head.get("branch.oid"), head.get("branch.head")
-    found["commit"] = None if commit == "(initial)" else commit
-    found["branch"] = None if branch == "(detached)" else branch
-    changes = [line for line in lines if line and not line.startswith(b"# ")]
-    found["dirty"] = bool(changes)
-    if changes:
-        found["diff_sha256"] = _diff_digest(root, environment, found["commit"], paths, changes)
-    return found
 
+    root: str
+    exclude: tuple[str, ...]
+    environ: Mapping[str, str]
+    facts: dict[str, Any]
+    seen: worktree.Seen | None
 
-def _may_be_work_tree(root: str) -> bool:
-    """Whether git could find one from here; asking it takes 8 ms, import and all."""
-    folder = os.path.abspath(root)
-    while not os.path.lexists(f"{folder}/.git"):
-        above = os.path.dirname(folder)
-        if above == folder:
-            return False
-        folder = above
-    return True
-
-
-_NO_WORK_TREE = "this is not a git work tree"
-
-
-def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which git answers for the folder it is asked in, and asks nobody."""
-    kept = {name: value for name, value in environ.items() if name not in _GIT_LOCAL}
-    return kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-
-
-def _git(root: str, environment: Mapping[str, str], *words: str) -> subprocess.Popen[bytes]:
-    import subprocess  # noqa: PLC0415 - 3 ms where there is no repository
-
-    return subprocess.Popen(
-        (*_GIT, *words),
-        cwd=root,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def _finish(git: subprocess.Popen[bytes], deadline: float) -> bytes | None:
-    """What git printed; None when it failed or took too long (then it is ended)."""
-    from subprocess import TimeoutExpired  # noqa: PLC0415 - as above
-
-    with git:
+    @classmethod
+    def look(
+        cls,
+        root: str,
+        *,
+        exclude: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+        cache: str | None = None,
+    ) -> Source:
+        """Ask git, and for what it does not know the CI system."""
+        environ = os.environ if environ is None else environ
+        facts: dict[str, Any] = dict.fromkeys(_SOURCE)
+        facts["from"] = dict.fromkeys(_NAMED)
+        seen = None
+        notes = []
         try:
-            out, _ = git.communicate(timeout=max(0.0, deadline - time.monotonic()))
-        except TimeoutExpired:
-            git.kill()
+            seen = worktree.look(root, environ, exclude, cache)
+        except worktree.GitError as error:
+            notes.append(str(error))
+        except OSError as error:
+            notes.append(f"git could not be started: {error.strerror}")
+        if seen is not None:
+            facts |= _of_the_tree(seen)
+            facts["from"] |= {name: _GIT_SAYS for name in _NAMED if facts[name]}
+        _ask_ci(facts, ci.told(environ), notes)
+        facts["note"] = "; ".join(notes) or None
+        return cls(root, tuple(exclude), environ, facts, seen)
+
+    def changed(self) -> bool | None:
+        """Whether the commit or anything that counts for `dirty` is another now than it was; None
+        when that cannot be said.
+        """
+        if self.seen is None:
             return None
-    return out if git.returncode == 0 else None
+        try:
+            now = worktree.look(self.root, self.environ, self.exclude, before=self.seen)
+        except (worktree.GitError, OSError):
+            return None
+        return not now.is_as(self.seen)
 
 
-def _line(out: bytes | None) -> str | None:
-    text = (out or b"").decode("utf-8", "backslashreplace").strip()
-    return text or None
+def changed_since(facts: Mapping[str, Any], again: Mapping[str, Any]) -> bool | None:
+    """The same for a run whose first look is only on record."""
+    names = ("commit", "tree", "dirty", "diff_sha256")
+    if facts.get("dirty") is None or again.get("dirty") is None:
+        return None
+    return any(facts.get(name) != again.get(name) for name in names)
+
+
+_SOURCE = ("commit", "branch", "tag", "tree", "dirty", "diff_sha256", "repo", "from", "note")
+_NAMED = ("commit", "branch", "tag")
+
+
+def _of_the_tree(seen: worktree.Seen) -> dict[str, Any]:
+    return {
+        "commit": seen.at.commit,
+        "branch": seen.at.branch,
+        # One commit may have several; more than one is no name for it.
+        "tag": seen.tags[0] if len(seen.tags) == 1 else None,
+        "tree": seen.at.tree,
+        "dirty": bool(seen.changes),
+        "diff_sha256": seen.diff_sha256,
+        "repo": _without_password(seen.repo),
+    }
+
+
+def _ask_ci(facts: dict[str, Any], told: ci.Told | None, notes: list[str]) -> None:
+    """Fill in what git could not say. What the CI system says of another commit is not about this
+    one.
+    """
+    if told is None:
+        return
+    if facts["commit"] and told.commit and facts["commit"] != told.commit:
+        notes.append(
+            f"{told.says['commit']} is {told.commit[:40]}, but git has another commit checked out"
+        )
+        return
+    for name in _NAMED:
+        value = getattr(told, name)
+        if facts[name] is None and value:
+            facts[name], facts["from"][name] = value, told.says[name]
 
 
 def _without_password(url: str | None) -> str | None:
@@ -249,22 +194,3 @@ def _without_password(url: str | None) -> str | None:
     if parts.scheme and "@" in parts.netloc:
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     return url
-
-
-def _diff_digest(
-    root: str,
-    environment: Mapping[str, str],
-    commit: str | None,
-    paths: Iterable[str],
-    changes: Iterable[bytes],
-) -> str | None:
-    digest = sha256()
-    if commit is not None:
-        git = _git(root, environment, *_DIFF, commit, "--", *paths)
-        diff = _finish(git, time.monotonic() + GIT_TIMEOUT_S)
-        if diff is None:
-            return None
-        digest.update(diff)
-    for change in changes:
-        digest.update(change + b"\0")
-    return digest.hexdigest()

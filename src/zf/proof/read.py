@@ -18,7 +18,7 @@ from zf.errors import ZfError, printable
 from zf.proof.journal import JournalReading, decode, last_line, read_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # A plan of 100 000 tasks is about 50 MB.
 MAX_JSON_BYTES = 128 * 1024 * 1024
@@ -71,6 +71,13 @@ def newest_head(proofs: str, *, but: str = "") -> tuple[str, str] | None:
 def run_json(run_dir: str) -> dict[str, Any]:
     """What run.json says; ZfError when it cannot be read."""
     return read_json(run_dir, "run.json")
+
+
+def first_step(run: Mapping[str, Any]) -> int:
+    """The number of the first step in the file names of a run with this run.json: zf 0.1 counted
+    from 1.
+    """
+    return 1 if run.get("schema") == "zf/run/v1" else 0
 
 
 def plan_json(run_dir: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ NAMESPACE = "zf-run-v1"
 # A person may have to touch a hardware key or type a passphrase.
 SIGN_TIMEOUT_S = 120.0
 _VERIFY_TIMEOUT_S = 30.0
+_MAX_PRINCIPALS = 16
 _BEGIN, _END = b"-----BEGIN SSH SIGNATURE-----\n", b"-----END SSH SIGNATURE-----\n"
 _MAGIC = b"SSHSIG\x00\x00\x00\x01"
 
@@ -38,7 +39,8 @@ class SshSigner:
                 code="ZF630",
                 hint=listed.said or "name a private key, or a public one whose owner is the agent",
             )
-        self.key_id = listed.out.split()[1].decode("ascii")
+        # Bits, fingerprint, comment: only what comes before the comment is not free text.
+        self.key_id = listed.out.split()[1].decode("ascii", "replace")
 
     def sign(self, name: str, data: bytes) -> Mapping[str, bytes]:
         """The file to keep beside `name`; ZfError when ssh-keygen does not sign."""
@@ -48,6 +50,16 @@ class SshSigner:
                 f"ssh-keygen did not sign with {printable(self._key)}",
                 code="ZF631",
                 hint=signed.said or "is the key in the agent? (ssh-add -l)",
+            )
+        # The key's name was read from a listing, which may be of several keys; the statement says
+        # it by now, so the signature has to be by that very one.
+        made_by = key_id(signed.out)
+        if made_by != self.key_id:
+            raise ZfError(
+                f"ssh-keygen signed with {made_by}, which is not the first key of "
+                f"{printable(self._key)}, {self.key_id}",
+                code="ZF631",
+                hint="name a file that holds one key",
             )
         return {f"{name}.sig": signed.out}
 
@@ -119,8 +131,11 @@ def check(
     with _file(signature) as path:
         common = ["-s", path, "-f", allowed_signers, *when]
         if not signers:
+            # A guess at whom to ask about, no more: what counts is that -Y verify agrees. A name in
+            # a certificate is its maker's text, so any of them may be none.
             found = _keygen(["-Y", "find-principals", *common], b"", _VERIFY_TIMEOUT_S)
-            signers = found.out.decode("utf-8", "replace").splitlines()[:1]
+            signers = found.out.decode("utf-8", "replace").split("\n")[:_MAX_PRINCIPALS]
+            signers = [signer for signer in signers if signer]
         said = "made by a key that is not, or no longer, among the allowed signers"
         for signer in signers:
             words = ["-Y", "verify", "-n", NAMESPACE, "-I", signer, *common]

@@ -86,6 +86,13 @@ def run(
             "id": started.get("run"),
             "nonce": started.get("nonce"),
             "phases": started.get("phases"),
+            "whole_phases": [
+                phase["name"]
+                for phase in map(_mapping, _sequence(facts.plan.get("phases")))
+                if phase.get("whole") is True and isinstance(phase.get("name"), str)
+            ],
+            "needs": facts.plan.get("needs"),
+            "upstream": facts.plan.get("upstream"),
             "plan_sha256": started.get("plan_sha256"),
             "command": facts.run.get("command"),
             "exit_code": ended.get("exit_code"),
@@ -97,7 +104,8 @@ def run(
             "platform": facts.run.get("platform"),
         },
         "source": {
-            key: source.get(key) for key in ("repo", "commit", "tree", "dirty", "diff_sha256")
+            **{key: source.get(key) for key in ("repo", "commit", "tree", "dirty", "diff_sha256")},
+            "changed": ended.get("source_changed"),
         },
         "actor": {
             "claimed": {"user": facts.run.get("user"), "ci": facts.run.get("ci")},

@@ -9,24 +9,31 @@ What makes an outcome durable is the journal's sync, not this module.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from hashlib import file_digest, sha256
-from typing import Any
+from typing import Any, NoReturn
 
 from zf import late
 from zf.events import Cause, Status
 from zf.model import Step, Task
 from zf.proof.checksums import line, parse
+from zf.proof.lines import framed, key_lines, object_lines
+from zf.record import record
 
 META, COMMANDS, LOGS = "00-meta", "10-commands", "20-logs"
 ARTIFACTS, CHECKSUMS, SUMMARY = "30-artifacts", "40-checksums", "99-summary"
 FOLDERS = (META, COMMANDS, LOGS, ARTIFACTS, CHECKSUMS, SUMMARY)
 NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
 STATUS = "status.json"
+NO_ARTIFACT = "is no artifact: it lay in zf's own part of the proof"
+_ATTEMPTS = "attempts"
+# Where artifacts are gathered when their folder is not the one it was.
+_TAKEN = ".30-artifacts"
 _TASK_LIST = f"{CHECKSUMS}/task.sha256"
 # What an attempt writes besides its artifacts and the lists and outcome that come last.
 _OWN_FILE = late.pattern(
@@ -39,8 +46,6 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, default=dict).encode
-
 
 class AlreadyDecidedError(Exception):
     """The attempt has an outcome: what its status.json says, and the digest of its task.sha256."""
@@ -51,9 +56,8 @@ class AlreadyDecidedError(Exception):
         self.task_sha256 = task_sha256
 
 
-def as_json(value: Mapping[str, Any]) -> bytes:
-    """One compact line; the bytes of every JSON file in a task's tree."""
-    return _encode(value).encode("ascii") + b"\n"
+class TreeLostError(OSError):
+    """A step moved the tree, or a folder of it that is zf's own: what it held is lost."""
 
 
 class TaskTree:
@@ -68,6 +72,9 @@ class TaskTree:
         self.digests: dict[str, str] = {}
         self.listed = b""  # what task.sha256 says, once there is one
         self._fds: dict[str, int] = {}
+        # The files of earlier attempts, and what lay between them that nobody had written.
+        self._earlier: set[str] = set()
+        self._planted: list[str] = []
         self._at = at
         self.fd = os.open(at or self.path, _FOLDER)
         try:
@@ -94,7 +101,7 @@ class TaskTree:
         tree = cls(run_dir, task, ())
         tree._fill(folders)
         if not is_first:
-            tree.write(CHECKSUMS, "attempts.sha256", _attempts_list(tree.fd))
+            tree._list_attempts()
         return tree
 
     @classmethod
@@ -128,24 +135,35 @@ class TaskTree:
         Raises AlreadyDecidedError when the worker had got as far as its outcome.
         """
         path = f"{run_dir}/{task}"
-        for folder in (path, *(f"{path}/{name}" for name in FOLDERS)):
-            with suppress(FileExistsError):
-                os.mkdir(folder)
+        _make_folder(path)
+        for name in FOLDERS:
+            _make_folder(f"{path}/{name}")
         tree = cls(run_dir, task, FOLDERS)
         try:
+            for fd in tree._fds.values():
+                _refuse_mount(fd, tree.fd)
             tree._drop_claims()
             tree._refuse_decided()
             for folder, name in tree._entries():
                 if _OWN_FILE.fullmatch(f"{folder}/{name}"):
                     tree.wrote(folder, name, hash_file(tree._fds[folder], name))
             tree.sweep()
+            for name in os.listdir(tree.fd):
+                if name not in FOLDERS and (name != _ATTEMPTS or os.path.islink(f"{path}/{name}")):
+                    remove(tree.fd, name)
             if os.path.lexists(f"{path}/attempts"):
                 # The list may have been cut short, or the worker killed before it came to it.
-                tree.write(CHECKSUMS, "attempts.sha256", _attempts_list(tree.fd))
+                tree._list_attempts()
         except BaseException:
             tree.close()
             raise
         return tree
+
+    def _list_attempts(self) -> None:
+        listed = _attempts_list(self.fd)
+        self.write(CHECKSUMS, "attempts.sha256", listed)
+        self._earlier = set(parse(listed))
+        self._planted = _sweep_attempts(self.fd, self._earlier)
 
     def close(self) -> None:
         for fd in self._fds.values():
@@ -179,7 +197,7 @@ class TaskTree:
 
         Raises AlreadyDecidedError when there is an outcome already.
         """
-        data = as_json(status)
+        data = object_lines(status)
         prefix = f"{ARTIFACTS}/"
         artifacts = {
             name[len(prefix) :]: digest
@@ -192,6 +210,97 @@ class TaskTree:
         self._write_new(CHECKSUMS, "task.sha256", self.listed)
         self._claim(data)
         return sha256(self.listed).hexdigest()
+
+    def take_over(self) -> list[tuple[str, str]]:
+        """Take the tree as the task left it, by name: its folders are where they were, or the tree
+        is lost; 30-artifacts may have been made anew; everything else there is no part of it.
+
+        What is removed, and why. Raises TreeLostError, the place of the tree then being free.
+        """
+        if not _is_at(self.fd, self.path):
+            self._give_up("its folder")
+        # One look at the folder tells all names and numbers. Where those are not the ones that
+        # stat tells, as on some overlays, it is asked.
+        with os.scandir(self.fd) as entries:
+            present = {entry.name: entry.inode() for entry in entries}
+        moved = [
+            name
+            for name, fd in self._fds.items()
+            if present.get(name) != os.fstat(fd).st_ino and not _is_at(fd, name, self.fd)
+        ]
+        refused = self._take_artifacts() if ARTIFACTS in moved else []
+        for name in moved:
+            if name != ARTIFACTS:
+                self._give_up(name)
+        for name in present.keys() - self._fds.keys():
+            if not (self._earlier and name == _ATTEMPTS):
+                remove(self.fd, name)
+                refused.append((name, NO_ARTIFACT))
+        surplus, gone = self._differences()
+        for path in surplus:
+            folder, _, name = path.partition("/")
+            remove(self._fds[folder], name)
+        if self._earlier:
+            surplus += self._planted + _sweep_attempts(self.fd, self._earlier)
+        for path in gone:
+            del self.digests[path]
+        refused += [(path, NO_ARTIFACT) for path in surplus]
+        return refused + [(path, "was removed while the task ran") for path in gone]
+
+    def _differences(self) -> tuple[list[str], list[str]]:
+        """What is in zf's own folders besides what zf wrote, and what of that is not there."""
+        present = {f"{folder}/{name}" for folder, name in self._entries()}
+        own = {path for path in self.digests if not path.startswith(f"{ARTIFACTS}/")}
+        if present == own:
+            return [], []
+        return sorted(present - own), sorted(own - present)
+
+    def _take_artifacts(self) -> list[tuple[str, str]]:
+        """What is called 30-artifacts is not the folder it was: its files are taken into a new one,
+        if it is a folder of ours; one that may be anybody's is not made a part of the proof.
+        """
+        os.close(self._fds.pop(ARTIFACTS))
+        with suppress(FileExistsError):
+            os.mkdir(_TAKEN, dir_fd=self.fd)
+        target = self._fds[ARTIFACTS] = os.open(_TAKEN, _FOLDER, dir_fd=self.fd)
+        refused = []
+        try:
+            source = os.open(ARTIFACTS, _FOLDER, dir_fd=self.fd)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            reason = f"is no folder that can be read ({error.strerror})"
+            remove(self.fd, ARTIFACTS)
+            refused.append((ARTIFACTS, f"{reason}, in the place of the task's own"))
+        else:
+            try:
+                refused += self._move_in(source, target)
+            finally:
+                os.close(source)
+            remove(self.fd, ARTIFACTS)
+        os.rename(_TAKEN, ARTIFACTS, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        return refused
+
+    def _move_in(self, source: int, target: int) -> list[tuple[str, str]]:
+        if reason := _why_strange(source, self.fd):
+            return [(ARTIFACTS, f"{reason}, in the place of the task's own")]
+        refused = []
+        for name in os.listdir(source):
+            try:
+                os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
+            except OSError as error:
+                refused.append((f"{ARTIFACTS}/{name}", f"cannot be taken: {error.strerror}"))
+        return refused
+
+    def _give_up(self, what: str) -> NoReturn:
+        folder, name = os.path.split(self.path)
+        parent = os.open(folder, _FOLDER)
+        try:
+            with suppress(FileNotFoundError):
+                remove(parent, name)
+        finally:
+            os.close(parent)
+        raise TreeLostError(errno.ENOENT, f"{what} was removed or replaced while the task ran")
 
     def sweep(self) -> list[str]:
         """Remove what others put into zf's own folders, where nothing would vouch for it; which."""
@@ -243,8 +352,25 @@ class TaskTree:
             os.close(fd)
 
 
+@record
+class Place:
+    """Where a run's tasks run: which run, on whose account, and the project's root there."""
+
+    run: str
+    hostname: str
+    user: str
+    root: str
+
+    def workdir(self, task: Task) -> str:
+        """The folder in which the task's steps start."""
+        if task.workdir == ".":
+            return self.root
+        return os.path.normpath(f"{self.root}/{task.workdir}")
+
+
 def write_not_run(
     run_dir: str,
+    place: Place,
     task: Task,
     status: Status,
     cause: Cause,
@@ -255,10 +381,11 @@ def write_not_run(
     """The whole tree of a task that was never attempted; returns the SHA-256 of its task.sha256."""
     tree = TaskTree.create(run_dir, task.id, folders=NOT_RUN_FOLDERS)
     try:
-        tree.write(META, "task.json", task_json(task))
+        told = task_json(place, at, place.workdir(task), task_lines(task))
+        tree.write(META, "task.json", told)
         return tree.decide(
             status_fields(
-                os.path.basename(run_dir),
+                place.run,
                 task,
                 status,
                 cause,
@@ -294,7 +421,7 @@ def status_fields(
     `more` holds what only an attempt has: containment, survivors, artifacts, refused, ...
     """
     return {
-        "schema": "zf/status/v1",
+        "schema": "zf/status/v2",
         "task_id": task.id,
         "run_id": run,
         "phase": task.phase,
@@ -318,11 +445,27 @@ def status_fields(
     }
 
 
-def task_json(task: Task) -> bytes:
-    """What 00-meta/task.json says: the task as it was loaded, defaults filled in."""
-    return as_json(
+def task_json(place: Place, started_at: str, pwd: str, lines: str) -> bytes:
+    """What 00-meta/task.json says: where and when the task began, and its `task_lines`."""
+    return framed(
+        key_lines(
+            {
+                "schema": "zf/task/v2",
+                "run_id": place.run,
+                "started_at": started_at,
+                "hostname": place.hostname,
+                "user": place.user,
+                "pwd": pwd,
+            }
+        ),
+        lines,
+    )
+
+
+def task_lines(task: Task) -> str:
+    """The task as it was loaded, defaults filled in."""
+    return key_lines(
         {
-            "schema": "zf/task/v1",
             "id": task.id,
             "title": task.title or task.id,
             "phase": task.phase,
@@ -388,6 +531,16 @@ def hash_file(folder: int, name: str) -> str:
         return file_digest(stream, "sha256").hexdigest()
 
 
+def _make_folder(path: str) -> None:
+    """A folder at this path; what else stands there, a link say, gives way."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            os.unlink(path)
+            os.mkdir(path)
+
+
 def _set_aside(path: str, attempt: int) -> bool:
     """Move the tree an earlier attempt left to `attempts/<attempt>/`; whether there are any now.
 
@@ -397,15 +550,80 @@ def _set_aside(path: str, attempt: int) -> bool:
     left = [name for name in FOLDERS if os.path.lexists(f"{path}/{name}")]
     if not left:
         return os.path.lexists(f"{path}/attempts")
+    if os.path.islink(f"{path}/attempts"):
+        os.unlink(f"{path}/attempts")  # or the tree would be moved to where it leads
     target = base = f"{path}/attempts/{attempt}"
     count = 0
-    while any(os.path.lexists(f"{target}/{name}") for name in left):
+    while os.path.islink(target) or any(os.path.lexists(f"{target}/{name}") for name in left):
         count += 1
         target = f"{base}.{count}"
     os.makedirs(target, exist_ok=True)
     for name in left:
         os.rename(f"{path}/{name}", f"{target}/{name}")
     return True
+
+
+def _sweep_attempts(task_fd: int, listed: Collection[str]) -> list[str]:
+    """Remove what is among the files of earlier attempts and in none of their lists; which."""
+    folders = {os.path.dirname(path) for path in listed}
+    for path in tuple(folders):
+        parts = path.split("/")
+        folders |= {"/".join(parts[:count]) for count in range(1, len(parts))}
+    folders |= {f"{_ATTEMPTS}/{n}/{name}" for n in _numbers(listed) for name in FOLDERS}
+    return list(_swept(task_fd, _ATTEMPTS, "", listed, folders))
+
+
+def _numbers(listed: Collection[str]) -> set[str]:
+    return {path.split("/")[1] for path in listed}
+
+
+def _swept(
+    parent: int, name: str, prefix: str, files: Collection[str], folders: Collection[str]
+) -> Iterator[str]:
+    path = prefix + name
+    is_folder = stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+    if path not in (folders if is_folder else files):
+        remove(parent, name)
+        yield path
+    elif is_folder:
+        below = os.open(name, _FOLDER, dir_fd=parent)
+        try:
+            for one in os.listdir(below):
+                yield from _swept(below, one, f"{path}/", files, folders)
+        finally:
+            os.close(below)
+
+
+def _is_at(fd: int, path: str, folder: int | None = None) -> bool:
+    """Whether an open folder is what stands at a path, which leads through no link at its end."""
+    try:
+        found = os.stat(path, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    held = os.fstat(fd)
+    return found.st_ino == held.st_ino and found.st_dev == held.st_dev
+
+
+def _refuse_mount(folder: int, parent: int) -> None:
+    """Raise OSError for a folder on another mount than its parent: what is in there is not ours."""
+    if os.fstat(folder).st_dev != os.fstat(parent).st_dev or _mount(folder) != _mount(parent):
+        raise OSError(errno.EBUSY, "a folder is mounted in the proof")
+
+
+def _why_strange(folder: int, beside: int) -> str:
+    """Why an open folder is not one that a task made in its tree, if it is not."""
+    _refuse_mount(folder, beside)
+    owner = os.fstat(folder).st_uid
+    if owner != os.geteuid():
+        return f"is the folder of another account ({owner})"
+    return ""
+
+
+def _mount(fd: int) -> str:
+    """What the kernel calls the mount that an open file is on; nothing where it does not say."""
+    with suppress(OSError), open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as stream:
+        return next((told for told in stream if told.startswith("mnt_id:")), "")
+    return ""
 
 
 def _attempts_list(task_fd: int) -> bytes:
@@ -451,6 +669,7 @@ def remove(folder: int, name: str) -> None:
     os.chmod(name, 0o700, dir_fd=folder)
     top = os.open(name, _FOLDER, dir_fd=folder)
     try:
+        _refuse_mount(top, folder)
         count = 0
         while names := os.listdir(top):
             for one in names:
@@ -478,6 +697,7 @@ def _lift(top: int, name: str, count: int) -> int:
     os.chmod(name, 0o700, dir_fd=top)
     below = os.open(name, _FOLDER, dir_fd=top)
     try:
+        _refuse_mount(below, top)
         for one in os.listdir(below):
             if stat.S_ISDIR(os.stat(one, dir_fd=below, follow_symlinks=False).st_mode):
                 count += 1

@@ -1,4 +1,4 @@
-"""A run's folder -> what can be said of it: five verdicts, and every finding at once.
+"""A run's folder -> what it came to, five verdicts on its proof, and every finding at once.
 
 The auditor: it knows the files as conventions/PROOFS_CONVENTION.md describes them and nothing of
 the code that made them. It opens nothing outside the folder, follows no link, and takes no name,
@@ -14,22 +14,24 @@ from typing import Any
 
 from zf.errors import ZfError
 from zf.model import is_valid_id
-from zf.proof import authentic, checksums, statement
+from zf.proof import authentic, checksums, forms, outcome, statement
 from zf.proof.account import Account
 from zf.proof.authentic import NOBODY, Trust
 from zf.proof.bundle import Bundle, Inventory
 from zf.proof.expected import NOTHING, Expectations, Said, unmet
 from zf.proof.findings import Finding, State, Verdict
 from zf.proof.journal import MAX_LINE_BYTES, Chain, decode, raw_lines
+from zf.proof.outcome import Outcome
 from zf.proof.read import MAX_JSON_BYTES
 from zf.proof.seal import ATTEMPTS_LIST, ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, TASK_LIST
-from zf.record import record
+from zf.record import field, record
 
 VERIFIED, TAMPERED, INCOMPLETE, UNTRUSTED = 0, 1, 3, 4
+NOT_PASSED = 1
 
 JOURNAL, RUN, PLAN, BLOCKED = "events.jsonl", "run.json", "plan.json", "blocked.json"
 ARTIFACTS_LIST = "40-checksums/artifacts.sha256"
-# What a killed run may have at its top besides the folders of its tasks.
+# What a run may have at its top besides the folders of its tasks.
 _TOP_FILES = frozenset({JOURNAL, RUN, PLAN, BLOCKED, MANIFEST})
 # What a terminal event and the task's status.json both say.
 _SAID_TWICE = {
@@ -43,19 +45,30 @@ _SAID_TWICE = {
 _DRIFT_S, _DRIFT_SHARE = 2.0, 0.0005
 
 
+# Files of a tree that a worker's death, or a disk's, may have left half written: their bytes are
+# sealed as they are, and say no more than that.
+_CUT_SHORT = ("lost", "storage")
+
+
 @record
 class Verification:
-    """All five verdicts, every finding, and the exit code they come to."""
+    """What the run came to, all five verdicts, every finding, and the exit code they come to."""
 
     run: str | None
+    outcome: Outcome
     verdicts: tuple[Verdict, ...]
     findings: tuple[Finding, ...]
     exit_code: int
     result: Mapping[str, Any]
+    # Of every task that ended: the digest of its checksum list.
+    tasks: Mapping[str, str] = field(default_factory=dict)
 
     def render(self) -> str:
-        """One line per finding, then one line per verdict."""
-        lines = [finding.render() for finding in self.findings]
+        """What the run came to, then one line per finding, then one line per verdict.
+
+        A whole proof of a failed run is a true record of a failure, so its result comes first.
+        """
+        lines = [self.outcome.render(), *(finding.render() for finding in self.findings)]
         return "\n".join(lines + [verdict.render() for verdict in self.verdicts])
 
     def as_json(self) -> dict[str, Any]:
@@ -63,6 +76,7 @@ class Verification:
             "schema": "zf/verification/v1",
             "run_id": self.run,
             "exit_code": self.exit_code,
+            "outcome": {"state": self.outcome.state.value, "summary": self.outcome.summary},
             "verdicts": {
                 v.name: {"state": v.state.value, "summary": v.summary} for v in self.verdicts
             },
@@ -80,16 +94,18 @@ def verify(
     trust: Trust = NOBODY,
     *,
     now: float | None = None,
+    passed: bool = False,
 ) -> Verification:
-    """Check the run in the folder `path`, whose own name and place do not matter.
+    """Check the run in the folder `path`, whose own name and place do not matter; with `passed`,
+    demand that it succeeded.
 
     1. See what is there: only files and folders, no links, no devices.
     2. Read the manifest; it names exactly the files that are there.
-    3. Read run.json and plan.json.
+    3. Read run.json and plan.json; these and all other JSON have the form their schemas give.
     4. Read the journal: one unbroken chain, one consistent story, of this run and this plan.
-    5. Every task that ended has its tree: the checksum list its last event vouches for names
+    5. Every task that ended has its tree: the checksum list that its last event names lists
        exactly the tree's files, and its status.json tells the same outcome. Hash those files.
-    6. Hash every other file; all are what was vouched for.
+    6. Hash every other file; all are as they are listed.
     7. The statements in attest/, if there are any, say the same, and trusted keys signed them.
     8. Every planned task ended, and the run was closed and sealed.
     9. It is the run the caller expects, and its clocks make sense.
@@ -122,7 +138,7 @@ def verify(
         audit.check_complete()
         audit.check_expected(expectations, time.time() if now is None else now)
         audit.check_times()
-        return audit.conclude(expectations, trust)
+        return audit.conclude(expectations, trust, passed=passed)
 
 
 class _Audit:
@@ -133,7 +149,7 @@ class _Audit:
         self.there = inventory
         self.findings: list[Finding] = []
         self.sealed = MANIFEST in inventory.files
-        # Path -> SHA-256 of every file somebody vouches for.
+        # Path -> SHA-256 of every file listed in a manifest or a task's checksum list.
         self.expected: dict[str, str] = {}
         self.run: Mapping[str, Any] = {}
         self.plan: Mapping[str, Any] = {}
@@ -183,10 +199,8 @@ class _Audit:
     # 3
 
     def read_papers(self) -> None:
-        self.run = self._object(RUN)
-        self.plan = self._object(PLAN)
-        if self.plan and not isinstance(self.plan.get("tasks"), list):
-            self.tampered("paper", "has no list of tasks", PLAN)
+        self.run = self._paper(RUN, "run")
+        self.plan = self._paper(PLAN, "plan")
         for row in self._rows():
             name = row.get("id")
             if isinstance(name, str) and is_valid_id(name) and name not in self.planned:
@@ -209,6 +223,8 @@ class _Audit:
             self.tampered("missing", _reason(error), JOURNAL)
             return
         chain, account = Chain(), self.account
+        malformed = 0
+        version: str | None = None
         with os.fdopen(fd, "rb", buffering=1024 * 1024) as stream:
             for raw in raw_lines(stream):
                 if not raw.endswith(b"\n"):
@@ -217,7 +233,16 @@ class _Audit:
                         self.tampered("journal", "a line that never ends", JOURNAL)
                     break
                 try:
-                    account.feed(chain.accept(raw[:-1]))
+                    event = chain.accept(raw[:-1])
+                    if chain.seq == 1:
+                        said = event.get("schema")
+                        version = said if isinstance(said, str) else None
+                    if wrong := forms.event_problems(event, version):
+                        for problem in wrong[: forms.MAX_PROBLEMS - malformed]:
+                            malformed += 1
+                            self.tampered("form", f"line {chain.seq}: {problem}", JOURNAL)
+                        event = forms.sound_event(event, version)
+                    account.feed(event)
                 except ValueError as error:
                     self.tampered("journal", f"line {chain.seq + 1}: {error}", JOURNAL)
                     break
@@ -252,7 +277,7 @@ class _Audit:
         if digest is None and BLOCKED in self.there.files:
             self.tampered("mismatch", "is a file that the journal does not know", BLOCKED)
         if digest is not None:
-            self._object(BLOCKED)
+            self._paper(BLOCKED, "blocked")
             self._match_digest(BLOCKED, digest)
 
     # 5
@@ -264,10 +289,9 @@ class _Audit:
             self.tampered("surplus", "a folder of no planned task", name)
         for name in sorted(self.account.tasks.keys() - planned):
             self.tampered("mismatch", f"tells of a task that was not planned: {name!r}", JOURNAL)
-        if not self.sealed:
-            for name in sorted(path for path in self.there.files if "/" not in path):
-                if name not in _TOP_FILES and not name.endswith(".tmp"):
-                    self.tampered("surplus", "is no file of a run", name)
+        for name in sorted(path for path in self.there.files if "/" not in path):
+            if name not in _TOP_FILES and (self.sealed or not name.endswith(".tmp")):
+                self.tampered("surplus", "is no file of a run", name)
         self._look_at_folders()
         # One pass over all files, so that no task costs a look at every other task's.
         below: dict[str, list[str]] = {name: [] for name in planned}
@@ -280,9 +304,12 @@ class _Audit:
             if task is None or task.terminal is None:
                 continue
             self._match_tree(name, task.terminal, set(below[name]))
+            sound = {name: task.terminal}
             for attempt, event in task.ended.items():
                 if event is not task.terminal:
                     self._match_list(f"{name}/attempts/{attempt}", event)
+                    sound[f"{name}/attempts/{attempt}"] = event
+            self._check_forms(below[name], sound)
             # Now, while its folders are open and its paths in the processor's cache.
             self._hash(below[name])
 
@@ -328,6 +355,18 @@ class _Audit:
                     self.tampered("missing", "is in the task's checksum list and not there", path)
         self._match_status(task, event)
 
+    def _check_forms(self, files: Iterable[str], ends: Mapping[str, Mapping[str, Any]]) -> None:
+        """Every JSON file of zf's own in these trees has its form; `ends` has how each ended."""
+        for path in sorted(path for path in files if path.endswith(".json")):
+            form = forms.form_of(path)
+            root = path.rpartition("/")[0].rpartition("/")[0]
+            end = ends.get(root)
+            # The task's own status.json has been read.
+            if form is None or end is None or path == f"{path.partition('/')[0]}/{STATUS}":
+                continue
+            if end.get("status") not in _CUT_SHORT and end.get("cause") not in _CUT_SHORT:
+                self._value(path, form)
+
     def _match_list(self, root: str, event: Mapping[str, Any]) -> dict[str, str] | None:
         path = f"{root}/{TASK_LIST}"
         listed = self._list(path, f"{root}/")
@@ -338,7 +377,7 @@ class _Audit:
 
     def _match_status(self, task: str, event: Mapping[str, Any]) -> None:
         path = f"{task}/{STATUS}"
-        status = self._object(path)
+        status = self._paper(path, "status")
         if not status:
             return
         self.statuses.append(status)
@@ -368,7 +407,7 @@ class _Audit:
             self.tampered("changed", message, path)
 
     def _hash(self, there: Iterable[str]) -> None:
-        """Of these files, all that somebody vouches for and that were not hashed yet."""
+        """Of these files, all that are listed and were not hashed yet."""
         for path, why in self.bundle.hash(path for path in there if path in self.expected):
             self.tampered("unreadable", why, path)
 
@@ -411,7 +450,8 @@ class _Audit:
             elif f"{name}/{STATUS}" not in self.there.files:
                 self.found("COMPLETE", "no_outcome", "has no status.json", name)
         if not self.plan:
-            self.found("COMPLETE", "unknown", "without a plan nobody knows what is missing", PLAN)
+            message = "plan.json is missing, so completeness cannot be checked"
+            self.found("COMPLETE", "unknown", message, PLAN)
         if self.account.ended is None:
             self.found("COMPLETE", "open", "the run never ended", JOURNAL)
         if not self.sealed:
@@ -420,8 +460,10 @@ class _Audit:
     # 9
 
     def check_expected(self, expected: Expectations, now: float) -> None:
+        came_to = self.outcome(intact=all(f.verdict != "INTACT" for f in self.findings))
         said = Said(
-            self.run, tuple(self._rows()), self.bundle.digests.get(PLAN), self.head, self.account
+            *(self.run, self.plan, self.bundle.digests.get(PLAN), self.head, self.account),
+            came_to.state.value,
         )
         self.findings += unmet(expected, said, now)
 
@@ -438,12 +480,20 @@ class _Audit:
         for doubt in clocks.doubts:
             self.found("TIMED", "order", doubt, JOURNAL)
 
-    def conclude(self, expected: Expectations, trust: Trust) -> Verification:
-        """The verdicts in order; the first that failed decides the exit code.
+    def conclude(
+        self, expected: Expectations, trust: Trust, *, passed: bool = False
+    ) -> Verification:
+        """The verdicts in order; the first that failed decides the exit code, and with `passed` a
+        run that did not succeed comes right after one that is not intact.
 
         Clocks that part are doubted, not failed: a suspended laptop does that. A time stamp that
         was asked for is another matter.
         """
+        intact = all(finding.verdict != "INTACT" for finding in self.findings)
+        came_to = self.outcome(intact=intact)
+        if passed and came_to.state != outcome.Result.SUCCESS:
+            message = "the run did not succeed, and --passed demands that it did"
+            self.found("RESULT", "not_passed", message)
         failed = {finding.verdict for finding in self.findings}
         timed = State.DOUBTFUL if "TIMED" in failed else State.PASSED
         if trust.timestamp_ca and any(finding.kind == "timestamp" for finding in self.findings):
@@ -459,10 +509,13 @@ class _Audit:
         exit_code = next(
             (c for v, c in zip(verdicts, codes, strict=True) if v.state == State.FAILED), VERIFIED
         )
+        if "RESULT" in failed:
+            exit_code = NOT_PASSED
         started, ended = self.account.started or {}, self.account.ended or {}
         run = started.get("run")
         return Verification(
             run if isinstance(run, str) else None,
+            came_to,
             verdicts,
             tuple(self.findings),
             exit_code,
@@ -476,7 +529,16 @@ class _Audit:
                     if _is_attest(path)
                 },
             },
+            {
+                name: digest
+                for name, task in self.account.tasks.items()
+                if isinstance(digest := (task.terminal or {}).get("task_sha256"), str)
+            },
         )
+
+    def outcome(self, *, intact: bool) -> Outcome:
+        """What the run came to, by the journal."""
+        return outcome.of(self.account, list(self.planned), intact=intact)
 
     def _intact(self) -> str:
         size = _size(self.bundle.hashed_bytes)
@@ -486,7 +548,7 @@ class _Audit:
         loose = len(self.there.files.keys() - self.expected.keys() - _TOP_FILES)
         return (
             f"{len(self.expected)} files ({size}) of {self.trees} tasks that ended, {chained}; "
-            f"nobody vouches for {loose} files of the rest"
+            f"{loose} other files are in no checksum list"
         )
 
     def _complete(self) -> str:
@@ -528,18 +590,30 @@ class _Audit:
             return {prefix + p: digest for p, digest in listed.items()} if prefix else listed
         return {}
 
-    def _object(self, path: str) -> Mapping[str, Any]:
+    def _paper(self, path: str, form: str) -> Mapping[str, Any]:
+        """A JSON object as far as it has its form, so that what follows may rely on types."""
+        value = self._value(path, form)
+        if isinstance(value, dict):
+            return value
+        return {}
+
+    def _value(self, path: str, form: str) -> Any:
         try:
             value = decode(self.bundle.read(path, MAX_JSON_BYTES))
         except OSError as error:
             self.tampered("missing", _reason(error), path)
+            return None
         except ValueError as error:
             self.tampered("paper", f"not JSON as a proof has it: {error}", path)
-        else:
-            if isinstance(value, dict):
-                return value
+            return None
+        if not isinstance(value, dict) and form != "commands":
             self.tampered("paper", "not a JSON object", path)
-        return {}
+            return None
+        if wrong := forms.problems(form, value):
+            for problem in wrong:
+                self.tampered("form", problem, path)
+            return forms.sound(form, value)
+        return value
 
 
 _TREE_FOLDERS = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import zf
 from zf.events import timestamp
 from zf.proof.findings import State
+from zf.proof.outcome import Result
 from zf.proof.statement import STATEMENT_TYPE
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def summarise(
         if result["manifest_sha256"]
         else {"name": "events.jsonl#head", "digest": {"sha256": result["head"]}}
     )
-    passed = verification.exit_code == 0
+    # A whole proof of a failed run is nothing to deploy on: whoever reads this reads one word.
+    came_to = verification.outcome
+    passed = verification.exit_code == 0 and came_to.state == Result.SUCCESS
     levels = [LEVEL.format(v.name) for v in verification.verdicts if v.state == State.PASSED]
     return {
         "_type": STATEMENT_TYPE,
@@ -55,6 +58,7 @@ def summarise(
             ],
             "verificationResult": "PASSED" if passed else "FAILED",
             "verifiedLevels": levels if passed else ["FAILED"],
+            "runResult": came_to.state.value,
             "slsaVersion": "1.0",
         },
     }

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from zf.report.facts import Facts, Held, RootCause, TaskFacts
 
-SCHEMA = "zf/blocked/v1"
+SCHEMA = "zf/blocked/v2"
 # Codes of what can become of a task, for programs and search engines: never renumbered.
 CODES: Mapping[Cause, str] = {
     Cause.NONE: "ZF500",

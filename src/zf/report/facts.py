@@ -69,6 +69,7 @@ class TaskFacts:
     signal: int | None = None
     cause: Cause = Cause.NONE
     detail: str = ""
+    # Counted from 0, as in `steps`.
     step: int | None = None
     started_at: str = ""
     completed_at: str = ""
@@ -173,6 +174,8 @@ class Facts:
     counts: dict[str, int]
     tolerated: dict[str, int] = field(default_factory=dict)
     run: str = ""
+    # The number of every task's first step in the names of its files: 1 for runs of zf 0.1.
+    first_step: int = 0
     phase: str = ""
     running: dict[str, TaskFacts] = field(default_factory=dict)
     phase_timeout: PhaseTimedOut | None = None
@@ -211,6 +214,14 @@ class Facts:
     def flaky(self) -> list[TaskFacts]:
         """The tasks that succeeded only after another try, in plan order."""
         return [task for task in self.tasks.values() if task.flaky]
+
+    def step_of(self, event: AttemptEnded) -> int | None:
+        """The failing step, counted from 0 also where the event counts from 1."""
+        return None if event.step is None else event.step - self.first_step
+
+    def step_number(self, task: TaskFacts) -> int:
+        """The step that failed, or the first, as the names of its files have it."""
+        return self.first_step + (task.step or 0)
 
     def waiting_on(self, name: str, at_most: int = 999) -> tuple[int, bool]:
         """How many waiting tasks need this one, through others too, and whether that is all.
@@ -314,7 +325,7 @@ class Fold:
             case Interrupted():
                 facts.interrupted = event
             case RunStarted(run=run):
-                facts.run = run
+                facts.run, facts.first_step = run, event.first_step
                 facts.started_at = wall
             case RunResumed():
                 # Another process goes on, perhaps after a reboot: its clock may have another zero.
@@ -355,7 +366,7 @@ class Fold:
         task.attempt = event.attempt
         task.exit_code = event.exit_code
         task.signal = event.signal
-        task.step = event.step
+        task.step = self.facts.step_of(event)
         task.started_at = event.started_at
         task.duration_s = event.duration_s
         self._end(task, event, event.completed_at)
@@ -467,8 +478,9 @@ def at_end(facts: Facts, event: AttemptEnded | TaskNotRun) -> TaskFacts:
     if isinstance(event, TaskNotRun):
         ended.unmet = event.needs
         return ended
-    for name in ("attempt", "exit_code", "signal", "step", "started_at", "duration_s"):
+    for name in ("attempt", "exit_code", "signal", "started_at", "duration_s"):
         setattr(ended, name, getattr(event, name))
+    ended.step = facts.step_of(event)
     ended.completed_at = event.completed_at
     return ended
 
@@ -503,7 +515,11 @@ def _planned(plan: Mapping[str, Any]) -> Facts:
         tasks=tasks,
         dependents=dependents,
         needs_checked=plan["needs"] == "checked",
-        upstream=plan["upstream"],
+        # Since version 2 with the digests; here only the run's name is of interest.
+        upstream={
+            name: met if isinstance(met, str) else met["run"]
+            for name, met in plan["upstream"].items()
+        },
         counts=counts,
     )
 

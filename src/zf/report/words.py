@@ -277,17 +277,18 @@ _DROPPED: Mapping[Cause, str] = {
 
 
 def step(task: TaskFacts) -> str:
-    """`step 2 'Seed'`, or `it` where no step is known."""
+    """`step 'Seed'`, `step-1` for one without a name, or `it` where no step is known."""
     if task.step is None:
         return "it"
     row = _step_row(task)
-    return f"step {task.step} '{printable(str(row['name']))}'" if row else f"step {task.step}"
+    name = printable(str(row["name"])) if row else ""
+    return f"step '{name}'" if name and name != f"step-{task.step}" else f"step-{task.step}"
 
 
 def _step_row(task: TaskFacts) -> Mapping[str, object] | None:
-    if task.step is None or not 1 <= task.step <= len(task.steps):
+    if task.step is None or not 0 <= task.step < len(task.steps):
         return None
-    return task.steps[task.step - 1]
+    return task.steps[task.step]
 
 
 def line_number(task: TaskFacts) -> int:

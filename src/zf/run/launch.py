@@ -8,19 +8,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from typing import Any
 
-from zf.errors import Exit, ZfError
-from zf.events import ConditionEvaluated, RunEnded, RunResumed, RunStarted, Status, TaskNotRun
+from zf.errors import Exit, ZfError, printable
+from zf.events import (
+    SCHEMA,
+    ConditionEvaluated,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    Status,
+    TaskNotRun,
+)
 from zf.model import NOTHING, Flow, is_valid_id
 from zf.plan.graph import Plan
 from zf.proof import provenance, store
 from zf.proof.journal import Journal, read
+from zf.proof.lines import object_lines
 from zf.proof.read import log_tail, newest_head, run_json
-from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_json
-from zf.record import asdict, record
+from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_file, write_json
+from zf.record import asdict, record, replace
 from zf.report import blocked
 from zf.report.facts import Facts, Fold
 from zf.run import leases, lock, recover
@@ -70,19 +80,32 @@ class RunRequest:
     look_s: float = float("inf")
     rerun_of: str | None = None
 
+    def source(self) -> provenance.Source:
+        """Where the code comes from, as it is now."""
+        return provenance.Source.look(
+            self.flow.root,
+            exclude=(self.flow.proofs,),
+            environ=self.environ,
+            cache=lock.folder(self.flow.proofs),
+        )
+
+    def place(self) -> store.Place:
+        """Where its tasks run."""
+        host, user = os.uname().nodename, provenance.user_name()
+        return store.Place(self.settings.run_id.value, host, user, self.flow.root)
+
     def scheduler(
-        self, source: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
+        self, about: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
     ) -> Scheduler:
-        """A scheduler for it; `source` is that of run.json, `decided` are the conditions answered
-        before.
-        """
+        """A scheduler for it; `about` is run.json, `decided` are the conditions answered before."""
         around = surroundings(
             self.plan.tasks.values(),
             self.environ,
             self.flow.project,
             run=self.settings.run_id.value,
             max_jobs=self.limits.max_jobs,
-            source=source,
+            source=about["source"],
+            ci=about.get("ci"),
             hide=self.veil.text,
         )
         return Scheduler(self.plan, self.limits, around, decided)
@@ -144,20 +167,22 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         # Looked through for secrets, which loads what workers look with before they are forked.
         plan = request.veil.plan(request.plan.as_json())
         pool.get_ready(_first_starts(request))
-        scribe, began, source = _found(request, command, plan)
-        scheduler = request.scheduler(source)
+        source = request.source()
+        scribe, began, about = _found(request, command, plan, source)
+        scheduler = request.scheduler(about)
         orders = scheduler.start(began)
         with _recording(run):
-            return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir)
+            return _conduct(
+                request, scheduler, orders, scribe, inbox, pool, run_dir, source.changed
+            )
 
 
 def _pool(request: RunRequest, run_dir: str) -> Pool:
     return Pool(
         request.plan.tasks,
         Shared(
-            run=request.settings.run_id.value,
+            place=request.place(),
             run_dir=run_dir,
-            root=request.flow.root,
             grace_s=request.settings.grace_s.value,
             project=request.flow.project,
             environ=request.environ,
@@ -177,10 +202,10 @@ def _first_starts(request: RunRequest) -> int:
 
 
 def _found(
-    request: RunRequest, command: Sequence[str], plan: dict[str, Any]
+    request: RunRequest, command: Sequence[str], plan: dict[str, Any], source: provenance.Source
 ) -> tuple[Scribe, float, Mapping[str, Any]]:
-    """Make the run's folder with all that is known at its start; the moment it began, and where
-    the code came from.
+    """Make the run's folder with all that is known at its start; the moment it began, and what
+    run.json says.
 
     All of it appears at once under the run's name, so whoever finds a run finds a whole one.
     """
@@ -191,8 +216,8 @@ def _found(
         command,
         run_id=run,
         settings=request.settings.as_json(),
-        exclude=(proofs,),
         environ=request.environ,
+        source=source.facts,
         redact=request.veil.text,
     )
     about |= {
@@ -204,7 +229,8 @@ def _found(
     staging = lock.staging_path(proofs, run)
     try:
         os.mkdir(staging)
-        run_sha256 = write_json(f"{staging}/run.json", about)
+        described = object_lines(about)
+        write_file(f"{staging}/run.json", described)
         plan_sha256 = write_json(f"{staging}/plan.json", plan)
         scribe = Scribe(Journal.create(f"{staging}/events.jsonl"), Fold(plan), request.watch)
         began = scribe.record(
@@ -217,7 +243,8 @@ def _found(
                 commit=about["source"]["commit"],
                 previous_run=previous[0],
                 previous_head=previous[1],
-                run_sha256=run_sha256,
+                run_sha256=sha256(described).hexdigest(),
+                schema=SCHEMA,
             )
         )
         scribe.commit()
@@ -227,7 +254,7 @@ def _found(
         raise _not_writable(proofs, error) from None
     with _recording(run):
         sync_folder(proofs)
-    return scribe, began, about["source"]
+    return scribe, began, about
 
 
 def resume(request: RunRequest, run_dir: str) -> Launched:
@@ -267,15 +294,34 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
         scribe.commit()
         lines = read(f"{run_dir}/events.jsonl").lines
         times = recover.moments(lines, time.monotonic())
-        scheduler = request.scheduler(
-            run_json(run_dir)["source"], recover.conditions_answered(reading.events)
-        )
+        about = run_json(run_dir)
+        scheduler = request.scheduler(about, recover.conditions_answered(reading.events))
         orders = recover.outstanding(scheduler, lines, times)
         for order in orders:
             if isinstance(order, NotRun):
                 recover.drop_undecided(run_dir, order.task)
         pool = _pool(request, run_dir)
-        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, times[0])
+
+        def changed() -> bool | None:
+            return provenance.changed_since(about["source"], request.source().facts)
+
+        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, changed, times[0])
+
+
+def refuse_old(run_dir: str, described: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run whose files have another form: its halves would differ.
+
+    `described` is what its run.json says. One that is sealed is refused for that, by `resume`.
+    """
+    if described.get("schema") != provenance.SCHEMA and not os.path.lexists(
+        f"{run_dir}/{MANIFEST}"
+    ):
+        run, version = os.path.basename(run_dir), printable(str(described.get("zf_version")))
+        raise ZfError(
+            f"run {run!r} was begun by zf {version}, whose proofs have another form",
+            code="ZF146",
+            hint=f"finish it with that version; or zf seal {run}, then zf rerun {run} --failed",
+        )
 
 
 def _conduct(
@@ -286,18 +332,21 @@ def _conduct(
     inbox: Inbox,
     pool: Pool,
     run_dir: str,
+    source_changed: Callable[[], bool | None],
     began: float | None = None,
 ) -> Launched:
     """Carry a run that began at this moment (by default now) to its end and seal it."""
     run = request.settings.run_id.value
     began = time.monotonic() if began is None else began
     about = {"run": run, "run_dir": run_dir}
+    place = request.place()
+    shown = replace(place, root=request.veil.text(place.root))
     with closing(leases.Leases(_leases_folder(request), about)) as held, closing(pool):
         exit_code = Engine(
             scheduler,
             pool,
             scribe,
-            write_not_run=lambda e: _write_not_run(request, run_dir, e),
+            write_not_run=lambda e: _write_not_run(request, run_dir, shown, e),
             inbox=inbox,
             leases=held,
             poll_interval_s=min(request.settings.poll_interval_s.value, request.look_s),
@@ -305,7 +354,8 @@ def _conduct(
         ).run(orders)
     blocked_sha256 = _write_blocked(run_dir, scribe.facts)
     took = round(time.monotonic() - began, 6)
-    scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256))
+    changed = source_changed()
+    scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256, changed))
     return _close(run, run_dir, scribe, pool.lists)
 
 
@@ -355,7 +405,7 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
             hint="use letters, digits, '.', '_' and '-', at most 128, the first a letter or digit",
         )
     try:
-        os.makedirs(proofs, exist_ok=True)
+        _make_proofs(proofs)
         lock_fd = lock.acquire(proofs, run)
     except OSError as error:
         raise _not_writable(proofs, error) from None
@@ -375,6 +425,18 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
+
+
+def _make_proofs(proofs: str) -> None:
+    """Make the folder for the runs, if need be, such that git does not offer them for a commit."""
+    try:
+        os.makedirs(proofs)
+    except FileExistsError:
+        if not os.path.isdir(proofs):
+            raise
+    else:
+        with open(f"{proofs}/.gitignore", "x", encoding="ascii") as file:
+            file.write("# Made by zf with the folder: runs are kept, not committed.\n*\n")
 
 
 @contextmanager
@@ -417,10 +479,10 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
         lock.release(lock_fd)
 
 
-def _write_not_run(request: RunRequest, run_dir: str, event: TaskNotRun) -> str:
+def _write_not_run(request: RunRequest, run_dir: str, place: store.Place, event: TaskNotRun) -> str:
     task = request.veil.task(request.plan.tasks[event.task])
     return store.write_not_run(
-        run_dir, task, event.status, event.cause, event.detail, event.needs, event.at
+        run_dir, place, task, event.status, event.cause, event.detail, event.needs, event.at
     )
 
 
@@ -428,6 +490,6 @@ def _write_blocked(run_dir: str, facts: Facts) -> str | None:
     """Write blocked.json if tasks were held up; its SHA-256."""
     struck = facts.phase_timeout or facts.run_timeout
     if struck or facts.counts[Status.BLOCKED]:
-        tails = {t.id: log_tail(run_dir, t.id, t.step or 1) for t in facts.failed}
+        tails = {t.id: log_tail(run_dir, t.id, facts.step_number(t)) for t in facts.failed}
         return write_json(f"{run_dir}/blocked.json", blocked.as_json(facts, tails=tails))
     return None

@@ -60,7 +60,7 @@ def release(fd: int) -> None:
 
 def orders_path(proofs: str, run: str) -> str:
     """The fifo on which the runner of this run takes orders from other processes."""
-    return f"{_folder(proofs)}/{run.casefold()}.orders"
+    return f"{folder(proofs)}/{run.casefold()}.orders"
 
 
 def is_run(proofs: str, run: str) -> bool:
@@ -95,23 +95,24 @@ def _open_orders(proofs: str, run: str) -> int:
 
 def staging_path(proofs: str, run: str) -> str:
     """Where a run's folder is made ready before it appears under its name."""
-    return f"{_folder(proofs)}/{run.casefold()}.new"
+    return f"{folder(proofs)}/{run.casefold()}.new"
 
 
 def aside_path(proofs: str, run: str) -> str:
     """Where the run's workers make trees ready that are no part of the run yet."""
-    return f"{_folder(proofs)}/{run.casefold()}.next"
+    return f"{folder(proofs)}/{run.casefold()}.next"
 
 
-def _folder(proofs: str) -> str:
+def folder(proofs: str) -> str:
+    """Where zf keeps what is no part of any run."""
     return f"{proofs}/.locks"
 
 
 def _open(proofs: str, run: str) -> int:
-    folder = _folder(proofs)
-    os.makedirs(folder, exist_ok=True)
+    place = folder(proofs)
+    os.makedirs(place, exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(f"{folder}/{run.casefold()}.lock", flags, 0o644)
+    return os.open(f"{place}/{run.casefold()}.lock", flags, 0o644)
 
 
 def _try(fd: int) -> bool:

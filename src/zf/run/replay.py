@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zf.errors import ZfError, printable
 from zf.model import RESERVED_ENV, Flow, Project, Step, Task
 from zf.plan.graph import plan_task
 from zf.proof import compare, read
-from zf.proof.provenance import git_environment
+from zf.proof.worktree import environment as git_environment
 from zf.record import field, mutable, record
+from zf.report.words import quoted_log, tail, what
 from zf.run.launch import RunRequest, launch, limits_of
 from zf.run.upstream import refuse_unless_intact
 from zf.settings import resolve
@@ -32,13 +33,16 @@ _NAMES = {"status": "status", "exit_code": "exit code", "signal": "signal"}
 @record
 class Replayed:
     """What came out the second time: for each outcome, log and artifact what it was and is, and
-    `notes` on what could not be the same.
+    `notes` on what could not be the same. Of a task that did not succeed the second time, `why` it
+    did not, and the end of its log.
     """
 
     run_dir: str
     outcome: Mapping[str, compare.Pair]
     files: Mapping[str, compare.Pair]
     notes: tuple[str, ...]
+    why: str = ""
+    log: Sequence[str] = ()
 
     @property
     def same(self) -> bool:
@@ -51,6 +55,9 @@ class Replayed:
             said = f"{_word(one)}, as before" if one == other else f"{_word(one)} -> {_word(other)}"
             lines.append(f"{_NAMES[name]}: {said}")
         lines += [f"{path}: {compare.which(pair)}" for path, pair in self.files.items()]
+        if self.why:
+            lines.append(f"why: {self.why}")
+            lines += quoted_log(tail(self.log))
         return "".join(printable(line) + "\n" for line in lines)
 
     def as_json(self) -> dict[str, Any]:
@@ -61,6 +68,7 @@ class Replayed:
             "outcome": {name: list(pair) for name, pair in self.outcome.items()},
             "files": {path: list(pair) for path, pair in self.files.items()},
             "notes": list(self.notes),
+            "why": self.why or None,
         }
 
 
@@ -105,11 +113,14 @@ def replay(
     if done.facts.interrupted:
         raise KeyboardInterrupt
     again = read.status_json(done.run_dir, task)
+    ended = done.facts.tasks[task]
     return Replayed(
         done.run_dir,
         {name: (status[name], again[name]) for name in _NAMES},
         compare.output(run_dir, done.run_dir, task),
         tuple(notes.said),
+        what(ended),
+        read.log_tail(done.run_dir, task, ended.step or 0) if what(ended) else (),
     )
 
 
@@ -137,12 +148,14 @@ def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
         notes.said.append(f"what it needs was not run again: {needed}")
     scripts: dict[str, list[Step]] = {"step": [], "cleanup": []}
     for kind, steps in (("step", said["commands"]), ("cleanup", said["cleanup"])):
-        for number in range(1, len(steps) + 1):
+        for number, step in enumerate(steps, read.first_step(notes.run)):
             data = read.read_bytes(run_dir, f"{task}/10-commands/{kind}-{number}.sh")
             text = data.decode("utf-8", "surrogateescape")
             if _HIDDEN in text:
-                notes.said.append(f"{kind} {number}: a secret in its script was not recorded")
-            scripts[kind].append(Step(f"{kind} {number}", text, number))
+                notes.said.append(
+                    f"{kind} {step['name']!r}: a secret in its script was not recorded"
+                )
+            scripts[kind].append(Step(step["name"], text, step["line"]))
     return Task(
         id=task,
         phase=said["phase"],
@@ -188,8 +201,10 @@ def _check_out(commit: str | None, root: str, target: str) -> str:
         raise ZfError("the run recorded no commit to go back to", code="ZF152")
     top = _git(root, "rev-parse", "--show-toplevel")
     inside = _git(root, "rev-parse", "--show-prefix")
+    # A shared clone copies nothing, but names the repository in a file of one path a line.
+    shared = [] if "\n" in top else ["--shared"]
     # `--template=` and a fresh configuration: no hook of anybody's runs.
-    _git(root, "clone", "--quiet", "--shared", "--no-checkout", "--template=", top, target)
+    _git(root, "clone", "--quiet", *shared, "--no-checkout", "--template=", "--", top, target)
     _git(target, "checkout", "--quiet", "--detach", commit)
     return os.path.join(target, inside).rstrip("/")
 
@@ -202,16 +217,16 @@ def _git(folder: str, *words: str) -> str:
             env=git_environment(os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
             check=False,
         )
     except OSError as error:
         raise ZfError(f"git could not be started: {error.strerror}", code="ZF152") from None
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines()
+        said = os.fsdecode(done.stderr).strip().splitlines()
         raise ZfError(
             f"git {words[0]}: {printable(said[-1] if said else 'failed')}",
             code="ZF152",
             hint="replay needs the repository the run was of, with its commit",
         )
-    return done.stdout.strip()
+    # A path may itself end in blanks or a newline, and need not be UTF-8.
+    return os.fsdecode(done.stdout.removesuffix(b"\n"))

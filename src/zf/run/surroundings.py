@@ -29,9 +29,10 @@ def surroundings(
     run: str,
     max_jobs: int,
     source: Mapping[str, Any],
+    ci: Mapping[str, Any] | None = None,
     hide: Callable[[str], str] = str,
 ) -> dict[str, Surroundings]:
-    """For every task with a condition, what it may look at; `source` is that of run.json.
+    """For every task with a condition, what it may look at; `source` and `ci` are of run.json.
 
     `hide` takes secrets out of what is told of it.
     """
@@ -39,6 +40,9 @@ def surroundings(
         "run.id": run,
         "run.commit": source.get("commit") or "",
         "run.branch": source.get("branch") or "",
+        "run.tag": source.get("tag") or "",
+        "run.event": (ci or {}).get("event") or "",
+        "run.actor": (ci or {}).get("actor") or "",
         "run.max_jobs": max_jobs,
     }
     if isinstance(source.get("dirty"), bool):

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping
 
 from zf.errors import Exit, ZfError
 from zf.events import Status
+from zf.plan.graph import Met
 from zf.proof import read
 from zf.proof.findings import State
 from zf.proof.provenance import source
-from zf.proof.verify import verify
+from zf.proof.verify import Verification, verify
 from zf.record import record
 
 
 @record
 class Upstream:
-    """What earlier runs did for needs: `met` names the run for each that one met; `unmet` are
+    """What earlier runs did for needs: `met` says which run met each, with digests; `unmet` are
     those that one of them planned and none met.
     """
 
-    met: Mapping[str, str]
+    met: Mapping[str, Met]
     unmet: frozenset[str] = frozenset()
 
 
-def refuse_unless_intact(run_dir: str, run: str) -> None:
+def refuse_unless_intact(run_dir: str, run: str) -> Verification:
     """Raises ZfError (exit 1) when anything in a run's folder is not as it was sealed."""
-    verdict = next(v for v in verify(run_dir).verdicts if v.name == "INTACT")
+    found = verify(run_dir)
+    verdict = next(v for v in found.verdicts if v.name == "INTACT")
     if verdict.state != State.PASSED:
         raise ZfError(
             f"the proof of run {run!r} cannot be built on: {verdict.summary}",
@@ -33,6 +36,7 @@ def refuse_unless_intact(run_dir: str, run: str) -> None:
             code="ZF140",
             hint=f"zf verify {run} says what is wrong with it",
         )
+    return found
 
 
 def from_run(proofs: str, run: str, needs: Collection[str]) -> Upstream:
@@ -44,9 +48,13 @@ def from_run(proofs: str, run: str, needs: Collection[str]) -> Upstream:
     planned = _planned(run_dir).intersection(needs)
     if not planned:
         return Upstream({})
-    refuse_unless_intact(run_dir, run)
-    met = {task for task in planned if _succeeded(run_dir, task)}
-    return Upstream(dict.fromkeys(met, run), frozenset(planned - met))
+    found = refuse_unless_intact(run_dir, run)
+    met = {
+        task: Met(os.path.basename(run_dir), found.result["head"], found.tasks.get(task))
+        for task in sorted(planned)
+        if _succeeded(run_dir, task)
+    }
+    return Upstream(met, frozenset(planned - met.keys()))
 
 
 def resolve(proofs: str, root: str, needs: Mapping[str, object], named: Iterable[str]) -> Upstream:
@@ -55,7 +63,7 @@ def resolve(proofs: str, root: str, needs: Mapping[str, object], named: Iterable
     `latest` stands for the runs of the present commit: a need is met if the newest of them that
     planned the task saw it succeed, so that an old success never hides a new failure.
     """
-    met: dict[str, str] = {}
+    met: dict[str, Met] = {}
     unmet: set[str] = set()
     for run in named:
         missing = needs.keys() - met.keys()
@@ -77,7 +85,7 @@ def _latest(proofs: str, root: str, needs: Collection[str]) -> Upstream:
             hint="name the run: --upstream RUN_ID",
         )
     open_needs = set(needs)
-    met: dict[str, str] = {}
+    met: dict[str, Met] = {}
     unmet: set[str] = set()
     for run in read.list_runs(proofs):
         if not open_needs:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.proof.artifacts import collect
-from zf.proof.store import ARTIFACTS, COMMANDS, LOGS, META, TaskTree, as_json, task_json
+from zf.proof.lines import list_lines, object_lines
+from zf.proof.store import ARTIFACTS, COMMANDS, LOGS, META, Place, TaskTree, task_json, task_lines
 from zf.record import mutable, replace
 from zf.work.capture import Buffer, Capture
 from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
-from zf.work.outcome import EXIT_NOT_FOUND, EXIT_NOT_STARTED, Outcome, said
+from zf.work.outcome import EXIT_NOT_FOUND, EXIT_NOT_STARTED, Outcome, named, said
 from zf.work.redact import Redactor
+from zf.work.script import MISSING as NO_SCRIPT_PATH
+from zf.work.script import USUAL_PATH as SCRIPT_PATH
+from zf.work.script import path as script_path
+from zf.work.script import sealed
 from zf.work.supervisor import NotStartedError, Supervisor, Terms
 from zf.work.veil import ArtifactSecrets, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from zf.model import Step, Task
     from zf.work.orders import RunnerOrders
 
@@ -31,13 +33,13 @@ _BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 
 @mutable
 class Bench:
-    """What a worker has at hand for every attempt. `root` is as given, `real_root` without links;
-    `bash` remembers where it was found for which PATH.
+    """What a worker has at hand for every attempt. The root in `place` is as given, `real_root` has
+    no links; `bash` remembers where it was found for which PATH.
     """
 
-    run: str
+    place: Place
     run_dir: str
-    root: str
+    aside: str
     real_root: str
     orders: RunnerOrders
     supervisor: Supervisor
@@ -63,11 +65,25 @@ class Attempt:
         self._env = bench.outside.build(task, self._own_variables())
         self._secrets = bench.outside.secrets(task, self._env)
         self._redactor = Redactor(self._secrets)
+        self._lines = self._pwd = ""
+
+    @property
+    def _left(self) -> str | None:
+        """Where a task's artifacts are until they are copied into its proof, if it may leave
+        processes behind, which could go on writing there. Removed with the run's other such files.
+        """
+        if not self._task.leave_running:
+            return None
+        return f"{self._bench.aside}/left/{self._task.id}.{self.outcome.attempt}"
 
     def run(self) -> None:
         """Fill the tree, which is described, with all the rest but the outcome itself."""
-        records = (b",".join(self._run_steps()), b",".join(self._run_cleanup()))
-        self.tree.write(COMMANDS, "commands.json", _COMMANDS % records)
+        if self._left is not None:
+            os.makedirs(self._left)
+        place, began = self._bench.place, timestamp(self.outcome.started)
+        self.tree.write(META, "task.json", task_json(place, began, self._pwd, self._lines))
+        self._run_steps()
+        self._run_cleanup()
         self._collect()
         outcome, hide = self.outcome, self._redactor.text
         outcome.redactions = self._redactor.counts
@@ -81,44 +97,45 @@ class Attempt:
         bench, task = self._bench, self._task
         folder = self.tree.path
         return {
-            "RUN_ID": bench.run,
+            "RUN_ID": bench.place.run,
             "TASK_ID": task.id,
             "PHASE": task.phase,
-            "TASK_DIR": os.path.dirname(f"{bench.root}/{task.file}"),
-            "ZENFLOW_ROOT": bench.root,
+            "TASK_DIR": os.path.dirname(f"{bench.place.root}/{task.file}"),
+            "ZENFLOW_ROOT": bench.place.root,
             "PROOF_DIR": folder,
-            "ARTIFACTS_DIR": f"{folder}/{ARTIFACTS}",
+            "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
-            "COMPOSE_PROJECT_NAME": compose_project_name(bench.run, task.id),
+            "COMPOSE_PROJECT_NAME": compose_project_name(bench.place.run, task.id),
             COOKIE: cookie(bench.run_dir, task.id, self.outcome.attempt),
         }
 
     def describe(self) -> None:
-        """Write task.json and env.sh, and from here on call everything as they do."""
-        described, shell = task_json(self._task), self._env.as_shell()
-        # One look at both: there is hardly ever a secret in them, and value by value is slow.
-        if self._redactor.holds_secret(described + shell):
+        """Write what is known before it begins, and from here on call everything as that does."""
+        task, place = self._task, self._bench.place
+        self._lines, self._pwd, shell = task_lines(task), place.workdir(task), self._env.as_shell()
+        # One look at all: there is hardly ever a secret in them, and value by value is slow.
+        if self._redactor.holds_secret(f"{self._lines}{self._pwd}".encode(*_UTF8) + shell):
             hide = self._redactor.text
-            self.outcome.task = without_secrets(self._task, self._redactor)
-            described, shell = task_json(self.outcome.task), self._env.as_shell(hide)
-        self.tree.write(META, "task.json", described)
+            task = self.outcome.task = without_secrets(task, self._redactor)
+            self._lines, self._pwd = task_lines(task), hide(self._pwd)
+            shell = self._env.as_shell(hide)
         self.tree.write(META, "env.sh", shell)
+        steps = [{"name": step.name, "run": step.run} for step in task.steps]
+        self.tree.write(COMMANDS, "commands.json", list_lines(steps))
 
-    def _run_steps(self) -> list[bytes]:
+    def _run_steps(self) -> None:
         task, outcome, orders = self._task, self.outcome, self._bench.orders
         terms = Terms(
             outcome.began + task.timeout_s, task.silence_timeout_s, leave_running=task.leave_running
         )
-        records = []
-        for index in range(1, len(task.steps) + 1):
+        for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
                 outcome.take_stop(index, orders.stop)
             command = _Command("step", index, task.steps, outcome.task.steps)
             wanted = outcome.status is Status.SUCCESS
-            records.append(self._take(command, terms if wanted else None))
-        return records
+            self._take(command, terms if wanted else None)
 
-    def _run_cleanup(self) -> list[bytes]:
+    def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
         task, outcome, bench = self._task, self.outcome, self._bench
         terms = Terms(
@@ -126,34 +143,30 @@ class Attempt:
             leave_running=task.leave_running,
             cleanup=True,
         )
-        records = []
-        for index in range(1, len(task.cleanup) + 1):
+        for index in range(len(task.cleanup)):
             stop = bench.orders.stop
             wanted = not bench.supervisor.spent and (stop is None or not stop.force)
             command = _Command("cleanup", index, task.cleanup, outcome.task.cleanup)
-            records.append(self._take(command, terms if wanted else None))
-        return records
+            self._take(command, terms if wanted else None)
 
-    def _take(self, command: _Command, terms: Terms | None) -> bytes:
-        """Run a command on these terms, or without any leave it; its record either way."""
+    def _take(self, command: _Command, terms: Terms | None) -> None:
+        """Run a command on these terms, or without any leave it; it is recorded either way."""
         tree = self.tree
         script = f"{command.file}.sh"
         digest = tree.write(COMMANDS, script, _bytes(command.shown.run))
         record: dict[str, Any] = {
-            "schema": "zf/step/v1",
-            "index": command.index,
+            "schema": "zf/step/v2",
+            "step": command.index,
             "name": command.shown.name,
             "line": command.step.line,
-            "argv": (*_BASH, f"{tree.path}/{COMMANDS}/{script}"),
+            "argv": (*_BASH, script_path() or SCRIPT_PATH),
             "script_sha256": digest,
             "status": "not_run",
             **_NOT_RUN,
         }
         if terms is not None:
             self._run(command, terms, record)
-        told = as_json(record)
-        tree.write(COMMANDS, f"{command.file}.json", told)
-        return told.removesuffix(b"\n")
+        tree.write(COMMANDS, f"{command.file}.json", object_lines(record))
 
     def _run(self, command: _Command, terms: Terms, record: dict[str, Any]) -> None:
         name = f"{command.file}.log"
@@ -168,10 +181,10 @@ class Attempt:
         finally:
             os.close(log)
         if capture.failure is not None and self.outcome.status is Status.SUCCESS:
-            problem = f"the log of {command.file} could not be written: {said(capture.failure)}"
+            problem = f"the log of {command.label} could not be written: {said(capture.failure)}"
             self.outcome.fail(Cause.STORAGE, problem)
         if capture.is_cut:
-            self.outcome.notes.append(f"the log of {command.file} was cut at max_log_bytes")
+            self.outcome.notes.append(f"the log of {command.label} was cut at max_log_bytes")
         self.tree.wrote(LOGS, name, capture.log_sha256)
         record["started_at"] = timestamp(started)
         record["completed_at"] = timestamp(time.time())
@@ -192,9 +205,15 @@ class Attempt:
         if bash is None:
             detail = "bash is not on the PATH of the step"
             return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_FOUND)
+        if script_path() is None:
+            return command.cannot_run(outcome, Cause.SPAWN, NO_SCRIPT_PATH, EXIT_NOT_STARTED)
         try:
-            with self._script(command, record["argv"]) as argv:
-                ended = bench.supervisor.run(bash, argv, env, capture, terms)
+            script = sealed(_bytes(command.step.run))
+        except OSError as error:
+            detail = f"the script could not be handed to bash: {said(error)}"
+            return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_STARTED)
+        try:
+            ended = bench.supervisor.run(bash, record["argv"], env, script, capture, terms)
         except NotStartedError as error:
             detail = f"bash could not be started: {error}"
             return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_STARTED)
@@ -218,38 +237,36 @@ class Attempt:
             return f"workdir '{shown}' leads out of the project"
         return ""
 
-    @contextmanager
-    def _script(self, command: _Command, argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        """The argv to run. Where the script in the proof has a secret taken out, the real one lies
-        outside the proof for as long as it runs.
-        """
-        if command.shown.run == command.step.run:
-            yield argv
-            return
-        from tempfile import NamedTemporaryFile  # noqa: PLC0415 - 2 ms for scripts with secrets
-
-        with NamedTemporaryFile(prefix="zf-", suffix=".sh") as real:
-            real.write(_bytes(command.step.run))
-            real.flush()
-            yield (*_BASH, real.name)
-
     def _collect(self) -> None:
         bench, tree = self._bench, self.tree
         proofs = os.path.dirname(bench.run_dir)
         task, outcome = self._task, self.outcome
         secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
-        found = collect(tree, bench.real_root, task.artifacts, proofs=proofs, secrets=secrets)
+        strange = tree.take_over()
+        found = collect(
+            tree,
+            bench.real_root,
+            task.artifacts,
+            proofs=proofs,
+            secrets=secrets,
+            left=self._left,
+        )
         outcome.notes += secrets.allowed
-        for path in tree.sweep():
-            found.refuse(path, "is no artifact: it lay in zf's own part of the proof")
+        for path, reason in strange:
+            found.refuse(path, reason)
         outcome.collected = found
-        if found.leaks and outcome.status is Status.SUCCESS:
+        if outcome.status is not Status.SUCCESS:
+            return
+        if found.leaks:
             detail = f"artifacts held what must not be seen: {', '.join(found.leaks)}"
             outcome.fail(Cause.ARTIFACTS, detail)
+        elif strange:
+            path, reason = strange[0]
+            more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
+            outcome.fail(Cause.ARTIFACTS, f"in $PROOF_DIR, {found.shown(path)} {reason}{more}")
 
 
-# Put together from the records as they are in files of their own already.
-_COMMANDS = b'{"schema":"zf/commands/v1","steps":[%b],"cleanup":[%b]}\n'
+_UTF8 = ("utf-8", "surrogateescape")
 _NOT_RUN = dict.fromkeys(
     (
         "exit_code",
@@ -274,21 +291,26 @@ class _Command:
     ) -> None:
         self.kind = kind
         self.index = index
-        self.step = steps[index - 1]
-        self.shown = shown[index - 1]
+        self.step = steps[index]
+        self.shown = shown[index]
         self.file = f"{kind}-{index}"
+
+    @property
+    def label(self) -> str:
+        """What it is called in sentences."""
+        return named(self.kind, self.index, printable(self.shown.name))
 
     def cannot_run(self, outcome: Outcome, cause: Cause, detail: str, exit_code: int | None) -> str:
         """Tell the outcome that it was not even started."""
         if self.kind == "step":
             outcome.fail(cause, detail, exit_code=exit_code, step=self.index)
         else:
-            outcome.fail_cleanup(f"{self.file}: {detail}", exit_code)
+            outcome.fail_cleanup(f"{self.label}: {detail}", exit_code)
         return Status.FAILURE
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    return text.encode(*_UTF8)
 
 
 def which(program: str, path: str) -> str | None:

@@ -177,7 +177,7 @@ class Environment:
     hidden: tuple[str, ...]
 
     def for_step(self, index: int) -> dict[str, str]:
-        """All of it for step `index`, counted from 1."""
+        """All of it for step `index`, counted from 0."""
         self.values["STEP_INDEX"] = str(index)
         return self.values
 
@@ -196,7 +196,7 @@ class Environment:
         return f"{_HEAD}{''.join(lines)}".encode("utf-8", "surrogateescape")
 
 
-_HEAD = "# The environment of every step; STEP_INDEX is the step's number, from 1.\n"
+_HEAD = "# The environment of every step; STEP_INDEX is the step's number, from 0.\n"
 
 
 class Outside:

@@ -87,7 +87,7 @@ class Outcome:
 
     def take_cleanup(self, step: int, ended: Ended) -> Status:
         """Judge a cleanup command, which can only make a success a failure; how it ended itself."""
-        name = f"cleanup {step} '{printable(self.task.cleanup[step - 1].name)}'"
+        name = named("cleanup", step, printable(self.task.cleanup[step].name))
         if ended.stop is not None:
             problem = (
                 f"{name} did not end in cleanup_timeout_sec ({self.task.cleanup_timeout_s:g} s)"
@@ -152,7 +152,7 @@ class Outcome:
             )
 
     def _where(self, step: int) -> str:
-        return f"step {step} '{printable(self.task.steps[step - 1].name)}'"
+        return named("step", step, printable(self.task.steps[step].name))
 
     def decide(self, tree: TaskTree, run: str) -> AttemptEnded:
         """Claim the outcome in the tree. Raises AlreadyDecidedError, and OSError if it cannot."""
@@ -241,6 +241,11 @@ class Outcome:
 
     def _duration_s(self) -> float:
         return round(time.monotonic() - self.began, 6)
+
+
+def named(kind: str, number: int, name: str) -> str:
+    """A command for people: by its name, or as its files are called where it has none."""
+    return name if name == f"{kind}-{number}" else f"{kind} '{name}'"
 
 
 def _decided_attempt(run_dir: str, task: str) -> int | None:

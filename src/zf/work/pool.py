@@ -228,7 +228,7 @@ class Pool:
         self.lists[outcome.task.id] = ""
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         shared = self._shared
-        self._ended.append(outcome.decide_abandoned(shared.run_dir, shared.run, shared.veil))
+        self._ended.append(outcome.decide_abandoned(shared.run_dir, shared.place.run, shared.veil))
 
     def _end_orphans(self, hand: _Hand) -> None:
         """End what a dead worker leaves: it bears the attempt's marks, or came here as to its new

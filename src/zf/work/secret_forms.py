@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
+from zf import late
 from zf.record import field, record
 
 # A passed variable whose name matches one of these holds a secret, whatever the letter case.
@@ -82,16 +83,35 @@ def forms(value: bytes) -> tuple[Form, ...]:
     """Every form of a value, each once; nothing for a value that cannot be hidden."""
     found: dict[bytes, bool] = {}
     core = value.strip()
-    for variant in _line_break_variants(core):
-        for piece in _pieces(variant) if is_hidden(core) else ():
-            found.update(dict.fromkeys(_written(piece), False))
-            for encoded in _encoded(piece):
-                found.setdefault(encoded, len(encoded) >= WRAPPED_LEAST_BYTES)
-    for line in _lines(core):
-        for piece in _pieces(line) if is_hidden(line) else ():
+    for whole in filter(is_hidden, _unquoted(core)):
+        for variant in _line_break_variants(whole):
+            for piece in _pieces(variant):
+                found.update(dict.fromkeys(_written(piece), False))
+                for encoded in _encoded(piece):
+                    found.setdefault(encoded, len(encoded) >= WRAPPED_LEAST_BYTES)
+    parts = [part for line in _lines(core) for part in _unquoted(line) if is_hidden(part)]
+    for part in (*parts, *_between_ampersands(core)):
+        for piece in _pieces(part):
             for written in _written(piece):
                 found.setdefault(written, False)
     return tuple(Form(text, wraps) for text, wraps in found.items())
+
+
+def _unquoted(core: bytes) -> Iterator[bytes]:
+    """The value, and what a program makes of it that takes the quotes around it away."""
+    yield core
+    while len(core) > 2 and core[:1] == core[-1:] and core[:1] in _QUOTES:
+        core = core[1:-1].strip()
+        yield core
+
+
+_QUOTES = (b'"', b"'")
+
+
+def _between_ampersands(core: bytes) -> list[bytes]:
+    """PowerShell shows the part of a command around `&` only when it tells of a mistake."""
+    parts = [part.strip() for part in core.split(b"&")]
+    return [part for part in parts if len(part) >= WEAK_BYTES] if len(parts) > 1 else []
 
 
 def _pieces(core: bytes) -> list[bytes]:
@@ -104,12 +124,13 @@ def _pieces(core: bytes) -> list[bytes]:
 
 
 def _cut(core: bytes, at: int) -> int:
-    """Here, or up to three bytes before, where no character of UTF-8 is torn."""
-    inside = (back for back in range(4) if core[at - back : at - back + 1] not in _CONTINUATION)
+    """Here, or up to three bytes before, where no character of UTF-8 is torn; bytes that are no
+    UTF-8 are cut here.
+    """
+    if at == len(core):
+        return at
+    inside = (back for back in range(min(4, at)) if core[at - back] & 0xC0 != 0x80)
     return at - next(inside, 0)
-
-
-_CONTINUATION = frozenset(bytes((byte,)) for byte in range(0x80, 0xC0))
 
 
 def _line_break_variants(core: bytes) -> tuple[bytes, ...]:
@@ -145,24 +166,25 @@ _URL_ALPHABET = bytes.maketrans(b"+/", b"-_")
 
 
 def _written(core: bytes) -> Iterator[bytes]:
-    """As it is, and as it looks inside URLs, JSON, HTML, shell words and Python literals."""
+    """As it is, and as it looks inside URLs, markup, shell words and literals of languages."""
     yield core
     if not core.translate(None, _UNRESERVED):
         return
     yield repr(core)[2:-1].encode()
+    yield repr(core + _BOTH_QUOTES)[2:-4].encode()
     for kept in _KEPT_IN_URLS:
         for digits in "%{:02X}", "%{:02x}":
             written = [chr(byte) if byte in kept else digits.format(byte) for byte in core]
             yield "".join(written).encode()
             yield "".join(written).replace("%20", "+").encode()
-    try:
-        text = core.decode()
-    except UnicodeDecodeError:
-        return
+    # Bytes that are no UTF-8 stay themselves on the way, as they do in a program.
+    text = core.decode(errors="surrogateescape")
     for write in _WRITERS:
-        yield write(text).encode()
+        yield write(text).encode(errors="surrogateescape")
 
 
+# What makes `repr` put a backslash before each single quote, as it does inside a longer text.
+_BOTH_QUOTES = b"'\""
 # Which characters stay as they are differs: Python's urllib without and with `/`, forms, and
 # JavaScript's encodeURIComponent and encodeURI.
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._"
@@ -199,19 +221,56 @@ def _html(text: str, quote: str = '"', apostrophe: str = "'") -> str:
     return text.replace('"', quote).replace("'", apostrophe)
 
 
-def _ansi_c(text: str) -> str:
-    """Inside `$'...'` of a shell."""
-    for char, written in (
-        ("\\", "\\\\"),
-        ("'", "\\'"),
-        ("\n", "\\n"),
-        ("\t", "\\t"),
-        ("\r", "\\r"),
-    ):
-        text = text.replace(char, written)
-    return text
+def _ansi_c(text: str, kept: Callable[[str], bool], escape: str = "\\E") -> str:
+    """Inside `$'...'` of a shell; which characters beyond ASCII are kept depends on the locale."""
+    shown = []
+    for char in text:
+        if char in _ANSI_C:
+            shown.append(_ANSI_C[char])
+        elif char == "\x1b":
+            shown.append(escape)
+        elif " " <= char <= "~" or (char > "\x7f" and kept(char)):
+            shown.append(char)
+        else:
+            shown += [f"\\{byte:03o}" for byte in char.encode(errors="surrogateescape")]
+    return "".join(shown)
 
 
+_ANSI_C = {
+    "\\": "\\\\",
+    "'": "\\'",
+    "\a": "\\a",
+    "\b": "\\b",
+    "\t": "\\t",
+    "\n": "\\n",
+    "\v": "\\v",
+    "\f": "\\f",
+    "\r": "\\r",
+}
+
+
+def _is_byte(char: str) -> bool:
+    """Whether it stands for a byte that is no UTF-8."""
+    return "\udc80" <= char <= "\udcff"
+
+
+def _is_wide(char: str) -> bool:
+    return char > "\x9f" and not _is_byte(char)
+
+
+def _backslashed(text: str) -> str:
+    """As bash's `printf %q` writes it inside a word."""
+    return _SPECIAL.sub(r"\\\1", text)
+
+
+def _xml(text: str, tab: str) -> str:
+    """As it stands in an attribute of a document that is written in ASCII."""
+    for char in "\t\r\n":
+        text = text.replace(char, tab.format(ord(char)))
+    return text.encode("ascii", "xmlcharrefreplace").decode()
+
+
+_SPECIAL = late.pattern(r"([ \t\"'\\|&;()<>!{}*\[?\]^$`,])")
 _WRITERS: tuple[Callable[[str], str], ...] = (
     _json,
     _json_unicode,
@@ -227,11 +286,33 @@ _WRITERS: tuple[Callable[[str], str], ...] = (
     lambda text: _html(text, "&quot;", "&#39;"),
     lambda text: _html(text, "&quot;", "&apos;"),
     lambda text: _html(text, "&#34;", "&#39;"),
+    lambda text: _xml(_html(text), "&#{};"),
+    lambda text: _xml(_html(text, "&quot;"), "&#{};"),
+    lambda text: _xml(_html(text, "&quot;", "&apos;"), "&#x{:X};"),
+    lambda text: _xml(_html(text, "&#34;", "&#39;"), "&#x{:X};"),
+    # Shells.
     lambda text: text.replace("'", "'\\''"),
     lambda text: text.replace("'", "'\"'\"'"),
     lambda text: re.sub(r"([^A-Za-z0-9_@%+=:,./~\n-])", r"\\\1", text),
-    lambda text: re.sub(r"([ \t\"'\\|&;()<>!{}*\[?\]^$`,])", r"\\\1", text),
+    _backslashed,
+    lambda text: re.sub(r"(?<=[:=])~", r"\\~", _backslashed(text)),
+    lambda text: re.sub(r"(?<=[:=])~|^[~#]", r"\\\g<0>", _backslashed(text)),
     lambda text: re.sub(r"([$`\"\\])", r"\\\1", text),
-    _ansi_c,
+    lambda text: _ansi_c(text, lambda _: False),
+    lambda text: _ansi_c(text, lambda _: False, "\\033"),
+    lambda text: _ansi_c(text, str.isprintable),
+    lambda text: _ansi_c(text, _is_wide),
+    lambda text: _ansi_c(text, lambda char: not _is_byte(char)),
+    # Windows: arguments of programs, cmd, PowerShell.
+    lambda text: text.replace('"', '\\"'),
+    lambda text: text.replace('"', '""'),
+    lambda text: re.sub(r"([&|<>^()%!\"])", r"^\1", text),
+    lambda text: re.sub(r"([`$\"])", r"`\1", text),
+    # Single quotes of YAML, SQL and PowerShell; make, compose files; batch files, crontabs, printf.
+    lambda text: text.replace("'", "''"),
+    lambda text: text.replace("$", "$$"),
+    lambda text: text.replace("%", "%%"),
+    # Literals.
     lambda text: repr(text)[1:-1],
+    lambda text: repr(text + "'\"")[1:-4],
 )

@@ -25,6 +25,7 @@ from zf.events import Cause
 from zf.record import record
 from zf.work.capture import Capture
 from zf.work.processes import Process, Tree, describe
+from zf.work.script import FD as SCRIPT_FD
 
 # What a step started may outlive it by this much before it counts as left behind: a `>(tee log)`
 # needs a moment to read its end of file, on a busy machine a long one.
@@ -137,11 +138,17 @@ class Supervisor:
         path: str,
         argv: tuple[str, ...],
         env: Mapping[str, str],
+        script: int,
         capture: Capture,
         terms: Terms,
     ) -> Ended:
-        """Start the program and return when nothing of its tree is left. Raises NotStartedError."""
-        leader, pipe = self._spawn(path, argv, env)
+        """Start the program, which finds `script` on the descriptor meant for it, and return when
+        nothing of its tree is left. Raises NotStartedError; closes `script` either way.
+        """
+        try:
+            leader, pipe = self._spawn(path, argv, env, script)
+        finally:
+            os.close(script)
         capture.pipe = self._pipe = pipe
         self._capture = capture
         self._terms = terms
@@ -173,7 +180,9 @@ class Supervisor:
                     self._tree.left(0)  # which reaps
         self._end(0, force=self._is_forced())
 
-    def _spawn(self, path: str, argv: tuple[str, ...], env: Mapping[str, str]) -> tuple[int, int]:
+    def _spawn(
+        self, path: str, argv: tuple[str, ...], env: Mapping[str, str], script: int
+    ) -> tuple[int, int]:
         """The new child and the pipe its output comes from."""
         try:
             pipe, output = os.pipe()
@@ -188,6 +197,7 @@ class Supervisor:
                     (os.POSIX_SPAWN_DUP2, self._null, 0),
                     (os.POSIX_SPAWN_DUP2, output, 1),
                     (os.POSIX_SPAWN_DUP2, output, 2),
+                    (os.POSIX_SPAWN_DUP2, script, SCRIPT_FD),
                 ),
                 setsid=True,
                 setsigmask=(),

@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
-from zf.proof.store import task_json
+from zf.proof.store import task_lines
 from zf.record import replace
 from zf.work.redact import Redactor
 from zf.work.secret_forms import (
@@ -38,7 +38,7 @@ class Veil:
 
     def task(self, task: Task) -> Task:
         """The task as it may be shown."""
-        if not self._redactor.search((task_json(task),)):
+        if not self._redactor.search((task_lines(task).encode("ascii"),)):
             return task
         return without_secrets(task, self._redactor)
 

@@ -14,7 +14,7 @@ from functools import partial
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
 from zf.model import Project, Task
-from zf.proof.store import TaskTree
+from zf.proof.store import Place, TaskTree
 from zf.record import record
 from zf.work.attempt import Attempt, Bench, which
 from zf.work.capture import Buffer
@@ -33,9 +33,8 @@ from zf.work.veil import Veil
 class Shared:
     """What all attempts of a run have in common. Paths are absolute."""
 
-    run: str
+    place: Place
     run_dir: str
-    root: str
     grace_s: float
     project: Project
     environ: Mapping[str, str]
@@ -63,10 +62,10 @@ class Worker:
         self._containment = tree.containment
         self._supervisor = Supervisor(orders, shared.grace_s, tree)
         self._bench = Bench(
-            run=shared.run,
+            place=shared.place,
             run_dir=shared.run_dir,
-            root=shared.root,
-            real_root=os.path.realpath(shared.root),
+            aside=shared.aside,
+            real_root=os.path.realpath(shared.place.root),
             orders=orders,
             supervisor=self._supervisor,
             outside=outside,
@@ -117,7 +116,7 @@ class Worker:
                 ready = Attempt(bench, tree, task, outcome)
                 ready.describe()
             ready.run()
-            ended = outcome.decide(tree, bench.run)
+            ended = outcome.decide(tree, bench.place.run)
             # Only now: a tree that could not be decided has another list in the end.
             self._listed = tree.listed
         except OSError as error:
@@ -128,7 +127,7 @@ class Worker:
             outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         else:
             return ended
-        return outcome.decide_abandoned(bench.run_dir, bench.run, self._veil)
+        return outcome.decide_abandoned(bench.run_dir, bench.place.run, self._veil)
 
 
 def _entering(name: str) -> Callable[[], Cgroup | None]:

@@ -1,0 +1,1 @@
+echo compiled > "$ARTIFACTS_DIR/harbour.txt"

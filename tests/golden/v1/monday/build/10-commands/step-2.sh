@@ -1,0 +1,1 @@
+echo "built at $ZENFLOW_ROOT"

@@ -1,0 +1,1 @@
+test "$ATTEMPT" -gt 1

@@ -1,0 +1,2 @@
+echo "expected 12 berths, found 11"
+exit 3
