@@ -321,7 +321,9 @@ def stage_of(function: str) -> str:
     return "command line"
 
 
-def watch_run(shape: shapes.Shape, jobs: int, *, memory: bool = False) -> list[dict[str, Any]]:
+def watch_run(
+    shape: shapes.Shape, jobs: int, *, memory: bool = False, shield: str = "never"
+) -> list[dict[str, Any]]:
     """Run the graph with zf under stopwatches: what each of its processes counted."""
     place = "/dev/shm" if os.path.isdir("/dev/shm") else None
     folder, out = (tempfile.mkdtemp(prefix="zf-stages-", dir=place) for _ in range(2))
@@ -330,7 +332,7 @@ def watch_run(shape: shapes.Shape, jobs: int, *, memory: bool = False) -> list[d
         env = measure.environment(PYTHONPATH=os.path.dirname(os.path.dirname(__file__)))
         if memory:
             env["BENCHMARKS_MEMORY"] = "1"
-        words = ["run-phase", "A", "-j", str(jobs), "--run-id", RUN_ID]
+        words = ["run-phase", "A", "-j", str(jobs), "--run-id", RUN_ID, "--shield", shield]
         command = [sys.executable, "-m", "benchmarks.stages", out, *words]
         measure.run(command, folder, env)
         return reports(out)

@@ -74,15 +74,21 @@ PEM_MOST = 16_384
 MASK = b"::add-mask::"
 MASK_MOST = 4_096
 MASKS_MOST = 100
+ESCAPE = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,4}[@-~]|[()*+][0-9A-Za-z])")
+# What goes on as long as its characters do takes the escapes after it along.
+RUNS = {name for name, _ in RULES} - {"url-password"}
 
 
 def redacted(text: bytes, secrets: Sequence[Secret]) -> tuple[bytes, Counter[str]]:
     """The text with everything hidden, and how many replacements each rule is counted for."""
+    masks = _masks(text)
     matches = [
         (start, order, end, name)
-        for order, (name, found) in enumerate(_all_matches(text, secrets))
+        for order, (name, found) in enumerate(_all_matches(text, secrets, masks))
         for start, end in found
     ]
+    if ESCAPE.search(text):
+        matches += _seen(text, secrets, masks)
     hidden = bytearray(len(text))
     for start, _, end, _ in matches:
         hidden[start:end] = b"\1" * (end - start)
@@ -94,10 +100,25 @@ def redacted(text: bytes, secrets: Sequence[Secret]) -> tuple[bytes, Counter[str
     return shown, counts
 
 
-def _all_matches(text, secrets):
+def _seen(text, secrets, masks):
+    """The same in the text without escapes, each match told by its place in the whole."""
+    kept = [True] * len(text)
+    for escape in ESCAPE.finditer(text):
+        kept[escape.start() : escape.end()] = [False] * len(escape[0])
+    places = [place for place, is_kept in enumerate(kept) if is_kept] + [len(text)]
+    seen = bytes(text[place] for place in places[:-1])
+    since = {value: sum(place < at for place in places[:-1]) for value, at in masks[1].items()}
+    own = (_masks(seen)[0], since)
+    for order, (name, found) in enumerate(_all_matches(seen, secrets, own)):
+        for start, end in found:
+            last = places[end] if name in RUNS else places[end - 1] + 1
+            yield places[start], order, last, name
+
+
+def _all_matches(text, secrets, found_masks):
     for secret in secrets:
         yield f"secret:{secret.name}", list(_forms_in(text, secret.value, since=0))
-    mask_lines, masks = _masks(text)
+    mask_lines, masks = found_masks
     for value, since in masks.items():
         yield "mask", list(_forms_in(text, value, since))
     yield "add-mask", mask_lines
@@ -154,7 +175,7 @@ def _masks(text):
             at = text.index(value, first)
             hidden.append((at, at + len(value)))
             plain = value.replace(b"%0A", b"\n").replace(b"%0D", b"\r").replace(b"%25", b"%")
-            for variant in (value, plain):
+            for variant in (value, plain, ESCAPE.sub(b"", value)):
                 if len(masks) < MASKS_MOST:
                     masks.setdefault(variant, end + 1)
     return hidden, masks

@@ -11,11 +11,13 @@ from functools import cache
 import pytest
 from benchmarks import shapes, stages
 
+from zf.work.shield import has_capability
+
 
 @cache
-def counted(size, *, memory=False):
+def counted(size, *, memory=False, shield="never"):
     """The processes of one run of `size` tasks, one at a time."""
-    return stages.watch_run(shapes.wide(size), jobs=1, memory=memory)
+    return stages.watch_run(shapes.wide(size), jobs=1, memory=memory, shield=shield)
 
 
 def one(processes, role):
@@ -38,6 +40,16 @@ def test_calls_into_the_system_per_task(role, budget):
         return sum(one(counted(size), role)["system_calls"].values())
 
     assert 0 < per_task(calls) <= budget
+
+
+# Measured: 103. Two mounts and their ends, a link to the artifacts and its end, the scratch folder
+# named after the task, looked through and filled again.
+@pytest.mark.skipif(not has_capability(), reason="the shield needs root")
+def test_calls_into_the_system_per_task_with_the_shield():
+    def calls(size):
+        return sum(one(counted(size, shield="auto"), "worker")["system_calls"].values())
+
+    assert 83 < per_task(calls) <= 107
 
 
 # Measured: 3.6 kB, 0.6 of them the checksum list, so that it need not be read again for the seal. On

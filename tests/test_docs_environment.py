@@ -15,7 +15,8 @@ def test_the_table_is_the_allow_list():
 
 
 def test_the_table_of_what_zf_sets_is_what_a_step_finds(project):
-    project.task("10-a", "env -0")
+    project.task("00-first", "true")
+    project.task("10-a", "env -0", needs=["00-first"])
     assert (
         project.zf("run-phase", "A", "--run-id", "r", env={"ALL_ELSE": "stays outside"}).code == 0
     )

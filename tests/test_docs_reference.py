@@ -83,6 +83,7 @@ def test_the_table_of_variables_is_the_one_that_is_used():
         "--phase-timeout": settings.PHASE_TIMEOUT_VARIABLES,
         "--poll-interval": settings.POLL_INTERVAL_VARIABLES,
         "--grace": (),
+        "--shield": settings.SHIELD_VARIABLES,
         "--sign": (),
     }
 

@@ -154,7 +154,7 @@ def test_tasks_in_both_places(tmp_path):
     assert found.flow.proofs == f"{tmp_path}/.zenflow/proofs"
     assert "\n".join(p.render() for p in found.problems) == (
         "tasks: warning[ZF219]: these tasks are not read, because .zenflow/tasks/ exists\n"
-        "  hint: keep all tasks in one of the two"
+        "  hint: keep all tasks in .zenflow/tasks"
     )
 
 

@@ -42,6 +42,7 @@ WHOLE_TASK = {
     "cleanup_timeout_sec": 10,
     "leave_running": False,
     "max_log_bytes": 1000,
+    "log_tail": 30,
     "parallel_safe": True,
     "timeout_sec": 300,
     "workdir": "backend",
@@ -53,9 +54,11 @@ WHOLE_TASK = {
 WHOLE_PROJECT = {
     "pass_env": ["A"],
     "secrets": ["*_TOKEN"],
+    "secrets_in_artifacts": "warn",
     "max_jobs": 4,
     "grace_sec": 5,
     "sign": True,
+    "shield": "always",
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem": 500},
     "phases": {"E": {"title": "End", "timeout_sec": 60}},
@@ -166,13 +169,14 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.STEP,
                 schema.NEED,
                 schema.EXIT_CODES,
+                schema.ARTIFACT,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
             ]
         )
     ),
-    ids=["task", "step", "need", "exit-codes", "project", "throttle", "phase"],
+    ids=["task", "step", "need", "exit-codes", "artifact", "project", "throttle", "phase"],
 )
 def test_the_page_lists_every_key(index, keys):
     rows = tables(PAGE)[index]

@@ -50,7 +50,7 @@ def test_verify_needs_only_the_folder(ran, tmp_path):
     shutil.move(ran.proof("r1"), tmp_path / "moved")
     for words, cwd in (
         (["./moved/"], tmp_path),
-        (["moved"], tmp_path),
+        (["moved/"], tmp_path),
         ([str(tmp_path / "moved")], "/"),
     ):
         assert ran.zf("verify", *words, cwd=cwd).code == 0

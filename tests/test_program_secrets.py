@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -174,3 +175,93 @@ def test_a_secret_that_is_a_part_of_an_id_changes_no_id(project):
         "test-b",
     ]
     assert project.zf("verify", "test1").code == 0
+
+
+def git(project, *words):
+    who = ("-c", "user.name=n", "-c", "user.email=e", "-c", "init.defaultBranch=main")
+    subprocess.run(["git", *who, *words], cwd=project.root, check=True, capture_output=True)
+
+
+def test_what_escapes_split_is_joined_nowhere(project):
+    """Colours are dropped from what is shown: what they part must be hidden before."""
+    split = f"{OWN[:7]}\\033[31m{OWN[7:15]}\\033[0m\\033[K{OWN[15:]}"
+    project.task("split", f"printf '{split}\\n'; exit 3", env={"DB_PASSWORD": OWN})
+    project.task("held", "true", needs=["split"])
+    done = project.zf("run-phase", "A", "--run-id", "r1", "--output", "group")
+    explained = project.zf("explain", "r1", "split")
+    logs = project.zf("logs", "r1", "split")
+    (project.root / "said").mkdir()
+    for number, said in enumerate((done, explained, logs)):
+        (project.root / "said" / str(number)).write_text(said.out + said.err)
+    blocked = (project.root / "proofs/r1/blocked.json").read_text()
+    assert "***" in blocked
+    assert "***" in explained.out
+    for path in [p for p in project.root.glob("proofs/**/*") if p.is_file()]:
+        seen = re.sub(rb"\x1b\[[0-9;]*[mK]", b"", path.read_bytes())
+        (project.root / "said" / path.name).write_bytes(seen)
+    assert left(project.root / "said", [OWN]) == []
+
+
+def test_a_survivors_command_is_cut_once_its_secrets_are_gone(project):
+    """Cut first, half a secret at its end is none that can be found."""
+    long = "x" * 285
+    project.task("left", f"(exec -a '{long} {OWN}' sleep 60) & sleep 0.2", env={"DB_PASSWORD": OWN})
+    project.zf("run-phase", "A", "--run-id", "r1")
+    (survivor,) = project.status("r1", "left")["survivors"]
+    assert survivor["command"] == f"{long} *** 60"
+    project.task("left", f"(exec -a '{'x' * 295}{OWN}' sleep 60) & sleep 0.2", env={"K_KEY": OWN})
+    project.zf("run-phase", "A", "--run-id", "r2")
+    (survivor,) = project.status("r2", "left")["survivors"]
+    assert survivor["command"] == "x" * 295 + "*** 6"
+
+
+def test_where_the_code_came_from_is_told_without_secrets(project):
+    git(project, "init", "-q")
+    git(project, "checkout", "-q", "-b", f"fix-{OWN}")
+    git(project, "remote", "add", "origin", f"https://example.org/{OWN}/repo?token={OWN}")
+    project.task("t", "true", env={"DB_PASSWORD": OWN})
+    ci = {"GITHUB_ACTIONS": "true", "GITHUB_ACTOR": f"by-{OWN}", "GITHUB_REF_NAME": OWN}
+    assert project.zf("run-phase", "A", "--run-id", "r1", env=ci).code == 0
+    source = project.json("r1", "run.json")["source"]
+    assert source["branch"] == "fix-***"
+    assert source["repo"] == "https://example.org/***/repo?token=***"
+    assert left(project.root / "proofs", [OWN]) == []
+    assert project.zf("verify", "r1").code == 0
+
+
+def test_a_digest_in_the_plan_tells_nothing_of_a_secret(project):
+    """Of two values, neither can be told from the digest: the rest of the task is known."""
+    digests = []
+    for run, value in enumerate((OWN, "another-secret-value")):
+        project.task("t", f"echo {value}", env={"DB_PASSWORD": value}, title="same")
+        assert project.zf("run-phase", "A", "--run-id", f"r{run}").code == 0
+        digests.append(project.json(f"r{run}", "plan.json")["tasks"][0]["sha256"])
+    assert digests[0] == digests[1]
+    project.task("t", "echo more", env={"DB_PASSWORD": OWN}, title="same")
+    assert project.zf("run-phase", "A", "--run-id", "r3").code == 0
+    assert project.json("r3", "plan.json")["tasks"][0]["sha256"] != digests[0]
+
+
+def test_a_replay_that_is_kept_hides_what_the_run_hid(project):
+    """Also what was never passed on: it is read from elsewhere, then and now."""
+    (project.root / "zf.yaml").write_text("secrets: [NAMED]\n")
+    file = project.root / "elsewhere"
+    file.write_text(f"{NAMED}\n")
+    where = str(file)
+    project.task(
+        "t",
+        f"cat {where}; grep DB_PASS tasks/t/task.yaml; echo $DB_PASSWORD",
+        env={"DB_PASSWORD": OWN},
+    )
+    git(project, "init", "-q")
+    git(project, "add", "-A", "tasks", "zf.yaml")
+    git(project, "commit", "-q", "-m", "a task")
+    environ = {"NAMED": NAMED}
+    done = project.zf("run-phase", "A", "--run-id", "r1", env=environ)
+    assert done.code == 0, done.err
+    assert left(project.root / "proofs", [NAMED, OWN]) == []
+    again = project.zf("replay", "r1", "t", "--keep", "kept", env=environ)
+    logs = list((project.root / "kept").glob("**/20-logs"))
+    assert logs, again.err
+    for folder in (project.root / "kept").glob("**/replay"):
+        assert left(folder, [NAMED, OWN]) == []

@@ -232,7 +232,7 @@ class TestPatterns:
         assert scene.stored == expected
         assert found.refused == []
         if not expected:
-            assert found.notes == [f"no file matches artifact pattern '{pattern}'"]
+            assert found.unmatched == [pattern]
 
     @pytest.mark.parametrize("pattern", ["/etc/passwd", "../secret", "a/../../b", "", ".", "a/.."])
     def test_none_leads_out_of_the_project(self, scene, pattern):
@@ -280,7 +280,7 @@ class TestPatterns:
         found = scene.collect("**/*.json", "proofs", "**")
         assert scene.stored == ["a.json"]
         assert found.refused == []
-        assert found.notes == ["no file matches artifact pattern 'proofs'"]
+        assert found.unmatched == ["proofs"]
 
     def test_what_is_there_already_is_not_written_over(self, scene):
         scene.write("report/a.xml", b"copied")

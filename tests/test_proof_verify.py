@@ -694,3 +694,14 @@ def test_a_run_that_was_interrupted_may_take_a_task_up_later(tmp_path):
     made.attempt("one")
     made.end()
     assert look(made.path).exit_code == 0
+
+
+def test_files_with_a_leading_dot_that_an_upload_left_out_are_named_as_the_cause(full):
+    (full / "slow/99-summary/.timeout_killed").unlink()
+    found = look(full)
+    assert found.exit_code == 1
+    [hint] = [f for f in found.findings if f.kind == "hidden"]
+    assert "include-hidden-files: true" in hint.message
+    assert "zf export" in hint.message
+    (full / "slow/20-logs/step-0.log").unlink()
+    assert "hidden" not in {f.kind for f in look(full).findings}

@@ -107,6 +107,28 @@ def check(status: str, asking: Task, fate: str) -> None:
             assert by_need == bool(order.needs)
 
 
+LATER = {row[0]: row[1] for row in rows("In a later phase, after one that failed")[1:]}
+
+
+@pytest.mark.parametrize(("status", "entry", "column", "fate"), CASES)
+def test_each_row_in_a_later_phase_after_one_that_failed(status, entry, column, fate):
+    need = Need(
+        "x", optional=entry == "optional: true", require="done" if "done" in entry else "success"
+    )
+    condition = CONDITIONS.get(column, column)
+    asking = task("asking", [need], phase="B", condition=condition)
+    spoiler = task("spoiler")
+    s = Scheduler(plan_of(*upstream(status), spoiler, asking), Limits(max_jobs=9))
+    orders = s.start(0) + end(s, status) + s.handle(ended("spoiler", Status.FAILURE), 1)
+    if column == "always()":
+        wanted = {"as in the table": fate}[LATER["any in the column `always()"]]
+    elif fate == "blocked" and status == "cancelled":
+        wanted = LATER["blocked`, by a need that was itself `cancelled"]
+    else:
+        wanted = LATER["blocked" if fate == "blocked" else "runs`, `skipped` or `failure"]
+    assert fate_of("asking", orders) == wanted
+
+
 PAIRS = [
     pytest.param(*(word.strip("` ") for word in row[0].split(" and ")), row[1], id=row[0])
     for row in rows("More than one need")[1:]

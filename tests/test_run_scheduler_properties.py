@@ -58,6 +58,7 @@ CONDITIONS = [
     "${YES} == 'no'",
     "${NOT_SET} == 'x'",
     "always()",
+    "always() && failure()",
     "failure()",
     "success() || failure()",
     "success() && ${YES} == 'yes'",
@@ -191,7 +192,8 @@ class Watch:
         self.plan = plan
         self.limits = limits
         self.phase = ""
-        self.stopped = False
+        self.failed: set[str] = set()
+        self.stopped = self.forced = False
         self.busy = False
         self.answers: dict[str, bool | None] = {}
         self.sleeps: dict[str, float] = {}
@@ -213,6 +215,7 @@ class Watch:
         match order:
             case StartPhase(phase):
                 assert not run.running
+                self.stopped |= self.phase in self.failed
                 self.phase = phase
             case StartAttempt(name):
                 self.check_start(run, name)
@@ -239,12 +242,18 @@ class Watch:
                 assert not run.leases
             case KillAttempt(name):
                 assert name in run.running
-            case EndPhase():
+            case EndPhase(phase, ok):
                 assert not run.running
+                if not ok:
+                    self.failed.add(phase)
+
+    def may_start(self, name: str) -> bool:
+        goes_on = "always()" in self.plan.tasks[name].condition and not self.forced
+        return goes_on or not self.stopped
 
     def check_start(self, run: Simulation, name: str) -> None:
         t = self.plan.tasks[name]
-        assert not self.stopped
+        assert self.may_start(name)
         assert t.phase == self.phase
         assert all(need.task in run.ends for need in t.needs)
         assert run.now >= max(t.start_after_s, self.sleeps.get(name, 0))
@@ -262,7 +271,10 @@ class Watch:
 
     def after_turn(self, run: Simulation) -> None:
         self.note_exit_code(run)
-        self.stopped |= isinstance(run.turns[run.latest].event, Interrupted)
+        event = run.turns[run.latest].event
+        if isinstance(event, Interrupted):
+            self.stopped = True
+            self.forced |= event.count > 1
         if self.limits.fail_fast:
             ends = run.ends.items()
             self.stopped |= any(s in FAILED and not self.good(run, name) for name, s in ends)
@@ -289,7 +301,7 @@ class Watch:
         return wants | ({t.concurrency: 1} if t.concurrency else {})
 
     def check_nothing_idles(self, run: Simulation) -> None:
-        ready = [] if self.stopped else [n for n in self.plan.tasks if self.ready(run, n)]
+        ready = [n for n in self.plan.tasks if self.may_start(n) and self.ready(run, n)]
         assert ready or run.running or run.scheduler.wake_at() is not None, "waits for nothing"
         scarce = {
             resource

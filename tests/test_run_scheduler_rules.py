@@ -280,17 +280,6 @@ class TestConditions:
         s = Scheduler(plan_of(asks, checked=False), Limits(1))
         assert decisions(s.start(0))[0].operands == {"status('gone')": "success"}
 
-    def test_always_runs_in_a_phase_that_begins_but_not_in_one_that_never_does(self):
-        s = scheduler(
-            task("a"),
-            task("b", ["a"], condition="always()"),
-            task("c", ["a"], phase="B", condition="always()"),
-        )
-        s.start(0)
-        assert starts(s.handle(ended("a", FAILURE), 1)) == ["b"]
-        orders = s.handle(ended("b"), 2)
-        assert orders[1] == NotRun("c", CANCELLED, Cause.PHASE_FAILED, "phase 'A' failed")
-
     def test_a_task_skipped_in_an_earlier_phase_skips_across_phases(self):
         s = scheduler(
             task("a", condition="false"), task("b", ["a"], phase="B"), task("c", ["b"], phase="B")
@@ -302,6 +291,154 @@ class TestConditions:
             ("c", SKIPPED),
         ]
         assert orders[-1] == EndRun(0)
+
+
+def ends(orders):
+    return [(o.task, o.status, o.cause) for o in orders if isinstance(o, NotRun)]
+
+
+class TestAlways:
+    """`condition: always()` means always: whatever stopped the run, the task has its turn."""
+
+    def flow(self, **limits):
+        s = scheduler(
+            task("a", max_retries=0),
+            task("b", ["a"]),
+            task("tidy", ["a"], condition="always()"),
+            task("other", phase="B"),
+            task("tell", ["a", "other"], phase="B", condition="always()"),
+            task("last", ["tell"], phase="C"),
+            **limits,
+        )
+        assert starts(s.start(0)) == ["a"]
+        return s
+
+    def rest_of(self, s, orders, now=10):
+        """From where `tidy` has started to the end of the run."""
+        assert starts(orders) == ["tidy"]
+        orders = s.handle(ended("tidy"), now)
+        assert starts(orders) == ["tell"]
+        assert StartPhase("B", 3600) in orders
+        return orders + s.handle(ended("tell"), now + 1)
+
+    def test_it_runs_after_a_failure_in_its_phase_and_in_later_ones(self):
+        s = self.flow()
+        orders = s.handle(ended("a", FAILURE), 1)
+        assert ends(orders) == [("b", BLOCKED, Cause.NEED)]
+        orders = self.rest_of(s, orders)
+        assert ends(orders) == [
+            ("other", CANCELLED, Cause.PHASE_FAILED),
+            ("last", CANCELLED, Cause.PHASE_FAILED),
+        ]
+        assert [o for o in orders if isinstance(o, EndPhase)] == [
+            EndPhase("A", ok=False),
+            EndPhase("B", ok=False),
+        ]
+        assert orders[-1] == EndRun(1)
+
+    def test_a_phase_in_which_only_that_succeeded_makes_no_run_succeed(self):
+        s = scheduler(task("a"), task("z", ["a"], phase="Z", condition="always()"))
+        s.start(0)
+        assert starts(s.handle(ended("a", FAILURE), 1)) == ["z"]
+        assert s.handle(ended("z"), 2) == [EndPhase("Z", ok=True), EndRun(1)]
+
+    @pytest.mark.parametrize(("signal", "code"), [(2, 130), (15, 143)])
+    def test_it_runs_after_an_interrupt(self, signal, code):
+        s = self.flow()
+        orders = s.handle(Interrupted(signal, 1), 1)
+        assert KillAttempt("a", 1, Cause.INTERRUPT, force=False) in orders
+        assert starts(orders) == []
+        orders = s.handle(ended("a", CANCELLED), 2)
+        orders = self.rest_of(s, orders)
+        assert orders[-1] == EndRun(code)
+
+    @pytest.mark.parametrize("when", ["before it starts", "while it runs"])
+    def test_a_second_interrupt_ends_that_too(self, when):
+        s = self.flow()
+        s.handle(Interrupted(2, 1), 1)
+        if when == "while it runs":
+            assert starts(s.handle(ended("a", CANCELLED), 2)) == ["tidy"]
+            orders = s.handle(Interrupted(2, 2), 3)
+            assert KillAttempt("tidy", 1, Cause.INTERRUPT, force=True) in orders
+            orders += s.handle(ended("tidy", CANCELLED), 4)
+        else:
+            orders = s.handle(Interrupted(2, 2), 2)
+            orders += s.handle(ended("a", CANCELLED), 3)
+        assert starts(orders) == []
+        assert ("tell", CANCELLED, Cause.INTERRUPT) in ends(orders)
+        assert orders[-1] == EndRun(130)
+
+    def test_one_that_runs_when_the_interrupt_comes_is_ended_like_any_other(self):
+        s = self.flow()
+        s.handle(ended("a"), 1)  # starts b and tidy
+        orders = s.handle(Interrupted(2, 1), 2)
+        assert KillAttempt("tidy", 1, Cause.INTERRUPT, force=False) in orders
+        s.handle(ended("b", CANCELLED), 3)
+        assert starts(s.handle(ended("tidy", CANCELLED), 3)) == ["tell"]
+
+    def test_it_runs_after_fail_fast(self):
+        s = scheduler(
+            task("a"), task("b"), task("c", ["b"]),
+            task("tidy", [Need("b", require="done")], condition="always()"),
+            fail_fast=True,
+        )  # fmt: skip
+        s.start(0)
+        s.handle(ended("a", FAILURE), 1)
+        orders = s.handle(ended("b"), 2)
+        assert (starts(orders), ends(orders)) == (["tidy"], [("c", CANCELLED, Cause.FAIL_FAST)])
+        assert s.handle(ended("tidy"), 3)[-1] == EndRun(1)
+
+    def test_it_runs_after_the_phase_timeout_and_its_own_phase_has_its_own(self):
+        s = self.flow(phase_timeout_s=5)
+        orders = s.handle(Tick(), 5)
+        assert KillAttempt("a", 1, Cause.PHASE_TIMEOUT, force=False) in orders
+        orders = s.handle(ended("a", TIMEOUT, cause=Cause.PHASE_TIMEOUT), 6)
+        assert starts(orders) == ["tidy"]
+        assert s.wake_at() is None  # of that phase no time is left to run out
+        assert starts(s.handle(ended("tidy"), 20)) == ["tell"]
+        assert s.wake_at() == 25
+        orders = s.handle(Tick(), 25)
+        assert KillAttempt("tell", 1, Cause.PHASE_TIMEOUT, force=False) in orders
+        assert s.handle(ended("tell", TIMEOUT, cause=Cause.PHASE_TIMEOUT), 26)[-1] == EndRun(124)
+
+    def test_it_runs_after_the_deadline_of_the_run(self):
+        s = self.flow(deadline_s=5)
+        orders = s.handle(Tick(), 5)
+        assert KillAttempt("a", 1, Cause.DEADLINE, force=False) in orders
+        orders = s.handle(ended("a", TIMEOUT, cause=Cause.DEADLINE), 6)
+        assert self.rest_of(s, orders)[-1] == EndRun(124)
+
+    def test_it_is_tried_again_although_the_run_was_stopped(self):
+        s = scheduler(task("a"), task("z", ["a"], phase="Z", condition="always()", max_retries=1))
+        s.start(0)
+        s.handle(ended("a", FAILURE), 1)
+        assert starts(s.handle(ended("z", FAILURE), 2)) == ["z"]
+
+    def test_what_is_ended_by_a_limit_of_the_run_is_not_tried_again(self):
+        s = scheduler(
+            task("a", condition="always()", max_retries=5, retry_on=("timeout",)),
+            phase_timeout_s=5,
+        )
+        s.start(0)
+        s.handle(Tick(), 5)
+        assert s.handle(ended("a", TIMEOUT, cause=Cause.PHASE_TIMEOUT), 6)[-1] == EndRun(124)
+
+    def test_more_can_be_asked(self):
+        s = scheduler(
+            task("a"),
+            task("bad", ["a"], phase="Z", condition="always() && failure()"),
+            task("good", ["a"], phase="Z", condition="always() && success()"),
+        )
+        s.start(0)
+        orders = s.handle(ended("a", FAILURE), 1)
+        assert starts(orders) == ["bad"]
+        assert ends(orders) == [("good", BLOCKED, Cause.NEED)]
+
+    def test_one_that_was_cancelled_itself_stays_so(self):
+        s = self.flow()
+        s.handle(CancelRequested("tell"), 1)
+        s.handle(ended("a", FAILURE), 2)
+        assert s.handle(ended("tidy"), 3)[-1] == EndRun(1)
 
 
 class TestResources:

@@ -22,6 +22,7 @@ def test_defaults_say_that_they_are_defaults():
         "poll_interval_s": {"value": 1.0, "source": "default"},
         "grace_s": {"value": 5.0, "source": "default"},
         "sign": {"value": False, "source": "default"},
+        "shield": {"value": "auto", "source": "default"},
     }
 
 

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redact_oracle import PEM_MOST, redacted
+from zf.report.words import log_line, without_colour
+from zf.work.escapes import without_escapes
 from zf.work.redact import MASKS_MOST, Redactor
 from zf.work.secret_forms import (
     LEAST_BYTES,
@@ -193,6 +195,68 @@ def test_10_000_random_cases_equal_the_oracle(block: int) -> None:
     for seed in range(1_000_000 + block * 100, 1_000_000 + block * 100 + 100):
         case = Case(seed)
         check(case.text, case.secrets, case.cuts)
+
+
+ESCAPES = (
+    *(b"\x1b[31m", b"\x1b[0m", b"\x1b[m\x1b[K", b"\x1b[38;5;196m", b"\x1b(B\x1b[m", b"\x1b[2K"),
+    *(
+        b"\x1b",
+        b"\x1b[",
+        b"\x1b[3",
+        b"\x1b\x1b[0m[0m",
+        b"\x1b]8;;x\x1b\\",
+        b"\x1b[" + b"1;" * 40 + b"m",
+    ),
+)
+
+
+def coloured(case: Case, seed: int) -> bytes:
+    """The text with escapes in it, whole ones and others, also inside secrets and beside them."""
+    r = random.Random(seed)
+    text = case.text
+    for _ in range(r.randint(1, 12)):
+        at = r.randint(0, len(text))
+        text = text[:at] + r.choice(ESCAPES) * r.choice((1, 1, 1, 3)) + text[at:]
+    return text
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_100_coloured_cases_equal_the_oracle(block: int) -> None:
+    """What is seen once the escapes are gone holds no secret, however the text was cut."""
+    for seed in range(block * 20, block * 20 + 20):
+        case = Case(seed)
+        text = coloured(case, seed)
+        r = random.Random(-seed)
+        for cuts in (
+            [],
+            list(range(0, len(text), 3)),
+            sorted(r.sample(range(len(text) + 1), 3)) if len(text) > 3 else [],
+        ):
+            check(text, case.secrets, cuts)
+
+
+def test_whatever_the_report_drops_redaction_looks_under() -> None:
+    """No text that zf takes out of a line before it shows it may join what redaction saw apart."""
+    r = random.Random(3)
+    for _ in range(20_000):
+        piece = "\x1b[" + "".join(r.choices("0123456789;:[m?K", k=r.randint(0, 8))) + "m"
+        line = f"a{piece}b{piece}"
+        assert without_colour(line) == line or without_escapes(line.encode()) == without_escapes(
+            without_colour(line).encode()
+        )
+    value = "correct-horse-battery"
+    redactor = Redactor([Secret("V", value.encode())])
+    for size in (1, 30, 60, 70, 200, 5000):
+        line = redactor.text(f"a {value[:7]}\x1b[{'1' * size}m{value[7:]} b")
+        assert value not in log_line(line)
+
+
+def test_a_value_held_back_across_escapes_is_bounded() -> None:
+    stream = Redactor([Secret("V", b"correct-horse-battery")]).stream()
+    out = stream.feed(b"correct-")
+    for _ in range(3000):
+        out += stream.feed(b"\x1b[31m" * 20)
+    assert len(out) > 200_000
 
 
 @settings(deadline=None)

@@ -19,7 +19,6 @@ from zf.model import Project, Step
 from zf.work import attempt as attempt_module
 from zf.work import processes as processes_module
 from zf.work import worker as worker_module
-from zf.work.outcome import Outcome
 from zf.work.processes import SubreaperTree
 
 
@@ -631,7 +630,9 @@ class TestSecrets:
         assert result.outcome() == ("failure", None, "artifacts")
         assert result.ended.detail == "artifacts held what must not be seen: a"
         assert result.artifacts == ["b"]
-        said = "holds what must not be seen (secret:API_TOKEN): allow_secrets_in permits it"
+        said = (
+            "holds what must not be seen (secret:API_TOKEN in line 1): allow_secrets_in permits it"
+        )
         assert result.status["notes"] == [f"artifact b {said}"]
 
     def test_short_values_do_not_cost_a_task(self, tmp_path):
@@ -656,7 +657,7 @@ class TestArtifacts:
         status = result.status
         assert status["artifacts"] == 2
         assert status["refused"] == [{"path": "out/etc", "reason": "is a symbolic link"}]
-        assert status["notes"] == ["no file matches artifact pattern 'gone/*'"]
+        assert (status["unmatched"], status["notes"]) == (["gone/*"], [])
         checksums_hold(result.tree)
         all_listed(result.tree)
 
@@ -698,6 +699,24 @@ class TestArtifacts:
         assert result.status["refused"] == []
         checksums_hold(result.tree)
         all_listed(result.tree)
+
+    @pytest.mark.parametrize(
+        ("script", "outcome"),
+        [
+            ("mkdir out; echo x > out/x", ("success", 0, "")),
+            ("true", ("failure", None, "artifacts")),
+            ("mkdir out; ln -s /etc/passwd out/x", ("failure", None, "artifacts")),
+            ("exit 3", ("failure", 3, "exit")),
+        ],
+    )
+    def test_a_required_pattern_that_keeps_nothing_fails_the_task(self, bench, script, outcome):
+        patterns = ("out/*", "out/x", "maybe/*")
+        result = bench.run(script, artifacts=patterns, required_artifacts=patterns[:2])
+        assert result.outcome() == outcome
+        assert "maybe/*" in result.status["unmatched"]
+        if outcome[2] == "artifacts":
+            detail = "no file was kept for the required artifact 'out/*', 'out/x'"
+            assert result.ended.detail == detail
 
     def test_an_artifacts_folder_that_is_gone_is_empty(self, bench):
         result = bench.run("rmdir $ARTIFACTS_DIR", artifacts=())
@@ -921,12 +940,6 @@ class TestTrouble:
         assert (result.ended.status, result.ended.cause) == ("lost", "worker")
         assert processes(mark) == []
         capfd.readouterr()
-
-    def test_an_outcome_that_was_claimed_stands_whatever_comes_after(self, bench):
-        result = bench.run("exit 3", title="T")
-        lost = Outcome(task("exit 3", title="T"), 1)
-        lost.fail(Cause.WORKER, "its worker died")
-        assert lost.decide_abandoned(str(bench.run_dir), "r1", bench.shared.veil) == result.ended
 
     def test_a_proof_that_cannot_be_written_at_all(self, bench):
         bench.run_dir.rmdir()

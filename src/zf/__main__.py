@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 TYPE_CHECKING = False  # importing it takes 4 ms
 if TYPE_CHECKING:
@@ -15,9 +16,8 @@ def main() -> None:
     short = _short_answer()
     if short:
         try:
-            # Not through sys.stdout, which would keep what it cannot write and try again. It is
-            # less than a pipe takes at once.
-            os.write(1, short.encode())
+            # Not through sys.stdout, which would keep what it cannot write and try again.
+            _write(short.encode())
         except OSError:
             pass  # the long road knows what to do about it
         else:
@@ -26,19 +26,36 @@ def main() -> None:
         import signal
 
         code = _run()
+        with suppress(OSError):  # `_leave` sees to that
+            _flush()
         # All is done and said: an interrupt could only spoil the way out, and the exit code.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
-        code = 130  # before the command line was even there
+        # Before the command line was even there, or while a reader that has stopped is waited for.
+        os._exit(130)
     _leave(code)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _write(data: bytes) -> None:
+    while data:
+        try:
+            data = data[os.write(1, data) :]
+        except BlockingIOError:  # somebody made it non-blocking, and it is full
+            import select
+
+            select.select([], [1], [])
 
 
 def _leave(code: int) -> NoReturn:
     """Exit without having the interpreter take itself apart: 5 ms, and 10 after 1 000 tasks."""
     try:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
+        _flush()
     except OSError:
         sys.exit(code)  # which tries again, and says so when it fails again
     os._exit(code)

@@ -22,6 +22,7 @@ class Exit(IntEnum):
     INTERNAL = 70
     TIMEOUT = 124
     INTERRUPTED = 130
+    BROKEN_PIPE = 141
     TERMINATED = 143
 
 

@@ -19,20 +19,28 @@ DEFAULT_MAX_JOBS = 4
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
 DEFAULT_POLL_INTERVAL_S = 1.0
 DEFAULT_GRACE_S = 5.0
+SHIELD_MODES = AUTO, ALWAYS, NEVER = "auto", "always", "never"
 
 # More slots than any machine can use; catches `-j 100000000` before it forks.
+# No further back is looked for the reason of a failure.
+MAX_TAIL_LINES = 400
 MAX_JOBS_LIMIT = 10_000
 # Ten years: longer is a typing error, and still far from overflowing any clock.
 MAX_SECONDS = 315_360_000.0
 
-RUN_ID_VARIABLES = ("ZF_RUN_ID", "RUN_ID")
+RUN_ID_VARIABLES = ("ZF_RUN_ID", "ZENFLOW_RUN_ID", "RUN_ID")
 MAX_JOBS_VARIABLES = ("ZF_MAX_JOBS", "ZENFLOW_MAX_JOBS", "MAX_JOBS")
 PHASE_TIMEOUT_VARIABLES = (
     "ZF_PHASE_TIMEOUT_SEC",
     "ZENFLOW_PHASE_TIMEOUT_SEC",
     "PHASE_TIMEOUT_SEC",
 )
-POLL_INTERVAL_VARIABLES = ("ZF_POLL_INTERVAL_SEC", "POLL_INTERVAL_SEC")
+POLL_INTERVAL_VARIABLES = (
+    "ZF_POLL_INTERVAL_SEC",
+    "ZENFLOW_POLL_INTERVAL_SEC",
+    "POLL_INTERVAL_SEC",
+)
+SHIELD_VARIABLES = ("ZF_SHIELD",)
 
 
 @record
@@ -58,6 +66,8 @@ class Settings:
     poll_interval_s: Setting[float]
     grace_s: Setting[float]
     sign: Setting[bool] = Setting(False, "default")
+    # A run of 0.1 that is resumed had none.
+    shield: Setting[str] = Setting(AUTO, "default")
 
     def as_json(self) -> dict[str, dict[str, Any]]:
         settings = {name: getattr(self, name) for name in self.__match_args__}
@@ -74,9 +84,11 @@ def resolve(
     poll_interval: str | None = None,
     grace: str | None = None,
     sign: bool | None = None,
+    shield: str | None = None,
     project_max_jobs: int | None = None,
     project_grace_s: float | None = None,
     project_sign: bool | None = None,
+    project_shield: str | None = None,
 ) -> Settings:
     """The settings from flags (as typed), the environment and the project file.
 
@@ -98,12 +110,17 @@ def resolve(
                 return Setting(parse(environ[name], name), name)
         return otherwise
 
+    inherited = _run_around(environ)
+
+    def not_inherited(text: str, _source: str) -> str:
+        return default_run_id if text == inherited else text
+
     return Settings(
         run_id=pick(
             "--run-id",
             run_id,
             RUN_ID_VARIABLES,
-            lambda text, _source: text,
+            not_inherited,
             Setting(default_run_id, "default"),
         ),
         max_jobs=pick(
@@ -131,13 +148,28 @@ def resolve(
         sign=_fallback(project_sign, False)
         if sign is None
         else Setting(sign, "--sign" if sign else "--no-sign"),
+        shield=pick("--shield", shield, SHIELD_VARIABLES, _shield, _fallback(project_shield, AUTO)),
     )
+
+
+def _run_around(environ: Mapping[str, str]) -> str | None:
+    """The run that zf was started in, by a step: it sees the variables that zf sets for steps."""
+    proof = environ.get("PROOF_DIR", "").rstrip("/")
+    if "ZF_COOKIE" not in environ or not proof:
+        return None
+    return proof.split("/")[-2] if "/" in proof else None
 
 
 def _fallback(project_value: T | None, default: T) -> Setting[T]:
     if project_value is None:
         return Setting(default, "default")
     return Setting(project_value, "zf.yaml")
+
+
+def _shield(text: str, source: str) -> str:
+    if text in SHIELD_MODES:
+        return text
+    raise _bad(source, text, "auto, always or never")
 
 
 def _jobs(text: str, source: str) -> int:
@@ -163,6 +195,13 @@ def positive_seconds(text: str, source: str) -> float:
     if value > 0:
         return value
     raise _bad(source, text, "a number of seconds above 0")
+
+
+def lines(text: str, source: str) -> int:
+    """A number of lines as typed; ZfError (exit 2) naming the flag."""
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_TAIL_LINES:
+        return int(text)
+    raise _bad(source, text, f"a whole number from 1 to {MAX_TAIL_LINES}")
 
 
 def amounts(typed: Sequence[str], source: str) -> dict[str, int]:

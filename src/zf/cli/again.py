@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zf.cli import progress
+from zf.cli import progress, streams
 from zf.cli.begin import Flags, carry_out, settle
-from zf.cli.options import AsJson, Directory, Key, Sign, complete_task
+from zf.cli.options import (
+    AsJson,
+    Directory,
+    Key,
+    Quiet,
+    Shield,
+    Sign,
+    Tail,
+    Verbose,
+    complete_task,
+    positive_lines,
+)
 from zf.cli.project import open_project, proofs_folder
 from zf.cli.run import (
     Grace,
@@ -22,9 +33,10 @@ from zf.cli.run import (
     ProgressOption,
     RunIdOption,
 )
-from zf.cli.runs import RUN, facts_of, refuse_unknown
+from zf.cli.runs import RUN, facts_of, find, refuse_unknown
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
+from zf.model import Asked
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
@@ -42,6 +54,9 @@ def resume(
     run: Annotated[str, RUN],
     sign: Sign = None,
     key: Key = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    tail: Tail = None,
     output: OutputOption = "quiet",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -53,25 +68,35 @@ def resume(
     from zf.run import launch
     from zf.work.veil import Veil
 
-    run_dir = read.find_run(proofs_folder(), run)
-    recorded = read.run_json(run_dir)
+    streams.display()
+    run_dir = find(run, own=True)
+    # Which files the run is taken up from is checked again once nothing else can touch it.
+    recorded, run_sha256 = read.object_and_digest(run_dir, "run.json")
+    planned, plan_sha256 = read.object_and_digest(run_dir, "plan.json")
+    papers = {"run.json": run_sha256, "plan.json": plan_sha256}
     launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
-    plan = plan_again(flow, read.plan_json(run_dir))
+    tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
+    veil = Veil(tasks, os.environ, flow.project)
+    plan = plan_again(flow, planned, veil.defined)
     settings = _recorded_settings(recorded["settings"])
-    watcher = progress.Watcher(progress.Show(output, progress_mode, as_json), flow.proofs)
+    watcher = progress.Watcher(
+        progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
+        flow.proofs,
+    )
     request = launch.RunRequest(
         flow,
         plan,
         settings,
         launch.recorded_limits(recorded["limits"]),
         environ=os.environ,
-        veil=Veil(plan.tasks.values(), os.environ, flow.project),
+        veil=veil,
         watch=watcher.watch,
         look_s=watcher.look_s,
+        output_fd=watcher.output_fd,
     )
     signs = settings.sign.value if sign is None else sign
-    return conclude(lambda: launch.resume(request, run_dir), watcher, sign=signs, key=key)
+    return conclude(lambda: launch.resume(request, run_dir, papers), watcher, sign=signs, key=key)
 
 
 def _recorded_settings(recorded: dict[str, Any]) -> Settings:
@@ -107,8 +132,12 @@ def rerun(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    tail: Tail = None,
     output: OutputOption = "quiet",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -116,16 +145,20 @@ def rerun(
 ) -> int:
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.plan.graph import plan_selection
-    from zf.proof import read
     from zf.run.launch import limits_of
-    from zf.run.upstream import from_run
+    from zf.run.lock import refuse_in_use
+    from zf.run.upstream import what_it_had
 
     if [failed, first is not None, only is not None].count(True) != 1:
         raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
     if downstream and first is None:
         raise ZfError("--downstream goes with --from TASK")
-    flow, settings = settle(Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign))
-    run_dir = read.find_run(flow.proofs, run)
+    flow, settings = settle(
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield), Asked()
+    )
+    run_dir = find(run, own=True)
+    # What has not ended did not fail, and would run twice at once.
+    refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
     facts = facts_of(run_dir)
     if failed:
         names = {task.id for task in facts.tasks.values() if not _went_well(facts, task.id)}
@@ -134,7 +167,7 @@ def rerun(
         refuse_unknown(facts, task)
         names = {task} if only else {task} | _below(facts, task, everything=downstream)
     if not names:
-        print(f"nothing to run again: every task of {facts.run} succeeded", file=sys.stderr)
+        streams.say(sys.stderr, f"nothing to run again: every task of {facts.run} succeeded\n")
         return Exit.OK
     outside = {
         need.task
@@ -143,7 +176,7 @@ def rerun(
         for need in flow.tasks[name].needs
         if need.task not in names
     }
-    earlier = from_run(flow.proofs, facts.run, outside)
+    earlier = what_it_had(flow.proofs, facts.run, outside)
     plan = plan_selection(
         flow,
         names,
@@ -153,7 +186,7 @@ def rerun(
         unmet=earlier.unmet,
         again=f"zf rerun {facts.run} --failed",
     )
-    show = progress.Show(output, progress_mode, as_json)
+    show = progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail))
     limits = limits_of(flow, plan, settings, retries=not no_retries)
     return carry_out(flow, plan, settings, show, limits, key=key, rerun_of=facts.run)
 
@@ -167,24 +200,37 @@ def cancel(
     _directory: Directory = None,
 ) -> None:
     """End a run that another zf is running, or one task of it; once more: end it now."""
-    from zf.proof import read
     from zf.run import lock
 
     proofs = proofs_folder()
-    run_dir = read.find_run(proofs, run)
+    run_dir = find(run, own=True)
     run = os.path.basename(run_dir)
     if task is not None:
         refuse_unknown(facts_of(run_dir), task)
     try:
         lock.order(proofs, run, "cancel" if task is None else f"cancel {task}")
+    except PermissionError as error:
+        raise ZfError(
+            f"{run!r} cannot be cancelled from here: {error.strerror}",
+            exit_code=Exit.FAILED,
+            code="ZF144",
+            hint="cancel it from outside of its steps; a step that fails ends its task",
+        ) from None
     except OSError:
+        if lock.is_locked(proofs, run):
+            raise ZfError(
+                f"{run!r} is running ({lock.owner(proofs, run)}), but takes no orders",
+                exit_code=Exit.FAILED,
+                code="ZF147",
+                hint="it could make no fifo; send that process TERM, once more to end it now",
+            ) from None
         raise ZfError(
             f"nobody is running {run!r}",
             exit_code=Exit.FAILED,
             code="ZF144",
             hint=f"zf status {run} says what became of it",
         ) from None
-    print(f"asked {run} to cancel {task or 'everything'}", file=sys.stderr)
+    streams.say(sys.stderr, f"asked {run} to cancel {task or 'everything'}\n")
 
 
 def _went_well(facts: Facts, task: str) -> bool:

@@ -12,11 +12,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from zf.cli import progress
+from zf.cli import progress, streams
 from zf.cli.project import open_project
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
-from zf.record import record
+from zf.model import Asked
+from zf.record import record, replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -37,6 +38,7 @@ class Flags:
     poll_interval: str | None = None
     grace: str | None = None
     sign: bool | None = None
+    shield: str | None = None
 
 
 @record
@@ -56,7 +58,7 @@ class Wishes:
 
 def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
     """Run these phases; the exit code."""
-    flow, settings = settle(flags)
+    flow, settings = settle(flags, Asked(phases=tuple(phases)))
     from zf.plan import graph  # by now it is there
 
     met, unmet = _upstream(flow, phases, wishes.upstream)
@@ -96,7 +98,7 @@ def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
 def begin_task(task: str, flags: Flags, wishes: Wishes) -> int:
     """Run this task, named by its id or its file; the exit code."""
     task_id = _task_id(task)
-    flow, settings = settle(flags)
+    flow, settings = settle(flags, Asked(task=task_id, needs=wishes.with_needs))
     from zf.plan import graph  # by now it is there
 
     plan = graph.plan_task(
@@ -130,7 +132,8 @@ def _task_id(text: str) -> str:
     """The id that an id or the path of a task file names; a path also says which project."""
     if "/" not in text and not text.endswith((".yaml", ".yml")):
         return text
-    from zf.plan.places import find_root
+    from zf.cli.project import go_to
+    from zf.plan.places import find_root, tasks_folder
 
     path = os.path.realpath(text)
     if os.path.isdir(path):
@@ -138,36 +141,43 @@ def _task_id(text: str) -> str:
     folder, name = os.path.split(path)
     if not os.path.isfile(path):
         raise ZfError(f"{text} is not a task file", hint="name an existing tasks/<id>/task.yaml")
-    root, home = find_root(folder)
-    if name != "task.yaml" or os.path.dirname(folder) != f"{home}/tasks":
+    root, _ = find_root(folder)
+    tasks = tasks_folder(root)
+    if name != "task.yaml" or os.path.dirname(folder) != os.path.realpath(tasks):
         raise ZfError(
             f"{text} is not a task file of the project {root}",
-            hint=f"its task files are {home}/tasks/<id>/task.yaml",
+            hint=f"its task files are {tasks}/<id>/task.yaml",
         )
     # Whoever is in that project stays there, so that the paths zf prints fit where they are.
     with suppress(ZfError):
         if find_root(os.getcwd())[0] == root:
             return os.path.basename(folder)
-    os.chdir(root)
+    go_to(root)
     return os.path.basename(folder)
 
 
-def settle(flags: Flags) -> tuple[Flow, Settings]:
-    """The checked project, and the settings that hold in it."""
+def settle(flags: Flags, asked: Asked) -> tuple[Flow, Settings]:
+    """The checked project, with warnings about what is asked for, and the settings that hold."""
     from zf.settings import resolve
 
+    streams.display()
     # UTC, so that run ids sort by time wherever they were made.
     default_run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
     given = {name: getattr(flags, name) for name in flags.__match_args__}
     # Flags and variables come first: a bad one is told before any file is read.
     first = resolve(os.environ, default_run_id=default_run_id, **given)
-    flow = open_project(phase_timeout_s=first.phase_timeout_s.value, meanwhile=_get_ready)
+    flow = open_project(
+        phase_timeout_s=first.phase_timeout_s.value,
+        meanwhile=_get_ready,
+        asked=replace(asked, forced=first.phase_timeout_s.given),
+    )
     settings = resolve(
         os.environ,
         default_run_id=default_run_id,
         project_max_jobs=flow.project.max_jobs,
         project_grace_s=flow.project.grace_s,
         project_sign=flow.project.sign,
+        project_shield=flow.project.shield,
         **given,
     )
     return flow, settings
@@ -210,6 +220,7 @@ def carry_out(
         veil=Veil(plan.tasks.values(), os.environ, flow.project),
         watch=watcher.watch,
         look_s=watcher.look_s,
+        output_fd=watcher.output_fd,
         rerun_of=rerun_of,
     )
     return conclude(lambda: launch(request, sys.argv), watcher, sign=settings.sign.value, key=key)

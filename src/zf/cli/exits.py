@@ -19,23 +19,46 @@ def guarded(program: Callable[[], object]) -> int:
     streams.make_ready()
     try:
         code = program()
+        streams.show_rest()
         sys.stdout.flush()
     except ZfError as error:
-        _show(error.problems)
-        return error.exit_code
+        return _refused(error)
     except KeyboardInterrupt:
+        streams.give_up()
         return Exit.INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, streams.ReaderGoneError):
         # Whoever read our output has gone (`zf list | head`).
         streams.silence(sys.stdout)
-        return 128 + 13
+        return Exit.BROKEN_PIPE
     except OSError as error:
+        if _is_nowhere():
+            _show((_NOWHERE,))
+            return Exit.USAGE
         if error.errno not in _OUT_OF_REACH:
             return _internal(error)
         return _stopped_by_the_system(error)
     except Exception as error:  # noqa: BLE001  # the last net: anything here is a bug of zf
         return _internal(error)
-    return code if isinstance(code, int) else Exit.OK
+    return code if isinstance(code, int) and code else _unless_lost()
+
+
+def _refused(error: ZfError) -> int:
+    try:
+        _show(error.problems)
+        streams.show_rest()
+    except KeyboardInterrupt:
+        streams.give_up()
+        return Exit.INTERRUPTED
+    return error.exit_code
+
+
+def _unless_lost() -> int:
+    """The exit code of what went well: not 0 when a part of what it had to say is lost."""
+    error = streams.lost()
+    if error is None:
+        return Exit.OK
+    gone = isinstance(error, (BrokenPipeError, streams.ReaderGoneError))
+    return Exit.BROKEN_PIPE if gone else Exit.USAGE
 
 
 def _show(problems: tuple[Problem, ...]) -> None:
@@ -56,6 +79,32 @@ _OUT_OF_REACH = {
     errno.ENFILE,
     errno.EAGAIN,
     errno.ENOMEM,
+    errno.EBADF,
+    errno.EFBIG,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+}
+
+
+_NOWHERE = Problem(
+    "ZF101",
+    "the working directory is gone",
+    hint="cd to a folder that exists, or name the project's folder with -C",
+)
+
+
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
+
+
+_REMEDY = {
+    errno.ENOTDIR: "something else is where a folder should be: move it away",
+    errno.EBADF: "it is closed; to discard what zf prints, use >/dev/null",
 }
 
 
@@ -69,7 +118,7 @@ def _stopped_by_the_system(error: OSError) -> int:
             Problem(
                 "ZF190",
                 f"{error.strerror}{where}",
-                hint="see that there is room for it, and permission",
+                hint=_REMEDY.get(error.errno or 0, "see that there is room for it, and permission"),
             ),
         )
     )

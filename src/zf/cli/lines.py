@@ -5,42 +5,71 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from zf.events import AttemptEnded, AttemptStarted, Status
+from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.proof.read import attempt_tree, log_tail
 from zf.report import terminal
+from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import at_end
+from zf.report.words import TAIL_LINES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from zf.events import Event
     from zf.report.facts import Facts, TaskFacts
     from zf.report.words import Style
 
 
+_IN_SUMMARY = frozenset({Status.BLOCKED, Status.CANCELLED})
+
+
 class Lines:
     """What to print of a run under `proofs`; `output` is a choice of `--output`, and `starts` says
-    whether starts are told too.
+    whether starts are told too, `tails` whether a failure's log is shown at once, and `most` how
+    many lines of it.
     """
 
-    def __init__(self, proofs: str, output: str, style: Style, *, starts: bool) -> None:
+    def __init__(
+        self,
+        proofs: str,
+        output: str,
+        style: Style,
+        *,
+        starts: bool,
+        tails: bool = False,
+        most: int | None = None,
+    ) -> None:
         self._proofs = proofs
         self._output = output
         self._style = style
         self._starts = starts
+        self._tails = tails
+        self._most = most
         self._followed: dict[str, _Follower] = {}
 
-    def of(self, event: Event, facts: Facts) -> list[str]:
-        """The lines an event makes."""
+    def of(self, event: Event, facts: Facts) -> tuple[list[str], Iterator[str] | None]:
+        """The lines an event makes, and what its task had printed if that is to be shown before
+        them, read only as it is asked for.
+        """
         if isinstance(event, AttemptStarted):
             if self._output == "prefix":
                 run_dir = f"{self._proofs}/{facts.run}"
                 self._followed[event.task] = _Follower(run_dir, event.task, event.attempt)
             if not self._starts:
-                return []
+                return [], None
+        if self._leaves_to_summary(event):
+            return [], None
         line = terminal.plain_line(facts, event, self._style)
         lines = [line] if line else []
         if isinstance(event, AttemptEnded):
             return self._ended(at_end(facts, event), facts, lines)
-        return lines
+        return lines, None
+
+    def _leaves_to_summary(self, event: Event) -> bool:
+        """Of tasks that something else stopped there are often many, and none is the cause."""
+        if self._starts or self._tails:
+            return False
+        return isinstance(event, TaskNotRun) and event.status in _IN_SUMMARY
 
     def new_output(self, facts: Facts) -> list[str]:
         """What tasks have printed since the last call, when output is shown as it comes."""
@@ -50,18 +79,21 @@ class Lines:
                 lines += [terminal.prefixed(name, text) for text in follower.more()]
         return lines
 
-    def _ended(self, task: TaskFacts, facts: Facts, lines: list[str]) -> list[str]:
+    def _ended(
+        self, task: TaskFacts, facts: Facts, lines: list[str]
+    ) -> tuple[list[str], Iterator[str] | None]:
         run_dir = f"{self._proofs}/{facts.run}"
         if self._output == "prefix":
             follower = self._followed.pop(task.id)
-            return [*(terminal.prefixed(task.id, text) for text in follower.rest()), *lines]
+            return lines, (terminal.prefixed(task.id, text) for text in follower.rest())
         if self._output == "group":
-            log = _Follower(run_dir, task.id, task.attempt).rest()
-            return [*terminal.grouped(task, log), *lines]
-        if task.status != Status.SUCCESS and task.step is not None:
-            log = log_tail(run_dir, task.id, facts.step_number(task), attempt=task.attempt)
-            lines += terminal.failure_tail(log)
-        return lines
+            whole = _Follower(run_dir, task.id, task.attempt).rest()
+            return lines, terminal.grouped(task, whole)
+        if self._tails and task.status != Status.SUCCESS and task.step is not None:
+            number = facts.step_number(task)
+            log = log_tail(run_dir, task.id, number, attempt=task.attempt, lines=LOOK_LINES)
+            lines += terminal.failure_tail(log, self._most or task.log_tail or TAIL_LINES)
+        return lines, None
 
 
 class _Follower:
@@ -69,6 +101,7 @@ class _Follower:
 
     # A line longer than this is shown in pieces, so that memory stays flat.
     _LONGEST = 64 * 1024
+    _A_LOOK = 1024 * 1024
 
     def __init__(self, run_dir: str, task: str, attempt: int) -> None:
         self._run_dir = run_dir
@@ -76,24 +109,38 @@ class _Follower:
         self._attempt = attempt
         self._step = 0
         self._offset = 0
+        self._read = 0
         self._partial = b""
 
     def more(self) -> list[str]:
-        """Whole lines written since the last call."""
+        """Whole lines written since the last call, as many as fit into a look: a task may print
+        faster than this reads.
+        """
         lines: list[str] = []
+        until = self._read + self._A_LOOK
+        for some in self._lines():
+            lines += some
+            if self._read >= until:
+                break
+        return lines
+
+    def rest(self) -> Iterator[str]:
+        """All lines not yet given, the unfinished last one too."""
+        for some in self._lines():
+            yield from some
+        yield from self._flush()
+
+    def _lines(self) -> Iterator[list[str]]:
         while True:
-            lines += self._lines()
+            yield from self._grown()
             if not os.path.exists(self._log(self._step + 1)):
-                return lines
+                return
             # The next step has begun, so this one's log is complete: read what came in between.
-            lines += self._lines()
-            lines += self._flush()
+            yield from self._grown()
+            lines = self._flush()
             self._step += 1
             self._offset = 0
-
-    def rest(self) -> list[str]:
-        """All lines not yet given, the unfinished last one too."""
-        return self.more() + self._flush()
+            yield lines
 
     def _log(self, step: int) -> str:
         # Asked for each time: the attempt's tree is moved aside when another begins.
@@ -105,20 +152,20 @@ class _Follower:
         self._partial = b""
         return lines
 
-    def _lines(self) -> list[str]:
-        lines: list[str] = []
+    def _grown(self) -> Iterator[list[str]]:
         try:
             with open(self._log(self._step), "rb") as log:
                 log.seek(self._offset)
                 while piece := log.read(self._LONGEST):
                     self._offset += len(piece)
+                    self._read += len(piece)
                     *whole, self._partial = (self._partial + piece).split(b"\n")
-                    lines += map(_decoded, whole)
+                    lines = [*map(_decoded, whole)]
                     if len(self._partial) >= self._LONGEST:
                         lines += self._flush()
+                    yield lines
         except OSError:
             pass  # no log yet
-        return lines
 
 
 def _decoded(line: bytes) -> str:

@@ -70,6 +70,7 @@ def _parsed(arguments: list[str] | None) -> object:
         streams.say(sys.stderr, usage.getvalue())
         return int(error.exit_code)
     except typer.Abort:
+        streams.give_up()
         return Exit.INTERRUPTED
 
 

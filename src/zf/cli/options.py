@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zf.cli.project import go_to
 from zf.errors import ZfError
 from zf.model import is_valid_id
+from zf.settings import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def _change_directory(directory: str | None) -> str | None:
     if directory is not None:
         try:
-            os.chdir(directory)
+            go_to(directory)
         except OSError as error:
             raise ZfError(
                 f"-C {directory}: {error.strerror}", hint="name an existing folder"
@@ -49,6 +50,14 @@ Key = Annotated[
         help="With --sign: an SSH key, or an Ed25519 key in PEM. [default: git's signing key]",
     ),
 ]
+Shield = Annotated[
+    str | None,
+    typer.Option(
+        "--shield",
+        metavar="MODE",
+        help="Keep the proof out of reach of the steps: auto, always or never. [default: auto]",
+    ),
+]
 Resource = Annotated[
     list[str] | None,
     typer.Option(
@@ -57,7 +66,26 @@ Resource = Annotated[
         help="How much there is of what tasks ask for. Can be given again.",
     ),
 ]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print the summary alone, and nothing before it.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print a line when a task starts, too.")
+]
+Tail = Annotated[
+    str | None,
+    typer.Option(
+        "--tail",
+        metavar="N",
+        help="How many lines of a failed step's log are shown. [default: the task file's, or 10]",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def positive_lines(text: str | None) -> int | None:
+    """What --tail says; ZfError (exit 2) for what is no number of lines."""
+    return None if text is None else lines(text, "--tail")
 
 
 # Shells take what completion prints for code: zsh's script evaluates it, bash puts it on the line

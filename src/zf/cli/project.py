@@ -5,12 +5,38 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from zf.cli import streams
 from zf.errors import ZfError
+from zf.model import Asked
 
 if TYPE_CHECKING:
     from zf.model import Flow
+
+
+_started_in: str | None = None
+
+
+def go_to(folder: str) -> None:
+    """Work there from now on; `path_shown` goes on telling paths from where the user is."""
+    global _started_in  # noqa: PLW0603 - the working directory is the process's, too
+    if _started_in is None:
+        with suppress(OSError):
+            _started_in = os.getcwd()
+    os.chdir(folder)
+
+
+def path_shown(path: str) -> str:
+    """A path as the user's own shell can follow it."""
+    try:
+        return os.path.relpath(path, _started_in or os.curdir)
+    except OSError:  # a task has removed the working directory
+        return path
+
+
+_EVERYTHING = Asked()
 
 
 def open_project(
@@ -18,8 +44,10 @@ def open_project(
     phase_timeout_s: float | None = None,
     quiet: bool = False,
     meanwhile: Callable[[], None] | None = None,
+    asked: Asked = _EVERYTHING,
 ) -> Flow:
-    """Every task file of the project, checked. Warnings go to stderr unless `quiet`.
+    """Every task file of the project, checked. Warnings, about what is `asked` for, go to stderr
+    unless `quiet`.
 
     With `meanwhile`, a second process reads the files while this one does that.
 
@@ -34,19 +62,19 @@ def open_project(
     if meanwhile is not None:
         from zf.plan import ahead
 
-        with ahead.loading(root, home, default_phase_timeout_s=timeout_s) as result:
+        with ahead.loading(root, home, default_phase_timeout_s=timeout_s, asked=asked) as result:
             meanwhile()
             loaded = result()
     if loaded is None:
         from zf.plan import load
 
-        loaded = load.load(root, home, default_phase_timeout_s=timeout_s)
+        loaded = load.load(root, home, default_phase_timeout_s=timeout_s, asked=asked)
     if loaded.flow is None:
         count = sum(problem.severity == "error" for problem in loaded.problems)
         raise ZfError(f"{count} errors in the task files", problems=loaded.problems)
     if not quiet:
         for problem in loaded.problems:
-            print(problem.render(), file=sys.stderr)
+            streams.say(sys.stderr, problem.render() + "\n")
     return loaded.flow
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from zf.cli.options import AsJson, Directory, Key, complete_run, complete_task
+from zf.cli import streams
+from zf.cli.options import AsJson, Directory, Key, complete_task
 from zf.cli.project import proofs_folder
+from zf.cli.runs import RUN, find
 from zf.cli.signing import signer
 from zf.errors import Exit, ZfError, printable
 
@@ -22,14 +24,6 @@ if TYPE_CHECKING:
     from zf.proof.expected import Expectations
     from zf.proof.verify import Verification
 
-RUN = typer.Argument(
-    metavar="RUN",
-    help="A run's id, 'latest', or the path of a run's folder.",
-    autocompletion=complete_run,
-)
-PROJECT_RUN = typer.Argument(
-    metavar="RUN", help="A run's id, or 'latest'.", autocompletion=complete_run
-)
 Approval = Annotated[
     str | None,
     typer.Option("--approval", metavar="TEXT", help="With --sign: who or what approved the run."),
@@ -43,15 +37,6 @@ def register(app: typer.Typer) -> None:
     app.command()(export)
     app.command()(diff)
     app.command()(replay)
-
-
-def find(run: str) -> str:
-    """The folder of a run: a path when it looks like one or is one, else a run of the project."""
-    from zf.proof import read
-
-    if "/" in run or os.path.isdir(run):
-        return run.rstrip("/") or run
-    return read.find_run(proofs_folder(), run)
 
 
 def verify(
@@ -115,7 +100,7 @@ def verify(
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> int:
-    """Say what a run came to and check its proof: five verdicts, and everything that is wrong."""
+    """Say what a run came to, and check its proof: five verdicts, every finding."""
     from zf.proof.authentic import Trust
     from zf.proof.expected import Expectations
     from zf.proof.policy import age_s
@@ -180,55 +165,62 @@ def _write_vsa(path: str, found: Verification, policy: str | None, now: float) -
 
 
 def seal(
-    run: Annotated[str, PROJECT_RUN],
+    run: Annotated[str, RUN],
     sign: Annotated[bool, typer.Option("--sign", help="Sign it, too.")] = False,
     key: Key = None,
     approval: Approval = None,
     _directory: Directory = None,
 ) -> int:
     """Close a run that was killed, as incomplete; or sign, with --sign, one that is sealed."""
-    from zf.proof import read
     from zf.proof.attest import attest
-    from zf.proof.seal import MANIFEST, close_killed
+    from zf.proof.seal import MANIFEST, close_killed, refuse_sealed
     from zf.proof.store import remove_tree
     from zf.run.lock import acquire, aside_path
     from zf.work import leftovers
+    from zf.work.shield import rescue
 
     if not sign and (key or approval):
         raise ZfError("--key and --approval go with --sign")
     proofs = proofs_folder()
-    run_dir = read.find_run(proofs, run)
+    run_dir = find(run, own=True)
     run_id = os.path.basename(run_dir)
     lock_fd = acquire(proofs, run_id)
     try:
         if not (sign and os.path.lexists(f"{run_dir}/{MANIFEST}")):
+            refuse_sealed(run_dir)
             # What still runs could still write; then there would be nothing to seal.
             leftovers.end(run_dir)
+            rescue(aside_path(proofs, run_id), run_dir)
             remove_tree(aside_path(proofs, run_id))
-            print(f"sealed {printable(run_dir)}, manifest {close_killed(run_dir)}")
+            head, _ = _refuse_tampered(run_dir, "sealed")
+            print(f"sealed {printable(run_dir)}, manifest {close_killed(run_dir, head)}")
         if sign:
-            _refuse_tampered(run_dir)
+            sealed = _refuse_tampered(run_dir, "signed")
             with signer(key) as chosen:
-                for name in attest(run_dir, [chosen], approval=approval):
+                for name in attest(run_dir, [chosen], sealed=sealed, approval=approval):
                     print(f"wrote {name}")
     finally:
         os.close(lock_fd)
     return Exit.OK
 
 
-def _refuse_tampered(run_dir: str) -> None:
-    """A signature says that the files are what the run left: see first that they are."""
+def _refuse_tampered(run_dir: str, done: str) -> tuple[str, str]:
+    """A seal or a signature says that the files are what the run left: see first that they are.
+
+    The digests of the journal's end and of the manifest that were found to be so.
+    """
     from zf.proof.verify import TAMPERED
     from zf.proof.verify import verify as check
 
     found = check(run_dir)
     if found.exit_code == TAMPERED:
-        print(found.render(), file=sys.stderr)
+        streams.say(sys.stderr, found.render() + "\n")
         raise ZfError(
-            f"{printable(run_dir)} is not what the run left; it was not signed",
+            f"{printable(run_dir)} is not what the run left; it was not {done}",
             exit_code=Exit.FAILED,
             code="ZF638",
         )
+    return found.result["head"], found.result["manifest_sha256"] or ""
 
 
 def export(

@@ -12,10 +12,15 @@ from zf.cli.options import (
     AsJson,
     Directory,
     Key,
+    Quiet,
     Resource,
+    Shield,
     Sign,
+    Tail,
+    Verbose,
     complete_phase,
     complete_task,
+    positive_lines,
 )
 
 RunIdOption = Annotated[
@@ -70,6 +75,7 @@ def run_phase(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
     fail_fast: Annotated[
@@ -93,6 +99,9 @@ def run_phase(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and run nothing.")
     ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    tail: Tail = None,
     output: OutputOption = "quiet",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -101,9 +110,9 @@ def run_phase(
     """Run every task of one or more phases, in order, and leave a proof of each."""
     return begin_phases(
         phases,
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign),
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
         Wishes(
-            progress.Show(output, progress_mode, as_json),
+            progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
             key,
             no_retries,
             fail_fast,
@@ -131,8 +140,12 @@ def run_task(
     phase_timeout: PhaseTimeout = None,
     poll_interval: PollInterval = None,
     grace: Grace = None,
+    shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    tail: Tail = None,
     output: OutputOption = "prefix",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -141,8 +154,11 @@ def run_task(
     """Run one task, without its needs unless told, and exit with its failing step's own code."""
     return begin_task(
         task,
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign),
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
         Wishes(
-            progress.Show(output, progress_mode, as_json), key, no_retries, with_needs=with_needs
+            progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
+            key,
+            no_retries,
+            with_needs=with_needs,
         ),
     )

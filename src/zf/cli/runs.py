@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zf.cli.options import AsJson, Directory, complete_run, complete_task
-from zf.cli.progress import wants_colour
-from zf.cli.project import proofs_folder
-from zf.errors import ZfError
+from zf.cli.options import AsJson, Directory, Tail, complete_run, complete_task, positive_lines
+from zf.cli.progress import remarks_of, style_of, tails_of
+from zf.cli.project import path_shown, proofs_folder
+from zf.errors import ZfError, printable
 from zf.record import replace
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
     from zf.report.runs import RunRow
 
-RUN = typer.Argument(metavar="RUN", help="A run's id, or 'latest'.", autocompletion=complete_run)
+RUN = typer.Argument(
+    metavar="RUN",
+    help="A run's id or the beginning of it, 'latest', or the path of a run's folder.",
+    autocompletion=complete_run,
+)
 TASK = typer.Argument(metavar="TASK", help="A task's id.", autocompletion=complete_task)
 
 
@@ -28,6 +32,40 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
     app.command()(explain)
     app.command()(logs)
+
+
+def find(run: str, *, own: bool = False) -> str:
+    """The folder of the run that a user names: the one rule for RUN in every verb.
+
+    What has a slash is the path of a folder, and nothing else is; all else is an id of the project,
+    the beginning of one, or `latest`. A verb that changes a run, or builds on it, takes only those
+    of its `own` project. Raises ZfError (exit 2) when there is no such run.
+    """
+    from zf.proof import read
+
+    if "/" not in run:
+        try:
+            return read.find_run(proofs_folder(), run)
+        except ZfError as error:
+            if not os.path.isdir(run):
+                raise
+            raise ZfError(
+                f"unknown run {printable(run)!r}",
+                code=error.problems[0].code,
+                hint=f"to name the folder, write ./{printable(run)}",
+            ) from None
+    path = run.rstrip("/") or "/"
+    if not own:
+        return path
+    proofs = proofs_folder()
+    name = os.path.basename(os.path.realpath(path))
+    if os.path.realpath(path) != os.path.realpath(f"{proofs}/{name}"):
+        raise ZfError(
+            f"{printable(run)} is no run of this project",
+            code="ZF610",
+            hint=f"its runs are in {printable(proofs)}",
+        )
+    return read.find_run(proofs, name)
 
 
 def status(
@@ -39,14 +77,14 @@ def status(
     """List the runs, newest first; or the tasks of one run."""
     from zf.proof import read
     from zf.report import runs
-    from zf.report.words import Style
 
-    style = Style(wants_colour(sys.stdout))
+    style = style_of(sys.stdout)
     proofs = proofs_folder()
     if run is not None:
-        facts = facts_of(read.find_run(proofs, run))
+        run_dir = find(run)
+        facts = facts_of(run_dir)
         if as_json:
-            [row] = runs.as_json([_row_of(facts, proofs)])
+            [row] = runs.as_json([_row_of(facts, os.path.dirname(run_dir) or ".")])
             print(json.dumps({**row, "tasks": {t.id: t.word for t in facts.tasks.values()}}))
         else:
             print(runs.tasks_table(facts, style), end="")
@@ -79,30 +117,56 @@ def _row_of(facts: Facts, proofs: str) -> RunRow:
 def explain(
     run: Annotated[str, RUN] = "latest",
     task: Annotated[str | None, TASK] = None,
+    tail: Tail = None,
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> None:
     """Say why a run, or a task of it, came to what it came to. Reads the proof alone."""
     from zf.proof import read
-    from zf.report import blocked
+    from zf.report import advice, blocked
     from zf.report import explain as telling
-    from zf.report.words import Style
+    from zf.report.excerpt import LOOK_LINES
+    from zf.run.lock import is_run
 
-    run_dir = read.find_run(proofs_folder(), run)
+    run_dir = find(run)
     facts = facts_of(run_dir)
-    style = Style(wants_colour(sys.stdout))
-    proof = os.path.relpath(run_dir)
+    style = style_of(sys.stdout)
+    proof = path_shown(run_dir)
+    most = positive_lines(tail)
+    alive = facts.exit_code is None and is_run(os.path.dirname(run_dir), facts.run)
+    remarks = remarks_of(facts, run_dir)
     if task is not None:
         refuse_unknown(facts, task)
         found = facts.tasks[task]
-        log = read.log_tail(run_dir, task, facts.step_number(found))
-        print(telling.task(facts, task, log=log, proof=proof, style=style), end="")
+        log = read.log_tail(run_dir, task, facts.step_number(found), lines=LOOK_LINES)
+        told = telling.task(
+            facts,
+            task,
+            log=log,
+            most=most,
+            proof=proof,
+            style=style,
+            remarks=remarks.get(task, ()),
+            alive=alive,
+        )
+        print(told, end="")
         return
-    tails = {t.id: read.log_tail(run_dir, t.id, facts.step_number(t)) for t in facts.failed}
+    tails = tails_of(facts, run_dir)
     if as_json:
-        print(json.dumps(blocked.as_json(facts, tails=tails)))
+        commands = advice.commands(facts, alive=alive)
+        print(json.dumps({**blocked.as_json(facts, tails=tails), "next": commands}))
     else:
-        print(telling.run(facts, tails=tails, proof=proof, style=style), end="")
+        told = telling.run(
+            facts,
+            tails=tails,
+            most=most,
+            proof=proof,
+            style=style,
+            remarks=remarks,
+            alive=alive,
+            whole=True,
+        )
+        print(told, end="")
 
 
 def logs(
@@ -117,7 +181,7 @@ def logs(
     """Print what a task printed, byte for byte."""
     from zf.proof import read
 
-    run_dir = read.find_run(proofs_folder(), run)
+    run_dir = find(run)
     facts = facts_of(run_dir)
     refuse_unknown(facts, task)
     first = facts.first_step

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from typer import Abort
 from typer.core import TyperCommand, TyperGroup
 
 
@@ -47,6 +48,15 @@ class _Words:
 
 class Verb(_Words, TyperCommand):
     """One verb of zf."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry it out. Ctrl-C goes past click, which would print a line on a stderr that may have
+        stopped.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Abort from None
 
 
 class Verbs(_Words, TyperGroup):

@@ -119,11 +119,13 @@ class Plan:
             "level": self.level[task.id],
             "chain": self.chain[task.id],
             "steps": [{"name": step.name, "line": step.line} for step in task.steps],
+            **({} if task.log_tail is None else {"log_tail": task.log_tail}),
         }
 
 
 def definition_sha256(task: Task) -> str:
-    """The digest of everything a task file says: two tasks with the same one do the same.
+    """The digest of everything a task file says: two tasks with the same one do the same. What
+    plan.json shows is that of the task without its secrets, which could be guessed from it.
 
     SHA-256, in hex, over the fields in their order as JSON; where they stand in the file counts.
     """
@@ -209,8 +211,11 @@ def plan_task(
     return _plan(flow, tasks, _phase_order(tasks), timeout_s)
 
 
-def plan_again(flow: Flow, recorded: Mapping[str, Any]) -> Plan:
-    """The plan that a plan.json describes, from the task files as they are now.
+def plan_again(
+    flow: Flow, recorded: Mapping[str, Any], shown: Callable[[Task], Task] | None = None
+) -> Plan:
+    """The plan that a plan.json describes, from the task files as they are now. `shown` makes of a
+    task what its digest was taken of: it holds no secret.
 
     Raises ZfError (exit 2) when they no longer say the same.
     """
@@ -218,7 +223,7 @@ def plan_again(flow: Flow, recorded: Mapping[str, Any]) -> Plan:
     changed = [
         row["id"]
         for row in rows
-        if row["id"] not in flow.tasks or definition_sha256(flow.tasks[row["id"]]) != row["sha256"]
+        if row["id"] not in flow.tasks or not _is_as(flow.tasks[row["id"]], row["sha256"], shown)
     ]
     if changed:
         names = ", ".join(f"'{name}'" for name in changed)
@@ -236,6 +241,13 @@ def plan_again(flow: Flow, recorded: Mapping[str, Any]) -> Plan:
         needs=recorded["needs"],
         upstream={name: Met.recorded(met) for name, met in recorded["upstream"].items()},
         whole={row["name"] for row in recorded["phases"] if row.get("whole") is True},
+    )
+
+
+def _is_as(task: Task, digest: str, shown: Callable[[Task], Task] | None) -> bool:
+    """Whether the task is the recorded one; zf 0.1 recorded the digest of all it says."""
+    return digest == definition_sha256(task) or (
+        shown is not None and digest == definition_sha256(shown(task))
     )
 
 

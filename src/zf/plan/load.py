@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import Problem
-from zf.model import Flow, Loaded, Need, Project, is_valid_id
+from zf.model import Asked, Flow, Loaded, Need, Project, is_valid_id
 from zf.plan import source, yaml12
 from zf.plan.drafts import (
     PROJECT_FILE,
@@ -21,7 +21,14 @@ from zf.plan.drafts import (
     check_needs,
     check_phases,
 )
-from zf.plan.places import TASK_FILE, holds_task_file
+from zf.plan.places import (
+    NEAR_TASK_FILES,
+    TASK_FILE,
+    holds_task_file,
+    misplaced,
+    nested,
+    tasks_folder,
+)
 from zf.plan.source import Source
 
 if TYPE_CHECKING:
@@ -30,18 +37,23 @@ if TYPE_CHECKING:
     from zf.plan.schema import Form
 
 
-def load(root: str, home: str, *, default_phase_timeout_s: float) -> Loaded:
+_EVERYTHING = Asked()
+
+
+def load(
+    root: str, home: str, *, default_phase_timeout_s: float, asked: Asked = _EVERYTHING
+) -> Loaded:
     """Every file of the project, checked. Never raises for what is in them."""
     project, problems = _read_project(root)
-    drafts, misplaced = _read_tasks(root, home)
-    problems += misplaced + _passed_over(root, home)
+    drafts, passed_over = _read_tasks(root)
+    problems += passed_over + _passed_over(root)
     for draft in drafts:
         problems += draft.problems
     problems += check_names(drafts)
     problems += check_needs(drafts)
     problems += check_conditions(drafts)
     if not any(problem.severity == "error" for problem in problems):
-        problems += check_phases(drafts, project, default_phase_timeout_s, root)
+        problems += check_phases(drafts, project, default_phase_timeout_s, root, asked)
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
     if any(problem.severity == "error" for problem in problems):
         return Loaded(None, tuple(problems))
@@ -71,8 +83,8 @@ def _read_project(root: str) -> tuple[Project, list[Problem]]:
     return schema.to_project(document.value, file=PROJECT_FILE), []
 
 
-def _read_tasks(root: str, home: str) -> tuple[list[Draft], list[Problem]]:
-    tasks = os.path.join(home, "tasks")
+def _read_tasks(root: str) -> tuple[list[Draft], list[Problem]]:
+    tasks = tasks_folder(root)
     shown = os.path.relpath(tasks, root)
     try:
         entries = sorted(os.scandir(tasks), key=lambda entry: entry.name)
@@ -80,22 +92,22 @@ def _read_tasks(root: str, home: str) -> tuple[list[Draft], list[Problem]]:
         why = os.strerror(error.errno or 0)
         return [], [Problem(code="ZF201", message=f"cannot be read: {why}", file=shown)]
     drafts: list[Draft] = []
-    misplaced: list[Problem] = []
+    passed_over: list[Problem] = []
     for entry in entries:
         name = entry.name
         if name.startswith("."):
             continue
         if not _may_be_folder(entry):
             if name.endswith((".yaml", ".yml")):
-                misplaced.append(_loose(f"{shown}/{name}"))
+                passed_over.append(_loose(f"{shown}/{name}"))
             continue
         path, file = f"{tasks}/{name}/{TASK_FILE}", f"{shown}/{name}/{TASK_FILE}"
         found = source.read(path, file)
         if found is None:
-            misplaced += _misnamed_task(f"{tasks}/{name}", f"{shown}/{name}")
+            passed_over += _misplaced_tasks(f"{tasks}/{name}", f"{shown}/{name}")
         else:
             drafts.append(_draft(Draft(name, path, file, name), found))
-    return drafts, misplaced
+    return drafts, passed_over
 
 
 def _may_be_folder(entry: os.DirEntry[str]) -> bool:
@@ -197,33 +209,53 @@ def _misnamed(file: str, wanted: str, what: str) -> Problem:
     )
 
 
-def _misnamed_task(folder: str, shown: str) -> list[Problem]:
-    """A folder without task.yaml is nobody's task, unless the file's name is only misspelt."""
-    near = ("task.yml", "Task.yaml", "tasks.yaml", "task.yaml.txt")
-    for name in near:
-        if os.path.lexists(f"{folder}/{name}"):
-            return [_misnamed(f"{shown}/{name}", TASK_FILE, "task")]
+def _misplaced_tasks(folder: str, shown: str) -> list[Problem]:
+    """A folder without task.yaml is no task, unless the file's name is only misspelt, or it holds
+    folders that are tasks.
+    """
     if os.path.islink(folder) and not os.path.exists(folder):
         return [source.unreadable(shown, "it is a symbolic link to nothing")]
-    return []
+    problems = []
+    for path in misplaced(folder):
+        if "/" not in path:
+            problems.append(_misnamed(f"{shown}/{path}", TASK_FILE, "task"))
+            continue
+        above, task = os.path.split(os.path.dirname(f"{shown}/{path}"))
+        tasks = shown.removesuffix(f"/{os.path.basename(shown)}")
+        problems.append(
+            Problem(
+                code="ZF219",
+                message="this file is not read: a task file is tasks/<id>/task.yaml, no deeper",
+                file=f"{shown}/{path}",
+                hint=f"move the folder {above}/{task} to {tasks}/{task}",
+            )
+        )
+    return problems
 
 
-def _passed_over(root: str, home: str) -> list[Problem]:
-    """A second set of tasks beside `.zenflow/tasks/` would be missed in silence."""
-    if home == root or not holds_task_file(os.path.join(root, "tasks")):
-        return []
+def _passed_over(root: str) -> list[Problem]:
+    """Other sets of tasks, in places that are not read, would be missed in silence."""
+    beside = [os.path.relpath(path, root) for path in nested(root)]
+    if tasks_folder(root) != os.path.join(root, "tasks"):
+        beside += ["tasks"] if holds_task_file(os.path.join(root, "tasks")) else []
+    read = os.path.relpath(tasks_folder(root), root)
     return [
         Problem(
             code="ZF219",
-            message="these tasks are not read, because .zenflow/tasks/ exists",
-            file="tasks",
-            hint="keep all tasks in one of the two",
+            message=f"these tasks are not read, because {read}/ exists",
+            file=path,
+            hint=f"keep all tasks in {read}",
             severity="warning",
         )
+        for path in beside
     ]
 
 
 def _loose(file: str) -> Problem:
+    if os.path.basename(file) in {TASK_FILE, *NEAR_TASK_FILES}:
+        hint = f"move it to {os.path.dirname(file)}/<id>/{TASK_FILE}, where <id> is the task's"
+        message = "this file is not read: a task file is tasks/<id>/task.yaml"
+        return Problem(code="ZF219", message=message, file=file, hint=hint)
     stem = os.path.splitext(os.path.basename(file))[0]
     return Problem(
         code="ZF219",

@@ -1,4 +1,4 @@
-"""Where a project is: its root, and the folder that holds its `tasks/` and `proofs/`.
+"""Where a project is: its root, and the folders of its tasks and proofs.
 
 Kept apart from `load.py`, which imports parsers that whoever only asks for a place has no use for.
 """
@@ -6,39 +6,120 @@ Kept apart from `load.py`, which imports parsers that whoever only asks for a pl
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 
-from zf.errors import ZfError
+from zf.errors import ZfError, printable
 
 TASK_FILE = "task.yaml"
 
 
+# How the name is misspelt.
+NEAR_TASK_FILES = ("task.yml", "Task.yaml", "tasks.yaml", "task.yaml.txt")
+_PROJECT_FILES = ("zf.yaml", "zf.yml", ".zf.yaml")
+_HIDDEN = ".zenflow"
+# Deeper than anybody sorts tasks into folders.
+_MAX_DEPTH = 4
+
+
 def find_root(start: str) -> tuple[str, str]:
-    """The project `start` is in: its root, and the folder of `tasks/` and `proofs/`."""
+    """The project `start` is in: its root, and the folder of its `proofs/`.
+
+    The nearest folder upwards that is a project, or plainly means to be one: raises ZfError (exit
+    2) for the latter, as the tasks of a project further up are not what was asked for.
+    """
     here = os.path.realpath(start)
     if not os.path.isdir(here):
         raise ZfError(f"{start} is not a folder", code="ZF101")
-    folder = here
-    while True:
-        home = _home(folder)
-        if home is not None:
-            return folder, home
+    # What lies in `.zenflow` belongs to the project around it.
+    folder, hidden, _ = f"{here}/".partition(f"/{_HIDDEN}/")
+    folder = (folder or "/") if hidden else here
+    while not _is_project(folder):
         above = os.path.dirname(folder)
         if above == folder:
             raise ZfError(
-                f"no tasks found in {here} or any folder above it",
+                f"no tasks found in {printable(here)} or any folder above it",
                 code="ZF101",
                 hint="write tasks/<id>/task.yaml, or name the project's folder with -C",
             )
         folder = above
+    hidden = os.path.join(folder, _HIDDEN)
+    return folder, hidden if os.path.isdir(hidden) else folder
 
 
-def _home(folder: str) -> str | None:
-    if os.path.basename(folder) == ".zenflow":
-        return None  # the project is the folder around it
-    hidden = os.path.join(folder, ".zenflow")
-    if os.path.isdir(f"{hidden}/tasks"):
-        return hidden
-    return folder if holds_task_file(os.path.join(folder, "tasks")) else None
+def tasks_folder(root: str) -> str:
+    """Where a project keeps its tasks."""
+    hidden = os.path.join(root, _HIDDEN, "tasks")
+    return hidden if os.path.isdir(hidden) else os.path.join(root, "tasks")
+
+
+def _is_project(folder: str) -> bool:
+    for tasks in (os.path.join(folder, _HIDDEN, "tasks"), os.path.join(folder, "tasks")):
+        try:
+            names = os.listdir(tasks)
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.islink(tasks) and not os.path.exists(tasks):
+                raise _unusable(tasks, "is a symbolic link to nothing", "mend the link") from None
+            continue
+        except OSError as error:
+            why = f"cannot be read: {error.strerror}"
+            raise _unusable(tasks, why, "mend its permissions") from None
+        if f"/{_HIDDEN}/" in tasks[len(folder) :] or claims(tasks, names):
+            return True
+    for path in nested(folder):
+        why = "is no place for tasks: nothing reads them there"
+        raise _unusable(path, why, f"move them to {_HIDDEN}/tasks or to tasks")
+    for name in _PROJECT_FILES:
+        if os.path.lexists(f"{folder}/{name}"):
+            why = "is the file of a project that has no tasks"
+            hint = "write tasks/<id>/task.yaml beside it, or name another project with -C"
+            raise _unusable(f"{folder}/{name}", why, hint)
+    return False
+
+
+def _unusable(path: str, why: str, hint: str) -> ZfError:
+    return ZfError(
+        f"{printable(path)} {why}",
+        code="ZF108",
+        hint=f"{hint}; a project further up is not taken instead",
+    )
+
+
+def nested(root: str) -> Iterator[str]:
+    """Folders like `.zenflow/x/tasks` that hold tasks: those of `.zenflow/tasks` alone are read."""
+    hidden = os.path.join(root, _HIDDEN)
+    try:
+        names = sorted(os.listdir(hidden))
+    except OSError:
+        return
+    for name in names:
+        tasks = f"{hidden}/{name}/tasks"
+        if name not in {"tasks", "proofs"} and holds_task_file(tasks):
+            yield tasks
+
+
+def claims(tasks: str, names: Iterable[str]) -> bool:
+    """Whether a folder `tasks` with these names in it is one of task files, right or misplaced."""
+    shown = [name for name in names if name[0] != "."]
+    if any(os.path.lexists(f"{tasks}/{name}/{TASK_FILE}") for name in shown):
+        return True
+    near = (TASK_FILE, *NEAR_TASK_FILES)
+    return any(name in near for name in shown) or any(
+        next(misplaced(f"{tasks}/{name}"), None) is not None for name in shown
+    )
+
+
+def misplaced(folder: str, depth: int = _MAX_DEPTH) -> Iterator[str]:
+    """Paths below a folder without task.yaml, of files that are plainly meant to be task files."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name in NEAR_TASK_FILES or entry.name == TASK_FILE:
+            yield entry.name
+        elif depth and entry.name[0] != "." and entry.is_dir(follow_symlinks=False):
+            for path in misplaced(entry.path, depth - 1):
+                yield f"{entry.name}/{path}"
 
 
 def holds_task_file(tasks: str) -> bool:

@@ -28,7 +28,7 @@ from zf.model import (
     Task,
 )
 from zf.record import field, record, replace
-from zf.settings import MAX_JOBS_LIMIT
+from zf.settings import MAX_JOBS_LIMIT, MAX_TAIL_LINES, SHIELD_MODES
 from zf.validators import PydanticCustomError, SchemaValidator, ValidationError
 
 if TYPE_CHECKING:
@@ -232,6 +232,20 @@ STEP: Mapping[str, Key] = {
     ),
 }
 
+ARTIFACT: Mapping[str, Key] = {
+    "path": Key(
+        _text(INSIDE),
+        "A glob of files to copy into the proof, relative to the project root.",
+        required=True,
+        example="path: report/*.xml",
+    ),
+    "required": Key(
+        _BOOL,
+        "Whether the task fails when no file could be kept for it.",
+        default=False,
+    ),
+}
+
 TASK: Mapping[str, Key] = {
     "id": Key(
         _text(ID),
@@ -382,10 +396,15 @@ TASK: Mapping[str, Key] = {
         "Bytes of each step's output that are kept; the rest is cut, counted and hashed.",
         default=DEFAULT_MAX_LOG_BYTES,
     ),
+    "log_tail": Key(
+        _whole(1, MAX_TAIL_LINES),
+        "How many lines of a failed step's log are shown: the assertion of a test, and the end.",
+    ),
     "artifacts": Key(
-        _list(_text(INSIDE)),
+        _list(_either(_text(INSIDE), ARTIFACT)),
         "Globs of files to copy into the proof when the task ends, relative to the project root.",
         default=[],
+        keys=ARTIFACT,
     ),
 }
 
@@ -419,6 +438,11 @@ PROJECT: Mapping[str, Key] = {
         "Variables whose values are redacted wherever they appear: names or globs.",
         default=[],
     ),
+    "secrets_in_artifacts": Key(
+        _one_of("fail", "warn"),
+        "Whether an artifact that is left out, as it holds a secret, fails its task.",
+        default="fail",
+    ),
     "max_jobs": Key(
         _whole(1, MAX_JOBS_LIMIT),
         "How many tasks may run at the same time. A flag or variable wins over this.",
@@ -432,6 +456,12 @@ PROJECT: Mapping[str, Key] = {
         _BOOL,
         "Whether every run is signed when it is over. A flag wins over this.",
         default=False,
+    ),
+    "shield": Key(
+        _one_of(*SHIELD_MODES),
+        "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
+        " over this.",
+        default="auto",
     ),
     "resources": Key(
         _table(_text(ID), _whole(0, MAX_AMOUNT)),
@@ -465,6 +495,7 @@ def to_task(
     cleanup_lines: Sequence[int] = (),
 ) -> Task:
     """The task a valid form describes, defaults filled in; lines come from beside the form."""
+    artifacts = form.get("artifacts", ())
     task = Task(
         id=form["id"],
         phase=form["phase"],
@@ -476,7 +507,10 @@ def to_task(
         workdir=form.get("workdir", "."),
         env=form.get("env", {}),
         pass_env=tuple(form.get("pass_env", ())),
-        artifacts=tuple(form.get("artifacts", ())),
+        artifacts=tuple(a if isinstance(a, str) else a["path"] for a in artifacts),
+        required_artifacts=tuple(
+            a["path"] for a in artifacts if not isinstance(a, str) and a.get("required")
+        ),
         file=file,
         line=line,
     )
@@ -493,6 +527,7 @@ def to_task(
         cleanup_timeout_s=form.get("cleanup_timeout_sec", DEFAULT_CLEANUP_TIMEOUT_S),
         silence_timeout_s=form.get("silence_timeout_sec"),
         max_log_bytes=form.get("max_log_bytes", DEFAULT_MAX_LOG_BYTES),
+        log_tail=form.get("log_tail"),
         leave_running=form.get("leave_running", False),
         allow_timeout=form.get("allow_timeout", False),
         allow_failure=allowed if isinstance(allowed, bool) else tuple(allowed["exit_codes"]),
@@ -541,9 +576,11 @@ def to_project(form: Mapping[str, Any], *, file: str) -> Project:
         file=file,
         pass_env=tuple(form.get("pass_env", ())),
         secrets=tuple(form.get("secrets", ())),
+        secrets_in_artifacts=form.get("secrets_in_artifacts", "fail"),
         max_jobs=form.get("max_jobs"),
         grace_s=form.get("grace_sec"),
         sign=form.get("sign"),
+        shield=form.get("shield"),
         resources=form.get("resources", {}),
         throttle_cpu_percent=throttle.get("cpu_percent"),
         throttle_min_free_mem_mb=throttle.get("min_free_mem"),

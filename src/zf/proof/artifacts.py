@@ -39,6 +39,9 @@ _BLOCK_BYTES = 1024 * 1024
 # From here on a thread to hash in is worth starting.
 _LARGE_BYTES = 16 * _BLOCK_BYTES
 _SWITCH_S = 0.000_02
+# What is told of a task stays readable, for people and for zf itself, whatever the task does.
+TOLD_MOST = 100
+_PATH_CHARS = 400
 
 
 class Secrets(Protocol):
@@ -56,8 +59,9 @@ class Secrets(Protocol):
 @mutable
 class Collected:
     """What became of a task's artifacts. `refused` tells what was left out and why, `leaks` which
-    of them for what must not be seen, `notes` what is odd but no loss, `renamed` what is called
-    otherwise in the proof.
+    of them for what must not be seen, `unmatched` the patterns that no file matches, `missing`
+    those for which none is kept, `notes` what is odd but no loss, `renamed` what is called
+    otherwise in the proof. The first of `refused` and `leaks` are told, of all there is the number.
     """
 
     secrets: Secrets | None = None
@@ -65,21 +69,37 @@ class Collected:
     size_bytes: int = 0
     leaks: list[str] = field(default_factory=list)
     refused: list[dict[str, str]] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     renamed: list[dict[str, str]] = field(default_factory=list)
+    refusals: int = 0
+    leaked: int = 0
 
     def refuse(self, path: str, reason: str) -> None:
         """Tell that this is not in the proof."""
-        self.refused.append({"path": self.shown(path), "reason": reason})
+        self.refusals += 1
+        if self.refusals <= TOLD_MOST:
+            self.refused.append({"path": self.shown(path), "reason": reason})
 
     def leak(self, path: str, rules: Iterable[str]) -> None:
         """Tell that this is not in the proof because it would give something away."""
-        self.refuse(path, f"holds what must not be seen ({', '.join(sorted(rules))})")
-        self.leaks.append(self.shown(path))
+        self.refuse(path, f"holds what must not be seen ({listed(sorted(rules))})")
+        self.leaked += 1
+        if self.leaked <= TOLD_MOST:
+            self.leaks.append(self.shown(path))
 
     def shown(self, path: str) -> str:
-        """A path as it may be told."""
-        return printable(path if self.secrets is None else self.secrets.text(path))
+        """A path as it may be told: cut only when no secret is in it any more."""
+        shown = printable(path if self.secrets is None else self.secrets.text(path))
+        return shown if len(shown) <= _PATH_CHARS else f"{shown[: _PATH_CHARS - 3]}..."
+
+
+def listed(told: Sequence[str], count: int | None = None, most: int = 10) -> str:
+    """The first of them, and how many more there are of `count`."""
+    more = (len(told) if count is None else count) - min(len(told), most)
+    shown = ", ".join(told[:most])
+    return f"{shown} and {more} more" if more else shown
 
 
 class _RefusedError(Exception):
@@ -290,6 +310,8 @@ class _Walk:
         self._taken: set[str] = set()
         self._seen: set[tuple[str, tuple[str, ...]]] = set()
         self._matched = 0
+        self._kept: set[str] = set()
+        self._found_kept = False
 
     def take(self, root: int, pattern: str) -> None:
         """Copy every file the pattern names; a folder stands for everything in it."""
@@ -297,12 +319,13 @@ class _Walk:
         if pattern.startswith("/") or ".." in parts or not parts:
             self._found.refuse(pattern, "is not a path inside the project")
             return
-        self._matched = 0
+        self._matched, self._found_kept = 0, False
         self._seen.clear()
         self._descend(root, "", tuple(parts))
         if not self._matched:
-            shown = self._found.shown(pattern)
-            self._found.notes.append(f"no file matches artifact pattern '{shown}'")
+            self._found.unmatched.append(self._found.shown(pattern))
+        if not self._found_kept:
+            self._found.missing.append(self._found.shown(pattern))
 
     def take_all(self, root: int) -> None:
         """Copy everything there is."""
@@ -366,6 +389,7 @@ class _Walk:
             return
         self._matched += 1
         if path + name in self._taken:
+            self._found_kept |= path + name in self._kept
             return
         self._taken.add(path + name)
         try:
@@ -395,6 +419,8 @@ class _Walk:
             os.close(source)
         self._tree.wrote(ARTIFACTS, stored + final, digest)
         _count(self._found, path + name, stored + final)
+        self._kept.add(path + name)
+        self._found_kept = True
 
     def _target_folder(self, path: str) -> tuple[int, str]:
         """The folder below 30-artifacts that stands for a folder of the project."""

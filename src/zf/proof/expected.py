@@ -36,6 +36,7 @@ class Expectations:
     successful_phases: tuple[str, ...] = ()
     tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
     max_attempts: int | None = None
+    shield: bool = False
     result: str | None = None
 
     def asked(self) -> list[str]:
@@ -51,7 +52,7 @@ NOTHING = Expectations()
 @record
 class Said:
     """What the files of a run say of it: run.json, plan.json and its SHA-256, the hash of the
-    journal's last line, the journal's account, and what it comes to.
+    journal's last line, the journal's account, what it comes to, and the tasks' status.json files.
     """
 
     run: Mapping[str, Any]
@@ -60,6 +61,7 @@ class Said:
     head: str
     account: Account
     result: str
+    statuses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def planned(self) -> tuple[Mapping[str, Any], ...]:
@@ -135,9 +137,19 @@ def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
                 yield _finding(
                     "phase", f"of phase {phase} ended as {end.get('status')!r:.80}", task
                 )
+    if expected.shield:
+        for name, account in said.account.tasks.items():
+            if account.began and not is_shielded(said.statuses.get(name, {})):
+                shield = said.statuses.get(name, {}).get("shield", "none")
+                yield _finding("shield", f"ran without the shield: {shield!r:.200}", name)
     for name, account in said.account.tasks.items():
         if expected.max_attempts is not None and account.began > expected.max_attempts:
             yield _finding("attempts", f"took {account.began} attempts", name)
+
+
+def is_shielded(status: Mapping[str, Any]) -> bool:
+    """Whether a status.json says that its steps were kept away from the proof while they ran."""
+    return str(status.get("shield")).partition("+")[0] == "mount"
 
 
 def part_of(phase: str, run: Mapping[str, Any], plan: Mapping[str, Any]) -> str | None:

@@ -18,9 +18,9 @@ from zf.errors import Exit, ZfError, printable
 from zf.proof import bag, checksums, crate
 from zf.proof.authentic import KNOWN
 from zf.proof.bundle import BLOCK_BYTES, Bundle
-from zf.proof.journal import decode, last_line
+from zf.proof.journal import decode, last_line, sync_folder
 from zf.proof.read import plan_json, run_json
-from zf.proof.seal import ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, sync_folder, whole_file
+from zf.proof.seal import ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, whole_file
 from zf.proof.verify import INCOMPLETE, VERIFIED, verify
 from zf.record import record
 

@@ -82,6 +82,12 @@ def _flag(value: Any) -> bool:
     raise ValueError("neither true nor false")
 
 
+def _required(value: Any) -> bool:
+    if value == "required":
+        return True
+    raise ValueError("not 'required', the only thing to say of it")
+
+
 def _result(value: Any) -> str:
     if value != Result.SUCCESS:
         raise ValueError("only success can be demanded")
@@ -133,6 +139,7 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "clean_tree": ("clean_tree", _flag),
     "unchanged_tree": ("unchanged_tree", _flag),
     "max_age": ("max_age_s", age_s),
+    "shield": ("shield", _required),
     "allowed_signers": ("allowed_signers", _text),
     "signers": ("signers", _texts),
     "public_key": ("public_key", _text),

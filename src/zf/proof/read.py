@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 # A plan of 100 000 tasks is about 50 MB.
 MAX_JSON_BYTES = 128 * 1024 * 1024
+_MOST_TAIL_BLOCKS = 16
+# What stands for the newest run wherever one is named; so no run may be called that.
+LATEST = "latest"
+_MAX_CANDIDATES = 10
 _TAIL_BLOCK_BYTES = 16 * 1024
 _WAYS_OUT = frozenset({"", ".", ".."})
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -42,12 +46,27 @@ def list_runs(proofs: str) -> list[str]:
 
 
 def find_run(proofs: str, run: str) -> str:
-    """The folder of a run, `latest` being the newest one; ZfError (exit 2) when there is none."""
+    """The folder of a run, named by its id or the beginning of it; `latest` is the newest one.
+
+    Raises ZfError (exit 2) when there is none, or when several begin so.
+    """
     runs = list_runs(proofs)
-    if run == "latest" and runs:
+    if run == LATEST and runs:
         return f"{proofs}/{runs[0]}"
     if run in runs:
         return f"{proofs}/{run}"
+    begin = [name for name in runs if run and name.startswith(run)]
+    if len(begin) == 1:
+        return f"{proofs}/{begin[0]}"
+    if begin:
+        shown = ", ".join(printable(name) for name in begin[:_MAX_CANDIDATES])
+        more = len(begin) - _MAX_CANDIDATES
+        raise ZfError(
+            f"{printable(run)!r} is the beginning of {len(begin)} runs: {shown}"
+            + (f" and {more} more" if more > 0 else ""),
+            code="ZF612",
+            hint="write more of the id; the newest run is also called 'latest'",
+        )
     if not runs:
         raise ZfError(
             f"no runs in {printable(proofs)}", code="ZF610", hint="zf run-phase makes one"
@@ -108,6 +127,11 @@ def read_bytes(run_dir: str, path: str) -> bytes:
 
 def read_json(run_dir: str, path: str) -> dict[str, Any]:
     """The object in a JSON file of the run; `path` is relative and `/`-separated."""
+    return object_and_digest(run_dir, path)[0]
+
+
+def object_and_digest(run_dir: str, path: str) -> tuple[dict[str, Any], str]:
+    """The same, and the SHA-256 of the file it was read from."""
     data = read_bytes(run_dir, path)
     shown = printable(f"{run_dir}/{path}")
     try:
@@ -116,14 +140,15 @@ def read_json(run_dir: str, path: str) -> dict[str, Any]:
         raise ZfError(f"{shown}: {error}", code="ZF611", hint="see zf verify") from None
     if not isinstance(value, dict):
         raise ZfError(f"{shown}: not a JSON object", code="ZF611", hint="see zf verify")
-    return value
+    return value, sha256(data).hexdigest()
 
 
 def log_tail(run_dir: str, task: str, step: int, *, attempt: int = 0, lines: int = 10) -> list[str]:
     """The last lines of a step's log, raw but decoded; empty when there is no log. Of the attempt
     that counts, or of the one with this number.
 
-    Reads from the end, never more than `lines` blocks of 16 KiB: one endless line costs no more.
+    Reads from the end, never more than `lines` blocks of 16 KiB or 16 of them: one endless line
+    costs no more.
     """
     tree = attempt_tree(run_dir, task, attempt)
     try:
@@ -151,7 +176,7 @@ def log_pieces(run_dir: str, task: str, step: int, *, start: int = 0) -> Iterato
 def _tail(stream: BinaryIO, lines: int) -> list[bytes]:
     end = stream.seek(0, os.SEEK_END)
     tail = b""
-    for _ in range(lines):
+    for _ in range(min(lines, _MOST_TAIL_BLOCKS)):
         if end == 0 or tail.count(b"\n", 0, -1) >= lines:
             break
         start = max(0, end - _TAIL_BLOCK_BYTES)

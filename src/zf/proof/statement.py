@@ -32,7 +32,7 @@ class Facts:
     """What the run's own files say, as far as it is signed.
 
     `digests` has the SHA-256 of the manifest and of plan.json by path; `redactions` counts what
-    was hidden by rule.
+    was hidden by rule, `shields` the tasks by what kept their steps away from the proof.
     """
 
     run: Mapping[str, Any]
@@ -41,6 +41,7 @@ class Facts:
     head: str
     digests: Mapping[str, str]
     redactions: Mapping[str, int] = field(default_factory=dict)
+    shields: Mapping[str, int] = field(default_factory=dict)
 
 
 def test_result(facts: Facts) -> dict[str, Any]:
@@ -123,6 +124,7 @@ def run(
         ],
         "events": {"count": account.lines, "head": facts.head},
         "redactions": dict(facts.redactions),
+        "shields": dict(facts.shields),
         "previous": {"run": started.get("previous_run"), "head": started.get("previous_head")},
         "approval": approval,
         "meaning": MEANING,
@@ -148,6 +150,18 @@ def redactions(statuses: Iterable[Mapping[str, Any]]) -> dict[str, int]:
             if type(count) is int:
                 counts[rule] = counts.get(rule, 0) + count
     return counts
+
+
+def shields(statuses: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """What the tasks' status.json files say was between their steps and the proof, counted. Those
+    of zf 0.1, and of tasks that were not run, say nothing.
+    """
+    counts: dict[str, int] = {}
+    for status in statuses:
+        shield = status.get("shield")
+        if isinstance(shield, str):
+            counts[shield] = counts.get(shield, 0) + 1
+    return dict(sorted(counts.items()))
 
 
 def is_flaky(end: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from zf.proof import authentic, checksums, forms, outcome, statement
 from zf.proof.account import Account
 from zf.proof.authentic import NOBODY, Trust
 from zf.proof.bundle import Bundle, Inventory
-from zf.proof.expected import NOTHING, Expectations, Said, unmet
+from zf.proof.expected import NOTHING, Expectations, Said, is_shielded, unmet
 from zf.proof.findings import Finding, State, Verdict
 from zf.proof.journal import MAX_LINE_BYTES, Chain, decode, raw_lines
 from zf.proof.outcome import Outcome
@@ -30,6 +30,7 @@ VERIFIED, TAMPERED, INCOMPLETE, UNTRUSTED = 0, 1, 3, 4
 NOT_PASSED = 1
 
 JOURNAL, RUN, PLAN, BLOCKED = "events.jsonl", "run.json", "plan.json", "blocked.json"
+ARTIFACTS = "30-artifacts"
 ARTIFACTS_LIST = "40-checksums/artifacts.sha256"
 # What a run may have at its top besides the folders of its tasks.
 _TOP_FILES = frozenset({JOURNAL, RUN, PLAN, BLOCKED, MANIFEST})
@@ -172,7 +173,10 @@ class _Audit:
 
     def look(self) -> None:
         for path, what in sorted(self.there.odd.items()):
-            self.tampered("odd", what, path)
+            # While a task runs behind the shield, its artifacts are elsewhere and this leads there.
+            # Whether it was running is known later: see `_match_tree`.
+            if self.sealed or not path.endswith(f"/{ARTIFACTS}") or path.count("/") != 1:
+                self.tampered("odd", what, path)
         # The same few names come again and again, and hardly ever a bad one.
         there = (*self.there.files, *self.there.folders)
         names = {path.rpartition("/")[2] for path in there}
@@ -282,7 +286,20 @@ class _Audit:
 
     # 5
 
+    def _forgive_open_trees(self) -> None:
+        """What lies in the tree of a task that has not ended is vouched for by nothing yet, so it
+        cannot be wrong: zf clears it away before it finishes or seals the run.
+        """
+        if not self.sealed:
+            loose = set(self.planned) - self._ended()
+            self.findings = [
+                f
+                for f in self.findings
+                if f.kind not in {"odd", "name"} or (f.path or "").partition("/")[0] not in loose
+            ]
+
     def match_trees(self) -> None:
+        self._forgive_open_trees()
         folders = {path for path in self.there.folders if "/" not in path} - {ATTEST}
         planned = set(self.planned)
         for name in sorted(folders - planned):
@@ -290,7 +307,9 @@ class _Audit:
         for name in sorted(self.account.tasks.keys() - planned):
             self.tampered("mismatch", f"tells of a task that was not planned: {name!r}", JOURNAL)
         for name in sorted(path for path in self.there.files if "/" not in path):
-            if name not in _TOP_FILES and (self.sealed or not name.endswith(".tmp")):
+            if name in _TOP_FILES or (not self.sealed and name.endswith(".tmp")):
+                continue
+            if self.sealed or name not in planned - self._ended():  # see _forgive_open_trees
                 self.tampered("surplus", "is no file of a run", name)
         self._look_at_folders()
         # One pass over all files, so that no task costs a look at every other task's.
@@ -331,6 +350,9 @@ class _Audit:
 
     def _match_tree(self, task: str, event: Mapping[str, Any], files: set[str]) -> None:
         self.trees += 1
+        kept = f"{task}/{ARTIFACTS}"
+        if not self.sealed and kept in self.there.odd:
+            self.tampered("odd", self.there.odd[kept], kept)
         listed = self._match_list(task, event)
         if listed is None:
             return
@@ -431,6 +453,7 @@ class _Audit:
             self.head,
             self.bundle.digests,
             statement.redactions(self.statuses),
+            statement.shields(self.statuses),
         )
         check = authentic.Check(files, facts, trust)
         self.authentic = check.run()
@@ -464,6 +487,7 @@ class _Audit:
         said = Said(
             *(self.run, self.plan, self.bundle.digests.get(PLAN), self.head, self.account),
             came_to.state.value,
+            {str(status.get("task_id")): status for status in self.statuses},
         )
         self.findings += unmet(expected, said, now)
 
@@ -489,6 +513,7 @@ class _Audit:
         Clocks that part are doubted, not failed: a suspended laptop does that. A time stamp that
         was asked for is another matter.
         """
+        self._explain_hidden()
         intact = all(finding.verdict != "INTACT" for finding in self.findings)
         came_to = self.outcome(intact=intact)
         if passed and came_to.state != outcome.Result.SUCCESS:
@@ -536,6 +561,20 @@ class _Audit:
             },
         )
 
+    def _explain_hidden(self) -> None:
+        """Name the cause where nothing is wrong but that files with a leading dot are missing.
+
+        zf itself writes one of these, `.timeout_killed`, and uploads of CI systems leave them out.
+        """
+        wrong = [finding for finding in self.findings if finding.verdict == "INTACT"]
+        if wrong and all(f.kind == "missing" and _is_hidden(f.path or "") for f in wrong):
+            self.tampered(
+                "hidden",
+                "only files with a leading dot are missing: a copy or upload left hidden files out "
+                "(actions/upload-artifact does, unless it has include-hidden-files: true); hand "
+                "over the archive that zf export writes instead",
+            )
+
     def outcome(self, *, intact: bool) -> Outcome:
         """What the run came to, by the journal."""
         return outcome.of(self.account, list(self.planned), intact=intact)
@@ -561,6 +600,8 @@ class _Audit:
         flaky = sum(map(statement.is_flaky, ends))
         told = f" ({warned} warned)" if warned else ""
         told += f" ({flaky} flaky)" if flaky else ""
+        shielded = sum(is_shielded(status) for status in self.statuses)
+        told += f" ({shielded} shielded)" if shielded else ""
         return f"{ended} of {len(self.planned)} planned tasks ended{told}; {closed}, {sealed}"
 
     def _expected(self, expected: Expectations, failed: bool) -> Verdict:
@@ -636,6 +677,11 @@ def _is_attest(path: str) -> bool:
 def _seals(path: str) -> bool:
     """Whether it is the manifest or about it, and so not in it."""
     return _is_attest(path) or path == MANIFEST
+
+
+def _is_hidden(path: str) -> bool:
+    """Whether it has a leading dot, or lies in a folder that has."""
+    return any(name.startswith(".") for name in path.split("/"))
 
 
 def _parents(path: str) -> Iterator[str]:

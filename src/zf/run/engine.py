@@ -69,8 +69,12 @@ class Executor(Protocol):
         """End the attempt for this cause; `force` skips the grace period."""
         ...
 
-    def wait(self, timeout_s: float | None, wakeup_fd: int | None) -> list[AttemptEnded]:
-        """Attempts that ended; empty when the time is up or `wakeup_fd` became readable."""
+    def wait(
+        self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
+    ) -> list[AttemptEnded]:
+        """Attempts that ended; empty when the time is up, `wakeup_fd` became readable or
+        `output_fd` writable.
+        """
         ...
 
     def close(self) -> None:
@@ -90,8 +94,10 @@ class Engine:
         write_not_run: Callable[[TaskNotRun], str],
         inbox: Inbox,
         leases: Leases,
+        output_fd: Callable[[], int | None],
         poll_interval_s: float,
         sampler: Sampler | None = None,
+        phase_began: float | None = None,
     ) -> None:
         self._scheduler = scheduler
         self._executor = executor
@@ -99,12 +105,14 @@ class Engine:
         self._write_not_run = write_not_run
         self._inbox = inbox
         self._leases = leases
+        self._output_fd = output_fd
         self._poll_interval_s = poll_interval_s
         self._sampler = sampler
         self._slots: list[int] = []
         self._slots_made = 0
         self._slot_of: dict[str, int] = {}
-        self._phase_started = 0.0
+        # Of a run that is taken up again the phase may have begun before.
+        self._phase_started = time.monotonic() if phase_began is None else phase_began
         self._interrupts = 0
         self._exit_code: int | None = None
 
@@ -113,7 +121,7 @@ class Engine:
         self._carry_out(orders)
         while self._exit_code is None:
             self._scribe.commit()
-            ended = self._executor.wait(self._patience(), self._inbox.fileno())
+            ended = self._executor.wait(self._patience(), self._inbox.fileno(), self._output_fd())
             for event in ended:
                 heappush(self._slots, self._slot_of.pop(event.task))
                 self._happened(event)

@@ -91,16 +91,40 @@ class Fates:
         condition = self._conditions.get(name)
         return condition is not None and bool(condition.functions)
 
+    def goes_on(self, name: str) -> bool:
+        """Whether it has its turn even when the run has been stopped: its condition says always."""
+        condition = self._conditions.get(name)
+        return condition is not None and "always" in condition.functions
+
+    def _takes_blocks(self, name: str) -> bool:
+        """Whether a need can block it: not where its condition alone decides what failures mean."""
+        condition = self._conditions.get(name)
+        if condition is None or not condition.functions:
+            return True
+        return "success" in condition.functions and "always" not in condition.functions
+
     def is_blocked(self, name: str, *, but: Status | None = None) -> bool:
         """Whether a need blocks it whatever becomes of the others; `but` one that ended so."""
-        return not self.is_patient(name) and any(
+        return not self.is_patient(name) and self._has_block(name, but)
+
+    def may_be_blocked(self, name: str, *, but: Status | None = None) -> bool:
+        """The same, and when all needs of a task whose condition calls `success()` have ended: then
+        its answer says whether that is so.
+        """
+        if not self._takes_blocks(name):
+            return False
+        waits = self.is_patient(name) and any(n.task not in self.done for n in self._needs[name])
+        return not waits and self._has_block(name, but)
+
+    def _has_block(self, name: str, but: Status | None) -> bool:
+        return any(
             self.of_need(need) is Status.BLOCKED and self.done[need.task] is not but
             for need in self._needs[name]
         )
 
     def is_blockable(self, name: str, need: Need) -> bool:
         """Whether this need, if it failed, would block this task."""
-        return name not in self.done and need.require == "success" and not self.is_patient(name)
+        return name not in self.done and need.require == "success" and self._takes_blocks(name)
 
     def decide(self, name: str) -> Fate:
         """The fate of a task that is blocked, or whose needs have all ended."""

@@ -8,6 +8,7 @@ somebody runs the run.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -62,15 +63,20 @@ class Inbox:
                 self._partial += bytes((byte,))
         return found
 
-    def open_to_others(self, path: str) -> None:
-        """Take orders through a fifo at `path` from now on. What had come is not lost.
+    def open_to_others(self, *paths: str) -> None:
+        """Take orders through a fifo at the first of these paths that can be one, from now on. What
+        had come is not lost.
 
         The caller holds the run's lock. Where no fifo can be made, only signals are heard.
         """
-        try:
-            _make_fifo(path)
-            read_fd = os.open(path, os.O_RDONLY | _FIFO)
-        except OSError:
+        for path in paths:
+            with suppress(OSError):
+                if path != paths[0]:
+                    _own_folder(os.path.dirname(path))
+                _make_fifo(path)
+                read_fd = os.open(path, os.O_RDONLY | _FIFO)
+                break
+        else:
             return
         try:
             # A writer of our own keeps the fifo from coming to its end whenever another one leaves.
@@ -102,6 +108,14 @@ class Inbox:
         os.close(self._write_fd)
 
 
+def _own_folder(path: str) -> None:
+    """OSError for a folder of another user; made if it is missing."""
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    if os.lstat(path).st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "it is another user's", path)
+
+
 def _make_fifo(path: str) -> None:
     """A fifo that only this user can open; one left by a killed runner serves again."""
     with suppress(FileNotFoundError):
@@ -113,12 +127,21 @@ def _make_fifo(path: str) -> None:
 
 
 def heed() -> None:
-    """Until somebody listens, have Ctrl-C end zf as it would, and not be forgotten if it does not.
+    """Signals as zf needs them, whatever its parent made of them.
+
+    What is ignored stays so: `nohup` asks for that. Not so SIGCHLD: with it ignored the kernel
+    reaps children, and no exit code is left to read. Blocked ones are an accident (of a supervisor
+    that waits with sigwait), and would make zf deaf to TERM.
+
+    Until somebody listens, Ctrl-C ends zf as it would, and is not forgotten if it does not.
 
     Python drops an exception that comes up where nobody can catch it, in a finalizer or a weak
     reference's callback, and every import has two of those: one Ctrl-C in a hundred was lost so,
     and the run that was about to start went on.
     """
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*INTERRUPTS, signal.SIGCHLD))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
 

@@ -6,6 +6,7 @@ proof, whatever happens.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,43 +26,57 @@ from zf.events import (
 )
 from zf.model import NOTHING, Flow, is_valid_id
 from zf.plan.graph import Plan
-from zf.proof import provenance, store
-from zf.proof.journal import Journal, read
+from zf.proof import abandoned, provenance, store
+from zf.proof.journal import Journal, JournalReading, sync_folder
+from zf.proof.known import Known
 from zf.proof.lines import object_lines
-from zf.proof.read import log_tail, newest_head, run_json
-from zf.proof.seal import MANIFEST, drop_unfinished, seal, sync_folder, write_file, write_json
+from zf.proof.read import LATEST, log_tail, newest_head, run_json
+from zf.proof.seal import MANIFEST, seal_known, write_file, write_json
 from zf.record import asdict, record, replace
 from zf.report import blocked
+from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import Facts, Fold
-from zf.run import leases, lock, recover
+from zf.run import fitness, leases, lock, recover
 from zf.run.engine import Engine
 from zf.run.interrupts import Inbox, listening
-from zf.run.orders import Limits, NotRun, Order, Throttle
+from zf.run.orders import Limits, Order, Throttle
 from zf.run.ready import impossible
 from zf.run.scheduler import Scheduler
 from zf.run.scribe import Scribe, Watch
 from zf.run.surroundings import surroundings
 from zf.run.throttle import Sampler, machine_resources
-from zf.settings import Settings
+from zf.settings import ALWAYS, NEVER, Settings
 from zf.work import leftovers
 from zf.work.outcome import said
 from zf.work.pool import Pool
+from zf.work.shield import Grounds, rescue, why_not
 from zf.work.veil import Veil
 from zf.work.worker import Shared
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
+# Of the time a run took, what may be spent on looking through its trees before it is sealed.
+_COMPARED_SHARE = 0.01
 
 
 @record
 class Launched:
-    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex."""
+    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex. `differences`
+    tells what in its folder is not what zf wrote; a run that has any was tampered with.
+    """
 
     run: str
     run_dir: str
     exit_code: int
     facts: Facts
     head: str
+    manifest_sha256: str
+    differences: tuple[str, ...] = ()
+
+
+def no_output() -> int | None:
+    """Nothing waits to be written."""
+    return None
 
 
 @record
@@ -78,6 +93,8 @@ class RunRequest:
     veil: Veil
     watch: Watch
     look_s: float = float("inf")
+    # What `watch` has more to write on, if it has.
+    output_fd: Callable[[], int | None] = no_output
     rerun_of: str | None = None
 
     def source(self) -> provenance.Source:
@@ -160,15 +177,22 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     run = request.settings.run_id.value
     proofs = request.flow.proofs
     _refuse_impossible(request)
+    fitness.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
+    _refuse_unshielded(request)
     _leases_folder(request)
     run_dir = f"{proofs}/{run}"
-    with listening() as inbox, _claimed(proofs, run), closing(_pool(request, run_dir)) as pool:
-        inbox.open_to_others(lock.orders_path(proofs, run))
+    known = Known()
+    with (
+        listening() as inbox,
+        _claimed(proofs, run),
+        closing(_pool(request, run_dir, known)) as pool,
+    ):
+        inbox.open_to_others(*lock.orders_paths(proofs, run))
         # Looked through for secrets, which loads what workers look with before they are forked.
         plan = request.veil.plan(request.plan.as_json())
-        pool.get_ready(_first_starts(request))
+        _have_workers(pool, _first_starts(request))
         source = request.source()
-        scribe, began, about = _found(request, command, plan, source)
+        scribe, began, about = _found(request, command, plan, source, known)
         scheduler = request.scheduler(about)
         orders = scheduler.start(began)
         with _recording(run):
@@ -177,19 +201,61 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
             )
 
 
-def _pool(request: RunRequest, run_dir: str) -> Pool:
+def _pool(request: RunRequest, run_dir: str, known: Known) -> Pool:
     return Pool(
         request.plan.tasks,
-        Shared(
+        known=known,
+        shared=Shared(
             place=request.place(),
             run_dir=run_dir,
             grace_s=request.settings.grace_s.value,
             project=request.flow.project,
             environ=request.environ,
             veil=request.veil,
+            upstream={task: met.run for task, met in request.plan.upstream.items()},
             aside=lock.aside_path(request.flow.proofs, request.settings.run_id.value),
+            shield=_shield_grounds(request),
         ),
     )
+
+
+def _have_workers(pool: Pool, first: int) -> None:
+    error = pool.get_ready(first)
+    if error is not None:
+        raise ZfError(
+            f"no worker process can be started: {error.strerror}",
+            code="ZF126",
+            hint="raise the limit on processes (ulimit -u) or on memory, or end other processes",
+        ) from None
+
+
+def _shield_grounds(request: RunRequest) -> Grounds | None:
+    """What the workers are to shield; None when that is not wanted."""
+    mode = request.settings.shield.value
+    if mode == NEVER:
+        return None
+    proofs, run = request.flow.proofs, request.settings.run_id.value
+    return Grounds(
+        mode,
+        proofs,
+        lock.folder(proofs),
+        lock.lock_path(proofs, run),
+        lock.orders_path(proofs, run),
+        lambda: lock.live_runs(proofs, but=run),
+        # What is left running is for a task that comes later to end.
+        landlock=mode == ALWAYS and not any(t.leave_running for t in request.plan.tasks.values()),
+    )
+
+
+def _refuse_unshielded(request: RunRequest) -> None:
+    """Where the run must have a shield, find out that there can be one before it begins."""
+    grounds = _shield_grounds(request)
+    if grounds is not None and grounds.mode == ALWAYS and (reason := why_not(grounds)):
+        raise ZfError(
+            f"{request.settings.shield.source} asks for the shield, which cannot be had: {reason}",
+            code="ZF125",
+            hint="run zf where it can be had, or without: --shield auto takes it where it is there",
+        )
 
 
 def _first_starts(request: RunRequest) -> int:
@@ -202,7 +268,11 @@ def _first_starts(request: RunRequest) -> int:
 
 
 def _found(
-    request: RunRequest, command: Sequence[str], plan: dict[str, Any], source: provenance.Source
+    request: RunRequest,
+    command: Sequence[str],
+    plan: dict[str, Any],
+    source: provenance.Source,
+    known: Known,
 ) -> tuple[Scribe, float, Mapping[str, Any]]:
     """Make the run's folder with all that is known at its start; the moment it began, and what
     run.json says.
@@ -224,15 +294,17 @@ def _found(
         "limits": asdict(request.limits),
         "rerun_of": request.rerun_of,
         "secrets": request.flow.project.secrets,
+        "secrets_in_artifacts": request.flow.project.secrets_in_artifacts,
     }
     previous = newest_head(proofs, but=run) or (None, None)
     staging = lock.staging_path(proofs, run)
     try:
         os.mkdir(staging)
-        described = object_lines(about)
+        described = object_lines(request.veil.about(about))
         write_file(f"{staging}/run.json", described)
         plan_sha256 = write_json(f"{staging}/plan.json", plan)
-        scribe = Scribe(Journal.create(f"{staging}/events.jsonl"), Fold(plan), request.watch)
+        journal = Journal.create(f"{staging}/events.jsonl")
+        scribe = Scribe(journal, Fold(plan), request.watch, known)
         began = scribe.record(
             RunStarted(
                 run,
@@ -248,22 +320,31 @@ def _found(
             )
         )
         scribe.commit()
+        known.remember_place(staging)
         os.rename(staging, f"{proofs}/{run}")
     except OSError as error:
         store.remove_tree(staging)
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            raise _taken(proofs, run, run) from None
         raise _not_writable(proofs, error) from None
     with _recording(run):
         sync_folder(proofs)
     return scribe, began, about
 
 
-def resume(request: RunRequest, run_dir: str) -> Launched:
+def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Launched:
     """Finish a run whose runner died: keep what was finished, run the rest, seal.
+
+    What the runner knew is gone with it, so the journal is trusted as it lies there, if its chain
+    holds and everything it names fits; nothing that it does not name is believed. `papers` are the
+    digests of the run.json and plan.json that the request was made from.
 
     Raises ZfError: exit 5 for a run that is alive or sealed, 1 when its proof is not as it was
     left.
     """
     run = request.settings.run_id.value
+    fitness.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
+    _refuse_unshielded(request)
     _leases_folder(request)
     with listening() as inbox, _taken_over(request, inbox), _recording(run):
         if os.path.lexists(f"{run_dir}/{MANIFEST}"):
@@ -273,39 +354,60 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
                 code="ZF142",
                 hint=f"zf rerun {run} --failed starts a new run from it",
             )
-        inbox.open_to_others(lock.orders_path(request.flow.proofs, run))
+        inbox.open_to_others(*lock.orders_paths(request.flow.proofs, run))
         ended = leftovers.end(run_dir)
         from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415 - 5 ms no new run needs
 
-        refuse_unless_intact(run_dir, run)
+        found = refuse_unless_intact(run_dir, run)
         journal, reading = Journal.reopen(f"{run_dir}/events.jsonl")
-        drop_unfinished(run_dir)
+        if reading.head != found.result["head"] or _papers(reading) != dict(papers):
+            raise _changed_meanwhile(run)
+        known = Known()
+        known.remember_place(run_dir)
         fold = Fold(request.veil.plan(request.plan.as_json()))
         for line in reading.lines:
             fold.apply(line.event, line.mono, line.wall)
-        scribe = Scribe(journal, fold, request.watch)
+            known.take(line.event)
+        scribe = Scribe(journal, fold, request.watch, known)
+        abandoned.drop_unfinished(run_dir)
         if isinstance(reading.events[-1], RunEnded):
             # All that was missing is the seal.
-            return _close(run, run_dir, scribe)
+            return _close(run, run_dir, scribe, known)
+        abandoned.drop_unnamed(run_dir, request.plan.tasks, reading.events)
         scribe.record(RunResumed(ended))
         for attempt in recover.open_attempts(reading.events):
-            task = request.plan.tasks[attempt.task]
-            scribe.record(recover.outcome(run, run_dir, task, attempt, request.veil))
+            task, before = request.plan.tasks[attempt.task], known.list_of(attempt.task)
+            rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
+            scribe.record(recover.outcome(run, run_dir, task, attempt, request.veil, before))
         scribe.commit()
-        lines = read(f"{run_dir}/events.jsonl").lines
+        lines = journal.read_back().lines
         times = recover.moments(lines, time.monotonic())
         about = run_json(run_dir)
         scheduler = request.scheduler(about, recover.conditions_answered(reading.events))
-        orders = recover.outstanding(scheduler, lines, times)
-        for order in orders:
-            if isinstance(order, NotRun):
-                recover.drop_undecided(run_dir, order.task)
-        pool = _pool(request, run_dir)
+        orders = recover.outstanding(scheduler, lines, times, recover.idle_s(lines))
+        pool = _pool(request, run_dir, known)
 
         def changed() -> bool | None:
             return provenance.changed_since(about["source"], request.source().facts)
 
-        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, changed, times[0])
+        began = (times[0], recover.phase_began(lines, times))
+        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, changed, began)
+
+
+def _papers(reading: JournalReading) -> dict[str, str]:
+    """The digests that a journal has of the files written before it."""
+    started = reading.events[0]
+    assert isinstance(started, RunStarted)  # its proof is intact
+    return {"run.json": started.run_sha256, "plan.json": started.plan_sha256}
+
+
+def _changed_meanwhile(run: str) -> ZfError:
+    return ZfError(
+        f"the proof of run {run!r} changed while it was looked at",
+        exit_code=Exit.FAILED,
+        code="ZF140",
+        hint=f"zf verify {run} says what is wrong with it",
+    )
 
 
 def refuse_old(run_dir: str, described: Mapping[str, Any]) -> None:
@@ -333,11 +435,13 @@ def _conduct(
     pool: Pool,
     run_dir: str,
     source_changed: Callable[[], bool | None],
-    began: float | None = None,
+    began: tuple[float, float | None] | None = None,
 ) -> Launched:
-    """Carry a run that began at this moment (by default now) to its end and seal it."""
+    """Carry a run to its end and seal it. It and its phase began at these moments, by default now;
+    time in which nobody ran it is left out.
+    """
     run = request.settings.run_id.value
-    began = time.monotonic() if began is None else began
+    run_began, phase_began = began or (time.monotonic(), None)
     about = {"run": run, "run_dir": run_dir}
     place = request.place()
     shown = replace(place, root=request.veil.text(place.root))
@@ -349,14 +453,16 @@ def _conduct(
             write_not_run=lambda e: _write_not_run(request, run_dir, shown, e),
             inbox=inbox,
             leases=held,
+            output_fd=request.output_fd,
             poll_interval_s=min(request.settings.poll_interval_s.value, request.look_s),
             sampler=_sampler(request),
+            phase_began=phase_began,
         ).run(orders)
     blocked_sha256 = _write_blocked(run_dir, scribe.facts)
-    took = round(time.monotonic() - began, 6)
+    took = round(time.monotonic() - run_began, 6)
     changed = source_changed()
     scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256, changed))
-    return _close(run, run_dir, scribe, pool.lists)
+    return _close(run, run_dir, scribe, pool.known, took)
 
 
 def _sampler(request: RunRequest) -> Sampler | None:
@@ -378,18 +484,37 @@ def _refuse_impossible(request: RunRequest) -> None:
 
 def _leases_folder(request: RunRequest) -> str:
     """Where leases are kept, for a run that needs any."""
-    if any(task.concurrency for task in request.plan.tasks.values()):
-        return leases.folder(os.environ)
-    return ""
+    groups = {task.concurrency for task in request.plan.tasks.values() if task.concurrency}
+    return leases.folder(os.environ, groups) if groups else ""
 
 
-def _close(run: str, run_dir: str, scribe: Scribe, lists: Mapping[str, str] = NOTHING) -> Launched:
-    """Seal a run that has ended; `lists` are checksum lists that are known already."""
+def _close(run: str, run_dir: str, scribe: Scribe, known: Known, took_s: float = 0.0) -> Launched:
+    """Seal a run that has ended, from what its runner knows."""
     facts = scribe.facts
-    head = scribe.close()
-    seal(run_dir, lists)
+    head, known.tops["events.jsonl"] = scribe.close()
     assert facts.exit_code is not None  # its last event says so
-    return Launched(run, run_dir, facts.exit_code, facts, head)
+    sealed = seal_known(run_dir, known, compare_s=took_s * _COMPARED_SHARE)
+    exit_code = Exit.FAILED if sealed.differences else facts.exit_code
+    return Launched(
+        run, run_dir, exit_code, facts, head, sealed.manifest_sha256, sealed.differences
+    )
+
+
+def _is_empty_folder(path: str) -> bool:
+    """Whether it is a folder, no link to one, that holds nothing at all."""
+    try:
+        return not os.path.islink(path) and not os.listdir(path)
+    except OSError:
+        return False
+
+
+def _taken(proofs: str, name: str, run: str) -> ZfError:
+    return ZfError(
+        f"run id {run!r} is taken: {proofs}/{name} exists",
+        exit_code=Exit.RUN_ID_TAKEN,
+        code="ZF122",
+        hint="a run is never written to again; choose another --run-id",
+    )
 
 
 @contextmanager
@@ -398,6 +523,12 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
 
     Raises ZfError: exit 2 for a bad id, 5 for one that is taken.
     """
+    if run.casefold() == LATEST:
+        raise ZfError(
+            f"run id {run!r} is not a valid id: it stands for the newest run",
+            code="ZF121",
+            hint="choose another --run-id",
+        )
     if not is_valid_id(run):
         raise ZfError(
             f"run id {run!r} is not a valid id",
@@ -412,18 +543,15 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
     try:
         folded = run.casefold()
         taken = next((name for name in os.listdir(proofs) if name.casefold() == folded), None)
-        if taken is not None:
-            raise ZfError(
-                f"run id {run!r} is taken: {proofs}/{taken} exists",
-                exit_code=Exit.RUN_ID_TAKEN,
-                code="ZF122",
-                hint="a run is never written to again; choose another --run-id",
-            )
+        # A wrapper may have made the folder; the rename in `_found` takes it only while empty.
+        if taken is not None and not (taken == run and _is_empty_folder(f"{proofs}/{run}")):
+            raise _taken(proofs, taken, run)
         # What a runner left that was killed before its run had a name.
         store.remove_tree(lock.staging_path(proofs, run))
         yield
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
+        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 
@@ -456,10 +584,13 @@ def _recording(run: str) -> Iterator[None]:
 
 
 def _not_writable(proofs: str, error: OSError) -> ZfError:
+    is_folder = os.path.isdir(proofs) or not os.path.lexists(proofs)
     return ZfError(
-        f"cannot write proofs to {proofs}: {error.strerror}",
+        f"cannot write proofs to {proofs}: {error.strerror if is_folder else 'it is no folder'}",
         code="ZF123",
-        hint="make the folder writable, and see that its disk has room",
+        hint="make the folder writable, and see that its disk has room"
+        if is_folder
+        else "move it away: zf makes the folder itself",
     )
 
 
@@ -476,6 +607,7 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
         yield
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
+        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 
@@ -490,6 +622,9 @@ def _write_blocked(run_dir: str, facts: Facts) -> str | None:
     """Write blocked.json if tasks were held up; its SHA-256."""
     struck = facts.phase_timeout or facts.run_timeout
     if struck or facts.counts[Status.BLOCKED]:
-        tails = {t.id: log_tail(run_dir, t.id, facts.step_number(t)) for t in facts.failed}
+        tails = {
+            t.id: log_tail(run_dir, t.id, facts.step_number(t), lines=LOOK_LINES)
+            for t in facts.failed
+        }
         return write_json(f"{run_dir}/blocked.json", blocked.as_json(facts, tails=tails))
     return None

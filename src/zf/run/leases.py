@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from hashlib import sha256
 
@@ -29,23 +29,28 @@ _TURN_S = 2 * LEASE_RETRY_S
 _ANOTHER = "another run"
 
 
-def folder(environ: Mapping[str, str]) -> str:
+def folder(environ: Mapping[str, str], groups: Iterable[str] = ()) -> str:
     """The folder that all runs of this user on this machine share, made where it is missing.
 
     Not in TMPDIR or XDG_RUNTIME_DIR, which cron, ssh and a desktop session set differently: runs
     that look in different folders do not see each other. Raises ZfError (exit 2) when it is not
-    this user's own: whoever else can write there could hold, or free, what is ours.
+    this user's own: whoever else can write there could hold, or free, what is ours. So it does when
+    a lease on one of `groups` can never be had: then waiting for it would be in vain.
     """
     path = environ.get(FOLDER_VARIABLE) or f"/tmp/zf-{os.geteuid()}"  # noqa: S108 - see above
     try:
         with suppress(FileExistsError):
             os.mkdir(path, 0o700)
         os.close(_open_folder(path))
+        for group in groups:
+            for kind in ("lease", "turn"):
+                os.close(_open_file(path, f"{_safe(group)}.{kind}", os.O_RDWR | os.O_CREAT))
     except OSError as error:
         raise ZfError(
             f"cannot keep leases on concurrency groups in {path}: {error.strerror}",
             code="ZF124",
-            hint=f"see to it that it is a folder of yours with mode 0700, or set {FOLDER_VARIABLE}",
+            hint="make it a folder of yours with mode 0700, on a disk that can be written,"
+            f" or set {FOLDER_VARIABLE}",
         ) from None
     return path
 
@@ -144,11 +149,15 @@ class Leases:
         return None
 
     def _open(self, file: str, flags: int) -> int:
-        top = _open_folder(self._path)
-        try:
-            return os.open(file, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=top)
-        finally:
-            os.close(top)
+        return _open_file(self._path, file, flags)
+
+
+def _open_file(path: str, file: str, flags: int) -> int:
+    top = _open_folder(path)
+    try:
+        return os.open(file, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=top)
+    finally:
+        os.close(top)
 
 
 def _open_folder(path: str) -> int:

@@ -13,6 +13,7 @@ import select
 import stat
 import time
 from contextlib import suppress
+from hashlib import sha256
 
 from zf import late
 from zf.errors import Exit, ZfError, printable
@@ -21,6 +22,8 @@ _OWNER = late.pattern(r"pid (\d+) on (\S+)")
 # The owner writes its name just after it has the lock; whoever comes between waits a little.
 _NAME_WAIT_S = 0.5
 _LOOK_AGAIN_S = 0.02
+# With the user's number; not in TMPDIR, which differs from one terminal to the next.
+ORDERS_FOLDER = "/tmp/zf-orders"  # noqa: S108 - made with mode 0700, and looked at before use
 
 
 def acquire(proofs: str, run: str) -> int:
@@ -51,6 +54,22 @@ def take_over(proofs: str, run: str, wakeup_fd: int, *, patience_s: float) -> in
     return fd
 
 
+def refuse_in_use(proofs: str, run: str, why: str) -> None:
+    """Raises ZfError (exit 5) naming the owner while a run goes on, with `why` that matters.
+
+    A shared lock, for a moment: looks do not exclude each other.
+    """
+    try:
+        fd = os.open(lock_path(proofs, run), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return  # a run that was made elsewhere has no lock here
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _in_use(fd, run, f"; {why}", "wait for it to end, or end it with zf cancel") from None
+    os.close(fd)
+
+
 def release(fd: int) -> None:
     """Give the lock back; nobody is named as its owner any more."""
     with suppress(OSError):  # the name is for people only
@@ -63,21 +82,59 @@ def orders_path(proofs: str, run: str) -> str:
     return f"{folder(proofs)}/{run.casefold()}.orders"
 
 
+def orders_paths(proofs: str, run: str) -> tuple[str, str]:
+    """Where that fifo can be: beside the lock, or, as some file systems hold proofs but no fifos
+    (CIFS, vfat), in a folder of this user's.
+    """
+    beside = orders_path(proofs, run)
+    mark = sha256(os.fsencode(os.path.realpath(beside))).hexdigest()[:32]
+    return beside, f"{ORDERS_FOLDER}-{os.geteuid()}/{mark}.orders"
+
+
 def is_run(proofs: str, run: str) -> bool:
     """Whether a runner is at work on the run. Asks without touching the lock, so that a look never
     makes somebody else's `acquire` fail.
     """
     try:
         os.close(_open_orders(proofs, run))
+    except PermissionError:
+        # Not for us to write to: of another user, or seen by a step from under the shield.
+        return True
     except OSError:
         return False
     return True
+
+
+def is_locked(proofs: str, run: str) -> bool:
+    """Whether a runner or its workers hold the run's lock. Touches it, so that is for when there is
+    no other way to know.
+    """
+    try:
+        fd = os.open(f"{folder(proofs)}/{run.casefold()}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def owner(proofs: str, run: str) -> str:
+    """What the lock says of who holds it."""
+    with open(f"{folder(proofs)}/{run.casefold()}.lock", encoding="utf-8", errors="replace") as f:
+        return printable(f.readline(200).rstrip("\n"))
 
 
 def order(proofs: str, run: str, text: str) -> None:
     """Hand one line to the runner of the run; OSError when there is none."""
     fd = _open_orders(proofs, run)
     try:
+        if not os.fstat(fd).st_mode & stat.S_IWUSR:
+            # What a step sees of its own run under the shield; root may open it all the same.
+            raise PermissionError(errno.EPERM, "the run takes no orders from its own steps")
         os.write(fd, f"{text}\n".encode())
     finally:
         os.close(fd)
@@ -85,8 +142,12 @@ def order(proofs: str, run: str, text: str) -> None:
 
 def _open_orders(proofs: str, run: str) -> int:
     """The fifo; opening it fails when nobody reads it."""
-    path = orders_path(proofs, run)
-    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    beside, elsewhere = orders_paths(proofs, run)
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(beside, flags)
+    except FileNotFoundError:
+        fd = os.open(elsewhere, flags)
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.ENXIO, "no fifo")
@@ -103,16 +164,32 @@ def aside_path(proofs: str, run: str) -> str:
     return f"{folder(proofs)}/{run.casefold()}.next"
 
 
+def lock_path(proofs: str, run: str) -> str:
+    """The file whose lock says who owns the run id."""
+    return f"{folder(proofs)}/{run.casefold()}.lock"
+
+
+def live_runs(proofs: str, *, but: str) -> list[str]:
+    """The folders of the other runs of this folder at which a runner is at work."""
+    ending = ".orders"
+    names = [name for name in os.listdir(folder(proofs)) if name.endswith(ending)]
+    with_orders = {name.removesuffix(ending) for name in names} - {but.casefold()}
+    return [
+        f"{proofs}/{name}"
+        for name in os.listdir(proofs)
+        if name.casefold() in with_orders and is_run(proofs, name)
+    ]
+
+
 def folder(proofs: str) -> str:
     """Where zf keeps what is no part of any run."""
     return f"{proofs}/.locks"
 
 
 def _open(proofs: str, run: str) -> int:
-    place = folder(proofs)
-    os.makedirs(place, exist_ok=True)
+    os.makedirs(folder(proofs), exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(f"{place}/{run.casefold()}.lock", flags, 0o644)
+    return os.open(lock_path(proofs, run), flags, 0o644)
 
 
 def _try(fd: int) -> bool:
@@ -130,15 +207,16 @@ def try_lock(fd: int, about: str) -> bool:
     return True
 
 
-def _in_use(fd: int, run: str) -> ZfError:
+def _in_use(
+    fd: int,
+    run: str,
+    why: str = "",
+    hint: str = "wait for it to end, or choose another --run-id",
+) -> ZfError:
     owner = _owner(fd)
     os.close(fd)
-    return ZfError(
-        f"run id {run!r} is in use by {owner}",
-        exit_code=Exit.RUN_ID_TAKEN,
-        code="ZF120",
-        hint="wait for it to end, or choose another --run-id",
-    )
+    message = f"run id {run!r} is in use by {owner}{why}"
+    return ZfError(message, exit_code=Exit.RUN_ID_TAKEN, code="ZF120", hint=hint)
 
 
 def _owner(fd: int) -> str:

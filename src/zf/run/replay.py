@@ -15,13 +15,16 @@ from typing import Any
 from zf.errors import ZfError, printable
 from zf.model import RESERVED_ENV, Flow, Project, Step, Task
 from zf.plan.graph import plan_task
+from zf.plan.load import load
+from zf.plan.places import find_root
 from zf.proof import compare, read
 from zf.proof.worktree import environment as git_environment
-from zf.record import field, mutable, record
+from zf.record import field, mutable, record, replace
 from zf.report.words import quoted_log, tail, what
 from zf.run.launch import RunRequest, launch, limits_of
-from zf.run.upstream import refuse_unless_intact
-from zf.settings import resolve
+from zf.run.upstream import outcomes, refuse_unless_intact, verified_journal
+from zf.settings import DEFAULT_PHASE_TIMEOUT_S, resolve
+from zf.work.secret_forms import is_secret_name
 from zf.work.veil import Veil
 
 _RUN = "replay"
@@ -82,11 +85,19 @@ def replay(
     """
     run = read.run_json(run_dir)
     # Running what a proof says is running somebody's program: at least it is the one that ran.
-    refuse_unless_intact(run_dir, str(run["run_id"]))
+    found = refuse_unless_intact(run_dir, str(run["run_id"]))
+    ends = outcomes(verified_journal(run_dir, str(run["run_id"]), found))
     try:
         status = read.status_json(run_dir, task)
     except ZfError:
         raise ZfError(f"no task {task!r} in this run", code="ZF151") from None
+    if task not in ends:
+        # What lies there is not its outcome yet, and its scripts could be anybody's.
+        raise ZfError(
+            f"task {task!r} has not ended in this run",
+            code="ZF151",
+            hint=f"zf status {run['run_id']} says whether the run goes on; zf resume finishes it",
+        )
     if not status["attempt"]:
         raise ZfError(
             f"task {task!r} was not run: it is {status['status']}",
@@ -98,8 +109,13 @@ def replay(
         notes.said.append(f"what is compared is attempt {status['attempt']}; this is a first one")
     recorded = _recorded_task(run_dir, task, notes)
     variables = _environment(run_dir, task, environ, notes)
+    source = _check_out(run["source"]["commit"], root, f"{scratch}/source")
+    variables |= _given(source, task, variables)
+    recorded = replace(recorded, pass_env=tuple(variables))
+    # Not passed on, as they were not then; but what a step finds elsewhere is to be known again.
+    variables = {**_secret(environ, recorded.secrets), **variables}
     flow = Flow(
-        root=_check_out(run["source"]["commit"], root, f"{scratch}/source"),
+        root=source,
         home=scratch,
         tasks={task: recorded},
         project=Project(),
@@ -140,6 +156,24 @@ class _Notes:
             self.said.append("the work tree had changes then that are in no commit")
 
 
+def _given(source: str, task: str, values: Mapping[str, str]) -> dict[str, str]:
+    """The values that the task's file gives to variables of which a secret was not recorded."""
+    try:
+        root, home = find_root(source)
+    except ZfError:
+        return {}
+    flow = load(root, home, default_phase_timeout_s=DEFAULT_PHASE_TIMEOUT_S).flow
+    if flow is None or task not in flow.tasks:
+        return {}
+    env = flow.tasks[task].env
+    return {name: env[name] for name in env if _HIDDEN in values.get(name, "")}
+
+
+def _secret(environ: Mapping[str, str], globs: Sequence[str]) -> dict[str, str]:
+    """What is named as a secret of all the variables there are now."""
+    return {name: value for name, value in environ.items() if is_secret_name(name, globs)}
+
+
 def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
     """The task as it was recorded: its scripts from their own files."""
     said = read.read_json(run_dir, f"{task}/00-meta/task.json")
@@ -169,7 +203,7 @@ def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
         max_log_bytes=said["max_log_bytes"],
         workdir=said["workdir"],
         artifacts=tuple(said["artifacts"]),
-        pass_env=("*",),
+        required_artifacts=tuple(said.get("required_artifacts", ())),
         secrets=(*notes.run["secrets"], *said["secrets"]),
         allow_secrets_in=tuple(said["allow_secrets_in"]),
         file=said["file"],

@@ -9,7 +9,7 @@ The rules, in the order they are applied at each turn:
    through any number of tasks; a skipped one skips, once the other needs are known; a condition is
    asked when all needs have ended.
 3. Phases run strictly one after the other. The first that fails ends the run: nothing of the later
-   ones starts.
+   ones starts, but for rule 7.
 4. The clock strikes: deadlines, waits that were too long, waits that are over.
 5. Whatever stops a run (fail-fast, a phase timeout, the run's deadline, an interrupt) cancels every
    task that has not started, and nothing starts afterwards. Only those that need a running task
@@ -18,6 +18,9 @@ The rules, in the order they are applied at each turn:
    it, then by id; exclusive tasks alone; resources first come, first served. On a machine that is
    too busy nothing starts while something of ours runs. A task with a `concurrency` group starts
    when its run has the lease of the group; while another run has it, it waits without a slot.
+
+7. A task whose condition calls `always()` has its turn although the run was stopped, in later
+   phases too. Only a second interrupt keeps it from that.
 
 Each event costs O(log n) and the dependents it concerns; only stopping looks at every task, once.
 """
@@ -147,7 +150,8 @@ class Scheduler:
         for task in plan.tasks.values():
             self._members[task.phase].append(task.id)
         self._phase: PlannedPhase | None = None
-        self._phase_ok = True
+        self._phase_ok = self._all_ok = True
+        self._phase_struck = False  # its time ran out, or matters no longer
         self._left = 0  # tasks of this phase that have not come to their end
 
         in_order = sorted(plan.tasks.values(), key=lambda t: (-t.priority, -plan.chain[t.id], t.id))
@@ -160,6 +164,7 @@ class Scheduler:
         # What a task came to if the attempt it waits for never comes.
         self._fallback: dict[str, AttemptEnded] = {}
         self._doomed: set[str] = set()  # ordered to end: not tried again
+        self._always = frozenset(name for name in plan.tasks if self._fates.goes_on(name))
 
         self._asked: str | None = None  # the task for whose lease we have asked just now
         self._leased: str | None = None  # the task that has its lease and has not started
@@ -171,7 +176,7 @@ class Scheduler:
         self._asleep: dict[str, float] = {}  # until when
         self._culprit: str | None = None
         self._stopped: tuple[Cause, str] | None = None
-        self._timed_out = False
+        self._timed_out = self._deadline_struck = False
         self._signal: int | None = None
         self._exit_of_only = 0
         self._ended = False
@@ -260,9 +265,9 @@ class Scheduler:
                     self._give_up_waiting(name, status, cause, detail)
             case RetryDropped(name, _, cause) if name in self._fallback and cause in _BY_CLOCK:
                 self._drop_retry(name, cause)
-            case PhaseTimedOut() if not self._timed_out:
+            case PhaseTimedOut() if not self._phase_struck:
                 self._time_out_phase()
-            case RunTimedOut() if not self._timed_out:
+            case RunTimedOut() if not self._deadline_struck:
                 self._time_out_run()
             case ThrottleEntered():
                 self._gate.close(at)
@@ -272,6 +277,21 @@ class Scheduler:
                 self._take_in(event)
         self._settle()
         return self._take_orders()
+
+    def was_idle(self, seconds: float, now: float) -> None:
+        """Nobody ran the run for so long, up to this moment, and its clock stood still. What counts
+        from the start of the run is a time of day all the same, so it comes nearer by that.
+        """
+        self._started -= seconds
+        if self._limits.deadline_s is not None:
+            self._alarms.set(self._started + self._limits.deadline_s, "run")
+        for name in self._members[self._phase.name] if self._phase is not None else ():
+            deadline_s = self._tasks[name].deadline_s
+            if deadline_s is not None and name not in self._done:
+                self._alarms.set(self._started + deadline_s, "deadline", name)
+        for name in tuple(self._asleep):
+            if name not in self._attempts:  # it sleeps for its start_after
+                self._sleep_until(max(now, self._started + self._tasks[name].start_after_s), name)
 
     def wake_at(self) -> float | None:
         """The next moment at which a Tick matters; None while only events do."""
@@ -326,7 +346,7 @@ class Scheduler:
 
     def _try_again(self, ended: AttemptEnded) -> bool:
         name, task = ended.task, self._tasks[ended.task]
-        if self._stopped or name in self._doomed or self._is_late(task):
+        if not self._may_start(name) or name in self._doomed or self._is_late(task):
             return False
         self._fallback[name] = ended
         if ended.cause is Cause.RUNNER:
@@ -381,9 +401,12 @@ class Scheduler:
 
     def _decide(self, name: str) -> bool:
         """Queue a task whose needs allow it, or end it without an attempt (then True)."""
-        if self._stopped and not self._fates.is_blocked(name, but=Status.CANCELLED):
+        may_start = self._may_start(name)
+        if not may_start and not self._fates.may_be_blocked(name, but=Status.CANCELLED):
             return False  # it is cancelled like the others
         fate = self._fates.decide(name)
+        if not may_start and fate.status is not Status.BLOCKED:
+            return False  # its condition would have let it run, or skipped it
         self._record(fate.asked)
         if fate.status is not None:
             self._not_run(name, fate.status, fate.cause, fate.detail, fate.needs)
@@ -394,6 +417,10 @@ class Scheduler:
         else:
             self._line_up(name)
         return False
+
+    def _may_start(self, name: str) -> bool:
+        """Whether nothing that stopped the run keeps it from its turn."""
+        return self._stopped is None or name in self._always
 
     def _line_up(self, name: str) -> None:
         self._queue.add(name)
@@ -436,9 +463,12 @@ class Scheduler:
             return False
         if self._phase is not None:
             self._orders.append(EndPhase(self._phase.name, self._phase_ok))
+            self._all_ok &= self._phase_ok
             if not self._phase_ok:
                 self._give_up_later_phases(self._phase.name)
-        if self._phases and not self._stopped:
+        while self._stopped and self._phases and self._is_over(self._phases[0].name):
+            self._phases.popleft()
+        if self._phases:
             self._begin(self._phases.popleft())
         else:
             self._ended = True
@@ -447,8 +477,12 @@ class Scheduler:
             self._orders.append(EndRun(self._exit_code()))
         return True
 
+    def _is_over(self, phase: str) -> bool:
+        return all(name in self._done for name in self._members[phase])
+
     def _begin(self, phase: PlannedPhase) -> None:
         self._phase = phase
+        self._phase_struck = False
         self._orders.append(StartPhase(phase.name, phase.timeout_s))
         self._alarms.set(self._now + phase.timeout_s, "phase", phase.name)
         # Some may have ended before their phase began: somebody cancelled them.
@@ -470,17 +504,22 @@ class Scheduler:
         """Whoever needs a failed task is blocked by it; the others never had their turn."""
         self._phase = None
         self._stopped = (Cause.PHASE_FAILED, f"phase '{failed}' failed")
+        given_up: deque[str] = deque()
         for phase in self._phases:
             for name in self._members[phase.name]:
-                if name not in self._done and not self._decide(name):
+                if name in self._done or name in self._always:
+                    continue
+                given_up.append(name)
+                if not self._decide(name):
                     self._not_run(name, Status.CANCELLED, *self._stopped)
+        self._tell_dependents(given_up)
 
     def _exit_code(self) -> int:
         if self._signal is not None:
             return Exit.INTERRUPTED if self._signal == _SIGINT else Exit.TERMINATED
         if self._timed_out:
             return Exit.TIMEOUT
-        return Exit.OK if self._phase_ok else (self._exit_of_only or Exit.FAILED)
+        return Exit.OK if self._all_ok else (self._exit_of_only or Exit.FAILED)
 
     # Rule 4: clocks.
 
@@ -506,9 +545,9 @@ class Scheduler:
                 return name not in self._done and name not in self._doomed
             case "phase":
                 current = self._phase is not None and self._phase.name == name
-                return current and not self._timed_out and self._signal is None
+                return current and not self._phase_struck
             case "run":
-                return not self._ended and not self._timed_out and self._signal is None
+                return not self._ended and not self._deadline_struck and self._signal is None
 
     def _strike_clock(self, alarms: Alarms) -> bool:
         alarm = alarms.due(self._now)
@@ -574,53 +613,76 @@ class Scheduler:
 
     def _time_out_run(self) -> None:
         deadline_s = self._limits.deadline_s or 0
+        self._deadline_struck = True
         self._record(RunTimedOut(deadline_s))
         detail = f"deadline of the run ({deadline_s:g}s) passed"
         self._run_out_of_time(Cause.DEADLINE, detail, later_phases=True)
 
     def _run_out_of_time(self, cause: Cause, detail: str, *, later_phases: bool = False) -> None:
-        self._timed_out = True
+        self._timed_out = self._phase_struck = True
         self._phase_ok = False  # even if what is killed now turns out to have succeeded
         self._kill_running(cause, force=False)
         self._stop(cause, detail, later_phases=later_phases)
 
     def _interrupt(self, signal: int, *, force: bool) -> None:
         self._signal = self._signal or signal
+        self._phase_struck = True
+        if force:
+            self._always = frozenset()
         self._kill_running(Cause.INTERRUPT, force=force)
         detail = f"interrupted by {_SIGNALS.get(signal, f'signal {signal}')}"
         self._stop(Cause.INTERRUPT, detail, spare=False, later_phases=True)
 
     def _kill_running(self, cause: Cause, *, force: bool) -> None:
+        self._doomed.update(self._running)
         for name, attempt in self._running.items():
             self._orders.append(KillAttempt(name, attempt, cause, force))
 
     def _stop(
         self, cause: Cause, detail: str, *, spare: bool = True, later_phases: bool = False
     ) -> None:
-        """Nothing starts any more. `spare`: who needs a running task waits for what it comes to."""
+        """Nothing starts any more but what says `always()`. `spare`: what needs a running task
+        waits for the end of that one.
+        """
         self._stopped = (cause, detail)
-        for name in tuple(self._fallback):
+        for name in [name for name in self._fallback if name not in self._always]:
             self._drop_retry(name, cause)
-        self._queue.clear()
-        self._asleep.clear()
-        self._give_lease_back(self._leased)
+        self._send_home()
         assert self._phase is not None
         self._cancel_waiting(self._phase.name, self._dependents_of_running() if spare else ())
         for phase in self._phases if later_phases else ():
             self._cancel_waiting(phase.name)
 
+    def _send_home(self) -> None:
+        """Whoever stands in line leaves it, or waits for nothing any more."""
+        if self._always:
+            for name in self._members[self._phase.name] if self._phase else ():
+                if name not in self._always:
+                    self._queue.discard(name)
+                    self._asleep.pop(name, None)
+        else:
+            self._queue.clear()
+            self._asleep.clear()
+        if self._leased not in self._always:
+            self._give_lease_back(self._leased)
+
     def _cancel_spared(self) -> bool:
         if self._stopped is None or self._phase is None or self._running or not self._left:
             return False
-        self._cancel_waiting(self._phase.name)
-        return True
+        return self._cancel_waiting(self._phase.name)
 
-    def _cancel_waiting(self, phase: str, spared: Container[str] = ()) -> None:
+    def _cancel_waiting(self, phase: str, spared: Container[str] = ()) -> bool:
+        """Cancel what has not started in this phase; whether there was anything."""
         assert self._stopped is not None
         cause, detail = self._stopped
+        cancelled: deque[str] = deque()
         for name in self._members[phase]:
-            if name not in self._done and name not in self._running and name not in spared:
+            has_ended_or_runs = name in self._done or name in self._running
+            if not (has_ended_or_runs or name in spared or name in self._always):
                 self._not_run(name, Status.CANCELLED, cause, detail)
+                cancelled.append(name)
+        self._tell_dependents(cancelled.copy())
+        return bool(cancelled)
 
     def _dependents_of_running(self) -> set[str]:
         """Who would be blocked, near or far, if what runs now failed."""

@@ -8,9 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
-from zf.proof.artifacts import collect
+from zf.proof.artifacts import collect, listed
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.store import ARTIFACTS, COMMANDS, LOGS, META, Place, TaskTree, task_json, task_lines
+from zf.proof.store import (
+    ARTIFACTS,
+    COMMANDS,
+    FOLDERS,
+    LOGS,
+    META,
+    NO_ARTIFACT,
+    Place,
+    TaskTree,
+    artifacts_of,
+    task_json,
+    task_lines,
+)
 from zf.record import mutable, replace
 from zf.work.capture import Buffer, Capture
 from zf.work.environment import Outside, compose_project_name
@@ -21,10 +33,13 @@ from zf.work.script import MISSING as NO_SCRIPT_PATH
 from zf.work.script import USUAL_PATH as SCRIPT_PATH
 from zf.work.script import path as script_path
 from zf.work.script import sealed
+from zf.work.shield import BESIDES_ARTIFACTS, Shield
 from zf.work.supervisor import NotStartedError, Supervisor, Terms
 from zf.work.veil import ArtifactSecrets, without_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zf.model import Step, Task
     from zf.work.orders import RunnerOrders
 
@@ -41,11 +56,27 @@ class Bench:
     run_dir: str
     aside: str
     real_root: str
+    shield: Shield | None
     orders: RunnerOrders
     supervisor: Supervisor
     outside: Outside
     buffer: Buffer
     bash: dict[str, str | None]
+    needs_dir: str
+    # The run that met a need, where it was not this one.
+    upstream: Mapping[str, str]
+    # Whether an artifact with a secret in it fails its task; it is never kept.
+    secrets_fail: bool = True
+
+    @property
+    def written_at(self) -> str:
+        """Where the run's folder can be written to; steps are told `run_dir`."""
+        return self.run_dir if self.shield is None else self.shield.run_dir
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of a tree that are made before its steps run."""
+        return FOLDERS if self.shield is None else BESIDES_ARTIFACTS
 
     def find_bash(self, path: str) -> str | None:
         """Where bash is on this PATH."""
@@ -74,12 +105,27 @@ class Attempt:
         """
         if not self._task.leave_running:
             return None
-        return f"{self._bench.aside}/left/{self._task.id}.{self.outcome.attempt}"
+        return f"{self._bench.aside}/{self._left_name}"
+
+    @property
+    def _left_at(self) -> str:
+        """The same folder, as the worker can write to it."""
+        shield = self._bench.shield
+        return f"{self._bench.aside if shield is None else shield.aside}/{self._left_name}"
+
+    @property
+    def _left_name(self) -> str:
+        return f"left/{self._task.id}.{self.outcome.attempt}"
 
     def run(self) -> None:
         """Fill the tree, which is described, with all the rest but the outcome itself."""
         if self._left is not None:
-            os.makedirs(self._left)
+            os.makedirs(self._left_at)
+        if self._bench.shield is not None:
+            self._bench.shield.begin(self.tree, self._task.id)
+            if self._left is not None:
+                self._bench.shield.open_up(self._left_at, self._left)
+        self._take_needs()
         place, began = self._bench.place, timestamp(self.outcome.started)
         self.tree.write(META, "task.json", task_json(place, began, self._pwd, self._lines))
         self._run_steps()
@@ -95,7 +141,7 @@ class Attempt:
 
     def _own_variables(self) -> dict[str, str]:
         bench, task = self._bench, self._task
-        folder = self.tree.path
+        folder = f"{bench.run_dir}/{task.id}"
         return {
             "RUN_ID": bench.place.run,
             "TASK_ID": task.id,
@@ -103,6 +149,7 @@ class Attempt:
             "TASK_DIR": os.path.dirname(f"{bench.place.root}/{task.file}"),
             "ZENFLOW_ROOT": bench.place.root,
             "PROOF_DIR": folder,
+            **({"NEEDS_DIR": bench.needs_dir} if task.needs else {}),
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(bench.place.run, task.id),
@@ -237,33 +284,62 @@ class Attempt:
             return f"workdir '{shown}' leads out of the project"
         return ""
 
+    def _take_needs(self) -> None:
+        """Lead to the artifacts of the needs, in whatever run those were met; artifacts that are
+        not what they were fail the task before it does anything with them.
+        """
+        bench = self._bench
+        for need in self._task.needs:
+            run = bench.upstream.get(need.task)
+            of = bench.run_dir if run is None else f"{os.path.dirname(bench.run_dir)}/{run}"
+            try:
+                artifacts = artifacts_of(f"{of}/{need.task}")
+            except FileNotFoundError:
+                continue  # a need that was not checked, or one that was not run
+            except (OSError, ValueError) as error:
+                what = self._redactor.text(str(error))
+                detail = f"the artifacts of need {need.task} cannot be used: {printable(what)}"
+                self.outcome.fail(Cause.ARTIFACTS, detail)
+                return
+            if artifacts:
+                _link(artifacts, f"{bench.needs_dir}/{need.task}")
+
     def _collect(self) -> None:
         bench, tree = self._bench, self.tree
         proofs = os.path.dirname(bench.run_dir)
         task, outcome = self._task, self.outcome
-        secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
-        strange = tree.take_over()
+        secrets = ArtifactSecrets(
+            self._redactor, self._secrets, task.allow_secrets_in, fails=bench.secrets_fail
+        )
+        lost = bench.shield.end(tree) if bench.shield is not None else []
+        strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
         found = collect(
             tree,
             bench.real_root,
             task.artifacts,
             proofs=proofs,
             secrets=secrets,
-            left=self._left,
+            left=None if self._left is None else self._left_at,
         )
-        outcome.notes += secrets.allowed
+        outcome.notes += secrets.notes()
         for path, reason in strange:
             found.refuse(path, reason)
         outcome.collected = found
         if outcome.status is not Status.SUCCESS:
             return
-        if found.leaks:
-            detail = f"artifacts held what must not be seen: {', '.join(found.leaks)}"
+        if found.leaks and secrets.fails:
+            detail = f"artifacts held what must not be seen: {listed(found.leaks, found.leaked)}"
             outcome.fail(Cause.ARTIFACTS, detail)
         elif strange:
             path, reason = strange[0]
             more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
             outcome.fail(Cause.ARTIFACTS, f"in $PROOF_DIR, {found.shown(path)} {reason}{more}")
+        else:
+            required = map(found.shown, task.required_artifacts)
+            missing = [f"'{pattern}'" for pattern in required if pattern in found.missing]
+            if missing:
+                detail = f"no file was kept for the required artifact {', '.join(missing)}"
+                outcome.fail(Cause.ARTIFACTS, detail)
 
 
 _UTF8 = ("utf-8", "surrogateescape")
@@ -311,6 +387,16 @@ class _Command:
 
 def _bytes(text: str) -> bytes:
     return text.encode(*_UTF8)
+
+
+def _link(target: str, path: str) -> None:
+    """A link at this path, whatever stands there now; another task may be making the same."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.islink(path) and os.readlink(path) == target:
+        return
+    temporary = f"{path}.{os.getpid()}"
+    os.symlink(target, temporary)
+    os.replace(temporary, path)
 
 
 def which(program: str, path: str) -> str | None:

@@ -27,9 +27,13 @@ class Lookahead:
     ) -> None:
         self._bench = bench
         self._aside = aside
-        self._place = f"{aside}/{os.getpid()}"
         self._outcome_of = outcome_of
         self._ready: Attempt | None = None
+
+    @property
+    def _place(self) -> str:
+        shield = self._bench.shield
+        return f"{self._aside if shield is None else shield.aside}/{os.getpid()}"
 
     def prepare(self, task: Task) -> None:
         """Make the task's first attempt ready. Whatever keeps it from that will come up again when
@@ -46,7 +50,7 @@ class Lookahead:
         ready = self._ready
         if ready is None:
             return None
-        if attempt == 1 and ready.tree.path == f"{self._bench.run_dir}/{task.id}":
+        if attempt == 1 and ready.tree.path == f"{self._bench.written_at}/{task.id}":
             with suppress(OSError):  # somebody's tree is there: an attempt that was lost, say
                 ready.tree.put_in_place()
                 ready.outcome.begin()
@@ -64,9 +68,10 @@ class Lookahead:
 
     def _made(self, task: Task) -> Attempt:
         os.makedirs(self._aside, exist_ok=True)
-        tree = TaskTree.create_at(self._place, self._bench.run_dir, task.id)
+        bench = self._bench
+        tree = TaskTree.create_at(self._place, bench.written_at, task.id, bench.folders)
         try:
-            attempt = Attempt(self._bench, tree, task, self._outcome_of(task, 1))
+            attempt = Attempt(bench, tree, task, self._outcome_of(task, 1))
             attempt.describe()
         except BaseException:
             tree.close()

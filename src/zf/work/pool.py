@@ -20,12 +20,15 @@ from typing import NoReturn
 
 from zf.events import AttemptEnded, Cause, Status
 from zf.model import Task
+from zf.outlet import say_if_possible
+from zf.proof.known import Known
 from zf.record import mutable
 from zf.work import cgroup, leftovers
 from zf.work.leftovers import cgroup_name
 from zf.work.orders import DISMISS, PING, RunnerOrders, decode, kill_order, start_order
 from zf.work.outcome import Outcome, print_trace, said
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks
+from zf.work.shield import hide_from_tracers, rescue
 from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
 from zf.work.watchdog import Patience, Watch
 from zf.work.worker import Shared, Worker
@@ -61,11 +64,15 @@ class Pool:
     """
 
     def __init__(
-        self, tasks: Mapping[str, Task], shared: Shared, patience: Patience | None = None
+        self,
+        tasks: Mapping[str, Task],
+        shared: Shared,
+        patience: Patience | None = None,
+        known: Known | None = None,
     ) -> None:
         _occupy_standard_fds()
-        # What the task.sha256 of a task says, by its last attempt; empty where nobody told.
-        self.lists: dict[str, str] = {}
+        # Told here are the lists of attempts; which attempts have ended is recorded by the caller.
+        self.known = known or Known()
         self._tasks = tasks
         self._shared = shared
         self._patience = patience or Patience()
@@ -76,6 +83,7 @@ class Pool:
         self._poll = select.poll()
         self._hand_at: dict[int, _Hand] = {}
         self._wakeup_fd: int | None = None
+        self._output_fd: int | None = None
         self._ticked = time.monotonic()
         self._closed = False
         self._cgroups: str | None = None
@@ -83,6 +91,7 @@ class Pool:
         # worker reads its end.
         self._life_read, self._life_write = os.pipe()
         self._file_limits = _raise_file_limit()
+        hide_from_tracers()
         self._tree = SubreaperTree() if become_subreaper() else None
         with suppress(OSError):
             # Where the cgroups of workers are, which are born in this one.
@@ -90,13 +99,18 @@ class Pool:
         # Children that were there before, which are somebody else's business.
         self._foreign = set(self._tree.children()) if self._tree is not None else set()
 
-    def get_ready(self, hands: int) -> None:
+    def get_ready(self, hands: int) -> OSError | None:
         """Have the first so many slots' workers now: until the first order they can get into their
         cgroups, which takes each 10 ms of waiting (RCU), while the runner does something else.
+
+        Returns why one of them could not be started. A later one that cannot is an outcome.
         """
-        with suppress(OSError):  # the same again, when one is to be started, is an outcome
+        try:
             for slot in range(hands):
                 self._hands[slot] = self._fork(slot)
+        except OSError as error:
+            return error
+        return None
 
     def start(
         self,
@@ -118,7 +132,8 @@ class Pool:
         hand.under_way = outcome
         hand.watch = None
         self._running[task] = hand
-        self._order(hand, start_order(task, attempt, then), lease_fd)
+        before = self.known.list_of(task) if attempt > 1 else ""
+        self._order(hand, start_order(task, attempt, then, before), lease_fd)
 
     def kill(self, task: str, cause: Cause, *, force: bool) -> None:
         """Have the attempt ended for this cause; nothing happens when it has ended already."""
@@ -126,9 +141,15 @@ class Pool:
         if hand is not None and hand.under_way is not None:
             self._order(hand, kill_order(task, hand.under_way.attempt, cause, force=force))
 
-    def wait(self, timeout_s: float | None, wakeup_fd: int | None) -> list[AttemptEnded]:
-        """Attempts that ended; empty when the time is up or `wakeup_fd` became readable."""
+    def wait(
+        self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
+    ) -> list[AttemptEnded]:
+        """Attempts that ended; empty when the time is up, `wakeup_fd` became readable or
+        `output_fd` writable.
+        """
         self._heed(wakeup_fd)
+        if output_fd != self._output_fd:
+            self._heed_output(output_fd)
         if not self._ended:
             tick_s = self._patience.tick_s
             patience_s = tick_s if timeout_s is None else min(timeout_s, tick_s)
@@ -176,6 +197,13 @@ class Pool:
                 self._poll.register(wakeup_fd, select.POLLIN)
             self._wakeup_fd = wakeup_fd
 
+    def _heed_output(self, output_fd: int | None) -> None:
+        if self._output_fd is not None:
+            self._poll.unregister(self._output_fd)
+        if output_fd is not None:
+            self._poll.register(output_fd, select.POLLOUT)
+        self._output_fd = output_fd
+
     def _hear(self, hand: _Hand) -> None:
         try:
             data = hand.socket.recv(_RECEIVE_BYTES)
@@ -193,7 +221,10 @@ class Pool:
 
     def _take(self, hand: _Hand, ended: AttemptEnded, is_last: bool, listed: str) -> None:
         hand.under_way = None
-        self.lists[ended.task] = listed
+        if listed:
+            self.known.lists[ended.task] = listed
+        else:
+            self.known.lists.pop(ended.task, None)
         del self._running[ended.task]
         self._ended.append(ended)
         if is_last:
@@ -202,7 +233,7 @@ class Pool:
 
     def _bury(self, hand: _Hand) -> None:
         """A worker is gone. If it did not end by itself, so is all it may have left; an attempt it
-        had is lost, unless its outcome was claimed.
+        had is lost, whatever lies in its tree: only what the worker said on its socket counts.
         """
         self._hang_up(hand)
         _, status = os.waitpid(hand.pid, 0)
@@ -225,10 +256,14 @@ class Pool:
             cgroup.remove(self._cgroups, cgroup_name(self._shared.run_dir, hand.pid))
 
     def _lose(self, outcome: Outcome, detail: str) -> None:
-        self.lists[outcome.task.id] = ""
+        task = outcome.task.id
+        self.known.lists.pop(task, None)
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
-        shared = self._shared
-        self._ended.append(outcome.decide_abandoned(shared.run_dir, shared.place.run, shared.veil))
+        shared, before = self._shared, self.known.list_of(task)
+        if shared.shield is not None:
+            rescue(shared.aside, shared.run_dir, task)
+        ended = outcome.decide_abandoned(shared.run_dir, shared.place.run, shared.veil, before)
+        self._ended.append(ended)
 
     def _end_orphans(self, hand: _Hand) -> None:
         """End what a dead worker leaves: it bears the attempt's marks, or came here as to its new
@@ -331,7 +366,7 @@ class Pool:
             code = os.EX_OK
         except OSError as error:
             # The runner loses the attempt; why is all that is left to say.
-            os.write(2, f"zf: a worker had to give up: {said(error)}\n".encode())
+            say_if_possible(f"zf: a worker had to give up: {said(error)}\n")
         except BaseException:  # noqa: BLE001 - nothing above this frame is ours
             print_trace()
         finally:

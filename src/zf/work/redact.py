@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
+from zf.work.escapes import ESCAPE, Seen, without_escapes
 from zf.work.look import Found, Look, Mask
 from zf.work.secret_forms import LEAST_BYTES, WEAK_BYTES, Secret, is_hidden
 from zf.work.secret_search import Patterns, patterns_of
@@ -18,6 +19,8 @@ from zf.work.secret_search import Patterns, patterns_of
 STARS = b"***"
 # Masks beyond these are hidden in their own line only: each one costs building a new sieve.
 MASKS_MOST = 100
+# More than is ever held back.
+_LINES_BYTES = 256 * 1024
 
 
 class Redactor:
@@ -41,13 +44,36 @@ class Redactor:
         counts: Counter[str] = Counter()
         stream = Stream(self, counts, learns=False)
         for chunk in data:
+            # What has NULs in it is no text that a terminal shows.
+            stream.sees_escapes = b"\0" not in chunk
             stream.feed(chunk)
         stream.flush()
         return counts
 
+    def lines(self, data: Iterable[bytes]) -> dict[str, int]:
+        """What would be hidden in a file: each rule, and the line of its first find."""
+        found: dict[str, int] = {}
+        stream = Stream(self, Counter(), learns=False)
+        before, earlier, start = 0, b"", 0
+        for chunk in data:
+            stream.sees_escapes = b"\0" not in chunk
+            stream.feed(chunk)
+            if len(earlier) + len(chunk) > _LINES_BYTES:
+                # What was held back is in this piece and the one before; so are the finds to come.
+                if len(stream.first) > len(found):
+                    _place(stream.first, found, earlier + chunk, start, before)
+                before += earlier.count(b"\n")
+                start += len(earlier)
+                earlier = chunk
+            else:
+                earlier += chunk
+        stream.flush()
+        _place(stream.first, found, earlier, start, before)
+        return found
+
     def holds_secret(self, data: bytes) -> bool:
         """Whether anything would be hidden in this; it is not counted as hidden."""
-        if self.patterns().are_absent_from(data):
+        if ESCAPE not in data and self.patterns().are_absent_from(data):
             return False
         counts: Counter[str] = Counter()
         Stream(self, counts, learns=False).flush(data)
@@ -72,7 +98,7 @@ class Redactor:
     def learn(self, value: bytes) -> list[bytes]:
         """Hide this value too, from now on; the values that were news."""
         news = []
-        for variant in dict.fromkeys((value, _unescaped(value))):
+        for variant in dict.fromkeys((value, _unescaped(value), without_escapes(value))):
             if variant in self._masks:
                 continue
             if len(self._masks) == MASKS_MOST:
@@ -99,6 +125,16 @@ class Redactor:
             self.warnings.append(warning)
 
 
+def _place(
+    first: dict[str, int], found: dict[str, int], text: bytes, start: int, before: int
+) -> None:
+    """Say of what was found at a place which line that is; `text` begins at `start`, behind so many
+    line breaks.
+    """
+    for rule in first.keys() - found.keys():
+        found[rule] = before + text.count(b"\n", 0, max(0, first[rule] - start)) + 1
+
+
 def _unescaped(value: bytes) -> bytes:
     """What a mask stands for: line breaks in it are written as in any workflow command."""
     for written, meant in ((b"%0A", b"\n"), (b"%0D", b"\r"), (b"%25", b"%")):
@@ -113,6 +149,9 @@ class Stream:
         self._redactor = redactor
         self._counts = counts
         self._learns = learns
+        self.sees_escapes = True
+        # Where in the stream each rule first struck.
+        self.first: dict[str, int] = {}
         self._patterns: Patterns | None = None
         self._since: dict[bytes, int] = {}
         self._held = b""
@@ -144,6 +183,12 @@ class Stream:
         look.take_over(self._carried)
         self._patterns = self._patterns or self._redactor.patterns()
         self._patterns.search(look)
+        if ESCAPE in text and self.sees_escapes:
+            seen = Seen(text, self._passed, self._since, final=final)
+            seen.take_over(self._carried)
+            self._patterns.search(seen)
+            look.found += seen.found
+            look.hold = seen.held_from(look.hold)
         return look
 
     def _learn(self, masks: list[Mask]) -> bool:
@@ -173,6 +218,7 @@ class Stream:
                 if found.start > hidden:
                     pieces += (view[max(hidden, 0) : found.start], STARS)
                     self._counts[found.rule] += 1
+                    self.first.setdefault(found.rule, self._passed + found.start)
                 hidden = max(hidden, found.end)
             pieces.append(view[max(hidden, 0) : hold])
             out = b"".join(pieces)

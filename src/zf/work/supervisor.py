@@ -107,7 +107,15 @@ class _Wake(Enum):
 class Supervisor:
     """Runs one child tree at a time in a process that has no other children."""
 
-    def __init__(self, orders: Orders, grace_s: float, tree: Tree) -> None:
+    def __init__(
+        self,
+        orders: Orders,
+        grace_s: float,
+        tree: Tree,
+        start: Callable[[Callable[[], int]], int] | None = None,
+    ) -> None:
+        # How a step is started, when not simply from here.
+        self._start = start or _at_once
         self._orders = orders
         self._grace_s = grace_s
         self._tree = tree
@@ -189,19 +197,21 @@ class Supervisor:
         except OSError as error:
             raise NotStartedError(error.strerror) from None
         try:
-            leader = os.posix_spawn(
-                path,
-                argv,
-                env,
-                file_actions=(
-                    (os.POSIX_SPAWN_DUP2, self._null, 0),
-                    (os.POSIX_SPAWN_DUP2, output, 1),
-                    (os.POSIX_SPAWN_DUP2, output, 2),
-                    (os.POSIX_SPAWN_DUP2, script, SCRIPT_FD),
-                ),
-                setsid=True,
-                setsigmask=(),
-                setsigdef=self._ignored,
+            leader = self._start(
+                lambda: os.posix_spawn(
+                    path,
+                    argv,
+                    env,
+                    file_actions=(
+                        (os.POSIX_SPAWN_DUP2, self._null, 0),
+                        (os.POSIX_SPAWN_DUP2, output, 1),
+                        (os.POSIX_SPAWN_DUP2, output, 2),
+                        (os.POSIX_SPAWN_DUP2, script, SCRIPT_FD),
+                    ),
+                    setsid=True,
+                    setsigmask=(),
+                    setsigdef=self._ignored,
+                )
             )
         except OSError as error:
             os.close(pipe)
@@ -404,6 +414,10 @@ class Supervisor:
         if self._piping:
             self._poll.unregister(self._pipe)
             self._piping = False
+
+
+def _at_once(spawn: Callable[[], int]) -> int:
+    return spawn()
 
 
 _RUNNING = (None, None)

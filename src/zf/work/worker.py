@@ -7,15 +7,18 @@ order socket; how a worker comes to be is `pool.py`'s business.
 from __future__ import annotations
 
 import _thread
+import errno
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
-from zf.model import Project, Task
-from zf.proof.store import Place, TaskTree
+from zf.model import NOTHING, Project, Task
+from zf.proof.store import Place, TaskTree, needs_path
 from zf.record import record
+from zf.settings import ALWAYS
 from zf.work.attempt import Attempt, Bench, which
 from zf.work.capture import Buffer
 from zf.work.cgroup import Cgroup
@@ -25,6 +28,7 @@ from zf.work.lookahead import Lookahead
 from zf.work.orders import RunnerOrders
 from zf.work.outcome import Outcome, print_trace, said
 from zf.work.processes import GroupTree, SubreaperTree, Tree, become_subreaper
+from zf.work.shield import NONE, Grounds, Shield, ShieldError
 from zf.work.supervisor import Supervisor
 from zf.work.veil import Veil
 
@@ -41,6 +45,10 @@ class Shared:
     veil: Veil
     # Where trees may be made before their time: on the file system of `run_dir`, and the run's own.
     aside: str
+    # The run that met a need, where it was not this one.
+    upstream: Mapping[str, str] = NOTHING
+    # What to keep steps away from; None where nobody is to.
+    shield: Grounds | None = None
 
 
 class Worker:
@@ -51,6 +59,8 @@ class Worker:
         self._veil = shared.veil
         self._tree: TaskTree | None = None
         self._listed = b""
+        # First of all: a user namespace can be entered only while there is no other thread.
+        shield, self._shielded = _shield(shared)
         cgroup = _entering(cgroup_name(shared.run_dir, os.getpid()))
         usual_path = shared.environ.get("PATH", os.defpath)
         bash = {usual_path: which("bash", usual_path)}
@@ -60,17 +70,22 @@ class Worker:
         if become_subreaper():
             tree = SubreaperTree(self._cgroup)
         self._containment = tree.containment
-        self._supervisor = Supervisor(orders, shared.grace_s, tree)
+        start = None if shield is None else shield.start
+        self._supervisor = Supervisor(orders, shared.grace_s, tree, start)
         self._bench = Bench(
             place=shared.place,
             run_dir=shared.run_dir,
             aside=shared.aside,
             real_root=os.path.realpath(shared.place.root),
+            shield=shield,
             orders=orders,
             supervisor=self._supervisor,
             outside=outside,
             buffer=Buffer(),
             bash=bash,
+            secrets_fail=shared.project.secrets_in_artifacts == "fail",
+            needs_dir=needs_path(shared.run_dir),
+            upstream=shared.upstream,
         )
         self._ahead = Lookahead(self._bench, shared.aside, self._outcome_of)
 
@@ -89,6 +104,8 @@ class Worker:
             self._orders.report(ended, is_last=is_last, listed=self._listed)
             self._let_go()
         self._ahead.discard()
+        if self._bench.shield is not None:
+            self._bench.shield.close()
         if supervisor.keeps:
             supervisor.tend()
         if self._cgroup is not None and not self._orders.dismissed:
@@ -101,16 +118,21 @@ class Worker:
             self._tree = None
 
     def _outcome_of(self, task: Task, attempt: int) -> Outcome:
-        return Outcome(task, attempt, containment=self._containment)
+        return Outcome(task, attempt, containment=self._containment, shield=self._shielded)
 
     def run_attempt(self, task: Task, attempt: int) -> AttemptEnded:
         """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
         self._listed = b""
-        bench = self._bench
+        bench, shield = self._bench, self._bench.shield
         ready = self._ahead.take(task, attempt)
         outcome = self._outcome_of(task, attempt) if ready is None else ready.outcome
         try:
-            tree = TaskTree.create(bench.run_dir, task.id, attempt) if ready is None else ready.tree
+            if shield is not None:
+                shield.raise_()
+            if ready is None:
+                tree = TaskTree.create(bench.written_at, task.id, attempt, bench.folders)
+            else:
+                tree = ready.tree
             self._tree = tree
             if ready is None:
                 ready = Attempt(bench, tree, task, outcome)
@@ -127,7 +149,27 @@ class Worker:
             outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         else:
             return ended
-        return outcome.decide_abandoned(bench.run_dir, bench.place.run, self._veil)
+        if shield is not None and self._tree is not None:
+            with suppress(OSError):
+                shield.end(self._tree)
+        run, before = bench.place.run, self._orders.before
+        return outcome.decide_abandoned(bench.written_at, run, self._veil, before)
+
+
+def _shield(shared: Shared) -> tuple[Shield | None, str]:
+    """The shield for this process and what it is called in the proof; raises OSError when there
+    has to be one and cannot be.
+    """
+    grounds = shared.shield
+    if grounds is None:
+        return None, f"{NONE}: switched off"
+    try:
+        shield = Shield(grounds, shared.run_dir, shared.aside)
+    except ShieldError as error:
+        if grounds.mode == ALWAYS:
+            raise OSError(errno.EPERM, f"no shield: {error}") from None
+        return None, f"{NONE}: {error}"
+    return shield, shield.what
 
 
 def _entering(name: str) -> Callable[[], Cgroup | None]:
@@ -150,5 +192,8 @@ def _entering(name: str) -> Callable[[], Cgroup | None]:
             return entered[0] if entered else None
 
     done.acquire()
-    _thread.start_new_thread(enter, ())
+    try:
+        _thread.start_new_thread(enter, ())
+    except RuntimeError:  # no more threads for this user
+        enter()
     return wait

@@ -1,0 +1,357 @@
+"""What a step can do to the proof while it runs: with the shield and without, as root and not.
+
+Each attack is one line of a real step. `CHECK` tells apart what was stopped from what was not; what
+is not stopped is in conventions/SECURITY.md, with what finds it.
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from program import ZF, Project
+from zf.work.shield import Grounds, has_capability, why_not
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the shield is Linux's")
+
+NOBODY = 65534
+IS_ROOT = sys.platform == "linux" and has_capability()
+AS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="needs root with CAP_SYS_ADMIN")
+
+
+def _landlock_abi():
+    return ctypes.CDLL(None).syscall(444, None, 0, 1) if sys.platform == "linux" else -1
+
+
+HAS_LANDLOCK = _landlock_abi() >= 6
+
+
+def _can_as_nobody():
+    """Whether a user who is not root can have a shield, which takes a user namespace."""
+    if shutil.which("setpriv") is None or not IS_ROOT:
+        return False
+    words = ["unshare", "--user", "--mount", "true"]
+    return subprocess.run([*_NOBODY, *words], capture_output=True, check=False).returncode == 0
+
+
+_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+AS_NOBODY = pytest.mark.skipif(not _can_as_nobody(), reason="no user namespace without root")
+
+
+class Place(Project):
+    """A project whose zf can be started as another user."""
+
+    prefix: tuple[str, ...] = ()
+
+    def popen(self, *words, **keys):
+        env = {**self.env, **keys.pop("env", {})}
+        return subprocess.Popen(
+            [*self.prefix, *ZF, *words],
+            cwd=self.root,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            **keys,
+        )
+
+    def shield(self, task="attack", run="r"):
+        return self.status(run, task)["shield"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path / "project")
+
+
+@pytest.fixture
+def nobodys():
+    """A project of a user who is not root, where that user can get at it."""
+    with tempfile.TemporaryDirectory() as top:
+        place = Place(Path(top) / "project")
+        place.prefix = _NOBODY
+        place.env["HOME"] = top
+        place.env["PYTHONDONTWRITEBYTECODE"] = "1"
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", top], check=True)
+        yield place
+
+
+# Each says `done` when it did what it should not be able to do.
+RUN = "$PROOF_DIR/.."
+AGAINST_FILES = {
+    "another task's outcome": f"echo forged > {RUN}/other/99-summary/status.json",
+    "another task's log": f"echo forged >> {RUN}/other/20-logs/step-0.log",
+    "another task's tree": f"mv {RUN}/other {RUN}/gone",
+    "a tree for a task to come": f"mkdir -p {RUN}/later/99-summary",
+    "a link for a task to come": f"ln -s /tmp {RUN}/later",
+    "its own outcome": "echo forged > $PROOF_DIR/99-summary/status.json",
+    "its own record": "echo forged > $PROOF_DIR/10-commands/step-0.json",
+    "its own log": ": > $PROOF_DIR/20-logs/step-0.log",
+    "an earlier attempt": "mkdir -p $PROOF_DIR/attempts/ && touch $PROOF_DIR/attempts/x",
+    "the journal": f"echo forged >> {RUN}/events.jsonl",
+    "another journal": f"cp {RUN}/events.jsonl /tmp/zf-$$; mv -f /tmp/zf-$$ {RUN}/events.jsonl",
+    "run.json": f"echo {{}} > {RUN}/run.json",
+    "plan.json": f"rm {RUN}/plan.json",
+    "a new file": f"touch {RUN}/MANIFEST.sha256",
+    "the run's folder": f"mv {RUN} {RUN}/../gone",
+    "the proofs folder": f"mv {RUN}/.. {RUN}/../../gone",
+    "the lock": f"rm -f {RUN}/../.locks/r.lock",
+    "the lock's name": f"echo forged > {RUN}/../.locks/r.lock",
+    "the fifo": f"rm -f {RUN}/../.locks/r.orders",
+    "prepared trees": f"touch {RUN}/../.locks/r.next/forged",
+    "the mode of it all": f"chmod -R u+w {RUN}",
+    "a hard link into it": f"ln {RUN}/run.json $ARTIFACTS_DIR/linked",
+}
+
+
+def attack(place, line, *words):
+    """Run the line in a step beside a task that has ended; what the step said."""
+    place.task("other", "echo other")
+    place.task(
+        "attack",
+        f"if {{ {line}; }} 2> /dev/null; then echo done; else echo stopped; fi",
+        needs=["other"],
+    )
+    place.task("later", "echo later", needs=["attack"])
+    return place.zf("run-phase", "A", "--run-id", "r", *words)
+
+
+@AS_ROOT
+@pytest.mark.parametrize("line", AGAINST_FILES.values(), ids=AGAINST_FILES)
+def test_as_root_nothing_of_the_proof_can_be_written(place, line):
+    finished = attack(place, line)
+    assert finished.code == 0, finished.err
+    assert place.shield() == "mount"
+    assert place.log("r", "attack", 0) == b"stopped\n"
+    assert place.zf("verify", "r").code == 0
+
+
+@AS_NOBODY
+@pytest.mark.parametrize("line", AGAINST_FILES.values(), ids=AGAINST_FILES)
+def test_as_another_user_nothing_of_the_proof_can_be_written(nobodys, line):
+    finished = attack(nobodys, line, "--shield", "always")
+    assert finished.code == 0, finished.err
+    assert nobodys.shield().startswith("mount")
+    assert nobodys.log("r", "attack", 0) == b"stopped\n"
+    assert nobodys.zf("verify", "r").code == 0
+
+
+def test_without_it_the_same_files_can_be_written(place):
+    """So that the tests above can fail. What comes of it is for other tests."""
+    attack(place, AGAINST_FILES["a new file"], "--shield", "never")
+    assert place.shield() == "none: switched off"
+    assert place.log("r", "attack", 0) == b"done\n"
+
+
+@AS_ROOT
+class TestWhatGoesOnWorking:
+    def test_artifacts_wiped_and_made_anew(self, place):
+        place.task(
+            "a", 'rm -rf "$ARTIFACTS_DIR"; mkdir "$ARTIFACTS_DIR"; echo x > $ARTIFACTS_DIR/x'
+        )
+        assert place.zf("run-task", "a", "--run-id", "r").code == 0
+        assert place.proof("r", "a", "30-artifacts", "x").read_text() == "x\n"
+        assert place.zf("verify", "r").code == 0
+
+    def test_artifacts_of_several_tasks_of_one_worker(self, place):
+        for n in range(6):
+            place.task(f"t{n}", f"echo {n} > $ARTIFACTS_DIR/{n}" if n % 2 else ":")
+        assert place.zf("run-phase", "A", "--run-id", "r", "-j", "1").code == 0
+        found = {p.name: p.read_text() for p in place.proof("r").rglob("30-artifacts/*")}
+        assert found == {"1": "1\n", "3": "3\n", "5": "5\n"}
+        assert place.zf("verify", "r").code == 0
+
+    def test_its_own_tree_is_read(self, place):
+        place.task(
+            "a", "echo one", ". $PROOF_DIR/00-meta/env.sh; cat $PROOF_DIR/20-logs/step-0.log"
+        )
+        assert place.zf("run-task", "a", "--run-id", "r").code == 0
+        assert place.log("r", "a", 1) == b"one\n"
+
+    def test_a_step_calls_zf(self, place):
+        """A new run beside this one, in the same proofs folder, with a shield of its own."""
+        place.task("inner", "echo inner > $ARTIFACTS_DIR/x")
+        zf = f"{sys.executable} -m zf"
+        place.task(
+            "outer",
+            f"unset RUN_ID; {zf} run-task inner --run-id in && {zf} verify in && {zf} status $TASK_RUN",
+            env={"TASK_RUN": "r"},
+        )
+        finished = place.zf("run-task", "outer", "--run-id", "r")
+        assert finished.code == 0, finished.out + finished.err
+        assert place.shield("outer") == place.shield("inner", "in") == "mount"
+        for run in ("r", "in"):
+            assert place.zf("verify", run).code == 0
+
+    def test_finished_proofs_are_read_and_another_live_run_is_not_written(self, place):
+        place.task("first", ":")
+        assert place.zf("run-task", "first", "--run-id", "done").code == 0
+        place.task(
+            "hold", "touch ../started; until [ -e ../go ]; do sleep 0.05; done", workdir="tasks"
+        )
+        live = place.popen("run-task", "hold", "--run-id", "live")
+        try:
+            while not (place.root / "started").exists():
+                assert live.poll() is None
+            line = "touch $PROOF_DIR/../../live/forged"
+            look = "test -s $PROOF_DIR/../../done/MANIFEST.sha256"
+            place.task(
+                "a", f"{look}; if {line}; then echo done; else echo stopped; fi 2> /dev/null"
+            )
+            assert place.zf("run-task", "a", "--run-id", "r").code == 0
+            assert place.log("r", "a", 0) == b"stopped\n"
+        finally:
+            (place.root / "go").touch()
+            live.communicate()
+        assert place.zf("verify", "live").code == 0
+
+    def test_what_is_outside_sees_the_same_artifacts(self, place):
+        """A container engine, say, to which the path is given."""
+        place.task(
+            "a",
+            "echo in > $ARTIFACTS_DIR/in; touch ../asked; until [ -e ../go ]; do sleep 0.05; done\n"
+            "cat $ARTIFACTS_DIR/out",
+            workdir="tasks",
+        )
+        running = place.popen("run-task", "a", "--run-id", "r")
+        while not (place.root / "asked").exists():
+            assert running.poll() is None
+        artifacts = place.proof("r", "a", "30-artifacts")
+        assert (artifacts / "in").read_text() == "in\n"
+        (artifacts / "out").write_text("out\n")
+        (place.root / "go").touch()
+        running.communicate()
+        assert place.log("r", "a", 0) == b"out\n"
+        assert not artifacts.is_symlink()
+        assert place.zf("verify", "r").code == 0
+
+    def test_a_killed_worker_leaves_its_artifacts(self, place):
+        place.task("a", "echo kept > $ARTIFACTS_DIR/x; kill -9 $PPID; sleep 60")
+        place.zf("run-task", "a", "--run-id", "r")
+        assert place.status("r", "a")["status"] == "lost"
+        assert place.proof("r", "a", "30-artifacts", "x").read_text() == "kept\n"
+        assert place.zf("verify", "r").code == 0
+
+    def test_nothing_is_left_beside_the_run(self, place):
+        place.task("a", "touch $ARTIFACTS_DIR/x")
+        place.zf("run-task", "a", "--run-id", "r")
+        assert [p.name for p in (place.root / "proofs/.locks").iterdir()] == ["r.lock"]
+        mounts = Path("/proc/self/mountinfo").read_text()
+        assert str(place.root) not in mounts
+
+
+def test_a_run_cannot_be_cancelled_by_its_own_step(place):
+    if not IS_ROOT:
+        pytest.skip("needs the shield")
+    place.task("a", f"{sys.executable} -m zf cancel r || echo code $?")
+    assert place.zf("run-task", "a", "--run-id", "r").code == 0
+    assert b"cannot be cancelled from here" in place.log("r", "a", 0)
+
+
+KILLS = {
+    "worker": "kill -0 $PPID",
+    "runner": "kill -0 $(ps -o ppid= -p $PPID)",
+    "worker traced": "head -c1 /proc/$PPID/mem",
+    "worker's descriptors": "ls /proc/$PPID/fd/ && ls /proc/$PPID/fd/0",
+    "runner's files": "ls /proc/$(ps -o ppid= -p $PPID)/root/",
+}
+
+
+class TestProcesses:
+    """Landlock: with `always`, where the kernel has it and no task leaves processes running."""
+
+    @AS_ROOT
+    @pytest.mark.skipif(not HAS_LANDLOCK, reason="needs Linux 6.12")
+    @pytest.mark.parametrize("kind", KILLS)
+    def test_worker_and_runner_are_out_of_reach(self, place, kind):
+        place.task("attack", f"if {KILLS[kind]}; then echo done; else echo stopped; fi 2>&-")
+        assert place.zf("run-task", "attack", "--run-id", "r", "--shield", "always").code == 0
+        assert place.shield() == "mount+landlock"
+        assert place.log("r", "attack", 0).endswith(b"stopped\n")
+
+    @AS_NOBODY
+    @pytest.mark.parametrize("mode", ["always", "never"])
+    @pytest.mark.parametrize("kind", ["worker traced", "worker's descriptors", "runner's files"])
+    def test_without_root_nobody_looks_into_worker_and_runner(self, nobodys, kind, mode):
+        nobodys.task("attack", f"if {KILLS[kind]}; then echo done; else echo stopped; fi 2>&-")
+        finished = nobodys.zf("run-task", "attack", "--run-id", "r", "--shield", mode)
+        assert finished.code == 0, finished.err
+        assert nobodys.log("r", "attack", 0).endswith(b"stopped\n")
+
+    @AS_ROOT
+    def test_what_is_left_running_can_be_ended_by_a_later_task(self, place):
+        place.task("server", "sleep 300 & echo $! > ../pid", leave_running=True, workdir="tasks")
+        place.task("stop", "kill $(cat ../pid)", needs=["server"], workdir="tasks")
+        assert place.zf("run-phase", "A", "--run-id", "r", "--shield", "always").code == 0
+        assert place.shield("stop") == "mount"
+
+    @AS_ROOT
+    def test_a_killed_worker_is_never_a_success(self, place):
+        place.task("a", "kill -9 $PPID; exit 0")
+        assert place.zf("run-task", "a", "--run-id", "r").code != 0
+        assert place.status("r", "a")["status"] == "lost"
+
+
+class TestTheSetting:
+    def test_always_where_it_cannot_be_had_is_an_error_before_the_run(self, place):
+        place.task("a", ":")
+        if IS_ROOT:
+            place.prefix = ("setpriv", "--bounding-set=-sys_admin")
+        elif not why_not(Grounds("always", "", "", "", "", list)):
+            pytest.skip("here it can be had")
+        finished = place.zf("run-task", "a", "--run-id", "r", "--shield", "always")
+        assert finished.code == 2
+        assert "ZF125" in finished.err
+        assert not place.proof("r").exists()
+
+    @AS_ROOT
+    def test_auto_where_it_cannot_be_had_says_why_in_the_proof(self, place):
+        place.task("attack", ":")
+        place.prefix = ("setpriv", "--bounding-set=-sys_admin")
+        assert place.zf("run-task", "attack", "--run-id", "r").code == 0
+        assert place.shield().startswith("none: root is without CAP_SYS_ADMIN")
+
+    @AS_NOBODY
+    def test_auto_without_root_leaves_sudo_working(self, nobodys):
+        nobodys.task("attack", "readlink /proc/self/ns/user")
+        assert nobodys.zf("run-task", "attack", "--run-id", "r").code == 0
+        assert nobodys.shield().startswith("none: without root")
+        assert nobodys.log("r", "attack", 0).strip() == os.readlink("/proc/self/ns/user").encode()
+
+    @pytest.mark.parametrize(
+        ("words", "env", "file", "said"),
+        [
+            (["--shield", "never"], {"ZF_SHIELD": "always"}, "always", ("never", "--shield")),
+            ([], {"ZF_SHIELD": "never"}, "always", ("never", "ZF_SHIELD")),
+            ([], {}, "never", ("never", "zf.yaml")),
+            ([], {}, None, ("auto", "default")),
+        ],
+    )
+    def test_flag_then_variable_then_project(self, place, words, env, file, said):
+        place.task("a", ":")
+        if file:
+            (place.root / "zf.yaml").write_text(f"shield: {file}\n")
+        assert place.zf("run-task", "a", "--run-id", "r", *words, env=env).code == 0
+        setting = place.json("r", "run.json")["settings"]["shield"]
+        assert (setting["value"], setting["source"]) == said
+
+    def test_a_bad_one_is_refused(self, place):
+        place.task("a", ":")
+        finished = place.zf("run-task", "a", "--shield", "maybe")
+        assert (finished.code, "auto, always or never" in finished.err) == (2, True)
+
+    @pytest.mark.parametrize("mode", [pytest.param("auto", marks=AS_ROOT), "never"])
+    def test_a_policy_can_require_it_and_verify_shows_it(self, place, mode):
+        place.task("a", ":")
+        place.zf("run-task", "a", "--run-id", "r", "--shield", mode)
+        policy = place.root / "policy.yaml"
+        policy.write_text("shield: required\n")
+        verified = place.zf("verify", "r", "--policy", str(policy))
+        assert verified.code == (0 if mode == "auto" else 4)
+        assert ("(1 shielded)" in verified.out) == (mode == "auto")
