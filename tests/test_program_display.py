@@ -102,9 +102,9 @@ def test_phase_and_task_time_out_and_what_is_ready_starts(project, begin, show):
     assert ended["exit_code"] == 124
     starts, ends = moments(project, "attempt_started"), moments(project, "attempt_ended")
     assert starts["b"] - ends["a"] < LATE_S
-    assert 1 <= ends["c"] - starts["c"] < 1 + LATE_S
+    assert abs(ends["c"] - starts["c"] - 1) < LATE_S
     began = moments(project, "phase_started")[None]
-    assert 3 <= moments(project, "phase_timed_out")[None] - began < 3 + LATE_S
+    assert abs(moments(project, "phase_timed_out")[None] - began - 3) < LATE_S
     assert ends["d"] - began < 3 + 2 * LATE_S
     assert verify(str(project.proof("r1"))).exit_code == VERIFIED
 
