@@ -98,6 +98,8 @@ VARIES = (
     (re.compile(r"\b\d+(\.\d+)? ([KMG]i)?B\b"), "<size>"),
     (re.compile(r"\b\d+(\.\d+)? ?m?s\b"), "<duration>"),
     (re.compile(r"(/[\w.+-]+)+(?=/book|/shop)"), "<folder>"),
+    # Whether a kernel lets tasks be shielded differs from machine to machine.
+    (re.compile(r" \(\d+ shielded\)"), ""),
     (re.compile(r" +"), " "),
 )
 
@@ -117,7 +119,7 @@ def told_apart(lines: list[str]) -> list[str]:
     return [
         line
         for word, group in same_kind
-        for line in (sorted(group) if word in {"start", "success"} else group)
+        for line in (sorted(group) if word in {"✓", "▸"} else group)
     ]
 
 

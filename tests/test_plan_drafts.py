@@ -158,3 +158,15 @@ def test_more_of_a_resource_than_there_is(tmp_path):
         "  7 |   database: 3\n"
         "    |             ^ say how much there is: resources in zf.yaml, or --resource database=N"
     )
+
+
+def test_a_workdir_that_is_not_there(tmp_path):
+    text = "id: x\nphase: A\nworkdir: nowhere\ncommands: [{run: x}]\n"
+    write(tmp_path, {"x": text})
+    flow = loaded(tmp_path, {"x": text}).flow
+    assert drafts.no_workdir(str(tmp_path), flow.tasks["x"]).render() == (
+        "tasks/x/task.yaml:3:10: warning[ZF232]: workdir 'nowhere' of task 'x' is not a folder of"
+        " the project\n"
+        "  3 | workdir: nowhere\n"
+        "    |          ^^^^^^^ make the folder, or need the task that makes it"
+    )

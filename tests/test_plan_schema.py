@@ -42,6 +42,7 @@ WHOLE_TASK = {
     "cleanup_timeout_sec": 10,
     "leave_running": False,
     "max_log_bytes": 1000,
+    "log_tail": 30,
     "parallel_safe": True,
     "timeout_sec": 300,
     "workdir": "backend",
@@ -53,6 +54,7 @@ WHOLE_TASK = {
 WHOLE_PROJECT = {
     "pass_env": ["A"],
     "secrets": ["*_TOKEN"],
+    "secrets_in_artifacts": "warn",
     "max_jobs": 4,
     "grace_sec": 5,
     "sign": True,

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from datetime import datetime
 
 import pytest
 
@@ -59,7 +60,7 @@ def killed(project):
     project.task("10-a", "echo a")
     project.task("20-b", "[ $ATTEMPT = 2 ] || read line < gate", needs=["10-a"])
     project.task("30-c", "echo c", needs=["20-b"])
-    process = project.popen("run-phase", "A", "--run-id", "r1", "--grace", "1")
+    process = project.popen("run-phase", "A", "-v", "--run-id", "r1", "--grace", "1")
     assert any("start     20-b" in line for line in process.stderr)
     process.kill()
     process.communicate()
@@ -158,6 +159,16 @@ def test_a_run_that_was_interrupted_and_then_killed_is_closed_as_interrupted(pro
     assert project.zf("resume", "r1").code == 130
     assert project.status("r1", "b")["status"] == "cancelled"
     assert verify(str(project.proof("r1"))).exit_code == VERIFIED
+
+
+def test_durations_after_a_resume_are_the_run_s_and_not_the_machine_s(project):
+    killed(project)
+    assert project.zf("resume", "r1").code == 0
+    events = project.events("r1")
+    began, ended = (datetime.fromisoformat(events[n]["wall"]) for n in (0, -1))
+    whole_s = (ended - began).total_seconds()
+    phase, run = (e for e in events if e["type"] in {"phase_ended", "run_ended"})
+    assert 0 < phase["duration_s"] <= run["duration_s"] <= whole_s
 
 
 @pytest.mark.campaign

@@ -1,6 +1,9 @@
 """What should happen, with real processes and a real clock: throttle, deadlines, resources, resume."""
 
 import os
+import re
+
+import pytest
 
 from program import Project
 
@@ -123,3 +126,45 @@ def test_a_resumed_run_keeps_its_decisions_counts_its_attempts_and_waits_on(proj
             assert f"  {os.path.relpath(path, project.proof('r1'))}\n" in listed
             assert f"  {os.path.relpath(path, project.proof('r1', 'a'))}\n" in own
     assert project.zf("verify", "r1").code == 0
+
+
+class TestATimeoutAboveItsPhases:
+    """ZF217 is about what is about to run, and the limit that will hold there."""
+
+    @pytest.fixture
+    def flow(self, project):
+        (project.root / "zf.yaml").write_text(
+            "phases: {A: {timeout_sec: 60}, B: {timeout_sec: 9}}\n"
+        )
+        project.task("a", ":", timeout_sec=50)
+        project.task("b", ":", timeout_sec=50, phase="B")
+        project.task("c", ":", timeout_sec=70, needs=["a"])
+        return project
+
+    @pytest.mark.parametrize(
+        ("words", "limits"),
+        [
+            (["run-phase", "A"], {"c": 60}),
+            (["run-phase", "B"], {"b": 9}),
+            (["run-phase", "A", "B"], {"b": 9, "c": 60}),
+            (["run-phase", "A", "B", "--phase-timeout", "90"], {}),
+            (["run-phase", "A", "--phase-timeout", "40"], {"a": 40, "c": 40}),
+            (["run-task", "a"], {}),
+            (["run-task", "a", "--phase-timeout", "40"], {"a": 40}),
+            (["run-task", "c", "--with-needs", "--phase-timeout", "40"], {"a": 40, "c": 40}),
+            (["plan", "B"], {"b": 9}),
+            (["validate"], {"b": 9, "c": 60}),
+        ],
+        ids=" ".join,
+    )
+    def test_it_is_told_of_what_runs(self, flow, words, limits):
+        done = flow.zf(*words)
+        assert done.code == 0, done.err
+        told = re.findall(
+            r"tasks/(\w+)/task.yaml:\d+:\d+: warning\[ZF217\]: .* \((\d+) s\)", done.out + done.err
+        )
+        assert {name: int(limit) for name, limit in told} == limits
+
+    def test_a_variable_counts_as_well(self, flow):
+        flow.env["PHASE_TIMEOUT_SEC"] = "40"
+        assert flow.zf("validate").err.count("(40 s)") == 3

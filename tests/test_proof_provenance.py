@@ -218,6 +218,22 @@ def test_run_json(repo):
     assert json.loads(json.dumps(found)) == found
 
 
+def test_no_text_of_the_source_or_the_ci_system_shows_a_secret(repo):
+    git(repo, "checkout", "-q", "-b", "fix-hunter2")
+    git(repo, "tag", "v-hunter2")
+    git(repo, "config", "remote.origin.url", "https://example.org/hunter2.git")
+    found = collect(
+        str(repo),
+        ["zf"],
+        run_id="r1",
+        settings={},
+        environ=QUIET | GITHUB | {"GITHUB_JOB": "job-hunter2", "GITHUB_SHA": "hunter2"},
+        redact=lambda text: text.replace("hunter2", "***"),
+    )
+    assert found["source"]["branch"] == "fix-***"
+    assert "hunter2" not in json.dumps(found)
+
+
 def test_an_account_without_a_name_is_its_number(monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
     assert user_name() == "4000000000"

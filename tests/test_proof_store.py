@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from hashlib import sha256
 
@@ -12,7 +13,7 @@ from zf.events import Cause, Status
 from zf.model import Need, Step
 from zf.proof import checksums, store
 from zf.proof.seal import seal
-from zf.proof.store import AlreadyDecidedError, TaskTree
+from zf.proof.store import TaskTree
 
 STATUS = {"task_id": "t", "status": "success", "attempt": 1}
 PLACE = store.Place("r1", "harbour", "alice", "/home/alice/x")
@@ -51,22 +52,33 @@ def test_a_decided_tree_is_listed_whole_and_coreutils_agree(run_dir):
     assert os.listdir(folder / "99-summary") == ["status.json"]
 
 
-def test_the_outcome_is_claimed_once(run_dir):
-    first = TaskTree.create(str(run_dir), "t")
-    digest = first.decide(STATUS)
-    second = TaskTree(str(run_dir), "t", store.FOLDERS)
-    os.unlink(run_dir / "t/40-checksums/artifacts.sha256")
-    os.unlink(run_dir / "t/40-checksums/task.sha256")
-    (run_dir / "t/40-checksums/task.sha256").write_bytes(b"")
-    os.unlink(run_dir / "t/40-checksums/task.sha256")
-    with pytest.raises(AlreadyDecidedError) as decided:
-        second.decide({**STATUS, "status": "lost"})
-    assert decided.value.status == STATUS
-    assert json.loads((run_dir / "t/99-summary/status.json").read_bytes()) == STATUS
-    assert len(digest) == 64
+@pytest.mark.parametrize("kind", ["file", "folder", "link", "fifo"])
+def test_what_lies_in_the_outcome_s_place_gives_way(run_dir, kind):
+    tree = TaskTree.create(str(run_dir), "t")
+    place = run_dir / "t/99-summary/status.json"
+    plant(place, kind)
+    digest = tree.decide(STATUS)
+    tree.close()
+    assert json.loads(place.read_bytes()) == STATUS
     assert os.listdir(run_dir / "t/99-summary") == ["status.json"]
-    first.close()
-    second.close()
+    listed = (run_dir / "t/40-checksums/task.sha256").read_bytes()
+    assert digest == sha256(listed).hexdigest()
+
+
+def plant(place, kind):
+    """Something of somebody else's."""
+    match kind:
+        case "file":
+            place.write_bytes(b"[" * 100_000)
+        case "folder":
+            (place / "deep").mkdir(parents=True)
+        case "link":
+            place.symlink_to("/etc/passwd")
+        case "fifo":
+            os.mkfifo(place)
+        case "unreadable":
+            place.write_bytes(b"{}")
+            place.chmod(0)
 
 
 def test_a_file_is_written_once(run_dir):
@@ -171,7 +183,7 @@ class TestAttempts:
         self.attempt(run_dir, 1)
         folder = run_dir / "t"
         (folder / "attempts/1").mkdir(parents=True)
-        for name in store.FOLDERS[:moved]:
+        for name in store.ASIDE_ORDER[:moved]:
             os.rename(folder / name, folder / "attempts/1" / name)
         self.attempt(run_dir, 2)
         assert sorted(os.listdir(folder / "attempts/1")) == list(store.FOLDERS)
@@ -227,13 +239,39 @@ class TestReopen:
         tree.close()
         all_listed(run_dir / "t")
 
-    def test_an_outcome_that_was_claimed_stands(self, run_dir):
+    @pytest.mark.parametrize("kind", ["file", "folder", "link", "fifo", "unreadable"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("99-summary/status.json", "40-checksums/task.sha256", "20-logs/step-0.log"),
+            *("00-meta", "99-summary", "attempts", "attempts/1", ""),
+        ],
+    )
+    def test_whatever_lies_there_it_can_be_decided(self, run_dir, path, kind):
         tree = TaskTree.create(str(run_dir), "t")
-        digest = tree.decide(STATUS)
+        tree.write(store.META, "task.json", b"{}\n")
         tree.close()
-        with pytest.raises(AlreadyDecidedError) as decided:
-            TaskTree.reopen(str(run_dir), "t")
-        assert (decided.value.status, decided.value.task_sha256) == (STATUS, digest)
+        place = run_dir / "t" / path
+        if place.is_dir():
+            shutil.rmtree(place)
+        place.parent.mkdir(exist_ok=True)
+        plant(place, kind)
+        again = TaskTree.reopen(str(run_dir), "t")
+        again.decide({**STATUS, "status": "lost"})
+        again.close()
+        assert json.loads((run_dir / "t/99-summary/status.json").read_bytes())["status"] == "lost"
+        checksums_hold(run_dir / "t")
+
+    def test_an_earlier_attempt_whose_list_is_none_is_hashed(self, run_dir):
+        folder = run_dir / "t/attempts/1"
+        (folder / "40-checksums").mkdir(parents=True)
+        (folder / "40-checksums/task.sha256").write_bytes(b"no list\n")
+        (folder / "a\nb").touch()
+        again = TaskTree.reopen(str(run_dir), "t")
+        again.decide({**STATUS, "status": "lost"})
+        again.close()
+        listed = checksums.parse((run_dir / "t/40-checksums/attempts.sha256").read_bytes())
+        assert list(listed) == ["attempts/1/40-checksums/task.sha256"]
 
 
 def test_a_task_that_was_not_run_has_a_tree_too(run_dir):

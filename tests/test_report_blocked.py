@@ -90,10 +90,6 @@ ERROR: Deadlock detected - 2 tasks still pending:
      | core.py:1: unused import
    proof:    proofs/r1/41-lint
    holds up: 1 task, listed above
-
-Fix first: 40-seed-database - frees 1 task
-Next: zf run-task 40-seed-database
-Then: zf run-phase E
 """
     )
 
@@ -127,10 +123,6 @@ ERROR: Deadlock detected - 1 tasks still pending:
    where:    tasks/40-seed-database/task.yaml:8
    holds up: 1 task
      42-e2e-admin
-
-Fix first: 40-seed-database - frees 1 task
-Next: zf run-task 40-seed-database
-Then: zf run-phase E
 """,
     ),
     "phase timeout": (
@@ -159,10 +151,6 @@ ERROR: Deadlock detected - 1 tasks still pending:
 Cancelled by the phase timeout: 2 tasks
    c
    d
-
-Fix first: a - frees 1 task
-Next: zf run-task a
-Then: zf run-phase E
 """,
     ),
     "phase timeout alone": (
@@ -174,12 +162,6 @@ Then: zf run-phase E
         ],
         """\
 ERROR: Phase timeout (0.5s) exceeded
-
-Failed, without holding up another task:
-   ZF504 a: timeout, step 'Prepare' was running when the phase timeout struck
-
-Next: zf run-task a
-Then: zf run-phase E
 """,
     ),
     "an interrupt": (
@@ -194,8 +176,6 @@ Then: zf run-phase E
 Cancelled by the interrupt: 2 tasks
    a: step 'Prepare' was interrupted
    b
-
-Next: zf run-phase E
 """,
     ),
     "fail fast, and a failure beside the cause": (
@@ -219,15 +199,8 @@ ERROR: Deadlock detected - 1 tasks still pending:
    holds up: 1 task
      b
 
-Failed too, without holding up another task:
-   ZF501 x: failure, step 'Prepare' exited with code 9
-
 Cancelled by --fail-fast: 1 task
    c
-
-Fix first: a - frees 1 task
-Next: zf run-task a
-Then: zf run-phase E
 """,
     ),
     "nobody is freed by one repair alone": (
@@ -254,10 +227,6 @@ ERROR: Deadlock detected - 2 tasks still pending:
    when:     2026-11-21 06:30:41 UTC, attempt 1, after 0.2s
    where:    tasks/b/task.yaml:5
    holds up: 2 tasks, listed above
-
-Fix first: a - frees none by itself: each of its 2 tasks has another cause too
-Next: zf run-task a
-Then: zf run-phase E
 """,
     ),
     "partly listed above": (
@@ -297,10 +266,6 @@ ERROR: Deadlock detected - 4 tasks still pending:
    where:    tasks/a/task.yaml:5
    holds up: 2 tasks (1 listed above)
      e
-
-Fix first: z - frees 2 tasks
-Next: zf run-task z
-Then: zf run-phase E
 """,
     ),
     "a killed run": (
@@ -324,10 +289,6 @@ Still running when the record ends: 1 task
 Still waiting when the record ends: 2 tasks
    d
    e
-
-Fix first: a - frees 1 task
-Next: zf run-task a
-Then: zf run-phase E
 """,
     ),
     "a need outside the plan, and one never started": (
@@ -350,10 +311,6 @@ ERROR: Deadlock detected - 2 tasks still pending:
 2. ZF500 up: failure
    holds up: 1 task
      a
-
-Fix first: b - frees 1 task
-Next: zf run-task b
-Then: zf run-phase E
 """,
     ),
     "a need said to have failed that has not ended": (
@@ -369,10 +326,6 @@ ERROR: Deadlock detected - 1 tasks still pending:
    where:    tasks/a/task.yaml:1
    holds up: 1 task
      b
-
-Fix first: a - frees 1 task
-Next: zf run-task a
-Then: zf run-phase E
 """,
     ),
     "blocked by nothing known": (
@@ -381,9 +334,6 @@ Then: zf run-phase E
         """\
 ERROR: Deadlock detected - 1 tasks still pending:
   - a (needs: )
-
-Next: zf run-task a
-Then: zf run-phase E
 """,
     ),
 }
@@ -392,17 +342,6 @@ Then: zf run-phase E
 @pytest.mark.parametrize(("needs", "events", "expected"), REPORTS.values(), ids=REPORTS)
 def test_report(needs: dict[str, str], events: list[Event], expected: str) -> None:
     assert told(needs, events) == expected
-
-
-def test_a_task_run_alone_has_one_next_command() -> None:
-    events = [PhaseTimedOut("E", 5), timed_out("a"), run_ended(124)]
-    text = report(build(plan({"a": ()}, checked=False), events))
-    assert text.endswith("\nNext: zf run-task a\n")
-
-
-def test_a_need_outside_the_plan_cannot_be_run_from_here() -> None:
-    text = told({"a": "up"}, [blocked("a", up=F)])
-    assert text.endswith("\nFix first: up - frees 1 task\nNext: zf run-phase E\n")
 
 
 def test_a_deep_chain_says_its_depth_instead_of_walking_off_the_screen() -> None:
@@ -526,8 +465,8 @@ def test_blocked_json() -> None:
         "pending": 2,
         "phase_timeout": None,
         "run_timeout": None,
-        "fix_first": {"task": "40-seed-database", "frees": 1},
-        "next": ["zf run-task 40-seed-database", "zf run-phase E"],
+        "fix_first": {"task": "40-seed-database", "with": [], "frees": 1},
+        "next": ["zf rerun r1 --failed"],
         "causes": [
             {
                 "code": "ZF503",

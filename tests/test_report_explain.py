@@ -25,28 +25,68 @@ from zf.events import Cause, ConditionEvaluated, Event, RetryScheduled, Status
 from zf.report import blocked, explain, terminal
 from zf.report.facts import build
 
+ADVICE = """\
+Fix first: 40-seed-database - frees 1 task
+Next: zf rerun r1 --failed
+"""
 
-def test_a_run_is_told_again_with_its_report() -> None:
+
+def test_a_run_ends_with_what_to_do_and_can_be_told_with_its_trees() -> None:
     facts = build(plan(SEED), seed_events())
-    report = blocked.report(facts, tails=TAILS, proof="proofs/r1")
-    summary = terminal.summary(facts, tails=TAILS, proof="proofs/r1")
-    assert explain.run(facts, tails=TAILS, proof="proofs/r1") == f"{report}\n{summary}"
+    told = {"tails": TAILS, "proof": "proofs/r1"}
+    summary = terminal.summary(facts, advice=ADVICE.splitlines(), **told)
+    assert ADVICE in summary
+    assert explain.run(facts, **told) == summary
+    report = blocked.report(facts, **told)
+    end = summary[summary.index("FAIL r1") :]
+    assert explain.run(facts, whole=True, **told) == f"{report}\n{end}"
 
 
-def test_the_summary_repeats_only_the_last_words_of_a_log_the_report_has_shown() -> None:
+@pytest.mark.parametrize("whole", [True, False])
+def test_each_failure_is_told_once_with_its_log_and_the_old_lines_once(whole: bool) -> None:
     events = [
         failed("a"),
-        failed("x"),
+        failed("x", 9),
         not_run("b", Status.BLOCKED, Cause.NEED, needs={"a": Status.FAILURE}),
         run_ended(1),
     ]
     facts = build(plan({"a": (), "b": ("a",), "x": ()}), events)
-    text = explain.run(facts, tails={name: [f"{name}{n}" for n in range(5)] for name in "ax"})
-    report, summary = text.split("\n\nfailure   a", 1)
-    assert [f"| a{n}" in report for n in range(5)] == [True] * 5
-    assert [f"| a{n}" in summary for n in range(5)] == [False, False, True, True, True]
-    assert [f"| x{n}" in report for n in range(5)] == [False] * 5
-    assert [f"| x{n}" in summary for n in range(5)] == [True] * 5
+    tails = {name: [f"{name}{n}" for n in range(5)] for name in "ax"}
+    text = explain.run(facts, tails=tails, whole=whole)
+    assert [text.count(f"| {name}{n}\n") for name in "ax" for n in range(5)] == [1] * 10
+    assert text.count("Deadlock detected") == 1
+    assert text.count("    -> dependency 'a' has status: failure\n") == 1
+
+
+def test_a_plain_failure_is_no_deadlock() -> None:
+    facts = build(plan({"a": (), "b": ()}), [failed("a"), ended("b"), run_ended(1)])
+    assert "Deadlock" not in explain.run(facts)
+    assert "Deadlock" not in explain.run(facts, whole=True)
+
+
+def test_what_is_held_up_by_several_is_freed_by_mending_those() -> None:
+    events = [
+        *(failed(name) for name in "abc"),
+        not_run("d", Status.BLOCKED, Cause.NEED, needs={"a": Status.FAILURE}),
+        not_run("e", Status.BLOCKED, Cause.NEED, needs={"b": Status.FAILURE}),
+        not_run("f", Status.BLOCKED, Cause.NEED, needs={"c": Status.FAILURE}),
+        run_ended(1),
+    ]
+    needs = {"a": (), "b": (), "c": (), "d": ("a", "b"), "e": ("a", "b", "c"), "f": ("c", "a")}
+    text = explain.run(build(plan(needs), events))
+    assert "Fix first: a and b - none frees a task by itself, together they free 1 task\n" in text
+
+
+@pytest.mark.parametrize(
+    ("alive", "wanted"), [(True, []), (False, ["Next: zf resume r1"])], ids=["alive", "killed"]
+)
+def test_nothing_is_advised_while_it_runs_and_resume_after_a_kill(
+    alive: bool, wanted: list[str]
+) -> None:
+    facts = build(plan({"a": (), "b": ()}), [run_started(2), failed("a"), started("b")])
+    text = explain.run(facts, alive=alive)
+    assert [line for line in text.splitlines() if line.startswith("Next:")] == wanted
+    assert ("next:" in explain.task(facts, "a", alive=alive)) is not alive
 
 
 def test_a_run_in_which_all_went_well_is_one_line() -> None:
@@ -66,7 +106,7 @@ TASKS = {
   held by:  40-seed-database (timeout) -> 42-e2e-admin -> 43-e2e-report
   also by:  41-lint
   proof:    proofs/r1/43-e2e-report
-  next:     zf run-task 40-seed-database
+  next:     zf rerun r1 --failed
 """,
     "40-seed-database": """\
 40-seed-database: timeout
@@ -78,7 +118,7 @@ TASKS = {
   needs:    30-migrate (success)
   holds up: 2 tasks: 42-e2e-admin, 43-e2e-report
   proof:    proofs/r1/40-seed-database
-  next:     zf run-task 40-seed-database
+  next:     zf rerun r1 --failed
   log:
     | connecting
     | still   connecting
@@ -92,7 +132,7 @@ TASKS = {
   where:    tasks/41-lint/task.yaml:5
   holds up: 1 task, listed under another cause
   proof:    proofs/r1/41-lint
-  next:     zf run-task 41-lint
+  next:     zf rerun r1 --failed
   log:
     | core.py:1: unused import
 """,
@@ -103,7 +143,6 @@ TASKS = {
   when:     2026-11-21 06:30:41 UTC to 2026-11-21 06:30:42 UTC, 0.5s, attempt 1
   where:    tasks/30-migrate/task.yaml:1
   proof:    proofs/r1/30-migrate
-  next:     zf run-task 30-migrate
 """,
 }
 
@@ -203,11 +242,12 @@ def test_a_need_that_failed_after_the_task_was_blocked_is_told_too() -> None:
     )
 
 
-def test_a_task_held_up_from_outside_the_plan_is_the_one_to_run() -> None:
-    events = [not_run("a", Status.BLOCKED, Cause.NEED, needs={"up": Status.FAILURE})]
+def test_a_task_held_up_from_outside_the_plan_is_run_again() -> None:
+    blocks = not_run("a", Status.BLOCKED, Cause.NEED, needs={"up": Status.FAILURE})
+    events = [run_started(), blocks, run_ended(1)]
     text = explain.task(build(plan({"a": ("up",)}), events), "a")
     assert "  held by:  up (failure) -> a\n" in text
-    assert text.endswith("  next:     zf run-task a\n")
+    assert text.endswith("  next:     zf rerun r1 --failed\n")
 
 
 def test_a_task_that_is_not_there() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from string import ascii_letters
 from types import MappingProxyType
 from typing import Any
 
@@ -67,39 +68,35 @@ def lines(needs: dict[str, Any], events: list[Event], style: Style = terminal.PL
 
 def test_a_run_in_plain_lines() -> None:
     assert lines(SEED, seed_events()) == [
-        "run r1: 5 tasks",
-        "phase E: 5 tasks, at most 3600s",
-        "start     30-migrate",
-        "start     41-lint",
-        "success   30-migrate  0.5s",
-        "start     40-seed-database",
-        "failure   41-lint  0.2s  step 'Prepare' exited with code 3",
-        "blocked   43-e2e-report  dependency '42-e2e-admin' has status: blocked; dependency '41-lint' has status: failure",
-        "timeout   40-seed-database  3.0s  step 'Seed' ran past timeout_sec (3s)",
-        "blocked   42-e2e-admin  dependency '40-seed-database' has status: timeout",
-        "phase E: failed after 3.3s",
+        "run r1: phase E, 5 tasks",
+        "> start     30-migrate",
+        "> start     41-lint",
+        "+ success   30-migrate  0.5s",
+        "> start     40-seed-database",
+        "x failure   41-lint  0.2s  step 'Prepare' exited with code 3",
+        "- blocked   43-e2e-report  dependency '42-e2e-admin' has status: blocked; dependency '41-lint' has status: failure",
+        "t timeout   40-seed-database  3.0s  step 'Seed' ran past timeout_sec (3s)",
+        "- blocked   42-e2e-admin  dependency '40-seed-database' has status: timeout",
     ]
 
 
 PLAIN_LINES: dict[str, tuple[list[Event], str]] = {
     "resumed": ([RunResumed(0)], "run : resumed"),
     "resumed, with leftovers": ([RunResumed(2)], "run : resumed, leftover processes ended: 2"),
-    "another attempt": ([started("a", attempt=2)], "start     a  attempt 2"),
-    "another attempt's end": ([ended("a", attempt=2)], "success   a  3.0s  attempt 2  flaky"),
-    "a passed phase": ([PhaseEnded("E", ok=True, duration_s=61)], "phase E: passed after 1m01s"),
-    "a phase out of the plan": ([PhaseStarted("X", 5)], "phase X: 0 tasks, at most 5s"),
+    "another attempt": ([started("a", attempt=2)], "> start     a  attempt 2"),
+    "another attempt's end": ([ended("a", attempt=2)], "r success   a  3.0s  attempt 2  flaky"),
     "phase timeout": ([PhaseTimedOut("E", 5)], "ERROR: Phase timeout (5s) exceeded"),
     "interrupt": ([Interrupted(2, 1)], "interrupted: ending what runs"),
     "second interrupt": ([Interrupted(2, 2)], "interrupted: killing what runs"),
-    "a retry to come": ([RetryScheduled("a", 2, 1.5)], "retry     a  attempt 2 in 1.5s"),
-    "a retry at once": ([RetryScheduled("a", 2, 0)], "retry     a  attempt 2 at once"),
+    "a retry to come": ([RetryScheduled("a", 2, 1.5)], "r retry     a  attempt 2 in 1.5s"),
+    "a retry at once": ([RetryScheduled("a", 2, 0)], "r retry     a  attempt 2 at once"),
     "a retry that never came": (
         [RetryDropped("a", 2, Cause.FAIL_FAST)],
-        "retry     a  attempt 2 dropped: another task had failed (--fail-fast)",
+        "r retry     a  attempt 2 dropped: another task had failed (--fail-fast)",
     ),
     "a retry given up in time": (
         [RetryDropped("a", 2, Cause.DEADLINE)],
-        "retry     a  attempt 2 dropped: a deadline passed",
+        "r retry     a  attempt 2 dropped: a deadline passed",
     ),
     "too busy": (
         [ThrottleEntered("CPU at 95 %, above 90 %", 95, 10)],
@@ -114,11 +111,11 @@ PLAIN_LINES: dict[str, tuple[list[Event], str]] = {
     "a cancel of all": ([CancelRequested(None)], "cancel requested: the whole run"),
     "tolerated": (
         [failed("a", warned=True)],
-        "warned    a  0.2s  failure, tolerated: step 'Prepare' exited with code 3",
+        "x warned    a  0.2s  failure, tolerated: step 'Prepare' exited with code 3",
     ),
     "cancelled": (
         [not_run("a", Status.CANCELLED, Cause.FAIL_FAST)],
-        "cancelled a  another task had failed (--fail-fast)",
+        "- cancelled a  another task had failed (--fail-fast)",
     ),
 }
 
@@ -128,13 +125,25 @@ def test_plain_line(events: list[Event], line: str) -> None:
     assert lines({"a": ()}, events) == [line]
 
 
+def test_phases_are_told_where_there_are_several() -> None:
+    events = [PhaseStarted("X", 5), PhaseEnded("E", ok=True, duration_s=61)]
+    assert lines({"a": ()}, events) == []
+    content = plan({"a": ()})
+    content["phases"].append({"name": "F", "title": "", "timeout_s": 9})
+    facts = build(content, [])
+    assert [terminal.plain_line(facts, event) for event in events] == [
+        "phase X: 0 tasks, at most 5s",
+        "phase E: passed after 1m01s",
+    ]
+
+
 def test_an_end_is_told_as_it_was_though_the_next_attempt_runs() -> None:
     """Events are told in batches, when all of them are in the facts."""
     batch = [started("a"), failed("a"), RetryScheduled("a", 2, 0), started("a", attempt=2)]
     facts = build(plan({"a": ()}), batch)
     assert [terminal.plain_line(facts, event) for event in batch[1:3]] == [
-        "failure   a  0.2s  step 'Prepare' exited with code 3",
-        "retry     a  attempt 2 at once",
+        "x failure   a  0.2s  step 'Prepare' exited with code 3",
+        "r retry     a  attempt 2 at once",
     ]
 
 
@@ -147,7 +156,7 @@ def test_strangers_and_the_end_have_no_line() -> None:
 def test_colours_change_no_word_of_a_line() -> None:
     events = [*seed_events(), PhaseTimedOut("E", 5), Interrupted(2, 1)]
     coloured = lines(SEED, events, COLOUR)
-    assert "\x1b[32msuccess\x1b[0m   30-migrate  0.5s" in coloured
+    assert "\x1b[32m+\x1b[0m \x1b[32msuccess\x1b[0m   30-migrate  0.5s" in coloured
     assert [without_colour(line) for line in coloured] == lines(SEED, events)
 
 
@@ -220,13 +229,13 @@ def test_a_new_attempt_starts_a_new_minute() -> None:
 
 def test_heartbeat_lines() -> None:
     task = running("a").facts.tasks["a"]
-    assert terminal.heartbeat_line(task, 160.0) == "running   a  1m00s"
+    assert terminal.heartbeat_line(task, 160.0) == "> running   a  1m00s"
     assert (
         terminal.heartbeat_line(task, 225.0, silent_s=61.0)
-        == "running   a  2m05s  no output for 1m01s"
+        == "> running   a  2m05s  no output for 1m01s"
     )
     task.started_mono = None
-    assert terminal.heartbeat_line(task, 160.0) == "running   a  -"
+    assert terminal.heartbeat_line(task, 160.0) == "> running   a  -"
 
 
 # --- Output of tasks -----------------------------------------------------------------------------
@@ -383,28 +392,61 @@ def test_a_board_fits_any_screen(names: list[str], columns: int, rows: int) -> N
 
 def test_the_summary() -> None:
     facts = build(plan(SEED), seed_events())
-    warnings = ["the source tree is dirty", "odd \x1b[2J name"]
-    text = terminal.summary(facts, tails=TAILS, proof="proofs/r1", warnings=warnings)
+    text = terminal.summary(
+        facts, tails=TAILS, proof="proofs/r1", remarks={"30-migrate": ["odd \\x1b name"]}
+    )
     assert (
         text
         == """\
-timeout   40-seed-database  3.0s  step 'Seed' ran past timeout_sec (3s)
-  | connecting
-  | still   connecting
-  proof: proofs/r1/40-seed-database
-  rerun: zf run-task 40-seed-database
+t 40-seed-database timed out after 3.0s: step 'Seed' ran past timeout_sec (3s) [ZF503], holds up 2 tasks
+    | connecting
+    | still   connecting
+    tasks/40-seed-database/task.yaml:8   log: proofs/r1/40-seed-database/20-logs/step-1.log
 
-failure   41-lint  0.2s  step 'Prepare' exited with code 3
-  | core.py:1: unused import
-  proof: proofs/r1/41-lint
-  rerun: zf run-task 41-lint
+x 41-lint failed after 0.2s: step 'Prepare' exited with code 3 [ZF501], holds up 1 task
+    | core.py:1: unused import
+    tasks/41-lint/task.yaml:5   log: proofs/r1/41-lint/20-logs/step-0.log
+
+note: 30-migrate: odd \\x1b name
+
+ERROR: Deadlock detected - 2 tasks still pending:
+  - 42-e2e-admin (needs: 40-seed-database)
+    -> dependency '40-seed-database' has status: timeout
+  - 43-e2e-report (needs: 42-e2e-admin, 41-lint)
+    -> dependency '42-e2e-admin' has status: blocked
+    -> dependency '41-lint' has status: failure
 
 FAIL r1: 5 tasks: 1 success, 1 failure, 1 timeout, 2 blocked in 3.4s
 proof: proofs/r1
-warning: the source tree is dirty
-warning: odd \\x1b[2J name
 """
     )
+
+
+def test_one_cause_in_several_tasks_is_told_once_with_all_of_them() -> None:
+    names = [f"t{n}" for n in range(6)]
+    events = [run_started(7), *(failed(name) for name in names), failed("other"), run_ended(1)]
+    facts = build(plan(dict.fromkeys([*names, "other"], ())), events)
+    tails = {name: [f"{name}: no route to host after {n} s"] for n, name in enumerate(names)}
+    text = terminal.summary(facts, tails={**tails, "other": ["disk full"]})
+    assert text.startswith(
+        "x 6 tasks failed: step 'Prepare' exited with code 3 [ZF501]\n"
+        "    t0, t1, t2, t3, t4, t5\n"
+        "    | t0: no route to host after 0 s\n"
+        "    tasks/t0/task.yaml:5\n"
+        "\n"
+        "x other failed after 0.2s: step 'Prepare' exited with code 3 [ZF501]\n"
+        "    | disk full\n"
+    )
+    assert text.count("no route to host") == 1
+
+
+def test_a_task_says_how_much_of_its_log_is_shown_and_the_reader_wins() -> None:
+    content = plan({"a": ()})
+    content["tasks"][0]["log_tail"] = 2
+    facts = build(content, [failed("a"), run_ended(1)])
+    tails = {"a": [f"line {n}" for n in range(30)]}
+    assert terminal.summary(facts, tails=tails).count("| line") == 2
+    assert terminal.summary(facts, tails=tails, most=25).count("| line") == 25
 
 
 def skipped(name: str) -> TaskNotRun:
@@ -427,13 +469,21 @@ SUMMARIES: dict[str, tuple[list[Event], str]] = {
             *(not_run(t, Status.CANCELLED, Cause.INTERRUPT) for t in "ab"),
             run_ended(130),
         ],
-        "INTERRUPTED r1: 2 tasks: 2 cancelled in 3.4s\n",
+        """\
+Cancelled by the interrupt: 2 tasks
+   a
+   b
+
+INTERRUPTED r1: 2 tasks: 2 cancelled in 3.4s
+""",
     ),
     "phase timeout": (
         [run_started(), PhaseTimedOut("E", 5), ended("a"), timed_out("b"), run_ended(124)],
         """\
-timeout   b  3.0s  step 'Seed' ran past timeout_sec (3s)
-  rerun: zf run-task b
+t b timed out after 3.0s: step 'Seed' ran past timeout_sec (3s) [ZF503]
+    tasks/b/task.yaml:8
+
+ERROR: Phase timeout (5s) exceeded
 
 TIMEOUT r1: 2 tasks: 1 success, 1 timeout in 3.4s
 """,
@@ -441,7 +491,7 @@ TIMEOUT r1: 2 tasks: 1 success, 1 timeout in 3.4s
     "tolerated": (
         [run_started(), ended("a"), failed("b", warned=True), run_ended(0)],
         """\
-warned    b  0.2s  failure, tolerated: step 'Prepare' exited with code 3
+x warned    b  0.2s  failure, tolerated: step 'Prepare' exited with code 3
 
 PASS r1: 2 tasks: 1 success, 1 failure (1 warned) in 3.4s
 """,
@@ -449,7 +499,7 @@ PASS r1: 2 tasks: 1 success, 1 failure (1 warned) in 3.4s
     "nothing but tolerated": (
         [run_started(), failed("a", warned=True), skipped("b"), run_ended(0)],
         """\
-warned    a  0.2s  failure, tolerated: step 'Prepare' exited with code 3
+x warned    a  0.2s  failure, tolerated: step 'Prepare' exited with code 3
 
 PASS r1: 2 tasks: 1 failure (1 warned), 1 skipped in 3.4s
 """,
@@ -457,10 +507,10 @@ PASS r1: 2 tasks: 1 failure (1 warned), 1 skipped in 3.4s
     "tolerated beside a failure": (
         [run_started(), failed("a", warned=True), failed("b"), run_ended(1)],
         """\
-failure   b  0.2s  step 'Prepare' exited with code 3
-  rerun: zf run-task b
+x b failed after 0.2s: step 'Prepare' exited with code 3 [ZF501]
+    tasks/b/task.yaml:5
 
-warned    a  0.2s  failure, tolerated: step 'Prepare' exited with code 3
+x warned    a  0.2s  failure, tolerated: step 'Prepare' exited with code 3
 
 FAIL r1: 2 tasks: 2 failure (1 warned) in 3.4s
 """,
@@ -475,7 +525,7 @@ FAIL r1: 2 tasks: 2 failure (1 warned) in 3.4s
             run_ended(0),
         ],
         """\
-success   b  3.0s  attempt 2  flaky
+r success   b  3.0s  attempt 2  flaky
   attempt 1: failure after 0.2s: step 'Prepare' exited with code 3; attempt 2 scheduled 1.5s later
 
 PASS r1: 2 tasks: 2 success (1 flaky) in 3.4s
@@ -491,12 +541,12 @@ PASS r1: 2 tasks: 2 success (1 flaky) in 3.4s
             run_ended(1),
         ],
         """\
-failure   a  0.2s  step 'Prepare' exited with code 3
+x a failed after 0.2s: step 'Prepare' exited with code 3 [ZF501]
   attempt 1: failure after 0.2s: step 'Prepare' exited with code 3; attempt 2 dropped: another task had failed (--fail-fast)
-  rerun: zf run-task a
+    tasks/a/task.yaml:5
 
-failure   b  0.2s  step 'Prepare' exited with code 3
-  rerun: zf run-task b
+x b failed after 0.2s: step 'Prepare' exited with code 3 [ZF501]
+    tasks/b/task.yaml:5
 
 FAIL r1: 2 tasks: 2 failure in 3.4s
 """,
@@ -516,7 +566,12 @@ throttled: 2 times, for 2m02s in all; tasks were kept waiting for 8.0s of it
     ),
     "not over": (
         [run_started(), ended("a"), started("b")],
-        "UNFINISHED r1: 2 tasks: 1 success, 1 running\n",
+        """\
+Still running when the record ends: 1 task
+   b
+
+UNFINISHED r1: 2 tasks: 1 success, 1 running
+""",
     ),
 }
 
@@ -534,19 +589,20 @@ def test_a_run_without_tasks_passes_nothing() -> None:
 def test_after_many_failures_the_rest_is_only_named() -> None:
     names = [f"t{n:02d}" for n in range(27)]
     events = [run_started(27), *(failed(name) for name in names), run_ended(1)]
-    text = terminal.summary(build(plan(dict.fromkeys(names, ())), events))
-    assert text.count("rerun:") == terminal.DETAILED_FAILURES
+    tails = {name: [letter * 3] for name, letter in zip(names, ascii_letters, strict=False)}
+    text = terminal.summary(build(plan(dict.fromkeys(names, ())), events), tails=tails)
+    assert text.count("ZF501") == terminal.DETAILED_FAILURES
     assert text.endswith(
-        "and 2 failures more:\n  failure   t25\n  failure   t26\n\n"
+        "and 2 failures more:\n  x failure   t25\n  x failure   t26\n\n"
         "FAIL r1: 27 tasks: 27 failure in 3.4s\n"
     )
 
 
 def test_colours_change_no_word_of_the_summary() -> None:
     facts = build(plan(SEED), seed_events())
-    coloured = terminal.summary(facts, tails=TAILS, warnings=["x"], style=COLOUR)
+    coloured = terminal.summary(facts, tails=TAILS, style=COLOUR)
     assert "\x1b[1;31mFAIL\x1b[0m r1:" in coloured
-    assert without_colour(coloured) == terminal.summary(facts, tails=TAILS, warnings=["x"])
+    assert without_colour(coloured) == terminal.summary(facts, tails=TAILS)
 
 
 def test_time_so_far_where_the_end_is_not_known() -> None:
@@ -567,7 +623,7 @@ def test_nothing_a_task_says_gets_out_raw(
         assert "\n" not in line
         for task in fold.facts.running.values():
             assert is_safe(terminal.heartbeat_line(task, 2.0))
-    assert is_safe(terminal.summary(fold.facts, tails=tails, proof="\x1b", warnings=["\x07"]))
+    assert is_safe(terminal.summary(fold.facts, tails=tails, proof="\x1b"))
 
 
 # --- The page about all this ---------------------------------------------------------------------

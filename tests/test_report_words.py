@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from report_samples import at, ended, not_run, plan, started
+from report_samples import at, ended, failed, not_run, plan, run_ended, run_started, started
 from zf.events import AttemptEnded, Cause, Event, Status, TaskNotRun
-from zf.report import words
+from zf.record import replace
+from zf.report import advice, words
 from zf.report.facts import TaskFacts, build
 from zf.report.words import PLAIN, Style
 
@@ -198,15 +199,24 @@ def test_signal_names_are_those_of_this_system() -> None:
 
 
 def test_commands_are_quoted() -> None:
-    assert words.run_task("40-seed.x_1") == "zf run-task 40-seed.x_1"
-    assert words.run_task("a; rm -rf /\n") == "zf run-task 'a; rm -rf /\\n'"
-    facts = build(plan({"a": ()}, phase="my phase"), [])
-    assert words.run_again(facts) == "zf run-phase 'my phase'"
+    spoilt = [run_started(), failed("a; rm"), run_ended(1)]
+    alone = build(plan({"a; rm": ()}, checked=False), spoilt)
+    assert advice.commands(alone) == ["zf run-task 'a; rm'"]
+    named = replace(run_started(), run="my run\n")
+    whole = build(plan({"a; rm": ()}), [named, failed("a; rm"), run_ended(1)])
+    assert advice.commands(whole) == ["zf rerun 'my run\\n' --failed"]
 
 
-def test_a_task_run_alone_is_run_alone_again() -> None:
-    facts = build(plan({"a": ()}, checked=False), [])
-    assert words.run_again(facts) == "zf run-task a"
+def test_a_run_that_went_well_needs_no_command() -> None:
+    facts = build(plan({"a": ()}), [run_started(), failed("a", warned=True), run_ended(0)])
+    assert advice.commands(facts) == []
+
+
+def test_a_shape_and_a_word_tell_a_state_apart_in_any_locale() -> None:
+    words = ("success", "failure", "timeout", "blocked", "skipped", "lost", "flaky")
+    for style in (PLAIN, Style(utf8=True), Style(colour=True, utf8=True)):
+        assert len({style.shape(word) for word in words}) == len(words)
+    assert all(PLAIN.shape(word).isascii() for word in words)
 
 
 def test_style_changes_colours_and_no_words() -> None:

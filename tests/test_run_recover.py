@@ -46,7 +46,15 @@ from zf.run.orders import (
     StartPhase,
     TimeOutPhase,
 )
-from zf.run.recover import conditions_answered, open_attempts, outstanding
+from zf.run.recover import (
+    conditions_answered,
+    idle_s,
+    moments,
+    open_attempts,
+    outstanding,
+    phase_began,
+)
+from zf.run.scheduler import Scheduler
 
 HEARD = AttemptEnded | Interrupted | CancelRequested
 
@@ -188,3 +196,66 @@ def test_campaign_journals_cut_anywhere():
             check_cut(random.Random(seed))
         except Exception as error:
             raise AssertionError(f"seed {seed}") from error
+
+
+DAY = "2026-11-21T"
+
+
+def lines_of(*written: tuple[str, float, Event]) -> list[Line]:
+    return [
+        Line(number, f"{DAY}{wall}.000000Z", mono, event)
+        for number, (wall, mono, event) in enumerate(written)
+    ]
+
+
+def resumed_after(mono: float, *before: Event) -> list[Line]:
+    """A run that was killed at once and taken up a minute later; `mono` is the clock then."""
+    started = RunStarted("r", ("A",), 1, "", "", None, None, None)
+    begun = [("10:00:00", 500.0, event) for event in (started, PhaseStarted("A", 3600.0), *before)]
+    return lines_of(*begun, ("10:01:00", mono, RunResumed(0)))
+
+
+REBOOTS = pytest.mark.parametrize("mono", [560.0, 3.0, 9_000.0], ids=["same", "less", "more"])
+
+
+@REBOOTS
+def test_time_without_a_runner_is_known_whatever_the_monotonic_clock_did(mono):
+    assert idle_s(resumed_after(mono)) == [0.0, 0.0, 60.0]
+
+
+def test_a_wall_clock_that_was_set_back_counts_for_nothing():
+    lines = lines_of(("10:00:00", 500.0, PhaseStarted("A", 1.0)), ("09:00:00", 3.0, RunResumed(0)))
+    assert idle_s(lines) == [0.0, 0.0]
+
+
+def taken_up(lines: list[Line], plan, limits) -> list[Order]:
+    scheduler = Scheduler(plan, limits)
+    return outstanding(scheduler, lines, moments(lines, 1_000.0), idle_s(lines))
+
+
+@REBOOTS
+def test_what_counts_from_the_start_of_the_run_does_not_begin_anew(mono):
+    lines = resumed_after(mono)
+    late = taken_up(lines, plan_of(task("a", start_after_s=50)), Limits(4))
+    assert StartAttempt("a", 1) in late
+    early = taken_up(lines, plan_of(task("a", start_after_s=70)), Limits(4))
+    assert StartAttempt("a", 1) not in early
+    (order,) = [
+        o
+        for o in taken_up(lines, plan_of(task("a", deadline_s=50)), Limits(4))
+        if isinstance(o, NotRun)
+    ]
+    assert order.cause is Cause.DEADLINE
+    assert StartAttempt("a", 1) in taken_up(lines, plan_of(task("a", deadline_s=70)), Limits(4))
+    over = taken_up(lines, plan_of(task("a")), Limits(4, deadline_s=50))
+    assert any(isinstance(o, NotRun) and o.cause is Cause.DEADLINE for o in over)
+    assert StartAttempt("a", 1) in taken_up(lines, plan_of(task("a")), Limits(4, deadline_s=70))
+
+
+@REBOOTS
+def test_a_phase_began_when_the_journal_says(mono):
+    lines = resumed_after(mono)
+    assert phase_began(lines, moments(lines, 1_000.0)) == 1_000.0
+    lines += lines_of(("10:01:07", mono + 7, PhaseEnded("A", ok=True, duration_s=7)))
+    assert phase_began(lines[:-1], moments(lines, 1_000.0)[:-1]) == 993.0
+    assert phase_began(lines, moments(lines, 1_000.0)) is None

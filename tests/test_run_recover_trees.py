@@ -8,10 +8,11 @@ import pytest
 
 from zf.events import AttemptEnded, AttemptStarted, Cause, RunResumed, Status
 from zf.model import Project, Step, Task
+from zf.proof.abandoned import drop_unnamed
 from zf.proof.journal import Line
 from zf.proof.read import status_json
-from zf.proof.store import FOLDERS, Place, TaskTree, write_not_run
-from zf.run.recover import drop_undecided, moments, outcome
+from zf.proof.store import ASIDE_ORDER, Place, TaskTree, write_not_run
+from zf.run.recover import moments, outcome
 from zf.work.outcome import Outcome
 from zf.work.veil import Veil
 
@@ -20,17 +21,17 @@ PLACE = Place("r", "harbour", "alice", "/home/alice/x")
 VEIL = Veil((TASK,), {}, Project())
 
 
-def recovered(run_dir, attempt: int) -> AttemptEnded:
-    return outcome("r", str(run_dir), TASK, AttemptStarted("t", attempt, 0), VEIL)
+def recovered(run_dir, attempt: int, before: str = "") -> AttemptEnded:
+    return outcome("r", str(run_dir), TASK, AttemptStarted("t", attempt, 0), VEIL, before)
 
 
-def tree_of(run_dir, attempt: int, *, decided: bool = True) -> None:
-    """A worker's tree, with or without its outcome."""
+def tree_of(run_dir, attempt: int, *, decided: bool = True) -> str:
+    """A worker's tree, with or without its outcome; the digest of its list."""
     tree = TaskTree.create(str(run_dir), "t", attempt)
     tree.write("20-logs", "step-0.log", b"said\n")
-    if decided:
-        Outcome(TASK, attempt).decide(tree, "r")
+    digest = Outcome(TASK, attempt).decide(tree, "r").task_sha256 if decided else ""
     tree.close()
+    return digest
 
 
 def check_lists(run_dir) -> None:
@@ -46,11 +47,12 @@ def check_lists(run_dir) -> None:
     assert there - listed == {"40-checksums/task.sha256"}
 
 
-def test_an_outcome_its_worker_had_claimed_stands(tmp_path):
+def test_an_outcome_that_the_journal_does_not_name_is_none(tmp_path):
     tree_of(tmp_path, 1)
     ended = recovered(tmp_path, 1)
-    assert (ended.status, ended.attempt) == (Status.SUCCESS, 1)
-    assert ended == recovered(tmp_path, 1)
+    assert (ended.status, ended.cause, ended.attempt) == (Status.LOST, Cause.RUNNER, 1)
+    assert status_json(str(tmp_path), "t")["status"] == "lost"
+    check_lists(tmp_path)
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -61,17 +63,19 @@ def test_without_one_the_attempt_is_lost(tmp_path, begun):
     assert (ended.status, ended.cause) == (Status.LOST, Cause.RUNNER)
     assert status_json(str(tmp_path), "t")["status"] == "lost"
     check_lists(tmp_path)
-    assert recovered(tmp_path, 1).task_sha256 == ended.task_sha256
+    # Killed before the journal named that: once more.
+    assert recovered(tmp_path, 1).status == Status.LOST
+    check_lists(tmp_path)
 
 
-@pytest.mark.parametrize("moved", range(len(FOLDERS) + 1))
+@pytest.mark.parametrize("moved", range(len(ASIDE_ORDER) + 1))
 def test_killed_while_the_tree_of_the_attempt_before_was_moved_away(tmp_path, moved):
-    tree_of(tmp_path, 1)
+    before = tree_of(tmp_path, 1)
     aside = tmp_path / "t" / "attempts" / "1"
     aside.mkdir(parents=True)
-    for name in FOLDERS[:moved]:
+    for name in ASIDE_ORDER[:moved]:
         (tmp_path / "t" / name).rename(aside / name)
-    ended = recovered(tmp_path, 2)
+    ended = recovered(tmp_path, 2, before)
     assert (ended.status, ended.attempt) == (Status.LOST, 2)
     assert status_json(str(tmp_path), "t/attempts/1")["status"] == "success"
     check_lists(tmp_path)
@@ -92,8 +96,8 @@ def test_killed_while_the_list_of_earlier_attempts_was_written(tmp_path, size):
 
 def test_a_tree_that_was_never_announced_gives_way(tmp_path):
     write_not_run(str(tmp_path), PLACE, TASK, Status.CANCELLED, Cause.INTERRUPT, "", {}, "")
-    drop_undecided(str(tmp_path), "t")
-    drop_undecided(str(tmp_path), "t")
+    drop_unnamed(str(tmp_path), {"t"}, [])
+    drop_unnamed(str(tmp_path), {"t"}, [])
     write_not_run(str(tmp_path), PLACE, TASK, Status.BLOCKED, Cause.NEED, "", {}, "")
     assert status_json(str(tmp_path), "t")["status"] == "blocked"
     check_lists(tmp_path)

@@ -69,8 +69,8 @@ def test_the_list_that_is_told_is_the_one_in_the_tree(bench, monkeypatch):
     assert ended["second"].cause == "storage"
     for name in ("first", "third"):
         listed = (bench.run_dir / name / "40-checksums/task.sha256").read_text()
-        assert pool.lists[name] == listed
-    assert pool.lists["second"] == ""
+        assert pool.known.lists[name] == listed
+    assert "second" not in pool.known.lists
 
 
 class TestSlots:
@@ -211,7 +211,9 @@ class TestSlots:
         one = task(":")
         pool = bench.pool(one)
         try:
-            assert drive(pool, [one], 1)["t"].status == "success"
+            first = drive(pool, [one], 1)["t"]
+            assert first.status == "success"
+            pool.known.take(first)
             (hand,) = pool._hands.values()
             os.kill(hand.pid, signal.SIGSTOP)
             pool.start("t", 2, 0)
@@ -223,8 +225,8 @@ class TestSlots:
         assert bench.result(ended).json("attempts/1/99-summary/status.json")["status"] == "success"
         all_listed(bench.result(ended).tree)
 
-    def test_a_worker_that_dies_just_after_it_claimed_its_outcome(self, bench):
-        """What it had written that to is of no use any more, and in nobody's list."""
+    def test_an_outcome_that_no_worker_told_of_is_none(self, bench):
+        """Whoever wrote it: the worker just before it died, or anything else of this user."""
         one = task("echo up > up-t; sleep 300")
         pool = bench.pool(one)
         try:
@@ -232,13 +234,14 @@ class TestSlots:
             hand = pool._hands[0]
             os.kill(hand.pid, signal.SIGSTOP)
             with contextlib.closing(TaskTree.reopen(str(bench.run_dir), "t")) as tree:
-                claimed = Outcome(one, 1).decide(tree, "r1")
+                Outcome(one, 1).decide(tree, "r1")
                 tree._write_new("99-summary", f".status.json.{hand.pid}", b"{}")
             os.kill(hand.pid, signal.SIGKILL)
             (ended,) = pool.wait(30, None)
         finally:
             pool.close()
-        assert (ended.status, ended.task_sha256) == ("success", claimed.task_sha256)
+        assert (ended.status, ended.cause) == ("lost", "worker")
+        assert bench.result(ended).status["status"] == "lost"
         all_listed(bench.result(ended).tree)
 
 

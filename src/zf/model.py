@@ -101,6 +101,8 @@ class Task:
     silence_timeout_s: float | None = None
     # Of each step.
     max_log_bytes: int = DEFAULT_MAX_LOG_BYTES
+    # How many lines of a failed step's log are shown.
+    log_tail: int | None = None
     leave_running: bool = False
     allow_timeout: bool = False
     # All failures, or those with one of these exit codes.
@@ -144,6 +146,8 @@ class Project:
     file: str | None = None
     pass_env: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    # Whether an artifact that is left out for a secret in it fails its task: "fail" or "warn".
+    secrets_in_artifacts: str = "fail"
     max_jobs: int | None = None
     grace_s: float | None = None
     sign: bool | None = None
@@ -170,6 +174,19 @@ class Flow:
     @property
     def proofs(self) -> str:
         return f"{self.home}/proofs"
+
+
+@record
+class Asked:
+    """What a command is about to run, as far as warnings depend on it: some phases (None: all), or
+    a task and, with `needs`, all that it needs. `forced`: the phase timeout given comes before that
+    of zf.yaml.
+    """
+
+    phases: tuple[str, ...] | None = None
+    task: str | None = None
+    needs: bool = False
+    forced: bool = False
 
 
 @record

@@ -22,6 +22,8 @@ DEFAULT_GRACE_S = 5.0
 SHIELD_MODES = AUTO, ALWAYS, NEVER = "auto", "always", "never"
 
 # More slots than any machine can use; catches `-j 100000000` before it forks.
+# No further back is looked for the reason of a failure.
+MAX_TAIL_LINES = 400
 MAX_JOBS_LIMIT = 10_000
 # Ten years: longer is a typing error, and still far from overflowing any clock.
 MAX_SECONDS = 315_360_000.0
@@ -193,6 +195,13 @@ def positive_seconds(text: str, source: str) -> float:
     if value > 0:
         return value
     raise _bad(source, text, "a number of seconds above 0")
+
+
+def lines(text: str, source: str) -> int:
+    """A number of lines as typed; ZfError (exit 2) naming the flag."""
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_TAIL_LINES:
+        return int(text)
+    raise _bad(source, text, f"a whole number from 1 to {MAX_TAIL_LINES}")
 
 
 def amounts(typed: Sequence[str], source: str) -> dict[str, int]:

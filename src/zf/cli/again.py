@@ -10,7 +10,18 @@ import typer
 
 from zf.cli import progress, streams
 from zf.cli.begin import Flags, carry_out, settle
-from zf.cli.options import AsJson, Directory, Key, Shield, Sign, complete_task
+from zf.cli.options import (
+    AsJson,
+    Directory,
+    Key,
+    Quiet,
+    Shield,
+    Sign,
+    Tail,
+    Verbose,
+    complete_task,
+    positive_lines,
+)
 from zf.cli.project import open_project, proofs_folder
 from zf.cli.run import (
     Grace,
@@ -25,6 +36,7 @@ from zf.cli.run import (
 from zf.cli.runs import RUN, facts_of, find, refuse_unknown
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
+from zf.model import Asked
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
@@ -42,6 +54,9 @@ def resume(
     run: Annotated[str, RUN],
     sign: Sign = None,
     key: Key = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    tail: Tail = None,
     output: OutputOption = "quiet",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -55,15 +70,20 @@ def resume(
 
     streams.display()
     run_dir = find(run, own=True)
-    recorded = read.run_json(run_dir)
+    # Which files the run is taken up from is checked again once nothing else can touch it.
+    recorded, run_sha256 = read.object_and_digest(run_dir, "run.json")
+    planned, plan_sha256 = read.object_and_digest(run_dir, "plan.json")
+    papers = {"run.json": run_sha256, "plan.json": plan_sha256}
     launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
-    planned = read.plan_json(run_dir)
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
     veil = Veil(tasks, os.environ, flow.project)
     plan = plan_again(flow, planned, veil.defined)
     settings = _recorded_settings(recorded["settings"])
-    watcher = progress.Watcher(progress.Show(output, progress_mode, as_json), flow.proofs)
+    watcher = progress.Watcher(
+        progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
+        flow.proofs,
+    )
     request = launch.RunRequest(
         flow,
         plan,
@@ -76,7 +96,7 @@ def resume(
         output_fd=watcher.output_fd,
     )
     signs = settings.sign.value if sign is None else sign
-    return conclude(lambda: launch.resume(request, run_dir), watcher, sign=signs, key=key)
+    return conclude(lambda: launch.resume(request, run_dir, papers), watcher, sign=signs, key=key)
 
 
 def _recorded_settings(recorded: dict[str, Any]) -> Settings:
@@ -115,6 +135,9 @@ def rerun(
     shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    tail: Tail = None,
     output: OutputOption = "quiet",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -123,6 +146,7 @@ def rerun(
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.plan.graph import plan_selection
     from zf.run.launch import limits_of
+    from zf.run.lock import refuse_in_use
     from zf.run.upstream import what_it_had
 
     if [failed, first is not None, only is not None].count(True) != 1:
@@ -130,9 +154,11 @@ def rerun(
     if downstream and first is None:
         raise ZfError("--downstream goes with --from TASK")
     flow, settings = settle(
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield)
+        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield), Asked()
     )
     run_dir = find(run, own=True)
+    # What has not ended did not fail, and would run twice at once.
+    refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
     facts = facts_of(run_dir)
     if failed:
         names = {task.id for task in facts.tasks.values() if not _went_well(facts, task.id)}
@@ -160,7 +186,7 @@ def rerun(
         unmet=earlier.unmet,
         again=f"zf rerun {facts.run} --failed",
     )
-    show = progress.Show(output, progress_mode, as_json)
+    show = progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail))
     limits = limits_of(flow, plan, settings, retries=not no_retries)
     return carry_out(flow, plan, settings, show, limits, key=key, rerun_of=facts.run)
 

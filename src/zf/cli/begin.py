@@ -16,7 +16,8 @@ from zf.cli import progress, streams
 from zf.cli.project import open_project
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
-from zf.record import record
+from zf.model import Asked
+from zf.record import record, replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -57,7 +58,7 @@ class Wishes:
 
 def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
     """Run these phases; the exit code."""
-    flow, settings = settle(flags)
+    flow, settings = settle(flags, Asked(phases=tuple(phases)))
     from zf.plan import graph  # by now it is there
 
     met, unmet = _upstream(flow, phases, wishes.upstream)
@@ -97,7 +98,7 @@ def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
 def begin_task(task: str, flags: Flags, wishes: Wishes) -> int:
     """Run this task, named by its id or its file; the exit code."""
     task_id = _task_id(task)
-    flow, settings = settle(flags)
+    flow, settings = settle(flags, Asked(task=task_id, needs=wishes.with_needs))
     from zf.plan import graph  # by now it is there
 
     plan = graph.plan_task(
@@ -155,8 +156,8 @@ def _task_id(text: str) -> str:
     return os.path.basename(folder)
 
 
-def settle(flags: Flags) -> tuple[Flow, Settings]:
-    """The checked project, and the settings that hold in it."""
+def settle(flags: Flags, asked: Asked) -> tuple[Flow, Settings]:
+    """The checked project, with warnings about what is asked for, and the settings that hold."""
     from zf.settings import resolve
 
     streams.display()
@@ -165,7 +166,11 @@ def settle(flags: Flags) -> tuple[Flow, Settings]:
     given = {name: getattr(flags, name) for name in flags.__match_args__}
     # Flags and variables come first: a bad one is told before any file is read.
     first = resolve(os.environ, default_run_id=default_run_id, **given)
-    flow = open_project(phase_timeout_s=first.phase_timeout_s.value, meanwhile=_get_ready)
+    flow = open_project(
+        phase_timeout_s=first.phase_timeout_s.value,
+        meanwhile=_get_ready,
+        asked=replace(asked, forced=first.phase_timeout_s.given),
+    )
     settings = resolve(
         os.environ,
         default_run_id=default_run_id,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from zf.events import AttemptEnded, AttemptStarted, Status
+from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.proof.read import attempt_tree, log_tail
 from zf.report import terminal
+from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import at_end
+from zf.report.words import TAIL_LINES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,16 +20,31 @@ if TYPE_CHECKING:
     from zf.report.words import Style
 
 
+_IN_SUMMARY = frozenset({Status.BLOCKED, Status.CANCELLED})
+
+
 class Lines:
     """What to print of a run under `proofs`; `output` is a choice of `--output`, and `starts` says
-    whether starts are told too.
+    whether starts are told too, `tails` whether a failure's log is shown at once, and `most` how
+    many lines of it.
     """
 
-    def __init__(self, proofs: str, output: str, style: Style, *, starts: bool) -> None:
+    def __init__(
+        self,
+        proofs: str,
+        output: str,
+        style: Style,
+        *,
+        starts: bool,
+        tails: bool = False,
+        most: int | None = None,
+    ) -> None:
         self._proofs = proofs
         self._output = output
         self._style = style
         self._starts = starts
+        self._tails = tails
+        self._most = most
         self._followed: dict[str, _Follower] = {}
 
     def of(self, event: Event, facts: Facts) -> tuple[list[str], Iterator[str] | None]:
@@ -40,11 +57,19 @@ class Lines:
                 self._followed[event.task] = _Follower(run_dir, event.task, event.attempt)
             if not self._starts:
                 return [], None
+        if self._leaves_to_summary(event):
+            return [], None
         line = terminal.plain_line(facts, event, self._style)
         lines = [line] if line else []
         if isinstance(event, AttemptEnded):
             return self._ended(at_end(facts, event), facts, lines)
         return lines, None
+
+    def _leaves_to_summary(self, event: Event) -> bool:
+        """Of tasks that something else stopped there are often many, and none is the cause."""
+        if self._starts or self._tails:
+            return False
+        return isinstance(event, TaskNotRun) and event.status in _IN_SUMMARY
 
     def new_output(self, facts: Facts) -> list[str]:
         """What tasks have printed since the last call, when output is shown as it comes."""
@@ -64,9 +89,10 @@ class Lines:
         if self._output == "group":
             whole = _Follower(run_dir, task.id, task.attempt).rest()
             return lines, terminal.grouped(task, whole)
-        if task.status != Status.SUCCESS and task.step is not None:
-            log = log_tail(run_dir, task.id, facts.step_number(task), attempt=task.attempt)
-            lines += terminal.failure_tail(log)
+        if self._tails and task.status != Status.SUCCESS and task.step is not None:
+            number = facts.step_number(task)
+            log = log_tail(run_dir, task.id, number, attempt=task.attempt, lines=LOOK_LINES)
+            lines += terminal.failure_tail(log, self._most or task.log_tail or TAIL_LINES)
         return lines, None
 
 

@@ -9,6 +9,7 @@ import typer
 from zf.cli.project import go_to
 from zf.errors import ZfError
 from zf.model import is_valid_id
+from zf.settings import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +66,26 @@ Resource = Annotated[
         help="How much there is of what tasks ask for. Can be given again.",
     ),
 ]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print the summary alone, and nothing before it.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print a line when a task starts, too.")
+]
+Tail = Annotated[
+    str | None,
+    typer.Option(
+        "--tail",
+        metavar="N",
+        help="How many lines of a failed step's log are shown. [default: the task file's, or 10]",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def positive_lines(text: str | None) -> int | None:
+    """What --tail says; ZfError (exit 2) for what is no number of lines."""
+    return None if text is None else lines(text, "--tail")
 
 
 # Shells take what completion prints for code: zsh's script evaluates it, bash puts it on the line

@@ -10,20 +10,22 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Literal
 
 from zf.cli import streams
 from zf.cli.project import path_shown
 from zf.cli.streams import say
-from zf.errors import Exit, Problem
+from zf.errors import Exit, Problem, ZfError
 from zf.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from zf.events import Event
     from zf.report.facts import Facts
+    from zf.report.words import Style
     from zf.run.launch import Launched
 
 Output = Literal["group", "prefix", "quiet"]
@@ -43,6 +45,28 @@ class Show:
     output: Output
     mode: Mode
     as_json: bool
+    # Only the summary, or starts and phases too.
+    quiet: bool = False
+    verbose: bool = False
+    # How many lines of a failed step's log; by default what its task file says.
+    tail: int | None = None
+
+
+def style_of(stream: IO[str]) -> Style:
+    """How to write to this stream: coloured or not, in ASCII or beyond."""
+    from zf.report.words import Style
+
+    return Style(wants_colour(stream), utf8=_shows_utf8(os.environ))
+
+
+def _shows_utf8(environ: Mapping[str, str]) -> bool:
+    """Whether the locale is one of UTF-8, by the first variable that says anything. The console of
+    Linux has a font of few characters.
+    """
+    if environ.get("TERM") == "linux":
+        return False
+    named = (environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return "utf8" in next(filter(None, named), "").lower().replace("-", "")
 
 
 def wants_colour(stream: IO[str]) -> bool:
@@ -57,20 +81,29 @@ class Watcher:
         from zf.cli.lines import Lines
         from zf.report.live import Board
         from zf.report.terminal import Heartbeats
-        from zf.report.words import Style
 
-        mode = show.mode
+        mode: str = show.mode
         if mode in {"auto", "live"}:
             # Nothing moves without a terminal or under NO_COLOR, not even when asked to.
             moves = wants_colour(sys.stderr) and (mode == "live" or not os.environ.get("CI"))
             mode = "live" if moves else "plain"
+        if show.quiet and mode != "json":
+            mode = "none"
         self._show = show
         self._mode = mode
         self._proofs = proofs
-        self._style = Style(wants_colour(sys.stderr) and mode != "json")
+        self._style = style_of(sys.stderr)
         self._board = Board(self._style) if mode == "live" else None
-        # The board itself shows what runs.
-        self._lines = Lines(proofs, show.output, self._style, starts=self._board is None)
+        self._lines = Lines(
+            proofs,
+            show.output,
+            self._style,
+            # The board itself shows what runs, heartbeats what runs long.
+            starts=show.verbose and self._board is None,
+            # Elsewhere the summary has them.
+            tails=show.as_json,
+            most=show.tail,
+        )
         self._heartbeats = Heartbeats()
         self._next_frame = 0.0
         self._display = streams.display()
@@ -78,7 +111,7 @@ class Watcher:
             self._display.notice = _lines_dropped
         self._muted = False
         self._broke: Exception | None = None
-        follows = mode == "live" or show.output == "prefix"
+        follows = mode == "live" or (show.output == "prefix" and mode != "none")
         self.look_s = FRAME_S if follows else float("inf")
 
     def output_fd(self) -> int | None:
@@ -88,7 +121,7 @@ class Watcher:
 
     def watch(self, event: Event | None, facts: Facts, mono: float) -> None:
         """Show an event, or (with None) that time has passed."""
-        if self._muted:
+        if self._muted or self._mode == "none":
             return
         try:
             if self._is_behind():
@@ -162,23 +195,20 @@ class Watcher:
             self._display.follow(chain((first,), pieces))
 
     def _summary(self, done: Launched, signed_by: str | None) -> str:
-        from zf.proof.read import log_tail
         from zf.report import explain, terminal
-        from zf.report.words import Style
 
         if self._show.as_json:
             import json  # not what the loading of the project should wait for
 
             return json.dumps(result_json(done, signed_by)) + "\n"
-        style = Style(wants_colour(sys.stdout))
-        tails = {
-            t.id: log_tail(done.run_dir, t.id, done.facts.step_number(t)) for t in done.facts.failed
-        }
+        style = style_of(sys.stdout)
         text = explain.run(
             done.facts,
-            tails=tails,
+            tails=tails_of(done.facts, done.run_dir),
+            most=self._show.tail,
             proof=path_shown(done.run_dir),
             style=style,
+            remarks=remarks_of(done.facts, done.run_dir),
         )
         return text + terminal.anchors(done.run, done.head, signed_by, style)
 
@@ -206,6 +236,40 @@ class Watcher:
         if not text:
             return
         self._muted = not say(sys.stderr, text)
+
+
+def tails_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
+    """The ends of the logs of what failed, long enough to find the reason in them."""
+    from zf.proof.read import log_tail
+    from zf.report.excerpt import LOOK_LINES
+
+    return {
+        task.id: log_tail(run_dir, task.id, facts.step_number(task), lines=LOOK_LINES)
+        for task in facts.failed
+    }
+
+
+# A run of more tasks than this is looked through for remarks only where something went wrong:
+# reading what 20 000 tasks recorded would take a second.
+_MOST_READ = 500
+
+
+def remarks_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
+    """What only the tasks' own records say: what was refused, left running, ..."""
+    from zf.proof.read import status_json
+    from zf.report.remarks import remarks
+
+    tasks = (
+        facts.tasks.values() if len(facts.tasks) <= _MOST_READ else (*facts.failed, *facts.warned)
+    )
+    found = {}
+    for task in tasks:
+        if task.attempt and task.status is not None:
+            with suppress(ZfError):
+                lines = remarks(status_json(run_dir, task.id))
+                if lines:
+                    found[task.id] = lines
+    return found
 
 
 def _in_pieces(lines: Iterable[str]) -> Iterator[bytes]:
@@ -248,6 +312,7 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
         "proof": done.run_dir,
         "head": done.head,
         "signed_by": signed_by,
+        "tampered": list(done.differences),
         "tasks": {task.id: task.word for task in done.facts.tasks.values()},
     }
 

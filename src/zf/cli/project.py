@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from zf.cli import streams
 from zf.errors import ZfError
+from zf.model import Asked
 
 if TYPE_CHECKING:
     from zf.model import Flow
@@ -35,13 +36,18 @@ def path_shown(path: str) -> str:
         return path
 
 
+_EVERYTHING = Asked()
+
+
 def open_project(
     *,
     phase_timeout_s: float | None = None,
     quiet: bool = False,
     meanwhile: Callable[[], None] | None = None,
+    asked: Asked = _EVERYTHING,
 ) -> Flow:
-    """Every task file of the project, checked. Warnings go to stderr unless `quiet`.
+    """Every task file of the project, checked. Warnings, about what is `asked` for, go to stderr
+    unless `quiet`.
 
     With `meanwhile`, a second process reads the files while this one does that.
 
@@ -56,13 +62,13 @@ def open_project(
     if meanwhile is not None:
         from zf.plan import ahead
 
-        with ahead.loading(root, home, default_phase_timeout_s=timeout_s) as result:
+        with ahead.loading(root, home, default_phase_timeout_s=timeout_s, asked=asked) as result:
             meanwhile()
             loaded = result()
     if loaded is None:
         from zf.plan import load
 
-        loaded = load.load(root, home, default_phase_timeout_s=timeout_s)
+        loaded = load.load(root, home, default_phase_timeout_s=timeout_s, asked=asked)
     if loaded.flow is None:
         count = sum(problem.severity == "error" for problem in loaded.problems)
         raise ZfError(f"{count} errors in the task files", problems=loaded.problems)

@@ -173,7 +173,7 @@ def seal(
 ) -> int:
     """Close a run that was killed, as incomplete; or sign, with --sign, one that is sealed."""
     from zf.proof.attest import attest
-    from zf.proof.seal import MANIFEST, close_killed
+    from zf.proof.seal import MANIFEST, close_killed, refuse_sealed
     from zf.proof.store import remove_tree
     from zf.run.lock import acquire, aside_path
     from zf.work import leftovers
@@ -187,23 +187,28 @@ def seal(
     lock_fd = acquire(proofs, run_id)
     try:
         if not (sign and os.path.lexists(f"{run_dir}/{MANIFEST}")):
+            refuse_sealed(run_dir)
             # What still runs could still write; then there would be nothing to seal.
             leftovers.end(run_dir)
             rescue(aside_path(proofs, run_id), run_dir)
             remove_tree(aside_path(proofs, run_id))
-            print(f"sealed {printable(run_dir)}, manifest {close_killed(run_dir)}")
+            head, _ = _refuse_tampered(run_dir, "sealed")
+            print(f"sealed {printable(run_dir)}, manifest {close_killed(run_dir, head)}")
         if sign:
-            _refuse_tampered(run_dir)
+            sealed = _refuse_tampered(run_dir, "signed")
             with signer(key) as chosen:
-                for name in attest(run_dir, [chosen], approval=approval):
+                for name in attest(run_dir, [chosen], sealed=sealed, approval=approval):
                     print(f"wrote {name}")
     finally:
         os.close(lock_fd)
     return Exit.OK
 
 
-def _refuse_tampered(run_dir: str) -> None:
-    """A signature says that the files are what the run left: see first that they are."""
+def _refuse_tampered(run_dir: str, done: str) -> tuple[str, str]:
+    """A seal or a signature says that the files are what the run left: see first that they are.
+
+    The digests of the journal's end and of the manifest that were found to be so.
+    """
     from zf.proof.verify import TAMPERED
     from zf.proof.verify import verify as check
 
@@ -211,10 +216,11 @@ def _refuse_tampered(run_dir: str) -> None:
     if found.exit_code == TAMPERED:
         streams.say(sys.stderr, found.render() + "\n")
         raise ZfError(
-            f"{printable(run_dir)} is not what the run left; it was not signed",
+            f"{printable(run_dir)} is not what the run left; it was not {done}",
             exit_code=Exit.FAILED,
             code="ZF638",
         )
+    return found.result["head"], found.result["manifest_sha256"] or ""
 
 
 def export(

@@ -15,6 +15,7 @@ from zf.cli import progress
 from zf.cli.begin import Flags, Wishes, begin_phases, begin_task
 from zf.cli.exits import guarded
 from zf.record import record
+from zf.settings import lines
 
 _VALUES = {
     "--run-id": "run_id",
@@ -27,12 +28,17 @@ _VALUES = {
     "--key": "key",
     "--output": "output",
     "--progress": "progress_mode",
+    "--tail": "tail",
 }
 _SWITCHES = {
     "--sign": ("sign", True),
     "--no-sign": ("sign", False),
     "--no-retries": ("no_retries", True),
     "--json": ("as_json", True),
+    "--quiet": ("quiet", True),
+    "-q": ("quiet", True),
+    "--verbose": ("verbose", True),
+    "-v": ("verbose", True),
 }
 _CHOICES = {"output": get_args(progress.Output), "progress_mode": get_args(progress.Mode)}
 
@@ -77,14 +83,24 @@ def run(words: Sequence[str]) -> int | None:
     if plain is None:
         return None
     options = {"output": _VERBS[plain.verb].output, "progress_mode": "auto", **plain.options}
+    return guarded(lambda: _begin(plain, options))
+
+
+def _begin(plain: Plain, options: dict[str, Any]) -> int:
+    tail = options.pop("tail", None)
     show = progress.Show(
-        options.pop("output"), options.pop("progress_mode"), options.pop("as_json", False)
+        options.pop("output"),
+        options.pop("progress_mode"),
+        options.pop("as_json", False),
+        options.pop("quiet", False),
+        options.pop("verbose", False),
+        None if tail is None else lines(tail, "--tail"),
     )
     flags = Flags(**{n: options.pop(n) for n in Flags.__match_args__ if n in options})
     wishes = Wishes(show, **options)
     if plain.verb == "run-phase":
-        return guarded(lambda: begin_phases(plain.named, flags, wishes))
-    return guarded(lambda: begin_task(plain.named[0], flags, wishes))
+        return begin_phases(plain.named, flags, wishes)
+    return begin_task(plain.named[0], flags, wishes)
 
 
 def read(words: Sequence[str]) -> Plain | None:

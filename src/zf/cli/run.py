@@ -12,11 +12,15 @@ from zf.cli.options import (
     AsJson,
     Directory,
     Key,
+    Quiet,
     Resource,
     Shield,
     Sign,
+    Tail,
+    Verbose,
     complete_phase,
     complete_task,
+    positive_lines,
 )
 
 RunIdOption = Annotated[
@@ -95,6 +99,9 @@ def run_phase(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and run nothing.")
     ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    tail: Tail = None,
     output: OutputOption = "quiet",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -105,7 +112,7 @@ def run_phase(
         phases,
         Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
         Wishes(
-            progress.Show(output, progress_mode, as_json),
+            progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
             key,
             no_retries,
             fail_fast,
@@ -136,6 +143,9 @@ def run_task(
     shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    tail: Tail = None,
     output: OutputOption = "prefix",
     progress_mode: ProgressOption = "auto",
     as_json: AsJson = False,
@@ -146,6 +156,9 @@ def run_task(
         task,
         Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
         Wishes(
-            progress.Show(output, progress_mode, as_json), key, no_retries, with_needs=with_needs
+            progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
+            key,
+            no_retries,
+            with_needs=with_needs,
         ),
     )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zf.cli.options import AsJson, Directory, complete_run, complete_task
-from zf.cli.progress import wants_colour
+from zf.cli.options import AsJson, Directory, Tail, complete_run, complete_task, positive_lines
+from zf.cli.progress import remarks_of, style_of, tails_of
 from zf.cli.project import path_shown, proofs_folder
 from zf.errors import ZfError, printable
 from zf.record import replace
@@ -77,9 +77,8 @@ def status(
     """List the runs, newest first; or the tasks of one run."""
     from zf.proof import read
     from zf.report import runs
-    from zf.report.words import Style
 
-    style = Style(wants_colour(sys.stdout))
+    style = style_of(sys.stdout)
     proofs = proofs_folder()
     if run is not None:
         run_dir = find(run)
@@ -118,30 +117,56 @@ def _row_of(facts: Facts, proofs: str) -> RunRow:
 def explain(
     run: Annotated[str, RUN] = "latest",
     task: Annotated[str | None, TASK] = None,
+    tail: Tail = None,
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> None:
     """Say why a run, or a task of it, came to what it came to. Reads the proof alone."""
     from zf.proof import read
-    from zf.report import blocked
+    from zf.report import advice, blocked
     from zf.report import explain as telling
-    from zf.report.words import Style
+    from zf.report.excerpt import LOOK_LINES
+    from zf.run.lock import is_run
 
     run_dir = find(run)
     facts = facts_of(run_dir)
-    style = Style(wants_colour(sys.stdout))
+    style = style_of(sys.stdout)
     proof = path_shown(run_dir)
+    most = positive_lines(tail)
+    alive = facts.exit_code is None and is_run(os.path.dirname(run_dir), facts.run)
+    remarks = remarks_of(facts, run_dir)
     if task is not None:
         refuse_unknown(facts, task)
         found = facts.tasks[task]
-        log = read.log_tail(run_dir, task, facts.step_number(found))
-        print(telling.task(facts, task, log=log, proof=proof, style=style), end="")
+        log = read.log_tail(run_dir, task, facts.step_number(found), lines=LOOK_LINES)
+        told = telling.task(
+            facts,
+            task,
+            log=log,
+            most=most,
+            proof=proof,
+            style=style,
+            remarks=remarks.get(task, ()),
+            alive=alive,
+        )
+        print(told, end="")
         return
-    tails = {t.id: read.log_tail(run_dir, t.id, facts.step_number(t)) for t in facts.failed}
+    tails = tails_of(facts, run_dir)
     if as_json:
-        print(json.dumps(blocked.as_json(facts, tails=tails)))
+        commands = advice.commands(facts, alive=alive)
+        print(json.dumps({**blocked.as_json(facts, tails=tails), "next": commands}))
     else:
-        print(telling.run(facts, tails=tails, proof=proof, style=style), end="")
+        told = telling.run(
+            facts,
+            tails=tails,
+            most=most,
+            proof=proof,
+            style=style,
+            remarks=remarks,
+            alive=alive,
+            whole=True,
+        )
+        print(told, end="")
 
 
 def logs(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zf.errors import Exit, Problem, ZfError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from zf.cli.progress import Watcher
     from zf.proof.seal import Signer
@@ -46,11 +46,15 @@ def conclude(
     if not sign:
         if key is not None:
             raise ZfError("--key goes with --sign")
-        return watcher.finish(carry_out(), None)
+        done = carry_out()
+        code = watcher.finish(done, None)
+        _refuse_tampered(done, done.differences)
+        return code
     with signer(key) as chosen:
         done = carry_out()
+        differences: Sequence[str] = done.differences
         try:
-            _sign(done, chosen)
+            differences = differences or _sign(done, chosen)
         except ZfError as error:
             watcher.finish(done, None)
             raise _unsigned(done, error) from None
@@ -58,19 +62,54 @@ def conclude(
             # Ctrl-C where a passphrase was asked for: the run itself is over, and is told.
             watcher.finish(done, None)
             raise
-        return watcher.finish(done, chosen.key_id)
+        code = watcher.finish(done, None if differences else chosen.key_id)
+        _refuse_tampered(done, differences)
+        return code
 
 
-def _sign(done: Launched, chosen: Signer) -> None:
+def _sign(done: Launched, chosen: Signer) -> Sequence[str]:
+    """Sign what this process has sealed. The whole proof is verified first; what in it is not what
+    was sealed is returned, and nothing signed.
+    """
     from zf.proof.attest import attest
+    from zf.proof.verify import verify
     from zf.run import lock
 
     # Nobody else signs it at the same time.
     lock_fd = lock.acquire(os.path.dirname(done.run_dir), done.run)
     try:
-        attest(done.run_dir, [chosen])
+        found = verify(done.run_dir)
+        wrong = [f for f in found.findings if f.verdict == "INTACT"]
+        if wrong:
+            return [f"{f.path or 'the run'}: {f.message}" for f in wrong]
+        sealed = (done.head, done.manifest_sha256)
+        if (found.result["head"], found.result["manifest_sha256"]) != sealed:
+            return ["MANIFEST.sha256: is not what zf wrote"]
+        attest(done.run_dir, [chosen], sealed=sealed)
     finally:
         lock.release(lock_fd)
+    return ()
+
+
+# However many files were exchanged: those that come first say enough.
+_MOST_TOLD = 20
+
+
+def _refuse_tampered(done: Launched, differences: Sequence[str]) -> None:
+    """Raises ZfError (exit 1) when a run's folder holds what zf did not write."""
+    if not differences:
+        return
+    told = list(differences[:_MOST_TOLD])
+    if len(differences) > _MOST_TOLD:
+        told.append(f"and {len(differences) - _MOST_TOLD} more")
+    if done.manifest_sha256:
+        became = f"run {done.run} was sealed as zf wrote it, so zf verify finds this, too"
+    else:
+        became = f"run {done.run} could not be sealed"
+    problems = [Problem(code="ZF149", message=f"TAMPERED WHILE RUNNING: {one}") for one in told]
+    hint = "something that ran at the same time wrote to its folder: find it, and run again"
+    problems.append(Problem(code="ZF149", message=became, hint=hint))
+    raise ZfError(problems[0].message, exit_code=Exit.FAILED, problems=tuple(problems))
 
 
 def _unsigned(done: Launched, error: ZfError) -> ZfError:

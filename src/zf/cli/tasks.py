@@ -13,6 +13,7 @@ from zf.cli import streams
 from zf.cli.options import AsJson, Directory, Resource, complete_phase
 from zf.cli.project import open_project
 from zf.errors import Exit, Problem, ZfError, printable
+from zf.model import Asked
 from zf.record import replace
 from zf.settings import amounts, resolve
 
@@ -38,8 +39,10 @@ def validate(
 
     root, home = places.find_root(os.getcwd())
     there_is = amounts(resource or (), "--resource")
-    timeout_s = resolve(os.environ, default_run_id="validate").phase_timeout_s.value
-    loaded = load.load(root, home, default_phase_timeout_s=timeout_s)
+    timeout = resolve(os.environ, default_run_id="validate").phase_timeout_s
+    loaded = load.load(
+        root, home, default_phase_timeout_s=timeout.value, asked=Asked(forced=timeout.given)
+    )
     tasks = list(loaded.flow.tasks.values()) if loaded.flow else []
     problems = list(loaded.problems)
     if loaded.flow is not None:
@@ -138,7 +141,10 @@ def plan(
     settings = resolve(os.environ, default_run_id="plan")
     timeout_s = settings.phase_timeout_s.value
     the_plan = graph.plan_phases(
-        open_project(phase_timeout_s=timeout_s),
+        open_project(
+            phase_timeout_s=timeout_s,
+            asked=Asked(phases=tuple(phases) or None, forced=settings.phase_timeout_s.given),
+        ),
         phases,
         phase_timeout_s=timeout_s,
         phase_timeout_forced=settings.phase_timeout_s.given,

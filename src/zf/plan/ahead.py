@@ -19,12 +19,14 @@ from operator import attrgetter
 from typing import Any, NoReturn
 
 from zf.errors import Problem
-from zf.model import NOTHING, Flow, Loaded, Need, Phase, Project, Step, Task
+from zf.model import NOTHING, Asked, Flow, Loaded, Need, Phase, Project, Step, Task
+
+_EVERYTHING = Asked()
 
 
 @contextmanager
 def loading(
-    root: str, home: str, *, default_phase_timeout_s: float
+    root: str, home: str, *, default_phase_timeout_s: float, asked: Asked = _EVERYTHING
 ) -> Iterator[Callable[[], Loaded | None]]:
     """Begin to load the project; what is given waits for the result, and is to be called once.
 
@@ -32,7 +34,7 @@ def loading(
     caller to load the project himself. That process never outlives this context.
     """
     try:
-        pid, results = _other_process(root, home, default_phase_timeout_s)
+        pid, results = _other_process(root, home, default_phase_timeout_s, asked)
     except OSError:
         yield lambda: None
         return
@@ -45,7 +47,9 @@ def loading(
             os.waitpid(pid, 0)
 
 
-def _other_process(root: str, home: str, default_phase_timeout_s: float) -> tuple[int, int]:
+def _other_process(
+    root: str, home: str, default_phase_timeout_s: float, asked: Asked
+) -> tuple[int, int]:
     """Its number, and the descriptor its result comes from."""
     results, theirs = os.pipe()
     try:
@@ -55,19 +59,21 @@ def _other_process(root: str, home: str, default_phase_timeout_s: float) -> tupl
         raise
     else:
         if pid == 0:
-            _load_and_exit(theirs, root, home, default_phase_timeout_s)
+            _load_and_exit(theirs, root, home, default_phase_timeout_s, asked)
         return pid, results
     finally:
         os.close(theirs)
 
 
-def _load_and_exit(results: int, root: str, home: str, default_phase_timeout_s: float) -> NoReturn:
+def _load_and_exit(
+    results: int, root: str, home: str, default_phase_timeout_s: float, asked: Asked
+) -> NoReturn:
     """The other process; it says nothing, not even why it fails: loading again will."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         from zf.plan import load  # noqa: PLC0415 - this is the import the other side is spared
 
-        loaded = load.load(root, home, default_phase_timeout_s=default_phase_timeout_s)
+        loaded = load.load(root, home, default_phase_timeout_s=default_phase_timeout_s, asked=asked)
         with os.fdopen(results, "wb") as stream:
             stream.write(_packed(loaded))
     finally:

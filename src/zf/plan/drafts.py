@@ -5,11 +5,11 @@ A broken file still says what it is called and what it needs, so that others are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
-from zf.model import Need, Project, Task
+from zf.model import Asked, Need, Project, Task
 from zf.plan import source, yaml12
 from zf.plan.inside import marks_inside
 from zf.plan.nearest import nearest
@@ -214,15 +214,30 @@ def no_workdir(root: str, task: Task) -> Problem:
     )
 
 
+def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
+    """Those that are about to run."""
+    if asked.task is None:
+        phases = asked.phases
+        return (d for d in drafts if phases is None or (d.task and d.task.phase in phases))
+    by_id = {draft.id: draft for draft in drafts}
+    wanted = {asked.task: by_id[asked.task]} if asked.task in by_id else {}
+    for draft in (queue := list(wanted.values())) if asked.needs else ():
+        for need in draft.needs:  # the list grows while it is read
+            if need.task in by_id and need.task not in wanted:
+                wanted[need.task] = by_id[need.task]
+                queue.append(by_id[need.task])
+    return [draft for draft in drafts if draft.id in wanted]
+
+
 def check_phases(
-    drafts: list[Draft], project: Project, default_timeout_s: float, root: str
+    drafts: list[Draft], project: Project, default_timeout_s: float, root: str, asked: Asked
 ) -> Iterator[Problem]:
-    """Warnings about what is valid and still hardly meant."""
-    for draft in drafts:
+    """Warnings about what is valid and still hardly meant, in what is about to run."""
+    for draft in _in_question(drafts, asked):
         task = draft.task
         if task is None or not draft.states_timeout:
             continue
-        phase = project.phases.get(task.phase)
+        phase = None if asked.forced else project.phases.get(task.phase)
         limit = (phase and phase.timeout_s) or default_timeout_s
         if task.timeout_s > limit:
             yield _Pointer(draft.path, draft.file).problem(

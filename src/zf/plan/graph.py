@@ -119,6 +119,7 @@ class Plan:
             "level": self.level[task.id],
             "chain": self.chain[task.id],
             "steps": [{"name": step.name, "line": step.line} for step in task.steps],
+            **({} if task.log_tail is None else {"log_tail": task.log_tail}),
         }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import Problem
-from zf.model import Flow, Loaded, Need, Project, is_valid_id
+from zf.model import Asked, Flow, Loaded, Need, Project, is_valid_id
 from zf.plan import source, yaml12
 from zf.plan.drafts import (
     PROJECT_FILE,
@@ -37,7 +37,12 @@ if TYPE_CHECKING:
     from zf.plan.schema import Form
 
 
-def load(root: str, home: str, *, default_phase_timeout_s: float) -> Loaded:
+_EVERYTHING = Asked()
+
+
+def load(
+    root: str, home: str, *, default_phase_timeout_s: float, asked: Asked = _EVERYTHING
+) -> Loaded:
     """Every file of the project, checked. Never raises for what is in them."""
     project, problems = _read_project(root)
     drafts, passed_over = _read_tasks(root)
@@ -48,7 +53,7 @@ def load(root: str, home: str, *, default_phase_timeout_s: float) -> Loaded:
     problems += check_needs(drafts)
     problems += check_conditions(drafts)
     if not any(problem.severity == "error" for problem in problems):
-        problems += check_phases(drafts, project, default_phase_timeout_s, root)
+        problems += check_phases(drafts, project, default_phase_timeout_s, root, asked)
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
     if any(problem.severity == "error" for problem in problems):
         return Loaded(None, tuple(problems))

@@ -28,7 +28,7 @@ from zf.model import (
     Task,
 )
 from zf.record import field, record, replace
-from zf.settings import MAX_JOBS_LIMIT, SHIELD_MODES
+from zf.settings import MAX_JOBS_LIMIT, MAX_TAIL_LINES, SHIELD_MODES
 from zf.validators import PydanticCustomError, SchemaValidator, ValidationError
 
 if TYPE_CHECKING:
@@ -396,6 +396,10 @@ TASK: Mapping[str, Key] = {
         "Bytes of each step's output that are kept; the rest is cut, counted and hashed.",
         default=DEFAULT_MAX_LOG_BYTES,
     ),
+    "log_tail": Key(
+        _whole(1, MAX_TAIL_LINES),
+        "How many lines of a failed step's log are shown: the assertion of a test, and the end.",
+    ),
     "artifacts": Key(
         _list(_either(_text(INSIDE), ARTIFACT)),
         "Globs of files to copy into the proof when the task ends, relative to the project root.",
@@ -433,6 +437,11 @@ PROJECT: Mapping[str, Key] = {
         _ENV_GLOBS,
         "Variables whose values are redacted wherever they appear: names or globs.",
         default=[],
+    ),
+    "secrets_in_artifacts": Key(
+        _one_of("fail", "warn"),
+        "Whether an artifact that is left out, as it holds a secret, fails its task.",
+        default="fail",
     ),
     "max_jobs": Key(
         _whole(1, MAX_JOBS_LIMIT),
@@ -518,6 +527,7 @@ def to_task(
         cleanup_timeout_s=form.get("cleanup_timeout_sec", DEFAULT_CLEANUP_TIMEOUT_S),
         silence_timeout_s=form.get("silence_timeout_sec"),
         max_log_bytes=form.get("max_log_bytes", DEFAULT_MAX_LOG_BYTES),
+        log_tail=form.get("log_tail"),
         leave_running=form.get("leave_running", False),
         allow_timeout=form.get("allow_timeout", False),
         allow_failure=allowed if isinstance(allowed, bool) else tuple(allowed["exit_codes"]),
@@ -566,6 +576,7 @@ def to_project(form: Mapping[str, Any], *, file: str) -> Project:
         file=file,
         pass_env=tuple(form.get("pass_env", ())),
         secrets=tuple(form.get("secrets", ())),
+        secrets_in_artifacts=form.get("secrets_in_artifacts", "fail"),
         max_jobs=form.get("max_jobs"),
         grace_s=form.get("grace_sec"),
         sign=form.get("sign"),

@@ -39,6 +39,9 @@ _BLOCK_BYTES = 1024 * 1024
 # From here on a thread to hash in is worth starting.
 _LARGE_BYTES = 16 * _BLOCK_BYTES
 _SWITCH_S = 0.000_02
+# What is told of a task stays readable, for people and for zf itself, whatever the task does.
+TOLD_MOST = 100
+_PATH_CHARS = 400
 
 
 class Secrets(Protocol):
@@ -58,7 +61,7 @@ class Collected:
     """What became of a task's artifacts. `refused` tells what was left out and why, `leaks` which
     of them for what must not be seen, `unmatched` the patterns that no file matches, `missing`
     those for which none is kept, `notes` what is odd but no loss, `renamed` what is called
-    otherwise in the proof.
+    otherwise in the proof. The first of `refused` and `leaks` are told, of all there is the number.
     """
 
     secrets: Secrets | None = None
@@ -70,19 +73,33 @@ class Collected:
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     renamed: list[dict[str, str]] = field(default_factory=list)
+    refusals: int = 0
+    leaked: int = 0
 
     def refuse(self, path: str, reason: str) -> None:
         """Tell that this is not in the proof."""
-        self.refused.append({"path": self.shown(path), "reason": reason})
+        self.refusals += 1
+        if self.refusals <= TOLD_MOST:
+            self.refused.append({"path": self.shown(path), "reason": reason})
 
     def leak(self, path: str, rules: Iterable[str]) -> None:
         """Tell that this is not in the proof because it would give something away."""
-        self.refuse(path, f"holds what must not be seen ({', '.join(sorted(rules))})")
-        self.leaks.append(self.shown(path))
+        self.refuse(path, f"holds what must not be seen ({listed(sorted(rules))})")
+        self.leaked += 1
+        if self.leaked <= TOLD_MOST:
+            self.leaks.append(self.shown(path))
 
     def shown(self, path: str) -> str:
-        """A path as it may be told."""
-        return printable(path if self.secrets is None else self.secrets.text(path))
+        """A path as it may be told: cut only when no secret is in it any more."""
+        shown = printable(path if self.secrets is None else self.secrets.text(path))
+        return shown if len(shown) <= _PATH_CHARS else f"{shown[: _PATH_CHARS - 3]}..."
+
+
+def listed(told: Sequence[str], count: int | None = None, most: int = 10) -> str:
+    """The first of them, and how many more there are of `count`."""
+    more = (len(told) if count is None else count) - min(len(told), most)
+    shown = ", ".join(told[:most])
+    return f"{shown} and {more} more" if more else shown
 
 
 class _RefusedError(Exception):

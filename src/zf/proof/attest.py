@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import Exit, ZfError, printable
-from zf.proof import dsse, ssh, statement
+from zf.proof import checksums, dsse, ssh, statement
 from zf.proof.account import Account
 from zf.proof.bundle import Bundle
 from zf.proof.canonical import canonical
@@ -27,12 +27,19 @@ if TYPE_CHECKING:
 _PEM_PRIVATE = b"-----BEGIN PRIVATE KEY-----"
 
 
-def attest(run_dir: str, signers: Sequence[Signer], *, approval: str | None = None) -> list[str]:
+def attest(
+    run_dir: str,
+    signers: Sequence[Signer],
+    *,
+    sealed: tuple[str, str] | None = None,
+    approval: str | None = None,
+) -> list[str]:
     """Sign a sealed run; returns the files written, relative to the run's folder.
 
-    `approval` names who or what approved the run, for instance a ticket; it is signed with the
-    rest. Raises ZfError when the run is not sealed, or signed already: a second signature over
-    another statement would leave two accounts of one run.
+    `sealed` are the digests of the journal's end and of the manifest that were verified: what is
+    read here is signed only if it is that. `approval` names who or what approved the run, for
+    instance a ticket; it is signed with the rest. Raises ZfError when the run is not sealed, or
+    signed already: a second signature over another statement would leave two accounts of one run.
     """
     if os.path.lexists(f"{run_dir}/{ATTEST}"):
         raise ZfError(
@@ -40,7 +47,7 @@ def attest(run_dir: str, signers: Sequence[Signer], *, approval: str | None = No
             code="ZF635",
             hint="remove its attest/ folder to sign it anew",
         )
-    facts = _facts(run_dir)
+    facts = _facts(run_dir, sealed)
     result = canonical(statement.test_result(facts))
     stated = canonical(
         statement.run(
@@ -135,10 +142,10 @@ def _git_config(root: str, environ: Mapping[str, str], name: str) -> str | None:
     return os.fsdecode(value) if ended and asked.returncode == 0 and value else None
 
 
-def _facts(run_dir: str) -> statement.Facts:
+def _facts(run_dir: str, sealed: tuple[str, str] | None) -> statement.Facts:
     with Bundle(run_dir) as bundle:
         try:
-            bundle.read(MANIFEST, MAX_LIST_BYTES)
+            manifest = bundle.read(MANIFEST, MAX_LIST_BYTES)
         except OSError:
             raise ZfError(
                 f"{printable(run_dir)} is not sealed", code="ZF636", hint="zf seal it first"
@@ -151,6 +158,8 @@ def _facts(run_dir: str) -> statement.Facts:
                     account.feed(chain.accept(raw.removesuffix(b"\n")))
             ended = [name for name, task in account.tasks.items() if task.terminal is not None]
             statuses = [_object(bundle, f"{name}/{STATUS}") for name in ended]
+            if sealed is not None:
+                _refuse_changed(bundle, manifest, (chain.head, bundle.digests[MANIFEST]), sealed)
         except (OSError, ValueError) as error:
             raise ZfError(
                 f"{printable(run_dir)} cannot be signed: {error}",
@@ -166,6 +175,16 @@ def _facts(run_dir: str) -> statement.Facts:
             statement.redactions(statuses),
             statement.shields(statuses),
         )
+
+
+def _refuse_changed(
+    bundle: Bundle, manifest: bytes, found: tuple[str, str], sealed: tuple[str, str]
+) -> None:
+    """Raises ValueError when what was read is not what was verified, or not what is listed."""
+    listed = checksums.parse(manifest)
+    changed = any(listed.get(path, digest) != digest for path, digest in bundle.digests.items())
+    if changed or found != sealed:
+        raise ValueError("it changed after it was verified")
 
 
 def _object(bundle: Bundle, path: str) -> Mapping[str, Any]:

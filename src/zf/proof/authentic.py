@@ -153,7 +153,7 @@ class Check:
         data = self.files[name]
         try:
             value = decode(data)
-            if canonical(value) == data and isinstance(value, dict):
+            if canonical(value) == data and isinstance(value, dict) and value:
                 for problem in forms.problems(name.removesuffix(".json"), value):
                     self._found("INTACT", "statement", problem, name)
                 return value

@@ -56,6 +56,24 @@ class Bundle:
         for _, folder in self._way:
             os.close(folder)
 
+    @property
+    def fd(self) -> int:
+        """The run folder's descriptor."""
+        return self._fd
+
+    def place(self) -> tuple[int, int]:
+        """What tells this folder from any other, wherever it is moved: device and number."""
+        info = os.fstat(self._fd)
+        return info.st_dev, info.st_ino
+
+    def top(self) -> tuple[list[str], list[str]]:
+        """The names at the top: of folders in the second list, of everything else in the first."""
+        names: tuple[list[str], list[str]] = ([], [])
+        with os.scandir(self._fd) as scan:
+            for entry in scan:
+                names[entry.is_dir(follow_symlinks=False)].append(entry.name)
+        return names
+
     def inventory(self, folder: str = "") -> Inventory:
         """Everything there is, or everything in one folder, told apart without opening a file."""
         found = Inventory()

@@ -14,11 +14,14 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from zf.errors import ZfError
 from zf.events import Event, RunStarted, from_json, to_json
 from zf.record import field, mutable, record
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as HASH
 
 GENESIS = "0" * 64
 # A blocked task names its unmet needs; 16 MiB is some hundred thousand of them.
@@ -68,10 +71,19 @@ class Journal:
     second fsync would report success without meaning it.
     """
 
-    __slots__ = ("_buffer", "_failed", "_fd", "_head", "_run", "_seq", "_unsynced")
+    __slots__ = ("_buffer", "_failed", "_fd", "_hash", "_head", "_run", "_seq", "_unsynced")
 
-    def __init__(self, fd: int, *, seq: int = 0, head: str = GENESIS, run: str = "") -> None:
+    def __init__(
+        self,
+        fd: int,
+        *,
+        seq: int = 0,
+        head: str = GENESIS,
+        run: str = "",
+        written: HASH | None = None,
+    ) -> None:
         self._fd = fd
+        self._hash = written or sha256()
         self._seq = seq
         self._head = head
         self._run = f'"run":{_encode(run)},' if run else ""
@@ -82,7 +94,7 @@ class Journal:
     @classmethod
     def create(cls, path: str) -> Self:
         """A new, empty journal; raises FileExistsError if there is one."""
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         sync_folder(os.path.dirname(path))
         return cls(fd)
 
@@ -92,24 +104,38 @@ class Journal:
 
         Raises JournalDamagedError, changing nothing, when damage is found before the last line.
         """
-        reading = read(path)
-        if reading.damage is not None:
-            message = f"{path}: the journal is damaged: {reading.damage}"
-            raise JournalDamagedError(
-                message, code="ZF601", hint="it was left as it is; zf verify says what else changed"
-            )
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
-        if reading.torn:
-            os.ftruncate(fd, reading.size)
-            _datasync(fd)
+        # Read and written through one descriptor: what is gone on with is what was looked at.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        fd = os.open(path, flags)
+        try:
+            written = sha256()
+            reading = _read_fd(fd, path, written)
+            _refuse_damaged(path, reading)
+            if reading.torn:
+                os.ftruncate(fd, reading.size)
+                _datasync(fd)
+        except BaseException:
+            os.close(fd)
+            raise
         first = reading.lines[0].event if reading.lines else None
         run = first.run if isinstance(first, RunStarted) else ""
-        return cls(fd, seq=len(reading.lines), head=reading.head, run=run), reading
+        seq = len(reading.lines)
+        return cls(fd, seq=seq, head=reading.head, run=run, written=written), reading
 
     @property
     def head(self) -> str:
         """The hash of the last line appended: 64 zeros before the first."""
         return self._head
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of all that was written, whatever lies at the journal's path by now."""
+        return self._hash.hexdigest()
+
+    def read_back(self) -> JournalReading:
+        """All that was written so far, through the descriptor it was written with."""
+        self.flush()
+        return _read_fd(self._fd, "events.jsonl")
 
     def append(self, event: Event, wall: str, mono: float) -> None:
         """Add one line; `wall` is UTC in RFC 3339 with microseconds, `mono` monotonic seconds."""
@@ -139,6 +165,7 @@ class Journal:
         self._buffer.append(b"")
         data = memoryview(b"\n".join(self._buffer))
         self._buffer.clear()
+        self._hash.update(data)
         # Only success clears this: an error, and an interruption too, leave the file's end unknown.
         self._failed = True
         while data:
@@ -158,6 +185,15 @@ class Journal:
     def close(self) -> None:
         """Give the file back; what was appended and not committed is forgotten."""
         os.close(self._fd)
+
+
+def _refuse_damaged(path: str, reading: JournalReading) -> None:
+    if reading.damage is not None:
+        raise JournalDamagedError(
+            f"{path}: the journal is damaged: {reading.damage}",
+            code="ZF601",
+            hint="it was left as it is; zf verify says what else changed",
+        )
 
 
 @mutable
@@ -187,14 +223,22 @@ class Chain:
 def read(path: str) -> JournalReading:
     """The journal at `path`; raises OSError when it cannot be read, never for what it says."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(f"{path}: not a regular file")
-        return read_stream(stream)
+    try:
+        return _read_fd(fd, path)
+    finally:
+        os.close(fd)
 
 
-def read_stream(stream: BinaryIO) -> JournalReading:
-    """The same from an open file."""
+def _read_fd(fd: int, path: str, written: HASH | None = None) -> JournalReading:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise OSError(f"{path}: not a regular file")
+    with os.fdopen(fd, "rb", closefd=False) as stream:
+        stream.seek(0)
+        return read_stream(stream, written)
+
+
+def read_stream(stream: BinaryIO, written: HASH | None = None) -> JournalReading:
+    """The same from an open file; `written` takes in the bytes of the lines that count."""
     chain, lines, size = Chain(), [], 0
     torn, damage = False, None
     for raw in raw_lines(stream):
@@ -210,6 +254,8 @@ def read_stream(stream: BinaryIO) -> JournalReading:
             chain.head = head
             break
         size += len(raw)
+        if written is not None:
+            written.update(raw)
     return JournalReading(tuple(lines), chain.head, size, torn, damage)
 
 

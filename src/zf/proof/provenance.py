@@ -55,12 +55,23 @@ def collect(
         "platform": f"{uname.sysname} {uname.release} {uname.machine}",
         "host": uname.nodename,
         "user": user_name(),
-        "ci": told and dict(told.about),
+        "ci": told and _hidden(told.about, redact),
         "command": [redact(word) for word in argv],
         "started_at": started_at or timestamp(time.time()),
-        "source": source,
+        "source": _hidden(source, redact),
         "settings": {name: dict(setting) for name, setting in settings.items()},
     }
+
+
+def _hidden(facts: Mapping[str, Any], redact: Callable[[str], str]) -> dict[str, Any]:
+    """The facts without the secrets in their texts; digests are none, and stay as they are."""
+    return {
+        name: redact(value) if isinstance(value, str) and name not in _DIGESTS else value
+        for name, value in facts.items()
+    }
+
+
+_DIGESTS = {"commit", "tree", "diff_sha256"}
 
 
 def user_name() -> str:

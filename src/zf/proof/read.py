@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # A plan of 100 000 tasks is about 50 MB.
 MAX_JSON_BYTES = 128 * 1024 * 1024
+_MOST_TAIL_BLOCKS = 16
 # What stands for the newest run wherever one is named; so no run may be called that.
 LATEST = "latest"
 _MAX_CANDIDATES = 10
@@ -126,6 +127,11 @@ def read_bytes(run_dir: str, path: str) -> bytes:
 
 def read_json(run_dir: str, path: str) -> dict[str, Any]:
     """The object in a JSON file of the run; `path` is relative and `/`-separated."""
+    return object_and_digest(run_dir, path)[0]
+
+
+def object_and_digest(run_dir: str, path: str) -> tuple[dict[str, Any], str]:
+    """The same, and the SHA-256 of the file it was read from."""
     data = read_bytes(run_dir, path)
     shown = printable(f"{run_dir}/{path}")
     try:
@@ -134,14 +140,15 @@ def read_json(run_dir: str, path: str) -> dict[str, Any]:
         raise ZfError(f"{shown}: {error}", code="ZF611", hint="see zf verify") from None
     if not isinstance(value, dict):
         raise ZfError(f"{shown}: not a JSON object", code="ZF611", hint="see zf verify")
-    return value
+    return value, sha256(data).hexdigest()
 
 
 def log_tail(run_dir: str, task: str, step: int, *, attempt: int = 0, lines: int = 10) -> list[str]:
     """The last lines of a step's log, raw but decoded; empty when there is no log. Of the attempt
     that counts, or of the one with this number.
 
-    Reads from the end, never more than `lines` blocks of 16 KiB: one endless line costs no more.
+    Reads from the end, never more than `lines` blocks of 16 KiB or 16 of them: one endless line
+    costs no more.
     """
     tree = attempt_tree(run_dir, task, attempt)
     try:
@@ -169,7 +176,7 @@ def log_pieces(run_dir: str, task: str, step: int, *, start: int = 0) -> Iterato
 def _tail(stream: BinaryIO, lines: int) -> list[bytes]:
     end = stream.seek(0, os.SEEK_END)
     tail = b""
-    for _ in range(lines):
+    for _ in range(min(lines, _MOST_TAIL_BLOCKS)):
         if end == 0 or tail.count(b"\n", 0, -1) >= lines:
             break
         start = max(0, end - _TAIL_BLOCK_BYTES)

@@ -1,32 +1,36 @@
 """Closing a run: files that appear whole or not at all, the manifest, and who may sign it.
 
-The manifest is put together from the checksum lists the tasks already wrote, so sealing costs a
-small read per task however large its artifacts are. Whether those lists are true is not asked
-here: `verify.py` asks.
+The manifest is put together from the checksum lists of the tasks, so sealing costs a small read
+per task however large its artifacts are. A runner seals from what it knows itself (`known.py`),
+and is told where the disk differs (`tampering.py`).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any, BinaryIO, Protocol
 
 from zf.errors import Exit, ZfError, printable
-from zf.model import NOTHING
-from zf.proof import checksums
+from zf.events import RunEnded
+from zf.proof import abandoned, checksums
 from zf.proof.bundle import Bundle
 from zf.proof.canonical import canonical
 from zf.proof.journal import Journal, sync_folder
+from zf.proof.known import Known
+from zf.proof.read import read_json
+from zf.proof.tampering import ATTEMPTS_LIST, MAX_LIST_BYTES, TASK_LIST, Differences
+from zf.record import record
+
+# The lists that a manifest is made of can be had from here, too.
+__all__ = ["ATTEMPTS_LIST", "MAX_LIST_BYTES", "TASK_LIST"]
 
 MANIFEST = "MANIFEST.sha256"
 ATTEST = "attest"
-TASK_LIST = "40-checksums/task.sha256"
+JOURNAL = "events.jsonl"
 STATUS = "99-summary/status.json"
-ATTEMPTS_LIST = "40-checksums/attempts.sha256"
-# A line is at most some hundred bytes: this is a million artifacts of one task.
-MAX_LIST_BYTES = 256 * 1024 * 1024
 _WRITE_BYTES = 1024 * 1024
 
 
@@ -80,25 +84,105 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
     sync_folder(folder)
 
 
-def seal(run_dir: str, lists: Mapping[str, str] = NOTHING) -> str:
-    """Write the run's MANIFEST.sha256 and return its SHA-256.
+@record
+class Sealed:
+    """The manifest's SHA-256, and what lay on the disk that is not what zf had written: one line
+    each, a path first. `manifest_sha256` is empty when the run's folder itself is another.
+    """
+
+    manifest_sha256: str
+    differences: tuple[str, ...] = ()
+
+
+def seal(run_dir: str) -> str:
+    """Write a manifest of what lies in the folder of a run, as it is; returns its SHA-256.
 
     It lists every file of the run but itself and `attest/`. A task without a checksum list (its
-    worker died) has its files hashed here. `lists` are checksum lists that are known already, by
-    task; the others are read.
+    worker died) has its files hashed here; the other lists are believed.
     """
     with Bundle(run_dir) as bundle:
-        lines = (line.encode("ascii") for line in _manifest_lines(run_dir, bundle, lists))
+        lines = (line.encode("ascii") for line in _manifest_lines(run_dir, bundle))
         return write_pieces(f"{run_dir}/{MANIFEST}", lines)
 
 
-def close_killed(run_dir: str) -> str:
+def seal_known(
+    run_dir: str, known: Known, *, loose: Collection[str] = (), compare_s: float = 0.0
+) -> Sealed:
+    """Write the manifest of a run from what its runner knows, and say where the disk differs.
+
+    The manifest names what zf has written, so any difference is found by every later verification,
+    too. `loose` are tasks that had not ended: their trees are hashed as they lie there. What lies
+    at the top of the run and all task lists are compared; the files in those lists as far as
+    `compare_s` goes, and those of a few tasks always (all of them would cost as much as `zf
+    verify`, which is what runs before a signature).
+    """
+    try:
+        with Bundle(run_dir) as bundle:
+            if known.place and not bundle.place() == _place(run_dir) == known.place:
+                return _other_folder(run_dir)
+            differing = Differences(bundle, known)
+            lines = _known_lines(bundle, differing, loose)
+            manifest = write_pieces(f"{run_dir}/{MANIFEST}", (one.encode("ascii") for one in lines))
+            differing.compare_trees(compare_s)
+            if known.place and _place(run_dir) != known.place:
+                return _other_folder(run_dir)
+            return Sealed(manifest, tuple(differing.found))
+    except (FileNotFoundError, NotADirectoryError):
+        return _other_folder(run_dir)
+
+
+def _place(run_dir: str) -> tuple[int, int]:
+    info = os.lstat(run_dir)  # a link to the run's folder is not it
+    return info.st_dev, info.st_ino
+
+
+def _other_folder(run_dir: str) -> Sealed:
+    return Sealed("", (f"{run_dir}: is not the folder that zf made",))
+
+
+def close_killed(run_dir: str, head: str | None = None) -> str:
     """Seal a run whose runner is gone, as it is: it stays incomplete, but nothing can change any
     more without being seen. Returns the manifest's SHA-256.
 
-    The caller holds the run's lock. Raises ZfError (exit 5) for a run that is sealed, and
-    JournalDamagedError, changing nothing, for one whose journal is damaged.
+    What the runner knew is gone with it: the journal that ends in `head`, which the caller has
+    verified with all that it names, is what there is to trust. What it does not name is hashed as
+    it lies there, without the outcomes in it. The caller holds the run's lock. Raises ZfError
+    (exit 5) for a run that is sealed, and JournalDamagedError, changing nothing, for one whose
+    journal is damaged.
     """
+    refuse_sealed(run_dir)
+    try:
+        journal, reading = Journal.reopen(f"{run_dir}/events.jsonl")
+    except OSError as error:
+        raise ZfError(
+            f"{printable(run_dir)} has no journal: {error.strerror}", code="ZF620"
+        ) from None
+    journal.close()
+    if head not in {None, reading.head}:
+        raise ZfError(f"{printable(run_dir)} changed while it was looked at", code="ZF603")
+    known = Known()
+    for event in reading.events:
+        known.take(event)
+    plan = read_json(run_dir, "plan.json")
+    planned = {row["id"] for row in plan["tasks"]}
+    abandoned.drop_unfinished(run_dir)
+    if not isinstance(reading.events[-1], RunEnded):
+        abandoned.drop_unnamed(run_dir, planned, reading.events)
+        abandoned.clear_open(run_dir, reading.events)
+    known.tops[JOURNAL] = journal.sha256
+    sealed = seal_known(run_dir, known, loose=planned - known.trees.keys())
+    if sealed.differences:
+        raise ZfError(
+            f"{printable(run_dir)} was written to while it was sealed: {sealed.differences[0]}",
+            exit_code=Exit.FAILED,
+            code="ZF149",
+            hint="zf verify says what is wrong with it",
+        )
+    return sealed.manifest_sha256
+
+
+def refuse_sealed(run_dir: str) -> None:
+    """Raises ZfError (exit 5) for a run that is sealed."""
     if os.path.lexists(f"{run_dir}/{MANIFEST}"):
         raise ZfError(
             f"{printable(run_dir)} is sealed already",
@@ -106,25 +190,9 @@ def close_killed(run_dir: str) -> str:
             code="ZF604",
             hint="zf verify says what it is worth",
         )
-    try:
-        journal, _ = Journal.reopen(f"{run_dir}/events.jsonl")
-    except OSError as error:
-        raise ZfError(
-            f"{printable(run_dir)} has no journal: {error.strerror}", code="ZF620"
-        ) from None
-    journal.close()
-    drop_unfinished(run_dir)
-    return seal(run_dir)
 
 
-def drop_unfinished(run_dir: str) -> None:
-    """Remove the files that were being written when the runner died."""
-    for name in os.listdir(run_dir):
-        if name.startswith(".") and name.endswith(".tmp"):
-            os.unlink(f"{run_dir}/{name}")
-
-
-def _manifest_lines(run_dir: str, bundle: Bundle, lists: Mapping[str, str]) -> Iterator[str]:
+def _manifest_lines(run_dir: str, bundle: Bundle) -> Iterator[str]:
     """The manifest's lines in byte order of their paths.
 
     Ordering the entries by the prefix they give their lines is enough: a task's own lines are put
@@ -132,15 +200,57 @@ def _manifest_lines(run_dir: str, bundle: Bundle, lists: Mapping[str, str]) -> I
     """
     with os.scandir(run_dir) as scan:
         entries = [(e.name, e.is_dir(follow_symlinks=False), e) for e in scan]
-    entries.sort(key=lambda item: os.fsencode(item[0]) + b"/" * item[1])
+    entries.sort(key=lambda item: _in_order(item[0], is_folder=item[1]))
     for name, is_folder, entry in entries:
         if is_folder:
             if name != ATTEST:
-                listed = lists.get(name, "")
-                simple = listed and ATTEMPTS_LIST not in listed
-                yield _told_lines(name, listed) if simple else _task_lines(bundle, name)
+                yield _task_lines(bundle, name)
         elif entry.is_file(follow_symlinks=False) and not _is_manifest(name):
             yield _lines(_hashed(bundle, {name}))
+
+
+def _known_lines(bundle: Bundle, differing: Differences, loose: Collection[str]) -> Iterator[str]:
+    """The same from what the runner knows; what lies there is compared on the way."""
+    known = differing.known
+    files, folders = bundle.top()
+    wanted = {*known.tops, *known.trees, *loose}
+    differing.look_at_top((n for n in files if not _is_manifest(n)), folders, wanted)
+    there = {name for name in loose if name in folders}
+    trees = [(name, True) for name in {*known.trees, *there}]
+    entries = [(name, False) for name in known.tops] + trees
+    entries.sort(key=lambda item: _in_order(item[0], is_folder=item[1]))
+    for name, is_folder in entries:
+        if not is_folder:
+            yield checksums.line(known.tops[name], name)
+        elif name in known.trees:
+            yield _known_tree(bundle, differing, name)
+        else:
+            yield _lines(_hashed(bundle, bundle.inventory(name).files))
+
+
+def _known_tree(bundle: Bundle, differing: Differences, task: str) -> str:
+    text = differing.list_of(task)
+    own = f"{task}/{TASK_LIST}"
+    if text is None:
+        # Its list is gone, so what its files were is not known. The list's own digest, which is,
+        # keeps the rest from passing.
+        paths = set()
+        with suppress(OSError):
+            paths = {path for path in bundle.inventory(task).files if checksums.is_safe_path(path)}
+        for path, _ in bundle.hash(paths - {own}):
+            paths.discard(path)
+        digests = {path: bundle.digests[path] for path in paths - {own}}
+        return _lines(digests | {own: differing.known.trees[task].hex()})
+    if ATTEMPTS_LIST not in text:
+        return _told_lines(task, text)
+    listed = checksums.parse(text.encode("ascii"))
+    listed |= differing.attempts_of(task, listed)
+    listed[TASK_LIST] = differing.known.trees[task].hex()
+    return _lines({f"{task}/{path}": digest for path, digest in listed.items()})
+
+
+def _in_order(name: str, *, is_folder: bool) -> bytes:
+    return os.fsencode(name) + b"/" * is_folder
 
 
 def _is_manifest(name: str) -> bool:

@@ -2,15 +2,16 @@
 
 How it survives a crash without an fsync per file: everything is written plainly inside the task's
 folder, its SHA-256 taken from the bytes on their way, and `99-summary/status.json` comes last, a
-finished temporary file linked onto its final name. `link` refuses a name that exists, so an attempt
-is decided exactly once, and a tree without status.json is undecided, whatever else it holds.
-What makes an outcome durable is the journal's sync, not this module.
+finished temporary file renamed onto its final name. A tree without it is undecided, whatever else
+it holds. One with it proves nothing by itself either: anything may have been written there by other
+processes of the same user. An outcome counts once the worker has told the runner its digest on its
+socket, or, after the runner's death, when the journal names that digest; what makes it durable is
+the journal's sync, not this module.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
@@ -21,15 +22,18 @@ from typing import Any, NoReturn
 from zf import late
 from zf.events import Cause, Status
 from zf.model import Step, Task
-from zf.proof.checksums import line, parse
+from zf.proof.checksums import is_safe_name, line, parse
 from zf.proof.lines import framed, key_lines, object_lines
+from zf.proof.read import open_inside, open_regular
 from zf.record import record
 
 META, COMMANDS, LOGS = "00-meta", "10-commands", "20-logs"
 ARTIFACTS, CHECKSUMS, SUMMARY = "30-artifacts", "40-checksums", "99-summary"
 FOLDERS = (META, COMMANDS, LOGS, ARTIFACTS, CHECKSUMS, SUMMARY)
 NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
+ASIDE_ORDER = (META, COMMANDS, LOGS, ARTIFACTS, SUMMARY, CHECKSUMS)
 STATUS = "status.json"
+ATTEMPTS_LIST = "attempts.sha256"
 NO_ARTIFACT = "is no artifact: it lay in zf's own part of the proof"
 _ATTEMPTS = "attempts"
 # Where artifacts are gathered when their folder is not the one it was.
@@ -42,18 +46,10 @@ _OWN_FILE = late.pattern(
     r"|20-logs/(step|cleanup)-\d+\.log"
 )
 
+# A verifier looks 64 folders deep, and an attempt's own lie four deep.
+_MAX_DEPTH = 56
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-class AlreadyDecidedError(Exception):
-    """The attempt has an outcome: what its status.json says, and the digest of its task.sha256."""
-
-    def __init__(self, status: dict[str, Any], task_sha256: str) -> None:
-        super().__init__(f"{status['task_id']} is already {status['status']}")
-        self.status = status
-        self.task_sha256 = task_sha256
 
 
 class TreeLostError(OSError):
@@ -97,7 +93,12 @@ class TaskTree:
         try:
             os.mkdir(path)
         except FileExistsError:
-            is_first = not _set_aside(path, attempt - 1)
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                is_first = not _set_aside(path, attempt - 1)
+            else:
+                # Planted: with a link there, all of this would be made where it leads.
+                os.unlink(path)
+                os.mkdir(path)
         tree = cls(run_dir, task, ())
         tree._fill(folders)
         if not is_first:
@@ -132,28 +133,27 @@ class TaskTree:
     @classmethod
     def reopen(cls, run_dir: str, task: str) -> TaskTree:
         """The tree a dead worker left, made fit to be decided: missing folders made, what it wrote
-        hashed, everything else removed, its checksum lists too. 30-artifacts is left as it is.
-
-        Raises AlreadyDecidedError when the worker had got as far as its outcome.
+        hashed, everything else removed, checksum lists and any outcome too. 30-artifacts is left
+        as it is. Takes whatever lies there: links, fifos and files in the place of folders go.
         """
         path = f"{run_dir}/{task}"
-        _make_folder(path)
-        for name in FOLDERS:
-            _make_folder(f"{path}/{name}")
+        for folder in (path, *(f"{path}/{name}" for name in FOLDERS)):
+            _make_room(folder)
         tree = cls(run_dir, task, FOLDERS)
         try:
             for fd in tree._fds.values():
                 _refuse_mount(fd, tree.fd)
-            tree._drop_claims()
-            tree._refuse_decided()
             for folder, name in tree._entries():
                 if _OWN_FILE.fullmatch(f"{folder}/{name}"):
-                    tree.wrote(folder, name, hash_file(tree._fds[folder], name))
+                    digest = _hash_plain(tree._fds[folder], name)
+                    if digest is not None:
+                        tree.wrote(folder, name, digest)
             tree.sweep()
             for name in os.listdir(tree.fd):
                 if name not in FOLDERS and (name != _ATTEMPTS or os.path.islink(f"{path}/{name}")):
                     remove(tree.fd, name)
             if os.path.lexists(f"{path}/attempts"):
+                _make_room(f"{path}/attempts")
                 # The list may have been cut short, or the worker killed before it came to it.
                 tree._list_attempts()
         except BaseException:
@@ -163,7 +163,7 @@ class TaskTree:
 
     def _list_attempts(self) -> None:
         listed = _attempts_list(self.fd)
-        self.write(CHECKSUMS, "attempts.sha256", listed)
+        self.write(CHECKSUMS, ATTEMPTS_LIST, listed)
         self._earlier = set(parse(listed))
         self._planted = _sweep_attempts(self.fd, self._earlier)
 
@@ -207,7 +207,7 @@ class TaskTree:
     def decide(self, status: Mapping[str, Any]) -> str:
         """Write the checksum lists, then claim the outcome; returns the SHA-256 of task.sha256.
 
-        Raises AlreadyDecidedError when there is an outcome already.
+        What lies in the outcome's place is not ours and gives way: one process decides a tree.
         """
         data = object_lines(status)
         prefix = f"{ARTIFACTS}/"
@@ -337,24 +337,10 @@ class TaskTree:
         temporary = f".{STATUS}.{os.getpid()}"
         self._write_new(SUMMARY, temporary, data)
         try:
-            os.link(temporary, STATUS, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
-        except FileExistsError:
-            self._refuse_decided()
-            raise
-        finally:
-            os.unlink(temporary, dir_fd=fd)
-
-    def _drop_claims(self) -> None:
-        """Remove what somebody's claim was written to who died before its link or just after."""
-        for name in os.listdir(self._fds[SUMMARY]):
-            if name.startswith(f".{STATUS}."):
-                remove(self._fds[SUMMARY], name)
-
-    def _refuse_decided(self) -> None:
-        with suppress(FileNotFoundError):
-            with os.fdopen(os.open(STATUS, _READ, dir_fd=self._fds[SUMMARY]), "rb") as stream:
-                status = json.load(stream)
-            raise AlreadyDecidedError(status, hash_file(self._fds[CHECKSUMS], "task.sha256"))
+            os.rename(temporary, STATUS, src_dir_fd=fd, dst_dir_fd=fd)
+        except IsADirectoryError:
+            remove(fd, STATUS)
+            os.rename(temporary, STATUS, src_dir_fd=fd, dst_dir_fd=fd)
 
     def _write_new(self, folder: str, name: str, data: bytes) -> None:
         fd = os.open(name, _NEW, 0o666, dir_fd=self._fds[folder])
@@ -545,7 +531,7 @@ def artifacts_of(folder: str) -> str:
         try:
             fd = os.open(where, _FOLDER)
             try:
-                found = hash_file(fd, last)
+                found = _hash_plain(fd, last)
             finally:
                 os.close(fd)
         except OSError as error:
@@ -555,43 +541,73 @@ def artifacts_of(folder: str) -> str:
     return top
 
 
-def hash_tree(folder: int, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every regular file below an open folder with its SHA-256; links are not followed."""
+def hash_tree(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Every regular file below an open folder with its SHA-256. Links, whatever else is no file,
+    what cannot be read or lies too deep, and names that no checksum list takes are removed: no
+    proof can hold them.
+    """
     for name in sorted(os.listdir(folder)):
         mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
-        if stat.S_ISDIR(mode):
+        if not is_safe_name(name) or (depth == _MAX_DEPTH and stat.S_ISDIR(mode)):
+            remove(folder, name)
+        elif stat.S_ISDIR(mode):
+            if mode & stat.S_IRWXU != stat.S_IRWXU:
+                os.chmod(name, stat.S_IMODE(mode) | stat.S_IRWXU, dir_fd=folder)
             below = os.open(name, _FOLDER, dir_fd=folder)
             try:
-                yield from hash_tree(below, f"{prefix}{name}/")
+                yield from hash_tree(below, f"{prefix}{name}/", depth + 1)
             finally:
                 os.close(below)
-        elif stat.S_ISREG(mode):
-            yield prefix + name, hash_file(folder, name)
+        else:
+            digest = _hash_plain(folder, name)
+            if digest is None:
+                remove(folder, name)
+            else:
+                yield prefix + name, digest
 
 
-def hash_file(folder: int, name: str) -> str:
-    """The SHA-256 of a file in an open folder, no link followed."""
-    with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as stream:
+def _make_room(path: str) -> None:
+    """Have a folder at `path` that can be written to; anything else that is there goes."""
+    with suppress(FileExistsError):
+        os.mkdir(path)
+        return
+    mode = os.lstat(path).st_mode
+    if not stat.S_ISDIR(mode):
+        os.unlink(path)
+        os.mkdir(path)
+    elif mode & stat.S_IRWXU != stat.S_IRWXU:
+        os.chmod(path, stat.S_IMODE(mode) | stat.S_IRWXU)
+
+
+def _hash_plain(folder: int, name: str) -> str | None:
+    """The SHA-256 of a regular file that can be read; None for anything else."""
+    try:
+        fd = open_regular(folder, name)
+    except OSError:
+        return None
+    with os.fdopen(fd, "rb") as stream:
         return file_digest(stream, "sha256").hexdigest()
 
 
-def _make_folder(path: str) -> None:
-    """A folder at this path; what else stands there, a link say, gives way."""
-    try:
-        os.mkdir(path)
-    except FileExistsError:
-        if not stat.S_ISDIR(os.lstat(path).st_mode):
-            os.unlink(path)
-            os.mkdir(path)
+def is_tree_of(run_dir: str, task: str, task_sha256: str) -> bool:
+    """Whether the tree in the task's place is that of the attempt that ended with this list."""
+    with suppress(OSError):
+        folder = os.open(f"{run_dir}/{task}/{CHECKSUMS}", _FOLDER)
+        try:
+            return _hash_plain(folder, "task.sha256") == task_sha256
+        finally:
+            os.close(folder)
+    return False
 
 
 def _set_aside(path: str, attempt: int) -> bool:
     """Move the tree an earlier attempt left to `attempts/<attempt>/`; whether there are any now.
 
-    Can be killed anywhere and repeated: it goes on where it stopped. Only a tree cut short before
+    Can be killed anywhere and repeated: it goes on where it stopped. The checksum lists go last, as
+    `is_tree_of` goes by them. Only a tree cut short before
     its start was on record can find its place taken; it goes to `attempts/<attempt>.1/` and so on.
     """
-    left = [name for name in FOLDERS if os.path.lexists(f"{path}/{name}")]
+    left = [name for name in ASIDE_ORDER if os.path.lexists(f"{path}/{name}")]
     if not left:
         return os.path.lexists(f"{path}/attempts")
     if os.path.islink(f"{path}/attempts"):
@@ -673,34 +689,37 @@ def _mount(fd: int) -> str:
 def _attempts_list(task_fd: int) -> bytes:
     """Checksums of every file of the earlier attempts, relative to the task's folder.
 
-    Each attempt's own list is taken as it is; an attempt that never got one is hashed.
+    Each attempt's own list is taken as it is; an attempt that never got one is hashed, and so is
+    one whose list is none. What no proof can hold (a link, a name no list takes) goes.
     """
     digests: dict[str, str] = {}
     attempts = os.open("attempts", _FOLDER, dir_fd=task_fd)
     try:
         for attempt in os.listdir(attempts):
-            digests.update(_attempt_digests(attempts, attempt))
+            mode = os.stat(attempt, dir_fd=attempts, follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode) and is_safe_name(attempt):
+                digests.update(_attempt_digests(attempts, attempt))
+            else:
+                remove(attempts, attempt)
     finally:
         os.close(attempts)
     return checksum_list(digests)
 
 
-def _attempt_digests(attempts: int, attempt: str) -> Iterator[tuple[str, str]]:
+def _attempt_digests(attempts: int, attempt: str) -> dict[str, str]:
     prefix = f"attempts/{attempt}/"
+    with suppress(OSError, ValueError):
+        with os.fdopen(open_inside(attempts, f"{attempt}/{_TASK_LIST}"), "rb") as stream:
+            listed = stream.read()
+        found = parse(listed)
+        if found:
+            own = {prefix + _TASK_LIST: sha256(listed).hexdigest()}
+            return own | {prefix + name: digest for name, digest in found.items()}
+    folder = os.open(attempt, _FOLDER, dir_fd=attempts)
     try:
-        fd = os.open(f"{attempt}/{_TASK_LIST}", _READ, dir_fd=attempts)
-    except FileNotFoundError:
-        folder = os.open(attempt, _FOLDER, dir_fd=attempts)
-        try:
-            yield from hash_tree(folder, prefix)
-        finally:
-            os.close(folder)
-        return
-    with os.fdopen(fd, "rb") as stream:
-        listed = stream.read()
-    yield prefix + _TASK_LIST, sha256(listed).hexdigest()
-    for name, digest in parse(listed).items():
-        yield prefix + name, digest
+        return dict(hash_tree(folder, prefix))
+    finally:
+        os.close(folder)
 
 
 def remove(folder: int, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status
+from zf.report.advice import after_end, fix_first
 from zf.report.words import (
     NO_TAILS,
     PLAIN,
@@ -21,8 +22,6 @@ from zf.report.words import (
     moment,
     place,
     quoted_log,
-    run_again,
-    run_task,
     tail,
     what,
 )
@@ -79,28 +78,21 @@ def report(
     `tails` are the last raw lines of the causes' logs, `proof` is the run's folder as the reader
     would type it.
     """
-    pending = _pending(facts)
-    elsewhere = _not_started(facts)
-    struck = facts.phase_timeout or facts.run_timeout
-    if not pending and not elsewhere and struck is None:
+    head, groups = headline(facts, style), not_started(facts)
+    if not head and not groups:
         return ""
-    parts = [_headline(facts, pending, style)]
+    parts = [head]
     blocking = [cause for cause in facts.causes if cause.blocks]
     for number, cause in enumerate(blocking, start=1):
         log = tails.get(cause.task, ())
         parts.append(_cause(facts, cause, number=number, log=log, proof=proof, style=style))
-    # One that is blocked itself, by nothing known, stands among the pending.
-    harmless = [c for c in facts.causes if not c.blocks and c.word != Status.BLOCKED]
-    if harmless:
-        too = " too" if blocking else ""
-        parts.append([f"Failed{too}, without holding up another task:", *_short(facts, harmless)])
-    parts += [_group(key, tasks) for key, tasks in elsewhere.items()]
-    parts.append(_advice(facts, style))
+    parts += groups
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def _headline(facts: Facts, pending: _Pending, style: Style) -> list[str]:
+def headline(facts: Facts, style: Style) -> list[str]:
     """The lines older than zf: scripts grep them, so not a letter changes."""
+    pending = _pending(facts)
     lines = []
     if facts.phase_timeout is not None:
         seconds = limit(facts.phase_timeout.timeout_s)
@@ -168,11 +160,6 @@ def _branch(entry: Held) -> str:
     return f"   {indent}{printable(entry.task)}{note}"
 
 
-def _short(facts: Facts, causes: Sequence[RootCause]) -> list[str]:
-    tasks = [facts.tasks[cause.task] for cause in causes]
-    return [f"   {code(task)} {printable(task.id)}: {task.word}, {what(task)}" for task in tasks]
-
-
 _HEADINGS: Mapping[str, str] = {
     "": "Cancelled",
     Cause.PHASE_TIMEOUT: "Cancelled by the phase timeout",
@@ -180,10 +167,15 @@ _HEADINGS: Mapping[str, str] = {
     Cause.PHASE_FAILED: "Cancelled because an earlier phase failed",
     Cause.FAIL_FAST: "Cancelled by --fail-fast",
     Cause.DEADLINE: "Cancelled by the deadline of the run",
-    Cause.CANCEL: "Cancelled by somebody",
+    Cause.CANCEL: "Cancelled by `zf cancel`",
     "waiting": "Still waiting when the record ends",
     "running": "Still running when the record ends",
 }
+
+
+def not_started(facts: Facts) -> list[list[str]]:
+    """The tasks that never had their chance and wait for no failed need, by what stopped them."""
+    return [_group(key, tasks) for key, tasks in _not_started(facts).items()]
 
 
 def _group(key: str, tasks: Sequence[TaskFacts]) -> list[str]:
@@ -196,31 +188,12 @@ def _group(key: str, tasks: Sequence[TaskFacts]) -> list[str]:
     return lines
 
 
-def _advice(facts: Facts, style: Style) -> list[str]:
-    lines = []
-    first = _fix_first(facts)
-    if first is not None:
-        name = style.paint(printable(first.task), "bold")
-        lines.append(f"Fix first: {name} - {_gain(first)}")
-    lines += [f"{label} {command}" for label, command in zip(_STEPS, _next(facts), strict=False)]
-    return lines
-
-
-_STEPS = ("Next:", "Then:")
-
-
-def _gain(cause: RootCause) -> str:
-    if cause.frees:
-        return f"frees {count(cause.frees, 'task')}"
-    return f"frees none by itself: each of its {count(cause.blocks, 'task')} has another cause too"
-
-
 # --- blocked.json --------------------------------------------------------------------------------
 
 
 def as_json(facts: Facts, *, tails: Mapping[str, Sequence[str]] = NO_TAILS) -> dict[str, Any]:
     """What `blocked.json` holds: the report's facts. Proof folders are relative to the run's."""
-    first = _fix_first(facts)
+    first = fix_first(facts)
     struck, late = facts.phase_timeout, facts.run_timeout
     return {
         "schema": SCHEMA,
@@ -230,8 +203,16 @@ def as_json(facts: Facts, *, tails: Mapping[str, Sequence[str]] = NO_TAILS) -> d
             {"phase": printable(struck.phase), "timeout_s": struck.timeout_s} if struck else None
         ),
         "run_timeout": {"deadline_s": late.deadline_s} if late else None,
-        "fix_first": {"task": printable(first.task), "frees": first.frees} if first else None,
-        "next": _next(facts),
+        "fix_first": (
+            {
+                "task": printable(first.tasks[0]),
+                "with": [printable(name) for name in first.tasks[1:]],
+                "frees": first.frees,
+            }
+            if first
+            else None
+        ),
+        "next": after_end(facts),
         "causes": [_cause_json(facts, cause, tails.get(cause.task, ())) for cause in facts.causes],
         "not_started": [
             _short_json(task) for tasks in _not_started(facts).values() for task in tasks
@@ -325,18 +306,3 @@ def _not_started(facts: Facts) -> dict[str, list[TaskFacts]]:
             key = task.cause.value if task.status else task.word
             groups.setdefault(key, []).append(task)
     return groups
-
-
-def _fix_first(facts: Facts) -> RootCause | None:
-    """The cause whose repair frees most tasks; of equals the one that blocks most."""
-    blocking = [cause for cause in facts.causes if cause.blocks and cause.word != Status.SKIPPED]
-    return min(blocking, key=lambda c: (-c.frees, -c.blocks, c.task), default=None)
-
-
-def _next(facts: Facts) -> list[str]:
-    """The commands to type: the task to fix alone, then the whole again."""
-    first = _fix_first(facts)
-    name = first.task if first else next((cause.task for cause in facts.causes), None)
-    commands = [run_task(name)] if name is not None and name in facts.tasks else []
-    again = run_again(facts)
-    return commands if again in commands else [*commands, again]

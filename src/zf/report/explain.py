@@ -6,10 +6,12 @@ from itertools import starmap
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
-from zf.report import blocked, terminal
+from zf.events import Status
+from zf.report import advice, blocked, terminal
 from zf.report.words import (
     NO_TAILS,
     PLAIN,
+    TAIL_LINES,
     Style,
     condition,
     count,
@@ -18,7 +20,6 @@ from zf.report.words import (
     moment,
     place,
     quoted_log,
-    run_task,
     story,
     tail,
     tries,
@@ -29,23 +30,37 @@ if TYPE_CHECKING:
 
     from zf.report.facts import Facts, Held, RootCause, TaskFacts
 
-# How many lines of a log the summary repeats.
-_AGAIN = 3
-
 
 def run(
     facts: Facts,
     *,
     tails: Mapping[str, Sequence[str]] = NO_TAILS,
+    most: int | None = None,
     proof: str = "",
     style: Style = PLAIN,
+    remarks: Mapping[str, Sequence[str]] = NO_TAILS,
+    alive: bool = False,
+    whole: bool = False,
 ) -> str:
-    """The whole run: the deadlock report again, if there was one, then the summary."""
-    report = blocked.report(facts, tails=tails, proof=proof, style=style)
-    # The report has shown these logs a few lines higher up; the last words are enough.
-    shown = {cause.task for cause in facts.causes if cause.blocks} if report else set()
-    tails = {name: lines[-_AGAIN:] if name in shown else lines for name, lines in tails.items()}
-    end = terminal.summary(facts, tails=tails, proof=proof, style=style)
+    """The whole run: what failed and what that held up, counts, and what to do. With `whole`, what
+    was held up is told as trees, below its causes; `alive` says that the run still goes on.
+    """
+    first = advice.fix_first(facts)
+    lines = [f"Next: {command}" for command in advice.commands(facts, alive=alive)]
+    if first is not None:
+        names = [style.paint(printable(name), "bold") for name in first.tasks]
+        lines.insert(0, f"Fix first: {first.render(names)}")
+    report = blocked.report(facts, tails=tails, proof=proof, style=style) if whole else ""
+    end = terminal.summary(
+        facts,
+        tails=tails,
+        most=most,
+        proof=proof,
+        style=style,
+        remarks=remarks,
+        advice=lines,
+        told={cause.task for cause in facts.causes if cause.blocks} if report else (),
+    )
     return f"{report}\n{end}" if report else end
 
 
@@ -54,8 +69,11 @@ def task(
     name: str,
     *,
     log: Sequence[str] = (),
+    most: int | None = None,
     proof: str = "",
     style: Style = PLAIN,
+    remarks: Sequence[str] = (),
+    alive: bool = False,
 ) -> str:
     """One task: what became of it and why, what it needed, what it holds up, what to type next.
 
@@ -77,15 +95,24 @@ def task(
         ("also by", ", ".join(map(printable, entry.also)) if entry else ""),
         ("holds up", _holds_up(facts, name)),
         ("proof", f"{printable(proof)}/{printable(name)}" if proof else ""),
-        ("next", run_task(cause.task if cause and cause.task in facts.tasks else name)),
+        *(("note", line) for line in remarks),
+        ("next", _next(facts, found, alive=alive)),
     ]
     word = style.paint(found.word, "flaky" if found.flaky else found.conclusion)
     note = " (warned)" if found.warned else " (flaky)" if found.flaky else ""
     lines = [f"{style.paint(printable(name), 'bold')}: {word}{note}"]
     lines += [f"  {label + ':':<9} {text}" for label, text in rows if text]
     if log:
-        lines += ["  log:", *quoted_log(tail(log), "    ")]
+        shown = tail(log, most or found.log_tail or TAIL_LINES)
+        lines += ["  log:", *quoted_log(shown, "    ")]
     return "\n".join(lines) + "\n"
+
+
+def _next(facts: Facts, task: TaskFacts, *, alive: bool) -> str:
+    """The command that could change what became of this task."""
+    if task.warned or task.status in {Status.SUCCESS, Status.SKIPPED}:
+        return ""
+    return "; ".join(advice.commands(facts, alive=alive))
 
 
 def _held_by(facts: Facts, name: str) -> tuple[RootCause | None, Held | None]:

@@ -62,6 +62,8 @@ class TaskFacts:
     strict: tuple[str, ...]
     steps: Sequence[Mapping[str, Any]]
     optional: tuple[str, ...] = ()
+    # How many lines of a failed step's log its task file wants to be shown.
+    log_tail: int | None = None
     running: bool = False
     status: Status | None = None
     attempt: int = 0
@@ -537,6 +539,7 @@ def _task(row: Mapping[str, Any]) -> TaskFacts:
         strict=tuple(need["task"] for need in needs if need["require"] == "success"),
         steps=row["steps"],
         optional=tuple(need["task"] for need in needs if need["optional"]),
+        log_tail=row.get("log_tail"),
     )
 
 

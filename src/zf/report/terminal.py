@@ -10,6 +10,7 @@ import json
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from zf import late
 from zf.errors import printable
 from zf.events import (
     AttemptEnded,
@@ -32,10 +33,13 @@ from zf.events import (
     ThrottleLeft,
     to_json,
 )
+from zf.report.blocked import code, headline, not_started
 from zf.report.facts import at_end
 from zf.report.words import (
     NO_TAILS,
     PLAIN,
+    TAIL_LINES,
+    VERBS,
     Style,
     because,
     count,
@@ -43,8 +47,8 @@ from zf.report.words import (
     duration,
     limit,
     log_line,
+    place,
     quoted_log,
-    run_task,
     story,
     tail,
     tries,
@@ -52,7 +56,7 @@ from zf.report.words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from zf.report.facts import Facts, Result, TaskFacts
 
@@ -99,11 +103,14 @@ def plain_line(facts: Facts, event: Event, style: Style = PLAIN) -> str:
 def _run_line(facts: Facts, event: Event, style: Style) -> str:
     """The same for what concerns more than one task."""
     match event:
-        case RunStarted(run=run, tasks=tasks):
-            return f"run {printable(run)}: {count(tasks, 'task')}"
+        case RunStarted(run=run, tasks=tasks, phases=phases):
+            only = f"phase {printable(phases[0])}, " if len(phases) == 1 else ""
+            return f"run {printable(run)}: {only}{count(tasks, 'task')}"
         case RunResumed(leftovers=leftovers):
             found = f", leftover processes ended: {leftovers}" if leftovers else ""
             return f"run {printable(facts.run)}: resumed{found}"
+        case PhaseStarted() | PhaseEnded() if len(facts.phases) == 1:
+            return ""  # the run's own lines say the same
         case PhaseStarted(phase=phase, timeout_s=timeout_s):
             planned = facts.phases.get(phase)
             tasks = planned.tasks if planned else 0
@@ -155,12 +162,13 @@ def _retry_line(event: RetryScheduled | RetryDropped, style: Style) -> str:
 
 def _word(word: str, style: Style, colour: str = "") -> str:
     # The longest word is `cancelled`; padding stays outside the colour.
-    return style.paint(word, colour or word) + " " * (9 - len(word))
+    padded = style.paint(word, colour or word) + " " * (9 - len(word))
+    return f"{style.shape(colour or word)} {padded}"
 
 
-def failure_tail(lines: Sequence[str]) -> list[str]:
-    """The last lines of a failed task's log, for right after its end line."""
-    return quoted_log(tail(lines))
+def failure_tail(lines: Sequence[str], most: int = TAIL_LINES) -> list[str]:
+    """What of a failed task's log says why, for right after its end line."""
+    return quoted_log(tail(lines, most))
 
 
 def json_line(event: Event, *, wall: str = "", mono: float | None = None) -> str:
@@ -312,32 +320,65 @@ def summary(
     facts: Facts,
     *,
     tails: Mapping[str, Sequence[str]] = NO_TAILS,
+    most: int | None = None,
     proof: str = "",
-    warnings: Sequence[str] = (),
     style: Style = PLAIN,
+    remarks: Mapping[str, Sequence[str]] = NO_TAILS,
+    advice: Sequence[str] = (),
+    told: Collection[str] = (),
 ) -> str:
-    """The last thing a run prints: failures first, then what was tolerated or only succeeded after
-    a retry, then counts and time, then warnings.
+    """The last thing a run prints: each failure, then what was tolerated, succeeded only after a
+    retry or is remarkable otherwise, then what is blocked, then counts and time, and last what to
+    do.
+
+    `tails` are the raw ends of logs, `most` how many lines of each to show; `told` are the failures
+    that have been told already.
     """
-    failed = facts.failed
+    failed = [task for task in _heaviest_first(facts) if task.id not in told]
+    groups = _alike(failed, tails)
     blocks = [
-        _failure(task, tails.get(task.id, ()), proof, style) for task in failed[:DETAILED_FAILURES]
+        _failures(facts, group, tails, most, proof, style) for group in groups[:DETAILED_FAILURES]
     ]
-    rest = failed[DETAILED_FAILURES:]
+    rest = [task for group in groups[DETAILED_FAILURES:] for task in group]
     if rest:
         lines = [f"and {count(len(rest), 'failure')} more:"]
         lines += [f"  {_word(task.word, style)} {printable(task.id)}" for task in rest]
         blocks.append(lines)
     blocks += [_odd(facts, proof, style)] if facts.warned or facts.flaky else []
+    blocks += [_remarks(remarks, style)] if remarks else []
+    blocks += [headline(facts, style), *not_started(facts)] if not told else []
     blocks.append(
         [
             _counts_line(facts, style),
             *_throttle_lines(facts, style),
+            *advice,
             *([f"proof: {printable(proof)}"] if proof else []),
-            *(f"{style.paint('warning:', 'warning')} {printable(text)}" for text in warnings),
         ]
     )
-    return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+
+
+def _heaviest_first(facts: Facts) -> list[TaskFacts]:
+    """The failures, the one that holds up most first."""
+    blocks = {cause.task: cause.blocks for cause in facts.causes}
+    return sorted(facts.failed, key=lambda task: -blocks.get(task.id, 0))
+
+
+def _alike(
+    failed: Sequence[TaskFacts], tails: Mapping[str, Sequence[str]]
+) -> list[list[TaskFacts]]:
+    """Failures of one cause together: they came to the same and printed the same, but for numbers
+    and their own names.
+    """
+    groups: dict[object, list[TaskFacts]] = {}
+    for task in failed:
+        printed = "\n".join(tail(tails.get(task.id, ()))).replace(task.id, "")
+        key = (task.status, len(task.earlier), what(task), _NUMBER.sub("0", printed))
+        groups.setdefault(key, []).append(task)
+    return list(groups.values())
+
+
+_NUMBER = late.pattern(r"\d+")
 
 
 def anchors(run: str, head: str, signed_by: str | None, style: Style = PLAIN) -> str:
@@ -350,11 +391,56 @@ def anchors(run: str, head: str, signed_by: str | None, style: Style = PLAIN) ->
     return f"head: {head}\n{unsigned}: to sign it, zf seal {printable(run)} --sign\n"
 
 
-def _failure(task: TaskFacts, log: Sequence[str], proof: str, style: Style) -> list[str]:
-    lines = [_end_line(task, style), *_tries(task), *quoted_log(tail(log))]
+def _failures(
+    facts: Facts,
+    alike: Sequence[TaskFacts],
+    tails: Mapping[str, Sequence[str]],
+    most: int | None,
+    proof: str,
+    style: Style,
+) -> list[str]:
+    """What is said of a failure, or of several that are alike: the first one's log and place."""
+    task = alike[0]
+    lines = [_failure_head(facts, alike, style)]
+    if len(alike) > 1:
+        names = [printable(one.id) for one in alike]
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        lines.append(f"    {', '.join(names[:_MOST_NAMES])}{more}")
+    lines += _tries(task)
+    lines += quoted_log(tail(tails.get(task.id, ()), most or task.log_tail or TAIL_LINES), "    ")
+    where = f"    {place(task)}"
     if proof:
-        lines.append(f"  proof: {printable(proof)}/{printable(task.id)}")
-    return [*lines, f"  rerun: {run_task(task.id)}"]
+        tree = f"{printable(proof)}/{printable(task.id)}"
+        number = facts.step_number(task)
+        log = f"/20-logs/step-{number}.log" if tails.get(task.id) else ""
+        where += f"   {'log' if log else 'proof'}: {tree}{log}"
+    return [*lines, where]
+
+
+# More names than this on one line are looked over, not read.
+_MOST_NAMES = 20
+
+
+def _failure_head(facts: Facts, alike: Sequence[TaskFacts], style: Style) -> str:
+    task = alike[0]
+    assert task.status is not None
+    word = style.paint(VERBS[task.status], task.word)
+    name = printable(task.id) if len(alike) == 1 else f"{len(alike)} tasks"
+    spent = f" after {duration(task.duration_s)}" if len(alike) == 1 and task.attempt else ""
+    again = f", attempt {task.attempt}" if task.attempt > 1 else ""
+    held = {cause.task: cause.blocks for cause in facts.causes}
+    blocks = held.get(task.id, 0) if len(alike) == 1 else 0
+    weight = f", holds up {count(blocks, 'task')}" if blocks else ""
+    told = f"{style.shape(task.word)} {style.paint(name, 'bold')} {word}{spent}{again}: "
+    return f"{told}{what(task)} [{code(task)}]{weight}"
+
+
+def _remarks(remarks: Mapping[str, Sequence[str]], style: Style) -> list[str]:
+    """What a task's own record says beside its outcome."""
+    word = style.paint("note:", "warning")
+    return [
+        f"{word} {printable(name)}: {line}" for name, lines in remarks.items() for line in lines
+    ]
 
 
 def _odd(facts: Facts, proof: str, style: Style) -> list[str]:

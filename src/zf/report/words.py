@@ -5,7 +5,6 @@ Every text that came from a task or its file leaves here as one printable line. 
 
 from __future__ import annotations
 
-from shlex import quote
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,13 @@ from zf import late
 from zf.errors import printable
 from zf.events import Cause, Status
 from zf.record import record
+from zf.report.excerpt import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from zf.events import ConditionEvaluated
-    from zf.report.facts import Facts, TaskFacts
+    from zf.report.facts import TaskFacts
 
 # Ten lines show the last error of most tools without pushing the rest of the report away; 400
 # characters keep a minified bundle or a progress bar from doing so.
@@ -69,17 +69,41 @@ _SIGNALS = {
 _SGR = late.pattern(r"\x1b\[[0-9;:]{0,64}m")
 
 
+# What a state looks like, in UTF-8 and where that cannot be shown.
+_SHAPES = {
+    "success": "✓+",
+    "failure": "✕x",
+    "timeout": "◷t",
+    "lost": "!!",
+    "blocked": "\N{EN DASH}-",
+    "cancelled": "\N{EN DASH}-",
+    "skipped": "○o",
+    "flaky": "↻r",
+    "retry": "↻r",
+    "warned": "✕x",
+    "start": "▸>",
+    "running": "▸>",
+    "waiting": "·.",
+}
+
+
 @record
 class Style:
-    """Whether to colour. The words are the same either way."""
+    """Whether to colour, and whether there are shapes beyond ASCII. The words are the same."""
 
     colour: bool = False
+    utf8: bool = False
 
     def paint(self, text: str, name: str) -> str:
         """The text in the colour of a status, a result, or `bold`, `dim`, `error`, `warning`."""
         if not self.colour or name not in _COLOURS:
             return text
         return f"\x1b[{_COLOURS[name]}m{text}\x1b[0m"
+
+    def shape(self, name: str) -> str:
+        """The one character for a status, in its colour."""
+        shapes = _SHAPES.get(name, "  ")
+        return self.paint(shapes[0 if self.utf8 else 1], name)
 
 
 PLAIN = Style()
@@ -139,10 +163,10 @@ def without_colour(text: str) -> str:
     return _SGR.sub("", text)
 
 
-def tail(lines: Sequence[str]) -> list[str]:
-    """The last lines of a log, safe to print and each of bounded length."""
+def tail(lines: Sequence[str], most: int = TAIL_LINES) -> list[str]:
+    """What of a log says why its step failed, safe to print and each line of bounded length."""
     # Cut first: a line may be a gigabyte. Four times, for colours and escapes still to be dropped.
-    shown = (log_line(line[-4 * TAIL_CHARS :]) for line in lines[-TAIL_LINES:])
+    shown = (log_line(line[-4 * TAIL_CHARS :]) for line in excerpt(lines, most))
     return [f"...{line[3 - TAIL_CHARS :]}" if len(line) > TAIL_CHARS else line for line in shown]
 
 
@@ -254,6 +278,14 @@ def what(task: TaskFacts) -> str:
     return detail or _SENTENCES.get(task.cause, task.word)
 
 
+# What a task that did not succeed did, for the head of what is said of it.
+VERBS: Mapping[Status, str] = {
+    Status.FAILURE: "failed",
+    Status.TIMEOUT: "timed out",
+    Status.LOST: "was lost",
+}
+
+
 _SENTENCES: Mapping[Cause, str] = {
     Cause.PHASE_TIMEOUT: "the phase timeout struck before it could start",
     Cause.INTERRUPT: "zf was interrupted before it could start",
@@ -270,7 +302,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.CONDITION: "its condition did not let it run",
     Cause.DEADLINE: "its deadline passed",
     Cause.QUEUE_TIMEOUT: "it waited too long for its turn",
-    Cause.CANCEL: "somebody cancelled it",
+    Cause.CANCEL: "cancelled by `zf cancel`",
     Cause.CLEANUP: "its cleanup failed",
 }
 
@@ -312,15 +344,3 @@ def place(task: TaskFacts) -> str:
 def signal_name(number: int | None) -> str:
     name = _SIGNALS.get(number) if number is not None else None
     return f"signal {number} ({name})" if name else f"signal {number}"
-
-
-def run_task(task: str) -> str:
-    """The command that runs one task again."""
-    return f"zf run-task {quote(printable(task))}"
-
-
-def run_again(facts: Facts) -> str:
-    """The command that runs the whole again."""
-    if not facts.needs_checked and len(facts.tasks) == 1:
-        return run_task(next(iter(facts.tasks)))
-    return " ".join(("zf run-phase", *(quote(printable(name)) for name in facts.phases)))

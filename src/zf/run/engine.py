@@ -97,6 +97,7 @@ class Engine:
         output_fd: Callable[[], int | None],
         poll_interval_s: float,
         sampler: Sampler | None = None,
+        phase_began: float | None = None,
     ) -> None:
         self._scheduler = scheduler
         self._executor = executor
@@ -110,7 +111,8 @@ class Engine:
         self._slots: list[int] = []
         self._slots_made = 0
         self._slot_of: dict[str, int] = {}
-        self._phase_started = 0.0
+        # Of a run that is taken up again the phase may have begun before.
+        self._phase_started = time.monotonic() if phase_began is None else phase_began
         self._interrupts = 0
         self._exit_code: int | None = None
 

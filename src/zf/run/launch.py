@@ -26,18 +26,20 @@ from zf.events import (
 )
 from zf.model import NOTHING, Flow, is_valid_id
 from zf.plan.graph import Plan
-from zf.proof import provenance, store
-from zf.proof.journal import Journal, read, sync_folder
+from zf.proof import abandoned, provenance, store
+from zf.proof.journal import Journal, JournalReading, sync_folder
+from zf.proof.known import Known
 from zf.proof.lines import object_lines
 from zf.proof.read import LATEST, log_tail, newest_head, run_json
-from zf.proof.seal import MANIFEST, drop_unfinished, seal, write_file, write_json
+from zf.proof.seal import MANIFEST, seal_known, write_file, write_json
 from zf.record import asdict, record, replace
 from zf.report import blocked
+from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import Facts, Fold
 from zf.run import fitness, leases, lock, recover
 from zf.run.engine import Engine
 from zf.run.interrupts import Inbox, listening
-from zf.run.orders import Limits, NotRun, Order, Throttle
+from zf.run.orders import Limits, Order, Throttle
 from zf.run.ready import impossible
 from zf.run.scheduler import Scheduler
 from zf.run.scribe import Scribe, Watch
@@ -53,17 +55,23 @@ from zf.work.worker import Shared
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
+# Of the time a run took, what may be spent on looking through its trees before it is sealed.
+_COMPARED_SHARE = 0.01
 
 
 @record
 class Launched:
-    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex."""
+    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex. `differences`
+    tells what in its folder is not what zf wrote; a run that has any was tampered with.
+    """
 
     run: str
     run_dir: str
     exit_code: int
     facts: Facts
     head: str
+    manifest_sha256: str
+    differences: tuple[str, ...] = ()
 
 
 def no_output() -> int | None:
@@ -173,13 +181,18 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     _refuse_unshielded(request)
     _leases_folder(request)
     run_dir = f"{proofs}/{run}"
-    with listening() as inbox, _claimed(proofs, run), closing(_pool(request, run_dir)) as pool:
+    known = Known()
+    with (
+        listening() as inbox,
+        _claimed(proofs, run),
+        closing(_pool(request, run_dir, known)) as pool,
+    ):
         inbox.open_to_others(*lock.orders_paths(proofs, run))
         # Looked through for secrets, which loads what workers look with before they are forked.
         plan = request.veil.plan(request.plan.as_json())
         _have_workers(pool, _first_starts(request))
         source = request.source()
-        scribe, began, about = _found(request, command, plan, source)
+        scribe, began, about = _found(request, command, plan, source, known)
         scheduler = request.scheduler(about)
         orders = scheduler.start(began)
         with _recording(run):
@@ -188,10 +201,11 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
             )
 
 
-def _pool(request: RunRequest, run_dir: str) -> Pool:
+def _pool(request: RunRequest, run_dir: str, known: Known) -> Pool:
     return Pool(
         request.plan.tasks,
-        Shared(
+        known=known,
+        shared=Shared(
             place=request.place(),
             run_dir=run_dir,
             grace_s=request.settings.grace_s.value,
@@ -254,7 +268,11 @@ def _first_starts(request: RunRequest) -> int:
 
 
 def _found(
-    request: RunRequest, command: Sequence[str], plan: dict[str, Any], source: provenance.Source
+    request: RunRequest,
+    command: Sequence[str],
+    plan: dict[str, Any],
+    source: provenance.Source,
+    known: Known,
 ) -> tuple[Scribe, float, Mapping[str, Any]]:
     """Make the run's folder with all that is known at its start; the moment it began, and what
     run.json says.
@@ -276,6 +294,7 @@ def _found(
         "limits": asdict(request.limits),
         "rerun_of": request.rerun_of,
         "secrets": request.flow.project.secrets,
+        "secrets_in_artifacts": request.flow.project.secrets_in_artifacts,
     }
     previous = newest_head(proofs, but=run) or (None, None)
     staging = lock.staging_path(proofs, run)
@@ -284,7 +303,8 @@ def _found(
         described = object_lines(request.veil.about(about))
         write_file(f"{staging}/run.json", described)
         plan_sha256 = write_json(f"{staging}/plan.json", plan)
-        scribe = Scribe(Journal.create(f"{staging}/events.jsonl"), Fold(plan), request.watch)
+        journal = Journal.create(f"{staging}/events.jsonl")
+        scribe = Scribe(journal, Fold(plan), request.watch, known)
         began = scribe.record(
             RunStarted(
                 run,
@@ -300,6 +320,7 @@ def _found(
             )
         )
         scribe.commit()
+        known.remember_place(staging)
         os.rename(staging, f"{proofs}/{run}")
     except OSError as error:
         store.remove_tree(staging)
@@ -311,8 +332,12 @@ def _found(
     return scribe, began, about
 
 
-def resume(request: RunRequest, run_dir: str) -> Launched:
+def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Launched:
     """Finish a run whose runner died: keep what was finished, run the rest, seal.
+
+    What the runner knew is gone with it, so the journal is trusted as it lies there, if its chain
+    holds and everything it names fits; nothing that it does not name is believed. `papers` are the
+    digests of the run.json and plan.json that the request was made from.
 
     Raises ZfError: exit 5 for a run that is alive or sealed, 1 when its proof is not as it was
     left.
@@ -333,36 +358,56 @@ def resume(request: RunRequest, run_dir: str) -> Launched:
         ended = leftovers.end(run_dir)
         from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415 - 5 ms no new run needs
 
-        refuse_unless_intact(run_dir, run)
+        found = refuse_unless_intact(run_dir, run)
         journal, reading = Journal.reopen(f"{run_dir}/events.jsonl")
-        drop_unfinished(run_dir)
+        if reading.head != found.result["head"] or _papers(reading) != dict(papers):
+            raise _changed_meanwhile(run)
+        known = Known()
+        known.remember_place(run_dir)
         fold = Fold(request.veil.plan(request.plan.as_json()))
         for line in reading.lines:
             fold.apply(line.event, line.mono, line.wall)
-        scribe = Scribe(journal, fold, request.watch)
+            known.take(line.event)
+        scribe = Scribe(journal, fold, request.watch, known)
+        abandoned.drop_unfinished(run_dir)
         if isinstance(reading.events[-1], RunEnded):
             # All that was missing is the seal.
-            return _close(run, run_dir, scribe)
+            return _close(run, run_dir, scribe, known)
+        abandoned.drop_unnamed(run_dir, request.plan.tasks, reading.events)
         scribe.record(RunResumed(ended))
         for attempt in recover.open_attempts(reading.events):
-            task = request.plan.tasks[attempt.task]
+            task, before = request.plan.tasks[attempt.task], known.list_of(attempt.task)
             rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
-            scribe.record(recover.outcome(run, run_dir, task, attempt, request.veil))
+            scribe.record(recover.outcome(run, run_dir, task, attempt, request.veil, before))
         scribe.commit()
-        lines = read(f"{run_dir}/events.jsonl").lines
+        lines = journal.read_back().lines
         times = recover.moments(lines, time.monotonic())
         about = run_json(run_dir)
         scheduler = request.scheduler(about, recover.conditions_answered(reading.events))
-        orders = recover.outstanding(scheduler, lines, times)
-        for order in orders:
-            if isinstance(order, NotRun):
-                recover.drop_undecided(run_dir, order.task)
-        pool = _pool(request, run_dir)
+        orders = recover.outstanding(scheduler, lines, times, recover.idle_s(lines))
+        pool = _pool(request, run_dir, known)
 
         def changed() -> bool | None:
             return provenance.changed_since(about["source"], request.source().facts)
 
-        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, changed, times[0])
+        began = (times[0], recover.phase_began(lines, times))
+        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, changed, began)
+
+
+def _papers(reading: JournalReading) -> dict[str, str]:
+    """The digests that a journal has of the files written before it."""
+    started = reading.events[0]
+    assert isinstance(started, RunStarted)  # its proof is intact
+    return {"run.json": started.run_sha256, "plan.json": started.plan_sha256}
+
+
+def _changed_meanwhile(run: str) -> ZfError:
+    return ZfError(
+        f"the proof of run {run!r} changed while it was looked at",
+        exit_code=Exit.FAILED,
+        code="ZF140",
+        hint=f"zf verify {run} says what is wrong with it",
+    )
 
 
 def refuse_old(run_dir: str, described: Mapping[str, Any]) -> None:
@@ -390,11 +435,13 @@ def _conduct(
     pool: Pool,
     run_dir: str,
     source_changed: Callable[[], bool | None],
-    began: float | None = None,
+    began: tuple[float, float | None] | None = None,
 ) -> Launched:
-    """Carry a run that began at this moment (by default now) to its end and seal it."""
+    """Carry a run to its end and seal it. It and its phase began at these moments, by default now;
+    time in which nobody ran it is left out.
+    """
     run = request.settings.run_id.value
-    began = time.monotonic() if began is None else began
+    run_began, phase_began = began or (time.monotonic(), None)
     about = {"run": run, "run_dir": run_dir}
     place = request.place()
     shown = replace(place, root=request.veil.text(place.root))
@@ -409,12 +456,13 @@ def _conduct(
             output_fd=request.output_fd,
             poll_interval_s=min(request.settings.poll_interval_s.value, request.look_s),
             sampler=_sampler(request),
+            phase_began=phase_began,
         ).run(orders)
     blocked_sha256 = _write_blocked(run_dir, scribe.facts)
-    took = round(time.monotonic() - began, 6)
+    took = round(time.monotonic() - run_began, 6)
     changed = source_changed()
     scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256, changed))
-    return _close(run, run_dir, scribe, pool.lists)
+    return _close(run, run_dir, scribe, pool.known, took)
 
 
 def _sampler(request: RunRequest) -> Sampler | None:
@@ -440,13 +488,16 @@ def _leases_folder(request: RunRequest) -> str:
     return leases.folder(os.environ, groups) if groups else ""
 
 
-def _close(run: str, run_dir: str, scribe: Scribe, lists: Mapping[str, str] = NOTHING) -> Launched:
-    """Seal a run that has ended; `lists` are checksum lists that are known already."""
+def _close(run: str, run_dir: str, scribe: Scribe, known: Known, took_s: float = 0.0) -> Launched:
+    """Seal a run that has ended, from what its runner knows."""
     facts = scribe.facts
-    head = scribe.close()
-    seal(run_dir, lists)
+    head, known.tops["events.jsonl"] = scribe.close()
     assert facts.exit_code is not None  # its last event says so
-    return Launched(run, run_dir, facts.exit_code, facts, head)
+    sealed = seal_known(run_dir, known, compare_s=took_s * _COMPARED_SHARE)
+    exit_code = Exit.FAILED if sealed.differences else facts.exit_code
+    return Launched(
+        run, run_dir, exit_code, facts, head, sealed.manifest_sha256, sealed.differences
+    )
 
 
 def _is_empty_folder(path: str) -> bool:
@@ -571,6 +622,9 @@ def _write_blocked(run_dir: str, facts: Facts) -> str | None:
     """Write blocked.json if tasks were held up; its SHA-256."""
     struck = facts.phase_timeout or facts.run_timeout
     if struck or facts.counts[Status.BLOCKED]:
-        tails = {t.id: log_tail(run_dir, t.id, facts.step_number(t)) for t in facts.failed}
+        tails = {
+            t.id: log_tail(run_dir, t.id, facts.step_number(t), lines=LOOK_LINES)
+            for t in facts.failed
+        }
         return write_json(f"{run_dir}/blocked.json", blocked.as_json(facts, tails=tails))
     return None

@@ -54,6 +54,22 @@ def take_over(proofs: str, run: str, wakeup_fd: int, *, patience_s: float) -> in
     return fd
 
 
+def refuse_in_use(proofs: str, run: str, why: str) -> None:
+    """Raises ZfError (exit 5) naming the owner while a run goes on, with `why` that matters.
+
+    A shared lock, for a moment: looks do not exclude each other.
+    """
+    try:
+        fd = os.open(lock_path(proofs, run), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return  # a run that was made elsewhere has no lock here
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _in_use(fd, run, f"; {why}", "wait for it to end, or end it with zf cancel") from None
+    os.close(fd)
+
+
 def release(fd: int) -> None:
     """Give the lock back; nobody is named as its owner any more."""
     with suppress(OSError):  # the name is for people only
@@ -191,15 +207,16 @@ def try_lock(fd: int, about: str) -> bool:
     return True
 
 
-def _in_use(fd: int, run: str) -> ZfError:
+def _in_use(
+    fd: int,
+    run: str,
+    why: str = "",
+    hint: str = "wait for it to end, or choose another --run-id",
+) -> ZfError:
     owner = _owner(fd)
     os.close(fd)
-    return ZfError(
-        f"run id {run!r} is in use by {owner}",
-        exit_code=Exit.RUN_ID_TAKEN,
-        code="ZF120",
-        hint="wait for it to end, or choose another --run-id",
-    )
+    message = f"run id {run!r} is in use by {owner}{why}"
+    return ZfError(message, exit_code=Exit.RUN_ID_TAKEN, code="ZF120", hint=hint)
 
 
 def _owner(fd: int) -> str:

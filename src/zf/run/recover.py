@@ -8,7 +8,8 @@ journal only what is true at that moment, so it can be killed anywhere and repea
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from datetime import datetime
+from itertools import pairwise
 
 from zf.events import (
     AttemptEnded,
@@ -46,24 +47,20 @@ from zf.run.scheduler import (
 from zf.work.outcome import Outcome
 from zf.work.veil import Veil
 
+# As the verifier has it: a wall clock is slewed by 500 parts in a million, and stepped at boot.
+_CLOCKS_PART_S, _CLOCKS_PART_SHARE = 2.0, 0.0005
+
 
 def outcome(
-    run: str, run_dir: str, task: Task, started: AttemptStarted, veil: Veil
+    run: str, run_dir: str, task: Task, started: AttemptStarted, veil: Veil, before: str = ""
 ) -> AttemptEnded:
-    """The terminal event of an attempt whose runner died: its worker's own outcome if it had got
-    that far, else `lost`, which is then written and claimed like any other.
+    """The terminal event of an attempt whose runner died: `lost`, written and claimed like any
+    other. What its worker may have claimed is on no record, so it could be anybody's. `before` is
+    the digest of the list of the attempt before it.
     """
     lost = Outcome(veil.task(task), started.attempt)
     lost.fail(Cause.RUNNER, "the runner died while it ran", status=Status.LOST)
-    return lost.decide_abandoned(run_dir, run, veil)
-
-
-def drop_undecided(run_dir: str, task: str) -> None:
-    """Remove what was written of the tree of a task that is not to run, and was never announced."""
-    with suppress(FileNotFoundError):
-        from shutil import rmtree  # noqa: PLC0415 - 2 ms no new run needs
-
-        rmtree(f"{run_dir}/{task}")
+    return lost.decide_abandoned(run_dir, run, veil, before)
 
 
 def open_attempts(events: Iterable[Event]) -> list[AttemptStarted]:
@@ -99,14 +96,59 @@ def moments(lines: Sequence[Line], now: float) -> list[float]:
     return [now - elapsed_s + t for t in times]
 
 
-def outstanding(scheduler: Scheduler, lines: Sequence[Line], times: Sequence[float]) -> list[Order]:
+def idle_s(lines: Sequence[Line]) -> list[float]:
+    """For each line, for how long nothing was recorded before it because no runner was there; 0 but
+    for the lines that say that a run was resumed.
+    """
+    idle = [0.0]
+    for before, line in pairwise(lines):
+        idle.append(_between(before, line) if isinstance(line.event, RunResumed) else 0.0)
+    return idle
+
+
+def _between(before: Line, line: Line) -> float:
+    """How long it is from one line to another that a different runner wrote.
+
+    Within one boot the monotonic clock tells, which cannot be set. After a reboot, which it is told
+    by that the two clocks part, only the wall clock is left; it may have been set back.
+    """
+    mono = line.mono - before.mono
+    wall = (_moment(line.wall) - _moment(before.wall)).total_seconds()
+    if mono >= 0 and abs(wall - mono) <= _CLOCKS_PART_S + _CLOCKS_PART_SHARE * mono:
+        return mono
+    return max(0.0, wall)
+
+
+def _moment(wall: str) -> datetime:
+    return datetime.fromisoformat(wall)
+
+
+def phase_began(lines: Sequence[Line], times: Sequence[float]) -> float | None:
+    """The moment at which the phase under way began; None between phases."""
+    began = None
+    for line, at in zip(lines, times, strict=True):
+        if isinstance(line.event, PhaseStarted):
+            began = at
+        elif isinstance(line.event, PhaseEnded):
+            began = None
+    return began
+
+
+def outstanding(
+    scheduler: Scheduler,
+    lines: Sequence[Line],
+    times: Sequence[float],
+    idle: Sequence[float] = (),
+) -> list[Order]:
     """Bring a new scheduler to where the journal ends; the orders not yet carried out there.
 
-    `times` are the lines' moments. Orders to kill and to let go are dropped, as the dead run left
-    nothing to kill and holds nothing.
+    `times` are the lines' moments, and `idle` how long nobody ran the run before each. Orders to
+    kill and to let go are dropped, as the dead run left nothing to kill and holds nothing.
     """
     orders: dict[_Key, Order] = {}
-    for line, at in zip(lines, times, strict=True):
+    for line, at, idle_before in zip(lines, times, idle or [0.0] * len(lines), strict=True):
+        if idle_before:
+            scheduler.was_idle(idle_before, at)
         orders.update((_key(order), order) for order in scheduler.replay(line.event, at))
         orders.pop(_done(line.event), None)
     orders.update((_key(order), order) for order in scheduler.handle(Tick(), times[-1]))

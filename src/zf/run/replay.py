@@ -22,7 +22,7 @@ from zf.proof.worktree import environment as git_environment
 from zf.record import field, mutable, record, replace
 from zf.report.words import quoted_log, tail, what
 from zf.run.launch import RunRequest, launch, limits_of
-from zf.run.upstream import refuse_unless_intact
+from zf.run.upstream import outcomes, refuse_unless_intact, verified_journal
 from zf.settings import DEFAULT_PHASE_TIMEOUT_S, resolve
 from zf.work.secret_forms import is_secret_name
 from zf.work.veil import Veil
@@ -85,11 +85,19 @@ def replay(
     """
     run = read.run_json(run_dir)
     # Running what a proof says is running somebody's program: at least it is the one that ran.
-    refuse_unless_intact(run_dir, str(run["run_id"]))
+    found = refuse_unless_intact(run_dir, str(run["run_id"]))
+    ends = outcomes(verified_journal(run_dir, str(run["run_id"]), found))
     try:
         status = read.status_json(run_dir, task)
     except ZfError:
         raise ZfError(f"no task {task!r} in this run", code="ZF151") from None
+    if task not in ends:
+        # What lies there is not its outcome yet, and its scripts could be anybody's.
+        raise ZfError(
+            f"task {task!r} has not ended in this run",
+            code="ZF151",
+            hint=f"zf status {run['run_id']} says whether the run goes on; zf resume finishes it",
+        )
     if not status["attempt"]:
         raise ZfError(
             f"task {task!r} was not run: it is {status['status']}",

@@ -278,6 +278,21 @@ class Scheduler:
         self._settle()
         return self._take_orders()
 
+    def was_idle(self, seconds: float, now: float) -> None:
+        """Nobody ran the run for so long, up to this moment, and its clock stood still. What counts
+        from the start of the run is a time of day all the same, so it comes nearer by that.
+        """
+        self._started -= seconds
+        if self._limits.deadline_s is not None:
+            self._alarms.set(self._started + self._limits.deadline_s, "run")
+        for name in self._members[self._phase.name] if self._phase is not None else ():
+            deadline_s = self._tasks[name].deadline_s
+            if deadline_s is not None and name not in self._done:
+                self._alarms.set(self._started + deadline_s, "deadline", name)
+        for name in tuple(self._asleep):
+            if name not in self._attempts:  # it sleeps for its start_after
+                self._sleep_until(max(now, self._started + self._tasks[name].start_after_s), name)
+
     def wake_at(self) -> float | None:
         """The next moment at which a Tick matters; None while only events do."""
         at, or_at = self._alarms.next_at(), self._patience.next_at()

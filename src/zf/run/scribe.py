@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from zf.events import AttemptEnded, Event, timestamp
 from zf.proof.journal import Journal
+from zf.proof.known import Known
 from zf.report.facts import Facts, Fold
 
 # Called with every event, and with None when only time has passed; the float is monotonic seconds.
@@ -17,12 +18,17 @@ Watch = Callable[[Event | None, Facts, float], None]
 
 
 class Scribe:
-    """The runner's only way to say that something happened."""
+    """The runner's only way to say that something happened. The digests of task lists that go by
+    are remembered in `known`.
+    """
 
-    def __init__(self, journal: Journal, fold: Fold, watch: Watch) -> None:
+    def __init__(
+        self, journal: Journal, fold: Fold, watch: Watch, known: Known | None = None
+    ) -> None:
         self._journal = journal
         self._fold = fold
         self._watch = watch
+        self._known = known or Known()
         self._untold: list[tuple[Event, float]] = []
         self._unfolded: list[tuple[Event, float, str]] = []
 
@@ -43,6 +49,7 @@ class Scribe:
         """
         if isinstance(event, AttemptEnded) and not event.task_sha256:
             raise OSError(f"task {event.task!r}: {event.detail}")
+        self._known.take(event)
         mono = round(time.monotonic(), 6)
         wall = timestamp(time.time())
         self._journal.append(event, wall, mono)
@@ -63,11 +70,14 @@ class Scribe:
         for event, mono in untold:
             self._watch(event, facts, mono)
 
-    def close(self) -> str:
-        """Commit and let go of the journal; the SHA-256 of its last line, in hex."""
+    def close(self) -> tuple[str, str]:
+        """Commit and let go of the journal; the SHA-256 of its last line and of all of it, in hex.
+
+        Of what was written, that is: another file may lie at its path by now.
+        """
         self.commit()
         self._journal.close()
-        return self._journal.head
+        return self._journal.head, self._journal.sha256
 
     def tick(self, mono: float) -> None:
         """Let the watcher look at the clock."""

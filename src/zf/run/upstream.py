@@ -6,13 +6,15 @@ import os
 from collections.abc import Collection, Iterable, Mapping
 
 from zf.errors import Exit, ZfError
-from zf.events import Status
+from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.plan.graph import Met
 from zf.proof import read
 from zf.proof.findings import State
+from zf.proof.journal import JournalReading
 from zf.proof.provenance import source
 from zf.proof.verify import Verification, verify
 from zf.record import record
+from zf.run.lock import refuse_in_use
 
 
 @record
@@ -26,7 +28,7 @@ class Upstream:
 
 
 def refuse_unless_intact(run_dir: str, run: str) -> Verification:
-    """Raises ZfError (exit 1) when anything in a run's folder is not as it was sealed."""
+    """What verifying a run says; ZfError (exit 1) when anything in it is not as it was left."""
     found = verify(run_dir)
     verdict = next(v for v in found.verdicts if v.name == "INTACT")
     if verdict.state != State.PASSED:
@@ -39,27 +41,60 @@ def refuse_unless_intact(run_dir: str, run: str) -> Verification:
     return found
 
 
-def from_run(proofs: str, run: str, needs: Collection[str]) -> Upstream:
-    """What one run did for these needs: which tasks succeeded, or failed as they may.
+def verified_journal(run_dir: str, run: str, found: Verification) -> JournalReading:
+    """The journal that was just verified; ZfError when another one lies there by now."""
+    reading = read.journal(run_dir)
+    if reading.head != found.result["head"]:
+        raise ZfError(
+            f"the proof of run {run!r} cannot be built on: it changed while it was verified",
+            exit_code=Exit.FAILED,
+            code="ZF140",
+            hint=f"zf verify {run} says what is wrong with it",
+        )
+    return reading
 
-    Raises ZfError: exit 2 for a run that does not exist, 1 for one whose proof is not intact.
+
+def from_run(proofs: str, run: str, needs: Collection[str], *, whole: bool = True) -> Upstream:
+    """What one run did for these needs: which tasks succeeded, or failed as they may. `whole`: the
+    run must be complete, too.
+
+    Only its journal is asked: what else lies in a run's folder may be there before an outcome is.
+    Raises ZfError: exit 2 for a run that does not exist, 5 for one that goes on, 1 for one that was
+    never closed or whose proof is not intact.
     """
     run_dir = read.find_run(proofs, run)
+    name = os.path.basename(run_dir)
     planned = _planned(run_dir).intersection(needs)
     if not planned:
         return Upstream({})
-    found = refuse_unless_intact(run_dir, run)
+    refuse_in_use(proofs, name, "its outcomes are not final")
+    found = refuse_unless_intact(run_dir, name)
+    if whole:
+        _refuse_unless_complete(name, found)
+    ends = outcomes(verified_journal(run_dir, name, found))
     met = {
-        task: Met(os.path.basename(run_dir), found.result["head"], found.tasks.get(task))
+        task: Met(name, found.result["head"], ends[task].task_sha256)
         for task in sorted(planned)
-        if _succeeded(run_dir, task)
+        if task in ends and _is_good(ends[task])
     }
     return Upstream(met, frozenset(planned - met.keys()))
 
 
+def _refuse_unless_complete(run: str, found: Verification) -> None:
+    verdict = next(v for v in found.verdicts if v.name == "COMPLETE")
+    if verdict.state != State.PASSED:
+        raise ZfError(
+            f"run {run!r} cannot be built on, as it is not complete: {verdict.summary}",
+            exit_code=Exit.FAILED,
+            code="ZF148",
+            hint=f"zf resume {run} finishes a run that was killed; a sealed one stays as it is",
+        )
+
+
 def what_it_had(proofs: str, run: str, needs: Collection[str]) -> Upstream:
     """The same, with what the run itself took from earlier ones: its `--upstream` is kept."""
-    found = from_run(proofs, run, needs)
+    # What was killed and sealed as it was has outcomes, too.
+    found = from_run(proofs, run, needs, whole=False)
     met, unmet = dict(found.met), found.unmet
     recorded = read.plan_json(read.find_run(proofs, run)).get("upstream")
     if isinstance(recorded, dict):
@@ -121,5 +156,17 @@ def _planned(run_dir: str) -> set[str]:
     return {row["id"] for row in read.plan_json(run_dir)["tasks"]}
 
 
-def _succeeded(run_dir: str, task: str) -> bool:
-    return read.status_json(run_dir, task)["conclusion"] in {Status.SUCCESS, "warned"}
+def outcomes(reading: JournalReading) -> dict[str, AttemptEnded | TaskNotRun]:
+    """The event that settled each task; tasks that had not ended are not in it."""
+    ends: dict[str, AttemptEnded | TaskNotRun] = {}
+    for event in reading.events:
+        if isinstance(event, AttemptStarted):
+            ends.pop(event.task, None)
+        elif isinstance(event, AttemptEnded | TaskNotRun):
+            ends[event.task] = event
+    return ends
+
+
+def _is_good(end: AttemptEnded | TaskNotRun) -> bool:
+    """A success, or a failure that the task file tolerates."""
+    return end.warned or end.status is Status.SUCCESS

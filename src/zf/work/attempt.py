@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
-from zf.proof.artifacts import collect
+from zf.proof.artifacts import collect, listed
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.store import (
     ARTIFACTS,
@@ -65,6 +65,8 @@ class Bench:
     needs_dir: str
     # The run that met a need, where it was not this one.
     upstream: Mapping[str, str]
+    # Whether an artifact with a secret in it fails its task; it is never kept.
+    secrets_fail: bool = True
 
     @property
     def written_at(self) -> str:
@@ -306,7 +308,9 @@ class Attempt:
         bench, tree = self._bench, self.tree
         proofs = os.path.dirname(bench.run_dir)
         task, outcome = self._task, self.outcome
-        secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
+        secrets = ArtifactSecrets(
+            self._redactor, self._secrets, task.allow_secrets_in, fails=bench.secrets_fail
+        )
         lost = bench.shield.end(tree) if bench.shield is not None else []
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
         found = collect(
@@ -317,14 +321,14 @@ class Attempt:
             secrets=secrets,
             left=None if self._left is None else self._left_at,
         )
-        outcome.notes += secrets.allowed
+        outcome.notes += secrets.notes()
         for path, reason in strange:
             found.refuse(path, reason)
         outcome.collected = found
         if outcome.status is not Status.SUCCESS:
             return
-        if found.leaks:
-            detail = f"artifacts held what must not be seen: {', '.join(found.leaks)}"
+        if found.leaks and secrets.fails:
+            detail = f"artifacts held what must not be seen: {listed(found.leaks, found.leaked)}"
             outcome.fail(Cause.ARTIFACTS, detail)
         elif strange:
             path, reason = strange[0]

@@ -45,6 +45,7 @@ class RunnerOrders:
         # Whether the runner itself said that this is the end; if it was killed, it did not.
         self.dismissed = False
         self.then = ""
+        self.before = ""
         self._current: tuple[str, int] | None = None
         self._pending = b""
         self._poll = select.poll()
@@ -54,7 +55,7 @@ class RunnerOrders:
     def next(self) -> tuple[str, int] | None:
         """Wait for the next order to start: task and attempt. None when there is no more to do.
 
-        `then` is the task that may follow.
+        `then` is the task that may follow, `before` the digest of the list of the attempt before.
         """
         self.stop = None
         self._current = None
@@ -67,7 +68,7 @@ class RunnerOrders:
 
     def report(self, ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> None:
         """Tell the runner how the attempt ended, whether this worker takes no other, and what its
-        task.sha256 says. If the runner is gone, the tree alone will tell.
+        task.sha256 says. If the runner is gone, nobody heard it, and the attempt is lost.
         """
         self._tell(encode(ended, is_last=is_last, listed=listed))
 
@@ -122,6 +123,7 @@ class RunnerOrders:
         if "cause" not in order:
             self._current = attempt
             self.then = order["then"]
+            self.before = order.get("before", "")
         elif attempt == self._current:
             self._stop(Stop(Cause(order["cause"]), "", force=order["force"]))
 
@@ -147,10 +149,13 @@ PING = b"null\n"
 DISMISS = b"false\n"
 
 
-def start_order(task: str, attempt: int, then: str | None = None) -> bytes:
-    """A line that begins an attempt, and says which task may follow it."""
+def start_order(task: str, attempt: int, then: str | None = None, before: str = "") -> bytes:
+    """A line that begins an attempt, and says which task may follow it; for a second attempt also
+    the digest of the list of the one before.
+    """
     # An id needs no escapes in JSON, and this is on the way from one step to the next.
-    return f'{{"task":"{task}","attempt":{attempt},"then":"{then or ""}"}}\n'.encode("ascii")
+    more = f',"before":"{before}"' if before else ""
+    return f'{{"task":"{task}","attempt":{attempt},"then":"{then or ""}"{more}}}\n'.encode("ascii")
 
 
 def kill_order(task: str, attempt: int, cause: Cause, *, force: bool) -> bytes:

@@ -9,12 +9,11 @@ from contextlib import closing
 from signal import Signals
 from typing import TYPE_CHECKING
 
-from zf.errors import ZfError, printable
+from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.outlet import say_if_possible
-from zf.proof.artifacts import Collected, collect
-from zf.proof.read import status_json
-from zf.proof.store import SUMMARY, AlreadyDecidedError, TaskTree, status_fields
+from zf.proof.artifacts import TOLD_MOST, Collected, collect
+from zf.proof.store import SUMMARY, TaskTree, is_tree_of, status_fields
 from zf.record import field, mutable, replace
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 EXIT_TIMEOUT = 124
 # Of the command line of a process that was left behind.
 COMMAND_CHARS = 300
+# Of a sentence: with the lists' limit it keeps status.json, and an event, far below 4 MiB.
+_DETAIL_CHARS = 4000
 EXIT_NOT_STARTED = 126
 EXIT_NOT_FOUND = 127
 _EXIT_SIGNALLED = 128
@@ -160,9 +161,11 @@ class Outcome:
         return named("step", step, printable(self.task.steps[step].name))
 
     def decide(self, tree: TaskTree, run: str) -> AttemptEnded:
-        """Claim the outcome in the tree. Raises AlreadyDecidedError, and OSError if it cannot."""
+        """Claim the outcome in the tree. Raises OSError when that cannot be written."""
         ended = time.time()
         started_at, completed_at = timestamp(self.started), timestamp(ended)
+        if len(self.detail) > _DETAIL_CHARS:
+            self.detail = f"{self.detail[: _DETAIL_CHARS - 3]}..."
         duration_s = self._duration_s()
         if self.status is Status.TIMEOUT:
             tree.write(SUMMARY, ".timeout_killed", f"{self.detail}\n".encode())
@@ -184,16 +187,31 @@ class Outcome:
                 shield=self.shield,
                 survivors=[
                     {"pid": one.pid, "command": printable(one.command[:COMMAND_CHARS])}
-                    for one in self.survivors.values()
+                    for one in [*self.survivors.values()][:TOLD_MOST]
                 ],
                 artifacts=self.collected.count,
                 refused=self.collected.refused,
                 unmatched=self.collected.unmatched,
-                notes=self.notes + self.collected.notes,
+                notes=self._told_notes(),
                 redactions=self.redactions,
             )
         )
         return self._event(started_at, completed_at, duration_s, digest)
+
+    def _told_notes(self) -> list[str]:
+        """What is noted, in bounds, and of each list that was cut how long it was."""
+        notes = self.notes + self.collected.notes
+        told = [n if len(n) <= _DETAIL_CHARS else f"{n[: _DETAIL_CHARS - 3]}..." for n in notes]
+        for what, count in (
+            ("notes", len(notes)),
+            ("refused files", self.collected.refusals),
+            ("processes left behind", len(self.survivors)),
+        ):
+            if what == "notes":
+                told = told[:TOLD_MOST]
+            if count > TOLD_MOST:
+                told.append(f"and {count - TOLD_MOST} more {what} that are not listed")
+        return told
 
     def _event(
         self, started_at: str, completed_at: str, duration_s: float, digest: str
@@ -214,24 +232,25 @@ class Outcome:
             self.task.tolerates(self.status, self.exit_code),
         )
 
-    def decide_abandoned(self, run_dir: str, run: str, veil: Veil) -> AttemptEnded:
-        """Claim the outcome in a tree that somebody stopped writing at some point; when that was
-        after its claim, what it says stands. Nobody has looked for secrets in what lies there.
+    def decide_abandoned(
+        self, run_dir: str, run: str, veil: Veil, before: str = ""
+    ) -> AttemptEnded:
+        """Claim the outcome in a tree whose worker stopped writing at some point, or is dead. What
+        lies there is evidence at best: no outcome in it is believed, and nothing in it has been
+        searched for secrets. `before` is the digest of the list of the attempt before this one.
 
         If even this cannot be written, the event has no digest and the tree stays undecided.
         """
         try:
-            with closing(self._abandoned_tree(run_dir)) as tree:
+            with closing(self._abandoned_tree(run_dir, before)) as tree:
                 secrets = veil.artifacts(self.task)
                 self.collected = collect(tree, run_dir, (), proofs=run_dir, secrets=secrets)
-                self.notes += secrets.allowed
+                self.notes += secrets.notes()
                 self.task = veil.task(self.task)
                 self.detail = veil.text(self.detail)
                 for pid, one in self.survivors.items():
                     self.survivors[pid] = replace(one, command=veil.text(one.command))
                 return self.decide(tree, run)
-        except AlreadyDecidedError as decided:
-            return _event_of(decided)
         except OSError as error:
             if self.cause is not Cause.STORAGE:
                 detail = f"{self.detail}; its proof could not be written: {said(error)}"
@@ -241,13 +260,13 @@ class Outcome:
             now = time.time()
             return self._event(timestamp(self.started), timestamp(now), self._duration_s(), "")
 
-    def _abandoned_tree(self, run_dir: str) -> TaskTree:
-        """The tree of this attempt, even if nobody had come to move away that of the one before,
-        whose outcome must not be taken for this one's.
+    def _abandoned_tree(self, run_dir: str, before: str) -> TaskTree:
+        """The tree of this attempt, also when its worker died before it had moved away that of the
+        attempt before, which is on record and stays as it is.
         """
-        if _decided_attempt(run_dir, self.task.id) in {None, self.attempt}:
-            return TaskTree.reopen(run_dir, self.task.id)
-        return TaskTree.create(run_dir, self.task.id, self.attempt)
+        if before and is_tree_of(run_dir, self.task.id, before):
+            return TaskTree.create(run_dir, self.task.id, self.attempt)
+        return TaskTree.reopen(run_dir, self.task.id)
 
     def _duration_s(self) -> float:
         return round(time.monotonic() - self.began, 6)
@@ -256,14 +275,6 @@ class Outcome:
 def named(kind: str, number: int, name: str) -> str:
     """A command for people: by its name, or as its files are called where it has none."""
     return name if name == f"{kind}-{number}" else f"{kind} '{name}'"
-
-
-def _decided_attempt(run_dir: str, task: str) -> int | None:
-    try:
-        attempt = status_json(run_dir, task)["attempt"]
-    except (ZfError, KeyError):
-        return None
-    return attempt if isinstance(attempt, int) else None
 
 
 def said(error: OSError) -> str:
@@ -277,25 +288,6 @@ def print_trace() -> None:
     import traceback  # noqa: PLC0415 - 4 ms that no run should need
 
     say_if_possible(traceback.format_exc())
-
-
-def _event_of(decided: AlreadyDecidedError) -> AttemptEnded:
-    status = decided.status
-    return AttemptEnded(
-        task=status["task_id"],
-        attempt=status["attempt"],
-        status=Status(status["status"]),
-        exit_code=status["exit_code"],
-        signal=status["signal"],
-        cause=Cause(status["cause"]),
-        detail=status["detail"],
-        step=status["step"],
-        started_at=status["started_at"],
-        completed_at=status["completed_at"],
-        duration_s=status["duration_s"],
-        task_sha256=decided.task_sha256,
-        warned=status["conclusion"] == "warned",
-    )
 
 
 def _signal_name(number: int) -> str:

@@ -21,6 +21,7 @@ from typing import NoReturn
 from zf.events import AttemptEnded, Cause, Status
 from zf.model import Task
 from zf.outlet import say_if_possible
+from zf.proof.known import Known
 from zf.record import mutable
 from zf.work import cgroup, leftovers
 from zf.work.leftovers import cgroup_name
@@ -63,11 +64,15 @@ class Pool:
     """
 
     def __init__(
-        self, tasks: Mapping[str, Task], shared: Shared, patience: Patience | None = None
+        self,
+        tasks: Mapping[str, Task],
+        shared: Shared,
+        patience: Patience | None = None,
+        known: Known | None = None,
     ) -> None:
         _occupy_standard_fds()
-        # What the task.sha256 of a task says, by its last attempt; empty where nobody told.
-        self.lists: dict[str, str] = {}
+        # Told here are the lists of attempts; which attempts have ended is recorded by the caller.
+        self.known = known or Known()
         self._tasks = tasks
         self._shared = shared
         self._patience = patience or Patience()
@@ -127,7 +132,8 @@ class Pool:
         hand.under_way = outcome
         hand.watch = None
         self._running[task] = hand
-        self._order(hand, start_order(task, attempt, then), lease_fd)
+        before = self.known.list_of(task) if attempt > 1 else ""
+        self._order(hand, start_order(task, attempt, then, before), lease_fd)
 
     def kill(self, task: str, cause: Cause, *, force: bool) -> None:
         """Have the attempt ended for this cause; nothing happens when it has ended already."""
@@ -215,7 +221,10 @@ class Pool:
 
     def _take(self, hand: _Hand, ended: AttemptEnded, is_last: bool, listed: str) -> None:
         hand.under_way = None
-        self.lists[ended.task] = listed
+        if listed:
+            self.known.lists[ended.task] = listed
+        else:
+            self.known.lists.pop(ended.task, None)
         del self._running[ended.task]
         self._ended.append(ended)
         if is_last:
@@ -224,7 +233,7 @@ class Pool:
 
     def _bury(self, hand: _Hand) -> None:
         """A worker is gone. If it did not end by itself, so is all it may have left; an attempt it
-        had is lost, unless its outcome was claimed.
+        had is lost, whatever lies in its tree: only what the worker said on its socket counts.
         """
         self._hang_up(hand)
         _, status = os.waitpid(hand.pid, 0)
@@ -247,12 +256,14 @@ class Pool:
             cgroup.remove(self._cgroups, cgroup_name(self._shared.run_dir, hand.pid))
 
     def _lose(self, outcome: Outcome, detail: str) -> None:
-        self.lists[outcome.task.id] = ""
+        task = outcome.task.id
+        self.known.lists.pop(task, None)
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
-        shared = self._shared
+        shared, before = self._shared, self.known.list_of(task)
         if shared.shield is not None:
-            rescue(shared.aside, shared.run_dir, outcome.task.id)
-        self._ended.append(outcome.decide_abandoned(shared.run_dir, shared.place.run, shared.veil))
+            rescue(shared.aside, shared.run_dir, task)
+        ended = outcome.decide_abandoned(shared.run_dir, shared.place.run, shared.veil, before)
+        self._ended.append(ended)
 
     def _end_orphans(self, hand: _Hand) -> None:
         """End what a dead worker leaves: it bears the attempt's marks, or came here as to its new

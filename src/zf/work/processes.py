@@ -21,6 +21,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _LIST_BYTES = 64 * 1024
 # Cut to what is told only when secrets were taken out of it: half of one would not be found.
 _COMMAND_BYTES = 65_536
+# Where in /proc/PID/stat, counted from the state, the number of threads is.
+_THREADS = 17
 
 
 @record
@@ -279,7 +281,8 @@ def _stat(pid: int) -> list[bytes]:
 def _is_zombie(pid: int) -> bool:
     if sys.platform == "linux":
         fields = _stat(pid)
-        return not fields or fields[0] in b"ZX"
+        # The main thread may have ended before the others: a zombie by its state, and alive.
+        return not fields or (fields[0] in b"ZX" and int(fields[_THREADS]) <= 1)
     else:  # noqa: RET505 - what the type checker takes for a platform it is not on
         import psutil  # noqa: PLC0415 - 20 ms that Linux never pays
 
@@ -301,7 +304,9 @@ def _command(pid: int) -> str:
     """Its arguments with spaces between; `?` when they cannot be read (or it is a zombie)."""
     if sys.platform == "linux":
         try:
-            with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            # The last thread: what the first one was is gone when that has ended before others.
+            thread = os.listdir(f"/proc/{pid}/task")[-1]
+            with open(f"/proc/{pid}/task/{thread}/cmdline", "rb") as stream:
                 words = stream.read(_COMMAND_BYTES).rstrip(b"\0").split(b"\0")
         except OSError:
             words = []

@@ -19,6 +19,8 @@ from zf.work.secret_search import Patterns, patterns_of
 STARS = b"***"
 # Masks beyond these are hidden in their own line only: each one costs building a new sieve.
 MASKS_MOST = 100
+# More than is ever held back.
+_LINES_BYTES = 256 * 1024
 
 
 class Redactor:
@@ -47,6 +49,27 @@ class Redactor:
             stream.feed(chunk)
         stream.flush()
         return counts
+
+    def lines(self, data: Iterable[bytes]) -> dict[str, int]:
+        """What would be hidden in a file: each rule, and the line of its first find."""
+        found: dict[str, int] = {}
+        stream = Stream(self, Counter(), learns=False)
+        before, earlier, start = 0, b"", 0
+        for chunk in data:
+            stream.sees_escapes = b"\0" not in chunk
+            stream.feed(chunk)
+            if len(earlier) + len(chunk) > _LINES_BYTES:
+                # What was held back is in this piece and the one before; so are the finds to come.
+                if len(stream.first) > len(found):
+                    _place(stream.first, found, earlier + chunk, start, before)
+                before += earlier.count(b"\n")
+                start += len(earlier)
+                earlier = chunk
+            else:
+                earlier += chunk
+        stream.flush()
+        _place(stream.first, found, earlier, start, before)
+        return found
 
     def holds_secret(self, data: bytes) -> bool:
         """Whether anything would be hidden in this; it is not counted as hidden."""
@@ -102,6 +125,16 @@ class Redactor:
             self.warnings.append(warning)
 
 
+def _place(
+    first: dict[str, int], found: dict[str, int], text: bytes, start: int, before: int
+) -> None:
+    """Say of what was found at a place which line that is; `text` begins at `start`, behind so many
+    line breaks.
+    """
+    for rule in first.keys() - found.keys():
+        found[rule] = before + text.count(b"\n", 0, max(0, first[rule] - start)) + 1
+
+
 def _unescaped(value: bytes) -> bytes:
     """What a mask stands for: line breaks in it are written as in any workflow command."""
     for written, meant in ((b"%0A", b"\n"), (b"%0D", b"\r"), (b"%25", b"%")):
@@ -117,6 +150,8 @@ class Stream:
         self._counts = counts
         self._learns = learns
         self.sees_escapes = True
+        # Where in the stream each rule first struck.
+        self.first: dict[str, int] = {}
         self._patterns: Patterns | None = None
         self._since: dict[bytes, int] = {}
         self._held = b""
@@ -183,6 +218,7 @@ class Stream:
                 if found.start > hidden:
                     pieces += (view[max(hidden, 0) : found.start], STARS)
                     self._counts[found.rule] += 1
+                    self.first.setdefault(found.rule, self._passed + found.start)
                 hidden = max(hidden, found.end)
             pieces.append(view[max(hidden, 0) : hold])
             out = b"".join(pieces)

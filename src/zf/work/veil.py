@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.plan.graph import definition_sha256
+from zf.proof.artifacts import TOLD_MOST, listed
 from zf.proof.store import task_lines
 from zf.record import replace
 from zf.work.redact import Redactor
@@ -24,6 +25,7 @@ from zf.work.secret_forms import (
     is_secret_name,
     secrets_in,
 )
+from zf.work.token_rules import SHAPES
 
 if TYPE_CHECKING:
     from zf.model import Project, Step, Task
@@ -44,6 +46,7 @@ class Veil:
             *(s for s in secrets_in(environ, named) if is_secret_name(s.name, named)),
         )
         self._defining: Redactor | None = None
+        self._fails = project.secrets_in_artifacts == "fail"
         self._secrets = (*secrets_in(environ, named), *own)
         self._redactor = Redactor(self._secrets)
         self.text = self._redactor.text
@@ -106,7 +109,9 @@ class Veil:
 
     def artifacts(self, task: Task) -> ArtifactSecrets:
         """What the task's artifacts must not hold."""
-        return ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
+        return ArtifactSecrets(
+            self._redactor, self._secrets, task.allow_secrets_in, fails=self._fails
+        )
 
 
 # What of run.json was taken from outside; its other texts are digests, ids and names.
@@ -171,22 +176,56 @@ class ArtifactSecrets:
     """
 
     def __init__(
-        self, redactor: Redactor, secrets: Iterable[Secret], patterns: tuple[str, ...]
+        self,
+        redactor: Redactor,
+        secrets: Iterable[Secret],
+        patterns: tuple[str, ...],
+        *,
+        fails: bool = True,
     ) -> None:
         self._redactor = redactor
+        # Whether a leak, which is never kept, fails the task as well.
+        self.fails = fails
         self._weak = {f"secret:{one.name}" for one in secrets if len(one.value) < WEAK_BYTES}
         self._patterns = patterns
-        # What was let through, for the proof to say.
+        # What was let through, for the proof to say: the first of it, and how often.
         self.allowed: list[str] = []
+        self._count = 0
 
     def search(self, path: str, data: Iterable[bytes]) -> list[str]:
-        """The rules that forbid the artifact; none where its name matches one of `patterns`."""
-        rules = [rule for rule in self._redactor.search(data) if rule not in self._weak]
-        if rules and any(fnmatchcase(path, pattern) for pattern in self._patterns):
-            found = f"holds what must not be seen ({', '.join(sorted(rules))})"
-            self.allowed.append(f"artifact {printable(path)} {found}: allow_secrets_in permits it")
+        """The rules that forbid the artifact, each with the line of its first find; none where its
+        name matches one of `patterns`, or where only the shape of a text speaks against it: test
+        data looks like that. Both are noted.
+        """
+        lines = self._redactor.lines(data)
+        rules = {rule: line for rule, line in lines.items() if rule not in self._weak}
+        told = [f"{rule} in line {line}" for rule, line in sorted(rules.items())]
+        if not rules:
             return []
-        return rules
+        if any(fnmatchcase(path, pattern) for pattern in self._patterns):
+            found = f"holds what must not be seen ({listed(told)})"
+            self._note(f"artifact {self._named(path)} {found}: allow_secrets_in permits it")
+            return []
+        if rules.keys() <= SHAPES:
+            self._note(
+                f"artifact {self._named(path)} has what looks like a secret ({listed(told)}) and is"
+                " kept: replace it if it is one; allow_secrets_in says that it is meant"
+            )
+            return []
+        return told
+
+    def notes(self) -> list[str]:
+        """What was let through, and how much more than is told."""
+        more = self._count - len(self.allowed)
+        return self.allowed + [f"and {more} more artifacts like these"] * (more > 0)
+
+    def _note(self, note: str) -> None:
+        self._count += 1
+        if len(self.allowed) < TOLD_MOST // 2:
+            self.allowed.append(note)
+
+    def _named(self, path: str) -> str:
+        return printable(self.text(path))
 
     def text(self, text: str) -> str:
         """The text without what must not be seen."""

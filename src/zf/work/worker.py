@@ -83,6 +83,7 @@ class Worker:
             outside=outside,
             buffer=Buffer(),
             bash=bash,
+            secrets_fail=shared.project.secrets_in_artifacts == "fail",
             needs_dir=needs_path(shared.run_dir),
             upstream=shared.upstream,
         )
@@ -151,7 +152,8 @@ class Worker:
         if shield is not None and self._tree is not None:
             with suppress(OSError):
                 shield.end(self._tree)
-        return outcome.decide_abandoned(bench.written_at, bench.place.run, self._veil)
+        run, before = bench.place.run, self._orders.before
+        return outcome.decide_abandoned(bench.written_at, run, self._veil, before)
 
 
 def _shield(shared: Shared) -> tuple[Shield | None, str]:

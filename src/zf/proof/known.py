@@ -1,0 +1,55 @@
+"""What the runner itself knows of its run's files: the digests it holds in memory until the seal.
+
+Any process of the same user can write to a run's folder while the run goes on. So the seal names
+what zf wrote, from here, and not what lies on the disk by then. Digests are kept as bytes and only
+short lists whole: the largest runs have 100 000 tasks.
+"""
+
+from __future__ import annotations
+
+import os
+
+from zf.events import AttemptEnded, Event, RunEnded, RunStarted, TaskNotRun
+from zf.record import field, mutable
+
+
+@mutable
+class Known:
+    """`tops` are the files at the top of the run by name; `trees` the task.sha256 of each task, by
+    the attempt that counts; `earlier` those of the attempts before it, as `task/attempts/K`.
+    `lists` holds what some task.sha256 say, whole, so that these need not be read again. `place` is
+    the run folder's device and number, wherever it is moved.
+    """
+
+    tops: dict[str, str] = field(default_factory=dict)
+    trees: dict[str, bytes] = field(default_factory=dict)
+    earlier: dict[str, bytes] = field(default_factory=dict)
+    lists: dict[str, str] = field(default_factory=dict)
+    place: tuple[int, int] | None = None
+
+    def remember_place(self, run_dir: str) -> None:
+        """Take the folder that is there now for the run's."""
+        info = os.stat(run_dir)
+        self.place = (info.st_dev, info.st_ino)
+
+    def take(self, event: Event) -> None:
+        """Remember the digests in a line of the journal."""
+        if isinstance(event, AttemptEnded):
+            self.ended(event.task, event.attempt, event.task_sha256)
+        elif isinstance(event, TaskNotRun):
+            self.ended(event.task, 0, event.task_sha256)
+        elif isinstance(event, RunStarted):
+            self.tops |= {"run.json": event.run_sha256, "plan.json": event.plan_sha256}
+        elif isinstance(event, RunEnded) and event.blocked_sha256 is not None:
+            self.tops["blocked.json"] = event.blocked_sha256
+
+    def ended(self, task: str, attempt: int, task_sha256: str) -> None:
+        """An attempt has ended, or (0) the task is not to be run; this is its list's digest."""
+        if task in self.trees:
+            self.earlier[f"{task}/attempts/{attempt - 1}"] = self.trees[task]
+        self.trees[task] = bytes.fromhex(task_sha256)
+
+    def list_of(self, task: str) -> str:
+        """The digest of the task's list so far, in hex; empty while no attempt has ended."""
+        digest = self.trees.get(task)
+        return "" if digest is None else digest.hex()

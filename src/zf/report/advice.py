@@ -1,0 +1,95 @@
+"""What to do about a run: which tasks to mend first, and the commands to type next.
+
+Each command is one that works as it stands; a test types them all. Pure.
+"""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from zf.errors import printable
+from zf.events import Status
+from zf.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zf.report.facts import Facts, RootCause
+
+_NOT_BROKEN = frozenset({Status.SKIPPED, Status.CANCELLED})
+_WELL = frozenset({Status.SUCCESS, Status.SKIPPED})
+# More names than this are no advice to act on.
+_MOST_NAMES = 5
+
+
+@record
+class FixFirst:
+    """The tasks whose repair frees most others, and how many those are: one where any does by
+    itself, else the fewest that do together.
+    """
+
+    tasks: tuple[str, ...]
+    frees: int
+
+    def render(self, paint: Sequence[str]) -> str:
+        """In words; `paint` are the names as they are to be shown."""
+        gain = f"{self.frees} {'task' if self.frees == 1 else 'tasks'}"
+        if len(paint) == 1:
+            return f"{paint[0]} - frees {gain}"
+        shown, more = paint[:_MOST_NAMES], len(paint) - _MOST_NAMES
+        names = f"{', '.join(shown)} and {more} more" if more > 0 else _listed(shown)
+        return f"{names} - none frees a task by itself, together they free {gain}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def fix_first(facts: Facts) -> FixFirst | None:
+    """What to mend first, if anything is held up by something that went wrong."""
+    # What was skipped or cancelled is not broken: there is nothing to mend in it.
+    blocking = [cause for cause in facts.causes if cause.blocks and cause.word not in _NOT_BROKEN]
+    first = min(blocking, key=lambda c: (-c.frees, -c.blocks, c.task), default=None)
+    if first is None:
+        return None
+    return FixFirst((first.task,), first.frees) if first.frees else _together(facts, blocking)
+
+
+def _together(facts: Facts, blocking: Sequence[RootCause]) -> FixFirst:
+    """The smallest set of causes that holds up a task, as none is held up by one alone."""
+    unmet = {entry.task: entry.unmet for cause in facts.causes for entry in cause.held}
+    number = {cause.task: n for n, cause in enumerate(blocking)}
+    behind: dict[str, int] = {}  # the causes behind a task, as bits
+    for name in facts.tasks:  # needs come before their dependents
+        if name in unmet:
+            bits = 0
+            for need in unmet[name]:
+                bits |= behind.get(need, 0) | (1 << number[need] if need in number else 0)
+            behind[name] = bits
+    sets = [bits for bits in behind.values() if bits]
+    if not sets:
+        return FixFirst((blocking[0].task,), blocking[0].blocks)
+    fewest = min(sets, key=lambda bits: (bits.bit_count(), bits))
+    freed = sum(not bits & ~fewest for bits in sets)
+    return FixFirst(tuple(name for name, n in number.items() if fewest >> n & 1), freed)
+
+
+def after_end(facts: Facts) -> list[str]:
+    """The commands to type when the run is over: nothing when all went well."""
+    failed = [task.id for task in facts.tasks.values() if not (task.warned or task.status in _WELL)]
+    if not failed:
+        return []
+    if not facts.needs_checked:
+        # A task that ran without its needs runs so again.
+        return [f"zf run-task {quote(printable(name))}" for name in failed[:1]]
+    return [f"zf rerun {quote(printable(facts.run))} --failed"]
+
+
+def commands(facts: Facts, *, alive: bool = False) -> list[str]:
+    """The commands to type: none while the run goes on, `resume` where its zf was killed."""
+    if alive:
+        return []
+    if facts.exit_code is None:
+        return [f"zf resume {quote(printable(facts.run))}"]
+    return after_end(facts)

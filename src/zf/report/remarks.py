@@ -1,0 +1,57 @@
+"""What only a task's status.json says and a reader should not have to look for there: files that
+were refused, patterns that matched nothing, processes left behind, notes. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zf.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Of each kind; a task can leave thousands, and status.json has them all.
+_MOST = 5
+
+
+def remarks(status: Mapping[str, Any]) -> list[str]:
+    """A line for each, safe to print; of many of a kind the first, and how many more."""
+    lines = []
+    for kind in (_unmatched, _refused, _survivors, _notes):
+        found = list(kind(status))
+        lines += found[:_MOST]
+        if len(found) > _MOST:
+            lines.append(f"and {len(found) - _MOST} more")
+    return lines
+
+
+def _unmatched(status: Mapping[str, Any]) -> Iterator[str]:
+    for pattern in _list(status, "unmatched"):
+        yield f"artifacts: '{printable(str(pattern))}' matched nothing"
+
+
+def _refused(status: Mapping[str, Any]) -> Iterator[str]:
+    for one in _list(status, "refused"):
+        if isinstance(one, dict):
+            path, reason = printable(str(one.get("path"))), printable(str(one.get("reason")))
+            yield f"not kept as an artifact: {path} {reason}"
+
+
+def _survivors(status: Mapping[str, Any]) -> Iterator[str]:
+    left = [one for one in _list(status, "survivors") if isinstance(one, dict)]
+    for one in left:
+        pid, command = one.get("pid"), printable(str(one.get("command", "")))
+        yield f"process {pid} outlived its step: {command}"
+    if left and status.get("cause") == "survivors":
+        yield "`leave_running: true` in the task file lets processes stay until the run ends"
+
+
+def _notes(status: Mapping[str, Any]) -> Iterator[str]:
+    for note in _list(status, "notes"):
+        yield printable(str(note))
+
+
+def _list(status: Mapping[str, Any], key: str) -> list[Any]:
+    found = status.get(key)
+    return found if isinstance(found, list) else []

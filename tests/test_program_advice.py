@@ -1,0 +1,111 @@
+"""Every command that zf advises is typed as it stands, and does what it was advised for."""
+
+import os
+import re
+import shlex
+import signal
+
+from program import Project
+
+ADVISED = re.compile(r"^ *(?:Next|next|hint): +(zf [^(;\n]*[^(;\n ])", re.MULTILINE)
+
+
+def advised(text: str) -> list[str]:
+    return ADVISED.findall(text)
+
+
+def typed(project: Project, command: str, *more: str, code: int = 0):
+    zf, *words = shlex.split(command)
+    assert zf == "zf"
+    done = project.zf(*words, *more)
+    assert done.code == code, f"{command}\n{done.out}{done.err}"
+    return done
+
+
+def broken(project: Project) -> None:
+    project.task("a", "test -e mended")
+    project.task("b", "true", needs=["a"])
+    project.task("c", "true", needs=["b"], phase="B")
+
+
+def test_after_a_failure_the_advised_command_runs_what_did_not_succeed(project):
+    broken(project)
+    done = project.zf("run-phase", "A", "B", "--run-id", "r1")
+    assert done.code == 1
+    told = {*advised(done.out), *advised(project.zf("explain", "r1").out)}
+    told |= {c for t in "abc" for c in advised(project.zf("explain", "r1", t).out)}
+    told |= set(project.json("r1", "blocked.json")["next"])
+    assert told == {"zf rerun r1 --failed"}
+    (project.root / "mended").touch()
+    typed(project, "zf rerun r1 --failed", "--run-id", "r2")
+    assert [project.status("r2", task)["status"] for task in "abc"] == ["success"] * 3
+    assert advised(project.zf("explain", "r2").out) == []
+
+
+def test_a_task_run_alone_is_advised_to_be_run_alone_again(project):
+    broken(project)
+    [command] = advised(project.zf("run-task", "a", "--run-id", "r1").out)
+    (project.root / "mended").touch()
+    typed(project, command)
+
+
+def test_unmet_needs_are_met_by_the_advised_command(project):
+    broken(project)
+    project.task("d", "true", needs=["c", "b"], phase="C")
+    (project.root / "mended").touch()
+    [command] = advised(project.zf("run-phase", "C").err)
+    typed(project, command, "--run-id", "r1")
+    assert project.status("r1", "d")["status"] == "success"
+
+
+def test_after_an_interrupt_and_after_a_kill_the_advised_command_goes_on(project):
+    os.mkfifo(project.root / "gate")
+    project.task("a", "true")
+    project.task("b", "test -e mended || read line < gate", needs=["a"])
+    project.task("c", "true", needs=["b"])
+    for run, number, verb in (("r1", signal.SIGINT, "rerun"), ("r2", signal.SIGKILL, "resume")):
+        process = project.popen("run-phase", "A", "-v", "--run-id", run, "--grace", "1")
+        assert any("start     b" in line for line in process.stderr)
+        # Nothing is to be typed while it runs.
+        assert advised(project.zf("explain", run).out) == []
+        assert advised(project.zf("explain", run, "c").out) == []
+        process.send_signal(number)
+        out, _ = process.communicate()
+        told = {*advised(out), *advised(project.zf("explain", run).out)}
+        assert [command.split()[1] for command in told] == [verb]
+        (project.root / "mended").touch()
+        typed(project, told.pop())
+        (project.root / "mended").unlink()
+
+
+def test_a_failure_among_five_tasks_fits_on_a_screen_and_is_told_once(project):
+    report = "printf '%s\\n' '>  assert a == b' 'E  assert 403 == 200' 'x.py:1: AssertionError'"
+    project.task("a", f"{report}; exit 1", parallel_safe=True)
+    for name in "bcd":
+        project.task(name, "true", parallel_safe=True)
+    project.task("e", "true", needs=["a"])
+    done = project.zf("run-phase", "A", "--run-id", "r1")
+    lines = (done.err + done.out).splitlines()
+    assert len(lines) <= 21, "\n".join(lines)
+    assert done.out.count("assert 403 == 200") == 1
+    assert (done.err + done.out).count("Deadlock detected") == 1
+    quiet = project.zf("run-phase", "A", "--run-id", "r2", "-q")
+    assert quiet.err == ""
+    assert "assert 403 == 200" in quiet.out
+
+
+def test_what_only_the_record_says_is_said_in_the_summary_and_in_explain(project):
+    project.task("a", "sleep 300 & true", artifacts=["dist/*.whl"])
+    done = project.zf("run-phase", "A", "--run-id", "r1")
+    for text in (done.out, project.zf("explain", "r1").out, project.zf("explain", "r1", "a").out):
+        assert "dist/*.whl" in text
+        assert re.search(r"process \d+ outlived its step: sleep 300", text)
+        assert "`leave_running: true`" in text
+
+
+def test_the_tail_is_as_long_as_the_task_or_the_reader_wants(project):
+    project.task("a", "seq 1 50; exit 1", log_tail=3)
+    assert project.zf("run-phase", "A").out.count("    | ") == 3
+    assert project.zf("run-phase", "A", "--tail", "20").out.count("    | ") == 20
+    assert project.zf("explain", "latest", "a", "--tail", "5").out.count("    | ") == 5
+    assert project.zf("run-phase", "A", "--tail", "0").code == 2
