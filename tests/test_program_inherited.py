@@ -5,6 +5,7 @@ Never a traceback. A refusal comes before anything is written, has a remedy, and
 
 import errno
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,12 @@ def inside(project, script, *words):
     assert "Traceback" not in done.stderr
     assert "internal error" not in done.stderr
     return done.returncode, done.stdout, done.stderr
+
+
+def told(project):
+    """What the journal says so far."""
+    journal = project.proof("r1", "events.jsonl")
+    return journal.read_text() if journal.exists() else ""
 
 
 def passes(project, script='"$@"', *words):
@@ -205,7 +212,8 @@ def test_a_run_on_a_file_system_without_fifos_can_be_cancelled(project, tmp_path
     project.task("a", "exec sleep 100")
     (tmp_path / "sitecustomize.py").write_text(NO_FIFOS)
     process = project.popen("run-phase", "A", "--run-id", "r1", env={"PYTHONPATH": str(tmp_path)})
-    assert any("start" in line for line in process.stderr)
+    while "attempt_started" not in told(project):
+        select.select([], [], [], 0.02)
     assert "running" in project.zf("status").out
     done = project.zf("cancel", "r1")
     assert (done.code, done.err) == (0, "asked r1 to cancel everything\n")
