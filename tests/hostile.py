@@ -277,8 +277,10 @@ class Hostile(Project):
         elif when == "last":
             evil |= {"needs": [after, {"task": "slow", "require": "done"}], "leave_running": True}
             # It waits for the run's last moments: for the runner to tell of the end.
-            act = f"(echo $PPID > pid.evil; tail -f --pid=$PPID -n +1 $PROOF_DIR/../events.jsonl" \
+            act = (
+                f"(echo $PPID > pid.evil; tail -f --pid=$PPID -n +1 $PROOF_DIR/../events.jsonl"
                 f" | grep -m 1 -q phase_ended; {act}) & disown"
+            )
         self.task("bad", meet, **bad)
         self.task("evil", act, **evil)
         self.task("slow", "sleep 300", timeout_sec=0.3, **apart)

@@ -26,7 +26,7 @@ def check(root: Path, keys: Path, seed: int, shield: str) -> None:
     when, orders = misbehaviour(seed)
     project = Hostile(root, when, orders)
     sign = ("--sign", "--key", str(keys / "alice"))
-    done = [project.zf("run-phase", "A", "--run-id", RUN, "-j", "4", *sign)]
+    done = [project.zf("run-phase", "A", "--run-id", RUN, "-j", "4", "--shield", shield, *sign)]
     if done[0].code == -9:
         # It got the runner: somebody will go on with what lies there.
         done.append(project.zf("resume", RUN, *sign))
@@ -51,7 +51,7 @@ def test_two_hundred_misbehaviours(tmp_path, keys, seed, shield):
 def test_the_misbehaviours_happen(tmp_path, keys):
     """The campaign would find something: with nothing between them, a task does change files."""
     project = Hostile(tmp_path / "project", "after", ("forge", "bad/99-summary/status.json"))
-    done = project.zf("run-phase", "A", "--run-id", RUN, "-j", "4")
+    done = project.zf("run-phase", "A", "--run-id", RUN, "-j", "4", "--shield", "never")
     assert project.status(RUN, "bad")["status"] == "success"
     assert os.path.exists(project.proof(RUN))
     check_no_better(project, keys / "allowed", done)
