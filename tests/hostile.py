@@ -292,8 +292,12 @@ class Hostile(Project):
         return survivors(f"ZF_TEST_MARK={self.mark}")
 
 
-def check_no_better(project: Project, signers: Path, *done: Finished) -> None:
-    """No task of the run has become a success, and what zf has sealed and signed is as it said."""
+def check_no_better(
+    project: Project, signers: Path, *done: Finished, compared: bool = False
+) -> None:
+    """No task of the run has become a success, and what zf has sealed and signed is as it said.
+    `compared`: it had looked at everything before something was changed.
+    """
     said = "".join(one.out + one.err for one in done)
     last = done[-1]
     assert "Traceback" not in said, said
@@ -307,7 +311,7 @@ def check_no_better(project: Project, signers: Path, *done: Finished) -> None:
         return
     found = verify(str(proof))
     if found.exit_code == TAMPERED:
-        assert told, (said, found.findings)
+        assert told or compared, (said, found.findings)
         return
     assert found.exit_code == VERIFIED, (said, found.findings)
     ends = [e for e in project.events(RUN) if e["type"] in {"attempt_ended", "task_not_run"}]
