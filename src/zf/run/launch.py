@@ -247,7 +247,7 @@ def _shield_grounds(request: RunRequest) -> Grounds | None:
         proofs,
         lock.folder(proofs),
         lock.lock_path(proofs, run),
-        lock.orders_path(proofs, run),
+        lock.orders_paths(proofs, run),
         lambda: lock.live_runs(proofs, but=run),
         # What is left running is for a task that comes later to end.
         landlock=mode == ALWAYS and not any(t.leave_running for t in request.plan.tasks.values()),
