@@ -76,7 +76,7 @@ def event(project, run, kind):
 def test_the_second_waits_without_a_slot_and_says_for_whom(project, waiting):
     first, second, line = waiting
     told = f"waits for 'db', held by run r1 (task 10-holder, pid {first.pid})"
-    assert line == f"waiting   10-holder  {told}\n"
+    assert line == f"· waiting   10-holder  {told}\n"
     said(second, "success", "20-beside")
     rows = project.zf("status", "r2").out.splitlines()
     assert rows[1] == f"10-holder  waiting  -     A      {told}"
