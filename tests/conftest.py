@@ -28,6 +28,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "campaign" in item.keywords:
+            item.add_marker(pytest.mark.timeout(0))
     if config.getoption("--campaign"):
         return
     skip = pytest.mark.skip(reason="a campaign: run with --campaign")

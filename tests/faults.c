@@ -5,10 +5,15 @@
  * ZF_FAULT is "WHO WHAT FROM TO NAMES LOG":
  *   WHO    runner (the process it was loaded into), workers (those forked from it, counted together)
  *   WHAT   kill (before the call), tear (half of a write, then kill), short (write one byte),
+ *          swap (before the call, another process changes a file: see ZF_SWAP),
  *          or an errno (the call fails and does nothing); only writes can be torn or short
  *   FROM, TO  which calls, counted from 1
  *   NAMES  the calls that count, as ",write,fsync,", or "*"
  *   LOG    a file that gets a line for every call counted
+ *
+ * ZF_SWAP is "FORGED:TARGET": what is moved to the place of TARGET when the fault is `swap`; where
+ * something is that cannot be replaced, the two change places. What stands for any process of the
+ * same user that acts at exactly this moment.
  *
  * ZF_CLOCK names a file with two doubles, by which the monotonic and the real clock of all these
  * processes are ahead: what is written there moves their time at once.
@@ -34,7 +39,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { KILL = -1, TEAR = -2, SHORT = -3 };
+enum { KILL = -1, TEAR = -2, SHORT = -3, SWAP = -4 };
 
 static int active, workers, what;
 static long from, to;
@@ -43,6 +48,7 @@ static int log_fd = -1;
 static pid_t runner;
 static long *count; /* shared by the runner and all its workers */
 static double *ahead;
+static char forged[4096], *target;
 
 __attribute__((constructor)) static void take_clock(void)
 {
@@ -82,7 +88,14 @@ __attribute__((constructor)) static void aim(void)
     if (!text || sscanf(text, "%15s %15s %ld %ld %511s %4095s", who, kind, &from, &to, names, path) != 6)
         return;
     workers = !strcmp(who, "workers");
-    what = !strcmp(kind, "kill") ? KILL : !strcmp(kind, "tear") ? TEAR : !strcmp(kind, "short") ? SHORT : atoi(kind);
+    what = !strcmp(kind, "kill") ? KILL : !strcmp(kind, "tear") ? TEAR : !strcmp(kind, "short") ? SHORT : !strcmp(kind, "swap") ? SWAP : atoi(kind);
+    const char *swap = getenv("ZF_SWAP");
+    if (swap && strlen(swap) < sizeof forged && strchr(swap, ':')) {
+        strcpy(forged, swap);
+        target = strchr(forged, ':');
+        *target++ = 0;
+    }
+    unsetenv("ZF_SWAP");
     log_fd = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     /* Out of the way of everything that is given the lowest free number. */
     int high = fcntl(log_fd, F_DUPFD_CLOEXEC, 900);
@@ -99,6 +112,12 @@ static int is_on_disk(int fd)
 {
     struct stat about;
     return !fstat(fd, &about) && (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode));
+}
+
+static void swap(void)
+{
+    if (syscall(SYS_renameat2, AT_FDCWD, forged, AT_FDCWD, target, 0))
+        syscall(SYS_renameat2, AT_FDCWD, forged, AT_FDCWD, target, RENAME_EXCHANGE);
 }
 
 static int is_write(const char *name)
@@ -118,7 +137,7 @@ static int strikes(const char *name, int fd, const char *path)
     if ((what == TEAR || what == SHORT) && !is_write(name))
         return 0;
     /* A pipe or socket does not run out of space; but a process can die while it writes to one. */
-    if (what != KILL && what != TEAR && fd >= 0 && !is_on_disk(fd))
+    if (what != KILL && what != TEAR && what != SWAP && fd >= 0 && !is_on_disk(fd))
         return 0;
     long number = __atomic_add_fetch(count, 1, __ATOMIC_SEQ_CST);
     int struck = number >= from && number <= to;
@@ -136,6 +155,10 @@ static int strikes(const char *name, int fd, const char *path)
         syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
         for (;;)
             pause();
+    }
+    if (struck && what == SWAP) {
+        swap();
+        return 0;
     }
     return struck;
 }

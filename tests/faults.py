@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 
 _SOURCE = Path(__file__).with_name("faults.c")
-KILL, TEAR, SHORT = "kill", "tear", "short"
+KILL, TEAR, SHORT, SWAP = "kill", "tear", "short", "swap"
 _FOREVER = 10**9
 
 
 @dataclass(frozen=True)
 class Fault:
     """What is to happen at the `first` call by which `who` (runner, workers) changes anything, and
-    at all after it up to the `last`: `what` is KILL, TEAR, SHORT or an errno. `names` are the calls
-    that count, all by default.
+    at all after it up to the `last`: `what` is KILL, TEAR, SHORT, SWAP or an errno. `names` are the
+    calls that count, all by default. SWAP moves the first of `swapped` to the place of the second.
     """
 
     who: str
@@ -33,6 +33,7 @@ class Fault:
     first: int
     last: int = 0
     names: tuple[str, ...] = ()
+    swapped: tuple[Path, Path] | None = None
 
     def env(self, log: Path) -> dict[str, str]:
         """What a zf is started with, so that it meets this fault; `log` gets the calls counted."""
@@ -41,6 +42,7 @@ class Fault:
         return {
             "LD_PRELOAD": str(library()),
             "ZF_FAULT": " ".join(map(str, words)),
+            "ZF_SWAP": ":".join(map(str, self.swapped or ())),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 

@@ -130,7 +130,7 @@ def a_whole_run(folder: Path) -> None:
     """Runner, workers and steps are dead and all their numbers are others'; then zf comes back."""
     project = Project(folder / "project")
     project.task("10-a", "echo $$ > pid; exec sleep 300", timeout_sec=600)
-    process = project.popen("run-phase", "A", "--run-id", "r1")
+    process = project.popen("run-phase", "A", "-v", "--run-id", "r1")
     for line in process.stderr:
         if "start" in line and "10-a" in line:
             break
@@ -145,7 +145,7 @@ def a_whole_run(folder: Path) -> None:
     strangers = [stranger(pid) for pid in sorted(dead)]
     assert project.zf("status", "r1").code == 0
     assert project.zf("cancel", "r1").code != 0
-    again = project.popen("resume", "r1")
+    again = project.popen("resume", "r1", "-v")
     for line in again.stderr:
         if "start" in line and "10-a" in line:
             break

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zf.plan.pattern import MAX_TEXT, Pattern, PatternError
+from zf.plan.pattern import MAX_TEXT, Budget, Pattern, PatternError, TooMuchWorkError
 
 ATOMS = ["a", "b", "-", ".", "[ab]", "[^a]", "[a-c-]", r"\d", r"\W", r"\.", "^", "$", r"\b", r"\B"]
 ATOMS += [r"[\d_]", "[]a]", "(?:ab)", "()", r"[\]a]", r"\n", "é"]
@@ -122,3 +122,44 @@ def test_a_text_that_is_too_long_is_refused():
     assert Pattern("b").search("a" * MAX_TEXT) is False
     with pytest.raises(ValueError, match="too long to match"):
         Pattern("b").search("a" * (MAX_TEXT + 1))
+
+
+def test_the_work_for_a_pattern_is_bounded_whatever_its_sets_hold():
+    """Steps, not seconds: a set of 3700 members costs what one of a single member does."""
+    members = "".join(chr(0x4E00 + 2 * n) for n in range(3700))
+    text = members[-1] * 500
+
+    def calls(source: str) -> int:
+        pattern, count = Pattern(source), 0
+
+        def trace(_frame, _event, _arg):
+            nonlocal count
+            count += 1
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            assert pattern.search(text) is False
+        finally:
+            sys.settrace(before)
+        return count
+
+    assert calls(f"[{members}]{{9}}x") < 1.1 * calls(f"[{members[-1]}]{{9}}x")
+
+
+def test_a_search_that_takes_too_long_gives_up():
+    with pytest.raises(TooMuchWorkError):
+        Pattern("(a?){230}x").search("a" * MAX_TEXT)
+    budget = Budget(1500)
+    assert Pattern("b").search("a" * 700, budget) is False
+    with pytest.raises(TooMuchWorkError):
+        Pattern("b").search("a" * 1000, budget)
+
+
+def test_a_set_with_ranges_that_overlap_holds_what_each_of_them_does():
+    pattern = Pattern("^[a-fc-zA-Z0-9b-b_x-z]$")
+    for code in range(1, 300):
+        assert pattern.search(chr(code)) is (re.match(r"^[a-zA-Z0-9_]\Z", chr(code)) is not None)
+    assert Pattern("^[^a-fc-z]$").search("b") is False
+    assert Pattern("^[^a-fc-z]$").search("{") is True

@@ -16,7 +16,7 @@ def started(project, *words):
     project.task("10-runs", "read line < gate", parallel_safe=True)
     project.task("20-after", "true", needs=["10-runs"])
     project.task("30-other", "true")
-    process = project.popen("run-phase", "A", "--run-id", "r1", *words)
+    process = project.popen("run-phase", "A", "--run-id", "r1", "-v", *words)
     for line in process.stderr:
         if "start" in line and "10-runs" in line:
             return process

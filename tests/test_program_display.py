@@ -86,6 +86,13 @@ def until(project, kind):
         select.select([], [], [], 0.02)
 
 
+def check_sealed(project):
+    """The seal comes just after the end."""
+    while not project.proof("r1", "MANIFEST.sha256").exists():
+        select.select([], [], [], 0.02)
+    assert verify(str(project.proof("r1"))).exit_code == VERIFIED
+
+
 def moments(project, kind):
     return {e.get("task"): e["mono"] for e in project.events("r1") if e["type"] == kind}
 
@@ -102,11 +109,11 @@ def test_phase_and_task_time_out_and_what_is_ready_starts(project, begin, show):
     assert ended["exit_code"] == 124
     starts, ends = moments(project, "attempt_started"), moments(project, "attempt_ended")
     assert starts["b"] - ends["a"] < LATE_S
-    assert 1 <= ends["c"] - starts["c"] < 1 + LATE_S
+    assert abs(ends["c"] - starts["c"] - 1) < LATE_S
     began = moments(project, "phase_started")[None]
-    assert 3 <= moments(project, "phase_timed_out")[None] - began < 3 + LATE_S
+    assert abs(moments(project, "phase_timed_out")[None] - began - 3) < LATE_S
     assert ends["d"] - began < 3 + 2 * LATE_S
-    assert verify(str(project.proof("r1"))).exit_code == VERIFIED
+    check_sealed(project)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -123,7 +130,7 @@ def test_ctrl_c_and_term_are_heard(project, begin, show, number, code):
     # The run is over and its reader is not waited for: it was told to end.
     assert process.wait() == code
     assert until(project, "run_ended")["mono"] - sent < 2 * LATE_S
-    assert verify(str(project.proof("r1"))).exit_code == VERIFIED
+    check_sealed(project)
 
 
 def test_warnings_about_task_files_hold_up_no_start(project, begin):
@@ -136,11 +143,11 @@ def test_warnings_about_task_files_hold_up_no_start(project, begin):
 
 def test_lines_that_found_no_room_are_counted(project):
     """1 MiB is kept; what is more is dropped, and the reader is told where and how much."""
-    failing = [f"{'f' * 100}-{number}" for number in range(60)]
-    for name in failing:
-        project.task(name, "exit 1", parallel_safe=True)
-    for number in range(200):
-        project.task(f"b{number}", "true", needs=failing)
+    failing = "f" * 120
+    project.task(failing, "exit 1")
+    for number in range(3000):
+        text = f"id: b{number}\nphase: A\nneeds: [{failing}]\ncommands:\n- run: 'true'\n"
+        project.file(f"b{number}", text)
     with closing(Pipe(full=True)) as pipe:
         words = ["run-phase", "A", "--run-id", "r1", "--progress", "json"]
         process = start(project, words, subprocess.DEVNULL, pipe.write_fd)

@@ -66,6 +66,9 @@ def test_a_project_may_have_secrets_in_artifacts_warn(project):
     (project.root / "zf.yaml").write_text("secrets_in_artifacts: warn\n")
     project.task("own", f"cd $ARTIFACTS_DIR; echo {OWN} > all", env={"DB_PASSWORD": OWN})
     assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
+    explained = project.zf("explain", "r1", "own").out
+    said = "holds what must not be seen (secret:DB_PASSWORD in line 1)"
+    assert f"not kept as an artifact: all {said}" in explained
     status = project.status("r1", "own")
     assert (status["status"], status["artifacts"]) == ("success", 0)
     assert "secret:DB_PASSWORD in line 1" in status["refused"][0]["reason"]

@@ -89,7 +89,7 @@ def check_sealed(project, run="r1"):
 
 def test_hang_up_ends_the_run_and_seals_it(project):
     waiting(project)
-    process = project.popen("run-phase", "A", "--run-id", "r1")
+    process = project.popen("run-phase", "A", "-v", "--run-id", "r1")
     assert any("start" in line for line in process.stderr)
     process.send_signal(signal.SIGHUP)
     process.communicate()
@@ -103,6 +103,7 @@ def test_hang_up_under_nohup_changes_nothing(project):
     process = project.popen(
         "run-phase",
         "A",
+        "-v",
         "--run-id",
         "r1",
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
@@ -135,7 +136,7 @@ def read_until(terminal: int, wanted: bytes) -> None:
 def test_a_terminal_that_vanishes_ends_the_run_and_seals_it(project, progress):
     waiting(project)
     pid, terminal = on_a_terminal(
-        project, "run-phase", "A", "--run-id", "r1", "--progress", progress
+        project, "run-phase", "A", "-v", "--run-id", "r1", "--progress", progress
     )
     read_until(terminal, b"running" if progress == "live" else b"start")
     os.close(terminal)
@@ -148,7 +149,7 @@ def test_a_terminal_that_vanishes_ends_the_run_and_seals_it(project, progress):
 @pytest.mark.parametrize("words", [(), ("--json",), ("--output", "prefix", "--progress", "json")])
 def test_a_reader_that_goes_away_does_not_end_the_run(project, closed, words):
     waiting(project)
-    process = project.popen("run-phase", "A", "--run-id", "r1", *words)
+    process = project.popen("run-phase", "A", "-v", "--run-id", "r1", *words)
     assert any("start" in line for line in process.stderr)
     for stream in ("stdout", "stderr"):
         if closed in {stream, "both"}:

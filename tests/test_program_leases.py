@@ -52,9 +52,9 @@ def waiting(project):
     (project.root / "zf.yaml").write_text("grace_sec: 5\n")
     project.task("10-holder", HOLDER, concurrency="db")
     project.task("20-beside", "true", parallel_safe=True)
-    first = project.popen("run-phase", "A", "--run-id", "r1")
+    first = project.popen("run-phase", "A", "-v", "--run-id", "r1")
     said(first, "start", "10-holder")
-    second = project.popen("run-phase", "A", "-j", "1", "--run-id", "r2")
+    second = project.popen("run-phase", "A", "-v", "-j", "1", "--run-id", "r2")
     line = said(second, "waiting", "10-holder")
     yield first, second, line
     for process in (first, second):
@@ -76,7 +76,7 @@ def event(project, run, kind):
 def test_the_second_waits_without_a_slot_and_says_for_whom(project, waiting):
     first, second, line = waiting
     told = f"waits for 'db', held by run r1 (task 10-holder, pid {first.pid})"
-    assert line == f"waiting   10-holder  {told}\n"
+    assert line == f"· waiting   10-holder  {told}\n"
     said(second, "success", "20-beside")
     rows = project.zf("status", "r2").out.splitlines()
     assert rows[1] == f"10-holder  waiting  -     A      {told}"
@@ -122,7 +122,7 @@ def test_nobody_has_the_group_of_a_runner_and_workers_that_were_killed(project, 
 def test_a_resumed_run_waits_like_any_other(project, waiting):
     first, second, _ = waiting
     second.kill()
-    again = project.popen("resume", "r2")
+    again = project.popen("resume", "r2", "-v")
     said(again, "waiting", "10-holder", f"pid {first.pid}")
     open_gate(project, "r1")
     said(again, "start", "10-holder")

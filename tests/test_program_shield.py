@@ -303,7 +303,7 @@ class TestTheSetting:
         place.task("a", ":")
         if IS_ROOT:
             place.prefix = ("setpriv", "--bounding-set=-sys_admin")
-        elif not why_not(Grounds("always", "", "", "", "", list)):
+        elif not why_not(Grounds("always", "", "", "", (), list)):
             pytest.skip("here it can be had")
         finished = place.zf("run-task", "a", "--run-id", "r", "--shield", "always")
         assert finished.code == 2

@@ -51,7 +51,7 @@ def test_a_tree_that_changes_during_the_run_is_told(repo, script, changed):
 
 
 def test_a_resumed_run_tells_it_too(repo):
-    repo.task("t", "if [ ! -e built ]; then touch built; kill -9 $PPID $(ps -o ppid= -p $PPID); fi")
+    repo.task("t", "if [ ! -e built ]; then touch built; kill -9 $(ps -o ppid= -p $PPID) $PPID; fi")
     commit(repo)
     repo.zf("run-phase", "A", "--run-id", "r")
     (repo.root / "a.txt").write_text("two\n")

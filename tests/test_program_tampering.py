@@ -304,7 +304,7 @@ def going_on(project):
     project.task("a", "echo a")
     project.task("t", "read line < gate", needs=["a"])
     project.task("next", "true", phase="B", needs=["a", "t"])
-    process = project.popen(*RUN)
+    process = project.popen(*RUN, "-v")
     assert any("start     t" in line for line in process.stderr)
     return process
 

@@ -5,13 +5,15 @@ import json
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 import zf
 from zf.proof import ci, worktree
-from zf.proof.provenance import Source, collect, source, user_name
+from zf.proof.looking import Looking
+from zf.proof.provenance import Source, collect, commit, source, user_name
 
 QUIET = {
     "PATH": os.environ["PATH"],
@@ -446,15 +448,30 @@ def test_the_index_of_a_large_repository_is_kept_and_cannot_hide_a_change(
 ):
     monkeypatch.setattr(worktree, "KEEP_INDEX_S", 0.0)
     cache = tmp_path / "cache"
-    worktree.look(str(repo), QUIET, cache=str(cache))
+
+    def run() -> Source:
+        """A look before the first step, and one after the last."""
+        before = Source.look(str(repo), environ=QUIET, cache=str(cache))
+        before.withdraw()
+        assert not list(cache.glob("*"))  # out of reach for whatever runs in between
+        assert before.changed() is False
+        return before
+
+    run()
     (kept,) = cache.iterdir()
     assert kept.stat().st_mode & 0o077 == 0
     times = (repo / "a.txt").stat()
     (repo / "a.txt").write_text("six\n")
     os.utime(repo / "a.txt", ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert worktree.look(str(repo), QUIET, cache=str(cache)).changes
+    assert run().facts["dirty"]
     kept.write_bytes(b"not an index")
-    assert worktree.look(str(repo), QUIET, cache=str(cache)).changes
+    assert run().facts["dirty"]
+    # What a step puts there while its run goes on is written over.
+    before = Source.look(str(repo), environ=QUIET, cache=str(cache))
+    before.withdraw()
+    kept.write_bytes(b"planted")
+    assert before.changed() is False
+    assert b"planted" not in kept.read_bytes()
 
 
 GITHUB = {
@@ -549,3 +566,183 @@ def test_without_a_repository_the_ci_system_names_the_commit(tmp_path):
     found = source(str(tmp_path), environ=QUIET | GITHUB | {"GITHUB_SHA": "1" * 40})
     assert (found["commit"], found["from"]["commit"]) == ("1" * 40, "GITHUB_SHA")
     assert (found["dirty"], found["note"]) == (None, "this is not a git work tree")
+
+
+def _counting(folder: Path) -> tuple[dict, Path]:
+    """An environment whose git writes down that it was called."""
+    real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout
+    log = folder / "calls"
+    wrapped = folder / "bin" / "git"
+    wrapped.parent.mkdir()
+    wrapped.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {real.strip()} "$@"\n')
+    wrapped.chmod(0o755)
+    return QUIET | {"PATH": f"{wrapped.parent}:{os.environ['PATH']}"}, log
+
+
+def test_a_clean_tree_takes_few_processes(repo, tmp_path):
+    (repo / ".gitignore").write_text("*.o\n")
+    git(repo, "add", ".")
+    git(repo, "commit", "-q", "-m", "rules")
+    git(repo, "remote", "add", "origin", "https://example.org/o/r.git")
+    environ, log = _counting(tmp_path)
+    before = Source.look(str(repo), environ=environ)
+    assert (before.facts["dirty"], before.facts["repo"]) == (False, "https://example.org/o/r.git")
+    # Each takes 4 ms: rev-parse, read-tree, ls-tree, status, ls-files.
+    assert len(log.read_text().splitlines()) <= 5
+    log.unlink()
+    assert before.changed() is False
+    assert len(log.read_text().splitlines()) <= 2
+
+
+def test_what_a_second_process_sees_is_the_same(repo, tmp_path):
+    (repo / "new.txt").write_text("")
+    git(repo, "tag", "v1")
+    looking = Looking.begin(str(repo), (), QUIET, str(tmp_path / "cache"))
+    found = looking.source()
+    alone = Source.look(str(repo), environ=QUIET)
+    assert found.facts == alone.facts
+    assert found.seen.is_as(alone.seen)
+    assert found.changed() is False
+    (repo / "newer.txt").write_text("")
+    assert found.changed() is True
+    assert Looking.begin(str(tmp_path), (), QUIET, str(tmp_path / "cache")) is None
+
+
+def test_a_second_process_leaves_nothing_when_it_is_not_needed(repo, tmp_path):
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    pids = tmp_path / "pids"
+    slow.write_text(f"#!/bin/sh\necho $$ >> {pids}\nexec sleep 300\n")
+    slow.chmod(0o755)
+    environ = QUIET | {
+        "PATH": f"{slow.parent}:{os.environ['PATH']}",
+        "TMPDIR": str(tmp_path / "scratch"),
+    }
+    (tmp_path / "scratch").mkdir()
+    looking = Looking.begin(str(repo), (), environ, str(tmp_path / "cache"))
+    until = time.monotonic() + 20
+    while not pids.exists() or not pids.read_text():
+        assert time.monotonic() < until
+    looking.close()
+    looking.close()
+    assert looking.source() is None
+    for pid in map(int, pids.read_text().split()):
+        while time.monotonic() < until and _runs(pid):
+            pass
+        assert not _runs(pid)
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "sleep" in Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return False
+
+
+def test_what_makes_a_tree_dirty_unseen_by_git_status_is_named(repo):
+    for name in (".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv"):
+        (repo / name).mkdir()
+        (repo / name / ".gitignore").write_text("*\n")
+    assert git(repo, "status", "--porcelain") == ""
+    found = describe(repo)
+    assert found["dirty"] is True
+    assert ".mypy_cache/, .pytest_cache/, .ruff_cache/ and 1 more" in found["note"]
+    assert "a .gitignore that is committed" in found["note"]
+    (repo / ".gitignore").write_text(".*_cache/\n.venv/\n")
+    git(repo, "add", ".gitignore")
+    git(repo, "commit", "-q", "-m", "rules")
+    found = describe(repo)
+    assert (found["dirty"], found["note"]) == (False, None)
+
+
+def test_rules_that_are_not_the_commits_ignore_nothing(repo):
+    (repo / ".gitignore").write_text("*.o\n")
+    git(repo, "add", ".")
+    git(repo, "commit", "-q", "-m", "rules")
+    (repo / ".gitignore").write_text("*.o\nnew.txt\n")
+    (repo / "new.txt").write_text("")
+    (repo / "a.o").write_text("")
+    changes = worktree.look(str(repo), QUIET).changes
+    assert b"? new.txt" in changes
+    assert b"? a.o" not in changes
+    (repo / ".gitignore").unlink()
+    (repo / ".gitignore").symlink_to(repo / "a.txt")
+    assert b"? a.o" not in worktree.look(str(repo), QUIET).changes
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        '[remote "origin"]\n\turl = https://a/b\n\tfetch = +x\n',
+        '[remote "origin"]\n\tfetch = +x\n\turl = https://a/b\n',
+        '[remote "origin"]\n\turl = https://a/b\n\turl = https://c/d\n',
+        '[remote "origin"]\n\turl = https://a/b\n[remote "origin"]\n\turl = https://c/d\n',
+        '[remote "origin"]\n\turl = https://a/b\n\tURL = https://c/d\n',
+        '[remote "origin"]\n\turl = https://a/b\n\n\turl = https://c/d\n',
+        '[remote "origin"]\n\turl = https://a/b\n  url = https://c/d\n',
+        '[remote "origin"]\n\turl = https://a/b\n#\n\turl=https://c/d\n',
+        '[remote "origin"]\n\turl = https://a/b#c\n',
+        '[remote "origin"]\n\turl = https://a/b ; c\n',
+        '[remote "origin"]\n\turl = "https://a/b c"\n',
+        '[remote "origin"]\n\turl = https://a/b\\\n/c\n',
+        '[remote "origin"] url = https://a/b\n',
+        '[Remote "origin"]\n\turl = https://a/b\n',
+        "[remote.origin]\n\turl = https://a/b\n",
+        '[remote "origin"]\n\turl = https://a/b\n[remote.origin]\n\turl = https://c/d\n',
+        '[remote "other"]\n\turl = https://a/b\n',
+        '[remote "origin"]\n\turl = https://a/b\n[include]\n\tpath = more\n',
+        '[remote "origin"]\n\turl = https://a/b\n[extensions]\n\tworktreeConfig = true\n',
+        '[x]\n\ty = "\\\n[remote \\"origin\\"]\\\n\turl = https://a/b\\\n"\n',
+        '[remote "origin"]\n\turl = https://a/b\n[branch "main"]\n\tremote = origin\n',
+    ],
+)
+def test_the_remote_is_the_one_git_names(repo, config):
+    path = repo / ".git" / "config"
+    path.write_text(path.read_text() + config)
+    for name in ("more", "config.worktree"):
+        (repo / ".git" / name).write_text('[remote "origin"]\n\turl = https://e/f\n')
+    asked = subprocess.run(
+        ["git", "config", "--get", "remote.origin.url"],
+        cwd=repo,
+        env=QUIET,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert worktree.look(str(repo), QUIET).repo == (asked.stdout.strip() or None)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "move",
+    [
+        ["commit", "-q", "--allow-empty", "-m", "next"],
+        ["checkout", "-q", "other"],
+        ["checkout", "-q", "--detach", "other"],
+        ["symbolic-ref", "refs/heads/main", "refs/heads/other"],
+        ["update-ref", "HEAD", "other"],
+    ],
+    ids=" ".join,
+)
+def test_a_commit_that_changed_is_seen_however_it_is_named(repo, packed, move):
+    git(repo, "checkout", "-q", "-b", "other")
+    git(repo, "commit", "-q", "--allow-empty", "-m", "other")
+    git(repo, "checkout", "-q", "main")
+    if packed:
+        git(repo, "pack-refs", "--all")
+    before = Source.look(str(repo), environ=QUIET)
+    assert before.changed() is False
+    git(repo, "pack-refs", "--all")
+    assert before.changed() is False
+    git(repo, *move)
+    assert before.changed() is True
+    assert commit(str(repo), QUIET) == git(repo, "rev-parse", "HEAD") != before.facts["commit"]
+
+
+def test_tags_are_found_wherever_git_keeps_them(repo):
+    assert describe(repo)["tag"] is None
+    git(repo, "tag", "-a", "-m", "x", "v1")
+    assert describe(repo)["tag"] == "v1"
+    git(repo, "pack-refs", "--all")
+    assert describe(repo)["tag"] == "v1"

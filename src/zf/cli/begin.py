@@ -21,9 +21,11 @@ from zf.record import record, replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from typing import Self
 
     from zf.model import Flow
     from zf.plan.graph import Met, Plan
+    from zf.proof.looking import Looking
     from zf.run.orders import Limits
     from zf.settings import Settings
 
@@ -56,9 +58,34 @@ class Wishes:
     with_needs: bool = False
 
 
+class Beside:
+    """What is done beside the loading of a project that is to be run: a look at the work tree."""
+
+    looking: Looking | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.looking is not None:
+            self.looking.close()
+
+    def begin(self, root: str, home: str) -> None:
+        from zf.proof.looking import Looking
+
+        proofs = f"{home}/proofs"
+        self.looking = Looking.begin(root, (proofs,), os.environ, f"{proofs}/.locks")
+
+
 def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
     """Run these phases; the exit code."""
-    flow, settings = settle(flags, Asked(phases=tuple(phases)))
+    with Beside() as beside:
+        return _begin_phases(phases, flags, wishes, beside)
+
+
+def _begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes, beside: Beside) -> int:
+    asked = Asked(phases=tuple(phases))
+    flow, settings = settle(flags, asked, None if wishes.dry_run else beside)
     from zf.plan import graph  # by now it is there
 
     met, unmet = _upstream(flow, phases, wishes.upstream)
@@ -92,13 +119,17 @@ def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
         resources=amounts(wishes.resources, "--resource"),
         deadline_s=None if deadline is None else positive_seconds(deadline, "--deadline"),
     )
-    return carry_out(flow, plan, settings, wishes.show, limits, key=wishes.key)
+    return carry_out(flow, plan, settings, wishes.show, limits, key=wishes.key, beside=beside)
 
 
 def begin_task(task: str, flags: Flags, wishes: Wishes) -> int:
     """Run this task, named by its id or its file; the exit code."""
-    task_id = _task_id(task)
-    flow, settings = settle(flags, Asked(task=task_id, needs=wishes.with_needs))
+    with Beside() as beside:
+        return _begin_task(_task_id(task), flags, wishes, beside)
+
+
+def _begin_task(task_id: str, flags: Flags, wishes: Wishes, beside: Beside) -> int:
+    flow, settings = settle(flags, Asked(task=task_id, needs=wishes.with_needs), beside)
     from zf.plan import graph  # by now it is there
 
     plan = graph.plan_task(
@@ -111,7 +142,7 @@ def begin_task(task: str, flags: Flags, wishes: Wishes) -> int:
     from zf.run.launch import limits_of
 
     limits = limits_of(flow, plan, settings, only=task_id, retries=not wishes.no_retries)
-    return carry_out(flow, plan, settings, wishes.show, limits, key=wishes.key)
+    return carry_out(flow, plan, settings, wishes.show, limits, key=wishes.key, beside=beside)
 
 
 def _upstream(
@@ -156,8 +187,10 @@ def _task_id(text: str) -> str:
     return os.path.basename(folder)
 
 
-def settle(flags: Flags, asked: Asked) -> tuple[Flow, Settings]:
-    """The checked project, with warnings about what is asked for, and the settings that hold."""
+def settle(flags: Flags, asked: Asked, beside: Beside | None = None) -> tuple[Flow, Settings]:
+    """The checked project, with warnings about what is asked for, and the settings that hold; what
+    is `beside` is begun meanwhile.
+    """
     from zf.settings import resolve
 
     streams.display()
@@ -166,9 +199,15 @@ def settle(flags: Flags, asked: Asked) -> tuple[Flow, Settings]:
     given = {name: getattr(flags, name) for name in flags.__match_args__}
     # Flags and variables come first: a bad one is told before any file is read.
     first = resolve(os.environ, default_run_id=default_run_id, **given)
+
+    def meanwhile(root: str, home: str) -> None:
+        if beside is not None:
+            beside.begin(root, home)
+        _get_ready()
+
     flow = open_project(
         phase_timeout_s=first.phase_timeout_s.value,
-        meanwhile=_get_ready,
+        meanwhile=meanwhile,
         asked=replace(asked, forced=first.phase_timeout_s.given),
     )
     settings = resolve(
@@ -201,6 +240,7 @@ def carry_out(
     *,
     key: str | None = None,
     rerun_of: str | None = None,
+    beside: Beside | None = None,
 ) -> int:
     """Run a plan, showing what happens and then what came of it; the exit code."""
     from zf.run.launch import RunRequest, launch
@@ -222,5 +262,6 @@ def carry_out(
         look_s=watcher.look_s,
         output_fd=watcher.output_fd,
         rerun_of=rerun_of,
+        looking=None if beside is None else beside.looking,
     )
     return conclude(lambda: launch(request, sys.argv), watcher, sign=settings.sign.value, key=key)

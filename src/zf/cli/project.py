@@ -43,13 +43,14 @@ def open_project(
     *,
     phase_timeout_s: float | None = None,
     quiet: bool = False,
-    meanwhile: Callable[[], None] | None = None,
+    meanwhile: Callable[[str, str], None] | None = None,
     asked: Asked = _EVERYTHING,
 ) -> Flow:
     """Every task file of the project, checked. Warnings, about what is `asked` for, go to stderr
     unless `quiet`.
 
-    With `meanwhile`, a second process reads the files while this one does that.
+    With `meanwhile`, a second process reads the files while this one does that, given the root and
+    the home of the project.
 
     Raises ZfError (exit 2) with all problems of all files.
     """
@@ -63,7 +64,7 @@ def open_project(
         from zf.plan import ahead
 
         with ahead.loading(root, home, default_phase_timeout_s=timeout_s, asked=asked) as result:
-            meanwhile()
+            meanwhile(root, home)
             loaded = result()
     if loaded is None:
         from zf.plan import load

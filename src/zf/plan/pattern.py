@@ -2,13 +2,15 @@ r"""Regular expressions in linear time: does this text contain that pattern? Pur
 
 Python's `re` tries one way after another and can take years over `(a+)+$`; a condition in a task
 file must never hang a run. This follows all ways at once, character by character (Thompson), so the
-cost is at most len(text) * len(program). It knows what RE2 and Python agree on: literals, `.`,
-`[...]`, `\d \w \s \b` and their opposites (ASCII), `^ $` (of the whole text), groups, `|` and
-`* + ? {m,n}`; a lazy `?` changes nothing, as only yes or no is asked.
+cost is at most len(text) * len(program), and no more is spent than a `Budget` allows. It knows what
+RE2 and Python agree on: literals, `.`, `[...]`, `\d \w \s \b` and their opposites (ASCII), `^ $`
+(of the whole text), groups, `|` and `* + ? {m,n}`; a lazy `?`
+changes nothing, as only yes or no is asked.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
@@ -18,6 +20,9 @@ _MAX_REPEAT = 1000  # as in RE2
 _MAX_PROGRAM = 1000  # with MAX_TEXT: two seconds at the very worst
 _MAX_DEPTH = 50
 MAX_TEXT = 10_000
+# Steps for one condition, each of a place in the program at a character: a second, about. A pattern
+# of 30 places goes through the longest text with a third of it.
+MAX_WORK = 1_000_000
 
 _DIGITS = frozenset("0123456789")
 _SPACES = frozenset(" \t\n\r\f\v")
@@ -32,6 +37,22 @@ class PatternError(ValueError):
     def __init__(self, message: str, at: int) -> None:
         super().__init__(message)
         self.at = at
+
+
+class TooMuchWorkError(Exception):
+    """The answer would take longer than anybody may wait: nothing else happens meanwhile."""
+
+
+class Budget:
+    """What may be spent on the patterns of one condition."""
+
+    def __init__(self, steps: int = MAX_WORK) -> None:
+        self._left = steps
+
+    def spend(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise TooMuchWorkError
 
 
 def _at_edge_of_word(text: str, at: int) -> bool:
@@ -58,7 +79,23 @@ class _Char:
     negated: bool = False
 
     def accepts(self, char: str) -> bool:
-        return any(low <= char <= high for low, high in self.ranges) is not self.negated
+        # Neither overlapping nor out of order: only the last that begins before it can hold it.
+        at = bisect_right(self.ranges, (char, _LAST))
+        return (at > 0 and char <= self.ranges[at - 1][1]) is not self.negated
+
+
+def _char(ranges: Iterable[tuple[str, str]], *, negated: bool = False) -> _Char:
+    """A character of any number of ranges, in the time that one takes."""
+    joined: list[tuple[str, str]] = []
+    for low, high in sorted(ranges):
+        if joined and low <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    return _Char(tuple(joined), negated)
+
+
+_LAST = "\U0010ffff"
 
 
 @record
@@ -105,14 +142,18 @@ class Pattern:
         self._visits = 0
         self._compile(node)
 
-    def search(self, text: str) -> bool:
-        """Raises ValueError for a text longer than MAX_TEXT characters."""
+    def search(self, text: str, budget: Budget | None = None) -> bool:
+        """Raises ValueError for a text longer than MAX_TEXT characters, TooMuchWorkError when the
+        budget is spent.
+        """
+        budget = budget or Budget()
         if len(text) > MAX_TEXT:
             raise ValueError(f"a text of {len(text)} characters is too long to match")
         end = len(self._program)
         reached: set[int] = set()
         for at in range(len(text) + 1):
             reached = self._closure([0, *reached], text, at)
+            budget.spend(len(reached))
             if end in reached:
                 return True
             if at < len(text):
@@ -300,7 +341,7 @@ class _Parser:
         members = _CLASSES.get(char.lower())
         if members is None:
             return None
-        return _Char(tuple((c, c) for c in sorted(members)), negated=char.isupper())
+        return _char(((c, c) for c in members), negated=char.isupper())
 
     def _escaped_char(self, char: str) -> tuple[str, str]:
         if char in _CONTROLS:
@@ -325,7 +366,7 @@ class _Parser:
                 high = found
             ranges.append((low, high))
         self._at += 1
-        return _Char(tuple(ranges), negated=negated)
+        return _char(ranges, negated=negated)
 
     def _set_member(self, ranges: list[tuple[str, str]]) -> str | None:
         """The next character of a set; None when it was a class, which is added to `ranges`."""

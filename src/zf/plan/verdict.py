@@ -26,7 +26,7 @@ from zf.plan.condition import (
     Variable,
     show,
 )
-from zf.plan.pattern import MAX_TEXT, Pattern
+from zf.plan.pattern import MAX_TEXT, Budget, Pattern, TooMuchWorkError
 from zf.record import field, record
 
 
@@ -107,6 +107,7 @@ class _Evaluation:
         self._around = around
         self._needs = needs
         self.seen: dict[str, Scalar] = {}
+        self._budget = Budget()
 
     def truth(self, node: Node) -> bool:
         match node:
@@ -192,7 +193,10 @@ class _Evaluation:
             _give_up(f"=~ looks at a text, but {operand.name} is {operand.told}")
         if len(operand.value) > MAX_TEXT:
             _give_up(f"{operand.name} is longer than the {MAX_TEXT} characters =~ looks at")
-        return pattern.search(operand.value)
+        try:
+            return pattern.search(operand.value, self._budget)
+        except TooMuchWorkError:
+            _give_up(f"=~ takes too long to look through {operand.name}: use a simpler pattern")
 
 
 def _equal(left: _Operand, right: _Operand) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from zf.errors import printable
 from zf.proof.account import Account
 from zf.proof.findings import Finding
 from zf.proof.outcome import passed
@@ -12,6 +13,8 @@ from zf.record import field, record
 
 # Clocks of different machines, when an age is asked for.
 _SKEW_S = 300.0
+# Of what a run.json says, which may be anything.
+_NOTE_CHARS = 500
 
 
 @record
@@ -120,7 +123,9 @@ def _of_its_source(expected: Expectations, source: object) -> Iterator[Finding]:
         variable = said_by.get("commit")
         yield _finding("commit", f"was named by {variable!r:.80}, and git could not confirm it")
     if expected.clean_tree and source.get("dirty") is not False:
-        yield _finding("clean_tree", "the work tree was not clean")
+        note = source.get("note")
+        why = f": {printable(note[:_NOTE_CHARS])}" if isinstance(note, str) and note else ""
+        yield _finding("clean_tree", f"the work tree was not clean{why}")
 
 
 def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:

@@ -10,17 +10,21 @@ import os
 import pwd
 import sys
 import time
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import zf
+from zf.errors import printable
 from zf.events import timestamp
 from zf.proof import ci, worktree
 from zf.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 SCHEMA = "zf/run/v2"
+# Of the files that make a tree dirty, so many are named in a note.
+_FEW = 3
 # What `from` says of what git said; else it is the name of a variable.
 _GIT_SAYS = "git"
 
@@ -88,10 +92,18 @@ def source(
     *,
     exclude: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
-    cache: str | None = None,
 ) -> dict[str, Any]:
     """The commit and state of the work tree `root` is in, as git tells it; see `Source`."""
-    return Source.look(root, exclude=exclude, environ=environ, cache=cache).facts
+    return Source.look(root, exclude=exclude, environ=environ).facts
+
+
+def commit(root: str, environ: Mapping[str, str]) -> str | None:
+    """Its commit alone, for which no file is looked at."""
+    facts: dict[str, Any] = dict.fromkeys(_NAMED) | {"from": {}}
+    with suppress(worktree.GitError, OSError):
+        facts["commit"] = worktree.commit_of(root, environ)
+    _ask_ci(facts, ci.told(environ), [])
+    return facts["commit"] and str(facts["commit"])
 
 
 @record
@@ -117,6 +129,7 @@ class Source:
         exclude: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         cache: str | None = None,
+        scratch: str | None = None,
     ) -> Source:
         """Ask git, and for what it does not know the CI system."""
         environ = os.environ if environ is None else environ
@@ -125,7 +138,7 @@ class Source:
         seen = None
         notes = []
         try:
-            seen = worktree.look(root, environ, exclude, cache)
+            seen = worktree.look(root, environ, exclude, cache, scratch)
         except worktree.GitError as error:
             notes.append(str(error))
         except OSError as error:
@@ -133,21 +146,50 @@ class Source:
         if seen is not None:
             facts |= _of_the_tree(seen)
             facts["from"] |= {name: _GIT_SAYS for name in _NAMED if facts[name]}
+            notes += _of_new_files(seen)
         _ask_ci(facts, ci.told(environ), notes)
         facts["note"] = "; ".join(notes) or None
         return cls(root, tuple(exclude), environ, facts, seen)
 
-    def changed(self) -> bool | None:
-        """Whether the commit or anything that counts for `dirty` is another now than it was; None
-        when that cannot be said.
+    @contextmanager
+    def looking_again(self) -> Iterator[Callable[[], bool | None]]:
+        """Begin to look whether the commit or anything that counts for `dirty` is another by now;
+        what is given waits for the answer, which is None when that cannot be said.
         """
         if self.seen is None:
-            return None
-        try:
-            now = worktree.look(self.root, self.environ, self.exclude, before=self.seen)
-        except (worktree.GitError, OSError):
-            return None
-        return not now.is_as(self.seen)
+            yield lambda: None
+            return
+        with ExitStack() as opened:
+            answer = None
+            with suppress(worktree.GitError, OSError):
+                answer = opened.enter_context(
+                    worktree.looking_again(self.seen, self.root, self.environ, self.exclude)
+                )
+            yield lambda: self._has_changed(answer)
+
+    def _has_changed(self, answer: Callable[[], worktree.Seen] | None) -> bool | None:
+        assert self.seen is not None
+        now = None
+        if answer is not None:
+            with suppress(worktree.GitError, OSError):
+                now = answer()
+        worktree.keep(self.seen, now)
+        return None if now is None else not now.is_as(self.seen)
+
+    def changed(self) -> bool | None:
+        """The same, waited for."""
+        with self.looking_again() as answer:
+            return answer()
+
+    def withdraw(self) -> None:
+        """Before any step runs: take out of its reach what makes the next look quick."""
+        if self.seen is not None:
+            worktree.withdraw(self.seen)
+
+    def keep(self) -> None:
+        """Keep what makes the next look quick, where there will be no second one."""
+        if self.seen is not None:
+            worktree.keep(self.seen)
 
 
 def changed_since(facts: Mapping[str, Any], again: Mapping[str, Any]) -> bool | None:
@@ -173,6 +215,21 @@ def _of_the_tree(seen: worktree.Seen) -> dict[str, Any]:
         "diff_sha256": seen.diff_sha256,
         "repo": _without_password(seen.repo),
     }
+
+
+def _of_new_files(seen: worktree.Seen) -> Iterator[str]:
+    """Why a tree is dirty that `git status` may call clean: caches bring a .gitignore along that
+    ignores itself, and only the commit's own count here.
+    """
+    new = [os.fsdecode(line[2:]) for line in seen.changes if line.startswith(b"? ")]
+    if not new:
+        return
+    named = ", ".join(map(printable, new[:_FEW]))
+    more = f" and {len(new) - _FEW} more" if len(new) > _FEW else ""
+    yield (
+        f"not tracked, nor ignored by a tracked .gitignore: {named}{more} "
+        "(name them in a .gitignore that is committed, or commit them)"
+    )
 
 
 def _ask_ci(facts: dict[str, Any], told: ci.Told | None, notes: list[str]) -> None:

@@ -8,11 +8,15 @@ configuration but ours (no filter, hook, fsmonitor or `status.*`), no replaced o
 
 from __future__ import annotations
 
+import errno
 import os
+import select
+import signal
+import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from hashlib import file_digest, sha256
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import file_digest, new, sha256
 from typing import TYPE_CHECKING
 
 from zf import late
@@ -20,17 +24,17 @@ from zf.errors import printable
 from zf.record import field, mutable, record
 
 if TYPE_CHECKING:
-    import subprocess
     from typing import Self
 
 # A repository so large that git needs longer is described without its state: it is not waited for.
 GIT_TIMEOUT_S = 30.0
 # Hashing every file is the only honest answer, and takes 4 s for 100 000 of them. An index that
-# took longer than this is kept for the next run, which hashes only what has another change time.
+# took longer than this is kept for the next run, which hashes only what has another change time. It
+# is out of reach while a run goes on: taken away at its start, put back at its end from memory.
 KEEP_INDEX_S = 0.5
 NO_WORK_TREE = "this is not a git work tree"
 # Nothing git reads on the way may run a program or wait for a person.
-_GIT = ("git", "--no-pager", "-c", "core.fsmonitor=false", "-c", "color.ui=false")
+_GIT = ("--no-pager", "-c", "core.fsmonitor=false", "-c", "color.ui=false")
 # Set inside hooks and by hand; they would make git answer for another repository than the root's.
 _GIT_LOCAL = frozenset(
     {
@@ -109,11 +113,17 @@ _TOLD = late.pattern(
     rb"(\d{6}) [a-z]+ ([0-9a-f]+)\t((?:[^\0]*/)?\.git(?:ignore|attributes))\0"
     rb"|160000 commit ([0-9a-f]+)\t([^\0]*)\0"
 )
+# Lines of a configuration as git itself writes them: nothing quoted, no comment.
+_SECTION = late.pattern(rb'\[([a-zA-Z0-9-]+)(?: "([^"\\]*)")?\]')
+_VALUE = late.pattern(rb'\t([a-zA-Z][a-zA-Z0-9-]*) = ([^\s"#;\\](?:[^"#;\\]*[^\s"#;\\])?)')
 _LFS = late.pattern(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-[^\n]*\n)*"
     rb"oid sha256:([0-9a-f]{64})\nsize (\d+)\n"
 )
+# Sections that send git to other files.
+_ELSEWHERE = {b"include", b"includeif", b"extensions"}
 _MAX_POINTER = 1024
+_MAX_RULES = 1 << 20
 
 
 class GitError(Exception):
@@ -148,6 +158,10 @@ class Seen:
     ignored: bytes = b""
     submodules: list[tuple[bytes, bytes]] = field(default_factory=list)
     lfs: bool = False
+    # What the commit that HEAD names comes from, where this is files alone; and where the index of
+    # a large repository is kept.
+    refs: tuple[bytes | None, ...] | None = None
+    kept: str | None = None
 
     def is_as(self, before: Seen) -> bool:
         """Whether commit and files are what they were."""
@@ -181,62 +195,180 @@ def look(
     environ: Mapping[str, str],
     exclude: Iterable[str] = (),
     cache: str | None = None,
-    before: Seen | None = None,
+    scratch: str | None = None,
 ) -> Seen:
     """Look at the work tree that `root` is in. Raises GitError, and OSError without a git.
 
     The folders `exclude` (absolute, or relative to the root) do not count. `cache` is a folder of
-    zf's own for the index of a large repository; `before` an earlier look at the same one.
+    zf's own for the index of a large repository: `withdraw` it before any step runs, and `keep` it
+    when all have ended.
+    `scratch` names the folder for the moment, for who may have to remove it.
     """
-    top = find_top(root, environ)
-    if top is None:
-        raise GitError(NO_WORK_TREE)
-    inside = [
-        os.path.relpath(path, top)
-        for path in (os.path.realpath(os.path.join(root, path)) for path in exclude)
-        if path.startswith(f"{top}/")
-    ]
-    from tempfile import TemporaryDirectory  # noqa: PLC0415 - 2 ms where there is no repository
-
+    top = _top(root, environ)
+    refs = _refs(top)
+    kept = f"{cache}/{sha256(os.fsencode(top)).hexdigest()[:16]}.index" if cache else None
     with (
-        TemporaryDirectory(prefix="zf-git-", ignore_cleanup_errors=True) as folder,
-        _Asking(_outer(environ, folder), top) as outside,
+        _scratch(environ, scratch) as folder,
+        _Asking(_outer(environ, folder), top, folder) as outside,
     ):
         index = f"{folder}/index"
-        if before is not None:
-            seen = Seen(_commit(outside, outside.start(*_HEAD)))
-            if seen.at.commit != before.at.commit:
-                return seen
-            seen.ignored, seen.submodules, seen.lfs = before.ignored, before.submodules, before.lfs
-            _write_index(index, before.index, before.index_ns)
-            listed: list[tuple[bytes, ...]] = []
-        else:
-            kept = f"{cache}/{sha256(os.fsencode(top)).hexdigest()[:16]}.index" if cache else None
-            seen, listed = _look_at_commit(outside, index, kept)
+        was_kept = kept is not None and _take_kept(kept, index)
+        seen, listed = _look_at_commit(outside, index, refs, environ)
+        seen.refs = refs
+        began = time.monotonic()
         with _own_repository(folder, seen.at, environ) as asking:
-            began = time.monotonic()
-            _look_inside(asking, seen, environ, inside, listed)
-            with suppress(OSError):  # there is none without a commit
-                with open(index, "rb") as stream:
-                    seen.index, seen.index_ns = stream.read(), os.stat(index).st_mtime_ns
-                if before is None and kept and time.monotonic() - began > KEEP_INDEX_S:
-                    _keep(kept, seen)
+            _read_rules(asking, seen, [(path, oid) for _, oid, path, *_ in listed if path])
+            _look_inside(asking, seen, environ, _inside(top, root, exclude))
+        if was_kept or time.monotonic() - began > KEEP_INDEX_S:
+            seen.kept = kept
     return seen
 
 
+@contextmanager
+def looking_again(
+    before: Seen, root: str, environ: Mapping[str, str], exclude: Iterable[str] = ()
+) -> Iterator[Callable[[], Seen]]:
+    """Begin to look whether the tree is as it was; what is given waits for the answer, once.
+
+    Everything is asked at once, as the commit is most likely what it was. Both raise like `look`.
+    """
+    at = before.at
+    refs = _refs(at.top)
+    same = refs is not None and refs == before.refs
+    with (
+        _scratch(environ) as folder,
+        _Asking(_outer(environ, folder), at.top, folder) as outside,
+        _own_repository(folder, at, environ) as asking,
+    ):
+        head = None if same else outside.start(*_HEAD)
+        _write_index(f"{folder}/index", before.index, before.index_ns)
+        seen = Seen(at, ignored=before.ignored, submodules=before.submodules, lfs=before.lfs)
+        inside = _inside(at.top, root, exclude)
+        asked = _ask_inside(asking, seen, inside)
+
+        def answer() -> Seen:
+            if head is not None:
+                seen.at = _commit(outside, head)
+            if seen.at.commit == at.commit:
+                _hear_inside(asking, seen, environ, inside, asked)
+            return seen
+
+        yield answer
+
+
+def commit_of(root: str, environ: Mapping[str, str]) -> str | None:
+    """The commit that is checked out, None without one; raises like `look`."""
+    top = _top(root, environ)
+    with _scratch(environ) as folder, _Asking(_outer(environ, folder), top, folder) as outside:
+        return _commit(outside, outside.start(*_HEAD)).commit
+
+
+def withdraw(seen: Seen) -> None:
+    """Take the index of a large repository away, so that no step can write to it."""
+    if seen.kept is not None:
+        with suppress(OSError):
+            os.unlink(seen.kept)
+
+
+def keep(seen: Seen, now: Seen | None = None) -> None:
+    """Put the index of a large repository where the next look finds it: the newer one."""
+    if seen.kept is None:
+        return
+    newest = now if now is not None and now.index else seen
+    temporary = f"{seen.kept}.{os.getpid()}"
+    with suppress(OSError):
+        os.makedirs(os.path.dirname(seen.kept), exist_ok=True)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as stream:
+            stream.write(newest.index)
+        os.utime(temporary, ns=(newest.index_ns, newest.index_ns))
+        os.rename(temporary, seen.kept)
+
+
+def _top(root: str, environ: Mapping[str, str]) -> str:
+    top = find_top(root, environ)
+    if top is None:
+        raise GitError(NO_WORK_TREE)
+    return top
+
+
+def _inside(top: str, root: str, exclude: Iterable[str]) -> list[str]:
+    paths = (os.path.realpath(os.path.join(root, path)) for path in exclude)
+    return [os.path.relpath(path, top) for path in paths if path.startswith(f"{top}/")]
+
+
+@contextmanager
+def _scratch(environ: Mapping[str, str], name: str | None = None) -> Iterator[str]:
+    """A new folder for a moment. (`tempfile` takes 7 ms to import.)"""
+    folder = name or scratch_name(environ)
+    os.mkdir(folder, 0o700)
+    try:
+        yield folder
+    finally:
+        remove_scratch(folder)
+
+
+def scratch_name(environ: Mapping[str, str]) -> str:
+    """A name for a folder that nobody else has."""
+    usual = environ.get("TMPDIR", "")
+    place = usual if os.path.isabs(usual) and os.path.isdir(usual) else "/tmp"  # noqa: S108
+    return f"{place}/zf-git-{os.getpid()}-{os.urandom(8).hex()}"
+
+
+def remove_scratch(folder: str) -> None:
+    """Remove it with the files and empty folders that are in there."""
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            (os.rmdir if entry.is_dir(follow_symlinks=False) else os.unlink)(entry.path)
+        os.rmdir(folder)
+
+
+def _refs(top: str) -> tuple[bytes | None, ...] | None:
+    """The files that say which commit HEAD is, in an ordinary repository; None for others, or when
+    it takes more files to know. Asking git takes 4 ms.
+    """
+    git = f"{top}/.git"
+    if os.path.lexists(f"{git}/reftable") or os.path.lexists(f"{git}/commondir"):
+        return None
+    head = _bytes(f"{git}/HEAD")
+    if head is None or not os.path.isdir(git) or os.path.islink(f"{git}/HEAD"):
+        return None
+    name = head.removeprefix(b"ref: ").removesuffix(b"\n")
+    if name == head.removesuffix(b"\n"):
+        return (head,)
+    if not name.startswith(b"refs/heads/") or b".." in name:
+        return None
+    own = _bytes(f"{git}/{os.fsdecode(name)}")
+    if own is not None:
+        return None if own.startswith(b"ref:") else (head, own)
+    return head, None, _bytes(f"{git}/packed-refs")
+
+
+def _bytes(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return None
+
+
 def _look_at_commit(
-    outside: _Asking, index: str, kept: str | None
+    outside: _Asking,
+    index: str,
+    refs: tuple[bytes | None, ...] | None,
+    environ: Mapping[str, str],
 ) -> tuple[Seen, list[tuple[bytes, ...]]]:
     """Where HEAD is, with a new index of it; and what its tree has of files that matter here."""
-    if kept is not None:
-        _take_kept(kept, index)
     head = outside.start(*_HEAD)
-    reading = outside.start(*_READ_TREE, "-m", "HEAD")
+    reading = outside.start(*_READ_TREE, *(["-m"] if os.path.exists(index) else []), "HEAD")
     listing = outside.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
-    url = outside.start("config", "--get", "remote.origin.url")
-    tags = outside.start(
-        "for-each-ref", "--points-at=HEAD", "--format=%(refname:strip=2)", "refs/tags"
-    )
+    repo = _plain_url(outside.folder, environ) if refs is not None else None
+    url = outside.start("config", "--get", "remote.origin.url") if repo is None else None
+    tags = None
+    if refs is None or _may_have_tags(f"{outside.folder}/.git"):
+        tags = outside.start(
+            "for-each-ref", "--points-at=HEAD", "--format=%(refname:strip=2)", "refs/tags"
+        )
     seen = Seen(_commit(outside, head))
     failed = outside.outcome(reading)[0] != 0
     listed = _TOLD.findall(outside.finish(listing, or_none=True))
@@ -245,9 +377,40 @@ def _look_at_commit(
             os.unlink(index)  # what was kept is none
         outside.ask(*_READ_TREE, "HEAD")
     seen.submodules = [(path, oid) for *_, oid, path in listed if oid]
-    seen.repo = _first(outside.finish(url, or_none=True))
-    seen.tags = tuple(_lines(outside.finish(tags, or_none=True)))
+    seen.repo = repo if url is None else _first(outside.finish(url, or_none=True))
+    if tags is not None:
+        seen.tags = tuple(_lines(outside.finish(tags, or_none=True)))
     return seen, listed
+
+
+def _plain_url(top: str, environ: Mapping[str, str]) -> str | None:
+    """The remote's address out of a configuration as git writes it, without a word on other files;
+    None when git itself must be asked.
+    """
+    if "GIT_CONFIG_COUNT" in environ or "GIT_CONFIG_PARAMETERS" in environ:
+        return None
+    section: tuple[bytes, bytes] = (b"", b"")
+    url = None
+    for line in (_bytes(f"{top}/.git/config") or b"").split(b"\n"):
+        if head := _SECTION.fullmatch(line):
+            section = head[1].lower(), head[2] or b""
+            if section[0] in _ELSEWHERE:
+                return None
+        elif value := _VALUE.fullmatch(line):
+            if section == (b"remote", b"origin") and value[1].lower() == b"url":
+                url = os.fsdecode(value[2])
+        elif line:
+            return None
+    return url
+
+
+def _may_have_tags(git: str) -> bool:
+    try:
+        if os.listdir(f"{git}/refs/tags"):
+            return True
+    except OSError:
+        return True
+    return b" refs/tags/" in (_bytes(f"{git}/packed-refs") or b"")
 
 
 def _outer(environ: Mapping[str, str], folder: str) -> dict[str, str]:
@@ -261,57 +424,80 @@ def _outer(environ: Mapping[str, str], folder: str) -> dict[str, str]:
     return usual | {"GIT_NO_REPLACE_OBJECTS": "1"}
 
 
-class _Asking:
-    """Git commands in one folder and environment, side by side: most of their time is waiting."""
+@record
+class _Asked:
+    """A git at work, and the files that its output goes to."""
 
-    def __init__(self, env: Mapping[str, str], folder: str) -> None:
+    pid: int
+    out: str
+    said: str
+
+
+class _Asking:
+    """Git commands in one folder and environment, side by side: most of their time is waiting.
+
+    What they print goes to files in a scratch folder, so that none waits for a reader. (The module
+    `subprocess` takes 5 ms to import.)
+    """
+
+    def __init__(self, env: Mapping[str, str], folder: str, scratch: str) -> None:
         self.env = env
         self.folder = folder
         self.deadline = time.monotonic() + GIT_TIMEOUT_S
-        self._asked: list[subprocess.Popen[bytes]] = []
+        self._scratch = scratch
+        self._git = _program(env)
+        self._asked: list[_Asked] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         """End what was begun and is not needed any more, as something else went wrong."""
-        for git in self._asked:
-            git.kill()
-            git.communicate()
+        for asked in self._asked:
+            os.kill(asked.pid, signal.SIGKILL)
+            os.waitpid(asked.pid, 0)
 
-    def start(self, *words: str, given: bool = False) -> subprocess.Popen[bytes]:
-        """Begin to ask; with `given`, something will be given on its standard input."""
-        import subprocess  # noqa: PLC0415 - 3 ms where there is no repository
-
-        git = subprocess.Popen(
-            (*_GIT, *words),
-            cwd=self.folder,
-            env=self.env,
-            stdin=subprocess.PIPE if given else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+    def start(self, *words: str, given: bytes | None = None) -> _Asked:
+        """Begin to ask; `given` is what git reads on its standard input."""
+        name = f"{self._scratch}/{os.urandom(6).hex()}"
+        source = os.devnull
+        if given is not None:
+            source = f"{name}.in"
+            with open(source, "xb") as stream:
+                stream.write(given)
+        new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        pid = os.posix_spawn(
+            self._git,
+            ("git", "-C", self.folder, *_GIT, *words),
+            self.env,
+            file_actions=(
+                (os.POSIX_SPAWN_OPEN, 0, source, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, f"{name}.out", new, 0o600),
+                (os.POSIX_SPAWN_OPEN, 2, f"{name}.said", new, 0o600),
+            ),
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
         )
-        self._asked.append(git)
-        return git
+        asked = _Asked(pid, f"{name}.out", f"{name}.said")
+        self._asked.append(asked)
+        return asked
 
-    def outcome(
-        self, git: subprocess.Popen[bytes], given: bytes | None = None
-    ) -> tuple[int, bytes, bytes]:
+    def await_end(self, asked: _Asked) -> int:
+        """Its exit code. Raises GitError when that takes too long."""
+        status = _await(asked.pid, self.deadline)
+        if status is None:
+            raise GitError(f"git gave no answer in {GIT_TIMEOUT_S:g} s")
+        self._asked.remove(asked)
+        return os.waitstatus_to_exitcode(status)
+
+    def outcome(self, asked: _Asked) -> tuple[int, bytes, bytes]:
         """How it ended and what it printed. Raises GitError when that takes too long."""
-        from subprocess import TimeoutExpired  # noqa: PLC0415 - as above
+        code = self.await_end(asked)
+        return code, _bytes(asked.out) or b"", _bytes(asked.said) or b""
 
-        try:
-            out, said = git.communicate(given, max(0.0, self.deadline - time.monotonic()))
-        except TimeoutExpired:
-            raise GitError(f"git gave no answer in {GIT_TIMEOUT_S:g} s") from None
-        self._asked.remove(git)
-        return git.returncode, out, said
-
-    def finish(
-        self, git: subprocess.Popen[bytes], given: bytes | None = None, *, or_none: bool = False
-    ) -> bytes:
+    def finish(self, asked: _Asked, *, or_none: bool = False) -> bytes:
         """What git printed; with `or_none`, nothing when it failed. Raises GitError."""
-        code, out, said = self.outcome(git, given)
+        code, out, said = self.outcome(asked)
         if code == 0:
             return out
         if or_none:
@@ -320,7 +506,35 @@ class _Asking:
 
     def ask(self, *words: str, given: bytes | None = None) -> bytes:
         """Begin and finish."""
-        return self.finish(self.start(*words, given=given is not None), given)
+        return self.finish(self.start(*words, given=given))
+
+
+def _program(env: Mapping[str, str]) -> str:
+    for folder in os.get_exec_path(env):
+        path = os.path.join(folder, "git")
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "git")
+
+
+def _await(pid: int, until: float) -> int | None:
+    """The status that a child ends with; None when the time is up."""
+    try:
+        fd = os.pidfd_open(pid)
+    except (AttributeError, OSError):  # not Linux
+        while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+            if time.monotonic() >= until:
+                return None
+            time.sleep(0.001)
+        return ended[1]
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+            return None
+    finally:
+        os.close(fd)
+    return os.waitpid(pid, 0)[1]
 
 
 def _refusal(said: bytes) -> str:
@@ -335,7 +549,7 @@ def _refusal(said: bytes) -> str:
     return f"git refused: {printable(first)}"
 
 
-def _commit(asking: _Asking, head: subprocess.Popen[bytes]) -> Commit:
+def _commit(asking: _Asking, head: _Asked) -> Commit:
     code, out, said = asking.outcome(head)
     told = _lines(out)
     if code == 0 and len(told) == len(Commit.__match_args__) - 1:
@@ -380,7 +594,7 @@ def _own_repository(folder: str, at: Commit, environ: Mapping[str, str]) -> _Ask
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C",
     }
-    return _Asking(own, at.top)
+    return _Asking(own, at.top, folder)
 
 
 def _all_executable(at: Commit) -> bool:
@@ -396,19 +610,34 @@ def _look_inside(
     seen: Seen,
     environ: Mapping[str, str],
     exclude: Sequence[str],
-    listed: Sequence[tuple[bytes, ...]],
 ) -> None:
-    """Compare the files with the index; `listed` are files of the commit to read first."""
-    paths = (".", *(f":(exclude,top,literal){path}" for path in exclude))
+    """Compare the files with the index."""
+    _hear_inside(asking, seen, environ, exclude, _ask_inside(asking, seen, exclude))
+
+
+def _ask_inside(
+    asking: _Asking, seen: Seen, exclude: Sequence[str]
+) -> tuple[_Asked | None, _Asked]:
+    """Begin to compare the files with the index, and to look for new ones."""
     status = None
     if seen.at.commit is not None:
-        status = asking.start(*_STATUS, _SUBMODULES, "--", *paths)
-    _read_rules(asking, seen, [(path, oid) for _, oid, path, *_ in listed if path])
+        status = asking.start(*_STATUS, _SUBMODULES, "--", *_paths(exclude))
     rules = f"{asking.env['GIT_DIR']}/ignored"
     with open(rules, "wb") as stream:
         stream.write(seen.ignored)
         stream.writelines(b"/" + _escaped(os.fsencode(path)) + b"\n" for path in exclude)
-    untracked = asking.start(*_UNTRACKED, f"--exclude-from={rules}", "--", ".")
+    return status, asking.start(*_UNTRACKED, f"--exclude-from={rules}", "--", ".")
+
+
+def _hear_inside(
+    asking: _Asking,
+    seen: Seen,
+    environ: Mapping[str, str],
+    exclude: Sequence[str],
+    asked: tuple[_Asked | None, _Asked],
+) -> None:
+    """What came of it; the index has learnt the files' times meanwhile."""
+    status, untracked = asked
     if status is not None:
         changes = [line for line in asking.finish(status).split(b"\0") if line]
         seen.changes += _without_lfs(asking, changes) if seen.lfs else changes
@@ -416,7 +645,14 @@ def _look_inside(
     seen.changes += [b"? " + path for path in new]
     seen.changes += _in_submodules(seen, environ)
     if seen.changes:
-        seen.diff_sha256 = _diff_digest(asking, seen, paths)
+        seen.diff_sha256 = _diff_digest(asking, seen, _paths(exclude))
+    index = f"{asking.env['GIT_DIR']}/index"
+    if (data := _bytes(index)) is not None:  # there is none without a commit
+        seen.index, seen.index_ns = data, os.stat(index).st_mtime_ns
+
+
+def _paths(exclude: Sequence[str]) -> tuple[str, ...]:
+    return (".", *(f":(exclude,top,literal){path}" for path in exclude))
 
 
 def _write_index(path: str, data: bytes, mtime_ns: int) -> None:
@@ -426,7 +662,7 @@ def _write_index(path: str, data: bytes, mtime_ns: int) -> None:
     os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
-def _take_kept(kept: str, index: str) -> None:
+def _take_kept(kept: str, index: str) -> bool:
     """The index that a run before this one left, if it is ours alone."""
     with suppress(OSError):
         fd = os.open(kept, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -434,25 +670,17 @@ def _take_kept(kept: str, index: str) -> None:
             info = os.fstat(stream.fileno())
             if info.st_uid == os.getuid() and not info.st_mode & 0o022:
                 _write_index(index, stream.read(), info.st_mtime_ns)
-
-
-def _keep(kept: str, seen: Seen) -> None:
-    temporary = f"{kept}.{os.getpid()}"
-    with suppress(OSError):
-        os.makedirs(os.path.dirname(kept), exist_ok=True)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as stream:
-            stream.write(seen.index)
-        os.utime(temporary, ns=(seen.index_ns, seen.index_ns))
-        os.rename(temporary, kept)
+                return True
+    return False
 
 
 def _read_rules(asking: _Asking, seen: Seen, files: Sequence[tuple[bytes, bytes]]) -> None:
     """What the commit itself says is ignored, in the order of git: the deeper file wins."""
-    if not files:
-        return
-    given = b"".join(oid + b"\n" for _, oid in files)
-    texts = _blobs(asking.ask("cat-file", "--batch", given=given))
+    texts = _as_committed(seen.at, files)
+    missing = {oid for _, oid in files} - texts.keys()
+    if missing:
+        given = b"".join(oid + b"\n" for oid in sorted(missing))
+        texts |= _blobs(asking.ask("cat-file", "--batch", given=given))
     rules = []
     for path, oid in sorted(files, key=lambda file: file[0].count(b"/")):
         folder, _, name = path.rpartition(b"/")
@@ -462,6 +690,33 @@ def _read_rules(asking: _Asking, seen: Seen, files: Sequence[tuple[bytes, bytes]
         elif b"filter=lfs" in text:
             seen.lfs = True
     seen.ignored = b"".join(rule + b"\n" for rule in rules)
+
+
+def _as_committed(at: Commit, files: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The contents, by name, of those files that are on disk what they are in the commit: the hash
+    tells. That spares a git.
+    """
+    found = {}
+    for path, oid in files:
+        data = _regular(os.path.join(at.top, os.fsdecode(path)))
+        if data is not None:
+            name = new(at.form, b"blob %d\0" % len(data), usedforsecurity=False)
+            name.update(data)
+            if name.hexdigest().encode() == oid:
+                found[oid] = data
+    return found
+
+
+def _regular(path: str) -> bytes | None:
+    """The contents of a small file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as stream:
+            info = os.fstat(fd)
+            is_small = stat.S_ISREG(info.st_mode) and info.st_size <= _MAX_RULES
+            return stream.read(_MAX_RULES) if is_small else None
+    except OSError:
+        return None
 
 
 def _blobs(out: bytes) -> dict[bytes, bytes]:
@@ -574,9 +829,13 @@ def _diff_digest(asking: _Asking, seen: Seen, paths: Sequence[str]) -> str | Non
     digest = sha256()
     if seen.at.commit is not None:
         try:
-            digest.update(asking.ask(*_DIFF, seen.at.commit, "--", *paths))
+            asked = asking.start(*_DIFF, seen.at.commit, "--", *paths)
+            if asking.await_end(asked) != 0:
+                return None
         except GitError:
             return None
+        with open(asked.out, "rb") as stream:
+            digest = file_digest(stream, "sha256")
     for change in seen.changes:
         digest.update(change + b"\0")
     return digest.hexdigest()

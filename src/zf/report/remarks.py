@@ -32,8 +32,10 @@ def _unmatched(status: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _refused(status: Mapping[str, Any]) -> Iterator[str]:
-    for path in _list(status, "refused"):
-        yield f"not kept as an artifact: {printable(str(path))}"
+    for one in _list(status, "refused"):
+        if isinstance(one, dict):
+            path, reason = printable(str(one.get("path"))), printable(str(one.get("reason")))
+            yield f"not kept as an artifact: {path} {reason}"
 
 
 def _survivors(status: Mapping[str, Any]) -> Iterator[str]:

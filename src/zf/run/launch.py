@@ -10,7 +10,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -30,6 +30,7 @@ from zf.proof import abandoned, provenance, store
 from zf.proof.journal import Journal, JournalReading, sync_folder
 from zf.proof.known import Known
 from zf.proof.lines import object_lines
+from zf.proof.looking import Looking
 from zf.proof.read import LATEST, log_tail, newest_head, run_json
 from zf.proof.seal import MANIFEST, seal_known, write_file, write_json
 from zf.record import asdict, record, replace
@@ -53,6 +54,8 @@ from zf.work.shield import Grounds, rescue, why_not
 from zf.work.veil import Veil
 from zf.work.worker import Shared
 
+# Begins the second look at the work tree; what it gives waits for the answer.
+LookingAgain = Callable[[], AbstractContextManager[Callable[[], bool | None]]]
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
 # Of the time a run took, what may be spent on looking through its trees before it is sealed.
@@ -96,10 +99,13 @@ class RunRequest:
     # What `watch` has more to write on, if it has.
     output_fd: Callable[[], int | None] = no_output
     rerun_of: str | None = None
+    # A look at the work tree that was begun before the project was loaded.
+    looking: Looking | None = None
 
     def source(self) -> provenance.Source:
-        """Where the code comes from, as it is now."""
-        return provenance.Source.look(
+        """Where the code comes from, as it is now, or was when a look was begun."""
+        found = self.looking and self.looking.source()
+        return found or provenance.Source.look(
             self.flow.root,
             exclude=(self.flow.proofs,),
             environ=self.environ,
@@ -192,12 +198,13 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         plan = request.veil.plan(request.plan.as_json())
         _have_workers(pool, _first_starts(request))
         source = request.source()
+        source.withdraw()
         scribe, began, about = _found(request, command, plan, source, known)
         scheduler = request.scheduler(about)
         orders = scheduler.start(began)
         with _recording(run):
             return _conduct(
-                request, scheduler, orders, scribe, inbox, pool, run_dir, source.changed
+                request, scheduler, orders, scribe, inbox, pool, run_dir, source.looking_again
             )
 
 
@@ -240,7 +247,7 @@ def _shield_grounds(request: RunRequest) -> Grounds | None:
         proofs,
         lock.folder(proofs),
         lock.lock_path(proofs, run),
-        lock.orders_path(proofs, run),
+        lock.orders_paths(proofs, run),
         lambda: lock.live_runs(proofs, but=run),
         # What is left running is for a task that comes later to end.
         landlock=mode == ALWAYS and not any(t.leave_running for t in request.plan.tasks.values()),
@@ -387,11 +394,16 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
         orders = recover.outstanding(scheduler, lines, times, recover.idle_s(lines))
         pool = _pool(request, run_dir, known)
 
-        def changed() -> bool | None:
-            return provenance.changed_since(about["source"], request.source().facts)
+        @contextmanager
+        def looking_again() -> Iterator[Callable[[], bool | None]]:
+            now = request.source()
+            now.keep()
+            yield lambda: provenance.changed_since(about["source"], now.facts)
 
         began = (times[0], recover.phase_began(lines, times))
-        return _conduct(request, scheduler, orders, scribe, inbox, pool, run_dir, changed, began)
+        return _conduct(
+            request, scheduler, orders, scribe, inbox, pool, run_dir, looking_again, began
+        )
 
 
 def _papers(reading: JournalReading) -> dict[str, str]:
@@ -434,7 +446,7 @@ def _conduct(
     inbox: Inbox,
     pool: Pool,
     run_dir: str,
-    source_changed: Callable[[], bool | None],
+    looking_again: LookingAgain,
     began: tuple[float, float | None] | None = None,
 ) -> Launched:
     """Carry a run to its end and seal it. It and its phase began at these moments, by default now;
@@ -445,7 +457,11 @@ def _conduct(
     about = {"run": run, "run_dir": run_dir}
     place = request.place()
     shown = replace(place, root=request.veil.text(place.root))
-    with closing(leases.Leases(_leases_folder(request), about)) as held, closing(pool):
+    with (
+        ExitStack() as looks,
+        closing(leases.Leases(_leases_folder(request), about)) as held,
+        closing(pool),
+    ):
         exit_code = Engine(
             scheduler,
             pool,
@@ -458,9 +474,14 @@ def _conduct(
             sampler=_sampler(request),
             phase_began=phase_began,
         ).run(orders)
-    blocked_sha256 = _write_blocked(run_dir, scribe.facts)
-    took = round(time.monotonic() - run_began, 6)
-    changed = source_changed()
+        if not pool.is_idle:
+            pool.close()
+        # Nothing that a task started runs any more; git looks while the workers go.
+        source_changed = looks.enter_context(looking_again())
+        pool.close()
+        blocked_sha256 = _write_blocked(run_dir, scribe.facts)
+        took = round(time.monotonic() - run_began, 6)
+        changed = source_changed()
     scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256, changed))
     return _close(run, run_dir, scribe, pool.known, took)
 

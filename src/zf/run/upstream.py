@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from zf.errors import Exit, ZfError
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.plan.graph import Met
-from zf.proof import read
+from zf.proof import provenance, read
 from zf.proof.findings import State
 from zf.proof.journal import JournalReading
-from zf.proof.provenance import source
 from zf.proof.verify import Verification, verify
 from zf.record import record
 from zf.run.lock import refuse_in_use
@@ -125,7 +124,7 @@ def resolve(proofs: str, root: str, needs: Mapping[str, object], named: Iterable
 
 
 def _latest(proofs: str, root: str, needs: Collection[str]) -> Upstream:
-    commit = source(root)["commit"]
+    commit = provenance.commit(root, os.environ)
     if commit is None:
         raise ZfError(
             "--upstream latest needs a git commit to go by, and there is none",

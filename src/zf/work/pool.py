@@ -161,6 +161,11 @@ class Pool:
         ended, self._ended = self._ended, []
         return ended
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing that an attempt started runs, neither meant to stay nor unkillable."""
+        return not self._running and not self._leaving
+
     def close(self) -> None:
         """Let every worker end: at once when idle, else after ending what it runs or has kept.
 

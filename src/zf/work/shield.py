@@ -65,18 +65,25 @@ _ID_MAP = "{0} {0} 1"
 
 @record
 class Grounds:
-    """What is to be shielded. `orders` and `lock` are the run's own files, `others` tells the
-    folders of the other runs that are going on, and `landlock` whether steps may be kept from
-    signalling anything outside themselves.
+    """What is to be shielded. `lock` and `orders` (one of these paths) are the run's own files,
+    `others` tells the folders of the other runs that are going on, and `landlock` whether steps may
+    be kept from signalling anything outside themselves.
     """
 
     mode: str
     proofs: str
     locks: str
     lock: str
-    orders: str
+    orders: tuple[str, ...]
     others: Callable[[], Iterable[str]]
     landlock: bool = False
+
+
+def _is_fifo(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 class ShieldError(Exception):
@@ -295,16 +302,24 @@ class Shield:
                 with suppress(OSError):  # it may have ended, and been moved, meanwhile
                     self._bind_read_only(path)
 
-    def _cover_deaf(self, orders: str) -> None:
+    def _cover_deaf(self, orders: tuple[str, ...]) -> None:
         """Cover the fifo by one that nobody may write to: a look says that the run is going on,
         an order finds nobody.
         """
-        deaf = f"{self._aside_dir}/{os.getpid()}.deaf"
+        path = next(filter(_is_fifo, orders), None)
+        if path is None:
+            return
+        # On the file system of the fifo, as that of the proofs may have none.
+        folder = self._aside_dir if path == orders[0] else os.path.dirname(path)
+        deaf = f"{folder}/{os.getpid()}.deaf"
         os.mkfifo(deaf, 0o400)
         # With a reader, for those whom permissions do not stop.
         os.open(deaf, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._bind(deaf, orders)
-        os.unlink(f"{os.getpid()}.deaf", dir_fd=self._aside)
+        self._bind(deaf, path)
+        if path == orders[0]:
+            os.unlink(f"{os.getpid()}.deaf", dir_fd=self._aside)
+        else:
+            os.unlink(deaf)
 
     def _bind(self, source: str, target: str) -> None:
         result = self._call.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND, None)
