@@ -310,8 +310,12 @@ class TaskTree:
         folder, name = os.path.split(self.path)
         parent = os.open(folder, _FOLDER)
         try:
-            with suppress(FileNotFoundError):
-                remove(parent, name)
+            remove(parent, name)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno != errno.EBUSY:  # emptied, and still covered by the shield
+                raise
         finally:
             os.close(parent)
         raise TreeLostError(errno.ENOENT, f"{what} was removed or replaced while the task ran")

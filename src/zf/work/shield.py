@@ -57,7 +57,7 @@ _MOUNT = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC if hasattr(os
 _SHOWN = (*(name for name in FOLDERS if name != ARTIFACTS), "attempts")
 BESIDES_ARTIFACTS = tuple(name for name in FOLDERS if name != ARTIFACTS)
 # What a worker has beside the run, each after its number: the scratch folder, where the mount over
-# it stays between two tasks, the run's folder as steps may read it, and a link into that, to the
+# it is while no task has it, the run's folder as steps may read it, and a link into that, to the
 # folder of the task it is at.
 _SCRATCH, _PARKED, _RUN, _NOW = ".scratch", ".parked", ".run", ".now"
 _ID_MAP = "{0} {0} 1"
@@ -109,8 +109,9 @@ class Shield:
         self._covered: set[str] = set()
         # Open from before they were covered. Paths through these lead below the cover.
         self._run = self._aside = self._scratch = self._locks = -1
-        # The mount over the scratch folder, wherever it is.
+        # The mount over the scratch folder, and the folder that it covers.
         self._cover = -1
+        self._covers = ""
         self._names = tuple(f"{os.getpid()}{kind}" for kind in (_SCRATCH, _PARKED, _RUN, _NOW))
         self._links: dict[str, str] = {}
         self._target = ""
@@ -164,7 +165,13 @@ class Shield:
         # What is outside of the namespace, such as a container engine, comes to the same folder.
         os.symlink(f"{self._aside_dir}/{scratch}/{ARTIFACTS}", ARTIFACTS, dir_fd=tree.fd)
         target = f"{self._run_dir}/{task}"
-        self._move(target)
+        if target == self._covers:
+            self.lower()  # in between it may have been removed, and the mount with it
+        try:
+            self._move(target)
+        except OSError:
+            self.lower()
+            self._move(target)
         self._target = target
 
     def open_up(self, source: str, path: str) -> None:
@@ -174,15 +181,11 @@ class Shield:
     def end(self, tree: TaskTree) -> list[str]:
         """Take the task's artifacts into its tree, and what else lies in the scratch folder; what
         of that found its place taken. OSError.
+
+        The task's folder stays covered until the next task's is, or until it is `lower`ed.
         """
         if not self._target:
             return []
-        try:
-            self._move(f"{self._aside_dir}/{self._names[1]}")
-        except OSError:
-            # Gone with the folder that it was mounted on, which something outside has removed.
-            os.close(self._cover)
-            self._park()
         self._target = ""
         with suppress(FileNotFoundError):
             os.unlink(ARTIFACTS, dir_fd=tree.fd)
@@ -217,6 +220,17 @@ class Shield:
                 lost.append(ARTIFACTS)
         return lost
 
+    def lower(self) -> None:
+        """Uncover the last task's folder; OSError."""
+        if not self._is_up:
+            return
+        try:
+            self._move(f"{self._aside_dir}/{self._names[1]}")
+        except OSError:
+            # Gone with the folder that it was mounted on, which something outside has removed.
+            os.close(self._cover)
+            self._park()
+
     def start(self, spawn: Callable[[], T]) -> T:
         """Start a step by `spawn`: from a thread in a Landlock domain of its own if there is to be
         one, which ends with that, so that the step becomes the worker's child like any other.
@@ -248,6 +262,7 @@ class Shield:
         if self._is_up and not self._target:
             scratch, parked, run, now = self._names
             with suppress(OSError):
+                self.lower()
                 for name in (parked, run):
                     self._call.umount2(os.fsencode(f"{self._aside_dir}/{name}"), _MNT_DETACH)
                 for name in (scratch, parked, run, now):
@@ -330,15 +345,16 @@ class Shield:
         place = f"{self._aside_dir}/{self._names[1]}"
         self._bind(f"/proc/self/fd/{self._scratch}", place)
         self._cover = os.open(place, _MOUNT)
+        self._covers = place
 
     def _move(self, target: str) -> None:
         """Move that mount to another place."""
         call, cover, to = self._call, self._cover, os.fsencode(target)
-        if call.syscall(_SYS_MOVE_MOUNT, cover, b"", _HERE, to, _FROM_DESCRIPTOR) == 0:
-            return
-        # Before Linux 5.2, and where a filter knows nothing newer; it takes half as long again.
-        source = b"/proc/self/fd/%d" % cover
-        self._check(call.mount(source, to, None, _MS_MOVE, None), target)
+        if call.syscall(_SYS_MOVE_MOUNT, cover, b"", _HERE, to, _FROM_DESCRIPTOR):
+            # Before Linux 5.2, and where a filter knows nothing newer; it takes half as long again.
+            source = b"/proc/self/fd/%d" % cover
+            self._check(call.mount(source, to, None, _MS_MOVE, None), target)
+        self._covers = target
 
     def _bind_read_only(self, path: str) -> None:
         self._bind(path, path)
