@@ -42,9 +42,9 @@ class Throttle:
 class Limits:
     """What the user allows the run.
 
-    `fail_fast`: nothing more starts after the first failure, and with "now" what runs is ended. `only`
-    names the task of a `zf run-task`, whose own exit code becomes the run's. `resources` is how much
-    there is of everything tasks ask for. `seed` (the run id) fixes the retries' jitter.
+    `fail_fast`: nothing more starts after the first failure; with "now" what runs is ended, too.
+    `only` names the task of a `zf run-task`, whose own exit code becomes the run's. `resources` is
+    how much there is of everything tasks ask for. `seed` (the run id) fixes the retries' jitter.
     """
 
     max_jobs: int
