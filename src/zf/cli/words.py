@@ -32,6 +32,9 @@ class _AsTyped:
         return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 
 
+_FAIL_FAST = "--fail-fast"
+_FAIL_FAST_ON = f"{_FAIL_FAST}=on"
+
 _converter = _AsTyped()
 
 
@@ -48,6 +51,14 @@ class _Words:
 
 class Verb(_Words, TyperCommand):
     """One verb of zf."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read its words. --fail-fast has a value only where that is part of the same word: the
+        next one is the name of a phase.
+        """
+        end = args.index("--") if "--" in args else len(args)
+        words = [_FAIL_FAST_ON if word == _FAIL_FAST else word for word in args[:end]]
+        return super().parse_args(ctx, [*words, *args[end:]])
 
     def invoke(self, ctx: Any) -> Any:
         """Carry it out. Ctrl-C goes past click, which would print a line on a stderr that may have
