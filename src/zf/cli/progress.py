@@ -209,8 +209,11 @@ class Watcher:
             proof=path_shown(done.run_dir),
             style=style,
             remarks=remarks_of(done.facts, done.run_dir),
+            tampered=bool(done.differences),
         )
-        return text + terminal.anchors(done.run, done.head, signed_by, style)
+        return text + terminal.anchors(
+            done.run, done.head, signed_by, style, tampered=bool(done.differences)
+        )
 
     def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
         from zf.report.terminal import HEARTBEAT_S, heartbeat_line
@@ -328,6 +331,7 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
 
     return {
         **as_json([row(done.facts)])[0],
+        **({"result": "tampered"} if done.differences else {}),
         "exit_code": done.exit_code,
         "proof": done.run_dir,
         "head": done.head,
