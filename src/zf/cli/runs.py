@@ -70,7 +70,9 @@ def find(run: str, *, own: bool = False) -> str:
 
 def status(
     run: Annotated[str | None, RUN] = None,
-    limit: Annotated[int, typer.Option("-n", min=1, help="How many runs to list.")] = 20,
+    limit: Annotated[
+        int, typer.Option("-n", metavar="N", min=1, help="How many runs to list.")
+    ] = 20,
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> None:
@@ -173,7 +175,9 @@ def logs(
     task: Annotated[str, TASK],
     step: Annotated[
         int | None,
-        typer.Option("--step", min=0, help="Only the step of this number, as in step-N.log."),
+        typer.Option(
+            "--step", metavar="N", min=0, help="Only the step of this number, as in step-N.log."
+        ),
     ] = None,
     _directory: Directory = None,
 ) -> None:

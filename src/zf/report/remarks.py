@@ -40,7 +40,7 @@ def _refused(status: Mapping[str, Any]) -> Iterator[str]:
     for one, reason in zip(left_out, reasons, strict=True):
         yield f"not kept as an artifact: {printable(str(one.get('path')))} {printable(reason)}"
     if any(reason.startswith(_LEAK) for reason in reasons[:_MOST]):
-        yield "`allow_secrets_in: [path]` in the task file keeps a file in which that is meant to be"
+        yield "`allow_secrets_in: [path]` in the task file keeps a file that is meant to hold it"
 
 
 # How the reason begins that an artifact is refused for a secret in it.
