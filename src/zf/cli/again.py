@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zf.cli import progress, streams
-from zf.cli.begin import Flags, carry_out, settle
+from zf.cli.begin import Beside, Flags, carry_out, settle
 from zf.cli.options import (
     AsJson,
     Directory,
@@ -153,42 +153,47 @@ def rerun(
         raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
     if downstream and first is None:
         raise ZfError("--downstream goes with --from TASK")
-    flow, settings = settle(
-        Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield), Asked()
-    )
-    run_dir = find(run, own=True)
-    # What has not ended did not fail, and would run twice at once.
-    refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
-    facts = facts_of(run_dir)
-    if failed:
-        names = {task.id for task in facts.tasks.values() if not _went_well(facts, task.id)}
-    else:
-        task = only or first or ""
-        refuse_unknown(facts, task)
-        names = {task} if only else {task} | _below(facts, task, everything=downstream)
-    if not names:
-        streams.say(sys.stderr, f"nothing to run again: every task of {facts.run} succeeded\n")
-        return Exit.OK
-    outside = {
-        need.task
-        for name in names
-        if name in flow.tasks
-        for need in flow.tasks[name].needs
-        if need.task not in names
-    }
-    earlier = what_it_had(flow.proofs, facts.run, outside)
-    plan = plan_selection(
-        flow,
-        names,
-        phase_timeout_s=settings.phase_timeout_s.value,
-        phase_timeout_forced=settings.phase_timeout_s.given,
-        upstream=earlier.met,
-        unmet=earlier.unmet,
-        again=f"zf rerun {facts.run} --failed",
-    )
-    show = progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail))
-    limits = limits_of(flow, plan, settings, retries=not no_retries)
-    return carry_out(flow, plan, settings, show, limits, key=key, rerun_of=facts.run)
+    with Beside() as beside:
+        flow, settings = settle(
+            Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
+            Asked(),
+            beside,
+        )
+        run_dir = find(run, own=True)
+        # What has not ended did not fail, and would run twice at once.
+        refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
+        facts = facts_of(run_dir)
+        if failed:
+            names = {task.id for task in facts.tasks.values() if not _went_well(facts, task.id)}
+        else:
+            task = only or first or ""
+            refuse_unknown(facts, task)
+            names = {task} if only else {task} | _below(facts, task, everything=downstream)
+        if not names:
+            streams.say(sys.stderr, f"nothing to run again: every task of {facts.run} succeeded\n")
+            return Exit.OK
+        outside = {
+            need.task
+            for name in names
+            if name in flow.tasks
+            for need in flow.tasks[name].needs
+            if need.task not in names
+        }
+        earlier = what_it_had(flow.proofs, facts.run, outside)
+        plan = plan_selection(
+            flow,
+            names,
+            phase_timeout_s=settings.phase_timeout_s.value,
+            phase_timeout_forced=settings.phase_timeout_s.given,
+            upstream=earlier.met,
+            unmet=earlier.unmet,
+            again=f"zf rerun {facts.run} --failed",
+        )
+        show = progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail))
+        limits = limits_of(flow, plan, settings, retries=not no_retries)
+        return carry_out(
+            flow, plan, settings, show, limits, key=key, rerun_of=facts.run, beside=beside
+        )
 
 
 def cancel(

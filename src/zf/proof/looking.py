@@ -96,7 +96,8 @@ class Looking:
         if self._pid:
             with suppress(ProcessLookupError):
                 os.killpg(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+            with suppress(ChildProcessError):  # where a parent's ignored SIGCHLD is inherited
+                os.waitpid(self._pid, 0)
             self._pid = 0
             worktree.remove_scratch(self._scratch)
 
