@@ -58,7 +58,8 @@ _TYPE = re.compile(r"(?<=[^ ]) <[^<>|]*>$")
 # `--output <group|quiet>`: what can be typed.
 _CHOICES = re.compile(r"<([^<>]*[|][^<>]*)>$")
 
-_LEAST = re.compile(r"\bx>=(\d+)")
+# `[default: 20; x>=1]`: refused where it is typed, in words.
+_RANGE = re.compile(r"; x>=\d+(?=\])|  \[x>=\d+\]$")
 
 
 class Verb(_Words, TyperCommand):
@@ -76,7 +77,7 @@ class Verb(_Words, TyperCommand):
             if record is not None:
                 kind = "Arguments" if param.param_type_name == "argument" else "Options"
                 name = _CHOICES.sub(r"\1", _TYPE.sub("", record[0]))
-                rows[kind].append((name, _LEAST.sub(r"at least \1", record[1])))
+                rows[kind].append((name, _RANGE.sub("", record[1])))
         for kind, listed in rows.items():
             if listed:
                 with formatter.section(kind):
