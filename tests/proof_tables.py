@@ -38,7 +38,8 @@ def kind(field: dict) -> str:
     if "pattern" in field:
         word = WORDS[field["pattern"]]
     elif values and len(values) < 8:
-        word = ", ".join(f"`{value}`" for value in values)
+        said = (value if isinstance(value, str) else json.dumps(value) for value in values)
+        word = ", ".join(f"`{value}`" for value in said)
     elif field.get("items"):
         word = f"list of {kind(field['items'])}s" if "properties" not in field["items"] else "list"
     elif types:

@@ -283,6 +283,34 @@ def test_fail_fast_starts_nothing_more(project):
     assert project.status("r1", "b")["cause"] == "fail_fast"
 
 
+def test_fail_fast_now_ends_what_runs_and_a_rerun_keeps_it(project):
+    os.mkfifo(project.root / "ready")
+    project.task("b", "read <ready; exit 1", parallel_safe=True)
+    waits = f"trap 'echo told; exit 0' TERM; echo >ready; {FOREVER} & wait"
+    project.task("a", waits, parallel_safe=True)
+    assert project.zf("run-phase", "--fail-fast=now", "A", "--run-id", "r1").code == 1
+    status = project.status("r1", "a")
+    assert (status["status"], status["cause"]) == ("cancelled", "fail_fast")
+    assert project.log("r1", "a") == b"told\n"
+    why = "was ended: another task had failed (--fail-fast=now)"
+    assert why in project.zf("explain", "r1", "a").out
+    assert project.zf("verify", "r1").code == 0
+    project.task("b", "exit 1", parallel_safe=True)
+    for run, options in (("r2", ()), ("r3", ("--fail-fast",)), ("r4", ("--fail-fast=off",))):
+        project.zf("rerun", "r1", "--only", "b", "--run-id", run, *options)
+    kept = [
+        project.json(run, "run.json")["limits"]["fail_fast"] for run in ("r1", "r2", "r3", "r4")
+    ]
+    assert kept == ["now", "now", True, False]
+
+
+def test_fail_fast_takes_nothing_but_now(project):
+    project.task("a", "true")
+    done = project.zf("run-phase", "A", "--fail-fast=later")
+    assert done.code == 2
+    assert "--fail-fast" in done.err
+
+
 def test_a_failing_step_ends_the_task(project):
     project.task("a", "true", "false; touch not-this", "touch nor-this")
     assert project.zf("run-phase", "A", "--run-id", "r1").code == 1

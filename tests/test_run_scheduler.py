@@ -214,6 +214,28 @@ class TestFailFast:
         orders = s.handle(ended("a", FAILURE), 1)
         assert [type(order) for order in orders] == [NotRun, EndPhase, EndRun]
 
+    def test_now_ends_what_runs(self):
+        now = {"fail_fast": "now", "max_jobs": 2}
+        again = {"max_retries": 3, "retry_on": ("cancelled", "failure")}
+        s = scheduler(task("a"), task("b", **again), task("c"), task("b1", ["b"]), **now)
+        s.start(0)
+        why = "--fail-fast=now: 'a' ended with status: failure"
+        assert s.handle(ended("a", FAILURE), 1) == [
+            KillAttempt("b", 1, Cause.FAIL_FAST, force=False),
+            NotRun("c", CANCELLED, Cause.FAIL_FAST, why),
+        ]
+        assert s.handle(ended("b", CANCELLED, cause=Cause.FAIL_FAST), 2) == [
+            NotRun("b1", CANCELLED, Cause.FAIL_FAST, why),
+            EndPhase("A", ok=False),
+            EndRun(1),
+        ]
+
+    def test_now_who_needs_what_failed_meanwhile_is_blocked_by_it(self):
+        s = scheduler(task("a"), task("b"), task("b1", ["b"]), fail_fast="now")
+        s.start(0)
+        s.handle(ended("a", FAILURE), 1)
+        assert s.handle(ended("b", FAILURE), 2)[0] == blocked("b1", b=FAILURE)
+
 
 class TestPhaseTimeout:
     def test_running_tasks_are_killed_and_the_rest_is_cancelled(self):

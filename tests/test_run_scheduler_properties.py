@@ -125,7 +125,7 @@ def random_plan(chance: random.Random, *, timed: bool = True) -> Plan:
 def random_limits(chance: random.Random) -> Limits:
     return Limits(
         max_jobs=chance.randint(1, 4),
-        fail_fast=chance.random() < 0.2,
+        fail_fast=chance.choice([False] * 8 + [True, "now"]),
         retries=chance.random() < 0.8,
         resources=RESOURCES,
         throttle=chance.choice([None, Throttle(90, 100)]),

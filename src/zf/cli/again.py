@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zf.cli import progress, streams
-from zf.cli.begin import Beside, Flags, carry_out, settle
+from zf.cli.begin import Beside, Flags, carry_out, fails_fast, settle
 from zf.cli.options import (
     AsJson,
     Directory,
@@ -24,6 +24,7 @@ from zf.cli.options import (
 )
 from zf.cli.project import open_project, proofs_folder
 from zf.cli.run import (
+    FailFastOption,
     Grace,
     MaxJobs,
     NoRetries,
@@ -126,6 +127,7 @@ def rerun(
         str | None,
         typer.Option("--only", metavar="TASK", autocompletion=complete_task, help="Just TASK."),
     ] = None,
+    fail_fast: FailFastOption = None,
     no_retries: NoRetries = False,
     run_id: RunIdOption = None,
     max_jobs: MaxJobs = None,
@@ -145,7 +147,8 @@ def rerun(
 ) -> int:
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.plan.graph import plan_selection
-    from zf.run.launch import limits_of
+    from zf.proof import read
+    from zf.run.launch import limits_of, recorded_limits
     from zf.run.lock import refuse_in_use
     from zf.run.upstream import what_it_had
 
@@ -190,7 +193,14 @@ def rerun(
             again=f"zf rerun {facts.run} --failed",
         )
         show = progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail))
-        limits = limits_of(flow, plan, settings, retries=not no_retries)
+        had = recorded_limits(read.object_and_digest(run_dir, "run.json")[0]["limits"])
+        limits = limits_of(
+            flow,
+            plan,
+            settings,
+            fail_fast=had.fail_fast if fail_fast is None else fails_fast(fail_fast),
+            retries=not no_retries,
+        )
         return carry_out(
             flow, plan, settings, show, limits, key=key, rerun_of=facts.run, beside=beside
         )

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from zf.cli import progress, streams
 from zf.cli.project import open_project
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from zf.proof.looking import Looking
     from zf.run.orders import Limits
     from zf.settings import Settings
+
+# What --fail-fast may say; alone it means `on`.
+FailFast = Literal["on", "now", "off"]
 
 
 @record
@@ -50,12 +53,17 @@ class Wishes:
     show: progress.Show
     key: str | None = None
     no_retries: bool = False
-    fail_fast: bool = False
+    fail_fast: FailFast | None = None
     resources: Sequence[str] = ()
     deadline: str | None = None
     upstream: Sequence[str] = ()
     dry_run: bool = False
     with_needs: bool = False
+
+
+def fails_fast(wish: FailFast | None) -> bool | Literal["now"]:
+    """The limit that --fail-fast asks for."""
+    return "now" if wish == "now" else wish == "on"
 
 
 class Beside:
@@ -114,7 +122,7 @@ def _begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes, beside: B
         flow,
         plan,
         settings,
-        fail_fast=wishes.fail_fast,
+        fail_fast=fails_fast(wishes.fail_fast),
         retries=not wishes.no_retries,
         resources=amounts(wishes.resources, "--resource"),
         deadline_s=None if deadline is None else positive_seconds(deadline, "--deadline"),

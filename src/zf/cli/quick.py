@@ -30,7 +30,7 @@ _VALUES = {
     "--progress": "progress_mode",
     "--tail": "tail",
 }
-_SWITCHES = {
+_SWITCHES: dict[str, tuple[str, bool | str]] = {
     "--sign": ("sign", True),
     "--no-sign": ("sign", False),
     "--no-retries": ("no_retries", True),
@@ -50,7 +50,7 @@ class _Verb:
     output: progress.Output
     values: Mapping[str, str]
     lists: Mapping[str, str]
-    switches: Mapping[str, tuple[str, bool]]
+    switches: Mapping[str, tuple[str, bool | str]]
 
 
 _VERBS = {
@@ -58,7 +58,12 @@ _VERBS = {
         "quiet",
         _VALUES | {"--deadline": "deadline"},
         {"--resource": "resources", "--upstream": "upstream"},
-        _SWITCHES | {"--fail-fast": ("fail_fast", True), "--dry-run": ("dry_run", True)},
+        _SWITCHES
+        | {
+            "--fail-fast": ("fail_fast", "on"),
+            "--fail-fast=now": ("fail_fast", "now"),
+            "--dry-run": ("dry_run", True),
+        },
     ),
     "run-task": _Verb("prefix", _VALUES, {}, _SWITCHES | {"--with-needs": ("with_needs", True)}),
 }

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from zf.cli import progress
-from zf.cli.begin import Flags, Wishes, begin_phases, begin_task
+from zf.cli.begin import FailFast, Flags, Wishes, begin_phases, begin_task
 from zf.cli.options import (
     AsJson,
     Directory,
@@ -49,6 +49,14 @@ Grace = Annotated[
 NoRetries = Annotated[
     bool, typer.Option("--no-retries", help="Try every task once, whatever its file says.")
 ]
+FailFastOption = Annotated[
+    FailFast | None,
+    typer.Option(
+        "--fail-fast",
+        metavar="[=now]",
+        help="Start nothing more after the first failure; with =now end what runs, too.",
+    ),
+]
 OutputOption = Annotated[
     progress.Output, typer.Option("--output", help="How task output is shown while running.")
 ]
@@ -78,9 +86,7 @@ def run_phase(
     shield: Shield = None,
     sign: Sign = None,
     key: Key = None,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Start nothing more after the first failure.")
-    ] = False,
+    fail_fast: FailFastOption = None,
     no_retries: NoRetries = False,
     resource: Resource = None,
     deadline: Annotated[

@@ -34,6 +34,9 @@ class _AsTyped:
         return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 
 
+_FAIL_FAST = "--fail-fast"
+_FAIL_FAST_ON = f"{_FAIL_FAST}=on"
+
 _converter = _AsTyped()
 
 
@@ -86,6 +89,14 @@ class Verb(_Words, TyperCommand):
     def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - wrapped, not cut
         """Its line in the list of verbs: the whole sentence."""
         return " ".join((self.help or "").partition("\n\n")[0].split())
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read its words. --fail-fast has a value only where that is part of the same word: the
+        next one is the name of a phase.
+        """
+        end = args.index("--") if "--" in args else len(args)
+        words = [_FAIL_FAST_ON if word == _FAIL_FAST else word for word in args[:end]]
+        return super().parse_args(ctx, [*words, *args[end:]])
 
     def invoke(self, ctx: Any) -> Any:
         """Carry it out. Ctrl-C goes past click, which would print a line on a stderr that may have

@@ -274,6 +274,8 @@ def what(task: TaskFacts) -> str:
             return f"{step(task)} was running when the phase timeout struck"
         case Cause.INTERRUPT if task.attempt:
             return f"{step(task)} was interrupted"
+        case Cause.FAIL_FAST if task.attempt:
+            return f"{step(task)} was ended: another task had failed (--fail-fast=now)"
     # Whoever ended it knew more than the cause says.
     return detail or _SENTENCES.get(task.cause, task.word)
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import (
@@ -139,7 +139,7 @@ def limits_of(
     plan: Plan,
     settings: Settings,
     *,
-    fail_fast: bool = False,
+    fail_fast: bool | Literal["now"] = False,
     only: str | None = None,
     retries: bool = True,
     resources: Mapping[str, int] = NOTHING,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal
 
 from zf.events import (
     Cause,
@@ -41,12 +42,13 @@ class Throttle:
 class Limits:
     """What the user allows the run.
 
+    `fail_fast`: nothing more starts after the first failure; with "now" what runs is ended, too.
     `only` names the task of a `zf run-task`, whose own exit code becomes the run's. `resources` is
     how much there is of everything tasks ask for. `seed` (the run id) fixes the retries' jitter.
     """
 
     max_jobs: int
-    fail_fast: bool = False
+    fail_fast: bool | Literal["now"] = False
     only: str | None = None
     retries: bool = True
     resources: Mapping[str, int] = field(default_factory=lambda: _NO_RESOURCES)

@@ -13,7 +13,8 @@ The rules, in the order they are applied at each turn:
 4. The clock strikes: deadlines, waits that were too long, waits that are over.
 5. Whatever stops a run (fail-fast, a phase timeout, the run's deadline, an interrupt) cancels every
    task that has not started, and nothing starts afterwards. Only those that need a running task
-   are cancelled later, when it has ended: it may yet fail, and then they are blocked by it.
+   are cancelled later, when it has ended: it may yet fail, and then they are blocked by it. All but
+   a plain fail-fast end what runs, too.
 6. Free slots are filled (`ready.py`): higher priority first, then the longest chain of tasks behind
    it, then by id; exclusive tasks alone; resources first come, first served. On a machine that is
    too busy nothing starts while something of ours runs. A task with a `concurrency` group starts
@@ -601,7 +602,11 @@ class Scheduler:
         if self._culprit is None or self._stopped is not None:
             return False
         status = self._done[self._culprit]
-        detail = f"--fail-fast: '{self._culprit}' ended with status: {status}"
+        now = self._limits.fail_fast == "now"
+        option = "--fail-fast=now" if now else "--fail-fast"
+        detail = f"{option}: '{self._culprit}' ended with status: {status}"
+        if now:
+            self._kill_running(Cause.FAIL_FAST, force=False)
         self._stop(Cause.FAIL_FAST, detail)
         return True
 
