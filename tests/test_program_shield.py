@@ -167,6 +167,17 @@ class TestWhatGoesOnWorking:
         assert found == {"1": "1\n", "3": "3\n", "5": "5\n"}
         assert place.zf("verify", "r").code == 0
 
+    @pytest.mark.parametrize("to", ["/tmp", "$ARTIFACTS_DIR"])
+    def test_a_link_put_in_the_way_of_the_next_task_of_the_worker_goes(self, place, to):
+        """What a step reads below $PROOF_DIR is its own record, whatever ran there before it."""
+        place.task("a", f"rm $PROOF_DIR/00-meta; ln -s {to} $PROOF_DIR/00-meta")
+        place.task("b", "cat $PROOF_DIR/00-meta/task.json")
+        assert place.zf("run-phase", "A", "--run-id", "r", "-j", "1").code == 1
+        assert "00-meta is no artifact" in place.status("r", "a")["detail"]
+        assert b'"id": "b"' in place.log("r", "b", 0)
+        assert place.zf("verify", "r").code in {0, 1}
+        assert "TAMPERED" not in place.zf("verify", "r").out
+
     def test_its_own_tree_is_read(self, place):
         place.task(
             "a", "echo one", ". $PROOF_DIR/00-meta/env.sh; cat $PROOF_DIR/20-logs/step-0.log"

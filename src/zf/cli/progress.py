@@ -268,10 +268,30 @@ def remarks_of_task(task: TaskFacts, run_dir: str) -> list[str]:
     from zf.proof.read import status_json
     from zf.report.remarks import remarks
 
-    if task.attempt and task.status is not None:
+    if task.attempt and task.status is not None and not _is_plain(run_dir, task.id):
         with suppress(ZfError):
             return remarks(status_json(run_dir, task.id))
     return []
+
+
+# How status.json says that there is nothing of a kind.
+_NOTHING = [f'\n  "{key}": []'.encode() for key in ("survivors", "refused", "unmatched", "notes")]
+_STATUS_BYTES = 16 * 1024
+
+
+def _is_plain(run_dir: str, task: str) -> bool:
+    """Whether there is nothing to remark on: so it is with nearly all tasks, and one look tells."""
+    try:
+        fd = os.open(f"{run_dir}/{task}/99-summary/status.json", os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        told = os.read(fd, _STATUS_BYTES)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return all(nothing in told for nothing in _NOTHING)
 
 
 def _in_pieces(lines: Iterable[str]) -> Iterator[bytes]:
