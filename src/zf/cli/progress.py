@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from zf.events import Event
-    from zf.report.facts import Facts
+    from zf.report.facts import Facts, TaskFacts
     from zf.report.words import Style
     from zf.run.launch import Launched
 
@@ -256,20 +256,22 @@ _MOST_READ = 500
 
 def remarks_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
     """What only the tasks' own records say: what was refused, left running, ..."""
-    from zf.proof.read import status_json
-    from zf.report.remarks import remarks
-
     tasks = (
         facts.tasks.values() if len(facts.tasks) <= _MOST_READ else (*facts.failed, *facts.warned)
     )
-    found = {}
-    for task in tasks:
-        if task.attempt and task.status is not None and not _is_plain(run_dir, task.id):
-            with suppress(ZfError):
-                lines = remarks(status_json(run_dir, task.id))
-                if lines:
-                    found[task.id] = lines
-    return found
+    found = {task.id: remarks_of_task(task, run_dir) for task in tasks}
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def remarks_of_task(task: TaskFacts, run_dir: str) -> list[str]:
+    """The same of one task, if it ran."""
+    from zf.proof.read import status_json
+    from zf.report.remarks import remarks
+
+    if task.attempt and task.status is not None and not _is_plain(run_dir, task.id):
+        with suppress(ZfError):
+            return remarks(status_json(run_dir, task.id))
+    return []
 
 
 # How status.json says that there is nothing of a kind.
