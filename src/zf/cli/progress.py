@@ -210,7 +210,7 @@ class Watcher:
             style=style,
             remarks=remarks_of(done.facts, done.run_dir),
         )
-        return text + terminal.anchors(done.run, done.head, signed_by, style)
+        return text + terminal.anchors(done.run, done.head, signed_by, style, done.compared)
 
     def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
         from zf.report.terminal import HEARTBEAT_S, heartbeat_line
@@ -335,6 +335,9 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
         "head": done.head,
         "signed_by": signed_by,
         "tampered": list(done.differences),
+        # Before a signature all are.
+        "trees_compared": done.compared[signed_by is not None],
+        "trees": done.compared[1],
         "tasks": {task.id: task.word for task in done.facts.tasks.values()},
     }
 
