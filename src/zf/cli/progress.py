@@ -211,9 +211,10 @@ class Watcher:
             remarks=remarks_of(done.facts, done.run_dir),
             tampered=bool(done.differences),
         )
-        return text + terminal.anchors(
-            done.run, done.head, signed_by, style, tampered=bool(done.differences)
+        anchors = terminal.anchors(
+            done.run, done.head, signed_by, style, done.compared, tampered=bool(done.differences)
         )
+        return text + anchors
 
     def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
         from zf.report.terminal import HEARTBEAT_S, heartbeat_line
@@ -339,6 +340,9 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
         "head": done.head,
         "signed_by": signed_by,
         "tampered": list(done.differences),
+        # Before a signature all are.
+        "trees_compared": done.compared[signed_by is not None],
+        "trees": done.compared[1],
         "tasks": {task.id: task.word for task in done.facts.tasks.values()},
     }
 

@@ -385,17 +385,29 @@ _NUMBER = late.pattern(r"\d+")
 
 
 def anchors(
-    run: str, head: str, signed_by: str | None, style: Style = PLAIN, *, tampered: bool = False
+    run: str,
+    head: str,
+    signed_by: str | None,
+    style: Style = PLAIN,
+    compared: tuple[int, int] = (0, 0),
+    *,
+    tampered: bool = False,
 ) -> str:
     """What holds a sealed proof in place from outside: the end of its journal, which a CI keeps in
-    its log, and who signed it.
+    its log, and who signed it. So many trees, of all there are, were `compared` before the seal;
+    before a signature all are.
     """
     if tampered:
         return f"head: {head}\n"
     if signed_by is not None:
         return f"head: {head}\nsigned by: {printable(signed_by)}\n"
     unsigned = style.paint("UNSIGNED", "warning")
-    return f"head: {head}\n{unsigned}: to sign it, zf seal {printable(run)} --sign\n"
+    text = f"head: {head}\n{unsigned}: to sign it, zf seal {printable(run)} --sign\n"
+    done, trees = compared
+    if done < trees:
+        told = f"{done} of {count(trees, 'task tree')} compared before the seal"
+        text += f"{told}; zf verify {printable(run)} compares all\n"
+    return text
 
 
 def _failures(
