@@ -56,7 +56,8 @@ def style_of(stream: IO[str]) -> Style:
     """How to write to this stream: coloured or not, in ASCII or beyond."""
     from zf.report.words import Style
 
-    return Style(wants_colour(stream), utf8=_shows_utf8(os.environ))
+    columns = _terminal_size().columns if stream.isatty() else 0
+    return Style(wants_colour(stream), utf8=_shows_utf8(os.environ), columns=columns)
 
 
 def _shows_utf8(environ: Mapping[str, str]) -> bool:
@@ -163,7 +164,9 @@ class Watcher:
         code = done.exit_code
         try:
             if not self._muted:
-                self._write(self._erased())
+                # Apart from the progress, where both are on one screen.
+                apart = self._mode != "none" and sys.stdout.isatty() and sys.stderr.isatty()
+                self._write(self._erased() + "\n" * (apart and not self._show.as_json))
             patience_s = _PATIENCE_S if told_to_end else None
             error = streams.say_result(self._summary(done, signed_by), patience_s)
             if error is not None and not code:
