@@ -23,6 +23,7 @@ ROWS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "layers": graphs.layers_row,
     "chain": graphs.chain_row,
     "skewed": graphs.skewed_row,
+    "shield": graphs.shield_rows,
     "growth-wide": graphs.growth_wide_rows,
     "growth-skewed": graphs.growth_skewed_rows,
     "start": single.start_rows,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from benchmarks import measure
 from benchmarks.bench import Bench, Row, floor_and_zf, median, race, walls
-from benchmarks.runners import FLOOR, GO_TASK, RUN_ID, ZF, Runner, zf_program
+from benchmarks.measure import Measured
+from benchmarks.runners import FLOOR, GO_TASK, RUN_ID, ZF, ZF_SHIELDED, Runner, zf_program
 from benchmarks.shapes import Shape, chain, layers, skewed, wide
 
 _MB = 1_000_000
@@ -48,6 +49,36 @@ def _against_floor(bench: Bench, shape: Shape, target: float) -> Iterator[Row]:
         samples={name: walls(runs) for name, runs in taken.items()},
         peers=peers,
     )
+
+
+def shield_rows(bench: Bench) -> Iterator[Row]:
+    """What keeping steps away from the proof costs each of them, in CPU time of all processes.
+    Start-up, and with it the making of the namespace, is measured on a single task and taken off.
+    """
+    runners = bench.pick(ZF, ZF_SHIELDED)
+    if len(runners) < 2:
+        return
+    alone = _cpu(race(bench, wide(1), runners))
+    for shape in (wide(bench.size(1000, 100)), chain(bench.size(200, 50))):
+        spent = {
+            name: [(one - median(alone[name])) / (len(shape) - 1) for one in runs]
+            for name, runs in _cpu(race(bench, shape, runners)).items()
+        }
+        # Round by round: what else the machine does is in both.
+        more = [y - x for x, y in zip(spent[ZF], spent[ZF_SHIELDED], strict=True)]
+        yield Row(
+            work=f"{shape.name}: CPU that the shield adds to a step",
+            value=median(more) * 1e6,
+            unit="us",
+            target=300,
+            must=None,
+            detail=f"{_us(median(spent[ZF_SHIELDED]))} / {_us(median(spent[ZF]))} a task",
+            samples=spent,
+        )
+
+
+def _cpu(taken: dict[str, list[Measured]]) -> dict[str, list[float]]:
+    return {name: [measured.cpu_s for measured in runs] for name, runs in taken.items()}
 
 
 _OFTEN = 5000

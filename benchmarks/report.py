@@ -8,7 +8,7 @@ from dataclasses import asdict
 from html import escape
 
 from benchmarks.bench import Row
-from benchmarks.runners import FLOOR, ZF
+from benchmarks.runners import FLOOR, ZF, ZF_SHIELDED
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
@@ -74,7 +74,7 @@ def chart(rows: Sequence[Row]) -> str:
         for name in sorted(row.peers, key=lambda name: row.peers[name]):
             ratio = row.peers[name] / row.peers[FLOOR]
             length = max(1.0, width * ratio / longest)
-            kind = {ZF: "zf", FLOOR: "floor"}.get(name, "peer")
+            kind = {ZF: "zf", ZF_SHIELDED: "zf", FLOOR: "floor"}.get(name, "peer")
             parts += [
                 _text(left - 6, y + 12, name, "name"),
                 _bar(left, y, length, bar - 2, kind),

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from benchmarks.shapes import Shape, script
 
 FLOOR, ZF, GO_TASK = "C floor", "zf", "go-task"
+# zf with the shield, where it can be had; the one above goes without.
+ZF_SHIELDED = "zf, shield"
 RUN_ID = "run"
 
 
@@ -43,8 +45,13 @@ def zf_program() -> list[str]:
 def installed(floor: str | None) -> tuple[list[Runner], list[str]]:
     """The runners found here, and for each that was not found a line that says so."""
     zf = zf_program()
-    there = [Runner(ZF, zf[0], _version([*zf, "--version"]), True, write_zf, _zf)]
+    version = _version([*zf, "--version"])
+    there = [Runner(ZF, zf[0], version, True, write_zf, _zf)]
     missing = []
+    if reason := _why_no_shield():
+        missing.append(f"{ZF_SHIELDED}: left out, {reason}")
+    else:
+        there.append(Runner(ZF_SHIELDED, zf[0], version, True, write_zf, _zf_shielded))
     if floor is None:
         missing.append(f"{FLOOR}: left out, there is no C compiler")
     else:
@@ -106,8 +113,23 @@ def write_zf(shape: Shape, folder: str) -> None:
         )
 
 
-def _zf(_program: str, jobs: int) -> list[str]:
-    return [*zf_program(), "run-phase", "A", "-j", str(jobs), "--run-id", RUN_ID]
+def _zf(_program: str, jobs: int, shield: str = "never") -> list[str]:
+    words = ["run-phase", "A", "-j", str(jobs), "--run-id", RUN_ID, "--shield", shield]
+    return [*zf_program(), *words]
+
+
+def _zf_shielded(program: str, jobs: int) -> list[str]:
+    return _zf(program, jobs, "auto")
+
+
+def _why_no_shield() -> str:
+    """Why `shield: auto` would do nothing here; asked elsewhere, so that zf is not loaded here."""
+    asking = (
+        "from zf.work.shield import Grounds, why_not\n"
+        "print(why_not(Grounds('auto', '', '', '', '', list)))"
+    )
+    command = [sys.executable, "-c", asking]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _write_floor(shape: Shape, folder: str) -> None:

@@ -1,6 +1,7 @@
 """`zf --help` is written down, and says what the parser would say."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,36 @@ def test_a_narrow_terminal_gets_a_narrow_page():
     narrow = said(sys.executable, "-c", script, "--help", COLUMNS="60")
     assert narrow == said(sys.executable, "-c", PARSER, COLUMNS="60")
     assert narrow != WRITTEN.read_text()
+
+
+def pages():
+    verbs = re.findall(r"^  ([a-z-]+)  ", WRITTEN.read_text().split("Commands:")[1], re.MULTILINE)
+    return {verb: said(sys.executable, "-m", "zf", verb, "--help") for verb in verbs}
+
+
+def test_help_pages_say_what_to_type_in_whole_sentences():
+    found = pages()
+    assert len(found) >= 17
+    for verb, page in found.items():
+        # No type of the parser, no bracket that nobody types.
+        assert not re.search(r"[<>{}]|\.\.\.\.", page), page
+        for name, text in rows(page[re.search(r"^[A-Z]\w+:$", page, re.MULTILINE).end() :]):
+            assert re.search(r"[.](  ?\[(default: |required).*\])*$", text), (
+                f"{verb} {name}: {text}"
+            )
+            assert text[0].isupper() or text.startswith("task.yaml"), f"{verb} {name}: {text}"
+    listed = [text for _, text in rows(WRITTEN.read_text().split("Commands:")[1])]
+    assert len(listed) == len(found)
+    assert all(text.endswith(".") and "..." not in text for text in listed), listed
+
+
+def rows(page):
+    """The lists of a help page: each name with its whole text."""
+    found = []
+    for line in page.splitlines():
+        indented = len(line) - len(line.lstrip())
+        if indented == 2 and (row := re.match(r"  (\S.*?)(?:  +(\S.*))?$", line)):
+            found.append([row[1], row[2] or ""])
+        elif indented > 2 and found:
+            found[-1][1] = f"{found[-1][1]} {line.strip()}".strip()
+    return [row for row in found if row[1]]

@@ -71,7 +71,6 @@ def program(**how):
         "verb -n x",
         "verb --flag a",
         "verb --unknown",
-        "verb --help",
         "",
     ],
 )

@@ -103,6 +103,33 @@ def test_what_only_the_record_says_is_said_in_the_summary_and_in_explain(project
         assert "`leave_running: true`" in text
 
 
+def test_a_refused_secret_is_told_with_its_name_and_the_remedy(project):
+    env = {"A_TOKEN": "correct-horse-battery", "B_TOKEN": "ab", "C_TOKEN": "abcde"}
+    leak = 'mkdir -p out/deep; echo "$A_TOKEN" >out/deep/x.txt'
+    project.task("a", leak, artifacts=["out/**", {"path": "dist/*", "required": True}], env=env)
+    project.task("b", "true", artifacts=[{"path": "dist/*", "required": True}])
+    done = project.zf("run-phase", "A", "--run-id", "r1")
+    for text in (done.out, project.zf("explain", "r1").out, project.zf("explain", "r1", "a").out):
+        assert "out/deep/x.txt holds what must not be seen (secret:A_TOKEN in line 1)" in text
+        assert "`allow_secrets_in: [path]`" in text
+        assert "secret B_TOKEN is shorter than 4 characters" in text
+        assert "secret C_TOKEN is shorter than 8 characters" in text
+    # What its task failed for is not told as a note once more.
+    assert project.zf("explain", "r1", "b").out.count("dist/*") == 1
+    # An honest run is no tampered one, though a folder was made for what was then refused.
+    assert "TAMPERED" not in done.err
+    assert project.zf("verify", "r1").code == 0
+
+
+def test_of_a_run_of_many_tasks_explain_reads_the_one_it_is_asked_about(project):
+    for number in range(501):
+        keys = {"condition": "'a' == 'b'"} if number else {"artifacts": ["dist/*"]}
+        project.task(f"t{number}", "true", **keys)
+    done = project.zf("run-phase", "A", "--run-id", "r1")
+    assert "note:" not in done.out
+    assert "'dist/*' matched nothing" in project.zf("explain", "r1", "t0").out
+
+
 def test_the_tail_is_as_long_as_the_task_or_the_reader_wants(project):
     project.task("a", "seq 1 50; exit 1", log_tail=3)
     assert project.zf("run-phase", "A").out.count("    | ") == 3

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -82,71 +83,175 @@ def nobodys():
         yield place
 
 
-# Each says `done` when it did what it should not be able to do.
 RUN = "$PROOF_DIR/.."
+# The real path: a folder cannot be moved by a name that ends in `..`, shield or not.
+RUN_DIR = "$(dirname $PROOF_DIR)"
+# What comes of it without the shield: zf finds it (`FOUND`), puts its own in the place of it
+# (`UNDONE`), or it stays what the table in SECURITY.md calls not stopped (`OPEN`).
+FOUND, UNDONE, OPEN = "found", "undone", "open"
 AGAINST_FILES = {
-    "another task's outcome": f"echo forged > {RUN}/other/99-summary/status.json",
-    "another task's log": f"echo forged >> {RUN}/other/20-logs/step-0.log",
-    "another task's tree": f"mv {RUN}/other {RUN}/gone",
-    "a tree for a task to come": f"mkdir -p {RUN}/later/99-summary",
-    "a link for a task to come": f"ln -s /tmp {RUN}/later",
-    "its own outcome": "echo forged > $PROOF_DIR/99-summary/status.json",
-    "its own record": "echo forged > $PROOF_DIR/10-commands/step-0.json",
-    "its own log": ": > $PROOF_DIR/20-logs/step-0.log",
-    "an earlier attempt": "mkdir -p $PROOF_DIR/attempts/ && touch $PROOF_DIR/attempts/x",
-    "the journal": f"echo forged >> {RUN}/events.jsonl",
-    "another journal": f"cp {RUN}/events.jsonl /tmp/zf-$$; mv -f /tmp/zf-$$ {RUN}/events.jsonl",
-    "run.json": f"echo {{}} > {RUN}/run.json",
-    "plan.json": f"rm {RUN}/plan.json",
-    "a new file": f"touch {RUN}/MANIFEST.sha256",
-    "the run's folder": f"mv {RUN} {RUN}/../gone",
-    "the proofs folder": f"mv {RUN}/.. {RUN}/../../gone",
-    "the lock": f"rm -f {RUN}/../.locks/r.lock",
-    "the lock's name": f"echo forged > {RUN}/../.locks/r.lock",
-    "the fifo": f"rm -f {RUN}/../.locks/r.orders",
-    "prepared trees": f"touch {RUN}/../.locks/r.next/forged",
-    "the mode of it all": f"chmod -R u+w {RUN}",
-    "a hard link into it": f"ln {RUN}/run.json $ARTIFACTS_DIR/linked",
+    "another task's outcome": (f"echo forged > {RUN}/other/99-summary/status.json", FOUND),
+    "another task's log": (f"echo forged >> {RUN}/other/20-logs/step-0.log", FOUND),
+    "another task's tree": (f"mv {RUN}/other {RUN}/gone", FOUND),
+    "a tree for a task to come": (f"mkdir -p {RUN}/later/99-summary", UNDONE),
+    "a link for a task to come": (f"ln -s /tmp {RUN}/later", UNDONE),
+    "its own outcome": ("echo forged > $PROOF_DIR/99-summary/status.json", FOUND),
+    "its own record": ("echo forged > $PROOF_DIR/10-commands/step-0.json", FOUND),
+    "its own commands": ("echo forged > $PROOF_DIR/10-commands/commands.json", FOUND),
+    "its own log": ("printf %99s x > $PROOF_DIR/20-logs/step-0.log", FOUND),
+    "an earlier attempt": ("mkdir $PROOF_DIR/attempts && touch $PROOF_DIR/attempts/x", FOUND),
+    "the journal": (f"echo forged >> {RUN}/events.jsonl", FOUND),
+    "another journal": (
+        f"cp {RUN}/events.jsonl $ARTIFACTS_DIR/x; mv -f $ARTIFACTS_DIR/x {RUN}/events.jsonl",
+        FOUND,
+    ),
+    "run.json": (f"echo {{}} > {RUN}/run.json", FOUND),
+    "plan.json": (f"rm {RUN}/plan.json", FOUND),
+    "a new file": (f"touch {RUN}/more", FOUND),
+    "a manifest": (f"touch {RUN}/MANIFEST.sha256", UNDONE),
+    "the run's folder": (f"mv {RUN_DIR} {RUN_DIR}.gone", FOUND),
+    "the proofs folder": (f"mv $(dirname {RUN_DIR}) {RUN_DIR}/../../gone", FOUND),
+    "the lock": (f"rm -f {RUN}/../.locks/r.lock", OPEN),
+    "the lock's name": (f"echo forged > {RUN}/../.locks/r.lock", OPEN),
+    "the fifo": (f"rm -f {RUN}/../.locks/r.orders", OPEN),
+    "prepared trees": (f"touch {RUN}/../.locks/r.next/forged", UNDONE),
+    "the mode of it all": (f"chmod -R u+w {RUN}", OPEN),
+    "a hard link into it": (f"ln {RUN}/run.json $ARTIFACTS_DIR/linked", OPEN),
 }
 
 
-def attack(place, line, *words):
-    """Run the line in a step beside a task that has ended; what the step said."""
+def attack(place, lines, *words):
+    """Run the lines, by name, in a step beside a task that has ended; what it could do."""
     place.task("other", "echo other")
-    place.task(
-        "attack",
-        f"if {{ {line}; }} 2> /dev/null; then echo done; else echo stopped; fi",
-        needs=["other"],
-    )
+    tries = [
+        f'if {{ {line}; }} 2> /dev/null; then echo "{name}: done"; else echo "{name}: stopped"; fi'
+        for name, line in lines.items()
+    ]
+    place.task("attack", "\n".join(tries), needs=["other"])
     place.task("later", "echo later", needs=["attack"])
     return place.zf("run-phase", "A", "--run-id", "r", *words)
 
 
-@AS_ROOT
-@pytest.mark.parametrize("line", AGAINST_FILES.values(), ids=AGAINST_FILES)
-def test_as_root_nothing_of_the_proof_can_be_written(place, line):
-    finished = attack(place, line)
-    assert finished.code == 0, finished.err
-    assert place.shield() == "mount"
-    assert place.log("r", "attack", 0) == b"stopped\n"
-    assert place.zf("verify", "r").code == 0
+def told(place, task="attack"):
+    lines = place.log("r", task, 0).decode().splitlines()
+    return dict(line.split(": ") for line in lines if ": " in line)
 
 
-@AS_NOBODY
-@pytest.mark.parametrize("line", AGAINST_FILES.values(), ids=AGAINST_FILES)
-def test_as_another_user_nothing_of_the_proof_can_be_written(nobodys, line):
-    finished = attack(nobodys, line, "--shield", "always")
-    assert finished.code == 0, finished.err
-    assert nobodys.shield().startswith("mount")
-    assert nobodys.log("r", "attack", 0) == b"stopped\n"
-    assert nobodys.zf("verify", "r").code == 0
+class TestFiles:
+    """The rows of the table that are about files."""
+
+    @pytest.mark.parametrize(
+        ("mode", "whose"),
+        [
+            pytest.param("auto", "place", marks=AS_ROOT),
+            pytest.param("always", "place", marks=AS_ROOT),
+            pytest.param("always", "nobodys", marks=AS_NOBODY),
+        ],
+    )
+    def test_with_the_shield_nothing_of_the_proof_can_be_written(self, request, mode, whose):
+        place = request.getfixturevalue(whose)
+        lines = {name: line for name, (line, _) in AGAINST_FILES.items()}
+        finished = attack(place, lines, "--shield", mode)
+        assert finished.code == 0, finished.err
+        assert place.shield().startswith("mount")
+        assert told(place) == dict.fromkeys(lines, "stopped")
+        assert place.zf("verify", "r").code == 0
+
+    @pytest.mark.parametrize("name", AGAINST_FILES)
+    def test_without_it_it_can_and_what_comes_of_it_is_as_told(self, place, name):
+        line, outcome = AGAINST_FILES[name]
+        finished = attack(place, {name: line}, "--shield", "never")
+        if name in {"the run's folder", "the proofs folder"}:
+            assert finished.code != 0  # there is nothing to verify where the run was
+            assert "Traceback" not in finished.err
+            return
+        assert told(place) == {name: "done"}
+        if outcome == FOUND:
+            failed = "failure   attack" in finished.err
+            assert (finished.code, failed or "TAMPERED WHILE RUNNING" in finished.err) == (1, True)
+            assert (place.zf("verify", "r").code == 0) == failed or failed
+        else:
+            assert finished.code == 0, finished.err
+            assert place.zf("verify", "r").code == 0
 
 
-def test_without_it_the_same_files_can_be_written(place):
-    """So that the tests above can fail. What comes of it is for other tests."""
-    attack(place, AGAINST_FILES["a new file"], "--shield", "never")
-    assert place.shield() == "none: switched off"
-    assert place.log("r", "attack", 0) == b"done\n"
+# Each with where it is open: for root without Landlock, and for others without a user namespace.
+PROCESSES = {
+    "the worker killed": ("kill -0 $PPID", {"root", "nobody"}),
+    "the runner killed": ("kill -0 $(ps -o ppid= -p $PPID)", {"root", "nobody"}),
+    "the worker traced": ("(exec 9< /proc/$PPID/mem)", {"root"}),
+    "the worker's descriptors": ("ls /proc/$PPID/fd/ && ls /proc/$PPID/fd/0", {"root"}),
+    "the runner's files": ("ls /proc/$(ps -o ppid= -p $PPID)/root/", {"root"}),
+    "another step traced": ("(exec 9< /proc/$(cat ../pid)/mem)", {"root", "nobody"}),
+    "another step's log": ("echo forged > /proc/$(cat ../pid)/fd/1", {"root", "nobody"}),
+}
+
+
+def _has_yama():
+    """Whether the system lets a process trace only what it has started itself (not root)."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip() != "0"
+    return False
+
+
+class TestProcesses:
+    """The rows of the table that are about processes."""
+
+    @pytest.mark.parametrize(
+        ("mode", "whose"),
+        [
+            pytest.param("never", "place", marks=AS_ROOT),
+            pytest.param("auto", "place", marks=AS_ROOT),
+            pytest.param("always", "place", marks=AS_ROOT),
+            pytest.param("never", "nobodys", marks=AS_NOBODY),
+            pytest.param("always", "nobodys", marks=AS_NOBODY),
+        ],
+    )
+    def test_what_a_step_can_do_to_processes_is_as_told(self, request, mode, whose):
+        if mode == "always" and not HAS_LANDLOCK:
+            pytest.skip("needs Linux 6.12")
+        place = request.getfixturevalue(whose)
+        who = "root" if whose == "place" else "nobody"
+        place.task(
+            "victim",
+            "echo $$ > ../pid.new; mv ../pid.new ../pid; until [ -e ../go ]; do sleep 0.02; done",
+            workdir="tasks",
+            parallel_safe=True,
+        )
+        lines = ["until [ -e ../pid ]; do sleep 0.02; done"]
+        for name, (line, _) in PROCESSES.items():
+            lines.append(f"if {{ {line}; }} > /dev/null 2>&1; then x=done; else x=stopped; fi")
+            lines.append(f'echo "{name}: $x"')
+        # Its own output goes elsewhere than what it forges.
+        lines = [line.replace("forged > /proc", "forged >> /proc") for line in lines]
+        script = "\n".join([*lines, "touch ../go"])
+        place.task("attack", script, workdir="tasks", parallel_safe=True)
+        finished = place.zf("run-phase", "A", "--run-id", "r", "-j", "2", "--shield", mode)
+        assert finished.code == 0, finished.err
+        expected = {
+            name: "done" if mode != "always" and who in open_to else "stopped"
+            for name, (_, open_to) in PROCESSES.items()
+        }
+        if who == "nobody" and _has_yama():
+            expected["another step traced"] = "stopped"
+        assert told(place) == expected
+        # What is put into a log that way is in the proof like all that the step printed.
+        is_open = expected["another step's log"] == "done"
+        assert place.log("r", "victim", 0) == (b"forged\n" if is_open else b"")
+        assert place.zf("verify", "r").code == 0
+
+    @AS_ROOT
+    def test_what_is_left_running_can_be_ended_by_a_later_task(self, place):
+        place.task("server", "sleep 300 & echo $! > ../pid", leave_running=True, workdir="tasks")
+        place.task("stop", "kill $(cat ../pid)", needs=["server"], workdir="tasks")
+        assert place.zf("run-phase", "A", "--run-id", "r", "--shield", "always").code == 0
+        assert place.shield("stop") == "mount"
+
+    @pytest.mark.parametrize("mode", [pytest.param("auto", marks=AS_ROOT), "never"])
+    def test_a_killed_worker_is_never_a_success(self, place, mode):
+        place.task("a", "kill -9 $PPID; exit 0")
+        assert place.zf("run-task", "a", "--run-id", "r", "--shield", mode).code != 0
+        assert place.status("r", "a")["status"] == "lost"
 
 
 @AS_ROOT
@@ -166,6 +271,17 @@ class TestWhatGoesOnWorking:
         found = {p.name: p.read_text() for p in place.proof("r").rglob("30-artifacts/*")}
         assert found == {"1": "1\n", "3": "3\n", "5": "5\n"}
         assert place.zf("verify", "r").code == 0
+
+    @pytest.mark.parametrize("to", ["/tmp", "$ARTIFACTS_DIR"])
+    def test_a_link_put_in_the_way_of_the_next_task_of_the_worker_goes(self, place, to):
+        """What a step reads below $PROOF_DIR is its own record, whatever ran there before it."""
+        place.task("a", f"rm $PROOF_DIR/00-meta; ln -s {to} $PROOF_DIR/00-meta")
+        place.task("b", "cat $PROOF_DIR/00-meta/task.json")
+        assert place.zf("run-phase", "A", "--run-id", "r", "-j", "1").code == 1
+        assert "00-meta is no artifact" in place.status("r", "a")["detail"]
+        assert b'"id": "b"' in place.log("r", "b", 0)
+        assert place.zf("verify", "r").code in {0, 1}
+        assert "TAMPERED" not in place.zf("verify", "r").out
 
     def test_its_own_tree_is_read(self, place):
         place.task(
@@ -246,56 +362,15 @@ class TestWhatGoesOnWorking:
         assert str(place.root) not in mounts
 
 
-def test_a_run_cannot_be_cancelled_by_its_own_step(place):
-    if not IS_ROOT:
-        pytest.skip("needs the shield")
-    place.task("a", f"{sys.executable} -m zf cancel r || echo code $?")
-    assert place.zf("run-task", "a", "--run-id", "r").code == 0
-    assert b"cannot be cancelled from here" in place.log("r", "a", 0)
-
-
-KILLS = {
-    "worker": "kill -0 $PPID",
-    "runner": "kill -0 $(ps -o ppid= -p $PPID)",
-    "worker traced": "head -c1 /proc/$PPID/mem",
-    "worker's descriptors": "ls /proc/$PPID/fd/ && ls /proc/$PPID/fd/0",
-    "runner's files": "ls /proc/$(ps -o ppid= -p $PPID)/root/",
-}
-
-
-class TestProcesses:
-    """Landlock: with `always`, where the kernel has it and no task leaves processes running."""
-
-    @AS_ROOT
-    @pytest.mark.skipif(not HAS_LANDLOCK, reason="needs Linux 6.12")
-    @pytest.mark.parametrize("kind", KILLS)
-    def test_worker_and_runner_are_out_of_reach(self, place, kind):
-        place.task("attack", f"if {KILLS[kind]}; then echo done; else echo stopped; fi 2>&-")
-        assert place.zf("run-task", "attack", "--run-id", "r", "--shield", "always").code == 0
-        assert place.shield() == "mount+landlock"
-        assert place.log("r", "attack", 0).endswith(b"stopped\n")
-
-    @AS_NOBODY
-    @pytest.mark.parametrize("mode", ["always", "never"])
-    @pytest.mark.parametrize("kind", ["worker traced", "worker's descriptors", "runner's files"])
-    def test_without_root_nobody_looks_into_worker_and_runner(self, nobodys, kind, mode):
-        nobodys.task("attack", f"if {KILLS[kind]}; then echo done; else echo stopped; fi 2>&-")
-        finished = nobodys.zf("run-task", "attack", "--run-id", "r", "--shield", mode)
-        assert finished.code == 0, finished.err
-        assert nobodys.log("r", "attack", 0).endswith(b"stopped\n")
-
-    @AS_ROOT
-    def test_what_is_left_running_can_be_ended_by_a_later_task(self, place):
-        place.task("server", "sleep 300 & echo $! > ../pid", leave_running=True, workdir="tasks")
-        place.task("stop", "kill $(cat ../pid)", needs=["server"], workdir="tasks")
-        assert place.zf("run-phase", "A", "--run-id", "r", "--shield", "always").code == 0
-        assert place.shield("stop") == "mount"
-
-    @AS_ROOT
-    def test_a_killed_worker_is_never_a_success(self, place):
-        place.task("a", "kill -9 $PPID; exit 0")
-        assert place.zf("run-task", "a", "--run-id", "r").code != 0
-        assert place.status("r", "a")["status"] == "lost"
+@pytest.mark.parametrize("mode", [pytest.param("auto", marks=AS_ROOT), "never"])
+def test_a_step_can_cancel_its_own_run_only_without_the_shield(place, mode):
+    place.task("a", f"{sys.executable} -m zf cancel r || echo code $?; sleep 1")
+    finished = place.zf("run-task", "a", "--run-id", "r", "--shield", mode)
+    if mode == "never":
+        assert place.status("r", "a")["status"] == "cancelled"
+    else:
+        assert finished.code == 0
+        assert b"cannot be cancelled from here" in place.log("r", "a", 0)
 
 
 class TestTheSetting:

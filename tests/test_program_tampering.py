@@ -4,6 +4,7 @@ it, and a run that was just sealed is INTACT, or zf said that it is not.
 Without the shield, which would keep these tasks out.
 """
 
+import json
 import os
 import signal
 import sys
@@ -382,3 +383,19 @@ def test_a_stale_blocked_json_does_not_outlive_a_resume(project):
     project.proof("r1", "blocked.json").write_text("{}")
     assert project.zf("resume", "r1").code == 0
     assert verify(str(project.proof("r1"))).exit_code == VERIFIED
+
+
+def test_what_was_not_compared_before_the_seal_is_told(project, keys):
+    project.task("a", "true")
+    project.task("b", 'truncate -s 256M "$ARTIFACTS_DIR/large"')
+    line = "1 of 2 task trees compared before the seal; zf verify r1 compares all"
+    assert line in project.zf("run-phase", "A", "--run-id", "r1").out.splitlines()
+    told = json.loads(project.zf("run-phase", "A", "--run-id", "r2", "--json").out)
+    assert (told["trees_compared"], told["trees"]) == (1, 2)
+    signed = project.zf(
+        *RUN[:2], "--run-id", "r3", "--json", "--sign", "--key", str(keys / "alice")
+    )
+    told = json.loads(signed.out)
+    assert (told["trees_compared"], told["trees"]) == (2, 2)
+    project.task("b", "true")
+    assert "compared" not in project.zf("run-phase", "A", "--run-id", "r4").out

@@ -85,7 +85,7 @@ PLAIN_LINES: dict[str, tuple[list[Event], str]] = {
     "resumed, with leftovers": ([RunResumed(2)], "run : resumed, leftover processes ended: 2"),
     "another attempt": ([started("a", attempt=2)], "> start     a  attempt 2"),
     "another attempt's end": ([ended("a", attempt=2)], "r success   a  3.0s  attempt 2  flaky"),
-    "phase timeout": ([PhaseTimedOut("E", 5)], "ERROR: Phase timeout (5s) exceeded"),
+    "phase timeout": ([PhaseTimedOut("E", 5)], "phase E: past its limit of 5s: ending what runs"),
     "interrupt": ([Interrupted(2, 1)], "interrupted: ending what runs"),
     "second interrupt": ([Interrupted(2, 2)], "interrupted: killing what runs"),
     "a retry to come": ([RetryScheduled("a", 2, 1.5)], "r retry     a  attempt 2 in 1.5s"),
@@ -106,7 +106,7 @@ PLAIN_LINES: dict[str, tuple[list[Event], str]] = {
         [ThrottleLeft(61, 4)],
         "throttle: over after 1m01s, tasks were kept waiting for 4.0s",
     ),
-    "deadline of the run": ([RunTimedOut(60)], "ERROR: Run deadline (60s) exceeded"),
+    "deadline of the run": ([RunTimedOut(60)], "run : past its deadline of 60s: ending what runs"),
     "a cancel": ([CancelRequested("a")], "cancel requested: a"),
     "a cancel of all": ([CancelRequested(None)], "cancel requested: the whole run"),
     "tolerated": (
@@ -673,3 +673,19 @@ def test_a_mapping_that_is_no_dict_is_an_object_in_json() -> None:
         "a", Status.CANCELLED, Cause.INTERRUPT, "", MappingProxyType({"b": Status.LOST}), "", ""
     )
     assert json.loads(terminal.json_line(event))["needs"] == {"b": "lost"}
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+@pytest.mark.parametrize("colour", [False, True])
+def test_on_a_terminal_no_word_is_broken_at_the_edge(columns: int, colour: bool) -> None:
+    style = Style(colour, utf8=colour, columns=columns)
+    task = "40-seed-database-of-the-whole-company"
+    facts = build(plan({task: ()}), [run_started(), timed_out(task), run_ended(1)])
+    told = terminal.summary(facts, tails={task: ["x"]}, proof="proofs/r1", style=style)
+    seen = without_colour(told)
+    assert all(len(line) <= columns for line in seen.splitlines() if "/20-logs/" not in line), told
+    # Nothing is lost on the way, and elsewhere a line stays a line.
+    elsewhere = Style(colour, utf8=colour)
+    plain = terminal.summary(facts, tails={task: ["x"]}, proof="proofs/r1", style=elsewhere)
+    assert told.split() == plain.split()
+    assert len(plain.splitlines()[0]) > 80

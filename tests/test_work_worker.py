@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from attempts import Bench, all_listed, checksums_hold, drive, processes, settle, task, wait_for_one
 from zf.events import Cause
 from zf.model import Project, Step
+from zf.record import replace
 from zf.work import attempt as attempt_module
 from zf.work import processes as processes_module
 from zf.work import worker as worker_module

@@ -60,7 +60,7 @@ class Lines:
         if self._leaves_to_summary(event):
             return [], None
         line = terminal.plain_line(facts, event, self._style)
-        lines = [line] if line else []
+        lines = [self._style.folded(line)] if line else []
         if isinstance(event, AttemptEnded):
             return self._ended(at_end(facts, event), facts, lines)
         return lines, None

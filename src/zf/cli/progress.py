@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from zf.events import Event
-    from zf.report.facts import Facts
+    from zf.report.facts import Facts, TaskFacts
     from zf.report.words import Style
     from zf.run.launch import Launched
 
@@ -56,7 +56,8 @@ def style_of(stream: IO[str]) -> Style:
     """How to write to this stream: coloured or not, in ASCII or beyond."""
     from zf.report.words import Style
 
-    return Style(wants_colour(stream), utf8=_shows_utf8(os.environ))
+    columns = _terminal_size().columns if stream.isatty() else 0
+    return Style(wants_colour(stream), utf8=_shows_utf8(os.environ), columns=columns)
 
 
 def _shows_utf8(environ: Mapping[str, str]) -> bool:
@@ -163,7 +164,9 @@ class Watcher:
         code = done.exit_code
         try:
             if not self._muted:
-                self._write(self._erased())
+                # Apart from the progress, where both are on one screen.
+                apart = self._mode != "none" and sys.stdout.isatty() and sys.stderr.isatty()
+                self._write(self._erased() + "\n" * (apart and not self._show.as_json))
             patience_s = _PATIENCE_S if told_to_end else None
             error = streams.say_result(self._summary(done, signed_by), patience_s)
             if error is not None and not code:
@@ -210,7 +213,7 @@ class Watcher:
             style=style,
             remarks=remarks_of(done.facts, done.run_dir),
         )
-        return text + terminal.anchors(done.run, done.head, signed_by, style)
+        return text + terminal.anchors(done.run, done.head, signed_by, style, done.compared)
 
     def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
         from zf.report.terminal import HEARTBEAT_S, heartbeat_line
@@ -256,20 +259,42 @@ _MOST_READ = 500
 
 def remarks_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
     """What only the tasks' own records say: what was refused, left running, ..."""
-    from zf.proof.read import status_json
-    from zf.report.remarks import remarks
-
     tasks = (
         facts.tasks.values() if len(facts.tasks) <= _MOST_READ else (*facts.failed, *facts.warned)
     )
-    found = {}
-    for task in tasks:
-        if task.attempt and task.status is not None:
-            with suppress(ZfError):
-                lines = remarks(status_json(run_dir, task.id))
-                if lines:
-                    found[task.id] = lines
-    return found
+    found = {task.id: remarks_of_task(task, run_dir) for task in tasks}
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def remarks_of_task(task: TaskFacts, run_dir: str) -> list[str]:
+    """The same of one task, if it ran."""
+    from zf.proof.read import status_json
+    from zf.report.remarks import remarks
+
+    if task.attempt and task.status is not None and not _is_plain(run_dir, task.id):
+        with suppress(ZfError):
+            return remarks(status_json(run_dir, task.id))
+    return []
+
+
+# How status.json says that there is nothing of a kind.
+_NOTHING = [f'\n  "{key}": []'.encode() for key in ("survivors", "refused", "unmatched", "notes")]
+_STATUS_BYTES = 16 * 1024
+
+
+def _is_plain(run_dir: str, task: str) -> bool:
+    """Whether there is nothing to remark on: so it is with nearly all tasks, and one look tells."""
+    try:
+        fd = os.open(f"{run_dir}/{task}/99-summary/status.json", os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        told = os.read(fd, _STATUS_BYTES)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return all(nothing in told for nothing in _NOTHING)
 
 
 def _in_pieces(lines: Iterable[str]) -> Iterator[bytes]:
@@ -313,6 +338,9 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
         "head": done.head,
         "signed_by": signed_by,
         "tampered": list(done.differences),
+        # Before a signature all are.
+        "trees_compared": done.compared[signed_by is not None],
+        "trees": done.compared[1],
         "tasks": {task.id: task.word for task in done.facts.tasks.values()},
     }
 

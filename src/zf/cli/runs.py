@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zf.cli.options import AsJson, Directory, Tail, complete_run, complete_task, positive_lines
-from zf.cli.progress import remarks_of, style_of, tails_of
+from zf.cli.progress import remarks_of, remarks_of_task, style_of, tails_of
 from zf.cli.project import path_shown, proofs_folder
 from zf.errors import ZfError, printable
 from zf.record import replace
@@ -70,7 +70,9 @@ def find(run: str, *, own: bool = False) -> str:
 
 def status(
     run: Annotated[str | None, RUN] = None,
-    limit: Annotated[int, typer.Option("-n", min=1, help="How many runs to list.")] = 20,
+    limit: Annotated[
+        int, typer.Option("-n", metavar="N", min=1, help="How many runs to list.")
+    ] = 20,
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> None:
@@ -134,7 +136,6 @@ def explain(
     proof = path_shown(run_dir)
     most = positive_lines(tail)
     alive = facts.exit_code is None and is_run(os.path.dirname(run_dir), facts.run)
-    remarks = remarks_of(facts, run_dir)
     if task is not None:
         refuse_unknown(facts, task)
         found = facts.tasks[task]
@@ -146,7 +147,7 @@ def explain(
             most=most,
             proof=proof,
             style=style,
-            remarks=remarks.get(task, ()),
+            remarks=remarks_of_task(found, run_dir),
             alive=alive,
         )
         print(told, end="")
@@ -162,7 +163,7 @@ def explain(
             most=most,
             proof=proof,
             style=style,
-            remarks=remarks,
+            remarks=remarks_of(facts, run_dir),
             alive=alive,
             whole=True,
         )
@@ -174,7 +175,9 @@ def logs(
     task: Annotated[str, TASK],
     step: Annotated[
         int | None,
-        typer.Option("--step", min=0, help="Only the step of this number, as in step-N.log."),
+        typer.Option(
+            "--step", metavar="N", min=0, help="Only the step of this number, as in step-N.log."
+        ),
     ] = None,
     _directory: Directory = None,
 ) -> None:

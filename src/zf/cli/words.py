@@ -1,4 +1,5 @@
-"""Command-line words taken as they are, so that a run need not import pydantic to get its `str`s.
+"""Command-line words taken as they are, so that a run need not import pydantic to get its `str`s;
+and help pages that show what to type, without the parser's own types.
 
 typer builds a pydantic adapter for every parameter it converts; importing pydantic for that takes
 50 ms, a third of a short run. Nearly all parameters here are words, which convert to themselves.
@@ -6,6 +7,7 @@ typer builds a pydantic adapter for every parameter it converts; importing pydan
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args
 
 from typer import Abort
@@ -49,8 +51,44 @@ class _Words:
         return params
 
 
+def _usage(pieces: list[str]) -> list[str]:
+    """`{RUN}` is `RUN`, as in every manual page; `{PHASE...}...` is `PHASE...`."""
+    return [re.sub(r"^[{](.*?)(?:[.]{3})?[}]", r"\1", piece) for piece in pieces]
+
+
+# `RUN <str>`: the argument says what it is by its name.
+_TYPE = re.compile(r"(?<=[^ ]) <[^<>|]*>$")
+# `--output <group|quiet>`: what can be typed.
+_CHOICES = re.compile(r"<([^<>]*[|][^<>]*)>$")
+
+# `[default: 20; x>=1]`: refused where it is typed, in words.
+_RANGE = re.compile(r"; x>=\d+(?=\])|  \[x>=\d+\]$")
+
+
 class Verb(_Words, TyperCommand):
     """One verb of zf."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the usage line."""
+        return _usage(super().collect_usage_pieces(ctx))
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The arguments and options, as they are typed."""
+        rows: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                kind = "Arguments" if param.param_type_name == "argument" else "Options"
+                name = _CHOICES.sub(r"\1", _TYPE.sub("", record[0]))
+                rows[kind].append((name, _RANGE.sub("", record[1])))
+        for kind, listed in rows.items():
+            if listed:
+                with formatter.section(kind):
+                    formatter.write_dl(listed)
+
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - wrapped, not cut
+        """Its line in the list of verbs: the whole sentence."""
+        return " ".join((self.help or "").partition("\n\n")[0].split())
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read its words. --fail-fast has a value only where that is part of the same word: the

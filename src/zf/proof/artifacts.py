@@ -413,6 +413,9 @@ class _Walk:
             try:
                 final = self._names.for_file(stored, name)
                 digest = _copy_to(path + name, source, target, final, self._found)
+            except _RefusedError:
+                self._drop_empty(stored)
+                raise
             finally:
                 os.close(target)
         finally:
@@ -430,11 +433,33 @@ class _Walk:
             name = self._names.for_folder(stored, part)
             with suppress(FileExistsError):
                 os.mkdir(name, dir_fd=folder)
-            below = os.open(name, _FOLDER, dir_fd=folder)
-            os.close(folder)
-            folder = below
+            folder = _gone_into(folder, name)
             stored += f"{name}/"
         return folder, stored
+
+    def _drop_empty(self, stored: str) -> None:
+        """Take out a folder made for a file that was then refused, and those above it likewise:
+        a proof has no folder without a file.
+        """
+        *above, name = stored.split("/")[:-1] or [""]
+        while name:
+            folder = os.dup(self._tree.folder(ARTIFACTS))
+            try:
+                for part in above:
+                    folder = _gone_into(folder, part)
+                os.rmdir(name, dir_fd=folder)
+            except OSError:
+                return  # another file is in it
+            finally:
+                os.close(folder)
+            *above, name = above or [""]
+
+
+def _gone_into(folder: int, name: str) -> int:
+    """The open folder of this name in an open one, which is closed."""
+    below = os.open(name, _FOLDER, dir_fd=folder)
+    os.close(folder)
+    return below
 
 
 # What follows `**` when it stands for all there is, as it does at the end of a pattern.

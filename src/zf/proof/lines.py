@@ -7,14 +7,13 @@ Done by hand around the C encoder, whose own indentation would put every number 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from json.encoder import encode_basestring_ascii as _text
 from typing import Any
 
 _encode = json.JSONEncoder(
     separators=(", ", ": "), ensure_ascii=True, allow_nan=False, default=dict
 ).encode
-_CONSTANTS = {None: "null", True: "true", False: "false"}
 _EMPTY: dict[type, str] = {dict: "{}", list: "[]", tuple: "[]"}
 
 
@@ -30,8 +29,12 @@ def list_lines(items: Iterable[Any]) -> bytes:
 
 
 def key_lines(value: Mapping[str, Any]) -> str:
-    """The lines of an object's keys, without its braces, to be put together with others."""
-    return ",\n".join([f"  {_text(key)}: {_value(one)}" for key, one in value.items()])
+    """The lines of an object's keys, without its braces, to be put together with others. The keys
+    are names of zf's own: there is nothing in them to escape.
+    """
+    of = _KINDS.get
+    lines = [f'  "{key}": {of(type(one), _encode)(one)}' for key, one in value.items()]
+    return ",\n".join(lines)
 
 
 def framed(*parts: str) -> bytes:
@@ -40,13 +43,26 @@ def framed(*parts: str) -> bytes:
 
 
 def _value(value: Any) -> str:
-    kind = type(value)
-    if kind is str:
-        return _text(value)
-    if kind is int or (kind is float and value - value == 0):
-        return repr(value)  # as the encoder has it, for all numbers that JSON knows
-    if value is None or kind is bool:
-        return _CONSTANTS[value]
-    if kind in _EMPTY and not value:
-        return _EMPTY[kind]
-    return _encode(value)
+    return _KINDS.get(type(value), _encode)(value)
+
+
+def _number(value: float) -> str:
+    # As the encoder has it, for all numbers that JSON knows; it says what is wrong with others.
+    return repr(value) if value - value == 0 else _encode(value)
+
+
+def _many(value: Any) -> str:
+    return _encode(value) if value else _EMPTY[type(value)]
+
+
+# What the encoder would make of it, in a third of the time.
+_KINDS: dict[type, Callable[[Any], str]] = {
+    str: _text,
+    int: int.__repr__,
+    float: _number,
+    bool: {True: "true", False: "false"}.__getitem__,
+    type(None): {None: "null"}.__getitem__,
+    dict: _many,
+    list: _many,
+    tuple: _many,
+}

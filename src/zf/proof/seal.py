@@ -87,11 +87,13 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
 @record
 class Sealed:
     """The manifest's SHA-256, and what lay on the disk that is not what zf had written: one line
-    each, a path first. `manifest_sha256` is empty when the run's folder itself is another.
+    each, a path first. `manifest_sha256` is empty when the run's folder itself is another. So many
+    task trees, of all there are, were `compared` file by file.
     """
 
     manifest_sha256: str
     differences: tuple[str, ...] = ()
+    compared: tuple[int, int] = (0, 0)
 
 
 def seal(run_dir: str) -> str:
@@ -126,7 +128,8 @@ def seal_known(
             differing.compare_trees(compare_s)
             if known.place and _place(run_dir) != known.place:
                 return _other_folder(run_dir)
-            return Sealed(manifest, tuple(differing.found))
+            compared = (differing.compared, len(known.trees))
+            return Sealed(manifest, tuple(differing.found), compared)
     except (FileNotFoundError, NotADirectoryError):
         return _other_folder(run_dir)
 

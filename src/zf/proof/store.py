@@ -177,9 +177,11 @@ class TaskTree:
 
     def take_back(self, name: str) -> None:
         """Open one of its folders anew, which was elsewhere for a while; made if it is missing."""
-        with suppress(FileExistsError):
+        try:
+            fd = os.open(name, _FOLDER, dir_fd=self.fd)
+        except FileNotFoundError:
             os.mkdir(name, dir_fd=self.fd)
-        fd = os.open(name, _FOLDER, dir_fd=self.fd)
+            fd = os.open(name, _FOLDER, dir_fd=self.fd)
         before = self._fds.pop(name, None)
         self._fds[name] = fd
         if before is not None:
@@ -308,8 +310,12 @@ class TaskTree:
         folder, name = os.path.split(self.path)
         parent = os.open(folder, _FOLDER)
         try:
-            with suppress(FileNotFoundError):
-                remove(parent, name)
+            remove(parent, name)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno != errno.EBUSY:  # emptied, and still covered by the shield
+                raise
         finally:
             os.close(parent)
         raise TreeLostError(errno.ENOENT, f"{what} was removed or replaced while the task ran")

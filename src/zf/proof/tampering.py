@@ -37,6 +37,8 @@ class Differences:
         self._bundle = bundle
         self._found: dict[str, str] = {}
         self._bytes_left = 0
+        # How many trees were compared with their lists, every file of them.
+        self.compared = 0
 
     @property
     def found(self) -> list[str]:
@@ -134,22 +136,23 @@ class Differences:
         for done in range(count):
             if done >= _ALWAYS_TREES and time.monotonic() >= until:
                 break
-            self._compare_tree(tasks[at])
+            self.compared += self._compare_tree(tasks[at])
             at = (at + stride) % count
 
-    def _compare_tree(self, task: str) -> None:
+    def _compare_tree(self, task: str) -> bool:
+        """Whether all of it was compared, or there is nothing to compare it with: a difference."""
         if f"{task}/{TASK_LIST}" in self._found and task not in self.known.lists:
-            return  # there is nothing to hold its files against
+            return True  # there is nothing to hold its files against
         text = self.list_of(task)
         if text is None:
-            return
+            return True
         listed = checksums.parse(text.encode("ascii"))
         listed |= self.attempts_of(task, listed)
         try:
             there = self._bundle.inventory(task)
         except OSError:
             self._differs(task, "is no folder any more")
-            return
+            return True
         expected = {f"{task}/{path}": digest for path, digest in listed.items()}
         for path, what in there.odd.items():
             self._differs(path, f"is {what}")
@@ -159,13 +162,15 @@ class Differences:
             self._differs(path, "was put there")
         for path in expected.keys() - there.files.keys():
             self._differs(path, "is not there any more")
-        wanted = [path for path in expected if path in there.files and self._affords(path)]
+        present = [path for path in expected if path in there.files]
+        wanted = [path for path in present if self._affords(path)]
         for path, why in self._bundle.hash(wanted):
             self._differs(path, f"cannot be read: {why}")
         digests = self._bundle.digests
         for path in wanted:
             if digests.get(path, expected[path]) != expected[path]:
                 self._differs(path, "is not what zf wrote")
+        return len(wanted) == len(present)
 
     def _affords(self, path: str) -> bool:
         """Whether there is time to read it; only artifacts are large enough to ask."""

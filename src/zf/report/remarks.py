@@ -27,15 +27,24 @@ def remarks(status: Mapping[str, Any]) -> list[str]:
 
 
 def _unmatched(status: Mapping[str, Any]) -> Iterator[str]:
+    # A required pattern without a file is what the task failed for, and is told as that.
+    told = str(status.get("detail")) if status.get("cause") == "artifacts" else ""
     for pattern in _list(status, "unmatched"):
-        yield f"artifacts: '{printable(str(pattern))}' matched nothing"
+        if f"'{pattern}'" not in told:
+            yield f"artifacts: '{printable(str(pattern))}' matched nothing"
 
 
 def _refused(status: Mapping[str, Any]) -> Iterator[str]:
-    for one in _list(status, "refused"):
-        if isinstance(one, dict):
-            path, reason = printable(str(one.get("path"))), printable(str(one.get("reason")))
-            yield f"not kept as an artifact: {path} {reason}"
+    left_out = [one for one in _list(status, "refused") if isinstance(one, dict)]
+    reasons = [str(one.get("reason")) for one in left_out]
+    for one, reason in zip(left_out, reasons, strict=True):
+        yield f"not kept as an artifact: {printable(str(one.get('path')))} {printable(reason)}"
+    if any(reason.startswith(_LEAK) for reason in reasons[:_MOST]):
+        yield "`allow_secrets_in: [path]` in the task file keeps a file that is meant to hold it"
+
+
+# How the reason begins that an artifact is refused for a secret in it.
+_LEAK = "holds what must not be seen"
 
 
 def _survivors(status: Mapping[str, Any]) -> Iterator[str]:

@@ -118,10 +118,13 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
         case PhaseEnded(phase=phase, ok=ok, duration_s=spent):
             word = "passed" if ok else "failed"
             return f"phase {printable(phase)}: {style.paint(word, word)} after {duration(spent)}"
-        case PhaseTimedOut(timeout_s=timeout_s):
-            return style.paint(f"ERROR: Phase timeout ({limit(timeout_s)}) exceeded", "error")
+        case PhaseTimedOut(phase=phase, timeout_s=timeout_s):
+            # Not the summary's lines, which scripts count.
+            told = f"past its limit of {limit(timeout_s)}: ending what runs"
+            return style.paint(f"phase {printable(phase)}: {told}", "error")
         case RunTimedOut(deadline_s=deadline_s):
-            return style.paint(f"ERROR: Run deadline ({limit(deadline_s)}) exceeded", "error")
+            told = f"past its deadline of {limit(deadline_s)}: ending what runs"
+            return style.paint(f"run {printable(facts.run)}: {told}", "error")
         case ThrottleEntered(reason=reason):
             word = style.paint("throttle:", "throttle")
             return f"{word} {printable(reason)}: nothing new starts while a task runs"
@@ -381,14 +384,26 @@ def _alike(
 _NUMBER = late.pattern(r"\d+")
 
 
-def anchors(run: str, head: str, signed_by: str | None, style: Style = PLAIN) -> str:
+def anchors(
+    run: str,
+    head: str,
+    signed_by: str | None,
+    style: Style = PLAIN,
+    compared: tuple[int, int] = (0, 0),
+) -> str:
     """What holds a sealed proof in place from outside: the end of its journal, which a CI keeps in
-    its log, and who signed it.
+    its log, and who signed it. So many trees, of all there are, were `compared` before the seal;
+    before a signature all are.
     """
     if signed_by is not None:
         return f"head: {head}\nsigned by: {printable(signed_by)}\n"
     unsigned = style.paint("UNSIGNED", "warning")
-    return f"head: {head}\n{unsigned}: to sign it, zf seal {printable(run)} --sign\n"
+    text = f"head: {head}\n{unsigned}: to sign it, zf seal {printable(run)} --sign\n"
+    done, trees = compared
+    if done < trees:
+        told = f"{done} of {count(trees, 'task tree')} compared before the seal"
+        text += f"{told}; zf verify {printable(run)} compares all\n"
+    return text
 
 
 def _failures(
@@ -401,19 +416,22 @@ def _failures(
 ) -> list[str]:
     """What is said of a failure, or of several that are alike: the first one's log and place."""
     task = alike[0]
-    lines = [_failure_head(facts, alike, style)]
+    lines = [style.folded(_failure_head(facts, alike, style))]
     if len(alike) > 1:
         names = [printable(one.id) for one in alike]
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         lines.append(f"    {', '.join(names[:_MOST_NAMES])}{more}")
-    lines += _tries(task)
+    lines += _tries(task, style)
     lines += quoted_log(tail(tails.get(task.id, ()), most or task.log_tail or TAIL_LINES), "    ")
     where = f"    {place(task)}"
     if proof:
         tree = f"{printable(proof)}/{printable(task.id)}"
         number = facts.step_number(task)
         log = f"/20-logs/step-{number}.log" if tails.get(task.id) else ""
-        where += f"   {'log' if log else 'proof'}: {tree}{log}"
+        found = f"{'log' if log else 'proof'}: {tree}{log}"
+        if style.columns and len(where) + len(found) + 3 > style.columns:
+            return [*lines, where, f"    {found}"]
+        where += f"   {found}"
     return [*lines, where]
 
 
@@ -439,7 +457,9 @@ def _remarks(remarks: Mapping[str, Sequence[str]], style: Style) -> list[str]:
     """What a task's own record says beside its outcome."""
     word = style.paint("note:", "warning")
     return [
-        f"{word} {printable(name)}: {line}" for name, lines in remarks.items() for line in lines
+        style.folded(f"{word} {printable(name)}: {line}")
+        for name, lines in remarks.items()
+        for line in lines
     ]
 
 
@@ -447,14 +467,14 @@ def _odd(facts: Facts, proof: str, style: Style) -> list[str]:
     """What did not spoil the run and must not be overlooked either: each by name, however many."""
     lines = []
     for task in (*facts.warned, *facts.flaky):
-        lines += [_end_line(task, style), *_tries(task)]
+        lines += [_end_line(task, style), *_tries(task, style)]
         if proof:
             lines.append(f"  proof: {printable(proof)}/{printable(task.id)}")
     return lines
 
 
-def _tries(task: TaskFacts) -> list[str]:
-    return [f"  {line}" for line in tries(task)]
+def _tries(task: TaskFacts, style: Style) -> list[str]:
+    return [style.folded(f"  {line}") for line in tries(task)]
 
 
 def _throttle_lines(facts: Facts, style: Style) -> list[str]:

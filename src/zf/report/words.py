@@ -89,10 +89,26 @@ _SHAPES = {
 
 @record
 class Style:
-    """Whether to colour, and whether there are shapes beyond ASCII. The words are the same."""
+    """Whether to colour, whether there are shapes beyond ASCII, and how wide the terminal is; 0 for
+    what is none, where lines are as long as they are. The words are the same.
+    """
 
     colour: bool = False
     utf8: bool = False
+    columns: int = 0
+
+    def folded(self, text: str, indent: str = "    ") -> str:
+        """One line of text, broken between words for the terminal; the rest is indented."""
+        if not self.columns or len(without_colour(text)) <= self.columns:
+            return text
+        lines, line = [], ""
+        for word in text.split(" "):
+            longer = f"{line} {word}" if line else word
+            if line.strip() and len(without_colour(longer)) > self.columns:
+                lines.append(line.rstrip())
+                longer = f"{indent}{word}"
+            line = longer
+        return "\n".join([*lines, line])
 
     def paint(self, text: str, name: str) -> str:
         """The text in the colour of a status, a result, or `bold`, `dim`, `error`, `warning`."""

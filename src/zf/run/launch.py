@@ -65,7 +65,8 @@ _COMPARED_SHARE = 0.01
 @record
 class Launched:
     """What a run came to; `head` is the SHA-256 of the journal's last line, in hex. `differences`
-    tells what in its folder is not what zf wrote; a run that has any was tampered with.
+    tells what in its folder is not what zf wrote; a run that has any was tampered with. `compared`
+    is how many task trees were looked at for that, of how many.
     """
 
     run: str
@@ -75,6 +76,7 @@ class Launched:
     head: str
     manifest_sha256: str
     differences: tuple[str, ...] = ()
+    compared: tuple[int, int] = (0, 0)
 
 
 def no_output() -> int | None:
@@ -517,7 +519,14 @@ def _close(run: str, run_dir: str, scribe: Scribe, known: Known, took_s: float =
     sealed = seal_known(run_dir, known, compare_s=took_s * _COMPARED_SHARE)
     exit_code = Exit.FAILED if sealed.differences else facts.exit_code
     return Launched(
-        run, run_dir, exit_code, facts, head, sealed.manifest_sha256, sealed.differences
+        run,
+        run_dir,
+        exit_code,
+        facts,
+        head,
+        sealed.manifest_sha256,
+        sealed.differences,
+        sealed.compared,
     )
 
 

@@ -165,6 +165,7 @@ class Worker:
         if shield is not None and self._tree is not None:
             with suppress(OSError):
                 shield.end(self._tree)
+                shield.lower()
         run, before = bench.place.run, self._orders.before
         return outcome.decide_abandoned(bench.written_at, run, self._veil, before)
 
