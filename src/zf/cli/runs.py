@@ -154,7 +154,7 @@ def explain(
         return
     tails = tails_of(facts, run_dir)
     if as_json:
-        commands = advice.commands(facts, alive=alive)
+        commands = advice.commands(facts, alive=alive, zf=style.zf)
         print(json.dumps({**blocked.as_json(facts, tails=tails), "next": commands}))
     else:
         told = telling.run(
