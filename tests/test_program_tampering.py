@@ -74,6 +74,14 @@ def is_intact(project, run="r1"):
 def check_said(project, done):
     """Zf said that the run was tampered with, and everything else says so, too."""
     assert (done.code, "TAMPERED WHILE RUNNING: " in done.err) == (1, True), done
+    if done.out.startswith("{"):
+        assert (json.loads(done.out)["result"], json.loads(done.out)["exit_code"]) == (
+            "tampered",
+            1,
+        )
+    else:
+        assert "TAMPERED WHILE RUNNING r1: " in done.out, done
+        assert ("PASS" in done.out, "zf seal r1 --sign" in done.out) == (False, False), done
     assert verify(str(project.proof("r1"))).exit_code == TAMPERED
     assert not project.proof("r1", "attest", "statement.json.sig").exists()
 
@@ -249,9 +257,25 @@ def test_what_was_tampered_with_is_not_signed(project, keys, swap):
     swapping(project, SWAPS[swap])
     done = project.zf(*RUN, "--sign", "--key", str(keys / "alice"), "--json")
     assert (done.code, "TAMPERED WHILE RUNNING: " in done.err) == (1, True), done
+    if done.out.startswith("{"):
+        assert (json.loads(done.out)["result"], json.loads(done.out)["exit_code"]) == (
+            "tampered",
+            1,
+        )
+    else:
+        assert "TAMPERED WHILE RUNNING r1: " in done.out, done
+        assert ("PASS" in done.out, "zf seal r1 --sign" in done.out) == (False, False), done
     assert verify(str(project.proof("r1"))).exit_code == TAMPERED
     assert not project.proof("r1", "attest", "statement.json.sig").exists()
     assert '"signed_by": null' in done.out
+
+
+def test_a_program_reads_no_success_of_a_run_that_was_tampered_with(project):
+    project.task("t", "echo '{}' > $PROOF_DIR/../run.json")
+    done = project.zf(*RUN, "--json")
+    said = json.loads(done.out)
+    assert (done.code, said["exit_code"], said["result"]) == (1, 1, "tampered")
+    assert said["tampered"] == ["run.json: is not what zf wrote"]
 
 
 def test_a_clean_run_of_this_kind_is_intact(project, keys):

@@ -212,8 +212,12 @@ class Watcher:
             proof=path_shown(done.run_dir),
             style=style,
             remarks=remarks_of(done.facts, done.run_dir),
+            tampered=bool(done.differences),
         )
-        return text + terminal.anchors(done.run, done.head, signed_by, style, done.compared)
+        anchors = terminal.anchors(
+            done.run, done.head, signed_by, style, done.compared, tampered=bool(done.differences)
+        )
+        return text + anchors
 
     def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
         from zf.report.terminal import HEARTBEAT_S, heartbeat_line
@@ -333,6 +337,7 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
 
     return {
         **as_json([row(done.facts)])[0],
+        **({"result": "tampered"} if done.differences else {}),
         "exit_code": done.exit_code,
         "proof": done.run_dir,
         "head": done.head,

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from zf.errors import Exit, Problem, ZfError
+from zf.record import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,15 +47,14 @@ def conclude(
     if not sign:
         if key is not None:
             raise ZfError("--key goes with --sign")
-        done = carry_out()
+        done = _judged(carry_out())
         code = watcher.finish(done, None)
-        _refuse_tampered(done, done.differences)
+        _refuse_tampered(done)
         return code
     with signer(key) as chosen:
         done = carry_out()
-        differences: Sequence[str] = done.differences
         try:
-            differences = differences or _sign(done, chosen)
+            done = _judged(done, done.differences or _sign(done, chosen))
         except ZfError as error:
             watcher.finish(done, None)
             raise _unsigned(done, error) from None
@@ -62,9 +62,17 @@ def conclude(
             # Ctrl-C where a passphrase was asked for: the run itself is over, and is told.
             watcher.finish(done, None)
             raise
-        code = watcher.finish(done, None if differences else chosen.key_id)
-        _refuse_tampered(done, differences)
+        code = watcher.finish(done, None if done.differences else chosen.key_id)
+        _refuse_tampered(done)
         return code
+
+
+def _judged(done: Launched, differences: Sequence[str] = ()) -> Launched:
+    """What the run has come to, once its folder is known: tampering is no success of any kind."""
+    differences = tuple(differences) or done.differences
+    if not differences:
+        return done
+    return replace(done, differences=differences, exit_code=done.exit_code or Exit.FAILED)
 
 
 def _sign(done: Launched, chosen: Signer) -> Sequence[str]:
@@ -95,8 +103,9 @@ def _sign(done: Launched, chosen: Signer) -> Sequence[str]:
 _MOST_TOLD = 20
 
 
-def _refuse_tampered(done: Launched, differences: Sequence[str]) -> None:
+def _refuse_tampered(done: Launched) -> None:
     """Raises ZfError (exit 1) when a run's folder holds what zf did not write."""
+    differences = done.differences
     if not differences:
         return
     told = list(differences[:_MOST_TOLD])

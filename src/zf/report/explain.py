@@ -41,6 +41,7 @@ def run(
     remarks: Mapping[str, Sequence[str]] = NO_TAILS,
     alive: bool = False,
     whole: bool = False,
+    tampered: bool = False,
 ) -> str:
     """The whole run: what failed and what that held up, counts, and what to do. With `whole`, what
     was held up is told as trees, below its causes; `alive` says that the run still goes on.
@@ -60,6 +61,7 @@ def run(
         remarks=remarks,
         advice=lines,
         told={cause.task for cause in facts.causes if cause.blocks} if report else (),
+        tampered=tampered,
     )
     return f"{report}\n{end}" if report else end
 

@@ -74,6 +74,8 @@ VERDICTS: Mapping[Result, str] = {
     "nothing run": "NOTHING RUN",
     "unfinished": "UNFINISHED",
 }
+# In place of all of these for a run whose folder is not what zf wrote.
+TAMPERED = "TAMPERED WHILE RUNNING"
 
 
 def verdict(facts: Facts) -> str:
@@ -329,6 +331,7 @@ def summary(
     remarks: Mapping[str, Sequence[str]] = NO_TAILS,
     advice: Sequence[str] = (),
     told: Collection[str] = (),
+    tampered: bool = False,
 ) -> str:
     """The last thing a run prints: each failure, then what was tolerated, succeeded only after a
     retry or is remarkable otherwise, then what is blocked, then counts and time, and last what to
@@ -352,7 +355,7 @@ def summary(
     blocks += [headline(facts, style), *not_started(facts)] if not told else []
     blocks.append(
         [
-            _counts_line(facts, style),
+            _counts_line(facts, style, tampered=tampered),
             *_throttle_lines(facts, style),
             *advice,
             *([f"proof: {printable(proof)}"] if proof else []),
@@ -390,11 +393,15 @@ def anchors(
     signed_by: str | None,
     style: Style = PLAIN,
     compared: tuple[int, int] = (0, 0),
+    *,
+    tampered: bool = False,
 ) -> str:
     """What holds a sealed proof in place from outside: the end of its journal, which a CI keeps in
     its log, and who signed it. So many trees, of all there are, were `compared` before the seal;
     before a signature all are.
     """
+    if tampered:
+        return f"head: {head}\n"
     if signed_by is not None:
         return f"head: {head}\nsigned by: {printable(signed_by)}\n"
     unsigned = style.paint("UNSIGNED", "warning")
@@ -486,11 +493,13 @@ def _throttle_lines(facts: Facts, style: Style) -> list[str]:
     return [f"{word} {times}, for {spent} in all; tasks were kept waiting for {held} of it"]
 
 
-def _counts_line(facts: Facts, style: Style) -> str:
+def _counts_line(facts: Facts, style: Style, *, tampered: bool = False) -> str:
     counts = counted(facts.counts, facts.tolerated, len(facts.flaky))
     spent = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
     total = count(len(facts.tasks), "task")
-    word = style.paint(verdict(facts), facts.result)
+    word = (
+        style.paint(TAMPERED, "failed") if tampered else style.paint(verdict(facts), facts.result)
+    )
     return f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{spent}"
 
 

@@ -9,6 +9,7 @@ import fcntl
 import os
 import sys
 import time
+from contextlib import suppress
 from hashlib import sha256
 from typing import Protocol
 
@@ -20,6 +21,8 @@ from zf.proof.store import write_all
 _SMALL_BYTES = 64 * 1024
 _LARGE_BYTES = 1024 * 1024
 _AT_HAND_BYTES = 4 * _LARGE_BYTES
+# Of what comes after the step: enough for the lines that are shown of a log.
+_REST_BYTES = 8 * 1024
 
 
 class Filter(Protocol):
@@ -98,6 +101,10 @@ class Capture:
             self._grow()
         return True
 
+    def rest(self) -> Rest:
+        """What comes through the pipe from now on, which is for no log any more."""
+        return Rest(self.pipe, self._redact)
+
     def finish(self) -> None:
         """No more will come: write what was held back."""
         if self._redact is not None:
@@ -144,3 +151,36 @@ class Capture:
             except PermissionError:
                 # The user's pipes hold as much as they may already: slower, not wrong.
                 return
+
+
+class Rest:
+    """What is printed through the pipe of a step that has ended, by what was left running: read, so
+    that it can go on, and counted. Its log is closed and hashed; the `end` is there to be told.
+    """
+
+    def __init__(self, pipe: int, redact: Filter | None) -> None:
+        self.bytes = 0
+        self.end = b""
+        self._pipe = pipe
+        self._redact = redact
+
+    def pump(self) -> bool:
+        """Take what is there; False at the end."""
+        try:
+            data = os.read(self._pipe, _SMALL_BYTES)
+        except BlockingIOError:
+            return True
+        self._keep(data if self._redact is None else self._redact.feed(data))
+        return bool(data)
+
+    def finish(self) -> None:
+        """Take what is still there: nothing more will come that is of interest."""
+        with suppress(BlockingIOError):
+            while data := os.read(self._pipe, _SMALL_BYTES):
+                self._keep(data if self._redact is None else self._redact.feed(data))
+        if self._redact is not None:
+            self._keep(self._redact.flush())
+
+    def _keep(self, data: bytes) -> None:
+        self.bytes += len(data)
+        self.end = (self.end + data)[-_REST_BYTES:]

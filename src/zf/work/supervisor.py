@@ -23,7 +23,7 @@ from typing import Protocol
 
 from zf.events import Cause
 from zf.record import record
-from zf.work.capture import Capture
+from zf.work.capture import Capture, Rest
 from zf.work.processes import Process, Tree, describe
 from zf.work.script import FD as SCRIPT_FD
 
@@ -138,8 +138,9 @@ class Supervisor:
         self.meanwhile: Callable[[], None] | None = None
         # Whether something could not be killed: nothing more can be run and vouched for here.
         self.spent = False
-        # Its output: read so that it can go on writing, and dropped.
-        self._kept: set[int] = set()
+        # Its output by its pipe: read so that it can go on writing, and told by `take_rests`.
+        self._kept: dict[int, Rest] = {}
+        self._rests: list[Rest] = []
 
     def run(
         self,
@@ -173,10 +174,13 @@ class Supervisor:
         finally:
             self._watch(())
             if self.keeps and self._piping:
-                self._kept.add(pipe)
+                self._kept[pipe] = capture.rest()
+                self._rests.append(self._kept[pipe])
             else:
                 self._hang_up()
                 os.close(pipe)
+            # Its number may be another descriptor's from now on, and its log is as good as closed.
+            self._pipe = -1
             self._piping = False
 
     def tend(self) -> None:
@@ -187,6 +191,14 @@ class Supervisor:
                 if self._receive(fd):
                     self._tree.left(0)  # which reaps
         self._end(0, force=self._is_forced())
+        self._let_go()
+
+    def take_rests(self) -> list[Rest]:
+        """What was printed by what had been left running and is gone; not told again."""
+        if self._kept:
+            return []
+        rests, self._rests = self._rests, []
+        return [rest for rest in rests if rest.bytes]
 
     def _spawn(
         self, path: str, argv: tuple[str, ...], env: Mapping[str, str], script: int
@@ -359,7 +371,7 @@ class Supervisor:
         if fd in self._exit_fds:
             return True
         if fd in self._kept:
-            if not _drop(fd):
+            if not self._kept[fd].pump():
                 self._poll.unregister(fd)
             return False
         exited = self._orders.receive(fd)
@@ -369,7 +381,8 @@ class Supervisor:
 
     def _let_go(self) -> None:
         """What an earlier step had left running is gone too."""
-        for pipe in self._kept:
+        for pipe, rest in self._kept.items():
+            rest.finish()
             with suppress(KeyError):  # it may have come to its end
                 self._poll.unregister(pipe)
             os.close(pipe)
@@ -431,14 +444,6 @@ def _status(leader: int) -> tuple[int | None, int | None]:
     if result.si_code == os.CLD_EXITED:
         return result.si_status, None
     return None, result.si_status
-
-
-def _drop(pipe: int) -> bool:
-    """Read and forget; False at the end."""
-    try:
-        return bool(os.read(pipe, 65536))
-    except BlockingIOError:
-        return True
 
 
 def _milliseconds(until: float) -> int:

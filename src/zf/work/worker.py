@@ -16,6 +16,7 @@ from functools import partial
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
 from zf.model import NOTHING, Project, Task
+from zf.outlet import say_if_possible
 from zf.proof.store import Place, TaskTree, needs_path
 from zf.record import record
 from zf.settings import ALWAYS
@@ -93,7 +94,7 @@ class Worker:
         """Take orders until the runner has no more, or this process cannot vouch for the next: when
         something could not be killed, or is to stay.
         """
-        supervisor, is_last = self._supervisor, False
+        supervisor, is_last, task = self._supervisor, False, ""
         while not is_last and (order := self._orders.next()) is not None:
             task, attempt = order
             if self._orders.then:
@@ -103,13 +104,25 @@ class Worker:
             is_last = supervisor.spent or supervisor.keeps
             self._orders.report(ended, is_last=is_last, listed=self._listed)
             self._let_go()
+            self._tell_rests(task)
         self._ahead.discard()
         if self._bench.shield is not None:
             self._bench.shield.close()
         if supervisor.keeps:
             supervisor.tend()
+            self._tell_rests(task)
         if self._cgroup is not None and not self._orders.dismissed:
             self._cgroup.leave()  # which the runner would have done, and faster
+
+    def _tell_rests(self, task: str) -> None:
+        """Say what came after a step had ended and its log was closed: its proof may be, too."""
+        for rest in self._supervisor.take_rests():
+            from zf.report.words import quoted_log, tail  # noqa: PLC0415 - hardly ever needed
+
+            lines = rest.end.decode("utf-8", "backslashreplace").splitlines()
+            head = f"what {task} left running printed after its steps is in no log"
+            told = "".join(f"{line}\n" for line in quoted_log(tail(lines)))
+            say_if_possible(f"zf: {head} ({rest.bytes} bytes):\n{told}")
 
     def _let_go(self) -> None:
         """Close the last attempt's tree; done late, since a dependent waits for the outcome."""
