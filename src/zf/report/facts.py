@@ -41,7 +41,9 @@ FAILED = frozenset({Status.FAILURE, Status.TIMEOUT, Status.LOST})
 _SPOILS = (*sorted(FAILED), Status.BLOCKED, Status.CANCELLED)
 _NOTHING: Mapping[str, Status] = MappingProxyType({})
 
-Result = Literal["passed", "failed", "timeout", "interrupted", "nothing run", "unfinished"]
+Result = Literal[
+    "passed", "failed", "timeout", "interrupted", "nothing run", "unfinished", "tampered"
+]
 
 
 @mutable
@@ -188,6 +190,7 @@ class Facts:
     held_s: float = 0.0
     interrupted: Interrupted | None = None
     exit_code: int | None = None
+    tampered: Sequence[str] = ()
     started_at: str = ""
     ended_at: str = ""
     started_mono: float | None = None
@@ -248,6 +251,8 @@ class Facts:
         """What the run came to. It passed only if something ran and nothing spoiled it."""
         if self.exit_code is None:
             return "unfinished"
+        if self.tampered:
+            return "tampered"
         if self.interrupted is not None:
             return "interrupted"
         if self.exit_code == 124:
@@ -332,9 +337,8 @@ class Fold:
             case RunResumed():
                 # Another process goes on, perhaps after a reboot: its clock may have another zero.
                 facts.started_mono = mono
-            case RunEnded(exit_code=exit_code, duration_s=duration_s):
-                facts.exit_code = exit_code
-                facts.duration_s = duration_s
+            case RunEnded(exit_code=exit_code, duration_s=duration_s, tampered=tampered):
+                facts.exit_code, facts.duration_s, facts.tampered = exit_code, duration_s, tampered
                 facts.ended_at = wall or facts.ended_at
 
     def _throttled(self, event: ThrottleEntered | ThrottleLeft) -> None:

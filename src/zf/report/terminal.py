@@ -73,9 +73,9 @@ VERDICTS: Mapping[Result, str] = {
     "interrupted": "INTERRUPTED",
     "nothing run": "NOTHING RUN",
     "unfinished": "UNFINISHED",
+    # In place of all of these for a run whose folder is not what zf wrote.
+    "tampered": "TAMPERED WHILE RUNNING",
 }
-# In place of all of these for a run whose folder is not what zf wrote.
-TAMPERED = "TAMPERED WHILE RUNNING"
 
 
 def verdict(facts: Facts) -> str:
@@ -497,9 +497,8 @@ def _counts_line(facts: Facts, style: Style, *, tampered: bool = False) -> str:
     counts = counted(facts.counts, facts.tolerated, len(facts.flaky))
     spent = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
     total = count(len(facts.tasks), "task")
-    word = (
-        style.paint(TAMPERED, "failed") if tampered else style.paint(verdict(facts), facts.result)
-    )
+    result = "tampered" if tampered else facts.result
+    word = style.paint(VERDICTS[result], result)
     return f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{spent}"
 
 

@@ -49,6 +49,7 @@ _COLOURS = {
     "interrupted": "1;33",
     "nothing run": "1;33",
     "unfinished": "1;33",
+    "tampered": "1;31",
 }
 # Numbers that mean the same on Linux and macOS; a proof may be read on either.
 _SIGNALS = {
