@@ -18,7 +18,7 @@ from zf.events import AttemptEnded, Cause, Status
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
 from zf.proof.store import Place, TaskTree, needs_path
-from zf.record import record
+from zf.record import field, record
 from zf.settings import ALWAYS
 from zf.work.attempt import Attempt, Bench, which
 from zf.work.capture import Buffer
@@ -47,7 +47,7 @@ class Shared:
     # Where trees may be made before their time: on the file system of `run_dir`, and the run's own.
     aside: str
     # The run that met a need, where it was not this one.
-    upstream: Mapping[str, str] = NOTHING
+    upstream: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # What to keep steps away from; None where nobody is to.
     shield: Grounds | None = None
 
