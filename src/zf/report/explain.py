@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from zf.report.facts import Facts, Held, RootCause, TaskFacts
+    from zf.report.waiting import Wait
 
 
 def run(
@@ -76,6 +77,7 @@ def task(
     style: Style = PLAIN,
     remarks: Sequence[str] = (),
     alive: bool = False,
+    wait: Wait | None = None,
 ) -> str:
     """One task: what became of it and why, what it needed, what it holds up, what to type next.
 
@@ -90,6 +92,7 @@ def task(
         *(("asked", condition(asked)) for asked in found.asked),
         *(("tried", line) for line in tries(found)),
         ("when", _when(found)),
+        ("waits", wait.told if wait and wait.why not in {"lease", "retry"} else ""),
         ("waited", _waited(found)),
         ("where", place(found)),
         ("needs", _needs(facts, found)),

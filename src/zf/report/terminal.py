@@ -33,6 +33,7 @@ from zf.events import (
     ThrottleLeft,
     to_json,
 )
+from zf.report import waiting
 from zf.report.blocked import code, headline, not_started
 from zf.report.facts import at_end
 from zf.report.words import (
@@ -265,6 +266,9 @@ def board(
     more = len(facts.running) - (len(lines) - 1)
     if more and room:
         lines.append(f"  and {more} more running"[:width])
+    waits = waiting.row(facts, now) if len(lines) < rows else ""
+    if waits:
+        lines.append(f"  waiting: {_ascii(waits)}"[:width])
     return lines
 
 

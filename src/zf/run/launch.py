@@ -323,7 +323,7 @@ def _found(
         write_file(f"{staging}/run.json", described)
         plan_sha256 = write_json(f"{staging}/plan.json", plan)
         journal = Journal.create(f"{staging}/events.jsonl")
-        scribe = Scribe(journal, Fold(plan), request.watch, known)
+        scribe = Scribe(journal, Fold(plan, about["limits"]), request.watch, known)
         began = scribe.record(
             RunStarted(
                 run,
@@ -383,7 +383,8 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
             raise _changed_meanwhile(run)
         known = Known()
         known.remember_place(run_dir)
-        fold = Fold(request.veil.plan(request.plan.as_json()))
+        limits = asdict(request.limits)
+        fold = Fold(request.veil.plan(request.plan.as_json()), limits)
         for line in reading.lines:
             fold.apply(line.event, line.mono, line.wall)
             known.take(line.event)
