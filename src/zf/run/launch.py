@@ -231,7 +231,7 @@ def _pool(request: RunRequest, run_dir: str, known: Known) -> Pool:
             project=request.flow.project,
             environ=request.environ,
             veil=request.veil,
-            upstream={task: met.run for task, met in request.plan.upstream.items()},
+            upstream=request.plan.upstream,
             aside=lock.aside_path(request.flow.proofs, request.settings.run_id.value),
             shield=_shield_grounds(request),
         ),

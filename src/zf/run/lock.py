@@ -147,6 +147,8 @@ def _open_orders(proofs: str, run: str) -> int:
     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         fd = os.open(beside, flags)
+    except PermissionError:
+        raise  # it is there, but another user's
     except OSError:
         fd = os.open(elsewhere, flags)
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
