@@ -80,11 +80,14 @@ def check(root: Path, keys: Path, better: Path, seed: int) -> None:
 
 
 def _was_sealed(log: Path) -> bool:
-    """Whether zf had begun to write the manifest when the fault struck. What is swapped from there
-    on zf has compared before; that is a change of a finished proof, which verify finds.
+    """Whether zf had begun to write the run's last line, or was done with it, when the fault
+    struck. What is swapped from there on zf has compared before; that is a change of a finished
+    proof, which verify finds.
     """
-    before, _, _ = log.read_text(errors="replace").partition(" STRUCK")
-    return "MANIFEST.sha256" in before
+    lines = log.read_text(errors="replace").splitlines()
+    struck_at = next((n for n, line in enumerate(lines) if line.endswith(" STRUCK")), 0)
+    written = [n for n, line in enumerate(lines) if "write" in line and "events.jsonl" in line]
+    return bool(written) and struck_at >= written[-1]
 
 
 @pytest.mark.parametrize("seed", IN_CI)

@@ -278,6 +278,35 @@ def test_a_program_reads_no_success_of_a_run_that_was_tampered_with(project):
     assert said["tampered"] == ["run.json: is not what zf wrote"]
 
 
+def test_who_tampers_and_puts_it_back_makes_no_success_of_it(project, keys):
+    """What zf said at the run's end is on record, and whatever lies there later says it, too."""
+    project.task("a", "echo honest")
+    project.task(
+        "t",
+        "cp $PROOF_DIR/../a/20-logs/step-0.log aside; echo >> $PROOF_DIR/../a/20-logs/step-0.log",
+        needs=["a"],
+    )
+    done = project.zf(*RUN)
+    check_said(project, done)
+    log = project.proof("r1", "a", "20-logs", "step-0.log")
+    log.write_bytes((project.root / "aside").read_bytes())
+    found = verify(str(project.proof("r1")))
+    assert found.verdicts[0].state == "passed", found.findings
+    last = project.events("r1")[-1]
+    assert (last["exit_code"], last["tampered"]) == (
+        1,
+        ["a/20-logs/step-0.log: is not what zf wrote"],
+    )
+    checked = project.zf("verify", "r1", "--passed")
+    assert (checked.code, "TAMPERED WHILE RUNNING" in checked.out) == (1, True), checked
+    project.zf("seal", "r1", "--sign", "--key", str(keys / "alice"))
+    assert (
+        project.zf("verify", "r1", "--passed", "--allowed-signers", str(keys / "allowed")).code == 1
+    )
+    assert json.loads(project.zf("status", "--json").out)[0]["result"] == "tampered"
+    assert "TAMPERED WHILE RUNNING" in project.zf("explain", "r1").out
+
+
 def test_a_clean_run_of_this_kind_is_intact(project, keys):
     swapping(project, "true")
     done = project.zf(*RUN, "--sign", "--key", str(keys / "alice"))

@@ -64,6 +64,28 @@ def test_a_clean_tree(repo):
     }
 
 
+@pytest.mark.parametrize(
+    "name", ["two\nlines\n", "sha1\n", os.fsdecode(b"caf\xe9"), "caf\x85\u2028", "\\n"]
+)
+@pytest.mark.parametrize("committed", [True, False])
+def test_any_name_of_a_folder_is_read(repo, name, committed):
+    root = repo.rename(repo.parent / name)
+    if not committed:
+        git(root, "update-ref", "-d", "HEAD")
+    found = describe(root)
+    assert (found["branch"], found["note"] is None) == ("main", committed)
+    assert found["dirty"] is not committed
+    assert (found["commit"] is not None) is committed
+    (root / "a.txt").write_text("changed\n")
+    assert describe(root)["dirty"] is True
+
+
+def test_any_name_of_a_branch_and_a_tag_is_one(repo):
+    git(repo, "checkout", "-q", "-b", "a\u2028b")
+    git(repo, "tag", "v\x85\u2029")
+    assert (describe(repo)["branch"], describe(repo)["tag"]) == ("a\u2028b", "v\x85\u2029")
+
+
 def test_a_root_inside_the_work_tree_answers_for_the_whole_of_it(repo):
     (repo / "a.txt").write_text("changed\n")
     assert describe(repo / "sub")["dirty"] is True
@@ -279,6 +301,83 @@ def test_no_setting_or_flag_hides_a_change_of_a_tracked_file(repo, how):
     found = source(str(repo), environ=environ)
     assert (found["dirty"], found["note"]) == (True, None)
     assert found["diff_sha256"] is not None
+
+
+@pytest.mark.parametrize(
+    ("attributes", "committed", "on_disk"),
+    [
+        ("* text=auto\n", b"one\ntwo\n", b"one\r\ntwo\r\n"),
+        ("* eol=crlf\n", b"one\ntwo\n", b"one\ntwo\r\n"),
+        ("* crlf\n", b"one\ntwo\n", b"one\r\ntwo\r\n"),
+        ("* ident\n", b"# $Id$\n", b"# $Id: rm -rf / $\n"),
+        ("*.txt text working-tree-encoding=UTF-16\n", b"a\n", b"\xfe\xff\0a\0\n"),
+        ("[attr]mine text ident\n*.txt mine\n", b"$Id$\n", b"$Id: $\r\n"),
+    ],
+)
+def test_no_attribute_of_the_commit_hides_a_change_of_a_file(repo, attributes, committed, on_disk):
+    (repo / "a.txt").write_bytes(committed)
+    git(repo, "add", "a.txt")
+    (repo / ".gitattributes").write_text(attributes)
+    git(repo, "add", ".gitattributes")
+    git(repo, "commit", "-q", "-m", "attributes")
+    first = Source.look(str(repo), environ=QUIET)
+    assert first.facts["dirty"] is False
+    (repo / "a.txt").write_bytes(on_disk)
+    found = describe(repo)
+    assert (found["dirty"], found["note"]) == (True, None)
+    assert found["diff_sha256"] is not None
+    assert first.changed() is True
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "*.txt text eol=crlf\n",
+        "[attr]mine text ident\n*.txt mine\n",
+        "*.txt text working-tree-encoding=UTF-16LE eol=crlf\n",
+    ],
+)
+def test_a_file_that_is_what_a_checkout_writes_is_unchanged(repo, attributes):
+    (repo / ".gitattributes").write_text(attributes)
+    (repo / "a.txt").write_bytes(b"")
+    (repo / "sub" / "c d.txt").write_bytes(b"")
+    git(repo, "add", ".")
+    git(repo, "commit", "-q", "-m", "attributes")
+    kept = git(repo, "config", "core.autocrlf", "false")
+    for name in ("a.txt", "sub/c d.txt"):
+        oid = subprocess.run(
+            ["git", "hash-object", "-w", "--no-filters", "--stdin"],
+            cwd=repo,
+            input=b"$Id$\none\n",
+            capture_output=True,
+            check=True,
+        ).stdout.decode()
+        git(repo, "update-index", "--cacheinfo", f"100644,{oid.strip()},{name}")
+    git(repo, "commit", "-q", "-m", "contents")
+    git(repo, "checkout", "-q", "-f", "HEAD", "--", ".")
+    written = (repo / "a.txt").read_bytes()
+    assert (written != b"$Id$\none\n", kept) == (True, "")
+    first = Source.look(str(repo), environ=QUIET)
+    assert (first.facts["dirty"], first.facts["note"]) == (False, None)
+    assert first.changed() is False
+    # An attribute that the commit does not have changes nothing in that.
+    (repo / ".git" / "info").mkdir(exist_ok=True)
+    (repo / ".git" / "info" / "attributes").write_text("* -text\n")
+    assert first.changed() is False
+    (repo / "sub" / "c d.txt").write_bytes(written.replace(b"e", b"\xc3\xa9"))
+    assert describe(repo)["dirty"] is True
+    assert first.changed() is True
+
+
+def test_a_look_leaves_nothing_behind(repo, tmp_path):
+    (repo / ".gitattributes").write_text("* eol=crlf\n")
+    git(repo, "add", ".")
+    git(repo, "commit", "-q", "-m", "attributes")
+    (repo / "sub" / "b.txt").write_bytes(b"two\r\n")
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    source(str(repo), environ=QUIET | {"TMPDIR": str(scratch)})
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_replaced_commit_does_not_lend_its_tree(repo):

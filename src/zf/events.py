@@ -256,6 +256,8 @@ class PhaseEnded:
 class RunEnded:
     """`blocked_sha256` is the digest of blocked.json, None when there is none. `source_changed`:
     whether the commit or the work tree is another than at the start, None where git cannot say.
+    `tampered` tells what lay in the run's folder that zf had not written, a path first: such a run
+    is no success.
     """
 
     exit_code: int
@@ -263,6 +265,7 @@ class RunEnded:
     duration_s: float
     blocked_sha256: str | None = None
     source_changed: bool | None = None
+    tampered: tuple[str, ...] = ()
 
 
 Event = (
@@ -344,5 +347,6 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "status": Status,
     "cause": Cause,
     "phases": tuple,
+    "tampered": tuple,
     "needs": lambda needs: {name: Status(status) for name, status in needs.items()},
 }

@@ -80,10 +80,17 @@ def of(account: Account, planned: Collection[str], *, intact: bool) -> Outcome:
         told.append(f"{len(planned) - len(ends)} without an end")
     summary = ", ".join(told) or "no tasks"
     code = account.ended.get("exit_code") if account.ended is not None else None
+    if account.ended is not None and account.ended.get("tampered"):
+        summary += "; TAMPERED WHILE RUNNING"
     if not intact:
         return Outcome(Result.UNKNOWN, f"the proof is not intact; it claims: {summary}")
     if account.ended is None:
         return Outcome(Result.UNFINISHED, f"{summary}; the run never ended")
-    if code == 0 and len(ends) == len(planned) and all(map(passed, ends)):
+    if (
+        code == 0
+        and not account.ended.get("tampered")
+        and len(ends) == len(planned)
+        and all(map(passed, ends))
+    ):
         return Outcome(Result.SUCCESS, summary)
     return Outcome(Result.FAILURE, f"{summary}; exit code {code}")

@@ -22,7 +22,7 @@ from zf.proof.journal import Journal, sync_folder
 from zf.proof.known import Known
 from zf.proof.read import read_json
 from zf.proof.tampering import ATTEMPTS_LIST, MAX_LIST_BYTES, TASK_LIST, Differences
-from zf.record import record
+from zf.record import record, replace
 
 # The lists that a manifest is made of can be had from here, too.
 __all__ = ["ATTEMPTS_LIST", "MAX_LIST_BYTES", "TASK_LIST"]
@@ -107,29 +107,63 @@ def seal(run_dir: str) -> str:
         return write_pieces(f"{run_dir}/{MANIFEST}", lines)
 
 
+@record
+class Compared:
+    """What lay on the disk that is not what zf had written, and how many of all task trees were
+    looked at file by file.
+    """
+
+    differences: tuple[str, ...]
+    trees: tuple[int, int]
+
+
+def compare_known(run_dir: str, known: Known, tops: Mapping[str, str], seconds: float) -> Compared:
+    """Look for what in the folder of a run is not what its runner knows, before the run's end is
+    written down. `tops` are files that the journal does not name yet; the journal is one of them.
+
+    What lies at the top of the run and all task lists are compared; the files in those lists as far
+    as the `seconds` go, and those of a few tasks always (all of them would cost as much as `zf
+    verify`, which is what runs before a signature).
+    """
+    try:
+        with Bundle(run_dir) as bundle:
+            if not bundle.place() == _place(run_dir) == known.place:
+                return Compared(_other_folder(run_dir).differences, (0, 0))
+            differing = Differences(bundle, replace(known, tops={**known.tops, **tops}))
+            for _ in _known_lines(bundle, differing, ()):
+                pass
+            differing.compare_trees(seconds)
+            return Compared(tuple(differing.found), (differing.compared, len(known.trees)))
+    except (FileNotFoundError, NotADirectoryError):
+        return Compared(_other_folder(run_dir).differences, (0, 0))
+
+
 def seal_known(
-    run_dir: str, known: Known, *, loose: Collection[str] = (), compare_s: float = 0.0
+    run_dir: str, known: Known, *, loose: Collection[str] = (), after: Compared | None = None
 ) -> Sealed:
     """Write the manifest of a run from what its runner knows, and say where the disk differs.
 
     The manifest names what zf has written, so any difference is found by every later verification,
-    too. `loose` are tasks that had not ended: their trees are hashed as they lie there. What lies
-    at the top of the run and all task lists are compared; the files in those lists as far as
-    `compare_s` goes, and those of a few tasks always (all of them would cost as much as `zf
-    verify`, which is what runs before a signature).
+    too. `loose` are tasks that had not ended: their trees are hashed as they lie there. Where a
+    comparison has just been made, only the top of the run is looked at again.
     """
     try:
         with Bundle(run_dir) as bundle:
             if known.place and not bundle.place() == _place(run_dir) == known.place:
                 return _other_folder(run_dir)
-            differing = Differences(bundle, known)
+            differing = Differences(bundle, known, believe_lists=after is not None)
             lines = _known_lines(bundle, differing, loose)
             manifest = write_pieces(f"{run_dir}/{MANIFEST}", (one.encode("ascii") for one in lines))
-            differing.compare_trees(compare_s)
+            if after is None:
+                differing.compare_trees(0.0)
             if known.place and _place(run_dir) != known.place:
                 return _other_folder(run_dir)
-            compared = (differing.compared, len(known.trees))
-            return Sealed(manifest, tuple(differing.found), compared)
+            if after is None:
+                return Sealed(
+                    manifest, tuple(differing.found), (differing.compared, len(known.trees))
+                )
+            found = dict.fromkeys((*after.differences, *differing.found))
+            return Sealed(manifest, tuple(found), after.trees)
     except (FileNotFoundError, NotADirectoryError):
         return _other_folder(run_dir)
 
@@ -179,7 +213,7 @@ def close_killed(run_dir: str, head: str | None = None) -> str:
             f"{printable(run_dir)} was written to while it was sealed: {sealed.differences[0]}",
             exit_code=Exit.FAILED,
             code="ZF149",
-            hint="zf verify says what is wrong with it",
+            hint=f"zf verify {printable(run_dir)} says what is wrong with it",
         )
     return sealed.manifest_sha256
 
@@ -191,7 +225,7 @@ def refuse_sealed(run_dir: str) -> None:
             f"{printable(run_dir)} is sealed already",
             exit_code=Exit.RUN_ID_TAKEN,
             code="ZF604",
-            hint="zf verify says what it is worth",
+            hint=f"zf verify {printable(run_dir)} says what it is worth",
         )
 
 

@@ -3,7 +3,8 @@
 The commit comes from the repository. Everything else is asked in a repository of our own, made for
 the moment: its index is read from the commit (so no entry is `assume-unchanged`), it has no
 configuration but ours (no filter, hook, fsmonitor or `status.*`), no replaced objects and no
-`info/exclude`, and what is ignored is what the commit's own .gitignore files name.
+`info/exclude`, and what is ignored is what the commit's own .gitignore files name. A file is
+unchanged if it is, byte for byte, what the commit has, or what checking that out would write.
 """
 
 from __future__ import annotations
@@ -21,10 +22,23 @@ from typing import TYPE_CHECKING
 
 from zf import late
 from zf.errors import printable
-from zf.record import field, mutable, record
+from zf.record import field, mutable, record, replace
 
 if TYPE_CHECKING:
-    from typing import Self
+    from io import BufferedReader
+    from typing import Protocol, Self
+
+    class Ear(Protocol):
+        """What hears that the run is to end: nothing is waited for any more then."""
+
+        def fileno(self) -> int:
+            """What becomes readable when something has come."""
+            ...
+
+        def is_to_end(self) -> bool:
+            """Whether that is what has come."""
+            ...
+
 
 # A repository so large that git needs longer is described without its state: it is not waited for.
 GIT_TIMEOUT_S = 30.0
@@ -108,6 +122,11 @@ fsmonitor = false
 [extensions]
 {extensions}
 """
+# Otherwise git compares what is left of a file once line endings, `$Id: anything $` and encodings
+# are undone, and all that can hide there. This outranks what the files say, a macro included.
+_ATTRIBUTES = b"* -text -ident -filter !working-tree-encoding\n"
+# With these words a checkout may write other bytes than the commit has.
+_CONVERTING = (b"eol", b"ident", b"working-tree-encoding")
 # Lines of `ls-tree -r -z`: submodules, and the files that say what is ignored or filtered.
 _TOLD = late.pattern(
     rb"(\d{6}) [a-z]+ ([0-9a-f]+)\t((?:[^\0]*/)?\.git(?:ignore|attributes))\0"
@@ -124,10 +143,18 @@ _LFS = late.pattern(
 _ELSEWHERE = {b"include", b"includeif", b"extensions"}
 _MAX_POINTER = 1024
 _MAX_RULES = 1 << 20
+_PIECE = 1 << 20
 
 
 class GitError(Exception):
     """Git gave no answer; the message is for source.note."""
+
+
+class NotAwaitedError(GitError):
+    """The run is to end, and git's answer was not waited for."""
+
+    def __init__(self) -> None:
+        super().__init__("git's answer was not waited for, as the run was to end")
 
 
 @record
@@ -158,6 +185,7 @@ class Seen:
     ignored: bytes = b""
     submodules: list[tuple[bytes, bytes]] = field(default_factory=list)
     lfs: bool = False
+    converts: bool = False
     # What the commit that HEAD names comes from, where this is files alone; and where the index of
     # a large repository is kept.
     refs: tuple[bytes | None, ...] | None = None
@@ -196,6 +224,7 @@ def look(
     exclude: Iterable[str] = (),
     cache: str | None = None,
     scratch: str | None = None,
+    ear: Ear | None = None,
 ) -> Seen:
     """Look at the work tree that `root` is in. Raises GitError, and OSError without a git.
 
@@ -205,44 +234,74 @@ def look(
     `scratch` names the folder for the moment, for who may have to remove it.
     """
     top = _top(root, environ)
-    refs = _refs(top)
     kept = f"{cache}/{sha256(os.fsencode(top)).hexdigest()[:16]}.index" if cache else None
+    try:
+        return _look(top, environ, _inside(top, root, exclude), kept, scratch, ear)
+    except GitError:
+        # The run goes on without knowing, and nothing is to be left in reach of its steps.
+        if kept is not None:
+            with suppress(OSError):
+                os.unlink(kept)
+        raise
+
+
+def _look(
+    top: str,
+    environ: Mapping[str, str],
+    exclude: Sequence[str],
+    kept: str | None,
+    scratch: str | None,
+    ear: Ear | None,
+) -> Seen:
+    _refuse_to_wait(ear)
+    refs = _refs(top)
     with (
         _scratch(environ, scratch) as folder,
-        _Asking(_outer(environ, folder), top, folder) as outside,
+        _Asking(_outer(environ, folder), top, folder, ear) as outside,
     ):
         index = f"{folder}/index"
         was_kept = kept is not None and _take_kept(kept, index)
         seen, listed = _look_at_commit(outside, index, refs, environ)
         seen.refs = refs
         began = time.monotonic()
-        with _own_repository(folder, seen.at, environ) as asking:
+        with _own_repository(folder, seen.at, environ, ear) as asking:
             _read_rules(asking, seen, [(path, oid) for _, oid, path, *_ in listed if path])
-            _look_inside(asking, seen, environ, _inside(top, root, exclude))
+            _look_inside(asking, seen, environ, exclude)
         if was_kept or time.monotonic() - began > KEEP_INDEX_S:
             seen.kept = kept
     return seen
 
 
+def _refuse_to_wait(ear: Ear | None) -> None:
+    if ear is not None and ear.is_to_end():
+        raise NotAwaitedError
+
+
 @contextmanager
 def looking_again(
-    before: Seen, root: str, environ: Mapping[str, str], exclude: Iterable[str] = ()
+    before: Seen,
+    root: str,
+    environ: Mapping[str, str],
+    exclude: Iterable[str] = (),
+    ear: Ear | None = None,
 ) -> Iterator[Callable[[], Seen]]:
     """Begin to look whether the tree is as it was; what is given waits for the answer, once.
 
     Everything is asked at once, as the commit is most likely what it was. Both raise like `look`.
     """
+    _refuse_to_wait(ear)
     at = before.at
     refs = _refs(at.top)
     same = refs is not None and refs == before.refs
     with (
         _scratch(environ) as folder,
-        _Asking(_outer(environ, folder), at.top, folder) as outside,
-        _own_repository(folder, at, environ) as asking,
+        _Asking(_outer(environ, folder), at.top, folder, ear) as outside,
+        _own_repository(folder, at, environ, ear) as asking,
     ):
         head = None if same else outside.start(*_HEAD)
         _write_index(f"{folder}/index", before.index, before.index_ns)
-        seen = Seen(at, ignored=before.ignored, submodules=before.submodules, lfs=before.lfs)
+        seen = Seen(at, ignored=before.ignored, submodules=before.submodules)
+        seen.lfs, seen.converts = before.lfs, before.converts
         inside = _inside(at.top, root, exclude)
         asked = _ask_inside(asking, seen, inside)
 
@@ -316,10 +375,13 @@ def scratch_name(environ: Mapping[str, str]) -> str:
 
 
 def remove_scratch(folder: str) -> None:
-    """Remove it with the files and empty folders that are in there."""
+    """Remove it with all that is in there."""
     with suppress(OSError):
         for entry in os.scandir(folder):
-            (os.rmdir if entry.is_dir(follow_symlinks=False) else os.unlink)(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                remove_scratch(entry.path)
+            else:
+                os.unlink(entry.path)
         os.rmdir(folder)
 
 
@@ -440,9 +502,12 @@ class _Asking:
     `subprocess` takes 5 ms to import.)
     """
 
-    def __init__(self, env: Mapping[str, str], folder: str, scratch: str) -> None:
+    def __init__(
+        self, env: dict[str, str], folder: str, scratch: str, ear: Ear | None = None
+    ) -> None:
         self.env = env
         self.folder = folder
+        self.ear = ear
         self.deadline = time.monotonic() + GIT_TIMEOUT_S
         self._scratch = scratch
         self._git = _program(env)
@@ -483,8 +548,8 @@ class _Asking:
         return asked
 
     def await_end(self, asked: _Asked) -> int:
-        """Its exit code. Raises GitError when that takes too long."""
-        status = _await(asked.pid, self.deadline)
+        """Its exit code. Raises GitError when that takes too long, or is not waited for."""
+        status = _await(asked.pid, self.deadline, self.ear)
         if status is None:
             raise GitError(f"git gave no answer in {GIT_TIMEOUT_S:g} s")
         self._asked.remove(asked)
@@ -517,24 +582,38 @@ def _program(env: Mapping[str, str]) -> str:
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "git")
 
 
-def _await(pid: int, until: float) -> int | None:
+def _await(pid: int, until: float, ear: Ear | None) -> int | None:
     """The status that a child ends with; None when the time is up."""
     try:
         fd = os.pidfd_open(pid)
     except (AttributeError, OSError):  # not Linux
         while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+            _refuse_to_wait(ear)
             if time.monotonic() >= until:
                 return None
             time.sleep(0.001)
         return ended[1]
     try:
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+        if not await_readable(fd, ear, until):
             return None
     finally:
         os.close(fd)
     return os.waitpid(pid, 0)[1]
+
+
+def await_readable(fd: int, ear: Ear | None, until: float | None = None) -> bool:
+    """Wait for it; False when the time is up. Raises NotAwaitedError when the run is to end."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    if ear is not None:
+        poll.register(ear.fileno(), select.POLLIN)
+    while True:
+        patience = None if until is None else max(0.0, until - time.monotonic()) * 1000
+        ready = [number for number, _ in poll.poll(patience)]
+        if ear is not None and ear.fileno() in ready:
+            _refuse_to_wait(ear)
+        if fd in ready or not ready:
+            return fd in ready
 
 
 def _refusal(said: bytes) -> str:
@@ -551,21 +630,36 @@ def _refusal(said: bytes) -> str:
 
 def _commit(asking: _Asking, head: _Asked) -> Commit:
     code, out, said = asking.outcome(head)
-    told = _lines(out)
-    if code == 0 and len(told) == len(Commit.__match_args__) - 1:
-        objects, form, commit, tree, name = told
+    # The first is a path: it may hold line breaks, and bytes that are no text.
+    if code == 0:
+        objects, *rest = out.removesuffix(b"\n").rsplit(b"\n", 4)
+        form, commit, tree, name = map(_text, rest)
         branch = name.removeprefix("refs/heads/") if name.startswith("refs/heads/") else None
-        return Commit(asking.folder, objects, form, commit, tree, branch)
-    if len(told) < 2:
+        return Commit(asking.folder, os.fsdecode(objects), form, commit, tree, branch)
+    objects, line_break, told = out.removesuffix(b"HEAD^{commit}\n")[:-1].rpartition(b"\n")
+    if not line_break:
         raise GitError(_refusal(said))
     name = _first(asking.finish(asking.start("symbolic-ref", "-q", "HEAD"), or_none=True)) or ""
     if not name or asking.finish(asking.start("rev-parse", "--verify", "-q", name), or_none=True):
         raise GitError(_refusal(said))
-    return Commit(asking.folder, told[0], told[1], None, None, name.removeprefix("refs/heads/"))
+    branch = name.removeprefix("refs/heads/")
+    return Commit(asking.folder, os.fsdecode(objects), _text(told), None, None, branch)
 
 
-def _own_repository(folder: str, at: Commit, environ: Mapping[str, str]) -> _Asking:
-    """A repository of our own over the same objects and the same files."""
+def _own_repository(
+    folder: str, at: Commit, environ: Mapping[str, str], ear: Ear | None
+) -> _Asking:
+    """A repository of our own over the same objects and the same files, which are compared byte for
+    byte.
+    """
+    asking = _repository(folder, at, environ, ear)
+    os.mkdir(f"{folder}/info")
+    with open(f"{folder}/info/attributes", "wb") as stream:
+        stream.write(_ATTRIBUTES)
+    return asking
+
+
+def _repository(folder: str, at: Commit, environ: Mapping[str, str], ear: Ear | None) -> _Asking:
     os.mkdir(f"{folder}/refs")
     with open(f"{folder}/HEAD", "w", encoding="ascii") as stream:
         stream.write(f"{at.commit or 'ref: refs/heads/none'}\n")
@@ -594,7 +688,7 @@ def _own_repository(folder: str, at: Commit, environ: Mapping[str, str]) -> _Ask
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C",
     }
-    return _Asking(own, at.top, folder)
+    return _Asking(own, at.top, folder, ear)
 
 
 def _all_executable(at: Commit) -> bool:
@@ -640,10 +734,14 @@ def _hear_inside(
     status, untracked = asked
     if status is not None:
         changes = [line for line in asking.finish(status).split(b"\0") if line]
-        seen.changes += _without_lfs(asking, changes) if seen.lfs else changes
+        if seen.lfs:
+            changes = _without_lfs(asking, changes)
+        if seen.converts:
+            changes = _without_converted(asking, seen.at, changes)
+        seen.changes += changes
     new = sorted(path for path in asking.finish(untracked).split(b"\0") if path)
     seen.changes += [b"? " + path for path in new]
-    seen.changes += _in_submodules(seen, environ)
+    seen.changes += _in_submodules(seen, environ, asking.ear)
     if seen.changes:
         seen.diff_sha256 = _diff_digest(asking, seen, _paths(exclude))
     index = f"{asking.env['GIT_DIR']}/index"
@@ -687,8 +785,9 @@ def _read_rules(asking: _Asking, seen: Seen, files: Sequence[tuple[bytes, bytes]
         text = texts.get(oid, b"")
         if name == b".gitignore":
             rules += list(_ignored_in(folder, text))
-        elif b"filter=lfs" in text:
-            seen.lfs = True
+        else:
+            seen.lfs = seen.lfs or b"filter=lfs" in text
+            seen.converts = seen.converts or any(word in text for word in _CONVERTING)
     seen.ignored = b"".join(rule + b"\n" for rule in rules)
 
 
@@ -762,16 +861,68 @@ def _escaped(path: bytes) -> bytes:
     return b"".join(b"\\" + bytes([c]) if c in b"\\*?[ " else bytes([c]) for c in path)
 
 
-def _without_lfs(asking: _Asking, changes: list[bytes]) -> list[bytes]:
-    """The changes but for files that Git LFS put in the place of their pointers: those are
-    compared with the pointer here, as its filter is a program that somebody configured.
-    """
+def _contents_alone(changes: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes]]:
+    """Those changes that are of nothing but a file's contents, with its committed name and path."""
     oids = {}
     for change in changes:
         words = change.split(b" ", 8)
         # 1 .M N... <mode HEAD> <mode index> <mode tree> <oid HEAD> <oid index> <path>
         if words[0] == b"1" and words[1] == b".M" and words[3] == words[5]:
             oids[change] = (words[6], words[8])
+    return oids
+
+
+def _without_converted(asking: _Asking, at: Commit, changes: list[bytes]) -> list[bytes]:
+    """The changes but for files that are what a checkout writes with the commit's own attributes
+    (`eol=crlf`, `ident`, an encoding): they are checked out beside, and compared byte for byte.
+    """
+    paths = {change: path for change, (_, path) in _contents_alone(changes).items()}
+    if not paths:
+        return changes
+    folder = f"{asking.env['GIT_DIR']}/beside"
+    beside = f"{folder}/files"
+    os.makedirs(beside)
+    # Its attributes come from the index, which is the commit's, as there are no files.
+    with _repository(folder, replace(at, top=beside), asking.env, asking.ear) as checking:
+        checking.env["GIT_INDEX_FILE"] = f"{asking.env['GIT_DIR']}/index"
+        given = b"".join(path + b"\0" for path in paths.values())
+        # It fails if it cannot write one of them, which is a change then.
+        checking.outcome(checking.start("checkout-index", "-q", "-z", "--stdin", given=given))
+    return [
+        change
+        for change in changes
+        if change not in paths
+        or not _same_bytes(
+            os.path.join(at.top, os.fsdecode(paths[change])),
+            os.path.join(beside, os.fsdecode(paths[change])),
+        )
+    ]
+
+
+def _same_bytes(path: str, other: str) -> bool:
+    try:
+        with _opened(path) as one, _opened(other) as two:
+            if os.fstat(one.fileno()).st_size != os.fstat(two.fileno()).st_size:
+                return False
+            while piece := one.read(_PIECE):
+                if piece != two.read(len(piece)):
+                    return False
+            return not two.read(1)
+    except OSError:
+        return False
+
+
+def _opened(path: str) -> BufferedReader:
+    return os.fdopen(
+        os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+    )
+
+
+def _without_lfs(asking: _Asking, changes: list[bytes]) -> list[bytes]:
+    """The changes but for files that Git LFS put in the place of their pointers: those are
+    compared with the pointer here, as its filter is a program that somebody configured.
+    """
+    oids = _contents_alone(changes)
     if not oids:
         return changes
     given = b"".join(oid + b"\n" for oid, _ in oids.values())
@@ -798,8 +949,7 @@ def _is_pointed_at(pointer: bytes, path: str) -> bool:
     if told is None:
         return False
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as stream:
+        with _opened(path) as stream:
             if os.fstat(stream.fileno()).st_size != int(told[2]):
                 return False
             return file_digest(stream, "sha256").hexdigest().encode() == told[1]
@@ -807,7 +957,7 @@ def _is_pointed_at(pointer: bytes, path: str) -> bool:
         return False
 
 
-def _in_submodules(seen: Seen, environ: Mapping[str, str]) -> Iterator[bytes]:
+def _in_submodules(seen: Seen, environ: Mapping[str, str], ear: Ear | None) -> Iterator[bytes]:
     """A line for every submodule that is not as its own commit says."""
     for path, oid in seen.submodules:
         folder = os.path.join(seen.at.top, os.fsdecode(path))
@@ -820,7 +970,7 @@ def _in_submodules(seen: Seen, environ: Mapping[str, str]) -> Iterator[bytes]:
             if names:
                 yield line
             continue
-        inner = look(folder, environ)
+        inner = look(folder, environ, ear=ear)
         if inner.changes or inner.at.commit != oid.decode():
             yield line
 
@@ -832,6 +982,8 @@ def _diff_digest(asking: _Asking, seen: Seen, paths: Sequence[str]) -> str | Non
             asked = asking.start(*_DIFF, seen.at.commit, "--", *paths)
             if asking.await_end(asked) != 0:
                 return None
+        except NotAwaitedError:
+            raise
         except GitError:
             return None
         with open(asked.out, "rb") as stream:
@@ -841,8 +993,13 @@ def _diff_digest(asking: _Asking, seen: Seen, paths: Sequence[str]) -> str | Non
     return digest.hexdigest()
 
 
+def _text(out: bytes) -> str:
+    return out.decode("utf-8", "backslashreplace")
+
+
 def _lines(out: bytes) -> list[str]:
-    return out.decode("utf-8", "backslashreplace").splitlines()
+    """Not `splitlines`, as the name of a branch or tag may hold what else it takes for a break."""
+    return _text(out).removesuffix("\n").split("\n") if out else []
 
 
 def _first(out: bytes) -> str | None:

@@ -49,6 +49,7 @@ _COLOURS = {
     "interrupted": "1;33",
     "nothing run": "1;33",
     "unfinished": "1;33",
+    "tampered": "1;31",
 }
 # Numbers that mean the same on Linux and macOS; a proof may be read on either.
 _SIGNALS = {
@@ -96,6 +97,8 @@ class Style:
     colour: bool = False
     utf8: bool = False
     columns: int = 0
+    # How the user calls zf: with `-C DIR`, if that was said.
+    zf: str = "zf"
 
     def folded(self, text: str, indent: str = "    ") -> str:
         """One line of text, broken between words for the terminal; the rest is indented."""

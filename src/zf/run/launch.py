@@ -32,7 +32,15 @@ from zf.proof.known import Known
 from zf.proof.lines import object_lines
 from zf.proof.looking import Looking
 from zf.proof.read import LATEST, log_tail, newest_head, run_json
-from zf.proof.seal import MANIFEST, seal_known, write_file, write_json
+from zf.proof.seal import (
+    JOURNAL,
+    MANIFEST,
+    Compared,
+    compare_known,
+    seal_known,
+    write_file,
+    write_json,
+)
 from zf.record import asdict, record, replace
 from zf.report import blocked
 from zf.report.excerpt import LOOK_LINES
@@ -60,6 +68,8 @@ LookingAgain = Callable[[], AbstractContextManager[Callable[[], bool | None]]]
 _WORKERS_END_S = 30.0
 # Of the time a run took, what may be spent on looking through its trees before it is sealed.
 _COMPARED_SHARE = 0.01
+# So many differences are told in the journal; the rest is counted.
+_MOST_DIFFERENCES = 100
 
 
 @record
@@ -221,7 +231,7 @@ def _pool(request: RunRequest, run_dir: str, known: Known) -> Pool:
             project=request.flow.project,
             environ=request.environ,
             veil=request.veil,
-            upstream={task: met.run for task, met in request.plan.upstream.items()},
+            upstream=request.plan.upstream,
             aside=lock.aside_path(request.flow.proofs, request.settings.run_id.value),
             shield=_shield_grounds(request),
         ),
@@ -313,7 +323,7 @@ def _found(
         write_file(f"{staging}/run.json", described)
         plan_sha256 = write_json(f"{staging}/plan.json", plan)
         journal = Journal.create(f"{staging}/events.jsonl")
-        scribe = Scribe(journal, Fold(plan), request.watch, known)
+        scribe = Scribe(journal, Fold(plan, about["limits"]), request.watch, known)
         began = scribe.record(
             RunStarted(
                 run,
@@ -373,7 +383,8 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
             raise _changed_meanwhile(run)
         known = Known()
         known.remember_place(run_dir)
-        fold = Fold(request.veil.plan(request.plan.as_json()))
+        limits = asdict(request.limits)
+        fold = Fold(request.veil.plan(request.plan.as_json()), limits)
         for line in reading.lines:
             fold.apply(line.event, line.mono, line.wall)
             known.take(line.event)
@@ -484,8 +495,23 @@ def _conduct(
         blocked_sha256 = _write_blocked(run_dir, scribe.facts)
         took = round(time.monotonic() - run_began, 6)
         changed = source_changed()
-    scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256, changed))
-    return _close(run, run_dir, scribe, pool.known, took)
+    tops = {JOURNAL: scribe.sha256()}
+    if blocked_sha256 is not None:
+        tops["blocked.json"] = blocked_sha256
+    compared = compare_known(run_dir, pool.known, tops, took * _COMPARED_SHARE)
+    tampered = _capped(compared.differences)
+    if tampered:
+        exit_code = exit_code or Exit.FAILED
+    scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256, changed, tampered))
+    return _close(run, run_dir, scribe, pool.known, compared)
+
+
+def _capped(differences: tuple[str, ...]) -> tuple[str, ...]:
+    """As many as a line of the journal has room for."""
+    if len(differences) <= _MOST_DIFFERENCES:
+        return differences
+    more = len(differences) - _MOST_DIFFERENCES
+    return (*differences[:_MOST_DIFFERENCES], f"and {more} more")
 
 
 def _sampler(request: RunRequest) -> Sampler | None:
@@ -511,12 +537,14 @@ def _leases_folder(request: RunRequest) -> str:
     return leases.folder(os.environ, groups) if groups else ""
 
 
-def _close(run: str, run_dir: str, scribe: Scribe, known: Known, took_s: float = 0.0) -> Launched:
+def _close(
+    run: str, run_dir: str, scribe: Scribe, known: Known, compared: Compared | None = None
+) -> Launched:
     """Seal a run that has ended, from what its runner knows."""
     facts = scribe.facts
     head, known.tops["events.jsonl"] = scribe.close()
     assert facts.exit_code is not None  # its last event says so
-    sealed = seal_known(run_dir, known, compare_s=took_s * _COMPARED_SHARE)
+    sealed = seal_known(run_dir, known, after=compared)
     exit_code = Exit.FAILED if sealed.differences else facts.exit_code
     return Launched(
         run,

@@ -62,6 +62,11 @@ class Scribe:
         """Make everything recorded so far survive a kill of the runner."""
         self._journal.flush()
 
+    def sha256(self) -> str:
+        """The SHA-256 of all that was recorded, in hex, once it is out of this process."""
+        self._journal.flush()
+        return self._journal.sha256
+
     def commit(self) -> None:
         """Make everything recorded so far survive a crash of the machine, and say it."""
         self._journal.commit()

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zf.model import Step, Task
+    from zf.plan.graph import Met
     from zf.work.orders import RunnerOrders
 
 _BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
@@ -63,8 +64,8 @@ class Bench:
     buffer: Buffer
     bash: dict[str, str | None]
     needs_dir: str
-    # The run that met a need, where it was not this one.
-    upstream: Mapping[str, str]
+    # What met a need, where it was not this run.
+    upstream: Mapping[str, Met]
     # Whether an artifact with a secret in it fails its task; it is never kept.
     secrets_fail: bool = True
 
@@ -290,14 +291,18 @@ class Attempt:
         """
         bench = self._bench
         for need in self._task.needs:
-            run = bench.upstream.get(need.task)
-            of = bench.run_dir if run is None else f"{os.path.dirname(bench.run_dir)}/{run}"
+            met = bench.upstream.get(need.task)
+            if met is None:
+                of, digest = bench.run_dir, bench.orders.needs.get(need.task)
+            else:
+                of, digest = f"{os.path.dirname(bench.run_dir)}/{met.run}", met.task_sha256
+            if digest is None:
+                continue  # it kept nothing, was not run or not even checked
             try:
-                artifacts = artifacts_of(f"{of}/{need.task}")
-            except FileNotFoundError:
-                continue  # a need that was not checked, or one that was not run
+                artifacts = artifacts_of(f"{of}/{need.task}", digest)
             except (OSError, ValueError) as error:
-                what = self._redactor.text(str(error))
+                what = said(error) if isinstance(error, OSError) else str(error)
+                what = self._redactor.text(what)
                 detail = f"the artifacts of need {need.task} cannot be used: {printable(what)}"
                 self.outcome.fail(Cause.ARTIFACTS, detail)
                 return

@@ -12,13 +12,14 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
 from zf.proof.store import Place, TaskTree, needs_path
-from zf.record import record
+from zf.record import field, record
 from zf.settings import ALWAYS
 from zf.work.attempt import Attempt, Bench, which
 from zf.work.capture import Buffer
@@ -33,6 +34,9 @@ from zf.work.shield import NONE, Grounds, Shield, ShieldError
 from zf.work.supervisor import Supervisor
 from zf.work.veil import Veil
 
+if TYPE_CHECKING:
+    from zf.plan.graph import Met
+
 
 @record
 class Shared:
@@ -46,8 +50,8 @@ class Shared:
     veil: Veil
     # Where trees may be made before their time: on the file system of `run_dir`, and the run's own.
     aside: str
-    # The run that met a need, where it was not this one.
-    upstream: Mapping[str, str] = NOTHING
+    # What met a need, where it was not this run: the other run, and the digest of the task's list.
+    upstream: Mapping[str, Met] = field(default_factory=lambda: NOTHING)
     # What to keep steps away from; None where nobody is to.
     shield: Grounds | None = None
 
