@@ -66,7 +66,8 @@ def refuse_in_use(proofs: str, run: str, why: str) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise _in_use(fd, run, f"; {why}", "wait for it to end, or end it with zf cancel") from None
+        hint = f"wait for it to end, or end it with: zf cancel {run}"
+        raise _in_use(fd, run, f"; {why}", hint) from None
     os.close(fd)
 
 
