@@ -196,5 +196,5 @@ def test_a_plan_of_another_form_is_refused_whatever_reads_it(tmp_path):
     folder.mkdir()
     row = {"id": {"a": {}}}
     (folder / "plan.json").write_text(json.dumps({"schema": "zf/plan/v2", "tasks": [row]}))
-    with pytest.raises(ZfError, match="plan.json: "):
+    with pytest.raises(ZfError, match=r"plan\.json: "):
         read.plan_json(str(folder))

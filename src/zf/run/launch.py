@@ -231,7 +231,7 @@ def _pool(request: RunRequest, run_dir: str, known: Known) -> Pool:
             project=request.flow.project,
             environ=request.environ,
             veil=request.veil,
-            upstream={task: met.run for task, met in request.plan.upstream.items()},
+            upstream=request.plan.upstream,
             aside=lock.aside_path(request.flow.proofs, request.settings.run_id.value),
             shield=_shield_grounds(request),
         ),
@@ -609,7 +609,6 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
         yield
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
-        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 
@@ -665,7 +664,6 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
         yield
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
-        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 

@@ -66,7 +66,8 @@ def refuse_in_use(proofs: str, run: str, why: str) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise _in_use(fd, run, f"; {why}", "wait for it to end, or end it with zf cancel") from None
+        hint = f"wait for it to end, or end it with: zf cancel {run}"
+        raise _in_use(fd, run, f"; {why}", hint) from None
     os.close(fd)
 
 
@@ -146,6 +147,8 @@ def _open_orders(proofs: str, run: str) -> int:
     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         fd = os.open(beside, flags)
+    except PermissionError:
+        raise  # it is there, but another user's
     except OSError:
         fd = os.open(elsewhere, flags)
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
