@@ -14,6 +14,7 @@ from hashlib import sha256
 import pytest
 
 import proof_keys
+from program import Finished
 from zf.proof.verify import INCOMPLETE, TAMPERED, VERIFIED, verify
 
 # Claims that `t` succeeded, as its worker would, and kills that worker.
@@ -462,3 +463,69 @@ def test_what_was_not_compared_before_the_seal_is_told(project, keys):
     assert (told["trees_compared"], told["trees"]) == (2, 2)
     project.task("b", "true")
     assert "compared" not in project.zf("run-phase", "A", "--run-id", "r4").out
+
+
+# What is told of the differences
+
+
+@pytest.mark.parametrize("sign", [False, True])
+def test_a_secret_in_the_name_of_what_was_put_there_is_told_nowhere(project, keys, sign):
+    """Neither on stderr, nor in the journal, nor in what a program reads."""
+    secret = "correct-horse-battery-staple"
+    (project.root / "zf.yaml").write_text("pass_env: [MY_TOKEN]\nsecrets: [MY_TOKEN]\n")
+    project.task(
+        "t",
+        'mkdir -p "$PROOF_DIR/../$MY_TOKEN"; echo x > "$PROOF_DIR/../$MY_TOKEN.txt"',
+    )
+    signs = ("--sign", "--key", str(keys / "alice")) if sign else ()
+    done = project.zf(*RUN, "--json", *signs, env={"MY_TOKEN": secret})
+    check_said(project, done)
+    assert secret not in done.out + done.err
+    assert secret not in project.proof("r1", "events.jsonl").read_text()
+    told = json.loads(done.out)["tampered"]
+    assert len(told) == 2
+    assert all("was put there" in line for line in told)
+    assert project.events("r1")[-1]["tampered"] == told
+
+
+@pytest.mark.parametrize(
+    ("put", "path"),
+    [
+        ('mkdir -p "$run/MANIFEST.sha256/deep"', "MANIFEST.sha256"),
+        ('echo x > "$run/MANIFEST.sha256"', "MANIFEST.sha256"),
+        ('mkdir -p "$run/blocked.json/deep"', "blocked.json"),
+        ('echo x > "$run/blocked.json"', "blocked.json"),
+        ('echo x > "$run/.MANIFEST.sha256.7"', ".MANIFEST.sha256.7"),
+        (
+            'for name in MANIFEST.sha256 blocked.json; do echo x > "$run/.$name.$ZF.tmp"; done',
+            ".MANIFEST.sha256.",
+        ),
+    ],
+    ids=["folder", "file", "blocked folder", "blocked file", "odd", "temporary"],
+)
+def test_what_lies_where_the_end_of_a_run_is_written_gives_way_and_is_told(project, put, path):
+    os.mkfifo(project.root / "gate")
+    script = f'read ZF < gate; run=$(dirname "$PROOF_DIR"); {put}; exit 1'
+    project.task("t", script)
+    project.task("u", "true", needs=["t"])
+    process = project.popen(*RUN)
+    (project.root / "gate").write_text(f"{process.pid}\n")
+    out, err = process.communicate(timeout=60)
+    check_said(project, Finished(process.returncode, out, err))
+    assert "ZF145" not in err
+    assert f"TAMPERED WHILE RUNNING: {path}" in err
+    assert project.proof("r1", "MANIFEST.sha256").is_file()
+    assert project.proof("r1", "blocked.json").is_file()
+
+
+@pytest.mark.parametrize("folder", ["", "/20-logs", "/30-artifacts", "/00-meta", "/99-summary"])
+@pytest.mark.parametrize("mode", ["000", "500"])
+def test_a_folder_of_the_proof_without_its_owners_rights_gets_them_back(project, folder, mode):
+    """Its owner could not read it then, unless that is root, and no one could verify it."""
+    project.task("t", f'echo x > "$ARTIFACTS_DIR/x"; chmod {mode} "$PROOF_DIR{folder}"')
+    done = project.zf(*RUN)
+    assert done.code == 0, done
+    place = project.proof("r1", "t", *filter(None, [folder.strip("/")]))
+    assert place.stat().st_mode & 0o700 == 0o700
+    assert project.proof("r1", "t", "30-artifacts", "x").read_text() == "x\n"
+    assert is_intact(project)

@@ -97,7 +97,13 @@ def resume(
         output_fd=watcher.output_fd,
     )
     signs = settings.sign.value if sign is None else sign
-    return conclude(lambda: launch.resume(request, run_dir, papers), watcher, sign=signs, key=key)
+    return conclude(
+        lambda: launch.resume(request, run_dir, papers),
+        watcher,
+        sign=signs,
+        key=key,
+        hide=veil.text,
+    )
 
 
 def _recorded_settings(recorded: dict[str, Any]) -> Settings:

@@ -272,4 +272,10 @@ def carry_out(
         rerun_of=rerun_of,
         looking=None if beside is None else beside.looking,
     )
-    return conclude(lambda: launch(request, sys.argv), watcher, sign=settings.sign.value, key=key)
+    return conclude(
+        lambda: launch(request, sys.argv),
+        watcher,
+        sign=settings.sign.value,
+        key=key,
+        hide=request.veil.text,
+    )

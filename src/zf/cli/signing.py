@@ -37,12 +37,18 @@ def signer(key: str | None) -> Iterator[Signer]:
 
 
 def conclude(
-    carry_out: Callable[[], Launched], watcher: Watcher, *, sign: bool, key: str | None
+    carry_out: Callable[[], Launched],
+    watcher: Watcher,
+    *,
+    sign: bool,
+    key: str | None,
+    hide: Callable[[str], str],
 ) -> int:
     """Carry out a run, sign its proof where that is wanted, and show what came of it.
 
     The key is looked for first: a run that takes an hour is not to find at its end that there is
-    none. A run that then cannot be signed stays sealed, and does not exit with 0.
+    none. A run that then cannot be signed stays sealed, and does not exit with 0. What is said of
+    its files is told with what `hide` leaves of it.
     """
     if not sign:
         if key is not None:
@@ -54,7 +60,7 @@ def conclude(
     with signer(key) as chosen:
         done = carry_out()
         try:
-            done = _judged(done, done.differences or _sign(done, chosen))
+            done = _judged(done, done.differences or tuple(map(hide, _sign(done, chosen))))
         except ZfError as error:
             watcher.finish(done, None)
             raise _unsigned(done, error) from None

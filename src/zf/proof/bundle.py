@@ -103,7 +103,7 @@ class Bundle:
                 try:
                     below = open_folder(folder, entry.name)
                 except OSError as error:
-                    found.odd[path] = _why(error)
+                    found.odd[path] = f"cannot be read: {_why(error)}"
                     continue
                 try:
                     self._look(below, f"{path}/", depth + 1, found)

@@ -44,11 +44,9 @@ class Signer(Protocol):
         ...
 
 
-def write_json(path: str, value: Any) -> str:
+def write_json(path: str, value: Any, *, anyway: bool = False) -> str:
     """Write `value` canonically, whole or not at all; returns the SHA-256 of the bytes."""
-    data = canonical(value)
-    write_file(path, data)
-    return sha256(data).hexdigest()
+    return write_pieces(path, iter((canonical(value),)), anyway=anyway)
 
 
 def write_file(path: str, data: bytes) -> None:
@@ -56,10 +54,12 @@ def write_file(path: str, data: bytes) -> None:
     write_pieces(path, iter((data,)))
 
 
-def write_pieces(path: str, pieces: Iterable[bytes]) -> str:
-    """The same piece by piece, for what need not be in memory at once; returns the SHA-256."""
+def write_pieces(path: str, pieces: Iterable[bytes], *, anyway: bool = False) -> str:
+    """The same piece by piece, for what need not be in memory at once; returns the SHA-256. With
+    `anyway`, what is in the file's place is moved beside it.
+    """
     digest = sha256()
-    with whole_file(path) as stream:
+    with whole_file(path, anyway=anyway) as stream:
         for piece in pieces:
             digest.update(piece)
             stream.write(piece)
@@ -67,21 +67,42 @@ def write_pieces(path: str, pieces: Iterable[bytes]) -> str:
 
 
 @contextmanager
-def whole_file(path: str) -> Iterator[BinaryIO]:
+def whole_file(path: str, *, anyway: bool = False) -> Iterator[BinaryIO]:
     """A file to write to that takes its place, durably, only when the block ends well."""
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    fd, temporary = _temporary(folder, name)
     try:
         with os.fdopen(fd, "wb", buffering=_WRITE_BYTES) as stream:
             yield stream
             stream.flush()
             os.fsync(fd)
+        if anyway and os.path.lexists(path):
+            _move_beside(path)
         os.rename(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
     sync_folder(folder)
+
+
+def _temporary(folder: str, name: str) -> tuple[int, str]:
+    """A new file beside the one to be written; a name that something else has is left to it."""
+    mark = str(os.getpid())
+    while True:
+        path = os.path.join(folder, f".{name}.{mark}.tmp")
+        try:
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), path
+        except FileExistsError:
+            mark = f"{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def _move_beside(path: str) -> None:
+    """Free a place that is zf's own. What lay there is evidence: it stays, under another name."""
+    beside = f"{path}.was-there"
+    while os.path.lexists(beside):
+        beside = f"{path}.was-there-{os.urandom(4).hex()}"
+    os.rename(path, beside)
 
 
 @record
@@ -153,7 +174,8 @@ def seal_known(
                 return _other_folder(run_dir)
             differing = Differences(bundle, known, believe_lists=after is not None)
             lines = _known_lines(bundle, differing, loose)
-            manifest = write_pieces(f"{run_dir}/{MANIFEST}", (one.encode("ascii") for one in lines))
+            encoded = (one.encode("ascii") for one in lines)
+            manifest = write_pieces(f"{run_dir}/{MANIFEST}", encoded, anyway=True)
             if after is None:
                 differing.compare_trees(0.0)
             if known.place and _place(run_dir) != known.place:
@@ -247,11 +269,19 @@ def _manifest_lines(run_dir: str, bundle: Bundle) -> Iterator[str]:
 
 
 def _known_lines(bundle: Bundle, differing: Differences, loose: Collection[str]) -> Iterator[str]:
-    """The same from what the runner knows; what lies there is compared on the way."""
+    """The same from what the runner knows; what lies there is compared on the way, the top of the
+    run at once: there is no manifest yet, and none is being written.
+    """
     known = differing.known
     files, folders = bundle.top()
-    wanted = {*known.tops, *known.trees, *loose}
-    differing.look_at_top((n for n in files if not _is_manifest(n)), folders, wanted)
+    differing.look_at_top(files, folders, {*known.tops, *known.trees, *loose})
+    return _told_entries(bundle, differing, loose, folders)
+
+
+def _told_entries(
+    bundle: Bundle, differing: Differences, loose: Collection[str], folders: Collection[str]
+) -> Iterator[str]:
+    known = differing.known
     there = {name for name in loose if name in folders}
     trees = [(name, True) for name in {*known.trees, *there}]
     entries = [(name, False) for name in known.tops] + trees

@@ -231,17 +231,20 @@ class TaskTree:
 
         What is removed, and why. Raises TreeLostError, the place of the tree then being free.
         """
-        if not _is_at(self.fd, self.path):
+        own = os.fstat(self.fd)
+        if not _is_at(own, self.path):
             self._give_up("its folder")
+        _give_back(self.fd, own)
         # One look at the folder tells all names and numbers. Where those are not the ones that
         # stat tells, as on some overlays, it is asked.
         with os.scandir(self.fd) as entries:
             present = {entry.name: entry.inode() for entry in entries}
-        moved = [
-            name
-            for name, fd in self._fds.items()
-            if present.get(name) != os.fstat(fd).st_ino and not _is_at(fd, name, self.fd)
-        ]
+        moved = []
+        for name, fd in self._fds.items():
+            held = os.fstat(fd)
+            _give_back(fd, held)
+            if present.get(name) != held.st_ino and not _is_at(held, name, self.fd):
+                moved.append(name)
         refused = self._take_artifacts() if ARTIFACTS in moved else []
         for name in moved:
             if name != ARTIFACTS:
@@ -689,13 +692,19 @@ def _swept(
             os.close(below)
 
 
-def _is_at(fd: int, path: str, folder: int | None = None) -> bool:
+def _give_back(fd: int, held: os.stat_result) -> None:
+    """Give its owner back the rights to an open folder: without them no proof could be read."""
+    if held.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+        with suppress(PermissionError):  # another's
+            os.fchmod(fd, stat.S_IMODE(held.st_mode) | stat.S_IRWXU)
+
+
+def _is_at(held: os.stat_result, path: str, folder: int | None = None) -> bool:
     """Whether an open folder is what stands at a path, which leads through no link at its end."""
     try:
         found = os.stat(path, dir_fd=folder, follow_symlinks=False)
     except OSError:
         return False
-    held = os.fstat(fd)
     return found.st_ino == held.st_ino and found.st_dev == held.st_dev
 
 

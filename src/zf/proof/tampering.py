@@ -161,7 +161,7 @@ class Differences:
             return True
         expected = {f"{task}/{path}": digest for path, digest in listed.items()}
         for path, what in there.odd.items():
-            self._differs(path, f"is {what}")
+            self._differs(path, what if what.startswith("cannot ") else f"is {what}")
         for path in there.files.keys() - expected.keys() - {f"{task}/{TASK_LIST}"}:
             self._differs(path, "was put there")
         for path in there.folders.keys() - _explained(task, there.files):
@@ -184,8 +184,10 @@ class Differences:
             size = os.stat(path, dir_fd=self._bundle.fd, follow_symlinks=False).st_size
         except OSError:
             return True
+        if size > self._bytes_left:
+            return False  # the rest is for smaller ones
         self._bytes_left -= size
-        return self._bytes_left >= 0
+        return True
 
 
 def _explained(task: str, files: Iterable[str]) -> set[str]:

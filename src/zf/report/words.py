@@ -220,7 +220,7 @@ def story(task: TaskFacts) -> str:
         return f"flaky: {told}" if told else "flaky"
     if task.word == "waiting" and task.earlier:
         last = task.earlier[-1]
-        return f"for attempt {task.attempt + 1}, {_wait(last.delay_s)} after {last.task.word}: " + (
+        return f"for attempt {task.attempt + 1}, {_soon(last.delay_s)} after {last.task.word}: " + (
             what(last.task)
         )
     return told
@@ -238,9 +238,13 @@ def tries(task: TaskFacts) -> list[str]:
         elif tried.delay_s is None:
             then = f"{again} by zf resume"
         else:
-            then = f"{again} scheduled {_wait(tried.delay_s)} later"
+            then = f"{again} {_when_again(tried.delay_s)}"
         lines.append(f"{line}; {then}")
     return lines
+
+
+def _when_again(delay_s: float) -> str:
+    return f"scheduled {limit(delay_s)} later" if delay_s else "scheduled at once"
 
 
 def because(cause: Cause) -> str:
@@ -248,8 +252,8 @@ def because(cause: Cause) -> str:
     return _DROPPED.get(cause) or _SENTENCES.get(cause, cause.value)
 
 
-def _wait(seconds: float | None) -> str:
-    return limit(seconds or 0.0)
+def _soon(delay_s: float | None) -> str:
+    return limit(delay_s) if delay_s else "at once"
 
 
 def condition(asked: ConditionEvaluated) -> str:

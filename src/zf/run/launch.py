@@ -392,7 +392,7 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
         abandoned.drop_unfinished(run_dir)
         if isinstance(reading.events[-1], RunEnded):
             # All that was missing is the seal.
-            return _close(run, run_dir, scribe, known)
+            return _close(request, run_dir, scribe, known)
         abandoned.drop_unnamed(run_dir, request.plan.tasks, reading.events)
         scribe.record(RunResumed(ended))
         for attempt in recover.open_attempts(reading.events):
@@ -499,11 +499,12 @@ def _conduct(
     if blocked_sha256 is not None:
         tops["blocked.json"] = blocked_sha256
     compared = compare_known(run_dir, pool.known, tops, took * _COMPARED_SHARE)
-    tampered = _capped(compared.differences)
+    # What was put there may be called like a secret.
+    tampered = tuple(map(request.veil.text, _capped(compared.differences)))
     if tampered:
         exit_code = exit_code or Exit.FAILED
     scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256, changed, tampered))
-    return _close(run, run_dir, scribe, pool.known, compared)
+    return _close(request, run_dir, scribe, pool.known, compared)
 
 
 def _capped(differences: tuple[str, ...]) -> tuple[str, ...]:
@@ -538,7 +539,11 @@ def _leases_folder(request: RunRequest) -> str:
 
 
 def _close(
-    run: str, run_dir: str, scribe: Scribe, known: Known, compared: Compared | None = None
+    request: RunRequest,
+    run_dir: str,
+    scribe: Scribe,
+    known: Known,
+    compared: Compared | None = None,
 ) -> Launched:
     """Seal a run that has ended, from what its runner knows."""
     facts = scribe.facts
@@ -547,13 +552,13 @@ def _close(
     sealed = seal_known(run_dir, known, after=compared)
     exit_code = Exit.FAILED if sealed.differences else facts.exit_code
     return Launched(
-        run,
+        request.settings.run_id.value,
         run_dir,
         exit_code,
         facts,
         head,
         sealed.manifest_sha256,
-        sealed.differences,
+        tuple(map(request.veil.text, sealed.differences)),
         sealed.compared,
     )
 
@@ -682,5 +687,6 @@ def _write_blocked(run_dir: str, facts: Facts) -> str | None:
             t.id: log_tail(run_dir, t.id, facts.step_number(t), lines=LOOK_LINES)
             for t in facts.failed
         }
-        return write_json(f"{run_dir}/blocked.json", blocked.as_json(facts, tails=tails))
+        told = blocked.as_json(facts, tails=tails)
+        return write_json(f"{run_dir}/blocked.json", told, anyway=True)
     return None
