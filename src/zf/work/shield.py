@@ -119,7 +119,7 @@ class Shield:
     @property
     def run_dir(self) -> str:
         """The run's folder, as the worker can write to it."""
-        return f"/proc/self/fd/{self._run}"
+        return f"/proc/self/fd/{self._run}" if self._run >= 0 else self._run_dir
 
     @property
     def aside(self) -> str:
@@ -127,7 +127,9 @@ class Shield:
         return f"/proc/self/fd/{self._aside}"
 
     def raise_(self) -> None:
-        """Cover what the run has by now. Once only; raises OSError."""
+        """Cover what the run has by now. Once only; raises OSError, and then the half of it stands:
+        this worker has to give way to another.
+        """
         if self._is_up:
             return
         grounds = self._grounds
@@ -186,12 +188,12 @@ class Shield:
         """
         if not self._target:
             return []
-        self._target = ""
         with suppress(FileNotFoundError):
             os.unlink(ARTIFACTS, dir_fd=tree.fd)
         lost = self._cleared(tree)
         with suppress(FileNotFoundError):
             os.rename(ARTIFACTS, ARTIFACTS, src_dir_fd=self._scratch, dst_dir_fd=tree.fd)
+        self._target = ""
         os.mkdir(ARTIFACTS, dir_fd=self._scratch)
         tree.take_back(ARTIFACTS)
         return lost
@@ -257,17 +259,29 @@ class Shield:
                 raise error[0]
             return result[0]
 
+    def give_up(self, tree: TaskTree | None) -> None:
+        """After an error: the task's artifacts go into its tree as far as that is possible, and
+        nobody takes what is left of them for another attempt's.
+        """
+        with suppress(OSError):
+            if tree is not None:
+                self.end(tree)
+            self.lower()
+        self._target = ""
+
     def close(self) -> None:
         """Remove what it made beside the run's folder; the namespace ends with the worker."""
-        if self._is_up and not self._target:
-            scratch, parked, run, now = self._names
+        if self._aside < 0 or self._target:
+            return
+        scratch, parked, run, now = self._names
+        # First of all, since it says that there are artifacts to be rescued.
+        for name in (now, parked, run, scratch):
             with suppress(OSError):
-                self.lower()
-                for name in (parked, run):
+                if name == parked:
+                    self.lower()
+                if name in {parked, run}:
                     self._call.umount2(os.fsencode(f"{self._aside_dir}/{name}"), _MNT_DETACH)
-                for name in (scratch, parked, run, now):
-                    with suppress(FileNotFoundError):
-                        remove(self._aside, name)
+                remove(self._aside, name)
 
     def _enter(self) -> None:
         if sys.platform != "linux":
@@ -330,11 +344,13 @@ class Shield:
         os.mkfifo(deaf, 0o400)
         # With a reader, for those whom permissions do not stop.
         os.open(deaf, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._bind(deaf, path)
-        if path == orders[0]:
-            os.unlink(f"{os.getpid()}.deaf", dir_fd=self._aside)
-        else:
-            os.unlink(deaf)
+        try:
+            self._bind(deaf, path)
+        finally:
+            if path == orders[0]:
+                os.unlink(f"{os.getpid()}.deaf", dir_fd=self._aside)
+            else:
+                os.unlink(deaf)
 
     def _bind(self, source: str, target: str) -> None:
         result = self._call.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND, None)

@@ -10,7 +10,6 @@ import _thread
 import errno
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -64,6 +63,7 @@ class Worker:
         self._veil = shared.veil
         self._tree: TaskTree | None = None
         self._listed = b""
+        self._is_spent = False
         # First of all: a user namespace can be entered only while there is no other thread.
         shield, self._shielded = _shield(shared)
         cgroup = _entering(cgroup_name(shared.run_dir, os.getpid()))
@@ -96,7 +96,7 @@ class Worker:
 
     def serve(self, tasks: Mapping[str, Task]) -> None:
         """Take orders until the runner has no more, or this process cannot vouch for the next: when
-        something could not be killed, or is to stay.
+        something could not be killed, or is to stay, or went wrong behind the shield.
         """
         supervisor, is_last, task = self._supervisor, False, ""
         while not is_last and (order := self._orders.next()) is not None:
@@ -105,7 +105,7 @@ class Worker:
                 supervisor.meanwhile = partial(self._ahead.prepare, tasks[self._orders.then])
             ended = self.run_attempt(tasks[task], attempt)
             supervisor.meanwhile = None
-            is_last = supervisor.spent or supervisor.keeps
+            is_last = supervisor.spent or supervisor.keeps or self._is_spent
             self._orders.report(ended, is_last=is_last, listed=self._listed)
             self._let_go()
             self._tell_rests(task)
@@ -166,10 +166,10 @@ class Worker:
             outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         else:
             return ended
-        if shield is not None and self._tree is not None:
-            with suppress(OSError):
-                shield.end(self._tree)
-                shield.lower()
+        if shield is not None:
+            # What it had begun may stand by half. The next task gets a worker with all of it anew.
+            self._is_spent = True
+            shield.give_up(self._tree)
         run, before = bench.place.run, self._orders.before
         return outcome.decide_abandoned(bench.written_at, run, self._veil, before)
 
