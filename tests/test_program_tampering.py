@@ -307,6 +307,16 @@ def test_who_tampers_and_puts_it_back_makes_no_success_of_it(project, keys):
     assert "TAMPERED WHILE RUNNING" in project.zf("explain", "r1").out
 
 
+@pytest.mark.parametrize("path", ["../run.json", "20-logs/step-0.log"])
+def test_a_file_blown_up_holds_up_no_end(project, path):
+    """Its holes cost a task nothing, and reading them would take hours."""
+    project.task("t", f"truncate -s 8T $PROOF_DIR/{path}")
+    done = project.zf(*RUN, timeout_s=60)
+    assert done.code == (1 if "run.json" in path else 0)
+    assert ("run.json: is not what zf wrote" in done.err) == ("run.json" in path)
+    assert ("0 of 1" in done.out) == ("log" in path), done
+
+
 def test_a_clean_run_of_this_kind_is_intact(project, keys):
     swapping(project, "true")
     done = project.zf(*RUN, "--sign", "--key", str(keys / "alice"))

@@ -115,6 +115,10 @@ class Shield:
         self._names = tuple(f"{os.getpid()}{kind}" for kind in (_SCRATCH, _PARKED, _RUN, _NOW))
         self._links: dict[str, str] = {}
         self._target = ""
+        self._scratch_is = (-1, -1)
+        # Whether the scratch folder is as a task left it, with a mount in it, say: no other task
+        # may have it, and mounts of this namespace end with the worker only.
+        self.is_spoiled = False
 
     @property
     def run_dir(self) -> str:
@@ -139,6 +143,8 @@ class Shield:
         for name in (scratch, parked, run):
             os.mkdir(name, dir_fd=self._aside)
         self._scratch = os.open(scratch, _FOLDER, dir_fd=self._aside)
+        info = os.fstat(self._scratch)
+        self._scratch_is = info.st_dev, info.st_ino
         os.mkdir(ARTIFACTS, dir_fd=self._scratch)
         self._links = {name: f"{self._aside_dir}/{now}/{name}" for name in _SHOWN}
         for name, to in self._links.items():
@@ -186,7 +192,29 @@ class Shield:
         """
         if not self._target:
             return []
-        self._target = ""
+        target, self._target = self._target, ""
+        try:
+            self._refuse_covered(target, tree)
+            return self._take_back(tree)
+        except OSError as error:
+            self.is_spoiled = True
+            if error.errno != errno.EBUSY:
+                raise
+            name = os.path.basename(error.filename or target)
+            raise OSError(errno.EBUSY, "a step has mounted something there", name) from None
+
+    def _refuse_covered(self, target: str, tree: TaskTree) -> None:
+        """See that a step has mounted nothing over the scratch folder: OSError (EBUSY)."""
+        try:
+            info = os.stat(target)
+        except OSError:
+            return  # something outside has removed it
+        if (info.st_dev, info.st_ino) != self._scratch_is:
+            own = os.fstat(tree.fd)  # root can have taken the scratch folder away from there
+            if (info.st_dev, info.st_ino) != (own.st_dev, own.st_ino):
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), target)
+
+    def _take_back(self, tree: TaskTree) -> list[str]:
         with suppress(FileNotFoundError):
             os.unlink(ARTIFACTS, dir_fd=tree.fd)
         lost = self._cleared(tree)
@@ -265,9 +293,10 @@ class Shield:
                 self.lower()
                 for name in (parked, run):
                     self._call.umount2(os.fsencode(f"{self._aside_dir}/{name}"), _MNT_DETACH)
-                for name in (scratch, parked, run, now):
-                    with suppress(FileNotFoundError):
-                        remove(self._aside, name)
+            # The link first: it says whose artifacts are in the scratch folder.
+            for name in (now, scratch, parked, run):
+                with suppress(OSError):
+                    remove(self._aside, name)
 
     def _enter(self) -> None:
         if sys.platform != "linux":

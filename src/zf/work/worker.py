@@ -18,7 +18,7 @@ from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
-from zf.proof.store import Place, TaskTree, needs_path
+from zf.proof.store import Place, TaskTree
 from zf.record import field, record
 from zf.settings import ALWAYS
 from zf.work.attempt import Attempt, Bench, which
@@ -89,15 +89,15 @@ class Worker:
             buffer=Buffer(),
             bash=bash,
             secrets_fail=shared.project.secrets_in_artifacts == "fail",
-            needs_dir=needs_path(shared.run_dir),
             upstream=shared.upstream,
         )
         self._ahead = Lookahead(self._bench, shared.aside, self._outcome_of)
 
     def serve(self, tasks: Mapping[str, Task]) -> None:
         """Take orders until the runner has no more, or this process cannot vouch for the next: when
-        something could not be killed, or is to stay.
+        something could not be killed, or is to stay, or a step's mount is in the way.
         """
+        shield = self._bench.shield
         supervisor, is_last, task = self._supervisor, False, ""
         while not is_last and (order := self._orders.next()) is not None:
             task, attempt = order
@@ -106,12 +106,13 @@ class Worker:
             ended = self.run_attempt(tasks[task], attempt)
             supervisor.meanwhile = None
             is_last = supervisor.spent or supervisor.keeps
+            is_last = is_last or (shield is not None and shield.is_spoiled)
             self._orders.report(ended, is_last=is_last, listed=self._listed)
             self._let_go()
             self._tell_rests(task)
         self._ahead.discard()
-        if self._bench.shield is not None:
-            self._bench.shield.close()
+        if shield is not None:
+            shield.close()
         if supervisor.keeps:
             supervisor.tend()
             self._tell_rests(task)
