@@ -26,7 +26,9 @@ def reads(project, run):
     assert project.status(run, "20-read")["status"] == "success"
     assert project.log(run, "20-read", 0).endswith(b"7\n")
     assert project.zf("verify", run).code == 0
-    assert not (project.root / "proofs" / ".needs" / run).exists()
+    beside = [p.name for p in (project.root / "proofs").rglob(".*") if p.is_dir()]
+    assert beside == [".locks"]
+    assert not [p for p in (project.root / "proofs/.locks").iterdir() if p.is_dir()]
 
 
 def test_in_the_same_run(kept):
@@ -132,3 +134,40 @@ def test_a_resumed_run_knows_what_a_need_kept(kept):
     done = kept.zf("resume", "r")
     assert done.code == 0, done.err
     reads(kept, "r")
+
+
+def test_a_seal_of_a_killed_run_leaves_no_way_to_its_needs(kept):
+    kept.task("20-read", "kill -9 $(ps -o ppid= -p $PPID); sleep 60", needs=["10-count"])
+    kept.zf("run-phase", "A", "--run-id", "r")
+    assert list(kept.root.rglob("needs/10-count"))
+    assert kept.zf("seal", "r").code == 0
+    assert not list(kept.root.rglob("needs/10-count"))
+    assert not [p for p in (kept.root / "proofs/.locks").iterdir() if p.is_dir()]
+
+
+PLANTED = {
+    "a folder": "rm $DIR/10-count; mkdir -p $DIR/10-count/x",
+    "a link": "ln -sfn /tmp $DIR/10-count",
+    "a file for the folder": "rm -r $DIR; touch $DIR",
+    "a link for the folder": "mv $DIR $DIR.moved; ln -s /tmp $DIR",
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+@pytest.mark.parametrize("mode", ["auto", "never"])
+def test_what_a_task_puts_in_the_place_of_the_way_to_a_need(kept, what, mode):
+    """Under the shield it cannot; else it gives way to the link of the task that comes next."""
+    words = ["--shield", mode, "-j", "1"]
+    kept.task(
+        "15-plant",
+        f"cat $NEEDS_DIR/10-count/words.txt; DIR=$NEEDS_DIR; {PLANTED[what]}",
+        needs=["10-count"],
+        phase="B",
+        priority=1,
+        allow_failure=True,
+    )
+    done = kept.zf("run-phase", "A", "B", "--run-id", "r2", *words)
+    shielded = kept.status("r2", "15-plant")["shield"] == "mount"
+    assert kept.status("r2", "15-plant")["status"] == ("failure" if shielded else "success")
+    assert done.code == 0, done.err
+    reads(kept, "r2")

@@ -283,6 +283,25 @@ class TestWhatGoesOnWorking:
         assert place.zf("verify", "r").code in {0, 1}
         assert "TAMPERED" not in place.zf("verify", "r").out
 
+    @pytest.mark.parametrize("over", ["$ARTIFACTS_DIR", "$PROOF_DIR", "$PROOF_DIR/new"])
+    def test_a_mount_made_by_a_step_is_not_in_the_way_of_the_next_task(self, place, over):
+        mount = f"mkdir -p {over}; mount -t tmpfs x {over}; echo a > {over}/of-a"
+        place.task("a", mount, priority=1)
+        for name in "bc":
+            see = 'find "$PROOF_DIR/" -name of-a'
+            place.task(name, f"{see}; ls -A $ARTIFACTS_DIR; echo x > $ARTIFACTS_DIR/{name}")
+        assert place.zf("run-phase", "A", "--run-id", "r", "-j", "1").code == 1
+        status = place.status("r", "a")
+        assert (status["status"], status["cause"]) == ("failure", "storage")
+        assert "has mounted something" in status["detail"]
+        for name in "bc":
+            assert place.status("r", name)["status"] == "success"
+            assert place.log("r", name, 0) == b""
+            kept = place.proof("r", name, "30-artifacts").iterdir()
+            assert [path.name for path in kept] == [name]
+        assert "TAMPERED" not in place.zf("verify", "r").out
+        assert [p.name for p in (place.root / "proofs/.locks").iterdir()] == ["r.lock"]
+
     def test_its_own_tree_is_read(self, place):
         place.task(
             "a", "echo one", ". $PROOF_DIR/00-meta/env.sh; cat $PROOF_DIR/20-logs/step-0.log"

@@ -516,12 +516,6 @@ def checksum_list(digests: Mapping[str, str]) -> bytes:
     return "".join([line(digests[name], name) for name in sorted(digests)]).encode("ascii")
 
 
-def needs_path(run_dir: str) -> str:
-    """Where the tasks of a run find the artifacts of their needs; no part of any proof."""
-    proofs, run = os.path.split(run_dir)
-    return f"{proofs}/.needs/{run}"
-
-
 def artifacts_of(folder: str, task_sha256: str) -> str:
     """The artifacts of a decided task, compared with its list, whose digest the caller knows: where
     they are, or an empty text if there are none. Raises OSError, or ValueError saying what is not

@@ -609,7 +609,6 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
         yield
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
-        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 
@@ -665,7 +664,6 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
         yield
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
-        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 

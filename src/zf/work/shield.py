@@ -115,6 +115,10 @@ class Shield:
         self._names = tuple(f"{os.getpid()}{kind}" for kind in (_SCRATCH, _PARKED, _RUN, _NOW))
         self._links: dict[str, str] = {}
         self._target = ""
+        self._scratch_is = (-1, -1)
+        # Whether the shield stands by half, or the scratch folder is as a task left it, with a mount
+        # in it, say: no other task may have it, and mounts of this namespace end with the worker only.
+        self.is_spoiled = False
 
     @property
     def run_dir(self) -> str:
@@ -141,6 +145,8 @@ class Shield:
         for name in (scratch, parked, run):
             os.mkdir(name, dir_fd=self._aside)
         self._scratch = os.open(scratch, _FOLDER, dir_fd=self._aside)
+        info = os.fstat(self._scratch)
+        self._scratch_is = info.st_dev, info.st_ino
         os.mkdir(ARTIFACTS, dir_fd=self._scratch)
         self._links = {name: f"{self._aside_dir}/{now}/{name}" for name in _SHOWN}
         for name, to in self._links.items():
@@ -188,12 +194,34 @@ class Shield:
         """
         if not self._target:
             return []
+        target, self._target = self._target, ""
+        try:
+            self._refuse_covered(target, tree)
+            return self._take_back(tree)
+        except OSError as error:
+            self.is_spoiled = True
+            if error.errno != errno.EBUSY:
+                raise
+            name = os.path.basename(error.filename or target)
+            raise OSError(errno.EBUSY, "a step has mounted something there", name) from None
+
+    def _refuse_covered(self, target: str, tree: TaskTree) -> None:
+        """See that a step has mounted nothing over the scratch folder: OSError (EBUSY)."""
+        try:
+            info = os.stat(target)
+        except OSError:
+            return  # something outside has removed it
+        if (info.st_dev, info.st_ino) != self._scratch_is:
+            own = os.fstat(tree.fd)  # root can have taken the scratch folder away from there
+            if (info.st_dev, info.st_ino) != (own.st_dev, own.st_ino):
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), target)
+
+    def _take_back(self, tree: TaskTree) -> list[str]:
         with suppress(FileNotFoundError):
             os.unlink(ARTIFACTS, dir_fd=tree.fd)
         lost = self._cleared(tree)
         with suppress(FileNotFoundError):
             os.rename(ARTIFACTS, ARTIFACTS, src_dir_fd=self._scratch, dst_dir_fd=tree.fd)
-        self._target = ""
         os.mkdir(ARTIFACTS, dir_fd=self._scratch)
         tree.take_back(ARTIFACTS)
         return lost
@@ -263,6 +291,7 @@ class Shield:
         """After an error: the task's artifacts go into its tree as far as that is possible, and
         nobody takes what is left of them for another attempt's.
         """
+        self.is_spoiled = True
         with suppress(OSError):
             if tree is not None:
                 self.end(tree)
@@ -274,13 +303,13 @@ class Shield:
         if self._aside < 0 or self._target:
             return
         scratch, parked, run, now = self._names
-        # First of all, since it says that there are artifacts to be rescued.
-        for name in (now, parked, run, scratch):
+        with suppress(OSError):
+            self.lower()
+        for name in (parked, run):
+            self._call.umount2(os.fsencode(f"{self._aside_dir}/{name}"), _MNT_DETACH)
+        # The link first: it says whose artifacts are in the scratch folder.
+        for name in (now, scratch, parked, run):
             with suppress(OSError):
-                if name == parked:
-                    self.lower()
-                if name in {parked, run}:
-                    self._call.umount2(os.fsencode(f"{self._aside_dir}/{name}"), _MNT_DETACH)
                 remove(self._aside, name)
 
     def _enter(self) -> None:

@@ -17,7 +17,7 @@ from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
-from zf.proof.store import Place, TaskTree, needs_path
+from zf.proof.store import Place, TaskTree
 from zf.record import field, record
 from zf.settings import ALWAYS
 from zf.work.attempt import Attempt, Bench, which
@@ -63,7 +63,6 @@ class Worker:
         self._veil = shared.veil
         self._tree: TaskTree | None = None
         self._listed = b""
-        self._is_spent = False
         # First of all: a user namespace can be entered only while there is no other thread.
         shield, self._shielded = _shield(shared)
         cgroup = _entering(cgroup_name(shared.run_dir, os.getpid()))
@@ -89,15 +88,16 @@ class Worker:
             buffer=Buffer(),
             bash=bash,
             secrets_fail=shared.project.secrets_in_artifacts == "fail",
-            needs_dir=needs_path(shared.run_dir),
             upstream=shared.upstream,
         )
         self._ahead = Lookahead(self._bench, shared.aside, self._outcome_of)
 
     def serve(self, tasks: Mapping[str, Task]) -> None:
         """Take orders until the runner has no more, or this process cannot vouch for the next: when
-        something could not be killed, or is to stay, or went wrong behind the shield.
+        something could not be killed, or is to stay, or the shield is spoiled: by an error, or by
+        a step's mount.
         """
+        shield = self._bench.shield
         supervisor, is_last, task = self._supervisor, False, ""
         while not is_last and (order := self._orders.next()) is not None:
             task, attempt = order
@@ -105,13 +105,14 @@ class Worker:
                 supervisor.meanwhile = partial(self._ahead.prepare, tasks[self._orders.then])
             ended = self.run_attempt(tasks[task], attempt)
             supervisor.meanwhile = None
-            is_last = supervisor.spent or supervisor.keeps or self._is_spent
+            is_last = supervisor.spent or supervisor.keeps
+            is_last = is_last or (shield is not None and shield.is_spoiled)
             self._orders.report(ended, is_last=is_last, listed=self._listed)
             self._let_go()
             self._tell_rests(task)
         self._ahead.discard()
-        if self._bench.shield is not None:
-            self._bench.shield.close()
+        if shield is not None:
+            shield.close()
         if supervisor.keeps:
             supervisor.tend()
             self._tell_rests(task)
@@ -168,7 +169,6 @@ class Worker:
             return ended
         if shield is not None:
             # What it had begun may stand by half. The next task gets a worker with all of it anew.
-            self._is_spent = True
             shield.give_up(self._tree)
         run, before = bench.place.run, self._orders.before
         return outcome.decide_abandoned(bench.written_at, run, self._veil, before)
