@@ -116,8 +116,8 @@ class Shield:
         self._links: dict[str, str] = {}
         self._target = ""
         self._scratch_is = (-1, -1)
-        # Whether the shield stands by half, or the scratch folder is as a task left it, with a mount
-        # in it, say: no other task may have it, and mounts of this namespace end with the worker only.
+        # Whether it stands by half, or the scratch folder is as a task left it, with a mount in it,
+        # say: no other task may have it, and mounts of this namespace end with the worker only.
         self.is_spoiled = False
 
     @property

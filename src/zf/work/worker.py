@@ -168,7 +168,7 @@ class Worker:
         else:
             return ended
         if shield is not None:
-            # What it had begun may stand by half. The next task gets a worker with all of it anew.
+            # It may stand by half. The next task gets a worker with all of it anew.
             shield.give_up(self._tree)
         run, before = bench.place.run, self._orders.before
         return outcome.decide_abandoned(bench.written_at, run, self._veil, before)
