@@ -143,6 +143,12 @@ def object_and_digest(run_dir: str, path: str) -> tuple[dict[str, Any], str]:
         raise ZfError(f"{shown}: {error}", code="ZF611", hint=hint) from None
     if not isinstance(value, dict):
         raise ZfError(f"{shown}: not a JSON object", code="ZF611", hint=hint)
+    if path == "plan.json":
+        # What all the rest is read by; in its form it breaks nothing, whatever wrote it.
+        from zf.proof import forms  # noqa: PLC0415 - no new run reads a plan
+
+        if wrong := forms.problems("plan", value):
+            raise ZfError(f"{shown}: {wrong[0]}", code="ZF611", hint=hint)
     return value, sha256(data).hexdigest()
 
 

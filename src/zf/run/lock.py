@@ -203,8 +203,20 @@ def folder(proofs: str) -> str:
 
 def _open(proofs: str, run: str) -> int:
     os.makedirs(folder(proofs), exist_ok=True)
+    path = lock_path(proofs, run)
+    try:
+        kind = os.lstat(path).st_mode
+    except FileNotFoundError:
+        kind = stat.S_IFREG
+    if not stat.S_ISREG(kind):
+        raise ZfError(
+            f"{printable(path)} is no lock: something else was put in its place",
+            exit_code=Exit.FAILED,
+            code="ZF153",
+            hint="nothing of zf's makes it so; find what did, and remove it",
+        )
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(lock_path(proofs, run), flags, 0o644)
+    return os.open(path, flags, 0o644)
 
 
 def _try(fd: int) -> bool:
