@@ -138,6 +138,9 @@ class Shield:
             return
         grounds = self._grounds
         os.makedirs(self._aside_dir, exist_ok=True)
+        # As a mount point it cannot be moved away, with the run's folder in it. Before anything is
+        # opened in there: what is renamed from one folder to another has to be in one mount.
+        self._bind(grounds.proofs, grounds.proofs)
         self._run = os.open(self._run_dir, _FOLDER)
         self._aside = os.open(self._aside_dir, _FOLDER)
         self._locks = os.open(grounds.locks, _FOLDER)
@@ -151,8 +154,9 @@ class Shield:
         self._links = {name: f"{self._aside_dir}/{now}/{name}" for name in _SHOWN}
         for name, to in self._links.items():
             os.symlink(to, name, dir_fd=self._scratch)
-        # As a mount point it cannot be moved away, with the run's folder in it.
-        self._bind(grounds.proofs, grounds.proofs)
+        # So that it cannot be moved away either, with all that is covered in there. A step may call
+        # zf, which writes there.
+        self._bind(grounds.locks, grounds.locks)
         self._cover_deaf(grounds.orders)
         for path in (grounds.lock, self._run_dir, self._aside_dir):
             self._bind_read_only(path)
@@ -481,7 +485,15 @@ def _move_artifacts(source: str, path: str) -> None:
     tree = os.open(path, _FOLDER)
     try:
         os.unlink(ARTIFACTS, dir_fd=tree)  # the link to it
-        os.rename(source, ARTIFACTS, dst_dir_fd=tree)
+        try:
+            os.rename(source, ARTIFACTS, dst_dir_fd=tree)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # Of a run in a step, from where the folder with the locks is a mount of its own.
+            from shutil import copytree  # noqa: PLC0415 - 2 ms, and hardly ever needed
+
+            copytree(source, f"{path}/{ARTIFACTS}", symlinks=True)
     finally:
         os.close(tree)
 
