@@ -10,7 +10,6 @@ import _thread
 import errno
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -95,7 +94,8 @@ class Worker:
 
     def serve(self, tasks: Mapping[str, Task]) -> None:
         """Take orders until the runner has no more, or this process cannot vouch for the next: when
-        something could not be killed, or is to stay, or a step's mount is in the way.
+        something could not be killed, or is to stay, or the shield is spoiled: by an error, or by
+        a step's mount.
         """
         shield = self._bench.shield
         supervisor, is_last, task = self._supervisor, False, ""
@@ -167,10 +167,9 @@ class Worker:
             outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         else:
             return ended
-        if shield is not None and self._tree is not None:
-            with suppress(OSError):
-                shield.end(self._tree)
-                shield.lower()
+        if shield is not None:
+            # It may stand by half. The next task gets a worker with all of it anew.
+            shield.give_up(self._tree)
         run, before = bench.place.run, self._orders.before
         return outcome.decide_abandoned(bench.written_at, run, self._veil, before)
 
