@@ -175,7 +175,7 @@ def explain(
         return
     tails = tails_of(facts, run_dir)
     if as_json:
-        commands = advice.commands(facts, alive=alive)
+        commands = advice.commands(facts, alive=alive, zf=style.zf)
         said = blocked.as_json(facts, tails=tails)
         print(json.dumps({**said, "next": commands, "waits": as_json_of(_waits(facts, run_dir))}))
     else:

@@ -48,7 +48,7 @@ def run(
     was held up is told as trees, below its causes; `alive` says that the run still goes on.
     """
     first = advice.fix_first(facts)
-    lines = [f"Next: {command}" for command in advice.commands(facts, alive=alive)]
+    lines = [f"Next: {command}" for command in advice.commands(facts, alive=alive, zf=style.zf)]
     if first is not None:
         names = [style.paint(printable(name), "bold") for name in first.tasks]
         lines.insert(0, f"Fix first: {first.render(names)}")
@@ -101,7 +101,7 @@ def task(
         ("holds up", _holds_up(facts, name)),
         ("proof", f"{printable(proof)}/{printable(name)}" if proof else ""),
         *(("note", line) for line in remarks),
-        ("next", _next(facts, found, alive=alive)),
+        ("next", _next(facts, found, style.zf, alive=alive)),
     ]
     word = style.paint(found.word, "flaky" if found.flaky else found.conclusion)
     note = " (warned)" if found.warned else " (flaky)" if found.flaky else ""
@@ -113,11 +113,11 @@ def task(
     return "\n".join(lines) + "\n"
 
 
-def _next(facts: Facts, task: TaskFacts, *, alive: bool) -> str:
+def _next(facts: Facts, task: TaskFacts, zf: str, *, alive: bool) -> str:
     """The command that could change what became of this task."""
     if task.warned or task.status in {Status.SUCCESS, Status.SKIPPED}:
         return ""
-    return "; ".join(advice.commands(facts, alive=alive))
+    return "; ".join(advice.commands(facts, alive=alive, zf=zf))
 
 
 def _held_by(facts: Facts, name: str) -> tuple[RootCause | None, Held | None]:

@@ -409,11 +409,11 @@ def anchors(
     if signed_by is not None:
         return f"head: {head}\nsigned by: {printable(signed_by)}\n"
     unsigned = style.paint("UNSIGNED", "warning")
-    text = f"head: {head}\n{unsigned}: to sign it, zf seal {printable(run)} --sign\n"
+    text = f"head: {head}\n{unsigned}: to sign it, {style.zf} seal {printable(run)} --sign\n"
     done, trees = compared
     if done < trees:
         told = f"{done} of {count(trees, 'task tree')} compared before the seal"
-        text += f"{told}; zf verify {printable(run)} compares all\n"
+        text += f"{told}; {style.zf} verify {printable(run)} compares all\n"
     return text
 
 
