@@ -86,10 +86,12 @@ def after_end(facts: Facts) -> list[str]:
     return [f"zf rerun {quote(printable(facts.run))} --failed"]
 
 
-def commands(facts: Facts, *, alive: bool = False) -> list[str]:
-    """The commands to type: none while the run goes on, `resume` where its zf was killed."""
+def commands(facts: Facts, *, alive: bool = False, sealed: bool = False) -> list[str]:
+    """The commands to type: none while the run goes on, `resume` where its zf was killed, unless
+    it was `sealed` since.
+    """
     if alive:
         return []
-    if facts.exit_code is None:
+    if facts.exit_code is None and not sealed:
         return [f"zf resume {quote(printable(facts.run))}"]
     return after_end(facts)
