@@ -243,8 +243,29 @@ PATH_CALL(rename, (const char *a, const char *b), TYPES(const char *, const char
 PATH_CALL(renameat, (int f, const char *a, int g, const char *b), TYPES(int, const char *, int, const char *), (f, a, g, b), b)
 PATH_CALL(link, (const char *a, const char *b), TYPES(const char *, const char *), (a, b), b)
 PATH_CALL(linkat, (int f, const char *a, int g, const char *b, int h), TYPES(int, const char *, int, const char *, int), (f, a, g, b, h), b)
+PATH_CALL(chmod, (const char *a, mode_t m), TYPES(const char *, mode_t), (a, m), a)
+PATH_CALL(fchmodat, (int f, const char *a, mode_t m, int g), TYPES(int, const char *, mode_t, int), (f, a, m, g), a)
+PATH_CALL(mount, (const char *a, const char *b, const char *k, unsigned long g, const void *d), TYPES(const char *, const char *, const char *, unsigned long, const void *), (a, b, k, g, d), b)
+PATH_CALL(umount2, (const char *a, int g), TYPES(const char *, int), (a, g), a)
 PATH_CALL(symlink, (const char *a, const char *b), TYPES(const char *, const char *), (a, b), b)
 PATH_CALL(symlinkat, (const char *a, int f, const char *b), TYPES(const char *, int, const char *), (a, f, b), b)
+
+/* For what libc has no name of its own; all numbers here have six arguments at the most. */
+long syscall(long number, ...)
+{
+    static long (*real)(long, ...);
+    if (!real)
+        real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+    va_list more;
+    va_start(more, number);
+    long a[6];
+    for (int n = 0; n < 6; n++)
+        a[n] = va_arg(more, long);
+    va_end(more);
+    if (number == SYS_move_mount && fails("move_mount", -1, (const char *)a[3]))
+        return -1;
+    return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
 
 #define FD_CALL(name, counted, parameters, types, arguments) \
     int name parameters \

@@ -67,7 +67,7 @@ def fits(value, form, name="", version=0):
     real = {"number": number, "integer": whole} | {k: type(value) is t for k, t in TYPES.items()}
     assert not kinds or any(real[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))
     assert "const" not in form or (type(value), value) == (type(form["const"]), form["const"])
-    assert not form.get("enum") or (type(value) is str and value in form["enum"])
+    assert (type(value), value) in [(type(v), v) for v in form.get("enum", [value])]
     assert not number or value >= form.get("minimum", value)
     assert type(value) is not str or re.search(form.get("pattern", ""), value, re.ASCII)
     assert type(value) is not str or "pattern" not in form or "\n" not in value
@@ -125,14 +125,11 @@ def journal(lines):
 
 
 def check(there, folders):
-    assert all(NAME.fullmatch(path.name) and p.count("/") <= 64 for p, path in there.items())  # 1
-    assert all(path.is_file() ^ (p in folders) for p, path in there.items())
-    assert not any(path.is_symlink() for path in there.values())
-    files = {p: path.read_bytes() for p, path in there.items() if p not in folders}
+    odd = {p for p, at in there.items() if at.is_symlink() or not (at.is_file() or p in folders)}
+    files = {p: path.read_bytes() for p, path in there.items() if p not in folders | odd}
+    odd |= {p for p, at in there.items() if not NAME.fullmatch(at.name) or p.count("/") > 64}
     digest = {p: sha256(data).hexdigest() for p, data in files.items()}
-    own = {
-        p: d for p, d in digest.items() if not p.startswith("attest/") and p != "MANIFEST.sha256"
-    }
+    own = {p: d for p, d in digest.items() if p[:7] != "attest/" and p != "MANIFEST.sha256"}
     sealed = "MANIFEST.sha256" in files
     assert not sealed or listed(files["MANIFEST.sha256"]) == own  # 2
     paper, plan = parse(files["run.json"]), parse(files["plan.json"])  # 3
@@ -148,9 +145,11 @@ def check(there, folders):
     assert all("/" in p or p in TOP or (p.endswith(".tmp") and not sealed) for p in files)
     assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
     ended = {name for name, t in tasks.items() if t["end"]}
+    loose = set() if sealed else set(ids) - ended
+    assert all(p.split("/")[0] in loose for p in odd)  # 1
     for folder in (f for f in folders if not any(p.startswith(f + "/") for p in files)):  # 8
         place = folder in ids or re.fullmatch(rf"{ID}(/attempts/[^/]+)?/{TREE}", folder)
-        assert place or not (sealed or folder.split("/")[0] in ended)
+        assert place or folder.split("/")[0] in loose
     for name in ended:  # 9
         end, tree = tasks[name]["end"], f"{name}/40-checksums/"
         rows = listed(files[f"{tree}task.sha256"], f"{name}/")

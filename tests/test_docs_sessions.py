@@ -32,6 +32,9 @@ def test_fragments_of_task_and_project_files_are_valid(kind, text, project: Proj
         project.task("10-a", "true")
         (project.root / "zf.yaml").write_text(text)
     else:
+        # What the machine has not, the page's project says it has.
+        scarce = {name: 1 for name in keys.get("resources", {}) if name not in {"cpu", "mem_mb"}}
+        (project.root / "zf.yaml").write_text(yaml.safe_dump({"resources": scarce}))
         task = {"id": "50-fragment", "phase": "A", "commands": [{"name": "a", "run": "true"}]}
         project.file(keys.get("id", "50-fragment"), yaml.safe_dump({**task, **keys}))
     checked = project.zf("validate")

@@ -106,11 +106,23 @@ def test_a_folder_that_links_to_nothing(tmp_path):
     )
 
 
-def test_a_folder_that_links_to_the_folder_above_it_ends(tmp_path):
+@pytest.mark.parametrize("above", [".", "..", "../..", "/"])
+def test_a_folder_that_links_to_the_folder_above_it_ends(tmp_path, above):
     write(tmp_path, {"x": good("x")})
     (tmp_path / "tasks/x/again").symlink_to("..")
-    (tmp_path / "tasks/loop").symlink_to(".")
-    assert loaded(tmp_path).flow is not None
+    (tmp_path / "tasks/loop").symlink_to(above)
+    found = loaded(tmp_path)
+    assert found.flow is not None
+    assert found.problems == ()
+
+
+def test_what_a_link_brings_in_from_elsewhere_is_told(tmp_path):
+    write(tmp_path, {"x": good("x")})
+    (tmp_path / "elsewhere/y").mkdir(parents=True)
+    (tmp_path / "elsewhere/y/task.yaml").write_text(good("y"))
+    (tmp_path / "tasks/group").symlink_to("../elsewhere")
+    [problem] = loaded(tmp_path).problems
+    assert (problem.code, problem.file) == ("ZF219", "tasks/group/y/task.yaml")
 
 
 def test_a_named_pipe_is_not_waited_for(tmp_path):

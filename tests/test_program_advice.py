@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 
+import proof_keys
 from program import Project
 
 ADVISED = re.compile(r"^ *(?:Next|next|hint): +(zf [^(;\n]*[^(;\n ])", re.MULTILINE)
@@ -156,3 +157,103 @@ def test_the_tail_is_as_long_as_the_task_or_the_reader_wants(project):
     assert project.zf("run-phase", "A", "--tail", "20").out.count("    | ") == 20
     assert project.zf("explain", "latest", "a", "--tail", "5").out.count("    | ") == 5
     assert project.zf("run-phase", "A", "--tail", "0").code == 2
+
+
+SPOKEN = re.compile(
+    r"\bzf (?:-C \S+ )?(?:run-phase|run-task|resume|rerun|cancel|validate|list|status|explain"
+    r"|logs|verify|seal|export|diff|replay)\b.*?(?= (?:says|shows|lists|closes|finishes|starts"
+    r"|seals|compares|runs|keeps)\b| \(|[,;`)]|$)",
+    re.MULTILINE,
+)
+
+
+def spoken(text: str) -> list[str]:
+    """Every command in a text for people that names what it is about."""
+    return [command for command in SPOKEN.findall(text) if " PHASE" not in command]
+
+
+def killed(project: Project, run: str, *words: str) -> None:
+    process = project.popen("run-phase", "W", "-v", "--run-id", run, "--grace", "1", *words)
+    assert any("start     w" in line for line in process.stderr)
+    process.kill()
+    process.communicate()
+
+
+def many_situations(project: Project, keys):
+    """What was typed, and what it was answered with; each run named is there."""
+    os.mkfifo(project.root / "gate")
+    project.task("w", "test -e mended || read line < gate", phase="W")
+    broken(project)
+    yield project.zf("explain")  # ZF610: no runs
+    assert project.zf("run-phase", "A", "B", "--run-id", "r1").code == 1
+    yield project.zf("run-phase", "A", "--run-id", "r1")  # ZF122: taken
+    yield project.zf("run-phase", "B", "--run-id", "r2")  # needs in another phase
+    yield project.zf("run-phase", "A", "--run-id", "latest")  # ZF121
+    yield project.zf("run-phase", "X")  # ZF120: no such phase
+    yield project.zf("explain", "r1", "nothing")  # ZF130
+    yield project.zf("logs", "r1", "c")  # ZF131
+    yield project.zf("status", "r")  # ZF612 or found
+    yield project.zf("status", "zz")  # ZF610
+    yield project.zf("resume", "r1")  # sealed
+    yield project.zf("seal", "r1")  # sealed
+    yield project.zf("cancel", "r1")  # ZF144: over
+    yield project.zf("explain", "r1")
+    yield project.zf("explain", "r1", "b")
+    yield project.zf("status", "r1")
+    killed(project, "k1")
+    yield project.zf("explain", "k1")
+    yield project.zf("export", "k1", "-o", "k1.tar")
+    yield project.zf("replay", "k1", "w")
+    yield project.zf("rerun", "k1", "--only", "nothing")
+    yield project.zf("run-phase", "B", "--upstream", "k1", "--run-id", "r3")
+    assert project.zf("run-task", "a", "--run-id", "t1").code == 1
+    yield project.zf("explain", "t1")
+    plan = project.proof("t1", "plan.json")
+    whole = plan.read_bytes()
+    plan.write_bytes(b"[")
+    yield project.zf("explain", "t1")  # ZF611
+    yield project.zf("diff", "r1", "t1")
+    yield project.zf("export", "t1", "-o", "t1.tar")
+    yield project.zf("seal", "t1", "--sign", "--key", str(keys / "alice"))
+    plan.write_bytes(whole)
+    yield project.zf("run-phase", "A", "--run-id", "r4", "--sign", "--key", str(keys / "alice"))
+
+
+def test_every_command_in_any_message_can_be_typed(project, tmp_path):
+    (tmp_path / "keys").mkdir()
+    told = set()
+    for done in many_situations(project, proof_keys.make_keys(tmp_path / "keys")):
+        for command in spoken(done.out + done.err):
+            told.add(command)
+            assert not re.fullmatch(r"zf (verify|seal|resume|cancel|rerun)", command), done
+    assert len(told) > 12, told
+    (project.root / "mended").touch()
+    for number, command in enumerate(sorted(told)):
+        assert "'" not in command, command
+        words = shlex.split(command)[1:]
+        runs = words[0] in {"rerun", "run-phase", "run-task"}
+        more = ("--run-id", f"typed{number}") if runs else ()
+        if "--sign" in words:
+            more = ("--key", str(tmp_path / "keys" / "alice"))
+        done = project.zf(*words, *more)
+        assert "Usage:" not in done.err, f"{command}\n{done.err}"
+        assert done.code != 2, f"{command}\n{done.err}"
+
+
+def test_what_is_advised_works_where_the_user_stands(project, tmp_path):
+    broken(project)
+    away = tmp_path / "some where"
+    away.mkdir()
+    at = os.path.relpath(project.root, away)
+    done = project.zf("-C", at, "run-phase", "A", "B", "--run-id", "r1", cwd=away)
+    told = set(spoken(done.out))
+    told |= set(spoken(project.zf("explain", "r1", "-C", at, cwd=away).out))
+    told |= set(spoken(project.zf("logs", "-C", at, "r1", "c", cwd=away).err))
+    assert len(told) == 3, told
+    (project.root / "mended").touch()
+    zf = shlex.join(["zf", "-C", at])
+    assert all(command.startswith(zf) for command in told), told
+    for command in told:
+        more = ["--no-such"] if "--sign" in command else []
+        done = project.zf(*shlex.split(command)[1:], *more, cwd=away)
+        assert more or done.code == 0, f"{command}\n{done.err}"

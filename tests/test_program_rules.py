@@ -55,8 +55,8 @@ def test_the_deadline_of_a_run_ends_what_runs_and_says_so(project):
     project.task("b", "true", phase="B")
     done = project.zf("run-phase", "A", "B", "--deadline", "0.5", "--run-id", "r1")
     assert done.code == 124
-    assert "ERROR: Run deadline (0.5s) exceeded\n" in done.err
-    assert done.out.startswith("ERROR: Run deadline (0.5s) exceeded\n")
+    assert "run r1: past its deadline of 0.5s: ending what runs\n" in done.err
+    assert done.out.count("\nERROR: Run deadline (0.5s) exceeded\n") == 1
     assert (project.status("r1", "a")["status"], project.status("r1", "b")["cause"]) == (
         "timeout",
         "deadline",
@@ -95,7 +95,7 @@ def test_a_resumed_run_keeps_its_decisions_counts_its_attempts_and_waits_on(proj
     project.task("b", "true", condition="${WANTED} == 'no'", pass_env=["WANTED"], needs=["a"])
     wanted = {"WANTED": "yes"}
     process = project.popen("run-phase", "A", "--run-id", "r1", env=wanted)
-    assert any(line.startswith("retry     a  attempt 2 in ") for line in process.stderr)
+    assert any(line.startswith("↻ retry     a  attempt 2 in ") for line in process.stderr)
     process.kill()
     process.communicate()
     [scheduled] = kinds(project, "r1", "retry_scheduled")

@@ -10,6 +10,9 @@ import pytest
 
 import proof_keys
 
+# And nothing of an attempt to sign.
+IN_PROOFS = {".gitignore", ".locks", "r1"}
+
 
 @pytest.fixture
 def keys(tmp_path):
@@ -132,7 +135,7 @@ def test_a_run_that_cannot_be_signed_stays_sealed(project, keys, script, code):
     assert "error[ZF644]: run r1 is sealed, but could not be signed\n  hint: to sign it" in done.err
     assert project.zf("verify", "r1").code == 0
     assert project.zf("seal", "r1", "--sign", "--key", str(keys / "alice")).code == 0
-    assert {path.name for path in (project.root / "proofs").iterdir()} == {".locks", "r1"}
+    assert {path.name for path in (project.root / "proofs").iterdir()} == IN_PROOFS
 
 
 def test_what_is_signed_says_what_was_hidden_and_which_run_came_before(project, keys):
@@ -188,4 +191,4 @@ def test_ctrl_c_while_it_is_signed_leaves_it_unsigned(project, keys, tmp_path):
     assert out.splitlines()[-1] == "UNSIGNED: to sign it, zf seal r1 --sign"
     assert "Traceback" not in err
     assert project.zf("verify", "r1").code == 0
-    assert {path.name for path in (project.root / "proofs").iterdir()} == {".locks", "r1"}
+    assert {path.name for path in (project.root / "proofs").iterdir()} == IN_PROOFS

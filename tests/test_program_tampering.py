@@ -307,6 +307,27 @@ def test_who_tampers_and_puts_it_back_makes_no_success_of_it(project, keys):
     assert "TAMPERED WHILE RUNNING" in project.zf("explain", "r1").out
 
 
+@pytest.mark.parametrize("path", ["../run.json", "20-logs/step-0.log"])
+def test_a_file_blown_up_holds_up_no_end(project, path):
+    """Its holes cost a task nothing, and reading them would take hours."""
+    project.task("t", f"truncate -s 8T $PROOF_DIR/{path}")
+    done = project.zf(*RUN, timeout_s=60)
+    assert done.code == (1 if "run.json" in path else 0)
+    assert ("run.json: is not what zf wrote" in done.err) == ("run.json" in path)
+    assert ("0 of 1" in done.out) == ("log" in path), done
+
+
+@pytest.mark.parametrize("how", ["mkfifo {}", "ln -s /etc/passwd {}", "mkdir {}"])
+def test_what_lies_in_the_place_of_the_lock_is_told(project, keys, how):
+    lock = "$PROOF_DIR/../../.locks/r1.lock"
+    project.task("t", f"rm {lock}; {how.format(lock)}")
+    done = project.zf(*RUN, "--sign", "--key", str(keys / "alice"))
+    assert done.code == 1, done
+    assert "internal error" not in done.err, done
+    assert "r1.lock" in done.err, done
+    assert project.zf("seal", "r1", "--sign", "--key", str(keys / "alice")).code == 1
+
+
 def test_a_clean_run_of_this_kind_is_intact(project, keys):
     swapping(project, "true")
     done = project.zf(*RUN, "--sign", "--key", str(keys / "alice"))

@@ -64,6 +64,28 @@ def test_a_clean_tree(repo):
     }
 
 
+@pytest.mark.parametrize(
+    "name", ["two\nlines\n", "sha1\n", os.fsdecode(b"caf\xe9"), "caf\x85\u2028", "\\n"]
+)
+@pytest.mark.parametrize("committed", [True, False])
+def test_any_name_of_a_folder_is_read(repo, name, committed):
+    root = repo.rename(repo.parent / name)
+    if not committed:
+        git(root, "update-ref", "-d", "HEAD")
+    found = describe(root)
+    assert (found["branch"], found["note"] is None) == ("main", committed)
+    assert found["dirty"] is not committed
+    assert (found["commit"] is not None) is committed
+    (root / "a.txt").write_text("changed\n")
+    assert describe(root)["dirty"] is True
+
+
+def test_any_name_of_a_branch_and_a_tag_is_one(repo):
+    git(repo, "checkout", "-q", "-b", "a\u2028b")
+    git(repo, "tag", "v\x85\u2029")
+    assert (describe(repo)["branch"], describe(repo)["tag"]) == ("a\u2028b", "v\x85\u2029")
+
+
 def test_a_root_inside_the_work_tree_answers_for_the_whole_of_it(repo):
     (repo / "a.txt").write_text("changed\n")
     assert describe(repo / "sub")["dirty"] is True

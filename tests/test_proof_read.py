@@ -1,5 +1,6 @@
 """Reading runs: newest first, nothing followed, nothing unbounded."""
 
+import json
 import os
 from hashlib import sha256
 from pathlib import Path
@@ -85,11 +86,12 @@ def test_the_newest_head_is_the_hash_of_its_last_line(proofs):
 
 def test_the_files_of_a_run(proofs):
     run = proofs / "10-new"
-    write_json(str(run / "plan.json"), {"tasks": []})
+    plan = {"schema": "zf/plan/v2", "phases": [], "needs": "checked", "upstream": {}, "tasks": []}
+    write_json(str(run / "plan.json"), plan)
     (run / "t1" / "99-summary").mkdir(parents=True)
     write_json(str(run / "t1" / "99-summary" / "status.json"), {"status": "success"})
     assert read.run_json(str(run)) == {"run_id": "10-new"}
-    assert read.plan_json(str(run)) == {"tasks": []}
+    assert read.plan_json(str(run)) == plan
     assert read.status_json(str(run), "t1") == {"status": "success"}
     assert read.journal(str(run)).events[0].run == "10-new"
 
@@ -187,3 +189,12 @@ def test_a_log_comes_in_pieces_from_where_one_asks(log):
     pieces = list(read.log_pieces(str(log.parents[2]), "t1", 0, start=1_000_000))
     assert b"".join(pieces) == b"x" * 2_000_000 + b"end"
     assert len(pieces) == 2
+
+
+def test_a_plan_of_another_form_is_refused_whatever_reads_it(tmp_path):
+    folder = tmp_path / "r"
+    folder.mkdir()
+    row = {"id": {"a": {}}}
+    (folder / "plan.json").write_text(json.dumps({"schema": "zf/plan/v2", "tasks": [row]}))
+    with pytest.raises(ZfError, match=r"plan\.json: "):
+        read.plan_json(str(folder))

@@ -1,11 +1,14 @@
 """One owner per run id."""
 
 import os
+import subprocess
+import sys
+import tempfile
 
 import pytest
 
 from zf.errors import ZfError
-from zf.run.lock import acquire
+from zf.run.lock import acquire, folder, orders_path
 
 
 def test_the_second_is_told_who_the_first_is(tmp_path):
@@ -49,3 +52,28 @@ def test_a_child_that_inherited_the_lock_holds_it(tmp_path):
     os.close(release_w)
     os.waitpid(pid, 0)
     os.close(acquire(str(tmp_path), "a"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+def test_a_live_run_of_another_user_is_running_and_takes_no_orders():
+    """What a user may not write to is there all the same."""
+    with tempfile.TemporaryDirectory() as proofs:
+        os.chmod(proofs, 0o755)
+        os.mkdir(folder(proofs))
+        fifo = orders_path(proofs, "r")
+        os.mkfifo(fifo, 0o600)
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        script = f"""
+import os
+from zf.run import lock
+os.setgid(65534)
+os.setuid(65534)
+print(lock.is_run({proofs!r}, "r"))
+try:
+    lock.order({proofs!r}, "r", "cancel")
+except PermissionError as error:
+    print(error.strerror)
+"""
+        told = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+        os.close(reader)
+        assert told.stdout == b"True\nPermission denied\n"

@@ -7,7 +7,9 @@ import signal
 import pytest
 
 from attempts import Bench, all_listed, checksums_hold, settle, task, wait_for_one
+from zf.events import Cause, Status
 from zf.proof.store import TaskTree
+from zf.work.outcome import Outcome
 
 
 @pytest.fixture
@@ -113,6 +115,9 @@ class TestAWrongGuess:
         second = task("echo $ATTEMPT", name="second")
         if left:
             TaskTree.create(str(bench.run_dir), "second", 1).close()
+            lost = Outcome(second, 1)
+            lost.fail(Cause.WORKER, "its worker died", status=Status.LOST)
+            lost.decide_abandoned(str(bench.run_dir), "r1", bench.shared.veil)
         pool = bench.pool(first, second)
         try:
             under_way(bench, pool, "second")
@@ -122,7 +127,7 @@ class TestAWrongGuess:
         finally:
             pool.close()
         assert result.log() == b"2\n"
-        assert (result.tree / "attempts/1").is_dir() == left
+        assert (result.tree / "attempts/1/99-summary/status.json").is_file() == left
         assert aside(bench) == []
 
     def test_a_tree_is_there_already(self, bench, first):

@@ -229,7 +229,7 @@ def cancel(
             f"{run!r} cannot be cancelled from here: {error.strerror}",
             exit_code=Exit.FAILED,
             code="ZF144",
-            hint="cancel it from outside of its steps; a step that fails ends its task",
+            hint="cancel it from outside of its steps, as the user who runs it",
         ) from None
     except OSError:
         if lock.is_locked(proofs, run):

@@ -8,7 +8,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from zf.cli import crash, streams
+from zf.cli.project import as_typed
 from zf.errors import Exit, Problem, ZfError
+from zf.record import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +66,8 @@ def _unless_lost() -> int:
 def _show(problems: tuple[Problem, ...]) -> None:
     """Print findings to stderr, one after the other."""
     for problem in problems:
-        streams.say(sys.stderr, problem.render() + "\n")
+        hint = as_typed(problem.hint) if problem.hint else problem.hint
+        streams.say(sys.stderr, replace(problem, hint=hint).render() + "\n")
 
 
 # What the system has none of, or does not let us have: nothing that is wrong with zf.

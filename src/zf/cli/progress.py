@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Literal
 
 from zf.cli import streams
-from zf.cli.project import path_shown
+from zf.cli.project import path_shown, program
 from zf.cli.streams import say
 from zf.errors import Exit, Problem, ZfError
 from zf.record import record
@@ -57,7 +57,7 @@ def style_of(stream: IO[str]) -> Style:
     from zf.report.words import Style
 
     columns = _terminal_size().columns if stream.isatty() else 0
-    return Style(wants_colour(stream), utf8=_shows_utf8(os.environ), columns=columns)
+    return Style(wants_colour(stream), utf8=_shows_utf8(os.environ), columns=columns, zf=program())
 
 
 def _shows_utf8(environ: Mapping[str, str]) -> bool:

@@ -6,8 +6,10 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from shlex import quote
 from typing import TYPE_CHECKING
 
+from zf import late
 from zf.cli import streams
 from zf.errors import ZfError
 from zf.model import Asked
@@ -17,15 +19,34 @@ if TYPE_CHECKING:
 
 
 _started_in: str | None = None
+# What `-C` said, for the commands that are advised.
+_folder = ""
 
 
 def go_to(folder: str) -> None:
     """Work there from now on; `path_shown` goes on telling paths from where the user is."""
-    global _started_in  # noqa: PLW0603 - the working directory is the process's, too
+    global _started_in, _folder  # noqa: PLW0603 - the working directory is the process's, too
     if _started_in is None:
         with suppress(OSError):
             _started_in = os.getcwd()
     os.chdir(folder)
+    _folder = os.path.join(_folder, folder)
+
+
+def program() -> str:
+    """What stands before a verb in a command that is advised: `zf`, or `zf -C DIR` if need be."""
+    return f"zf -C {quote(_folder)}" if _folder else "zf"
+
+
+_COMMAND = late.pattern(
+    r"\bzf (?=(?:run-phase|run-task|resume|rerun|cancel|validate|list|plan|schema|status|explain"
+    r"|logs|verify|seal|export|diff|replay)\b)"
+)
+
+
+def as_typed(text: str) -> str:
+    """A text for people with its commands as they work in the user's own shell."""
+    return _COMMAND.sub(f"{program()} ".replace("\\", r"\\"), text) if _folder else text
 
 
 def path_shown(path: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +20,7 @@ from zf.record import replace
 if TYPE_CHECKING:
     from zf.report.facts import Facts
     from zf.report.runs import RunRow
+    from zf.report.waiting import Wait
 
 RUN = typer.Argument(
     metavar="RUN",
@@ -78,7 +81,7 @@ def status(
 ) -> None:
     """List the runs, newest first; or the tasks of one run."""
     from zf.proof import read
-    from zf.report import runs
+    from zf.report import runs, waiting
 
     style = style_of(sys.stdout)
     proofs = proofs_folder()
@@ -87,14 +90,30 @@ def status(
         facts = facts_of(run_dir)
         if as_json:
             [row] = runs.as_json([_row_of(facts, os.path.dirname(run_dir) or ".")])
-            print(json.dumps({**row, "tasks": {t.id: t.word for t in facts.tasks.values()}}))
+            tasks = {t.id: t.word for t in facts.tasks.values()}
+            found = waiting.as_json(_waits(facts, run_dir))
+            print(json.dumps({**row, "tasks": tasks, "waits": found}))
         else:
-            print(runs.tasks_table(facts, style), end="")
+            print(runs.tasks_table(facts, style, _waits(facts, run_dir)), end="")
         return
     rows = [_row(proofs, name) for name in read.list_runs(proofs)[:limit]]
     print(json.dumps(runs.as_json(rows)) if as_json else runs.table(rows, style), end="")
     if as_json:
         print()
+
+
+def _waits(facts: Facts, run_dir: str) -> dict[str, Wait]:
+    """What each waiting task of a run waits for, if somebody runs it."""
+    from zf.proof import read
+    from zf.report.waiting import waits
+    from zf.run.lock import is_run
+
+    if facts.exit_code is not None or not is_run(os.path.dirname(run_dir) or ".", facts.run):
+        return {}
+    with suppress(ZfError, KeyError, TypeError):
+        limits = read.object_and_digest(run_dir, "run.json")[0]["limits"]
+        facts.max_jobs, facts.resources = limits["max_jobs"], limits["resources"]
+    return waits(facts, time.monotonic())
 
 
 def _row(proofs: str, name: str) -> RunRow:
@@ -129,6 +148,7 @@ def explain(
     from zf.report import advice, blocked
     from zf.report import explain as telling
     from zf.report.excerpt import LOOK_LINES
+    from zf.report.waiting import as_json as as_json_of
     from zf.run.lock import is_run
 
     run_dir = find(run)
@@ -152,13 +172,15 @@ def explain(
             remarks=remarks_of_task(found, run_dir),
             alive=alive,
             sealed=sealed,
+            wait=_waits(facts, run_dir).get(task),
         )
         print(told, end="")
         return
     tails = tails_of(facts, run_dir)
     if as_json:
-        commands = advice.commands(facts, alive=alive, sealed=sealed)
-        print(json.dumps({**blocked.as_json(facts, tails=tails), "next": commands}))
+        commands = advice.commands(facts, alive=alive, sealed=sealed, zf=style.zf)
+        said = blocked.as_json(facts, tails=tails)
+        print(json.dumps({**said, "next": commands, "waits": as_json_of(_waits(facts, run_dir))}))
     else:
         told = telling.run(
             facts,

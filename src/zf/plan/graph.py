@@ -120,6 +120,10 @@ class Plan:
             "chain": self.chain[task.id],
             "steps": [{"name": step.name, "line": step.line} for step in task.steps],
             **({} if task.log_tail is None else {"log_tail": task.log_tail}),
+            # What it may have to wait for, where it may.
+            **({"resources": dict(task.resources)} if task.resources else {}),
+            **({"concurrency": task.concurrency} if task.concurrency else {}),
+            **({"start_after_s": task.start_after_s} if task.start_after_s else {}),
         }
 
 

@@ -110,6 +110,8 @@ def claims(tasks: str, names: Iterable[str]) -> bool:
 
 def misplaced(folder: str, depth: int = _MAX_DEPTH) -> Iterator[str]:
     """Paths below a folder without task.yaml, of files that are plainly meant to be task files."""
+    if _leads_up(folder):
+        return  # what is found through it is read where it lies
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
@@ -120,6 +122,14 @@ def misplaced(folder: str, depth: int = _MAX_DEPTH) -> Iterator[str]:
         elif depth and entry.name[0] != "." and entry.is_dir(follow_symlinks=False):
             for path in misplaced(entry.path, depth - 1):
                 yield f"{entry.name}/{path}"
+
+
+def _leads_up(folder: str) -> bool:
+    """Whether it is a link to a folder that it lies in."""
+    if not os.path.islink(folder):
+        return False
+    lies_in = os.path.realpath(os.path.dirname(folder))
+    return f"{lies_in}/".startswith(f"{os.path.realpath(folder).rstrip('/')}/")
 
 
 def holds_task_file(tasks: str) -> bool:

@@ -148,7 +148,9 @@ def _facts(run_dir: str, sealed: tuple[str, str] | None) -> statement.Facts:
             manifest = bundle.read(MANIFEST, MAX_LIST_BYTES)
         except OSError:
             raise ZfError(
-                f"{printable(run_dir)} is not sealed", code="ZF636", hint="zf seal it first"
+                f"{printable(run_dir)} is not sealed",
+                code="ZF636",
+                hint=f"zf seal {printable(run_dir)} seals it",
             ) from None
         try:
             run, plan = (_object(bundle, name) for name in ("run.json", "plan.json"))
@@ -164,7 +166,7 @@ def _facts(run_dir: str, sealed: tuple[str, str] | None) -> statement.Facts:
             raise ZfError(
                 f"{printable(run_dir)} cannot be signed: {error}",
                 code="ZF636",
-                hint="zf verify says what is wrong with it",
+                hint=f"zf verify {printable(run_dir)} says what is wrong with it",
             ) from None
         return statement.Facts(
             run,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zf.record import record
+from zf.record import field, record
 
 
 @record
@@ -21,7 +21,7 @@ class Told:
     commit: str | None = None
     branch: str | None = None
     tag: str | None = None
-    says: Mapping[str, str] = {}
+    says: Mapping[str, str] = field(default_factory=dict)
 
 
 # How each row's words are read: the first of the variables that is set; `{NAME}` puts a text

@@ -160,7 +160,9 @@ def _ids(run_dir: str) -> set[str]:
         return {str(task["id"]) for task in tasks or ()}
     except (TypeError, KeyError):
         raise ZfError(
-            f"{printable(run_dir)}/plan.json: not a plan", code="ZF611", hint="see zf verify"
+            f"{printable(run_dir)}/plan.json: not a plan",
+            code="ZF611",
+            hint=f"zf verify {printable(run_dir)} says what is wrong with it",
         ) from None
 
 

@@ -85,7 +85,7 @@ def _verified(run_dir: str) -> str:
         raise ZfError(
             f"{printable(run_dir)} is not a sealed run",
             code="ZF641",
-            hint="zf seal closes a run that was killed",
+            hint=f"zf seal {printable(run_dir)} closes a run that was killed",
         )
     if found.exit_code not in {VERIFIED, INCOMPLETE} or found.run is None:
         wrong = [finding for finding in found.findings if finding.verdict != "COMPLETE"]
@@ -95,7 +95,7 @@ def _verified(run_dir: str) -> str:
             f"{printable(run_dir)} does not verify, so nothing was exported{first}{more}",
             exit_code=Exit.FAILED,
             code="ZF641",
-            hint="zf verify says all that is wrong with it",
+            hint=f"zf verify {printable(run_dir)} says all that is wrong with it",
         )
     return found.run
 
@@ -185,7 +185,7 @@ def _crate(run_dir: str, run: str, files: list[File]) -> list[File]:
         raise ZfError(
             f"the run's files are not as zf writes them: {error!r:.200}",
             code="ZF641",
-            hint="see zf verify",
+            hint=f"zf verify {printable(run_dir)} says what is wrong with it",
         ) from None
     return [*_below(run, files), _of_bytes(crate.METADATA, metadata)]
 

@@ -192,7 +192,7 @@ def _refuse_damaged(path: str, reading: JournalReading) -> None:
         raise JournalDamagedError(
             f"{path}: the journal is damaged: {reading.damage}",
             code="ZF601",
-            hint="it was left as it is; zf verify says what else changed",
+            hint=f"it was left as it is; zf verify {os.path.dirname(path)} says what else changed",
         )
 
 

@@ -8,8 +8,10 @@ short lists whole: the largest runs have 100 000 tasks.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from zf.events import AttemptEnded, Event, RunEnded, RunStarted, TaskNotRun
+from zf.proof.store import ARTIFACTS
 from zf.record import field, mutable
 
 
@@ -53,3 +55,16 @@ class Known:
         """The digest of the task's list so far, in hex; empty while no attempt has ended."""
         digest = self.trees.get(task)
         return "" if digest is None else digest.hex()
+
+    def artifacts_of(self, tasks: Iterable[str]) -> dict[str, str]:
+        """The digests of the lists of these tasks, of those that may have artifacts: a list that is
+        known whole says whether it has any.
+        """
+        return {
+            task: self.trees[task].hex()
+            for task in tasks
+            if task in self.trees and _ARTIFACTS in self.lists.get(task, _ARTIFACTS)
+        }
+
+
+_ARTIFACTS = f"  {ARTIFACTS}/"

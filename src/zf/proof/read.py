@@ -69,7 +69,9 @@ def find_run(proofs: str, run: str) -> str:
         )
     if not runs:
         raise ZfError(
-            f"no runs in {printable(proofs)}", code="ZF610", hint="zf run-phase makes one"
+            f"no runs in {printable(proofs)}",
+            code="ZF610",
+            hint="zf list shows the phases; zf run-phase PHASE runs one",
         )
     from difflib import get_close_matches  # noqa: PLC0415 - only a message needs it
 
@@ -134,12 +136,19 @@ def object_and_digest(run_dir: str, path: str) -> tuple[dict[str, Any], str]:
     """The same, and the SHA-256 of the file it was read from."""
     data = read_bytes(run_dir, path)
     shown = printable(f"{run_dir}/{path}")
+    hint = f"zf verify {printable(run_dir)} says what is wrong with it"
     try:
         value = decode(data)
     except ValueError as error:
-        raise ZfError(f"{shown}: {error}", code="ZF611", hint="see zf verify") from None
+        raise ZfError(f"{shown}: {error}", code="ZF611", hint=hint) from None
     if not isinstance(value, dict):
-        raise ZfError(f"{shown}: not a JSON object", code="ZF611", hint="see zf verify")
+        raise ZfError(f"{shown}: not a JSON object", code="ZF611", hint=hint)
+    if path == "plan.json":
+        # What all the rest is read by; in its form it breaks nothing, whatever wrote it.
+        from zf.proof import forms  # noqa: PLC0415 - no new run reads a plan
+
+        if wrong := forms.problems("plan", value):
+            raise ZfError(f"{shown}: {wrong[0]}", code="ZF611", hint=hint)
     return value, sha256(data).hexdigest()
 
 

@@ -213,7 +213,7 @@ def close_killed(run_dir: str, head: str | None = None) -> str:
             f"{printable(run_dir)} was written to while it was sealed: {sealed.differences[0]}",
             exit_code=Exit.FAILED,
             code="ZF149",
-            hint="zf verify says what is wrong with it",
+            hint=f"zf verify {printable(run_dir)} says what is wrong with it",
         )
     return sealed.manifest_sha256
 
@@ -225,7 +225,7 @@ def refuse_sealed(run_dir: str) -> None:
             f"{printable(run_dir)} is sealed already",
             exit_code=Exit.RUN_ID_TAKEN,
             code="ZF604",
-            hint="zf verify says what it is worth",
+            hint=f"zf verify {printable(run_dir)} says what it is worth",
         )
 
 

@@ -516,35 +516,64 @@ def checksum_list(digests: Mapping[str, str]) -> bytes:
     return "".join([line(digests[name], name) for name in sorted(digests)]).encode("ascii")
 
 
-def needs_path(run_dir: str) -> str:
-    """Where the tasks of a run find the artifacts of their needs; no part of any proof."""
-    proofs, run = os.path.split(run_dir)
-    return f"{proofs}/.needs/{run}"
-
-
-def artifacts_of(folder: str) -> str:
-    """The artifacts of a decided task, compared with their list: where they are, or an empty text
-    if there are none. Raises OSError, or ValueError with the name of one that is not as listed.
+def artifacts_of(folder: str, task_sha256: str) -> str:
+    """The artifacts of a decided task, compared with its list, whose digest the caller knows: where
+    they are, or an empty text if there are none. Raises OSError, or ValueError saying what is not
+    as listed.
     """
-    path = f"{folder}/{CHECKSUMS}/artifacts.sha256"
-    if not os.stat(path).st_size:
+    with open(f"{folder}/{CHECKSUMS}/task.sha256", "rb", opener=_not_through_link) as stream:
+        data = stream.read()
+    if sha256(data).hexdigest() != task_sha256:
+        raise ValueError("their list is not what it was when their task ended")
+    prefix = f"{ARTIFACTS}/"
+    listed = {
+        name.removeprefix(prefix): digest
+        for name, digest in parse(data).items()
+        if name.startswith(prefix)
+    }
+    if not listed:
         return ""
-    with open(path, "rb") as stream:
-        listed = stream.read()
     top = f"{folder}/{ARTIFACTS}"
-    for name, digest in parse(listed).items():
-        where, last = os.path.split(f"{top}/{name}")
-        try:
-            fd = os.open(where, _FOLDER)
-            try:
-                found = _hash_plain(fd, last)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            raise ValueError(f"{name} cannot be read: {error.strerror}") from None
-        if found != digest:
-            raise ValueError(f"{name} is not what it was when its task ended")
+    fd = os.open(top, _FOLDER)
+    try:
+        _compare(fd, listed)
+    finally:
+        os.close(fd)
     return top
+
+
+def _not_through_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _compare(top: int, listed: Mapping[str, str]) -> None:
+    """See that these files and no others lie below an open folder; ValueError if not."""
+    missing = set(listed)
+    for name, digest in _hashes(top):
+        if name not in missing:
+            raise ValueError(f"{name} was not there when its task ended")
+        if digest != listed[name]:
+            raise ValueError(f"{name} is not what it was when its task ended")
+        missing.discard(name)
+    if missing:
+        raise ValueError(f"{min(missing)} is not there any more")
+
+
+def _hashes(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str | None]]:
+    """Everything below an open folder that is no folder, with its SHA-256; None for what is no file
+    that can be read. Nothing is changed.
+    """
+    for name in sorted(os.listdir(folder)):
+        if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            yield prefix + name, _hash_plain(folder, name)
+            continue
+        if depth == _MAX_DEPTH:
+            raise ValueError(f"{prefix}{name} was not there when its task ended")
+        below = os.open(name, _FOLDER, dir_fd=folder)
+        try:
+            yield from _hashes(below, f"{prefix}{name}/", depth + 1)
+        finally:
+            os.close(below)
 
 
 def hash_tree(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:

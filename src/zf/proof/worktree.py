@@ -630,17 +630,20 @@ def _refusal(said: bytes) -> str:
 
 def _commit(asking: _Asking, head: _Asked) -> Commit:
     code, out, said = asking.outcome(head)
-    told = _lines(out)
-    if code == 0 and len(told) == len(Commit.__match_args__) - 1:
-        objects, form, commit, tree, name = told
+    # The first is a path: it may hold line breaks, and bytes that are no text.
+    if code == 0:
+        objects, *rest = out.removesuffix(b"\n").rsplit(b"\n", 4)
+        form, commit, tree, name = map(_text, rest)
         branch = name.removeprefix("refs/heads/") if name.startswith("refs/heads/") else None
-        return Commit(asking.folder, objects, form, commit, tree, branch)
-    if len(told) < 2:
+        return Commit(asking.folder, os.fsdecode(objects), form, commit, tree, branch)
+    objects, line_break, told = out.removesuffix(b"HEAD^{commit}\n")[:-1].rpartition(b"\n")
+    if not line_break:
         raise GitError(_refusal(said))
     name = _first(asking.finish(asking.start("symbolic-ref", "-q", "HEAD"), or_none=True)) or ""
     if not name or asking.finish(asking.start("rev-parse", "--verify", "-q", name), or_none=True):
         raise GitError(_refusal(said))
-    return Commit(asking.folder, told[0], told[1], None, None, name.removeprefix("refs/heads/"))
+    branch = name.removeprefix("refs/heads/")
+    return Commit(asking.folder, os.fsdecode(objects), _text(told), None, None, branch)
 
 
 def _own_repository(
@@ -990,8 +993,13 @@ def _diff_digest(asking: _Asking, seen: Seen, paths: Sequence[str]) -> str | Non
     return digest.hexdigest()
 
 
+def _text(out: bytes) -> str:
+    return out.decode("utf-8", "backslashreplace")
+
+
 def _lines(out: bytes) -> list[str]:
-    return out.decode("utf-8", "backslashreplace").splitlines()
+    """Not `splitlines`, as the name of a branch or tag may hold what else it takes for a break."""
+    return _text(out).removesuffix("\n").split("\n") if out else []
 
 
 def _first(out: bytes) -> str | None:

@@ -1,6 +1,7 @@
 """What to do about a run: which tasks to mend first, and the commands to type next.
 
-Each command is one that works as it stands; a test types them all. Pure.
+Each command is one that works as it stands; a test types them all. Pure; `zf` is how the
+user calls zf.
 """
 
 from __future__ import annotations
@@ -75,23 +76,25 @@ def _together(facts: Facts, blocking: Sequence[RootCause]) -> FixFirst:
     return FixFirst(tuple(name for name, n in number.items() if fewest >> n & 1), freed)
 
 
-def after_end(facts: Facts) -> list[str]:
+def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     """The commands to type when the run is over: nothing when all went well."""
     failed = [task.id for task in facts.tasks.values() if not (task.warned or task.status in _WELL)]
     if not failed:
         return []
     if not facts.needs_checked:
         # A task that ran without its needs runs so again.
-        return [f"zf run-task {quote(printable(name))}" for name in failed[:1]]
-    return [f"zf rerun {quote(printable(facts.run))} --failed"]
+        return [f"{zf} run-task {quote(printable(name))}" for name in failed[:1]]
+    return [f"{zf} rerun {quote(printable(facts.run))} --failed"]
 
 
-def commands(facts: Facts, *, alive: bool = False, sealed: bool = False) -> list[str]:
+def commands(
+    facts: Facts, *, alive: bool = False, sealed: bool = False, zf: str = "zf"
+) -> list[str]:
     """The commands to type: none while the run goes on, `resume` where its zf was killed, unless
     it was `sealed` since.
     """
     if alive:
         return []
     if facts.exit_code is None and not sealed:
-        return [f"zf resume {quote(printable(facts.run))}"]
-    return after_end(facts)
+        return [f"{zf} resume {quote(printable(facts.run))}"]
+    return after_end(facts, zf)

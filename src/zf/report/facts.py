@@ -40,6 +40,7 @@ FAILED = frozenset({Status.FAILURE, Status.TIMEOUT, Status.LOST})
 # What keeps a run from passing, unless it is tolerated: everything but success and skipped.
 _SPOILS = (*sorted(FAILED), Status.BLOCKED, Status.CANCELLED)
 _NOTHING: Mapping[str, Status] = MappingProxyType({})
+_NO_RESOURCES: Mapping[str, int] = MappingProxyType({})
 
 Result = Literal[
     "passed", "failed", "timeout", "interrupted", "nothing run", "unfinished", "tampered"
@@ -66,6 +67,12 @@ class TaskFacts:
     optional: tuple[str, ...] = ()
     # How many lines of a failed step's log its task file wants to be shown.
     log_tail: int | None = None
+    parallel_safe: bool = True
+    resources: Mapping[str, int] = field(default_factory=lambda: _NO_RESOURCES)
+    group: str = ""
+    start_after_s: float = 0.0
+    # When it is to be tried again, on the clock of `started_mono`.
+    retry_at: float | None = None
     running: bool = False
     status: Status | None = None
     attempt: int = 0
@@ -177,6 +184,9 @@ class Facts:
     upstream: Mapping[str, str]
     counts: dict[str, int]
     tolerated: dict[str, int] = field(default_factory=dict)
+    # What the run is allowed, where that is known.
+    max_jobs: int | None = None
+    resources: Mapping[str, int] = field(default_factory=lambda: _NO_RESOURCES)
     run: str = ""
     # The number of every task's first step in the names of its files: 1 for runs of zf 0.1.
     first_step: int = 0
@@ -283,9 +293,13 @@ class Fold:
     the plan change nothing.
     """
 
-    def __init__(self, plan: Mapping[str, Any]) -> None:
+    def __init__(self, plan: Mapping[str, Any], limits: Mapping[str, Any] | None = None) -> None:
+        """`limits` is what run.json says the run is allowed."""
         try:
             self.facts = _planned(plan)
+            if limits is not None:
+                self.facts.max_jobs = limits["max_jobs"]
+                self.facts.resources = limits["resources"]
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a zf plan: {error!r}") from error
 
@@ -305,7 +319,7 @@ class Fold:
             case TaskNotRun():
                 self._not_run(event)
             case RetryScheduled():
-                self._retry_scheduled(event)
+                self._retry_scheduled(event, mono)
             case RetryDropped():
                 self._retry_dropped(event)
             case ConditionEvaluated(task=name) if name in facts.tasks:
@@ -377,13 +391,14 @@ class Fold:
         task.duration_s = event.duration_s
         self._end(task, event, event.completed_at)
 
-    def _retry_scheduled(self, event: RetryScheduled) -> None:
+    def _retry_scheduled(self, event: RetryScheduled, mono: float | None) -> None:
         """The end that was told just now is not the last word: the task waits again."""
         task = self._leave(event.task)
         if task is None:
             return
         task.earlier.append(Tried(replace(task, earlier=[], asked=[]), event.delay_s))
         _forget_end(task)
+        task.retry_at = None if mono is None else mono + event.delay_s
         self.facts.counts["waiting"] += 1
 
     def _retry_dropped(self, event: RetryDropped) -> None:
@@ -426,6 +441,7 @@ class Fold:
             self.facts.tolerated[task.word] -= 1
         task.running = False
         task.held_by = ""
+        task.retry_at = None
         self.facts.running.pop(name, None)
         return task
 
@@ -544,6 +560,10 @@ def _task(row: Mapping[str, Any]) -> TaskFacts:
         steps=row["steps"],
         optional=tuple(need["task"] for need in needs if need["optional"]),
         log_tail=row.get("log_tail"),
+        parallel_safe=row["parallel_safe"],
+        resources=row.get("resources", _NO_RESOURCES),
+        group=row.get("concurrency", ""),
+        start_after_s=row.get("start_after_s", 0.0),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from zf.report.facts import Facts, TaskFacts
+    from zf.report.waiting import Wait
 
 
 @record
@@ -86,15 +88,17 @@ def as_json(rows: Iterable[RunRow]) -> list[dict[str, Any]]:
     ]
 
 
-def tasks_table(facts: Facts, style: Style = PLAIN) -> str:
-    """Every task of one run in plan order."""
+def tasks_table(
+    facts: Facts, style: Style = PLAIN, waits: Mapping[str, Wait] = MappingProxyType({})
+) -> str:
+    """Every task of one run in plan order; for those that wait, what for."""
     cells = [
         (
             printable(task.id),
             task.conclusion,
             duration(task.duration_s),
             printable(task.phase),
-            _story(task),
+            _story(task, waits.get(task.id)),
         )
         for task in facts.tasks.values()
     ]
@@ -104,7 +108,9 @@ def tasks_table(facts: Facts, style: Style = PLAIN) -> str:
 _WORDS = (*(status.value for status in Status), "running", "waiting")
 
 
-def _story(task: TaskFacts) -> str:
+def _story(task: TaskFacts, wait: Wait | None = None) -> str:
+    if wait is not None and wait.why != "retry":  # of which its story tells more
+        return f"waits {wait.told}"
     again = f"attempt {task.attempt}" if task.attempt > 1 else ""
     return "  ".join(part for part in (again, story(task)) if part)
 

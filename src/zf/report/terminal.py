@@ -33,6 +33,7 @@ from zf.events import (
     ThrottleLeft,
     to_json,
 )
+from zf.report import waiting
 from zf.report.blocked import code, headline, not_started
 from zf.report.facts import at_end
 from zf.report.words import (
@@ -265,6 +266,9 @@ def board(
     more = len(facts.running) - (len(lines) - 1)
     if more and room:
         lines.append(f"  and {more} more running"[:width])
+    waits = waiting.row(facts, now) if len(lines) < rows else ""
+    if waits:
+        lines.append(f"  waiting: {_ascii(waits)}"[:width])
     return lines
 
 
@@ -406,11 +410,11 @@ def anchors(
     if signed_by is not None:
         return f"head: {head}\nsigned by: {printable(signed_by)}\n"
     unsigned = style.paint("UNSIGNED", "warning")
-    text = f"head: {head}\n{unsigned}: to sign it, zf seal {printable(run)} --sign\n"
+    text = f"head: {head}\n{unsigned}: to sign it, {style.zf} seal {printable(run)} --sign\n"
     done, trees = compared
     if done < trees:
         told = f"{done} of {count(trees, 'task tree')} compared before the seal"
-        text += f"{told}; zf verify {printable(run)} compares all\n"
+        text += f"{told}; {style.zf} verify {printable(run)} compares all\n"
     return text
 
 

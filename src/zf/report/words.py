@@ -97,6 +97,8 @@ class Style:
     colour: bool = False
     utf8: bool = False
     columns: int = 0
+    # How the user calls zf: with `-C DIR`, if that was said.
+    zf: str = "zf"
 
     def folded(self, text: str, indent: str = "    ") -> str:
         """One line of text, broken between words for the terminal; the rest is indented."""

@@ -203,7 +203,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     known = Known()
     with (
         listening() as inbox,
-        _claimed(proofs, run),
+        _claimed(proofs, run) as lock_fd,
         closing(_pool(request, run_dir, known)) as pool,
     ):
         inbox.open_to_others(*lock.orders_paths(proofs, run))
@@ -217,7 +217,15 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         orders = scheduler.start(began)
         with _recording(run):
             return _conduct(
-                request, scheduler, orders, scribe, inbox, pool, run_dir, source.looking_again
+                request,
+                scheduler,
+                orders,
+                scribe,
+                inbox,
+                pool,
+                run_dir,
+                source.looking_again,
+                lock_fd,
             )
 
 
@@ -232,7 +240,7 @@ def _pool(request: RunRequest, run_dir: str, known: Known) -> Pool:
             project=request.flow.project,
             environ=request.environ,
             veil=request.veil,
-            upstream={task: met.run for task, met in request.plan.upstream.items()},
+            upstream=request.plan.upstream,
             aside=lock.aside_path(request.flow.proofs, request.settings.run_id.value),
             shield=_shield_grounds(request),
         ),
@@ -324,7 +332,7 @@ def _found(
         write_file(f"{staging}/run.json", described)
         plan_sha256 = write_json(f"{staging}/plan.json", plan)
         journal = Journal.create(f"{staging}/events.jsonl")
-        scribe = Scribe(journal, Fold(plan), request.watch, known)
+        scribe = Scribe(journal, Fold(plan, about["limits"]), request.watch, known)
         began = scribe.record(
             RunStarted(
                 run,
@@ -366,7 +374,7 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
     fitness.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
     _refuse_unshielded(request)
     _leases_folder(request)
-    with listening() as inbox, _taken_over(request, inbox), _recording(run):
+    with listening() as inbox, _taken_over(request, inbox) as lock_fd, _recording(run):
         if os.path.lexists(f"{run_dir}/{MANIFEST}"):
             raise ZfError(
                 f"run {run!r} is sealed: it never changes",
@@ -384,7 +392,8 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
             raise _changed_meanwhile(run)
         known = Known()
         known.remember_place(run_dir)
-        fold = Fold(request.veil.plan(request.plan.as_json()))
+        limits = asdict(request.limits)
+        fold = Fold(request.veil.plan(request.plan.as_json()), limits)
         for line in reading.lines:
             fold.apply(line.event, line.mono, line.wall)
             known.take(line.event)
@@ -415,7 +424,7 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
 
         began = (times[0], recover.phase_began(lines, times))
         return _conduct(
-            request, scheduler, orders, scribe, inbox, pool, run_dir, looking_again, began
+            request, scheduler, orders, scribe, inbox, pool, run_dir, looking_again, lock_fd, began
         )
 
 
@@ -460,6 +469,7 @@ def _conduct(
     pool: Pool,
     run_dir: str,
     looking_again: LookingAgain,
+    lock_fd: int,
     began: tuple[float, float | None] | None = None,
 ) -> Launched:
     """Carry a run to its end and seal it. It and its phase began at these moments, by default now;
@@ -499,11 +509,18 @@ def _conduct(
     if blocked_sha256 is not None:
         tops["blocked.json"] = blocked_sha256
     compared = compare_known(run_dir, pool.known, tops, took * _COMPARED_SHARE)
+    if not lock.is_in_place(lock_fd, request.flow.proofs, run):
+        compared = replace(compared, differences=(*compared.differences, _lock_gone(run)))
     tampered = _capped(compared.differences)
     if tampered:
         exit_code = exit_code or Exit.FAILED
     scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256, changed, tampered))
     return _close(run, run_dir, scribe, pool.known, compared)
+
+
+def _lock_gone(run: str) -> str:
+    path = lock.lock_path("..", run)
+    return f"{path}: is not the lock that this run began with, which keeps other zf from it"
 
 
 def _capped(differences: tuple[str, ...]) -> tuple[str, ...]:
@@ -576,7 +593,7 @@ def _taken(proofs: str, name: str, run: str) -> ZfError:
 
 
 @contextmanager
-def _claimed(proofs: str, run: str) -> Iterator[None]:
+def _claimed(proofs: str, run: str) -> Iterator[int]:
     """The lock on the id of a run that does not exist yet.
 
     Raises ZfError: exit 2 for a bad id, 5 for one that is taken.
@@ -606,10 +623,9 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
             raise _taken(proofs, taken, run)
         # What a runner left that was killed before its run had a name.
         store.remove_tree(lock.staging_path(proofs, run))
-        yield
+        yield lock_fd
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
-        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 
@@ -653,7 +669,7 @@ def _not_writable(proofs: str, error: OSError) -> ZfError:
 
 
 @contextmanager
-def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
+def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[int]:
     """The lock on a run whose runner is dead, once its workers are gone too."""
     patience_s = request.settings.grace_s.value + _WORKERS_END_S
     proofs, run = request.flow.proofs, request.settings.run_id.value
@@ -662,10 +678,9 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
     except OSError as error:
         raise _not_writable(proofs, error) from None
     try:
-        yield
+        yield lock_fd
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
-        store.remove_tree(store.needs_path(f"{proofs}/{run}"))
         lock.release(lock_fd)
 
 

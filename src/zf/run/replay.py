@@ -96,7 +96,8 @@ def replay(
         raise ZfError(
             f"task {task!r} has not ended in this run",
             code="ZF151",
-            hint=f"zf status {run['run_id']} says whether the run goes on; zf resume finishes it",
+            hint=f"zf status {run['run_id']} says whether the run goes on;"
+            f" zf resume {run['run_id']} finishes it",
         )
     if not status["attempt"]:
         raise ZfError(

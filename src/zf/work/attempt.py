@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
@@ -20,6 +22,7 @@ from zf.proof.store import (
     Place,
     TaskTree,
     artifacts_of,
+    remove,
     task_json,
     task_lines,
 )
@@ -41,8 +44,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zf.model import Step, Task
+    from zf.plan.graph import Met
     from zf.work.orders import RunnerOrders
 
+# Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
+# shield, and removed with these.
+_NEEDS = "needs"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 
 
@@ -62,9 +70,8 @@ class Bench:
     outside: Outside
     buffer: Buffer
     bash: dict[str, str | None]
-    needs_dir: str
-    # The run that met a need, where it was not this one.
-    upstream: Mapping[str, str]
+    # What met a need, where it was not this run.
+    upstream: Mapping[str, Met]
     # Whether an artifact with a secret in it fails its task; it is never kept.
     secrets_fail: bool = True
 
@@ -72,6 +79,11 @@ class Bench:
     def written_at(self) -> str:
         """Where the run's folder can be written to; steps are told `run_dir`."""
         return self.run_dir if self.shield is None else self.shield.run_dir
+
+    @property
+    def written_aside(self) -> str:
+        """Where the run's folder for what is no part of it can be written to."""
+        return self.aside if self.shield is None else self.shield.aside
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -110,8 +122,7 @@ class Attempt:
     @property
     def _left_at(self) -> str:
         """The same folder, as the worker can write to it."""
-        shield = self._bench.shield
-        return f"{self._bench.aside if shield is None else shield.aside}/{self._left_name}"
+        return f"{self._bench.written_aside}/{self._left_name}"
 
     @property
     def _left_name(self) -> str:
@@ -149,7 +160,7 @@ class Attempt:
             "TASK_DIR": os.path.dirname(f"{bench.place.root}/{task.file}"),
             "ZENFLOW_ROOT": bench.place.root,
             "PROOF_DIR": folder,
-            **({"NEEDS_DIR": bench.needs_dir} if task.needs else {}),
+            **({"NEEDS_DIR": f"{bench.aside}/{_NEEDS}"} if task.needs else {}),
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(bench.place.run, task.id),
@@ -290,19 +301,23 @@ class Attempt:
         """
         bench = self._bench
         for need in self._task.needs:
-            run = bench.upstream.get(need.task)
-            of = bench.run_dir if run is None else f"{os.path.dirname(bench.run_dir)}/{run}"
+            met = bench.upstream.get(need.task)
+            if met is None:
+                of, digest = bench.run_dir, bench.orders.needs.get(need.task)
+            else:
+                of, digest = f"{os.path.dirname(bench.run_dir)}/{met.run}", met.task_sha256
+            if digest is None:
+                continue  # it kept nothing, was not run or not even checked
             try:
-                artifacts = artifacts_of(f"{of}/{need.task}")
-            except FileNotFoundError:
-                continue  # a need that was not checked, or one that was not run
+                artifacts = artifacts_of(f"{of}/{need.task}", digest)
             except (OSError, ValueError) as error:
-                what = self._redactor.text(str(error))
+                what = said(error) if isinstance(error, OSError) else str(error)
+                what = self._redactor.text(what)
                 detail = f"the artifacts of need {need.task} cannot be used: {printable(what)}"
                 self.outcome.fail(Cause.ARTIFACTS, detail)
                 return
             if artifacts:
-                _link(artifacts, f"{bench.needs_dir}/{need.task}")
+                _link(artifacts, f"{bench.written_aside}/{_NEEDS}", need.task)
 
     def _collect(self) -> None:
         bench, tree = self._bench, self.tree
@@ -389,14 +404,46 @@ def _bytes(text: str) -> bytes:
     return text.encode(*_UTF8)
 
 
-def _link(target: str, path: str) -> None:
-    """A link at this path, whatever stands there now; another task may be making the same."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    if os.path.islink(path) and os.readlink(path) == target:
-        return
-    temporary = f"{path}.{os.getpid()}"
-    os.symlink(target, temporary)
-    os.replace(temporary, path)
+def _link(target: str, folder: str, name: str) -> None:
+    """A link of this name in a folder of ours, whatever stands there now, or in place of the
+    folder; another task may be making the same.
+    """
+    fd = _folder(folder)
+    try:
+        with suppress(OSError):  # it is no link
+            if os.readlink(name, dir_fd=fd) == target:
+                return
+        temporary = f".{name}.{os.getpid()}"
+        _make_way(fd, temporary)
+        os.symlink(target, temporary, dir_fd=fd)
+        try:
+            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+        except IsADirectoryError:
+            _make_way(fd, name)
+            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
+def _make_way(folder: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        remove(folder, name)
+
+
+def _folder(path: str) -> int:
+    """A folder that is itself at this path, open; made if it is not there."""
+    with suppress(FileExistsError):
+        os.makedirs(path)
+    try:
+        return os.open(path, _FOLDER)
+    except OSError as error:
+        if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
+            raise
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    with suppress(FileExistsError):
+        os.mkdir(path)
+    return os.open(path, _FOLDER)
 
 
 def which(program: str, path: str) -> str | None:

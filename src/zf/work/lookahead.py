@@ -32,8 +32,7 @@ class Lookahead:
 
     @property
     def _place(self) -> str:
-        shield = self._bench.shield
-        return f"{self._aside if shield is None else shield.aside}/{os.getpid()}"
+        return f"{self._bench.written_aside}/{os.getpid()}"
 
     def prepare(self, task: Task) -> None:
         """Make the task's first attempt ready. Whatever keeps it from that will come up again when

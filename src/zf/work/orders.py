@@ -18,6 +18,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from zf.events import AttemptEnded, Cause, Status
+from zf.model import NOTHING
 from zf.work.supervisor import Stop
 
 _RECEIVE_BYTES = 4096
@@ -46,6 +47,7 @@ class RunnerOrders:
         self.dismissed = False
         self.then = ""
         self.before = ""
+        self.needs: Mapping[str, str] = NOTHING
         self._current: tuple[str, int] | None = None
         self._pending = b""
         self._poll = select.poll()
@@ -55,7 +57,8 @@ class RunnerOrders:
     def next(self) -> tuple[str, int] | None:
         """Wait for the next order to start: task and attempt. None when there is no more to do.
 
-        `then` is the task that may follow, `before` the digest of the list of the attempt before.
+        `then` is the task that may follow, `before` the digest of the list of the attempt before,
+        `needs` those of the lists of the needs that this run met and that may have artifacts.
         """
         self.stop = None
         self._current = None
@@ -124,6 +127,7 @@ class RunnerOrders:
             self._current = attempt
             self.then = order["then"]
             self.before = order.get("before", "")
+            self.needs = order.get("needs", NOTHING)
         elif attempt == self._current:
             self._stop(Stop(Cause(order["cause"]), "", force=order["force"]))
 
@@ -149,12 +153,21 @@ PING = b"null\n"
 DISMISS = b"false\n"
 
 
-def start_order(task: str, attempt: int, then: str | None = None, before: str = "") -> bytes:
+def start_order(
+    task: str,
+    attempt: int,
+    then: str | None = None,
+    before: str = "",
+    needs: Mapping[str, str] = NOTHING,
+) -> bytes:
     """A line that begins an attempt, and says which task may follow it; for a second attempt also
-    the digest of the list of the one before.
+    the digest of the list of the one before, and those of the lists of `needs`.
     """
     # An id needs no escapes in JSON, and this is on the way from one step to the next.
     more = f',"before":"{before}"' if before else ""
+    if needs:
+        pairs = ",".join([f'"{need}":"{digest}"' for need, digest in needs.items()])
+        more += f',"needs":{{{pairs}}}'
     return f'{{"task":"{task}","attempt":{attempt},"then":"{then or ""}"{more}}}\n'.encode("ascii")
 
 

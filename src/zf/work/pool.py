@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from zf.events import AttemptEnded, Cause, Status
-from zf.model import Task
+from zf.model import NOTHING, Task
 from zf.outlet import say_if_possible
 from zf.proof.known import Known
 from zf.record import mutable
@@ -133,7 +133,10 @@ class Pool:
         hand.watch = None
         self._running[task] = hand
         before = self.known.list_of(task) if attempt > 1 else ""
-        self._order(hand, start_order(task, attempt, then, before), lease_fd)
+        needs = NOTHING
+        if outcome.task.needs:
+            needs = self.known.artifacts_of([need.task for need in outcome.task.needs])
+        self._order(hand, start_order(task, attempt, then, before, needs), lease_fd)
 
     def kill(self, task: str, cause: Cause, *, force: bool) -> None:
         """Have the attempt ended for this cause; nothing happens when it has ended already."""

@@ -10,15 +10,15 @@ import _thread
 import errno
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
-from zf.proof.store import Place, TaskTree, needs_path
-from zf.record import record
+from zf.proof.store import Place, TaskTree
+from zf.record import field, record
 from zf.settings import ALWAYS
 from zf.work.attempt import Attempt, Bench, which
 from zf.work.capture import Buffer
@@ -33,6 +33,9 @@ from zf.work.shield import NONE, Grounds, Shield, ShieldError
 from zf.work.supervisor import Supervisor
 from zf.work.veil import Veil
 
+if TYPE_CHECKING:
+    from zf.plan.graph import Met
+
 
 @record
 class Shared:
@@ -46,8 +49,8 @@ class Shared:
     veil: Veil
     # Where trees may be made before their time: on the file system of `run_dir`, and the run's own.
     aside: str
-    # The run that met a need, where it was not this one.
-    upstream: Mapping[str, str] = NOTHING
+    # What met a need, where it was not this run: the other run, and the digest of the task's list.
+    upstream: Mapping[str, Met] = field(default_factory=lambda: NOTHING)
     # What to keep steps away from; None where nobody is to.
     shield: Grounds | None = None
 
@@ -85,15 +88,16 @@ class Worker:
             buffer=Buffer(),
             bash=bash,
             secrets_fail=shared.project.secrets_in_artifacts == "fail",
-            needs_dir=needs_path(shared.run_dir),
             upstream=shared.upstream,
         )
         self._ahead = Lookahead(self._bench, shared.aside, self._outcome_of)
 
     def serve(self, tasks: Mapping[str, Task]) -> None:
         """Take orders until the runner has no more, or this process cannot vouch for the next: when
-        something could not be killed, or is to stay.
+        something could not be killed, or is to stay, or the shield is spoiled: by an error, or by
+        a step's mount.
         """
+        shield = self._bench.shield
         supervisor, is_last, task = self._supervisor, False, ""
         while not is_last and (order := self._orders.next()) is not None:
             task, attempt = order
@@ -102,12 +106,13 @@ class Worker:
             ended = self.run_attempt(tasks[task], attempt)
             supervisor.meanwhile = None
             is_last = supervisor.spent or supervisor.keeps
+            is_last = is_last or (shield is not None and shield.is_spoiled)
             self._orders.report(ended, is_last=is_last, listed=self._listed)
             self._let_go()
             self._tell_rests(task)
         self._ahead.discard()
-        if self._bench.shield is not None:
-            self._bench.shield.close()
+        if shield is not None:
+            shield.close()
         if supervisor.keeps:
             supervisor.tend()
             self._tell_rests(task)
@@ -162,10 +167,9 @@ class Worker:
             outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         else:
             return ended
-        if shield is not None and self._tree is not None:
-            with suppress(OSError):
-                shield.end(self._tree)
-                shield.lower()
+        if shield is not None:
+            # It may stand by half. The next task gets a worker with all of it anew.
+            shield.give_up(self._tree)
         run, before = bench.place.run, self._orders.before
         return outcome.decide_abandoned(bench.written_at, run, self._veil, before)
 
