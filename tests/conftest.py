@@ -1,6 +1,7 @@
 """What every test shares: the `--campaign` switch, and nothing that hides what a test does."""
 
 import signal
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "campaign" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """End what a failed test left running, or Python's warning about it fails a later test."""
+    if call.when == "call" and call.excinfo is not None:
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, Project):
+                value.end_all()
+    return (yield)
 
 
 @pytest.fixture

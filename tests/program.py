@@ -57,6 +57,7 @@ class Project:
         self.env["ZF_LEASES_DIR"] = str(root.parent / "leases")
         # In the environment of whatever a test starts, and of nothing else on this machine.
         self.mark = f"mark-{uuid.uuid4().hex}"
+        self._begun: list[subprocess.Popen[str]] = []
 
     def task(self, task_id: str, *runs: str, phase: str = "A", **keys: Any) -> Path:
         """A task whose steps are the given scripts."""
@@ -76,7 +77,7 @@ class Project:
     def popen(self, *words: str, **keys: Any) -> subprocess.Popen[str]:
         """Start zf; the caller waits for it."""
         env = {**self.env, **keys.pop("env", {})}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*ZF, *words],
             cwd=keys.pop("cwd", self.root),
             env=env,
@@ -87,6 +88,18 @@ class Project:
             errors="surrogateescape",
             **keys,
         )
+        self._begun.append(process)
+        return process
+
+    def end_all(self) -> None:
+        """End what `popen` began, also what is stopped, and close its pipes."""
+        for process in self._begun:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
 
     def zf(self, *words: str, timeout_s: float = 120, **keys: Any) -> Finished:
         """Run zf to its end. A hang is a failure: everything is killed after `timeout_s`."""

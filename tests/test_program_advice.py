@@ -1,5 +1,6 @@
 """Every command that zf advises is typed as it stands, and does what it was advised for."""
 
+import json
 import os
 import re
 import shlex
@@ -102,6 +103,25 @@ def test_after_an_interrupt_and_after_a_kill_the_advised_command_goes_on(project
         (project.root / "mended").touch()
         typed(project, told.pop())
         (project.root / "mended").unlink()
+
+
+def test_a_killed_and_sealed_run_is_advised_to_be_rerun_and_told_once(project):
+    os.mkfifo(project.root / "gate")
+    project.task("a", "test -e mended || read line < gate")
+    project.task("b", "true", needs=["a"])
+    process = project.popen("run-phase", "A", "-v", "--run-id", "r1")
+    assert any("start     a" in line for line in process.stderr)
+    process.kill()
+    process.communicate()
+    (project.root / "mended").touch()
+    assert project.zf("seal", "r1").code == 0
+    told = project.zf("explain", "r1").out
+    assert told.count("Still running when the record ends") == 1
+    assert set(advised(told)) == {"zf rerun r1 --failed"}
+    assert advised(project.zf("explain", "r1", "a").out) == ["zf rerun r1 --failed"]
+    assert json.loads(project.zf("explain", "r1", "--json").out)["next"] == ["zf rerun r1 --failed"]
+    typed(project, "zf rerun r1 --failed", "--run-id", "r2")
+    assert [project.status("r2", task)["status"] for task in "ab"] == ["success"] * 2
 
 
 def test_a_failure_among_five_tasks_fits_on_a_screen_and_is_told_once(project):

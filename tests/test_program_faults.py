@@ -24,6 +24,7 @@ from faults import KILL, SHORT, TEAR, Fault, always, struck
 from killed_runs import acknowledged
 from program import ZF, Finished, Project, survivors
 from zf.proof.verify import INCOMPLETE, VERIFIED, verify
+from zf.work.shield import has_capability
 
 RUN = ("run-phase", "A", "--run-id", "r1", "-j", "2", "--grace", "1", "--progress", "json")
 RESUME = ("resume", "r1", "--progress", "json")
@@ -347,6 +348,21 @@ def test_a_full_disk_at_some_calls(small, who, stays):
         assert fail_there(small, fault)
 
 
+@pytest.mark.skipif(not has_capability(), reason="the shield needs root")
+@pytest.mark.parametrize("call", ["mount", "move_mount", "symlinkat", "renameat", "mkdirat"])
+def test_an_error_behind_the_shield_is_the_end_of_one_attempt_only(small, call):
+    """What is covered by half, or holds another task's artifacts, is nothing for the next task."""
+    for number in (2, 4, 7):
+        assert fail_there(small, Fault("workers", NO_SPACE, number, names=(call,)))
+        ends = small.statuses().items()
+        harmed = [name for name, status in ends if status not in {ENDS[name], "blocked"}]
+        assert len(harmed) <= 1
+        for name in ENDS:
+            kept = small.proof("r1", name, "30-artifacts")
+            found = {path.name for path in kept.iterdir()} if kept.exists() else set()
+            assert found <= ({"two"} if name == "10-ok" else set())
+
+
 @pytest.mark.parametrize("who", CRASHES)
 def test_a_broken_disk_at_some_calls(small, who):
     for number in some(60, 2):
@@ -421,15 +437,26 @@ def test_proofs_on_a_disk_that_cannot_be_written(small):
         )
 
 
-@pytest.mark.parametrize("limit", [8, 11, 14, 20, 21, 22, 23])
-def test_too_few_descriptors(small, limit):
-    """From hardly any to nearly enough; at 22 a worker could not look at what it had to kill."""
-
+def with_descriptors(project: Small, limit: int) -> Finished:
     def lower() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
-    done = small.zf(*RUN, preexec_fn=lower)
-    check_told(small, done, os.strerror(errno.EMFILE))
+    return project.zf(*RUN, preexec_fn=lower)
+
+
+@pytest.mark.parametrize("limit", [8, 14, 21])
+def test_too_few_descriptors_are_refused_before_anything_is_written(small, limit):
+    done = with_descriptors(small, limit)
+    assert done.code == 2
+    told = f"error[ZF126]: 2 tasks at once need 22 open files, and the limit is {limit}\n"
+    assert done.err.startswith(told)
+    assert not (small.root / "proofs").exists()
+
+
+@pytest.mark.parametrize("limit", [22, 23, 24, 26, 28])
+def test_hardly_enough_descriptors(small, limit):
+    """At 22 a worker could not look at what it had to kill; behind the shield it needs more."""
+    check_told(small, with_descriptors(small, limit), os.strerror(errno.EMFILE))
 
 
 def test_no_process_to_be_had_from_the_start(small):

@@ -147,7 +147,7 @@ def test_a_run_that_lacks_only_its_seal_is_sealed_with_what_it_came_to(project):
 
 def test_what_was_left_by_a_runner_killed_before_its_run_had_a_name(project):
     project.task("a", "true")
-    left = project.proof(".locks", "r1.new")
+    left = project.proof(".r1.new")
     left.mkdir(parents=True)
     (left / "run.json").write_bytes(b"{")
     assert project.zf("status").out == "no runs yet\n"

@@ -87,8 +87,9 @@ RUN = "$PROOF_DIR/.."
 # The real path: a folder cannot be moved by a name that ends in `..`, shield or not.
 RUN_DIR = "$(dirname $PROOF_DIR)"
 # What comes of it without the shield: zf finds it (`FOUND`), puts its own in the place of it
-# (`UNDONE`), or it stays what the table in SECURITY.md calls not stopped (`OPEN`).
-FOUND, UNDONE, OPEN = "found", "undone", "open"
+# (`UNDONE`), tells it as the run's result (`TOLD`), or it stays what the table in SECURITY.md calls
+# not stopped (`OPEN`).
+FOUND, UNDONE, TOLD, OPEN = "found", "undone", "told", "open"
 AGAINST_FILES = {
     "another task's outcome": (f"echo forged > {RUN}/other/99-summary/status.json", FOUND),
     "another task's log": (f"echo forged >> {RUN}/other/20-logs/step-0.log", FOUND),
@@ -111,7 +112,9 @@ AGAINST_FILES = {
     "a manifest": (f"touch {RUN}/MANIFEST.sha256", UNDONE),
     "the run's folder": (f"mv {RUN_DIR} {RUN_DIR}.gone", FOUND),
     "the proofs folder": (f"mv $(dirname {RUN_DIR}) {RUN_DIR}/../../gone", FOUND),
-    "the lock": (f"rm -f {RUN}/../.locks/r.lock", OPEN),
+    "the lock": (f"rm -f {RUN}/../.locks/r.lock", TOLD),
+    "the locks folder": (f"mv {RUN}/../.locks {RUN}/../moved", TOLD),
+    "the way to a need": ("mkdir -p $NEEDS_DIR && touch $NEEDS_DIR/other", OPEN),
     "the lock's name": (f"echo forged > {RUN}/../.locks/r.lock", OPEN),
     "the fifo": (f"rm -f {RUN}/../.locks/r.orders", OPEN),
     "prepared trees": (f"touch {RUN}/../.locks/r.next/forged", UNDONE),
@@ -170,6 +173,11 @@ class TestFiles:
             failed = "failure   attack" in finished.err
             assert (finished.code, failed or "TAMPERED WHILE RUNNING" in finished.err) == (1, True)
             assert (place.zf("verify", "r").code == 0) == failed or failed
+        elif outcome == TOLD:
+            assert (finished.code, "TAMPERED WHILE RUNNING" in finished.err) == (1, True)
+            assert "r.lock: is not the lock that this run began with" in finished.err
+            assert place.zf("verify", "r").code == 0
+            assert place.zf("verify", "r", "--passed").code == 1
         else:
             assert finished.code == 0, finished.err
             assert place.zf("verify", "r").code == 0
@@ -309,20 +317,40 @@ class TestWhatGoesOnWorking:
         assert place.zf("run-task", "a", "--run-id", "r").code == 0
         assert place.log("r", "a", 1) == b"one\n"
 
-    def test_a_step_calls_zf(self, place):
-        """A new run beside this one, in the same proofs folder, with a shield of its own."""
-        place.task("inner", "echo inner > $ARTIFACTS_DIR/x")
+    @pytest.mark.parametrize("mode", ["auto", "never"])
+    def test_a_step_calls_zf(self, place, mode):
+        """A new run beside this one, in the same proofs folder, with a shield of its own or none."""
+        place.task("inner", "echo inner > $ARTIFACTS_DIR/x", phase="B")
+        place.task("next", "cat $NEEDS_DIR/inner/x", phase="B", needs=["inner"])
         zf = f"{sys.executable} -m zf"
         place.task(
             "outer",
-            f"unset RUN_ID; {zf} run-task inner --run-id in && {zf} verify in && {zf} status $TASK_RUN",
+            f"unset RUN_ID; {zf} run-phase B --run-id in --shield {mode} && {zf} verify in"
+            f" && {zf} status $TASK_RUN",
             env={"TASK_RUN": "r"},
         )
         finished = place.zf("run-task", "outer", "--run-id", "r")
         assert finished.code == 0, finished.out + finished.err
-        assert place.shield("outer") == place.shield("inner", "in") == "mount"
+        assert place.shield("outer") == "mount"
+        assert place.shield("inner", "in") == ("mount" if mode == "auto" else "none: switched off")
+        assert place.proof("in", "inner", "30-artifacts", "x").read_text() == "inner\n"
+        assert place.log("in", "next", 0) == b"inner\n"
         for run in ("r", "in"):
             assert place.zf("verify", run).code == 0
+        assert {p.name for p in (place.root / "proofs").iterdir()} == {
+            ".gitignore",
+            ".locks",
+            "in",
+            "r",
+        }
+
+    def test_a_killed_worker_of_a_run_in_a_step_leaves_its_artifacts(self, place):
+        place.task("inner", "echo kept > $ARTIFACTS_DIR/x; kill -9 $PPID; sleep 60", phase="B")
+        zf = f"{sys.executable} -m zf"
+        place.task("outer", f"unset RUN_ID; {zf} run-phase B --run-id in || :")
+        assert place.zf("run-task", "outer", "--run-id", "r").code == 0
+        assert place.status("in", "inner")["status"] == "lost"
+        assert place.proof("in", "inner", "30-artifacts", "x").read_text() == "kept\n"
 
     def test_finished_proofs_are_read_and_another_live_run_is_not_written(self, place):
         place.task("first", ":")

@@ -317,6 +317,17 @@ def test_a_file_blown_up_holds_up_no_end(project, path):
     assert ("0 of 1" in done.out) == ("log" in path), done
 
 
+@pytest.mark.parametrize("how", ["mkfifo {}", "ln -s /etc/passwd {}", "mkdir {}"])
+def test_what_lies_in_the_place_of_the_lock_is_told(project, keys, how):
+    lock = "$PROOF_DIR/../../.locks/r1.lock"
+    project.task("t", f"rm {lock}; {how.format(lock)}")
+    done = project.zf(*RUN, "--sign", "--key", str(keys / "alice"))
+    assert done.code == 1, done
+    assert "internal error" not in done.err, done
+    assert "r1.lock" in done.err, done
+    assert project.zf("seal", "r1", "--sign", "--key", str(keys / "alice")).code == 1
+
+
 def test_a_clean_run_of_this_kind_is_intact(project, keys):
     swapping(project, "true")
     done = project.zf(*RUN, "--sign", "--key", str(keys / "alice"))

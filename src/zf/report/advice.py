@@ -88,10 +88,14 @@ def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     return [f"{zf} rerun {quote(printable(facts.run))} --failed"]
 
 
-def commands(facts: Facts, *, alive: bool = False, zf: str = "zf") -> list[str]:
-    """The commands to type: none while the run goes on, `resume` where its zf was killed."""
+def commands(
+    facts: Facts, *, alive: bool = False, sealed: bool = False, zf: str = "zf"
+) -> list[str]:
+    """The commands to type: none while the run goes on, `resume` where its zf was killed, unless
+    it was `sealed` since.
+    """
     if alive:
         return []
-    if facts.exit_code is None:
+    if facts.exit_code is None and not sealed:
         return [f"{zf} resume {quote(printable(facts.run))}"]
     return after_end(facts, zf)

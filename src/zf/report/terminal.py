@@ -335,6 +335,7 @@ def summary(
     remarks: Mapping[str, Sequence[str]] = NO_TAILS,
     advice: Sequence[str] = (),
     told: Collection[str] = (),
+    reported: bool = False,
     tampered: bool = False,
 ) -> str:
     """The last thing a run prints: each failure, then what was tolerated, succeeded only after a
@@ -342,7 +343,7 @@ def summary(
     do.
 
     `tails` are the raw ends of logs, `most` how many lines of each to show; `told` are the failures
-    that have been told already.
+    that have been told already, `reported` says that what was not started has been.
     """
     failed = [task for task in _heaviest_first(facts) if task.id not in told]
     groups = _alike(failed, tails)
@@ -356,7 +357,7 @@ def summary(
         blocks.append(lines)
     blocks += [_odd(facts, proof, style)] if facts.warned or facts.flaky else []
     blocks += [_remarks(remarks, style)] if remarks else []
-    blocks += [headline(facts, style), *not_started(facts)] if not told else []
+    blocks += [headline(facts, style), *not_started(facts)] if not (told or reported) else []
     blocks.append(
         [
             _counts_line(facts, style, tampered=tampered),

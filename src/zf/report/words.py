@@ -295,7 +295,7 @@ def what(task: TaskFacts) -> str:
             return f"{step(task)} exited with code {task.exit_code}"
         case Cause.SIGNAL:
             return f"{step(task)} was ended by {signal_name(task.signal)}"
-        case Cause.TIMEOUT:
+        case Cause.TIMEOUT if task.step is not None:
             return f"{step(task)} ran past timeout_sec ({limit(task.timeout_s)})"
         case Cause.PHASE_TIMEOUT if task.attempt:
             return f"{step(task)} was running when the phase timeout struck"

@@ -63,7 +63,7 @@ from zf.work.veil import Veil
 from zf.work.worker import Shared
 
 # Begins the second look at the work tree; what it gives waits for the answer.
-LookingAgain = Callable[[], AbstractContextManager[Callable[[], bool | None]]]
+LookingAgain = Callable[[Inbox], AbstractContextManager[Callable[[], bool | None]]]
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
 # Of the time a run took, what may be spent on looking through its trees before it is sealed.
@@ -114,14 +114,15 @@ class RunRequest:
     # A look at the work tree that was begun before the project was loaded.
     looking: Looking | None = None
 
-    def source(self) -> provenance.Source:
+    def source(self, inbox: Inbox) -> provenance.Source:
         """Where the code comes from, as it is now, or was when a look was begun."""
-        found = self.looking and self.looking.source()
+        found = self.looking and self.looking.source(inbox)
         return found or provenance.Source.look(
             self.flow.root,
             exclude=(self.flow.proofs,),
             environ=self.environ,
             cache=lock.folder(self.flow.proofs),
+            ear=inbox,
         )
 
     def place(self) -> store.Place:
@@ -202,21 +203,29 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     known = Known()
     with (
         listening() as inbox,
-        _claimed(proofs, run),
+        _claimed(proofs, run) as lock_fd,
         closing(_pool(request, run_dir, known)) as pool,
     ):
         inbox.open_to_others(*lock.orders_paths(proofs, run))
         # Looked through for secrets, which loads what workers look with before they are forked.
         plan = request.veil.plan(request.plan.as_json())
         _have_workers(pool, _first_starts(request))
-        source = request.source()
+        source = request.source(inbox)
         source.withdraw()
         scribe, began, about = _found(request, command, plan, source, known)
         scheduler = request.scheduler(about)
         orders = scheduler.start(began)
         with _recording(run):
             return _conduct(
-                request, scheduler, orders, scribe, inbox, pool, run_dir, source.looking_again
+                request,
+                scheduler,
+                orders,
+                scribe,
+                inbox,
+                pool,
+                run_dir,
+                source.looking_again,
+                lock_fd,
             )
 
 
@@ -365,7 +374,7 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
     fitness.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
     _refuse_unshielded(request)
     _leases_folder(request)
-    with listening() as inbox, _taken_over(request, inbox), _recording(run):
+    with listening() as inbox, _taken_over(request, inbox) as lock_fd, _recording(run):
         if os.path.lexists(f"{run_dir}/{MANIFEST}"):
             raise ZfError(
                 f"run {run!r} is sealed: it never changes",
@@ -408,14 +417,14 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
         pool = _pool(request, run_dir, known)
 
         @contextmanager
-        def looking_again() -> Iterator[Callable[[], bool | None]]:
-            now = request.source()
+        def looking_again(inbox: Inbox) -> Iterator[Callable[[], bool | None]]:
+            now = request.source(inbox)
             now.keep()
             yield lambda: provenance.changed_since(about["source"], now.facts)
 
         began = (times[0], recover.phase_began(lines, times))
         return _conduct(
-            request, scheduler, orders, scribe, inbox, pool, run_dir, looking_again, began
+            request, scheduler, orders, scribe, inbox, pool, run_dir, looking_again, lock_fd, began
         )
 
 
@@ -460,6 +469,7 @@ def _conduct(
     pool: Pool,
     run_dir: str,
     looking_again: LookingAgain,
+    lock_fd: int,
     began: tuple[float, float | None] | None = None,
 ) -> Launched:
     """Carry a run to its end and seal it. It and its phase began at these moments, by default now;
@@ -490,7 +500,7 @@ def _conduct(
         if not pool.is_idle:
             pool.close()
         # Nothing that a task started runs any more; git looks while the workers go.
-        source_changed = looks.enter_context(looking_again())
+        source_changed = looks.enter_context(looking_again(inbox))
         pool.close()
         blocked_sha256 = _write_blocked(run_dir, scribe.facts)
         took = round(time.monotonic() - run_began, 6)
@@ -499,11 +509,18 @@ def _conduct(
     if blocked_sha256 is not None:
         tops["blocked.json"] = blocked_sha256
     compared = compare_known(run_dir, pool.known, tops, took * _COMPARED_SHARE)
+    if not lock.is_in_place(lock_fd, request.flow.proofs, run):
+        compared = replace(compared, differences=(*compared.differences, _lock_gone(run)))
     tampered = _capped(compared.differences)
     if tampered:
         exit_code = exit_code or Exit.FAILED
     scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256, changed, tampered))
     return _close(run, run_dir, scribe, pool.known, compared)
+
+
+def _lock_gone(run: str) -> str:
+    path = lock.lock_path("..", run)
+    return f"{path}: is not the lock that this run began with, which keeps other zf from it"
 
 
 def _capped(differences: tuple[str, ...]) -> tuple[str, ...]:
@@ -576,7 +593,7 @@ def _taken(proofs: str, name: str, run: str) -> ZfError:
 
 
 @contextmanager
-def _claimed(proofs: str, run: str) -> Iterator[None]:
+def _claimed(proofs: str, run: str) -> Iterator[int]:
     """The lock on the id of a run that does not exist yet.
 
     Raises ZfError: exit 2 for a bad id, 5 for one that is taken.
@@ -606,7 +623,7 @@ def _claimed(proofs: str, run: str) -> Iterator[None]:
             raise _taken(proofs, taken, run)
         # What a runner left that was killed before its run had a name.
         store.remove_tree(lock.staging_path(proofs, run))
-        yield
+        yield lock_fd
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
@@ -652,7 +669,7 @@ def _not_writable(proofs: str, error: OSError) -> ZfError:
 
 
 @contextmanager
-def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
+def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[int]:
     """The lock on a run whose runner is dead, once its workers are gone too."""
     patience_s = request.settings.grace_s.value + _WORKERS_END_S
     proofs, run = request.flow.proofs, request.settings.run_id.value
@@ -661,7 +678,7 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[None]:
     except OSError as error:
         raise _not_writable(proofs, error) from None
     try:
-        yield
+        yield lock_fd
     finally:
         store.remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)

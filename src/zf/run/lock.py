@@ -78,6 +78,16 @@ def release(fd: int) -> None:
     os.close(fd)
 
 
+def is_in_place(fd: int, proofs: str, run: str) -> bool:
+    """Whether the lock that we hold is the one that others would find."""
+    try:
+        there = os.lstat(lock_path(proofs, run))
+    except OSError:
+        return False
+    held = os.fstat(fd)
+    return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
+
+
 def orders_path(proofs: str, run: str) -> str:
     """The fifo on which the runner of this run takes orders from other processes."""
     return f"{folder(proofs)}/{run.casefold()}.orders"
@@ -158,8 +168,10 @@ def _open_orders(proofs: str, run: str) -> int:
 
 
 def staging_path(proofs: str, run: str) -> str:
-    """Where a run's folder is made ready before it appears under its name."""
-    return f"{folder(proofs)}/{run.casefold()}.new"
+    """Where a run's folder is made ready before it appears under its name. Not beside the lock:
+    seen from a step, that folder is a mount of its own, out of which nothing can be renamed.
+    """
+    return f"{proofs}/.{run.casefold()}.new"
 
 
 def aside_path(proofs: str, run: str) -> str:
@@ -191,8 +203,20 @@ def folder(proofs: str) -> str:
 
 def _open(proofs: str, run: str) -> int:
     os.makedirs(folder(proofs), exist_ok=True)
+    path = lock_path(proofs, run)
+    try:
+        kind = os.lstat(path).st_mode
+    except FileNotFoundError:
+        kind = stat.S_IFREG
+    if not stat.S_ISREG(kind):
+        raise ZfError(
+            f"{printable(path)} is no lock: something else was put in its place",
+            exit_code=Exit.FAILED,
+            code="ZF153",
+            hint="nothing of zf's makes it so; find what did, and remove it",
+        )
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(lock_path(proofs, run), flags, 0o644)
+    return os.open(path, flags, 0o644)
 
 
 def _try(fd: int) -> bool:

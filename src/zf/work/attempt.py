@@ -28,6 +28,7 @@ from zf.proof.store import (
 )
 from zf.record import mutable, replace
 from zf.work.capture import Buffer, Capture
+from zf.work.collecting import Collecting, limit_s
 from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
 from zf.work.outcome import EXIT_NOT_FOUND, EXIT_NOT_STARTED, Outcome, named, said
@@ -328,6 +329,7 @@ class Attempt:
         )
         lost = bench.shield.end(tree) if bench.shield is not None else []
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
+        collecting = Collecting(bench.orders, limit_s(task.timeout_s))
         found = collect(
             tree,
             bench.real_root,
@@ -335,11 +337,14 @@ class Attempt:
             proofs=proofs,
             secrets=secrets,
             left=None if self._left is None else self._left_at,
+            heed=collecting,
         )
         outcome.notes += secrets.notes()
         for path, reason in strange:
             found.refuse(path, reason)
         outcome.collected = found
+        if collecting.stop is not None:
+            outcome.take_stop_of_collecting(collecting.stop)
         if outcome.status is not Status.SUCCESS:
             return
         if found.leaks and secrets.fails:

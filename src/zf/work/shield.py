@@ -116,14 +116,14 @@ class Shield:
         self._links: dict[str, str] = {}
         self._target = ""
         self._scratch_is = (-1, -1)
-        # Whether the scratch folder is as a task left it, with a mount in it, say: no other task
-        # may have it, and mounts of this namespace end with the worker only.
+        # Whether it stands by half, or the scratch folder is as a task left it, with a mount in it,
+        # say: no other task may have it, and mounts of this namespace end with the worker only.
         self.is_spoiled = False
 
     @property
     def run_dir(self) -> str:
         """The run's folder, as the worker can write to it."""
-        return f"/proc/self/fd/{self._run}"
+        return f"/proc/self/fd/{self._run}" if self._run >= 0 else self._run_dir
 
     @property
     def aside(self) -> str:
@@ -131,11 +131,16 @@ class Shield:
         return f"/proc/self/fd/{self._aside}"
 
     def raise_(self) -> None:
-        """Cover what the run has by now. Once only; raises OSError."""
+        """Cover what the run has by now. Once only; raises OSError, and then the half of it stands:
+        this worker has to give way to another.
+        """
         if self._is_up:
             return
         grounds = self._grounds
         os.makedirs(self._aside_dir, exist_ok=True)
+        # As a mount point it cannot be moved away, with the run's folder in it. Before anything is
+        # opened in there: what is renamed from one folder to another has to be in one mount.
+        self._bind(grounds.proofs, grounds.proofs)
         self._run = os.open(self._run_dir, _FOLDER)
         self._aside = os.open(self._aside_dir, _FOLDER)
         self._locks = os.open(grounds.locks, _FOLDER)
@@ -149,8 +154,9 @@ class Shield:
         self._links = {name: f"{self._aside_dir}/{now}/{name}" for name in _SHOWN}
         for name, to in self._links.items():
             os.symlink(to, name, dir_fd=self._scratch)
-        # As a mount point it cannot be moved away, with the run's folder in it.
-        self._bind(grounds.proofs, grounds.proofs)
+        # So that it cannot be moved away either, with all that is covered in there. A step may call
+        # zf, which writes there.
+        self._bind(grounds.locks, grounds.locks)
         self._cover_deaf(grounds.orders)
         for path in (grounds.lock, self._run_dir, self._aside_dir):
             self._bind_read_only(path)
@@ -285,18 +291,30 @@ class Shield:
                 raise error[0]
             return result[0]
 
+    def give_up(self, tree: TaskTree | None) -> None:
+        """After an error: the task's artifacts go into its tree as far as that is possible, and
+        nobody takes what is left of them for another attempt's.
+        """
+        self.is_spoiled = True
+        with suppress(OSError):
+            if tree is not None:
+                self.end(tree)
+            self.lower()
+        self._target = ""
+
     def close(self) -> None:
         """Remove what it made beside the run's folder; the namespace ends with the worker."""
-        if self._is_up and not self._target:
-            scratch, parked, run, now = self._names
+        if self._aside < 0 or self._target:
+            return
+        scratch, parked, run, now = self._names
+        with suppress(OSError):
+            self.lower()
+        for name in (parked, run):
+            self._call.umount2(os.fsencode(f"{self._aside_dir}/{name}"), _MNT_DETACH)
+        # The link first: it says whose artifacts are in the scratch folder.
+        for name in (now, scratch, parked, run):
             with suppress(OSError):
-                self.lower()
-                for name in (parked, run):
-                    self._call.umount2(os.fsencode(f"{self._aside_dir}/{name}"), _MNT_DETACH)
-            # The link first: it says whose artifacts are in the scratch folder.
-            for name in (now, scratch, parked, run):
-                with suppress(OSError):
-                    remove(self._aside, name)
+                remove(self._aside, name)
 
     def _enter(self) -> None:
         if sys.platform != "linux":
@@ -359,11 +377,13 @@ class Shield:
         os.mkfifo(deaf, 0o400)
         # With a reader, for those whom permissions do not stop.
         os.open(deaf, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._bind(deaf, path)
-        if path == orders[0]:
-            os.unlink(f"{os.getpid()}.deaf", dir_fd=self._aside)
-        else:
-            os.unlink(deaf)
+        try:
+            self._bind(deaf, path)
+        finally:
+            if path == orders[0]:
+                os.unlink(f"{os.getpid()}.deaf", dir_fd=self._aside)
+            else:
+                os.unlink(deaf)
 
     def _bind(self, source: str, target: str) -> None:
         result = self._call.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND, None)
@@ -465,7 +485,15 @@ def _move_artifacts(source: str, path: str) -> None:
     tree = os.open(path, _FOLDER)
     try:
         os.unlink(ARTIFACTS, dir_fd=tree)  # the link to it
-        os.rename(source, ARTIFACTS, dst_dir_fd=tree)
+        try:
+            os.rename(source, ARTIFACTS, dst_dir_fd=tree)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # Of a run in a step, from where the folder with the locks is a mount of its own.
+            from shutil import copytree  # noqa: PLC0415 - 2 ms, and hardly ever needed
+
+            copytree(source, f"{path}/{ARTIFACTS}", symlinks=True)
     finally:
         os.close(tree)
 
