@@ -63,7 +63,7 @@ from zf.work.veil import Veil
 from zf.work.worker import Shared
 
 # Begins the second look at the work tree; what it gives waits for the answer.
-LookingAgain = Callable[[], AbstractContextManager[Callable[[], bool | None]]]
+LookingAgain = Callable[[Inbox], AbstractContextManager[Callable[[], bool | None]]]
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
 # Of the time a run took, what may be spent on looking through its trees before it is sealed.
@@ -114,14 +114,15 @@ class RunRequest:
     # A look at the work tree that was begun before the project was loaded.
     looking: Looking | None = None
 
-    def source(self) -> provenance.Source:
+    def source(self, inbox: Inbox) -> provenance.Source:
         """Where the code comes from, as it is now, or was when a look was begun."""
-        found = self.looking and self.looking.source()
+        found = self.looking and self.looking.source(inbox)
         return found or provenance.Source.look(
             self.flow.root,
             exclude=(self.flow.proofs,),
             environ=self.environ,
             cache=lock.folder(self.flow.proofs),
+            ear=inbox,
         )
 
     def place(self) -> store.Place:
@@ -209,7 +210,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         # Looked through for secrets, which loads what workers look with before they are forked.
         plan = request.veil.plan(request.plan.as_json())
         _have_workers(pool, _first_starts(request))
-        source = request.source()
+        source = request.source(inbox)
         source.withdraw()
         scribe, began, about = _found(request, command, plan, source, known)
         scheduler = request.scheduler(about)
@@ -416,8 +417,8 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
         pool = _pool(request, run_dir, known)
 
         @contextmanager
-        def looking_again() -> Iterator[Callable[[], bool | None]]:
-            now = request.source()
+        def looking_again(inbox: Inbox) -> Iterator[Callable[[], bool | None]]:
+            now = request.source(inbox)
             now.keep()
             yield lambda: provenance.changed_since(about["source"], now.facts)
 
@@ -499,7 +500,7 @@ def _conduct(
         if not pool.is_idle:
             pool.close()
         # Nothing that a task started runs any more; git looks while the workers go.
-        source_changed = looks.enter_context(looking_again())
+        source_changed = looks.enter_context(looking_again(inbox))
         pool.close()
         blocked_sha256 = _write_blocked(run_dir, scribe.facts)
         took = round(time.monotonic() - run_began, 6)
