@@ -184,8 +184,10 @@ class Differences:
             size = os.stat(path, dir_fd=self._bundle.fd, follow_symlinks=False).st_size
         except OSError:
             return True
+        if size > self._bytes_left:
+            return False  # which keeps no smaller one from being read
         self._bytes_left -= size
-        return self._bytes_left >= 0
+        return True
 
 
 def _explained(task: str, files: Iterable[str]) -> set[str]:
