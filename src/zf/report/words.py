@@ -316,6 +316,7 @@ VERBS: Mapping[Status, str] = {
 
 
 _SENTENCES: Mapping[Cause, str] = {
+    Cause.TIMEOUT: "its time ran out",
     Cause.PHASE_TIMEOUT: "the phase timeout struck before it could start",
     Cause.INTERRUPT: "zf was interrupted before it could start",
     Cause.PHASE_FAILED: "an earlier phase failed",
