@@ -51,6 +51,31 @@ def test_a_task_run_alone_is_advised_to_be_run_alone_again(project):
     typed(project, command)
 
 
+def reads_a_need(project: Project) -> None:
+    project.task("a", "echo 7 > $ARTIFACTS_DIR/words")
+    project.task("b", "cat $NEEDS_DIR/a/words", needs=["a"])
+
+
+def test_a_task_that_reads_its_needs_is_advised_to_be_run_with_them(project):
+    reads_a_need(project)
+    done = project.zf("run-task", "b", "--run-id", "r1")
+    assert done.code == 1
+    [command] = advised(done.out)
+    typed(project, command)
+
+
+def test_a_rerun_of_a_run_without_needs_says_which_run_that_is_and_what_works(project):
+    reads_a_need(project)
+    assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
+    assert project.zf("run-task", "b", "--run-id", "r2").code == 1
+    for asked, said in (("latest", "latest is run r2"), ("r2", "(run r2, which ran without needs")):
+        refused = project.zf("rerun", asked, "--failed")
+        assert refused.code == 2
+        assert said in refused.err
+    [command] = advised(refused.err)
+    typed(project, command)
+
+
 def test_unmet_needs_are_met_by_the_advised_command(project):
     broken(project)
     project.task("d", "true", needs=["c", "b"], phase="C")
@@ -131,7 +156,7 @@ def test_a_refused_secret_is_told_with_its_name_and_the_remedy(project):
     project.task("b", "true", artifacts=[{"path": "dist/*", "required": True}])
     done = project.zf("run-phase", "A", "--run-id", "r1")
     for text in (done.out, project.zf("explain", "r1").out, project.zf("explain", "r1", "a").out):
-        assert "out/deep/x.txt holds what must not be seen (secret:A_TOKEN in line 1)" in text
+        assert "out/deep/x.txt contains a secret (secret:A_TOKEN in line 1)" in text
         assert "`allow_secrets_in: [path]`" in text
         assert "secret B_TOKEN is shorter than 4 characters" in text
         assert "secret C_TOKEN is shorter than 8 characters" in text

@@ -93,7 +93,7 @@ class Collected:
 
     def leak(self, path: str, rules: Iterable[str]) -> None:
         """Tell that this is not in the proof because it would give something away."""
-        self.refuse(path, f"holds what must not be seen ({listed(sorted(rules))})")
+        self.refuse(path, f"contains a secret ({listed(sorted(rules))})")
         self.leaked += 1
         if self.leaked <= TOLD_MOST:
             self.leaks.append(self.shown(path))
@@ -116,7 +116,7 @@ class _RefusedError(Exception):
 
 
 class _LeakError(_RefusedError):
-    """A file holds what must not be seen; the arguments are the rules that say so."""
+    """A file contains a secret; the arguments are the rules that say so."""
 
 
 def collect(

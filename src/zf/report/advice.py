@@ -82,8 +82,9 @@ def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     if not failed:
         return []
     if not facts.needs_checked:
-        # A task that ran without its needs runs so again.
-        return [f"{zf} run-task {quote(printable(name))}" for name in failed[:1]]
+        # Without its needs a task that reads what they kept can only fail again.
+        needs = " --with-needs" if facts.tasks[failed[0]].needs else ""
+        return [f"{zf} run-task {quote(printable(failed[0]))}{needs}"]
     return [f"{zf} rerun {quote(printable(facts.run))} --failed"]
 
 

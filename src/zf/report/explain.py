@@ -20,6 +20,7 @@ from zf.report.words import (
     moment,
     place,
     quoted_log,
+    spent,
     story,
     tail,
     tries,
@@ -136,7 +137,7 @@ def _when(task: TaskFacts) -> str:
     if task.status is None or not task.attempt:
         return moment(task.completed_at or task.started_at) if task.completed_at else ""
     begun, ended = moment(task.started_at), moment(task.completed_at)
-    return f"{begun} to {ended}, {duration(task.duration_s)}, attempt {task.attempt}"
+    return f"{begun} to {ended}{spent(task, ', ')}, attempt {task.attempt}"
 
 
 def _waited(task: TaskFacts) -> str:

@@ -348,12 +348,20 @@ class Attempt:
         if outcome.status is not Status.SUCCESS:
             return
         if found.leaks and secrets.fails:
-            detail = f"artifacts held what must not be seen: {listed(found.leaks, found.leaked)}"
-            outcome.fail(Cause.ARTIFACTS, detail)
+            one = found.leaked == 1
+            held = "artifact {} contains a secret" if one else "artifacts {} contain secrets"
+            leaks = listed(found.leaks, found.leaked)
+            outcome.fail(Cause.ARTIFACTS, held.format(leaks))
         elif strange:
             path, reason = strange[0]
             more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
-            outcome.fail(Cause.ARTIFACTS, f"in $PROOF_DIR, {found.shown(path)} {reason}{more}")
+            shown = found.shown(path)
+            detail = (
+                f"a step wrote {shown} into $PROOF_DIR{more}; write to $ARTIFACTS_DIR"
+                if reason == NO_ARTIFACT
+                else f"in $PROOF_DIR, {shown} {reason}{more}"
+            )
+            outcome.fail(Cause.ARTIFACTS, detail)
         else:
             required = map(found.shown, task.required_artifacts)
             missing = [f"'{pattern}'" for pattern in required if pattern in found.missing]
