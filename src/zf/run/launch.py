@@ -67,7 +67,7 @@ LookingAgain = Callable[[Inbox], AbstractContextManager[Callable[[], bool | None
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
 # Of the time a run took, what may be spent on looking through its trees before it is sealed.
-_COMPARED_SHARE = 0.01
+_COMPARED_SHARE = 0.005
 # So many differences are told in the journal; the rest is counted.
 _MOST_DIFFERENCES = 100
 
