@@ -39,7 +39,21 @@ def test_calls_into_the_system_per_task(role, budget):
     def calls(size):
         return sum(one(counted(size), role)["system_calls"].values())
 
-    assert 0 < per_task(calls) <= budget
+    if role == "worker":
+        assert 0 < per_task(calls) <= budget
+        return
+
+    # How many trees the runner compares before the seal depends on how long the run took; what a
+    # compared tree costs beside the task itself shows where all of them are compared.
+    def compared(size):
+        made = one(counted(size), role)["calls"]
+        return made["zf.proof.tampering.Differences._compare_tree"]
+
+    assert (compared(4), compared(16)) == (4, 16)
+    with_tree = per_task(calls, small=4, large=16)
+    more_trees = compared(140) - compared(16)
+    per = (calls(140) - calls(16) - more_trees * with_tree) / (140 - 16 - more_trees)
+    assert 0 < per <= budget
 
 
 # Measured: 102. A link to the artifacts and its end, another one for the task that it is at, the

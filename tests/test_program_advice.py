@@ -1,5 +1,6 @@
 """Every command that zf advises is typed as it stands, and does what it was advised for."""
 
+import json
 import os
 import re
 import shlex
@@ -50,6 +51,31 @@ def test_a_task_run_alone_is_advised_to_be_run_alone_again(project):
     typed(project, command)
 
 
+def reads_a_need(project: Project) -> None:
+    project.task("a", "echo 7 > $ARTIFACTS_DIR/words")
+    project.task("b", "cat $NEEDS_DIR/a/words", needs=["a"])
+
+
+def test_a_task_that_reads_its_needs_is_advised_to_be_run_with_them(project):
+    reads_a_need(project)
+    done = project.zf("run-task", "b", "--run-id", "r1")
+    assert done.code == 1
+    [command] = advised(done.out)
+    typed(project, command)
+
+
+def test_a_rerun_of_a_run_without_needs_says_which_run_that_is_and_what_works(project):
+    reads_a_need(project)
+    assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
+    assert project.zf("run-task", "b", "--run-id", "r2").code == 1
+    for asked, said in (("latest", "latest is run r2"), ("r2", "(run r2, which ran without needs")):
+        refused = project.zf("rerun", asked, "--failed")
+        assert refused.code == 2
+        assert said in refused.err
+    [command] = advised(refused.err)
+    typed(project, command)
+
+
 def test_unmet_needs_are_met_by_the_advised_command(project):
     broken(project)
     project.task("d", "true", needs=["c", "b"], phase="C")
@@ -77,6 +103,25 @@ def test_after_an_interrupt_and_after_a_kill_the_advised_command_goes_on(project
         (project.root / "mended").touch()
         typed(project, told.pop())
         (project.root / "mended").unlink()
+
+
+def test_a_killed_and_sealed_run_is_advised_to_be_rerun_and_told_once(project):
+    os.mkfifo(project.root / "gate")
+    project.task("a", "test -e mended || read line < gate")
+    project.task("b", "true", needs=["a"])
+    process = project.popen("run-phase", "A", "-v", "--run-id", "r1")
+    assert any("start     a" in line for line in process.stderr)
+    process.kill()
+    process.communicate()
+    (project.root / "mended").touch()
+    assert project.zf("seal", "r1").code == 0
+    told = project.zf("explain", "r1").out
+    assert told.count("Still running when the record ends") == 1
+    assert set(advised(told)) == {"zf rerun r1 --failed"}
+    assert advised(project.zf("explain", "r1", "a").out) == ["zf rerun r1 --failed"]
+    assert json.loads(project.zf("explain", "r1", "--json").out)["next"] == ["zf rerun r1 --failed"]
+    typed(project, "zf rerun r1 --failed", "--run-id", "r2")
+    assert [project.status("r2", task)["status"] for task in "ab"] == ["success"] * 2
 
 
 def test_a_failure_among_five_tasks_fits_on_a_screen_and_is_told_once(project):
@@ -111,7 +156,7 @@ def test_a_refused_secret_is_told_with_its_name_and_the_remedy(project):
     project.task("b", "true", artifacts=[{"path": "dist/*", "required": True}])
     done = project.zf("run-phase", "A", "--run-id", "r1")
     for text in (done.out, project.zf("explain", "r1").out, project.zf("explain", "r1", "a").out):
-        assert "out/deep/x.txt holds what must not be seen (secret:A_TOKEN in line 1)" in text
+        assert "out/deep/x.txt contains a secret (secret:A_TOKEN in line 1)" in text
         assert "`allow_secrets_in: [path]`" in text
         assert "secret B_TOKEN is shorter than 4 characters" in text
         assert "secret C_TOKEN is shorter than 8 characters" in text

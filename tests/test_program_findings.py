@@ -27,7 +27,7 @@ def test_lists_a_task_can_grow_are_cut_and_say_how_much_more(project):
     assert len(data) < 200_000
     status = json.loads(data)
     assert (status["status"], status["cause"]) == ("failure", "artifacts")
-    assert status["detail"].endswith(" and 2990 more")
+    assert status["detail"].endswith(" and 2990 more contain secrets")
     assert len(status["refused"]) == 100
     assert "and 5900 more refused files that are not listed" in status["notes"]
     assert "and 2950 more artifacts like these" in status["notes"]
@@ -67,7 +67,7 @@ def test_a_project_may_have_secrets_in_artifacts_warn(project):
     project.task("own", f"cd $ARTIFACTS_DIR; echo {OWN} > all", env={"DB_PASSWORD": OWN})
     assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
     explained = project.zf("explain", "r1", "own").out
-    said = "holds what must not be seen (secret:DB_PASSWORD in line 1)"
+    said = "contains a secret (secret:DB_PASSWORD in line 1)"
     assert f"not kept as an artifact: all {said}" in explained
     status = project.status("r1", "own")
     assert (status["status"], status["artifacts"]) == ("success", 0)

@@ -80,6 +80,16 @@ def test_what_was_finished_is_kept_and_what_was_under_way_is_lost_and_run_again(
     assert verify(str(project.proof("r1"))).exit_code == VERIFIED
 
 
+def test_what_is_not_known_of_a_lost_attempt_is_not_told_and_no_end_is_told_twice(project):
+    killed(project)
+    done = project.zf("resume", "r1")
+    assert "! lost      20-b  the runner died while it ran" in done.err
+    told = [*done.err.splitlines(), *done.out.splitlines()]
+    assert len(told) == len(set(told))
+    assert "20-b succeeded only on attempt 2 (flaky)" in done.out
+    assert "attempt 1: lost: the runner died" in done.out + project.zf("explain", "r1", "20-b").out
+
+
 def test_a_sealed_run_is_not_resumed(project):
     killed(project)
     assert project.zf("resume", "r1").code == 0

@@ -189,7 +189,7 @@ PROCESSES = {
     "the runner killed": ("kill -0 $(ps -o ppid= -p $PPID)", {"root", "nobody"}),
     "the worker traced": ("(exec 9< /proc/$PPID/mem)", {"root"}),
     "the worker's descriptors": ("ls /proc/$PPID/fd/ && ls /proc/$PPID/fd/0", {"root"}),
-    "the runner's files": ("ls /proc/$(ps -o ppid= -p $PPID)/root/", {"root"}),
+    "the runner's files": ("cat /proc/$(ps -o ppid= -p $PPID)/root/etc/passwd", {"root"}),
     "another step traced": ("(exec 9< /proc/$(cat ../pid)/mem)", {"root", "nobody"}),
     "another step's log": ("echo forged > /proc/$(cat ../pid)/fd/1", {"root", "nobody"}),
 }

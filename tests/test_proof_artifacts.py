@@ -363,10 +363,10 @@ class TestSecrets:
         assert scene.stored == ["allowed", "clean"]
         assert found.leaks == ["***", "linked", "own", "copied"]
         assert refusals(found) == {
-            "***": "holds what must not be seen (in its name)",
-            "linked": "holds what must not be seen (secret:PW)",
-            "own": "holds what must not be seen (secret:PW)",
-            "copied": "holds what must not be seen (secret:PW)",
+            "***": "contains a secret (in its name)",
+            "linked": "contains a secret (secret:PW)",
+            "own": "contains a secret (secret:PW)",
+            "copied": "contains a secret (secret:PW)",
         }
         grep = subprocess.run(["grep", "-rl", "hunter2", scene.path], capture_output=True)
         assert grep.stdout.decode().split() == [str(scene.own / "allowed")]

@@ -195,7 +195,7 @@ a: success (flaky)
   phase:    E
   what:     flaky
   tried:    attempt 1: failure after 0.2s: step 'Prepare' exited with code 3; attempt 2 scheduled 1.5s later
-  tried:    attempt 2: lost after 1.0s: zf itself died while it ran; attempt 3 by zf resume
+  tried:    attempt 2: lost: zf itself died while it ran; attempt 3 by zf resume
 """
     )
 

@@ -331,8 +331,8 @@ def test_the_board_counts_apart_what_is_tolerated_and_says_when_it_is_throttled(
 def test_a_warned_task_and_a_flaky_one_are_yellow() -> None:
     facts = build(plan({"a": (), "b": ()}), [failed("a", warned=True), ended("b", attempt=2)])
     text = terminal.summary(facts, style=COLOUR)
-    assert "\x1b[33mwarned\x1b[0m    a" in text
-    assert "\x1b[33msuccess\x1b[0m   b" in text
+    assert "a\x1b[0m \x1b[33mfailed\x1b[0m after" in text
+    assert "b\x1b[0m \x1b[33msucceeded\x1b[0m only" in text
 
 
 def test_more_tasks_than_rows() -> None:
@@ -491,7 +491,7 @@ TIMEOUT r1: 2 tasks: 1 success, 1 timeout in 3.4s
     "tolerated": (
         [run_started(), ended("a"), failed("b", warned=True), run_ended(0)],
         """\
-x warned    b  0.2s  failure, tolerated: step 'Prepare' exited with code 3
+x b failed after 0.2s, tolerated (warned): step 'Prepare' exited with code 3
 
 PASS r1: 2 tasks: 1 success, 1 failure (1 warned) in 3.4s
 """,
@@ -499,7 +499,7 @@ PASS r1: 2 tasks: 1 success, 1 failure (1 warned) in 3.4s
     "nothing but tolerated": (
         [run_started(), failed("a", warned=True), skipped("b"), run_ended(0)],
         """\
-x warned    a  0.2s  failure, tolerated: step 'Prepare' exited with code 3
+x a failed after 0.2s, tolerated (warned): step 'Prepare' exited with code 3
 
 PASS r1: 2 tasks: 1 failure (1 warned), 1 skipped in 3.4s
 """,
@@ -510,7 +510,7 @@ PASS r1: 2 tasks: 1 failure (1 warned), 1 skipped in 3.4s
 x b failed after 0.2s: step 'Prepare' exited with code 3 [ZF501]
     tasks/b/task.yaml:5
 
-x warned    a  0.2s  failure, tolerated: step 'Prepare' exited with code 3
+x a failed after 0.2s, tolerated (warned): step 'Prepare' exited with code 3
 
 FAIL r1: 2 tasks: 2 failure (1 warned) in 3.4s
 """,
@@ -525,7 +525,7 @@ FAIL r1: 2 tasks: 2 failure (1 warned) in 3.4s
             run_ended(0),
         ],
         """\
-r success   b  3.0s  attempt 2  flaky
+r b succeeded only on attempt 2 (flaky)
   attempt 1: failure after 0.2s: step 'Prepare' exited with code 3; attempt 2 scheduled 1.5s later
 
 PASS r1: 2 tasks: 2 success (1 flaky) in 3.4s

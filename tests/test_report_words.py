@@ -123,6 +123,10 @@ WHAT: dict[str, tuple[list[Event], str]] = {
         [not_run("a", C, Cause.PHASE_TIMEOUT)],
         "the phase timeout struck before it could start",
     ),
+    "time limit after the steps": (
+        [ended("a", Status.TIMEOUT, Cause.TIMEOUT, exit_code=124, detail="collecting took long")],
+        "collecting took long",
+    ),
     "interrupt while running": (
         [ended("a", C, Cause.INTERRUPT, exit_code=None, step=0)],
         "step 'Prepare' was interrupted",

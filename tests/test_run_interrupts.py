@@ -27,6 +27,22 @@ def test_signals_come_in_order_and_end_nothing():
         signal.raise_signal(signal.SIGINT)
 
 
+def test_what_was_looked_at_is_still_there_to_read(tmp_path):
+    os.mkdir(tmp_path / "p")
+    path = str(tmp_path / "p" / "r.orders")
+    with listening() as inbox:
+        inbox.open_to_others(path)
+        with open(path, "w") as orders:
+            orders.write("cancel a\ncan")
+            orders.flush()
+            assert (inbox.is_to_end(), inbox.kept) == (False, ["cancel a"])
+            orders.write("cel\n")
+        assert inbox.is_to_end()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert inbox.read() == ["cancel a", "cancel", 2]
+        assert (inbox.read(), inbox.kept, inbox.is_to_end()) == ([], [], True)
+
+
 @pytest.fixture
 def heeded():
     heed()

@@ -74,5 +74,5 @@ def test_artifacts_are_judged_by_all_but_short_ones(veil, path, data, rules):
     task = Task("t", "A", (Step("s", "true"),), allow_secrets_in=("kept/*",))
     secrets = veil.artifacts(task)
     assert secrets.search(path, [data.encode()]) == rules
-    said = "artifact kept/file holds what must not be seen (secret:API_KEY in line 1)"
+    said = "artifact kept/file contains a secret (secret:API_KEY in line 1)"
     assert secrets.allowed == [f"{said}: allow_secrets_in permits it"] * path.startswith("kept")

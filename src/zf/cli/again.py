@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,10 +37,13 @@ from zf.cli.run import (
 )
 from zf.cli.runs import RUN, facts_of, find, refuse_unknown
 from zf.cli.signing import conclude
-from zf.errors import Exit, ZfError
+from zf.errors import Exit, ZfError, printable
 from zf.model import Asked
+from zf.record import replace
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from zf.report.facts import Facts
     from zf.settings import Settings
 
@@ -189,15 +193,18 @@ def rerun(
             if need.task not in names
         }
         earlier = what_it_had(flow.proofs, facts.run, outside)
-        plan = plan_selection(
-            flow,
-            names,
-            phase_timeout_s=settings.phase_timeout_s.value,
-            phase_timeout_forced=settings.phase_timeout_s.given,
-            upstream=earlier.met,
-            unmet=earlier.unmet,
-            again=f"zf rerun {facts.run} --failed",
-        )
+        try:
+            plan = plan_selection(
+                flow,
+                names,
+                phase_timeout_s=settings.phase_timeout_s.value,
+                phase_timeout_forced=settings.phase_timeout_s.given,
+                upstream=earlier.met,
+                unmet=earlier.unmet,
+                again=f"zf rerun {facts.run} --failed",
+            )
+        except ZfError as error:
+            raise _with_its_run(error, run, facts, names) from None
         show = progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail))
         had = recorded_limits(read.object_and_digest(run_dir, "run.json")[0]["limits"])
         limits = limits_of(
@@ -252,6 +259,27 @@ def cancel(
             hint=f"zf status {run} says what became of it",
         ) from None
     streams.say(sys.stderr, f"asked {run} to cancel {task or 'everything'}\n")
+
+
+def _with_its_run(error: ZfError, asked: str, facts: Facts, names: Collection[str]) -> ZfError:
+    """The refusal of unmet needs, with why this run does not meet them: it may be a newer one than
+    the user thinks of, as each `run-task` is a run, and that one ran its task without needs.
+    """
+    if not error.problems or error.problems[-1].code != "ZF104":
+        return error
+    last = error.problems[-1]
+    name = printable(facts.run)
+    hint = last.hint or ""
+    if not facts.needs_checked:
+        latest = f"{asked} is " if asked != facts.run else ""
+        hint = (
+            f"zf run-task {quote(printable(min(names)))} --with-needs ({latest}run {name}, which"
+            " ran without needs; zf status lists the earlier ones)"
+        )
+    elif asked != facts.run:
+        hint += f" ({asked} is run {name})"
+    problems = (*error.problems[:-1], replace(last, hint=hint))
+    return ZfError(problems[0].message, exit_code=error.exit_code, problems=problems)
 
 
 def _went_well(facts: Facts, task: str) -> bool:

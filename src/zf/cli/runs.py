@@ -144,6 +144,7 @@ def explain(
 ) -> None:
     """Say why a run, or a task of it, came to what it came to. Reads the proof alone."""
     from zf.proof import read
+    from zf.proof.seal import MANIFEST
     from zf.report import advice, blocked
     from zf.report import explain as telling
     from zf.report.excerpt import LOOK_LINES
@@ -156,6 +157,7 @@ def explain(
     proof = path_shown(run_dir)
     most = positive_lines(tail)
     alive = facts.exit_code is None and is_run(os.path.dirname(run_dir), facts.run)
+    sealed = os.path.lexists(f"{run_dir}/{MANIFEST}")
     if task is not None:
         refuse_unknown(facts, task)
         found = facts.tasks[task]
@@ -169,13 +171,14 @@ def explain(
             style=style,
             remarks=remarks_of_task(found, run_dir),
             alive=alive,
+            sealed=sealed,
             wait=_waits(facts, run_dir).get(task),
         )
         print(told, end="")
         return
     tails = tails_of(facts, run_dir)
     if as_json:
-        commands = advice.commands(facts, alive=alive, zf=style.zf)
+        commands = advice.commands(facts, alive=alive, sealed=sealed, zf=style.zf)
         said = blocked.as_json(facts, tails=tails)
         print(json.dumps({**said, "next": commands, "waits": as_json_of(_waits(facts, run_dir))}))
     else:
@@ -187,6 +190,7 @@ def explain(
             style=style,
             remarks=remarks_of(facts, run_dir),
             alive=alive,
+            sealed=sealed,
             whole=True,
         )
         print(told, end="")

@@ -65,6 +65,9 @@ class Collected:
     """
 
     secrets: Secrets | None = None
+    # Why no more is to be taken, asked between files and blocks; nothing while it may go on.
+    heed: Callable[[], str] | None = None
+    stopped: str = ""
     count: int = 0
     size_bytes: int = 0
     leaks: list[str] = field(default_factory=list)
@@ -76,6 +79,12 @@ class Collected:
     refusals: int = 0
     leaked: int = 0
 
+    def why_stopped(self) -> str:
+        """Why nothing more is taken, once that is so."""
+        if not self.stopped and self.heed is not None:
+            self.stopped = self.heed()
+        return self.stopped
+
     def refuse(self, path: str, reason: str) -> None:
         """Tell that this is not in the proof."""
         self.refusals += 1
@@ -84,7 +93,7 @@ class Collected:
 
     def leak(self, path: str, rules: Iterable[str]) -> None:
         """Tell that this is not in the proof because it would give something away."""
-        self.refuse(path, f"holds what must not be seen ({listed(sorted(rules))})")
+        self.refuse(path, f"contains a secret ({listed(sorted(rules))})")
         self.leaked += 1
         if self.leaked <= TOLD_MOST:
             self.leaks.append(self.shown(path))
@@ -107,7 +116,7 @@ class _RefusedError(Exception):
 
 
 class _LeakError(_RefusedError):
-    """A file holds what must not be seen; the arguments are the rules that say so."""
+    """A file contains a secret; the arguments are the rules that say so."""
 
 
 def collect(
@@ -118,14 +127,16 @@ def collect(
     proofs: str,
     secrets: Secrets | None = None,
     left: str | None = None,
+    heed: Callable[[], str] | None = None,
 ) -> Collected:
     """Take the task's artifacts into its tree; what had to be called otherwise there is written to
     `40-checksums/artifacts.json`, a file that is there only then.
 
     `patterns` are relative to `root`; the folder `proofs` is never looked into. Everything in the
-    folder `left` is copied: somebody may go on writing there.
+    folder `left` is copied: somebody may go on writing there. When `heed` gives a reason, whatever
+    has not been taken by then is refused for it.
     """
-    found = Collected(secrets)
+    found = Collected(secrets, heed)
     names = _Names()
     folder = tree.folder(ARTIFACTS)
     if os.listdir(folder):
@@ -217,7 +228,8 @@ class _Own:
     ) -> None:
         info = os.stat(name, dir_fd=folder, follow_symlinks=False)
         is_folder = stat.S_ISDIR(info.st_mode)
-        reason = _why_deep(original) if is_folder else _why_not(info.st_mode, self._found)
+        reason = _why_deep(original) if is_folder else _why_not(info, self._found)
+        reason = reason or self._found.why_stopped()
         if reason:
             remove(folder, name)
             raise _RefusedError(reason)
@@ -371,10 +383,10 @@ class _Walk:
             os.close(below)
 
     def _enter(self, folder: int, path: str, name: str) -> int:
-        mode = _mode(folder, name)
+        mode = _look(folder, name).st_mode
         if not stat.S_ISDIR(mode):
             raise _RefusedError(_ODD.get(stat.S_IFMT(mode), "is not a folder"))
-        if reason := _why_deep(path):
+        if reason := _why_deep(path) or self._found.why_stopped():
             raise _RefusedError(reason)
         try:
             below = os.open(name, _FOLDER, dir_fd=folder)
@@ -383,8 +395,8 @@ class _Walk:
         return below
 
     def _take(self, folder: int, path: str, name: str) -> None:
-        mode = _mode(folder, name)
-        if stat.S_ISDIR(mode):
+        info = _look(folder, name)
+        if stat.S_ISDIR(info.st_mode):
             self._below(folder, path, name, ("**",), named=True)
             return
         self._matched += 1
@@ -393,14 +405,14 @@ class _Walk:
             return
         self._taken.add(path + name)
         try:
-            self._copy(folder, path, name, mode)
+            self._copy(folder, path, name, info)
         except _LeakError as leak:
             self._found.leak(path + name, leak.args)
         except _RefusedError as refusal:
             self._found.refuse(path + name, str(refusal))
 
-    def _copy(self, folder: int, path: str, name: str, mode: int) -> None:
-        if reason := _why_not(mode, self._found):
+    def _copy(self, folder: int, path: str, name: str, info: os.stat_result) -> None:
+        if reason := _why_not(info, self._found) or self._found.why_stopped():
             raise _RefusedError(reason)
         try:
             source = os.open(name, _READ, dir_fd=folder)
@@ -473,19 +485,26 @@ _ODD = {
 }
 
 
-def _mode(folder: int, name: str) -> int:
+def _look(folder: int, name: str) -> os.stat_result:
     try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except OSError as error:
         raise _RefusedError(f"cannot be read: {error.strerror}") from None
 
 
-def _why_not(mode: int, found: Collected) -> str:
-    if not stat.S_ISREG(mode):
-        return _ODD.get(stat.S_IFMT(mode), "is not a file")
+def _why_not(info: os.stat_result, found: Collected) -> str:
+    if not stat.S_ISREG(info.st_mode):
+        return _ODD.get(stat.S_IFMT(info.st_mode), "is not a file")
     if found.count >= MAX_FILES:
         return f"is beyond the limit of {MAX_FILES} artifacts a task"
-    return ""
+    # By the size it claims: a sparse file of 8 TiB takes no room, and hours to read.
+    return _why_large(found.size_bytes + info.st_size)
+
+
+def _why_large(size_bytes: int) -> str:
+    if size_bytes <= MAX_BYTES:
+        return ""
+    return f"is beyond the limit of {MAX_BYTES >> 30} GiB of artifacts a task"
 
 
 def _why_deep(path: str) -> str:
@@ -569,8 +588,8 @@ def _blocks(
     """Each piece of a file as it passes."""
     while block := os.read(source, _BLOCK_BYTES):
         found.size_bytes += len(block)
-        if found.size_bytes > MAX_BYTES:
-            raise _RefusedError(f"is beyond the limit of {MAX_BYTES >> 30} GiB of artifacts a task")
+        if reason := _why_large(found.size_bytes) or found.why_stopped():
+            raise _RefusedError(reason)
         hash_on(block)
         if target is not None:
             write_all(target, block)

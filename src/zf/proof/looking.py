@@ -66,11 +66,16 @@ class Looking:
         finally:
             os.close(theirs)
 
-    def source(self) -> Source | None:
+    def source(self, ear: worktree.Ear | None = None) -> Source | None:
         """What was seen, once; None when the other process died, and it is for the caller to look
-        himself.
+        himself, or when the run is to end.
         """
         if self._results < 0:
+            return None
+        try:
+            worktree.await_readable(self._results, ear)
+        except worktree.NotAwaitedError:
+            self.close()
             return None
         with os.fdopen(self._results, "rb") as stream:
             self._results = -1

@@ -130,15 +130,18 @@ class Source:
         environ: Mapping[str, str] | None = None,
         cache: str | None = None,
         scratch: str | None = None,
+        ear: worktree.Ear | None = None,
     ) -> Source:
-        """Ask git, and for what it does not know the CI system."""
+        """Ask git, and for what it does not know the CI system; git only until `ear` hears that the
+        run is to end.
+        """
         environ = os.environ if environ is None else environ
         facts: dict[str, Any] = dict.fromkeys(_SOURCE)
         facts["from"] = dict.fromkeys(_NAMED)
         seen = None
         notes = []
         try:
-            seen = worktree.look(root, environ, exclude, cache, scratch)
+            seen = worktree.look(root, environ, exclude, cache, scratch, ear)
         except worktree.GitError as error:
             notes.append(str(error))
         except OSError as error:
@@ -152,9 +155,10 @@ class Source:
         return cls(root, tuple(exclude), environ, facts, seen)
 
     @contextmanager
-    def looking_again(self) -> Iterator[Callable[[], bool | None]]:
+    def looking_again(self, ear: worktree.Ear | None = None) -> Iterator[Callable[[], bool | None]]:
         """Begin to look whether the commit or anything that counts for `dirty` is another by now;
-        what is given waits for the answer, which is None when that cannot be said.
+        what is given waits for the answer, which is None when that cannot be said, or when `ear`
+        has heard that the run is to end.
         """
         if self.seen is None:
             yield lambda: None
@@ -163,7 +167,7 @@ class Source:
             answer = None
             with suppress(worktree.GitError, OSError):
                 answer = opened.enter_context(
-                    worktree.looking_again(self.seen, self.root, self.environ, self.exclude)
+                    worktree.looking_again(self.seen, self.root, self.environ, self.exclude, ear)
                 )
             yield lambda: self._has_changed(answer)
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Protocol
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import RunEnded
-from zf.proof import abandoned, checksums
+from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.canonical import canonical
 from zf.proof.journal import Journal, sync_folder
@@ -209,6 +209,8 @@ def close_killed(run_dir: str, head: str | None = None) -> str:
     (exit 5) for a run that is sealed, and JournalDamagedError, changing nothing, for one whose
     journal is damaged.
     """
+    from zf.proof import abandoned  # noqa: PLC0415 - no run that ends by itself needs it
+
     refuse_sealed(run_dir)
     try:
         journal, reading = Journal.reopen(f"{run_dir}/events.jsonl")

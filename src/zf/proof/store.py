@@ -34,7 +34,7 @@ NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
 ASIDE_ORDER = (META, COMMANDS, LOGS, ARTIFACTS, SUMMARY, CHECKSUMS)
 STATUS = "status.json"
 ATTEMPTS_LIST = "attempts.sha256"
-NO_ARTIFACT = "is no artifact: it lay in zf's own part of the proof"
+NO_ARTIFACT = "was written into zf's own part of the proof"
 _ATTEMPTS = "attempts"
 # Where artifacts are gathered when their folder is not the one it was.
 _TAKEN = ".30-artifacts"

@@ -185,7 +185,7 @@ class Differences:
         except OSError:
             return True
         if size > self._bytes_left:
-            return False  # the rest is for smaller ones
+            return False  # which keeps no smaller one from being read
         self._bytes_left -= size
         return True
 

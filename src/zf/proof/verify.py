@@ -581,13 +581,14 @@ class _Audit:
 
     def _intact(self) -> str:
         size = _size(self.bundle.hashed_bytes)
-        chained = f"{self.account.lines} chained events"
+        chained = _count(self.account.lines, "chained event")
+        files = f"{_count(len(self.expected), 'file')} ({size})"
         if self.sealed:
-            return f"{len(self.expected)} files ({size}), {self.trees} task lists, {chained}"
+            return f"{files}, {_count(self.trees, 'task list')}, {chained}"
         loose = len(self.there.files.keys() - self.expected.keys() - _TOP_FILES)
         return (
-            f"{len(self.expected)} files ({size}) of {self.trees} tasks that ended, {chained}; "
-            f"{loose} other files are in no checksum list"
+            f"{files} of {_count(self.trees, 'task')} that ended, {chained}; "
+            f"{_count(loose, 'other file')} {'is' if loose == 1 else 'are'} in no checksum list"
         )
 
     def _complete(self) -> str:
@@ -702,6 +703,10 @@ def _state(passed: bool) -> State:
 
 def _reason(error: OSError) -> str:
     return (error.strerror or "cannot be read").lower()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _size(count: int) -> str:

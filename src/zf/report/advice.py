@@ -82,15 +82,20 @@ def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     if not failed:
         return []
     if not facts.needs_checked:
-        # A task that ran without its needs runs so again.
-        return [f"{zf} run-task {quote(printable(name))}" for name in failed[:1]]
+        # Without its needs a task that reads what they kept can only fail again.
+        needs = " --with-needs" if facts.tasks[failed[0]].needs else ""
+        return [f"{zf} run-task {quote(printable(failed[0]))}{needs}"]
     return [f"{zf} rerun {quote(printable(facts.run))} --failed"]
 
 
-def commands(facts: Facts, *, alive: bool = False, zf: str = "zf") -> list[str]:
-    """The commands to type: none while the run goes on, `resume` where its zf was killed."""
+def commands(
+    facts: Facts, *, alive: bool = False, sealed: bool = False, zf: str = "zf"
+) -> list[str]:
+    """The commands to type: none while the run goes on, `resume` where its zf was killed, unless
+    it was `sealed` since.
+    """
     if alive:
         return []
-    if facts.exit_code is None:
+    if facts.exit_code is None and not sealed:
         return [f"{zf} resume {quote(printable(facts.run))}"]
     return after_end(facts, zf)

@@ -16,12 +16,12 @@ from zf.report.words import (
     Style,
     count,
     dependency,
-    duration,
     limit,
     line_number,
     moment,
     place,
     quoted_log,
+    spent,
     tail,
     what,
 )
@@ -136,8 +136,7 @@ def _cause(
 def _when(task: TaskFacts) -> str:
     if not task.attempt:
         return moment(task.completed_at)
-    spent = duration(task.duration_s)
-    return f"{moment(task.completed_at)}, attempt {task.attempt}, after {spent}"
+    return f"{moment(task.completed_at)}, attempt {task.attempt}{spent(task, ', after ')}"
 
 
 def _weight(cause: RootCause) -> str:

@@ -20,6 +20,7 @@ from zf.report.words import (
     moment,
     place,
     quoted_log,
+    spent,
     story,
     tail,
     tries,
@@ -41,6 +42,7 @@ def run(
     style: Style = PLAIN,
     remarks: Mapping[str, Sequence[str]] = NO_TAILS,
     alive: bool = False,
+    sealed: bool = False,
     whole: bool = False,
     tampered: bool = False,
 ) -> str:
@@ -48,7 +50,8 @@ def run(
     was held up is told as trees, below its causes; `alive` says that the run still goes on.
     """
     first = advice.fix_first(facts)
-    lines = [f"Next: {command}" for command in advice.commands(facts, alive=alive, zf=style.zf)]
+    told = advice.commands(facts, alive=alive, sealed=sealed, zf=style.zf)
+    lines = [f"Next: {command}" for command in told]
     if first is not None:
         names = [style.paint(printable(name), "bold") for name in first.tasks]
         lines.insert(0, f"Fix first: {first.render(names)}")
@@ -62,6 +65,7 @@ def run(
         remarks=remarks,
         advice=lines,
         told={cause.task for cause in facts.causes if cause.blocks} if report else (),
+        reported=bool(report),
         tampered=tampered,
     )
     return f"{report}\n{end}" if report else end
@@ -77,6 +81,7 @@ def task(
     style: Style = PLAIN,
     remarks: Sequence[str] = (),
     alive: bool = False,
+    sealed: bool = False,
     wait: Wait | None = None,
 ) -> str:
     """One task: what became of it and why, what it needed, what it holds up, what to type next.
@@ -101,7 +106,7 @@ def task(
         ("holds up", _holds_up(facts, name)),
         ("proof", f"{printable(proof)}/{printable(name)}" if proof else ""),
         *(("note", line) for line in remarks),
-        ("next", _next(facts, found, style.zf, alive=alive)),
+        ("next", _next(facts, found, style.zf, alive=alive, sealed=sealed)),
     ]
     word = style.paint(found.word, "flaky" if found.flaky else found.conclusion)
     note = " (warned)" if found.warned else " (flaky)" if found.flaky else ""
@@ -113,11 +118,11 @@ def task(
     return "\n".join(lines) + "\n"
 
 
-def _next(facts: Facts, task: TaskFacts, zf: str, *, alive: bool) -> str:
+def _next(facts: Facts, task: TaskFacts, zf: str, *, alive: bool, sealed: bool) -> str:
     """The command that could change what became of this task."""
     if task.warned or task.status in {Status.SUCCESS, Status.SKIPPED}:
         return ""
-    return "; ".join(advice.commands(facts, alive=alive, zf=zf))
+    return "; ".join(advice.commands(facts, alive=alive, sealed=sealed, zf=zf))
 
 
 def _held_by(facts: Facts, name: str) -> tuple[RootCause | None, Held | None]:
@@ -132,7 +137,7 @@ def _when(task: TaskFacts) -> str:
     if task.status is None or not task.attempt:
         return moment(task.completed_at or task.started_at) if task.completed_at else ""
     begun, ended = moment(task.started_at), moment(task.completed_at)
-    return f"{begun} to {ended}, {duration(task.duration_s)}, attempt {task.attempt}"
+    return f"{begun} to {ended}{spent(task, ', ')}, attempt {task.attempt}"
 
 
 def _waited(task: TaskFacts) -> str:

@@ -9,7 +9,7 @@ from zf.errors import printable
 from zf.events import Status
 from zf.record import field, record
 from zf.report.terminal import total_s
-from zf.report.words import PLAIN, Style, counted, duration, moment, story
+from zf.report.words import PLAIN, Style, counted, duration, moment, spent, story
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -96,7 +96,7 @@ def tasks_table(
         (
             printable(task.id),
             task.conclusion,
-            duration(task.duration_s),
+            spent(task) or "-",
             printable(task.phase),
             _story(task, waits.get(task.id)),
         )

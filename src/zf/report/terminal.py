@@ -50,6 +50,7 @@ from zf.report.words import (
     log_line,
     place,
     quoted_log,
+    spent,
     story,
     tail,
     tries,
@@ -118,9 +119,9 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
             planned = facts.phases.get(phase)
             tasks = planned.tasks if planned else 0
             return f"phase {printable(phase)}: {count(tasks, 'task')}, at most {limit(timeout_s)}"
-        case PhaseEnded(phase=phase, ok=ok, duration_s=spent):
+        case PhaseEnded(phase=phase, ok=ok, duration_s=took):
             word = "passed" if ok else "failed"
-            return f"phase {printable(phase)}: {style.paint(word, word)} after {duration(spent)}"
+            return f"phase {printable(phase)}: {style.paint(word, word)} after {duration(took)}"
         case PhaseTimedOut(phase=phase, timeout_s=timeout_s):
             # Not the summary's lines, which scripts count.
             told = f"past its limit of {limit(timeout_s)}: ending what runs"
@@ -131,10 +132,10 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
         case ThrottleEntered(reason=reason):
             word = style.paint("throttle:", "throttle")
             return f"{word} {printable(reason)}: nothing new starts while a task runs"
-        case ThrottleLeft(duration_s=spent, held_s=held):
+        case ThrottleLeft(duration_s=took, held_s=held):
             word = style.paint("throttle:", "throttle")
             return (
-                f"{word} over after {duration(spent)}, tasks were kept waiting for {duration(held)}"
+                f"{word} over after {duration(took)}, tasks were kept waiting for {duration(held)}"
             )
         case CancelRequested(task=name):
             return f"cancel requested: {'the whole run' if name is None else printable(name)}"
@@ -151,8 +152,7 @@ def _start_line(task: TaskFacts, style: Style) -> str:
 
 def _end_line(task: TaskFacts, style: Style) -> str:
     again = f"attempt {task.attempt}" if task.attempt > 1 else ""
-    spent = duration(task.duration_s) if task.attempt else ""
-    parts = (printable(task.id), spent, again, story(task))
+    parts = (printable(task.id), spent(task), again, story(task))
     colour = "flaky" if task.flaky else task.conclusion
     word = _word(task.conclusion, style, colour)
     return f"{word} {'  '.join(part for part in parts if part)}"
@@ -233,7 +233,7 @@ def _elapsed(task: TaskFacts, now: float) -> str:
 
 def grouped(task: TaskFacts, lines: Iterable[str]) -> Iterator[str]:
     """A whole log under one header, for `--output group`."""
-    yield f"log of {printable(task.id)} ({task.word}, {duration(task.duration_s)}):"
+    yield f"log of {printable(task.id)} ({task.word}{spent(task, ', ')}):"
     for line in lines:
         yield f"  | {log_line(line)}".rstrip()
 
@@ -335,6 +335,7 @@ def summary(
     remarks: Mapping[str, Sequence[str]] = NO_TAILS,
     advice: Sequence[str] = (),
     told: Collection[str] = (),
+    reported: bool = False,
     tampered: bool = False,
 ) -> str:
     """The last thing a run prints: each failure, then what was tolerated, succeeded only after a
@@ -342,7 +343,7 @@ def summary(
     do.
 
     `tails` are the raw ends of logs, `most` how many lines of each to show; `told` are the failures
-    that have been told already.
+    that have been told already, `reported` says that what was not started has been.
     """
     failed = [task for task in _heaviest_first(facts) if task.id not in told]
     groups = _alike(failed, tails)
@@ -356,7 +357,7 @@ def summary(
         blocks.append(lines)
     blocks += [_odd(facts, proof, style)] if facts.warned or facts.flaky else []
     blocks += [_remarks(remarks, style)] if remarks else []
-    blocks += [headline(facts, style), *not_started(facts)] if not told else []
+    blocks += [headline(facts, style), *not_started(facts)] if not (told or reported) else []
     blocks.append(
         [
             _counts_line(facts, style, tampered=tampered),
@@ -455,12 +456,12 @@ def _failure_head(facts: Facts, alike: Sequence[TaskFacts], style: Style) -> str
     assert task.status is not None
     word = style.paint(VERBS[task.status], task.word)
     name = printable(task.id) if len(alike) == 1 else f"{len(alike)} tasks"
-    spent = f" after {duration(task.duration_s)}" if len(alike) == 1 and task.attempt else ""
+    after = spent(task, " after ") if len(alike) == 1 else ""
     again = f", attempt {task.attempt}" if task.attempt > 1 else ""
     held = {cause.task: cause.blocks for cause in facts.causes}
     blocks = held.get(task.id, 0) if len(alike) == 1 else 0
     weight = f", holds up {count(blocks, 'task')}" if blocks else ""
-    told = f"{style.shape(task.word)} {style.paint(name, 'bold')} {word}{spent}{again}: "
+    told = f"{style.shape(task.word)} {style.paint(name, 'bold')} {word}{after}{again}: "
     return f"{told}{what(task)} [{code(task)}]{weight}"
 
 
@@ -478,10 +479,21 @@ def _odd(facts: Facts, proof: str, style: Style) -> list[str]:
     """What did not spoil the run and must not be overlooked either: each by name, however many."""
     lines = []
     for task in (*facts.warned, *facts.flaky):
-        lines += [_end_line(task, style), *_tries(task, style)]
+        lines += [style.folded(_odd_head(task, style)), *_tries(task, style)]
         if proof:
             lines.append(f"  proof: {printable(proof)}/{printable(task.id)}")
     return lines
+
+
+def _odd_head(task: TaskFacts, style: Style) -> str:
+    """A sentence, and not the line that told of its end once more: both are on one screen."""
+    colour = "warned" if task.warned else "flaky"
+    name = f"{style.shape(colour)} {style.paint(printable(task.id), 'bold')}"
+    if task.warned:
+        assert task.status is not None
+        word = style.paint(VERBS.get(task.status, task.word), colour)
+        return f"{name} {word}{spent(task, ' after ')}, tolerated (warned): {what(task)}"
+    return f"{name} {style.paint('succeeded', colour)} only on attempt {task.attempt} (flaky)"
 
 
 def _tries(task: TaskFacts, style: Style) -> list[str]:
@@ -492,18 +504,18 @@ def _throttle_lines(facts: Facts, style: Style) -> list[str]:
     if not facts.throttles:
         return []
     times = "once" if facts.throttles == 1 else f"{facts.throttles} times"
-    spent, held = duration(facts.throttled_s), duration(facts.held_s)
+    took, held = duration(facts.throttled_s), duration(facts.held_s)
     word = style.paint("throttled:", "throttle")
-    return [f"{word} {times}, for {spent} in all; tasks were kept waiting for {held} of it"]
+    return [f"{word} {times}, for {took} in all; tasks were kept waiting for {held} of it"]
 
 
 def _counts_line(facts: Facts, style: Style, *, tampered: bool = False) -> str:
     counts = counted(facts.counts, facts.tolerated, len(facts.flaky))
-    spent = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
+    took = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
     total = count(len(facts.tasks), "task")
     result = "tampered" if tampered else facts.result
     word = style.paint(VERDICTS[result], result)
-    return f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{spent}"
+    return f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{took}"
 
 
 def total_s(facts: Facts) -> float | None:

@@ -145,6 +145,14 @@ def duration(seconds: float | None) -> str:
     return f"{days}d{hours:02d}h"
 
 
+def spent(task: TaskFacts, before: str = "") -> str:
+    """How long its last attempt took, with `before` before it; nothing where that is not known, as
+    of an attempt whose zf died.
+    """
+    known = task.attempt and task.cause is not Cause.RUNNER
+    return f"{before}{duration(task.duration_s)}" if known else ""
+
+
 def limit(seconds: float) -> str:
     """A time limit as it was set: 5s, 0.5s, 3600s."""
     return f"{int(seconds)}s" if seconds == int(seconds) else f"{seconds}s"
@@ -231,7 +239,7 @@ def tries(task: TaskFacts) -> list[str]:
     lines = []
     for tried in task.earlier:
         was = tried.task
-        line = f"attempt {was.attempt}: {was.word} after {duration(was.duration_s)}: {what(was)}"
+        line = f"attempt {was.attempt}: {was.word}{spent(was, ' after ')}: {what(was)}"
         again = f"attempt {was.attempt + 1}"
         if tried.dropped is not None:
             then = f"{again} dropped: {because(tried.dropped)}"
@@ -291,7 +299,7 @@ def what(task: TaskFacts) -> str:
             return f"{step(task)} exited with code {task.exit_code}"
         case Cause.SIGNAL:
             return f"{step(task)} was ended by {signal_name(task.signal)}"
-        case Cause.TIMEOUT:
+        case Cause.TIMEOUT if task.step is not None:
             return f"{step(task)} ran past timeout_sec ({limit(task.timeout_s)})"
         case Cause.PHASE_TIMEOUT if task.attempt:
             return f"{step(task)} was running when the phase timeout struck"
@@ -312,6 +320,7 @@ VERBS: Mapping[Status, str] = {
 
 
 _SENTENCES: Mapping[Cause, str] = {
+    Cause.TIMEOUT: "its time ran out",
     Cause.PHASE_TIMEOUT: "the phase timeout struck before it could start",
     Cause.INTERRUPT: "zf was interrupted before it could start",
     Cause.PHASE_FAILED: "an earlier phase failed",

@@ -160,6 +160,8 @@ class Engine:
                 self._happened(CancelRequested(task))
 
     def _patience(self) -> float:
+        if self._inbox.kept:
+            return 0.0
         now = time.monotonic()
         wanted = [now + self._poll_interval_s]
         wake_at = self._scheduler.wake_at()

@@ -19,6 +19,7 @@ from typing import NoReturn
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # More than a line of any order, and a write of it is all or nothing (PIPE_BUF is at least 512).
 MAX_ORDER_BYTES = 256
+CANCEL = "cancel"
 _FIFO = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -31,6 +32,9 @@ class Inbox:
         os.set_blocking(self._write_fd, False)
         self._path = ""
         self._partial = b""
+        self._is_to_end = False
+        # What has been taken from the descriptor, and not yet given to who reads.
+        self.kept: list[int | str] = []
 
     def hear_signals(self) -> int:
         """Have signals written here; the descriptor they were written to before."""
@@ -48,20 +52,33 @@ class Inbox:
 
     def read(self) -> list[int | str]:
         """What has come: numbers of signals, and orders without their newline."""
+        self._take()
+        found, self.kept = self.kept, []
+        return found
+
+    def is_to_end(self) -> bool:
+        """Whether a signal or `cancel` has come, read already or not: what is only waited for to
+        record more of the run is not waited for any longer.
+        """
+        self._take()
+        return self._is_to_end
+
+    def _take(self) -> None:
         try:
             data = os.read(self._read_fd, 65_536)
         except BlockingIOError:
-            return []
-        found: list[int | str] = []
+            return
+        found = self.kept
         for byte in data:
             if byte in INTERRUPTS:
                 found.append(byte)
+                self._is_to_end = True
             elif byte == 0x0A:
                 found.append(self._partial.decode("utf-8", "replace"))
+                self._is_to_end |= found[-1] == CANCEL
                 self._partial = b""
             elif len(self._partial) < MAX_ORDER_BYTES:
                 self._partial += bytes((byte,))
-        return found
 
     def open_to_others(self, *paths: str) -> None:
         """Take orders through a fifo at the first of these paths that can be one, from now on. What

@@ -26,7 +26,7 @@ from zf.events import (
 )
 from zf.model import NOTHING, Flow, is_valid_id
 from zf.plan.graph import Plan
-from zf.proof import abandoned, provenance, store
+from zf.proof import provenance, store
 from zf.proof.journal import Journal, JournalReading, sync_folder
 from zf.proof.known import Known
 from zf.proof.lines import object_lines
@@ -63,11 +63,11 @@ from zf.work.veil import Veil
 from zf.work.worker import Shared
 
 # Begins the second look at the work tree; what it gives waits for the answer.
-LookingAgain = Callable[[], AbstractContextManager[Callable[[], bool | None]]]
+LookingAgain = Callable[[Inbox], AbstractContextManager[Callable[[], bool | None]]]
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
 # Of the time a run took, what may be spent on looking through its trees before it is sealed.
-_COMPARED_SHARE = 0.01
+_COMPARED_SHARE = 0.005
 # So many differences are told in the journal; the rest is counted.
 _MOST_DIFFERENCES = 100
 
@@ -114,14 +114,15 @@ class RunRequest:
     # A look at the work tree that was begun before the project was loaded.
     looking: Looking | None = None
 
-    def source(self) -> provenance.Source:
+    def source(self, inbox: Inbox) -> provenance.Source:
         """Where the code comes from, as it is now, or was when a look was begun."""
-        found = self.looking and self.looking.source()
+        found = self.looking and self.looking.source(inbox)
         return found or provenance.Source.look(
             self.flow.root,
             exclude=(self.flow.proofs,),
             environ=self.environ,
             cache=lock.folder(self.flow.proofs),
+            ear=inbox,
         )
 
     def place(self) -> store.Place:
@@ -209,7 +210,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         # Looked through for secrets, which loads what workers look with before they are forked.
         plan = request.veil.plan(request.plan.as_json())
         _have_workers(pool, _first_starts(request))
-        source = request.source()
+        source = request.source(inbox)
         source.withdraw()
         scribe, began, about = _found(request, command, plan, source, known)
         scheduler = request.scheduler(about)
@@ -383,7 +384,8 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
             )
         inbox.open_to_others(*lock.orders_paths(request.flow.proofs, run))
         ended = leftovers.end(run_dir)
-        from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415 - 5 ms no new run needs
+        from zf.proof import abandoned  # noqa: PLC0415 - no new run needs either, 7 ms
+        from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415
 
         found = refuse_unless_intact(run_dir, run)
         journal, reading = Journal.reopen(f"{run_dir}/events.jsonl")
@@ -416,8 +418,8 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
         pool = _pool(request, run_dir, known)
 
         @contextmanager
-        def looking_again() -> Iterator[Callable[[], bool | None]]:
-            now = request.source()
+        def looking_again(inbox: Inbox) -> Iterator[Callable[[], bool | None]]:
+            now = request.source(inbox)
             now.keep()
             yield lambda: provenance.changed_since(about["source"], now.facts)
 
@@ -499,7 +501,7 @@ def _conduct(
         if not pool.is_idle:
             pool.close()
         # Nothing that a task started runs any more; git looks while the workers go.
-        source_changed = looks.enter_context(looking_again())
+        source_changed = looks.enter_context(looking_again(inbox))
         pool.close()
         blocked_sha256 = _write_blocked(run_dir, scribe.facts)
         took = round(time.monotonic() - run_began, 6)

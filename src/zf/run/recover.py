@@ -44,6 +44,7 @@ from zf.run.scheduler import (
     Tick,
     TimeOutPhase,
 )
+from zf.work.collecting import Briefly
 from zf.work.outcome import Outcome
 from zf.work.veil import Veil
 
@@ -60,7 +61,7 @@ def outcome(
     """
     lost = Outcome(veil.task(task), started.attempt)
     lost.fail(Cause.RUNNER, "the runner died while it ran", status=Status.LOST)
-    return lost.decide_abandoned(run_dir, run, veil, before)
+    return lost.decide_abandoned(run_dir, run, veil, before, Briefly())
 
 
 def open_attempts(events: Iterable[Event]) -> list[AttemptStarted]:

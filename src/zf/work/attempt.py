@@ -28,6 +28,7 @@ from zf.proof.store import (
 )
 from zf.record import mutable, replace
 from zf.work.capture import Buffer, Capture
+from zf.work.collecting import Collecting, limit_s
 from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
 from zf.work.outcome import EXIT_NOT_FOUND, EXIT_NOT_STARTED, Outcome, named, said
@@ -328,6 +329,7 @@ class Attempt:
         )
         lost = bench.shield.end(tree) if bench.shield is not None else []
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
+        collecting = Collecting(bench.orders, limit_s(task.timeout_s))
         found = collect(
             tree,
             bench.real_root,
@@ -335,20 +337,31 @@ class Attempt:
             proofs=proofs,
             secrets=secrets,
             left=None if self._left is None else self._left_at,
+            heed=collecting,
         )
         outcome.notes += secrets.notes()
         for path, reason in strange:
             found.refuse(path, reason)
         outcome.collected = found
+        if collecting.stop is not None:
+            outcome.take_stop_of_collecting(collecting.stop)
         if outcome.status is not Status.SUCCESS:
             return
         if found.leaks and secrets.fails:
-            detail = f"artifacts held what must not be seen: {listed(found.leaks, found.leaked)}"
-            outcome.fail(Cause.ARTIFACTS, detail)
+            one = found.leaked == 1
+            held = "artifact {} contains a secret" if one else "artifacts {} contain secrets"
+            leaks = listed(found.leaks, found.leaked)
+            outcome.fail(Cause.ARTIFACTS, held.format(leaks))
         elif strange:
             path, reason = strange[0]
             more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
-            outcome.fail(Cause.ARTIFACTS, f"in $PROOF_DIR, {found.shown(path)} {reason}{more}")
+            shown = found.shown(path)
+            detail = (
+                f"a step wrote {shown} into $PROOF_DIR{more}; write to $ARTIFACTS_DIR"
+                if reason == NO_ARTIFACT
+                else f"in $PROOF_DIR, {shown} {reason}{more}"
+            )
+            outcome.fail(Cause.ARTIFACTS, detail)
         else:
             required = map(found.shown, task.required_artifacts)
             missing = [f"'{pattern}'" for pattern in required if pattern in found.missing]

@@ -43,6 +43,8 @@ class RunnerOrders:
         self.fds: tuple[int, ...] = (runner.fileno(), life_fd, self._signals)
         self.stop: Stop | None = None
         self.ended = False
+        # Whether there is no runner any more that would hear a report.
+        self.gone = False
         # Whether the runner itself said that this is the end; if it was killed, it did not.
         self.dismissed = False
         self.then = ""
@@ -79,6 +81,11 @@ class RunnerOrders:
         with suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(data)
 
+    def look(self) -> None:
+        """Take what has come, without waiting: for who is busy with something else for long."""
+        for fd, _ in self._poll.poll(0):
+            self.receive(fd)
+
     def hear_of_children(self) -> None:
         """Become readable when a child ends, and once now: one may have ended already."""
         signal.signal(signal.SIGCHLD, _do_nothing)
@@ -94,6 +101,7 @@ class RunnerOrders:
         data = self._read(fd)
         if not data:
             self.fds = tuple(one for one in self.fds if one != fd)
+            self.gone = True
             self._end(Cause.RUNNER, "the runner died")
             return False
         *lines, self._pending = (self._pending + data).split(b"\n")

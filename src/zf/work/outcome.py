@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from signal import Signals
 from typing import TYPE_CHECKING
@@ -134,7 +134,21 @@ class Outcome:
 
     def take_stop(self, step: int, stop: Stop, number: int | None = None) -> None:
         """End for a reason that came from outside the step."""
-        where = self._where(step)
+        self._take_stop(self._where(step), step, stop, number)
+
+    def take_stop_of_collecting(self, stop: Stop) -> None:
+        """The same after the steps, while artifacts were collected; an earlier failure stays."""
+        if self.status is not Status.SUCCESS:
+            why = stop.detail or f"collecting the artifacts was stopped ({stop.cause})"
+            self.notes.append(why)
+        elif stop.cause is Cause.TIMEOUT:
+            self.fail(
+                stop.cause, stop.detail, status=Status.TIMEOUT, exit_code=EXIT_TIMEOUT, step=None
+            )
+        else:
+            self._take_stop("collecting the artifacts", None, stop, None)
+
+    def _take_stop(self, where: str, step: int | None, stop: Stop, number: int | None) -> None:
         if stop.cause in _TIMEOUTS:
             self.fail(
                 stop.cause,
@@ -159,6 +173,15 @@ class Outcome:
 
     def _where(self, step: int) -> str:
         return named("step", step, printable(self.task.steps[step].name))
+
+    def undecided(self) -> AttemptEnded:
+        """The same without a claim in the tree, when the runner is gone: nothing hears it, and
+        whatever takes the run up decides the tree.
+        """
+        self.fail(Cause.RUNNER, "the runner died", status=Status.LOST)
+        return self._event(
+            timestamp(self.started), timestamp(time.time()), self._duration_s(), digest=""
+        )
 
     def decide(self, tree: TaskTree, run: str) -> AttemptEnded:
         """Claim the outcome in the tree. Raises OSError when that cannot be written."""
@@ -233,18 +256,28 @@ class Outcome:
         )
 
     def decide_abandoned(
-        self, run_dir: str, run: str, veil: Veil, before: str = ""
+        self,
+        run_dir: str,
+        run: str,
+        veil: Veil,
+        before: str = "",
+        heed: Callable[[], str] | None = None,
     ) -> AttemptEnded:
         """Claim the outcome in a tree whose worker stopped writing at some point, or is dead. What
         lies there is evidence at best: no outcome in it is believed, and nothing in it has been
-        searched for secrets. `before` is the digest of the list of the attempt before this one.
+        searched for secrets. `before` is the digest of the list of the attempt before this one;
+        `heed` says when no more artifacts are to be kept.
 
         If even this cannot be written, the event has no digest and the tree stays undecided.
         """
         try:
             with closing(self._abandoned_tree(run_dir, before)) as tree:
                 secrets = veil.artifacts(self.task)
-                self.collected = collect(tree, run_dir, (), proofs=run_dir, secrets=secrets)
+                self.collected = collect(
+                    tree, run_dir, (), proofs=run_dir, secrets=secrets, heed=heed
+                )
+                if self.collected.stopped:
+                    self.notes.append("collecting the artifacts was stopped before its end")
                 self.notes += secrets.notes()
                 self.task = veil.task(self.task)
                 self.detail = veil.text(self.detail)

@@ -24,10 +24,11 @@ from zf.outlet import say_if_possible
 from zf.proof.known import Known
 from zf.record import mutable
 from zf.work import cgroup, leftovers
+from zf.work.collecting import Briefly, limit_s
 from zf.work.leftovers import cgroup_name
 from zf.work.orders import DISMISS, PING, RunnerOrders, decode, kill_order, start_order
 from zf.work.outcome import Outcome, print_trace, said
-from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks
+from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
 from zf.work.shield import hide_from_tracers, rescue
 from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
 from zf.work.watchdog import Patience, Watch
@@ -40,6 +41,9 @@ _FILES = 20_480
 # for the runner to say, so workers ignore them.
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _WITHHELD = (*_IGNORED, signal.SIGTERM)
+# How soon after its time, or after an order to end, a worker is looked at for having been stopped;
+# how long it has after it was woken; how often one that works past its time is looked at again.
+_STOPPED_S, _WOKEN_S, _AGAIN_S = 0.5, 0.25, 1.0
 # What a worker without anything to do may take to exit.
 _EXIT_S = 10.0
 
@@ -53,6 +57,9 @@ class _Hand:
     socket: socket.socket
     under_way: Outcome | None = None
     watch: Watch | None = None
+    # From when on it must not be stopped, and whether it was woken once.
+    due: float = math.inf
+    woken: bool = False
     pending: bytes = b""
     verdict: str = ""
 
@@ -85,6 +92,8 @@ class Pool:
         self._wakeup_fd: int | None = None
         self._output_fd: int | None = None
         self._ticked = time.monotonic()
+        # The earliest moment at which a worker may have to be woken.
+        self._due = math.inf
         self._closed = False
         self._cgroups: str | None = None
         # Its write end is open in the runner and nowhere else: when the runner dies, however, every
@@ -131,7 +140,9 @@ class Pool:
                 return
         hand.under_way = outcome
         hand.watch = None
+        hand.woken = False
         self._running[task] = hand
+        self._set_due(hand, outcome.began + outcome.task.timeout_s + _STOPPED_S)
         before = self.known.list_of(task) if attempt > 1 else ""
         needs = NOTHING
         if outcome.task.needs:
@@ -143,6 +154,7 @@ class Pool:
         hand = self._running.get(task)
         if hand is not None and hand.under_way is not None:
             self._order(hand, kill_order(task, hand.under_way.attempt, cause, force=force))
+            self._set_due(hand, time.monotonic() + _STOPPED_S)
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
@@ -156,11 +168,14 @@ class Pool:
         if not self._ended:
             tick_s = self._patience.tick_s
             patience_s = tick_s if timeout_s is None else min(timeout_s, tick_s)
+            patience_s = min(patience_s, self._due - time.monotonic())
             for fd, _ in self._poll.poll(math.ceil(max(0.0, patience_s) * 1000)):
                 hand = self._hand_at.get(fd)
                 if hand is not None:
                     self._hear(hand)
             self._tick()
+            if time.monotonic() >= self._due:
+                self._wake_stopped()
         ended, self._ended = self._ended, []
         return ended
 
@@ -181,6 +196,7 @@ class Pool:
         self._hands.clear()
         for hand in hands:
             self._order(hand, DISMISS)
+            os.kill(hand.pid, signal.SIGCONT)  # what was left running may have stopped it
             self._hang_up(hand)
         for hand in hands:
             self._see_off(hand)
@@ -270,7 +286,9 @@ class Pool:
         shared, before = self._shared, self.known.list_of(task)
         if shared.shield is not None:
             rescue(shared.aside, shared.run_dir, task)
-        ended = outcome.decide_abandoned(shared.run_dir, shared.place.run, shared.veil, before)
+        heed = Briefly(self._wakeup_fd)
+        run = shared.place.run
+        ended = outcome.decide_abandoned(shared.run_dir, run, shared.veil, before, heed)
         self._ended.append(ended)
 
     def _end_orphans(self, hand: _Hand) -> None:
@@ -313,11 +331,36 @@ class Pool:
             else:
                 self._order(hand, PING)
 
+    def _set_due(self, hand: _Hand, due: float) -> None:
+        hand.due = due
+        self._due = min(self._due, due)
+
+    def _wake_stopped(self) -> None:
+        """Wake each worker that is stopped though its time is over or its end was ordered: once.
+        One that is stopped again is killed. One that runs ends its attempt by itself.
+        """
+        now = time.monotonic()
+        self._due = math.inf
+        for hand in self._running.values():
+            if hand.due > now:
+                self._due = min(self._due, hand.due)
+            elif not is_stopped(hand.pid):
+                self._set_due(hand, now + _AGAIN_S)
+            elif not hand.woken:
+                hand.woken = True
+                os.kill(hand.pid, signal.SIGCONT)
+                self._set_due(hand, now + _WOKEN_S)
+            else:
+                hand.verdict = "it was stopped again when its time was over"
+                hand.due = math.inf
+                os.kill(hand.pid, signal.SIGKILL)
+
     def _allowed_s(self, task: Task) -> float:
         """How long an attempt may take by its own times, if nothing of it can be killed."""
         ending_s = SETTLE_S + self._shared.grace_s + KILL_LIMIT_S
         commands = len(task.steps) + len(task.cleanup)
-        return task.timeout_s + task.cleanup_timeout_s + ending_s * commands
+        collecting_s = limit_s(task.timeout_s)
+        return task.timeout_s + task.cleanup_timeout_s + ending_s * commands + collecting_s
 
     def _hang_up(self, hand: _Hand) -> None:
         self._poll.unregister(hand.socket)

@@ -17,6 +17,7 @@ from typing import Protocol
 from zf.record import record
 from zf.work.cgroup import Cgroup
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LIST_BYTES = 64 * 1024
 # Cut to what is told only when secrets were taken out of it: half of one would not be found.
@@ -73,6 +74,15 @@ def become_subreaper() -> bool:
         return False
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     return bool(prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+
+def go_on_when_parent_dies() -> None:
+    """Have the kernel wake this process, should it be stopped when its parent dies (Linux): else
+    it could not notice. A change of its rights undoes this, so those come first.
+    """
+    if sys.platform == "linux":
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT), 0, 0, 0)
 
 
 class SubreaperTree:
@@ -276,6 +286,19 @@ def _stat(pid: int) -> list[bytes]:
             return stream.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether something has stopped a process, with SIGSTOP say, and nothing has woken it since."""
+    if sys.platform == "linux":
+        return _stat(pid)[:1] == [b"T"]
+    else:  # noqa: RET505 - as in _is_zombie
+        import psutil  # noqa: PLC0415 - 20 ms that Linux never pays
+
+        try:
+            return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+        except psutil.Error:
+            return False
 
 
 def _is_zombie(pid: int) -> bool:

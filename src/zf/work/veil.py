@@ -203,7 +203,7 @@ class ArtifactSecrets:
         if not rules:
             return []
         if any(fnmatchcase(path, pattern) for pattern in self._patterns):
-            found = f"holds what must not be seen ({listed(told)})"
+            found = f"contains a secret ({listed(told)})"
             self._note(f"artifact {self._named(path)} {found}: allow_secrets_in permits it")
             return []
         if rules.keys() <= SHAPES:

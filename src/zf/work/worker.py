@@ -23,12 +23,19 @@ from zf.settings import ALWAYS
 from zf.work.attempt import Attempt, Bench, which
 from zf.work.capture import Buffer
 from zf.work.cgroup import Cgroup
+from zf.work.collecting import LEAST_S, Collecting, RunnerGoneError
 from zf.work.environment import Outside
 from zf.work.leftovers import cgroup_name
 from zf.work.lookahead import Lookahead
 from zf.work.orders import RunnerOrders
 from zf.work.outcome import Outcome, print_trace, said
-from zf.work.processes import GroupTree, SubreaperTree, Tree, become_subreaper
+from zf.work.processes import (
+    GroupTree,
+    SubreaperTree,
+    Tree,
+    become_subreaper,
+    go_on_when_parent_dies,
+)
 from zf.work.shield import NONE, Grounds, Shield, ShieldError
 from zf.work.supervisor import Supervisor
 from zf.work.veil import Veil
@@ -70,6 +77,7 @@ class Worker:
         bash = {usual_path: which("bash", usual_path)}
         outside = Outside(shared.environ, shared.project)
         self._cgroup = cgroup()
+        go_on_when_parent_dies()
         tree: Tree = GroupTree()
         if become_subreaper():
             tree = SubreaperTree(self._cgroup)
@@ -159,6 +167,8 @@ class Worker:
             ended = outcome.decide(tree, bench.place.run)
             # Only now: a tree that could not be decided has another list in the end.
             self._listed = tree.listed
+        except RunnerGoneError:
+            return outcome.undecided()
         except OSError as error:
             outcome.fail(Cause.STORAGE, f"the proof could not be written: {said(error)}")
         except Exception as error:  # noqa: BLE001 - whatever it is, the attempt needs an outcome
@@ -171,7 +181,11 @@ class Worker:
             # It may stand by half. The next task gets a worker with all of it anew.
             shield.give_up(self._tree)
         run, before = bench.place.run, self._orders.before
-        return outcome.decide_abandoned(bench.written_at, run, self._veil, before)
+        heed = Collecting(self._orders, LEAST_S)
+        try:
+            return outcome.decide_abandoned(bench.written_at, run, self._veil, before, heed)
+        except RunnerGoneError:
+            return outcome.undecided()
 
 
 def _shield(shared: Shared) -> tuple[Shield | None, str]:
