@@ -8,6 +8,7 @@ import tempfile
 import pytest
 
 from zf.errors import ZfError
+from zf.run import lock
 from zf.run.lock import acquire, folder, orders_path
 
 
@@ -77,3 +78,16 @@ except PermissionError as error:
         told = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
         os.close(reader)
         assert told.stdout == b"True\nPermission denied\n"
+
+
+def test_only_a_new_run_is_told_to_take_another_id(tmp_path):
+    fd = lock.acquire(str(tmp_path), "r")
+    try:
+        with pytest.raises(ZfError) as refused:
+            lock.acquire(str(tmp_path), "r")
+        assert refused.value.hint == "wait for it to end, or end it with: zf cancel r"
+        with pytest.raises(ZfError) as refused:
+            lock.acquire(str(tmp_path), "r", "choose another")
+        assert refused.value.hint == "choose another"
+    finally:
+        lock.release(fd)

@@ -26,14 +26,15 @@ _LOOK_AGAIN_S = 0.02
 ORDERS_FOLDER = "/tmp/zf-orders"  # noqa: S108 - made with mode 0700, and looked at before use
 
 
-def acquire(proofs: str, run: str) -> int:
+def acquire(proofs: str, run: str, hint: str = "") -> int:
     """The descriptor that holds the lock on a run id until it is closed in every process.
 
-    Raises ZfError (exit 5) naming the owner while somebody else holds it.
+    Raises ZfError (exit 5) naming the owner while another process holds it, with a hint of what
+    else the caller could do.
     """
     fd = _open(proofs, run)
     if not _try(fd):
-        raise _in_use(fd, run)
+        raise _in_use(fd, run, hint=hint)
     return fd
 
 
@@ -66,8 +67,7 @@ def refuse_in_use(proofs: str, run: str, why: str) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        hint = f"wait for it to end, or end it with: zf cancel {run}"
-        raise _in_use(fd, run, f"; {why}", hint) from None
+        raise _in_use(fd, run, f"; {why}") from None
     os.close(fd)
 
 
@@ -234,15 +234,11 @@ def try_lock(fd: int, about: str) -> bool:
     return True
 
 
-def _in_use(
-    fd: int,
-    run: str,
-    why: str = "",
-    hint: str = "wait for it to end, or choose another --run-id",
-) -> ZfError:
+def _in_use(fd: int, run: str, why: str = "", hint: str = "") -> ZfError:
     owner = _owner(fd)
     os.close(fd)
     message = f"run id {run!r} is in use by {owner}{why}"
+    hint = hint or f"wait for it to end, or end it with: zf cancel {run}"
     return ZfError(message, exit_code=Exit.RUN_ID_TAKEN, code="ZF120", hint=hint)
 
 
