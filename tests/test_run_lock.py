@@ -85,9 +85,9 @@ def test_only_a_new_run_is_told_to_take_another_id(tmp_path):
     try:
         with pytest.raises(ZfError) as refused:
             lock.acquire(str(tmp_path), "r")
-        assert refused.value.hint == "wait for it to end, or end it with: zf cancel r"
+        assert refused.value.problems[0].hint == "wait for it to end, or end it with: zf cancel r"
         with pytest.raises(ZfError) as refused:
             lock.acquire(str(tmp_path), "r", "choose another")
-        assert refused.value.hint == "choose another"
+        assert refused.value.problems[0].hint == "choose another"
     finally:
         lock.release(fd)
