@@ -109,7 +109,7 @@ AGAINST_FILES = {
     "run.json": (f"echo {{}} > {RUN}/run.json", FOUND),
     "plan.json": (f"rm {RUN}/plan.json", FOUND),
     "a new file": (f"touch {RUN}/more", FOUND),
-    "a manifest": (f"touch {RUN}/MANIFEST.sha256", UNDONE),
+    "a manifest": (f"touch {RUN}/MANIFEST.sha256", FOUND),
     "the run's folder": (f"mv {RUN_DIR} {RUN_DIR}.gone", FOUND),
     "the proofs folder": (f"mv $(dirname {RUN_DIR}) {RUN_DIR}/../../gone", FOUND),
     "the lock": (f"rm -f {RUN}/../.locks/r.lock", TOLD),
@@ -286,7 +286,7 @@ class TestWhatGoesOnWorking:
         place.task("a", f"rm $PROOF_DIR/00-meta; ln -s {to} $PROOF_DIR/00-meta")
         place.task("b", "cat $PROOF_DIR/00-meta/task.json")
         assert place.zf("run-phase", "A", "--run-id", "r", "-j", "1").code == 1
-        assert "00-meta is no artifact" in place.status("r", "a")["detail"]
+        assert "a step wrote 00-meta into $PROOF_DIR" in place.status("r", "a")["detail"]
         assert b'"id": "b"' in place.log("r", "b", 0)
         assert place.zf("verify", "r").code in {0, 1}
         assert "TAMPERED" not in place.zf("verify", "r").out

@@ -129,10 +129,12 @@ def test_an_environment_that_is_gone_counts_as_empty(tmp_path):
 def test_what_is_no_run_is_refused(tmp_path):
     one, two = made(tmp_path, "r1"), made(tmp_path, "r2")
     (two / "plan.json").write_text('{"tasks":[1]}')
-    with pytest.raises(ZfError, match="not a plan"):
+    with pytest.raises(ZfError, match=r"plan\.json: it lacks"):
         compare(str(one), str(two))
     (two / "run.json").write_text('{"source":[]}')
-    (two / "plan.json").write_text('{"tasks":null}')
+    (two / "plan.json").write_text(
+        '{"schema":"zf/plan/v2","phases":[],"needs":"checked","upstream":{},"tasks":[]}'
+    )
     assert compare(str(one), str(two)).facts["commit"] == (proof_bundles.COMMIT, None)
 
 

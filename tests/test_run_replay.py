@@ -81,7 +81,10 @@ def test_a_task_is_replayed_wherever_its_project_is(tmp_path, name, where):
         subprocess.run(
             ["env", *who, "git", *words], cwd=project.root.parent, env=project.env, check=True
         )
+    (project.root / "proofs").mkdir()
+    (project.root / "proofs" / "earlier").touch()
     assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
+    assert project.json("r1", "run.json")["source"]["dirty"] is False
     (project.root / "data").write_text("changed\n")
     done = project.zf("replay", "r1", "t")
     assert (done.code, done.err) == (0, "")

@@ -33,6 +33,13 @@ def go_to(folder: str) -> None:
     _folder = os.path.join(_folder, folder)
 
 
+def hide_in_commands(hide: Callable[[str], str]) -> None:
+    """Leave `-C` out of what is advised when its folder's name holds a secret."""
+    global _folder  # noqa: PLW0603 - as above
+    if _folder and hide(_folder) != _folder:
+        _folder = ""
+
+
 def program() -> str:
     """What stands before a verb in a command that is advised: `zf`, or `zf -C DIR` if need be."""
     return f"zf -C {quote(_folder)}" if _folder else "zf"

@@ -6,6 +6,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from zf.cli.project import hide_in_commands
 from zf.errors import Exit, Problem, ZfError
 from zf.record import replace
 
@@ -50,6 +51,7 @@ def conclude(
     none. A run that then cannot be signed stays sealed, and does not exit with 0. What is said of
     its files is told with what `hide` leaves of it.
     """
+    hide_in_commands(hide)
     if not sign:
         if key is not None:
             raise ZfError("--key goes with --sign")

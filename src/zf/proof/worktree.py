@@ -857,8 +857,11 @@ def _ignored_in(folder: bytes, text: bytes) -> Iterator[bytes]:
 
 
 def _escaped(path: bytes) -> bytes:
-    """A path as a pattern that means just itself."""
-    return b"".join(b"\\" + bytes([c]) if c in b"\\*?[ " else bytes([c]) for c in path)
+    """A path as a pattern that means just itself; no pattern can have a line break, so one stands
+    as any character.
+    """
+    plain = b"".join(b"\\" + bytes([c]) if c in b"\\*?[ " else bytes([c]) for c in path)
+    return plain.replace(b"\n", b"?")
 
 
 def _contents_alone(changes: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes]]:
