@@ -46,7 +46,7 @@ def _write(data: bytes) -> None:
     while data:
         try:
             data = data[os.write(1, data) :]
-        except BlockingIOError:  # somebody made it non-blocking, and it is full
+        except BlockingIOError:  # its other end made it non-blocking, and it is full
             import select
 
             select.select([], [1], [])

@@ -384,7 +384,7 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
             )
         inbox.open_to_others(*lock.orders_paths(request.flow.proofs, run))
         ended = leftovers.end(run_dir)
-        from zf.proof import abandoned  # noqa: PLC0415 - no new run needs either, 7 ms
+        from zf.proof import abandoned  # noqa: PLC0415 - no new run needs either
         from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415
 
         found = refuse_unless_intact(run_dir, run)
