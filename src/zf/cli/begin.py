@@ -12,12 +12,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-from zf.cli import progress, streams
+from zf.cli.display import progress, streams
 from zf.cli.project import open_project
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
+from zf.lean.record import record, replace
 from zf.model import Asked
-from zf.record import record, replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from zf.model import Flow
     from zf.plan.graph import Met, Plan
-    from zf.proof.looking import Looking
-    from zf.run.orders import Limits
+    from zf.proof.source.prefetch import Looking
+    from zf.run.schedule.orders import Limits
     from zf.settings import Settings
 
 # What --fail-fast may say; alone it means `on`.
@@ -79,7 +79,7 @@ class Beside:
             self.looking.close()
 
     def begin(self, root: str, home: str) -> None:
-        from zf.proof.looking import Looking
+        from zf.proof.source.prefetch import Looking
 
         proofs = f"{home}/proofs"
         self.looking = Looking.begin(root, (proofs,), os.environ, f"{proofs}/.locks")
@@ -234,9 +234,6 @@ def _get_ready() -> None:
     """Import all that a run takes but the parser, so long as another process loads the project:
     it would come to 50 of the 100 ms before the first task.
     """
-    import zf.plan.graph
-    import zf.run.launch
-    import zf.validators  # noqa: F401 - what `zf.work.screen` searches with
 
 
 def carry_out(
@@ -251,8 +248,8 @@ def carry_out(
     beside: Beside | None = None,
 ) -> int:
     """Run a plan, showing what happens and then what came of it; the exit code."""
+    from zf.redact.redactor import Veil
     from zf.run.launch import RunRequest, launch
-    from zf.work.veil import Veil
 
     # From here on there is garbage, though little of it: what a run remembers, it keeps.
     gc.freeze()

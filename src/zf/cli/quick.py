@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from zf.cli import progress
 from zf.cli.begin import Flags, Wishes, begin_phases, begin_task
+from zf.cli.display import progress
 from zf.cli.exits import guarded
-from zf.record import record
+from zf.lean.record import record
 from zf.settings import lines
 
 _VALUES = {

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from zf.cli import progress
 from zf.cli.begin import FailFast, Flags, Wishes, begin_phases, begin_task
+from zf.cli.display import progress
 from zf.cli.options import (
     AsJson,
     Directory,

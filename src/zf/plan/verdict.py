@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from operator import ge, gt, le, lt
 from typing import NoReturn
 
+from zf.lean.record import field, record
 from zf.plan.condition import (
     Among,
     Call,
@@ -27,7 +28,6 @@ from zf.plan.condition import (
     show,
 )
 from zf.plan.pattern import MAX_TEXT, Budget, Pattern, TooMuchWorkError
-from zf.record import field, record
 
 
 @record

@@ -24,13 +24,13 @@ from zf.events import (
     Status,
     TaskNotRun,
 )
+from zf.lean.record import asdict, record, replace
 from zf.model import NOTHING, Flow, is_valid_id
 from zf.plan.graph import Plan
-from zf.proof import provenance, store
+from zf.proof import store
 from zf.proof.journal import Journal, JournalReading, sync_folder
 from zf.proof.known import Known
 from zf.proof.lines import object_lines
-from zf.proof.looking import Looking
 from zf.proof.read import LATEST, log_tail, newest_head, run_json
 from zf.proof.seal import (
     JOURNAL,
@@ -41,25 +41,26 @@ from zf.proof.seal import (
     write_file,
     write_json,
 )
-from zf.record import asdict, record, replace
+from zf.proof.source import provenance
+from zf.proof.source.prefetch import Looking
+from zf.redact.redactor import Veil
 from zf.report import blocked
 from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import Facts, Fold
 from zf.run import fitness, leases, lock, recover
+from zf.run.context import surroundings
 from zf.run.engine import Engine
 from zf.run.interrupts import Inbox, listening
-from zf.run.orders import Limits, Order, Throttle
-from zf.run.ready import impossible
-from zf.run.scheduler import Scheduler
-from zf.run.scribe import Scribe, Watch
-from zf.run.surroundings import surroundings
-from zf.run.throttle import Sampler, machine_resources
+from zf.run.load import Sampler, machine_resources
+from zf.run.recorder import Scribe, Watch
+from zf.run.schedule.orders import Limits, Order, Throttle
+from zf.run.schedule.ready import impossible
+from zf.run.schedule.scheduler import Scheduler
 from zf.settings import ALWAYS, NEVER, Settings
 from zf.work import leftovers
 from zf.work.outcome import said
 from zf.work.pool import Pool
-from zf.work.shield import Grounds, rescue, why_not
-from zf.work.veil import Veil
+from zf.work.walls.shield import Grounds, rescue, why_not
 from zf.work.worker import Shared
 
 # Begins the second look at the work tree; what it gives waits for the answer.

@@ -31,7 +31,8 @@ from zf.events import (
 )
 from zf.model import Task
 from zf.proof.journal import Line
-from zf.run.scheduler import (
+from zf.redact.redactor import Veil
+from zf.run.schedule.scheduler import (
     EndPhase,
     KillAttempt,
     NotRun,
@@ -46,7 +47,6 @@ from zf.run.scheduler import (
 )
 from zf.work.collecting import Briefly
 from zf.work.outcome import Outcome
-from zf.work.veil import Veil
 
 # As the verifier has it: a wall clock is slewed by 500 parts in a million, and stepped at boot.
 _CLOCKS_PART_S, _CLOCKS_PART_SHARE = 2.0, 0.0005

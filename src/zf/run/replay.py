@@ -12,20 +12,21 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zf.audit import compare
 from zf.errors import ZfError, printable
+from zf.lean.record import field, mutable, record, replace
 from zf.model import RESERVED_ENV, Flow, Project, Step, Task
 from zf.plan.graph import plan_task
 from zf.plan.load import load
 from zf.plan.places import find_root
-from zf.proof import compare, read
-from zf.proof.worktree import environment as git_environment
-from zf.record import field, mutable, record, replace
+from zf.proof import read
+from zf.proof.source.worktree import environment as git_environment
+from zf.redact.redactor import Veil
+from zf.redact.secret_forms import is_secret_name
 from zf.report.words import quoted_log, tail, what
 from zf.run.launch import RunRequest, launch, limits_of
 from zf.run.upstream import outcomes, refuse_unless_intact, verified_journal
 from zf.settings import DEFAULT_PHASE_TIMEOUT_S, resolve
-from zf.work.secret_forms import is_secret_name
-from zf.work.veil import Veil
 
 _RUN = "replay"
 _NOT_RECORDED = re.compile(r"^# passed, value not recorded: (.+)$", re.MULTILINE)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
+from zf.lean.record import mutable, replace
 from zf.proof.artifacts import collect, listed
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.store import (
@@ -26,20 +27,19 @@ from zf.proof.store import (
     task_json,
     task_lines,
 )
-from zf.record import mutable, replace
+from zf.redact.redactor import ArtifactSecrets, without_secrets
+from zf.redact.stream import Redactor
 from zf.work.capture import Buffer, Capture
 from zf.work.collecting import Collecting, limit_s
 from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
 from zf.work.outcome import EXIT_NOT_FOUND, EXIT_NOT_STARTED, Outcome, named, said
-from zf.work.redact import Redactor
-from zf.work.script import MISSING as NO_SCRIPT_PATH
-from zf.work.script import USUAL_PATH as SCRIPT_PATH
-from zf.work.script import path as script_path
-from zf.work.script import sealed
-from zf.work.shield import BESIDES_ARTIFACTS, Shield
 from zf.work.supervisor import NotStartedError, Supervisor, Terms
-from zf.work.veil import ArtifactSecrets, without_secrets
+from zf.work.walls.script import MISSING as NO_SCRIPT_PATH
+from zf.work.walls.script import USUAL_PATH as SCRIPT_PATH
+from zf.work.walls.script import path as script_path
+from zf.work.walls.script import sealed
+from zf.work.walls.shield import BESIDES_ARTIFACTS, Shield
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

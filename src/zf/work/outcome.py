@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
+from zf.lean.record import field, mutable, replace
 from zf.outlet import say_if_possible
 from zf.proof.artifacts import TOLD_MOST, Collected, collect
 from zf.proof.store import SUMMARY, TaskTree, is_tree_of, status_fields
-from zf.record import field, mutable, replace
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
 
 if TYPE_CHECKING:
     from zf.model import Task
-    from zf.work.veil import Veil
+    from zf.redact.redactor import Veil
 
 EXIT_TIMEOUT = 124
 # Of the command line of a process that was left behind.

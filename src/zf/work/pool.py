@@ -19,18 +19,18 @@ from contextlib import suppress
 from typing import NoReturn
 
 from zf.events import AttemptEnded, Cause, Status
+from zf.lean.record import mutable
 from zf.model import NOTHING, Task
 from zf.outlet import say_if_possible
 from zf.proof.known import Known
-from zf.record import mutable
 from zf.work import cgroup, leftovers
 from zf.work.collecting import Briefly, limit_s
 from zf.work.leftovers import cgroup_name
 from zf.work.orders import DISMISS, PING, RunnerOrders, decode, kill_order, start_order
 from zf.work.outcome import Outcome, print_trace, said
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
-from zf.work.shield import hide_from_tracers, rescue
 from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
+from zf.work.walls.shield import hide_from_tracers, rescue
 from zf.work.watchdog import Patience, Watch
 from zf.work.worker import Shared, Worker
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
+from zf.lean.record import field, record
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
 from zf.proof.store import Place, TaskTree
-from zf.record import field, record
+from zf.redact.redactor import Veil
 from zf.settings import ALWAYS
 from zf.work.attempt import Attempt, Bench, which
 from zf.work.capture import Buffer
@@ -26,9 +27,9 @@ from zf.work.cgroup import Cgroup
 from zf.work.collecting import LEAST_S, Collecting, RunnerGoneError
 from zf.work.environment import Outside
 from zf.work.leftovers import cgroup_name
-from zf.work.lookahead import Lookahead
 from zf.work.orders import RunnerOrders
 from zf.work.outcome import Outcome, print_trace, said
+from zf.work.prefetch import Lookahead
 from zf.work.processes import (
     GroupTree,
     SubreaperTree,
@@ -36,9 +37,8 @@ from zf.work.processes import (
     become_subreaper,
     go_on_when_parent_dies,
 )
-from zf.work.shield import NONE, Grounds, Shield, ShieldError
 from zf.work.supervisor import Supervisor
-from zf.work.veil import Veil
+from zf.work.walls.shield import NONE, Grounds, Shield, ShieldError
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met
