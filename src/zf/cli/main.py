@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from zf import __version__
-from zf.cli import proof, runs, tasks
+from zf.cli import proof, rerun, runs, tasks
 from zf.cli import run as running
 from zf.cli.display import streams
 from zf.cli.exits import guarded
