@@ -12,7 +12,7 @@ from zf.cli import quick
 from zf.cli.main import app
 
 COMMANDS = typer.main.get_command(app).commands
-# What the wishes call otherwise than the verbs do.
+# What `RunOptions` calls otherwise than the verbs do.
 NAMES = {"resources": "resource"}
 OPTIONS = sorted(
     {word for c in COMMANDS.values() for p in c.params for word in (*p.opts, *p.secondary_opts)}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zf.plan.condition import FACTS, MAX_DEPTH, MAX_LENGTH, ConditionError, parse
-from zf.plan.verdict import Needs, Surroundings, evaluate
+from zf.plan.verdict import ConditionContext, Needs, evaluate
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_is_wrong_and_where(text, at, length, message, hint):
 LEAVES = ["true", "false", "'main'", '"it\'s"', "3", "-1.5", "${A}", "${B:-x}", "${C:-}"]
 LEAVES += ["success()", "failure()", "always()", "cancelled()", "status('a')", *FACTS]
 SOUP = [*LEAVES, "&&", "||", "!", "(", ")", "==", "<", "in", "=~", ",", "$", "`", "$(", "\0", "é"]
-AROUND = Surroundings(
+AROUND = ConditionContext(
     {"A": "main", "B": "3"}, dict.fromkeys(FACTS, "x") | {"run.dirty": True, "run.max_jobs": 4}
 )
 NEEDS = Needs(statuses={"a": "success"})

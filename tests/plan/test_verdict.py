@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from zf.plan.condition import FACTS, FUNCTIONS, parse
-from zf.plan.verdict import Needs, Surroundings, Verdict, evaluate
+from zf.plan.verdict import ConditionContext, Needs, Verdict, evaluate
 
-AROUND = Surroundings(
+AROUND = ConditionContext(
     variables={
         "CI_BRANCH": "main",
         "CI_EVENT": "push",
@@ -160,7 +160,7 @@ EXAMPLES = re.findall(r"^\| `(.+)` \| (true|false|error: .+) \|$", PAGE, re.MULT
 
 @pytest.mark.parametrize(("text", "answer"), EXAMPLES)
 def test_the_examples_of_the_reference(text, answer):
-    around = Surroundings(
+    around = ConditionContext(
         {"CI_BRANCH": "main", "CI_EVENT": "push", "COUNT": "10", "DEPLOY": "true", "EMPTY": ""},
         {"task.phase": "E", "run.max_jobs": 4},
     )

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from zf.redact.secret_forms import PIECE_BYTES, Secret, forms, is_hidden
-from zf.redact.stream import Redactor
+from zf.redact.stream import StreamRedactor
 
 # Each ends its piece with a line that says where the next begins.
 WAYS = {
@@ -60,7 +60,7 @@ def test_what_bash_quotes_is_hidden(locale: str) -> None:
         done = subprocess.run(
             ["bash", "-c", f"exec 2>&1\n{script}"], env=env, stdout=subprocess.PIPE, check=False
         )
-        stream = Redactor([Secret("V", value)]).stream()
+        stream = StreamRedactor([Secret("V", value)]).stream()
         logs = (stream.feed(done.stdout) + stream.flush()).split(MARK.encode())
         for way, log, said in zip(WAYS, logs, done.stdout.split(MARK.encode()), strict=False):
             assert b"***" in log, (way, value, said)
@@ -105,7 +105,7 @@ def test_secrets_of_any_bytes_and_any_length_are_hidden() -> None:
                 if not is_hidden(value):
                     continue
                 assert all(len(form.text) >= 4 for form in forms(value) if value.strip() == value)
-                redactor = Redactor([Secret("V", value)])
+                redactor = StreamRedactor([Secret("V", value)])
                 stream = redactor.stream()
                 log = stream.feed(b"<" + value + b">") + stream.flush()
                 assert value.strip() not in log

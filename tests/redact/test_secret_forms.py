@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus, urlencode
 import pytest
 
 from zf.redact.secret_forms import Secret
-from zf.redact.stream import Redactor
+from zf.redact.stream import StreamRedactor
 
 # Of every length modulo 3, from plain to hostile.
 VALUES = {
@@ -97,7 +97,7 @@ def through_files(folder: Path, text: bytes, value: str) -> bytes:
     """The text as a step's log: read in pieces of any size, written redacted."""
     source, log = folder / "output", folder / "log"
     source.write_bytes(text)
-    stream = Redactor([Secret("V", value.encode())]).stream()
+    stream = StreamRedactor([Secret("V", value.encode())]).stream()
     pieces = random.Random(len(text))
     with source.open("rb") as given, log.open("wb") as kept:
         while piece := given.read(pieces.choice((1, 5, 60, 4096))):
@@ -167,7 +167,7 @@ def test_base64_and_hex_broken_anywhere(before: int) -> None:
         raw = b"-" * before + value.encode() + b"." * 80
         for coded in (base64.b64encode(raw), raw.hex().encode()):
             for width in (32, 60, 64, 76):
-                stream = Redactor([Secret("V", value.encode())]).stream()
+                stream = StreamRedactor([Secret("V", value.encode())]).stream()
                 log = stream.feed(_broken(coded, width)) + stream.flush()
                 assert_gone(log, value)
                 assert len(re.sub(rb"[\r\n]", b"", log)) < 4 + len(coded) - len(value) * 4 / 3 + 5
@@ -223,7 +223,7 @@ PEERS = {
 @pytest.mark.parametrize("form", PEERS)
 def test_forms_that_other_runners_mask(form: str) -> None:
     value, written = PEERS[form]
-    stream = Redactor([Secret("V", value.encode())]).stream()
+    stream = StreamRedactor([Secret("V", value.encode())]).stream()
     log = (stream.feed(f"<{written}>".encode()) + stream.flush()).decode()
     assert "***" in log
     kept = log.strip("<>").replace("***", "")
@@ -232,5 +232,5 @@ def test_forms_that_other_runners_mask(form: str) -> None:
 
 def test_an_everyday_word_in_quotes_stays() -> None:
     """Taking the quotes away must not make a secret of what is none."""
-    stream = Redactor([Secret("V", b'"true"')]).stream()
+    stream = StreamRedactor([Secret("V", b'"true"')]).stream()
     assert stream.flush(b'true and "true"') == b"true and ***"

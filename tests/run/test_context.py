@@ -6,7 +6,7 @@ from tests.support.simulated import task
 from zf.model import Project
 from zf.plan.condition import FACTS, parse
 from zf.plan.verdict import Needs, evaluate
-from zf.run.context import surroundings
+from zf.run.context import condition_contexts
 
 SOURCE = {"commit": "c0ffee", "branch": None, "tag": "v1", "dirty": True}
 CI = {"system": "GITLAB_CI", "event": "push", "actor": None}
@@ -25,7 +25,7 @@ ENVIRON = {
 def seen_by(condition: str, *, source=SOURCE, **more):
     asking = task("a", condition=condition, title="", **more)
     project = Project(secrets=("INTERNAL",))
-    found = surroundings(
+    found = condition_contexts(
         [asking, task("b")], ENVIRON, project, run="r1", max_jobs=3, source=source, ci=CI
     )
     assert list(found) == ["a"]

@@ -12,13 +12,13 @@ from zf.proof.abandoned import drop_unnamed
 from zf.proof.journal import Line
 from zf.proof.read import status_json
 from zf.proof.store import ASIDE_ORDER, Place, TaskTree, write_not_run
-from zf.redact.redactor import Veil
+from zf.redact.redactor import Redactor
 from zf.run.recover import moments, outcome
 from zf.work.outcome import Outcome
 
 TASK = Task("t", "A", (Step("one", "true"),))
 PLACE = Place("r", "harbour", "alice", "/home/alice/x")
-VEIL = Veil((TASK,), {}, Project())
+VEIL = Redactor((TASK,), {}, Project())
 
 
 def recovered(run_dir, attempt: int, before: str = "") -> AttemptEnded:

@@ -30,7 +30,7 @@ from zf.events import (
 )
 from zf.model import Need, Task
 from zf.plan.graph import Plan
-from zf.plan.verdict import Surroundings
+from zf.plan.verdict import ConditionContext
 from zf.run.schedule.orders import (
     LEASE_RETRY_S,
     EndPhase,
@@ -64,7 +64,7 @@ CONDITIONS = [
     "success() && ${YES} == 'yes'",
     "!cancelled()",
 ]
-AROUND = Surroundings({"YES": "yes"})
+AROUND = ConditionContext({"YES": "yes"})
 RESOURCES = {"db": 2, "cpu": 3}
 CAMPAIGN = 100_000
 
@@ -415,7 +415,7 @@ def test_ticks_that_are_not_due_change_nothing(seed):
         assert turn.orders == tuple(again.handle(turn.event, turn.now))
 
 
-# Fate is independent of timing.
+# Decision is independent of timing.
 
 
 def check_fates(chance: random.Random) -> None:

@@ -22,7 +22,7 @@ from zf.events import (
     ThrottleLeft,
 )
 from zf.model import Need
-from zf.plan.verdict import Surroundings
+from zf.plan.verdict import ConditionContext
 from zf.run.schedule.orders import (
     AskLease,
     EndPhase,
@@ -47,7 +47,7 @@ BLOCKED, SKIPPED, CANCELLED = Status.BLOCKED, Status.SKIPPED, Status.CANCELLED
 
 def scheduler(*tasks, max_jobs=4, phase_timeout_s=3600, around=None, decided=None, **limits):
     plan = plan_of(*tasks, phase_timeout_s=phase_timeout_s)
-    seen = dict.fromkeys(plan.tasks, around or Surroundings())
+    seen = dict.fromkeys(plan.tasks, around or ConditionContext())
     return Scheduler(plan, Limits(max_jobs=max_jobs, **limits), seen, decided or {})
 
 
@@ -206,7 +206,7 @@ class TestRetries:
 
 
 class TestConditions:
-    AROUND = Surroundings({"CI_BRANCH": "main", "CI_EVENT": "push"}, {"task.phase": "A"})
+    AROUND = ConditionContext({"CI_BRANCH": "main", "CI_EVENT": "push"}, {"task.phase": "A"})
 
     @pytest.mark.parametrize(
         ("condition", "value"),

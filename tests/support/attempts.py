@@ -9,7 +9,7 @@ from pathlib import Path
 from zf.events import AttemptEnded
 from zf.model import Project, Step, Task
 from zf.proof.store import Place
-from zf.redact.redactor import Veil
+from zf.redact.redactor import Redactor
 from zf.work.orders import PING
 from zf.work.pool import Pool
 from zf.work.watchdog import Patience, Watch
@@ -57,7 +57,7 @@ class Bench:
             grace_s=grace_s,
             project=project or Project(),
             environ=environ,
-            veil=Veil((), environ, project or Project()),
+            redactor=Redactor((), environ, project or Project()),
             aside=str(folder / "aside"),
         )
 

@@ -117,7 +117,7 @@ class TestAWrongGuess:
             TaskTree.create(str(bench.run_dir), "second", 1).close()
             lost = Outcome(second, 1)
             lost.fail(Cause.WORKER, "its worker died", status=Status.LOST)
-            lost.decide_abandoned(str(bench.run_dir), "r1", bench.shared.veil)
+            lost.decide_abandoned(str(bench.run_dir), "r1", bench.shared.redactor)
         pool = bench.pool(first, second)
         try:
             under_way(bench, pool, "second")

@@ -47,7 +47,7 @@ class Flags:
 
 
 @record
-class Wishes:
+class RunOptions:
     """The other options of a run, as typed; some are for phases only, some for a single task."""
 
     show: progress.Show
@@ -85,18 +85,18 @@ class Beside:
         self.looking = Looking.begin(root, (proofs,), os.environ, f"{proofs}/.locks")
 
 
-def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
+def begin_phases(phases: Sequence[str], flags: Flags, options: RunOptions) -> int:
     """Run these phases; the exit code."""
     with Beside() as beside:
-        return _begin_phases(phases, flags, wishes, beside)
+        return _begin_phases(phases, flags, options, beside)
 
 
-def _begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes, beside: Beside) -> int:
+def _begin_phases(phases: Sequence[str], flags: Flags, options: RunOptions, beside: Beside) -> int:
     asked = Asked(phases=tuple(phases))
-    flow, settings = settle(flags, asked, None if wishes.dry_run else beside)
+    flow, settings = settle(flags, asked, None if options.dry_run else beside)
     from zf.plan import graph  # by now it is there
 
-    met, unmet = _upstream(flow, phases, wishes.upstream)
+    met, unmet = _upstream(flow, phases, options.upstream)
     plan = graph.plan_phases(
         flow,
         phases,
@@ -104,53 +104,53 @@ def _begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes, beside: B
         phase_timeout_forced=settings.phase_timeout_s.given,
         upstream=met,
         unmet=unmet,
-        builds_on=wishes.upstream,
+        builds_on=options.upstream,
     )
-    if wishes.dry_run:
+    if options.dry_run:
         import json
 
         from zf.plan import draw
 
-        as_json = wishes.show.as_json
+        as_json = options.show.as_json
         print(json.dumps(plan.as_json(), indent=2) if as_json else draw.text(plan))
         return Exit.OK
     from zf.run.launch import limits_of
     from zf.settings import amounts, positive_seconds
 
-    deadline = wishes.deadline
+    deadline = options.deadline
     limits = limits_of(
         flow,
         plan,
         settings,
-        fail_fast=fails_fast(wishes.fail_fast),
-        retries=not wishes.no_retries,
-        resources=amounts(wishes.resources, "--resource"),
+        fail_fast=fails_fast(options.fail_fast),
+        retries=not options.no_retries,
+        resources=amounts(options.resources, "--resource"),
         deadline_s=None if deadline is None else positive_seconds(deadline, "--deadline"),
     )
-    return carry_out(flow, plan, settings, wishes.show, limits, key=wishes.key, beside=beside)
+    return carry_out(flow, plan, settings, options.show, limits, key=options.key, beside=beside)
 
 
-def begin_task(task: str, flags: Flags, wishes: Wishes) -> int:
+def begin_task(task: str, flags: Flags, options: RunOptions) -> int:
     """Run this task, named by its id or its file; the exit code."""
     with Beside() as beside:
-        return _begin_task(_task_id(task), flags, wishes, beside)
+        return _begin_task(_task_id(task), flags, options, beside)
 
 
-def _begin_task(task_id: str, flags: Flags, wishes: Wishes, beside: Beside) -> int:
-    flow, settings = settle(flags, Asked(task=task_id, needs=wishes.with_needs), beside)
+def _begin_task(task_id: str, flags: Flags, options: RunOptions, beside: Beside) -> int:
+    flow, settings = settle(flags, Asked(task=task_id, needs=options.with_needs), beside)
     from zf.plan import graph  # by now it is there
 
     plan = graph.plan_task(
         flow,
         task_id,
-        with_needs=wishes.with_needs,
+        with_needs=options.with_needs,
         phase_timeout_s=settings.phase_timeout_s.value,
         phase_timeout_forced=settings.phase_timeout_s.given,
     )
     from zf.run.launch import limits_of
 
-    limits = limits_of(flow, plan, settings, only=task_id, retries=not wishes.no_retries)
-    return carry_out(flow, plan, settings, wishes.show, limits, key=wishes.key, beside=beside)
+    limits = limits_of(flow, plan, settings, only=task_id, retries=not options.no_retries)
+    return carry_out(flow, plan, settings, options.show, limits, key=options.key, beside=beside)
 
 
 def _upstream(
@@ -248,7 +248,7 @@ def carry_out(
     beside: Beside | None = None,
 ) -> int:
     """Run a plan, showing what happens and then what came of it; the exit code."""
-    from zf.redact.redactor import Veil
+    from zf.redact.redactor import Redactor
     from zf.run.launch import RunRequest, launch
 
     # From here on there is garbage, though little of it: what a run remembers, it keeps.
@@ -262,7 +262,7 @@ def carry_out(
         settings,
         limits,
         environ=os.environ,
-        veil=Veil(plan.tasks.values(), os.environ, flow.project),
+        redactor=Redactor(plan.tasks.values(), os.environ, flow.project),
         watch=watcher.watch,
         look_s=watcher.look_s,
         output_fd=watcher.output_fd,
@@ -274,5 +274,5 @@ def carry_out(
         watcher,
         sign=settings.sign.value,
         key=key,
-        hide=request.veil.text,
+        hide=request.redactor.text,
     )

@@ -70,7 +70,7 @@ def resume(
     """Finish a run whose zf was killed: keep what was finished, run the rest, seal the proof."""
     from zf.plan.graph import plan_again
     from zf.proof import read
-    from zf.redact.redactor import Veil
+    from zf.redact.redactor import Redactor
     from zf.run import launch
 
     streams.display()
@@ -82,8 +82,8 @@ def resume(
     launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
-    veil = Veil(tasks, os.environ, flow.project)
-    plan = plan_again(flow, planned, veil.defined)
+    redactor = Redactor(tasks, os.environ, flow.project)
+    plan = plan_again(flow, planned, redactor.defined)
     settings = _recorded_settings(recorded["settings"])
     watcher = progress.Watcher(
         progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
@@ -95,7 +95,7 @@ def resume(
         settings,
         launch.recorded_limits(recorded["limits"]),
         environ=os.environ,
-        veil=veil,
+        redactor=redactor,
         watch=watcher.watch,
         look_s=watcher.look_s,
         output_fd=watcher.output_fd,
@@ -106,7 +106,7 @@ def resume(
         watcher,
         sign=signs,
         key=key,
-        hide=veil.text,
+        hide=redactor.text,
     )
 
 

@@ -1,7 +1,7 @@
 """What zf itself writes about tasks, without the secrets in it.
 
-Of its own task a worker knows all secrets, those its output named included. `Veil` knows what can
-be known of all tasks of a run from outside, for whatever is written where no worker is: the plan,
+Of its own task a worker knows all secrets, those its output named included. `Redactor` knows what
+can be known of all tasks of a run from outside, for what is written where no worker is: the plan,
 tasks that did not run, attempts whose worker died. Ids are never touched: others refer to them.
 """
 
@@ -24,14 +24,14 @@ from zf.redact.secret_forms import (
     is_secret_name,
     secrets_in,
 )
-from zf.redact.stream import Redactor
+from zf.redact.stream import StreamRedactor
 from zf.redact.token_rules import SHAPES
 
 if TYPE_CHECKING:
     from zf.model import Project, Step, Task
 
 
-class Veil:
+class Redactor:
     """Hides every secret of every task, as far as they are known before a task runs."""
 
     def __init__(self, tasks: Iterable[Task], environ: Mapping[str, str], project: Project) -> None:
@@ -45,10 +45,10 @@ class Veil:
             *own,
             *(s for s in secrets_in(environ, named) if is_secret_name(s.name, named)),
         )
-        self._defining: Redactor | None = None
+        self._defining: StreamRedactor | None = None
         self._fails = project.secrets_in_artifacts == "fail"
         self._secrets = (*secrets_in(environ, named), *own)
-        self._redactor = Redactor(self._secrets)
+        self._redactor = StreamRedactor(self._secrets)
         self.text = self._redactor.text
 
     def task(self, task: Task) -> Task:
@@ -95,7 +95,7 @@ class Veil:
         names. Whoever has a proof could else try values until the digest is right.
         """
         if self._defining is None:
-            self._defining = Redactor(self._given)
+            self._defining = StreamRedactor(self._given)
         if not self._defining.holds_secret(_joined(_texts(task))):
             return task
         return without_secrets(task, self._defining)
@@ -177,7 +177,7 @@ class ArtifactSecrets:
 
     def __init__(
         self,
-        redactor: Redactor,
+        redactor: StreamRedactor,
         secrets: Iterable[Secret],
         patterns: tuple[str, ...],
         *,
@@ -232,7 +232,7 @@ class ArtifactSecrets:
         return self._redactor.text(text)
 
 
-def without_secrets(task: Task, redactor: Redactor) -> Task:
+def without_secrets(task: Task, redactor: StreamRedactor) -> Task:
     """The task as it may be shown; its id, names of variables and numbers stay."""
     hide = redactor.text
 

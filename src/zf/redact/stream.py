@@ -23,7 +23,7 @@ MASKS_MOST = 100
 _LINES_BYTES = 256 * 1024
 
 
-class Redactor:
+class StreamRedactor:
     """The secrets of one task. Masks its streams learn apply to everything that comes later."""
 
     def __init__(self, secrets: Sequence[Secret] = ()) -> None:
@@ -145,7 +145,9 @@ def _unescaped(value: bytes) -> bytes:
 class Stream:
     """One stream of bytes on its way through a redactor."""
 
-    def __init__(self, redactor: Redactor, counts: Counter[str], *, learns: bool = True) -> None:
+    def __init__(
+        self, redactor: StreamRedactor, counts: Counter[str], *, learns: bool = True
+    ) -> None:
         self._redactor = redactor
         self._counts = counts
         self._learns = learns

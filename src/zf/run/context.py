@@ -15,13 +15,13 @@ from zf.work.environment import has_password
 
 if TYPE_CHECKING:
     from zf.plan.condition import Scalar
-    from zf.plan.verdict import Surroundings
+    from zf.plan.verdict import ConditionContext
 
 # Shorter values turn up inside innocent ones.
 _TELLING = 4
 
 
-def surroundings(
+def condition_contexts(
     tasks: Iterable[Task],
     environ: Mapping[str, str],
     project: Project,
@@ -31,7 +31,7 @@ def surroundings(
     source: Mapping[str, Any],
     ci: Mapping[str, Any] | None = None,
     hide: Callable[[str], str] = str,
-) -> dict[str, Surroundings]:
+) -> dict[str, ConditionContext]:
     """For every task with a condition, what it may look at; `source` and `ci` are of run.json.
 
     `hide` takes secrets out of what is told of it.
@@ -58,9 +58,9 @@ def _seen_by(
     project: Project,
     facts: Mapping[str, Scalar],
     hide: Callable[[str], str],
-) -> Surroundings:
+) -> ConditionContext:
     from zf.plan.condition import parse  # noqa: PLC0415 - 4 ms, and few tasks have a condition
-    from zf.plan.verdict import Surroundings  # noqa: PLC0415 - as above
+    from zf.plan.verdict import ConditionContext  # noqa: PLC0415 - as above
 
     names = parse(task.condition).variables
     variables = {
@@ -78,7 +78,7 @@ def _seen_by(
     if variables.keys() - hidden:
         secrets = [v for n, v in {**environ, **task.env}.items() if is_secret_name(n, globs)]
         hidden |= {name for name in variables if _holds_secret(variables[name], secrets)}
-    return Surroundings(variables, {**facts, **about_task}, frozenset(hidden), hide)
+    return ConditionContext(variables, {**facts, **about_task}, frozenset(hidden), hide)
 
 
 def _holds_secret(value: str, secrets: Iterable[str]) -> bool:

@@ -17,7 +17,7 @@ from zf.report.facts import Facts, Fold
 Watch = Callable[[Event | None, Facts, float], None]
 
 
-class Scribe:
+class Recorder:
     """The runner's only way to say that something happened. The digests of task lists that go by
     are remembered in `known`.
     """

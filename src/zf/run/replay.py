@@ -21,7 +21,7 @@ from zf.plan.load import load
 from zf.plan.places import find_root
 from zf.proof import read
 from zf.proof.source.worktree import environment as git_environment
-from zf.redact.redactor import Veil
+from zf.redact.redactor import Redactor
 from zf.redact.secret_forms import is_secret_name
 from zf.report.words import quoted_log, tail, what
 from zf.run.launch import RunRequest, launch, limits_of
@@ -125,8 +125,8 @@ def replay(
     settings = resolve({}, default_run_id=_RUN)
     plan = plan_task(flow, task, with_needs=False, phase_timeout_s=settings.phase_timeout_s.value)
     limits = limits_of(flow, plan, settings, only=task, retries=False)
-    veil = Veil([recorded], variables, flow.project)
-    request = RunRequest(flow, plan, settings, limits, variables, veil, watch=lambda *_: None)
+    redactor = Redactor([recorded], variables, flow.project)
+    request = RunRequest(flow, plan, settings, limits, variables, redactor, watch=lambda *_: None)
     done = launch(request, ["zf", "replay", str(run["run_id"]), task])
     if done.facts.interrupted:
         raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from zf.model import Task
 from zf.proof.store import TaskTree, remove_tree
-from zf.work.attempt import Attempt, Bench
+from zf.work.attempt import Attempt, WorkerContext
 from zf.work.outcome import Outcome
 
 
@@ -23,16 +23,16 @@ class Lookahead:
     """At most one attempt, the first of its task; `aside` is the run's folder for such trees."""
 
     def __init__(
-        self, bench: Bench, aside: str, outcome_of: Callable[[Task, int], Outcome]
+        self, context: WorkerContext, aside: str, outcome_of: Callable[[Task, int], Outcome]
     ) -> None:
-        self._bench = bench
+        self._context = context
         self._aside = aside
         self._outcome_of = outcome_of
         self._ready: Attempt | None = None
 
     @property
     def _place(self) -> str:
-        return f"{self._bench.written_aside}/{os.getpid()}"
+        return f"{self._context.written_aside}/{os.getpid()}"
 
     def prepare(self, task: Task) -> None:
         """Make the task's first attempt ready. Whatever keeps it from that will come up again when
@@ -49,7 +49,7 @@ class Lookahead:
         ready = self._ready
         if ready is None:
             return None
-        if attempt == 1 and ready.tree.path == f"{self._bench.written_at}/{task.id}":
+        if attempt == 1 and ready.tree.path == f"{self._context.written_at}/{task.id}":
             with suppress(OSError):  # somebody's tree is there: an attempt that was lost, say
                 ready.tree.put_in_place()
                 ready.outcome.begin()
@@ -67,10 +67,10 @@ class Lookahead:
 
     def _made(self, task: Task) -> Attempt:
         os.makedirs(self._aside, exist_ok=True)
-        bench = self._bench
-        tree = TaskTree.create_at(self._place, bench.written_at, task.id, bench.folders)
+        context = self._context
+        tree = TaskTree.create_at(self._place, context.written_at, task.id, context.folders)
         try:
-            attempt = Attempt(bench, tree, task, self._outcome_of(task, 1))
+            attempt = Attempt(context, tree, task, self._outcome_of(task, 1))
             attempt.describe()
         except BaseException:
             tree.close()

@@ -17,7 +17,7 @@ from zf.plan.graph import Plan
 
 if TYPE_CHECKING:
     from zf.plan.condition import Condition
-    from zf.plan.verdict import Surroundings
+    from zf.plan.verdict import ConditionContext
 
 # The task itself is to blame, or its worker; `blocked` and `cancelled` are consequences.
 FAILED = frozenset({Status.FAILURE, Status.TIMEOUT, Status.LOST})
@@ -25,7 +25,7 @@ _NONE: Mapping[str, Status] = MappingProxyType({})
 
 
 @record
-class Fate:
+class Decision:
     """What becomes of a task whose needs have spoken; `status` None: it may run."""
 
     status: Status | None = None
@@ -35,7 +35,7 @@ class Fate:
     asked: ConditionEvaluated | None = None
 
 
-_RUNS = Fate()
+_RUNS = Decision()
 
 
 class Fates:
@@ -48,7 +48,7 @@ class Fates:
     def __init__(
         self,
         plan: Plan,
-        around: Mapping[str, Surroundings],
+        around: Mapping[str, ConditionContext],
         decided: Mapping[str, ConditionEvaluated],
     ) -> None:
         self._plan = plan
@@ -126,8 +126,8 @@ class Fates:
         """Whether this need, if it failed, would block this task."""
         return name not in self.done and need.require == "success" and self._takes_blocks(name)
 
-    def decide(self, name: str) -> Fate:
-        """The fate of a task that is blocked, or whose needs have all ended."""
+    def decide(self, name: str) -> Decision:
+        """What becomes of a task that is blocked, or whose needs have all ended."""
         unmet = [need for need in self._needs[name] if self.of_need(need)]
         condition = self._conditions.get(name)
         if unmet and not self.is_patient(name):
@@ -138,22 +138,22 @@ class Fates:
 
         asked = self._decided.get(name) or self._ask(name, condition, success=not unmet)
         if asked.value:
-            return Fate(asked=asked)
+            return Decision(asked=asked)
         if unmet and asked.value is False and "success" in condition.functions:
             return self._not_met(unmet, asked)
         status = Status.FAILURE if asked.value is None else Status.SKIPPED
         told = Verdict(asked.value, asked.operands, asked.error).explain(asked.condition)
-        return Fate(status, Cause.CONDITION, told, asked=asked)
+        return Decision(status, Cause.CONDITION, told, asked=asked)
 
-    def _not_met(self, unmet: list[Need], asked: ConditionEvaluated | None = None) -> Fate:
+    def _not_met(self, unmet: list[Need], asked: ConditionEvaluated | None = None) -> Decision:
         blocks = Status.BLOCKED in map(self.of_need, unmet)
         needs = {need.task: self.done[need.task] for need in unmet}
         told = "; ".join(f"dependency '{n}' has status: {was}" for n, was in needs.items())
         status = Status.BLOCKED if blocks else Status.SKIPPED
-        return Fate(status, Cause.NEED, told, needs, asked)
+        return Decision(status, Cause.NEED, told, needs, asked)
 
     def _ask(self, name: str, condition: Condition, *, success: bool) -> ConditionEvaluated:
-        from zf.plan.verdict import Needs, Surroundings, evaluate  # noqa: PLC0415 - as above
+        from zf.plan.verdict import ConditionContext, Needs, evaluate  # noqa: PLC0415 - as above
 
         task = self._plan.tasks[name]
         answers = Needs(
@@ -162,7 +162,7 @@ class Fates:
             cancelled=self._any_need_in(self._cancelled_above, name),
             statuses={need.task: self._status_of(need.task) for need in task.needs},
         )
-        around = self._around.get(name, Surroundings())
+        around = self._around.get(name, ConditionContext())
         verdict = evaluate(condition, around, answers)
         operands = {
             operand: around.hide(value) if isinstance(value, str) else value

@@ -5,9 +5,9 @@ The rules, in the order they are applied at each turn:
 
 1. What happened is taken in. An attempt that failed is tried again while its task has retries; else
    the task has come to its end, tolerated or not, and its dependents are told.
-2. What an end means for the dependents (`fates.py`): a need that did not succeed blocks at once and
-   through any number of tasks; a skipped one skips, once the other needs are known; a condition is
-   asked when all needs have ended.
+2. What an end means for the dependents (`outcomes.py`): a need that did not succeed blocks at once
+   and through any number of tasks; a skipped one skips, once the other needs are known; a condition
+   is asked when all needs have ended.
 3. Phases run strictly one after the other. The first that fails ends the run: nothing of the later
    ones starts, but for rule 7.
 4. The clock strikes: deadlines, waits that were too long, waits that are over.
@@ -83,7 +83,7 @@ from zf.run.schedule.retry import Retries
 from zf.run.schedule.waits import Waits
 
 if TYPE_CHECKING:
-    from zf.plan.verdict import Surroundings
+    from zf.plan.verdict import ConditionContext
 
 # Everything between the scheduler and whoever drives it can be had from here.
 __all__ = [
@@ -109,7 +109,7 @@ __all__ = [
 Happening = AttemptEnded | Interrupted | CancelRequested | LeaseAnswered | Tick | LoadSampled
 
 _NO_NEEDS: Mapping[str, Status] = MappingProxyType({})
-_NOTHING: Mapping[str, Surroundings] = MappingProxyType({})
+_NOTHING: Mapping[str, ConditionContext] = MappingProxyType({})
 _NOTHING_DECIDED: Mapping[str, ConditionEvaluated] = MappingProxyType({})
 _BY_CLOCK = frozenset({Cause.DEADLINE, Cause.QUEUE_TIMEOUT})
 _SIGINT = 2
@@ -127,7 +127,7 @@ class Scheduler:
         self,
         plan: Plan,
         limits: Limits,
-        around: Mapping[str, Surroundings] = _NOTHING,
+        around: Mapping[str, ConditionContext] = _NOTHING,
         decided: Mapping[str, ConditionEvaluated] = _NOTHING_DECIDED,
     ) -> None:
         too_much = next(impossible(plan.tasks, limits.resources), None)
@@ -138,12 +138,12 @@ class Scheduler:
         self._now = self._started = 0.0
         self._orders: list[Order] = []
 
-        self._fates = Fates(plan, around, decided)
-        self._done = self._fates.done
-        self._open_needs = {name: len(self._fates.needs(name)) for name in plan.tasks}
+        self._outcomes = Fates(plan, around, decided)
+        self._done = self._outcomes.done
+        self._open_needs = {name: len(self._outcomes.needs(name)) for name in plan.tasks}
         self._dependents: dict[str, list[tuple[str, Need]]] = {}
         for name in plan.tasks:
-            for need in self._fates.needs(name):
+            for need in self._outcomes.needs(name):
                 self._dependents.setdefault(need.task, []).append((name, need))
 
         self._phases = deque(plan.phases)
@@ -165,7 +165,7 @@ class Scheduler:
         # What a task came to if the attempt it waits for never comes.
         self._fallback: dict[str, AttemptEnded] = {}
         self._doomed: set[str] = set()  # ordered to end: not tried again
-        self._always = frozenset(name for name in plan.tasks if self._fates.goes_on(name))
+        self._always = frozenset(name for name in plan.tasks if self._outcomes.goes_on(name))
 
         self._asked: str | None = None  # the task for whose lease we have asked just now
         self._leased: str | None = None  # the task that has its lease and has not started
@@ -376,7 +376,7 @@ class Scheduler:
 
     def _note_end(self, name: str, status: Status, exit_code: int | None) -> None:
         warned = self._tasks[name].tolerates(status, exit_code)
-        self._fates.note(name, status, warned=warned)
+        self._outcomes.note(name, status, warned=warned)
         if self._is_current(name):
             self._left -= 1
             self._phase_ok &= self._is_good(name)
@@ -385,7 +385,7 @@ class Scheduler:
 
     def _is_good(self, name: str) -> bool:
         good = self._done[name] in {Status.SUCCESS, Status.SKIPPED}
-        return good or name in self._fates.warned
+        return good or name in self._outcomes.warned
 
     # Rule 2: what ends mean for the dependents.
 
@@ -396,21 +396,21 @@ class Scheduler:
                 self._open_needs[name] -= 1
                 if name in self._done or not self._is_current(name):
                     continue
-                blocks = self._fates.of_need(need) and self._fates.is_blocked(name)
+                blocks = self._outcomes.of_need(need) and self._outcomes.is_blocked(name)
                 if (blocks or not self._open_needs[name]) and self._decide(name):
                     ended.append(name)
 
     def _decide(self, name: str) -> bool:
         """Queue a task whose needs allow it, or end it without an attempt (then True)."""
         may_start = self._may_start(name)
-        if not may_start and not self._fates.may_be_blocked(name, but=Status.CANCELLED):
+        if not may_start and not self._outcomes.may_be_blocked(name, but=Status.CANCELLED):
             return False  # it is cancelled like the others
-        fate = self._fates.decide(name)
-        if not may_start and fate.status is not Status.BLOCKED:
+        decision = self._outcomes.decide(name)
+        if not may_start and decision.status is not Status.BLOCKED:
             return False  # its condition would have let it run, or skipped it
-        self._record(fate.asked)
-        if fate.status is not None:
-            self._not_run(name, fate.status, fate.cause, fate.detail, fate.needs)
+        self._record(decision.asked)
+        if decision.status is not None:
+            self._not_run(name, decision.status, decision.cause, decision.detail, decision.needs)
             return True
         may_start_at = self._started + self._tasks[name].start_after_s
         if may_start_at > self._now:
@@ -444,7 +444,7 @@ class Scheduler:
         needs: Mapping[str, Status] = _NO_NEEDS,
     ) -> None:
         self._note_end(name, status, None)
-        warned = name in self._fates.warned
+        warned = name in self._outcomes.warned
         self._orders.append(NotRun(name, status, cause, detail, needs, warned))
 
     def _give_up_waiting(self, name: str, status: Status, cause: Cause, detail: str) -> None:
@@ -496,7 +496,7 @@ class Scheduler:
             deadline_s = self._tasks[name].deadline_s
             if deadline_s is not None:
                 self._alarms.set(self._started + deadline_s, "deadline", name)
-            decided = not self._open_needs[name] or self._fates.is_blocked(name)
+            decided = not self._open_needs[name] or self._outcomes.is_blocked(name)
             if decided and self._decide(name):
                 ended.append(name)
         self._tell_dependents(ended)
@@ -695,7 +695,7 @@ class Scheduler:
         names = list(self._running)
         while names:
             for name, need in self._dependents.get(names.pop(), ()):
-                if name not in found and self._fates.is_blockable(name, need):
+                if name not in found and self._outcomes.is_blockable(name, need):
                     found.add(name)
                     names.append(name)
         return found
