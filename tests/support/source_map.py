@@ -28,13 +28,19 @@ first sentence of its module; `./dev python tests/support/source_map.py` writes 
 def page() -> str:
     """The whole page."""
     parts = [HEAD, _section("What every room shares", SOURCE)]
-    for room in ROOMS:
-        parts.append(_section(f"{room}/", SOURCE / room))
-        parts += [
-            _section(f"{room}/{inner.parent.name}/", inner.parent)
-            for inner in sorted(SOURCE.glob(f"{room}/*/__init__.py"))
-        ]
+    parts += [_section(f"{room.relative_to(SOURCE)}/", room) for room in rooms()]
     return "\n".join(parts)
+
+
+def rooms() -> list[Path]:
+    """Every package, each followed by those inside it."""
+    found: list[Path] = []
+    for room in ROOMS:
+        found += [
+            SOURCE / room,
+            *(inner.parent for inner in sorted(SOURCE.glob(f"{room}/*/__init__.py"))),
+        ]
+    return found
 
 
 def _section(title: str, folder: Path) -> str:
