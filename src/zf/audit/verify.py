@@ -18,7 +18,7 @@ from zf.audit.authentic import NOBODY, Trust
 from zf.audit.expected import NOTHING, Expectations, Said, is_shielded, unmet
 from zf.audit.findings import Finding, State, Verdict
 from zf.audit.outcome import Outcome
-from zf.errors import ZfError
+from zf.errors import Exit, ZfError
 from zf.lean.record import field, record
 from zf.model import is_valid_id
 from zf.proof import checksums, forms
@@ -27,8 +27,7 @@ from zf.proof.journal import MAX_LINE_BYTES, Chain, decode, raw_lines
 from zf.proof.read import MAX_JSON_BYTES
 from zf.proof.seal import ATTEMPTS_LIST, ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, TASK_LIST
 
-VERIFIED, TAMPERED, INCOMPLETE, UNTRUSTED = 0, 1, 3, 4
-NOT_PASSED = 1
+VERIFIED, TAMPERED, INCOMPLETE, UNTRUSTED = Exit.OK, Exit.FAILED, Exit.INCOMPLETE, Exit.UNTRUSTED
 
 JOURNAL, RUN, PLAN, BLOCKED = "events.jsonl", "run.json", "plan.json", "blocked.json"
 ARTIFACTS = "30-artifacts"
@@ -536,7 +535,7 @@ class _Audit:
             (c for v, c in zip(verdicts, codes, strict=True) if v.state == State.FAILED), VERIFIED
         )
         if "RESULT" in failed:
-            exit_code = NOT_PASSED
+            exit_code = Exit.FAILED
         started, ended = self.account.started or {}, self.account.ended or {}
         run = started.get("run")
         return Verification(
