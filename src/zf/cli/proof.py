@@ -237,9 +237,15 @@ def export(
 ) -> int:
     """Write a sealed run to hand over: the same run gives the same bytes."""
     from zf.audit.exporting.export import export as write
+    from zf.proof.seal import MANIFEST
+    from zf.run.lock import refuse_in_use
 
+    run_dir = find(run)
+    if not os.path.lexists(f"{run_dir}/{MANIFEST}"):
+        proofs, run_id = os.path.split(run_dir)
+        refuse_in_use(proofs, run_id, "it is not sealed yet")
     try:
-        done = write(find(run), output, kind=kind)
+        done = write(run_dir, output, kind=kind)
     except OSError as error:
         raise ZfError(f"{printable(output)}: {error.strerror}") from None
     if as_json:

@@ -630,7 +630,7 @@ def _claimed(proofs: str, run: str) -> Iterator[int]:
         )
     try:
         _make_proofs(proofs)
-        lock_fd = lock.acquire(proofs, run, "wait for it to end, or choose another --run-id")
+        lock_fd = lock.acquire(proofs, run, "choose another --run-id")
     except OSError as error:
         raise _not_writable(proofs, error) from None
     try:
