@@ -26,7 +26,7 @@ from zf.work.supervisor import Stop
 if TYPE_CHECKING:
     from zf.redact.secret_forms import Secret
     from zf.redact.stream import StreamRedactor
-    from zf.work.orders import RunnerOrders
+    from zf.work.control import RunnerOrders
 
 # Artifacts of a task with a short time limit may still be large.
 LEAST_S = 60.0

@@ -23,8 +23,8 @@ from zf.model import NOTHING, Task
 from zf.proof.known import Known
 from zf.work import cgroup, leftovers
 from zf.work.artifacts import Briefly, limit_s
+from zf.work.control import DISMISS, PING, decode, kill_order, start_order
 from zf.work.leftovers import cgroup_name
-from zf.work.orders import DISMISS, PING, decode, kill_order, start_order
 from zf.work.outcome import Outcome
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
 from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
