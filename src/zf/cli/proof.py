@@ -21,8 +21,8 @@ from zf.errors import Exit, ZfError, printable
 
 if TYPE_CHECKING:
     from zf.audit.authentic import Trust
+    from zf.audit.conclusion import Verification
     from zf.audit.expected import Expectations
-    from zf.audit.verify import Verification
 
 Approval = Annotated[
     str | None,
@@ -209,7 +209,7 @@ def _refuse_tampered(run_dir: str, done: str) -> tuple[str, str]:
 
     The digests of the journal's end and of the manifest that were found to be so.
     """
-    from zf.audit.verify import TAMPERED
+    from zf.audit.conclusion import TAMPERED
     from zf.audit.verify import verify as check
 
     found = check(run_dir)

@@ -133,7 +133,7 @@ class RunRequest:
         self, about: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
     ) -> Scheduler:
         """A scheduler for it; `about` is run.json, `decided` are the conditions answered before."""
-        around = condition_contexts(
+        contexts = condition_contexts(
             self.plan.tasks.values(),
             self.environ,
             self.flow.project,
@@ -143,7 +143,7 @@ class RunRequest:
             ci=about.get("ci"),
             hide=self.redactor.text,
         )
-        return Scheduler(self.plan, self.limits, around, decided)
+        return Scheduler(self.plan, self.limits, contexts, decided)
 
 
 def limits_of(
