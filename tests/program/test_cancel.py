@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from zf.audit.verify import VERIFIED, verify
+from zf.audit.conclusion import VERIFIED
+from zf.audit.verify import verify
 from zf.cli import main
 
 
@@ -85,7 +86,7 @@ def test_cancel_of_what_is_not_there(project):
     process.communicate()
     done = project.zf("cancel", "r1")
     assert done.code == 1
-    assert "error[ZF144]: nobody is running 'r1'" in done.err
+    assert "error[ZF144]: no zf is running 'r1'" in done.err
     assert project.zf("cancel", "r2").code == 2
 
 

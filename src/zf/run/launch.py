@@ -75,9 +75,8 @@ _MOST_DIFFERENCES = 100
 
 @record
 class Launched:
-    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex. `differences`
-    tells what in its folder is not what zf wrote; a run that has any was tampered with. `compared`
-    is how many task trees were looked at for that, of how many.
+    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex. `compared` is
+    how many task trees were looked at for tampering, of how many.
     """
 
     run: str
@@ -86,7 +85,6 @@ class Launched:
     facts: Facts
     head: str
     manifest_sha256: str
-    differences: tuple[str, ...] = ()
     compared: tuple[int, int] = (0, 0)
 
 
@@ -135,7 +133,7 @@ class RunRequest:
         self, about: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
     ) -> Scheduler:
         """A scheduler for it; `about` is run.json, `decided` are the conditions answered before."""
-        around = condition_contexts(
+        contexts = condition_contexts(
             self.plan.tasks.values(),
             self.environ,
             self.flow.project,
@@ -145,7 +143,7 @@ class RunRequest:
             ci=about.get("ci"),
             hide=self.redactor.text,
         )
-        return Scheduler(self.plan, self.limits, around, decided)
+        return Scheduler(self.plan, self.limits, contexts, decided)
 
 
 def limits_of(
@@ -580,15 +578,14 @@ def _close(
     head, known.tops["events.jsonl"] = recorder.close()
     assert facts.exit_code is not None  # its last event says so
     sealed = seal_known(run_dir, known, after=compared)
-    exit_code = Exit.FAILED if sealed.differences else facts.exit_code
+    facts.tampered = tuple(map(request.redactor.text, sealed.differences))
     return Launched(
         request.settings.run_id.value,
         run_dir,
-        exit_code,
+        Exit.FAILED if facts.tampered else facts.exit_code,
         facts,
         head,
         sealed.manifest_sha256,
-        tuple(map(request.redactor.text, sealed.differences)),
         sealed.compared,
     )
 
@@ -630,7 +627,7 @@ def _claimed(proofs: str, run: str) -> Iterator[int]:
         )
     try:
         _make_proofs(proofs)
-        lock_fd = lock.acquire(proofs, run, "wait for it to end, or choose another --run-id")
+        lock_fd = lock.acquire(proofs, run, "choose another --run-id")
     except OSError as error:
         raise _not_writable(proofs, error) from None
     try:
