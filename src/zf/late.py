@@ -6,14 +6,27 @@ Compiling those of all modules took 4 ms of every run's start, and most runs ask
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, AnyStr
 
+_compile = re.compile
 _METHODS = ("match", "fullmatch", "search", "findall", "finditer", "split", "sub")
 
 
 def pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """Like `re.compile`; a mistake in the expression shows when it is used."""
     return _Late(text, flags)  # type: ignore[return-value]  # it becomes one
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Have what others import meanwhile compile its expressions like this, too."""
+    at_once, re.compile = re.compile, pattern  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        re.compile = at_once
 
 
 class _Late:
@@ -23,6 +36,6 @@ class _Late:
 
     def __getattr__(self, name: str) -> Any:
         """What is not there yet: the first time, any method; put here, so that it is found next."""
-        compiled = re.compile(self.pattern, self.flags)
+        compiled = _compile(self.pattern, self.flags)
         self.__dict__ |= {method: getattr(compiled, method) for method in _METHODS}
         return getattr(compiled, name)

@@ -643,7 +643,7 @@ def _make_proofs(proofs: str) -> None:
         if not os.path.isdir(proofs):
             raise
     else:
-        with open(f"{proofs}/.gitignore", "x", encoding="ascii") as file:
+        with open(f"{proofs}/.gitignore", "x", encoding="utf-8") as file:
             file.write("# Made by zf with the folder: runs are kept, not committed.\n*\n")
 
 
