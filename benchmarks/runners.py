@@ -125,7 +125,7 @@ def _zf_shielded(program: str, jobs: int) -> list[str]:
 def _why_no_shield() -> str:
     """Why `shield: auto` would do nothing here; asked elsewhere, so that zf is not loaded here."""
     asking = (
-        "from zf.work.shield import Grounds, why_not\n"
+        "from zf.work.walls.shield import Grounds, why_not\n"
         "print(why_not(Grounds('auto', '', '', '', '', list)))"
     )
     command = [sys.executable, "-c", asking]

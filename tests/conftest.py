@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from program import Project
+from tests.support.program import Project
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Literal
 
-from zf.record import record
+from zf.lean.record import record
 
 
 class Exit(IntEnum):

@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from zf.record import record, required
+from zf.lean.record import record, required
 
 
 def timestamp(seconds: float) -> str:

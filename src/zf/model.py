@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from zf.errors import Problem
-from zf.record import field, record
+from zf.lean.record import field, record
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _ID = re.compile(ID_PATTERN)

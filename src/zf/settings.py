@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from zf.errors import ZfError
-from zf.record import record
+from zf.lean.record import record
 
 T = TypeVar("T")
 

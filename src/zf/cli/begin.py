@@ -12,12 +12,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-from zf.cli import progress, streams
+from zf.cli.display import progress, streams
 from zf.cli.project import open_project
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
+from zf.lean.record import record, replace
 from zf.model import Asked
-from zf.record import record, replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from zf.model import Flow
     from zf.plan.graph import Met, Plan
-    from zf.proof.looking import Looking
-    from zf.run.orders import Limits
+    from zf.proof.source.prefetch import Looking
+    from zf.run.schedule.orders import Limits
     from zf.settings import Settings
 
 # What --fail-fast may say; alone it means `on`.
@@ -47,7 +47,7 @@ class Flags:
 
 
 @record
-class Wishes:
+class RunOptions:
     """The other options of a run, as typed; some are for phases only, some for a single task."""
 
     show: progress.Show
@@ -79,24 +79,24 @@ class Beside:
             self.looking.close()
 
     def begin(self, root: str, home: str) -> None:
-        from zf.proof.looking import Looking
+        from zf.proof.source.prefetch import Looking
 
         proofs = f"{home}/proofs"
         self.looking = Looking.begin(root, (proofs,), os.environ, f"{proofs}/.locks")
 
 
-def begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes) -> int:
+def begin_phases(phases: Sequence[str], flags: Flags, options: RunOptions) -> int:
     """Run these phases; the exit code."""
     with Beside() as beside:
-        return _begin_phases(phases, flags, wishes, beside)
+        return _begin_phases(phases, flags, options, beside)
 
 
-def _begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes, beside: Beside) -> int:
+def _begin_phases(phases: Sequence[str], flags: Flags, options: RunOptions, beside: Beside) -> int:
     asked = Asked(phases=tuple(phases))
-    flow, settings = settle(flags, asked, None if wishes.dry_run else beside)
+    flow, settings = settle(flags, asked, None if options.dry_run else beside)
     from zf.plan import graph  # by now it is there
 
-    met, unmet = _upstream(flow, phases, wishes.upstream)
+    met, unmet = _upstream(flow, phases, options.upstream)
     plan = graph.plan_phases(
         flow,
         phases,
@@ -104,53 +104,53 @@ def _begin_phases(phases: Sequence[str], flags: Flags, wishes: Wishes, beside: B
         phase_timeout_forced=settings.phase_timeout_s.given,
         upstream=met,
         unmet=unmet,
-        builds_on=wishes.upstream,
+        builds_on=options.upstream,
     )
-    if wishes.dry_run:
+    if options.dry_run:
         import json
 
         from zf.plan import draw
 
-        as_json = wishes.show.as_json
+        as_json = options.show.as_json
         print(json.dumps(plan.as_json(), indent=2) if as_json else draw.text(plan))
         return Exit.OK
     from zf.run.launch import limits_of
     from zf.settings import amounts, positive_seconds
 
-    deadline = wishes.deadline
+    deadline = options.deadline
     limits = limits_of(
         flow,
         plan,
         settings,
-        fail_fast=fails_fast(wishes.fail_fast),
-        retries=not wishes.no_retries,
-        resources=amounts(wishes.resources, "--resource"),
+        fail_fast=fails_fast(options.fail_fast),
+        retries=not options.no_retries,
+        resources=amounts(options.resources, "--resource"),
         deadline_s=None if deadline is None else positive_seconds(deadline, "--deadline"),
     )
-    return carry_out(flow, plan, settings, wishes.show, limits, key=wishes.key, beside=beside)
+    return carry_out(flow, plan, settings, options.show, limits, key=options.key, beside=beside)
 
 
-def begin_task(task: str, flags: Flags, wishes: Wishes) -> int:
+def begin_task(task: str, flags: Flags, options: RunOptions) -> int:
     """Run this task, named by its id or its file; the exit code."""
     with Beside() as beside:
-        return _begin_task(_task_id(task), flags, wishes, beside)
+        return _begin_task(_task_id(task), flags, options, beside)
 
 
-def _begin_task(task_id: str, flags: Flags, wishes: Wishes, beside: Beside) -> int:
-    flow, settings = settle(flags, Asked(task=task_id, needs=wishes.with_needs), beside)
+def _begin_task(task_id: str, flags: Flags, options: RunOptions, beside: Beside) -> int:
+    flow, settings = settle(flags, Asked(task=task_id, needs=options.with_needs), beside)
     from zf.plan import graph  # by now it is there
 
     plan = graph.plan_task(
         flow,
         task_id,
-        with_needs=wishes.with_needs,
+        with_needs=options.with_needs,
         phase_timeout_s=settings.phase_timeout_s.value,
         phase_timeout_forced=settings.phase_timeout_s.given,
     )
     from zf.run.launch import limits_of
 
-    limits = limits_of(flow, plan, settings, only=task_id, retries=not wishes.no_retries)
-    return carry_out(flow, plan, settings, wishes.show, limits, key=wishes.key, beside=beside)
+    limits = limits_of(flow, plan, settings, only=task_id, retries=not options.no_retries)
+    return carry_out(flow, plan, settings, options.show, limits, key=options.key, beside=beside)
 
 
 def _upstream(
@@ -234,9 +234,6 @@ def _get_ready() -> None:
     """Import all that a run takes but the parser, so long as another process loads the project:
     it would come to 50 of the 100 ms before the first task.
     """
-    import zf.plan.graph
-    import zf.run.launch
-    import zf.validators  # noqa: F401 - what `zf.work.screen` searches with
 
 
 def carry_out(
@@ -251,8 +248,8 @@ def carry_out(
     beside: Beside | None = None,
 ) -> int:
     """Run a plan, showing what happens and then what came of it; the exit code."""
+    from zf.redact.redactor import Redactor
     from zf.run.launch import RunRequest, launch
-    from zf.work.veil import Veil
 
     # From here on there is garbage, though little of it: what a run remembers, it keeps.
     gc.freeze()
@@ -265,7 +262,7 @@ def carry_out(
         settings,
         limits,
         environ=os.environ,
-        veil=Veil(plan.tasks.values(), os.environ, flow.project),
+        redactor=Redactor(plan.tasks.values(), os.environ, flow.project),
         watch=watcher.watch,
         look_s=watcher.look_s,
         output_fd=watcher.output_fd,
@@ -277,5 +274,5 @@ def carry_out(
         watcher,
         sign=settings.sign.value,
         key=key,
-        hide=request.veil.text,
+        hide=request.redactor.text,
     )

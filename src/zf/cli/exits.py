@@ -7,10 +7,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from zf.cli import crash, streams
+from zf.cli import crash
+from zf.cli.display import streams
 from zf.cli.project import as_typed
 from zf.errors import Exit, Problem, ZfError
-from zf.record import replace
+from zf.lean.record import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

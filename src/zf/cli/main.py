@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from zf import __version__
-from zf.cli import again, proof, runs, streams, tasks
+from zf.cli import proof, rerun, runs, tasks
 from zf.cli import run as running
+from zf.cli.display import streams
 from zf.cli.exits import guarded
 from zf.cli.options import Directory
 from zf.cli.words import Verb, Verbs
@@ -44,7 +45,7 @@ def _options(
     pass
 
 
-for _family in (running, again, tasks, runs, proof):
+for _family in (running, rerun, tasks, runs, proof):
     _family.register(app)
 for _command in app.registered_commands:
     _command.cls = Verb

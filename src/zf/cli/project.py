@@ -9,9 +9,9 @@ from contextlib import suppress
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from zf import late
-from zf.cli import streams
+from zf.cli.display import streams
 from zf.errors import ZfError
+from zf.lean import lazy
 from zf.model import Asked
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def program() -> str:
     return f"zf -C {quote(_folder)}" if _folder else "zf"
 
 
-_COMMAND = late.pattern(
+_COMMAND = lazy.pattern(
     r"\bzf (?=(?:run-phase|run-task|resume|rerun|cancel|validate|list|plan|schema|status|explain"
     r"|logs|verify|seal|export|diff|replay)\b)"
 )
@@ -89,9 +89,9 @@ def open_project(
     timeout_s = DEFAULT_PHASE_TIMEOUT_S if phase_timeout_s is None else phase_timeout_s
     loaded = None
     if meanwhile is not None:
-        from zf.plan import ahead
+        from zf.plan import preload
 
-        with ahead.loading(root, home, default_phase_timeout_s=timeout_s, asked=asked) as result:
+        with preload.loading(root, home, default_phase_timeout_s=timeout_s, asked=asked) as result:
             meanwhile(root, home)
             loaded = result()
     if loaded is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from zf.cli import streams
+from zf.cli.display import streams
 from zf.cli.options import AsJson, Directory, Key, complete_task
 from zf.cli.project import proofs_folder
 from zf.cli.runs import RUN, find
@@ -20,9 +20,9 @@ from zf.cli.signing import signer
 from zf.errors import Exit, ZfError, printable
 
 if TYPE_CHECKING:
-    from zf.proof.authentic import Trust
-    from zf.proof.expected import Expectations
-    from zf.proof.verify import Verification
+    from zf.audit.authentic import Trust
+    from zf.audit.expected import Expectations
+    from zf.audit.verify import Verification
 
 Approval = Annotated[
     str | None,
@@ -101,10 +101,10 @@ def verify(
     _directory: Directory = None,
 ) -> int:
     """Say what a run came to, and check its proof: five verdicts, every finding."""
-    from zf.proof.authentic import Trust
-    from zf.proof.expected import Expectations
-    from zf.proof.policy import age_s
-    from zf.proof.verify import verify as check
+    from zf.audit.authentic import Trust
+    from zf.audit.expected import Expectations
+    from zf.audit.policy import age_s
+    from zf.audit.verify import verify as check
 
     try:
         max_age_s = None if max_age is None else age_s(max_age)
@@ -134,9 +134,9 @@ def verify(
 
 
 def _with_policy(path: str, expectations: Expectations, trust: Trust) -> tuple[Expectations, Trust]:
+    from zf.audit import policy
     from zf.errors import Problem
-    from zf.plan import source, yaml12
-    from zf.proof import policy
+    from zf.plan.yaml import source, yaml12
 
     text = source.read(path, path)
     if text is None:
@@ -150,8 +150,8 @@ def _with_policy(path: str, expectations: Expectations, trust: Trust) -> tuple[E
 
 
 def _write_vsa(path: str, found: Verification, policy: str | None, now: float) -> None:
+    from zf.audit.vsa import summarise
     from zf.proof.seal import write_json
-    from zf.proof.vsa import summarise
 
     rules = b""
     if policy is not None:
@@ -172,12 +172,12 @@ def seal(
     _directory: Directory = None,
 ) -> int:
     """Close a run that was killed, as incomplete; or sign, with --sign, one that is sealed."""
-    from zf.proof.attest import attest
+    from zf.audit.signing.attest import attest
     from zf.proof.seal import MANIFEST, close_killed, refuse_sealed
     from zf.proof.store import remove_tree
     from zf.run.lock import acquire, aside_path
     from zf.work import leftovers
-    from zf.work.shield import rescue
+    from zf.work.walls.shield import rescue
 
     if not sign and (key or approval):
         raise ZfError("--key and --approval go with --sign")
@@ -209,8 +209,8 @@ def _refuse_tampered(run_dir: str, done: str) -> tuple[str, str]:
 
     The digests of the journal's end and of the manifest that were found to be so.
     """
-    from zf.proof.verify import TAMPERED
-    from zf.proof.verify import verify as check
+    from zf.audit.verify import TAMPERED
+    from zf.audit.verify import verify as check
 
     found = check(run_dir)
     if found.exit_code == TAMPERED:
@@ -236,7 +236,7 @@ def export(
     _directory: Directory = None,
 ) -> int:
     """Write a sealed run to hand over: the same run gives the same bytes."""
-    from zf.proof.export import export as write
+    from zf.audit.exporting.export import export as write
 
     try:
         done = write(find(run), output, kind=kind)
@@ -259,7 +259,7 @@ def diff(
     _directory: Directory = None,
 ) -> int:
     """Say what differs between two runs: statuses, scripts, environment values, artifacts."""
-    from zf.proof.compare import compare
+    from zf.audit.compare import compare
 
     found = compare(find(first), find(second))
     print(json.dumps(found.as_json()) if as_json else found.render(), end="\n" * as_json)

@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from zf.cli import progress
-from zf.cli.begin import Flags, Wishes, begin_phases, begin_task
+from zf.cli.begin import Flags, RunOptions, begin_phases, begin_task
+from zf.cli.display import progress
 from zf.cli.exits import guarded
-from zf.record import record
+from zf.lean.record import record
 from zf.settings import lines
 
 _VALUES = {
@@ -102,10 +102,10 @@ def _begin(plain: Plain, options: dict[str, Any]) -> int:
         None if tail is None else lines(tail, "--tail"),
     )
     flags = Flags(**{n: options.pop(n) for n in Flags.__match_args__ if n in options})
-    wishes = Wishes(show, **options)
+    asked = RunOptions(show, **options)
     if plain.verb == "run-phase":
-        return begin_phases(plain.named, flags, wishes)
-    return begin_task(plain.named[0], flags, wishes)
+        return begin_phases(plain.named, flags, asked)
+    return begin_task(plain.named[0], flags, asked)
 
 
 def read(words: Sequence[str]) -> Plain | None:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from zf.cli import progress
-from zf.cli.begin import FailFast, Flags, Wishes, begin_phases, begin_task
+from zf.cli.begin import FailFast, Flags, RunOptions, begin_phases, begin_task
+from zf.cli.display import progress
 from zf.cli.options import (
     AsJson,
     Directory,
@@ -117,7 +117,7 @@ def run_phase(
     return begin_phases(
         phases,
         Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
-        Wishes(
+        RunOptions(
             progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
             key,
             no_retries,
@@ -161,7 +161,7 @@ def run_task(
     return begin_task(
         task,
         Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
-        Wishes(
+        RunOptions(
             progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
             key,
             no_retries,

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zf.cli.display.progress import remarks_of, remarks_of_task, style_of, tails_of
 from zf.cli.options import AsJson, Directory, Tail, complete_run, complete_task, positive_lines
-from zf.cli.progress import remarks_of, remarks_of_task, style_of, tails_of
 from zf.cli.project import path_shown, proofs_folder
 from zf.errors import ZfError, printable
-from zf.record import replace
+from zf.lean.record import replace
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts

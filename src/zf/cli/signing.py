@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from zf.cli.project import hide_in_commands
 from zf.errors import Exit, Problem, ZfError
-from zf.record import replace
+from zf.lean.record import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from zf.cli.progress import Watcher
+    from zf.cli.display.progress import Watcher
     from zf.proof.seal import Signer
     from zf.run.launch import Launched
 
@@ -24,7 +24,7 @@ def signer(key: str | None) -> Iterator[Signer]:
 
     Raises ZfError when there is none, or it cannot be used.
     """
-    from zf.proof.attest import default_key, signer_for
+    from zf.audit.signing.attest import default_key, signer_for
 
     chosen = key or default_key(os.getcwd(), os.environ)
     if chosen is None:
@@ -87,8 +87,8 @@ def _sign(done: Launched, chosen: Signer) -> Sequence[str]:
     """Sign what this process has sealed. The whole proof is verified first; what in it is not what
     was sealed is returned, and nothing signed.
     """
-    from zf.proof.attest import attest
-    from zf.proof.verify import verify
+    from zf.audit.signing.attest import attest
+    from zf.audit.verify import verify
     from zf.run import lock
 
     # Nobody else signs it at the same time.

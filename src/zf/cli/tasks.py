@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from zf.cli import streams
+from zf.cli.display import streams
 from zf.cli.options import AsJson, Directory, Resource, complete_phase
 from zf.cli.project import open_project
 from zf.errors import Exit, Problem, ZfError, printable
+from zf.lean.record import replace
 from zf.model import Asked
-from zf.record import replace
 from zf.settings import amounts, resolve
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def validate(
 def _only_a_run_finds(flow: Flow, there_is: Mapping[str, int]) -> Iterator[Problem]:
     """What valid files ask of the place they run in: resources, and folders to run in."""
     from zf.plan import drafts
-    from zf.run.ready import impossible
-    from zf.run.throttle import machine_resources
+    from zf.run.load import machine_resources
+    from zf.run.schedule.ready import impossible
 
     limits: dict[str, int] = {}
     if any(task.resources for task in flow.tasks.values()):

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NoReturn
 
-from zf.plan.nearest import nearest
+from zf.lean.record import field, record
 from zf.plan.pattern import Pattern, PatternError
-from zf.record import field, record
+from zf.plan.suggest import nearest
 
 MAX_LENGTH = 4096
 MAX_DEPTH = 50

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
+from zf.lean.record import field, mutable
 from zf.model import Asked, Need, Project, Task
-from zf.plan import source, yaml12
-from zf.plan.inside import marks_inside
-from zf.plan.nearest import nearest
-from zf.plan.source import Source
+from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
-from zf.record import field, mutable
+from zf.plan.yaml import source, yaml12
+from zf.plan.yaml.position import marks_inside
+from zf.plan.yaml.source import Source
 
 if TYPE_CHECKING:
     from zf.plan.condition import Condition

@@ -15,10 +15,10 @@ from types import MappingProxyType
 from typing import Any, Literal, NoReturn, Self
 
 from zf.errors import Problem, ZfError
+from zf.lean.record import field, record, replace
 from zf.model import Flow, Need, Task
-from zf.plan.nearest import nearest
+from zf.plan.suggest import nearest
 from zf.plan.topology import levels_of, reachable, shortest_cycles
-from zf.record import field, record, replace
 
 
 @record

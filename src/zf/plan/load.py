@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import Problem
 from zf.model import Asked, Flow, Loaded, Need, Project, is_valid_id
-from zf.plan import source, yaml12
 from zf.plan.drafts import (
     PROJECT_FILE,
     Draft,
@@ -29,7 +28,8 @@ from zf.plan.places import (
     nested,
     tasks_folder,
 )
-from zf.plan.source import Source
+from zf.plan.yaml import source, yaml12
+from zf.plan.yaml.source import Source
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
@@ -162,7 +162,7 @@ def _check_form(found: Source, document: yaml12.Document, form: Form) -> list[Pr
     errors = form.errors(document.value)
     if not errors:
         return []
-    from zf.plan import wording
+    from zf.plan.yaml import wording
 
     return wording.explain(found, document, form, errors)
 

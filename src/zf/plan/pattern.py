@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-from zf.record import record
+from zf.lean.record import record
 
 _MAX_REPEAT = 1000  # as in RE2
 _MAX_PROGRAM = 1000  # with MAX_TEXT: two seconds at the very worst

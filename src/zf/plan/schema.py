@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from zf.lean.record import field, record, replace
+from zf.lean.validators import PydanticCustomError, SchemaValidator, ValidationError
 from zf.model import (
     DEFAULT_CLEANUP_TIMEOUT_S,
     DEFAULT_GRACE_S,
@@ -27,9 +29,7 @@ from zf.model import (
     Step,
     Task,
 )
-from zf.record import field, record, replace
 from zf.settings import MAX_JOBS_LIMIT, MAX_TAIL_LINES, SHIELD_MODES
-from zf.validators import PydanticCustomError, SchemaValidator, ValidationError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

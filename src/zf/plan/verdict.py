@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from operator import ge, gt, le, lt
 from typing import NoReturn
 
+from zf.lean.record import field, record
 from zf.plan.condition import (
     Among,
     Call,
@@ -27,11 +28,10 @@ from zf.plan.condition import (
     show,
 )
 from zf.plan.pattern import MAX_TEXT, Budget, Pattern, TooMuchWorkError
-from zf.record import field, record
 
 
 @record
-class Surroundings:
+class ConditionContext:
     """What a condition can see of the world. `hidden` names variables whose values are used but
     not told; whatever else is told passes through `hide`.
     """
@@ -71,7 +71,7 @@ class Verdict:
         return f"condition is {answer}: {text}" + (f" ({seen})" if seen else "")
 
 
-def evaluate(condition: Condition, around: Surroundings, needs: Needs) -> Verdict:
+def evaluate(condition: Condition, around: ConditionContext, needs: Needs) -> Verdict:
     """The verdict; the same values give the same one."""
     evaluation = _Evaluation(around, needs)
     try:
@@ -103,7 +103,7 @@ class _Operand:
 
 
 class _Evaluation:
-    def __init__(self, around: Surroundings, needs: Needs) -> None:
+    def __init__(self, around: ConditionContext, needs: Needs) -> None:
         self._around = around
         self._needs = needs
         self.seen: dict[str, Scalar] = {}

@@ -1,1 +1,1 @@
-"""KEEP, provably: the journal, the proof tree, and the checks an auditor can repeat."""
+"""KEEP: the journal, the proof tree and the seal, written and safely read."""

@@ -18,11 +18,11 @@ from fnmatch import translate
 from hashlib import sha256
 from typing import Protocol
 
-from zf import late
 from zf.errors import printable
+from zf.lean import lazy
+from zf.lean.record import field, mutable
 from zf.proof.lines import object_lines
 from zf.proof.store import ARTIFACTS, CHECKSUMS, TaskTree, remove, write_all
-from zf.record import field, mutable
 
 # Far beyond any report, far below what fills a disk by mistake or makes a list unreadable.
 MAX_FILES = 20_000
@@ -522,7 +522,7 @@ def _matching(folder: int, part: str) -> list[str]:
     return sorted((name for name in names if match(name)), key=os.fsencode)
 
 
-_WILD = late.pattern(r"[*?\[]")
+_WILD = lazy.pattern(r"[*?\[]")
 
 
 def _identity(info: os.stat_result) -> tuple[int, int]:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Self
 
+from zf.lean.record import field, mutable
 from zf.proof.read import open_folder, open_folder_inside, open_regular
-from zf.record import field, mutable
 
 BLOCK_BYTES = 1024 * 1024
 # zf's own trees are six deep; artifacts may bring folders of their own.

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from zf import late
+from zf.lean import lazy
 
 # Printable ASCII but the backslash, which starts an escape. A lone `-` is standard input to every
 # tool, a leading space is lost by some; `.` and `..` would lead elsewhere.
 _NAME = r"(?!\.{1,2}(?:[/\n]|\Z)|-(?:[/\n]|\Z)| )[ -.0-\[\]-~]+"
-_SAFE_NAME = late.pattern(_NAME)
-_LINE = late.pattern(f"([0-9a-f]{{64}})  ({_NAME}(?:/{_NAME})*)\n")
+_SAFE_NAME = lazy.pattern(_NAME)
+_LINE = lazy.pattern(f"([0-9a-f]{{64}})  ({_NAME}(?:/{_NAME})*)\n")
 
 
 def is_safe_name(name: str) -> bool:

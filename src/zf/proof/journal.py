@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from zf.errors import ZfError
 from zf.events import Event, RunStarted, from_json, to_json
-from zf.record import field, mutable, record
+from zf.lean.record import field, mutable, record
 
 if TYPE_CHECKING:
     from hashlib import _Hash as HASH

@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterable
 
 from zf.events import AttemptEnded, Event, RunEnded, RunStarted, TaskNotRun
+from zf.lean.record import field, mutable
 from zf.proof.store import ARTIFACTS
-from zf.record import field, mutable
 
 
 @mutable

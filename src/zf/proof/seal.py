@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Protocol
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import RunEnded
+from zf.lean.record import record, replace
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.canonical import canonical
@@ -22,7 +23,6 @@ from zf.proof.journal import Journal, sync_folder
 from zf.proof.known import Known
 from zf.proof.read import read_json
 from zf.proof.tampering import ATTEMPTS_LIST, MAX_LIST_BYTES, TASK_LIST, Differences
-from zf.record import record, replace
 
 # The lists that a manifest is made of can be had from here, too.
 __all__ = ["ATTEMPTS_LIST", "MAX_LIST_BYTES", "TASK_LIST"]

@@ -19,13 +19,13 @@ from contextlib import suppress
 from hashlib import file_digest, sha256
 from typing import Any, NoReturn
 
-from zf import late
 from zf.events import Cause, Status
+from zf.lean import lazy
+from zf.lean.record import record
 from zf.model import Step, Task
 from zf.proof.checksums import is_safe_name, line, parse
 from zf.proof.lines import framed, key_lines, object_lines
 from zf.proof.read import open_inside, open_regular
-from zf.record import record
 
 META, COMMANDS, LOGS = "00-meta", "10-commands", "20-logs"
 ARTIFACTS, CHECKSUMS, SUMMARY = "30-artifacts", "40-checksums", "99-summary"
@@ -40,7 +40,7 @@ _ATTEMPTS = "attempts"
 _TAKEN = ".30-artifacts"
 _TASK_LIST = f"{CHECKSUMS}/task.sha256"
 # What an attempt writes besides its artifacts and the lists and outcome that come last.
-_OWN_FILE = late.pattern(
+_OWN_FILE = lazy.pattern(
     r"00-meta/(task\.json|env\.sh)"
     r"|10-commands/(commands\.json|(step|cleanup)-\d+\.(sh|json))"
     r"|20-logs/(step|cleanup)-\d+\.log"

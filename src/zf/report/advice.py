@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import Status
-from zf.record import record
+from zf.lean.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

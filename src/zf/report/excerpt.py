@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zf import late
+from zf.lean import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,18 +23,18 @@ _LONGEST = 2000
 _FAILURES = (
     # What a runner prints first of a failure, in the order of how much it says. For each, how many
     # lines before it belong to it.
-    (late.pattern(r"^E {2,}\S"), 2),  # pytest: the asserting line stands above, behind `>`
-    (late.pattern(r"^thread '.*' (\(\d+\) )?panicked at "), 0),  # cargo test
-    (late.pattern(r"^\s*--- FAIL: "), 0),  # go test
-    (late.pattern(r"^\s+● \S"), 0),  # jest
+    (lazy.pattern(r"^E {2,}\S"), 2),  # pytest: the asserting line stands above, behind `>`
+    (lazy.pattern(r"^thread '.*' (\(\d+\) )?panicked at "), 0),  # cargo test
+    (lazy.pattern(r"^\s*--- FAIL: "), 0),  # go test
+    (lazy.pattern(r"^\s+● \S"), 0),  # jest
     # mocha, with the test's name above; node's own assert.
-    (late.pattern(r"^\s*(Uncaught )?AssertionError\b.*:"), 2),
+    (lazy.pattern(r"^\s*(Uncaught )?AssertionError\b.*:"), 2),
     # ctest: gtest's and catch's way to name the place, then its own line.
-    (late.pattern(r"^\S+:\d+: (Failure|FAILED)\b"), 0),
-    (late.pattern(r"^.+:\d+:( \S+:)? .*[Aa]ssertion .*failed"), 0),
-    (late.pattern(r"\*\*\*(Failed|Exception|Timeout|Not Run)\b"), 0),
+    (lazy.pattern(r"^\S+:\d+: (Failure|FAILED)\b"), 0),
+    (lazy.pattern(r"^.+:\d+:( \S+:)? .*[Aa]ssertion .*failed"), 0),
+    (lazy.pattern(r"\*\*\*(Failed|Exception|Timeout|Not Run)\b"), 0),
 )
-_COLOUR = late.pattern(r"\x1b\[[0-9;:]*m")
+_COLOUR = lazy.pattern(r"\x1b\[[0-9;:]*m")
 
 
 def excerpt(lines: Sequence[str], most: int) -> list[str]:

@@ -34,7 +34,7 @@ from zf.events import (
     ThrottleEntered,
     ThrottleLeft,
 )
-from zf.record import field, mutable, record, replace
+from zf.lean.record import field, mutable, record, replace
 
 FAILED = frozenset({Status.FAILURE, Status.TIMEOUT, Status.LOST})
 # What keeps a run from passing, unless it is tolerated: everything but success and skipped.

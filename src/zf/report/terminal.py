@@ -10,7 +10,6 @@ import json
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from zf import late
 from zf.errors import printable
 from zf.events import (
     AttemptEnded,
@@ -33,6 +32,7 @@ from zf.events import (
     ThrottleLeft,
     to_json,
 )
+from zf.lean import lazy
 from zf.report import waiting
 from zf.report.blocked import code, headline, not_started
 from zf.report.facts import at_end
@@ -389,7 +389,7 @@ def _alike(
     return list(groups.values())
 
 
-_NUMBER = late.pattern(r"\d+")
+_NUMBER = lazy.pattern(r"\d+")
 
 
 def anchors(

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from zf.errors import printable
-from zf.record import record
+from zf.lean.record import record
 from zf.report.words import limit
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from zf import late
 from zf.errors import printable
 from zf.events import Cause, Status
-from zf.record import record
+from zf.lean import lazy
+from zf.lean.record import record
 from zf.report.excerpt import excerpt
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ _SIGNALS = {
     15: "SIGTERM",
 }
 # As in `work.escapes`, which hides what these split: a longer one is no colour.
-_SGR = late.pattern(r"\x1b\[[0-9;:]{0,64}m")
+_SGR = lazy.pattern(r"\x1b\[[0-9;:]{0,64}m")
 
 
 # What a state looks like, in UTF-8 and where that cannot be shown.

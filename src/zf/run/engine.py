@@ -25,10 +25,12 @@ from zf.events import (
     TaskNotRun,
     timestamp,
 )
-from zf.record import replace
+from zf.lean.record import replace
 from zf.run.interrupts import Inbox
 from zf.run.leases import Leases
-from zf.run.scheduler import (
+from zf.run.load import Sampler
+from zf.run.recorder import Recorder
+from zf.run.schedule.scheduler import (
     AskLease,
     EndPhase,
     EndRun,
@@ -44,8 +46,6 @@ from zf.run.scheduler import (
     Tick,
     TimeOutPhase,
 )
-from zf.run.scribe import Scribe
-from zf.run.throttle import Sampler
 
 
 class Executor(Protocol):
@@ -89,7 +89,7 @@ class Engine:
         self,
         scheduler: Scheduler,
         executor: Executor,
-        scribe: Scribe,
+        recorder: Recorder,
         *,
         write_not_run: Callable[[TaskNotRun], str],
         inbox: Inbox,
@@ -101,7 +101,7 @@ class Engine:
     ) -> None:
         self._scheduler = scheduler
         self._executor = executor
-        self._scribe = scribe
+        self._scribe = recorder
         self._write_not_run = write_not_run
         self._inbox = inbox
         self._leases = leases

@@ -24,13 +24,13 @@ from zf.events import (
     Status,
     TaskNotRun,
 )
+from zf.lean.record import asdict, record, replace
 from zf.model import NOTHING, Flow, is_valid_id
 from zf.plan.graph import Plan
-from zf.proof import provenance, store
+from zf.proof import store
 from zf.proof.journal import Journal, JournalReading, sync_folder
 from zf.proof.known import Known
 from zf.proof.lines import object_lines
-from zf.proof.looking import Looking
 from zf.proof.read import LATEST, log_tail, newest_head, run_json
 from zf.proof.seal import (
     JOURNAL,
@@ -41,25 +41,26 @@ from zf.proof.seal import (
     write_file,
     write_json,
 )
-from zf.record import asdict, record, replace
+from zf.proof.source import provenance
+from zf.proof.source.prefetch import Looking
+from zf.redact.redactor import Redactor
 from zf.report import blocked
 from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import Facts, Fold
 from zf.run import fitness, leases, lock, recover
+from zf.run.context import condition_contexts
 from zf.run.engine import Engine
 from zf.run.interrupts import Inbox, listening
-from zf.run.orders import Limits, Order, Throttle
-from zf.run.ready import impossible
-from zf.run.scheduler import Scheduler
-from zf.run.scribe import Scribe, Watch
-from zf.run.surroundings import surroundings
-from zf.run.throttle import Sampler, machine_resources
+from zf.run.load import Sampler, machine_resources
+from zf.run.recorder import Recorder, Watch
+from zf.run.schedule.orders import Limits, Order, Throttle
+from zf.run.schedule.ready import impossible
+from zf.run.schedule.scheduler import Scheduler
 from zf.settings import ALWAYS, NEVER, Settings
 from zf.work import leftovers
 from zf.work.outcome import said
 from zf.work.pool import Pool
-from zf.work.shield import Grounds, rescue, why_not
-from zf.work.veil import Veil
+from zf.work.walls.shield import Grounds, rescue, why_not
 from zf.work.worker import Shared
 
 # Begins the second look at the work tree; what it gives waits for the answer.
@@ -105,7 +106,7 @@ class RunRequest:
     settings: Settings
     limits: Limits
     environ: Mapping[str, str]
-    veil: Veil
+    redactor: Redactor
     watch: Watch
     look_s: float = float("inf")
     # What `watch` has more to write on, if it has.
@@ -134,7 +135,7 @@ class RunRequest:
         self, about: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
     ) -> Scheduler:
         """A scheduler for it; `about` is run.json, `decided` are the conditions answered before."""
-        around = surroundings(
+        around = condition_contexts(
             self.plan.tasks.values(),
             self.environ,
             self.flow.project,
@@ -142,7 +143,7 @@ class RunRequest:
             max_jobs=self.limits.max_jobs,
             source=about["source"],
             ci=about.get("ci"),
-            hide=self.veil.text,
+            hide=self.redactor.text,
         )
         return Scheduler(self.plan, self.limits, around, decided)
 
@@ -208,11 +209,11 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     ):
         inbox.open_to_others(*lock.orders_paths(proofs, run))
         # Looked through for secrets, which loads what workers look with before they are forked.
-        plan = request.veil.plan(request.plan.as_json())
+        plan = request.redactor.plan(request.plan.as_json())
         _have_workers(pool, _first_starts(request))
         source = request.source(inbox)
         source.withdraw()
-        scribe, began, about = _found(request, command, plan, source, known)
+        recorder, began, about = _found(request, command, plan, source, known)
         scheduler = request.scheduler(about)
         orders = scheduler.start(began)
         with _recording(run):
@@ -220,7 +221,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
                 request,
                 scheduler,
                 orders,
-                scribe,
+                recorder,
                 inbox,
                 pool,
                 run_dir,
@@ -239,7 +240,7 @@ def _pool(request: RunRequest, run_dir: str, known: Known) -> Pool:
             grace_s=request.settings.grace_s.value,
             project=request.flow.project,
             environ=request.environ,
-            veil=request.veil,
+            redactor=request.redactor,
             upstream=request.plan.upstream,
             aside=lock.aside_path(request.flow.proofs, request.settings.run_id.value),
             shield=_shield_grounds(request),
@@ -301,7 +302,7 @@ def _found(
     plan: dict[str, Any],
     source: provenance.Source,
     known: Known,
-) -> tuple[Scribe, float, Mapping[str, Any]]:
+) -> tuple[Recorder, float, Mapping[str, Any]]:
     """Make the run's folder with all that is known at its start; the moment it began, and what
     run.json says.
 
@@ -316,7 +317,7 @@ def _found(
         settings=request.settings.as_json(),
         environ=request.environ,
         source=source.facts,
-        redact=request.veil.text,
+        redact=request.redactor.text,
     )
     about |= {
         "limits": asdict(request.limits),
@@ -328,12 +329,12 @@ def _found(
     staging = lock.staging_path(proofs, run)
     try:
         os.mkdir(staging)
-        described = object_lines(request.veil.about(about))
+        described = object_lines(request.redactor.about(about))
         write_file(f"{staging}/run.json", described)
         plan_sha256 = write_json(f"{staging}/plan.json", plan)
         journal = Journal.create(f"{staging}/events.jsonl")
-        scribe = Scribe(journal, Fold(plan, about["limits"]), request.watch, known)
-        began = scribe.record(
+        recorder = Recorder(journal, Fold(plan, about["limits"]), request.watch, known)
+        began = recorder.record(
             RunStarted(
                 run,
                 tuple(phase.name for phase in request.plan.phases),
@@ -347,7 +348,7 @@ def _found(
                 schema=SCHEMA,
             )
         )
-        scribe.commit()
+        recorder.commit()
         known.remember_place(staging)
         os.rename(staging, f"{proofs}/{run}")
     except OSError as error:
@@ -357,7 +358,7 @@ def _found(
         raise _not_writable(proofs, error) from None
     with _recording(run):
         sync_folder(proofs)
-    return scribe, began, about
+    return recorder, began, about
 
 
 def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Launched:
@@ -394,22 +395,22 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
         known = Known()
         known.remember_place(run_dir)
         limits = asdict(request.limits)
-        fold = Fold(request.veil.plan(request.plan.as_json()), limits)
+        fold = Fold(request.redactor.plan(request.plan.as_json()), limits)
         for line in reading.lines:
             fold.apply(line.event, line.mono, line.wall)
             known.take(line.event)
-        scribe = Scribe(journal, fold, request.watch, known)
+        recorder = Recorder(journal, fold, request.watch, known)
         abandoned.drop_unfinished(run_dir)
         if isinstance(reading.events[-1], RunEnded):
             # All that was missing is the seal.
-            return _close(request, run_dir, scribe, known)
+            return _close(request, run_dir, recorder, known)
         abandoned.drop_unnamed(run_dir, request.plan.tasks, reading.events)
-        scribe.record(RunResumed(ended))
+        recorder.record(RunResumed(ended))
         for attempt in recover.open_attempts(reading.events):
             task, before = request.plan.tasks[attempt.task], known.list_of(attempt.task)
             rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
-            scribe.record(recover.outcome(run, run_dir, task, attempt, request.veil, before))
-        scribe.commit()
+            recorder.record(recover.outcome(run, run_dir, task, attempt, request.redactor, before))
+        recorder.commit()
         lines = journal.read_back().lines
         times = recover.moments(lines, time.monotonic())
         about = run_json(run_dir)
@@ -425,7 +426,16 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
 
         began = (times[0], recover.phase_began(lines, times))
         return _conduct(
-            request, scheduler, orders, scribe, inbox, pool, run_dir, looking_again, lock_fd, began
+            request,
+            scheduler,
+            orders,
+            recorder,
+            inbox,
+            pool,
+            run_dir,
+            looking_again,
+            lock_fd,
+            began,
         )
 
 
@@ -465,7 +475,7 @@ def _conduct(
     request: RunRequest,
     scheduler: Scheduler,
     orders: list[Order],
-    scribe: Scribe,
+    recorder: Recorder,
     inbox: Inbox,
     pool: Pool,
     run_dir: str,
@@ -480,7 +490,7 @@ def _conduct(
     run_began, phase_began = began or (time.monotonic(), None)
     about = {"run": run, "run_dir": run_dir}
     place = request.place()
-    shown = replace(place, root=request.veil.text(place.root))
+    shown = replace(place, root=request.redactor.text(place.root))
     with (
         ExitStack() as looks,
         closing(leases.Leases(_leases_folder(request), about)) as held,
@@ -489,7 +499,7 @@ def _conduct(
         exit_code = Engine(
             scheduler,
             pool,
-            scribe,
+            recorder,
             write_not_run=lambda e: _write_not_run(request, run_dir, shown, e),
             inbox=inbox,
             leases=held,
@@ -503,21 +513,23 @@ def _conduct(
         # Nothing that a task started runs any more; git looks while the workers go.
         source_changed = looks.enter_context(looking_again(inbox))
         pool.close()
-        blocked_sha256 = _write_blocked(run_dir, scribe.facts)
+        blocked_sha256 = _write_blocked(run_dir, recorder.facts)
         took = round(time.monotonic() - run_began, 6)
         changed = source_changed()
-    tops = {JOURNAL: scribe.sha256()}
+    tops = {JOURNAL: recorder.sha256()}
     if blocked_sha256 is not None:
         tops["blocked.json"] = blocked_sha256
     compared = compare_known(run_dir, pool.known, tops, took * _COMPARED_SHARE)
     if not lock.is_in_place(lock_fd, request.flow.proofs, run):
         compared = replace(compared, differences=(*compared.differences, _lock_gone(run)))
     # What was put there may be called like a secret.
-    tampered = tuple(map(request.veil.text, _capped(compared.differences)))
+    tampered = tuple(map(request.redactor.text, _capped(compared.differences)))
     if tampered:
         exit_code = exit_code or Exit.FAILED
-    scribe.record(RunEnded(exit_code, scribe.facts.counts, took, blocked_sha256, changed, tampered))
-    return _close(request, run_dir, scribe, pool.known, compared)
+    recorder.record(
+        RunEnded(exit_code, recorder.facts.counts, took, blocked_sha256, changed, tampered)
+    )
+    return _close(request, run_dir, recorder, pool.known, compared)
 
 
 def _lock_gone(run: str) -> str:
@@ -559,13 +571,13 @@ def _leases_folder(request: RunRequest) -> str:
 def _close(
     request: RunRequest,
     run_dir: str,
-    scribe: Scribe,
+    recorder: Recorder,
     known: Known,
     compared: Compared | None = None,
 ) -> Launched:
     """Seal a run that has ended, from what its runner knows."""
-    facts = scribe.facts
-    head, known.tops["events.jsonl"] = scribe.close()
+    facts = recorder.facts
+    head, known.tops["events.jsonl"] = recorder.close()
     assert facts.exit_code is not None  # its last event says so
     sealed = seal_known(run_dir, known, after=compared)
     exit_code = Exit.FAILED if sealed.differences else facts.exit_code
@@ -576,7 +588,7 @@ def _close(
         facts,
         head,
         sealed.manifest_sha256,
-        tuple(map(request.veil.text, sealed.differences)),
+        tuple(map(request.redactor.text, sealed.differences)),
         sealed.compared,
     )
 
@@ -691,7 +703,7 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[int]:
 
 
 def _write_not_run(request: RunRequest, run_dir: str, place: store.Place, event: TaskNotRun) -> str:
-    task = request.veil.task(request.plan.tasks[event.task])
+    task = request.redactor.task(request.plan.tasks[event.task])
     return store.write_not_run(
         run_dir, place, task, event.status, event.cause, event.detail, event.needs, event.at
     )

@@ -20,7 +20,7 @@ from hashlib import sha256
 
 from zf.errors import ZfError, printable
 from zf.run.lock import is_alive, try_lock
-from zf.run.orders import LEASE_RETRY_S
+from zf.run.schedule.orders import LEASE_RETRY_S
 
 FOLDER_VARIABLE = "ZF_LEASES_DIR"
 # Long enough to be asked again in; short enough that a run with all its slots taken, which will

@@ -15,10 +15,10 @@ import time
 from contextlib import suppress
 from hashlib import sha256
 
-from zf import late
 from zf.errors import Exit, ZfError, printable
+from zf.lean import lazy
 
-_OWNER = late.pattern(r"pid (\d+) on (\S+)")
+_OWNER = lazy.pattern(r"pid (\d+) on (\S+)")
 # The owner writes its name just after it has the lock; whoever comes between waits a little.
 _NAME_WAIT_S = 0.5
 _LOOK_AGAIN_S = 0.02

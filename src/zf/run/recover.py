@@ -31,7 +31,8 @@ from zf.events import (
 )
 from zf.model import Task
 from zf.proof.journal import Line
-from zf.run.scheduler import (
+from zf.redact.redactor import Redactor
+from zf.run.schedule.scheduler import (
     EndPhase,
     KillAttempt,
     NotRun,
@@ -46,22 +47,26 @@ from zf.run.scheduler import (
 )
 from zf.work.collecting import Briefly
 from zf.work.outcome import Outcome
-from zf.work.veil import Veil
 
 # As the verifier has it: a wall clock is slewed by 500 parts in a million, and stepped at boot.
 _CLOCKS_PART_S, _CLOCKS_PART_SHARE = 2.0, 0.0005
 
 
 def outcome(
-    run: str, run_dir: str, task: Task, started: AttemptStarted, veil: Veil, before: str = ""
+    run: str,
+    run_dir: str,
+    task: Task,
+    started: AttemptStarted,
+    redactor: Redactor,
+    before: str = "",
 ) -> AttemptEnded:
     """The terminal event of an attempt whose runner died: `lost`, written and claimed like any
     other. What its worker may have claimed is on no record, so it could be anybody's. `before` is
     the digest of the list of the attempt before it.
     """
-    lost = Outcome(veil.task(task), started.attempt)
+    lost = Outcome(redactor.task(task), started.attempt)
     lost.fail(Cause.RUNNER, "the runner died while it ran", status=Status.LOST)
-    return lost.decide_abandoned(run_dir, run, veil, before, Briefly())
+    return lost.decide_abandoned(run_dir, run, redactor, before, Briefly())
 
 
 def open_attempts(events: Iterable[Event]) -> list[AttemptStarted]:

@@ -12,20 +12,21 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zf.audit import compare
 from zf.errors import ZfError, printable
+from zf.lean.record import field, mutable, record, replace
 from zf.model import RESERVED_ENV, Flow, Project, Step, Task
 from zf.plan.graph import plan_task
 from zf.plan.load import load
 from zf.plan.places import find_root
-from zf.proof import compare, read
-from zf.proof.worktree import environment as git_environment
-from zf.record import field, mutable, record, replace
+from zf.proof import read
+from zf.proof.source.worktree import environment as git_environment
+from zf.redact.redactor import Redactor
+from zf.redact.secret_forms import is_secret_name
 from zf.report.words import quoted_log, tail, what
 from zf.run.launch import RunRequest, launch, limits_of
 from zf.run.upstream import outcomes, refuse_unless_intact, verified_journal
 from zf.settings import DEFAULT_PHASE_TIMEOUT_S, resolve
-from zf.work.secret_forms import is_secret_name
-from zf.work.veil import Veil
 
 _RUN = "replay"
 _NOT_RECORDED = re.compile(r"^# passed, value not recorded: (.+)$", re.MULTILINE)
@@ -124,8 +125,8 @@ def replay(
     settings = resolve({}, default_run_id=_RUN)
     plan = plan_task(flow, task, with_needs=False, phase_timeout_s=settings.phase_timeout_s.value)
     limits = limits_of(flow, plan, settings, only=task, retries=False)
-    veil = Veil([recorded], variables, flow.project)
-    request = RunRequest(flow, plan, settings, limits, variables, veil, watch=lambda *_: None)
+    redactor = Redactor([recorded], variables, flow.project)
+    request = RunRequest(flow, plan, settings, limits, variables, redactor, watch=lambda *_: None)
     done = launch(request, ["zf", "replay", str(run["run_id"]), task])
     if done.facts.interrupted:
         raise KeyboardInterrupt

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping
 
+from zf.audit.findings import State
+from zf.audit.verify import Verification, verify
 from zf.errors import Exit, ZfError
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
+from zf.lean.record import record
 from zf.plan.graph import Met
-from zf.proof import provenance, read
-from zf.proof.findings import State
+from zf.proof import read
 from zf.proof.journal import JournalReading
-from zf.proof.verify import Verification, verify
-from zf.record import record
+from zf.proof.source import provenance
 from zf.run.lock import refuse_in_use
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
+from zf.lean.record import mutable, replace
 from zf.proof.artifacts import collect, listed
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.store import (
@@ -26,20 +27,19 @@ from zf.proof.store import (
     task_json,
     task_lines,
 )
-from zf.record import mutable, replace
+from zf.redact.redactor import ArtifactSecrets, without_secrets
+from zf.redact.stream import StreamRedactor
 from zf.work.capture import Buffer, Capture
 from zf.work.collecting import Collecting, limit_s
 from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
 from zf.work.outcome import EXIT_NOT_FOUND, EXIT_NOT_STARTED, Outcome, named, said
-from zf.work.redact import Redactor
-from zf.work.script import MISSING as NO_SCRIPT_PATH
-from zf.work.script import USUAL_PATH as SCRIPT_PATH
-from zf.work.script import path as script_path
-from zf.work.script import sealed
-from zf.work.shield import BESIDES_ARTIFACTS, Shield
 from zf.work.supervisor import NotStartedError, Supervisor, Terms
-from zf.work.veil import ArtifactSecrets, without_secrets
+from zf.work.walls.script import MISSING as NO_SCRIPT_PATH
+from zf.work.walls.script import USUAL_PATH as SCRIPT_PATH
+from zf.work.walls.script import path as script_path
+from zf.work.walls.script import sealed
+from zf.work.walls.shield import BESIDES_ARTIFACTS, Shield
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ _BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 
 
 @mutable
-class Bench:
+class WorkerContext:
     """What a worker has at hand for every attempt. The root in `place` is as given, `real_root` has
     no links; `bash` remembers where it was found for which PATH.
     """
@@ -101,14 +101,16 @@ class Bench:
 class Attempt:
     """The attempt under way; what it comes to is told to `outcome`."""
 
-    def __init__(self, bench: Bench, tree: TaskTree, task: Task, outcome: Outcome) -> None:
-        self._bench = bench
+    def __init__(
+        self, context: WorkerContext, tree: TaskTree, task: Task, outcome: Outcome
+    ) -> None:
+        self._context = context
         self.tree = tree
         self._task = task
         self.outcome = outcome
-        self._env = bench.outside.build(task, self._own_variables())
-        self._secrets = bench.outside.secrets(task, self._env)
-        self._redactor = Redactor(self._secrets)
+        self._env = context.outside.build(task, self._own_variables())
+        self._secrets = context.outside.secrets(task, self._env)
+        self._redactor = StreamRedactor(self._secrets)
         self._lines = self._pwd = ""
 
     @property
@@ -118,12 +120,12 @@ class Attempt:
         """
         if not self._task.leave_running:
             return None
-        return f"{self._bench.aside}/{self._left_name}"
+        return f"{self._context.aside}/{self._left_name}"
 
     @property
     def _left_at(self) -> str:
         """The same folder, as the worker can write to it."""
-        return f"{self._bench.written_aside}/{self._left_name}"
+        return f"{self._context.written_aside}/{self._left_name}"
 
     @property
     def _left_name(self) -> str:
@@ -133,12 +135,12 @@ class Attempt:
         """Fill the tree, which is described, with all the rest but the outcome itself."""
         if self._left is not None:
             os.makedirs(self._left_at)
-        if self._bench.shield is not None:
-            self._bench.shield.begin(self.tree, self._task.id)
+        if self._context.shield is not None:
+            self._context.shield.begin(self.tree, self._task.id)
             if self._left is not None:
-                self._bench.shield.open_up(self._left_at, self._left)
+                self._context.shield.open_up(self._left_at, self._left)
         self._take_needs()
-        place, began = self._bench.place, timestamp(self.outcome.started)
+        place, began = self._context.place, timestamp(self.outcome.started)
         self.tree.write(META, "task.json", task_json(place, began, self._pwd, self._lines))
         self._run_steps()
         self._run_cleanup()
@@ -152,25 +154,25 @@ class Attempt:
             outcome.survivors[pid] = replace(one, command=hide(one.command))
 
     def _own_variables(self) -> dict[str, str]:
-        bench, task = self._bench, self._task
-        folder = f"{bench.run_dir}/{task.id}"
+        context, task = self._context, self._task
+        folder = f"{context.run_dir}/{task.id}"
         return {
-            "RUN_ID": bench.place.run,
+            "RUN_ID": context.place.run,
             "TASK_ID": task.id,
             "PHASE": task.phase,
-            "TASK_DIR": os.path.dirname(f"{bench.place.root}/{task.file}"),
-            "ZENFLOW_ROOT": bench.place.root,
+            "TASK_DIR": os.path.dirname(f"{context.place.root}/{task.file}"),
+            "ZENFLOW_ROOT": context.place.root,
             "PROOF_DIR": folder,
-            **({"NEEDS_DIR": f"{bench.aside}/{_NEEDS}"} if task.needs else {}),
+            **({"NEEDS_DIR": f"{context.aside}/{_NEEDS}"} if task.needs else {}),
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
-            "COMPOSE_PROJECT_NAME": compose_project_name(bench.place.run, task.id),
-            COOKIE: cookie(bench.run_dir, task.id, self.outcome.attempt),
+            "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),
+            COOKIE: cookie(context.run_dir, task.id, self.outcome.attempt),
         }
 
     def describe(self) -> None:
         """Write what is known before it begins, and from here on call everything as that does."""
-        task, place = self._task, self._bench.place
+        task, place = self._task, self._context.place
         self._lines, self._pwd, shell = task_lines(task), place.workdir(task), self._env.as_shell()
         # One look at all: there is hardly ever a secret in them, and value by value is slow.
         if self._redactor.holds_secret(f"{self._lines}{self._pwd}".encode(*_UTF8) + shell):
@@ -183,7 +185,7 @@ class Attempt:
         self.tree.write(COMMANDS, "commands.json", list_lines(steps))
 
     def _run_steps(self) -> None:
-        task, outcome, orders = self._task, self.outcome, self._bench.orders
+        task, outcome, orders = self._task, self.outcome, self._context.orders
         terms = Terms(
             outcome.began + task.timeout_s, task.silence_timeout_s, leave_running=task.leave_running
         )
@@ -196,15 +198,15 @@ class Attempt:
 
     def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
-        task, outcome, bench = self._task, self.outcome, self._bench
+        task, outcome, context = self._task, self.outcome, self._context
         terms = Terms(
             time.monotonic() + task.cleanup_timeout_s,
             leave_running=task.leave_running,
             cleanup=True,
         )
         for index in range(len(task.cleanup)):
-            stop = bench.orders.stop
-            wanted = not bench.supervisor.spent and (stop is None or not stop.force)
+            stop = context.orders.stop
+            wanted = not context.supervisor.spent and (stop is None or not stop.force)
             command = _Command("cleanup", index, task.cleanup, outcome.task.cleanup)
             self._take(command, terms if wanted else None)
 
@@ -233,7 +235,7 @@ class Attempt:
         log = self.tree.create_file(LOGS, name)
         try:
             capture = Capture(
-                log, self._bench.buffer, self._redactor.stream(), self._task.max_log_bytes
+                log, self._context.buffer, self._redactor.stream(), self._task.max_log_bytes
             )
             record["status"] = self._judge(command, terms, capture, record)
             capture.finish()
@@ -256,9 +258,9 @@ class Attempt:
         self, command: _Command, terms: Terms, capture: Capture, record: dict[str, Any]
     ) -> str:
         """Run a command and tell the outcome; the word for how the command itself ended."""
-        outcome, bench = self.outcome, self._bench
+        outcome, context = self.outcome, self._context
         env = self._env.for_step(command.index)
-        problem, bash = self._enter(), bench.find_bash(env.get("PATH", os.defpath))
+        problem, bash = self._enter(), context.find_bash(env.get("PATH", os.defpath))
         if problem:
             return command.cannot_run(outcome, Cause.WORKDIR, problem, None)
         if bash is None:
@@ -272,7 +274,7 @@ class Attempt:
             detail = f"the script could not be handed to bash: {said(error)}"
             return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_STARTED)
         try:
-            ended = bench.supervisor.run(bash, record["argv"], env, script, capture, terms)
+            ended = context.supervisor.run(bash, record["argv"], env, script, capture, terms)
         except NotStartedError as error:
             detail = f"bash could not be started: {error}"
             return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_STARTED)
@@ -284,7 +286,7 @@ class Attempt:
 
     def _enter(self) -> str:
         """Go where the command is to run; what is wrong with that place, if anything."""
-        root, workdir = self._bench.real_root, self._task.workdir
+        root, workdir = self._context.real_root, self._task.workdir
         shown = printable(self.outcome.task.workdir)
         try:
             os.chdir(f"{root}/{workdir}")
@@ -300,13 +302,13 @@ class Attempt:
         """Lead to the artifacts of the needs, in whatever run those were met; artifacts that are
         not what they were fail the task before it does anything with them.
         """
-        bench = self._bench
+        context = self._context
         for need in self._task.needs:
-            met = bench.upstream.get(need.task)
+            met = context.upstream.get(need.task)
             if met is None:
-                of, digest = bench.run_dir, bench.orders.needs.get(need.task)
+                of, digest = context.run_dir, context.orders.needs.get(need.task)
             else:
-                of, digest = f"{os.path.dirname(bench.run_dir)}/{met.run}", met.task_sha256
+                of, digest = f"{os.path.dirname(context.run_dir)}/{met.run}", met.task_sha256
             if digest is None:
                 continue  # it kept nothing, was not run or not even checked
             try:
@@ -318,21 +320,21 @@ class Attempt:
                 self.outcome.fail(Cause.ARTIFACTS, detail)
                 return
             if artifacts:
-                _link(artifacts, f"{bench.written_aside}/{_NEEDS}", need.task)
+                _link(artifacts, f"{context.written_aside}/{_NEEDS}", need.task)
 
     def _collect(self) -> None:
-        bench, tree = self._bench, self.tree
-        proofs = os.path.dirname(bench.run_dir)
+        context, tree = self._context, self.tree
+        proofs = os.path.dirname(context.run_dir)
         task, outcome = self._task, self.outcome
         secrets = ArtifactSecrets(
-            self._redactor, self._secrets, task.allow_secrets_in, fails=bench.secrets_fail
+            self._redactor, self._secrets, task.allow_secrets_in, fails=context.secrets_fail
         )
-        lost = bench.shield.end(tree) if bench.shield is not None else []
+        lost = context.shield.end(tree) if context.shield is not None else []
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
-        collecting = Collecting(bench.orders, limit_s(task.timeout_s))
+        collecting = Collecting(context.orders, limit_s(task.timeout_s))
         found = collect(
             tree,
-            bench.real_root,
+            context.real_root,
             task.artifacts,
             proofs=proofs,
             secrets=secrets,

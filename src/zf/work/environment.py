@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import translate
 from hashlib import sha256
 
-from zf import late
 from zf.errors import printable
+from zf.lean import lazy
+from zf.lean.record import record
 from zf.model import Project, Task
-from zf.record import record
+from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
 from zf.work.leftovers import COOKIE
-from zf.work.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
 
 # By purpose, as the reference page shows them. A name ending in `*` stands for all that begin so.
 # Nothing in here may carry a secret: their values are written into the proof.
@@ -156,8 +156,8 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 }
 _NAMES = frozenset(name for names in ALLOWED.values() for name in names if name[-1] != "*")
 _PREFIXES = tuple(name[:-1] for names in ALLOWED.values() for name in names if name[-1] == "*")
-_WITH_PASSWORD = late.pattern(r"\w+://[^/\s]*@")
-_SHELL_NAME = late.pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+_WITH_PASSWORD = lazy.pattern(r"\w+://[^/\s]*@")
+_SHELL_NAME = lazy.pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def has_password(value: str) -> bool:

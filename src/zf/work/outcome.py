@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
+from zf.lean.record import field, mutable, replace
 from zf.outlet import say_if_possible
 from zf.proof.artifacts import TOLD_MOST, Collected, collect
 from zf.proof.store import SUMMARY, TaskTree, is_tree_of, status_fields
-from zf.record import field, mutable, replace
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
 
 if TYPE_CHECKING:
     from zf.model import Task
-    from zf.work.veil import Veil
+    from zf.redact.redactor import Redactor
 
 EXIT_TIMEOUT = 124
 # Of the command line of a process that was left behind.
@@ -259,7 +259,7 @@ class Outcome:
         self,
         run_dir: str,
         run: str,
-        veil: Veil,
+        redactor: Redactor,
         before: str = "",
         heed: Callable[[], str] | None = None,
     ) -> AttemptEnded:
@@ -272,17 +272,17 @@ class Outcome:
         """
         try:
             with closing(self._abandoned_tree(run_dir, before)) as tree:
-                secrets = veil.artifacts(self.task)
+                secrets = redactor.artifacts(self.task)
                 self.collected = collect(
                     tree, run_dir, (), proofs=run_dir, secrets=secrets, heed=heed
                 )
                 if self.collected.stopped:
                     self.notes.append("collecting the artifacts was stopped before its end")
                 self.notes += secrets.notes()
-                self.task = veil.task(self.task)
-                self.detail = veil.text(self.detail)
+                self.task = redactor.task(self.task)
+                self.detail = redactor.text(self.detail)
                 for pid, one in self.survivors.items():
-                    self.survivors[pid] = replace(one, command=veil.text(one.command))
+                    self.survivors[pid] = replace(one, command=redactor.text(one.command))
                 return self.decide(tree, run)
         except OSError as error:
             if self.cause is not Cause.STORAGE:

@@ -19,18 +19,18 @@ from contextlib import suppress
 from typing import NoReturn
 
 from zf.events import AttemptEnded, Cause, Status
+from zf.lean.record import mutable
 from zf.model import NOTHING, Task
 from zf.outlet import say_if_possible
 from zf.proof.known import Known
-from zf.record import mutable
 from zf.work import cgroup, leftovers
 from zf.work.collecting import Briefly, limit_s
 from zf.work.leftovers import cgroup_name
 from zf.work.orders import DISMISS, PING, RunnerOrders, decode, kill_order, start_order
 from zf.work.outcome import Outcome, print_trace, said
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
-from zf.work.shield import hide_from_tracers, rescue
 from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
+from zf.work.walls.shield import hide_from_tracers, rescue
 from zf.work.watchdog import Patience, Watch
 from zf.work.worker import Shared, Worker
 
@@ -49,7 +49,7 @@ _EXIT_S = 10.0
 
 
 @mutable
-class _Hand:
+class _WorkerHandle:
     """A worker as the runner sees it; `under_way` is the attempt it has been given."""
 
     slot: int
@@ -83,12 +83,12 @@ class Pool:
         self._tasks = tasks
         self._shared = shared
         self._patience = patience or Patience()
-        self._hands: dict[int, _Hand] = {}
-        self._leaving: list[_Hand] = []
-        self._running: dict[str, _Hand] = {}
+        self._hands: dict[int, _WorkerHandle] = {}
+        self._leaving: list[_WorkerHandle] = []
+        self._running: dict[str, _WorkerHandle] = {}
         self._ended: list[AttemptEnded] = []
         self._poll = select.poll()
-        self._hand_at: dict[int, _Hand] = {}
+        self._hand_at: dict[int, _WorkerHandle] = {}
         self._wakeup_fd: int | None = None
         self._output_fd: int | None = None
         self._ticked = time.monotonic()
@@ -205,7 +205,7 @@ class Pool:
         os.close(self._life_read)
         os.close(self._life_write)
 
-    def _order(self, hand: _Hand, line: bytes, lease_fd: int | None = None) -> None:
+    def _order(self, hand: _WorkerHandle, line: bytes, lease_fd: int | None = None) -> None:
         # A worker that has just died takes nothing; its end is noticed in `wait`.
         with suppress(BrokenPipeError, ConnectionResetError):
             if lease_fd is not None:
@@ -228,7 +228,7 @@ class Pool:
             self._poll.register(output_fd, select.POLLOUT)
         self._output_fd = output_fd
 
-    def _hear(self, hand: _Hand) -> None:
+    def _hear(self, hand: _WorkerHandle) -> None:
         try:
             data = hand.socket.recv(_RECEIVE_BYTES)
         except ConnectionResetError:
@@ -243,7 +243,7 @@ class Pool:
             elif hand.watch is not None:
                 hand.watch.answered = True
 
-    def _take(self, hand: _Hand, ended: AttemptEnded, is_last: bool, listed: str) -> None:
+    def _take(self, hand: _WorkerHandle, ended: AttemptEnded, is_last: bool, listed: str) -> None:
         hand.under_way = None
         if listed:
             self.known.lists[ended.task] = listed
@@ -255,7 +255,7 @@ class Pool:
             # It stays to look after what it could or should not kill; the slot gets another.
             self._leaving.append(self._hands.pop(hand.slot))
 
-    def _bury(self, hand: _Hand) -> None:
+    def _bury(self, hand: _WorkerHandle) -> None:
         """A worker is gone. If it did not end by itself, so is all it may have left; an attempt it
         had is lost, whatever lies in its tree: only what the worker said on its socket counts.
         """
@@ -272,7 +272,7 @@ class Pool:
             why = hand.verdict or f"it ended with {_how(status)}"
             self._lose(hand.under_way, f"its worker died: {why}")
 
-    def _clear_after(self, hand: _Hand, status: int) -> None:
+    def _clear_after(self, hand: _WorkerHandle, status: int) -> None:
         """Remove the worker's cgroup. If it did not end by itself, something may live in there."""
         if status:
             leftovers.end_worker(self._shared.run_dir, hand.pid)
@@ -288,10 +288,10 @@ class Pool:
             rescue(shared.aside, shared.run_dir, task)
         heed = Briefly(self._wakeup_fd)
         run = shared.place.run
-        ended = outcome.decide_abandoned(shared.run_dir, run, shared.veil, before, heed)
+        ended = outcome.decide_abandoned(shared.run_dir, run, shared.redactor, before, heed)
         self._ended.append(ended)
 
-    def _end_orphans(self, hand: _Hand) -> None:
+    def _end_orphans(self, hand: _WorkerHandle) -> None:
         """End what a dead worker leaves: it bears the attempt's marks, or came here as to its new
         parent, which nothing else does (the session tells it from what the runner itself starts).
         """
@@ -331,7 +331,7 @@ class Pool:
             else:
                 self._order(hand, PING)
 
-    def _set_due(self, hand: _Hand, due: float) -> None:
+    def _set_due(self, hand: _WorkerHandle, due: float) -> None:
         hand.due = due
         self._due = min(self._due, due)
 
@@ -362,12 +362,12 @@ class Pool:
         collecting_s = limit_s(task.timeout_s)
         return task.timeout_s + task.cleanup_timeout_s + ending_s * commands + collecting_s
 
-    def _hang_up(self, hand: _Hand) -> None:
+    def _hang_up(self, hand: _WorkerHandle) -> None:
         self._poll.unregister(hand.socket)
         del self._hand_at[hand.socket.fileno()]
         hand.socket.close()
 
-    def _see_off(self, hand: _Hand) -> None:
+    def _see_off(self, hand: _WorkerHandle) -> None:
         """Wait for a worker's end; one that has not the sense to come to it is killed."""
         patience_s = _EXIT_S + self._shared.grace_s + KILL_LIMIT_S
         if hand.under_way is not None:
@@ -378,7 +378,7 @@ class Pool:
             _, status = os.waitpid(hand.pid, 0)
             self._clear_after(hand, status)
 
-    def _fork(self, slot: int) -> _Hand:
+    def _fork(self, slot: int) -> _WorkerHandle:
         ours, theirs = socket.socketpair()
         # What exists now is shared with the worker for good; a collection would only copy pages.
         gc.freeze()
@@ -395,7 +395,7 @@ class Pool:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _WITHHELD)
             theirs.close()
-        hand = _Hand(slot, pid, ours)
+        hand = _WorkerHandle(slot, pid, ours)
         self._poll.register(ours, select.POLLIN)
         self._hand_at[ours.fileno()] = hand
         return hand

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Protocol
 
-from zf.record import record
+from zf.lean.record import record
 from zf.work.cgroup import Cgroup
 
 _PR_SET_PDEATHSIG = 1

@@ -22,10 +22,10 @@ from enum import Enum
 from typing import Protocol
 
 from zf.events import Cause
-from zf.record import record
+from zf.lean.record import record
 from zf.work.capture import Capture, Rest
 from zf.work.processes import Process, Tree, describe
-from zf.work.script import FD as SCRIPT_FD
+from zf.work.walls.script import FD as SCRIPT_FD
 
 # What a step started may outlive it by this much before it counts as left behind: a `>(tee log)`
 # needs a moment to read its end of file, on a busy machine a long one.

@@ -6,7 +6,7 @@ machine nor a runner that was itself stopped makes a worker look dead.
 
 from __future__ import annotations
 
-from zf.record import record
+from zf.lean.record import record
 
 
 @record

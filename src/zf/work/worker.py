@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
+from zf.lean.record import field, record
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
 from zf.proof.store import Place, TaskTree
-from zf.record import field, record
+from zf.redact.redactor import Redactor
 from zf.settings import ALWAYS
-from zf.work.attempt import Attempt, Bench, which
+from zf.work.attempt import Attempt, WorkerContext, which
 from zf.work.capture import Buffer
 from zf.work.cgroup import Cgroup
 from zf.work.collecting import LEAST_S, Collecting, RunnerGoneError
 from zf.work.environment import Outside
 from zf.work.leftovers import cgroup_name
-from zf.work.lookahead import Lookahead
 from zf.work.orders import RunnerOrders
 from zf.work.outcome import Outcome, print_trace, said
+from zf.work.prefetch import Lookahead
 from zf.work.processes import (
     GroupTree,
     SubreaperTree,
@@ -36,9 +37,8 @@ from zf.work.processes import (
     become_subreaper,
     go_on_when_parent_dies,
 )
-from zf.work.shield import NONE, Grounds, Shield, ShieldError
 from zf.work.supervisor import Supervisor
-from zf.work.veil import Veil
+from zf.work.walls.shield import NONE, Grounds, Shield, ShieldError
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met
@@ -53,7 +53,7 @@ class Shared:
     grace_s: float
     project: Project
     environ: Mapping[str, str]
-    veil: Veil
+    redactor: Redactor
     # Where trees may be made before their time: on the file system of `run_dir`, and the run's own.
     aside: str
     # What met a need, where it was not this run: the other run, and the digest of the task's list.
@@ -67,7 +67,7 @@ class Worker:
 
     def __init__(self, shared: Shared, orders: RunnerOrders) -> None:
         self._orders = orders
-        self._veil = shared.veil
+        self._redactor = shared.redactor
         self._tree: TaskTree | None = None
         self._listed = b""
         # First of all: a user namespace can be entered only while there is no other thread.
@@ -84,7 +84,7 @@ class Worker:
         self._containment = tree.containment
         start = None if shield is None else shield.start
         self._supervisor = Supervisor(orders, shared.grace_s, tree, start)
-        self._bench = Bench(
+        self._context = WorkerContext(
             place=shared.place,
             run_dir=shared.run_dir,
             aside=shared.aside,
@@ -98,14 +98,14 @@ class Worker:
             secrets_fail=shared.project.secrets_in_artifacts == "fail",
             upstream=shared.upstream,
         )
-        self._ahead = Lookahead(self._bench, shared.aside, self._outcome_of)
+        self._ahead = Lookahead(self._context, shared.aside, self._outcome_of)
 
     def serve(self, tasks: Mapping[str, Task]) -> None:
         """Take orders until the runner has no more, or this process cannot vouch for the next: when
         something could not be killed, or is to stay, or the shield is spoiled: by an error, or by
         a step's mount.
         """
-        shield = self._bench.shield
+        shield = self._context.shield
         supervisor, is_last, task = self._supervisor, False, ""
         while not is_last and (order := self._orders.next()) is not None:
             task, attempt = order
@@ -149,22 +149,22 @@ class Worker:
     def run_attempt(self, task: Task, attempt: int) -> AttemptEnded:
         """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
         self._listed = b""
-        bench, shield = self._bench, self._bench.shield
+        context, shield = self._context, self._context.shield
         ready = self._ahead.take(task, attempt)
         outcome = self._outcome_of(task, attempt) if ready is None else ready.outcome
         try:
             if shield is not None:
                 shield.raise_()
             if ready is None:
-                tree = TaskTree.create(bench.written_at, task.id, attempt, bench.folders)
+                tree = TaskTree.create(context.written_at, task.id, attempt, context.folders)
             else:
                 tree = ready.tree
             self._tree = tree
             if ready is None:
-                ready = Attempt(bench, tree, task, outcome)
+                ready = Attempt(context, tree, task, outcome)
                 ready.describe()
             ready.run()
-            ended = outcome.decide(tree, bench.place.run)
+            ended = outcome.decide(tree, context.place.run)
             # Only now: a tree that could not be decided has another list in the end.
             self._listed = tree.listed
         except RunnerGoneError:
@@ -180,10 +180,10 @@ class Worker:
         if shield is not None:
             # It may stand by half. The next task gets a worker with all of it anew.
             shield.give_up(self._tree)
-        run, before = bench.place.run, self._orders.before
+        run, before = context.place.run, self._orders.before
         heed = Collecting(self._orders, LEAST_S)
         try:
-            return outcome.decide_abandoned(bench.written_at, run, self._veil, before, heed)
+            return outcome.decide_abandoned(context.written_at, run, self._redactor, before, heed)
         except RunnerGoneError:
             return outcome.undecided()
 

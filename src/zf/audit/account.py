@@ -1,0 +1,165 @@
+"""What a journal says of a run: one pass over its lines, task by task, clocks and contradictions.
+
+Pure, and deliberately not the fold that reports use: it trusts no value's type and keeps every
+contradiction, because the lines may come from anywhere. Speed matters: millions of lines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from zf.events import TYPES, Status
+from zf.lean.record import field, mutable
+
+_WALL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_STATUSES = frozenset(Status)
+_ENDS = frozenset({"attempt_ended", "task_not_run"})
+# A journal that contradicts itself everywhere needs no longer list than this to be refused.
+_MAX_PROBLEMS = 100
+# Thirty thousand years; also keeps infinities and numbers no float can hold out of the sums.
+_MAX_MONO_S = 1e12
+
+
+@mutable
+class TaskAccount:
+    """The events of one task: the attempts that began and ended, and the one that settled it."""
+
+    began: int = 0
+    open: bool = False
+    ended: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    terminal: Mapping[str, Any] | None = None
+
+
+@mutable
+class Clocks:
+    """How wall and monotonic clock moved from line to line; seconds, wall ones since the epoch.
+
+    `drift_s` is the largest difference between the two since the runner began, `back_s` the largest
+    step backwards of either. `doubts` names lines whose own times contradict each other.
+    """
+
+    first: float | None = None
+    last: float = 0.0
+    last_mono: float = 0.0
+    drift_s: float = 0.0
+    back_s: float = 0.0
+    doubts: list[str] = field(default_factory=list)
+    _offset: float = 0.0
+    _restarted: bool = False
+
+    def restart(self) -> None:
+        """The next line is another runner's, perhaps of another boot: only wall time goes on."""
+        self._restarted = True
+
+    def feed(self, wall: str, mono: float) -> None:
+        """Take the next line's clocks; ValueError when the wall clock is no time."""
+        if _WALL.fullmatch(wall) is None:
+            raise ValueError("not a UTC time with microseconds")
+        moment = datetime.fromisoformat(wall).timestamp()
+        if not -_MAX_MONO_S < mono < _MAX_MONO_S:
+            raise ValueError("not a time since boot")
+        if self.first is None:
+            self.first, self._offset = moment, moment - mono
+        elif self._restarted:
+            self.back_s = max(self.back_s, self.last - moment)
+            self._offset, self._restarted = moment - mono, False
+        else:
+            drift = abs(moment - mono - self._offset)
+            self.drift_s = max(self.drift_s, drift)
+            back = max(self.last - moment, self.last_mono - mono)
+            self.back_s = max(self.back_s, back)
+        self.last, self.last_mono = moment, mono
+
+
+@mutable
+class Account:
+    """Feed it every line in order; then read what it kept."""
+
+    lines: int = 0
+    started: Mapping[str, Any] | None = None
+    ended: Mapping[str, Any] | None = None
+    tasks: dict[str, TaskAccount] = field(default_factory=dict)
+    clocks: Clocks = field(default_factory=Clocks)
+    problems: list[str] = field(default_factory=list)
+
+    def feed(self, data: Mapping[str, Any]) -> None:
+        """Take the next line."""
+        self.lines += 1
+        kind = data.get("type")
+        if kind == "run_resumed":
+            self.clocks.restart()
+        try:
+            self.clocks.feed(data["wall"], data["mono"])
+        except (ValueError, KeyError):
+            self._problem("its clocks do not show a time")
+        if self.lines == 1:
+            if kind != "run_started":
+                self._problem("the first event is not run_started")
+            self.started = data
+        else:
+            if self.started is not None and data.get("run") != self.started.get("run"):
+                self._problem("is of another run")
+            if kind == "run_started":
+                self._problem("the run starts again")
+        if self.ended is not None:
+            self._problem("something happened after the run ended")
+        if type(kind) is not str or kind not in TYPES:
+            self._problem("an event of no known type")
+        elif kind == "attempt_started":
+            self._began(data)
+        elif kind in _ENDS:
+            self._ended(data)
+        elif kind == "run_ended":
+            self.ended = data
+
+    def _task(self, data: Mapping[str, Any]) -> TaskAccount | None:
+        name = data.get("task")
+        if type(name) is not str:
+            self._problem("names no task")
+            return None
+        account = self.tasks.get(name)
+        if account is None:
+            account = self.tasks[name] = TaskAccount()
+        return account
+
+    def _began(self, data: Mapping[str, Any]) -> None:
+        account = self._task(data)
+        if account is None:
+            return
+        if account.open or data.get("attempt") != account.began + 1:
+            self._problem("an attempt starts out of order")
+        account.began += 1
+        account.open = True
+        account.terminal = None
+
+    def _ended(self, data: Mapping[str, Any]) -> None:
+        account = self._task(data)
+        if account is None:
+            return
+        status = data.get("status")
+        if type(status) is not str or status not in _STATUSES:
+            self._problem("ends with a status nobody knows")
+        if data.get("type") == "attempt_ended":
+            if not account.open or data.get("attempt") != account.began:
+                self._problem("an attempt ends that was not under way")
+            account.ended[account.began] = data
+            # The form of a time of day is fixed, so text compares as time does.
+            times = [data.get("started_at"), data.get("completed_at"), data.get("wall")]
+            told = [time for time in times if isinstance(time, str)]
+            if len(told) < len(times) or told != sorted(told):
+                self._doubt("an attempt's times are not in order")
+        elif account.open or account.terminal is not None:
+            self._problem("a task that was attempted is said not to have run")
+        account.open = False
+        account.terminal = data
+
+    def _doubt(self, text: str) -> None:
+        if len(self.clocks.doubts) < _MAX_PROBLEMS:
+            self.clocks.doubts.append(f"line {self.lines}: {text}")
+
+    def _problem(self, text: str) -> None:
+        if len(self.problems) < _MAX_PROBLEMS:
+            self.problems.append(f"line {self.lines}: {text}")

@@ -1,0 +1,147 @@
+"""A policy: what must be true of every run that is to be trusted for something. Pure.
+
+It says nothing that `zf verify`'s options could not say, in a file that can be reviewed. Unknown
+keys are refused: a rule that was mistyped must not count as kept.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from zf.audit.authentic import NOBODY, Trust
+from zf.audit.expected import NOTHING, Expectations
+from zf.audit.outcome import Result
+from zf.errors import Problem, ZfError
+from zf.events import Status
+from zf.lean.record import replace
+from zf.model import is_valid_id
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_AGE = re.compile(r"(\d{1,9})\s*([smhd])")
+
+
+def parse(
+    rules: Any,
+    folder: str,
+    expectations: Expectations = NOTHING,
+    trust: Trust = NOBODY,
+) -> tuple[Expectations, Trust]:
+    """The policy's rules on top of what the command line expects already.
+
+    Files it names are relative to `folder`, where the policy lies. Raises ZfError with every
+    problem at once.
+    """
+    if not isinstance(rules, Mapping):
+        raise ZfError("a policy is a mapping of rules", code="ZF650", hint="see zf verify --help")
+    problems = []
+    expected: dict[str, Any] = {}
+    trusted: dict[str, Any] = {}
+    for key, value in rules.items():
+        rule = _RULES.get(key)
+        if rule is None:
+            hint = "a policy knows " + ", ".join(_RULES)
+            problems.append(Problem("ZF650", f"unknown rule {str(key)[:80]!r}", hint=hint))
+            continue
+        field, read = rule
+        try:
+            told = read(value)
+        except ValueError as error:
+            problems.append(Problem("ZF650", f"{key}: {error}"))
+            continue
+        if field in Trust.__match_args__:
+            trusted[field] = told if field == "signers" else os.path.join(folder, told)
+        else:
+            expected[field] = told
+    if "signers" in trusted and not (trusted.get("allowed_signers") or trust.allowed_signers):
+        problems.append(Problem("ZF650", "signers: needs allowed_signers, which holds their keys"))
+    if problems:
+        raise ZfError("the policy cannot be used", problems=tuple(problems))
+    return replace(expectations, **expected), replace(trust, **trusted)
+
+
+def age_s(text: Any) -> float:
+    """`90s`, `15m`, `12h`, `7d` in seconds; ValueError for anything else."""
+    found = _AGE.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError("not an age such as 12h or 7d")
+    return float(int(found[1]) * _UNITS[found[2]])
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("not a text")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if value is True or value is False:
+        return bool(value)
+    raise ValueError("neither true nor false")
+
+
+def _required(value: Any) -> bool:
+    if value == "required":
+        return True
+    raise ValueError("not 'required', the only thing to say of it")
+
+
+def _result(value: Any) -> str:
+    if value != Result.SUCCESS:
+        raise ValueError("only success can be demanded")
+    return Result.SUCCESS.value
+
+
+def _attempts(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError("not a number of attempts, from 1")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError("not a list")
+    return tuple(_text(item) for item in value)
+
+
+def _ids(value: Any) -> tuple[str, ...]:
+    for item in (items := _texts(value)):
+        if not is_valid_id(item):
+            raise ValueError(f"{item[:80]!r} is no id")
+    return items
+
+
+def _tasks(value: Any) -> Mapping[str, frozenset[str]]:
+    """A list of ids that must have succeeded, or a mapping of ids to the statuses allowed."""
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(_ids(value), frozenset({Status.SUCCESS.value}))
+    rules = {}
+    for task, allowed in value.items():
+        statuses = _texts([allowed] if isinstance(allowed, str) else allowed)
+        unknown = set(statuses) - set(Status)
+        if unknown:
+            raise ValueError(f"no task ends as {min(unknown)[:80]!r}")
+        rules[_ids([task])[0]] = frozenset(statuses)
+    return rules
+
+
+# Rule -> the field it fills, and how its value is read. The manual's table is compared with it.
+_RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "result": ("result", _result),
+    "phases": ("phases", _ids),
+    "successful_phases": ("successful_phases", _ids),
+    "tasks": ("tasks", _tasks),
+    "max_attempts": ("max_attempts", _attempts),
+    "commit": ("commit", _text),
+    "plan": ("plan", _text),
+    "clean_tree": ("clean_tree", _flag),
+    "unchanged_tree": ("unchanged_tree", _flag),
+    "max_age": ("max_age_s", age_s),
+    "shield": ("shield", _required),
+    "allowed_signers": ("allowed_signers", _text),
+    "signers": ("signers", _texts),
+    "public_key": ("public_key", _text),
+    "timestamp_ca": ("timestamp_ca", _text),
+}

@@ -1,0 +1,1 @@
+"""Signatures: made over a run's statements, and checked against trusted keys."""

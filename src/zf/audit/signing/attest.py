@@ -1,0 +1,198 @@
+"""Signing a sealed run: its statements, written down and signed, in `attest/`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from zf.audit import statement
+from zf.audit.account import Account
+from zf.audit.signing import dsse, ssh
+from zf.errors import Exit, ZfError, printable
+from zf.proof import checksums
+from zf.proof.bundle import Bundle
+from zf.proof.canonical import canonical
+from zf.proof.journal import Chain, decode, raw_lines, sync_folder
+from zf.proof.read import MAX_JSON_BYTES
+from zf.proof.seal import ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from zf.proof.seal import Signer
+
+_PEM_PRIVATE = b"-----BEGIN PRIVATE KEY-----"
+
+
+def attest(
+    run_dir: str,
+    signers: Sequence[Signer],
+    *,
+    sealed: tuple[str, str] | None = None,
+    approval: str | None = None,
+) -> list[str]:
+    """Sign a sealed run; returns the files written, relative to the run's folder.
+
+    `sealed` are the digests of the journal's end and of the manifest that were verified: what is
+    read here is signed only if it is that. `approval` names who or what approved the run, for
+    instance a ticket; it is signed with the rest. Raises ZfError when the run is not sealed, or
+    signed already: a second signature over another statement would leave two accounts of one run.
+    """
+    if os.path.lexists(f"{run_dir}/{ATTEST}"):
+        raise ZfError(
+            f"{printable(run_dir)} is signed already",
+            code="ZF635",
+            hint="remove its attest/ folder to sign it anew",
+        )
+    facts = _facts(run_dir, sealed)
+    result = canonical(statement.test_result(facts))
+    stated = canonical(
+        statement.run(
+            facts,
+            test_result_sha256=sha256(result).hexdigest(),
+            signers=[signer.key_id for signer in signers],
+            approval=approval,
+        )
+    )
+    files = {statement.TEST_RESULT: result}
+    for signer in signers:
+        signed = signer.sign(statement.STATEMENT, stated)
+        # An envelope carries one statement, so the other needs its own; a signature beside the
+        # file covers both, since the first names the digest of the second.
+        if dsse.name(statement.STATEMENT) in signed:
+            signed = {**signed, **signer.sign(statement.TEST_RESULT, result)}
+        files |= signed
+    files[statement.STATEMENT] = stated
+    try:
+        _place(run_dir, files)
+    except OSError as error:
+        raise ZfError(
+            f"the signature on {printable(run_dir)} cannot be written: {error.strerror}",
+            exit_code=Exit.FAILED,
+            code="ZF643",
+        ) from None
+    return sorted(f"{ATTEST}/{name}" for name in files)
+
+
+def _place(run_dir: str, files: Mapping[str, bytes]) -> None:
+    """Put the files into `attest/`, all of them or none: half an attestation looks like tampering,
+    so the folder is made ready outside the run's.
+    """
+    staging = tempfile.mkdtemp(prefix=".attest-", dir=os.path.dirname(os.path.abspath(run_dir)))
+    try:
+        # What mkdtemp makes is for its owner alone; whoever may read the run may read this.
+        os.chmod(staging, os.stat(run_dir).st_mode & 0o777)
+        for name, data in files.items():
+            write_file(f"{staging}/{name}", data)
+        os.rename(staging, f"{run_dir}/{ATTEST}")
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    sync_folder(run_dir)
+
+
+def signer_for(key: str, opened: ExitStack) -> Signer:
+    """The signer for what a user names as a key: a file, or an SSH public key as text.
+
+    A PEM private key makes DSSE envelopes; everything else is ssh-keygen's. `opened` keeps what
+    must live as long as the signer does.
+    """
+    if key.startswith(("key::", "ssh-", "ecdsa-", "sk-")) and not os.path.exists(key):
+        return ssh.SshSigner(opened.enter_context(ssh.literal_key(key)))
+    key = os.path.expanduser(key)
+    try:
+        with open(key, "rb") as file:
+            head = file.read(len(_PEM_PRIVATE))
+    except OSError as error:
+        raise ZfError(f"{printable(key)}: {error.strerror}", code="ZF634") from None
+    if head == _PEM_PRIVATE:
+        from zf.audit.signing.ed25519 import DsseSigner  # noqa: PLC0415 - needs an extra
+
+        return DsseSigner(key)
+    return ssh.SshSigner(key)
+
+
+def default_key(root: str, environ: Mapping[str, str]) -> str | None:
+    """The key to sign with when none is named: ZF_SIGNING_KEY, else git's for SSH signatures."""
+    if environ.get("ZF_SIGNING_KEY"):
+        return environ["ZF_SIGNING_KEY"]
+    if _git_config(root, environ, "gpg.format") == "ssh":
+        return _git_config(root, environ, "user.signingkey")
+    return None
+
+
+def _git_config(root: str, environ: Mapping[str, str], name: str) -> str | None:
+    try:
+        asked = subprocess.run(
+            # Ended by NUL, as a path may hold anything else, text in no known encoding too.
+            ["git", "config", "--null", "--get", name],
+            cwd=root,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    value, ended, _ = asked.stdout.partition(b"\0")
+    return os.fsdecode(value) if ended and asked.returncode == 0 and value else None
+
+
+def _facts(run_dir: str, sealed: tuple[str, str] | None) -> statement.Facts:
+    with Bundle(run_dir) as bundle:
+        try:
+            manifest = bundle.read(MANIFEST, MAX_LIST_BYTES)
+        except OSError:
+            raise ZfError(
+                f"{printable(run_dir)} is not sealed",
+                code="ZF636",
+                hint=f"zf seal {printable(run_dir)} seals it",
+            ) from None
+        try:
+            run, plan = (_object(bundle, name) for name in ("run.json", "plan.json"))
+            chain, account = Chain(), Account()
+            with os.fdopen(bundle.open("events.jsonl"), "rb") as stream:
+                for raw in raw_lines(stream):
+                    account.feed(chain.accept(raw.removesuffix(b"\n")))
+            ended = [name for name, task in account.tasks.items() if task.terminal is not None]
+            statuses = [_object(bundle, f"{name}/{STATUS}") for name in ended]
+            if sealed is not None:
+                _refuse_changed(bundle, manifest, (chain.head, bundle.digests[MANIFEST]), sealed)
+        except (OSError, ValueError) as error:
+            raise ZfError(
+                f"{printable(run_dir)} cannot be signed: {error}",
+                code="ZF636",
+                hint=f"zf verify {printable(run_dir)} says what is wrong with it",
+            ) from None
+        return statement.Facts(
+            run,
+            plan,
+            account,
+            chain.head,
+            bundle.digests,
+            statement.redactions(statuses),
+            statement.shields(statuses),
+        )
+
+
+def _refuse_changed(
+    bundle: Bundle, manifest: bytes, found: tuple[str, str], sealed: tuple[str, str]
+) -> None:
+    """Raises ValueError when what was read is not what was verified, or not what is listed."""
+    listed = checksums.parse(manifest)
+    changed = any(listed.get(path, digest) != digest for path, digest in bundle.digests.items())
+    if changed or found != sealed:
+        raise ValueError("it changed after it was verified")
+
+
+def _object(bundle: Bundle, path: str) -> Mapping[str, Any]:
+    value = decode(bundle.read(path, MAX_JSON_BYTES))
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} is not a JSON object")  # noqa: TRY004 - a finding about data
+    return value

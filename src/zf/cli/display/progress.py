@@ -1,0 +1,360 @@
+"""What a run shows while it goes on (stderr) and when it is over (stdout).
+
+A terminal that has gone away, a bug in here: the run falls silent and goes on. A display that takes
+nothing for a while (a full pipe, Ctrl-S) holds up nothing either: what tasks print waits in their
+logs, other lines are kept, and past a bound dropped and counted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import suppress
+from itertools import chain, islice
+from typing import IO, TYPE_CHECKING, Literal
+
+from zf.cli.display import streams
+from zf.cli.display.streams import say
+from zf.cli.project import path_shown, program
+from zf.errors import Exit, Problem, ZfError
+from zf.lean.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from zf.events import Event
+    from zf.report.facts import Facts, TaskFacts
+    from zf.report.words import Style
+    from zf.run.launch import Launched
+
+Output = Literal["group", "prefix", "quiet"]
+Mode = Literal["auto", "live", "plain", "json"]
+
+# Four frames a second look alive and cost next to nothing.
+FRAME_S = 0.25
+# How long a run that was told to end waits for a reader to take something.
+_PATIENCE_S = 0.5
+_LINES_AT_ONCE = 500
+
+
+@record
+class Show:
+    """What the user asked to see."""
+
+    output: Output
+    mode: Mode
+    as_json: bool
+    # Only the summary, or starts and phases too.
+    quiet: bool = False
+    verbose: bool = False
+    # How many lines of a failed step's log; by default what its task file says.
+    tail: int | None = None
+
+
+def style_of(stream: IO[str]) -> Style:
+    """How to write to this stream: coloured or not, in ASCII or beyond."""
+    from zf.report.words import Style
+
+    columns = _terminal_size().columns if stream.isatty() else 0
+    return Style(wants_colour(stream), utf8=_shows_utf8(os.environ), columns=columns, zf=program())
+
+
+def _shows_utf8(environ: Mapping[str, str]) -> bool:
+    """Whether the locale is one of UTF-8, by the first variable that says anything. The console of
+    Linux has a font of few characters.
+    """
+    if environ.get("TERM") == "linux":
+        return False
+    named = (environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return "utf8" in next(filter(None, named), "").lower().replace("-", "")
+
+
+def wants_colour(stream: IO[str]) -> bool:
+    """Colour is for terminals, and for nobody under NO_COLOR (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+class Watcher:
+    """Told of everything that happens; `look_s` is how often it wants to be told of nothing."""
+
+    def __init__(self, show: Show, proofs: str) -> None:
+        from zf.cli.display.lines import Lines
+        from zf.report.live import Board
+        from zf.report.terminal import Heartbeats
+
+        mode: str = show.mode
+        if mode in {"auto", "live"}:
+            # Nothing moves without a terminal or under NO_COLOR, not even when asked to.
+            moves = wants_colour(sys.stderr) and (mode == "live" or not os.environ.get("CI"))
+            mode = "live" if moves else "plain"
+        if show.quiet and mode != "json":
+            mode = "none"
+        self._show = show
+        self._mode = mode
+        self._proofs = proofs
+        self._style = style_of(sys.stderr)
+        self._board = Board(self._style) if mode == "live" else None
+        self._lines = Lines(
+            proofs,
+            show.output,
+            self._style,
+            # The board itself shows what runs, heartbeats what runs long.
+            starts=show.verbose and self._board is None,
+            # Elsewhere the summary has them.
+            tails=show.as_json,
+            most=show.tail,
+        )
+        self._heartbeats = Heartbeats()
+        self._next_frame = 0.0
+        self._display = streams.display()
+        if self._display is not None and mode == "json":
+            self._display.notice = _lines_dropped
+        self._muted = False
+        self._broke: Exception | None = None
+        follows = mode == "live" or (show.output == "prefix" and mode != "none")
+        self.look_s = FRAME_S if follows else float("inf")
+
+    def output_fd(self) -> int | None:
+        """What becomes writable when the display takes what it has not taken yet."""
+        display = self._display
+        return display.fileno() if display is not None and display.pending else None
+
+    def watch(self, event: Event | None, facts: Facts, mono: float) -> None:
+        """Show an event, or (with None) that time has passed."""
+        if self._muted or self._mode == "none":
+            return
+        try:
+            if self._is_behind():
+                assert self._display is not None
+                self._display.pump()
+            self._show_that(event, facts, mono)
+        except Exception as error:  # noqa: BLE001  # a picture of the run must not cost the run
+            self._muted = True
+            self._broke = error
+
+    def _show_that(self, event: Event | None, facts: Facts, mono: float) -> None:
+        if self._mode == "json":
+            if event is not None:
+                self._json(event, mono)
+            return
+        lines, output = self._lines.of(event, facts) if event is not None else ([], None)
+        due = mono >= self._next_frame
+        if due:
+            self._next_frame = mono + FRAME_S
+            lines += self._heartbeat_lines(facts, mono)
+            if not self._is_behind():
+                self._follow(self._lines.new_output(facts))
+        if output is not None:
+            self._follow(output)
+        if self._board is None or self._is_behind():
+            # No frame is drawn on one that is not shown yet.
+            self._write(self._erased() * bool(lines) + "".join(f"{line}\n" for line in lines))
+        elif lines or due:
+            columns, rows = _terminal_size()
+            self._write(self._board.frame(facts, mono, columns=columns, rows=rows, above=lines))
+
+    def finish(self, done: Launched, signed_by: str | None) -> int:
+        """Print what came of it: the deadlock report if there is one, and the summary last.
+
+        Returns the exit code, which is not 0 when that could not be printed. A run that was told to
+        end does not wait for a reader that takes nothing.
+        """
+        told_to_end = done.exit_code in {Exit.INTERRUPTED, Exit.TERMINATED}
+        code = done.exit_code
+        try:
+            if not self._muted:
+                # Apart from the progress, where both are on one screen.
+                apart = self._mode != "none" and sys.stdout.isatty() and sys.stderr.isatty()
+                self._write(self._erased() + "\n" * (apart and not self._show.as_json))
+            patience_s = _PATIENCE_S if told_to_end else None
+            error = streams.say_result(self._summary(done, signed_by), patience_s)
+            if error is not None and not code:
+                code = _untold(done, error)
+        except Exception as error:  # noqa: BLE001  # as above
+            self._broke = error
+        if self._broke is not None:
+            from zf.cli import crash
+
+            told = crash.told(self._broke)
+            say(sys.stderr, f"zf: the run is complete, showing it was not: {told}\n")
+        return code
+
+    def _is_behind(self) -> bool:
+        return self._display is not None and self._display.pending
+
+    def _erased(self) -> str:
+        return "" if self._board is None else self._board.erase(columns=_terminal_size().columns)
+
+    def _follow(self, lines: Iterable[str]) -> None:
+        """Show what tasks have printed, as fast as the display takes it."""
+        if self._display is None:
+            self._write("".join(f"{line}\n" for line in lines))
+            return
+        pieces = _in_pieces(lines)
+        first = next(pieces, b"")
+        if first:
+            self._write(self._erased())
+            self._display.follow(chain((first,), pieces))
+
+    def _summary(self, done: Launched, signed_by: str | None) -> str:
+        from zf.report import explain, terminal
+
+        if self._show.as_json:
+            import json  # not what the loading of the project should wait for
+
+            return json.dumps(result_json(done, signed_by)) + "\n"
+        style = style_of(sys.stdout)
+        text = explain.run(
+            done.facts,
+            tails=tails_of(done.facts, done.run_dir),
+            most=self._show.tail,
+            proof=path_shown(done.run_dir),
+            style=style,
+            remarks=remarks_of(done.facts, done.run_dir),
+            tampered=bool(done.differences),
+        )
+        anchors = terminal.anchors(
+            done.run, done.head, signed_by, style, done.compared, tampered=bool(done.differences)
+        )
+        return text + anchors
+
+    def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
+        from zf.report.terminal import HEARTBEAT_S, heartbeat_line
+
+        if self._board is not None:
+            return []
+        lines = []
+        for task in self._heartbeats.due(facts, mono):
+            silent_s = _silent_s(f"{self._proofs}/{facts.run}/{task.id}/20-logs")
+            if silent_s is not None and silent_s < HEARTBEAT_S:
+                # It is at work, though nobody is shown what it prints.
+                self._heartbeats.heard(task.id, mono - silent_s)
+                continue
+            lines.append(heartbeat_line(task, mono, silent_s=silent_s, style=self._style))
+        return lines
+
+    def _json(self, event: Event, mono: float) -> None:
+        from zf.report.terminal import json_line
+
+        self._write(json_line(event, mono=mono) + "\n")
+
+    def _write(self, text: str) -> None:
+        if not text:
+            return
+        self._muted = not say(sys.stderr, text)
+
+
+def tails_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
+    """The ends of the logs of what failed, long enough to find the reason in them."""
+    from zf.proof.read import log_tail
+    from zf.report.excerpt import LOOK_LINES
+
+    return {
+        task.id: log_tail(run_dir, task.id, facts.step_number(task), lines=LOOK_LINES)
+        for task in facts.failed
+    }
+
+
+# A run of more tasks than this is looked through for remarks only where something went wrong:
+# reading what 20 000 tasks recorded would take a second.
+_MOST_READ = 500
+
+
+def remarks_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
+    """What only the tasks' own records say: what was refused, left running, ..."""
+    tasks = (
+        facts.tasks.values() if len(facts.tasks) <= _MOST_READ else (*facts.failed, *facts.warned)
+    )
+    found = {task.id: remarks_of_task(task, run_dir) for task in tasks}
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def remarks_of_task(task: TaskFacts, run_dir: str) -> list[str]:
+    """The same of one task, if it ran."""
+    from zf.proof.read import status_json
+    from zf.report.remarks import remarks
+
+    if task.attempt and task.status is not None and not _is_plain(run_dir, task.id):
+        with suppress(ZfError):
+            return remarks(status_json(run_dir, task.id))
+    return []
+
+
+# How status.json says that there is nothing of a kind.
+_NOTHING = [f'\n  "{key}": []'.encode() for key in ("survivors", "refused", "unmatched", "notes")]
+_STATUS_BYTES = 16 * 1024
+
+
+def _is_plain(run_dir: str, task: str) -> bool:
+    """Whether there is nothing to remark on: so it is with nearly all tasks, and one look tells."""
+    try:
+        fd = os.open(f"{run_dir}/{task}/99-summary/status.json", os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        told = os.read(fd, _STATUS_BYTES)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return all(nothing in told for nothing in _NOTHING)
+
+
+def _in_pieces(lines: Iterable[str]) -> Iterator[bytes]:
+    rest = iter(lines)
+    while some := list(islice(rest, _LINES_AT_ONCE)):
+        yield "".join(f"{line}\n" for line in some).encode("utf-8", "backslashreplace")
+
+
+def _lines_dropped(lines: int) -> str:
+    return f'{{"type":"lines_dropped","lines":{lines}}}\n'
+
+
+def _untold(done: Launched, error: OSError) -> int:
+    """Say that a successful run could not be told on stdout; the exit code."""
+    if isinstance(error, (BrokenPipeError, streams.ReaderGoneError)):
+        return Exit.BROKEN_PIPE  # no reader wants to hear more
+    problem = Problem(
+        "ZF191",
+        f"run {done.run} succeeded, but its result could not be written to stdout:"
+        f" {error.strerror}",
+        hint=f"zf status {done.run} shows it; to discard it, use >/dev/null",
+    )
+    say(sys.stderr, problem.render() + "\n")
+    return Exit.FAILED
+
+
+def _terminal_size() -> os.terminal_size:
+    from shutil import get_terminal_size  # 2 ms where there is no terminal
+
+    return get_terminal_size()
+
+
+def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
+    """What `--json` prints of a finished run."""
+    from zf.report.runs import as_json, row
+
+    return {
+        **as_json([row(done.facts)])[0],
+        **({"result": "tampered"} if done.differences else {}),
+        "exit_code": done.exit_code,
+        "proof": done.run_dir,
+        "head": done.head,
+        "signed_by": signed_by,
+        "tampered": list(done.differences),
+        # Before a signature all are.
+        "trees_compared": done.compared[signed_by is not None],
+        "trees": done.compared[1],
+        "tasks": {task.id: task.word for task in done.facts.tasks.values()},
+    }
+
+
+def _silent_s(logs: str) -> float | None:
+    """How long ago a task's newest log grew."""
+    try:
+        with os.scandir(logs) as entries:
+            newest = max((entry.stat().st_mtime for entry in entries), default=None)
+    except OSError:
+        return None
+    return None if newest is None else max(0.0, time.time() - newest)

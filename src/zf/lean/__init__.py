@@ -1,0 +1,1 @@
+"""How zf starts quickly: cheap classes, imports at first use. Skip this on a first reading."""

@@ -1,0 +1,320 @@
+"""What is wrong with a file's form, in words: pydantic's findings -> problems with a place.
+
+Every kind of finding is worded here and nowhere else. Only bad files come this far, so this is
+written for clarity, not speed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from zf.lean.record import record, replace
+from zf.plan import schema
+from zf.plan.suggest import nearest
+from zf.plan.yaml.position import marks_inside
+from zf.plan.yaml.yaml12 import KEY, is_nothing, is_text
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from zf.errors import Problem
+    from zf.plan.schema import Form, Key
+    from zf.plan.yaml.source import Source
+    from zf.plan.yaml.yaml12 import Document
+
+_Loc = tuple[int | str, ...]
+MERGE_KEY = "<<"
+# More keys than a hint can list.
+_MANY = 16
+
+
+@record
+class _Found:
+    """One finding of pydantic's, and where it points; `is_key`: at the key of an entry."""
+
+    loc: _Loc
+    facts: Mapping[str, Any]
+    node: Node
+    form: Form
+    is_key: bool
+
+    @property
+    def subject(self) -> str:
+        """`'run' in entry 2 of 'commands'`, for ("commands", 1, "run")."""
+        parts = [f"'{p}'" if isinstance(p, str) else f"entry {p + 1}" for p in self.loc]
+        if not parts:
+            return f"the {self.form.title}"
+        words = parts[-1]
+        for part, inner in zip(parts[-2::-1], self.loc[:0:-1], strict=True):
+            words += f" of {part}" if isinstance(inner, int) else f" in {part}"
+        return words
+
+    @property
+    def around(self) -> _Found:
+        """The mapping it is in."""
+        return replace(self, loc=self.loc[:-1])
+
+    @property
+    def text(self) -> str:
+        """What is written there; empty for anything but a scalar."""
+        return self.node.value if isinstance(self.node, ScalarNode) else ""
+
+
+def explain(
+    source: Source, document: Document, form: Form, errors: list[ErrorDetails]
+) -> list[Problem]:
+    """What pydantic found in this document, as problems of the file."""
+    problems = []
+    for raw in errors:
+        kind, loc = raw["type"], raw["loc"]
+        is_key = kind == "extra_forbidden" or loc[-1:] == (KEY,)
+        named = loc[:-1] if loc[-1:] == (KEY,) else loc
+        if MERGE_KEY in named and not is_key:
+            continue  # the key itself is reported
+        node = document.node_at((*named, KEY) if is_key else named)
+        found = _Found(named, raw.get("ctx", {}), node, form, is_key)
+        code, message, hint = (_merge_key if MERGE_KEY in named else _WORDS[kind])(found)
+        start, end = node.start_mark, node.end_mark
+        if kind == "missing":
+            end = None  # a mapping that lacks something is wrong as a whole: point at its start
+        elif kind == "condition":
+            facts = found.facts
+            start, end = marks_inside(source, node, facts["at"], facts["length"])
+        problems.append(source.problem(code, message, start, end, hint=hint))
+    return problems
+
+
+_Wording = tuple[str, str, str | None]
+
+
+def _missing(found: _Found) -> _Wording:
+    key = str(found.loc[-1])
+    example = _keys_around(found)[key].example
+    return "ZF221", f"{found.around.subject} lacks the key '{key}'", f"add `{example}`"
+
+
+def _unknown_key(found: _Found) -> _Wording:
+    key = str(found.loc[-1])
+    known = _keys_around(found)
+    guess = nearest(key, known)
+    listed = f"known keys: {', '.join(known)}" if len(known) < _MANY else "`zf schema` lists all"
+    hint = f"did you mean '{guess}'?" if guess else listed
+    return "ZF220", f"unknown key '{key}' in {found.around.subject}", hint
+
+
+def _merge_key(_found: _Found) -> _Wording:
+    return (
+        "ZF220",
+        "the merge key '<<' is not part of YAML 1.2",
+        "write the keys out; plain aliases (*name) work",
+    )
+
+
+def _keys_around(found: _Found) -> Mapping[str, Key]:
+    """The keys that the mapping around the found one may hold."""
+    keys = found.form.keys
+    return keys if len(found.loc) == 1 else keys[str(found.loc[0])].keys
+
+
+def _wrong_type(wanted: str, hint: Callable[[_Found], str | None]) -> Callable[[_Found], _Wording]:
+    def words(found: _Found) -> _Wording:
+        verb = "be" if found.loc else "hold"
+        message = f"{found.subject} must {verb} {wanted}, found {_shown(found.node)}"
+        return "ZF222", message, hint(found)
+
+    return words
+
+
+def _shown(node: Node) -> str:
+    """What was found, as the reader sees it in the file."""
+    if isinstance(node, MappingNode):
+        return "a mapping"
+    if isinstance(node, SequenceNode):
+        return "a list"
+    text = _clipped(node.value)
+    return f"the text '{text}'" if is_text(node) else text or "nothing"
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _quote(found: _Found) -> str | None:
+    if not isinstance(found.node, ScalarNode):
+        is_script = found.loc[-1] == "run"
+        return "write the commands below `run: |`, one per line" if is_script else None
+    if is_nothing(found.node):
+        return 'write "" for an empty text' if found.loc[0] == "env" else "write a text"
+    return f'write "{_clipped(found.text)}", in quotes'
+
+
+_DURATION = re.compile(r"([0-9]+) ?(s|sec|m|min|h|hours?)")
+_CLOCK = re.compile(r"([0-9]+):([0-5]?[0-9])(?::([0-5]?[0-9]))?")
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _plain_number(found: _Found) -> str:
+    """The number the writer must have meant."""
+    text = found.text
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) and is_text(found.node):
+        return f"write {text} without quotes"
+    if re.fullmatch(r"[-+]?0[0-9]+", text):
+        return "some programs read it as octal: write it without the leading 0"
+    if re.fullmatch(r"[0-9][0-9_]*[0-9]", text):
+        return f"write {text.replace('_', '')}"
+    if match := _DURATION.fullmatch(text):
+        return f"write seconds: {int(match[1]) * _UNITS[match[2][0]]}"
+    if match := _CLOCK.fullmatch(text):
+        parts = [int(part) for part in match.groups() if part]
+        seconds = sum(part * 60**power for power, part in enumerate(reversed(parts)))
+        return f"write seconds: {seconds}"
+    return "write seconds, such as 300" if _is_time(found) else "write a whole number, such as 4"
+
+
+def _is_time(found: _Found) -> bool:
+    return str(found.loc[-1]).endswith("_sec")
+
+
+_YES = frozenset({"yes", "on", "y", "true", "1"})
+_NO = frozenset({"no", "off", "n", "false", "0"})
+
+
+def _true_or_false(found: _Found) -> str | None:
+    text = found.text.lower()
+    if found.loc == ("allow_failure",) and text.isdigit():
+        return f"write {{exit_codes: [{text}]}}"
+    is_quoted = isinstance(found.node, ScalarNode) and found.node.style
+    quotes = ", without quotes" if is_quoted else ""
+    if text in _YES:
+        return f"write true{quotes}"
+    return f"write false{quotes}" if text in _NO else None
+
+
+def _as_list(found: _Found) -> str | None:
+    if found.loc[-1] == "commands":
+        return "write a list of steps, such as `- run: make test`"
+    if is_nothing(found.node):
+        return "write [], or remove the key"
+    one_line = found.text and "\n" not in found.text
+    return f"write [{_clipped(found.text)}]" if one_line else None
+
+
+def _as_mapping(found: _Found) -> str | None:
+    if found.loc[:1] in {("commands",), ("cleanup",)}:
+        return "a step is a mapping, such as `- run: make test`"
+    if found.loc == ("env",):
+        return "write `NAME: value`, one per line, without `-` and `=`"
+    return None
+
+
+def _pattern(found: _Found) -> _Wording:
+    if not found.is_key and not found.text.strip():
+        return "ZF223", f"{found.subject} is empty", "write something"
+    rule = _PATTERNS[found.facts["pattern"]]
+    if found.is_key:
+        return rule.code, f"{found.subject} {rule.complaint}", rule.hint(found.text)
+    message = f"{found.subject} is '{_clipped(found.text)}', which {rule.complaint}"
+    return rule.code, message, rule.hint(found.text)
+
+
+@record
+class _Rule:
+    """How a text that does not match one of schema's patterns is reported."""
+
+    code: str
+    complaint: str
+    hint: Callable[[str], str]
+
+
+def _id_hint(text: str) -> str:
+    if len(text) > 128:
+        return "at most 128 characters"
+    return "start with a letter or digit; letters, digits, '.', '_' and '-' may follow"
+
+
+def _glob_hint(text: str) -> str:
+    if "=" in text:
+        return "this passes variables on; set values in `env`"
+    if text.startswith("$"):
+        return "write the name without $"
+    return "write a variable's name, or a glob such as AWS_*"
+
+
+def _inside_hint(text: str) -> str:
+    if text.startswith("/"):
+        return "write it relative to the project root"
+    return "write a path from the project root, without '..'"
+
+
+_PATTERNS = {
+    schema.ID: _Rule("ZF216", "is not a valid name", _id_hint),
+    schema.ENV_NAME: _Rule(
+        "ZF226",
+        "is not a valid name for a variable",
+        lambda _: "letters, digits and '_', and no digit first",
+    ),
+    schema.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
+    schema.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
+}
+
+
+def _literal(found: _Found) -> _Wording:
+    words = [word.strip("'") for word in re.findall(r"'[^']*'", found.facts["expected"])]
+    guess = nearest(found.text, words)
+    hint = f"did you mean '{guess}'?" if guess else None
+    message = f"{found.subject} must be {' or '.join(words)}, found {_shown(found.node)}"
+    return "ZF230", message, hint
+
+
+def _too_short(found: _Found) -> _Wording:
+    if found.loc == ("commands",):
+        return (
+            "ZF224",
+            f"{found.subject} is empty: the task would do nothing and succeed",
+            "add a step, such as `- run: make test`",
+        )
+    return "ZF223", f"{found.subject} is empty", "write something, or leave the key out"
+
+
+def _number(relation: str, fact: str) -> Callable[[_Found], _Wording]:
+    def words(found: _Found) -> _Wording:
+        limit = found.facts[fact]
+        limit = int(limit) if limit == int(limit) else limit
+        hint = "it is in seconds" if _is_time(found) else None
+        message = f"{found.subject} must be {relation} {limit}, found {_clipped(found.node.value)}"
+        return "ZF225", message, hint
+
+    return words
+
+
+_WORDS: Mapping[str, Callable[[_Found], _Wording]] = {
+    "missing": _missing,
+    "extra_forbidden": _unknown_key,
+    "string_type": _wrong_type("text", _quote),
+    "bool_type": _wrong_type("true or false", _true_or_false),
+    "float_type": _wrong_type("a number", _plain_number),
+    "int_type": _wrong_type("a whole number", _plain_number),
+    "list_type": _wrong_type("a list", _as_list),
+    "dict_type": _wrong_type("a mapping (`key: value`)", _as_mapping),
+    "string_pattern_mismatch": _pattern,
+    "literal_error": _literal,
+    "too_short": _too_short,
+    "condition": lambda found: ("ZF231", found.facts["message"], found.facts["hint"]),
+    "env_reserved": lambda found: (
+        "ZF228",
+        f"'{found.loc[-1]}' is set by zf itself",
+        "choose another name",
+    ),
+    "finite_number": lambda found: (
+        "ZF225",
+        f"{found.subject} must be a finite number, found {found.node.value}",
+        "leave the key out for the default",
+    ),
+    "greater_than": _number("greater than", "gt"),
+    "greater_than_equal": _number("at least", "ge"),
+    "less_than_equal": _number("at most", "le"),
+}

@@ -1,0 +1,378 @@
+"""YAML 1.2 (core schema) as zf reads it: text -> plain values, with the nodes kept for positions.
+
+Parsing is libyaml's. Resolving is ours, because libyaml's users read YAML 1.1, where `on` is true
+and `1:30` is ninety. Says nothing about what a task file may hold; that is `schema.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from yaml.error import MarkedYAMLError
+from yaml.events import CollectionEndEvent, CollectionStartEvent
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from zf.lean import lazy
+from zf.lean.record import field, mutable, record
+
+if TYPE_CHECKING:
+    from zf.errors import Problem
+    from zf.plan.yaml.source import Source
+
+# The deepest value a task file can need is five levels down.
+MAX_DEPTH = 32
+# Aliases counted at every use. More than any real file has, and still read in under 0.1 s.
+MAX_VALUES = 100_000
+# Composing recurses in C and crashes the process at some ten thousand levels. Each level takes at
+# least one of these characters, so fewer of them than this need no closer look.
+_LEVEL_STARTS = "[{-?:"
+
+_PLAIN: Final = ""
+_STR: Final = "tag:yaml.org,2002:str"
+_SEQ: Final = "tag:yaml.org,2002:seq"
+_MAP: Final = "tag:yaml.org,2002:map"
+
+
+# Ends a location that means the key of an entry, not its value; pydantic's own word for it.
+KEY: Final = "[key]"
+
+
+class _Resolver:
+    """Tags for the composer: plain scalars stay open, everything else is what it looks like."""
+
+    # How many levels the composer may meet without danger.
+    safe_levels = 1000
+
+    def resolve(self, kind: type[Node], _value: object, implicit: Any) -> str:
+        if kind is ScalarNode:
+            return _PLAIN if implicit[0] else _STR
+        return _SEQ if kind is SequenceNode else _MAP
+
+    def descend_resolver(self, _parent: Node | None, _index: object) -> None:
+        """Nothing: tags here do not depend on where a value stands."""
+
+    def ascend_resolver(self) -> None:
+        """Nothing, likewise."""
+
+
+def pure_parser() -> type[Any]:
+    """PyYAML's own parser: twenty times slower, the same values."""
+    from yaml.composer import Composer  # noqa: PLC0415 - only where libyaml is missing
+    from yaml.parser import Parser  # noqa: PLC0415 - likewise
+    from yaml.reader import Reader  # noqa: PLC0415 - likewise
+    from yaml.scanner import Scanner  # noqa: PLC0415 - likewise
+
+    class PureParser(_Resolver, Reader, Scanner, Parser, Composer):
+        safe_levels = 0  # it recurses in Python, whose own limit is low
+
+        def __init__(self, text: str) -> None:
+            Reader.__init__(self, text)
+            Scanner.__init__(self)
+            Parser.__init__(self)
+            Composer.__init__(self)
+
+    return PureParser
+
+
+def _best_parser() -> type[Any]:
+    try:
+        from yaml._yaml import CParser  # noqa: PLC0415 - absent from builds without libyaml
+    except ImportError:  # pragma: no cover - the test environment has libyaml
+        return pure_parser()
+
+    class FastParser(_Resolver, CParser):
+        pass
+
+    return FastParser
+
+
+_Parser = _best_parser()
+
+
+class _Refused(Exception):  # noqa: N818 - never leaves this module
+    """The file as a whole cannot be taken in; carries the one problem to report."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+@record
+class OddNumber:
+    """A number whose value depends on who reads it, such as 010: valid for no key."""
+
+    text: str
+
+
+@mutable
+class Document:
+    """What a file says. `root` is None for an empty file and for one that cannot be read."""
+
+    root: Node | None = None
+    value: Any = None
+    problems: list[Problem] = field(default_factory=list)
+    _pairs: dict[int, dict[Any, tuple[Node, Node]]] = field(default_factory=dict, repr=False)
+
+    def node_at(self, loc: tuple[int | str, ...]) -> Node:
+        """The node of the value at `loc`, or of its key when `loc` ends with `KEY`.
+
+        For what is not there it is the node of the mapping that lacks it.
+        """
+        assert self.root is not None
+        node = self.root
+        for index, part in enumerate(loc):
+            if isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
+                node = node.value[part]
+                continue
+            pair = self._pairs_of(node).get(part)
+            if pair is None:
+                return node
+            if loc[index + 1 :] == (KEY,):
+                return pair[0]
+            node = pair[1]
+        return node
+
+    def _pairs_of(self, mapping: Node) -> dict[Any, tuple[Node, Node]]:
+        """Its pairs by key, the first of each; made once, as a bad file asks for many."""
+        if id(mapping) not in self._pairs:
+            pairs = reversed(mapping.value if isinstance(mapping, MappingNode) else [])
+            self._pairs[id(mapping)] = {k.value: (k, v) for k, v in pairs if _is_scalar(k)}
+        return self._pairs[id(mapping)]
+
+
+def read(source: Source, parser: type[Any] = _Parser) -> Document:
+    """The file's value; problems of YAML itself are in `problems`, the rest was read past them."""
+    try:
+        root = _compose(source, parser)
+        walk = _Walk(source)
+        value = None if root is None else walk.value(root, 1)
+    except _Refused as refusal:
+        return Document(problems=[refusal.problem])
+    return Document(root, value, walk.problems)
+
+
+def _compose(source: Source, parser: type[Any]) -> Node | None:
+    text = source.text
+    try:
+        if sum(map(text.count, _LEVEL_STARTS)) > parser.safe_levels:
+            _refuse_depth(source, parser)
+        root: Node | None = parser(text).get_single_node()
+    except MarkedYAMLError as error:
+        from zf.plan.yaml import syntax  # noqa: PLC0415 - only for messages
+
+        raise _Refused(syntax.explain(source, error)) from None
+    return root
+
+
+def _refuse_depth(source: Source, parser: type[Any]) -> None:
+    events = parser(source.text)
+    depth = 0
+    while (event := events.get_event()) is not None:
+        if isinstance(event, CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _Refused(_too_deep(source, event))
+        elif isinstance(event, CollectionEndEvent):
+            depth -= 1
+
+
+def _too_deep(source: Source, place: Any) -> Problem:
+    return source.problem(
+        "ZF208",
+        f"values are nested more than {MAX_DEPTH} levels deep",
+        place.start_mark,
+        hint="no key of zf needs that",
+    )
+
+
+class _Walk:
+    """Nodes -> values, once over everything, aliases expanded and counted."""
+
+    __slots__ = ("problems", "source", "values")
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.problems: list[Problem] = []
+        self.values = 0
+
+    def value(self, node: Node, depth: int) -> Any:
+        kind = node.__class__
+        if kind is ScalarNode:
+            tag = node.tag
+            if tag == _PLAIN:
+                text = node.value
+                return _core(text) if text[:1] in _MAY_BE_TYPED else text
+            return self._quoted(node) if tag == _STR else self._tagged(node)
+        self._count(node, depth)
+        if kind is SequenceNode:
+            self._expect_tag(node, _SEQ)
+            below = depth + 1
+            return [self.value(item, below) for item in node.value]
+        self._expect_tag(node, _MAP)
+        return self._mapping(node, depth + 1)
+
+    def _mapping(self, node: Node, below: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        again: list[Node] = []
+        for key_node, value_node in node.value:
+            key = self.value(key_node, below)
+            if key.__class__ is not str:
+                self._bad_key(key_node)
+            elif key in found:
+                again.append(key_node)
+            else:
+                found[key] = self.value(value_node, below)
+        if again:
+            self._duplicates(node, again)
+        return found
+
+    def _count(self, node: Node, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise _Refused(self._bottomless(node))
+        self.values += len(node.value)
+        if self.values > MAX_VALUES:
+            raise _Refused(
+                self.source.problem(
+                    "ZF208",
+                    f"the file holds more than {MAX_VALUES} values, aliases counted at every use",
+                    node.start_mark,
+                    hint="write the value out where it is needed instead of multiplying aliases",
+                )
+            )
+
+    def _bottomless(self, node: Node) -> Problem:
+        if not _holds_itself(node):
+            return _too_deep(self.source, node)
+        return self.source.problem(
+            "ZF208",
+            "an alias stands inside the value it refers to",
+            node.start_mark,
+            hint="such a value has no end; write it out",
+        )
+
+    def _quoted(self, node: Node) -> str:
+        text: str = node.value
+        found = _NOT_FOR_PROGRAMS.search(text)
+        if found is not None:
+            message = f"the text holds U+{ord(found[0]):04X}, which cannot be given to a program"
+            self._report("ZF205", message, node, "remove it")
+        return text
+
+    def _tagged(self, node: Node) -> Any:
+        """A scalar with a written tag: `!!str 8080` and its like may say what a value is."""
+        convert = _CORE_TAGS.get(node.tag)
+        value = _core(node.value)
+        if convert is None or value.__class__ not in convert:
+            self._unknown_tag(node)
+        return value
+
+    def _expect_tag(self, node: Node, tag: str) -> None:
+        if node.tag != tag:
+            self._unknown_tag(node)
+
+    def _unknown_tag(self, node: Node) -> None:
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        self._report("ZF209", f"the tag {tag} has no meaning here", node, "remove the tag")
+
+    def _bad_key(self, key: Node) -> None:
+        if isinstance(key, ScalarNode):
+            message, hint = f"a key must be text, found {key.value}", "put it in quotes"
+        else:
+            message, hint = "a key must be text, found a list or mapping", None
+        self._report("ZF222", message, key, hint)
+
+    def _duplicates(self, mapping: Node, again: list[Node]) -> None:
+        lines = {
+            k.value: k.start_mark.line + 1 for k, _ in reversed(mapping.value) if _is_scalar(k)
+        }
+        for key in again:
+            hint = f"the first is in line {lines[key.value]}"
+            self._report("ZF207", f"key '{key.value}' is given twice", key, hint)
+
+    def _report(self, code: str, message: str, node: Node, hint: str | None) -> None:
+        self.problems.append(
+            self.source.problem(code, message, node.start_mark, node.end_mark, hint=hint)
+        )
+
+
+def _is_scalar(node: Node) -> bool:
+    return isinstance(node, ScalarNode)
+
+
+def _holds_itself(node: Node) -> bool:
+    """Whether following the node's parts leads back to it, without following any part twice."""
+    seen: set[int] = set()
+    waiting = [node]
+    while waiting:
+        for part in _parts(waiting.pop()):
+            if part is node:
+                return True
+            if id(part) not in seen:
+                seen.add(id(part))
+                waiting.append(part)
+    return False
+
+
+def _parts(node: Node) -> list[Node]:
+    if isinstance(node, MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, SequenceNode) else []
+
+
+# What only an escape can write: NUL ends texts in C, half a surrogate pair is no character.
+_NOT_FOR_PROGRAMS = lazy.pattern("[\0\ud800-\udfff]")
+_WORDS: dict[str, bool | None] = {
+    word: value
+    for value, words in (
+        (None, ("", "~", "null", "Null", "NULL")),
+        (True, ("true", "True", "TRUE")),
+        (False, ("false", "False", "FALSE")),
+    )
+    for word in words
+}
+_MAY_BE_TYPED = frozenset(["", *"~nNtTfF-+.0123456789"])
+_INT = lazy.pattern(r"[-+]?[0-9]+")
+_OTHER_BASE = lazy.pattern(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = lazy.pattern(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NOT_FINITE = lazy.pattern(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+# Beyond any number a key can hold, and far below the length at which int() refuses.
+_INT_DIGITS = 20
+
+
+def _core(text: str) -> Any:
+    """The value of a plain scalar by the rules of YAML 1.2's core schema (10.3.2)."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0].isalpha():
+        return text
+    if _INT.fullmatch(text):
+        digits = text.lstrip("+-")
+        if digits[0] == "0" and len(digits) > 1:
+            return OddNumber(text)
+        return int(text) if len(digits) < _INT_DIGITS else float(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _OTHER_BASE.fullmatch(text):
+        return int(text, 0) if len(text) < _INT_DIGITS else float("inf")
+    if _NOT_FINITE.fullmatch(text):
+        return float(text.replace(".", "").lower())
+    return text
+
+
+def is_text(scalar: Node) -> bool:
+    """Whether the scalar reads as text, not as a number, a boolean or nothing."""
+    return scalar.tag == _STR or _core(scalar.value).__class__ is str
+
+
+def is_nothing(node: Node) -> bool:
+    """Whether the node is an empty value, or null in one of its spellings."""
+    return _is_scalar(node) and node.tag != _STR and _core(node.value) is None
+
+
+# What a written tag may turn a scalar into. `!!str` is answered before this table is asked.
+_CORE_TAGS: dict[str, tuple[type, ...]] = {
+    "tag:yaml.org,2002:null": (type(None),),
+    "tag:yaml.org,2002:bool": (bool,),
+    "tag:yaml.org,2002:int": (int,),
+    "tag:yaml.org,2002:float": (float, int),
+}

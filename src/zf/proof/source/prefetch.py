@@ -1,0 +1,138 @@
+"""The first look at the work tree in a second process, while this one gets ready to run something.
+
+Git takes 30 ms for a small work tree and a second for 40 000 files, and nothing needs its answer
+before run.json is written. The look is over by then, or waited for: no task starts before.
+
+What was seen comes back through a pipe in `marshal`'s form, as from `zf.plan.preload`.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from zf.proof.source import worktree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+    from zf.proof.source.provenance import Source
+
+
+class Looking:
+    """A look that was begun. To be closed: the other process never outlives the use of it."""
+
+    def __init__(
+        self,
+        about: tuple[str, tuple[str, ...], Mapping[str, str]],
+        pid: int,
+        results: int,
+        scratch: str,
+    ) -> None:
+        self._about = about
+        self._pid = pid
+        self._results = results
+        self._scratch = scratch
+
+    @classmethod
+    def begin(
+        cls, root: str, exclude: tuple[str, ...], environ: Mapping[str, str], cache: str
+    ) -> Self | None:
+        """Begin; None where there is nothing to look at, or no process to be had."""
+        if worktree.find_top(root, environ) is None:
+            return None
+        scratch = worktree.scratch_name(environ)
+        try:
+            results, theirs = os.pipe()
+        except OSError:
+            return None
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(results)
+            return None
+        else:
+            if pid == 0:
+                _look_and_exit(theirs, root, exclude, environ, cache, scratch)
+            # In both processes, whichever comes first: it is ended with all the gits it has, and
+            # Ctrl-C, which is for the run, does not reach it.
+            with suppress(OSError):
+                os.setpgid(pid, pid)
+            return cls((root, exclude, environ), pid, results, scratch)
+        finally:
+            os.close(theirs)
+
+    def source(self, ear: worktree.Ear | None = None) -> Source | None:
+        """What was seen, once; None when the other process died, and it is for the caller to look
+        himself, or when the run is to end.
+        """
+        if self._results < 0:
+            return None
+        try:
+            worktree.await_readable(self._results, ear)
+        except worktree.NotAwaitedError:
+            self.close()
+            return None
+        with os.fdopen(self._results, "rb") as stream:
+            self._results = -1
+            data = stream.read()
+        self.close()
+        try:
+            values = marshal.loads(data)  # noqa: S302 - from a process of our own
+        except (EOFError, ValueError, TypeError):
+            return None
+        from zf.proof.source.provenance import Source  # noqa: PLC0415 - by now it is there
+
+        facts, seen = values
+        if seen is not None:
+            at, *rest = seen
+            seen = worktree.Seen(worktree.Commit(*at), *rest)
+        return Source(*self._about, facts, seen)
+
+    def close(self) -> None:
+        """End the other process, if it still is there."""
+        if self._results >= 0:
+            os.close(self._results)
+            self._results = -1
+        if self._pid:
+            with suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
+            with suppress(ChildProcessError):  # where a parent's ignored SIGCHLD is inherited
+                os.waitpid(self._pid, 0)
+            self._pid = 0
+            worktree.remove_scratch(self._scratch)
+
+
+def _look_and_exit(
+    results: int,
+    root: str,
+    exclude: tuple[str, ...],
+    environ: Mapping[str, str],
+    cache: str,
+    scratch: str,
+) -> NoReturn:
+    """The other process; it says nothing, not even why it fails: looking again will."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        with suppress(OSError):
+            os.setpgid(0, 0)
+        from zf.proof.source.provenance import Source  # noqa: PLC0415 - this side needs it at once
+
+        seen = Source.look(root, exclude=exclude, environ=environ, cache=cache, scratch=scratch)
+        with os.fdopen(results, "wb") as stream:
+            stream.write(_packed(seen))
+    finally:
+        os._exit(0)
+
+
+def _packed(source: Source) -> bytes:
+    seen: list[Any] | None = None
+    if source.seen is not None:
+        seen = [getattr(source.seen, name) for name in source.seen.__match_args__]
+        at = source.seen.at
+        seen[0] = [getattr(at, name) for name in at.__match_args__]
+    return marshal.dumps((source.facts, seen))

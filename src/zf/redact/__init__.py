@@ -1,0 +1,1 @@
+"""Secrets out of every byte and every text that leaves a task."""

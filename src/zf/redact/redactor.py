@@ -1,0 +1,252 @@
+"""What zf itself writes about tasks, without the secrets in it.
+
+Of its own task a worker knows all secrets, those its output named included. `Redactor` knows what
+can be known of all tasks of a run from outside, for what is written where no worker is: the plan,
+tasks that did not run, attempts whose worker died. Ids are never touched: others refer to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from zf.errors import printable
+from zf.lean.record import replace
+from zf.plan.graph import definition_sha256
+from zf.proof.artifacts import TOLD_MOST, listed
+from zf.proof.store import task_lines
+from zf.redact.secret_forms import (
+    SECRET_NAME_GLOBS,
+    WEAK_BYTES,
+    Secret,
+    is_secret_name,
+    secrets_in,
+)
+from zf.redact.stream import StreamRedactor
+from zf.redact.token_rules import SHAPES
+
+if TYPE_CHECKING:
+    from zf.model import Project, Step, Task
+
+
+class Redactor:
+    """Hides every secret of every task, as far as they are known before a task runs."""
+
+    def __init__(self, tasks: Iterable[Task], environ: Mapping[str, str], project: Project) -> None:
+        self._tasks = {task.id: task for task in tasks}
+        own = _own_secrets(self._tasks.values(), project)
+        named = dict.fromkeys(project.secrets)
+        for task in self._tasks.values():
+            named |= dict.fromkeys(task.secrets)
+        # Not by their names alone: what happens to be set in another shell is no part of a task.
+        self._given = (
+            *own,
+            *(s for s in secrets_in(environ, named) if is_secret_name(s.name, named)),
+        )
+        self._defining: StreamRedactor | None = None
+        self._fails = project.secrets_in_artifacts == "fail"
+        self._secrets = (*secrets_in(environ, named), *own)
+        self._redactor = StreamRedactor(self._secrets)
+        self.text = self._redactor.text
+
+    def task(self, task: Task) -> Task:
+        """The task as it may be shown."""
+        if not self._redactor.search((task_lines(task).encode("ascii"),)):
+            return task
+        return without_secrets(task, self._redactor)
+
+    def plan(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """What plan.json may say: titles and names of steps are all that is free text in it, and
+        the digests are of tasks without secrets.
+        """
+        texts = [phase["title"] for phase in plan["phases"]]
+        for row in plan["tasks"]:
+            texts += (row["title"], *(step["name"] for step in row["steps"]))
+        for task in self._tasks.values():
+            texts += _texts(task)
+        # One look at all of them: there is hardly ever a secret in there.
+        if not self._redactor.holds_secret(_joined(texts)):
+            return plan
+        hide = self.text
+        return plan | {
+            "phases": [phase | {"title": hide(phase["title"])} for phase in plan["phases"]],
+            "tasks": [
+                task
+                | {
+                    **self._digest(task),
+                    "title": hide(task["title"]),
+                    "steps": [step | {"name": hide(step["name"])} for step in task["steps"]],
+                }
+                for task in plan["tasks"]
+            ],
+        }
+
+    def _digest(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """What another digest than the recorded one is, where it is of a task with secrets."""
+        task = self._tasks.get(row["id"])
+        if task is None or (defined := self.defined(task)) is task:
+            return {}
+        return {"sha256": definition_sha256(defined)}
+
+    def defined(self, task: Task) -> Task:
+        """The task as its digest in plan.json is taken: without the secrets its project gives or
+        names. Whoever has a proof could else try values until the digest is right.
+        """
+        if self._defining is None:
+            self._defining = StreamRedactor(self._given)
+        if not self._defining.holds_secret(_joined(_texts(task))):
+            return task
+        return without_secrets(task, self._defining)
+
+    def about(self, about: Mapping[str, Any]) -> dict[str, Any]:
+        """What run.json may say of machine, person, source and settings."""
+        told = {name: about[name] for name in _FREE if name in about}
+        if not self._redactor.holds_secret(_joined(_strings(told))):
+            return dict(about)
+        return {**about, **_hidden(told, self.text)}
+
+    def artifacts(self, task: Task) -> ArtifactSecrets:
+        """What the task's artifacts must not hold."""
+        return ArtifactSecrets(
+            self._redactor, self._secrets, task.allow_secrets_in, fails=self._fails
+        )
+
+
+# What of run.json was taken from outside; its other texts are digests, ids and names.
+_FREE = ("platform", "host", "user", "ci", "source", "settings")
+_KEPT = frozenset({"commit", "tree", "diff_sha256", "run_id"})
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text in it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _strings(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _strings(one)
+
+
+def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
+    """The same with every text hidden but digests and ids."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, Mapping):
+        return {k: v if k in _KEPT else _hidden(v, hide) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(one, hide) for one in value]
+    return value
+
+
+def _texts(task: Task) -> Iterator[str]:
+    """The free texts of a task."""
+    yield from (task.title, task.workdir, *task.env.values(), *task.artifacts)
+    yield from task.allow_secrets_in
+    for step in (*task.steps, *task.cleanup):
+        yield from (step.name, step.run)
+
+
+def _joined(texts: Iterable[str]) -> bytes:
+    return "\0".join(texts).encode(errors="surrogateescape")
+
+
+def _own_secrets(tasks: Iterable[Task], project: Project) -> list[Secret]:
+    """The values that task files themselves give to variables with names of secrets."""
+    own: list[Secret] = []
+    # Tasks use the same names again and again.
+    is_secret = cache(is_secret_name)
+    for task in tasks:
+        if task.env:
+            globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
+            own += [
+                Secret(name, value.encode(errors="surrogateescape"))
+                for name, value in task.env.items()
+                if value and is_secret(name, globs)
+            ]
+    return own
+
+
+class ArtifactSecrets:
+    """What is looked for in artifacts: all that is hidden in output, but for values so short that
+    they occur by chance. Hiding one of those costs a word; here it would cost the task.
+    """
+
+    def __init__(
+        self,
+        redactor: StreamRedactor,
+        secrets: Iterable[Secret],
+        patterns: tuple[str, ...],
+        *,
+        fails: bool = True,
+    ) -> None:
+        self._redactor = redactor
+        # Whether a leak, which is never kept, fails the task as well.
+        self.fails = fails
+        self._weak = {f"secret:{one.name}" for one in secrets if len(one.value) < WEAK_BYTES}
+        self._patterns = patterns
+        # What was let through, for the proof to say: the first of it, and how often.
+        self.allowed: list[str] = []
+        self._count = 0
+
+    def search(self, path: str, data: Iterable[bytes]) -> list[str]:
+        """The rules that forbid the artifact, each with the line of its first find; none where its
+        name matches one of `patterns`, or where only the shape of a text speaks against it: test
+        data looks like that. Both are noted.
+        """
+        lines = self._redactor.lines(data)
+        rules = {rule: line for rule, line in lines.items() if rule not in self._weak}
+        told = [f"{rule} in line {line}" for rule, line in sorted(rules.items())]
+        if not rules:
+            return []
+        if any(fnmatchcase(path, pattern) for pattern in self._patterns):
+            found = f"contains a secret ({listed(told)})"
+            self._note(f"artifact {self._named(path)} {found}: allow_secrets_in permits it")
+            return []
+        if rules.keys() <= SHAPES:
+            self._note(
+                f"artifact {self._named(path)} has what looks like a secret ({listed(told)}) and is"
+                " kept: replace it if it is one; allow_secrets_in says that it is meant"
+            )
+            return []
+        return told
+
+    def notes(self) -> list[str]:
+        """What was let through, and how much more than is told."""
+        more = self._count - len(self.allowed)
+        return self.allowed + [f"and {more} more artifacts like these"] * (more > 0)
+
+    def _note(self, note: str) -> None:
+        self._count += 1
+        if len(self.allowed) < TOLD_MOST // 2:
+            self.allowed.append(note)
+
+    def _named(self, path: str) -> str:
+        return printable(self.text(path))
+
+    def text(self, text: str) -> str:
+        """The text without what must not be seen."""
+        return self._redactor.text(text)
+
+
+def without_secrets(task: Task, redactor: StreamRedactor) -> Task:
+    """The task as it may be shown; its id, names of variables and numbers stay."""
+    hide = redactor.text
+
+    def hidden(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        return tuple(replace(step, name=hide(step.name), run=hide(step.run)) for step in steps)
+
+    return replace(
+        task,
+        title=hide(task.title),
+        workdir=hide(task.workdir),
+        env={name: hide(value) for name, value in task.env.items()},
+        artifacts=tuple(map(hide, task.artifacts)),
+        required_artifacts=tuple(map(hide, task.required_artifacts)),
+        allow_secrets_in=tuple(map(hide, task.allow_secrets_in)),
+        steps=hidden(task.steps),
+        cleanup=hidden(task.cleanup),
+    )

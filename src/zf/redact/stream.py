@@ -1,0 +1,234 @@
+"""Secrets out of a stream of bytes, and out of the texts zf writes itself. Pure.
+
+What is hidden never depends on how the stream was cut into reads: whatever could still become a
+secret is held back until it is one or is not, and how long that can be is bounded and documented.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+
+from zf.redact.escapes import ESCAPE, Seen, without_escapes
+from zf.redact.look import Found, Look, Mask
+from zf.redact.secret_forms import LEAST_BYTES, WEAK_BYTES, Secret, is_hidden
+from zf.redact.secret_search import Patterns, patterns_of
+
+# Constant, so that it tells neither length nor form, and what readers of logs know from elsewhere.
+STARS = b"***"
+# Masks beyond these are hidden in their own line only: each one costs building a new sieve.
+MASKS_MOST = 100
+# More than is ever held back.
+_LINES_BYTES = 256 * 1024
+
+
+class StreamRedactor:
+    """The secrets of one task. Masks its streams learn apply to everything that comes later."""
+
+    def __init__(self, secrets: Sequence[Secret] = ()) -> None:
+        self.counts: Counter[str] = Counter()
+        self.warnings: list[str] = []
+        self._secrets = tuple(dict.fromkeys(secrets))
+        self._masks: dict[bytes, None] = {}
+        self._patterns: Patterns | None = None
+        for secret in self._secrets:
+            self._judge(f"secret {secret.name}", secret.value)
+
+    def stream(self) -> Stream:
+        """A new stream, of one step's output say."""
+        return Stream(self, self.counts)
+
+    def search(self, data: Iterable[bytes]) -> Counter[str]:
+        """What would be hidden in a file, by rule; it is not counted as hidden."""
+        counts: Counter[str] = Counter()
+        stream = Stream(self, counts, learns=False)
+        for chunk in data:
+            # What has NULs in it is no text that a terminal shows.
+            stream.sees_escapes = b"\0" not in chunk
+            stream.feed(chunk)
+        stream.flush()
+        return counts
+
+    def lines(self, data: Iterable[bytes]) -> dict[str, int]:
+        """What would be hidden in a file: each rule, and the line of its first find."""
+        found: dict[str, int] = {}
+        stream = Stream(self, Counter(), learns=False)
+        before, earlier, start = 0, b"", 0
+        for chunk in data:
+            stream.sees_escapes = b"\0" not in chunk
+            stream.feed(chunk)
+            if len(earlier) + len(chunk) > _LINES_BYTES:
+                # What was held back is in this piece and the one before; so are the finds to come.
+                if len(stream.first) > len(found):
+                    _place(stream.first, found, earlier + chunk, start, before)
+                before += earlier.count(b"\n")
+                start += len(earlier)
+                earlier = chunk
+            else:
+                earlier += chunk
+        stream.flush()
+        _place(stream.first, found, earlier, start, before)
+        return found
+
+    def holds_secret(self, data: bytes) -> bool:
+        """Whether anything would be hidden in this; it is not counted as hidden."""
+        if ESCAPE not in data and self.patterns().are_absent_from(data):
+            return False
+        counts: Counter[str] = Counter()
+        Stream(self, counts, learns=False).flush(data)
+        return bool(counts)
+
+    def text(self, text: str) -> str:
+        """One value (an argument, a name, a message) with every secret replaced."""
+        try:
+            data = text.encode(errors="surrogateescape")
+        except UnicodeEncodeError:
+            # Half a surrogate pair stands for no byte, and for no part of a secret either.
+            data = text.encode(errors="replace")
+        clean = Stream(self, self.counts, learns=False).flush(data)
+        return text if clean == data else clean.decode(errors="surrogateescape")
+
+    def patterns(self) -> Patterns:
+        """What to look for, as known now; built when something has to be searched."""
+        if self._patterns is None:
+            self._patterns = patterns_of(self._secrets, tuple(self._masks))
+        return self._patterns
+
+    def learn(self, value: bytes) -> list[bytes]:
+        """Hide this value too, from now on; the values that were news."""
+        news = []
+        for variant in dict.fromkeys((value, _unescaped(value), without_escapes(value))):
+            if variant in self._masks:
+                continue
+            if len(self._masks) == MASKS_MOST:
+                self._warn(f"more than {MASKS_MOST} masks: the rest is hidden in its own line only")
+                break
+            self._masks[variant] = None
+            self._judge("a value given with ::add-mask::", variant)
+            news.append(variant)
+            self._patterns = None
+        return news
+
+    def _judge(self, what: str, value: bytes) -> None:
+        if not is_hidden(value):
+            self._warn(
+                f"{what} is shorter than {LEAST_BYTES} characters or an everyday word: not redacted"
+            )
+        elif len(value.strip()) < WEAK_BYTES:
+            self._warn(
+                f"{what} is shorter than {WEAK_BYTES} characters: hiding it may hide other text"
+            )
+
+    def _warn(self, warning: str) -> None:
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+
+def _place(
+    first: dict[str, int], found: dict[str, int], text: bytes, start: int, before: int
+) -> None:
+    """Say of what was found at a place which line that is; `text` begins at `start`, behind so many
+    line breaks.
+    """
+    for rule in first.keys() - found.keys():
+        found[rule] = before + text.count(b"\n", 0, max(0, first[rule] - start)) + 1
+
+
+def _unescaped(value: bytes) -> bytes:
+    """What a mask stands for: line breaks in it are written as in any workflow command."""
+    for written, meant in ((b"%0A", b"\n"), (b"%0D", b"\r"), (b"%25", b"%")):
+        value = value.replace(written, meant)
+    return value
+
+
+class Stream:
+    """One stream of bytes on its way through a redactor."""
+
+    def __init__(
+        self, redactor: StreamRedactor, counts: Counter[str], *, learns: bool = True
+    ) -> None:
+        self._redactor = redactor
+        self._counts = counts
+        self._learns = learns
+        self.sees_escapes = True
+        # Where in the stream each rule first struck.
+        self.first: dict[str, int] = {}
+        self._patterns: Patterns | None = None
+        self._since: dict[bytes, int] = {}
+        self._held = b""
+        self._passed = 0  # bytes before those held
+        self._hidden_to = -1  # where in the stream the last replaced part ends
+        self._carried: list[Found] = []
+
+    def feed(self, data: bytes | memoryview) -> bytes:
+        """What can be said by now; `data` itself when there is nothing to change."""
+        # Copied once: a MiB at a time, that is what reading it again would cost.
+        text = self._held + data if self._held else bytes(data)
+        return self._advance(text, final=False)
+
+    def flush(self, data: bytes = b"") -> bytes:
+        """The rest, and this last piece: nothing more will come."""
+        return self._advance(self._held + data, final=True)
+
+    def _advance(self, text: bytes, *, final: bool) -> bytes:
+        if not text:
+            # A step that says nothing, and the end of one that held nothing back: most of them.
+            return b""
+        look = self._look(text, final=final)
+        if self._learns and self._learn(look.masks):
+            look = self._look(text, final=final)
+        return self._pass_on(look)
+
+    def _look(self, text: bytes, *, final: bool) -> Look:
+        look = Look(text, self._passed, self._since, final=final)
+        look.take_over(self._carried)
+        self._patterns = self._patterns or self._redactor.patterns()
+        self._patterns.search(look)
+        if ESCAPE in text and self.sees_escapes:
+            seen = Seen(text, self._passed, self._since, final=final)
+            seen.take_over(self._carried)
+            self._patterns.search(seen)
+            look.found += seen.found
+            look.hold = seen.held_from(look.hold)
+        return look
+
+    def _learn(self, masks: list[Mask]) -> bool:
+        """Whether there is something new to look for, from the end of its line on."""
+        learned = False
+        for mask in sorted(masks, key=attrgetter("line_end")):
+            for variant in self._redactor.learn(mask.value):
+                self._since[variant] = self._passed + mask.line_end
+                learned = True
+        if learned:
+            self._patterns = self._redactor.patterns()
+        return learned
+
+    def _pass_on(self, look: Look) -> bytes:
+        """The text as far as it is decided, replaced where something was found."""
+        text, hold = look.text, look.hold
+        hidden = self._hidden_to
+        if not look.found and hidden <= 0:
+            out = text if hold == len(text) else text[:hold]
+        else:
+            view = memoryview(text)  # so that the text is copied once, by `join`
+            pieces: list[bytes | memoryview] = []
+            look.found.sort(key=_BY_PLACE)
+            for found in look.found:
+                if found.start >= hold:
+                    break
+                if found.start > hidden:
+                    pieces += (view[max(hidden, 0) : found.start], STARS)
+                    self._counts[found.rule] += 1
+                    self.first.setdefault(found.rule, self._passed + found.start)
+                hidden = max(hidden, found.end)
+            pieces.append(view[max(hidden, 0) : hold])
+            out = b"".join(pieces)
+        self._carried = [found.after(hold) for found in look.found if found.reaches_over(hold)]
+        self._hidden_to = hidden - hold
+        self._passed += hold
+        self._held = text[hold:]
+        return out
+
+
+_BY_PLACE = attrgetter("start", "order")

@@ -1,0 +1,87 @@
+"""What each condition may look at: variables, facts about task and run, and what must not be told.
+
+A condition sees the environment zf was started in, not only what steps are passed: naming a
+variable there is reason enough, and its value goes into the journal unless it is a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from zf.model import Project, Task
+from zf.redact.secret_forms import SECRET_NAME_GLOBS, is_secret_name
+from zf.work.environment import has_password
+
+if TYPE_CHECKING:
+    from zf.plan.condition import Scalar
+    from zf.plan.verdict import ConditionContext
+
+# Shorter values turn up inside innocent ones.
+_TELLING = 4
+
+
+def condition_contexts(
+    tasks: Iterable[Task],
+    environ: Mapping[str, str],
+    project: Project,
+    *,
+    run: str,
+    max_jobs: int,
+    source: Mapping[str, Any],
+    ci: Mapping[str, Any] | None = None,
+    hide: Callable[[str], str] = str,
+) -> dict[str, ConditionContext]:
+    """For every task with a condition, what it may look at; `source` and `ci` are of run.json.
+
+    `hide` takes secrets out of what is told of it.
+    """
+    facts: dict[str, Scalar] = {
+        "run.id": run,
+        "run.commit": source.get("commit") or "",
+        "run.branch": source.get("branch") or "",
+        "run.tag": source.get("tag") or "",
+        "run.event": (ci or {}).get("event") or "",
+        "run.actor": (ci or {}).get("actor") or "",
+        "run.max_jobs": max_jobs,
+    }
+    if isinstance(source.get("dirty"), bool):
+        facts["run.dirty"] = source["dirty"]
+    return {
+        task.id: _seen_by(task, environ, project, facts, hide) for task in tasks if task.condition
+    }
+
+
+def _seen_by(
+    task: Task,
+    environ: Mapping[str, str],
+    project: Project,
+    facts: Mapping[str, Scalar],
+    hide: Callable[[str], str],
+) -> ConditionContext:
+    from zf.plan.condition import parse  # noqa: PLC0415 - 4 ms, and few tasks have a condition
+    from zf.plan.verdict import ConditionContext  # noqa: PLC0415 - as above
+
+    names = parse(task.condition).variables
+    variables = {
+        name: task.env.get(name, environ.get(name, ""))
+        for name in names
+        if name in task.env or name in environ
+    }
+    about_task: dict[str, Scalar] = {
+        "task.id": task.id,
+        "task.title": task.title or task.id,
+        "task.phase": task.phase,
+    }
+    globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
+    hidden = {name for name in variables if is_secret_name(name, globs)}
+    if variables.keys() - hidden:
+        secrets = [v for n, v in {**environ, **task.env}.items() if is_secret_name(n, globs)]
+        hidden |= {name for name in variables if _holds_secret(variables[name], secrets)}
+    return ConditionContext(variables, {**facts, **about_task}, frozenset(hidden), hide)
+
+
+def _holds_secret(value: str, secrets: Iterable[str]) -> bool:
+    if has_password(value):
+        return True
+    return any(len(secret) >= _TELLING and secret in value for secret in secrets)

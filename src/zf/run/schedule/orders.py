@@ -1,0 +1,186 @@
+"""The words between scheduler and engine: the limits it is given, its orders, what only it is told.
+
+What happened is in `events.py`; only the moments that nobody needs to read again are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from zf.events import (
+    Cause,
+    ConditionEvaluated,
+    LeaseAwaited,
+    LeaseTaken,
+    RetryDropped,
+    RetryScheduled,
+    RunTimedOut,
+    Status,
+    ThrottleEntered,
+    ThrottleLeft,
+)
+from zf.lean.record import field, record
+
+_NO_NEEDS: Mapping[str, Status] = MappingProxyType({})
+_NO_RESOURCES: Mapping[str, int] = MappingProxyType({})
+# How soon a group that another run has is asked for again: four looks a second cost nothing, and
+# nobody who waits for a whole task of another run notices a quarter of one.
+LEASE_RETRY_S = 0.25
+
+
+@record
+class Throttle:
+    """A machine busier than this gets no new task, unless nothing of ours runs."""
+
+    cpu_percent: float = 90
+    min_free_mem_mb: float = 0
+
+
+@record
+class Limits:
+    """What the user allows the run.
+
+    `fail_fast`: nothing more starts after the first failure; with "now" what runs is ended, too.
+    `only` names the task of a `zf run-task`, whose own exit code becomes the run's. `resources` is
+    how much there is of everything tasks ask for. `seed` (the run id) fixes the retries' jitter.
+    """
+
+    max_jobs: int
+    fail_fast: bool | Literal["now"] = False
+    only: str | None = None
+    retries: bool = True
+    resources: Mapping[str, int] = field(default_factory=lambda: _NO_RESOURCES)
+    throttle: Throttle | None = None
+    deadline_s: float | None = None
+    seed: str = ""
+
+
+# What the scheduler is told beside events.
+
+
+@record
+class Tick:
+    """Nothing happened but time; needed at `wake_at`."""
+
+
+@record
+class LoadSampled:
+    """How busy the machine is; wanted about once a poll interval when there is a throttle."""
+
+    cpu_percent: float
+    free_mem_mb: float
+
+
+@record
+class LeaseAnswered:
+    """The answer to an AskLease: `owner` is None when the lease is ours, else who has it."""
+
+    task: str
+    owner: str | None
+
+
+Decision = (
+    ConditionEvaluated
+    | RetryScheduled
+    | RetryDropped
+    | LeaseAwaited
+    | LeaseTaken
+    | ThrottleEntered
+    | ThrottleLeft
+    | RunTimedOut
+)
+
+# Orders. Each counts as carried out when it is given.
+
+
+@record
+class StartPhase:
+    phase: str
+    timeout_s: float
+
+
+@record
+class StartAttempt:
+    task: str
+    attempt: int
+
+
+@record
+class AskLease:
+    """The task could start if no other run has its `concurrency` group: try to take it, without
+    waiting, and answer with LeaseAnswered before anything else is handed over.
+    """
+
+    task: str
+    concurrency: str
+
+
+@record
+class ReleaseLease:
+    """Let go of the lease that was taken for this task."""
+
+    task: str
+
+
+@record
+class KillAttempt:
+    """End it for this cause; `force` skips the grace period."""
+
+    task: str
+    attempt: int
+    cause: Cause
+    force: bool
+
+
+@record
+class NotRun:
+    """The task ends without an attempt; `needs` are the ones known to be unmet. `warned`: its task
+    file tolerates this end.
+    """
+
+    task: str
+    status: Status
+    cause: Cause
+    detail: str
+    needs: Mapping[str, Status] = field(default_factory=lambda: _NO_NEEDS)
+    warned: bool = False
+
+
+@record
+class Record:
+    """Write this decision down; there is nothing else to do."""
+
+    event: Decision
+
+
+@record
+class TimeOutPhase:
+    phase: str
+    timeout_s: float
+
+
+@record
+class EndPhase:
+    phase: str
+    ok: bool
+
+
+@record
+class EndRun:
+    exit_code: int
+
+
+Order = (
+    StartPhase
+    | AskLease
+    | ReleaseLease
+    | StartAttempt
+    | KillAttempt
+    | NotRun
+    | Record
+    | TimeOutPhase
+    | EndPhase
+    | EndRun
+)

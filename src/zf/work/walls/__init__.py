@@ -1,0 +1,1 @@
+"""What stands between a step and the proof: its script out of reach, the folders read-only."""

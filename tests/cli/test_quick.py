@@ -1,0 +1,127 @@
+"""A plain command line means the same with and without the command-line parser."""
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zf.cli import quick
+from zf.cli.main import app
+
+COMMANDS = typer.main.get_command(app).commands
+# What `RunOptions` calls otherwise than the verbs do.
+NAMES = {"resources": "resource"}
+OPTIONS = sorted(
+    {word for c in COMMANDS.values() for p in c.params for word in (*p.opts, *p.secondary_opts)}
+    - {"name", "task", "phases", "run"}
+)
+ODD = (
+    "-",
+    "--",
+    "-2",
+    "-j4",
+    "--run-id=x",
+    "--output=group",
+    "--resource=a=1",
+    "--fail-fast=now",
+    "-h",
+    "--help",
+    "--nothing",
+    "",
+)
+VALUES = ("A", "b.c", "2", "a=1", "group", "prefix", "quiet", "auto", "live", "plain", "json")
+WORDS = st.sampled_from([*OPTIONS, *ODD, *VALUES])
+
+
+def agrees(words):
+    """Whether the words are plain; if they are, the parser must say the same of them."""
+    plain = quick.read(words)
+    if plain is None:
+        return False
+    context = COMMANDS[plain.verb].make_context(plain.verb, list(words[1:]))
+    meant = {NAMES.get(name, name): value for name, value in plain.options.items()}
+    if plain.verb == "run-phase":
+        meant["phases"] = list(plain.named)
+    else:
+        (meant["task"],) = plain.named
+    for name, value in context.params.items():
+        if name in meant:
+            assert value == meant.pop(name)
+        else:
+            assert context.get_parameter_source(name).name == "DEFAULT"
+    assert not meant
+    return True
+
+
+@given(verb=st.sampled_from(["run-phase", "run-task"]), words=st.lists(WORDS, max_size=7))
+@settings(deadline=None, max_examples=400)
+def test_plain_words_mean_what_the_parser_takes_them_for(verb, words):
+    agrees([verb, *words])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run-task a",
+        "run-task tasks/a/task.yaml --with-needs --no-retries --json",
+        "run-task --output quiet a --progress plain --grace 1 --poll-interval 0.5 --no-sign",
+        "run-phase A B --run-id r -j 2 --fail-fast --phase-timeout 9 --sign --key k",
+        "run-phase A -j 1 --max-jobs 2 --resource a=1 --resource b=2 --upstream latest",
+        "run-phase --deadline 5 --dry-run A",
+        "run-phase --fail-fast=now A",
+        "run-phase A -j2 --run-id=r --resource=a=1 --upstream=latest --output=quiet",
+    ],
+)
+def test_what_is_plain(line):
+    assert agrees(line.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "validate",
+        "run-task",
+        "run-task a b",
+        "run-phase --sign",
+        "run-phase A -h",
+        "run-phase A -C .",
+        "run-phase A -j",
+        "run-phase A -j -1",
+        "run-phase A -j=2",
+        "run-phase A -j2x",
+        "run-phase A --run-id=",
+        "run-phase A --run-id=-r",
+        "run-phase A --run-id -j2",
+        "run-phase A --sign=yes",
+        "run-phase A --fail-fast=off",
+        "run-phase A --fail-fast=later",
+        "run-phase A --output loud",
+        "run-phase -- A",
+        "run-task a --fail-fast",
+        "-C . run-task a",
+    ],
+)
+def test_what_is_left_to_the_parser(line):
+    assert quick.read(line.split()) is None
+
+
+def test_a_plain_run_does_without_the_parser(project):
+    project.task("a", "true")
+    code = "import sys\nfrom zf.cli import quick\nprint(quick.run(sys.argv[1:]), 'typer' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run-task", "a"],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "0 False"
+
+
+def test_shell_completion_is_left_to_the_parser(monkeypatch):
+    monkeypatch.setenv("_ZF_COMPLETE", "complete_bash")
+    assert quick.run(["run-task", "a"]) is None

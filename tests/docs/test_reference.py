@@ -1,0 +1,104 @@
+"""The reference says all there is at the command line, and nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from zf import settings
+from zf.cli.main import app
+from zf.errors import Exit
+
+REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
+COMMAND = typer.main.get_command(app)
+VERBS = COMMAND.commands
+SECTIONS = dict(
+    re.findall(r"(?ms)^## zf ([\w-]+)(.*?)(?=^## |\Z)", (REFERENCE / "cli.md").read_text())
+)
+SHARED = {"-h", "--help"}  # every verb has them; the page says so once
+
+
+def flags(command) -> set[str]:
+    return {
+        flag
+        for p in command.params
+        if p.param_type_name == "option"
+        for flag in p.opts + p.secondary_opts
+    }
+
+
+def main_table(section: str) -> str:
+    """A section up to its first sub-heading."""
+    return section.split("\n### ", maxsplit=1)[0]
+
+
+def documented(section: str) -> set[str]:
+    """The options in the first column of a section's first table."""
+    first_cells = [
+        line.split("|")[1] for line in main_table(section).splitlines() if line.startswith("| `")
+    ]
+    return {flag.split()[0] for cell in first_cells for flag in re.findall(r"`(-[^`]+)`", cell)}
+
+
+def test_every_verb_is_documented_and_every_documented_verb_exists():
+    assert set(SECTIONS) == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_is_documented_and_every_documented_option_exists(verb):
+    assert documented(SECTIONS[verb]) == flags(VERBS[verb]) - SHARED
+
+
+def test_the_options_of_zf_itself_are_documented():
+    page = (REFERENCE / "cli.md").read_text()
+    assert documented(page.split("\n## ")[0]) == flags(COMMAND) | SHARED
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_argument_is_in_the_heading(verb):
+    words = SECTIONS[verb].splitlines()[0].split()
+    arguments = [p for p in VERBS[verb].params if p.param_type_name == "argument"]
+    assert len(words) == len(arguments)
+    for word, argument in zip(words, arguments, strict=True):
+        assert (argument.required, argument.nargs == -1) == (word[0] != "[", word.endswith("..."))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_option_and_argument_has_help(verb):
+    command = VERBS[verb]
+    assert command.help
+    lacking = [p.name for p in command.params if not getattr(p, "help", None)]
+    assert lacking == []
+
+
+def test_the_table_of_variables_is_the_one_that_is_used():
+    rows = re.findall(
+        r"(?m)^\| `(--[\w-]+)` \| ([^|]*)\|", SECTIONS["run-phase"].split("\n### ")[1]
+    )
+    told = {flag: tuple(re.findall(r"`(\w+)`", cell)) for flag, cell in rows}
+    assert told == {
+        "--run-id": settings.RUN_ID_VARIABLES,
+        "--max-jobs": settings.MAX_JOBS_VARIABLES,
+        "--phase-timeout": settings.PHASE_TIMEOUT_VARIABLES,
+        "--poll-interval": settings.POLL_INTERVAL_VARIABLES,
+        "--grace": (),
+        "--shield": settings.SHIELD_VARIABLES,
+        "--sign": (),
+    }
+
+
+@pytest.mark.parametrize("verb", ["run-phase", "run-task"])
+def test_the_defaults_are_those_of_the_settings(verb):
+    rows = re.findall(r"(?m)^\| .*?`(--[\w-]+)[^`]*` \| ([^|]*) \|", main_table(SECTIONS[verb]))
+    told = dict(rows)
+    assert float(told["--max-jobs"]) == settings.DEFAULT_MAX_JOBS
+    assert float(told["--phase-timeout"]) == settings.DEFAULT_PHASE_TIMEOUT_S
+    assert float(told["--poll-interval"]) == settings.DEFAULT_POLL_INTERVAL_S
+    assert float(told["--grace"]) == settings.DEFAULT_GRACE_S
+
+
+def test_the_table_of_exit_codes_is_the_programs():
+    page = (REFERENCE / "exit-codes.md").read_text()
+    told = {name: int(code) for code, name in re.findall(r"(?m)^\| (\d+) \| `(\w+)` \|", page)}
+    assert told == {code.name: int(code) for code in Exit}

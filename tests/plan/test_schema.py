@@ -1,0 +1,241 @@
+"""The form of the files: what editors are told is what zf checks, and what the pages say."""
+
+import json
+import re
+from pathlib import Path
+
+import hypothesis.strategies as st
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+
+from tests.support.plan_files import good, loaded
+from zf.model import RESERVED_ENV
+from zf.plan import schema
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+FORMS = {"task": schema.TASK_FORM, "project": schema.PROJECT_FORM}
+WHOLE_TASK = {
+    "id": "40-seed",
+    "title": "Seed",
+    "phase": "E",
+    "needs": ["30-migrate", {"task": "20-lint", "optional": True, "require": "done"}],
+    "condition": "${CI:-} == 'true' || status('20-lint') == 'failure'",
+    "silence_timeout_sec": 60,
+    "queue_timeout_sec": 60,
+    "deadline_sec": 600,
+    "start_after": 0.5,
+    "allow_failure": {"exit_codes": [42]},
+    "allow_timeout": True,
+    "max_retries": 3,
+    "retry_delay_sec": 1,
+    "retry_max_delay_sec": 10,
+    "retry_on": ["failure"],
+    "resources": {"cpu": 2, "db": 1},
+    "priority": -1,
+    "concurrency": "db",
+    "secrets": ["*_KEY"],
+    "allow_secrets_in": ["certs/*"],
+    "cleanup": [{"run": "make clean"}],
+    "cleanup_timeout_sec": 10,
+    "leave_running": False,
+    "max_log_bytes": 1000,
+    "log_tail": 30,
+    "parallel_safe": True,
+    "timeout_sec": 300,
+    "workdir": "backend",
+    "env": {"A": "b"},
+    "pass_env": ["AWS_*"],
+    "commands": [{"name": "Seed", "run": "make"}],
+    "artifacts": ["out/*.xml"],
+}
+WHOLE_PROJECT = {
+    "pass_env": ["A"],
+    "secrets": ["*_TOKEN"],
+    "secrets_in_artifacts": "warn",
+    "max_jobs": 4,
+    "grace_sec": 5,
+    "sign": True,
+    "shield": "always",
+    "resources": {"db": 1},
+    "throttle": {"cpu_percent": 80, "min_free_mem": 500},
+    "phases": {"E": {"title": "End", "timeout_sec": 60}},
+}
+
+
+@pytest.mark.parametrize("which", FORMS)
+def test_the_committed_schemas_are_the_models(which):
+    committed = (REFERENCE / "schemas" / f"{which}.schema.json").read_text()
+    # To write it anew: zf schema task > docs/reference/schemas/task.schema.json
+    assert committed == json.dumps(schema.json_schema(which), indent=2) + "\n"
+
+
+@pytest.mark.parametrize("which", FORMS)
+def test_the_schemas_are_sound_and_say_what_every_key_means(which):
+    found = schema.json_schema(which)
+    jsonschema.Draft7Validator.check_schema(found)
+    assert set(found["properties"]) == set(FORMS[which].keys)
+    assert all(key["description"] for key in found["properties"].values())
+
+
+@pytest.mark.parametrize(
+    ("which", "whole"), [("task", WHOLE_TASK), ("project", WHOLE_PROJECT)], ids=["task", "project"]
+)
+def test_a_form_with_every_key_is_valid(which, whole):
+    assert set(whole) == set(FORMS[which].keys)
+    assert FORMS[which].errors(whole) == []
+    jsonschema.validate(whole, schema.json_schema(which))
+
+
+texts = st.sampled_from(
+    ["", " ", "a", "10-x", "A b", "x/y", "/x", "..", "../x", "x/..", "x/../y", "...", ".", "./x",
+     "a//b", "x/", ".hidden", "..x", "AWS_*", "A=b", "[A-Z]", "1A", "RUN_ID", "é", "true", "3", "-"]
+)  # fmt: skip
+numbers = st.sampled_from([-1, 0, 0.5, 1, 3, 300, 3600, 3601, 10_000, 10_001, 315_360_000, 4e8])
+scalars = texts | numbers | st.booleans() | st.none()
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def forms(whole: dict, known_values):
+    """The whole form with some keys left out, some replaced, and perhaps one too many."""
+    keys = st.sampled_from([*whole, "surplus"])
+    return st.builds(
+        lambda gone, new: {k: v for k, v in whole.items() if k not in gone} | new,
+        st.sets(keys, max_size=2),
+        st.dictionaries(keys, known_values, max_size=3),
+    )
+
+
+nested = (
+    values
+    | st.lists(st.fixed_dictionaries({}, optional={"name": scalars, "run": scalars, "x": scalars}))
+    | st.dictionaries(
+        texts, st.fixed_dictionaries({}, optional={"title": texts, "timeout_sec": numbers})
+    )
+)
+JSON_SCHEMAS = {which: jsonschema.Draft7Validator(schema.json_schema(which)) for which in FORMS}
+
+
+@given(forms(WHOLE_TASK, nested))
+def test_editors_and_zf_agree_about_tasks(form):
+    assert JSON_SCHEMAS["task"].is_valid(form) == (schema.TASK_FORM.errors(form) == [])
+
+
+@given(forms(WHOLE_PROJECT, nested))
+def test_editors_and_zf_agree_about_projects(form):
+    assert JSON_SCHEMAS["project"].is_valid(form) == (schema.PROJECT_FORM.errors(form) == [])
+
+
+@pytest.mark.parametrize(
+    "inside", ["a", "a/b", "a//b", "./a", ".", "a/", ".a", "..a", "...", "a/..b"]
+)
+def test_paths_inside(inside):
+    assert re.fullmatch(schema.INSIDE, inside)
+
+
+@pytest.mark.parametrize(
+    "outside", ["", "/", "/a", "..", "../a", "a/..", "a/../b", "./..", "a//.."]
+)
+def test_paths_outside(outside):
+    assert not re.fullmatch(schema.INSIDE, outside)
+
+
+# The pages
+
+
+def tables(page: str) -> list[list[list[str]]]:
+    """The cells of every table of a page, without its heading."""
+    found = re.findall(r"(?m)^\|[^\n]*\|\n\|[-|]+\|\n((?:\|[^\n]*\|\n)+)", page)
+    return [
+        [[cell.strip() for cell in row[1:-1].split(" | ")] for row in t.splitlines()] for t in found
+    ]
+
+
+PAGE = (REFERENCE / "task-file.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("index", "keys"),
+    list(
+        enumerate(
+            [
+                schema.TASK,
+                schema.STEP,
+                schema.NEED,
+                schema.EXIT_CODES,
+                schema.ARTIFACT,
+                schema.PROJECT,
+                schema.THROTTLE,
+                schema.PHASE,
+            ]
+        )
+    ),
+    ids=["task", "step", "need", "exit-codes", "artifact", "project", "throttle", "phase"],
+)
+def test_the_page_lists_every_key(index, keys):
+    rows = tables(PAGE)[index]
+    assert [row[0] for row in rows] == [f"`{name}`" for name in keys]
+    for (_, _, default, meaning), key in zip(rows, keys.values(), strict=True):
+        assert meaning == key.means
+        assert (default == "required") == key.required
+        if key.default is not None:
+            shown = key.default if isinstance(key.default, str) else json.dumps(key.default)
+            assert default == f"`{shown}`"
+
+
+def test_the_page_names_the_variables_zf_sets():
+    assert set(re.findall(r"`([A-Z][A-Z_]+)`", PAGE)) == RESERVED_ENV
+
+
+def test_the_examples_of_the_page_are_valid(tmp_path):
+    task, project = re.findall(r"(?ms)^```yaml\n(.*?)^```", PAGE)
+    files = {
+        "40-seed-database": task,
+        "30-migrate": good("30-migrate", phase="E"),
+        "zf.yaml": project,
+    }
+    assert loaded(tmp_path, files).problems == ()
+
+
+def test_what_the_page_says_of_yaml_is_so(tmp_path):
+    said = {
+        problem.message.split("'")[1]: problem.hint
+        for problem in loaded(
+            tmp_path,
+            {
+                "x": "id: x\nphase: A\nparallel_safe: on\ntimeout_sec: 1:30\n"
+                "commands: [{run: make}]\nenv: {PORT: 8080}\n"
+            },
+        ).problems
+    }
+    assert list(said) == ["parallel_safe", "timeout_sec", "PORT"]
+    for hint in said.values():
+        assert hint.removesuffix(", in quotes") in PAGE
+
+
+def test_every_code_is_on_the_page_and_every_code_of_the_page_exists():
+    source = "\n".join(path.read_text() for path in ROOT.glob("src/zf/**/*.py"))
+    listed = [row[0] for table in tables((REFERENCE / "problems.md").read_text()) for row in table]
+    assert listed == sorted(set(listed))
+    assert set(listed) == set(re.findall(r"ZF\d{3}", source))
+
+
+def test_every_code_of_a_bad_file_has_a_test_of_its_whole_message():
+    tests = "\n".join(
+        path.read_text()
+        for path in Path(__file__).parent.iterdir()
+        if path.suffix in {".py", ".md"}
+    )
+    codes = set(re.findall(r"ZF2\d\d", (REFERENCE / "problems.md").read_text()))
+    assert codes == set(re.findall(r"(?:error|warning)\[(ZF2\d\d)\]", tests))
+
+
+def test_task_files_of_this_project_fit_their_schema():
+    for path in ROOT.glob("tasks/*/task.yaml"):
+        jsonschema.validate(yaml.safe_load(path.read_text()), schema.json_schema("task"))

@@ -1,0 +1,239 @@
+"""What zf inherits from its parent, and the system it finds: it works there, or says why not.
+
+Never a traceback. A refusal comes before anything is written, has a remedy, and exits with 2.
+"""
+
+import errno
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.program import ZF
+from zf.audit.verify import VERIFIED, verify
+
+BLOCKED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
+
+
+@pytest.fixture
+def two(project):
+    project.task("a", "echo one", parallel_safe=True)
+    project.task("b", "echo two", parallel_safe=True)
+    return project
+
+
+def inside(project, script, *words):
+    """A line of shell that ends in `"$@"`, which is zf; the exit code and the outputs."""
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", *ZF, *words],
+        cwd=project.root,
+        env=project.env,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    assert "Traceback" not in done.stderr
+    assert "internal error" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def told(project):
+    """What the journal says so far."""
+    journal = project.proof("r1", "events.jsonl")
+    return journal.read_text() if journal.exists() else ""
+
+
+def passes(project, script='"$@"', *words):
+    code, _, err = inside(project, script, *(words or ("run-phase", "A", "--run-id", "r1")))
+    assert code == 0, err
+    assert verify(str(project.proof("r1"))).exit_code == VERIFIED
+
+
+def refused(project, problem, script, *words):
+    """Exit code 2 with this problem, a hint, and no run."""
+    code, _, err = inside(project, script, *(words or ("run-phase", "A", "--run-id", "r1")))
+    assert (code, problem in err, "hint: " in err) == (2, True, True), err
+    assert not project.proof("r1").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGCHLD, signal.SIGPIPE, signal.SIGHUP, signal.SIGTERM])
+def test_signals_that_the_parent_ignores(two, number):
+    passes(two, f"trap '' {number.name[3:]}; exec \"$@\"")
+
+
+def test_sigchld_ignored_by_the_parent(two):
+    """Bash does not pass this one on."""
+    ignore = "import os,signal,sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    passes(two, f'{sys.executable} -c "{ignore}; os.execv(sys.argv[1], sys.argv[1:])" "$@"')
+
+
+def test_signals_that_the_parent_has_blocked_are_heard(project):
+    os.mkfifo(project.root / "up")
+    project.task("a", "echo > up; exec sleep 100")
+    process = project.popen(
+        "run-phase",
+        "A",
+        "--run-id",
+        "r1",
+        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED),
+    )
+    (project.root / "up").read_text()
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 143
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'umask 0777; "$@"',
+        'env -i "$@"',
+        'unset HOME; "$@"',
+        'TMPDIR=/nowhere "$@"',
+        'LC_ALL=C LANG=C "$@"',
+        '"$@" <&-',
+        'ulimit -s 256; "$@"',
+    ],
+)
+def test_surroundings_in_which_a_run_works(two, script):
+    passes(two, script)
+
+
+def test_a_step_that_calls_zf_gets_a_run_of_its_own(project):
+    """The outer run's RUN_ID is in its environment, and is not meant for the inner one."""
+    inner = project.root / "inner"
+    (inner / "tasks" / "x").mkdir(parents=True)
+    (inner / "tasks" / "x" / "task.yaml").write_text(
+        "id: x\nphase: A\ncommands:\n- run: echo $RUN_ID > $ARTIFACTS_DIR/id\n"
+    )
+    zf = " ".join(ZF)
+    project.task("a", f"cd inner; {zf} run-phase A", f"cd inner; RUN_ID=mine {zf} run-phase A")
+    done = project.zf("run-phase", "A", env={"RUN_ID": "outer"})
+    assert done.code == 0, done.out + done.err
+    runs = {p.name for p in (inner / "proofs").iterdir() if p.name[0] != "."}
+    assert len(runs) == 2
+    assert "mine" in runs
+    assert "outer" not in runs
+    assert project.proof("outer").exists()
+
+
+def test_too_few_open_files_for_so_many_tasks_at_once(project):
+    for number in range(60):
+        project.task(f"t{number}", "true", parallel_safe=True)
+    words = ("run-phase", "A", "--run-id", "r1", "-j", "300")
+    refused(project, "error[ZF126]", 'ulimit -n 64; "$@"', *words)
+    code, _, err = inside(project, 'ulimit -n 64; "$@"', *words[:-1], "40")
+    assert code == 0, err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root gives up a user and two capabilities here")
+def test_no_further_process_is_allowed(two):
+    """The limit does not hold for root, so zf runs with another real user."""
+    user = "setpriv --ruid 54321 --bounding-set=-sys_resource,-sys_admin"
+    refused(two, "error[ZF126]: no worker process", f'ulimit -u 1; exec {user} "$@"')
+
+
+def in_namespace(script):
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        pytest.skip("mounts need root")
+    return f"unshare -m bash -c '{script}' bash \"$@\""
+
+
+@pytest.mark.parametrize("place", ["/proc", "/dev"])
+def test_a_system_without_proc_or_dev(two, place):
+    script = in_namespace(f'mount -t tmpfs none {place} && exec "$@"')
+    refused(two, "error[ZF126]", script)
+
+
+def test_proofs_that_are_read_only(two):
+    (two.root / "proofs").mkdir()
+    refused(two, "error[ZF123]", in_namespace('mount -t tmpfs -o ro none proofs && exec "$@"'))
+
+
+def test_the_first_process_of_a_container(two):
+    if os.geteuid() != 0:
+        pytest.skip("a process namespace needs root")
+    passes(two, 'unshare -p -f --mount-proc "$@"')
+
+
+def test_proofs_that_are_a_file(two):
+    (two.root / "proofs").write_text("")
+    code, _, err = inside(two, '"$@"', "run-phase", "A", "--run-id", "r1")
+    assert (code, "it is no folder" in err, "move it away" in err) == (2, True, True)
+    for words in (["status"], ["explain"], ["verify", "r1"], ["logs", "r1", "a"]):
+        assert inside(two, '"$@"', *words)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "words", [["run-phase", "A"], ["list"], ["status"], ["verify"], ["plan", "A"]]
+)
+def test_a_working_directory_that_is_gone(two, words):
+    gone = 'mkdir gone; cd gone; rmdir ../gone; "$@"'
+    code, _, err = inside(two, gone, *words)
+    assert (code, "the working directory is gone" in err, "-C" in err) == (2, True, True)
+    assert inside(two, gone, "list", "-C", str(two.root))[0] == 0
+
+
+NO_FOLDERS = """
+import os, stat
+real = os.fsync
+def fsync(fd):
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        raise OSError({number}, os.strerror({number}))
+    real(fd)
+os.fsync = fsync
+"""
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_sync_folders(two, tmp_path, number):
+    """As CIFS and some FUSE do: there fsync works on files only."""
+    (tmp_path / "sitecustomize.py").write_text(NO_FOLDERS.format(number=number))
+    two.env["PYTHONPATH"] = str(tmp_path)
+    passes(two)
+
+
+NO_FIFOS = """
+import os
+real = os.mkfifo
+def mkfifo(path, *rest, **keys):
+    if ".locks" in path:
+        raise PermissionError(1, os.strerror(1))
+    return real(path, *rest, **keys)
+os.mkfifo = mkfifo
+"""
+
+
+def test_a_run_on_a_file_system_without_fifos_can_be_cancelled(project, tmp_path):
+    project.task("a", "exec sleep 100")
+    (tmp_path / "sitecustomize.py").write_text(NO_FIFOS)
+    process = project.popen("run-phase", "A", "--run-id", "r1", env={"PYTHONPATH": str(tmp_path)})
+    while "attempt_started" not in told(project):
+        select.select([], [], [], 0.02)
+    assert "running" in project.zf("status").out
+    done = project.zf("cancel", "r1")
+    assert (done.code, done.err) == (0, "asked r1 to cancel everything\n")
+    process.communicate()
+    assert process.returncode == 143
+    assert project.status("r1", "a")["status"] == "cancelled"
+
+
+def test_a_folder_for_leases_that_cannot_be_written(project):
+    project.task("a", "true", concurrency="group")
+    leases = project.root.parent / "leases"
+    leases.mkdir(mode=0o700)
+    script = in_namespace(
+        f'mount --bind {leases} {leases} && mount -o remount,bind,ro {leases} && exec "$@"'
+    )
+    refused(project, "error[ZF124]", script)
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_limit_on_the_size_of_files(two, size):
+    code, _, err = inside(two, f'ulimit -f {size}; "$@"', "run-phase", "A", "--run-id", "r1")
+    assert code in {1, 2}
+    assert "error[ZF" in err

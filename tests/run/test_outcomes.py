@@ -1,0 +1,154 @@
+"""The tables of docs/reference/semantics.md, row by row, against the real scheduler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.simulated import ended, plan_of, task
+from zf.events import CancelRequested, Cause, Status
+from zf.model import Need, Task
+from zf.run.schedule.orders import Limits, NotRun, StartAttempt
+from zf.run.schedule.scheduler import Scheduler
+
+PAGE = (Path(__file__).parents[2] / "docs/reference/semantics.md").read_text()
+# Conditions whose answer is the column's name.
+CONDITIONS = {"none": "", "false": "1 == 2", "error": "${NOT_SET} == 'x'"}
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, its own heading row first."""
+    table = PAGE.split(f"\n## {heading}\n", 1)[1].split("\n|", 1)[1].split("\n\n", 1)[0]
+    lines = [line for line in f"|{table}".splitlines() if not line.startswith("|---")]
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
+
+
+HEAD, *ROWS = rows("From a need's end to the dependent's fate")
+CASES = [
+    pytest.param(row[0], row[1], column, fate, id=f"{row[0]}, {row[1]}, {column}")
+    for row in ROWS
+    for column, fate in zip(HEAD[2:], row[2:], strict=True)
+]
+
+
+def test_the_table_is_complete():
+    assert {(row[0], row[1]) for row in ROWS} == {
+        ("absent", "optional: true"),
+        *((str(s), entry) for s in [*Status, "warned"] for entry in ("x", "require: done")),
+    }
+    assert len(ROWS) == 17
+    assert [row[0] for row in rows("How a task can end")[1:]] == list(Status)
+
+
+def upstream(status: str, name: str = "x") -> list[Task]:
+    """The task `name`, and what it takes for it to be able to end in this way."""
+    match status:
+        case "absent":
+            return []
+        case "warned":
+            return [task(name, allow_failure=True)]
+        case "skipped":
+            return [task(name, condition="false")]
+        case "blocked":
+            return [task(f"{name}-cause"), task(name, [f"{name}-cause"])]
+    return [task(name)]
+
+
+def end(s: Scheduler, status: str, name: str = "x") -> list:
+    match status:
+        case "absent" | "skipped":
+            return []
+        case "warned":
+            return s.handle(ended(name, Status.FAILURE), 1)
+        case "blocked":
+            return s.handle(ended(f"{name}-cause", Status.LOST), 1)
+        case "cancelled":
+            s.handle(CancelRequested(name), 1)
+    return s.handle(ended(name, Status(status)), 1)
+
+
+def fate_of(name: str, orders: list) -> str | None:
+    for order in orders:
+        if order == StartAttempt(name, 1):
+            return "runs"
+        if isinstance(order, NotRun) and order.task == name:
+            return str(order.status)
+    return None
+
+
+@pytest.mark.parametrize(("status", "entry", "column", "fate"), CASES)
+def test_each_row_is_what_happens(status, entry, column, fate):
+    need = Need(
+        "x", optional=entry == "optional: true", require="done" if "done" in entry else "success"
+    )
+    asking = task("asking", [need], condition=CONDITIONS.get(column, column))
+    check(status, asking, fate)
+
+
+@pytest.mark.parametrize("status", [*Status, "warned"])
+def test_an_optional_need_that_is_there_is_like_any_other(status):
+    plain = next(row for row in ROWS if row[:2] == [str(status), "x"])
+    for column, fate in zip(HEAD[2:], plain[2:], strict=True):
+        asking = task(
+            "asking", [Need("x", optional=True)], condition=CONDITIONS.get(column, column)
+        )
+        check(str(status), asking, fate)
+
+
+def check(status: str, asking: Task, fate: str) -> None:
+    s = Scheduler(plan_of(*upstream(status), asking), Limits(max_jobs=9))
+    orders = s.start(0) + end(s, status)
+    assert fate_of("asking", orders) == fate
+    for order in orders:
+        if isinstance(order, NotRun) and order.task == "asking":
+            by_need = order.cause is Cause.NEED
+            assert by_need or order.cause is Cause.CONDITION
+            assert by_need == bool(order.needs)
+
+
+LATER = {row[0]: row[1] for row in rows("In a later phase, after one that failed")[1:]}
+
+
+@pytest.mark.parametrize(("status", "entry", "column", "fate"), CASES)
+def test_each_row_in_a_later_phase_after_one_that_failed(status, entry, column, fate):
+    need = Need(
+        "x", optional=entry == "optional: true", require="done" if "done" in entry else "success"
+    )
+    condition = CONDITIONS.get(column, column)
+    asking = task("asking", [need], phase="B", condition=condition)
+    spoiler = task("spoiler")
+    s = Scheduler(plan_of(*upstream(status), spoiler, asking), Limits(max_jobs=9))
+    orders = s.start(0) + end(s, status) + s.handle(ended("spoiler", Status.FAILURE), 1)
+    if column == "always()":
+        wanted = {"as in the table": fate}[LATER["any in the column `always()"]]
+    elif fate == "blocked" and status == "cancelled":
+        wanted = LATER["blocked`, by a need that was itself `cancelled"]
+    else:
+        wanted = LATER["blocked" if fate == "blocked" else "runs`, `skipped` or `failure"]
+    assert fate_of("asking", orders) == wanted
+
+
+PAIRS = [
+    pytest.param(*(word.strip("` ") for word in row[0].split(" and ")), row[1], id=row[0])
+    for row in rows("More than one need")[1:]
+]
+
+
+@pytest.mark.parametrize(("first", "second", "fate"), PAIRS)
+@pytest.mark.parametrize("turned", [False, True])
+def test_several_needs_whichever_ends_first(first, second, fate, turned):
+    asking = task("asking", ["x", "y"])
+    plan = plan_of(*upstream(first, "x"), *upstream(second, "y"), asking)
+    s = Scheduler(plan, Limits(max_jobs=9))
+    orders = s.start(0)
+    pair = [(first, "x"), (second, "y")]
+    for status, name in reversed(pair) if turned else pair:
+        orders += end(s, status, name)
+    assert fate_of("asking", orders) == fate
+
+
+def test_every_status_function_is_described():
+    described = {row[0].partition("(")[0] for row in rows("The status functions")[1:]}
+    asked = {column.partition("(")[0] for column in HEAD[2:] if "(" in column}
+    assert described == asked

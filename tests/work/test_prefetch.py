@@ -1,0 +1,184 @@
+"""The next attempt, made ready while one runs: it is the same as any, and a wrong guess is nothing."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from tests.support.attempts import Bench, all_listed, checksums_hold, settle, task, wait_for_one
+from zf.events import Cause, Status
+from zf.proof.store import TaskTree
+from zf.work.outcome import Outcome
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def aside(bench):
+    """The trees that were made before their time: the id and the files of each."""
+    found = []
+    for place in sorted((bench.root.parent / "aside").glob("*")):
+        [task_id] = re.findall(r"export TASK_ID='(.*)'", (place / "00-meta/env.sh").read_text())
+        found.append((task_id, sorted(path.name for path in place.iterdir())))
+    return found
+
+
+@pytest.fixture
+def first(bench):
+    """A task that waits, once it runs, until somebody writes to `go`."""
+    os.mkfifo(bench.root / "up")
+    os.mkfifo(bench.root / "go")
+    return task("echo up > up; read < go", name="first")
+
+
+def under_way(bench, pool, then):
+    """Start the first task; return when its worker has made the other one ready, or cannot."""
+    pool.start("first", 1, 0, None, then)
+    assert (bench.root / "up").read_text() == "up\n"
+    settle(pool, pool._running["first"])
+
+
+def go_on(bench, pool):
+    (bench.root / "go").write_text("go\n")
+    return wait_for_one(pool)
+
+
+class TestARightGuess:
+    def test_the_tree_takes_its_place_when_the_order_comes(self, bench, first):
+        second = task("echo $ARTIFACTS_DIR; pwd", name="second", timeout_s=60)
+        pool = bench.pool(first, second)
+        try:
+            under_way(bench, pool, "second")
+            assert [one for one, _ in aside(bench)] == ["second"]
+            assert not (bench.run_dir / "second").exists()
+            ended = go_on(bench, pool)
+            pool.start("second", 1, 0)
+            result = bench.result(wait_for_one(pool))
+            assert aside(bench) == []
+        finally:
+            pool.close()
+        assert result.outcome() == ("success", 0, "")
+        assert result.log().decode() == f"{bench.run_dir}/second/30-artifacts\n{bench.root}\n"
+        # Its time begins with the order, not with the guess.
+        assert result.ended.started_at >= ended.completed_at
+        checksums_hold(result.tree)
+        all_listed(result.tree)
+
+    def test_it_is_the_same_as_without(self, bench, first, tmp_path):
+        def files(result):
+            told = {}
+            for path in sorted(result.tree.rglob("*")):
+                if path.is_file() and path.name in {"task.json", "env.sh", "step-0.sh"}:
+                    data = re.sub(rb'"started_at": ".*"', b"", path.read_bytes())
+                    told[str(path.relative_to(result.tree))] = data
+            return told, sorted(result.status)
+
+        second = task("echo hello", name="second", env={"API_TOKEN": "s3cr3t-s3cr3t"})
+        pool = bench.pool(first, second)
+        try:
+            under_way(bench, pool, "second")
+            go_on(bench, pool)
+            pool.start("second", 1, 0)
+            ahead = files(bench.result(wait_for_one(pool)))
+        finally:
+            pool.close()
+        os.rename(bench.run_dir / "second", bench.run_dir / "gone")
+        assert files(bench.run_all([second])[0]) == ahead
+        assert b"s3cr3t" not in b"".join(ahead[0].values())
+
+
+class TestAWrongGuess:
+    def test_another_order_comes(self, bench, first):
+        others = [task("echo $TASK_ID", name=name) for name in ("second", "third")]
+        pool = bench.pool(first, *others)
+        try:
+            under_way(bench, pool, "second")
+            go_on(bench, pool)
+            results = []
+            for name in ("third", "second"):
+                pool.start(name, 1, 0)
+                results.append(bench.result(wait_for_one(pool)))
+                assert aside(bench) == []
+        finally:
+            pool.close()
+        assert [one.log() for one in results] == [b"third\n", b"second\n"]
+        for one in results:
+            checksums_hold(one.tree)
+            all_listed(one.tree)
+
+    @pytest.mark.parametrize("left", [True, False], ids=["a tree", "no tree"])
+    def test_another_attempt_of_it_comes(self, bench, first, left):
+        """The one before was lost, and had or had not come to make its tree."""
+        second = task("echo $ATTEMPT", name="second")
+        if left:
+            TaskTree.create(str(bench.run_dir), "second", 1).close()
+            lost = Outcome(second, 1)
+            lost.fail(Cause.WORKER, "its worker died", status=Status.LOST)
+            lost.decide_abandoned(str(bench.run_dir), "r1", bench.shared.redactor)
+        pool = bench.pool(first, second)
+        try:
+            under_way(bench, pool, "second")
+            go_on(bench, pool)
+            pool.start("second", 2, 0)
+            result = bench.result(wait_for_one(pool))
+        finally:
+            pool.close()
+        assert result.log() == b"2\n"
+        assert (result.tree / "attempts/1/99-summary/status.json").is_file() == left
+        assert aside(bench) == []
+
+    def test_a_tree_is_there_already(self, bench, first):
+        """Of an attempt that was lost before it was told of."""
+        second = task("echo hello", name="second")
+        pool = bench.pool(first, second)
+        try:
+            under_way(bench, pool, "second")
+            TaskTree.create(str(bench.run_dir), "second", 1).close()
+            go_on(bench, pool)
+            pool.start("second", 1, 0)
+            result = bench.result(wait_for_one(pool))
+        finally:
+            pool.close()
+        assert result.outcome() == ("success", 0, "")
+        checksums_hold(result.tree)
+        all_listed(result.tree)
+        assert aside(bench) == []
+
+    def test_no_order_comes(self, bench, first):
+        pool = bench.pool(first, task(":", name="second"))
+        try:
+            under_way(bench, pool, "second")
+            go_on(bench, pool)
+        finally:
+            pool.close()
+        assert aside(bench) == []
+        assert not (bench.run_dir / "second").exists()
+
+    def test_the_worker_is_killed(self, bench, first):
+        pool = bench.pool(first, task("echo hello", name="second"))
+        try:
+            under_way(bench, pool, "second")
+            os.kill(pool._running["first"].pid, signal.SIGKILL)
+            assert wait_for_one(pool).status == "lost"
+            assert not (bench.run_dir / "second").exists()
+            pool.start("second", 1, 0)
+            result = bench.result(wait_for_one(pool))
+        finally:
+            pool.close()
+        assert result.log() == b"hello\n"
+
+
+def test_what_keeps_it_from_being_made_ready_harms_nobody(bench, first):
+    (bench.root.parent / "aside").write_text("in the way")
+    pool = bench.pool(first, task("echo hello", name="second"))
+    try:
+        under_way(bench, pool, "second")
+        assert go_on(bench, pool).status == "success"
+        pool.start("second", 1, 0)
+        result = bench.result(wait_for_one(pool))
+    finally:
+        pool.close()
+    assert result.log() == b"hello\n"

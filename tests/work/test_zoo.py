@@ -1,0 +1,123 @@
+"""Whatever a step does to keep processes alive: when its task is over, none is there.
+
+The kernel's own word is asked for: a worker that is done has no child, and no process anywhere has
+the mark that every animal carries on its command line.
+"""
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.support.attempts import Bench, drive, processes, task
+from tests.support.zoo import PRELUDE, ZOO
+from zf.work.cgroup import Cgroup
+
+# In one of the processes that run tests: the animals' lives take time, looking at them does not.
+pytestmark = pytest.mark.xdist_group("zoo")
+ROUNDS = 50
+
+
+class Animal:
+    """One way to live on, in one of the two ways a task can end."""
+
+    def __init__(self, name, kind, number=0):
+        self.name = name
+        self.id = f"{kind}-{list(ZOO).index(name)}-{number}"
+        self.mark = f"zoo-{uuid.uuid4().hex}"
+        animal = (PRELUDE + ZOO[name]).replace("@@", self.mark)
+        if kind == "timeout":
+            script, timeout_s = f"({self.witness}) & \n{animal}", 2
+        else:
+            script, timeout_s = f"({animal}) & {self.witness}; exit 0", 60
+        self.task = task(script, name=self.id, timeout_s=timeout_s, parallel_safe=True)
+
+    @property
+    def witness(self):
+        """Waits until somebody carries the mark; it carries it itself while it counts."""
+        count = f"grep -al {self.mark} /proc/[0-9]*/cmdline 2>/dev/null | wc -l"
+        return f"until (( $({count}) > 1 )); do :; done; echo seen"
+
+
+def keep(bench, animals, jobs):
+    """Let them all run; what became of each, and the children the workers were left with."""
+    pool = bench.pool(*(animal.task for animal in animals))
+    try:
+        ended = drive(pool, [animal.task for animal in animals], jobs)
+        idle = {hand.pid: children(hand.pid) for hand in pool._hands.values()}
+        leaving = pool._leaving
+    finally:
+        pool.close()
+    assert leaving == []
+    return {one.id: bench.result(ended[one.id]) for one in animals}, idle
+
+
+def inhabitants(kind):
+    """A leader that stops itself never ends by itself."""
+    return [name for name in ZOO if kind == "timeout" or name != "stopped leader"]
+
+
+def children(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """All of them, twice: their tasks timing out, and their leaders leaving them behind.
+
+    Without cgroups, which most machines do not let users make, and which would make it easy.
+    """
+    found = {}
+    for kind in ("timeout", "exit"):
+        animals = [Animal(name, kind) for name in inhabitants(kind)]
+        bench = Bench(tmp_path_factory.mktemp(kind), grace_s=0.2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Cgroup, "enter", lambda name: None)
+            results, idle = keep(bench, animals, jobs=8)
+        found[kind] = {one.name: (one, results[one.id]) for one in animals}, idle
+    return found
+
+
+CASES = [(kind, name) for kind in ("timeout", "exit") for name in inhabitants(kind)]
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_nothing_survives(kept, kind, name):
+    animal, result = kept[kind][0][name]
+    assert processes(animal.mark) == []
+    # The test of the test: it did live, so that its absence says something.
+    if name != "stopped leader":
+        assert result.log().splitlines()[0] == b"seen"
+    assert "cannot be killed" not in result.ended.detail
+    if kind == "timeout":
+        assert result.outcome() == ("timeout", 124, "timeout")
+    else:
+        assert result.outcome() == ("failure", 0, "survivors")
+        assert result.status["survivors"]
+
+
+@pytest.mark.parametrize("kind", ["timeout", "exit"])
+def test_every_worker_is_left_without_a_child(kept, kind):
+    _, idle = kept[kind]
+    assert len(idle) == 8
+    assert set(idle.values()) == {""}
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("kind", ["timeout", "exit"])
+@pytest.mark.parametrize("cgroups", [False, True])
+def test_campaign(tmp_path, monkeypatch, kind, cgroups):
+    """Every animal fifty times, four at a time."""
+    if not cgroups:
+        monkeypatch.setattr(Cgroup, "enter", lambda name: None)
+    animals = [Animal(name, kind, number) for number in range(ROUNDS) for name in inhabitants(kind)]
+    results, idle = keep(Bench(tmp_path, grace_s=0.2), animals, jobs=4)
+    survivors = [(one.name, pids) for one in animals if (pids := processes(one.mark))]
+    assert survivors == []
+    assert set(idle.values()) == {""}
+    unlike = [
+        (one.name, results[one.id].outcome())
+        for one in animals
+        if results[one.id].ended.cause != ("timeout" if kind == "timeout" else "survivors")
+    ]
+    assert unlike == []
