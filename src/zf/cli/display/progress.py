@@ -174,9 +174,9 @@ class Watcher:
         except Exception as error:  # noqa: BLE001  # as above
             self._broke = error
         if self._broke is not None:
-            from zf.cli import crash
+            from zf.cli.exits import internal_error
 
-            told = crash.told(self._broke)
+            told = internal_error(self._broke)
             say(sys.stderr, f"zf: the run is complete, showing it was not: {told}\n")
         return code
 
