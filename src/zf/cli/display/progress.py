@@ -212,12 +212,8 @@ class Watcher:
             proof=path_shown(done.run_dir),
             style=style,
             remarks=remarks_of(done.facts, done.run_dir),
-            tampered=bool(done.differences),
         )
-        anchors = terminal.anchors(
-            done.run, done.head, signed_by, style, done.compared, tampered=bool(done.differences)
-        )
-        return text + anchors
+        return text + terminal.anchors(done.facts, done.head, signed_by, style, done.compared)
 
     def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
         from zf.report.terminal import HEARTBEAT_S, heartbeat_line
@@ -339,12 +335,11 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
 
     return {
         **as_json([row(done.facts)])[0],
-        **({"result": "tampered"} if done.differences else {}),
         "exit_code": done.exit_code,
         "proof": done.run_dir,
         "head": done.head,
         "signed_by": signed_by,
-        "tampered": list(done.differences),
+        "tampered": list(done.facts.tampered),
         # Before a signature all are.
         "trees_compared": done.compared[signed_by is not None],
         "trees": done.compared[1],
