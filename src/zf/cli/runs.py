@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zf.cli.display.progress import remarks_of, remarks_of_task, style_of, tails_of
-from zf.cli.options import AsJson, Directory, Tail, complete_run, complete_task, positive_lines
+from zf.cli.options import AsJson, Directory, as_typers, complete_run, complete_task
 from zf.cli.project import path_shown, proofs_folder
 from zf.errors import ZfError, printable
 from zf.lean.record import replace
+from zf.settings import RunOptions
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
@@ -138,7 +139,7 @@ def _row_of(facts: Facts, proofs: str) -> RunRow:
 def explain(
     run: Annotated[str, RUN] = "latest",
     task: Annotated[str | None, TASK] = None,
-    tail: Tail = None,
+    tail: Annotated[str | None, as_typers(RunOptions.tail)] = None,
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> None:
@@ -155,7 +156,7 @@ def explain(
     facts = facts_of(run_dir)
     style = style_of(sys.stdout)
     proof = path_shown(run_dir)
-    most = positive_lines(tail)
+    most = RunOptions(typed={"tail": tail}).tail
     alive = facts.exit_code is None and is_run(os.path.dirname(run_dir), facts.run)
     sealed = os.path.lexists(f"{run_dir}/{MANIFEST}")
     if task is not None:
