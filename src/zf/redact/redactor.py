@@ -81,7 +81,7 @@ class Redactor:
 
     def defined(self, task: Task) -> Task:
         """The task as its digest in plan.json is taken: without the secrets its project gives or
-        names. Whoever has a proof could else try values until the digest is right.
+        names. Else a reader of the proof could try values until the digest is right.
         """
         if self._defining is None:
             self._defining = StreamRedactor(self._given)

@@ -1,4 +1,4 @@
-"""Secrets nobody named, known by their shape: the fixed rules of redaction, as a table.
+"""Secrets that have no name, known by their shape: the fixed rules of redaction, as a table.
 
 A rule is tried where its anchor stands. It says what to hide, or that the text so far is too short
 to tell; every length it looks ahead is bounded, so a stream is never held back for long.
