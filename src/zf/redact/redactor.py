@@ -55,7 +55,7 @@ class Redactor:
             texts += (row["title"], *(step["name"] for step in row["steps"]))
         for task in self._tasks.values():
             texts += _texts(task)
-        # One look at all of them: there is hardly ever a secret in there.
+        # All of them at once: there is hardly ever a secret in there.
         if not self.full.holds_secret(_joined(texts)):
             return plan
         hide = self.text
