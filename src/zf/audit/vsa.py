@@ -14,7 +14,7 @@ from zf.audit.statement import STATEMENT_TYPE
 from zf.events import timestamp
 
 if TYPE_CHECKING:
-    from zf.audit.verify import Verification
+    from zf.audit.conclusion import Verification
 
 PREDICATE = "https://slsa.dev/verification_summary/v1"
 VERIFIER = "https://pypi.org/project/zenflow-runner/"
