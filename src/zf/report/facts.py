@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
+from zf.errors import Exit
 from zf.events import (
     FAILED,
     AttemptEnded,
@@ -148,7 +149,7 @@ class Facts:
             return "tampered"
         if self.interrupted is not None:
             return "interrupted"
-        if self.exit_code == 124:
+        if self.exit_code == Exit.TIMEOUT:
             return "timeout"
         if self.exit_code or any(
             self.counts[word] > self.tolerated.get(word, 0) for word in _SPOILS
