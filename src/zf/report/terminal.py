@@ -33,7 +33,6 @@ from zf.events import (
     to_json,
 )
 from zf.lean import lazy
-from zf.report import waiting
 from zf.report.blocked import code, headline, not_started
 from zf.report.facts import at_end
 from zf.report.words import (
@@ -266,6 +265,8 @@ def board(
     more = len(facts.running) - (len(lines) - 1)
     if more and room:
         lines.append(f"  and {more} more running"[:width])
+    from zf.report import waiting  # noqa: PLC0415 - for the board alone
+
     waits = waiting.row(facts, now) if len(lines) < rows else ""
     if waits:
         lines.append(f"  waiting: {_ascii(waits)}"[:width])

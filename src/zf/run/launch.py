@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from hashlib import sha256
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import (
@@ -42,10 +42,7 @@ from zf.proof.seal import (
     write_json,
 )
 from zf.proof.source import provenance
-from zf.proof.source.prefetch import Looking
 from zf.redact.redactor import Redactor
-from zf.report import blocked
-from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import Facts, Fold
 from zf.run import fitness, leases, lock, recover
 from zf.run.context import condition_contexts
@@ -62,6 +59,9 @@ from zf.work.outcome import said
 from zf.work.pool import Pool
 from zf.work.walls.shield import Grounds, rescue, why_not
 from zf.work.worker import Shared
+
+if TYPE_CHECKING:
+    from zf.proof.source.prefetch import Looking
 
 # Begins the second look at the work tree; what it gives waits for the answer.
 LookingAgain = Callable[[Inbox], AbstractContextManager[Callable[[], bool | None]]]
@@ -652,7 +652,7 @@ def _make_proofs(proofs: str) -> None:
         if not os.path.isdir(proofs):
             raise
     else:
-        with open(f"{proofs}/.gitignore", "x", encoding="ascii") as file:
+        with open(f"{proofs}/.gitignore", "x", encoding="utf-8") as file:
             file.write("# Made by zf with the folder: runs are kept, not committed.\n*\n")
 
 
@@ -710,6 +710,9 @@ def _write_blocked(run_dir: str, facts: Facts) -> str | None:
     """Write blocked.json if tasks were held up; its SHA-256."""
     struck = facts.phase_timeout or facts.run_timeout
     if struck or facts.counts[Status.BLOCKED]:
+        from zf.report import blocked  # noqa: PLC0415 - a run that goes well does without
+        from zf.report.excerpt import LOOK_LINES  # noqa: PLC0415
+
         tails = {
             t.id: log_tail(run_dir, t.id, facts.step_number(t), lines=LOOK_LINES)
             for t in facts.failed
