@@ -71,7 +71,7 @@ def _refuse_to_start(error: Exception) -> NoReturn:
         raise error
     told = (
         f"error[ZF190]: zf could not be started: {str(error) or 'not enough memory'}\n"
-        "  hint: raise the limits it was started with (ulimit -v, ulimit -n, a container's memory)\n"
+        "  hint: raise the limits it was started with (ulimit -v, ulimit -n, a container's)\n"
     )
     with suppress(OSError):
         os.write(2, told.encode(errors="backslashreplace"))
