@@ -665,7 +665,7 @@ def _recording(run: str) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         raise ZfError(
             f"run {run!r} was stopped, as it could not be recorded: {said(error)}",
             exit_code=Exit.FAILED,
