@@ -26,7 +26,7 @@ MAX_TAIL_LINES = 400
 # More slots than any machine can use; catches `-j 100000000` before it forks.
 MAX_JOBS_LIMIT = 10_000
 # Ten years: longer is a typing error, and still far from overflowing any clock.
-MAX_SECONDS = 315_360_000.0
+MAX_SECONDS = 315_360_000
 
 # How task output, and progress, is shown while a run goes on.
 Output = Literal["group", "prefix", "quiet"]
