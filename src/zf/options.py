@@ -5,12 +5,9 @@ completion, variables, the reference page and the manual pages are made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from zf.lean.record import record
-
-if TYPE_CHECKING:
-    from zf.settings import RunOptions
 
 T = TypeVar("T")
 
@@ -33,8 +30,30 @@ class Setting(Generic[T]):
         return self.source not in {"default", "zf.yaml"}
 
 
+class Options:
+    """What was typed for a verb that runs something: the value of each option that a subclass
+    declares; a setting is None where nothing was typed.
+
+    `typed` has the words by the option's name. Raises ZfError (exit 2) naming the flag whose value
+    is no good.
+    """
+
+    __slots__ = ("values",)
+    # Each option by its name, in the order of the help pages.
+    table: ClassVar[dict[str, Option[Any]]]
+
+    def __init_subclass__(cls) -> None:
+        cls.table = {name: one for name, one in vars(cls).items() if isinstance(one, Option)}
+
+    def __init__(self, verb: str = "", typed: Mapping[str, Any] | None = None) -> None:
+        self.values = {name: option.untyped(verb) for name, option in self.table.items()}
+        for name, words in (typed or {}).items():
+            if words is not None:
+                self.values[name] = self.table[name].read(words)
+
+
 class Option(Generic[T]):
-    """One option of these verbs, as a field of `RunOptions`.
+    """One option of these verbs, declared as a field of `Options`.
 
     It is typed as one of `flags`, of which messages name the first; `off` is the contrary of a
     switch. What has neither `metavar` nor `choices` is a switch. `alone` is the value of a flag to
@@ -73,8 +92,8 @@ class Option(Generic[T]):
     @overload
     def __get__(self, options: None, _owner: type) -> Option[T]: ...
     @overload
-    def __get__(self, options: RunOptions, _owner: type) -> T: ...
-    def __get__(self, options: RunOptions | None, _owner: type) -> Any:
+    def __get__(self, options: Options, _owner: type) -> T: ...
+    def __get__(self, options: Options | None, _owner: type) -> Any:
         return self if options is None else options.values[self.name]
 
     @property

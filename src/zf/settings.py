@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, get_args
 
 from zf.errors import ZfError
 from zf.lean.record import record, replace
-from zf.options import NEW_RUN, PHASE, RERUN, TASK, Option, Setting
+from zf.options import NEW_RUN, PHASE, RERUN, TASK, Option, Options, Setting
 
 DEFAULT_MAX_JOBS = 4
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
@@ -94,15 +94,10 @@ def _bad(source: str, text: str, wanted: str) -> ZfError:
     return ZfError(f"{source} is {text!r}, but must be {wanted}", code="ZF110")
 
 
-class RunOptions:
-    """What was typed for a verb that runs something, each option as its value; a setting is None
-    where nothing was typed.
+class RunOptions(Options):
+    """Every option of the verbs that run something."""
 
-    `typed` has the words by the option's name. Raises ZfError (exit 2) naming the flag whose value
-    is no good.
-    """
-
-    __slots__ = ("values",)
+    __slots__ = ()
 
     with_needs = Option[bool](
         "--with-needs", verbs=(TASK,), default=False, help="Run everything it needs first."
@@ -281,15 +276,8 @@ class RunOptions:
         help="Print the result as JSON on stdout in place of the summary.",
     )
 
-    def __init__(self, verb: str = "", typed: Mapping[str, Any] | None = None) -> None:
-        self.values = {option.name: option.untyped(verb) for option in OPTIONS.values()}
-        for name, words in (typed or {}).items():
-            if words is not None:
-                self.values[name] = OPTIONS[name].read(words)
 
-
-# Each option by its name, in the order of the help pages.
-OPTIONS = {name: one for name, one in vars(RunOptions).items() if isinstance(one, Option)}
+OPTIONS = RunOptions.table
 
 
 @record
