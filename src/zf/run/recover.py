@@ -32,19 +32,19 @@ from zf.events import (
 from zf.model import Task
 from zf.proof.journal import Line
 from zf.redact.redactor import Redactor
-from zf.run.schedule.scheduler import (
+from zf.run.schedule.orders import (
     EndPhase,
     KillAttempt,
     NotRun,
     Order,
     Record,
     ReleaseLease,
-    Scheduler,
     StartAttempt,
     StartPhase,
     Tick,
     TimeOutPhase,
 )
+from zf.run.schedule.scheduler import Scheduler
 from zf.work.collecting import Briefly
 from zf.work.outcome import Outcome
 
