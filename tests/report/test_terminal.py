@@ -137,16 +137,6 @@ def test_phases_are_told_where_there_are_several() -> None:
     ]
 
 
-def test_an_end_is_told_as_it_was_though_the_next_attempt_runs() -> None:
-    """Events are told in batches, when all of them are in the facts."""
-    batch = [started("a"), failed("a"), RetryScheduled("a", 2, 0), started("a", attempt=2)]
-    facts = build(plan({"a": ()}), batch)
-    assert [terminal.plain_line(facts, event) for event in batch[1:3]] == [
-        "x failure   a  0.2s  step 'Prepare' exited with code 3",
-        "r retry     a  attempt 2 at once",
-    ]
-
-
 def test_strangers_and_the_end_have_no_line() -> None:
     assert lines({"a": ()}, [started("x"), ended("x"), RetryScheduled("x", 2, 0)]) == []
     asked = ConditionEvaluated("a", "1 == 1", value=True, operands={}, error="")
@@ -649,7 +639,8 @@ def odd() -> Facts:
 
 def test_the_pages_examples_are_what_is_printed() -> None:
     facts = build(plan(SEED), seed_events())
-    anchors = terminal.anchors("r1", re.findall(r"(?m)^head: (\w{64})$", page())[0], None)
+    facts = build(plan(SEED), seed_events())
+    anchors = terminal.anchors(facts, re.findall(r"(?m)^head: (\w{64})$", page())[0], None)
     told = [
         "\n".join(lines(SEED, seed_events())) + "\n",
         "\n".join(terminal.board(midway(), 117.5, columns=80)) + "\n",

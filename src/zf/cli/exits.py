@@ -7,10 +7,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from zf.cli import crash
+from zf import __version__
 from zf.cli.display import streams
 from zf.cli.project import as_typed
-from zf.errors import Exit, Problem, ZfError
+from zf.errors import Exit, Problem, ZfError, printable
 from zf.lean.record import replace
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def guarded(program: Callable[[], object]) -> int:
         streams.give_up()
         return Exit.INTERRUPTED
     except (BrokenPipeError, streams.ReaderGoneError):
-        # Whoever read our output has gone (`zf list | head`).
+        # What read our output is gone (`zf list | head`).
         streams.silence(sys.stdout)
         return Exit.BROKEN_PIPE
     except OSError as error:
@@ -40,7 +40,9 @@ def guarded(program: Callable[[], object]) -> int:
         if error.errno not in _OUT_OF_REACH:
             return _internal(error)
         return _stopped_by_the_system(error)
-    except Exception as error:  # noqa: BLE001  # the last net: anything here is a bug of zf
+    except Exception as error:  # noqa: BLE001  # the last net: nearly all here is a bug of zf
+        if _lacks_memory(error):
+            return _stopped_by_the_system(OSError(errno.ENOMEM, str(error) or "not enough memory"))
         return _internal(error)
     return code if isinstance(code, int) and code else _unless_lost()
 
@@ -109,7 +111,20 @@ def _is_nowhere() -> bool:
 _REMEDY = {
     errno.ENOTDIR: "something else is where a folder should be: move it away",
     errno.EBADF: "it is closed; to discard what zf prints, use >/dev/null",
+    errno.ENOMEM: "raise the limit zf was started with (ulimit -v, a container's), or free some",
+    errno.EAGAIN: "raise the limit of processes (ulimit -u), or end some",
+    errno.EMFILE: "raise the limit of open files that zf was started with (ulimit -n)",
+    errno.ENFILE: "the whole machine has no open files left: end what holds many",
 }
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Also where a compiled module could not be loaded, of which the loader says only that, or
+    where the interpreter lost the MemoryError on its way.
+    """
+    if isinstance(error, ImportError):
+        return (error.path or "").endswith(".so")
+    return isinstance(error, MemoryError) or "without setting an exception" in str(error)
 
 
 def _stopped_by_the_system(error: OSError) -> int:
@@ -130,5 +145,26 @@ def _stopped_by_the_system(error: OSError) -> int:
 
 
 def _internal(error: Exception) -> int:
-    streams.say(sys.stderr, f"zf: {crash.told(error)}\n")
+    streams.say(sys.stderr, f"zf: {internal_error(error)}\n")
     return Exit.INTERNAL
+
+
+def internal_error(error: Exception) -> str:
+    """A bug of zf's own in a sentence; the traceback is in the file which that names, or below it
+    where no file can be written.
+    """
+    import tempfile
+    import traceback
+
+    what = f"internal error: {printable(f'{type(error).__name__}: {error}')}\n"
+    bug = "  This is a bug in zf, not in your task files. The traceback is"
+    trace = f"zf {__version__}, Python {sys.version}\n{sys.argv!r}\n\n"
+    trace += "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="zf-crash-", suffix=".txt", delete=False, errors="backslashreplace"
+        ) as file:
+            file.write(trace)
+    except OSError:
+        return f"{what}{bug}:\n{trace}"
+    return f"{what}{bug} in {file.name}"

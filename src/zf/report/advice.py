@@ -10,16 +10,16 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
-from zf.events import Status
+from zf.events import WELL, Status
 from zf.lean.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from zf.report.facts import Facts, RootCause
+    from zf.report.causes import RootCause
+    from zf.report.facts import Facts
 
 _NOT_BROKEN = frozenset({Status.SKIPPED, Status.CANCELLED})
-_WELL = frozenset({Status.SUCCESS, Status.SKIPPED})
 # More names than this are no advice to act on.
 _MOST_NAMES = 5
 
@@ -78,7 +78,7 @@ def _together(facts: Facts, blocking: Sequence[RootCause]) -> FixFirst:
 
 def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     """The commands to type when the run is over: nothing when all went well."""
-    failed = [task.id for task in facts.tasks.values() if not (task.warned or task.status in _WELL)]
+    failed = [task.id for task in facts.tasks.values() if not (task.warned or task.status in WELL)]
     if not failed:
         return []
     if not facts.needs_checked:
@@ -86,6 +86,14 @@ def after_end(facts: Facts, zf: str = "zf") -> list[str]:
         needs = " --with-needs" if facts.tasks[failed[0]].needs else ""
         return [f"{zf} run-task {quote(printable(failed[0]))}{needs}"]
     return [f"{zf} rerun {quote(printable(facts.run))} --failed"]
+
+
+def no_runner(facts: Facts, *, alive: bool = False, sealed: bool = False) -> str:
+    """A sentence about a run that never ended and that no zf runs any more; none about others."""
+    if alive or facts.exit_code is not None:
+        return ""
+    then = "it was sealed as it was" if sealed else "nothing runs it any more"
+    return f"{printable(facts.run)} never ended: its zf was killed, and {then}"
 
 
 def commands(
@@ -99,3 +107,10 @@ def commands(
     if facts.exit_code is None and not sealed:
         return [f"{zf} resume {quote(printable(facts.run))}"]
     return after_end(facts, zf)
+
+
+def lines(facts: Facts, *, alive: bool = False, sealed: bool = False, zf: str = "zf") -> list[str]:
+    """The same as lines to print, after what there is to say of a run that no zf runs any more."""
+    dead = no_runner(facts, alive=alive, sealed=sealed)
+    told = commands(facts, alive=alive, sealed=sealed, zf=zf)
+    return [*([dead] if dead else []), *(f"Next: {command}" for command in told)]

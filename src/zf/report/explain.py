@@ -6,7 +6,7 @@ from itertools import starmap
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
-from zf.events import Status
+from zf.events import WELL
 from zf.report import advice, blocked, terminal
 from zf.report.words import (
     NO_TAILS,
@@ -29,7 +29,9 @@ from zf.report.words import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from zf.report.facts import Facts, Held, RootCause, TaskFacts
+    from zf.report.causes import Held, RootCause
+    from zf.report.facts import Facts
+    from zf.report.task_facts import TaskFacts
     from zf.report.waiting import Wait
 
 
@@ -44,14 +46,12 @@ def run(
     alive: bool = False,
     sealed: bool = False,
     whole: bool = False,
-    tampered: bool = False,
 ) -> str:
     """The whole run: what failed and what that held up, counts, and what to do. With `whole`, what
     was held up is told as trees, below its causes; `alive` says that the run still goes on.
     """
     first = advice.fix_first(facts)
-    told = advice.commands(facts, alive=alive, sealed=sealed, zf=style.zf)
-    lines = [f"Next: {command}" for command in told]
+    lines = advice.lines(facts, alive=alive, sealed=sealed, zf=style.zf)
     if first is not None:
         names = [style.paint(printable(name), "bold") for name in first.tasks]
         lines.insert(0, f"Fix first: {first.render(names)}")
@@ -66,7 +66,6 @@ def run(
         advice=lines,
         told={cause.task for cause in facts.causes if cause.blocks} if report else (),
         reported=bool(report),
-        tampered=tampered,
     )
     return f"{report}\n{end}" if report else end
 
@@ -99,6 +98,7 @@ def task(
         ("when", _when(found)),
         ("waits", wait.told if wait and wait.why not in {"lease", "retry"} else ""),
         ("waited", _waited(found)),
+        ("run", "" if found.status else advice.no_runner(facts, alive=alive, sealed=sealed)),
         ("where", place(found)),
         ("needs", _needs(facts, found)),
         ("held by", _chain(cause, entry) if cause and entry else ""),
@@ -120,7 +120,7 @@ def task(
 
 def _next(facts: Facts, task: TaskFacts, zf: str, *, alive: bool, sealed: bool) -> str:
     """The command that could change what became of this task."""
-    if task.warned or task.status in {Status.SUCCESS, Status.SKIPPED}:
+    if task.warned or task.status in WELL:
         return ""
     return "; ".join(advice.commands(facts, alive=alive, sealed=sealed, zf=zf))
 

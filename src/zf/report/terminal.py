@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import json
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from zf.errors import printable
 from zf.events import (
+    FAILED,
     AttemptEnded,
     AttemptStarted,
     CancelRequested,
+    ConditionEvaluated,
     Event,
     Interrupted,
     LeaseAwaited,
+    LeaseTaken,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
     RetryDropped,
     RetryScheduled,
+    RunEnded,
     RunResumed,
     RunStarted,
     RunTimedOut,
@@ -33,9 +37,7 @@ from zf.events import (
     to_json,
 )
 from zf.lean import lazy
-from zf.report import waiting
 from zf.report.blocked import code, headline, not_started
-from zf.report.facts import at_end
 from zf.report.words import (
     NO_TAILS,
     PLAIN,
@@ -60,7 +62,8 @@ from zf.report.words import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from zf.report.facts import Facts, Result, TaskFacts
+    from zf.report.facts import Facts, Result
+    from zf.report.task_facts import TaskFacts
 
 # A minute is what CI users take for a hang; shorter would fill their logs.
 HEARTBEAT_S = 60.0
@@ -94,7 +97,7 @@ def plain_line(facts: Facts, event: Event, style: Style = PLAIN) -> str:
         case AttemptStarted(task=name) if name in facts.tasks:
             return _start_line(facts.tasks[name], style)
         case AttemptEnded(task=name) | TaskNotRun(task=name) if name in facts.tasks:
-            return _end_line(at_end(facts, event), style)
+            return _end_line(facts.tasks[event.task], style)
         case LeaseAwaited(task=name) if name in facts.tasks:
             task = facts.tasks[name]
             return f"{_word(task.word, style)} {printable(name)}  {what(task)}"
@@ -142,7 +145,14 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
         case Interrupted(count=times):
             how = "ending what runs" if times == 1 else "killing what runs"
             return style.paint(f"interrupted: {how}", "interrupted")
-    return ""
+        case RunEnded() | ConditionEvaluated() | LeaseTaken():
+            return ""  # the summary says it, or nothing needs to
+        case AttemptStarted() | AttemptEnded() | TaskNotRun() | LeaseAwaited():
+            return ""  # of a task that is not in the plan
+        case RetryScheduled() | RetryDropped():
+            return ""
+        case _:
+            assert_never(event)
 
 
 def _start_line(task: TaskFacts, style: Style) -> str:
@@ -266,6 +276,8 @@ def board(
     more = len(facts.running) - (len(lines) - 1)
     if more and room:
         lines.append(f"  and {more} more running"[:width])
+    from zf.report import waiting  # noqa: PLC0415 - for the board alone
+
     waits = waiting.row(facts, now) if len(lines) < rows else ""
     if waits:
         lines.append(f"  waiting: {_ascii(waits)}"[:width])
@@ -275,7 +287,7 @@ def board(
 def _counts_row(facts: Facts, now: float, width: int, style: Style) -> str:
     counts = facts.counts
     warned = sum(facts.tolerated.values())
-    failed = counts[Status.FAILURE] + counts[Status.TIMEOUT] + counts[Status.LOST] - warned
+    failed = sum(counts[status] for status in FAILED) - warned
     not_run = counts[Status.BLOCKED] + counts[Status.CANCELLED] + counts[Status.SKIPPED]
     state = (
         "interrupted"
@@ -336,7 +348,6 @@ def summary(
     advice: Sequence[str] = (),
     told: Collection[str] = (),
     reported: bool = False,
-    tampered: bool = False,
 ) -> str:
     """The last thing a run prints: each failure, then what was tolerated, succeeded only after a
     retry or is remarkable otherwise, then what is blocked, then counts and time, and last what to
@@ -360,7 +371,7 @@ def summary(
     blocks += [headline(facts, style), *not_started(facts)] if not (told or reported) else []
     blocks.append(
         [
-            _counts_line(facts, style, tampered=tampered),
+            _counts_line(facts, style),
             *_throttle_lines(facts, style),
             *advice,
             *([f"proof: {printable(proof)}"] if proof else []),
@@ -393,28 +404,27 @@ _NUMBER = lazy.pattern(r"\d+")
 
 
 def anchors(
-    run: str,
+    facts: Facts,
     head: str,
     signed_by: str | None,
     style: Style = PLAIN,
     compared: tuple[int, int] = (0, 0),
-    *,
-    tampered: bool = False,
 ) -> str:
     """What holds a sealed proof in place from outside: the end of its journal, which a CI keeps in
     its log, and who signed it. So many trees, of all there are, were `compared` before the seal;
     before a signature all are.
     """
-    if tampered:
+    if facts.tampered:
         return f"head: {head}\n"
     if signed_by is not None:
         return f"head: {head}\nsigned by: {printable(signed_by)}\n"
     unsigned = style.paint("UNSIGNED", "warning")
-    text = f"head: {head}\n{unsigned}: to sign it, {style.zf} seal {printable(run)} --sign\n"
+    run = printable(facts.run)
+    text = f"head: {head}\n{unsigned}: to sign it, {style.zf} seal {run} --sign\n"
     done, trees = compared
     if done < trees:
         told = f"{done} of {count(trees, 'task tree')} compared before the seal"
-        text += f"{told}; {style.zf} verify {printable(run)} compares all\n"
+        text += f"{told}; {style.zf} verify {run} compares all\n"
     return text
 
 
@@ -509,12 +519,11 @@ def _throttle_lines(facts: Facts, style: Style) -> list[str]:
     return [f"{word} {times}, for {took} in all; tasks were kept waiting for {held} of it"]
 
 
-def _counts_line(facts: Facts, style: Style, *, tampered: bool = False) -> str:
+def _counts_line(facts: Facts, style: Style) -> str:
     counts = counted(facts.counts, facts.tolerated, len(facts.flaky))
     took = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
     total = count(len(facts.tasks), "task")
-    result = "tampered" if tampered else facts.result
-    word = style.paint(VERDICTS[result], result)
+    word = style.paint(VERDICTS[facts.result], facts.result)
     return f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{took}"
 
 

@@ -12,13 +12,12 @@ from zf.errors import printable
 from zf.events import Cause, Status
 from zf.lean import lazy
 from zf.lean.record import record
-from zf.report.excerpt import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from zf.events import ConditionEvaluated
-    from zf.report.facts import TaskFacts
+    from zf.report.task_facts import TaskFacts
 
 # Ten lines show the last error of most tools without pushing the rest of the report away; 400
 # characters keep a minified bundle or a progress bar from doing so.
@@ -192,6 +191,8 @@ def without_colour(text: str) -> str:
 
 def tail(lines: Sequence[str], most: int = TAIL_LINES) -> list[str]:
     """What of a log says why its step failed, safe to print and each line of bounded length."""
+    from zf.report.excerpt import excerpt  # noqa: PLC0415 - for failures alone
+
     # Cut first: a line may be a gigabyte. Four times, for colours and escapes still to be dropped.
     shown = (log_line(line[-4 * TAIL_CHARS :]) for line in excerpt(lines, most))
     return [f"...{line[3 - TAIL_CHARS :]}" if len(line) > TAIL_CHARS else line for line in shown]

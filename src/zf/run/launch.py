@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from hashlib import sha256
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import (
@@ -42,10 +42,7 @@ from zf.proof.seal import (
     write_json,
 )
 from zf.proof.source import provenance
-from zf.proof.source.prefetch import Looking
 from zf.redact.redactor import Redactor
-from zf.report import blocked
-from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import Facts, Fold
 from zf.run import fitness, leases, lock, recover
 from zf.run.context import condition_contexts
@@ -63,6 +60,9 @@ from zf.work.pool import Pool
 from zf.work.walls.shield import Grounds, rescue, why_not
 from zf.work.worker import Shared
 
+if TYPE_CHECKING:
+    from zf.proof.source.prefetch import Looking
+
 # Begins the second look at the work tree; what it gives waits for the answer.
 LookingAgain = Callable[[Inbox], AbstractContextManager[Callable[[], bool | None]]]
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
@@ -75,9 +75,8 @@ _MOST_DIFFERENCES = 100
 
 @record
 class Launched:
-    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex. `differences`
-    tells what in its folder is not what zf wrote; a run that has any was tampered with. `compared`
-    is how many task trees were looked at for that, of how many.
+    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex. `compared` is
+    how many task trees were looked at for tampering, of how many.
     """
 
     run: str
@@ -86,7 +85,6 @@ class Launched:
     facts: Facts
     head: str
     manifest_sha256: str
-    differences: tuple[str, ...] = ()
     compared: tuple[int, int] = (0, 0)
 
 
@@ -510,8 +508,10 @@ def _conduct(
         ).run(orders)
         if not pool.is_idle:
             pool.close()
-        # Nothing that a task started runs any more; git looks while the workers go.
+        # Nothing that a task started runs any more; git looks while the disk works and the workers
+        # go.
         source_changed = looks.enter_context(looking_again(inbox))
+        recorder.commit()
         pool.close()
         blocked_sha256 = _write_blocked(run_dir, recorder.facts)
         took = round(time.monotonic() - run_began, 6)
@@ -580,15 +580,14 @@ def _close(
     head, known.tops["events.jsonl"] = recorder.close()
     assert facts.exit_code is not None  # its last event says so
     sealed = seal_known(run_dir, known, after=compared)
-    exit_code = Exit.FAILED if sealed.differences else facts.exit_code
+    facts.tampered = tuple(map(request.redactor.text, sealed.differences))
     return Launched(
         request.settings.run_id.value,
         run_dir,
-        exit_code,
+        Exit.FAILED if facts.tampered else facts.exit_code,
         facts,
         head,
         sealed.manifest_sha256,
-        tuple(map(request.redactor.text, sealed.differences)),
         sealed.compared,
     )
 
@@ -655,7 +654,7 @@ def _make_proofs(proofs: str) -> None:
         if not os.path.isdir(proofs):
             raise
     else:
-        with open(f"{proofs}/.gitignore", "x", encoding="ascii") as file:
+        with open(f"{proofs}/.gitignore", "x", encoding="utf-8") as file:
             file.write("# Made by zf with the folder: runs are kept, not committed.\n*\n")
 
 
@@ -666,7 +665,7 @@ def _recording(run: str) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         raise ZfError(
             f"run {run!r} was stopped, as it could not be recorded: {said(error)}",
             exit_code=Exit.FAILED,
@@ -713,6 +712,9 @@ def _write_blocked(run_dir: str, facts: Facts) -> str | None:
     """Write blocked.json if tasks were held up; its SHA-256."""
     struck = facts.phase_timeout or facts.run_timeout
     if struck or facts.counts[Status.BLOCKED]:
+        from zf.report import blocked  # noqa: PLC0415 - a run that goes well does without
+        from zf.report.excerpt import LOOK_LINES  # noqa: PLC0415
+
         tails = {
             t.id: log_tail(run_dir, t.id, facts.step_number(t), lines=LOOK_LINES)
             for t in facts.failed

@@ -13,8 +13,9 @@ from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.record import field, mutable, replace
 from zf.outlet import say_if_possible
-from zf.proof.artifacts import TOLD_MOST, Collected, collect
-from zf.proof.store import SUMMARY, TaskTree, is_tree_of, status_fields
+from zf.proof.artifacts import TOLD_MOST, Collected, collect, listed
+from zf.proof.store import NO_ARTIFACT, SUMMARY, TaskTree, is_tree_of, status_fields
+from zf.work.artifacts import ArtifactSecrets
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
 
@@ -148,6 +149,42 @@ class Outcome:
         else:
             self._take_stop("collecting the artifacts", None, stop, None)
 
+    def take_artifacts(
+        self,
+        found: Collected,
+        strange: list[tuple[str, str]],
+        required: tuple[str, ...],
+        *,
+        leaks_fail: bool,
+    ) -> None:
+        """Judge by the artifacts; an earlier failure stays. `strange` is what steps did in zf's own
+        part of the tree: paths, and what is wrong with each. `required` are patterns.
+        """
+        for path, reason in strange:
+            found.refuse(path, reason)
+        self.collected = found
+        if self.status is not Status.SUCCESS:
+            return
+        if found.leaks and leaks_fail:
+            held = "artifact {} contains a secret"
+            if found.leaked > 1:
+                held = "artifacts {} contain secrets"
+            self.fail(Cause.ARTIFACTS, held.format(listed(found.leaks, found.leaked)))
+        elif strange:
+            path, reason = strange[0]
+            more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
+            shown = found.shown(path)
+            detail = f"in $PROOF_DIR, {shown} {reason}{more}"
+            if reason == NO_ARTIFACT:
+                detail = f"a step wrote {shown} into $PROOF_DIR{more}; write to $ARTIFACTS_DIR"
+            self.fail(Cause.ARTIFACTS, detail)
+        else:
+            shown_required = map(found.shown, required)
+            missing = [f"'{pattern}'" for pattern in shown_required if pattern in found.missing]
+            if missing:
+                detail = f"no file was kept for the required artifact {', '.join(missing)}"
+                self.fail(Cause.ARTIFACTS, detail)
+
     def _take_stop(self, where: str, step: int | None, stop: Stop, number: int | None) -> None:
         if stop.cause in _TIMEOUTS:
             self.fail(
@@ -272,7 +309,8 @@ class Outcome:
         """
         try:
             with closing(self._abandoned_tree(run_dir, before)) as tree:
-                secrets = redactor.artifacts(self.task)
+                allowed_in = self.task.allow_secrets_in
+                secrets = ArtifactSecrets(redactor.full, redactor.secrets, allowed_in)
                 self.collected = collect(
                     tree, run_dir, (), proofs=run_dir, secrets=secrets, heed=heed
                 )
@@ -310,8 +348,10 @@ def named(kind: str, number: int, name: str) -> str:
     return name if name == f"{kind}-{number}" else f"{kind} '{name}'"
 
 
-def said(error: OSError) -> str:
-    """An OSError for a reader: what the system said, and of which file if it did."""
+def said(error: OSError | MemoryError) -> str:
+    """An error for a reader: what the system said, and of which file if it did."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
     where = f" ({printable(os.fsdecode(error.filename))})" if error.filename else ""
     return f"{error.strerror or error}{where}"
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from zf.events import Event
-    from zf.report.facts import Facts, TaskFacts
+    from zf.report.facts import Facts
+    from zf.report.task_facts import TaskFacts
     from zf.report.words import Style
     from zf.run.launch import Launched
 
@@ -174,9 +175,9 @@ class Watcher:
         except Exception as error:  # noqa: BLE001  # as above
             self._broke = error
         if self._broke is not None:
-            from zf.cli import crash
+            from zf.cli.exits import internal_error
 
-            told = crash.told(self._broke)
+            told = internal_error(self._broke)
             say(sys.stderr, f"zf: the run is complete, showing it was not: {told}\n")
         return code
 
@@ -212,12 +213,8 @@ class Watcher:
             proof=path_shown(done.run_dir),
             style=style,
             remarks=remarks_of(done.facts, done.run_dir),
-            tampered=bool(done.differences),
         )
-        anchors = terminal.anchors(
-            done.run, done.head, signed_by, style, done.compared, tampered=bool(done.differences)
-        )
-        return text + anchors
+        return text + terminal.anchors(done.facts, done.head, signed_by, style, done.compared)
 
     def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
         from zf.report.terminal import HEARTBEAT_S, heartbeat_line
@@ -247,6 +244,8 @@ class Watcher:
 
 def tails_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
     """The ends of the logs of what failed, long enough to find the reason in them."""
+    if not facts.failed:
+        return {}
     from zf.proof.read import log_tail
     from zf.report.excerpt import LOOK_LINES
 
@@ -272,10 +271,10 @@ def remarks_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
 
 def remarks_of_task(task: TaskFacts, run_dir: str) -> list[str]:
     """The same of one task, if it ran."""
-    from zf.proof.read import status_json
-    from zf.report.remarks import remarks
-
     if task.attempt and task.status is not None and not _is_plain(run_dir, task.id):
+        from zf.proof.read import status_json
+        from zf.report.remarks import remarks
+
         with suppress(ZfError):
             return remarks(status_json(run_dir, task.id))
     return []
@@ -337,12 +336,11 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
 
     return {
         **as_json([row(done.facts)])[0],
-        **({"result": "tampered"} if done.differences else {}),
         "exit_code": done.exit_code,
         "proof": done.run_dir,
         "head": done.head,
         "signed_by": signed_by,
-        "tampered": list(done.differences),
+        "tampered": list(done.facts.tampered),
         # Before a signature all are.
         "trees_compared": done.compared[signed_by is not None],
         "trees": done.compared[1],

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from zf.errors import printable
 from zf.lean import lazy
 from zf.lean.record import field, mutable, record, replace
+from zf.proof.source.prefetch import NO_WORK_TREE, find_top
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -46,7 +47,6 @@ GIT_TIMEOUT_S = 30.0
 # took longer than this is kept for the next run, which hashes only what has another change time. It
 # is out of reach while a run goes on: taken away at its start, put back at its end from memory.
 KEEP_INDEX_S = 0.5
-NO_WORK_TREE = "this is not a git work tree"
 # Nothing git reads on the way may run a program or wait for a person.
 _GIT = ("--no-pager", "-c", "core.fsmonitor=false", "-c", "color.ui=false")
 # Set inside hooks and by hand; they would make git answer for another repository than the root's.
@@ -204,18 +204,6 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment in which git answers for the folder it is asked in, and asks nobody."""
     kept = {name: value for name, value in environ.items() if name not in _GIT_LOCAL}
     return kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-
-
-def find_top(root: str, environ: Mapping[str, str]) -> str | None:
-    """The nearest folder from here upwards that has a `.git`; asking git itself takes 8 ms more."""
-    ceilings = environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep)
-    folder = os.path.realpath(root)
-    while not os.path.lexists(f"{folder}/.git"):
-        above = os.path.dirname(folder)
-        if above in {folder, *ceilings}:
-            return None
-        folder = above
-    return folder
 
 
 def look(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from zf.events import Cause, ConditionEvaluated, Status
+from zf.events import FAILED, Cause, ConditionEvaluated, Status
 from zf.lean.record import field, record
 from zf.model import NOTHING, Need
 from zf.plan.graph import Plan
@@ -17,9 +17,6 @@ from zf.plan.graph import Plan
 if TYPE_CHECKING:
     from zf.plan.condition import Condition
     from zf.plan.verdict import ConditionContext
-
-# The task itself is to blame, or its worker; `blocked` and `cancelled` are consequences.
-FAILED = frozenset({Status.FAILURE, Status.TIMEOUT, Status.LOST})
 
 
 @record

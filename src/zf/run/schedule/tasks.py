@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Container, Iterable
 
-from zf.events import AttemptEnded, Cause, RetryDropped, RetryScheduled, Status
+from zf.events import FAILED, WELL, AttemptEnded, Cause, RetryDropped, RetryScheduled, Status
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.orders import KillAttempt, Limits, NotRun, Order, Record
-from zf.run.schedule.outcomes import FAILED, Decision, Outcomes
+from zf.run.schedule.outcomes import Decision, Outcomes
 from zf.run.schedule.phases import Phases
 from zf.run.schedule.retry import Retries
 from zf.run.schedule.slots import Slots
@@ -111,8 +111,7 @@ class Tasks:
         task = self._tasks[name]
         warned = task.tolerates(status, exit_code)
         self._outcomes.note(name, status, warned=warned)
-        good = warned or status is Status.SUCCESS or status is Status.SKIPPED
-        self._phases.note_end(task.phase, good=good)
+        self._phases.note_end(task.phase, good=warned or status in WELL)
         if status in FAILED and not warned:
             self.first_failed = self.first_failed or name
 
