@@ -133,7 +133,9 @@ def subjects(tmp_path_factory) -> list[Subject]:
     """Runs of every outcome, signed and not."""
     folder = tmp_path_factory.mktemp("subjects")
     keys = make_keys(tmp_path_factory.mktemp("keys"))
-    both = Trust(str(keys / "allowed"), (), str(keys / "key.pub.pem"))
+    both = Trust(
+        {"allowed_signers": str(keys / "allowed"), "public_key": str(keys / "key.pub.pem")}
+    )
     found = []
     for name in ("small", "full", "killed"):
         found.append(Subject(getattr(proof_bundles, name)(folder, f"{name}-unsigned").path))
@@ -144,7 +146,7 @@ def subjects(tmp_path_factory) -> list[Subject]:
             signers = [signer_for(str(keys / key), opened) for key in ("alice", "key.pem")]
             attest(str(made), signers)
         found.append(Subject(made, both))
-    alice = Trust(str(keys / "allowed"))
+    alice = Trust({"allowed_signers": str(keys / "allowed")})
     for name, make in (("whole", real), ("dead", real_killed)):
         project = Project(folder / name)
         for task, (script, more) in OUTCOMES.items():
