@@ -69,7 +69,7 @@ def both(keys) -> Trust:
     )
 
 
-def look(path: Path, trust: Trust = authentic.NOBODY):
+def look(path: Path, trust: Trust = authentic.NO_TRUST):
     return verify(str(path), trust=trust, now=NOW)
 
 
@@ -260,7 +260,7 @@ def test_an_edited_statement_is_found_twice(bundle, both):
         ("AUTHENTIC", "bad_signature"),
     }
     assert look(bundle, both).exit_code == 1
-    assert ("AUTHENTIC", "bad_signature") in kinds(bundle, authentic.NOBODY)
+    assert ("AUTHENTIC", "bad_signature") in kinds(bundle, authentic.NO_TRUST)
 
 
 def test_a_statement_about_another_run_is_found_even_when_rightly_signed(
@@ -475,7 +475,7 @@ def test_an_envelope_that_was_not_checked_names_no_signer(bundle, keys, both):
     payload, signatures = form.read(envelope.read_bytes())
     [key] = signatures
     envelope.write_bytes(form.write(payload, key, b"made up"))
-    for trust in (authentic.NOBODY, Trust({"allowed_signers": both.keys["allowed_signers"]})):
+    for trust in (authentic.NO_TRUST, Trust({"allowed_signers": both.keys["allowed_signers"]})):
         verdict = look(bundle, trust).verdicts[2]
         trusted, unchecked, told = verdict.summary.partition("names")
         assert key not in trusted

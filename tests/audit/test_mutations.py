@@ -16,7 +16,7 @@ from tests.support.program import Project
 from tests.support.proof_bundles import BEGAN
 from tests.support.proof_keys import make_keys
 from tests.support.proof_mutations import Mutation
-from zf.audit.authentic import NOBODY, Trust
+from zf.audit.authentic import NO_TRUST, Trust
 from zf.audit.expected import Expectations
 from zf.audit.findings import State
 from zf.audit.signing.attest import attest, signer_for
@@ -28,7 +28,7 @@ RANDOM_MUTATIONS = 100_000
 class Subject:
     """A good run, and a copy of it to harm and to mend."""
 
-    def __init__(self, good: Path, trust: Trust = NOBODY) -> None:
+    def __init__(self, good: Path, trust: Trust = NO_TRUST) -> None:
         self.good = good
         self.trust = trust
         self.copy = good.parent / f"{good.name}.copy"
@@ -152,7 +152,7 @@ def subjects(tmp_path_factory) -> list[Subject]:
         for task, (script, more) in OUTCOMES.items():
             project.task(task, script, **more)
         for run, trust, signs in (
-            (f"{name}-unsigned", NOBODY, ()),
+            (f"{name}-unsigned", NO_TRUST, ()),
             (f"{name}-signed", alice, ("--sign", "--key", str(keys / "alice"))),
         ):
             make(project, run, signs)

@@ -62,7 +62,7 @@ class Trust:
                 raise ZfError(f"{printable(path)} cannot be read", code="ZF637")
 
 
-NOBODY = Trust()
+NO_TRUST = Trust()
 
 
 @mutable
@@ -160,7 +160,7 @@ class Check:
             self._found("INTACT", "statement", "not an in-toto statement", name)
 
     def _examine(self, proven: set[str], trusted: Mapping[str, Any]) -> None:
-        """Every signature, by the scheme that left it: by whom it says to be, and by whom it is."""
+        """Every signature, by the scheme that left it: the key it names, and whose it is."""
         at = None if self.stamped_at is None else f"{self.stamped_at:%Y%m%d%H%M%SZ}"
         found = self._signatures
         for scheme in SCHEMES:

@@ -6,12 +6,12 @@ keys are refused: a rule that was mistyped must not count as kept.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
+from posixpath import join
 from typing import Any
 
-from zf.audit.authentic import NOBODY, Trust
+from zf.audit.authentic import NO_TRUST, Trust
 from zf.audit.expected import NOTHING, Expectations
 from zf.audit.outcome import Result
 from zf.audit.signing.signers import SCHEMES
@@ -28,7 +28,7 @@ def parse(
     rules: Any,
     folder: str,
     expectations: Expectations = NOTHING,
-    trust: Trust = NOBODY,
+    trust: Trust = NO_TRUST,
 ) -> tuple[Expectations, Trust]:
     """The policy's rules on top of what the command line expects already.
 
@@ -54,9 +54,9 @@ def parse(
             problems.append(Problem("ZF650", f"{key}: {error}"))
             continue
         if field == "keys":
-            keys[key] = os.path.join(folder, told)
+            keys[key] = join(folder, told)
         elif field == "timestamp_ca":
-            trusted[field] = os.path.join(folder, told)
+            trusted[field] = join(folder, told)
         elif field == "signers":
             trusted[field] = told
         else:

@@ -84,7 +84,7 @@ def _place(run_dir: str, files: Mapping[str, bytes]) -> None:
     """
     staging = tempfile.mkdtemp(prefix=".attest-", dir=os.path.dirname(os.path.abspath(run_dir)))
     try:
-        # What mkdtemp makes is for its owner alone; whoever may read the run may read this.
+        # What mkdtemp makes is for its owner alone; all who may read the run may read this.
         os.chmod(staging, os.stat(run_dir).st_mode & 0o777)
         for name, data in files.items():
             write_file(f"{staging}/{name}", data)

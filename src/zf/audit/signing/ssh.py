@@ -165,7 +165,7 @@ def _fields(data: bytes) -> list[bytes]:
 
 
 def check_self(signature: bytes, data: bytes) -> str | None:
-    """What is wrong with the signature as mathematics, whoever made it; None when nothing is."""
+    """What is wrong with the signature as mathematics, by any key; None when nothing is."""
     with _file(signature) as path:
         checked = _keygen(
             ["-Y", "check-novalidate", "-n", NAMESPACE, "-s", path], data, _VERIFY_TIMEOUT_S
@@ -176,7 +176,7 @@ def check_self(signature: bytes, data: bytes) -> str | None:
 def check(
     signature: bytes, data: bytes, allowed_signers: str, *, signers: Sequence[str], at: str | None
 ) -> tuple[str | None, str | None]:
-    """Who of `allowed_signers` made the signature, and what is wrong; one of the two is None.
+    """The name in `allowed_signers` that made the signature, and what is wrong; one is None.
 
     With `signers`, it must be one of these names. `at` is when it is known to have existed
     (`YYYYmmddHHMMSSZ`), for keys that expired since.
@@ -185,8 +185,8 @@ def check(
     with _file(signature) as path:
         common = ["-s", path, "-f", allowed_signers, *when]
         if not signers:
-            # A guess at whom to ask about, no more: what counts is that -Y verify agrees. A name in
-            # a certificate is its maker's text, so any of them may be none.
+            # A guess at the names to ask about, no more: what counts is that -Y verify agrees. A
+            # name in a certificate is its maker's text, so any of them may be none.
             found = _keygen(["-Y", "find-principals", *common], b"", _VERIFY_TIMEOUT_S)
             signers = found.out.decode("utf-8", "replace").split("\n")[:_MAX_PRINCIPALS]
             signers = [signer for signer in signers if signer]
