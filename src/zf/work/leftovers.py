@@ -20,10 +20,9 @@ from functools import lru_cache
 from hashlib import sha256
 
 from zf.work.cgroup import kill_all, members, mount_point
+from zf.work.supervisor import KILL_LIMIT_S
 
 COOKIE = "ZF_COOKIE"
-# A killed process that is not gone after this long hangs in the kernel or is not ours to signal.
-_KILL_LIMIT_S = 10.0
 
 
 def cookie(run_dir: str, task: str, attempt: int) -> str:
@@ -99,7 +98,7 @@ def _await(fds: list[int], until: float) -> bool:
 
 def _end_bearing(mark: bytes) -> int:
     ended = 0
-    until = time.monotonic() + _KILL_LIMIT_S
+    until = time.monotonic() + KILL_LIMIT_S
     # Again, until a look finds nothing: what was just being forked is seen the next time.
     while (found := _bearing(mark)) and time.monotonic() < until:
         ended += sum(_end_one(pid, mark, until) for pid in found)
@@ -130,7 +129,7 @@ def _end_cgroup(path: str) -> int:
     pids = members(path)
     fds = [fd for pid in pids if (fd := _pin(pid)) is not None]
     kill_all(path)
-    _await(fds, time.monotonic() + _KILL_LIMIT_S)
+    _await(fds, time.monotonic() + KILL_LIMIT_S)
     os.rmdir(path)
     return len(pids)
 
