@@ -12,9 +12,7 @@ from typing import Any, Literal
 from zf.lean.record import replace
 from zf.lean.validators import PydanticCustomError
 from zf.model import (
-    DEFAULT_GRACE_S,
     ID_PATTERN,
-    MAX_TIMEOUT_S,
     RESERVED_ENV,
     TASK_KEYS,
     Need,
@@ -39,7 +37,13 @@ from zf.plan.form import (
     text,
     whole,
 )
-from zf.settings import MAX_JOBS_LIMIT, MAX_TAIL_LINES, SHIELD_MODES
+from zf.settings import (
+    DEFAULT_GRACE_S,
+    MAX_JOBS_LIMIT,
+    MAX_SECONDS,
+    MAX_TAIL_LINES,
+    SHIELD_MODES,
+)
 
 # Patterns are ECMAScript's and Rust's common ground: editors check them too.
 ID = f"^{ID_PATTERN}$"
@@ -167,23 +171,23 @@ TASK: Mapping[str, Key] = {
         "Whether other tasks may run at the same time. When false, the task runs alone.",
     ),
     "timeout_sec": Key(
-        number(above=0, most=MAX_TIMEOUT_S),
+        number(above=0, most=MAX_SECONDS),
         "Seconds the whole task may take, all its steps together.",
     ),
     "silence_timeout_sec": Key(
-        number(above=0, most=MAX_TIMEOUT_S),
+        number(above=0, most=MAX_SECONDS),
         "Seconds a step may go without any output before the task ends as `timeout`.",
     ),
     "queue_timeout_sec": Key(
-        number(above=0, most=MAX_TIMEOUT_S),
+        number(above=0, most=MAX_SECONDS),
         "Seconds the task may wait for its turn, once nothing else keeps it from starting.",
     ),
     "deadline_sec": Key(
-        number(above=0, most=MAX_TIMEOUT_S),
+        number(above=0, most=MAX_SECONDS),
         "Seconds from the start of the run by which the task must have ended.",
     ),
     "start_after": Key(
-        number(least=0, most=MAX_TIMEOUT_S),
+        number(least=0, most=MAX_SECONDS),
         "Seconds from the start of the run before which the task does not start.",
     ),
     "allow_failure": Key(
@@ -200,11 +204,11 @@ TASK: Mapping[str, Key] = {
         "How many more times the task may be tried.",
     ),
     "retry_delay_sec": Key(
-        number(least=0, most=MAX_TIMEOUT_S),
+        number(least=0, most=MAX_SECONDS),
         "Seconds before the first retry; doubled each time, shortened by up to a tenth.",
     ),
     "retry_max_delay_sec": Key(
-        number(least=0, most=MAX_TIMEOUT_S),
+        number(least=0, most=MAX_SECONDS),
         "Seconds that no retry waits longer than.",
     ),
     "retry_on": Key(
@@ -257,7 +261,7 @@ TASK: Mapping[str, Key] = {
         keys=STEP,
     ),
     "cleanup_timeout_sec": Key(
-        number(above=0, most=MAX_TIMEOUT_S),
+        number(above=0, most=MAX_SECONDS),
         "Seconds the cleanup may take, all its steps together.",
     ),
     "leave_running": Key(
@@ -282,7 +286,7 @@ TASK: Mapping[str, Key] = {
 PHASE: Mapping[str, Key] = {
     "title": Key(text(NOT_BLANK), "One line for people."),
     "timeout_sec": Key(
-        number(above=0, most=MAX_TIMEOUT_S),
+        number(above=0, most=MAX_SECONDS),
         "Seconds the whole phase may take. A flag or variable wins over this.",
     ),
 }
