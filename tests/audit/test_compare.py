@@ -10,7 +10,7 @@ from tests.support.proof_bundles import FAILED, OK, Fate, Run
 from zf.audit.compare import compare, read_env
 from zf.errors import ZfError
 from zf.events import Cause, Status
-from zf.proof import store
+from zf.proof import layout, store
 
 
 def made(folder: Path, run: str, fate: Fate = OK, env: bytes = b"", script: str = "") -> Path:
@@ -18,13 +18,13 @@ def made(folder: Path, run: str, fate: Fate = OK, env: bytes = b"", script: str 
     it.attempt("one")
     tree = it.began("two")
     for path, data in fate.artifacts:
-        (it.path / "two" / store.ARTIFACTS / path).parent.mkdir(parents=True, exist_ok=True)
-        tree.write(store.ARTIFACTS, path, data)
+        (it.path / "two" / layout.ARTIFACTS / path).parent.mkdir(parents=True, exist_ok=True)
+        tree.write(f"{layout.ARTIFACTS}/{path}", data)
     if script:
-        tree.write(store.COMMANDS, "step-1.sh", script.encode())
-    tree.write(store.LOGS, "step-0.log", run.encode())
+        tree.write("10-commands/step-1.sh", script.encode())
+    tree.write("20-logs/step-0.log", run.encode())
     (it.path / "two/00-meta/env.sh").unlink()
-    tree.write(store.META, "env.sh", b"export RUN_ID='%b'\n" % run.encode() + env)
+    tree.write(layout.ENV, b"export RUN_ID='%b'\n" % run.encode() + env)
     tree.decide(
         store.status_fields(
             run, it.tasks["two"], fate.status, fate.cause, "",

@@ -21,7 +21,8 @@ from zf.audit.verify import INCOMPLETE, TAMPERED, VERIFIED, verify
 FORGE = """
 import os, shutil, signal, sys
 from zf.model import Step, Task
-from zf.proof.store import FOLDERS, TaskTree
+from zf.proof.layout import FOLDERS
+from zf.proof.store import TaskTree
 from zf.work.outcome import Outcome
 
 run_dir, kind, *victims = sys.argv[1:]

@@ -11,7 +11,7 @@ from hashlib import sha256
 import pytest
 
 from tests.support.attempts import all_listed, checksums_hold
-from zf.proof import artifacts, checksums, store
+from zf.proof import artifacts, checksums, layout
 from zf.proof.artifacts import collect, stored_name
 from zf.proof.store import TaskTree
 
@@ -416,4 +416,4 @@ def test_a_long_name_keeps_its_ending():
 
 def test_collect_costs_nothing_to_speak_of_when_there_is_nothing(scene):
     assert collect(scene.tree, "/nowhere", (), proofs="/nowhere").count == 0
-    assert store.ARTIFACTS == "30-artifacts"
+    assert layout.ARTIFACTS == "30-artifacts"

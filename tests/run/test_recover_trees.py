@@ -28,7 +28,7 @@ def recovered(run_dir, attempt: int, before: str = "") -> AttemptEnded:
 def tree_of(run_dir, attempt: int, *, decided: bool = True) -> str:
     """A worker's tree, with or without its outcome; the digest of its list."""
     tree = TaskTree.create(str(run_dir), "t", attempt)
-    tree.write("20-logs", "step-0.log", b"said\n")
+    tree.write("20-logs/step-0.log", b"said\n")
     digest = Outcome(TASK, attempt).decide(tree, "r").task_sha256 if decided else ""
     tree.close()
     return digest

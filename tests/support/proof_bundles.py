@@ -20,10 +20,11 @@ from zf.events import (
     TaskNotRun,
 )
 from zf.model import Need, Step, Task
-from zf.proof import store
+from zf.proof import layout, store
+from zf.proof.files import write_json
 from zf.proof.journal import Journal
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.seal import seal, write_json
+from zf.proof.seal import seal
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BEGAN = 1_795_242_644  # 2026-11-21T06:30:44Z
@@ -157,25 +158,25 @@ class Run:
     def began(self, name: str, attempt: int = 1) -> store.TaskTree:
         self.tell(AttemptStarted(name, attempt, 0))
         tree = store.TaskTree.create(str(self.path), name, attempt)
-        tree.write(store.META, "task.json", self._task_json(name, moment(self.second)))
-        tree.write(store.META, "env.sh", b"export LANG='C'\n")
-        tree.write(store.COMMANDS, "step-0.sh", self.tasks[name].steps[0].run.encode())
+        tree.write(layout.TASK, self._task_json(name, moment(self.second)))
+        tree.write(layout.ENV, b"export LANG='C'\n")
+        tree.write("10-commands/step-0.sh", self.tasks[name].steps[0].run.encode())
         return tree
 
     def attempt(self, name: str, fate: Fate = OK, attempt: int = 1) -> None:
         tree = self.began(name, attempt)
         began, ended = moment(self.second - 0.9), moment(self.second - 0.4)
-        tree.write(store.LOGS, "step-0.log", fate.log)
+        tree.write("20-logs/step-0.log", fate.log)
         row = self._step(name, fate, began, ended)
-        tree.write(store.COMMANDS, "step-0.json", object_lines(row))
+        tree.write("10-commands/step-0.json", object_lines(row))
         steps = [{"name": step.name, "run": step.run} for step in self.tasks[name].steps]
-        tree.write(store.COMMANDS, "commands.json", list_lines(steps))
+        tree.write(layout.COMMANDS_LIST, list_lines(steps))
         for path, data in fate.artifacts:
-            target = self.path / name / store.ARTIFACTS / path
+            target = self.path / name / layout.ARTIFACTS / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            tree.write(store.ARTIFACTS, path, data)
+            tree.write(f"{layout.ARTIFACTS}/{path}", data)
         if fate.status == Status.TIMEOUT:
-            tree.write(store.SUMMARY, ".timeout_killed", b"timeout\n")
+            tree.write("99-summary/.timeout_killed", b"timeout\n")
         step = None if fate.status == Status.SUCCESS else 0
         said = {
             "started_at": began,
@@ -286,7 +287,7 @@ def killed(proofs: Path, run: str = "r1") -> Run:
     made = Run(proofs, run).plan(done=(), running=(), waiting=("running",))
     made.attempt("done")
     tree = made.began("running")
-    tree.write(store.LOGS, "step-0.log", b"half a li")
+    tree.write("20-logs/step-0.log", b"half a li")
     tree.close()
     made.journal.close()
     return made

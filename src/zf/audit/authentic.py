@@ -22,6 +22,7 @@ from zf.lean.record import field, mutable, record
 from zf.proof import forms
 from zf.proof.canonical import canonical
 from zf.proof.journal import decode
+from zf.proof.layout import ATTEST
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -86,7 +87,7 @@ class Check:
     _unchecked: list[str] = field(default_factory=list)
 
     def _found(self, verdict: str, kind: str, message: str, name: str) -> None:
-        self.findings.append(Finding(verdict, kind, message, f"attest/{name}"))
+        self.findings.append(Finding(verdict, kind, message, f"{ATTEST}/{name}"))
 
     def run(self) -> Verdict:
         """The verdict AUTHENTIC; what is wrong is in `findings`."""

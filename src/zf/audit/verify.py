@@ -23,16 +23,30 @@ from zf.lean.record import field, record
 from zf.model import is_valid_id
 from zf.proof import checksums, forms
 from zf.proof.bundle import Bundle, Inventory
+from zf.proof.checksums import MAX_LIST_BYTES
 from zf.proof.journal import MAX_LINE_BYTES, Chain, decode, raw_lines
+from zf.proof.layout import (
+    ARTIFACTS,
+    ARTIFACTS_LIST,
+    ATTEMPTS,
+    ATTEMPTS_LIST,
+    ATTEST,
+    BLOCKED,
+    FOLDERS,
+    JOURNAL,
+    MANIFEST,
+    PLAN,
+    RUN,
+    STATUS,
+    TASK_LIST,
+    UNFINISHED,
+    earlier_tree,
+)
 from zf.proof.read import MAX_JSON_BYTES
-from zf.proof.seal import ATTEMPTS_LIST, ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, TASK_LIST
 
 VERIFIED, TAMPERED, INCOMPLETE, UNTRUSTED = 0, 1, 3, 4
 NOT_PASSED = 1
 
-JOURNAL, RUN, PLAN, BLOCKED = "events.jsonl", "run.json", "plan.json", "blocked.json"
-ARTIFACTS = "30-artifacts"
-ARTIFACTS_LIST = "40-checksums/artifacts.sha256"
 # What a run may have at its top besides the folders of its tasks.
 _TOP_FILES = frozenset({JOURNAL, RUN, PLAN, BLOCKED, MANIFEST})
 # What a terminal event and the task's status.json both say.
@@ -308,7 +322,7 @@ class _Audit:
         for name in sorted(self.account.tasks.keys() - planned):
             self.tampered("mismatch", f"tells of a task that was not planned: {name!r}", JOURNAL)
         for name in sorted(path for path in self.there.files if "/" not in path):
-            if name in _TOP_FILES or (not self.sealed and name.endswith(".tmp")):
+            if name in _TOP_FILES or (not self.sealed and name.endswith(UNFINISHED)):
                 continue
             if self.sealed or name not in planned - self._ended():  # see _forgive_open_trees
                 self.tampered("surplus", "is no file of a run", name)
@@ -327,8 +341,8 @@ class _Audit:
             sound = {name: task.terminal}
             for attempt, event in task.ended.items():
                 if event is not task.terminal:
-                    self._match_list(f"{name}/attempts/{attempt}", event)
-                    sound[f"{name}/attempts/{attempt}"] = event
+                    self._match_list(earlier_tree(name, attempt), event)
+                    sound[earlier_tree(name, attempt)] = event
             self._check_forms(below[name], sound)
             # Now, while its folders are open and its paths in the processor's cache.
             self._hash(below[name])
@@ -340,7 +354,7 @@ class _Audit:
         holding = {path.rpartition("/")[0] for path in self.there.files} - {""}
         known = holding | {parent for folder in holding for parent in _parents(folder)}
         roots = {path for path in known | set(self.planned) if _is_root(path)}
-        known |= roots | {f"{root}/{name}" for root in roots for name in _TREE_FOLDERS}
+        known |= roots | {f"{root}/{name}" for root in roots for name in FOLDERS}
         open_tasks = () if self.sealed else set(self.planned) - self._ended()
         for path in sorted(self.there.folders.keys() - known):
             if path.partition("/")[0] not in open_tasks:
@@ -359,8 +373,9 @@ class _Audit:
             return
         if f"{task}/{ATTEMPTS_LIST}" in listed:
             listed |= self._list(f"{task}/{ATTEMPTS_LIST}", f"{task}/")
-        artifacts = self._list(f"{task}/{ARTIFACTS_LIST}", f"{task}/30-artifacts/")
-        wanted = {p: d for p, d in listed.items() if p.startswith(f"{task}/30-artifacts/")}
+        below = f"{task}/{ARTIFACTS}/"
+        artifacts = self._list(f"{task}/{ARTIFACTS_LIST}", below)
+        wanted = {p: d for p, d in listed.items() if p.startswith(below)}
         if artifacts != wanted:
             message = "does not list the artifacts that task.sha256 lists"
             self.tampered("mismatch", message, f"{task}/{ARTIFACTS_LIST}")
@@ -659,16 +674,6 @@ class _Audit:
         return value
 
 
-_TREE_FOLDERS = (
-    "00-meta",
-    "10-commands",
-    "20-logs",
-    "30-artifacts",
-    "40-checksums",
-    "99-summary",
-)
-
-
 _BELOW_ATTEST = f"{ATTEST}/"
 
 
@@ -695,7 +700,7 @@ def _parents(path: str) -> Iterator[str]:
 def _is_root(folder: str) -> bool:
     """Whether a tree is rooted here: a task's own, or one of its earlier attempts."""
     parts = folder.split("/")
-    return len(parts) == 1 or (len(parts) == 3 and parts[1] == "attempts")
+    return len(parts) == 1 or (len(parts) == 3 and parts[1] == ATTEMPTS)
 
 
 def _state(passed: bool) -> State:

@@ -104,14 +104,14 @@ def status(
 
 def _waits(facts: Facts, run_dir: str) -> dict[str, Wait]:
     """What each waiting task of a run waits for, if somebody runs it."""
-    from zf.proof import read
+    from zf.proof import layout, read
     from zf.report.waiting import waits
     from zf.run.lock import is_run
 
     if facts.exit_code is not None or not is_run(os.path.dirname(run_dir) or ".", facts.run):
         return {}
     with suppress(ZfError, KeyError, TypeError):
-        limits = read.object_and_digest(run_dir, "run.json")[0]["limits"]
+        limits = read.object_and_digest(run_dir, layout.RUN)[0]["limits"]
         facts.max_jobs, facts.resources = limits["max_jobs"], limits["resources"]
     return waits(facts, time.monotonic())
 
@@ -144,7 +144,7 @@ def explain(
 ) -> None:
     """Say why a run, or a task of it, came to what it came to. Reads the proof alone."""
     from zf.proof import read
-    from zf.proof.seal import MANIFEST
+    from zf.proof.layout import MANIFEST
     from zf.report import advice, blocked
     from zf.report import explain as telling
     from zf.report.excerpt import LOOK_LINES

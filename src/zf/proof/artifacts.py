@@ -21,8 +21,10 @@ from typing import Protocol
 from zf.errors import printable
 from zf.lean import lazy
 from zf.lean.record import field, mutable
+from zf.proof.files import FOLDER, NAMED_FOLDER, NEW, READ, opened, remove, write_all
+from zf.proof.layout import ARTIFACTS, RENAMED
 from zf.proof.lines import object_lines
-from zf.proof.store import ARTIFACTS, CHECKSUMS, TaskTree, remove, write_all
+from zf.proof.store import TaskTree
 
 # Far beyond any report, far below what fills a disk by mistake or makes a list unreadable.
 MAX_FILES = 20_000
@@ -32,9 +34,6 @@ MAX_DEPTH = 32
 MAX_NAME = 240
 _MAX_ENDING = 16
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK_BYTES = 1024 * 1024
 # From here on a thread to hash in is worth starting.
 _LARGE_BYTES = 16 * _BLOCK_BYTES
@@ -147,7 +146,7 @@ def collect(
         _copy_matching(tree, root, patterns, proofs, found, names)
     if found.renamed:
         data = object_lines({"schema": "zf/artifacts/v1", "renamed": found.renamed})
-        tree.write(CHECKSUMS, "artifacts.json", data)
+        tree.write(RENAMED, data)
     return found
 
 
@@ -248,37 +247,31 @@ class _Own:
             with suppress(FileNotFoundError):
                 os.unlink(final, dir_fd=folder)
             raise
-        self._tree.wrote(ARTIFACTS, stored + final, digest)
+        self._tree.wrote(f"{ARTIFACTS}/{stored}{final}", digest)
         _count(self._found, original + name, stored + final)
 
     def _keep_below(self, folder: int, name: str, original: str, stored: str) -> None:
         os.chmod(name, 0o700, dir_fd=folder)
-        below = os.open(name, _FOLDER, dir_fd=folder)
-        try:
+        with opened(name, FOLDER, folder) as below:
             self.keep(below, original, stored)
             is_empty = not os.listdir(below)
-        finally:
-            os.close(below)
         if is_empty:
             os.rmdir(name, dir_fd=folder)
 
     def _hash(self, path: str, folder: int, name: str, info: os.stat_result) -> str:
         if not info.st_mode & stat.S_IRUSR:
             os.chmod(name, 0o644, dir_fd=folder)
-        source = os.open(name, _READ, dir_fd=folder)
-        try:
+        with opened(name, READ, folder) as source:
             if info.st_nlink == 1:
                 return _pass_bytes(path, source, None, self._found)
             # Its other name may be anywhere; what is written there would change the proof.
             os.unlink(name, dir_fd=folder)
             return _copy_to(path, source, folder, name, self._found)
-        finally:
-            os.close(source)
 
 
 def _copy_left(tree: TaskTree, left: str, found: Collected, names: _Names) -> None:
     try:
-        left_fd = os.open(left, _FOLDER)
+        left_fd = os.open(left, FOLDER)
     except OSError as error:
         found.refuse("$ARTIFACTS_DIR", f"cannot be read: {error.strerror}")
         return
@@ -300,13 +293,10 @@ def _copy_matching(
     found: Collected,
     names: _Names,
 ) -> None:
-    root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with opened(root, NAMED_FOLDER) as root_fd:
         walk = _Walk(tree, found, names, _identity(os.stat(proofs)))
         for pattern in patterns:
             walk.take(root_fd, pattern)
-    finally:
-        os.close(root_fd)
 
 
 class _Walk:
@@ -389,7 +379,7 @@ class _Walk:
         if reason := _why_deep(path) or self._found.why_stopped():
             raise _RefusedError(reason)
         try:
-            below = os.open(name, _FOLDER, dir_fd=folder)
+            below = os.open(name, FOLDER, dir_fd=folder)
         except OSError as error:
             raise _RefusedError(f"cannot be read: {error.strerror}") from None
         return below
@@ -415,7 +405,7 @@ class _Walk:
         if reason := _why_not(info, self._found) or self._found.why_stopped():
             raise _RefusedError(reason)
         try:
-            source = os.open(name, _READ, dir_fd=folder)
+            source = os.open(name, READ, dir_fd=folder)
         except OSError as error:
             raise _RefusedError(f"cannot be read: {error.strerror}") from None
         try:
@@ -432,7 +422,7 @@ class _Walk:
                 os.close(target)
         finally:
             os.close(source)
-        self._tree.wrote(ARTIFACTS, stored + final, digest)
+        self._tree.wrote(f"{ARTIFACTS}/{stored}{final}", digest)
         _count(self._found, path + name, stored + final)
         self._kept.add(path + name)
         self._found_kept = True
@@ -469,7 +459,7 @@ class _Walk:
 
 def _gone_into(folder: int, name: str) -> int:
     """The open folder of this name in an open one, which is closed."""
-    below = os.open(name, _FOLDER, dir_fd=folder)
+    below = os.open(name, FOLDER, dir_fd=folder)
     os.close(folder)
     return below
 
@@ -530,7 +520,7 @@ def _identity(info: os.stat_result) -> tuple[int, int]:
 
 
 def _copy_to(path: str, source: int, folder: int, name: str, found: Collected) -> str:
-    target = os.open(name, _NEW, 0o666, dir_fd=folder)
+    target = os.open(name, NEW, 0o666, dir_fd=folder)
     try:
         return _pass_bytes(path, source, target, found)
     except _RefusedError:

@@ -13,6 +13,8 @@ from zf.lean import lazy
 # tool, a leading space is lost by some; `.` and `..` would lead elsewhere.
 _NAME = r"(?!\.{1,2}(?:[/\n]|\Z)|-(?:[/\n]|\Z)| )[ -.0-\[\]-~]+"
 _SAFE_NAME = lazy.pattern(_NAME)
+# A line is at most some hundred bytes: this is a million artifacts of one task.
+MAX_LIST_BYTES = 256 * 1024 * 1024
 _LINE = lazy.pattern(f"([0-9a-f]{{64}})  ({_NAME}(?:/{_NAME})*)\n")
 
 

@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from typing import Any, NoReturn
 
 from zf.events import Cause, Status
@@ -24,32 +24,54 @@ from zf.lean import lazy
 from zf.lean.record import record
 from zf.model import Step, Task
 from zf.proof.checksums import is_safe_name, line, parse
+from zf.proof.files import (
+    FOLDER,
+    NEW,
+    READ,
+    digest_of,
+    is_folder,
+    open_inside,
+    opened,
+    refuse_mount,
+    remove,
+    write_all,
+)
+from zf.proof.layout import (
+    ARTIFACTS,
+    ARTIFACTS_LIST,
+    ATTEMPTS,
+    ATTEMPTS_LIST,
+    CHECKSUMS,
+    COMMANDS,
+    COMMANDS_LIST,
+    ENV,
+    FOLDERS,
+    LOGS,
+    META,
+    NOT_RUN_FOLDERS,
+    STATUS,
+    SUMMARY,
+    TASK,
+    TASK_LIST,
+    command_record,
+    earlier_tree,
+    log,
+    pattern,
+    script,
+)
 from zf.proof.lines import framed, key_lines, object_lines
-from zf.proof.read import open_inside, open_regular
 
-META, COMMANDS, LOGS = "00-meta", "10-commands", "20-logs"
-ARTIFACTS, CHECKSUMS, SUMMARY = "30-artifacts", "40-checksums", "99-summary"
-FOLDERS = (META, COMMANDS, LOGS, ARTIFACTS, CHECKSUMS, SUMMARY)
-NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
 ASIDE_ORDER = (META, COMMANDS, LOGS, ARTIFACTS, SUMMARY, CHECKSUMS)
-STATUS = "status.json"
-ATTEMPTS_LIST = "attempts.sha256"
 NO_ARTIFACT = "was written into zf's own part of the proof"
-_ATTEMPTS = "attempts"
 # Where artifacts are gathered when their folder is not the one it was.
-_TAKEN = ".30-artifacts"
-_TASK_LIST = f"{CHECKSUMS}/task.sha256"
+_TAKEN = f".{ARTIFACTS}"
 # What an attempt writes besides its artifacts and the lists and outcome that come last.
 _OWN_FILE = lazy.pattern(
-    r"00-meta/(task\.json|env\.sh)"
-    r"|10-commands/(commands\.json|(step|cleanup)-\d+\.(sh|json))"
-    r"|20-logs/(step|cleanup)-\d+\.log"
+    "|".join(map(pattern, (TASK, ENV, COMMANDS_LIST, script("*"), command_record("*"), log("*"))))
 )
 
 # A verifier looks 64 folders deep, and an attempt's own lie four deep.
 _MAX_DEPTH = 56
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TreeLostError(OSError):
@@ -72,7 +94,7 @@ class TaskTree:
         self._earlier: set[str] = set()
         self._planted: list[str] = []
         self._at = at
-        self.fd = os.open(at or self.path, _FOLDER)
+        self.fd = os.open(at or self.path, FOLDER)
         try:
             self._open(folders)
         except BaseException:
@@ -81,7 +103,7 @@ class TaskTree:
 
     def _open(self, folders: tuple[str, ...]) -> None:
         for name in folders:
-            self._fds[name] = os.open(name, _FOLDER, dir_fd=self.fd)
+            self._fds[name] = os.open(name, FOLDER, dir_fd=self.fd)
 
     @classmethod
     def create(
@@ -142,18 +164,19 @@ class TaskTree:
         tree = cls(run_dir, task, FOLDERS)
         try:
             for fd in tree._fds.values():
-                _refuse_mount(fd, tree.fd)
+                refuse_mount(fd, tree.fd)
             for folder, name in tree._entries():
-                if _OWN_FILE.fullmatch(f"{folder}/{name}"):
-                    digest = _hash_plain(tree._fds[folder], name)
+                path = f"{folder}/{name}"
+                if _OWN_FILE.fullmatch(path):
+                    digest = digest_of(tree._fds[folder], name)
                     if digest is not None:
-                        tree.wrote(folder, name, digest)
+                        tree.wrote(path, digest)
             tree.sweep()
             for name in os.listdir(tree.fd):
-                if name not in FOLDERS and (name != _ATTEMPTS or os.path.islink(f"{path}/{name}")):
+                if name not in FOLDERS and (name != ATTEMPTS or os.path.islink(f"{path}/{name}")):
                     remove(tree.fd, name)
-            if os.path.lexists(f"{path}/attempts"):
-                _make_room(f"{path}/attempts")
+            if os.path.lexists(f"{path}/{ATTEMPTS}"):
+                _make_room(f"{path}/{ATTEMPTS}")
                 # The list may have been cut short, or the worker killed before it came to it.
                 tree._list_attempts()
         except BaseException:
@@ -163,7 +186,7 @@ class TaskTree:
 
     def _list_attempts(self) -> None:
         listed = _attempts_list(self.fd)
-        self.write(CHECKSUMS, ATTEMPTS_LIST, listed)
+        self.write(ATTEMPTS_LIST, listed)
         self._earlier = set(parse(listed))
         self._planted = _sweep_attempts(self.fd, self._earlier)
 
@@ -178,10 +201,10 @@ class TaskTree:
     def take_back(self, name: str) -> None:
         """Open one of its folders anew, which was elsewhere for a while; made if it is missing."""
         try:
-            fd = os.open(name, _FOLDER, dir_fd=self.fd)
+            fd = os.open(name, FOLDER, dir_fd=self.fd)
         except FileNotFoundError:
             os.mkdir(name, dir_fd=self.fd)
-            fd = os.open(name, _FOLDER, dir_fd=self.fd)
+            fd = os.open(name, FOLDER, dir_fd=self.fd)
         before = self._fds.pop(name, None)
         self._fds[name] = fd
         if before is not None:
@@ -191,19 +214,21 @@ class TaskTree:
         """The descriptor of one of the tree's folders."""
         return self._fds[name]
 
-    def create_file(self, folder: str, name: str) -> int:
-        """A new file to be written piece by piece; `wrote` takes its digest when it is complete."""
-        return os.open(name, _NEW, 0o666, dir_fd=self._fds[folder])
+    def create_file(self, path: str) -> int:
+        """A new file in one of the tree's folders, to be written piece by piece; `wrote` takes its
+        digest when it is complete.
+        """
+        folder, _, name = path.partition("/")
+        return os.open(name, NEW, 0o666, dir_fd=self._fds[folder])
 
-    def wrote(self, folder: str, name: str, digest: str) -> None:
-        """Take the digest of a file written by other hands (a log, an artifact) into the list."""
-        self.digests[f"{folder}/{name}"] = digest
+    def wrote(self, path: str, digest: str) -> None:
+        """Take the digest of a file written elsewhere (a log, an artifact) into the list."""
+        self.digests[path] = digest
 
-    def write(self, folder: str, name: str, data: bytes) -> str:
+    def write(self, path: str, data: bytes) -> str:
         """Write a whole file, once; returns the SHA-256 of its bytes."""
-        self._write_new(folder, name, data)
-        digest = sha256(data).hexdigest()
-        self.digests[f"{folder}/{name}"] = digest
+        self._write_new(path, data)
+        digest = self.digests[path] = sha256(data).hexdigest()
         return digest
 
     def decide(self, status: Mapping[str, Any]) -> str:
@@ -218,10 +243,10 @@ class TaskTree:
             for name, digest in self.digests.items()
             if name.startswith(prefix)
         }
-        self.write(CHECKSUMS, "artifacts.sha256", checksum_list(artifacts))
-        self.digests[f"{SUMMARY}/{STATUS}"] = sha256(data).hexdigest()
+        self.write(ARTIFACTS_LIST, checksum_list(artifacts))
+        self.digests[STATUS] = sha256(data).hexdigest()
         self.listed = checksum_list(self.digests)
-        self._write_new(CHECKSUMS, "task.sha256", self.listed)
+        self._write_new(TASK_LIST, self.listed)
         self._claim(data)
         return sha256(self.listed).hexdigest()
 
@@ -250,7 +275,7 @@ class TaskTree:
             if name != ARTIFACTS:
                 self._give_up(name)
         for name in present.keys() - self._fds.keys():
-            if not (self._earlier and name == _ATTEMPTS):
+            if not (self._earlier and name == ATTEMPTS):
                 remove(self.fd, name)
                 refused.append((name, NO_ARTIFACT))
         surplus, gone = self._differences()
@@ -279,10 +304,10 @@ class TaskTree:
         os.close(self._fds.pop(ARTIFACTS))
         with suppress(FileExistsError):
             os.mkdir(_TAKEN, dir_fd=self.fd)
-        target = self._fds[ARTIFACTS] = os.open(_TAKEN, _FOLDER, dir_fd=self.fd)
+        target = self._fds[ARTIFACTS] = os.open(_TAKEN, FOLDER, dir_fd=self.fd)
         refused = []
         try:
-            source = os.open(ARTIFACTS, _FOLDER, dir_fd=self.fd)
+            source = os.open(ARTIFACTS, FOLDER, dir_fd=self.fd)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -311,7 +336,7 @@ class TaskTree:
 
     def _give_up(self, what: str) -> NoReturn:
         folder, name = os.path.split(self.path)
-        parent = os.open(folder, _FOLDER)
+        parent = os.open(folder, FOLDER)
         try:
             remove(parent, name)
         except FileNotFoundError:
@@ -342,17 +367,18 @@ class TaskTree:
         ]
 
     def _claim(self, data: bytes) -> None:
-        fd = self._fds[SUMMARY]
-        temporary = f".{STATUS}.{os.getpid()}"
-        self._write_new(SUMMARY, temporary, data)
+        folder, _, name = STATUS.partition("/")
+        temporary = f".{name}.{os.getpid()}"
+        self._write_new(f"{folder}/{temporary}", data)
+        fd = self._fds[folder]
         try:
-            os.rename(temporary, STATUS, src_dir_fd=fd, dst_dir_fd=fd)
+            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
         except IsADirectoryError:
-            remove(fd, STATUS)
-            os.rename(temporary, STATUS, src_dir_fd=fd, dst_dir_fd=fd)
+            remove(fd, name)
+            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
 
-    def _write_new(self, folder: str, name: str, data: bytes) -> None:
-        fd = os.open(name, _NEW, 0o666, dir_fd=self._fds[folder])
+    def _write_new(self, path: str, data: bytes) -> None:
+        fd = self.create_file(path)
         try:
             write_all(fd, data)
         finally:
@@ -389,7 +415,7 @@ def write_not_run(
     tree = TaskTree.create(run_dir, task.id, folders=NOT_RUN_FOLDERS)
     try:
         told = task_json(place, at, place.workdir(task), task_lines(task))
-        tree.write(META, "task.json", told)
+        tree.write(TASK, told)
         return tree.decide(
             status_fields(
                 place.run,
@@ -505,15 +531,6 @@ def _steps_json(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
     return [{"name": step.name, "run": step.run, "line": step.line} for step in steps]
 
 
-def write_all(fd: int, data: bytes | memoryview) -> None:
-    """Write every byte, however little the system takes at a time."""
-    written = os.write(fd, data)
-    if written < len(data):
-        rest = memoryview(data)[written:]
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-
-
 def checksum_list(digests: Mapping[str, str]) -> bytes:
     """GNU format, in byte order of the names (all of them ASCII)."""
     return "".join([line(digests[name], name) for name in sorted(digests)]).encode("ascii")
@@ -524,7 +541,7 @@ def artifacts_of(folder: str, task_sha256: str) -> str:
     they are, or an empty text if there are none. Raises OSError, or ValueError saying what is not
     as listed.
     """
-    with open(f"{folder}/{CHECKSUMS}/task.sha256", "rb", opener=_not_through_link) as stream:
+    with os.fdopen(os.open(f"{folder}/{TASK_LIST}", READ), "rb") as stream:
         data = stream.read()
     if sha256(data).hexdigest() != task_sha256:
         raise ValueError("their list is not what it was when their task ended")
@@ -537,16 +554,9 @@ def artifacts_of(folder: str, task_sha256: str) -> str:
     if not listed:
         return ""
     top = f"{folder}/{ARTIFACTS}"
-    fd = os.open(top, _FOLDER)
-    try:
+    with opened(top) as fd:
         _compare(fd, listed)
-    finally:
-        os.close(fd)
     return top
-
-
-def _not_through_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _compare(top: int, listed: Mapping[str, str]) -> None:
@@ -567,16 +577,13 @@ def _hashes(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str
     that can be read. Nothing is changed.
     """
     for name in sorted(os.listdir(folder)):
-        if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            yield prefix + name, _hash_plain(folder, name)
+        if not is_folder(folder, name):
+            yield prefix + name, digest_of(folder, name)
             continue
         if depth == _MAX_DEPTH:
             raise ValueError(f"{prefix}{name} was not there when its task ended")
-        below = os.open(name, _FOLDER, dir_fd=folder)
-        try:
+        with opened(name, FOLDER, folder) as below:
             yield from _hashes(below, f"{prefix}{name}/", depth + 1)
-        finally:
-            os.close(below)
 
 
 def hash_tree(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -591,13 +598,10 @@ def hash_tree(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[s
         elif stat.S_ISDIR(mode):
             if mode & stat.S_IRWXU != stat.S_IRWXU:
                 os.chmod(name, stat.S_IMODE(mode) | stat.S_IRWXU, dir_fd=folder)
-            below = os.open(name, _FOLDER, dir_fd=folder)
-            try:
+            with opened(name, FOLDER, folder) as below:
                 yield from hash_tree(below, f"{prefix}{name}/", depth + 1)
-            finally:
-                os.close(below)
         else:
-            digest = _hash_plain(folder, name)
+            digest = digest_of(folder, name)
             if digest is None:
                 remove(folder, name)
             else:
@@ -617,24 +621,11 @@ def _make_room(path: str) -> None:
         os.chmod(path, stat.S_IMODE(mode) | stat.S_IRWXU)
 
 
-def _hash_plain(folder: int, name: str) -> str | None:
-    """The SHA-256 of a regular file that can be read; None for anything else."""
-    try:
-        fd = open_regular(folder, name)
-    except OSError:
-        return None
-    with os.fdopen(fd, "rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
-
-
 def is_tree_of(run_dir: str, task: str, task_sha256: str) -> bool:
     """Whether the tree in the task's place is that of the attempt that ended with this list."""
-    with suppress(OSError):
-        folder = os.open(f"{run_dir}/{task}/{CHECKSUMS}", _FOLDER)
-        try:
-            return _hash_plain(folder, "task.sha256") == task_sha256
-        finally:
-            os.close(folder)
+    folder, _, name = TASK_LIST.partition("/")
+    with suppress(OSError), opened(f"{run_dir}/{task}/{folder}") as fd:
+        return digest_of(fd, name) == task_sha256
     return False
 
 
@@ -647,10 +638,10 @@ def _set_aside(path: str, attempt: int) -> bool:
     """
     left = [name for name in ASIDE_ORDER if os.path.lexists(f"{path}/{name}")]
     if not left:
-        return os.path.lexists(f"{path}/attempts")
-    if os.path.islink(f"{path}/attempts"):
-        os.unlink(f"{path}/attempts")  # or the tree would be moved to where it leads
-    target = base = f"{path}/attempts/{attempt}"
+        return os.path.lexists(f"{path}/{ATTEMPTS}")
+    if os.path.islink(f"{path}/{ATTEMPTS}"):
+        os.unlink(f"{path}/{ATTEMPTS}")  # or the tree would be moved to where it leads
+    target = base = earlier_tree(path, attempt)
     count = 0
     while os.path.islink(target) or any(os.path.lexists(f"{target}/{name}") for name in left):
         count += 1
@@ -667,8 +658,8 @@ def _sweep_attempts(task_fd: int, listed: Collection[str]) -> list[str]:
     for path in tuple(folders):
         parts = path.split("/")
         folders |= {"/".join(parts[:count]) for count in range(1, len(parts))}
-    folders |= {f"{_ATTEMPTS}/{n}/{name}" for n in _numbers(listed) for name in FOLDERS}
-    return list(_swept(task_fd, _ATTEMPTS, "", listed, folders))
+    folders |= {f"{ATTEMPTS}/{n}/{name}" for n in _numbers(listed) for name in FOLDERS}
+    return list(_swept(task_fd, ATTEMPTS, "", listed, folders))
 
 
 def _numbers(listed: Collection[str]) -> set[str]:
@@ -679,17 +670,14 @@ def _swept(
     parent: int, name: str, prefix: str, files: Collection[str], folders: Collection[str]
 ) -> Iterator[str]:
     path = prefix + name
-    is_folder = stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
-    if path not in (folders if is_folder else files):
+    has_more = is_folder(parent, name)
+    if path not in (folders if has_more else files):
         remove(parent, name)
         yield path
-    elif is_folder:
-        below = os.open(name, _FOLDER, dir_fd=parent)
-        try:
+    elif has_more:
+        with opened(name, FOLDER, parent) as below:
             for one in os.listdir(below):
                 yield from _swept(below, one, f"{path}/", files, folders)
-        finally:
-            os.close(below)
 
 
 def _give_back(fd: int, held: os.stat_result) -> None:
@@ -708,25 +696,12 @@ def _is_at(held: os.stat_result, path: str, folder: int | None = None) -> bool:
     return found.st_ino == held.st_ino and found.st_dev == held.st_dev
 
 
-def _refuse_mount(folder: int, parent: int) -> None:
-    """Raise OSError for a folder on another mount than its parent: what is in there is not ours."""
-    if os.fstat(folder).st_dev != os.fstat(parent).st_dev or _mount(folder) != _mount(parent):
-        raise OSError(errno.EBUSY, "a folder is mounted in the proof")
-
-
 def _why_strange(folder: int, beside: int) -> str:
     """Why an open folder is not one that a task made in its tree, if it is not."""
-    _refuse_mount(folder, beside)
+    refuse_mount(folder, beside)
     owner = os.fstat(folder).st_uid
     if owner != os.geteuid():
         return f"is the folder of another account ({owner})"
-    return ""
-
-
-def _mount(fd: int) -> str:
-    """What the kernel calls the mount that an open file is on; nothing where it does not say."""
-    with suppress(OSError), open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as stream:
-        return next((told for told in stream if told.startswith("mnt_id:")), "")
     return ""
 
 
@@ -737,81 +712,23 @@ def _attempts_list(task_fd: int) -> bytes:
     one whose list is none. What no proof can hold (a link, a name no list takes) goes.
     """
     digests: dict[str, str] = {}
-    attempts = os.open("attempts", _FOLDER, dir_fd=task_fd)
-    try:
+    with opened(ATTEMPTS, FOLDER, task_fd) as attempts:
         for attempt in os.listdir(attempts):
-            mode = os.stat(attempt, dir_fd=attempts, follow_symlinks=False).st_mode
-            if stat.S_ISDIR(mode) and is_safe_name(attempt):
+            if is_folder(attempts, attempt) and is_safe_name(attempt):
                 digests.update(_attempt_digests(attempts, attempt))
             else:
                 remove(attempts, attempt)
-    finally:
-        os.close(attempts)
     return checksum_list(digests)
 
 
 def _attempt_digests(attempts: int, attempt: str) -> dict[str, str]:
-    prefix = f"attempts/{attempt}/"
+    prefix = f"{ATTEMPTS}/{attempt}/"
     with suppress(OSError, ValueError):
-        with os.fdopen(open_inside(attempts, f"{attempt}/{_TASK_LIST}"), "rb") as stream:
+        with os.fdopen(open_inside(attempts, f"{attempt}/{TASK_LIST}"), "rb") as stream:
             listed = stream.read()
         found = parse(listed)
         if found:
-            own = {prefix + _TASK_LIST: sha256(listed).hexdigest()}
+            own = {prefix + TASK_LIST: sha256(listed).hexdigest()}
             return own | {prefix + name: digest for name, digest in found.items()}
-    folder = os.open(attempt, _FOLDER, dir_fd=attempts)
-    try:
+    with opened(attempt, FOLDER, attempts) as folder:
         return dict(hash_tree(folder, prefix))
-    finally:
-        os.close(folder)
-
-
-def remove(folder: int, name: str) -> None:
-    """Remove a file, or a folder however deep: what lies two levels down is moved up one, so this
-    needs neither recursion nor long paths.
-    """
-    if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-        os.unlink(name, dir_fd=folder)
-        return
-    os.chmod(name, 0o700, dir_fd=folder)
-    top = os.open(name, _FOLDER, dir_fd=folder)
-    try:
-        _refuse_mount(top, folder)
-        count = 0
-        while names := os.listdir(top):
-            for one in names:
-                count = _lift(top, one, count)
-    finally:
-        os.close(top)
-    os.rmdir(name, dir_fd=folder)
-
-
-def remove_tree(path: str) -> None:
-    """Remove a folder of ours with all that is in it, if it is there and as far as that goes."""
-    with suppress(OSError):
-        os.rmdir(path)
-    if os.path.lexists(path):
-        from shutil import rmtree  # noqa: PLC0415 - 2 ms, and mostly nothing is in there
-
-        rmtree(path, ignore_errors=True)
-
-
-def _lift(top: int, name: str, count: int) -> int:
-    """Remove a file from an open folder, or a folder whose own folders are moved up beside it."""
-    if not stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
-        os.unlink(name, dir_fd=top)
-        return count
-    os.chmod(name, 0o700, dir_fd=top)
-    below = os.open(name, _FOLDER, dir_fd=top)
-    try:
-        _refuse_mount(below, top)
-        for one in os.listdir(below):
-            if stat.S_ISDIR(os.stat(one, dir_fd=below, follow_symlinks=False).st_mode):
-                count += 1
-                os.rename(one, f".lifted.{name[:8]}.{count}", src_dir_fd=below, dst_dir_fd=top)
-            else:
-                os.unlink(one, dir_fd=below)
-    finally:
-        os.close(below)
-    os.rmdir(name, dir_fd=top)
-    return count

@@ -11,22 +11,12 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.lean.record import mutable, replace
+from zf.proof import layout
 from zf.proof.artifacts import collect, listed
+from zf.proof.files import FOLDER, remove
+from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.store import (
-    ARTIFACTS,
-    COMMANDS,
-    FOLDERS,
-    LOGS,
-    META,
-    NO_ARTIFACT,
-    Place,
-    TaskTree,
-    artifacts_of,
-    remove,
-    task_json,
-    task_lines,
-)
+from zf.proof.store import NO_ARTIFACT, Place, TaskTree, artifacts_of, task_json, task_lines
 from zf.redact.redactor import ArtifactSecrets, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.capture import Buffer, Capture
@@ -51,7 +41,6 @@ if TYPE_CHECKING:
 # Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
 # shield, and removed with these.
 _NEEDS = "needs"
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 
 
@@ -141,7 +130,7 @@ class Attempt:
                 self._context.shield.open_up(self._left_at, self._left)
         self._take_needs()
         place, began = self._context.place, timestamp(self.outcome.started)
-        self.tree.write(META, "task.json", task_json(place, began, self._pwd, self._lines))
+        self.tree.write(layout.TASK, task_json(place, began, self._pwd, self._lines))
         self._run_steps()
         self._run_cleanup()
         self._collect()
@@ -180,9 +169,9 @@ class Attempt:
             task = self.outcome.task = without_secrets(task, self._redactor)
             self._lines, self._pwd = task_lines(task), hide(self._pwd)
             shell = self._env.as_shell(hide)
-        self.tree.write(META, "env.sh", shell)
+        self.tree.write(layout.ENV, shell)
         steps = [{"name": step.name, "run": step.run} for step in task.steps]
-        self.tree.write(COMMANDS, "commands.json", list_lines(steps))
+        self.tree.write(layout.COMMANDS_LIST, list_lines(steps))
 
     def _run_steps(self) -> None:
         task, outcome, orders = self._task, self.outcome, self._context.orders
@@ -213,8 +202,7 @@ class Attempt:
     def _take(self, command: _Command, terms: Terms | None) -> None:
         """Run a command on these terms, or without any leave it; it is recorded either way."""
         tree = self.tree
-        script = f"{command.file}.sh"
-        digest = tree.write(COMMANDS, script, _bytes(command.shown.run))
+        digest = tree.write(layout.script(command.file), _bytes(command.shown.run))
         record: dict[str, Any] = {
             "schema": "zf/step/v2",
             "step": command.index,
@@ -227,12 +215,12 @@ class Attempt:
         }
         if terms is not None:
             self._run(command, terms, record)
-        tree.write(COMMANDS, f"{command.file}.json", object_lines(record))
+        tree.write(layout.command_record(command.file), object_lines(record))
 
     def _run(self, command: _Command, terms: Terms, record: dict[str, Any]) -> None:
-        name = f"{command.file}.log"
+        path = layout.log(command.file)
         started, began = time.time(), time.monotonic()
-        log = self.tree.create_file(LOGS, name)
+        log = self.tree.create_file(path)
         try:
             capture = Capture(
                 log, self._context.buffer, self._redactor.stream(), self._task.max_log_bytes
@@ -246,11 +234,11 @@ class Attempt:
             self.outcome.fail(Cause.STORAGE, problem)
         if capture.is_cut:
             self.outcome.notes.append(f"the log of {command.label} was cut at max_log_bytes")
-        self.tree.wrote(LOGS, name, capture.log_sha256)
+        self.tree.wrote(path, capture.log_sha256)
         record["started_at"] = timestamp(started)
         record["completed_at"] = timestamp(time.time())
         record["duration_s"] = round(time.monotonic() - began, 6)
-        record["log"] = f"{LOGS}/{name}"
+        record["log"] = path
         for key in ("log_bytes", "log_sha256", "output_bytes", "output_sha256"):
             record[key] = getattr(capture, key)
 
@@ -450,7 +438,7 @@ def _folder(path: str) -> int:
     with suppress(FileExistsError):
         os.makedirs(path)
     try:
-        return os.open(path, _FOLDER)
+        return os.open(path, FOLDER)
     except OSError as error:
         if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
             raise
@@ -458,7 +446,7 @@ def _folder(path: str) -> int:
         os.unlink(path)
     with suppress(FileExistsError):
         os.mkdir(path)
-    return os.open(path, _FOLDER)
+    return os.open(path, FOLDER)
 
 
 def which(program: str, path: str) -> str | None:

@@ -14,7 +14,8 @@ from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.record import field, mutable, replace
 from zf.outlet import say_if_possible
 from zf.proof.artifacts import TOLD_MOST, Collected, collect
-from zf.proof.store import SUMMARY, TaskTree, is_tree_of, status_fields
+from zf.proof.layout import TIMEOUT_MARK
+from zf.proof.store import TaskTree, is_tree_of, status_fields
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
 
@@ -191,7 +192,7 @@ class Outcome:
             self.detail = f"{self.detail[: _DETAIL_CHARS - 3]}..."
         duration_s = self._duration_s()
         if self.status is Status.TIMEOUT:
-            tree.write(SUMMARY, ".timeout_killed", f"{self.detail}\n".encode())
+            tree.write(TIMEOUT_MARK, f"{self.detail}\n".encode())
         digest = tree.decide(
             status_fields(
                 run,
