@@ -51,7 +51,7 @@ STAGES = {
     "zf.run": "engine",
     "zf.work": "worker",
     "zf.work.pool": "IPC",
-    "zf.work.orders": "IPC",
+    "zf.work.control": "IPC",
     "zf.work.environment": "environment",
     "zf.work.supervisor": "spawn and contain",
     "zf.work.processes": "spawn and contain",
@@ -275,7 +275,7 @@ def _time_functions(watch: Stopwatch) -> None:
 
 def _count_what_a_worker_keeps(watch: Stopwatch) -> None:
     """When it hears that there are no more orders, while all that it has is still there."""
-    kind = importlib.import_module("zf.work.orders").RunnerOrders
+    kind = importlib.import_module("zf.work.control").RunnerOrders
     heard = kind.next
 
     def counted(orders: object) -> object:

@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from tests.support import proof_bundles
-from tests.support.proof_bundles import FAILED, OK, Fate, Run
+from tests.support.proof_bundles import FAILED, OK, Ending, Run
 from zf.audit.compare import compare, read_env
 from zf.errors import ZfError
 from zf.events import Cause, Status
 from zf.proof import layout, store
 
 
-def made(folder: Path, run: str, fate: Fate = OK, env: bytes = b"", script: str = "") -> Path:
+def made(folder: Path, run: str, ending: Ending = OK, env: bytes = b"", script: str = "") -> Path:
     it = Run(folder, run).plan(one=(), two=())
     it.attempt("one")
     tree = it.began("two")
-    for path, data in fate.artifacts:
+    for path, data in ending.artifacts:
         (it.path / "two" / layout.ARTIFACTS / path).parent.mkdir(parents=True, exist_ok=True)
         tree.write(f"{layout.ARTIFACTS}/{path}", data)
     if script:
@@ -27,7 +27,7 @@ def made(folder: Path, run: str, fate: Fate = OK, env: bytes = b"", script: str 
     tree.write(layout.ENV, b"export RUN_ID='%b'\n" % run.encode() + env)
     tree.decide(
         store.status_fields(
-            run, it.tasks["two"], fate.status, fate.cause, "",
+            run, it.tasks["two"], ending.status, ending.cause, "",
             started_at=proof_bundles.moment(1), completed_at=proof_bundles.moment(2), attempt=1,
         )
     )  # fmt: skip
@@ -44,8 +44,8 @@ def test_runs_that_came_out_equal_do_not_differ(tmp_path):
 
 def test_everything_that_differs_is_told(tmp_path):
     one = made(tmp_path, "r1", env=b"export A='x'\nexport GONE='1'\n")
-    fate = Fate(Status.FAILURE, Cause.EXIT, 7, artifacts=(("empty", b"no more"), ("new", b"")))
-    two = made(tmp_path, "r2", fate, env=b"export A='it'\\''s\ny'\n", script="echo\n")
+    ending = Ending(Status.FAILURE, Cause.EXIT, 7, artifacts=(("empty", b"no more"), ("new", b"")))
+    two = made(tmp_path, "r2", ending, env=b"export A='it'\\''s\ny'\n", script="echo\n")
     run_json = json.loads((two / "run.json").read_text())
     run_json["source"]["commit"] = "f" * 40
     run_json["zf_version"] = "0.2.0"

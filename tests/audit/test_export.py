@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests.support import proof_bundles
-from tests.support.proof_bundles import BEGAN, Fate, Run
+from tests.support.proof_bundles import BEGAN, Ending, Run
 from zf.audit.exporting.export import export
 from zf.audit.signing.attest import attest
 from zf.audit.verify import verify
@@ -35,7 +35,7 @@ def odd(tmp_path) -> Path:
     """A run with names that are hard on archives."""
     made = Run(tmp_path / "proofs", "odd").plan(one=())
     artifacts = ((LONG, b"deep\n"), ("a%0Ab", b"percent\n"), ("-dash", b""), ("sp ace", b"\0\xff"))
-    made.attempt("one", Fate(Status.SUCCESS, artifacts=artifacts))
+    made.attempt("one", Ending(Status.SUCCESS, artifacts=artifacts))
     return made.end().path
 
 

@@ -130,7 +130,7 @@ def test_an_older_run_of_the_same_plan_is_found_by_what_is_expected(tmp_path):
 
 @pytest.fixture(scope="module")
 def subjects(tmp_path_factory) -> list[Subject]:
-    """Runs of every fate, signed and not."""
+    """Runs of every outcome, signed and not."""
     folder = tmp_path_factory.mktemp("subjects")
     keys = make_keys(tmp_path_factory.mktemp("keys"))
     both = Trust(str(keys / "allowed"), (), str(keys / "key.pub.pem"))
@@ -147,7 +147,7 @@ def subjects(tmp_path_factory) -> list[Subject]:
     alice = Trust(str(keys / "allowed"))
     for name, make in (("whole", real), ("dead", real_killed)):
         project = Project(folder / name)
-        for task, (script, more) in FATES.items():
+        for task, (script, more) in OUTCOMES.items():
             project.task(task, script, **more)
         for run, trust, signs in (
             (f"{name}-unsigned", NOBODY, ()),
@@ -158,7 +158,7 @@ def subjects(tmp_path_factory) -> list[Subject]:
     return found
 
 
-FATES: dict[str, tuple[str, dict]] = {
+OUTCOMES: dict[str, tuple[str, dict]] = {
     "good": ('echo made > "$ARTIFACTS_DIR/file"', {}),
     "bad": ("echo broken; exit 3", {}),
     "flaky": ('test "$ATTEMPT" = 2', {"max_retries": 1}),
@@ -168,9 +168,9 @@ FATES: dict[str, tuple[str, dict]] = {
 
 
 def real(project: Project, run: str, signs: tuple[str, ...]) -> None:
-    """A run by zf itself, of every fate that a task can have."""
+    """A run by zf itself, of every outcome that a task can have."""
     assert project.zf("run-phase", "A", "--run-id", run, *signs).code == 1
-    statuses = {task: project.status(run, task)["status"] for task in FATES}
+    statuses = {task: project.status(run, task)["status"] for task in OUTCOMES}
     assert sorted(statuses.values()) == ["blocked", "failure", "success", "success", "timeout"]
 
 
@@ -198,7 +198,7 @@ def random_mutations(subjects: list[Subject], count: int, seed: int) -> None:
         subject.examine(proof_mutations.any_of(subject.good, rng, structures[subject.good]))
 
 
-def test_some_random_harm_to_runs_of_every_fate_is_found(subjects):
+def test_some_random_harm_to_runs_of_every_outcome_is_found(subjects):
     random_mutations(subjects, 150, seed=1)
 
 

@@ -369,7 +369,7 @@ def test_what_cannot_be_read_is_said(full):
 
 
 def test_a_large_file_where_a_small_one_belongs_is_not_read(full, monkeypatch):
-    monkeypatch.setattr("zf.audit.verify.MAX_JSON_BYTES", 50_000)
+    monkeypatch.setattr("zf.audit.evidence.MAX_JSON_BYTES", 50_000)
     with (full / "run.json").open("ab") as stream:
         stream.truncate(10**12)
     messages = [f.message for f in look(full).findings if f.path == "run.json"]

@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 from tests.support.program import ZF
-from zf.audit.verify import VERIFIED, verify
+from zf.audit.conclusion import VERIFIED
+from zf.audit.verify import verify
 from zf.cli import main
 from zf.cli.display.progress import Show, Watcher
 from zf.report.live import Board

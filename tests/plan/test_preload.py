@@ -158,7 +158,7 @@ def test_it_is_gone_when_the_caller_goes_on_without_it(tmp_path, monkeypatch):
 def test_a_run_whose_loader_dies_loads_for_itself(tmp_path):
     write(tmp_path, {"x": good("x").replace("make", "echo hello")})
     program = (
-        "import sys; from zf.plan import ahead; from zf.cli import quick;"
+        "import sys; from zf.plan import preload; from zf.cli import quick;"
         "preload._packed = lambda loaded: b'';"
         "sys.exit(quick.run(['run-phase', 'A', '--run-id', 'r']))"
     )

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+import sys
 
 from tests.support import proof_keys
 from tests.support.program import Project
@@ -282,3 +283,42 @@ def test_what_is_advised_works_where_the_user_stands(project, tmp_path):
         more = ["--no-such"] if "--sign" in command else []
         done = project.zf(*shlex.split(command)[1:], *more, cwd=away)
         assert more or done.code == 0, f"{command}\n{done.err}"
+
+
+OF_ITS_OWN_RUN = {
+    "rerun": "rerun $RUN_ID --failed",
+    "resume": "resume $RUN_ID",
+    "seal": "seal $RUN_ID",
+    "export": "export $RUN_ID -o run.tar",
+    "upstream": "run-phase B --upstream $RUN_ID",
+    "inner": "run-task again --run-id inner",
+}
+
+
+def test_a_step_is_not_told_to_wait_for_its_own_run(project):
+    zf = f"{shlex.quote(sys.executable)} -m zf"
+    for name, words in OF_ITS_OWN_RUN.items():
+        project.task(name, f"OUTER=$RUN_ID {zf} {words} || true")
+    project.task("again", f"{zf} run-phase A --run-id $OUTER || true", phase="C")
+    project.task("b", "true", needs=["rerun"], phase="B")
+    (project.root / "zf.yaml").write_text("pass_env: [OUTER]\n")
+    assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
+    logs = [project.log("r1", name) for name in OF_ITS_OWN_RUN if name != "inner"]
+    for said in map(bytes.decode, [*logs, project.log("inner", "again")]):
+        assert "error[ZF120]: run id 'r1' is in use by" in said
+        assert "this command is part of one of its steps" in said
+        assert "wait for it to end" not in said
+    assert "choose another --run-id" in said
+
+
+def test_an_export_of_a_run_that_goes_on_is_told_to_wait_and_not_to_seal(project):
+    os.mkfifo(project.root / "gate")
+    project.task("a", "read line < gate")
+    process = project.popen("run-phase", "A", "-v", "--run-id", "r1")
+    assert any("start     a" in line for line in process.stderr)
+    done = project.zf("export", "r1", "-o", "run.tar")
+    (project.root / "gate").write_text("go\n")
+    process.communicate()
+    assert done.code == 5
+    assert "hint: wait for it to end, or end it with: zf cancel r1" in done.err
+    assert project.zf("export", "r1", "-o", "run.tar").code == 0

@@ -25,8 +25,8 @@ def test_notify_after_a_failure_in_an_earlier_phase(flow):
     assert done.code == 1
     assert (flow.root / "notified").read_text() == "test came to 3\n"
     assert not (flow.root / "deployed").exists()
-    fates = {name: flow.status("r1", name)["status"] for name in ("test", "deploy", "notify")}
-    assert fates == {"test": "failure", "deploy": "cancelled", "notify": "success"}
+    ends = {name: flow.status("r1", name)["status"] for name in ("test", "deploy", "notify")}
+    assert ends == {"test": "failure", "deploy": "cancelled", "notify": "success"}
     assert flow.zf("verify", "r1").code == 0
     [ended] = [e for e in flow.events("r1") if e["type"] == "run_ended"]
     assert ended["exit_code"] == 1

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from zf.audit.verify import VERIFIED, verify
+from zf.audit.conclusion import VERIFIED
+from zf.audit.verify import verify
 from zf.cli import main
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from tests.support.faults import Clock, always
 from tests.support.killed_runs import children
+from zf.audit.conclusion import VERIFIED
 from zf.audit.findings import State
-from zf.audit.verify import VERIFIED, verify
+from zf.audit.verify import verify
 
 HOUR = 3600.0
 

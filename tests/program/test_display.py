@@ -17,7 +17,8 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 
 from tests.support.readers import Pipe, start
-from zf.audit.verify import VERIFIED, verify
+from zf.audit.conclusion import VERIFIED
+from zf.audit.verify import verify
 
 # How late anything may be; on a display that is read it is some milliseconds.
 LATE_S = 1.0

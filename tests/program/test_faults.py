@@ -23,7 +23,8 @@ import pytest
 from tests.support.faults import KILL, SHORT, TEAR, Fault, always, struck
 from tests.support.killed_runs import acknowledged
 from tests.support.program import ZF, Finished, Project, survivors
-from zf.audit.verify import INCOMPLETE, VERIFIED, verify
+from zf.audit.conclusion import INCOMPLETE, VERIFIED
+from zf.audit.verify import verify
 from zf.work.walls.shield import has_capability
 
 RUN = ("run-phase", "A", "--run-id", "r1", "-j", "2", "--grace", "1", "--progress", "json")

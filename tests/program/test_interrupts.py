@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.killed_runs import Busy, check_whole, follow_until
 from tests.support.program import ZF, Finished
-from zf.audit.verify import VERIFIED, verify
+from zf.audit.conclusion import VERIFIED
+from zf.audit.verify import verify
 
 
 def one_interrupt(folder, seed):

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from tests.support.killed_runs import children
-from zf.audit.verify import VERIFIED, verify
+from zf.audit.conclusion import VERIFIED
+from zf.audit.verify import verify
 
 HOLDER = """
 echo "$RUN_ID $(date +%s%N) start" >> times

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.killed_runs import children
-from zf.audit.verify import VERIFIED, verify
+from zf.audit.conclusion import VERIFIED
+from zf.audit.verify import verify
 
 # Each waits for one line; the fifo is kept open, so none is lost.
 WAIT = "exec 3<>gate; read -u 3 line"

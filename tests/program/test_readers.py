@@ -21,7 +21,8 @@ import pytest
 from tests.support.killed_runs import kill
 from tests.support.program import ZF, Project
 from tests.support.readers import Pipe, start, wait_until_it_waits
-from zf.audit.verify import VERIFIED, verify
+from zf.audit.conclusion import VERIFIED
+from zf.audit.verify import verify
 from zf.cli.main import app
 
 PAGE = 4096

@@ -8,7 +8,8 @@ from datetime import datetime
 import pytest
 
 from tests.support.killed_runs import Busy, check_whole, follow_until, kill
-from zf.audit.verify import INCOMPLETE, VERIFIED, verify
+from zf.audit.conclusion import INCOMPLETE, VERIFIED
+from zf.audit.verify import verify
 
 
 def one_round(folder, seed, *, workers, kills_of_resume=0):

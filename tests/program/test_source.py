@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from zf.audit.verify import VERIFIED, verify
+from zf.audit.conclusion import VERIFIED
+from zf.audit.verify import verify
 from zf.run.lock import is_run, order
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from tests.support import proof_keys
 from tests.support.program import Finished
-from zf.audit.verify import INCOMPLETE, TAMPERED, VERIFIED, verify
+from zf.audit.conclusion import INCOMPLETE, TAMPERED, VERIFIED
+from zf.audit.verify import verify
 
 # Claims that `t` succeeded, as its worker would, and kills that worker.
 FORGE = """

@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.attempts import Bench
 from tests.support.program import Project
-from zf.audit.verify import VERIFIED, verify
+from zf.audit.conclusion import VERIFIED
+from zf.audit.verify import verify
 from zf.work import collecting
 
 # Below the limit of 16 GiB; takes no room, and far longer to read than anything here may take.

@@ -90,7 +90,7 @@ def test_every_event_and_every_field_of_it_is_in_the_schema():
 
 
 def test_the_tree_on_the_page_is_the_tree_of_a_run(signed):
-    """Every file of a run with every fate is on the page, in its place."""
+    """Every file of a run with every outcome is on the page, in its place."""
     tree = re.search(r"(?ms)^```\n(<run>/.*?)^```$", PAGE)[1]
     told = set(re.findall(r"[\w.-]+\.\w+|\.timeout_killed|[\w-]+/", tree))
     for path in signed.rglob("*"):

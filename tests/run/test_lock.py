@@ -88,6 +88,6 @@ def test_only_a_new_run_is_told_to_take_another_id(tmp_path):
         assert refused.value.problems[0].hint == "wait for it to end, or end it with: zf cancel r"
         with pytest.raises(ZfError) as refused:
             lock.acquire(str(tmp_path), "r", "choose another")
-        assert refused.value.problems[0].hint == "choose another"
+        assert refused.value.problems[0].hint == "wait for it to end, or choose another"
     finally:
         lock.release(fd)

@@ -24,11 +24,11 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
 
 
-HEAD, *ROWS = rows("From a need's end to the dependent's fate")
+HEAD, *ROWS = rows("From a need's end to the dependent's outcome")
 CASES = [
-    pytest.param(row[0], row[1], column, fate, id=f"{row[0]}, {row[1]}, {column}")
+    pytest.param(row[0], row[1], column, outcome, id=f"{row[0]}, {row[1]}, {column}")
     for row in ROWS
-    for column, fate in zip(HEAD[2:], row[2:], strict=True)
+    for column, outcome in zip(HEAD[2:], row[2:], strict=True)
 ]
 
 
@@ -68,7 +68,7 @@ def end(s: Scheduler, status: str, name: str = "x") -> list:
     return s.handle(ended(name, Status(status)), 1)
 
 
-def fate_of(name: str, orders: list) -> str | None:
+def outcome_of(name: str, orders: list) -> str | None:
     for order in orders:
         if order == StartAttempt(name, 1):
             return "runs"
@@ -77,29 +77,29 @@ def fate_of(name: str, orders: list) -> str | None:
     return None
 
 
-@pytest.mark.parametrize(("status", "entry", "column", "fate"), CASES)
-def test_each_row_is_what_happens(status, entry, column, fate):
+@pytest.mark.parametrize(("status", "entry", "column", "outcome"), CASES)
+def test_each_row_is_what_happens(status, entry, column, outcome):
     need = Need(
         "x", optional=entry == "optional: true", require="done" if "done" in entry else "success"
     )
     asking = task("asking", [need], condition=CONDITIONS.get(column, column))
-    check(status, asking, fate)
+    check(status, asking, outcome)
 
 
 @pytest.mark.parametrize("status", [*Status, "warned"])
 def test_an_optional_need_that_is_there_is_like_any_other(status):
     plain = next(row for row in ROWS if row[:2] == [str(status), "x"])
-    for column, fate in zip(HEAD[2:], plain[2:], strict=True):
+    for column, outcome in zip(HEAD[2:], plain[2:], strict=True):
         asking = task(
             "asking", [Need("x", optional=True)], condition=CONDITIONS.get(column, column)
         )
-        check(str(status), asking, fate)
+        check(str(status), asking, outcome)
 
 
-def check(status: str, asking: Task, fate: str) -> None:
+def check(status: str, asking: Task, outcome: str) -> None:
     s = Scheduler(plan_of(*upstream(status), asking), Limits(max_jobs=9))
     orders = s.start(0) + end(s, status)
-    assert fate_of("asking", orders) == fate
+    assert outcome_of("asking", orders) == outcome
     for order in orders:
         if isinstance(order, NotRun) and order.task == "asking":
             by_need = order.cause is Cause.NEED
@@ -110,8 +110,8 @@ def check(status: str, asking: Task, fate: str) -> None:
 LATER = {row[0]: row[1] for row in rows("In a later phase, after one that failed")[1:]}
 
 
-@pytest.mark.parametrize(("status", "entry", "column", "fate"), CASES)
-def test_each_row_in_a_later_phase_after_one_that_failed(status, entry, column, fate):
+@pytest.mark.parametrize(("status", "entry", "column", "outcome"), CASES)
+def test_each_row_in_a_later_phase_after_one_that_failed(status, entry, column, outcome):
     need = Need(
         "x", optional=entry == "optional: true", require="done" if "done" in entry else "success"
     )
@@ -121,12 +121,12 @@ def test_each_row_in_a_later_phase_after_one_that_failed(status, entry, column, 
     s = Scheduler(plan_of(*upstream(status), spoiler, asking), Limits(max_jobs=9))
     orders = s.start(0) + end(s, status) + s.handle(ended("spoiler", Status.FAILURE), 1)
     if column == "always()":
-        wanted = {"as in the table": fate}[LATER["any in the column `always()"]]
-    elif fate == "blocked" and status == "cancelled":
+        wanted = {"as in the table": outcome}[LATER["any in the column `always()"]]
+    elif outcome == "blocked" and status == "cancelled":
         wanted = LATER["blocked`, by a need that was itself `cancelled"]
     else:
-        wanted = LATER["blocked" if fate == "blocked" else "runs`, `skipped` or `failure"]
-    assert fate_of("asking", orders) == wanted
+        wanted = LATER["blocked" if outcome == "blocked" else "runs`, `skipped` or `failure"]
+    assert outcome_of("asking", orders) == wanted
 
 
 PAIRS = [
@@ -135,9 +135,9 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("first", "second", "fate"), PAIRS)
+@pytest.mark.parametrize(("first", "second", "outcome"), PAIRS)
 @pytest.mark.parametrize("turned", [False, True])
-def test_several_needs_whichever_ends_first(first, second, fate, turned):
+def test_several_needs_whichever_ends_first(first, second, outcome, turned):
     asking = task("asking", ["x", "y"])
     plan = plan_of(*upstream(first, "x"), *upstream(second, "y"), asking)
     s = Scheduler(plan, Limits(max_jobs=9))
@@ -145,7 +145,7 @@ def test_several_needs_whichever_ends_first(first, second, fate, turned):
     pair = [(first, "x"), (second, "y")]
     for status, name in reversed(pair) if turned else pair:
         orders += end(s, status, name)
-    assert fate_of("asking", orders) == fate
+    assert outcome_of("asking", orders) == outcome
 
 
 def test_every_status_function_is_described():

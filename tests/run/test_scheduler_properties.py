@@ -64,7 +64,7 @@ CONDITIONS = [
     "success() && ${YES} == 'yes'",
     "!cancelled()",
 ]
-AROUND = ConditionContext({"YES": "yes"})
+CONTEXT = ConditionContext({"YES": "yes"})
 RESOURCES = {"db": 2, "cpu": 3}
 CAMPAIGN = 100_000
 
@@ -159,7 +159,7 @@ def random_events(chance: random.Random) -> Iterator[tuple[float, object]]:
 def scheduler(
     plan: Plan, limits: Limits, decided: Mapping[str, ConditionEvaluated] | None = None
 ) -> Scheduler:
-    return Scheduler(plan, limits, dict.fromkeys(plan.tasks, AROUND), decided or {})
+    return Scheduler(plan, limits, dict.fromkeys(plan.tasks, CONTEXT), decided or {})
 
 
 def random_others(chance: random.Random) -> Callable[[str, float], bool]:
@@ -415,14 +415,14 @@ def test_ticks_that_are_not_due_change_nothing(seed):
         assert turn.orders == tuple(again.handle(turn.event, turn.now))
 
 
-# Decision is independent of timing.
+# The outcome is independent of timing.
 
 
-def check_fates(chance: random.Random) -> None:
+def check_outcomes(chance: random.Random) -> None:
     """The same flow and outcomes, at other paces and with other slots: the same ends."""
     plan = random_plan(chance, timed=False)
     seed = chance.randint(0, 1_000_000)
-    fates = []
+    outcomes = []
     for _ in range(3):
         pace = chance.randint(0, 1_000_000)
 
@@ -434,8 +434,8 @@ def check_fates(chance: random.Random) -> None:
         limits = Limits(chance.randint(1, 4), resources=RESOURCES, throttle=Throttle(90, 100))
         run = Simulation(scheduler(plan, limits), outcome, list(loads(chance))).run()
         attempts = Counter(name for _, name in run.starts)
-        fates.append((run.ends, attempts, run.exit_code))
-    assert fates[0] == fates[1] == fates[2]
+        outcomes.append((run.ends, attempts, run.exit_code))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
 def loads(chance: random.Random) -> Iterator[tuple[float, object]]:
@@ -445,15 +445,15 @@ def loads(chance: random.Random) -> Iterator[tuple[float, object]]:
 
 @settings(max_examples=100, deadline=None)
 @given(st.randoms(use_true_random=False))
-def test_fate_is_independent_of_timing(chance):
-    check_fates(chance)
+def test_outcome_is_independent_of_timing(chance):
+    check_outcomes(chance)
 
 
 @pytest.mark.campaign
-def test_campaign_fate_is_independent_of_timing():
+def test_campaign_outcome_is_independent_of_timing():
     for seed in range(10_000):
         try:
-            check_fates(random.Random(seed))
+            check_outcomes(random.Random(seed))
         except Exception as error:
             raise AssertionError(f"seed {seed}") from error
 

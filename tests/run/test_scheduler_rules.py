@@ -45,9 +45,9 @@ FAILURE, TIMEOUT, LOST, SUCCESS = Status.FAILURE, Status.TIMEOUT, Status.LOST, S
 BLOCKED, SKIPPED, CANCELLED = Status.BLOCKED, Status.SKIPPED, Status.CANCELLED
 
 
-def scheduler(*tasks, max_jobs=4, phase_timeout_s=3600, around=None, decided=None, **limits):
+def scheduler(*tasks, max_jobs=4, phase_timeout_s=3600, context=None, decided=None, **limits):
     plan = plan_of(*tasks, phase_timeout_s=phase_timeout_s)
-    seen = dict.fromkeys(plan.tasks, around or ConditionContext())
+    seen = dict.fromkeys(plan.tasks, context or ConditionContext())
     return Scheduler(plan, Limits(max_jobs=max_jobs, **limits), seen, decided or {})
 
 
@@ -206,14 +206,14 @@ class TestRetries:
 
 
 class TestConditions:
-    AROUND = ConditionContext({"CI_BRANCH": "main", "CI_EVENT": "push"}, {"task.phase": "A"})
+    CONTEXT = ConditionContext({"CI_BRANCH": "main", "CI_EVENT": "push"}, {"task.phase": "A"})
 
     @pytest.mark.parametrize(
         ("condition", "value"),
         [("${CI_BRANCH} == 'main' && ${CI_EVENT} == 'push'", True), ("${CI_BRANCH} == 'x'", False)],
     )
     def test_the_answer_is_recorded_with_its_operands(self, condition, value):
-        s = scheduler(task("a", condition=condition), task("b", ["a"]), around=self.AROUND)
+        s = scheduler(task("a", condition=condition), task("b", ["a"]), context=self.CONTEXT)
         orders = s.start(0)
         [asked] = decisions(orders)
         assert (asked.task, asked.condition, asked.value) == ("a", condition, value)

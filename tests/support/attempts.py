@@ -10,7 +10,7 @@ from zf.events import AttemptEnded
 from zf.model import Project, Step, Task
 from zf.proof.store import Place
 from zf.redact.redactor import Redactor
-from zf.work.orders import PING
+from zf.work.control import PING
 from zf.work.pool import Pool
 from zf.work.watchdog import Patience, Watch
 from zf.work.worker import Shared

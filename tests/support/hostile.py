@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.program import Finished, Project, survivors
-from zf.audit.verify import TAMPERED, VERIFIED, verify
+from zf.audit.conclusion import TAMPERED, VERIFIED
+from zf.audit.verify import verify
 
 RUN = "r1"
 TAMPERED_WHILE_RUNNING = "TAMPERED WHILE RUNNING"

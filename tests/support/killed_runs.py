@@ -13,7 +13,8 @@ from collections import Counter
 from pathlib import Path
 
 from tests.support.program import Finished, Project, survivors
-from zf.audit.verify import VERIFIED, verify
+from zf.audit.conclusion import VERIFIED
+from zf.audit.verify import verify
 
 COOKIE = "ZF_TEST_COOKIE"
 

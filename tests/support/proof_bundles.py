@@ -1,6 +1,6 @@
 """Builds small, complete proof bundles through the real writers, with fixed times.
 
-Not a test: the tests of `proof/` need runs of every fate without running anything.
+Not a test: the tests of `proof/` need runs of every outcome without running anything.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def moment(second: float) -> str:
 
 
 @dataclass
-class Fate:
+class Ending:
     """What becomes of one attempt."""
 
     status: Status
@@ -46,9 +46,9 @@ class Fate:
     log: bytes = b"hello\n"
 
 
-OK = Fate(Status.SUCCESS, artifacts=(("report/a b.txt", b"result\n"), ("empty", b"")))
-FAILED = Fate(Status.FAILURE, Cause.EXIT, 7)
-TIMED_OUT = Fate(Status.TIMEOUT, Cause.TIMEOUT, 124)
+OK = Ending(Status.SUCCESS, artifacts=(("report/a b.txt", b"result\n"), ("empty", b"")))
+FAILED = Ending(Status.FAILURE, Cause.EXIT, 7)
+TIMED_OUT = Ending(Status.TIMEOUT, Cause.TIMEOUT, 124)
 
 
 class Run:
@@ -163,40 +163,40 @@ class Run:
         tree.write("10-commands/step-0.sh", self.tasks[name].steps[0].run.encode())
         return tree
 
-    def attempt(self, name: str, fate: Fate = OK, attempt: int = 1) -> None:
+    def attempt(self, name: str, ending: Ending = OK, attempt: int = 1) -> None:
         tree = self.began(name, attempt)
         began, ended = moment(self.second - 0.9), moment(self.second - 0.4)
-        tree.write("20-logs/step-0.log", fate.log)
-        row = self._step(name, fate, began, ended)
+        tree.write("20-logs/step-0.log", ending.log)
+        row = self._step(name, ending, began, ended)
         tree.write("10-commands/step-0.json", object_lines(row))
         steps = [{"name": step.name, "run": step.run} for step in self.tasks[name].steps]
         tree.write(layout.COMMANDS_LIST, list_lines(steps))
-        for path, data in fate.artifacts:
+        for path, data in ending.artifacts:
             target = self.path / name / layout.ARTIFACTS / path
             target.parent.mkdir(parents=True, exist_ok=True)
             tree.write(f"{layout.ARTIFACTS}/{path}", data)
-        if fate.status == Status.TIMEOUT:
+        if ending.status == Status.TIMEOUT:
             tree.write("99-summary/.timeout_killed", b"timeout\n")
-        step = None if fate.status == Status.SUCCESS else 0
+        step = None if ending.status == Status.SUCCESS else 0
         said = {
             "started_at": began,
             "completed_at": ended,
             "duration_s": 0.5,
             "attempt": attempt,
-            "exit_code": fate.exit_code,
+            "exit_code": ending.exit_code,
             "signal": None,
             "step": step,
         }
         digest = tree.decide(
-            store.status_fields(self.run, self.tasks[name], fate.status, fate.cause, "", **said)
+            store.status_fields(self.run, self.tasks[name], ending.status, ending.cause, "", **said)
         )
         tree.close()
-        self.counts[fate.status] = self.counts.get(fate.status, 0) + 1
+        self.counts[ending.status] = self.counts.get(ending.status, 0) + 1
         self.tell(
             AttemptEnded(
                 task=name,
-                status=fate.status,
-                cause=fate.cause,
+                status=ending.status,
+                cause=ending.cause,
                 detail="",
                 task_sha256=digest,
                 **said,
@@ -211,7 +211,7 @@ class Run:
         task = self.tasks[name]
         return store.task_json(self._place, began, "/home/alice/x", store.task_lines(task))
 
-    def _step(self, name: str, fate: Fate, began: str, ended: str) -> dict:
+    def _step(self, name: str, ending: Ending, began: str, ended: str) -> dict:
         return {
             "schema": "zf/step/v2",
             "step": 0,
@@ -219,15 +219,15 @@ class Run:
             "line": 0,
             "argv": ["bash", "step-0.sh"],
             "script_sha256": sha256(self.tasks[name].steps[0].run.encode()).hexdigest(),
-            "status": fate.status,
-            "exit_code": fate.exit_code,
+            "status": ending.status,
+            "exit_code": ending.exit_code,
             "signal": None,
             "started_at": began,
             "completed_at": ended,
             "duration_s": 0.5,
             "log": "20-logs/step-0.log",
-            "log_bytes": len(fate.log),
-            "log_sha256": sha256(fate.log).hexdigest(),
+            "log_bytes": len(ending.log),
+            "log_sha256": sha256(ending.log).hexdigest(),
         }
 
     def not_run(self, name: str, status: Status, cause: Cause, **needs: Status) -> None:
@@ -254,7 +254,7 @@ class Run:
 def tiny(proofs: Path, run: str = "r1") -> Run:
     """One task that succeeded, the smallest whole run, for what is done byte by byte."""
     made = Run(proofs, run).plan(one=())
-    made.attempt("one", Fate(Status.SUCCESS, artifacts=(("a", b"x\n"),)))
+    made.attempt("one", Ending(Status.SUCCESS, artifacts=(("a", b"x\n"),)))
     return made.end()
 
 
@@ -267,7 +267,7 @@ def small(proofs: Path, run: str = "r1") -> Run:
 
 
 def full(proofs: Path, run: str = "r1") -> Run:
-    """Every fate a task can have."""
+    """Every outcome a task can have."""
     made = Run(proofs, run).plan(
         good=(), bad=(), slow=(), flaky=(), held=("bad",), skipped=(), stopped=()
     )

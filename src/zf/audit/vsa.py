@@ -15,7 +15,7 @@ from zf.events import timestamp
 from zf.proof.layout import ATTEST, JOURNAL, MANIFEST
 
 if TYPE_CHECKING:
-    from zf.audit.verify import Verification
+    from zf.audit.conclusion import Verification
 
 PREDICATE = "https://slsa.dev/verification_summary/v1"
 VERIFIER = "https://pypi.org/project/zenflow-runner/"

@@ -21,8 +21,8 @@ from zf.errors import Exit, ZfError, printable
 
 if TYPE_CHECKING:
     from zf.audit.authentic import Trust
+    from zf.audit.conclusion import Verification
     from zf.audit.expected import Expectations
-    from zf.audit.verify import Verification
 
 Approval = Annotated[
     str | None,
@@ -210,7 +210,7 @@ def _refuse_tampered(run_dir: str, done: str) -> tuple[str, str]:
 
     The digests of the journal's end and of the manifest that were found to be so.
     """
-    from zf.audit.verify import TAMPERED
+    from zf.audit.conclusion import TAMPERED
     from zf.audit.verify import verify as check
 
     found = check(run_dir)
@@ -238,9 +238,15 @@ def export(
 ) -> int:
     """Write a sealed run to hand over: the same run gives the same bytes."""
     from zf.audit.exporting.export import export as write
+    from zf.proof.seal import MANIFEST
+    from zf.run.lock import refuse_in_use
 
+    run_dir = find(run)
+    if not os.path.lexists(f"{run_dir}/{MANIFEST}"):
+        proofs, run_id = os.path.split(run_dir)
+        refuse_in_use(proofs, run_id, "it is not sealed yet")
     try:
-        done = write(find(run), output, kind=kind)
+        done = write(run_dir, output, kind=kind)
     except OSError as error:
         raise ZfError(f"{printable(output)}: {error.strerror}") from None
     if as_json:

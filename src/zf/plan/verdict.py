@@ -32,8 +32,8 @@ from zf.plan.pattern import MAX_TEXT, Budget, Pattern, TooMuchWorkError
 
 @record
 class ConditionContext:
-    """What a condition can see of the world. `hidden` names variables whose values are used but
-    not told; whatever else is told passes through `hide`.
+    """What a condition may refer to, but for statuses: variables and facts, by name. `hidden` names
+    variables whose values are used but not shown; whatever else is shown passes through `hide`.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -71,9 +71,9 @@ class Verdict:
         return f"condition is {answer}: {text}" + (f" ({seen})" if seen else "")
 
 
-def evaluate(condition: Condition, around: ConditionContext, needs: Needs) -> Verdict:
+def evaluate(condition: Condition, context: ConditionContext, needs: Needs) -> Verdict:
     """The verdict; the same values give the same one."""
-    evaluation = _Evaluation(around, needs)
+    evaluation = _Evaluation(context, needs)
     try:
         value = evaluation.truth(condition.tree)
     except _UnanswerableError as error:
@@ -103,8 +103,8 @@ class _Operand:
 
 
 class _Evaluation:
-    def __init__(self, around: ConditionContext, needs: Needs) -> None:
-        self._around = around
+    def __init__(self, context: ConditionContext, needs: Needs) -> None:
+        self._context = context
         self._needs = needs
         self.seen: dict[str, Scalar] = {}
         self._budget = Budget()
@@ -136,22 +136,22 @@ class _Evaluation:
             case Variable():
                 return self._variable(node)
             case Fact(name):
-                if name not in self._around.facts:
+                if name not in self._context.facts:
                     _give_up(f"{name} is not known here")
-                return self._noted(name, self._around.facts[name])
+                return self._noted(name, self._context.facts[name])
             case Call():
                 return self._noted(show(node), self._call(node))
         value = self.truth(node)
         return _Operand(show(node), value, _told(value))
 
     def _variable(self, node: Variable) -> _Operand:
-        value = self._around.variables.get(node.name)
+        value = self._context.variables.get(node.name)
         if not value and node.default is not None:
             return self._noted(show(node), node.default, loose=True)
         if value is None:
             self.seen[show(node)] = "(not set)"
             _give_up(f"{show(node)} is not set; ${{{node.name}:-}} would stand for nothing")
-        return self._noted(show(node), value, loose=True, hidden=node.name in self._around.hidden)
+        return self._noted(show(node), value, loose=True, hidden=node.name in self._context.hidden)
 
     def _call(self, call: Call) -> Scalar:
         match call.name:

@@ -1,7 +1,7 @@
-"""What each condition may look at: variables, facts about task and run, and what must not be told.
+"""Condition contexts: the variables and facts each condition may refer to, and what stays hidden.
 
 A condition sees the environment zf was started in, not only what steps are passed: naming a
-variable there is reason enough, and its value goes into the journal unless it is a secret.
+variable is enough, and its value goes into the journal unless it is a secret.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def condition_contexts(
     ci: Mapping[str, Any] | None = None,
     hide: Callable[[str], str] = str,
 ) -> dict[str, ConditionContext]:
-    """For every task with a condition, what it may look at; `source` and `ci` are of run.json.
+    """Task id -> context, for every task with a condition. `source` and `ci` are run.json's.
 
-    `hide` takes secrets out of what is told of it.
+    `hide` takes secrets out of what is shown of a condition.
     """
     facts: dict[str, Scalar] = {
         "run.id": run,
@@ -48,11 +48,13 @@ def condition_contexts(
     if isinstance(source.get("dirty"), bool):
         facts["run.dirty"] = source["dirty"]
     return {
-        task.id: _seen_by(task, environ, project, facts, hide) for task in tasks if task.condition
+        task.id: _context_of(task, environ, project, facts, hide)
+        for task in tasks
+        if task.condition
     }
 
 
-def _seen_by(
+def _context_of(
     task: Task,
     environ: Mapping[str, str],
     project: Project,

@@ -101,7 +101,7 @@ class Engine:
     ) -> None:
         self._scheduler = scheduler
         self._executor = executor
-        self._scribe = recorder
+        self._recorder = recorder
         self._write_not_run = write_not_run
         self._inbox = inbox
         self._leases = leases
@@ -120,7 +120,7 @@ class Engine:
         """From the first orders until the scheduler orders the end; the exit code it names."""
         self._carry_out(orders)
         while self._exit_code is None:
-            self._scribe.commit()
+            self._recorder.commit()
             ended = self._executor.wait(self._patience(), self._inbox.fileno(), self._output_fd())
             for event in ended:
                 heappush(self._slots, self._slot_of.pop(event.task))
@@ -138,12 +138,12 @@ class Engine:
             load = self._sampler.sample(now) if self._sampler is not None else None
             if load is not None:
                 self._carry_out(self._scheduler.handle(load, now))
-            self._scribe.tick(now)
+            self._recorder.tick(now)
         return self._exit_code
 
     def _happened(self, event: AttemptEnded | Interrupted | CancelRequested) -> None:
         # The scheduler goes by the very moment in the journal, so that a replay decides the same.
-        moment = self._scribe.record(event)
+        moment = self._recorder.record(event)
         self._carry_out(self._scheduler.handle(event, moment))
 
     def _interrupt(self, number: int) -> None:
@@ -154,7 +154,7 @@ class Engine:
         """`cancel` or `cancel TASK`, as `zf cancel` writes it; anything else means nothing."""
         match order.split(" "):
             case ["cancel"]:
-                self._scribe.record(CancelRequested(None))
+                self._recorder.record(CancelRequested(None))
                 self._interrupt(signal.SIGTERM)
             case ["cancel", task]:
                 self._happened(CancelRequested(task))
@@ -182,7 +182,7 @@ class Engine:
                     self._leases.release(task)
                 case StartAttempt(task, attempt):
                     slot = self._take_slot(task)
-                    self._scribe.record(AttemptStarted(task, attempt, slot))
+                    self._recorder.record(AttemptStarted(task, attempt, slot))
                     starts.append((task, attempt, slot))
                 case KillAttempt(task, _, cause, force):
                     self._executor.kill(task, cause, force=force)
@@ -190,20 +190,20 @@ class Engine:
                     self._not_run(order)
                 case StartPhase(phase, timeout_s):
                     self._phase_started = time.monotonic()
-                    self._scribe.record(PhaseStarted(phase, timeout_s))
+                    self._recorder.record(PhaseStarted(phase, timeout_s))
                 case TimeOutPhase(phase, timeout_s):
-                    self._scribe.record(PhaseTimedOut(phase, timeout_s))
+                    self._recorder.record(PhaseTimedOut(phase, timeout_s))
                 case EndPhase(phase, ok):
                     took = time.monotonic() - self._phase_started
-                    self._scribe.record(PhaseEnded(phase, ok, round(took, 6)))
+                    self._recorder.record(PhaseEnded(phase, ok, round(took, 6)))
                 case Record(event):
-                    self._scribe.record(event)
+                    self._recorder.record(event)
                 case EndRun(exit_code):
                     self._exit_code = exit_code
         if starts:
             # Written before a worker hears of it: what runs is always in the journal. Made durable
             # only after, in `run`, so that the disk works while the tasks do.
-            self._scribe.flush()
+            self._recorder.flush()
             for task, attempt, slot in starts:
                 then = self._scheduler.next_after(task)
                 self._executor.start(task, attempt, slot, self._leases.fd(task), then)
@@ -225,7 +225,7 @@ class Engine:
             task_sha256="",
             warned=order.warned,
         )
-        self._scribe.record(replace(event, task_sha256=self._write_not_run(event)))
+        self._recorder.record(replace(event, task_sha256=self._write_not_run(event)))
 
     def _take_slot(self, task: str) -> int:
         if self._slots:

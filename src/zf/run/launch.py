@@ -129,7 +129,7 @@ class RunRequest:
         self, about: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
     ) -> Scheduler:
         """A scheduler for it; `about` is run.json, `decided` are the conditions answered before."""
-        around = condition_contexts(
+        contexts = condition_contexts(
             self.plan.tasks.values(),
             self.environ,
             self.flow.project,
@@ -139,7 +139,7 @@ class RunRequest:
             ci=about.get("ci"),
             hide=self.redactor.text,
         )
-        return Scheduler(self.plan, self.limits, around, decided)
+        return Scheduler(self.plan, self.limits, contexts, decided)
 
 
 def limits_of(
@@ -624,7 +624,7 @@ def _claimed(proofs: str, run: str) -> Iterator[int]:
         )
     try:
         _make_proofs(proofs)
-        lock_fd = lock.acquire(proofs, run, "wait for it to end, or choose another --run-id")
+        lock_fd = lock.acquire(proofs, run, "choose another --run-id")
     except OSError as error:
         raise _not_writable(proofs, error) from None
     try:

@@ -27,15 +27,15 @@ _LOOK_AGAIN_S = 0.02
 ORDERS_FOLDER = "/tmp/zf-orders"  # noqa: S108 - made with mode 0700, and looked at before use
 
 
-def acquire(proofs: str, run: str, hint: str = "") -> int:
+def acquire(proofs: str, run: str, instead: str = "") -> int:
     """The descriptor that holds the lock on a run id until it is closed in every process.
 
-    Raises ZfError (exit 5) naming the owner while another process holds it, with a hint of what
-    else the caller could do.
+    Raises ZfError (exit 5) naming the owner while another process holds it, and what the caller
+    could do `instead` of waiting.
     """
-    fd = _open(proofs, run)
+    fd = _open(proofs, run, instead)
     if not _try(fd):
-        raise _in_use(fd, run, hint=hint)
+        raise _in_use(fd, run, instead=instead)
     return fd
 
 
@@ -56,8 +56,9 @@ def take_over(proofs: str, run: str, wakeup_fd: int, *, patience_s: float) -> in
     return fd
 
 
-def refuse_in_use(proofs: str, run: str, why: str) -> None:
-    """Raises ZfError (exit 5) naming the owner while a run goes on, with `why` that matters.
+def refuse_in_use(proofs: str, run: str, why: str, instead: str = "") -> None:
+    """Raises ZfError (exit 5) naming the owner while a run goes on, with `why` that matters, and
+    what the caller could do `instead` of waiting.
 
     A shared lock, for a moment: looks do not exclude each other.
     """
@@ -68,7 +69,7 @@ def refuse_in_use(proofs: str, run: str, why: str) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise _in_use(fd, run, f"; {why}") from None
+        raise _in_use(fd, run, why, instead) from None
     os.close(fd)
 
 
@@ -202,7 +203,7 @@ def folder(proofs: str) -> str:
     return f"{proofs}/{LOCKS}"
 
 
-def _open(proofs: str, run: str) -> int:
+def _open(proofs: str, run: str, instead: str = "") -> int:
     os.makedirs(folder(proofs), exist_ok=True)
     path = lock_path(proofs, run)
     try:
@@ -217,7 +218,12 @@ def _open(proofs: str, run: str) -> int:
             hint="nothing of zf's makes it so; find what did, and remove it",
         )
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(path, flags, 0o644)
+    try:
+        return os.open(path, flags, 0o644)
+    except OSError as error:
+        if error.errno == errno.EROFS:  # as a step sees it from under the shield
+            refuse_in_use(proofs, run, "", instead)
+        raise
 
 
 def _try(fd: int) -> bool:
@@ -235,12 +241,26 @@ def try_lock(fd: int, about: str) -> bool:
     return True
 
 
-def _in_use(fd: int, run: str, why: str = "", hint: str = "") -> ZfError:
+def _in_use(fd: int, run: str, why: str = "", instead: str = "") -> ZfError:
     owner = _owner(fd)
     os.close(fd)
-    message = f"run id {run!r} is in use by {owner}{why}"
-    hint = hint or f"wait for it to end, or end it with: zf cancel {run}"
+    if _is_above_us(owner):
+        hint = "this command is part of one of its steps, so that waiting for it would never end: "
+        hint += instead or "give the command outside of its steps, once the run has ended"
+    else:
+        hint = f"wait for it to end, or {instead or f'end it with: zf cancel {run}'}"
+    message = f"run id {run!r} is in use by {owner}{f'; {why}' if why else ''}"
     return ZfError(message, exit_code=Exit.RUN_ID_TAKEN, code="ZF120", hint=hint)
+
+
+def _is_above_us(owner: str) -> bool:
+    """Whether the owner started us: we are part of a step, perhaps by way of a run in that step."""
+    from psutil import Process  # noqa: PLC0415 - only a refusal needs it
+
+    found = _OWNER.fullmatch(owner)
+    if found is None or found[2] != os.uname().nodename:
+        return False
+    return int(found[1]) in {parent.pid for parent in Process().parents()}
 
 
 def _owner(fd: int) -> str:

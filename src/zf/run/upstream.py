@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping
 
+from zf.audit.conclusion import Verification
 from zf.audit.findings import State
-from zf.audit.verify import Verification, verify
+from zf.audit.verify import verify
 from zf.errors import Exit, ZfError
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.lean.record import record

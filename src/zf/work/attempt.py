@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from zf.model import Step, Task
     from zf.plan.graph import Met
-    from zf.work.orders import RunnerOrders
+    from zf.work.control import RunnerOrders
 
 # Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
 # shield, and removed with these.

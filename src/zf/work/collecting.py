@@ -13,7 +13,7 @@ from zf.events import Cause
 from zf.work.supervisor import Stop
 
 if TYPE_CHECKING:
-    from zf.work.orders import RunnerOrders
+    from zf.work.control import RunnerOrders
 
 # Artifacts of a task with a short time limit may still be large.
 LEAST_S = 60.0

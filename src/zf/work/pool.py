@@ -25,8 +25,8 @@ from zf.outlet import say_if_possible
 from zf.proof.known import Known
 from zf.work import cgroup, leftovers
 from zf.work.collecting import Briefly, limit_s
+from zf.work.control import DISMISS, PING, RunnerOrders, decode, kill_order, start_order
 from zf.work.leftovers import cgroup_name
-from zf.work.orders import DISMISS, PING, RunnerOrders, decode, kill_order, start_order
 from zf.work.outcome import Outcome, print_trace, said
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
 from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S

@@ -20,7 +20,7 @@ from zf.work.attempt import Attempt, WorkerContext
 from zf.work.outcome import Outcome
 
 
-class Lookahead:
+class Prefetch:
     """At most one attempt, the first of its task; `aside` is the run's folder for such trees."""
 
     def __init__(

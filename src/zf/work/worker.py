@@ -25,11 +25,11 @@ from zf.work.attempt import Attempt, WorkerContext, which
 from zf.work.capture import Buffer
 from zf.work.cgroup import Cgroup
 from zf.work.collecting import LEAST_S, Collecting, RunnerGoneError
+from zf.work.control import RunnerOrders
 from zf.work.environment import Outside
 from zf.work.leftovers import cgroup_name
-from zf.work.orders import RunnerOrders
 from zf.work.outcome import Outcome, print_trace, said
-from zf.work.prefetch import Lookahead
+from zf.work.prefetch import Prefetch
 from zf.work.processes import (
     GroupTree,
     SubreaperTree,
@@ -98,7 +98,7 @@ class Worker:
             secrets_fail=shared.project.secrets_in_artifacts == "fail",
             upstream=shared.upstream,
         )
-        self._ahead = Lookahead(self._context, shared.aside, self._outcome_of)
+        self._prefetch = Prefetch(self._context, shared.aside, self._outcome_of)
 
     def serve(self, tasks: Mapping[str, Task]) -> None:
         """Take orders until the runner has no more, or this process cannot vouch for the next: when
@@ -110,7 +110,7 @@ class Worker:
         while not is_last and (order := self._orders.next()) is not None:
             task, attempt = order
             if self._orders.then:
-                supervisor.meanwhile = partial(self._ahead.prepare, tasks[self._orders.then])
+                supervisor.meanwhile = partial(self._prefetch.prepare, tasks[self._orders.then])
             ended = self.run_attempt(tasks[task], attempt)
             supervisor.meanwhile = None
             is_last = supervisor.spent or supervisor.keeps
@@ -118,7 +118,7 @@ class Worker:
             self._orders.report(ended, is_last=is_last, listed=self._listed)
             self._let_go()
             self._tell_rests(task)
-        self._ahead.discard()
+        self._prefetch.discard()
         if shield is not None:
             shield.close()
         if supervisor.keeps:
@@ -150,7 +150,7 @@ class Worker:
         """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
         self._listed = b""
         context, shield = self._context, self._context.shield
-        ready = self._ahead.take(task, attempt)
+        ready = self._prefetch.take(task, attempt)
         outcome = self._outcome_of(task, attempt) if ready is None else ready.outcome
         try:
             if shield is not None:

@@ -15,8 +15,9 @@ from hashlib import sha256
 from typing import IO, Any, Literal
 
 from zf.audit.authentic import KNOWN
+from zf.audit.conclusion import INCOMPLETE, VERIFIED
 from zf.audit.exporting import bag, crate
-from zf.audit.verify import INCOMPLETE, VERIFIED, verify
+from zf.audit.verify import verify
 from zf.errors import Exit, ZfError, printable
 from zf.lean.record import record
 from zf.proof import checksums

@@ -81,7 +81,7 @@ class LeaseAnswered:
     owner: str | None
 
 
-Decision = (
+SchedulerEvent = (
     ConditionEvaluated
     | RetryScheduled
     | RetryDropped
@@ -152,7 +152,7 @@ class NotRun:
 class Record:
     """Write this decision down; there is nothing else to do."""
 
-    event: Decision
+    event: SchedulerEvent
 
 
 @record

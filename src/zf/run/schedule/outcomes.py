@@ -38,21 +38,21 @@ class Decision:
 _RUNS = Decision()
 
 
-class Fates:
+class Outcomes:
     """How tasks ended, and what follows from it.
 
-    `around` is what each condition may look at; `decided` are conditions that an earlier part of
-    this run has answered, which are not asked again.
+    `contexts` are what conditions may refer to, by task; `decided` are conditions that an earlier
+    part of this run has answered, which are not asked again.
     """
 
     def __init__(
         self,
         plan: Plan,
-        around: Mapping[str, ConditionContext],
+        contexts: Mapping[str, ConditionContext],
         decided: Mapping[str, ConditionEvaluated],
     ) -> None:
         self._plan = plan
-        self._around = around
+        self._contexts = contexts
         self._decided = decided
         self._needs = {task.id: _needs_inside(task, plan) for task in plan.tasks.values()}
         self._conditions = _conditions(plan)
@@ -162,13 +162,13 @@ class Fates:
             cancelled=self._any_need_in(self._cancelled_above, name),
             statuses={need.task: self._status_of(need.task) for need in task.needs},
         )
-        around = self._around.get(name, ConditionContext())
-        verdict = evaluate(condition, around, answers)
+        context = self._contexts.get(name, ConditionContext())
+        verdict = evaluate(condition, context, answers)
         operands = {
-            operand: around.hide(value) if isinstance(value, str) else value
+            operand: context.hide(value) if isinstance(value, str) else value
             for operand, value in verdict.operands.items()
         }
-        text, error = around.hide(condition.text), around.hide(verdict.error)
+        text, error = context.hide(condition.text), context.hide(verdict.error)
         return ConditionEvaluated(name, text, verdict.value, operands, error)
 
     def _status_of(self, name: str) -> str:

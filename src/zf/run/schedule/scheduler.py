@@ -61,7 +61,6 @@ from zf.run.schedule.gate import Gate
 from zf.run.schedule.orders import (
     LEASE_RETRY_S,
     AskLease,
-    Decision,
     EndPhase,
     EndRun,
     KillAttempt,
@@ -72,12 +71,13 @@ from zf.run.schedule.orders import (
     Order,
     Record,
     ReleaseLease,
+    SchedulerEvent,
     StartAttempt,
     StartPhase,
     Tick,
     TimeOutPhase,
 )
-from zf.run.schedule.outcomes import FAILED, Fates
+from zf.run.schedule.outcomes import FAILED, Outcomes
 from zf.run.schedule.ready import ReadyQueue, impossible
 from zf.run.schedule.retry import Retries
 from zf.run.schedule.waits import Waits
@@ -119,15 +119,15 @@ _SIGNALS = {1: "SIGHUP", 2: "SIGINT", 15: "SIGTERM"}
 class Scheduler:
     """The state of one run. `start` once, then `handle` each event; both answer with orders.
 
-    `around` is what each task's condition may look at; `decided` are the answers a resumed run has
-    from before. Raises ValueError if a task asks for more than there is.
+    `contexts` are what conditions may refer to, by task; `decided` are the answers a resumed run
+    has from before. Raises ValueError if a task asks for more than there is.
     """
 
     def __init__(
         self,
         plan: Plan,
         limits: Limits,
-        around: Mapping[str, ConditionContext] = _NOTHING,
+        contexts: Mapping[str, ConditionContext] = _NOTHING,
         decided: Mapping[str, ConditionEvaluated] = _NOTHING_DECIDED,
     ) -> None:
         too_much = next(impossible(plan.tasks, limits.resources), None)
@@ -138,7 +138,7 @@ class Scheduler:
         self._now = self._started = 0.0
         self._orders: list[Order] = []
 
-        self._outcomes = Fates(plan, around, decided)
+        self._outcomes = Outcomes(plan, contexts, decided)
         self._done = self._outcomes.done
         self._open_needs = {name: len(self._outcomes.needs(name)) for name in plan.tasks}
         self._dependents: dict[str, list[tuple[str, Need]]] = {}
@@ -750,7 +750,7 @@ class Scheduler:
             self._leased = None
         self._orders.append(StartAttempt(name, attempt))
 
-    def _record(self, event: Decision | None) -> None:
+    def _record(self, event: SchedulerEvent | None) -> None:
         if event is not None:
             self._orders.append(Record(event))
 

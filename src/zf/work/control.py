@@ -1,7 +1,7 @@
-"""A worker's ties to its runner: orders on a socket, the runner's life on a pipe, and signals.
+"""What controls a worker: orders on a socket, the runner's life on a pipe, and signals.
 
-When a tie is cut the runner is dead; then, as when somebody sends the worker TERM, whatever runs
-is stopped and nothing more is begun.
+When one of the two is closed the runner is dead; then, as after a TERM, whatever runs is stopped
+and nothing more is begun.
 """
 
 from __future__ import annotations
