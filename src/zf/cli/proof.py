@@ -238,7 +238,7 @@ def export(
 ) -> int:
     """Write a sealed run to hand over: the same run gives the same bytes."""
     from zf.audit.exporting.export import export as write
-    from zf.proof.seal import MANIFEST
+    from zf.proof.layout import MANIFEST
     from zf.run.lock import refuse_in_use
 
     run_dir = find(run)
