@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING, Any
 
-from zf.proof.canonical import canonical
 from zf.proof.layout import UNFINISHED
 
 if TYPE_CHECKING:
@@ -129,6 +128,8 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 
 def write_json(path: str, value: Any, *, anyway: bool = False) -> str:
     """Write `value` canonically, whole or not at all; returns the SHA-256 of the bytes."""
+    from zf.proof.canonical import canonical  # noqa: PLC0415 - git is asked before JSON is needed
+
     return write_pieces(path, (canonical(value),), anyway=anyway)
 
 
@@ -240,10 +241,16 @@ def remove_tree(path: str) -> None:
     """Remove a folder of ours with all that is in it, if it is there and as far as that goes."""
     with suppress(OSError):
         os.rmdir(path)
-    if os.path.lexists(path):
-        from shutil import rmtree  # noqa: PLC0415 - 2 ms, and mostly nothing is in there
+    if not os.path.lexists(path):
+        return
+    with suppress(OSError):
+        parent, name = os.path.split(path)
+        with opened(parent or ".", NAMED_FOLDER) as folder:
+            remove(folder, name)
+            return
+    from shutil import rmtree  # noqa: PLC0415 - 2 ms, and hardly ever does something stand in the way
 
-        rmtree(path, ignore_errors=True)
+    rmtree(path, ignore_errors=True)
 
 
 def refuse_mount(folder: int, parent: int) -> None:

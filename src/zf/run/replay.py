@@ -20,7 +20,7 @@ from zf.plan.graph import plan_task
 from zf.plan.load import load
 from zf.plan.places import find_root
 from zf.proof import layout, read
-from zf.proof.source.worktree import environment as git_environment
+from zf.proof.source.git import environment as git_environment
 from zf.redact.redactor import Redactor
 from zf.redact.secret_forms import is_secret_name
 from zf.report.words import quoted_log, tail, what

@@ -14,7 +14,8 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from zf.proof.source import worktree
+from zf.proof.files import remove_tree
+from zf.proof.source import git, repository, worktree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +44,9 @@ class Looking:
         cls, root: str, exclude: tuple[str, ...], environ: Mapping[str, str], cache: str
     ) -> Self | None:
         """Begin; None where there is nothing to look at, or no process to be had."""
-        if worktree.find_top(root, environ) is None:
+        if git.find_top(root, environ) is None:
             return None
-        scratch = worktree.scratch_name(environ)
+        scratch = git.scratch_name(environ)
         try:
             results, theirs = os.pipe()
         except OSError:
@@ -66,15 +67,15 @@ class Looking:
         finally:
             os.close(theirs)
 
-    def source(self, ear: worktree.Ear | None = None) -> Source | None:
-        """What was seen, once; None when the other process died, and it is for the caller to look
-        himself, or when the run is to end.
+    def source(self, ear: git.Ear | None = None) -> Source | None:
+        """What was seen, once; None when the other process died and the caller has to look itself,
+        or when the run is to end.
         """
         if self._results < 0:
             return None
         try:
-            worktree.await_readable(self._results, ear)
-        except worktree.NotAwaitedError:
+            git.await_readable(self._results, ear)
+        except git.NotAwaitedError:
             self.close()
             return None
         with os.fdopen(self._results, "rb") as stream:
@@ -90,7 +91,7 @@ class Looking:
         facts, seen = values
         if seen is not None:
             at, *rest = seen
-            seen = worktree.Seen(worktree.Commit(*at), *rest)
+            seen = worktree.Seen(repository.Commit(*at), *rest)
         return Source(*self._about, facts, seen)
 
     def close(self) -> None:
@@ -104,7 +105,7 @@ class Looking:
             with suppress(ChildProcessError):  # where a parent's ignored SIGCHLD is inherited
                 os.waitpid(self._pid, 0)
             self._pid = 0
-            worktree.remove_scratch(self._scratch)
+            remove_tree(self._scratch)
 
 
 def _look_and_exit(

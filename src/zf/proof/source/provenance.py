@@ -17,7 +17,7 @@ import zf
 from zf.errors import printable
 from zf.events import timestamp
 from zf.lean.record import record
-from zf.proof.source import ci, worktree
+from zf.proof.source import ci, git, worktree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -100,7 +100,7 @@ def source(
 def commit(root: str, environ: Mapping[str, str]) -> str | None:
     """Its commit alone, for which no file is looked at."""
     facts: dict[str, Any] = dict.fromkeys(_NAMED) | {"from": {}}
-    with suppress(worktree.GitError, OSError):
+    with suppress(git.GitError, OSError):
         facts["commit"] = worktree.commit_of(root, environ)
     _ask_ci(facts, ci.told(environ), [])
     return facts["commit"] and str(facts["commit"])
@@ -130,7 +130,7 @@ class Source:
         environ: Mapping[str, str] | None = None,
         cache: str | None = None,
         scratch: str | None = None,
-        ear: worktree.Ear | None = None,
+        ear: git.Ear | None = None,
     ) -> Source:
         """Ask git, and for what it does not know the CI system; git only until `ear` hears that the
         run is to end.
@@ -142,7 +142,7 @@ class Source:
         notes = []
         try:
             seen = worktree.look(root, environ, exclude, cache, scratch, ear)
-        except worktree.GitError as error:
+        except git.GitError as error:
             notes.append(str(error))
         except OSError as error:
             notes.append(f"git could not be started: {error.strerror}")
@@ -155,7 +155,7 @@ class Source:
         return cls(root, tuple(exclude), environ, facts, seen)
 
     @contextmanager
-    def looking_again(self, ear: worktree.Ear | None = None) -> Iterator[Callable[[], bool | None]]:
+    def looking_again(self, ear: git.Ear | None = None) -> Iterator[Callable[[], bool | None]]:
         """Begin to look whether the commit or anything that counts for `dirty` is another by now;
         what is given waits for the answer, which is None when that cannot be said, or when `ear`
         has heard that the run is to end.
@@ -165,7 +165,7 @@ class Source:
             return
         with ExitStack() as opened:
             answer = None
-            with suppress(worktree.GitError, OSError):
+            with suppress(git.GitError, OSError):
                 answer = opened.enter_context(
                     worktree.looking_again(self.seen, self.root, self.environ, self.exclude, ear)
                 )
@@ -175,7 +175,7 @@ class Source:
         assert self.seen is not None
         now = None
         if answer is not None:
-            with suppress(worktree.GitError, OSError):
+            with suppress(git.GitError, OSError):
                 now = answer()
         worktree.keep(self.seen, now)
         return None if now is None else not now.is_as(self.seen)
