@@ -11,9 +11,11 @@ from hashlib import sha256
 import pytest
 
 from tests.support.attempts import all_listed, checksums_hold
-from zf.proof import artifacts, checksums, layout
-from zf.proof.artifacts import collect, stored_name
+from zf.proof import checksums, layout
 from zf.proof.store import TaskTree
+from zf.proof.tree import collected
+from zf.proof.tree.artifacts import collect
+from zf.proof.tree.names import MAX_NAME, stored_name
 
 STATUS = {"task_id": "t", "status": "success"}
 
@@ -190,8 +192,8 @@ class TestWhatTheTaskLeft:
         assert os.listdir(scene.own) == []
 
     def test_more_than_the_limits_is_refused(self, scene, monkeypatch):
-        monkeypatch.setattr(artifacts, "MAX_FILES", 2)
-        monkeypatch.setattr(artifacts, "MAX_BYTES", 10)
+        monkeypatch.setattr(collected, "MAX_FILES", 2)
+        monkeypatch.setattr(collected, "MAX_BYTES", 10)
         for name, size in (("a", 1), ("b", 20), ("c", 1), ("d", 1)):
             (scene.own / name).write_bytes(b"x" * size)
         found = scene.collect()
@@ -328,7 +330,7 @@ class TestPatterns:
         assert refusals(found) == {"a.xml": "was replaced while it was looked at"}
 
     def test_limits_hold_for_copies(self, scene, monkeypatch):
-        monkeypatch.setattr(artifacts, "MAX_BYTES", 10)
+        monkeypatch.setattr(collected, "MAX_BYTES", 10)
         scene.write("a", b"x" * 20)
         scene.write("deep/" * 40 + "f")
         found = scene.collect("a", "deep")
@@ -377,8 +379,8 @@ class TestLargeFiles:
 
     @pytest.fixture(autouse=True)
     def _large_from(self, monkeypatch):
-        monkeypatch.setattr(artifacts, "_LARGE_BYTES", 3000)
-        monkeypatch.setattr(artifacts, "_BLOCK_BYTES", 1000)
+        monkeypatch.setattr(collected, "_LARGE_BYTES", 3000)
+        monkeypatch.setattr(collected, "_BLOCK_BYTES", 1000)
 
     @pytest.mark.parametrize("size", [2999, 3000, 3001, 50_000])
     def test_every_block_is_hashed_once_and_in_order(self, scene, size):
@@ -392,7 +394,7 @@ class TestLargeFiles:
     def test_what_stops_it_leaves_no_thread(self, scene, monkeypatch):
         before = sys.getswitchinterval(), threading.active_count()
         scene.write("told", bytes(9000) + b"hunter2")
-        monkeypatch.setattr(artifacts, "MAX_BYTES", 30_000)
+        monkeypatch.setattr(collected, "MAX_BYTES", 30_000)
         scene.write("vast", bytes(40_000))
         found = scene.collect("told", "vast", secrets=FakeSecrets())
         assert len(refusals(found)) == 2
@@ -405,13 +407,13 @@ def test_stored_names_are_safe_and_keep_names_apart():
     names += [b"x" * size for size in range(200, 256)] + [b"\xff" * size for size in range(60, 256)]
     stored = [stored_name(os.fsdecode(name)) for name in names]
     assert all(checksums.is_safe_name(name) for name in stored)
-    assert all(len(name) <= artifacts.MAX_NAME for name in stored)
+    assert all(len(name) <= MAX_NAME for name in stored)
     assert len(set(stored)) == len(set(names))
 
 
 def test_a_long_name_keeps_its_ending():
     assert stored_name("é" * 100 + ".xml").endswith(".xml")
-    assert len(stored_name("x" * 250 + ".a-very-long-ending-indeed")) == artifacts.MAX_NAME
+    assert len(stored_name("x" * 250 + ".a-very-long-ending-indeed")) == MAX_NAME
 
 
 def test_collect_costs_nothing_to_speak_of_when_there_is_nothing(scene):

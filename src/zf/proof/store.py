@@ -166,11 +166,10 @@ class TaskTree:
             for fd in tree._fds.values():
                 refuse_mount(fd, tree.fd)
             for folder, name in tree._entries():
-                path = f"{folder}/{name}"
-                if _OWN_FILE.fullmatch(path):
+                if _OWN_FILE.fullmatch(f"{folder}/{name}"):
                     digest = digest_of(tree._fds[folder], name)
                     if digest is not None:
-                        tree.wrote(path, digest)
+                        tree.wrote(f"{folder}/{name}", digest)
             tree.sweep()
             for name in os.listdir(tree.fd):
                 if name not in FOLDERS and (name != ATTEMPTS or os.path.islink(f"{path}/{name}")):
@@ -378,7 +377,8 @@ class TaskTree:
             os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
 
     def _write_new(self, path: str, data: bytes) -> None:
-        fd = self.create_file(path)
+        folder, _, name = path.partition("/")
+        fd = os.open(name, NEW, 0o666, dir_fd=self._fds[folder])
         try:
             write_all(fd, data)
         finally:

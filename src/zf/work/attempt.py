@@ -12,11 +12,12 @@ from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.lean.record import mutable, replace
 from zf.proof import layout
-from zf.proof.artifacts import collect, listed
 from zf.proof.files import FOLDER, remove
 from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.store import NO_ARTIFACT, Place, TaskTree, artifacts_of, task_json, task_lines
+from zf.proof.tree.artifacts import collect
+from zf.proof.tree.collected import listed
 from zf.redact.redactor import ArtifactSecrets, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.capture import Buffer, Capture

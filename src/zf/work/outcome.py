@@ -13,9 +13,10 @@ from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.record import field, mutable, replace
 from zf.outlet import say_if_possible
-from zf.proof.artifacts import TOLD_MOST, Collected, collect
 from zf.proof.layout import TIMEOUT_MARK
 from zf.proof.store import TaskTree, is_tree_of, status_fields
+from zf.proof.tree.artifacts import collect
+from zf.proof.tree.collected import TOLD_MOST, Collected
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
 
