@@ -32,7 +32,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         # Before the command line was even there, or while a reader that has stopped is waited for.
-        os._exit(130)
+        os._exit(130)  # Exit.INTERRUPTED; to import it could be interrupted, too
     _leave(code)
 
 

@@ -7,23 +7,63 @@ Every message zf prints about somebody else's text passes through `printable` fi
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, Self
 
 from zf.lean.record import record
 
 
 class Exit(IntEnum):
-    """Exit codes of `zf`; the README's table is checked against this one."""
+    """Every exit code that zf uses: what it means for a run, for `zf run-task` where that differs,
+    and for `zf verify`. docs/reference/exit-codes.md is written from it.
+    """
 
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    RUN_ID_TAKEN = 5
-    INTERNAL = 70
-    TIMEOUT = 124
-    INTERRUPTED = 130
-    BROKEN_PIPE = 141
-    TERMINATED = 143
+    _value_: int
+    run: str
+    run_task: str
+    verify: str
+
+    def __new__(cls, code: int, run: str = "", run_task: str = "", verify: str = "") -> Self:
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.run, member.run_task, member.verify = run, run_task or run, verify
+        return member
+
+    OK = (
+        0,
+        "every selected task succeeded or was skipped",
+        "success",
+        "verified: nothing is wrong, and all that was expected is so",
+    )
+    FAILED = (
+        1,
+        "a task failed, timed out, was blocked or was lost",
+        "the failing step's own code when that is 1 to 123, else 1",
+        "tampered: not INTACT; or, with `--passed`, the run did not succeed",
+    )
+    USAGE = (
+        2,
+        "wrong usage, invalid task files, an unknown phase or task",
+        "",
+        "wrong usage, or what was named is no run",
+    )
+    INCOMPLETE = 3, "", "", "not COMPLETE"
+    UNTRUSTED = 4, "", "", "the signer is not trusted, or an expectation is not met"
+    RUN_ID_TAKEN = 5, "the run id is in use, or its run is over"
+    INTERNAL = 70, "an error in zf; a file with the traceback is named", "", "the same"
+    TIMEOUT = 124, "a phase ran out of time", "the task ran out of time"
+    INTERRUPTED = (
+        130,
+        "Ctrl-C; a second one kills at once, and the run is still sealed",
+        "",
+        "Ctrl-C",
+    )
+    BROKEN_PIPE = (
+        141,
+        "the run succeeded, but nothing reads its result any more",
+        "",
+        "nothing reads the result any more",
+    )
+    TERMINATED = 143, "TERM or HUP"
 
 
 def printable(text: str) -> str:

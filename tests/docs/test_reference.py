@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from tests.support import reference
 from zf import settings
 from zf.cli.main import app
 from zf.errors import Exit
@@ -98,7 +99,12 @@ def test_the_defaults_are_those_of_the_settings(verb):
     assert float(told["--grace"]) == settings.DEFAULT_GRACE_S
 
 
-def test_the_table_of_exit_codes_is_the_programs():
-    page = (REFERENCE / "exit-codes.md").read_text()
-    told = {name: int(code) for code, name in re.findall(r"(?m)^\| (\d+) \| `(\w+)` \|", page)}
-    assert told == {code.name: int(code) for code in Exit}
+@pytest.mark.parametrize("path", reference.pages(), ids=lambda path: path.name)
+def test_the_tables_are_the_programs(path):
+    assert path.read_text() == reference.pages()[path], (
+        "write them anew: ./dev python -m tests.support.reference"
+    )
+
+
+def test_every_exit_code_says_what_it_means():
+    assert all(code.run or code.verify for code in Exit)

@@ -106,6 +106,29 @@ def test_after_an_interrupt_and_after_a_kill_the_advised_command_goes_on(project
         (project.root / "mended").unlink()
 
 
+def test_a_killed_run_is_said_to_have_no_runner_wherever_it_is_looked_at(project):
+    os.mkfifo(project.root / "gate")
+    project.task("a", "test -e mended || read line < gate")
+    project.task("b", "true", needs=["a"])
+    process = project.popen("run-phase", "A", "-v", "--run-id", "r1")
+    assert any("start     a" in line for line in process.stderr)
+    dead = "r1 never ended: its zf was killed, and nothing runs it any more"
+    looks = [["status"], ["status", "r1"], ["explain", "r1"], ["explain", "r1", "a"]]
+    assert not any(dead in project.zf(*words).out for words in looks)
+    process.kill()
+    process.communicate()
+    for words in looks:
+        told = project.zf(*words).out
+        assert told.count(dead) == 1, (words, told)
+        assert advised(told) == ["zf resume r1"], (words, told)
+    # The way there from the other verbs.
+    assert advised(project.zf("cancel", "r1").err) == ["zf status r1 says what became of it"]
+    assert advised(project.zf("logs", "r1", "b").err) == ["zf explain r1 b says why"]
+    (project.root / "mended").touch()
+    typed(project, "zf resume r1")
+    assert not any(dead in project.zf(*words).out for words in looks)
+
+
 def test_a_killed_and_sealed_run_is_advised_to_be_rerun_and_told_once(project):
     os.mkfifo(project.root / "gate")
     project.task("a", "test -e mended || read line < gate")

@@ -86,7 +86,7 @@ def test_cancel_of_what_is_not_there(project):
     process.communicate()
     done = project.zf("cancel", "r1")
     assert done.code == 1
-    assert "error[ZF144]: nobody is running 'r1'" in done.err
+    assert "error[ZF144]: no zf is running 'r1'" in done.err
     assert project.zf("cancel", "r2").code == 2
 
 

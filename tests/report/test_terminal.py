@@ -649,7 +649,8 @@ def odd() -> Facts:
 
 def test_the_pages_examples_are_what_is_printed() -> None:
     facts = build(plan(SEED), seed_events())
-    anchors = terminal.anchors("r1", re.findall(r"(?m)^head: (\w{64})$", page())[0], None)
+    facts = build(plan(SEED), seed_events())
+    anchors = terminal.anchors(facts, re.findall(r"(?m)^head: (\w{64})$", page())[0], None)
     told = [
         "\n".join(lines(SEED, seed_events())) + "\n",
         "\n".join(terminal.board(midway(), 117.5, columns=80)) + "\n",

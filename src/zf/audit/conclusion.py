@@ -11,11 +11,11 @@ from zf.audit.evidence import TOP_FILES, Evidence, is_attest
 from zf.audit.expected import Expectations, is_shielded
 from zf.audit.findings import Finding, State, Verdict
 from zf.audit.outcome import Outcome
+from zf.errors import Exit
 from zf.lean.record import field, record
 from zf.proof.layout import MANIFEST
 
-VERIFIED, TAMPERED, INCOMPLETE, UNTRUSTED = 0, 1, 3, 4
-NOT_PASSED = 1
+VERIFIED, TAMPERED, INCOMPLETE, UNTRUSTED = Exit.OK, Exit.FAILED, Exit.INCOMPLETE, Exit.UNTRUSTED
 
 
 @record
@@ -87,7 +87,7 @@ def conclude(
         (c for v, c in zip(verdicts, codes, strict=True) if v.state == State.FAILED), VERIFIED
     )
     if "RESULT" in failed:
-        exit_code = NOT_PASSED
+        exit_code = Exit.FAILED
     started, ended = seen.account.started or {}, seen.account.ended or {}
     run = started.get("run")
     return Verification(

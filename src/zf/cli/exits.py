@@ -7,10 +7,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from zf.cli import crash
+from zf import __version__
 from zf.cli.display import streams
 from zf.cli.project import as_typed
-from zf.errors import Exit, Problem, ZfError
+from zf.errors import Exit, Problem, ZfError, printable
 from zf.lean.record import replace
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def guarded(program: Callable[[], object]) -> int:
         streams.give_up()
         return Exit.INTERRUPTED
     except (BrokenPipeError, streams.ReaderGoneError):
-        # Whoever read our output has gone (`zf list | head`).
+        # What read our output is gone (`zf list | head`).
         streams.silence(sys.stdout)
         return Exit.BROKEN_PIPE
     except OSError as error:
@@ -130,5 +130,26 @@ def _stopped_by_the_system(error: OSError) -> int:
 
 
 def _internal(error: Exception) -> int:
-    streams.say(sys.stderr, f"zf: {crash.told(error)}\n")
+    streams.say(sys.stderr, f"zf: {internal_error(error)}\n")
     return Exit.INTERNAL
+
+
+def internal_error(error: Exception) -> str:
+    """A bug of zf's own in a sentence; the traceback is in the file which that names, or below it
+    where no file can be written.
+    """
+    import tempfile
+    import traceback
+
+    what = f"internal error: {printable(f'{type(error).__name__}: {error}')}\n"
+    bug = "  This is a bug in zf, not in your task files. The traceback is"
+    trace = f"zf {__version__}, Python {sys.version}\n{sys.argv!r}\n\n"
+    trace += "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="zf-crash-", suffix=".txt", delete=False, errors="backslashreplace"
+        ) as file:
+            file.write(trace)
+    except OSError:
+        return f"{what}{bug}:\n{trace}"
+    return f"{what}{bug} in {file.name}"

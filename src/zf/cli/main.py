@@ -51,11 +51,6 @@ for _command in app.registered_commands:
     _command.cls = Verb
 
 
-# Every error a user can make at the command line descends from this one in typer, which exports
-# only its children.
-_UsageError: Any = typer.BadParameter.__mro__[2]
-
-
 def run(arguments: list[str] | None = None) -> int:
     """Carry out one command line; the exit code."""
     return guarded(lambda: _parsed(arguments))
@@ -65,11 +60,12 @@ def _parsed(arguments: list[str] | None) -> object:
     try:
         program = _ready_for(sys.argv[1:] if arguments is None else arguments)
         return program(args=arguments, prog_name="zf", standalone_mode=False)
-    except _UsageError as error:
+    except typer.TyperException as error:
+        wrong: Any = error  # what a user can do wrong can be shown, with the usage line
         usage = io.StringIO()
-        error.show(usage)
+        wrong.show(usage)
         streams.say(sys.stderr, usage.getvalue())
-        return int(error.exit_code)
+        return wrong.exit_code or Exit.USAGE
     except typer.Abort:
         streams.give_up()
         return Exit.INTERRUPTED

@@ -253,7 +253,7 @@ def cancel(
                 hint="it could make no fifo; send that process TERM, once more to end it now",
             ) from None
         raise ZfError(
-            f"nobody is running {run!r}",
+            f"no zf is running {run!r}",
             exit_code=Exit.FAILED,
             code="ZF144",
             hint=f"zf status {run} says what became of it",

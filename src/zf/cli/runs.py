@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zf.report.facts import Facts
     from zf.report.runs import RunRow
     from zf.report.waiting import Wait
+    from zf.report.words import Style
 
 RUN = typer.Argument(
     metavar="RUN",
@@ -88,51 +89,61 @@ def status(
     if run is not None:
         run_dir = find(run)
         facts = facts_of(run_dir)
+        row = _row_of(facts, run_dir, style)
+        waits = _waits(facts, run_dir) if row.result == "running" else {}
         if as_json:
-            [row] = runs.as_json([_row_of(facts, os.path.dirname(run_dir) or ".")])
             tasks = {t.id: t.word for t in facts.tasks.values()}
-            found = waiting.as_json(_waits(facts, run_dir))
-            print(json.dumps({**row, "tasks": tasks, "waits": found}))
+            found = {"tasks": tasks, "waits": waiting.as_json(waits)}
+            print(json.dumps({**runs.as_json([row])[0], **found}))
         else:
-            print(runs.tasks_table(facts, style, _waits(facts, run_dir)), end="")
+            print(runs.tasks_table(facts, style, waits, row.advice), end="")
         return
-    rows = [_row(proofs, name) for name in read.list_runs(proofs)[:limit]]
-    print(json.dumps(runs.as_json(rows)) if as_json else runs.table(rows, style), end="")
+    rows = [_row(f"{proofs}/{name}", style) for name in read.list_runs(proofs)[:limit]]
     if as_json:
-        print()
+        print(json.dumps(runs.as_json(rows)))
+    else:
+        print(runs.table(rows, style), end="")
+
+
+def _state(facts: Facts, run_dir: str) -> dict[str, bool]:
+    """Whether a run that has not ended is `alive`, which its journal cannot say, and `sealed`."""
+    from zf.proof.layout import MANIFEST
+    from zf.run.lock import has_runner
+
+    alive = facts.exit_code is None and has_runner(os.path.dirname(run_dir) or ".", facts.run)
+    return {"alive": alive, "sealed": os.path.lexists(f"{run_dir}/{MANIFEST}")}
 
 
 def _waits(facts: Facts, run_dir: str) -> dict[str, Wait]:
-    """What each waiting task of a run waits for, if somebody runs it."""
+    """What each waiting task of a run that goes on waits for."""
     from zf.proof import layout, read
     from zf.report.waiting import waits
-    from zf.run.lock import is_run
 
-    if facts.exit_code is not None or not is_run(os.path.dirname(run_dir) or ".", facts.run):
-        return {}
     with suppress(ZfError, KeyError, TypeError):
         limits = read.object_and_digest(run_dir, layout.RUN)[0]["limits"]
         facts.max_jobs, facts.resources = limits["max_jobs"], limits["resources"]
     return waits(facts, time.monotonic())
 
 
-def _row(proofs: str, name: str) -> RunRow:
+def _row(run_dir: str, style: Style) -> RunRow:
     from zf.report import runs
 
     try:
-        return _row_of(facts_of(f"{proofs}/{name}"), proofs)
+        return _row_of(facts_of(run_dir), run_dir, style)
     except ZfError as error:
-        return runs.unreadable(name, str(error))
+        return runs.unreadable(os.path.basename(run_dir), str(error))
 
 
-def _row_of(facts: Facts, proofs: str) -> RunRow:
-    from zf.report import runs
-    from zf.run.lock import is_run
+def _row_of(facts: Facts, run_dir: str, style: Style) -> RunRow:
+    from zf.report import advice, runs
 
     row = runs.row(facts)
-    # The journal of a run under way and that of a killed one look the same.
-    alive = row.result == "unfinished" and is_run(proofs, row.run)
-    return replace(row, result="running") if alive else row
+    if facts.exit_code is not None:
+        return row
+    state = _state(facts, run_dir)
+    if state["alive"]:
+        return replace(row, result="running")
+    return replace(row, advice=tuple(advice.lines(facts, **state, zf=style.zf)))
 
 
 def explain(
@@ -144,56 +155,38 @@ def explain(
 ) -> None:
     """Say why a run, or a task of it, came to what it came to. Reads the proof alone."""
     from zf.proof import read
-    from zf.proof.layout import MANIFEST
     from zf.report import advice, blocked
     from zf.report import explain as telling
     from zf.report.excerpt import LOOK_LINES
     from zf.report.waiting import as_json as as_json_of
-    from zf.run.lock import is_run
 
     run_dir = find(run)
     facts = facts_of(run_dir)
     style = style_of(sys.stdout)
-    proof = path_shown(run_dir)
-    most = positive_lines(tail)
-    alive = facts.exit_code is None and is_run(os.path.dirname(run_dir), facts.run)
-    sealed = os.path.lexists(f"{run_dir}/{MANIFEST}")
+    state = _state(facts, run_dir)
+    waits = _waits(facts, run_dir) if state["alive"] else {}
+    common: dict[str, Any] = {
+        "most": positive_lines(tail),
+        "proof": path_shown(run_dir),
+        "style": style,
+        **state,
+    }
     if task is not None:
         refuse_unknown(facts, task)
         found = facts.tasks[task]
         log = read.log_tail(run_dir, task, facts.step_number(found), lines=LOOK_LINES)
-        told = telling.task(
-            facts,
-            task,
-            log=log,
-            most=most,
-            proof=proof,
-            style=style,
-            remarks=remarks_of_task(found, run_dir),
-            alive=alive,
-            sealed=sealed,
-            wait=_waits(facts, run_dir).get(task),
-        )
-        print(told, end="")
+        remarks = remarks_of_task(found, run_dir)
+        wait = waits.get(task)
+        print(telling.task(facts, task, log=log, remarks=remarks, wait=wait, **common), end="")
         return
     tails = tails_of(facts, run_dir)
     if as_json:
-        commands = advice.commands(facts, alive=alive, sealed=sealed, zf=style.zf)
+        commands = advice.commands(facts, **state, zf=style.zf)
         said = blocked.as_json(facts, tails=tails)
-        print(json.dumps({**said, "next": commands, "waits": as_json_of(_waits(facts, run_dir))}))
+        print(json.dumps({**said, "next": commands, "waits": as_json_of(waits)}))
     else:
-        told = telling.run(
-            facts,
-            tails=tails,
-            most=most,
-            proof=proof,
-            style=style,
-            remarks=remarks_of(facts, run_dir),
-            alive=alive,
-            sealed=sealed,
-            whole=True,
-        )
-        print(told, end="")
+        notes = remarks_of(facts, run_dir)
+        print(telling.run(facts, tails=tails, remarks=notes, whole=True, **common), end="")
 
 
 def logs(

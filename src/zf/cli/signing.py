@@ -63,7 +63,9 @@ def conclude(
     with signer(key) as chosen:
         done = carry_out()
         try:
-            done = _judged(done, done.differences or tuple(map(hide, _sign(done, chosen))))
+            if not done.facts.tampered:
+                done.facts.tampered = tuple(map(hide, _sign(done, chosen)))
+            done = _judged(done)
         except ZfError as error:
             watcher.finish(done, None)
             raise _unsigned(done, error) from None
@@ -71,17 +73,16 @@ def conclude(
             # Ctrl-C where a passphrase was asked for: the run itself is over, and is told.
             watcher.finish(done, None)
             raise
-        code = watcher.finish(done, None if done.differences else chosen.key_id)
+        code = watcher.finish(done, None if done.facts.tampered else chosen.key_id)
         _refuse_tampered(done)
         return code
 
 
-def _judged(done: Launched, differences: Sequence[str] = ()) -> Launched:
+def _judged(done: Launched) -> Launched:
     """What the run has come to, once its folder is known: tampering is no success of any kind."""
-    differences = tuple(differences) or done.differences
-    if not differences:
+    if not done.facts.tampered:
         return done
-    return replace(done, differences=differences, exit_code=done.exit_code or Exit.FAILED)
+    return replace(done, exit_code=done.exit_code or Exit.FAILED)
 
 
 def _sign(done: Launched, chosen: Signer) -> Sequence[str]:
@@ -114,7 +115,7 @@ _MOST_TOLD = 20
 
 def _refuse_tampered(done: Launched) -> None:
     """Raises ZfError (exit 1) when a run's folder holds what zf did not write."""
-    differences = done.differences
+    differences = done.facts.tampered
     if not differences:
         return
     told = list(differences[:_MOST_TOLD])

@@ -88,6 +88,14 @@ def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     return [f"{zf} rerun {quote(printable(facts.run))} --failed"]
 
 
+def no_runner(facts: Facts, *, alive: bool = False, sealed: bool = False) -> str:
+    """A sentence about a run that never ended and that no zf runs any more; none about others."""
+    if alive or facts.exit_code is not None:
+        return ""
+    then = "it was sealed as it was" if sealed else "nothing runs it any more"
+    return f"{printable(facts.run)} never ended: its zf was killed, and {then}"
+
+
 def commands(
     facts: Facts, *, alive: bool = False, sealed: bool = False, zf: str = "zf"
 ) -> list[str]:
@@ -99,3 +107,10 @@ def commands(
     if facts.exit_code is None and not sealed:
         return [f"{zf} resume {quote(printable(facts.run))}"]
     return after_end(facts, zf)
+
+
+def lines(facts: Facts, *, alive: bool = False, sealed: bool = False, zf: str = "zf") -> list[str]:
+    """The same as lines to print, after what there is to say of a run that no zf runs any more."""
+    dead = no_runner(facts, alive=alive, sealed=sealed)
+    told = commands(facts, alive=alive, sealed=sealed, zf=zf)
+    return [*([dead] if dead else []), *(f"Next: {command}" for command in told)]

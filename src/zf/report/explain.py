@@ -44,14 +44,12 @@ def run(
     alive: bool = False,
     sealed: bool = False,
     whole: bool = False,
-    tampered: bool = False,
 ) -> str:
     """The whole run: what failed and what that held up, counts, and what to do. With `whole`, what
     was held up is told as trees, below its causes; `alive` says that the run still goes on.
     """
     first = advice.fix_first(facts)
-    told = advice.commands(facts, alive=alive, sealed=sealed, zf=style.zf)
-    lines = [f"Next: {command}" for command in told]
+    lines = advice.lines(facts, alive=alive, sealed=sealed, zf=style.zf)
     if first is not None:
         names = [style.paint(printable(name), "bold") for name in first.tasks]
         lines.insert(0, f"Fix first: {first.render(names)}")
@@ -66,7 +64,6 @@ def run(
         advice=lines,
         told={cause.task for cause in facts.causes if cause.blocks} if report else (),
         reported=bool(report),
-        tampered=tampered,
     )
     return f"{report}\n{end}" if report else end
 
@@ -99,6 +96,7 @@ def task(
         ("when", _when(found)),
         ("waits", wait.told if wait and wait.why not in {"lease", "retry"} else ""),
         ("waited", _waited(found)),
+        ("run", "" if found.status else advice.no_runner(facts, alive=alive, sealed=sealed)),
         ("where", place(found)),
         ("needs", _needs(facts, found)),
         ("held by", _chain(cause, entry) if cause and entry else ""),

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
+from zf.errors import Exit
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
@@ -265,7 +266,7 @@ class Facts:
             return "tampered"
         if self.interrupted is not None:
             return "interrupted"
-        if self.exit_code == 124:
+        if self.exit_code == Exit.TIMEOUT:
             return "timeout"
         if self.exit_code or any(
             self.counts[word] > self.tolerated.get(word, 0) for word in _SPOILS

@@ -12,7 +12,7 @@ from zf.report.terminal import total_s
 from zf.report.words import PLAIN, Style, counted, duration, moment, spent, story
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from zf.report.facts import Facts, TaskFacts
     from zf.report.waiting import Wait
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @record
 class RunRow:
-    """What a list of runs shows of one. `result` is a facts.Result, or why it cannot be read."""
+    """What a list of runs shows of one. `result` is a facts.Result, or why it cannot be read;
+    `advice` is about a run that no zf runs any more.
+    """
 
     run: str
     result: str
@@ -31,6 +33,7 @@ class RunRow:
     tolerated: Mapping[str, int] = field(default_factory=dict)
     warned: tuple[str, ...] = ()
     flaky: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
 
 
 def row(facts: Facts) -> RunRow:
@@ -52,8 +55,10 @@ def unreadable(run: str, why: str) -> RunRow:
     return RunRow(run, why, "", None, (), {})
 
 
-def table(rows: Iterable[RunRow], style: Style = PLAIN) -> str:
-    """The runs as the caller ordered them, under a heading; a sentence when there are none."""
+def table(rows: Collection[RunRow], style: Style = PLAIN) -> str:
+    """The runs as the caller ordered them, under a heading, and the advice about them; a sentence
+    when there are none.
+    """
     cells = [
         (
             printable(row.run),
@@ -68,7 +73,8 @@ def table(rows: Iterable[RunRow], style: Style = PLAIN) -> str:
     if not cells:
         return "no runs yet\n"
     heading = ("RUN", "RESULT", "STARTED", "TIME", "PHASES", "TASKS")
-    return _aligned([heading, *cells], coloured=1, style=style)
+    advice = [line for row in rows for line in row.advice]
+    return _aligned([heading, *cells], coloured=1, style=style) + _below(advice)
 
 
 def as_json(rows: Iterable[RunRow]) -> list[dict[str, Any]]:
@@ -89,9 +95,12 @@ def as_json(rows: Iterable[RunRow]) -> list[dict[str, Any]]:
 
 
 def tasks_table(
-    facts: Facts, style: Style = PLAIN, waits: Mapping[str, Wait] = MappingProxyType({})
+    facts: Facts,
+    style: Style = PLAIN,
+    waits: Mapping[str, Wait] = MappingProxyType({}),
+    advice: Sequence[str] = (),
 ) -> str:
-    """Every task of one run in plan order; for those that wait, what for."""
+    """Every task of one run in plan order; for those that wait, what for. Below it, `advice`."""
     cells = [
         (
             printable(task.id),
@@ -102,7 +111,8 @@ def tasks_table(
         )
         for task in facts.tasks.values()
     ]
-    return _aligned([("TASK", "STATUS", "TIME", "PHASE", "WHAT"), *cells], coloured=1, style=style)
+    rows = [("TASK", "STATUS", "TIME", "PHASE", "WHAT"), *cells]
+    return _aligned(rows, coloured=1, style=style) + _below(advice)
 
 
 _WORDS = (*(status.value for status in Status), "running", "waiting")
@@ -113,6 +123,11 @@ def _story(task: TaskFacts, wait: Wait | None = None) -> str:
         return f"waits {wait.told}"
     again = f"attempt {task.attempt}" if task.attempt > 1 else ""
     return "  ".join(part for part in (again, story(task)) if part)
+
+
+def _below(advice: Iterable[str]) -> str:
+    lines = "".join(f"{line}\n" for line in advice)
+    return f"\n{lines}" if lines else ""
 
 
 def _aligned(rows: Sequence[Sequence[str]], *, coloured: int, style: Style) -> str:

@@ -337,7 +337,6 @@ def summary(
     advice: Sequence[str] = (),
     told: Collection[str] = (),
     reported: bool = False,
-    tampered: bool = False,
 ) -> str:
     """The last thing a run prints: each failure, then what was tolerated, succeeded only after a
     retry or is remarkable otherwise, then what is blocked, then counts and time, and last what to
@@ -361,7 +360,7 @@ def summary(
     blocks += [headline(facts, style), *not_started(facts)] if not (told or reported) else []
     blocks.append(
         [
-            _counts_line(facts, style, tampered=tampered),
+            _counts_line(facts, style),
             *_throttle_lines(facts, style),
             *advice,
             *([f"proof: {printable(proof)}"] if proof else []),
@@ -394,28 +393,27 @@ _NUMBER = lazy.pattern(r"\d+")
 
 
 def anchors(
-    run: str,
+    facts: Facts,
     head: str,
     signed_by: str | None,
     style: Style = PLAIN,
     compared: tuple[int, int] = (0, 0),
-    *,
-    tampered: bool = False,
 ) -> str:
     """What holds a sealed proof in place from outside: the end of its journal, which a CI keeps in
     its log, and who signed it. So many trees, of all there are, were `compared` before the seal;
     before a signature all are.
     """
-    if tampered:
+    if facts.tampered:
         return f"head: {head}\n"
     if signed_by is not None:
         return f"head: {head}\nsigned by: {printable(signed_by)}\n"
     unsigned = style.paint("UNSIGNED", "warning")
-    text = f"head: {head}\n{unsigned}: to sign it, {style.zf} seal {printable(run)} --sign\n"
+    run = printable(facts.run)
+    text = f"head: {head}\n{unsigned}: to sign it, {style.zf} seal {run} --sign\n"
     done, trees = compared
     if done < trees:
         told = f"{done} of {count(trees, 'task tree')} compared before the seal"
-        text += f"{told}; {style.zf} verify {printable(run)} compares all\n"
+        text += f"{told}; {style.zf} verify {run} compares all\n"
     return text
 
 
@@ -510,12 +508,11 @@ def _throttle_lines(facts: Facts, style: Style) -> list[str]:
     return [f"{word} {times}, for {took} in all; tasks were kept waiting for {held} of it"]
 
 
-def _counts_line(facts: Facts, style: Style, *, tampered: bool = False) -> str:
+def _counts_line(facts: Facts, style: Style) -> str:
     counts = counted(facts.counts, facts.tolerated, len(facts.flaky))
     took = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
     total = count(len(facts.tasks), "task")
-    result = "tampered" if tampered else facts.result
-    word = style.paint(VERDICTS[result], result)
+    word = style.paint(VERDICTS[facts.result], facts.result)
     return f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{took}"
 
 

@@ -69,9 +69,8 @@ _MOST_DIFFERENCES = 100
 
 @record
 class Launched:
-    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex. `differences`
-    tells what in its folder is not what zf wrote; a run that has any was tampered with. `compared`
-    is how many task trees were looked at for that, of how many.
+    """What a run came to; `head` is the SHA-256 of the journal's last line, in hex. `compared` is
+    how many task trees were looked at for tampering, of how many.
     """
 
     run: str
@@ -80,7 +79,6 @@ class Launched:
     facts: Facts
     head: str
     manifest_sha256: str
-    differences: tuple[str, ...] = ()
     compared: tuple[int, int] = (0, 0)
 
 
@@ -574,15 +572,14 @@ def _close(
     head, known.tops[JOURNAL] = recorder.close()
     assert facts.exit_code is not None  # its last event says so
     sealed = seal_known(run_dir, known, after=compared)
-    exit_code = Exit.FAILED if sealed.differences else facts.exit_code
+    facts.tampered = tuple(map(request.redactor.text, sealed.differences))
     return Launched(
         request.settings.run_id.value,
         run_dir,
-        exit_code,
+        Exit.FAILED if facts.tampered else facts.exit_code,
         facts,
         head,
         sealed.manifest_sha256,
-        tuple(map(request.redactor.text, sealed.differences)),
         sealed.compared,
     )
 

@@ -118,6 +118,17 @@ def is_run(proofs: str, run: str) -> bool:
     return True
 
 
+def has_runner(proofs: str, run: str) -> bool:
+    """The same of a run that may have no fifo, too. Where it has none its lock is touched."""
+    if is_run(proofs, run):
+        return True
+    if not is_locked(proofs, run):
+        return False
+    # The workers of a runner that was killed hold the lock until they have ended what ran.
+    named = _OWNER.fullmatch(owner(proofs, run))
+    return named is None or named[2] != os.uname().nodename or is_alive(int(named[1]))
+
+
 def is_locked(proofs: str, run: str) -> bool:
     """Whether a runner or its workers hold the run's lock. Touches it, so that is for when there is
     no other way to know.

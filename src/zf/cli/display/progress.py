@@ -175,9 +175,9 @@ class Watcher:
         except Exception as error:  # noqa: BLE001  # as above
             self._broke = error
         if self._broke is not None:
-            from zf.cli import crash
+            from zf.cli.exits import internal_error
 
-            told = crash.told(self._broke)
+            told = internal_error(self._broke)
             say(sys.stderr, f"zf: the run is complete, showing it was not: {told}\n")
         return code
 
@@ -213,12 +213,8 @@ class Watcher:
             proof=path_shown(done.run_dir),
             style=style,
             remarks=remarks_of(done.facts, done.run_dir),
-            tampered=bool(done.differences),
         )
-        anchors = terminal.anchors(
-            done.run, done.head, signed_by, style, done.compared, tampered=bool(done.differences)
-        )
-        return text + anchors
+        return text + terminal.anchors(done.facts, done.head, signed_by, style, done.compared)
 
     def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
         from zf.report.terminal import HEARTBEAT_S, heartbeat_line
@@ -338,12 +334,11 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
 
     return {
         **as_json([row(done.facts)])[0],
-        **({"result": "tampered"} if done.differences else {}),
         "exit_code": done.exit_code,
         "proof": done.run_dir,
         "head": done.head,
         "signed_by": signed_by,
-        "tampered": list(done.differences),
+        "tampered": list(done.facts.tampered),
         # Before a signature all are.
         "trees_compared": done.compared[signed_by is not None],
         "trees": done.compared[1],
