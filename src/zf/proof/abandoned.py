@@ -46,7 +46,7 @@ def drop_unnamed(run_dir: str, planned: Collection[str], events: Iterable[Event]
 
 def clear_open(run_dir: str, events: Iterable[Event]) -> None:
     """Make the trees of attempts that had not ended fit to be sealed as they are: without the lists
-    and outcomes that their workers never told of, and without what no proof can hold.
+    and outcomes that their workers never reported, and without what no proof can hold.
     """
     open_tasks: dict[str, None] = {}
     for event in events:

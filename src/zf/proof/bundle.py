@@ -1,4 +1,4 @@
-"""A folder of files nobody vouches for: what is in it, read and hashed without following anything.
+"""A folder of untrusted files: what is in it, read and hashed without following anything.
 
 Every file is opened by name inside a folder that is itself held open, links refused at each step,
 so nothing outside is ever opened, whatever changes underneath. Judges nothing.
@@ -133,7 +133,7 @@ class Bundle:
         return data
 
     def open(self, path: str) -> int:
-        """A descriptor for a regular file, for those who read it piece by piece."""
+        """A descriptor for a regular file, to be read piece by piece."""
         name = path.rpartition("/")[2]
         above = path.removesuffix(name)
         where, folder = self._way[-1]

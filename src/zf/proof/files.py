@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _ANY = os.O_NOFOLLOW | os.O_CLOEXEC
-# A folder; the second where a user names it, who may do so by a link.
+# A folder; the second for a path given by the user, which may end in a link.
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | _ANY
 NAMED_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # A file to be read. Opening a fifo would wait for a writer.
@@ -262,5 +262,5 @@ def refuse_mount(folder: int, parent: int) -> None:
 def _mount(fd: int) -> str:
     """What the kernel calls the mount that an open file is on; nothing where it does not say."""
     with suppress(OSError), open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as stream:
-        return next((told for told in stream if told.startswith("mnt_id:")), "")
+        return next((line for line in stream if line.startswith("mnt_id:")), "")
     return ""

@@ -40,7 +40,7 @@ _FILES = tuple(
         ("", f"{layout.ATTEST}/test-result.json", "test-result"),
     )
 )
-# How people call what these patterns ask for.
+# What these patterns ask for, in words.
 _CALLED = {
     "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$": "an id",
     "^[0-9a-f]{64}$": "a SHA-256",

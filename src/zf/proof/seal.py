@@ -28,7 +28,7 @@ from zf.proof.tampering import Differences
 
 
 class Signer(Protocol):
-    """Whoever can sign: ssh-keygen with any key it knows, a DSSE key, later a remote service."""
+    """What can sign: ssh-keygen with any key it knows, a DSSE key, later a remote service."""
 
     key_id: str
 

@@ -90,7 +90,7 @@ class TaskTree:
         self.digests: dict[str, str] = {}
         self.listed = b""  # what task.sha256 says, once there is one
         self._fds: dict[str, int] = {}
-        # The files of earlier attempts, and what lay between them that nobody had written.
+        # The files of earlier attempts, and what lay between them that zf had not written.
         self._earlier: set[str] = set()
         self._planted: list[str] = []
         self._at = at
@@ -298,7 +298,7 @@ class TaskTree:
 
     def _take_artifacts(self) -> list[tuple[str, str]]:
         """What is called 30-artifacts is not the folder it was: its files are taken into a new one,
-        if it is a folder of ours; one that may be anybody's is not made a part of the proof.
+        if it is a folder of ours; one of another account is not made a part of the proof.
         """
         os.close(self._fds.pop(ARTIFACTS))
         with suppress(FileExistsError):
@@ -348,7 +348,7 @@ class TaskTree:
         raise TreeLostError(errno.ENOENT, f"{what} was removed or replaced while the task ran")
 
     def sweep(self) -> list[str]:
-        """Remove what others put into zf's own folders, where nothing would vouch for it; which."""
+        """Remove what zf did not write from its own folders; the paths of it."""
         swept = []
         for folder, name in self._entries():
             path = f"{folder}/{name}"

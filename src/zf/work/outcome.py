@@ -55,7 +55,7 @@ class Outcome:
     detail: str = ""
     step: int | None = None
     containment: str = ""
-    # Unknown when the worker died, which is what told.
+    # Unknown when the worker died, as only the worker reports it.
     shield: str = "unknown"
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -308,7 +308,7 @@ class Outcome:
 
 
 def named(kind: str, number: int, name: str) -> str:
-    """A command for people: by its name, or as its files are called where it has none."""
+    """A command in messages: its name, or what its files are called where it has none."""
     return name if name == f"{kind}-{number}" else f"{kind} '{name}'"
 
 

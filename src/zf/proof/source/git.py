@@ -1,6 +1,6 @@
 """Asking git: commands side by side in one folder and environment, none waited for too long.
 
-Nothing that git reads on the way may run a program or wait for an answer from a terminal.
+What git prints goes to files, so that no command waits for a reader.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # A repository so large that git needs longer is described without its state: it is not waited for.
 GIT_TIMEOUT_S = 30.0
 NO_WORK_TREE = "this is not a git work tree"
-# Nothing git reads on the way may run a program or wait for a person.
+# Nothing git reads on the way may run a program or wait for an answer from a terminal.
 _GIT = ("--no-pager", "-c", "core.fsmonitor=false", "-c", "color.ui=false")
 # Set inside hooks and by hand; they would make git answer for another repository than the root's.
 _GIT_LOCAL = frozenset(

@@ -1,4 +1,4 @@
-"""What becomes of a task's artifacts: the bytes as they pass, and what is refused and told."""
+"""What becomes of a task's artifacts: their bytes as they pass, what is refused and why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BLOCK_BYTES = 1024 * 1024
 # From here on a thread to hash in is worth starting.
 _LARGE_BYTES = 16 * _BLOCK_BYTES
 _SWITCH_S = 0.000_02
-# What is told of a task stays readable, for people and for zf itself, whatever the task does.
+# What is recorded of a task stays short enough to be read, whatever the task does.
 TOLD_MOST = 100
 _PATH_CHARS = 400
 
@@ -51,7 +51,7 @@ class Collected:
     """What became of a task's artifacts. `refused` tells what was left out and why, `leaks` which
     of them for what must not be seen, `unmatched` the patterns that no file matches, `missing`
     those for which none is kept, `notes` what is odd but no loss, `renamed` what is called
-    otherwise in the proof. The first of `refused` and `leaks` are told, of all there is the number.
+    otherwise in the proof. Of `refused` and `leaks` only the first are listed; all are counted.
     """
 
     secrets: Secrets | None = None
