@@ -10,7 +10,8 @@ from tests.support.proof_bundles import FAILED, OK, Ending, Run
 from zf.audit.compare import compare, read_env
 from zf.errors import ZfError
 from zf.events import Cause, Status
-from zf.proof import layout, store
+from zf.proof import layout
+from zf.proof.tree import records
 
 
 def made(folder: Path, run: str, ending: Ending = OK, env: bytes = b"", script: str = "") -> Path:
@@ -26,7 +27,7 @@ def made(folder: Path, run: str, ending: Ending = OK, env: bytes = b"", script: 
     (it.path / "two/00-meta/env.sh").unlink()
     tree.write(layout.ENV, b"export RUN_ID='%b'\n" % run.encode() + env)
     tree.decide(
-        store.status_fields(
+        records.status_fields(
             run, it.tasks["two"], ending.status, ending.cause, "",
             started_at=proof_bundles.moment(1), completed_at=proof_bundles.moment(2), attempt=1,
         )

@@ -23,7 +23,7 @@ FORGE = """
 import os, shutil, signal, sys
 from zf.model import Step, Task
 from zf.proof.layout import FOLDERS
-from zf.proof.store import TaskTree
+from zf.proof.tree.store import TaskTree
 from zf.work.outcome import Outcome
 
 run_dir, kind, *victims = sys.argv[1:]

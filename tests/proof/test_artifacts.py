@@ -12,10 +12,10 @@ import pytest
 
 from tests.support.attempts import all_listed, checksums_hold
 from zf.proof import checksums, layout
-from zf.proof.store import TaskTree
 from zf.proof.tree import collected
 from zf.proof.tree.artifacts import collect
 from zf.proof.tree.names import MAX_NAME, stored_name
+from zf.proof.tree.store import TaskTree
 
 STATUS = {"task_id": "t", "status": "success"}
 

@@ -11,12 +11,13 @@ import pytest
 from tests.support.attempts import all_listed, checksums_hold, task
 from zf.events import Cause, Status
 from zf.model import Need, Step
-from zf.proof import checksums, files, layout, store
+from zf.proof import checksums, files, layout
 from zf.proof.seal import seal
-from zf.proof.store import TaskTree
+from zf.proof.tree import attempts, records
+from zf.proof.tree.store import TaskTree
 
 STATUS = {"task_id": "t", "status": "success", "attempt": 1}
-PLACE = store.Place("r1", "harbour", "alice", "/home/alice/x")
+PLACE = records.Place("r1", "harbour", "alice", "/home/alice/x")
 
 
 @pytest.fixture
@@ -183,7 +184,7 @@ class TestAttempts:
         self.attempt(run_dir, 1)
         folder = run_dir / "t"
         (folder / "attempts/1").mkdir(parents=True)
-        for name in store.ASIDE_ORDER[:moved]:
+        for name in attempts.ASIDE_ORDER[:moved]:
             os.rename(folder / name, folder / "attempts/1" / name)
         self.attempt(run_dir, 2)
         assert sorted(os.listdir(folder / "attempts/1")) == list(layout.FOLDERS)
@@ -196,7 +197,7 @@ class TestAttempts:
         assert sorted(os.listdir(run_dir / "t/attempts")) == ["1", "1.1"]
 
     def test_one_that_was_not_run_makes_way_for_its_first_attempt(self, run_dir):
-        store.write_not_run(
+        records.write_not_run(
             *(str(run_dir), PLACE, task(), Status.BLOCKED, Cause.NEED),
             *("", {"x": Status.FAILURE}, "now"),
         )
@@ -276,7 +277,7 @@ class TestReopen:
 
 def test_a_task_that_was_not_run_has_a_tree_too(run_dir):
     blocked = task(":", title="T", needs=(Need("x"),), env={"A": "1"}, cleanup=(Step("c", ":"),))
-    digest = store.write_not_run(
+    digest = records.write_not_run(
         str(run_dir),
         PLACE,
         blocked,

@@ -11,7 +11,9 @@ from zf.model import Project, Step, Task
 from zf.proof.abandoned import drop_unnamed
 from zf.proof.journal import Line
 from zf.proof.read import status_json
-from zf.proof.store import ASIDE_ORDER, Place, TaskTree, write_not_run
+from zf.proof.tree.attempts import ASIDE_ORDER
+from zf.proof.tree.records import Place, write_not_run
+from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
 from zf.run.recover import moments, outcome
 from zf.work.outcome import Outcome

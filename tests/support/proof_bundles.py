@@ -20,11 +20,12 @@ from zf.events import (
     TaskNotRun,
 )
 from zf.model import Need, Step, Task
-from zf.proof import layout, store
+from zf.proof import layout
 from zf.proof.files import write_json
 from zf.proof.journal import Journal
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.seal import seal
+from zf.proof.tree import records, store
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BEGAN = 1_795_242_644  # 2026-11-21T06:30:44Z
@@ -188,7 +189,9 @@ class Run:
             "step": step,
         }
         digest = tree.decide(
-            store.status_fields(self.run, self.tasks[name], ending.status, ending.cause, "", **said)
+            records.status_fields(
+                self.run, self.tasks[name], ending.status, ending.cause, "", **said
+            )
         )
         tree.close()
         self.counts[ending.status] = self.counts.get(ending.status, 0) + 1
@@ -204,12 +207,12 @@ class Run:
         )
 
     @property
-    def _place(self) -> store.Place:
-        return store.Place(self.run, "example", "alice", "/home/alice/x")
+    def _place(self) -> records.Place:
+        return records.Place(self.run, "example", "alice", "/home/alice/x")
 
     def _task_json(self, name: str, began: str) -> bytes:
         task = self.tasks[name]
-        return store.task_json(self._place, began, "/home/alice/x", store.task_lines(task))
+        return records.task_json(self._place, began, "/home/alice/x", records.task_lines(task))
 
     def _step(self, name: str, ending: Ending, began: str, ended: str) -> dict:
         return {
@@ -233,7 +236,7 @@ class Run:
     def not_run(self, name: str, status: Status, cause: Cause, **needs: Status) -> None:
         at = moment(self.second)
         detail = "; ".join(f"dependency '{n}' has status: {s}" for n, s in needs.items())
-        digest = store.write_not_run(
+        digest = records.write_not_run(
             *(str(self.path), self._place, self.tasks[name], status, cause, detail, needs, at)
         )
         self.counts[status] = self.counts.get(status, 0) + 1

@@ -22,7 +22,7 @@ from zf.proof.layout import (
     SUMMARY,
     UNFINISHED,
 )
-from zf.proof.store import hash_tree
+from zf.proof.tree.contents import hash_tree
 
 
 def drop_unfinished(run_dir: str) -> None:

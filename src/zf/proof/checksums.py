@@ -5,6 +5,7 @@ Pure text in, text out. No escapes: a name that would need one is not safe and n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 from zf.lean import lazy
@@ -31,6 +32,11 @@ def is_safe_path(path: str) -> bool:
 def line(digest: str, path: str) -> str:
     """One line of a list, newline included."""
     return f"{digest}  {path}\n"
+
+
+def listing(digests: Mapping[str, str]) -> str:
+    """A whole list, in byte order of the paths (all of them ASCII)."""
+    return "".join([line(digests[path], path) for path in sorted(digests)])
 
 
 def parse(data: bytes) -> dict[str, str]:

@@ -199,7 +199,7 @@ def _manifest_lines(run_dir: str, bundle: Bundle) -> Iterator[str]:
             if name != ATTEST:
                 yield _task_lines(bundle, name)
         elif entry.is_file(follow_symlinks=False) and not _is_manifest(name):
-            yield _lines(_hashed(bundle, {name}))
+            yield checksums.listing(_hashed(bundle, {name}))
 
 
 def _known_lines(bundle: Bundle, differing: Differences, loose: Collection[str]) -> Iterator[str]:
@@ -226,7 +226,7 @@ def _told_entries(
         elif name in known.trees:
             yield _known_tree(bundle, differing, name)
         else:
-            yield _lines(_hashed(bundle, bundle.inventory(name).files))
+            yield checksums.listing(_hashed(bundle, bundle.inventory(name).files))
 
 
 def _known_tree(bundle: Bundle, differing: Differences, task: str) -> str:
@@ -241,13 +241,13 @@ def _known_tree(bundle: Bundle, differing: Differences, task: str) -> str:
         for path, _ in bundle.hash(paths - {own}):
             paths.discard(path)
         digests = {path: bundle.digests[path] for path in paths - {own}}
-        return _lines(digests | {own: differing.known.trees[task].hex()})
+        return checksums.listing(digests | {own: differing.known.trees[task].hex()})
     if ATTEMPTS_LIST not in text:
         return _told_lines(task, text)
     listed = checksums.parse(text.encode("ascii"))
     listed |= differing.attempts_of(task, listed)
     listed[TASK_LIST] = differing.known.trees[task].hex()
-    return _lines({f"{task}/{path}": digest for path, digest in listed.items()})
+    return checksums.listing({f"{task}/{path}": digest for path, digest in listed.items()})
 
 
 def _in_order(name: str, *, is_folder: bool) -> bytes:
@@ -280,8 +280,8 @@ def _task_lines(bundle: Bundle, task: str) -> str:
         if ATTEMPTS_LIST in listed:
             listed |= _listed(bundle, f"{task}/", ATTEMPTS_LIST)
     except (FileNotFoundError, ValueError):
-        return _lines(_hashed(bundle, bundle.inventory(task).files))
-    return _lines({f"{task}/{path}": digest for path, digest in listed.items()})
+        return checksums.listing(_hashed(bundle, bundle.inventory(task).files))
+    return checksums.listing({f"{task}/{path}": digest for path, digest in listed.items()})
 
 
 def _listed(bundle: Bundle, prefix: str, name: str) -> dict[str, str]:
@@ -302,7 +302,3 @@ def _hashed(bundle: Bundle, paths: Collection[str]) -> dict[str, str]:
     for path, why in bundle.hash(paths):
         raise ZfError(f"{path}: {why}", code="ZF603")
     return {path: bundle.digests[path] for path in paths}
-
-
-def _lines(digests: Mapping[str, str]) -> str:
-    return "".join(checksums.line(digests[path], path) for path in sorted(digests))

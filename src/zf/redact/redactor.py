@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import printable
 from zf.lean.record import replace
 from zf.plan.graph import definition_sha256
-from zf.proof.store import task_lines
 from zf.proof.tree.collected import TOLD_MOST, listed
+from zf.proof.tree.records import task_lines
 from zf.redact.secret_forms import (
     SECRET_NAME_GLOBS,
     WEAK_BYTES,

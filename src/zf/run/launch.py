@@ -27,7 +27,6 @@ from zf.events import (
 from zf.lean.record import asdict, record, replace
 from zf.model import NOTHING, Flow, is_valid_id
 from zf.plan.graph import Plan
-from zf.proof import store
 from zf.proof.files import remove_tree, sync_folder, write_file, write_json
 from zf.proof.journal import Journal, JournalReading
 from zf.proof.known import Known
@@ -37,6 +36,7 @@ from zf.proof.read import LATEST, log_tail, newest_head, run_json
 from zf.proof.seal import Compared, compare_known, seal_known
 from zf.proof.source import provenance
 from zf.proof.source.prefetch import Looking
+from zf.proof.tree.records import Place, write_not_run
 from zf.redact.redactor import Redactor
 from zf.report import blocked
 from zf.report.excerpt import LOOK_LINES
@@ -118,10 +118,10 @@ class RunRequest:
             ear=inbox,
         )
 
-    def place(self) -> store.Place:
+    def place(self) -> Place:
         """Where its tasks run."""
         host, user = os.uname().nodename, provenance.user_name()
-        return store.Place(self.settings.run_id.value, host, user, self.flow.root)
+        return Place(self.settings.run_id.value, host, user, self.flow.root)
 
     def scheduler(
         self, about: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
@@ -693,9 +693,9 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[int]:
         lock.release(lock_fd)
 
 
-def _write_not_run(request: RunRequest, run_dir: str, place: store.Place, event: TaskNotRun) -> str:
+def _write_not_run(request: RunRequest, run_dir: str, place: Place, event: TaskNotRun) -> str:
     task = request.redactor.task(request.plan.tasks[event.task])
-    return store.write_not_run(
+    return write_not_run(
         run_dir, place, task, event.status, event.cause, event.detail, event.needs, event.at
     )
 

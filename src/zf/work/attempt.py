@@ -15,9 +15,11 @@ from zf.proof import layout
 from zf.proof.files import FOLDER, remove
 from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.store import NO_ARTIFACT, Place, TaskTree, artifacts_of, task_json, task_lines
 from zf.proof.tree.artifacts import collect
 from zf.proof.tree.collected import listed
+from zf.proof.tree.contents import artifacts_of
+from zf.proof.tree.records import Place, task_json, task_lines
+from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.redact.redactor import ArtifactSecrets, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.capture import Buffer, Capture

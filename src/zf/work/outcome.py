@@ -14,9 +14,11 @@ from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.record import field, mutable, replace
 from zf.outlet import say_if_possible
 from zf.proof.layout import TIMEOUT_MARK
-from zf.proof.store import TaskTree, is_tree_of, status_fields
 from zf.proof.tree.artifacts import collect
 from zf.proof.tree.collected import TOLD_MOST, Collected
+from zf.proof.tree.contents import is_tree_of
+from zf.proof.tree.records import status_fields
+from zf.proof.tree.store import TaskTree
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
 

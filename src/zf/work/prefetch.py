@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from zf.model import Task
 from zf.proof.files import remove_tree
-from zf.proof.store import TaskTree
+from zf.proof.tree.store import TaskTree
 from zf.work.attempt import Attempt, WorkerContext
 from zf.work.outcome import Outcome
 

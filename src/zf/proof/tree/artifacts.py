@@ -17,7 +17,6 @@ from zf.lean import lazy
 from zf.proof.files import FOLDER, NAMED_FOLDER, READ, opened, remove
 from zf.proof.layout import ARTIFACTS, RENAMED
 from zf.proof.lines import object_lines
-from zf.proof.store import TaskTree
 from zf.proof.tree.collected import (
     Collected,
     RefusedError,
@@ -26,6 +25,7 @@ from zf.proof.tree.collected import (
     pass_bytes,
 )
 from zf.proof.tree.names import Names, stored_name
+from zf.proof.tree.store import TaskTree
 
 MAX_DEPTH = 32
 # No folder's identity.

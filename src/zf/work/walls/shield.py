@@ -32,7 +32,7 @@ from typing import TypeVar
 from zf.lean.record import record
 from zf.proof.files import FOLDER, remove, remove_tree
 from zf.proof.layout import ARTIFACTS, ATTEMPTS, FOLDERS
-from zf.proof.store import TaskTree
+from zf.proof.tree.store import TaskTree
 from zf.settings import ALWAYS
 
 NONE = "none"

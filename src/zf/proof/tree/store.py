@@ -14,54 +14,33 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, NoReturn
 
-from zf.events import Cause, Status
 from zf.lean import lazy
-from zf.lean.record import record
-from zf.model import Step, Task
-from zf.proof.checksums import is_safe_name, line, parse
-from zf.proof.files import (
-    FOLDER,
-    NEW,
-    READ,
-    digest_of,
-    is_folder,
-    open_inside,
-    opened,
-    refuse_mount,
-    remove,
-    write_all,
-)
+from zf.proof import checksums
+from zf.proof.files import FOLDER, NEW, digest_of, refuse_mount, remove, write_all
 from zf.proof.layout import (
     ARTIFACTS,
     ARTIFACTS_LIST,
     ATTEMPTS,
     ATTEMPTS_LIST,
-    CHECKSUMS,
-    COMMANDS,
     COMMANDS_LIST,
     ENV,
     FOLDERS,
-    LOGS,
-    META,
-    NOT_RUN_FOLDERS,
     STATUS,
-    SUMMARY,
     TASK,
     TASK_LIST,
     command_record,
-    earlier_tree,
     log,
     pattern,
     script,
 )
-from zf.proof.lines import framed, key_lines, object_lines
+from zf.proof.lines import object_lines
+from zf.proof.tree import attempts
 
-ASIDE_ORDER = (META, COMMANDS, LOGS, ARTIFACTS, SUMMARY, CHECKSUMS)
 NO_ARTIFACT = "was written into zf's own part of the proof"
 # Where artifacts are gathered when their folder is not the one it was.
 _TAKEN = f".{ARTIFACTS}"
@@ -69,9 +48,6 @@ _TAKEN = f".{ARTIFACTS}"
 _OWN_FILE = lazy.pattern(
     "|".join(map(pattern, (TASK, ENV, COMMANDS_LIST, script("*"), command_record("*"), log("*"))))
 )
-
-# A verifier looks 64 folders deep, and an attempt's own lie four deep.
-_MAX_DEPTH = 56
 
 
 class TreeLostError(OSError):
@@ -116,7 +92,7 @@ class TaskTree:
             os.mkdir(path)
         except FileExistsError:
             if stat.S_ISDIR(os.lstat(path).st_mode):
-                is_first = not _set_aside(path, attempt - 1)
+                is_first = not attempts.set_aside(path, attempt - 1)
             else:
                 # Planted: with a link there, all of this would be made where it leads.
                 os.unlink(path)
@@ -184,10 +160,10 @@ class TaskTree:
         return tree
 
     def _list_attempts(self) -> None:
-        listed = _attempts_list(self.fd)
+        listed = attempts.list_files(self.fd)
         self.write(ATTEMPTS_LIST, listed)
-        self._earlier = set(parse(listed))
-        self._planted = _sweep_attempts(self.fd, self._earlier)
+        self._earlier = set(checksums.parse(listed))
+        self._planted = attempts.sweep(self.fd, self._earlier)
 
     def close(self) -> None:
         for fd in self._fds.values():
@@ -242,9 +218,9 @@ class TaskTree:
             for name, digest in self.digests.items()
             if name.startswith(prefix)
         }
-        self.write(ARTIFACTS_LIST, checksum_list(artifacts))
+        self.write(ARTIFACTS_LIST, checksums.listing(artifacts).encode("ascii"))
         self.digests[STATUS] = sha256(data).hexdigest()
-        self.listed = checksum_list(self.digests)
+        self.listed = checksums.listing(self.digests).encode("ascii")
         self._write_new(TASK_LIST, self.listed)
         self._claim(data)
         return sha256(self.listed).hexdigest()
@@ -282,7 +258,7 @@ class TaskTree:
             folder, _, name = path.partition("/")
             remove(self._fds[folder], name)
         if self._earlier:
-            surplus += self._planted + _sweep_attempts(self.fd, self._earlier)
+            surplus += self._planted + attempts.sweep(self.fd, self._earlier)
         for path in gone:
             del self.digests[path]
         refused += [(path, NO_ARTIFACT) for path in surplus]
@@ -335,16 +311,14 @@ class TaskTree:
 
     def _give_up(self, what: str) -> NoReturn:
         folder, name = os.path.split(self.path)
-        parent = os.open(folder, FOLDER)
-        try:
-            remove(parent, name)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            if error.errno != errno.EBUSY:  # emptied, and still covered by the shield
-                raise
-        finally:
-            os.close(parent)
+        with opened(folder) as parent:
+            try:
+                remove(parent, name)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                if error.errno != errno.EBUSY:  # emptied, and still covered by the shield
+                    raise
         raise TreeLostError(errno.ENOENT, f"{what} was removed or replaced while the task ran")
 
     def sweep(self) -> list[str]:
@@ -385,229 +359,6 @@ class TaskTree:
             os.close(fd)
 
 
-@record
-class Place:
-    """Where a run's tasks run: which run, on whose account, and the project's root there."""
-
-    run: str
-    hostname: str
-    user: str
-    root: str
-
-    def workdir(self, task: Task) -> str:
-        """The folder in which the task's steps start."""
-        if task.workdir == ".":
-            return self.root
-        return os.path.normpath(f"{self.root}/{task.workdir}")
-
-
-def write_not_run(
-    run_dir: str,
-    place: Place,
-    task: Task,
-    status: Status,
-    cause: Cause,
-    detail: str,
-    needs: Mapping[str, Status],
-    at: str,
-) -> str:
-    """The whole tree of a task that was never attempted; returns the SHA-256 of its task.sha256."""
-    tree = TaskTree.create(run_dir, task.id, folders=NOT_RUN_FOLDERS)
-    try:
-        told = task_json(place, at, place.workdir(task), task_lines(task))
-        tree.write(TASK, told)
-        return tree.decide(
-            status_fields(
-                place.run,
-                task,
-                status,
-                cause,
-                detail,
-                started_at=at,
-                completed_at=at,
-                needs=needs,
-            )
-        )
-    finally:
-        tree.close()
-
-
-def status_fields(
-    run: str,
-    task: Task,
-    status: Status,
-    cause: Cause,
-    detail: str,
-    *,
-    started_at: str,
-    completed_at: str,
-    duration_s: float = 0.0,
-    attempt: int = 0,
-    exit_code: int | None = None,
-    signal: int | None = None,
-    step: int | None = None,
-    needs: Mapping[str, Status] | None = None,
-    **more: Any,
-) -> dict[str, Any]:
-    """What status.json says, in the order it says it; `attempt` is 0 for a task that was not run.
-
-    `more` holds what only an attempt has: containment, survivors, artifacts, refused, ...
-    """
-    return {
-        "schema": "zf/status/v2",
-        "task_id": task.id,
-        "run_id": run,
-        "phase": task.phase,
-        "title": task.title or task.id,
-        "status": status,
-        "conclusion": "warned" if task.tolerates(status, exit_code) else status,
-        # Also when attempts were lost with the runner: nothing that went wrong is hidden.
-        "flaky": status == Status.SUCCESS and attempt > 1,
-        "exit_code": exit_code,
-        "signal": signal,
-        "attempt": attempt,
-        "cause": cause,
-        "detail": detail,
-        "step": step,
-        "started_at": started_at,
-        "completed_at": completed_at,
-        "duration_s": duration_s,
-        "timeout_sec": task.timeout_s,
-        "needs": needs or {},
-        **more,
-    }
-
-
-def task_json(place: Place, started_at: str, pwd: str, lines: str) -> bytes:
-    """What 00-meta/task.json says: where and when the task began, and its `task_lines`."""
-    return framed(
-        key_lines(
-            {
-                "schema": "zf/task/v2",
-                "run_id": place.run,
-                "started_at": started_at,
-                "hostname": place.hostname,
-                "user": place.user,
-                "pwd": pwd,
-            }
-        ),
-        lines,
-    )
-
-
-def task_lines(task: Task) -> str:
-    """The task as it was loaded, defaults filled in."""
-    return key_lines(
-        {
-            "id": task.id,
-            "title": task.title or task.id,
-            "phase": task.phase,
-            "file": task.file,
-            "line": task.line,
-            "needs": [
-                {"task": need.task, "optional": need.optional, "require": need.require}
-                for need in task.needs
-            ],
-            "parallel_safe": task.parallel_safe,
-            "timeout_sec": task.timeout_s,
-            "silence_timeout_sec": task.silence_timeout_s,
-            "cleanup_timeout_sec": task.cleanup_timeout_s,
-            "leave_running": task.leave_running,
-            "max_log_bytes": task.max_log_bytes,
-            "workdir": task.workdir,
-            "env": task.env,
-            "pass_env": task.pass_env,
-            "secrets": task.secrets,
-            "artifacts": task.artifacts,
-            "required_artifacts": task.required_artifacts,
-            "allow_secrets_in": task.allow_secrets_in,
-            "commands": _steps_json(task.steps),
-            "cleanup": _steps_json(task.cleanup),
-        }
-    )
-
-
-def _steps_json(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
-    return [{"name": step.name, "run": step.run, "line": step.line} for step in steps]
-
-
-def checksum_list(digests: Mapping[str, str]) -> bytes:
-    """GNU format, in byte order of the names (all of them ASCII)."""
-    return "".join([line(digests[name], name) for name in sorted(digests)]).encode("ascii")
-
-
-def artifacts_of(folder: str, task_sha256: str) -> str:
-    """The artifacts of a decided task, compared with its list, whose digest the caller knows: where
-    they are, or an empty text if there are none. Raises OSError, or ValueError saying what is not
-    as listed.
-    """
-    with os.fdopen(os.open(f"{folder}/{TASK_LIST}", READ), "rb") as stream:
-        data = stream.read()
-    if sha256(data).hexdigest() != task_sha256:
-        raise ValueError("their list is not what it was when their task ended")
-    prefix = f"{ARTIFACTS}/"
-    listed = {
-        name.removeprefix(prefix): digest
-        for name, digest in parse(data).items()
-        if name.startswith(prefix)
-    }
-    if not listed:
-        return ""
-    top = f"{folder}/{ARTIFACTS}"
-    with opened(top) as fd:
-        _compare(fd, listed)
-    return top
-
-
-def _compare(top: int, listed: Mapping[str, str]) -> None:
-    """See that these files and no others lie below an open folder; ValueError if not."""
-    missing = set(listed)
-    for name, digest in _hashes(top):
-        if name not in missing:
-            raise ValueError(f"{name} was not there when its task ended")
-        if digest != listed[name]:
-            raise ValueError(f"{name} is not what it was when its task ended")
-        missing.discard(name)
-    if missing:
-        raise ValueError(f"{min(missing)} is not there any more")
-
-
-def _hashes(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str | None]]:
-    """Everything below an open folder that is no folder, with its SHA-256; None for what is no file
-    that can be read. Nothing is changed.
-    """
-    for name in sorted(os.listdir(folder)):
-        if not is_folder(folder, name):
-            yield prefix + name, digest_of(folder, name)
-            continue
-        if depth == _MAX_DEPTH:
-            raise ValueError(f"{prefix}{name} was not there when its task ended")
-        with opened(name, FOLDER, folder) as below:
-            yield from _hashes(below, f"{prefix}{name}/", depth + 1)
-
-
-def hash_tree(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Every regular file below an open folder with its SHA-256. Links, whatever else is no file,
-    what cannot be read or lies too deep, and names that no checksum list takes are removed: no
-    proof can hold them.
-    """
-    for name in sorted(os.listdir(folder)):
-        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
-        if not is_safe_name(name) or (depth == _MAX_DEPTH and stat.S_ISDIR(mode)):
-            remove(folder, name)
-        elif stat.S_ISDIR(mode):
-            if mode & stat.S_IRWXU != stat.S_IRWXU:
-                os.chmod(name, stat.S_IMODE(mode) | stat.S_IRWXU, dir_fd=folder)
-            with opened(name, FOLDER, folder) as below:
-                yield from hash_tree(below, f"{prefix}{name}/", depth + 1)
-        else:
-            digest = digest_of(folder, name)
-            if digest is None:
-                remove(folder, name)
-            else:
-                yield prefix + name, digest
-
-
 def _make_room(path: str) -> None:
     """Have a folder at `path` that can be written to; anything else that is there goes."""
     with suppress(FileExistsError):
@@ -619,65 +370,6 @@ def _make_room(path: str) -> None:
         os.mkdir(path)
     elif mode & stat.S_IRWXU != stat.S_IRWXU:
         os.chmod(path, stat.S_IMODE(mode) | stat.S_IRWXU)
-
-
-def is_tree_of(run_dir: str, task: str, task_sha256: str) -> bool:
-    """Whether the tree in the task's place is that of the attempt that ended with this list."""
-    folder, _, name = TASK_LIST.partition("/")
-    with suppress(OSError), opened(f"{run_dir}/{task}/{folder}") as fd:
-        return digest_of(fd, name) == task_sha256
-    return False
-
-
-def _set_aside(path: str, attempt: int) -> bool:
-    """Move the tree an earlier attempt left to `attempts/<attempt>/`; whether there are any now.
-
-    Can be killed anywhere and repeated: it goes on where it stopped. The checksum lists go last, as
-    `is_tree_of` goes by them. Only a tree cut short before
-    its start was on record can find its place taken; it goes to `attempts/<attempt>.1/` and so on.
-    """
-    left = [name for name in ASIDE_ORDER if os.path.lexists(f"{path}/{name}")]
-    if not left:
-        return os.path.lexists(f"{path}/{ATTEMPTS}")
-    if os.path.islink(f"{path}/{ATTEMPTS}"):
-        os.unlink(f"{path}/{ATTEMPTS}")  # or the tree would be moved to where it leads
-    target = base = earlier_tree(path, attempt)
-    count = 0
-    while os.path.islink(target) or any(os.path.lexists(f"{target}/{name}") for name in left):
-        count += 1
-        target = f"{base}.{count}"
-    os.makedirs(target, exist_ok=True)
-    for name in left:
-        os.rename(f"{path}/{name}", f"{target}/{name}")
-    return True
-
-
-def _sweep_attempts(task_fd: int, listed: Collection[str]) -> list[str]:
-    """Remove what is among the files of earlier attempts and in none of their lists; which."""
-    folders = {os.path.dirname(path) for path in listed}
-    for path in tuple(folders):
-        parts = path.split("/")
-        folders |= {"/".join(parts[:count]) for count in range(1, len(parts))}
-    folders |= {f"{ATTEMPTS}/{n}/{name}" for n in _numbers(listed) for name in FOLDERS}
-    return list(_swept(task_fd, ATTEMPTS, "", listed, folders))
-
-
-def _numbers(listed: Collection[str]) -> set[str]:
-    return {path.split("/")[1] for path in listed}
-
-
-def _swept(
-    parent: int, name: str, prefix: str, files: Collection[str], folders: Collection[str]
-) -> Iterator[str]:
-    path = prefix + name
-    has_more = is_folder(parent, name)
-    if path not in (folders if has_more else files):
-        remove(parent, name)
-        yield path
-    elif has_more:
-        with opened(name, FOLDER, parent) as below:
-            for one in os.listdir(below):
-                yield from _swept(below, one, f"{path}/", files, folders)
 
 
 def _give_back(fd: int, held: os.stat_result) -> None:
@@ -703,32 +395,3 @@ def _why_strange(folder: int, beside: int) -> str:
     if owner != os.geteuid():
         return f"is the folder of another account ({owner})"
     return ""
-
-
-def _attempts_list(task_fd: int) -> bytes:
-    """Checksums of every file of the earlier attempts, relative to the task's folder.
-
-    Each attempt's own list is taken as it is; an attempt that never got one is hashed, and so is
-    one whose list is none. What no proof can hold (a link, a name no list takes) goes.
-    """
-    digests: dict[str, str] = {}
-    with opened(ATTEMPTS, FOLDER, task_fd) as attempts:
-        for attempt in os.listdir(attempts):
-            if is_folder(attempts, attempt) and is_safe_name(attempt):
-                digests.update(_attempt_digests(attempts, attempt))
-            else:
-                remove(attempts, attempt)
-    return checksum_list(digests)
-
-
-def _attempt_digests(attempts: int, attempt: str) -> dict[str, str]:
-    prefix = f"{ATTEMPTS}/{attempt}/"
-    with suppress(OSError, ValueError):
-        with os.fdopen(open_inside(attempts, f"{attempt}/{TASK_LIST}"), "rb") as stream:
-            listed = stream.read()
-        found = parse(listed)
-        if found:
-            own = {prefix + TASK_LIST: sha256(listed).hexdigest()}
-            return own | {prefix + name: digest for name, digest in found.items()}
-    with opened(attempt, FOLDER, attempts) as folder:
-        return dict(hash_tree(folder, prefix))
