@@ -42,8 +42,8 @@ def test_the_hosted_ci_runs_the_same_script():
     assert {"run": ".ci/run"} in workflow["jobs"]["check"]["steps"]
 
 
-def test_phase_a_holds_the_four_checks():
-    for check in ("ruff format --check", "ruff check", "mypy", "lint-imports"):
+def test_phase_a_holds_the_five_checks():
+    for check in ("ruff format --check", "ruff check", "mypy", "lint-imports", "zizmor"):
         assert f"./dev {check}" in scripts("A")
 
 
@@ -56,7 +56,7 @@ def test_phases_b_and_c_run_every_test_file_once():
 
 
 def test_every_step_finds_its_tools_in_the_checkouts_environment():
-    for tool in ("pytest", "ruff", "mypy", "lint-imports"):
+    for tool in ("pytest", "ruff", "mypy", "lint-imports", "zizmor"):
         for task in TASKS.values():
             for step in task["commands"]:
                 bare = re.search(rf"(?m)(?<!/dev )\b{tool} ", step["run"])

@@ -6,11 +6,11 @@ import signal
 
 import pytest
 
-from tests.support.attempts import Bench
+from tests.support.attempts import Attempts
 from tests.support.program import Project
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
-from zf.work import collecting
+from zf.work import artifacts
 
 # Below the limit of 16 GiB; takes no room, and far longer to read than anything here may take.
 BIG = "truncate -s 15G $ARTIFACTS_DIR/big"
@@ -113,8 +113,8 @@ def test_a_second_interrupt_ends_collecting_after_the_first(project):
 
 
 def test_collecting_has_a_time_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(collecting, "LEAST_S", 0.1)
-    done = Bench(tmp_path).run(BIG, timeout_s=1)
+    monkeypatch.setattr(artifacts, "LEAST_S", 0.1)
+    done = Attempts(tmp_path).run(BIG, timeout_s=1)
     assert done.outcome() == ("timeout", 124, "timeout")
     assert done.status["detail"] == "collecting the artifacts did not end in 1 s"
     assert done.artifacts == []

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.support.attempts import Bench
+from tests.support.attempts import Attempts
 from tests.support.program import Project
 
 # A daemon that lives on in a second thread: its leader shows as a zombie.
@@ -17,9 +17,9 @@ HEADLESS = (
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of threads")
 def test_a_process_whose_main_thread_has_ended_is_a_survivor(tmp_path):
-    bench = Bench(tmp_path)
+    attempts = Attempts(tmp_path)
     (tmp_path / "headless.py").write_text(HEADLESS)
-    result = bench.run(
+    result = attempts.run(
         f"setsid {sys.executable} {tmp_path}/headless.py > /dev/null 2>&1 &\n"
         "until [ $(awk '{print $3}' /proc/$!/stat) = Z ]; do sleep 0.02; done"
     )

@@ -58,21 +58,3 @@ def test_of_a_plan_only_free_text_is_touched():
     assert plan["tasks"][0]["title"] == "with a-token-of-ours"
     harmless = {"phases": [], "tasks": []}
     assert redactor.plan(harmless) is harmless
-
-
-@pytest.mark.parametrize(
-    ("path", "data", "rules"),
-    [
-        ("kept/file", OWN, []),
-        ("file", OWN, ["secret:API_KEY in line 1"]),
-        ("file", PASSED, ["secret:NAMED in line 1"]),
-        ("file", "pin 1234", []),
-        ("file", "nothing", []),
-    ],
-)
-def test_artifacts_are_judged_by_all_but_short_ones(redactor, path, data, rules):
-    task = Task("t", "A", (Step("s", "true"),), allow_secrets_in=("kept/*",))
-    secrets = redactor.artifacts(task)
-    assert secrets.search(path, [data.encode()]) == rules
-    said = "artifact kept/file contains a secret (secret:API_KEY in line 1)"
-    assert secrets.allowed == [f"{said}: allow_secrets_in permits it"] * path.startswith("kept")

@@ -42,7 +42,7 @@ class Result:
         return self.ended.status.value, self.ended.exit_code, self.ended.cause.value
 
 
-class Bench:
+class Attempts:
     """A project with its proofs folder; `run` does one task, `run_all` many at once."""
 
     def __init__(self, folder, *, grace_s=0.3, environ=None, project=None, run="r1"):
@@ -108,12 +108,12 @@ def wait_for_one(pool):
     return ended[0]
 
 
-def settle(pool, hand):
+def settle(pool, handle):
     """Return when the worker is waiting: for its step, or for the next order."""
-    hand.watch = Watch(Patience(), 60.0)
-    hand.watch.answered = False
-    pool._order(hand, PING)
-    while not hand.watch.answered:
+    handle.watch = Watch(Patience(), 60.0)
+    handle.watch.answered = False
+    pool._order(handle, PING)
+    while not handle.watch.answered:
         assert pool.wait(30, None) == []
 
 

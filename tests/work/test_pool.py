@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.attempts import (
-    Bench,
+    Attempts,
     all_listed,
     checksums_hold,
     drive,
@@ -37,27 +37,27 @@ QUICK = Patience(tick_s=0.05, dead_ticks=3, finish_grace_s=0.5, ceiling_slack_s=
 
 
 @pytest.fixture
-def bench(tmp_path):
-    return Bench(tmp_path)
+def attempts(tmp_path):
+    return Attempts(tmp_path)
 
 
-def begin(pool, bench, name="t"):
+def begin(pool, attempts, name="t"):
     """Start a task that says `up` into a fifo once it is, and wait for that."""
-    fifo = bench.root / f"up-{name}"
+    fifo = attempts.root / f"up-{name}"
     os.mkfifo(fifo)
     pool.start(name, 1, 0)
     assert fifo.read_text() == "up\n"
     return pool._running[name].pid
 
 
-def cgroups_of(bench):
+def cgroups_of(attempts):
     """The cgroups that are left of the workers of a run."""
     folder = own_folder()
-    mark = leftovers.cgroup_name(str(bench.run_dir), 0).removesuffix("0")
+    mark = leftovers.cgroup_name(str(attempts.run_dir), 0).removesuffix("0")
     return [name for name in os.listdir(folder) if name.startswith(mark)] if folder else []
 
 
-def test_the_list_that_is_told_is_the_one_in_the_tree(bench, monkeypatch):
+def test_the_list_that_is_told_is_the_one_in_the_tree(attempts, monkeypatch):
     """Also of an attempt whose outcome could be claimed only the second time."""
     claim, failed = TaskTree._claim, []
 
@@ -69,53 +69,55 @@ def test_the_list_that_is_told_is_the_one_in_the_tree(bench, monkeypatch):
 
     monkeypatch.setattr(TaskTree, "_claim", fail_once)
     tasks = [task("echo x", name=name) for name in ("first", "second", "third")]
-    pool = bench.pool(*tasks)
+    pool = attempts.pool(*tasks)
     try:
         ended = drive(pool, tasks, 1)
     finally:
         pool.close()
     assert ended["second"].cause == "storage"
     for name in ("first", "third"):
-        listed = (bench.run_dir / name / "40-checksums/task.sha256").read_text()
+        listed = (attempts.run_dir / name / "40-checksums/task.sha256").read_text()
         assert pool.known.lists[name] == listed
     assert "second" not in pool.known.lists
 
 
 class TestSlots:
-    def test_a_worker_is_forked_when_its_slot_is_first_used_and_then_again_and_again(self, bench):
+    def test_a_worker_is_forked_when_its_slot_is_first_used_and_then_again_and_again(
+        self, attempts
+    ):
         tasks = [task("echo $PPID", name=f"t{n}") for n in range(6)]
-        pool = bench.pool(*tasks)
+        pool = attempts.pool(*tasks)
         try:
-            assert pool._hands == {}
+            assert pool._handles == {}
             drive(pool, tasks, 2)
-            workers = {hand.pid for hand in pool._hands.values()}
+            workers = {handle.pid for handle in pool._handles.values()}
         finally:
             pool.close()
-        seen = {int(bench.result_of(one.id).log()) for one in tasks}
+        seen = {int(attempts.result_of(one.id).log()) for one in tasks}
         assert seen <= workers
         assert len(workers) == 2
 
-    def test_workers_that_were_made_before_the_first_order_take_it(self, bench):
+    def test_workers_that_were_made_before_the_first_order_take_it(self, attempts):
         tasks = [task("echo $PPID", name=f"t{n}") for n in range(6)]
-        pool = bench.pool(*tasks)
+        pool = attempts.pool(*tasks)
         try:
             pool.get_ready(2)
-            made = {hand.pid for hand in pool._hands.values()}
+            made = {handle.pid for handle in pool._handles.values()}
             drive(pool, tasks, 2)
-            assert {hand.pid for hand in pool._hands.values()} == made
+            assert {handle.pid for handle in pool._handles.values()} == made
         finally:
             pool.close()
         pool.close()  # for nothing
         assert len(made) == 2
-        assert {int(bench.result_of(one.id).log()) for one in tasks} <= made
-        assert cgroups_of(bench) == []
+        assert {int(attempts.result_of(one.id).log()) for one in tasks} <= made
+        assert cgroups_of(attempts) == []
 
-    def test_workers_that_cannot_be_made_yet_are_made_later(self, bench, monkeypatch):
+    def test_workers_that_cannot_be_made_yet_are_made_later(self, attempts, monkeypatch):
         def refused():
             raise BlockingIOError
 
         one = task("echo hello")
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
             with monkeypatch.context() as patch:
                 patch.setattr(os, "fork", refused)
@@ -125,14 +127,14 @@ class TestSlots:
             pool.close()
 
     @pytest.mark.skipif(own_folder() is None, reason="no cgroup v2 here")
-    def test_an_idle_worker_whose_runner_was_killed_leaves_no_cgroup(self, bench):
+    def test_an_idle_worker_whose_runner_was_killed_leaves_no_cgroup(self, attempts):
         told, tell = os.pipe()
         runner = os.fork()
         if runner == 0:
             with contextlib.suppress(BaseException):
-                pool = bench.pool(task(":"))
+                pool = attempts.pool(task(":"))
                 drive(pool, [task(":")], 1)
-                os.write(tell, b"%d" % pool._hands[0].pid)
+                os.write(tell, b"%d" % pool._handles[0].pid)
                 signal.pause()
             os._exit(1)
         worker = int(os.read(told, 20))
@@ -141,13 +143,13 @@ class TestSlots:
         leftovers.await_end(worker, time.monotonic() + 30)
         for fd in (told, tell):
             os.close(fd)
-        assert cgroups_of(bench) == []
+        assert cgroups_of(attempts) == []
 
-    def test_tasks_run_side_by_side(self, bench):
+    def test_tasks_run_side_by_side(self, attempts):
         """Each waits for the other: one after the other they would never end."""
-        os.mkfifo(bench.root / "a")
-        os.mkfifo(bench.root / "b")
-        results = bench.run_all(
+        os.mkfifo(attempts.root / "a")
+        os.mkfifo(attempts.root / "b")
+        results = attempts.run_all(
             [
                 task("echo x > a; read < b", name="one"),
                 task("read < a; echo x > b", name="two"),
@@ -155,17 +157,17 @@ class TestSlots:
         )
         assert [result.outcome() for result in results] == [("success", 0, "")] * 2
 
-    def test_many_slots_cost_one_descriptor_each(self, bench):
+    def test_many_slots_cost_one_descriptor_each(self, attempts):
         before = len(os.listdir("/proc/self/fd"))
         tasks = [task("read < go", name=f"t{n}") for n in range(40)]
-        os.mkfifo(bench.root / "go")
-        pool = bench.pool(*tasks)
+        os.mkfifo(attempts.root / "go")
+        pool = attempts.pool(*tasks)
         own = len(os.listdir("/proc/self/fd"))
         try:
             for slot, one in enumerate(tasks):
                 pool.start(one.id, 1, slot)
             assert len(os.listdir("/proc/self/fd")) == own + 40
-            fifo = os.open(bench.root / "go", os.O_RDWR)
+            fifo = os.open(attempts.root / "go", os.O_RDWR)
             os.write(fifo, b"\n" * 40)
             ended = []
             while len(ended) < 40:
@@ -176,15 +178,15 @@ class TestSlots:
         assert {event.status.value for event in ended} == {"success"}
         assert len(os.listdir("/proc/self/fd")) == before
 
-    def test_wait_comes_back_when_the_time_is_up(self, bench):
-        pool = bench.pool(task(":"))
+    def test_wait_comes_back_when_the_time_is_up(self, attempts):
+        pool = attempts.pool(task(":"))
         try:
             assert pool.wait(0.01, None) == []
         finally:
             pool.close()
 
-    def test_wait_comes_back_when_it_is_woken(self, bench):
-        pool = bench.pool(task("sleep 300"))
+    def test_wait_comes_back_when_it_is_woken(self, attempts):
+        pool = attempts.pool(task("sleep 300"))
         first, second = socket.socketpair(), socket.socketpair()
         try:
             first[1].send(b"x")
@@ -197,13 +199,13 @@ class TestSlots:
             for one in (*first, *second):
                 one.close()
 
-    def test_when_no_process_can_be_forked_the_attempt_is_lost(self, bench, monkeypatch):
+    def test_when_no_process_can_be_forked_the_attempt_is_lost(self, attempts, monkeypatch):
         def refuse():
             raise BlockingIOError(11, "Resource temporarily unavailable")
 
         monkeypatch.setattr(os, "fork", refuse)
         one = task(":")
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
             pool.start("t", 1, 0)
             (ended,) = pool.wait(30, None)
@@ -212,45 +214,47 @@ class TestSlots:
         assert (ended.status, ended.cause) == ("lost", "worker")
         detail = "its worker died: no worker could be started: Resource temporarily unavailable"
         assert detail.endswith(ended.detail.removeprefix("its worker died: "))
-        assert bench.result(ended).status["status"] == "lost"
+        assert attempts.result(ended).status["status"] == "lost"
 
-    def test_a_worker_that_dies_before_it_takes_up_a_second_attempt(self, bench):
+    def test_a_worker_that_dies_before_it_takes_up_a_second_attempt(self, attempts):
         """The tree is still that of the first, whose outcome must not be told again."""
         one = task(":")
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
             first = drive(pool, [one], 1)["t"]
             assert first.status == "success"
             pool.known.take(first)
-            (hand,) = pool._hands.values()
-            os.kill(hand.pid, signal.SIGSTOP)
+            (handle,) = pool._handles.values()
+            os.kill(handle.pid, signal.SIGSTOP)
             pool.start("t", 2, 0)
-            os.kill(hand.pid, signal.SIGKILL)
+            os.kill(handle.pid, signal.SIGKILL)
             (ended,) = pool.wait(30, None)
         finally:
             pool.close()
         assert (ended.status, ended.attempt) == ("lost", 2)
-        assert bench.result(ended).json("attempts/1/99-summary/status.json")["status"] == "success"
-        all_listed(bench.result(ended).tree)
+        assert (
+            attempts.result(ended).json("attempts/1/99-summary/status.json")["status"] == "success"
+        )
+        all_listed(attempts.result(ended).tree)
 
-    def test_an_outcome_that_no_worker_told_of_is_none(self, bench):
+    def test_an_outcome_that_no_worker_told_of_is_none(self, attempts):
         """Whoever wrote it: the worker just before it died, or anything else of this user."""
         one = task("echo up > up-t; sleep 300")
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
-            begin(pool, bench)
-            hand = pool._hands[0]
-            os.kill(hand.pid, signal.SIGSTOP)
-            with contextlib.closing(TaskTree.reopen(str(bench.run_dir), "t")) as tree:
+            begin(pool, attempts)
+            handle = pool._handles[0]
+            os.kill(handle.pid, signal.SIGSTOP)
+            with contextlib.closing(TaskTree.reopen(str(attempts.run_dir), "t")) as tree:
                 Outcome(one, 1).decide(tree, "r1")
-                tree._write_new("99-summary", f".status.json.{hand.pid}", b"{}")
-            os.kill(hand.pid, signal.SIGKILL)
+                tree._write_new("99-summary", f".status.json.{handle.pid}", b"{}")
+            os.kill(handle.pid, signal.SIGKILL)
             (ended,) = pool.wait(30, None)
         finally:
             pool.close()
         assert (ended.status, ended.cause) == ("lost", "worker")
-        assert bench.result(ended).status["status"] == "lost"
-        all_listed(bench.result(ended).tree)
+        assert attempts.result(ended).status["status"] == "lost"
+        all_listed(attempts.result(ended).tree)
 
 
 class TestADeadWorker:
@@ -263,14 +267,14 @@ class TestADeadWorker:
     )
 
     @pytest.mark.parametrize("cgroups", [False, True])
-    def test_its_attempt_is_lost_and_nothing_of_it_lives(self, bench, monkeypatch, cgroups):
+    def test_its_attempt_is_lost_and_nothing_of_it_lives(self, attempts, monkeypatch, cgroups):
         if not cgroups:
             monkeypatch.setattr(Cgroup, "enter", lambda name: None)
         mark = f"dead-{os.getpid()}-{cgroups}"
         one, after = task(self.SCRIPT.format(mark=mark)), task("echo after", name="after")
-        pool = bench.pool(one, after)
+        pool = attempts.pool(one, after)
         try:
-            worker = begin(pool, bench)
+            worker = begin(pool, attempts)
             assert len(processes(f"{mark}-")) >= 3
             os.kill(worker, signal.SIGKILL)
             ended = wait_for_one(pool)
@@ -278,7 +282,7 @@ class TestADeadWorker:
             again = drive(pool, [after], 1)["after"]
         finally:
             pool.close()
-        result = bench.result(ended)
+        result = attempts.result(ended)
         assert result.outcome() == ("lost", None, "worker")
         assert result.ended.detail == "its worker died: it ended with signal 9"
         assert result.status["status"] == "lost"
@@ -287,14 +291,14 @@ class TestADeadWorker:
         all_listed(result.tree)
         assert again.status == "success"
 
-    def test_what_it_left_in_the_artifacts_is_made_safe_too(self, bench):
+    def test_what_it_left_in_the_artifacts_is_made_safe_too(self, attempts):
         one = task(
             "echo x > $ARTIFACTS_DIR/$'a\\nb'; ln -s / $ARTIFACTS_DIR/l; echo up > up-t; sleep 300"
         )
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
-            os.kill(begin(pool, bench), signal.SIGKILL)
-            result = bench.result(wait_for_one(pool))
+            os.kill(begin(pool, attempts), signal.SIGKILL)
+            result = attempts.result(wait_for_one(pool))
         finally:
             pool.close()
         assert result.artifacts == ["a%0Ab"]
@@ -302,13 +306,13 @@ class TestADeadWorker:
         checksums_hold(result.tree)
         all_listed(result.tree)
 
-    def test_the_runner_s_own_children_are_left_alone(self, bench):
+    def test_the_runner_s_own_children_are_left_alone(self, attempts):
         before = subprocess.Popen(["setsid", "sleep", "300"])
         one = task("echo up > up-t; sleep 300")
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         during = subprocess.Popen(["sleep", "300"])
         try:
-            os.kill(begin(pool, bench), signal.SIGKILL)
+            os.kill(begin(pool, attempts), signal.SIGKILL)
             wait_for_one(pool)
             assert before.poll() is None
             assert during.poll() is None
@@ -318,27 +322,27 @@ class TestADeadWorker:
                 process.kill()
                 process.wait()
 
-    def test_one_that_dies_idle_is_replaced(self, bench):
+    def test_one_that_dies_idle_is_replaced(self, attempts):
         tasks = [task(":", name="a"), task(":", name="b")]
-        pool = bench.pool(*tasks)
+        pool = attempts.pool(*tasks)
         try:
             drive(pool, tasks[:1], 1)
-            (hand,) = pool._hands.values()
-            os.kill(hand.pid, signal.SIGKILL)
-            leftovers.await_end(hand.pid, time.monotonic() + 30)
+            (handle,) = pool._handles.values()
+            os.kill(handle.pid, signal.SIGKILL)
+            leftovers.await_end(handle.pid, time.monotonic() + 30)
             first = drive(pool, tasks[1:], 1)["b"]
             # It died before it was asked, or was seen to be dead and replaced.
             assert (first.status, first.cause) in {("success", ""), ("lost", "worker")}
         finally:
             pool.close()
-        assert cgroups_of(bench) == []
+        assert cgroups_of(attempts) == []
 
-    def test_term_ends_what_it_runs(self, bench):
+    def test_term_ends_what_it_runs(self, attempts):
         mark = f"term-{os.getpid()}"
         one = task(f"setsid -f bash -c 'exec -a {mark} sleep 300'; echo up > up-t; sleep 300")
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
-            os.kill(begin(pool, bench), signal.SIGTERM)
+            os.kill(begin(pool, attempts), signal.SIGTERM)
             ended = wait_for_one(pool)
         finally:
             pool.close()
@@ -347,23 +351,23 @@ class TestADeadWorker:
         assert processes(mark) == []
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
-    def test_ctrl_c_is_for_the_runner_to_judge(self, bench, number):
+    def test_ctrl_c_is_for_the_runner_to_judge(self, attempts, number):
         one = task("echo up > up-t; sleep 0.1; echo done")
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
-            os.kill(begin(pool, bench), number)
+            os.kill(begin(pool, attempts), number)
             assert wait_for_one(pool).status == "success"
         finally:
             pool.close()
 
 
 class TestWatchdog:
-    def test_a_worker_that_was_stopped_is_given_up(self, bench):
+    def test_a_worker_that_was_stopped_is_given_up(self, attempts):
         mark = f"stopped-{os.getpid()}"
         one = task(f"setsid -f bash -c 'exec -a {mark} sleep 300'; echo up > up-t; sleep 300")
-        pool = bench.pool(one, patience=QUICK)
+        pool = attempts.pool(one, patience=QUICK)
         try:
-            os.kill(begin(pool, bench), signal.SIGSTOP)
+            os.kill(begin(pool, attempts), signal.SIGSTOP)
             ended = wait_for_one(pool)
         finally:
             pool.close()
@@ -371,11 +375,11 @@ class TestWatchdog:
         expected = "its worker died: it left 3 questions unanswered and did nothing"
         assert ended.detail == expected
         assert processes(mark) == []
-        checksums_hold(bench.result(ended).tree)
+        checksums_hold(attempts.result(ended).tree)
 
-    def test_one_that_spins_is_given_up(self, bench, monkeypatch):
+    def test_one_that_spins_is_given_up(self, attempts, monkeypatch):
         monkeypatch.setattr("zf.work.attempt.collect", spin)
-        pool = bench.pool(task(":"), patience=QUICK)
+        pool = attempts.pool(task(":"), patience=QUICK)
         try:
             pool.start("t", 1, 0)
             ended = wait_for_one(pool)
@@ -384,10 +388,10 @@ class TestWatchdog:
         assert (ended.status, ended.cause) == ("lost", "worker")
         assert "s, though it was busy" in ended.detail
 
-    def test_one_far_older_than_its_task_allows_is_given_up(self, bench, monkeypatch):
+    def test_one_far_older_than_its_task_allows_is_given_up(self, attempts, monkeypatch):
         monkeypatch.setattr(Pool, "_allowed_s", lambda self, task: 0.0)
         patience = Patience(tick_s=0.05, dead_ticks=1000, finish_grace_s=1000, ceiling_slack_s=0.5)
-        pool = bench.pool(task("sleep 300"), patience=patience)
+        pool = attempts.pool(task("sleep 300"), patience=patience)
         try:
             pool.start("t", 1, 0)
             ended = wait_for_one(pool)
@@ -396,26 +400,26 @@ class TestWatchdog:
         assert (ended.status, ended.cause) == ("lost", "worker")
         assert "its attempt was still going on after" in ended.detail
 
-    def test_one_that_answers_is_left_alone(self, bench):
+    def test_one_that_answers_is_left_alone(self, attempts):
         # Asked some thirty times; a busy machine may take its time to answer.
         patience = Patience(tick_s=0.05, dead_ticks=20, finish_grace_s=5, ceiling_slack_s=1000)
-        pool = bench.pool(task("sleep 1.5"), patience=patience)
+        pool = attempts.pool(task("sleep 1.5"), patience=patience)
         try:
             pool.start("t", 1, 0)
             assert wait_for_one(pool).status == "success"
         finally:
             pool.close()
 
-    def test_closing_kills_one_that_does_not_end(self, bench, monkeypatch):
+    def test_closing_kills_one_that_does_not_end(self, attempts, monkeypatch):
         monkeypatch.setattr("zf.work.pool._EXIT_S", 0.0)
         monkeypatch.setattr("zf.work.pool.KILL_LIMIT_S", 0.1)
         one = task(":")
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         drive(pool, [one], 1)
-        (hand,) = pool._hands.values()
-        os.kill(hand.pid, signal.SIGSTOP)
+        (handle,) = pool._handles.values()
+        os.kill(handle.pid, signal.SIGSTOP)
         pool.close()
-        assert not Path(f"/proc/{hand.pid}").exists()
+        assert not Path(f"/proc/{handle.pid}").exists()
 
 
 def spin(*_, **__):
@@ -427,12 +431,12 @@ RUNNER = """
 import json, os, sys
 sys.path[:0] = [{tests!r}]
 from pathlib import Path
-from tests.support.attempts import Bench, task
+from tests.support.attempts import Attempts, task
 from zf.model import Step
-bench = Bench.__new__(Bench)
-bench.__init__(Path({folder!r}), grace_s=1.0)
+attempts = Attempts.__new__(Attempts)
+attempts.__init__(Path({folder!r}), grace_s=1.0)
 one = task({script!r}, cleanup=(Step("c", "echo cleaned"),))
-pool = bench.pool(one)
+pool = attempts.pool(one)
 pool.start("t", 1, 0)
 print(pool._running["t"].pid, flush=True)
 pool.wait(None, None)
@@ -467,17 +471,17 @@ def test_when_the_runner_is_killed_workers_end_their_trees_and_tell_it(tmp_path)
     all_listed(tree)
 
 
-def test_closing_while_something_runs_ends_it(bench):
+def test_closing_while_something_runs_ends_it(attempts):
     mark = f"close-{os.getpid()}"
     one = task(f"setsid -f bash -c 'exec -a {mark} sleep 300'; echo up > up-t; sleep 300")
-    pool = bench.pool(one)
-    begin(pool, bench)
+    pool = attempts.pool(one)
+    begin(pool, attempts)
     pool.close()
     assert processes(mark) == []
-    assert bench.result_of("t").status["cause"] == "runner"
+    assert attempts.result_of("t").status["cause"] == "runner"
 
 
-def test_what_could_not_be_killed_is_named_and_its_worker_takes_no_more(bench, monkeypatch):
+def test_what_could_not_be_killed_is_named_and_its_worker_takes_no_more(attempts, monkeypatch):
     """A process that no signal of ours reaches, as a root's is for everybody else."""
     mark = f"deaf-{os.getpid()}"
     real_kill, real_killpg = os.kill, os.killpg
@@ -493,9 +497,9 @@ def test_what_could_not_be_killed_is_named_and_its_worker_takes_no_more(bench, m
         f"setsid -f bash -c 'exec -a {mark} sleep 300'; sleep 0.3", cleanup=(Step("c", ":"),)
     )
     after = task(":", name="after")
-    pool = bench.pool(one, after)
+    pool = attempts.pool(one, after)
     try:
-        result = bench.result(drive(pool, [one], 1)["t"])
+        result = attempts.result(drive(pool, [one], 1)["t"])
         (left,) = processes(mark)
         again = drive(pool, [after], 1)["after"]
     finally:
@@ -515,15 +519,15 @@ def test_standard_descriptors_that_were_closed_do_not_get_mixed_up(tmp_path):
         import os, sys
         sys.path[:0] = [{str(Path(__file__).parents[2])!r}]
         from pathlib import Path
-        from tests.support.attempts import Bench
+        from tests.support.attempts import Attempts
         os.close(0), os.close(1), os.close(2)
-        result = Bench(Path({str(tmp_path)!r})).run("echo out; echo err >&2; readlink /proc/$$/fd/0")
+        result = Attempts(Path({str(tmp_path)!r})).run("echo out; echo err >&2; readlink /proc/$$/fd/0")
         os._exit(0 if result.log() == b"out\\nerr\\n/dev/null\\n" else 1)
     """)
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_an_interrupt_during_the_fork_is_not_told_twice(bench, monkeypatch):
+def test_an_interrupt_during_the_fork_is_not_told_twice(attempts, monkeypatch):
     """The child has the runner's wake-up pipe for a moment: a signal must not be written there."""
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -542,7 +546,7 @@ def test_an_interrupt_during_the_fork_is_not_told_twice(bench, monkeypatch):
     old_hup = signal.signal(signal.SIGHUP, lambda *_: None)
     old_fd = signal.set_wakeup_fd(write)
     try:
-        result = bench.run("echo hi")
+        result = attempts.run("echo hi")
         with pytest.raises(BlockingIOError):
             os.read(read, 10)
     finally:
@@ -554,8 +558,8 @@ def test_an_interrupt_during_the_fork_is_not_told_twice(bench, monkeypatch):
     assert result.outcome() == ("success", 0, "")
 
 
-def test_kill_for_an_unknown_task_does_nothing(bench):
-    pool = bench.pool(task(":"))
+def test_kill_for_an_unknown_task_does_nothing(attempts):
+    pool = attempts.pool(task(":"))
     pool.kill("nobody", Cause.INTERRUPT, force=True)
     pool.close()
     assert gc.isenabled()

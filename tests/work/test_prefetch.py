@@ -6,68 +6,68 @@ import signal
 
 import pytest
 
-from tests.support.attempts import Bench, all_listed, checksums_hold, settle, task, wait_for_one
+from tests.support.attempts import Attempts, all_listed, checksums_hold, settle, task, wait_for_one
 from zf.events import Cause, Status
 from zf.proof.tree.store import TaskTree
 from zf.work.outcome import Outcome
 
 
 @pytest.fixture
-def bench(tmp_path):
-    return Bench(tmp_path)
+def attempts(tmp_path):
+    return Attempts(tmp_path)
 
 
-def aside(bench):
+def aside(attempts):
     """The trees that were made before their time: the id and the files of each."""
     found = []
-    for place in sorted((bench.root.parent / "aside").glob("*")):
+    for place in sorted((attempts.root.parent / "aside").glob("*")):
         [task_id] = re.findall(r"export TASK_ID='(.*)'", (place / "00-meta/env.sh").read_text())
         found.append((task_id, sorted(path.name for path in place.iterdir())))
     return found
 
 
 @pytest.fixture
-def first(bench):
+def first(attempts):
     """A task that waits, once it runs, until somebody writes to `go`."""
-    os.mkfifo(bench.root / "up")
-    os.mkfifo(bench.root / "go")
+    os.mkfifo(attempts.root / "up")
+    os.mkfifo(attempts.root / "go")
     return task("echo up > up; read < go", name="first")
 
 
-def under_way(bench, pool, then):
+def under_way(attempts, pool, then):
     """Start the first task; return when its worker has made the other one ready, or cannot."""
     pool.start("first", 1, 0, None, then)
-    assert (bench.root / "up").read_text() == "up\n"
+    assert (attempts.root / "up").read_text() == "up\n"
     settle(pool, pool._running["first"])
 
 
-def go_on(bench, pool):
-    (bench.root / "go").write_text("go\n")
+def go_on(attempts, pool):
+    (attempts.root / "go").write_text("go\n")
     return wait_for_one(pool)
 
 
 class TestARightGuess:
-    def test_the_tree_takes_its_place_when_the_order_comes(self, bench, first):
+    def test_the_tree_takes_its_place_when_the_order_comes(self, attempts, first):
         second = task("echo $ARTIFACTS_DIR; pwd", name="second", timeout_s=60)
-        pool = bench.pool(first, second)
+        pool = attempts.pool(first, second)
         try:
-            under_way(bench, pool, "second")
-            assert [one for one, _ in aside(bench)] == ["second"]
-            assert not (bench.run_dir / "second").exists()
-            ended = go_on(bench, pool)
+            under_way(attempts, pool, "second")
+            assert [one for one, _ in aside(attempts)] == ["second"]
+            assert not (attempts.run_dir / "second").exists()
+            ended = go_on(attempts, pool)
             pool.start("second", 1, 0)
-            result = bench.result(wait_for_one(pool))
-            assert aside(bench) == []
+            result = attempts.result(wait_for_one(pool))
+            assert aside(attempts) == []
         finally:
             pool.close()
         assert result.outcome() == ("success", 0, "")
-        assert result.log().decode() == f"{bench.run_dir}/second/30-artifacts\n{bench.root}\n"
+        assert result.log().decode() == f"{attempts.run_dir}/second/30-artifacts\n{attempts.root}\n"
         # Its time begins with the order, not with the guess.
         assert result.ended.started_at >= ended.completed_at
         checksums_hold(result.tree)
         all_listed(result.tree)
 
-    def test_it_is_the_same_as_without(self, bench, first, tmp_path):
+    def test_it_is_the_same_as_without(self, attempts, first, tmp_path):
         def files(result):
             told = {}
             for path in sorted(result.tree.rglob("*")):
@@ -77,31 +77,31 @@ class TestARightGuess:
             return told, sorted(result.status)
 
         second = task("echo hello", name="second", env={"API_TOKEN": "s3cr3t-s3cr3t"})
-        pool = bench.pool(first, second)
+        pool = attempts.pool(first, second)
         try:
-            under_way(bench, pool, "second")
-            go_on(bench, pool)
+            under_way(attempts, pool, "second")
+            go_on(attempts, pool)
             pool.start("second", 1, 0)
-            ahead = files(bench.result(wait_for_one(pool)))
+            ahead = files(attempts.result(wait_for_one(pool)))
         finally:
             pool.close()
-        os.rename(bench.run_dir / "second", bench.run_dir / "gone")
-        assert files(bench.run_all([second])[0]) == ahead
+        os.rename(attempts.run_dir / "second", attempts.run_dir / "gone")
+        assert files(attempts.run_all([second])[0]) == ahead
         assert b"s3cr3t" not in b"".join(ahead[0].values())
 
 
 class TestAWrongGuess:
-    def test_another_order_comes(self, bench, first):
+    def test_another_order_comes(self, attempts, first):
         others = [task("echo $TASK_ID", name=name) for name in ("second", "third")]
-        pool = bench.pool(first, *others)
+        pool = attempts.pool(first, *others)
         try:
-            under_way(bench, pool, "second")
-            go_on(bench, pool)
+            under_way(attempts, pool, "second")
+            go_on(attempts, pool)
             results = []
             for name in ("third", "second"):
                 pool.start(name, 1, 0)
-                results.append(bench.result(wait_for_one(pool)))
-                assert aside(bench) == []
+                results.append(attempts.result(wait_for_one(pool)))
+                assert aside(attempts) == []
         finally:
             pool.close()
         assert [one.log() for one in results] == [b"third\n", b"second\n"]
@@ -110,75 +110,75 @@ class TestAWrongGuess:
             all_listed(one.tree)
 
     @pytest.mark.parametrize("left", [True, False], ids=["a tree", "no tree"])
-    def test_another_attempt_of_it_comes(self, bench, first, left):
+    def test_another_attempt_of_it_comes(self, attempts, first, left):
         """The one before was lost, and had or had not come to make its tree."""
         second = task("echo $ATTEMPT", name="second")
         if left:
-            TaskTree.create(str(bench.run_dir), "second", 1).close()
+            TaskTree.create(str(attempts.run_dir), "second", 1).close()
             lost = Outcome(second, 1)
             lost.fail(Cause.WORKER, "its worker died", status=Status.LOST)
-            lost.decide_abandoned(str(bench.run_dir), "r1", bench.shared.redactor)
-        pool = bench.pool(first, second)
+            lost.decide_abandoned(str(attempts.run_dir), "r1", attempts.shared.redactor)
+        pool = attempts.pool(first, second)
         try:
-            under_way(bench, pool, "second")
-            go_on(bench, pool)
+            under_way(attempts, pool, "second")
+            go_on(attempts, pool)
             pool.start("second", 2, 0)
-            result = bench.result(wait_for_one(pool))
+            result = attempts.result(wait_for_one(pool))
         finally:
             pool.close()
         assert result.log() == b"2\n"
         assert (result.tree / "attempts/1/99-summary/status.json").is_file() == left
-        assert aside(bench) == []
+        assert aside(attempts) == []
 
-    def test_a_tree_is_there_already(self, bench, first):
+    def test_a_tree_is_there_already(self, attempts, first):
         """Of an attempt that was lost before it was told of."""
         second = task("echo hello", name="second")
-        pool = bench.pool(first, second)
+        pool = attempts.pool(first, second)
         try:
-            under_way(bench, pool, "second")
-            TaskTree.create(str(bench.run_dir), "second", 1).close()
-            go_on(bench, pool)
+            under_way(attempts, pool, "second")
+            TaskTree.create(str(attempts.run_dir), "second", 1).close()
+            go_on(attempts, pool)
             pool.start("second", 1, 0)
-            result = bench.result(wait_for_one(pool))
+            result = attempts.result(wait_for_one(pool))
         finally:
             pool.close()
         assert result.outcome() == ("success", 0, "")
         checksums_hold(result.tree)
         all_listed(result.tree)
-        assert aside(bench) == []
+        assert aside(attempts) == []
 
-    def test_no_order_comes(self, bench, first):
-        pool = bench.pool(first, task(":", name="second"))
+    def test_no_order_comes(self, attempts, first):
+        pool = attempts.pool(first, task(":", name="second"))
         try:
-            under_way(bench, pool, "second")
-            go_on(bench, pool)
+            under_way(attempts, pool, "second")
+            go_on(attempts, pool)
         finally:
             pool.close()
-        assert aside(bench) == []
-        assert not (bench.run_dir / "second").exists()
+        assert aside(attempts) == []
+        assert not (attempts.run_dir / "second").exists()
 
-    def test_the_worker_is_killed(self, bench, first):
-        pool = bench.pool(first, task("echo hello", name="second"))
+    def test_the_worker_is_killed(self, attempts, first):
+        pool = attempts.pool(first, task("echo hello", name="second"))
         try:
-            under_way(bench, pool, "second")
+            under_way(attempts, pool, "second")
             os.kill(pool._running["first"].pid, signal.SIGKILL)
             assert wait_for_one(pool).status == "lost"
-            assert not (bench.run_dir / "second").exists()
+            assert not (attempts.run_dir / "second").exists()
             pool.start("second", 1, 0)
-            result = bench.result(wait_for_one(pool))
+            result = attempts.result(wait_for_one(pool))
         finally:
             pool.close()
         assert result.log() == b"hello\n"
 
 
-def test_what_keeps_it_from_being_made_ready_harms_nobody(bench, first):
-    (bench.root.parent / "aside").write_text("in the way")
-    pool = bench.pool(first, task("echo hello", name="second"))
+def test_what_keeps_it_from_being_made_ready_harms_nobody(attempts, first):
+    (attempts.root.parent / "aside").write_text("in the way")
+    pool = attempts.pool(first, task("echo hello", name="second"))
     try:
-        under_way(bench, pool, "second")
-        assert go_on(bench, pool).status == "success"
+        under_way(attempts, pool, "second")
+        assert go_on(attempts, pool).status == "success"
         pool.start("second", 1, 0)
-        result = bench.result(wait_for_one(pool))
+        result = attempts.result(wait_for_one(pool))
     finally:
         pool.close()
     assert result.log() == b"hello\n"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.support.attempts import Bench
+from tests.support.attempts import Attempts
 from tests.support.program import Project
 from zf.work.walls import script
 
@@ -33,8 +33,8 @@ def project(tmp_path):
 
 
 @pytest.fixture
-def bench(tmp_path):
-    return Bench(tmp_path)
+def attempts(tmp_path):
+    return Attempts(tmp_path)
 
 
 class TestAStepCannotRewriteWhatIsRun:
@@ -153,8 +153,8 @@ class TestSealed:
             os.close(fd)
 
 
-def test_without_names_for_descriptors_a_task_says_what_is_missing(bench, monkeypatch):
+def test_without_names_for_descriptors_a_task_says_what_is_missing(attempts, monkeypatch):
     monkeypatch.setattr("zf.work.attempt.script_path", lambda: None)
-    result = bench.run("echo never")
+    result = attempts.run("echo never")
     assert result.outcome() == ("failure", 126, "spawn")
     assert result.ended.detail == script.MISSING

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.attempts import (
-    Bench,
+    Attempts,
     all_listed,
     checksums_hold,
     drive,
@@ -32,8 +32,8 @@ from zf.work.processes import SubreaperTree
 
 
 @pytest.fixture
-def bench(tmp_path):
-    return Bench(tmp_path)
+def attempts(tmp_path):
+    return Attempts(tmp_path)
 
 
 def private_kb(pid: int) -> int:
@@ -43,8 +43,8 @@ def private_kb(pid: int) -> int:
 
 
 class TestASteps:
-    def test_success(self, bench):
-        result = bench.run("echo out; echo err >&2", ":")
+    def test_success(self, attempts):
+        result = attempts.run("echo out; echo err >&2", ":")
         assert result.outcome() == ("success", 0, "")
         assert result.log() == b"out\nerr\n"
         assert result.ended.step is None
@@ -55,8 +55,8 @@ class TestASteps:
         all_listed(result.tree)
         checksums_hold(result.tree)
 
-    def test_the_first_that_fails_ends_the_task(self, bench):
-        result = bench.run(":", "echo two; false | true; echo never", "echo three")
+    def test_the_first_that_fails_ends_the_task(self, attempts):
+        result = attempts.run(":", "echo two; false | true; echo never", "echo three")
         assert result.outcome() == ("failure", 1, "exit")
         assert (result.ended.step, result.ended.detail) == (1, "step-1 exited with code 1")
         steps = [result.json(f"10-commands/step-{n}.json") for n in (0, 1, 2)]
@@ -72,8 +72,8 @@ class TestASteps:
         assert (result.tree / "10-commands/step-2.sh").read_bytes() == b"echo three"
         checksums_hold(result.tree)
 
-    def test_its_record_says_what_it_did(self, bench):
-        result = bench.run("printf abc")
+    def test_its_record_says_what_it_did(self, attempts):
+        result = attempts.run("printf abc")
         record = result.json("10-commands/step-0.json")
         script = result.tree / "10-commands/step-0.sh"
         digest = hashlib.sha256(b"abc").hexdigest()
@@ -87,18 +87,18 @@ class TestASteps:
     @pytest.mark.parametrize(
         ("name", "number"), [("KILL", 9), ("SEGV", 11), ("TERM", 15), ("RTMIN+1", 35)]
     )
-    def test_one_ended_by_a_signal(self, bench, name, number):
-        result = bench.run(f"kill -{name} $$")
+    def test_one_ended_by_a_signal(self, attempts, name, number):
+        result = attempts.run(f"kill -{name} $$")
         assert result.outcome() == ("failure", 128 + number, "signal")
         assert result.ended.signal == number
         word = f"SIG{name}" if "+" not in name else "signal 35"
         assert result.ended.detail == f"step-0 was ended by {word}"
 
-    def test_it_starts_with_nothing_of_ours(self, bench):
+    def test_it_starts_with_nothing_of_ours(self, attempts):
         read, write = os.pipe()
         os.set_inheritable(write, True)
         try:
-            result = bench.run(
+            result = attempts.run(
                 # No pipeline: bash has its ends open while `ls` looks.
                 "readlink /proc/$$/fd/0; ls /proc/$$/fd",
                 "grep -E 'Sig(Blk|Ign)' /proc/self/status",
@@ -121,27 +121,27 @@ class TestASteps:
             b"%d" % limit,
         ]
 
-    def test_scripts_and_names_are_data(self, bench):
+    def test_scripts_and_names_are_data(self, attempts):
         nasty = "cat <<'EOF'\n$(touch pwned) `id` \\ 'q' \"d\"\nEOF\nprintf 'a\\0b\\xff\\x1b[2J'"
         steps = (Step("$(touch pwned)\n\x1b[31m'\"", nasty, 1), Step("b", "exit 5", 2))
-        result = bench.run(steps=steps)
+        result = attempts.run(steps=steps)
         assert result.log() == b"$(touch pwned) `id` \\ 'q' \"d\"\na\0b\xff\x1b[2J"
         assert (result.tree / "10-commands/step-0.sh").read_text() == nasty
         assert result.json("10-commands/step-0.json")["name"] == steps[0].name
-        assert not list(bench.root.rglob("pwned"))
+        assert not list(attempts.root.rglob("pwned"))
 
-    def test_a_name_with_control_characters_is_shown_safely(self, bench):
-        result = bench.run(steps=(Step("a\nb\x1b[2J", "exit 5", 1),))
+    def test_a_name_with_control_characters_is_shown_safely(self, attempts):
+        result = attempts.run(steps=(Step("a\nb\x1b[2J", "exit 5", 1),))
         assert result.ended.detail == "step 'a\\nb\\x1b[2J' exited with code 5"
 
-    def test_any_bytes_come_out_as_they_went_in(self, bench):
+    def test_any_bytes_come_out_as_they_went_in(self, attempts):
         data = os.urandom(300_000)
-        (bench.root / "data").write_bytes(data)
-        result = bench.run("head -c 1000 data; sleep 0.05; tail -c +1001 data")
+        (attempts.root / "data").write_bytes(data)
+        result = attempts.run("head -c 1000 data; sleep 0.05; tail -c +1001 data")
         assert result.log() == data
 
-    def test_what_zf_sets(self, bench):
-        result = bench.run(
+    def test_what_zf_sets(self, attempts):
+        result = attempts.run(
             "env -0", "env -0", env={"COLOUR": "blue"}, phase="E", workdir=".", name="40-seed"
         )
         env = dict(item.split("=", 1) for item in result.log().decode().split("\0") if item)
@@ -149,8 +149,8 @@ class TestASteps:
             "RUN_ID": "r1",
             "TASK_ID": "40-seed",
             "PHASE": "E",
-            "TASK_DIR": f"{bench.root}/tasks/40-seed",
-            "ZENFLOW_ROOT": str(bench.root),
+            "TASK_DIR": f"{attempts.root}/tasks/40-seed",
+            "ZENFLOW_ROOT": str(attempts.root),
             "PROOF_DIR": str(result.tree),
             "ARTIFACTS_DIR": f"{result.tree}/30-artifacts",
             "ATTEMPT": "1",
@@ -166,24 +166,24 @@ class TestASteps:
 
 
 class TestWorkdir:
-    def test_steps_run_there(self, bench):
-        (bench.root / "a/b").mkdir(parents=True)
-        assert bench.run("pwd", workdir="a/b").log() == f"{bench.root}/a/b\n".encode()
+    def test_steps_run_there(self, attempts):
+        (attempts.root / "a/b").mkdir(parents=True)
+        assert attempts.run("pwd", workdir="a/b").log() == f"{attempts.root}/a/b\n".encode()
 
-    def test_a_link_inside_the_project_is_fine(self, bench):
-        (bench.root / "a").mkdir()
-        os.symlink("a", bench.root / "link")
-        assert bench.run(":", workdir="link").outcome() == ("success", 0, "")
+    def test_a_link_inside_the_project_is_fine(self, attempts):
+        (attempts.root / "a").mkdir()
+        os.symlink("a", attempts.root / "link")
+        assert attempts.run(":", workdir="link").outcome() == ("success", 0, "")
 
     def test_the_root_may_be_reached_through_a_link(self, tmp_path):
-        bench = Bench(tmp_path)
-        os.symlink(bench.root, tmp_path / "link")
-        shared = bench.shared
-        bench.shared = replace(
+        attempts = Attempts(tmp_path)
+        os.symlink(attempts.root, tmp_path / "link")
+        shared = attempts.shared
+        attempts.shared = replace(
             shared, place=replace(shared.place, root=str(tmp_path / "link")), grace_s=1.0
         )
-        result = bench.run("pwd -P; echo $ZENFLOW_ROOT")
-        assert result.log() == f"{bench.root}\n{tmp_path}/link\n".encode()
+        result = attempts.run("pwd -P; echo $ZENFLOW_ROOT")
+        assert result.log() == f"{attempts.root}\n{tmp_path}/link\n".encode()
 
     @pytest.mark.parametrize(
         ("workdir", "problem"),
@@ -194,55 +194,55 @@ class TestWorkdir:
             ("beside", "workdir 'beside' leads out of the project"),
         ],
     )
-    def test_one_that_cannot_be_used(self, bench, tmp_path, workdir, problem):
-        (bench.root / "file").touch()
+    def test_one_that_cannot_be_used(self, attempts, tmp_path, workdir, problem):
+        (attempts.root / "file").touch()
         (tmp_path / "project-beside").mkdir()
-        os.symlink("/", bench.root / "out")
-        os.symlink(tmp_path / "project-beside", bench.root / "beside")
-        result = bench.run(":", workdir=workdir)
+        os.symlink("/", attempts.root / "out")
+        os.symlink(tmp_path / "project-beside", attempts.root / "beside")
+        result = attempts.run(":", workdir=workdir)
         assert result.outcome() == ("failure", None, "workdir")
         assert result.ended.detail == problem
         assert result.json("10-commands/step-0.json")["status"] == "failure"
         checksums_hold(result.tree)
 
-    def test_one_that_a_step_removes(self, bench):
-        (bench.root / "w").mkdir()
-        result = bench.run("rmdir ../w", ":", workdir="w")
+    def test_one_that_a_step_removes(self, attempts):
+        (attempts.root / "w").mkdir()
+        result = attempts.run("rmdir ../w", ":", workdir="w")
         assert result.outcome() == ("failure", None, "workdir")
         assert result.ended.step == 1
 
 
 class TestSpawn:
-    def test_no_bash(self, bench):
-        result = bench.run(":", env={"PATH": "/nowhere"})
+    def test_no_bash(self, attempts):
+        result = attempts.run(":", env={"PATH": "/nowhere"})
         assert result.outcome() == ("failure", 127, "spawn")
         assert result.ended.detail == "bash is not on the PATH of the step"
 
-    def test_an_environment_too_large(self, bench):
-        result = bench.run(":", env={"BIG": "x" * 3_000_000})
+    def test_an_environment_too_large(self, attempts):
+        result = attempts.run(":", env={"BIG": "x" * 3_000_000})
         assert result.outcome() == ("failure", 126, "spawn")
         assert result.ended.detail == "bash could not be started: Argument list too long"
 
-    def test_bash_is_looked_for_on_the_path_of_the_step(self, bench):
-        (bench.root / "bin").mkdir()
-        (bench.root / "bin/bash").write_text("#!/bin/sh\necho mine\n")
-        (bench.root / "bin/bash").chmod(0o755)
-        assert bench.run(":", env={"PATH": f"{bench.root}/bin:/bin"}).log() == b"mine\n"
+    def test_bash_is_looked_for_on_the_path_of_the_step(self, attempts):
+        (attempts.root / "bin").mkdir()
+        (attempts.root / "bin/bash").write_text("#!/bin/sh\necho mine\n")
+        (attempts.root / "bin/bash").chmod(0o755)
+        assert attempts.run(":", env={"PATH": f"{attempts.root}/bin:/bin"}).log() == b"mine\n"
 
 
 class TestOutput:
-    def test_a_step_that_closes_its_output_is_waited_for(self, bench):
-        result = bench.run("exec >&- 2>&-; sleep 0.3; touch done")
+    def test_a_step_that_closes_its_output_is_waited_for(self, attempts):
+        result = attempts.run("exec >&- 2>&-; sleep 0.3; touch done")
         assert result.outcome() == ("success", 0, "")
-        assert (bench.root / "done").exists()
+        assert (attempts.root / "done").exists()
 
-    def test_what_a_substitution_still_writes_is_waited_for(self, bench):
-        result = bench.run("exec > >(sleep 0.1; cat; echo tail); echo body")
+    def test_what_a_substitution_still_writes_is_waited_for(self, attempts):
+        result = attempts.run("exec > >(sleep 0.1; cat; echo tail); echo body")
         assert result.outcome() == ("success", 0, "")
         assert result.log() == b"body\ntail\n"
 
-    def test_a_child_that_holds_the_pipe_holds_up_nothing(self, bench):
-        result = bench.run("sleep 300 & echo bye")
+    def test_a_child_that_holds_the_pipe_holds_up_nothing(self, attempts):
+        result = attempts.run("sleep 300 & echo bye")
         assert result.outcome() == ("failure", 0, "survivors")
         assert result.ended.detail == "step-0 left 1 process behind"
         (survivor,) = result.status["survivors"]
@@ -250,18 +250,18 @@ class TestOutput:
         assert not Path(f"/proc/{survivor['pid']}").exists()
         assert result.log() == b"bye\n"
 
-    def test_a_failure_stays_what_it_was_though_something_was_left(self, bench):
-        result = bench.run("sleep 300 & exit 4")
+    def test_a_failure_stays_what_it_was_though_something_was_left(self, attempts):
+        result = attempts.run("sleep 300 & exit 4")
         assert result.outcome() == ("failure", 4, "exit")
         assert len(result.status["survivors"]) == 1
         assert result.status["notes"] == ["step-0 left 1 process behind"]
 
-    def test_children_that_are_dead_already_are_no_survivors(self, bench):
-        result = bench.run("true & true & sleep 0.1")
+    def test_children_that_are_dead_already_are_no_survivors(self, attempts):
+        result = attempts.run("true & true & sleep 0.1")
         assert result.outcome() == ("success", 0, "")
         assert result.status["survivors"] == []
 
-    def test_a_stranger_with_the_pipe_holds_up_nothing(self, bench, tmp_path):
+    def test_a_stranger_with_the_pipe_holds_up_nothing(self, attempts, tmp_path):
         """Passed through a socket to a process that is no descendant of the worker's."""
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(tmp_path / "s"))
@@ -279,33 +279,33 @@ class TestOutput:
             "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n"
             "socket.send_fds(s, [b'x'], [1])\ns.recv(1)"
         )
-        (bench.root / "give.py").write_text(give)
+        (attempts.root / "give.py").write_text(give)
         # From another process, as this one has a thread now.
-        result = bench.run(f"echo before; {sys.executable} give.py {tmp_path}/s; echo after")
+        result = attempts.run(f"echo before; {sys.executable} give.py {tmp_path}/s; echo after")
         thread.join()
         listener.close()
         assert result.outcome() == ("success", 0, "")
         assert result.log() == b"before\nafter\n"
         os.close(held[0])
 
-    def test_a_lot_of_it_takes_little_memory(self, bench):
+    def test_a_lot_of_it_takes_little_memory(self, attempts):
         bench_task = task("head -c 200000000 /dev/zero", max_log_bytes=1 << 30)
         inherited_kb = private_kb(os.getpid())  # the worker is forked from this process
-        pool = bench.pool(bench_task)
+        pool = attempts.pool(bench_task)
         try:
             ended = drive(pool, [bench_task], 1)["t"]
-            (hand,) = pool._hands.values()
-            grown_kb = private_kb(hand.pid) - inherited_kb
+            (handle,) = pool._handles.values()
+            grown_kb = private_kb(handle.pid) - inherited_kb
         finally:
             pool.close()
-        result = bench.result(ended)
+        result = attempts.result(ended)
         assert result.outcome() == ("success", 0, "")
         assert (result.tree / "20-logs/step-0.log").stat().st_size == 200_000_000
         assert grown_kb < 50_000
         checksums_hold(result.tree)
 
-    def test_more_than_max_log_bytes_is_counted_and_hashed_but_not_kept(self, bench):
-        result = bench.run("seq 1 100000", max_log_bytes=1000)
+    def test_more_than_max_log_bytes_is_counted_and_hashed_but_not_kept(self, attempts):
+        result = attempts.run("seq 1 100000", max_log_bytes=1000)
         everything = "".join(f"{n}\n" for n in range(1, 100_001)).encode()
         record = result.json("10-commands/step-0.json")
         marker = b"\n[zf: max_log_bytes (1000) reached, the rest is not kept]\n"
@@ -319,8 +319,8 @@ class TestOutput:
 
 
 class TestTime:
-    def test_the_limit_is_over_all_steps(self, bench):
-        result = bench.run("sleep 1", "sleep 1.5", timeout_s=2)
+    def test_the_limit_is_over_all_steps(self, attempts):
+        result = attempts.run("sleep 1", "sleep 1.5", timeout_s=2)
         assert result.outcome() == ("timeout", 124, "timeout")
         assert result.ended.signal == 15
         # The second, unless the machine is very busy; for each alone the time is enough.
@@ -331,62 +331,62 @@ class TestTime:
         checksums_hold(result.tree)
         all_listed(result.tree)
 
-    def test_exit_0_in_the_grace_period_is_still_a_timeout(self, bench):
-        result = bench.run("trap 'echo saved; exit 0' TERM; sleep 300 & wait", timeout_s=1.5)
+    def test_exit_0_in_the_grace_period_is_still_a_timeout(self, attempts):
+        result = attempts.run("trap 'echo saved; exit 0' TERM; sleep 300 & wait", timeout_s=1.5)
         assert result.outcome() == ("timeout", 124, "timeout")
         assert result.log() == b"saved\n"
         assert result.json("10-commands/step-0.json")["exit_code"] == 0
 
-    def test_one_deaf_to_term_is_killed(self, bench):
-        result = bench.run("trap '' TERM; echo up; sleep 300", timeout_s=1.5)
+    def test_one_deaf_to_term_is_killed(self, attempts):
+        result = attempts.run("trap '' TERM; echo up; sleep 300", timeout_s=1.5)
         assert result.outcome() == ("timeout", 124, "timeout")
         assert result.ended.signal == 9
 
-    def test_silence_is_a_timeout_and_output_breaks_it(self, bench):
+    def test_silence_is_a_timeout_and_output_breaks_it(self, attempts):
         script = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.3; done; sleep 300"
-        result = bench.run(script, silence_timeout_s=1.5)
+        result = attempts.run(script, silence_timeout_s=1.5)
         assert result.outcome() == ("timeout", 124, "silence")
         assert result.log() == b"1\n2\n3\n4\n5\n6\n"
         expected = "no output for silence_timeout_sec (1.5 s) from step-0"
         assert result.ended.detail == expected
 
-    def test_a_talker_still_meets_its_deadline(self, bench):
-        result = bench.run("while :; do echo x; done", silence_timeout_s=0.3, timeout_s=0.5)
+    def test_a_talker_still_meets_its_deadline(self, attempts):
+        result = attempts.run("while :; do echo x; done", silence_timeout_s=0.3, timeout_s=0.5)
         assert result.outcome() == ("timeout", 124, "timeout")
 
 
 class TestOrders:
-    def ordered(self, bench, script, *orders, **fields):
+    def ordered(self, attempts, script, *orders, **fields):
         """Start a task, give the orders once it says `up`, and see how it ends."""
-        os.mkfifo(bench.root / "up")
+        os.mkfifo(attempts.root / "up")
         one = task(f"{script}", **fields)
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
             pool.start("t", 1, 0)
-            assert (bench.root / "up").read_text() == "up\n"
+            assert (attempts.root / "up").read_text() == "up\n"
             for cause, force in orders:
                 pool.kill("t", cause, force=force)
             ended = wait_for_one(pool)
             pool.kill("t", Cause.INTERRUPT, force=True)
         finally:
             pool.close()
-        return bench.result(ended)
+        return attempts.result(ended)
 
-    def test_an_interrupt_cancels(self, bench):
-        result = self.ordered(bench, "echo up > up; sleep 300", (Cause.INTERRUPT, False))
+    def test_an_interrupt_cancels(self, attempts):
+        result = self.ordered(attempts, "echo up > up; sleep 300", (Cause.INTERRUPT, False))
         assert result.outcome() == ("cancelled", None, "interrupt")
         assert result.ended.detail == "cancelled in step-0"
         assert result.json("10-commands/step-0.json")["status"] == "cancelled"
 
-    def test_the_phase_timeout_is_a_timeout(self, bench):
-        result = self.ordered(bench, "echo up > up; sleep 300", (Cause.PHASE_TIMEOUT, False))
+    def test_the_phase_timeout_is_a_timeout(self, attempts):
+        result = self.ordered(attempts, "echo up > up; sleep 300", (Cause.PHASE_TIMEOUT, False))
         assert result.outcome() == ("timeout", 124, "phase_timeout")
         assert (result.tree / "99-summary/.timeout_killed").exists()
 
     def test_a_second_interrupt_leaves_no_grace(self, tmp_path):
-        bench = Bench(tmp_path, grace_s=100)
+        attempts = Attempts(tmp_path, grace_s=100)
         result = self.ordered(
-            bench,
+            attempts,
             "trap '' TERM; echo up > up; sleep 300",
             (Cause.INTERRUPT, False),
             (Cause.INTERRUPT, True),
@@ -397,7 +397,7 @@ class TestOrders:
 
     def test_the_first_cause_stays(self, tmp_path):
         result = self.ordered(
-            Bench(tmp_path, grace_s=100),
+            Attempts(tmp_path, grace_s=100),
             "trap '' TERM; echo up > up; sleep 300",
             (Cause.PHASE_TIMEOUT, False),
             (Cause.INTERRUPT, False),
@@ -406,9 +406,9 @@ class TestOrders:
         assert result.outcome() == ("timeout", 124, "phase_timeout")
 
     def test_force_while_what_was_left_settles(self, tmp_path):
-        bench = Bench(tmp_path, grace_s=100)
+        attempts = Attempts(tmp_path, grace_s=100)
         result = self.ordered(
-            bench,
+            attempts,
             "(trap '' TERM; sleep 300) & echo up > up; exit 0",
             (Cause.INTERRUPT, True),
         )
@@ -418,9 +418,9 @@ class TestOrders:
             ("cancelled", None, "interrupt"),
         }
 
-    def test_an_order_before_the_first_step(self, bench):
+    def test_an_order_before_the_first_step(self, attempts):
         one = task("sleep 300")
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
             pool.start("t", 1, 0)
             pool.kill("t", Cause.INTERRUPT, force=False)
@@ -429,18 +429,18 @@ class TestOrders:
             pool.close()
         assert ended.status == "cancelled"
 
-    def test_an_order_for_a_task_that_is_over_does_nothing(self, bench):
-        result = self.ordered(bench, "echo up > up; sleep 0.2", (Cause.TIMEOUT, False))
+    def test_an_order_for_a_task_that_is_over_does_nothing(self, attempts):
+        result = self.ordered(attempts, "echo up > up; sleep 0.2", (Cause.TIMEOUT, False))
         assert result.ended.status in {"success", "timeout"}
-        assert bench.run_all([task(":", name="next")])[0].outcome() == ("success", 0, "")
+        assert attempts.run_all([task(":", name="next")])[0].outcome() == ("success", 0, "")
 
 
 class TestCleanup:
     def commands(self, *scripts):
         return tuple(Step(f"clean {n}", script, 10 + n) for n, script in enumerate(scripts, 1))
 
-    def test_it_runs_after_success(self, bench):
-        result = bench.run("echo step", cleanup=self.commands("echo clean $STEP_INDEX", "pwd"))
+    def test_it_runs_after_success(self, attempts):
+        result = attempts.run("echo step", cleanup=self.commands("echo clean $STEP_INDEX", "pwd"))
         assert result.outcome() == ("success", 0, "")
         assert result.log(0, "cleanup") == b"clean 0\n"
         record = result.json("10-commands/cleanup-0.json")
@@ -449,22 +449,22 @@ class TestCleanup:
         checksums_hold(result.tree)
         all_listed(result.tree)
 
-    def test_it_runs_after_failure_and_every_command_of_it(self, bench):
-        result = bench.run("exit 3", cleanup=self.commands("exit 4", "echo still"))
+    def test_it_runs_after_failure_and_every_command_of_it(self, attempts):
+        result = attempts.run("exit 3", cleanup=self.commands("exit 4", "echo still"))
         assert result.outcome() == ("failure", 3, "exit")
         assert result.log(1, "cleanup") == b"still\n"
         assert result.status["notes"] == ["cleanup 'clean 1' exited with code 4"]
 
-    def test_it_runs_after_a_timeout_in_time_of_its_own(self, bench):
-        result = bench.run(
+    def test_it_runs_after_a_timeout_in_time_of_its_own(self, attempts):
+        result = attempts.run(
             "sleep 300", timeout_s=0.3, cleanup=self.commands("sleep 0.5; echo done")
         )
         assert result.outcome() == ("timeout", 124, "timeout")
         assert result.log(0, "cleanup") == b"done\n"
 
-    def test_it_runs_after_a_cancel(self, bench):
+    def test_it_runs_after_a_cancel(self, attempts):
         result = TestOrders().ordered(
-            bench,
+            attempts,
             "echo up > up; sleep 300",
             (Cause.INTERRUPT, False),
             cleanup=self.commands("sleep 0.1; echo done"),
@@ -472,9 +472,9 @@ class TestCleanup:
         assert result.outcome() == ("cancelled", None, "interrupt")
         assert result.log(0, "cleanup") == b"done\n"
 
-    def test_force_leaves_no_time_for_it(self, bench):
+    def test_force_leaves_no_time_for_it(self, attempts):
         result = TestOrders().ordered(
-            bench,
+            attempts,
             "echo up > up; sleep 300",
             (Cause.INTERRUPT, True),
             cleanup=self.commands("echo done"),
@@ -482,9 +482,9 @@ class TestCleanup:
         assert result.json("10-commands/cleanup-0.json")["status"] == "not_run"
 
     def test_force_ends_it(self, tmp_path):
-        bench = Bench(tmp_path, grace_s=100)
+        attempts = Attempts(tmp_path, grace_s=100)
         result = TestOrders().ordered(
-            bench,
+            attempts,
             ":",
             (Cause.INTERRUPT, False),
             (Cause.INTERRUPT, True),
@@ -502,32 +502,34 @@ class TestCleanup:
         ],
     )
     def test_its_failure_fails_a_task_that_had_succeeded(
-        self, bench, script, limit_s, problem, code
+        self, attempts, script, limit_s, problem, code
     ):
-        result = bench.run(":", cleanup=self.commands(script), cleanup_timeout_s=limit_s)
+        result = attempts.run(":", cleanup=self.commands(script), cleanup_timeout_s=limit_s)
         assert result.outcome() == ("failure", code, "cleanup")
         assert result.ended.detail == f"cleanup 'clean 1' {problem}"
         assert result.ended.step is None
 
-    def test_its_time_is_for_all_of_it(self, bench):
-        result = bench.run(":", cleanup=self.commands("sleep 1", "sleep 1.5"), cleanup_timeout_s=2)
+    def test_its_time_is_for_all_of_it(self, attempts):
+        result = attempts.run(
+            ":", cleanup=self.commands("sleep 1", "sleep 1.5"), cleanup_timeout_s=2
+        )
         records = [result.json(f"10-commands/cleanup-{n}.json") for n in (0, 1)]
         assert "timeout" in [record["status"] for record in records]
 
-    def test_what_it_leaves_is_ended_too(self, bench):
-        result = bench.run(":", cleanup=self.commands("setsid -f sleep 300"))
+    def test_what_it_leaves_is_ended_too(self, attempts):
+        result = attempts.run(":", cleanup=self.commands("setsid -f sleep 300"))
         assert result.outcome() == ("failure", 0, "survivors")
         assert "cleanup 'clean 1'" in result.ended.detail
 
-    def test_where_it_cannot_run_that_is_told(self, bench):
-        (bench.root / "w").mkdir()
-        result = bench.run("rmdir ../w", workdir="w", cleanup=self.commands(":"))
+    def test_where_it_cannot_run_that_is_told(self, attempts):
+        (attempts.root / "w").mkdir()
+        result = attempts.run("rmdir ../w", workdir="w", cleanup=self.commands(":"))
         assert result.outcome() == ("failure", None, "cleanup")
         assert result.ended.detail == "cleanup 'clean 1': workdir 'w': No such file or directory"
 
 
 class TestLeaveRunning:
-    def test_what_is_left_stays_until_the_run_ends(self, bench):
+    def test_what_is_left_stays_until_the_run_ends(self, attempts):
         mark = f"left-{os.getpid()}"
         left = task(
             f"setsid -f bash -c 'exec -a {mark} sleep 300'",
@@ -537,7 +539,7 @@ class TestLeaveRunning:
             cleanup=(Step("c", "echo clean"),),
         )
         after = task("echo after", name="after")
-        pool = bench.pool(left, after)
+        pool = attempts.pool(left, after)
         try:
             first = drive(pool, [left], 1)["left"]
             alive = processes(mark)
@@ -545,7 +547,7 @@ class TestLeaveRunning:
             still = processes(mark)
         finally:
             pool.close()
-        result = bench.result(first)
+        result = attempts.result(first)
         assert result.outcome() == ("success", 0, "")
         assert len(alive) == 2
         assert still == alive
@@ -553,9 +555,9 @@ class TestLeaveRunning:
         assert second.status == "success"
         assert processes(mark) == []
 
-    def test_a_timeout_ends_it_all_the_same(self, bench):
+    def test_a_timeout_ends_it_all_the_same(self, attempts):
         mark = f"left-{os.getpid()}-t"
-        result = bench.run(
+        result = attempts.run(
             f"setsid -f bash -c 'exec -a {mark} sleep 300'",
             "sleep 300",
             leave_running=True,
@@ -564,36 +566,36 @@ class TestLeaveRunning:
         assert result.outcome() == ("timeout", 124, "timeout")
         assert processes(mark) == []
 
-    def test_it_can_go_on_writing(self, bench):
+    def test_it_can_go_on_writing(self, attempts):
         """Nobody keeps what it says, but its pipe is neither broken nor full."""
-        os.mkfifo(bench.root / "said")
+        os.mkfifo(attempts.root / "said")
         talker = "(trap '' TERM; head -c 1000000 /dev/zero; echo all > said; sleep 300) & exit 0"
         one = task(talker, leave_running=True)
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
             drive(pool, [one], 1)
-            assert (bench.root / "said").read_text() == "all\n"
+            assert (attempts.root / "said").read_text() == "all\n"
         finally:
             pool.close()
 
 
 class TestSecrets:
     @pytest.fixture
-    def bench(self, tmp_path):
+    def attempts(self, tmp_path):
         environ = {
             "PATH": os.environ["PATH"],
             "API_TOKEN": "hunter2hunter2",
             "OTHER": "xyzzy-plugh",
         }
-        return Bench(tmp_path, environ=environ, project=Project(secrets=("OTH*",)))
+        return Attempts(tmp_path, environ=environ, project=Project(secrets=("OTH*",)))
 
-    def test_nothing_of_the_tree_holds_one(self, bench):
+    def test_nothing_of_the_tree_holds_one(self, attempts):
         secret = "hunter2hunter2"
         steps = (
             Step(f"print {secret}", f"echo {secret} $API_TOKEN; echo xyzzy-plugh; exit 3", 1),
             Step("later", "echo later", 2),
         )
-        result = bench.run(
+        result = attempts.run(
             steps=steps,
             title=f"about {secret}",
             pass_env=("API_*",),
@@ -605,37 +607,37 @@ class TestSecrets:
         assert result.log() == b"*** ***\n***\n"
         assert result.ended.detail == "step 'print ***' exited with code 3"
         grep = subprocess.run(
-            ["grep", "-rlE", "hunter2hunter2|xyzzy-plugh", bench.run_dir], capture_output=True
+            ["grep", "-rlE", "hunter2hunter2|xyzzy-plugh", attempts.run_dir], capture_output=True
         )
         assert grep.stdout == b""
         assert result.status["redactions"]
         checksums_hold(result.tree)
         all_listed(result.tree)
 
-    def test_the_real_script_runs(self, bench):
+    def test_the_real_script_runs(self, attempts):
         """What the proof shows has the secret taken out, but that is not what is run."""
         secret = "hunter2hunter2"
-        result = bench.run(f"[ {secret} = $API_TOKEN ]; echo $0", pass_env=("API_TOKEN",))
+        result = attempts.run(f"[ {secret} = $API_TOKEN ]; echo $0", pass_env=("API_TOKEN",))
         assert result.outcome() == ("success", 0, "")
         assert (
             result.tree / "10-commands/step-0.sh"
         ).read_text() == "[ *** = $API_TOKEN ]; echo $0"
         assert result.log() == b"/dev/fd/3\n"
 
-    def test_a_mask_asked_for_by_the_output(self, bench):
-        result = bench.run("echo ::add-mask::correct-horse", "echo correct-horse; exit 1")
+    def test_a_mask_asked_for_by_the_output(self, attempts):
+        result = attempts.run("echo ::add-mask::correct-horse", "echo correct-horse; exit 1")
         assert b"correct-horse" not in result.log(0) + result.log(1)
 
-    def test_survivors_are_named_without_them(self, bench):
-        result = bench.run(
+    def test_survivors_are_named_without_them(self, attempts):
+        result = attempts.run(
             "bash -c 'exec -a say-hunter2hunter2 sleep 300' & sleep 0.2", pass_env=("API_TOKEN",)
         )
         (survivor,) = result.status["survivors"]
         assert survivor["command"] == "say-*** 300"
 
-    def test_an_artifact_with_one_fails_the_task_unless_allowed(self, bench):
+    def test_an_artifact_with_one_fails_the_task_unless_allowed(self, attempts):
         script = "echo $API_TOKEN | tee $ARTIFACTS_DIR/a > $ARTIFACTS_DIR/b"
-        result = bench.run(script, pass_env=("API_TOKEN",), allow_secrets_in=("b",))
+        result = attempts.run(script, pass_env=("API_TOKEN",), allow_secrets_in=("b",))
         assert result.outcome() == ("failure", None, "artifacts")
         assert result.ended.detail == "artifact a contains a secret"
         assert result.artifacts == ["b"]
@@ -645,7 +647,7 @@ class TestSecrets:
     def test_short_values_do_not_cost_a_task(self, tmp_path):
         environ = {"PATH": os.environ["PATH"], "DB_PASSWORD": "test"}
         script = "echo this is a test | tee $ARTIFACTS_DIR/a"
-        result = Bench(tmp_path, environ=environ).run(script, pass_env=("DB_PASSWORD",))
+        result = Attempts(tmp_path, environ=environ).run(script, pass_env=("DB_PASSWORD",))
         assert result.outcome() == ("success", 0, "")
         assert result.artifacts == ["a"]
         assert result.log() == b"this is a ***\n"
@@ -653,8 +655,8 @@ class TestSecrets:
 
 
 class TestArtifacts:
-    def test_left_and_named(self, bench):
-        result = bench.run(
+    def test_left_and_named(self, attempts):
+        result = attempts.run(
             "echo own > $ARTIFACTS_DIR/own.txt; mkdir out; echo x > out/x.xml; ln -s /etc out/etc",
             "exit 3",
             artifacts=("out/*", "gone/*"),
@@ -668,8 +670,8 @@ class TestArtifacts:
         checksums_hold(result.tree)
         all_listed(result.tree)
 
-    def test_a_task_that_meddles_with_its_proof(self, bench):
-        result = bench.run(
+    def test_a_task_that_meddles_with_its_proof(self, attempts):
+        result = attempts.run(
             "cd $PROOF_DIR; echo x > 99-summary/status.json; mkdir 20-logs/deep; touch 00-meta/x"
         )
         assert result.outcome() == ("failure", None, "artifacts")
@@ -694,9 +696,9 @@ class TestArtifacts:
             'mv "$ARTIFACTS_DIR" gone; cp -r gone "$ARTIFACTS_DIR"',
         ],
     )
-    def test_an_artifacts_folder_made_anew_is_taken_as_it_is(self, bench, anew):
+    def test_an_artifacts_folder_made_anew_is_taken_as_it_is(self, attempts, anew):
         """What generators do that empty their output folder first."""
-        result = bench.run(
+        result = attempts.run(
             anew,
             "mkdir -p $ARTIFACTS_DIR/deep; echo x > $ARTIFACTS_DIR/deep/x; echo y > y",
             'echo z > "$ARTIFACTS_DIR/z z"',
@@ -717,17 +719,17 @@ class TestArtifacts:
             ("exit 3", ("failure", 3, "exit")),
         ],
     )
-    def test_a_required_pattern_that_keeps_nothing_fails_the_task(self, bench, script, outcome):
+    def test_a_required_pattern_that_keeps_nothing_fails_the_task(self, attempts, script, outcome):
         patterns = ("out/*", "out/x", "maybe/*")
-        result = bench.run(script, artifacts=patterns, required_artifacts=patterns[:2])
+        result = attempts.run(script, artifacts=patterns, required_artifacts=patterns[:2])
         assert result.outcome() == outcome
         assert "maybe/*" in result.status["unmatched"]
         if outcome[2] == "artifacts":
             detail = "no file was kept for the required artifact 'out/*', 'out/x'"
             assert result.ended.detail == detail
 
-    def test_an_artifacts_folder_that_is_gone_is_empty(self, bench):
-        result = bench.run("rmdir $ARTIFACTS_DIR", artifacts=())
+    def test_an_artifacts_folder_that_is_gone_is_empty(self, attempts):
+        result = attempts.run("rmdir $ARTIFACTS_DIR", artifacts=())
         assert result.outcome() == ("success", 0, "")
         assert result.artifacts == []
         assert (result.tree / "30-artifacts").is_dir()
@@ -746,9 +748,9 @@ class TestArtifacts:
         ],
     )
     def test_what_lies_in_a_tree_in_the_wrong_place_is_refused_named_and_fails(
-        self, bench, put, named
+        self, attempts, put, named
     ):
-        result = bench.run(put, "true")
+        result = attempts.run(put, "true")
         assert result.outcome() == ("failure", None, "artifacts")
         in_a_place_of_zf = ("in $PROOF_DIR, ", "a step wrote ")
         assert result.ended.detail.startswith(tuple(f"{way}{named} " for way in in_a_place_of_zf))
@@ -757,10 +759,10 @@ class TestArtifacts:
         checksums_hold(result.tree)
         all_listed(result.tree)
 
-    def test_the_folder_of_another_account_is_not_taken(self, bench):
+    def test_the_folder_of_another_account_is_not_taken(self, attempts):
         if os.getuid() != 0:
             pytest.skip("needs root, to give a folder away")
-        result = bench.run(
+        result = attempts.run(
             "rmdir $ARTIFACTS_DIR; mkdir $ARTIFACTS_DIR; touch $ARTIFACTS_DIR/x;"
             "chown 12345 $ARTIFACTS_DIR"
         )
@@ -768,24 +770,24 @@ class TestArtifacts:
         assert "is the folder of another account (12345)" in result.ended.detail
         assert result.artifacts == []
 
-    def test_a_mounted_folder_is_neither_taken_nor_emptied(self, bench):
+    def test_a_mounted_folder_is_neither_taken_nor_emptied(self, attempts):
         done = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
         if done.returncode or os.getuid() != 0:
             pytest.skip("needs root, to mount a folder")
-        (bench.root / "strange").mkdir()
-        (bench.root / "strange" / "x").touch()
-        result = bench.run("mount --bind strange $ARTIFACTS_DIR || exit 77")
+        (attempts.root / "strange").mkdir()
+        (attempts.root / "strange" / "x").touch()
+        result = attempts.run("mount --bind strange $ARTIFACTS_DIR || exit 77")
         if result.ended.exit_code == 77:
             pytest.skip("mounting is not allowed here")
         subprocess.run(["umount", str(result.tree / "30-artifacts")], check=False)
         # It lies over the task's own folder, which is what the proof holds.
         assert result.artifacts == []
         assert result.json("99-summary/status.json")["artifacts"] == 0
-        assert (bench.root / "strange" / "x").exists()
+        assert (attempts.root / "strange" / "x").exists()
 
     @pytest.mark.parametrize("folder", ["10-commands", "20-logs", "00-meta", "."])
-    def test_one_that_moves_zf_s_own_folders_fails_and_its_tree_is_whole(self, bench, folder):
-        result = bench.run(
+    def test_one_that_moves_zf_s_own_folders_fails_and_its_tree_is_whole(self, attempts, folder):
+        result = attempts.run(
             f"mv $PROOF_DIR/{folder} moved || mv $PROOF_DIR moved; mkdir -p $PROOF_DIR/{folder}"
         )
         assert (result.ended.status, result.ended.cause) == ("failure", "storage")
@@ -793,7 +795,7 @@ class TestArtifacts:
         checksums_hold(result.tree)
         all_listed(result.tree)
 
-    def test_files_planted_for_a_retry_are_no_part_of_it(self, bench):
+    def test_files_planted_for_a_retry_are_no_part_of_it(self, attempts):
         planting = """
             if [ $ATTEMPT = 1 ]; then exit 1; fi
             mkdir -p $PROOF_DIR/attempts/1/20-logs/deep $PROOF_DIR/attempts/7
@@ -801,11 +803,11 @@ class TestArtifacts:
             ln -s /etc $PROOF_DIR/attempts/1/10-commands/etc
         """
         one = task(planting)
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
             drive(pool, [one], 1)
-            (bench.run_dir / "t" / "20-logs" / "before").touch()
-            result = bench.result(drive(pool, [one], 1, attempt=2)["t"])
+            (attempts.run_dir / "t" / "20-logs" / "before").touch()
+            result = attempts.result(drive(pool, [one], 1, attempt=2)["t"])
         finally:
             pool.close()
         assert result.outcome() == ("failure", None, "artifacts")
@@ -819,19 +821,19 @@ class TestArtifacts:
         checksums_hold(result.tree)
         all_listed(result.tree)
 
-    def test_what_is_left_running_writes_no_more_into_the_proof(self, bench):
+    def test_what_is_left_running_writes_no_more_into_the_proof(self, attempts):
         for name in ("go", "done"):
-            os.mkfifo(bench.root / name)
+            os.mkfifo(attempts.root / name)
         one = task(
             "mkdir $ARTIFACTS_DIR/d; echo before > $ARTIFACTS_DIR/d/log;"
             "(cat go; cd $ARTIFACTS_DIR; echo after >> d/log; echo new > new; echo x > $OLDPWD/done) &",
             leave_running=True,
         )
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
-            result = bench.result(drive(pool, [one], 1)["t"])
-            (bench.root / "go").write_text("on")
-            assert (bench.root / "done").read_text() == "x\n"
+            result = attempts.result(drive(pool, [one], 1)["t"])
+            (attempts.root / "go").write_text("on")
+            assert (attempts.root / "done").read_text() == "x\n"
         finally:
             pool.close()
         assert result.outcome() == ("success", 0, "")
@@ -848,8 +850,8 @@ class TestArtifacts:
             "rm -rf $PROOF_DIR",
         ],
     )
-    def test_one_that_stands_in_the_way_of_its_proof_fails(self, bench, script):
-        result = bench.run(script, ":")
+    def test_one_that_stands_in_the_way_of_its_proof_fails(self, attempts, script):
+        result = attempts.run(script, ":")
         assert (result.ended.status, result.ended.cause) == ("failure", "storage")
         assert result.ended.detail.startswith("the proof could not be written: ")
         assert result.status["status"] == "failure"
@@ -859,10 +861,10 @@ class TestArtifacts:
 class TestWithout:
     """What other systems lack."""
 
-    def check(self, bench):
+    def check(self, attempts):
         outcomes = [
             result.outcome()
-            for result in bench.run_all(
+            for result in attempts.run_all(
                 [
                     task("echo hi; sleep 0.1", name="a"),
                     task("exit 3", name="b"),
@@ -884,14 +886,14 @@ class TestWithout:
             ("success", 0, ""),
         ]
 
-    def test_pidfds(self, bench, monkeypatch):
+    def test_pidfds(self, attempts, monkeypatch):
         def refuse(pid, flags=0):
             raise OSError(38, "Function not implemented")
 
         monkeypatch.setattr(os, "pidfd_open", refuse)
-        self.check(bench)
+        self.check(attempts)
 
-    def test_lists_of_children(self, bench, monkeypatch):
+    def test_lists_of_children(self, attempts, monkeypatch):
         init = SubreaperTree.__init__
 
         def without(self, cgroup=None):
@@ -901,18 +903,18 @@ class TestWithout:
 
         monkeypatch.setattr(SubreaperTree, "__init__", without)
         monkeypatch.setattr(processes_module, "children", children_by_scan)
-        self.check(bench)
+        self.check(attempts)
 
-    def test_a_subreaper(self, bench, monkeypatch):
+    def test_a_subreaper(self, attempts, monkeypatch):
         monkeypatch.setattr(worker_module, "become_subreaper", lambda: False)
-        self.check(bench)
-        assert bench.result_of("a").status["containment"] == "process-group"
+        self.check(attempts)
+        assert attempts.result_of("a").status["containment"] == "process-group"
 
-    def test_a_subreaper_what_is_left_running_ends_with_the_run(self, bench, monkeypatch):
+    def test_a_subreaper_what_is_left_running_ends_with_the_run(self, attempts, monkeypatch):
         monkeypatch.setattr(worker_module, "become_subreaper", lambda: False)
         mark = f"left-{os.getpid()}-g"
         one = task(f"(exec -a {mark} sleep 300) & sleep 0.3", leave_running=True)
-        pool = bench.pool(one)
+        pool = attempts.pool(one)
         try:
             ended = drive(pool, [one], 1)["t"]
             assert len(processes(mark)) == 1
@@ -927,12 +929,12 @@ def children_by_scan(pid):
 
 
 class TestTrouble:
-    def test_an_error_of_ours_is_an_outcome(self, bench, monkeypatch, capfd):
+    def test_an_error_of_ours_is_an_outcome(self, attempts, monkeypatch, capfd):
         def fail(*_, **__):
             raise RuntimeError("boom\n\x1b[2J")
 
         monkeypatch.setattr(attempt_module, "collect", fail)
-        result = bench.run("echo hi")
+        result = attempts.run("echo hi")
         assert (result.ended.status, result.ended.cause) == ("lost", "worker")
         expected = "internal error of the worker: RuntimeError('boom\\n\\x1b[2J')"
         assert result.ended.detail == expected
@@ -942,17 +944,17 @@ class TestTrouble:
         all_listed(result.tree)
         assert "RuntimeError" in capfd.readouterr().err
 
-    def test_an_error_while_something_runs_ends_it(self, bench, monkeypatch, capfd):
+    def test_an_error_while_something_runs_ends_it(self, attempts, monkeypatch, capfd):
         mark = f"error-{os.getpid()}"
         monkeypatch.setattr(attempt_module.Capture, "pump", lambda self: 1 // 0)
-        result = bench.run(f"setsid -f bash -c 'exec -a {mark} sleep 300'; echo hi; sleep 300")
+        result = attempts.run(f"setsid -f bash -c 'exec -a {mark} sleep 300'; echo hi; sleep 300")
         assert (result.ended.status, result.ended.cause) == ("lost", "worker")
         assert processes(mark) == []
         capfd.readouterr()
 
-    def test_a_proof_that_cannot_be_written_at_all(self, bench):
-        bench.run_dir.rmdir()
-        pool = bench.pool(task(":"))
+    def test_a_proof_that_cannot_be_written_at_all(self, attempts):
+        attempts.run_dir.rmdir()
+        pool = attempts.pool(task(":"))
         try:
             ended = drive(pool, [task(":")], 1)["t"]
         finally:
@@ -960,18 +962,18 @@ class TestTrouble:
         assert (ended.status, ended.cause, ended.task_sha256) == ("failure", "storage", "")
         assert ended.detail.startswith("the proof could not be written: No such file or directory")
 
-    def test_a_log_that_cannot_be_written_ends_the_step(self, bench, monkeypatch):
+    def test_a_log_that_cannot_be_written_ends_the_step(self, attempts, monkeypatch):
         monkeypatch.setattr(
             attempt_module.TaskTree,
             "create_file",
             lambda self, path: os.open("/dev/full", os.O_WRONLY),
         )
         monkeypatch.setattr(os, "ftruncate", lambda fd, size: None)
-        result = bench.run("echo hi; sleep 300")
+        result = attempts.run("echo hi; sleep 300")
         assert (result.ended.status, result.ended.cause) == ("failure", "storage")
         assert result.ended.detail == "the log could not be written: No space left on device"
 
-    def test_few_descriptors_are_an_outcome_too(self, bench):
+    def test_few_descriptors_are_an_outcome_too(self, attempts):
         """Every limit in turn: no false success, nothing left, no hang."""
         mark = f"fds-{os.getpid()}"
         seen = set()
@@ -979,7 +981,7 @@ class TestTrouble:
         free = [fd for fd in range(1000) if fd not in taken]
         for limit in free[1:25]:
             one = task(f"(exec -a {mark} sleep 0.01)", name=f"t{limit}")
-            pool = bench.pool(one)
+            pool = attempts.pool(one)
             pool._file_limits = (limit, pool._file_limits[1])
             try:
                 ended = drive(pool, [one], 1)[one.id]
@@ -987,8 +989,8 @@ class TestTrouble:
                 pool.close()
             seen.add((ended.status.value, ended.cause.value))
             if ended.status == "success":
-                assert bench.result(ended).status["status"] == "success"
-                all_listed(bench.run_dir / one.id)
+                assert attempts.result(ended).status["status"] == "success"
+                all_listed(attempts.run_dir / one.id)
             assert processes(mark) == []
         assert ("success", "") in seen
         assert seen - {("success", "")} <= {
@@ -1012,20 +1014,20 @@ class TestFullDisk:
         seen = set()
         script = "echo hi; head -c 9000 /dev/zero; touch $ARTIFACTS_DIR/a; exit 0"
         for amount in range(2, 26):
-            bench = Bench.__new__(Bench)
+            attempts = Attempts.__new__(Attempts)
             folder = tmp_path / f"{what}-{amount}"
             folder.mkdir()
-            bench.__init__(folder)
+            attempts.__init__(folder)
             options = f"nr_inodes={amount}" if what == "nr_inodes" else f"size={amount * 4}k"
-            self.small(bench.run_dir, options)
+            self.small(attempts.run_dir, options)
             try:
-                pool = bench.pool(task(script))
+                pool = attempts.pool(task(script))
                 try:
                     ended = drive(pool, [task(script)], 1)["t"]
                 finally:
                     pool.close()
                 seen.add((ended.status.value, ended.cause.value))
-                result = bench.result(ended)
+                result = attempts.result(ended)
                 decided = (result.tree / "99-summary/status.json").exists()
                 if ended.status == "success":
                     checksums_hold(result.tree)
@@ -1039,31 +1041,31 @@ class TestFullDisk:
                 else:
                     assert ended.task_sha256 == ""
             finally:
-                subprocess.run(["umount", bench.run_dir], check=True)
+                subprocess.run(["umount", attempts.run_dir], check=True)
         assert ("success", "") in seen
         assert ("failure", "storage") in seen
         assert seen <= {("success", ""), ("failure", "storage"), ("failure", "exit")}
 
 
-def test_a_worker_keeps_nothing_of_what_it_has_run(bench):
+def test_a_worker_keeps_nothing_of_what_it_has_run(attempts):
     tasks = [task("sleep 0.01 & wait", name=f"t{n}", timeout_s=30) for n in range(60)]
     tasks += [task("sleep 300", name=f"x{n}", timeout_s=0.02) for n in range(5)]
-    pool = bench.pool(*tasks)
+    pool = attempts.pool(*tasks)
     try:
         drive(pool, tasks[:10], 1)
-        (hand,) = pool._hands.values()
-        settle(pool, hand)
-        before = sorted(os.listdir(f"/proc/{hand.pid}/fd"))
+        (handle,) = pool._handles.values()
+        settle(pool, handle)
+        before = sorted(os.listdir(f"/proc/{handle.pid}/fd"))
         drive(pool, tasks[10:], 1)
-        settle(pool, hand)
-        assert sorted(os.listdir(f"/proc/{hand.pid}/fd")) == before
-        assert processes_module.children(hand.pid) == []
+        settle(pool, handle)
+        assert sorted(os.listdir(f"/proc/{handle.pid}/fd")) == before
+        assert processes_module.children(handle.pid) == []
     finally:
         pool.close()
 
 
-def test_the_same_events_come_back_as_json(bench):
-    result = bench.run("exit 3")
+def test_the_same_events_come_back_as_json(attempts):
+    result = attempts.run("exit 3")
     status = result.status
     for name in ("status", "exit_code", "signal", "cause", "detail", "step", "duration_s"):
         assert json.loads(json.dumps(getattr(result.ended, name))) == status[name]

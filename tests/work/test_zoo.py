@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.attempts import Bench, drive, processes, task
+from tests.support.attempts import Attempts, drive, processes, task
 from tests.support.zoo import PRELUDE, ZOO
 from zf.work.cgroup import Cgroup
 
@@ -39,17 +39,17 @@ class Animal:
         return f"until (( $({count}) > 1 )); do :; done; echo seen"
 
 
-def keep(bench, animals, jobs):
+def keep(attempts, animals, jobs):
     """Let them all run; what became of each, and the children the workers were left with."""
-    pool = bench.pool(*(animal.task for animal in animals))
+    pool = attempts.pool(*(animal.task for animal in animals))
     try:
         ended = drive(pool, [animal.task for animal in animals], jobs)
-        idle = {hand.pid: children(hand.pid) for hand in pool._hands.values()}
+        idle = {handle.pid: children(handle.pid) for handle in pool._handles.values()}
         leaving = pool._leaving
     finally:
         pool.close()
     assert leaving == []
-    return {one.id: bench.result(ended[one.id]) for one in animals}, idle
+    return {one.id: attempts.result(ended[one.id]) for one in animals}, idle
 
 
 def inhabitants(kind):
@@ -70,10 +70,10 @@ def kept(tmp_path_factory):
     found = {}
     for kind in ("timeout", "exit"):
         animals = [Animal(name, kind) for name in inhabitants(kind)]
-        bench = Bench(tmp_path_factory.mktemp(kind), grace_s=0.2)
+        attempts = Attempts(tmp_path_factory.mktemp(kind), grace_s=0.2)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Cgroup, "enter", lambda name: None)
-            results, idle = keep(bench, animals, jobs=8)
+            results, idle = keep(attempts, animals, jobs=8)
         found[kind] = {one.name: (one, results[one.id]) for one in animals}, idle
     return found
 
@@ -111,7 +111,7 @@ def test_campaign(tmp_path, monkeypatch, kind, cgroups):
     if not cgroups:
         monkeypatch.setattr(Cgroup, "enter", lambda name: None)
     animals = [Animal(name, kind, number) for number in range(ROUNDS) for name in inhabitants(kind)]
-    results, idle = keep(Bench(tmp_path, grace_s=0.2), animals, jobs=4)
+    results, idle = keep(Attempts(tmp_path, grace_s=0.2), animals, jobs=4)
     survivors = [(one.name, pids) for one in animals if (pids := processes(one.mark))]
     assert survivors == []
     assert set(idle.values()) == {""}

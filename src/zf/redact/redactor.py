@@ -8,24 +8,14 @@ tasks that did not run, attempts whose worker died. Ids are never touched: other
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from zf.errors import printable
 from zf.lean.record import replace
 from zf.plan.graph import definition_sha256
-from zf.proof.tree.collected import TOLD_MOST, listed
 from zf.proof.tree.records import task_lines
-from zf.redact.secret_forms import (
-    SECRET_NAME_GLOBS,
-    WEAK_BYTES,
-    Secret,
-    is_secret_name,
-    secrets_in,
-)
+from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
 from zf.redact.stream import StreamRedactor
-from zf.redact.token_rules import SHAPES
 
 if TYPE_CHECKING:
     from zf.model import Project, Step, Task
@@ -46,16 +36,15 @@ class Redactor:
             *(s for s in secrets_in(environ, named) if is_secret_name(s.name, named)),
         )
         self._defining: StreamRedactor | None = None
-        self._fails = project.secrets_in_artifacts == "fail"
-        self._secrets = (*secrets_in(environ, named), *own)
-        self._redactor = StreamRedactor(self._secrets)
-        self.text = self._redactor.text
+        self.secrets = (*secrets_in(environ, named), *own)
+        self.full = StreamRedactor(self.secrets)
+        self.text = self.full.text
 
     def task(self, task: Task) -> Task:
         """The task as it may be shown."""
-        if not self._redactor.search((task_lines(task).encode("ascii"),)):
+        if not self.full.search((task_lines(task).encode("ascii"),)):
             return task
-        return without_secrets(task, self._redactor)
+        return without_secrets(task, self.full)
 
     def plan(self, plan: dict[str, Any]) -> dict[str, Any]:
         """What plan.json may say: titles and names of steps are all that is free text in it, and
@@ -67,7 +56,7 @@ class Redactor:
         for task in self._tasks.values():
             texts += _texts(task)
         # One look at all of them: there is hardly ever a secret in there.
-        if not self._redactor.holds_secret(_joined(texts)):
+        if not self.full.holds_secret(_joined(texts)):
             return plan
         hide = self.text
         return plan | {
@@ -103,15 +92,9 @@ class Redactor:
     def about(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """What run.json may say of machine, person, source and settings."""
         told = {name: about[name] for name in _FREE if name in about}
-        if not self._redactor.holds_secret(_joined(_strings(told))):
+        if not self.full.holds_secret(_joined(_strings(told))):
             return dict(about)
         return {**about, **_hidden(told, self.text)}
-
-    def artifacts(self, task: Task) -> ArtifactSecrets:
-        """What the task's artifacts must not hold."""
-        return ArtifactSecrets(
-            self._redactor, self._secrets, task.allow_secrets_in, fails=self._fails
-        )
 
 
 # What of run.json was taken from outside; its other texts are digests, ids and names.
@@ -168,68 +151,6 @@ def _own_secrets(tasks: Iterable[Task], project: Project) -> list[Secret]:
                 if value and is_secret(name, globs)
             ]
     return own
-
-
-class ArtifactSecrets:
-    """What is looked for in artifacts: all that is hidden in output, but for values so short that
-    they occur by chance. Hiding one of those costs a word; here it would cost the task.
-    """
-
-    def __init__(
-        self,
-        redactor: StreamRedactor,
-        secrets: Iterable[Secret],
-        patterns: tuple[str, ...],
-        *,
-        fails: bool = True,
-    ) -> None:
-        self._redactor = redactor
-        # Whether a leak, which is never kept, fails the task as well.
-        self.fails = fails
-        self._weak = {f"secret:{one.name}" for one in secrets if len(one.value) < WEAK_BYTES}
-        self._patterns = patterns
-        # What was let through, for the proof to say: the first of it, and how often.
-        self.allowed: list[str] = []
-        self._count = 0
-
-    def search(self, path: str, data: Iterable[bytes]) -> list[str]:
-        """The rules that forbid the artifact, each with the line of its first find; none where its
-        name matches one of `patterns`, or where only the shape of a text speaks against it: test
-        data looks like that. Both are noted.
-        """
-        lines = self._redactor.lines(data)
-        rules = {rule: line for rule, line in lines.items() if rule not in self._weak}
-        told = [f"{rule} in line {line}" for rule, line in sorted(rules.items())]
-        if not rules:
-            return []
-        if any(fnmatchcase(path, pattern) for pattern in self._patterns):
-            found = f"contains a secret ({listed(told)})"
-            self._note(f"artifact {self._named(path)} {found}: allow_secrets_in permits it")
-            return []
-        if rules.keys() <= SHAPES:
-            self._note(
-                f"artifact {self._named(path)} has what looks like a secret ({listed(told)}) and is"
-                " kept: replace it if it is one; allow_secrets_in says that it is meant"
-            )
-            return []
-        return told
-
-    def notes(self) -> list[str]:
-        """What was let through, and how much more than is told."""
-        more = self._count - len(self.allowed)
-        return self.allowed + [f"and {more} more artifacts like these"] * (more > 0)
-
-    def _note(self, note: str) -> None:
-        self._count += 1
-        if len(self.allowed) < TOLD_MOST // 2:
-            self.allowed.append(note)
-
-    def _named(self, path: str) -> str:
-        return printable(self.text(path))
-
-    def text(self, text: str) -> str:
-        """The text without what must not be seen."""
-        return self._redactor.text(text)
 
 
 def without_secrets(task: Task, redactor: StreamRedactor) -> Task:

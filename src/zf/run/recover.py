@@ -45,7 +45,7 @@ from zf.run.schedule.scheduler import (
     Tick,
     TimeOutPhase,
 )
-from zf.work.collecting import Briefly
+from zf.work.artifacts import Briefly
 from zf.work.outcome import Outcome
 
 # As the verifier has it: a wall clock is slewed by 500 parts in a million, and stepped at boot.

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
-from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.lean.record import mutable, replace
 from zf.proof import layout
-from zf.proof.files import FOLDER, remove
 from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.tree.artifacts import collect
-from zf.proof.tree.collected import listed
 from zf.proof.tree.contents import artifacts_of
 from zf.proof.tree.records import Place, task_json, task_lines
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
-from zf.redact.redactor import ArtifactSecrets, without_secrets
+from zf.redact.redactor import without_secrets
 from zf.redact.stream import StreamRedactor
+from zf.work.artifacts import ArtifactSecrets, Collecting, limit_s, link
 from zf.work.capture import Buffer, Capture
-from zf.work.collecting import Collecting, limit_s
 from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
 from zf.work.outcome import EXIT_NOT_FOUND, EXIT_NOT_STARTED, Outcome, named, said
-from zf.work.supervisor import NotStartedError, Supervisor, Terms
+from zf.work.supervisor import Ended, NotStartedError, Supervisor, Terms
 from zf.work.walls.script import MISSING as NO_SCRIPT_PATH
 from zf.work.walls.script import USUAL_PATH as SCRIPT_PATH
 from zf.work.walls.script import path as script_path
@@ -35,7 +32,7 @@ from zf.work.walls.script import sealed
 from zf.work.walls.shield import BESIDES_ARTIFACTS, Shield
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from zf.model import Step, Task
     from zf.plan.graph import Met
@@ -66,7 +63,7 @@ class WorkerContext:
     # What met a need, where it was not this run.
     upstream: Mapping[str, Met]
     # Whether an artifact with a secret in it fails its task; it is never kept.
-    secrets_fail: bool = True
+    leaks_fail: bool = True
 
     @property
     def written_at(self) -> str:
@@ -123,18 +120,22 @@ class Attempt:
     def _left_name(self) -> str:
         return f"left/{self._task.id}.{self.outcome.attempt}"
 
-    def run(self) -> None:
-        """Fill the tree, which is described, with all the rest but the outcome itself."""
+    def run(self, needs: Mapping[str, str], meanwhile: Callable[[], None] | None = None) -> None:
+        """Fill the tree, which is described, with all the rest but the outcome itself.
+
+        `needs` are the digests of the lists of needs that this run met. While the first step runs,
+        `meanwhile` is called once; it must not raise.
+        """
         if self._left is not None:
             os.makedirs(self._left_at)
         if self._context.shield is not None:
             self._context.shield.begin(self.tree, self._task.id)
             if self._left is not None:
                 self._context.shield.open_up(self._left_at, self._left)
-        self._take_needs()
+        self._link_needs(needs)
         place, began = self._context.place, timestamp(self.outcome.started)
         self.tree.write(layout.TASK, task_json(place, began, self._pwd, self._lines))
-        self._run_steps()
+        self._run_steps(meanwhile)
         self._run_cleanup()
         self._collect()
         outcome, hide = self.outcome, self._redactor.text
@@ -176,7 +177,7 @@ class Attempt:
         steps = [{"name": step.name, "run": step.run} for step in task.steps]
         self.tree.write(layout.COMMANDS_LIST, list_lines(steps))
 
-    def _run_steps(self) -> None:
+    def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
         task, outcome, orders = self._task, self.outcome, self._context.orders
         terms = Terms(
             outcome.began + task.timeout_s, task.silence_timeout_s, leave_running=task.leave_running
@@ -184,9 +185,10 @@ class Attempt:
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
                 outcome.take_stop(index, orders.stop)
-            command = _Command("step", index, task.steps, outcome.task.steps)
             wanted = outcome.status is Status.SUCCESS
-            self._take(command, terms if wanted else None)
+            command = _Command("step", index, task.steps, outcome.task.steps)
+            self._record(command, terms if wanted else None, meanwhile)
+            meanwhile = None
 
     def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
@@ -200,83 +202,106 @@ class Attempt:
             stop = context.orders.stop
             wanted = not context.supervisor.spent and (stop is None or not stop.force)
             command = _Command("cleanup", index, task.cleanup, outcome.task.cleanup)
-            self._take(command, terms if wanted else None)
+            self._record(command, terms if wanted else None)
 
-    def _take(self, command: _Command, terms: Terms | None) -> None:
-        """Run a command on these terms, or without any leave it; it is recorded either way."""
-        tree = self.tree
-        digest = tree.write(layout.script(command.file), _bytes(command.shown.run))
-        record: dict[str, Any] = {
+    def _record(
+        self,
+        command: _Command,
+        terms: Terms | None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> None:
+        """Run a command on these terms, or leave it where there are none; the proof says which."""
+        digest = self.tree.write(layout.script(command.file), _bytes(command.shown.run))
+        record = {
             "schema": "zf/step/v2",
             "step": command.index,
             "name": command.shown.name,
             "line": command.step.line,
-            "argv": (*_BASH, script_path() or SCRIPT_PATH),
+            "argv": _argv(),
             "script_sha256": digest,
             "status": "not_run",
             **_NOT_RUN,
         }
         if terms is not None:
-            self._run(command, terms, record)
-        tree.write(layout.command_record(command.file), object_lines(record))
+            record |= self._run_logged(command, terms, meanwhile)
+        self.tree.write(layout.command_record(command.file), object_lines(record))
 
-    def _run(self, command: _Command, terms: Terms, record: dict[str, Any]) -> None:
-        path = layout.log(command.file)
+    def _run_logged(
+        self, command: _Command, terms: Terms, meanwhile: Callable[[], None] | None
+    ) -> dict[str, Any]:
+        """Run a command with a log for its output, and tell the outcome how it ended; what its
+        record says of that.
+        """
+        outcome, path = self.outcome, layout.log(command.file)
         started, began = time.time(), time.monotonic()
         log = self.tree.create_file(path)
+        ended = None
         try:
             capture = Capture(
                 log, self._context.buffer, self._redactor.stream(), self._task.max_log_bytes
             )
-            record["status"] = self._judge(command, terms, capture, record)
+            try:
+                ended = self._run_bash(command, capture, terms, meanwhile)
+            except _CannotRunError as error:
+                status = command.cannot_run(outcome, *error.args)
+            else:
+                status = command.take(outcome, ended)
             capture.finish()
         finally:
             os.close(log)
-        if capture.failure is not None and self.outcome.status is Status.SUCCESS:
+        if capture.failure is not None and outcome.status is Status.SUCCESS:
             problem = f"the log of {command.label} could not be written: {said(capture.failure)}"
-            self.outcome.fail(Cause.STORAGE, problem)
+            outcome.fail(Cause.STORAGE, problem)
         if capture.is_cut:
-            self.outcome.notes.append(f"the log of {command.label} was cut at max_log_bytes")
-        self.tree.wrote(path, capture.log_sha256)
-        record["started_at"] = timestamp(started)
-        record["completed_at"] = timestamp(time.time())
-        record["duration_s"] = round(time.monotonic() - began, 6)
-        record["log"] = path
-        for key in ("log_bytes", "log_sha256", "output_bytes", "output_sha256"):
-            record[key] = getattr(capture, key)
+            outcome.notes.append(f"the log of {command.label} was cut at max_log_bytes")
+        log_sha256 = capture.log_sha256
+        self.tree.wrote(path, log_sha256)
+        return {
+            "status": status,
+            "exit_code": None if ended is None else ended.exit_code,
+            "signal": None if ended is None else ended.signal,
+            "started_at": timestamp(started),
+            "completed_at": timestamp(time.time()),
+            "duration_s": round(time.monotonic() - began, 6),
+            "log": path,
+            "log_bytes": capture.log_bytes,
+            "log_sha256": log_sha256,
+            "output_bytes": capture.output_bytes,
+            "output_sha256": capture.output_sha256,
+        }
 
-    def _judge(
-        self, command: _Command, terms: Terms, capture: Capture, record: dict[str, Any]
-    ) -> str:
-        """Run a command and tell the outcome; the word for how the command itself ended."""
-        outcome, context = self.outcome, self._context
+    def _run_bash(
+        self,
+        command: _Command,
+        capture: Capture,
+        terms: Terms,
+        meanwhile: Callable[[], None] | None,
+    ) -> Ended:
+        """Start bash on the script, where and with what it is to run, and wait for its end. Raises
+        _CannotRunError when it could not be started.
+        """
+        self._enter_workdir()
         env = self._env.for_step(command.index)
-        problem, bash = self._enter(), context.find_bash(env.get("PATH", os.defpath))
-        if problem:
-            return command.cannot_run(outcome, Cause.WORKDIR, problem, None)
+        bash = self._context.find_bash(env.get("PATH", os.defpath))
         if bash is None:
-            detail = "bash is not on the PATH of the step"
-            return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_FOUND)
+            problem = "bash is not on the PATH of the step"
+            raise _CannotRunError(Cause.SPAWN, problem, EXIT_NOT_FOUND)
         if script_path() is None:
-            return command.cannot_run(outcome, Cause.SPAWN, NO_SCRIPT_PATH, EXIT_NOT_STARTED)
+            raise _CannotRunError(Cause.SPAWN, NO_SCRIPT_PATH, EXIT_NOT_STARTED)
         try:
             script = sealed(_bytes(command.step.run))
         except OSError as error:
-            detail = f"the script could not be handed to bash: {said(error)}"
-            return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_STARTED)
+            problem = f"the script could not be handed to bash: {said(error)}"
+            raise _CannotRunError(Cause.SPAWN, problem, EXIT_NOT_STARTED) from None
         try:
-            ended = context.supervisor.run(bash, record["argv"], env, script, capture, terms)
+            run = self._context.supervisor.run
+            return run(bash, _argv(), env, script, capture, terms, meanwhile)
         except NotStartedError as error:
-            detail = f"bash could not be started: {error}"
-            return command.cannot_run(outcome, Cause.SPAWN, detail, EXIT_NOT_STARTED)
-        record["exit_code"], record["signal"] = ended.exit_code, ended.signal
-        if command.kind == "step":
-            outcome.take_step(command.index, ended)
-            return outcome.status
-        return outcome.take_cleanup(command.index, ended)
+            problem = f"bash could not be started: {error}"
+            raise _CannotRunError(Cause.SPAWN, problem, EXIT_NOT_STARTED) from None
 
-    def _enter(self) -> str:
-        """Go where the command is to run; what is wrong with that place, if anything."""
+    def _enter_workdir(self) -> None:
+        """Go where the commands are to run; _CannotRunError when that is no place for it."""
         root, workdir = self._context.real_root, self._task.workdir
         shown = printable(self.outcome.task.workdir)
         try:
@@ -284,12 +309,13 @@ class Attempt:
             # Asked of the kernel after going there: no link can be swapped in between.
             here = os.getcwd()
         except OSError as error:
-            return f"workdir '{shown}': {error.strerror}"
+            problem = f"workdir '{shown}': {error.strerror}"
+            raise _CannotRunError(Cause.WORKDIR, problem, None) from None
         if here != root and not here.startswith(f"{root.rstrip('/')}/"):
-            return f"workdir '{shown}' leads out of the project"
-        return ""
+            problem = f"workdir '{shown}' leads out of the project"
+            raise _CannotRunError(Cause.WORKDIR, problem, None)
 
-    def _take_needs(self) -> None:
+    def _link_needs(self, lists: Mapping[str, str]) -> None:
         """Lead to the artifacts of the needs, in whatever run those were met; artifacts that are
         not what they were fail the task before it does anything with them.
         """
@@ -297,7 +323,7 @@ class Attempt:
         for need in self._task.needs:
             met = context.upstream.get(need.task)
             if met is None:
-                of, digest = context.run_dir, context.orders.needs.get(need.task)
+                of, digest = context.run_dir, lists.get(need.task)
             else:
                 of, digest = f"{os.path.dirname(context.run_dir)}/{met.run}", met.task_sha256
             if digest is None:
@@ -311,15 +337,12 @@ class Attempt:
                 self.outcome.fail(Cause.ARTIFACTS, detail)
                 return
             if artifacts:
-                _link(artifacts, f"{context.written_aside}/{_NEEDS}", need.task)
+                link(artifacts, f"{context.written_aside}/{_NEEDS}", need.task)
 
     def _collect(self) -> None:
-        context, tree = self._context, self.tree
-        proofs = os.path.dirname(context.run_dir)
-        task, outcome = self._task, self.outcome
-        secrets = ArtifactSecrets(
-            self._redactor, self._secrets, task.allow_secrets_in, fails=context.secrets_fail
-        )
+        """Take the tree back from the steps, and the artifacts into it."""
+        context, tree, task, outcome = self._context, self.tree, self._task, self.outcome
+        secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
         lost = context.shield.end(tree) if context.shield is not None else []
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
         collecting = Collecting(context.orders, limit_s(task.timeout_s))
@@ -327,40 +350,16 @@ class Attempt:
             tree,
             context.real_root,
             task.artifacts,
-            proofs=proofs,
+            proofs=os.path.dirname(context.run_dir),
             secrets=secrets,
             left=None if self._left is None else self._left_at,
             heed=collecting,
         )
         outcome.notes += secrets.notes()
-        for path, reason in strange:
-            found.refuse(path, reason)
-        outcome.collected = found
         if collecting.stop is not None:
             outcome.take_stop_of_collecting(collecting.stop)
-        if outcome.status is not Status.SUCCESS:
-            return
-        if found.leaks and secrets.fails:
-            one = found.leaked == 1
-            held = "artifact {} contains a secret" if one else "artifacts {} contain secrets"
-            leaks = listed(found.leaks, found.leaked)
-            outcome.fail(Cause.ARTIFACTS, held.format(leaks))
-        elif strange:
-            path, reason = strange[0]
-            more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
-            shown = found.shown(path)
-            detail = (
-                f"a step wrote {shown} into $PROOF_DIR{more}; write to $ARTIFACTS_DIR"
-                if reason == NO_ARTIFACT
-                else f"in $PROOF_DIR, {shown} {reason}{more}"
-            )
-            outcome.fail(Cause.ARTIFACTS, detail)
-        else:
-            required = map(found.shown, task.required_artifacts)
-            missing = [f"'{pattern}'" for pattern in required if pattern in found.missing]
-            if missing:
-                detail = f"no file was kept for the required artifact {', '.join(missing)}"
-                outcome.fail(Cause.ARTIFACTS, detail)
+        required = task.required_artifacts
+        outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
 
 
 _UTF8 = ("utf-8", "surrogateescape")
@@ -398,58 +397,32 @@ class _Command:
         return named(self.kind, self.index, printable(self.shown.name))
 
     def cannot_run(self, outcome: Outcome, cause: Cause, detail: str, exit_code: int | None) -> str:
-        """Tell the outcome that it was not even started."""
+        """Tell the outcome that it was not even started; the word for that in its record."""
         if self.kind == "step":
             outcome.fail(cause, detail, exit_code=exit_code, step=self.index)
         else:
             outcome.fail_cleanup(f"{self.label}: {detail}", exit_code)
         return Status.FAILURE
 
+    def take(self, outcome: Outcome, ended: Ended) -> str:
+        """Tell the outcome how it ended; the word for that in its record."""
+        if self.kind == "step":
+            outcome.take_step(self.index, ended)
+            return outcome.status
+        return outcome.take_cleanup(self.index, ended)
+
+
+class _CannotRunError(Exception):
+    """A command cannot be started: the cause, why, and an exit code."""
+
+
+@cache
+def _argv() -> tuple[str, ...]:
+    return (*_BASH, script_path() or SCRIPT_PATH)
+
 
 def _bytes(text: str) -> bytes:
     return text.encode(*_UTF8)
-
-
-def _link(target: str, folder: str, name: str) -> None:
-    """A link of this name in a folder of ours, whatever stands there now, or in place of the
-    folder; another task may be making the same.
-    """
-    fd = _folder(folder)
-    try:
-        with suppress(OSError):  # it is no link
-            if os.readlink(name, dir_fd=fd) == target:
-                return
-        temporary = f".{name}.{os.getpid()}"
-        _make_way(fd, temporary)
-        os.symlink(target, temporary, dir_fd=fd)
-        try:
-            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
-        except IsADirectoryError:
-            _make_way(fd, name)
-            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
-    finally:
-        os.close(fd)
-
-
-def _make_way(folder: int, name: str) -> None:
-    with suppress(FileNotFoundError):
-        remove(folder, name)
-
-
-def _folder(path: str) -> int:
-    """A folder that is itself at this path, open; made if it is not there."""
-    with suppress(FileExistsError):
-        os.makedirs(path)
-    try:
-        return os.open(path, FOLDER)
-    except OSError as error:
-        if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
-            raise
-    with suppress(FileNotFoundError):
-        os.unlink(path)
-    with suppress(FileExistsError):
-        os.mkdir(path)
-    return os.open(path, FOLDER)
 
 
 def which(program: str, path: str) -> str | None:

@@ -15,10 +15,11 @@ from zf.lean.record import field, mutable, replace
 from zf.outlet import say_if_possible
 from zf.proof.layout import TIMEOUT_MARK
 from zf.proof.tree.artifacts import collect
-from zf.proof.tree.collected import TOLD_MOST, Collected
+from zf.proof.tree.collected import TOLD_MOST, Collected, listed
 from zf.proof.tree.contents import is_tree_of
 from zf.proof.tree.records import status_fields
-from zf.proof.tree.store import TaskTree
+from zf.proof.tree.store import NO_ARTIFACT, TaskTree
+from zf.work.artifacts import ArtifactSecrets
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
 
@@ -57,7 +58,7 @@ class Outcome:
     detail: str = ""
     step: int | None = None
     containment: str = ""
-    # Unknown when the worker died, as only the worker reports it.
+    # Unknown when the worker died, which is what told.
     shield: str = "unknown"
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -151,6 +152,42 @@ class Outcome:
             )
         else:
             self._take_stop("collecting the artifacts", None, stop, None)
+
+    def take_artifacts(
+        self,
+        found: Collected,
+        strange: list[tuple[str, str]],
+        required: tuple[str, ...],
+        *,
+        leaks_fail: bool,
+    ) -> None:
+        """Judge by the artifacts; an earlier failure stays. `strange` is what steps did in zf's own
+        part of the tree: paths, and what is wrong with each. `required` are patterns.
+        """
+        for path, reason in strange:
+            found.refuse(path, reason)
+        self.collected = found
+        if self.status is not Status.SUCCESS:
+            return
+        if found.leaks and leaks_fail:
+            held = "artifact {} contains a secret"
+            if found.leaked > 1:
+                held = "artifacts {} contain secrets"
+            self.fail(Cause.ARTIFACTS, held.format(listed(found.leaks, found.leaked)))
+        elif strange:
+            path, reason = strange[0]
+            more = f" (and {len(strange) - 1} more)" if len(strange) > 1 else ""
+            shown = found.shown(path)
+            detail = f"in $PROOF_DIR, {shown} {reason}{more}"
+            if reason == NO_ARTIFACT:
+                detail = f"a step wrote {shown} into $PROOF_DIR{more}; write to $ARTIFACTS_DIR"
+            self.fail(Cause.ARTIFACTS, detail)
+        else:
+            shown_required = map(found.shown, required)
+            missing = [f"'{pattern}'" for pattern in shown_required if pattern in found.missing]
+            if missing:
+                detail = f"no file was kept for the required artifact {', '.join(missing)}"
+                self.fail(Cause.ARTIFACTS, detail)
 
     def _take_stop(self, where: str, step: int | None, stop: Stop, number: int | None) -> None:
         if stop.cause in _TIMEOUTS:
@@ -276,7 +313,8 @@ class Outcome:
         """
         try:
             with closing(self._abandoned_tree(run_dir, before)) as tree:
-                secrets = redactor.artifacts(self.task)
+                allowed_in = self.task.allow_secrets_in
+                secrets = ArtifactSecrets(redactor.full, redactor.secrets, allowed_in)
                 self.collected = collect(
                     tree, run_dir, (), proofs=run_dir, secrets=secrets, heed=heed
                 )
@@ -310,7 +348,7 @@ class Outcome:
 
 
 def named(kind: str, number: int, name: str) -> str:
-    """A command in messages: its name, or what its files are called where it has none."""
+    """A command for people: by its name, or as its files are called where it has none."""
     return name if name == f"{kind}-{number}" else f"{kind} '{name}'"
 
 

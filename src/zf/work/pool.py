@@ -16,31 +16,25 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import NoReturn
 
 from zf.events import AttemptEnded, Cause, Status
 from zf.lean.record import mutable
 from zf.model import NOTHING, Task
-from zf.outlet import say_if_possible
 from zf.proof.known import Known
 from zf.work import cgroup, leftovers
-from zf.work.collecting import Briefly, limit_s
-from zf.work.control import DISMISS, PING, RunnerOrders, decode, kill_order, start_order
+from zf.work.artifacts import Briefly, limit_s
+from zf.work.control import DISMISS, PING, decode, kill_order, start_order
 from zf.work.leftovers import cgroup_name
-from zf.work.outcome import Outcome, print_trace, said
+from zf.work.outcome import Outcome
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
 from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
 from zf.work.walls.shield import hide_from_tracers, rescue
 from zf.work.watchdog import Patience, Watch
-from zf.work.worker import Shared, Worker
+from zf.work.worker import WITHHELD, Shared, serve
 
 _RECEIVE_BYTES = 65536
 # Two descriptors a worker, at the most slots there can be.
 _FILES = 20_480
-# Ctrl-C and a vanished terminal reach the whole foreground group; what they mean for a step is
-# for the runner to say, so workers ignore them.
-_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-_WITHHELD = (*_IGNORED, signal.SIGTERM)
 # How soon after its time, or after an order to end, a worker is looked at for having been stopped;
 # how long it has after it was woken; how often one that works past its time is looked at again.
 _STOPPED_S, _WOKEN_S, _AGAIN_S = 0.5, 0.25, 1.0
@@ -83,12 +77,12 @@ class Pool:
         self._tasks = tasks
         self._shared = shared
         self._patience = patience or Patience()
-        self._hands: dict[int, _WorkerHandle] = {}
+        self._handles: dict[int, _WorkerHandle] = {}
         self._leaving: list[_WorkerHandle] = []
         self._running: dict[str, _WorkerHandle] = {}
         self._ended: list[AttemptEnded] = []
         self._poll = select.poll()
-        self._hand_at: dict[int, _WorkerHandle] = {}
+        self._handle_at: dict[int, _WorkerHandle] = {}
         self._wakeup_fd: int | None = None
         self._output_fd: int | None = None
         self._ticked = time.monotonic()
@@ -108,15 +102,15 @@ class Pool:
         # Children that were there before, which are somebody else's business.
         self._foreign = set(self._tree.children()) if self._tree is not None else set()
 
-    def get_ready(self, hands: int) -> OSError | None:
+    def get_ready(self, workers: int) -> OSError | None:
         """Have the first so many slots' workers now: until the first order they can get into their
         cgroups, which takes each 10 ms of waiting (RCU), while the runner does something else.
 
         Returns why one of them could not be started. A later one that cannot is an outcome.
         """
         try:
-            for slot in range(hands):
-                self._hands[slot] = self._fork(slot)
+            for slot in range(workers):
+                self._handles[slot] = self._fork(slot)
         except OSError as error:
             return error
         return None
@@ -131,30 +125,30 @@ class Pool:
     ) -> None:
         """Give the attempt to the slot's worker, its lease with it, and what may follow it."""
         outcome = Outcome(self._tasks[task], attempt)
-        hand = self._hands.get(slot)
-        if hand is None:
+        handle = self._handles.get(slot)
+        if handle is None:
             try:
-                hand = self._hands[slot] = self._fork(slot)
+                handle = self._handles[slot] = self._fork(slot)
             except OSError as error:
                 self._lose(outcome, f"no worker could be started: {error.strerror}")
                 return
-        hand.under_way = outcome
-        hand.watch = None
-        hand.woken = False
-        self._running[task] = hand
-        self._set_due(hand, outcome.began + outcome.task.timeout_s + _STOPPED_S)
+        handle.under_way = outcome
+        handle.watch = None
+        handle.woken = False
+        self._running[task] = handle
+        self._set_due(handle, outcome.began + outcome.task.timeout_s + _STOPPED_S)
         before = self.known.list_of(task) if attempt > 1 else ""
         needs = NOTHING
         if outcome.task.needs:
             needs = self.known.artifacts_of([need.task for need in outcome.task.needs])
-        self._order(hand, start_order(task, attempt, then, before, needs), lease_fd)
+        self._order(handle, start_order(task, attempt, then, before, needs), lease_fd)
 
     def kill(self, task: str, cause: Cause, *, force: bool) -> None:
         """Have the attempt ended for this cause; nothing happens when it has ended already."""
-        hand = self._running.get(task)
-        if hand is not None and hand.under_way is not None:
-            self._order(hand, kill_order(task, hand.under_way.attempt, cause, force=force))
-            self._set_due(hand, time.monotonic() + _STOPPED_S)
+        handle = self._running.get(task)
+        if handle is not None and handle.under_way is not None:
+            self._order(handle, kill_order(task, handle.under_way.attempt, cause, force=force))
+            self._set_due(handle, time.monotonic() + _STOPPED_S)
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
@@ -170,9 +164,9 @@ class Pool:
             patience_s = tick_s if timeout_s is None else min(timeout_s, tick_s)
             patience_s = min(patience_s, self._due - time.monotonic())
             for fd, _ in self._poll.poll(math.ceil(max(0.0, patience_s) * 1000)):
-                hand = self._hand_at.get(fd)
-                if hand is not None:
-                    self._hear(hand)
+                handle = self._handle_at.get(fd)
+                if handle is not None:
+                    self._hear(handle)
             self._tick()
             if time.monotonic() >= self._due:
                 self._wake_stopped()
@@ -192,26 +186,26 @@ class Pool:
         if self._closed:
             return
         self._closed = True
-        hands = [*self._hands.values(), *self._leaving]
-        self._hands.clear()
-        for hand in hands:
-            self._order(hand, DISMISS)
-            os.kill(hand.pid, signal.SIGCONT)  # what was left running may have stopped it
-            self._hang_up(hand)
-        for hand in hands:
-            self._see_off(hand)
+        handles = [*self._handles.values(), *self._leaving]
+        self._handles.clear()
+        for handle in handles:
+            self._order(handle, DISMISS)
+            os.kill(handle.pid, signal.SIGCONT)  # what was left running may have stopped it
+            self._hang_up(handle)
+        for handle in handles:
+            self._see_off(handle)
         if self._tree is not None:
             self._tree.close()
         os.close(self._life_read)
         os.close(self._life_write)
 
-    def _order(self, hand: _WorkerHandle, line: bytes, lease_fd: int | None = None) -> None:
+    def _order(self, handle: _WorkerHandle, line: bytes, lease_fd: int | None = None) -> None:
         # A worker that has just died takes nothing; its end is noticed in `wait`.
         with suppress(BrokenPipeError, ConnectionResetError):
             if lease_fd is not None:
-                sent = socket.send_fds(hand.socket, [line], [lease_fd])
+                sent = socket.send_fds(handle.socket, [line], [lease_fd])
                 line = line[sent:]
-            hand.socket.sendall(line)
+            handle.socket.sendall(line)
 
     def _heed(self, wakeup_fd: int | None) -> None:
         if wakeup_fd != self._wakeup_fd:
@@ -228,23 +222,23 @@ class Pool:
             self._poll.register(output_fd, select.POLLOUT)
         self._output_fd = output_fd
 
-    def _hear(self, hand: _WorkerHandle) -> None:
+    def _hear(self, handle: _WorkerHandle) -> None:
         try:
-            data = hand.socket.recv(_RECEIVE_BYTES)
+            data = handle.socket.recv(_RECEIVE_BYTES)
         except ConnectionResetError:
             data = b""
         if not data:
-            self._bury(hand)
+            self._bury(handle)
             return
-        *lines, hand.pending = (hand.pending + data).split(b"\n")
+        *lines, handle.pending = (handle.pending + data).split(b"\n")
         for line in lines:
             if line + b"\n" != PING:
-                self._take(hand, *decode(line))
-            elif hand.watch is not None:
-                hand.watch.answered = True
+                self._take(handle, *decode(line))
+            elif handle.watch is not None:
+                handle.watch.answered = True
 
-    def _take(self, hand: _WorkerHandle, ended: AttemptEnded, is_last: bool, listed: str) -> None:
-        hand.under_way = None
+    def _take(self, handle: _WorkerHandle, ended: AttemptEnded, is_last: bool, listed: str) -> None:
+        handle.under_way = None
         if listed:
             self.known.lists[ended.task] = listed
         else:
@@ -253,31 +247,31 @@ class Pool:
         self._ended.append(ended)
         if is_last:
             # It stays to look after what it could or should not kill; the slot gets another.
-            self._leaving.append(self._hands.pop(hand.slot))
+            self._leaving.append(self._handles.pop(handle.slot))
 
-    def _bury(self, hand: _WorkerHandle) -> None:
+    def _bury(self, handle: _WorkerHandle) -> None:
         """A worker is gone. If it did not end by itself, so is all it may have left; an attempt it
         had is lost, whatever lies in its tree: only what the worker said on its socket counts.
         """
-        self._hang_up(hand)
-        _, status = os.waitpid(hand.pid, 0)
-        if self._hands.get(hand.slot) is hand:
-            del self._hands[hand.slot]
+        self._hang_up(handle)
+        _, status = os.waitpid(handle.pid, 0)
+        if self._handles.get(handle.slot) is handle:
+            del self._handles[handle.slot]
         else:
-            self._leaving.remove(hand)
-        self._clear_after(hand, status)
-        if hand.under_way is not None:
-            del self._running[hand.under_way.task.id]
-            self._end_orphans(hand)
-            why = hand.verdict or f"it ended with {_how(status)}"
-            self._lose(hand.under_way, f"its worker died: {why}")
+            self._leaving.remove(handle)
+        self._clear_after(handle, status)
+        if handle.under_way is not None:
+            del self._running[handle.under_way.task.id]
+            self._end_orphans(handle)
+            why = handle.verdict or f"it ended with {_how(status)}"
+            self._lose(handle.under_way, f"its worker died: {why}")
 
-    def _clear_after(self, hand: _WorkerHandle, status: int) -> None:
+    def _clear_after(self, handle: _WorkerHandle, status: int) -> None:
         """Remove the worker's cgroup. If it did not end by itself, something may live in there."""
         if status:
-            leftovers.end_worker(self._shared.run_dir, hand.pid)
+            leftovers.end_worker(self._shared.run_dir, handle.pid)
         elif self._cgroups is not None:
-            cgroup.remove(self._cgroups, cgroup_name(self._shared.run_dir, hand.pid))
+            cgroup.remove(self._cgroups, cgroup_name(self._shared.run_dir, handle.pid))
 
     def _lose(self, outcome: Outcome, detail: str) -> None:
         task = outcome.task.id
@@ -291,11 +285,11 @@ class Pool:
         ended = outcome.decide_abandoned(shared.run_dir, run, shared.redactor, before, heed)
         self._ended.append(ended)
 
-    def _end_orphans(self, hand: _WorkerHandle) -> None:
+    def _end_orphans(self, handle: _WorkerHandle) -> None:
         """End what a dead worker leaves: it bears the attempt's marks, or came here as to its new
         parent, which nothing else does (the session tells it from what the runner itself starts).
         """
-        outcome = hand.under_way
+        outcome = handle.under_way
         assert outcome is not None
         leftovers.end_attempt(self._shared.run_dir, outcome.task.id, outcome.attempt)
         until = time.monotonic() + KILL_LIMIT_S
@@ -310,7 +304,7 @@ class Pool:
     def _orphans(self) -> list[int]:
         if self._tree is None:
             return []
-        ours = {hand.pid for hand in (*self._hands.values(), *self._leaving)} | self._foreign
+        ours = {handle.pid for handle in (*self._handles.values(), *self._leaving)} | self._foreign
         return [pid for pid in self._tree.children() if pid not in ours and _is_apart(pid)]
 
     def _tick(self) -> None:
@@ -320,19 +314,19 @@ class Pool:
         if elapsed_s < self._patience.tick_s:
             return
         self._ticked = now
-        for hand in list(self._running.values()):
-            assert hand.under_way is not None
-            if hand.watch is None:
-                hand.watch = Watch(self._patience, self._allowed_s(hand.under_way.task))
-            verdict = hand.watch.tick(elapsed_s, cpu_ticks(hand.pid))
+        for handle in list(self._running.values()):
+            assert handle.under_way is not None
+            if handle.watch is None:
+                handle.watch = Watch(self._patience, self._allowed_s(handle.under_way.task))
+            verdict = handle.watch.tick(elapsed_s, cpu_ticks(handle.pid))
             if verdict:
-                hand.verdict = verdict
-                os.kill(hand.pid, signal.SIGKILL)
+                handle.verdict = verdict
+                os.kill(handle.pid, signal.SIGKILL)
             else:
-                self._order(hand, PING)
+                self._order(handle, PING)
 
-    def _set_due(self, hand: _WorkerHandle, due: float) -> None:
-        hand.due = due
+    def _set_due(self, handle: _WorkerHandle, due: float) -> None:
+        handle.due = due
         self._due = min(self._due, due)
 
     def _wake_stopped(self) -> None:
@@ -341,19 +335,19 @@ class Pool:
         """
         now = time.monotonic()
         self._due = math.inf
-        for hand in self._running.values():
-            if hand.due > now:
-                self._due = min(self._due, hand.due)
-            elif not is_stopped(hand.pid):
-                self._set_due(hand, now + _AGAIN_S)
-            elif not hand.woken:
-                hand.woken = True
-                os.kill(hand.pid, signal.SIGCONT)
-                self._set_due(hand, now + _WOKEN_S)
+        for handle in self._running.values():
+            if handle.due > now:
+                self._due = min(self._due, handle.due)
+            elif not is_stopped(handle.pid):
+                self._set_due(handle, now + _AGAIN_S)
+            elif not handle.woken:
+                handle.woken = True
+                os.kill(handle.pid, signal.SIGCONT)
+                self._set_due(handle, now + _WOKEN_S)
             else:
-                hand.verdict = "it was stopped again when its time was over"
-                hand.due = math.inf
-                os.kill(hand.pid, signal.SIGKILL)
+                handle.verdict = "it was stopped again when its time was over"
+                handle.due = math.inf
+                os.kill(handle.pid, signal.SIGKILL)
 
     def _allowed_s(self, task: Task) -> float:
         """How long an attempt may take by its own times, if nothing of it can be killed."""
@@ -362,21 +356,21 @@ class Pool:
         collecting_s = limit_s(task.timeout_s)
         return task.timeout_s + task.cleanup_timeout_s + ending_s * commands + collecting_s
 
-    def _hang_up(self, hand: _WorkerHandle) -> None:
-        self._poll.unregister(hand.socket)
-        del self._hand_at[hand.socket.fileno()]
-        hand.socket.close()
+    def _hang_up(self, handle: _WorkerHandle) -> None:
+        self._poll.unregister(handle.socket)
+        del self._handle_at[handle.socket.fileno()]
+        handle.socket.close()
 
-    def _see_off(self, hand: _WorkerHandle) -> None:
+    def _see_off(self, handle: _WorkerHandle) -> None:
         """Wait for a worker's end; one that has not the sense to come to it is killed."""
         patience_s = _EXIT_S + self._shared.grace_s + KILL_LIMIT_S
-        if hand.under_way is not None:
-            patience_s += self._allowed_s(hand.under_way.task)
-        if not leftovers.await_end(hand.pid, time.monotonic() + patience_s):
-            os.kill(hand.pid, signal.SIGKILL)
+        if handle.under_way is not None:
+            patience_s += self._allowed_s(handle.under_way.task)
+        if not leftovers.await_end(handle.pid, time.monotonic() + patience_s):
+            os.kill(handle.pid, signal.SIGKILL)
         with suppress(ChildProcessError):
-            _, status = os.waitpid(hand.pid, 0)
-            self._clear_after(hand, status)
+            _, status = os.waitpid(handle.pid, 0)
+            self._clear_after(handle, status)
 
     def _fork(self, slot: int) -> _WorkerHandle:
         ours, theirs = socket.socketpair()
@@ -384,44 +378,24 @@ class Pool:
         gc.freeze()
         # Until the child has its own handlers, an interrupt in it would be written to the runner's
         # wake-up pipe and count twice.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _WITHHELD)
+        signal.pthread_sigmask(signal.SIG_BLOCK, WITHHELD)
         try:
             pid = os.fork()
             if pid == 0:
-                self._be_worker(ours, theirs)
+                others = [handle.socket for handle in (*self._handles.values(), *self._leaving)]
+                others.append(ours)
+                life = self._life_read, self._life_write
+                serve(self._shared, self._tasks, theirs, life, self._file_limits, others)
         except OSError:
             ours.close()
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _WITHHELD)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, WITHHELD)
             theirs.close()
-        hand = _WorkerHandle(slot, pid, ours)
+        handle = _WorkerHandle(slot, pid, ours)
         self._poll.register(ours, select.POLLIN)
-        self._hand_at[ours.fileno()] = hand
-        return hand
-
-    def _be_worker(self, ours: socket.socket, theirs: socket.socket) -> NoReturn:
-        """The rest of a worker's life; it never returns into the code it was forked from."""
-        code = os.EX_SOFTWARE
-        try:
-            for hand in (*self._hands.values(), *self._leaving):
-                hand.socket.close()
-            ours.close()
-            os.close(self._life_write)
-            _keep_descriptors_to_ourselves()
-            _forget_signals()
-            resource.setrlimit(resource.RLIMIT_NOFILE, self._file_limits)
-            orders = RunnerOrders(theirs, self._life_read)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _WITHHELD)
-            Worker(self._shared, orders).serve(self._tasks)
-            code = os.EX_OK
-        except OSError as error:
-            # The runner loses the attempt; why is all that is left to say.
-            say_if_possible(f"zf: a worker had to give up: {said(error)}\n")
-        except BaseException:  # noqa: BLE001 - nothing above this frame is ours
-            print_trace()
-        finally:
-            os._exit(code)
+        self._handle_at[ours.fileno()] = handle
+        return handle
 
 
 def _is_apart(pid: int) -> bool:
@@ -432,16 +406,6 @@ def _is_apart(pid: int) -> bool:
         return False
 
 
-def _forget_signals() -> None:
-    """Drop the runner's handlers; what it ignored stays ignored (and steps start without that)."""
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-
-
 def _occupy_standard_fds() -> None:
     """Where zf was started with one of 0, 1, 2 closed, nothing of ours may come to lie there: a
     step's own would be laid over it.
@@ -450,15 +414,6 @@ def _occupy_standard_fds() -> None:
     while fd <= 2:
         fd = os.open(os.devnull, os.O_RDWR)
     os.close(fd)
-
-
-def _keep_descriptors_to_ourselves() -> None:
-    """No step inherits anything but its three: not the runner's, not what the runner was given."""
-    for name in os.listdir("/dev/fd"):
-        fd = int(name)
-        if fd > 2:
-            with suppress(OSError):  # the listing's own descriptor is closed by now
-                os.set_inheritable(fd, False)
 
 
 def _raise_file_limit() -> tuple[int, int]:

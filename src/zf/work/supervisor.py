@@ -134,8 +134,6 @@ class Supervisor:
         self._piping = False
         # Whether something was left running, which `tend` is to end when its time comes.
         self.keeps = False
-        # What to do while the next child runs, once; it must not raise.
-        self.meanwhile: Callable[[], None] | None = None
         # Whether something could not be killed: nothing more can be run and vouched for here.
         self.spent = False
         # Its output by its pipe: read so that it can go on writing, and told by `take_rests`.
@@ -150,9 +148,11 @@ class Supervisor:
         script: int,
         capture: Capture,
         terms: Terms,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Ended:
         """Start the program, which finds `script` on the descriptor meant for it, and return when
-        nothing of its tree is left. Raises NotStartedError; closes `script` either way.
+        nothing of its tree is left. Raises NotStartedError; closes `script` either way. Once it
+        has been started, `meanwhile` is called; it must not raise.
         """
         try:
             leader, pipe = self._spawn(path, argv, env, script)
@@ -164,8 +164,7 @@ class Supervisor:
         self._poll.register(pipe, select.POLLIN)
         self._piping = True
         try:
-            if self.meanwhile is not None:
-                meanwhile, self.meanwhile = self.meanwhile, None
+            if meanwhile is not None:
                 meanwhile()
             return self._see_through(leader)
         except BaseException:

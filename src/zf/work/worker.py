@@ -9,9 +9,13 @@ from __future__ import annotations
 import _thread
 import errno
 import os
-from collections.abc import Callable, Mapping
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
@@ -22,10 +26,10 @@ from zf.proof.tree.records import Place
 from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
 from zf.settings import ALWAYS
+from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
 from zf.work.attempt import Attempt, WorkerContext, which
 from zf.work.capture import Buffer
 from zf.work.cgroup import Cgroup
-from zf.work.collecting import LEAST_S, Collecting, RunnerGoneError
 from zf.work.control import RunnerOrders
 from zf.work.environment import Outside
 from zf.work.leftovers import cgroup_name
@@ -43,6 +47,13 @@ from zf.work.walls.shield import NONE, Grounds, Shield, ShieldError
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met
+
+
+# Ctrl-C and a vanished terminal reach the whole foreground group; what they mean for a step is
+# for the runner to say, so workers ignore them.
+_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+# What is blocked while a worker is forked, until it has its own handlers.
+WITHHELD = (*_IGNORED, signal.SIGTERM)
 
 
 @record
@@ -96,7 +107,7 @@ class Worker:
             outside=outside,
             buffer=Buffer(),
             bash=bash,
-            secrets_fail=shared.project.secrets_in_artifacts == "fail",
+            leaks_fail=shared.project.secrets_in_artifacts == "fail",
             upstream=shared.upstream,
         )
         self._prefetch = Prefetch(self._context, shared.aside, self._outcome_of)
@@ -110,10 +121,10 @@ class Worker:
         supervisor, is_last, task = self._supervisor, False, ""
         while not is_last and (order := self._orders.next()) is not None:
             task, attempt = order
+            meanwhile = None
             if self._orders.then:
-                supervisor.meanwhile = partial(self._prefetch.prepare, tasks[self._orders.then])
-            ended = self.run_attempt(tasks[task], attempt)
-            supervisor.meanwhile = None
+                meanwhile = partial(self._prefetch.prepare, tasks[self._orders.then])
+            ended = self.run_attempt(tasks[task], attempt, meanwhile)
             is_last = supervisor.spent or supervisor.keeps
             is_last = is_last or (shield is not None and shield.is_spoiled)
             self._orders.report(ended, is_last=is_last, listed=self._listed)
@@ -147,7 +158,9 @@ class Worker:
     def _outcome_of(self, task: Task, attempt: int) -> Outcome:
         return Outcome(task, attempt, containment=self._containment, shield=self._shielded)
 
-    def run_attempt(self, task: Task, attempt: int) -> AttemptEnded:
+    def run_attempt(
+        self, task: Task, attempt: int, meanwhile: Callable[[], None] | None = None
+    ) -> AttemptEnded:
         """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
         self._listed = b""
         context, shield = self._context, self._context.shield
@@ -164,7 +177,7 @@ class Worker:
             if ready is None:
                 ready = Attempt(context, tree, task, outcome)
                 ready.describe()
-            ready.run()
+            ready.run(self._orders.needs, meanwhile)
             ended = outcome.decide(tree, context.place.run)
             # Only now: a tree that could not be decided has another list in the end.
             self._listed = tree.listed
@@ -187,6 +200,58 @@ class Worker:
             return outcome.decide_abandoned(context.written_at, run, self._redactor, before, heed)
         except RunnerGoneError:
             return outcome.undecided()
+
+
+def serve(
+    shared: Shared,
+    tasks: Mapping[str, Task],
+    runner: socket.socket,
+    life: tuple[int, int],
+    file_limits: tuple[int, int],
+    others: Iterable[socket.socket],
+) -> NoReturn:
+    """The rest of the life of a process forked to be a worker, with the signals `WITHHELD` blocked;
+    it never returns into the code it was forked from. `life` is the pipe that shows whether the
+    runner lives, `file_limits` are for steps, and `others` the sockets to close.
+    """
+    code = os.EX_SOFTWARE
+    try:
+        for one in others:
+            one.close()
+        os.close(life[1])
+        _keep_descriptors_to_ourselves()
+        _forget_signals()
+        resource.setrlimit(resource.RLIMIT_NOFILE, file_limits)
+        orders = RunnerOrders(runner, life[0])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WITHHELD)
+        Worker(shared, orders).serve(tasks)
+        code = os.EX_OK
+    except OSError as error:
+        # The runner loses the attempt; why is all that is left to say.
+        say_if_possible(f"zf: a worker had to give up: {said(error)}\n")
+    except BaseException:  # noqa: BLE001 - nothing above this frame is ours
+        print_trace()
+    finally:
+        os._exit(code)
+
+
+def _forget_signals() -> None:
+    """Drop the runner's handlers; what it ignored stays ignored (and steps start without that)."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _keep_descriptors_to_ourselves() -> None:
+    """No step inherits anything but its three: not the runner's, not what the runner was given."""
+    for name in os.listdir("/dev/fd"):
+        fd = int(name)
+        if fd > 2:
+            with suppress(OSError):  # the listing's own descriptor is closed by now
+                os.set_inheritable(fd, False)
 
 
 def _shield(shared: Shared) -> tuple[Shield | None, str]:

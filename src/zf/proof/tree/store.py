@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from zf.lean import lazy
 from zf.proof import checksums
-from zf.proof.files import FOLDER, NEW, digest_of, refuse_mount, remove, write_all
+from zf.proof.files import FOLDER, NEW, digest_of, opened, refuse_mount, remove, write_all
 from zf.proof.layout import (
     ARTIFACTS,
     ARTIFACTS_LIST,
