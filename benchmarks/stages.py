@@ -9,6 +9,7 @@ proportions, and take absolute times from the table.
 
 from __future__ import annotations
 
+import _socket
 import fcntl
 import gc
 import glob
@@ -20,7 +21,6 @@ import pkgutil
 import select
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import tracemalloc
@@ -232,12 +232,19 @@ def _count_system_calls(watch: Stopwatch) -> None:
         for name in names:
             if hasattr(module, name):
                 setattr(module, name, watch.count(name, getattr(module, name)))
-    for name in ("send", "sendall", "sendmsg", "recv", "recv_into", "recvmsg"):
-        setattr(socket.socket, name, watch.count(name, getattr(socket.socket, name)))
+    _socket.socketpair = _timed_socketpair(watch, _socket.socketpair)  # type: ignore[assignment]
     for name in ("poll", "epoll"):
         if hasattr(select, name):
             setattr(select, name, _timed_poll(watch, getattr(select, name)))
     select.select = watch.count("select", select.select)
+
+
+def _timed_socketpair(watch: Stopwatch, pair: Callable[[], Any]) -> Callable[[], Any]:
+    """The same for sockets."""
+    names = ("send", "sendall", "sendmsg", "recv", "recv_into", "recvmsg")
+    of = _socket.socket
+    timed = type("Socket", (of,), {name: watch.count(name, getattr(of, name)) for name in names})
+    return lambda: tuple(timed(fileno=one.detach()) for one in pair())
 
 
 def _timed_poll(watch: Stopwatch, kind: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Regular expressions that are compiled late are the same expressions."""
+"""What is compiled or imported late is the same as at once."""
 
 import re
 import subprocess
@@ -30,7 +30,7 @@ def test_flags_and_bytes():
 def test_it_is_compiled_once_and_not_before_it_is_asked(monkeypatch):
     compiled = []
     monkeypatch.setattr(
-        lazy.re, "compile", lambda *args, real=re.compile: compiled.append(args) or real(*args)
+        lazy, "_compile", lambda *args, real=re.compile: compiled.append(args) or real(*args)
     )
     mine = lazy.pattern("late")
     assert compiled == []
@@ -42,6 +42,24 @@ def test_it_is_compiled_once_and_not_before_it_is_asked(monkeypatch):
 def test_a_mistake_shows_when_it_is_used():
     with pytest.raises(re.error):
         lazy.pattern("(").match("")
+
+
+def test_what_others_compile_meanwhile_waits_too_and_works():
+    at_once = re.compile
+    with lazy.compiling():
+        found = re.compile("a+")
+        assert type(found) is lazy._Late
+        assert found.match("aa")
+    assert re.compile is at_once
+
+
+def test_a_module_is_imported_when_it_is_asked():
+    program = (
+        "import sys; from zf.lean import lazy; late = lazy.module('colorsys')\n"
+        "assert 'colorsys' not in sys.modules\n"
+        "assert late.rgb_to_hsv is sys.modules['colorsys'].rgb_to_hsv"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_every_expression_of_zf_compiles():

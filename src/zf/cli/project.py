@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from zf.cli.display import streams
@@ -42,7 +41,11 @@ def hide_in_commands(hide: Callable[[str], str]) -> None:
 
 def program() -> str:
     """What stands before a verb in a command that is advised: `zf`, or `zf -C DIR` if need be."""
-    return f"zf -C {quote(_folder)}" if _folder else "zf"
+    if not _folder:
+        return "zf"
+    from shlex import quote
+
+    return f"zf -C {quote(_folder)}"
 
 
 _COMMAND = lazy.pattern(

@@ -16,9 +16,9 @@ from importlib.util import module_from_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pydantic_core import PydanticCustomError, SchemaValidator, ValidationError
+    from pydantic_core import PydanticCustomError, SchemaError, SchemaValidator, ValidationError
 
-__all__ = ["PydanticCustomError", "SchemaValidator", "ValidationError"]
+__all__ = ["PydanticCustomError", "SchemaError", "SchemaValidator", "ValidationError"]
 
 _NAME = "pydantic_core._pydantic_core"
 
@@ -39,5 +39,6 @@ def _compiled() -> Any:
 if not TYPE_CHECKING:
     _core = _compiled()
     PydanticCustomError = _core.PydanticCustomError
+    SchemaError = _core.SchemaError
     SchemaValidator = _core.SchemaValidator
     ValidationError = _core.ValidationError

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NoReturn
 
 from zf.lean.record import field, record
-from zf.plan.pattern import Pattern, PatternError
+from zf.plan.pattern import MAX_SIZE, Pattern, PatternError, compiled
 from zf.plan.suggest import nearest
 
 MAX_LENGTH = 4096
@@ -192,6 +192,7 @@ class _Parser:
         self._tokens = [*_tokens(text), _Token("end", "", len(text))]
         self._place = 0
         self._depth = 0
+        self._room = MAX_SIZE
         self.functions: set[str] = set()
         self.tasks: dict[str, int] = {}
         self.variables: set[str] = set()
@@ -222,8 +223,18 @@ class _Parser:
         if self._token.kind == "operator" and self._token.text in _COMPARISONS:
             self._fail("comparisons cannot be chained: join them with &&")
         if token.text == "=~":
-            return _match(left, right, right_at)
+            return self._matches(left, right, right_at)
         return Compare(token.text, left, right)
+
+    def _matches(self, left: Node, right: Node, token: _Token) -> Matches:
+        if not (isinstance(right, Constant) and isinstance(right.value, str)):
+            raise ConditionError("=~ wants its pattern as a string", token.at)
+        try:
+            pattern = compiled(right.value, self._room)
+        except PatternError as error:
+            raise ConditionError(f"bad pattern: {error}", token.at + 1 + error.at) from None
+        self._room -= pattern.size
+        return Matches(left, right, pattern)
 
     def _membership(self, left: Node) -> Node:
         if not self._skip("("):
@@ -319,15 +330,6 @@ def _number(token: _Token) -> Constant:
         raise ConditionError("the number is too long", token.at, length=len(token.text))
     value = float(token.text) if "." in token.text else int(token.text)
     return Constant(value, token.text)
-
-
-def _match(left: Node, right: Node, token: _Token) -> Matches:
-    if not (isinstance(right, Constant) and isinstance(right.value, str)):
-        raise ConditionError("=~ wants its pattern as a string", token.at)
-    try:
-        return Matches(left, right, Pattern(right.value))
-    except PatternError as error:
-        raise ConditionError(f"bad pattern: {error}", token.at + 1 + error.at) from None
 
 
 # Printing.

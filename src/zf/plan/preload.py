@@ -19,6 +19,7 @@ from operator import attrgetter
 from typing import Any, NoReturn
 
 from zf.errors import Problem
+from zf.lean import lazy
 from zf.model import NOTHING, Asked, Flow, Loaded, Need, Phase, Project, Step, Task
 
 _EVERYTHING = Asked()
@@ -71,6 +72,8 @@ def _load_and_exit(
     """The other process; it says nothing, not even why it fails: loading again will."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        with lazy.compiling():  # 7 ms for a parser in Python, which libyaml spares us
+            import yaml  # noqa: F401, PLC0415
         from zf.plan import load  # noqa: PLC0415 - this is the import the other side is spared
 
         loaded = load.load(root, home, default_phase_timeout_s=default_phase_timeout_s, asked=asked)

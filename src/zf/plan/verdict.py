@@ -27,7 +27,7 @@ from zf.plan.condition import (
     Variable,
     show,
 )
-from zf.plan.pattern import MAX_TEXT, Budget, Pattern, TooMuchWorkError
+from zf.plan.pattern import MAX_TEXT, Pattern
 
 
 @record
@@ -107,7 +107,6 @@ class _Evaluation:
         self._context = context
         self._needs = needs
         self.seen: dict[str, Scalar] = {}
-        self._budget = Budget()
 
     def truth(self, node: Node) -> bool:
         match node:
@@ -193,10 +192,7 @@ class _Evaluation:
             _give_up(f"=~ looks at a text, but {operand.name} is {operand.told}")
         if len(operand.value) > MAX_TEXT:
             _give_up(f"{operand.name} is longer than the {MAX_TEXT} characters =~ looks at")
-        try:
-            return pattern.search(operand.value, self._budget)
-        except TooMuchWorkError:
-            _give_up(f"=~ takes too long to look through {operand.name}: use a simpler pattern")
+        return pattern.search(operand.value)
 
 
 def _equal(left: _Operand, right: _Operand) -> bool:

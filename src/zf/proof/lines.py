@@ -12,7 +12,7 @@ from json.encoder import encode_basestring_ascii as _text
 from typing import Any
 
 _encode = json.JSONEncoder(
-    separators=(", ", ": "), ensure_ascii=True, allow_nan=False, default=dict
+    separators=(", ", ": "), check_circular=False, allow_nan=False, default=dict
 ).encode
 _EMPTY: dict[type, str] = {dict: "{}", list: "[]", tuple: "[]"}
 

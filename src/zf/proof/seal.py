@@ -83,8 +83,8 @@ def compare_known(run_dir: str, known: Known, tops: Mapping[str, str], seconds: 
             if not bundle.place() == _place(run_dir) == known.place:
                 return Compared(_other_folder(run_dir).differences, (0, 0))
             differing = Differences(bundle, replace(known, tops={**known.tops, **tops}))
-            for _ in _known_lines(bundle, differing, ()):
-                pass
+            differing.look_at_top(*bundle.top())
+            differing.look_at_lists()
             differing.compare_trees(seconds)
             return Compared(tuple(differing.found), (differing.compared, len(known.trees)))
     except (FileNotFoundError, NotADirectoryError):
@@ -206,9 +206,8 @@ def _known_lines(bundle: Bundle, differing: Differences, loose: Collection[str])
     """The same from what the runner knows; what lies there is compared on the way, the top of the
     run at once: there is no manifest yet, and none is being written.
     """
-    known = differing.known
     files, folders = bundle.top()
-    differing.look_at_top(files, folders, {*known.tops, *known.trees, *loose})
+    differing.look_at_top(files, folders, loose)
     return _told_entries(bundle, differing, loose, folders)
 
 

@@ -49,9 +49,13 @@ class Differences:
     def _differs(self, path: str, why: str) -> None:
         self._found.setdefault(path, why)
 
-    def look_at_top(self, names: Iterable[str], folders: Iterable[str], known: set[str]) -> None:
-        """Tell of what lies at the top of the run and is not of it, and of what is missing."""
-        for name in sorted({*names, *folders} - known):
+    def look_at_top(
+        self, names: Iterable[str], folders: Iterable[str], loose: Iterable[str] = ()
+    ) -> None:
+        """Tell of what lies at the top of the run and is not of it, and of what is missing; `loose`
+        are tasks that have no list.
+        """
+        for name in sorted({*names, *folders} - {*self.known.tops, *self.known.trees, *loose}):
             self._differs(name, "was put there")
         for name, digest in self.known.tops.items():
             self._compare_file(name, digest)
@@ -66,6 +70,13 @@ class Differences:
             is_too_large = os.fstat(fd).st_size > _LARGEST_TOP_BYTES
             if is_too_large or file_digest(stream, "sha256").hexdigest() != digest:
                 self._differs(path, "is not what zf wrote")
+
+    def look_at_lists(self) -> None:
+        """Tell of lists that are not what their tasks ended with."""
+        for task in self.known.trees:
+            text = self.list_of(task)
+            if text is not None and ATTEMPTS_LIST in text:
+                self.attempts_of(task, checksums.parse(text.encode("ascii")))
 
     def list_of(self, task: str) -> str | None:
         """What the task's own list says, if the runner knows that; the one on the disk is compared

@@ -34,7 +34,6 @@ from zf.events import (
 )
 from zf.lean import lazy
 from zf.proof.layout import step_log
-from zf.report import waiting
 from zf.report.blocked import code, headline, not_started
 from zf.report.facts import at_end
 from zf.report.words import (
@@ -267,6 +266,8 @@ def board(
     more = len(facts.running) - (len(lines) - 1)
     if more and room:
         lines.append(f"  and {more} more running"[:width])
+    from zf.report import waiting  # noqa: PLC0415 - for the board alone
+
     waits = waiting.row(facts, now) if len(lines) < rows else ""
     if waits:
         lines.append(f"  waiting: {_ascii(waits)}"[:width])

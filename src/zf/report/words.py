@@ -12,7 +12,6 @@ from zf.errors import printable
 from zf.events import Cause, Status
 from zf.lean import lazy
 from zf.lean.record import record
-from zf.report.excerpt import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -192,6 +191,8 @@ def without_colour(text: str) -> str:
 
 def tail(lines: Sequence[str], most: int = TAIL_LINES) -> list[str]:
     """What of a log says why its step failed, safe to print and each line of bounded length."""
+    from zf.report.excerpt import excerpt  # noqa: PLC0415 - for failures alone
+
     # Cut first: a line may be a gigabyte. Four times, for colours and escapes still to be dropped.
     shown = (log_line(line[-4 * TAIL_CHARS :]) for line in excerpt(lines, most))
     return [f"...{line[3 - TAIL_CHARS :]}" if len(line) > TAIL_CHARS else line for line in shown]

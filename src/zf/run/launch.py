@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from hashlib import sha256
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import (
@@ -35,11 +35,8 @@ from zf.proof.lines import object_lines
 from zf.proof.read import LATEST, log_tail, newest_head, run_json
 from zf.proof.seal import Compared, compare_known, seal_known
 from zf.proof.source import provenance
-from zf.proof.source.prefetch import Looking
 from zf.proof.tree.records import Place, write_not_run
 from zf.redact.redactor import Redactor
-from zf.report import blocked
-from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import Facts, Fold
 from zf.run import fitness, leases, lock, recover
 from zf.run.context import condition_contexts
@@ -56,6 +53,9 @@ from zf.work.outcome import said
 from zf.work.pool import Pool
 from zf.work.walls.shield import Grounds, rescue, why_not
 from zf.work.worker import Shared
+
+if TYPE_CHECKING:
+    from zf.proof.source.prefetch import Looking
 
 # Begins the second look at the work tree; what it gives waits for the answer.
 LookingAgain = Callable[[Inbox], AbstractContextManager[Callable[[], bool | None]]]
@@ -646,7 +646,7 @@ def _make_proofs(proofs: str) -> None:
         if not os.path.isdir(proofs):
             raise
     else:
-        with open(f"{proofs}/.gitignore", "x", encoding="ascii") as file:
+        with open(f"{proofs}/.gitignore", "x", encoding="utf-8") as file:
             file.write("# Made by zf with the folder: runs are kept, not committed.\n*\n")
 
 
@@ -704,6 +704,9 @@ def _write_blocked(run_dir: str, facts: Facts) -> str | None:
     """Write blocked.json if tasks were held up; its SHA-256."""
     struck = facts.phase_timeout or facts.run_timeout
     if struck or facts.counts[Status.BLOCKED]:
+        from zf.report import blocked  # noqa: PLC0415 - a run that goes well does without
+        from zf.report.excerpt import LOOK_LINES  # noqa: PLC0415
+
         tails = {
             t.id: log_tail(run_dir, t.id, facts.step_number(t), lines=LOOK_LINES)
             for t in facts.failed

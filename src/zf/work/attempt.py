@@ -426,7 +426,9 @@ def _bytes(text: str) -> bytes:
 
 
 def which(program: str, path: str) -> str | None:
-    """Where a program is on this PATH."""
-    from shutil import which as found  # noqa: PLC0415 - 2 ms that the runner need not spend
-
-    return found(program, path=path)
+    """Where a program is on this PATH. By hand, as `shutil` takes each worker 4 ms to import."""
+    for folder in path.split(os.pathsep) if path else ():
+        found = os.path.join(folder, program)
+        if os.access(found, os.X_OK) and not os.path.isdir(found):
+            return found
+    return None

@@ -6,11 +6,11 @@ and nothing more is begun.
 
 from __future__ import annotations
 
+import _socket
 import json
 import os
 import select
 import signal
-import socket
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,13 +25,13 @@ _RECEIVE_BYTES = 4096
 # Of a tree with some thirty files: the runner keeps the lists of all tasks until it seals the run.
 _LIST_BYTES = 4096
 # One order brings one, and orders come one at a time.
-_LEASES_BYTES = socket.CMSG_SPACE(4 * struct.calcsize("i"))
+_LEASES_BYTES = _socket.CMSG_SPACE(4 * struct.calcsize("i"))
 
 
 class RunnerOrders:
     """The worker's end; `stop` is why the attempt under way is to end, if it is."""
 
-    def __init__(self, runner: socket.socket, life_fd: int) -> None:
+    def __init__(self, runner: _socket.socket, life_fd: int) -> None:
         self._socket = runner
         # Open while the attempt it came for is under way: should the runner die, this is what keeps
         # the attempt's `concurrency` group from other runs.

@@ -6,12 +6,12 @@ order socket; how a worker comes to be is `pool.py`'s business.
 
 from __future__ import annotations
 
+import _socket
 import _thread
 import errno
 import os
 import resource
 import signal
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -205,10 +205,10 @@ class Worker:
 def serve(
     shared: Shared,
     tasks: Mapping[str, Task],
-    runner: socket.socket,
+    runner: _socket.socket,
     life: tuple[int, int],
     file_limits: tuple[int, int],
-    others: Iterable[socket.socket],
+    others: Iterable[_socket.socket],
 ) -> NoReturn:
     """The rest of the life of a process forked to be a worker, with the signals `WITHHELD` blocked;
     it never returns into the code it was forked from. `life` is the pipe that shows whether the

@@ -9,7 +9,6 @@ from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.proof.layout import step_log
 from zf.proof.read import attempt_tree, log_tail
 from zf.report import terminal
-from zf.report.excerpt import LOOK_LINES
 from zf.report.facts import at_end
 from zf.report.words import TAIL_LINES
 
@@ -91,6 +90,8 @@ class Lines:
             whole = _Follower(run_dir, task.id, task.attempt).rest()
             return lines, terminal.grouped(task, whole)
         if self._tails and task.status != Status.SUCCESS and task.step is not None:
+            from zf.report.excerpt import LOOK_LINES
+
             number = facts.step_number(task)
             log = log_tail(run_dir, task.id, number, attempt=task.attempt, lines=LOOK_LINES)
             lines += terminal.failure_tail(log, self._most or task.log_tail or TAIL_LINES)

@@ -244,6 +244,8 @@ class Watcher:
 
 def tails_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
     """The ends of the logs of what failed, long enough to find the reason in them."""
+    if not facts.failed:
+        return {}
     from zf.proof.read import log_tail
     from zf.report.excerpt import LOOK_LINES
 
@@ -269,10 +271,10 @@ def remarks_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
 
 def remarks_of_task(task: TaskFacts, run_dir: str) -> list[str]:
     """The same of one task, if it ran."""
-    from zf.proof.read import status_json
-    from zf.report.remarks import remarks
-
     if task.attempt and task.status is not None and not _is_plain(run_dir, task.id):
+        from zf.proof.read import status_json
+        from zf.report.remarks import remarks
+
         with suppress(ZfError):
             return remarks(status_json(run_dir, task.id))
     return []

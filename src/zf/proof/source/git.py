@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from zf.errors import printable
 from zf.lean.record import record
 from zf.proof.files import remove_tree
+from zf.proof.source.prefetch import NO_WORK_TREE
 
 if TYPE_CHECKING:
     from typing import Protocol, Self
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 # A repository so large that git needs longer is described without its state: it is not waited for.
 GIT_TIMEOUT_S = 30.0
-NO_WORK_TREE = "this is not a git work tree"
 # Nothing git reads on the way may run a program or wait for an answer from a terminal.
 _GIT = ("--no-pager", "-c", "core.fsmonitor=false", "-c", "color.ui=false")
 # Set inside hooks and by hand; they would make git answer for another repository than the root's.
@@ -77,18 +77,6 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment in which git answers for the folder it is asked in, and asks nothing."""
     kept = {name: value for name, value in environ.items() if name not in _GIT_LOCAL}
     return kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-
-
-def find_top(root: str, environ: Mapping[str, str]) -> str | None:
-    """The nearest folder from here upwards that has a `.git`; asking git itself takes 8 ms more."""
-    ceilings = environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep)
-    folder = os.path.realpath(root)
-    while not os.path.lexists(f"{folder}/.git"):
-        above = os.path.dirname(folder)
-        if above in {folder, *ceilings}:
-            return None
-        folder = above
-    return folder
 
 
 def refuse_to_wait(ear: Ear | None) -> None:

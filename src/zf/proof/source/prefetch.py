@@ -14,14 +14,22 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from zf.proof.files import remove_tree
-from zf.proof.source import git, repository, worktree
+from zf.lean import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
+    from zf.proof import files
+    from zf.proof.source import git, repository, worktree
     from zf.proof.source.provenance import Source
+else:
+    files = lazy.module("zf.proof.files")
+    git = lazy.module("zf.proof.source.git")
+    repository = lazy.module("zf.proof.source.repository")
+    worktree = lazy.module("zf.proof.source.worktree")
+
+NO_WORK_TREE = "this is not a git work tree"
 
 
 class Looking:
@@ -44,7 +52,7 @@ class Looking:
         cls, root: str, exclude: tuple[str, ...], environ: Mapping[str, str], cache: str
     ) -> Self | None:
         """Begin; None where there is nothing to look at, or no process to be had."""
-        if git.find_top(root, environ) is None:
+        if find_top(root, environ) is None:
             return None
         scratch = git.scratch_name(environ)
         try:
@@ -105,7 +113,19 @@ class Looking:
             with suppress(ChildProcessError):  # where a parent's ignored SIGCHLD is inherited
                 os.waitpid(self._pid, 0)
             self._pid = 0
-            remove_tree(self._scratch)
+            files.remove_tree(self._scratch)
+
+
+def find_top(root: str, environ: Mapping[str, str]) -> str | None:
+    """The nearest folder from here upwards that has a `.git`; asking git itself takes 8 ms more."""
+    ceilings = environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep)
+    folder = os.path.realpath(root)
+    while not os.path.lexists(f"{folder}/.git"):
+        above = os.path.dirname(folder)
+        if above in {folder, *ceilings}:
+            return None
+        folder = above
+    return folder
 
 
 def _look_and_exit(

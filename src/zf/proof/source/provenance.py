@@ -16,11 +16,18 @@ from typing import TYPE_CHECKING, Any
 import zf
 from zf.errors import printable
 from zf.events import timestamp
+from zf.lean import lazy
 from zf.lean.record import record
-from zf.proof.source import ci, git, worktree
+from zf.proof.source import ci
+from zf.proof.source.prefetch import NO_WORK_TREE, find_top
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from zf.proof.source import git, worktree
+else:
+    git = lazy.module("zf.proof.source.git")
+    worktree = lazy.module("zf.proof.source.worktree")
 
 SCHEMA = "zf/run/v2"
 # Of the files that make a tree dirty, so many are named in a note.
@@ -141,7 +148,10 @@ class Source:
         seen = None
         notes = []
         try:
-            seen = worktree.look(root, environ, exclude, cache, scratch, ear)
+            if find_top(root, environ) is None:
+                notes.append(NO_WORK_TREE)
+            else:
+                seen = worktree.look(root, environ, exclude, cache, scratch, ear)
         except git.GitError as error:
             notes.append(str(error))
         except OSError as error:

@@ -19,16 +19,15 @@ from typing import TYPE_CHECKING
 from zf.lean.record import field, mutable
 from zf.proof.files import NEW, READ
 from zf.proof.source.git import (
-    NO_WORK_TREE,
     Asked,
     Asking,
     GitError,
     NotAwaitedError,
     contents,
-    find_top,
     refuse_to_wait,
     scratch_folder,
 )
+from zf.proof.source.prefetch import NO_WORK_TREE, find_top
 from zf.proof.source.repository import (
     HEAD,
     Commit,

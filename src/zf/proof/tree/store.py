@@ -267,9 +267,9 @@ class TaskTree:
     def _differences(self) -> tuple[list[str], list[str]]:
         """What is in zf's own folders besides what zf wrote, and what of that is not there."""
         present = {f"{folder}/{name}" for folder, name in self._entries()}
-        own = {path for path in self.digests if not path.startswith(f"{ARTIFACTS}/")}
-        if present == own:
+        if present == self.digests.keys():
             return [], []
+        own = {path for path in self.digests if not path.startswith(f"{ARTIFACTS}/")}
         return sorted(present - own), sorted(own - present)
 
     def _take_artifacts(self) -> list[tuple[str, str]]:
