@@ -12,10 +12,10 @@ import pytest
 
 from tests.support.attempts import all_listed, checksums_hold
 from zf.proof import checksums, layout
-from zf.proof.tree import collected
+from zf.proof.tree import artifacts
 from zf.proof.tree.artifacts import collect
-from zf.proof.tree.names import MAX_NAME, stored_name
 from zf.proof.tree.store import TaskTree
+from zf.proof.tree.walk import MAX_NAME, stored_name
 
 STATUS = {"task_id": "t", "status": "success"}
 
@@ -192,8 +192,8 @@ class TestWhatTheTaskLeft:
         assert os.listdir(scene.own) == []
 
     def test_more_than_the_limits_is_refused(self, scene, monkeypatch):
-        monkeypatch.setattr(collected, "MAX_FILES", 2)
-        monkeypatch.setattr(collected, "MAX_BYTES", 10)
+        monkeypatch.setattr(artifacts, "MAX_FILES", 2)
+        monkeypatch.setattr(artifacts, "MAX_BYTES", 10)
         for name, size in (("a", 1), ("b", 20), ("c", 1), ("d", 1)):
             (scene.own / name).write_bytes(b"x" * size)
         found = scene.collect()
@@ -330,7 +330,7 @@ class TestPatterns:
         assert refusals(found) == {"a.xml": "was replaced while it was looked at"}
 
     def test_limits_hold_for_copies(self, scene, monkeypatch):
-        monkeypatch.setattr(collected, "MAX_BYTES", 10)
+        monkeypatch.setattr(artifacts, "MAX_BYTES", 10)
         scene.write("a", b"x" * 20)
         scene.write("deep/" * 40 + "f")
         found = scene.collect("a", "deep")
@@ -379,8 +379,8 @@ class TestLargeFiles:
 
     @pytest.fixture(autouse=True)
     def _large_from(self, monkeypatch):
-        monkeypatch.setattr(collected, "_LARGE_BYTES", 3000)
-        monkeypatch.setattr(collected, "_BLOCK_BYTES", 1000)
+        monkeypatch.setattr(artifacts, "_LARGE_BYTES", 3000)
+        monkeypatch.setattr(artifacts, "_BLOCK_BYTES", 1000)
 
     @pytest.mark.parametrize("size", [2999, 3000, 3001, 50_000])
     def test_every_block_is_hashed_once_and_in_order(self, scene, size):
@@ -394,7 +394,7 @@ class TestLargeFiles:
     def test_what_stops_it_leaves_no_thread(self, scene, monkeypatch):
         before = sys.getswitchinterval(), threading.active_count()
         scene.write("told", bytes(9000) + b"hunter2")
-        monkeypatch.setattr(collected, "MAX_BYTES", 30_000)
+        monkeypatch.setattr(artifacts, "MAX_BYTES", 30_000)
         scene.write("vast", bytes(40_000))
         found = scene.collect("told", "vast", secrets=FakeSecrets())
         assert len(refusals(found)) == 2

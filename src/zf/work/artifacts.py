@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from zf.errors import printable
 from zf.events import Cause
 from zf.proof.files import FOLDER, remove
-from zf.proof.tree.collected import TOLD_MOST, listed
+from zf.proof.tree.artifacts import TOLD_MOST, listed
 from zf.redact.secret_forms import WEAK_BYTES
 from zf.redact.token_rules import SHAPES
 from zf.work.supervisor import Stop

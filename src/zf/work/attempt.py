@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
+from zf.lean import lazy
 from zf.lean.record import mutable, replace
 from zf.proof import layout
 from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.tree.artifacts import collect
-from zf.proof.tree.contents import artifacts_of
 from zf.proof.tree.records import Place, task_json, task_lines
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.redact.redactor import without_secrets
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
     from zf.model import Step, Task
     from zf.plan.graph import Met
+    from zf.proof.tree import contents
     from zf.work.control import RunnerOrders
+else:
+    contents = lazy.module("zf.proof.tree.contents")
 
 # Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
 # shield, and removed with these.
@@ -329,7 +332,7 @@ class Attempt:
             if digest is None:
                 continue  # it kept nothing, was not run or not even checked
             try:
-                artifacts = artifacts_of(f"{of}/{need.task}", digest)
+                artifacts = contents.artifacts_of(f"{of}/{need.task}", digest)
             except (OSError, ValueError) as error:
                 what = said(error) if isinstance(error, OSError) else str(error)
                 what = self._redactor.text(what)

@@ -14,9 +14,7 @@ from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.record import field, mutable, replace
 from zf.outlet import say_if_possible
 from zf.proof.layout import TIMEOUT_MARK
-from zf.proof.tree.artifacts import collect
-from zf.proof.tree.collected import TOLD_MOST, Collected, listed
-from zf.proof.tree.contents import is_tree_of
+from zf.proof.tree.artifacts import TOLD_MOST, Collected, collect, listed
 from zf.proof.tree.records import status_fields
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.work.artifacts import ArtifactSecrets
@@ -339,6 +337,8 @@ class Outcome:
         """The tree of this attempt, also when its worker died before it had moved away that of the
         attempt before, which is on record and stays as it is.
         """
+        from zf.proof.tree.contents import is_tree_of  # noqa: PLC0415 - a worker has died
+
         if before and is_tree_of(run_dir, self.task.id, before):
             return TaskTree.create(run_dir, self.task.id, self.attempt)
         return TaskTree.reopen(run_dir, self.task.id)

@@ -11,8 +11,7 @@ from zf.lean import lazy
 from zf.lean.record import replace
 from zf.proof.files import READ
 from zf.proof.source.git import Asking
-from zf.proof.source.repository import Commit, repository
-from zf.proof.source.rules import blobs
+from zf.proof.source.repository import Commit, blobs, repository
 
 _LFS = lazy.pattern(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-[^\n]*\n)*"

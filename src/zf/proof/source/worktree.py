@@ -31,13 +31,14 @@ from zf.proof.source.prefetch import NO_WORK_TREE, find_top
 from zf.proof.source.repository import (
     HEAD,
     Commit,
+    escaped,
     head_commit,
     look_at_commit,
     outer,
     own_repository,
+    read_rules,
     refs_of,
 )
-from zf.proof.source.rules import escaped, read_rules
 
 if TYPE_CHECKING:
     from zf.proof.source.git import Ear

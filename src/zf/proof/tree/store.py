@@ -17,7 +17,7 @@ import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from zf.lean import lazy
 from zf.proof import checksums
@@ -39,7 +39,12 @@ from zf.proof.layout import (
     script,
 )
 from zf.proof.lines import object_lines
-from zf.proof.tree import attempts
+
+if TYPE_CHECKING:
+    from zf.proof.tree import attempts
+else:
+    attempts = lazy.module("zf.proof.tree.attempts")
+
 
 NO_ARTIFACT = "was written into zf's own part of the proof"
 # Where artifacts are gathered when their folder is not the one it was.
