@@ -39,6 +39,11 @@ class Status(StrEnum):
     LOST = "lost"
 
 
+# The task itself is to blame, or its worker; `blocked` and `cancelled` are consequences.
+FAILED = frozenset({Status.FAILURE, Status.TIMEOUT, Status.LOST})
+WELL = frozenset({Status.SUCCESS, Status.SKIPPED})
+
+
 class Cause(StrEnum):
     """Why it ended that way: the stable word programs may match; `detail` says it for people."""
 

@@ -21,13 +21,9 @@ _ID = re.compile(ID_PATTERN)
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 DEFAULT_TIMEOUT_S = 300
-DEFAULT_GRACE_S = 5.0
 DEFAULT_CLEANUP_TIMEOUT_S = 60
 DEFAULT_MAX_LOG_BYTES = 1024**3
 DEFAULT_RETRY_MAX_DELAY_S = 300
-DEFAULT_PHASE_TIMEOUT_S = 3600
-# Ten years: longer is a typing error, and still far from overflowing any clock.
-MAX_TIMEOUT_S = 315_360_000
 
 # What zf itself tells every step; a task that set one of these would be overruled in silence.
 RESERVED_ENV = frozenset(

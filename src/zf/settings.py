@@ -21,12 +21,12 @@ DEFAULT_POLL_INTERVAL_S = 1.0
 DEFAULT_GRACE_S = 5.0
 SHIELD_MODES = AUTO, ALWAYS, NEVER = "auto", "always", "never"
 
-# More slots than any machine can use; catches `-j 100000000` before it forks.
 # No further back is looked for the reason of a failure.
 MAX_TAIL_LINES = 400
+# More slots than any machine can use; catches `-j 100000000` before it forks.
 MAX_JOBS_LIMIT = 10_000
 # Ten years: longer is a typing error, and still far from overflowing any clock.
-MAX_SECONDS = 315_360_000.0
+MAX_SECONDS = 315_360_000
 
 RUN_ID_VARIABLES = ("ZF_RUN_ID", "ZENFLOW_RUN_ID", "RUN_ID")
 MAX_JOBS_VARIABLES = ("ZF_MAX_JOBS", "ZENFLOW_MAX_JOBS", "MAX_JOBS")

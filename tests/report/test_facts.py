@@ -23,6 +23,7 @@ from tests.support.report_samples import (
     timed_out,
 )
 from zf.events import (
+    FAILED,
     Cause,
     Event,
     Interrupted,
@@ -36,7 +37,8 @@ from zf.events import (
     ThrottleEntered,
     ThrottleLeft,
 )
-from zf.report.facts import FAILED, Facts, Fold, Held, RootCause, build
+from zf.report.causes import Held, RootCause
+from zf.report.facts import Facts, Fold, build
 
 
 def test_facts_of_a_whole_run() -> None:

@@ -137,16 +137,6 @@ def test_phases_are_told_where_there_are_several() -> None:
     ]
 
 
-def test_an_end_is_told_as_it_was_though_the_next_attempt_runs() -> None:
-    """Events are told in batches, when all of them are in the facts."""
-    batch = [started("a"), failed("a"), RetryScheduled("a", 2, 0), started("a", attempt=2)]
-    facts = build(plan({"a": ()}), batch)
-    assert [terminal.plain_line(facts, event) for event in batch[1:3]] == [
-        "x failure   a  0.2s  step 'Prepare' exited with code 3",
-        "r retry     a  attempt 2 at once",
-    ]
-
-
 def test_strangers_and_the_end_have_no_line() -> None:
     assert lines({"a": ()}, [started("x"), ended("x"), RetryScheduled("x", 2, 0)]) == []
     asked = ConditionEvaluated("a", "1 == 1", value=True, operands={}, error="")

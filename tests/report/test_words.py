@@ -22,7 +22,8 @@ from tests.support.report_samples import (
 from zf.events import AttemptEnded, Cause, Event, Status, TaskNotRun
 from zf.lean.record import replace
 from zf.report import advice, words
-from zf.report.facts import TaskFacts, build
+from zf.report.facts import build
+from zf.report.task_facts import TaskFacts
 from zf.report.words import PLAIN, Style
 
 F, C = Status.FAILURE, Status.CANCELLED

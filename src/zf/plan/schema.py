@@ -16,12 +16,10 @@ from zf.lean.record import field, record, replace
 from zf.lean.validators import PydanticCustomError, SchemaValidator, ValidationError
 from zf.model import (
     DEFAULT_CLEANUP_TIMEOUT_S,
-    DEFAULT_GRACE_S,
     DEFAULT_MAX_LOG_BYTES,
     DEFAULT_RETRY_MAX_DELAY_S,
     DEFAULT_TIMEOUT_S,
     ID_PATTERN,
-    MAX_TIMEOUT_S,
     RESERVED_ENV,
     Need,
     Phase,
@@ -29,7 +27,13 @@ from zf.model import (
     Step,
     Task,
 )
-from zf.settings import MAX_JOBS_LIMIT, MAX_TAIL_LINES, SHIELD_MODES
+from zf.settings import (
+    DEFAULT_GRACE_S,
+    MAX_JOBS_LIMIT,
+    MAX_SECONDS,
+    MAX_TAIL_LINES,
+    SHIELD_MODES,
+)
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -276,24 +280,24 @@ TASK: Mapping[str, Key] = {
         default=False,
     ),
     "timeout_sec": Key(
-        _number(above=0, most=MAX_TIMEOUT_S),
+        _number(above=0, most=MAX_SECONDS),
         "Seconds the whole task may take, all its steps together.",
         default=DEFAULT_TIMEOUT_S,
     ),
     "silence_timeout_sec": Key(
-        _number(above=0, most=MAX_TIMEOUT_S),
+        _number(above=0, most=MAX_SECONDS),
         "Seconds a step may go without any output before the task ends as `timeout`.",
     ),
     "queue_timeout_sec": Key(
-        _number(above=0, most=MAX_TIMEOUT_S),
+        _number(above=0, most=MAX_SECONDS),
         "Seconds the task may wait for its turn, once nothing else keeps it from starting.",
     ),
     "deadline_sec": Key(
-        _number(above=0, most=MAX_TIMEOUT_S),
+        _number(above=0, most=MAX_SECONDS),
         "Seconds from the start of the run by which the task must have ended.",
     ),
     "start_after": Key(
-        _number(least=0, most=MAX_TIMEOUT_S),
+        _number(least=0, most=MAX_SECONDS),
         "Seconds from the start of the run before which the task does not start.",
         default=0,
     ),
@@ -314,12 +318,12 @@ TASK: Mapping[str, Key] = {
         default=0,
     ),
     "retry_delay_sec": Key(
-        _number(least=0, most=MAX_TIMEOUT_S),
+        _number(least=0, most=MAX_SECONDS),
         "Seconds before the first retry; doubled each time, shortened by up to a tenth.",
         default=0,
     ),
     "retry_max_delay_sec": Key(
-        _number(least=0, most=MAX_TIMEOUT_S),
+        _number(least=0, most=MAX_SECONDS),
         "Seconds that no retry waits longer than.",
         default=DEFAULT_RETRY_MAX_DELAY_S,
     ),
@@ -382,7 +386,7 @@ TASK: Mapping[str, Key] = {
         keys=STEP,
     ),
     "cleanup_timeout_sec": Key(
-        _number(above=0, most=MAX_TIMEOUT_S),
+        _number(above=0, most=MAX_SECONDS),
         "Seconds the cleanup may take, all its steps together.",
         default=DEFAULT_CLEANUP_TIMEOUT_S,
     ),
@@ -411,7 +415,7 @@ TASK: Mapping[str, Key] = {
 PHASE: Mapping[str, Key] = {
     "title": Key(_text(NOT_BLANK), "One line for people."),
     "timeout_sec": Key(
-        _number(above=0, most=MAX_TIMEOUT_S),
+        _number(above=0, most=MAX_SECONDS),
         "Seconds the whole phase may take. A flag or variable wins over this.",
     ),
 }

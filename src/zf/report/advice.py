@@ -10,16 +10,16 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
-from zf.events import Status
+from zf.events import WELL, Status
 from zf.lean.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from zf.report.facts import Facts, RootCause
+    from zf.report.causes import RootCause
+    from zf.report.facts import Facts
 
 _NOT_BROKEN = frozenset({Status.SKIPPED, Status.CANCELLED})
-_WELL = frozenset({Status.SUCCESS, Status.SKIPPED})
 # More names than this are no advice to act on.
 _MOST_NAMES = 5
 
@@ -78,7 +78,7 @@ def _together(facts: Facts, blocking: Sequence[RootCause]) -> FixFirst:
 
 def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     """The commands to type when the run is over: nothing when all went well."""
-    failed = [task.id for task in facts.tasks.values() if not (task.warned or task.status in _WELL)]
+    failed = [task.id for task in facts.tasks.values() if not (task.warned or task.status in WELL)]
     if not failed:
         return []
     if not facts.needs_checked:

@@ -29,7 +29,9 @@ from zf.report.words import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from zf.report.facts import Facts, Held, RootCause, TaskFacts
+    from zf.report.causes import Held, RootCause
+    from zf.report.facts import Facts
+    from zf.report.task_facts import TaskFacts
 
 SCHEMA = "zf/blocked/v2"
 # Codes of what can become of a task, for programs and search engines: never renumbered.

@@ -6,7 +6,7 @@ from itertools import starmap
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
-from zf.events import Status
+from zf.events import WELL
 from zf.report import advice, blocked, terminal
 from zf.report.words import (
     NO_TAILS,
@@ -29,7 +29,9 @@ from zf.report.words import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from zf.report.facts import Facts, Held, RootCause, TaskFacts
+    from zf.report.causes import Held, RootCause
+    from zf.report.facts import Facts
+    from zf.report.task_facts import TaskFacts
     from zf.report.waiting import Wait
 
 
@@ -118,7 +120,7 @@ def task(
 
 def _next(facts: Facts, task: TaskFacts, zf: str, *, alive: bool, sealed: bool) -> str:
     """The command that could change what became of this task."""
-    if task.warned or task.status in {Status.SUCCESS, Status.SKIPPED}:
+    if task.warned or task.status in WELL:
         return ""
     return "; ".join(advice.commands(facts, alive=alive, sealed=sealed, zf=zf))
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from zf.errors import Exit
 from zf.events import (
+    FAILED,
     AttemptEnded,
     AttemptStarted,
-    Cause,
+    CancelRequested,
     ConditionEvaluated,
     Event,
     Interrupted,
@@ -35,13 +35,15 @@ from zf.events import (
     ThrottleEntered,
     ThrottleLeft,
 )
-from zf.lean.record import field, mutable, record, replace
+from zf.lean.record import field, mutable, replace
+from zf.model import NOTHING
+from zf.report.task_facts import PhaseFacts, TaskFacts, Tried
 
-FAILED = frozenset({Status.FAILURE, Status.TIMEOUT, Status.LOST})
+if TYPE_CHECKING:
+    from zf.report.causes import RootCause
+
 # What keeps a run from passing, unless it is tolerated: everything but success and skipped.
-_SPOILS = (*sorted(FAILED), Status.BLOCKED, Status.CANCELLED)
-_NOTHING: Mapping[str, Status] = MappingProxyType({})
-_NO_RESOURCES: Mapping[str, int] = MappingProxyType({})
+_SPOILS = (*FAILED, Status.BLOCKED, Status.CANCELLED)
 
 Result = Literal[
     "passed", "failed", "timeout", "interrupted", "nothing run", "unfinished", "tampered"
@@ -49,129 +51,8 @@ Result = Literal[
 
 
 @mutable
-class TaskFacts:
-    """One task of the plan and what is known of it. `status` is None until it ended; times of day
-    are UTC as the events have them; `unmet` is what an event said of its needs. `held_by` is the
-    run that has its `concurrency` group, while it waits for that; `waited_s` sums up those waits.
-    """
-
-    id: str
-    title: str
-    phase: str
-    file: str
-    line: int
-    timeout_s: float
-    needs: tuple[str, ...]
-    # The needs that must succeed: the others (`require: done`) are met by any end.
-    strict: tuple[str, ...]
-    steps: Sequence[Mapping[str, Any]]
-    optional: tuple[str, ...] = ()
-    # How many lines of a failed step's log its task file wants to be shown.
-    log_tail: int | None = None
-    parallel_safe: bool = True
-    resources: Mapping[str, int] = field(default_factory=lambda: _NO_RESOURCES)
-    group: str = ""
-    start_after_s: float = 0.0
-    # When it is to be tried again, on the clock of `started_mono`.
-    retry_at: float | None = None
-    running: bool = False
-    status: Status | None = None
-    attempt: int = 0
-    exit_code: int | None = None
-    signal: int | None = None
-    cause: Cause = Cause.NONE
-    detail: str = ""
-    # Counted from 0, as in `steps`.
-    step: int | None = None
-    started_at: str = ""
-    completed_at: str = ""
-    duration_s: float | None = None
-    started_mono: float | None = None
-    concurrency: str = ""
-    held_by: str = ""
-    waited_s: float = 0.0
-    unmet: Mapping[str, Status] = field(default_factory=lambda: _NOTHING)
-    # Its task file tolerates this end.
-    warned: bool = False
-    # Attempts that were followed by another, or should have been; in order.
-    earlier: list[Tried] = field(default_factory=list)
-    # What its condition was asked, with the answers; in order.
-    asked: list[ConditionEvaluated] = field(default_factory=list)
-
-    @property
-    def word(self) -> str:
-        """`waiting`, `running` or the status it ended with."""
-        return self.status.value if self.status else "running" if self.running else "waiting"
-
-    @property
-    def conclusion(self) -> str:
-        """The same, but `warned` for an end that is tolerated."""
-        return "warned" if self.warned else self.word
-
-    @property
-    def flaky(self) -> bool:
-        """Whether it succeeded, but not at once."""
-        return self.status is Status.SUCCESS and self.attempt > 1
-
-
-@record
-class Tried:
-    """An attempt that was not to be the last: how the task stood after it.
-
-    `delay_s` is the wait before the next one, None when `zf resume` brought it; `dropped` is why
-    the next one never came.
-    """
-
-    task: TaskFacts
-    delay_s: float | None
-    dropped: Cause | None = None
-
-
-@mutable
-class PhaseFacts:
-    name: str
-    title: str
-    timeout_s: float
-    tasks: int = 0
-    state: Literal["waiting", "running", "passed", "failed"] = "waiting"
-    timed_out: bool = False
-    duration_s: float | None = None
-
-
-@record
-class Held:
-    """A task held up by a root cause: directly when `via` is None, else through that task.
-
-    `depth` counts the tasks from the cause to here, 1 when direct. `unmet` has the word for each
-    need that keeps it from running; `also` names other root causes behind those needs.
-    """
-
-    task: str
-    via: str | None
-    depth: int
-    unmet: Mapping[str, str]
-    also: tuple[str, ...]
-
-
-@record
-class RootCause:
-    """A task that held up others, or failed without doing so.
-
-    `held` are the tasks listed under it, each directly below the one it waits for; `blocks` counts
-    every task it holds up, listed here or under a bigger cause; `frees` only those that no other
-    cause holds up as well.
-    """
-
-    task: str
-    word: str
-    held: tuple[Held, ...]
-    blocks: int
-    frees: int
-
-
-@mutable
 class Facts:
-    """Everything known about one run. Only its `Fold` changes it; everybody else reads.
+    """Everything known about one run. Only its `Fold` changes it.
 
     `counts` has every status, `waiting` and `running`; `tolerated` says how many of each status are
     `warned`; `running` is in order of start. `throttled_s` is how long the machine was too busy,
@@ -187,7 +68,7 @@ class Facts:
     tolerated: dict[str, int] = field(default_factory=dict)
     # What the run is allowed, where that is known.
     max_jobs: int | None = None
-    resources: Mapping[str, int] = field(default_factory=lambda: _NO_RESOURCES)
+    resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     run: str = ""
     # The number of every task's first step in the names of its files: 1 for runs of zf 0.1.
     first_step: int = 0
@@ -213,7 +94,9 @@ class Facts:
     def causes(self) -> tuple[RootCause, ...]:
         """Root causes, the one that blocks most first; worked out once per state."""
         if self._causes is None:
-            self._causes = _root_causes(self.tasks)
+            from zf.report.causes import root_causes  # noqa: PLC0415 - of no use while all is well
+
+            self._causes = root_causes(self.tasks)
         return self._causes
 
     @property
@@ -323,38 +206,46 @@ class Fold:
                 self._retry_scheduled(event, mono)
             case RetryDropped():
                 self._retry_dropped(event)
-            case ConditionEvaluated(task=name) if name in facts.tasks:
-                facts.tasks[name].asked.append(event)
+            case ConditionEvaluated() | LeaseAwaited() | LeaseTaken():
+                self._before_a_start(event)
             case ThrottleEntered() | ThrottleLeft():
                 self._throttled(event)
+            case PhaseStarted() | PhaseEnded() | PhaseTimedOut():
+                self._phase(event)
             case RunTimedOut():
                 facts.run_timeout = event
-            case LeaseAwaited() | LeaseTaken():
-                self._lease(event)
-            case PhaseStarted(phase=phase, timeout_s=timeout_s):
-                facts.phase = phase
-                if phase in facts.phases:
-                    facts.phases[phase].state = "running"
-                    facts.phases[phase].timeout_s = timeout_s
-            case PhaseEnded(phase=phase, ok=ok, duration_s=duration_s):
-                if phase in facts.phases:
-                    facts.phases[phase].state = "passed" if ok else "failed"
-                    facts.phases[phase].duration_s = duration_s
-            case PhaseTimedOut():
-                facts.phase_timeout = event
-                if event.phase in facts.phases:
-                    facts.phases[event.phase].timed_out = True
             case Interrupted():
                 facts.interrupted = event
-            case RunStarted(run=run):
-                facts.run, facts.first_step = run, event.first_step
+            case CancelRequested():
+                pass  # what comes of it has events of its own
+            case RunStarted():
+                facts.run, facts.first_step = event.run, event.first_step
                 facts.started_at = wall
             case RunResumed():
                 # Another process goes on, perhaps after a reboot: its clock may have another zero.
                 facts.started_mono = mono
-            case RunEnded(exit_code=exit_code, duration_s=duration_s, tampered=tampered):
-                facts.exit_code, facts.duration_s, facts.tampered = exit_code, duration_s, tampered
+            case RunEnded():
+                facts.exit_code, facts.duration_s = event.exit_code, event.duration_s
+                facts.tampered = event.tampered
                 facts.ended_at = wall or facts.ended_at
+            case _:
+                assert_never(event)
+
+    def _phase(self, event: PhaseStarted | PhaseEnded | PhaseTimedOut) -> None:
+        phase = self.facts.phases.get(event.phase)
+        if isinstance(event, PhaseStarted):
+            self.facts.phase = event.phase
+        elif isinstance(event, PhaseTimedOut):
+            self.facts.phase_timeout = event
+        if phase is None:
+            return
+        if isinstance(event, PhaseStarted):
+            phase.state, phase.timeout_s = "running", event.timeout_s
+        elif isinstance(event, PhaseTimedOut):
+            phase.timed_out = True
+        else:
+            phase.state = "passed" if event.ok else "failed"
+            phase.duration_s = event.duration_s
 
     def _throttled(self, event: ThrottleEntered | ThrottleLeft) -> None:
         facts = self.facts
@@ -370,10 +261,10 @@ class Fold:
         task = self._leave(event.task)
         if task is None:
             return
-        if task.status is not None:  # nobody planned to try again: the runner had died
+        if task.status is not None:  # no retry was planned: the runner had died
             task.earlier.append(Tried(replace(task, earlier=[], asked=[]), None))
         task.running = True
-        _forget_end(task)
+        task.forget_end()
         task.attempt = event.attempt
         task.started_mono = mono
         task.started_at = wall
@@ -398,7 +289,7 @@ class Fold:
         if task is None:
             return
         task.earlier.append(Tried(replace(task, earlier=[], asked=[]), event.delay_s))
-        _forget_end(task)
+        task.forget_end()
         task.retry_at = None if mono is None else mono + event.delay_s
         self.facts.counts["waiting"] += 1
 
@@ -421,9 +312,12 @@ class Fold:
         task.unmet = event.needs
         self._end(task, event, event.at)
 
-    def _lease(self, event: LeaseAwaited | LeaseTaken) -> None:
+    def _before_a_start(self, event: ConditionEvaluated | LeaseAwaited | LeaseTaken) -> None:
         task = self.facts.tasks.get(event.task)
         if task is None:
+            return
+        if isinstance(event, ConditionEvaluated):
+            task.asked.append(event)
             return
         task.concurrency = event.concurrency
         if isinstance(event, LeaseAwaited):
@@ -473,53 +367,6 @@ _END = (
 )
 
 
-def _forget_end(task: TaskFacts) -> None:
-    """What an earlier attempt came to no longer counts."""
-    task.status = task.exit_code = task.signal = task.step = task.duration_s = None
-    task.cause = Cause.NONE
-    task.detail = task.completed_at = ""
-    task.unmet = _NOTHING
-    task.warned = False
-
-
-def at_end(facts: Facts, event: AttemptEnded | TaskNotRun) -> TaskFacts:
-    """The task as this event left it, whatever has become of it since; KeyError if not planned.
-
-    Events are told in batches, and a retry may have begun before the failure is told.
-    """
-    task = facts.tasks[event.task]
-    if _is_still_so(task, event):
-        return task
-    ended = replace(
-        task,
-        running=False,
-        status=event.status,
-        cause=event.cause,
-        detail=event.detail,
-        warned=event.warned,
-    )
-    if isinstance(event, TaskNotRun):
-        ended.unmet = event.needs
-        return ended
-    for name in ("attempt", "exit_code", "signal", "started_at", "duration_s"):
-        setattr(ended, name, getattr(event, name))
-    ended.step = facts.step_of(event)
-    ended.completed_at = event.completed_at
-    return ended
-
-
-def _is_still_so(task: TaskFacts, event: AttemptEnded | TaskNotRun) -> bool:
-    """Whether nothing has become of the task since, as nearly always: a copy costs 40 us."""
-    if isinstance(event, TaskNotRun):
-        return task.status is event.status and task.completed_at == event.at
-    return (
-        not task.running
-        and task.status is event.status
-        and task.attempt == event.attempt
-        and task.completed_at == event.completed_at
-    )
-
-
 def _planned(plan: Mapping[str, Any]) -> Facts:
     phases = {
         row["name"]: PhaseFacts(row["name"], row["title"], row["timeout_s"])
@@ -562,156 +409,7 @@ def _task(row: Mapping[str, Any]) -> TaskFacts:
         optional=tuple(need["task"] for need in needs if need["optional"]),
         log_tail=row.get("log_tail"),
         parallel_safe=row["parallel_safe"],
-        resources=row.get("resources", _NO_RESOURCES),
+        resources=row.get("resources", NOTHING),
         group=row.get("concurrency", ""),
         start_after_s=row.get("start_after_s", 0.0),
     )
-
-
-# --- Root causes -------------------------------------------------------------------------------
-#
-# "Held" tasks are those that did not run because of a need. An edge leads from each unmet need to
-# the task it holds; a root is where such edges start. Everything below is linear in the edges, but
-# for the count of tasks with several causes, which is a union of bit sets.
-
-_Unmet = Mapping[str, Mapping[str, str]]
-_Below = Mapping[str, Sequence[str]]
-
-
-def _root_causes(tasks: Mapping[str, TaskFacts]) -> tuple[RootCause, ...]:
-    unmet = _unmet_needs(tasks)
-    below: dict[str, list[str]] = {}
-    for name, needs in unmet.items():
-        for need in needs:
-            below.setdefault(need, []).append(name)
-    roots = {
-        name: task.word for name, task in tasks.items() if task.status in FAILED and not task.warned
-    }
-    for name, needs in unmet.items():
-        for need, word in needs.items():
-            if need not in unmet and need not in roots:
-                roots[need] = tasks[need].word if need in tasks else word
-        if not needs:  # said to be blocked, but not by what: stands for itself
-            roots[name] = tasks[name].word
-    blocks, frees = _weights(roots, unmet, below)
-    found = (RootCause(root, roots[root], (), blocks[root], frees[root]) for root in roots)
-    # What was skipped is no failure, so it stands behind those.
-    ranked = sorted(found, key=lambda root: (root.word == "skipped", -root.blocks, root.task))
-    return tuple(_place(ranked, unmet, below))
-
-
-def _unmet_needs(tasks: Mapping[str, TaskFacts]) -> dict[str, Mapping[str, str]]:
-    """Held tasks, each with its unmet needs, in plan order (needs come before their dependents)."""
-    unmet: dict[str, Mapping[str, str]] = {}
-    for name, task in tasks.items():
-        if task.status is Status.BLOCKED or (task.status is Status.SKIPPED and task.unmet):
-            unmet[name] = {need: word.value for need, word in task.unmet.items()}
-            if task.status is Status.BLOCKED and task.unmet:
-                # The first need that fails blocks; the others may have come to nothing since.
-                bad = (need for need in task.strict if _is_bad(need, tasks, unmet))
-                unmet[name] = {**{need: tasks[need].word for need in bad}, **unmet[name]}
-        elif task.status is None and not task.running:
-            # The run ended, or has not got round, before this was said: the plan says it.
-            words = {need: tasks[need].word for need in task.strict if _is_bad(need, tasks, unmet)}
-            if words:
-                unmet[name] = words
-    return unmet
-
-
-def _is_bad(need: str, tasks: Mapping[str, TaskFacts], unmet: _Unmet) -> bool:
-    if need in unmet:
-        return True
-    if need not in tasks or tasks[need].warned:
-        return False
-    return tasks[need].status not in {None, Status.SUCCESS}
-
-
-def _weights(
-    roots: Mapping[str, str], unmet: _Unmet, below: _Below
-) -> tuple[dict[str, int], dict[str, int]]:
-    """For each root how many tasks it holds up, and how many of them it alone holds up."""
-    order = _needs_first(unmet, below)
-    only: dict[str, str | None] = {root: root for root in roots}  # None: several roots
-    frees = dict.fromkeys(roots, 0)
-    shared: dict[str, int] = {}  # the tasks with several roots, numbered
-    for name in order:
-        if name in roots:
-            continue
-        causes = {only.get(need) for need in unmet[name]}
-        cause = only[name] = causes.pop() if len(causes) == 1 else None
-        if cause is None:
-            shared[name] = len(shared)
-        else:
-            frees[cause] += 1
-    blocks = dict(frees)
-    if shared:
-        # Which shared tasks are at or below a task, as bits. What is below a shared task is shared.
-        # A task's bits go when all above it have read them: 20 000 of them would be 50 MB.
-        bits: dict[str, int] = {}
-        unread = {name: len(needs) for name, needs in unmet.items()}
-        for name in (*reversed(order), *(root for root in roots if root not in unmet)):
-            found = 1 << shared[name] if name in shared else 0
-            for child in below.get(name, ()):
-                found |= bits.get(child, 0)
-                unread[child] -= 1
-                if not unread[child]:
-                    bits.pop(child, None)
-            bits[name] = found
-        for root in roots:
-            blocks[root] += bits[root].bit_count()
-    return blocks, frees
-
-
-def _needs_first(unmet: _Unmet, below: _Below) -> list[str]:
-    """Held tasks so that each comes after the held tasks it needs; a cycle's tasks come last."""
-    left = {name: sum(need in unmet for need in needs) for name, needs in unmet.items()}
-    order = [name for name, count in left.items() if count == 0]
-    for name in order:  # grows while it is read
-        for child in below.get(name, ()):
-            left[child] -= 1
-            if left[child] == 0:
-                order.append(child)
-    return order + [name for name, count in left.items() if count > 0]
-
-
-def _place(ranked: Sequence[RootCause], unmet: _Unmet, below: _Below) -> Iterable[RootCause]:
-    """Put each held task under the first root that reaches it, by the shortest way."""
-    cause_of = {root.task: root.task for root in ranked}
-    children: dict[str, list[str]] = {}
-
-    def reach(start: str) -> int:
-        before = len(cause_of)
-        queue = deque((start,))
-        while queue:
-            name = queue.popleft()
-            for child in below.get(name, ()):
-                if child not in cause_of:
-                    cause_of[child] = start
-                    children.setdefault(name, []).append(child)
-                    queue.append(child)
-        return len(cause_of) - before
-
-    for root in ranked:
-        reach(root.task)
-    circles = []
-    for name in unmet:
-        if name not in cause_of:  # needs itself in the end: no root reaches it
-            cause_of[name] = name
-            circles.append(RootCause(name, "blocked", (), reach(name), 0))
-    for root in (*ranked, *circles):
-        yield replace(root, held=tuple(_tree(root.task, children, unmet, cause_of)))
-
-
-def _tree(
-    root: str, children: _Below, unmet: _Unmet, cause_of: Mapping[str, str]
-) -> Iterable[Held]:
-    """The tasks under a root, each followed by those below it (a loop: chains can be long)."""
-    stack = [(child, 1) for child in reversed(children.get(root, ()))]
-    via: dict[str, str] = {}
-    while stack:
-        name, depth = stack.pop()
-        others = {cause_of[need] for need in unmet[name]} - {root}
-        yield Held(name, via.get(name), depth, unmet[name], tuple(sorted(others)))
-        for child in reversed(children.get(name, ())):
-            via[child] = name
-            stack.append((child, depth + 1))

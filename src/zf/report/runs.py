@@ -14,7 +14,8 @@ from zf.report.words import PLAIN, Style, counted, duration, moment, spent, stor
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from zf.report.facts import Facts, TaskFacts
+    from zf.report.facts import Facts
+    from zf.report.task_facts import TaskFacts
     from zf.report.waiting import Wait
 
 

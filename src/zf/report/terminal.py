@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import json
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from zf.errors import printable
 from zf.events import (
+    FAILED,
     AttemptEnded,
     AttemptStarted,
     CancelRequested,
+    ConditionEvaluated,
     Event,
     Interrupted,
     LeaseAwaited,
+    LeaseTaken,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
     RetryDropped,
     RetryScheduled,
+    RunEnded,
     RunResumed,
     RunStarted,
     RunTimedOut,
@@ -35,7 +39,6 @@ from zf.events import (
 from zf.lean import lazy
 from zf.proof.layout import step_log
 from zf.report.blocked import code, headline, not_started
-from zf.report.facts import at_end
 from zf.report.words import (
     NO_TAILS,
     PLAIN,
@@ -60,7 +63,8 @@ from zf.report.words import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from zf.report.facts import Facts, Result, TaskFacts
+    from zf.report.facts import Facts, Result
+    from zf.report.task_facts import TaskFacts
 
 # A minute is what CI users take for a hang; shorter would fill their logs.
 HEARTBEAT_S = 60.0
@@ -94,7 +98,7 @@ def plain_line(facts: Facts, event: Event, style: Style = PLAIN) -> str:
         case AttemptStarted(task=name) if name in facts.tasks:
             return _start_line(facts.tasks[name], style)
         case AttemptEnded(task=name) | TaskNotRun(task=name) if name in facts.tasks:
-            return _end_line(at_end(facts, event), style)
+            return _end_line(facts.tasks[event.task], style)
         case LeaseAwaited(task=name) if name in facts.tasks:
             task = facts.tasks[name]
             return f"{_word(task.word, style)} {printable(name)}  {what(task)}"
@@ -142,7 +146,14 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
         case Interrupted(count=times):
             how = "ending what runs" if times == 1 else "killing what runs"
             return style.paint(f"interrupted: {how}", "interrupted")
-    return ""
+        case RunEnded() | ConditionEvaluated() | LeaseTaken():
+            return ""  # the summary says it, or nothing needs to
+        case AttemptStarted() | AttemptEnded() | TaskNotRun() | LeaseAwaited():
+            return ""  # of a task that is not in the plan
+        case RetryScheduled() | RetryDropped():
+            return ""
+        case _:
+            assert_never(event)
 
 
 def _start_line(task: TaskFacts, style: Style) -> str:
@@ -277,7 +288,7 @@ def board(
 def _counts_row(facts: Facts, now: float, width: int, style: Style) -> str:
     counts = facts.counts
     warned = sum(facts.tolerated.values())
-    failed = counts[Status.FAILURE] + counts[Status.TIMEOUT] + counts[Status.LOST] - warned
+    failed = sum(counts[status] for status in FAILED) - warned
     not_run = counts[Status.BLOCKED] + counts[Status.CANCELLED] + counts[Status.SKIPPED]
     state = (
         "interrupted"

@@ -15,7 +15,8 @@ from zf.report.words import limit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from zf.report.facts import Facts, TaskFacts
+    from zf.report.facts import Facts
+    from zf.report.task_facts import TaskFacts
 
 Why = Literal[
     "need",

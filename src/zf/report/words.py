@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from zf.events import ConditionEvaluated
-    from zf.report.facts import TaskFacts
+    from zf.report.task_facts import TaskFacts
 
 # Ten lines show the last error of most tools without pushing the rest of the report away; 400
 # characters keep a minified bundle or a progress bar from doing so.

@@ -502,8 +502,10 @@ def _conduct(
         ).run(orders)
         if not pool.is_idle:
             pool.close()
-        # Nothing that a task started runs any more; git looks while the workers go.
+        # Nothing that a task started runs any more; git looks while the disk works and the workers
+        # go.
         source_changed = looks.enter_context(looking_again(inbox))
+        recorder.commit()
         pool.close()
         blocked_sha256 = _write_blocked(run_dir, recorder.facts)
         took = round(time.monotonic() - run_began, 6)
@@ -657,7 +659,7 @@ def _recording(run: str) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         raise ZfError(
             f"run {run!r} was stopped, as it could not be recorded: {said(error)}",
             exit_code=Exit.FAILED,

@@ -1,6 +1,6 @@
-"""Where an event goes: into the journal and the facts, and once that lasts, to whoever watches.
+"""Where an event goes: into the journal, and once that lasts, into the facts and to the watcher.
 
-Nobody is told what a crash could still undo.
+The watcher is told nothing that a crash could still undo.
 """
 
 from __future__ import annotations
@@ -18,27 +18,19 @@ Watch = Callable[[Event | None, Facts, float], None]
 
 
 class Recorder:
-    """The runner's only way to say that something happened. The digests of task lists that go by
-    are remembered in `known`.
+    """The runner's only way to say that something happened; `facts` are those of all that was
+    committed. The digests of task lists that go by are remembered in `known`.
     """
 
     def __init__(
         self, journal: Journal, fold: Fold, watch: Watch, known: Known | None = None
     ) -> None:
+        self.facts = fold.facts
         self._journal = journal
         self._fold = fold
         self._watch = watch
         self._known = known or Known()
-        self._untold: list[tuple[Event, float]] = []
-        self._unfolded: list[tuple[Event, float, str]] = []
-
-    @property
-    def facts(self) -> Facts:
-        """All that was recorded, told or not."""
-        for event, mono, wall in self._unfolded:
-            self._fold.apply(event, mono, wall)
-        self._unfolded.clear()
-        return self._fold.facts
+        self._uncommitted: list[tuple[Event, float, str]] = []
 
     def record(self, event: Event) -> float:
         """Write the event down; it lasts, and is passed on, from the next `commit` on.
@@ -53,9 +45,7 @@ class Recorder:
         mono = round(time.monotonic(), 6)
         wall = timestamp(time.time())
         self._journal.append(event, wall, mono)
-        # Folded when somebody asks, which is while the next step runs already.
-        self._unfolded.append((event, mono, wall))
-        self._untold.append((event, mono))
+        self._uncommitted.append((event, mono, wall))
         return mono
 
     def flush(self) -> None:
@@ -68,12 +58,14 @@ class Recorder:
         return self._journal.sha256
 
     def commit(self) -> None:
-        """Make everything recorded so far survive a crash of the machine, and say it."""
+        """Make everything recorded so far survive a crash of the machine; then tell it, event by
+        event, each with the facts as it left them.
+        """
         self._journal.commit()
-        untold, self._untold = self._untold, []
-        facts = self.facts
-        for event, mono in untold:
-            self._watch(event, facts, mono)
+        committed, self._uncommitted = self._uncommitted, []
+        for event, mono, wall in committed:
+            self._fold.apply(event, mono, wall)
+            self._watch(event, self.facts, mono)
 
     def close(self) -> tuple[str, str]:
         """Commit and let go of the journal; the SHA-256 of its last line and of all of it, in hex.

@@ -10,19 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
+from typing import assert_never
 
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
+    CancelRequested,
     Cause,
     ConditionEvaluated,
     Event,
+    Interrupted,
+    LeaseAwaited,
+    LeaseTaken,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
     RetryDropped,
     RetryScheduled,
+    RunEnded,
     RunResumed,
+    RunStarted,
     RunTimedOut,
     Status,
     TaskNotRun,
@@ -33,7 +40,9 @@ from zf.model import Task
 from zf.proof.journal import Line
 from zf.redact.redactor import Redactor
 from zf.run.schedule.scheduler import (
+    AskLease,
     EndPhase,
+    EndRun,
     KillAttempt,
     NotRun,
     Order,
@@ -179,21 +188,26 @@ def _key(order: Order) -> _Key:
             return (PhaseEnded, phase)
         case Record(event):
             return _done(event)
-        case _:
+        case AskLease() | ReleaseLease() | KillAttempt() | EndRun():
             return (type(order),)
+        case _:
+            assert_never(order)
 
 
 def _done(event: Event) -> _Key:
+    """None for what follows from no order that is given again."""
     match event:
-        case AttemptStarted(task, attempt) | RetryScheduled(task, attempt):
-            return (type(event), task, attempt)
-        case RetryDropped(task, attempt):
-            return (type(event), task, attempt)
-        case TaskNotRun(task) | ConditionEvaluated(task):
-            return (type(event), task)
-        case PhaseStarted(phase) | PhaseTimedOut(phase) | PhaseEnded(phase):
-            return (type(event), phase)
+        case RetryScheduled() | RetryDropped() | AttemptStarted():
+            return (type(event), event.task, event.attempt)
+        case TaskNotRun() | ConditionEvaluated():
+            return (type(event), event.task)
+        case PhaseStarted() | PhaseTimedOut() | PhaseEnded():
+            return (type(event), event.phase)
         case RunTimedOut() | ThrottleEntered() | ThrottleLeft():
             return (type(event),)
-        case _:
+        case AttemptEnded() | LeaseAwaited() | LeaseTaken() | CancelRequested() | Interrupted():
             return None
+        case RunStarted() | RunResumed() | RunEnded():
+            return None
+        case _:
+            assert_never(event)

@@ -9,14 +9,14 @@ from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.proof.layout import step_log
 from zf.proof.read import attempt_tree, log_tail
 from zf.report import terminal
-from zf.report.facts import at_end
 from zf.report.words import TAIL_LINES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from zf.events import Event
-    from zf.report.facts import Facts, TaskFacts
+    from zf.report.facts import Facts
+    from zf.report.task_facts import TaskFacts
     from zf.report.words import Style
 
 
@@ -62,7 +62,7 @@ class Lines:
         line = terminal.plain_line(facts, event, self._style)
         lines = [self._style.folded(line)] if line else []
         if isinstance(event, AttemptEnded):
-            return self._ended(at_end(facts, event), facts, lines)
+            return self._ended(facts.tasks[event.task], facts, lines)
         return lines, None
 
     def _leaves_to_summary(self, event: Event) -> bool:

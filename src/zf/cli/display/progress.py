@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from zf.events import Event
-    from zf.report.facts import Facts, TaskFacts
+    from zf.report.facts import Facts
+    from zf.report.task_facts import TaskFacts
     from zf.report.words import Style
     from zf.run.launch import Launched
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from zf.events import Cause, ConditionEvaluated, Status
+from zf.events import FAILED, Cause, ConditionEvaluated, Status
 from zf.lean.record import field, record
 from zf.model import Need, Task
 from zf.plan.graph import Plan
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from zf.plan.condition import Condition
     from zf.plan.verdict import ConditionContext
 
-# The task itself is to blame, or its worker; `blocked` and `cancelled` are consequences.
-FAILED = frozenset({Status.FAILURE, Status.TIMEOUT, Status.LOST})
 _NONE: Mapping[str, Status] = MappingProxyType({})
 
 

@@ -35,6 +35,8 @@ from typing import TYPE_CHECKING
 
 from zf.errors import Exit
 from zf.events import (
+    FAILED,
+    WELL,
     AttemptEnded,
     AttemptStarted,
     CancelRequested,
@@ -77,7 +79,7 @@ from zf.run.schedule.orders import (
     Tick,
     TimeOutPhase,
 )
-from zf.run.schedule.outcomes import FAILED, Outcomes
+from zf.run.schedule.outcomes import Outcomes
 from zf.run.schedule.ready import ReadyQueue, impossible
 from zf.run.schedule.retry import Retries
 from zf.run.schedule.waits import Waits
@@ -384,7 +386,7 @@ class Scheduler:
             self._culprit = self._culprit or name
 
     def _is_good(self, name: str) -> bool:
-        good = self._done[name] in {Status.SUCCESS, Status.SKIPPED}
+        good = self._done[name] in WELL
         return good or name in self._outcomes.warned
 
     # Rule 2: what ends mean for the dependents.

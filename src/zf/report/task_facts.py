@@ -1,0 +1,108 @@
+"""What is known of one task and of one phase of a run. Pure values, which only the fold changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from zf.events import Cause, ConditionEvaluated, Status
+from zf.lean.record import field, mutable, record
+from zf.model import NOTHING
+
+
+@mutable
+class TaskFacts:
+    """One task of the plan and what is known of it. `status` is None until it ended; times of day
+    are UTC as the events have them; `unmet` is what an event said of its needs. `held_by` is the
+    run that has its `concurrency` group, while it waits for that; `waited_s` sums up those waits.
+    """
+
+    id: str
+    title: str
+    phase: str
+    file: str
+    line: int
+    timeout_s: float
+    needs: tuple[str, ...]
+    # The needs that must succeed: the others (`require: done`) are met by any end.
+    strict: tuple[str, ...]
+    steps: Sequence[Mapping[str, Any]]
+    optional: tuple[str, ...] = ()
+    # How many lines of a failed step's log its task file wants to be shown.
+    log_tail: int | None = None
+    parallel_safe: bool = True
+    resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    group: str = ""
+    start_after_s: float = 0.0
+    # When it is to be tried again, on the clock of `started_mono`.
+    retry_at: float | None = None
+    running: bool = False
+    status: Status | None = None
+    attempt: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    cause: Cause = Cause.NONE
+    detail: str = ""
+    # Counted from 0, as in `steps`.
+    step: int | None = None
+    started_at: str = ""
+    completed_at: str = ""
+    duration_s: float | None = None
+    started_mono: float | None = None
+    concurrency: str = ""
+    held_by: str = ""
+    waited_s: float = 0.0
+    unmet: Mapping[str, Status] = field(default_factory=lambda: NOTHING)
+    # Its task file tolerates this end.
+    warned: bool = False
+    # Attempts that were followed by another, or should have been; in order.
+    earlier: list[Tried] = field(default_factory=list)
+    # What its condition was asked, with the answers; in order.
+    asked: list[ConditionEvaluated] = field(default_factory=list)
+
+    @property
+    def word(self) -> str:
+        """`waiting`, `running` or the status it ended with."""
+        return self.status.value if self.status else "running" if self.running else "waiting"
+
+    @property
+    def conclusion(self) -> str:
+        """The same, but `warned` for an end that is tolerated."""
+        return "warned" if self.warned else self.word
+
+    @property
+    def flaky(self) -> bool:
+        """Whether it succeeded, but not at once."""
+        return self.status is Status.SUCCESS and self.attempt > 1
+
+    def forget_end(self) -> None:
+        """What an earlier attempt came to no longer counts."""
+        self.status = self.exit_code = self.signal = self.step = self.duration_s = None
+        self.cause = Cause.NONE
+        self.detail = self.completed_at = ""
+        self.unmet = NOTHING
+        self.warned = False
+
+
+@record
+class Tried:
+    """An attempt that was not to be the last: how the task stood after it.
+
+    `delay_s` is the wait before the next one, None when `zf resume` brought it; `dropped` is why
+    the next one never came.
+    """
+
+    task: TaskFacts
+    delay_s: float | None
+    dropped: Cause | None = None
+
+
+@mutable
+class PhaseFacts:
+    name: str
+    title: str
+    timeout_s: float
+    tasks: int = 0
+    state: Literal["waiting", "running", "passed", "failed"] = "waiting"
+    timed_out: bool = False
+    duration_s: float | None = None
