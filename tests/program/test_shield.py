@@ -20,7 +20,7 @@ from zf.work.walls.shield import Grounds, has_capability, why_not
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the shield is Linux's")
 
-NOBODY = 65534
+NO_TRUST = 65534
 IS_ROOT = sys.platform == "linux" and has_capability()
 AS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="needs root with CAP_SYS_ADMIN")
 
@@ -40,7 +40,7 @@ def _can_as_nobody():
     return subprocess.run([*_NOBODY, *words], capture_output=True, check=False).returncode == 0
 
 
-_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+_NOBODY = ("setpriv", f"--reuid={NO_TRUST}", f"--regid={NO_TRUST}", "--clear-groups")
 AS_NOBODY = pytest.mark.skipif(not _can_as_nobody(), reason="no user namespace without root")
 
 
@@ -79,7 +79,7 @@ def nobodys():
         place.prefix = _NOBODY
         place.env["HOME"] = top
         place.env["PYTHONDONTWRITEBYTECODE"] = "1"
-        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", top], check=True)
+        subprocess.run(["chown", "-R", f"{NO_TRUST}:{NO_TRUST}", top], check=True)
         yield place
 
 

@@ -14,8 +14,8 @@ from zf.proof.layout import MANIFEST
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from zf.audit.signing.signers import Signer
     from zf.cli.display.progress import Watcher
-    from zf.proof.seal import Signer
     from zf.run.launch import Launched
 
 

@@ -11,7 +11,6 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
-from typing import Protocol
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import RunEnded
@@ -25,16 +24,6 @@ from zf.proof.known import Known
 from zf.proof.layout import ATTEMPTS_LIST, ATTEST, JOURNAL, MANIFEST, PLAN, TASK_LIST
 from zf.proof.read import read_json
 from zf.proof.tampering import Differences
-
-
-class Signer(Protocol):
-    """What can sign: ssh-keygen with any key it knows, a DSSE key, later a remote service."""
-
-    key_id: str
-
-    def sign(self, name: str, data: bytes) -> Mapping[str, bytes]:
-        """The files (by name) that hold the signature over the file `name` with these bytes."""
-        ...
 
 
 @record
