@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from zf.cli.display import streams
-from zf.cli.options import AsJson, Directory, Key, complete_task
+from zf.cli.options import AsJson, Directory, as_typers, complete_task
 from zf.cli.project import proofs_folder
 from zf.cli.runs import RUN, find
 from zf.cli.signing import signer
 from zf.errors import Exit, ZfError, printable
+from zf.settings import RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +188,7 @@ def _write_vsa(path: str, found: Verification, policy: str | None, now: float) -
 def seal(
     run: Annotated[str, RUN],
     sign: Annotated[bool, typer.Option("--sign", help="Sign it, too.")] = False,
-    key: Key = None,
+    key: Annotated[str | None, as_typers(RunOptions.key)] = None,
     approval: Approval = None,
     _directory: Directory = None,
 ) -> int:
