@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
+from operator import itemgetter
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import RunEnded
@@ -232,7 +233,7 @@ def _known_tree(bundle: Bundle, differing: Differences, task: str) -> str:
         return checksums.listing(digests | {own: differing.known.trees[task].hex()})
     if ATTEMPTS_LIST not in text:
         return _told_lines(task, text)
-    listed = checksums.parse(text.encode("ascii"))
+    listed = checksums.told(text)
     listed |= differing.attempts_of(task, listed)
     listed[TASK_LIST] = differing.known.trees[task].hex()
     return checksums.listing({f"{task}/{path}": digest for path, digest in listed.items()})
@@ -258,8 +259,7 @@ def _told_lines(task: str, listed: str) -> str:
 _DIGEST = 66
 
 
-def _path_of(row: str) -> str:
-    return row[_DIGEST:]
+_path_of = itemgetter(slice(_DIGEST, None))
 
 
 def _task_lines(bundle: Bundle, task: str) -> str:

@@ -359,7 +359,8 @@ class TaskTree:
         folder, _, name = path.partition("/")
         fd = os.open(name, NEW, 0o666, dir_fd=self._fds[folder])
         try:
-            write_all(fd, data)
+            if data:
+                write_all(fd, data)
         finally:
             os.close(fd)
 
