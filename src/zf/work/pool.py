@@ -37,8 +37,8 @@ from zf.work.worker import WITHHELD, Shared, serve
 _RECEIVE_BYTES = 65536
 # Two descriptors a worker, at the most slots there can be.
 _FILES = 20_480
-# How soon after its time, or after an order to end, a worker is looked at for having been stopped;
-# how long it has after it was woken; how often one that works past its time is looked at again.
+# How long after its time, or after an order to end, zf looks whether a worker was stopped; how long
+# a woken one has; how often zf looks again at one that is still working.
 _STOPPED_S, _WOKEN_S, _AGAIN_S = 0.5, 0.25, 1.0
 # What a worker without anything to do may take to exit.
 _EXIT_S = 10.0
@@ -53,7 +53,7 @@ class _WorkerHandle:
     socket: _socket.socket
     under_way: Outcome | None = None
     watch: Watch | None = None
-    # From when on it must not be stopped, and whether it was woken once.
+    # From this moment on it must not be stopped (SIGSTOP); whether it was woken once.
     due: float = math.inf
     woken: bool = False
     pending: bytes = b""
@@ -74,7 +74,7 @@ class Pool:
         known: Known | None = None,
     ) -> None:
         _occupy_standard_fds()
-        # Told here are the lists of attempts; which attempts have ended is recorded by the caller.
+        # Only the lists of attempts are kept here; the caller records which attempts have ended.
         self.known = known or Known()
         self._tasks = tasks
         self._shared = shared
@@ -92,8 +92,8 @@ class Pool:
         self._due = math.inf
         self._closed = False
         self._cgroups: str | None = None
-        # Its write end is open in the runner and nowhere else: when the runner dies, however, every
-        # worker reads its end.
+        # Its write end is open in the runner and nowhere else: however the runner dies, each
+        # worker then reads its end.
         self._life_read, self._life_write = os.pipe()
         self._file_limits = _raise_file_limit()
         hide_from_tracers()
@@ -101,14 +101,14 @@ class Pool:
         with suppress(OSError):
             # Where the cgroups of workers are, which are born in this one.
             self._cgroups = cgroup.own_folder()
-        # Children that were there before, which are somebody else's business.
+        # Children from before zf was started in this process: not ours to end.
         self._foreign = set(self._tree.children()) if self._tree is not None else set()
 
     def get_ready(self, workers: int) -> OSError | None:
-        """Have the first so many slots' workers now: until the first order they can get into their
-        cgroups, which takes each 10 ms of waiting (RCU), while the runner does something else.
+        """Start the workers of the first so many slots before there are orders for them: each has
+        to wait 10 ms for its cgroup (RCU), and the runner has something else to do meanwhile.
 
-        Returns why one of them could not be started. A later one that cannot is an outcome.
+        Returns why one could not be started. Later on that is an attempt's outcome.
         """
         try:
             for slot in range(workers):
@@ -132,7 +132,7 @@ class Pool:
             try:
                 handle = self._handles[slot] = self._fork(slot)
             except OSError as error:
-                self._lose(outcome, f"no worker could be started: {error.strerror}")
+                self._decide_lost(outcome, f"no worker could be started: {error.strerror}")
                 return
         handle.under_way = outcome
         handle.watch = None
@@ -143,13 +143,13 @@ class Pool:
         needs = NOTHING
         if outcome.task.needs:
             needs = self.known.artifacts_of([need.task for need in outcome.task.needs])
-        self._order(handle, start_order(task, attempt, then, before, needs), lease_fd)
+        self._send(handle, start_order(task, attempt, then, before, needs), lease_fd)
 
     def kill(self, task: str, cause: Cause, *, force: bool) -> None:
         """Have the attempt ended for this cause; nothing happens when it has ended already."""
         handle = self._running.get(task)
         if handle is not None and handle.under_way is not None:
-            self._order(handle, kill_order(task, handle.under_way.attempt, cause, force=force))
+            self._send(handle, kill_order(task, handle.under_way.attempt, cause, force=force))
             self._set_due(handle, time.monotonic() + _STOPPED_S)
 
     def wait(
@@ -158,9 +158,10 @@ class Pool:
         """Attempts that ended; empty when the time is up, `wakeup_fd` became readable or
         `output_fd` writable.
         """
-        self._heed(wakeup_fd)
+        if wakeup_fd != self._wakeup_fd:
+            self._wakeup_fd = self._watch(wakeup_fd, self._wakeup_fd, select.POLLIN)
         if output_fd != self._output_fd:
-            self._heed_output(output_fd)
+            self._output_fd = self._watch(output_fd, self._output_fd, select.POLLOUT)
         if not self._ended:
             tick_s = self._patience.tick_s
             patience_s = tick_s if timeout_s is None else min(timeout_s, tick_s)
@@ -168,8 +169,8 @@ class Pool:
             for fd, _ in self._poll.poll(math.ceil(max(0.0, patience_s) * 1000)):
                 handle = self._handle_at.get(fd)
                 if handle is not None:
-                    self._hear(handle)
-            self._tick()
+                    self._receive(handle)
+            self._check_alive()
             if time.monotonic() >= self._due:
                 self._wake_stopped()
         ended, self._ended = self._ended, []
@@ -191,17 +192,17 @@ class Pool:
         handles = [*self._handles.values(), *self._leaving]
         self._handles.clear()
         for handle in handles:
-            self._order(handle, DISMISS)
+            self._send(handle, DISMISS)
             os.kill(handle.pid, signal.SIGCONT)  # what was left running may have stopped it
-            self._hang_up(handle)
+            self._disconnect(handle)
         for handle in handles:
-            self._see_off(handle)
+            self._await_exit(handle)
         if self._tree is not None:
             self._tree.close()
         os.close(self._life_read)
         os.close(self._life_write)
 
-    def _order(self, handle: _WorkerHandle, line: bytes, lease_fd: int | None = None) -> None:
+    def _send(self, handle: _WorkerHandle, line: bytes, lease_fd: int | None = None) -> None:
         # A worker that has just died takes nothing; its end is noticed in `wait`.
         with suppress(BrokenPipeError, ConnectionResetError):
             if lease_fd is not None:
@@ -212,37 +213,31 @@ class Pool:
                 line = line[sent:]
             handle.socket.sendall(line)
 
-    def _heed(self, wakeup_fd: int | None) -> None:
-        if wakeup_fd != self._wakeup_fd:
-            if self._wakeup_fd is not None:
-                self._poll.unregister(self._wakeup_fd)
-            if wakeup_fd is not None:
-                self._poll.register(wakeup_fd, select.POLLIN)
-            self._wakeup_fd = wakeup_fd
+    def _watch(self, fd: int | None, before: int | None, events: int) -> int | None:
+        if before is not None:
+            self._poll.unregister(before)
+        if fd is not None:
+            self._poll.register(fd, events)
+        return fd
 
-    def _heed_output(self, output_fd: int | None) -> None:
-        if self._output_fd is not None:
-            self._poll.unregister(self._output_fd)
-        if output_fd is not None:
-            self._poll.register(output_fd, select.POLLOUT)
-        self._output_fd = output_fd
-
-    def _hear(self, handle: _WorkerHandle) -> None:
+    def _receive(self, handle: _WorkerHandle) -> None:
         try:
             data = handle.socket.recv(_RECEIVE_BYTES)
         except ConnectionResetError:
             data = b""
         if not data:
-            self._bury(handle)
+            self._reap(handle)
             return
         *lines, handle.pending = (handle.pending + data).split(b"\n")
         for line in lines:
             if line + b"\n" != PING:
-                self._take(handle, *decode(line))
+                self._take_report(handle, *decode(line))
             elif handle.watch is not None:
                 handle.watch.answered = True
 
-    def _take(self, handle: _WorkerHandle, ended: AttemptEnded, is_last: bool, listed: str) -> None:
+    def _take_report(
+        self, handle: _WorkerHandle, ended: AttemptEnded, is_last: bool, listed: str
+    ) -> None:
         handle.under_way = None
         if listed:
             self.known.lists[ended.task] = listed
@@ -254,11 +249,11 @@ class Pool:
             # It stays to look after what it could or should not kill; the slot gets another.
             self._leaving.append(self._handles.pop(handle.slot))
 
-    def _bury(self, handle: _WorkerHandle) -> None:
-        """A worker is gone. If it did not end by itself, so is all it may have left; an attempt it
-        had is lost, whatever lies in its tree: only what the worker said on its socket counts.
+    def _reap(self, handle: _WorkerHandle) -> None:
+        """A worker is gone: end what it left, unless it ended by itself. An attempt it had is lost,
+        whatever is in the attempt's tree: only what the worker said on its socket counts.
         """
-        self._hang_up(handle)
+        self._disconnect(handle)
         _, status = os.waitpid(handle.pid, 0)
         if self._handles.get(handle.slot) is handle:
             del self._handles[handle.slot]
@@ -269,7 +264,7 @@ class Pool:
             del self._running[handle.under_way.task.id]
             self._end_orphans(handle)
             why = handle.verdict or f"it ended with {_how(status)}"
-            self._lose(handle.under_way, f"its worker died: {why}")
+            self._decide_lost(handle.under_way, f"its worker died: {why}")
 
     def _clear_after(self, handle: _WorkerHandle, status: int) -> None:
         """Remove the worker's cgroup. If it did not end by itself, something may live in there."""
@@ -278,7 +273,7 @@ class Pool:
         elif self._cgroups is not None:
             cgroup.remove(self._cgroups, cgroup_name(self._shared.run_dir, handle.pid))
 
-    def _lose(self, outcome: Outcome, detail: str) -> None:
+    def _decide_lost(self, outcome: Outcome, detail: str) -> None:
         task = outcome.task.id
         self.known.lists.pop(task, None)
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
@@ -291,8 +286,8 @@ class Pool:
         self._ended.append(ended)
 
     def _end_orphans(self, handle: _WorkerHandle) -> None:
-        """End what a dead worker leaves: it bears the attempt's marks, or came here as to its new
-        parent, which nothing else does (the session tells it from what the runner itself starts).
+        """End what a dead worker left: processes that bear the attempt's marks, or became children
+        of the runner. What the runner itself starts is told apart by its session.
         """
         outcome = handle.under_way
         assert outcome is not None
@@ -312,8 +307,8 @@ class Pool:
         ours = {handle.pid for handle in (*self._handles.values(), *self._leaving)} | self._foreign
         return [pid for pid in self._tree.children() if pid not in ours and _is_apart(pid)]
 
-    def _tick(self) -> None:
-        """Now and then ask every worker that is at work whether it is."""
+    def _check_alive(self) -> None:
+        """Ask every busy worker for a sign of life, once a tick."""
         now = time.monotonic()
         elapsed_s = now - self._ticked
         if elapsed_s < self._patience.tick_s:
@@ -328,15 +323,15 @@ class Pool:
                 handle.verdict = verdict
                 os.kill(handle.pid, signal.SIGKILL)
             else:
-                self._order(handle, PING)
+                self._send(handle, PING)
 
     def _set_due(self, handle: _WorkerHandle, due: float) -> None:
         handle.due = due
         self._due = min(self._due, due)
 
     def _wake_stopped(self) -> None:
-        """Wake each worker that is stopped though its time is over or its end was ordered: once.
-        One that is stopped again is killed. One that runs ends its attempt by itself.
+        """Wake each worker that is stopped although its time is over or its end was ordered. One
+        that was stopped again is killed; one that is running ends its attempt by itself.
         """
         now = time.monotonic()
         self._due = math.inf
@@ -361,13 +356,13 @@ class Pool:
         collecting_s = limit_s(task.timeout_s)
         return task.timeout_s + task.cleanup_timeout_s + ending_s * commands + collecting_s
 
-    def _hang_up(self, handle: _WorkerHandle) -> None:
+    def _disconnect(self, handle: _WorkerHandle) -> None:
         self._poll.unregister(handle.socket)
         del self._handle_at[handle.socket.fileno()]
         handle.socket.close()
 
-    def _see_off(self, handle: _WorkerHandle) -> None:
-        """Wait for a worker's end; one that has not the sense to come to it is killed."""
+    def _await_exit(self, handle: _WorkerHandle) -> None:
+        """Wait for a worker's end, and kill it when that does not come in time."""
         patience_s = _EXIT_S + self._shared.grace_s + KILL_LIMIT_S
         if handle.under_way is not None:
             patience_s += self._allowed_s(handle.under_way.task)

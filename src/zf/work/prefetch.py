@@ -14,7 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from zf.model import Task
-from zf.proof.store import TaskTree, remove_tree
+from zf.proof.files import remove_tree
+from zf.proof.tree.store import TaskTree
 from zf.work.attempt import Attempt, WorkerContext
 from zf.work.outcome import Outcome
 
@@ -50,7 +51,7 @@ class Prefetch:
         if ready is None:
             return None
         if attempt == 1 and ready.tree.path == f"{self._context.written_at}/{task.id}":
-            with suppress(OSError):  # somebody's tree is there: an attempt that was lost, say
+            with suppress(OSError):  # another tree is there: of an attempt that was lost, say
                 ready.tree.put_in_place()
                 ready.outcome.begin()
                 self._ready = None

@@ -2,11 +2,11 @@
 
 On Linux the worker is a child subreaper, so whatever a step starts stays its descendant however
 often it forks or changes session, and the kernel's ECHILD is the proof that none is left. Elsewhere
-there is only the step's process group: best effort, and `containment` says so.
+there is only the step's process group: best effort, as `containment` says in the proof.
 
 Nothing here sleeps: it waits in poll on the step's exit, its output and the runner's orders. The
 step's leader stays a zombie until the last signal to its group, so that its number cannot have
-passed to a stranger.
+passed to another process.
 """
 
 from __future__ import annotations
@@ -134,9 +134,9 @@ class Supervisor:
         self._piping = False
         # Whether something was left running, which `tend` is to end when its time comes.
         self.keeps = False
-        # Whether something could not be killed: nothing more can be run and vouched for here.
+        # Whether something could not be killed: this process can vouch for no further attempt.
         self.spent = False
-        # Its output by its pipe: read so that it can go on writing, and told by `take_rests`.
+        # Output of what was left running, by pipe: read so that it can go on, see `take_rests`.
         self._kept: dict[int, Rest] = {}
         self._rests: list[Rest] = []
 
@@ -233,7 +233,7 @@ class Supervisor:
         return leader, pipe
 
     def _see_through(self, leader: int) -> Ended:
-        stop = self._until_exit(leader)
+        stop, status = self._until_exit(leader)
         survivors: tuple[Process, ...] = ()
         unkillable: tuple[Process, ...] = ()
         if stop is not None:
@@ -246,7 +246,7 @@ class Supervisor:
             survivors = describe(self._tree.members(leader))
             unkillable = self._end(leader, force=self._is_forced())
         self._drain()
-        exit_code, number = _status(leader)
+        exit_code, number = status if stop is None else _status(leader)
         self.keeps = bool(survivors) and self._terms.leave_running
         if self.keeps:
             self._tree.keep(leader)
@@ -265,22 +265,23 @@ class Supervisor:
         self._let_go()
         return Ended(exit_code, number, stop, survivors, unkillable)
 
-    def _until_exit(self, leader: int) -> Stop | None:
-        """Wait for the leader's exit; what else came first, if something did."""
+    def _until_exit(self, leader: int) -> tuple[Stop | None, _Status]:
+        """Wait for the leader's exit; why the tree is to end, if that came first, and how it is."""
         while True:
             self._watch([leader])
             limit, cause = self._limit()
             late = self._why() is None and self._wait(limit) is _Wake.TIME
             # Looked at after the clock: a step that is done keeps its outcome, however late that
             # is noticed.
-            if _status(leader) != _RUNNING:
-                return None
+            status = _status(leader)
+            if status != _RUNNING:
+                return None, status
             stop = self._why()
             if stop is not None:
-                return stop
+                return stop, status
             # Output may have come meanwhile.
             if late and time.monotonic() >= self._limit()[0]:
-                return Stop(cause, "")
+                return Stop(cause, ""), status
 
     def _limit(self) -> tuple[float, Cause]:
         """When the tree's time is up, as things are, and what that will be called."""
@@ -292,7 +293,7 @@ class Supervisor:
         return terms.deadline, Cause.TIMEOUT
 
     def _why(self) -> Stop | None:
-        """What there is, besides the clock, to end the tree for."""
+        """Why the tree is to end, the clock left aside; None when it is not."""
         stop = self._orders.stop
         if stop is not None and (stop.force or not self._terms.cleanup):
             return stop
@@ -323,7 +324,7 @@ class Supervisor:
 
     def _until_gone(self, leader: int, until: float, number: int = 0) -> bool:
         """Wait until nothing is left but the leader's zombie (`leader` 0: nothing at all), sending
-        the signal, if there is one, to whoever is there after each exit.
+        the signal, if there is one, to what is still there after each exit.
 
         False when it is `until`, or when without a signal of ours the runner leaves no more time.
         """
@@ -415,8 +416,8 @@ class Supervisor:
             self._hang_up()
 
     def _drain(self) -> None:
-        """Take what is still in the pipe. The tree is gone, so that is the end, unless a stranger
-        was handed the pipe: then it is whatever is there now.
+        """Take what is still in the pipe. The tree is gone, so that is all, unless another process
+        holds the pipe: then it is what is there now.
         """
         with suppress(BlockingIOError):
             while self._piping:
@@ -432,10 +433,11 @@ def _at_once(spawn: Callable[[], int]) -> int:
     return spawn()
 
 
-_RUNNING = (None, None)
+_Status = tuple[int | None, int | None]
+_RUNNING: _Status = (None, None)
 
 
-def _status(leader: int) -> tuple[int | None, int | None]:
+def _status(leader: int) -> _Status:
     """Exit code and signal of a child, which stays a zombie; both None while it runs."""
     result = os.waitid(os.P_PID, leader, _PEEK)
     if result is None:
