@@ -10,7 +10,8 @@ from tests.support.proof_bundles import FAILED, OK, Ending, Run
 from zf.audit.compare import compare, read_env
 from zf.errors import ZfError
 from zf.events import Cause, Status
-from zf.proof import store
+from zf.proof import layout
+from zf.proof.tree import records
 
 
 def made(folder: Path, run: str, ending: Ending = OK, env: bytes = b"", script: str = "") -> Path:
@@ -18,15 +19,15 @@ def made(folder: Path, run: str, ending: Ending = OK, env: bytes = b"", script: 
     it.attempt("one")
     tree = it.began("two")
     for path, data in ending.artifacts:
-        (it.path / "two" / store.ARTIFACTS / path).parent.mkdir(parents=True, exist_ok=True)
-        tree.write(store.ARTIFACTS, path, data)
+        (it.path / "two" / layout.ARTIFACTS / path).parent.mkdir(parents=True, exist_ok=True)
+        tree.write(f"{layout.ARTIFACTS}/{path}", data)
     if script:
-        tree.write(store.COMMANDS, "step-1.sh", script.encode())
-    tree.write(store.LOGS, "step-0.log", run.encode())
+        tree.write("10-commands/step-1.sh", script.encode())
+    tree.write("20-logs/step-0.log", run.encode())
     (it.path / "two/00-meta/env.sh").unlink()
-    tree.write(store.META, "env.sh", b"export RUN_ID='%b'\n" % run.encode() + env)
+    tree.write(layout.ENV, b"export RUN_ID='%b'\n" % run.encode() + env)
     tree.decide(
-        store.status_fields(
+        records.status_fields(
             run, it.tasks["two"], ending.status, ending.cause, "",
             started_at=proof_bundles.moment(1), completed_at=proof_bundles.moment(2), attempt=1,
         )

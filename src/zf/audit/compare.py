@@ -14,19 +14,19 @@ from zf.errors import ZfError, printable
 from zf.lean.record import field, record
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
+from zf.proof.checksums import MAX_LIST_BYTES
 from zf.proof.journal import decode
+from zf.proof.layout import ARTIFACTS, COMMANDS, ENV, LOGS, PLAN, STATUS, TASK_LIST
 from zf.proof.read import MAX_JSON_BYTES, first_step, plan_json, run_json
-from zf.proof.seal import MAX_LIST_BYTES, STATUS, TASK_LIST
 
-ENV = "00-meta/env.sh"
 # What zf itself sets names the run, so it is never the same twice.
 _OF_THE_RUN = frozenset(
     {"RUN_ID", "PROOF_DIR", "ARTIFACTS_DIR", "COMPOSE_PROJECT_NAME", "ZF_COOKIE"}
 )
 _EXPORT = re.compile(r"export ([A-Za-z_][A-Za-z0-9_]*)='((?:[^']|'\\'')*)'\n")
-_OUTPUT = ("20-logs/", "30-artifacts/")
-_PARTS = {"scripts": "10-commands/", "artifacts": "30-artifacts/"}
-_OF_A_STEP = re.compile(r"\A((?:10-commands|20-logs)/(?:step|cleanup)-)(\d{1,9})(?=\.\w+\Z)")
+_OUTPUT = (f"{LOGS}/", f"{ARTIFACTS}/")
+_PARTS = {"scripts": f"{COMMANDS}/", "artifacts": f"{ARTIFACTS}/"}
+_OF_A_STEP = re.compile(rf"\A((?:{COMMANDS}|{LOGS})/(?:step|cleanup)-)(\d{{1,9}})(?=\.\w+\Z)")
 _MAX_ENV_BYTES = 64 * 1024 * 1024
 # Comparing lines takes time that grows with their number squared.
 _MAX_SCRIPT_BYTES = 256 * 1024
@@ -160,7 +160,7 @@ def _ids(run_dir: str) -> set[str]:
         return {str(task["id"]) for task in tasks or ()}
     except (TypeError, KeyError):
         raise ZfError(
-            f"{printable(run_dir)}/plan.json: not a plan",
+            f"{printable(run_dir)}/{PLAN}: not a plan",
             code="ZF611",
             hint=f"zf verify {printable(run_dir)} says what is wrong with it",
         ) from None

@@ -16,10 +16,9 @@ from zf.audit.outcome import Outcome
 from zf.proof import checksums, forms
 from zf.proof.bundle import Bundle, Inventory
 from zf.proof.journal import decode
+from zf.proof.layout import ATTEST, BLOCKED, JOURNAL, MANIFEST, PLAN, RUN
 from zf.proof.read import MAX_JSON_BYTES
-from zf.proof.seal import ATTEST, MANIFEST, MAX_LIST_BYTES
 
-JOURNAL, RUN, PLAN, BLOCKED = "events.jsonl", "run.json", "plan.json", "blocked.json"
 # What a run may have at its top besides the folders of its tasks.
 TOP_FILES = frozenset({JOURNAL, RUN, PLAN, BLOCKED, MANIFEST})
 
@@ -66,7 +65,7 @@ class Evidence:
     def read_list(self, path: str, prefix: str = "") -> dict[str, str]:
         """A checksum list as path -> SHA-256, the paths with `prefix` before them."""
         try:
-            listed = checksums.parse(self.bundle.read(path, MAX_LIST_BYTES))
+            listed = checksums.parse(self.bundle.read(path, checksums.MAX_LIST_BYTES))
         except OSError as error:
             self.tampered("missing", reason_of(error), path)
         except ValueError as error:

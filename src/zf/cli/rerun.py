@@ -5,47 +5,25 @@ from __future__ import annotations
 import os
 import sys
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zf.cli.begin import Beside, Flags, carry_out, fails_fast, settle
+from zf.cli.begin import Beside, carry_out, settle
 from zf.cli.display import progress, streams
-from zf.cli.options import (
-    AsJson,
-    Directory,
-    Key,
-    Quiet,
-    Shield,
-    Sign,
-    Tail,
-    Verbose,
-    complete_task,
-    positive_lines,
-)
+from zf.cli.options import Directory, complete_task, takes_run_options
 from zf.cli.project import open_project, proofs_folder
-from zf.cli.run import (
-    FailFastOption,
-    Grace,
-    MaxJobs,
-    NoRetries,
-    OutputOption,
-    PhaseTimeout,
-    PollInterval,
-    ProgressOption,
-    RunIdOption,
-)
 from zf.cli.runs import RUN, facts_of, find, refuse_unknown
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError, printable
 from zf.lean.record import replace
 from zf.model import Asked
+from zf.settings import RunOptions, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from zf.report.facts import Facts
-    from zf.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -55,40 +33,27 @@ def register(app: typer.Typer) -> None:
     app.command()(cancel)
 
 
-def resume(
-    run: Annotated[str, RUN],
-    sign: Sign = None,
-    key: Key = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    tail: Tail = None,
-    output: OutputOption = "quiet",
-    progress_mode: ProgressOption = "auto",
-    as_json: AsJson = False,
-    _directory: Directory = None,
-) -> int:
+@takes_run_options
+def resume(run: Annotated[str, RUN], options: RunOptions) -> int:
     """Finish a run whose zf was killed: keep what was finished, run the rest, seal the proof."""
     from zf.plan.graph import plan_again
-    from zf.proof import read
+    from zf.proof import layout, read
     from zf.redact.redactor import Redactor
     from zf.run import launch
 
     streams.display()
     run_dir = find(run, own=True)
     # Which files the run is taken up from is checked again once nothing else can touch it.
-    recorded, run_sha256 = read.object_and_digest(run_dir, "run.json")
-    planned, plan_sha256 = read.object_and_digest(run_dir, "plan.json")
-    papers = {"run.json": run_sha256, "plan.json": plan_sha256}
+    recorded, run_sha256 = read.object_and_digest(run_dir, layout.RUN)
+    planned, plan_sha256 = read.object_and_digest(run_dir, layout.PLAN)
+    papers = {layout.RUN: run_sha256, layout.PLAN: plan_sha256}
     launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
     redactor = Redactor(tasks, os.environ, flow.project)
     plan = plan_again(flow, planned, redactor.defined)
-    settings = _recorded_settings(recorded["settings"])
-    watcher = progress.Watcher(
-        progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail)),
-        flow.proofs,
-    )
+    settings = Settings.from_json(recorded["settings"])
+    watcher = progress.Watcher(options, flow.proofs)
     request = launch.RunRequest(
         flow,
         plan,
@@ -100,88 +65,42 @@ def resume(
         look_s=watcher.look_s,
         output_fd=watcher.output_fd,
     )
-    signs = settings.sign.value if sign is None else sign
+    signs = settings.sign.value if options.sign is None else options.sign
     return conclude(
         lambda: launch.resume(request, run_dir, papers),
         watcher,
         sign=signs,
-        key=key,
+        key=options.key,
         hide=redactor.text,
     )
 
 
-def _recorded_settings(recorded: dict[str, Any]) -> Settings:
-    from zf.settings import Setting, Settings
-
-    return Settings(**{k: Setting(s["value"], s["source"]) for k, s in recorded.items()})
-
-
-def rerun(
-    run: Annotated[str, RUN],
-    failed: Annotated[
-        bool, typer.Option("--failed", help="Every task that did not succeed.")
-    ] = False,
-    first: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="TASK",
-            autocompletion=complete_task,
-            help="TASK, and whatever depends on it and did not succeed.",
-        ),
-    ] = None,
-    downstream: Annotated[
-        bool, typer.Option("--downstream", help="With --from: everything that depends on TASK.")
-    ] = False,
-    only: Annotated[
-        str | None,
-        typer.Option("--only", metavar="TASK", autocompletion=complete_task, help="Just TASK."),
-    ] = None,
-    fail_fast: FailFastOption = None,
-    no_retries: NoRetries = False,
-    run_id: RunIdOption = None,
-    max_jobs: MaxJobs = None,
-    phase_timeout: PhaseTimeout = None,
-    poll_interval: PollInterval = None,
-    grace: Grace = None,
-    shield: Shield = None,
-    sign: Sign = None,
-    key: Key = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    tail: Tail = None,
-    output: OutputOption = "quiet",
-    progress_mode: ProgressOption = "auto",
-    as_json: AsJson = False,
-    _directory: Directory = None,
-) -> int:
+@takes_run_options
+def rerun(run: Annotated[str, RUN], options: RunOptions) -> int:
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.plan.graph import plan_selection
-    from zf.proof import read
+    from zf.proof import layout, read
     from zf.run.launch import limits_of, recorded_limits
     from zf.run.lock import refuse_in_use
     from zf.run.upstream import what_it_had
 
-    if [failed, first is not None, only is not None].count(True) != 1:
+    first, only = options.first, options.only
+    if [options.failed, first is not None, only is not None].count(True) != 1:
         raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
-    if downstream and first is None:
+    if options.downstream and first is None:
         raise ZfError("--downstream goes with --from TASK")
     with Beside() as beside:
-        flow, settings = settle(
-            Flags(run_id, max_jobs, phase_timeout, poll_interval, grace, sign, shield),
-            Asked(),
-            beside,
-        )
+        flow, settings = settle(options, Asked(), beside)
         run_dir = find(run, own=True)
         # What has not ended did not fail, and would run twice at once.
         refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
         facts = facts_of(run_dir)
-        if failed:
+        if options.failed:
             names = {task.id for task in facts.tasks.values() if not _went_well(facts, task.id)}
         else:
             task = only or first or ""
             refuse_unknown(facts, task)
-            names = {task} if only else {task} | _below(facts, task, everything=downstream)
+            names = {task} if only else {task} | _below(facts, task, everything=options.downstream)
         if not names:
             streams.say(sys.stderr, f"nothing to run again: every task of {facts.run} succeeded\n")
             return Exit.OK
@@ -205,18 +124,15 @@ def rerun(
             )
         except ZfError as error:
             raise _with_its_run(error, run, facts, names) from None
-        show = progress.Show(output, progress_mode, as_json, quiet, verbose, positive_lines(tail))
-        had = recorded_limits(read.object_and_digest(run_dir, "run.json")[0]["limits"])
+        had = recorded_limits(read.object_and_digest(run_dir, layout.RUN)[0]["limits"])
         limits = limits_of(
             flow,
             plan,
             settings,
-            fail_fast=had.fail_fast if fail_fast is None else fails_fast(fail_fast),
-            retries=not no_retries,
+            fail_fast=had.fail_fast if options.fail_fast is None else options.fail_fast,
+            retries=not options.no_retries,
         )
-        return carry_out(
-            flow, plan, settings, show, limits, key=key, rerun_of=facts.run, beside=beside
-        )
+        return carry_out(flow, plan, settings, options, limits, rerun_of=facts.run, beside=beside)
 
 
 def cancel(

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zf.cli.display.progress import remarks_of, remarks_of_task, style_of, tails_of
-from zf.cli.options import AsJson, Directory, Tail, complete_run, complete_task, positive_lines
+from zf.cli.options import AsJson, Directory, as_typers, complete_run, complete_task
 from zf.cli.project import path_shown, proofs_folder
 from zf.errors import ZfError, printable
 from zf.lean.record import replace
+from zf.settings import RunOptions
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
@@ -107,7 +108,7 @@ def status(
 
 def _state(facts: Facts, run_dir: str) -> dict[str, bool]:
     """Whether a run that has not ended is `alive`, which its journal cannot say, and `sealed`."""
-    from zf.proof.seal import MANIFEST
+    from zf.proof.layout import MANIFEST
     from zf.run.lock import has_runner
 
     alive = facts.exit_code is None and has_runner(os.path.dirname(run_dir) or ".", facts.run)
@@ -116,11 +117,11 @@ def _state(facts: Facts, run_dir: str) -> dict[str, bool]:
 
 def _waits(facts: Facts, run_dir: str) -> dict[str, Wait]:
     """What each waiting task of a run that goes on waits for."""
-    from zf.proof import read
+    from zf.proof import layout, read
     from zf.report.waiting import waits
 
     with suppress(ZfError, KeyError, TypeError):
-        limits = read.object_and_digest(run_dir, "run.json")[0]["limits"]
+        limits = read.object_and_digest(run_dir, layout.RUN)[0]["limits"]
         facts.max_jobs, facts.resources = limits["max_jobs"], limits["resources"]
     return waits(facts, time.monotonic())
 
@@ -149,7 +150,7 @@ def _row_of(facts: Facts, run_dir: str, style: Style) -> RunRow:
 def explain(
     run: Annotated[str, RUN] = "latest",
     task: Annotated[str | None, TASK] = None,
-    tail: Tail = None,
+    tail: Annotated[str | None, as_typers(RunOptions.tail)] = None,
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> None:
@@ -166,7 +167,7 @@ def explain(
     state = _state(facts, run_dir)
     waits = _waits(facts, run_dir) if state["alive"] else {}
     common: dict[str, Any] = {
-        "most": positive_lines(tail),
+        "most": RunOptions(typed={"tail": tail}).tail,
         "proof": path_shown(run_dir),
         "style": style,
         **state,

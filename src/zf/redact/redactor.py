@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.lean.record import replace
 from zf.plan.graph import definition_sha256
-from zf.proof.store import task_lines
+from zf.proof.tree.records import task_lines
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
 from zf.redact.stream import StreamRedactor
 

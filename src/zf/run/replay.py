@@ -19,8 +19,8 @@ from zf.model import RESERVED_ENV, Flow, Project, Step, Task
 from zf.plan.graph import plan_task
 from zf.plan.load import load
 from zf.plan.places import find_root
-from zf.proof import read
-from zf.proof.source.worktree import environment as git_environment
+from zf.proof import layout, read
+from zf.proof.source.git import environment as git_environment
 from zf.redact.redactor import Redactor
 from zf.redact.secret_forms import is_secret_name
 from zf.report.words import quoted_log, tail, what
@@ -178,14 +178,14 @@ def _secret(environ: Mapping[str, str], globs: Sequence[str]) -> dict[str, str]:
 
 def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
     """The task as it was recorded: its scripts from their own files."""
-    said = read.read_json(run_dir, f"{task}/00-meta/task.json")
+    said = read.read_json(run_dir, f"{task}/{layout.TASK}")
     if said["needs"]:
         needed = ", ".join(need["task"] for need in said["needs"])
         notes.said.append(f"what it needs was not run again: {needed}")
     scripts: dict[str, list[Step]] = {"step": [], "cleanup": []}
     for kind, steps in (("step", said["commands"]), ("cleanup", said["cleanup"])):
         for number, step in enumerate(steps, read.first_step(notes.run)):
-            data = read.read_bytes(run_dir, f"{task}/10-commands/{kind}-{number}.sh")
+            data = read.read_bytes(run_dir, f"{task}/{layout.script(f'{kind}-{number}')}")
             text = data.decode("utf-8", "surrogateescape")
             if _HIDDEN in text:
                 notes.said.append(
@@ -216,7 +216,7 @@ def _environment(
     run_dir: str, task: str, environ: Mapping[str, str], notes: _Notes
 ) -> dict[str, str]:
     """The recorded variables, and what was passed then as it is now."""
-    data = read.read_bytes(run_dir, f"{task}/00-meta/env.sh")
+    data = read.read_bytes(run_dir, f"{task}/{layout.ENV}")
     values = {k: v for k, v in compare.read_env(data).items() if k not in RESERVED_ENV}
     for name, value in values.items():
         if _HIDDEN in value:

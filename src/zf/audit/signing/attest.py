@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from zf.audit import statement
 from zf.audit.account import Account
-from zf.audit.signing import dsse, ssh
+from zf.audit.signing import envelope
+from zf.audit.signing.signers import module_for
 from zf.errors import Exit, ZfError, printable
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.canonical import canonical
-from zf.proof.journal import Chain, decode, raw_lines, sync_folder
+from zf.proof.checksums import MAX_LIST_BYTES
+from zf.proof.files import sync_folder, write_file
+from zf.proof.journal import Chain, decode, raw_lines
+from zf.proof.layout import ATTEST, JOURNAL, MANIFEST, PLAN, RUN, STATUS
 from zf.proof.read import MAX_JSON_BYTES
-from zf.proof.seal import ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from zf.proof.seal import Signer
-
-_PEM_PRIVATE = b"-----BEGIN PRIVATE KEY-----"
+    from zf.audit.signing.signers import Signer
 
 
 def attest(
@@ -64,7 +65,7 @@ def attest(
         signed = signer.sign(statement.STATEMENT, stated)
         # An envelope carries one statement, so the other needs its own; a signature beside the
         # file covers both, since the first names the digest of the second.
-        if dsse.name(statement.STATEMENT) in signed:
+        if envelope.name(statement.STATEMENT) in signed:
             signed = {**signed, **signer.sign(statement.TEST_RESULT, result)}
         files |= signed
     files[statement.STATEMENT] = stated
@@ -85,7 +86,7 @@ def _place(run_dir: str, files: Mapping[str, bytes]) -> None:
     """
     staging = tempfile.mkdtemp(prefix=".attest-", dir=os.path.dirname(os.path.abspath(run_dir)))
     try:
-        # What mkdtemp makes is for its owner alone; whoever may read the run may read this.
+        # What mkdtemp makes is for its owner alone; all who may read the run may read this.
         os.chmod(staging, os.stat(run_dir).st_mode & 0o777)
         for name, data in files.items():
             write_file(f"{staging}/{name}", data)
@@ -99,22 +100,18 @@ def _place(run_dir: str, files: Mapping[str, bytes]) -> None:
 def signer_for(key: str, opened: ExitStack) -> Signer:
     """The signer for what a user names as a key: a file, or an SSH public key as text.
 
-    A PEM private key makes DSSE envelopes; everything else is ssh-keygen's. `opened` keeps what
-    must live as long as the signer does.
+    `opened` keeps what must live as long as the signer does. Raises ZfError when the key cannot be
+    used.
     """
-    if key.startswith(("key::", "ssh-", "ecdsa-", "sk-")) and not os.path.exists(key):
-        return ssh.SshSigner(opened.enter_context(ssh.literal_key(key)))
-    key = os.path.expanduser(key)
-    try:
-        with open(key, "rb") as file:
-            head = file.read(len(_PEM_PRIVATE))
-    except OSError as error:
-        raise ZfError(f"{printable(key)}: {error.strerror}", code="ZF634") from None
-    if head == _PEM_PRIVATE:
-        from zf.audit.signing.ed25519 import DsseSigner  # noqa: PLC0415 - needs an extra
-
-        return DsseSigner(key)
-    return ssh.SshSigner(key)
+    head = b""
+    if not key.startswith(("key::", "ssh-", "ecdsa-", "sk-")) or os.path.exists(key):
+        key = os.path.expanduser(key)
+        try:
+            with open(key, "rb") as file:
+                head = file.read(64)
+        except OSError as error:
+            raise ZfError(f"{printable(key)}: {error.strerror}", code="ZF634") from None
+    return module_for(key, head).signer(key, opened)
 
 
 def default_key(root: str, environ: Mapping[str, str]) -> str | None:
@@ -155,9 +152,9 @@ def _facts(run_dir: str, sealed: tuple[str, str] | None) -> statement.Facts:
                 hint=f"zf seal {printable(run_dir)} seals it",
             ) from None
         try:
-            run, plan = (_object(bundle, name) for name in ("run.json", "plan.json"))
+            run, plan = (_object(bundle, name) for name in (RUN, PLAN))
             chain, account = Chain(), Account()
-            with os.fdopen(bundle.open("events.jsonl"), "rb") as stream:
+            with os.fdopen(bundle.open(JOURNAL), "rb") as stream:
                 for raw in raw_lines(stream):
                     account.feed(chain.accept(raw.removesuffix(b"\n")))
             ended = [name for name, task in account.tasks.items() if task.terminal is not None]
