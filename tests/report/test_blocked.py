@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tests.report.test_facts import finished_runs
-from tests.report.test_words import hostile, is_safe
 from tests.support.report_samples import (
     SEED,
     TAILS,
@@ -28,12 +24,11 @@ from tests.support.report_samples import (
     started,
     timed_out,
 )
+from tests.support.report_strategies import finished_runs, hostile_runs, is_safe
 from zf.events import (
     Cause,
     Event,
     Interrupted,
-    PhaseEnded,
-    PhaseStarted,
     PhaseTimedOut,
     RetryScheduled,
     RunTimedOut,
@@ -389,41 +384,6 @@ def test_every_unmet_need_has_its_line_and_every_blocked_task_its_place(
 
 
 # --- Hostile text --------------------------------------------------------------------------------
-
-
-@st.composite
-def hostile_runs(draw: st.DrawFn) -> tuple[dict[str, Any], list[Event], dict[str, list[str]]]:
-    """A run whose every text is hostile, ids included: an edited proof may hold anything."""
-    names = draw(st.lists(hostile.filter(bool), min_size=4, max_size=4, unique=True))
-    a, b, c, d = names
-    content = plan({a: (), b: (a,), d: (), c: (b, a, d)}, phase=draw(hostile))
-    for row in content["tasks"]:
-        row["title"] = draw(hostile)
-        row["file"] = draw(hostile)
-        row["steps"] = [{"name": draw(hostile), "line": 3}]
-    cause = draw(st.sampled_from(Cause))
-    bad = draw(st.sampled_from([F, T, Status.LOST]))
-    events: list[Event] = [
-        replace(run_started(4), run=draw(hostile)),
-        PhaseStarted(draw(hostile), 5),
-        started(a),
-        failed(d),
-        ended(a, bad, cause, step=0, signal=11, exit_code=1, detail=draw(hostile)),
-        not_run(b, B, Cause.NEED, needs={a: bad}),
-        draw(
-            st.sampled_from(
-                [
-                    not_run(c, B, Cause.NEED, needs={b: B, a: bad, d: F}),
-                    not_run(c, C, Cause.FAIL_FAST, detail=draw(hostile)),
-                    Interrupted(2, 1),
-                ]
-            )
-        ),
-        PhaseTimedOut(draw(hostile), 5),
-        PhaseEnded(draw(hostile), ok=False, duration_s=5),
-        run_ended(1),
-    ]
-    return content, events, {a: draw(st.lists(hostile, max_size=3))}
 
 
 @given(hostile_runs())

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from tests.report.test_blocked import hostile_runs
-from tests.report.test_words import is_safe
 from tests.support.report_samples import (
     SEED,
     TAILS,
@@ -21,6 +19,7 @@ from tests.support.report_samples import (
     seed_events,
     started,
 )
+from tests.support.report_strategies import hostile_runs, is_safe
 from zf.events import Cause, ConditionEvaluated, Event, RetryScheduled, Status
 from zf.report import blocked, explain, summary
 from zf.report.facts import build

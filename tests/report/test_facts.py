@@ -22,6 +22,7 @@ from tests.support.report_samples import (
     started,
     timed_out,
 )
+from tests.support.report_strategies import finished_runs
 from zf.events import (
     FAILED,
     Cause,
@@ -377,27 +378,6 @@ def test_a_task_blocked_by_one_need_names_those_that_failed_later() -> None:
 
 
 # --- Properties ----------------------------------------------------------------------------------
-
-
-@st.composite
-def finished_runs(draw: st.DrawFn) -> tuple[dict[str, tuple[str, ...]], list[Event]]:
-    """A random graph and what a scheduler that keeps the contract would say of it."""
-    count = draw(st.integers(1, 12))
-    names = [f"t{n:02d}" for n in range(count)]
-    needs: dict[str, tuple[str, ...]] = {}
-    status: dict[str, Status] = {}
-    events: list[Event] = []
-    for number, name in enumerate(names):
-        of = draw(st.lists(st.sampled_from(names[:number]), unique=True)) if number else []
-        needs[name] = tuple(of)
-        unmet = {need: status[need] for need in of if status[need] is not Status.SUCCESS}
-        if unmet:
-            status[name] = B
-            events.append(not_run(name, B, Cause.NEED, needs=unmet))
-            continue
-        status[name] = draw(st.sampled_from([Status.SUCCESS, F, T, Status.LOST, C, S]))
-        events.append(ended(name, status[name], Cause.EXIT))
-    return needs, draw(st.permutations(events))
 
 
 def reachable(needs: dict[str, tuple[str, ...]], held: set[str], root: str) -> set[str]:

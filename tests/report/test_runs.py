@@ -6,8 +6,6 @@ from typing import Any
 
 from hypothesis import given
 
-from tests.report.test_blocked import hostile_runs
-from tests.report.test_words import is_safe
 from tests.support.report_samples import (
     SEED,
     ended,
@@ -18,6 +16,7 @@ from tests.support.report_samples import (
     seed_events,
     started,
 )
+from tests.support.report_strategies import hostile_runs, is_safe
 from zf.events import Event, RetryScheduled
 from zf.report import runs
 from zf.report.facts import build

@@ -13,8 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.report.test_blocked import hostile_runs
-from tests.report.test_words import hostile, is_safe
 from tests.support.report_samples import (
     SEED,
     TAILS,
@@ -28,6 +26,7 @@ from tests.support.report_samples import (
     started,
     timed_out,
 )
+from tests.support.report_strategies import hostile, hostile_runs, is_safe
 from zf.events import (
     CancelRequested,
     Cause,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import unicodedata
 
 import pytest
 from hypothesis import given
@@ -19,6 +18,7 @@ from tests.support.report_samples import (
     run_started,
     started,
 )
+from tests.support.report_strategies import hostile, is_safe
 from zf.events import AttemptEnded, Cause, Event, Status, TaskNotRun
 from zf.lean.record import replace
 from zf.report import advice, words
@@ -238,16 +238,6 @@ def test_style_changes_colours_and_no_words() -> None:
     assert Style(colour=True).paint("odd", "odd") == "odd"
     assert PLAIN.paint("failed", "failure") == "failed"
     assert words.without_colour(Style(colour=True).paint("failed", "failure")) == "failed"
-
-
-hostile = st.text(st.characters(codec=None), max_size=40) | st.text(
-    "\x1b[31m;:]\x07\t\r\n\x9b a", max_size=40
-)
-
-
-def is_safe(text: str) -> bool:
-    """No control, format, surrogate, private or separator character but space and line end."""
-    return all(char in " \n" or unicodedata.category(char)[0] not in "CZ" for char in text)
 
 
 @given(hostile)
