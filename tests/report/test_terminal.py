@@ -17,12 +17,14 @@ from tests.support.report_samples import (
     SEED,
     TAILS,
     ended,
+    facts_of,
     failed,
     not_run,
     plan,
     run_ended,
     run_started,
     seed_events,
+    seed_facts,
     started,
     timed_out,
 )
@@ -127,7 +129,7 @@ def test_plain_line(events: list[Event], line: str) -> None:
 def test_phases_are_told_where_there_are_several() -> None:
     events = [PhaseStarted("X", 5), PhaseEnded("E", ok=True, duration_s=61)]
     assert lines({"a": ()}, events) == []
-    content = plan({"a": ()})
+    content = plan("a")
     content["phases"].append({"name": "F", "title": "", "timeout_s": 9})
     facts = build(content, [])
     assert [terminal.plain_line(facts, event) for event in events] == [
@@ -231,7 +233,7 @@ def test_heartbeat_lines() -> None:
 
 
 def test_a_whole_log_under_a_header() -> None:
-    task = build(plan({"a": ()}), [failed("a")]).tasks["a"]
+    task = facts_of("a", [failed("a")]).tasks["a"]
     assert list(terminal.grouped(task, ["one\n", "\n", "::error::two\r\n"])) == [
         "log of a (failure, 0.2s):",
         "  | one",
@@ -248,7 +250,7 @@ def test_lines_with_their_task_before_them() -> None:
 
 @given(hostile)
 def test_output_is_one_safe_line_for_each_line(text: str) -> None:
-    task = build(plan({"a": ()}), [failed("a")]).tasks["a"]
+    task = facts_of("a", [failed("a")]).tasks["a"]
     for line in (terminal.prefixed(text, text), *terminal.grouped(task, [text])):
         assert is_safe(line)
         assert "\n" not in line
@@ -300,7 +302,7 @@ def test_the_board_counts_what_was_not_run_and_says_that_it_was_interrupted() ->
         failed("g"),
         Interrupted(2, 1),
     ]
-    assert live.board(build(plan(dict.fromkeys("abcdefgh", ())), events), 0, columns=80) == [
+    assert live.board(facts_of("a b c d e f g h", events), 0, columns=80) == [
         "1 done  0 running  3 failed  1 waiting  3 not run  interrupted  -"
     ]
 
@@ -312,13 +314,13 @@ def test_the_board_counts_apart_what_is_tolerated_and_says_when_it_is_throttled(
         RetryScheduled("b", 2, 9),
         ThrottleEntered("CPU", 95, 1),
     ]
-    assert live.board(build(plan({"a": (), "b": ()}), events), 0, columns=80) == [
+    assert live.board(facts_of("a b", events), 0, columns=80) == [
         "0 done  0 running  0 failed  1 warned  1 waiting  throttled  -"
     ]
 
 
 def test_a_warned_task_and_a_flaky_one_are_yellow() -> None:
-    facts = build(plan({"a": (), "b": ()}), [failed("a", warned=True), ended("b", attempt=2)])
+    facts = facts_of("a b", [failed("a", warned=True), ended("b", attempt=2)])
     text = summary.summary(facts, style=COLOUR)
     assert "a\x1b[0m \x1b[33mfailed\x1b[0m after" in text
     assert "b\x1b[0m \x1b[33msucceeded\x1b[0m only" in text
@@ -378,7 +380,7 @@ def test_a_board_fits_any_screen(names: list[str], columns: int, rows: int) -> N
 
 
 def test_the_summary() -> None:
-    facts = build(plan(SEED), seed_events())
+    facts = seed_facts()
     text = summary.summary(
         facts, tails=TAILS, proof="proofs/r1", remarks={"30-migrate": ["odd \\x1b name"]}
     )
@@ -412,7 +414,7 @@ proof: proofs/r1
 def test_one_cause_in_several_tasks_is_told_once_with_all_of_them() -> None:
     names = [f"t{n}" for n in range(6)]
     events = [run_started(7), *(failed(name) for name in names), failed("other"), run_ended(1)]
-    facts = build(plan(dict.fromkeys([*names, "other"], ())), events)
+    facts = facts_of(dict.fromkeys([*names, "other"], ()), events)
     tails = {name: [f"{name}: no route to host after {n} s"] for n, name in enumerate(names)}
     text = summary.summary(facts, tails={**tails, "other": ["disk full"]})
     assert text.startswith(
@@ -428,7 +430,7 @@ def test_one_cause_in_several_tasks_is_told_once_with_all_of_them() -> None:
 
 
 def test_a_task_says_how_much_of_its_log_is_shown_and_the_reader_wins() -> None:
-    content = plan({"a": ()})
+    content = plan("a")
     content["tasks"][0]["log_tail"] = 2
     facts = build(content, [failed("a"), run_ended(1)])
     tails = {"a": [f"line {n}" for n in range(30)]}
@@ -565,11 +567,11 @@ UNFINISHED r1: 2 tasks: 1 success, 1 running
 
 @pytest.mark.parametrize(("events", "text"), SUMMARIES.values(), ids=SUMMARIES)
 def test_summary(events: list[Event], text: str) -> None:
-    assert summary.summary(build(plan({"a": (), "b": ()}), events)) == text
+    assert summary.summary(facts_of("a b", events)) == text
 
 
 def test_a_run_without_tasks_passes_nothing() -> None:
-    facts = build(plan({}), [run_started(0), run_ended(0)])
+    facts = facts_of({}, [run_started(0), run_ended(0)])
     assert summary.summary(facts) == "NOTHING RUN r1: 0 tasks in 3.4s\n"
 
 
@@ -577,7 +579,7 @@ def test_after_many_failures_the_rest_is_only_named() -> None:
     names = [f"t{n:02d}" for n in range(27)]
     events = [run_started(27), *(failed(name) for name in names), run_ended(1)]
     tails = {name: [letter * 3] for name, letter in zip(names, ascii_letters, strict=False)}
-    text = summary.summary(build(plan(dict.fromkeys(names, ())), events), tails=tails)
+    text = summary.summary(facts_of(dict.fromkeys(names, ()), events), tails=tails)
     assert text.count("ZF501") == summary.DETAILED_FAILURES
     assert text.endswith(
         "and 2 failures more:\n  x failure   t25\n  x failure   t26\n\n"
@@ -586,7 +588,7 @@ def test_after_many_failures_the_rest_is_only_named() -> None:
 
 
 def test_colours_change_no_word_of_the_summary() -> None:
-    facts = build(plan(SEED), seed_events())
+    facts = seed_facts()
     coloured = summary.summary(facts, tails=TAILS, style=COLOUR)
     assert "\x1b[1;31mFAIL\x1b[0m r1:" in coloured
     assert without_colour(coloured) == summary.summary(facts, tails=TAILS)
@@ -594,7 +596,7 @@ def test_colours_change_no_word_of_the_summary() -> None:
 
 def test_time_so_far_where_the_end_is_not_known() -> None:
     assert summary.total_s(midway()) == 6.0
-    assert summary.total_s(build(plan(SEED), seed_events()[:-1])) is None
+    assert summary.total_s(facts_of(SEED, seed_events()[:-1])) is None
 
 
 @given(hostile_runs())
@@ -631,12 +633,12 @@ def odd() -> Facts:
         ended("20-test", attempt=2),
         run_ended(0, 8.4),
     ]
-    return build(plan({"10-lint": (), "20-test": ()}), events)
+    return facts_of("10-lint 20-test", events)
 
 
 def test_the_pages_examples_are_what_is_printed() -> None:
-    facts = build(plan(SEED), seed_events())
-    facts = build(plan(SEED), seed_events())
+    facts = seed_facts()
+    facts = seed_facts()
     anchors = summary.anchors(facts, re.findall(r"(?m)^head: (\w{64})$", page())[0], None)
     told = [
         "\n".join(lines(SEED, seed_events())) + "\n",
@@ -668,7 +670,7 @@ def test_a_mapping_that_is_no_dict_is_an_object_in_json() -> None:
 def test_on_a_terminal_no_word_is_broken_at_the_edge(columns: int, colour: bool) -> None:
     style = Style(colour, utf8=colour, columns=columns)
     task = "40-seed-database-of-the-whole-company"
-    facts = build(plan({task: ()}), [run_started(), timed_out(task), run_ended(1)])
+    facts = facts_of({task: ()}, [run_started(), timed_out(task), run_ended(1)])
     told = summary.summary(facts, tails={task: ["x"]}, proof="proofs/r1", style=style)
     seen = without_colour(told)
     assert all(len(line) <= columns for line in seen.splitlines() if "/20-logs/" not in line), told

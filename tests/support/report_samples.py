@@ -17,9 +17,19 @@ from zf.events import (
     Status,
     TaskNotRun,
 )
+from zf.report.facts import Facts, build
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+# As short as the tables that are made of them need it.
+B, C, F, S, T = (
+    Status.BLOCKED,
+    Status.CANCELLED,
+    Status.FAILURE,
+    Status.SKIPPED,
+    Status.TIMEOUT,
+)
 
 DAY = "2026-11-21T06:30:"
 
@@ -29,9 +39,18 @@ def at(second: float) -> str:
 
 
 def plan(
-    needs: Mapping[str, Sequence[str]], *, phase: str = "E", checked: bool = True, **titles: str
+    needs: str | Mapping[str, str | Sequence[str]],
+    *,
+    phase: str = "E",
+    checked: bool = True,
+    **titles: str,
 ) -> dict[str, Any]:
-    """What plan.json would hold for tasks with these needs, given in a sound order."""
+    """What plan.json would hold for tasks with these needs, given in a sound order.
+
+    Names, and what one task needs, can be given in a text, with blanks between them.
+    """
+    if isinstance(needs, str):
+        needs = dict.fromkeys(needs.split(), "")
     return {
         "schema": "zf/plan/v2",
         "phases": [{"name": phase, "title": "", "timeout_s": 3600}],
@@ -44,7 +63,10 @@ def plan(
                 "phase": phase,
                 "file": f"tasks/{name}/task.yaml",
                 "line": 1,
-                "needs": [{"task": n, "optional": False, "require": "success"} for n in of],
+                "needs": [
+                    {"task": n, "optional": False, "require": "success"}
+                    for n in (of.split() if isinstance(of, str) else of)
+                ],
                 "parallel_safe": True,
                 "timeout_s": 3,
                 "level": 0,
@@ -54,6 +76,11 @@ def plan(
             for name, of in needs.items()
         ],
     }
+
+
+def facts_of(needs: str | Mapping[str, str | Sequence[str]], events: Iterable[Event] = ()) -> Facts:
+    """What is known of a run of such a plan after these events."""
+    return build(plan(needs), events)
 
 
 def run_started(tasks: int = 1) -> RunStarted:
@@ -153,6 +180,10 @@ def seed_events() -> list[Event]:
         PhaseEnded("E", ok=False, duration_s=3.3),
         run_ended(1),
     ]
+
+
+def seed_facts() -> Facts:
+    return facts_of(SEED, seed_events())
 
 
 TAILS = {
