@@ -183,9 +183,10 @@ def definition_sha256(task: Task) -> str:
     """The digest of everything a task file says: two tasks with the same one do the same. What
     plan.json shows is that of the task without its secrets, which could be guessed from it.
 
-    SHA-256, in hex, over the recorded form as JSON; where it stands in the file counts.
+    SHA-256, in hex, over the values of the recorded form, in its order, as JSON; where steps stand
+    in the file counts.
     """
-    return sha256(_encode(recorded(task)).encode("ascii")).hexdigest()
+    return sha256(_encode(list(recorded(task).values())).encode("ascii")).hexdigest()
 
 
 @record
