@@ -114,7 +114,7 @@ def _begin_phases(phases: Sequence[str], flags: Flags, options: RunOptions, besi
         as_json = options.show.as_json
         print(json.dumps(plan.as_json(), indent=2) if as_json else draw.text(plan))
         return Exit.OK
-    from zf.run.launch import limits_of
+    from zf.run.request import limits_of
     from zf.settings import amounts, positive_seconds
 
     deadline = options.deadline
@@ -147,7 +147,7 @@ def _begin_task(task_id: str, flags: Flags, options: RunOptions, beside: Beside)
         phase_timeout_s=settings.phase_timeout_s.value,
         phase_timeout_forced=settings.phase_timeout_s.given,
     )
-    from zf.run.launch import limits_of
+    from zf.run.request import limits_of
 
     limits = limits_of(flow, plan, settings, only=task_id, retries=not options.no_retries)
     return carry_out(flow, plan, settings, options.show, limits, key=options.key, beside=beside)
@@ -249,7 +249,8 @@ def carry_out(
 ) -> int:
     """Run a plan, showing what happens and then what came of it; the exit code."""
     from zf.redact.redactor import Redactor
-    from zf.run.launch import RunRequest, launch
+    from zf.run.launch import launch
+    from zf.run.request import RunRequest
 
     # From here on there is garbage, though little of it: what a run remembers, it keeps.
     gc.freeze()

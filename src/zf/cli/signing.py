@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from zf.cli.display.progress import Watcher
     from zf.proof.seal import Signer
-    from zf.run.launch import Launched
+    from zf.run.sealing import Launched
 
 
 @contextmanager
