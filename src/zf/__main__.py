@@ -33,6 +33,8 @@ def main() -> None:
     except KeyboardInterrupt:
         # Before the command line was even there, or while a reader that has stopped is waited for.
         os._exit(130)  # Exit.INTERRUPTED; to import it could be interrupted, too
+    except (ImportError, MemoryError, OSError, SystemError) as error:
+        _refuse_to_start(error)
     _leave(code)
 
 
@@ -59,6 +61,21 @@ def _leave(code: int) -> NoReturn:
     except OSError:
         sys.exit(code)  # which tries again, and says so when it fails again
     os._exit(code)
+
+
+def _refuse_to_start(error: Exception) -> NoReturn:
+    """Say that a part of zf could not be loaded for want of memory or open files: what tells all
+    other errors may be that part. (A SystemError is a MemoryError that the interpreter lost.)
+    """
+    if isinstance(error, ModuleNotFoundError):
+        raise error
+    told = (
+        f"error[ZF190]: zf could not be started: {str(error) or 'not enough memory'}\n"
+        "  hint: raise the limits it was started with (ulimit -v, ulimit -n, a container's)\n"
+    )
+    with suppress(OSError):
+        os.write(2, told.encode(errors="backslashreplace"))
+    os._exit(2)  # Exit.USAGE
 
 
 def _run() -> int:

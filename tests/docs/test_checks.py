@@ -1,8 +1,11 @@
 """CI runs what the README tells people to run, and zf's own task files miss no test."""
 
+import ast
 import re
+import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 import zf
@@ -72,3 +75,25 @@ def test_coverage_is_added_up_from_every_test_task():
 
 def test_the_changelog_knows_this_version():
     assert f"\n## {zf.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def calls_itself_pure(path: Path) -> bool:
+    said = ast.get_docstring(ast.parse(path.read_text())) or ""
+    return re.search(r"\bPure[.,:;]|\bof it pure\b", said) is not None
+
+
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+[PURE] = [one for one in CONTRACTS["contracts"] if one["name"].startswith("The pure parts")]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        if calls_itself_pure(path)
+    ],
+)
+def test_a_module_that_calls_itself_pure_is_held_to_it(module):
+    held = PURE["source_modules"]
+    assert module in held or module.rpartition(".")[0] in held

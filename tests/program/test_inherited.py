@@ -37,7 +37,7 @@ def inside(project, script, *words):
         text=True,
         errors="replace",
     )
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     assert "internal error" not in done.stderr
     return done.returncode, done.stdout, done.stderr
 
@@ -238,3 +238,40 @@ def test_a_limit_on_the_size_of_files(two, size):
     code, _, err = inside(two, f'ulimit -f {size}; "$@"', "run-phase", "A", "--run-id", "r1")
     assert code in {1, 2}
     assert "error[ZF" in err
+
+
+WITH_MEMORY = """
+import resource, sys
+from zf.__main__ import main
+with open("/proc/self/statm") as sizes:
+    room = int(sizes.read().split()[0]) * resource.getpagesize() + int(sys.argv.pop(1)) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (room, room))
+main()
+"""
+
+
+def with_memory(project, more_kib, *words):
+    """Run zf in an address space that can grow by so much after the interpreter's own start."""
+    script = f'shift $(({len(ZF)})); exec {sys.executable} -c "$PROGRAM" {more_kib} "$@"'
+    project.env["PROGRAM"] = WITH_MEMORY
+    return inside(project, script, *words)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux holds a process to its address space")
+@pytest.mark.parametrize(
+    "words",
+    [("run-phase", "A"), ("validate",), ("status",), ("explain", "r0"), ("verify", "r0")],
+    ids=" ".join,
+)
+def test_too_little_memory_is_no_bug_of_zf(two, words):
+    assert inside(two, '"$@"', "run-phase", "A", "--run-id", "r0")[0] == 0
+    for mib in (0, 1, 2, 4, 8, 12, 16, 20, 24):
+        code, _, err = with_memory(two, mib * 1024, *words)
+        if "memory allocation of" in err:
+            continue  # so say the compiled validators themselves, which end the process
+        assert code in {0, 1, 2}, err
+        assert code == 0 or "error[ZF190]" in err or "error[ZF145]" in err, (code, err)
+        assert code == 0 or "hint: " in err
+        if not mib:
+            assert code == 2
+    assert with_memory(two, 48 * 1024, *words)[0] == 0

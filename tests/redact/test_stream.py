@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.redact_oracle import PEM_MOST, redacted
+from zf.redact.candidates import BREAK_LEAST_BYTES
 from zf.redact.escapes import without_escapes
 from zf.redact.secret_forms import (
     LEAST_BYTES,
@@ -26,7 +27,6 @@ from zf.redact.secret_forms import (
     is_secret_name,
     secrets_in,
 )
-from zf.redact.sieve import BREAK_LEAST_BYTES
 from zf.redact.stream import MASKS_MOST, StreamRedactor
 from zf.redact.token_rules import (
     JWT_HEADER_MOST_BYTES,

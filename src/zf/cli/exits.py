@@ -40,7 +40,9 @@ def guarded(program: Callable[[], object]) -> int:
         if error.errno not in _OUT_OF_REACH:
             return _internal(error)
         return _stopped_by_the_system(error)
-    except Exception as error:  # noqa: BLE001  # the last net: anything here is a bug of zf
+    except Exception as error:  # noqa: BLE001  # the last net: nearly all here is a bug of zf
+        if _lacks_memory(error):
+            return _stopped_by_the_system(OSError(errno.ENOMEM, str(error) or "not enough memory"))
         return _internal(error)
     return code if isinstance(code, int) and code else _unless_lost()
 
@@ -109,7 +111,20 @@ def _is_nowhere() -> bool:
 _REMEDY = {
     errno.ENOTDIR: "something else is where a folder should be: move it away",
     errno.EBADF: "it is closed; to discard what zf prints, use >/dev/null",
+    errno.ENOMEM: "raise the limit zf was started with (ulimit -v, a container's), or free some",
+    errno.EAGAIN: "raise the limit of processes (ulimit -u), or end some",
+    errno.EMFILE: "raise the limit of open files that zf was started with (ulimit -n)",
+    errno.ENFILE: "the whole machine has no open files left: end what holds many",
 }
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Also where a compiled module could not be loaded, of which the loader says only that, or
+    where the interpreter lost the MemoryError on its way.
+    """
+    if isinstance(error, ImportError):
+        return (error.path or "").endswith(".so")
+    return isinstance(error, MemoryError) or "without setting an exception" in str(error)
 
 
 def _stopped_by_the_system(error: OSError) -> int:

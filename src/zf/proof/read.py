@@ -120,7 +120,9 @@ def journal(run_dir: str) -> JournalReading:
 def read_bytes(run_dir: str, path: str) -> bytes:
     """A small file of the run; `path` is relative and `/`-separated."""
     with _stream(run_dir, path) as stream:
-        data = stream.read(MAX_JSON_BYTES + 1)
+        # As much as there is: room for the largest would be asked of the system for each file.
+        size = os.fstat(stream.fileno()).st_size
+        data = stream.read(min(size, MAX_JSON_BYTES) + 1)
     if len(data) > MAX_JSON_BYTES:
         shown = printable(f"{run_dir}/{path}")
         raise ZfError(f"{shown}: larger than {MAX_JSON_BYTES} bytes", code="ZF611")

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 
 from zf.lean import lazy
-from zf.redact.look import Found, Look
+from zf.redact.scan import Found, Scan
 
 ESCAPE = b"\x1b"
 # What begins a colour, erases a line or chooses a character set; `report.words` drops some of these
@@ -29,8 +29,8 @@ def without_escapes(text: bytes) -> bytes:
     return _ESCAPES.sub(b"", text) if ESCAPE in text else text
 
 
-class Seen(Look):
-    """A look at a text without its escapes; what it finds is told in places of the whole text."""
+class Seen(Scan):
+    """A scan of a text without its escapes; what it finds is told in places of the whole text."""
 
     def __init__(
         self, text: bytes, position: int, since: Mapping[bytes, int], *, final: bool
@@ -43,7 +43,7 @@ class Seen(Look):
         self._cuts: _Cuts | None = None
 
     def take_over(self, carried: Sequence[Found]) -> None:
-        """Runs go on across escapes; the other look has taken over the rest."""
+        """Runs go on across escapes; the other scan has taken over the rest."""
         for found in carried:
             if found.run is not None:
                 end = self.run_end(found.run, self._all_cuts().seen(max(0, found.end)))
@@ -61,13 +61,13 @@ class Seen(Look):
         self.found.append(Found(begin, self.order, whole_end, rule, at, go_on))
 
     def learn(self, value: bytes, line_end: int) -> None:
-        """Masks are learned by the other look."""
+        """Masks are learned by the other scan."""
 
     def applies(self, mask: bytes | None, start: int) -> bool:
         return mask is None or super().applies(mask, self._all_cuts().place(start))
 
     def held_from(self, other: int) -> int:
-        """From where on the whole text is held, when another look holds it from `other` on."""
+        """From where on the whole text is held, when the other scan holds it from `other` on."""
         hold = self._size
         if self.hold < len(self.text):
             hold = max(self._last_cuts().place(self.hold), self._size - HELD_MOST_BYTES)

@@ -55,7 +55,7 @@ class Redactor:
             texts += (row["title"], *(step["name"] for step in row["steps"]))
         for task in self._tasks.values():
             texts += _texts(task)
-        # One look at all of them: there is hardly ever a secret in there.
+        # All of them at once: there is hardly ever a secret in there.
         if not self.full.holds_secret(_joined(texts)):
             return plan
         hide = self.text
@@ -81,7 +81,7 @@ class Redactor:
 
     def defined(self, task: Task) -> Task:
         """The task as its digest in plan.json is taken: without the secrets its project gives or
-        names. Whoever has a proof could else try values until the digest is right.
+        names. Else a reader of the proof could try values until the digest is right.
         """
         if self._defining is None:
             self._defining = StreamRedactor(self._given)

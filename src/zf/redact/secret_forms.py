@@ -1,7 +1,7 @@
 """What a secret is, and every form its value is looked for in.
 
 Which names make a variable secret, and how a value looks after the encodings that commands put it
-through. Finding the forms in a text is `redact.py`'s part.
+through. `secret_search.py` finds the forms in a text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NEVER_SECRET = frozenset({b"true", b"false", b"null", b"none"})
 # group of base64 take together, so that nothing between two pieces stays visible.
 PIECE_BYTES = 1024
 _OVERLAP_BYTES = 8
-# Shorter encoded forms cannot be looked for across line breaks: see `sieve.Sought`.
+# Shorter encoded forms cannot be looked for across line breaks: see `candidates.Sought`.
 WRAPPED_LEAST_BYTES = 13
 
 

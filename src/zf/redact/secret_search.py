@@ -1,7 +1,7 @@
 """What of a text is secret, and from where on it is too early to say.
 
-Finds every form of every secret and every match of the fixed rules, with the help of screen and
-sieve. Putting the looks at a stream together is the part of `redact.py`.
+Finds every form of every secret and every match of the fixed rules. `stream.py` puts the scans of
+a stream together. Pure.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from functools import cache, lru_cache
 from itertools import accumulate, pairwise
 
 from zf.lean import lazy
-from zf.redact.look import Look
-from zf.redact.screen import Screen
+from zf.redact.candidates import BREAK_LEAST_BYTES, SPLIT_FROM
+from zf.redact.prefilter import Prefilter
+from zf.redact.scan import Scan
 from zf.redact.secret_forms import Secret, forms
-from zf.redact.sieve import BREAK_LEAST_BYTES, SPLIT_FROM
 from zf.redact.token_rules import (
     RULES,
     URL_PASSWORD,
@@ -44,11 +44,11 @@ class Anchor:
     def body(self) -> frozenset[int]:
         return _members(self._rule.body)
 
-    def check(self, look: Look, at: int, offset: int) -> int:
+    def check(self, scan: Scan, at: int, offset: int) -> int:
         start = at - offset
-        if start >= 0 and look.text.startswith(self.text, start):
-            look.order = self._order
-            self._rule.probe(look, start, self.text)
+        if start >= 0 and scan.text.startswith(self.text, start):
+            scan.order = self._order
+            self._rule.probe(scan, start, self.text)
         return 0
 
 
@@ -75,36 +75,36 @@ class Literal:
         self.period = text[:period] if period <= len(text) // 2 else b""
         self._repeat = re.compile(b"(?:%s)*+" % re.escape(self.period)) if self.period else None
 
-    def check(self, look: Look, at: int, offset: int) -> int:
+    def check(self, scan: Scan, at: int, offset: int) -> int:
         """Hide the form if it stands there; where the search may go on, if that is far."""
         start = at - offset
-        if start >= 0 and look.text.startswith(self.text, start):
+        if start >= 0 and scan.text.startswith(self.text, start):
             if self.period:
-                return self._hide_repetition(look, start)
-            self._hide(look, start, start + len(self.text))
+                return self._hide_repetition(scan, start)
+            self._hide(scan, start, start + len(self.text))
         elif self.split:
-            place = _across_breaks(look.text, self.text, at, offset) or _across_breaks(
-                look.text, self.text[SPLIT_FROM:], at, offset - SPLIT_FROM
+            place = _across_breaks(scan.text, self.text, at, offset) or _across_breaks(
+                scan.text, self.text[SPLIT_FROM:], at, offset - SPLIT_FROM
             )
             if place is not None:
-                self._hide(look, *place)
+                self._hide(scan, *place)
         return 0
 
-    def _hide(self, look: Look, start: int, end: int) -> None:
-        if look.applies(self._mask, start):
-            look.order = self._order
-            look.hide(start, end, self._rule, start)
+    def _hide(self, scan: Scan, start: int, end: int) -> None:
+        if scan.applies(self._mask, start):
+            scan.order = self._order
+            scan.hide(start, end, self._rule, start)
 
-    def _hide_repetition(self, look: Look, start: int) -> int:
+    def _hide_repetition(self, scan: Scan, start: int) -> int:
         """A form like `aaaaaaaa` stands at every place of a long run: hide the run at once.
 
         Once every other form that began before the run has been seen, nothing new can come until
         shortly before its end.
         """
-        first, end = look.repeats(self, start)
-        if not look.applies(self._mask, start):
+        first, end = scan.repeats(self, start)
+        if not scan.applies(self._mask, start):
             return 0
-        self._hide(look, start, end)
+        self._hide(scan, start, end)
         return end - self.jump_reach if self.jump_reach and start - first >= self.jump_reach else 0
 
     def repetition_end(self, text: bytes, start: int) -> int:
@@ -237,7 +237,7 @@ class Patterns:
             if rule is not URL_PASSWORD
             for anchor in rule.anchors
         ]
-        self.screen: Screen[Literal | Anchor] = Screen([*literals, *anchors])
+        self.prefilter: Prefilter[Literal | Anchor] = Prefilter([*literals, *anchors])
         every_anchor = [anchor for rule in RULES for anchor in rule.anchors]
         split = [
             text for one in literals if one.split for text in (one.text, one.text[SPLIT_FROM:])
@@ -254,16 +254,16 @@ class Patterns:
         """Whether there is surely nothing to hide in a whole text; a third of the price of a search
         for the answer it nearly always has.
         """
-        return b"@" not in text and self.screen.is_clean(text)
+        return b"@" not in text and self.prefilter.is_clean(text)
 
-    def search(self, look: Look) -> None:
-        """Tell `look` all that is to be hidden in its text."""
-        self.screen.scan(look.text, lambda one, at, offset: one.check(look, at, offset))
-        for start in _url_places(look.text):
-            look.order = self.orders[URL_PASSWORD.name]
-            URL_PASSWORD.probe(look, start, URL_PASSWORD.anchors[0])
-        if not look.final:
-            look.wait(self.held_from(look.text))
+    def search(self, scan: Scan) -> None:
+        """Tell `scan` all that is to be hidden in its text."""
+        self.prefilter.scan(scan.text, lambda one, at, offset: one.check(scan, at, offset))
+        for start in _url_places(scan.text):
+            scan.order = self.orders[URL_PASSWORD.name]
+            URL_PASSWORD.probe(scan, start, URL_PASSWORD.anchors[0])
+        if not scan.final:
+            scan.wait(self.held_from(scan.text))
 
     def held_from(self, text: bytes) -> int:
         """From where on the text could be the beginning of something."""

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
 from zf.redact.escapes import ESCAPE, Seen, without_escapes
-from zf.redact.look import Found, Look, Mask
+from zf.redact.scan import Found, Mask, Scan
 from zf.redact.secret_forms import LEAST_BYTES, WEAK_BYTES, Secret, is_hidden
 from zf.redact.secret_search import Patterns, patterns_of
 
 # Constant, so that it tells neither length nor form, and what readers of logs know from elsewhere.
 STARS = b"***"
-# Masks beyond these are hidden in their own line only: each one costs building a new sieve.
+# Masks beyond these are hidden in their own line only: each one means building the search anew.
 MASKS_MOST = 100
 # More than is ever held back.
 _LINES_BYTES = 256 * 1024
@@ -175,23 +175,23 @@ class Stream:
         if not text:
             # A step that says nothing, and the end of one that held nothing back: most of them.
             return b""
-        look = self._look(text, final=final)
-        if self._learns and self._learn(look.masks):
-            look = self._look(text, final=final)
-        return self._pass_on(look)
+        scan = self._scan(text, final=final)
+        if self._learns and self._learn(scan.masks):
+            scan = self._scan(text, final=final)
+        return self._pass_on(scan)
 
-    def _look(self, text: bytes, *, final: bool) -> Look:
-        look = Look(text, self._passed, self._since, final=final)
-        look.take_over(self._carried)
+    def _scan(self, text: bytes, *, final: bool) -> Scan:
+        scan = Scan(text, self._passed, self._since, final=final)
+        scan.take_over(self._carried)
         self._patterns = self._patterns or self._redactor.patterns()
-        self._patterns.search(look)
+        self._patterns.search(scan)
         if ESCAPE in text and self.sees_escapes:
             seen = Seen(text, self._passed, self._since, final=final)
             seen.take_over(self._carried)
             self._patterns.search(seen)
-            look.found += seen.found
-            look.hold = seen.held_from(look.hold)
-        return look
+            scan.found += seen.found
+            scan.hold = seen.held_from(scan.hold)
+        return scan
 
     def _learn(self, masks: list[Mask]) -> bool:
         """Whether there is something new to look for, from the end of its line on."""
@@ -204,17 +204,17 @@ class Stream:
             self._patterns = self._redactor.patterns()
         return learned
 
-    def _pass_on(self, look: Look) -> bytes:
+    def _pass_on(self, scan: Scan) -> bytes:
         """The text as far as it is decided, replaced where something was found."""
-        text, hold = look.text, look.hold
+        text, hold = scan.text, scan.hold
         hidden = self._hidden_to
-        if not look.found and hidden <= 0:
+        if not scan.found and hidden <= 0:
             out = text if hold == len(text) else text[:hold]
         else:
             view = memoryview(text)  # so that the text is copied once, by `join`
             pieces: list[bytes | memoryview] = []
-            look.found.sort(key=_BY_PLACE)
-            for found in look.found:
+            scan.found.sort(key=_BY_PLACE)
+            for found in scan.found:
                 if found.start >= hold:
                     break
                 if found.start > hidden:
@@ -224,7 +224,7 @@ class Stream:
                 hidden = max(hidden, found.end)
             pieces.append(view[max(hidden, 0) : hold])
             out = b"".join(pieces)
-        self._carried = [found.after(hold) for found in look.found if found.reaches_over(hold)]
+        self._carried = [found.after(hold) for found in scan.found if found.reaches_over(hold)]
         self._hidden_to = hidden - hold
         self._passed += hold
         self._held = text[hold:]

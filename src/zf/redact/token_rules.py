@@ -1,4 +1,4 @@
-"""Secrets nobody named, known by their shape: the fixed rules of redaction, as a table.
+"""Secrets that have no name, known by their shape: the fixed rules of redaction, as a table.
 
 A rule is tried where its anchor stands. It says what to hide, or that the text so far is too short
 to tell; every length it looks ahead is bounded, so a stream is never held back for long.
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from zf.lean import lazy
 from zf.lean.record import record
-from zf.redact.look import Look
+from zf.redact.scan import Scan
 
 # The longest key in use (RSA with 16384 bits) takes 12.6 KB.
 PEM_MOST_BYTES = 16_384
@@ -28,7 +28,7 @@ _ALNUM = rb"A-Za-z0-9"
 
 
 class Rule(Protocol):
-    """`anchors` are the fixed strings it begins with, of 4 bytes or more for those that the sieve
+    """`anchors` are the fixed strings it begins with, of 4 bytes or more for those that the search
     finds; `body` is the class of the character that must follow, if that is known.
     """
 
@@ -39,8 +39,8 @@ class Rule(Protocol):
     @property
     def body(self) -> bytes: ...
 
-    def probe(self, look: Look, start: int, anchor: bytes) -> None:
-        """Tell `look` what of the text at `start`, where `anchor` stands, is to be hidden."""
+    def probe(self, scan: Scan, start: int, anchor: bytes) -> None:
+        """Tell `scan` what of the text at `start`, where `anchor` stands, is to be hidden."""
 
 
 _RUNS: dict[bytes, re.Pattern[bytes]] = {}
@@ -62,14 +62,14 @@ class Token:
     body: bytes
     least: int
 
-    def probe(self, look: Look, start: int, anchor: bytes) -> None:
+    def probe(self, scan: Scan, start: int, anchor: bytes) -> None:
         body = start + len(anchor)
         run = run_of(self.body)
-        end = look.run_end(run, body)
+        end = scan.run_end(run, body)
         if end - body >= self.least:
-            look.hide(start, end, self.name, start, run)
-        elif look.is_open(end):
-            look.wait(start)
+            scan.hide(start, end, self.name, start, run)
+        elif scan.is_open(end):
+            scan.wait(start)
 
 
 @record
@@ -86,18 +86,18 @@ class Assigned:
     least: int
     body: bytes = b""
 
-    def probe(self, look: Look, start: int, anchor: bytes) -> None:
+    def probe(self, scan: Scan, start: int, anchor: bytes) -> None:
         after = start + len(anchor)
-        head = self.head.match(look.text, after)
+        head = self.head.match(scan.text, after)
         if head is not None:
             run = run_of(self.value)
-            end = look.run_end(run, head.end())
+            end = scan.run_end(run, head.end())
             if end - head.end() >= self.least:
-                look.hide(head.end(), end, self.name, start, run)
-            elif look.is_open(end):
-                look.wait(start)
-        if not look.final and _HEAD_BEGUN.match(look.text, after):
-            look.wait(start)
+                scan.hide(head.end(), end, self.name, start, run)
+            elif scan.is_open(end):
+                scan.wait(start)
+        if not scan.final and _HEAD_BEGUN.match(scan.text, after):
+            scan.wait(start)
 
 
 @record
@@ -110,22 +110,22 @@ class PrivateKey:
     anchors: tuple[bytes, ...] = (b"-----BEGIN ",)
     body: bytes = b""
 
-    def probe(self, look: Look, start: int, anchor: bytes) -> None:
-        head = _PEM_HEAD.match(look.text, start + len(anchor))
+    def probe(self, scan: Scan, start: int, anchor: bytes) -> None:
+        head = _PEM_HEAD.match(scan.text, start + len(anchor))
         if head is None:
-            begun = _PEM_HEAD_BEGUN.match(look.text, start + len(anchor))
-            if begun is not None and look.is_open(begun.end()):
-                look.wait(start)
+            begun = _PEM_HEAD_BEGUN.match(scan.text, start + len(anchor))
+            if begun is not None and scan.is_open(begun.end()):
+                scan.wait(start)
             return
         most = start + PEM_MOST_BYTES
-        end = look.next_end(_PEM_END, head.end())
+        end = scan.next_end(_PEM_END, head.end())
         if end is not None and end <= most:
-            look.hide(start, end, self.name, start)
-        elif not look.final and len(look.text) < most:
-            look.wait(start)
+            scan.hide(start, end, self.name, start)
+        elif not scan.final and len(scan.text) < most:
+            scan.wait(start)
         else:
-            end = run_of(_PEM_BODY).match(look.text, head.end(), most).end()  # type: ignore[union-attr] # the class may match nothing, so it always matches
-            look.hide(start, end, self.name, start)
+            end = run_of(_PEM_BODY).match(scan.text, head.end(), most).end()  # type: ignore[union-attr] # the class may match nothing, so it always matches
+            scan.hide(start, end, self.name, start)
 
 
 _PEM_HEAD = lazy.pattern(rb"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
@@ -143,19 +143,19 @@ class Jwt:
     body: bytes = rb"A-Za-z0-9_.-"
     after_dot: int = 8
 
-    def probe(self, look: Look, start: int, anchor: bytes) -> None:
-        dot = look.run_end(run_of(_WORD), start + len(anchor))
+    def probe(self, scan: Scan, start: int, anchor: bytes) -> None:
+        dot = scan.run_end(run_of(_WORD), start + len(anchor))
         if dot - start > JWT_HEADER_MOST_BYTES:
             return
-        if look.is_open(dot):
-            look.wait(start)
-        elif look.text[dot : dot + 1] == b".":
+        if scan.is_open(dot):
+            scan.wait(start)
+        elif scan.text[dot : dot + 1] == b".":
             run = run_of(self.body)
-            end = look.run_end(run, dot + 1)
+            end = scan.run_end(run, dot + 1)
             if end - dot - 1 >= self.after_dot:
-                look.hide(start, end, self.name, start, run)
-            elif look.is_open(end):
-                look.wait(start)
+                scan.hide(start, end, self.name, start, run)
+            elif scan.is_open(end):
+                scan.wait(start)
 
 
 _JWT_KEYS = (
@@ -172,14 +172,14 @@ class UrlPassword:
     anchors: tuple[bytes, ...] = (b"://",)
     body: bytes = b""
 
-    def probe(self, look: Look, start: int, anchor: bytes) -> None:
-        begun = _URL_BEGUN.match(look.text, start + len(anchor))
-        if begun is not None and look.is_open(begun.end()):
-            look.wait(start)
+    def probe(self, scan: Scan, start: int, anchor: bytes) -> None:
+        begun = _URL_BEGUN.match(scan.text, start + len(anchor))
+        if begun is not None and scan.is_open(begun.end()):
+            scan.wait(start)
             return
-        found = _URL_PASSWORD.match(look.text, start + len(anchor))
+        found = _URL_PASSWORD.match(scan.text, start + len(anchor))
         if found is not None and found[1].strip(b"*"):
-            look.hide(found.start(1), found.end(1), self.name, start)
+            scan.hide(found.start(1), found.end(1), self.name, start)
 
 
 _URL_USER = rb'[^\s/?#:@"<>]{0,%d}+' % URL_USER_MOST_BYTES
@@ -198,20 +198,20 @@ class MaskLine:
     anchors: tuple[bytes, ...] = (ADD_MASK,)
     body: bytes = b""
 
-    def probe(self, look: Look, start: int, anchor: bytes) -> None:
+    def probe(self, scan: Scan, start: int, anchor: bytes) -> None:
         first = start + len(anchor)
-        newline = look.text.find(b"\n", first)
-        end = len(look.text) if newline < 0 else newline
+        newline = scan.text.find(b"\n", first)
+        end = len(scan.text) if newline < 0 else newline
         if end - first > MASK_MOST_BYTES:
-            look.hide(first, end, self.name, start, run_of(rb"^\n"))
-        elif newline < 0 and not look.final:
-            look.wait(start)
+            scan.hide(first, end, self.name, start, run_of(rb"^\n"))
+        elif newline < 0 and not scan.final:
+            scan.wait(start)
         else:
-            value = look.text[first:end].strip()
+            value = scan.text[first:end].strip()
             if value:
-                at = first + look.text[first:end].index(value)
-                look.hide(at, at + len(value), self.name, start)
-                look.learn(value, min(end + 1, len(look.text)))
+                at = first + scan.text[first:end].index(value)
+                scan.hide(at, at + len(value), self.name, start)
+                scan.learn(value, min(end + 1, len(scan.text)))
 
 
 _QUOTE = rb"(?:\\?[\"'])?"

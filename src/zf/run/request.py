@@ -180,7 +180,7 @@ def recorded_request(
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
     redactor = Redactor(tasks, environ, flow.project)
     said = recorded["settings"].items()
-    return RunRequest(
+    request = RunRequest(
         flow,
         plan_again(flow, planned, redactor.defined),
         Settings(**{name: Setting(one["value"], one["source"]) for name, one in said}),
@@ -192,6 +192,13 @@ def recorded_request(
         output_fd,
         papers={"run.json": run_sha256, "plan.json": plan_sha256},
     )
+    if os.path.basename(run_dir) != request.run:
+        raise ZfError(
+            f"{printable(run_dir)} is a copy of run {request.run!r}, and no run of its own",
+            code="ZF140",
+            hint=f"resume the run itself: zf resume {request.run}",
+        )
+    return request
 
 
 def _refuse_old(run_dir: str, described: Mapping[str, Any]) -> None:

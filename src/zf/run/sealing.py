@@ -140,8 +140,8 @@ def seal(
     signer: AbstractContextManager[Signer] | None = None,
     approval: str | None = None,
 ) -> Iterator[str]:
-    """Close a run that was killed, as incomplete; with a signer, sign it too, or one that is sealed.
-    Gives what was done, line by line.
+    """Close a run that was killed, as incomplete; with a signer, sign it too, or one that is
+    sealed. Gives what was done, line by line.
 
     Raises ZfError: exit 5 for a run that is alive, or sealed and not to be signed; NotAsLeftError.
     """

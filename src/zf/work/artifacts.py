@@ -85,10 +85,10 @@ class RunnerGoneError(Exception):
 
 
 class Collecting:
-    """Whether artifacts may be taken still: called between two files or blocks it answers why not.
+    """Called between two files or blocks: why no more artifacts are to be taken, or nothing.
 
-    What had stopped the steps does not stop this: artifacts of a task that was ended are kept, too.
-    But an order that leaves no grace does, whenever it came.
+    An order that ended the steps does not end this: artifacts of a task that was ended are kept,
+    too. An order that leaves no grace does, whenever it came.
     """
 
     def __init__(self, orders: RunnerOrders, limit_s: float) -> None:

@@ -53,7 +53,7 @@ class Cgroup:
         """Go back and remove it, if nothing else is in it.
 
         Every change of cgroup waits for the kernel (RCU), some 10 ms when there was none just
-        before; whoever is about to end leaves it to its parent to `remove` it.
+        before; a worker that is about to end leaves it to its parent to `remove` it.
         """
         with suppress(OSError):
             _write(f"{self._parent}/cgroup.procs", _SELF)

@@ -18,6 +18,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from zf.events import AttemptEnded, Cause, Status
+from zf.lean.record import record
 from zf.model import NOTHING
 from zf.work.supervisor import Stop
 
@@ -26,6 +27,20 @@ _RECEIVE_BYTES = 4096
 _LIST_BYTES = 4096
 # One order brings one, and orders come one at a time.
 _LEASES_BYTES = _socket.CMSG_SPACE(4 * struct.calcsize("i"))
+
+
+@record
+class StartOrder:
+    """An attempt to run. `then` is the task that may follow it; `before` the digest of the list of
+    the attempt before it; `needs` those of the lists of needs that this run met and that may have
+    artifacts.
+    """
+
+    task: str
+    attempt: int
+    then: str = ""
+    before: str = ""
+    needs: Mapping[str, str] = NOTHING
 
 
 class RunnerOrders:
@@ -47,21 +62,14 @@ class RunnerOrders:
         self.gone = False
         # Whether the runner itself said that this is the end; if it was killed, it did not.
         self.dismissed = False
-        self.then = ""
-        self.before = ""
-        self.needs: Mapping[str, str] = NOTHING
-        self._current: tuple[str, int] | None = None
+        self._current: StartOrder | None = None
         self._pending = b""
         self._poll = select.poll()
         for fd in self.fds:
             self._poll.register(fd, select.POLLIN)
 
-    def next(self) -> tuple[str, int] | None:
-        """Wait for the next order to start: task and attempt. None when there is no more to do.
-
-        `then` is the task that may follow, `before` the digest of the list of the attempt before,
-        `needs` those of the lists of the needs that this run met and that may have artifacts.
-        """
+    def next(self) -> StartOrder | None:
+        """Wait for the next attempt to run; None when there is no more to do."""
         self.stop = None
         self._current = None
         while self._leases:
@@ -73,7 +81,7 @@ class RunnerOrders:
 
     def report(self, ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> None:
         """Tell the runner how the attempt ended, whether this worker takes no other, and what its
-        task.sha256 says. If the runner is gone, nobody heard it, and the attempt is lost.
+        task.sha256 says. If the runner is gone, this is not heard, and the attempt is lost.
         """
         self._tell(encode(ended, is_last=is_last, listed=listed))
 
@@ -82,7 +90,7 @@ class RunnerOrders:
             self._socket.sendall(data)
 
     def look(self) -> None:
-        """Take what has come, without waiting: for who is busy with something else for long."""
+        """Take what has come, without waiting; for use in the middle of long work."""
         for fd, _ in self._poll.poll(0):
             self.receive(fd)
 
@@ -130,13 +138,10 @@ class RunnerOrders:
         if order is False:
             self.dismissed = True
             return
-        attempt = (order["task"], order["attempt"])
+        current = self._current
         if "cause" not in order:
-            self._current = attempt
-            self.then = order["then"]
-            self.before = order.get("before", "")
-            self.needs = order.get("needs", NOTHING)
-        elif attempt == self._current:
+            self._current = StartOrder(**order)
+        elif current and (order["task"], order["attempt"]) == (current.task, current.attempt):
             self._stop(Stop(Cause(order["cause"]), "", force=order["force"]))
 
     def _end(self, cause: Cause, why: str) -> None:
@@ -152,7 +157,7 @@ class RunnerOrders:
 
 
 def _do_nothing(*_: object) -> None:
-    """The handler's being there is what makes Python write the signal's number to the pipe."""
+    """Without a handler Python would not write the signal's number to the pipe."""
 
 
 # Asks a worker whether it still answers, and is the answer.

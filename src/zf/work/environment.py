@@ -232,8 +232,8 @@ class Outside:
         """The environment of a task's steps; `own` are zf's variables for this attempt."""
         passed = self.passed(task.pass_env)
         values = {**self._allowed, **passed, **task.env, **own}
-        # The cookie tells who belongs to the run, and may be killed when it is dead; that is not
-        # for whoever sources env.sh.
+        # Processes with the cookie belong to the run, and are killed once the run is dead; a shell
+        # that sources env.sh is not one of them.
         recorded = {*self._shown, *task.env, *own} - {COOKIE}
         hidden = tuple(sorted(values.keys() - recorded)) if len(values) > len(recorded) else ()
         return Environment(values, recorded, hidden)

@@ -2,9 +2,9 @@
 
 A worker ends its tree whatever happens to the runner; only when it is killed itself can something
 remain. Every process of an attempt was started with a cookie in its environment, and where cgroups
-can be made it is in one named after the run; what bears neither is taken for a stranger. A process
-is pinned by a pidfd, looked at again, and signalled through that: a number that passed to somebody
-else meanwhile is not hit. (PROOF_DIR would not do as a mark: people source env.sh to debug.)
+can be made it is in one named after the run; what bears neither is left alone. A process is
+pinned by a pidfd, looked at again, and signalled through that: a number that has passed to another
+process is not hit. (PROOF_DIR would not do as a mark: people source env.sh to debug.)
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def cgroup_name(run_dir: str, worker: int) -> str:
 
 def end(run_dir: str) -> int:
     """Kill what is left of a run of which neither the runner nor a worker is alive; how many
-    processes that was. There is no grace: nobody is left who could wait for it.
+    processes that was. There is no grace, as no worker is left to wait for it.
     """
     key = _run_key(run_dir)
     in_cgroups = _end_cgroups(lambda name: name.startswith(f"zf-{key}-"))
@@ -112,7 +112,7 @@ def _run_key(run_dir: str) -> str:
 
 
 def _end_cgroups(is_wanted: Callable[[str], bool]) -> int:
-    """Kill cgroups of workers, in which there can be no stranger, and remove them."""
+    """Kill cgroups of workers, which hold nothing else, and remove them."""
     top = mount_point()
     if top is None:
         return 0
@@ -145,7 +145,7 @@ if sys.platform == "linux":
             with open(f"/proc/{pid}/environ", "rb") as stream:
                 return mark in b"\0" + stream.read()
         except OSError:
-            # Gone, or somebody else's.
+            # Gone, or another user's.
             return False
 
     def _end_one(pid: int, mark: bytes, until: float) -> bool:

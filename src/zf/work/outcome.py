@@ -348,8 +348,10 @@ def named(kind: str, number: int, name: str) -> str:
     return name if name == f"{kind}-{number}" else f"{kind} '{name}'"
 
 
-def said(error: OSError) -> str:
-    """An OSError for a reader: what the system said, and of which file if it did."""
+def said(error: OSError | MemoryError) -> str:
+    """An error for a reader: what the system said, and of which file if it did."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
     where = f" ({printable(os.fsdecode(error.filename))})" if error.filename else ""
     return f"{error.strerror or error}{where}"
 

@@ -37,8 +37,8 @@ from zf.work.worker import WITHHELD, Shared, serve
 _RECEIVE_BYTES = 65536
 # Two descriptors a worker, at the most slots there can be.
 _FILES = 20_480
-# How soon after its time, or after an order to end, a worker is looked at for having been stopped;
-# how long it has after it was woken; how often one that works past its time is looked at again.
+# How long after its time, or after an order to end, zf looks whether a worker was stopped; how long
+# a woken one has; how often zf looks again at one that is still working.
 _STOPPED_S, _WOKEN_S, _AGAIN_S = 0.5, 0.25, 1.0
 # What a worker without anything to do may take to exit.
 _EXIT_S = 10.0
@@ -53,7 +53,7 @@ class _WorkerHandle:
     socket: _socket.socket
     under_way: Outcome | None = None
     watch: Watch | None = None
-    # From when on it must not be stopped, and whether it was woken once.
+    # From this moment on it must not be stopped (SIGSTOP); whether it was woken once.
     due: float = math.inf
     woken: bool = False
     pending: bytes = b""
@@ -74,7 +74,7 @@ class Pool:
         known: Known | None = None,
     ) -> None:
         _occupy_standard_fds()
-        # Told here are the lists of attempts; which attempts have ended is recorded by the caller.
+        # Only the lists of attempts are kept here; the caller records which attempts have ended.
         self.known = known or Known()
         self._tasks = tasks
         self._shared = shared
@@ -92,8 +92,8 @@ class Pool:
         self._due = math.inf
         self._closed = False
         self._cgroups: str | None = None
-        # Its write end is open in the runner and nowhere else: when the runner dies, however, every
-        # worker reads its end.
+        # Its write end is open in the runner and nowhere else: however the runner dies, each
+        # worker then reads its end.
         self._life_read, self._life_write = os.pipe()
         self._file_limits = _raise_file_limit()
         hide_from_tracers()
@@ -101,14 +101,14 @@ class Pool:
         with suppress(OSError):
             # Where the cgroups of workers are, which are born in this one.
             self._cgroups = cgroup.own_folder()
-        # Children that were there before, which are somebody else's business.
+        # Children from before zf was started in this process: not ours to end.
         self._foreign = set(self._tree.children()) if self._tree is not None else set()
 
     def get_ready(self, workers: int) -> OSError | None:
-        """Have the first so many slots' workers now: until the first order they can get into their
-        cgroups, which takes each 10 ms of waiting (RCU), while the runner does something else.
+        """Start the workers of the first so many slots before there are orders for them: each has
+        to wait 10 ms for its cgroup (RCU), and the runner has something else to do meanwhile.
 
-        Returns why one of them could not be started. A later one that cannot is an outcome.
+        Returns why one could not be started. Later on that is an attempt's outcome.
         """
         try:
             for slot in range(workers):
@@ -255,8 +255,8 @@ class Pool:
             self._leaving.append(self._handles.pop(handle.slot))
 
     def _bury(self, handle: _WorkerHandle) -> None:
-        """A worker is gone. If it did not end by itself, so is all it may have left; an attempt it
-        had is lost, whatever lies in its tree: only what the worker said on its socket counts.
+        """A worker is gone: end what it left, unless it ended by itself. An attempt it had is lost,
+        whatever is in the attempt's tree: only what the worker said on its socket counts.
         """
         self._hang_up(handle)
         _, status = os.waitpid(handle.pid, 0)
@@ -291,8 +291,8 @@ class Pool:
         self._ended.append(ended)
 
     def _end_orphans(self, handle: _WorkerHandle) -> None:
-        """End what a dead worker leaves: it bears the attempt's marks, or came here as to its new
-        parent, which nothing else does (the session tells it from what the runner itself starts).
+        """End what a dead worker left: processes that bear the attempt's marks, or became children
+        of the runner. What the runner itself starts is told apart by its session.
         """
         outcome = handle.under_way
         assert outcome is not None
@@ -313,7 +313,7 @@ class Pool:
         return [pid for pid in self._tree.children() if pid not in ours and _is_apart(pid)]
 
     def _tick(self) -> None:
-        """Now and then ask every worker that is at work whether it is."""
+        """Ask every busy worker for a sign of life, once a tick."""
         now = time.monotonic()
         elapsed_s = now - self._ticked
         if elapsed_s < self._patience.tick_s:
@@ -335,8 +335,8 @@ class Pool:
         self._due = min(self._due, due)
 
     def _wake_stopped(self) -> None:
-        """Wake each worker that is stopped though its time is over or its end was ordered: once.
-        One that is stopped again is killed. One that runs ends its attempt by itself.
+        """Wake each worker that is stopped although its time is over or its end was ordered. One
+        that was stopped again is killed; one that is running ends its attempt by itself.
         """
         now = time.monotonic()
         self._due = math.inf
@@ -367,7 +367,7 @@ class Pool:
         handle.socket.close()
 
     def _see_off(self, handle: _WorkerHandle) -> None:
-        """Wait for a worker's end; one that has not the sense to come to it is killed."""
+        """Wait for a worker's end, and kill it when that does not come in time."""
         patience_s = _EXIT_S + self._shared.grace_s + KILL_LIMIT_S
         if handle.under_way is not None:
             patience_s += self._allowed_s(handle.under_way.task)

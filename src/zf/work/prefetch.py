@@ -50,7 +50,7 @@ class Prefetch:
         if ready is None:
             return None
         if attempt == 1 and ready.tree.path == f"{self._context.written_at}/{task.id}":
-            with suppress(OSError):  # somebody's tree is there: an attempt that was lost, say
+            with suppress(OSError):  # another tree is there: of an attempt that was lost, say
                 ready.tree.put_in_place()
                 ready.outcome.begin()
                 self._ready = None

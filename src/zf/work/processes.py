@@ -1,4 +1,4 @@
-"""What processes a worker has below it, and signals that reach those and nobody else.
+"""What processes a worker has below it, and signals that reach those and no others.
 
 `SubreaperTree` (Linux) sees every descendant and can prove there is none; `GroupTree` (elsewhere)
 knows a step's process group only. Both only look and signal; when to is the supervisor's business.
@@ -28,7 +28,7 @@ _THREADS = 17
 
 @record
 class Process:
-    """One that was found where none should be; `command` is its command line as it said itself."""
+    """One that was found where none should be; `command` is its command line, by its own word."""
 
     pid: int
     command: str
@@ -114,15 +114,15 @@ class SubreaperTree:
 
     def send(self, number: int, leader: int, left: list[int]) -> None:
         try:
-            # Listed first: who has its parent killed moves, and would be missed.
+            # Listed first: a process whose parent is killed moves, and would be missed.
             below = _below([*left, leader])
         except OSError:
-            # No descriptors left to look with. Who is killed leaves its children to us, and those
-            # are seen without; so a kill, which is repeated, gets at all of them in the end.
+            # No descriptors left to look with. The children of what is killed become ours, which
+            # needs no look; so a kill, which is repeated, reaches all of them in the end.
             below = []
         _send_group(leader, number)
         for pid in left:
-            # Children that nobody else can reap: their numbers are their own.
+            # Children that only this process can reap, so their numbers are still theirs.
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
         for pid in below:
@@ -214,7 +214,7 @@ class GroupTree:
 
 
 def describe(pids: list[int]) -> tuple[Process, ...]:
-    """Who they are, for the proof."""
+    """What they are, for the proof."""
     return tuple(Process(pid, _command(pid)) for pid in pids)
 
 

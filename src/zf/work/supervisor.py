@@ -2,11 +2,11 @@
 
 On Linux the worker is a child subreaper, so whatever a step starts stays its descendant however
 often it forks or changes session, and the kernel's ECHILD is the proof that none is left. Elsewhere
-there is only the step's process group: best effort, and `containment` says so.
+there is only the step's process group: best effort, as `containment` says in the proof.
 
 Nothing here sleeps: it waits in poll on the step's exit, its output and the runner's orders. The
 step's leader stays a zombie until the last signal to its group, so that its number cannot have
-passed to a stranger.
+passed to another process.
 """
 
 from __future__ import annotations
@@ -134,9 +134,9 @@ class Supervisor:
         self._piping = False
         # Whether something was left running, which `tend` is to end when its time comes.
         self.keeps = False
-        # Whether something could not be killed: nothing more can be run and vouched for here.
+        # Whether something could not be killed: this process can vouch for no further attempt.
         self.spent = False
-        # Its output by its pipe: read so that it can go on writing, and told by `take_rests`.
+        # Output of what was left running, by pipe: read so that it can go on, see `take_rests`.
         self._kept: dict[int, Rest] = {}
         self._rests: list[Rest] = []
 
@@ -266,7 +266,7 @@ class Supervisor:
         return Ended(exit_code, number, stop, survivors, unkillable)
 
     def _until_exit(self, leader: int) -> Stop | None:
-        """Wait for the leader's exit; what else came first, if something did."""
+        """Wait for the leader's exit; why the tree is to end, if that came first."""
         while True:
             self._watch([leader])
             limit, cause = self._limit()
@@ -292,7 +292,7 @@ class Supervisor:
         return terms.deadline, Cause.TIMEOUT
 
     def _why(self) -> Stop | None:
-        """What there is, besides the clock, to end the tree for."""
+        """Why the tree is to end, the clock left aside; None when it is not."""
         stop = self._orders.stop
         if stop is not None and (stop.force or not self._terms.cleanup):
             return stop
@@ -323,7 +323,7 @@ class Supervisor:
 
     def _until_gone(self, leader: int, until: float, number: int = 0) -> bool:
         """Wait until nothing is left but the leader's zombie (`leader` 0: nothing at all), sending
-        the signal, if there is one, to whoever is there after each exit.
+        the signal, if there is one, to what is still there after each exit.
 
         False when it is `until`, or when without a signal of ours the runner leaves no more time.
         """
@@ -415,8 +415,8 @@ class Supervisor:
             self._hang_up()
 
     def _drain(self) -> None:
-        """Take what is still in the pipe. The tree is gone, so that is the end, unless a stranger
-        was handed the pipe: then it is whatever is there now.
+        """Take what is still in the pipe. The tree is gone, so that is all, unless another process
+        holds the pipe: then it is what is there now.
         """
         with suppress(BlockingIOError):
             while self._piping:

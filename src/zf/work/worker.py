@@ -29,7 +29,7 @@ from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
 from zf.work.attempt import Attempt, WorkerContext, which
 from zf.work.capture import Buffer
 from zf.work.cgroup import Cgroup
-from zf.work.control import RunnerOrders
+from zf.work.control import RunnerOrders, StartOrder
 from zf.work.environment import Outside
 from zf.work.leftovers import cgroup_name
 from zf.work.outcome import Outcome, print_trace, said
@@ -65,11 +65,11 @@ class Shared:
     project: Project
     environ: Mapping[str, str]
     redactor: Redactor
-    # Where trees may be made before their time: on the file system of `run_dir`, and the run's own.
+    # Where trees may be made ahead of time: on the file system of `run_dir`, and of this run alone.
     aside: str
-    # What met a need, where it was not this run: the other run, and the digest of the task's list.
+    # For needs that another run met: that run, and the digest of the task's list there.
     upstream: Mapping[str, Met] = field(default_factory=lambda: NOTHING)
-    # What to keep steps away from; None where nobody is to.
+    # What the shield keeps steps away from; None where there is to be no shield.
     shield: Grounds | None = None
 
 
@@ -81,7 +81,7 @@ class Worker:
         self._redactor = shared.redactor
         self._tree: TaskTree | None = None
         self._listed = b""
-        # First of all: a user namespace can be entered only while there is no other thread.
+        # This comes first: a user namespace can be entered only while there is no other thread.
         shield, self._shielded = _shield(shared)
         cgroup = _entering(cgroup_name(shared.run_dir, os.getpid()))
         usual_path = shared.environ.get("PATH", os.defpath)
@@ -119,11 +119,9 @@ class Worker:
         shield = self._context.shield
         supervisor, is_last, task = self._supervisor, False, ""
         while not is_last and (order := self._orders.next()) is not None:
-            task, attempt = order
-            meanwhile = None
-            if self._orders.then:
-                meanwhile = partial(self._prefetch.prepare, tasks[self._orders.then])
-            ended = self.run_attempt(tasks[task], attempt, meanwhile)
+            task = order.task
+            following = partial(self._prefetch.prepare, tasks[order.then]) if order.then else None
+            ended = self.run_attempt(order, tasks[task], following)
             is_last = supervisor.spent or supervisor.keeps
             is_last = is_last or (shield is not None and shield.is_spoiled)
             self._orders.report(ended, is_last=is_last, listed=self._listed)
@@ -139,7 +137,7 @@ class Worker:
             self._cgroup.leave()  # which the runner would have done, and faster
 
     def _tell_rests(self, task: str) -> None:
-        """Say what came after a step had ended and its log was closed: its proof may be, too."""
+        """Print what came after a step's log was closed; its proof may be closed, too."""
         for rest in self._supervisor.take_rests():
             from zf.report.words import quoted_log, tail  # noqa: PLC0415 - hardly ever needed
 
@@ -149,7 +147,7 @@ class Worker:
             say_if_possible(f"zf: {head} ({rest.bytes} bytes):\n{told}")
 
     def _let_go(self) -> None:
-        """Close the last attempt's tree; done late, since a dependent waits for the outcome."""
+        """Close the last attempt's tree: after its report, for which a dependent may be waiting."""
         if self._tree is not None:
             self._tree.close()
             self._tree = None
@@ -158,11 +156,12 @@ class Worker:
         return Outcome(task, attempt, containment=self._containment, shield=self._shielded)
 
     def run_attempt(
-        self, task: Task, attempt: int, meanwhile: Callable[[], None] | None = None
+        self, order: StartOrder, task: Task, meanwhile: Callable[[], None] | None
     ) -> AttemptEnded:
         """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
         self._listed = b""
         context, shield = self._context, self._context.shield
+        attempt = order.attempt
         ready = self._prefetch.take(task, attempt)
         outcome = self._outcome_of(task, attempt) if ready is None else ready.outcome
         try:
@@ -176,7 +175,7 @@ class Worker:
             if ready is None:
                 ready = Attempt(context, tree, task, outcome)
                 ready.describe()
-            ready.run(self._orders.needs, meanwhile)
+            ready.run(order.needs, meanwhile)
             ended = outcome.decide(tree, context.place.run)
             # Only now: a tree that could not be decided has another list in the end.
             self._listed = tree.listed
@@ -191,12 +190,13 @@ class Worker:
         else:
             return ended
         if shield is not None:
-            # It may stand by half. The next task gets a worker with all of it anew.
+            # It may be half set up. The next task gets a worker with a new one.
             shield.give_up(self._tree)
-        run, before = context.place.run, self._orders.before
-        heed = Collecting(self._orders, LEAST_S)
+        run, heed = context.place.run, Collecting(self._orders, LEAST_S)
         try:
-            return outcome.decide_abandoned(context.written_at, run, self._redactor, before, heed)
+            return outcome.decide_abandoned(
+                context.written_at, run, self._redactor, order.before, heed
+            )
         except RunnerGoneError:
             return outcome.undecided()
 
@@ -254,8 +254,8 @@ def _keep_descriptors_to_ourselves() -> None:
 
 
 def _shield(shared: Shared) -> tuple[Shield | None, str]:
-    """The shield for this process and what it is called in the proof; raises OSError when there
-    has to be one and cannot be.
+    """The shield for this process, and what the proof calls it; raises OSError when one is demanded
+    and cannot be had.
     """
     grounds = shared.shield
     if grounds is None:
@@ -270,10 +270,10 @@ def _shield(shared: Shared) -> tuple[Shield | None, str]:
 
 
 def _entering(name: str) -> Callable[[], Cgroup | None]:
-    """Begin to go into a cgroup of this name, which is mostly waiting; what is given waits for it.
+    """Begin to enter a cgroup of this name, which is mostly waiting; the result waits for the end.
 
-    A thread below `threading`, which takes longer to import than can be gained. It is gone before
-    anything is forked.
+    A bare thread, as importing `threading` takes longer than this saves. It ends before anything
+    is forked.
     """
     entered: list[Cgroup | None] = []
     done = _thread.allocate_lock()

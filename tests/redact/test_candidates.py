@@ -1,4 +1,4 @@
-"""Sieve and screen let no string through unseen, wherever it stands and whatever is around it."""
+"""Search and prefilter miss no string, wherever it stands and whatever is around it."""
 
 import random
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zf.redact.screen import Screen
-from zf.redact.sieve import STEP_BYTES, Sieve
+from zf.redact.candidates import STEP_BYTES, CandidateSearch
+from zf.redact.prefilter import Prefilter
 
-both = pytest.mark.parametrize("kind", [Sieve, Screen])
+both = pytest.mark.parametrize("kind", [CandidateSearch, Prefilter])
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,10 @@ class String:
     split: bool = False
 
 
-def places(sieve: Sieve[String] | Screen[String], text: bytes, one: String) -> set[int]:
-    """Where the sieve thinks that this string may begin."""
+def places(
+    search: CandidateSearch[String] | Prefilter[String], text: bytes, one: String
+) -> set[int]:
+    """Where the search thinks that this string may begin."""
     found = set()
 
     def visit(visited: String, at: int, offset: int) -> int:
@@ -30,7 +32,7 @@ def places(sieve: Sieve[String] | Screen[String], text: bytes, one: String) -> s
             found.add(at - offset)
         return 0
 
-    sieve.scan(text, visit)
+    search.scan(text, visit)
     return found
 
 
@@ -78,25 +80,25 @@ def test_bytes_that_look_like_surrogates_shift_nothing(odd: bytes) -> None:
         one = String(text)
         for lead in range(5):
             start = odd * 3 + b"-" * lead
-            assert len(start) in places(Sieve([one]), start + text + odd, one)
+            assert len(start) in places(CandidateSearch([one]), start + text + odd, one)
 
 
 @both
 def test_no_string_is_missed_between_two_blocks(kind: type) -> None:
     one = String(b"0123456789abcdef")
-    sieve = kind([one])
+    search = kind([one])
     for at in range(STEP_BYTES - 40, STEP_BYTES + 20):
-        assert places(sieve, b"-" * at + one.text + b"-" * 99, one) == {at}
+        assert places(search, b"-" * at + one.text + b"-" * 99, one) == {at}
 
 
 @both
 @pytest.mark.parametrize("lead", range(4))
 def test_what_must_follow_may_be_missing_only_at_the_end(kind: type, lead: int) -> None:
     one = String(b"key=", body=frozenset(b"0123456789"))
-    sieve = kind([one])
+    search = kind([one])
     start = b"-" * lead
-    assert places(sieve, start + b"key=7", one) == {lead}
-    assert places(sieve, start + b"key=", one) == {lead}
+    assert places(search, start + b"key=7", one) == {lead}
+    assert places(search, start + b"key=", one) == {lead}
 
 
 @both
@@ -112,27 +114,27 @@ def test_the_visitor_says_where_to_go_on(kind: type) -> None:
 def test_little_is_let_through_of_what_is_not_sought(kind: type) -> None:
     pick = random.Random(5)
     letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-    sieve = kind([String(bytes(pick.choices(letters, k=24))) for _ in range(100)])
+    search = kind([String(bytes(pick.choices(letters, k=24))) for _ in range(100)])
     visits = []
-    sieve.scan(bytes(pick.choices(letters, k=200_000)), lambda *visit: visits.append(visit) or 0)
+    search.scan(bytes(pick.choices(letters, k=200_000)), lambda *visit: visits.append(visit) or 0)
     assert len(visits) < 20
 
 
 @pytest.mark.parametrize("count", [1, 47, 48, 49, 400])
 def test_the_screen_asks_for_every_one_of_many_strings(count: int) -> None:
     sought = [String(b"key-%05d" % n) for n in range(count)]
-    screen = Screen(sought)
+    prefilter = Prefilter(sought)
     for one in (sought[0], sought[-1]):
-        assert places(screen, b"-" * 50 + one.text, one) == {50}
+        assert places(prefilter, b"-" * 50 + one.text, one) == {50}
 
 
 def test_the_screen_lets_the_sieve_look_only_where_something_may_be() -> None:
     one = String(b"0123456789abcdef")
     lead = b"-" * 100 * STEP_BYTES
-    screen = Screen([one])
-    screen.scan(lead, lambda *_: pytest.fail("there is nothing"))
-    assert screen._sieve is None
-    assert places(screen, lead + one.text + lead, one) == {len(lead)}
+    prefilter = Prefilter([one])
+    prefilter.scan(lead, lambda *_: pytest.fail("there is nothing"))
+    assert prefilter._candidates is None
+    assert places(prefilter, lead + one.text + lead, one) == {len(lead)}
 
 
 @given(
@@ -145,4 +147,4 @@ def test_a_string_of_many_lines_is_found_at_the_edge_of_a_block(
 ) -> None:
     one, other = String(b"\n".join([b"keyed", *lines])), String(b"a" * 40, split=True)
     start = STEP_BYTES + at
-    assert start in places(Screen([one, other]), b"." * start + one.text, one)
+    assert start in places(Prefilter([one, other]), b"." * start + one.text, one)

@@ -1,6 +1,6 @@
-"""Where in a text could one of many strings stand? A sieve that lets next to nothing through.
+"""Where in a text one of many strings may stand: few false places, and never one too few. Pure.
 
-Pure. It names places to look at, never too few; what stands there is for the caller to check.
+What stands at such a place is for the caller to check.
 
 Python has no fast search for many strings: 200 `find`s take a minute for a GiB, an alternation in
 `re` more, and even one character class costs `re` 2.6 ns a character. So the text is read as
@@ -8,7 +8,7 @@ UTF-16, which makes one character of two bytes: half as many characters, each a 
 every string sought two such pairs of bytes are chosen, one for each way it can lie on that grid,
 rare in logs and shared with other strings. One regex looks for any of them, followed by what has
 to follow. That takes 1.5 s a GiB (a compiled Aho-Corasick in Rust takes 1.8), and 36 ns for every
-pair found, so few and rare pairs matter more than anything else here.
+pair found, so what matters most is that the pairs are few and rare.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class _Window(NamedTuple):
     pairs: tuple[_Pair, ...]
 
 
-class Sieve(Generic[_S]):
+class CandidateSearch(Generic[_S]):
     """Built once for a set of strings (one at least), used on any number of texts."""
 
     def __init__(self, sought: Iterable[_S]) -> None:
@@ -278,7 +278,7 @@ def _units(pair: _Pair) -> list[str]:
 def _regex(windows: Sequence[_Window]) -> str:
     """Two classes in a row, so that `re` runs its fastest loop, then two more.
 
-    Where those are unknown, looks back make sure that the first two are of such a string.
+    Where those are unknown, lookbehinds make sure that the first two are of such a string.
     """
     first, second = (_class(window.pairs[place] for window in windows) for place in range(2))
     four = [window.pairs for window in windows if len(window.pairs) == 4]
@@ -315,14 +315,14 @@ class _Group:
 
 
 def _groups(couples: Iterable[tuple[_Pair, ...]]) -> list[_Group]:
-    """A few groups, so that few of the wrong couples pass, and yet few looks back are needed."""
+    """A few groups, so that few of the wrong couples pass, and yet few lookbehinds are needed."""
     groups = [_Group() for _ in range(_GROUPS)]
     for first, second in sorted(dict.fromkeys(couples), key=lambda couple: -_cost(couple[1])):
         min(groups, key=lambda group: group.growth(first, second)).add(first, second)
     return [group for group in groups if group.firsts]
 
 
-# A look back takes 20 ns, a wrong place that Python has to look at 350.
+# A lookbehind takes 20 ns, a wrong place that Python has to check 350.
 _GROUPS = 6
 
 

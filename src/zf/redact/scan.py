@@ -1,4 +1,4 @@
-"""One look at one text for secrets: what has been found in it, and from where on it is too early.
+"""One scan of one text for secrets: what was found, and from where on it is too early to say. Pure.
 
 The rules (`token_rules.py`) and the forms of named secrets (`secret_search.py`) write into it.
 """
@@ -47,7 +47,7 @@ class Repeating(Protocol):
         """Where the last of the overlapping occurrences that begin at `start` ends."""
 
 
-class Look:
+class Scan:
     """One text being searched: what is to be hidden, and from where on it is too early to say."""
 
     def __init__(

@@ -1,10 +1,10 @@
-"""Is there anything in a text that the sieve should look at? Nearly always there is not.
+"""Which blocks of a text may hold one of many strings: nearly always none does. Pure.
 
-Pure. The sieve (`sieve.py`) finds places, at 1.4 s a GiB, and takes 20 ms and more to build. Rust's
+The search (`candidates.py`) finds places, at 1.4 s a GiB, and takes 20 ms and more to build. Rust's
 `regex` says whether a block holds one of the strings at all, in 0.25 s a GiB and built in 1 ms,
 thanks to vector instructions. It comes with pydantic, whose compiled module a run imports for this.
-So only blocks that hold the beginning of a string at least go through
-the sieve, and it is built for the first of them.
+So only blocks that hold at least the beginning of a string are searched, and the search is built
+for the first of them.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from zf.redact.sieve import CONSIDERED_BYTES, SPLIT_FROM, STEP_BYTES, Sieve, Sought
+from zf.redact.candidates import CONSIDERED_BYTES, SPLIT_FROM, STEP_BYTES, CandidateSearch, Sought
 
 _S = TypeVar("_S", bound=Sought)
 
-# One secret in a block is no reason to have the sieve go through all of it.
+# One secret in a block is no reason to search all of it.
 _PIECE_BYTES = STEP_BYTES // 4
 # So much of a string is enough to let a block through.
 _PART_BYTES = 8
 # What the vector instructions take at once, with some room; many more, and an automaton takes over
-# that is no faster than the sieve. With more than so many lots the sieve alone is as fast.
+# that is no faster than the search. With more than so many lots the search alone is as fast.
 _LOT = 48
 _LOTS_MOST = 6
-# How far from a pair that the sieve found the considered part of its string may reach, line breaks
+# How far from a pair that the search found the considered part of its string may reach, line breaks
 # included.
 _REACH_BYTES = 2 * CONSIDERED_BYTES
 # The regexes know text, not bytes. One stand-in for all that is not ASCII lets through more, never
@@ -32,15 +32,15 @@ _REACH_BYTES = 2 * CONSIDERED_BYTES
 _TO_ASCII = bytes(byte if byte < 0x80 else 0x7F for byte in range(256))
 
 
-class Screen(Generic[_S]):
-    """Like a `Sieve`, and as complete; what it asks first only saves time."""
+class Prefilter(Generic[_S]):
+    """Like a `CandidateSearch`, and as complete; what it asks first only saves time."""
 
     def __init__(self, sought: Iterable[_S]) -> None:
         self._sought = list(sought)
         # An encoder's line breaks are taken out of both, string and text.
         self._squeezes = any(one.split for one in self._sought)
         self._lots: list[Callable[[str], bool]] | None = None
-        self._sieve: Sieve[_S] | None = None
+        self._candidates: CandidateSearch[_S] | None = None
 
     def scan(self, text: bytes, visit: Callable[[_S, int, int], int]) -> None:
         """Call `visit(one, at, offset)` where byte `offset` of `one` may stand at `at`, in order.
@@ -52,7 +52,7 @@ class Screen(Generic[_S]):
         while at < len(text):
             start = at - at % STEP_BYTES
             if self._may_hold(view, start, STEP_BYTES):
-                at = self._look_closer(view, at, start + STEP_BYTES, visit)
+                at = self._search_pieces(view, at, start + STEP_BYTES, visit)
             at = max(at, start + STEP_BYTES)
 
     def is_clean(self, text: bytes) -> bool:
@@ -62,16 +62,16 @@ class Screen(Generic[_S]):
             self._may_hold(view, start, STEP_BYTES) for start in range(0, len(text), STEP_BYTES)
         )
 
-    def _look_closer(
+    def _search_pieces(
         self, view: memoryview, at: int, end: int, visit: Callable[[_S, int, int], int]
     ) -> int:
-        """Have the sieve go through what it cannot be spared of a block; where to go on."""
-        if self._sieve is None:
-            self._sieve = Sieve(self._sought)
+        """Search the pieces of a block that may hold something; where to go on."""
+        if self._candidates is None:
+            self._candidates = CandidateSearch(self._sought)
         while at < min(end, len(view)):
             start = at - at % _PIECE_BYTES
             if self._may_hold(view, start, _PIECE_BYTES):
-                at = self._sieve.scan_block(view, start, _PIECE_BYTES, at, visit)
+                at = self._candidates.scan_block(view, start, _PIECE_BYTES, at, visit)
             at = max(at, start + _PIECE_BYTES)
         return at
 
