@@ -3,15 +3,18 @@
 import pytest
 
 from zf.errors import ZfError
-from zf.settings import resolve
+from zf.model import Project
+from zf.options import EVERY_RUN
+from zf.settings import OPTIONS, RunOptions, Settings, resolve
 
 JOBS = "a whole number from 1 to 10000"
 SECONDS = "a number of seconds, such as 90 or 0.5"
 POSITIVE = "a number of seconds above 0"
 
 
-def settle(environ=None, **given):
-    return resolve(environ or {}, default_run_id="default-id", **given)
+def settle(environ=None, project=None, **typed):
+    options = RunOptions("run-phase", typed)
+    return resolve(environ or {}, options, default_run_id="default-id", project=project)
 
 
 def test_defaults_say_that_they_are_defaults():
@@ -33,8 +36,8 @@ def test_defaults_say_that_they_are_defaults():
         ({"MAX_JOBS": "2", "ZENFLOW_MAX_JOBS": "3"}, {}, 3, "ZENFLOW_MAX_JOBS"),
         ({"MAX_JOBS": "2", "ZENFLOW_MAX_JOBS": "3", "ZF_MAX_JOBS": "5"}, {}, 5, "ZF_MAX_JOBS"),
         ({"ZF_MAX_JOBS": "5"}, {"max_jobs": "6"}, 6, "--max-jobs"),
-        ({"ZF_MAX_JOBS": ""}, {"project_max_jobs": 7}, 7, "zf.yaml"),
-        ({"MAX_JOBS": "2"}, {"project_max_jobs": 7}, 2, "MAX_JOBS"),
+        ({"ZF_MAX_JOBS": ""}, {"project": Project(max_jobs=7)}, 7, "zf.yaml"),
+        ({"MAX_JOBS": "2"}, {"project": Project(max_jobs=7)}, 2, "MAX_JOBS"),
     ],
 )
 def test_max_jobs_precedence(environ, given, value, source):
@@ -62,7 +65,7 @@ def test_every_documented_variable_is_read(name, variable):
 
 def test_the_project_file_and_the_default_do_not_count_as_given():
     assert not settle().phase_timeout_s.given
-    assert not settle(project_grace_s=2).grace_s.given
+    assert not settle(project=Project(grace_s=2)).grace_s.given
 
 
 @pytest.mark.parametrize(
@@ -77,12 +80,12 @@ def test_the_project_file_and_the_default_do_not_count_as_given():
         ({}, {"max_jobs": "10001"}, f"--max-jobs is '10001', but must be {JOBS}"),
         ({}, {"max_jobs": "9" * 5000}, f"--max-jobs is '{'9' * 5000}', but must be {JOBS}"),
         ({"ZENFLOW_MAX_JOBS": "0"}, {}, f"ZENFLOW_MAX_JOBS is '0', but must be {JOBS}"),
-        ({}, {"phase_timeout": "0"}, f"--phase-timeout is '0', but must be {POSITIVE}"),
-        ({}, {"phase_timeout": "nan"}, f"--phase-timeout is 'nan', but must be {SECONDS}"),
-        ({}, {"phase_timeout": "inf"}, f"--phase-timeout is 'inf', but must be {SECONDS}"),
+        ({}, {"phase_timeout_s": "0"}, f"--phase-timeout is '0', but must be {POSITIVE}"),
+        ({}, {"phase_timeout_s": "nan"}, f"--phase-timeout is 'nan', but must be {SECONDS}"),
+        ({}, {"phase_timeout_s": "inf"}, f"--phase-timeout is 'inf', but must be {SECONDS}"),
         ({"PHASE_TIMEOUT_SEC": "1h"}, {}, f"PHASE_TIMEOUT_SEC is '1h', but must be {SECONDS}"),
-        ({}, {"poll_interval": "0"}, f"--poll-interval is '0', but must be {POSITIVE}"),
-        ({}, {"grace": "-1"}, f"--grace is '-1', but must be {SECONDS}"),
+        ({}, {"poll_interval_s": "0"}, f"--poll-interval is '0', but must be {POSITIVE}"),
+        ({}, {"grace_s": "-1"}, f"--grace is '-1', but must be {SECONDS}"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(environ, given, message):
@@ -95,9 +98,9 @@ def test_a_bad_value_is_refused_by_name(environ, given, message):
 @pytest.mark.parametrize(
     ("given", "value", "source"),
     [
-        ({"project_sign": True}, True, "zf.yaml"),
-        ({"project_sign": False}, False, "zf.yaml"),
-        ({"project_sign": True, "sign": False}, False, "--no-sign"),
+        ({"project": Project(sign=True)}, True, "zf.yaml"),
+        ({"project": Project(sign=False)}, False, "zf.yaml"),
+        ({"project": Project(sign=True), "sign": False}, False, "--no-sign"),
         ({"sign": True}, True, "--sign"),
     ],
 )
@@ -106,5 +109,23 @@ def test_signing_is_asked_for_by_flag_or_project_file(given, value, source):
     assert (chosen.value, chosen.source) == (value, source)
 
 
+def test_each_setting_is_an_option_and_a_key_of_zf_yaml_is_a_field_of_the_project():
+    assert {o.name for o in OPTIONS.values() if o.is_setting} == set(Settings.__match_args__)
+    keys = {o.name for o in OPTIONS.values() if o.key}
+    assert keys <= set(Project.__match_args__)
+
+
+@pytest.mark.parametrize("verb", EVERY_RUN)
+def test_no_flag_means_two_things(verb):
+    mine = [option for option in OPTIONS.values() if verb in option.verbs]
+    flags = [flag for option in mine for flag in (*option.flags, option.off) if flag]
+    assert len(flags) == len(set(flags)) > 5
+
+
+def test_settings_come_back_from_a_run_json():
+    given = settle({"ZF_MAX_JOBS": "5"}, sign=True)
+    assert Settings.from_json(given.as_json()) == given
+
+
 def test_no_grace_at_all_is_allowed():
-    assert settle(grace="0").grace_s.value == 0
+    assert settle(grace_s="0").grace_s.value == 0

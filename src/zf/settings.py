@@ -1,19 +1,19 @@
-"""How a run is to be run, each value resolved once: flag > variables > project file > default.
+"""How a run is to be run: every option of the verbs that run something, declared once, and the
+settings that come of it: flag > variables > project file > default.
 
-Every value keeps where it came from, and run.json records both. Nothing else in zf reads these
-variables.
+Every setting keeps where its value came from, and run.json records both. Nothing else in zf reads
+these variables.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, get_args
 
 from zf.errors import ZfError
-from zf.lean.record import record
-
-T = TypeVar("T")
+from zf.lean.record import record, replace
+from zf.options import NEW_RUN, PHASE, RERUN, TASK, Option, Options, Setting
 
 DEFAULT_MAX_JOBS = 4
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
@@ -28,142 +28,17 @@ MAX_JOBS_LIMIT = 10_000
 # Ten years: longer is a typing error, and still far from overflowing any clock.
 MAX_SECONDS = 315_360_000
 
-RUN_ID_VARIABLES = ("ZF_RUN_ID", "ZENFLOW_RUN_ID", "RUN_ID")
-MAX_JOBS_VARIABLES = ("ZF_MAX_JOBS", "ZENFLOW_MAX_JOBS", "MAX_JOBS")
-PHASE_TIMEOUT_VARIABLES = (
-    "ZF_PHASE_TIMEOUT_SEC",
-    "ZENFLOW_PHASE_TIMEOUT_SEC",
-    "PHASE_TIMEOUT_SEC",
-)
-POLL_INTERVAL_VARIABLES = (
-    "ZF_POLL_INTERVAL_SEC",
-    "ZENFLOW_POLL_INTERVAL_SEC",
-    "POLL_INTERVAL_SEC",
-)
-SHIELD_VARIABLES = ("ZF_SHIELD",)
+# How task output, and progress, is shown while a run goes on.
+Output = Literal["group", "prefix", "quiet"]
+Progress = Literal["auto", "live", "plain", "json"]
 
 
-@record
-class Setting(Generic[T]):
-    """A value and its source: ``--max-jobs``, ``ZF_MAX_JOBS``, ``zf.yaml`` or ``default``."""
-
-    value: T
-    source: str
-
-    @property
-    def given(self) -> bool:
-        """Whether a flag or a variable set it, which then beats the project file."""
-        return self.source not in {"default", "zf.yaml"}
+def _as_typed(text: str, _source: str) -> str:
+    return text
 
 
-@record
-class Settings:
-    """The settings of one run; times in seconds."""
-
-    run_id: Setting[str]
-    max_jobs: Setting[int]
-    phase_timeout_s: Setting[float]
-    poll_interval_s: Setting[float]
-    grace_s: Setting[float]
-    sign: Setting[bool] = Setting(False, "default")
-    # A run of 0.1 that is resumed had none.
-    shield: Setting[str] = Setting(AUTO, "default")
-
-    def as_json(self) -> dict[str, dict[str, Any]]:
-        settings = {name: getattr(self, name) for name in self.__match_args__}
-        return {name: {"value": s.value, "source": s.source} for name, s in settings.items()}
-
-
-def resolve(
-    environ: Mapping[str, str],
-    *,
-    default_run_id: str,
-    run_id: str | None = None,
-    max_jobs: str | None = None,
-    phase_timeout: str | None = None,
-    poll_interval: str | None = None,
-    grace: str | None = None,
-    sign: bool | None = None,
-    shield: str | None = None,
-    project_max_jobs: int | None = None,
-    project_grace_s: float | None = None,
-    project_sign: bool | None = None,
-    project_shield: str | None = None,
-) -> Settings:
-    """The settings from flags (as typed), the environment and the project file.
-
-    Raises ZfError (exit 2) naming the flag or variable whose value is no good. An empty variable
-    counts as unset, as CI systems pass unset inputs as empty ones.
-    """
-
-    def pick(
-        flag: str,
-        typed: str | None,
-        variables: tuple[str, ...],
-        parse: Callable[[str, str], T],
-        otherwise: Setting[T],
-    ) -> Setting[T]:
-        if typed is not None:
-            return Setting(parse(typed, flag), flag)
-        for name in variables:
-            if environ.get(name):
-                return Setting(parse(environ[name], name), name)
-        return otherwise
-
-    inherited = _run_around(environ)
-
-    def not_inherited(text: str, _source: str) -> str:
-        return default_run_id if text == inherited else text
-
-    return Settings(
-        run_id=pick(
-            "--run-id",
-            run_id,
-            RUN_ID_VARIABLES,
-            not_inherited,
-            Setting(default_run_id, "default"),
-        ),
-        max_jobs=pick(
-            "--max-jobs",
-            max_jobs,
-            MAX_JOBS_VARIABLES,
-            _jobs,
-            _fallback(project_max_jobs, DEFAULT_MAX_JOBS),
-        ),
-        phase_timeout_s=pick(
-            "--phase-timeout",
-            phase_timeout,
-            PHASE_TIMEOUT_VARIABLES,
-            positive_seconds,
-            Setting(DEFAULT_PHASE_TIMEOUT_S, "default"),
-        ),
-        poll_interval_s=pick(
-            "--poll-interval",
-            poll_interval,
-            POLL_INTERVAL_VARIABLES,
-            positive_seconds,
-            Setting(DEFAULT_POLL_INTERVAL_S, "default"),
-        ),
-        grace_s=pick("--grace", grace, (), _seconds, _fallback(project_grace_s, DEFAULT_GRACE_S)),
-        sign=_fallback(project_sign, False)
-        if sign is None
-        else Setting(sign, "--sign" if sign else "--no-sign"),
-        shield=pick("--shield", shield, SHIELD_VARIABLES, _shield, _fallback(project_shield, AUTO)),
-    )
-
-
-def _run_around(environ: Mapping[str, str]) -> str | None:
-    """The run that zf was started in, by a step: it sees the variables that zf sets for steps."""
-    proof = environ.get("PROOF_DIR", "").rstrip("/")
-    if "ZF_COOKIE" not in environ or not proof:
-        return None
-    return proof.split("/")[-2] if "/" in proof else None
-
-
-def _fallback(project_value: T | None, default: T) -> Setting[T]:
-    if project_value is None:
-        return Setting(default, "default")
-    return Setting(project_value, "zf.yaml")
+def _fails_fast(text: str, _source: str) -> bool | Literal["now"]:
+    return "now" if text == "now" else text == "on"
 
 
 def _shield(text: str, source: str) -> str:
@@ -197,7 +72,7 @@ def positive_seconds(text: str, source: str) -> float:
     raise _bad(source, text, "a number of seconds above 0")
 
 
-def lines(text: str, source: str) -> int:
+def _lines(text: str, source: str) -> int:
     """A number of lines as typed; ZfError (exit 2) naming the flag."""
     if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_TAIL_LINES:
         return int(text)
@@ -217,3 +92,244 @@ def amounts(typed: Sequence[str], source: str) -> dict[str, int]:
 
 def _bad(source: str, text: str, wanted: str) -> ZfError:
     return ZfError(f"{source} is {text!r}, but must be {wanted}", code="ZF110")
+
+
+class RunOptions(Options):
+    """Every option of the verbs that run something."""
+
+    __slots__ = ()
+
+    with_needs = Option[bool](
+        "--with-needs", verbs=(TASK,), default=False, help="Run everything it needs first."
+    )
+    failed = Option[bool](
+        "--failed", verbs=(RERUN,), default=False, help="Every task that did not succeed."
+    )
+    first = Option[str | None](
+        "--from",
+        metavar="TASK",
+        verbs=(RERUN,),
+        help="TASK, and whatever depends on it and did not succeed.",
+    )
+    downstream = Option[bool](
+        "--downstream",
+        verbs=(RERUN,),
+        default=False,
+        help="With --from: everything that depends on TASK.",
+    )
+    only = Option[str | None]("--only", metavar="TASK", verbs=(RERUN,), help="Just TASK.")
+    run_id = Option[str | None](
+        "--run-id",
+        metavar="ID",
+        verbs=NEW_RUN,
+        parse=_as_typed,
+        variables=("ZF_RUN_ID", "ZENFLOW_RUN_ID", "RUN_ID"),
+        shown="the time and zf's pid",
+        help="Name of the run and of its proof folder. One that exists is refused.",
+    )
+    max_jobs = Option[int | None](
+        "--max-jobs",
+        "-j",
+        metavar="N",
+        verbs=NEW_RUN,
+        parse=_jobs,
+        variables=("ZF_MAX_JOBS", "ZENFLOW_MAX_JOBS", "MAX_JOBS"),
+        key="max_jobs",
+        default=DEFAULT_MAX_JOBS,
+        help="How many tasks run at once, at most.",
+    )
+    phase_timeout_s = Option[float | None](
+        "--phase-timeout",
+        metavar="SECONDS",
+        verbs=NEW_RUN,
+        parse=positive_seconds,
+        variables=("ZF_PHASE_TIMEOUT_SEC", "ZENFLOW_PHASE_TIMEOUT_SEC", "PHASE_TIMEOUT_SEC"),
+        default=DEFAULT_PHASE_TIMEOUT_S,
+        help="Limit of each phase. It wins over the timeout_sec of a phase in zf.yaml.",
+    )
+    poll_interval_s = Option[float | None](
+        "--poll-interval",
+        metavar="SECONDS",
+        verbs=NEW_RUN,
+        parse=positive_seconds,
+        variables=("ZF_POLL_INTERVAL_SEC", "ZENFLOW_POLL_INTERVAL_SEC", "POLL_INTERVAL_SEC"),
+        default=DEFAULT_POLL_INTERVAL_S,
+        help="Longest time between two looks at clocks and load. Exits are noticed at once.",
+    )
+    grace_s = Option[float | None](
+        "--grace",
+        metavar="SECONDS",
+        verbs=NEW_RUN,
+        parse=_seconds,
+        key="grace_sec",
+        default=DEFAULT_GRACE_S,
+        help="Time between TERM and KILL when a task is ended.",
+    )
+    shield = Option[str | None](
+        "--shield",
+        metavar="MODE",
+        verbs=NEW_RUN,
+        parse=_shield,
+        variables=("ZF_SHIELD",),
+        key="shield",
+        default=AUTO,
+        help="Keep the proof out of reach of the steps while they run: auto (where the system can,"
+        " without any effect on steps), always (or nothing is run) or never.",
+    )
+    sign = Option[bool | None](
+        "--sign",
+        off="--no-sign",
+        key="sign",
+        default=False,
+        shown="sign in zf.yaml",
+        help="Sign the proof when the run is over, or do not. Without a key nothing is run.",
+    )
+    key = Option[str | None](
+        "--key",
+        metavar="KEY",
+        shown="ZF_SIGNING_KEY, or git's signing key",
+        help="With --sign: the key. An SSH key (private, or public when the agent has the private"
+        " one) makes an SSH signature, an Ed25519 private key in PEM makes DSSE envelopes.",
+    )
+    fail_fast = Option[Literal["now"] | bool | None](
+        "--fail-fast",
+        metavar="[=now]",
+        verbs=(PHASE, RERUN),
+        choices=("on", "now", "off"),
+        alone="on",
+        parse=_fails_fast,
+        help="Start nothing more after the first failure; with =now end what runs, too: TERM, then"
+        " KILL after the grace, as an interrupt does.",
+    )
+    no_retries = Option[bool](
+        "--no-retries",
+        verbs=NEW_RUN,
+        default=False,
+        help="Try every task once, whatever its file says.",
+    )
+    resources = Option[Mapping[str, int]](
+        "--resource",
+        metavar="NAME=N",
+        verbs=(PHASE,),
+        many=True,
+        parse=amounts,
+        default={},
+        help="How much there is of what tasks ask for in resources. Can be given again.",
+    )
+    deadline_s = Option[float | None](
+        "--deadline",
+        metavar="SECONDS",
+        verbs=(PHASE,),
+        parse=positive_seconds,
+        help="Limit of the whole run. What has not ended by then is ended, and the run fails.",
+    )
+    upstream = Option[Sequence[str]](
+        "--upstream",
+        metavar="RUN",
+        verbs=(PHASE,),
+        many=True,
+        default=(),
+        help="A run whose successes meet needs in phases that are not run now; its proof is"
+        " verified before it counts. 'latest' is the newest of this commit. Can be given again.",
+    )
+    dry_run = Option[bool](
+        "--dry-run",
+        verbs=(PHASE,),
+        default=False,
+        help="Show the plan and run nothing. With --json, the plan as JSON.",
+    )
+    quiet = Option[bool](
+        "--quiet", "-q", default=False, help="Print the summary alone, and nothing before it."
+    )
+    verbose = Option[bool](
+        "--verbose",
+        "-v",
+        default=False,
+        help="Print a line when a task starts, is blocked or cancelled, too.",
+    )
+    tail = Option[int | None](
+        "--tail",
+        metavar="N",
+        parse=_lines,
+        shown="log_tail in the task file, or 10",
+        help=f"How many lines of a failed step's log are shown, at most {MAX_TAIL_LINES}.",
+    )
+    output = Option[Output](
+        "--output",
+        choices=get_args(Output),
+        default="quiet",
+        default_of={TASK: "prefix"},
+        help="How task output is shown while running. quiet: not at all. prefix: each line as it"
+        " comes, after its task's name. group: each task's output when it ends.",
+    )
+    progress = Option[Progress](
+        "--progress",
+        choices=get_args(Progress),
+        default="auto",
+        help="How progress is shown on stderr. live: a board at the foot of the terminal. plain:"
+        " lines. json: each event as one JSON line. auto: live on a terminal outside CI, else"
+        " plain.",
+    )
+    as_json = Option[bool](
+        "--json",
+        default=False,
+        help="Print the result as JSON on stdout in place of the summary.",
+    )
+
+
+OPTIONS = RunOptions.table
+
+
+@record
+class Settings:
+    """The settings of one run; times in seconds."""
+
+    run_id: Setting[str]
+    max_jobs: Setting[int]
+    phase_timeout_s: Setting[float]
+    poll_interval_s: Setting[float]
+    grace_s: Setting[float]
+    sign: Setting[bool] = Setting(False, "default")
+    # A run of 0.1 that is resumed had none.
+    shield: Setting[str] = Setting(AUTO, "default")
+
+    def as_json(self) -> dict[str, dict[str, Any]]:
+        settings = {name: getattr(self, name) for name in self.__match_args__}
+        return {name: {"value": s.value, "source": s.source} for name, s in settings.items()}
+
+    @classmethod
+    def from_json(cls, recorded: Mapping[str, Mapping[str, Any]]) -> Self:
+        """The settings that a run.json has."""
+        return cls(**{name: Setting(s["value"], s["source"]) for name, s in recorded.items()})
+
+
+def resolve(
+    environ: Mapping[str, str],
+    options: RunOptions | None = None,
+    *,
+    default_run_id: str,
+    project: object = None,
+) -> Settings:
+    """The settings from what was typed, the environment and the project file (a `model.Project`).
+
+    Raises ZfError (exit 2) naming the variable whose value is no good. An empty variable counts as
+    unset, as CI systems pass unset inputs as empty ones.
+    """
+    typed = (options or RunOptions()).values
+    found = Settings(
+        **{
+            name: OPTIONS[name].setting(typed[name], environ, project)
+            for name in Settings.__match_args__
+        }
+    )
+    if found.run_id.value in {None, _run_around(environ)}:
+        return replace(found, run_id=replace(found.run_id, value=default_run_id))
+    return found
+
+
+def _run_around(environ: Mapping[str, str]) -> str | None:
+    """The run that zf was started in, by a step: it sees the variables that zf sets for steps."""
+    proof = environ.get("PROOF_DIR", "").rstrip("/")
+    if "ZF_COOKIE" not in environ or not proof:
+        return None
+    return proof.split("/")[-2] if "/" in proof else None

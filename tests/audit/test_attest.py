@@ -29,7 +29,8 @@ from zf.audit import authentic, statement
 from zf.audit.account import Account, TaskAccount
 from zf.audit.authentic import Trust
 from zf.audit.findings import State
-from zf.audit.signing import dsse, ssh, timestamps
+from zf.audit.signing import envelope as form
+from zf.audit.signing import ssh, timestamps
 from zf.audit.signing.attest import attest, default_key, signer_for
 from zf.audit.verify import Expectations, verify
 from zf.errors import ZfError
@@ -63,10 +64,12 @@ def bundle(signed, tmp_path) -> Path:
 
 @pytest.fixture
 def both(keys) -> Trust:
-    return Trust(allowed_signers=str(keys / "allowed"), public_key=str(keys / "key.pub.pem"))
+    return Trust(
+        {"allowed_signers": str(keys / "allowed"), "public_key": str(keys / "key.pub.pem")}
+    )
 
 
-def look(path: Path, trust: Trust = authentic.NOBODY):
+def look(path: Path, trust: Trust = authentic.NO_TRUST):
     return verify(str(path), trust=trust, now=NOW)
 
 
@@ -188,9 +191,9 @@ def test_one_kind_of_signature_is_enough_when_only_that_is_asked_for(keys, tmp_p
     for number, key in enumerate(("alice", "key.pem")):
         made = proof_bundles.small(tmp_path / str(number))
         sign(made.path, keys / key)
-        trust = Trust(allowed_signers=both.allowed_signers)
+        trust = Trust({"allowed_signers": both.keys["allowed_signers"]})
         if number:
-            trust = Trust(public_key=both.public_key)
+            trust = Trust({"public_key": both.keys["public_key"]})
         assert look(made.path, trust).exit_code == 0
         assert look(made.path, both).exit_code == 4
 
@@ -219,10 +222,11 @@ def test_another_key_is_refused(bundle, keys, both):
 
 
 def test_another_signers_name_is_refused(bundle, both):
-    named = Trust(allowed_signers=both.allowed_signers, signers=("bob@example.org",))
+    named = Trust({"allowed_signers": both.keys["allowed_signers"]}, signers=("bob@example.org",))
     assert kinds(bundle, named) == {("AUTHENTIC", "not_trusted")}
     named = Trust(
-        allowed_signers=both.allowed_signers, signers=("bob@example.org", "alice@example.org")
+        {"allowed_signers": both.keys["allowed_signers"]},
+        signers=("bob@example.org", "alice@example.org"),
     )
     assert kinds(bundle, named) == set()
 
@@ -238,7 +242,7 @@ def test_a_signature_for_another_purpose_is_refused(bundle, keys, both):
 def test_an_expired_key_is_refused(bundle, keys, tmp_path):
     alice = (keys / "alice.pub").read_text()
     (tmp_path / "allowed").write_text(f'alice@example.org valid-before="20200101" {alice}')
-    trust = Trust(allowed_signers=str(tmp_path / "allowed"))
+    trust = Trust({"allowed_signers": str(tmp_path / "allowed")})
     assert kinds(bundle, trust) == {("AUTHENTIC", "not_trusted")}
 
 
@@ -256,7 +260,7 @@ def test_an_edited_statement_is_found_twice(bundle, both):
         ("AUTHENTIC", "bad_signature"),
     }
     assert look(bundle, both).exit_code == 1
-    assert ("AUTHENTIC", "bad_signature") in kinds(bundle, authentic.NOBODY)
+    assert ("AUTHENTIC", "bad_signature") in kinds(bundle, authentic.NO_TRUST)
 
 
 def test_a_statement_about_another_run_is_found_even_when_rightly_signed(
@@ -342,9 +346,9 @@ def test_an_older_statement_with_fewer_keys_still_agrees():
 def test_keys_from_inside_the_bundle_are_no_keys_to_trust(bundle, keys):
     shutil.copy(keys / "allowed", bundle / "allowed")
     with pytest.raises(ZfError, match="part of what it is to vouch for"):
-        look(bundle, Trust(allowed_signers=str(bundle / "allowed")))
+        look(bundle, Trust({"allowed_signers": str(bundle / "allowed")}))
     with pytest.raises(ZfError, match="cannot be read"):
-        look(bundle, Trust(public_key=str(keys / "absent")))
+        look(bundle, Trust({"public_key": str(keys / "absent")}))
 
 
 def test_incomplete_and_signed_is_still_incomplete(keys, tmp_path, both):
@@ -406,7 +410,7 @@ def test_bad_keys_are_named(keys, tmp_path):
             with pytest.raises(ZfError, match=said):
                 signer_for(str(tmp_path / key), opened)
     with pytest.raises(ZfError, match="is not an Ed25519 public key"):
-        look(proof_bundles.small(tmp_path).path, Trust(public_key=str(tmp_path / "nonsense")))
+        look(proof_bundles.small(tmp_path).path, Trust({"public_key": str(tmp_path / "nonsense")}))
 
 
 def test_a_key_the_agent_does_not_hold_does_not_sign(keys, tmp_path):
@@ -428,7 +432,7 @@ def test_the_agent_signs_for_a_public_key(keys, tmp_path, both, monkeypatch):
             sign(made.path, (keys / "alice.pub").read_text().strip())
         finally:
             agent.terminate()
-    assert look(made.path, Trust(allowed_signers=both.allowed_signers)).exit_code == 0
+    assert look(made.path, Trust({"allowed_signers": both.keys["allowed_signers"]})).exit_code == 0
 
 
 def test_the_key_is_gits_where_none_is_named(tmp_path):
@@ -462,16 +466,16 @@ def test_a_key_file_of_several_keys_signs_as_the_key_it_names(keys, tmp_path):
     except ZfError as error:
         assert "two" in str(error)  # noqa: PT017 - either is right, what is wrong is neither
     else:
-        assert look(made.path, Trust(allowed_signers=str(keys / "allowed"))).exit_code == 0
+        assert look(made.path, Trust({"allowed_signers": str(keys / "allowed")})).exit_code == 0
 
 
 def test_an_envelope_that_was_not_checked_names_no_signer(bundle, keys, both):
     """Its key is known by digest only: without --public-key nothing of it was looked at."""
     envelope = bundle / "attest/statement.dsse.json"
-    payload, signatures = dsse.read(envelope.read_bytes())
+    payload, signatures = form.read(envelope.read_bytes())
     [key] = signatures
-    envelope.write_bytes(dsse.write(payload, key, b"made up"))
-    for trust in (authentic.NOBODY, Trust(allowed_signers=both.allowed_signers)):
+    envelope.write_bytes(form.write(payload, key, b"made up"))
+    for trust in (authentic.NO_TRUST, Trust({"allowed_signers": both.keys["allowed_signers"]})):
         verdict = look(bundle, trust).verdicts[2]
         trusted, unchecked, told = verdict.summary.partition("names")
         assert key not in trusted
@@ -542,7 +546,7 @@ def test_odd_ssh_signatures(signature, said):
 
 
 def envelope(**changes) -> bytes:
-    good = {"payload": "e30=", "payloadType": dsse.PAYLOAD_TYPE, "signatures": []}
+    good = {"payload": "e30=", "payloadType": form.PAYLOAD_TYPE, "signatures": []}
     return canonical({key: value for key, value in (good | changes).items() if value is not None})
 
 
@@ -562,9 +566,9 @@ def envelope(**changes) -> bytes:
     ],
 )
 def test_odd_envelopes(data, said):
-    assert dsse.read(envelope()) == (b"{}", {})
+    assert form.read(envelope()) == (b"{}", {})
     with pytest.raises(ValueError, match=said):
-        dsse.read(data)
+        form.read(data)
 
 
 def test_an_envelope_holds_one_signature_over_the_file_beside_it(bundle, both):
@@ -658,7 +662,9 @@ def authority(tmp_path_factory) -> Path:
 
 def test_a_time_stamp_says_since_when_the_statement_exists(bundle, authority, both):
     stamp(authority, bundle / "attest/statement.json")
-    trust = Trust(allowed_signers=both.allowed_signers, timestamp_ca=str(authority / "ca.pem"))
+    trust = Trust(
+        {"allowed_signers": both.keys["allowed_signers"]}, timestamp_ca=str(authority / "ca.pem")
+    )
     before = datetime.now(UTC) - timedelta(seconds=60)
     found = look(bundle, trust)
     stamped, wrong = timestamps.stamp_time(
@@ -708,7 +714,7 @@ def test_unsigned_text_in_an_answer_is_no_time(bundle, authority, keys, tmp_path
     assert true[0].year >= 2026
     alice = (keys / "alice.pub").read_text()
     (tmp_path / "allowed").write_text(f'alice@example.org valid-before="20200101" {alice}')
-    found = look(bundle, Trust(allowed_signers=str(tmp_path / "allowed"), timestamp_ca=ca))
+    found = look(bundle, Trust({"allowed_signers": str(tmp_path / "allowed")}, timestamp_ca=ca))
     assert ("AUTHENTIC", "not_trusted") in {(f.verdict, f.kind) for f in found.findings}
 
 

@@ -16,7 +16,7 @@ from tests.support.program import Project
 from tests.support.proof_bundles import BEGAN
 from tests.support.proof_keys import make_keys
 from tests.support.proof_mutations import Mutation
-from zf.audit.authentic import NOBODY, Trust
+from zf.audit.authentic import NO_TRUST, Trust
 from zf.audit.expected import Expectations
 from zf.audit.findings import State
 from zf.audit.signing.attest import attest, signer_for
@@ -28,7 +28,7 @@ RANDOM_MUTATIONS = 100_000
 class Subject:
     """A good run, and a copy of it to harm and to mend."""
 
-    def __init__(self, good: Path, trust: Trust = NOBODY) -> None:
+    def __init__(self, good: Path, trust: Trust = NO_TRUST) -> None:
         self.good = good
         self.trust = trust
         self.copy = good.parent / f"{good.name}.copy"
@@ -133,7 +133,9 @@ def subjects(tmp_path_factory) -> list[Subject]:
     """Runs of every outcome, signed and not."""
     folder = tmp_path_factory.mktemp("subjects")
     keys = make_keys(tmp_path_factory.mktemp("keys"))
-    both = Trust(str(keys / "allowed"), (), str(keys / "key.pub.pem"))
+    both = Trust(
+        {"allowed_signers": str(keys / "allowed"), "public_key": str(keys / "key.pub.pem")}
+    )
     found = []
     for name in ("small", "full", "killed"):
         found.append(Subject(getattr(proof_bundles, name)(folder, f"{name}-unsigned").path))
@@ -144,13 +146,13 @@ def subjects(tmp_path_factory) -> list[Subject]:
             signers = [signer_for(str(keys / key), opened) for key in ("alice", "key.pem")]
             attest(str(made), signers)
         found.append(Subject(made, both))
-    alice = Trust(str(keys / "allowed"))
+    alice = Trust({"allowed_signers": str(keys / "allowed")})
     for name, make in (("whole", real), ("dead", real_killed)):
         project = Project(folder / name)
         for task, (script, more) in OUTCOMES.items():
             project.task(task, script, **more)
         for run, trust, signs in (
-            (f"{name}-unsigned", NOBODY, ()),
+            (f"{name}-unsigned", NO_TRUST, ()),
             (f"{name}-signed", alice, ("--sign", "--key", str(keys / "alice"))),
         ):
             make(project, run, signs)

@@ -41,9 +41,8 @@ def test_every_rule():
         result="success",
     )
     assert trust == Trust(
-        allowed_signers="/policies/keys/allowed",
+        {"allowed_signers": "/policies/keys/allowed", "public_key": "/etc/key.pem"},
         signers=("alice@example.org",),
-        public_key="/etc/key.pem",
         timestamp_ca="/policies/ca.pem",
     )
 
@@ -54,11 +53,11 @@ def test_a_list_of_tasks_means_success():
 
 
 def test_rules_add_to_what_is_expected_already():
-    before = Expectations(run="r1", clean_tree=True), Trust(allowed_signers="mine")
+    before = Expectations(run="r1", clean_tree=True), Trust({"allowed_signers": "mine"})
     assert parse({}, "/p", *before) == before
     expected, trust = parse({"signers": ["a"], "max_age": "1h"}, "/p", *before)
     assert expected == Expectations(run="r1", clean_tree=True, max_age_s=3600.0)
-    assert trust == Trust(allowed_signers="mine", signers=("a",))
+    assert trust == Trust({"allowed_signers": "mine"}, signers=("a",))
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import time
 import pytest
 
 from tests.support.report_samples import plan
-from zf.cli.display.progress import Show, Watcher
+from zf.cli.display.progress import Watcher
 from zf.events import AttemptStarted, RunStarted
 from zf.report.facts import Fold
+from zf.settings import RunOptions
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def silence(tmp_path, capsys):
     fold = Fold(plan({"a": ()}))
     fold.apply(RunStarted("r1", ("A",), 1, "", "", None, None, None))
     fold.apply(AttemptStarted("a", 1, 0), 100.0)
-    watcher = Watcher(Show("quiet", "plain", as_json=False), str(tmp_path))
+    watcher = Watcher(RunOptions(typed={"progress": "plain"}), str(tmp_path))
 
     def said(at, silent_s):
         if silent_s is not None:

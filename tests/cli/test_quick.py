@@ -12,8 +12,6 @@ from zf.cli import quick
 from zf.cli.main import app
 
 COMMANDS = typer.main.get_command(app).commands
-# What `RunOptions` calls otherwise than the verbs do.
-NAMES = {"resources": "resource"}
 OPTIONS = sorted(
     {word for c in COMMANDS.values() for p in c.params for word in (*p.opts, *p.secondary_opts)}
     - {"name", "task", "phases", "run"}
@@ -42,7 +40,7 @@ def agrees(words):
     if plain is None:
         return False
     context = COMMANDS[plain.verb].make_context(plain.verb, list(words[1:]))
-    meant = {NAMES.get(name, name): value for name, value in plain.options.items()}
+    meant = dict(plain.typed)
     if plain.verb == "run-phase":
         meant["phases"] = list(plain.named)
     else:
@@ -72,6 +70,7 @@ def test_plain_words_mean_what_the_parser_takes_them_for(verb, words):
         "run-phase A -j 1 --max-jobs 2 --resource a=1 --resource b=2 --upstream latest",
         "run-phase --deadline 5 --dry-run A",
         "run-phase --fail-fast=now A",
+        "run-phase --fail-fast=off A",
         "run-phase A -j2 --run-id=r --resource=a=1 --upstream=latest --output=quiet",
     ],
 )
@@ -97,7 +96,6 @@ def test_what_is_plain(line):
         "run-phase A --run-id=-r",
         "run-phase A --run-id -j2",
         "run-phase A --sign=yes",
-        "run-phase A --fail-fast=off",
         "run-phase A --fail-fast=later",
         "run-phase A --output loud",
         "run-phase -- A",

@@ -9,8 +9,9 @@ from tests.support.program import ZF
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
 from zf.cli import main
-from zf.cli.display.progress import Show, Watcher
+from zf.cli.display.progress import Watcher
 from zf.report.live import Board
+from zf.settings import RunOptions
 
 STREAMS = ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full"]
 PROGRESS = ["", "--progress json --json", "--output prefix", "--output group"]
@@ -134,7 +135,7 @@ def test_a_board_that_breaks_falls_silent(capsys, monkeypatch):
         raise RuntimeError
 
     monkeypatch.setattr(Board, "frame", broken)
-    watcher = Watcher(Show("quiet", "plain", as_json=False), "proofs")
+    watcher = Watcher(RunOptions(typed={"progress": "plain"}), "proofs")
     watcher._board = Board()
     for moment in range(3):
         watcher.watch(None, None, float(moment))

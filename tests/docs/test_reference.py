@@ -78,15 +78,7 @@ def test_the_table_of_variables_is_the_one_that_is_used():
         r"(?m)^\| `(--[\w-]+)` \| ([^|]*)\|", SECTIONS["run-phase"].split("\n### ")[1]
     )
     told = {flag: tuple(re.findall(r"`(\w+)`", cell)) for flag, cell in rows}
-    assert told == {
-        "--run-id": settings.RUN_ID_VARIABLES,
-        "--max-jobs": settings.MAX_JOBS_VARIABLES,
-        "--phase-timeout": settings.PHASE_TIMEOUT_VARIABLES,
-        "--poll-interval": settings.POLL_INTERVAL_VARIABLES,
-        "--grace": (),
-        "--shield": settings.SHIELD_VARIABLES,
-        "--sign": (),
-    }
+    assert told == {o.flags[0]: o.variables for o in settings.OPTIONS.values() if o.is_setting}
 
 
 @pytest.mark.parametrize("verb", ["run-phase", "run-task"])

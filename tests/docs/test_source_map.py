@@ -1,6 +1,8 @@
 """The map of the source names every module, and every module says what it is for."""
 
 import ast
+import re
+import tomllib
 
 import pytest
 
@@ -33,3 +35,23 @@ def test_a_module_without_a_docstring_is_refused(tmp_path, monkeypatch):
     silent.write_text("x = 1\n")
     with pytest.raises(ValueError, match=r"silent.py does not say what it is for"):
         source_map.first_sentence(silent)
+
+
+def test_a_module_that_calls_itself_pure_is_held_to_it():
+    settings = tomllib.loads((source_map.ROOT / "pyproject.toml").read_text())
+    [held] = [
+        contract["source_modules"]
+        for contract in settings["tool"]["importlinter"]["contracts"]
+        if contract["name"].startswith("The pure parts")
+    ]
+    for path in MODULES:
+        said = ast.get_docstring(ast.parse(path.read_text())) or ""
+        parts = ("zf", *path.relative_to(source_map.SOURCE).with_suffix("").parts)
+        names = {".".join(parts[:length]) for length in range(2, len(parts) + 1)}
+        assert not re.search(r"\bPure\b", said) or names & set(held), path
+
+
+@pytest.mark.parametrize("room", source_map.rooms(), ids=str)
+def test_a_room_can_be_taken_in_at_a_glance(room):
+    modules = [path for path in room.glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= 14

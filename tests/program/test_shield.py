@@ -20,7 +20,7 @@ from zf.work.walls.shield import Grounds, has_capability, why_not
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the shield is Linux's")
 
-NOBODY = 65534
+NO_TRUST = 65534
 IS_ROOT = sys.platform == "linux" and has_capability()
 AS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="needs root with CAP_SYS_ADMIN")
 
@@ -40,7 +40,7 @@ def _can_as_nobody():
     return subprocess.run([*_NOBODY, *words], capture_output=True, check=False).returncode == 0
 
 
-_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+_NOBODY = ("setpriv", f"--reuid={NO_TRUST}", f"--regid={NO_TRUST}", "--clear-groups")
 AS_NOBODY = pytest.mark.skipif(not _can_as_nobody(), reason="no user namespace without root")
 
 
@@ -79,7 +79,7 @@ def nobodys():
         place.prefix = _NOBODY
         place.env["HOME"] = top
         place.env["PYTHONDONTWRITEBYTECODE"] = "1"
-        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", top], check=True)
+        subprocess.run(["chown", "-R", f"{NO_TRUST}:{NO_TRUST}", top], check=True)
         yield place
 
 
@@ -184,12 +184,13 @@ class TestFiles:
 
 
 # Each with where it is open: for root without Landlock, and for others without a user namespace.
+# ps puts blanks before a short number, which `$((...))` takes away.
 PROCESSES = {
     "the worker killed": ("kill -0 $PPID", {"root", "nobody"}),
     "the runner killed": ("kill -0 $(ps -o ppid= -p $PPID)", {"root", "nobody"}),
     "the worker traced": ("(exec 9< /proc/$PPID/mem)", {"root"}),
     "the worker's descriptors": ("ls /proc/$PPID/fd/ && ls /proc/$PPID/fd/0", {"root"}),
-    "the runner's files": ("cat /proc/$(ps -o ppid= -p $PPID)/root/etc/passwd", {"root"}),
+    "the runner's files": ("cat /proc/$(($(ps -o ppid= -p $PPID)))/root/etc/passwd", {"root"}),
     "another step traced": ("(exec 9< /proc/$(cat ../pid)/mem)", {"root", "nobody"}),
     "another step's log": ("echo forged > /proc/$(cat ../pid)/fd/1", {"root", "nobody"}),
 }

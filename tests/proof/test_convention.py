@@ -64,7 +64,7 @@ def test_every_file_of_a_run_has_the_form_of_its_schema(signed, tmp_path):
 
 
 def test_what_verify_and_diff_print_has_the_form_of_its_schema(signed, keys, tmp_path):
-    trust = Trust(allowed_signers=str(keys / "allowed"))
+    trust = Trust({"allowed_signers": str(keys / "allowed")})
     killed = proof_bundles.killed(tmp_path)
     for path in (signed, killed.path):
         proof_schemas.check(verify(str(path), trust=trust, now=BEGAN).as_json(), "verification")

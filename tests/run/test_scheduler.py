@@ -7,18 +7,18 @@ import pytest
 from tests.support.simulated import GRACE_S, Outcome, Simulation, ended, plan_of, task
 from zf.events import CancelRequested, Cause, Interrupted, Status
 from zf.model import Need
-from zf.run.schedule.scheduler import (
+from zf.run.schedule.orders import (
     EndPhase,
     EndRun,
     KillAttempt,
     Limits,
     NotRun,
-    Scheduler,
     StartAttempt,
     StartPhase,
     Tick,
     TimeOutPhase,
 )
+from zf.run.schedule.scheduler import Scheduler
 
 FAILURE, TIMEOUT, LOST = Status.FAILURE, Status.TIMEOUT, Status.LOST
 BLOCKED, SKIPPED, CANCELLED = Status.BLOCKED, Status.SKIPPED, Status.CANCELLED
@@ -135,7 +135,6 @@ class TestSlots:
         assert s.handle(ended("t1"), 1) == [StartAttempt("t2", 1)]
         assert dict(s.running) == {"t0": 1, "t2": 1}
         assert dict(s.done) == {"t1": Status.SUCCESS}
-        assert s.waiting == 2
 
     def test_the_longest_chain_comes_first_then_the_id(self):
         s = scheduler(

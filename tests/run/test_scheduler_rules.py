@@ -96,7 +96,7 @@ class TestRetries:
         first_s = order.event.delay_s
         assert order == Record(RetryScheduled("a", 2, first_s))
         assert 9 <= first_s <= 10
-        assert (dict(s.running), dict(s.done), s.waiting) == ({}, {}, 2)
+        assert (dict(s.running), dict(s.done)) == ({}, {})
         assert s.wake_at() == 1 + first_s
         assert s.handle(Tick(), 1 + first_s) == [StartAttempt("a", 2)]
         [order] = s.handle(ended("a", LOST, attempt=2), 20)

@@ -19,7 +19,7 @@ from typing import Any
 from zf.events import AttemptEnded, Cause, RetryDropped, RetryScheduled, Status
 from zf.model import Need, Step, Task
 from zf.plan.graph import Plan, PlannedPhase
-from zf.run.schedule.scheduler import (
+from zf.run.schedule.orders import (
     AskLease,
     EndPhase,
     EndRun,
@@ -29,12 +29,12 @@ from zf.run.schedule.scheduler import (
     Order,
     Record,
     ReleaseLease,
-    Scheduler,
     StartAttempt,
     StartPhase,
     Tick,
     TimeOutPhase,
 )
+from zf.run.schedule.scheduler import Scheduler
 
 GRACE_S = 2.0
 _CAUSE = {

@@ -141,7 +141,7 @@ class Account:
             return
         status = data.get("status")
         if type(status) is not str or status not in _STATUSES:
-            self._problem("ends with a status nobody knows")
+            self._problem("ends with an unknown status")
         if data.get("type") == "attempt_ended":
             if not account.open or data.get("attempt") != account.began:
                 self._problem("an attempt ends that was not under way")

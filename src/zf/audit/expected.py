@@ -1,4 +1,4 @@
-"""What a caller wants to be true of a run besides its being whole, and what of it is not. Pure."""
+"""What a caller demands of a run besides its being whole, and which demands are not met. Pure."""
 
 from __future__ import annotations
 

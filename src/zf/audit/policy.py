@@ -6,14 +6,15 @@ keys are refused: a rule that was mistyped must not count as kept.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
+from posixpath import join
 from typing import Any
 
-from zf.audit.authentic import NOBODY, Trust
+from zf.audit.authentic import NO_TRUST, Trust
 from zf.audit.expected import NOTHING, Expectations
 from zf.audit.outcome import Result
+from zf.audit.signing.signers import SCHEMES
 from zf.errors import Problem, ZfError
 from zf.events import Status
 from zf.lean.record import replace
@@ -27,7 +28,7 @@ def parse(
     rules: Any,
     folder: str,
     expectations: Expectations = NOTHING,
-    trust: Trust = NOBODY,
+    trust: Trust = NO_TRUST,
 ) -> tuple[Expectations, Trust]:
     """The policy's rules on top of what the command line expects already.
 
@@ -39,6 +40,7 @@ def parse(
     problems = []
     expected: dict[str, Any] = {}
     trusted: dict[str, Any] = {}
+    keys = dict(trust.keys)
     for key, value in rules.items():
         rule = _RULES.get(key)
         if rule is None:
@@ -51,15 +53,19 @@ def parse(
         except ValueError as error:
             problems.append(Problem("ZF650", f"{key}: {error}"))
             continue
-        if field in Trust.__match_args__:
-            trusted[field] = told if field == "signers" else os.path.join(folder, told)
+        if field == "keys":
+            keys[key] = join(folder, told)
+        elif field == "timestamp_ca":
+            trusted[field] = join(folder, told)
+        elif field == "signers":
+            trusted[field] = told
         else:
             expected[field] = told
-    if "signers" in trusted and not (trusted.get("allowed_signers") or trust.allowed_signers):
+    if "signers" in trusted and "allowed_signers" not in keys:
         problems.append(Problem("ZF650", "signers: needs allowed_signers, which holds their keys"))
     if problems:
         raise ZfError("the policy cannot be used", problems=tuple(problems))
-    return replace(expectations, **expected), replace(trust, **trusted)
+    return replace(expectations, **expected), replace(trust, keys=keys, **trusted)
 
 
 def age_s(text: Any) -> float:
@@ -140,8 +146,7 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "unchanged_tree": ("unchanged_tree", _flag),
     "max_age": ("max_age_s", age_s),
     "shield": ("shield", _required),
-    "allowed_signers": ("allowed_signers", _text),
+    **{scheme.keys: ("keys", _text) for scheme in SCHEMES},
     "signers": ("signers", _texts),
-    "public_key": ("public_key", _text),
     "timestamp_ca": ("timestamp_ca", _text),
 }

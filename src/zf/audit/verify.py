@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zf.audit import authentic, statement
-from zf.audit.authentic import NOBODY, Trust
+from zf.audit.authentic import NO_TRUST, Trust
 from zf.audit.conclusion import Verification, conclude
 from zf.audit.evidence import BLOCKED, JOURNAL, PLAN, RUN, Evidence, is_attest, is_seal, reason_of
 from zf.audit.expected import NOTHING, Expectations, Said, unmet
@@ -32,7 +32,7 @@ _DRIFT_S, _DRIFT_SHARE = 2.0, 0.0005
 def verify(
     path: str,
     expectations: Expectations = NOTHING,
-    trust: Trust = NOBODY,
+    trust: Trust = NO_TRUST,
     *,
     now: float | None = None,
     passed: bool = False,

@@ -39,7 +39,7 @@ def summarise(
         if result["manifest_sha256"]
         else {"name": "events.jsonl#head", "digest": {"sha256": result["head"]}}
     )
-    # A whole proof of a failed run is nothing to deploy on: whoever reads this reads one word.
+    # A whole proof of a failed run is nothing to deploy on, and this one word is all that is read.
     came_to = verification.outcome
     passed = verification.exit_code == 0 and came_to.state == Result.SUCCESS
     levels = [LEVEL.format(v.name) for v in verification.verdicts if v.state == State.PASSED]

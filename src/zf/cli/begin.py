@@ -10,13 +10,13 @@ import os
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from zf.cli.display import progress, streams
 from zf.cli.project import open_project
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
-from zf.lean.record import record, replace
+from zf.lean.record import replace
 from zf.model import Asked
 
 if TYPE_CHECKING:
@@ -27,43 +27,7 @@ if TYPE_CHECKING:
     from zf.plan.graph import Met, Plan
     from zf.proof.source.prefetch import Looking
     from zf.run.schedule.orders import Limits
-    from zf.settings import Settings
-
-# What --fail-fast may say; alone it means `on`.
-FailFast = Literal["on", "now", "off"]
-
-
-@record
-class Flags:
-    """The options that become settings, as typed."""
-
-    run_id: str | None = None
-    max_jobs: str | None = None
-    phase_timeout: str | None = None
-    poll_interval: str | None = None
-    grace: str | None = None
-    sign: bool | None = None
-    shield: str | None = None
-
-
-@record
-class RunOptions:
-    """The other options of a run, as typed; some are for phases only, some for a single task."""
-
-    show: progress.Show
-    key: str | None = None
-    no_retries: bool = False
-    fail_fast: FailFast | None = None
-    resources: Sequence[str] = ()
-    deadline: str | None = None
-    upstream: Sequence[str] = ()
-    dry_run: bool = False
-    with_needs: bool = False
-
-
-def fails_fast(wish: FailFast | None) -> bool | Literal["now"]:
-    """The limit that --fail-fast asks for."""
-    return "now" if wish == "now" else wish == "on"
+    from zf.settings import RunOptions, Settings
 
 
 class Beside:
@@ -85,15 +49,15 @@ class Beside:
         self.looking = Looking.begin(root, (proofs,), os.environ, f"{proofs}/.locks")
 
 
-def begin_phases(phases: Sequence[str], flags: Flags, options: RunOptions) -> int:
+def begin_phases(phases: Sequence[str], options: RunOptions) -> int:
     """Run these phases; the exit code."""
     with Beside() as beside:
-        return _begin_phases(phases, flags, options, beside)
+        return _begin_phases(phases, options, beside)
 
 
-def _begin_phases(phases: Sequence[str], flags: Flags, options: RunOptions, beside: Beside) -> int:
+def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) -> int:
     asked = Asked(phases=tuple(phases))
-    flow, settings = settle(flags, asked, None if options.dry_run else beside)
+    flow, settings = settle(options, asked, None if options.dry_run else beside)
     from zf.plan import graph  # by now it is there
 
     met, unmet = _upstream(flow, phases, options.upstream)
@@ -111,33 +75,30 @@ def _begin_phases(phases: Sequence[str], flags: Flags, options: RunOptions, besi
 
         from zf.plan import draw
 
-        as_json = options.show.as_json
-        print(json.dumps(plan.as_json(), indent=2) if as_json else draw.text(plan))
+        print(json.dumps(plan.as_json(), indent=2) if options.as_json else draw.text(plan))
         return Exit.OK
     from zf.run.request import limits_of
-    from zf.settings import amounts, positive_seconds
 
-    deadline = options.deadline
     limits = limits_of(
         flow,
         plan,
         settings,
-        fail_fast=fails_fast(options.fail_fast),
+        fail_fast=options.fail_fast or False,
         retries=not options.no_retries,
-        resources=amounts(options.resources, "--resource"),
-        deadline_s=None if deadline is None else positive_seconds(deadline, "--deadline"),
+        resources=options.resources,
+        deadline_s=options.deadline_s,
     )
-    return carry_out(flow, plan, settings, options.show, limits, key=options.key, beside=beside)
+    return carry_out(flow, plan, settings, options, limits, beside=beside)
 
 
-def begin_task(task: str, flags: Flags, options: RunOptions) -> int:
+def begin_task(task: str, options: RunOptions) -> int:
     """Run this task, named by its id or its file; the exit code."""
     with Beside() as beside:
-        return _begin_task(_task_id(task), flags, options, beside)
+        return _begin_task(_task_id(task), options, beside)
 
 
-def _begin_task(task_id: str, flags: Flags, options: RunOptions, beside: Beside) -> int:
-    flow, settings = settle(flags, Asked(task=task_id, needs=options.with_needs), beside)
+def _begin_task(task_id: str, options: RunOptions, beside: Beside) -> int:
+    flow, settings = settle(options, Asked(task=task_id, needs=options.with_needs), beside)
     from zf.plan import graph  # by now it is there
 
     plan = graph.plan_task(
@@ -150,7 +111,7 @@ def _begin_task(task_id: str, flags: Flags, options: RunOptions, beside: Beside)
     from zf.run.request import limits_of
 
     limits = limits_of(flow, plan, settings, only=task_id, retries=not options.no_retries)
-    return carry_out(flow, plan, settings, options.show, limits, key=options.key, beside=beside)
+    return carry_out(flow, plan, settings, options, limits, beside=beside)
 
 
 def _upstream(
@@ -195,7 +156,9 @@ def _task_id(text: str) -> str:
     return os.path.basename(folder)
 
 
-def settle(flags: Flags, asked: Asked, beside: Beside | None = None) -> tuple[Flow, Settings]:
+def settle(
+    options: RunOptions, asked: Asked, beside: Beside | None = None
+) -> tuple[Flow, Settings]:
     """The checked project, with warnings about what is asked for, and the settings that hold; what
     is `beside` is begun meanwhile.
     """
@@ -204,9 +167,8 @@ def settle(flags: Flags, asked: Asked, beside: Beside | None = None) -> tuple[Fl
     streams.display()
     # UTC, so that run ids sort by time wherever they were made.
     default_run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
-    given = {name: getattr(flags, name) for name in flags.__match_args__}
-    # Flags and variables come first: a bad one is told before any file is read.
-    first = resolve(os.environ, default_run_id=default_run_id, **given)
+    # Variables come first: a bad one is told before any file is read.
+    first = resolve(os.environ, options, default_run_id=default_run_id)
 
     def meanwhile(root: str, home: str) -> None:
         if beside is not None:
@@ -218,16 +180,7 @@ def settle(flags: Flags, asked: Asked, beside: Beside | None = None) -> tuple[Fl
         meanwhile=meanwhile,
         asked=replace(asked, forced=first.phase_timeout_s.given),
     )
-    settings = resolve(
-        os.environ,
-        default_run_id=default_run_id,
-        project_max_jobs=flow.project.max_jobs,
-        project_grace_s=flow.project.grace_s,
-        project_sign=flow.project.sign,
-        project_shield=flow.project.shield,
-        **given,
-    )
-    return flow, settings
+    return flow, resolve(os.environ, options, default_run_id=default_run_id, project=flow.project)
 
 
 def _get_ready() -> None:
@@ -243,10 +196,9 @@ def carry_out(
     flow: Flow,
     plan: Plan,
     settings: Settings,
-    show: progress.Show,
+    options: RunOptions,
     limits: Limits,
     *,
-    key: str | None = None,
     rerun_of: str | None = None,
     beside: Beside | None = None,
 ) -> int:
@@ -259,7 +211,7 @@ def carry_out(
     gc.freeze()
     gc.set_threshold(20_000)
     gc.enable()
-    watcher = progress.Watcher(show, flow.proofs)
+    watcher = progress.Watcher(options, flow.proofs)
     request = RunRequest(
         flow,
         plan,
@@ -277,6 +229,6 @@ def carry_out(
         lambda: launch(request, sys.argv),
         watcher,
         sign=settings.sign.value,
-        key=key,
+        key=options.key,
         hide=request.redactor.text,
     )

@@ -1,20 +1,23 @@
-"""Options that several verbs share, and the names that shell completion offers."""
+"""The options as the command-line parser takes them, and the names that shell completion offers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from zf.cli.project import go_to
 from zf.errors import ZfError
 from zf.model import is_valid_id
-from zf.settings import lines
+from zf.settings import OPTIONS, RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from zf.model import Task
+    from zf.options import Option
 
 
 def _change_directory(directory: str | None) -> str | None:
@@ -38,54 +41,7 @@ Directory = Annotated[
         help="Work as if started in DIR.",
     ),
 ]
-Sign = Annotated[
-    bool | None,
-    typer.Option("--sign/--no-sign", help="Sign the proof when the run is over, or do not."),
-]
-Key = Annotated[
-    str | None,
-    typer.Option(
-        "--key",
-        metavar="KEY",
-        help="With --sign: an SSH key, or an Ed25519 key in PEM. [default: git's signing key]",
-    ),
-]
-Shield = Annotated[
-    str | None,
-    typer.Option(
-        "--shield",
-        metavar="MODE",
-        help="Keep the proof out of reach of the steps: auto, always or never. [default: auto]",
-    ),
-]
-Resource = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--resource",
-        metavar="NAME=N",
-        help="How much there is of what tasks ask for. Can be given again.",
-    ),
-]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print the summary alone, and nothing before it.")
-]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Print a line when a task starts, too.")
-]
-Tail = Annotated[
-    str | None,
-    typer.Option(
-        "--tail",
-        metavar="N",
-        help="How many lines of a failed step's log are shown. [default: the task file's, or 10]",
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
-def positive_lines(text: str | None) -> int | None:
-    """What --tail says; ZfError (exit 2) for what is no number of lines."""
-    return None if text is None else lines(text, "--tail")
 
 
 # Shells take what completion prints for code: zsh's script evaluates it, bash puts it on the line
@@ -127,6 +83,47 @@ def _tasks() -> list[Task]:
         return []
 
 
-RunId = Annotated[
-    str | None, typer.Argument(metavar="RUN", help="The run's id.", autocompletion=complete_run)
-]
+# What an option takes is completed by its name in the help.
+_COMPLETED = {"TASK": complete_task, "RUN": complete_run}
+
+
+def as_typers(option: Option[Any], verb: str = "") -> Any:
+    """What typer calls an option, for a verb that takes this one."""
+    names = (f"{option.flags[0]}/{option.off}",) if option.off else option.flags
+    return typer.Option(
+        *names,
+        metavar=option.metavar or None,
+        help=option.help_of(verb),
+        autocompletion=_COMPLETED.get(option.metavar),
+        show_default=False,
+    )
+
+
+def _annotation(option: Option[Any], verb: str) -> Any:
+    kind: Any = bool if option.is_switch else str
+    if option.choices:
+        kind = Literal[tuple(option.choices)]
+    return Annotated[(list[kind] if option.many else kind) | None, as_typers(option, verb)]
+
+
+def takes_run_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The verb with all run options of its name. It is called with its own arguments, and with what
+    was typed as `options`.
+    """
+    verb = command.__name__.replace("_", "-")
+    names = [name for name, option in OPTIONS.items() if verb in option.verbs]
+
+    @wraps(command)
+    def carried_out(_directory: object, **given: Any) -> int:
+        typed = {name: given.pop(name) for name in names}
+        return command(**given, options=RunOptions(verb, typed))
+
+    own = signature(command, eval_str=True).parameters.values()
+    parameters = [parameter for parameter in own if parameter.name != "options"]
+    annotated = {name: _annotation(OPTIONS[name], verb) for name in names}
+    parameters += [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in {**annotated, "_directory": Directory}.items()
+    ]
+    carried_out.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # typer reads it
+    return carried_out

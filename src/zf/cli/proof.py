@@ -8,18 +8,23 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, Literal
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from zf.cli.display import streams
-from zf.cli.options import AsJson, Directory, Key, complete_task
+from zf.cli.options import AsJson, Directory, as_typers, complete_task
 from zf.cli.project import proofs_folder
 from zf.cli.runs import RUN, find
 from zf.cli.signing import signer
 from zf.errors import Exit, ZfError, printable
+from zf.settings import RunOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zf.audit.authentic import Trust
     from zf.audit.conclusion import Verification
     from zf.audit.expected import Expectations
@@ -32,11 +37,35 @@ Approval = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add this family's verbs."""
-    app.command()(verify)
+    app.command()(_with_trusted_keys(verify))
     app.command()(seal)
     app.command()(export)
     app.command()(diff)
     app.command()(replay)
+
+
+def _with_trusted_keys(verb: Callable[..., int]) -> Callable[..., int]:
+    """The verb with an option for the trusted keys of every scheme of signing."""
+    from zf.audit.signing.signers import SCHEMES
+
+    @wraps(verb)
+    def with_keys(**given: Any) -> int:
+        return verb(**given)
+
+    options = [
+        Parameter(
+            scheme.keys,
+            Parameter.POSITIONAL_OR_KEYWORD,
+            default=None,
+            annotation=Annotated[str | None, typer.Option(metavar="FILE", help=scheme.about)],
+        )
+        for scheme in SCHEMES
+    ]
+    *own, _ = signature(verb, eval_str=True).parameters.values()
+    at = next(i for i, parameter in enumerate(own) if parameter.name == "timestamp_ca")
+    parameters = [*own[:at], *options, *own[at:]]
+    with_keys.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # typer reads it
+    return with_keys
 
 
 def verify(
@@ -72,19 +101,9 @@ def verify(
         str | None,
         typer.Option("--max-age", metavar="AGE", help="Expect a run not older than, say, 12h."),
     ] = None,
-    allowed_signers: Annotated[
-        str | None,
-        typer.Option(
-            "--allowed-signers", metavar="FILE", help="Require an SSH signature by one of these."
-        ),
-    ] = None,
     signer: Annotated[
         list[str] | None,
         typer.Option("--signer", metavar="NAME", help="Of those, accept only NAME."),
-    ] = None,
-    public_key: Annotated[
-        str | None,
-        typer.Option("--public-key", metavar="FILE", help="Require a DSSE envelope by this key."),
     ] = None,
     timestamp_ca: Annotated[
         str | None,
@@ -99,6 +118,7 @@ def verify(
     ] = None,
     as_json: AsJson = False,
     _directory: Directory = None,
+    **keys: str | None,
 ) -> int:
     """Say what a run came to, and check its proof: five verdicts, every finding."""
     from zf.audit.authentic import Trust
@@ -120,9 +140,10 @@ def verify(
         unchanged_tree=unchanged_tree,
         max_age_s=max_age_s,
     )
-    if signer and not (allowed_signers or policy):
+    trusted = {scheme: path for scheme, path in keys.items() if path is not None}
+    if signer and "allowed_signers" not in trusted and policy is None:
         raise ZfError("--signer goes with --allowed-signers FILE, which holds the keys")
-    trust = Trust(allowed_signers, tuple(signer or ()), public_key, timestamp_ca)
+    trust = Trust(trusted, tuple(signer or ()), timestamp_ca)
     if policy is not None:
         expectations, trust = _with_policy(policy, expectations, trust)
     now = time.time()
@@ -167,7 +188,7 @@ def _write_vsa(path: str, found: Verification, policy: str | None, now: float) -
 def seal(
     run: Annotated[str, RUN],
     sign: Annotated[bool, typer.Option("--sign", help="Sign it, too.")] = False,
-    key: Key = None,
+    key: Annotated[str | None, as_typers(RunOptions.key)] = None,
     approval: Approval = None,
     _directory: Directory = None,
 ) -> int:

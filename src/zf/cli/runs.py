@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zf.cli.display.progress import remarks_of, remarks_of_task, style_of, tails_of
-from zf.cli.options import AsJson, Directory, Tail, complete_run, complete_task, positive_lines
+from zf.cli.options import AsJson, Directory, as_typers, complete_run, complete_task
 from zf.cli.project import path_shown, proofs_folder
 from zf.errors import ZfError, printable
 from zf.lean.record import replace
+from zf.settings import RunOptions
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
@@ -149,7 +150,7 @@ def _row_of(facts: Facts, run_dir: str, style: Style) -> RunRow:
 def explain(
     run: Annotated[str, RUN] = "latest",
     task: Annotated[str | None, TASK] = None,
-    tail: Tail = None,
+    tail: Annotated[str | None, as_typers(RunOptions.tail)] = None,
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> None:
@@ -167,7 +168,7 @@ def explain(
     state = _state(facts, run_dir)
     waits = _waits(facts, run_dir) if state["alive"] else {}
     common: dict[str, Any] = {
-        "most": positive_lines(tail),
+        "most": RunOptions(typed={"tail": tail}).tail,
         "proof": path_shown(run_dir),
         "style": style,
         **state,

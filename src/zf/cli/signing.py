@@ -13,8 +13,8 @@ from zf.lean.record import replace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from zf.audit.signing.signers import Signer
     from zf.cli.display.progress import Watcher
-    from zf.proof.seal import Signer
     from zf.run.sealing import Launched
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from zf.cli.display import streams
-from zf.cli.options import AsJson, Directory, Resource, complete_phase
+from zf.cli.options import AsJson, Directory, as_typers, complete_phase
 from zf.cli.project import open_project
 from zf.errors import Exit, Problem, ZfError, printable
 from zf.lean.record import replace
 from zf.model import Asked
-from zf.settings import amounts, resolve
+from zf.settings import RunOptions, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,13 +32,15 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(
-    resource: Resource = None, as_json: AsJson = False, _directory: Directory = None
+    resource: Annotated[list[str] | None, as_typers(RunOptions.resources)] = None,
+    as_json: AsJson = False,
+    _directory: Directory = None,
 ) -> int:
     """Check every task file and print all problems of all of them."""
     from zf.plan import load, places
 
     root, home = places.find_root(os.getcwd())
-    there_is = amounts(resource or (), "--resource")
+    there_is = RunOptions(typed={"resources": resource}).resources
     timeout = resolve(os.environ, default_run_id="validate").phase_timeout_s
     loaded = load.load(
         root, home, default_phase_timeout_s=timeout.value, asked=Asked(forced=timeout.given)

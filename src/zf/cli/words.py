@@ -13,6 +13,8 @@ from typing import Any, get_args
 from typer import Abort
 from typer.core import TyperCommand, TyperGroup
 
+from zf.settings import OPTIONS
+
 
 class _AsTyped:
     """Stands where typer keeps a parameter's converter, and lets pass what needs no conversion.
@@ -34,8 +36,7 @@ class _AsTyped:
         return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 
 
-_FAIL_FAST = "--fail-fast"
-_FAIL_FAST_ON = f"{_FAIL_FAST}=on"
+_ALONE = {f: f"{f}={o.alone}" for o in OPTIONS.values() if o.alone for f in o.flags}
 
 _converter = _AsTyped()
 
@@ -91,11 +92,11 @@ class Verb(_Words, TyperCommand):
         return " ".join((self.help or "").partition("\n\n")[0].split())
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read its words. --fail-fast has a value only where that is part of the same word: the
-        next one is the name of a phase.
+        """Read its words. An option that may stand alone has another value only where that is part
+        of the same word: what follows `--fail-fast` is the name of a phase.
         """
         end = args.index("--") if "--" in args else len(args)
-        words = [_FAIL_FAST_ON if word == _FAIL_FAST else word for word in args[:end]]
+        words = [_ALONE.get(word, word) for word in args[:end]]
         return super().parse_args(ctx, [*words, *args[end:]])
 
     def invoke(self, ctx: Any) -> Any:

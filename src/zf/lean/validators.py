@@ -3,8 +3,8 @@
 `import pydantic_core` takes 12 ms. 1 of them is the compiled module; the rest are eighty typed
 dicts that tell type checkers what a schema may hold, and what these import. A run imports it twice,
 in the process that loads the project and in the runner, which searches with it: 15 % of the time
-before the first task. So the compiled module is loaded by itself, under its own name: who imports
-the package later, as `zf schema` does, gets this very module. Should a later pydantic be put
+before the first task. So the compiled module is loaded by itself, under its own name: an import of
+the package later, as by `zf schema`, gets this very module. Should a later pydantic be put
 together differently, the package is imported as usual.
 """
 

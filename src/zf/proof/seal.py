@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import RunEnded
@@ -32,16 +32,6 @@ ATTEST = "attest"
 JOURNAL = "events.jsonl"
 STATUS = "99-summary/status.json"
 _WRITE_BYTES = 1024 * 1024
-
-
-class Signer(Protocol):
-    """Whoever can sign: ssh-keygen with any key it knows, a DSSE key, later a remote service."""
-
-    key_id: str
-
-    def sign(self, name: str, data: bytes) -> Mapping[str, bytes]:
-        """The files (by name) that hold the signature over the file `name` with these bytes."""
-        ...
 
 
 def write_json(path: str, value: Any, *, anyway: bool = False) -> str:

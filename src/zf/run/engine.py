@@ -30,7 +30,7 @@ from zf.run.interrupts import Inbox
 from zf.run.leases import Leases
 from zf.run.machine import Sampler
 from zf.run.recorder import Recorder
-from zf.run.schedule.scheduler import (
+from zf.run.schedule.orders import (
     AskLease,
     EndPhase,
     EndRun,
@@ -40,12 +40,12 @@ from zf.run.schedule.scheduler import (
     Order,
     Record,
     ReleaseLease,
-    Scheduler,
     StartAttempt,
     StartPhase,
     Tick,
     TimeOutPhase,
 )
+from zf.run.schedule.scheduler import Scheduler
 
 
 class Executor(Protocol):
@@ -109,7 +109,6 @@ class Engine:
         self._poll_interval_s = poll_interval_s
         self._sampler = sampler
         self._slots: list[int] = []
-        self._slots_made = 0
         self._slot_of: dict[str, int] = {}
         # Of a run that is taken up again the phase may have begun before.
         self._phase_started = time.monotonic() if phase_began is None else phase_began
@@ -214,24 +213,12 @@ class Engine:
         return self._scheduler.handle(LeaseAnswered(task, owner), now)
 
     def _not_run(self, order: NotRun) -> None:
-        now = timestamp(time.time())
-        event = TaskNotRun(
-            order.task,
-            order.status,
-            order.cause,
-            order.detail,
-            order.needs,
-            now,
-            task_sha256="",
-            warned=order.warned,
-        )
+        now, end = timestamp(time.time()), (order.status, order.cause, order.detail, order.needs)
+        event = TaskNotRun(order.task, *end, now, task_sha256="", warned=order.warned)
         self._recorder.record(replace(event, task_sha256=self._write_not_run(event)))
 
     def _take_slot(self, task: str) -> int:
-        if self._slots:
-            slot = heappop(self._slots)
-        else:
-            slot = self._slots_made
-            self._slots_made += 1
+        # With none free, every slot there has been is in use.
+        slot = heappop(self._slots) if self._slots else len(self._slot_of)
         self._slot_of[task] = slot
         return slot

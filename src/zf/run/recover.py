@@ -39,7 +39,7 @@ from zf.events import (
 from zf.model import Task
 from zf.proof.journal import Line
 from zf.redact.redactor import Redactor
-from zf.run.schedule.scheduler import (
+from zf.run.schedule.orders import (
     AskLease,
     EndPhase,
     EndRun,
@@ -48,12 +48,12 @@ from zf.run.schedule.scheduler import (
     Order,
     Record,
     ReleaseLease,
-    Scheduler,
     StartAttempt,
     StartPhase,
     Tick,
     TimeOutPhase,
 )
+from zf.run.schedule.scheduler import Scheduler
 from zf.work.artifacts import Briefly
 from zf.work.outcome import Outcome
 

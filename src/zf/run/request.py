@@ -22,7 +22,7 @@ from zf.run.recorder import Watch
 from zf.run.schedule.context import condition_contexts
 from zf.run.schedule.orders import Limits, Throttle
 from zf.run.schedule.scheduler import Scheduler
-from zf.settings import ALWAYS, NEVER, Setting, Settings
+from zf.settings import ALWAYS, NEVER, Settings
 from zf.work.walls.shield import Grounds
 
 if TYPE_CHECKING:
@@ -179,11 +179,10 @@ def recorded_request(
     _refuse_old(run_dir, recorded)
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
     redactor = Redactor(tasks, environ, flow.project)
-    said = recorded["settings"].items()
     request = RunRequest(
         flow,
         plan_again(flow, planned, redactor.defined),
-        Settings(**{name: Setting(one["value"], one["source"]) for name, one in said}),
+        Settings.from_json(recorded["settings"]),
         recorded_limits(recorded["limits"]),
         environ,
         redactor,

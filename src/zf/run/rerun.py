@@ -17,26 +17,7 @@ from zf.run.lock import refuse_in_use
 from zf.run.request import recorded_limits
 from zf.run.schedule.orders import Limits
 from zf.run.upstream import what_it_had
-from zf.settings import Settings
-
-
-@record
-class Selection:
-    """Which tasks are asked for: those that did not go well (neither is named), `only` this one, or
-    this `first` one and what depends on it, if that did not go well or with all `downstream`.
-    """
-
-    only: str | None = None
-    first: str | None = None
-    downstream: bool = False
-
-    def of(self, facts: Facts) -> set[str]:
-        """Their names. Raises ZfError (exit 2) for a task that the run did not plan."""
-        if self.only is None and self.first is None:
-            return {task.id for task in facts.tasks.values() if task.status not in WELL}
-        task = self.only or self.first or ""
-        refuse_unknown(facts, task)
-        return {task} if self.only else {task} | _below(facts, task, everything=self.downstream)
+from zf.settings import RunOptions, Settings
 
 
 @record
@@ -48,7 +29,7 @@ class Again:
     had: Limits
 
 
-def select(flow: Flow, settings: Settings, run_dir: str, selection: Selection, asked: str) -> Again:
+def select(flow: Flow, settings: Settings, options: RunOptions, run_dir: str, asked: str) -> Again:
     """What is to run again of the run in this folder, which the user `asked` for by that name.
 
     Raises ZfError: exit 5 for a run that goes on, 2 for unknown tasks and for needs that are met
@@ -58,7 +39,7 @@ def select(flow: Flow, settings: Settings, run_dir: str, selection: Selection, a
     refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
     facts = build(read.plan_json(run_dir), read.journal(run_dir).events)
     had = recorded_limits(read.object_and_digest(run_dir, "run.json")[0]["limits"])
-    names = selection.of(facts)
+    names = _names(facts, options)
     if not names:
         return Again(facts.run, None, had)
     outside = {
@@ -82,6 +63,17 @@ def select(flow: Flow, settings: Settings, run_dir: str, selection: Selection, a
     except ZfError as error:
         raise _with_its_run(error, asked, facts, names) from None
     return Again(facts.run, plan, had)
+
+
+def _names(facts: Facts, options: RunOptions) -> set[str]:
+    """Which tasks the options ask for."""
+    if options.failed:
+        return {task.id for task in facts.tasks.values() if task.status not in WELL}
+    task = options.only or options.first or ""
+    refuse_unknown(facts, task)
+    if options.only:
+        return {task}
+    return {task} | _below(facts, task, everything=options.downstream)
 
 
 def _below(facts: Facts, task: str, *, everything: bool) -> set[str]:

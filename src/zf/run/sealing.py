@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import RunEnded, Status
@@ -18,7 +19,6 @@ from zf.proof.seal import (
     JOURNAL,
     MANIFEST,
     Compared,
-    Signer,
     close_killed,
     compare_known,
     refuse_sealed,
@@ -31,6 +31,9 @@ from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
 from zf.work import leftovers
 from zf.work.walls.shield import rescue
+
+if TYPE_CHECKING:
+    from zf.audit.signing.signers import Signer
 
 # Of the time a run took, what may be spent on looking through its trees before it is sealed.
 _COMPARED_SHARE = 0.005

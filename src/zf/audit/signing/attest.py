@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from zf.audit import statement
 from zf.audit.account import Account
-from zf.audit.signing import dsse, ssh
+from zf.audit.signing import envelope
+from zf.audit.signing.signers import module_for
 from zf.errors import Exit, ZfError, printable
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
@@ -24,9 +25,7 @@ from zf.proof.seal import ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, write_file
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from zf.proof.seal import Signer
-
-_PEM_PRIVATE = b"-----BEGIN PRIVATE KEY-----"
+    from zf.audit.signing.signers import Signer
 
 
 def attest(
@@ -64,7 +63,7 @@ def attest(
         signed = signer.sign(statement.STATEMENT, stated)
         # An envelope carries one statement, so the other needs its own; a signature beside the
         # file covers both, since the first names the digest of the second.
-        if dsse.name(statement.STATEMENT) in signed:
+        if envelope.name(statement.STATEMENT) in signed:
             signed = {**signed, **signer.sign(statement.TEST_RESULT, result)}
         files |= signed
     files[statement.STATEMENT] = stated
@@ -85,7 +84,7 @@ def _place(run_dir: str, files: Mapping[str, bytes]) -> None:
     """
     staging = tempfile.mkdtemp(prefix=".attest-", dir=os.path.dirname(os.path.abspath(run_dir)))
     try:
-        # What mkdtemp makes is for its owner alone; whoever may read the run may read this.
+        # What mkdtemp makes is for its owner alone; all who may read the run may read this.
         os.chmod(staging, os.stat(run_dir).st_mode & 0o777)
         for name, data in files.items():
             write_file(f"{staging}/{name}", data)
@@ -99,22 +98,18 @@ def _place(run_dir: str, files: Mapping[str, bytes]) -> None:
 def signer_for(key: str, opened: ExitStack) -> Signer:
     """The signer for what a user names as a key: a file, or an SSH public key as text.
 
-    A PEM private key makes DSSE envelopes; everything else is ssh-keygen's. `opened` keeps what
-    must live as long as the signer does.
+    `opened` keeps what must live as long as the signer does. Raises ZfError when the key cannot be
+    used.
     """
-    if key.startswith(("key::", "ssh-", "ecdsa-", "sk-")) and not os.path.exists(key):
-        return ssh.SshSigner(opened.enter_context(ssh.literal_key(key)))
-    key = os.path.expanduser(key)
-    try:
-        with open(key, "rb") as file:
-            head = file.read(len(_PEM_PRIVATE))
-    except OSError as error:
-        raise ZfError(f"{printable(key)}: {error.strerror}", code="ZF634") from None
-    if head == _PEM_PRIVATE:
-        from zf.audit.signing.ed25519 import DsseSigner  # noqa: PLC0415 - needs an extra
-
-        return DsseSigner(key)
-    return ssh.SshSigner(key)
+    head = b""
+    if not key.startswith(("key::", "ssh-", "ecdsa-", "sk-")) or os.path.exists(key):
+        key = os.path.expanduser(key)
+        try:
+            with open(key, "rb") as file:
+                head = file.read(64)
+        except OSError as error:
+            raise ZfError(f"{printable(key)}: {error.strerror}", code="ZF634") from None
+    return module_for(key, head).signer(key, opened)
 
 
 def default_key(root: str, environ: Mapping[str, str]) -> str | None:

@@ -1,68 +1,95 @@
-"""DSSE envelopes, the form that supply-chain tools read; `ed25519.py` has the keys.
+"""Signing with DSSE envelopes and Ed25519 keys: a row of `signers.py`.
 
-The payload is the statement's own bytes. An envelope is canonical JSON and canonical base64, so
-there is one byte form for one signature and any other is refused.
+The forms are in `envelope.py`, the mathematics in `ed25519.py`, which needs an extra.
 """
 
 from __future__ import annotations
 
-import base64
-from typing import Any
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
-from zf.proof.canonical import canonical
-from zf.proof.journal import decode
+from zf.audit.signing import envelope
+from zf.audit.statement import STATEMENT, TEST_RESULT
 
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    from zf.audit.signing.ed25519 import DsseSigner
+    from zf.audit.signing.signers import Examined
 
-def name(statement: str) -> str:
-    """The file that holds the envelope of a statement's file."""
-    return f"{statement.removesuffix('.json')}.dsse.json"
-
-
-def pae(payload: bytes) -> bytes:
-    """What is signed: the type and the payload, each with its length (DSSE v1 encoding)."""
-    kind = PAYLOAD_TYPE.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+ENVELOPE, RESULT_ENVELOPE = envelope.name(STATEMENT), envelope.name(TEST_RESULT)
+_PEM_PRIVATE = b"-----BEGIN PRIVATE KEY-----"
 
 
-def write(payload: bytes, key_id: str, signature: bytes) -> bytes:
-    """The envelope's bytes."""
-    signatures = [{"keyid": key_id, "sig": _b64(signature)}]
-    return canonical(
-        {"payload": _b64(payload), "payloadType": PAYLOAD_TYPE, "signatures": signatures}
-    )
+def takes(_key: str, head: bytes) -> bool:
+    """A private key in PEM."""
+    return head.startswith(_PEM_PRIVATE)
 
 
-def read(envelope: bytes) -> tuple[bytes, dict[str, bytes]]:
-    """The payload and the signatures by key id; ValueError unless in the one canonical form."""
-    value = decode(envelope)
+def signer(key: str, _opened: ExitStack) -> DsseSigner:
+    """The signer for an Ed25519 key in PEM; raises ZfError when it is none."""
+    from zf.audit.signing.ed25519 import DsseSigner  # noqa: PLC0415 - needs an extra
+
+    return DsseSigner(key)
+
+
+def load(path: str) -> Ed25519PublicKey:
+    """The public key to trust; raises ZfError when there is none in the file."""
+    from zf.audit.signing import ed25519  # noqa: PLC0415 - needs an extra
+
+    return ed25519.load_public(path)
+
+
+def examine(
+    files: Mapping[str, bytes],
+    trusted: Ed25519PublicKey | None,
+    _signers: tuple[str, ...],
+    _at: str | None,
+    found: Examined,
+) -> None:
+    """Both envelopes: one holds the statement, the other the test result."""
+    if trusted is None and files.keys().isdisjoint({ENVELOPE, RESULT_ENVELOPE}):
+        return
+    for name, inner in ((ENVELOPE, STATEMENT), (RESULT_ENVELOPE, TEST_RESULT)):
+        if name in files:
+            _examine(name, files[name], files.get(inner), trusted, found)
+        else:
+            found.flaws.append(("unsigned", "is not there", name))
+
+
+def _examine(
+    name: str,
+    data: bytes,
+    statement: bytes | None,
+    trusted: Ed25519PublicKey | None,
+    found: Examined,
+) -> None:
     try:
-        is_canonical = isinstance(value, dict) and canonical(value) == envelope
-    except RecursionError:
-        is_canonical = False
-    if not is_canonical:
-        raise ValueError("not canonical JSON")
-    if set(value) != {"payload", "payloadType", "signatures"}:
-        raise ValueError("not a DSSE envelope")
-    if value["payloadType"] != PAYLOAD_TYPE:
-        raise ValueError(f"holds {str(value['payloadType'])[:80]!r}, not an in-toto statement")
-    rows = value["signatures"]
-    if not isinstance(rows, list) or not all(map(_is_signature, rows)):
-        raise ValueError("its signatures are not key ids with signatures")
-    return _unb64(value["payload"]), {row["keyid"]: _unb64(row["sig"]) for row in rows}
+        payload, signatures = envelope.read(data)
+    except ValueError as error:
+        found.flaws.append(("bad_signature", str(error), name))
+        return
+    if payload != statement:
+        inner = STATEMENT if name == ENVELOPE else TEST_RESULT
+        found.flaws.append(("bad_signature", f"holds another {inner}", name))
+    if len(signatures) != 1:
+        found.flaws.append(("bad_signature", "has not exactly one signature", name))
+    for key, signature in signatures.items():
+        if name == ENVELOPE:
+            found.claims.append((key, name))
+        wrong = None if trusted is None else _wrong(trusted, key, payload, signature)
+        if wrong:
+            found.flaws.append(("not_trusted", wrong, name))
+        elif name == ENVELOPE:
+            # An envelope holds the key's digest, not the key: without it nothing can be checked.
+            told = found.unchecked if trusted is None else found.trusted
+            told.append(f"{key:.80}")
 
 
-def _is_signature(row: Any) -> bool:
-    return isinstance(row, dict) and set(row) == {"keyid", "sig"} and type(row["keyid"]) is str
+def _wrong(trusted: Ed25519PublicKey, key: str, payload: bytes, signature: bytes) -> str | None:
+    from zf.audit.signing import ed25519  # noqa: PLC0415 - needs an extra
 
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _unb64(text: Any) -> bytes:
-    data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
-    if _b64(data) != text:
-        raise ValueError("not canonical base64")
-    return data
+    if key != ed25519.key_id(trusted):
+        return f"signed by another key: {key:.80}"
+    return None if ed25519.fits(trusted, payload, signature) else "the signature does not fit"

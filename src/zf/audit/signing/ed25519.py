@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from zf.audit.signing import dsse
+from zf.audit.signing import envelope
 from zf.errors import ZfError, printable
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class DsseSigner:
 
     def sign(self, name: str, data: bytes) -> Mapping[str, bytes]:
         """The envelope to keep beside `name`."""
-        signature = self._private.sign(dsse.pae(data))
-        return {dsse.name(name): dsse.write(data, self.key_id, signature)}
+        signature = self._private.sign(envelope.pae(data))
+        return {envelope.name(name): envelope.write(data, self.key_id, signature)}
 
 
 def key_id(public: Ed25519PublicKey) -> str:
@@ -79,7 +79,7 @@ def load_public(path: str) -> Ed25519PublicKey:
 def fits(public: Ed25519PublicKey, payload: bytes, signature: bytes) -> bool:
     """Whether the signature is the key's over the payload."""
     try:
-        public.verify(signature, dsse.pae(payload))
+        public.verify(signature, envelope.pae(payload))
     except InvalidSignature:
         return False
     return True

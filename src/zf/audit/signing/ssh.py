@@ -12,12 +12,18 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
+from zf.audit.statement import STATEMENT
 from zf.errors import ZfError, printable
 from zf.lean.record import record
 
+if TYPE_CHECKING:
+    from zf.audit.signing.signers import Examined
+
+SIGNATURE = f"{STATEMENT}.sig"
 NAMESPACE = "zf-run-v1"
 # A person may have to touch a hardware key or type a passphrase.
 SIGN_TIMEOUT_S = 120.0
@@ -62,6 +68,54 @@ class SshSigner:
                 hint="name a file that holds one key",
             )
         return {f"{name}.sig": signed.out}
+
+
+def takes(key: str, _head: bytes) -> bool:
+    """Whatever ssh-keygen can read; it says so itself when it cannot."""
+    return bool(key)
+
+
+def signer(key: str, opened: ExitStack) -> SshSigner:
+    """The signer for a key file, or for a public key as text, which the agent has."""
+    if key.startswith(("key::", "ssh-", "ecdsa-", "sk-")) and not os.path.exists(key):
+        return SshSigner(opened.enter_context(literal_key(key)))
+    return SshSigner(os.path.expanduser(key))
+
+
+def load(path: str) -> str:
+    """OpenSSH's list of allowed signers: ssh-keygen reads it."""
+    return path
+
+
+def examine(
+    files: Mapping[str, bytes],
+    allowed_signers: str | None,
+    signers: tuple[str, ...],
+    at: str | None,
+    found: Examined,
+) -> None:
+    """The signature beside the statement."""
+    signature = files.get(SIGNATURE)
+    if signature is None:
+        if allowed_signers:
+            found.flaws.append(("unsigned", "is not there", SIGNATURE))
+        return
+    try:
+        key = key_id(signature)
+    except ValueError as error:
+        found.flaws.append(("bad_signature", str(error), SIGNATURE))
+        return
+    found.claims.append((key, SIGNATURE))
+    if allowed_signers:
+        signer, wrong = check(signature, files[STATEMENT], allowed_signers, signers=signers, at=at)
+        if wrong:
+            found.flaws.append(("not_trusted", wrong, SIGNATURE))
+        else:
+            found.trusted.append(f"{signer} ({key})")
+    elif wrong := check_self(signature, files[STATEMENT]):
+        found.flaws.append(("bad_signature", wrong, SIGNATURE))
+    else:
+        found.unvouched.append(key)
 
 
 @contextmanager
@@ -111,7 +165,7 @@ def _fields(data: bytes) -> list[bytes]:
 
 
 def check_self(signature: bytes, data: bytes) -> str | None:
-    """What is wrong with the signature as mathematics, whoever made it; None when nothing is."""
+    """What is wrong with the signature as mathematics, by any key; None when nothing is."""
     with _file(signature) as path:
         checked = _keygen(
             ["-Y", "check-novalidate", "-n", NAMESPACE, "-s", path], data, _VERIFY_TIMEOUT_S
@@ -122,7 +176,7 @@ def check_self(signature: bytes, data: bytes) -> str | None:
 def check(
     signature: bytes, data: bytes, allowed_signers: str, *, signers: Sequence[str], at: str | None
 ) -> tuple[str | None, str | None]:
-    """Who of `allowed_signers` made the signature, and what is wrong; one of the two is None.
+    """The name in `allowed_signers` that made the signature, and what is wrong; one is None.
 
     With `signers`, it must be one of these names. `at` is when it is known to have existed
     (`YYYYmmddHHMMSSZ`), for keys that expired since.
@@ -131,8 +185,8 @@ def check(
     with _file(signature) as path:
         common = ["-s", path, "-f", allowed_signers, *when]
         if not signers:
-            # A guess at whom to ask about, no more: what counts is that -Y verify agrees. A name in
-            # a certificate is its maker's text, so any of them may be none.
+            # A guess at the names to ask about, no more: what counts is that -Y verify agrees. A
+            # name in a certificate is its maker's text, so any of them may be none.
             found = _keygen(["-Y", "find-principals", *common], b"", _VERIFY_TIMEOUT_S)
             signers = found.out.decode("utf-8", "replace").split("\n")[:_MAX_PRINCIPALS]
             signers = [signer for signer in signers if signer]

@@ -1,6 +1,6 @@
 """RFC 3161 time stamps: checked by `openssl ts`, and their time read from the signed token alone.
 
-An answer of an authority has two parts: a status, which nobody signs and which may hold any text,
+An answer of an authority has two parts: a status, which is not signed and may hold any text,
 and the token. So nothing here looks for a line in what openssl prints: the time is taken from its
 place in the token's own structure.
 """

@@ -12,13 +12,12 @@ import sys
 import time
 from contextlib import suppress
 from itertools import chain, islice
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING
 
 from zf.cli.display import streams
 from zf.cli.display.streams import say
 from zf.cli.project import path_shown, program
 from zf.errors import Exit, Problem, ZfError
-from zf.lean.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,29 +27,13 @@ if TYPE_CHECKING:
     from zf.report.task_facts import TaskFacts
     from zf.report.words import Style
     from zf.run.sealing import Launched
-
-Output = Literal["group", "prefix", "quiet"]
-Mode = Literal["auto", "live", "plain", "json"]
+    from zf.settings import RunOptions
 
 # Four frames a second look alive and cost next to nothing.
 FRAME_S = 0.25
 # How long a run that was told to end waits for a reader to take something.
 _PATIENCE_S = 0.5
 _LINES_AT_ONCE = 500
-
-
-@record
-class Show:
-    """What the user asked to see."""
-
-    output: Output
-    mode: Mode
-    as_json: bool
-    # Only the summary, or starts and phases too.
-    quiet: bool = False
-    verbose: bool = False
-    # How many lines of a failed step's log; by default what its task file says.
-    tail: int | None = None
 
 
 def style_of(stream: IO[str]) -> Style:
@@ -79,32 +62,32 @@ def wants_colour(stream: IO[str]) -> bool:
 class Watcher:
     """Told of everything that happens; `look_s` is how often it wants to be told of nothing."""
 
-    def __init__(self, show: Show, proofs: str) -> None:
+    def __init__(self, options: RunOptions, proofs: str) -> None:
         from zf.cli.display.lines import Lines
         from zf.report.live import Board
         from zf.report.terminal import Heartbeats
 
-        mode: str = show.mode
+        mode: str = options.progress
         if mode in {"auto", "live"}:
             # Nothing moves without a terminal or under NO_COLOR, not even when asked to.
             moves = wants_colour(sys.stderr) and (mode == "live" or not os.environ.get("CI"))
             mode = "live" if moves else "plain"
-        if show.quiet and mode != "json":
+        if options.quiet and mode != "json":
             mode = "none"
-        self._show = show
+        self._options = options
         self._mode = mode
         self._proofs = proofs
         self._style = style_of(sys.stderr)
         self._board = Board(self._style) if mode == "live" else None
         self._lines = Lines(
             proofs,
-            show.output,
+            options.output,
             self._style,
             # The board itself shows what runs, heartbeats what runs long.
-            starts=show.verbose and self._board is None,
+            starts=options.verbose and self._board is None,
             # Elsewhere the summary has them.
-            tails=show.as_json,
-            most=show.tail,
+            tails=options.as_json,
+            most=options.tail,
         )
         self._heartbeats = Heartbeats()
         self._next_frame = 0.0
@@ -113,7 +96,7 @@ class Watcher:
             self._display.notice = _lines_dropped
         self._muted = False
         self._broke: Exception | None = None
-        follows = mode == "live" or (show.output == "prefix" and mode != "none")
+        follows = mode == "live" or (options.output == "prefix" and mode != "none")
         self.look_s = FRAME_S if follows else float("inf")
 
     def output_fd(self) -> int | None:
@@ -167,7 +150,7 @@ class Watcher:
             if not self._muted:
                 # Apart from the progress, where both are on one screen.
                 apart = self._mode != "none" and sys.stdout.isatty() and sys.stderr.isatty()
-                self._write(self._erased() + "\n" * (apart and not self._show.as_json))
+                self._write(self._erased() + "\n" * (apart and not self._options.as_json))
             patience_s = _PATIENCE_S if told_to_end else None
             error = streams.say_result(self._summary(done, signed_by), patience_s)
             if error is not None and not code:
@@ -201,7 +184,7 @@ class Watcher:
     def _summary(self, done: Launched, signed_by: str | None) -> str:
         from zf.report import explain, terminal
 
-        if self._show.as_json:
+        if self._options.as_json:
             import json  # not what the loading of the project should wait for
 
             return json.dumps(result_json(done, signed_by)) + "\n"
@@ -209,7 +192,7 @@ class Watcher:
         text = explain.run(
             done.facts,
             tails=tails_of(done.facts, done.run_dir),
-            most=self._show.tail,
+            most=self._options.tail,
             proof=path_shown(done.run_dir),
             style=style,
             remarks=remarks_of(done.facts, done.run_dir),

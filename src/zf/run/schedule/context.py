@@ -70,17 +70,13 @@ def _context_of(
         for name in names
         if name in task.env or name in environ
     }
-    about_task: dict[str, Scalar] = {
-        "task.id": task.id,
-        "task.title": task.title or task.id,
-        "task.phase": task.phase,
-    }
     globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
     hidden = {name for name in variables if is_secret_name(name, globs)}
     if variables.keys() - hidden:
         secrets = [v for n, v in {**environ, **task.env}.items() if is_secret_name(n, globs)]
         hidden |= {name for name in variables if _holds_secret(variables[name], secrets)}
-    return ConditionContext(variables, {**facts, **about_task}, frozenset(hidden), hide)
+    own = {"task.id": task.id, "task.title": task.title or task.id, "task.phase": task.phase}
+    return ConditionContext(variables, {**facts, **own}, frozenset(hidden), hide)
 
 
 def _holds_secret(value: str, secrets: Iterable[str]) -> bool:

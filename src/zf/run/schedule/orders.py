@@ -6,25 +6,12 @@ What happened is in `events.py`; only the moments that nobody needs to read agai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal
 
-from zf.events import (
-    Cause,
-    ConditionEvaluated,
-    LeaseAwaited,
-    LeaseTaken,
-    RetryDropped,
-    RetryScheduled,
-    RunTimedOut,
-    Status,
-    ThrottleEntered,
-    ThrottleLeft,
-)
+from zf.events import Cause, Event, Status
 from zf.lean.record import field, record
+from zf.model import NOTHING
 
-_NO_NEEDS: Mapping[str, Status] = MappingProxyType({})
-_NO_RESOURCES: Mapping[str, int] = MappingProxyType({})
 # How soon a group that another run has is asked for again: four looks a second cost nothing, and
 # nobody who waits for a whole task of another run notices a quarter of one.
 LEASE_RETRY_S = 0.25
@@ -51,7 +38,7 @@ class Limits:
     fail_fast: bool | Literal["now"] = False
     only: str | None = None
     retries: bool = True
-    resources: Mapping[str, int] = field(default_factory=lambda: _NO_RESOURCES)
+    resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     throttle: Throttle | None = None
     deadline_s: float | None = None
     seed: str = ""
@@ -80,17 +67,6 @@ class LeaseAnswered:
     task: str
     owner: str | None
 
-
-SchedulerEvent = (
-    ConditionEvaluated
-    | RetryScheduled
-    | RetryDropped
-    | LeaseAwaited
-    | LeaseTaken
-    | ThrottleEntered
-    | ThrottleLeft
-    | RunTimedOut
-)
 
 # Orders. Each counts as carried out when it is given.
 
@@ -144,15 +120,15 @@ class NotRun:
     status: Status
     cause: Cause
     detail: str
-    needs: Mapping[str, Status] = field(default_factory=lambda: _NO_NEEDS)
+    needs: Mapping[str, Status] = field(default_factory=lambda: NOTHING)
     warned: bool = False
 
 
 @record
 class Record:
-    """Write this decision down; there is nothing else to do."""
+    """Write down what the scheduler itself has decided; there is nothing else to do."""
 
-    event: SchedulerEvent
+    event: Event
 
 
 @record

@@ -6,20 +6,17 @@ its rows against it. Nothing here depends on when something ended, only on how.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from zf.events import FAILED, Cause, ConditionEvaluated, Status
 from zf.lean.record import field, record
-from zf.model import Need, Task
+from zf.model import NOTHING, Need
 from zf.plan.graph import Plan
 
 if TYPE_CHECKING:
     from zf.plan.condition import Condition
     from zf.plan.verdict import ConditionContext
-
-_NONE: Mapping[str, Status] = MappingProxyType({})
 
 
 @record
@@ -29,7 +26,7 @@ class Decision:
     status: Status | None = None
     cause: Cause = Cause.NONE
     detail: str = ""
-    needs: Mapping[str, Status] = field(default_factory=lambda: _NONE)
+    needs: Mapping[str, Status] = field(default_factory=lambda: NOTHING)
     asked: ConditionEvaluated | None = None
 
 
@@ -52,17 +49,32 @@ class Outcomes:
         self._plan = plan
         self._contexts = contexts
         self._decided = decided
-        self._needs = {task.id: _needs_inside(task, plan) for task in plan.tasks.values()}
+        # The needs to wait for: the others were met by an earlier run, or are not checked.
+        inside = plan.tasks if plan.needs == "checked" else NOTHING
+        self._needs = {
+            name: tuple(need for need in task.needs if need.task in inside)
+            for name, task in plan.tasks.items()
+        }
+        self._dependents: dict[str, list[tuple[str, Need]]] = {}
+        for name, needs in self._needs.items():
+            for need in needs:
+                self._dependents.setdefault(need.task, []).append((name, need))
+        self._open = {name: len(needs) for name, needs in self._needs.items()}
         self._conditions = _conditions(plan)
+        called = {name: condition.functions for name, condition in self._conditions.items()}
+        # A condition that looks at statuses waits until every need has ended.
+        self._patient = {name for name, functions in called.items() if functions}
+        # They have their turn even when the run has been stopped.
+        self.always = frozenset(name for name in called if "always" in called[name])
+        # Their condition alone decides what failures mean.
+        self._unblockable = {
+            name for name in self._patient if "success" not in called[name] or name in self.always
+        }
         self.done: dict[str, Status] = {}
         self.warned: set[str] = set()
         # Whose own end, or that of anything they need near or far, was a failure or a cancel.
         self._failed_above: set[str] = set()
         self._cancelled_above: set[str] = set()
-
-    def needs(self, name: str) -> tuple[Need, ...]:
-        """The needs to wait for: the others were met by an earlier run, or nobody checks them."""
-        return self._needs[name]
 
     def note(self, name: str, status: Status, *, warned: bool) -> None:
         """Take in how a task ended."""
@@ -74,6 +86,34 @@ class Outcomes:
         if status is Status.CANCELLED or self._any_need_in(self._cancelled_above, name):
             self._cancelled_above.add(name)
 
+    def decided_by(self, ended: str, phase: str | None) -> Iterator[str]:
+        """The tasks of this phase for which this end decides. To be asked once for each end."""
+        for name, need in self._dependents.get(ended, ()):
+            self._open[name] -= 1
+            if name in self.done or self._plan.tasks[name].phase != phase:
+                continue
+            if not self._open[name] or (self.of_need(need) and self.is_blocked(name)):
+                yield name
+
+    def is_decided(self, name: str) -> bool:
+        """Whether all its needs have ended, or one of them decides."""
+        return not self._open[name] or self.is_blocked(name)
+
+    def waiting_only_for(self, name: str) -> Iterator[str]:
+        return (task for task, _ in self._dependents.get(name, ()) if self._open[task] == 1)
+
+    def blockable_by(self, names: Iterable[str]) -> set[str]:
+        """The tasks that would be blocked, near or far, if these failed."""
+        found: set[str] = set()
+        to_look_at = list(names)
+        while to_look_at:
+            for name, need in self._dependents.get(to_look_at.pop(), ()):
+                is_blockable = need.require == "success" and name not in self._unblockable
+                if is_blockable and name not in found and name not in self.done:
+                    found.add(name)
+                    to_look_at.append(name)
+        return found
+
     def _any_need_in(self, names: set[str], name: str) -> bool:
         return bool(names) and any(need.task in names for need in self._needs[name])
 
@@ -84,51 +124,30 @@ class Outcomes:
             return None
         return Status.SKIPPED if status is Status.SKIPPED else Status.BLOCKED
 
-    def is_patient(self, name: str) -> bool:
-        """Whether a condition that looks at statuses waits until every need has ended."""
-        condition = self._conditions.get(name)
-        return condition is not None and bool(condition.functions)
+    def is_blocked(self, name: str) -> bool:
+        """Whether a need blocks it whatever becomes of the others."""
+        return name not in self._patient and self._has_block(name)
 
-    def goes_on(self, name: str) -> bool:
-        """Whether it has its turn even when the run has been stopped: its condition says always."""
-        condition = self._conditions.get(name)
-        return condition is not None and "always" in condition.functions
-
-    def _takes_blocks(self, name: str) -> bool:
-        """Whether a need can block it: not where its condition alone decides what failures mean."""
-        condition = self._conditions.get(name)
-        if condition is None or not condition.functions:
-            return True
-        return "success" in condition.functions and "always" not in condition.functions
-
-    def is_blocked(self, name: str, *, but: Status | None = None) -> bool:
-        """Whether a need blocks it whatever becomes of the others; `but` one that ended so."""
-        return not self.is_patient(name) and self._has_block(name, but)
-
-    def may_be_blocked(self, name: str, *, but: Status | None = None) -> bool:
-        """The same, and when all needs of a task whose condition calls `success()` have ended: then
-        its answer says whether that is so.
+    def may_be_blocked(self, name: str, *, but: Status) -> bool:
+        """The same, by a need that did not end so; and when all needs of a task whose condition
+        calls `success()` have ended: then its answer says whether that is so.
         """
-        if not self._takes_blocks(name):
+        if name in self._unblockable:
             return False
-        waits = self.is_patient(name) and any(n.task not in self.done for n in self._needs[name])
+        waits = name in self._patient and any(n.task not in self.done for n in self._needs[name])
         return not waits and self._has_block(name, but)
 
-    def _has_block(self, name: str, but: Status | None) -> bool:
+    def _has_block(self, name: str, but: Status | None = None) -> bool:
         return any(
             self.of_need(need) is Status.BLOCKED and self.done[need.task] is not but
             for need in self._needs[name]
         )
 
-    def is_blockable(self, name: str, need: Need) -> bool:
-        """Whether this need, if it failed, would block this task."""
-        return name not in self.done and need.require == "success" and self._takes_blocks(name)
-
     def decide(self, name: str) -> Decision:
         """What becomes of a task that is blocked, or whose needs have all ended."""
         unmet = [need for need in self._needs[name] if self.of_need(need)]
         condition = self._conditions.get(name)
-        if unmet and not self.is_patient(name):
+        if unmet and name not in self._patient:
             return self._not_met(unmet)
         if condition is None:
             return _RUNS
@@ -183,9 +202,3 @@ def _conditions(plan: Plan) -> dict[str, Condition]:
     from zf.plan.condition import parse  # noqa: PLC0415 - 4 ms, and few plans have a condition
 
     return {name: parse(text) for name, text in stated.items()}
-
-
-def _needs_inside(task: Task, plan: Plan) -> tuple[Need, ...]:
-    if plan.needs == "not_checked":
-        return ()
-    return tuple(need for need in task.needs if need.task in plan.tasks)

@@ -73,18 +73,17 @@ class ReadyQueue:
         if line[0] == self._rank[name] and claim not in self._waits_for:
             heappush(self._heads, (line[0], claim))
 
-    def discard(self, name: str) -> None:
-        """The task will not start after all. Its place in line is passed over when reached."""
+    def discard(self, name: str) -> bool:
+        """The task will not start after all. Its place in line is passed over when reached. True
+        if it had its lease.
+        """
         self._names.discard(name)
+        had_lease = self._chosen == name and self._has_lease
         if self._chosen == name:
             self._chosen = None
         # It may be the one the others stepped aside for.
         self._look_again_at(self._waits_for.get(self._claims[name]))
-
-    def clear(self) -> None:
-        """Nobody will start any more."""
-        self._names.clear()
-        self._chosen = None
+        return had_lease
 
     def take(self, *, idle: bool) -> str | None:
         """The task to start now, its resources claimed; `idle` says that nothing runs."""

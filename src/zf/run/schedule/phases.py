@@ -1,0 +1,66 @@
+"""The phases of a run, one after the other: which is under way, what is left of each. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from zf.plan.graph import Plan
+
+
+class Phases:
+    """`name` is that of the phase under way, `struck` says that its time limit has passed, or
+    matters no longer. `all_ok`: no phase that ended has failed.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.name: str | None = None
+        self.timeout_s = 0.0
+        self._later = deque(plan.phases)
+        self.all_ok = True
+        self.struck = False
+        self._members: dict[str, list[str]] = {phase.name: [] for phase in plan.phases}
+        for task in plan.tasks.values():
+            self._members[task.phase].append(task.id)
+        self._left = {phase: len(members) for phase, members in self._members.items()}
+        self._failed: set[str] = set()
+
+    @property
+    def to_come(self) -> list[str]:
+        return [phase.name for phase in self._later]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all tasks of the phase under way have ended; also when there is none."""
+        return self.name is None or not self._left[self.name]
+
+    def members(self, phase: str | None) -> list[str]:
+        return self._members[phase] if phase is not None else []
+
+    def note_end(self, phase: str, *, good: bool) -> None:
+        """A task of this phase has ended, perhaps before the phase began: it was cancelled."""
+        self._left[phase] -= 1
+        if not good:
+            self._failed.add(phase)
+
+    def run_out_of_time(self) -> None:
+        """The phase under way has failed, even if what is killed now turns out to succeed."""
+        assert self.name is not None
+        self.struck = True
+        self._failed.add(self.name)
+
+    def end(self) -> bool:
+        """Whether the phase that ends now was successful."""
+        ok = self.name not in self._failed
+        self.name = None
+        self.all_ok &= ok
+        return ok
+
+    def begin_next(self, *, with_work: bool) -> str | None:
+        """The phase that begins now; `with_work`: those with no task left are passed over."""
+        while with_work and self._later and not self._left[self._later[0].name]:
+            self._later.popleft()
+        self.struck = False
+        if self._later:
+            phase = self._later.popleft()
+            self.name, self.timeout_s = phase.name, phase.timeout_s
+        return self.name

@@ -1,0 +1,126 @@
+"""Rule 6: which of the tasks that could start get a slot, and which attempts hold one. Pure.
+
+Higher priority first, then the longest chain of tasks behind it, then by id (`ready.py`). While the
+machine is too busy (`gate.py`) nothing starts as long as something of ours runs. While another run
+has the lease of its `concurrency` group, a task waits without a slot (`waits.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zf.events import AttemptEnded, LeaseAwaited, LeaseTaken
+from zf.plan.graph import Plan
+from zf.run.schedule.clock import Clock
+from zf.run.schedule.gate import Gate
+from zf.run.schedule.orders import (
+    LEASE_RETRY_S,
+    AskLease,
+    LeaseAnswered,
+    Limits,
+    Order,
+    Record,
+    ReleaseLease,
+    StartAttempt,
+)
+from zf.run.schedule.ready import ReadyQueue
+from zf.run.schedule.waits import Waits
+
+
+class Slots:
+    """`queue` holds the tasks in line, `running` is task -> attempt under way. Orders that follow
+    are given to `order`.
+
+    `asked` is the task for whose lease was asked just now: the answer comes at this same moment.
+    """
+
+    def __init__(
+        self, plan: Plan, limits: Limits, clock: Clock, order: Callable[[Order], None]
+    ) -> None:
+        in_order = sorted(plan.tasks.values(), key=lambda t: (-t.priority, -plan.chain[t.id], t.id))
+        self._tasks = plan.tasks
+        self._max_jobs = limits.max_jobs
+        self._clock = clock
+        self._order = order
+        self.queue = ReadyQueue(in_order, limits.resources)
+        self.gate = Gate(limits.throttle)
+        self.running: dict[str, int] = {}
+        self._attempts: dict[str, int] = {}
+        self._alone = False  # an exclusive task is running
+        self.asked: str | None = None
+        self._waits = Waits()
+        self._asked_again: set[str] = set()  # groups that an alarm is set for
+
+    def has_begun(self, name: str) -> bool:
+        """Whether there was an attempt of it, or is one."""
+        return name in self._attempts
+
+    def leave(self, name: str) -> None:
+        """The task does not start after all."""
+        self._waits.over(name, self._clock.now)
+        if self.queue.discard(name):
+            self._order(ReleaseLease(name))
+
+    def next(self) -> str | None:
+        """The task to start now, taken out of the line."""
+        if not self._has_free() or (self.gate.closed and self.running):
+            return None
+        return self.queue.take(idle=not self.running)
+
+    def start(self, name: str) -> None:
+        attempt = self._attempts.get(name, 0) + 1
+        self._attempts[name] = self.running[name] = attempt
+        self._alone = not self._tasks[name].parallel_safe
+        self._order(StartAttempt(name, attempt))
+
+    def end(self, ended: AttemptEnded) -> bool:
+        """Free the slot; False for a late or doubled report: the first one has decided."""
+        name = ended.task
+        if self.running.get(name) != ended.attempt:
+            return False
+        del self.running[name]
+        self._alone = False
+        self.queue.release(name)
+        if self._tasks[name].concurrency:
+            self._order(ReleaseLease(name))
+        return True
+
+    def ask(self) -> None:
+        """After `next` has named the last: ask for the lease that the one after it lacks."""
+        self.asked = self.queue.lacks_lease
+        if self.asked is not None:
+            self._order(AskLease(self.asked, self._tasks[self.asked].concurrency))
+        if self.gate.closed:
+            waits = bool(self.queue) and self._has_free()
+            self.gate.keep(waiting=waits, now=self._clock.now)
+
+    def answered(self, answer: LeaseAnswered) -> None:
+        name, owner, now = answer.task, answer.owner, self._clock.now
+        group = self._tasks[name].concurrency
+        self.asked = None
+        if owner is None:
+            self.queue.lease(name)
+            self._order(Record(LeaseTaken(name, group, self._waits.over(name, now))))
+            return
+        self.queue.step_aside(name)
+        if group not in self._asked_again:
+            self._asked_again.add(group)
+            self._clock.set(now + LEASE_RETRY_S, "lease", group)
+        if self._waits.refused(name, owner, now):
+            self._order(Record(LeaseAwaited(name, group, owner)))
+
+    def look_again(self, group: str) -> None:
+        """The group that another run had may be free now."""
+        self._asked_again.discard(group)
+        self.queue.look_again(group)
+
+    def awaited_by(self, name: str) -> str:
+        """What keeps a task in line from its slot, in words."""
+        owner = self._waits.owner(name)
+        if owner:
+            return f"'{self._tasks[name].concurrency}', held by {owner}"
+        lacking = self.queue.waits_for(name)
+        return f"'{lacking}'" if lacking else "its turn"
+
+    def _has_free(self) -> bool:
+        return len(self.running) < self._max_jobs and not self._alone

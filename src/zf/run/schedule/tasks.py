@@ -1,0 +1,237 @@
+"""Rules 1 and 2: where each task stands, and what an end means for it and for its dependents. Pure.
+
+A task waits for its needs, sleeps until it may start, stands in line for a slot, runs, sleeps
+before another attempt, ends. What is true of the run as a whole is told from outside, by `stop`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Container, Iterable
+
+from zf.events import FAILED, WELL, AttemptEnded, Cause, RetryDropped, RetryScheduled, Status
+from zf.plan.graph import Plan
+from zf.run.schedule.clock import Clock
+from zf.run.schedule.orders import KillAttempt, Limits, NotRun, Order, Record
+from zf.run.schedule.outcomes import Decision, Outcomes
+from zf.run.schedule.phases import Phases
+from zf.run.schedule.retry import Retries
+from zf.run.schedule.slots import Slots
+
+
+class Tasks:
+    """`done` is task -> how it ended; `first_failed` is the task that a fail-fast is due to.
+
+    `always` holds the tasks that have their turn although the run was stopped, which `stopped`
+    gives the reason of. Orders that follow are given to `order`.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        limits: Limits,
+        outcomes: Outcomes,
+        phases: Phases,
+        clock: Clock,
+        order: Callable[[Order], None],
+    ) -> None:
+        self._tasks = plan.tasks
+        self._outcomes = outcomes
+        self._phases = phases
+        self._clock = clock
+        self._order = order
+        self.slots = Slots(plan, limits, clock, order)
+        self.done = outcomes.done
+        self.always = outcomes.always
+        self.stopped: Decision | None = None
+        self.first_failed: str | None = None
+        self._retries = Retries(limits.seed, allowed=limits.retries)
+        # What a task came to if the attempt it waits for never comes.
+        self._fallback: dict[str, AttemptEnded] = {}
+        self._doomed: set[str] = set()  # ordered to end: not tried again
+
+    # What may be asked.
+
+    def is_waiting(self, name: str) -> bool:
+        """Whether it has neither ended nor runs."""
+        return name in self._tasks and name not in self.done and name not in self.slots.running
+
+    def is_endable(self, name: str) -> bool:
+        """Whether it goes on, and no order to end it was given."""
+        return name in self._tasks and name not in self.done and name not in self._doomed
+
+    def waits_for_retry(self, name: str) -> bool:
+        return name in self._fallback
+
+    # Attempts and retries.
+
+    def start(self, name: str) -> None:
+        self._fallback.pop(name, None)
+        self.slots.start(name)
+
+    def fill_slots(self) -> None:
+        while (name := self.slots.next()) is not None:
+            self.start(name)
+        self.slots.ask()
+
+    def attempt_ended(self, ended: AttemptEnded) -> None:
+        """Its slot is free already."""
+        if not self._try_again(ended):
+            self._conclude(ended)
+
+    def _try_again(self, ended: AttemptEnded) -> bool:
+        name, task = ended.task, self._tasks[ended.task]
+        if not self._may_start(name) or name in self._doomed or self._clock.is_late(task):
+            return False
+        if ended.cause is Cause.RUNNER:
+            self.slots.queue.add(name)  # the task has no part in it: no retry is spent
+        else:
+            delay_s = self._retries.spend(task, ended)
+            if delay_s is None:
+                return False
+            self._order(Record(RetryScheduled(name, ended.attempt + 1, delay_s)))
+            self._clock.sleep_until(self._clock.now + delay_s, name)
+        self._fallback[name] = ended
+        return True
+
+    def drop_retry(self, name: str, cause: Cause) -> None:
+        """The task came to what its last attempt came to."""
+        ended = self._fallback.pop(name)
+        self._leave_line(name)
+        self._order(Record(RetryDropped(name, ended.attempt + 1, cause)))
+        self._conclude(ended)
+
+    # Ends, and what they mean for the dependents.
+
+    def _conclude(self, ended: AttemptEnded) -> None:
+        self._note_end(ended.task, ended.status, ended.exit_code)
+        self._tell_dependents([ended.task])
+
+    def _note_end(self, name: str, status: Status, exit_code: int | None) -> None:
+        task = self._tasks[name]
+        warned = task.tolerates(status, exit_code)
+        self._outcomes.note(name, status, warned=warned)
+        self._phases.note_end(task.phase, good=warned or status in WELL)
+        if status in FAILED and not warned:
+            self.first_failed = self.first_failed or name
+
+    def _tell_dependents(self, names: Iterable[str]) -> None:
+        """Settle what these ends decide, near and far; a loop, because chains may be long."""
+        ended = deque(names)
+        while ended:
+            for name in self._outcomes.decided_by(ended.popleft(), self._phases.name):
+                if self._decide(name):
+                    ended.append(name)
+
+    def begin_phase(self) -> None:
+        """Set the deadlines of the phase's tasks, and decide those whose needs have ended."""
+        ended = []
+        for name in self._phases.members(self._phases.name):
+            if name in self.done:
+                continue  # it was cancelled before its phase began
+            self._clock.set_deadline(self._tasks[name])
+            if self._outcomes.is_decided(name) and self._decide(name):
+                ended.append(name)
+        self._tell_dependents(ended)
+
+    def _decide(self, name: str) -> bool:
+        """Queue a task whose needs allow it, or end it without an attempt (then True)."""
+        may_start = self._may_start(name)
+        if not may_start and not self._outcomes.may_be_blocked(name, but=Status.CANCELLED):
+            return False  # it is cancelled like the others
+        decision = self._outcomes.decide(name)
+        if not may_start and decision.status is not Status.BLOCKED:
+            return False  # its condition would have let it run, or skipped it
+        if decision.asked is not None:
+            self._order(Record(decision.asked))
+        if decision.status is not None:
+            self._not_run(name, decision)
+            return True
+        may_start_at = self._clock.started + self._tasks[name].start_after_s
+        if may_start_at > self._clock.now:
+            self._clock.sleep_until(may_start_at, name)
+        else:
+            self.line_up(name)
+        return False
+
+    def _may_start(self, name: str) -> bool:
+        """Whether nothing that stopped the run keeps it from its turn."""
+        return self.stopped is None or name in self.always
+
+    def line_up(self, name: str) -> None:
+        """It is ready: it starts when a slot is free."""
+        self._clock.asleep.pop(name, None)
+        self.slots.queue.add(name)
+        patience_s = self._tasks[name].queue_timeout_s
+        if patience_s is not None and not self.slots.has_begun(name):
+            self._clock.set(self._clock.now + patience_s, "queue", name)
+
+    def _leave_line(self, name: str) -> None:
+        self._clock.asleep.pop(name, None)
+        self.slots.leave(name)
+
+    def _not_run(self, name: str, end: Decision) -> None:
+        assert end.status is not None
+        self._note_end(name, end.status, None)
+        warned = name in self._outcomes.warned
+        self._order(NotRun(name, end.status, end.cause, end.detail, end.needs, warned))
+
+    # Ends that come from outside.
+
+    def give_up_waiting(self, name: str, end: Decision) -> None:
+        """End one task that has not started, and settle its dependents."""
+        self._leave_line(name)
+        self._not_run(name, end)
+        self._tell_dependents([name])
+
+    def end(self, name: str, end: Decision) -> None:
+        """End one task, whether it runs, waits for a retry or has not started."""
+        if name in self.slots.running:
+            self._kill(name, end.cause)
+        elif name in self._fallback:
+            self.drop_retry(name, end.cause)
+        else:
+            self.give_up_waiting(name, end)
+
+    def kill_running(self, cause: Cause, *, force: bool = False) -> None:
+        for name in self.slots.running:
+            self._kill(name, cause, force=force)
+
+    def _kill(self, name: str, cause: Cause, *, force: bool = False) -> None:
+        self._doomed.add(name)
+        self._order(KillAttempt(name, self.slots.running[name], cause, force))
+
+    def stop(self, cause: Cause, detail: str, phases: Iterable[str], *, spare: bool = True) -> None:
+        """Nothing starts any more but what says `always()`, and what is left of the phase under way
+        and of these is cancelled. `spare`: what needs a running task waits for the end of that one.
+        """
+        self.stopped = Decision(Status.CANCELLED, cause, detail)
+        for name in [name for name in self._fallback if name not in self.always]:
+            self.drop_retry(name, cause)
+        for name in self._phases.members(self._phases.name):
+            if name not in self.always:
+                self._leave_line(name)
+        spared = self._outcomes.blockable_by(self.slots.running) if spare else ()
+        self.cancel_waiting(self._phases.name, spared)
+        for phase in phases:
+            self.cancel_waiting(phase)
+
+    def give_up_later_phases(self, failed: str) -> None:
+        """What needs a failed task is blocked by it; the others never had their turn."""
+        detail = f"phase '{failed}' failed"
+        self.stopped = Decision(Status.CANCELLED, Cause.PHASE_FAILED, detail)
+        for phase in self._phases.to_come:
+            self.cancel_waiting(phase, but_blocked=True)
+
+    def cancel_waiting(
+        self, phase: str | None, spared: Container[str] = (), *, but_blocked: bool = False
+    ) -> None:
+        """Cancel what has not started in this phase; `but_blocked`: unless a need blocks it."""
+        assert self.stopped is not None
+        ended = []
+        for name in self._phases.members(phase):
+            if self.is_waiting(name) and not (name in spared or name in self.always):
+                if not (but_blocked and self._decide(name)):
+                    self._not_run(name, self.stopped)
+                ended.append(name)
+        self._tell_dependents(ended)
