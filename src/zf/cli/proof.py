@@ -172,7 +172,7 @@ def _with_policy(path: str, expectations: Expectations, trust: Trust) -> tuple[E
 
 def _write_vsa(path: str, found: Verification, policy: str | None, now: float) -> None:
     from zf.audit.vsa import summarise
-    from zf.proof.seal import write_json
+    from zf.proof.files import write_json
 
     rules = b""
     if policy is not None:
@@ -223,7 +223,7 @@ def export(
 ) -> int:
     """Write a sealed run to hand over: the same run gives the same bytes."""
     from zf.audit.exporting.export import export as write
-    from zf.proof.seal import MANIFEST
+    from zf.proof.layout import MANIFEST
     from zf.run.lock import refuse_in_use
 
     run_dir = find(run)

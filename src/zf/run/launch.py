@@ -14,12 +14,12 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from zf.errors import Exit, ZfError
 from zf.events import RunEnded, RunResumed, RunStarted, TaskNotRun
 from zf.lean.record import asdict, record, replace
-from zf.proof import store
 from zf.proof.journal import Journal, JournalReading
 from zf.proof.known import Known
+from zf.proof.layout import JOURNAL, MANIFEST, PLAN, RUN
 from zf.proof.read import run_json
-from zf.proof.seal import MANIFEST
 from zf.proof.source import provenance
+from zf.proof.tree.records import write_not_run
 from zf.report.facts import Fold
 from zf.run import leases, lock, opening, recover, sealing
 from zf.run.engine import Engine
@@ -235,7 +235,7 @@ def _write_not_run(request: RunRequest) -> Callable[[TaskNotRun], str]:
     def write(event: TaskNotRun) -> str:
         task = request.redactor.task(request.plan.tasks[event.task])
         status, cause, detail = event.status, event.cause, event.detail
-        return store.write_not_run(
+        return write_not_run(
             request.run_dir, shown, task, status, cause, detail, event.needs, event.at
         )
 
@@ -260,10 +260,10 @@ def _verified_journal(request: RunRequest) -> tuple[Journal, JournalReading]:
     from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415 - no new run needs it
 
     found = refuse_unless_intact(request.run_dir, request.run)
-    journal, reading = Journal.reopen(f"{request.run_dir}/events.jsonl")
+    journal, reading = Journal.reopen(f"{request.run_dir}/{JOURNAL}")
     started = reading.events[0]
     assert isinstance(started, RunStarted)  # its proof is intact
-    then = {"run.json": started.run_sha256, "plan.json": started.plan_sha256}
+    then = {RUN: started.run_sha256, PLAN: started.plan_sha256}
     if reading.head != found.result["head"] or then != request.papers:
         raise ZfError(
             f"the proof of run {request.run!r} changed while it was looked at",

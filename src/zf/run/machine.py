@@ -1,5 +1,5 @@
 """The machine that a run is on: whether zf can run there at all, how much of it there is, and how
-busy it is, as psutil tells it. `schedule/gate.py` judges that.
+busy it is, read with psutil; `schedule/gate.py` judges that.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Sampler:
 
 
 def machine_resources() -> dict[str, int]:
-    """What `resources` may claim without anybody having said how much there is."""
+    """What `resources` may claim of CPUs and memory if no setting says how much there is."""
     import psutil  # noqa: PLC0415 - only tasks that ask for resources pay for it
 
     process = psutil.Process()

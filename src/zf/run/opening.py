@@ -16,10 +16,11 @@ from zf.errors import Exit, ZfError
 from zf.events import SCHEMA, RunStarted
 from zf.lean.record import asdict
 from zf.model import is_valid_id
-from zf.proof import store
 from zf.proof.canonical import canonical
-from zf.proof.journal import Journal, sync_folder
+from zf.proof.files import remove_tree, sync_folder
+from zf.proof.journal import Journal
 from zf.proof.known import Known
+from zf.proof.layout import JOURNAL, PLAN, RUN
 from zf.proof.lines import object_lines
 from zf.proof.read import LATEST, newest_head
 from zf.proof.source import provenance
@@ -97,10 +98,10 @@ def claimed(proofs: str, run: str) -> Iterator[int]:
         if taken is not None and not (taken == run and _is_empty_folder(f"{proofs}/{run}")):
             raise _taken(proofs, taken, run)
         # What a runner left that was killed before its run had a name.
-        store.remove_tree(lock.staging_path(proofs, run))
+        remove_tree(lock.staging_path(proofs, run))
         yield lock_fd
     finally:
-        store.remove_tree(lock.aside_path(proofs, run))
+        remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
 
 
@@ -145,7 +146,7 @@ def taken_over(request: RunRequest, inbox: Inbox) -> Iterator[int]:
     try:
         yield lock_fd
     finally:
-        store.remove_tree(lock.aside_path(proofs, run))
+        remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
 
 
@@ -208,9 +209,9 @@ def new_folder(
     staging = lock.staging_path(proofs, run)
     try:
         os.mkdir(staging)
-        run_sha256 = _write(f"{staging}/run.json", object_lines(request.redactor.about(about)))
-        plan_sha256 = _write(f"{staging}/plan.json", canonical(plan))
-        journal = Journal.create(f"{staging}/events.jsonl")
+        run_sha256 = _write(f"{staging}/{RUN}", object_lines(request.redactor.about(about)))
+        plan_sha256 = _write(f"{staging}/{PLAN}", canonical(plan))
+        journal = Journal.create(f"{staging}/{JOURNAL}")
         recorder = Recorder(journal, Fold(plan, about["limits"]), request.watch, known)
         began = recorder.record(
             RunStarted(
@@ -230,7 +231,7 @@ def new_folder(
         known.remember_place(staging)
         os.rename(staging, request.run_dir)
     except OSError as error:
-        store.remove_tree(staging)
+        remove_tree(staging)
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
             raise _taken(proofs, run, run) from None
         raise _not_writable(proofs, error) from None

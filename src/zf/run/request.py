@@ -11,9 +11,10 @@ from zf.events import ConditionEvaluated
 from zf.lean.record import record
 from zf.model import NOTHING, Flow
 from zf.plan.graph import Plan, plan_again
-from zf.proof import read, store
-from zf.proof.seal import MANIFEST
+from zf.proof import read
+from zf.proof.layout import MANIFEST, PLAN, RUN
 from zf.proof.source import provenance
+from zf.proof.tree.records import Place
 from zf.redact.redactor import Redactor
 from zf.run import leases, lock
 from zf.run.interrupts import Inbox
@@ -77,9 +78,9 @@ class RunRequest:
             ear=inbox,
         )
 
-    def place(self) -> store.Place:
+    def place(self) -> Place:
         """Where its tasks run."""
-        return store.Place(self.run, os.uname().nodename, provenance.user_name(), self.flow.root)
+        return Place(self.run, os.uname().nodename, provenance.user_name(), self.flow.root)
 
     def shield(self) -> Grounds | None:
         """What its workers are to shield; None when that is not wanted."""
@@ -174,8 +175,8 @@ def recorded_request(
     Raises ZfError (exit 2) when these have changed, or the run has another form.
     """
     # Which files the run is taken up from is checked again once nothing else can touch it.
-    recorded, run_sha256 = read.object_and_digest(run_dir, "run.json")
-    planned, plan_sha256 = read.object_and_digest(run_dir, "plan.json")
+    recorded, run_sha256 = read.object_and_digest(run_dir, RUN)
+    planned, plan_sha256 = read.object_and_digest(run_dir, PLAN)
     _refuse_old(run_dir, recorded)
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
     redactor = Redactor(tasks, environ, flow.project)
@@ -189,7 +190,7 @@ def recorded_request(
         watch,
         look_s,
         output_fd,
-        papers={"run.json": run_sha256, "plan.json": plan_sha256},
+        papers={RUN: run_sha256, PLAN: plan_sha256},
     )
     if os.path.basename(run_dir) != request.run:
         raise ZfError(

@@ -11,7 +11,7 @@ from zf.events import WELL
 from zf.lean.record import record, replace
 from zf.model import Flow
 from zf.plan.graph import Plan, plan_selection
-from zf.proof import read
+from zf.proof import layout, read
 from zf.report.facts import Facts, build, refuse_unknown
 from zf.run.lock import refuse_in_use
 from zf.run.request import recorded_limits
@@ -38,7 +38,7 @@ def select(flow: Flow, settings: Settings, options: RunOptions, run_dir: str, as
     # What has not ended did not fail, and would run twice at once.
     refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
     facts = build(read.plan_json(run_dir), read.journal(run_dir).events)
-    had = recorded_limits(read.object_and_digest(run_dir, "run.json")[0]["limits"])
+    had = recorded_limits(read.object_and_digest(run_dir, layout.RUN)[0]["limits"])
     names = _names(facts, options)
     if not names:
         return Again(facts.run, None, had)

@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING
 from zf.errors import Exit, ZfError, printable
 from zf.events import RunEnded, Status
 from zf.lean.record import record, replace
-from zf.proof import store
+from zf.proof.files import remove_tree, write_json
 from zf.proof.known import Known
+from zf.proof.layout import BLOCKED, JOURNAL, MANIFEST
 from zf.proof.read import log_tail
 from zf.proof.seal import (
-    JOURNAL,
-    MANIFEST,
     Compared,
     close_killed,
     compare_known,
     refuse_sealed,
     seal_known,
-    write_json,
 )
 from zf.report.facts import Facts
 from zf.run import lock
@@ -68,7 +66,7 @@ def write_blocked(run_dir: str, facts: Facts) -> str | None:
             for t in facts.failed
         }
         told = blocked.as_json(facts, tails=tails)
-        return write_json(f"{run_dir}/blocked.json", told, anyway=True)
+        return write_json(f"{run_dir}/{BLOCKED}", told, anyway=True)
     return None
 
 
@@ -88,7 +86,7 @@ def end(
     """
     tops = {JOURNAL: recorder.sha256()}
     if blocked_sha256 is not None:
-        tops["blocked.json"] = blocked_sha256
+        tops[BLOCKED] = blocked_sha256
     compared = compare_known(request.run_dir, known, tops, took_s * _COMPARED_SHARE)
     if not lock.is_in_place(lock_fd, request.flow.proofs, request.run):
         compared = replace(compared, differences=(*compared.differences, _lock_gone(request.run)))
@@ -122,7 +120,7 @@ def close(
 ) -> Launched:
     """Seal a run that has ended, from what its runner knows."""
     facts = recorder.facts
-    head, known.tops["events.jsonl"] = recorder.close()
+    head, known.tops[JOURNAL] = recorder.close()
     assert facts.exit_code is not None  # its last event says so
     sealed = seal_known(request.run_dir, known, after=compared)
     facts.tampered = tuple(map(request.redactor.text, sealed.differences))
@@ -158,7 +156,7 @@ def seal(
             # What still runs could still write; then there would be nothing to seal.
             leftovers.end(run_dir)
             rescue(lock.aside_path(proofs, run), run_dir)
-            store.remove_tree(lock.aside_path(proofs, run))
+            remove_tree(lock.aside_path(proofs, run))
             head, _ = _as_left(run_dir, "sealed")
             yield f"sealed {printable(run_dir)}, manifest {close_killed(run_dir, head)}"
         if signer is not None:

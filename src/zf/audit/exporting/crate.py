@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from zf.proof.layout import ARTIFACTS, COMMANDS, LOGS
+
 METADATA = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 _ZF = "https://pypi.org/project/zenflow-runner/"
@@ -106,7 +108,7 @@ def _action(
         "result": [
             _ref(_id(run, path))
             for path in paths
-            if path.startswith((f"{own}20-logs/", f"{own}30-artifacts/"))
+            if path.startswith((f"{own}{LOGS}/", f"{own}{ARTIFACTS}/"))
         ],
         "actionStatus": _ref(f"{_SCHEMA}{'Completed' if good else 'Failed'}ActionStatus"),
     }
@@ -136,7 +138,7 @@ def _file(run: str, path: str, size: int, digest: str) -> Entity:
 
 
 def _is_script(path: str, own: str) -> bool:
-    return path.startswith(f"{own}10-commands/") and path.endswith(".sh")
+    return path.startswith(f"{own}{COMMANDS}/") and path.endswith(".sh")
 
 
 def _id(run: str, path: str) -> str:
