@@ -129,7 +129,10 @@ def _check_forms(
         if form is None or end is None or path == f"{path.partition('/')[0]}/{layout.STATUS}":
             continue
         if end.get("status") not in _CUT_SHORT and end.get("cause") not in _CUT_SHORT:
-            seen.read_json(path, form)
+            value = seen.read_json(path, form)
+            if form == "step" and isinstance(value, dict) and type(value.get("log_bytes")) is int:
+                log = f"{root}/20-logs/{path.rpartition('/')[2].removesuffix('.json')}.log"
+                seen.sizes[log] = value["log_bytes"]
 
 
 def _match_list(seen: Evidence, root: str, event: Mapping[str, Any]) -> dict[str, str] | None:

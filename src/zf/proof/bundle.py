@@ -132,6 +132,13 @@ class Bundle:
         self.hashed_bytes += size
         return data
 
+    def size(self, path: str) -> int | None:
+        """How many bytes a file claims to have, unread; None when that cannot be said."""
+        try:
+            return os.stat(path, dir_fd=self._fd, follow_symlinks=False).st_size
+        except OSError:
+            return None
+
     def open(self, path: str) -> int:
         """A descriptor for a regular file, to be read piece by piece."""
         name = path.rpartition("/")[2]

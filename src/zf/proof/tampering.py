@@ -187,9 +187,8 @@ class Differences:
 
     def _affords(self, path: str) -> bool:
         """Whether there is time to read it: a file with holes in it can be of any size."""
-        try:
-            size = os.stat(path, dir_fd=self._bundle.fd, follow_symlinks=False).st_size
-        except OSError:
+        size = self._bundle.size(path)
+        if size is None:
             return True
         if size > self._bytes_left:
             return False  # which keeps no smaller one from being read

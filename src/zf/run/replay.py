@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zf.audit import compare
 from zf.errors import ZfError, printable
 from zf.lean.record import field, mutable, record, replace
-from zf.model import RESERVED_ENV, Flow, Project, Step, Task
+from zf.model import RESERVED_ENV, Flow, Project, Step, Task, recalled
 from zf.plan.graph import plan_task
 from zf.plan.load import load
 from zf.plan.places import find_root
@@ -31,6 +31,12 @@ from zf.settings import DEFAULT_PHASE_TIMEOUT_S, resolve
 _RUN = "replay"
 _NOT_RECORDED = re.compile(r"^# passed, value not recorded: (.+)$", re.MULTILINE)
 _HIDDEN = "***"
+# What decides whether and when a task starts, and what it is started with.
+_ALONE = Task("", "", ())
+_NOT_AGAIN = (
+    *("needs", "condition", "env", "pass_env", "resources", "concurrency"),
+    *("max_retries", "deadline_s", "start_after_s", "queue_timeout_s"),
+)
 _NAMES = {"status": "status", "exit_code": "exit code", "signal": "signal"}
 
 
@@ -85,7 +91,7 @@ def replay(
     there is no such task, commit or repository.
     """
     run = read.run_json(run_dir)
-    # Running what a proof says is running somebody's program: at least it is the one that ran.
+    # A replay runs the scripts of the proof: they must at least be the ones that ran.
     found = refuse_unless_intact(run_dir, str(run["run_id"]))
     ends = outcomes(verified_journal(run_dir, str(run["run_id"]), found))
     try:
@@ -93,7 +99,7 @@ def replay(
     except ZfError:
         raise ZfError(f"no task {task!r} in this run", code="ZF151") from None
     if task not in ends:
-        # What lies there is not its outcome yet, and its scripts could be anybody's.
+        # What lies there is not its outcome yet, and nothing vouches for its scripts.
         raise ZfError(
             f"task {task!r} has not ended in this run",
             code="ZF151",
@@ -182,33 +188,23 @@ def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
     if said["needs"]:
         needed = ", ".join(need["task"] for need in said["needs"])
         notes.said.append(f"what it needs was not run again: {needed}")
-    scripts: dict[str, list[Step]] = {"step": [], "cleanup": []}
-    for kind, steps in (("step", said["commands"]), ("cleanup", said["cleanup"])):
+    task_then = recalled(said)
+
+    def as_run(kind: str, steps: Sequence[Step]) -> Iterator[Step]:
         for number, step in enumerate(steps, read.first_step(notes.run)):
             data = read.read_bytes(run_dir, f"{task}/{layout.script(f'{kind}-{number}')}")
             text = data.decode("utf-8", "surrogateescape")
             if _HIDDEN in text:
-                notes.said.append(
-                    f"{kind} {step['name']!r}: a secret in its script was not recorded"
-                )
-            scripts[kind].append(Step(step["name"], text, step["line"]))
-    return Task(
-        id=task,
-        phase=said["phase"],
-        title=said["title"],
-        steps=tuple(scripts["step"]),
-        cleanup=tuple(scripts["cleanup"]),
-        timeout_s=said["timeout_sec"],
-        cleanup_timeout_s=said["cleanup_timeout_sec"],
-        silence_timeout_s=said["silence_timeout_sec"],
-        leave_running=said["leave_running"],
-        max_log_bytes=said["max_log_bytes"],
-        workdir=said["workdir"],
-        artifacts=tuple(said["artifacts"]),
-        required_artifacts=tuple(said.get("required_artifacts", ())),
-        secrets=(*notes.run["secrets"], *said["secrets"]),
-        allow_secrets_in=tuple(said["allow_secrets_in"]),
-        file=said["file"],
+                notes.said.append(f"{kind} {step.name!r}: a secret in its script was not recorded")
+            yield replace(step, run=text)
+
+    return replace(
+        task_then,
+        steps=tuple(as_run("step", task_then.steps)),
+        cleanup=tuple(as_run("cleanup", task_then.cleanup)),
+        secrets=(*notes.run["secrets"], *task_then.secrets),
+        # Its environment is the recorded one, and nothing is waited for.
+        **{name: getattr(_ALONE, name) for name in _NOT_AGAIN},
     )
 
 
@@ -239,7 +235,7 @@ def _check_out(commit: str | None, root: str, target: str) -> str:
     inside = _git(root, "rev-parse", "--show-prefix")
     # A shared clone copies nothing, but names the repository in a file of one path a line.
     shared = [] if "\n" in top else ["--shared"]
-    # `--template=` and a fresh configuration: no hook of anybody's runs.
+    # `--template=` and a fresh configuration: no hook runs, of this user or the machine.
     _git(root, "clone", "--quiet", *shared, "--no-checkout", "--template=", "--", top, target)
     _git(target, "checkout", "--quiet", "--detach", commit)
     return os.path.join(target, inside).rstrip("/")

@@ -8,7 +8,7 @@ from typing import Any
 
 from zf.events import Cause, Status
 from zf.lean.record import record
-from zf.model import Step, Task
+from zf.model import Task, recorded
 from zf.proof.layout import NOT_RUN_FOLDERS, TASK
 from zf.proof.lines import framed, key_lines
 from zf.proof.tree.store import TaskTree
@@ -125,36 +125,5 @@ def task_json(place: Place, started_at: str, pwd: str, lines: str) -> bytes:
 
 
 def task_lines(task: Task) -> str:
-    """The task as it was loaded, defaults filled in."""
-    return key_lines(
-        {
-            "id": task.id,
-            "title": task.title or task.id,
-            "phase": task.phase,
-            "file": task.file,
-            "line": task.line,
-            "needs": [
-                {"task": need.task, "optional": need.optional, "require": need.require}
-                for need in task.needs
-            ],
-            "parallel_safe": task.parallel_safe,
-            "timeout_sec": task.timeout_s,
-            "silence_timeout_sec": task.silence_timeout_s,
-            "cleanup_timeout_sec": task.cleanup_timeout_s,
-            "leave_running": task.leave_running,
-            "max_log_bytes": task.max_log_bytes,
-            "workdir": task.workdir,
-            "env": task.env,
-            "pass_env": task.pass_env,
-            "secrets": task.secrets,
-            "artifacts": task.artifacts,
-            "required_artifacts": task.required_artifacts,
-            "allow_secrets_in": task.allow_secrets_in,
-            "commands": _steps_json(task.steps),
-            "cleanup": _steps_json(task.cleanup),
-        }
-    )
-
-
-def _steps_json(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
-    return [{"name": step.name, "run": step.run, "line": step.line} for step in steps]
+    """The task as it was loaded, as lines of task.json."""
+    return key_lines(recorded(task))
