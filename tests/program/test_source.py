@@ -118,7 +118,7 @@ def hanging(repo, monkeypatch):
     """
     (folder / "git").write_text(script)
     (folder / "git").chmod(0o755)
-    monkeypatch.setattr("program.ZF", (sys.executable, "-c", PATIENT))
+    monkeypatch.setattr("tests.support.program.ZF", (sys.executable, "-c", PATIENT))
     return {"PATH": f"{folder}:{repo.env['PATH']}"}
 
 
