@@ -184,12 +184,13 @@ class TestFiles:
 
 
 # Each with where it is open: for root without Landlock, and for others without a user namespace.
+# ps puts blanks before a short number, which `$((...))` takes away.
 PROCESSES = {
     "the worker killed": ("kill -0 $PPID", {"root", "nobody"}),
     "the runner killed": ("kill -0 $(ps -o ppid= -p $PPID)", {"root", "nobody"}),
     "the worker traced": ("(exec 9< /proc/$PPID/mem)", {"root"}),
     "the worker's descriptors": ("ls /proc/$PPID/fd/ && ls /proc/$PPID/fd/0", {"root"}),
-    "the runner's files": ("cat /proc/$(ps -o ppid= -p $PPID)/root/etc/passwd", {"root"}),
+    "the runner's files": ("cat /proc/$(($(ps -o ppid= -p $PPID)))/root/etc/passwd", {"root"}),
     "another step traced": ("(exec 9< /proc/$(cat ../pid)/mem)", {"root", "nobody"}),
     "another step's log": ("echo forged > /proc/$(cat ../pid)/fd/1", {"root", "nobody"}),
 }

@@ -112,7 +112,7 @@ def settle(pool, handle):
     """Return when the worker is waiting: for its step, or for the next order."""
     handle.watch = Watch(Patience(), 60.0)
     handle.watch.answered = False
-    pool._order(handle, PING)
+    pool._send(handle, PING)
     while not handle.watch.answered:
         assert pool.wait(30, None) == []
 

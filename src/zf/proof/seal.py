@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any, BinaryIO
 
 from zf.errors import Exit, ZfError, printable
@@ -301,7 +302,7 @@ def _known_tree(bundle: Bundle, differing: Differences, task: str) -> str:
         return _lines(digests | {own: differing.known.trees[task].hex()})
     if ATTEMPTS_LIST not in text:
         return _told_lines(task, text)
-    listed = checksums.parse(text.encode("ascii"))
+    listed = checksums.told(text)
     listed |= differing.attempts_of(task, listed)
     listed[TASK_LIST] = differing.known.trees[task].hex()
     return _lines({f"{task}/{path}": digest for path, digest in listed.items()})
@@ -327,8 +328,7 @@ def _told_lines(task: str, listed: str) -> str:
 _DIGEST = 66
 
 
-def _path_of(row: str) -> str:
-    return row[_DIGEST:]
+_path_of = itemgetter(slice(_DIGEST, None))
 
 
 def _task_lines(bundle: Bundle, task: str) -> str:

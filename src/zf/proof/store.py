@@ -354,7 +354,8 @@ class TaskTree:
     def _write_new(self, folder: str, name: str, data: bytes) -> None:
         fd = os.open(name, _NEW, 0o666, dir_fd=self._fds[folder])
         try:
-            write_all(fd, data)
+            if data:
+                write_all(fd, data)
         finally:
             os.close(fd)
 

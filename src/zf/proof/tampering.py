@@ -80,7 +80,7 @@ class Differences:
         for task in self.known.trees:
             text = self.list_of(task)
             if text is not None and ATTEMPTS_LIST in text:
-                self.attempts_of(task, checksums.parse(text.encode("ascii")))
+                self.attempts_of(task, checksums.told(text))
 
     def list_of(self, task: str) -> str | None:
         """What the task's own list says, if the runner knows that; the one on the disk is compared
@@ -163,7 +163,7 @@ class Differences:
         text = self.list_of(task)
         if text is None:
             return True
-        listed = checksums.parse(text.encode("ascii"))
+        listed = checksums.told(text)
         listed |= self.attempts_of(task, listed)
         try:
             there = self._bundle.inventory(task)

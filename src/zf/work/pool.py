@@ -132,7 +132,7 @@ class Pool:
             try:
                 handle = self._handles[slot] = self._fork(slot)
             except OSError as error:
-                self._lose(outcome, f"no worker could be started: {error.strerror}")
+                self._decide_lost(outcome, f"no worker could be started: {error.strerror}")
                 return
         handle.under_way = outcome
         handle.watch = None
@@ -143,13 +143,13 @@ class Pool:
         needs = NOTHING
         if outcome.task.needs:
             needs = self.known.artifacts_of([need.task for need in outcome.task.needs])
-        self._order(handle, start_order(task, attempt, then, before, needs), lease_fd)
+        self._send(handle, start_order(task, attempt, then, before, needs), lease_fd)
 
     def kill(self, task: str, cause: Cause, *, force: bool) -> None:
         """Have the attempt ended for this cause; nothing happens when it has ended already."""
         handle = self._running.get(task)
         if handle is not None and handle.under_way is not None:
-            self._order(handle, kill_order(task, handle.under_way.attempt, cause, force=force))
+            self._send(handle, kill_order(task, handle.under_way.attempt, cause, force=force))
             self._set_due(handle, time.monotonic() + _STOPPED_S)
 
     def wait(
@@ -158,9 +158,10 @@ class Pool:
         """Attempts that ended; empty when the time is up, `wakeup_fd` became readable or
         `output_fd` writable.
         """
-        self._heed(wakeup_fd)
+        if wakeup_fd != self._wakeup_fd:
+            self._wakeup_fd = self._watch(wakeup_fd, self._wakeup_fd, select.POLLIN)
         if output_fd != self._output_fd:
-            self._heed_output(output_fd)
+            self._output_fd = self._watch(output_fd, self._output_fd, select.POLLOUT)
         if not self._ended:
             tick_s = self._patience.tick_s
             patience_s = tick_s if timeout_s is None else min(timeout_s, tick_s)
@@ -168,8 +169,8 @@ class Pool:
             for fd, _ in self._poll.poll(math.ceil(max(0.0, patience_s) * 1000)):
                 handle = self._handle_at.get(fd)
                 if handle is not None:
-                    self._hear(handle)
-            self._tick()
+                    self._receive(handle)
+            self._check_alive()
             if time.monotonic() >= self._due:
                 self._wake_stopped()
         ended, self._ended = self._ended, []
@@ -191,17 +192,17 @@ class Pool:
         handles = [*self._handles.values(), *self._leaving]
         self._handles.clear()
         for handle in handles:
-            self._order(handle, DISMISS)
+            self._send(handle, DISMISS)
             os.kill(handle.pid, signal.SIGCONT)  # what was left running may have stopped it
-            self._hang_up(handle)
+            self._disconnect(handle)
         for handle in handles:
-            self._see_off(handle)
+            self._await_exit(handle)
         if self._tree is not None:
             self._tree.close()
         os.close(self._life_read)
         os.close(self._life_write)
 
-    def _order(self, handle: _WorkerHandle, line: bytes, lease_fd: int | None = None) -> None:
+    def _send(self, handle: _WorkerHandle, line: bytes, lease_fd: int | None = None) -> None:
         # A worker that has just died takes nothing; its end is noticed in `wait`.
         with suppress(BrokenPipeError, ConnectionResetError):
             if lease_fd is not None:
@@ -212,37 +213,31 @@ class Pool:
                 line = line[sent:]
             handle.socket.sendall(line)
 
-    def _heed(self, wakeup_fd: int | None) -> None:
-        if wakeup_fd != self._wakeup_fd:
-            if self._wakeup_fd is not None:
-                self._poll.unregister(self._wakeup_fd)
-            if wakeup_fd is not None:
-                self._poll.register(wakeup_fd, select.POLLIN)
-            self._wakeup_fd = wakeup_fd
+    def _watch(self, fd: int | None, before: int | None, events: int) -> int | None:
+        if before is not None:
+            self._poll.unregister(before)
+        if fd is not None:
+            self._poll.register(fd, events)
+        return fd
 
-    def _heed_output(self, output_fd: int | None) -> None:
-        if self._output_fd is not None:
-            self._poll.unregister(self._output_fd)
-        if output_fd is not None:
-            self._poll.register(output_fd, select.POLLOUT)
-        self._output_fd = output_fd
-
-    def _hear(self, handle: _WorkerHandle) -> None:
+    def _receive(self, handle: _WorkerHandle) -> None:
         try:
             data = handle.socket.recv(_RECEIVE_BYTES)
         except ConnectionResetError:
             data = b""
         if not data:
-            self._bury(handle)
+            self._reap(handle)
             return
         *lines, handle.pending = (handle.pending + data).split(b"\n")
         for line in lines:
             if line + b"\n" != PING:
-                self._take(handle, *decode(line))
+                self._take_report(handle, *decode(line))
             elif handle.watch is not None:
                 handle.watch.answered = True
 
-    def _take(self, handle: _WorkerHandle, ended: AttemptEnded, is_last: bool, listed: str) -> None:
+    def _take_report(
+        self, handle: _WorkerHandle, ended: AttemptEnded, is_last: bool, listed: str
+    ) -> None:
         handle.under_way = None
         if listed:
             self.known.lists[ended.task] = listed
@@ -254,11 +249,11 @@ class Pool:
             # It stays to look after what it could or should not kill; the slot gets another.
             self._leaving.append(self._handles.pop(handle.slot))
 
-    def _bury(self, handle: _WorkerHandle) -> None:
+    def _reap(self, handle: _WorkerHandle) -> None:
         """A worker is gone: end what it left, unless it ended by itself. An attempt it had is lost,
         whatever is in the attempt's tree: only what the worker said on its socket counts.
         """
-        self._hang_up(handle)
+        self._disconnect(handle)
         _, status = os.waitpid(handle.pid, 0)
         if self._handles.get(handle.slot) is handle:
             del self._handles[handle.slot]
@@ -269,7 +264,7 @@ class Pool:
             del self._running[handle.under_way.task.id]
             self._end_orphans(handle)
             why = handle.verdict or f"it ended with {_how(status)}"
-            self._lose(handle.under_way, f"its worker died: {why}")
+            self._decide_lost(handle.under_way, f"its worker died: {why}")
 
     def _clear_after(self, handle: _WorkerHandle, status: int) -> None:
         """Remove the worker's cgroup. If it did not end by itself, something may live in there."""
@@ -278,7 +273,7 @@ class Pool:
         elif self._cgroups is not None:
             cgroup.remove(self._cgroups, cgroup_name(self._shared.run_dir, handle.pid))
 
-    def _lose(self, outcome: Outcome, detail: str) -> None:
+    def _decide_lost(self, outcome: Outcome, detail: str) -> None:
         task = outcome.task.id
         self.known.lists.pop(task, None)
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
@@ -312,7 +307,7 @@ class Pool:
         ours = {handle.pid for handle in (*self._handles.values(), *self._leaving)} | self._foreign
         return [pid for pid in self._tree.children() if pid not in ours and _is_apart(pid)]
 
-    def _tick(self) -> None:
+    def _check_alive(self) -> None:
         """Ask every busy worker for a sign of life, once a tick."""
         now = time.monotonic()
         elapsed_s = now - self._ticked
@@ -328,7 +323,7 @@ class Pool:
                 handle.verdict = verdict
                 os.kill(handle.pid, signal.SIGKILL)
             else:
-                self._order(handle, PING)
+                self._send(handle, PING)
 
     def _set_due(self, handle: _WorkerHandle, due: float) -> None:
         handle.due = due
@@ -361,12 +356,12 @@ class Pool:
         collecting_s = limit_s(task.timeout_s)
         return task.timeout_s + task.cleanup_timeout_s + ending_s * commands + collecting_s
 
-    def _hang_up(self, handle: _WorkerHandle) -> None:
+    def _disconnect(self, handle: _WorkerHandle) -> None:
         self._poll.unregister(handle.socket)
         del self._handle_at[handle.socket.fileno()]
         handle.socket.close()
 
-    def _see_off(self, handle: _WorkerHandle) -> None:
+    def _await_exit(self, handle: _WorkerHandle) -> None:
         """Wait for a worker's end, and kill it when that does not come in time."""
         patience_s = _EXIT_S + self._shared.grace_s + KILL_LIMIT_S
         if handle.under_way is not None:

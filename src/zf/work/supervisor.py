@@ -233,7 +233,7 @@ class Supervisor:
         return leader, pipe
 
     def _see_through(self, leader: int) -> Ended:
-        stop = self._until_exit(leader)
+        stop, status = self._until_exit(leader)
         survivors: tuple[Process, ...] = ()
         unkillable: tuple[Process, ...] = ()
         if stop is not None:
@@ -246,7 +246,7 @@ class Supervisor:
             survivors = describe(self._tree.members(leader))
             unkillable = self._end(leader, force=self._is_forced())
         self._drain()
-        exit_code, number = _status(leader)
+        exit_code, number = status if stop is None else _status(leader)
         self.keeps = bool(survivors) and self._terms.leave_running
         if self.keeps:
             self._tree.keep(leader)
@@ -265,22 +265,23 @@ class Supervisor:
         self._let_go()
         return Ended(exit_code, number, stop, survivors, unkillable)
 
-    def _until_exit(self, leader: int) -> Stop | None:
-        """Wait for the leader's exit; why the tree is to end, if that came first."""
+    def _until_exit(self, leader: int) -> tuple[Stop | None, _Status]:
+        """Wait for the leader's exit; why the tree is to end, if that came first, and how it is."""
         while True:
             self._watch([leader])
             limit, cause = self._limit()
             late = self._why() is None and self._wait(limit) is _Wake.TIME
             # Looked at after the clock: a step that is done keeps its outcome, however late that
             # is noticed.
-            if _status(leader) != _RUNNING:
-                return None
+            status = _status(leader)
+            if status != _RUNNING:
+                return None, status
             stop = self._why()
             if stop is not None:
-                return stop
+                return stop, status
             # Output may have come meanwhile.
             if late and time.monotonic() >= self._limit()[0]:
-                return Stop(cause, "")
+                return Stop(cause, ""), status
 
     def _limit(self) -> tuple[float, Cause]:
         """When the tree's time is up, as things are, and what that will be called."""
@@ -432,10 +433,11 @@ def _at_once(spawn: Callable[[], int]) -> int:
     return spawn()
 
 
-_RUNNING = (None, None)
+_Status = tuple[int | None, int | None]
+_RUNNING: _Status = (None, None)
 
 
-def _status(leader: int) -> tuple[int | None, int | None]:
+def _status(leader: int) -> _Status:
     """Exit code and signal of a child, which stays a zombie; both None while it runs."""
     result = os.waitid(os.P_PID, leader, _PEEK)
     if result is None:

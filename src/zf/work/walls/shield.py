@@ -241,9 +241,11 @@ class Shield:
             os.rename(name, name, src_dir_fd=self._scratch, dst_dir_fd=tree.fd)
         for name, to in self._links.items():
             if name in left:
-                with suppress(OSError):  # it is no link
+                try:
                     if os.readlink(name, dir_fd=self._scratch) == to:
                         continue
+                except OSError:
+                    pass  # it is no link
                 remove(self._scratch, name)
                 lost.append(name)
             os.symlink(to, name, dir_fd=self._scratch)
