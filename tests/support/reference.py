@@ -96,18 +96,25 @@ def commands_page() -> str:
 def option_table(verb: str, command: Any) -> str:
     """The options of a verb; of what it shares with run-phase it says so."""
     rows = [row for row in rows_of(command)["Options"] if row.typed != "-h, --help" or not verb]
-    shared = set(rows_of(PROGRAM.commands[PHASE])["Options"]) if verb in EVERY_RUN[1:] else set()
+    of_phase = rows_of(PROGRAM.commands[PHASE])["Options"] if verb in EVERY_RUN[1:] else []
+    shared = {row[:2] for row in of_phase}
     told = [
         (
             ", ".join(f"`{word}`" for word in words_of(row)),
-            row.default,
-            f"As for `zf {PHASE}`." if row in shared else row.text,
+            _code(row.default),
+            f"As for `zf {PHASE}`." if row[:2] in shared else _code(row.text),
         )
         for row in rows
     ]
     if not any(default for _, default, _ in told):
         return table(("option", "what"), *((name, what) for name, _, what in told))
     return table(("option", "default", "what"), *told)
+
+
+def _code(text: str) -> str:
+    """Flags, keys, files and variables in a sentence, marked as such."""
+    word = r"--?[a-z][\w-]*|=\w+|\w+_\w+|[\w-]+\.(?:yaml|json|log)|[\w-]+\[\w+\]"
+    return re.sub(rf"(?<![\w`-])(?:{word})(?![\w`-])", r"`\g<0>`", text)
 
 
 def variable_table() -> str:
@@ -126,7 +133,7 @@ def variable_table() -> str:
 
 def rows_of(command: Any) -> dict[str, list[Row]]:
     """The arguments and the options of a verb, as its help page has them."""
-    context = command.context_class(command, info_name=command.name)
+    context = _context(command)
     found: dict[str, list[Row]] = {}
     for kind, rows in command.help_rows(context).items():
         found[kind] = []
@@ -136,6 +143,12 @@ def rows_of(command: Any) -> dict[str, list[Row]]:
             ).groups()
             found[kind].append(Row(typed, what, default or ""))
     return found
+
+
+def _context(command: Any) -> Any:
+    return command.context_class(
+        command, info_name=command.name, help_option_names=["-h", "--help"]
+    )
 
 
 def words_of(row: Row) -> list[str]:
@@ -184,7 +197,7 @@ def _manual_of_zf() -> str:
 
 
 def _manual_of(verb: str, command: Any) -> str:
-    context = command.context_class(command, info_name=verb)
+    context = _context(command)
     usage = " ".join(command.collect_usage_pieces(context))
     variables = list(_variables((verb,)))
     return "".join(
@@ -201,7 +214,7 @@ def _manual_of(verb: str, command: Any) -> str:
 def _head(name: str, about: str) -> str:
     return (
         f'.TH {_plain(name.upper())} 1 "" zf "zf manual"\n'
-        + _section("NAME", f"{_plain(name)} \\- {_plain(about)}\n")
+        + _section("NAME", f"{_plain(name)} \\- {_plain(about[0].lower() + about[1:].rstrip('.'))}\n")
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 @takes_run_options
-def resume(run: Annotated[str, RUN], options: RunOptions) -> int:
+def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory = None) -> int:
     """Finish a run whose zf was killed: keep what was finished, run the rest, seal the proof."""
     from zf.plan.graph import plan_again
     from zf.proof import read
@@ -76,7 +76,7 @@ def resume(run: Annotated[str, RUN], options: RunOptions) -> int:
 
 
 @takes_run_options
-def rerun(run: Annotated[str, RUN], options: RunOptions) -> int:
+def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory = None) -> int:
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.plan.graph import plan_selection
     from zf.proof import read
