@@ -6,8 +6,11 @@ them again. Plain records, so that a worker or a replayed plan needs no pydantic
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from hashlib import sha256
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -125,6 +128,64 @@ class Task:
             return self.allow_timeout
         codes = self.allow_failure
         return status == "failure" and (codes if isinstance(codes, bool) else exit_code in codes)
+
+
+_OTHER_KEYS = {"steps": "commands", "start_after_s": "start_after"}
+
+
+def _key(name: str) -> str:
+    return _OTHER_KEYS.get(name) or (name + "ec" if name.endswith("_s") else name)
+
+
+# What task.yaml, and so a proof, calls each field of a task.
+TASK_KEYS: Mapping[str, str] = {name: _key(name) for name in Task.__match_args__}
+_values = attrgetter(*TASK_KEYS)
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False, allow_nan=False).encode
+
+
+def recorded(task: Task) -> dict[str, Any]:
+    """The task as it was loaded, defaults filled in, in the plain values of JSON: what a proof
+    says of it and what tasks are compared by. `recalled` makes the task of it again.
+    """
+    said = dict(zip(TASK_KEYS.values(), _values(task), strict=True))
+    said["title"] = task.title or task.id
+    said["needs"] = [
+        {"task": need.task, "optional": need.optional, "require": need.require}
+        for need in task.needs
+    ]
+    said["commands"] = _recorded_steps(task.steps)
+    said["cleanup"] = _recorded_steps(task.cleanup)
+    said["env"], said["resources"] = dict(task.env), dict(task.resources)
+    return said
+
+
+def _recorded_steps(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
+    return [{"name": step.name, "run": step.run, "line": step.line} for step in steps]
+
+
+def recalled(said: Mapping[str, Any]) -> Task:
+    """The task of a recorded form; what an older zf did not record is as if it had not been said.
+
+    Raises TypeError or KeyError for what was never one.
+    """
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value := said[key], list) else value
+        for name, key in TASK_KEYS.items()
+        if key in said
+    }
+    fields["needs"] = tuple(Need(**need) for need in said["needs"])
+    fields["steps"] = tuple(Step(**step) for step in said["commands"])
+    fields["cleanup"] = tuple(Step(**step) for step in said["cleanup"])
+    return Task(**fields)
+
+
+def definition_sha256(task: Task) -> str:
+    """The digest of everything a task file says: two tasks with the same one do the same. What
+    plan.json shows is that of the task without its secrets, which could be guessed from it.
+
+    SHA-256, in hex, over the recorded form as JSON; where it stands in the file counts.
+    """
+    return sha256(_encode(recorded(task)).encode("ascii")).hexdigest()
 
 
 @record

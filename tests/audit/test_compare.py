@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import proof_bundles
+from tests.support import proof_bundles, proof_schemas
 from tests.support.proof_bundles import FAILED, OK, Ending, Run
 from zf.audit.compare import compare, read_env
 from zf.errors import ZfError
 from zf.events import Cause, Status
-from zf.proof import store
+from zf.lean.record import replace
+from zf.proof import layout
+from zf.proof.tree import records
 
 
 def made(folder: Path, run: str, ending: Ending = OK, env: bytes = b"", script: str = "") -> Path:
@@ -18,15 +20,15 @@ def made(folder: Path, run: str, ending: Ending = OK, env: bytes = b"", script: 
     it.attempt("one")
     tree = it.began("two")
     for path, data in ending.artifacts:
-        (it.path / "two" / store.ARTIFACTS / path).parent.mkdir(parents=True, exist_ok=True)
-        tree.write(store.ARTIFACTS, path, data)
+        (it.path / "two" / layout.ARTIFACTS / path).parent.mkdir(parents=True, exist_ok=True)
+        tree.write(f"{layout.ARTIFACTS}/{path}", data)
     if script:
-        tree.write(store.COMMANDS, "step-1.sh", script.encode())
-    tree.write(store.LOGS, "step-0.log", run.encode())
+        tree.write("10-commands/step-1.sh", script.encode())
+    tree.write("20-logs/step-0.log", run.encode())
     (it.path / "two/00-meta/env.sh").unlink()
-    tree.write(store.META, "env.sh", b"export RUN_ID='%b'\n" % run.encode() + env)
+    tree.write(layout.ENV, b"export RUN_ID='%b'\n" % run.encode() + env)
     tree.decide(
-        store.status_fields(
+        records.status_fields(
             run, it.tasks["two"], ending.status, ending.cause, "",
             started_at=proof_bundles.moment(1), completed_at=proof_bundles.moment(2), attempt=1,
         )
@@ -68,6 +70,25 @@ def test_everything_that_differs_is_told(tmp_path):
     assert told["tasks"]["two"]["env"]["A"] == ["x", "it's\ny"]
     assert told["tasks"]["two"]["status"] == ["success", "failure"]
     assert told["facts"]["zf"] == ["0.1.0", "0.2.0"]
+
+
+def test_what_task_files_say_otherwise_is_told_where_both_runs_recorded_it(tmp_path):
+    one = Run(tmp_path, "r1").plan(one=(), two=())
+    two = Run(tmp_path, "r2").plan(one=(), two=())
+    for it in (one, two):
+        it.attempt("one")
+    two.tasks["two"] = replace(two.tasks["two"], allow_failure=(3,), timeout_s=7, condition="true")
+    for it in (one, two):
+        it.attempt("two")
+        it.end()
+    path = one.path / "two/00-meta/task.json"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if '"condition"' not in line))
+    found = compare(str(one.path), str(two.path))
+    assert found.render() == "two:\n  timeout_sec: 300 -> 7\n  allow_failure: false -> [3]\n"
+    told = json.loads(json.dumps(found.as_json()))
+    proof_schemas.check(told, "diff")
+    assert told["tasks"]["two"]["definition"]["allow_failure"] == [False, [3]]
 
 
 def test_a_task_only_one_run_has(tmp_path):

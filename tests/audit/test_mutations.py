@@ -113,7 +113,7 @@ def test_a_forger_who_makes_everything_anew_is_found_by_the_head_alone(tmp_path)
     """As SECURITY.md says: in an unsigned run, nothing else can find it."""
     made = proof_bundles.full(tmp_path)
     log = made.path / "good/20-logs/step-0.log"
-    log.write_bytes(b"forged\n")
+    log.write_bytes(b"forge\n")  # of the length that its step records
     proof_mutations.repair_lists(made.path)
     proof_mutations.repair_journal(made.path)
     proof_mutations.seal(str(made.path))

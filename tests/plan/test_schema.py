@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 
 from tests.support.plan_files import good, loaded
-from zf.model import RESERVED_ENV
+from zf.model import RESERVED_ENV, recalled, recorded
 from zf.plan import schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +87,23 @@ def test_a_form_with_every_key_is_valid(which, whole):
     assert set(whole) == set(FORMS[which].keys)
     assert FORMS[which].errors(whole) == []
     jsonschema.validate(whole, schema.json_schema(which))
+
+
+def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
+    """A key that a proof does not tell is one that an auditor cannot see."""
+    needed = {name: good(name, phase="E") for name in ("20-lint", "30-migrate")}
+    found = loaded(tmp_path, needed | {"40-seed": json.dumps(WHOLE_TASK), "a": good("a")})
+    assert found.flow is not None, found.problems
+    form = json.loads((REFERENCE / "schemas/recorded-task.schema.json").read_text())
+    for task in found.flow.tasks.values():
+        said = json.loads(json.dumps(recorded(task)))
+        assert set(schema.TASK) | {"file", "line", "required_artifacts"} == set(said)
+        assert set(said) <= set(form["properties"])
+        assert recalled(said) == task
+    whole = recorded(found.flow.tasks["40-seed"])
+    plain = recorded(found.flow.tasks["a"])
+    same = {name for name in schema.TASK if whole[name] == plain[name]}
+    assert same == {"leave_running", "timeout_sec"}  # as when they are not written
 
 
 texts = st.sampled_from(
@@ -165,7 +182,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
     list(
         enumerate(
             [
-                schema.TASK,
+                schema.with_defaults(schema.TASK),
                 schema.STEP,
                 schema.NEED,
                 schema.EXIT_CODES,

@@ -22,7 +22,8 @@ from zf.audit.verify import verify
 FORGE = """
 import os, shutil, signal, sys
 from zf.model import Step, Task
-from zf.proof.store import FOLDERS, TaskTree
+from zf.proof.layout import FOLDERS
+from zf.proof.tree.store import TaskTree
 from zf.work.outcome import Outcome
 
 run_dir, kind, *victims = sys.argv[1:]

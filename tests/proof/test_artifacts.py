@@ -11,9 +11,11 @@ from hashlib import sha256
 import pytest
 
 from tests.support.attempts import all_listed, checksums_hold
-from zf.proof import artifacts, checksums, store
-from zf.proof.artifacts import collect, stored_name
-from zf.proof.store import TaskTree
+from zf.proof import checksums, layout
+from zf.proof.tree import artifacts
+from zf.proof.tree.artifacts import collect
+from zf.proof.tree.store import TaskTree
+from zf.proof.tree.walk import MAX_NAME, stored_name
 
 STATUS = {"task_id": "t", "status": "success"}
 
@@ -405,15 +407,15 @@ def test_stored_names_are_safe_and_keep_names_apart():
     names += [b"x" * size for size in range(200, 256)] + [b"\xff" * size for size in range(60, 256)]
     stored = [stored_name(os.fsdecode(name)) for name in names]
     assert all(checksums.is_safe_name(name) for name in stored)
-    assert all(len(name) <= artifacts.MAX_NAME for name in stored)
+    assert all(len(name) <= MAX_NAME for name in stored)
     assert len(set(stored)) == len(set(names))
 
 
 def test_a_long_name_keeps_its_ending():
     assert stored_name("é" * 100 + ".xml").endswith(".xml")
-    assert len(stored_name("x" * 250 + ".a-very-long-ending-indeed")) == artifacts.MAX_NAME
+    assert len(stored_name("x" * 250 + ".a-very-long-ending-indeed")) == MAX_NAME
 
 
 def test_collect_costs_nothing_to_speak_of_when_there_is_nothing(scene):
     assert collect(scene.tree, "/nowhere", (), proofs="/nowhere").count == 0
-    assert store.ARTIFACTS == "30-artifacts"
+    assert layout.ARTIFACTS == "30-artifacts"

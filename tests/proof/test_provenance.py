@@ -12,6 +12,7 @@ import pytest
 
 import zf
 from zf.proof.source import ci, worktree
+from zf.proof.source import git as git_module
 from zf.proof.source.prefetch import Looking
 from zf.proof.source.provenance import Source, collect, commit, source, user_name
 
@@ -203,7 +204,7 @@ def test_a_git_that_hangs_is_left_behind(tmp_path, monkeypatch):
     slow = tmp_path / "git"
     slow.write_text("#!/bin/sh\nexec sleep 300\n")
     slow.chmod(slow.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(worktree, "GIT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(git_module, "GIT_TIMEOUT_S", 0.2)
     (tmp_path / ".git").mkdir()
     found = source(str(tmp_path), environ={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert "no answer in 0.2 s" in found["note"]
@@ -218,7 +219,7 @@ def test_a_diff_that_hangs_leaves_the_tree_dirty_without_a_digest(repo, tmp_path
         f'#!/bin/sh\ncase "$*" in *--binary*) exec sleep 300;; esac\nexec {real.strip()} "$@"\n'
     )
     wrapped.chmod(0o755)
-    monkeypatch.setattr(worktree, "GIT_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(git_module, "GIT_TIMEOUT_S", 2.0)
     found = source(str(repo), environ=QUIET | {"PATH": f"{wrapped.parent}:{os.environ['PATH']}"})
     assert (found["dirty"], found["diff_sha256"]) == (True, None)
 

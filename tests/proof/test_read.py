@@ -10,8 +10,8 @@ import pytest
 from zf.errors import ZfError
 from zf.events import RunStarted
 from zf.proof import read
+from zf.proof.files import write_json
 from zf.proof.journal import Journal
-from zf.proof.seal import write_json
 
 AT = "2026-11-21T06:30:44.123456Z"
 

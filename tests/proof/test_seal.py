@@ -15,8 +15,9 @@ from zf.audit.verify import verify
 from zf.errors import ZfError
 from zf.events import Status
 from zf.proof.canonical import canonical
+from zf.proof.files import write_file, write_json, write_pieces
 from zf.proof.journal import JournalDamagedError
-from zf.proof.seal import close_killed, seal, write_file, write_json, write_pieces
+from zf.proof.seal import close_killed, seal
 
 TASK_FILES = {
     "00-meta/task.json": b"{}\n",

@@ -11,12 +11,13 @@ import pytest
 from tests.support.attempts import all_listed, checksums_hold, task
 from zf.events import Cause, Status
 from zf.model import Need, Step
-from zf.proof import checksums, store
+from zf.proof import checksums, files, layout
 from zf.proof.seal import seal
-from zf.proof.store import TaskTree
+from zf.proof.tree import attempts, records
+from zf.proof.tree.store import TaskTree
 
 STATUS = {"task_id": "t", "status": "success", "attempt": 1}
-PLACE = store.Place("r1", "harbour", "alice", "/home/alice/x")
+PLACE = records.Place("r1", "harbour", "alice", "/home/alice/x")
 
 
 @pytest.fixture
@@ -28,13 +29,13 @@ def run_dir(tmp_path):
 
 def test_a_decided_tree_is_listed_whole_and_coreutils_agree(run_dir):
     tree = TaskTree.create(str(run_dir), "t")
-    tree.write(store.META, "task.json", b"{}\n")
-    fd = tree.create_file(store.LOGS, "step-0.log")
+    tree.write(layout.TASK, b"{}\n")
+    fd = tree.create_file("20-logs/step-0.log")
     os.write(fd, b"log")
     os.close(fd)
-    tree.wrote(store.LOGS, "step-0.log", sha256(b"log").hexdigest())
-    tree.write(store.ARTIFACTS, "b.txt", b"b")
-    tree.write(store.ARTIFACTS, "a.txt", b"a")
+    tree.wrote("20-logs/step-0.log", sha256(b"log").hexdigest())
+    tree.write("30-artifacts/b.txt", b"b")
+    tree.write("30-artifacts/a.txt", b"a")
     digest = tree.decide(STATUS)
     tree.close()
 
@@ -48,7 +49,7 @@ def test_a_decided_tree_is_listed_whole_and_coreutils_agree(run_dir):
     ]
     all_listed(folder)
     checksums_hold(folder)
-    assert sorted(os.listdir(folder)) == list(store.FOLDERS)
+    assert sorted(os.listdir(folder)) == list(layout.FOLDERS)
     assert os.listdir(folder / "99-summary") == ["status.json"]
 
 
@@ -83,9 +84,9 @@ def plant(place, kind):
 
 def test_a_file_is_written_once(run_dir):
     tree = TaskTree.create(str(run_dir), "t")
-    tree.write(store.META, "env.sh", b"")
+    tree.write(layout.ENV, b"")
     with pytest.raises(FileExistsError):
-        tree.write(store.META, "env.sh", b"other")
+        tree.write(layout.ENV, b"other")
     tree.close()
 
 
@@ -95,16 +96,16 @@ def test_a_step_that_swaps_folders_for_links_moves_nothing_of_ours(run_dir, tmp_
     elsewhere.mkdir()
     os.rename(run_dir / "t/20-logs", run_dir / "t/moved")
     os.symlink(elsewhere, run_dir / "t/20-logs")
-    os.close(tree.create_file(store.LOGS, "step-1.log"))
+    os.close(tree.create_file("20-logs/step-1.log"))
     tree.close()
     assert os.listdir(elsewhere) == []
     with pytest.raises(NotADirectoryError):
-        TaskTree(str(run_dir), "t", store.FOLDERS)
+        TaskTree(str(run_dir), "t", layout.FOLDERS)
 
 
 def test_what_others_put_between_zf_s_own_files_is_swept_out(run_dir):
     tree = TaskTree.create(str(run_dir), "t")
-    tree.write(store.META, "task.json", b"{}")
+    tree.write(layout.TASK, b"{}")
     deep = run_dir / "t/20-logs/a/b/c"
     deep.mkdir(parents=True)
     (deep / "file").touch()
@@ -118,7 +119,7 @@ def test_what_others_put_between_zf_s_own_files_is_swept_out(run_dir):
 
 def test_a_very_deep_folder_is_removed(run_dir):
     tree = TaskTree.create(str(run_dir), "t")
-    here = tree.folder(store.LOGS)
+    here = tree.folder(layout.LOGS)
     opened = []
     for depth in range(3000):
         os.mkdir("d", dir_fd=here)
@@ -139,8 +140,8 @@ def test_a_very_deep_folder_is_removed(run_dir):
 class TestAttempts:
     def attempt(self, run_dir, number, *, decide=True):
         tree = TaskTree.create(str(run_dir), "t", number)
-        tree.write(store.META, "task.json", b"%d" % number)
-        tree.write(store.ARTIFACTS, "a.txt", b"a%d" % number)
+        tree.write(layout.TASK, b"%d" % number)
+        tree.write("30-artifacts/a.txt", b"a%d" % number)
         digest = tree.decide({**STATUS, "attempt": number}) if decide else None
         tree.close()
         return digest
@@ -178,15 +179,15 @@ class TestAttempts:
             "attempts/1/30-artifacts/a.txt": sha256(b"a1").hexdigest(),
         }
 
-    @pytest.mark.parametrize("moved", range(len(store.FOLDERS) + 1))
+    @pytest.mark.parametrize("moved", range(len(layout.FOLDERS) + 1))
     def test_setting_aside_goes_on_where_it_was_killed(self, run_dir, moved):
         self.attempt(run_dir, 1)
         folder = run_dir / "t"
         (folder / "attempts/1").mkdir(parents=True)
-        for name in store.ASIDE_ORDER[:moved]:
+        for name in attempts.ASIDE_ORDER[:moved]:
             os.rename(folder / name, folder / "attempts/1" / name)
         self.attempt(run_dir, 2)
-        assert sorted(os.listdir(folder / "attempts/1")) == list(store.FOLDERS)
+        assert sorted(os.listdir(folder / "attempts/1")) == list(layout.FOLDERS)
         checksums_hold(folder / "attempts/1")
 
     def test_a_tree_begun_before_its_start_was_on_record_is_not_lost_either(self, run_dir):
@@ -196,7 +197,7 @@ class TestAttempts:
         assert sorted(os.listdir(run_dir / "t/attempts")) == ["1", "1.1"]
 
     def test_one_that_was_not_run_makes_way_for_its_first_attempt(self, run_dir):
-        store.write_not_run(
+        records.write_not_run(
             *(str(run_dir), PLACE, task(), Status.BLOCKED, Cause.NEED),
             *("", {"x": Status.FAILURE}, "now"),
         )
@@ -209,8 +210,8 @@ class TestAttempts:
 class TestReopen:
     def test_what_a_dead_worker_wrote_is_kept_and_the_rest_removed(self, run_dir):
         tree = TaskTree.create(str(run_dir), "t")
-        tree.write(store.META, "task.json", b"{}\n")
-        tree.write(store.COMMANDS, "step-0.sh", b":\n")
+        tree.write(layout.TASK, b"{}\n")
+        tree.write("10-commands/step-0.sh", b":\n")
         tree.close()
         folder = run_dir / "t"
         (folder / "20-logs/step-0.log").write_bytes(b"half")
@@ -249,7 +250,7 @@ class TestReopen:
     )
     def test_whatever_lies_there_it_can_be_decided(self, run_dir, path, kind):
         tree = TaskTree.create(str(run_dir), "t")
-        tree.write(store.META, "task.json", b"{}\n")
+        tree.write(layout.TASK, b"{}\n")
         tree.close()
         place = run_dir / "t" / path
         if place.is_dir():
@@ -276,7 +277,7 @@ class TestReopen:
 
 def test_a_task_that_was_not_run_has_a_tree_too(run_dir):
     blocked = task(":", title="T", needs=(Need("x"),), env={"A": "1"}, cleanup=(Step("c", ":"),))
-    digest = store.write_not_run(
+    digest = records.write_not_run(
         str(run_dir),
         PLACE,
         blocked,
@@ -331,6 +332,6 @@ def test_short_writes_are_made_up_for(monkeypatch, tmp_path):
     real = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: real(fd, bytes(data)[:3]))
     fd = os.open(tmp_path / "f", os.O_WRONLY | os.O_CREAT)
-    store.write_all(fd, b"0123456789")
+    files.write_all(fd, b"0123456789")
     os.close(fd)
     assert (tmp_path / "f").read_bytes() == b"0123456789"

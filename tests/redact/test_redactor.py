@@ -58,3 +58,9 @@ def test_of_a_plan_only_free_text_is_touched():
     assert plan["tasks"][0]["title"] == "with a-token-of-ours"
     harmless = {"phases": [], "tasks": []}
     assert redactor.plan(harmless) is harmless
+
+
+def test_a_condition_may_hold_one(redactor):
+    task = Task("one", "A", (Step("s", "true"),), condition=f"${{NAMED}} == '{PASSED}'")
+    assert redactor.task(task).condition == "${NAMED} == '***'"
+    assert redactor.defined(task).condition == "${NAMED} == '***'"

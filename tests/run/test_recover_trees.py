@@ -11,7 +11,9 @@ from zf.model import Project, Step, Task
 from zf.proof.abandoned import drop_unnamed
 from zf.proof.journal import Line
 from zf.proof.read import status_json
-from zf.proof.store import ASIDE_ORDER, Place, TaskTree, write_not_run
+from zf.proof.tree.attempts import ASIDE_ORDER
+from zf.proof.tree.records import Place, write_not_run
+from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
 from zf.run.recover import moments, outcome
 from zf.work.outcome import Outcome
@@ -28,7 +30,7 @@ def recovered(run_dir, attempt: int, before: str = "") -> AttemptEnded:
 def tree_of(run_dir, attempt: int, *, decided: bool = True) -> str:
     """A worker's tree, with or without its outcome; the digest of its list."""
     tree = TaskTree.create(str(run_dir), "t", attempt)
-    tree.write("20-logs", "step-0.log", b"said\n")
+    tree.write("20-logs/step-0.log", b"said\n")
     digest = Outcome(TASK, attempt).decide(tree, "r").task_sha256 if decided else ""
     tree.close()
     return digest

@@ -150,6 +150,31 @@ def test_a_later_attempt_and_needs_are_pointed_out(repo):
     )
 
 
+def test_what_a_task_waited_for_is_not_waited_for_again(repo):
+    (repo.root / "zf.yaml").write_text("resources: {harbour: 1}\n")
+    repo.task(
+        "t",
+        "exit 3",
+        condition="${TIDE:-} == 'high'",
+        resources={"harbour": 1},
+        concurrency="harbour",
+        start_after=0.1,
+        deadline_sec=60,
+        queue_timeout_sec=60,
+        priority=3,
+        allow_failure={"exit_codes": [3]},
+        retry_on={"exit_codes": [9]},
+        max_retries=1,
+        log_tail=3,
+    )
+    repo.commit()
+    first = repo.zf("run-phase", "A", "--run-id", "r1", env={"TIDE": "high"})
+    assert first.code == 0, first.out
+    done = repo.zf("replay", "r1", "t")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("status: failure, as before\nexit code: 3, as before\n")
+
+
 @pytest.mark.parametrize("where", ["task", "project"])
 def test_what_was_hidden_then_is_hidden_again(repo, tmp_path, where):
     named = {"secrets": ["DOOR"]} if where == "task" else {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zf.events import AttemptEnded
 from zf.model import Project, Step, Task
-from zf.proof.store import Place
+from zf.proof.tree.records import Place
 from zf.redact.redactor import Redactor
 from zf.work.control import PING
 from zf.work.pool import Pool

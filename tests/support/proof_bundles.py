@@ -20,10 +20,12 @@ from zf.events import (
     TaskNotRun,
 )
 from zf.model import Need, Step, Task
-from zf.proof import store
+from zf.proof import layout
+from zf.proof.files import write_json
 from zf.proof.journal import Journal
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.seal import seal, write_json
+from zf.proof.seal import seal
+from zf.proof.tree import records, store
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BEGAN = 1_795_242_644  # 2026-11-21T06:30:44Z
@@ -157,25 +159,25 @@ class Run:
     def began(self, name: str, attempt: int = 1) -> store.TaskTree:
         self.tell(AttemptStarted(name, attempt, 0))
         tree = store.TaskTree.create(str(self.path), name, attempt)
-        tree.write(store.META, "task.json", self._task_json(name, moment(self.second)))
-        tree.write(store.META, "env.sh", b"export LANG='C'\n")
-        tree.write(store.COMMANDS, "step-0.sh", self.tasks[name].steps[0].run.encode())
+        tree.write(layout.TASK, self._task_json(name, moment(self.second)))
+        tree.write(layout.ENV, b"export LANG='C'\n")
+        tree.write("10-commands/step-0.sh", self.tasks[name].steps[0].run.encode())
         return tree
 
     def attempt(self, name: str, ending: Ending = OK, attempt: int = 1) -> None:
         tree = self.began(name, attempt)
         began, ended = moment(self.second - 0.9), moment(self.second - 0.4)
-        tree.write(store.LOGS, "step-0.log", ending.log)
+        tree.write("20-logs/step-0.log", ending.log)
         row = self._step(name, ending, began, ended)
-        tree.write(store.COMMANDS, "step-0.json", object_lines(row))
+        tree.write("10-commands/step-0.json", object_lines(row))
         steps = [{"name": step.name, "run": step.run} for step in self.tasks[name].steps]
-        tree.write(store.COMMANDS, "commands.json", list_lines(steps))
+        tree.write(layout.COMMANDS_LIST, list_lines(steps))
         for path, data in ending.artifacts:
-            target = self.path / name / store.ARTIFACTS / path
+            target = self.path / name / layout.ARTIFACTS / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            tree.write(store.ARTIFACTS, path, data)
+            tree.write(f"{layout.ARTIFACTS}/{path}", data)
         if ending.status == Status.TIMEOUT:
-            tree.write(store.SUMMARY, ".timeout_killed", b"timeout\n")
+            tree.write("99-summary/.timeout_killed", b"timeout\n")
         step = None if ending.status == Status.SUCCESS else 0
         said = {
             "started_at": began,
@@ -187,7 +189,9 @@ class Run:
             "step": step,
         }
         digest = tree.decide(
-            store.status_fields(self.run, self.tasks[name], ending.status, ending.cause, "", **said)
+            records.status_fields(
+                self.run, self.tasks[name], ending.status, ending.cause, "", **said
+            )
         )
         tree.close()
         self.counts[ending.status] = self.counts.get(ending.status, 0) + 1
@@ -203,12 +207,12 @@ class Run:
         )
 
     @property
-    def _place(self) -> store.Place:
-        return store.Place(self.run, "example", "alice", "/home/alice/x")
+    def _place(self) -> records.Place:
+        return records.Place(self.run, "example", "alice", "/home/alice/x")
 
     def _task_json(self, name: str, began: str) -> bytes:
         task = self.tasks[name]
-        return store.task_json(self._place, began, "/home/alice/x", store.task_lines(task))
+        return records.task_json(self._place, began, "/home/alice/x", records.task_lines(task))
 
     def _step(self, name: str, ending: Ending, began: str, ended: str) -> dict:
         return {
@@ -232,7 +236,7 @@ class Run:
     def not_run(self, name: str, status: Status, cause: Cause, **needs: Status) -> None:
         at = moment(self.second)
         detail = "; ".join(f"dependency '{n}' has status: {s}" for n, s in needs.items())
-        digest = store.write_not_run(
+        digest = records.write_not_run(
             *(str(self.path), self._place, self.tasks[name], status, cause, detail, needs, at)
         )
         self.counts[status] = self.counts.get(status, 0) + 1
@@ -286,7 +290,7 @@ def killed(proofs: Path, run: str = "r1") -> Run:
     made = Run(proofs, run).plan(done=(), running=(), waiting=("running",))
     made.attempt("done")
     tree = made.began("running")
-    tree.write(store.LOGS, "step-0.log", b"half a li")
+    tree.write("20-logs/step-0.log", b"half a li")
     tree.close()
     made.journal.close()
     return made

@@ -26,7 +26,7 @@ from tests.support.attempts import (
 )
 from zf.events import Cause
 from zf.model import Step
-from zf.proof.store import TaskTree
+from zf.proof.tree.store import TaskTree
 from zf.work import leftovers
 from zf.work.cgroup import Cgroup, own_folder
 from zf.work.outcome import Outcome

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.attempts import Attempts, all_listed, checksums_hold, settle, task, wait_for_one
 from zf.events import Cause, Status
-from zf.proof.store import TaskTree
+from zf.proof.tree.store import TaskTree
 from zf.work.outcome import Outcome
 
 

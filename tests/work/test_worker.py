@@ -966,7 +966,7 @@ class TestTrouble:
         monkeypatch.setattr(
             attempt_module.TaskTree,
             "create_file",
-            lambda self, folder, name: os.open("/dev/full", os.O_WRONLY),
+            lambda self, path: os.open("/dev/full", os.O_WRONLY),
         )
         monkeypatch.setattr(os, "ftruncate", lambda fd, size: None)
         result = attempts.run("echo hi; sleep 300")

@@ -22,6 +22,7 @@ from zf.lean.record import field, mutable, record
 from zf.proof import forms
 from zf.proof.canonical import canonical
 from zf.proof.journal import decode
+from zf.proof.layout import ATTEST
 
 TIMESTAMP = f"{statement.STATEMENT}.tsr"
 KNOWN = frozenset(
@@ -77,7 +78,7 @@ class Check:
     _signatures: Examined = field(default_factory=Examined)
 
     def _found(self, verdict: str, kind: str, message: str, name: str) -> None:
-        self.findings.append(Finding(verdict, kind, message, f"attest/{name}"))
+        self.findings.append(Finding(verdict, kind, message, f"{ATTEST}/{name}"))
 
     def run(self) -> Verdict:
         """The verdict AUTHENTIC; what is wrong is in `findings`."""

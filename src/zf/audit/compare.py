@@ -6,27 +6,30 @@ Compares what the runs say of themselves, by their checksum lists; whether they 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zf.errors import ZfError, printable
 from zf.lean.record import field, record
+from zf.model import TASK_KEYS
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
+from zf.proof.checksums import MAX_LIST_BYTES
 from zf.proof.journal import decode
+from zf.proof.layout import ARTIFACTS, COMMANDS, ENV, LOGS, PLAN, STATUS, TASK, TASK_LIST
 from zf.proof.read import MAX_JSON_BYTES, first_step, plan_json, run_json
-from zf.proof.seal import MAX_LIST_BYTES, STATUS, TASK_LIST
 
-ENV = "00-meta/env.sh"
 # What zf itself sets names the run, so it is never the same twice.
 _OF_THE_RUN = frozenset(
     {"RUN_ID", "PROOF_DIR", "ARTIFACTS_DIR", "COMPOSE_PROJECT_NAME", "ZF_COOKIE"}
 )
 _EXPORT = re.compile(r"export ([A-Za-z_][A-Za-z0-9_]*)='((?:[^']|'\\'')*)'\n")
-_OUTPUT = ("20-logs/", "30-artifacts/")
-_PARTS = {"scripts": "10-commands/", "artifacts": "30-artifacts/"}
-_OF_A_STEP = re.compile(r"\A((?:10-commands|20-logs)/(?:step|cleanup)-)(\d{1,9})(?=\.\w+\Z)")
+_OUTPUT = (f"{LOGS}/", f"{ARTIFACTS}/")
+_PARTS = {"scripts": f"{COMMANDS}/", "artifacts": f"{ARTIFACTS}/"}
+_OF_A_STEP = re.compile(rf"\A((?:{COMMANDS}|{LOGS})/(?:step|cleanup)-)(\d{{1,9}})(?=\.\w+\Z)")
+_TOLD_BY_FILES = frozenset({"commands", "cleanup", "env", "file", "line"})
 _MAX_ENV_BYTES = 64 * 1024 * 1024
 # Comparing lines takes time that grows with their number squared.
 _MAX_SCRIPT_BYTES = 256 * 1024
@@ -41,6 +44,8 @@ class TaskChange:
     """How a task differs; `scripts` and `artifacts` by path, `env` by name, in pairs."""
 
     status: Pair | None = None
+    # What their files said differently, by key: only what both runs recorded.
+    definition: Mapping[str, Pair] = field(default_factory=dict)
     scripts: Mapping[str, Pair] = field(default_factory=dict)
     env: Mapping[str, Pair] = field(default_factory=dict)
     artifacts: Mapping[str, Pair] = field(default_factory=dict)
@@ -67,6 +72,7 @@ class Comparison:
         lines = [f"{name}: {_shown(pair)}" for name, pair in self.facts.items()]
         for task, change in self.tasks.items():
             lines.append(f"{task}: {_shown(change.status) if change.status else ''}".rstrip(" "))
+            lines += [f"  {key}: {_shown(pair)}" for key, pair in change.definition.items()]
             for path, pair in change.scripts.items():
                 lines.append(f"  script {path}: {which(pair)}")
                 lines += [f"    {line}" for line in change.changes.get(path, ())]
@@ -84,6 +90,7 @@ class Comparison:
             "tasks": {
                 task: {
                     "status": list(change.status) if change.status else None,
+                    "definition": {key: list(pair) for key, pair in change.definition.items()},
                     "scripts": {path: list(pair) for path, pair in change.scripts.items()},
                     "env": {name: list(pair) for name, pair in change.env.items()},
                     "artifacts": {path: list(pair) for path, pair in change.artifacts.items()},
@@ -160,7 +167,7 @@ def _ids(run_dir: str) -> set[str]:
         return {str(task["id"]) for task in tasks or ()}
     except (TypeError, KeyError):
         raise ZfError(
-            f"{printable(run_dir)}/plan.json: not a plan",
+            f"{printable(run_dir)}/{PLAN}: not a plan",
             code="ZF611",
             hint=f"zf verify {printable(run_dir)} says what is wrong with it",
         ) from None
@@ -178,6 +185,7 @@ def _task(first: _Side, second: _Side, task: str) -> TaskChange:
     }
     return TaskChange(
         status=statuses if statuses[0] != statuses[1] else None,
+        definition=_definition(first.bundle, second.bundle, task),
         env=env,
         changes={
             path: _changes(first, second, task, path)
@@ -229,11 +237,26 @@ def _below(listed: Mapping[str, str], folder: str) -> dict[str, str]:
 
 
 def _status(bundle: Bundle, task: str) -> str | None:
+    status = _object(bundle, f"{task}/{STATUS}")
+    return None if status is None else str(status.get("status"))
+
+
+def _definition(first: Bundle, second: Bundle, task: str) -> dict[str, Pair]:
+    """What was recorded of the task file that no script, variable or name of a file tells."""
+    one, other = (_object(bundle, f"{task}/{TASK}") or {} for bundle in (first, second))
+    return {
+        key: (one[key], other[key])
+        for key in TASK_KEYS.values()
+        if key not in _TOLD_BY_FILES and key in one and key in other and one[key] != other[key]
+    }
+
+
+def _object(bundle: Bundle, path: str) -> dict[str, Any] | None:
     try:
-        status = decode(bundle.read(f"{task}/{STATUS}", MAX_JSON_BYTES))
+        value = decode(bundle.read(path, MAX_JSON_BYTES))
     except (OSError, ValueError):
         return None
-    return str(status.get("status")) if isinstance(status, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def _listed(side: _Side, task: str) -> dict[str, str]:
@@ -267,7 +290,10 @@ def _env(bundle: Bundle, task: str, listed: Mapping[str, str]) -> dict[str, str]
 
 
 def _shown(pair: Pair) -> str:
-    one, other = ("-" if value is None else str(value) for value in pair)
+    one, other = (
+        "-" if value is None else value if isinstance(value, str) else json.dumps(value)
+        for value in pair
+    )
     return f"{one} -> {other}"
 
 

@@ -13,7 +13,7 @@ from zf.audit.findings import Finding, State, Verdict
 from zf.audit.outcome import Outcome
 from zf.errors import Exit
 from zf.lean.record import field, record
-from zf.proof.seal import MANIFEST
+from zf.proof.layout import MANIFEST
 
 VERIFIED, TAMPERED, INCOMPLETE, UNTRUSTED = Exit.OK, Exit.FAILED, Exit.INCOMPLETE, Exit.UNTRUSTED
 

@@ -16,10 +16,9 @@ from zf.audit.outcome import Outcome
 from zf.proof import checksums, forms
 from zf.proof.bundle import Bundle, Inventory
 from zf.proof.journal import decode
+from zf.proof.layout import ATTEST, BLOCKED, JOURNAL, MANIFEST, PLAN, RUN
 from zf.proof.read import MAX_JSON_BYTES
-from zf.proof.seal import ATTEST, MANIFEST, MAX_LIST_BYTES
 
-JOURNAL, RUN, PLAN, BLOCKED = "events.jsonl", "run.json", "plan.json", "blocked.json"
 # What a run may have at its top besides the folders of its tasks.
 TOP_FILES = frozenset({JOURNAL, RUN, PLAN, BLOCKED, MANIFEST})
 
@@ -34,6 +33,8 @@ class Evidence:
         self.sealed = MANIFEST in inventory.files
         # Path -> SHA-256 of every file listed in a manifest or a task's checksum list.
         self.expected: dict[str, str] = {}
+        # Path -> size in bytes of every log, as its step's own record has it.
+        self.sizes: dict[str, int] = {}
         self.run: Mapping[str, Any] = {}
         self.plan: Mapping[str, Any] = {}
         self.planned: dict[str, None] = {}  # in plan order, and found at once
@@ -59,14 +60,23 @@ class Evidence:
         return outcome.of(self.account, list(self.planned), intact=intact)
 
     def hash(self, there: Iterable[str]) -> None:
-        """Of these files, all that are listed and were not hashed yet."""
-        for path, why in self.bundle.hash(path for path in there if path in self.expected):
+        """Of these files, all that are listed and were not hashed yet. A log that has not its size
+        is not read to the end: holes can make it as large as they like.
+        """
+        wanted = [path for path in there if path in self.expected]
+        for path in sorted(self.sizes.keys() & wanted):
+            size = self.sizes.pop(path)
+            found = self.bundle.size(path)
+            if found not in {None, size}:
+                self.bundle.refused.add(path)
+                self.tampered("changed", f"has {found} bytes, {size} were recorded", path)
+        for path, why in self.bundle.hash(wanted):
             self.tampered("unreadable", why, path)
 
     def read_list(self, path: str, prefix: str = "") -> dict[str, str]:
         """A checksum list as path -> SHA-256, the paths with `prefix` before them."""
         try:
-            listed = checksums.parse(self.bundle.read(path, MAX_LIST_BYTES))
+            listed = checksums.parse(self.bundle.read(path, checksums.MAX_LIST_BYTES))
         except OSError as error:
             self.tampered("missing", reason_of(error), path)
         except ValueError as error:

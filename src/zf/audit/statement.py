@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.events import Status
 from zf.lean.record import field, record
+from zf.proof.layout import ATTEST, MANIFEST, PLAN, TASK_LIST
 
 if TYPE_CHECKING:
     from zf.audit.account import Account, TaskAccount
@@ -59,7 +60,7 @@ def test_result(facts: Facts) -> dict[str, Any]:
         result = "WARNED"
     predicate = {
         "result": result,
-        "configuration": [_resource("plan.json", sha256=facts.digests.get("plan.json"))],
+        "configuration": [_resource(PLAN, sha256=facts.digests.get(PLAN))],
         "passedTests": [name for name in passed if name not in warned],
         "warnedTests": warned,
         "failedTests": failed,
@@ -132,11 +133,11 @@ def run(
     subjects = [
         *_manifest(facts),
         *(
-            _resource(f"{name}/40-checksums/task.sha256", sha256=_end(task).get("task_sha256"))
+            _resource(f"{name}/{TASK_LIST}", sha256=_end(task).get("task_sha256"))
             for name, task in sorted(account.tasks.items())
             if task.terminal is not None
         ),
-        _resource(f"attest/{TEST_RESULT}", sha256=test_result_sha256),
+        _resource(f"{ATTEST}/{TEST_RESULT}", sha256=test_result_sha256),
         *_commit(facts),
     ]
     return _statement(subjects, RUN_PREDICATE, predicate)
@@ -206,7 +207,7 @@ def _resource(name: str, **digest: str | None) -> dict[str, Any]:
 
 
 def _manifest(facts: Facts) -> list[dict[str, Any]]:
-    return [_resource("MANIFEST.sha256", sha256=facts.digests.get("MANIFEST.sha256"))]
+    return [_resource(MANIFEST, sha256=facts.digests.get(MANIFEST))]
 
 
 def _commit(facts: Facts) -> list[dict[str, Any]]:

@@ -6,12 +6,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from zf.audit import statement
-from zf.audit.evidence import JOURNAL, TOP_FILES, Evidence
+from zf.audit.evidence import TOP_FILES, Evidence
 from zf.proof import forms
-from zf.proof.seal import ATTEMPTS_LIST, ATTEST, STATUS, TASK_LIST
+from zf.proof.layout import (
+    ARTIFACTS,
+    ARTIFACTS_LIST,
+    ATTEMPTS,
+    ATTEMPTS_LIST,
+    ATTEST,
+    FOLDERS,
+    JOURNAL,
+    STATUS,
+    TASK_LIST,
+    UNFINISHED,
+    earlier_tree,
+)
 
-ARTIFACTS = "30-artifacts"
-ARTIFACTS_LIST = "40-checksums/artifacts.sha256"
 # What a terminal event and the task's status.json both say.
 _SAID_TWICE = {
     "attempt_ended": (
@@ -36,7 +46,7 @@ def match_trees(seen: Evidence) -> None:
     for name in sorted(seen.account.tasks.keys() - planned):
         seen.tampered("mismatch", f"tells of a task that was not planned: {name!r}", JOURNAL)
     for name in sorted(path for path in seen.there.files if "/" not in path):
-        if name in TOP_FILES or (not seen.sealed and name.endswith(".tmp")):
+        if name in TOP_FILES or (not seen.sealed and name.endswith(UNFINISHED)):
             continue
         if seen.sealed or name not in planned - seen.ended():  # see _forgive_open_trees
             seen.tampered("surplus", "is no file of a run", name)
@@ -55,8 +65,8 @@ def match_trees(seen: Evidence) -> None:
         sound = {name: task.terminal}
         for attempt, event in task.ended.items():
             if event is not task.terminal:
-                _match_list(seen, f"{name}/attempts/{attempt}", event)
-                sound[f"{name}/attempts/{attempt}"] = event
+                _match_list(seen, earlier_tree(name, attempt), event)
+                sound[earlier_tree(name, attempt)] = event
         _check_forms(seen, below[name], sound)
         # Now, while its folders are open and its paths in the processor's cache.
         seen.hash(below[name])
@@ -82,7 +92,7 @@ def _look_at_folders(seen: Evidence) -> None:
     holding = {path.rpartition("/")[0] for path in seen.there.files} - {""}
     known = holding | {parent for folder in holding for parent in _parents(folder)}
     roots = {path for path in known | set(seen.planned) if _is_root(path)}
-    known |= roots | {f"{root}/{name}" for root in roots for name in _TREE_FOLDERS}
+    known |= roots | {f"{root}/{name}" for root in roots for name in FOLDERS}
     open_tasks = () if seen.sealed else set(seen.planned) - seen.ended()
     for path in sorted(seen.there.folders.keys() - known):
         if path.partition("/")[0] not in open_tasks:
@@ -99,8 +109,9 @@ def _match_tree(seen: Evidence, task: str, event: Mapping[str, Any], files: set[
         return
     if f"{task}/{ATTEMPTS_LIST}" in listed:
         listed |= seen.read_list(f"{task}/{ATTEMPTS_LIST}", f"{task}/")
-    artifacts = seen.read_list(f"{task}/{ARTIFACTS_LIST}", f"{task}/30-artifacts/")
-    wanted = {p: d for p, d in listed.items() if p.startswith(f"{task}/30-artifacts/")}
+    below = f"{task}/{ARTIFACTS}/"
+    artifacts = seen.read_list(f"{task}/{ARTIFACTS_LIST}", below)
+    wanted = {p: d for p, d in listed.items() if p.startswith(below)}
     if artifacts != wanted:
         message = "does not list the artifacts that task.sha256 lists"
         seen.tampered("mismatch", message, f"{task}/{ARTIFACTS_LIST}")
@@ -131,7 +142,10 @@ def _check_forms(
         if form is None or end is None or path == f"{path.partition('/')[0]}/{STATUS}":
             continue
         if end.get("status") not in _CUT_SHORT and end.get("cause") not in _CUT_SHORT:
-            seen.read_json(path, form)
+            value = seen.read_json(path, form)
+            if form == "step" and isinstance(value, dict) and type(value.get("log_bytes")) is int:
+                log = f"{root}/20-logs/{path.rpartition('/')[2].removesuffix('.json')}.log"
+                seen.sizes[log] = value["log_bytes"]
 
 
 def _match_list(seen: Evidence, root: str, event: Mapping[str, Any]) -> dict[str, str] | None:
@@ -165,16 +179,6 @@ def _match_status(seen: Evidence, task: str, event: Mapping[str, Any]) -> None:
             seen.tampered("mismatch", f"{key} is {said}", path)
 
 
-_TREE_FOLDERS = (
-    "00-meta",
-    "10-commands",
-    "20-logs",
-    "30-artifacts",
-    "40-checksums",
-    "99-summary",
-)
-
-
 def _parents(path: str) -> Iterator[str]:
     while slash := path.rfind("/") + 1:
         path = path[: slash - 1]
@@ -184,4 +188,4 @@ def _parents(path: str) -> Iterator[str]:
 def _is_root(folder: str) -> bool:
     """Whether a tree is rooted here: a task's own, or one of its earlier attempts."""
     parts = folder.split("/")
-    return len(parts) == 1 or (len(parts) == 3 and parts[1] == "attempts")
+    return len(parts) == 1 or (len(parts) == 3 and parts[1] == ATTEMPTS)

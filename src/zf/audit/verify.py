@@ -15,15 +15,15 @@ from typing import Any
 from zf.audit import authentic, statement
 from zf.audit.authentic import NO_TRUST, Trust
 from zf.audit.conclusion import Verification, conclude
-from zf.audit.evidence import BLOCKED, JOURNAL, PLAN, RUN, Evidence, is_attest, is_seal, reason_of
+from zf.audit.evidence import Evidence, is_attest, is_seal, reason_of
 from zf.audit.expected import NOTHING, Expectations, Said, unmet
-from zf.audit.trees import ARTIFACTS, match_trees
+from zf.audit.trees import match_trees
 from zf.errors import ZfError
 from zf.model import is_valid_id
 from zf.proof import checksums, forms
 from zf.proof.bundle import Bundle
 from zf.proof.journal import MAX_LINE_BYTES, Chain, raw_lines
-from zf.proof.seal import MANIFEST, STATUS
+from zf.proof.layout import ARTIFACTS, BLOCKED, JOURNAL, MANIFEST, PLAN, RUN, STATUS
 
 # A wall clock is slewed by up to 500 parts in a million and stepped by a little at boot.
 _DRIFT_S, _DRIFT_SHARE = 2.0, 0.0005

@@ -12,6 +12,7 @@ from zf.audit.findings import State
 from zf.audit.outcome import Result
 from zf.audit.statement import STATEMENT_TYPE
 from zf.events import timestamp
+from zf.proof.layout import ATTEST, JOURNAL, MANIFEST
 
 if TYPE_CHECKING:
     from zf.audit.conclusion import Verification
@@ -35,9 +36,9 @@ def summarise(
     """
     result = verification.result
     subject = (
-        {"name": "MANIFEST.sha256", "digest": {"sha256": result["manifest_sha256"]}}
+        {"name": MANIFEST, "digest": {"sha256": result["manifest_sha256"]}}
         if result["manifest_sha256"]
-        else {"name": "events.jsonl#head", "digest": {"sha256": result["head"]}}
+        else {"name": f"{JOURNAL}#head", "digest": {"sha256": result["head"]}}
     )
     # A whole proof of a failed run is nothing to deploy on, and this one word is all that is read.
     came_to = verification.outcome
@@ -53,7 +54,7 @@ def summarise(
             "resourceUri": f"zf:run:{verification.run}",
             "policy": {"uri": policy_name, "digest": {"sha256": sha256(policy).hexdigest()}},
             "inputAttestations": [
-                {"uri": f"attest/{name}", "digest": {"sha256": digest}}
+                {"uri": f"{ATTEST}/{name}", "digest": {"sha256": digest}}
                 for name, digest in sorted(result["attestations"].items())
             ],
             "verificationResult": "PASSED" if passed else "FAILED",

@@ -18,6 +18,7 @@ from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
 from zf.lean.record import replace
 from zf.model import Asked
+from zf.proof.layout import LOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -46,7 +47,7 @@ class Beside:
         from zf.proof.source.prefetch import Looking
 
         proofs = f"{home}/proofs"
-        self.looking = Looking.begin(root, (proofs,), os.environ, f"{proofs}/.locks")
+        self.looking = Looking.begin(root, (proofs,), os.environ, f"{proofs}/{LOCKS}")
 
 
 def begin_phases(phases: Sequence[str], options: RunOptions) -> int:

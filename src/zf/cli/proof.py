@@ -199,7 +199,7 @@ def _with_policy(path: str, expectations: Expectations, trust: Trust) -> tuple[E
 
 def _write_vsa(path: str, found: Verification, policy: str | None, now: float) -> None:
     from zf.audit.vsa import summarise
-    from zf.proof.seal import write_json
+    from zf.proof.files import write_json
 
     rules = b""
     if policy is not None:
@@ -223,8 +223,9 @@ def seal(
 ) -> int:
     """Close a run that was killed, as incomplete; or sign, with --sign, one that is sealed."""
     from zf.audit.signing.attest import attest
-    from zf.proof.seal import MANIFEST, close_killed, refuse_sealed
-    from zf.proof.store import remove_tree
+    from zf.proof.files import remove_tree
+    from zf.proof.layout import MANIFEST
+    from zf.proof.seal import close_killed, refuse_sealed
     from zf.run.lock import acquire, aside_path
     from zf.work import leftovers
     from zf.work.walls.shield import rescue
@@ -291,7 +292,7 @@ def export(
 ) -> int:
     """Write a sealed run to hand over: the same run gives the same bytes."""
     from zf.audit.exporting.export import export as write
-    from zf.proof.seal import MANIFEST
+    from zf.proof.layout import MANIFEST
     from zf.run.lock import refuse_in_use
 
     run_dir = find(run)

@@ -37,16 +37,16 @@ def register(app: typer.Typer) -> None:
 def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory = None) -> int:
     """Finish a run whose zf was killed: keep what was finished, run the rest, seal the proof."""
     from zf.plan.graph import plan_again
-    from zf.proof import read
+    from zf.proof import layout, read
     from zf.redact.redactor import Redactor
     from zf.run import launch
 
     streams.display()
     run_dir = find(run, own=True)
     # Which files the run is taken up from is checked again once nothing else can touch it.
-    recorded, run_sha256 = read.object_and_digest(run_dir, "run.json")
-    planned, plan_sha256 = read.object_and_digest(run_dir, "plan.json")
-    papers = {"run.json": run_sha256, "plan.json": plan_sha256}
+    recorded, run_sha256 = read.object_and_digest(run_dir, layout.RUN)
+    planned, plan_sha256 = read.object_and_digest(run_dir, layout.PLAN)
+    papers = {layout.RUN: run_sha256, layout.PLAN: plan_sha256}
     launch.refuse_old(run_dir, recorded)
     flow = open_project(quiet=True)
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
@@ -79,7 +79,7 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
 def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory = None) -> int:
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.plan.graph import plan_selection
-    from zf.proof import read
+    from zf.proof import layout, read
     from zf.run.launch import limits_of, recorded_limits
     from zf.run.lock import refuse_in_use
     from zf.run.upstream import what_it_had
@@ -124,7 +124,7 @@ def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory =
             )
         except ZfError as error:
             raise _with_its_run(error, run, facts, names) from None
-        had = recorded_limits(read.object_and_digest(run_dir, "run.json")[0]["limits"])
+        had = recorded_limits(read.object_and_digest(run_dir, layout.RUN)[0]["limits"])
         limits = limits_of(
             flow,
             plan,

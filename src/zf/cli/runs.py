@@ -108,7 +108,7 @@ def status(
 
 def _state(facts: Facts, run_dir: str) -> dict[str, bool]:
     """Whether a run that has not ended is `alive`, which its journal cannot say, and `sealed`."""
-    from zf.proof.seal import MANIFEST
+    from zf.proof.layout import MANIFEST
     from zf.run.lock import has_runner
 
     alive = facts.exit_code is None and has_runner(os.path.dirname(run_dir) or ".", facts.run)
@@ -117,11 +117,11 @@ def _state(facts: Facts, run_dir: str) -> dict[str, bool]:
 
 def _waits(facts: Facts, run_dir: str) -> dict[str, Wait]:
     """What each waiting task of a run that goes on waits for."""
-    from zf.proof import read
+    from zf.proof import layout, read
     from zf.report.waiting import waits
 
     with suppress(ZfError, KeyError, TypeError):
-        limits = read.object_and_digest(run_dir, "run.json")[0]["limits"]
+        limits = read.object_and_digest(run_dir, layout.RUN)[0]["limits"]
         facts.max_jobs, facts.resources = limits["max_jobs"], limits["resources"]
     return waits(facts, time.monotonic())
 

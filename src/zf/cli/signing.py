@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from zf.cli.project import hide_in_commands
 from zf.errors import Exit, Problem, ZfError
 from zf.lean.record import replace
+from zf.proof.layout import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -101,7 +102,7 @@ def _sign(done: Launched, chosen: Signer) -> Sequence[str]:
             return [f"{f.path or 'the run'}: {f.message}" for f in wrong]
         sealed = (done.head, done.manifest_sha256)
         if (found.result["head"], found.result["manifest_sha256"]) != sealed:
-            return ["MANIFEST.sha256: is not what zf wrote"]
+            return [f"{MANIFEST}: is not what zf wrote"]
         attest(done.run_dir, [chosen], sealed=sealed)
     finally:
         lock.release(lock_fd)

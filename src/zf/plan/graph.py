@@ -5,18 +5,14 @@ Everything here is linear in tasks plus needs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import cache
-from hashlib import sha256
-from operator import attrgetter
 from shlex import quote
 from types import MappingProxyType
 from typing import Any, Literal, NoReturn, Self
 
 from zf.errors import Problem, ZfError
 from zf.lean.record import field, record, replace
-from zf.model import Flow, Need, Task
+from zf.model import Flow, Need, Task, definition_sha256
 from zf.plan.suggest import nearest
 from zf.plan.topology import levels_of, reachable, shortest_cycles
 
@@ -127,35 +123,6 @@ class Plan:
         }
 
 
-def definition_sha256(task: Task) -> str:
-    """The digest of everything a task file says: two tasks with the same one do the same. What
-    plan.json shows is that of the task without its secrets, which could be guessed from it.
-
-    SHA-256, in hex, over the fields in their order as JSON; where they stand in the file counts.
-    """
-    return sha256(_ENCODE(_values_of(Task)(task)).encode("ascii")).hexdigest()
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    kind: Any = type(value)
-    return _values_of(kind)(value)
-
-
-@cache
-def _values_of(kind: Any) -> Callable[[object], object]:
-    """What takes the fields' values from a record of this kind (Task, Step, Need, ...), in order;
-    made once a kind, as asking for the fields takes longer than hashing them.
-    """
-    names = kind.__match_args__
-    take = attrgetter(*names)
-    return take if len(names) > 1 else lambda value: (take(value),)
-
-
-_ENCODE = json.JSONEncoder(separators=(",", ":"), default=_plain).encode
-
-
 def plan_phases(
     flow: Flow,
     phases: Sequence[str],
@@ -216,7 +183,7 @@ def plan_task(
 
 
 def plan_again(
-    flow: Flow, recorded: Mapping[str, Any], shown: Callable[[Task], Task] | None = None
+    flow: Flow, recorded: Mapping[str, Any], shown: Callable[[Task], Task] = lambda task: task
 ) -> Plan:
     """The plan that a plan.json describes, from the task files as they are now. `shown` makes of a
     task what its digest was taken of: it holds no secret.
@@ -227,7 +194,8 @@ def plan_again(
     changed = [
         row["id"]
         for row in rows
-        if row["id"] not in flow.tasks or not _is_as(flow.tasks[row["id"]], row["sha256"], shown)
+        if row["id"] not in flow.tasks
+        or row["sha256"] != definition_sha256(shown(flow.tasks[row["id"]]))
     ]
     if changed:
         names = ", ".join(f"'{name}'" for name in changed)
@@ -245,13 +213,6 @@ def plan_again(
         needs=recorded["needs"],
         upstream={name: Met.recorded(met) for name, met in recorded["upstream"].items()},
         whole={row["name"] for row in recorded["phases"] if row.get("whole") is True},
-    )
-
-
-def _is_as(task: Task, digest: str, shown: Callable[[Task], Task] | None) -> bool:
-    """Whether the task is the recorded one; zf 0.1 recorded the digest of all it says."""
-    return digest == definition_sha256(task) or (
-        shown is not None and digest == definition_sha256(shown(task))
     )
 
 

@@ -34,7 +34,7 @@ from zf.plan.yaml.source import Source
 if TYPE_CHECKING:
     from yaml.nodes import Node
 
-    from zf.plan.schema import Form
+    from zf.plan.form import Form
 
 
 _EVERYTHING = Asked()

@@ -8,25 +8,29 @@ The journal is believed as far as its chain holds; an outcome that it does not n
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
 from zf.events import AttemptEnded, AttemptStarted, Event, TaskNotRun
-from zf.proof.store import ATTEMPTS_LIST, CHECKSUMS, FOLDERS, SUMMARY, hash_tree, remove
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+from zf.proof.files import FOLDER, is_folder, opened, remove
+from zf.proof.layout import (
+    ATTEMPTS,
+    ATTEMPTS_LIST,
+    BLOCKED,
+    CHECKSUMS,
+    FOLDERS,
+    SUMMARY,
+    UNFINISHED,
+)
+from zf.proof.tree.contents import hash_tree
 
 
 def drop_unfinished(run_dir: str) -> None:
     """Remove the files that were being written when the runner died."""
-    folder = os.open(run_dir, _FOLDER)
-    try:
+    with opened(run_dir) as folder:
         for name in os.listdir(folder):
-            if name.startswith(".") and name.endswith(".tmp"):
+            if name.startswith(".") and name.endswith(UNFINISHED):
                 remove(folder, name)
-    finally:
-        os.close(folder)
 
 
 def drop_unnamed(run_dir: str, planned: Collection[str], events: Iterable[Event]) -> None:
@@ -34,18 +38,15 @@ def drop_unnamed(run_dir: str, planned: Collection[str], events: Iterable[Event]
     it does not name: the run had not ended.
     """
     named = {e.task for e in events if isinstance(e, AttemptStarted | AttemptEnded | TaskNotRun)}
-    folder = os.open(run_dir, _FOLDER)
-    try:
+    with opened(run_dir) as folder:
         for name in os.listdir(folder):
-            if name == "blocked.json" or (name in planned and name not in named):
+            if name == BLOCKED or (name in planned and name not in named):
                 remove(folder, name)
-    finally:
-        os.close(folder)
 
 
 def clear_open(run_dir: str, events: Iterable[Event]) -> None:
     """Make the trees of attempts that had not ended fit to be sealed as they are: without the lists
-    and outcomes that their workers never told of, and without what no proof can hold.
+    and outcomes that their workers never reported, and without what no proof can hold.
     """
     open_tasks: dict[str, None] = {}
     for event in events:
@@ -53,56 +54,43 @@ def clear_open(run_dir: str, events: Iterable[Event]) -> None:
             open_tasks[event.task] = None
         elif isinstance(event, AttemptEnded):
             open_tasks.pop(event.task, None)
-    folder = os.open(run_dir, _FOLDER)
-    try:
+    with opened(run_dir) as folder:
         for task in open_tasks:
             _clear(folder, task)
-    finally:
-        os.close(folder)
 
 
 def _clear(run: int, task: str) -> None:
     try:
-        mode = os.stat(task, dir_fd=run, follow_symlinks=False).st_mode
+        if not is_folder(run, task):
+            remove(run, task)
+            return
     except FileNotFoundError:
         return
-    if not stat.S_ISDIR(mode):
-        remove(run, task)
-        return
-    tree = os.open(task, _FOLDER, dir_fd=run)
-    try:
+    with opened(task, FOLDER, run) as tree:
         for name in os.listdir(tree):
-            if name not in {*FOLDERS, "attempts"}:
+            if name not in {*FOLDERS, ATTEMPTS}:
                 remove(tree, name)
         for name in (SUMMARY, CHECKSUMS):
-            _empty(tree, name, but=ATTEMPTS_LIST)
+            _empty(tree, name)
         for _ in hash_tree(tree):
             pass  # which removes what no list can name
         _prune(tree, 0)
-    finally:
-        os.close(tree)
 
 
-def _empty(tree: int, name: str, but: str) -> None:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        folder = os.open(name, _FOLDER, dir_fd=tree)
-        try:
-            for one in os.listdir(folder):
-                if one != but:
-                    remove(folder, one)
-        finally:
-            os.close(folder)
+def _empty(tree: int, name: str) -> None:
+    """Remove all from one of its folders but the list of the attempts before."""
+    with suppress(FileNotFoundError, NotADirectoryError), opened(name, FOLDER, tree) as folder:
+        for one in os.listdir(folder):
+            if f"{name}/{one}" != ATTEMPTS_LIST:
+                remove(folder, one)
 
 
 def _prune(folder: int, depth: int) -> None:
     """Remove empty folders that are not part of every tree."""
     for name in os.listdir(folder):
-        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            below = os.open(name, _FOLDER, dir_fd=folder)
-            try:
+        if is_folder(folder, name):
+            with opened(name, FOLDER, folder) as below:
                 _prune(below, depth + 1)
-            finally:
-                os.close(below)
             if depth or name not in FOLDERS:
                 with suppress(OSError):  # it holds something
                     os.rmdir(name, dir_fd=folder)

@@ -1,4 +1,4 @@
-"""A folder of files nobody vouches for: what is in it, read and hashed without following anything.
+"""A folder of untrusted files: what is in it, read and hashed without following anything.
 
 Every file is opened by name inside a folder that is itself held open, links refused at each step,
 so nothing outside is ever opened, whatever changes underneath. Judges nothing.
@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Self
 
 from zf.lean.record import field, mutable
-from zf.proof.read import open_folder, open_folder_inside, open_regular
+from zf.proof.files import NAMED_FOLDER, open_folder, open_folder_inside, open_regular
 
 BLOCK_BYTES = 1024 * 1024
 # zf's own trees are six deep; artifacts may bring folders of their own.
@@ -39,7 +39,7 @@ class Bundle:
     """An open run folder. `digests` fills up with what has been read, `hashed_bytes` counts it."""
 
     def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._fd = os.open(path, NAMED_FOLDER)
         # The folders on the way to the last file, each inside the one before: the next is near. A
         # path ends in a slash but for the run's own, which is empty.
         self._way = [("", self._fd)]
@@ -132,8 +132,15 @@ class Bundle:
         self.hashed_bytes += size
         return data
 
+    def size(self, path: str) -> int | None:
+        """How many bytes a file claims to have, unread; None when that cannot be said."""
+        try:
+            return os.stat(path, dir_fd=self._fd, follow_symlinks=False).st_size
+        except OSError:
+            return None
+
     def open(self, path: str) -> int:
-        """A descriptor for a regular file, for those who read it piece by piece."""
+        """A descriptor for a regular file, to be read piece by piece."""
         name = path.rpartition("/")[2]
         above = path.removesuffix(name)
         where, folder = self._way[-1]

@@ -5,6 +5,7 @@ Pure text in, text out. No escapes: a name that would need one is not safe and n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 from zf.lean import lazy
@@ -13,6 +14,8 @@ from zf.lean import lazy
 # tool, a leading space is lost by some; `.` and `..` would lead elsewhere.
 _NAME = r"(?!\.{1,2}(?:[/\n]|\Z)|-(?:[/\n]|\Z)| )[ -.0-\[\]-~]+"
 _SAFE_NAME = lazy.pattern(_NAME)
+# A line is at most some hundred bytes: this is a million artifacts of one task.
+MAX_LIST_BYTES = 256 * 1024 * 1024
 _LINE = lazy.pattern(f"([0-9a-f]{{64}})  ({_NAME}(?:/{_NAME})*)\n")
 
 
@@ -29,6 +32,11 @@ def is_safe_path(path: str) -> bool:
 def line(digest: str, path: str) -> str:
     """One line of a list, newline included."""
     return f"{digest}  {path}\n"
+
+
+def listing(digests: Mapping[str, str]) -> str:
+    """A whole list, in byte order of the paths (all of them ASCII)."""
+    return "".join([line(digests[path], path) for path in sorted(digests)])
 
 
 def told(text: str) -> dict[str, str]:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from zf.proof import layout
+
 # Of one file; one that is wrong everywhere needs no longer list to be refused.
 MAX_PROBLEMS = 20
 # zf nests five deep; where a schema allows any value, this bounds it.
@@ -23,23 +25,22 @@ _MAX_DEPTH = 32
 _MAX_INTEGER = 2**63
 _FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "schemas")
 # Files of a run that have a form: the whole path, and the name of the form.
-_TREE = r"[^/]+/(?:attempts/[0-9]+/)?"
 _FILES = tuple(
-    (re.compile(path), name)
-    for path, name in (
-        (r"run\.json", "run"),
-        (r"plan\.json", "plan"),
-        (r"blocked\.json", "blocked"),
-        (rf"{_TREE}00-meta/task\.json", "recorded-task"),
-        (rf"{_TREE}10-commands/commands\.json", "commands"),
-        (rf"{_TREE}10-commands/(?:step|cleanup)-[0-9]+\.json", "step"),
-        (rf"{_TREE}40-checksums/artifacts\.json", "artifacts"),
-        (rf"{_TREE}99-summary/status\.json", "status"),
-        (r"attest/statement\.json", "statement"),
-        (r"attest/test-result\.json", "test-result"),
+    (re.compile(place + layout.pattern(path)), name)
+    for place, path, name in (
+        ("", layout.RUN, "run"),
+        ("", layout.PLAN, "plan"),
+        ("", layout.BLOCKED, "blocked"),
+        (layout.TREE, layout.TASK, "recorded-task"),
+        (layout.TREE, layout.COMMANDS_LIST, "commands"),
+        (layout.TREE, layout.command_record("*"), "step"),
+        (layout.TREE, layout.RENAMED, "artifacts"),
+        (layout.TREE, layout.STATUS, "status"),
+        ("", f"{layout.ATTEST}/statement.json", "statement"),
+        ("", f"{layout.ATTEST}/test-result.json", "test-result"),
     )
 )
-# How people call what these patterns ask for.
+# What these patterns ask for, in words.
 _CALLED = {
     "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$": "an id",
     "^[0-9a-f]{64}$": "a SHA-256",

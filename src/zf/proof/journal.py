@@ -7,7 +7,6 @@ run is taken up again; damage anywhere else is reported and never repaired. What
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import stat
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from zf.errors import ZfError
 from zf.events import Event, RunStarted, from_json, to_json
 from zf.lean.record import field, mutable, record
+from zf.proof.files import APPEND, READ, opened, sync_folder
+from zf.proof.layout import JOURNAL
 
 if TYPE_CHECKING:
     from hashlib import _Hash as HASH
@@ -94,7 +95,7 @@ class Journal:
     @classmethod
     def create(cls, path: str) -> Self:
         """A new, empty journal; raises FileExistsError if there is one."""
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        fd = os.open(path, APPEND | os.O_CREAT | os.O_EXCL, 0o666)
         sync_folder(os.path.dirname(path))
         return cls(fd)
 
@@ -105,8 +106,7 @@ class Journal:
         Raises JournalDamagedError, changing nothing, when damage is found before the last line.
         """
         # Read and written through one descriptor: what is gone on with is what was looked at.
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        fd = os.open(path, flags)
+        fd = os.open(path, APPEND)
         try:
             written = sha256()
             reading = _read_fd(fd, path, written)
@@ -135,7 +135,7 @@ class Journal:
     def read_back(self) -> JournalReading:
         """All that was written so far, through the descriptor it was written with."""
         self.flush()
-        return _read_fd(self._fd, "events.jsonl")
+        return _read_fd(self._fd, JOURNAL)
 
     def append(self, event: Event, wall: str, mono: float) -> None:
         """Add one line; `wall` is UTC in RFC 3339 with microseconds, `mono` monotonic seconds."""
@@ -222,11 +222,8 @@ class Chain:
 
 def read(path: str) -> JournalReading:
     """The journal at `path`; raises OSError when it cannot be read, never for what it says."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
+    with opened(path, READ) as fd:
         return _read_fd(fd, path)
-    finally:
-        os.close(fd)
 
 
 def _read_fd(fd: int, path: str, written: HASH | None = None) -> JournalReading:
@@ -307,10 +304,8 @@ _encode = json.JSONEncoder(
 
 def last_line(path: str, *, block_bytes: int = 65_536) -> bytes | None:
     """The last whole line, read from the end; None when there is none. Its chain is not checked."""
-    with suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as stream:
-            return _last_line(stream, block_bytes)
+    with suppress(OSError), os.fdopen(os.open(path, READ), "rb") as stream:
+        return _last_line(stream, block_bytes)
     return None
 
 
@@ -326,19 +321,3 @@ def _last_line(stream: BinaryIO, block_bytes: int) -> bytes | None:
         if newline and (b"\n" in whole or end == 0):
             return whole.rpartition(b"\n")[2]
     return None
-
-
-# What file systems say that cannot sync a folder by itself, or have no need to: CIFS, some FUSE.
-_NOT_FOR_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
-
-
-def sync_folder(folder: str) -> None:
-    """Make the folder's entries durable, where the file system has a way to."""
-    fd = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in _NOT_FOR_FOLDERS:
-            raise
-    finally:
-        os.close(fd)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from zf.events import AttemptEnded, Event, RunEnded, RunStarted, TaskNotRun
 from zf.lean.record import field, mutable
-from zf.proof.store import ARTIFACTS
+from zf.proof.layout import ARTIFACTS, BLOCKED, PLAN, RUN, earlier_tree
 
 
 @mutable
@@ -41,14 +41,14 @@ class Known:
         elif isinstance(event, TaskNotRun):
             self.ended(event.task, 0, event.task_sha256)
         elif isinstance(event, RunStarted):
-            self.tops |= {"run.json": event.run_sha256, "plan.json": event.plan_sha256}
+            self.tops |= {RUN: event.run_sha256, PLAN: event.plan_sha256}
         elif isinstance(event, RunEnded) and event.blocked_sha256 is not None:
-            self.tops["blocked.json"] = event.blocked_sha256
+            self.tops[BLOCKED] = event.blocked_sha256
 
     def ended(self, task: str, attempt: int, task_sha256: str) -> None:
         """An attempt has ended, or (0) the task is not to be run; this is its list's digest."""
         if task in self.trees:
-            self.earlier[f"{task}/attempts/{attempt - 1}"] = self.trees[task]
+            self.earlier[earlier_tree(task, attempt - 1)] = self.trees[task]
         self.trees[task] = bytes.fromhex(task_sha256)
 
     def list_of(self, task: str) -> str:

@@ -1,7 +1,7 @@
-"""The JSON files of a proof that people read with cat and grep: one top-level key, or item, a line.
+"""The JSON files of a proof that are read with cat and grep: one top-level key, or item, a line.
 
 `"key": value`, as the shell runner before zf wrote them. What is inside a value stays on its line.
-Done by hand around the C encoder, whose own indentation would put every number on a line.
+Put together around the C encoder, whose own indentation would put every number on a line.
 """
 
 from __future__ import annotations

@@ -7,15 +7,15 @@ read is true is the question of `verify.py`.
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zf.errors import ZfError, printable
+from zf.proof.files import NAMED_FOLDER, open_inside, opened
 from zf.proof.journal import JournalReading, decode, last_line, read_stream
+from zf.proof.layout import JOURNAL, PLAN, RUN, STATUS, earlier_tree, step_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,8 +27,6 @@ _MOST_TAIL_BLOCKS = 16
 LATEST = "latest"
 _MAX_CANDIDATES = 10
 _TAIL_BLOCK_BYTES = 16 * 1024
-_WAYS_OUT = frozenset({"", ".", ".."})
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def list_runs(proofs: str) -> list[str]:
@@ -40,7 +38,7 @@ def list_runs(proofs: str) -> list[str]:
                 continue
             # run.json is written once, when the run starts.
             with suppress(OSError):
-                began = os.stat(f"{entry.path}/run.json", follow_symlinks=False).st_mtime_ns
+                began = os.stat(f"{entry.path}/{RUN}", follow_symlinks=False).st_mtime_ns
                 found.append((began, entry.name))
     return [name for _, name in sorted(found, reverse=True)]
 
@@ -84,14 +82,14 @@ def newest_head(proofs: str, *, but: str = "") -> tuple[str, str] | None:
     """The newest run (leaving out `but`) and the hash of its journal's last line."""
     for run in list_runs(proofs):
         if run != but:
-            line = last_line(f"{proofs}/{run}/events.jsonl")
+            line = last_line(f"{proofs}/{run}/{JOURNAL}")
             return None if line is None else (run, sha256(line).hexdigest())
     return None
 
 
 def run_json(run_dir: str) -> dict[str, Any]:
     """What run.json says; ZfError when it cannot be read."""
-    return read_json(run_dir, "run.json")
+    return read_json(run_dir, RUN)
 
 
 def first_step(run: Mapping[str, Any]) -> int:
@@ -103,17 +101,17 @@ def first_step(run: Mapping[str, Any]) -> int:
 
 def plan_json(run_dir: str) -> dict[str, Any]:
     """What plan.json says; ZfError when it cannot be read."""
-    return read_json(run_dir, "plan.json")
+    return read_json(run_dir, PLAN)
 
 
 def status_json(run_dir: str, task: str) -> dict[str, Any]:
     """What a task's status.json says; ZfError when it cannot be read."""
-    return read_json(run_dir, f"{task}/99-summary/status.json")
+    return read_json(run_dir, f"{task}/{STATUS}")
 
 
 def journal(run_dir: str) -> JournalReading:
     """The run's journal; ZfError when it cannot be opened, never for what it says."""
-    with _stream(run_dir, "events.jsonl") as stream:
+    with _stream(run_dir, JOURNAL) as stream:
         return read_stream(stream)
 
 
@@ -145,7 +143,7 @@ def object_and_digest(run_dir: str, path: str) -> tuple[dict[str, Any], str]:
         raise ZfError(f"{shown}: {error}", code="ZF611", hint=hint) from None
     if not isinstance(value, dict):
         raise ZfError(f"{shown}: not a JSON object", code="ZF611", hint=hint)
-    if path == "plan.json":
+    if path == PLAN:
         # What all the rest is read by; in its form it breaks nothing, whatever wrote it.
         from zf.proof import forms  # noqa: PLC0415 - no new run reads a plan
 
@@ -163,7 +161,7 @@ def log_tail(run_dir: str, task: str, step: int, *, attempt: int = 0, lines: int
     """
     tree = attempt_tree(run_dir, task, attempt)
     try:
-        stream = _stream(run_dir, f"{tree}/20-logs/step-{step}.log")
+        stream = _stream(run_dir, f"{tree}/{step_log(step)}")
     except ZfError:
         return []
     with stream:
@@ -172,13 +170,13 @@ def log_tail(run_dir: str, task: str, step: int, *, attempt: int = 0, lines: int
 
 def attempt_tree(run_dir: str, task: str, attempt: int) -> str:
     """Where in a run the tree of this attempt is now: another one moves it aside."""
-    aside = f"{task}/attempts/{attempt}"
+    aside = earlier_tree(task, attempt)
     return aside if attempt and os.path.isdir(f"{run_dir}/{aside}") else task
 
 
 def log_pieces(run_dir: str, task: str, step: int, *, start: int = 0) -> Iterator[bytes]:
     """A step's log from byte `start` on, piece by piece, as it is now; ZfError when not there."""
-    with _stream(run_dir, f"{task}/20-logs/step-{step}.log") as stream:
+    with _stream(run_dir, f"{task}/{step_log(step)}") as stream:
         stream.seek(start)
         while piece := stream.read(1024 * 1024):
             yield piece
@@ -199,61 +197,8 @@ def _tail(stream: BinaryIO, lines: int) -> list[bytes]:
 
 def _stream(run_dir: str, path: str) -> BinaryIO:
     try:
-        folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with opened(run_dir, NAMED_FOLDER) as folder:
             return os.fdopen(open_inside(folder, path), "rb")
-        finally:
-            os.close(folder)
     except OSError as error:
         shown = printable(f"{run_dir}/{path}")
         raise ZfError(f"{shown}: {error.strerror}", code="ZF611") from None
-
-
-def open_inside(folder: int, path: str) -> int:
-    """A descriptor for a regular file below an open folder, whatever the path says.
-
-    Raises OSError: ELOOP or ENOTDIR for a link on the way, EINVAL for a path that would lead out
-    or for what is not a regular file.
-    """
-    above, slash, name = path.rpartition("/")
-    if not slash:
-        return open_regular(folder, name)
-    here = open_folder_inside(folder, above)
-    try:
-        return open_regular(here, name)
-    finally:
-        os.close(here)
-
-
-def open_folder_inside(folder: int, path: str) -> int:
-    """The same for a folder."""
-    first, *rest = path.split("/")
-    here = open_folder(folder, first)
-    for name in rest:
-        try:
-            below = open_folder(here, name)
-        finally:
-            os.close(here)
-        here = below
-    return here
-
-
-def open_folder(folder: int, name: str) -> int:
-    """A descriptor for the folder of this name in an open folder; OSError for all else."""
-    _refuse_ways_out(name)
-    return os.open(name, _FLAGS | os.O_DIRECTORY, dir_fd=folder)
-
-
-def open_regular(folder: int, name: str) -> int:
-    """The same for a regular file."""
-    _refuse_ways_out(name)
-    fd = os.open(name, _FLAGS, dir_fd=folder)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError(errno.EINVAL, "not a regular file")
-    return fd
-
-
-def _refuse_ways_out(name: str) -> None:
-    if name in _WAYS_OUT or "/" in name:
-        raise OSError(errno.EINVAL, "not a path inside the folder")

@@ -1,4 +1,4 @@
-"""Closing a run: files that appear whole or not at all, the manifest, and who may sign it.
+"""Closing a run: its manifest, made from what its runner knows or of what lies there.
 
 The manifest is put together from the checksum lists of the tasks, so sealing costs a small read
 per task however large its artifacts are. A runner seals from what it knows itself (`known.py`),
@@ -8,92 +8,23 @@ and is told where the disk differs (`tampering.py`).
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from operator import itemgetter
-from typing import Any, BinaryIO
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import RunEnded
 from zf.lean.record import record, replace
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
-from zf.proof.canonical import canonical
-from zf.proof.journal import Journal, sync_folder
+from zf.proof.checksums import MAX_LIST_BYTES
+from zf.proof.files import write_pieces
+from zf.proof.journal import Journal
 from zf.proof.known import Known
+from zf.proof.layout import ATTEMPTS_LIST, ATTEST, JOURNAL, MANIFEST, PLAN, TASK_LIST
 from zf.proof.read import read_json
-from zf.proof.tampering import ATTEMPTS_LIST, MAX_LIST_BYTES, TASK_LIST, Differences
-
-# The lists that a manifest is made of can be had from here, too.
-__all__ = ["ATTEMPTS_LIST", "MAX_LIST_BYTES", "TASK_LIST"]
-
-MANIFEST = "MANIFEST.sha256"
-ATTEST = "attest"
-JOURNAL = "events.jsonl"
-STATUS = "99-summary/status.json"
-_WRITE_BYTES = 1024 * 1024
-
-
-def write_json(path: str, value: Any, *, anyway: bool = False) -> str:
-    """Write `value` canonically, whole or not at all; returns the SHA-256 of the bytes."""
-    return write_pieces(path, iter((canonical(value),)), anyway=anyway)
-
-
-def write_file(path: str, data: bytes) -> None:
-    """Write the file whole or not at all, durably: temporary file, fsync, rename, fsync."""
-    write_pieces(path, iter((data,)))
-
-
-def write_pieces(path: str, pieces: Iterable[bytes], *, anyway: bool = False) -> str:
-    """The same piece by piece, for what need not be in memory at once; returns the SHA-256. With
-    `anyway`, what is in the file's place is moved beside it.
-    """
-    digest = sha256()
-    with whole_file(path, anyway=anyway) as stream:
-        for piece in pieces:
-            digest.update(piece)
-            stream.write(piece)
-    return digest.hexdigest()
-
-
-@contextmanager
-def whole_file(path: str, *, anyway: bool = False) -> Iterator[BinaryIO]:
-    """A file to write to that takes its place, durably, only when the block ends well."""
-    folder, name = os.path.split(path)
-    fd, temporary = _temporary(folder, name)
-    try:
-        with os.fdopen(fd, "wb", buffering=_WRITE_BYTES) as stream:
-            yield stream
-            stream.flush()
-            os.fsync(fd)
-        if anyway and os.path.lexists(path):
-            _move_beside(path)
-        os.rename(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    sync_folder(folder)
-
-
-def _temporary(folder: str, name: str) -> tuple[int, str]:
-    """A new file beside the one to be written; a name that something else has is left to it."""
-    mark = str(os.getpid())
-    while True:
-        path = os.path.join(folder, f".{name}.{mark}.tmp")
-        try:
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), path
-        except FileExistsError:
-            mark = f"{os.getpid()}-{os.urandom(4).hex()}"
-
-
-def _move_beside(path: str) -> None:
-    """Free a place that is zf's own. What lay there is evidence: it stays, under another name."""
-    beside = f"{path}.was-there"
-    while os.path.lexists(beside):
-        beside = f"{path}.was-there-{os.urandom(4).hex()}"
-    os.rename(path, beside)
+from zf.proof.tampering import Differences
 
 
 @record
@@ -204,7 +135,7 @@ def close_killed(run_dir: str, head: str | None = None) -> str:
 
     refuse_sealed(run_dir)
     try:
-        journal, reading = Journal.reopen(f"{run_dir}/events.jsonl")
+        journal, reading = Journal.reopen(f"{run_dir}/{JOURNAL}")
     except OSError as error:
         raise ZfError(
             f"{printable(run_dir)} has no journal: {error.strerror}", code="ZF620"
@@ -215,7 +146,7 @@ def close_killed(run_dir: str, head: str | None = None) -> str:
     known = Known()
     for event in reading.events:
         known.take(event)
-    plan = read_json(run_dir, "plan.json")
+    plan = read_json(run_dir, PLAN)
     planned = {row["id"] for row in plan["tasks"]}
     abandoned.drop_unfinished(run_dir)
     if not isinstance(reading.events[-1], RunEnded):
@@ -258,7 +189,7 @@ def _manifest_lines(run_dir: str, bundle: Bundle) -> Iterator[str]:
             if name != ATTEST:
                 yield _task_lines(bundle, name)
         elif entry.is_file(follow_symlinks=False) and not _is_manifest(name):
-            yield _lines(_hashed(bundle, {name}))
+            yield checksums.listing(_hashed(bundle, {name}))
 
 
 def _known_lines(bundle: Bundle, differing: Differences, loose: Collection[str]) -> Iterator[str]:
@@ -284,7 +215,7 @@ def _told_entries(
         elif name in known.trees:
             yield _known_tree(bundle, differing, name)
         else:
-            yield _lines(_hashed(bundle, bundle.inventory(name).files))
+            yield checksums.listing(_hashed(bundle, bundle.inventory(name).files))
 
 
 def _known_tree(bundle: Bundle, differing: Differences, task: str) -> str:
@@ -299,13 +230,13 @@ def _known_tree(bundle: Bundle, differing: Differences, task: str) -> str:
         for path, _ in bundle.hash(paths - {own}):
             paths.discard(path)
         digests = {path: bundle.digests[path] for path in paths - {own}}
-        return _lines(digests | {own: differing.known.trees[task].hex()})
+        return checksums.listing(digests | {own: differing.known.trees[task].hex()})
     if ATTEMPTS_LIST not in text:
         return _told_lines(task, text)
     listed = checksums.told(text)
     listed |= differing.attempts_of(task, listed)
     listed[TASK_LIST] = differing.known.trees[task].hex()
-    return _lines({f"{task}/{path}": digest for path, digest in listed.items()})
+    return checksums.listing({f"{task}/{path}": digest for path, digest in listed.items()})
 
 
 def _in_order(name: str, *, is_folder: bool) -> bytes:
@@ -337,8 +268,8 @@ def _task_lines(bundle: Bundle, task: str) -> str:
         if ATTEMPTS_LIST in listed:
             listed |= _listed(bundle, f"{task}/", ATTEMPTS_LIST)
     except (FileNotFoundError, ValueError):
-        return _lines(_hashed(bundle, bundle.inventory(task).files))
-    return _lines({f"{task}/{path}": digest for path, digest in listed.items()})
+        return checksums.listing(_hashed(bundle, bundle.inventory(task).files))
+    return checksums.listing({f"{task}/{path}": digest for path, digest in listed.items()})
 
 
 def _listed(bundle: Bundle, prefix: str, name: str) -> dict[str, str]:
@@ -359,7 +290,3 @@ def _hashed(bundle: Bundle, paths: Collection[str]) -> dict[str, str]:
     for path, why in bundle.hash(paths):
         raise ZfError(f"{path}: {why}", code="ZF603")
     return {path: bundle.digests[path] for path in paths}
-
-
-def _lines(digests: Mapping[str, str]) -> str:
-    return "".join(checksums.line(digests[path], path) for path in sorted(digests))

@@ -14,13 +14,10 @@ from math import gcd
 
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
+from zf.proof.files import READ
 from zf.proof.known import Known
-from zf.proof.store import CHECKSUMS, FOLDERS
+from zf.proof.layout import ATTEMPTS, ATTEMPTS_LIST, FOLDERS, TASK_LIST, earlier_tree
 
-TASK_LIST = f"{CHECKSUMS}/task.sha256"
-ATTEMPTS_LIST = f"{CHECKSUMS}/attempts.sha256"
-# A line is at most some hundred bytes: this is a million artifacts of one task.
-MAX_LIST_BYTES = 256 * 1024 * 1024
 # Trees whose files are compared however short the run was: 4 ms.
 _ALWAYS_TREES = 16
 # So much of the files in them: 10 ms.
@@ -28,7 +25,6 @@ _ALWAYS_BYTES = 16 * 1024 * 1024
 _BYTES_PER_S = 1_000_000_000
 # No file at the top of a run comes near this: the journal of 100 000 tasks has 0.1 GiB.
 _LARGEST_TOP_BYTES = 1024**3
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Differences:
@@ -93,7 +89,7 @@ class Differences:
                 self._differs(path, "is not the list that the worker told")
             return told
         try:
-            data = self._bundle.read(path, MAX_LIST_BYTES)
+            data = self._bundle.read(path, checksums.MAX_LIST_BYTES)
             if sha256(data).digest() == self.known.trees[task]:
                 return data.decode("ascii")
         except OSError as error:
@@ -105,7 +101,7 @@ class Differences:
     def _there(self, path: str, size: int) -> bytes | None:
         """The first bytes of a file, one more than it should have, in the fewest calls."""
         try:
-            fd = os.open(path, _READ, dir_fd=self._bundle.fd)
+            fd = os.open(path, READ, dir_fd=self._bundle.fd)
         except OSError:
             return None
         try:
@@ -121,7 +117,7 @@ class Differences:
         found: dict[str, str] = {}
         if ATTEMPTS_LIST in listed:
             try:
-                found = checksums.parse(self._bundle.read(path, MAX_LIST_BYTES))
+                found = checksums.parse(self._bundle.read(path, checksums.MAX_LIST_BYTES))
             except (OSError, ValueError):
                 self._differs(path, "is no checksum list")
             else:
@@ -134,8 +130,8 @@ class Differences:
 
     def _earlier(self, task: str) -> Iterator[tuple[str, bytes]]:
         number = 1
-        while (digest := self.known.earlier.get(f"{task}/attempts/{number}")) is not None:
-            yield f"attempts/{number}", digest
+        while (digest := self.known.earlier.get(earlier_tree(task, number))) is not None:
+            yield f"{ATTEMPTS}/{number}", digest
             number += 1
 
     def compare_trees(self, seconds: float) -> None:
@@ -191,9 +187,8 @@ class Differences:
 
     def _affords(self, path: str) -> bool:
         """Whether there is time to read it: a file with holes in it can be of any size."""
-        try:
-            size = os.stat(path, dir_fd=self._bundle.fd, follow_symlinks=False).st_size
-        except OSError:
+        size = self._bundle.size(path)
+        if size is None:
             return True
         if size > self._bytes_left:
             return False  # which keeps no smaller one from being read
@@ -209,7 +204,7 @@ def _explained(task: str, files: Iterable[str]) -> set[str]:
         while above and above not in folders:
             folders.add(above)
             above = above.rpartition("/")[0]
-    roots = {f for f in folders if f.count("/") == 2 and f.startswith(f"{task}/attempts/")}
+    roots = {f for f in folders if f.count("/") == 2 and f.startswith(f"{task}/{ATTEMPTS}/")}
     return folders | {f"{root}/{name}" for root in {task, *roots} for name in FOLDERS}
 
 

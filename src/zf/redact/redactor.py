@@ -12,8 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zf.lean.record import replace
-from zf.plan.graph import definition_sha256
-from zf.proof.store import task_lines
+from zf.model import definition_sha256
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
 from zf.redact.stream import StreamRedactor
 
@@ -42,7 +41,7 @@ class Redactor:
 
     def task(self, task: Task) -> Task:
         """The task as it may be shown."""
-        if not self.full.search((task_lines(task).encode("ascii"),)):
+        if not self.full.holds_secret(_joined(_texts(task))):
             return task
         return without_secrets(task, self.full)
 
@@ -127,7 +126,7 @@ def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
 
 def _texts(task: Task) -> Iterator[str]:
     """The free texts of a task."""
-    yield from (task.title, task.workdir, *task.env.values(), *task.artifacts)
+    yield from (task.title, task.workdir, task.condition, *task.env.values(), *task.artifacts)
     yield from task.allow_secrets_in
     for step in (*task.steps, *task.cleanup):
         yield from (step.name, step.run)
@@ -164,6 +163,7 @@ def without_secrets(task: Task, redactor: StreamRedactor) -> Task:
         task,
         title=hide(task.title),
         workdir=hide(task.workdir),
+        condition=hide(task.condition),
         env={name: hide(value) for name, value in task.env.items()},
         artifacts=tuple(map(hide, task.artifacts)),
         required_artifacts=tuple(map(hide, task.required_artifacts)),

@@ -37,6 +37,7 @@ from zf.events import (
     to_json,
 )
 from zf.lean import lazy
+from zf.proof.layout import step_log
 from zf.report.blocked import code, headline, not_started
 from zf.report.words import (
     NO_TAILS,
@@ -449,7 +450,7 @@ def _failures(
     if proof:
         tree = f"{printable(proof)}/{printable(task.id)}"
         number = facts.step_number(task)
-        log = f"/20-logs/step-{number}.log" if tails.get(task.id) else ""
+        log = f"/{step_log(number)}" if tails.get(task.id) else ""
         found = f"{'log' if log else 'proof'}: {tree}{log}"
         if style.columns and len(where) + len(found) + 3 > style.columns:
             return [*lines, where, f"    {found}"]

@@ -27,21 +27,15 @@ from zf.events import (
 from zf.lean.record import asdict, record, replace
 from zf.model import NOTHING, Flow, is_valid_id
 from zf.plan.graph import Plan
-from zf.proof import store
-from zf.proof.journal import Journal, JournalReading, sync_folder
+from zf.proof.files import remove_tree, sync_folder, write_file, write_json
+from zf.proof.journal import Journal, JournalReading
 from zf.proof.known import Known
+from zf.proof.layout import BLOCKED, JOURNAL, MANIFEST, PLAN, RUN
 from zf.proof.lines import object_lines
 from zf.proof.read import LATEST, log_tail, newest_head, run_json
-from zf.proof.seal import (
-    JOURNAL,
-    MANIFEST,
-    Compared,
-    compare_known,
-    seal_known,
-    write_file,
-    write_json,
-)
+from zf.proof.seal import Compared, compare_known, seal_known
 from zf.proof.source import provenance
+from zf.proof.tree.records import Place, write_not_run
 from zf.redact.redactor import Redactor
 from zf.report.facts import Facts, Fold
 from zf.run import fitness, leases, lock, recover
@@ -124,10 +118,10 @@ class RunRequest:
             ear=inbox,
         )
 
-    def place(self) -> store.Place:
+    def place(self) -> Place:
         """Where its tasks run."""
         host, user = os.uname().nodename, provenance.user_name()
-        return store.Place(self.settings.run_id.value, host, user, self.flow.root)
+        return Place(self.settings.run_id.value, host, user, self.flow.root)
 
     def scheduler(
         self, about: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
@@ -328,9 +322,9 @@ def _found(
     try:
         os.mkdir(staging)
         described = object_lines(request.redactor.about(about))
-        write_file(f"{staging}/run.json", described)
-        plan_sha256 = write_json(f"{staging}/plan.json", plan)
-        journal = Journal.create(f"{staging}/events.jsonl")
+        write_file(f"{staging}/{RUN}", described)
+        plan_sha256 = write_json(f"{staging}/{PLAN}", plan)
+        journal = Journal.create(f"{staging}/{JOURNAL}")
         recorder = Recorder(journal, Fold(plan, about["limits"]), request.watch, known)
         began = recorder.record(
             RunStarted(
@@ -350,7 +344,7 @@ def _found(
         known.remember_place(staging)
         os.rename(staging, f"{proofs}/{run}")
     except OSError as error:
-        store.remove_tree(staging)
+        remove_tree(staging)
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
             raise _taken(proofs, run, run) from None
         raise _not_writable(proofs, error) from None
@@ -387,7 +381,7 @@ def resume(request: RunRequest, run_dir: str, papers: Mapping[str, str]) -> Laun
         from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415
 
         found = refuse_unless_intact(run_dir, run)
-        journal, reading = Journal.reopen(f"{run_dir}/events.jsonl")
+        journal, reading = Journal.reopen(f"{run_dir}/{JOURNAL}")
         if reading.head != found.result["head"] or _papers(reading) != dict(papers):
             raise _changed_meanwhile(run)
         known = Known()
@@ -441,7 +435,7 @@ def _papers(reading: JournalReading) -> dict[str, str]:
     """The digests that a journal has of the files written before it."""
     started = reading.events[0]
     assert isinstance(started, RunStarted)  # its proof is intact
-    return {"run.json": started.run_sha256, "plan.json": started.plan_sha256}
+    return {RUN: started.run_sha256, PLAN: started.plan_sha256}
 
 
 def _changed_meanwhile(run: str) -> ZfError:
@@ -518,7 +512,7 @@ def _conduct(
         changed = source_changed()
     tops = {JOURNAL: recorder.sha256()}
     if blocked_sha256 is not None:
-        tops["blocked.json"] = blocked_sha256
+        tops[BLOCKED] = blocked_sha256
     compared = compare_known(run_dir, pool.known, tops, took * _COMPARED_SHARE)
     if not lock.is_in_place(lock_fd, request.flow.proofs, run):
         compared = replace(compared, differences=(*compared.differences, _lock_gone(run)))
@@ -577,7 +571,7 @@ def _close(
 ) -> Launched:
     """Seal a run that has ended, from what its runner knows."""
     facts = recorder.facts
-    head, known.tops["events.jsonl"] = recorder.close()
+    head, known.tops[JOURNAL] = recorder.close()
     assert facts.exit_code is not None  # its last event says so
     sealed = seal_known(run_dir, known, after=compared)
     facts.tampered = tuple(map(request.redactor.text, sealed.differences))
@@ -639,10 +633,10 @@ def _claimed(proofs: str, run: str) -> Iterator[int]:
         if taken is not None and not (taken == run and _is_empty_folder(f"{proofs}/{run}")):
             raise _taken(proofs, taken, run)
         # What a runner left that was killed before its run had a name.
-        store.remove_tree(lock.staging_path(proofs, run))
+        remove_tree(lock.staging_path(proofs, run))
         yield lock_fd
     finally:
-        store.remove_tree(lock.aside_path(proofs, run))
+        remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
 
 
@@ -697,13 +691,13 @@ def _taken_over(request: RunRequest, inbox: Inbox) -> Iterator[int]:
     try:
         yield lock_fd
     finally:
-        store.remove_tree(lock.aside_path(proofs, run))
+        remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
 
 
-def _write_not_run(request: RunRequest, run_dir: str, place: store.Place, event: TaskNotRun) -> str:
+def _write_not_run(request: RunRequest, run_dir: str, place: Place, event: TaskNotRun) -> str:
     task = request.redactor.task(request.plan.tasks[event.task])
-    return store.write_not_run(
+    return write_not_run(
         run_dir, place, task, event.status, event.cause, event.detail, event.needs, event.at
     )
 
@@ -720,5 +714,5 @@ def _write_blocked(run_dir: str, facts: Facts) -> str | None:
             for t in facts.failed
         }
         told = blocked.as_json(facts, tails=tails)
-        return write_json(f"{run_dir}/blocked.json", told, anyway=True)
+        return write_json(f"{run_dir}/{BLOCKED}", told, anyway=True)
     return None

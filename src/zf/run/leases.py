@@ -19,6 +19,7 @@ from contextlib import closing, suppress
 from hashlib import sha256
 
 from zf.errors import ZfError, printable
+from zf.proof.files import FOLDER
 from zf.run.lock import is_alive, try_lock
 from zf.run.schedule.orders import LEASE_RETRY_S
 
@@ -161,7 +162,7 @@ def _open_file(path: str, file: str, flags: int) -> int:
 
 
 def _open_folder(path: str) -> int:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = os.open(path, FOLDER)
     found = os.fstat(fd)
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
         os.close(fd)

@@ -17,6 +17,7 @@ from hashlib import sha256
 
 from zf.errors import Exit, ZfError, printable
 from zf.lean import lazy
+from zf.proof.layout import LOCKS
 
 _OWNER = lazy.pattern(r"pid (\d+) on (\S+)")
 # The owner writes its name just after it has the lock; whoever comes between waits a little.
@@ -210,7 +211,7 @@ def live_runs(proofs: str, *, but: str) -> list[str]:
 
 def folder(proofs: str) -> str:
     """Where zf keeps what is no part of any run."""
-    return f"{proofs}/.locks"
+    return f"{proofs}/{LOCKS}"
 
 
 def _open(proofs: str, run: str, instead: str = "") -> int:

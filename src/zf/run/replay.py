@@ -9,18 +9,18 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zf.audit import compare
 from zf.errors import ZfError, printable
 from zf.lean.record import field, mutable, record, replace
-from zf.model import RESERVED_ENV, Flow, Project, Step, Task
+from zf.model import RESERVED_ENV, Flow, Project, Step, Task, recalled
 from zf.plan.graph import plan_task
 from zf.plan.load import load
 from zf.plan.places import find_root
-from zf.proof import read
-from zf.proof.source.worktree import environment as git_environment
+from zf.proof import layout, read
+from zf.proof.source.git import environment as git_environment
 from zf.redact.redactor import Redactor
 from zf.redact.secret_forms import is_secret_name
 from zf.report.words import quoted_log, tail, what
@@ -31,6 +31,12 @@ from zf.settings import DEFAULT_PHASE_TIMEOUT_S, resolve
 _RUN = "replay"
 _NOT_RECORDED = re.compile(r"^# passed, value not recorded: (.+)$", re.MULTILINE)
 _HIDDEN = "***"
+# What decides whether and when a task starts, and what it is started with.
+_ALONE = Task("", "", ())
+_NOT_AGAIN = (
+    *("needs", "condition", "env", "pass_env", "resources", "concurrency"),
+    *("max_retries", "deadline_s", "start_after_s", "queue_timeout_s"),
+)
 _NAMES = {"status": "status", "exit_code": "exit code", "signal": "signal"}
 
 
@@ -178,37 +184,27 @@ def _secret(environ: Mapping[str, str], globs: Sequence[str]) -> dict[str, str]:
 
 def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
     """The task as it was recorded: its scripts from their own files."""
-    said = read.read_json(run_dir, f"{task}/00-meta/task.json")
+    said = read.read_json(run_dir, f"{task}/{layout.TASK}")
     if said["needs"]:
         needed = ", ".join(need["task"] for need in said["needs"])
         notes.said.append(f"what it needs was not run again: {needed}")
-    scripts: dict[str, list[Step]] = {"step": [], "cleanup": []}
-    for kind, steps in (("step", said["commands"]), ("cleanup", said["cleanup"])):
+    task_then = recalled(said)
+
+    def as_run(kind: str, steps: Sequence[Step]) -> Iterator[Step]:
         for number, step in enumerate(steps, read.first_step(notes.run)):
-            data = read.read_bytes(run_dir, f"{task}/10-commands/{kind}-{number}.sh")
+            data = read.read_bytes(run_dir, f"{task}/{layout.script(f'{kind}-{number}')}")
             text = data.decode("utf-8", "surrogateescape")
             if _HIDDEN in text:
-                notes.said.append(
-                    f"{kind} {step['name']!r}: a secret in its script was not recorded"
-                )
-            scripts[kind].append(Step(step["name"], text, step["line"]))
-    return Task(
-        id=task,
-        phase=said["phase"],
-        title=said["title"],
-        steps=tuple(scripts["step"]),
-        cleanup=tuple(scripts["cleanup"]),
-        timeout_s=said["timeout_sec"],
-        cleanup_timeout_s=said["cleanup_timeout_sec"],
-        silence_timeout_s=said["silence_timeout_sec"],
-        leave_running=said["leave_running"],
-        max_log_bytes=said["max_log_bytes"],
-        workdir=said["workdir"],
-        artifacts=tuple(said["artifacts"]),
-        required_artifacts=tuple(said.get("required_artifacts", ())),
-        secrets=(*notes.run["secrets"], *said["secrets"]),
-        allow_secrets_in=tuple(said["allow_secrets_in"]),
-        file=said["file"],
+                notes.said.append(f"{kind} {step.name!r}: a secret in its script was not recorded")
+            yield replace(step, run=text)
+
+    return replace(
+        task_then,
+        steps=tuple(as_run("step", task_then.steps)),
+        cleanup=tuple(as_run("cleanup", task_then.cleanup)),
+        secrets=(*notes.run["secrets"], *task_then.secrets),
+        # Its environment is the recorded one, and nothing is waited for.
+        **{name: getattr(_ALONE, name) for name in _NOT_AGAIN},
     )
 
 
@@ -216,7 +212,7 @@ def _environment(
     run_dir: str, task: str, environ: Mapping[str, str], notes: _Notes
 ) -> dict[str, str]:
     """The recorded variables, and what was passed then as it is now."""
-    data = read.read_bytes(run_dir, f"{task}/00-meta/env.sh")
+    data = read.read_bytes(run_dir, f"{task}/{layout.ENV}")
     values = {k: v for k, v in compare.read_env(data).items() if k not in RESERVED_ENV}
     for name, value in values.items():
         if _HIDDEN in value:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import Cause
-from zf.proof.artifacts import TOLD_MOST, listed
-from zf.proof.store import remove
+from zf.proof.files import FOLDER, remove
+from zf.proof.tree.artifacts import TOLD_MOST, listed
 from zf.redact.secret_forms import WEAK_BYTES
 from zf.redact.token_rules import SHAPES
 from zf.work.supervisor import Stop
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 LEAST_S = 60.0
 # How often it is asked for orders; what is collected sooner than that costs no call.
 _LOOK_S = 0.05
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class ArtifactSecrets:
@@ -180,7 +179,7 @@ def _folder(path: str) -> int:
     with suppress(FileExistsError):
         os.makedirs(path)
     try:
-        return os.open(path, _FOLDER)
+        return os.open(path, FOLDER)
     except OSError as error:
         if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
             raise
@@ -188,4 +187,4 @@ def _folder(path: str) -> int:
         os.unlink(path)
     with suppress(FileExistsError):
         os.mkdir(path)
-    return os.open(path, _FOLDER)
+    return os.open(path, FOLDER)

@@ -9,22 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
+from zf.lean import lazy
 from zf.lean.record import mutable, replace
-from zf.proof.artifacts import collect
+from zf.proof import layout
+from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.store import (
-    ARTIFACTS,
-    COMMANDS,
-    FOLDERS,
-    LOGS,
-    META,
-    NO_ARTIFACT,
-    Place,
-    TaskTree,
-    artifacts_of,
-    task_json,
-    task_lines,
-)
+from zf.proof.tree.artifacts import collect
+from zf.proof.tree.records import Place, task_json, task_lines
+from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.redact.redactor import without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, limit_s, link
@@ -44,7 +36,10 @@ if TYPE_CHECKING:
 
     from zf.model import Step, Task
     from zf.plan.graph import Met
+    from zf.proof.tree import contents
     from zf.work.control import RunnerOrders
+else:
+    contents = lazy.module("zf.proof.tree.contents")
 
 # Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
 # shield, and removed with these.
@@ -142,7 +137,7 @@ class Attempt:
                 self._context.shield.open_up(self._left_at, self._left)
         self._link_needs(needs)
         place, began = self._context.place, timestamp(self.outcome.started)
-        self.tree.write(META, "task.json", task_json(place, began, self._pwd, self._lines))
+        self.tree.write(layout.TASK, task_json(place, began, self._pwd, self._lines))
         self._run_steps(meanwhile)
         self._run_cleanup()
         self._collect()
@@ -181,9 +176,9 @@ class Attempt:
             task = self.outcome.task = without_secrets(task, self._redactor)
             self._lines, self._pwd = task_lines(task), hide(self._pwd)
             shell = self._env.as_shell(hide)
-        self.tree.write(META, "env.sh", shell)
+        self.tree.write(layout.ENV, shell)
         steps = [{"name": step.name, "run": step.run} for step in task.steps]
-        self.tree.write(COMMANDS, "commands.json", list_lines(steps))
+        self.tree.write(layout.COMMANDS_LIST, list_lines(steps))
 
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
         task, outcome, orders = self._task, self.outcome, self._context.orders
@@ -219,7 +214,7 @@ class Attempt:
         meanwhile: Callable[[], None] | None = None,
     ) -> None:
         """Run a command on these terms, or leave it where there are none; the proof says which."""
-        digest = self.tree.write(COMMANDS, f"{command.file}.sh", _bytes(command.shown.run))
+        digest = self.tree.write(layout.script(command.file), _bytes(command.shown.run))
         record = {
             "schema": "zf/step/v2",
             "step": command.index,
@@ -232,7 +227,7 @@ class Attempt:
         }
         if terms is not None:
             record |= self._run_logged(command, terms, meanwhile)
-        self.tree.write(COMMANDS, f"{command.file}.json", object_lines(record))
+        self.tree.write(layout.command_record(command.file), object_lines(record))
 
     def _run_logged(
         self, command: _Command, terms: Terms, meanwhile: Callable[[], None] | None
@@ -240,9 +235,9 @@ class Attempt:
         """Run a command with a log for its output, and tell the outcome how it ended; what its
         record says of that.
         """
-        outcome, name = self.outcome, f"{command.file}.log"
+        outcome, path = self.outcome, layout.log(command.file)
         started, began = time.time(), time.monotonic()
-        log = self.tree.create_file(LOGS, name)
+        log = self.tree.create_file(path)
         ended = None
         try:
             capture = Capture(
@@ -263,7 +258,7 @@ class Attempt:
         if capture.is_cut:
             outcome.notes.append(f"the log of {command.label} was cut at max_log_bytes")
         log_sha256 = capture.log_sha256
-        self.tree.wrote(LOGS, name, log_sha256)
+        self.tree.wrote(path, log_sha256)
         return {
             "status": status,
             "exit_code": None if ended is None else ended.exit_code,
@@ -271,7 +266,7 @@ class Attempt:
             "started_at": timestamp(started),
             "completed_at": timestamp(time.time()),
             "duration_s": round(time.monotonic() - began, 6),
-            "log": f"{LOGS}/{name}",
+            "log": path,
             "log_bytes": capture.log_bytes,
             "log_sha256": log_sha256,
             "output_bytes": capture.output_bytes,
@@ -337,7 +332,7 @@ class Attempt:
             if digest is None:
                 continue  # it kept nothing, was not run or not even checked
             try:
-                artifacts = artifacts_of(f"{of}/{need.task}", digest)
+                artifacts = contents.artifacts_of(f"{of}/{need.task}", digest)
             except (OSError, ValueError) as error:
                 what = said(error) if isinstance(error, OSError) else str(error)
                 what = self._redactor.text(what)

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from zf.model import DEFAULT_MAX_LOG_BYTES
-from zf.proof.store import write_all
+from zf.proof.files import write_all
 
 # What a pipe holds when it is made. A read that fills it means a step that writes a lot: then pipe
 # and buffer grow, which makes a GiB a third cheaper, and quiet tasks never pay for a big buffer.

@@ -13,8 +13,10 @@ from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.record import field, mutable, replace
 from zf.outlet import say_if_possible
-from zf.proof.artifacts import TOLD_MOST, Collected, collect, listed
-from zf.proof.store import NO_ARTIFACT, SUMMARY, TaskTree, is_tree_of, status_fields
+from zf.proof.layout import TIMEOUT_MARK
+from zf.proof.tree.artifacts import TOLD_MOST, Collected, collect, listed
+from zf.proof.tree.records import status_fields
+from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.work.artifacts import ArtifactSecrets
 from zf.work.processes import Process
 from zf.work.supervisor import Ended, Stop
@@ -228,7 +230,7 @@ class Outcome:
             self.detail = f"{self.detail[: _DETAIL_CHARS - 3]}..."
         duration_s = self._duration_s()
         if self.status is Status.TIMEOUT:
-            tree.write(SUMMARY, ".timeout_killed", f"{self.detail}\n".encode())
+            tree.write(TIMEOUT_MARK, f"{self.detail}\n".encode())
         digest = tree.decide(
             status_fields(
                 run,
@@ -335,6 +337,8 @@ class Outcome:
         """The tree of this attempt, also when its worker died before it had moved away that of the
         attempt before, which is on record and stays as it is.
         """
+        from zf.proof.tree.contents import is_tree_of  # noqa: PLC0415 - a worker has died
+
         if before and is_tree_of(run_dir, self.task.id, before):
             return TaskTree.create(run_dir, self.task.id, self.attempt)
         return TaskTree.reopen(run_dir, self.task.id)

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from zf.model import Task
-from zf.proof.store import TaskTree, remove_tree
+from zf.proof.files import remove_tree
+from zf.proof.tree.store import TaskTree
 from zf.work.attempt import Attempt, WorkerContext
 from zf.work.outcome import Outcome
 

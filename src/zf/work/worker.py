@@ -22,7 +22,8 @@ from zf.events import AttemptEnded, Cause, Status
 from zf.lean.record import field, record
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
-from zf.proof.store import Place, TaskTree
+from zf.proof.tree.records import Place
+from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
 from zf.settings import ALWAYS
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError

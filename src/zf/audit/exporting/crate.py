@@ -14,8 +14,8 @@ from urllib.parse import quote
 from zf.audit.exporting.files import File, Sealed, below, checked, of_bytes
 from zf.errors import ZfError, printable
 from zf.proof.journal import decode
+from zf.proof.layout import ARTIFACTS, COMMANDS, LOGS, STATUS
 from zf.proof.read import plan_json, run_json
-from zf.proof.seal import STATUS
 
 METADATA = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
@@ -133,7 +133,7 @@ def _action(
         "result": [
             _ref(_id(run, path))
             for path in paths
-            if path.startswith((f"{own}20-logs/", f"{own}30-artifacts/"))
+            if path.startswith((f"{own}{LOGS}/", f"{own}{ARTIFACTS}/"))
         ],
         "actionStatus": _ref(f"{_SCHEMA}{'Completed' if good else 'Failed'}ActionStatus"),
     }
@@ -163,7 +163,7 @@ def _file(run: str, path: str, size: int, digest: str) -> Entity:
 
 
 def _is_script(path: str, own: str) -> bool:
-    return path.startswith(f"{own}10-commands/") and path.endswith(".sh")
+    return path.startswith(f"{own}{COMMANDS}/") and path.endswith(".sh")
 
 
 def _id(run: str, path: str) -> str:

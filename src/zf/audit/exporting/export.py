@@ -22,8 +22,10 @@ from zf.errors import Exit, ZfError, printable
 from zf.lean.record import record
 from zf.proof import checksums
 from zf.proof.bundle import BLOCK_BYTES, Bundle
-from zf.proof.journal import decode, last_line, sync_folder
-from zf.proof.seal import ATTEST, MANIFEST, MAX_LIST_BYTES
+from zf.proof.checksums import MAX_LIST_BYTES
+from zf.proof.files import remove_tree, sync_folder
+from zf.proof.journal import decode, last_line
+from zf.proof.layout import ATTEST, JOURNAL, MANIFEST, UNFINISHED
 
 
 @record
@@ -124,14 +126,14 @@ def _file(bundle: Bundle, path: str, digest: str) -> File:
 
 def _ended(run_dir: str) -> int:
     """When the last event was written, in whole seconds: the one time that every copy shares."""
-    line = last_line(f"{run_dir}/events.jsonl")
+    line = last_line(f"{run_dir}/{JOURNAL}")
     data: Any = decode(line) if line else {}
     return int(datetime.fromisoformat(data.get("wall", "1970-01-01T00:00:00Z")).timestamp())
 
 
 def _write_folder(output: str, files: list[File]) -> None:
     """The files below a new folder, which appears under its name only when it is whole."""
-    temporary = f"{output}.{os.getpid()}.tmp"
+    temporary = f"{output}.{os.getpid()}{UNFINISHED}"
     os.mkdir(temporary)
     try:
         for file in files:
@@ -141,15 +143,6 @@ def _write_folder(output: str, files: list[File]) -> None:
                 target.writelines(checked(file))
         os.rename(temporary, output)
     except BaseException:
-        _remove(temporary)
+        remove_tree(temporary)
         raise
     sync_folder(os.path.dirname(output))
-
-
-def _remove(folder: str) -> None:
-    for where, folders, files in os.walk(folder, topdown=False):
-        for name in files:
-            os.unlink(f"{where}/{name}")
-        for name in folders:
-            os.rmdir(f"{where}/{name}")
-    os.rmdir(folder)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
 from zf.audit.exporting.files import File, Sealed, checked
-from zf.proof.seal import whole_file
+from zf.proof.files import whole_file
 
 
 def contents(sealed: Sealed) -> list[File]:

@@ -18,9 +18,11 @@ from zf.errors import Exit, ZfError, printable
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.canonical import canonical
-from zf.proof.journal import Chain, decode, raw_lines, sync_folder
+from zf.proof.checksums import MAX_LIST_BYTES
+from zf.proof.files import sync_folder, write_file
+from zf.proof.journal import Chain, decode, raw_lines
+from zf.proof.layout import ATTEST, JOURNAL, MANIFEST, PLAN, RUN, STATUS
 from zf.proof.read import MAX_JSON_BYTES
-from zf.proof.seal import ATTEST, MANIFEST, MAX_LIST_BYTES, STATUS, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -150,9 +152,9 @@ def _facts(run_dir: str, sealed: tuple[str, str] | None) -> statement.Facts:
                 hint=f"zf seal {printable(run_dir)} seals it",
             ) from None
         try:
-            run, plan = (_object(bundle, name) for name in ("run.json", "plan.json"))
+            run, plan = (_object(bundle, name) for name in (RUN, PLAN))
             chain, account = Chain(), Account()
-            with os.fdopen(bundle.open("events.jsonl"), "rb") as stream:
+            with os.fdopen(bundle.open(JOURNAL), "rb") as stream:
                 for raw in raw_lines(stream):
                     account.feed(chain.accept(raw.removesuffix(b"\n")))
             ended = [name for name, task in account.tasks.items() if task.terminal is not None]

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
+from zf.proof.layout import step_log
 from zf.proof.read import attempt_tree, log_tail
 from zf.report import terminal
 from zf.report.words import TAIL_LINES
@@ -146,7 +147,7 @@ class _Follower:
     def _log(self, step: int) -> str:
         # Asked for each time: the attempt's tree is moved aside when another begins.
         tree = attempt_tree(self._run_dir, self._task, self._attempt)
-        return f"{self._run_dir}/{tree}/20-logs/step-{step}.log"
+        return f"{self._run_dir}/{tree}/{step_log(step)}"
 
     def _flush(self) -> list[str]:
         lines = [_decoded(self._partial)] if self._partial else []

@@ -18,6 +18,7 @@ from zf.cli.display import streams
 from zf.cli.display.streams import say
 from zf.cli.project import path_shown, program
 from zf.errors import Exit, Problem, ZfError
+from zf.proof.layout import LOGS, STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -206,7 +207,7 @@ class Watcher:
             return []
         lines = []
         for task in self._heartbeats.due(facts, mono):
-            silent_s = _silent_s(f"{self._proofs}/{facts.run}/{task.id}/20-logs")
+            silent_s = _silent_s(f"{self._proofs}/{facts.run}/{task.id}/{LOGS}")
             if silent_s is not None and silent_s < HEARTBEAT_S:
                 # It is at work, though nobody is shown what it prints.
                 self._heartbeats.heard(task.id, mono - silent_s)
@@ -271,7 +272,7 @@ _STATUS_BYTES = 16 * 1024
 def _is_plain(run_dir: str, task: str) -> bool:
     """Whether there is nothing to remark on: so it is with nearly all tasks, and one look tells."""
     try:
-        fd = os.open(f"{run_dir}/{task}/99-summary/status.json", os.O_RDONLY | os.O_NONBLOCK)
+        fd = os.open(f"{run_dir}/{task}/{STATUS}", os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
     try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from zf.errors import Problem
-    from zf.plan.schema import Form, Key
+    from zf.plan.form import Form, Key
     from zf.plan.yaml.source import Source
     from zf.plan.yaml.yaml12 import Document
 

@@ -1,6 +1,6 @@
-"""What CI systems say of the run in their variables: one row for each system. Nobody checks it.
+"""What CI systems say of the run in their variables: one row for each system. Unverified.
 
-A pull request's branch is not told as the branch: anyone may name a fork's branch `main`.
+A pull request's branch is not recorded as the branch: anyone may name a fork's branch `main`.
 """
 
 from __future__ import annotations

@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-    from zf.proof.source import worktree
+    from zf.proof import files
+    from zf.proof.source import git, repository, worktree
     from zf.proof.source.provenance import Source
 else:
+    files = lazy.module("zf.proof.files")
+    git = lazy.module("zf.proof.source.git")
+    repository = lazy.module("zf.proof.source.repository")
     worktree = lazy.module("zf.proof.source.worktree")
 
 NO_WORK_TREE = "this is not a git work tree"
@@ -50,7 +54,7 @@ class Looking:
         """Begin; None where there is nothing to look at, or no process to be had."""
         if find_top(root, environ) is None:
             return None
-        scratch = worktree.scratch_name(environ)
+        scratch = git.scratch_name(environ)
         try:
             results, theirs = os.pipe()
         except OSError:
@@ -71,15 +75,15 @@ class Looking:
         finally:
             os.close(theirs)
 
-    def source(self, ear: worktree.Ear | None = None) -> Source | None:
-        """What was seen, once; None when the other process died, and it is for the caller to look
-        himself, or when the run is to end.
+    def source(self, ear: git.Ear | None = None) -> Source | None:
+        """What was seen, once; None when the other process died and the caller has to look itself,
+        or when the run is to end.
         """
         if self._results < 0:
             return None
         try:
-            worktree.await_readable(self._results, ear)
-        except worktree.NotAwaitedError:
+            git.await_readable(self._results, ear)
+        except git.NotAwaitedError:
             self.close()
             return None
         with os.fdopen(self._results, "rb") as stream:
@@ -95,7 +99,7 @@ class Looking:
         facts, seen = values
         if seen is not None:
             at, *rest = seen
-            seen = worktree.Seen(worktree.Commit(*at), *rest)
+            seen = worktree.Seen(repository.Commit(*at), *rest)
         return Source(*self._about, facts, seen)
 
     def close(self) -> None:
@@ -109,7 +113,7 @@ class Looking:
             with suppress(ChildProcessError):  # where a parent's ignored SIGCHLD is inherited
                 os.waitpid(self._pid, 0)
             self._pid = 0
-            worktree.remove_scratch(self._scratch)
+            files.remove_tree(self._scratch)
 
 
 def find_top(root: str, environ: Mapping[str, str]) -> str | None:

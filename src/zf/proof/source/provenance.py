@@ -24,8 +24,9 @@ from zf.proof.source.prefetch import NO_WORK_TREE, find_top
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from zf.proof.source import worktree
+    from zf.proof.source import git, worktree
 else:
+    git = lazy.module("zf.proof.source.git")
     worktree = lazy.module("zf.proof.source.worktree")
 
 SCHEMA = "zf/run/v2"
@@ -106,7 +107,7 @@ def source(
 def commit(root: str, environ: Mapping[str, str]) -> str | None:
     """Its commit alone, for which no file is looked at."""
     facts: dict[str, Any] = dict.fromkeys(_NAMED) | {"from": {}}
-    with suppress(worktree.GitError, OSError):
+    with suppress(git.GitError, OSError):
         facts["commit"] = worktree.commit_of(root, environ)
     _ask_ci(facts, ci.told(environ), [])
     return facts["commit"] and str(facts["commit"])
@@ -136,7 +137,7 @@ class Source:
         environ: Mapping[str, str] | None = None,
         cache: str | None = None,
         scratch: str | None = None,
-        ear: worktree.Ear | None = None,
+        ear: git.Ear | None = None,
     ) -> Source:
         """Ask git, and for what it does not know the CI system; git only until `ear` hears that the
         run is to end.
@@ -151,7 +152,7 @@ class Source:
                 notes.append(NO_WORK_TREE)
             else:
                 seen = worktree.look(root, environ, exclude, cache, scratch, ear)
-        except worktree.GitError as error:
+        except git.GitError as error:
             notes.append(str(error))
         except OSError as error:
             notes.append(f"git could not be started: {error.strerror}")
@@ -164,7 +165,7 @@ class Source:
         return cls(root, tuple(exclude), environ, facts, seen)
 
     @contextmanager
-    def looking_again(self, ear: worktree.Ear | None = None) -> Iterator[Callable[[], bool | None]]:
+    def looking_again(self, ear: git.Ear | None = None) -> Iterator[Callable[[], bool | None]]:
         """Begin to look whether the commit or anything that counts for `dirty` is another by now;
         what is given waits for the answer, which is None when that cannot be said, or when `ear`
         has heard that the run is to end.
@@ -174,7 +175,7 @@ class Source:
             return
         with ExitStack() as opened:
             answer = None
-            with suppress(worktree.GitError, OSError):
+            with suppress(git.GitError, OSError):
                 answer = opened.enter_context(
                     worktree.looking_again(self.seen, self.root, self.environ, self.exclude, ear)
                 )
@@ -184,7 +185,7 @@ class Source:
         assert self.seen is not None
         now = None
         if answer is not None:
-            with suppress(worktree.GitError, OSError):
+            with suppress(git.GitError, OSError):
                 now = answer()
         worktree.keep(self.seen, now)
         return None if now is None else not now.is_as(self.seen)

@@ -12,7 +12,7 @@ import fcntl
 import os
 from functools import cache
 
-from zf.proof.store import write_all
+from zf.proof.files import write_all
 
 # The descriptor in the step. What the step starts inherits it: sealed, nothing can be done to it,
 # and a script which opens 3 for a purpose of its own just replaces it.

@@ -30,7 +30,9 @@ from contextlib import suppress
 from typing import TypeVar
 
 from zf.lean.record import record
-from zf.proof.store import ARTIFACTS, FOLDERS, TaskTree, remove, remove_tree
+from zf.proof.files import FOLDER, remove, remove_tree
+from zf.proof.layout import ARTIFACTS, ATTEMPTS, FOLDERS
+from zf.proof.tree.store import TaskTree
 from zf.settings import ALWAYS
 
 NONE = "none"
@@ -51,10 +53,9 @@ _SYS_MOVE_MOUNT, _FROM_DESCRIPTOR, _HERE = 429, 4, -100
 _SYS_LANDLOCK_CREATE_RULESET, _SYS_LANDLOCK_RESTRICT_SELF = 444, 446
 _LANDLOCK_VERSION, _LANDLOCK_SCOPE_SIGNAL, _LANDLOCK_SIGNALS_SINCE = 1, 2, 6
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOUNT = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC if hasattr(os, "O_PATH") else 0
 # Everything a tree has but its artifacts, and what earlier attempts left.
-_SHOWN = (*(name for name in FOLDERS if name != ARTIFACTS), "attempts")
+_SHOWN = (*(name for name in FOLDERS if name != ARTIFACTS), ATTEMPTS)
 BESIDES_ARTIFACTS = tuple(name for name in FOLDERS if name != ARTIFACTS)
 # What a worker has beside the run, each after its number: the scratch folder, where the mount over
 # it is while no task has it, the run's folder as steps may read it, and a link into that, to the
@@ -141,13 +142,13 @@ class Shield:
         # As a mount point it cannot be moved away, with the run's folder in it. Before anything is
         # opened in there: what is renamed from one folder to another has to be in one mount.
         self._bind(grounds.proofs, grounds.proofs)
-        self._run = os.open(self._run_dir, _FOLDER)
-        self._aside = os.open(self._aside_dir, _FOLDER)
-        self._locks = os.open(grounds.locks, _FOLDER)
+        self._run = os.open(self._run_dir, FOLDER)
+        self._aside = os.open(self._aside_dir, FOLDER)
+        self._locks = os.open(grounds.locks, FOLDER)
         scratch, parked, run, now = self._names
         for name in (scratch, parked, run):
             os.mkdir(name, dir_fd=self._aside)
-        self._scratch = os.open(scratch, _FOLDER, dir_fd=self._aside)
+        self._scratch = os.open(scratch, FOLDER, dir_fd=self._aside)
         info = os.fstat(self._scratch)
         self._scratch_is = info.st_dev, info.st_ino
         os.mkdir(ARTIFACTS, dir_fd=self._scratch)
@@ -484,7 +485,7 @@ def rescue(aside: str, run_dir: str, task: str | None = None) -> None:
 
 
 def _move_artifacts(source: str, path: str) -> None:
-    tree = os.open(path, _FOLDER)
+    tree = os.open(path, FOLDER)
     try:
         os.unlink(ARTIFACTS, dir_fd=tree)  # the link to it
         try:

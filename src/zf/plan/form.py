@@ -1,0 +1,164 @@
+"""What the keys of a file look like to the program: their checks, and JSON Schema for editors.
+
+Which keys there are is in `schema.py`. They are pydantic's core schemas, not BaseModel classes:
+importing pydantic's upper floor costs 60 ms, half of what a short run takes, and the values go on
+into `model`'s own classes anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from zf.lean.record import field, record
+from zf.lean.validators import SchemaValidator, ValidationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+# One of pydantic's core schemas.
+Schema = Mapping[str, Any]
+
+# What says which of its two shapes a value has; no text of a file holds NUL.
+_SHAPES = ("\0plain", "\0mapping")
+
+
+@record
+class Key:
+    """One key of a file: what it may hold and what it means.
+
+    A required key has an `example` for the message that misses it; `keys` are those of the
+    mappings it holds.
+    """
+
+    schema: Schema
+    means: str
+    default: object = None
+    required: bool = False
+    example: str = ""
+    keys: Mapping[str, Key] = field(default_factory=dict)
+
+
+@record
+class Form:
+    """What one kind of file may say."""
+
+    title: str
+    keys: Mapping[str, Key]
+    validator: SchemaValidator
+
+    @classmethod
+    def of(cls, title: str, keys: Mapping[str, Key]) -> Self:
+        return cls(title, keys, SchemaValidator(mapping(keys)))
+
+    def errors(self, value: object) -> list[ErrorDetails]:
+        """Everything that keeps `value` from being of this form."""
+        try:
+            self.validator.validate_python(value)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            for one in found:
+                one["loc"] = tuple(part for part in one["loc"] if part not in _SHAPES)
+            return found
+        return []
+
+
+def _schema(kind: str, **facts: Any) -> Schema:
+    """A schema as pydantic wants it, which is a dict. Its own functions that make one would have
+    to be imported first, which takes longer than reading 200 task files.
+    """
+    return {"type": kind} | {name: fact for name, fact in facts.items() if fact is not None}
+
+
+STR = _schema("str")
+BOOL = _schema("bool")
+
+
+def text(pattern: str) -> Schema:
+    return _schema("str", pattern=pattern)
+
+
+def one_of(*words: str) -> Schema:
+    return _schema("literal", expected=list(words))
+
+
+def whole(least: int, most: int) -> Schema:
+    return _schema("int", ge=least, le=most)
+
+
+def table(keys: Schema, values: Schema, metadata: dict[str, Any] | None = None) -> Schema:
+    return _schema("dict", keys_schema=keys, values_schema=values, metadata=metadata)
+
+
+def checked(plain: Schema, check: Callable[[str], str]) -> Schema:
+    """What is of the plain form and passes the check."""
+    function = {"type": "no-info", "function": check}
+    return _schema("function-after", function=function, schema=plain)
+
+
+def list_of(item: Schema, min_length: int | None = None) -> Schema:
+    return _schema("list", items_schema=item, min_length=min_length)
+
+
+def number(above: float | None = None, least: float | None = None, most: float = 0) -> Schema:
+    return _schema("float", gt=above, ge=least, le=most, allow_inf_nan=False)
+
+
+def either(plain: Schema, keys: Mapping[str, Key]) -> Schema:
+    """A plain value, or a mapping with these keys."""
+    choices = dict(zip(_SHAPES, (plain, mapping(keys)), strict=True))
+    return _schema(
+        "tagged-union",
+        choices=choices,
+        discriminator=lambda value: _SHAPES[isinstance(value, dict)],
+    )
+
+
+def mapping(keys: Mapping[str, Key]) -> Schema:
+    fields = {
+        name: _schema(
+            "typed-dict-field",
+            schema=key.schema,
+            required=key.required,
+            metadata=_said_to_editors(key),
+        )
+        for name, key in keys.items()
+    }
+    # Every mapping says so for itself: a typed dict does not hand down the mode it was asked in.
+    config = {"strict": True}
+    return _schema("typed-dict", fields=fields, extra_behavior="forbid", config=config)
+
+
+def _said_to_editors(key: Key) -> dict[str, Any]:
+    facts: dict[str, Any] = {"description": key.means}
+    if key.default is not None:
+        facts["default"] = key.default
+    return {"pydantic_js_updates": facts}
+
+
+def for_editors(title: str, keys: Mapping[str, Key]) -> dict[str, Any]:
+    """The JSON Schema of a kind of file, for editors and other programs."""
+    from pydantic.json_schema import GenerateJsonSchema  # noqa: PLC0415 - 60 ms, one verb needs it
+
+    body = GenerateJsonSchema().generate(mapping(keys))
+    _drop_titles(body)
+    # Draft 7 is what editors know best, and nothing newer is used.
+    return {"$schema": "http://json-schema.org/draft-07/schema#", "title": f"zf {title}"} | body
+
+
+def _drop_titles(schema: dict[str, Any]) -> None:
+    """Remove the titles pydantic makes up from the keys' names; close mappings of open names."""
+    for key in schema.get("properties", {}).values():
+        key.pop("title", None)
+        _drop_titles(key)
+    parts = (
+        schema.get("items"),
+        schema.get("additionalProperties"),
+        *schema.get("patternProperties", {}).values(),
+        *schema.get("oneOf", ()),
+    )
+    for inner in parts:
+        if inner:
+            _drop_titles(inner)
+    if "patternProperties" in schema:
+        schema["additionalProperties"] = False

@@ -1,0 +1,67 @@
+"""Where everything lies in a proof: the one place that spells these names. Pure.
+
+proofs/.locks/         what is no part of any run
+proofs/RUN/            run.json, plan.json, events.jsonl, blocked.json, MANIFEST.sha256, attest/
+proofs/RUN/TASK/       the tree of the attempt that counts, six folders
+.../TASK/attempts/K/   the trees of the attempts before it
+"""
+
+from __future__ import annotations
+
+LOCKS = ".locks"
+
+# At the top of a run.
+RUN, PLAN, JOURNAL, BLOCKED = "run.json", "plan.json", "events.jsonl", "blocked.json"
+MANIFEST, ATTEST = "MANIFEST.sha256", "attest"
+# What a file that is not whole yet ends in; it begins with a dot.
+UNFINISHED = ".tmp"
+
+# The folders of a tree, in the order they are made in.
+META, COMMANDS, LOGS = "00-meta", "10-commands", "20-logs"
+ARTIFACTS, CHECKSUMS, SUMMARY = "30-artifacts", "40-checksums", "99-summary"
+FOLDERS = (META, COMMANDS, LOGS, ARTIFACTS, CHECKSUMS, SUMMARY)
+NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
+ATTEMPTS = "attempts"
+
+# The files of a tree.
+TASK, ENV = f"{META}/task.json", f"{META}/env.sh"
+COMMANDS_LIST = f"{COMMANDS}/commands.json"
+TASK_LIST = f"{CHECKSUMS}/task.sha256"
+ARTIFACTS_LIST = f"{CHECKSUMS}/artifacts.sha256"
+ATTEMPTS_LIST = f"{CHECKSUMS}/attempts.sha256"
+RENAMED = f"{CHECKSUMS}/artifacts.json"
+STATUS = f"{SUMMARY}/status.json"
+TIMEOUT_MARK = f"{SUMMARY}/.timeout_killed"
+
+# What stands before these in a run, as a regular expression.
+TREE = rf"[^/]+/(?:{ATTEMPTS}/[0-9]+/)?"
+
+
+def script(command: str) -> str:
+    """The script of a command, which is called `step-0` or `cleanup-0`."""
+    return f"{COMMANDS}/{command}.sh"
+
+
+def command_record(command: str) -> str:
+    """How the command ended."""
+    return f"{COMMANDS}/{command}.json"
+
+
+def log(command: str) -> str:
+    """What the command printed."""
+    return f"{LOGS}/{command}.log"
+
+
+def step_log(number: int) -> str:
+    """The log of the step with this number in its file names."""
+    return log(f"step-{number}")
+
+
+def pattern(path: str) -> str:
+    """A path as a regular expression; a `*` in it stands for any command."""
+    return path.replace(".", r"\.").replace("*", "(?:step|cleanup)-[0-9]+")
+
+
+def earlier_tree(task: str, attempt: int | str) -> str:
+    """Where the tree of an attempt lies once another one has begun."""
+    return f"{task}/{ATTEMPTS}/{attempt}"

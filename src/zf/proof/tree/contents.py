@@ -1,0 +1,96 @@
+"""The files of a tree as they lie there: hashed, and compared with what its list says."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from hashlib import sha256
+
+from zf.proof.checksums import is_safe_name, parse
+from zf.proof.files import FOLDER, READ, digest_of, is_folder, opened, remove
+from zf.proof.layout import ARTIFACTS, TASK_LIST
+
+# A verifier looks 64 folders deep, and an attempt's own lie four deep.
+_MAX_DEPTH = 56
+
+
+def is_tree_of(run_dir: str, task: str, task_sha256: str) -> bool:
+    """Whether the tree in the task's place is that of the attempt that ended with this list."""
+    folder, _, name = TASK_LIST.partition("/")
+    with suppress(OSError), opened(f"{run_dir}/{task}/{folder}") as fd:
+        return digest_of(fd, name) == task_sha256
+    return False
+
+
+def artifacts_of(folder: str, task_sha256: str) -> str:
+    """The artifacts of a decided task, compared with its list, whose digest the caller knows: where
+    they are, or an empty text if there are none. Raises OSError, or ValueError saying what is not
+    as listed.
+    """
+    with os.fdopen(os.open(f"{folder}/{TASK_LIST}", READ), "rb") as stream:
+        data = stream.read()
+    if sha256(data).hexdigest() != task_sha256:
+        raise ValueError("their list is not what it was when their task ended")
+    prefix = f"{ARTIFACTS}/"
+    listed = {
+        name.removeprefix(prefix): digest
+        for name, digest in parse(data).items()
+        if name.startswith(prefix)
+    }
+    if not listed:
+        return ""
+    top = f"{folder}/{ARTIFACTS}"
+    with opened(top) as fd:
+        _compare(fd, listed)
+    return top
+
+
+def _compare(top: int, listed: Mapping[str, str]) -> None:
+    """See that these files and no others lie below an open folder; ValueError if not."""
+    missing = set(listed)
+    for name, digest in _hashes(top):
+        if name not in missing:
+            raise ValueError(f"{name} was not there when its task ended")
+        if digest != listed[name]:
+            raise ValueError(f"{name} is not what it was when its task ended")
+        missing.discard(name)
+    if missing:
+        raise ValueError(f"{min(missing)} is not there any more")
+
+
+def _hashes(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str | None]]:
+    """Everything below an open folder that is no folder, with its SHA-256; None for what is no file
+    that can be read. Nothing is changed.
+    """
+    for name in sorted(os.listdir(folder)):
+        if not is_folder(folder, name):
+            yield prefix + name, digest_of(folder, name)
+            continue
+        if depth == _MAX_DEPTH:
+            raise ValueError(f"{prefix}{name} was not there when its task ended")
+        with opened(name, FOLDER, folder) as below:
+            yield from _hashes(below, f"{prefix}{name}/", depth + 1)
+
+
+def hash_tree(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Every regular file below an open folder with its SHA-256. Links, whatever else is no file,
+    what cannot be read or lies too deep, and names that no checksum list takes are removed: no
+    proof can hold them.
+    """
+    for name in sorted(os.listdir(folder)):
+        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        if not is_safe_name(name) or (depth == _MAX_DEPTH and stat.S_ISDIR(mode)):
+            remove(folder, name)
+        elif stat.S_ISDIR(mode):
+            if mode & stat.S_IRWXU != stat.S_IRWXU:
+                os.chmod(name, stat.S_IMODE(mode) | stat.S_IRWXU, dir_fd=folder)
+            with opened(name, FOLDER, folder) as below:
+                yield from hash_tree(below, f"{prefix}{name}/", depth + 1)
+        else:
+            digest = digest_of(folder, name)
+            if digest is None:
+                remove(folder, name)
+            else:
+                yield prefix + name, digest

@@ -1,0 +1,129 @@
+"""What zf itself says in a tree: task.json, status.json, and the tree of a task that is not run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from zf.events import Cause, Status
+from zf.lean.record import record
+from zf.model import Task, recorded
+from zf.proof.layout import NOT_RUN_FOLDERS, TASK
+from zf.proof.lines import framed, key_lines
+from zf.proof.tree.store import TaskTree
+
+
+@record
+class Place:
+    """Where a run's tasks run: which run, on whose account, and the project's root there."""
+
+    run: str
+    hostname: str
+    user: str
+    root: str
+
+    def workdir(self, task: Task) -> str:
+        """The folder in which the task's steps start."""
+        if task.workdir == ".":
+            return self.root
+        return os.path.normpath(f"{self.root}/{task.workdir}")
+
+
+def write_not_run(
+    run_dir: str,
+    place: Place,
+    task: Task,
+    status: Status,
+    cause: Cause,
+    detail: str,
+    needs: Mapping[str, Status],
+    at: str,
+) -> str:
+    """The whole tree of a task that was never attempted; returns the SHA-256 of its task.sha256."""
+    tree = TaskTree.create(run_dir, task.id, folders=NOT_RUN_FOLDERS)
+    try:
+        told = task_json(place, at, place.workdir(task), task_lines(task))
+        tree.write(TASK, told)
+        return tree.decide(
+            status_fields(
+                place.run,
+                task,
+                status,
+                cause,
+                detail,
+                started_at=at,
+                completed_at=at,
+                needs=needs,
+            )
+        )
+    finally:
+        tree.close()
+
+
+def status_fields(
+    run: str,
+    task: Task,
+    status: Status,
+    cause: Cause,
+    detail: str,
+    *,
+    started_at: str,
+    completed_at: str,
+    duration_s: float = 0.0,
+    attempt: int = 0,
+    exit_code: int | None = None,
+    signal: int | None = None,
+    step: int | None = None,
+    needs: Mapping[str, Status] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """What status.json says, in the order it says it; `attempt` is 0 for a task that was not run.
+
+    `more` holds what only an attempt has: containment, survivors, artifacts, refused, ...
+    """
+    return {
+        "schema": "zf/status/v2",
+        "task_id": task.id,
+        "run_id": run,
+        "phase": task.phase,
+        "title": task.title or task.id,
+        "status": status,
+        "conclusion": "warned" if task.tolerates(status, exit_code) else status,
+        # Also when attempts were lost with the runner: nothing that went wrong is hidden.
+        "flaky": status == Status.SUCCESS and attempt > 1,
+        "exit_code": exit_code,
+        "signal": signal,
+        "attempt": attempt,
+        "cause": cause,
+        "detail": detail,
+        "step": step,
+        "started_at": started_at,
+        "completed_at": completed_at,
+        "duration_s": duration_s,
+        "timeout_sec": task.timeout_s,
+        "needs": needs or {},
+        **more,
+    }
+
+
+def task_json(place: Place, started_at: str, pwd: str, lines: str) -> bytes:
+    """What 00-meta/task.json says: where and when the task began, and its `task_lines`."""
+    return framed(
+        key_lines(
+            {
+                "schema": "zf/task/v2",
+                "run_id": place.run,
+                "started_at": started_at,
+                "hostname": place.hostname,
+                "user": place.user,
+                "pwd": pwd,
+            }
+        ),
+        lines,
+    )
+
+
+def task_lines(task: Task) -> str:
+    """The task as it was loaded, as lines of task.json."""
+    return key_lines(recorded(task))
