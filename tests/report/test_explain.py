@@ -22,7 +22,7 @@ from tests.support.report_samples import (
     started,
 )
 from zf.events import Cause, ConditionEvaluated, Event, RetryScheduled, Status
-from zf.report import blocked, explain, terminal
+from zf.report import blocked, explain, summary
 from zf.report.facts import build
 
 ADVICE = """\
@@ -34,11 +34,11 @@ Next: zf rerun r1 --failed
 def test_a_run_ends_with_what_to_do_and_can_be_told_with_its_trees() -> None:
     facts = build(plan(SEED), seed_events())
     told = {"tails": TAILS, "proof": "proofs/r1"}
-    summary = terminal.summary(facts, advice=ADVICE.splitlines(), **told)
-    assert ADVICE in summary
-    assert explain.run(facts, **told) == summary
+    end_of_run = summary.summary(facts, advice=ADVICE.splitlines(), **told)
+    assert ADVICE in end_of_run
+    assert explain.run(facts, **told) == end_of_run
     report = blocked.report(facts, **told)
-    end = summary[summary.index("FAIL r1") :]
+    end = end_of_run[end_of_run.index("FAIL r1") :]
     assert explain.run(facts, whole=True, **told) == f"{report}\n{end}"
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.report_samples import ended, plan, started
-from zf.report import terminal
+from zf.report import live
 from zf.report.facts import Fold
 from zf.report.live import Board
 from zf.report.words import Style
@@ -205,7 +205,7 @@ def test_whatever_happens_the_screen_shows_all_lines_and_one_board(
                 screen.resize(columns)
         said += above
         screen.write(board.frame(fold.facts, now, columns=columns, rows=rows, above=above))
-        shown = terminal.board(fold.facts, now, columns=columns, rows=rows - 1)
+        shown = live.board(fold.facts, now, columns=columns, rows=rows - 1)
         assert screen.lines() == [*said, *shown, ""]
     screen.write(board.erase(columns=columns))
     assert screen.lines() == [*said, ""]

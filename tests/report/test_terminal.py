@@ -47,7 +47,7 @@ from zf.events import (
     ThrottleLeft,
     from_json,
 )
-from zf.report import terminal
+from zf.report import live, summary, terminal
 from zf.report.blocked import report
 from zf.report.facts import Facts, Fold, build
 from zf.report.words import Style, without_colour
@@ -266,7 +266,7 @@ def midway() -> Facts:
 
 
 def test_the_board() -> None:
-    assert terminal.board(midway(), 117.5, columns=80) == [
+    assert live.board(midway(), 117.5, columns=80) == [
         "1 done  1 running  1 failed  2 waiting  phase E  17.5s",
         "  40-seed-database  12.5s  holds up 2",
     ]
@@ -274,20 +274,20 @@ def test_the_board() -> None:
 
 def test_a_narrow_board_drops_what_does_not_fit() -> None:
     facts = midway()
-    assert terminal.board(facts, 117.5, columns=40) == [
+    assert live.board(facts, 117.5, columns=40) == [
         "1 done  1 running  1 failed  2 waiting",
         "  40-seed-database  12.5s  holds up 2",
     ]
-    assert terminal.board(facts, 117.5, columns=30) == [
+    assert live.board(facts, 117.5, columns=30) == [
         "1 done  1 running  1 failed",
         "  40-seed-database  12.5s",
     ]
-    assert terminal.board(facts, 117.5, columns=20) == ["1 done  1 running", "  40-seed...  12.5s"]
+    assert live.board(facts, 117.5, columns=20) == ["1 done  1 running", "  40-seed...  12.5s"]
 
 
 def test_a_board_without_tasks() -> None:
     facts = Fold(plan({})).facts
-    assert terminal.board(facts, 1.0, columns=80) == ["0 done  0 running  0 failed  0 waiting  -"]
+    assert live.board(facts, 1.0, columns=80) == ["0 done  0 running  0 failed  0 waiting  -"]
 
 
 def test_the_board_counts_what_was_not_run_and_says_that_it_was_interrupted() -> None:
@@ -301,7 +301,7 @@ def test_the_board_counts_what_was_not_run_and_says_that_it_was_interrupted() ->
         failed("g"),
         Interrupted(2, 1),
     ]
-    assert terminal.board(build(plan(dict.fromkeys("abcdefgh", ())), events), 0, columns=80) == [
+    assert live.board(build(plan(dict.fromkeys("abcdefgh", ())), events), 0, columns=80) == [
         "1 done  0 running  3 failed  1 waiting  3 not run  interrupted  -"
     ]
 
@@ -313,34 +313,34 @@ def test_the_board_counts_apart_what_is_tolerated_and_says_when_it_is_throttled(
         RetryScheduled("b", 2, 9),
         ThrottleEntered("CPU", 95, 1),
     ]
-    assert terminal.board(build(plan({"a": (), "b": ()}), events), 0, columns=80) == [
+    assert live.board(build(plan({"a": (), "b": ()}), events), 0, columns=80) == [
         "0 done  0 running  0 failed  1 warned  1 waiting  throttled  -"
     ]
 
 
 def test_a_warned_task_and_a_flaky_one_are_yellow() -> None:
     facts = build(plan({"a": (), "b": ()}), [failed("a", warned=True), ended("b", attempt=2)])
-    text = terminal.summary(facts, style=COLOUR)
+    text = summary.summary(facts, style=COLOUR)
     assert "a\x1b[0m \x1b[33mfailed\x1b[0m after" in text
     assert "b\x1b[0m \x1b[33msucceeded\x1b[0m only" in text
 
 
 def test_more_tasks_than_rows() -> None:
     fold = running(*(f"t{n:02d}" for n in range(15)))
-    board = terminal.board(fold.facts, 101.0, columns=80)
-    assert len(board) == terminal.BOARD_ROWS
+    board = live.board(fold.facts, 101.0, columns=80)
+    assert len(board) == live.BOARD_ROWS
     assert board[1] == "  t00  1.0s"
     assert board[10] == "  t09  1.0s"
     assert board[11] == "  and 5 more running"
-    assert terminal.board(fold.facts, 101.0, columns=80, rows=1) == [
+    assert live.board(fold.facts, 101.0, columns=80, rows=1) == [
         "0 done  15 running  0 failed  0 waiting  1.0s"
     ]
-    assert terminal.board(fold.facts, 101.0, columns=80, rows=2)[1:] == ["  and 15 more running"]
+    assert live.board(fold.facts, 101.0, columns=80, rows=2)[1:] == ["  and 15 more running"]
 
 
 def test_as_many_tasks_as_rows_need_no_last_line() -> None:
     fold = running(*(f"t{n:02d}" for n in range(11)))
-    board = terminal.board(fold.facts, 101.0, columns=80)
+    board = live.board(fold.facts, 101.0, columns=80)
     assert len(board) == 12
     assert board[11] == "  t10  1.0s"
 
@@ -348,18 +348,16 @@ def test_as_many_tasks_as_rows_need_no_last_line() -> None:
 def test_holding_up_more_than_anybody_counts() -> None:
     fold = Fold(plan({"a": (), **{f"b{n}": ("a",) for n in range(5000)}}))
     fold.apply(started("a"), 0.0)
-    assert terminal.board(fold.facts, 1.0, columns=80) == [
+    assert live.board(fold.facts, 1.0, columns=80) == [
         "0 done  1 running  0 failed  5000 waiting  1.0s",
         "  a  1.0s  holds up 999+",
     ]
 
 
 def test_colours_change_no_word_of_the_board() -> None:
-    coloured = terminal.board(midway(), 117.5, columns=80, style=COLOUR)
+    coloured = live.board(midway(), 117.5, columns=80, style=COLOUR)
     assert "\x1b[31m1 failed\x1b[0m" in coloured[0]
-    assert [without_colour(line) for line in coloured] == terminal.board(
-        midway(), 117.5, columns=80
-    )
+    assert [without_colour(line) for line in coloured] == live.board(midway(), 117.5, columns=80)
 
 
 @given(
@@ -369,8 +367,8 @@ def test_colours_change_no_word_of_the_board() -> None:
 )
 def test_a_board_fits_any_screen(names: list[str], columns: int, rows: int) -> None:
     fold = running(*names)
-    board = terminal.board(fold.facts, 110.0, columns=columns, rows=rows)
-    assert 1 <= len(board) <= max(1, min(rows, terminal.BOARD_ROWS))
+    board = live.board(fold.facts, 110.0, columns=columns, rows=rows)
+    assert 1 <= len(board) <= max(1, min(rows, live.BOARD_ROWS))
     for line in board:
         assert len(line) <= max(1, columns - 1)
         assert line.isascii()
@@ -382,7 +380,7 @@ def test_a_board_fits_any_screen(names: list[str], columns: int, rows: int) -> N
 
 def test_the_summary() -> None:
     facts = build(plan(SEED), seed_events())
-    text = terminal.summary(
+    text = summary.summary(
         facts, tails=TAILS, proof="proofs/r1", remarks={"30-migrate": ["odd \\x1b name"]}
     )
     assert (
@@ -417,7 +415,7 @@ def test_one_cause_in_several_tasks_is_told_once_with_all_of_them() -> None:
     events = [run_started(7), *(failed(name) for name in names), failed("other"), run_ended(1)]
     facts = build(plan(dict.fromkeys([*names, "other"], ())), events)
     tails = {name: [f"{name}: no route to host after {n} s"] for n, name in enumerate(names)}
-    text = terminal.summary(facts, tails={**tails, "other": ["disk full"]})
+    text = summary.summary(facts, tails={**tails, "other": ["disk full"]})
     assert text.startswith(
         "x 6 tasks failed: step 'Prepare' exited with code 3 [ZF501]\n"
         "    t0, t1, t2, t3, t4, t5\n"
@@ -435,8 +433,8 @@ def test_a_task_says_how_much_of_its_log_is_shown_and_the_reader_wins() -> None:
     content["tasks"][0]["log_tail"] = 2
     facts = build(content, [failed("a"), run_ended(1)])
     tails = {"a": [f"line {n}" for n in range(30)]}
-    assert terminal.summary(facts, tails=tails).count("| line") == 2
-    assert terminal.summary(facts, tails=tails, most=25).count("| line") == 25
+    assert summary.summary(facts, tails=tails).count("| line") == 2
+    assert summary.summary(facts, tails=tails, most=25).count("| line") == 25
 
 
 def skipped(name: str) -> TaskNotRun:
@@ -568,20 +566,20 @@ UNFINISHED r1: 2 tasks: 1 success, 1 running
 
 @pytest.mark.parametrize(("events", "text"), SUMMARIES.values(), ids=SUMMARIES)
 def test_summary(events: list[Event], text: str) -> None:
-    assert terminal.summary(build(plan({"a": (), "b": ()}), events)) == text
+    assert summary.summary(build(plan({"a": (), "b": ()}), events)) == text
 
 
 def test_a_run_without_tasks_passes_nothing() -> None:
     facts = build(plan({}), [run_started(0), run_ended(0)])
-    assert terminal.summary(facts) == "NOTHING RUN r1: 0 tasks in 3.4s\n"
+    assert summary.summary(facts) == "NOTHING RUN r1: 0 tasks in 3.4s\n"
 
 
 def test_after_many_failures_the_rest_is_only_named() -> None:
     names = [f"t{n:02d}" for n in range(27)]
     events = [run_started(27), *(failed(name) for name in names), run_ended(1)]
     tails = {name: [letter * 3] for name, letter in zip(names, ascii_letters, strict=False)}
-    text = terminal.summary(build(plan(dict.fromkeys(names, ())), events), tails=tails)
-    assert text.count("ZF501") == terminal.DETAILED_FAILURES
+    text = summary.summary(build(plan(dict.fromkeys(names, ())), events), tails=tails)
+    assert text.count("ZF501") == summary.DETAILED_FAILURES
     assert text.endswith(
         "and 2 failures more:\n  x failure   t25\n  x failure   t26\n\n"
         "FAIL r1: 27 tasks: 27 failure in 3.4s\n"
@@ -590,14 +588,14 @@ def test_after_many_failures_the_rest_is_only_named() -> None:
 
 def test_colours_change_no_word_of_the_summary() -> None:
     facts = build(plan(SEED), seed_events())
-    coloured = terminal.summary(facts, tails=TAILS, style=COLOUR)
+    coloured = summary.summary(facts, tails=TAILS, style=COLOUR)
     assert "\x1b[1;31mFAIL\x1b[0m r1:" in coloured
-    assert without_colour(coloured) == terminal.summary(facts, tails=TAILS)
+    assert without_colour(coloured) == summary.summary(facts, tails=TAILS)
 
 
 def test_time_so_far_where_the_end_is_not_known() -> None:
-    assert terminal.total_s(midway()) == 6.0
-    assert terminal.total_s(build(plan(SEED), seed_events()[:-1])) is None
+    assert summary.total_s(midway()) == 6.0
+    assert summary.total_s(build(plan(SEED), seed_events()[:-1])) is None
 
 
 @given(hostile_runs())
@@ -613,7 +611,7 @@ def test_nothing_a_task_says_gets_out_raw(
         assert "\n" not in line
         for task in fold.facts.running.values():
             assert is_safe(terminal.heartbeat_line(task, 2.0))
-    assert is_safe(terminal.summary(fold.facts, tails=tails, proof="\x1b"))
+    assert is_safe(summary.summary(fold.facts, tails=tails, proof="\x1b"))
 
 
 # --- The page about all this ---------------------------------------------------------------------
@@ -640,13 +638,13 @@ def odd() -> Facts:
 def test_the_pages_examples_are_what_is_printed() -> None:
     facts = build(plan(SEED), seed_events())
     facts = build(plan(SEED), seed_events())
-    anchors = terminal.anchors(facts, re.findall(r"(?m)^head: (\w{64})$", page())[0], None)
+    anchors = summary.anchors(facts, re.findall(r"(?m)^head: (\w{64})$", page())[0], None)
     told = [
         "\n".join(lines(SEED, seed_events())) + "\n",
-        "\n".join(terminal.board(midway(), 117.5, columns=80)) + "\n",
+        "\n".join(live.board(midway(), 117.5, columns=80)) + "\n",
         report(facts, tails=TAILS, proof="proofs/r1"),
-        terminal.summary(facts, tails=TAILS, proof="proofs/r1") + anchors,
-        terminal.summary(odd(), proof="proofs/r1"),
+        summary.summary(facts, tails=TAILS, proof="proofs/r1") + anchors,
+        summary.summary(odd(), proof="proofs/r1"),
     ]
     assert re.findall(r"```text\n(.*?)```", page(), re.DOTALL) == told
 
@@ -655,7 +653,7 @@ def test_the_page_explains_every_word() -> None:
     explained = re.findall(r"(?m)^\| `([^`]+)` \|", page())
     for word in ("start", "running", "retry", "warned", *(status.value for status in Status)):
         assert word in explained
-    for result, verdict in terminal.VERDICTS.items():
+    for result, verdict in summary.VERDICTS.items():
         assert f"\n| `{verdict}` | `{result}` |" in page()
 
 
@@ -672,11 +670,11 @@ def test_on_a_terminal_no_word_is_broken_at_the_edge(columns: int, colour: bool)
     style = Style(colour, utf8=colour, columns=columns)
     task = "40-seed-database-of-the-whole-company"
     facts = build(plan({task: ()}), [run_started(), timed_out(task), run_ended(1)])
-    told = terminal.summary(facts, tails={task: ["x"]}, proof="proofs/r1", style=style)
+    told = summary.summary(facts, tails={task: ["x"]}, proof="proofs/r1", style=style)
     seen = without_colour(told)
     assert all(len(line) <= columns for line in seen.splitlines() if "/20-logs/" not in line), told
     # Nothing is lost on the way, and elsewhere a line stays a line.
     elsewhere = Style(colour, utf8=colour)
-    plain = terminal.summary(facts, tails={task: ["x"]}, proof="proofs/r1", style=elsewhere)
+    plain = summary.summary(facts, tails={task: ["x"]}, proof="proofs/r1", style=elsewhere)
     assert told.split() == plain.split()
     assert len(plain.splitlines()[0]) > 80

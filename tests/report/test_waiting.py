@@ -15,7 +15,7 @@ from zf.events import (
     ThrottleEntered,
     ThrottleLeft,
 )
-from zf.report import terminal, waiting
+from zf.report import live, waiting
 from zf.report.facts import Facts, Fold
 
 LIMITS = {"max_jobs": 3, "resources": {"gpu": 2}}
@@ -118,9 +118,9 @@ def test_what_runs_or_has_ended_waits_for_nothing():
 def test_the_board_says_it():
     tasks = dict.fromkeys(("a", "gpu", "gpu2", "deploy", "deploy2"), ())
     facts = midway(started("gpu"), started("deploy"), needs=tasks)
-    told = terminal.board(facts, NOW, columns=120)
+    told = live.board(facts, NOW, columns=120)
     assert told[-1] == "  waiting: 1 for 1 gpu, 0 free: gpu has 2  1 for 'prod', which deploy has"
     facts = midway(*map(started, "abc"), needs=dict.fromkeys("abcde", ()))
-    told = terminal.board(facts, NOW, columns=120)
+    told = live.board(facts, NOW, columns=120)
     assert told[-1] == "  waiting: 2 for a slot: 3 of 3 are taken"
-    assert terminal.board(facts, NOW, columns=120, rows=4) == told[:-1]
+    assert live.board(facts, NOW, columns=120, rows=4) == told[:-1]

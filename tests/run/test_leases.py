@@ -102,7 +102,7 @@ class TestTaking:
     def test_what_cannot_be_opened_is_not_taken(self, runs, tmp_path):
         one = runs("r1")
         (tmp_path / "leases").rmdir()
-        told = "nobody can tell whom: its file cannot be opened (No such file or directory)"
+        told = "an unknown owner: its lease file cannot be opened (No such file or directory)"
         assert one.take("t", "db", 0) == told
 
     def test_nor_is_what_cannot_be_written_to_and_nobody_is_kept_from_it(self, runs, monkeypatch):
@@ -209,14 +209,14 @@ class TestTheFolder:
     def test_one_that_others_may_enter_is_refused(self, tmp_path):
         (tmp_path / "open").mkdir()
         (tmp_path / "open").chmod(0o755)
-        told = "others can write there, or it is somebody else's"
+        told = "others can write there, or it belongs to another user"
         assert self.refusal(tmp_path / "open") == told
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
     def test_somebody_elses_is_refused(self, tmp_path):
         (tmp_path / "theirs").mkdir(mode=0o700)
         os.chown(tmp_path / "theirs", 12345, 12345)
-        told = "others can write there, or it is somebody else's"
+        told = "others can write there, or it belongs to another user"
         assert self.refusal(tmp_path / "theirs") == told
 
     def test_a_file_that_is_a_link_is_not_followed(self, runs, tmp_path):

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from zf.report.facts import Facts
 
 _NOT_BROKEN = frozenset({Status.SKIPPED, Status.CANCELLED})
-# More names than this are no advice to act on.
+# A longer list of names is no advice to act on.
 _MOST_NAMES = 5
 
 
 @record
 class FixFirst:
-    """The tasks whose repair frees most others, and how many those are: one where any does by
-    itself, else the fewest that do together.
+    """The tasks whose repair frees most others, and how many: one task if any frees others by
+    itself, else the fewest that do so together.
     """
 
     tasks: tuple[str, ...]

@@ -75,7 +75,7 @@ def report(
     proof: str = "",
     style: Style = PLAIN,
 ) -> str:
-    """The deadlock report, or nothing when every task got its chance.
+    """The deadlock report, or nothing when every task had its turn.
 
     `tails` are the last raw lines of the causes' logs, `proof` is the run's folder as the reader
     would type it.
@@ -93,7 +93,7 @@ def report(
 
 
 def headline(facts: Facts, style: Style) -> list[str]:
-    """The lines older than zf: scripts grep them, so not a letter changes."""
+    """Lines that are older than zf and that scripts grep for: not a letter changes."""
     pending = _pending(facts)
     lines = []
     if facts.phase_timeout is not None:
@@ -175,7 +175,7 @@ _HEADINGS: Mapping[str, str] = {
 
 
 def not_started(facts: Facts) -> list[list[str]]:
-    """The tasks that never had their chance and wait for no failed need, by what stopped them."""
+    """The tasks that never had their turn and wait for no failed need, by what stopped them."""
     return [_group(key, tasks) for key, tasks in _not_started(facts).items()]
 
 
@@ -183,7 +183,7 @@ def _group(key: str, tasks: Sequence[TaskFacts]) -> list[str]:
     heading = _HEADINGS.get(key, f"Cancelled ({key})")
     lines = [f"{heading}: {count(len(tasks), 'task')}"]
     for task in tasks:
-        # The heading says it all for those that were never tried.
+        # For a task that was never tried the heading says it all.
         tried = f": {what(task)}" if task.status and task.attempt else ""
         lines.append(f"   {printable(task.id)}{tried}")
     return lines

@@ -1,4 +1,4 @@
-"""`zf explain`: why a task, or a whole run, came to what it came to. From facts alone."""
+"""`zf explain`: why a task, or a whole run, ended as it did. From facts alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import WELL
-from zf.report import advice, blocked, terminal
+from zf.report import advice, blocked
+from zf.report.summary import summary
 from zf.report.words import (
     NO_TAILS,
     PLAIN,
@@ -56,7 +57,7 @@ def run(
         names = [style.paint(printable(name), "bold") for name in first.tasks]
         lines.insert(0, f"Fix first: {first.render(names)}")
     report = blocked.report(facts, tails=tails, proof=proof, style=style) if whole else ""
-    end = terminal.summary(
+    end = summary(
         facts,
         tails=tails,
         most=most,

@@ -1,5 +1,5 @@
-"""What only a task's status.json says and a reader should not have to look for there: files that
-were refused, patterns that matched nothing, processes left behind, notes. Pure.
+"""Remarks on a task that only its status.json has: files that were refused, patterns that matched
+nothing, processes left behind, notes. Pure.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import printable
 from zf.events import Status
 from zf.lean.record import field, record
-from zf.report.terminal import total_s
+from zf.report.summary import total_s
 from zf.report.words import PLAIN, Style, counted, duration, moment, spent, story
 
 if TYPE_CHECKING:

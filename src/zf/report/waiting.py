@@ -33,7 +33,7 @@ Why = Literal[
     "turn",
 ]
 _NAMED = 3
-# Looked through at every frame of the board: a larger plan's waits are for `zf status` to say.
+# The board looks at them for every frame: in a larger plan that is left to `zf status`.
 _MOST_ON_BOARD = 500
 
 
@@ -129,8 +129,8 @@ def as_json(found: dict[str, Wait]) -> dict[str, Any]:
 
 
 def row(facts: Facts, now: float) -> str:
-    """The board's line about tasks that could run: how many wait for what, the most first; none
-    for tasks that wait for their needs alone.
+    """The board's line about tasks that could run: how many wait for what, the most first; not
+    for those that only wait for their needs.
     """
     if len(facts.tasks) > _MOST_ON_BOARD or not facts.counts["waiting"]:
         return ""

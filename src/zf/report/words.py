@@ -1,4 +1,4 @@
-"""How facts are said: durations, moments, sentences about a task, lines of a log, colours.
+"""How facts are worded: durations, moments, sentences about a task, lines of a log, colours.
 
 Every text that came from a task or its file leaves here as one printable line. Pure.
 """
@@ -123,6 +123,11 @@ class Style:
         shapes = _SHAPES.get(name, "  ")
         return self.paint(shapes[0 if self.utf8 else 1], name)
 
+    def label(self, word: str, colour: str = "") -> str:
+        """Shape and word at the start of a line, as wide as the longest word, `cancelled`."""
+        name = colour or word
+        return f"{self.shape(name)} {self.paint(word, name)}{' ' * (9 - len(word))}"
+
 
 PLAIN = Style()
 
@@ -142,6 +147,11 @@ def duration(seconds: float | None) -> str:
         return f"{hours}h{minutes:02d}m"
     days, hours = divmod(hours, 24)
     return f"{days}d{hours:02d}h"
+
+
+def since(moment: float | None, now: float) -> str:
+    """How long ago a moment was; `-` where that is not known."""
+    return duration(None if moment is None else now - moment)
 
 
 def spent(task: TaskFacts, before: str = "") -> str:
@@ -266,7 +276,7 @@ def _soon(delay_s: float | None) -> str:
 
 
 def condition(asked: ConditionEvaluated) -> str:
-    """What a condition came to, and the values it was given."""
+    """The answer to a condition, and the values of its operands."""
     answers = {True: "is true", False: "is false", None: "cannot be evaluated"}
     seen = ", ".join(f"{name} = {_value(value)}" for name, value in asked.operands.items())
     why = f": {asked.error}" if asked.error else ""
@@ -308,11 +318,11 @@ def what(task: TaskFacts) -> str:
             return f"{step(task)} was interrupted"
         case Cause.FAIL_FAST if task.attempt:
             return f"{step(task)} was ended: another task had failed (--fail-fast=now)"
-    # Whoever ended it knew more than the cause says.
+    # What ended it knew more than the cause says.
     return detail or _SENTENCES.get(task.cause, task.word)
 
 
-# What a task that did not succeed did, for the head of what is said of it.
+# What a task that did not succeed did, for the first line about it.
 VERBS: Mapping[Status, str] = {
     Status.FAILURE: "failed",
     Status.TIMEOUT: "timed out",

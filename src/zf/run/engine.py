@@ -1,7 +1,7 @@
 """The loop: scheduler <-> executor <-> journal.
 
-It decides nothing and knows no graph. It carries out the scheduler's orders, writes down what
-happened, and tells whoever watches; the only thing it waits on is the executor.
+It decides nothing and knows no graph. It carries out the scheduler's orders and hands what happened
+to the recorder; the only thing it waits on is the executor.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from zf.run.schedule.scheduler import Scheduler
 
 
 class Executor(Protocol):
-    """Whoever runs attempts: the local pool, later a remote one."""
+    """Runs attempts: the local pool, later a remote one."""
 
     def start(
         self,
@@ -59,9 +59,9 @@ class Executor(Protocol):
         lease_fd: int | None = None,
         then: str | None = None,
     ) -> None:
-        """Begin; the attempt's one AttemptEnded comes out of `wait`, whatever goes wrong. Whoever
-        runs it holds `lease_fd` open meanwhile, so that the lease outlives the runner. `then` is
-        the task that will probably follow in this slot, and may be prepared for.
+        """Begin; the attempt's one AttemptEnded comes out of `wait`, whatever goes wrong. Its
+        worker holds `lease_fd` open meanwhile, so that the lease outlives the runner. `then` is the
+        task that will probably follow in this slot, and may be prepared for.
         """
         ...
 
@@ -200,7 +200,7 @@ class Engine:
                 case EndRun(exit_code):
                     self._exit_code = exit_code
         if starts:
-            # Written before a worker hears of it: what runs is always in the journal. Made durable
+            # Written before a worker is told: what runs is always in the journal. Made durable
             # only after, in `run`, so that the disk works while the tasks do.
             self._recorder.flush()
             for task, attempt, slot in starts:

@@ -1,9 +1,9 @@
-"""What comes to a runner from outside, on one descriptor that its loop can wait on: Ctrl-C, TERM
-and HUP, and orders from other terminals, in order of arrival.
+"""A runner's inbox: signals (Ctrl-C, TERM, HUP) and orders from other terminals, in order of
+arrival, on one descriptor that its loop can wait on.
 
 A signal is one byte, its number. An order is a line of text. Both come through a fifo beside the
 run's lock, which only the runner reads; so whether it can be opened for writing says whether
-somebody runs the run.
+the run has a runner.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FIFO = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Inbox:
-    """The runner's ear; made by `listening`."""
+    """What has come for the runner; made by `listening`."""
 
     def __init__(self) -> None:
         self._read_fd, self._write_fd = os.pipe()
@@ -33,7 +33,7 @@ class Inbox:
         self._path = ""
         self._partial = b""
         self._is_to_end = False
-        # What has been taken from the descriptor, and not yet given to who reads.
+        # Taken from the descriptor, and not returned by `read` yet.
         self.kept: list[int | str] = []
 
     def hear_signals(self) -> int:
@@ -41,7 +41,7 @@ class Inbox:
         return signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
 
     def take_in(self, signals: list[int]) -> None:
-        """What came before anybody listened."""
+        """Signals that came before this inbox was there."""
         if signals:
             os.write(self._write_fd, bytes(signals))
             signals.clear()
@@ -146,15 +146,13 @@ def _make_fifo(path: str) -> None:
 def heed() -> None:
     """Signals as zf needs them, whatever its parent made of them.
 
-    What is ignored stays so: `nohup` asks for that. Not so SIGCHLD: with it ignored the kernel
+    What is ignored stays so: `nohup` asks for that. SIGCHLD does not: if it is, the kernel
     reaps children, and no exit code is left to read. Blocked ones are an accident (of a supervisor
     that waits with sigwait), and would make zf deaf to TERM.
 
-    Until somebody listens, Ctrl-C ends zf as it would, and is not forgotten if it does not.
-
-    Python drops an exception that comes up where nobody can catch it, in a finalizer or a weak
-    reference's callback, and every import has two of those: one Ctrl-C in a hundred was lost so,
-    and the run that was about to start went on.
+    Until `listening`, Ctrl-C ends zf as usual, and is kept for the inbox if it does not: Python
+    drops an exception that is raised in a finalizer or a weak reference's callback. Every import
+    has two of those, so one Ctrl-C in a hundred was lost, and the run about to start went on.
     """
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -1,11 +1,11 @@
 """Leases on `concurrency` groups: of all runs of a user on a machine, one has a group at a time.
 
 By flock on files that are never unlinked, like the lock on a run id: a holder that dies vanishes by
-itself. The descriptor goes to the worker that runs the attempt and to nobody else, so a group is
-free again only when the runner let go of it or both are gone. What the files say is for people.
+itself. The descriptor goes to the worker that runs the attempt and to no other process, so a group
+is free again only when the runner let go of it or both are gone. What the files say is for people.
 
-Nothing here waits. Whoever is refused keeps the *turn* on the group for a moment, in which nobody
-else can get it; so a run that asks again in time is not outrun by one with many tasks in the group.
+Nothing here waits. A run that is refused keeps the *turn* on the group for a moment, in which no
+other can get it; so one that asks again in time is not outrun by one with many tasks in the group.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from zf.run.schedule.orders import LEASE_RETRY_S
 
 FOLDER_VARIABLE = "ZF_LEASES_DIR"
 # Long enough to be asked again in; short enough that a run with all its slots taken, which will
-# not ask before one is free, keeps nobody waiting.
+# not ask before one is free, keeps no other waiting.
 _TURN_S = 2 * LEASE_RETRY_S
 _ANOTHER = "another run"
 
@@ -35,8 +35,8 @@ def folder(environ: Mapping[str, str], groups: Iterable[str] = ()) -> str:
 
     Not in TMPDIR or XDG_RUNTIME_DIR, which cron, ssh and a desktop session set differently: runs
     that look in different folders do not see each other. Raises ZfError (exit 2) when it is not
-    this user's own: whoever else can write there could hold, or free, what is ours. So it does when
-    a lease on one of `groups` can never be had: then waiting for it would be in vain.
+    this user's own: another user who can write there could hold, or free, what is ours. So it does
+    when a lease on one of `groups` can never be had: then waiting for it would be in vain.
     """
     path = environ.get(FOLDER_VARIABLE) or f"/tmp/zf-{os.geteuid()}"  # noqa: S108 - see above
     try:
@@ -57,7 +57,7 @@ def folder(environ: Mapping[str, str], groups: Iterable[str] = ()) -> str:
 
 
 class Leases:
-    """The leases of one run, each by the task it was taken for; `about` is said to who waits."""
+    """The leases of one run, each by the task it was taken for; waiting runs are told `about`."""
 
     def __init__(self, path: str, about: Mapping[str, str]) -> None:
         self._path = path
@@ -67,12 +67,12 @@ class Leases:
         _ALL.append(self)
 
     def take(self, task: str, name: str, now: float) -> str | None:
-        """Take the group for a task if it is free; else who has it."""
+        """Take the group for a task if it is free; else its owner, in words."""
         try:
             return self._take(task, name, now)
         except OSError as error:
-            # Better to wait, and say so, than to run beside somebody.
-            return f"nobody can tell whom: its file cannot be opened ({error.strerror})"
+            # Better to wait, and say so, than to run beside another.
+            return f"an unknown owner: its lease file cannot be opened ({error.strerror})"
 
     def _take(self, task: str, name: str, now: float) -> str | None:
         turn, _ = self._turns.pop(name, (None, now))
@@ -93,7 +93,7 @@ class Leases:
         return self._held.get(task)
 
     def release(self, task: str) -> None:
-        """Let go of the lease that was taken for the task, whoever else has its descriptor."""
+        """Let go of the lease that was taken for the task, even if a worker has its descriptor."""
         fd = self._held.pop(task, None)
         if fd is not None:
             _let_go(fd)
@@ -116,14 +116,14 @@ class Leases:
             os.close(fd)
 
     def _lock(self, file: str, task: str) -> int | None:
-        """The file's descriptor, locked; None while somebody else has it."""
+        """The file's descriptor, locked; None while another process has it."""
         while True:
             fd = self._open(file, os.O_RDWR | os.O_CREAT)
             kept = False
             try:
                 if not try_lock(fd, json.dumps({**self._about, "task": task, "pid": os.getpid()})):
                     return None
-                # If not, whoever tidies up old files was there: this one means nothing to others.
+                # If not, the file was deleted as an old one: a lock on it means nothing to others.
                 kept = bool(os.fstat(fd).st_nlink)
             finally:
                 if not kept:
@@ -166,7 +166,7 @@ def _open_folder(path: str) -> int:
     found = os.fstat(fd)
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
         os.close(fd)
-        raise PermissionError(1, "others can write there, or it is somebody else's")
+        raise PermissionError(1, "others can write there, or it belongs to another user")
     return fd
 
 

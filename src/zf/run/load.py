@@ -1,4 +1,4 @@
-"""How busy the machine is and how much of it there is, as psutil tells it. `gate.py` judges it."""
+"""How busy the machine is and how much of it there is, read with psutil; `gate.py` judges it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Sampler:
 
 
 def machine_resources() -> dict[str, int]:
-    """What `resources` may claim without anybody having said how much there is."""
+    """What `resources` may claim of CPUs and memory if no setting says how much there is."""
     import psutil  # noqa: PLC0415 - only tasks that ask for resources pay for it
 
     process = psutil.Process()

@@ -1,6 +1,6 @@
 """One owner per run id, by flock on a file that is never unlinked.
 
-The descriptor is inherited by the worker processes, so that whoever gets the lock knows that the
+The descriptor is inherited by the worker processes, so that getting the lock means that the
 runner and all its workers are gone. What the file says is for people only.
 """
 
@@ -20,7 +20,7 @@ from zf.lean import lazy
 from zf.proof.layout import LOCKS
 
 _OWNER = lazy.pattern(r"pid (\d+) on (\S+)")
-# The owner writes its name just after it has the lock; whoever comes between waits a little.
+# The owner writes its name just after it has the lock; a process that comes between waits a little.
 _NAME_WAIT_S = 0.5
 _LOOK_AGAIN_S = 0.02
 # With the user's number; not in TMPDIR, which differs from one terminal to the next.
@@ -43,7 +43,7 @@ def take_over(proofs: str, run: str, wakeup_fd: int, *, patience_s: float) -> in
     """The same for a run whose runner may have died just now: its workers, which are ending what
     ran, get `patience_s` to do so. The wait ends when `wakeup_fd` becomes readable.
 
-    Raises ZfError (exit 5) if somebody runs it, or its workers take longer.
+    Raises ZfError (exit 5) if another runner has it, or its workers take longer.
     """
     fd = _open(proofs, run)
     until = time.monotonic() + patience_s
@@ -74,7 +74,7 @@ def refuse_in_use(proofs: str, run: str, why: str, instead: str = "") -> None:
 
 
 def release(fd: int) -> None:
-    """Give the lock back; nobody is named as its owner any more."""
+    """Give the lock back; its file names no owner any more."""
     with suppress(OSError):  # the name is for people only
         os.ftruncate(fd, 0)
     os.close(fd)
@@ -106,7 +106,7 @@ def orders_paths(proofs: str, run: str) -> tuple[str, str]:
 
 def is_run(proofs: str, run: str) -> bool:
     """Whether a runner is at work on the run. Asks without touching the lock, so that a look never
-    makes somebody else's `acquire` fail.
+    makes another process's `acquire` fail.
     """
     try:
         os.close(_open_orders(proofs, run))
@@ -147,7 +147,7 @@ def is_locked(proofs: str, run: str) -> bool:
 
 
 def owner(proofs: str, run: str) -> str:
-    """What the lock says of who holds it."""
+    """What the lock file says of its holder."""
     with open(f"{folder(proofs)}/{run.casefold()}.lock", encoding="utf-8", errors="replace") as f:
         return printable(f.readline(200).rstrip("\n"))
 
@@ -165,7 +165,7 @@ def order(proofs: str, run: str, text: str) -> None:
 
 
 def _open_orders(proofs: str, run: str) -> int:
-    """The fifo; opening it fails when nobody reads it."""
+    """The fifo; opening it fails when it has no reader."""
     beside, elsewhere = orders_paths(proofs, run)
     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -193,7 +193,7 @@ def aside_path(proofs: str, run: str) -> str:
 
 
 def lock_path(proofs: str, run: str) -> str:
-    """The file whose lock says who owns the run id."""
+    """The file whose lock is held by the owner of the run id."""
     return f"{folder(proofs)}/{run.casefold()}.lock"
 
 
@@ -242,7 +242,7 @@ def _try(fd: int) -> bool:
 
 
 def try_lock(fd: int, about: str) -> bool:
-    """Lock the file and write into it who has it, unless somebody else does."""
+    """Lock the file and write its owner into it, unless another process has it."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -288,7 +288,7 @@ def _owner(fd: int) -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is a process of this number, whoever's it is."""
+    """Whether there is a process of this number, of any user."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -91,7 +91,7 @@ def replay(
     there is no such task, commit or repository.
     """
     run = read.run_json(run_dir)
-    # Running what a proof says is running somebody's program: at least it is the one that ran.
+    # A replay runs the scripts of the proof: they must at least be the ones that ran.
     found = refuse_unless_intact(run_dir, str(run["run_id"]))
     ends = outcomes(verified_journal(run_dir, str(run["run_id"]), found))
     try:
@@ -99,7 +99,7 @@ def replay(
     except ZfError:
         raise ZfError(f"no task {task!r} in this run", code="ZF151") from None
     if task not in ends:
-        # What lies there is not its outcome yet, and its scripts could be anybody's.
+        # What lies there is not its outcome yet, and nothing vouches for its scripts.
         raise ZfError(
             f"task {task!r} has not ended in this run",
             code="ZF151",
@@ -235,7 +235,7 @@ def _check_out(commit: str | None, root: str, target: str) -> str:
     inside = _git(root, "rev-parse", "--show-prefix")
     # A shared clone copies nothing, but names the repository in a file of one path a line.
     shared = [] if "\n" in top else ["--shared"]
-    # `--template=` and a fresh configuration: no hook of anybody's runs.
+    # `--template=` and a fresh configuration: no hook runs, of this user or the machine.
     _git(root, "clone", "--quiet", *shared, "--no-checkout", "--template=", "--", top, target)
     _git(target, "checkout", "--quiet", "--detach", commit)
     return os.path.join(target, inside).rstrip("/")

@@ -183,7 +183,8 @@ class Watcher:
             self._display.follow(chain((first,), pieces))
 
     def _summary(self, done: Launched, signed_by: str | None) -> str:
-        from zf.report import explain, terminal
+        from zf.report import explain
+        from zf.report.summary import anchors
 
         if self._options.as_json:
             import json  # not what the loading of the project should wait for
@@ -198,7 +199,7 @@ class Watcher:
             style=style,
             remarks=remarks_of(done.facts, done.run_dir),
         )
-        return text + terminal.anchors(done.facts, done.head, signed_by, style, done.compared)
+        return text + anchors(done.facts, done.head, signed_by, style, done.compared)
 
     def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
         from zf.report.terminal import HEARTBEAT_S, heartbeat_line

@@ -1,6 +1,6 @@
-"""The words between scheduler and engine: the limits it is given, its orders, what only it is told.
+"""Orders of the scheduler, the limits it is given, and what it is told beside events.
 
-What happened is in `events.py`; only the moments that nobody needs to read again are here.
+What happened is in `events.py`; what need not be read again, and so is not recorded, is here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from zf.lean.record import field, record
 from zf.model import NOTHING
 
 # How soon a group that another run has is asked for again: four looks a second cost nothing, and
-# nobody who waits for a whole task of another run notices a quarter of one.
+# compared with a whole task of another run a quarter of a second is no wait.
 LEASE_RETRY_S = 0.25
 
 
@@ -54,7 +54,7 @@ class Tick:
 
 @record
 class LoadSampled:
-    """How busy the machine is; wanted about once a poll interval when there is a throttle."""
+    """How busy the machine is; due about once a poll interval when there is a throttle."""
 
     cpu_percent: float
     free_mem_mb: float
@@ -62,7 +62,7 @@ class LoadSampled:
 
 @record
 class LeaseAnswered:
-    """The answer to an AskLease: `owner` is None when the lease is ours, else who has it."""
+    """The answer to an AskLease: `owner` is None when the lease is ours, else its holder."""
 
     task: str
     owner: str | None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @record
 class Decision:
-    """What becomes of a task whose needs have spoken; `status` None: it may run."""
+    """What becomes of a task when its needs, or one of them, decide; `status` None: it may run."""
 
     status: Status | None = None
     cause: Cause = Cause.NONE
@@ -72,7 +72,7 @@ class Outcomes:
         }
         self.done: dict[str, Status] = {}
         self.warned: set[str] = set()
-        # Whose own end, or that of anything they need near or far, was a failure or a cancel.
+        # Tasks whose own end, or that of a direct or indirect need, was a failure or a cancel.
         self._failed_above: set[str] = set()
         self._cancelled_above: set[str] = set()
 
@@ -103,7 +103,7 @@ class Outcomes:
         return (task for task, _ in self._dependents.get(name, ()) if self._open[task] == 1)
 
     def blockable_by(self, names: Iterable[str]) -> set[str]:
-        """The tasks that would be blocked, near or far, if these failed."""
+        """The tasks that would be blocked, directly or through others, if these failed."""
         found: set[str] = set()
         to_look_at = list(names)
         while to_look_at:

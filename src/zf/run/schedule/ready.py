@@ -2,10 +2,10 @@
 
 A task that must run alone, once it has come to the head, keeps its place until everything else has
 ended. One that is short of a resource steps aside, and so does every later one that wants the same
-resource: whoever came first gets it first, and tasks that want other things go past them.
+resource: first come, first served, and tasks that want other things go past them.
 
 The group of a task has one place in this run, and a lease that other runs may have. The lease comes
-last: who lacks nothing else is chosen, and starts once `lease` says that it has it.
+last: a task that lacks nothing else is chosen, and starts once `lease` says that it has it.
 
 Tasks with equal claims wait in line behind each other, so a turn looks at lines, not at tasks.
 """
@@ -54,7 +54,7 @@ class ReadyQueue:
         self._heads: list[tuple[int, _Claim]] = []
         self._aside: dict[str, list[_Claim]] = {}  # resource -> lines that wait for it
         self._waits_for: dict[_Claim, str] = {}
-        # Comes next, whoever comes up meanwhile: it lacks its lease, or waits to be alone.
+        # Comes next, whatever else gets ready meanwhile: it lacks its lease, or waits to be alone.
         self._chosen: str | None = None
         self._has_lease = False
 
@@ -111,7 +111,7 @@ class ReadyQueue:
         self._has_lease = True
 
     def step_aside(self, name: str) -> None:
-        """Another run has the group of the task: whoever is in it waits until `look_again`."""
+        """Another run has the group of the task: all tasks of it wait until `look_again`."""
         assert name == self._chosen
         self._chosen = None
         claim = self._claims[name]
@@ -129,7 +129,7 @@ class ReadyQueue:
             self._free[resource] = self._free.get(resource, 1) - amount
 
     def release(self, name: str) -> None:
-        """The task has ended; whoever waits for what it held is looked at again."""
+        """The task has ended; what waits for its resources is looked at again."""
         for resource, amount in self._claims[name]:
             self._free[resource] += amount
             self._look_again_at(resource)

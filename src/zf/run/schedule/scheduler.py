@@ -4,7 +4,7 @@ It reads no clock, file or process: time is a value, and an order counts as carr
 The rules, in the order they are applied at each turn:
 
 1. What happened is taken in. An attempt that failed is tried again while its task has retries; else
-   the task has come to its end, tolerated or not, and its dependents are told (`tasks.py`).
+   the task has ended, tolerated or not, and its dependents are told (`tasks.py`).
 2. What an end means for the dependents (`outcomes.py`): a need that did not succeed blocks at once
    and through any number of tasks; a skipped one skips, once the other needs are known; a condition
    is asked when all needs have ended.

@@ -46,7 +46,7 @@ class Tasks:
         self.stopped: Decision | None = None
         self.first_failed: str | None = None
         self._retries = Retries(limits.seed, allowed=limits.retries)
-        # What a task came to if the attempt it waits for never comes.
+        # Task -> its last attempt, which decides if the next one never comes.
         self._fallback: dict[str, AttemptEnded] = {}
         self._doomed: set[str] = set()  # ordered to end: not tried again
 
@@ -95,7 +95,7 @@ class Tasks:
         return True
 
     def drop_retry(self, name: str, cause: Cause) -> None:
-        """The task came to what its last attempt came to."""
+        """The task ends as its last attempt did."""
         ended = self._fallback.pop(name)
         self._leave_line(name)
         self._order(Record(RetryDropped(name, ended.attempt + 1, cause)))
@@ -116,7 +116,7 @@ class Tasks:
             self.first_failed = self.first_failed or name
 
     def _tell_dependents(self, names: Iterable[str]) -> None:
-        """Settle what these ends decide, near and far; a loop, because chains may be long."""
+        """Settle all that these ends decide; a loop, as chains of dependents may be long."""
         ended = deque(names)
         while ended:
             for name in self._outcomes.decided_by(ended.popleft(), self._phases.name):

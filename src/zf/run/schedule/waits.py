@@ -1,5 +1,5 @@
-"""Tasks that wait for a `concurrency` group another run has: since when, for whom, and what of that
-is worth a line. Pure.
+"""Tasks that wait for a `concurrency` group another run has: since when, for which run, and when
+that is worth a line. Pure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Waits:
         self._waits: dict[str, _Wait] = {}
 
     def owner(self, task: str) -> str | None:
-        """Who had its group when it was last asked for."""
+        """The holder of its group when that was last asked for."""
         wait = self._waits.get(task)
         return None if wait is None else wait.owner
 

@@ -1,0 +1,249 @@
+"""What zf says when a run is over: each failure, what else is remarkable, the counts, the anchors.
+
+Facts in, text out: nothing here writes, waits or reads a clock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zf.errors import printable
+from zf.lean import lazy
+from zf.proof.layout import step_log
+from zf.report.blocked import code, headline, not_started
+from zf.report.words import (
+    NO_TAILS,
+    PLAIN,
+    TAIL_LINES,
+    VERBS,
+    Style,
+    count,
+    counted,
+    duration,
+    place,
+    quoted_log,
+    spent,
+    tail,
+    tries,
+    what,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from zf.report.facts import Facts, Result
+    from zf.report.task_facts import TaskFacts
+
+# Enough to see a whole small run fail; a large one that breaks altogether stays readable.
+DETAILED_FAILURES = 25
+
+# The one word for a run. PASS needs a task that ran and succeeded.
+VERDICTS: Mapping[Result, str] = {
+    "passed": "PASS",
+    "failed": "FAIL",
+    "timeout": "TIMEOUT",
+    "interrupted": "INTERRUPTED",
+    "nothing run": "NOTHING RUN",
+    "unfinished": "UNFINISHED",
+    # In place of all of these for a run whose folder is not what zf wrote.
+    "tampered": "TAMPERED WHILE RUNNING",
+}
+
+
+def summary(
+    facts: Facts,
+    *,
+    tails: Mapping[str, Sequence[str]] = NO_TAILS,
+    most: int | None = None,
+    proof: str = "",
+    style: Style = PLAIN,
+    remarks: Mapping[str, Sequence[str]] = NO_TAILS,
+    advice: Sequence[str] = (),
+    told: Collection[str] = (),
+    reported: bool = False,
+) -> str:
+    """The last thing a run prints: each failure, then what was tolerated, succeeded only after a
+    retry or is remarkable otherwise, then what is blocked, then counts and time, and last what to
+    do.
+
+    `tails` are the raw ends of logs, `most` how many lines of each to show; `told` are the failures
+    that have been told already, `reported` says that what was not started has been.
+    """
+    failed = [task for task in _heaviest_first(facts) if task.id not in told]
+    groups = _alike(failed, tails)
+    blocks = [
+        _failures(facts, group, tails, most, proof, style) for group in groups[:DETAILED_FAILURES]
+    ]
+    rest = [task for group in groups[DETAILED_FAILURES:] for task in group]
+    if rest:
+        lines = [f"and {count(len(rest), 'failure')} more:"]
+        lines += [f"  {style.label(task.word)} {printable(task.id)}" for task in rest]
+        blocks.append(lines)
+    blocks += [_odd(facts, proof, style)] if facts.warned or facts.flaky else []
+    blocks += [_remarks(remarks, style)] if remarks else []
+    blocks += [headline(facts, style), *not_started(facts)] if not (told or reported) else []
+    blocks.append(
+        [
+            _counts_line(facts, style),
+            *_throttle_lines(facts, style),
+            *advice,
+            *([f"proof: {printable(proof)}"] if proof else []),
+        ]
+    )
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+
+
+def _heaviest_first(facts: Facts) -> list[TaskFacts]:
+    """The failures, the one that holds up most first."""
+    blocks = {cause.task: cause.blocks for cause in facts.causes}
+    return sorted(facts.failed, key=lambda task: -blocks.get(task.id, 0))
+
+
+def _alike(
+    failed: Sequence[TaskFacts], tails: Mapping[str, Sequence[str]]
+) -> list[list[TaskFacts]]:
+    """Failures grouped by what happened: the same outcome and the same output, but for numbers and
+    their own names.
+    """
+    groups: dict[object, list[TaskFacts]] = {}
+    for task in failed:
+        printed = "\n".join(tail(tails.get(task.id, ()))).replace(task.id, "")
+        key = (task.status, len(task.earlier), what(task), _NUMBER.sub("0", printed))
+        groups.setdefault(key, []).append(task)
+    return list(groups.values())
+
+
+_NUMBER = lazy.pattern(r"\d+")
+
+
+def anchors(
+    facts: Facts,
+    head: str,
+    signed_by: str | None,
+    style: Style = PLAIN,
+    compared: tuple[int, int] = (0, 0),
+) -> str:
+    """What anchors a sealed proof outside of it: the digest at the end of its journal, which a CI
+    keeps in its log, and its signer. `compared` is how many trees, of how many, were compared
+    before the seal; before a signature all are.
+    """
+    if facts.tampered:
+        return f"head: {head}\n"
+    if signed_by is not None:
+        return f"head: {head}\nsigned by: {printable(signed_by)}\n"
+    unsigned = style.paint("UNSIGNED", "warning")
+    run = printable(facts.run)
+    text = f"head: {head}\n{unsigned}: to sign it, {style.zf} seal {run} --sign\n"
+    done, trees = compared
+    if done < trees:
+        told = f"{done} of {count(trees, 'task tree')} compared before the seal"
+        text += f"{told}; {style.zf} verify {run} compares all\n"
+    return text
+
+
+def _failures(
+    facts: Facts,
+    alike: Sequence[TaskFacts],
+    tails: Mapping[str, Sequence[str]],
+    most: int | None,
+    proof: str,
+    style: Style,
+) -> list[str]:
+    """A failure, or several that are alike: the first one's log and place."""
+    task = alike[0]
+    lines = [style.folded(_failure_head(facts, alike, style))]
+    if len(alike) > 1:
+        names = [printable(one.id) for one in alike]
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        lines.append(f"    {', '.join(names[:_MOST_NAMES])}{more}")
+    lines += _tries(task, style)
+    lines += quoted_log(tail(tails.get(task.id, ()), most or task.log_tail or TAIL_LINES), "    ")
+    where = f"    {place(task)}"
+    if proof:
+        tree = f"{printable(proof)}/{printable(task.id)}"
+        number = facts.step_number(task)
+        log = f"/{step_log(number)}" if tails.get(task.id) else ""
+        found = f"{'log' if log else 'proof'}: {tree}{log}"
+        if style.columns and len(where) + len(found) + 3 > style.columns:
+            return [*lines, where, f"    {found}"]
+        where += f"   {found}"
+    return [*lines, where]
+
+
+# More names than this on one line are looked over, not read.
+_MOST_NAMES = 20
+
+
+def _failure_head(facts: Facts, alike: Sequence[TaskFacts], style: Style) -> str:
+    task = alike[0]
+    assert task.status is not None
+    word = style.paint(VERBS[task.status], task.word)
+    name = printable(task.id) if len(alike) == 1 else f"{len(alike)} tasks"
+    after = spent(task, " after ") if len(alike) == 1 else ""
+    again = f", attempt {task.attempt}" if task.attempt > 1 else ""
+    held = {cause.task: cause.blocks for cause in facts.causes}
+    blocks = held.get(task.id, 0) if len(alike) == 1 else 0
+    weight = f", holds up {count(blocks, 'task')}" if blocks else ""
+    told = f"{style.shape(task.word)} {style.paint(name, 'bold')} {word}{after}{again}: "
+    return f"{told}{what(task)} [{code(task)}]{weight}"
+
+
+def _remarks(remarks: Mapping[str, Sequence[str]], style: Style) -> list[str]:
+    """What a task's status.json says beside its outcome."""
+    word = style.paint("note:", "warning")
+    return [
+        style.folded(f"{word} {printable(name)}: {line}")
+        for name, lines in remarks.items()
+        for line in lines
+    ]
+
+
+def _odd(facts: Facts, proof: str, style: Style) -> list[str]:
+    """What did not fail the run and must not be overlooked either: each by name, however many."""
+    lines = []
+    for task in (*facts.warned, *facts.flaky):
+        lines += [style.folded(_odd_head(task, style)), *_tries(task, style)]
+        if proof:
+            lines.append(f"  proof: {printable(proof)}/{printable(task.id)}")
+    return lines
+
+
+def _odd_head(task: TaskFacts, style: Style) -> str:
+    """A sentence, not its end line once more: both are on one screen."""
+    colour = "warned" if task.warned else "flaky"
+    name = f"{style.shape(colour)} {style.paint(printable(task.id), 'bold')}"
+    if task.warned:
+        assert task.status is not None
+        word = style.paint(VERBS.get(task.status, task.word), colour)
+        return f"{name} {word}{spent(task, ' after ')}, tolerated (warned): {what(task)}"
+    return f"{name} {style.paint('succeeded', colour)} only on attempt {task.attempt} (flaky)"
+
+
+def _tries(task: TaskFacts, style: Style) -> list[str]:
+    return [style.folded(f"  {line}") for line in tries(task)]
+
+
+def _throttle_lines(facts: Facts, style: Style) -> list[str]:
+    if not facts.throttles:
+        return []
+    times = "once" if facts.throttles == 1 else f"{facts.throttles} times"
+    took, held = duration(facts.throttled_s), duration(facts.held_s)
+    word = style.paint("throttled:", "throttle")
+    return [f"{word} {times}, for {took} in all; tasks were kept waiting for {held} of it"]
+
+
+def _counts_line(facts: Facts, style: Style) -> str:
+    counts = counted(facts.counts, facts.tolerated, len(facts.flaky))
+    took = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
+    total = count(len(facts.tasks), "task")
+    word = style.paint(VERDICTS[facts.result], facts.result)
+    return f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{took}"
+
+
+def total_s(facts: Facts) -> float | None:
+    """How long the run took, or has taken so far."""
+    if facts.duration_s is not None:
+        return facts.duration_s
+    if facts.started_mono is None or facts.last_mono is None:
+        return None
+    return facts.last_mono - facts.started_mono
