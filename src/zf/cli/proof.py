@@ -222,56 +222,20 @@ def seal(
     _directory: Directory = None,
 ) -> int:
     """Close a run that was killed, as incomplete; or sign, with --sign, one that is sealed."""
-    from zf.audit.signing.attest import attest
-    from zf.proof.files import remove_tree
-    from zf.proof.layout import MANIFEST
-    from zf.proof.seal import close_killed, refuse_sealed
-    from zf.run.lock import acquire, aside_path
-    from zf.work import leftovers
-    from zf.work.walls.shield import rescue
+    from zf.run.sealing import NotAsLeftError
+    from zf.run.sealing import seal as close
 
     if not sign and (key or approval):
         raise ZfError("--key and --approval go with --sign")
-    proofs = proofs_folder()
-    run_dir = find(run, own=True)
-    run_id = os.path.basename(run_dir)
-    lock_fd = acquire(proofs, run_id)
     try:
-        if not (sign and os.path.lexists(f"{run_dir}/{MANIFEST}")):
-            refuse_sealed(run_dir)
-            # What still runs could still write; then there would be nothing to seal.
-            leftovers.end(run_dir)
-            rescue(aside_path(proofs, run_id), run_dir)
-            remove_tree(aside_path(proofs, run_id))
-            head, _ = _refuse_tampered(run_dir, "sealed")
-            print(f"sealed {printable(run_dir)}, manifest {close_killed(run_dir, head)}")
-        if sign:
-            sealed = _refuse_tampered(run_dir, "signed")
-            with signer(key) as chosen:
-                for name in attest(run_dir, [chosen], sealed=sealed, approval=approval):
-                    print(f"wrote {name}")
-    finally:
-        os.close(lock_fd)
+        for done in close(
+            proofs_folder(), find(run, own=True), signer(key) if sign else None, approval
+        ):
+            print(done)
+    except NotAsLeftError as error:
+        streams.say(sys.stderr, error.report + "\n")
+        raise
     return Exit.OK
-
-
-def _refuse_tampered(run_dir: str, done: str) -> tuple[str, str]:
-    """A seal or a signature says that the files are what the run left: see first that they are.
-
-    The digests of the journal's end and of the manifest that were found to be so.
-    """
-    from zf.audit.conclusion import TAMPERED
-    from zf.audit.verify import verify as check
-
-    found = check(run_dir)
-    if found.exit_code == TAMPERED:
-        streams.say(sys.stderr, found.render() + "\n")
-        raise ZfError(
-            f"{printable(run_dir)} is not what the run left; it was not {done}",
-            exit_code=Exit.FAILED,
-            code="ZF638",
-        )
-    return found.result["head"], found.result["manifest_sha256"] or ""
 
 
 def _formats() -> Any:

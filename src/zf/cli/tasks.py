@@ -69,7 +69,7 @@ def validate(
 def _only_a_run_finds(flow: Flow, there_is: Mapping[str, int]) -> Iterator[Problem]:
     """What valid files ask of the place they run in: resources, and folders to run in."""
     from zf.plan import drafts
-    from zf.run.load import machine_resources
+    from zf.run.machine import machine_resources
     from zf.run.schedule.ready import impossible
 
     limits: dict[str, int] = {}
