@@ -23,6 +23,7 @@ site_dir = "site"
 nav = {nav}
 
 [project.theme]
+font = false
 features = ["navigation.footer", "navigation.indexes", "content.code.copy", "search.highlight"]
 
 [[project.theme.palette]]

@@ -84,7 +84,7 @@ class Redactor:
         """
         if self._defining is None:
             self._defining = StreamRedactor(self._given)
-        if not self._defining.holds_secret(_joined(_texts(task))):
+        if not self._defining.holds_secret(free_text(task)):
             return task
         return without_secrets(task, self._defining)
 
@@ -130,6 +130,11 @@ def _texts(task: Task) -> Iterator[str]:
     yield from task.allow_secrets_in
     for step in (*task.steps, *task.cleanup):
         yield from (step.name, step.run)
+
+
+def free_text(task: Task) -> bytes:
+    """All free texts of a task, to be searched at once."""
+    return _joined(_texts(task))
 
 
 def _joined(texts: Iterable[str]) -> bytes:

@@ -33,25 +33,24 @@ def refuse_unless_intact(run_dir: str, run: str) -> Verification:
     found = verify(run_dir)
     verdict = next(v for v in found.verdicts if v.name == "INTACT")
     if verdict.state != State.PASSED:
-        raise ZfError(
-            f"the proof of run {run!r} cannot be built on: {verdict.summary}",
-            exit_code=Exit.FAILED,
-            code="ZF140",
-            hint=f"zf verify {run} says what is wrong with it",
-        )
+        raise _not_sound(run, verdict.summary)
     return found
+
+
+def _not_sound(run: str, why: str) -> ZfError:
+    return ZfError(
+        f"the proof of run {run!r} cannot be built on: {why}",
+        exit_code=Exit.FAILED,
+        code="ZF140",
+        hint=f"zf verify {run} says what is wrong with it",
+    )
 
 
 def verified_journal(run_dir: str, run: str, found: Verification) -> JournalReading:
     """The journal that was just verified; ZfError when another one lies there by now."""
     reading = read.journal(run_dir)
     if reading.head != found.result["head"]:
-        raise ZfError(
-            f"the proof of run {run!r} cannot be built on: it changed while it was verified",
-            exit_code=Exit.FAILED,
-            code="ZF140",
-            hint=f"zf verify {run} says what is wrong with it",
-        )
+        raise _not_sound(run, "it changed while it was verified")
     return reading
 
 

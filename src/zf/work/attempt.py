@@ -17,7 +17,7 @@ from zf.proof.lines import list_lines, object_lines
 from zf.proof.tree.artifacts import collect
 from zf.proof.tree.records import Place, task_json, task_lines
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
-from zf.redact.redactor import without_secrets
+from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, limit_s, link
 from zf.work.capture import Buffer, Capture
@@ -91,7 +91,10 @@ class WorkerContext:
 
 
 class Attempt:
-    """The attempt under way; what it comes to is told to `outcome`."""
+    """One attempt, from its order or before to all but its claim; `outcome` is told how it goes.
+
+    Made, its tree says what is known before it begins, without secrets. Raises OSError.
+    """
 
     def __init__(
         self, context: WorkerContext, tree: TaskTree, task: Task, outcome: Outcome
@@ -103,7 +106,17 @@ class Attempt:
         self._env = context.outside.build(task, self._own_variables())
         self._secrets = context.outside.secrets(task, self._env)
         self._redactor = StreamRedactor(self._secrets)
-        self._lines = self._pwd = ""
+        self._pwd, env_sh = context.place.workdir(task), self._env.as_shell()
+        # One search of all: there is hardly ever a secret in them, and value by value is slow.
+        if self._redactor.holds_secret(b"\0".join((free_text(task), _bytes(self._pwd), env_sh))):
+            hide = self._redactor.text
+            self._pwd, env_sh = hide(self._pwd), self._env.as_shell(hide)
+            # From here on everything is called as it may be shown.
+            task = outcome.task = without_secrets(task, self._redactor)
+        self._lines = task_lines(task)
+        tree.write(layout.ENV, env_sh)
+        steps = [{"name": step.name, "run": step.run} for step in task.steps]
+        tree.write(layout.COMMANDS_LIST, list_lines(steps))
 
     @property
     def _left(self) -> str | None:
@@ -124,7 +137,7 @@ class Attempt:
         return f"left/{self._task.id}.{self.outcome.attempt}"
 
     def run(self, needs: Mapping[str, str], meanwhile: Callable[[], None] | None = None) -> None:
-        """Fill the tree, which is described, with all the rest but the outcome itself.
+        """Fill the tree with all the rest but the outcome itself.
 
         `needs` are the digests of the lists of needs that this run met. While the first step runs,
         `meanwhile` is called once; it must not raise.
@@ -165,20 +178,6 @@ class Attempt:
             "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),
             COOKIE: cookie(context.run_dir, task.id, self.outcome.attempt),
         }
-
-    def describe(self) -> None:
-        """Write what is known before it begins, and from here on call everything as that does."""
-        task, place = self._task, self._context.place
-        self._lines, self._pwd, shell = task_lines(task), place.workdir(task), self._env.as_shell()
-        # One look at all: there is hardly ever a secret in them, and value by value is slow.
-        if self._redactor.holds_secret(f"{self._lines}{self._pwd}".encode(*_UTF8) + shell):
-            hide = self._redactor.text
-            task = self.outcome.task = without_secrets(task, self._redactor)
-            self._lines, self._pwd = task_lines(task), hide(self._pwd)
-            shell = self._env.as_shell(hide)
-        self.tree.write(layout.ENV, shell)
-        steps = [{"name": step.name, "run": step.run} for step in task.steps]
-        self.tree.write(layout.COMMANDS_LIST, list_lines(steps))
 
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
         task, outcome, orders = self._task, self.outcome, self._context.orders

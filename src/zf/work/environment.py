@@ -244,9 +244,8 @@ class Outside:
         """
         named = (*self._project_secrets, *task.secrets)
         seen = environment.values
-        found = {name: seen[name] for name in self._secret_names(tuple(seen), named)}
-        if named:
-            found = {**_matching(self._environ, named), **found}
+        found = _matching(self._environ, named) if named else {}
+        found |= {name: seen[name] for name in self._secret_names(tuple(seen), named)}
         return tuple([Secret(name, os.fsencode(value)) for name, value in found.items() if value])
 
     def _secret_names(self, names: tuple[str, ...], named: tuple[str, ...]) -> tuple[str, ...]:

@@ -71,9 +71,7 @@ class Prefetch:
         context = self._context
         tree = TaskTree.create_at(self._place, context.written_at, task.id, context.folders)
         try:
-            attempt = Attempt(context, tree, task, self._outcome_of(task, 1))
-            attempt.describe()
+            return Attempt(context, tree, task, self._outcome_of(task, 1))
         except BaseException:
             tree.close()
             raise
-        return attempt

@@ -175,7 +175,6 @@ class Worker:
             self._tree = tree
             if ready is None:
                 ready = Attempt(context, tree, task, outcome)
-                ready.describe()
             ready.run(order.needs, meanwhile)
             ended = outcome.decide(tree, context.place.run)
             # Only now: a tree that could not be decided has another list in the end.
