@@ -12,7 +12,9 @@ from zf.proof import layout
 NAMES = [
     value.rpartition("/")[2]
     for key, value in vars(layout).items()
-    if key.isupper() and isinstance(value, str) and key not in {"TREE", "UNFINISHED", "ATTEMPTS"}
+    if key.isupper()
+    and isinstance(value, str)
+    and key not in {"TREE", "UNFINISHED", "ATTEMPTS", "OWN_FILE"}
 ]
 SPELT = re.compile(
     rf"(?<![\w-])(?:{'|'.join(map(re.escape, sorted(NAMES, key=len, reverse=True)))})(?![\w-])"

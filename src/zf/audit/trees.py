@@ -7,20 +7,7 @@ from typing import Any
 
 from zf.audit import statement
 from zf.audit.evidence import TOP_FILES, Evidence
-from zf.proof import forms
-from zf.proof.layout import (
-    ARTIFACTS,
-    ARTIFACTS_LIST,
-    ATTEMPTS,
-    ATTEMPTS_LIST,
-    ATTEST,
-    FOLDERS,
-    JOURNAL,
-    STATUS,
-    TASK_LIST,
-    UNFINISHED,
-    earlier_tree,
-)
+from zf.proof import forms, layout
 
 # What a terminal event and the task's status.json both say.
 _SAID_TWICE = {
@@ -39,14 +26,14 @@ _CUT_SHORT = ("lost", "storage")
 
 def match_trees(seen: Evidence) -> None:
     _forgive_open_trees(seen)
-    folders = {path for path in seen.there.folders if "/" not in path} - {ATTEST}
+    folders = {path for path in seen.there.folders if "/" not in path} - {layout.ATTEST}
     planned = set(seen.planned)
     for name in sorted(folders - planned):
         seen.tampered("surplus", "a folder of no planned task", name)
     for name in sorted(seen.account.tasks.keys() - planned):
-        seen.tampered("mismatch", f"tells of a task that was not planned: {name!r}", JOURNAL)
+        seen.tampered("mismatch", f"tells of a task that was not planned: {name!r}", layout.JOURNAL)
     for name in sorted(path for path in seen.there.files if "/" not in path):
-        if name in TOP_FILES or (not seen.sealed and name.endswith(UNFINISHED)):
+        if name in TOP_FILES or (not seen.sealed and name.endswith(layout.UNFINISHED)):
             continue
         if seen.sealed or name not in planned - seen.ended():  # see _forgive_open_trees
             seen.tampered("surplus", "is no file of a run", name)
@@ -65,8 +52,8 @@ def match_trees(seen: Evidence) -> None:
         sound = {name: task.terminal}
         for attempt, event in task.ended.items():
             if event is not task.terminal:
-                _match_list(seen, earlier_tree(name, attempt), event)
-                sound[earlier_tree(name, attempt)] = event
+                _match_list(seen, layout.earlier_tree(name, attempt), event)
+                sound[layout.earlier_tree(name, attempt)] = event
         _check_forms(seen, below[name], sound)
         # Now, while its folders are open and its paths in the processor's cache.
         seen.hash(below[name])
@@ -92,7 +79,7 @@ def _look_at_folders(seen: Evidence) -> None:
     holding = {path.rpartition("/")[0] for path in seen.there.files} - {""}
     known = holding | {parent for folder in holding for parent in _parents(folder)}
     roots = {path for path in known | set(seen.planned) if _is_root(path)}
-    known |= roots | {f"{root}/{name}" for root in roots for name in FOLDERS}
+    known |= roots | {f"{root}/{name}" for root in roots for name in layout.FOLDERS}
     open_tasks = () if seen.sealed else set(seen.planned) - seen.ended()
     for path in sorted(seen.there.folders.keys() - known):
         if path.partition("/")[0] not in open_tasks:
@@ -101,21 +88,21 @@ def _look_at_folders(seen: Evidence) -> None:
 
 def _match_tree(seen: Evidence, task: str, event: Mapping[str, Any], files: set[str]) -> None:
     seen.trees += 1
-    kept = f"{task}/{ARTIFACTS}"
+    kept = f"{task}/{layout.ARTIFACTS}"
     if not seen.sealed and kept in seen.there.odd:
         seen.tampered("odd", seen.there.odd[kept], kept)
     listed = _match_list(seen, task, event)
     if listed is None:
         return
-    if f"{task}/{ATTEMPTS_LIST}" in listed:
-        listed |= seen.read_list(f"{task}/{ATTEMPTS_LIST}", f"{task}/")
-    below = f"{task}/{ARTIFACTS}/"
-    artifacts = seen.read_list(f"{task}/{ARTIFACTS_LIST}", below)
+    if f"{task}/{layout.ATTEMPTS_LIST}" in listed:
+        listed |= seen.read_list(f"{task}/{layout.ATTEMPTS_LIST}", f"{task}/")
+    below = f"{task}/{layout.ARTIFACTS}/"
+    artifacts = seen.read_list(f"{task}/{layout.ARTIFACTS_LIST}", below)
     wanted = {p: d for p, d in listed.items() if p.startswith(below)}
     if artifacts != wanted:
         message = "does not list the artifacts that task.sha256 lists"
-        seen.tampered("mismatch", message, f"{task}/{ARTIFACTS_LIST}")
-    own = f"{task}/{TASK_LIST}"
+        seen.tampered("mismatch", message, f"{task}/{layout.ARTIFACTS_LIST}")
+    own = f"{task}/{layout.TASK_LIST}"
     for path in sorted(files - listed.keys() - {own}):
         seen.tampered("surplus", "is there and not in the task's checksum list", path)
     for path, digest in listed.items():
@@ -139,7 +126,7 @@ def _check_forms(
         root = path.rpartition("/")[0].rpartition("/")[0]
         end = ends.get(root)
         # The task's own status.json has been read.
-        if form is None or end is None or path == f"{path.partition('/')[0]}/{STATUS}":
+        if form is None or end is None or path == f"{path.partition('/')[0]}/{layout.STATUS}":
             continue
         if end.get("status") not in _CUT_SHORT and end.get("cause") not in _CUT_SHORT:
             value = seen.read_json(path, form)
@@ -149,7 +136,7 @@ def _check_forms(
 
 
 def _match_list(seen: Evidence, root: str, event: Mapping[str, Any]) -> dict[str, str] | None:
-    path = f"{root}/{TASK_LIST}"
+    path = f"{root}/{layout.TASK_LIST}"
     listed = seen.read_list(path, f"{root}/")
     digest = seen.bundle.digests.get(path)
     if digest is not None and digest != event.get("task_sha256"):
@@ -158,7 +145,7 @@ def _match_list(seen: Evidence, root: str, event: Mapping[str, Any]) -> dict[str
 
 
 def _match_status(seen: Evidence, task: str, event: Mapping[str, Any]) -> None:
-    path = f"{task}/{STATUS}"
+    path = f"{task}/{layout.STATUS}"
     status = seen.read_paper(path, "status")
     if not status:
         return
@@ -188,4 +175,4 @@ def _parents(path: str) -> Iterator[str]:
 def _is_root(folder: str) -> bool:
     """Whether a tree is rooted here: a task's own, or one of its earlier attempts."""
     parts = folder.split("/")
-    return len(parts) == 1 or (len(parts) == 3 and parts[1] == ATTEMPTS)
+    return len(parts) == 1 or (len(parts) == 3 and parts[1] == layout.ATTEMPTS)

@@ -12,16 +12,8 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 
 from zf.events import AttemptEnded, AttemptStarted, Event, TaskNotRun
+from zf.proof import layout
 from zf.proof.files import FOLDER, is_folder, opened, remove
-from zf.proof.layout import (
-    ATTEMPTS,
-    ATTEMPTS_LIST,
-    BLOCKED,
-    CHECKSUMS,
-    FOLDERS,
-    SUMMARY,
-    UNFINISHED,
-)
 from zf.proof.tree.contents import hash_tree
 
 
@@ -29,7 +21,7 @@ def drop_unfinished(run_dir: str) -> None:
     """Remove the files that were being written when the runner died."""
     with opened(run_dir) as folder:
         for name in os.listdir(folder):
-            if name.startswith(".") and name.endswith(UNFINISHED):
+            if name.startswith(".") and name.endswith(layout.UNFINISHED):
                 remove(folder, name)
 
 
@@ -40,7 +32,7 @@ def drop_unnamed(run_dir: str, planned: Collection[str], events: Iterable[Event]
     named = {e.task for e in events if isinstance(e, AttemptStarted | AttemptEnded | TaskNotRun)}
     with opened(run_dir) as folder:
         for name in os.listdir(folder):
-            if name == BLOCKED or (name in planned and name not in named):
+            if name == layout.BLOCKED or (name in planned and name not in named):
                 remove(folder, name)
 
 
@@ -68,9 +60,9 @@ def _clear(run: int, task: str) -> None:
         return
     with opened(task, FOLDER, run) as tree:
         for name in os.listdir(tree):
-            if name not in {*FOLDERS, ATTEMPTS}:
+            if name not in {*layout.FOLDERS, layout.ATTEMPTS}:
                 remove(tree, name)
-        for name in (SUMMARY, CHECKSUMS):
+        for name in (layout.SUMMARY, layout.CHECKSUMS):
             _empty(tree, name)
         for _ in hash_tree(tree):
             pass  # which removes what no list can name
@@ -81,7 +73,7 @@ def _empty(tree: int, name: str) -> None:
     """Remove all from one of its folders but the list of the attempts before."""
     with suppress(FileNotFoundError, NotADirectoryError), opened(name, FOLDER, tree) as folder:
         for one in os.listdir(folder):
-            if f"{name}/{one}" != ATTEMPTS_LIST:
+            if f"{name}/{one}" != layout.ATTEMPTS_LIST:
                 remove(folder, one)
 
 
@@ -91,6 +83,6 @@ def _prune(folder: int, depth: int) -> None:
         if is_folder(folder, name):
             with opened(name, FOLDER, folder) as below:
                 _prune(below, depth + 1)
-            if depth or name not in FOLDERS:
+            if depth or name not in layout.FOLDERS:
                 with suppress(OSError):  # it holds something
                     os.rmdir(name, dir_fd=folder)

@@ -65,3 +65,9 @@ def pattern(path: str) -> str:
 def earlier_tree(task: str, attempt: int | str) -> str:
     """Where the tree of an attempt lies once another one has begun."""
     return f"{task}/{ATTEMPTS}/{attempt}"
+
+
+# What an attempt writes besides its artifacts, and the lists and the outcome that come last.
+OWN_FILE = "|".join(
+    map(pattern, (TASK, ENV, COMMANDS_LIST, script("*"), command_record("*"), log("*")))
+)

@@ -18,27 +18,8 @@ from typing import TYPE_CHECKING
 
 from zf.lean.record import field, mutable
 from zf.proof.files import NEW, READ
-from zf.proof.source.git import (
-    Asked,
-    Asking,
-    GitError,
-    NotAwaitedError,
-    contents,
-    refuse_to_wait,
-    scratch_folder,
-)
+from zf.proof.source import git, repository
 from zf.proof.source.prefetch import NO_WORK_TREE, find_top
-from zf.proof.source.repository import (
-    HEAD,
-    Commit,
-    escaped,
-    head_commit,
-    look_at_commit,
-    outer,
-    own_repository,
-    read_rules,
-    refs_of,
-)
 
 if TYPE_CHECKING:
     from zf.proof.source.git import Ear
@@ -73,7 +54,7 @@ class Seen:
     second look needs to be quick. The index is kept in memory, where no task can write.
     """
 
-    at: Commit
+    at: repository.Commit
     repo: str | None = None
     tags: tuple[str, ...] = ()
     changes: list[bytes] = field(default_factory=list)
@@ -117,7 +98,7 @@ def look(
     kept = f"{cache}/{sha256(os.fsencode(top)).hexdigest()[:16]}.index" if cache else None
     try:
         return _look(top, environ, _inside(top, root, exclude), kept, scratch, ear)
-    except GitError:
+    except git.GitError:
         # The run goes on without knowing, and nothing is to be left in reach of its steps.
         if kept is not None:
             with suppress(OSError):
@@ -133,19 +114,21 @@ def _look(
     scratch: str | None,
     ear: Ear | None,
 ) -> Seen:
-    refuse_to_wait(ear)
-    refs = refs_of(top)
+    git.refuse_to_wait(ear)
+    refs = repository.refs_of(top)
     with (
-        scratch_folder(environ, scratch) as folder,
-        Asking(outer(environ, folder), top, folder, ear) as outside,
+        git.scratch_folder(environ, scratch) as folder,
+        git.Asking(repository.outer(environ, folder), top, folder, ear) as outside,
     ):
         index = f"{folder}/index"
         was_kept = kept is not None and _take_kept(kept, index)
-        found = look_at_commit(outside, index, refs, environ)
+        found = repository.look_at_commit(outside, index, refs, environ)
         seen = Seen(found.at, found.repo, found.tags, submodules=found.submodules, refs=refs)
         began = time.monotonic()
-        with own_repository(folder, seen.at, environ, ear) as asking:
-            seen.ignored, seen.lfs, seen.converts = read_rules(asking, seen.at, found.rules)
+        with repository.own_repository(folder, seen.at, environ, ear) as asking:
+            seen.ignored, seen.lfs, seen.converts = repository.read_rules(
+                asking, seen.at, found.rules
+            )
             _hear_inside(asking, seen, environ, exclude, _ask_inside(asking, seen, exclude))
         if was_kept or time.monotonic() - began > KEEP_INDEX_S:
             seen.kept = kept
@@ -164,16 +147,16 @@ def looking_again(
 
     Everything is asked at once, as the commit is most likely what it was. Both raise like `look`.
     """
-    refuse_to_wait(ear)
+    git.refuse_to_wait(ear)
     at = before.at
-    refs = refs_of(at.top)
+    refs = repository.refs_of(at.top)
     same = refs is not None and refs == before.refs
     with (
-        scratch_folder(environ) as folder,
-        Asking(outer(environ, folder), at.top, folder, ear) as outside,
-        own_repository(folder, at, environ, ear) as asking,
+        git.scratch_folder(environ) as folder,
+        git.Asking(repository.outer(environ, folder), at.top, folder, ear) as outside,
+        repository.own_repository(folder, at, environ, ear) as asking,
     ):
-        head = None if same else outside.start(*HEAD)
+        head = None if same else outside.start(*repository.HEAD)
         _write_index(f"{folder}/index", before.index, before.index_ns)
         seen = Seen(at, ignored=before.ignored, submodules=before.submodules)
         seen.lfs, seen.converts = before.lfs, before.converts
@@ -182,7 +165,7 @@ def looking_again(
 
         def answer() -> Seen:
             if head is not None:
-                seen.at = head_commit(outside, head)
+                seen.at = repository.head_commit(outside, head)
             if seen.at.commit == at.commit:
                 _hear_inside(asking, seen, environ, inside, asked)
             return seen
@@ -193,8 +176,11 @@ def looking_again(
 def commit_of(root: str, environ: Mapping[str, str]) -> str | None:
     """The commit that is checked out, None without one; raises like `look`."""
     top = _top(root, environ)
-    with scratch_folder(environ) as folder, Asking(outer(environ, folder), top, folder) as outside:
-        return head_commit(outside, outside.start(*HEAD)).commit
+    with (
+        git.scratch_folder(environ) as folder,
+        git.Asking(repository.outer(environ, folder), top, folder) as outside,
+    ):
+        return repository.head_commit(outside, outside.start(*repository.HEAD)).commit
 
 
 def withdraw(seen: Seen) -> None:
@@ -221,7 +207,7 @@ def keep(seen: Seen, now: Seen | None = None) -> None:
 def _top(root: str, environ: Mapping[str, str]) -> str:
     top = find_top(root, environ)
     if top is None:
-        raise GitError(NO_WORK_TREE)
+        raise git.GitError(NO_WORK_TREE)
     return top
 
 
@@ -230,7 +216,9 @@ def _inside(top: str, root: str, exclude: Iterable[str]) -> list[str]:
     return [os.path.relpath(path, top) for path in paths if path.startswith(f"{top}/")]
 
 
-def _ask_inside(asking: Asking, seen: Seen, exclude: Sequence[str]) -> tuple[Asked | None, Asked]:
+def _ask_inside(
+    asking: git.Asking, seen: Seen, exclude: Sequence[str]
+) -> tuple[git.Asked | None, git.Asked]:
     """Begin to compare the files with the index, and to look for new ones."""
     status = None
     if seen.at.commit is not None:
@@ -238,16 +226,16 @@ def _ask_inside(asking: Asking, seen: Seen, exclude: Sequence[str]) -> tuple[Ask
     rules = f"{asking.env['GIT_DIR']}/ignored"
     with open(rules, "wb") as stream:
         stream.write(seen.ignored)
-        stream.writelines(b"/" + escaped(os.fsencode(path)) + b"\n" for path in exclude)
+        stream.writelines(b"/" + repository.escaped(os.fsencode(path)) + b"\n" for path in exclude)
     return status, asking.start(*_UNTRACKED, f"--exclude-from={rules}", "--", ".")
 
 
 def _hear_inside(
-    asking: Asking,
+    asking: git.Asking,
     seen: Seen,
     environ: Mapping[str, str],
     exclude: Sequence[str],
-    asked: tuple[Asked | None, Asked],
+    asked: tuple[git.Asked | None, git.Asked],
 ) -> None:
     """What came of it; the index has learnt the files' times meanwhile."""
     status, untracked = asked
@@ -262,11 +250,11 @@ def _hear_inside(
     if seen.changes:
         seen.diff_sha256 = _diff_digest(asking, seen, _paths(exclude))
     index = f"{asking.env['GIT_DIR']}/index"
-    if (data := contents(index)) is not None:  # there is none without a commit
+    if (data := git.contents(index)) is not None:  # there is none without a commit
         seen.index, seen.index_ns = data, os.stat(index).st_mtime_ns
 
 
-def _without_conversions(asking: Asking, seen: Seen, changes: list[bytes]) -> list[bytes]:
+def _without_conversions(asking: git.Asking, seen: Seen, changes: list[bytes]) -> list[bytes]:
     from zf.proof.source import conversions  # noqa: PLC0415 - few repositories have such files
 
     if seen.lfs:
@@ -315,16 +303,16 @@ def _in_submodules(seen: Seen, environ: Mapping[str, str], ear: Ear | None) -> I
             yield line
 
 
-def _diff_digest(asking: Asking, seen: Seen, paths: Sequence[str]) -> str | None:
+def _diff_digest(asking: git.Asking, seen: Seen, paths: Sequence[str]) -> str | None:
     digest = sha256()
     if seen.at.commit is not None:
         try:
             asked = asking.start(*_DIFF, seen.at.commit, "--", *paths)
             if asking.await_end(asked) != 0:
                 return None
-        except NotAwaitedError:
+        except git.NotAwaitedError:
             raise
-        except GitError:
+        except git.GitError:
             return None
         with open(asked.out, "rb") as stream:
             digest = file_digest(stream, "sha256")

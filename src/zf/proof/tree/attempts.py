@@ -7,38 +7,27 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from hashlib import sha256
 
-from zf.proof import checksums
+from zf.proof import checksums, layout
 from zf.proof.files import FOLDER, is_folder, open_inside, opened, remove
-from zf.proof.layout import (
-    ARTIFACTS,
-    ATTEMPTS,
-    CHECKSUMS,
-    COMMANDS,
-    FOLDERS,
-    LOGS,
-    META,
-    SUMMARY,
-    TASK_LIST,
-    earlier_tree,
-)
 from zf.proof.tree.contents import hash_tree
 
-ASIDE_ORDER = (META, COMMANDS, LOGS, ARTIFACTS, SUMMARY, CHECKSUMS)
+# The checksum lists go last, as `is_tree_of` goes by them.
+ASIDE_ORDER = (*(name for name in layout.FOLDERS if name != layout.CHECKSUMS), layout.CHECKSUMS)
 
 
 def set_aside(path: str, attempt: int) -> bool:
     """Move the tree an earlier attempt left to `attempts/<attempt>/`; whether there are any now.
 
-    Can be killed anywhere and repeated: it goes on where it stopped. The checksum lists go last, as
-    `is_tree_of` goes by them. Only a tree cut short before
-    its start was on record can find its place taken; it goes to `attempts/<attempt>.1/` and so on.
+    Can be killed anywhere and repeated: it goes on where it stopped. Only a tree
+    cut short before its start was on record can find its place taken; it goes to
+    `attempts/<attempt>.1/` and so on.
     """
     left = [name for name in ASIDE_ORDER if os.path.lexists(f"{path}/{name}")]
     if not left:
-        return os.path.lexists(f"{path}/{ATTEMPTS}")
-    if os.path.islink(f"{path}/{ATTEMPTS}"):
-        os.unlink(f"{path}/{ATTEMPTS}")  # or the tree would be moved to where it leads
-    target = base = earlier_tree(path, attempt)
+        return os.path.lexists(f"{path}/{layout.ATTEMPTS}")
+    if os.path.islink(f"{path}/{layout.ATTEMPTS}"):
+        os.unlink(f"{path}/{layout.ATTEMPTS}")  # or the tree would be moved to where it leads
+    target = base = layout.earlier_tree(path, attempt)
     count = 0
     while os.path.islink(target) or any(os.path.lexists(f"{target}/{name}") for name in left):
         count += 1
@@ -56,7 +45,7 @@ def list_files(task_fd: int) -> bytes:
     one whose list is none. What no proof can hold (a link, a name no list takes) goes.
     """
     digests: dict[str, str] = {}
-    with opened(ATTEMPTS, FOLDER, task_fd) as attempts:
+    with opened(layout.ATTEMPTS, FOLDER, task_fd) as attempts:
         for attempt in os.listdir(attempts):
             if is_folder(attempts, attempt) and checksums.is_safe_name(attempt):
                 digests.update(_attempt_digests(attempts, attempt))
@@ -66,13 +55,13 @@ def list_files(task_fd: int) -> bytes:
 
 
 def _attempt_digests(attempts: int, attempt: str) -> dict[str, str]:
-    prefix = f"{ATTEMPTS}/{attempt}/"
+    prefix = f"{layout.ATTEMPTS}/{attempt}/"
     with suppress(OSError, ValueError):
-        with os.fdopen(open_inside(attempts, f"{attempt}/{TASK_LIST}"), "rb") as stream:
+        with os.fdopen(open_inside(attempts, f"{attempt}/{layout.TASK_LIST}"), "rb") as stream:
             listed = stream.read()
         found = checksums.parse(listed)
         if found:
-            own = {prefix + TASK_LIST: sha256(listed).hexdigest()}
+            own = {prefix + layout.TASK_LIST: sha256(listed).hexdigest()}
             return own | {prefix + name: digest for name, digest in found.items()}
     with opened(attempt, FOLDER, attempts) as folder:
         return dict(hash_tree(folder, prefix))
@@ -84,8 +73,10 @@ def sweep(task_fd: int, listed: Collection[str]) -> list[str]:
     for path in tuple(folders):
         parts = path.split("/")
         folders |= {"/".join(parts[:count]) for count in range(1, len(parts))}
-    folders |= {f"{ATTEMPTS}/{n}/{name}" for n in _numbers(listed) for name in FOLDERS}
-    return list(_swept(task_fd, ATTEMPTS, "", listed, folders))
+    folders |= {
+        f"{layout.ATTEMPTS}/{n}/{name}" for n in _numbers(listed) for name in layout.FOLDERS
+    }
+    return list(_swept(task_fd, layout.ATTEMPTS, "", listed, folders))
 
 
 def _numbers(listed: Collection[str]) -> set[str]:

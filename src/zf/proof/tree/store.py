@@ -20,24 +20,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from zf.lean import lazy
-from zf.proof import checksums
+from zf.proof import checksums, layout
 from zf.proof.files import FOLDER, NEW, digest_of, opened, refuse_mount, remove, write_all
-from zf.proof.layout import (
-    ARTIFACTS,
-    ARTIFACTS_LIST,
-    ATTEMPTS,
-    ATTEMPTS_LIST,
-    COMMANDS_LIST,
-    ENV,
-    FOLDERS,
-    STATUS,
-    TASK,
-    TASK_LIST,
-    command_record,
-    log,
-    pattern,
-    script,
-)
 from zf.proof.lines import object_lines
 
 if TYPE_CHECKING:
@@ -48,11 +32,8 @@ else:
 
 NO_ARTIFACT = "was written into zf's own part of the proof"
 # Where artifacts are gathered when their folder is not the one it was.
-_TAKEN = f".{ARTIFACTS}"
-# What an attempt writes besides its artifacts and the lists and outcome that come last.
-_OWN_FILE = lazy.pattern(
-    "|".join(map(pattern, (TASK, ENV, COMMANDS_LIST, script("*"), command_record("*"), log("*"))))
-)
+_TAKEN = f".{layout.ARTIFACTS}"
+_OWN_FILE = lazy.pattern(layout.OWN_FILE)
 
 
 class TreeLostError(OSError):
@@ -88,7 +69,7 @@ class TaskTree:
 
     @classmethod
     def create(
-        cls, run_dir: str, task: str, attempt: int = 1, folders: tuple[str, ...] = FOLDERS
+        cls, run_dir: str, task: str, attempt: int = 1, folders: tuple[str, ...] = layout.FOLDERS
     ) -> TaskTree:
         """A new, empty tree; one that an earlier attempt left is moved to `attempts/K/` first."""
         path = f"{run_dir}/{task}"
@@ -110,7 +91,7 @@ class TaskTree:
 
     @classmethod
     def create_at(
-        cls, place: str, run_dir: str, task: str, folders: tuple[str, ...] = FOLDERS
+        cls, place: str, run_dir: str, task: str, folders: tuple[str, ...] = layout.FOLDERS
     ) -> TaskTree:
         """The tree of a first attempt, at another place until it is `put_in_place`."""
         os.mkdir(place)
@@ -140,9 +121,9 @@ class TaskTree:
         as it is. Takes whatever lies there: links, fifos and files in the place of folders go.
         """
         path = f"{run_dir}/{task}"
-        for folder in (path, *(f"{path}/{name}" for name in FOLDERS)):
+        for folder in (path, *(f"{path}/{name}" for name in layout.FOLDERS)):
             _make_room(folder)
-        tree = cls(run_dir, task, FOLDERS)
+        tree = cls(run_dir, task, layout.FOLDERS)
         try:
             for fd in tree._fds.values():
                 refuse_mount(fd, tree.fd)
@@ -153,10 +134,12 @@ class TaskTree:
                         tree.wrote(f"{folder}/{name}", digest)
             tree.sweep()
             for name in os.listdir(tree.fd):
-                if name not in FOLDERS and (name != ATTEMPTS or os.path.islink(f"{path}/{name}")):
+                if name not in layout.FOLDERS and (
+                    name != layout.ATTEMPTS or os.path.islink(f"{path}/{name}")
+                ):
                     remove(tree.fd, name)
-            if os.path.lexists(f"{path}/{ATTEMPTS}"):
-                _make_room(f"{path}/{ATTEMPTS}")
+            if os.path.lexists(f"{path}/{layout.ATTEMPTS}"):
+                _make_room(f"{path}/{layout.ATTEMPTS}")
                 # The list may have been cut short, or the worker killed before it came to it.
                 tree._list_attempts()
         except BaseException:
@@ -166,7 +149,7 @@ class TaskTree:
 
     def _list_attempts(self) -> None:
         listed = attempts.list_files(self.fd)
-        self.write(ATTEMPTS_LIST, listed)
+        self.write(layout.ATTEMPTS_LIST, listed)
         self._earlier = set(checksums.parse(listed))
         self._planted = attempts.sweep(self.fd, self._earlier)
 
@@ -217,16 +200,16 @@ class TaskTree:
         What lies in the outcome's place is not ours and gives way: one process decides a tree.
         """
         data = object_lines(status)
-        prefix = f"{ARTIFACTS}/"
+        prefix = f"{layout.ARTIFACTS}/"
         artifacts = {
             name[len(prefix) :]: digest
             for name, digest in self.digests.items()
             if name.startswith(prefix)
         }
-        self.write(ARTIFACTS_LIST, checksums.listing(artifacts).encode("ascii"))
-        self.digests[STATUS] = sha256(data).hexdigest()
+        self.write(layout.ARTIFACTS_LIST, checksums.listing(artifacts).encode("ascii"))
+        self.digests[layout.STATUS] = sha256(data).hexdigest()
         self.listed = checksums.listing(self.digests).encode("ascii")
-        self._write_new(TASK_LIST, self.listed)
+        self._write_new(layout.TASK_LIST, self.listed)
         self._claim(data)
         return sha256(self.listed).hexdigest()
 
@@ -252,12 +235,12 @@ class TaskTree:
                 _give_back(fd, held)
             if present.get(name) != held.st_ino and not _is_at(held, name, self.fd):
                 moved.append(name)
-        refused = self._take_artifacts() if ARTIFACTS in moved else []
+        refused = self._take_artifacts() if layout.ARTIFACTS in moved else []
         for name in moved:
-            if name != ARTIFACTS:
+            if name != layout.ARTIFACTS:
                 self._give_up(name)
         for name in present.keys() - self._fds.keys():
-            if not (self._earlier and name == ATTEMPTS):
+            if not (self._earlier and name == layout.ATTEMPTS):
                 remove(self.fd, name)
                 refused.append((name, NO_ARTIFACT))
         surplus, gone = self._differences()
@@ -276,44 +259,44 @@ class TaskTree:
         present = {f"{folder}/{name}" for folder, name in self._entries()}
         if present == self.digests.keys():
             return [], []
-        own = {path for path in self.digests if not path.startswith(f"{ARTIFACTS}/")}
+        own = {path for path in self.digests if not path.startswith(f"{layout.ARTIFACTS}/")}
         return sorted(present - own), sorted(own - present)
 
     def _take_artifacts(self) -> list[tuple[str, str]]:
         """What is called 30-artifacts is not the folder it was: its files are taken into a new one,
         if it is a folder of ours; one of another account is not made a part of the proof.
         """
-        os.close(self._fds.pop(ARTIFACTS))
+        os.close(self._fds.pop(layout.ARTIFACTS))
         with suppress(FileExistsError):
             os.mkdir(_TAKEN, dir_fd=self.fd)
-        target = self._fds[ARTIFACTS] = os.open(_TAKEN, FOLDER, dir_fd=self.fd)
+        target = self._fds[layout.ARTIFACTS] = os.open(_TAKEN, FOLDER, dir_fd=self.fd)
         refused = []
         try:
-            source = os.open(ARTIFACTS, FOLDER, dir_fd=self.fd)
+            source = os.open(layout.ARTIFACTS, FOLDER, dir_fd=self.fd)
         except FileNotFoundError:
             pass
         except OSError as error:
             reason = f"is no folder that can be read ({error.strerror})"
-            remove(self.fd, ARTIFACTS)
-            refused.append((ARTIFACTS, f"{reason}, in the place of the task's own"))
+            remove(self.fd, layout.ARTIFACTS)
+            refused.append((layout.ARTIFACTS, f"{reason}, in the place of the task's own"))
         else:
             try:
                 refused += self._move_in(source, target)
             finally:
                 os.close(source)
-            remove(self.fd, ARTIFACTS)
-        os.rename(_TAKEN, ARTIFACTS, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+            remove(self.fd, layout.ARTIFACTS)
+        os.rename(_TAKEN, layout.ARTIFACTS, src_dir_fd=self.fd, dst_dir_fd=self.fd)
         return refused
 
     def _move_in(self, source: int, target: int) -> list[tuple[str, str]]:
         if reason := _why_strange(source, self.fd):
-            return [(ARTIFACTS, f"{reason}, in the place of the task's own")]
+            return [(layout.ARTIFACTS, f"{reason}, in the place of the task's own")]
         refused = []
         for name in os.listdir(source):
             try:
                 os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
             except OSError as error:
-                refused.append((f"{ARTIFACTS}/{name}", f"cannot be taken: {error.strerror}"))
+                refused.append((f"{layout.ARTIFACTS}/{name}", f"cannot be taken: {error.strerror}"))
         return refused
 
     def _give_up(self, what: str) -> NoReturn:
@@ -342,12 +325,12 @@ class TaskTree:
         return [
             (folder, name)
             for folder, fd in self._fds.items()
-            if folder != ARTIFACTS
+            if folder != layout.ARTIFACTS
             for name in os.listdir(fd)
         ]
 
     def _claim(self, data: bytes) -> None:
-        folder, _, name = STATUS.partition("/")
+        folder, _, name = layout.STATUS.partition("/")
         temporary = f".{name}.{os.getpid()}"
         self._write_new(f"{folder}/{temporary}", data)
         fd = self._fds[folder]

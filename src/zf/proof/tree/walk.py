@@ -18,12 +18,7 @@ from hashlib import sha256
 from zf.lean import lazy
 from zf.proof.files import FOLDER, NAMED_FOLDER, READ, opened, remove
 from zf.proof.layout import ARTIFACTS
-from zf.proof.tree.artifacts import (
-    Collected,
-    RefusedError,
-    copy_to,
-    pass_bytes,
-)
+from zf.proof.tree.artifacts import Collected, RefusedError, copy_to, pass_bytes
 from zf.proof.tree.store import TaskTree
 
 MAX_DEPTH = 32
@@ -60,7 +55,10 @@ def take_all(
     if left is not None:
         _copy_left(tree, left, found, names)
     if patterns:
-        _copy_matching(tree, root, patterns, proofs, found, names)
+        with opened(root, NAMED_FOLDER) as folder:
+            walk = _Walk(tree, found, names, _identity(os.stat(proofs)))
+            for pattern in patterns:
+                walk.take(folder, pattern)
 
 
 def stored_name(name: str) -> str:
@@ -122,7 +120,7 @@ class _Own:
     def keep(self, folder: int, original: str, stored: str) -> None:
         """Keep what is in an open folder; both paths are relative and end in `/` or are empty."""
         present = set(os.listdir(folder))
-        # _Names that can stay as they are come first, so that none of them has to give way.
+        # Names that can stay as they are come first, so that none of them has to give way.
         for name in sorted(present, key=lambda name: (stored_name(name) != name, name)):
             with self._found.telling(original + name):
                 self._keep_one(folder, name, original, stored, present)
@@ -184,20 +182,6 @@ def _copy_left(tree: TaskTree, left: str, found: Collected, names: _Names) -> No
         _Walk(tree, found, names, _NOWHERE).take_all(left_fd)
     finally:
         os.close(left_fd)
-
-
-def _copy_matching(
-    tree: TaskTree,
-    root: str,
-    patterns: Sequence[str],
-    proofs: str,
-    found: Collected,
-    names: _Names,
-) -> None:
-    with opened(root, NAMED_FOLDER) as root_fd:
-        walk = _Walk(tree, found, names, _identity(os.stat(proofs)))
-        for pattern in patterns:
-            walk.take(root_fd, pattern)
 
 
 class _Walk:
