@@ -1,4 +1,7 @@
-"""Which task a path means, and where zf says its proof is."""
+"""Which task a path means, where zf says its proof is, and what is done beside the loading."""
+
+import subprocess
+import sys
 
 
 def test_a_path_leaves_the_user_where_they_are(project):
@@ -38,3 +41,13 @@ def test_a_file_elsewhere_is_not_taken_for_the_task_of_that_name(project):
 def test_another_file_of_the_task_is_not_its_task_file(project):
     project.task("40-x", "true").with_name("notes.yaml").write_text("")
     assert "is not a task file" in project.zf("run-task", "tasks/40-x/notes.yaml").err
+
+
+def test_what_a_run_takes_is_imported_while_the_project_is_loaded():
+    """Afterwards it would be half of the time before the first task."""
+    code = (
+        "import sys; from zf.cli import begin; begin._get_ready(); before = set(sys.modules)\n"
+        "from zf.run import launch, request; print(sorted(set(sys.modules) - before))"
+    )
+    told = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert told == "[]\n"

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 from datetime import datetime
 
@@ -98,6 +99,18 @@ def test_a_sealed_run_is_not_resumed(project):
     done = project.zf("resume", "r1")
     assert (done.code, project.proof("r1", "events.jsonl").read_bytes()) == (5, before)
     assert "error[ZF142]: run 'r1' is sealed: it never changes" in done.err
+
+
+def test_a_copy_of_a_run_under_another_name_is_no_run_to_resume(project):
+    """Its lock would be that of the run it is a copy of."""
+    killed(project)
+    shutil.copytree(project.proof("r1"), project.proof("r2"))
+    done = project.zf("resume", "r2")
+    assert done.code == 2
+    assert "is a copy of run 'r1'" in done.err
+    assert not project.proof("r1", "MANIFEST.sha256").exists()
+    assert not project.proof("r2", "MANIFEST.sha256").exists()
+    assert project.zf("resume", "r1").code == 0
 
 
 def test_changed_task_files_are_refused(project):

@@ -6,7 +6,7 @@ from tests.support.simulated import task
 from zf.model import Project
 from zf.plan.condition import FACTS, parse
 from zf.plan.verdict import Needs, evaluate
-from zf.run.context import condition_contexts
+from zf.run.schedule.context import condition_contexts
 
 SOURCE = {"commit": "c0ffee", "branch": None, "tag": "v1", "dirty": True}
 CI = {"system": "GITLAB_CI", "event": "push", "actor": None}

@@ -78,7 +78,7 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
 
         print(json.dumps(plan.as_json(), indent=2) if options.as_json else draw.text(plan))
         return Exit.OK
-    from zf.run.launch import limits_of
+    from zf.run.request import limits_of
 
     limits = limits_of(
         flow,
@@ -109,7 +109,7 @@ def _begin_task(task_id: str, options: RunOptions, beside: Beside) -> int:
         phase_timeout_s=settings.phase_timeout_s.value,
         phase_timeout_forced=settings.phase_timeout_s.given,
     )
-    from zf.run.launch import limits_of
+    from zf.run.request import limits_of
 
     limits = limits_of(flow, plan, settings, only=task_id, retries=not options.no_retries)
     return carry_out(flow, plan, settings, options, limits, beside=beside)
@@ -188,6 +188,9 @@ def _get_ready() -> None:
     """Import all that a run takes but the parser, so long as another process loads the project:
     it would come to 50 of the 100 ms before the first task.
     """
+    import zf.lean.validators
+    import zf.plan.graph
+    import zf.run.launch  # noqa: F401
 
 
 def carry_out(
@@ -202,7 +205,8 @@ def carry_out(
 ) -> int:
     """Run a plan, showing what happens and then what came of it; the exit code."""
     from zf.redact.redactor import Redactor
-    from zf.run.launch import RunRequest, launch
+    from zf.run.launch import launch
+    from zf.run.request import RunRequest
 
     # From here on there is garbage, though little of it: what a run remembers, it keeps.
     gc.freeze()

@@ -159,6 +159,7 @@ def explain(
     from zf.report import advice, blocked
     from zf.report import explain as telling
     from zf.report.excerpt import LOOK_LINES
+    from zf.report.facts import refuse_unknown
     from zf.report.waiting import as_json as as_json_of
 
     run_dir = find(run)
@@ -203,6 +204,7 @@ def logs(
 ) -> None:
     """Print what a task printed, byte for byte."""
     from zf.proof import read
+    from zf.report.facts import refuse_unknown
 
     run_dir = find(run)
     facts = facts_of(run_dir)
@@ -231,13 +233,3 @@ def facts_of(run_dir: str) -> Facts:
     from zf.report.facts import build
 
     return build(read.plan_json(run_dir), read.journal(run_dir).events)
-
-
-def refuse_unknown(facts: Facts, task: str) -> None:
-    """Raises ZfError (exit 2) for a task that a run did not plan."""
-    if task not in facts.tasks:
-        raise ZfError(
-            f"run {facts.run!r} has no task {task!r}",
-            code="ZF130",
-            hint=f"zf status {facts.run} lists its tasks",
-        )

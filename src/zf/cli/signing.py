@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from zf.audit.signing.signers import Signer
     from zf.cli.display.progress import Watcher
-    from zf.run.launch import Launched
+    from zf.run.sealing import Launched
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from zf.events import (
 from zf.lean.record import replace
 from zf.run.interrupts import Inbox
 from zf.run.leases import Leases
-from zf.run.load import Sampler
+from zf.run.machine import Sampler
 from zf.run.recorder import Recorder
 from zf.run.schedule.orders import (
     AskLease,

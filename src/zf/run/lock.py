@@ -152,6 +152,36 @@ def owner(proofs: str, run: str) -> str:
         return printable(f.readline(200).rstrip("\n"))
 
 
+def cancel(proofs: str, run: str, task: str | None) -> None:
+    """Ask the zf that runs this to end this task, or, with None, the run.
+
+    Raises ZfError (exit 1) when none does, or it cannot be asked.
+    """
+    try:
+        order(proofs, run, "cancel" if task is None else f"cancel {task}")
+    except PermissionError as error:
+        raise ZfError(
+            f"{run!r} cannot be cancelled from here: {error.strerror}",
+            exit_code=Exit.FAILED,
+            code="ZF144",
+            hint="cancel it from outside of its steps, as the user who runs it",
+        ) from None
+    except OSError:
+        if is_locked(proofs, run):
+            raise ZfError(
+                f"{run!r} is running ({owner(proofs, run)}), but takes no orders",
+                exit_code=Exit.FAILED,
+                code="ZF147",
+                hint="it could make no fifo; send that process TERM, once more to end it now",
+            ) from None
+        raise ZfError(
+            f"no zf is running {run!r}",
+            exit_code=Exit.FAILED,
+            code="ZF144",
+            hint=f"zf status {run} says what became of it",
+        ) from None
+
+
 def order(proofs: str, run: str, text: str) -> None:
     """Hand one line to the runner of the run; OSError when there is none."""
     fd = _open_orders(proofs, run)

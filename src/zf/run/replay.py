@@ -24,7 +24,8 @@ from zf.proof.source.git import environment as git_environment
 from zf.redact.redactor import Redactor
 from zf.redact.secret_forms import is_secret_name
 from zf.report.words import quoted_log, tail, what
-from zf.run.launch import RunRequest, launch, limits_of
+from zf.run.launch import launch
+from zf.run.request import RunRequest, limits_of
 from zf.run.upstream import outcomes, refuse_unless_intact, verified_journal
 from zf.settings import DEFAULT_PHASE_TIMEOUT_S, resolve
 

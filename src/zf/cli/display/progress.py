@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from zf.report.facts import Facts
     from zf.report.task_facts import TaskFacts
     from zf.report.words import Style
-    from zf.run.launch import Launched
+    from zf.run.sealing import Launched
     from zf.settings import RunOptions
 
 # Four frames a second look alive and cost next to nothing.

@@ -1,12 +1,47 @@
-"""How busy the machine is and how much of it there is, read with psutil; `gate.py` judges it."""
+"""The machine that a run is on: whether zf can run there at all, how much of it there is, and how
+busy it is, read with psutil; `schedule/gate.py` judges that.
+"""
 
 from __future__ import annotations
 
+import os
+import resource
+import sys
+
+from zf.errors import ZfError
 from zf.run.schedule.orders import LoadSampled
 
+# What the runner has open besides a socket for each worker.
+_OPEN_FILES = 20
 _MB = 1024 * 1024
 # psutil compares with the reading before; over less time than this the answer is noise.
 MIN_INTERVAL_S = 0.2
+
+
+def refuse_unfit(slots: int) -> None:
+    """Raises ZfError (exit 2) if a run with this many workers cannot work here: what it inherited
+    from its parent, and what is mounted. Else every task would fail, each without the cause's name.
+    """
+    if not os.path.exists(os.devnull):
+        raise ZfError(
+            f"there is no {os.devnull}, which every step reads from",
+            code="ZF126",
+            hint="mount or fill /dev, as containers and chroots usually have it",
+        )
+    if sys.platform == "linux" and not os.path.exists("/proc/self/stat"):
+        raise ZfError(
+            "/proc is not mounted, and without it zf cannot tell which processes a task left",
+            code="ZF126",
+            hint="mount -t proc proc /proc",
+        )
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and slots + _OPEN_FILES > hard:
+        most = max(1, hard - _OPEN_FILES)
+        raise ZfError(
+            f"{slots} tasks at once need {slots + _OPEN_FILES} open files, and the limit is {hard}",
+            code="ZF126",
+            hint=f"raise it (ulimit -Hn), or run fewer at once: -j {most}",
+        )
 
 
 class Sampler:

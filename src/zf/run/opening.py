@@ -1,0 +1,251 @@
+"""Opening a run: what can be refused without a trace, its id and lock, and its folder.
+
+Everything before the folder exists can be refused; everything after it leaves a proof.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+
+from zf.errors import Exit, ZfError
+from zf.events import SCHEMA, RunStarted
+from zf.lean.record import asdict
+from zf.model import is_valid_id
+from zf.proof.canonical import canonical
+from zf.proof.files import remove_tree, sync_folder
+from zf.proof.journal import Journal
+from zf.proof.known import Known
+from zf.proof.layout import JOURNAL, PLAN, RUN
+from zf.proof.lines import object_lines
+from zf.proof.read import LATEST, newest_head
+from zf.proof.source import provenance
+from zf.report.facts import Fold
+from zf.run import lock, machine
+from zf.run.interrupts import Inbox
+from zf.run.recorder import Recorder
+from zf.run.request import RunRequest
+from zf.run.schedule.ready import impossible
+from zf.settings import ALWAYS
+from zf.work.outcome import said
+from zf.work.walls.shield import why_not
+
+# How long a worker may take, beside the grace period, to end what it runs when its runner has died.
+_WORKERS_END_S = 30.0
+
+
+def refuse_unable(request: RunRequest) -> None:
+    """Raises ZfError (exit 2) for a run that cannot be carried out here as it is asked for."""
+    machine.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
+    _refuse_unshielded(request)
+    request.leases()
+
+
+def _refuse_unshielded(request: RunRequest) -> None:
+    """Where the run must have a shield, find out that there can be one before it begins."""
+    grounds = request.shield()
+    if grounds is not None and grounds.mode == ALWAYS and (reason := why_not(grounds)):
+        raise ZfError(
+            f"{request.settings.shield.source} asks for the shield, which cannot be had: {reason}",
+            code="ZF125",
+            hint="run zf where it can be had, or without: --shield auto takes it where it is there",
+        )
+
+
+def refuse_impossible(request: RunRequest) -> None:
+    """Raises ZfError (exit 2) for tasks that ask for more than there is."""
+    tasks, limits = request.plan.tasks, request.limits.resources
+    asked = list(impossible(tasks, limits))
+    if asked:
+        from zf.plan.drafts import too_much  # noqa: PLC0415 - it brings the parsers along
+
+        root = request.flow.root
+        problems = tuple(too_much(root, tasks[t], name, limits.get(name, 0)) for t, name in asked)
+        raise ZfError(problems[0].message, problems=problems)
+
+
+@contextmanager
+def claimed(proofs: str, run: str) -> Iterator[int]:
+    """The lock on the id of a run that does not exist yet.
+
+    Raises ZfError: exit 2 for a bad id, 5 for one that is taken.
+    """
+    if run.casefold() == LATEST:
+        raise ZfError(
+            f"run id {run!r} is not a valid id: it stands for the newest run",
+            code="ZF121",
+            hint="choose another --run-id",
+        )
+    if not is_valid_id(run):
+        raise ZfError(
+            f"run id {run!r} is not a valid id",
+            code="ZF121",
+            hint="use letters, digits, '.', '_' and '-', at most 128, the first a letter or digit",
+        )
+    try:
+        _make_proofs(proofs)
+        lock_fd = lock.acquire(proofs, run, "choose another --run-id")
+    except OSError as error:
+        raise _not_writable(proofs, error) from None
+    try:
+        folded = run.casefold()
+        taken = next((name for name in os.listdir(proofs) if name.casefold() == folded), None)
+        # A wrapper may have made the folder; the rename in `new_folder` takes it only while empty.
+        if taken is not None and not (taken == run and _is_empty_folder(f"{proofs}/{run}")):
+            raise _taken(proofs, taken, run)
+        # What a runner left that was killed before its run had a name.
+        remove_tree(lock.staging_path(proofs, run))
+        yield lock_fd
+    finally:
+        remove_tree(lock.aside_path(proofs, run))
+        lock.release(lock_fd)
+
+
+def _make_proofs(proofs: str) -> None:
+    """Make the folder for the runs, if need be, such that git does not offer them for a commit."""
+    try:
+        os.makedirs(proofs)
+    except FileExistsError:
+        if not os.path.isdir(proofs):
+            raise
+    else:
+        with open(f"{proofs}/.gitignore", "x", encoding="utf-8") as file:
+            file.write("# Made by zf with the folder: runs are kept, not committed.\n*\n")
+
+
+def _is_empty_folder(path: str) -> bool:
+    """Whether it is a folder, no link to one, that holds nothing at all."""
+    try:
+        return not os.path.islink(path) and not os.listdir(path)
+    except OSError:
+        return False
+
+
+def _taken(proofs: str, name: str, run: str) -> ZfError:
+    return ZfError(
+        f"run id {run!r} is taken: {proofs}/{name} exists",
+        exit_code=Exit.RUN_ID_TAKEN,
+        code="ZF122",
+        hint="a run is never written to again; choose another --run-id",
+    )
+
+
+@contextmanager
+def taken_over(request: RunRequest, inbox: Inbox) -> Iterator[int]:
+    """The lock on a run whose runner is dead, once its workers are gone too."""
+    patience_s = request.settings.grace_s.value + _WORKERS_END_S
+    proofs, run = request.flow.proofs, request.run
+    try:
+        lock_fd = lock.take_over(proofs, run, inbox.fileno(), patience_s=patience_s)
+    except OSError as error:
+        raise _not_writable(proofs, error) from None
+    try:
+        yield lock_fd
+    finally:
+        remove_tree(lock.aside_path(proofs, run))
+        lock.release(lock_fd)
+
+
+@contextmanager
+def recording(run: str) -> Iterator[None]:
+    """While a run is recorded: an error of the disk stops it, as nothing that is not written down
+    counts. The writer stops there, and never tries an fsync again.
+    """
+    try:
+        yield
+    except (OSError, MemoryError) as error:
+        raise ZfError(
+            f"run {run!r} was stopped, as it could not be recorded: {said(error)}",
+            exit_code=Exit.FAILED,
+            code="ZF145",
+            hint=f"when that is mended, zf resume {run} finishes the run",
+        ) from error
+
+
+def _not_writable(proofs: str, error: OSError) -> ZfError:
+    is_folder = os.path.isdir(proofs) or not os.path.lexists(proofs)
+    return ZfError(
+        f"cannot write proofs to {proofs}: {error.strerror if is_folder else 'it is no folder'}",
+        code="ZF123",
+        hint="make the folder writable, and see that its disk has room"
+        if is_folder
+        else "move it away: zf makes the folder itself",
+    )
+
+
+def new_folder(
+    request: RunRequest,
+    command: Sequence[str],
+    plan: dict[str, Any],
+    source: provenance.Source,
+    known: Known,
+) -> tuple[Recorder, float, Mapping[str, Any]]:
+    """Make the run's folder with all that is known at its start; the moment it began, and what
+    run.json says.
+
+    All of it appears at once under the run's name: what finds a run finds a whole one.
+    """
+    run, proofs = request.run, request.flow.proofs
+    about = provenance.collect(
+        request.flow.root,
+        command,
+        run_id=run,
+        settings=request.settings.as_json(),
+        environ=request.environ,
+        source=source.facts,
+        redact=request.redactor.text,
+    )
+    about |= {
+        "limits": asdict(request.limits),
+        "rerun_of": request.rerun_of,
+        "secrets": request.flow.project.secrets,
+        "secrets_in_artifacts": request.flow.project.secrets_in_artifacts,
+    }
+    previous = newest_head(proofs, but=run) or (None, None)
+    staging = lock.staging_path(proofs, run)
+    try:
+        os.mkdir(staging)
+        run_sha256 = _write(f"{staging}/{RUN}", object_lines(request.redactor.about(about)))
+        plan_sha256 = _write(f"{staging}/{PLAN}", canonical(plan))
+        journal = Journal.create(f"{staging}/{JOURNAL}")
+        recorder = Recorder(journal, Fold(plan, about["limits"]), request.watch, known)
+        began = recorder.record(
+            RunStarted(
+                run,
+                tuple(phase.name for phase in request.plan.phases),
+                len(request.plan.tasks),
+                plan_sha256,
+                nonce=os.urandom(16).hex(),
+                commit=about["source"]["commit"],
+                previous_run=previous[0],
+                previous_head=previous[1],
+                run_sha256=run_sha256,
+                schema=SCHEMA,
+            )
+        )
+        recorder.commit()
+        known.remember_place(staging)
+        os.rename(staging, request.run_dir)
+    except OSError as error:
+        remove_tree(staging)
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            raise _taken(proofs, run, run) from None
+        raise _not_writable(proofs, error) from None
+    with recording(run):
+        sync_folder(proofs)
+    return recorder, began, about
+
+
+def _write(path: str, data: bytes) -> str:
+    """Write a file of the folder that is made ready: it needs no other name until it is whole, as
+    the folder has none yet. The SHA-256 of the data.
+    """
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return sha256(data).hexdigest()

@@ -1,0 +1,217 @@
+"""What to run and how, and what the user allows it: all that a run is begun or resumed with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from zf.errors import ZfError, printable
+from zf.events import ConditionEvaluated
+from zf.lean.record import record
+from zf.model import NOTHING, Flow
+from zf.plan.graph import Plan, plan_again
+from zf.proof import read
+from zf.proof.layout import MANIFEST, PLAN, RUN
+from zf.proof.source import provenance
+from zf.proof.tree.records import Place
+from zf.redact.redactor import Redactor
+from zf.run import leases, lock
+from zf.run.interrupts import Inbox
+from zf.run.machine import machine_resources
+from zf.run.recorder import Watch
+from zf.run.schedule.context import condition_contexts
+from zf.run.schedule.orders import Limits, Throttle
+from zf.run.schedule.scheduler import Scheduler
+from zf.settings import ALWAYS, NEVER, Settings
+from zf.work.walls.shield import Grounds
+
+if TYPE_CHECKING:
+    from zf.proof.source.prefetch import Looking
+
+
+def no_output() -> int | None:
+    """Nothing waits to be written."""
+    return None
+
+
+@record
+class RunRequest:
+    """What to run and how; `watch` is called at least every `look_s` seconds, or every poll
+    interval.
+    """
+
+    flow: Flow
+    plan: Plan
+    settings: Settings
+    limits: Limits
+    environ: Mapping[str, str]
+    redactor: Redactor
+    watch: Watch
+    look_s: float = float("inf")
+    # What `watch` has more to write on, if it has.
+    output_fd: Callable[[], int | None] = no_output
+    rerun_of: str | None = None
+    # A look at the work tree that was begun before the project was loaded.
+    looking: Looking | None = None
+    # The digests of the run.json and plan.json that it was made from, if it is to be resumed.
+    papers: Mapping[str, str] = NOTHING
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+        return self.settings.run_id.value
+
+    @property
+    def run_dir(self) -> str:
+        """The run's folder."""
+        return f"{self.flow.proofs}/{self.run}"
+
+    def source(self, inbox: Inbox) -> provenance.Source:
+        """Where the code comes from, as it is now, or was when a look was begun."""
+        found = self.looking and self.looking.source(inbox)
+        return found or provenance.Source.look(
+            self.flow.root,
+            exclude=(self.flow.proofs,),
+            environ=self.environ,
+            cache=lock.folder(self.flow.proofs),
+            ear=inbox,
+        )
+
+    def place(self) -> Place:
+        """Where its tasks run."""
+        return Place(self.run, os.uname().nodename, provenance.user_name(), self.flow.root)
+
+    def shield(self) -> Grounds | None:
+        """What its workers are to shield; None when that is not wanted."""
+        mode, proofs = self.settings.shield.value, self.flow.proofs
+        if mode == NEVER:
+            return None
+        return Grounds(
+            mode,
+            proofs,
+            lock.folder(proofs),
+            lock.lock_path(proofs, self.run),
+            lock.orders_paths(proofs, self.run),
+            lambda: lock.live_runs(proofs, but=self.run),
+            # What is left running is for a task that comes later to end.
+            landlock=mode == ALWAYS and not any(t.leave_running for t in self.plan.tasks.values()),
+        )
+
+    def leases(self) -> str:
+        """The folder of the leases, for a run that needs any."""
+        groups = {task.concurrency for task in self.plan.tasks.values() if task.concurrency}
+        return leases.folder(self.environ, groups) if groups else ""
+
+    def scheduler(
+        self, about: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
+    ) -> Scheduler:
+        """A scheduler for it; `about` is run.json, `decided` are the conditions answered before."""
+        contexts = condition_contexts(
+            self.plan.tasks.values(),
+            self.environ,
+            self.flow.project,
+            run=self.run,
+            max_jobs=self.limits.max_jobs,
+            source=about["source"],
+            ci=about.get("ci"),
+            hide=self.redactor.text,
+        )
+        return Scheduler(self.plan, self.limits, contexts, decided)
+
+
+def limits_of(
+    flow: Flow,
+    plan: Plan,
+    settings: Settings,
+    *,
+    fail_fast: bool | Literal["now"] = False,
+    only: str | None = None,
+    retries: bool = True,
+    resources: Mapping[str, int] = NOTHING,
+    deadline_s: float | None = None,
+) -> Limits:
+    """What the user allows a run: flags first, then the project file, then the machine itself."""
+    project = flow.project
+    there_is: dict[str, int] = {}
+    if any(task.resources for task in plan.tasks.values()):
+        there_is = {**machine_resources(), **project.resources, **resources}
+    throttle = None
+    if project.throttle_cpu_percent is not None or project.throttle_min_free_mem_mb is not None:
+        usual = Throttle()
+        throttle = Throttle(
+            project.throttle_cpu_percent or usual.cpu_percent,
+            project.throttle_min_free_mem_mb or usual.min_free_mem_mb,
+        )
+    return Limits(
+        settings.max_jobs.value,
+        fail_fast,
+        only,
+        retries=retries,
+        resources=there_is,
+        throttle=throttle,
+        deadline_s=deadline_s,
+        seed=settings.run_id.value,
+    )
+
+
+def recorded_limits(recorded: Mapping[str, Any]) -> Limits:
+    """The limits that a run.json says a run was begun with."""
+    throttle = recorded["throttle"]
+    return Limits(**{**recorded, "throttle": throttle and Throttle(**throttle)})
+
+
+def recorded_request(
+    flow: Flow,
+    run_dir: str,
+    environ: Mapping[str, str],
+    *,
+    watch: Watch,
+    look_s: float,
+    output_fd: Callable[[], int | None],
+) -> RunRequest:
+    """What a run was begun with, to resume it with the task files as they are now.
+
+    Raises ZfError (exit 2) when these have changed, or the run has another form.
+    """
+    # Which files the run is taken up from is checked again once nothing else can touch it.
+    recorded, run_sha256 = read.object_and_digest(run_dir, RUN)
+    planned, plan_sha256 = read.object_and_digest(run_dir, PLAN)
+    _refuse_old(run_dir, recorded)
+    tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
+    redactor = Redactor(tasks, environ, flow.project)
+    request = RunRequest(
+        flow,
+        plan_again(flow, planned, redactor.defined),
+        Settings.from_json(recorded["settings"]),
+        recorded_limits(recorded["limits"]),
+        environ,
+        redactor,
+        watch,
+        look_s,
+        output_fd,
+        papers={RUN: run_sha256, PLAN: plan_sha256},
+    )
+    if os.path.basename(run_dir) != request.run:
+        raise ZfError(
+            f"{printable(run_dir)} is a copy of run {request.run!r}, and no run of its own",
+            code="ZF140",
+            hint=f"resume the run itself: zf resume {request.run}",
+        )
+    return request
+
+
+def _refuse_old(run_dir: str, described: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run whose files have another form: its halves would differ.
+
+    `described` is what its run.json says. One that is sealed is refused for that, by `resume`.
+    """
+    if described.get("schema") != provenance.SCHEMA and not os.path.lexists(
+        f"{run_dir}/{MANIFEST}"
+    ):
+        run, version = os.path.basename(run_dir), printable(str(described.get("zf_version")))
+        raise ZfError(
+            f"run {run!r} was begun by zf {version}, whose proofs have another form",
+            code="ZF146",
+            hint=f"finish it with that version; or zf seal {run}, then zf rerun {run} --failed",
+        )

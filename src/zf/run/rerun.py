@@ -1,0 +1,108 @@
+"""What of an earlier run is to run again, and what its other tasks did for that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from shlex import quote
+
+from zf.errors import ZfError, printable
+from zf.events import WELL
+from zf.lean.record import record, replace
+from zf.model import Flow
+from zf.plan.graph import Plan, plan_selection
+from zf.proof import layout, read
+from zf.report.facts import Facts, build, refuse_unknown
+from zf.run.lock import refuse_in_use
+from zf.run.request import recorded_limits
+from zf.run.schedule.orders import Limits
+from zf.run.upstream import what_it_had
+from zf.settings import RunOptions, Settings
+
+
+@record
+class Again:
+    """The plan of what is to run again of a run, None when that is nothing; the limits it had."""
+
+    run: str
+    plan: Plan | None
+    had: Limits
+
+
+def select(flow: Flow, settings: Settings, options: RunOptions, run_dir: str, asked: str) -> Again:
+    """What is to run again of the run in this folder, which the user `asked` for by that name.
+
+    Raises ZfError: exit 5 for a run that goes on, 2 for unknown tasks and for needs that are met
+    neither by it nor by what runs again, 1 when the proof that would meet them is not intact.
+    """
+    # What has not ended did not fail, and would run twice at once.
+    refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
+    facts = build(read.plan_json(run_dir), read.journal(run_dir).events)
+    had = recorded_limits(read.object_and_digest(run_dir, layout.RUN)[0]["limits"])
+    names = _names(facts, options)
+    if not names:
+        return Again(facts.run, None, had)
+    outside = {
+        need.task
+        for name in names
+        if name in flow.tasks
+        for need in flow.tasks[name].needs
+        if need.task not in names
+    }
+    earlier = what_it_had(flow.proofs, facts.run, outside)
+    try:
+        plan = plan_selection(
+            flow,
+            names,
+            phase_timeout_s=settings.phase_timeout_s.value,
+            phase_timeout_forced=settings.phase_timeout_s.given,
+            upstream=earlier.met,
+            unmet=earlier.unmet,
+            again=f"zf rerun {facts.run} --failed",
+        )
+    except ZfError as error:
+        raise _with_its_run(error, asked, facts, names) from None
+    return Again(facts.run, plan, had)
+
+
+def _names(facts: Facts, options: RunOptions) -> set[str]:
+    """Which tasks the options ask for."""
+    if options.failed:
+        return {task.id for task in facts.tasks.values() if task.status not in WELL}
+    task = options.only or options.first or ""
+    refuse_unknown(facts, task)
+    if options.only:
+        return {task}
+    return {task} | _below(facts, task, everything=options.downstream)
+
+
+def _below(facts: Facts, task: str, *, everything: bool) -> set[str]:
+    found: set[str] = set()
+    queue = [task]
+    while queue:
+        for name in facts.dependents.get(queue.pop(), ()):
+            if name not in found:
+                found.add(name)
+                queue.append(name)
+    return {name for name in found if everything or facts.tasks[name].status not in WELL}
+
+
+def _with_its_run(error: ZfError, asked: str, facts: Facts, names: Collection[str]) -> ZfError:
+    """The refusal of unmet needs, with why this run does not meet them: it may be a newer one than
+    the user thinks of, as each `run-task` is a run, and that one ran its task without needs.
+    """
+    if not error.problems or error.problems[-1].code != "ZF104":
+        return error
+    last = error.problems[-1]
+    name = printable(facts.run)
+    hint = last.hint or ""
+    if not facts.needs_checked:
+        latest = f"{asked} is " if asked != facts.run else ""
+        hint = (
+            f"zf run-task {quote(printable(min(names)))} --with-needs ({latest}run {name}, which"
+            " ran without needs; zf status lists the earlier ones)"
+        )
+    elif asked != facts.run:
+        hint += f" ({asked} is run {name})"
+    problems = (*error.problems[:-1], replace(last, hint=hint))
+    return ZfError(problems[0].message, exit_code=error.exit_code, problems=problems)
