@@ -82,7 +82,9 @@ def seal_known(
             if known.place and not bundle.place() == _place(run_dir) == known.place:
                 return _other_folder(run_dir)
             differing = Differences(bundle, known, believe_lists=after is not None)
-            lines = _known_lines(bundle, differing, loose)
+            files, folders = bundle.top()  # before a manifest is being written there
+            differing.look_at_top(files, folders, loose)
+            lines = _known_lines(bundle, differing, {*loose}.intersection(folders))
             encoded = (one.encode("ascii") for one in lines)
             manifest = write_pieces(f"{run_dir}/{MANIFEST}", encoded, anyway=True)
             if after is None:
@@ -162,25 +164,14 @@ def refuse_sealed(run_dir: str) -> None:
         )
 
 
-def _known_lines(bundle: Bundle, differing: Differences, loose: Collection[str]) -> Iterator[str]:
-    """The manifest's lines in byte order of their paths, from what the runner knows.
-
-    What lies there is compared on the way, the top of the run at once: there is no manifest yet,
-    and none is being written.
+def _known_lines(bundle: Bundle, differing: Differences, loose: set[str]) -> Iterator[str]:
+    """The manifest's lines in byte order of their paths, from what the runner knows; the lists of
+    the trees are compared on the way.
     """
-    files, folders = bundle.top()
-    differing.look_at_top(files, folders, loose)
-    return _told_entries(bundle, differing, loose, folders)
-
-
-def _told_entries(
-    bundle: Bundle, differing: Differences, loose: Collection[str], folders: Collection[str]
-) -> Iterator[str]:
     known = differing.known
-    there = {name for name in loose if name in folders}
     # Ordering the entries by the prefix that they give their lines is enough: a task's own lines
     # are put in order one task at a time, so only one task's are ever in memory.
-    prefixes = [*known.tops, *(f"{name}/" for name in known.trees.keys() | there)]
+    prefixes = [*known.tops, *(f"{name}/" for name in known.trees.keys() | loose)]
     prefixes.sort(key=os.fsencode)
     for prefix in prefixes:
         name = prefix.removesuffix("/")
@@ -206,15 +197,15 @@ def _known_tree(bundle: Bundle, differing: Differences, task: str) -> str:
         digests = {path: bundle.digests[path] for path in paths - {own}}
         return checksums.listing(digests | {own: differing.known.trees[task].hex()})
     if ATTEMPTS_LIST not in text:
-        return _told_lines(task, text)
+        return _lines_of_list(task, text)
     listed = checksums.told(text)
     listed |= differing.attempts_of(task, listed)
     listed[TASK_LIST] = differing.known.trees[task].hex()
     return checksums.listing({f"{task}/{path}": digest for path, digest in listed.items()})
 
 
-def _told_lines(task: str, listed: str) -> str:
-    """The lines of a task whose list need not be read, which takes 30 us."""
+def _lines_of_list(task: str, listed: str) -> str:
+    """The lines of a task by its list alone, which is not parsed for it: that takes 30 us."""
     own = checksums.line(sha256(listed.encode("ascii")).hexdigest(), TASK_LIST)
     rows = sorted([*listed.splitlines(keepends=True), own], key=_path_of)
     return "".join([f"{row[:_DIGEST]}{task}/{row[_DIGEST:]}" for row in rows])
@@ -222,8 +213,6 @@ def _told_lines(task: str, listed: str) -> str:
 
 # A digest in hex and two spaces.
 _DIGEST = 66
-
-
 _path_of = itemgetter(slice(_DIGEST, None))
 
 
