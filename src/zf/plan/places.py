@@ -1,6 +1,6 @@
 """Where a project is: its root, and the folders of its tasks and proofs.
 
-Kept apart from `load.py`, which imports parsers that whoever only asks for a place has no use for.
+Kept apart from `load.py`, which imports parsers: asking for a place takes none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TASK_FILE = "task.yaml"
 NEAR_TASK_FILES = ("task.yml", "Task.yaml", "tasks.yaml", "task.yaml.txt")
 _PROJECT_FILES = ("zf.yaml", "zf.yml", ".zf.yaml")
 _HIDDEN = ".zenflow"
-# Deeper than anybody sorts tasks into folders.
+# Deeper than tasks are sorted into folders.
 _MAX_DEPTH = 4
 
 
@@ -50,6 +50,27 @@ def tasks_folder(root: str) -> str:
     """Where a project keeps its tasks."""
     hidden = os.path.join(root, _HIDDEN, "tasks")
     return hidden if os.path.isdir(hidden) else os.path.join(root, "tasks")
+
+
+def task_at(text: str) -> tuple[str, str]:
+    """The root and the id of the task whose folder or file this path is.
+
+    Raises ZfError (exit 2) when it is none that its project has.
+    """
+    path = os.path.realpath(text)
+    if os.path.isdir(path):
+        path = f"{path}/{TASK_FILE}"
+    folder, name = os.path.split(path)
+    if not os.path.isfile(path):
+        raise ZfError(f"{text} is not a task file", hint="name an existing tasks/<id>/task.yaml")
+    root, _ = find_root(folder)
+    tasks = tasks_folder(root)
+    if name != TASK_FILE or os.path.dirname(folder) != os.path.realpath(tasks):
+        raise ZfError(
+            f"{text} is not a task file of the project {root}",
+            hint=f"its task files are {tasks}/<id>/task.yaml",
+        )
+    return root, os.path.basename(folder)
 
 
 def _is_project(folder: str) -> bool:
