@@ -1,6 +1,6 @@
 """Where a project is: its root, and the folders of its tasks and proofs.
 
-Kept apart from `load.py`, which imports parsers: asking for a place takes none.
+Kept apart from `load.py`, whose parsers are not needed to find a place.
 """
 
 from __future__ import annotations
