@@ -149,8 +149,8 @@ class Attempt:
             if self._left is not None:
                 self._context.shield.open_up(self._left_at, self._left)
         problem = self._link_needs(needs)
-        place, began = self._context.place, timestamp(self.outcome.started)
-        self.tree.write(layout.TASK, task_json(place, began, self._pwd, self._lines))
+        place, started_at = self._context.place, self.outcome.started_at
+        self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
         if problem:
             self.outcome.fail(Cause.ARTIFACTS, problem)
         self._run_steps(meanwhile)
