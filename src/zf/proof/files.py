@@ -270,3 +270,48 @@ def _mount(fd: int) -> str:
     with suppress(OSError), open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as stream:
         return next((line for line in stream if line.startswith("mnt_id:")), "")
     return ""
+
+
+# Links
+
+
+def link(target: str, folder: str, name: str) -> None:
+    """Make `folder`/`name` a link to the target, whatever stands there now, or in place of the
+    folder; another task may be making the same link. Raises OSError.
+    """
+    fd = _own_folder(folder)
+    try:
+        with suppress(OSError):  # it is no link
+            if os.readlink(name, dir_fd=fd) == target:
+                return
+        temporary = f".{name}.{os.getpid()}"
+        _make_way(fd, temporary)
+        os.symlink(target, temporary, dir_fd=fd)
+        try:
+            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+        except IsADirectoryError:
+            _make_way(fd, name)
+            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
+def _make_way(folder: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        remove(folder, name)
+
+
+def _own_folder(path: str) -> int:
+    """A folder that is itself at this path, open; made if it is not there."""
+    with suppress(FileExistsError):
+        os.makedirs(path)
+    try:
+        return os.open(path, FOLDER)
+    except OSError as error:
+        if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
+            raise
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    with suppress(FileExistsError):
+        os.mkdir(path)
+    return os.open(path, FOLDER)
