@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def signer(key: str | None) -> Iterator[Signer]:
-    """Who signs: the key named, or the one that the environment or git names.
+    """What signs: the key named, or the one that the environment or git names.
 
     Raises ZfError when there is none, or it cannot be used.
     """
@@ -93,7 +93,7 @@ def _sign(done: Launched, chosen: Signer) -> Sequence[str]:
     from zf.audit.verify import verify
     from zf.run import lock
 
-    # Nobody else signs it at the same time.
+    # No other zf signs it at the same time.
     lock_fd = lock.acquire(os.path.dirname(done.run_dir), done.run)
     try:
         found = verify(done.run_dir)
