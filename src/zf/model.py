@@ -19,14 +19,10 @@ from zf.lean.record import field, record
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _ID = re.compile(ID_PATTERN)
-# What most tasks say of their environment and resources, one for all of them; and any other empty
-# mapping.
+# The environment and resources of most tasks, one object for all of them, and any empty mapping.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-DEFAULT_TIMEOUT_S = 300
-DEFAULT_CLEANUP_TIMEOUT_S = 60
 DEFAULT_MAX_LOG_BYTES = 1024**3
-DEFAULT_RETRY_MAX_DELAY_S = 300
 
 # What zf itself tells every step; a task that set one of these would be overruled in silence.
 RESERVED_ENV = frozenset(
@@ -84,7 +80,7 @@ class Task:
     title: str = ""
     needs: tuple[Need, ...] = ()
     parallel_safe: bool = False
-    timeout_s: float = DEFAULT_TIMEOUT_S
+    timeout_s: float = 300
     workdir: str = "."
     env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     pass_env: tuple[str, ...] = ()
@@ -96,7 +92,7 @@ class Task:
     allow_secrets_in: tuple[str, ...] = ()
     # Run after the steps however they ended, together within their own time.
     cleanup: tuple[Step, ...] = ()
-    cleanup_timeout_s: float = DEFAULT_CLEANUP_TIMEOUT_S
+    cleanup_timeout_s: float = 60
     silence_timeout_s: float | None = None
     # Of each step.
     max_log_bytes: int = DEFAULT_MAX_LOG_BYTES
@@ -108,7 +104,7 @@ class Task:
     allow_failure: bool | tuple[int, ...] = False
     max_retries: int = 0
     retry_delay_s: float = 0
-    retry_max_delay_s: float = DEFAULT_RETRY_MAX_DELAY_S
+    retry_max_delay_s: float = 300
     # Words for how an attempt ended, or exit codes of failures.
     retry_on: tuple[str | int, ...] = ("failure", "timeout", "lost")
     condition: str = ""
@@ -183,9 +179,10 @@ def definition_sha256(task: Task) -> str:
     """The digest of everything a task file says: two tasks with the same one do the same. What
     plan.json shows is that of the task without its secrets, which could be guessed from it.
 
-    SHA-256, in hex, over the recorded form as JSON; where it stands in the file counts.
+    SHA-256, in hex, over the values of the recorded form, in its order, as JSON; where steps stand
+    in the file counts.
     """
-    return sha256(_encode(recorded(task)).encode("ascii")).hexdigest()
+    return sha256(_encode(list(recorded(task).values())).encode("ascii")).hexdigest()
 
 
 @record

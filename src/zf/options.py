@@ -62,6 +62,7 @@ class Option(Generic[T]):
 
     An option with `variables`, or a `key` in zf.yaml, is a setting: a field of `Settings` with the
     same name, which knows the `default`. `shown` is the default in words where that says more.
+    `default_of` and `shown_of` are those of single verbs.
     """
 
     def __init__(
@@ -80,11 +81,13 @@ class Option(Generic[T]):
         default: Any = None,
         default_of: Mapping[str, Any] | None = None,
         shown: str = "",
+        shown_of: Mapping[str, str] | None = None,
     ) -> None:
         self.flags, self.off, self.alone, self.help, self.metavar = flags, off, alone, help, metavar
         self.verbs, self.choices, self.many, self.parse = verbs, choices, many, parse
         self.variables, self.key = variables, key
-        self.default, self._default_of, self._shown = default, default_of or {}, shown
+        self.default, self._default_of = default, default_of or {}
+        self._shown, self._shown_of = shown, shown_of or {}
 
     def __set_name__(self, _owner: type, name: str) -> None:
         self.name = name
@@ -114,7 +117,8 @@ class Option(Generic[T]):
 
     def help_of(self, verb: str) -> str:
         """Its whole help text for a verb."""
-        default = self._shown or self._default_of.get(verb, self.default)
+        default = self._shown_of.get(verb, self._shown)
+        default = default or self._default_of.get(verb, self.default)
         if not default:
             return self.help
         shown = f"{default:g}" if isinstance(default, float) else default

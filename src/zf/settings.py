@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, get_args
 
 from zf.errors import ZfError
 from zf.lean.record import record, replace
-from zf.options import NEW_RUN, PHASE, RERUN, TASK, Option, Options, Setting
+from zf.options import NEW_RUN, PHASE, RERUN, RESUME, TASK, Option, Options, Setting
 
 DEFAULT_MAX_JOBS = 4
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
@@ -182,6 +182,7 @@ class RunOptions(Options):
         key="sign",
         default=False,
         shown="sign in zf.yaml",
+        shown_of={RESUME: "that of the run"},
         help="Sign the proof when the run is over, or do not. Without a key nothing is run.",
     )
     key = Option[str | None](
@@ -198,6 +199,7 @@ class RunOptions(Options):
         choices=("on", "now", "off"),
         alone="on",
         parse=_fails_fast,
+        shown_of={RERUN: "as the run had it; =off for one that had it"},
         help="Start nothing more after the first failure; with =now end what runs, too: TERM, then"
         " KILL after the grace, as an interrupt does.",
     )

@@ -11,7 +11,7 @@ from functools import cache
 import pytest
 
 from benchmarks import shapes, stages
-from zf.work.walls.shield import has_capability
+from zf.work.walls.namespace import has_capability
 
 
 @cache

@@ -24,7 +24,7 @@ def said(*command, **variables):
 @pytest.mark.parametrize("columns", ["80", "300"])
 def test_what_is_written_is_what_the_parser_says(columns):
     assert WRITTEN.read_text() == said(sys.executable, "-c", PARSER, COLUMNS=columns), (
-        f'write it anew: COLUMNS=80 ./dev python -c "{PARSER}" >src/zf/cli/help.txt'
+        "write it anew: ./dev python -m tests.support.reference"
     )
 
 

@@ -1,6 +1,8 @@
 """The reference says all there is at the command line, and nothing else."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -39,7 +41,8 @@ def documented(section: str) -> set[str]:
     first_cells = [
         line.split("|")[1] for line in main_table(section).splitlines() if line.startswith("| `")
     ]
-    return {flag.split()[0] for cell in first_cells for flag in re.findall(r"`(-[^`]+)`", cell)}
+    typed = [word for cell in first_cells for word in re.findall(r"`(-[^`]+)`", cell)]
+    return {re.split(r"[ [=]", word)[0] for word in typed}
 
 
 def test_every_verb_is_documented_and_every_documented_verb_exists():
@@ -96,6 +99,19 @@ def test_the_tables_are_the_programs(path):
     assert path.read_text() == reference.pages()[path], (
         "write them anew: ./dev python -m tests.support.reference"
     )
+
+
+def test_the_manual_has_a_page_for_zf_and_each_verb_and_man_understands_them():
+    written = sorted(reference.MANUAL.iterdir())
+    assert written == sorted(reference.manual_pages())
+    assert len(written) == len(VERBS) + 1
+    if shutil.which("groff") is None:
+        pytest.skip("no groff here (apt-get install groff)")
+    for page in written:
+        done = subprocess.run(
+            ["groff", "-man", "-Tutf8", "-ww", "-z", page], capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, ""), page
 
 
 def test_every_exit_code_says_what_it_means():

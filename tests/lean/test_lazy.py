@@ -48,7 +48,7 @@ def test_what_others_compile_meanwhile_waits_too_and_works():
     at_once = re.compile
     with lazy.compiling():
         found = re.compile("a+")
-        assert type(found) is lazy._Late
+        assert type(found) is lazy._Lazy
         assert found.match("aa")
     assert re.compile is at_once
 
@@ -65,11 +65,11 @@ def test_a_module_is_imported_when_it_is_asked():
 def test_every_expression_of_zf_compiles():
     """What `re.compile` would have said when the module was imported."""
     program = (
-        "import importlib, pkgutil, zf; from zf.lean.lazy import _Late\n"
+        "import importlib, pkgutil, zf; from zf.lean.lazy import _Lazy\n"
         "count = 0\n"
         "for found in pkgutil.walk_packages(zf.__path__, 'zf.'):\n"
         "    for value in vars(importlib.import_module(found.name)).values():\n"
-        "        if isinstance(value, _Late):\n"
+        "        if isinstance(value, _Lazy):\n"
         "            value.search; count += 1\n"
         "assert count > 20, count"
     )

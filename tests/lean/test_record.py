@@ -190,7 +190,7 @@ def test_nothing_is_compiled_before_it_pays(decorator):
             return self.a + 1
 
     def there():
-        return {name for name in vars(Late) if isinstance(vars(Late)[name], ours._Late)}
+        return {name for name in vars(Late) if isinstance(vars(Late)[name], ours._Lazy)}
 
     methods = {"__init__", "__eq__", "__hash__"} if decorator is record else {"__init__", "__eq__"}
     late = there()

@@ -25,7 +25,7 @@ from tests.support.killed_runs import acknowledged
 from tests.support.program import ZF, Finished, Project, survivors
 from zf.audit.conclusion import INCOMPLETE, VERIFIED
 from zf.audit.verify import verify
-from zf.work.walls.shield import has_capability
+from zf.work.walls.namespace import has_capability
 
 RUN = ("run-phase", "A", "--run-id", "r1", "-j", "2", "--grace", "1", "--progress", "json")
 RESUME = ("resume", "r1", "--progress", "json")

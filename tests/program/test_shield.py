@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.program import ZF, Project
-from zf.work.walls.shield import Grounds, has_capability, why_not
+from zf.work.walls.namespace import has_capability
+from zf.work.walls.shield import Grounds, why_not
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the shield is Linux's")
 

@@ -20,11 +20,11 @@ from zf.work.outcome import Outcome
 
 TASK = Task("t", "A", (Step("one", "true"),))
 PLACE = Place("r", "harbour", "alice", "/home/alice/x")
-VEIL = Redactor((TASK,), {}, Project())
+REDACTOR = Redactor((TASK,), {}, Project())
 
 
 def recovered(run_dir, attempt: int, before: str = "") -> AttemptEnded:
-    return outcome("r", str(run_dir), TASK, AttemptStarted("t", attempt, 0), VEIL, before)
+    return outcome("r", str(run_dir), TASK, AttemptStarted("t", attempt, 0), REDACTOR, before)
 
 
 def tree_of(run_dir, attempt: int, *, decided: bool = True) -> str:

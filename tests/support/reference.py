@@ -1,22 +1,55 @@
-"""The tables of docs/reference that the program itself knows, written into their pages.
+"""What the program itself knows of its command line, written down: the tables of docs/reference, the
+manual pages in docs/man and the text of `zf --help`.
 
 `./dev python -m tests.support.reference` writes them; a test compares.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import typer
+
+import zf.cli
+from zf.cli.main import app
 from zf.errors import Exit
+from zf.options import EVERY_RUN, PHASE, TASK
+from zf.settings import OPTIONS
 
-REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+REFERENCE = DOCS / "reference"
+MANUAL = DOCS / "man"
+HELP = Path(zf.cli.__file__).parent / "help.txt"
+PROGRAM: Any = typer.main.get_command(app)
+PARSER = "from zf.cli.main import run; run(['--help'])"
+
+
+class Row(NamedTuple):
+    """An argument or option: as it is typed, what it is, and what holds without it."""
+
+    typed: str
+    text: str
+    default: str
 
 
 def pages() -> dict[Path, str]:
-    """Each page as it should be: its own text, with the tables as the program has them."""
-    exit_codes = REFERENCE / "exit-codes.md"
-    return {exit_codes: with_table(exit_codes.read_text(), "code", exit_code_table())}
+    """Each file as it should be: its own text, with the tables as the program has them."""
+    codes = REFERENCE / "exit-codes.md"
+    return {
+        codes: with_table(codes.read_text(), "code", exit_code_table()),
+        REFERENCE / "cli.md": commands_page(),
+        HELP: help_text(),
+        **manual_pages(),
+    }
+
+
+# --- the tables of docs/reference ---
 
 
 def with_table(text: str, first_heading: str, table: str) -> str:
@@ -26,21 +59,204 @@ def with_table(text: str, first_heading: str, table: str) -> str:
     return text[: found.start()] + table + text[found.end() :]
 
 
+def table(*rows: Iterable[str]) -> str:
+    """A Markdown table; the first row is its head."""
+    lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * lines[0].count(" | ") + "---|", *lines[1:]]) + "\n"
+
+
 def exit_code_table() -> str:
     """Every exit code and what it means."""
     rows = [
-        f"| {code.value} | `{code.name}` | {code.run} | {_same(code.run_task, code.run)}"
-        f" | {code.verify} |\n"
+        (str(code.value), f"`{code.name}`", code.run, _same(code.run_task, code.run), code.verify)
         for code in Exit
     ]
-    head = "| code | name | `zf run-phase` | `zf run-task` | `zf verify` |\n|---|---|---|---|---|\n"
-    return head + "".join(rows)
+    return table(("code", "name", "`zf run-phase`", "`zf run-task`", "`zf verify`"), *rows)
 
 
 def _same(text: str, other: str) -> str:
     return "the same" if text and text == other else text
 
 
+def commands_page() -> str:
+    """docs/reference/cli.md with the options of every verb, and the variables of the settings."""
+    head, *sections = re.split(r"(?m)^(?=## zf )", (REFERENCE / "cli.md").read_text())
+    done = [with_table(head, "option", option_table("", PROGRAM))]
+    for section in sections:
+        verb = section.split()[2]
+        new = section
+        if "\n| option |" in section:
+            new = with_table(section, "option", option_table(verb, PROGRAM.commands[verb]))
+        if "\n| flag |" in section:
+            new = with_table(new, "flag", variable_table())
+        done.append(new)
+    return "".join(done)
+
+
+def option_table(verb: str, command: Any) -> str:
+    """The options of a verb; of what it shares with run-phase it says so."""
+    rows = [row for row in rows_of(command)["Options"] if row.typed != "-h, --help" or not verb]
+    of_phase = rows_of(PROGRAM.commands[PHASE])["Options"] if verb in EVERY_RUN[1:] else []
+    shared = {row[:2] for row in of_phase}
+    told = [
+        (
+            ", ".join(f"`{word}`" for word in words_of(row)),
+            _code(row.default),
+            f"As for `zf {PHASE}`." if row[:2] in shared else _code(row.text),
+        )
+        for row in rows
+    ]
+    if not any(default for _, default, _ in told):
+        return table(("option", "what"), *((name, what) for name, _, what in told))
+    return table(("option", "default", "what"), *told)
+
+
+def _code(text: str) -> str:
+    """Flags, keys, files and variables in a sentence, marked as such."""
+    word = r"--?[a-z][\w-]*|=\w+|\w+_\w+|[\w-]+\.(?:yaml|json|log)|[\w-]+\[\w+\]"
+    return re.sub(rf"(?<![\w`-])(?:{word})(?![\w`-])", r"`\g<0>`", text)
+
+
+def variable_table() -> str:
+    """Which variables and which key of zf.yaml set what an option sets."""
+    rows = [
+        (
+            f"`{option.flags[0]}`",
+            ", ".join(f"`{name}`" for name in option.variables),
+            f"`{option.key}`" if option.key else "",
+        )
+        for option in OPTIONS.values()
+        if option.is_setting
+    ]
+    return table(("flag", "variables, first wins", "key in `zf.yaml`"), *rows)
+
+
+def rows_of(command: Any) -> dict[str, list[Row]]:
+    """The arguments and the options of a verb, as its help page has them."""
+    context = _context(command)
+    found: dict[str, list[Row]] = {}
+    for kind, rows in command.help_rows(context).items():
+        found[kind] = []
+        for typed, text in rows:
+            what, default = re.fullmatch(
+                r"(.*?)(?: +\[(?:default: (.*)|required)\])?", " ".join(text.split())
+            ).groups()
+            found[kind].append(Row(typed, what, default or ""))
+    return found
+
+
+def _context(command: Any) -> Any:
+    return command.context_class(
+        command, info_name=command.name, help_option_names=["-h", "--help"]
+    )
+
+
+def words_of(row: Row) -> list[str]:
+    """Each way to type an option, with its value: `-j N`, `--max-jobs N`."""
+    *others, last = re.split(r", | / ", row.typed)
+    flag, value = re.fullmatch(r"(--?[\w-]+)(.*)", last).groups()
+    # What there is to choose from is in its text.
+    value = "" if "|" in value else value
+    return [f"{name}{value}" for name in (*others, flag)]
+
+
+# --- `zf --help` ---
+
+
+def help_text() -> str:
+    """What the parser says to `zf --help` on 80 columns."""
+    env = {**os.environ, "COLUMNS": "80"}
+    command = (sys.executable, "-c", PARSER)
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+
+# --- the manual pages ---
+
+
+def manual_pages() -> dict[Path, str]:
+    """A page for zf and one for each verb, for `man`."""
+    pages = {MANUAL / "zf.1": _manual_of_zf()}
+    for verb, command in PROGRAM.commands.items():
+        pages[MANUAL / f"zf-{verb}.1"] = _manual_of(verb, command)
+    return pages
+
+
+def _manual_of_zf() -> str:
+    commands = PROGRAM.commands.items()
+    return "".join(
+        [
+            _head("zf", PROGRAM.help),
+            _section("SYNOPSIS", "\\fBzf\\fR [\\-C DIR] COMMAND [OPTIONS] [ARGS]...\n"),
+            _section("COMMANDS", *(_item(f"zf {v}", c.get_short_help_str()) for v, c in commands)),
+            *_rows(PROGRAM),
+            _section("EXIT STATUS", *_exit_codes()),
+            _section("ENVIRONMENT", *_variables(EVERY_RUN)),
+            _section("SEE ALSO", ",\n".join(f"\\fBzf\\-{_plain(v)}\\fR(1)" for v, _ in commands)),
+        ]
+    )
+
+
+def _manual_of(verb: str, command: Any) -> str:
+    context = _context(command)
+    usage = " ".join(command.collect_usage_pieces(context))
+    variables = list(_variables((verb,)))
+    return "".join(
+        [
+            _head(f"zf-{verb}", command.get_short_help_str()),
+            _section("SYNOPSIS", f"\\fBzf {_plain(verb)}\\fR {_plain(usage)}\n"),
+            *_rows(command),
+            _section("ENVIRONMENT", *variables) if variables else "",
+            _section("SEE ALSO", "\\fBzf\\fR(1)\n"),
+        ]
+    )
+
+
+def _head(name: str, about: str) -> str:
+    return (
+        f'.TH {_plain(name.upper())} 1 "" zf "zf manual"\n'
+        + _section("NAME", f"{_plain(name)} \\- {_plain(about[0].lower() + about[1:].rstrip('.'))}\n")
+    )  # fmt: skip
+
+
+def _rows(command: Any) -> Iterator[str]:
+    for kind, rows in rows_of(command).items():
+        if rows:
+            items = [_item(row.typed, row.text, row.default) for row in rows]
+            yield _section(kind.upper(), *items)
+
+
+def _exit_codes() -> Iterator[str]:
+    for code in Exit:
+        told = [code.run, code.run_task if code.run_task != code.run else "", code.verify]
+        names = ["a run", f"zf {TASK}", "zf verify"]
+        text = "; ".join(f"{name}: {what}" for name, what in zip(names, told, strict=True) if what)
+        yield _item(str(code.value), text.replace("`", "") + ".")
+
+
+def _variables(verbs: Iterable[str]) -> Iterator[str]:
+    for option in OPTIONS.values():
+        if option.variables and set(verbs) & set(option.verbs):
+            yield _item(", ".join(option.variables), f"As {option.flags[0]}; the first one wins.")
+
+
+def _section(title: str, *parts: str) -> str:
+    return f".SH {title}\n" + "".join(
+        part if part.endswith("\n") else f"{part}\n" for part in parts
+    )
+
+
+def _item(term: str, text: str, default: str = "") -> str:
+    told = f"{text} Default: {default}." if default else text
+    return f".TP\n\\fB{_plain(term)}\\fR\n{_plain(told)}\n"
+
+
+def _plain(text: str) -> str:
+    """Text as roff takes it: every character stands for itself."""
+    text = text.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga")
+    return re.sub(r"(?m)^(?=[.'])", r"\\&", text)
+
+
 if __name__ == "__main__":
+    MANUAL.mkdir(exist_ok=True)
     for path, text in pages().items():
         path.write_text(text)

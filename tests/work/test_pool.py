@@ -247,7 +247,7 @@ class TestSlots:
             os.kill(handle.pid, signal.SIGSTOP)
             with contextlib.closing(TaskTree.reopen(str(attempts.run_dir), "t")) as tree:
                 Outcome(one, 1).decide(tree, "r1")
-                tree._write_new("99-summary", f".status.json.{handle.pid}", b"{}")
+                tree._write_new(f"99-summary/.status.json.{handle.pid}", b"{}")
             os.kill(handle.pid, signal.SIGKILL)
             (ended,) = pool.wait(30, None)
         finally:

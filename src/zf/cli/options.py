@@ -14,7 +14,7 @@ from zf.model import is_valid_id
 from zf.settings import OPTIONS, RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from zf.model import Task
     from zf.options import Option
@@ -87,6 +87,27 @@ def _tasks() -> list[Task]:
 _COMPLETED = {"TASK": complete_task, "RUN": complete_run}
 
 
+def one_of(about: str, named: Mapping[str, str]) -> Any:
+    """The option --format, which takes one of these; each with what it is."""
+
+    def completed(incomplete: str) -> list[str]:
+        return _offered(named, incomplete)
+
+    def checked(name: str) -> str:
+        if name in named:
+            return name
+        known = ", ".join(map(repr, named))
+        raise typer.BadParameter(f"{name!r} is not one of {known}.")
+
+    return typer.Option(
+        "--format",
+        metavar="|".join(named),
+        callback=checked,
+        autocompletion=completed,
+        help=" ".join([about, *(f"{name}: {what}." for name, what in named.items())]),
+    )
+
+
 def as_typers(option: Option[Any], verb: str = "") -> Any:
     """What typer calls an option, for a verb that takes this one."""
     names = (f"{option.flags[0]}/{option.off}",) if option.off else option.flags
@@ -106,24 +127,38 @@ def _annotation(option: Option[Any], verb: str) -> Any:
     return Annotated[(list[kind] if option.many else kind) | None, as_typers(option, verb)]
 
 
-def takes_run_options(command: Callable[..., int]) -> Callable[..., int]:
-    """The verb with all run options of its name. It is called with its own arguments, and with what
-    was typed as `options`.
+def gathering(
+    command: Callable[..., int],
+    name: str,
+    annotated: Mapping[str, Any],
+    make: Callable[[dict[str, Any]], Any] = dict,
+) -> Callable[..., int]:
+    """The verb with an optional parameter for each of `annotated` in place of its parameter `name`,
+    which is what `make` makes of their values.
     """
-    verb = command.__name__.replace("_", "-")
-    names = [name for name, option in OPTIONS.items() if verb in option.verbs]
 
     @wraps(command)
-    def carried_out(_directory: object, **given: Any) -> int:
-        typed = {name: given.pop(name) for name in names}
-        return command(**given, options=RunOptions(verb, typed))
+    def carried_out(**given: Any) -> int:
+        values = {each: given.pop(each) for each in annotated}
+        return command(**given, **{name: make(values)})
 
-    own = signature(command, eval_str=True).parameters.values()
-    parameters = [parameter for parameter in own if parameter.name != "options"]
-    annotated = {name: _annotation(OPTIONS[name], verb) for name in names}
-    parameters += [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in {**annotated, "_directory": Directory}.items()
-    ]
+    parameters: list[Parameter] = []
+    for own in signature(command, eval_str=True).parameters.values():
+        if own.name != name:
+            parameters.append(own)
+            continue
+        parameters += [
+            Parameter(each, own.kind, default=None, annotation=annotation)
+            for each, annotation in annotated.items()
+        ]
     carried_out.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # typer reads it
     return carried_out
+
+
+def takes_run_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The verb with all run options of its name in place of its parameter `options`."""
+    verb = command.__name__.replace("_", "-")
+    annotated = {
+        name: _annotation(option, verb) for name, option in OPTIONS.items() if verb in option.verbs
+    }
+    return gathering(command, "options", annotated, lambda typed: RunOptions(verb, typed))

@@ -7,19 +7,19 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
-from functools import wraps
-from inspect import Parameter, Signature, signature
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zf.cli.display import streams
-from zf.cli.options import AsJson, Directory, as_typers, complete_task
+from zf.cli.options import AsJson, Directory, as_typers, complete_task, gathering, one_of
 from zf.cli.project import proofs_folder
 from zf.cli.runs import RUN, find
 from zf.cli.signing import signer
 from zf.errors import Exit, ZfError, printable
+from zf.model import NOTHING
 from zf.settings import RunOptions
 
 if TYPE_CHECKING:
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 
 Approval = Annotated[
     str | None,
-    typer.Option("--approval", metavar="TEXT", help="With --sign: who or what approved the run."),
+    typer.Option(
+        "--approval",
+        metavar="TEXT",
+        help="With --sign: what approved the run, such as a ticket; it is signed with the rest.",
+    ),
 ]
 
 
@@ -48,24 +52,11 @@ def _with_trusted_keys(verb: Callable[..., int]) -> Callable[..., int]:
     """The verb with an option for the trusted keys of every scheme of signing."""
     from zf.audit.signing.signers import SCHEMES
 
-    @wraps(verb)
-    def with_keys(**given: Any) -> int:
-        return verb(**given)
-
-    options = [
-        Parameter(
-            scheme.keys,
-            Parameter.POSITIONAL_OR_KEYWORD,
-            default=None,
-            annotation=Annotated[str | None, typer.Option(metavar="FILE", help=scheme.about)],
-        )
+    annotated = {
+        scheme.keys: Annotated[str | None, typer.Option(metavar="FILE", help=scheme.about)]
         for scheme in SCHEMES
-    ]
-    *own, _ = signature(verb, eval_str=True).parameters.values()
-    at = next(i for i, parameter in enumerate(own) if parameter.name == "timestamp_ca")
-    parameters = [*own[:at], *options, *own[at:]]
-    with_keys.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # typer reads it
-    return with_keys
+    }
+    return gathering(verb, "keys", annotated)
 
 
 def verify(
@@ -77,48 +68,84 @@ def verify(
         str | None, typer.Option("--run", metavar="ID", help="Expect this run id.")
     ] = None,
     commit: Annotated[
-        str | None, typer.Option("--commit", metavar="SHA", help="Expect this source commit.")
+        str | None,
+        typer.Option(
+            "--commit", metavar="SHA", help="Expect this source commit; seven digits or more."
+        ),
     ] = None,
     plan: Annotated[
-        str | None, typer.Option("--plan", metavar="SHA256", help="Expect this plan.json.")
+        str | None,
+        typer.Option("--plan", metavar="SHA256", help="Expect this digest of plan.json."),
     ] = None,
     head: Annotated[
         str | None,
-        typer.Option("--head", metavar="SHA256", help="Expect this end of the journal."),
+        typer.Option(
+            "--head",
+            metavar="SHA256",
+            help="Expect this end of the journal: what zf printed when the run was over.",
+        ),
     ] = None,
     phase: Annotated[
         list[str] | None,
-        typer.Option("--phase", metavar="PHASE", help="Expect this phase to have been run."),
+        typer.Option(
+            "--phase",
+            metavar="PHASE",
+            help="Expect this phase to have been run, with all of its tasks and not without what"
+            " they need. Can be given again.",
+        ),
     ] = None,
     clean_tree: Annotated[
-        bool, typer.Option("--clean-tree", help="Expect a work tree without changes.")
+        bool,
+        typer.Option(
+            "--clean-tree", help="Expect a work tree that had no changes when the run began."
+        ),
     ] = False,
     unchanged_tree: Annotated[
         bool,
-        typer.Option("--unchanged-tree", help="Expect a work tree that no task changed."),
+        typer.Option(
+            "--unchanged-tree",
+            help="Expect a work tree that was the same, commit and files, when the run ended.",
+        ),
     ] = False,
     max_age: Annotated[
         str | None,
-        typer.Option("--max-age", metavar="AGE", help="Expect a run not older than, say, 12h."),
+        typer.Option(
+            "--max-age",
+            metavar="AGE",
+            help="Expect a run that ended not longer ago than AGE: 90s, 15m, 12h, 7d.",
+        ),
     ] = None,
+    keys: Mapping[str, str | None] = NOTHING,
     signer: Annotated[
         list[str] | None,
-        typer.Option("--signer", metavar="NAME", help="Of those, accept only NAME."),
+        typer.Option(
+            "--signer",
+            metavar="NAME",
+            help="Of the allowed signers, accept only this one. Can be given again.",
+        ),
     ] = None,
     timestamp_ca: Annotated[
         str | None,
-        typer.Option("--timestamp-ca", metavar="FILE", help="Require a time stamp of this CA."),
+        typer.Option(
+            "--timestamp-ca",
+            metavar="FILE",
+            help="Require a time stamp by an authority with one of these certificates.",
+        ),
     ] = None,
     policy: Annotated[
-        str | None, typer.Option("--policy", metavar="FILE", help="Require what a policy says.")
+        str | None, typer.Option("--policy", metavar="FILE", help="Require all that a policy says.")
     ] = None,
     vsa: Annotated[
         str | None,
-        typer.Option("--vsa", metavar="FILE", help="Write the outcome as an attestation."),
+        typer.Option(
+            "--vsa",
+            metavar="FILE",
+            help="Write the outcome as a SLSA Verification Summary Attestation: PASSED if nothing"
+            " is wrong and the run succeeded.",
+        ),
     ] = None,
     as_json: AsJson = False,
     _directory: Directory = None,
-    **keys: str | None,
 ) -> int:
     """Say what a run came to, and check its proof: five verdicts, every finding."""
     from zf.audit.authentic import Trust
@@ -187,7 +214,9 @@ def _write_vsa(path: str, found: Verification, policy: str | None, now: float) -
 
 def seal(
     run: Annotated[str, RUN],
-    sign: Annotated[bool, typer.Option("--sign", help="Sign it, too.")] = False,
+    sign: Annotated[
+        bool, typer.Option("--sign", help="Sign it, too. It is verified first.")
+    ] = False,
     key: Annotated[str | None, as_typers(RunOptions.key)] = None,
     approval: Approval = None,
     _directory: Directory = None,
@@ -209,15 +238,19 @@ def seal(
     return Exit.OK
 
 
+def _formats() -> Any:
+    from zf.audit.exporting import FORMATS
+
+    about = {name: form.about for name, form in FORMATS.items()}
+    return one_of("What is written.", about)
+
+
 def export(
     run: Annotated[str, RUN],
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="PATH", help="Where to; must not exist.")
+        str, typer.Option("--output", "-o", metavar="PATH", help="Where to; it must not exist.")
     ],
-    kind: Annotated[
-        Literal["tar", "bagit", "ro-crate"],
-        typer.Option("--format", help="An archive, a BagIt bag or an RO-Crate."),
-    ] = "tar",
+    kind: Annotated[str, _formats()] = "tar",
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> int:

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 @takes_run_options
-def resume(run: Annotated[str, RUN], options: RunOptions) -> int:
+def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory = None) -> int:
     """Finish a run whose zf was killed: keep what was finished, run the rest, seal the proof."""
     from zf.run.launch import resume as go_on
     from zf.run.request import recorded_request
@@ -54,7 +54,7 @@ def resume(run: Annotated[str, RUN], options: RunOptions) -> int:
 
 
 @takes_run_options
-def rerun(run: Annotated[str, RUN], options: RunOptions) -> int:
+def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory = None) -> int:
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.run.rerun import select
 

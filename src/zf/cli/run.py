@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from zf.cli.begin import begin_phases, begin_task
-from zf.cli.options import complete_phase, complete_task, takes_run_options
+from zf.cli.options import Directory, complete_phase, complete_task, takes_run_options
 from zf.settings import RunOptions
 
 
@@ -26,6 +26,7 @@ def run_phase(
         ),
     ],
     options: RunOptions,
+    _directory: Directory = None,
 ) -> int:
     """Run every task of one or more phases, in order, and leave a proof of each."""
     return begin_phases(phases, options)
@@ -40,6 +41,7 @@ def run_task(
         ),
     ],
     options: RunOptions,
+    _directory: Directory = None,
 ) -> int:
     """Run one task, without its needs unless told, and exit with its failing step's own code."""
     return begin_task(task, options)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from zf.cli.display import streams
-from zf.cli.options import AsJson, Directory, as_typers, complete_phase
+from zf.cli.options import AsJson, Directory, as_typers, complete_phase, one_of
 from zf.cli.project import open_project
 from zf.errors import Exit, Problem, ZfError, printable
 from zf.lean.record import replace
@@ -119,7 +119,10 @@ def list_tasks(as_json: AsJson = False, _directory: Directory = None) -> None:
                 print(f"  {task.id:{width}}  {title}".rstrip())
 
 
-Format = Literal["text", "mermaid", "dot"]
+def _formats() -> Any:
+    from zf.plan.draw import FORMATS
+
+    return one_of("How to draw the plan.", {name: what for name, (_, what) in FORMATS.items()})
 
 
 def plan(
@@ -130,9 +133,7 @@ def plan(
         ),
     ],
     as_json: AsJson = False,
-    output_format: Annotated[
-        Format, typer.Option("--format", help="How to draw the plan.")
-    ] = "text",
+    output_format: Annotated[str, _formats()] = "text",
     _directory: Directory = None,
 ) -> None:
     """Show what `zf run-phase` would do: order, needs, what runs beside what, what runs alone."""
@@ -154,9 +155,7 @@ def plan(
     if as_json:
         print(json.dumps(the_plan.as_json(), indent=2))
     else:
-        print(
-            {"text": draw.text, "mermaid": draw.mermaid, "dot": draw.dot}[output_format](the_plan)
-        )
+        print(draw.FORMATS[output_format][0](the_plan))
 
 
 def schema(

@@ -41,6 +41,14 @@ _ALONE = {f: f"{f}={o.alone}" for o in OPTIONS.values() if o.alone for f in o.fl
 _converter = _AsTyped()
 
 
+# `RUN <str>`: the argument says what it is by its name.
+_TYPE = re.compile(r"(?<=[^ ]) <[^<>|]*>$")
+# `--output <group|quiet>`: what can be typed.
+_CHOICES = re.compile(r"<([^<>]*[|][^<>]*)>$")
+# `[default: 20; x>=1]`: refused where it is typed, in words.
+_RANGE = re.compile(r"; x>=\d+(?=\])|  \[x>=\d+\]$")
+
+
 class _Words:
     """Gives every parameter of a command that converter, the ones typer adds itself included."""
 
@@ -51,19 +59,23 @@ class _Words:
                 param._runtime_param = _converter  # noqa: SLF001 # there is no public place for it
         return params
 
+    def help_rows(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+        """The arguments and options as they are typed, each with its help text: what help pages,
+        the manual and the reference are made of.
+        """
+        rows: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                kind = "Arguments" if param.param_type_name == "argument" else "Options"
+                name = _CHOICES.sub(r"\1", _TYPE.sub("", record[0])).replace(" [=", "[=")
+                rows[kind].append((name, _RANGE.sub("", record[1])))
+        return rows
+
 
 def _usage(pieces: list[str]) -> list[str]:
     """`{RUN}` is `RUN`, as in every manual page; `{PHASE...}...` is `PHASE...`."""
     return [re.sub(r"^[{](.*?)(?:[.]{3})?[}]", r"\1", piece) for piece in pieces]
-
-
-# `RUN <str>`: the argument says what it is by its name.
-_TYPE = re.compile(r"(?<=[^ ]) <[^<>|]*>$")
-# `--output <group|quiet>`: what can be typed.
-_CHOICES = re.compile(r"<([^<>]*[|][^<>]*)>$")
-
-# `[default: 20; x>=1]`: refused where it is typed, in words.
-_RANGE = re.compile(r"; x>=\d+(?=\])|  \[x>=\d+\]$")
 
 
 class Verb(_Words, TyperCommand):
@@ -75,14 +87,7 @@ class Verb(_Words, TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """The arguments and options, as they are typed."""
-        rows: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                kind = "Arguments" if param.param_type_name == "argument" else "Options"
-                name = _CHOICES.sub(r"\1", _TYPE.sub("", record[0]))
-                rows[kind].append((name, _RANGE.sub("", record[1])))
-        for kind, listed in rows.items():
+        for kind, listed in self.help_rows(ctx).items():
             if listed:
                 with formatter.section(kind):
                     formatter.write_dl(listed)

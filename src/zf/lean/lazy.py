@@ -19,7 +19,7 @@ _METHODS = ("match", "fullmatch", "search", "findall", "finditer", "split", "sub
 
 def pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """Like `re.compile`; a mistake in the expression shows when it is used."""
-    return _Late(text, flags)  # type: ignore[return-value]  # it becomes one
+    return _Lazy(text, flags)  # type: ignore[return-value]  # it becomes one
 
 
 @contextmanager
@@ -46,7 +46,7 @@ class _Module:
         return getattr(sys.modules[self.__name__], name)
 
 
-class _Late:
+class _Lazy:
     def __init__(self, text: Any, flags: int) -> None:
         self.pattern = text
         self.flags = flags

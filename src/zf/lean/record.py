@@ -99,11 +99,11 @@ def _made(cls: Any, *, frozen: bool) -> Any:
         "__match_args__": tuple(fields),
         "__slots__": tuple(name for name in own if name not in inherited),
     }
-    late = {name: _Late(make) for name, make in _LATE.items()} | {"__init__": _LateInit()}
-    return type(cls)(cls.__name__, cls.__bases__, late | (_FROZEN if frozen else _MUTABLE) | body)
+    lazy = {name: _Lazy(make) for name, make in _LAZY.items()} | {"__init__": _LazyInit()}
+    return type(cls)(cls.__name__, cls.__bases__, lazy | (_FROZEN if frozen else _MUTABLE) | body)
 
 
-class _Late:
+class _Lazy:
     """A part of a class that is made when it is first asked for, and then stands in this one's
     place: from there on it is as quick as if it had been there from the start.
     """
@@ -123,7 +123,7 @@ class _Late:
         return made.__get__(instance, owner) if callable(made) else made
 
 
-class _LateInit(_Late):
+class _LazyInit(_Lazy):
     """`__init__`, made when that begins to pay. The first instances are filled by hand."""
 
     __slots__ = ("by_hand",)
@@ -275,7 +275,7 @@ def _setstate(self: Any, state: list[Any]) -> None:
         _assign(self, name, value)
 
 
-_LATE: Mapping[str, Callable[[Any], Any]] = {
+_LAZY: Mapping[str, Callable[[Any], Any]] = {
     "__eq__": _eq,
     "__hash__": _hash,
     "__dataclass_fields__": lambda cls: _dataclass(cls).__dataclass_fields__,

@@ -18,7 +18,7 @@ from zf.plan.suggest import nearest
 MAX_LENGTH = 4096
 MAX_DEPTH = 50
 
-# Which `task.x` and `run.x` there are; whoever evaluates hands in a value for each.
+# Which `task.x` and `run.x` there are; a condition's context has a value for each.
 FACTS = (
     "run.actor",
     "run.branch",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from zf.errors import printable
-from zf.model import Task
-from zf.plan.graph import Plan, PlannedPhase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zf.model import Task
+    from zf.plan.graph import Plan, PlannedPhase
 
 
 def text(plan: Plan) -> str:
@@ -118,3 +122,11 @@ def _for_mermaid(label: str) -> str:
 def _for_dot(*lines: str) -> str:
     escaped = (printable(line).replace("\\", "\\\\").replace('"', '\\"') for line in lines)
     return '"' + "\\n".join(escaped) + '"'
+
+
+# Each format: how it is drawn, and what that is for.
+FORMATS = {
+    "text": (text, "for people"),
+    "mermaid": (mermaid, "for Markdown pages"),
+    "dot": (dot, "for Graphviz"),
+}

@@ -270,7 +270,7 @@ def _present(flow: Flow, task: Task) -> Iterable[Need]:
 def _is_missing(
     need: Need, tasks: Collection[str], upstream: Collection[str], unmet: Collection[str]
 ) -> bool:
-    """Whether nobody meets this need. An optional one is dropped where its task is absent: neither
+    """Whether nothing meets this need. An optional one is dropped where its task is absent: neither
     in this run nor in the runs it builds on.
     """
     if need.task in tasks or need.task in upstream:

@@ -1,6 +1,6 @@
 """Where a project is: its root, and the folders of its tasks and proofs.
 
-Kept apart from `load.py`, which imports parsers that whoever only asks for a place has no use for.
+Kept apart from `load.py`, whose parsers are not needed to find a place.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TASK_FILE = "task.yaml"
 NEAR_TASK_FILES = ("task.yml", "Task.yaml", "tasks.yaml", "task.yaml.txt")
 _PROJECT_FILES = ("zf.yaml", "zf.yml", ".zf.yaml")
 _HIDDEN = ".zenflow"
-# Deeper than anybody sorts tasks into folders.
+# Deeper than tasks are sorted into folders.
 _MAX_DEPTH = 4
 
 

@@ -1,7 +1,7 @@
 """Loading a project in a second process, while this one gets ready to run it.
 
 The parsers and the model checker take 30 ms to import and every task 50 us to read: about as long
-as the rest of zf takes to import. On two cores a run of 200 tasks so takes 16 ms less, and the
+as the rest of zf takes to import. On two cores this saves a run of 200 tasks 16 ms, and the
 runner, which lives as long as its run, never holds the parsers in its memory.
 
 What was loaded comes back through a pipe as plain values in `marshal`'s form, which is only good
@@ -29,10 +29,10 @@ _EVERYTHING = Asked()
 def loading(
     root: str, home: str, *, default_phase_timeout_s: float, asked: Asked = _EVERYTHING
 ) -> Iterator[Callable[[], Loaded | None]]:
-    """Begin to load the project; what is given waits for the result, and is to be called once.
+    """Begin to load the project; the function given waits for the result, and is called once.
 
-    The result is None when the other process could not be started or died: then it is for the
-    caller to load the project himself. That process never outlives this context.
+    The result is None when the other process could not be started or died: then the
+    caller loads the project itself. That process never outlives this context.
     """
     try:
         pid, results = _other_process(root, home, default_phase_timeout_s, asked)

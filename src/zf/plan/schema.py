@@ -20,6 +20,7 @@ from zf.model import (
     Project,
     Step,
     Task,
+    recorded,
 )
 from zf.plan.form import (
     BOOL,
@@ -37,13 +38,7 @@ from zf.plan.form import (
     text,
     whole,
 )
-from zf.settings import (
-    DEFAULT_GRACE_S,
-    MAX_JOBS_LIMIT,
-    MAX_SECONDS,
-    MAX_TAIL_LINES,
-    SHIELD_MODES,
-)
+from zf.settings import DEFAULT_GRACE_S, MAX_JOBS_LIMIT, MAX_SECONDS, MAX_TAIL_LINES, SHIELD_MODES
 
 # Patterns are ECMAScript's and Rust's common ground: editors check them too.
 ID = f"^{ID_PATTERN}$"
@@ -372,22 +367,22 @@ def to_task(
     cleanup_lines: Sequence[int] = (),
 ) -> Task:
     """The task a valid form describes; lines come from beside the form."""
-    said = {_FIELDS[key]: _frozen(value) for key, value in form.items()}
-    said.setdefault("title", form["id"])
-    said["needs"] = needs
+    said: dict[str, Any] = {
+        _FIELDS[key]: tuple(value) if type(value) is list else value for key, value in form.items()
+    }
+    said["needs"], said["file"], said["line"] = needs, file, line
     said["steps"] = _steps("step", form["commands"], step_lines)
+    if "title" not in form:
+        said["title"] = form["id"]
     if "cleanup" in form:
         said["cleanup"] = _steps("cleanup", form["cleanup"], cleanup_lines)
     if "artifacts" in form:
         said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
-    for name in ("allow_failure", "retry_on"):
-        if isinstance(form.get(name), dict):
-            said[name] = tuple(form[name]["exit_codes"])
-    return Task(**said, file=file, line=line)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if type(value) is list else value
+    if isinstance(form.get("allow_failure"), dict):
+        said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
+    if isinstance(form.get("retry_on"), dict):
+        said["retry_on"] = tuple(form["retry_on"]["exit_codes"])
+    return Task(**said)
 
 
 def _steps(
@@ -412,7 +407,10 @@ def _artifacts(
 
 def to_project(form: Mapping[str, Any], *, file: str) -> Project:
     """The project a valid form describes; None stays where the file is silent."""
-    said = {_PROJECT_FIELDS.get(key, key): _frozen(value) for key, value in form.items()}
+    said: dict[str, Any] = {
+        _PROJECT_FIELDS.get(key, key): tuple(value) if isinstance(value, list) else value
+        for key, value in form.items()
+    }
     throttle = said.pop("throttle", {})
     said["phases"] = {
         name: Phase(phase.get("title", ""), phase.get("timeout_sec"))
@@ -431,14 +429,13 @@ _PROJECT_FIELDS = {"grace_sec": "grace_s"}
 
 def with_defaults(keys: Mapping[str, Key]) -> Mapping[str, Key]:
     """The keys of a task file, each with what `Task` has when it is not written, if anything."""
-    silent = Task("", "", ())
-    found = {}
-    for name, key in keys.items():
-        value = None if key.required else getattr(silent, _FIELDS[name])
-        written = dict(value) if isinstance(value, Mapping) else value
-        written = list(value) if isinstance(value, tuple) else written
-        found[name] = key if value is None or value == "" else replace(key, default=written)
-    return found
+    silent = recorded(Task("", "", ()))
+    return {
+        name: key
+        if key.required or silent[name] in (None, "")
+        else replace(key, default=silent[name])
+        for name, key in keys.items()
+    }
 
 
 def json_schema(which: Literal["task", "project"]) -> dict[str, Any]:

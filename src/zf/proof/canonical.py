@@ -1,4 +1,4 @@
-"""The one byte form of a JSON value, for everything that is hashed or signed."""
+"""The canonical bytes of a JSON value: of plan.json, blocked.json, and whatever is signed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ def canonical(value: Any) -> bytes:
     return _encode(value).encode("ascii") + b"\n"
 
 
-def _plain(value: object) -> Any:
+def plain(value: object) -> Any:
+    """A mapping that is no dict, for a JSON encoder; TypeError for what has no JSON form."""
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 _encode = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain
+    sort_keys=True, separators=(",", ":"), allow_nan=False, default=plain
 ).encode

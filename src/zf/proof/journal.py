@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from zf.errors import ZfError
 from zf.events import Event, RunStarted, from_json, to_json
 from zf.lean.record import field, mutable, record
+from zf.proof.canonical import plain
 from zf.proof.files import APPEND, READ, opened, sync_folder
 from zf.proof.layout import JOURNAL
 
@@ -289,16 +290,9 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _plain(value: object) -> Any:
-    """Mappings and sequences that are not dict or list, for the encoder."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
 _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 _encode = json.JSONEncoder(
-    separators=(",", ":"), allow_nan=False, check_circular=False, default=_plain
+    separators=(",", ":"), allow_nan=False, check_circular=False, default=plain
 ).encode
 
 

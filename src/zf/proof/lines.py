@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from json.encoder import encode_basestring_ascii as _text
 from typing import Any
 
+from zf.proof.canonical import plain
+
 _encode = json.JSONEncoder(
-    separators=(", ", ": "), check_circular=False, allow_nan=False, default=dict
+    separators=(", ", ": "), check_circular=False, allow_nan=False, default=plain
 ).encode
 _EMPTY: dict[type, str] = {dict: "{}", list: "[]", tuple: "[]"}
 

@@ -6,10 +6,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
-from zf.events import Status
 from zf.lean.record import field, record
 from zf.report.summary import total_s
-from zf.report.words import PLAIN, Style, counted, duration, moment, spent, story
+from zf.report.words import PLAIN, WORDS, Style, counted, duration, moment, spent, story
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -87,7 +86,7 @@ def as_json(rows: Iterable[RunRow]) -> list[dict[str, Any]]:
             "started_at": row.started_at or None,
             "duration_s": row.duration_s,
             "phases": list(row.phases),
-            "counts": {word: row.counts.get(word, 0) for word in _WORDS},
+            "counts": {word: row.counts.get(word, 0) for word in WORDS},
             "warned": list(row.warned),
             "flaky": list(row.flaky),
         }
@@ -114,9 +113,6 @@ def tasks_table(
     ]
     rows = [("TASK", "STATUS", "TIME", "PHASE", "WHAT"), *cells]
     return _aligned(rows, coloured=1, style=style) + _below(advice)
-
-
-_WORDS = (*(status.value for status in Status), "running", "waiting")
 
 
 def _story(task: TaskFacts, wait: Wait | None = None) -> str:

@@ -26,30 +26,20 @@ TAIL_CHARS = 400
 NO_TAILS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 _COLOURS = {
-    "success": "32",
-    "failure": "31",
-    "timeout": "31",
-    "lost": "31",
-    "blocked": "33",
-    "cancelled": "33",
-    "skipped": "2",
-    "warned": "33",
-    "flaky": "33",
-    "retry": "33",
-    "throttle": "33",
-    "start": "36",
-    "running": "36",
-    "bold": "1",
-    "dim": "2",
-    "error": "1;31",
-    "warning": "33",
-    "passed": "1;32",
-    "failed": "1;31",
-    "interrupted": "1;33",
-    "nothing run": "1;33",
-    "unfinished": "1;33",
-    "tampered": "1;31",
-}
+    name: colour
+    for colour, names in {
+        "1": "bold",
+        "2": "dim skipped",
+        "31": "failure lost timeout",
+        "32": "success",
+        "33": "blocked cancelled flaky retry throttle warned warning",
+        "36": "running start",
+        "1;31": "error failed tampered",
+        "1;32": "passed",
+        "1;33": "interrupted unfinished",
+    }.items()
+    for name in names.split()
+} | {"nothing run": "1;33"}
 # Numbers that mean the same on Linux and macOS; a proof may be read on either.
 _SIGNALS = {
     1: "SIGHUP",
@@ -213,10 +203,14 @@ def quoted_log(lines: Iterable[str], indent: str = "  ") -> list[str]:
     return [f"{indent}| {line}".rstrip() for line in lines]
 
 
+# Of a task's state, in the order in which they are counted.
+WORDS = (*(status.value for status in Status), "running", "waiting")
+
+
 def counted(counts: Mapping[str, int], tolerated: Mapping[str, int], flaky: int) -> str:
     """`2 success (1 flaky), 1 failure (1 warned)`: statuses first, in the order of their words."""
     parts = []
-    for word in (*(status.value for status in Status), "running", "waiting"):
+    for word in WORDS:
         if not counts.get(word):
             continue
         notes = [f"{tolerated[word]} warned"] if tolerated.get(word) else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
@@ -23,12 +22,9 @@ from zf.work.artifacts import ArtifactSecrets, Collecting, limit_s, link
 from zf.work.capture import Buffer, Capture
 from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
-from zf.work.outcome import EXIT_NOT_FOUND, EXIT_NOT_STARTED, Outcome, named, said
-from zf.work.supervisor import Ended, NotStartedError, Supervisor, Terms
-from zf.work.walls.script import MISSING as NO_SCRIPT_PATH
-from zf.work.walls.script import USUAL_PATH as SCRIPT_PATH
-from zf.work.walls.script import path as script_path
-from zf.work.walls.script import sealed
+from zf.work.outcome import Outcome, named, said
+from zf.work.supervisor import Ended, Supervisor, Terms
+from zf.work.walls.shell import NotStartedError, Shell, argv
 from zf.work.walls.shield import BESIDES_ARTIFACTS, Shield
 
 if TYPE_CHECKING:
@@ -44,13 +40,12 @@ else:
 # Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
 # shield, and removed with these.
 _NEEDS = "needs"
-_BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 
 
 @mutable
 class WorkerContext:
     """What a worker has at hand for every attempt. The root in `place` is as given, `real_root` has
-    no links; `bash` remembers where it was found for which PATH.
+    no links.
     """
 
     place: Place
@@ -60,9 +55,9 @@ class WorkerContext:
     shield: Shield | None
     orders: RunnerOrders
     supervisor: Supervisor
+    shell: Shell
     outside: Outside
     buffer: Buffer
-    bash: dict[str, str | None]
     # What met a need, where it was not this run.
     upstream: Mapping[str, Met]
     # Whether an artifact with a secret in it fails its task; it is never kept.
@@ -82,12 +77,6 @@ class WorkerContext:
     def folders(self) -> tuple[str, ...]:
         """The folders of a tree that are made before its steps run."""
         return FOLDERS if self.shield is None else BESIDES_ARTIFACTS
-
-    def find_bash(self, path: str) -> str | None:
-        """Where bash is on this PATH."""
-        if path not in self.bash:
-            self.bash[path] = which("bash", path)
-        return self.bash[path]
 
 
 class Attempt:
@@ -219,7 +208,7 @@ class Attempt:
             "step": command.index,
             "name": command.shown.name,
             "line": command.step.line,
-            "argv": _argv(),
+            "argv": argv(),
             "script_sha256": digest,
             "status": "not_run",
             **_NOT_RUN,
@@ -244,8 +233,10 @@ class Attempt:
             )
             try:
                 ended = self._run_bash(command, capture, terms, meanwhile)
-            except _CannotRunError as error:
-                status = command.cannot_run(outcome, *error.args)
+            except _WorkdirError as error:
+                status = command.cannot_run(outcome, Cause.WORKDIR, str(error))
+            except NotStartedError as error:
+                status = command.cannot_run(outcome, Cause.SPAWN, *error.args)
             else:
                 status = command.take(outcome, ended)
             capture.finish()
@@ -279,31 +270,16 @@ class Attempt:
         terms: Terms,
         meanwhile: Callable[[], None] | None,
     ) -> Ended:
-        """Start bash on the script, where and with what it is to run, and wait for its end. Raises
-        _CannotRunError when it could not be started.
+        """Start the command where it is to run, and wait for its end. Raises _WorkdirError and
+        NotStartedError.
         """
         self._enter_workdir()
-        env = self._env.for_step(command.index)
-        bash = self._context.find_bash(env.get("PATH", os.defpath))
-        if bash is None:
-            problem = "bash is not on the PATH of the step"
-            raise _CannotRunError(Cause.SPAWN, problem, EXIT_NOT_FOUND)
-        if script_path() is None:
-            raise _CannotRunError(Cause.SPAWN, NO_SCRIPT_PATH, EXIT_NOT_STARTED)
-        try:
-            script = sealed(_bytes(command.step.run))
-        except OSError as error:
-            problem = f"the script could not be handed to bash: {said(error)}"
-            raise _CannotRunError(Cause.SPAWN, problem, EXIT_NOT_STARTED) from None
-        try:
-            run = self._context.supervisor.run
-            return run(bash, _argv(), env, script, capture, terms, meanwhile)
-        except NotStartedError as error:
-            problem = f"bash could not be started: {error}"
-            raise _CannotRunError(Cause.SPAWN, problem, EXIT_NOT_STARTED) from None
+        env, context = self._env.for_step(command.index), self._context
+        leader, pipe = context.shell.start(env, _bytes(command.step.run))
+        return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
 
     def _enter_workdir(self) -> None:
-        """Go where the commands are to run; _CannotRunError when that is no place for it."""
+        """Go where the commands are to run; _WorkdirError when that is no place for it."""
         root, workdir = self._context.real_root, self._task.workdir
         shown = printable(self.outcome.task.workdir)
         try:
@@ -311,11 +287,9 @@ class Attempt:
             # Asked of the kernel after going there: no link can be swapped in between.
             here = os.getcwd()
         except OSError as error:
-            problem = f"workdir '{shown}': {error.strerror}"
-            raise _CannotRunError(Cause.WORKDIR, problem, None) from None
+            raise _WorkdirError(f"workdir '{shown}': {error.strerror}") from None
         if here != root and not here.startswith(f"{root.rstrip('/')}/"):
-            problem = f"workdir '{shown}' leads out of the project"
-            raise _CannotRunError(Cause.WORKDIR, problem, None)
+            raise _WorkdirError(f"workdir '{shown}' leads out of the project")
 
     def _link_needs(self, lists: Mapping[str, str]) -> None:
         """Lead to the artifacts of the needs, in whatever run those were met; artifacts that are
@@ -398,7 +372,9 @@ class _Command:
         """What it is called in sentences."""
         return named(self.kind, self.index, printable(self.shown.name))
 
-    def cannot_run(self, outcome: Outcome, cause: Cause, detail: str, exit_code: int | None) -> str:
+    def cannot_run(
+        self, outcome: Outcome, cause: Cause, detail: str, exit_code: int | None = None
+    ) -> str:
         """Tell the outcome that it was not even started; the word for that in its record."""
         if self.kind == "step":
             outcome.fail(cause, detail, exit_code=exit_code, step=self.index)
@@ -414,23 +390,9 @@ class _Command:
         return outcome.take_cleanup(self.index, ended)
 
 
-class _CannotRunError(Exception):
-    """A command cannot be started: the cause, why, and an exit code."""
-
-
-@cache
-def _argv() -> tuple[str, ...]:
-    return (*_BASH, script_path() or SCRIPT_PATH)
+class _WorkdirError(Exception):
+    """Steps cannot run in this folder; the message says why."""
 
 
 def _bytes(text: str) -> bytes:
     return text.encode(*_UTF8)
-
-
-def which(program: str, path: str) -> str | None:
-    """Where a program is on this PATH. By hand, as `shutil` takes each worker 4 ms to import."""
-    for folder in path.split(os.pathsep) if path else ():
-        found = os.path.join(folder, program)
-        if os.access(found, os.X_OK) and not os.path.isdir(found):
-            return found
-    return None

@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from zf.events import AttemptEnded, Cause, Status
-from zf.lean.record import record
+from zf.lean.record import field, record
 from zf.model import NOTHING
 from zf.work.supervisor import Stop
 
@@ -40,7 +40,7 @@ class StartOrder:
     attempt: int
     then: str = ""
     before: str = ""
-    needs: Mapping[str, str] = NOTHING
+    needs: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
 class RunnerOrders:

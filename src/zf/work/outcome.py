@@ -30,8 +30,6 @@ EXIT_TIMEOUT = 124
 COMMAND_CHARS = 300
 # Of a sentence: with the lists' limit it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
-EXIT_NOT_STARTED = 126
-EXIT_NOT_FOUND = 127
 _EXIT_SIGNALLED = 128
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",

@@ -30,7 +30,8 @@ from zf.work.leftovers import cgroup_name
 from zf.work.outcome import Outcome
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
 from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
-from zf.work.walls.shield import hide_from_tracers, rescue
+from zf.work.walls.namespace import hide_from_tracers
+from zf.work.walls.shield import rescue
 from zf.work.watchdog import Patience, Watch
 from zf.work.worker import WITHHELD, Shared, serve
 

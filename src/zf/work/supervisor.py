@@ -16,7 +16,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import Protocol
@@ -25,7 +25,6 @@ from zf.events import Cause
 from zf.lean.record import record
 from zf.work.capture import Capture, Rest
 from zf.work.processes import Process, Tree, describe
-from zf.work.walls.script import FD as SCRIPT_FD
 
 # What a step started may outlive it by this much before it counts as left behind: a `>(tee log)`
 # needs a moment to read its end of file, on a busy machine a long one.
@@ -94,10 +93,6 @@ class Ended:
     unkillable: tuple[Process, ...] = ()
 
 
-class NotStartedError(Exception):
-    """There is no child; the message is what the system said."""
-
-
 class _Wake(Enum):
     EXIT = 1
     ORDER = 2
@@ -107,21 +102,10 @@ class _Wake(Enum):
 class Supervisor:
     """Runs one child tree at a time in a process that has no other children."""
 
-    def __init__(
-        self,
-        orders: Orders,
-        grace_s: float,
-        tree: Tree,
-        start: Callable[[Callable[[], int]], int] | None = None,
-    ) -> None:
-        # How a step is started, when not simply from here.
-        self._start = start or _at_once
+    def __init__(self, orders: Orders, grace_s: float, tree: Tree) -> None:
         self._orders = orders
         self._grace_s = grace_s
         self._tree = tree
-        self._null = os.open(os.devnull, os.O_RDWR)
-        # Python and the worker ignore some signals; a step starts with all of them as usual.
-        self._ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
         self._poll = select.poll()
         for fd in orders.fds:
             self._poll.register(fd, select.POLLIN)
@@ -142,22 +126,15 @@ class Supervisor:
 
     def run(
         self,
-        path: str,
-        argv: tuple[str, ...],
-        env: Mapping[str, str],
-        script: int,
+        leader: int,
+        pipe: int,
         capture: Capture,
         terms: Terms,
         meanwhile: Callable[[], None] | None = None,
     ) -> Ended:
-        """Start the program, which finds `script` on the descriptor meant for it, and return when
-        nothing of its tree is left. Raises NotStartedError; closes `script` either way. Once it
-        has been started, `meanwhile` is called; it must not raise.
+        """See through to its end a child that was just started, whose output comes from `pipe`;
+        nothing of its tree is left then. First `meanwhile` is called; it must not raise.
         """
-        try:
-            leader, pipe = self._spawn(path, argv, env, script)
-        finally:
-            os.close(script)
         capture.pipe = self._pipe = pipe
         self._capture = capture
         self._terms = terms
@@ -198,39 +175,6 @@ class Supervisor:
             return []
         rests, self._rests = self._rests, []
         return [rest for rest in rests if rest.bytes]
-
-    def _spawn(
-        self, path: str, argv: tuple[str, ...], env: Mapping[str, str], script: int
-    ) -> tuple[int, int]:
-        """The new child and the pipe its output comes from."""
-        try:
-            pipe, output = os.pipe()
-        except OSError as error:
-            raise NotStartedError(error.strerror) from None
-        try:
-            leader = self._start(
-                lambda: os.posix_spawn(
-                    path,
-                    argv,
-                    env,
-                    file_actions=(
-                        (os.POSIX_SPAWN_DUP2, self._null, 0),
-                        (os.POSIX_SPAWN_DUP2, output, 1),
-                        (os.POSIX_SPAWN_DUP2, output, 2),
-                        (os.POSIX_SPAWN_DUP2, script, SCRIPT_FD),
-                    ),
-                    setsid=True,
-                    setsigmask=(),
-                    setsigdef=self._ignored,
-                )
-            )
-        except OSError as error:
-            os.close(pipe)
-            raise NotStartedError(error.strerror) from None
-        finally:
-            os.close(output)
-        os.set_blocking(pipe, False)
-        return leader, pipe
 
     def _see_through(self, leader: int) -> Ended:
         stop, status = self._until_exit(leader)
@@ -427,10 +371,6 @@ class Supervisor:
         if self._piping:
             self._poll.unregister(self._pipe)
             self._piping = False
-
-
-def _at_once(spawn: Callable[[], int]) -> int:
-    return spawn()
 
 
 _Status = tuple[int | None, int | None]

@@ -27,7 +27,7 @@ from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
 from zf.settings import ALWAYS
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
-from zf.work.attempt import Attempt, WorkerContext, which
+from zf.work.attempt import Attempt, WorkerContext
 from zf.work.capture import Buffer
 from zf.work.cgroup import Cgroup
 from zf.work.control import RunnerOrders, StartOrder
@@ -43,7 +43,9 @@ from zf.work.processes import (
     go_on_when_parent_dies,
 )
 from zf.work.supervisor import Supervisor
-from zf.work.walls.shield import NONE, Grounds, Shield, ShieldError
+from zf.work.walls.namespace import ShieldError
+from zf.work.walls.shell import Shell
+from zf.work.walls.shield import NONE, Grounds, Shield
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met
@@ -85,8 +87,8 @@ class Worker:
         # This comes first: a user namespace can be entered only while there is no other thread.
         shield, self._shielded = _shield(shared)
         cgroup = _entering(cgroup_name(shared.run_dir, os.getpid()))
-        usual_path = shared.environ.get("PATH", os.defpath)
-        bash = {usual_path: which("bash", usual_path)}
+        start = None if shield is None else shield.start
+        shell = Shell(shared.environ.get("PATH", os.defpath), start)
         outside = Outside(shared.environ, shared.project)
         self._cgroup = cgroup()
         go_on_when_parent_dies()
@@ -94,8 +96,7 @@ class Worker:
         if become_subreaper():
             tree = SubreaperTree(self._cgroup)
         self._containment = tree.containment
-        start = None if shield is None else shield.start
-        self._supervisor = Supervisor(orders, shared.grace_s, tree, start)
+        self._supervisor = Supervisor(orders, shared.grace_s, tree)
         self._context = WorkerContext(
             place=shared.place,
             run_dir=shared.run_dir,
@@ -104,9 +105,9 @@ class Worker:
             shield=shield,
             orders=orders,
             supervisor=self._supervisor,
+            shell=shell,
             outside=outside,
             buffer=Buffer(),
-            bash=bash,
             leaks_fail=shared.project.secrets_in_artifacts == "fail",
             upstream=shared.upstream,
         )
@@ -167,7 +168,7 @@ class Worker:
         outcome = self._outcome_of(task, attempt) if ready is None else ready.outcome
         try:
             if shield is not None:
-                shield.raise_()
+                shield.set_up()
             if ready is None:
                 tree = TaskTree.create(context.written_at, task.id, attempt, context.folders)
             else:

@@ -1,4 +1,4 @@
-"""A run described as a Process Run Crate (RO-Crate 1.1), for research data tools. Pure.
+"""A run described as a Process Run Crate (RO-Crate 1.1), for research data tools.
 
 Each attempt that ran is a CreateAction: its scripts are the instruments, its log and artifacts the
 results. Tasks that did not run are folders without an action.
@@ -11,7 +11,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from zf.proof.layout import ARTIFACTS, COMMANDS, LOGS
+from zf.audit.exporting.files import File, Sealed, below, checked, of_bytes
+from zf.errors import ZfError, printable
+from zf.proof.journal import decode
+from zf.proof.layout import ARTIFACTS, COMMANDS, LOGS, STATUS
+from zf.proof.read import plan_json, run_json
 
 METADATA = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
@@ -23,6 +27,27 @@ _CONTEXT = [
 _SCHEMA = "http://schema.org/"
 
 Entity = dict[str, Any]
+
+
+def contents(sealed: Sealed) -> list[File]:
+    """What the crate has. Raises ZfError when the run's files are not as zf writes them."""
+    sizes = {file.path: file.size for file in sealed.files}
+    digests = {file.path: file.digest for file in sealed.files}
+    try:
+        statuses = {
+            file.path.partition("/")[0]: decode(b"".join(checked(file)))
+            for file in sealed.files
+            if file.path.partition("/")[2] == STATUS
+        }
+        run, plan = run_json(sealed.run_dir), plan_json(sealed.run_dir)
+        described = metadata(run, plan, statuses, sizes, digests)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ZfError(
+            f"the run's files are not as zf writes them: {error!r:.200}",
+            code="ZF641",
+            hint=f"zf verify {printable(sealed.run_dir)} says what is wrong with it",
+        ) from None
+    return [*below(sealed.run, sealed.files), of_bytes(METADATA, described)]
 
 
 def metadata(

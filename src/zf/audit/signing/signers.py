@@ -94,13 +94,14 @@ class Scheme:
 SCHEMES = (
     Scheme(
         "allowed_signers",
-        "Require an SSH signature by one of these.",
+        "Require an SSH signature by a key in this list (ssh-keygen's allowed signers). It"
+        " must not lie in the run's folder.",
         ("statement.json.sig",),
         "ssh",
     ),
     Scheme(
         "public_key",
-        "Require a DSSE envelope by this key.",
+        "Require a DSSE envelope by this Ed25519 key (PEM). Needs zenflow-runner[sign].",
         ("statement.dsse.json", "test-result.dsse.json"),
         "dsse",
     ),

@@ -28,7 +28,6 @@ def marks_inside(source: Source, node: Node, at: int, length: int) -> tuple[Plac
     """
     text, lines = node.value, source.lines
     style = node.style if isinstance(node, ScalarNode) else None
-    style = node.style if isinstance(node, ScalarNode) else None
     whole = (node.start_mark, node.end_mark)
     sought = len("".join(text[:at].split()))
     line, column = whole[0].line, whole[0].column

@@ -1,4 +1,4 @@
-"""What libyaml's syntax errors mean to somebody writing a task file: plain words and a next step.
+"""What libyaml's syntax errors mean to the author of a task file: plain words and a next step.
 
 A table of the mistakes people make; anything else is passed on in the parser's own words.
 """

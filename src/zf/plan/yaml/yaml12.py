@@ -99,7 +99,7 @@ class _Refused(Exception):  # noqa: N818 - never leaves this module
 
 @record
 class OddNumber:
-    """A number whose value depends on who reads it, such as 010: valid for no key."""
+    """A number whose value depends on the reader, such as 010: valid for no key."""
 
     text: str
 

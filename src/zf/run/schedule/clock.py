@@ -1,7 +1,7 @@
 """The time of a run as it was last told, and the moments at which something is to happen. Pure.
 
-There are two lists of moments: what a moment decides by itself, and how long a task is willing to
-wait for its slot. The second is looked at only after free slots were filled.
+Two lists of them: `alarms`, and `patience`, when tasks give up waiting for a slot. That one is
+looked at only after free slots were filled.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Clock:
         self._matters = matters
         self.now = self.started = 0.0
         self.asleep: dict[str, float] = {}
-        self._alarms: list[Alarm] = []
-        self._patience: list[Alarm] = []
+        self.alarms: list[Alarm] = []
+        self.patience: list[Alarm] = []
         self._set = 0
 
     def set(self, at: float, kind: Kind, name: str = "") -> None:
         self._set += 1
-        heap = self._patience if kind == "queue" else self._alarms
+        heap = self.patience if kind == "queue" else self.alarms
         heappush(heap, (at, self._set, kind, name))
 
     def set_deadline(self, task: Task) -> None:
@@ -52,18 +52,11 @@ class Clock:
 
     def next_at(self) -> float | None:
         """The earliest moment that matters."""
-        at = min(self._next_in(self._alarms), self._next_in(self._patience))
+        at = min(self._next_in(self.alarms), self._next_in(self.patience))
         return None if at == inf else at
 
-    def due(self) -> Alarm | None:
-        """The earliest alarm that matters and whose moment has come, taken out."""
-        return self._due_in(self._alarms)
-
-    def exhausted(self) -> Alarm | None:
-        """The same of tasks that are not willing to wait any longer."""
-        return self._due_in(self._patience)
-
-    def _due_in(self, heap: list[Alarm]) -> Alarm | None:
+    def due(self, heap: list[Alarm]) -> Alarm | None:
+        """The earliest of a list that matters and whose moment has come, taken out."""
         return heappop(heap) if self._next_in(heap) <= self.now else None
 
     def _next_in(self, heap: list[Alarm]) -> float:

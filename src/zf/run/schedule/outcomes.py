@@ -60,7 +60,10 @@ class Outcomes:
             for need in needs:
                 self._dependents.setdefault(need.task, []).append((name, need))
         self._open = {name: len(needs) for name, needs in self._needs.items()}
-        self._conditions = _conditions(plan)
+        stated = {name: task.condition for name, task in plan.tasks.items() if task.condition}
+        if stated:
+            from zf.plan.condition import parse  # noqa: PLC0415 - 4 ms, and few plans have one
+        self._conditions = {name: parse(text) for name, text in stated.items()}
         called = {name: condition.functions for name, condition in self._conditions.items()}
         # A condition that looks at statuses waits until every need has ended.
         self._patient = {name for name, functions in called.items() if functions}
@@ -193,12 +196,3 @@ class Outcomes:
             return self.done[name].value
         taken_as_met = self._plan.needs == "not_checked" or name in self._plan.upstream
         return Status.SUCCESS.value if taken_as_met else "absent"
-
-
-def _conditions(plan: Plan) -> dict[str, Condition]:
-    stated = {task.id: task.condition for task in plan.tasks.values() if task.condition}
-    if not stated:
-        return {}
-    from zf.plan.condition import parse  # noqa: PLC0415 - 4 ms, and few plans have a condition
-
-    return {name: parse(text) for name, text in stated.items()}

@@ -176,10 +176,10 @@ class Scheduler:
                 self._clock.asleep.pop(name, None)
                 self._slots.queue.claim(name)
                 tasks.start(name)
-            case TaskNotRun(name, status, cause, detail) if tasks.is_waiting(name):
-                if cause in _BY_CLOCK:
+            case TaskNotRun(name, status, cause, detail) if cause in _BY_CLOCK:
+                if tasks.is_waiting(name):
                     tasks.give_up_waiting(name, Decision(status, cause, detail))
-            case RetryDropped(name, _, cause) if tasks.waits_for_retry(name) and cause in _BY_CLOCK:
+            case RetryDropped(name, _, cause) if cause in _BY_CLOCK:
                 tasks.drop_retry(name, cause)
             case PhaseTimedOut() if not self._phases.struck:
                 self._time_out_phase()
@@ -221,12 +221,12 @@ class Scheduler:
         # Ends come before clocks: what finished in time keeps its outcome even if we look late.
         # Slots come before patience: what can start now has not waited too long.
         self._settle()
-        while alarm := self._clock.due():
+        while alarm := self._clock.due(self._clock.alarms):
             self._strike(alarm)
             self._settle()
         self._tasks.fill_slots()
         # Nor has what was asked for just now: the answer comes at this same moment.
-        while self._slots.asked is None and (alarm := self._clock.exhausted()):
+        while self._slots.asked is None and (alarm := self._clock.due(self._clock.patience)):
             self._strike(alarm)
             self._settle()
             self._tasks.fill_slots()

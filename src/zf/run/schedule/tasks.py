@@ -60,9 +60,6 @@ class Tasks:
         """Whether it goes on, and no order to end it was given."""
         return name in self._tasks and name not in self.done and name not in self._doomed
 
-    def waits_for_retry(self, name: str) -> bool:
-        return name in self._fallback
-
     # Attempts and retries.
 
     def start(self, name: str) -> None:
@@ -95,11 +92,11 @@ class Tasks:
         return True
 
     def drop_retry(self, name: str, cause: Cause) -> None:
-        """The task ends as its last attempt did."""
-        ended = self._fallback.pop(name)
-        self._leave_line(name)
-        self._order(Record(RetryDropped(name, ended.attempt + 1, cause)))
-        self._conclude(ended)
+        """If it waits for another attempt: the task ends as its last one did."""
+        if (ended := self._fallback.pop(name, None)) is not None:
+            self._leave_line(name)
+            self._order(Record(RetryDropped(name, ended.attempt + 1, cause)))
+            self._conclude(ended)
 
     # Ends, and what they mean for the dependents.
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.attempts import Attempts
 from tests.support.program import Project
-from zf.work.walls import script
+from zf.work.walls import shell
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="memfd is Linux's")
 
@@ -73,7 +73,7 @@ class TestHowBashSeesIt:
     def test_lines_are_counted_from_the_first_of_the_script(self, project):
         project.task("a", "f() {\n  no-such-program-1\n}\nf || :\nno-such-program-2")
         project.zf("run-task", "a", "--run-id", "r")
-        name = script.USUAL_PATH
+        name = shell.USUAL_PATH
         assert project.log("r", "a").decode().splitlines() == [
             f"{name}: line 2: no-such-program-1: command not found",
             f"{name}: line 5: no-such-program-2: command not found",
@@ -118,7 +118,7 @@ class TestHowBashSeesIt:
 class TestSealed:
     @LINUX
     def test_nothing_can_be_done_to_it(self):
-        fd = script.sealed(b"echo")
+        fd = shell.sealed(b"echo")
         try:
             for change in (
                 lambda: os.pwrite(fd, b"x", 0),
@@ -140,7 +140,7 @@ class TestSealed:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         monkeypatch.setattr("tempfile.tempdir", None)
         monkeypatch.delattr(os, "memfd_create", raising=False)
-        fd = script.sealed(b"echo unlinked")
+        fd = shell.sealed(b"echo unlinked")
         try:
             assert list(tmp_path.iterdir()) == []
             with pytest.raises(OSError):
@@ -154,7 +154,7 @@ class TestSealed:
 
 
 def test_without_names_for_descriptors_a_task_says_what_is_missing(attempts, monkeypatch):
-    monkeypatch.setattr("zf.work.attempt.script_path", lambda: None)
+    monkeypatch.setattr("zf.work.walls.shell.script_path", lambda: None)
     result = attempts.run("echo never")
     assert result.outcome() == ("failure", 126, "spawn")
-    assert result.ended.detail == script.MISSING
+    assert result.ended.detail == shell.MISSING
