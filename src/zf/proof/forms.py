@@ -1,28 +1,30 @@
 """The form of every JSON file of a proof, as its schema has it: which fields, of which type.
 
-The schemas are those that the reference publishes, so what is documented is what is checked. Only
-the words of JSON Schema that they use are known here. Fields that a schema does not name are passed
-over: a later zf may write more.
+The schemas are those that the reference publishes, so what is documented is what is checked.
+Fields that a schema does not name are passed over: a later zf may write more.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zf.proof import layout
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft4Validator, ValidationError
 
 # Of one file; one that is wrong everywhere needs no longer list to be refused.
 MAX_PROBLEMS = 20
 # zf nests five deep; where a schema allows any value, this bounds it.
 _MAX_DEPTH = 32
-# What other programs read without losing digits begins to end at 53 bits; this is beyond any of it.
-_MAX_INTEGER = 2**63
+# Of whole numbers: what other programs read without losing digits begins to end at 53 bits.
+_MAX_INTEGER = 2**63 - 1
+_MAX_NUMBER = 1e300
 _FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "schemas")
 # Files of a run that have a form: the whole path, and the name of the form.
 _FILES = tuple(
@@ -47,24 +49,15 @@ _CALLED = {
     "^[0-9a-f]{40}([0-9a-f]{24})?$": "a git object",
     r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$": "a time in UTC with microseconds",
 }
-_TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    "object": ("an object", lambda v: type(v) is dict),
-    "array": ("a list", lambda v: type(v) is list),
-    "string": ("a text", lambda v: type(v) is str),
-    "boolean": ("true or false", lambda v: type(v) is bool),
-    "integer": (
-        "a whole number",
-        lambda v: type(v) is int and -_MAX_INTEGER < v < _MAX_INTEGER,
-    ),
-    "number": ("a number", lambda v: type(v) in {int, float} and _is_finite(v)),
-    "null": ("null", lambda v: v is None),
+_TYPES = {
+    "object": "an object",
+    "array": "a list",
+    "string": "a text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "null": "null",
 }
-_UNSOUND: Any = object()
-
-# What is wrong with a value: each problem with its place below the value, and nothing for most.
-Found = Sequence[tuple[str, str]]
-Check = Callable[[Any], Found]
-_NOTHING: Found = ()
 
 
 def form_of(path: str) -> str | None:
@@ -77,21 +70,21 @@ def form_of(path: str) -> str | None:
 def problems(form: str, value: Any) -> list[str]:
     """What is wrong with a file's value, at most `MAX_PROBLEMS` of it."""
     try:
-        schema = _schema_for(form, value)
+        file = _schema_for(form, value)
     except ValueError as error:
         return [str(error)]
-    return _told(_compiled(schema)(value))
+    if _is_deep(value):
+        return ["it is nested too deeply"]
+    return _told(_validator(file), value)
 
 
 def event_problems(event: Mapping[str, Any], version: str | None) -> list[str]:
     """What is wrong with a line of the journal, whose first line says of which version it is."""
     if version is not None and version not in _event_versions():
         return [f"is of the form {version!r:.80}, which this zf does not know"]
-    kind = event.get("type")
-    check = _event_checks(version).get(kind) if type(kind) is str else None
-    if check is None:
-        return []  # an event of no known type, which the journal's account tells
-    return _told(check(event))
+    validator = _event_validator(event, version)
+    # An event of no known type is told by the journal's account.
+    return [] if validator is None else _told(validator, event)
 
 
 def sound(form: str, value: Any) -> Any:
@@ -100,26 +93,89 @@ def sound(form: str, value: Any) -> Any:
     An empty object when nothing is.
     """
     try:
-        schema = _schema_for(form, value)
+        file = _schema_for(form, value)
     except ValueError:
-        schema = f"{form}.schema.json"
-    left = _cleaned(_load(schema), value, schema)
-    return {} if left is _UNSOUND else left
+        file = f"{form}.schema.json"
+    return {} if _is_deep(value) else _sound(_validator(file), value)
 
 
 def sound_event(event: Mapping[str, Any], version: str | None) -> dict[str, Any]:
-    """The same for a line of the journal; its type is left as it is."""
-    kind = event.get("type")
-    version = version if version in _event_versions() else None
-    file = _event_file(version)
-    schema = _load(file)["$defs"].get(kind) if type(kind) is str else None
-    left = _UNSOUND if schema is None else _cleaned(schema, event, file)
-    return {"type": None} if left is _UNSOUND else left
+    """The same for a line of the journal; of one without a known type, nothing is left."""
+    validator = _event_validator(event, version if version in _event_versions() else None)
+    return {"type": None} if validator is None else {"type": None} | _sound(validator, event)
 
 
-def _told(found: Found) -> list[str]:
-    told = [f"{place.removeprefix('.') or 'it'} {text}" for place, text in found[:MAX_PROBLEMS]]
-    return told + ["and more of that kind"] * (len(found) > MAX_PROBLEMS)
+def _told(validator: Draft4Validator, value: Any) -> list[str]:
+    wrong = _errors(validator, value)
+    told = []
+    for error in wrong[:MAX_PROBLEMS]:
+        place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.instance_path)
+        told.append(f"{place.removeprefix('.') or 'it'} {_said(error)}")
+    return told + ["and more of that kind"] * (len(wrong) > MAX_PROBLEMS)
+
+
+def _errors(validator: Draft4Validator, value: Any) -> list[ValidationError]:
+    try:
+        if validator.is_valid(value):
+            return []
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, which JSON can spell and nothing can encode.
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    return list(validator.iter_errors(value))
+
+
+def _sound(validator: Draft4Validator, value: Any) -> Any:
+    """A copy of the value without the places that errors name; {} when that is all of it."""
+    places = {
+        tuple(error.instance_path)
+        for error in _errors(validator, value)
+        if type(error.kind).__name__ != "Required"
+    }
+    if () in places:
+        return {}
+    left = json.loads(json.dumps(value))
+    # From the end, so that what is left in a list keeps its place until its turn comes.
+    for *path, last in sorted(places, reverse=True):
+        holder = left
+        for key in path:
+            holder = holder[key]
+        del holder[last]
+    return left
+
+
+def _said(error: ValidationError) -> str:
+    """The finding in zf's words."""
+    kind: Any = error.kind
+    value = error.instance
+    shown = "a list" if type(value) is list else "an object" if type(value) is dict else None
+    wrong = f"is {shown or f'{value!r:.80}'}, not"
+    match type(kind).__name__:
+        case "Required":
+            return f"lacks {kind.property}"
+        case "AnyOf" | "OneOfNotValid":
+            return _said(min(kind.context, key=len)[0])
+        case "Type":
+            return f"{wrong} {' or '.join(_TYPES[name] for name in kind.types)}"
+        case "Enum":
+            known = json.loads(json.dumps(kind.options))
+            return f"{wrong} {'one of ' * (len(known) > 1)}{', '.join(map(repr, known))}"
+        case "Pattern":
+            return f"{wrong} {_CALLED.get(kind.pattern, f'a text like {kind.pattern}')}"
+        case "Minimum":
+            return f"{wrong} at least {kind.limit}"
+    return f"is wrong: {error.message:.200}"
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        rows = (one.values() if type(one) is dict else one for one in level if _holds(one))
+        level = [item for row in rows for item in row]
+    return bool(level)
+
+
+def _holds(value: Any) -> bool:
+    return type(value) is dict or type(value) is list
 
 
 # Which schema holds
@@ -157,15 +213,27 @@ def _event_versions() -> frozenset[str]:
     return frozenset({said["const"]} if "const" in said else said.get("enum", ()))
 
 
-def _event_file(version: str | None) -> str:
-    return "v1/event.schema.json" if version is None else "event.schema.json"
+def _event_validator(event: Mapping[str, Any], version: str | None) -> Draft4Validator | None:
+    kind = event.get("type")
+    folder = "v1/" if version is None else ""
+    return _event_validators(f"{folder}event.schema.json").get(kind) if type(kind) is str else None
 
 
 @cache
-def _event_checks(version: str | None) -> Mapping[str, Check]:
-    file = _event_file(version)
-    kinds = _load(file)["$defs"]
-    return {name: _compile(schema, file) for name, schema in kinds.items()}
+def _event_validators(file: str) -> Mapping[str, Draft4Validator]:
+    kinds = _strict(_load(file)["$defs"], file)
+    return {kind: _compiled({**schema, "$defs": kinds}) for kind, schema in kinds.items()}
+
+
+@cache
+def _validator(file: str) -> Draft4Validator:
+    return _compiled(_strict(_load(file), file))
+
+
+def _compiled(schema: Mapping[str, Any]) -> Draft4Validator:
+    from jsonschema_rs import Draft4Validator  # noqa: PLC0415 - a run has no use for it
+
+    return Draft4Validator({key: row for key, row in schema.items() if key != "$schema"})
 
 
 @cache
@@ -174,198 +242,25 @@ def _load(file: str) -> Any:
         return json.load(stream)
 
 
-@cache
-def _compiled(file: str) -> Check:
-    return _compile(_load(file), file)
+def _strict(schema: Any, file: str) -> Any:
+    """The schema as this zf holds files to it: no field is too many, numbers are within bounds.
 
-
-# Schemas as functions: a journal has millions of lines, and nearly all of them are in order.
-
-
-def _compile(schema: Mapping[str, Any], file: str) -> Check:
-    if "$ref" in schema:
-        return _referred(schema["$ref"], file)
-    if "oneOf" in schema or "anyOf" in schema:
-        return _any_of([_compile(part, file) for part in schema.get("oneOf") or schema["anyOf"]])
-    checks = tuple(_checks_of(schema, file))
-    if len(checks) == 1:
-        return checks[0]
-
-    def check(value: Any) -> Found:
-        for part in checks:
-            found = part(value)
-            if found:
-                return found  # of a wrong type, say: the rest would only say so again
-        return _NOTHING
-
-    return check
-
-
-def _referred(name: str, file: str) -> Check:
-    if name.startswith("#/$defs/"):
-        return _compile(_load(file)["$defs"][name.removeprefix("#/$defs/")], file)
-    folder = os.path.dirname(file)
-    return _compiled(f"{folder}/{name}" if folder else name)
-
-
-def _any_of(parts: list[Check]) -> Check:
-    def check(value: Any) -> Found:
-        closest: Found | None = None
-        for part in parts:
-            found = part(value)
-            if not found:
-                return found
-            if closest is None or len(found) < len(closest):
-                closest = found
-        return closest or _NOTHING
-
-    return check
-
-
-def _checks_of(schema: Mapping[str, Any], file: str) -> Iterator[Check]:
-    kinds = schema.get("type")
-    if kinds is not None:
-        yield _typed([kinds] if isinstance(kinds, str) else kinds)
-    if "const" in schema or "enum" in schema:
-        yield _one_of([schema["const"]] if "const" in schema else schema["enum"])
-    elif kinds is None:
-        yield _anything
-    if "pattern" in schema:
-        yield _like(schema["pattern"])
-    if "minimum" in schema:
-        yield _at_least(schema["minimum"])
-    if "properties" in schema or isinstance(schema.get("additionalProperties"), dict):
-        yield _object(schema, file)
-    elif kinds is not None and "object" in kinds:
-        yield _anything
-    if "items" in schema:
-        yield _list(_compile(schema["items"], file))
-    elif kinds is not None and "array" in kinds:
-        yield _anything
-
-
-def _typed(kinds: Iterable[str]) -> Check:
-    rows = [_TYPES[kind] for kind in kinds]
-    tests = tuple(test for _, test in rows)
-    wanted = " or ".join(name for name, _ in rows)
-
-    def check(value: Any) -> Found:
-        for test in tests:
-            if test(value):
-                return _NOTHING
-        return _not(value, wanted)
-
-    return check
-
-
-def _one_of(allowed: list[Any]) -> Check:
-    known = frozenset((type(item), item) for item in allowed)
-    wanted = repr(allowed[0]) if len(allowed) == 1 else f"one of {', '.join(map(repr, allowed))}"
-
-    def check(value: Any) -> Found:
-        kind = type(value)
-        if kind is dict or kind is list or (kind, value) not in known:
-            return _not(value, wanted)
-        return _NOTHING
-
-    return check
-
-
-def _like(pattern: str) -> Check:
-    # `$` would also match before a newline at the end, `\d` the digits of every script.
-    matches = re.compile(pattern.removeprefix("^").removesuffix("$"), re.ASCII).fullmatch
-    wanted = _CALLED.get(pattern, f"a text like {pattern}")
-
-    def check(value: Any) -> Found:
-        if type(value) is str and matches(value) is None:
-            return _not(value, wanted)
-        return _NOTHING
-
-    return check
-
-
-def _at_least(low: float) -> Check:
-    def check(value: Any) -> Found:
-        if type(value) in {int, float} and value < low:
-            return _not(value, f"at least {low}")
-        return _NOTHING
-
-    return check
-
-
-def _object(schema: Mapping[str, Any], file: str) -> Check:
-    parts = {key: _compile(part, file) for key, part in schema.get("properties", {}).items()}
-    required = frozenset(schema.get("required", ()))
-    others = schema.get("additionalProperties")
-    other = _compile(others, file) if isinstance(others, dict) else None
-
-    def check(value: Any) -> Found:
-        if type(value) is not dict:
-            return _NOTHING
-        wrong: list[tuple[str, str]] = []
-        if not value.keys() >= required:
-            wrong = [("", f"lacks {key}") for key in sorted(required - value.keys())]
-        for key, item in value.items():
-            part = parts.get(key, other)
-            if part is not None and (found := part(item)):
-                wrong += [(f".{key}{place}", text) for place, text in found]
-        return wrong
-
-    return check
-
-
-def _list(item: Check) -> Check:
-    def check(value: Any) -> Found:
-        if type(value) is not list:
-            return _NOTHING
-        wrong: list[tuple[str, str]] = []
-        for number, one in enumerate(value):
-            if found := item(one):
-                wrong += [(f"[{number}]{place}", text) for place, text in found]
-                if len(wrong) > MAX_PROBLEMS:
-                    break
-        return wrong
-
-    return check
-
-
-def _anything(value: Any) -> Found:
-    """A value of any type, but one that every program can read."""
-    rest = [(value, 0)]
-    while rest:
-        one, depth = rest.pop()
-        if depth > _MAX_DEPTH:
-            return [("", "is nested too deeply")]
-        kind = type(one)
-        if kind is dict or kind is list:
-            rest += [(item, depth + 1) for item in (one.values() if kind is dict else one)]
-        elif kind in {int, float} and not _is_finite(one):
-            return [("", "holds a number that is out of range")]
-    return _NOTHING
-
-
-def _is_finite(number: float) -> bool:
-    return math.isfinite(number) if type(number) is float else abs(number) < _MAX_INTEGER
-
-
-def _not(value: Any, wanted: str) -> Found:
-    kind = type(value)
-    shown = "a list" if kind is list else "an object" if kind is dict else f"{value!r:.80}"
-    return [("", f"is {shown}, not {wanted}")]
-
-
-def _cleaned(schema: Mapping[str, Any], value: Any, file: str) -> Any:
-    """The value without its unsound parts, or `_UNSOUND` where it is one itself."""
-    if not _compile(schema, file)(value):
-        return value
-    if type(value) is dict and "properties" in schema:
-        rows = {
-            key: _cleaned(part, value[key], file)
-            for key, part in schema["properties"].items()
-            if key in value
-        }
-        return {key: item for key, item in rows.items() if item is not _UNSOUND}
-    if type(value) is list and "items" in schema:
-        items = (_cleaned(schema["items"], item, file) for item in value)
-        return [item for item in items if item is not _UNSOUND]
-    return _UNSOUND
+    In words of draft 4, in which a whole number has no fraction, not even `.0`.
+    """
+    if isinstance(schema, list):
+        return [_strict(one, file) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if not schema.get("$ref", "#").startswith("#"):
+        other = os.path.join(os.path.dirname(file), schema["$ref"])
+        return _strict(_load(other), other)
+    strict = {key: _strict(part, file) for key, part in schema.items()}
+    if strict.get("additionalProperties") is False:
+        del strict["additionalProperties"]
+    if "const" in strict:
+        strict["enum"] = [strict.pop("const")]
+    kinds = strict.get("type", ())
+    for kind, most in (("integer", _MAX_INTEGER), ("number", _MAX_NUMBER)):
+        if kind == kinds or (isinstance(kinds, list) and kind in kinds):
+            strict = {"minimum": -most, "maximum": most, **strict}
+    return strict

@@ -95,7 +95,9 @@ def seal_known(
             if known.place and not bundle.place() == _place(run_dir) == known.place:
                 return _other_folder(run_dir)
             differing = Differences(bundle, known, believe_lists=after is not None)
-            lines = _known_lines(bundle, differing, loose)
+            files, folders = bundle.top()  # before a manifest is being written there
+            differing.look_at_top(files, folders, loose)
+            lines = _known_lines(bundle, differing, {*loose}.intersection(folders))
             encoded = (one.encode("ascii") for one in lines)
             manifest = write_pieces(f"{run_dir}/{MANIFEST}", encoded, anyway=True)
             if after is None:
@@ -192,22 +194,11 @@ def _manifest_lines(run_dir: str, bundle: Bundle) -> Iterator[str]:
             yield checksums.listing(_hashed(bundle, {name}))
 
 
-def _known_lines(bundle: Bundle, differing: Differences, loose: Collection[str]) -> Iterator[str]:
-    """The same from what the runner knows; what lies there is compared on the way, the top of the
-    run at once: there is no manifest yet, and none is being written.
-    """
-    files, folders = bundle.top()
-    differing.look_at_top(files, folders, loose)
-    return _told_entries(bundle, differing, loose, folders)
-
-
-def _told_entries(
-    bundle: Bundle, differing: Differences, loose: Collection[str], folders: Collection[str]
-) -> Iterator[str]:
+def _known_lines(bundle: Bundle, differing: Differences, loose: set[str]) -> Iterator[str]:
+    """The same from what the runner knows; the lists of the trees are compared on the way."""
     known = differing.known
-    there = {name for name in loose if name in folders}
-    trees = [(name, True) for name in {*known.trees, *there}]
-    entries = [(name, False) for name in known.tops] + trees
+    entries = [(name, False) for name in known.tops]
+    entries += [(name, True) for name in {*known.trees, *loose}]
     entries.sort(key=lambda item: _in_order(item[0], is_folder=item[1]))
     for name, is_folder in entries:
         if not is_folder:
@@ -232,7 +223,7 @@ def _known_tree(bundle: Bundle, differing: Differences, task: str) -> str:
         digests = {path: bundle.digests[path] for path in paths - {own}}
         return checksums.listing(digests | {own: differing.known.trees[task].hex()})
     if ATTEMPTS_LIST not in text:
-        return _told_lines(task, text)
+        return _lines_of_list(task, text)
     listed = checksums.told(text)
     listed |= differing.attempts_of(task, listed)
     listed[TASK_LIST] = differing.known.trees[task].hex()
@@ -248,8 +239,8 @@ def _is_manifest(name: str) -> bool:
     return name == MANIFEST or name.startswith(f".{MANIFEST}.")
 
 
-def _told_lines(task: str, listed: str) -> str:
-    """The lines of a task whose list need not be read, which takes 30 us."""
+def _lines_of_list(task: str, listed: str) -> str:
+    """The lines of a task by its list alone, which is not parsed for it: that takes 30 us."""
     own = checksums.line(sha256(listed.encode("ascii")).hexdigest(), TASK_LIST)
     rows = sorted([*listed.splitlines(keepends=True), own], key=_path_of)
     return "".join([f"{row[:_DIGEST]}{task}/{row[_DIGEST:]}" for row in rows])
@@ -257,8 +248,6 @@ def _told_lines(task: str, listed: str) -> str:
 
 # A digest in hex and two spaces.
 _DIGEST = 66
-
-
 _path_of = itemgetter(slice(_DIGEST, None))
 
 

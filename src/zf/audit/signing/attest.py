@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
 from contextlib import ExitStack
@@ -19,7 +18,7 @@ from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.canonical import canonical
 from zf.proof.checksums import MAX_LIST_BYTES
-from zf.proof.files import sync_folder, write_file
+from zf.proof.files import remove_tree, sync_folder, write_file
 from zf.proof.journal import Chain, decode, raw_lines
 from zf.proof.layout import ATTEST, JOURNAL, MANIFEST, PLAN, RUN, STATUS
 from zf.proof.read import MAX_JSON_BYTES
@@ -92,7 +91,7 @@ def _place(run_dir: str, files: Mapping[str, bytes]) -> None:
             write_file(f"{staging}/{name}", data)
         os.rename(staging, f"{run_dir}/{ATTEST}")
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        remove_tree(staging)
         raise
     sync_folder(run_dir)
 
