@@ -1,4 +1,4 @@
-"""`zf` and `python -m zf`: the way in, with short roads to `--version`, `--help` and plain runs."""
+"""`zf` and `python -m zf`: the way in; the parser is left out where it is not needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> None:
             # Not through sys.stdout, which would keep what it cannot write and try again.
             _write(short.encode())
         except OSError:
-            pass  # the long road knows what to do about it
+            pass  # the parser's way of saying it copes with that
         else:
             return
     try:

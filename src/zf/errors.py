@@ -1,7 +1,7 @@
 """What can go wrong, as values: exit codes, problems with a place, and the one exception.
 
 A `Problem` is a finding to print; a `ZfError` stops the command with a documented exit code.
-Every message zf prints about somebody else's text passes through `printable` first.
+Text that is not zf's own passes through `printable` before it is in a message.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def _shield(text: str, source: str) -> str:
 
 
 def _jobs(text: str, source: str) -> int:
-    # int() alone would take "4_0", " 4" and Arabic digits, which nobody means.
+    # int() alone would take "4_0", " 4" and Arabic digits, which are mistakes.
     if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_JOBS_LIMIT:
         return int(text)
     raise _bad(source, text, f"a whole number from 1 to {MAX_JOBS_LIMIT}")

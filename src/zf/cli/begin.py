@@ -119,27 +119,15 @@ def _task_id(text: str) -> str:
     if "/" not in text and not text.endswith((".yaml", ".yml")):
         return text
     from zf.cli.project import go_to
-    from zf.plan.places import find_root, tasks_folder
+    from zf.plan.places import find_root, task_at
 
-    path = os.path.realpath(text)
-    if os.path.isdir(path):
-        path = f"{path}/task.yaml"
-    folder, name = os.path.split(path)
-    if not os.path.isfile(path):
-        raise ZfError(f"{text} is not a task file", hint="name an existing tasks/<id>/task.yaml")
-    root, _ = find_root(folder)
-    tasks = tasks_folder(root)
-    if name != "task.yaml" or os.path.dirname(folder) != os.path.realpath(tasks):
-        raise ZfError(
-            f"{text} is not a task file of the project {root}",
-            hint=f"its task files are {tasks}/<id>/task.yaml",
-        )
-    # Whoever is in that project stays there, so that the paths zf prints fit where they are.
+    root, task = task_at(text)
+    # Inside that project zf stays where it is, so that the paths it prints fit.
     with suppress(ZfError):
         if find_root(os.getcwd())[0] == root:
-            return os.path.basename(folder)
+            return task
     go_to(root)
-    return os.path.basename(folder)
+    return task
 
 
 def settle(

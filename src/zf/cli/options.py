@@ -83,6 +83,14 @@ def _tasks() -> list[Task]:
         return []
 
 
+RUN = typer.Argument(
+    metavar="RUN",
+    help="A run's id or the beginning of it, 'latest', or the path of a run's folder.",
+    autocompletion=complete_run,
+)
+TASK = typer.Argument(metavar="TASK", help="A task's id.", autocompletion=complete_task)
+
+
 # What an option takes is completed by its name in the help.
 _COMPLETED = {"TASK": complete_task, "RUN": complete_run}
 

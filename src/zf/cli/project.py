@@ -1,4 +1,4 @@
-"""The project at hand: its folders and its checked task files."""
+"""The project at hand: its folders, its checked task files, and its runs by their names."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zf.cli.display import streams
-from zf.errors import ZfError
+from zf.errors import ZfError, printable
 from zf.lean import lazy
 from zf.model import Asked
 
 if TYPE_CHECKING:
     from zf.model import Flow
+    from zf.report.facts import Facts
 
 
 _started_in: str | None = None
@@ -115,3 +116,45 @@ def proofs_folder() -> str:
     from zf.plan import places
 
     return f"{places.find_root(os.getcwd())[1]}/proofs"
+
+
+def find_run(run: str, *, own: bool = False) -> str:
+    """The folder of the run that a user names: the one rule for RUN in every verb.
+
+    What has a slash is the path of a folder, and nothing else is; all else is an id of the project,
+    the beginning of one, or `latest`. A verb that changes a run, or builds on it, takes only those
+    of its `own` project. Raises ZfError (exit 2) when there is no such run.
+    """
+    from zf.proof import read
+
+    if "/" not in run:
+        try:
+            return read.find_run(proofs_folder(), run)
+        except ZfError as error:
+            if not os.path.isdir(run):
+                raise
+            raise ZfError(
+                f"unknown run {printable(run)!r}",
+                code=error.problems[0].code,
+                hint=f"to name the folder, write ./{printable(run)}",
+            ) from None
+    path = run.rstrip("/") or "/"
+    if not own:
+        return path
+    proofs = proofs_folder()
+    name = os.path.basename(os.path.realpath(path))
+    if os.path.realpath(path) != os.path.realpath(f"{proofs}/{name}"):
+        raise ZfError(
+            f"{printable(run)} is no run of this project",
+            code="ZF610",
+            hint=f"its runs are in {printable(proofs)}",
+        )
+    return read.find_run(proofs, name)
+
+
+def facts_of(run_dir: str) -> Facts:
+    """What a run's plan and journal say, as far as they go."""
+    from zf.proof import read
+    from zf.report.facts import build
+
+    return build(read.plan_json(run_dir), read.journal(run_dir).events)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zf.cli.display import streams
-from zf.cli.options import AsJson, Directory, as_typers, complete_task, gathering, one_of
-from zf.cli.project import proofs_folder
-from zf.cli.runs import RUN, find
+from zf.cli.options import RUN, TASK, AsJson, Directory, as_typers, gathering, one_of
+from zf.cli.project import find_run, proofs_folder
 from zf.cli.signing import signer
 from zf.errors import Exit, ZfError, printable
 from zf.model import NOTHING
@@ -174,7 +173,7 @@ def verify(
     if policy is not None:
         expectations, trust = _with_policy(policy, expectations, trust)
     now = time.time()
-    found = check(find(run), expectations, trust, now=now, passed=passed)
+    found = check(find_run(run), expectations, trust, now=now, passed=passed)
     print(json.dumps(found.as_json()) if as_json else found.render())
     if vsa is not None:
         _write_vsa(vsa, found, policy, now)
@@ -229,7 +228,7 @@ def seal(
         raise ZfError("--key and --approval go with --sign")
     try:
         for done in close(
-            proofs_folder(), find(run, own=True), signer(key) if sign else None, approval
+            proofs_folder(), find_run(run, own=True), signer(key) if sign else None, approval
         ):
             print(done)
     except NotAsLeftError as error:
@@ -259,7 +258,7 @@ def export(
     from zf.proof.layout import MANIFEST
     from zf.run.lock import refuse_in_use
 
-    run_dir = find(run)
+    run_dir = find_run(run)
     if not os.path.lexists(f"{run_dir}/{MANIFEST}"):
         proofs, run_id = os.path.split(run_dir)
         refuse_in_use(proofs, run_id, "it is not sealed yet")
@@ -286,16 +285,14 @@ def diff(
     """Say what differs between two runs: statuses, scripts, environment values, artifacts."""
     from zf.audit.compare import compare
 
-    found = compare(find(first), find(second))
+    found = compare(find_run(first), find_run(second))
     print(json.dumps(found.as_json()) if as_json else found.render(), end="\n" * as_json)
     return Exit.OK if found.same else Exit.FAILED
 
 
 def replay(
     run: Annotated[str, RUN],
-    task: Annotated[
-        str, typer.Argument(metavar="TASK", help="A task's id.", autocompletion=complete_task)
-    ],
+    task: Annotated[str, TASK],
     keep: Annotated[
         str | None,
         typer.Option("--keep", metavar="DIR", help="Keep what is made, in a new folder DIR."),
@@ -313,7 +310,7 @@ def replay(
             folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="zf-replay-"))
         else:
             folder = _new_folder(keep)
-        found = again(find(run), task, folder, root=root, environ=os.environ)
+        found = again(find_run(run), task, folder, root=root, environ=os.environ)
         print(json.dumps(found.as_json()) if as_json else found.render(), end="\n" * as_json)
     return Exit.OK if found.same else Exit.FAILED
 

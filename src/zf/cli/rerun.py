@@ -10,9 +10,8 @@ import typer
 
 from zf.cli.begin import Beside, carry_out, settle
 from zf.cli.display import progress, streams
-from zf.cli.options import Directory, complete_task, takes_run_options
-from zf.cli.project import open_project, proofs_folder
-from zf.cli.runs import RUN, facts_of, find
+from zf.cli.options import RUN, Directory, complete_task, takes_run_options
+from zf.cli.project import facts_of, find_run, open_project, proofs_folder
 from zf.cli.signing import conclude
 from zf.errors import Exit, ZfError
 from zf.model import Asked
@@ -33,7 +32,7 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
     from zf.run.request import recorded_request
 
     streams.display()
-    run_dir = find(run, own=True)
+    run_dir = find_run(run, own=True)
     flow = open_project(quiet=True)
     watcher = progress.Watcher(options, flow.proofs)
     request = recorded_request(
@@ -64,7 +63,7 @@ def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory =
         raise ZfError("--downstream goes with --from TASK")
     with Beside() as beside:
         flow, settings = settle(options, Asked(), beside)
-        run_dir = find(run, own=True)
+        run_dir = find_run(run, own=True)
         name = os.path.basename(run_dir)
         again = select(flow, settings, options, run_dir, run)
         if again is None:
@@ -86,7 +85,7 @@ def cancel(
     from zf.report.facts import refuse_unknown
     from zf.run.lock import cancel as ask_to_cancel
 
-    run_dir = find(run, own=True)
+    run_dir = find_run(run, own=True)
     run = os.path.basename(run_dir)
     if task is not None:
         refuse_unknown(facts_of(run_dir), task)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zf.cli.display.progress import remarks_of, remarks_of_task, style_of, tails_of
-from zf.cli.options import AsJson, Directory, as_typers, complete_run, complete_task
-from zf.cli.project import path_shown, proofs_folder
-from zf.errors import ZfError, printable
+from zf.cli.options import RUN, TASK, AsJson, Directory, as_typers
+from zf.cli.project import facts_of, find_run, path_shown, proofs_folder
+from zf.errors import ZfError
 from zf.lean.record import replace
 from zf.settings import RunOptions
 
@@ -24,53 +24,12 @@ if TYPE_CHECKING:
     from zf.report.waiting import Wait
     from zf.report.words import Style
 
-RUN = typer.Argument(
-    metavar="RUN",
-    help="A run's id or the beginning of it, 'latest', or the path of a run's folder.",
-    autocompletion=complete_run,
-)
-TASK = typer.Argument(metavar="TASK", help="A task's id.", autocompletion=complete_task)
-
 
 def register(app: typer.Typer) -> None:
     """Add this family's verbs."""
     app.command()(status)
     app.command()(explain)
     app.command()(logs)
-
-
-def find(run: str, *, own: bool = False) -> str:
-    """The folder of the run that a user names: the one rule for RUN in every verb.
-
-    What has a slash is the path of a folder, and nothing else is; all else is an id of the project,
-    the beginning of one, or `latest`. A verb that changes a run, or builds on it, takes only those
-    of its `own` project. Raises ZfError (exit 2) when there is no such run.
-    """
-    from zf.proof import read
-
-    if "/" not in run:
-        try:
-            return read.find_run(proofs_folder(), run)
-        except ZfError as error:
-            if not os.path.isdir(run):
-                raise
-            raise ZfError(
-                f"unknown run {printable(run)!r}",
-                code=error.problems[0].code,
-                hint=f"to name the folder, write ./{printable(run)}",
-            ) from None
-    path = run.rstrip("/") or "/"
-    if not own:
-        return path
-    proofs = proofs_folder()
-    name = os.path.basename(os.path.realpath(path))
-    if os.path.realpath(path) != os.path.realpath(f"{proofs}/{name}"):
-        raise ZfError(
-            f"{printable(run)} is no run of this project",
-            code="ZF610",
-            hint=f"its runs are in {printable(proofs)}",
-        )
-    return read.find_run(proofs, name)
 
 
 def status(
@@ -88,7 +47,7 @@ def status(
     style = style_of(sys.stdout)
     proofs = proofs_folder()
     if run is not None:
-        run_dir = find(run)
+        run_dir = find_run(run)
         facts = facts_of(run_dir)
         row = _row_of(facts, run_dir, style)
         waits = _waits(facts, run_dir) if row.result == "running" else {}
@@ -162,7 +121,7 @@ def explain(
     from zf.report.facts import refuse_unknown
     from zf.report.waiting import as_json as as_json_of
 
-    run_dir = find(run)
+    run_dir = find_run(run)
     facts = facts_of(run_dir)
     style = style_of(sys.stdout)
     state = _state(facts, run_dir)
@@ -206,7 +165,7 @@ def logs(
     from zf.proof import read
     from zf.report.facts import refuse_unknown
 
-    run_dir = find(run)
+    run_dir = find_run(run)
     facts = facts_of(run_dir)
     refuse_unknown(facts, task)
     first = facts.first_step
@@ -225,11 +184,3 @@ def logs(
             code="ZF131",
             hint=f"zf explain {facts.run} {task} says why",
         )
-
-
-def facts_of(run_dir: str) -> Facts:
-    """What a run's plan and journal say, as far as they go."""
-    from zf.proof import read
-    from zf.report.facts import build
-
-    return build(read.plan_json(run_dir), read.journal(run_dir).events)

@@ -160,7 +160,8 @@ def plan(
 
 def schema(
     which: Annotated[
-        Literal["task", "project"], typer.Argument(help="task.yaml's or zf.yaml's.")
+        Literal["task", "project"],
+        typer.Argument(metavar="FORM", help="Of task.yaml, or of zf.yaml."),
     ] = "task",
 ) -> None:
     """Print the JSON Schema of task.yaml, for editors."""

@@ -52,6 +52,27 @@ def tasks_folder(root: str) -> str:
     return hidden if os.path.isdir(hidden) else os.path.join(root, "tasks")
 
 
+def task_at(text: str) -> tuple[str, str]:
+    """The root and the id of the task whose folder or file this path is.
+
+    Raises ZfError (exit 2) when it is none that its project has.
+    """
+    path = os.path.realpath(text)
+    if os.path.isdir(path):
+        path = f"{path}/{TASK_FILE}"
+    folder, name = os.path.split(path)
+    if not os.path.isfile(path):
+        raise ZfError(f"{text} is not a task file", hint="name an existing tasks/<id>/task.yaml")
+    root, _ = find_root(folder)
+    tasks = tasks_folder(root)
+    if name != TASK_FILE or os.path.dirname(folder) != os.path.realpath(tasks):
+        raise ZfError(
+            f"{text} is not a task file of the project {root}",
+            hint=f"its task files are {tasks}/<id>/task.yaml",
+        )
+    return root, os.path.basename(folder)
+
+
 def _is_project(folder: str) -> bool:
     for tasks in (os.path.join(folder, _HIDDEN, "tasks"), os.path.join(folder, "tasks")):
         try:

@@ -261,6 +261,8 @@ class Outcome:
     def _told_notes(self) -> list[str]:
         """What is noted, in bounds, and of each list that was cut how long it was."""
         notes = self.notes + self.collected.notes
+        if not (notes or self.collected.refusals or self.survivors):
+            return notes
         told = [n if len(n) <= _DETAIL_CHARS else f"{n[: _DETAIL_CHARS - 3]}..." for n in notes]
         for what, count in (
             ("notes", len(notes)),

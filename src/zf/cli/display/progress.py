@@ -56,7 +56,7 @@ def _shows_utf8(environ: Mapping[str, str]) -> bool:
 
 
 def wants_colour(stream: IO[str]) -> bool:
-    """Colour is for terminals, and for nobody under NO_COLOR (https://no-color.org)."""
+    """Colour is for terminals, and never under NO_COLOR (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -210,7 +210,7 @@ class Watcher:
         for task in self._heartbeats.due(facts, mono):
             silent_s = _silent_s(f"{self._proofs}/{facts.run}/{task.id}/{LOGS}")
             if silent_s is not None and silent_s < HEARTBEAT_S:
-                # It is at work, though nobody is shown what it prints.
+                # It is at work, though what it prints is not shown.
                 self._heartbeats.heard(task.id, mono - silent_s)
                 continue
             lines.append(heartbeat_line(task, mono, silent_s=silent_s, style=self._style))

@@ -222,7 +222,8 @@ class TaskTree:
         own = os.fstat(self.fd)
         if not _is_at(own, self.path):
             self._give_up("its folder")
-        _give_back(self.fd, own)
+        if own.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            _give_back(self.fd, own)
         # One look at the folder tells all names and numbers. Where those are not the ones that
         # stat tells, as on some overlays, it is asked.
         with os.scandir(self.fd) as entries:
@@ -230,7 +231,8 @@ class TaskTree:
         moved = []
         for name, fd in self._fds.items():
             held = os.fstat(fd)
-            _give_back(fd, held)
+            if held.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+                _give_back(fd, held)
             if present.get(name) != held.st_ino and not _is_at(held, name, self.fd):
                 moved.append(name)
         refused = self._take_artifacts() if layout.ARTIFACTS in moved else []
@@ -363,9 +365,8 @@ def _make_room(path: str) -> None:
 
 def _give_back(fd: int, held: os.stat_result) -> None:
     """Give its owner back the rights to an open folder: without them no proof could be read."""
-    if held.st_mode & stat.S_IRWXU != stat.S_IRWXU:
-        with suppress(PermissionError):  # another's
-            os.fchmod(fd, stat.S_IMODE(held.st_mode) | stat.S_IRWXU)
+    with suppress(PermissionError):  # another's
+        os.fchmod(fd, stat.S_IMODE(held.st_mode) | stat.S_IRWXU)
 
 
 def _is_at(held: os.stat_result, path: str, folder: int | None = None) -> bool:
