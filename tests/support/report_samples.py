@@ -17,7 +17,9 @@ from zf.events import (
     Status,
     TaskNotRun,
 )
-from zf.report.facts import Facts, build
+from zf.report.facts import Facts, Fold, build
+from zf.report.terminal import plain_line
+from zf.report.words import PLAIN, Style
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -81,6 +83,18 @@ def plan(
 def facts_of(needs: str | Mapping[str, str | Sequence[str]], events: Iterable[Event] = ()) -> Facts:
     """What is known of a run of such a plan after these events."""
     return build(plan(needs), events)
+
+
+def told_lines(
+    needs: str | Mapping[str, str | Sequence[str]], events: Iterable[Event], style: Style = PLAIN
+) -> list[str]:
+    """The plain lines of such a run, event by event."""
+    fold = Fold(plan(needs))
+    told = []
+    for event in events:
+        fold.apply(event)
+        told.append(plain_line(fold.facts, event, style))
+    return [line for line in told if line]
 
 
 def run_started(tasks: int = 1) -> RunStarted:
@@ -190,3 +204,19 @@ TAILS = {
     "40-seed-database": ["connecting\n", "\x1b[31mstill\x1b[0m\tconnecting\n"],
     "41-lint": ["core.py:1: unused import\n"],
 }
+
+
+def midway() -> Facts:
+    """The sample run after seven of its events, one a second from 100 on."""
+    fold = Fold(plan(SEED))
+    for second, event in enumerate(seed_events()[:7]):
+        fold.apply(event, 100.0 + second)
+    return fold.facts
+
+
+def running(*names: str, at: float = 100.0) -> Fold:
+    """Tasks without needs, all running since then."""
+    fold = Fold(plan(dict.fromkeys(names, ())))
+    for name in names:
+        fold.apply(started(name), at)
+    return fold
