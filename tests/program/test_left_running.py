@@ -27,8 +27,10 @@ def test_what_it_prints_at_the_end_is_told_and_changes_no_proof(project, shield)
 
 
 def test_of_much_that_it_prints_the_end_is_told(project):
-    flood = "trap '' TERM; seq 300000; echo last; touch ready; sleep 300"
-    later = "until [ -e ready ]; do sleep 0.01; done"
+    # Not before its own step has ended: what is printed by then is in the log.
+    begun = "until [ -e begun ]; do sleep 0.01; done"
+    flood = f"trap '' TERM; {begun}; seq 300000; echo last; touch ready; sleep 300"
+    later = "touch begun; until [ -e ready ]; do sleep 0.01; done"
     project.task("server", f"({flood}) & true", leave_running=True)
     project.task("later", later, needs=["server"])
     done = project.zf("run-phase", "A", "--run-id", "r", "--grace", "0.2")

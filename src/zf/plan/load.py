@@ -11,7 +11,18 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import Problem
-from zf.model import Asked, Flow, Loaded, Need, Project, is_valid_id
+from zf.model import (
+    TASK_KEYS,
+    Asked,
+    Flow,
+    Loaded,
+    Need,
+    Phase,
+    Project,
+    Step,
+    Task,
+    is_valid_id,
+)
 from zf.plan.drafts import (
     PROJECT_FILE,
     Draft,
@@ -38,6 +49,7 @@ if TYPE_CHECKING:
 
 
 _EVERYTHING = Asked()
+_FIELDS = {key: name for name, key in TASK_KEYS.items()}
 
 
 def load(
@@ -80,7 +92,7 @@ def _read_project(root: str) -> tuple[Project, list[Problem]]:
     problems = document.problems + _check_form(found, document, schema.PROJECT_FORM)
     if problems:
         return Project(), problems
-    return schema.to_project(document.value, file=PROJECT_FILE), []
+    return _project(document.value), []
 
 
 def _read_tasks(root: str) -> tuple[list[Draft], list[Problem]]:
@@ -140,22 +152,70 @@ def _draft(draft: Draft, found: Source | Problem) -> Draft:
                 draft.problems.append(_not_its_folder(found, draft, document.node_at(("id",))))
     if draft.problems:
         return draft
-    nodes = {key.value: value for key, value in root.value}
-    cleanup = nodes.get("cleanup")
-    draft.task = schema.to_task(
-        form,
-        file=draft.file,
-        line=nodes["id"].start_mark.line + 1,
-        needs=draft.needs,
-        step_lines=[step.start_mark.line + 1 for step in nodes["commands"].value],
-        cleanup_lines=[step.start_mark.line + 1 for step in cleanup.value] if cleanup else (),
-    )
+    draft.task = _task(draft, form, root)
     draft.states_timeout = "timeout_sec" in form
     if draft.task.condition:
         from zf.plan.condition import parse  # few tasks have one
 
         draft.condition = parse(draft.task.condition)
     return draft
+
+
+def _task(draft: Draft, form: Mapping[str, Any], root: Node) -> Task:
+    """The task that a valid form describes; what it does not say is `Task`'s default."""
+    nodes = {key.value: value for key, value in root.value}
+    said: dict[str, Any] = {
+        _FIELDS[key]: tuple(value) if type(value) is list else value for key, value in form.items()
+    }
+    said["needs"], said["file"] = draft.needs, draft.file
+    said["line"] = nodes["id"].start_mark.line + 1
+    said["steps"] = _steps("step", form["commands"], nodes["commands"])
+    if "title" not in form:
+        said["title"] = form["id"]
+    if "cleanup" in form:
+        said["cleanup"] = _steps("cleanup", form["cleanup"], nodes["cleanup"])
+    if "artifacts" in form:
+        said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
+    if isinstance(form.get("allow_failure"), dict):
+        said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
+    if isinstance(form.get("retry_on"), dict):
+        said["retry_on"] = tuple(form["retry_on"]["exit_codes"])
+    return Task(**said)
+
+
+def _steps(kind: str, listed: list[dict[str, str]], node: Node) -> tuple[Step, ...]:
+    return tuple(
+        Step(step.get("name") or f"{kind}-{number}", step["run"], place.start_mark.line + 1)
+        for number, (step, place) in enumerate(zip(listed, node.value, strict=True))
+    )
+
+
+def _artifacts(listed: list[str | dict[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All of them, and those for which there must be a file."""
+    rows = [
+        (one, False) if isinstance(one, str) else (one["path"], one.get("required"))
+        for one in listed
+    ]
+    return tuple(path for path, _ in rows), tuple(path for path, required in rows if required)
+
+
+def _project(form: Mapping[str, Any]) -> Project:
+    """The project that a valid form describes; None stays where the file is silent."""
+    said: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in form.items()
+    }
+    throttle = said.pop("throttle", {})
+    said["phases"] = {
+        name: Phase(phase.get("title", ""), phase.get("timeout_sec"))
+        for name, phase in form.get("phases", {}).items()
+    }
+    return Project(
+        file=PROJECT_FILE,
+        grace_s=said.pop("grace_sec", None),
+        throttle_cpu_percent=throttle.get("cpu_percent"),
+        throttle_min_free_mem_mb=throttle.get("min_free_mem"),
+        **said,
+    )
 
 
 def _check_form(found: Source, document: yaml12.Document, form: Form) -> list[Problem]:

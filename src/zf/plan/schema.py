@@ -1,4 +1,4 @@
-"""The keys of the two files, task.yaml and zf.yaml: one row each, and the way into `model`.
+"""The keys of the two files, task.yaml and zf.yaml: one row each.
 
 A new key is a row in `TASK` (or `STEP`, `PROJECT`, `PHASE`) and a field in `model`, which has its
 default; checks, messages, JSON Schema, editors and what a proof records follow from these.
@@ -6,22 +6,12 @@ default; checks, messages, JSON Schema, editors and what a proof records follow 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from zf.lean.record import replace
 from zf.lean.validators import PydanticCustomError
-from zf.model import (
-    ID_PATTERN,
-    RESERVED_ENV,
-    TASK_KEYS,
-    Need,
-    Phase,
-    Project,
-    Step,
-    Task,
-    recorded,
-)
+from zf.model import ID_PATTERN, RESERVED_ENV, Task, recorded
 from zf.plan.form import (
     BOOL,
     STR,
@@ -353,78 +343,6 @@ PROJECT: Mapping[str, Key] = {
 
 TASK_FORM = Form.of("task file", TASK)
 PROJECT_FORM = Form.of("project file", PROJECT)
-
-_FIELDS = {key: name for name, key in TASK_KEYS.items()}
-
-
-def to_task(
-    form: Mapping[str, Any],
-    *,
-    file: str,
-    line: int,
-    needs: tuple[Need, ...],
-    step_lines: Sequence[int],
-    cleanup_lines: Sequence[int] = (),
-) -> Task:
-    """The task a valid form describes; lines come from beside the form."""
-    said: dict[str, Any] = {
-        _FIELDS[key]: tuple(value) if type(value) is list else value for key, value in form.items()
-    }
-    said["needs"], said["file"], said["line"] = needs, file, line
-    said["steps"] = _steps("step", form["commands"], step_lines)
-    if "title" not in form:
-        said["title"] = form["id"]
-    if "cleanup" in form:
-        said["cleanup"] = _steps("cleanup", form["cleanup"], cleanup_lines)
-    if "artifacts" in form:
-        said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
-    if isinstance(form.get("allow_failure"), dict):
-        said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
-    if isinstance(form.get("retry_on"), dict):
-        said["retry_on"] = tuple(form["retry_on"]["exit_codes"])
-    return Task(**said)
-
-
-def _steps(
-    kind: str, listed: Sequence[Mapping[str, str]], lines: Sequence[int]
-) -> tuple[Step, ...]:
-    return tuple(
-        Step(step.get("name") or f"{kind}-{number}", step["run"], line)
-        for number, (step, line) in enumerate(zip(listed, lines, strict=True))
-    )
-
-
-def _artifacts(
-    listed: Sequence[str | Mapping[str, Any]],
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """All of them, and those for which there must be a file."""
-    rows = [
-        (one, False) if isinstance(one, str) else (one["path"], one.get("required"))
-        for one in listed
-    ]
-    return tuple(path for path, _ in rows), tuple(path for path, required in rows if required)
-
-
-def to_project(form: Mapping[str, Any], *, file: str) -> Project:
-    """The project a valid form describes; None stays where the file is silent."""
-    said: dict[str, Any] = {
-        _PROJECT_FIELDS.get(key, key): tuple(value) if isinstance(value, list) else value
-        for key, value in form.items()
-    }
-    throttle = said.pop("throttle", {})
-    said["phases"] = {
-        name: Phase(phase.get("title", ""), phase.get("timeout_sec"))
-        for name, phase in form.get("phases", {}).items()
-    }
-    return Project(
-        **said,
-        file=file,
-        throttle_cpu_percent=throttle.get("cpu_percent"),
-        throttle_min_free_mem_mb=throttle.get("min_free_mem"),
-    )
-
-
-_PROJECT_FIELDS = {"grace_sec": "grace_s"}
 
 
 def with_defaults(keys: Mapping[str, Key]) -> Mapping[str, Key]:

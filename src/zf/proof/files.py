@@ -126,16 +126,22 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
             rest = rest[os.write(fd, rest) :]
 
 
+def write_new(path: str, data: bytes) -> str:
+    """Write a file of a folder that is still made ready, and so needs no other name until it is
+    whole; the SHA-256 of the data, which is on the disk then.
+    """
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return sha256(data).hexdigest()
+
+
 def write_json(path: str, value: Any, *, anyway: bool = False) -> str:
     """Write `value` canonically, whole or not at all; returns the SHA-256 of the bytes."""
     from zf.proof.canonical import canonical  # noqa: PLC0415 - git is asked before JSON is needed
 
     return write_pieces(path, (canonical(value),), anyway=anyway)
-
-
-def write_file(path: str, data: bytes) -> None:
-    """Write the file whole or not at all, durably: temporary file, fsync, rename, fsync."""
-    write_pieces(path, (data,))
 
 
 def write_pieces(path: str, pieces: Iterable[bytes], *, anyway: bool = False) -> str:
@@ -264,3 +270,48 @@ def _mount(fd: int) -> str:
     with suppress(OSError), open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as stream:
         return next((line for line in stream if line.startswith("mnt_id:")), "")
     return ""
+
+
+# Links
+
+
+def link(target: str, folder: str, name: str) -> None:
+    """Make `folder`/`name` a link to the target, whatever stands there now, or in place of the
+    folder; another task may be making the same link. Raises OSError.
+    """
+    fd = _own_folder(folder)
+    try:
+        with suppress(OSError):  # it is no link
+            if os.readlink(name, dir_fd=fd) == target:
+                return
+        temporary = f".{name}.{os.getpid()}"
+        _make_way(fd, temporary)
+        os.symlink(target, temporary, dir_fd=fd)
+        try:
+            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+        except IsADirectoryError:
+            _make_way(fd, name)
+            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
+def _make_way(folder: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        remove(folder, name)
+
+
+def _own_folder(path: str) -> int:
+    """A folder that is itself at this path, open; made if it is not there."""
+    with suppress(FileExistsError):
+        os.makedirs(path)
+    try:
+        return os.open(path, FOLDER)
+    except OSError as error:
+        if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
+            raise
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    with suppress(FileExistsError):
+        os.mkdir(path)
+    return os.open(path, FOLDER)

@@ -66,14 +66,12 @@ def board(
     """
     width = max(1, columns - 1)
     rows = max(1, min(rows, BOARD_ROWS))
-    lines = [_counts_row(facts, now, width, style)]
     room = rows - 1
-    shown = room if len(facts.running) <= room else room - 1
+    shown = room if len(facts.running) <= room else max(0, room - 1)
     # Running tasks are in order of start, so the first ones have run longest.
-    lines += [
-        _running_row(facts, task, now, width)
-        for task in islice(facts.running.values(), max(0, shown))
-    ]
+    longest = islice(facts.running.values(), shown)
+    lines = [_counts_row(facts, now, width, style)]
+    lines += [_running_row(facts, task, now, width) for task in longest]
     more = len(facts.running) - (len(lines) - 1)
     if more and room:
         lines.append(f"  and {more} more running"[:width])
@@ -90,13 +88,7 @@ def _counts_row(facts: Facts, now: float, width: int, style: Style) -> str:
     warned = sum(facts.tolerated.values())
     failed = sum(counts[status] for status in FAILED) - warned
     not_run = counts[Status.BLOCKED] + counts[Status.CANCELLED] + counts[Status.SKIPPED]
-    state = (
-        "interrupted"
-        if facts.interrupted
-        else f"phase {_ascii(facts.phase)}"
-        if facts.phase
-        else ""
-    )
+    phase = f"phase {_ascii(facts.phase)}" if facts.phase else ""
     parts = [
         (f"{counts[Status.SUCCESS]} done", "success"),
         (f"{counts['running']} running", "running"),
@@ -105,7 +97,7 @@ def _counts_row(facts: Facts, now: float, width: int, style: Style) -> str:
         (f"{counts['waiting']} waiting", ""),
         (f"{not_run} not run" if not_run else "", "blocked"),
         ("throttled" if facts.throttle else "", "throttle"),
-        (state, "bold"),
+        ("interrupted" if facts.interrupted else phase, "bold"),
         (since(facts.started_mono, now), ""),
     ]
     text: list[str] = []

@@ -71,9 +71,8 @@ def summary(
     """
     failed = [task for task in _heaviest_first(facts) if task.id not in told]
     groups = _alike(failed, tails)
-    blocks = [
-        _failures(facts, group, tails, most, proof, style) for group in groups[:DETAILED_FAILURES]
-    ]
+    told_whole = groups[:DETAILED_FAILURES]
+    blocks = [_failures(facts, group, tails, most, proof, style) for group in told_whole]
     rest = [task for group in groups[DETAILED_FAILURES:] for task in group]
     if rest:
         lines = [f"and {count(len(rest), 'failure')} more:"]
@@ -82,14 +81,8 @@ def summary(
     blocks += [_odd(facts, proof, style)] if facts.warned or facts.flaky else []
     blocks += [_remarks(remarks, style)] if remarks else []
     blocks += [headline(facts, style), *not_started(facts)] if not (told or reported) else []
-    blocks.append(
-        [
-            _counts_line(facts, style),
-            *_throttle_lines(facts, style),
-            *advice,
-            *([f"proof: {printable(proof)}"] if proof else []),
-        ]
-    )
+    last = [_counts_line(facts, style), *_throttle_lines(facts, style), *advice]
+    blocks.append([*last, f"proof: {printable(proof)}"] if proof else last)
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 

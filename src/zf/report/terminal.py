@@ -102,13 +102,11 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
             told = f"past its deadline of {limit(deadline_s)}: ending what runs"
             return style.paint(f"run {printable(facts.run)}: {told}", "error")
         case ThrottleEntered(reason=reason):
-            word = style.paint("throttle:", "throttle")
-            return f"{word} {printable(reason)}: nothing new starts while a task runs"
+            told = f"{printable(reason)}: nothing new starts while a task runs"
+            return f"{style.paint('throttle:', 'throttle')} {told}"
         case ThrottleLeft(duration_s=took, held_s=held):
-            word = style.paint("throttle:", "throttle")
-            return (
-                f"{word} over after {duration(took)}, tasks were kept waiting for {duration(held)}"
-            )
+            told = f"over after {duration(took)}, tasks were kept waiting for {duration(held)}"
+            return f"{style.paint('throttle:', 'throttle')} {told}"
         case CancelRequested(task=name):
             return f"cancel requested: {'the whole run' if name is None else printable(name)}"
         case Interrupted(count=times):

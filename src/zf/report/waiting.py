@@ -106,9 +106,8 @@ def _for_its_turn(facts: Facts, task: TaskFacts, exclusive: Sequence[str]) -> Wa
             told = f"for {amount} {printable(name)}, {free} free: {_ids(having)} has {taken}"
             return Wait("resource", having, name, told)
     if not task.parallel_safe and facts.running:
-        return Wait(
-            "alone", tuple(facts.running), told=f"to run alone, after {_ids(facts.running)}"
-        )
+        told = f"to run alone, after {_ids(facts.running)}"
+        return Wait("alone", tuple(facts.running), told=told)
     if facts.throttle is not None and facts.running:
         told = f"for the machine to be less busy: {printable(facts.throttle.reason)}"
         return Wait("throttle", told=told)
@@ -134,11 +133,8 @@ def row(facts: Facts, now: float) -> str:
     """
     if len(facts.tasks) > _MOST_ON_BOARD or not facts.counts["waiting"]:
         return ""
-    told = Counter(
-        wait.told
-        for wait in waits(facts, now).values()
-        if wait.why not in {"need", "phase", "turn"}
-    )
+    found = waits(facts, now).values()
+    told = Counter(wait.told for wait in found if wait.why not in {"need", "phase", "turn"})
     return "  ".join(f"{count} {what}" for what, count in told.most_common(_NAMED))
 
 

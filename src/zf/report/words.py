@@ -233,9 +233,8 @@ def story(task: TaskFacts) -> str:
         return f"flaky: {told}" if told else "flaky"
     if task.word == "waiting" and task.earlier:
         last = task.earlier[-1]
-        return f"for attempt {task.attempt + 1}, {_soon(last.delay_s)} after {last.task.word}: " + (
-            what(last.task)
-        )
+        soon = limit(last.delay_s) if last.delay_s else "at once"
+        return f"for attempt {task.attempt + 1}, {soon} after {last.task.word}: {what(last.task)}"
     return told
 
 
@@ -251,22 +250,15 @@ def tries(task: TaskFacts) -> list[str]:
         elif tried.delay_s is None:
             then = f"{again} by zf resume"
         else:
-            then = f"{again} {_when_again(tried.delay_s)}"
+            soon = f"{limit(tried.delay_s)} later" if tried.delay_s else "at once"
+            then = f"{again} scheduled {soon}"
         lines.append(f"{line}; {then}")
     return lines
-
-
-def _when_again(delay_s: float) -> str:
-    return f"scheduled {limit(delay_s)} later" if delay_s else "scheduled at once"
 
 
 def because(cause: Cause) -> str:
     """Why an attempt that was to come never came."""
     return _DROPPED.get(cause) or _SENTENCES.get(cause, cause.value)
-
-
-def _soon(delay_s: float | None) -> str:
-    return limit(delay_s) if delay_s else "at once"
 
 
 def condition(asked: ConditionEvaluated) -> str:

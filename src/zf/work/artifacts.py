@@ -1,23 +1,19 @@
-"""Artifacts on both sides of a task: links to those of its needs, and its own on their way in.
+"""What must not be in artifacts, and when collecting them ends early.
 
-Collecting ends early on an order, at its time limit and when the runner is gone: the steps are over
-by then, so no supervisor listens to the runner, and files may be large.
+Collecting ends on an order, at its time limit and when the runner is gone: the steps are over by
+then, so no supervisor listens to the runner, and files may be large.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import select
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import Cause
-from zf.proof.files import FOLDER, remove
 from zf.proof.tree.artifacts import TOLD_MOST, listed
 from zf.redact.secret_forms import WEAK_BYTES
 from zf.redact.token_rules import SHAPES
@@ -146,45 +142,3 @@ _REASON = "was not taken when collecting the artifacts was stopped"
 def limit_s(timeout_s: float) -> float:
     """How long collecting may take for a task with this `timeout_sec`, in seconds."""
     return max(timeout_s, LEAST_S)
-
-
-def link(target: str, folder: str, name: str) -> None:
-    """Make `folder`/`name` a link to the target, whatever stands there now, or in place of the
-    folder; another task may be making the same link. Raises OSError.
-    """
-    fd = _folder(folder)
-    try:
-        with suppress(OSError):  # it is no link
-            if os.readlink(name, dir_fd=fd) == target:
-                return
-        temporary = f".{name}.{os.getpid()}"
-        _make_way(fd, temporary)
-        os.symlink(target, temporary, dir_fd=fd)
-        try:
-            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
-        except IsADirectoryError:
-            _make_way(fd, name)
-            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
-    finally:
-        os.close(fd)
-
-
-def _make_way(folder: int, name: str) -> None:
-    with suppress(FileNotFoundError):
-        remove(folder, name)
-
-
-def _folder(path: str) -> int:
-    """A folder that is itself at this path, open; made if it is not there."""
-    with suppress(FileExistsError):
-        os.makedirs(path)
-    try:
-        return os.open(path, FOLDER)
-    except OSError as error:
-        if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
-            raise
-    with suppress(FileNotFoundError):
-        os.unlink(path)
-    with suppress(FileExistsError):
-        os.mkdir(path)
-    return os.open(path, FOLDER)

@@ -11,14 +11,15 @@ from zf.events import Cause, Status, timestamp
 from zf.lean import lazy
 from zf.lean.record import mutable, replace
 from zf.proof import layout
+from zf.proof.files import link
 from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.tree.artifacts import collect
-from zf.proof.tree.records import Place, task_json, task_lines
+from zf.proof.tree.records import Place, env_sh, task_json, task_lines
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
-from zf.work.artifacts import ArtifactSecrets, Collecting, limit_s, link
+from zf.work.artifacts import ArtifactSecrets, Collecting, limit_s
 from zf.work.capture import Buffer, Capture
 from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
@@ -82,30 +83,40 @@ class WorkerContext:
 class Attempt:
     """One attempt, from its order or before to all but its claim; `outcome` is told how it goes.
 
-    Made, its tree says what is known before it begins, without secrets. Raises OSError.
+    Made, its tree says what is known before it begins, without secrets.
     """
 
     def __init__(
-        self, context: WorkerContext, tree: TaskTree, task: Task, outcome: Outcome
+        self, context: WorkerContext, task: Task, outcome: Outcome, at: str | None = None
     ) -> None:
+        """The tree is made in its place, or `at` another until it is `put_in_place`. OSError."""
         self._context = context
-        self.tree = tree
         self._task = task
         self.outcome = outcome
         self._env = context.outside.build(task, self._own_variables())
         self._secrets = context.outside.secrets(task, self._env)
         self._redactor = StreamRedactor(self._secrets)
-        self._pwd, env_sh = context.place.workdir(task), self._env.as_shell()
+        env = self._env.values, self._env.recorded, self._env.hidden
+        self._pwd, exports = context.place.workdir(task), env_sh(*env)
         # One search of all: there is hardly ever a secret in them, and value by value is slow.
-        if self._redactor.holds_secret(b"\0".join((free_text(task), _bytes(self._pwd), env_sh))):
+        if self._redactor.holds_secret(b"\0".join((free_text(task), _bytes(self._pwd), exports))):
             hide = self._redactor.text
-            self._pwd, env_sh = hide(self._pwd), self._env.as_shell(hide)
+            self._pwd, exports = hide(self._pwd), env_sh(*env, hide)
             # From here on everything is called as it may be shown.
             task = outcome.task = without_secrets(task, self._redactor)
-        self._lines = task_lines(task)
-        tree.write(layout.ENV, env_sh)
-        steps = [{"name": step.name, "run": step.run} for step in task.steps]
-        tree.write(layout.COMMANDS_LIST, list_lines(steps))
+        run_dir, folders = context.written_at, context.folders
+        if at is None:
+            self.tree = TaskTree.create(run_dir, task.id, outcome.attempt, folders)
+        else:
+            self.tree = TaskTree.create_at(at, run_dir, task.id, folders)
+        try:
+            self.tree.write(layout.ENV, exports)
+            steps = [{"name": step.name, "run": step.run} for step in task.steps]
+            self.tree.write(layout.COMMANDS_LIST, list_lines(steps))
+            self._lines = task_lines(task)
+        except BaseException:
+            self.tree.close()
+            raise
 
     @property
     def _left(self) -> str | None:
@@ -137,9 +148,11 @@ class Attempt:
             self._context.shield.begin(self.tree, self._task.id)
             if self._left is not None:
                 self._context.shield.open_up(self._left_at, self._left)
-        self._link_needs(needs)
-        place, began = self._context.place, timestamp(self.outcome.started)
-        self.tree.write(layout.TASK, task_json(place, began, self._pwd, self._lines))
+        problem = self._link_needs(needs)
+        place, started_at = self._context.place, self.outcome.started_at
+        self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
+        if problem:
+            self.outcome.fail(Cause.ARTIFACTS, problem)
         self._run_steps(meanwhile)
         self._run_cleanup()
         self._collect()
@@ -291,9 +304,9 @@ class Attempt:
         if here != root and not here.startswith(f"{root.rstrip('/')}/"):
             raise _WorkdirError(f"workdir '{shown}' leads out of the project")
 
-    def _link_needs(self, lists: Mapping[str, str]) -> None:
-        """Lead to the artifacts of the needs, in whatever run those were met; artifacts that are
-        not what they were fail the task before it does anything with them.
+    def _link_needs(self, lists: Mapping[str, str]) -> str:
+        """Lead to the artifacts of the needs, in whatever run those were met. If some are not what
+        they were: what fails the task before it does anything with them.
         """
         context = self._context
         for need in self._task.needs:
@@ -309,11 +322,10 @@ class Attempt:
             except (OSError, ValueError) as error:
                 what = said(error) if isinstance(error, OSError) else str(error)
                 what = self._redactor.text(what)
-                detail = f"the artifacts of need {need.task} cannot be used: {printable(what)}"
-                self.outcome.fail(Cause.ARTIFACTS, detail)
-                return
+                return f"the artifacts of need {need.task} cannot be used: {printable(what)}"
             if artifacts:
                 link(artifacts, f"{context.written_aside}/{_NEEDS}", need.task)
+        return ""
 
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import translate
 from hashlib import sha256
 
-from zf.errors import printable
 from zf.lean import lazy
 from zf.lean.record import record
 from zf.model import Project, Task
@@ -180,23 +179,6 @@ class Environment:
         """All of it for step `index`, counted from 0."""
         self.values["STEP_INDEX"] = str(index)
         return self.values
-
-    def as_shell(self, shown: Callable[[str], str] | None = None) -> bytes:
-        """00-meta/env.sh: sourced, it sets every recorded variable to its exact bytes, or to what
-        may be shown of them.
-        """
-        values = self.values
-        if shown is not None:
-            values = {name: shown(values[name]) for name in self.recorded}
-        lines = [
-            "export %s='%s'\n" % (name, values[name].replace("'", "'\\''"))  # noqa: UP031 - fastest
-            for name in sorted(self.recorded)
-        ]
-        lines += [f"# passed, value not recorded: {printable(name)}\n" for name in self.hidden]
-        return f"{_HEAD}{''.join(lines)}".encode("utf-8", "surrogateescape")
-
-
-_HEAD = "# The environment of every step; STEP_INDEX is the step's number, from 0.\n"
 
 
 class Outside:

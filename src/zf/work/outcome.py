@@ -45,7 +45,7 @@ class Outcome:
 
     task: Task
     attempt: int
-    started: float = field(default_factory=time.time)
+    started_at: str = field(default_factory=lambda: timestamp(time.time()))
     began: float = field(default_factory=time.monotonic)
     status: Status = Status.SUCCESS
     exit_code: int | None = 0
@@ -63,7 +63,7 @@ class Outcome:
 
     def begin(self) -> None:
         """From now on its time is taken."""
-        self.started, self.began = time.time(), time.monotonic()
+        self.started_at, self.began = timestamp(time.time()), time.monotonic()
 
     def fail(
         self,
@@ -216,14 +216,12 @@ class Outcome:
         whatever takes the run up decides the tree.
         """
         self.fail(Cause.RUNNER, "the runner died", status=Status.LOST)
-        return self._event(
-            timestamp(self.started), timestamp(time.time()), self._duration_s(), digest=""
-        )
+        return self._event(self.started_at, timestamp(time.time()), self._duration_s(), digest="")
 
     def decide(self, tree: TaskTree, run: str) -> AttemptEnded:
         """Claim the outcome in the tree. Raises OSError when that cannot be written."""
         ended = time.time()
-        started_at, completed_at = timestamp(self.started), timestamp(ended)
+        started_at, completed_at = self.started_at, timestamp(ended)
         if len(self.detail) > _DETAIL_CHARS:
             self.detail = f"{self.detail[: _DETAIL_CHARS - 3]}..."
         duration_s = self._duration_s()
@@ -331,7 +329,7 @@ class Outcome:
             if self.status is Status.SUCCESS:
                 self.status, self.cause = Status.FAILURE, Cause.STORAGE
             now = time.time()
-            return self._event(timestamp(self.started), timestamp(now), self._duration_s(), "")
+            return self._event(self.started_at, timestamp(now), self._duration_s(), "")
 
     def _abandoned_tree(self, run_dir: str, before: str) -> TaskTree:
         """The tree of this attempt, also when its worker died before it had moved away that of the

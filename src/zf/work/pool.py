@@ -19,8 +19,8 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
-from zf.events import AttemptEnded, Cause, Status
-from zf.lean.record import mutable
+from zf.events import AttemptEnded, Cause, Status, timestamp
+from zf.lean.record import mutable, record
 from zf.model import NOTHING, Task
 from zf.proof.known import Known
 from zf.work import cgroup, leftovers
@@ -45,6 +45,16 @@ _STOPPED_S, _WOKEN_S, _AGAIN_S = 0.5, 0.25, 1.0
 _EXIT_S = 10.0
 
 
+@record
+class _Started:
+    """An attempt that was given to a worker `at` a time of the wall clock; `began` is monotonic."""
+
+    task: Task
+    attempt: int
+    at: float
+    began: float
+
+
 @mutable
 class _WorkerHandle:
     """A worker as the runner sees it; `under_way` is the attempt it has been given."""
@@ -52,7 +62,7 @@ class _WorkerHandle:
     slot: int
     pid: int
     socket: _socket.socket
-    under_way: Outcome | None = None
+    under_way: _Started | None = None
     watch: Watch | None = None
     # From this moment on it must not be stopped (SIGSTOP); whether it was woken once.
     due: float = math.inf
@@ -127,23 +137,23 @@ class Pool:
         then: str | None = None,
     ) -> None:
         """Give the attempt to the slot's worker, its lease with it, and what may follow it."""
-        outcome = Outcome(self._tasks[task], attempt)
+        started = _Started(self._tasks[task], attempt, time.time(), time.monotonic())
         handle = self._handles.get(slot)
         if handle is None:
             try:
                 handle = self._handles[slot] = self._fork(slot)
             except OSError as error:
-                self._decide_lost(outcome, f"no worker could be started: {error.strerror}")
+                self._decide_lost(started, f"no worker could be started: {error.strerror}")
                 return
-        handle.under_way = outcome
+        handle.under_way = started
         handle.watch = None
         handle.woken = False
         self._running[task] = handle
-        self._set_due(handle, outcome.began + outcome.task.timeout_s + _STOPPED_S)
+        self._set_due(handle, started.began + started.task.timeout_s + _STOPPED_S)
         before = self.known.list_of(task) if attempt > 1 else ""
         needs = NOTHING
-        if outcome.task.needs:
-            needs = self.known.artifacts_of([need.task for need in outcome.task.needs])
+        if started.task.needs:
+            needs = self.known.artifacts_of([need.task for need in started.task.needs])
         self._send(handle, start_order(task, attempt, then, before, needs), lease_fd)
 
     def kill(self, task: str, cause: Cause, *, force: bool) -> None:
@@ -274,9 +284,10 @@ class Pool:
         elif self._cgroups is not None:
             cgroup.remove(self._cgroups, cgroup_name(self._shared.run_dir, handle.pid))
 
-    def _decide_lost(self, outcome: Outcome, detail: str) -> None:
-        task = outcome.task.id
+    def _decide_lost(self, lost: _Started, detail: str) -> None:
+        task = lost.task.id
         self.known.lists.pop(task, None)
+        outcome = Outcome(lost.task, lost.attempt, timestamp(lost.at), lost.began)
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         shared, before = self._shared, self.known.list_of(task)
         if shared.shield is not None:
@@ -290,9 +301,9 @@ class Pool:
         """End what a dead worker left: processes that bear the attempt's marks, or became children
         of the runner. What the runner itself starts is told apart by its session.
         """
-        outcome = handle.under_way
-        assert outcome is not None
-        leftovers.end_attempt(self._shared.run_dir, outcome.task.id, outcome.attempt)
+        lost = handle.under_way
+        assert lost is not None
+        leftovers.end_attempt(self._shared.run_dir, lost.task.id, lost.attempt)
         until = time.monotonic() + KILL_LIMIT_S
         while (orphans := self._orphans()) and time.monotonic() < until:
             assert self._tree is not None

@@ -15,7 +15,6 @@ from contextlib import suppress
 
 from zf.model import Task
 from zf.proof.files import remove_tree
-from zf.proof.tree.store import TaskTree
 from zf.work.attempt import Attempt, WorkerContext
 from zf.work.outcome import Outcome
 
@@ -41,7 +40,8 @@ class Prefetch:
         """
         self.discard()
         try:
-            self._ready = self._made(task)
+            os.makedirs(self._aside, exist_ok=True)
+            self._ready = Attempt(self._context, task, self._outcome_of(task, 1), at=self._place)
         except Exception:  # noqa: BLE001 - see above
             remove_tree(self._place)
 
@@ -65,13 +65,3 @@ class Prefetch:
             self._ready.tree.close()
             self._ready = None
             remove_tree(self._place)
-
-    def _made(self, task: Task) -> Attempt:
-        os.makedirs(self._aside, exist_ok=True)
-        context = self._context
-        tree = TaskTree.create_at(self._place, context.written_at, task.id, context.folders)
-        try:
-            return Attempt(context, tree, task, self._outcome_of(task, 1))
-        except BaseException:
-            tree.close()
-            raise

@@ -163,20 +163,15 @@ class Worker:
         """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
         self._listed = b""
         context, shield = self._context, self._context.shield
-        attempt = order.attempt
-        ready = self._prefetch.take(task, attempt)
-        outcome = self._outcome_of(task, attempt) if ready is None else ready.outcome
+        attempt = self._prefetch.take(task, order.attempt)
+        outcome = self._outcome_of(task, order.attempt) if attempt is None else attempt.outcome
         try:
             if shield is not None:
                 shield.set_up()
-            if ready is None:
-                tree = TaskTree.create(context.written_at, task.id, attempt, context.folders)
-            else:
-                tree = ready.tree
-            self._tree = tree
-            if ready is None:
-                ready = Attempt(context, tree, task, outcome)
-            ready.run(order.needs, meanwhile)
+            if attempt is None:
+                attempt = Attempt(context, task, outcome)
+            tree = self._tree = attempt.tree
+            attempt.run(order.needs, meanwhile)
             ended = outcome.decide(tree, context.place.run)
             # Only now: a tree that could not be decided has another list in the end.
             self._listed = tree.listed

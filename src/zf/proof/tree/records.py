@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from zf.errors import printable
 from zf.events import Cause, Status
 from zf.lean.record import record
 from zf.model import Task, recorded
@@ -105,6 +106,28 @@ def status_fields(
         "needs": needs or {},
         **more,
     }
+
+
+def env_sh(
+    values: Mapping[str, str],
+    recorded: Iterable[str],
+    hidden: Iterable[str],
+    shown: Callable[[str], str] | None = None,
+) -> bytes:
+    """What 00-meta/env.sh says: sourced, it sets every recorded variable to its exact bytes, or to
+    what may be shown of them. Of the hidden ones it has the names.
+    """
+    if shown is not None:
+        values = {name: shown(values[name]) for name in recorded}
+    lines = [
+        "export %s='%s'\n" % (name, values[name].replace("'", "'\\''"))  # noqa: UP031 - fastest
+        for name in sorted(recorded)
+    ]
+    lines += [f"# passed, value not recorded: {printable(name)}\n" for name in hidden]
+    return f"{_ENV_HEAD}{''.join(lines)}".encode("utf-8", "surrogateescape")
+
+
+_ENV_HEAD = "# The environment of every step; STEP_INDEX is the step's number, from 0.\n"
 
 
 def task_json(place: Place, started_at: str, pwd: str, lines: str) -> bytes:
