@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
-from zf.redact.escapes import ESCAPE, Seen, without_escapes
+from zf.redact.escapes import ESCAPE, VisibleScan, without_escapes
 from zf.redact.scan import Found, Mask, Scan
 from zf.redact.secret_forms import LEAST_BYTES, WEAK_BYTES, Secret, is_hidden
 from zf.redact.secret_search import Patterns, patterns_of
@@ -186,11 +186,11 @@ class Stream:
         self._patterns = self._patterns or self._redactor.patterns()
         self._patterns.search(scan)
         if ESCAPE in text and self.sees_escapes:
-            seen = Seen(text, self._passed, self._since, final=final)
-            seen.take_over(self._carried)
-            self._patterns.search(seen)
-            scan.found += seen.found
-            scan.hold = seen.held_from(scan.hold)
+            visible = VisibleScan(text, self._passed, self._since, final=final)
+            visible.take_over(self._carried)
+            self._patterns.search(visible)
+            scan.found += visible.found
+            scan.hold = visible.held_from(scan.hold)
         return scan
 
     def _learn(self, masks: list[Mask]) -> bool:

@@ -204,7 +204,7 @@ class Attempt:
         )
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
-            wanted = not context.supervisor.spent and (stop is None or not stop.force)
+            wanted = not context.supervisor.has_unkillable and (stop is None or not stop.force)
             command = _Command("cleanup", index, task.cleanup, outcome.task.cleanup)
             self._record(command, terms if wanted else None)
 

@@ -101,9 +101,9 @@ class Capture:
             self._grow()
         return True
 
-    def rest(self) -> Rest:
+    def late_output(self) -> LateOutput:
         """What comes through the pipe from now on, which is for no log any more."""
-        return Rest(self.pipe, self._redact)
+        return LateOutput(self.pipe, self._redact)
 
     def finish(self) -> None:
         """No more will come: write what was held back."""
@@ -153,7 +153,7 @@ class Capture:
                 return
 
 
-class Rest:
+class LateOutput:
     """What is printed through the pipe of a step that has ended, by what was left running: read, so
     that it can go on, and counted. Its log is closed and hashed; the `end` is there to be told.
     """
