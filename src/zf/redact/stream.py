@@ -39,23 +39,13 @@ class StreamRedactor:
         """A new stream, of one step's output say."""
         return Stream(self, self.counts)
 
-    def search(self, data: Iterable[bytes]) -> Counter[str]:
-        """What would be hidden in a file, by rule; it is not counted as hidden."""
-        counts: Counter[str] = Counter()
-        stream = Stream(self, counts, learns=False)
-        for chunk in data:
-            # What has NULs in it is no text that a terminal shows.
-            stream.sees_escapes = b"\0" not in chunk
-            stream.feed(chunk)
-        stream.flush()
-        return counts
-
     def lines(self, data: Iterable[bytes]) -> dict[str, int]:
-        """What would be hidden in a file: each rule, and the line of its first find."""
+        """What would be hidden in a file: each rule, with the line of its first find."""
         found: dict[str, int] = {}
         stream = Stream(self, Counter(), learns=False)
         before, earlier, start = 0, b"", 0
         for chunk in data:
+            # What has NULs in it is no text that a terminal shows.
             stream.sees_escapes = b"\0" not in chunk
             stream.feed(chunk)
             if len(earlier) + len(chunk) > _LINES_BYTES:

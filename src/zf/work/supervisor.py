@@ -19,11 +19,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import Protocol
 
 from zf.events import Cause
 from zf.lean.record import record
 from zf.work.capture import Capture, LateOutput
+from zf.work.control import RunnerOrders, Stop
 from zf.work.processes import Process, Tree, describe
 
 # What a step started may outlive it by this much before it counts as left behind: a `>(tee log)`
@@ -37,33 +37,6 @@ _WATCHED = 64
 _LONGEST_POLL_S = 3600.0
 
 _PEEK = os.WEXITED | os.WNOWAIT | os.WNOHANG
-
-
-@record
-class Stop:
-    """Why a tree is to end before its leader does; `force` leaves no grace."""
-
-    cause: Cause
-    detail: str
-    force: bool = False
-
-
-class Orders(Protocol):
-    """The runner's side of an attempt, as the supervisor sees it. A descriptor that came to its end
-    is taken out of `fds`.
-    """
-
-    fds: tuple[int, ...]
-    stop: Stop | None
-    ended: bool
-
-    def receive(self, fd: int) -> bool:
-        """Read what has come; it may set `stop`. True when it means that a child may have ended."""
-        ...
-
-    def hear_of_children(self) -> None:
-        """From now on also become readable when a child ends (for systems without pidfds)."""
-        ...
 
 
 @record
@@ -102,7 +75,7 @@ class _Wake(Enum):
 class Supervisor:
     """Runs one child tree at a time in a process that has no other children."""
 
-    def __init__(self, orders: Orders, grace_s: float, tree: Tree) -> None:
+    def __init__(self, orders: RunnerOrders, grace_s: float, tree: Tree) -> None:
         self._orders = orders
         self._grace_s = grace_s
         self._tree = tree
