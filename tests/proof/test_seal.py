@@ -15,7 +15,7 @@ from zf.audit.verify import verify
 from zf.errors import ZfError
 from zf.events import Status
 from zf.proof.canonical import canonical
-from zf.proof.files import write_file, write_json, write_pieces
+from zf.proof.files import write_json, write_pieces
 from zf.proof.journal import JournalDamagedError
 from zf.proof.seal import close_killed, seal
 
@@ -34,7 +34,7 @@ def digest(data: bytes) -> str:
 def make_run(folder: Path, tasks=("t1", "t1-b", "t1.c")) -> Path:
     run = folder / "r1"
     for name in ("run.json", "plan.json", "events.jsonl", "blocked.json"):
-        write_file(str(run / name), name.encode()) if run.exists() else run.mkdir()
+        write_pieces(str(run / name), [name.encode()]) if run.exists() else run.mkdir()
         (run / name).write_bytes(name.encode())
     for task in tasks:
         for name, data in TASK_FILES.items():

@@ -126,16 +126,22 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
             rest = rest[os.write(fd, rest) :]
 
 
+def write_new(path: str, data: bytes) -> str:
+    """Write a file of a folder that is still made ready, and so needs no other name until it is
+    whole; the SHA-256 of the data, which is on the disk then.
+    """
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return sha256(data).hexdigest()
+
+
 def write_json(path: str, value: Any, *, anyway: bool = False) -> str:
     """Write `value` canonically, whole or not at all; returns the SHA-256 of the bytes."""
     from zf.proof.canonical import canonical  # noqa: PLC0415 - git is asked before JSON is needed
 
     return write_pieces(path, (canonical(value),), anyway=anyway)
-
-
-def write_file(path: str, data: bytes) -> None:
-    """Write the file whole or not at all, durably: temporary file, fsync, rename, fsync."""
-    write_pieces(path, (data,))
 
 
 def write_pieces(path: str, pieces: Iterable[bytes], *, anyway: bool = False) -> str:

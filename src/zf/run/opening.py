@@ -9,7 +9,6 @@ import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import Any
 
 from zf.errors import Exit, ZfError
@@ -17,7 +16,7 @@ from zf.events import SCHEMA, RunStarted
 from zf.lean.record import asdict
 from zf.model import is_valid_id
 from zf.proof.canonical import canonical
-from zf.proof.files import remove_tree, sync_folder
+from zf.proof.files import remove_tree, sync_folder, write_new
 from zf.proof.journal import Journal
 from zf.proof.known import Known
 from zf.proof.layout import JOURNAL, PLAN, RUN
@@ -191,7 +190,6 @@ def new_folder(
     """
     run, proofs = request.run, request.flow.proofs
     about = provenance.collect(
-        request.flow.root,
         command,
         run_id=run,
         settings=request.settings.as_json(),
@@ -209,8 +207,8 @@ def new_folder(
     staging = lock.staging_path(proofs, run)
     try:
         os.mkdir(staging)
-        run_sha256 = _write(f"{staging}/{RUN}", object_lines(request.redactor.about(about)))
-        plan_sha256 = _write(f"{staging}/{PLAN}", canonical(plan))
+        run_sha256 = write_new(f"{staging}/{RUN}", object_lines(request.redactor.about(about)))
+        plan_sha256 = write_new(f"{staging}/{PLAN}", canonical(plan))
         journal = Journal.create(f"{staging}/{JOURNAL}")
         recorder = Recorder(journal, Fold(plan, about["limits"]), request.watch, known)
         began = recorder.record(
@@ -238,14 +236,3 @@ def new_folder(
     with recording(run):
         sync_folder(proofs)
     return recorder, began, about
-
-
-def _write(path: str, data: bytes) -> str:
-    """Write a file of the folder that is made ready: it needs no other name until it is whole, as
-    the folder has none yet. The SHA-256 of the data.
-    """
-    with open(path, "xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return sha256(data).hexdigest()

@@ -18,7 +18,7 @@ from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.canonical import canonical
 from zf.proof.checksums import MAX_LIST_BYTES
-from zf.proof.files import remove_tree, sync_folder, write_file
+from zf.proof.files import remove_tree, sync_folder, write_new
 from zf.proof.journal import Chain, decode, raw_lines
 from zf.proof.layout import ATTEST, JOURNAL, MANIFEST, PLAN, RUN, STATUS
 from zf.proof.read import MAX_JSON_BYTES
@@ -88,7 +88,7 @@ def _place(run_dir: str, files: Mapping[str, bytes]) -> None:
         # What mkdtemp makes is for its owner alone; all who may read the run may read this.
         os.chmod(staging, os.stat(run_dir).st_mode & 0o777)
         for name, data in files.items():
-            write_file(f"{staging}/{name}", data)
+            write_new(f"{staging}/{name}", data)
         os.rename(staging, f"{run_dir}/{ATTEST}")
     except BaseException:
         remove_tree(staging)

@@ -37,27 +37,21 @@ _GIT_SAYS = "git"
 
 
 def collect(
-    root: str,
     argv: Sequence[str],
     *,
     run_id: str,
     settings: Mapping[str, Mapping[str, Any]],
-    started_at: str | None = None,
-    exclude: Sequence[str] = (),
-    environ: Mapping[str, str] | None = None,
-    source: dict[str, Any] | None = None,
-    redact: Callable[[str], str] = str,
+    environ: Mapping[str, str],
+    source: Mapping[str, Any],
+    redact: Callable[[str], str],
 ) -> dict[str, Any]:
     """What run.json holds.
 
-    `settings` maps each name to its value and source; `exclude` names folders under `root` whose
-    files do not make the tree dirty (the proofs); `redact` sees every text a user could have
-    put a secret into. `source` is what a look at the work tree has told already.
+    `settings` maps each name to its value and source; `source` is what a look at the work tree
+    found; `redact` sees every text a user could have put a secret into.
     """
     uname = os.uname()
-    told = ci.told(os.environ if environ is None else environ)
-    if source is None:
-        source = Source.look(root, exclude=exclude, environ=environ).facts
+    told = ci.told(environ)
     return {
         "schema": SCHEMA,
         "run_id": run_id,
@@ -68,7 +62,7 @@ def collect(
         "user": user_name(),
         "ci": told and _hidden(told.about, redact),
         "command": [redact(word) for word in argv],
-        "started_at": started_at or timestamp(time.time()),
+        "started_at": timestamp(time.time()),
         "source": _hidden(source, redact),
         "settings": {name: dict(setting) for name, setting in settings.items()},
     }
@@ -94,18 +88,8 @@ def user_name() -> str:
         return str(uid)
 
 
-def source(
-    root: str,
-    *,
-    exclude: Sequence[str] = (),
-    environ: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """The commit and state of the work tree `root` is in, as git tells it; see `Source`."""
-    return Source.look(root, exclude=exclude, environ=environ).facts
-
-
 def commit(root: str, environ: Mapping[str, str]) -> str | None:
-    """Its commit alone, for which no file is looked at."""
+    """The commit that a work tree is at, for which no file is looked at."""
     facts: dict[str, Any] = dict.fromkeys(_NAMED) | {"from": {}}
     with suppress(git.GitError, OSError):
         facts["commit"] = worktree.commit_of(root, environ)
@@ -189,11 +173,6 @@ class Source:
                 now = answer()
         worktree.keep(self.seen, now)
         return None if now is None else not now.is_as(self.seen)
-
-    def changed(self) -> bool | None:
-        """The same, waited for."""
-        with self.looking_again() as answer:
-            return answer()
 
     def withdraw(self) -> None:
         """Before any step runs: take out of its reach what makes the next look quick."""

@@ -363,7 +363,7 @@ def _why_deep(path: str) -> str:
 
 
 def _matching(folder: int, part: str) -> list[str]:
-    """_Names in a folder that match one part of a pattern, in byte order; wildcards match a leading
+    """Names in a folder that match one part of a pattern, in byte order; wildcards match a leading
     dot too, as in GitLab's `artifacts:paths`.
     """
     names = os.listdir(folder)
