@@ -1,7 +1,7 @@
 """What happened: small frozen records in the past tense, and the words on disk for them.
 
 The journal (`events.jsonl`) holds one per line; status, report, explain and resume are folds over
-them. Please do not subclass: a new thing that can happen is a new record and a row in `TYPES`.
+them. Please do not subclass: a new thing that can happen is a new record and a row in `Event`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 from zf.lean.record import record, required
 
@@ -60,7 +60,7 @@ class Cause(StrEnum):
     CONDITION = "condition"  # its condition is false, or cannot be evaluated
     DEADLINE = "deadline"  # deadline_sec of the task, or --deadline of the run, passed
     QUEUE_TIMEOUT = "queue_timeout"  # it could have started, but waited too long for its turn
-    CANCEL = "cancel"  # somebody asked for this task to be cancelled
+    CANCEL = "cancel"  # `zf cancel` was called for this task
     SPAWN = "spawn"  # a step could not be started
     WORKDIR = "workdir"  # the workdir is missing or outside the project
     SURVIVORS = "survivors"  # processes were left behind
@@ -245,7 +245,7 @@ class Interrupted:
 
 @record
 class CancelRequested:
-    """Somebody wants this task ended, or never started; the whole run when it is None."""
+    """`zf cancel` wants this task ended, or never started; the whole run when it is None."""
 
     task: str | None
 
@@ -295,28 +295,14 @@ Event = (
     | RunEnded
 )
 
-TYPES: Mapping[str, type[Event]] = {
-    "run_started": RunStarted,
-    "run_resumed": RunResumed,
-    "phase_started": PhaseStarted,
-    "attempt_started": AttemptStarted,
-    "attempt_ended": AttemptEnded,
-    "task_not_run": TaskNotRun,
-    "condition_evaluated": ConditionEvaluated,
-    "retry_scheduled": RetryScheduled,
-    "retry_dropped": RetryDropped,
-    "lease_awaited": LeaseAwaited,
-    "lease_taken": LeaseTaken,
-    "throttle_entered": ThrottleEntered,
-    "throttle_left": ThrottleLeft,
-    "run_timed_out": RunTimedOut,
-    "phase_timed_out": PhaseTimedOut,
-    "interrupted": Interrupted,
-    "cancel_requested": CancelRequested,
-    "phase_ended": PhaseEnded,
-    "run_ended": RunEnded,
-}
-NAMES: Mapping[type[Event], str] = {kind: name for name, kind in TYPES.items()}
+
+def _name(kind: type) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in kind.__name__)[1:]
+
+
+# On disk an event is called as here: `RunStarted` is `run_started`.
+NAMES: Mapping[type[Event], str] = {kind: _name(kind) for kind in get_args(Event)}
+TYPES: Mapping[str, type[Event]] = {name: kind for kind, name in NAMES.items()}
 _REQUIRED = {kind: required(kind) for kind in NAMES}
 
 

@@ -1,4 +1,6 @@
-"""The live board against a small terminal: wrapping, scrolling, reflow and the codes zf uses."""
+"""The live board: its rows, compared whole; and how it is drawn on a small terminal: wrapping,
+scrolling, reflow and the codes zf uses.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,136 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.report_samples import ended, plan, started
+from tests.report.test_words import hostile
+from tests.support.report_samples import (
+    ended,
+    failed,
+    midway,
+    not_run,
+    plan,
+    running,
+    started,
+    timed_out,
+)
+from zf.events import (
+    Cause,
+    Interrupted,
+    RetryScheduled,
+    Status,
+    ThrottleEntered,
+)
 from zf.report import live
-from zf.report.facts import Fold
+from zf.report.facts import Fold, build
 from zf.report.live import Board
-from zf.report.words import Style
+from zf.report.words import Style, without_colour
+
+COLOUR = Style(colour=True)
+
+
+def test_the_board() -> None:
+    assert live.board(midway(), 117.5, columns=80) == [
+        "1 done  1 running  1 failed  2 waiting  phase E  17.5s",
+        "  40-seed-database  12.5s  holds up 2",
+    ]
+
+
+def test_a_narrow_board_drops_what_does_not_fit() -> None:
+    facts = midway()
+    assert live.board(facts, 117.5, columns=40) == [
+        "1 done  1 running  1 failed  2 waiting",
+        "  40-seed-database  12.5s  holds up 2",
+    ]
+    assert live.board(facts, 117.5, columns=30) == [
+        "1 done  1 running  1 failed",
+        "  40-seed-database  12.5s",
+    ]
+    assert live.board(facts, 117.5, columns=20) == ["1 done  1 running", "  40-seed...  12.5s"]
+
+
+def test_a_board_without_tasks() -> None:
+    facts = Fold(plan({})).facts
+    assert live.board(facts, 1.0, columns=80) == ["0 done  0 running  0 failed  0 waiting  -"]
+
+
+def test_the_board_counts_what_was_not_run_and_says_that_it_was_interrupted() -> None:
+    events = [
+        ended("a"),
+        not_run("b", Status.BLOCKED, Cause.NEED),
+        not_run("c", Status.CANCELLED, Cause.INTERRUPT),
+        not_run("d", Status.SKIPPED, Cause.NONE),
+        timed_out("e"),
+        ended("f", Status.LOST, Cause.WORKER),
+        failed("g"),
+        Interrupted(2, 1),
+    ]
+    assert live.board(build(plan(dict.fromkeys("abcdefgh", ())), events), 0, columns=80) == [
+        "1 done  0 running  3 failed  1 waiting  3 not run  interrupted  -"
+    ]
+
+
+def test_the_board_counts_apart_what_is_tolerated_and_says_when_it_is_throttled() -> None:
+    events = [
+        failed("a", warned=True),
+        failed("b"),
+        RetryScheduled("b", 2, 9),
+        ThrottleEntered("CPU", 95, 1),
+    ]
+    assert live.board(build(plan({"a": (), "b": ()}), events), 0, columns=80) == [
+        "0 done  0 running  0 failed  1 warned  1 waiting  throttled  -"
+    ]
+
+
+def test_more_tasks_than_rows() -> None:
+    fold = running(*(f"t{n:02d}" for n in range(15)))
+    board = live.board(fold.facts, 101.0, columns=80)
+    assert len(board) == live.BOARD_ROWS
+    assert board[1] == "  t00  1.0s"
+    assert board[10] == "  t09  1.0s"
+    assert board[11] == "  and 5 more running"
+    assert live.board(fold.facts, 101.0, columns=80, rows=1) == [
+        "0 done  15 running  0 failed  0 waiting  1.0s"
+    ]
+    assert live.board(fold.facts, 101.0, columns=80, rows=2)[1:] == ["  and 15 more running"]
+
+
+def test_as_many_tasks_as_rows_need_no_last_line() -> None:
+    fold = running(*(f"t{n:02d}" for n in range(11)))
+    board = live.board(fold.facts, 101.0, columns=80)
+    assert len(board) == 12
+    assert board[11] == "  t10  1.0s"
+
+
+def test_holding_up_more_than_anybody_counts() -> None:
+    fold = Fold(plan({"a": (), **{f"b{n}": ("a",) for n in range(5000)}}))
+    fold.apply(started("a"), 0.0)
+    assert live.board(fold.facts, 1.0, columns=80) == [
+        "0 done  1 running  0 failed  5000 waiting  1.0s",
+        "  a  1.0s  holds up 999+",
+    ]
+
+
+def test_colours_change_no_word_of_the_board() -> None:
+    coloured = live.board(midway(), 117.5, columns=80, style=COLOUR)
+    assert "\x1b[31m1 failed\x1b[0m" in coloured[0]
+    assert [without_colour(line) for line in coloured] == live.board(midway(), 117.5, columns=80)
+
+
+@given(
+    st.lists(hostile.filter(bool), max_size=20, unique=True),
+    st.integers(0, 120),
+    st.integers(-1, 30),
+)
+def test_a_board_fits_any_screen(names: list[str], columns: int, rows: int) -> None:
+    fold = running(*names)
+    board = live.board(fold.facts, 110.0, columns=columns, rows=rows)
+    assert 1 <= len(board) <= max(1, min(rows, live.BOARD_ROWS))
+    for line in board:
+        assert len(line) <= max(1, columns - 1)
+        assert line.isascii()
+        assert line.isprintable()
+
+
+# --- On a terminal --------------------------------------------------------------------------------
 
 _TOKEN = re.compile(r"\x1b\[(?P<number>\d*)(?P<code>[A-Za-z])|(?P<char>.)", re.DOTALL)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Iterable, Iterator
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -25,10 +27,13 @@ from zf.events import (
     ConditionEvaluated,
     Event,
     Interrupted,
+    LeaseAwaited,
+    LeaseTaken,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
     RetryScheduled,
+    RunEnded,
     RunResumed,
     RunStarted,
     Status,
@@ -36,6 +41,7 @@ from zf.events import (
 )
 from zf.proof.journal import Line
 from zf.run.recover import (
+    _key,
     conditions_answered,
     idle_s,
     moments,
@@ -259,3 +265,24 @@ def test_a_phase_began_when_the_journal_says(mono):
     lines += lines_of(("10:01:07", mono + 7, PhaseEnded("A", ok=True, duration_s=7)))
     assert phase_began(lines[:-1], moments(lines, 1_000.0)[:-1]) == 993.0
     assert phase_began(lines, moments(lines, 1_000.0)) is None
+
+
+# What follows from other events, or means nothing to the scheduler: not taken from the journal.
+DECIDED_AGAIN = {
+    *(RunResumed, RunEnded, PhaseStarted, PhaseEnded),
+    *(ConditionEvaluated, RetryScheduled, LeaseAwaited, LeaseTaken),
+}
+
+
+def test_every_event_is_taken_in_or_decided_again():
+    """A new kind of event is a decision to make for `Scheduler.replay`."""
+    source = inspect.getsource(Scheduler.replay)
+    taken_in = {kind for kind in get_args(Event) if f"{kind.__name__}(" in source}
+    assert taken_in == set(get_args(Event)) - DECIDED_AGAIN
+
+
+@pytest.mark.parametrize("kind", get_args(Event))
+def test_what_is_recorded_of_one_task_is_not_taken_for_the_same_of_another(kind):
+    one, other = (kind(**dict.fromkeys(kind.__match_args__, name)) for name in "ab")
+    apart = _key(Record(one)) != _key(Record(other))
+    assert apart == bool({"task", "phase"} & set(kind.__match_args__))

@@ -17,6 +17,7 @@ from zf.events import (
     Status,
     TaskNotRun,
 )
+from zf.report.facts import Facts, Fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -159,3 +160,19 @@ TAILS = {
     "40-seed-database": ["connecting\n", "\x1b[31mstill\x1b[0m\tconnecting\n"],
     "41-lint": ["core.py:1: unused import\n"],
 }
+
+
+def midway() -> Facts:
+    """The sample run after seven of its events, one a second from 100 on."""
+    fold = Fold(plan(SEED))
+    for second, event in enumerate(seed_events()[:7]):
+        fold.apply(event, 100.0 + second)
+    return fold.facts
+
+
+def running(*names: str, at: float = 100.0) -> Fold:
+    """Tasks without needs, all running since then."""
+    fold = Fold(plan(dict.fromkeys(names, ())))
+    for name in names:
+        fold.apply(started(name), at)
+    return fold

@@ -22,12 +22,11 @@ from zf.proof.layout import LOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from typing import Self
+    from typing import Literal, Self
 
     from zf.model import Flow
     from zf.plan.graph import Met, Plan
     from zf.proof.source.prefetch import Looking
-    from zf.run.schedule.orders import Limits
     from zf.settings import RunOptions, Settings
 
 
@@ -78,18 +77,7 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
 
         print(json.dumps(plan.as_json(), indent=2) if options.as_json else draw.text(plan))
         return Exit.OK
-    from zf.run.request import limits_of
-
-    limits = limits_of(
-        flow,
-        plan,
-        settings,
-        fail_fast=options.fail_fast or False,
-        retries=not options.no_retries,
-        resources=options.resources,
-        deadline_s=options.deadline_s,
-    )
-    return carry_out(flow, plan, settings, options, limits, beside=beside)
+    return carry_out(flow, plan, settings, options, beside)
 
 
 def begin_task(task: str, options: RunOptions) -> int:
@@ -109,10 +97,7 @@ def _begin_task(task_id: str, options: RunOptions, beside: Beside) -> int:
         phase_timeout_s=settings.phase_timeout_s.value,
         phase_timeout_forced=settings.phase_timeout_s.given,
     )
-    from zf.run.request import limits_of
-
-    limits = limits_of(flow, plan, settings, only=task_id, retries=not options.no_retries)
-    return carry_out(flow, plan, settings, options, limits, beside=beside)
+    return carry_out(flow, plan, settings, options, beside, only=task_id)
 
 
 def _upstream(
@@ -186,15 +171,16 @@ def carry_out(
     plan: Plan,
     settings: Settings,
     options: RunOptions,
-    limits: Limits,
+    beside: Beside,
     *,
+    only: str | None = None,
+    fail_fast: bool | Literal["now"] = False,
     rerun_of: str | None = None,
-    beside: Beside | None = None,
 ) -> int:
     """Run a plan, showing what happens and then what came of it; the exit code."""
     from zf.redact.redactor import Redactor
     from zf.run.launch import launch
-    from zf.run.request import RunRequest
+    from zf.run.request import RunRequest, limits_of
 
     # From here on there is garbage, though little of it: what a run remembers, it keeps.
     gc.freeze()
@@ -205,14 +191,14 @@ def carry_out(
         flow,
         plan,
         settings,
-        limits,
+        limits_of(flow, plan, settings, options, only=only, fail_fast=fail_fast),
         environ=os.environ,
         redactor=Redactor(plan.tasks.values(), os.environ, flow.project),
         watch=watcher.watch,
         look_s=watcher.look_s,
         output_fd=watcher.output_fd,
         rerun_of=rerun_of,
-        looking=None if beside is None else beside.looking,
+        looking=beside.looking,
     )
     return conclude(
         lambda: launch(request, sys.argv),

@@ -55,7 +55,6 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
 @takes_run_options
 def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory = None) -> int:
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
-    from zf.run.request import limits_of
     from zf.run.rerun import select
 
     if [options.failed, options.first is not None, options.only is not None].count(True) != 1:
@@ -64,20 +63,14 @@ def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory =
         raise ZfError("--downstream goes with --from TASK")
     with Beside() as beside:
         flow, settings = settle(options, Asked(), beside)
-        again = select(flow, settings, options, find_run(run, own=True), run)
-        if again.plan is None:
-            streams.say(sys.stderr, f"nothing to run again: every task of {again.run} succeeded\n")
+        run_dir = find_run(run, own=True)
+        name = os.path.basename(run_dir)
+        again = select(flow, settings, options, run_dir, run)
+        if again is None:
+            streams.say(sys.stderr, f"nothing to run again: every task of {name} succeeded\n")
             return Exit.OK
-        limits = limits_of(
-            flow,
-            again.plan,
-            settings,
-            fail_fast=again.had.fail_fast if options.fail_fast is None else options.fail_fast,
-            retries=not options.no_retries,
-        )
-        return carry_out(
-            flow, again.plan, settings, options, limits, rerun_of=again.run, beside=beside
-        )
+        plan, fail_fast = again
+        return carry_out(flow, plan, settings, options, beside, fail_fast=fail_fast, rerun_of=name)
 
 
 def cancel(

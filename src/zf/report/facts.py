@@ -205,6 +205,9 @@ class Fold:
             if facts.started_mono is None:
                 facts.started_mono = mono
             facts.last_mono = mono
+        task = getattr(event, "task", None)
+        if task is not None and task not in facts.tasks:
+            return
         match event:
             case AttemptStarted():
                 self._attempt_started(event, mono, wall)
@@ -269,8 +272,6 @@ class Fold:
 
     def _attempt_started(self, event: AttemptStarted, mono: float | None, wall: str) -> None:
         task = self._leave(event.task)
-        if task is None:
-            return
         if task.status is not None:  # no retry was planned: the runner had died
             task.earlier.append(Tried(replace(task, earlier=[], asked=[]), None))
         task.running = True
@@ -283,8 +284,6 @@ class Fold:
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
         task = self._leave(event.task)
-        if task is None:
-            return
         task.attempt = event.attempt
         task.exit_code = event.exit_code
         task.signal = event.signal
@@ -296,8 +295,6 @@ class Fold:
     def _retry_scheduled(self, event: RetryScheduled, mono: float | None) -> None:
         """The end that was told just now is not the last word: the task waits again."""
         task = self._leave(event.task)
-        if task is None:
-            return
         task.earlier.append(Tried(replace(task, earlier=[], asked=[]), event.delay_s))
         task.forget_end()
         task.retry_at = None if mono is None else mono + event.delay_s
@@ -305,8 +302,8 @@ class Fold:
 
     def _retry_dropped(self, event: RetryDropped) -> None:
         """It was the last word after all."""
-        task = self.facts.tasks.get(event.task)
-        if task is None or not task.earlier or task.word != "waiting":
+        task = self.facts.tasks[event.task]
+        if not task.earlier or task.word != "waiting":
             return
         last = task.earlier[-1]
         task.earlier[-1] = replace(last, dropped=event.cause)
@@ -317,15 +314,11 @@ class Fold:
 
     def _not_run(self, event: TaskNotRun) -> None:
         task = self._leave(event.task)
-        if task is None:
-            return
         task.unmet = event.needs
         self._end(task, event, event.at)
 
     def _before_a_start(self, event: ConditionEvaluated | LeaseAwaited | LeaseTaken) -> None:
-        task = self.facts.tasks.get(event.task)
-        if task is None:
-            return
+        task = self.facts.tasks[event.task]
         if isinstance(event, ConditionEvaluated):
             task.asked.append(event)
             return
@@ -336,11 +329,9 @@ class Fold:
             task.held_by = ""
             task.waited_s += event.waited_s
 
-    def _leave(self, name: str) -> TaskFacts | None:
+    def _leave(self, name: str) -> TaskFacts:
         """Take a task out of the count it is in, because it is about to enter another."""
-        task = self.facts.tasks.get(name)
-        if task is None:
-            return None
+        task = self.facts.tasks[name]
         self.facts.counts[task.word] -= 1
         if task.warned:
             self.facts.tolerated[task.word] -= 1

@@ -7,42 +7,28 @@ journal only what is true at that moment, so it can be killed anywhere and repea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import assert_never
 
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
-    CancelRequested,
     Cause,
     ConditionEvaluated,
     Event,
-    Interrupted,
-    LeaseAwaited,
-    LeaseTaken,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
-    RetryDropped,
-    RetryScheduled,
-    RunEnded,
     RunResumed,
-    RunStarted,
-    RunTimedOut,
     Status,
     TaskNotRun,
-    ThrottleEntered,
-    ThrottleLeft,
 )
 from zf.model import Task
 from zf.proof.journal import Line
 from zf.redact.redactor import Redactor
 from zf.run.schedule.orders import (
-    AskLease,
     EndPhase,
-    EndRun,
     KillAttempt,
     NotRun,
     Order,
@@ -70,8 +56,8 @@ def outcome(
     before: str = "",
 ) -> AttemptEnded:
     """The terminal event of an attempt whose runner died: `lost`, written and claimed like any
-    other. What its worker may have claimed is on no record, so it could be anybody's. `before` is
-    the digest of the list of the attempt before it.
+    other. What its worker may have claimed is on no record, so anything could have written
+    it. `before` is the digest of the list of the attempt before it.
     """
     lost = Outcome(redactor.task(task), started.attempt)
     lost.fail(Cause.RUNNER, "the runner died while it ran", status=Status.LOST)
@@ -95,7 +81,7 @@ def conditions_answered(events: Iterable[Event]) -> dict[str, ConditionEvaluated
 
 
 def moments(lines: Sequence[Line], now: float) -> list[float]:
-    """When each line was written, on a clock that stood still while nobody ran the run, and on
+    """When each line was written, on a clock that stood still while the run had no runner, and on
     which the last line was written `now`.
 
     The lines of different runners may be of different boots, whose clocks have nothing in common.
@@ -157,7 +143,7 @@ def outstanding(
 ) -> list[Order]:
     """Bring a new scheduler to where the journal ends; the orders not yet carried out there.
 
-    `times` are the lines' moments, and `idle` how long nobody ran the run before each. Orders to
+    `times` are the lines' moments, and `idle` how long the run had no runner before each. Orders to
     kill and to let go are dropped, as the dead run left nothing to kill and holds nothing.
     """
     orders: dict[_Key, Order] = {}
@@ -165,49 +151,32 @@ def outstanding(
         if idle_before:
             scheduler.was_idle(idle_before, at)
         orders.update((_key(order), order) for order in scheduler.replay(line.event, at))
-        orders.pop(_done(line.event), None)
+        orders.pop(_said(line.event), None)
     orders.update((_key(order), order) for order in scheduler.handle(Tick(), times[-1]))
     return [order for order in orders.values() if not isinstance(order, KillAttempt | ReleaseLease)]
 
 
-_Key = tuple[object, ...] | None
+# The event that says of an order that it was carried out; what is to be recorded says it itself.
+_SAID_BY: Mapping[type[Order], type[Event]] = {
+    StartAttempt: AttemptStarted,
+    NotRun: TaskNotRun,
+    StartPhase: PhaseStarted,
+    TimeOutPhase: PhaseTimedOut,
+    EndPhase: PhaseEnded,
+}
+_Key = tuple[object, ...]
 
 
 def _key(order: Order) -> _Key:
     """What an order and the event that says it was carried out have in common."""
-    match order:
-        case StartAttempt(task, attempt):
-            return (AttemptStarted, task, attempt)
-        case NotRun(task):
-            return (TaskNotRun, task)
-        case StartPhase(phase):
-            return (PhaseStarted, phase)
-        case TimeOutPhase(phase):
-            return (PhaseTimedOut, phase)
-        case EndPhase(phase):
-            return (PhaseEnded, phase)
-        case Record(event):
-            return _done(event)
-        case AskLease() | ReleaseLease() | KillAttempt() | EndRun():
-            return (type(order),)
-        case _:
-            assert_never(order)
+    if isinstance(order, Record):
+        return _said(order.event)
+    return _about(_SAID_BY.get(type(order), type(order)), order)
 
 
-def _done(event: Event) -> _Key:
-    """None for what follows from no order that is given again."""
-    match event:
-        case RetryScheduled() | RetryDropped() | AttemptStarted():
-            return (type(event), event.task, event.attempt)
-        case TaskNotRun() | ConditionEvaluated():
-            return (type(event), event.task)
-        case PhaseStarted() | PhaseTimedOut() | PhaseEnded():
-            return (type(event), event.phase)
-        case RunTimedOut() | ThrottleEntered() | ThrottleLeft():
-            return (type(event),)
-        case AttemptEnded() | LeaseAwaited() | LeaseTaken() | CancelRequested() | Interrupted():
-            return None
-        case RunStarted() | RunResumed() | RunEnded():
-            return None
-        case _:
-            assert_never(event)
+def _said(event: Event) -> _Key:
+    return _about(type(event), event)
+
+
+def _about(kind: type, one: Order | Event) -> _Key:
+    return (kind, *(getattr(one, name, None) for name in ("task", "attempt", "phase")))

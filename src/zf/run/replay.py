@@ -25,7 +25,8 @@ from zf.redact.redactor import Redactor
 from zf.redact.secret_forms import is_secret_name
 from zf.report.words import quoted_log, tail, what
 from zf.run.launch import launch
-from zf.run.request import RunRequest, limits_of
+from zf.run.request import RunRequest
+from zf.run.schedule.orders import Limits
 from zf.run.upstream import outcomes, refuse_unless_intact, verified_journal
 from zf.settings import DEFAULT_PHASE_TIMEOUT_S, resolve
 
@@ -131,7 +132,7 @@ def replay(
     )
     settings = resolve({}, default_run_id=_RUN)
     plan = plan_task(flow, task, with_needs=False, phase_timeout_s=settings.phase_timeout_s.value)
-    limits = limits_of(flow, plan, settings, only=task, retries=False)
+    limits = Limits(settings.max_jobs.value, only=task, retries=False, seed=_RUN)
     redactor = Redactor([recorded], variables, flow.project)
     request = RunRequest(flow, plan, settings, limits, variables, redactor, watch=lambda *_: None)
     done = launch(request, ["zf", "replay", str(run["run_id"]), task])

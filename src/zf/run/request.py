@@ -23,7 +23,7 @@ from zf.run.recorder import Watch
 from zf.run.schedule.context import condition_contexts
 from zf.run.schedule.orders import Limits, Throttle
 from zf.run.schedule.scheduler import Scheduler
-from zf.settings import ALWAYS, NEVER, Settings
+from zf.settings import ALWAYS, NEVER, RunOptions, Settings
 from zf.work.walls.shield import Grounds
 
 if TYPE_CHECKING:
@@ -124,18 +124,18 @@ def limits_of(
     flow: Flow,
     plan: Plan,
     settings: Settings,
+    options: RunOptions,
     *,
-    fail_fast: bool | Literal["now"] = False,
     only: str | None = None,
-    retries: bool = True,
-    resources: Mapping[str, int] = NOTHING,
-    deadline_s: float | None = None,
+    fail_fast: bool | Literal["now"] = False,
 ) -> Limits:
-    """What the user allows a run: flags first, then the project file, then the machine itself."""
+    """What the user allows a run: flags first, then the project file, then the machine itself.
+    `fail_fast` holds where no flag says how.
+    """
     project = flow.project
     there_is: dict[str, int] = {}
     if any(task.resources for task in plan.tasks.values()):
-        there_is = {**machine_resources(), **project.resources, **resources}
+        there_is = {**machine_resources(), **project.resources, **options.resources}
     throttle = None
     if project.throttle_cpu_percent is not None or project.throttle_min_free_mem_mb is not None:
         usual = Throttle()
@@ -145,12 +145,12 @@ def limits_of(
         )
     return Limits(
         settings.max_jobs.value,
-        fail_fast,
+        fail_fast if options.fail_fast is None else options.fail_fast,
         only,
-        retries=retries,
+        retries=not options.no_retries,
         resources=there_is,
         throttle=throttle,
-        deadline_s=deadline_s,
+        deadline_s=options.deadline_s,
         seed=settings.run_id.value,
     )
 

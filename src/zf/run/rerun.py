@@ -5,32 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from shlex import quote
+from typing import Literal
 
 from zf.errors import ZfError, printable
 from zf.events import WELL
-from zf.lean.record import record, replace
+from zf.lean.record import replace
 from zf.model import Flow
 from zf.plan.graph import Plan, plan_selection
-from zf.proof import layout, read
+from zf.proof import read
 from zf.report.facts import Facts, build, refuse_unknown
 from zf.run.lock import refuse_in_use
-from zf.run.request import recorded_limits
-from zf.run.schedule.orders import Limits
 from zf.run.upstream import what_it_had
 from zf.settings import RunOptions, Settings
 
 
-@record
-class Again:
-    """The plan of what is to run again of a run, None when that is nothing; the limits it had."""
-
-    run: str
-    plan: Plan | None
-    had: Limits
-
-
-def select(flow: Flow, settings: Settings, options: RunOptions, run_dir: str, asked: str) -> Again:
-    """What is to run again of the run in this folder, which the user `asked` for by that name.
+def select(
+    flow: Flow, settings: Settings, options: RunOptions, run_dir: str, asked: str
+) -> tuple[Plan, bool | Literal["now"]] | None:
+    """The plan of what is to run again of the run in this folder, which the user `asked` for by
+    that name, and how it failed fast; None when everything went well.
 
     Raises ZfError: exit 5 for a run that goes on, 2 for unknown tasks and for needs that are met
     neither by it nor by what runs again, 1 when the proof that would meet them is not intact.
@@ -38,10 +31,9 @@ def select(flow: Flow, settings: Settings, options: RunOptions, run_dir: str, as
     # What has not ended did not fail, and would run twice at once.
     refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
     facts = build(read.plan_json(run_dir), read.journal(run_dir).events)
-    had = recorded_limits(read.object_and_digest(run_dir, layout.RUN)[0]["limits"])
     names = _names(facts, options)
     if not names:
-        return Again(facts.run, None, had)
+        return None
     outside = {
         need.task
         for name in names
@@ -62,7 +54,7 @@ def select(flow: Flow, settings: Settings, options: RunOptions, run_dir: str, as
         )
     except ZfError as error:
         raise _with_its_run(error, asked, facts, names) from None
-    return Again(facts.run, plan, had)
+    return plan, read.run_json(run_dir)["limits"]["fail_fast"]
 
 
 def _names(facts: Facts, options: RunOptions) -> set[str]:
