@@ -83,17 +83,6 @@ class CandidateSearch(Generic[_S]):
                 known.setdefault("".join(units), []).append((one, window.offset))
         self._pattern = re.compile(_regex(chosen), re.DOTALL)
 
-    def scan(self, text: bytes, visit: Callable[[_S, int, int], int]) -> None:
-        """Call `visit(one, at, offset)` where byte `offset` of `one` may stand at `at`, in order.
-
-        What it returns is where to go on, if that is further.
-        """
-        at = 0
-        while at < len(text):
-            start = at - at % STEP_BYTES
-            go_on = self.scan_block(memoryview(text), start, STEP_BYTES, at, visit)
-            at = max(go_on, start + STEP_BYTES)
-
     def scan_block(
         self,
         text: memoryview,
@@ -102,8 +91,10 @@ class CandidateSearch(Generic[_S]):
         at: int,
         visit: Callable[[_S, int, int], int],
     ) -> int:
-        """The same for what begins in the block of `size` bytes at `start` (both are even), from
-        `at` on; where to go on.
+        """Call `visit(one, at, offset)` where byte `offset` of `one` may stand at `at`, in order,
+        for what begins in the block of `size` bytes at `start` (both are even), from `at` on.
+
+        What `visit` returns is where to go on, if that is further; so is what this returns.
         """
         units = _read_in_pairs(bytes(text[start : start + size + _WINDOW_BYTES]))
         search, end = self._pattern.search, size // 2

@@ -29,7 +29,7 @@ def without_escapes(text: bytes) -> bytes:
     return _ESCAPES.sub(b"", text) if ESCAPE in text else text
 
 
-class Seen(Scan):
+class VisibleScan(Scan):
     """A scan of a text without its escapes; what it finds is told in places of the whole text."""
 
     def __init__(

@@ -41,7 +41,7 @@ class Redactor:
 
     def task(self, task: Task) -> Task:
         """The task as it may be shown."""
-        if not self.full.holds_secret(_joined(_texts(task))):
+        if not self.full.holds_secret(free_text(task)):
             return task
         return without_secrets(task, self.full)
 

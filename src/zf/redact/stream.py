@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
-from zf.redact.escapes import ESCAPE, Seen, without_escapes
+from zf.redact.escapes import ESCAPE, VisibleScan, without_escapes
 from zf.redact.scan import Found, Mask, Scan
 from zf.redact.secret_forms import LEAST_BYTES, WEAK_BYTES, Secret, is_hidden
 from zf.redact.secret_search import Patterns, patterns_of
@@ -39,23 +39,13 @@ class StreamRedactor:
         """A new stream, of one step's output say."""
         return Stream(self, self.counts)
 
-    def search(self, data: Iterable[bytes]) -> Counter[str]:
-        """What would be hidden in a file, by rule; it is not counted as hidden."""
-        counts: Counter[str] = Counter()
-        stream = Stream(self, counts, learns=False)
-        for chunk in data:
-            # What has NULs in it is no text that a terminal shows.
-            stream.sees_escapes = b"\0" not in chunk
-            stream.feed(chunk)
-        stream.flush()
-        return counts
-
     def lines(self, data: Iterable[bytes]) -> dict[str, int]:
-        """What would be hidden in a file: each rule, and the line of its first find."""
+        """What would be hidden in a file: each rule, with the line of its first find."""
         found: dict[str, int] = {}
         stream = Stream(self, Counter(), learns=False)
         before, earlier, start = 0, b"", 0
         for chunk in data:
+            # What has NULs in it is no text that a terminal shows.
             stream.sees_escapes = b"\0" not in chunk
             stream.feed(chunk)
             if len(earlier) + len(chunk) > _LINES_BYTES:
@@ -186,11 +176,11 @@ class Stream:
         self._patterns = self._patterns or self._redactor.patterns()
         self._patterns.search(scan)
         if ESCAPE in text and self.sees_escapes:
-            seen = Seen(text, self._passed, self._since, final=final)
-            seen.take_over(self._carried)
-            self._patterns.search(seen)
-            scan.found += seen.found
-            scan.hold = seen.held_from(scan.hold)
+            visible = VisibleScan(text, self._passed, self._since, final=final)
+            visible.take_over(self._carried)
+            self._patterns.search(visible)
+            scan.found += visible.found
+            scan.hold = visible.held_from(scan.hold)
         return scan
 
     def _learn(self, masks: list[Mask]) -> bool:

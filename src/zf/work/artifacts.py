@@ -17,12 +17,11 @@ from zf.events import Cause
 from zf.proof.tree.artifacts import TOLD_MOST, listed
 from zf.redact.secret_forms import WEAK_BYTES
 from zf.redact.token_rules import SHAPES
-from zf.work.supervisor import Stop
+from zf.work.control import RunnerOrders, Stop
 
 if TYPE_CHECKING:
     from zf.redact.secret_forms import Secret
     from zf.redact.stream import StreamRedactor
-    from zf.work.control import RunnerOrders
 
 # Artifacts of a task with a short time limit may still be large.
 LEAST_S = 60.0

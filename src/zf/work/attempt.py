@@ -93,6 +93,11 @@ class Attempt:
         self._context = context
         self._task = task
         self.outcome = outcome
+        # Where a task has its artifacts until they are copied into its proof, if it may leave
+        # processes behind, which could go on writing there; and where the worker can write to it.
+        left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
+        self._left = left and f"{context.aside}/{left}"
+        self._left_at = left and f"{context.written_aside}/{left}"
         self._env = context.outside.build(task, self._own_variables())
         self._secrets = context.outside.secrets(task, self._env)
         self._redactor = StreamRedactor(self._secrets)
@@ -118,35 +123,17 @@ class Attempt:
             self.tree.close()
             raise
 
-    @property
-    def _left(self) -> str | None:
-        """Where a task's artifacts are until they are copied into its proof, if it may leave
-        processes behind, which could go on writing there. Removed with the run's other such files.
-        """
-        if not self._task.leave_running:
-            return None
-        return f"{self._context.aside}/{self._left_name}"
-
-    @property
-    def _left_at(self) -> str:
-        """The same folder, as the worker can write to it."""
-        return f"{self._context.written_aside}/{self._left_name}"
-
-    @property
-    def _left_name(self) -> str:
-        return f"left/{self._task.id}.{self.outcome.attempt}"
-
     def run(self, needs: Mapping[str, str], meanwhile: Callable[[], None] | None = None) -> None:
         """Fill the tree with all the rest but the outcome itself.
 
         `needs` are the digests of the lists of needs that this run met. While the first step runs,
         `meanwhile` is called once; it must not raise.
         """
-        if self._left is not None:
+        if self._left:
             os.makedirs(self._left_at)
         if self._context.shield is not None:
             self._context.shield.begin(self.tree, self._task.id)
-            if self._left is not None:
+            if self._left:
                 self._context.shield.open_up(self._left_at, self._left)
         problem = self._link_needs(needs)
         place, started_at = self._context.place, self.outcome.started_at
@@ -204,7 +191,7 @@ class Attempt:
         )
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
-            wanted = not context.supervisor.spent and (stop is None or not stop.force)
+            wanted = not context.supervisor.has_unkillable and (stop is None or not stop.force)
             command = _Command("cleanup", index, task.cleanup, outcome.task.cleanup)
             self._record(command, terms if wanted else None)
 
@@ -340,7 +327,7 @@ class Attempt:
             task.artifacts,
             proofs=os.path.dirname(context.run_dir),
             secrets=secrets,
-            left=None if self._left is None else self._left_at,
+            left=self._left_at or None,
             heed=collecting,
         )
         outcome.notes += secrets.notes()

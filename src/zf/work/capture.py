@@ -11,10 +11,13 @@ import sys
 import time
 from contextlib import suppress
 from hashlib import sha256
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from zf.model import DEFAULT_MAX_LOG_BYTES
 from zf.proof.files import write_all
+
+if TYPE_CHECKING:
+    from zf.redact.stream import Stream
 
 # What a pipe holds when it is made. A read that fills it means a step that writes a lot: then pipe
 # and buffer grow, which makes a GiB a third cheaper, and quiet tasks never pay for a big buffer.
@@ -23,13 +26,6 @@ _LARGE_BYTES = 1024 * 1024
 _AT_HAND_BYTES = 4 * _LARGE_BYTES
 # Of what comes after the step: enough for the lines that are shown of a log.
 _REST_BYTES = 8 * 1024
-
-
-class Filter(Protocol):
-    """What may stand between the pipe and the log; what it holds back comes with `flush`."""
-
-    def feed(self, data: bytes | memoryview) -> bytes: ...
-    def flush(self) -> bytes: ...
 
 
 class Buffer:
@@ -59,7 +55,7 @@ class Capture:
         self,
         log: int,
         buffer: Buffer,
-        redact: Filter | None = None,
+        redact: Stream | None = None,
         max_bytes: int = DEFAULT_MAX_LOG_BYTES,
     ) -> None:
         self.pipe = -1
@@ -101,9 +97,9 @@ class Capture:
             self._grow()
         return True
 
-    def rest(self) -> Rest:
+    def late_output(self) -> LateOutput:
         """What comes through the pipe from now on, which is for no log any more."""
-        return Rest(self.pipe, self._redact)
+        return LateOutput(self.pipe, self._redact)
 
     def finish(self) -> None:
         """No more will come: write what was held back."""
@@ -153,12 +149,12 @@ class Capture:
                 return
 
 
-class Rest:
+class LateOutput:
     """What is printed through the pipe of a step that has ended, by what was left running: read, so
     that it can go on, and counted. Its log is closed and hashed; the `end` is there to be told.
     """
 
-    def __init__(self, pipe: int, redact: Filter | None) -> None:
+    def __init__(self, pipe: int, redact: Stream | None) -> None:
         self.bytes = 0
         self.end = b""
         self._pipe = pipe

@@ -20,13 +20,21 @@ from typing import Any, Literal
 from zf.events import AttemptEnded, Cause, Status
 from zf.lean.record import field, record
 from zf.model import NOTHING
-from zf.work.supervisor import Stop
 
 _RECEIVE_BYTES = 4096
 # Of a tree with some thirty files: the runner keeps the lists of all tasks until it seals the run.
 _LIST_BYTES = 4096
 # One order brings one, and orders come one at a time.
 _LEASES_BYTES = _socket.CMSG_SPACE(4 * struct.calcsize("i"))
+
+
+@record
+class Stop:
+    """Why a tree is to end before its leader does; `force` leaves no grace."""
+
+    cause: Cause
+    detail: str
+    force: bool = False
 
 
 @record
@@ -95,7 +103,9 @@ class RunnerOrders:
             self.receive(fd)
 
     def hear_of_children(self) -> None:
-        """Become readable when a child ends, and once now: one may have ended already."""
+        """Become readable when a child ends, for systems without pidfds; and once now, as one may
+        have ended already.
+        """
         signal.signal(signal.SIGCHLD, _do_nothing)
         os.write(self._wake, bytes((signal.SIGCHLD,)))
 

@@ -18,8 +18,9 @@ from zf.proof.tree.artifacts import TOLD_MOST, Collected, collect, listed
 from zf.proof.tree.records import status_fields
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.work.artifacts import ArtifactSecrets
+from zf.work.control import Stop
 from zf.work.processes import Process
-from zf.work.supervisor import Ended, Stop
+from zf.work.supervisor import Ended
 
 if TYPE_CHECKING:
     from zf.model import Task

@@ -19,11 +19,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import Protocol
 
 from zf.events import Cause
 from zf.lean.record import record
-from zf.work.capture import Capture, Rest
+from zf.work.capture import Capture, LateOutput
+from zf.work.control import RunnerOrders, Stop
 from zf.work.processes import Process, Tree, describe
 
 # What a step started may outlive it by this much before it counts as left behind: a `>(tee log)`
@@ -37,33 +37,6 @@ _WATCHED = 64
 _LONGEST_POLL_S = 3600.0
 
 _PEEK = os.WEXITED | os.WNOWAIT | os.WNOHANG
-
-
-@record
-class Stop:
-    """Why a tree is to end before its leader does; `force` leaves no grace."""
-
-    cause: Cause
-    detail: str
-    force: bool = False
-
-
-class Orders(Protocol):
-    """The runner's side of an attempt, as the supervisor sees it. A descriptor that came to its end
-    is taken out of `fds`.
-    """
-
-    fds: tuple[int, ...]
-    stop: Stop | None
-    ended: bool
-
-    def receive(self, fd: int) -> bool:
-        """Read what has come; it may set `stop`. True when it means that a child may have ended."""
-        ...
-
-    def hear_of_children(self) -> None:
-        """From now on also become readable when a child ends (for systems without pidfds)."""
-        ...
 
 
 @record
@@ -102,7 +75,7 @@ class _Wake(Enum):
 class Supervisor:
     """Runs one child tree at a time in a process that has no other children."""
 
-    def __init__(self, orders: Orders, grace_s: float, tree: Tree) -> None:
+    def __init__(self, orders: RunnerOrders, grace_s: float, tree: Tree) -> None:
         self._orders = orders
         self._grace_s = grace_s
         self._tree = tree
@@ -116,13 +89,13 @@ class Supervisor:
         self._terms: Terms
         self._pipe = -1
         self._piping = False
-        # Whether something was left running, which `tend` is to end when its time comes.
-        self.keeps = False
+        # Whether something was left running, which `tend_kept` is to end when its time comes.
+        self.has_kept = False
         # Whether something could not be killed: this process can vouch for no further attempt.
-        self.spent = False
-        # Output of what was left running, by pipe: read so that it can go on, see `take_rests`.
-        self._kept: dict[int, Rest] = {}
-        self._rests: list[Rest] = []
+        self.has_unkillable = False
+        # By pipe, the output of what was left running: read so that this can go on.
+        self._kept: dict[int, LateOutput] = {}
+        self._late: list[LateOutput] = []
 
     def run(
         self,
@@ -143,23 +116,23 @@ class Supervisor:
         try:
             if meanwhile is not None:
                 meanwhile()
-            return self._see_through(leader)
+            return self._await_end(leader)
         except BaseException:
             self._kill(0)
             raise
         finally:
             self._watch(())
-            if self.keeps and self._piping:
-                self._kept[pipe] = capture.rest()
-                self._rests.append(self._kept[pipe])
+            if self.has_kept and self._piping:
+                self._kept[pipe] = capture.late_output()
+                self._late.append(self._kept[pipe])
             else:
-                self._hang_up()
+                self._stop_reading()
                 os.close(pipe)
             # Its number may be another descriptor's from now on, and its log is as good as closed.
             self._pipe = -1
             self._piping = False
 
-    def tend(self) -> None:
+    def tend_kept(self) -> None:
         """Look after what was left running until the runner wants its end, then end it."""
         self._orders.hear_of_children()
         while not self._orders.ended:
@@ -167,16 +140,16 @@ class Supervisor:
                 if self._receive(fd):
                     self._tree.left(0)  # which reaps
         self._end(0, force=self._is_forced())
-        self._let_go()
+        self._close_kept()
 
-    def take_rests(self) -> list[Rest]:
+    def take_late_output(self) -> list[LateOutput]:
         """What was printed by what had been left running and is gone; not told again."""
         if self._kept:
             return []
-        rests, self._rests = self._rests, []
-        return [rest for rest in rests if rest.bytes]
+        late, self._late = self._late, []
+        return [one for one in late if one.bytes]
 
-    def _see_through(self, leader: int) -> Ended:
+    def _await_end(self, leader: int) -> Ended:
         stop, status = self._until_exit(leader)
         survivors: tuple[Process, ...] = ()
         unkillable: tuple[Process, ...] = ()
@@ -191,12 +164,12 @@ class Supervisor:
             unkillable = self._end(leader, force=self._is_forced())
         self._drain()
         exit_code, number = status if stop is None else _status(leader)
-        self.keeps = bool(survivors) and self._terms.leave_running
-        if self.keeps:
+        self.has_kept = bool(survivors) and self._terms.leave_running
+        if self.has_kept:
             self._tree.keep(leader)
             return Ended(exit_code, number, stop, survivors)
         if unkillable:
-            self.spent = True
+            self.has_unkillable = True
             return Ended(exit_code, number, stop, survivors, unkillable)
         os.waitpid(leader, 0)
         if not self._tree.is_empty():
@@ -204,9 +177,9 @@ class Supervisor:
             missed = describe(self._tree.members(0))
             survivors += missed if stop is None else ()
             unkillable = self._kill(0)
-            self.spent = bool(unkillable)
+            self.has_unkillable = bool(unkillable)
             self._drain()
-        self._let_go()
+        self._close_kept()
         return Ended(exit_code, number, stop, survivors, unkillable)
 
     def _until_exit(self, leader: int) -> tuple[Stop | None, _Status]:
@@ -214,13 +187,13 @@ class Supervisor:
         while True:
             self._watch([leader])
             limit, cause = self._limit()
-            late = self._why() is None and self._wait(limit) is _Wake.TIME
+            late = self._stop_reason() is None and self._wait(limit) is _Wake.TIME
             # Looked at after the clock: a step that is done keeps its outcome, however late that
             # is noticed.
             status = _status(leader)
             if status != _RUNNING:
                 return None, status
-            stop = self._why()
+            stop = self._stop_reason()
             if stop is not None:
                 return stop, status
             # Output may have come meanwhile.
@@ -236,7 +209,7 @@ class Supervisor:
                 return silent_until, Cause.SILENCE
         return terms.deadline, Cause.TIMEOUT
 
-    def _why(self) -> Stop | None:
+    def _stop_reason(self) -> Stop | None:
         """Why the tree is to end, the clock left aside; None when it is not."""
         stop = self._orders.stop
         if stop is not None and (stop.force or not self._terms.cleanup):
@@ -295,7 +268,7 @@ class Supervisor:
 
     def _wait(self, until: float) -> _Wake:
         """Move output and take orders until an exit, a new order or a time."""
-        before = self._why()
+        before = self._stop_reason()
         while True:
             exited = False
             for fd, _ in self._poll.poll(_milliseconds(until)):
@@ -305,7 +278,7 @@ class Supervisor:
                     exited |= self._receive(fd)
             if exited:
                 return _Wake.EXIT
-            if self._why() != before:
+            if self._stop_reason() != before:
                 return _Wake.ORDER
             if time.monotonic() >= until:
                 return _Wake.TIME
@@ -323,10 +296,10 @@ class Supervisor:
             self._poll.unregister(fd)
         return exited
 
-    def _let_go(self) -> None:
+    def _close_kept(self) -> None:
         """What an earlier step had left running is gone too."""
-        for pipe, rest in self._kept.items():
-            rest.finish()
+        for pipe, late in self._kept.items():
+            late.finish()
             with suppress(KeyError):  # it may have come to its end
                 self._poll.unregister(pipe)
             os.close(pipe)
@@ -357,7 +330,7 @@ class Supervisor:
     def _pump(self) -> None:
         if not self._capture.pump():
             # At its end a pipe is always readable; the step may go on without it.
-            self._hang_up()
+            self._stop_reading()
 
     def _drain(self) -> None:
         """Take what is still in the pipe. The tree is gone, so that is all, unless another process
@@ -367,7 +340,7 @@ class Supervisor:
             while self._piping:
                 self._pump()
 
-    def _hang_up(self) -> None:
+    def _stop_reading(self) -> None:
         if self._piping:
             self._poll.unregister(self._pipe)
             self._piping = False

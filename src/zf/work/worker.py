@@ -124,29 +124,29 @@ class Worker:
             task = order.task
             following = partial(self._prefetch.prepare, tasks[order.then]) if order.then else None
             ended = self.run_attempt(order, tasks[task], following)
-            is_last = supervisor.spent or supervisor.keeps
+            is_last = supervisor.has_unkillable or supervisor.has_kept
             is_last = is_last or (shield is not None and shield.is_spoiled)
             self._orders.report(ended, is_last=is_last, listed=self._listed)
             self._let_go()
-            self._tell_rests(task)
+            self._tell_late_output(task)
         self._prefetch.discard()
         if shield is not None:
             shield.close()
-        if supervisor.keeps:
-            supervisor.tend()
-            self._tell_rests(task)
+        if supervisor.has_kept:
+            supervisor.tend_kept()
+            self._tell_late_output(task)
         if self._cgroup is not None and not self._orders.dismissed:
             self._cgroup.leave()  # which the runner would have done, and faster
 
-    def _tell_rests(self, task: str) -> None:
+    def _tell_late_output(self, task: str) -> None:
         """Print what came after a step's log was closed; its proof may be closed, too."""
-        for rest in self._supervisor.take_rests():
+        for late in self._supervisor.take_late_output():
             from zf.report.words import quoted_log, tail  # noqa: PLC0415 - hardly ever needed
 
-            lines = rest.end.decode("utf-8", "backslashreplace").splitlines()
+            lines = late.end.decode("utf-8", "backslashreplace").splitlines()
             head = f"what {task} left running printed after its steps is in no log"
             told = "".join(f"{line}\n" for line in quoted_log(tail(lines)))
-            say_if_possible(f"zf: {head} ({rest.bytes} bytes):\n{told}")
+            say_if_possible(f"zf: {head} ({late.bytes} bytes):\n{told}")
 
     def _let_go(self) -> None:
         """Close the last attempt's tree: after its report, for which a dependent may be waiting."""
