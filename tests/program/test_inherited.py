@@ -283,3 +283,28 @@ for path in sys.argv[1:]:
 """
     modules = Path(zf.__file__).parent.rglob("*.py")
     subprocess.run([sys.executable, "-c", program, *modules], check=True)
+
+
+UNREADABLE = """
+import sys
+from zf.__main__ import main
+
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == module:
+            raise SyntaxError("expected ':'", ("x.py", 195, 1, "def f() -> int:"))
+
+module = sys.argv.pop(1)
+sys.meta_path.insert(0, Finder)
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["zf.outlet", "zf.report.explain"], ids=["at start", "later"])
+def test_a_module_that_too_little_memory_makes_unreadable_is_no_bug_of_zf(two, module):
+    """CPython's compiler can lose a MemoryError, and say that the syntax is wrong."""
+    two.env["PROGRAM"] = UNREADABLE
+    assert inside(two, '"$@"', "run-phase", "A", "--run-id", "r0")[0] == 0
+    script = f'shift $(({len(ZF)})); exec {sys.executable} -c "$PROGRAM" {module} "$@"'
+    code, _, err = inside(two, script, "explain", "r0")
+    assert (code, "error[ZF190]" in err, "hint: raise the limit" in err) == (2, True, True), err
