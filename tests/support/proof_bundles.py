@@ -23,8 +23,9 @@ from zf.model import Need, Step, Task
 from zf.proof import layout
 from zf.proof.files import write_json
 from zf.proof.journal import Journal
+from zf.proof.known import Known
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.seal import seal
+from zf.proof.seal import seal_known
 from zf.proof.tree import records, store
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -66,6 +67,7 @@ class Run:
         self.second = 0.0
         self.counts: dict[str, int] = {}
         self.tasks: dict[str, Task] = {}
+        self.known = Known()
 
     def plan(self, **needs: tuple[str, ...]) -> "Run":
         for name, its_needs in needs.items():
@@ -154,6 +156,7 @@ class Run:
     def tell(self, event) -> None:
         self.journal.append(event, moment(self.second), 1000 + self.second)
         self.journal.commit()
+        self.known.take(event)
         self.second += 1
 
     def began(self, name: str, attempt: int = 1) -> store.TaskTree:
@@ -246,7 +249,8 @@ class Run:
         self.tell(PhaseEnded("A", exit_code == 0, self.second))
         self.tell(RunEnded(exit_code, self.counts, self.second))
         self.journal.close()
-        seal(str(self.path))
+        self.known.tops[layout.JOURNAL] = self.journal.sha256
+        seal_known(str(self.path), self.known)
         return self
 
     @property
