@@ -19,6 +19,7 @@ from zf.events import (
     Status,
     TaskNotRun,
 )
+from zf.lean.record import replace
 from zf.model import Need, Step, Task
 from zf.proof import layout
 from zf.proof.files import write_json
@@ -182,32 +183,24 @@ class Run:
         if ending.status == Status.TIMEOUT:
             tree.write("99-summary/.timeout_killed", b"timeout\n")
         step = None if ending.status == Status.SUCCESS else 0
-        said = {
-            "started_at": began,
-            "completed_at": ended,
-            "duration_s": 0.5,
-            "attempt": attempt,
-            "exit_code": ending.exit_code,
-            "signal": None,
-            "step": step,
-        }
-        digest = tree.decide(
-            records.status_fields(
-                self.run, self.tasks[name], ending.status, ending.cause, "", **said
-            )
+        event = AttemptEnded(
+            task=name,
+            attempt=attempt,
+            status=ending.status,
+            exit_code=ending.exit_code,
+            signal=None,
+            cause=ending.cause,
+            detail="",
+            step=step,
+            started_at=began,
+            completed_at=ended,
+            duration_s=0.5,
+            task_sha256="",
         )
+        digest = tree.decide(records.status_fields(self.run, self.tasks[name], event))
         tree.close()
         self.counts[ending.status] = self.counts.get(ending.status, 0) + 1
-        self.tell(
-            AttemptEnded(
-                task=name,
-                status=ending.status,
-                cause=ending.cause,
-                detail="",
-                task_sha256=digest,
-                **said,
-            )
-        )
+        self.tell(replace(event, task_sha256=digest))
 
     @property
     def _place(self) -> records.Place:
@@ -239,11 +232,10 @@ class Run:
     def not_run(self, name: str, status: Status, cause: Cause, **needs: Status) -> None:
         at = moment(self.second)
         detail = "; ".join(f"dependency '{n}' has status: {s}" for n, s in needs.items())
-        digest = records.write_not_run(
-            *(str(self.path), self._place, self.tasks[name], status, cause, detail, needs, at)
-        )
+        event = TaskNotRun(name, status, cause, detail, needs, at, "")
+        digest = records.write_not_run(str(self.path), self._place, self.tasks[name], event)
         self.counts[status] = self.counts.get(status, 0) + 1
-        self.tell(TaskNotRun(name, status, cause, detail, needs, at, digest))
+        self.tell(replace(event, task_sha256=digest))
 
     def end(self, exit_code: int = 0) -> "Run":
         self.tell(PhaseEnded("A", exit_code == 0, self.second))
