@@ -99,26 +99,26 @@ class RunOptions(Options):
 
     __slots__ = ()
 
-    with_needs = Option[bool](
+    with_needs: Option[bool] = Option(
         "--with-needs", verbs=(TASK,), default=False, help="Run everything it needs first."
     )
-    failed = Option[bool](
+    failed: Option[bool] = Option(
         "--failed", verbs=(RERUN,), default=False, help="Every task that did not succeed."
     )
-    first = Option[str | None](
+    first: Option[str | None] = Option(
         "--from",
         metavar="TASK",
         verbs=(RERUN,),
         help="TASK, and whatever depends on it and did not succeed.",
     )
-    downstream = Option[bool](
+    downstream: Option[bool] = Option(
         "--downstream",
         verbs=(RERUN,),
         default=False,
         help="With --from: everything that depends on TASK.",
     )
     only = Option[str | None]("--only", metavar="TASK", verbs=(RERUN,), help="Just TASK.")
-    run_id = Option[str | None](
+    run_id: Option[str | None] = Option(
         "--run-id",
         metavar="ID",
         verbs=NEW_RUN,
@@ -127,7 +127,7 @@ class RunOptions(Options):
         shown="the time and zf's pid",
         help="Name of the run and of its proof folder. One that exists is refused.",
     )
-    max_jobs = Option[int | None](
+    max_jobs: Option[int | None] = Option(
         "--max-jobs",
         "-j",
         metavar="N",
@@ -138,7 +138,7 @@ class RunOptions(Options):
         default=DEFAULT_MAX_JOBS,
         help="How many tasks run at once, at most.",
     )
-    phase_timeout_s = Option[float | None](
+    phase_timeout_s: Option[float | None] = Option(
         "--phase-timeout",
         metavar="SECONDS",
         verbs=NEW_RUN,
@@ -147,7 +147,7 @@ class RunOptions(Options):
         default=DEFAULT_PHASE_TIMEOUT_S,
         help="Limit of each phase. It wins over the timeout_sec of a phase in zf.yaml.",
     )
-    poll_interval_s = Option[float | None](
+    poll_interval_s: Option[float | None] = Option(
         "--poll-interval",
         metavar="SECONDS",
         verbs=NEW_RUN,
@@ -156,7 +156,7 @@ class RunOptions(Options):
         default=DEFAULT_POLL_INTERVAL_S,
         help="Longest time between two looks at clocks and load. Exits are noticed at once.",
     )
-    grace_s = Option[float | None](
+    grace_s: Option[float | None] = Option(
         "--grace",
         metavar="SECONDS",
         verbs=NEW_RUN,
@@ -165,7 +165,7 @@ class RunOptions(Options):
         default=DEFAULT_GRACE_S,
         help="Time between TERM and KILL when a task is ended.",
     )
-    shield = Option[str | None](
+    shield: Option[str | None] = Option(
         "--shield",
         metavar="MODE",
         verbs=NEW_RUN,
@@ -176,7 +176,7 @@ class RunOptions(Options):
         help="Keep the proof out of reach of the steps while they run: auto (where the system can,"
         " without any effect on steps), always (or nothing is run) or never.",
     )
-    sign = Option[bool | None](
+    sign: Option[bool | None] = Option(
         "--sign",
         off="--no-sign",
         key="sign",
@@ -185,14 +185,14 @@ class RunOptions(Options):
         shown_of={RESUME: "that of the run"},
         help="Sign the proof when the run is over, or do not. Without a key nothing is run.",
     )
-    key = Option[str | None](
+    key: Option[str | None] = Option(
         "--key",
         metavar="KEY",
         shown="ZF_SIGNING_KEY, or git's signing key",
         help="With --sign: the key. An SSH key (private, or public when the agent has the private"
         " one) makes an SSH signature, an Ed25519 private key in PEM makes DSSE envelopes.",
     )
-    fail_fast = Option[Literal["now"] | bool | None](
+    fail_fast: Option[Literal["now"] | bool | None] = Option(
         "--fail-fast",
         metavar="[=now]",
         verbs=(PHASE, RERUN),
@@ -203,13 +203,13 @@ class RunOptions(Options):
         help="Start nothing more after the first failure; with =now end what runs, too: TERM, then"
         " KILL after the grace, as an interrupt does.",
     )
-    no_retries = Option[bool](
+    no_retries: Option[bool] = Option(
         "--no-retries",
         verbs=NEW_RUN,
         default=False,
         help="Try every task once, whatever its file says.",
     )
-    resources = Option[Mapping[str, int]](
+    resources: Option[Mapping[str, int]] = Option(
         "--resource",
         metavar="NAME=N",
         verbs=(PHASE,),
@@ -218,14 +218,14 @@ class RunOptions(Options):
         default={},
         help="How much there is of what tasks ask for in resources. Can be given again.",
     )
-    deadline_s = Option[float | None](
+    deadline_s: Option[float | None] = Option(
         "--deadline",
         metavar="SECONDS",
         verbs=(PHASE,),
         parse=positive_seconds,
         help="Limit of the whole run. What has not ended by then is ended, and the run fails.",
     )
-    upstream = Option[Sequence[str]](
+    upstream: Option[Sequence[str]] = Option(
         "--upstream",
         metavar="RUN",
         verbs=(PHASE,),
@@ -234,29 +234,29 @@ class RunOptions(Options):
         help="A run whose successes meet needs in phases that are not run now; its proof is"
         " verified before it counts. 'latest' is the newest of this commit. Can be given again.",
     )
-    dry_run = Option[bool](
+    dry_run: Option[bool] = Option(
         "--dry-run",
         verbs=(PHASE,),
         default=False,
         help="Show the plan and run nothing. With --json, the plan as JSON.",
     )
-    quiet = Option[bool](
+    quiet: Option[bool] = Option(
         "--quiet", "-q", default=False, help="Print the summary alone, and nothing before it."
     )
-    verbose = Option[bool](
+    verbose: Option[bool] = Option(
         "--verbose",
         "-v",
         default=False,
         help="Print a line when a task starts, is blocked or cancelled, too.",
     )
-    tail = Option[int | None](
+    tail: Option[int | None] = Option(
         "--tail",
         metavar="N",
         parse=_lines,
         shown="log_tail in the task file, or 10",
         help=f"How many lines of a failed step's log are shown, at most {MAX_TAIL_LINES}.",
     )
-    output = Option[Output](
+    output: Option[Output] = Option(
         "--output",
         choices=get_args(Output),
         default="quiet",
@@ -264,7 +264,7 @@ class RunOptions(Options):
         help="How task output is shown while running. quiet: not at all. prefix: each line as it"
         " comes, after its task's name. group: each task's output when it ends.",
     )
-    progress = Option[Progress](
+    progress: Option[Progress] = Option(
         "--progress",
         choices=get_args(Progress),
         default="auto",
@@ -272,7 +272,7 @@ class RunOptions(Options):
         " lines. json: each event as one JSON line. auto: live on a terminal outside CI, else"
         " plain.",
     )
-    as_json = Option[bool](
+    as_json: Option[bool] = Option(
         "--json",
         default=False,
         help="Print the result as JSON on stdout in place of the summary.",

@@ -57,11 +57,11 @@ def test_verify_needs_only_the_folder(ran, tmp_path):
 
 
 def test_verify_finds_what_was_changed(ran):
-    log = ran.proof("r1", "good", "20-logs", "step-0.log")
+    log = ran.proof("r1", "bad", "20-logs", "step-0.log")
     log.write_bytes(b"x" * log.stat().st_size)
     done = ran.zf("verify", "r1")
     assert done.code == 1
-    assert "\nINTACT [changed] good/20-logs/step-0.log: expected " in done.out
+    assert "\nINTACT [changed] bad/20-logs/step-0.log: expected " in done.out
 
 
 def test_verify_holds_a_run_against_expectations(ran):
