@@ -15,9 +15,7 @@ from zf.errors import ZfError
 from zf.lean.record import record, replace
 from zf.options import NEW_RUN, PHASE, RERUN, RESUME, TASK, Option, Options, Setting
 
-DEFAULT_MAX_JOBS = 4
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
-DEFAULT_POLL_INTERVAL_S = 1.0
 DEFAULT_GRACE_S = 5.0
 SHIELD_MODES = AUTO, ALWAYS, NEVER = "auto", "always", "never"
 
@@ -135,7 +133,7 @@ class RunOptions(Options):
         parse=_jobs,
         variables=("ZF_MAX_JOBS", "ZENFLOW_MAX_JOBS", "MAX_JOBS"),
         key="max_jobs",
-        default=DEFAULT_MAX_JOBS,
+        default=4,
         help="How many tasks run at once, at most.",
     )
     phase_timeout_s: Option[float | None] = Option(
@@ -153,7 +151,7 @@ class RunOptions(Options):
         verbs=NEW_RUN,
         parse=positive_seconds,
         variables=("ZF_POLL_INTERVAL_SEC", "ZENFLOW_POLL_INTERVAL_SEC", "POLL_INTERVAL_SEC"),
-        default=DEFAULT_POLL_INTERVAL_S,
+        default=1.0,
         help="Longest time between two looks at clocks and load. Exits are noticed at once.",
     )
     grace_s: Option[float | None] = Option(
