@@ -151,7 +151,8 @@ def recorded(task: Task) -> dict[str, Any]:
     ]
     said["commands"] = _recorded_steps(task.steps)
     said["cleanup"] = _recorded_steps(task.cleanup)
-    said["env"], said["resources"] = dict(task.env), dict(task.resources)
+    said["env"] = dict(task.env) if task.env else {}
+    said["resources"] = dict(task.resources) if task.resources else {}
     return said
 
 

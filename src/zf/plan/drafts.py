@@ -232,7 +232,7 @@ def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
 def check_phases(
     drafts: list[Draft], project: Project, default_timeout_s: float, root: str, asked: Asked
 ) -> Iterator[Problem]:
-    """Warnings about what is valid and still hardly meant, in what is about to run."""
+    """Warnings about what is valid but hardly intended, in what is about to run."""
     for draft in _in_question(drafts, asked):
         task = draft.task
         if task is None or not draft.states_timeout:

@@ -1,4 +1,4 @@
-"""What runs in one run and in what order, and why a run cannot be as it was asked for. Pure.
+"""What runs in one run and in what order, and why a run cannot be what was asked for. Pure.
 
 Everything here is linear in tasks plus needs.
 """

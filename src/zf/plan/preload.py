@@ -51,7 +51,7 @@ def loading(
 def _other_process(
     root: str, home: str, default_phase_timeout_s: float, asked: Asked
 ) -> tuple[int, int]:
-    """Its number, and the descriptor its result comes from."""
+    """Its process id, and the descriptor its result comes from."""
     results, theirs = os.pipe()
     try:
         pid = os.fork()

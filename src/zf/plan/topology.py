@@ -1,7 +1,7 @@
 """Names and the names they need: levels, and the shortest cycles. Pure.
 
 Linear in names plus needs, but the search for the shortest cycle, which only a broken project
-pays for; nothing recurses, so a chain may be as long as it likes.
+pays for; nothing recurses, so a chain may be of any length.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _finished_last(needs: _Edges) -> list[str]:
 
 
 def _shortest_cycle(knot: Mapping[str, set[str]]) -> list[str] | None:
-    """A shortest cycle: the best one through each name, which is then out of the game."""
+    """A shortest cycle: the best one through each name, which is then left out."""
     needs = {name: set(needed) for name, needed in knot.items()}
     dependents = {name: set(others) for name, others in _reversed(needs).items()}
     best: list[str] | None = None
