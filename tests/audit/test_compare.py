@@ -9,7 +9,7 @@ from tests.support import proof_bundles, proof_schemas
 from tests.support.proof_bundles import FAILED, OK, Ending, Run
 from zf.audit.compare import compare, read_env
 from zf.errors import ZfError
-from zf.events import Cause, Status
+from zf.events import AttemptEnded, Cause, Status
 from zf.lean.record import replace
 from zf.proof import layout
 from zf.proof.tree import records
@@ -27,12 +27,11 @@ def made(folder: Path, run: str, ending: Ending = OK, env: bytes = b"", script: 
     tree.write("20-logs/step-0.log", run.encode())
     (it.path / "two/00-meta/env.sh").unlink()
     tree.write(layout.ENV, b"export RUN_ID='%b'\n" % run.encode() + env)
-    tree.decide(
-        records.status_fields(
-            run, it.tasks["two"], ending.status, ending.cause, "",
-            started_at=proof_bundles.moment(1), completed_at=proof_bundles.moment(2), attempt=1,
-        )
-    )  # fmt: skip
+    began, ended = proof_bundles.moment(1), proof_bundles.moment(2)
+    event = AttemptEnded(
+        *("two", 1, ending.status, None, None, ending.cause, "", None, began, ended, 0.0, "")
+    )
+    tree.decide(records.status_fields(run, it.tasks["two"], event))
     tree.close()
     it.journal.close()
     return it.path

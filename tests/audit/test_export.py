@@ -14,13 +14,13 @@ from urllib.parse import unquote
 import pytest
 
 from tests.support import proof_bundles
+from tests.support.forged_seal import seal
 from tests.support.proof_bundles import BEGAN, Ending, Run
 from zf.audit.exporting.export import export
 from zf.audit.signing.attest import attest
 from zf.audit.verify import verify
 from zf.errors import ZfError
 from zf.events import Status
-from zf.proof.seal import seal
 
 LONG = "x" * 100 + "/" + "y" * 200 + "/" + "z" * 120
 

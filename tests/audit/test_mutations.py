@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import independent_verifier, proof_bundles, proof_mutations
+from tests.support.forged_seal import seal
 from tests.support.program import Project
 from tests.support.proof_bundles import BEGAN
 from tests.support.proof_keys import make_keys
@@ -97,7 +98,7 @@ def test_every_changed_byte_and_every_truncation_of_a_small_run_is_found(tmp_pat
 def test_every_structural_harm_is_found(tmp_path, which, request):
     made = getattr(proof_bundles, which.split()[0])(tmp_path)
     if which == "killed and sealed":
-        proof_mutations.seal(str(made.path))
+        seal(str(made.path))
     other = getattr(proof_bundles, which.split()[0])(tmp_path, "r2")
     subject = Subject(made.path)
     mutations = list(proof_mutations.structural(subject.good, other.path))
@@ -116,7 +117,7 @@ def test_a_forger_who_makes_everything_anew_is_found_by_the_head_alone(tmp_path)
     log.write_bytes(b"forge\n")  # of the length that its step records
     proof_mutations.repair_lists(made.path)
     proof_mutations.repair_journal(made.path)
-    proof_mutations.seal(str(made.path))
+    seal(str(made.path))
     assert verify(str(made.path), now=BEGAN).exit_code == 0
     assert verify(str(made.path), Expectations(head=made.head), now=BEGAN).exit_code == 4
 
@@ -141,7 +142,7 @@ def subjects(tmp_path_factory) -> list[Subject]:
         found.append(Subject(getattr(proof_bundles, name)(folder, f"{name}-unsigned").path))
         made = getattr(proof_bundles, name)(folder, f"{name}-signed").path
         if name == "killed":
-            proof_mutations.seal(str(made))
+            seal(str(made))
         with ExitStack() as opened:
             signers = [signer_for(str(keys / key), opened) for key in ("alice", "key.pem")]
             attest(str(made), signers)

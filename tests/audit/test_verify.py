@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import proof_bundles
+from tests.support.forged_seal import seal
 from tests.support.proof_bundles import BEGAN, COMMIT, FAILED, OK, Run
 from zf.audit.expected import part_of
 from zf.audit.findings import State
@@ -18,7 +19,6 @@ from zf.errors import ZfError
 from zf.events import SCHEMA, AttemptStarted, Cause, RunEnded, RunResumed, RunStarted, Status
 from zf.proof.canonical import canonical
 from zf.proof.journal import GENESIS, Journal
-from zf.proof.seal import seal
 
 
 def look(run: Path, /, **expected):
@@ -262,7 +262,7 @@ STATUS = "99-summary/status.json"
         ),
         pytest.param(
             lambda run: (replace(run / LOG, b"hello", b"hullo"), seal(str(run))),
-            {("INTACT", "changed", LOG)},
+            {("INTACT", "mismatch", LOG)},
             id="a log edited, sealed again",
         ),
         pytest.param(

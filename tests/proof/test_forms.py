@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from tests.support import proof_bundles, proof_mutations, proof_schemas
+from tests.support.forged_seal import seal
 from tests.support.proof_bundles import BEGAN
 from tests.support.proof_keys import make_keys
 from zf.audit.exporting.export import export
@@ -52,7 +53,7 @@ def remake(run: Path) -> None:
     """Everything that names a digest, made anew around what was changed."""
     proof_mutations.repair_lists(run)
     proof_mutations.repair_journal(run)
-    proof_mutations.seal(str(run))
+    seal(str(run))
 
 
 def harms(run: Path):
@@ -198,7 +199,7 @@ def test_what_an_id_may_be_is_asked_everywhere(tmp_path):
 def test_a_file_nobody_knows_at_the_top_of_a_sealed_run_is_a_finding(tmp_path):
     made = proof_bundles.small(tmp_path)
     (made.path / "README.html").write_text("All is well.")
-    proof_mutations.seal(str(made.path))
+    seal(str(made.path))
     found = verify(str(made.path))
     assert found.exit_code == 1
     assert [(f.kind, f.path) for f in found.findings] == [("surplus", "README.html")]

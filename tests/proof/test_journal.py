@@ -209,7 +209,7 @@ def test_a_killed_writer_leaves_what_it_committed(tmp_path):
     program = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
-from tests.proof.test_journal import *
+from tests.proof.test_journal import AT, EVENTS, Path, write
 j = write(Path({str(path)!r}), EVENTS[:3])
 j.append(EVENTS[3], AT, 9.0)
 print("committed", flush=True)

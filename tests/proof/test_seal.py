@@ -17,7 +17,8 @@ from zf.events import Status
 from zf.proof.canonical import canonical
 from zf.proof.files import write_json, write_pieces
 from zf.proof.journal import JournalDamagedError
-from zf.proof.seal import close_killed, seal
+from zf.proof.known import Known
+from zf.proof.seal import close_killed, seal_known
 
 TASK_FILES = {
     "00-meta/task.json": b"{}\n",
@@ -47,8 +48,23 @@ def make_run(folder: Path, tasks=("t1", "t1-b", "t1.c")) -> Path:
     return run
 
 
+def known_of(run: Path, *, but: tuple[str, ...] = ()) -> Known:
+    """What the runner of such a run knows, `but` for tasks that had not ended."""
+    known = Known(tops={p.name: digest(p.read_bytes()) for p in run.iterdir() if p.is_file()})
+    for listed in run.glob("*/40-checksums/task.sha256"):
+        task = listed.relative_to(run).parts[0]
+        if task not in but:
+            known.ended(task, 1, digest(listed.read_bytes()))
+    return known
+
+
 def files_of(run: Path) -> list[str]:
     return sorted(str(p.relative_to(run)) for p in run.rglob("*") if p.is_file())
+
+
+def manifest_of(run: Path) -> dict[str, str]:
+    lines = (run / "MANIFEST.sha256").read_text().splitlines()
+    return {line[66:]: line[:64] for line in lines}
 
 
 @pytest.mark.parametrize(
@@ -92,14 +108,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     assert os.listdir(tmp_path) == ["f"]
 
 
-def test_the_manifest_lists_every_file_but_itself_and_attest_in_byte_order(tmp_path):
+def test_the_manifest_lists_every_file_but_itself_in_byte_order(tmp_path):
     run = make_run(tmp_path)
-    (run / "attest").mkdir()
-    (run / "attest" / "statement.json").write_text("{}")
-    expected = [name for name in files_of(run) if not name.startswith("attest/")]
-    assert seal(str(run)) == digest((run / "MANIFEST.sha256").read_bytes())
-    listed = [line[66:] for line in (run / "MANIFEST.sha256").read_text().splitlines()]
-    assert listed == sorted(expected, key=os.fsencode)
+    expected = files_of(run)
+    sealed = seal_known(str(run), known_of(run))
+    assert sealed.differences == ()
+    assert sealed.manifest_sha256 == digest((run / "MANIFEST.sha256").read_bytes())
+    assert list(manifest_of(run)) == sorted(expected, key=os.fsencode)
 
 
 @pytest.mark.parametrize(
@@ -114,49 +129,84 @@ def test_the_manifest_passes_standard_tools(tmp_path, tool):
     if shutil.which(tool[0]) is None:
         pytest.skip(f"{tool[0]} is not installed")
     run = make_run(tmp_path)
-    seal(str(run))
+    seal_known(str(run), known_of(run))
     check = [*tool, "MANIFEST.sha256"]
     subprocess.run(check, cwd=run, check=True, capture_output=True)
     (run / "t1" / "20-logs" / "step-0.log").write_text("changed")
     assert subprocess.run(check, cwd=run, check=False, capture_output=True).returncode != 0
 
 
-def test_sealing_twice_gives_the_same_bytes(tmp_path):
+def test_the_order_in_which_tasks_ended_changes_no_byte(tmp_path):
     run = make_run(tmp_path)
-    assert seal(str(run)) == seal(str(run))
+    known = known_of(run)
+    first = seal_known(str(run), known).manifest_sha256
+    (run / "MANIFEST.sha256").unlink()
+    known.trees = dict(reversed(known.trees.items()))
+    assert seal_known(str(run), known).manifest_sha256 == first
 
 
-def test_a_task_without_its_list_is_hashed_here(tmp_path):
+def test_a_task_that_had_not_ended_is_hashed_here(tmp_path):
     run = make_run(tmp_path)
-    before = seal(str(run)), (run / "MANIFEST.sha256").read_text()
+    known = known_of(run, but=("t1-b",))
     (run / "t1-b" / "40-checksums" / "task.sha256").unlink()
-    seal(str(run))
-    lines = before[1].splitlines(keepends=True)
-    assert (run / "MANIFEST.sha256").read_text() == "".join(
-        line for line in lines if "t1-b/40-checksums" not in line
-    )
+    expected = files_of(run)
+    assert seal_known(str(run), known, loose={"t1-b", "t9"}).differences == ()
+    assert sorted(manifest_of(run)) == expected
+    assert manifest_of(run)["t1-b/20-logs/step-0.log"] == digest(b"hello\n")
 
 
 def test_a_foreign_name_is_refused_by_name(tmp_path):
     run = make_run(tmp_path)
-    (run / "evil\nname").write_text("")
-    with pytest.raises(ZfError, match="'evil\\\\nname' has a name"):
-        seal(str(run))
+    (run / "t1" / "evil\nname").write_text("")
+    with pytest.raises(ZfError, match="'t1/evil\\\\nname' has a name"):
+        seal_known(str(run), known_of(run, but=("t1",)), loose={"t1"})
     assert not (run / "MANIFEST.sha256").exists()
 
 
 def test_links_and_fifos_are_not_followed(tmp_path):
     run = make_run(tmp_path)
-    manifest = seal(str(run))
+    known = known_of(run, but=("t1",))
+    expected = files_of(run)
     (run / "link").symlink_to("/etc/passwd")
-    (run / "t9").mkdir()
-    (run / "t9" / "link").symlink_to("/etc/passwd")
-    os.mkfifo(run / "t9" / "fifo")
-    assert seal(str(run)) == manifest
-    (run / "t1" / "40-checksums" / "task.sha256").unlink()
-    os.mkfifo(run / "t1" / "40-checksums" / "task.sha256")
-    with pytest.raises(OSError, match="not a regular file"):
-        seal(str(run))
+    (run / "t1" / "link").symlink_to("/etc/passwd")
+    os.mkfifo(run / "t1" / "fifo")
+    assert seal_known(str(run), known, loose={"t1"}).differences == ("link: was put there",)
+    assert sorted(manifest_of(run)) == expected
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (Path.unlink, "cannot be read: no such file or directory"),
+        (lambda path: path.write_text("nonsense\n"), "is not the list that the task ended with"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "cannot be read: not a regular file"),
+    ],
+    ids=["gone", "another", "a fifo"],
+)
+def test_a_list_that_is_another_is_told_and_the_manifest_keeps_the_one_that_was(
+    tmp_path, harm, why
+):
+    run = make_run(tmp_path)
+    known, before = known_of(run), files_of(run)
+    name = "t1/40-checksums/task.sha256"
+    harm(run / name)
+    assert seal_known(str(run), known).differences == (f"{name}: {why}",)
+    assert sorted(manifest_of(run)) == before
+    assert manifest_of(run)[name] == known.trees["t1"].hex()
+
+
+def test_what_cannot_be_read_is_not_sealed(tmp_path, monkeypatch):
+    run = make_run(tmp_path)
+    known = known_of(run, but=("t1",))
+
+    def fails(fd, buffers):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("zf.proof.bundle.os.readv", fails)
+        with pytest.raises(ZfError, match="input/output error"):
+            seal_known(str(run), known, loose={"t1"})
+    seal_known(str(run), known, loose={"t1"})
 
 
 # A run whose runner was killed
@@ -194,29 +244,3 @@ def test_a_damaged_journal_is_kept_as_evidence(tmp_path):
 def test_what_has_no_journal_cannot_be_closed(tmp_path):
     with pytest.raises(ZfError, match="has no journal"):
         close_killed(str(tmp_path))
-
-
-def test_a_list_that_is_none_is_made_again_from_the_files(tmp_path):
-    run = make_run(tmp_path)
-    seal(str(run))
-    before = (run / "MANIFEST.sha256").read_text()
-    (run / "t1" / "40-checksums" / "task.sha256").write_text("nonsense\n")
-    seal(str(run))
-    after = (run / "MANIFEST.sha256").read_text()
-    assert after.replace(digest(b"nonsense\n"), "") != before
-    assert len(after.splitlines()) == len(before.splitlines())
-
-
-def test_what_cannot_be_read_is_not_sealed(tmp_path, monkeypatch):
-    run = make_run(tmp_path)
-    (run / "t1" / "40-checksums" / "task.sha256").unlink()
-    real = os.readv
-
-    def fails(fd, buffers):
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr("zf.proof.bundle.os.readv", fails)
-    with pytest.raises(ZfError, match="input/output error"):
-        seal(str(run))
-    monkeypatch.setattr("zf.proof.bundle.os.readv", real)
-    seal(str(run))

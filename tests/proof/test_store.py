@@ -9,10 +9,11 @@ from hashlib import sha256
 import pytest
 
 from tests.support.attempts import all_listed, checksums_hold, task
-from zf.events import Cause, Status
+from zf.events import Cause, Status, TaskNotRun
 from zf.model import Need, Step
 from zf.proof import checksums, files, layout
-from zf.proof.seal import seal
+from zf.proof.known import Known
+from zf.proof.seal import seal_known
 from zf.proof.tree import attempts, records
 from zf.proof.tree.store import TaskTree
 
@@ -165,7 +166,10 @@ class TestAttempts:
         listed = checksums.parse((folder / "40-checksums/attempts.sha256").read_bytes())
         files = [p for p in (folder / "attempts").rglob("*") if p.is_file()]
         assert sorted(listed) == sorted(str(p.relative_to(folder)) for p in files)
-        seal(str(run_dir))
+        known = Known()
+        for number, ended_with in enumerate(digests, start=1):
+            known.ended("t", number, ended_with)
+        assert seal_known(str(run_dir), known).differences == ()
         subprocess.run(
             ["sha256sum", "-c", "--strict", "--quiet", "MANIFEST.sha256"], cwd=run_dir, check=True
         )
@@ -197,10 +201,9 @@ class TestAttempts:
         assert sorted(os.listdir(run_dir / "t/attempts")) == ["1", "1.1"]
 
     def test_one_that_was_not_run_makes_way_for_its_first_attempt(self, run_dir):
-        records.write_not_run(
-            *(str(run_dir), PLACE, task(), Status.BLOCKED, Cause.NEED),
-            *("", {"x": Status.FAILURE}, "now"),
-        )
+        needs = {"x": Status.FAILURE}
+        event = TaskNotRun("t", Status.BLOCKED, Cause.NEED, "", needs, "now", "")
+        records.write_not_run(str(run_dir), PLACE, task(), event)
         self.attempt(run_dir, 1)
         blocked = run_dir / "t/attempts/0/99-summary/status.json"
         assert json.loads(blocked.read_bytes())["status"] == "blocked"
@@ -277,16 +280,16 @@ class TestReopen:
 
 def test_a_task_that_was_not_run_has_a_tree_too(run_dir):
     blocked = task(":", title="T", needs=(Need("x"),), env={"A": "1"}, cleanup=(Step("c", ":"),))
-    digest = records.write_not_run(
-        str(run_dir),
-        PLACE,
-        blocked,
-        Status.BLOCKED,
-        Cause.NEED,
-        "dependency 'x' has status: timeout",
-        {"x": Status.TIMEOUT},
-        "2026-11-21T06:30:44.000000Z",
+    event = TaskNotRun(
+        task="t",
+        status=Status.BLOCKED,
+        cause=Cause.NEED,
+        detail="dependency 'x' has status: timeout",
+        needs={"x": Status.TIMEOUT},
+        at="2026-11-21T06:30:44.000000Z",
+        task_sha256="",
     )
+    digest = records.write_not_run(str(run_dir), PLACE, blocked, event)
     folder = run_dir / "t"
     listed = (folder / "40-checksums/task.sha256").read_bytes()
     assert digest == sha256(listed).hexdigest()

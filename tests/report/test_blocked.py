@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tests.report.test_facts import finished_runs
-from tests.report.test_words import hostile, is_safe
 from tests.support.report_samples import (
     SEED,
     TAILS,
+    B,
+    C,
+    F,
+    S,
+    T,
     blocked,
     ended,
+    facts_of,
     failed,
     not_run,
     plan,
     run_ended,
     run_started,
     seed_events,
+    seed_facts,
     started,
     timed_out,
 )
+from tests.support.report_strategies import finished_runs, hostile_runs, is_safe
 from zf.events import (
     Cause,
     Event,
     Interrupted,
-    PhaseEnded,
-    PhaseStarted,
     PhaseTimedOut,
     RetryScheduled,
     RunTimedOut,
@@ -44,22 +46,15 @@ from zf.report.facts import build
 from zf.report.words import TAIL_CHARS, TAIL_LINES, Style, without_colour
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
-B, F, C, S, T = (
-    Status.BLOCKED,
-    Status.FAILURE,
-    Status.CANCELLED,
-    Status.SKIPPED,
-    Status.TIMEOUT,
-)
 
 
 def told(needs: dict[str, str], events: list[Event], **options: Any) -> str:
-    content = plan({name: of.split() for name, of in needs.items()})
+    content = plan(needs)
     return report(build(content, events), **options)
 
 
 def test_the_whole_report() -> None:
-    facts = build(plan(SEED), seed_events())
+    facts = seed_facts()
     assert (
         report(facts, tails=TAILS, proof="proofs/r1")
         == """\
@@ -360,11 +355,11 @@ def test_a_deep_chain_of_hostile_names_is_printable() -> None:
     needs = {name: (names[n - 1],) if n else () for n, name in enumerate(names)}
     events = [failed(names[0])]
     events += [not_run(n, B, Cause.NEED, needs={needs[n][0]: B}) for n in names[1:]]
-    assert is_safe(report(build(plan(needs), events)))
+    assert is_safe(report(facts_of(needs, events)))
 
 
 def test_colours_change_no_word() -> None:
-    facts = build(plan(SEED), [PhaseTimedOut("E", 5), *seed_events()])
+    facts = facts_of(SEED, [PhaseTimedOut("E", 5), *seed_events()])
     coloured = report(facts, tails=TAILS, style=Style(colour=True))
     assert "\x1b[31mtimeout\x1b[0m" in coloured
     assert without_colour(coloured) == report(facts, tails=TAILS)
@@ -375,7 +370,7 @@ def test_every_unmet_need_has_its_line_and_every_blocked_task_its_place(
     run: tuple[dict[str, tuple[str, ...]], list[Event]],
 ) -> None:
     needs, events = run
-    facts = build(plan(needs), events)
+    facts = facts_of(needs, events)
     text = report(facts)
     held = [task for task in facts.tasks.values() if task.status is B]
     for task in held:
@@ -389,41 +384,6 @@ def test_every_unmet_need_has_its_line_and_every_blocked_task_its_place(
 
 
 # --- Hostile text --------------------------------------------------------------------------------
-
-
-@st.composite
-def hostile_runs(draw: st.DrawFn) -> tuple[dict[str, Any], list[Event], dict[str, list[str]]]:
-    """A run whose every text is hostile, ids included: an edited proof may hold anything."""
-    names = draw(st.lists(hostile.filter(bool), min_size=4, max_size=4, unique=True))
-    a, b, c, d = names
-    content = plan({a: (), b: (a,), d: (), c: (b, a, d)}, phase=draw(hostile))
-    for row in content["tasks"]:
-        row["title"] = draw(hostile)
-        row["file"] = draw(hostile)
-        row["steps"] = [{"name": draw(hostile), "line": 3}]
-    cause = draw(st.sampled_from(Cause))
-    bad = draw(st.sampled_from([F, T, Status.LOST]))
-    events: list[Event] = [
-        replace(run_started(4), run=draw(hostile)),
-        PhaseStarted(draw(hostile), 5),
-        started(a),
-        failed(d),
-        ended(a, bad, cause, step=0, signal=11, exit_code=1, detail=draw(hostile)),
-        not_run(b, B, Cause.NEED, needs={a: bad}),
-        draw(
-            st.sampled_from(
-                [
-                    not_run(c, B, Cause.NEED, needs={b: B, a: bad, d: F}),
-                    not_run(c, C, Cause.FAIL_FAST, detail=draw(hostile)),
-                    Interrupted(2, 1),
-                ]
-            )
-        ),
-        PhaseTimedOut(draw(hostile), 5),
-        PhaseEnded(draw(hostile), ok=False, duration_s=5),
-        run_ended(1),
-    ]
-    return content, events, {a: draw(st.lists(hostile, max_size=3))}
 
 
 @given(hostile_runs())
@@ -458,7 +418,7 @@ def schema() -> dict[str, Any]:
 
 
 def test_blocked_json() -> None:
-    facts = build(plan(SEED), seed_events())
+    facts = seed_facts()
     assert as_json(facts, tails=TAILS) == {
         "schema": "zf/blocked/v2",
         "run_id": "r1",
@@ -550,7 +510,7 @@ def test_blocked_json_names_what_was_tolerated_and_what_was_flaky() -> None:
         RunTimedOut(60),
         run_ended(124),
     ]
-    told = as_json(build(plan({"a": (), "b": ()}), events))
+    told = as_json(facts_of("a b", events))
     assert told["causes"] == []
     assert told["run_timeout"] == {"deadline_s": 60}
     assert told["flaky"] == ["b"]
@@ -569,7 +529,7 @@ def test_blocked_json_names_what_was_tolerated_and_what_was_flaky() -> None:
 
 def test_the_deadline_of_a_run_is_in_the_report() -> None:
     events = [run_started(), RunTimedOut(60), not_run("a", C, Cause.DEADLINE), run_ended(124)]
-    assert report(build(plan({"a": ()}), events)).startswith(
+    assert report(facts_of("a", events)).startswith(
         "ERROR: Run deadline (60s) exceeded\n\nCancelled by the deadline of the run: 1 task\n   a\n"
     )
 
@@ -577,11 +537,11 @@ def test_the_deadline_of_a_run_is_in_the_report() -> None:
 def test_a_tolerated_failure_holds_up_nobody() -> None:
     needs = {"a": (), "b": ("a",), "c": ("b",)}
     for events in ([], [started("b")]):
-        assert build(plan(needs), [failed("a", warned=True), *events]).causes == ()
+        assert facts_of(needs, [failed("a", warned=True), *events]).causes == ()
 
 
 def test_blocked_json_knows_little_of_a_cause_outside_the_plan() -> None:
-    facts = build(plan({"a": ("up",)}), [blocked("a", up=F)])
+    facts = facts_of({"a": ("up",)}, [blocked("a", up=F)])
     [cause] = as_json(facts)["causes"]
     assert {name: value for name, value in cause.items() if value} == {
         "code": "ZF500",
@@ -610,7 +570,7 @@ def test_the_schema_is_a_schema() -> None:
 
 @pytest.mark.parametrize(("needs", "events"), [case[:2] for case in REPORTS.values()], ids=REPORTS)
 def test_blocked_json_is_valid(needs: dict[str, str], events: list[Event]) -> None:
-    content = plan({name: of.split() for name, of in needs.items()})
+    content = plan(needs)
     Draft202012Validator(schema()).validate(as_json(build(content, events), tails=TAILS))
 
 
@@ -625,7 +585,7 @@ def test_blocked_json_is_valid_whatever_tasks_say(
 
 def test_the_same_facts_before_and_after_the_run_is_over() -> None:
     events = seed_events()
-    before, after = build(plan(SEED), events[:-1]), build(plan(SEED), events)
+    before, after = facts_of(SEED, events[:-1]), facts_of(SEED, events)
     assert as_json(before) == as_json(after)
 
 

@@ -7,22 +7,25 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from tests.report.test_blocked import hostile_runs
-from tests.report.test_words import is_safe
 from tests.support.report_samples import (
     SEED,
     TAILS,
+    blocked,
     ended,
+    facts_of,
     failed,
     not_run,
     plan,
     run_ended,
     run_started,
     seed_events,
+    seed_facts,
     started,
 )
+from tests.support.report_strategies import hostile_runs, is_safe
 from zf.events import Cause, ConditionEvaluated, Event, RetryScheduled, Status
-from zf.report import blocked, explain, summary
+from zf.report import explain, summary
+from zf.report.blocked import report
 from zf.report.facts import build
 
 ADVICE = """\
@@ -32,14 +35,14 @@ Next: zf rerun r1 --failed
 
 
 def test_a_run_ends_with_what_to_do_and_can_be_told_with_its_trees() -> None:
-    facts = build(plan(SEED), seed_events())
+    facts = seed_facts()
     told = {"tails": TAILS, "proof": "proofs/r1"}
     end_of_run = summary.summary(facts, advice=ADVICE.splitlines(), **told)
     assert ADVICE in end_of_run
     assert explain.run(facts, **told) == end_of_run
-    report = blocked.report(facts, **told)
+    whole = report(facts, **told)
     end = end_of_run[end_of_run.index("FAIL r1") :]
-    assert explain.run(facts, whole=True, **told) == f"{report}\n{end}"
+    assert explain.run(facts, whole=True, **told) == f"{whole}\n{end}"
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -47,10 +50,10 @@ def test_each_failure_is_told_once_with_its_log_and_the_old_lines_once(whole: bo
     events = [
         failed("a"),
         failed("x", 9),
-        not_run("b", Status.BLOCKED, Cause.NEED, needs={"a": Status.FAILURE}),
+        blocked("b", a=Status.FAILURE),
         run_ended(1),
     ]
-    facts = build(plan({"a": (), "b": ("a",), "x": ()}), events)
+    facts = facts_of({"a": (), "b": ("a",), "x": ()}, events)
     tails = {name: [f"{name}{n}" for n in range(5)] for name in "ax"}
     text = explain.run(facts, tails=tails, whole=whole)
     assert [text.count(f"| {name}{n}\n") for name in "ax" for n in range(5)] == [1] * 10
@@ -59,7 +62,7 @@ def test_each_failure_is_told_once_with_its_log_and_the_old_lines_once(whole: bo
 
 
 def test_a_plain_failure_is_no_deadlock() -> None:
-    facts = build(plan({"a": (), "b": ()}), [failed("a"), ended("b"), run_ended(1)])
+    facts = facts_of("a b", [failed("a"), ended("b"), run_ended(1)])
     assert "Deadlock" not in explain.run(facts)
     assert "Deadlock" not in explain.run(facts, whole=True)
 
@@ -67,13 +70,13 @@ def test_a_plain_failure_is_no_deadlock() -> None:
 def test_what_is_held_up_by_several_is_freed_by_mending_those() -> None:
     events = [
         *(failed(name) for name in "abc"),
-        not_run("d", Status.BLOCKED, Cause.NEED, needs={"a": Status.FAILURE}),
-        not_run("e", Status.BLOCKED, Cause.NEED, needs={"b": Status.FAILURE}),
-        not_run("f", Status.BLOCKED, Cause.NEED, needs={"c": Status.FAILURE}),
+        blocked("d", a=Status.FAILURE),
+        blocked("e", b=Status.FAILURE),
+        blocked("f", c=Status.FAILURE),
         run_ended(1),
     ]
     needs = {"a": (), "b": (), "c": (), "d": ("a", "b"), "e": ("a", "b", "c"), "f": ("c", "a")}
-    text = explain.run(build(plan(needs), events))
+    text = explain.run(facts_of(needs, events))
     assert "Fix first: a and b - none frees a task by itself, together they free 1 task\n" in text
 
 
@@ -83,14 +86,14 @@ def test_what_is_held_up_by_several_is_freed_by_mending_those() -> None:
 def test_nothing_is_advised_while_it_runs_and_resume_after_a_kill(
     alive: bool, wanted: list[str]
 ) -> None:
-    facts = build(plan({"a": (), "b": ()}), [run_started(2), failed("a"), started("b")])
+    facts = facts_of("a b", [run_started(2), failed("a"), started("b")])
     text = explain.run(facts, alive=alive)
     assert [line for line in text.splitlines() if line.startswith("Next:")] == wanted
     assert ("next:" in explain.task(facts, "a", alive=alive)) is not alive
 
 
 def test_a_run_in_which_all_went_well_is_one_line() -> None:
-    facts = build(plan({"a": ()}), [run_started(), ended("a"), run_ended(0)])
+    facts = facts_of("a", [run_started(), ended("a"), run_ended(0)])
     assert explain.run(facts) == "PASS r1: 1 task: 1 success in 3.4s\n"
 
 
@@ -164,7 +167,7 @@ def test_every_condition_that_was_asked_is_told_with_its_values() -> None:
         ),
         not_run("a", Status.SKIPPED, Cause.CONDITION, detail="condition is false"),
     ]
-    text = explain.task(build(plan({"a": ()}), events), "a")
+    text = explain.task(facts_of("a", events), "a")
     assert (
         "  asked:    condition is false: ${CI} == 'main' && attempts > 3 "
         "(${CI} = 'dev\\n', attempts = 4.5, task.ok = true)\n"
@@ -173,7 +176,7 @@ def test_every_condition_that_was_asked_is_told_with_its_values() -> None:
 
 def test_a_condition_without_an_answer_says_why() -> None:
     events = [ConditionEvaluated("a", "${X}", value=None, operands={}, error="X is not set")]
-    text = explain.task(build(plan({"a": ()}), events), "a")
+    text = explain.task(facts_of("a", events), "a")
     assert "  asked:    condition is cannot be evaluated" not in text
     assert "  asked:    condition cannot be evaluated: ${X}: X is not set\n" in text
 
@@ -188,7 +191,7 @@ def test_every_attempt_is_told_with_the_wait_before_the_next() -> None:
         started("a", attempt=3),
         ended("a", attempt=3),
     ]
-    assert explain.task(build(plan({"a": ()}), events), "a").startswith(
+    assert explain.task(facts_of("a", events), "a").startswith(
         """\
 a: success (flaky)
   title:    a
@@ -201,7 +204,7 @@ a: success (flaky)
 
 
 def test_a_tolerated_end_says_so_in_its_own_story_and_in_its_dependents() -> None:
-    facts = build(plan({"a": (), "b": ("a",)}), [failed("a", warned=True), ended("b")])
+    facts = facts_of({"a": (), "b": ("a",)}, [failed("a", warned=True), ended("b")])
     assert explain.task(facts, "a").startswith("a: failure (warned)\n")
     assert "  needs:    a (failure, tolerated)\n" in explain.task(facts, "b")
 
@@ -232,10 +235,10 @@ def test_a_task_that_has_not_ended(events: list[Event], lines: list[str]) -> Non
 def test_a_need_that_failed_after_the_task_was_blocked_is_told_too() -> None:
     events = [
         failed("a"),
-        not_run("c", Status.BLOCKED, Cause.NEED, needs={"a": Status.FAILURE}),
+        blocked("c", a=Status.FAILURE),
         failed("b"),
     ]
-    text = explain.task(build(plan({"a": (), "b": (), "c": ("a", "b")}), events), "c")
+    text = explain.task(facts_of({"a": (), "b": (), "c": ("a", "b")}, events), "c")
     assert (
         "  what:     dependency 'a' has status: failure; dependency 'b' has status: failure\n"
         in text
@@ -243,16 +246,16 @@ def test_a_need_that_failed_after_the_task_was_blocked_is_told_too() -> None:
 
 
 def test_a_task_held_up_from_outside_the_plan_is_run_again() -> None:
-    blocks = not_run("a", Status.BLOCKED, Cause.NEED, needs={"up": Status.FAILURE})
+    blocks = blocked("a", up=Status.FAILURE)
     events = [run_started(), blocks, run_ended(1)]
-    text = explain.task(build(plan({"a": ("up",)}), events), "a")
+    text = explain.task(facts_of({"a": ("up",)}, events), "a")
     assert "  held by:  up (failure) -> a\n" in text
     assert text.endswith("  next:     zf rerun r1 --failed\n")
 
 
 def test_a_task_that_is_not_there() -> None:
     with pytest.raises(KeyError):
-        explain.task(build(plan({}), []), "a")
+        explain.task(facts_of({}, []), "a")
 
 
 @given(hostile_runs())

@@ -10,18 +10,26 @@ from hypothesis import strategies as st
 
 from tests.support.report_samples import (
     SEED,
+    B,
+    C,
+    F,
+    S,
+    T,
     at,
     blocked,
     ended,
+    facts_of,
     failed,
     not_run,
     plan,
     run_ended,
     run_started,
     seed_events,
+    seed_facts,
     started,
     timed_out,
 )
+from tests.support.report_strategies import finished_runs
 from zf.events import (
     FAILED,
     Cause,
@@ -42,7 +50,7 @@ from zf.report.facts import Facts, Fold, build
 
 
 def test_facts_of_a_whole_run() -> None:
-    facts = build(plan(SEED), seed_events())
+    facts = seed_facts()
     assert {name: task.word for name, task in facts.tasks.items()} == {
         "30-migrate": "success",
         "40-seed-database": "timeout",
@@ -74,7 +82,7 @@ def test_every_prefix_counts_every_task_once() -> None:
 
 
 def test_clock_readings_bound_the_run() -> None:
-    fold = Fold(plan({"a": ()}))
+    fold = Fold(plan("a"))
     fold.apply(run_started(), 100.0, at(1))
     fold.apply(started("a"), 101.5, at(2.5))
     facts = fold.facts
@@ -87,7 +95,7 @@ def test_clock_readings_bound_the_run() -> None:
 
 
 def test_a_resumed_run_goes_on_by_another_clock() -> None:
-    fold = Fold(plan({"a": ()}))
+    fold = Fold(plan("a"))
     fold.apply(run_started(), 9000.0)
     fold.apply(started("a"), 9001.0)
     fold.apply(RunResumed(leftovers=2), 5.0)
@@ -98,7 +106,7 @@ def test_a_resumed_run_goes_on_by_another_clock() -> None:
 
 
 def test_a_second_attempt_forgets_what_the_first_came_to() -> None:
-    fold = Fold(plan({"a": ()}))
+    fold = Fold(plan("a"))
     for event in (started("a"), failed("a"), started("a", attempt=2)):
         fold.apply(event)
     task = fold.facts.tasks["a"]
@@ -137,19 +145,19 @@ def test_a_dropped_retry_leaves_a_tolerated_end_tolerated() -> None:
         RetryDropped("a", 2, Cause.DEADLINE),
         run_ended(0),
     ]
-    facts = build(plan({"a": ()}), events)
+    facts = facts_of("a", events)
     assert [task.id for task in facts.warned] == ["a"]
     assert (facts.result, facts.failed) == ("passed", [])
 
 
 def test_a_dropped_retry_of_nobody_changes_nothing() -> None:
     events = [RetryDropped("x", 2, Cause.DEADLINE), RetryDropped("a", 2, Cause.DEADLINE)]
-    assert build(plan({"a": ()}), events).counts["waiting"] == 1
+    assert facts_of("a", events).counts["waiting"] == 1
 
 
 def test_the_cost_of_throttling_adds_up() -> None:
     enter, leave = ThrottleEntered("CPU", 95, 1), ThrottleLeft(10, 4)
-    facts = build(plan({}), [enter, leave, enter, leave, enter])
+    facts = facts_of({}, [enter, leave, enter, leave, enter])
     assert (facts.throttles, facts.throttled_s, facts.held_s) == (3, 20, 8)
     assert facts.throttle == enter
 
@@ -163,7 +171,7 @@ def test_events_about_strangers_change_nothing() -> None:
         PhaseTimedOut("X", 5),
         PhaseEnded("X", ok=False, duration_s=1),
     ]
-    content = plan({"a": ()})
+    content = plan("a")
     content["tasks"].append({**content["tasks"][0], "id": "b", "phase": "X"})
     facts = build(content, events)
     assert facts.counts["waiting"] == 2
@@ -173,7 +181,7 @@ def test_events_about_strangers_change_nothing() -> None:
 
 
 def test_phases_are_followed() -> None:
-    fold = Fold(plan({"a": ()}))
+    fold = Fold(plan("a"))
     fold.apply(PhaseStarted("E", 5))
     assert (fold.facts.phase, fold.facts.phases["E"].state) == ("E", "running")
     fold.apply(PhaseTimedOut("E", 5))
@@ -216,7 +224,7 @@ RESULTS: dict[str, tuple[list[Event], str]] = {
 
 @pytest.mark.parametrize(("events", "result"), RESULTS.values(), ids=RESULTS)
 def test_result(events: list[Event], result: str) -> None:
-    assert build(plan({"a": (), "b": ()}), events).result == result
+    assert facts_of("a b", events).result == result
 
 
 # --- Root causes -------------------------------------------------------------------------------
@@ -234,14 +242,6 @@ def causes(facts: Facts) -> list[tuple[str, str, list[str], int, int]]:
         for cause in facts.causes
     ]
 
-
-B, F, T, C, S = (
-    Status.BLOCKED,
-    Status.FAILURE,
-    Status.TIMEOUT,
-    Status.CANCELLED,
-    Status.SKIPPED,
-)
 
 CAUSES: dict[
     str, tuple[dict[str, str], list[Event], list[tuple[str, str, list[str], int, int]]]
@@ -326,12 +326,12 @@ def test_root_causes(
     events: list[Event],
     expected: list[tuple[str, str, list[str], int, int]],
 ) -> None:
-    facts = build(plan({name: of.split() for name, of in needs.items()}), events)
+    facts = facts_of(needs, events)
     assert causes(facts) == expected
 
 
 def test_a_task_mentions_its_other_causes_and_who_it_waits_through() -> None:
-    facts = build(plan(SEED), seed_events())
+    facts = seed_facts()
     assert facts.causes == (
         RootCause(
             task="40-seed-database",
@@ -368,7 +368,7 @@ def test_causes_follow_the_events() -> None:
 
 def test_a_task_blocked_by_one_need_names_those_that_failed_later() -> None:
     events = [failed("a"), blocked("c", a=F), timed_out("b")]
-    facts = build(plan({"a": (), "b": (), "c": ("a", "b")}), events)
+    facts = facts_of({"a": (), "b": (), "c": ("a", "b")}, events)
     assert [(cause.task, cause.blocks, cause.frees) for cause in facts.causes] == [
         ("a", 1, 0),
         ("b", 1, 0),
@@ -377,27 +377,6 @@ def test_a_task_blocked_by_one_need_names_those_that_failed_later() -> None:
 
 
 # --- Properties ----------------------------------------------------------------------------------
-
-
-@st.composite
-def finished_runs(draw: st.DrawFn) -> tuple[dict[str, tuple[str, ...]], list[Event]]:
-    """A random graph and what a scheduler that keeps the contract would say of it."""
-    count = draw(st.integers(1, 12))
-    names = [f"t{n:02d}" for n in range(count)]
-    needs: dict[str, tuple[str, ...]] = {}
-    status: dict[str, Status] = {}
-    events: list[Event] = []
-    for number, name in enumerate(names):
-        of = draw(st.lists(st.sampled_from(names[:number]), unique=True)) if number else []
-        needs[name] = tuple(of)
-        unmet = {need: status[need] for need in of if status[need] is not Status.SUCCESS}
-        if unmet:
-            status[name] = B
-            events.append(not_run(name, B, Cause.NEED, needs=unmet))
-            continue
-        status[name] = draw(st.sampled_from([Status.SUCCESS, F, T, Status.LOST, C, S]))
-        events.append(ended(name, status[name], Cause.EXIT))
-    return needs, draw(st.permutations(events))
 
 
 def reachable(needs: dict[str, tuple[str, ...]], held: set[str], root: str) -> set[str]:
@@ -415,7 +394,7 @@ def test_every_blocked_task_stands_once_below_a_cause_that_holds_it(
     run: tuple[dict[str, tuple[str, ...]], list[Event]],
 ) -> None:
     needs, events = run
-    facts = build(plan(needs), events)
+    facts = facts_of(needs, events)
     held = {name for name, task in facts.tasks.items() if task.status is B}
     listed = [entry.task for cause in facts.causes for entry in cause.held]
     assert sorted(listed) == sorted(held)
@@ -442,7 +421,7 @@ def test_any_part_of_a_journal_can_be_folded(
     run: tuple[dict[str, tuple[str, ...]], list[Event]], length: int
 ) -> None:
     needs, events = run
-    facts = build(plan(needs), events[:length])
+    facts = facts_of(needs, events[:length])
     assert sum(facts.counts.values()) == len(needs)
     listed = [entry.task for cause in facts.causes for entry in cause.held]
     assert len(listed) == len(set(listed))
@@ -459,7 +438,7 @@ def test_even_an_unsound_record_ends_and_forgets_nobody(
         name: data.draw(st.dictionaries(st.sampled_from("abcdefg"), st.sampled_from(Status)))
         for name in needs
     }
-    facts = build(plan(needs), [not_run(n, B, Cause.NEED, needs=unmet[n]) for n in needs])
+    facts = facts_of(needs, [not_run(n, B, Cause.NEED, needs=unmet[n]) for n in needs])
     told = [entry.task for cause in facts.causes for entry in cause.held]
     told += [cause.task for cause in facts.causes if cause.task in needs]
     assert sorted(told) == sorted(needs)

@@ -9,9 +9,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.report.test_words import hostile
 from tests.support.report_samples import (
     ended,
+    facts_of,
     failed,
     midway,
     not_run,
@@ -20,6 +20,7 @@ from tests.support.report_samples import (
     started,
     timed_out,
 )
+from tests.support.report_strategies import hostile
 from zf.events import (
     Cause,
     Interrupted,
@@ -28,7 +29,7 @@ from zf.events import (
     ThrottleEntered,
 )
 from zf.report import live
-from zf.report.facts import Fold, build
+from zf.report.facts import Fold
 from zf.report.live import Board
 from zf.report.words import Style, without_colour
 
@@ -71,7 +72,7 @@ def test_the_board_counts_what_was_not_run_and_says_that_it_was_interrupted() ->
         failed("g"),
         Interrupted(2, 1),
     ]
-    assert live.board(build(plan(dict.fromkeys("abcdefgh", ())), events), 0, columns=80) == [
+    assert live.board(facts_of("a b c d e f g h", events), 0, columns=80) == [
         "1 done  0 running  3 failed  1 waiting  3 not run  interrupted  -"
     ]
 
@@ -83,7 +84,7 @@ def test_the_board_counts_apart_what_is_tolerated_and_says_when_it_is_throttled(
         RetryScheduled("b", 2, 9),
         ThrottleEntered("CPU", 95, 1),
     ]
-    assert live.board(build(plan({"a": (), "b": ()}), events), 0, columns=80) == [
+    assert live.board(facts_of("a b", events), 0, columns=80) == [
         "0 done  0 running  0 failed  1 warned  1 waiting  throttled  -"
     ]
 

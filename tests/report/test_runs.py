@@ -6,18 +6,17 @@ from typing import Any
 
 from hypothesis import given
 
-from tests.report.test_blocked import hostile_runs
-from tests.report.test_words import is_safe
 from tests.support.report_samples import (
-    SEED,
     ended,
+    facts_of,
     failed,
     plan,
     run_ended,
     run_started,
-    seed_events,
+    seed_facts,
     started,
 )
+from tests.support.report_strategies import hostile_runs, is_safe
 from zf.events import Event, RetryScheduled
 from zf.report import runs
 from zf.report.facts import build
@@ -25,10 +24,10 @@ from zf.report.words import Style, without_colour
 
 
 def sample() -> list[runs.RunRow]:
-    passed = build(plan({"a": ()}, phase="A"), [run_started(), ended("a"), run_ended(0, 185)])
-    dead = build(plan({"a": (), "b": ()}), [run_started(), started("a")])
+    passed = build(plan("a", phase="A"), [run_started(), ended("a"), run_ended(0, 185)])
+    dead = facts_of("a b", [run_started(), started("a")])
     return [
-        runs.row(build(plan(SEED), seed_events())),
+        runs.row(seed_facts()),
         runs.row(passed),
         runs.row(dead),
         runs.unreadable("20261121-063044-4711", "plan.json is missing"),
@@ -58,7 +57,7 @@ def test_what_was_tolerated_and_what_was_flaky_is_counted_and_named() -> None:
         ended("c", attempt=2),
         RetryScheduled("d", 2, 1.5),
     ]
-    facts = build(plan(dict.fromkeys("abc", ())), events)
+    facts = facts_of("a b c", events)
     told = runs.row(facts)
     assert "1 success (1 flaky), 2 failure (1 warned)\n" in runs.table([told])
     assert [runs.as_json([told])[0][key] for key in ("warned", "flaky")] == [["a"], ["c"]]
@@ -74,7 +73,7 @@ c     success  3.0s  E      attempt 2  flaky
 
 
 def test_a_task_that_waits_for_another_attempt() -> None:
-    facts = build(plan({"a": ()}), [failed("a"), RetryScheduled("a", 2, 1.5)])
+    facts = facts_of("a", [failed("a"), RetryScheduled("a", 2, 1.5)])
     assert runs.tasks_table(facts).splitlines()[1:] == [
         "a     waiting  -     E      for attempt 2, 1.5s after failure: step 'Prepare' exited with code 3"
     ]
@@ -125,7 +124,7 @@ def test_runs_for_programs() -> None:
 
 def test_tasks() -> None:
     assert (
-        runs.tasks_table(build(plan(SEED), seed_events()))
+        runs.tasks_table(seed_facts())
         == """\
 TASK              STATUS   TIME  PHASE  WHAT
 30-migrate        success  0.5s  E
@@ -138,7 +137,7 @@ TASK              STATUS   TIME  PHASE  WHAT
 
 
 def test_a_run_without_tasks() -> None:
-    assert runs.tasks_table(build(plan({}), [])) == "TASK  STATUS  TIME  PHASE  WHAT\n"
+    assert runs.tasks_table(facts_of({}, [])) == "TASK  STATUS  TIME  PHASE  WHAT\n"
 
 
 def test_colours_change_no_word() -> None:

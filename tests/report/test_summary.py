@@ -12,13 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from tests.report.test_blocked import hostile_runs
-from tests.report.test_terminal import lines
-from tests.report.test_words import is_safe
 from tests.support.report_samples import (
     SEED,
     TAILS,
     ended,
+    facts_of,
     failed,
     midway,
     not_run,
@@ -26,9 +24,12 @@ from tests.support.report_samples import (
     run_ended,
     run_started,
     seed_events,
+    seed_facts,
     started,
     timed_out,
+    told_lines,
 )
+from tests.support.report_strategies import hostile_runs, is_safe
 from zf.events import (
     Cause,
     Event,
@@ -50,7 +51,7 @@ COLOUR = Style(colour=True)
 
 
 def test_the_summary() -> None:
-    facts = build(plan(SEED), seed_events())
+    facts = seed_facts()
     text = summary.summary(
         facts, tails=TAILS, proof="proofs/r1", remarks={"30-migrate": ["odd \\x1b name"]}
     )
@@ -84,7 +85,7 @@ proof: proofs/r1
 def test_one_cause_in_several_tasks_is_told_once_with_all_of_them() -> None:
     names = [f"t{n}" for n in range(6)]
     events = [run_started(7), *(failed(name) for name in names), failed("other"), run_ended(1)]
-    facts = build(plan(dict.fromkeys([*names, "other"], ())), events)
+    facts = facts_of(dict.fromkeys([*names, "other"], ()), events)
     tails = {name: [f"{name}: no route to host after {n} s"] for n, name in enumerate(names)}
     text = summary.summary(facts, tails={**tails, "other": ["disk full"]})
     assert text.startswith(
@@ -100,7 +101,7 @@ def test_one_cause_in_several_tasks_is_told_once_with_all_of_them() -> None:
 
 
 def test_a_task_says_how_much_of_its_log_is_shown_and_the_reader_wins() -> None:
-    content = plan({"a": ()})
+    content = plan("a")
     content["tasks"][0]["log_tail"] = 2
     facts = build(content, [failed("a"), run_ended(1)])
     tails = {"a": [f"line {n}" for n in range(30)]}
@@ -237,11 +238,11 @@ UNFINISHED r1: 2 tasks: 1 success, 1 running
 
 @pytest.mark.parametrize(("events", "text"), SUMMARIES.values(), ids=SUMMARIES)
 def test_summary(events: list[Event], text: str) -> None:
-    assert summary.summary(build(plan({"a": (), "b": ()}), events)) == text
+    assert summary.summary(facts_of("a b", events)) == text
 
 
 def test_a_run_without_tasks_passes_nothing() -> None:
-    facts = build(plan({}), [run_started(0), run_ended(0)])
+    facts = facts_of({}, [run_started(0), run_ended(0)])
     assert summary.summary(facts) == "NOTHING RUN r1: 0 tasks in 3.4s\n"
 
 
@@ -249,7 +250,7 @@ def test_after_many_failures_the_rest_is_only_named() -> None:
     names = [f"t{n:02d}" for n in range(27)]
     events = [run_started(27), *(failed(name) for name in names), run_ended(1)]
     tails = {name: [letter * 3] for name, letter in zip(names, ascii_letters, strict=False)}
-    text = summary.summary(build(plan(dict.fromkeys(names, ())), events), tails=tails)
+    text = summary.summary(facts_of(dict.fromkeys(names, ()), events), tails=tails)
     assert text.count("ZF501") == summary.DETAILED_FAILURES
     assert text.endswith(
         "and 2 failures more:\n  x failure   t25\n  x failure   t26\n\n"
@@ -258,14 +259,14 @@ def test_after_many_failures_the_rest_is_only_named() -> None:
 
 
 def test_colours_change_no_word_of_the_summary() -> None:
-    facts = build(plan(SEED), seed_events())
+    facts = seed_facts()
     coloured = summary.summary(facts, tails=TAILS, style=COLOUR)
     assert "\x1b[1;31mFAIL\x1b[0m r1:" in coloured
     assert without_colour(coloured) == summary.summary(facts, tails=TAILS)
 
 
 def test_a_warned_task_and_a_flaky_one_are_yellow() -> None:
-    facts = build(plan({"a": (), "b": ()}), [failed("a", warned=True), ended("b", attempt=2)])
+    facts = facts_of("a b", [failed("a", warned=True), ended("b", attempt=2)])
     text = summary.summary(facts, style=COLOUR)
     assert "a\x1b[0m \x1b[33mfailed\x1b[0m after" in text
     assert "b\x1b[0m \x1b[33msucceeded\x1b[0m only" in text
@@ -273,7 +274,7 @@ def test_a_warned_task_and_a_flaky_one_are_yellow() -> None:
 
 def test_time_so_far_where_the_end_is_not_known() -> None:
     assert summary.total_s(midway()) == 6.0
-    assert summary.total_s(build(plan(SEED), seed_events()[:-1])) is None
+    assert summary.total_s(facts_of(SEED, seed_events()[:-1])) is None
 
 
 @given(hostile_runs())
@@ -310,15 +311,15 @@ def odd() -> Facts:
         ended("20-test", attempt=2),
         run_ended(0, 8.4),
     ]
-    return build(plan({"10-lint": (), "20-test": ()}), events)
+    return facts_of("10-lint 20-test", events)
 
 
 def test_the_pages_examples_are_what_is_printed() -> None:
-    facts = build(plan(SEED), seed_events())
-    facts = build(plan(SEED), seed_events())
+    facts = seed_facts()
+    facts = seed_facts()
     anchors = summary.anchors(facts, re.findall(r"(?m)^head: (\w{64})$", page())[0], None)
     told = [
-        "\n".join(lines(SEED, seed_events())) + "\n",
+        "\n".join(told_lines(SEED, seed_events())) + "\n",
         "\n".join(live.board(midway(), 117.5, columns=80)) + "\n",
         report(facts, tails=TAILS, proof="proofs/r1"),
         summary.summary(facts, tails=TAILS, proof="proofs/r1") + anchors,
@@ -347,7 +348,7 @@ def test_a_mapping_that_is_no_dict_is_an_object_in_json() -> None:
 def test_on_a_terminal_no_word_is_broken_at_the_edge(columns: int, colour: bool) -> None:
     style = Style(colour, utf8=colour, columns=columns)
     task = "40-seed-database-of-the-whole-company"
-    facts = build(plan({task: ()}), [run_started(), timed_out(task), run_ended(1)])
+    facts = facts_of({task: ()}, [run_started(), timed_out(task), run_ended(1)])
     told = summary.summary(facts, tails={task: ["x"]}, proof="proofs/r1", style=style)
     seen = without_colour(told)
     assert all(len(line) <= columns for line in seen.splitlines() if "/20-logs/" not in line), told

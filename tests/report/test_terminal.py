@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given
 
-from tests.report.test_words import hostile, is_safe
 from tests.support.report_samples import (
     SEED,
     ended,
+    facts_of,
     failed,
     not_run,
     plan,
@@ -19,7 +18,9 @@ from tests.support.report_samples import (
     running,
     seed_events,
     started,
+    told_lines,
 )
+from tests.support.report_strategies import hostile, is_safe
 from zf.events import (
     CancelRequested,
     Cause,
@@ -39,7 +40,7 @@ from zf.events import (
     from_json,
 )
 from zf.report import terminal
-from zf.report.facts import Fold, build
+from zf.report.facts import build
 from zf.report.words import Style, without_colour
 
 COLOUR = Style(colour=True)
@@ -47,17 +48,8 @@ COLOUR = Style(colour=True)
 # --- Plain lines ---------------------------------------------------------------------------------
 
 
-def lines(needs: dict[str, Any], events: list[Event], style: Style = terminal.PLAIN) -> list[str]:
-    fold = Fold(plan(needs))
-    told = []
-    for event in events:
-        fold.apply(event)
-        told.append(terminal.plain_line(fold.facts, event, style))
-    return [line for line in told if line]
-
-
 def test_a_run_in_plain_lines() -> None:
-    assert lines(SEED, seed_events()) == [
+    assert told_lines(SEED, seed_events()) == [
         "run r1: phase E, 5 tasks",
         "> start     30-migrate",
         "> start     41-lint",
@@ -112,13 +104,13 @@ PLAIN_LINES: dict[str, tuple[list[Event], str]] = {
 
 @pytest.mark.parametrize(("events", "line"), PLAIN_LINES.values(), ids=PLAIN_LINES)
 def test_plain_line(events: list[Event], line: str) -> None:
-    assert lines({"a": ()}, events) == [line]
+    assert told_lines({"a": ()}, events) == [line]
 
 
 def test_phases_are_told_where_there_are_several() -> None:
     events = [PhaseStarted("X", 5), PhaseEnded("E", ok=True, duration_s=61)]
-    assert lines({"a": ()}, events) == []
-    content = plan({"a": ()})
+    assert told_lines({"a": ()}, events) == []
+    content = plan("a")
     content["phases"].append({"name": "F", "title": "", "timeout_s": 9})
     facts = build(content, [])
     assert [terminal.plain_line(facts, event) for event in events] == [
@@ -128,16 +120,16 @@ def test_phases_are_told_where_there_are_several() -> None:
 
 
 def test_strangers_and_the_end_have_no_line() -> None:
-    assert lines({"a": ()}, [started("x"), ended("x"), RetryScheduled("x", 2, 0)]) == []
+    assert told_lines({"a": ()}, [started("x"), ended("x"), RetryScheduled("x", 2, 0)]) == []
     asked = ConditionEvaluated("a", "1 == 1", value=True, operands={}, error="")
-    assert lines({"a": ()}, [asked, run_ended(0)]) == []
+    assert told_lines({"a": ()}, [asked, run_ended(0)]) == []
 
 
 def test_colours_change_no_word_of_a_line() -> None:
     events = [*seed_events(), PhaseTimedOut("E", 5), Interrupted(2, 1)]
-    coloured = lines(SEED, events, COLOUR)
+    coloured = told_lines(SEED, events, COLOUR)
     assert "\x1b[32m+\x1b[0m \x1b[32msuccess\x1b[0m   30-migrate  0.5s" in coloured
-    assert [without_colour(line) for line in coloured] == lines(SEED, events)
+    assert [without_colour(line) for line in coloured] == told_lines(SEED, events)
 
 
 def test_a_failures_last_lines() -> None:
@@ -215,7 +207,7 @@ def test_heartbeat_lines() -> None:
 
 
 def test_a_whole_log_under_a_header() -> None:
-    task = build(plan({"a": ()}), [failed("a")]).tasks["a"]
+    task = facts_of("a", [failed("a")]).tasks["a"]
     assert list(terminal.grouped(task, ["one\n", "\n", "::error::two\r\n"])) == [
         "log of a (failure, 0.2s):",
         "  | one",
@@ -232,7 +224,7 @@ def test_lines_with_their_task_before_them() -> None:
 
 @given(hostile)
 def test_output_is_one_safe_line_for_each_line(text: str) -> None:
-    task = build(plan({"a": ()}), [failed("a")]).tasks["a"]
+    task = facts_of("a", [failed("a")]).tasks["a"]
     for line in (terminal.prefixed(text, text), *terminal.grouped(task, [text])):
         assert is_safe(line)
         assert "\n" not in line

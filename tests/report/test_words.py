@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
-import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.report_samples import (
+    C,
+    F,
     at,
+    blocked,
     ended,
+    facts_of,
     failed,
     not_run,
     plan,
@@ -19,14 +22,13 @@ from tests.support.report_samples import (
     run_started,
     started,
 )
+from tests.support.report_strategies import hostile, is_safe
 from zf.events import AttemptEnded, Cause, Event, Status, TaskNotRun
 from zf.lean.record import replace
 from zf.report import advice, words
 from zf.report.facts import build
 from zf.report.task_facts import TaskFacts
 from zf.report.words import PLAIN, Style
-
-F, C = Status.FAILURE, Status.CANCELLED
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,7 @@ WHAT: dict[str, tuple[list[Event], str]] = {
     "fail fast": ([not_run("a", C, Cause.FAIL_FAST)], "another task had failed (--fail-fast)"),
     "earlier phase": ([not_run("a", C, Cause.PHASE_FAILED)], "an earlier phase failed"),
     "need": (
-        [not_run("a", Status.BLOCKED, Cause.NEED, needs={"x": F, "y": Status.TIMEOUT})],
+        [blocked("a", x=F, y=Status.TIMEOUT)],
         "dependency 'x' has status: failure; dependency 'y' has status: timeout",
     ),
     "spawn, with a detail": (
@@ -171,7 +173,7 @@ WHAT: dict[str, tuple[list[Event], str]] = {
 
 @pytest.mark.parametrize(("events", "sentence"), WHAT.values(), ids=WHAT)
 def test_what(events: list[Event], sentence: str) -> None:
-    assert words.what(build(plan({"a": ()}), events).tasks["a"]) == sentence
+    assert words.what(facts_of("a", events).tasks["a"]) == sentence
 
 
 @pytest.mark.parametrize("cause", Cause)
@@ -179,7 +181,7 @@ def test_every_cause_has_words_of_its_own(cause: Cause) -> None:
     if cause in {Cause.NONE, Cause.NEED}:
         return
     [ran, never] = [
-        words.what(build(plan({"a": ()}), [event]).tasks["a"])
+        words.what(facts_of("a", [event]).tasks["a"])
         for event in (ended("a", F, cause, exit_code=3, step=0), not_run("a", C, cause))
     ]
     assert ran != "failure"
@@ -187,7 +189,7 @@ def test_every_cause_has_words_of_its_own(cause: Cause) -> None:
 
 
 def task(event: AttemptEnded | TaskNotRun) -> TaskFacts:
-    return build(plan({"a": ()}), [event]).tasks["a"]
+    return facts_of("a", [event]).tasks["a"]
 
 
 def test_place_is_the_failing_steps_line() -> None:
@@ -197,7 +199,7 @@ def test_place_is_the_failing_steps_line() -> None:
 
 
 def test_place_of_a_step_without_a_line_is_the_task() -> None:
-    content = plan({"a": ()})
+    content = plan("a")
     content["tasks"][0]["steps"] = [{"name": "x"}]
     facts = build(content, [ended("a", F, Cause.EXIT, step=0)])
     assert words.place(facts.tasks["a"]) == "tasks/a/task.yaml:1"
@@ -217,12 +219,12 @@ def test_commands_are_quoted() -> None:
     alone = build(plan({"a; rm": ()}, checked=False), spoilt)
     assert advice.commands(alone) == ["zf run-task 'a; rm'"]
     named = replace(run_started(), run="my run\n")
-    whole = build(plan({"a; rm": ()}), [named, failed("a; rm"), run_ended(1)])
+    whole = facts_of({"a; rm": ()}, [named, failed("a; rm"), run_ended(1)])
     assert advice.commands(whole) == ["zf rerun 'my run\\n' --failed"]
 
 
 def test_a_run_that_went_well_needs_no_command() -> None:
-    facts = build(plan({"a": ()}), [run_started(), failed("a", warned=True), run_ended(0)])
+    facts = facts_of("a", [run_started(), failed("a", warned=True), run_ended(0)])
     assert advice.commands(facts) == []
 
 
@@ -238,16 +240,6 @@ def test_style_changes_colours_and_no_words() -> None:
     assert Style(colour=True).paint("odd", "odd") == "odd"
     assert PLAIN.paint("failed", "failure") == "failed"
     assert words.without_colour(Style(colour=True).paint("failed", "failure")) == "failed"
-
-
-hostile = st.text(st.characters(codec=None), max_size=40) | st.text(
-    "\x1b[31m;:]\x07\t\r\n\x9b a", max_size=40
-)
-
-
-def is_safe(text: str) -> bool:
-    """No control, format, surrogate, private or separator character but space and line end."""
-    return all(char in " \n" or unicodedata.category(char)[0] not in "CZ" for char in text)
 
 
 @given(hostile)

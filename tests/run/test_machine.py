@@ -25,8 +25,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.run.test_recover import check_once, runner_died, written
 from tests.support.simulated import ended, plan_of, task
+from tests.support.simulated_journals import check_once, runner_died, written
 from zf.events import (
     AttemptEnded,
     AttemptStarted,

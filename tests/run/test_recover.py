@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.run.test_scheduler_properties import (
+from tests.support.random_flows import (
     random_events,
     random_limits,
     random_outcomes,
     random_plan,
     scheduler,
 )
-from tests.support.simulated import Simulation, Turn, ended, plan_of, task
+from tests.support.simulated import Simulation, ended, plan_of, task
+from tests.support.simulated_journals import check_once, journal_of, runner_died
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
-    CancelRequested,
     Cause,
     ConditionEvaluated,
     Event,
-    Interrupted,
     LeaseAwaited,
     LeaseTaken,
     PhaseEnded,
     PhaseStarted,
-    PhaseTimedOut,
     RetryScheduled,
     RunEnded,
     RunResumed,
@@ -50,80 +48,14 @@ from zf.run.recover import (
     phase_began,
 )
 from zf.run.schedule.orders import (
-    EndPhase,
     KillAttempt,
     Limits,
     NotRun,
     Order,
     Record,
     StartAttempt,
-    StartPhase,
-    TimeOutPhase,
 )
 from zf.run.schedule.scheduler import Scheduler
-
-HEARD = AttemptEnded | Interrupted | CancelRequested
-
-
-def written(order: Order) -> Event | None:
-    """What the engine writes down when it has carried out an order."""
-    match order:
-        case StartAttempt(name, attempt):
-            return AttemptStarted(name, attempt, 0)
-        case NotRun(name, status, cause, detail, needs):
-            return TaskNotRun(name, status, cause, detail, needs, "", "")
-        case StartPhase(phase, timeout_s):
-            return PhaseStarted(phase, timeout_s)
-        case TimeOutPhase(phase, timeout_s):
-            return PhaseTimedOut(phase, timeout_s)
-        case EndPhase(phase, ok):
-            return PhaseEnded(phase, ok, 0)
-        case Record(event):
-            return event
-    return None
-
-
-def journal_of(turns: Iterable[Turn]) -> Iterator[tuple[float, Event]]:
-    for turn in turns:
-        if isinstance(turn.event, HEARD):
-            yield turn.now, turn.event
-        for order in turn.orders:
-            event = written(order)
-            if event is not None:
-                # The engine looks at the clock again for each line.
-                yield turn.now + 1e-6, event
-
-
-def check_once(events: Iterable[Event]) -> None:
-    """Every task ends once, its attempts are numbered without a gap, and nothing is asked twice."""
-    attempts: dict[str, int] = {}
-    over: set[str] = set()
-    asked: set[str] = set()
-    phases: list[str] = []
-    for event in events:
-        match event:
-            case AttemptStarted(name, attempt):
-                assert name not in over
-                assert attempt == attempts.get(name, 0) + 1
-                attempts[name] = attempt
-            case AttemptEnded(name, attempt):
-                assert name not in over
-                assert attempt == attempts[name]
-                over.add(name)
-                if event.cause is Cause.RUNNER:
-                    over.discard(name)
-            case RetryScheduled(name):
-                over.remove(name)
-            case TaskNotRun(name):
-                assert name not in over
-                assert name not in attempts
-                over.add(name)
-            case ConditionEvaluated(name):
-                assert name not in asked
-                asked.add(name)
-            case PhaseStarted(phase):
-                assert phase not in phases
-                phases.append(phase)
 
 
 def check_cut(chance: random.Random) -> None:
@@ -166,10 +98,6 @@ def test_the_second_wait_for_a_retry_is_not_cut_short_by_the_alarm_of_the_first(
     lines = [Line(0, "", at, event) for at, event in events]
     assert outstanding(again, lines, [at for at, _ in events]) == []
     assert 12 + 18 <= again.wake_at() <= 12 + 20
-
-
-def runner_died(attempt: AttemptStarted) -> AttemptEnded:
-    return ended(attempt.task, Status.LOST, attempt=attempt.attempt, cause=Cause.RUNNER)
 
 
 def ends_in(events: Iterable[Event]) -> dict[str, Status]:

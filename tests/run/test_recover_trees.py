@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from zf.events import AttemptEnded, AttemptStarted, Cause, RunResumed, Status
+from zf.events import AttemptEnded, AttemptStarted, Cause, RunResumed, Status, TaskNotRun
 from zf.model import Project, Step, Task
 from zf.proof.abandoned import drop_unnamed
 from zf.proof.journal import Line
@@ -96,11 +96,15 @@ def test_killed_while_the_list_of_earlier_attempts_was_written(tmp_path, size):
     check_lists(tmp_path)
 
 
+def not_run(folder, status, cause):
+    write_not_run(str(folder), PLACE, TASK, TaskNotRun("t", status, cause, "", {}, "", ""))
+
+
 def test_a_tree_that_was_never_announced_gives_way(tmp_path):
-    write_not_run(str(tmp_path), PLACE, TASK, Status.CANCELLED, Cause.INTERRUPT, "", {}, "")
+    not_run(tmp_path, Status.CANCELLED, Cause.INTERRUPT)
     drop_unnamed(str(tmp_path), {"t"}, [])
     drop_unnamed(str(tmp_path), {"t"}, [])
-    write_not_run(str(tmp_path), PLACE, TASK, Status.BLOCKED, Cause.NEED, "", {}, "")
+    not_run(tmp_path, Status.BLOCKED, Cause.NEED)
     assert status_json(str(tmp_path), "t")["status"] == "blocked"
     check_lists(tmp_path)
     shutil.rmtree(tmp_path / "t")

@@ -19,12 +19,14 @@ from zf.events import (
     Status,
     TaskNotRun,
 )
+from zf.lean.record import replace
 from zf.model import Need, Step, Task
 from zf.proof import layout
 from zf.proof.files import write_json
 from zf.proof.journal import Journal
+from zf.proof.known import Known
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.seal import seal
+from zf.proof.seal import seal_known
 from zf.proof.tree import records, store
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -66,6 +68,7 @@ class Run:
         self.second = 0.0
         self.counts: dict[str, int] = {}
         self.tasks: dict[str, Task] = {}
+        self.known = Known()
 
     def plan(self, **needs: tuple[str, ...]) -> "Run":
         for name, its_needs in needs.items():
@@ -154,6 +157,7 @@ class Run:
     def tell(self, event) -> None:
         self.journal.append(event, moment(self.second), 1000 + self.second)
         self.journal.commit()
+        self.known.take(event)
         self.second += 1
 
     def began(self, name: str, attempt: int = 1) -> store.TaskTree:
@@ -179,32 +183,24 @@ class Run:
         if ending.status == Status.TIMEOUT:
             tree.write("99-summary/.timeout_killed", b"timeout\n")
         step = None if ending.status == Status.SUCCESS else 0
-        said = {
-            "started_at": began,
-            "completed_at": ended,
-            "duration_s": 0.5,
-            "attempt": attempt,
-            "exit_code": ending.exit_code,
-            "signal": None,
-            "step": step,
-        }
-        digest = tree.decide(
-            records.status_fields(
-                self.run, self.tasks[name], ending.status, ending.cause, "", **said
-            )
+        event = AttemptEnded(
+            task=name,
+            attempt=attempt,
+            status=ending.status,
+            exit_code=ending.exit_code,
+            signal=None,
+            cause=ending.cause,
+            detail="",
+            step=step,
+            started_at=began,
+            completed_at=ended,
+            duration_s=0.5,
+            task_sha256="",
         )
+        digest = tree.decide(records.status_fields(self.run, self.tasks[name], event))
         tree.close()
         self.counts[ending.status] = self.counts.get(ending.status, 0) + 1
-        self.tell(
-            AttemptEnded(
-                task=name,
-                status=ending.status,
-                cause=ending.cause,
-                detail="",
-                task_sha256=digest,
-                **said,
-            )
-        )
+        self.tell(replace(event, task_sha256=digest))
 
     @property
     def _place(self) -> records.Place:
@@ -236,17 +232,17 @@ class Run:
     def not_run(self, name: str, status: Status, cause: Cause, **needs: Status) -> None:
         at = moment(self.second)
         detail = "; ".join(f"dependency '{n}' has status: {s}" for n, s in needs.items())
-        digest = records.write_not_run(
-            *(str(self.path), self._place, self.tasks[name], status, cause, detail, needs, at)
-        )
+        event = TaskNotRun(name, status, cause, detail, needs, at, "")
+        digest = records.write_not_run(str(self.path), self._place, self.tasks[name], event)
         self.counts[status] = self.counts.get(status, 0) + 1
-        self.tell(TaskNotRun(name, status, cause, detail, needs, at, digest))
+        self.tell(replace(event, task_sha256=digest))
 
     def end(self, exit_code: int = 0) -> "Run":
         self.tell(PhaseEnded("A", exit_code == 0, self.second))
         self.tell(RunEnded(exit_code, self.counts, self.second))
         self.journal.close()
-        seal(str(self.path))
+        self.known.tops[layout.JOURNAL] = self.journal.sha256
+        seal_known(str(self.path), self.known)
         return self
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from zf.proof.seal import seal
+from tests.support.forged_seal import seal
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,21 @@ from zf.events import (
     Status,
     TaskNotRun,
 )
-from zf.report.facts import Facts, Fold
+from zf.report.facts import Facts, Fold, build
+from zf.report.terminal import plain_line
+from zf.report.words import PLAIN, Style
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+# As short as the tables that are made of them need it.
+B, C, F, S, T = (
+    Status.BLOCKED,
+    Status.CANCELLED,
+    Status.FAILURE,
+    Status.SKIPPED,
+    Status.TIMEOUT,
+)
 
 DAY = "2026-11-21T06:30:"
 
@@ -30,9 +41,18 @@ def at(second: float) -> str:
 
 
 def plan(
-    needs: Mapping[str, Sequence[str]], *, phase: str = "E", checked: bool = True, **titles: str
+    needs: str | Mapping[str, str | Sequence[str]],
+    *,
+    phase: str = "E",
+    checked: bool = True,
+    **titles: str,
 ) -> dict[str, Any]:
-    """What plan.json would hold for tasks with these needs, given in a sound order."""
+    """What plan.json would hold for tasks with these needs, given in a sound order.
+
+    Names, and what one task needs, can be given in a text, with blanks between them.
+    """
+    if isinstance(needs, str):
+        needs = dict.fromkeys(needs.split(), "")
     return {
         "schema": "zf/plan/v2",
         "phases": [{"name": phase, "title": "", "timeout_s": 3600}],
@@ -45,7 +65,10 @@ def plan(
                 "phase": phase,
                 "file": f"tasks/{name}/task.yaml",
                 "line": 1,
-                "needs": [{"task": n, "optional": False, "require": "success"} for n in of],
+                "needs": [
+                    {"task": n, "optional": False, "require": "success"}
+                    for n in (of.split() if isinstance(of, str) else of)
+                ],
                 "parallel_safe": True,
                 "timeout_s": 3,
                 "level": 0,
@@ -55,6 +78,23 @@ def plan(
             for name, of in needs.items()
         ],
     }
+
+
+def facts_of(needs: str | Mapping[str, str | Sequence[str]], events: Iterable[Event] = ()) -> Facts:
+    """What is known of a run of such a plan after these events."""
+    return build(plan(needs), events)
+
+
+def told_lines(
+    needs: str | Mapping[str, str | Sequence[str]], events: Iterable[Event], style: Style = PLAIN
+) -> list[str]:
+    """The plain lines of such a run, event by event."""
+    fold = Fold(plan(needs))
+    told = []
+    for event in events:
+        fold.apply(event)
+        told.append(plain_line(fold.facts, event, style))
+    return [line for line in told if line]
 
 
 def run_started(tasks: int = 1) -> RunStarted:
@@ -154,6 +194,10 @@ def seed_events() -> list[Event]:
         PhaseEnded("E", ok=False, duration_s=3.3),
         run_ended(1),
     ]
+
+
+def seed_facts() -> Facts:
+    return facts_of(SEED, seed_events())
 
 
 TAILS = {

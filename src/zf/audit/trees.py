@@ -131,8 +131,8 @@ def _check_forms(
         if end.get("status") not in _CUT_SHORT and end.get("cause") not in _CUT_SHORT:
             value = seen.read_json(path, form)
             if form == "step" and isinstance(value, dict) and type(value.get("log_bytes")) is int:
-                log = f"{root}/20-logs/{path.rpartition('/')[2].removesuffix('.json')}.log"
-                seen.sizes[log] = value["log_bytes"]
+                name = path.rpartition("/")[2].removesuffix(".json")
+                seen.sizes[f"{root}/{layout.log(name)}"] = value["log_bytes"]
 
 
 def _match_list(seen: Evidence, root: str, event: Mapping[str, Any]) -> dict[str, str] | None:

@@ -1,8 +1,7 @@
-"""Closing a run: its manifest, made from what its runner knows or of what lies there.
+"""Closing a run: its manifest, made from what its runner knows (`known.py`).
 
 The manifest is put together from the checksum lists of the tasks, so sealing costs a small read
-per task however large its artifacts are. A runner seals from what it knows itself (`known.py`),
-and is told where the disk differs (`tampering.py`).
+per task however large its artifacts are. Where the disk differs is told (`tampering.py`).
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from zf.events import RunEnded
 from zf.lean.record import record, replace
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
-from zf.proof.checksums import MAX_LIST_BYTES
 from zf.proof.files import write_pieces
 from zf.proof.journal import Journal
 from zf.proof.known import Known
-from zf.proof.layout import ATTEMPTS_LIST, ATTEST, JOURNAL, MANIFEST, PLAN, TASK_LIST
+from zf.proof.layout import ATTEMPTS_LIST, JOURNAL, MANIFEST, PLAN, TASK_LIST
 from zf.proof.read import read_json
 from zf.proof.tampering import Differences
 
@@ -37,17 +35,6 @@ class Sealed:
     manifest_sha256: str
     differences: tuple[str, ...] = ()
     compared: tuple[int, int] = (0, 0)
-
-
-def seal(run_dir: str) -> str:
-    """Write a manifest of what lies in the folder of a run, as it is; returns its SHA-256.
-
-    It lists every file of the run but itself and `attest/`. A task without a checksum list (its
-    worker died) has its files hashed here; the other lists are believed.
-    """
-    with Bundle(run_dir) as bundle:
-        lines = (line.encode("ascii") for line in _manifest_lines(run_dir, bundle))
-        return write_pieces(f"{run_dir}/{MANIFEST}", lines)
 
 
 @record
@@ -177,31 +164,18 @@ def refuse_sealed(run_dir: str) -> None:
         )
 
 
-def _manifest_lines(run_dir: str, bundle: Bundle) -> Iterator[str]:
-    """The manifest's lines in byte order of their paths.
-
-    Ordering the entries by the prefix they give their lines is enough: a task's own lines are put
-    in order one task at a time, so only one task's are ever in memory.
-    """
-    with os.scandir(run_dir) as scan:
-        entries = [(e.name, e.is_dir(follow_symlinks=False), e) for e in scan]
-    entries.sort(key=lambda item: _in_order(item[0], is_folder=item[1]))
-    for name, is_folder, entry in entries:
-        if is_folder:
-            if name != ATTEST:
-                yield _task_lines(bundle, name)
-        elif entry.is_file(follow_symlinks=False) and not _is_manifest(name):
-            yield checksums.listing(_hashed(bundle, {name}))
-
-
 def _known_lines(bundle: Bundle, differing: Differences, loose: set[str]) -> Iterator[str]:
-    """The same from what the runner knows; the lists of the trees are compared on the way."""
+    """The manifest's lines in byte order of their paths, from what the runner knows; the lists of
+    the trees are compared on the way.
+    """
     known = differing.known
-    entries = [(name, False) for name in known.tops]
-    entries += [(name, True) for name in {*known.trees, *loose}]
-    entries.sort(key=lambda item: _in_order(item[0], is_folder=item[1]))
-    for name, is_folder in entries:
-        if not is_folder:
+    # Ordering the entries by the prefix that they give their lines is enough: a task's own lines
+    # are put in order one task at a time, so only one task's are ever in memory.
+    prefixes = [*known.tops, *(f"{name}/" for name in known.trees.keys() | loose)]
+    prefixes.sort(key=os.fsencode)
+    for prefix in prefixes:
+        name = prefix.removesuffix("/")
+        if name == prefix:
             yield checksums.line(known.tops[name], name)
         elif name in known.trees:
             yield _known_tree(bundle, differing, name)
@@ -230,15 +204,6 @@ def _known_tree(bundle: Bundle, differing: Differences, task: str) -> str:
     return checksums.listing({f"{task}/{path}": digest for path, digest in listed.items()})
 
 
-def _in_order(name: str, *, is_folder: bool) -> bytes:
-    return os.fsencode(name) + b"/" * is_folder
-
-
-def _is_manifest(name: str) -> bool:
-    """The manifest, or the temporary file one is being written to."""
-    return name == MANIFEST or name.startswith(f".{MANIFEST}.")
-
-
 def _lines_of_list(task: str, listed: str) -> str:
     """The lines of a task by its list alone, which is not parsed for it: that takes 30 us."""
     own = checksums.line(sha256(listed.encode("ascii")).hexdigest(), TASK_LIST)
@@ -249,23 +214,6 @@ def _lines_of_list(task: str, listed: str) -> str:
 # A digest in hex and two spaces.
 _DIGEST = 66
 _path_of = itemgetter(slice(_DIGEST, None))
-
-
-def _task_lines(bundle: Bundle, task: str) -> str:
-    try:
-        listed = _listed(bundle, f"{task}/", TASK_LIST)
-        if ATTEMPTS_LIST in listed:
-            listed |= _listed(bundle, f"{task}/", ATTEMPTS_LIST)
-    except (FileNotFoundError, ValueError):
-        return checksums.listing(_hashed(bundle, bundle.inventory(task).files))
-    return checksums.listing({f"{task}/{path}": digest for path, digest in listed.items()})
-
-
-def _listed(bundle: Bundle, prefix: str, name: str) -> dict[str, str]:
-    """What a task's checksum list says, and its own digest."""
-    listed = checksums.parse(bundle.read(prefix + name, MAX_LIST_BYTES))
-    listed[name] = bundle.digests[prefix + name]
-    return listed
 
 
 def _hashed(bundle: Bundle, paths: Collection[str]) -> dict[str, str]:

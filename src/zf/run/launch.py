@@ -234,10 +234,7 @@ def _write_not_run(request: RunRequest) -> Callable[[TaskNotRun], str]:
 
     def write(event: TaskNotRun) -> str:
         task = request.redactor.task(request.plan.tasks[event.task])
-        status, cause, detail = event.status, event.cause, event.detail
-        return write_not_run(
-            request.run_dir, shown, task, status, cause, detail, event.needs, event.at
-        )
+        return write_not_run(request.run_dir, shown, task, event)
 
     return write
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.lean import lazy
-from zf.lean.record import mutable, replace
+from zf.lean.record import mutable
 from zf.proof import layout
 from zf.proof.files import link
 from zf.proof.layout import ARTIFACTS, FOLDERS
@@ -143,13 +143,9 @@ class Attempt:
         self._run_steps(meanwhile)
         self._run_cleanup()
         self._collect()
-        outcome, hide = self.outcome, self._redactor.text
-        outcome.redactions = self._redactor.counts
-        outcome.notes += self._redactor.warnings
-        if outcome.detail:
-            outcome.detail = hide(outcome.detail)
-        for pid, one in outcome.survivors.items():
-            outcome.survivors[pid] = replace(one, command=hide(one.command))
+        self.outcome.redactions = self._redactor.counts
+        self.outcome.notes += self._redactor.warnings
+        self.outcome.hide(self._redactor.text)
 
     def _own_variables(self) -> dict[str, str]:
         context, task = self._context, self._task

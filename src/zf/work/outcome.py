@@ -212,36 +212,32 @@ class Outcome:
     def _where(self, step: int) -> str:
         return named("step", step, printable(self.task.steps[step].name))
 
+    def hide(self, shown: Callable[[str], str]) -> None:
+        """Have it tell of its texts what may be shown of them."""
+        if self.detail:
+            self.detail = shown(self.detail)
+        for pid, one in self.survivors.items():
+            self.survivors[pid] = replace(one, command=shown(one.command))
+
     def undecided(self) -> AttemptEnded:
         """The same without a claim in the tree, when the runner is gone: nothing hears it, and
         whatever takes the run up decides the tree.
         """
         self.fail(Cause.RUNNER, "the runner died", status=Status.LOST)
-        return self._event(self.started_at, timestamp(time.time()), self._duration_s(), digest="")
+        return self._event()
 
     def decide(self, tree: TaskTree, run: str) -> AttemptEnded:
         """Claim the outcome in the tree. Raises OSError when that cannot be written."""
-        ended = time.time()
-        started_at, completed_at = self.started_at, timestamp(ended)
         if len(self.detail) > _DETAIL_CHARS:
             self.detail = f"{self.detail[: _DETAIL_CHARS - 3]}..."
-        duration_s = self._duration_s()
+        ended = self._event()
         if self.status is Status.TIMEOUT:
             tree.write(TIMEOUT_MARK, f"{self.detail}\n".encode())
         digest = tree.decide(
             status_fields(
                 run,
                 self.task,
-                self.status,
-                self.cause,
-                self.detail,
-                started_at=started_at,
-                completed_at=completed_at,
-                duration_s=duration_s,
-                attempt=self.attempt,
-                exit_code=self.exit_code,
-                signal=self.signal,
-                step=self.step,
+                ended,
                 containment=self.containment,
                 shield=self.shield,
                 survivors=[
@@ -255,7 +251,7 @@ class Outcome:
                 redactions=self.redactions,
             )
         )
-        return self._event(started_at, completed_at, duration_s, digest)
+        return replace(ended, task_sha256=digest)
 
     def _told_notes(self) -> list[str]:
         """What is noted, in bounds, and of each list that was cut how long it was."""
@@ -274,9 +270,8 @@ class Outcome:
                 told.append(f"and {count - TOLD_MOST} more {what} that are not listed")
         return told
 
-    def _event(
-        self, started_at: str, completed_at: str, duration_s: float, digest: str
-    ) -> AttemptEnded:
+    def _event(self) -> AttemptEnded:
+        """The end of the attempt, now; without the digest of a claim."""
         return AttemptEnded(
             self.task.id,
             self.attempt,
@@ -286,10 +281,10 @@ class Outcome:
             self.cause,
             self.detail,
             self.step,
-            started_at,
-            completed_at,
-            duration_s,
-            digest,
+            self.started_at,
+            timestamp(time.time()),
+            round(time.monotonic() - self.began, 6),
+            "",
             self.task.tolerates(self.status, self.exit_code),
         )
 
@@ -319,9 +314,7 @@ class Outcome:
                     self.notes.append("collecting the artifacts was stopped before its end")
                 self.notes += secrets.notes()
                 self.task = redactor.task(self.task)
-                self.detail = redactor.text(self.detail)
-                for pid, one in self.survivors.items():
-                    self.survivors[pid] = replace(one, command=redactor.text(one.command))
+                self.hide(redactor.text)
                 return self.decide(tree, run)
         except OSError as error:
             if self.cause is not Cause.STORAGE:
@@ -329,8 +322,7 @@ class Outcome:
                 self.detail = detail.removeprefix("; ")
             if self.status is Status.SUCCESS:
                 self.status, self.cause = Status.FAILURE, Cause.STORAGE
-            now = time.time()
-            return self._event(self.started_at, timestamp(now), self._duration_s(), "")
+            return self._event()
 
     def _abandoned_tree(self, run_dir: str, before: str) -> TaskTree:
         """The tree of this attempt, also when its worker died before it had moved away that of the
@@ -341,9 +333,6 @@ class Outcome:
         if before and is_tree_of(run_dir, self.task.id, before):
             return TaskTree.create(run_dir, self.task.id, self.attempt)
         return TaskTree.reopen(run_dir, self.task.id)
-
-    def _duration_s(self) -> float:
-        return round(time.monotonic() - self.began, 6)
 
 
 def named(kind: str, number: int, name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from zf.errors import printable
-from zf.events import Cause, Status
+from zf.events import AttemptEnded, Status, TaskNotRun
 from zf.lean.record import record
 from zf.model import Task, recorded
 from zf.proof.layout import NOT_RUN_FOLDERS, TASK
@@ -31,33 +31,27 @@ class Place:
         return os.path.normpath(f"{self.root}/{task.workdir}")
 
 
-def write_not_run(
-    run_dir: str,
-    place: Place,
-    task: Task,
-    status: Status,
-    cause: Cause,
-    detail: str,
-    needs: Mapping[str, Status],
-    at: str,
-) -> str:
+def write_not_run(run_dir: str, place: Place, task: Task, event: TaskNotRun) -> str:
     """The whole tree of a task that was never attempted; returns the SHA-256 of its task.sha256."""
     tree = TaskTree.create(run_dir, task.id, folders=NOT_RUN_FOLDERS)
     try:
-        told = task_json(place, at, place.workdir(task), task_lines(task))
-        tree.write(TASK, told)
-        return tree.decide(
-            status_fields(
-                place.run,
-                task,
-                status,
-                cause,
-                detail,
-                started_at=at,
-                completed_at=at,
-                needs=needs,
-            )
+        tree.write(TASK, task_json(place, event.at, place.workdir(task), task_lines(task)))
+        ended = AttemptEnded(
+            task=task.id,
+            attempt=0,
+            status=event.status,
+            exit_code=None,
+            signal=None,
+            cause=event.cause,
+            detail=event.detail,
+            step=None,
+            started_at=event.at,
+            completed_at=event.at,
+            duration_s=0.0,
+            task_sha256="",
+            warned=task.tolerates(event.status, None),
         )
+        return tree.decide(status_fields(place.run, task, ended, event.needs))
     finally:
         tree.close()
 
@@ -65,23 +59,13 @@ def write_not_run(
 def status_fields(
     run: str,
     task: Task,
-    status: Status,
-    cause: Cause,
-    detail: str,
-    *,
-    started_at: str,
-    completed_at: str,
-    duration_s: float = 0.0,
-    attempt: int = 0,
-    exit_code: int | None = None,
-    signal: int | None = None,
-    step: int | None = None,
+    ended: AttemptEnded,
     needs: Mapping[str, Status] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """What status.json says, in the order it says it; `attempt` is 0 for a task that was not run.
-
-    `more` holds what only an attempt has: containment, survivors, artifacts, refused, ...
+    """What status.json says, in the order it says it: what the last event of the attempt says (all
+    of it but the digest, which is taken of this), and `more` of an attempt: containment, survivors,
+    artifacts, refused, ...
     """
     return {
         "schema": "zf/status/v2",
@@ -89,23 +73,24 @@ def status_fields(
         "run_id": run,
         "phase": task.phase,
         "title": task.title or task.id,
-        "status": status,
-        "conclusion": "warned" if task.tolerates(status, exit_code) else status,
+        "status": ended.status,
+        "conclusion": "warned" if ended.warned else ended.status,
         # Also when attempts were lost with the runner: nothing that went wrong is hidden.
-        "flaky": status == Status.SUCCESS and attempt > 1,
-        "exit_code": exit_code,
-        "signal": signal,
-        "attempt": attempt,
-        "cause": cause,
-        "detail": detail,
-        "step": step,
-        "started_at": started_at,
-        "completed_at": completed_at,
-        "duration_s": duration_s,
+        "flaky": ended.status == Status.SUCCESS and ended.attempt > 1,
+        "exit_code": ended.exit_code,
+        "signal": ended.signal,
+        **{name: getattr(ended, name) for name in _SAID_TWICE},
         "timeout_sec": task.timeout_s,
         "needs": needs or {},
         **more,
     }
+
+
+_SAID_TWICE = [
+    name
+    for name in AttemptEnded.__match_args__
+    if name not in {"task", "status", "warned", "task_sha256"}
+]
 
 
 def env_sh(
