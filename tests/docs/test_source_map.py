@@ -55,3 +55,15 @@ def test_a_module_that_calls_itself_pure_is_held_to_it():
 def test_a_room_can_be_taken_in_at_a_glance(room):
     modules = [path for path in room.glob("*.py") if path.name != "__init__.py"]
     assert len(modules) <= 14
+
+
+@pytest.mark.parametrize(
+    "path", MODULES, ids=[str(path.relative_to(source_map.SOURCE)) for path in MODULES]
+)
+def test_a_module_holds_one_idea(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 450
+    for one in ast.walk(ast.parse(text)):
+        if isinstance(one, ast.ClassDef):
+            methods = [each for each in one.body if isinstance(each, ast.FunctionDef)]
+            assert len(methods) <= 30, one.name

@@ -33,7 +33,7 @@ class StreamRedactor:
         self._masks: dict[bytes, None] = {}
         self._patterns: Patterns | None = None
         for secret in self._secrets:
-            self._judge(f"secret {secret.name}", secret.value)
+            self._warn_of_weak(f"secret {secret.name}", secret.value)
 
     def stream(self) -> Stream:
         """A new stream, of one step's output say."""
@@ -51,14 +51,14 @@ class StreamRedactor:
             if len(earlier) + len(chunk) > _LINES_BYTES:
                 # What was held back is in this piece and the one before; so are the finds to come.
                 if len(stream.first) > len(found):
-                    _place(stream.first, found, earlier + chunk, start, before)
+                    _note_lines(stream.first, found, earlier + chunk, start, before)
                 before += earlier.count(b"\n")
                 start += len(earlier)
                 earlier = chunk
             else:
                 earlier += chunk
         stream.flush()
-        _place(stream.first, found, earlier, start, before)
+        _note_lines(stream.first, found, earlier, start, before)
         return found
 
     def holds_secret(self, data: bytes) -> bool:
@@ -95,12 +95,12 @@ class StreamRedactor:
                 self._warn(f"more than {MASKS_MOST} masks: the rest is hidden in its own line only")
                 break
             self._masks[variant] = None
-            self._judge("a value given with ::add-mask::", variant)
+            self._warn_of_weak("a value given with ::add-mask::", variant)
             news.append(variant)
             self._patterns = None
         return news
 
-    def _judge(self, what: str, value: bytes) -> None:
+    def _warn_of_weak(self, what: str, value: bytes) -> None:
         if not is_hidden(value):
             self._warn(
                 f"{what} is shorter than {LEAST_BYTES} characters or an everyday word: not redacted"
@@ -115,7 +115,7 @@ class StreamRedactor:
             self.warnings.append(warning)
 
 
-def _place(
+def _note_lines(
     first: dict[str, int], found: dict[str, int], text: bytes, start: int, before: int
 ) -> None:
     """Say of what was found at a place which line that is; `text` begins at `start`, behind so many
@@ -168,7 +168,7 @@ class Stream:
         scan = self._scan(text, final=final)
         if self._learns and self._learn(scan.masks):
             scan = self._scan(text, final=final)
-        return self._pass_on(scan)
+        return self._emit(scan)
 
     def _scan(self, text: bytes, *, final: bool) -> Scan:
         scan = Scan(text, self._passed, self._since, final=final)
@@ -194,7 +194,7 @@ class Stream:
             self._patterns = self._redactor.patterns()
         return learned
 
-    def _pass_on(self, scan: Scan) -> bytes:
+    def _emit(self, scan: Scan) -> bytes:
         """The text as far as it is decided, replaced where something was found."""
         text, hold = scan.text, scan.hold
         hidden = self._hidden_to

@@ -212,6 +212,13 @@ class Outcome:
     def _where(self, step: int) -> str:
         return named("step", step, printable(self.task.steps[step].name))
 
+    def hide(self, shown: Callable[[str], str]) -> None:
+        """Have it tell of its texts what may be shown of them."""
+        if self.detail:
+            self.detail = shown(self.detail)
+        for pid, one in self.survivors.items():
+            self.survivors[pid] = replace(one, command=shown(one.command))
+
     def undecided(self) -> AttemptEnded:
         """The same without a claim in the tree, when the runner is gone: nothing hears it, and
         whatever takes the run up decides the tree.
@@ -307,9 +314,7 @@ class Outcome:
                     self.notes.append("collecting the artifacts was stopped before its end")
                 self.notes += secrets.notes()
                 self.task = redactor.task(self.task)
-                self.detail = redactor.text(self.detail)
-                for pid, one in self.survivors.items():
-                    self.survivors[pid] = replace(one, command=redactor.text(one.command))
+                self.hide(redactor.text)
                 return self.decide(tree, run)
         except OSError as error:
             if self.cause is not Cause.STORAGE:
