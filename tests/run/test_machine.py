@@ -400,7 +400,7 @@ class Run(RuleBasedStateMachine):
 
 def check(examples: int, steps: int) -> None:
     run_state_machine_as_test(
-        Run, settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None)
+        Run, settings=settings(max_examples=examples, stateful_step_count=steps)
     )
 
 
