@@ -16,11 +16,6 @@ settings.register_profile(
 settings.load_profile("any-machine")
 
 
-# How long an example takes says how busy the machine is, and nothing about what is tested.
-settings.register_profile("zf", deadline=None)
-settings.load_profile("zf")
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--campaign",
