@@ -105,12 +105,18 @@ def test_bad_patterns(source, at, message):
         "[^]x]{1001}",
         "a{40}?{40}",
         "(a)" * 501,
-        r"\pL{900}",
     ],
 )
 def test_a_pattern_that_is_too_big_is_refused(source):
-    """By our own count before the engine begins, or by the limit that the engine has for memory."""
+    """By our own count, before the engine begins."""
     with pytest.raises(PatternError, match="at most 1000 characters and repeats") as caught:
+        compiled(source)
+    assert caught.value.at == 0
+
+
+@pytest.mark.parametrize("source", [r"x|\pL{900}", r"(?:\pL?){9}(?:\pL{20}){20}"])
+def test_a_pattern_for_which_the_engine_has_no_memory_is_refused_as_well(source):
+    with pytest.raises(PatternError, match="repeat large sets and classes less often") as caught:
         compiled(source)
     assert caught.value.at == 0
 
