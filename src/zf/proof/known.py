@@ -57,9 +57,7 @@ class Known:
         return "" if digest is None else digest.hex()
 
     def lists_with_artifacts(self, tasks: Iterable[str]) -> dict[str, str]:
-        """The digest of each task.sha256 of these tasks that may name artifacts: one that is known
-        whole says whether it does.
-        """
+        """The digest of the list of each of these tasks, but for those known to have no artifacts."""
         return {
             task: self.trees[task].hex()
             for task in tasks
