@@ -57,7 +57,7 @@ class Known:
         return "" if digest is None else digest.hex()
 
     def lists_with_artifacts(self, tasks: Iterable[str]) -> dict[str, str]:
-        """The digest of the list of each of these tasks, but for those known to have no artifacts."""
+        """The digest of the list of each of these tasks, but those known to have no artifacts."""
         return {
             task: self.trees[task].hex()
             for task in tasks
