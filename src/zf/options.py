@@ -55,9 +55,9 @@ class Options:
 class Option(Generic[T]):
     """One option of these verbs, declared as a field of `Options`.
 
-    It is typed as one of `flags`, of which messages name the first; `off` is the contrary of a
-    switch. What has neither `metavar` nor `choices` is a switch. `alone` is the value of a flag to
-    which none is joined with `=`; such a flag takes no other word. `parse` makes the value from
+    It is typed as one of `flags`, of which messages name the first. What has neither `metavar` nor
+    `choices` is a switch, which is off by default; `off` says its contrary. `alone` is the value of
+    a flag to which none is joined with `=`: it takes no other word. `parse` makes the value from
     what was typed and the flag or variable that says it, and raises ZfError (exit 2).
 
     An option with `variables`, or a `key` in zf.yaml, is a setting: a field of `Settings` with the
@@ -84,8 +84,10 @@ class Option(Generic[T]):
         shown_of: Mapping[str, str] | None = None,
     ) -> None:
         self.flags, self.off, self.alone, self.help, self.metavar = flags, off, alone, help, metavar
-        self.verbs, self.choices, self.many, self.parse = verbs, choices, many, parse
+        self.verbs, self.choices, self.many, self._parse = verbs, choices, many, parse
         self.variables, self.key = variables, key
+        if self.is_switch and not off:
+            default = False
         self.default, self._default_of = default, default_of or {}
         self._shown, self._shown_of = shown, shown_of or {}
 
@@ -107,9 +109,9 @@ class Option(Generic[T]):
     def is_setting(self) -> bool:
         return bool(self.variables or self.key)
 
-    def read(self, typed: Any) -> T:
-        """The value of what was typed."""
-        return typed if self.parse is None else self.parse(typed, self.flags[0])
+    def read(self, typed: Any, source: str = "") -> T:
+        """The value of what was typed, or of what the variable `source` says."""
+        return typed if self._parse is None else self._parse(typed, source or self.flags[0])
 
     def untyped(self, verb: str) -> Any:
         """What it is when it is not typed."""
@@ -119,7 +121,7 @@ class Option(Generic[T]):
         """Its whole help text for a verb."""
         default = self._shown_of.get(verb, self._shown)
         default = default or self._default_of.get(verb, self.default)
-        if not default:
+        if default is None or isinstance(default, (bool, tuple, dict)):
             return self.help
         shown = f"{default:g}" if isinstance(default, float) else default
         return f"{self.help} [default: {shown}]"
@@ -129,8 +131,8 @@ class Option(Generic[T]):
         if value is not None:
             return Setting(value, self.off if value is False else self.flags[0])
         for name in self.variables:
-            if environ.get(name) and self.parse is not None:
-                return Setting(self.parse(environ[name], name), name)
+            if environ.get(name):
+                return Setting(self.read(environ[name], name), name)
         in_file = getattr(project, self.name, None) if self.key else None
         if in_file is not None:
             return Setting(in_file, "zf.yaml")

@@ -8,16 +8,14 @@ these variables.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self, get_args
 
 from zf.errors import ZfError
 from zf.lean.record import record, replace
 from zf.options import NEW_RUN, PHASE, RERUN, RESUME, TASK, Option, Options, Setting
 
-DEFAULT_MAX_JOBS = 4
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
-DEFAULT_POLL_INTERVAL_S = 1.0
 DEFAULT_GRACE_S = 5.0
 SHIELD_MODES = AUTO, ALWAYS, NEVER = "auto", "always", "never"
 
@@ -33,10 +31,6 @@ Output = Literal["group", "prefix", "quiet"]
 Progress = Literal["auto", "live", "plain", "json"]
 
 
-def _as_typed(text: str, _source: str) -> str:
-    return text
-
-
 def _fails_fast(text: str, _source: str) -> bool | Literal["now"]:
     return "now" if text == "now" else text == "on"
 
@@ -47,11 +41,14 @@ def _shield(text: str, source: str) -> str:
     raise _bad(source, text, "auto, always or never")
 
 
-def _jobs(text: str, source: str) -> int:
-    # int() alone would take "4_0", " 4" and Arabic digits, which are mistakes.
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_JOBS_LIMIT:
-        return int(text)
-    raise _bad(source, text, f"a whole number from 1 to {MAX_JOBS_LIMIT}")
+def _up_to(most: int) -> Callable[[str, str], int]:
+    def whole(text: str, source: str) -> int:
+        # int() alone would take "4_0", " 4" and Arabic digits, which are mistakes.
+        if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most:
+            return int(text)
+        raise _bad(source, text, f"a whole number from 1 to {most}")
+
+    return whole
 
 
 def _seconds(text: str, source: str) -> float:
@@ -64,23 +61,14 @@ def _seconds(text: str, source: str) -> float:
     raise _bad(source, text, "a number of seconds, such as 90 or 0.5")
 
 
-def positive_seconds(text: str, source: str) -> float:
-    """A number of seconds above 0 as typed; ZfError (exit 2) naming the flag or variable."""
+def _positive_seconds(text: str, source: str) -> float:
     value = _seconds(text, source)
     if value > 0:
         return value
     raise _bad(source, text, "a number of seconds above 0")
 
 
-def _lines(text: str, source: str) -> int:
-    """A number of lines as typed; ZfError (exit 2) naming the flag."""
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_TAIL_LINES:
-        return int(text)
-    raise _bad(source, text, f"a whole number from 1 to {MAX_TAIL_LINES}")
-
-
-def amounts(typed: Sequence[str], source: str) -> dict[str, int]:
-    """`NAME=N` as typed, N a whole number; ZfError (exit 2) naming the flag."""
+def _amounts(typed: Sequence[str], source: str) -> dict[str, int]:
     found = {}
     for text in typed:
         name, _, amount = text.partition("=")
@@ -100,10 +88,10 @@ class RunOptions(Options):
     __slots__ = ()
 
     with_needs: Option[bool] = Option(
-        "--with-needs", verbs=(TASK,), default=False, help="Run everything it needs first."
+        "--with-needs", verbs=(TASK,), help="Run everything it needs first."
     )
     failed: Option[bool] = Option(
-        "--failed", verbs=(RERUN,), default=False, help="Every task that did not succeed."
+        "--failed", verbs=(RERUN,), help="Every task that did not succeed."
     )
     first: Option[str | None] = Option(
         "--from",
@@ -114,15 +102,13 @@ class RunOptions(Options):
     downstream: Option[bool] = Option(
         "--downstream",
         verbs=(RERUN,),
-        default=False,
         help="With --from: everything that depends on TASK.",
     )
-    only = Option[str | None]("--only", metavar="TASK", verbs=(RERUN,), help="Just TASK.")
+    only: Option[str | None] = Option("--only", metavar="TASK", verbs=(RERUN,), help="Just TASK.")
     run_id: Option[str | None] = Option(
         "--run-id",
         metavar="ID",
         verbs=NEW_RUN,
-        parse=_as_typed,
         variables=("ZF_RUN_ID", "ZENFLOW_RUN_ID", "RUN_ID"),
         shown="the time and zf's pid",
         help="Name of the run and of its proof folder. One that exists is refused.",
@@ -132,17 +118,17 @@ class RunOptions(Options):
         "-j",
         metavar="N",
         verbs=NEW_RUN,
-        parse=_jobs,
+        parse=_up_to(MAX_JOBS_LIMIT),
         variables=("ZF_MAX_JOBS", "ZENFLOW_MAX_JOBS", "MAX_JOBS"),
         key="max_jobs",
-        default=DEFAULT_MAX_JOBS,
+        default=4,
         help="How many tasks run at once, at most.",
     )
     phase_timeout_s: Option[float | None] = Option(
         "--phase-timeout",
         metavar="SECONDS",
         verbs=NEW_RUN,
-        parse=positive_seconds,
+        parse=_positive_seconds,
         variables=("ZF_PHASE_TIMEOUT_SEC", "ZENFLOW_PHASE_TIMEOUT_SEC", "PHASE_TIMEOUT_SEC"),
         default=DEFAULT_PHASE_TIMEOUT_S,
         help="Limit of each phase. It wins over the timeout_sec of a phase in zf.yaml.",
@@ -151,9 +137,9 @@ class RunOptions(Options):
         "--poll-interval",
         metavar="SECONDS",
         verbs=NEW_RUN,
-        parse=positive_seconds,
+        parse=_positive_seconds,
         variables=("ZF_POLL_INTERVAL_SEC", "ZENFLOW_POLL_INTERVAL_SEC", "POLL_INTERVAL_SEC"),
-        default=DEFAULT_POLL_INTERVAL_S,
+        default=1.0,
         help="Longest time between two looks at clocks and load. Exits are noticed at once.",
     )
     grace_s: Option[float | None] = Option(
@@ -206,7 +192,6 @@ class RunOptions(Options):
     no_retries: Option[bool] = Option(
         "--no-retries",
         verbs=NEW_RUN,
-        default=False,
         help="Try every task once, whatever its file says.",
     )
     resources: Option[Mapping[str, int]] = Option(
@@ -214,7 +199,7 @@ class RunOptions(Options):
         metavar="NAME=N",
         verbs=(PHASE,),
         many=True,
-        parse=amounts,
+        parse=_amounts,
         default={},
         help="How much there is of what tasks ask for in resources. Can be given again.",
     )
@@ -222,7 +207,7 @@ class RunOptions(Options):
         "--deadline",
         metavar="SECONDS",
         verbs=(PHASE,),
-        parse=positive_seconds,
+        parse=_positive_seconds,
         help="Limit of the whole run. What has not ended by then is ended, and the run fails.",
     )
     upstream: Option[Sequence[str]] = Option(
@@ -237,22 +222,20 @@ class RunOptions(Options):
     dry_run: Option[bool] = Option(
         "--dry-run",
         verbs=(PHASE,),
-        default=False,
         help="Show the plan and run nothing. With --json, the plan as JSON.",
     )
     quiet: Option[bool] = Option(
-        "--quiet", "-q", default=False, help="Print the summary alone, and nothing before it."
+        "--quiet", "-q", help="Print the summary alone, and nothing before it."
     )
     verbose: Option[bool] = Option(
         "--verbose",
         "-v",
-        default=False,
         help="Print a line when a task starts, is blocked or cancelled, too.",
     )
     tail: Option[int | None] = Option(
         "--tail",
         metavar="N",
-        parse=_lines,
+        parse=_up_to(MAX_TAIL_LINES),
         shown="log_tail in the task file, or 10",
         help=f"How many lines of a failed step's log are shown, at most {MAX_TAIL_LINES}.",
     )
@@ -274,7 +257,6 @@ class RunOptions(Options):
     )
     as_json: Option[bool] = Option(
         "--json",
-        default=False,
         help="Print the result as JSON on stdout in place of the summary.",
     )
 

@@ -10,6 +10,7 @@ import typer
 
 from tests.support import reference
 from zf import settings
+from zf.cli import project
 from zf.cli.main import app
 from zf.errors import Exit
 
@@ -84,14 +85,10 @@ def test_the_table_of_variables_is_the_one_that_is_used():
     assert told == {o.flags[0]: o.variables for o in settings.OPTIONS.values() if o.is_setting}
 
 
-@pytest.mark.parametrize("verb", ["run-phase", "run-task"])
-def test_the_defaults_are_those_of_the_settings(verb):
-    rows = re.findall(r"(?m)^\| .*?`(--[\w-]+)[^`]*` \| ([^|]*) \|", main_table(SECTIONS[verb]))
-    told = dict(rows)
-    assert float(told["--max-jobs"]) == settings.DEFAULT_MAX_JOBS
-    assert float(told["--phase-timeout"]) == settings.DEFAULT_PHASE_TIMEOUT_S
-    assert float(told["--poll-interval"]) == settings.DEFAULT_POLL_INTERVAL_S
-    assert float(told["--grace"]) == settings.DEFAULT_GRACE_S
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_command_in_a_message_repeats_the_folder_whatever_its_verb(verb, monkeypatch):
+    monkeypatch.setattr(project, "_folder", "there")
+    assert project.as_typed(f"see zf {verb} x") == f"see zf -C there {verb} x"
 
 
 @pytest.mark.parametrize("path", reference.pages(), ids=lambda path: path.name)

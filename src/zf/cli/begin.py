@@ -1,4 +1,4 @@
-"""A run from the command line, once its words are read: settings, plan, limits, and off it goes.
+"""A new run from the command line, once its words are read: settings, plan, limits, the run.
 
 Knows nothing of the command-line parser, which a plain command line does without (`quick.py`).
 """

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from zf.cli.project import hide_in_commands
 from zf.errors import Exit, Problem, ZfError
-from zf.lean.record import replace
-from zf.proof.layout import MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from zf.audit.signing.signers import Signer
     from zf.cli.display.progress import Watcher
@@ -52,20 +50,17 @@ def conclude(
     none. A run that then cannot be signed stays sealed, and does not exit with 0. What is said of
     its files is told with what `hide` leaves of it.
     """
+    from zf.run.sealing import sign_sealed
+
     hide_in_commands(hide)
     if not sign:
         if key is not None:
             raise ZfError("--key goes with --sign")
-        done = _judged(carry_out())
-        code = watcher.finish(done, None)
-        _refuse_tampered(done)
-        return code
+        return _told(carry_out(), watcher, None)
     with signer(key) as chosen:
         done = carry_out()
         try:
-            if not done.facts.tampered:
-                done.facts.tampered = tuple(map(hide, _sign(done, chosen)))
-            done = _judged(done)
+            done = sign_sealed(done, chosen, hide)
         except ZfError as error:
             watcher.finish(done, None)
             raise _unsigned(done, error) from None
@@ -73,40 +68,13 @@ def conclude(
             # Ctrl-C where a passphrase was asked for: the run itself is over, and is told.
             watcher.finish(done, None)
             raise
-        code = watcher.finish(done, None if done.facts.tampered else chosen.key_id)
-        _refuse_tampered(done)
-        return code
+        return _told(done, watcher, chosen.key_id)
 
 
-def _judged(done: Launched) -> Launched:
-    """What the run has come to, once its folder is known: tampering is no success of any kind."""
-    if not done.facts.tampered:
-        return done
-    return replace(done, exit_code=done.exit_code or Exit.FAILED)
-
-
-def _sign(done: Launched, chosen: Signer) -> Sequence[str]:
-    """Sign what this process has sealed. The whole proof is verified first; what in it is not what
-    was sealed is returned, and nothing signed.
-    """
-    from zf.audit.signing.attest import attest
-    from zf.audit.verify import verify
-    from zf.run import lock
-
-    # No other zf signs it at the same time.
-    lock_fd = lock.acquire(os.path.dirname(done.run_dir), done.run)
-    try:
-        found = verify(done.run_dir)
-        wrong = [f for f in found.findings if f.verdict == "INTACT"]
-        if wrong:
-            return [f"{f.path or 'the run'}: {f.message}" for f in wrong]
-        sealed = (done.head, done.manifest_sha256)
-        if (found.result["head"], found.result["manifest_sha256"]) != sealed:
-            return [f"{MANIFEST}: is not what zf wrote"]
-        attest(done.run_dir, [chosen], sealed=sealed)
-    finally:
-        lock.release(lock_fd)
-    return ()
+def _told(done: Launched, watcher: Watcher, key_id: str | None) -> int:
+    code = watcher.finish(done, None if done.facts.tampered else key_id)
+    _refuse_tampered(done)
+    return code
 
 
 # However many files were exchanged: those that come first say enough.

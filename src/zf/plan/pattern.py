@@ -131,7 +131,7 @@ def _explained(source: str, told: str) -> PatternError:
         told = str(error)
     *_, shown, pointer, reason = ["", "", *told.split("\n")]
     if "size limit" in reason:
-        return PatternError(_TOO_BIG)
+        return PatternError("too much memory is needed: repeat large sets and classes less often")
     reason = reason.removeprefix("error: ")
     at = pointer.find("^") - 4 if shown[4:] == source else 0
     return PatternError(_WORDING.get(reason, reason), max(at, 0))

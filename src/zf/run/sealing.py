@@ -5,7 +5,7 @@ its runner was killed, sealed later as it lies there.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -166,6 +166,34 @@ def seal(
                     yield f"wrote {name}"
     finally:
         os.close(lock_fd)
+
+
+def sign_sealed(done: Launched, signer: Signer, hide: Callable[[str], str]) -> Launched:
+    """Sign what this process has sealed. The whole proof is verified first: where it is not what
+    was sealed, nothing is signed, and the run is tampered with by what `hide` leaves of that.
+    """
+    from zf.audit.signing.attest import attest  # noqa: PLC0415 - only a signed run needs it
+    from zf.audit.verify import verify  # noqa: PLC0415 - as above
+
+    if done.facts.tampered:
+        return done
+    # No other zf signs it at the same time.
+    lock_fd = lock.acquire(os.path.dirname(done.run_dir), done.run)
+    try:
+        found = verify(done.run_dir)
+        wrong = [
+            f"{f.path or 'the run'}: {f.message}" for f in found.findings if f.verdict == "INTACT"
+        ]
+        sealed = (done.head, done.manifest_sha256)
+        if not wrong and (found.result["head"], found.result["manifest_sha256"]) != sealed:
+            wrong = [f"{MANIFEST}: is not what zf wrote"]
+        if not wrong:
+            attest(done.run_dir, [signer], sealed=sealed)
+            return done
+    finally:
+        lock.release(lock_fd)
+    done.facts.tampered = tuple(map(hide, wrong))
+    return replace(done, exit_code=done.exit_code or Exit.FAILED)
 
 
 class NotAsLeftError(ZfError):

@@ -221,12 +221,10 @@ class Attempt:
         """
         outcome, path = self.outcome, layout.log(command.file)
         started, began = time.time(), time.monotonic()
-        log = self.tree.create_file(path)
+        stream, log = self._redactor.stream(), self.tree.create_file(path)
         ended = None
         try:
-            capture = Capture(
-                log, self._context.buffer, self._redactor.stream(), self._task.max_log_bytes
-            )
+            capture = Capture(log, self._context.buffer, stream, self._task.max_log_bytes)
             try:
                 ended = self._run_bash(command, capture, terms, meanwhile)
             except _WorkdirError as error:
@@ -276,16 +274,17 @@ class Attempt:
 
     def _enter_workdir(self) -> None:
         """Go where the commands are to run; _WorkdirError when that is no place for it."""
-        root, workdir = self._context.real_root, self._task.workdir
-        shown = printable(self.outcome.task.workdir)
+        root, why = self._context.real_root, ""
         try:
-            os.chdir(f"{root}/{workdir}")
+            os.chdir(f"{root}/{self._task.workdir}")
             # Asked of the kernel after going there: no link can be swapped in between.
             here = os.getcwd()
+            if here != root and not here.startswith(f"{root.rstrip('/')}/"):
+                why = " leads out of the project"
         except OSError as error:
-            raise _WorkdirError(f"workdir '{shown}': {error.strerror}") from None
-        if here != root and not here.startswith(f"{root.rstrip('/')}/"):
-            raise _WorkdirError(f"workdir '{shown}' leads out of the project")
+            why = f": {error.strerror}"
+        if why:
+            raise _WorkdirError(f"workdir '{printable(self.outcome.task.workdir)}'{why}")
 
     def _link_needs(self, lists: Mapping[str, str]) -> str:
         """Lead to the artifacts of the needs, in whatever run those were met. If some are not what
