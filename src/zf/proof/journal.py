@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from zf.errors import ZfError
 from zf.events import Event, RunStarted, from_json, to_json
+from zf.lean.encoder import encoder
 from zf.lean.record import field, mutable, record
-from zf.proof.canonical import plain
 from zf.proof.files import APPEND, READ, sync_folder
 from zf.proof.layout import JOURNAL
 
@@ -287,9 +287,7 @@ def _no_constant(name: str) -> None:
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
-_encode = json.JSONEncoder(
-    separators=(",", ":"), allow_nan=False, check_circular=False, default=plain
-).encode
+_encode = encoder()
 
 
 def last_line(path: str, *, block_bytes: int = 65_536) -> bytes | None:
