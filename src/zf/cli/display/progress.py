@@ -132,10 +132,12 @@ class Watcher:
                 self._follow(self._lines.new_output(facts))
         if output is not None:
             self._follow(output)
+        if not lines and not due:
+            return
         if self._board is None or self._is_behind():
             # No frame is drawn on one that is not shown yet.
             self._write(self._erased() * bool(lines) + "".join(f"{line}\n" for line in lines))
-        elif lines or due:
+        else:
             columns, rows = _terminal_size()
             self._write(self._board.frame(facts, mono, columns=columns, rows=rows, above=lines))
 

@@ -33,6 +33,8 @@ else:
 NO_ARTIFACT = "was written into zf's own part of the proof"
 # Where artifacts are gathered when their folder is not the one it was.
 _TAKEN = f".{layout.ARTIFACTS}"
+# A folder's rights for its owner, which it needs to be read and written.
+_OWNERS = stat.S_IRWXU
 _OWN_FILE = lazy.pattern(layout.OWN_FILE)
 
 
@@ -127,11 +129,11 @@ class TaskTree:
         try:
             for fd in tree._fds.values():
                 refuse_mount(fd, tree.fd)
-            for folder, name in tree._entries():
-                if _OWN_FILE.fullmatch(f"{folder}/{name}"):
-                    digest = digest_of(tree._fds[folder], name)
-                    if digest is not None:
-                        tree.wrote(f"{folder}/{name}", digest)
+            for path in filter(_OWN_FILE.fullmatch, tree._own_paths()):
+                folder, _, name = path.partition("/")
+                digest = digest_of(tree._fds[folder], name)
+                if digest is not None:
+                    tree.wrote(path, digest)
             tree.sweep()
             for name in os.listdir(tree.fd):
                 if name not in layout.FOLDERS and (
@@ -222,7 +224,7 @@ class TaskTree:
         own = os.fstat(self.fd)
         if not _is_at(own, self.path):
             self._give_up("its folder")
-        if own.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+        if own.st_mode & _OWNERS != _OWNERS:
             _give_back(self.fd, own)
         # One look at the folder tells all names and numbers. Where those are not the ones that
         # stat tells, as on some overlays, it is asked.
@@ -231,7 +233,7 @@ class TaskTree:
         moved = []
         for name, fd in self._fds.items():
             held = os.fstat(fd)
-            if held.st_mode & stat.S_IRWXU != stat.S_IRWXU:
+            if held.st_mode & _OWNERS != _OWNERS:
                 _give_back(fd, held)
             if present.get(name) != held.st_ino and not _is_at(held, name, self.fd):
                 moved.append(name)
@@ -244,9 +246,7 @@ class TaskTree:
                 remove(self.fd, name)
                 refused.append((name, NO_ARTIFACT))
         surplus, gone = self._differences()
-        for path in surplus:
-            folder, _, name = path.partition("/")
-            remove(self._fds[folder], name)
+        self._remove(surplus)
         if self._earlier:
             surplus += self._planted + attempts.sweep(self.fd, self._earlier)
         for path in gone:
@@ -256,7 +256,7 @@ class TaskTree:
 
     def _differences(self) -> tuple[list[str], list[str]]:
         """What is in zf's own folders besides what zf wrote, and what of that is not there."""
-        present = {f"{folder}/{name}" for folder, name in self._entries()}
+        present = set(self._own_paths())
         if present == self.digests.keys():
             return [], []
         own = {path for path in self.digests if not path.startswith(f"{layout.ARTIFACTS}/")}
@@ -313,17 +313,19 @@ class TaskTree:
 
     def sweep(self) -> list[str]:
         """Remove what zf did not write from its own folders; the paths of it."""
-        swept = []
-        for folder, name in self._entries():
-            path = f"{folder}/{name}"
-            if path not in self.digests:
-                remove(self._fds[folder], name)
-                swept.append(path)
+        swept = [path for path in self._own_paths() if path not in self.digests]
+        self._remove(swept)
         return swept
 
-    def _entries(self) -> list[tuple[str, str]]:
+    def _remove(self, paths: list[str]) -> None:
+        for path in paths:
+            folder, _, name = path.partition("/")
+            remove(self._fds[folder], name)
+
+    def _own_paths(self) -> list[str]:
+        """What lies in zf's own folders, whatever wrote it."""
         return [
-            (folder, name)
+            f"{folder}/{name}"
             for folder, fd in self._fds.items()
             if folder != layout.ARTIFACTS
             for name in os.listdir(fd)
@@ -359,14 +361,14 @@ def _make_room(path: str) -> None:
     if not stat.S_ISDIR(mode):
         os.unlink(path)
         os.mkdir(path)
-    elif mode & stat.S_IRWXU != stat.S_IRWXU:
-        os.chmod(path, stat.S_IMODE(mode) | stat.S_IRWXU)
+    elif mode & _OWNERS != _OWNERS:
+        os.chmod(path, stat.S_IMODE(mode) | _OWNERS)
 
 
 def _give_back(fd: int, held: os.stat_result) -> None:
     """Give its owner back the rights to an open folder: without them no proof could be read."""
     with suppress(PermissionError):  # another's
-        os.fchmod(fd, stat.S_IMODE(held.st_mode) | stat.S_IRWXU)
+        os.fchmod(fd, stat.S_IMODE(held.st_mode) | _OWNERS)
 
 
 def _is_at(held: os.stat_result, path: str, folder: int | None = None) -> bool:
