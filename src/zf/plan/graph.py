@@ -6,14 +6,12 @@ Everything here is linear in tasks plus needs.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from shlex import quote
 from types import MappingProxyType
 from typing import Any, Literal, NoReturn, Self
 
 from zf.errors import Problem, ZfError
 from zf.lean.record import field, record, replace
 from zf.model import Flow, Need, Task, definition_sha256
-from zf.plan.suggest import nearest
 from zf.plan.topology import levels_of, reachable, shortest_cycles
 
 
@@ -354,12 +352,16 @@ def _refuse_unknown_task(flow: Flow, name: str) -> None:
 def _phase_hint(name: str, known: list[str]) -> str:
     if not known:
         return "the project has no tasks yet"
+    from zf.plan.suggest import nearest  # noqa: PLC0415 - of a wrong name
+
     guess = nearest(name, known)
     listed = f"known phases: {', '.join(known)}"
     return f"did you mean '{guess}'? ({listed})" if guess else listed
 
 
 def _guess_task(flow: Flow, name: str) -> str | None:
+    from zf.plan.suggest import nearest  # noqa: PLC0415 - of a wrong name
+
     guess = nearest(name, flow.tasks)
     return guess and f"did you mean '{guess}' (phase {flow.tasks[guess].phase})?"
 
@@ -390,6 +392,8 @@ def _run_with_needs(
     """The command that runs these phases after every phase they need, through others too, unless
     the runs that are built on meet the need.
     """
+    from shlex import quote  # noqa: PLC0415 - of a plan that lacks needs
+
     members: dict[str, list[Task]] = {}
     for task in flow.tasks.values():
         members.setdefault(task.phase, []).append(task)

@@ -6,18 +6,21 @@ user calls zf.
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import WELL, Status
+from zf.lean import lazy
 from zf.lean.record import record
 
 if TYPE_CHECKING:
+    import shlex
     from collections.abc import Sequence
 
     from zf.report.causes import RootCause
     from zf.report.facts import Facts
+else:
+    shlex = lazy.module("shlex")
 
 _NOT_BROKEN = frozenset({Status.SKIPPED, Status.CANCELLED})
 # A longer list of names is no advice to act on.
@@ -84,8 +87,8 @@ def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     if not facts.needs_checked:
         # Without its needs a task that reads what they kept can only fail again.
         needs = " --with-needs" if facts.tasks[failed[0]].needs else ""
-        return [f"{zf} run-task {quote(printable(failed[0]))}{needs}"]
-    return [f"{zf} rerun {quote(printable(facts.run))} --failed"]
+        return [f"{zf} run-task {shlex.quote(printable(failed[0]))}{needs}"]
+    return [f"{zf} rerun {shlex.quote(printable(facts.run))} --failed"]
 
 
 def no_runner(facts: Facts, *, alive: bool = False, sealed: bool = False) -> str:
@@ -105,7 +108,7 @@ def commands(
     if alive:
         return []
     if facts.exit_code is None and not sealed:
-        return [f"{zf} resume {quote(printable(facts.run))}"]
+        return [f"{zf} resume {shlex.quote(printable(facts.run))}"]
     return after_end(facts, zf)
 
 

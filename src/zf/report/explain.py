@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import WELL
-from zf.report import advice, blocked
+from zf.lean import lazy
+from zf.report import advice
 from zf.report.summary import summary
 from zf.report.words import (
     NO_TAILS,
@@ -30,10 +31,13 @@ from zf.report.words import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from zf.report import blocked
     from zf.report.causes import Held, RootCause
     from zf.report.facts import Facts
     from zf.report.task_facts import TaskFacts
     from zf.report.waiting import Wait
+else:
+    blocked = lazy.module("zf.report.blocked")
 
 
 def run(

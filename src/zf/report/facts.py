@@ -97,10 +97,18 @@ class Facts:
     def causes(self) -> tuple[RootCause, ...]:
         """Root causes, the one that blocks most first; worked out once per state."""
         if self._causes is None:
+            if self.all_well:
+                return ()
             from zf.report.causes import root_causes  # noqa: PLC0415 - of no use while all is well
 
             self._causes = root_causes(self.tasks)
         return self._causes
+
+    @property
+    def all_well(self) -> bool:
+        """Whether every task succeeded, and in time."""
+        late = self.phase_timeout or self.run_timeout
+        return late is None and self.counts[Status.SUCCESS] == len(self.tasks)
 
     @property
     def failed(self) -> list[TaskFacts]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from zf.errors import printable
 from zf.lean import lazy
 from zf.proof.layout import step_log
-from zf.report.blocked import code, headline, not_started
 from zf.report.words import (
     NO_TAILS,
     PLAIN,
@@ -31,8 +30,11 @@ from zf.report.words import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from zf.report import blocked
     from zf.report.facts import Facts, Result
     from zf.report.task_facts import TaskFacts
+else:
+    blocked = lazy.module("zf.report.blocked")
 
 # Enough to see a whole small run fail; a large one that breaks altogether stays readable.
 DETAILED_FAILURES = 25
@@ -80,7 +82,8 @@ def summary(
         blocks.append(lines)
     blocks += [_odd(facts, proof, style)] if facts.warned or facts.flaky else []
     blocks += [_remarks(remarks, style)] if remarks else []
-    blocks += [headline(facts, style), *not_started(facts)] if not (told or reported) else []
+    if not (told or reported or facts.all_well):
+        blocks += [blocked.headline(facts, style), *blocked.not_started(facts)]
     last = [_counts_line(facts, style), *_throttle_lines(facts, style), *advice]
     blocks.append([*last, f"proof: {printable(proof)}"] if proof else last)
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
@@ -178,7 +181,7 @@ def _failure_head(facts: Facts, alike: Sequence[TaskFacts], style: Style) -> str
     blocks = held.get(task.id, 0) if len(alike) == 1 else 0
     weight = f", holds up {count(blocks, 'task')}" if blocks else ""
     told = f"{style.shape(task.word)} {style.paint(name, 'bold')} {word}{after}{again}: "
-    return f"{told}{what(task)} [{code(task)}]{weight}"
+    return f"{told}{what(task)} [{blocked.code(task)}]{weight}"
 
 
 def _remarks(remarks: Mapping[str, Sequence[str]], style: Style) -> list[str]:

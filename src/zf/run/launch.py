@@ -10,9 +10,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
 
 from zf.errors import Exit, ZfError
 from zf.events import RunEnded, RunResumed, RunStarted, TaskNotRun
+from zf.lean import lazy
 from zf.lean.record import asdict, record, replace
 from zf.proof.journal import Journal, JournalReading
 from zf.proof.known import Known
@@ -21,7 +23,7 @@ from zf.proof.read import run_json
 from zf.proof.source import provenance
 from zf.proof.tree.records import write_not_run
 from zf.report.facts import Fold
-from zf.run import leases, lock, opening, recover, sealing
+from zf.run import leases, lock, opening, sealing
 from zf.run.engine import Engine
 from zf.run.interrupts import Inbox, listening
 from zf.run.machine import Sampler
@@ -32,8 +34,14 @@ from zf.run.schedule.scheduler import Scheduler
 from zf.run.sealing import Launched
 from zf.work import leftovers
 from zf.work.pool import Pool
-from zf.work.walls.shield import rescue
 from zf.work.worker import Shared
+
+if TYPE_CHECKING:
+    from zf.run import recover
+    from zf.work.walls import shield
+else:  # no new run needs them
+    recover = lazy.module("zf.run.recover")
+    shield = lazy.module("zf.work.walls.shield")
 
 # Begins the second look at the work tree; what it gives waits for the answer.
 LookingAgain = Callable[[Inbox], AbstractContextManager[Callable[[], bool | None]]]
@@ -123,7 +131,7 @@ def resume(request: RunRequest) -> Launched:
         recorder.record(RunResumed(ended))
         for attempt in recover.open_attempts(reading.events):
             task, before = request.plan.tasks[attempt.task], known.task_sha256(attempt.task)
-            rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
+            shield.rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
             recorder.record(recover.outcome(run, run_dir, task, attempt, request.redactor, before))
         recorder.commit()
         # 4. The rest runs, as in a new run; then the proof is sealed.

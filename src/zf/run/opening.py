@@ -31,7 +31,6 @@ from zf.run.request import RunRequest
 from zf.run.schedule.ready import impossible
 from zf.settings import ALWAYS
 from zf.work.outcome import error_text
-from zf.work.walls.shield import why_not
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
@@ -47,7 +46,11 @@ def refuse_unable(request: RunRequest) -> None:
 def _refuse_unshielded(request: RunRequest) -> None:
     """Where the run must have a shield, find out that there can be one before it begins."""
     grounds = request.shield()
-    if grounds is not None and grounds.mode == ALWAYS and (reason := why_not(grounds)):
+    if grounds is None or grounds.mode != ALWAYS:
+        return
+    from zf.work.walls.shield import why_not  # noqa: PLC0415 - few runs must have it
+
+    if reason := why_not(grounds):
         raise ZfError(
             f"{request.settings.shield.source} asks for the shield, which cannot be had: {reason}",
             code="ZF125",

@@ -24,10 +24,10 @@ from zf.run.schedule.context import condition_contexts
 from zf.run.schedule.orders import Limits, Throttle
 from zf.run.schedule.scheduler import Scheduler
 from zf.settings import ALWAYS, NEVER, RunOptions, Settings
-from zf.work.walls.shield import Grounds
 
 if TYPE_CHECKING:
     from zf.proof.source.early_look import Looking
+    from zf.work.walls.shield import Grounds
 
 
 def no_output() -> int | None:
@@ -87,6 +87,8 @@ class RunRequest:
         mode, proofs = self.settings.shield.value, self.flow.proofs
         if mode == NEVER:
             return None
+        from zf.work.walls.shield import Grounds  # noqa: PLC0415 - not without one
+
         return Grounds(
             mode,
             proofs,

@@ -28,7 +28,6 @@ from zf.run import lock
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
 from zf.work import leftovers
-from zf.work.walls.shield import rescue
 
 if TYPE_CHECKING:
     from zf.audit.signing.signers import Signer
@@ -155,6 +154,8 @@ def seal(
             refuse_sealed(run_dir)
             # What still runs could still write; then there would be nothing to seal.
             leftovers.end(run_dir)
+            from zf.work.walls.shield import rescue  # noqa: PLC0415 - of a killed run
+
             rescue(lock.aside_path(proofs, run), run_dir)
             remove_tree(lock.aside_path(proofs, run))
             head, _ = _as_left(run_dir, "sealed")

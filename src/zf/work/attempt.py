@@ -26,7 +26,6 @@ from zf.work.leftovers import COOKIE, cookie
 from zf.work.outcome import Outcome, error_text, named
 from zf.work.supervisor import Ended, Supervisor, Terms
 from zf.work.walls.shell import NotStartedError, Shell, argv
-from zf.work.walls.shield import BESIDES_ARTIFACTS, Shield
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from zf.plan.graph import Met
     from zf.proof.tree import contents
     from zf.work.control import RunnerOrders
+    from zf.work.walls.shield import Shield
 else:
     contents = lazy.module("zf.proof.tree.contents")
 
@@ -77,7 +77,7 @@ class WorkerContext:
     @property
     def folders(self) -> tuple[str, ...]:
         """The folders of a tree that are made before its steps run."""
-        return FOLDERS if self.shield is None else BESIDES_ARTIFACTS
+        return FOLDERS if self.shield is None else self.shield.folders
 
 
 class Attempt:

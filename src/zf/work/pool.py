@@ -31,7 +31,6 @@ from zf.work.outcome import Outcome
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
 from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
 from zf.work.walls.namespace import hide_from_tracers
-from zf.work.walls.shield import rescue
 from zf.work.watchdog import Patience, Watch
 from zf.work.worker import WITHHELD, Shared, serve
 
@@ -291,6 +290,8 @@ class Pool:
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         shared, before = self._shared, self.known.task_sha256(task)
         if shared.shield is not None:
+            from zf.work.walls.shield import rescue  # noqa: PLC0415 - a worker has died
+
             rescue(shared.aside, shared.run_dir, task)
         ended = outcome.write_abandoned_status(
             shared.run_dir, shared.place.run, shared.redactor, before, Briefly(self._wakeup_fd)

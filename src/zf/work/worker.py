@@ -43,12 +43,11 @@ from zf.work.processes import (
     go_on_when_parent_dies,
 )
 from zf.work.supervisor import Supervisor
-from zf.work.walls.namespace import ShieldError
 from zf.work.walls.shell import Shell
-from zf.work.walls.shield import NONE, Grounds, Shield
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met
+    from zf.work.walls.shield import Grounds, Shield
 
 
 # Ctrl-C and a vanished terminal reach the whole foreground group; what they mean for a step is
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 # What is blocked while a worker is forked, until it has its own handlers.
 WITHHELD = (*_IGNORED, signal.SIGTERM)
+_NO_SHIELD = "none"
 
 
 @record
@@ -255,13 +255,16 @@ def _shield(shared: Shared) -> tuple[Shield | None, str]:
     """
     grounds = shared.shield
     if grounds is None:
-        return None, f"{NONE}: switched off"
+        return None, f"{_NO_SHIELD}: switched off"
+    from zf.work.walls.namespace import ShieldError  # noqa: PLC0415 - not without one
+    from zf.work.walls.shield import Shield  # noqa: PLC0415 - the runner has it already
+
     try:
         shield = Shield(grounds, shared.run_dir, shared.aside)
     except ShieldError as error:
         if grounds.mode == ALWAYS:
             raise OSError(errno.EPERM, f"no shield: {error}") from None
-        return None, f"{NONE}: {error}"
+        return None, f"{_NO_SHIELD}: {error}"
     return shield, shield.what
 
 

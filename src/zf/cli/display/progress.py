@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from zf.events import Event
     from zf.report.facts import Facts
+    from zf.report.live import Board
     from zf.report.task_facts import TaskFacts
     from zf.report.words import Style
     from zf.run.sealing import Launched
@@ -65,7 +66,6 @@ class Watcher:
 
     def __init__(self, options: RunOptions, proofs: str) -> None:
         from zf.cli.display.lines import Lines
-        from zf.report.live import Board
         from zf.report.terminal import Heartbeats
 
         mode: str = options.progress
@@ -79,7 +79,11 @@ class Watcher:
         self._mode = mode
         self._proofs = proofs
         self._style = style_of(sys.stderr)
-        self._board = Board(self._style) if mode == "live" else None
+        self._board: Board | None = None
+        if mode == "live":
+            from zf.report.live import Board
+
+            self._board = Board(self._style)
         self._lines = Lines(
             proofs,
             options.output,

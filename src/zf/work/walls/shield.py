@@ -33,14 +33,12 @@ from zf.proof.layout import ARTIFACTS, ATTEMPTS, FOLDERS
 from zf.proof.tree.store import TaskTree
 from zf.work.walls.namespace import Namespace, ShieldError
 
-NONE = "none"
-
 T = TypeVar("T")
 
 _MOUNT = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC if hasattr(os, "O_PATH") else 0
-BESIDES_ARTIFACTS = tuple(name for name in FOLDERS if name != ARTIFACTS)
+_BESIDES_ARTIFACTS = tuple(name for name in FOLDERS if name != ARTIFACTS)
 # What a step sees of its tree besides: these, and what earlier attempts left.
-_SHOWN = (*BESIDES_ARTIFACTS, ATTEMPTS)
+_SHOWN = (*_BESIDES_ARTIFACTS, ATTEMPTS)
 # What a worker has beside the run, each after its number: the scratch folder, where the mount over
 # it is while no task has it, the run's folder as steps may read it, and a link into that, to the
 # folder of the task it is at.
@@ -74,6 +72,9 @@ class Shield:
     """The worker's namespace. It is entered at once, by a process with no other thread; the run's
     folders are covered at the first attempt, as the run has none before.
     """
+
+    # Of a tree, those that are made before its steps run.
+    folders = _BESIDES_ARTIFACTS
 
     def __init__(self, grounds: Grounds, run_dir: str, aside: str) -> None:
         """Raises ShieldError where that is not possible."""
