@@ -33,7 +33,7 @@ def main() -> None:
     except KeyboardInterrupt:
         # Before the command line was even there, or while a reader that has stopped is waited for.
         os._exit(130)  # Exit.INTERRUPTED; to import it could be interrupted, too
-    except (ImportError, MemoryError, OSError, SystemError) as error:
+    except (ImportError, MemoryError, OSError, SyntaxError, SystemError) as error:
         _refuse_to_start(error)
     _leave(code)
 
@@ -65,7 +65,8 @@ def _leave(code: int) -> NoReturn:
 
 def _refuse_to_start(error: Exception) -> NoReturn:
     """Say that a part of zf could not be loaded for want of memory or open files: what tells all
-    other errors may be that part. (A SystemError is a MemoryError that the interpreter lost.)
+    other errors may be that part. (A SyntaxError or SystemError is a MemoryError that the
+    interpreter lost.)
     """
     if isinstance(error, ModuleNotFoundError):
         raise error

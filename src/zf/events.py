@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, get_args
 
 from zf.lean.record import record, required
@@ -304,14 +305,15 @@ def _name(kind: type) -> str:
 NAMES: Mapping[type[Event], str] = {kind: _name(kind) for kind in get_args(Event)}
 TYPES: Mapping[str, type[Event]] = {name: kind for kind, name in NAMES.items()}
 _REQUIRED = {kind: required(kind) for kind in NAMES}
+_KEYS = {kind: ("type", *kind.__match_args__) for kind in NAMES}
+_VALUES = {kind: attrgetter("__class__", *kind.__match_args__) for kind in NAMES}
 
 
 def to_json(event: Event) -> dict[str, Any]:
     """The record as a JSON object with its type first."""
     kind = type(event)
-    data: dict[str, Any] = {"type": NAMES[kind]}
-    for name in kind.__match_args__:
-        data[name] = getattr(event, name)
+    data = dict(zip(_KEYS[kind], _VALUES[kind](event), strict=True))
+    data["type"] = NAMES[kind]
     return data
 
 

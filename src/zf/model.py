@@ -6,7 +6,6 @@ them again. Plain records, so that a worker or a replayed plan needs no pydantic
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from hashlib import sha256
@@ -15,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from zf.errors import Problem
+from zf.lean.encoder import encoder
 from zf.lean.record import field, record
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
@@ -136,7 +136,7 @@ def _key(name: str) -> str:
 # What task.yaml, and so a proof, calls each field of a task.
 TASK_KEYS: Mapping[str, str] = {name: _key(name) for name in Task.__match_args__}
 _values = attrgetter(*TASK_KEYS)
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False, allow_nan=False).encode
+_encode = encoder()
 
 
 def recorded(task: Task) -> dict[str, Any]:

@@ -44,6 +44,18 @@ HOSTILE = (
 TASKS = tuple(f"{number:02}{chr(97 + number)}" for number in range(len(HOSTILE)))
 
 
+def _asked(project, env):
+    """What zf answers a shell that asks for completions."""
+    return subprocess.run(
+        [BIN / "zf"],
+        cwd=project.root,
+        env={**project.env, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def _script(shell: str) -> str:
     done = subprocess.run(
         [BIN / "zf", "--show-completion", shell],
@@ -184,14 +196,7 @@ def test_what_is_offered_is_an_id_whatever_the_shell(project, shell):
             "_TYPER_COMPLETE_ARGS": line,
             "_TYPER_COMPLETE_FISH_ACTION": "get-args",
         }
-        done = subprocess.run(
-            [BIN / "zf"],
-            cwd=project.root,
-            env={**project.env, **env},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = _asked(project, env)
         assert done.stderr == ""
         assert "touch" not in done.stdout
         assert any(name in done.stdout for name in ("good-run", TASKS[0], "A"))
@@ -201,12 +206,5 @@ def test_a_project_that_cannot_be_read_offers_nothing_and_says_nothing(project):
     (project.root / "tasks" / "a").mkdir()
     (project.root / "tasks" / "a" / "task.yaml").write_text("$(touch pwned): [")
     env = {"_ZF_COMPLETE": "complete_bash", "COMP_WORDS": "zf run-task ", "COMP_CWORD": "2"}
-    done = subprocess.run(
-        [BIN / "zf"],
-        cwd=project.root,
-        env={**project.env, **env},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = _asked(project, env)
     assert (done.stdout.strip(), done.stderr) == ("", "")

@@ -55,7 +55,7 @@ def agrees(words):
 
 
 @given(verb=st.sampled_from(["run-phase", "run-task"]), words=st.lists(WORDS, max_size=7))
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_plain_words_mean_what_the_parser_takes_them_for(verb, words):
     agrees([verb, *words])
 

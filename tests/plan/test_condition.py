@@ -169,19 +169,19 @@ def check_survives(chance: random.Random) -> None:
     assert place is None or 0 <= place <= len(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.randoms(use_true_random=False))
 def test_parse_print_parse_is_stable(chance):
     check_stable(chance)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.randoms(use_true_random=False))
 def test_no_text_crashes_the_parser(chance):
     check_survives(chance)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=40))
 def test_no_characters_crash_the_parser(text):
     place = None

@@ -69,7 +69,7 @@ def check(files: dict[str, str | bytes]) -> None:
             plan_task(found.flow, task, with_needs=False, phase_timeout_s=1).as_json()
 
 
-quick = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+quick = settings(suppress_health_check=[HealthCheck.too_slow])
 OTHERS = {"a": good("a", phase="E"), "b": good("b", phase="E")}
 
 

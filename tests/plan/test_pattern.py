@@ -35,7 +35,7 @@ def check_agrees_with_re(chance: random.Random) -> None:
     assert compiled(source).search(text) == bool(theirs.search(text)), (source, text)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.randoms(use_true_random=False))
 def test_agrees_with_re(chance):
     check_agrees_with_re(chance)
@@ -47,7 +47,7 @@ def test_campaign_agrees_with_re():
         check_agrees_with_re(random.Random(seed))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.text("ab()[]{}|*+?^$\\.,-0129dwsb:", max_size=12))
 def test_anything_else_is_refused_with_a_place(source):
     place = None

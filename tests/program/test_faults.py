@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.faults import KILL, SHORT, TEAR, Fault, always, struck
-from tests.support.killed_runs import acknowledged
+from tests.support.killed_runs import check_told_once
 from tests.support.program import ZF, Finished, Project, survivors
 from zf.audit.conclusion import INCOMPLETE, VERIFIED
 from zf.audit.verify import verify
@@ -89,15 +89,7 @@ def check_whole(project: Small, lines: list[str]) -> None:
     assert project.left() == []
     found = verify(str(project.proof("r1")))
     assert found.exit_code == VERIFIED, found.findings
-    events = project.events("r1")
-    ends = Counter((e["task"], e["attempt"]) for e in events if e["type"] == "attempt_ended")
-    starts = Counter((e["task"], e["attempt"]) for e in events if e["type"] == "attempt_started")
-    assert set(ends.values()) <= {1}
-    assert ends == starts
-    lasting = {
-        (e["task"], e["attempt"], e["status"]) for e in events if e["type"] == "attempt_ended"
-    }
-    assert acknowledged(lines) <= lasting
+    check_told_once(project.events("r1"), lines)
     for name, status in project.statuses().items():
         if status == "success":
             assert ENDS[name] == "success"

@@ -5,15 +5,16 @@ Never a traceback. A refusal comes before anything is written, has a remedy, and
 
 import errno
 import os
-import select
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.support.program import ZF
+import zf
+from tests.support.program import ZF, heard
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
 
@@ -40,12 +41,6 @@ def inside(project, script, *words):
     assert "Traceback" not in done.stderr, done.stderr
     assert "internal error" not in done.stderr
     return done.returncode, done.stdout, done.stderr
-
-
-def told(project):
-    """What the journal says so far."""
-    journal = project.proof("r1", "events.jsonl")
-    return journal.read_text() if journal.exists() else ""
 
 
 def passes(project, script='"$@"', *words):
@@ -212,9 +207,9 @@ os.mkfifo = mkfifo
 def test_a_run_on_a_file_system_without_fifos_can_be_cancelled(project, tmp_path):
     project.task("a", "exec sleep 100")
     (tmp_path / "sitecustomize.py").write_text(NO_FIFOS)
-    process = project.popen("run-phase", "A", "--run-id", "r1", env={"PYTHONPATH": str(tmp_path)})
-    while "attempt_started" not in told(project):
-        select.select([], [], [], 0.02)
+    words = ("--run-id", "r1", "--progress", "json")
+    process = project.popen("run-phase", "A", *words, env={"PYTHONPATH": str(tmp_path)})
+    heard(process, "attempt_started")
     assert "running" in project.zf("status").out
     done = project.zf("cancel", "r1")
     assert (done.code, done.err) == (0, "asked r1 to cancel everything\n")
@@ -275,3 +270,41 @@ def test_too_little_memory_is_no_bug_of_zf(two, words):
         if not mib:
             assert code == 2
     assert with_memory(two, 48 * 1024, *words)[0] == 0
+
+
+def test_no_module_needs_a_compiled_one_to_be_read():
+    """Where none has been compiled yet, too little memory would else be a syntax error."""
+    program = """
+import sys
+sys.modules["unicodedata"] = None  # which names of characters need
+for path in sys.argv[1:]:
+    with open(path, "rb") as source:
+        compile(source.read(), path, "exec")
+"""
+    modules = Path(zf.__file__).parent.rglob("*.py")
+    subprocess.run([sys.executable, "-c", program, *modules], check=True)
+
+
+UNREADABLE = """
+import sys
+from zf.__main__ import main
+
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == module:
+            raise SyntaxError("expected ':'", ("x.py", 195, 1, "def f() -> int:"))
+
+module = sys.argv.pop(1)
+sys.meta_path.insert(0, Finder)
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["zf.outlet", "zf.report.explain"], ids=["at start", "later"])
+def test_a_module_that_too_little_memory_makes_unreadable_is_no_bug_of_zf(two, module):
+    """CPython's compiler can lose a MemoryError, and say that the syntax is wrong."""
+    two.env["PROGRAM"] = UNREADABLE
+    assert inside(two, '"$@"', "run-phase", "A", "--run-id", "r0")[0] == 0
+    script = f'shift $(({len(ZF)})); exec {sys.executable} -c "$PROGRAM" {module} "$@"'
+    code, _, err = inside(two, script, "explain", "r0")
+    assert (code, "error[ZF190]" in err, "hint: raise the limit" in err) == (2, True, True), err

@@ -1,6 +1,5 @@
 """Very many tasks at once: they all run, and neither descriptors nor processes pile up."""
 
-import json
 import os
 import time
 from pathlib import Path
@@ -8,20 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.killed_runs import children
+from tests.support.program import heard
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
 
 # Each waits for one line; the fifo is kept open, so none is lost.
 WAIT = "exec 3<>gate; read -u 3 line"
-
-
-def until(process, kind, count=1, **fields):
-    """Read events until there were so many of this kind."""
-    while count:
-        line = process.stderr.readline()
-        assert line, process.communicate()
-        event = json.loads(line)
-        count -= event["type"] == kind and fields.items() <= event.items()
 
 
 def descriptors(pids):
@@ -72,10 +63,10 @@ def two_waves(project, many):
     )
     seen = []
     for wave, after in ("AB", "CD"):
-        until(process, "attempt_started", many)
+        heard(process, "attempt_started", many)
         # All of them are under way: none could have ended yet.
         os.write(gate, b"\n" * many)
-        until(process, "attempt_started", task=after)
+        heard(process, "attempt_started", task=after)
         workers = children(process.pid)
         assert len(workers) == many, wave
         seen.append((descriptors([process.pid]), idle_descriptors(workers)))

@@ -11,6 +11,7 @@ import tarfile
 import pytest
 
 from tests.support import proof_schemas
+from tests.support.program import heard
 
 
 @pytest.fixture
@@ -152,10 +153,7 @@ def test_a_killed_run_is_closed_and_stays_incomplete(project):
     project.task("slow", "touch ../started; exec sleep 300", workdir="tasks")
     project.task("next", "true", needs=["slow"])  # so that its tree is made ready
     zf = project.popen("run-phase", "A", "--run-id", "r1", "--progress", "json")
-    line = ""
-    while '"attempt_started"' not in line:
-        line = zf.stderr.readline()
-        assert line
+    heard(zf, "attempt_started")
     assert project.zf("seal", "r1").code == 5
     os.kill(zf.pid, signal.SIGKILL)
     zf.communicate()

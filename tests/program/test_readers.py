@@ -8,7 +8,6 @@ import os
 import pty
 import random
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from contextlib import suppress
 import pytest
 
 from tests.support.killed_runs import kill
-from tests.support.program import ZF, Project
+from tests.support.program import ZF, Project, heard
 from tests.support.readers import Pipe, start, wait_until_it_waits
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
@@ -79,12 +78,12 @@ def ready(tmp_path_factory):
 
     def begin(run):
         up = os.open(project.root / "up", os.O_RDWR)
-        process = project.popen("run-phase", "D", "--run-id", run, start_new_session=True)
+        words = ("--run-id", run, "--progress", "json")
+        process = project.popen("run-phase", "D", *words, start_new_session=True)
         said = b""
         while said.count(b"\n") < 2:
             said += os.read(up, 100)
-        while "attempt_ended" not in project.proof(run, "events.jsonl").read_text():
-            select.select([], [], [], 0.01)
+        heard(process, "attempt_ended")
         os.close(up)
         return process
 

@@ -9,6 +9,7 @@ from datetime import datetime
 import pytest
 
 from tests.support.killed_runs import Busy, check_whole, follow_until, kill
+from tests.support.program import heard
 from zf.audit.conclusion import INCOMPLETE, VERIFIED
 from zf.audit.verify import verify
 
@@ -175,9 +176,9 @@ def test_a_run_that_was_interrupted_and_then_killed_is_closed_as_interrupted(pro
     project.task("b", "true", needs=["a"])
     words = ("--run-id", "r1", "--grace", "2", "--progress", "json")
     process = project.popen("run-phase", "A", *words)
-    assert any('"attempt_started"' in line for line in process.stderr)
+    heard(process, "attempt_started")
     process.send_signal(signal.SIGINT)
-    assert any('"interrupted"' in line for line in process.stderr)
+    heard(process, "interrupted")
     process.kill()
     process.communicate()
     assert project.zf("resume", "r1").code == 130

@@ -11,6 +11,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from tests.support.program import heard
+
 NAMED = "open sesame/please+now"
 TOKEN = "tök3n?with&odd=chars"
 LINES = "first-secret-line\nsecond: {secret} 'line'\nthird\\secret\"line"
@@ -145,8 +147,7 @@ def test_nothing_planted_is_found_after_a_kill_and_a_resume(planted):
     text = {"pass_env": ["NAMED"], "secrets": ["NAMED"], "env": {"DB_PASSWORD": OWN}}
     planted.task("placed", f"echo {OWN}; test -e go || exec sleep 60", title=f"Is {NAMED}", **text)
     zf = planted.popen("run-phase", "A", "--run-id", "r1", "--progress", "json")
-    while '"attempt_started"' not in (line := zf.stderr.readline()):
-        assert line
+    heard(zf, "attempt_started")
     os.kill(zf.pid, signal.SIGKILL)
     zf.communicate()
     (planted.root / "go").touch()

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from tests.support import proof_keys
+from tests.support.program import heard
 
 # And nothing of an attempt to sign.
 IN_PROOFS = {".gitignore", ".locks", "r1"}
@@ -94,8 +95,7 @@ def test_a_resumed_run_is_signed_as_it_was_to_be(project, keys):
     project.task("t", "test -e ../go || { touch ../started; exec sleep 300; }", workdir="tasks")
     signs = ("--sign", "--key", str(keys / "alice"), "--progress", "json")
     zf = project.popen("run-phase", "A", "--run-id", "r1", *signs)
-    while '"attempt_started"' not in (line := zf.stderr.readline()):
-        assert line
+    heard(zf, "attempt_started")
     os.kill(zf.pid, signal.SIGKILL)
     zf.communicate()
     (project.root / "go").touch()

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.journals import read
 from zf.events import AttemptEnded, AttemptStarted, Cause, RunEnded, RunStarted, Status, TaskNotRun
 from zf.proof import journal
-from zf.proof.journal import GENESIS, Chain, Journal, JournalDamagedError, last_line, read
+from zf.proof.journal import GENESIS, Chain, Journal, JournalDamagedError, last_line
 
 AT = "2026-11-21T06:30:44.123456Z"
 STARTED = RunStarted("r1", ("A", "B"), 2, "a" * 64, "n0", None, None, None)
@@ -181,7 +182,7 @@ def test_only_a_regular_file_is_read(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for name in ("link", "fifo", "absent", "."):
         with pytest.raises(OSError):
-            read(str(tmp_path / name))
+            Journal.reopen(str(tmp_path / name))
 
 
 def test_short_writes_are_carried_on(tmp_path, monkeypatch):

@@ -184,9 +184,9 @@ def test_a_log_that_is_not_there_has_no_tail(tmp_path):
     assert read.log_tail(str(tmp_path), "t1", 0) == []
 
 
-def test_a_log_comes_in_pieces_from_where_one_asks(log):
-    log.write_bytes(b"x" * 3_000_000 + b"end")
-    pieces = list(read.log_pieces(str(log.parents[2]), "t1", 0, start=1_000_000))
+def test_a_log_comes_in_pieces(log):
+    log.write_bytes(b"x" * 2_000_000 + b"end")
+    pieces = list(read.log_pieces(str(log.parents[2]), "t1", 0))
     assert b"".join(pieces) == b"x" * 2_000_000 + b"end"
     assert len(pieces) == 2
 

@@ -49,7 +49,6 @@ def places(search: Search | Prefilter[String], text: bytes, one: String) -> set[
 
 
 @both
-@settings(deadline=None)
 @given(
     strings=st.lists(st.binary(min_size=4, max_size=30), min_size=1, max_size=6, unique=True),
     before=st.binary(max_size=9),
@@ -65,7 +64,6 @@ def test_no_string_is_missed(
 
 
 @both
-@settings(deadline=None)
 @given(
     text=st.binary(min_size=13, max_size=80),
     before=st.binary(max_size=5),
@@ -153,7 +151,7 @@ def test_the_screen_lets_the_sieve_look_only_where_something_may_be() -> None:
     lines=st.lists(st.binary(min_size=1, max_size=3), min_size=30, max_size=60),
     at=st.integers(-200, 5),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_string_of_many_lines_is_found_at_the_edge_of_a_block(
     lines: list[bytes], at: int
 ) -> None:

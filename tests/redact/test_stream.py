@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.redact_oracle import PEM_MOST, redacted
@@ -259,7 +259,6 @@ def test_a_value_held_back_across_escapes_is_bounded() -> None:
     assert len(out) > 200_000
 
 
-@settings(deadline=None)
 @given(
     data=st.data(),
     secrets=st.lists(st.text("ab\n", min_size=1, max_size=12), max_size=4),

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.support.journals import read
 from tests.support.simulated import ended, plan_of, task
 from tests.support.simulated_journals import check_once, runner_died, written
 from zf.events import (
@@ -42,7 +43,7 @@ from zf.events import (
 )
 from zf.model import Need, Task
 from zf.plan.graph import Plan
-from zf.proof.journal import Journal, read
+from zf.proof.journal import Journal
 from zf.report.facts import Fold
 from zf.run.recover import moments, open_attempts, outstanding
 from zf.run.schedule.orders import EndRun, KillAttempt, Limits, Order, Tick, TimeOutPhase
@@ -399,7 +400,7 @@ class Run(RuleBasedStateMachine):
 
 def check(examples: int, steps: int) -> None:
     run_state_machine_as_test(
-        Run, settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None)
+        Run, settings=settings(max_examples=examples, stateful_step_count=steps)
     )
 
 

@@ -112,7 +112,7 @@ def ends_in(events: Iterable[Event]) -> dict[str, Status]:
     return ends
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.randoms(use_true_random=False))
 def test_a_journal_cut_anywhere_is_finished_without_doing_anything_twice(chance):
     check_cut(chance)

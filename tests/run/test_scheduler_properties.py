@@ -264,7 +264,7 @@ def expected_exit(run: Simulation, orders: list[Order]) -> int:
     return int(any(isinstance(order, EndPhase) and not order.ok for order in orders))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.randoms(use_true_random=False))
 def test_every_run_keeps_every_promise(chance):
     check_story(random_run(chance))
@@ -285,7 +285,7 @@ def test_campaign_every_run_keeps_every_promise():
             raise AssertionError(f"seed {seed}") from error
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32))
 def test_the_same_events_give_the_same_orders(seed):
     told = random_run(random.Random(seed)).turns
@@ -296,7 +296,7 @@ def test_the_same_events_give_the_same_orders(seed):
         assert turn.orders == tuple(again.handle(turn.event, turn.now))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32))
 def test_ticks_that_are_not_due_change_nothing(seed):
     """An engine may look at the clock as often as it likes."""
@@ -341,7 +341,7 @@ def loads(chance: random.Random) -> Iterator[tuple[float, object]]:
         yield at, LoadSampled(chance.choice([10, 95]), 200)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.randoms(use_true_random=False))
 def test_outcome_is_independent_of_timing(chance):
     check_outcomes(chance)

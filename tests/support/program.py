@@ -31,6 +31,16 @@ def survivors(marker: str) -> list[str]:
     return found
 
 
+def heard(process: subprocess.Popen[str], kind: str, count: int = 1, **fields: object) -> None:
+    """Read what a run says with `--progress json` until it has told so many events like this."""
+    assert process.stderr is not None
+    while count:
+        line = process.stderr.readline()
+        assert line, process.communicate()
+        event = json.loads(line)
+        count -= event["type"] == kind and fields.items() <= event.items()
+
+
 @dataclass
 class Finished:
     """One finished command line."""

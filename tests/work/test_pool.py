@@ -69,11 +69,8 @@ def test_the_list_that_is_told_is_the_one_in_the_tree(attempts, monkeypatch):
 
     monkeypatch.setattr(TaskTree, "_claim", fail_once)
     tasks = [task("echo x", name=name) for name in ("first", "second", "third")]
-    pool = attempts.pool(*tasks)
-    try:
+    with contextlib.closing(attempts.pool(*tasks)) as pool:
         ended = drive(pool, tasks, 1)
-    finally:
-        pool.close()
     assert ended["second"].cause == "storage"
     for name in ("first", "third"):
         listed = (attempts.run_dir / name / "40-checksums/task.sha256").read_text()
@@ -86,26 +83,20 @@ class TestSlots:
         self, attempts
     ):
         tasks = [task("echo $PPID", name=f"t{n}") for n in range(6)]
-        pool = attempts.pool(*tasks)
-        try:
+        with contextlib.closing(attempts.pool(*tasks)) as pool:
             assert pool._handles == {}
             drive(pool, tasks, 2)
             workers = {handle.pid for handle in pool._handles.values()}
-        finally:
-            pool.close()
         seen = {int(attempts.result_of(one.id).log()) for one in tasks}
         assert seen <= workers
         assert len(workers) == 2
 
     def test_workers_that_were_made_before_the_first_order_take_it(self, attempts):
         tasks = [task("echo $PPID", name=f"t{n}") for n in range(6)]
-        pool = attempts.pool(*tasks, first=2)
-        try:
+        with contextlib.closing(attempts.pool(*tasks, first=2)) as pool:
             made = {handle.pid for handle in pool._handles.values()}
             drive(pool, tasks, 2)
             assert {handle.pid for handle in pool._handles.values()} == made
-        finally:
-            pool.close()
         pool.close()  # for nothing
         assert len(made) == 2
         assert {int(attempts.result_of(one.id).log()) for one in tasks} <= made
@@ -183,11 +174,8 @@ class TestSlots:
         assert len(os.listdir("/proc/self/fd")) == before
 
     def test_wait_comes_back_when_the_time_is_up(self, attempts):
-        pool = attempts.pool(task(":"))
-        try:
+        with contextlib.closing(attempts.pool(task(":"))) as pool:
             assert pool.wait(0.01, None) == []
-        finally:
-            pool.close()
 
     def test_wait_comes_back_when_it_is_woken(self, attempts):
         pool = attempts.pool(task("sleep 300"))
@@ -209,12 +197,9 @@ class TestSlots:
 
         monkeypatch.setattr(os, "fork", refuse)
         one = task(":")
-        pool = attempts.pool(one)
-        try:
+        with contextlib.closing(attempts.pool(one)) as pool:
             pool.start("t", 1, 0)
             (ended,) = pool.wait(30, None)
-        finally:
-            pool.close()
         assert (ended.status, ended.cause) == ("lost", "worker")
         detail = "its worker died: no worker could be started: Resource temporarily unavailable"
         assert detail.endswith(ended.detail.removeprefix("its worker died: "))
@@ -223,8 +208,7 @@ class TestSlots:
     def test_a_worker_that_dies_before_it_takes_up_a_second_attempt(self, attempts):
         """The tree is still that of the first, whose outcome must not be told again."""
         one = task(":")
-        pool = attempts.pool(one)
-        try:
+        with contextlib.closing(attempts.pool(one)) as pool:
             first = drive(pool, [one], 1)["t"]
             assert first.status == "success"
             pool.known.take(first)
@@ -233,8 +217,6 @@ class TestSlots:
             pool.start("t", 2, 0)
             os.kill(handle.pid, signal.SIGKILL)
             (ended,) = pool.wait(30, None)
-        finally:
-            pool.close()
         assert (ended.status, ended.attempt) == ("lost", 2)
         assert (
             attempts.result(ended).json("attempts/1/99-summary/status.json")["status"] == "success"
@@ -244,8 +226,7 @@ class TestSlots:
     def test_an_outcome_that_no_worker_told_of_is_none(self, attempts):
         """Whoever wrote it: the worker just before it died, or anything else of this user."""
         one = task("echo up > up-t; sleep 300")
-        pool = attempts.pool(one)
-        try:
+        with contextlib.closing(attempts.pool(one)) as pool:
             begin(pool, attempts)
             handle = pool._handles[0]
             os.kill(handle.pid, signal.SIGSTOP)
@@ -254,8 +235,6 @@ class TestSlots:
                 tree._write_new(f"99-summary/.status.json.{handle.pid}", b"{}")
             os.kill(handle.pid, signal.SIGKILL)
             (ended,) = pool.wait(30, None)
-        finally:
-            pool.close()
         assert (ended.status, ended.cause) == ("lost", "worker")
         assert attempts.result(ended).status["status"] == "lost"
         all_listed(attempts.result(ended).tree)
@@ -276,16 +255,13 @@ class TestADeadWorker:
             monkeypatch.setattr(Cgroup, "enter", lambda name: None)
         mark = f"dead-{os.getpid()}-{cgroups}"
         one, after = task(self.SCRIPT.format(mark=mark)), task("echo after", name="after")
-        pool = attempts.pool(one, after)
-        try:
+        with contextlib.closing(attempts.pool(one, after)) as pool:
             worker = begin(pool, attempts)
             assert len(processes(f"{mark}-")) >= 3
             os.kill(worker, signal.SIGKILL)
             ended = wait_for_one(pool)
             assert processes(f"{mark}-") == []
             again = drive(pool, [after], 1)["after"]
-        finally:
-            pool.close()
         result = attempts.result(ended)
         assert result.outcome() == ("lost", None, "worker")
         assert result.ended.detail == "its worker died: it ended with signal 9"
@@ -299,12 +275,9 @@ class TestADeadWorker:
         one = task(
             "echo x > $ARTIFACTS_DIR/$'a\\nb'; ln -s / $ARTIFACTS_DIR/l; echo up > up-t; sleep 300"
         )
-        pool = attempts.pool(one)
-        try:
+        with contextlib.closing(attempts.pool(one)) as pool:
             os.kill(begin(pool, attempts), signal.SIGKILL)
             result = attempts.result(wait_for_one(pool))
-        finally:
-            pool.close()
         assert result.artifacts == ["a%0Ab"]
         assert result.status["refused"] == [{"path": "l", "reason": "is a symbolic link"}]
         checksums_hold(result.tree)
@@ -328,8 +301,7 @@ class TestADeadWorker:
 
     def test_one_that_dies_idle_is_replaced(self, attempts):
         tasks = [task(":", name="a"), task(":", name="b")]
-        pool = attempts.pool(*tasks)
-        try:
+        with contextlib.closing(attempts.pool(*tasks)) as pool:
             drive(pool, tasks[:1], 1)
             (handle,) = pool._handles.values()
             os.kill(handle.pid, signal.SIGKILL)
@@ -337,19 +309,14 @@ class TestADeadWorker:
             first = drive(pool, tasks[1:], 1)["b"]
             # It died before it was asked, or was seen to be dead and replaced.
             assert (first.status, first.cause) in {("success", ""), ("lost", "worker")}
-        finally:
-            pool.close()
         assert cgroups_of(attempts) == []
 
     def test_term_ends_what_it_runs(self, attempts):
         mark = f"term-{os.getpid()}"
         one = task(f"setsid -f bash -c 'exec -a {mark} sleep 300'; echo up > up-t; sleep 300")
-        pool = attempts.pool(one)
-        try:
+        with contextlib.closing(attempts.pool(one)) as pool:
             os.kill(begin(pool, attempts), signal.SIGTERM)
             ended = wait_for_one(pool)
-        finally:
-            pool.close()
         assert (ended.status, ended.cause) == ("lost", "worker")
         assert ended.detail == "the worker was told to end by SIGTERM"
         assert processes(mark) == []
@@ -357,24 +324,18 @@ class TestADeadWorker:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
     def test_ctrl_c_is_for_the_runner_to_judge(self, attempts, number):
         one = task("echo up > up-t; sleep 0.1; echo done")
-        pool = attempts.pool(one)
-        try:
+        with contextlib.closing(attempts.pool(one)) as pool:
             os.kill(begin(pool, attempts), number)
             assert wait_for_one(pool).status == "success"
-        finally:
-            pool.close()
 
 
 class TestWatchdog:
     def test_a_worker_that_was_stopped_is_given_up(self, attempts):
         mark = f"stopped-{os.getpid()}"
         one = task(f"setsid -f bash -c 'exec -a {mark} sleep 300'; echo up > up-t; sleep 300")
-        pool = attempts.pool(one, patience=QUICK)
-        try:
+        with contextlib.closing(attempts.pool(one, patience=QUICK)) as pool:
             os.kill(begin(pool, attempts), signal.SIGSTOP)
             ended = wait_for_one(pool)
-        finally:
-            pool.close()
         assert (ended.status, ended.cause) == ("lost", "worker")
         expected = "its worker died: it left 3 questions unanswered and did nothing"
         assert ended.detail == expected
@@ -383,36 +344,27 @@ class TestWatchdog:
 
     def test_one_that_spins_is_given_up(self, attempts, monkeypatch):
         monkeypatch.setattr("zf.work.attempt.collect", spin)
-        pool = attempts.pool(task(":"), patience=QUICK)
-        try:
+        with contextlib.closing(attempts.pool(task(":"), patience=QUICK)) as pool:
             pool.start("t", 1, 0)
             ended = wait_for_one(pool)
-        finally:
-            pool.close()
         assert (ended.status, ended.cause) == ("lost", "worker")
         assert "s, though it was busy" in ended.detail
 
     def test_one_far_older_than_its_task_allows_is_given_up(self, attempts, monkeypatch):
         monkeypatch.setattr(Pool, "_allowed_s", lambda self, task: 0.0)
         patience = Patience(tick_s=0.05, dead_ticks=1000, finish_grace_s=1000, ceiling_slack_s=0.5)
-        pool = attempts.pool(task("sleep 300"), patience=patience)
-        try:
+        with contextlib.closing(attempts.pool(task("sleep 300"), patience=patience)) as pool:
             pool.start("t", 1, 0)
             ended = wait_for_one(pool)
-        finally:
-            pool.close()
         assert (ended.status, ended.cause) == ("lost", "worker")
         assert "its attempt was still going on after" in ended.detail
 
     def test_one_that_answers_is_left_alone(self, attempts):
         # Asked some thirty times; a busy machine may take its time to answer.
         patience = Patience(tick_s=0.05, dead_ticks=20, finish_grace_s=5, ceiling_slack_s=1000)
-        pool = attempts.pool(task("sleep 1.5"), patience=patience)
-        try:
+        with contextlib.closing(attempts.pool(task("sleep 1.5"), patience=patience)) as pool:
             pool.start("t", 1, 0)
             assert wait_for_one(pool).status == "success"
-        finally:
-            pool.close()
 
     def test_closing_kills_one_that_does_not_end(self, attempts, monkeypatch):
         monkeypatch.setattr("zf.work.pool._EXIT_S", 0.0)

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from contextlib import closing
 
 import pytest
 
@@ -49,8 +50,7 @@ def go_on(attempts, pool):
 class TestARightGuess:
     def test_the_tree_takes_its_place_when_the_order_comes(self, attempts, first):
         second = task("echo $ARTIFACTS_DIR; pwd", name="second", timeout_s=60)
-        pool = attempts.pool(first, second)
-        try:
+        with closing(attempts.pool(first, second)) as pool:
             under_way(attempts, pool, "second")
             assert [one for one, _ in aside(attempts)] == ["second"]
             assert not (attempts.run_dir / "second").exists()
@@ -58,8 +58,6 @@ class TestARightGuess:
             pool.start("second", 1, 0)
             result = attempts.result(wait_for_one(pool))
             assert aside(attempts) == []
-        finally:
-            pool.close()
         assert result.outcome() == ("success", 0, "")
         assert result.log().decode() == f"{attempts.run_dir}/second/30-artifacts\n{attempts.root}\n"
         # Its time begins with the order, not with the guess.
@@ -77,14 +75,11 @@ class TestARightGuess:
             return told, sorted(result.status)
 
         second = task("echo hello", name="second", env={"API_TOKEN": "s3cr3t-s3cr3t"})
-        pool = attempts.pool(first, second)
-        try:
+        with closing(attempts.pool(first, second)) as pool:
             under_way(attempts, pool, "second")
             go_on(attempts, pool)
             pool.start("second", 1, 0)
             ahead = files(attempts.result(wait_for_one(pool)))
-        finally:
-            pool.close()
         os.rename(attempts.run_dir / "second", attempts.run_dir / "gone")
         assert files(attempts.run_all([second])[0]) == ahead
         assert b"s3cr3t" not in b"".join(ahead[0].values())
@@ -93,8 +88,7 @@ class TestARightGuess:
 class TestAWrongGuess:
     def test_another_order_comes(self, attempts, first):
         others = [task("echo $TASK_ID", name=name) for name in ("second", "third")]
-        pool = attempts.pool(first, *others)
-        try:
+        with closing(attempts.pool(first, *others)) as pool:
             under_way(attempts, pool, "second")
             go_on(attempts, pool)
             results = []
@@ -102,8 +96,6 @@ class TestAWrongGuess:
                 pool.start(name, 1, 0)
                 results.append(attempts.result(wait_for_one(pool)))
                 assert aside(attempts) == []
-        finally:
-            pool.close()
         assert [one.log() for one in results] == [b"third\n", b"second\n"]
         for one in results:
             checksums_hold(one.tree)
@@ -118,14 +110,11 @@ class TestAWrongGuess:
             lost = Outcome(second, 1)
             lost.fail(Cause.WORKER, "its worker died", status=Status.LOST)
             lost.decide_abandoned(str(attempts.run_dir), "r1", attempts.shared.redactor)
-        pool = attempts.pool(first, second)
-        try:
+        with closing(attempts.pool(first, second)) as pool:
             under_way(attempts, pool, "second")
             go_on(attempts, pool)
             pool.start("second", 2, 0)
             result = attempts.result(wait_for_one(pool))
-        finally:
-            pool.close()
         assert result.log() == b"2\n"
         assert (result.tree / "attempts/1/99-summary/status.json").is_file() == left
         assert aside(attempts) == []
@@ -133,52 +122,40 @@ class TestAWrongGuess:
     def test_a_tree_is_there_already(self, attempts, first):
         """Of an attempt that was lost before it was told of."""
         second = task("echo hello", name="second")
-        pool = attempts.pool(first, second)
-        try:
+        with closing(attempts.pool(first, second)) as pool:
             under_way(attempts, pool, "second")
             TaskTree.create(str(attempts.run_dir), "second", 1).close()
             go_on(attempts, pool)
             pool.start("second", 1, 0)
             result = attempts.result(wait_for_one(pool))
-        finally:
-            pool.close()
         assert result.outcome() == ("success", 0, "")
         checksums_hold(result.tree)
         all_listed(result.tree)
         assert aside(attempts) == []
 
     def test_no_order_comes(self, attempts, first):
-        pool = attempts.pool(first, task(":", name="second"))
-        try:
+        with closing(attempts.pool(first, task(":", name="second"))) as pool:
             under_way(attempts, pool, "second")
             go_on(attempts, pool)
-        finally:
-            pool.close()
         assert aside(attempts) == []
         assert not (attempts.run_dir / "second").exists()
 
     def test_the_worker_is_killed(self, attempts, first):
-        pool = attempts.pool(first, task("echo hello", name="second"))
-        try:
+        with closing(attempts.pool(first, task("echo hello", name="second"))) as pool:
             under_way(attempts, pool, "second")
             os.kill(pool._running["first"].pid, signal.SIGKILL)
             assert wait_for_one(pool).status == "lost"
             assert not (attempts.run_dir / "second").exists()
             pool.start("second", 1, 0)
             result = attempts.result(wait_for_one(pool))
-        finally:
-            pool.close()
         assert result.log() == b"hello\n"
 
 
 def test_what_keeps_it_from_being_made_ready_harms_nobody(attempts, first):
     (attempts.root.parent / "aside").write_text("in the way")
-    pool = attempts.pool(first, task("echo hello", name="second"))
-    try:
+    with closing(attempts.pool(first, task("echo hello", name="second"))) as pool:
         under_way(attempts, pool, "second")
         assert go_on(attempts, pool).status == "success"
         pool.start("second", 1, 0)
         result = attempts.result(wait_for_one(pool))
-    finally:
-        pool.close()
     assert result.log() == b"hello\n"

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -291,13 +292,10 @@ class TestOutput:
     def test_a_lot_of_it_takes_little_memory(self, attempts):
         bench_task = task("head -c 200000000 /dev/zero", max_log_bytes=1 << 30)
         inherited_kb = private_kb(os.getpid())  # the worker is forked from this process
-        pool = attempts.pool(bench_task)
-        try:
+        with closing(attempts.pool(bench_task)) as pool:
             ended = drive(pool, [bench_task], 1)["t"]
             (handle,) = pool._handles.values()
             grown_kb = private_kb(handle.pid) - inherited_kb
-        finally:
-            pool.close()
         result = attempts.result(ended)
         assert result.outcome() == ("success", 0, "")
         assert (result.tree / "20-logs/step-0.log").stat().st_size == 200_000_000
@@ -360,16 +358,13 @@ class TestOrders:
         """Start a task, give the orders once it says `up`, and see how it ends."""
         os.mkfifo(attempts.root / "up")
         one = task(f"{script}", **fields)
-        pool = attempts.pool(one)
-        try:
+        with closing(attempts.pool(one)) as pool:
             pool.start("t", 1, 0)
             assert (attempts.root / "up").read_text() == "up\n"
             for cause, force in orders:
                 pool.kill("t", cause, force=force)
             ended = wait_for_one(pool)
             pool.kill("t", Cause.INTERRUPT, force=True)
-        finally:
-            pool.close()
         return attempts.result(ended)
 
     def test_an_interrupt_cancels(self, attempts):
@@ -420,13 +415,10 @@ class TestOrders:
 
     def test_an_order_before_the_first_step(self, attempts):
         one = task("sleep 300")
-        pool = attempts.pool(one)
-        try:
+        with closing(attempts.pool(one)) as pool:
             pool.start("t", 1, 0)
             pool.kill("t", Cause.INTERRUPT, force=False)
             ended = wait_for_one(pool)
-        finally:
-            pool.close()
         assert ended.status == "cancelled"
 
     def test_an_order_for_a_task_that_is_over_does_nothing(self, attempts):
@@ -539,14 +531,11 @@ class TestLeaveRunning:
             cleanup=(Step("c", "echo clean"),),
         )
         after = task("echo after", name="after")
-        pool = attempts.pool(left, after)
-        try:
+        with closing(attempts.pool(left, after)) as pool:
             first = drive(pool, [left], 1)["left"]
             alive = processes(mark)
             second = drive(pool, [after], 1)["after"]
             still = processes(mark)
-        finally:
-            pool.close()
         result = attempts.result(first)
         assert result.outcome() == ("success", 0, "")
         assert len(alive) == 2
@@ -571,12 +560,9 @@ class TestLeaveRunning:
         os.mkfifo(attempts.root / "said")
         talker = "(trap '' TERM; head -c 1000000 /dev/zero; echo all > said; sleep 300) & exit 0"
         one = task(talker, leave_running=True)
-        pool = attempts.pool(one)
-        try:
+        with closing(attempts.pool(one)) as pool:
             drive(pool, [one], 1)
             assert (attempts.root / "said").read_text() == "all\n"
-        finally:
-            pool.close()
 
 
 class TestSecrets:
@@ -803,13 +789,10 @@ class TestArtifacts:
             ln -s /etc $PROOF_DIR/attempts/1/10-commands/etc
         """
         one = task(planting)
-        pool = attempts.pool(one)
-        try:
+        with closing(attempts.pool(one)) as pool:
             drive(pool, [one], 1)
             (attempts.run_dir / "t" / "20-logs" / "before").touch()
             result = attempts.result(drive(pool, [one], 1, attempt=2)["t"])
-        finally:
-            pool.close()
         assert result.outcome() == ("failure", None, "artifacts")
         assert {one["path"] for one in result.status["refused"]} == {
             "attempts/1/20-logs/before",
@@ -829,13 +812,10 @@ class TestArtifacts:
             "(cat go; cd $ARTIFACTS_DIR; echo after >> d/log; echo new > new; echo x > $OLDPWD/done) &",
             leave_running=True,
         )
-        pool = attempts.pool(one)
-        try:
+        with closing(attempts.pool(one)) as pool:
             result = attempts.result(drive(pool, [one], 1)["t"])
             (attempts.root / "go").write_text("on")
             assert (attempts.root / "done").read_text() == "x\n"
-        finally:
-            pool.close()
         assert result.outcome() == ("success", 0, "")
         assert result.artifacts == ["d/log"]
         assert (result.tree / "30-artifacts" / "d" / "log").read_text() == "before\n"
@@ -914,12 +894,9 @@ class TestWithout:
         monkeypatch.setattr(worker_module, "become_subreaper", lambda: False)
         mark = f"left-{os.getpid()}-g"
         one = task(f"(exec -a {mark} sleep 300) & sleep 0.3", leave_running=True)
-        pool = attempts.pool(one)
-        try:
+        with closing(attempts.pool(one)) as pool:
             ended = drive(pool, [one], 1)["t"]
             assert len(processes(mark)) == 1
-        finally:
-            pool.close()
         assert ended.status == "success"
         assert processes(mark) == []
 
@@ -954,11 +931,8 @@ class TestTrouble:
 
     def test_a_proof_that_cannot_be_written_at_all(self, attempts):
         attempts.run_dir.rmdir()
-        pool = attempts.pool(task(":"))
-        try:
+        with closing(attempts.pool(task(":"))) as pool:
             ended = drive(pool, [task(":")], 1)["t"]
-        finally:
-            pool.close()
         assert (ended.status, ended.cause, ended.task_sha256) == ("failure", "storage", "")
         assert ended.detail.startswith("the proof could not be written: No such file or directory")
 
@@ -1021,11 +995,8 @@ class TestFullDisk:
             options = f"nr_inodes={amount}" if what == "nr_inodes" else f"size={amount * 4}k"
             self.small(attempts.run_dir, options)
             try:
-                pool = attempts.pool(task(script))
-                try:
+                with closing(attempts.pool(task(script))) as pool:
                     ended = drive(pool, [task(script)], 1)["t"]
-                finally:
-                    pool.close()
                 seen.add((ended.status.value, ended.cause.value))
                 result = attempts.result(ended)
                 decided = (result.tree / "99-summary/status.json").exists()
@@ -1050,8 +1021,7 @@ class TestFullDisk:
 def test_a_worker_keeps_nothing_of_what_it_has_run(attempts):
     tasks = [task("sleep 0.01 & wait", name=f"t{n}", timeout_s=30) for n in range(60)]
     tasks += [task("sleep 300", name=f"x{n}", timeout_s=0.02) for n in range(5)]
-    pool = attempts.pool(*tasks)
-    try:
+    with closing(attempts.pool(*tasks)) as pool:
         drive(pool, tasks[:10], 1)
         (handle,) = pool._handles.values()
         settle(pool, handle)
@@ -1060,8 +1030,6 @@ def test_a_worker_keeps_nothing_of_what_it_has_run(attempts):
         settle(pool, handle)
         assert sorted(os.listdir(f"/proc/{handle.pid}/fd")) == before
         assert processes_module.children(handle.pid) == []
-    finally:
-        pool.close()
 
 
 def test_the_same_events_come_back_as_json(attempts):

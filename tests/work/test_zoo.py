@@ -5,6 +5,7 @@ the mark that every animal carries on its command line.
 """
 
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,10 @@ class Animal:
 
 def keep(attempts, animals, jobs):
     """Let them all run; what became of each, and the children the workers were left with."""
-    pool = attempts.pool(*(animal.task for animal in animals))
-    try:
+    with closing(attempts.pool(*(animal.task for animal in animals))) as pool:
         ended = drive(pool, [animal.task for animal in animals], jobs)
         idle = {handle.pid: children(handle.pid) for handle in pool._handles.values()}
         leaving = pool._leaving
-    finally:
-        pool.close()
     assert leaving == []
     return {one.id: attempts.result(ended[one.id]) for one in animals}, idle
 

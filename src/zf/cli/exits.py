@@ -124,7 +124,8 @@ def _lacks_memory(error: Exception) -> bool:
     """
     if isinstance(error, ImportError):
         return (error.path or "").endswith(".so")
-    return isinstance(error, MemoryError) or "without setting an exception" in str(error)
+    lost = isinstance(error, SyntaxError) or "without setting an exception" in str(error)
+    return lost or isinstance(error, MemoryError)
 
 
 def _stopped_by_the_system(error: OSError) -> int:

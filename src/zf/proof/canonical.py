@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
+
+from zf.lean.encoder import encoder
 
 
 def canonical(value: Any) -> bytes:
@@ -12,13 +12,4 @@ def canonical(value: Any) -> bytes:
     return _encode(value).encode("ascii") + b"\n"
 
 
-def plain(value: object) -> Any:
-    """A mapping that is no dict, for a JSON encoder; TypeError for what has no JSON form."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-_encode = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), allow_nan=False, default=plain
-).encode
+_encode = encoder(sort_keys=True)

@@ -6,7 +6,7 @@ Pure text in, text out. No escapes: a name that would need one is not safe and n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import pairwise, starmap
 
 from zf.lean import lazy
 
@@ -36,7 +36,7 @@ def line(digest: str, path: str) -> str:
 
 def listing(digests: Mapping[str, str]) -> str:
     """A whole list, in byte order of the paths (all of them ASCII)."""
-    return "".join([line(digests[path], path) for path in sorted(digests)])
+    return "".join(starmap("{1}  {0}\n".format, sorted(digests.items())))
 
 
 def told(text: str) -> dict[str, str]:

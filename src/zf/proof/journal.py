@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from zf.errors import ZfError
 from zf.events import Event, RunStarted, from_json, to_json
+from zf.lean.encoder import encoder
 from zf.lean.record import field, mutable, record
-from zf.proof.canonical import plain
-from zf.proof.files import APPEND, READ, opened, sync_folder
+from zf.proof.files import APPEND, READ, sync_folder
 from zf.proof.layout import JOURNAL
 
 if TYPE_CHECKING:
@@ -221,12 +221,6 @@ class Chain:
         return data
 
 
-def read(path: str) -> JournalReading:
-    """The journal at `path`; raises OSError when it cannot be read, never for what it says."""
-    with opened(path, READ) as fd:
-        return _read_fd(fd, path)
-
-
 def _read_fd(fd: int, path: str, written: HASH | None = None) -> JournalReading:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         raise OSError(f"{path}: not a regular file")
@@ -236,7 +230,9 @@ def _read_fd(fd: int, path: str, written: HASH | None = None) -> JournalReading:
 
 
 def read_stream(stream: BinaryIO, written: HASH | None = None) -> JournalReading:
-    """The same from an open file; `written` takes in the bytes of the lines that count."""
+    """The journal in an open file, whatever it says; `written` takes in the bytes of the lines that
+    count. Raises OSError when it cannot be read.
+    """
     chain, lines, size = Chain(), [], 0
     torn, damage = False, None
     for raw in raw_lines(stream):
@@ -291,9 +287,7 @@ def _no_constant(name: str) -> None:
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
-_encode = json.JSONEncoder(
-    separators=(",", ":"), allow_nan=False, check_circular=False, default=plain
-).encode
+_encode = encoder()
 
 
 def last_line(path: str, *, block_bytes: int = 65_536) -> bytes | None:

@@ -174,10 +174,9 @@ def attempt_tree(run_dir: str, task: str, attempt: int) -> str:
     return aside if attempt and os.path.isdir(f"{run_dir}/{aside}") else task
 
 
-def log_pieces(run_dir: str, task: str, step: int, *, start: int = 0) -> Iterator[bytes]:
-    """A step's log from byte `start` on, piece by piece, as it is now; ZfError when not there."""
+def log_pieces(run_dir: str, task: str, step: int) -> Iterator[bytes]:
+    """A step's log, piece by piece, as it is now; raises ZfError when it is not there."""
     with _stream(run_dir, f"{task}/{step_log(step)}") as stream:
-        stream.seek(start)
         while piece := stream.read(1024 * 1024):
             yield piece
 

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 # What keeps a run from passing, unless it is tolerated: everything but success and skipped.
 _SPOILS = (*FAILED, Status.BLOCKED, Status.CANCELLED)
 
+# A row of the live board counts no further.
+_MOST_WAITING = 999
+
 Result = Literal[
     "passed", "failed", "timeout", "interrupted", "nothing run", "unfinished", "tampered"
 ]
@@ -122,18 +125,18 @@ class Facts:
         """The step that failed, or the first, as the names of its files have it."""
         return self.first_step + (task.step or 0)
 
-    def waiting_on(self, name: str, at_most: int = 999) -> tuple[int, bool]:
+    def waiting_on(self, name: str) -> tuple[int, bool]:
         """How many waiting tasks need this one, through others too, and whether that is all.
 
         Looks at a bounded number of edges, because the live board asks at every frame.
         """
         seen = {name}
         queue = deque((name,))
-        looks = 4 * at_most
+        looks = 4 * _MOST_WAITING
         while queue:
             for child in self.dependents.get(queue.popleft(), ()):
                 looks -= 1
-                if looks < 0 or len(seen) > at_most:
+                if looks < 0 or len(seen) > _MOST_WAITING:
                     return len(seen) - 1, False
                 if child not in seen and self.tasks[child].word == "waiting":
                     seen.add(child)

@@ -148,11 +148,9 @@ def failure_tail(lines: Sequence[str], most: int = TAIL_LINES) -> list[str]:
     return quoted_log(tail(lines, most))
 
 
-def json_line(event: Event, *, wall: str = "", mono: float | None = None) -> str:
+def json_line(event: Event, mono: float | None = None) -> str:
     """One event as one line of JSON, in ASCII: a program's `--progress json`."""
     data = to_json(event)
-    if wall:
-        data["wall"] = wall
     if mono is not None:
         data["mono"] = mono
     # Mappings need not be dicts. And json leaves DEL as it is.

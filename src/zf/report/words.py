@@ -65,8 +65,8 @@ _SHAPES = {
     "failure": "✕x",
     "timeout": "◷t",
     "lost": "!!",
-    "blocked": "\N{EN DASH}-",
-    "cancelled": "\N{EN DASH}-",
+    "blocked": "\u2013-",
+    "cancelled": "\u2013-",
     "skipped": "○o",
     "flaky": "↻r",
     "retry": "↻r",
@@ -89,7 +89,7 @@ class Style:
     # How the user calls zf: with `-C DIR`, if that was said.
     zf: str = "zf"
 
-    def folded(self, text: str, indent: str = "    ") -> str:
+    def folded(self, text: str) -> str:
         """One line of text, broken between words for the terminal; the rest is indented."""
         if not self.columns or len(without_colour(text)) <= self.columns:
             return text
@@ -98,7 +98,7 @@ class Style:
             longer = f"{line} {word}" if line else word
             if line.strip() and len(without_colour(longer)) > self.columns:
                 lines.append(line.rstrip())
-                longer = f"{indent}{word}"
+                longer = f"    {word}"
             line = longer
         return "\n".join([*lines, line])
 

@@ -18,6 +18,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from zf.events import AttemptEnded, Cause, Status
+from zf.lean.encoder import encoder
 from zf.lean.record import field, record
 from zf.model import NOTHING
 
@@ -124,7 +125,7 @@ class RunnerOrders:
             return False
         *lines, self._pending = (self._pending + data).split(b"\n")
         for line in lines:
-            self._take(json.loads(line))
+            self._take(_from_json(line.decode()))
         return False
 
     def _read(self, fd: int) -> bytes:
@@ -197,7 +198,7 @@ def start_order(
 def kill_order(task: str, attempt: int, cause: Cause, *, force: bool) -> bytes:
     """A line that ends an attempt; it means nothing to a worker that is done with it."""
     order = {"task": task, "attempt": attempt, "cause": cause, "force": force}
-    return b"%b\n" % json.dumps(order).encode()
+    return b"%b\n" % _to_json(order).encode()
 
 
 def encode(ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> bytes:
@@ -216,7 +217,7 @@ def decode(line: bytes) -> tuple[AttemptEnded, bool, str]:
     return AttemptEnded(*values), is_last, listed
 
 
-# `dumps` and `loads` of `json` ask for options first, which takes them as long as such a line.
-_to_json, _from_json = json.JSONEncoder().encode, json.JSONDecoder().decode
+# `loads` of `json` asks for options first, which takes it as long as such a line.
+_to_json, _from_json = encoder(), json.JSONDecoder().decode
 _values = attrgetter(*AttemptEnded.__match_args__)
 _STATUS, _CAUSE = map(AttemptEnded.__match_args__.index, ("status", "cause"))

@@ -219,7 +219,7 @@ class Watcher:
     def _json(self, event: Event, mono: float) -> None:
         from zf.report.terminal import json_line
 
-        self._write(json_line(event, mono=mono) + "\n")
+        self._write(json_line(event, mono) + "\n")
 
     def _write(self, text: str) -> None:
         if not text:

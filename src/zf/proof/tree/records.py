@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
+from operator import attrgetter
 from typing import Any
 
 from zf.errors import printable
@@ -79,7 +81,7 @@ def status_fields(
         "flaky": ended.status == Status.SUCCESS and ended.attempt > 1,
         "exit_code": ended.exit_code,
         "signal": ended.signal,
-        **{name: getattr(ended, name) for name in _SAID_TWICE},
+        **dict(zip(_SAID_TWICE, _said_twice(ended), strict=True)),
         "timeout_sec": task.timeout_s,
         "needs": needs or {},
         **more,
@@ -91,6 +93,7 @@ _SAID_TWICE = [
     for name in AttemptEnded.__match_args__
     if name not in {"task", "status", "warned", "task_sha256"}
 ]
+_said_twice = attrgetter(*_SAID_TWICE)
 
 
 def env_sh(
@@ -102,14 +105,14 @@ def env_sh(
     """What 00-meta/env.sh says: sourced, it sets every recorded variable to its exact bytes, or to
     what may be shown of them. Of the hidden ones it has the names.
     """
+    names = sorted(recorded)
+    told = map(values.__getitem__, names)
     if shown is not None:
-        values = {name: shown(values[name]) for name in recorded}
-    lines = [
-        "export %s='%s'\n" % (name, values[name].replace("'", "'\\''"))  # noqa: UP031 - fastest
-        for name in sorted(recorded)
-    ]
-    lines += [f"# passed, value not recorded: {printable(name)}\n" for name in hidden]
-    return f"{_ENV_HEAD}{''.join(lines)}".encode("utf-8", "surrogateescape")
+        told = map(shown, told)
+    quoted = map(str.replace, told, repeat("'"), repeat("'\\''"))
+    exports = "".join(map("export {}='{}'\n".format, names, quoted))
+    passed = "".join([f"# passed, value not recorded: {printable(name)}\n" for name in hidden])
+    return f"{_ENV_HEAD}{exports}{passed}".encode("utf-8", "surrogateescape")
 
 
 _ENV_HEAD = "# The environment of every step; STEP_INDEX is the step's number, from 0.\n"
