@@ -94,7 +94,7 @@ class Task:
     cleanup: tuple[Step, ...] = ()
     cleanup_timeout_s: float = 60
     silence_timeout_s: float | None = None
-    # Of each step.
+    # What is kept of the output of each step.
     max_log_bytes: int = DEFAULT_MAX_LOG_BYTES
     # How many lines of a failed step's log are shown.
     log_tail: int | None = None

@@ -31,7 +31,7 @@ def made(folder: Path, run: str, ending: Ending = OK, env: bytes = b"", script: 
     event = AttemptEnded(
         *("two", 1, ending.status, None, None, ending.cause, "", None, began, ended, 0.0, "")
     )
-    tree.decide(records.status_fields(run, it.tasks["two"], event))
+    tree.write_status(records.status_fields(run, it.tasks["two"], event))
     tree.close()
     it.journal.close()
     return it.path

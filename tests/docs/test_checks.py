@@ -58,6 +58,14 @@ def test_phases_b_and_c_run_every_test_file_once():
     assert sorted(found) == sorted(ROOT.glob("tests/**/test_*.py"))
 
 
+def test_no_test_file_imports_another():
+    """What two of them need is in `tests/support`."""
+    wrong = re.compile(r"^ *(?:from|import) tests\.(?!support\b)", re.MULTILINE)
+    files = ROOT.glob("tests/**/*.py")
+    found = {str(path.relative_to(ROOT)) for path in files if wrong.search(path.read_text())}
+    assert found <= {"tests/proof/test_journal.py"}  # itself, in a process that is killed
+
+
 def test_every_step_finds_its_tools_in_the_checkouts_environment():
     for tool in ("pytest", "ruff", "mypy", "lint-imports", "zizmor"):
         for task in TASKS.values():

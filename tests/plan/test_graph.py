@@ -381,7 +381,7 @@ def test_a_plan_is_not_made_again_from_other_task_files():
     first = plan_phases(flow("A: x\nA: y"), ["A"], phase_timeout_s=7).as_json()
     assert refusal(plan_again, flow("A: x\nA: z"), first) == [
         (
-            "error[ZF143]: the task files have changed since this run began: 'y'\n"
+            "error[ZF143]: the task files, or zf's reading of them, have changed since this run began: 'y'\n"
             "  hint: a run is finished as it was begun, or not at all: start a new one"
         )
     ]

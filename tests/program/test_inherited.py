@@ -292,19 +292,28 @@ from zf.__main__ import main
 class Finder:
     def find_spec(name, path=None, target=None):
         if name == module:
-            raise SyntaxError("expected ':'", ("x.py", 195, 1, "def f() -> int:"))
+            raise eval(error)
 
-module = sys.argv.pop(1)
+module, error = sys.argv.pop(1), sys.argv.pop(1)
 sys.meta_path.insert(0, Finder)
 main()
 """
 
 
-@pytest.mark.parametrize("module", ["zf.outlet", "zf.report.explain"], ids=["at start", "later"])
-def test_a_module_that_too_little_memory_makes_unreadable_is_no_bug_of_zf(two, module):
-    """CPython's compiler can lose a MemoryError, and say that the syntax is wrong."""
+SYNTAX = "SyntaxError('expected', ('x.py', 195, 1, 'def f() -> int:'))"
+FIELD = """ValueError("field 'target' is required for AnnAssign")"""
+
+
+@pytest.mark.parametrize(
+    ("module", "error"),
+    [("zf.outlet", SYNTAX), ("zf.report.explain", SYNTAX), ("zf.report.explain", FIELD)],
+    ids=["at start", "later", "later, in its tree"],
+)
+def test_a_module_that_too_little_memory_makes_unreadable_is_no_bug_of_zf(two, module, error):
+    """CPython's compiler can lose a MemoryError, and say that what it compiles is wrong."""
     two.env["PROGRAM"] = UNREADABLE
     assert inside(two, '"$@"', "run-phase", "A", "--run-id", "r0")[0] == 0
-    script = f'shift $(({len(ZF)})); exec {sys.executable} -c "$PROGRAM" {module} "$@"'
+    script = f'shift $(({len(ZF)})); exec {sys.executable} -c "$PROGRAM" "$MODULE" "$ERROR" "$@"'
+    two.env |= {"MODULE": module, "ERROR": error}
     code, _, err = inside(two, script, "explain", "r0")
     assert (code, "error[ZF190]" in err, "hint: raise the limit" in err) == (2, True, True), err

@@ -119,7 +119,10 @@ def test_changed_task_files_are_refused(project):
     project.task("30-c", "echo something else", needs=["20-b"])
     done = project.zf("resume", "r1")
     assert done.code == 2
-    assert "error[ZF143]: the task files have changed since this run began: '30-c'" in done.err
+    assert (
+        "error[ZF143]: the task files, or zf's reading of them, have changed since this run began: '30-c'"
+        in done.err
+    )
     assert not project.proof("r1", "MANIFEST.sha256").exists()
 
 

@@ -40,7 +40,7 @@ class Scene:
     def collect(self, *patterns, **options):
         found = collect(self.tree, str(self.root), patterns, proofs=str(self.proofs), **options)
         assert self.tree.sweep() == []
-        self.tree.decide(STATUS)
+        self.tree.write_status(STATUS)
         self.tree.close()
         checksums_hold(self.path)
         all_listed(self.path)

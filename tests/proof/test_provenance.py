@@ -14,7 +14,7 @@ import pytest
 import zf
 from zf.proof.source import ci, worktree
 from zf.proof.source import git as git_module
-from zf.proof.source.prefetch import Looking
+from zf.proof.source.early_look import Looking
 from zf.proof.source.provenance import Source, collect, commit, user_name
 
 QUIET = {

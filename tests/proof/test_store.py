@@ -37,7 +37,7 @@ def test_a_decided_tree_is_listed_whole_and_coreutils_agree(run_dir):
     tree.wrote("20-logs/step-0.log", sha256(b"log").hexdigest())
     tree.write("30-artifacts/b.txt", b"b")
     tree.write("30-artifacts/a.txt", b"a")
-    digest = tree.decide(STATUS)
+    digest = tree.write_status(STATUS)
     tree.close()
 
     folder = run_dir / "t"
@@ -59,7 +59,7 @@ def test_what_lies_in_the_outcome_s_place_gives_way(run_dir, kind):
     tree = TaskTree.create(str(run_dir), "t")
     place = run_dir / "t/99-summary/status.json"
     plant(place, kind)
-    digest = tree.decide(STATUS)
+    digest = tree.write_status(STATUS)
     tree.close()
     assert json.loads(place.read_bytes()) == STATUS
     assert os.listdir(run_dir / "t/99-summary") == ["status.json"]
@@ -113,7 +113,7 @@ def test_what_others_put_between_zf_s_own_files_is_swept_out(run_dir):
     os.symlink("/etc/passwd", run_dir / "t/99-summary/status.json")
     (run_dir / "t/00-meta/-rf").touch()
     assert sorted(tree.sweep()) == ["00-meta/-rf", "20-logs/a", "99-summary/status.json"]
-    tree.decide(STATUS)
+    tree.write_status(STATUS)
     tree.close()
     all_listed(run_dir / "t")
 
@@ -143,7 +143,7 @@ class TestAttempts:
         tree = TaskTree.create(str(run_dir), "t", number)
         tree.write(layout.TASK, b"%d" % number)
         tree.write("30-artifacts/a.txt", b"a%d" % number)
-        digest = tree.decide({**STATUS, "attempt": number}) if decide else None
+        digest = tree.write_status({**STATUS, "attempt": number}) if decide else None
         tree.close()
         return digest
 
@@ -224,7 +224,7 @@ class TestReopen:
         os.rmdir(folder / "30-artifacts")
 
         again = TaskTree.reopen(str(run_dir), "t")
-        again.decide({**STATUS, "status": "lost"})
+        again.write_status({**STATUS, "status": "lost"})
         again.close()
         listed = checksums.parse((folder / "40-checksums/task.sha256").read_bytes())
         assert sorted(listed) == [
@@ -239,7 +239,7 @@ class TestReopen:
 
     def test_a_worker_that_never_got_so_far_leaves_a_tree_that_can_be_decided(self, run_dir):
         tree = TaskTree.reopen(str(run_dir), "t")
-        tree.decide({**STATUS, "status": "lost"})
+        tree.write_status({**STATUS, "status": "lost"})
         tree.close()
         all_listed(run_dir / "t")
 
@@ -261,7 +261,7 @@ class TestReopen:
         place.parent.mkdir(exist_ok=True)
         plant(place, kind)
         again = TaskTree.reopen(str(run_dir), "t")
-        again.decide({**STATUS, "status": "lost"})
+        again.write_status({**STATUS, "status": "lost"})
         again.close()
         assert json.loads((run_dir / "t/99-summary/status.json").read_bytes())["status"] == "lost"
         checksums_hold(run_dir / "t")
@@ -272,7 +272,7 @@ class TestReopen:
         (folder / "40-checksums/task.sha256").write_bytes(b"no list\n")
         (folder / "a\nb").touch()
         again = TaskTree.reopen(str(run_dir), "t")
-        again.decide({**STATUS, "status": "lost"})
+        again.write_status({**STATUS, "status": "lost"})
         again.close()
         listed = checksums.parse((run_dir / "t/40-checksums/attempts.sha256").read_bytes())
         assert list(listed) == ["attempts/1/40-checksums/task.sha256"]

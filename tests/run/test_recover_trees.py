@@ -31,7 +31,7 @@ def tree_of(run_dir, attempt: int, *, decided: bool = True) -> str:
     """A worker's tree, with or without its outcome; the digest of its list."""
     tree = TaskTree.create(str(run_dir), "t", attempt)
     tree.write("20-logs/step-0.log", b"said\n")
-    digest = Outcome(TASK, attempt).decide(tree, "r").task_sha256 if decided else ""
+    digest = Outcome(TASK, attempt).write_status(tree, "r").task_sha256 if decided else ""
     tree.close()
     return digest
 

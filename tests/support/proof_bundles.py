@@ -197,7 +197,7 @@ class Run:
             duration_s=0.5,
             task_sha256="",
         )
-        digest = tree.decide(records.status_fields(self.run, self.tasks[name], event))
+        digest = tree.write_status(records.status_fields(self.run, self.tasks[name], event))
         tree.close()
         self.counts[ending.status] = self.counts.get(ending.status, 0) + 1
         self.tell(replace(event, task_sha256=digest))

@@ -231,7 +231,7 @@ class TestSlots:
             handle = pool._handles[0]
             os.kill(handle.pid, signal.SIGSTOP)
             with contextlib.closing(TaskTree.reopen(str(attempts.run_dir), "t")) as tree:
-                Outcome(one, 1).decide(tree, "r1")
+                Outcome(one, 1).write_status(tree, "r1")
                 tree._write_new(f"99-summary/.status.json.{handle.pid}", b"{}")
             os.kill(handle.pid, signal.SIGKILL)
             (ended,) = pool.wait(30, None)

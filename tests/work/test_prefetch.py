@@ -109,7 +109,7 @@ class TestAWrongGuess:
             TaskTree.create(str(attempts.run_dir), "second", 1).close()
             lost = Outcome(second, 1)
             lost.fail(Cause.WORKER, "its worker died", status=Status.LOST)
-            lost.decide_abandoned(str(attempts.run_dir), "r1", attempts.shared.redactor)
+            lost.write_abandoned_status(str(attempts.run_dir), "r1", attempts.shared.redactor)
         with closing(attempts.pool(first, second)) as pool:
             under_way(attempts, pool, "second")
             go_on(attempts, pool)

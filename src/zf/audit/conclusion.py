@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zf.audit import outcome, statement
+from zf.audit import statement
 from zf.audit.authentic import Trust
 from zf.audit.evidence import TOP_FILES, Evidence, is_attest
 from zf.audit.expected import Expectations, is_shielded
 from zf.audit.findings import Finding, State, Verdict
-from zf.audit.outcome import Outcome
+from zf.audit.result import Outcome, Result
 from zf.errors import Exit
 from zf.lean.record import field, record
 from zf.proof.layout import MANIFEST
@@ -68,7 +68,7 @@ def conclude(
     _explain_hidden(seen)
     intact = all(finding.verdict != "INTACT" for finding in seen.findings)
     came_to = seen.outcome(intact=intact)
-    if passed and came_to.state != outcome.Result.SUCCESS:
+    if passed and came_to.state != Result.SUCCESS:
         message = "the run did not succeed, and --passed demands that it did"
         seen.found("RESULT", "not_passed", message)
     failed = {finding.verdict for finding in seen.findings}

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zf.audit import outcome
+from zf.audit import result
 from zf.audit.account import Account
 from zf.audit.findings import Finding, State, Verdict
-from zf.audit.outcome import Outcome
+from zf.audit.result import Outcome
 from zf.proof import checksums, forms
 from zf.proof.bundle import Bundle, Inventory
 from zf.proof.journal import decode
@@ -57,7 +57,7 @@ class Evidence:
 
     def outcome(self, *, intact: bool) -> Outcome:
         """What the run came to, by the journal."""
-        return outcome.of(self.account, list(self.planned), intact=intact)
+        return result.of(self.account, list(self.planned), intact=intact)
 
     def hash(self, there: Iterable[str]) -> None:
         """Of these files, all that are listed and were not hashed yet. A log that has not its size

@@ -7,7 +7,7 @@ from typing import Any
 
 from zf.audit.account import Account
 from zf.audit.findings import Finding
-from zf.audit.outcome import passed
+from zf.audit.result import passed
 from zf.errors import printable
 from zf.lean.record import field, record
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from zf.audit.authentic import NO_TRUST, Trust
 from zf.audit.expected import NOTHING, Expectations
-from zf.audit.outcome import Result
+from zf.audit.result import Result
 from zf.audit.signing.signers import SCHEMES
 from zf.errors import Problem, ZfError
 from zf.events import Status

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import zf
 from zf.audit.findings import State
-from zf.audit.outcome import Result
+from zf.audit.result import Result
 from zf.audit.statement import STATEMENT_TYPE
 from zf.events import timestamp
 from zf.proof.layout import ATTEST, JOURNAL, MANIFEST

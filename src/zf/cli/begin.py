@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from zf.model import Flow
     from zf.plan.graph import Met, Plan
-    from zf.proof.source.prefetch import Looking
+    from zf.proof.source.early_look import Looking
     from zf.settings import RunOptions, Settings
 
 
@@ -43,7 +43,7 @@ class Beside:
             self.looking.close()
 
     def begin(self, root: str, home: str) -> None:
-        from zf.proof.source.prefetch import Looking
+        from zf.proof.source.early_look import Looking
 
         proofs = f"{home}/proofs"
         self.looking = Looking.begin(root, (proofs,), os.environ, f"{proofs}/{LOCKS}")

@@ -124,8 +124,12 @@ def _lacks_memory(error: Exception) -> bool:
     """
     if isinstance(error, ImportError):
         return (error.path or "").endswith(".so")
-    lost = isinstance(error, SyntaxError) or "without setting an exception" in str(error)
-    return lost or isinstance(error, MemoryError)
+    is_lost = any(words in str(error) for words in _LOST)
+    return is_lost or isinstance(error, (MemoryError, SyntaxError))
+
+
+# What the interpreter and its compiler say in place of a MemoryError.
+_LOST = ("without setting an exception", " is required for ")
 
 
 def _stopped_by_the_system(error: OSError) -> int:

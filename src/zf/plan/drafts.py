@@ -229,7 +229,7 @@ def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
     return [draft for draft in drafts if draft.id in wanted]
 
 
-def check_phases(
+def phase_warnings(
     drafts: list[Draft], project: Project, default_timeout_s: float, root: str, asked: Asked
 ) -> Iterator[Problem]:
     """Warnings about what is valid but hardly intended, in what is about to run."""

@@ -200,7 +200,7 @@ def plan_again(
     if changed:
         names = ", ".join(f"'{name}'" for name in changed)
         raise ZfError(
-            f"the task files have changed since this run began: {names}",
+            f"the task files, or zf's reading of them, have changed since this run began: {names}",
             code="ZF143",
             hint="a run is finished as it was begun, or not at all: start a new one",
         )

@@ -1,4 +1,4 @@
-"""The door: reads every file of a project, and lets only a valid flow in.
+"""Reads every file of a project, and makes a flow of them only if all are valid.
 
 A good file is read once, fast, and nothing is kept but its task. Problems of all files are
 reported together.
@@ -29,7 +29,7 @@ from zf.plan.drafts import (
     check_conditions,
     check_names,
     check_needs,
-    check_phases,
+    phase_warnings,
 )
 from zf.plan.places import (
     NEAR_TASK_FILES,
@@ -65,7 +65,7 @@ def load(
     problems += check_needs(drafts)
     problems += check_conditions(drafts)
     if not any(problem.severity == "error" for problem in problems):
-        problems += check_phases(drafts, project, default_phase_timeout_s, root, asked)
+        problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
     if any(problem.severity == "error" for problem in problems):
         return Loaded(None, tuple(problems))

@@ -2,6 +2,8 @@
 
 A new key is a row in `TASK` (or `STEP`, `PROJECT`, `PHASE`) and a field in `model`, which has its
 default; checks, messages, JSON Schema, editors and what a proof records follow from these.
+A new field changes the digest of every task, even by its default (`model.definition_sha256`): runs
+that an older zf began are then refused by `zf resume` (ZF143), which the changelog has to say.
 """
 
 from __future__ import annotations

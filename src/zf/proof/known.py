@@ -51,15 +51,13 @@ class Known:
             self.earlier[earlier_tree(task, attempt - 1)] = self.trees[task]
         self.trees[task] = bytes.fromhex(task_sha256)
 
-    def list_of(self, task: str) -> str:
-        """The digest of the task's list so far, in hex; empty while no attempt has ended."""
+    def task_sha256(self, task: str) -> str:
+        """The digest of the task's task.sha256 so far, in hex; empty while no attempt has ended."""
         digest = self.trees.get(task)
         return "" if digest is None else digest.hex()
 
-    def artifacts_of(self, tasks: Iterable[str]) -> dict[str, str]:
-        """The digests of the lists of these tasks, of those that may have artifacts: a list that is
-        known whole says whether it has any.
-        """
+    def lists_with_artifacts(self, tasks: Iterable[str]) -> dict[str, str]:
+        """The digest of the list of each of these tasks, but those known to have no artifacts."""
         return {
             task: self.trees[task].hex()
             for task in tasks

@@ -1,1 +1,1 @@
-"""DECIDE: the loop and the rules that turn a plan into starts, kills and a verdict."""
+"""DECIDE: the loop and the rules that turn a plan into starts, kills and an outcome."""

@@ -204,7 +204,7 @@ class Engine:
             # only after, in `run`, so that the disk works while the tasks do.
             self._recorder.flush()
             for task, attempt, slot in starts:
-                then = self._scheduler.next_after(task)
+                then = self._scheduler.guess_next(task)
                 self._executor.start(task, attempt, slot, self._leases.fd(task), then)
 
     def _ask_lease(self, task: str, group: str) -> list[Order]:

@@ -120,7 +120,7 @@ def resume(request: RunRequest) -> Launched:
         abandoned.drop_unnamed(run_dir, request.plan.tasks, reading.events)
         recorder.record(RunResumed(ended))
         for attempt in recover.open_attempts(reading.events):
-            task, before = request.plan.tasks[attempt.task], known.list_of(attempt.task)
+            task, before = request.plan.tasks[attempt.task], known.task_sha256(attempt.task)
             rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
             recorder.record(recover.outcome(run, run_dir, task, attempt, request.redactor, before))
         recorder.commit()

@@ -30,7 +30,7 @@ from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
 from zf.run.schedule.ready import impossible
 from zf.settings import ALWAYS
-from zf.work.outcome import said
+from zf.work.outcome import error_text
 from zf.work.walls.shield import why_not
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
@@ -158,7 +158,7 @@ def recording(run: str) -> Iterator[None]:
         yield
     except (OSError, MemoryError) as error:
         raise ZfError(
-            f"run {run!r} was stopped, as it could not be recorded: {said(error)}",
+            f"run {run!r} was stopped, as it could not be recorded: {error_text(error)}",
             exit_code=Exit.FAILED,
             code="ZF145",
             hint=f"when that is mended, zf resume {run} finishes the run",

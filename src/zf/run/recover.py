@@ -61,7 +61,7 @@ def outcome(
     """
     lost = Outcome(redactor.task(task), started.attempt)
     lost.fail(Cause.RUNNER, "the runner died while it ran", status=Status.LOST)
-    return lost.decide_abandoned(run_dir, run, redactor, before, Briefly())
+    return lost.write_abandoned_status(run_dir, run, redactor, before, Briefly())
 
 
 def open_attempts(events: Iterable[Event]) -> list[AttemptStarted]:

@@ -27,7 +27,7 @@ from zf.settings import ALWAYS, NEVER, RunOptions, Settings
 from zf.work.walls.shield import Grounds
 
 if TYPE_CHECKING:
-    from zf.proof.source.prefetch import Looking
+    from zf.proof.source.early_look import Looking
 
 
 def no_output() -> int | None:

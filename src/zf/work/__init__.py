@@ -1,1 +1,1 @@
-"""DO: everything that runs inside a worker process."""
+"""DO: worker processes, and the runner's side of them."""

@@ -138,6 +138,6 @@ class Briefly:
 _REASON = "was not taken when collecting the artifacts was stopped"
 
 
-def limit_s(timeout_s: float) -> float:
+def collecting_limit_s(timeout_s: float) -> float:
     """How long collecting may take for a task with this `timeout_sec`, in seconds."""
     return max(timeout_s, LEAST_S)

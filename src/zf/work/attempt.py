@@ -19,11 +19,11 @@ from zf.proof.tree.records import Place, env_sh, task_json, task_lines
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
-from zf.work.artifacts import ArtifactSecrets, Collecting, limit_s
+from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Buffer, Capture
 from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
-from zf.work.outcome import Outcome, named, said
+from zf.work.outcome import Outcome, error_text, named
 from zf.work.shell import NotStartedError, Shell, argv
 from zf.work.supervisor import Ended, Supervisor, Terms
 from zf.work.walls.shield import BESIDES_ARTIFACTS, Shield
@@ -71,7 +71,7 @@ class WorkerContext:
 
     @property
     def written_aside(self) -> str:
-        """Where the run's folder for what is no part of it can be written to."""
+        """Where the run's scratch folder, which is no part of its proof, can be written to."""
         return self.aside if self.shield is None else self.shield.aside
 
     @property
@@ -174,7 +174,7 @@ class Attempt:
                 outcome.take_stop(index, orders.stop)
             wanted = outcome.status is Status.SUCCESS
             command = _Command("step", index, task.steps, outcome.task.steps)
-            self._record(command, terms if wanted else None, meanwhile)
+            self._run_command(command, terms if wanted else None, meanwhile)
             meanwhile = None
 
     def _run_cleanup(self) -> None:
@@ -189,9 +189,9 @@ class Attempt:
             stop = context.orders.stop
             wanted = not context.supervisor.has_unkillable and (stop is None or not stop.force)
             command = _Command("cleanup", index, task.cleanup, outcome.task.cleanup)
-            self._record(command, terms if wanted else None)
+            self._run_command(command, terms if wanted else None)
 
-    def _record(
+    def _run_command(
         self,
         command: _Command,
         terms: Terms | None,
@@ -237,8 +237,8 @@ class Attempt:
         finally:
             os.close(log)
         if capture.failure is not None and outcome.status is Status.SUCCESS:
-            problem = f"the log of {command.label} could not be written: {said(capture.failure)}"
-            outcome.fail(Cause.STORAGE, problem)
+            why = error_text(capture.failure)
+            outcome.fail(Cause.STORAGE, f"the log of {command.label} could not be written: {why}")
         if capture.is_cut:
             outcome.notes.append(f"the log of {command.label} was cut at max_log_bytes")
         log_sha256 = capture.log_sha256
@@ -300,9 +300,9 @@ class Attempt:
             if digest is None:
                 continue  # it kept nothing, was not run or not even checked
             try:
-                artifacts = contents.artifacts_of(f"{of}/{need.task}", digest)
+                artifacts = contents.checked_artifacts(f"{of}/{need.task}", digest)
             except (OSError, ValueError) as error:
-                what = said(error) if isinstance(error, OSError) else str(error)
+                what = error_text(error) if isinstance(error, OSError) else str(error)
                 what = self._redactor.text(what)
                 return f"the artifacts of need {need.task} cannot be used: {printable(what)}"
             if artifacts:
@@ -315,7 +315,7 @@ class Attempt:
         secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
         lost = context.shield.end(tree) if context.shield is not None else []
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
-        collecting = Collecting(context.orders, limit_s(task.timeout_s))
+        collecting = Collecting(context.orders, collecting_limit_s(task.timeout_s))
         found = collect(
             tree,
             context.real_root,
@@ -323,7 +323,7 @@ class Attempt:
             proofs=os.path.dirname(context.run_dir),
             secrets=secrets,
             left=self._left_at or None,
-            heed=collecting,
+            stop_reason=collecting,
         )
         outcome.notes += secrets.notes()
         if collecting.stop is not None:

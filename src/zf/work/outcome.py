@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 EXIT_TIMEOUT = 124
 # Of the command line of a process that was left behind.
 COMMAND_CHARS = 300
-# Of a sentence: with the lists' limit it keeps status.json, and an event, far below 4 MiB.
+# In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
 _EXIT_SIGNALLED = 128
 _TIMEOUTS = {
@@ -55,7 +55,7 @@ class Outcome:
     detail: str = ""
     step: int | None = None
     containment: str = ""
-    # Unknown when the worker died, which is what told.
+    # How the steps were shielded. A worker that died took that with it: it stays unknown.
     shield: str = "unknown"
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -226,14 +226,14 @@ class Outcome:
         self.fail(Cause.RUNNER, "the runner died", status=Status.LOST)
         return self._event()
 
-    def decide(self, tree: TaskTree, run: str) -> AttemptEnded:
-        """Claim the outcome in the tree. Raises OSError when that cannot be written."""
+    def write_status(self, tree: TaskTree, run: str) -> AttemptEnded:
+        """Write status.json, which claims the outcome. Raises OSError when it cannot be written."""
         if len(self.detail) > _DETAIL_CHARS:
             self.detail = f"{self.detail[: _DETAIL_CHARS - 3]}..."
         ended = self._event()
         if self.status is Status.TIMEOUT:
             tree.write(TIMEOUT_MARK, f"{self.detail}\n".encode())
-        digest = tree.decide(
+        digest = tree.write_status(
             status_fields(
                 run,
                 self.task,
@@ -288,18 +288,18 @@ class Outcome:
             self.task.tolerates(self.status, self.exit_code),
         )
 
-    def decide_abandoned(
+    def write_abandoned_status(
         self,
         run_dir: str,
         run: str,
         redactor: Redactor,
         before: str = "",
-        heed: Callable[[], str] | None = None,
+        stop_reason: Callable[[], str] | None = None,
     ) -> AttemptEnded:
-        """Claim the outcome in a tree whose worker stopped writing at some point, or is dead. What
+        """Write status.json in a tree whose worker stopped writing at some point, or is dead. What
         lies there is evidence at best: no outcome in it is believed, and nothing in it has been
         searched for secrets. `before` is the digest of the list of the attempt before this one;
-        `heed` says when no more artifacts are to be kept.
+        `stop_reason` says when no more artifacts are to be kept.
 
         If even this cannot be written, the event has no digest and the tree stays undecided.
         """
@@ -308,17 +308,17 @@ class Outcome:
                 allowed_in = self.task.allow_secrets_in
                 secrets = ArtifactSecrets(redactor.full, redactor.secrets, allowed_in)
                 self.collected = collect(
-                    tree, run_dir, (), proofs=run_dir, secrets=secrets, heed=heed
+                    tree, run_dir, (), proofs=run_dir, secrets=secrets, stop_reason=stop_reason
                 )
                 if self.collected.stopped:
                     self.notes.append("collecting the artifacts was stopped before its end")
                 self.notes += secrets.notes()
                 self.task = redactor.task(self.task)
                 self.hide(redactor.text)
-                return self.decide(tree, run)
+                return self.write_status(tree, run)
         except OSError as error:
             if self.cause is not Cause.STORAGE:
-                detail = f"{self.detail}; its proof could not be written: {said(error)}"
+                detail = f"{self.detail}; its proof could not be written: {error_text(error)}"
                 self.detail = detail.removeprefix("; ")
             if self.status is Status.SUCCESS:
                 self.status, self.cause = Status.FAILURE, Cause.STORAGE
@@ -340,7 +340,7 @@ def named(kind: str, number: int, name: str) -> str:
     return name if name == f"{kind}-{number}" else f"{kind} '{name}'"
 
 
-def said(error: OSError | MemoryError) -> str:
+def error_text(error: OSError | MemoryError) -> str:
     """An error for a reader: what the system said, and of which file if it did."""
     if isinstance(error, MemoryError):
         return "not enough memory"

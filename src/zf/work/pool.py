@@ -24,7 +24,7 @@ from zf.lean.record import mutable, record
 from zf.model import NOTHING, Task
 from zf.proof.known import Known
 from zf.work import cgroup, leftovers
-from zf.work.artifacts import Briefly, limit_s
+from zf.work.artifacts import Briefly, collecting_limit_s
 from zf.work.control import DISMISS, PING, decode, kill_order, start_order
 from zf.work.leftovers import cgroup_name
 from zf.work.outcome import Outcome
@@ -68,7 +68,7 @@ class _WorkerHandle:
     due: float = math.inf
     woken: bool = False
     pending: bytes = b""
-    verdict: str = ""
+    kill_reason: str = ""
 
 
 class Pool:
@@ -149,10 +149,10 @@ class Pool:
         handle.woken = False
         self._running[task] = handle
         self._set_due(handle, started.began + started.task.timeout_s + _STOPPED_S)
-        before = self.known.list_of(task) if attempt > 1 else ""
+        before = self.known.task_sha256(task) if attempt > 1 else ""
         needs = NOTHING
         if started.task.needs:
-            needs = self.known.artifacts_of([need.task for need in started.task.needs])
+            needs = self.known.lists_with_artifacts([need.task for need in started.task.needs])
         self._send(handle, start_order(task, attempt, then, before, needs), lease_fd)
 
     def kill(self, task: str, cause: Cause, *, force: bool) -> None:
@@ -273,7 +273,7 @@ class Pool:
         if handle.under_way is not None:
             del self._running[handle.under_way.task.id]
             self._end_orphans(handle)
-            why = handle.verdict or f"it ended with {_how(status)}"
+            why = handle.kill_reason or f"it ended with {_how(status)}"
             self._decide_lost(handle.under_way, f"its worker died: {why}")
 
     def _clear_after(self, handle: _WorkerHandle, status: int) -> None:
@@ -288,12 +288,12 @@ class Pool:
         self.known.lists.pop(task, None)
         outcome = Outcome(lost.task, lost.attempt, timestamp(lost.at), lost.began)
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
-        shared, before = self._shared, self.known.list_of(task)
+        shared, before = self._shared, self.known.task_sha256(task)
         if shared.shield is not None:
             rescue(shared.aside, shared.run_dir, task)
-        heed = Briefly(self._wakeup_fd)
-        run = shared.place.run
-        ended = outcome.decide_abandoned(shared.run_dir, run, shared.redactor, before, heed)
+        ended = outcome.write_abandoned_status(
+            shared.run_dir, shared.place.run, shared.redactor, before, Briefly(self._wakeup_fd)
+        )
         self._ended.append(ended)
 
     def _end_orphans(self, handle: _WorkerHandle) -> None:
@@ -329,9 +329,9 @@ class Pool:
             assert handle.under_way is not None
             if handle.watch is None:
                 handle.watch = Watch(self._patience, self._allowed_s(handle.under_way.task))
-            verdict = handle.watch.tick(elapsed_s, cpu_ticks(handle.pid))
-            if verdict:
-                handle.verdict = verdict
+            kill_reason = handle.watch.tick(elapsed_s, cpu_ticks(handle.pid))
+            if kill_reason:
+                handle.kill_reason = kill_reason
                 os.kill(handle.pid, signal.SIGKILL)
             else:
                 self._send(handle, PING)
@@ -356,7 +356,7 @@ class Pool:
                 os.kill(handle.pid, signal.SIGCONT)
                 self._set_due(handle, now + _WOKEN_S)
             else:
-                handle.verdict = "it was stopped again when its time was over"
+                handle.kill_reason = "it was stopped again when its time was over"
                 handle.due = math.inf
                 os.kill(handle.pid, signal.SIGKILL)
 
@@ -364,7 +364,7 @@ class Pool:
         """How long an attempt may take by its own times, if nothing of it can be killed."""
         ending_s = SETTLE_S + self._shared.grace_s + KILL_LIMIT_S
         commands = len(task.steps) + len(task.cleanup)
-        collecting_s = limit_s(task.timeout_s)
+        collecting_s = collecting_limit_s(task.timeout_s)
         return task.timeout_s + task.cleanup_timeout_s + ending_s * commands + collecting_s
 
     def _disconnect(self, handle: _WorkerHandle) -> None:

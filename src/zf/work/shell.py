@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 
 from zf.proof.files import write_all
-from zf.work.outcome import said
+from zf.work.outcome import error_text
 
 # The descriptor in the step. What the step starts inherits it: sealed, nothing can be done to it,
 # and a script which opens 3 for a purpose of its own just replaces it.
@@ -67,7 +67,7 @@ class Shell:
         try:
             script = sealed(text)
         except OSError as error:
-            problem = f"the script could not be handed to bash: {said(error)}"
+            problem = f"the script could not be handed to bash: {error_text(error)}"
             raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
         try:
             if self._confine is None:

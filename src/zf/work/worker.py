@@ -40,7 +40,7 @@ from zf.work.cgroup import Cgroup
 from zf.work.control import RunnerOrders, StartOrder
 from zf.work.environment import Outside
 from zf.work.leftovers import cgroup_name
-from zf.work.outcome import Outcome, print_trace, said
+from zf.work.outcome import Outcome, error_text, print_trace
 from zf.work.processes import (
     GroupTree,
     SubreaperTree,
@@ -215,13 +215,13 @@ class Worker:
                 attempt = Attempt(context, task, outcome)
             tree = self._tree = attempt.tree
             attempt.run(order.needs, meanwhile)
-            ended = outcome.decide(tree, context.place.run)
+            ended = outcome.write_status(tree, context.place.run)
             # Only now: a tree that could not be decided has another list in the end.
             self._listed = tree.listed
         except RunnerGoneError:
             return outcome.undecided()
         except OSError as error:
-            outcome.fail(Cause.STORAGE, f"the proof could not be written: {said(error)}")
+            outcome.fail(Cause.STORAGE, f"the proof could not be written: {error_text(error)}")
         except Exception as error:  # noqa: BLE001 - whatever it is, the attempt needs an outcome
             print_trace()
             detail = f"internal error of the worker: {printable(repr(error))}"
@@ -231,10 +231,10 @@ class Worker:
         if shield is not None:
             # It may be half set up. The next task gets a worker with a new one.
             shield.give_up(self._tree)
-        run, heed = context.place.run, Collecting(self._orders, LEAST_S)
+        run, stop_reason = context.place.run, Collecting(self._orders, LEAST_S)
         try:
-            return outcome.decide_abandoned(
-                context.written_at, run, self._redactor, order.before, heed
+            return outcome.write_abandoned_status(
+                context.written_at, run, self._redactor, order.before, stop_reason
             )
         except RunnerGoneError:
             return outcome.undecided()
@@ -266,7 +266,7 @@ def serve(
         code = os.EX_OK
     except OSError as error:
         # The runner loses the attempt; why is all that is left to say.
-        say_if_possible(f"zf: a worker had to give up: {said(error)}\n")
+        say_if_possible(f"zf: a worker had to give up: {error_text(error)}\n")
     except BaseException:  # noqa: BLE001 - nothing above this frame is ours
         print_trace()
     finally:

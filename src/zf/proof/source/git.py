@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from zf.errors import printable
 from zf.lean.record import record
 from zf.proof.files import remove_tree
-from zf.proof.source.prefetch import NO_WORK_TREE
+from zf.proof.source.early_look import NO_WORK_TREE
 
 if TYPE_CHECKING:
     from typing import Protocol, Self

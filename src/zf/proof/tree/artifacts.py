@@ -59,7 +59,7 @@ class Collected:
 
     secrets: Secrets | None = None
     # Why no more is to be taken, asked between files and blocks; nothing while it may go on.
-    heed: Callable[[], str] | None = None
+    stop_reason: Callable[[], str] | None = None
     stopped: str = ""
     count: int = 0
     size_bytes: int = 0
@@ -74,8 +74,8 @@ class Collected:
 
     def why_stopped(self) -> str:
         """Why nothing more is taken, once that is so."""
-        if not self.stopped and self.heed is not None:
-            self.stopped = self.heed()
+        if not self.stopped and self.stop_reason is not None:
+            self.stopped = self.stop_reason()
         return self.stopped
 
     def refuse(self, path: str, reason: str) -> None:
@@ -134,16 +134,16 @@ def collect(
     proofs: str,
     secrets: Secrets | None = None,
     left: str | None = None,
-    heed: Callable[[], str] | None = None,
+    stop_reason: Callable[[], str] | None = None,
 ) -> Collected:
     """Take the task's artifacts into its tree; what had to be called otherwise there is written to
     `40-checksums/artifacts.json`, a file that is there only then.
 
     `patterns` are relative to `root`; the folder `proofs` is never looked into. Everything in the
-    folder `left` is copied, as it may still be written to. When `heed` gives a reason, whatever
+    folder `left` is copied, as it may still be written to. When `stop_reason` gives one, whatever
     has not been taken by then is refused for it.
     """
-    found = Collected(secrets, heed)
+    found = Collected(secrets, stop_reason)
     if left is not None or patterns or os.listdir(tree.folder(ARTIFACTS)):
         from zf.proof.tree import walk  # noqa: PLC0415 - most tasks leave nothing
 

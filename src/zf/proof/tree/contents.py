@@ -24,7 +24,7 @@ def is_tree_of(run_dir: str, task: str, task_sha256: str) -> bool:
     return False
 
 
-def artifacts_of(folder: str, task_sha256: str) -> str:
+def checked_artifacts(folder: str, task_sha256: str) -> str:
     """The artifacts of a decided task, compared with its list, whose digest the caller knows: where
     they are, or an empty text if there are none. Raises OSError, or ValueError saying what is not
     as listed.

@@ -53,7 +53,7 @@ def write_not_run(run_dir: str, place: Place, task: Task, event: TaskNotRun) -> 
             task_sha256="",
             warned=task.tolerates(event.status, None),
         )
-        return tree.decide(status_fields(place.run, task, ended, event.needs))
+        return tree.write_status(status_fields(place.run, task, ended, event.needs))
     finally:
         tree.close()
 

@@ -194,8 +194,8 @@ class TaskTree:
         digest = self.digests[path] = sha256(data).hexdigest()
         return digest
 
-    def decide(self, status: Mapping[str, Any]) -> str:
-        """Write the checksum lists, then claim the outcome; returns the SHA-256 of task.sha256.
+    def write_status(self, status: Mapping[str, Any]) -> str:
+        """Write the lists, then status.json, the claim; returns the SHA-256 of task.sha256.
 
         What lies in the outcome's place is not ours and gives way: one process decides a tree.
         """

@@ -112,7 +112,7 @@ class Scheduler:
         self._exit_of_only = 0
         self._ended = False
 
-    def next_after(self, name: str) -> str | None:
+    def guess_next(self, name: str) -> str | None:
         """The task that is likely to start when this one has succeeded, if nothing else would take
         its slot. A guess for what can be prepared until then: it decides nothing.
         """

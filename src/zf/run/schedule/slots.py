@@ -31,7 +31,7 @@ class Slots:
     """`queue` holds the tasks in line, `running` is task -> attempt under way. Orders that follow
     are given to `order`.
 
-    `asked` is the task for whose lease was asked just now: the answer comes at this same moment.
+    `asked` is the task whose lease was asked for just now: the answer comes at this same moment.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Slots:
         if self.queue.discard(name):
             self._order(ReleaseLease(name))
 
-    def next(self) -> str | None:
+    def take_next(self) -> str | None:
         """The task to start now, taken out of the line."""
         if not self._has_free() or (self.gate.closed and self.running):
             return None
@@ -86,7 +86,7 @@ class Slots:
         return True
 
     def ask(self) -> None:
-        """After `next` has named the last: ask for the lease that the one after it lacks."""
+        """After `take_next` has named the last: ask for the lease that the one after it lacks."""
         self.asked = self.queue.lacks_lease
         if self.asked is not None:
             self._order(AskLease(self.asked, self._tasks[self.asked].concurrency))

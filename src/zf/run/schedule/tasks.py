@@ -67,7 +67,7 @@ class Tasks:
         self.slots.start(name)
 
     def fill_slots(self) -> None:
-        while (name := self.slots.next()) is not None:
+        while (name := self.slots.take_next()) is not None:
             self.start(name)
         self.slots.ask()
 
