@@ -46,7 +46,7 @@ class Known:
             self.tops[BLOCKED] = event.blocked_sha256
 
     def ended(self, task: str, attempt: int, task_sha256: str) -> None:
-        """An attempt has ended, or (0) the task is not to be run; this is its list's digest."""
+        """An attempt has ended, or (0) the task is not to be run; its tree has this digest."""
         if task in self.trees:
             self.earlier[earlier_tree(task, attempt - 1)] = self.trees[task]
         self.trees[task] = bytes.fromhex(task_sha256)
@@ -57,7 +57,7 @@ class Known:
         return "" if digest is None else digest.hex()
 
     def lists_with_artifacts(self, tasks: Iterable[str]) -> dict[str, str]:
-        """The digest of the list of each of these tasks, but those known to have no artifacts."""
+        """The `task_sha256` of each of these tasks, but those known to have no artifacts."""
         return {
             task: self.trees[task].hex()
             for task in tasks

@@ -220,7 +220,7 @@ def _sampler(request: RunRequest) -> Sampler | None:
 
 
 def _write_not_run(request: RunRequest) -> Callable[[TaskNotRun], str]:
-    """Writes the tree of a task that is not run; gives its list's digest."""
+    """Writes the tree of a task that is not run; gives its `task_sha256`."""
     place = request.place()
     shown = replace(place, root=request.redactor.text(place.root))
 

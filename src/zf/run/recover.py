@@ -57,7 +57,7 @@ def outcome(
 ) -> AttemptEnded:
     """The terminal event of an attempt whose runner died: `lost`, written and claimed like any
     other. What its worker may have claimed is on no record, so anything could have written
-    it. `before` is the digest of the list of the attempt before it.
+    it. `before` is the `task_sha256` of the attempt before it.
     """
     lost = Outcome(redactor.task(task), started.attempt)
     lost.fail(Cause.RUNNER, "the runner died while it ran", status=Status.LOST)

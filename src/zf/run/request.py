@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zf.errors import ZfError, printable
 from zf.events import ConditionEvaluated
-from zf.lean.record import record
+from zf.lean.record import field, record
 from zf.model import NOTHING, Flow
 from zf.plan.graph import Plan, plan_again
 from zf.proof import read
@@ -55,7 +55,7 @@ class RunRequest:
     # A look at the work tree that was begun before the project was loaded.
     looking: Looking | None = None
     # The digests of the run.json and plan.json that it was made from, if it is to be resumed.
-    papers: Mapping[str, str] = NOTHING
+    papers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
     @property
     def run(self) -> str:

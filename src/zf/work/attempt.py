@@ -126,7 +126,7 @@ class Attempt:
     def run(self, needs: Mapping[str, str], meanwhile: Callable[[], None] | None = None) -> None:
         """Fill the tree with all the rest but the outcome itself.
 
-        `needs` are the digests of the lists of needs that this run met. While the first step runs,
+        `needs` are the `task_sha256` of needs that this run met. While the first step runs,
         `meanwhile` is called once; it must not raise.
         """
         if self._left:
@@ -286,7 +286,7 @@ class Attempt:
         if why:
             raise _WorkdirError(f"workdir '{printable(self.outcome.task.workdir)}'{why}")
 
-    def _link_needs(self, lists: Mapping[str, str]) -> str:
+    def _link_needs(self, needs: Mapping[str, str]) -> str:
         """Lead to the artifacts of the needs, in whatever run those were met. If some are not what
         they were: what fails the task before it does anything with them.
         """
@@ -294,7 +294,7 @@ class Attempt:
         for need in self._task.needs:
             met = context.upstream.get(need.task)
             if met is None:
-                of, digest = context.run_dir, lists.get(need.task)
+                of, digest = context.run_dir, needs.get(need.task)
             else:
                 of, digest = f"{os.path.dirname(context.run_dir)}/{met.run}", met.task_sha256
             if digest is None:

@@ -40,9 +40,8 @@ class Stop:
 
 @record
 class StartOrder:
-    """An attempt to run. `then` is the task that may follow it; `before` the digest of the list of
-    the attempt before it; `needs` those of the lists of needs that this run met and that may have
-    artifacts.
+    """An attempt to run. `then` is the task that may follow it; `before` the `task_sha256` of the
+    attempt before it; `needs` those of needs that this run met and that may have artifacts.
     """
 
     task: str
@@ -185,7 +184,7 @@ def start_order(
     needs: Mapping[str, str] = NOTHING,
 ) -> bytes:
     """A line that begins an attempt, and says which task may follow it; for a second attempt also
-    the digest of the list of the one before, and those of the lists of `needs`.
+    the `task_sha256` of the one before, and those of `needs`.
     """
     # An id needs no escapes in JSON, and this is on the way from one step to the next.
     more = f',"before":"{before}"' if before else ""

@@ -298,7 +298,7 @@ class Outcome:
     ) -> AttemptEnded:
         """Write status.json in a tree whose worker stopped writing at some point, or is dead. What
         lies there is evidence at best: no outcome in it is believed, and nothing in it has been
-        searched for secrets. `before` is the digest of the list of the attempt before this one;
+        searched for secrets. `before` is the `task_sha256` of the attempt before this one;
         `stop_reason` says when no more artifacts are to be kept.
 
         If even this cannot be written, the event has no digest and the tree stays undecided.
