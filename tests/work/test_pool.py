@@ -93,8 +93,7 @@ class TestSlots:
 
     def test_workers_that_were_made_before_the_first_order_take_it(self, attempts):
         tasks = [task("echo $PPID", name=f"t{n}") for n in range(6)]
-        with contextlib.closing(attempts.pool(*tasks)) as pool:
-            pool.get_ready(2)
+        with contextlib.closing(attempts.pool(*tasks, first=2)) as pool:
             made = {handle.pid for handle in pool._handles.values()}
             drive(pool, tasks, 2)
             assert {handle.pid for handle in pool._handles.values()} == made
@@ -103,16 +102,24 @@ class TestSlots:
         assert {int(attempts.result_of(one.id).log()) for one in tasks} <= made
         assert cgroups_of(attempts) == []
 
-    def test_workers_that_cannot_be_made_yet_are_made_later(self, attempts, monkeypatch):
-        def refused():
-            raise BlockingIOError
+    def test_where_a_first_worker_cannot_be_made_those_before_it_end(self, attempts, monkeypatch):
+        made = []
+        fork = os.fork
 
-        one = task("echo hello")
-        with contextlib.closing(attempts.pool(one)) as pool:
-            with monkeypatch.context() as patch:
-                patch.setattr(os, "fork", refused)
-                pool.get_ready(2)
-            assert drive(pool, [one], 1)["t"].status == "success"
+        def refused():
+            if made:
+                raise BlockingIOError
+            made.append(fork())
+            return made[0]
+
+        before = os.listdir("/dev/fd")
+        monkeypatch.setattr(os, "fork", refused)
+        with pytest.raises(BlockingIOError):
+            attempts.pool(task(":"), first=2)
+        assert os.listdir("/dev/fd") == before
+        with pytest.raises(ChildProcessError):
+            os.waitpid(made[0], os.WNOHANG)
+        assert cgroups_of(attempts) == []
 
     @pytest.mark.skipif(own_folder() is None, reason="no cgroup v2 here")
     def test_an_idle_worker_whose_runner_was_killed_leaves_no_cgroup(self, attempts):

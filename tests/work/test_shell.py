@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.attempts import Attempts
 from tests.support.program import Project
-from zf.work.walls import shell
+from zf.work import shell
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="memfd is Linux's")
 
@@ -154,7 +154,7 @@ class TestSealed:
 
 
 def test_without_names_for_descriptors_a_task_says_what_is_missing(attempts, monkeypatch):
-    monkeypatch.setattr("zf.work.walls.shell.script_path", lambda: None)
+    monkeypatch.setattr("zf.work.shell.script_path", lambda: None)
     result = attempts.run("echo never")
     assert result.outcome() == ("failure", 126, "spawn")
     assert result.ended.detail == shell.MISSING

@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zf.cli.display import progress, streams
-from zf.cli.project import open_project
-from zf.cli.signing import conclude
+from zf.cli.project import hide_in_commands, open_project
+from zf.cli.signing import conclude, signer_of_run
 from zf.errors import Exit, ZfError
 from zf.lean.record import replace
 from zf.model import Asked
@@ -200,10 +200,7 @@ def carry_out(
         rerun_of=rerun_of,
         looking=beside.looking,
     )
-    return conclude(
-        lambda: launch(request, sys.argv),
-        watcher,
-        sign=settings.sign.value,
-        key=options.key,
-        hide=request.redactor.text,
-    )
+    hide = request.redactor.text
+    hide_in_commands(hide)
+    with signer_of_run(sign=settings.sign.value, key=options.key) as chosen:
+        return conclude(launch(request, sys.argv), watcher, chosen, hide)

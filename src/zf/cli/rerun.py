@@ -11,8 +11,8 @@ import typer
 from zf.cli.begin import Beside, carry_out, settle
 from zf.cli.display import progress, streams
 from zf.cli.options import RUN, Directory, complete_task, takes_run_options
-from zf.cli.project import facts_of, find_run, open_project, proofs_folder
-from zf.cli.signing import conclude
+from zf.cli.project import facts_of, find_run, hide_in_commands, open_project, proofs_folder
+from zf.cli.signing import conclude, signer_of_run
 from zf.errors import Exit, ZfError
 from zf.model import Asked
 from zf.settings import RunOptions
@@ -43,13 +43,11 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
         look_s=watcher.look_s,
         output_fd=watcher.output_fd,
     )
-    return conclude(
-        lambda: go_on(request),
-        watcher,
-        sign=request.settings.sign.value if options.sign is None else options.sign,
-        key=options.key,
-        hide=request.redactor.text,
-    )
+    hide = request.redactor.text
+    hide_in_commands(hide)
+    sign = request.settings.sign.value if options.sign is None else options.sign
+    with signer_of_run(sign=sign, key=options.key) as chosen:
+        return conclude(go_on(request), watcher, chosen, hide)
 
 
 @takes_run_options

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from zf.cli.project import hide_in_commands
 from zf.errors import Exit, Problem, ZfError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from zf.audit.signing.signers import Signer
     from zf.cli.display.progress import Watcher
@@ -36,29 +36,26 @@ def signer(key: str | None) -> Iterator[Signer]:
         yield signer_for(chosen, opened)
 
 
-def conclude(
-    carry_out: Callable[[], Launched],
-    watcher: Watcher,
-    *,
-    sign: bool,
-    key: str | None,
-    hide: Callable[[str], str],
-) -> int:
-    """Carry out a run, sign its proof where that is wanted, and show what came of it.
+def signer_of_run(*, sign: bool, key: str | None) -> AbstractContextManager[Signer | None]:
+    """What is to sign a run, if it is to be signed; to be entered before the run begins: one that
+    takes an hour is not to find at its end that there is no key. Raises ZfError.
+    """
+    if not sign and key is not None:
+        raise ZfError("--key goes with --sign")
+    return signer(key) if sign else nullcontext()
 
-    The key is looked for first: a run that takes an hour is not to find at its end that there is
-    none. A run that then cannot be signed stays sealed, and does not exit with 0. What is said of
-    its files is told with what `hide` leaves of it.
+
+def conclude(
+    done: Launched, watcher: Watcher, chosen: Signer | None, hide: Callable[[str], str]
+) -> int:
+    """Sign the proof of a run that is over, where that is wanted, and show what came of it.
+
+    A run that cannot be signed stays sealed, and does not exit with 0. What is said of its files is
+    told with what `hide` leaves of it.
     """
     from zf.run.sealing import sign_sealed
 
-    hide_in_commands(hide)
-    if not sign:
-        if key is not None:
-            raise ZfError("--key goes with --sign")
-        return _told(carry_out(), watcher, None)
-    with signer(key) as chosen:
-        done = carry_out()
+    if chosen is not None:
         try:
             done = sign_sealed(done, chosen, hide)
         except ZfError as error:
@@ -68,11 +65,8 @@ def conclude(
             # Ctrl-C where a passphrase was asked for: the run itself is over, and is told.
             watcher.finish(done, None)
             raise
-        return _told(done, watcher, chosen.key_id)
-
-
-def _told(done: Launched, watcher: Watcher, key_id: str | None) -> int:
-    code = watcher.finish(done, None if done.facts.tampered else key_id)
+    signed_by = None if chosen is None or done.facts.tampered else chosen.key_id
+    code = watcher.finish(done, signed_by)
     _refuse_tampered(done)
     return code
 

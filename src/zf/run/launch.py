@@ -69,17 +69,15 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     opening.refuse_impossible(request)
     opening.refuse_unable(request)
     known = Known()
-    # 2. The run id is ours, and a queue for signals and orders is open.
+    # 2. The plan is looked through for secrets, which loads what workers look with.
+    plan = request.redactor.plan(request.plan.as_json())
+    # 3. A queue for signals and orders is open, the run id is ours, and workers are forked.
     with (
         listening() as inbox,
         opening.claimed(request.flow.proofs, request.run) as lock_fd,
-        closing(_pool(request, known)) as pool,
+        closing(_pool(request, known, _first_starts(request))) as pool,
     ):
         inbox.open_to_others(*lock.orders_paths(request.flow.proofs, request.run))
-        # 3. Workers are forked. The plan is looked through for secrets first, which loads what they
-        # look with.
-        plan = request.redactor.plan(request.plan.as_json())
-        _have_workers(pool, _first_starts(request))
         source = request.source(inbox)
         source.withdraw()
         # 4. The run's folder appears, whole.
@@ -192,27 +190,21 @@ def _conduct(
 # Workers, and what else the engine is given.
 
 
-def _pool(request: RunRequest, known: Known) -> Pool:
-    return Pool(
-        request.plan.tasks,
-        known=known,
-        shared=Shared(
-            place=request.place(),
-            run_dir=request.run_dir,
-            grace_s=request.settings.grace_s.value,
-            project=request.flow.project,
-            environ=request.environ,
-            redactor=request.redactor,
-            upstream=request.plan.upstream,
-            aside=lock.aside_path(request.flow.proofs, request.run),
-            shield=request.shield(),
-        ),
+def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
+    shared = Shared(
+        place=request.place(),
+        run_dir=request.run_dir,
+        grace_s=request.settings.grace_s.value,
+        project=request.flow.project,
+        environ=request.environ,
+        redactor=request.redactor,
+        upstream=request.plan.upstream,
+        aside=lock.aside_path(request.flow.proofs, request.run),
+        shield=request.shield(),
     )
-
-
-def _have_workers(pool: Pool, first: int) -> None:
-    error = pool.get_ready(first)
-    if error is not None:
+    try:
+        return Pool(request.plan.tasks, shared, known=known, first=first)
+    except OSError as error:
         raise ZfError(
             f"no worker process can be started: {error.strerror}",
             code="ZF126",

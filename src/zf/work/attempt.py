@@ -24,8 +24,8 @@ from zf.work.capture import Buffer, Capture
 from zf.work.environment import Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
 from zf.work.outcome import Outcome, error_text, named
+from zf.work.shell import NotStartedError, Shell, argv
 from zf.work.supervisor import Ended, Supervisor, Terms
-from zf.work.walls.shell import NotStartedError, Shell, argv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -82,7 +82,13 @@ class Pool:
         shared: Shared,
         patience: Patience | None = None,
         known: Known | None = None,
+        first: int = 0,
     ) -> None:
+        """Starts the workers of the `first` slots before there are orders for them: each has to
+        wait 10 ms for its cgroup (RCU), and the runner has something else to do meanwhile.
+
+        Raises OSError when one cannot be started. Later on that is an attempt's outcome.
+        """
         _occupy_standard_fds()
         # Only the lists of attempts are kept here; the caller records which attempts have ended.
         self.known = known or Known()
@@ -113,19 +119,12 @@ class Pool:
             self._cgroups = cgroup.own_folder()
         # Children from before zf was started in this process: not ours to end.
         self._foreign = set(self._tree.children()) if self._tree is not None else set()
-
-    def get_ready(self, workers: int) -> OSError | None:
-        """Start the workers of the first so many slots before there are orders for them: each has
-        to wait 10 ms for its cgroup (RCU), and the runner has something else to do meanwhile.
-
-        Returns why one could not be started. Later on that is an attempt's outcome.
-        """
         try:
-            for slot in range(workers):
+            for slot in range(first):
                 self._handles[slot] = self._fork(slot)
-        except OSError as error:
-            return error
-        return None
+        except OSError:
+            self.close()
+            raise
 
     def start(
         self,

@@ -2,6 +2,12 @@
 
 What should run, and what becomes of the result, is decided by the runner at the other end of the
 order socket; how a worker comes to be is `pool.py`'s business.
+
+Between the exit of a step and the start of its dependent lie 0.5 ms that a worker spends on the
+folders of the tree, task.json and env.sh. While a step runs, its worker has nothing to do. So the
+runner says which task it expects to follow in the same slot, and the worker makes that one's tree
+at a place of its own; when the order comes, the tree takes its place with one rename. Until then it
+is no part of the run: a wrong guess, or a death, leaves nothing in the proof.
 """
 
 from __future__ import annotations
@@ -22,6 +28,7 @@ from zf.events import AttemptEnded, Cause, Status
 from zf.lean.record import field, record
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
+from zf.proof.files import remove_tree
 from zf.proof.tree.records import Place
 from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
@@ -34,7 +41,6 @@ from zf.work.control import RunnerOrders, StartOrder
 from zf.work.environment import Outside
 from zf.work.leftovers import cgroup_name
 from zf.work.outcome import Outcome, error_text, print_trace
-from zf.work.prefetch import Prefetch
 from zf.work.processes import (
     GroupTree,
     SubreaperTree,
@@ -42,8 +48,8 @@ from zf.work.processes import (
     become_subreaper,
     go_on_when_parent_dies,
 )
+from zf.work.shell import Shell
 from zf.work.supervisor import Supervisor
-from zf.work.walls.shell import Shell
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met
@@ -87,8 +93,8 @@ class Worker:
         # This comes first: a user namespace can be entered only while there is no other thread.
         shield, self._shielded = _shield(shared)
         cgroup = _entering(cgroup_name(shared.run_dir, os.getpid()))
-        start = None if shield is None else shield.start
-        shell = Shell(shared.environ.get("PATH", os.defpath), start)
+        confine = None if shield is None else shield.confine
+        shell = Shell(shared.environ.get("PATH", os.defpath), confine)
         outside = Outside(shared.environ, shared.project)
         self._cgroup = cgroup()
         go_on_when_parent_dies()
@@ -111,7 +117,8 @@ class Worker:
             leaks_fail=shared.project.secrets_in_artifacts == "fail",
             upstream=shared.upstream,
         )
-        self._prefetch = Prefetch(self._context, shared.aside, self._outcome_of)
+        # The attempt that will probably come next: at most one, the first of its task.
+        self._ready: Attempt | None = None
 
     def serve(self, tasks: Mapping[str, Task]) -> None:
         """Take orders until the runner has no more, or this process cannot vouch for the next: when
@@ -122,14 +129,14 @@ class Worker:
         supervisor, is_last, task = self._supervisor, False, ""
         while not is_last and (order := self._orders.next()) is not None:
             task = order.task
-            following = partial(self._prefetch.prepare, tasks[order.then]) if order.then else None
+            following = partial(self._prepare, tasks[order.then]) if order.then else None
             ended = self.run_attempt(order, tasks[task], following)
             is_last = supervisor.has_unkillable or supervisor.has_kept
             is_last = is_last or (shield is not None and shield.is_spoiled)
             self._orders.report(ended, is_last=is_last, listed=self._listed)
             self._let_go()
             self._tell_late_output(task)
-        self._prefetch.discard()
+        self._discard()
         if shield is not None:
             shield.close()
         if supervisor.has_kept:
@@ -157,13 +164,49 @@ class Worker:
     def _outcome_of(self, task: Task, attempt: int) -> Outcome:
         return Outcome(task, attempt, containment=self._containment, shield=self._shielded)
 
+    @property
+    def _aside(self) -> str:
+        return f"{self._context.written_aside}/{os.getpid()}"
+
+    def _prepare(self, task: Task) -> None:
+        """Make the task's first attempt ready. Whatever keeps it from that will come up again when
+        it is its turn, and be told then.
+        """
+        self._discard()
+        try:
+            os.makedirs(self._context.aside, exist_ok=True)
+            self._ready = Attempt(self._context, task, self._outcome_of(task, 1), at=self._aside)
+        except Exception:  # noqa: BLE001 - see above
+            remove_tree(self._aside)
+
+    def _take_ready(self, task: Task, attempt: int) -> Attempt | None:
+        """The attempt, its tree in place and its time begun, if that is what was made ready."""
+        ready = self._ready
+        if ready is None:
+            return None
+        if attempt == 1 and ready.tree.path == f"{self._context.written_at}/{task.id}":
+            with suppress(OSError):  # another tree is there: of an attempt that was lost, say
+                ready.tree.put_in_place()
+                ready.outcome.begin()
+                self._ready = None
+                return ready
+        self._discard()
+        return None
+
+    def _discard(self) -> None:
+        """The guess was wrong, or nothing follows."""
+        if self._ready is not None:
+            self._ready.tree.close()
+            self._ready = None
+            remove_tree(self._aside)
+
     def run_attempt(
         self, order: StartOrder, task: Task, meanwhile: Callable[[], None] | None
     ) -> AttemptEnded:
         """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
         self._listed = b""
         context, shield = self._context, self._context.shield
-        attempt = self._prefetch.take(task, order.attempt)
+        attempt = self._take_ready(task, order.attempt)
         outcome = self._outcome_of(task, order.attempt) if attempt is None else attempt.outcome
         try:
             if shield is not None:

@@ -1,1 +1,1 @@
-"""What stands between a step and the proof: its script sealed, the folders read-only."""
+"""What stands between a step and the proof: folders that it finds read-only."""

@@ -19,21 +19,17 @@ What a step can do against it as root is told in conventions/SECURITY.md.
 
 from __future__ import annotations
 
-import _thread
 import errno
 import os
 import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TypeVar
 
 from zf.lean.record import record
 from zf.proof.files import FOLDER, remove, remove_tree
 from zf.proof.layout import ARTIFACTS, ATTEMPTS, FOLDERS
 from zf.proof.tree.store import TaskTree
 from zf.work.walls.namespace import Namespace, ShieldError
-
-T = TypeVar("T")
 
 _MOUNT = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC if hasattr(os, "O_PATH") else 0
 _BESIDES_ARTIFACTS = tuple(name for name in FOLDERS if name != ARTIFACTS)
@@ -82,8 +78,11 @@ class Shield:
         self._run_dir = run_dir
         self._aside_dir = aside
         self._namespace = Namespace(grounds.mode)
-        has_landlock = grounds.landlock and self._namespace.has_landlock()
-        self.what = "mount+landlock" if has_landlock else "mount"
+        self.what = "mount"
+        # Puts the thread that starts a step into a Landlock domain, where there is to be one.
+        self.confine: Callable[[], None] | None = None
+        if grounds.landlock and self._namespace.has_landlock():
+            self.what, self.confine = "mount+landlock", self._namespace.enter_landlock
         self._is_up = False
         self._seen = -1
         self._covered: set[str] = set()
@@ -246,32 +245,6 @@ class Shield:
             # Gone with the folder that it was mounted on, which something outside has removed.
             os.close(self._cover)
             self._park()
-
-    def start(self, spawn: Callable[[], T]) -> T:
-        """Start a step by `spawn`: from a thread in a Landlock domain of its own if there is to be
-        one, which ends with that, so that the step becomes the worker's child like any other.
-        """
-        if self.what == "mount":
-            return spawn()
-        done = _thread.allocate_lock()
-        result: list[T] = []
-        error: list[BaseException] = []
-
-        def inside() -> None:
-            try:
-                self._namespace.enter_landlock()
-                result.append(spawn())
-            except BaseException as raised:  # noqa: BLE001 - raised again where it belongs
-                error.append(raised)
-            finally:
-                done.release()
-
-        done.acquire()
-        _thread.start_new_thread(inside, ())
-        with done:
-            if error:
-                raise error[0]
-            return result[0]
 
     def give_up(self, tree: TaskTree | None) -> None:
         """After an error: the task's artifacts go into its tree as far as that is possible, and

@@ -8,11 +8,12 @@ to clear away, even when the script holds secrets and the worker is killed.
 
 from __future__ import annotations
 
+import _thread
 import fcntl
 import os
 import signal
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 
 from zf.proof.files import write_all
 from zf.work.outcome import error_text
@@ -32,6 +33,8 @@ MISSING = (
     "bash gets its script as an open file, and neither /dev/fd nor /proc/self/fd is there: "
     "mount /proc, or link /dev/fd to /proc/self/fd"
 )
+# The child's pid, and the pipe its output comes from.
+Started = tuple[int, int]
 
 
 class NotStartedError(Exception):
@@ -41,18 +44,18 @@ class NotStartedError(Exception):
 class Shell:
     """Starts steps; remembers where bash is for which PATH."""
 
-    def __init__(self, path: str, start: Callable[[Callable[[], int]], int] | None = None) -> None:
-        """`path` is the usual PATH; `start` calls what starts a step from where that is to be."""
+    def __init__(self, path: str, confine: Callable[[], None] | None = None) -> None:
+        """`path` is the usual PATH; `confine` is called in the thread that starts a step, which
+        ends with that.
+        """
         self._bash: dict[str, str | None] = {path: _which("bash", path)}
-        self._start = start or _at_once
+        self._confine = confine
         self._null = os.open(os.devnull, os.O_RDWR)
         # Python and the worker ignore some signals; a step starts with all of them as usual.
         self._ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
 
-    def start(self, env: Mapping[str, str], text: bytes) -> tuple[int, int]:
-        """Run this script in the current folder: the child's pid, and the pipe its output comes
-        from. Raises NotStartedError.
-        """
+    def start(self, env: Mapping[str, str], text: bytes) -> Started:
+        """Run this script in the current folder. Raises NotStartedError."""
         path = env.get("PATH", os.defpath)
         if path not in self._bash:
             self._bash[path] = _which("bash", path)
@@ -67,31 +70,31 @@ class Shell:
             problem = f"the script could not be handed to bash: {error_text(error)}"
             raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
         try:
-            return self._spawn(bash, env, script)
+            if self._confine is None:
+                return self._spawn(bash, env, script)
+            return _in_a_thread(self._confine, partial(self._spawn, bash, env, script))
         except OSError as error:
             problem = f"bash could not be started: {error.strerror}"
             raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
         finally:
             os.close(script)
 
-    def _spawn(self, bash: str, env: Mapping[str, str], script: int) -> tuple[int, int]:
+    def _spawn(self, bash: str, env: Mapping[str, str], script: int) -> Started:
         pipe, output = os.pipe()
         try:
-            pid = self._start(
-                lambda: os.posix_spawn(
-                    bash,
-                    argv(),
-                    env,
-                    file_actions=(
-                        (os.POSIX_SPAWN_DUP2, self._null, 0),
-                        (os.POSIX_SPAWN_DUP2, output, 1),
-                        (os.POSIX_SPAWN_DUP2, output, 2),
-                        (os.POSIX_SPAWN_DUP2, script, _FD),
-                    ),
-                    setsid=True,
-                    setsigmask=(),
-                    setsigdef=self._ignored,
-                )
+            pid = os.posix_spawn(
+                bash,
+                argv(),
+                env,
+                file_actions=(
+                    (os.POSIX_SPAWN_DUP2, self._null, 0),
+                    (os.POSIX_SPAWN_DUP2, output, 1),
+                    (os.POSIX_SPAWN_DUP2, output, 2),
+                    (os.POSIX_SPAWN_DUP2, script, _FD),
+                ),
+                setsid=True,
+                setsigmask=(),
+                setsigdef=self._ignored,
             )
         except OSError:
             os.close(pipe)
@@ -102,8 +105,29 @@ class Shell:
         return pid, pipe
 
 
-def _at_once(spawn: Callable[[], int]) -> int:
-    return spawn()
+def _in_a_thread(confine: Callable[[], None], start: Callable[[], Started]) -> Started:
+    """Start a step from a thread of its own, so that it alone is confined, and becomes the worker's
+    child like any other.
+    """
+    done = _thread.allocate_lock()
+    result: list[Started] = []
+    error: list[BaseException] = []
+
+    def inside() -> None:
+        try:
+            confine()
+            result.append(start())
+        except BaseException as raised:  # noqa: BLE001 - raised again where it belongs
+            error.append(raised)
+        finally:
+            done.release()
+
+    done.acquire()
+    _thread.start_new_thread(inside, ())
+    with done:
+        if error:
+            raise error[0]
+        return result[0]
 
 
 def _which(program: str, path: str) -> str | None:
