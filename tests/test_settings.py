@@ -110,9 +110,9 @@ def test_signing_is_asked_for_by_flag_or_project_file(given, value, source):
 
 
 def test_each_setting_is_an_option_and_a_key_of_zf_yaml_is_a_field_of_the_project():
-    assert {o.name for o in OPTIONS.values() if o.is_setting} == set(Settings.__match_args__)
+    assert {o.name for o in OPTIONS.values() if o.is_setting} == set(Settings.__struct_fields__)
     keys = {o.name for o in OPTIONS.values() if o.key}
-    assert keys <= set(Project.__match_args__)
+    assert keys <= set(Project.__struct_fields__)
 
 
 @pytest.mark.parametrize("verb", EVERY_RUN)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Literal, Self
 
-from zf.lean.record import record
+from zf.lean.records import Struct
 
 
 class Exit(IntEnum):
@@ -91,8 +91,7 @@ def _shown(char: str) -> str:
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-@record
-class Problem:
+class Problem(Struct, frozen=True):
     """One finding about a file or an argument.
 
     `line` and `column` count from 1 in characters; `length` is how many characters the caret
@@ -135,7 +134,7 @@ class Problem:
 
     def as_json(self) -> dict[str, object]:
         """The same facts for programs; absent ones are null."""
-        return {name: getattr(self, name) for name in self.__match_args__}
+        return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
 class ZfError(Exception):

@@ -13,7 +13,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, get_args
 
-from zf.lean.record import record, required
+from zf.lean.records import Struct, fields
 
 
 def timestamp(seconds: float) -> str:
@@ -76,8 +76,7 @@ class Cause(StrEnum):
 SCHEMA = "zf/events/v2"
 
 
-@record
-class RunStarted:
+class RunStarted(Struct, frozen=True):
     """Commits to the plan and to run.json by their digests: the journal's head vouches for them."""
 
     run: str
@@ -98,28 +97,24 @@ class RunStarted:
         return 0 if self.schema else 1
 
 
-@record
-class RunResumed:
+class RunResumed(Struct, frozen=True):
     """A run whose runner had died goes on; `leftovers` counts the processes found and ended."""
 
     leftovers: int
 
 
-@record
-class PhaseStarted:
+class PhaseStarted(Struct, frozen=True):
     phase: str
     timeout_s: float
 
 
-@record
-class AttemptStarted:
+class AttemptStarted(Struct, frozen=True):
     task: str
     attempt: int
     slot: int
 
 
-@record
-class AttemptEnded:
+class AttemptEnded(Struct, frozen=True):
     """The one terminal event of an attempt. Times of day are UTC, RFC 3339 with microseconds;
     `exit_code` is the failing step's (124 after a timeout, None when none was reached);
     `signal` is the number that ended the step; `step` is the failing step, from 1; `warned` says
@@ -141,8 +136,7 @@ class AttemptEnded:
     warned: bool = False
 
 
-@record
-class TaskNotRun:
+class TaskNotRun(Struct, frozen=True):
     """The terminal event of a task that was never attempted: blocked, skipped, cancelled, out of
     time before it started, or failed for a condition that cannot be evaluated.
 
@@ -159,8 +153,7 @@ class TaskNotRun:
     warned: bool = False
 
 
-@record
-class ConditionEvaluated:
+class ConditionEvaluated(Struct, frozen=True):
     """What a task's condition came to: `value` is None when `error` says why there is none."""
 
     task: str
@@ -170,8 +163,7 @@ class ConditionEvaluated:
     error: str
 
 
-@record
-class RetryScheduled:
+class RetryScheduled(Struct, frozen=True):
     """The attempt failed and another, numbered `attempt`, starts in `delay_s` or soon after."""
 
     task: str
@@ -179,8 +171,7 @@ class RetryScheduled:
     delay_s: float
 
 
-@record
-class RetryDropped:
+class RetryDropped(Struct, frozen=True):
     """The retry will not come, for this cause: the last attempt is what the task came to."""
 
     task: str
@@ -188,8 +179,7 @@ class RetryDropped:
     cause: Cause
 
 
-@record
-class LeaseAwaited:
+class LeaseAwaited(Struct, frozen=True):
     """The task could start, but its `concurrency` group is another run's; `owner` says whose, for
     people. Said again when the owner has changed, but not for each of many.
     """
@@ -199,8 +189,7 @@ class LeaseAwaited:
     owner: str
 
 
-@record
-class LeaseTaken:
+class LeaseTaken(Struct, frozen=True):
     """The group is this run's, for one attempt; `waited_s` is how long another run had it."""
 
     task: str
@@ -208,8 +197,7 @@ class LeaseTaken:
     waited_s: float
 
 
-@record
-class ThrottleEntered:
+class ThrottleEntered(Struct, frozen=True):
     """The machine is too busy: nothing new starts while something of ours runs."""
 
     reason: str
@@ -217,49 +205,42 @@ class ThrottleEntered:
     free_mem_mb: float
 
 
-@record
-class ThrottleLeft:
+class ThrottleLeft(Struct, frozen=True):
     """`duration_s` is how long it lasted, `held_s` for how much of that a task was kept waiting."""
 
     duration_s: float
     held_s: float
 
 
-@record
-class RunTimedOut:
+class RunTimedOut(Struct, frozen=True):
     """The run's own deadline passed."""
 
     deadline_s: float
 
 
-@record
-class PhaseTimedOut:
+class PhaseTimedOut(Struct, frozen=True):
     phase: str
     timeout_s: float
 
 
-@record
-class Interrupted:
+class Interrupted(Struct, frozen=True):
     signal: int
     count: int
 
 
-@record
-class CancelRequested:
+class CancelRequested(Struct, frozen=True):
     """`zf cancel` wants this task ended, or never started; the whole run when it is None."""
 
     task: str | None
 
 
-@record
-class PhaseEnded:
+class PhaseEnded(Struct, frozen=True):
     phase: str
     ok: bool
     duration_s: float
 
 
-@record
-class RunEnded:
+class RunEnded(Struct, frozen=True):
     """`blocked_sha256` is the digest of blocked.json, None when there is none. `source_changed`:
     whether the commit or the work tree is another than at the start, None where git cannot say.
     `tampered` tells what lay in the run's folder that zf had not written, a path first: such a run
@@ -304,9 +285,9 @@ def _name(kind: type) -> str:
 # On disk an event is called as here: `RunStarted` is `run_started`.
 NAMES: Mapping[type[Event], str] = {kind: _name(kind) for kind in get_args(Event)}
 TYPES: Mapping[str, type[Event]] = {name: kind for kind, name in NAMES.items()}
-_REQUIRED = {kind: required(kind) for kind in NAMES}
-_KEYS = {kind: ("type", *kind.__match_args__) for kind in NAMES}
-_VALUES = {kind: attrgetter("__class__", *kind.__match_args__) for kind in NAMES}
+_REQUIRED = {kind: {f.name for f in fields(kind) if f.required} for kind in NAMES}
+_KEYS = {kind: ("type", *kind.__struct_fields__) for kind in NAMES}
+_VALUES = {kind: attrgetter("__class__", *kind.__struct_fields__) for kind in NAMES}
 
 
 def to_json(event: Event) -> dict[str, Any]:
@@ -329,7 +310,7 @@ def from_json(data: Mapping[str, Any]) -> Event:
     lacking = _REQUIRED[kind] - data.keys()
     if lacking:
         raise ValueError(f"{data['type']} lacks {', '.join(sorted(lacking))}")
-    values = {name: data[name] for name in kind.__match_args__ if name in data}
+    values = {name: data[name] for name in kind.__struct_fields__ if name in data}
     for name, read in _READ.items():
         if name in values:
             values[name] = read(values[name])

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from zf.errors import Problem
 from zf.lean.encoder import encoder
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _ID = re.compile(ID_PATTERN)
@@ -48,8 +48,7 @@ def is_valid_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-@record
-class Step:
+class Step(Struct, frozen=True):
     """One entry of `commands:`; `line` is where it starts in the task file, from 1."""
 
     name: str
@@ -57,8 +56,7 @@ class Step:
     line: int = 0
 
 
-@record
-class Need:
+class Need(Struct, frozen=True):
     """One entry of `needs:`; `require` is what the needed task must have come to.
 
     `line` is where it stands in the task file, for messages only.
@@ -67,11 +65,19 @@ class Need:
     task: str
     optional: bool = False
     require: Literal["success", "done"] = "success"
-    line: int = field(default=0, compare=False)
+    line: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Need) and self._meant() == other._meant()
+
+    def __hash__(self) -> int:
+        return hash(self._meant())
+
+    def _meant(self) -> tuple[str, bool, str]:
+        return self.task, self.optional, self.require
 
 
-@record
-class Task:
+class Task(Struct, frozen=True):
     """One task.yaml. Times in seconds; `file` is relative to the project root, `/`-separated."""
 
     id: str
@@ -134,7 +140,7 @@ def _key(name: str) -> str:
 
 
 # What task.yaml, and so a proof, calls each field of a task.
-TASK_KEYS: Mapping[str, str] = {name: _key(name) for name in Task.__match_args__}
+TASK_KEYS: Mapping[str, str] = {name: _key(name) for name in Task.__struct_fields__}
 _values = attrgetter(*TASK_KEYS)
 _encode = encoder()
 
@@ -186,16 +192,14 @@ def definition_sha256(task: Task) -> str:
     return sha256(_encode(list(recorded(task).values())).encode("ascii")).hexdigest()
 
 
-@record
-class Phase:
+class Phase(Struct, frozen=True):
     """What the project file says of a phase."""
 
     title: str = ""
     timeout_s: float | None = None
 
 
-@record
-class Project:
+class Project(Struct, frozen=True):
     """The optional `zf.yaml`; None where it is silent."""
 
     file: str | None = None
@@ -215,8 +219,7 @@ class Project:
     phases: Mapping[str, Phase] = field(default_factory=dict)
 
 
-@record
-class Flow:
+class Flow(Struct, frozen=True):
     """Everything a project asks for. `root` is absolute; `home` is root or `<root>/.zenflow`:
     where `tasks/` and `proofs/` are. Tasks are keyed by id, in id order.
     """
@@ -231,8 +234,7 @@ class Flow:
         return f"{self.home}/proofs"
 
 
-@record
-class Asked:
+class Asked(Struct, frozen=True):
     """What a command is about to run, as far as warnings depend on it: some phases (None: all), or
     a task and, with `needs`, all that it needs. `forced`: the phase timeout given comes before that
     of zf.yaml.
@@ -244,8 +246,7 @@ class Asked:
     forced: bool = False
 
 
-@record
-class Loaded:
+class Loaded(Struct, frozen=True):
     """A flow, or None with at least one error among the problems; warnings come with a flow."""
 
     flow: Flow | None

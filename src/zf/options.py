@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
-from zf.lean.record import record
+from zf.lean.records import Struct
 
 T = TypeVar("T")
 
@@ -17,8 +17,7 @@ NEW_RUN = (PHASE, TASK, RERUN)
 EVERY_RUN = (*NEW_RUN, RESUME)
 
 
-@record
-class Setting(Generic[T]):
+class Setting(Struct, Generic[T], frozen=True):
     """A value and its source: ``--max-jobs``, ``ZF_MAX_JOBS``, ``zf.yaml`` or ``default``."""
 
     value: T

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self, get_args
 
 from zf.errors import ZfError
-from zf.lean.record import record, replace
+from zf.lean.records import Struct, replace
 from zf.options import NEW_RUN, PHASE, RERUN, RESUME, TASK, Option, Options, Setting
 
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
@@ -264,8 +264,7 @@ class RunOptions(Options):
 OPTIONS = RunOptions.table
 
 
-@record
-class Settings:
+class Settings(Struct, frozen=True):
     """The settings of one run; times in seconds."""
 
     run_id: Setting[str]
@@ -278,7 +277,7 @@ class Settings:
     shield: Setting[str] = Setting(AUTO, "default")
 
     def as_json(self) -> dict[str, dict[str, Any]]:
-        settings = {name: getattr(self, name) for name in self.__match_args__}
+        settings = {name: getattr(self, name) for name in self.__struct_fields__}
         return {name: {"value": s.value, "source": s.source} for name, s in settings.items()}
 
     @classmethod
@@ -303,7 +302,7 @@ def resolve(
     found = Settings(
         **{
             name: OPTIONS[name].setting(typed[name], environ, project)
-            for name in Settings.__match_args__
+            for name in Settings.__struct_fields__
         }
     )
     if found.run_id.value in {None, _run_around(environ)}:

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support import proof_bundles, proof_schemas
 from tests.support.proof_bundles import FAILED, OK, Ending, Run
 from zf.audit.compare import compare, read_env
 from zf.errors import ZfError
 from zf.events import AttemptEnded, Cause, Status
-from zf.lean.record import replace
 from zf.proof import layout
 from zf.proof.tree import records
 

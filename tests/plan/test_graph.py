@@ -1,10 +1,9 @@
 """Order, levels, chains and cycles: examples first, then what holds for every graph."""
 
-import dataclasses
-
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from msgspec import structs
 
 from zf.errors import ZfError
 from zf.model import Flow, Need, Phase, Project, Step, Task
@@ -350,7 +349,7 @@ def test_the_order_of_a_plan_respects_every_need(edges, labels):
 
 def test_a_definition_changes_with_every_field():
     task = flow("A: x").tasks["x"]
-    same = dataclasses.replace(task)
+    same = structs.replace(task)
     assert definition_sha256(same) == definition_sha256(task)
     changes = {
         "steps": (Step("s", "other", 4),),
@@ -361,8 +360,7 @@ def test_a_definition_changes_with_every_field():
         "artifacts": ("a",),
     }
     digests = {
-        definition_sha256(dataclasses.replace(task, **{name: value}))
-        for name, value in changes.items()
+        definition_sha256(structs.replace(task, **{name: value})) for name, value in changes.items()
     }
     assert len(digests | {definition_sha256(task)}) == len(changes) + 1
 
@@ -399,8 +397,8 @@ def test_a_selection_takes_the_rest_from_an_earlier_run():
 
 def test_an_optional_need_on_no_task_stands_in_nobodys_way():
     given = flow("A: x\nB: y")
-    alone = dataclasses.replace(given.tasks["y"], needs=(Need("gone", optional=True),))
-    given = dataclasses.replace(given, tasks={**given.tasks, "y": alone})
+    alone = structs.replace(given.tasks["y"], needs=(Need("gone", optional=True),))
+    given = structs.replace(given, tasks={**given.tasks, "y": alone})
     assert set(plan_phases(given, ["B"], phase_timeout_s=60).tasks) == {"y"}
     assert set(plan_task(given, "y", with_needs=True, phase_timeout_s=60).tasks) == {"y"}
     assert set(graph.plan_selection(given, ["y"], phase_timeout_s=60).tasks) == {"y"}
@@ -409,8 +407,8 @@ def test_an_optional_need_on_no_task_stands_in_nobodys_way():
 
 def test_an_optional_need_on_a_task_outside_the_run_is_dropped_unless_an_earlier_run_had_it():
     given = flow("A: x\nB: y")
-    wanting = dataclasses.replace(given.tasks["y"], needs=(Need("x", optional=True),))
-    given = dataclasses.replace(given, tasks={**given.tasks, "y": wanting})
+    wanting = structs.replace(given.tasks["y"], needs=(Need("x", optional=True),))
+    given = structs.replace(given, tasks={**given.tasks, "y": wanting})
     ways = [(plan_phases, ["B"]), (graph.plan_selection, ["y"])]
     for planned, names in ways:
         alone = planned(given, names, phase_timeout_s=60)

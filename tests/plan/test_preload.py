@@ -91,8 +91,8 @@ def test_every_key_comes_over(tmp_path):
     assert flow is not None
     mine, other = flow.tasks["x"], loaded_here(tmp_path).flow.tasks["x"]
     # Of the same types too: 1 and 1.0 and True are equal, and written differently.
-    assert [repr(getattr(mine, name)) for name in mine.__match_args__] == [
-        repr(getattr(other, name)) for name in other.__match_args__
+    assert [repr(getattr(mine, name)) for name in mine.__struct_fields__] == [
+        repr(getattr(other, name)) for name in other.__struct_fields__
     ]
     assert flow.tasks["x"].needs[0].line == 4
     assert flow.project.phases["A"].timeout_s == 60

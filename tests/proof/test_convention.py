@@ -5,11 +5,11 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
+from msgspec.structs import fields
 
 from tests.support import proof_bundles, proof_schemas, proof_tables
 from tests.support.proof_bundles import BEGAN, FAILED, Run

@@ -302,7 +302,7 @@ def test_secrets_are_found_by_the_names_given_and_by_the_names_that_tell() -> No
 
 
 def test_the_value_of_a_secret_is_not_in_its_repr() -> None:
-    assert repr(Secret("A", b"hunter2-hunter2")) == "Secret(name='A')"
+    assert repr(Secret("A", b"hunter2-hunter2")) == "Secret('A')"
 
 
 @pytest.mark.parametrize(

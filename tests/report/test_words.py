@@ -7,6 +7,7 @@ import signal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.support.report_samples import (
     C,
@@ -24,7 +25,6 @@ from tests.support.report_samples import (
 )
 from tests.support.report_strategies import hostile, is_safe
 from zf.events import AttemptEnded, Cause, Event, Status, TaskNotRun
-from zf.lean.record import replace
 from zf.report import advice, words
 from zf.report.facts import build
 from zf.report.task_facts import TaskFacts

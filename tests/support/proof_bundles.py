@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from zf.events import (
     SCHEMA,
     AttemptEnded,
@@ -19,7 +21,6 @@ from zf.events import (
     Status,
     TaskNotRun,
 )
-from zf.lean.record import replace
 from zf.model import Need, Step, Task
 from zf.proof import layout
 from zf.proof.files import write_json

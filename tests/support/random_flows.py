@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tests.support.simulated import Outcome, drawn, plan_of, task
 from zf.events import CancelRequested, ConditionEvaluated, Interrupted, Status

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.attempts import (
     Attempts,
@@ -24,7 +25,6 @@ from tests.support.attempts import (
     wait_for_one,
 )
 from zf.events import Cause
-from zf.lean.record import replace
 from zf.model import Project, Step
 from zf.work import attempt as attempt_module
 from zf.work import processes as processes_module

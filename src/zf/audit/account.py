@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from zf.events import TYPES, Status
-from zf.lean.record import field, mutable
+from zf.lean.records import Struct, field
 
 _WALL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _STATUSES = frozenset(Status)
@@ -23,8 +23,7 @@ _MAX_PROBLEMS = 100
 _MAX_MONO_S = 1e12
 
 
-@mutable
-class TaskAccount:
+class TaskAccount(Struct):
     """The events of one task: the attempts that began and ended, and the one that settled it."""
 
     began: int = 0
@@ -33,8 +32,7 @@ class TaskAccount:
     terminal: Mapping[str, Any] | None = None
 
 
-@mutable
-class Clocks:
+class Clocks(Struct):
     """How wall and monotonic clock moved from line to line; seconds, wall ones since the epoch.
 
     `drift_s` is the largest difference between the two since the runner began, `back_s` the largest
@@ -74,8 +72,7 @@ class Clocks:
         self.last, self.last_mono = moment, mono
 
 
-@mutable
-class Account:
+class Account(Struct):
     """Feed it every line in order; then read what it kept."""
 
     lines: int = 0

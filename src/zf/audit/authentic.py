@@ -18,7 +18,7 @@ from zf.audit.findings import Finding, State, Verdict
 from zf.audit.signing.signers import SCHEMES, Examined
 from zf.audit.signing.timestamps import stamp_time
 from zf.errors import ZfError, printable
-from zf.lean.record import field, mutable, record
+from zf.lean.records import Struct, field
 from zf.proof import forms
 from zf.proof.canonical import canonical
 from zf.proof.journal import decode
@@ -33,8 +33,7 @@ _SKEW_S = 300.0
 MAX_STATEMENT_BYTES = 256 * 1024 * 1024
 
 
-@record
-class Trust:
+class Trust(Struct, frozen=True):
     """The keys a caller trusts: files that are not in the bundle.
 
     `keys` has, for each scheme of `signing/signers.py` by which a signature is required, the file
@@ -66,8 +65,7 @@ class Trust:
 NO_TRUST = Trust()
 
 
-@mutable
-class Check:
+class Check(Struct):
     """One look at attest/: feed it the files and what the run says, then read the results."""
 
     files: Mapping[str, bytes]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zf.errors import ZfError, printable
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 from zf.model import TASK_KEYS
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
@@ -39,8 +39,7 @@ _MOST_CHANGES = 40
 Pair = tuple[Any, Any]
 
 
-@record
-class TaskChange:
+class TaskChange(Struct, frozen=True):
     """How a task differs; `scripts` and `artifacts` by path, `env` by name, in pairs."""
 
     status: Pair | None = None
@@ -53,8 +52,7 @@ class TaskChange:
     changes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-@record
-class Comparison:
+class Comparison(Struct, frozen=True):
     """What differs between two runs: facts of the run by name, and tasks by id."""
 
     runs: tuple[str, str]
@@ -100,8 +98,7 @@ class Comparison:
         }
 
 
-@record
-class _Side:
+class _Side(Struct, frozen=True):
     """One of the two runs, and the number it gives the first step in its file names."""
 
     bundle: Bundle

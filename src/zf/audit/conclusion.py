@@ -12,14 +12,13 @@ from zf.audit.expected import Expectations, is_shielded
 from zf.audit.findings import Finding, State, Verdict
 from zf.audit.result import Outcome, Result
 from zf.errors import Exit
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 from zf.proof.layout import MANIFEST
 
 VERIFIED, TAMPERED, INCOMPLETE, UNTRUSTED = Exit.OK, Exit.FAILED, Exit.INCOMPLETE, Exit.UNTRUSTED
 
 
-@record
-class Verification:
+class Verification(Struct, frozen=True):
     """What the run came to, all five verdicts, every finding, and the exit code they come to."""
 
     run: str | None

@@ -9,7 +9,7 @@ from zf.audit.account import Account
 from zf.audit.findings import Finding
 from zf.audit.result import passed
 from zf.errors import printable
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 
 # Clocks of different machines, when an age is asked for.
 _SKEW_S = 300.0
@@ -17,8 +17,7 @@ _SKEW_S = 300.0
 _NOTE_CHARS = 500
 
 
-@record
-class Expectations:
+class Expectations(Struct, frozen=True):
     """What the caller wants to be true besides; None and empty mean no matter.
 
     `commit` may be shortened to seven digits; `plan` is the SHA-256 of plan.json, `head` the
@@ -45,15 +44,14 @@ class Expectations:
     def asked(self) -> list[str]:
         """The names of what matters."""
         return [
-            name for name in self.__match_args__ if getattr(self, name) != getattr(NOTHING, name)
+            name for name in self.__struct_fields__ if getattr(self, name) != getattr(NOTHING, name)
         ]
 
 
 NOTHING = Expectations()
 
 
-@record
-class Said:
+class Said(Struct, frozen=True):
     """What the files of a run say of it: run.json, plan.json and its SHA-256, the hash of the
     journal's last line, the journal's account, what it comes to, and the tasks' status.json files.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from zf.errors import printable
-from zf.lean.record import record
+from zf.lean.records import Struct
 
 
 class State(StrEnum):
@@ -18,8 +18,7 @@ class State(StrEnum):
     NOT_CHECKED = "not checked"
 
 
-@record
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that is wrong: under which verdict, of which kind, where.
 
     `kind` is a stable word for programs; `message` is one safe line for people.
@@ -40,8 +39,7 @@ class Finding:
         return f"{self.verdict} [{self.kind}] {self.place}"
 
 
-@record
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The answer to one question and, in a sentence, what it rests on."""
 
     name: str

@@ -17,7 +17,7 @@ from zf.audit.result import Result
 from zf.audit.signing.signers import SCHEMES
 from zf.errors import Problem, ZfError
 from zf.events import Status
-from zf.lean.record import replace
+from zf.lean.records import replace
 from zf.model import is_valid_id
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

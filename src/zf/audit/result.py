@@ -12,7 +12,7 @@ from typing import Any
 
 from zf.audit.account import Account
 from zf.events import Status
-from zf.lean.record import record
+from zf.lean.records import Struct
 
 # What a task may end as in a run, or a phase, that succeeded.
 PASSES = frozenset({Status.SUCCESS, Status.SKIPPED})
@@ -46,8 +46,7 @@ _SHOWN = {
 }
 
 
-@record
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What the run came to and, in a phrase, what its tasks did."""
 
     state: Result

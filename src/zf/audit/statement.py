@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zf.events import Status
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 from zf.proof.layout import ATTEST, MANIFEST, PLAN, TASK_LIST
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ MEANING = (
 STATEMENT, TEST_RESULT = "statement.json", "test-result.json"
 
 
-@record
-class Facts:
+class Facts(Struct, frozen=True):
     """What the run's own files say, as far as it is signed.
 
     `digests` has the SHA-256 of the manifest and of plan.json by path; `redactions` counts what

@@ -16,7 +16,7 @@ from zf.cli.display import progress, streams
 from zf.cli.project import hide_in_commands, open_project
 from zf.cli.signing import conclude, signer_of_run
 from zf.errors import Exit, ZfError
-from zf.lean.record import replace
+from zf.lean.records import replace
 from zf.model import Asked
 from zf.proof.layout import LOCKS
 

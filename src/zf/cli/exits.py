@@ -11,7 +11,7 @@ from zf import __version__
 from zf.cli.display import streams
 from zf.cli.project import as_typed
 from zf.errors import Exit, Problem, ZfError, printable
-from zf.lean.record import replace
+from zf.lean.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

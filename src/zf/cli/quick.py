@@ -13,7 +13,7 @@ from typing import Any
 
 from zf.cli.begin import begin_phases, begin_task
 from zf.cli.exits import guarded
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.options import PHASE, TASK, Option
 from zf.settings import OPTIONS, RunOptions
 
@@ -26,8 +26,7 @@ _JOINED = frozenset(
 )
 
 
-@record
-class Plain:
+class Plain(Struct, frozen=True):
     """A plain command line: the verb, its arguments, and what was typed for each option."""
 
     verb: str

@@ -15,7 +15,7 @@ from zf.cli.display.progress import remarks_of, remarks_of_task, style_of, tails
 from zf.cli.options import RUN, TASK, AsJson, Directory, as_typers
 from zf.cli.project import facts_of, find_run, path_shown, proofs_folder
 from zf.errors import ZfError
-from zf.lean.record import replace
+from zf.lean.records import replace
 from zf.settings import RunOptions
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from zf.cli.display import streams
 from zf.cli.options import AsJson, Directory, as_typers, complete_phase, one_of
 from zf.cli.project import open_project
 from zf.errors import Exit, Problem, ZfError, printable
-from zf.lean.record import replace
+from zf.lean.records import replace
 from zf.model import Asked
 from zf.settings import RunOptions, resolve
 

@@ -1,1 +1,1 @@
-"""How zf starts quickly: cheap classes, imports at first use. Skip this on a first reading."""
+"""How zf starts quickly: what is not imported until it is used. Skip it on a first reading."""

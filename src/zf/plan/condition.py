@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NoReturn
 
-from zf.lean.record import field, record
+from zf.lean.records import Struct
 from zf.plan.pattern import MAX_SIZE, Pattern, PatternError, compiled
 from zf.plan.suggest import nearest
 
@@ -50,58 +50,55 @@ class ConditionError(ValueError):
 # The tree. `text` is how a literal was written.
 
 
-@record
-class Constant:
+class Constant(Struct, frozen=True):
     value: Scalar
     text: str
 
 
-@record
-class Variable:
+class Variable(Struct, frozen=True):
     name: str
     default: str | None
 
 
-@record
-class Fact:
+class Fact(Struct, frozen=True):
     name: str
 
 
-@record
-class Call:
+class Call(Struct, frozen=True):
     """A status function; `task` is what `status` asks about."""
 
     name: str
     task: str | None = None
 
 
-@record
-class Not:
+class Not(Struct, frozen=True):
     operand: Node
 
 
-@record
-class Compare:
+class Compare(Struct, frozen=True):
     operator: str
     left: Node
     right: Node
 
 
-@record
-class Among:
+class Among(Struct, frozen=True):
     left: Node
     items: tuple[Node, ...]
 
 
-@record
-class Matches:
+class Matches(Struct, frozen=True):
     left: Node
     right: Constant
-    pattern: Pattern = field(compare=False, repr=False)
+    pattern: Pattern  # made of `right`
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Matches) and (self.left, self.right) == (other.left, other.right)
+
+    def __hash__(self) -> int:
+        return hash((self.left, self.right))
 
 
-@record
-class Chain:
+class Chain(Struct, frozen=True):
     """Parts joined by `&&` or by `||`, looked at from the left until one decides."""
 
     operator: str
@@ -111,8 +108,7 @@ class Chain:
 Node = Constant | Variable | Fact | Call | Not | Compare | Among | Matches | Chain
 
 
-@record
-class Condition:
+class Condition(Struct, frozen=True):
     """A parsed condition. `functions` are the status functions it calls; `tasks` the ids `status`
     asks about, with where they stand in the text; `variables` the names it mentions.
     """
@@ -164,8 +160,7 @@ _WORDS_ELSEWHERE = {"and": "&&", "or": "||", "not": "!", "True": "true", "False"
 _COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "=~"})
 
 
-@record
-class _Token:
+class _Token(Struct, frozen=True):
     kind: str
     text: str
     at: int

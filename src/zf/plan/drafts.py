@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
-from zf.lean.record import field, mutable
+from zf.lean.records import Struct, field
 from zf.model import Asked, Need, Project, Task
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
@@ -25,8 +25,7 @@ PROJECT_FILE = "zf.yaml"
 _MOST_SUGGESTIONS = 50
 
 
-@mutable
-class Draft:
+class Draft(Struct):
     """What is known of one task file; `task` is None for a bad one.
 
     `id` and `needs` are its own words where they could be read, for the sake of other files.

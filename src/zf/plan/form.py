@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 from zf.lean.validators import SchemaValidator, ValidationError
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ Schema = Mapping[str, Any]
 _SHAPES = ("\0plain", "\0mapping")
 
 
-@record
-class Key:
+class Key(Struct, frozen=True):
     """One key of a file: what it may hold and what it means.
 
     A required key has an `example` for the message that misses it; `keys` are those of the
@@ -39,8 +38,7 @@ class Key:
     keys: Mapping[str, Key] = field(default_factory=dict)
 
 
-@record
-class Form:
+class Form(Struct, frozen=True):
     """What one kind of file may say."""
 
     title: str

@@ -10,13 +10,12 @@ from types import MappingProxyType
 from typing import Any, Literal, NoReturn, Self
 
 from zf.errors import Problem, ZfError
-from zf.lean.record import field, record, replace
+from zf.lean.records import Struct, field, replace
 from zf.model import Flow, Need, Task, definition_sha256
 from zf.plan.topology import levels_of, reachable, shortest_cycles
 
 
-@record
-class Met:
+class Met(Struct, frozen=True):
     """Where an earlier run met a need: the run, the head of its journal, and the digest of the
     task's checksum list. Plans of zf 0.1 have the run alone.
     """
@@ -39,8 +38,7 @@ class Met:
 _NONE: Mapping[str, Met] = MappingProxyType({})
 
 
-@record
-class PlannedPhase:
+class PlannedPhase(Struct, frozen=True):
     """One phase of a plan, with the time it may take, and whether all of its tasks are in the plan:
     a part does not stand for the whole.
     """
@@ -51,8 +49,7 @@ class PlannedPhase:
     whole: bool = True
 
 
-@record
-class Plan:
+class Plan(Struct, frozen=True):
     """Everything one run is to do.
 
     `tasks` are ordered by phase, then level, then id. `level` 0 has no needs inside the plan;

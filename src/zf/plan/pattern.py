@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from zf.lean import lazy
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.lean.validators import SchemaError, SchemaValidator
 
 # Of all patterns of a condition, which then takes a fifth of a second at the very worst. Twice as
@@ -60,8 +60,7 @@ class PatternError(ValueError):
         self.at = at
 
 
-@record
-class Pattern:
+class Pattern(Struct, frozen=True):
     """A compiled pattern. `size` counts what it matches one character with, repeats written out."""
 
     size: int

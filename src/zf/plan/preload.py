@@ -4,23 +4,23 @@ The parsers and the model checker take 30 ms to import and every task 50 us to r
 as the rest of zf takes to import. On two cores this saves a run of 200 tasks 16 ms, and the
 runner, which lives as long as its run, never holds the parsers in its memory.
 
-What was loaded comes back through a pipe as plain values in `marshal`'s form, which is only good
-between two processes of one interpreter. That is what these are.
+What was loaded comes back through a pipe as a pickle, which is only good between processes that
+trust each other. That is what these are.
 """
 
 from __future__ import annotations
 
-import marshal
+import copyreg
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from operator import attrgetter
-from typing import Any, NoReturn
+from types import MappingProxyType
+from typing import NoReturn, cast
 
-from zf.errors import Problem
 from zf.lean import lazy
-from zf.model import NOTHING, Asked, Flow, Loaded, Need, Phase, Project, Step, Task
+from zf.model import Asked, Loaded
 
 _EVERYTHING = Asked()
 
@@ -84,60 +84,19 @@ def _load_and_exit(
 
 
 def _packed(loaded: Loaded) -> bytes:
-    problems = [_values(problem) for problem in loaded.problems]
-    flow = loaded.flow
-    if flow is None:
-        return marshal.dumps((None, problems))
-    project = {name: getattr(flow.project, name) for name in Project.__match_args__}
-    project["resources"] = dict(flow.project.resources)
-    project["phases"] = {name: _values(phase) for name, phase in flow.project.phases.items()}
-    tasks = [_packed_task(task) for task in flow.tasks.values()]
-    return marshal.dumps(((flow.root, flow.home, tasks, project), problems))
+    return pickle.dumps(loaded, pickle.HIGHEST_PROTOCOL)
 
 
 def _unpacked(data: bytes) -> Loaded | None:
     """What was packed; None when it is not all there, because the other process died."""
     try:
-        packed, problems = marshal.loads(data)  # noqa: S302 - from a process of our own
-    except (EOFError, ValueError, TypeError):
+        return cast("Loaded", pickle.loads(data))  # noqa: S301 - from a process of our own
+    except (EOFError, pickle.UnpicklingError):
         return None
-    del data
-    found = tuple(Problem(*values) for values in problems)
-    if packed is None:
-        return Loaded(None, found)
-    root, home, rows, project = packed
-    project["phases"] = {name: Phase(*values) for name, values in project["phases"].items()}
-    tasks = {}
-    for number, row in enumerate(rows):
-        task = _unpacked_task(row)
-        tasks[task.id] = task
-        rows[number] = None  # or 20 000 of them would be in memory twice
-    return Loaded(Flow(root, home, tasks, Project(**project)), found)
 
 
-_TASK = Task.__match_args__
-_STEPS, _CLEANUP, _NEEDS, _ENV, _RESOURCES = map(
-    _TASK.index, ("steps", "cleanup", "needs", "env", "resources")
-)
-_task_values = attrgetter(*_TASK)
+def _read_only(items: dict[str, object]) -> MappingProxyType[str, object]:
+    return MappingProxyType(items)
 
 
-def _packed_task(task: Task) -> list[Any]:
-    values = [*_task_values(task)]
-    for place in (_STEPS, _CLEANUP, _NEEDS):
-        values[place] = [_values(one) for one in values[place]]
-    for place in (_ENV, _RESOURCES):
-        values[place] = dict(values[place])
-    return values
-
-
-def _unpacked_task(values: list[Any]) -> Task:
-    for place, kind in ((_STEPS, Step), (_CLEANUP, Step), (_NEEDS, Need)):
-        values[place] = tuple([kind(*one) for one in values[place]])
-    for place in (_ENV, _RESOURCES):
-        values[place] = values[place] or NOTHING
-    return Task(*values)
-
-
-def _values(one: Step | Need | Phase | Problem) -> tuple[Any, ...]:
-    return tuple([getattr(one, name) for name in one.__match_args__])
+copyreg.pickle(MappingProxyType, lambda mapping: (_read_only, (dict(mapping),)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from zf.lean.record import replace
+from zf.lean.records import replace
 from zf.lean.validators import PydanticCustomError
 from zf.model import ID_PATTERN, RESERVED_ENV, Task, recorded
 from zf.plan.form import (

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from operator import ge, gt, le, lt
 from typing import NoReturn
 
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 from zf.plan.condition import (
     Among,
     Call,
@@ -30,8 +30,7 @@ from zf.plan.condition import (
 from zf.plan.pattern import MAX_TEXT, Pattern
 
 
-@record
-class ConditionContext:
+class ConditionContext(Struct, frozen=True):
     """What a condition may refer to, but for statuses: variables and facts, by name. `hidden` names
     variables whose values are used but not shown; whatever else is shown passes through `hide`.
     """
@@ -42,8 +41,7 @@ class ConditionContext:
     hide: Callable[[str], str] = str
 
 
-@record
-class Needs:
+class Needs(Struct, frozen=True):
     """What the status functions answer for one task; `statuses` has its direct needs."""
 
     success: bool = True
@@ -52,8 +50,7 @@ class Needs:
     statuses: Mapping[str, str] = field(default_factory=dict)
 
 
-@record
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The answer, None when there is none and `error` says why; `operands` holds what was looked
     at, as written, and its value then.
     """
@@ -92,8 +89,7 @@ _HIDDEN = "(hidden)"
 _TELL_AT_MOST = 200
 
 
-@record
-class _Operand:
+class _Operand(Struct, frozen=True):
     """A value and how to speak of it; a `loose` one came as text and may be read otherwise."""
 
     name: str

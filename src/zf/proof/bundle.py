@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Self
 
-from zf.lean.record import field, mutable
+from zf.lean.records import Struct, field
 from zf.proof.files import NAMED_FOLDER, open_folder, open_folder_inside, open_regular
 
 BLOCK_BYTES = 1024 * 1024
@@ -20,8 +20,7 @@ BLOCK_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 
 
-@mutable
-class Inventory:
+class Inventory(Struct):
     """What is in a folder, all the way down: paths are relative, `/`-separated, as the file system
     has them (bytes that are not UTF-8 as lone surrogates). `odd` names what is neither file nor
     folder, or could not be looked into, and says why.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from zf.errors import ZfError
 from zf.events import Event, RunStarted, from_json, to_json
 from zf.lean.encoder import encoder
-from zf.lean.record import field, mutable, record
+from zf.lean.records import Struct, field
 from zf.proof.files import APPEND, READ, sync_folder
 from zf.proof.layout import JOURNAL
 
@@ -37,8 +37,7 @@ class JournalDamagedError(ZfError):
     """The journal is damaged before its last line; it is left exactly as it was found."""
 
 
-@record
-class Line:
+class Line(Struct, frozen=True):
     """One intact line: when it was written, by both clocks, and what it says."""
 
     seq: int
@@ -47,8 +46,7 @@ class Line:
     event: Event
 
 
-@record
-class JournalReading:
+class JournalReading(Struct, frozen=True):
     """What a journal holds up to its end or to the first damage.
 
     `head` is the hash of the last intact line, `size` the bytes up to and including it. `torn`
@@ -197,8 +195,7 @@ def _refuse_damaged(path: str, reading: JournalReading) -> None:
         )
 
 
-@mutable
-class Chain:
+class Chain(Struct):
     """Checks lines one after the other: each must follow, by number and hash, the one before."""
 
     seq: int = 0

@@ -11,12 +11,11 @@ import os
 from collections.abc import Iterable
 
 from zf.events import AttemptEnded, Event, RunEnded, RunStarted, TaskNotRun
-from zf.lean.record import field, mutable
+from zf.lean.records import Struct, field
 from zf.proof.layout import ARTIFACTS, BLOCKED, PLAN, RUN, earlier_tree
 
 
-@mutable
-class Known:
+class Known(Struct):
     """`tops` are the files at the top of the run by name; `trees` the task.sha256 of each task, by
     the attempt that counts; `earlier` those of the attempts before it, as `task/attempts/K`.
     `lists` holds what some task.sha256 say, whole, so that these need not be read again. `place` is

@@ -14,7 +14,7 @@ from operator import itemgetter
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import RunEnded
-from zf.lean.record import record, replace
+from zf.lean.records import Struct, replace
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.files import write_pieces
@@ -25,8 +25,7 @@ from zf.proof.read import read_json
 from zf.proof.tampering import Differences
 
 
-@record
-class Sealed:
+class Sealed(Struct, frozen=True):
     """The manifest's SHA-256, and what lay on the disk that is not what zf had written: one line
     each, a path first. `manifest_sha256` is empty when the run's folder itself is another. So many
     task trees, of all there are, were `compared` file by file.
@@ -37,8 +36,7 @@ class Sealed:
     compared: tuple[int, int] = (0, 0)
 
 
-@record
-class Compared:
+class Compared(Struct, frozen=True):
     """What lay on the disk that is not what zf had written, and how many of all task trees were
     looked at file by file.
     """

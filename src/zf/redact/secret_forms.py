@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from zf.lean import lazy
-from zf.lean.record import field, record
+from zf.lean.records import Struct
 
 # A passed variable whose name matches one of these holds a secret, whatever the letter case.
 SECRET_NAME_GLOBS = (
@@ -46,12 +46,14 @@ def is_secret_name(name: str, globs: Iterable[str] = SECRET_NAME_GLOBS) -> bool:
     return any(fnmatchcase(upper, glob.upper()) for glob in globs)
 
 
-@record
-class Secret:
+class Secret(Struct, frozen=True):
     """A value that must not be seen. `name` appears in counts and warnings, the value never."""
 
     name: str
-    value: bytes = field(repr=False)
+    value: bytes
+
+    def __repr__(self) -> str:
+        return f"Secret({self.name!r})"
 
 
 def secrets_in(environ: Mapping[str, str], globs: Iterable[str] = ()) -> tuple[Secret, ...]:
@@ -70,12 +72,14 @@ def is_hidden(value: bytes) -> bool:
     return len(core) >= LEAST_BYTES and core.lower() not in NEVER_SECRET
 
 
-@record
-class Form:
+class Form(Struct, frozen=True):
     """One way a secret can look. `wraps`: line breaks may have been put into it by an encoder."""
 
-    text: bytes = field(repr=False)
+    text: bytes
     wraps: bool
+
+    def __repr__(self) -> str:
+        return "Form()"  # it is the secret
 
 
 @lru_cache(maxsize=512)

@@ -11,7 +11,7 @@ from base64 import b64encode
 from typing import Protocol
 
 from zf.lean import lazy
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.redact.scan import Scan
 
 # The longest key in use (RSA with 16384 bits) takes 12.6 KB.
@@ -53,8 +53,7 @@ def run_of(body: bytes) -> re.Pattern[bytes]:
     return _RUNS[body]
 
 
-@record
-class Token:
+class Token(Struct, frozen=True):
     """An anchor and at least so many characters of a class: all of the run is the token."""
 
     name: str
@@ -72,8 +71,7 @@ class Token:
             scan.wait(start)
 
 
-@record
-class Assigned:
+class Assigned(Struct, frozen=True):
     """A value after a telling name: only the value is hidden.
 
     `head` is what may stand between.
@@ -100,8 +98,7 @@ class Assigned:
             scan.wait(start)
 
 
-@record
-class PrivateKey:
+class PrivateKey(Struct, frozen=True):
     """A PEM block: from its first line to its last, when that follows within the bound; else the
     first line and what may belong to a key after it.
     """
@@ -134,8 +131,7 @@ _PEM_END = lazy.pattern(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_BODY = rb"A-Za-z0-9+/=\s\\"
 
 
-@record
-class Jwt:
+class Jwt(Struct, frozen=True):
     """A JSON object in base64 that begins as headers of tokens do, a dot and what follows it."""
 
     name: str
@@ -164,8 +160,7 @@ _JWT_KEYS = (
 )
 
 
-@record
-class UrlPassword:
+class UrlPassword(Struct, frozen=True):
     """The password of `scheme://user:password@host`, up to the last `@` before path or query."""
 
     name: str = "url-password"
@@ -190,8 +185,7 @@ URL_PASSWORD = UrlPassword()
 _URL_BEGUN = lazy.pattern(rb'%s(?::[^\s/?#"<>]{0,%d})?' % (_URL_USER, URL_PASSWORD_MOST_BYTES))
 
 
-@record
-class MaskLine:
+class MaskLine(Struct, frozen=True):
     """`::add-mask::VALUE`: the value is hidden here, and in every form from the next line on."""
 
     name: str = "add-mask"

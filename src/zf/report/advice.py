@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from zf.errors import printable
 from zf.events import WELL, Status
 from zf.lean import lazy
-from zf.lean.record import record
+from zf.lean.records import Struct
 
 if TYPE_CHECKING:
     import shlex
@@ -27,8 +27,7 @@ _NOT_BROKEN = frozenset({Status.SKIPPED, Status.CANCELLED})
 _MOST_NAMES = 5
 
 
-@record
-class FixFirst:
+class FixFirst(Struct, frozen=True):
     """The tasks whose repair frees most others, and how many: one task if any frees others by
     itself, else the fewest that do so together.
     """

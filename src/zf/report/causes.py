@@ -11,15 +11,14 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from zf.events import FAILED, Status
-from zf.lean.record import record, replace
+from zf.lean.records import Struct, replace
 from zf.report.task_facts import TaskFacts
 
 _Unmet = Mapping[str, Mapping[str, str]]
 _Below = Mapping[str, Sequence[str]]
 
 
-@record
-class Held:
+class Held(Struct, frozen=True):
     """A task held up by a root cause: directly when `via` is None, else through that task.
 
     `depth` counts the tasks from the cause to here, 1 when direct. `unmet` has the word for each
@@ -33,8 +32,7 @@ class Held:
     also: tuple[str, ...]
 
 
-@record
-class RootCause:
+class RootCause(Struct, frozen=True):
     """A task that held up others, or failed without doing so.
 
     `held` are the tasks listed under it, each directly below the one it waits for; `blocks` counts

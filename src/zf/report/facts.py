@@ -35,7 +35,7 @@ from zf.events import (
     ThrottleEntered,
     ThrottleLeft,
 )
-from zf.lean.record import field, mutable, replace
+from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING
 from zf.report.task_facts import PhaseFacts, TaskFacts, Tried
 
@@ -53,8 +53,7 @@ Result = Literal[
 ]
 
 
-@mutable
-class Facts:
+class Facts(Struct):
     """Everything known about one run. Only its `Fold` changes it.
 
     `counts` has every status, `waiting` and `running`; `tolerated` says how many of each status are

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 from zf.report.summary import total_s
 from zf.report.words import PLAIN, WORDS, Style, counted, duration, moment, spent, story
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from zf.report.waiting import Wait
 
 
-@record
-class RunRow:
+class RunRow(Struct, frozen=True):
     """What a list of runs shows of one. `result` is a facts.Result, or why it cannot be read;
     `advice` is about a run that no zf runs any more.
     """

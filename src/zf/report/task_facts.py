@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from zf.events import Cause, ConditionEvaluated, Status
-from zf.lean.record import field, mutable, record
+from zf.lean.records import Struct, field
 from zf.model import NOTHING
 
 
-@mutable
-class TaskFacts:
+class TaskFacts(Struct):
     """One task of the plan and what is known of it. `status` is None until it ended; times of day
     are UTC as the events have them; `unmet` is what an event said of its needs. `held_by` is the
     run that has its `concurrency` group, while it waits for that; `waited_s` sums up those waits.
@@ -84,8 +83,7 @@ class TaskFacts:
         self.warned = False
 
 
-@record
-class Tried:
+class Tried(Struct, frozen=True):
     """An attempt that was not to be the last: how the task stood after it.
 
     `delay_s` is the wait before the next one, None when `zf resume` brought it; `dropped` is why
@@ -97,8 +95,7 @@ class Tried:
     dropped: Cause | None = None
 
 
-@mutable
-class PhaseFacts:
+class PhaseFacts(Struct):
     name: str
     title: str
     timeout_s: float

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from zf.errors import printable
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.report.words import limit
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ _NAMED = 3
 _MOST_ON_BOARD = 500
 
 
-@record
-class Wait:
+class Wait(Struct, frozen=True):
     """What a task waits for. `tasks` stand in its way, `name` is the resource or the group."""
 
     why: Why

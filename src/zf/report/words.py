@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from zf.errors import printable
 from zf.events import Cause, Status
 from zf.lean import lazy
-from zf.lean.record import record
+from zf.lean.records import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -77,8 +77,7 @@ _SHAPES = {
 }
 
 
-@record
-class Style:
+class Style(Struct, frozen=True):
     """Whether to colour, whether there are shapes beyond ASCII, and how wide the terminal is; 0 for
     what is none, where lines are as long as they are. The words are the same.
     """

@@ -25,7 +25,7 @@ from zf.events import (
     TaskNotRun,
     timestamp,
 )
-from zf.lean.record import replace
+from zf.lean.records import replace
 from zf.run.interrupts import Inbox
 from zf.run.leases import Leases
 from zf.run.machine import Sampler

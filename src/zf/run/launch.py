@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from zf.errors import Exit, ZfError
 from zf.events import RunEnded, RunResumed, RunStarted, TaskNotRun
 from zf.lean import lazy
-from zf.lean.record import asdict, record, replace
+from zf.lean.records import Struct, asdict, replace
 from zf.proof.journal import Journal, JournalReading
 from zf.proof.known import Known
 from zf.proof.layout import JOURNAL, MANIFEST, PLAN, RUN
@@ -47,8 +47,7 @@ else:  # no new run needs them
 LookingAgain = Callable[[Inbox], AbstractContextManager[Callable[[], bool | None]]]
 
 
-@record
-class _Start:
+class _Start(Struct, frozen=True):
     """Where a run goes on from: the orders to begin with, and when it and its phase began, on the
     monotonic clock, without the time in which no zf ran it.
     """

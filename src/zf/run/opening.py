@@ -13,7 +13,7 @@ from typing import Any
 
 from zf.errors import Exit, ZfError
 from zf.events import SCHEMA, RunStarted
-from zf.lean.record import asdict
+from zf.lean.records import asdict
 from zf.model import is_valid_id
 from zf.proof.canonical import canonical
 from zf.proof.files import remove_tree, sync_folder, write_new

@@ -14,7 +14,7 @@ from typing import Any
 
 from zf.audit import compare
 from zf.errors import ZfError, printable
-from zf.lean.record import field, mutable, record, replace
+from zf.lean.records import Struct, field, replace
 from zf.model import RESERVED_ENV, Flow, Project, Step, Task, recalled
 from zf.plan.graph import plan_task
 from zf.plan.load import load
@@ -42,8 +42,7 @@ _NOT_AGAIN = (
 _NAMES = {"status": "status", "exit_code": "exit code", "signal": "signal"}
 
 
-@record
-class Replayed:
+class Replayed(Struct, frozen=True):
     """What came out the second time: for each outcome, log and artifact what it was and is, and
     `notes` on what could not be the same. Of a task that did not succeed the second time, `why` it
     did not, and the end of its log.
@@ -154,8 +153,7 @@ def _word(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-@mutable
-class _Notes:
+class _Notes(Struct):
     """What makes the second time differ from the first."""
 
     run: Mapping[str, Any]

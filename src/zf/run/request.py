@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zf.errors import ZfError, printable
 from zf.events import ConditionEvaluated
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 from zf.model import NOTHING, Flow
 from zf.plan.graph import Plan, plan_again
 from zf.proof import read
@@ -35,8 +35,7 @@ def no_output() -> int | None:
     return None
 
 
-@record
-class RunRequest:
+class RunRequest(Struct, frozen=True):
     """What to run and how; `watch` is called at least every `look_s` seconds, or every poll
     interval.
     """

@@ -9,7 +9,7 @@ from typing import Literal
 
 from zf.errors import ZfError, printable
 from zf.events import WELL
-from zf.lean.record import replace
+from zf.lean.records import replace
 from zf.model import Flow
 from zf.plan.graph import Plan, plan_selection
 from zf.proof import read

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import RunEnded, Status
-from zf.lean.record import record, replace
+from zf.lean.records import Struct, replace
 from zf.proof.files import remove_tree, write_json
 from zf.proof.known import Known
 from zf.proof.layout import BLOCKED, JOURNAL, MANIFEST
@@ -38,8 +38,7 @@ _COMPARED_SHARE = 0.005
 _MOST_DIFFERENCES = 100
 
 
-@record
-class Launched:
+class Launched(Struct, frozen=True):
     """What a run came to; `head` is the SHA-256 of the journal's last line, in hex. `compared` is
     how many task trees were looked at for tampering, of how many.
     """

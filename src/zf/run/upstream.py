@@ -10,7 +10,7 @@ from zf.audit.findings import State
 from zf.audit.verify import verify
 from zf.errors import Exit, ZfError
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.plan.graph import Met
 from zf.proof import read
 from zf.proof.journal import JournalReading
@@ -18,8 +18,7 @@ from zf.proof.source import provenance
 from zf.run.lock import refuse_in_use
 
 
-@record
-class Upstream:
+class Upstream(Struct, frozen=True):
     """What earlier runs did for needs: `met` says which run met each, with digests; `unmet` are
     those that one of them planned and none met.
     """

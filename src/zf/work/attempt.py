@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.lean import lazy
-from zf.lean.record import mutable
+from zf.lean.records import Struct
 from zf.proof import layout
 from zf.proof.files import link
 from zf.proof.layout import ARTIFACTS, FOLDERS
@@ -43,8 +43,7 @@ else:
 _NEEDS = "needs"
 
 
-@mutable
-class WorkerContext:
+class WorkerContext(Struct):
     """What a worker has at hand for every attempt. The root in `place` is as given, `real_root` has
     no links.
     """

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from zf.events import AttemptEnded, Cause, Status
 from zf.lean.encoder import encoder
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 from zf.model import NOTHING
 
 _RECEIVE_BYTES = 4096
@@ -29,8 +29,7 @@ _LIST_BYTES = 4096
 _LEASES_BYTES = _socket.CMSG_SPACE(4 * struct.calcsize("i"))
 
 
-@record
-class Stop:
+class Stop(Struct, frozen=True):
     """Why a tree is to end before its leader does; `force` leaves no grace."""
 
     cause: Cause
@@ -38,8 +37,7 @@ class Stop:
     force: bool = False
 
 
-@record
-class StartOrder:
+class StartOrder(Struct, frozen=True):
     """An attempt to run. `then` is the task that may follow it; `before` the `task_sha256` of the
     attempt before it; `needs` those of needs that this run met and that may have artifacts.
     """
@@ -218,5 +216,5 @@ def decode(line: bytes) -> tuple[AttemptEnded, bool, str]:
 
 # `loads` of `json` asks for options first, which takes it as long as such a line.
 _to_json, _from_json = encoder(), json.JSONDecoder().decode
-_values = attrgetter(*AttemptEnded.__match_args__)
-_STATUS, _CAUSE = map(AttemptEnded.__match_args__.index, ("status", "cause"))
+_values = attrgetter(*AttemptEnded.__struct_fields__)
+_STATUS, _CAUSE = map(AttemptEnded.__struct_fields__.index, ("status", "cause"))

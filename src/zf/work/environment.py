@@ -13,7 +13,7 @@ from fnmatch import translate
 from hashlib import sha256
 
 from zf.lean import lazy
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.model import Project, Task
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
 from zf.work.leftovers import COOKIE
@@ -164,8 +164,7 @@ def has_password(value: str) -> bool:
     return _WITH_PASSWORD.match(value) is not None
 
 
-@record
-class Environment:
+class Environment(Struct, frozen=True):
     """The variables of a task's steps; STEP_INDEX is missing, as it differs from step to step.
 
     `recorded` names those whose values the proof may show, `hidden` the others.

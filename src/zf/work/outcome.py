@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
-from zf.lean.record import field, mutable, replace
+from zf.lean.records import Struct, field, replace
 from zf.outlet import say_if_possible
 from zf.proof.layout import TIMEOUT_MARK
 from zf.proof.tree.artifacts import TOLD_MOST, Collected, collect, listed
@@ -40,8 +40,7 @@ _TIMEOUTS = {
 }
 
 
-@mutable
-class Outcome:
+class Outcome(Struct):
     """Success until something else happens; the first thing that does decides."""
 
     task: Task

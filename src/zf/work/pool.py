@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from zf.events import AttemptEnded, Cause, Status, timestamp
-from zf.lean.record import mutable, record
+from zf.lean.records import Struct
 from zf.model import NOTHING, Task
 from zf.proof.known import Known
 from zf.work import cgroup, leftovers
@@ -44,8 +44,7 @@ _STOPPED_S, _WOKEN_S, _AGAIN_S = 0.5, 0.25, 1.0
 _EXIT_S = 10.0
 
 
-@record
-class _Started:
+class _Started(Struct, frozen=True):
     """An attempt that was given to a worker `at` a time of the wall clock; `began` is monotonic."""
 
     task: Task
@@ -54,8 +53,7 @@ class _Started:
     began: float
 
 
-@mutable
-class _WorkerHandle:
+class _WorkerHandle(Struct):
     """A worker as the runner sees it; `under_way` is the attempt it has been given."""
 
     slot: int

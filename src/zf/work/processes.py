@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Protocol
 
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.work.cgroup import Cgroup
 
 _PR_SET_PDEATHSIG = 1
@@ -26,8 +26,7 @@ _COMMAND_BYTES = 65_536
 _THREADS = 17
 
 
-@record
-class Process:
+class Process(Struct, frozen=True):
     """One that was found where none should be; `command` is its command line, by its own word."""
 
     pid: int

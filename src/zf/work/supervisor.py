@@ -21,7 +21,7 @@ from contextlib import suppress
 from enum import Enum
 
 from zf.events import Cause
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.work.capture import Capture, LateOutput
 from zf.work.control import RunnerOrders, Stop
 from zf.work.processes import Process, Tree, describe
@@ -39,8 +39,7 @@ _LONGEST_POLL_S = 3600.0
 _PEEK = os.WEXITED | os.WNOWAIT | os.WNOHANG
 
 
-@record
-class Terms:
+class Terms(Struct, frozen=True):
     """How long a tree may go on: until `deadline` (of time.monotonic()), and `silence_s` without
     output. With `leave_running`, what its leader leaves stays. A `cleanup` runs although something
     was stopped: only an order that leaves no grace ends it early.
@@ -52,8 +51,7 @@ class Terms:
     cleanup: bool = False
 
 
-@record
-class Ended:
+class Ended(Struct, frozen=True):
     """How a tree ended. `stop` is why zf ended it, None when its leader ended by itself; then one
     of `exit_code` and `signal` is set. `survivors` were still there after that and were killed,
     unless they were to be left; `unkillable` are there still.

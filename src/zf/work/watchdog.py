@@ -6,11 +6,10 @@ machine nor a runner that was itself stopped makes a worker look dead.
 
 from __future__ import annotations
 
-from zf.lean.record import record
+from zf.lean.records import Struct
 
 
-@record
-class Patience:
+class Patience(Struct, frozen=True):
     """How long a worker may be out of reach. Every `tick_s` it is asked for an answer.
 
     `dead_ticks`: so many unanswered questions in a row, during which it used no processor time,

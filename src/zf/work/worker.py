@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
 from zf.proof.files import remove_tree
@@ -64,8 +64,7 @@ WITHHELD = (*_IGNORED, signal.SIGTERM)
 _NO_SHIELD = "none"
 
 
-@record
-class Shared:
+class Shared(Struct, frozen=True):
     """What all attempts of a run have in common. Paths are absolute."""
 
     place: Place

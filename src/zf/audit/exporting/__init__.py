@@ -5,11 +5,10 @@ A format is a row here and a module whose `contents` makes the list of files of 
 
 from __future__ import annotations
 
-from zf.lean.record import record
+from zf.lean.records import Struct
 
 
-@record
-class Format:
+class Format(Struct, frozen=True):
     """What a format is, its module, and how its folder is called besides the run's id."""
 
     about: str

@@ -19,7 +19,7 @@ from zf.audit.exporting import FORMATS, tar
 from zf.audit.exporting.files import File, Sealed, checked
 from zf.audit.verify import verify
 from zf.errors import Exit, ZfError, printable
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.proof import checksums
 from zf.proof.bundle import BLOCK_BYTES, Bundle
 from zf.proof.checksums import MAX_LIST_BYTES
@@ -28,8 +28,7 @@ from zf.proof.journal import decode, last_line
 from zf.proof.layout import ATTEST, JOURNAL, MANIFEST, UNFINISHED
 
 
-@record
-class Exported:
+class Exported(Struct, frozen=True):
     """What was written; `digest` is the SHA-256 of an archive, None for a folder."""
 
     path: str

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 
 from zf.errors import ZfError
-from zf.lean.record import record
+from zf.lean.records import Struct
 
 
-@record
-class File:
+class File(Struct, frozen=True):
     """One file to hand over; `pieces` gives its bytes, which must have this size and SHA-256."""
 
     path: str
@@ -19,8 +18,7 @@ class File:
     pieces: Callable[[], Iterator[bytes]]
 
 
-@record
-class Sealed:
+class Sealed(Struct, frozen=True):
     """A verified run: its folder and id, its files in order, when it ended in whole seconds."""
 
     run_dir: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from zf.lean.record import field, mutable, record
+from zf.lean.records import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,7 @@ class Signer(Protocol):
         ...
 
 
-@mutable
-class Examined:
+class Examined(Struct):
     """What the signatures on a run come to."""
 
     # Key id and the file that names it: the statement has to name the same.
@@ -73,8 +72,7 @@ class SchemeModule(Protocol):
         ...
 
 
-@record
-class Scheme:
+class Scheme(Struct, frozen=True):
     """One way to sign."""
 
     # The file with the trusted keys, as a policy calls it; the option has hyphens.

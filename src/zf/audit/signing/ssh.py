@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from zf.audit.statement import STATEMENT
 from zf.errors import ZfError, printable
-from zf.lean.record import record
+from zf.lean.records import Struct
 
 if TYPE_CHECKING:
     from zf.audit.signing.signers import Examined
@@ -200,8 +200,7 @@ def check(
     return None, said
 
 
-@record
-class _Answer:
+class _Answer(Struct, frozen=True):
     code: int
     out: bytes
     said: str

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from yaml.nodes import Node, ScalarNode
 
-from zf.lean.record import record
+from zf.lean.records import Struct
 
 if TYPE_CHECKING:
     from zf.plan.yaml.source import Place, Source
 
 
-@record
-class Spot:
+class Spot(Struct, frozen=True):
     """A line and column, both from 0."""
 
     line: int

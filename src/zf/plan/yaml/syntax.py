@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from zf.lean.record import record
+from zf.lean.records import Struct
 
 if TYPE_CHECKING:
     from yaml import Mark
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from zf.plan.yaml.source import Source
 
 
-@record
-class _Mistake:
+class _Mistake(Struct, frozen=True):
     """`pattern` is searched in "context: problem"; `at_start` points where the value began."""
 
     pattern: str

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from zf.lean.record import record, replace
+from zf.lean.records import Struct, replace
 from zf.plan import schema
 from zf.plan.suggest import nearest
 from zf.plan.yaml.position import marks_inside
@@ -32,8 +32,7 @@ MERGE_KEY = "<<"
 _MANY = 16
 
 
-@record
-class _Found:
+class _Found(Struct, frozen=True):
     """One finding of pydantic's, and where it points; `is_key`: at the key of an entry."""
 
     loc: _Loc
@@ -221,8 +220,7 @@ def _pattern(found: _Found) -> _Wording:
     return rule.code, message, rule.hint(found.text)
 
 
-@record
-class _Rule:
+class _Rule(Struct, frozen=True):
     """How a text that does not match one of schema's patterns is reported."""
 
     code: str

@@ -13,7 +13,7 @@ from yaml.events import CollectionEndEvent, CollectionStartEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from zf.lean import lazy
-from zf.lean.record import field, mutable, record
+from zf.lean.records import Struct, field
 
 if TYPE_CHECKING:
     from zf.errors import Problem
@@ -97,21 +97,19 @@ class _Refused(Exception):  # noqa: N818 - never leaves this module
         self.problem = problem
 
 
-@record
-class OddNumber:
+class OddNumber(Struct, frozen=True):
     """A number whose value depends on the reader, such as 010: valid for no key."""
 
     text: str
 
 
-@mutable
-class Document:
+class Document(Struct):
     """What a file says. `root` is None for an empty file and for one that cannot be read."""
 
     root: Node | None = None
     value: Any = None
     problems: list[Problem] = field(default_factory=list)
-    _pairs: dict[int, dict[Any, tuple[Node, Node]]] = field(default_factory=dict, repr=False)
+    _pairs: dict[int, dict[Any, tuple[Node, Node]]] = field(default_factory=dict)
 
     def node_at(self, loc: tuple[int | str, ...]) -> Node:
         """The node of the value at `loc`, or of its key when `loc` ends with `KEY`.

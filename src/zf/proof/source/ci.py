@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 
 
-@record
-class Told:
+class Told(Struct, frozen=True):
     """What a CI system says, None where it says nothing. `says` names, for `commit`, `branch` and
     `tag`, the variable that told it.
     """

@@ -8,7 +8,7 @@ from hashlib import file_digest
 from io import BufferedReader
 
 from zf.lean import lazy
-from zf.lean.record import replace
+from zf.lean.records import replace
 from zf.proof.files import READ
 from zf.proof.source.git import Asking
 from zf.proof.source.repository import Commit, blobs, repository

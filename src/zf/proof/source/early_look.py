@@ -3,16 +3,16 @@
 Git takes 30 ms for a small work tree and a second for 40 000 files, and nothing needs its answer
 before run.json is written. The look is over by then, or waited for: no task starts before.
 
-What was seen comes back through a pipe in `marshal`'s form, as from `zf.plan.preload`.
+What was seen comes back through a pipe as a pickle, as from `zf.plan.preload`.
 """
 
 from __future__ import annotations
 
-import marshal
 import os
+import pickle
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from zf.lean import lazy
 
@@ -91,15 +91,11 @@ class Looking:
             data = stream.read()
         self.close()
         try:
-            values = marshal.loads(data)  # noqa: S302 - from a process of our own
-        except (EOFError, ValueError, TypeError):
+            facts, seen = pickle.loads(data)  # noqa: S301 - from a process of our own
+        except (EOFError, pickle.UnpicklingError):
             return None
         from zf.proof.source.provenance import Source  # noqa: PLC0415 - by now it is there
 
-        facts, seen = values
-        if seen is not None:
-            at, *rest = seen
-            seen = worktree.Seen(repository.Commit(*at), *rest)
         return Source(*self._about, facts, seen)
 
     def close(self) -> None:
@@ -145,15 +141,6 @@ def _look_and_exit(
 
         seen = Source.look(root, exclude=exclude, environ=environ, cache=cache, scratch=scratch)
         with os.fdopen(results, "wb") as stream:
-            stream.write(_packed(seen))
+            pickle.dump((seen.facts, seen.seen), stream)
     finally:
         os._exit(0)
-
-
-def _packed(source: Source) -> bytes:
-    seen: list[Any] | None = None
-    if source.seen is not None:
-        seen = [getattr(source.seen, name) for name in source.seen.__match_args__]
-        at = source.seen.at
-        seen[0] = [getattr(at, name) for name in at.__match_args__]
-    return marshal.dumps((source.facts, seen))

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.proof.files import remove_tree
 from zf.proof.source.early_look import NO_WORK_TREE
 
@@ -84,8 +84,7 @@ def refuse_to_wait(ear: Ear | None) -> None:
         raise NotAwaitedError
 
 
-@record
-class Asked:
+class Asked(Struct, frozen=True):
     """A git at work, and the files that its output goes to."""
 
     pid: int

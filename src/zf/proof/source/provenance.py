@@ -17,7 +17,7 @@ import zf
 from zf.errors import printable
 from zf.events import timestamp
 from zf.lean import lazy
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.proof.source import ci
 from zf.proof.source.early_look import NO_WORK_TREE, find_top
 
@@ -97,8 +97,7 @@ def commit(root: str, environ: Mapping[str, str]) -> str | None:
     return facts["commit"] and str(facts["commit"])
 
 
-@record
-class Source:
+class Source(Struct, frozen=True):
     """Where the code of a run came from: `facts` is the `source` of run.json, `seen` what git had
     to show.
 

@@ -15,7 +15,7 @@ from hashlib import new
 from typing import TYPE_CHECKING
 
 from zf.lean import lazy
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.proof.files import READ
 from zf.proof.source.git import (
     Asked,
@@ -83,8 +83,7 @@ _CONVERTING = (b"eol", b"ident", b"working-tree-encoding")
 _MAX_RULES = 1 << 20
 
 
-@record
-class Commit:
+class Commit(Struct, frozen=True):
     """Where HEAD is. `git_dir`, `objects` and `form` say where the repository keeps it."""
 
     top: str
@@ -127,8 +126,7 @@ def refs_of(top: str) -> tuple[bytes | None, ...] | None:
     return head, None, contents(f"{git}/packed-refs")
 
 
-@record
-class Committed:
+class Committed(Struct, frozen=True):
     """What HEAD names and is called, and of its tree the submodules and the files that say what is
     ignored or filtered, each as its path and its object.
     """

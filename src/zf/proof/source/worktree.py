@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING
 
-from zf.lean.record import field, mutable
+from zf.lean.records import Struct, field
 from zf.proof.files import NEW, READ
 from zf.proof.source import git, repository
 from zf.proof.source.early_look import NO_WORK_TREE, find_top
@@ -48,8 +48,7 @@ _DIFF = (
 )
 
 
-@mutable
-class Seen:
+class Seen(Struct):
     """A work tree as it was at one moment: what `dirty` and `diff_sha256` come from, and what a
     second look needs to be quick. The index is kept in memory, where no task can write.
     """

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from zf.errors import printable
-from zf.lean.record import field, mutable
+from zf.lean.records import Struct, field
 from zf.proof.files import NEW, write_all
 from zf.proof.layout import ARTIFACTS, RENAMED
 from zf.proof.lines import object_lines
@@ -49,8 +49,7 @@ class Secrets(Protocol):
         ...
 
 
-@mutable
-class Collected:
+class Collected(Struct):
     """What became of a task's artifacts. `refused` tells what was left out and why, `leaks` which
     of them for what must not be seen, `unmatched` the patterns that no file matches, `missing`
     those for which none is kept, `notes` what is odd but no loss, `renamed` what is called

@@ -10,15 +10,14 @@ from typing import Any
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Status, TaskNotRun
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.model import Task, recorded
 from zf.proof.layout import NOT_RUN_FOLDERS, TASK
 from zf.proof.lines import framed, key_lines
 from zf.proof.tree.store import TaskTree
 
 
-@record
-class Place:
+class Place(Struct, frozen=True):
     """Where a run's tasks run: which run, on whose account, and the project's root there."""
 
     run: str
@@ -90,7 +89,7 @@ def status_fields(
 
 _SAID_TWICE = [
     name
-    for name in AttemptEnded.__match_args__
+    for name in AttemptEnded.__struct_fields__
     if name not in {"task", "status", "warned", "task_sha256"}
 ]
 _said_twice = attrgetter(*_SAID_TWICE)

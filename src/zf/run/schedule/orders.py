@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from zf.events import Cause, Event, Status
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 from zf.model import NOTHING
 
 # How soon a group that another run has is asked for again: four looks a second cost nothing, and
@@ -17,16 +17,14 @@ from zf.model import NOTHING
 LEASE_RETRY_S = 0.25
 
 
-@record
-class Throttle:
+class Throttle(Struct, frozen=True):
     """A machine busier than this gets no new task, unless nothing of ours runs."""
 
     cpu_percent: float = 90
     min_free_mem_mb: float = 0
 
 
-@record
-class Limits:
+class Limits(Struct, frozen=True):
     """What the user allows the run.
 
     `fail_fast`: nothing more starts after the first failure; with "now" what runs is ended, too.
@@ -47,21 +45,18 @@ class Limits:
 # What the scheduler is told beside events.
 
 
-@record
-class Tick:
+class Tick(Struct, frozen=True):
     """Nothing happened but time; needed at `wake_at`."""
 
 
-@record
-class LoadSampled:
+class LoadSampled(Struct, frozen=True):
     """How busy the machine is; due about once a poll interval when there is a throttle."""
 
     cpu_percent: float
     free_mem_mb: float
 
 
-@record
-class LeaseAnswered:
+class LeaseAnswered(Struct, frozen=True):
     """The answer to an AskLease: `owner` is None when the lease is ours, else its holder."""
 
     task: str
@@ -71,20 +66,17 @@ class LeaseAnswered:
 # Orders. Each counts as carried out when it is given.
 
 
-@record
-class StartPhase:
+class StartPhase(Struct, frozen=True):
     phase: str
     timeout_s: float
 
 
-@record
-class StartAttempt:
+class StartAttempt(Struct, frozen=True):
     task: str
     attempt: int
 
 
-@record
-class AskLease:
+class AskLease(Struct, frozen=True):
     """The task could start if no other run has its `concurrency` group: try to take it, without
     waiting, and answer with LeaseAnswered before anything else is handed over.
     """
@@ -93,15 +85,13 @@ class AskLease:
     concurrency: str
 
 
-@record
-class ReleaseLease:
+class ReleaseLease(Struct, frozen=True):
     """Let go of the lease that was taken for this task."""
 
     task: str
 
 
-@record
-class KillAttempt:
+class KillAttempt(Struct, frozen=True):
     """End it for this cause; `force` skips the grace period."""
 
     task: str
@@ -110,8 +100,7 @@ class KillAttempt:
     force: bool
 
 
-@record
-class NotRun:
+class NotRun(Struct, frozen=True):
     """The task ends without an attempt; `needs` are the ones known to be unmet. `warned`: its task
     file tolerates this end.
     """
@@ -124,27 +113,23 @@ class NotRun:
     warned: bool = False
 
 
-@record
-class Record:
+class Record(Struct, frozen=True):
     """Write down what the scheduler itself has decided; there is nothing else to do."""
 
     event: Event
 
 
-@record
-class TimeOutPhase:
+class TimeOutPhase(Struct, frozen=True):
     phase: str
     timeout_s: float
 
 
-@record
-class EndPhase:
+class EndPhase(Struct, frozen=True):
     phase: str
     ok: bool
 
 
-@record
-class EndRun:
+class EndRun(Struct, frozen=True):
     exit_code: int
 
 

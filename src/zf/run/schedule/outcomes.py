@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from zf.events import FAILED, Cause, ConditionEvaluated, Status
-from zf.lean.record import field, record
+from zf.lean.records import Struct, field
 from zf.model import NOTHING, Need
 from zf.plan.graph import Plan
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from zf.plan.verdict import ConditionContext
 
 
-@record
-class Decision:
+class Decision(Struct, frozen=True):
     """What becomes of a task when its needs, or one of them, decide; `status` None: it may run."""
 
     status: Status | None = None

@@ -4,14 +4,13 @@ that is worth a line. Pure.
 
 from __future__ import annotations
 
-from zf.lean.record import mutable
+from zf.lean.records import Struct
 
 # Many short tasks of other runs may have a group one after the other: not each is worth a line.
 SAY_AGAIN_S = 10.0
 
 
-@mutable
-class _Wait:
+class _Wait(Struct):
     since: float
     owner: str = ""
     said: str = ""

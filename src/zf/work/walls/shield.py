@@ -25,7 +25,7 @@ import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from zf.lean.record import record
+from zf.lean.records import Struct
 from zf.proof.files import FOLDER, remove, remove_tree
 from zf.proof.layout import ARTIFACTS, ATTEMPTS, FOLDERS
 from zf.proof.tree.store import TaskTree
@@ -41,8 +41,7 @@ _SHOWN = (*_BESIDES_ARTIFACTS, ATTEMPTS)
 _SCRATCH, _PARKED, _RUN, _NOW = ".scratch", ".parked", ".run", ".now"
 
 
-@record
-class Grounds:
+class Grounds(Struct, frozen=True):
     """What is to be shielded. `lock` and `orders` (one of these paths) are the run's own files,
     `others` tells the folders of the other runs that are going on, and `landlock` whether steps may
     be kept from signalling anything outside themselves.

@@ -1,0 +1,19 @@
+"""Records are msgspec's structs, imported here without what zf has no use for.
+
+msgspec asks `typing_extensions` for what newer Pythons have in `typing`, and does without it where
+it is not installed. Importing that takes 8 ms of the 16 (docs/decisions/0014).
+"""
+
+import sys
+
+__all__ = ["Struct", "asdict", "field", "fields", "replace"]
+
+_is_here = "typing_extensions" in sys.modules
+if not _is_here:
+    sys.modules["typing_extensions"] = None  # type: ignore[assignment] # as if not installed
+try:
+    from msgspec import Struct, field
+    from msgspec.structs import asdict, fields, replace
+finally:
+    if not _is_here:
+        del sys.modules["typing_extensions"]
