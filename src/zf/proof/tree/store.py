@@ -132,11 +132,11 @@ class TaskTree:
         try:
             for fd in tree._fds.values():
                 refuse_mount(fd, tree.fd)
-            for path in filter(_OWN_FILE.fullmatch, tree._own_paths()):
-                folder, _, name = path.partition("/")
+            for own in filter(_OWN_FILE.fullmatch, tree._own_paths()):
+                folder, _, name = own.partition("/")
                 digest = digest_of(tree._fds[folder], name)
                 if digest is not None:
-                    tree.wrote(path, digest)
+                    tree.wrote(own, digest)
             tree.sweep()
             for name in os.listdir(tree.fd):
                 if name not in layout.FOLDERS and (
