@@ -49,6 +49,7 @@ class WorkerContext(Struct):
     """
 
     place: Place
+    proofs: str
     run_dir: str
     aside: str
     real_root: str
@@ -295,7 +296,7 @@ class Attempt:
             if met is None:
                 of, digest = context.run_dir, needs.get(need.task)
             else:
-                of, digest = f"{os.path.dirname(context.run_dir)}/{met.run}", met.task_sha256
+                of, digest = f"{context.proofs}/{met.run}", met.task_sha256
             if digest is None:
                 continue  # it kept nothing, was not run or not even checked
             try:
@@ -319,7 +320,7 @@ class Attempt:
             tree,
             context.real_root,
             task.artifacts,
-            proofs=os.path.dirname(context.run_dir),
+            proofs=context.proofs,
             secrets=secrets,
             left=self._left_at or None,
             stop_reason=collecting,

@@ -104,6 +104,7 @@ class Worker:
         self._supervisor = Supervisor(orders, shared.grace_s, tree)
         self._context = WorkerContext(
             place=shared.place,
+            proofs=os.path.dirname(shared.run_dir),
             run_dir=shared.run_dir,
             aside=shared.aside,
             real_root=os.path.realpath(shared.place.root),

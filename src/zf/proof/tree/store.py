@@ -16,7 +16,9 @@ import os
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import reduce
 from hashlib import sha256
+from operator import and_, attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from zf.lean import lazy
@@ -35,6 +37,7 @@ NO_ARTIFACT = "was written into zf's own part of the proof"
 _TAKEN = f".{layout.ARTIFACTS}"
 # A folder's rights for its owner, which it needs to be read and written.
 _OWNERS = stat.S_IRWXU
+_MODE, _INODE = attrgetter("st_mode"), attrgetter("st_ino")
 _OWN_FILE = lazy.pattern(layout.OWN_FILE)
 
 
@@ -230,13 +233,17 @@ class TaskTree:
         # stat tells, as on some overlays, it is asked.
         with os.scandir(self.fd) as entries:
             present = {entry.name: entry.inode() for entry in entries}
+        held = dict(zip(self._fds, map(os.fstat, self._fds.values()), strict=True))
+        if reduce(and_, map(_MODE, held.values()), _OWNERS) != _OWNERS:
+            for name, info in held.items():
+                _give_back(self._fds[name], info)
         moved = []
-        for name, fd in self._fds.items():
-            held = os.fstat(fd)
-            if held.st_mode & _OWNERS != _OWNERS:
-                _give_back(fd, held)
-            if present.get(name) != held.st_ino and not _is_at(held, name, self.fd):
-                moved.append(name)
+        if present != dict(zip(held, map(_INODE, held.values()), strict=True)):
+            moved = [
+                name
+                for name, info in held.items()
+                if present.get(name) != info.st_ino and not _is_at(info, name, self.fd)
+            ]
         refused = self._take_artifacts() if layout.ARTIFACTS in moved else []
         for name in moved:
             if name != layout.ARTIFACTS:

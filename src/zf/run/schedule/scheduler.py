@@ -282,6 +282,8 @@ class Scheduler:
         """Whether there is still something to wake or to stop."""
         at, _, kind, name = alarm
         match kind:
+            case "phase":
+                return self._phases.name == name and not self._phases.struck
             case "wake":
                 # A replay leaves alarms behind that did not strike.
                 return self._clock.asleep.get(name) == at
@@ -291,8 +293,6 @@ class Scheduler:
                 return True
             case "deadline":
                 return self._tasks.is_endable(name)
-            case "phase":
-                return self._phases.name == name and not self._phases.struck
             case "run":
                 return not self._ended and not self._deadline_struck and self._signal is None
 
