@@ -6,14 +6,17 @@ it is not installed. Importing that takes 8 ms of the 16 (docs/decisions/0014).
 
 import sys
 
+from zf.lean.lazy import compiling
+
 __all__ = ["Struct", "asdict", "field", "fields", "replace"]
 
 _is_here = "typing_extensions" in sys.modules
 if not _is_here:
     sys.modules["typing_extensions"] = None  # type: ignore[assignment] # as if not installed
 try:
-    from msgspec import Struct, field
-    from msgspec.structs import asdict, fields, replace
+    with compiling():  # what it imports in turn has expressions that nothing asks
+        from msgspec import Struct, field
+        from msgspec.structs import asdict, fields, replace
 finally:
     if not _is_here:
         del sys.modules["typing_extensions"]
