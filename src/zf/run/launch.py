@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from zf.errors import Exit, ZfError
 from zf.events import RunEnded, RunResumed, RunStarted, TaskNotRun
 from zf.lean import lazy
-from zf.lean.records import Struct, asdict, replace
+from zf.lean.records import Struct, replace
 from zf.proof.journal import Journal, JournalReading
 from zf.proof.known import Known
 from zf.proof.layout import JOURNAL, MANIFEST, PLAN, RUN
@@ -114,7 +114,7 @@ def resume(request: RunRequest) -> Launched:
         journal, reading = _verified_journal(request)
         known = Known()
         known.remember_place(run_dir)
-        fold = Fold(request.redactor.plan(request.plan.as_json()), asdict(request.limits))
+        fold = Fold(request.redactor.plan(request.plan.as_json()), request.limits.as_json())
         for line in reading.lines:
             fold.apply(line.event, line.mono, line.wall)
             known.take(line.event)

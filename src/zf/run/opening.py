@@ -13,7 +13,6 @@ from typing import Any
 
 from zf.errors import Exit, ZfError
 from zf.events import SCHEMA, RunStarted
-from zf.lean.records import asdict
 from zf.model import is_valid_id
 from zf.proof.canonical import canonical
 from zf.proof.files import remove_tree, sync_folder, write_new
@@ -201,7 +200,7 @@ def new_folder(
         redact=request.redactor.text,
     )
     about |= {
-        "limits": asdict(request.limits),
+        "limits": request.limits.as_json(),
         "rerun_of": request.rerun_of,
         "secrets": request.flow.project.secrets,
         "secrets_in_artifacts": request.flow.project.secrets_in_artifacts,

@@ -6,10 +6,10 @@ What happened is in `events.py`; what need not be read again, and so is not reco
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from zf.events import Cause, Event, Status
-from zf.lean.records import Struct, field
+from zf.lean.records import Struct, asdict, field
 from zf.model import NOTHING
 
 # How soon a group that another run has is asked for again: four looks a second cost nothing, and
@@ -40,6 +40,10 @@ class Limits(Struct, frozen=True):
     throttle: Throttle | None = None
     deadline_s: float | None = None
     seed: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """As run.json has them."""
+        return asdict(self) | {"throttle": self.throttle and asdict(self.throttle)}
 
 
 # What the scheduler is told beside events.
