@@ -136,5 +136,7 @@ class Project:
 
     def events(self, run: str) -> list[dict[str, Any]]:
         return [
-            json.loads(line) for line in self.proof(run, "events.jsonl").read_bytes().splitlines()
+            json.loads(line)
+            for line in self.proof(run, "events.jsonl").read_bytes().splitlines(keepends=True)
+            if line.endswith(b"\n")  # one that is just being written may be seen in part
         ]
