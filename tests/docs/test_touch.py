@@ -63,7 +63,7 @@ CHANGES = {
     "a way to sign": {
         "audit/signing/signers.py": (
             "SCHEMES = (\n",
-            '    Scheme("seals", "Require a wax seal of these.", ("statement.wax",), "wax"),\n',
+            '    Scheme("seals", "Require a wax seal of these.", "wax"),\n',
         ),
         "audit/signing/wax.py": ("", "def takes(key, head):\n    return head == b'wax'\n"),
     },

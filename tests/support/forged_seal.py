@@ -1,4 +1,4 @@
-"""The manifest a forger writes: of what lies in the folder of a run, whoever put it there."""
+"""The manifest that a forger writes: every file in a run's folder, planted or not."""
 
 from __future__ import annotations
 

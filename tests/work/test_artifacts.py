@@ -1,4 +1,4 @@
-"""What is looked for in artifacts, and what of it is let through with a note."""
+"""Secrets in artifacts: which are found, and which are only noted."""
 
 import pytest
 

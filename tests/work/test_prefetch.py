@@ -29,7 +29,7 @@ def aside(attempts):
 
 @pytest.fixture
 def first(attempts):
-    """A task that waits, once it runs, until somebody writes to `go`."""
+    """A task that waits, once it runs, for a line in `go`."""
     os.mkfifo(attempts.root / "up")
     os.mkfifo(attempts.root / "go")
     return task("echo up > up; read < go", name="first")
@@ -151,7 +151,7 @@ class TestAWrongGuess:
         assert result.log() == b"hello\n"
 
 
-def test_what_keeps_it_from_being_made_ready_harms_nobody(attempts, first):
+def test_a_task_that_cannot_be_made_ready_ahead_still_runs(attempts, first):
     (attempts.root.parent / "aside").write_text("in the way")
     with closing(attempts.pool(first, task("echo hello", name="second"))) as pool:
         under_way(attempts, pool, "second")

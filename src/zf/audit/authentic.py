@@ -26,7 +26,9 @@ from zf.proof.layout import ATTEST
 
 TIMESTAMP = f"{statement.STATEMENT}.tsr"
 KNOWN = frozenset(
-    {statement.STATEMENT, statement.TEST_RESULT, TIMESTAMP}.union(*(s.files for s in SCHEMES))
+    {statement.STATEMENT, statement.TEST_RESULT, TIMESTAMP}.union(
+        *(s.module.FILES for s in SCHEMES)
+    )
 )
 # How far the clocks of a runner and of a time-stamping authority may lie apart.
 _SKEW_S = 300.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.audit import statement
 from zf.audit.account import Account
-from zf.audit.signing import envelope
+from zf.audit.signing import envelope, ssh
 from zf.audit.signing.signers import module_for
 from zf.errors import Exit, ZfError, printable
 from zf.proof import checksums
@@ -103,7 +103,7 @@ def signer_for(key: str, opened: ExitStack) -> Signer:
     used.
     """
     head = b""
-    if not key.startswith(("key::", "ssh-", "ecdsa-", "sk-")) or os.path.exists(key):
+    if not ssh.is_text(key):
         key = os.path.expanduser(key)
         try:
             with open(key, "rb") as file:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zf.audit.signing.ed25519 import DsseSigner
     from zf.audit.signing.signers import Examined
 
-ENVELOPE, RESULT_ENVELOPE = envelope.name(STATEMENT), envelope.name(TEST_RESULT)
+FILES = ENVELOPE, RESULT_ENVELOPE = envelope.name(STATEMENT), envelope.name(TEST_RESULT)
 _PEM_PRIVATE = b"-----BEGIN PRIVATE KEY-----"
 
 
@@ -49,7 +49,7 @@ def examine(
     found: Examined,
 ) -> None:
     """Both envelopes: one holds the statement, the other the test result."""
-    if trusted is None and files.keys().isdisjoint({ENVELOPE, RESULT_ENVELOPE}):
+    if trusted is None and files.keys().isdisjoint(FILES):
         return
     for name, inner in ((ENVELOPE, STATEMENT), (RESULT_ENVELOPE, TEST_RESULT)):
         if name in files:

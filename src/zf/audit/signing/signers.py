@@ -1,8 +1,8 @@
 """The ways to sign a run, one row each.
 
-A new one is a module beside `ssh.py` and `dsse.py`, and a row here. The options of `zf verify`, the
-rules of a policy and the files that `attest/` may hold follow from the row. The modules are
-imported when they are used, since the command line reads the table for every verb.
+A new one is a module beside `ssh.py` and `dsse.py`, and a row here. The options of `zf verify` and
+the rules of a policy follow from the row, the files that `attest/` may hold from the module. It is
+imported when it is used, since the command line reads the table for every verb.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ class Examined(Struct):
 class SchemeModule(Protocol):
     """What a scheme's module has."""
 
+    # What it may leave in `attest/`.
+    FILES: tuple[str, ...]
+
     def takes(self, key: str, head: bytes) -> bool:
         """Whether it signs with this key; `head` has the first bytes of the file it names."""
         ...
@@ -78,8 +81,6 @@ class Scheme(Struct, frozen=True):
     # The file with the trusted keys, as a policy calls it; the option has hyphens.
     keys: str
     about: str
-    # What it may leave in `attest/`.
-    files: tuple[str, ...]
     name: str
 
     @property
@@ -94,13 +95,11 @@ SCHEMES = (
         "allowed_signers",
         "Require an SSH signature by a key in this list (ssh-keygen's allowed signers). It"
         " must not lie in the run's folder.",
-        ("statement.json.sig",),
         "ssh",
     ),
     Scheme(
         "public_key",
         "Require a DSSE envelope by this Ed25519 key (PEM). Needs zenflow-runner[sign].",
-        ("statement.dsse.json", "test-result.dsse.json"),
         "dsse",
     ),
 )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zf.audit.signing.signers import Examined
 
 SIGNATURE = f"{STATEMENT}.sig"
+FILES = (SIGNATURE,)
 NAMESPACE = "zf-run-v1"
 # A person may have to touch a hardware key or type a passphrase.
 SIGN_TIMEOUT_S = 120.0
@@ -70,14 +71,19 @@ class SshSigner:
         return {f"{name}.sig": signed.out}
 
 
-def takes(key: str, _head: bytes) -> bool:
-    """Whatever ssh-keygen can read; it says so itself when it cannot."""
-    return bool(key)
+def is_text(key: str) -> bool:
+    """Whether a key is named by a public key's own text, as git's user.signingkey may be."""
+    return key.startswith(("key::", "ssh-", "ecdsa-", "sk-")) and not os.path.exists(key)
+
+
+def takes(_key: str, _head: bytes) -> bool:
+    """Any key: ssh-keygen itself says when it cannot read one."""
+    return True
 
 
 def signer(key: str, opened: ExitStack) -> SshSigner:
     """The signer for a key file, or for a public key as text, which the agent has."""
-    if key.startswith(("key::", "ssh-", "ecdsa-", "sk-")) and not os.path.exists(key):
+    if is_text(key):
         return SshSigner(opened.enter_context(literal_key(key)))
     return SshSigner(os.path.expanduser(key))
 
