@@ -8,12 +8,14 @@ these variables.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self, get_args
 
 from zf.errors import ZfError
 from zf.lean.records import Struct, replace
 from zf.options import NEW_RUN, PHASE, RERUN, RESUME, TASK, Option, Options, Setting
+from zf.report.formats import FORMATS
 
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
 DEFAULT_GRACE_S = 5.0
@@ -80,11 +82,30 @@ def _amounts(typed: Sequence[str], source: str) -> dict[str, int]:
     return found
 
 
+def file_named(text: str, source: str) -> str:
+    """The file's whole path, from where it was typed: zf may go elsewhere."""
+    if text and not os.path.isdir(text):
+        return os.path.abspath(text)
+    raise _bad(source, text, "the name of a file")
+
+
 def _bad(source: str, text: str, wanted: str) -> ZfError:
     return ZfError(f"{source} is {text!r}, but must be {wanted}", code="ZF110")
 
 
-class RunOptions(Options):
+# Written when the run is over: the options are made from the table of formats.
+REPORTS = {
+    form.name: Option[str | None](
+        form.option,
+        metavar="FILE",
+        parse=file_named,
+        help=f"When the run is over, write {form.about} to FILE.",
+    )
+    for form in FORMATS
+}
+
+
+class RunOptions(Options, more=REPORTS):
     """Every option of the verbs that run something."""
 
     __slots__ = ()
