@@ -1,4 +1,4 @@
-"""Verbs that look at runs, from their proofs alone: status, explain, logs."""
+"""Verbs that look at runs, from their proofs alone: status, explain."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ def register(app: typer.Typer) -> None:
     """Add this family's verbs."""
     app.command()(status)
     app.command()(explain)
-    app.command()(logs)
 
 
 def status(
@@ -148,39 +147,3 @@ def explain(
     else:
         notes = remarks_of(facts, run_dir)
         print(telling.run(facts, tails=tails, remarks=notes, whole=True, **common), end="")
-
-
-def logs(
-    run: Annotated[str, RUN],
-    task: Annotated[str, TASK],
-    step: Annotated[
-        int | None,
-        typer.Option(
-            "--step", metavar="N", min=0, help="Only the step of this number, as in step-N.log."
-        ),
-    ] = None,
-    _directory: Directory = None,
-) -> None:
-    """Print what a task printed, byte for byte."""
-    from zf.proof import read
-    from zf.report.facts import refuse_unknown
-
-    run_dir = find_run(run)
-    facts = facts_of(run_dir)
-    refuse_unknown(facts, task)
-    first = facts.first_step
-    steps = [step] if step is not None else range(first, first + len(facts.tasks[task].steps))
-    found = False
-    for number in steps:
-        try:
-            for piece in read.log_pieces(run_dir, task, number):
-                sys.stdout.buffer.write(piece)
-        except ZfError:
-            continue  # a step that was not reached has no log
-        found = True
-    if not found:
-        raise ZfError(
-            f"no log of {task!r} in run {facts.run!r}: it is {facts.tasks[task].word}",
-            code="ZF131",
-            hint=f"zf explain {facts.run} {task} says why",
-        )
