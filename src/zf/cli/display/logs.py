@@ -1,18 +1,14 @@
-"""`zf logs`: what tasks printed, of a run that is over, was killed, or still goes on."""
+"""What tasks printed, of a run that is over, was killed, or still goes on: `zf logs`."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from zf.cli.display import streams
-from zf.cli.options import RUN, TASK, Directory
-from zf.cli.project import find_run
-from zf.errors import ZfError, printable
+from zf.errors import ZfError
 from zf.events import FAILED
 from zf.lean.records import Struct
 
@@ -27,11 +23,6 @@ if TYPE_CHECKING:
 _LOOK_S = 0.1
 # Whether it still has its zf takes a lock, for a moment, where there is no fifo.
 _ALIVE_S = 1.0
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command()(logs)
 
 
 class Wanted(Struct, frozen=True):
@@ -49,61 +40,7 @@ class Wanted(Struct, frozen=True):
         return task.attempt >= (self.attempt or 1) and (not self.failed or task.status in FAILED)
 
 
-def logs(
-    run: Annotated[str, RUN] = "latest",
-    task: Annotated[str | None, TASK] = None,
-    follow: Annotated[
-        bool,
-        typer.Option(
-            "--follow", "-f", help="Go on until the task or the run has ended, over retries."
-        ),
-    ] = False,
-    attempt: Annotated[
-        int | None,
-        typer.Option(
-            "--attempt", metavar="N", min=1, help="Of attempt N, in place of the last one."
-        ),
-    ] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Only of tasks that failed.")] = False,
-    step: Annotated[
-        int | None,
-        typer.Option(
-            "--step", metavar="N", min=0, help="Only the step of this number, as in step-N.log."
-        ),
-    ] = None,
-    _directory: Directory = None,
-) -> None:
-    """Print what a task printed, byte for byte; or, line by line, what all tasks of a run did."""
-    wanted = Wanted(task, attempt, step, failed)
-    reading = _Reading(_named(run, task), wanted)
-    if follow:
-        reading.follow()
-    else:
-        reading.print_all()
-
-
-def _named(run: str, task: str | None) -> str:
-    """The run's folder; a task that stands in the place of the run is told apart."""
-    try:
-        return find_run(run)
-    except ZfError as error:
-        hint = f"for the task of this name: zf logs latest {printable(run)}"
-        if task is None and _is_task_of_latest(run):
-            raise ZfError(str(error), code=error.problems[0].code, hint=hint) from None
-        raise
-
-
-def _is_task_of_latest(name: str) -> bool:
-    from zf.proof import read
-
-    try:
-        rows = read.plan_json(find_run("latest"))["tasks"]
-    except ZfError:
-        return False
-    return any(row["id"] == name for row in rows)
-
-
-class _Reading:
+class Reading:
     """One run, and how far its journal and its logs were read."""
 
     def __init__(self, run_dir: str, wanted: Wanted) -> None:
