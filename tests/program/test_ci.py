@@ -125,8 +125,9 @@ def test_the_summary_says_what_happened(failing):
     head = json.loads(failing.zf("verify", "r", "--json").out)["result"]["head"]
     assert f"zf verify r.tar --head {head}" in text
     assert text.count("```mermaid") == 1
-    assert 't1["✕ 20-bad"]:::bad' in text
-    assert "  t0 --> t1\n" in text
+    named = {name: node for node, name in re.findall(r'(t\d)\["\S ([\w-]+)"\]', text)}
+    assert f'{named["20-bad"]}["✕ 20-bad"]:::bad' in text
+    assert f"  {named['10-good']} --> {named['20-bad']}\n" in text
 
 
 def test_the_summary_is_the_same_as_the_report_writes_later(failing):
