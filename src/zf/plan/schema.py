@@ -159,7 +159,7 @@ TASK: Mapping[str, Key] = {
     ),
     "timeout_sec": Key(
         number(above=0, most=MAX_SECONDS),
-        "Seconds the whole task may take, all its steps together.",
+        "Seconds that all steps together may take; cleanup has its own limit.",
     ),
     "silence_timeout_sec": Key(
         number(above=0, most=MAX_SECONDS),
