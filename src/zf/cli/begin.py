@@ -203,4 +203,4 @@ def carry_out(
     hide = request.redactor.text
     hide_in_commands(hide)
     with signer_of_run(sign=settings.sign.value, key=options.key) as chosen:
-        return conclude(launch(request, sys.argv), watcher, chosen, hide)
+        return conclude(launch(request, sys.argv), watcher, chosen, hide, options)
