@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from zf.errors import ZfError, printable
+from zf.errors import Exit, ZfError, printable
 from zf.events import ConditionEvaluated
 from zf.lean.records import Struct, field
 from zf.model import NOTHING, Flow
@@ -173,8 +173,10 @@ def recorded_request(
 ) -> RunRequest:
     """What a run was begun with, to resume it with the task files as they are now.
 
-    Raises ZfError (exit 2) when these have changed, or the run has another form.
+    Raises ZfError: exit 5 for a run that is sealed, 2 when the files have changed, or the run has
+    another form.
     """
+    refuse_sealed(run_dir)
     # Which files the run is taken up from is checked again once nothing else can touch it.
     recorded, run_sha256 = read.object_and_digest(run_dir, RUN)
     planned, plan_sha256 = read.object_and_digest(run_dir, PLAN)
@@ -202,14 +204,24 @@ def recorded_request(
     return request
 
 
+def refuse_sealed(run_dir: str) -> None:
+    """Raises ZfError (exit 5) for a run that is sealed, and so cannot be resumed."""
+    if os.path.lexists(f"{run_dir}/{MANIFEST}"):
+        run = os.path.basename(run_dir)
+        raise ZfError(
+            f"run {run!r} is sealed: it never changes",
+            exit_code=Exit.RUN_ID_TAKEN,
+            code="ZF142",
+            hint=f"zf rerun {run} --failed starts a new run from it",
+        )
+
+
 def _refuse_old(run_dir: str, described: Mapping[str, Any]) -> None:
     """Refuse to go on with a run whose files have another form: its halves would differ.
 
-    `described` is what its run.json says. One that is sealed is refused for that, by `resume`.
+    `described` is what its run.json says.
     """
-    if described.get("schema") != provenance.SCHEMA and not os.path.lexists(
-        f"{run_dir}/{MANIFEST}"
-    ):
+    if described.get("schema") != provenance.SCHEMA:
         run, version = os.path.basename(run_dir), printable(str(described.get("zf_version")))
         raise ZfError(
             f"run {run!r} was begun by zf {version}, whose proofs have another form",
