@@ -18,7 +18,7 @@ from zf.proof.tree.records import Place
 from zf.redact.redactor import Redactor
 from zf.run import leases, lock
 from zf.run.interrupts import Inbox
-from zf.run.machine import machine_resources
+from zf.run.machine import available
 from zf.run.recorder import Watch
 from zf.run.schedule.context import condition_contexts
 from zf.run.schedule.orders import Limits, Throttle
@@ -134,9 +134,6 @@ def limits_of(
     `fail_fast` holds where no flag says how.
     """
     project = flow.project
-    there_is: dict[str, int] = {}
-    if any(task.resources for task in plan.tasks.values()):
-        there_is = {**machine_resources(), **project.resources, **options.resources}
     throttle = None
     if project.throttle_cpu_percent is not None or project.throttle_min_free_mem_mb is not None:
         usual = Throttle()
@@ -149,7 +146,7 @@ def limits_of(
         fail_fast if options.fail_fast is None else options.fail_fast,
         only,
         retries=not options.no_retries,
-        resources=there_is,
+        resources=available(plan.tasks.values(), project, options.resources),
         throttle=throttle,
         deadline_s=options.deadline_s,
         seed=settings.run_id.value,
