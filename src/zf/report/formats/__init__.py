@@ -31,4 +31,5 @@ PAGE = Format("--report", "the run as one HTML page", "html")
 
 FORMATS = (
     PAGE,  # the one that `zf report` writes when it is asked for no other
+    Format("--trace", "the run over time, as a trace for Perfetto or chrome://tracing,", "trace"),
 )
