@@ -41,7 +41,11 @@ class Options:
     # Each option by its name, in the order of the help pages.
     table: ClassVar[dict[str, Option[Any]]]
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, more: Mapping[str, Option[Any]] | None = None) -> None:
+        """`more` are options made from a table, each by its name."""
+        for name, option in (more or {}).items():
+            setattr(cls, name, option)
+            option.__set_name__(cls, name)
         cls.table = {name: one for name, one in vars(cls).items() if isinstance(one, Option)}
 
     def __init__(self, verb: str = "", typed: Mapping[str, Any] | None = None) -> None:

@@ -8,12 +8,14 @@ these variables.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self, get_args
 
 from zf.errors import ZfError
 from zf.lean.records import Struct, replace
 from zf.options import NEW_RUN, PHASE, RERUN, RESUME, TASK, Option, Options, Setting
+from zf.report.formats import FORMATS
 
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
 DEFAULT_GRACE_S = 5.0
@@ -29,6 +31,8 @@ MAX_SECONDS = 315_360_000
 # How task output, and progress, is shown while a run goes on.
 Output = Literal["group", "prefix", "quiet"]
 Progress = Literal["auto", "live", "plain", "json"]
+# Whose job this is, which is told in its own ways, too.
+Ci = Literal["auto", "none", "github", "gitlab"]
 
 
 def _fails_fast(text: str, _source: str) -> bool | Literal["now"]:
@@ -78,11 +82,30 @@ def _amounts(typed: Sequence[str], source: str) -> dict[str, int]:
     return found
 
 
+def file_named(text: str, source: str) -> str:
+    """The file's whole path, from where it was typed: zf may go elsewhere."""
+    if text and not os.path.isdir(text):
+        return os.path.abspath(text)
+    raise _bad(source, text, "the name of a file")
+
+
 def _bad(source: str, text: str, wanted: str) -> ZfError:
     return ZfError(f"{source} is {text!r}, but must be {wanted}", code="ZF110")
 
 
-class RunOptions(Options):
+# Written when the run is over: the options are made from the table of formats.
+REPORTS = {
+    form.name: Option[str | None](
+        form.option,
+        metavar="FILE",
+        parse=file_named,
+        help=f"When the run is over, write {form.about} to FILE.",
+    )
+    for form in FORMATS
+}
+
+
+class RunOptions(Options, more=REPORTS):
     """Every option of the verbs that run something."""
 
     __slots__ = ()
@@ -239,13 +262,22 @@ class RunOptions(Options):
         shown="log_tail in the task file, or 10",
         help=f"How many lines of a failed step's log are shown, at most {MAX_TAIL_LINES}.",
     )
-    output: Option[Output] = Option(
+    output: Option[Output | None] = Option(
         "--output",
         choices=get_args(Output),
-        default="quiet",
         default_of={TASK: "prefix"},
+        shown="quiet; with --ci github or gitlab: group",
+        shown_of={TASK: "prefix"},
         help="How task output is shown while running. quiet: not at all. prefix: each line as it"
         " comes, after its task's name. group: each task's output when it ends.",
+    )
+    ci: Option[Ci] = Option(
+        "--ci",
+        choices=get_args(Ci),
+        default="auto",
+        help="The CI system whose job this is: its log is folded, and it is told what came of the"
+        " run. auto: the one whose variables are set (GITHUB_ACTIONS, GITLAB_CI), but none in a"
+        " step of another zf.",
     )
     progress: Option[Progress] = Option(
         "--progress",

@@ -60,6 +60,20 @@ CHANGES = {
             ),
         ),
     },
+    "a format of `zf report`": {
+        "report/formats/__init__.py": (
+            "FORMATS = (\n",
+            '    Format("--statuses", "what became of each task", "statuses"),\n',
+        ),
+        "report/formats/statuses.py": (
+            "",
+            (
+                "def render(run):\n"
+                "    for task in run.facts.tasks.values():\n"
+                '        yield f"{task.id} {task.word}\\n".encode()\n'
+            ),
+        ),
+    },
     "a way to sign": {
         "audit/signing/signers.py": (
             "SCHEMES = (\n",
@@ -162,6 +176,14 @@ def test_an_export_format(changed):
     changed.zf("run-phase", "A", "--run-id", "r")
     changed.zf("export", "r", "--format", "names", "-o", "names.txt")
     assert "run.json" in (changed.root / "names.txt").read_text()
+
+
+@on("a format of `zf report`")
+def test_a_report_format(changed):
+    changed.zf("run-phase", "A", "--run-id", "r", "--statuses", "out/then.txt")
+    assert (changed.root / "out" / "then.txt").read_text() == "a success\n"
+    assert changed.zf("report", "r", "--statuses", "now.txt") == "now.txt\n"
+    assert (changed.root / "now.txt").read_text() == "a success\n"
 
 
 @on("a way to sign")

@@ -148,6 +148,8 @@ def settle(
         if beside is not None:
             beside.begin(root, home)
         _get_ready()
+        if beside is not None and beside.looking is not None:
+            beside.looking.go_on()
 
     flow = open_project(
         phase_timeout_s=first.phase_timeout_s.value,
@@ -203,4 +205,4 @@ def carry_out(
     hide = request.redactor.text
     hide_in_commands(hide)
     with signer_of_run(sign=settings.sign.value, key=options.key) as chosen:
-        return conclude(launch(request, sys.argv), watcher, chosen, hide)
+        return conclude(launch(request, sys.argv), watcher, chosen, hide, options)

@@ -47,7 +47,7 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
     hide_in_commands(hide)
     sign = request.settings.sign.value if options.sign is None else options.sign
     with signer_of_run(sign=sign, key=options.key) as chosen:
-        return conclude(go_on(request), watcher, chosen, hide)
+        return conclude(go_on(request), watcher, chosen, hide, options)
 
 
 @takes_run_options

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from zf.errors import Exit, Problem, ZfError
+from zf.settings import REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from zf.audit.signing.signers import Signer
     from zf.cli.display.progress import Watcher
     from zf.run.sealing import Launched
+    from zf.settings import RunOptions
 
 
 @contextmanager
@@ -46,13 +48,30 @@ def signer_of_run(*, sign: bool, key: str | None) -> AbstractContextManager[Sign
 
 
 def conclude(
-    done: Launched, watcher: Watcher, chosen: Signer | None, hide: Callable[[str], str]
+    done: Launched,
+    watcher: Watcher,
+    chosen: Signer | None,
+    hide: Callable[[str], str],
+    options: RunOptions,
 ) -> int:
-    """Sign the proof of a run that is over, where that is wanted, and show what came of it.
+    """Sign the proof of a run that is over, where that is wanted, show what came of it, and write
+    the reports that are asked for.
 
     A run that cannot be signed stays sealed, and does not exit with 0. What is said of its files is
     told with what `hide` leaves of it.
     """
+    try:
+        return _signed(done, watcher, chosen, hide)
+    finally:
+        if any(map(options.values.get, REPORTS)):
+            from zf.cli.display import reports
+
+            reports.write_of_run(done.run_dir, options, hide)
+
+
+def _signed(
+    done: Launched, watcher: Watcher, chosen: Signer | None, hide: Callable[[str], str]
+) -> int:
     from zf.run.sealing import sign_sealed
 
     if chosen is not None:

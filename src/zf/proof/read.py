@@ -13,9 +13,20 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zf.errors import ZfError, printable
+from zf.lean.records import Struct
+from zf.proof.checksums import MAX_LIST_BYTES, parse
 from zf.proof.files import NAMED_FOLDER, open_inside, opened
 from zf.proof.journal import JournalReading, decode, last_line, read_stream
-from zf.proof.layout import JOURNAL, PLAN, RUN, STATUS, earlier_tree, step_log
+from zf.proof.layout import (
+    ARTIFACTS,
+    ARTIFACTS_LIST,
+    JOURNAL,
+    PLAN,
+    RUN,
+    STATUS,
+    earlier_tree,
+    step_log,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -111,13 +122,13 @@ def status_json(run_dir: str, task: str) -> dict[str, Any]:
 
 def journal(run_dir: str) -> JournalReading:
     """The run's journal; ZfError when it cannot be opened, never for what it says."""
-    with _stream(run_dir, JOURNAL) as stream:
+    with open_file(run_dir, JOURNAL) as stream:
         return read_stream(stream)
 
 
 def read_bytes(run_dir: str, path: str) -> bytes:
     """A small file of the run; `path` is relative and `/`-separated."""
-    with _stream(run_dir, path) as stream:
+    with open_file(run_dir, path) as stream:
         # As much as there is: room for the largest would be asked of the system for each file.
         size = os.fstat(stream.fileno()).st_size
         data = stream.read(min(size, MAX_JSON_BYTES) + 1)
@@ -161,7 +172,7 @@ def log_tail(run_dir: str, task: str, step: int, *, attempt: int = 0, lines: int
     """
     tree = attempt_tree(run_dir, task, attempt)
     try:
-        stream = _stream(run_dir, f"{tree}/{step_log(step)}")
+        stream = open_file(run_dir, f"{tree}/{step_log(step)}")
     except ZfError:
         return []
     with stream:
@@ -176,9 +187,49 @@ def attempt_tree(run_dir: str, task: str, attempt: int) -> str:
 
 def log_pieces(run_dir: str, task: str, step: int) -> Iterator[bytes]:
     """A step's log, piece by piece, as it is now; raises ZfError when it is not there."""
-    with _stream(run_dir, f"{task}/{step_log(step)}") as stream:
+    with open_file(run_dir, f"{task}/{step_log(step)}") as stream:
         while piece := stream.read(1024 * 1024):
             yield piece
+
+
+class Artifact(Struct, frozen=True):
+    """A file that a task left: its path among the artifacts, its SHA-256 as listed, and how large
+    it is, which is None where it is not there.
+    """
+
+    path: str
+    sha256: str
+    bytes: int | None
+
+
+def artifacts(run_dir: str, task: str) -> list[Artifact]:
+    """The artifacts of a task as the list of their checksums has them, in its order; none where
+    there is no such list, or one that is none.
+    """
+    try:
+        with open_file(run_dir, f"{task}/{ARTIFACTS_LIST}") as stream:
+            listed = parse(stream.read(MAX_LIST_BYTES))
+    except (ZfError, ValueError):
+        return []
+    if not listed:
+        return []
+    kept = f"{task}/{ARTIFACTS}"
+    return [
+        Artifact(path, digest, _size(run_dir, f"{kept}/{path}")) for path, digest in listed.items()
+    ]
+
+
+def _size(run_dir: str, path: str) -> int | None:
+    try:
+        with open_file(run_dir, path) as stream:
+            return os.fstat(stream.fileno()).st_size
+    except ZfError:
+        return None
+
+
+def exists(run_dir: str, path: str) -> bool:
+    """Whether there is anything of this name in the run."""
+    return os.path.lexists(f"{run_dir}/{path}")
 
 
 def _tail(stream: BinaryIO, lines: int) -> list[bytes]:
@@ -194,7 +245,8 @@ def _tail(stream: BinaryIO, lines: int) -> list[bytes]:
     return tail.removesuffix(b"\n").split(b"\n")[-lines:] if tail else []
 
 
-def _stream(run_dir: str, path: str) -> BinaryIO:
+def open_file(run_dir: str, path: str) -> BinaryIO:
+    """A file of the run, opened to be read; ZfError when it cannot be."""
     try:
         with opened(run_dir, NAMED_FOLDER) as folder:
             return os.fdopen(open_inside(folder, path), "rb")

@@ -272,11 +272,13 @@ def _verified_journal(request: RunRequest) -> tuple[Journal, JournalReading]:
 
 def _start_again(request: RunRequest, journal: Journal, reading: JournalReading) -> _Start:
     """Where the dead runner stopped, with what was written down since."""
+    from zf.report.timing.clock import idle_s  # noqa: PLC0415 - no new run needs it
+
     lines = journal.read_back().lines
     times = recover.moments(lines, time.monotonic())
     about = run_json(request.run_dir)
     scheduler = request.scheduler(about, recover.conditions_answered(reading.events))
-    orders = recover.outstanding(scheduler, lines, times, recover.idle_s(lines))
+    orders = recover.outstanding(scheduler, lines, times, idle_s(lines))
 
     @contextmanager
     def looking_again(inbox: Inbox) -> Iterator[Callable[[], bool | None]]:

@@ -68,13 +68,13 @@ class RunRequest(Struct, frozen=True):
 
     def source(self, inbox: Inbox) -> provenance.Source:
         """Where the code comes from, as it is now, or was when a look was begun."""
-        found = self.looking and self.looking.source(inbox)
-        return found or provenance.Source.look(
+        return provenance.Source.look(
             self.flow.root,
             exclude=(self.flow.proofs,),
             environ=self.environ,
             cache=lock.folder(self.flow.proofs),
             ear=inbox,
+            looking=self.looking,
         )
 
     def place(self) -> Place:

@@ -1,0 +1,107 @@
+"""The verb that writes a run down for others: report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zf.cli.options import RUN, Directory, as_typers, gathering
+from zf.cli.project import find_run, path_shown
+from zf.errors import Exit, ZfError, printable
+from zf.model import NOTHING
+from zf.options import Option
+from zf.report.formats import FORMATS, PAGE
+from zf.settings import file_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from zf.report.formats.recorded import RecordedRun
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's verbs."""
+    app.command()(_with_formats(report))
+
+
+# The options of the verb that name a file, made from the table of formats.
+_FILES: Mapping[str, Option[str]] = {
+    form.name: Option[str](
+        *(("--output", "-o") if form is PAGE else (form.option,)),
+        metavar="FILE",
+        parse=file_named,
+        help=f"Write {form.about} to FILE.",
+        shown="RUN.html beside the run's folder, if no other file is asked for"
+        if form is PAGE
+        else "",
+    )
+    for form in FORMATS
+}
+
+
+def _with_formats(verb: Callable[..., int]) -> Callable[..., int]:
+    annotated = {name: Annotated[str | None, as_typers(option)] for name, option in _FILES.items()}
+    return gathering(verb, "files", annotated)
+
+
+def report(
+    run: Annotated[str, RUN] = "latest",
+    files: Mapping[str, str | None] = NOTHING,
+    open_it: Annotated[
+        bool, typer.Option("--open", help="Open the page in a browser, too.")
+    ] = False,
+    _directory: Directory = None,
+) -> int:
+    """Write a run as one HTML page, or as a file for another program. Reads the proof alone."""
+    from zf.cli.display.reports import write
+
+    with _run_of(run) as (recorded, page):
+        asked = {
+            form: _FILES[form.name].read(path)
+            for form in FORMATS
+            if (path := files.get(form.name)) is not None
+        }
+        if not asked or (open_it and PAGE not in asked):
+            asked[PAGE] = page
+        for form, path in asked.items():
+            write(recorded, form, path)
+            print(printable(path_shown(path)))
+    if open_it:
+        _open(asked[PAGE])
+    return Exit.OK
+
+
+@contextmanager
+def _run_of(run: str) -> Iterator[tuple[RecordedRun, str]]:
+    """The run that is named, by its archive too, and where its page belongs: beside it."""
+    from zf.cli.display.reports import recorded
+
+    if run.endswith(".tar") and os.path.isfile(run):
+        from zf.audit.exporting.unpack import unpacked
+
+        with unpacked(run) as folder:
+            yield recorded(folder), f"{os.path.abspath(run).removesuffix('.tar')}.html"
+        return
+    folder = os.path.abspath(find_run(run))
+    found = recorded(folder)
+    if found.facts.exit_code is None:
+        from zf.run.lock import has_runner
+
+        found.alive = has_runner(*os.path.split(folder))
+    yield found, f"{folder}.html"
+
+
+def _open(path: str) -> None:
+    import webbrowser
+    from pathlib import Path
+
+    if not webbrowser.open(Path(path).as_uri()):
+        raise ZfError(
+            f"no browser could be started for {printable(path_shown(path))}",
+            code="ZF661",
+            hint="open the file by hand",
+        )

@@ -1,0 +1,136 @@
+"""A run as its folder has it, for what tells of it: read with care, never trusted.
+
+Of a run that goes on, was killed, or came from elsewhere, it has what is there. Whether that is
+true, `zf verify` says, and its answer is handed in, since what tells does not judge.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from zf.errors import ZfError
+from zf.proof import forms, layout, read
+from zf.report.facts import Fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from zf.events import Event
+    from zf.proof.journal import JournalReading, Line
+    from zf.report.facts import Facts
+
+
+class RecordedRun:
+    """The files of a run. Raises ZfError where run.json, plan.json or the journal cannot be read;
+    of a task, what cannot be read is not there.
+
+    `alive` says that a zf runs it now; `verify` gives what `zf verify --json` prints of it.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        alive: bool = False,
+        verify: Callable[[], Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.alive = alive
+        self._verify = verify
+
+    @cached_property
+    def run(self) -> Mapping[str, Any]:
+        """What run.json says, but for what has not its form."""
+        return _in_form("run", read.run_json(self.folder))
+
+    @cached_property
+    def plan(self) -> Mapping[str, Any]:
+        """What plan.json says."""
+        return read.plan_json(self.folder)
+
+    @cached_property
+    def journal(self) -> JournalReading:
+        """The journal as far as it is intact, with what is wrong behind that."""
+        return read.journal(self.folder)
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """Each event with the times at which it was written down."""
+        return self.journal.lines
+
+    @property
+    def events(self) -> Sequence[Event]:
+        return self.journal.events
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the events come to."""
+        fold = Fold(self.plan)
+        for line in self.lines:
+            fold.apply(line.event, line.mono, line.wall)
+        with suppress(KeyError, TypeError):
+            limits = self.run["limits"]
+            fold.facts.max_jobs, fold.facts.resources = limits["max_jobs"], limits["resources"]
+        return fold.facts
+
+    @property
+    def id(self) -> str:
+        """The run's id, as its journal has it."""
+        return self.facts.run or str(self.run.get("run_id", ""))
+
+    @property
+    def sealed(self) -> bool:
+        return read.exists(self.folder, layout.MANIFEST)
+
+    @cached_property
+    def verification(self) -> Mapping[str, Any] | None:
+        """What `zf verify` says of the proof, as JSON; None where that was not asked."""
+        return None if self._verify is None else self._verify()
+
+    def status(self, task: str, attempt: int | None = None) -> Mapping[str, Any] | None:
+        """What status.json says of the newest attempt, or of that one, but for what has not its
+        form; None where there is none.
+        """
+        return self._json("status", f"{self._tree(task, attempt)}/{layout.STATUS}")
+
+    def step_record(self, task: str, attempt: int | None, step: int) -> Mapping[str, Any] | None:
+        """How a step ended, the step numbered as its files are; None where it was not reached."""
+        path = f"{self._tree(task, attempt)}/{layout.command_record(f'step-{step}')}"
+        return self._json("step", path)
+
+    def log(self, task: str, attempt: int | None, step: int) -> BinaryIO | None:
+        """A step's log, opened; None where there is none."""
+        with suppress(ZfError):
+            return read.open_file(self.folder, self.log_path(task, attempt, step))
+        return None
+
+    def log_path(self, task: str, attempt: int | None, step: int) -> str:
+        """Where in the folder the log of a step is, if it has one."""
+        return f"{self._tree(task, attempt)}/{layout.step_log(step)}"
+
+    def log_tail(
+        self, task: str, step: int, *, attempt: int | None = None, lines: int = 10
+    ) -> list[str]:
+        """The last lines of a step's log, raw but decoded; see `read.log_tail`."""
+        return read.log_tail(self.folder, task, step, attempt=attempt or 0, lines=lines)
+
+    def artifacts(self, task: str) -> list[read.Artifact]:
+        """What was kept of what the newest attempt left, by the list of their checksums."""
+        return read.artifacts(self.folder, task)
+
+    def _tree(self, task: str, attempt: int | None) -> str:
+        return read.attempt_tree(self.folder, task, attempt or 0)
+
+    def _json(self, form: str, path: str) -> Mapping[str, Any] | None:
+        with suppress(ZfError):
+            return _in_form(form, read.read_json(self.folder, path))
+        return None
+
+
+def _in_form(form: str, value: dict[str, Any]) -> Mapping[str, Any]:
+    if not forms.problems(form, value):
+        return value
+    sound: Mapping[str, Any] = forms.sound(form, value)
+    return sound
