@@ -13,7 +13,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, get_args
 
-from zf.lean.records import Struct, fields
+from zf.lean.records import Struct, field, fields
 
 
 def timestamp(seconds: float) -> str:
@@ -118,7 +118,8 @@ class AttemptEnded(Struct, frozen=True):
     """The one terminal event of an attempt. Times of day are UTC, RFC 3339 with microseconds;
     `exit_code` is the failing step's (124 after a timeout, None when none was reached);
     `signal` is the number that ended the step; `step` is the failing step, from 1; `warned` says
-    that the task tolerates this outcome.
+    that the task tolerates this outcome. `measures` is what the attempt used, as status.json has it
+    but for its steps; empty when that is not known.
     """
 
     task: str
@@ -134,6 +135,7 @@ class AttemptEnded(Struct, frozen=True):
     duration_s: float
     task_sha256: str
     warned: bool = False
+    measures: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TaskNotRun(Struct, frozen=True):

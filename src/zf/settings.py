@@ -31,6 +31,8 @@ MAX_SECONDS = 315_360_000
 # How task output, and progress, is shown while a run goes on.
 Output = Literal["group", "prefix", "quiet"]
 Progress = Literal["auto", "live", "plain", "json"]
+# Whose job this is, which is told in its own ways, too.
+Ci = Literal["auto", "none", "github", "gitlab"]
 
 
 def _fails_fast(text: str, _source: str) -> bool | Literal["now"]:
@@ -260,13 +262,22 @@ class RunOptions(Options, more=REPORTS):
         shown="log_tail in the task file, or 10",
         help=f"How many lines of a failed step's log are shown, at most {MAX_TAIL_LINES}.",
     )
-    output: Option[Output] = Option(
+    output: Option[Output | None] = Option(
         "--output",
         choices=get_args(Output),
-        default="quiet",
         default_of={TASK: "prefix"},
+        shown="quiet; with --ci github or gitlab: group",
+        shown_of={TASK: "prefix"},
         help="How task output is shown while running. quiet: not at all. prefix: each line as it"
         " comes, after its task's name. group: each task's output when it ends.",
+    )
+    ci: Option[Ci] = Option(
+        "--ci",
+        choices=get_args(Ci),
+        default="auto",
+        help="The CI system whose job this is: its log is folded, and it is told what came of the"
+        " run. auto: the one whose variables are set (GITHUB_ACTIONS, GITLAB_CI), but none in a"
+        " step of another zf.",
     )
     progress: Option[Progress] = Option(
         "--progress",

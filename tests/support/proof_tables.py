@@ -53,7 +53,7 @@ def rows(fields: dict, prefix: str = "") -> list[tuple[str, str, str]]:
     """Field, type and meaning of every field, those inside others after them."""
     found = []
     for name, field in fields["properties"].items():
-        optional = name not in fields["required"]
+        optional = name not in fields.get("required", ())
         found.append(
             (
                 f"`{prefix}{name}`",

@@ -52,6 +52,8 @@ class TaskFacts(Struct):
     held_by: str = ""
     waited_s: float = 0.0
     unmet: Mapping[str, Status] = field(default_factory=lambda: NOTHING)
+    # What the attempt used, as its event has it; empty where that is not known.
+    measures: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     # Its task file tolerates this end.
     warned: bool = False
     # Attempts that were followed by another, or should have been; in order.
@@ -79,7 +81,7 @@ class TaskFacts(Struct):
         self.status = self.exit_code = self.signal = self.step = self.duration_s = None
         self.cause = Cause.NONE
         self.detail = self.completed_at = ""
-        self.unmet = NOTHING
+        self.unmet = self.measures = NOTHING
         self.warned = False
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.proof.layout import step_log
 from zf.proof.read import attempt_tree, log_tail
 from zf.report import terminal
-from zf.report.words import TAIL_LINES
+from zf.report.words import TAIL_LINES, log_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from zf.cli.display.folds import Fold, Folds
     from zf.events import Event
     from zf.report.facts import Facts
     from zf.report.task_facts import TaskFacts
@@ -26,7 +28,7 @@ _IN_SUMMARY = frozenset({Status.BLOCKED, Status.CANCELLED})
 class Lines:
     """What to print of a run under `proofs`; `output` is a choice of `--output`, and `starts` says
     whether starts are told too, `tails` whether a failure's log is shown at once, and `most` how
-    many lines of it.
+    many lines of it. `folds` are those of the CI system whose log this is.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Lines:
         starts: bool,
         tails: bool = False,
         most: int | None = None,
+        folds: Folds | None = None,
     ) -> None:
         self._proofs = proofs
         self._output = output
@@ -45,6 +48,7 @@ class Lines:
         self._starts = starts
         self._tails = tails
         self._most = most
+        self._folds = folds
         self._followed: dict[str, _Follower] = {}
 
     def of(self, event: Event, facts: Facts) -> tuple[list[str], Iterator[str] | None]:
@@ -71,13 +75,20 @@ class Lines:
             return False
         return isinstance(event, TaskNotRun) and event.status in _IN_SUMMARY
 
-    def new_output(self, facts: Facts) -> list[str]:
+    def new_output(self, facts: Facts) -> Iterator[str]:
         """What tasks have printed since the last call, when output is shown as it comes."""
         lines = []
         for name, follower in self._followed.items():
             if name in facts.running:
                 lines += [terminal.prefixed(name, text) for text in follower.more()]
-        return lines
+        return self._streamed(iter(lines))
+
+    def closing(self) -> list[str]:
+        """What ends the folds that are still open: the run is over."""
+        return [] if self._folds is None else self._folds.closing()
+
+    def _streamed(self, lines: Iterator[str]) -> Iterator[str]:
+        return lines if self._folds is None else self._folds.streamed(lines)
 
     def _ended(
         self, task: TaskFacts, facts: Facts, lines: list[str]
@@ -85,10 +96,13 @@ class Lines:
         run_dir = f"{self._proofs}/{facts.run}"
         if self._output == "prefix":
             follower = self._followed.pop(task.id)
-            return lines, (terminal.prefixed(task.id, text) for text in follower.rest())
+            rest = (terminal.prefixed(task.id, text) for text in follower.rest())
+            return lines, self._streamed(rest)
         if self._output == "group":
             whole = _Follower(run_dir, task.id, task.attempt).rest()
-            return lines, terminal.grouped(task, whole)
+            if self._folds is None:
+                return lines, terminal.grouped(task, whole)
+            return [], self._folds.folded(_fold(task, facts.run, lines[0]), map(log_line, whole))
         if self._tails and task.status != Status.SUCCESS and task.step is not None:
             from zf.report.excerpt import LOOK_LINES
 
@@ -96,6 +110,23 @@ class Lines:
             log = log_tail(run_dir, task.id, number, attempt=task.attempt, lines=LOOK_LINES)
             lines += terminal.failure_tail(log, self._most or task.log_tail or TAIL_LINES)
         return lines, None
+
+
+def _fold(task: TaskFacts, run: str, title: str) -> Fold:
+    """The fold of an attempt; what went well is closed."""
+    from zf.cli.display.folds import Fold
+
+    return Fold(
+        title,
+        f"zf-{run}-{task.id}-{task.attempt}",
+        _seconds(task.started_at),
+        _seconds(task.completed_at),
+        is_open=task.status != Status.SUCCESS,
+    )
+
+
+def _seconds(at: str) -> int:
+    return int(datetime.fromisoformat(at).timestamp())
 
 
 class _Follower:

@@ -65,8 +65,8 @@ def status_fields(
     **more: Any,
 ) -> dict[str, Any]:
     """What status.json says, in the order it says it: what the last event of the attempt says (all
-    of it but the digest, which is taken of this), and `more` of an attempt: containment, survivors,
-    artifacts, refused, ...
+    of it but the digest, which is taken of this), and `more` of an attempt: measures, containment,
+    survivors, artifacts, refused, ...
     """
     return {
         "schema": "zf/status/v2",
@@ -90,7 +90,7 @@ def status_fields(
 _SAID_TWICE = [
     name
     for name in AttemptEnded.__struct_fields__
-    if name not in {"task", "status", "warned", "task_sha256"}
+    if name not in {"task", "status", "warned", "task_sha256", "measures"}
 ]
 _said_twice = attrgetter(*_SAID_TWICE)
 
