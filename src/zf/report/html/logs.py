@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from zf.events import Status
 from zf.lean.records import Struct
 
-
 if TYPE_CHECKING:
     from zf.report.formats.recorded import LogFile, RecordedRun
     from zf.report.task_facts import TaskFacts

@@ -72,7 +72,22 @@ def lines(raw: Iterable[str]) -> list[Markup]:
 
 def visible(text: str) -> str:
     """What of a line is seen: no colours, tabs expanded, every other control written out."""
-    return printable(_SGR.sub("", text.rstrip("\r\n")).expandtabs(8))
+    column, shown = 0, []
+    for part in _SGR.split(text.rstrip("\r\n"))[::2]:
+        expanded = _expanded(part, column)
+        column += len(expanded)
+        shown.append(printable(expanded))
+    return "".join(shown)
+
+
+def _expanded(text: str, column: int) -> str:
+    """The text with spaces for its tabs, given where it begins."""
+    if "\t" not in text:
+        return text
+    done: list[str] = []
+    for char in text:
+        done += " " * (8 - (column + len(done)) % 8) if char == "\t" else char
+    return "".join(done)
 
 
 def _line(text: str, look: Look) -> tuple[Markup, Look]:
@@ -87,8 +102,7 @@ def _line(text: str, look: Look) -> tuple[Markup, Look]:
         if number % 2:
             look = _changed(look, part)
             continue
-        # Tabs stop where they would if no colour stood before them.
-        expanded = (" " * (column % 8) + part).expandtabs(8)[column % 8 :]
+        expanded = _expanded(part, column)
         column += len(expanded)
         piece = escape(printable(expanded))
         classes = look.classes
