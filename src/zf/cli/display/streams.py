@@ -178,6 +178,17 @@ def say_result(text: str, patience_s: float | None = None) -> OSError | None:
     return result.error or TimeoutError(0, "its reader takes nothing")
 
 
+def linger(seconds: float) -> None:
+    """Wait for a moment before writing more to stdout. Raises ReaderGoneError as soon as there is
+    nothing that reads it any more, which else would show only with the next word.
+    """
+    sys.stdout.flush()
+    gone = select.poll()
+    gone.register(1, 0)
+    if gone.poll(seconds * 1000):
+        raise ReaderGoneError
+
+
 def silence(stream: IO[str]) -> None:
     """Send what is still buffered, and all that is to come, nowhere. Python would try again at
     exit, and change zf's exit code.
