@@ -192,6 +192,16 @@ def definition_sha256(task: Task) -> str:
     return sha256(_encode(list(recorded(task).values())).encode("ascii")).hexdigest()
 
 
+def script_sha256(task: Task) -> str:
+    """The digest of what a task runs: one with the same id and the same digest took as long in an
+    earlier run as it will now, whatever else its file says. As above of the task without secrets.
+
+    SHA-256, in hex, over the commands of its steps and of its cleanup, as JSON.
+    """
+    said = [[step.run for step in task.steps], [step.run for step in task.cleanup]]
+    return sha256(_encode(said).encode("ascii")).hexdigest()
+
+
 class Phase(Struct, frozen=True):
     """What the project file says of a phase."""
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zf.lean.records import replace
-from zf.model import definition_sha256
+from zf.model import definition_sha256, script_sha256
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
 from zf.redact.stream import StreamRedactor
 
@@ -76,7 +76,7 @@ class Redactor:
         task = self._tasks.get(row["id"])
         if task is None or (defined := self.defined(task)) is task:
             return {}
-        return {"sha256": definition_sha256(defined)}
+        return {"sha256": definition_sha256(defined), "script_sha256": script_sha256(defined)}
 
     def defined(self, task: Task) -> Task:
         """The task as its digest in plan.json is taken: without the secrets its project gives or

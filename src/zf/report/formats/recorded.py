@@ -32,6 +32,8 @@ class RecordedRun:
     of a task, what cannot be read is not there.
 
     `alive` says that a zf runs it now; `verify` gives what `zf verify --json` prints of it.
+    `project` is where in its repository the project is, `page` where in it the run's page is to be
+    written; both are empty where that is not known.
     """
 
     def __init__(
@@ -40,8 +42,12 @@ class RecordedRun:
         *,
         alive: bool = False,
         verify: Callable[[], Mapping[str, Any]] | None = None,
+        project: str = "",
+        page: str = "",
     ) -> None:
         self.folder = folder
+        self.project = project
+        self.page = page
         self.alive = alive
         self._verify = verify
 
