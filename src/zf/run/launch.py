@@ -16,7 +16,7 @@ from zf.errors import Exit, ZfError
 from zf.events import RunEnded, RunResumed, RunStarted, Status, TaskNotRun
 from zf.lean import lazy
 from zf.lean.records import Struct, replace
-from zf.proof.durations import Durations
+from zf.proof.durations import runs
 from zf.proof.journal import Journal, JournalReading
 from zf.proof.known import Known
 from zf.proof.layout import JOURNAL, PLAN, RUN
@@ -73,7 +73,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     # runs say how long its tasks will take.
     proofs = request.flow.proofs
     plan = request.redactor.plan(request.plan.as_json())
-    durations = Durations.earlier(proofs, lock.folder(proofs))
+    durations = runs.earlier(proofs, lock.folder(proofs))
     request = request.weighed(plan["tasks"], durations)
     # 3. A queue for signals and orders is open, the run id is ours, and workers are forked.
     with (
@@ -93,7 +93,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
             done = _conduct(request, start, recorder, inbox, pool, lock_fd)
         if not done.facts.tampered:
             durations.add(request.run, plan["tasks"], _took_s(done.facts))
-            durations.keep(lock.folder(proofs))
+            runs.keep(durations, lock.folder(proofs))
         return done
 
 

@@ -12,7 +12,8 @@ from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING, Flow
 from zf.plan.graph import Plan, plan_again
 from zf.proof import read
-from zf.proof.durations import Durations, weights
+from zf.proof.durations.form import Durations
+from zf.proof.durations.runs import weights
 from zf.proof.layout import MANIFEST, PLAN, RUN
 from zf.proof.source import provenance
 from zf.proof.tree.records import Place
