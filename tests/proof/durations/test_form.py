@@ -7,11 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
+from jsonschema_rs import Draft202012Validator
 
 from zf.errors import ZfError
 from zf.proof.durations.form import MAX_BYTES, NEWEST, Durations, Took
 
 A, B = "a" * 64, "b" * 64
+SCHEMA = Path(__file__).parents[3] / "docs/reference/schemas/durations.schema.json"
 
 
 def row(name: str, script: str = A) -> dict[str, str]:
@@ -73,6 +75,15 @@ def test_a_file_reads_as_it_was_written(tmp_path):
     empty = Durations()
     empty.write(f"{tmp_path}/durations.json")
     assert Durations.load(f"{tmp_path}/durations.json") == empty
+
+
+def test_the_schema_says_what_is_written():
+    schema = json.loads(SCHEMA.read_text())
+    known = Durations()
+    known.add("r1", [row("a")], {"a": 1e11})
+    for one in (known, Durations()):
+        assert Draft202012Validator(schema).is_valid(json.loads(one.as_json()))
+    assert not Draft202012Validator(schema).is_valid(json.loads(file_of(f'"t": {took("-1")}')))
 
 
 def file_of(task: str) -> str:

@@ -26,7 +26,7 @@ _NEAR = 1.01
 # What rehearsing may take of the time that the phase will take, and of anyone's at all: so many
 # tasks, at ten microseconds each.
 _SHARE, _TASK_S, _MOST_TASKS = 0.005, 10e-6, 100_000
-_MOST_REHEARSALS = 250
+_MOST_REHEARSALS = 1000
 # How far the ways of tasks are stretched for another order: widely ever again, as what is near to
 # an order has its faults.
 _STRETCHES = (0.02, 0.1, 0.3, 0.6, 0.9)
