@@ -23,6 +23,7 @@ from tests.support.report_samples import (
     timed_out,
 )
 from tests.support.report_strategies import hostile
+from tests.support.screen import Screen
 from zf.events import (
     Cause,
     Interrupted,
@@ -68,7 +69,7 @@ def test_a_narrow_board_drops_what_does_not_fit() -> None:
         "2/5  1 failed  phase E  17s",
         "> 40-seed-database  12s of 3s",
     ]
-    assert live.board(facts, 117.5, columns=20) == ["2/5  1 failed  17s", "> 40-seed-da...  12s"]
+    assert live.board(facts, 117.5, columns=20) == ["2/5  1 failed  17s", "> 40-seed-d...  12s"]
 
 
 def test_a_board_without_tasks() -> None:
@@ -272,85 +273,6 @@ def test_a_board_fits_any_screen(
 
 
 # --- On a terminal --------------------------------------------------------------------------------
-
-_TOKEN = re.compile(r"\x1b\[(?P<number>\??\d*)(?P<code>[A-Za-z])|(?P<char>.)", re.DOTALL)
-
-
-class Screen:
-    """What a terminal shows: rows that wrap and scroll, a cursor, five codes. Nothing else may
-    reach it. A row knows whether it goes on in the next one, so that a resize can reflow.
-    """
-
-    def __init__(self, columns: int, rows: int) -> None:
-        self.columns, self.height = columns, rows
-        self.rows: list[str] = [""]
-        self.wrapped: list[bool] = [False]
-        self.top = self.row = self.column = 0
-        self.wraps = True
-
-    def write(self, text: str) -> None:
-        for token in _TOKEN.finditer(text):
-            match token["code"], token["char"]:
-                case "A", _:
-                    self.row = max(self.top, self.row - int(token["number"]))
-                case "K", _:
-                    self._set(self.rows[self.row][: self.column])
-                case "J", _:
-                    self._set(self.rows[self.row][: self.column])
-                    del self.rows[self.row + 1 :]
-                    del self.wrapped[self.row + 1 :]
-                case "h" | "l", _:
-                    assert token["number"] == "?7"
-                    self.wraps = token["code"] == "h"
-                case None, "\r":
-                    self.column = 0
-                case None, "\n":
-                    self._down(wraps=False)
-                case None, char:
-                    assert char.isprintable(), f"raw {char!r} on the terminal"
-                    if self.column == self.columns:
-                        assert self.wraps, "a line of the board is too long"
-                        self._down(wraps=True)
-                    line = self.rows[self.row].ljust(self.column)
-                    self._set(line[: self.column] + char + line[self.column + 1 :])
-                    self.column += 1
-                case code:
-                    raise AssertionError(f"unknown code {code}")
-
-    def _set(self, text: str) -> None:
-        self.rows[self.row] = text
-        self.wrapped[self.row] = False
-
-    def _down(self, *, wraps: bool) -> None:
-        self.wrapped[self.row] = wraps
-        self.row += 1
-        self.column = 0
-        if self.row == len(self.rows):
-            self.rows.append("")
-            self.wrapped.append(False)
-        self.top = max(self.top, self.row - self.height + 1)
-
-    def resize(self, columns: int) -> None:
-        """Narrower or wider: lines are wrapped anew, as most terminals do."""
-        lines = self.lines()
-        self.columns = columns
-        self.rows = [
-            line[at : at + columns] for line in lines for at in range(0, len(line) or 1, columns)
-        ]
-        self.wrapped = [
-            at + columns < len(line) for line in lines for at in range(0, len(line) or 1, columns)
-        ]
-        self.row = len(self.rows) - 1
-        self.top = max(0, self.row - self.height + 1)
-
-    def lines(self) -> list[str]:
-        """All that was ever shown and not wiped, wrapped rows joined again."""
-        lines = [""]
-        for row, wraps in zip(self.rows, self.wrapped, strict=True):
-            lines[-1] += row
-            if not wraps:
-                lines.append("")
-        return lines[:-1]
 
 
 def sample(running: int = 2) -> Fold:

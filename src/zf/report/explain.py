@@ -62,7 +62,7 @@ def run(
     lines = advice.lines(facts, alive=alive, sealed=sealed, zf=style.zf)
     if first is not None:
         names = [style.paint(printable(name), "bold") for name in first.tasks]
-        lines.insert(0, f"Fix first: {first.render(names)}")
+        lines.insert(0, style.folded(f"Fix first: {first.render(names)}"))
     report = blocked.report(facts, tails=tails, proof=proof, style=style) if whole else ""
     end = summary(
         facts,

@@ -35,6 +35,8 @@ _ERASE_BELOW = "\x1b[J"
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 
 _BAR_LEAST, _BAR_MOST = 10, 40
+# A cell that is full but for less than this is full.
+_ROUNDING = 1e-9
 _FULL, _EMPTY = "━#", "─-"
 # From this width on there is room to name what waits.
 _NAMES_FROM = 110
@@ -148,7 +150,7 @@ def _head(facts: Facts, now: float, width: int, style: Style) -> str:
     said = [style.paint(part.text, part.colour) for part in parts if part.rank != bar_rank]
     if len(said) < len(parts):
         spare = width - taken(0)
-        said.insert(0, _bar(facts, min(spare, _BAR_MOST, max(_BAR_LEAST, width // 4)), style))
+        said.insert(0, _bar(facts, now, min(spare, _BAR_MOST, max(_BAR_LEAST, width // 4)), style))
     return "  ".join(said)
 
 
@@ -158,6 +160,7 @@ def _parts(facts: Facts, now: float) -> list[_Part]:
     warned = sum(facts.tolerated.values())
     failed = sum(counts[status] for status in FAILED) - warned
     not_run = counts[Status.BLOCKED] + counts[Status.CANCELLED] + counts[Status.SKIPPED]
+    eta_s = None if facts.interrupted else facts.eta_s(now)
     state = "interrupted" if facts.interrupted else "throttled" if facts.throttle else ""
     return [
         _Part(f"{total - counts['waiting'] - counts['running']}/{total}", "bold", 0),
@@ -166,7 +169,8 @@ def _parts(facts: Facts, now: float) -> list[_Part]:
         _Part(f"{not_run} not run" if not_run else "", "blocked", 7),
         _Part(state, "interrupted" if facts.interrupted else "throttle", 2),
         _Part(_phase(facts), "", 4),
-        _Part(since_whole(facts.started_mono, now), "", 3),
+        _Part(since_whole(facts.started_mono, now), "", 2),
+        _Part(f"~{whole(eta_s)} left" if eta_s is not None else "", "", 3),
     ]
 
 
@@ -180,14 +184,15 @@ def _phase(facts: Facts) -> str:
     return f"phase {_ascii(facts.phase)}{which}"
 
 
-def _bar(facts: Facts, width: int, style: Style) -> str:
+def _bar(facts: Facts, now: float, width: int, style: Style) -> str:
     """How much has ended: what went well, what did not, and the rest."""
-    counts, total = facts.counts, max(1, len(facts.tasks))
+    counts = facts.counts
     ended = len(facts.tasks) - counts["waiting"] - counts["running"]
     bad = ended - counts[Status.SUCCESS] - counts[Status.SKIPPED] - sum(facts.tolerated.values())
     # Never full before the end, and never without a cell for something that went wrong.
-    full = width if ended == len(facts.tasks) else min(width - 1, ended * width // total)
-    red = min(full, -(-bad * width // total))
+    share = int(facts.share_done(now) * width + _ROUNDING)
+    full = width if ended == len(facts.tasks) else min(width - 1, max(share, min(bad, 1)))
+    red = min(full, -(-bad * full // max(1, ended)))
     which = 0 if style.utf8 else 1
     return (
         style.paint(_FULL[which] * (full - red), "success")

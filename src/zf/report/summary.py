@@ -205,17 +205,18 @@ def _failure_body(
     if len(alike) > 1:
         names = [printable(one.id) for one in alike]
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        lines.append(f"    {', '.join(names[:_MOST_NAMES])}{more}")
+        lines.append(style.folded(f"    {', '.join(names[:_MOST_NAMES])}{more}"))
     lines += _tries(task, style)
     if cases := failed_tests(task):
         lines.append(style.folded(f"    {cases}"))
-    lines += quoted_log(tail(tails.get(task.id, ()), most or task.log_tail or TAIL_LINES), "    ")
+    log = quoted_log(tail(tails.get(task.id, ()), most or task.log_tail or TAIL_LINES), "    ")
+    lines += [style.folded(line, "    |   ") for line in log]
     where = f"    {place(task)}"
     if proof:
         tree = f"{printable(proof)}/{printable(task.id)}"
         number = facts.step_number(task)
-        log = f"/{step_log(number)}" if tails.get(task.id) else ""
-        found = f"{'log' if log else 'proof'}: {tree}{log}"
+        path = f"/{step_log(number)}" if tails.get(task.id) else ""
+        found = f"{'log' if path else 'proof'}: {tree}{path}"
         if style.columns and len(where) + len(found) + 3 > style.columns:
             return [*lines, where, f"    {found}"]
         where += f"   {found}"
@@ -293,7 +294,8 @@ def _throttle_lines(facts: Facts, style: Style) -> list[str]:
     times = "once" if facts.throttles == 1 else f"{facts.throttles} times"
     took, held = duration(facts.throttled_s), duration(facts.held_s)
     word = style.paint("throttled:", "throttle")
-    return [f"{word} {times}, for {took} in all; tasks were kept waiting for {held} of it"]
+    told = f"{word} {times}, for {took} in all; tasks were kept waiting for {held} of it"
+    return [style.folded(told)]
 
 
 def _counts_line(facts: Facts, style: Style) -> str:
@@ -301,7 +303,8 @@ def _counts_line(facts: Facts, style: Style) -> str:
     took = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
     total = count(len(facts.tasks), "task")
     word = style.paint(VERDICTS[facts.result], facts.result)
-    return f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{took}"
+    told = f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{took}"
+    return style.folded(told)
 
 
 def total_s(facts: Facts) -> float | None:

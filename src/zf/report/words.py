@@ -91,8 +91,8 @@ class Style(Struct, frozen=True):
     # How the user calls zf: with `-C DIR`, if that was said.
     zf: str = "zf"
 
-    def folded(self, text: str) -> str:
-        """One line of text, broken between words for the terminal; the rest is indented."""
+    def folded(self, text: str, then: str = "    ") -> str:
+        """One line of text, broken between words for the terminal; the rest begins with `then`."""
         if not self.columns or len(without_colour(text)) <= self.columns:
             return text
         lines, line = [], ""
@@ -101,7 +101,7 @@ class Style(Struct, frozen=True):
             longer = f"{line} {word}" if line else f"{indent}{word}"
             if line.strip() and len(without_colour(longer)) > self.columns:
                 lines.append(line.rstrip())
-                longer = f"    {word}"
+                longer = f"{then}{word}"
             line = longer
         return "\n".join([*lines, line])
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING
 
 from zf.cli.display import streams
 from zf.cli.display.streams import say
 from zf.cli.project import path_shown, program
-from zf.errors import Exit, Problem, ZfError
+from zf.errors import Exit, Problem
 from zf.lean.records import replace
-from zf.proof.layout import LOGS, STATUS
+from zf.proof.layout import LOGS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from zf.cli.display.live import Live
     from zf.events import Event
     from zf.report.facts import Facts
-    from zf.report.task_facts import TaskFacts
     from zf.report.words import Style
     from zf.run.sealing import Launched
     from zf.settings import RunOptions
@@ -282,6 +280,7 @@ class Watcher:
             self._display.follow(chain((first,), pieces))
 
     def _summary(self, done: Launched, signed_by: str | None) -> str:
+        from zf.cli.display.records import remarks_of, result_json, tails_of
         from zf.report import explain
         from zf.report.summary import anchors, brief
 
@@ -329,64 +328,6 @@ class Watcher:
         self._muted = not say(sys.stderr, text)
 
 
-def tails_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
-    """The ends of the logs of what failed, long enough to find the reason in them."""
-    if not facts.failed:
-        return {}
-    from zf.proof.read import log_tail
-    from zf.report.excerpt import LOOK_LINES
-
-    return {
-        task.id: log_tail(run_dir, task.id, facts.step_number(task), lines=LOOK_LINES)
-        for task in facts.failed
-    }
-
-
-# A run of more tasks than this is looked through for remarks only where something went wrong:
-# reading what 20 000 tasks recorded would take a second.
-_MOST_READ = 500
-
-
-def remarks_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
-    """What only the tasks' own records say: what was refused, left running, ..."""
-    tasks = (
-        facts.tasks.values() if len(facts.tasks) <= _MOST_READ else (*facts.failed, *facts.warned)
-    )
-    found = {task.id: remarks_of_task(task, run_dir) for task in tasks}
-    return {name: lines for name, lines in found.items() if lines}
-
-
-def remarks_of_task(task: TaskFacts, run_dir: str) -> list[str]:
-    """The same of one task, if it ran."""
-    if task.attempt and task.status is not None and not _is_plain(run_dir, task.id):
-        from zf.proof.read import status_json
-        from zf.report.remarks import remarks
-
-        with suppress(ZfError):
-            return remarks(status_json(run_dir, task.id))
-    return []
-
-
-# How status.json says that there is nothing of a kind.
-_NOTHING = [f'\n  "{key}": []'.encode() for key in ("survivors", "refused", "unmatched", "notes")]
-_STATUS_BYTES = 16 * 1024
-
-
-def _is_plain(run_dir: str, task: str) -> bool:
-    """Whether there is nothing to remark on: so it is with nearly all tasks, and one look tells."""
-    try:
-        fd = os.open(f"{run_dir}/{task}/{STATUS}", os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        told = os.read(fd, _STATUS_BYTES)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return all(nothing in told for nothing in _NOTHING)
-
-
 def _in_pieces(lines: Iterable[str]) -> Iterator[bytes]:
     rest = iter(lines)
     while some := list(islice(rest, _LINES_AT_ONCE)):
@@ -415,24 +356,6 @@ def _terminal_size() -> os.terminal_size:
     from shutil import get_terminal_size  # 2 ms where there is no terminal
 
     return get_terminal_size()
-
-
-def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
-    """What `--json` prints of a finished run."""
-    from zf.report.runs import as_json, row
-
-    return {
-        **as_json([row(done.facts)])[0],
-        "exit_code": done.exit_code,
-        "proof": done.run_dir,
-        "head": done.head,
-        "signed_by": signed_by,
-        "tampered": list(done.facts.tampered),
-        # Before a signature all are.
-        "trees_compared": done.compared[signed_by is not None],
-        "trees": done.compared[1],
-        "tasks": {task.id: task.word for task in done.facts.tasks.values()},
-    }
 
 
 def _silent_s(logs: str) -> float | None:
