@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from zf.report.facts import Facts
-from zf.report.html.folding import Box, Folded, fold
-from zf.report.html.layout import Placed, place
-from zf.report.html.svg import number, text_of, title, to_task
+from zf.report.pictures.folding import Box, Folded, fold
+from zf.report.pictures.layout import Placed, place
+from zf.report.pictures.svg import number, text_of, title, to_task
 from zf.report.words import count, story
 
 _BOX_PX, _GAP_PX, _TOP_PX, _EDGE_PX = 24, 44, 22, 4

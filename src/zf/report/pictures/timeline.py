@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zf.lean.records import Struct
-from zf.report.html.bars import PAGE_PX, Bar, bars, counted, kinds
-from zf.report.html.svg import number, percent, text_of, title, to_task
+from zf.report.pictures.bars import PAGE_PX, Bar, bars, counted, kinds
+from zf.report.pictures.svg import number, percent, text_of, title, to_task
 from zf.report.timing.course import Attempt, Course, Wait, Why
 from zf.report.timing.shorten import Advice, what_helps
 from zf.report.words import count, duration
