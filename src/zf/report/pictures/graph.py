@@ -188,7 +188,7 @@ _ARROWS = (
     + "".join(
         f'<marker id="{name}" viewBox="0 0 6 6" refX="0.5" refY="3" markerWidth="6"'
         f' markerHeight="6" orient="auto"><path class="{name}" d="M0 0L6 3L0 6Z"/></marker>'
-        for name in ("head", "bad-head")
+        for name in ("arrow", "bad-arrow")
     )
     + "</defs>"
 )

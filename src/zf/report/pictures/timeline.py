@@ -361,9 +361,12 @@ def _about_path(course: Course, critical: Sequence[int]) -> str:
     )
     queued = sum(attempt.why == "slot" for attempt in chain)
     scarce = sum(attempt.why in {"resource", "concurrency", "alone"} for attempt in chain)
-    parts = [f"{queued} for a slot"] if queued else []
-    parts += [f"{scarce} for a resource, a group or to be alone"] if scarce else []
-    return f"{told}. Of these had waited last: {', '.join(parts)}." if parts else f"{told}."
+    why = {"for a slot": queued, "for a resource, a group or to be alone": scarce}
+    parts = [f"{number} {what}" for what, number in why.items() if number]
+    if not parts:
+        return f"{told}."
+    parts[0] = parts[0].replace(" ", " of them had waited last ", 1)
+    return f"{told}; {', '.join(parts)}."
 
 
 def _about_help(advice: Advice, course: Course) -> str:
