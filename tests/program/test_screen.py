@@ -23,7 +23,6 @@ def on_terminal(project):
     """Run zf on a terminal of this size, to its end; all it wrote, line ends as the program wrote
     them.
     """
-
     # Where a shell exports these they win over what the terminal says.
     for name in ("COLUMNS", "LINES"):
         project.env.pop(name, None)
@@ -142,7 +141,9 @@ def test_the_summary_elsewhere_has_the_log_too(flow, on_terminal, tmp_path):
 
 def test_what_a_running_task_prints_moves_no_cursor(project, on_terminal):
     """The screen refuses any code that zf does not write itself."""
-    hostile = r"printf '\033[2J\033[H\033]0;title\007\033[31mred \033[?1049h\342\200\256back\rover\n'"
+    hostile = (
+        r"printf '\033[2J\033[H\033]0;title\007\033[31mred \033[?1049h\342\200\256back\rover\n'"
+    )
     fifo = project.root / "gate"
     os.mkfifo(fifo)
     project.task("a", f"{hostile}; read x <gate", parallel_safe=True)
