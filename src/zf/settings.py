@@ -240,11 +240,12 @@ class RunOptions(Options, more=REPORTS):
     upstream: Option[Sequence[str]] = Option(
         "--upstream",
         metavar="RUN",
-        verbs=(PHASE,),
+        verbs=(PHASE, RERUN),
         many=True,
         default=(),
         help="A run whose successes meet needs in phases that are not run now; its proof is"
-        " verified before it counts. 'latest' is the newest of this commit. Can be given again.",
+        " verified before it counts. 'latest' is the newest of this commit; FILE.tar, an archive,"
+        " becomes a run of this project. Can be given again.",
     )
     dry_run: Option[bool] = Option(
         "--dry-run",
@@ -252,7 +253,7 @@ class RunOptions(Options, more=REPORTS):
         help="Show the plan and run nothing. With --json, the plan as JSON.",
     )
     quiet: Option[bool] = Option(
-        "--quiet", "-q", help="Print the summary alone, and nothing before it."
+        "--quiet", "-q", help="Print the failures and one line, and nothing before the end."
     )
     verbose: Option[bool] = Option(
         "--verbose",

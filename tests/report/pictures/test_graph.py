@@ -11,8 +11,8 @@ from tests.support.courses import layered
 from tests.support.report_samples import SEED, B, blocked, facts_of, failed, plan, seed_facts
 from zf.events import Event
 from zf.report.facts import Facts, Fold
-from zf.report.html.folding import MOST_BOXES, fold
-from zf.report.html.graph import figure
+from zf.report.pictures.folding import MOST_BOXES, fold
+from zf.report.pictures.graph import figure
 
 
 def drawn(facts: Facts) -> ET.Element:

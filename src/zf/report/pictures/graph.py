@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from zf.report.facts import Facts
-from zf.report.html.folding import Box, Folded, fold
-from zf.report.html.layout import Placed, place
-from zf.report.html.svg import number, text_of, title, to_task
+from zf.report.pictures.folding import Box, Folded, fold
+from zf.report.pictures.layout import Placed, place
+from zf.report.pictures.svg import number, text_of, title, to_task
 from zf.report.words import count, story
 
 _BOX_PX, _GAP_PX, _TOP_PX, _EDGE_PX = 24, 44, 22, 4
@@ -188,7 +188,7 @@ _ARROWS = (
     + "".join(
         f'<marker id="{name}" viewBox="0 0 6 6" refX="0.5" refY="3" markerWidth="6"'
         f' markerHeight="6" orient="auto"><path class="{name}" d="M0 0L6 3L0 6Z"/></marker>'
-        for name in ("head", "bad-head")
+        for name in ("arrow", "bad-arrow")
     )
     + "</defs>"
 )

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zf.lean.records import Struct
-from zf.report.html.bars import PAGE_PX, Bar, bars, counted, kinds
-from zf.report.html.svg import number, percent, text_of, title, to_task
+from zf.report.pictures.bars import PAGE_PX, Bar, bars, counted, kinds
+from zf.report.pictures.svg import number, percent, text_of, title, to_task
 from zf.report.timing.course import Attempt, Course, Wait, Why
 from zf.report.timing.shorten import Advice, what_helps
 from zf.report.words import count, duration
@@ -361,9 +361,12 @@ def _about_path(course: Course, critical: Sequence[int]) -> str:
     )
     queued = sum(attempt.why == "slot" for attempt in chain)
     scarce = sum(attempt.why in {"resource", "concurrency", "alone"} for attempt in chain)
-    parts = [f"{queued} for a slot"] if queued else []
-    parts += [f"{scarce} for a resource, a group or to be alone"] if scarce else []
-    return f"{told}. Of these had waited last: {', '.join(parts)}." if parts else f"{told}."
+    why = {"for a slot": queued, "for a resource, a group or to be alone": scarce}
+    parts = [f"{number} {what}" for what, number in why.items() if number]
+    if not parts:
+        return f"{told}."
+    parts[0] = parts[0].replace(" ", " of them had waited last ", 1)
+    return f"{told}; {', '.join(parts)}."
 
 
 def _about_help(advice: Advice, course: Course) -> str:

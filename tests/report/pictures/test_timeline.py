@@ -20,8 +20,8 @@ from zf.events import (
     ThrottleEntered,
     ThrottleLeft,
 )
-from zf.report.html.bars import bars
-from zf.report.html.timeline import figure, short, ticks
+from zf.report.pictures.bars import bars
+from zf.report.pictures.timeline import figure, short, ticks
 
 
 def drawn(run: Recorded) -> tuple[ET.Element, list[str]]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zf.report.html.layout import Placed, place
+from zf.report.pictures.layout import Placed, place
 
 
 @st.composite
