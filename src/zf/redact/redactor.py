@@ -128,6 +128,8 @@ def _texts(task: Task) -> Iterator[str]:
     """The free texts of a task."""
     yield from (task.title, task.workdir, task.condition, *task.env.values(), *task.artifacts)
     yield from task.allow_secrets_in
+    for globs in task.reports.values():
+        yield from globs
     for step in (*task.steps, *task.cleanup):
         yield from (step.name, step.run)
 
@@ -173,6 +175,7 @@ def without_secrets(task: Task, redactor: StreamRedactor) -> Task:
         artifacts=tuple(map(hide, task.artifacts)),
         required_artifacts=tuple(map(hide, task.required_artifacts)),
         allow_secrets_in=tuple(map(hide, task.allow_secrets_in)),
+        reports={kind: [*map(hide, globs)] for kind, globs in task.reports.items()},
         steps=hidden(task.steps),
         cleanup=hidden(task.cleanup),
     )

@@ -323,7 +323,7 @@ class Fold:
         task.step = self.facts.step_of(event)
         task.started_at = event.started_at
         task.duration_s = event.duration_s
-        task.measures = event.measures
+        task.measures, task.tests = event.measures, event.tests
         self._end(task, event, event.completed_at)
 
     def _retry_scheduled(self, event: RetryScheduled, mono: float | None) -> None:
@@ -406,7 +406,7 @@ class Fold:
 # What an attempt's end says of its task.
 _END = (
     *("status", "cause", "detail", "warned", "exit_code", "signal", "step"),
-    *("duration_s", "completed_at", "measures"),
+    *("duration_s", "completed_at", "measures", "tests"),
 )
 
 

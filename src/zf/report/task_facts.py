@@ -58,6 +58,9 @@ class TaskFacts(Struct):
     measures: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     # Its task file tolerates this end.
     warned: bool = False
+    # What the reports it left say of its test cases: `total`, `failed`, `errors`, `skipped`, and
+    # the first `names` of those that failed; empty where there are none.
+    tests: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     # Attempts that were followed by another, or should have been; in order.
     earlier: list[Tried] = field(default_factory=list)
     # What its condition was asked, with the answers; in order.
@@ -106,7 +109,7 @@ class TaskFacts(Struct):
         self.status = self.exit_code = self.signal = self.step = self.duration_s = None
         self.cause = Cause.NONE
         self.detail = self.completed_at = ""
-        self.unmet = self.measures = NOTHING
+        self.unmet = self.measures = self.tests = NOTHING
         self.warned = False
 
 
