@@ -25,6 +25,8 @@ SHIELD_MODES = AUTO, ALWAYS, NEVER = "auto", "always", "never"
 MAX_TAIL_LINES = 400
 # More slots than any machine can use; catches `-j 100000000` before it forks.
 MAX_JOBS_LIMIT = 10_000
+# More of anything than there can be, and exact in every reader of JSON.
+MAX_AMOUNT = 2**53 - 1
 # Ten years: longer is a typing error, and still far from overflowing any clock.
 MAX_SECONDS = 315_360_000
 
@@ -78,7 +80,9 @@ def _amounts(typed: Sequence[str], source: str) -> dict[str, int]:
         name, _, amount = text.partition("=")
         if not name or not (amount.isascii() and amount.isdigit()):
             raise _bad(source, text, "NAME=N, such as db=1")
-        found[name] = int(amount[:9])
+        if len(amount) > len(str(MAX_AMOUNT)) or int(amount) > MAX_AMOUNT:
+            raise _bad(source, text, f"NAME=N with an N of {MAX_AMOUNT} at most")
+        found[name] = int(amount)
     return found
 
 

@@ -57,7 +57,7 @@ def report(
     _directory: Directory = None,
 ) -> int:
     """Write a run as one HTML page, or as a file for another program. Reads the proof alone."""
-    from zf.cli.display.reports import write
+    from zf.cli.display.reports import in_repository, write
 
     with _run_of(run) as (recorded, page):
         asked = {
@@ -67,6 +67,7 @@ def report(
         }
         if not asked or (open_it and PAGE not in asked):
             asked[PAGE] = page
+        recorded.page = in_repository(asked.get(PAGE))
         for form, path in asked.items():
             write(recorded, form, path)
             print(printable(path_shown(path)))

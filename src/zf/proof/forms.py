@@ -118,10 +118,11 @@ def _errors(validator: Draft4Validator, value: Any) -> list[ValidationError]:
     try:
         if validator.is_valid(value):
             return []
+        return list(validator.iter_errors(value))
     except UnicodeEncodeError:
         # Half of a surrogate pair, which JSON can spell and nothing can encode.
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-    return list(validator.iter_errors(value))
+        return list(validator.iter_errors(value))
 
 
 def _sound(validator: Draft4Validator, value: Any) -> Any:
@@ -178,7 +179,7 @@ def _holds(value: Any) -> bool:
     return type(value) is dict or type(value) is list
 
 
-# Which schema holds
+# Which schema holds.
 
 
 def _schema_for(form: str, value: Any) -> str:

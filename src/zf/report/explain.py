@@ -25,6 +25,7 @@ from zf.report.words import (
     spent,
     story,
     tail,
+    tests,
     tries,
 )
 
@@ -84,6 +85,7 @@ def task(
     proof: str = "",
     style: Style = PLAIN,
     remarks: Sequence[str] = (),
+    cases: Sequence[str] = (),
     alive: bool = False,
     sealed: bool = False,
     wait: Wait | None = None,
@@ -100,6 +102,8 @@ def task(
         ("what", "; ".join(starmap(dependency, entry.unmet.items())) if entry else story(found)),
         *(("asked", condition(asked)) for asked in found.asked),
         *(("tried", line) for line in tries(found)),
+        ("tests", tests(found)),
+        *(("failed", line) for line in cases),
         ("when", _when(found)),
         ("waits", wait.told if wait and wait.why not in {"lease", "retry"} else ""),
         ("waited", _waited(found)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
+from zf.events import Status
 from zf.lean import lazy
 from zf.proof.layout import step_log
 from zf.report.words import (
@@ -19,6 +20,7 @@ from zf.report.words import (
     count,
     counted,
     duration,
+    failed_tests,
     place,
     quoted_log,
     spent,
@@ -81,7 +83,9 @@ def summary(
         lines += [f"  {style.label(task.word)} {printable(task.id)}" for task in rest]
         blocks.append(lines)
     blocks += [_odd(facts, proof, style)] if facts.warned or facts.flaky else []
-    blocks += [_remarks(remarks, style)] if remarks else []
+    notes = {name: [cases] for name, cases in _failed_all_the_same(facts)}
+    notes |= {name: [*notes.get(name, ()), *lines] for name, lines in remarks.items()}
+    blocks += [_remarks(notes, style)] if notes else []
     if not (told or reported or facts.all_well):
         blocks += [blocked.headline(facts, style), *blocked.not_started(facts)]
     last = [_counts_line(facts, style), *_throttle_lines(facts, style), *advice]
@@ -153,6 +157,8 @@ def _failures(
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         lines.append(f"    {', '.join(names[:_MOST_NAMES])}{more}")
     lines += _tries(task, style)
+    if cases := failed_tests(task):
+        lines.append(style.folded(f"    {cases}"))
     lines += quoted_log(tail(tails.get(task.id, ()), most or task.log_tail or TAIL_LINES), "    ")
     where = f"    {place(task)}"
     if proof:
@@ -199,6 +205,8 @@ def _odd(facts: Facts, proof: str, style: Style) -> list[str]:
     lines = []
     for task in (*facts.warned, *facts.flaky):
         lines += [style.folded(_odd_head(task, style)), *_tries(task, style)]
+        if cases := failed_tests(task):
+            lines.append(style.folded(f"  {cases}"))
         if proof:
             lines.append(f"  proof: {printable(proof)}/{printable(task.id)}")
     return lines
@@ -213,6 +221,12 @@ def _odd_head(task: TaskFacts, style: Style) -> str:
         word = style.paint(VERBS.get(task.status, task.word), colour)
         return f"{name} {word}{spent(task, ' after ')}, tolerated (warned): {what(task)}"
     return f"{name} {style.paint('succeeded', colour)} only on attempt {task.attempt} (flaky)"
+
+
+def _failed_all_the_same(facts: Facts) -> list[tuple[str, str]]:
+    """The tasks that succeeded though test cases of theirs failed, and which."""
+    well = (task for task in facts.tasks.values() if task.tests and task.status is Status.SUCCESS)
+    return [(task.id, cases) for task in well if not task.flaky and (cases := failed_tests(task))]
 
 
 def _tries(task: TaskFacts, style: Style) -> list[str]:

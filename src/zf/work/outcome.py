@@ -25,6 +25,7 @@ from zf.work.supervisor import Ended
 if TYPE_CHECKING:
     from zf.model import Task
     from zf.redact.redactor import Redactor
+    from zf.work.results.reports import Tests
 
 EXIT_TIMEOUT = 124
 # Of the command line of a process that was left behind.
@@ -60,6 +61,8 @@ class Outcome(Struct):
     notes: list[str] = field(default_factory=list)
     redactions: Mapping[str, int] = field(default_factory=dict)
     collected: Collected = field(default_factory=Collected)
+    # What the task's own reports say of its test cases, where it has any.
+    tests: Tests | None = None
 
     def begin(self) -> None:
         """From now on its time is taken."""
@@ -248,6 +251,7 @@ class Outcome(Struct):
                 unmatched=self.collected.unmatched,
                 notes=self._told_notes(),
                 redactions=self.redactions,
+                **({"tests": self.tests.status} if self.tests and self.tests.status else {}),
             )
         )
         return replace(ended, task_sha256=digest)
@@ -285,6 +289,7 @@ class Outcome(Struct):
             round(time.monotonic() - self.began, 6),
             "",
             self.task.tolerates(self.status, self.exit_code),
+            tests=self.tests.event if self.tests else {},
         )
 
     def write_abandoned_status(
