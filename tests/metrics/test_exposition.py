@@ -103,6 +103,7 @@ def test_what_is_stated_of_a_metric_decides_over_its_name():
         ('{"name": "a", "value": 1, "tags": {}}', "unknown key tags"),
         ('{"name": "a", "value": 1, "labels": {"x": 1}}', "no name with a text"),
         ('{"name": "a", "value": 1, "labels": [1]}', "no object"),
+        ('{"name": "a", "value": 1, "labels": {"x": "\\ud800"}}', "no Unicode text"),
         ('{"name": "a", "value": 1, "unit": 5}', "no text"),
         ("{" * 5000, "no JSON object"),
         ('{"a":' * 5000, "no JSON object"),

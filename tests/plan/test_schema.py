@@ -51,6 +51,7 @@ WHOLE_TASK = {
     "commands": [{"name": "Seed", "run": "make"}],
     "artifacts": ["out/*.xml"],
     "reports": {"junit": ["out/junit.xml"]},
+    "metrics_strict": True,
 }
 WHOLE_PROJECT = {
     "pass_env": ["A"],

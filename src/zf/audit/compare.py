@@ -23,7 +23,14 @@ from zf.proof.read import MAX_JSON_BYTES, first_step, plan_json, run_json
 
 # What zf itself sets names the run, so it is never the same twice.
 _OF_THE_RUN = frozenset(
-    {"RUN_ID", "PROOF_DIR", "ARTIFACTS_DIR", "COMPOSE_PROJECT_NAME", "ZF_COOKIE"}
+    {
+        "RUN_ID",
+        "PROOF_DIR",
+        "ARTIFACTS_DIR",
+        "NEEDS_DIR",
+        "COMPOSE_PROJECT_NAME",
+        "ZF_COOKIE",
+    }
 )
 _EXPORT = re.compile(r"export ([A-Za-z_][A-Za-z0-9_]*)='((?:[^']|'\\'')*)'\n")
 _OUTPUT = (f"{LOGS}/", f"{ARTIFACTS}/")

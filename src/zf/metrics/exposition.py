@@ -244,6 +244,10 @@ def _series(
         raise _LineError("has no number as its value") from None
     if not math.isfinite(amount) or "_" in str(value):
         raise _LineError("has a value that is not finite")
+    try:
+        "".join(labels.values()).encode()
+    except UnicodeEncodeError:
+        raise _LineError("has a label that is no Unicode text") from None
     if len(labels) > _MAX_LABELS:
         raise _LineError(f"has more than {_MAX_LABELS} labels")
     counts = name.endswith("_total") if stated is None else stated in _COUNTING_TYPES
