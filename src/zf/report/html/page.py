@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,8 @@ from markupsafe import Markup
 
 from zf import __version__
 from zf.errors import printable
-from zf.lean.records import Struct
 from zf.report.html import causes, tables
+from zf.report.html.figures import FIGURES
 from zf.report.html.headline import headline
 from zf.report.html.logs import Packs
 from zf.report.html.quotes import Quote, Quotes
@@ -36,19 +36,6 @@ _FOOT_BYTES = 256 * 1024
 # A narrower part of the bar could not be seen.
 _THINNEST = 6
 _BAR = 1000
-
-
-class Figure(Struct, frozen=True):
-    """A picture of the run: an SVG without a style of its own, and sentences below it."""
-
-    id: str
-    title: str
-    svg: Markup
-    told: Sequence[str] = ()
-
-
-# The pictures in their order; each may have nothing to show of a run.
-FIGURES: Sequence[Callable[[RecordedRun], Figure | None]] = ()
 
 
 def render(run: RecordedRun, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
@@ -91,7 +78,7 @@ def _shown(run: RecordedRun) -> dict[str, Any]:
     return {
         "policy": _policy(),
         "version": __version__,
-        "css": _text("page.css"),
+        "css": _css(),
         "facts": facts,
         "sentence": headline(facts, alive=run.alive),
         "intact": found["verdicts"].get("INTACT", {}).get("state") != "failed",
@@ -131,9 +118,9 @@ def _as_data(value: Any) -> Markup:
 
 
 def _policy() -> Markup:
-    hashes = {name: f"'sha256-{_digest(_text(name))}'" for name in ("page.css", "page.js")}
+    script, style = (f"'sha256-{_digest(text)}'" for text in (_text("page.js"), _css()))
     return Markup(  # noqa: S704 - made of two hashes
-        f"default-src 'none'; script-src {hashes['page.js']}; style-src {hashes['page.css']};"
+        f"default-src 'none'; script-src {script}; style-src {style};"
         " base-uri 'none'; form-action 'none'"
     )
 
@@ -142,9 +129,13 @@ def _digest(text: str) -> str:
     return b64encode(sha256(text.encode()).digest()).decode()
 
 
-def _text(name: str) -> Markup:
-    """A file of this package, which is part of the page as it stands."""
-    return Markup(files("zf.report.html").joinpath(name).read_text("utf-8"))  # noqa: S704
+def _css() -> Markup:
+    return _text("page.css") + _text("pictures.css", "zf.report.pictures")
+
+
+def _text(name: str, room: str = "zf.report.html") -> Markup:
+    """A file of the program, which is part of the page as it stands."""
+    return Markup(files(room).joinpath(name).read_text("utf-8"))  # noqa: S704
 
 
 def _origin(run: RecordedRun) -> Iterator[str]:
