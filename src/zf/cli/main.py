@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from zf import __version__
-from zf.cli import proof, report, rerun, runs, tasks, usage
+from zf.cli import proof, report, rerun, runs, tasks
 from zf.cli import run as running
 from zf.cli.display import streams
 from zf.cli.exits import guarded
@@ -45,7 +45,7 @@ def _options(
     pass
 
 
-for _family in (running, rerun, tasks, runs, report, proof, usage):
+for _family in (running, rerun, tasks, runs, report, proof):
     _family.register(app)
 for _command in app.registered_commands:
     _command.cls = Verb

@@ -51,7 +51,7 @@ def program() -> str:
 
 _COMMAND = lazy.pattern(
     r"\bzf (?=(?:run-phase|run-task|resume|rerun|cancel|validate|list|plan|schema|status|explain"
-    r"|logs|report|verify|seal|export|diff|replay)\b)"
+    r"|logs|report|usage|verify|seal|export|diff|replay)\b)"
 )
 
 
