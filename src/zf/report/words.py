@@ -79,7 +79,7 @@ _SHAPES = {
 
 class Style(Struct, frozen=True):
     """Whether to colour, whether there are shapes beyond ASCII, and how wide the terminal is; 0 for
-    what is none, where lines are as long as they are. The words are the same.
+    anything else, where no line is broken. The words are the same.
     """
 
     colour: bool = False

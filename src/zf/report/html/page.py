@@ -1,24 +1,15 @@
-"""A recorded run as one HTML page: what is shown, in which order, in one piece after another. Pure.
-
-The page needs nothing but itself and runs nothing but its own script: its policy, which stands
-before all else, allows one style sheet and one script by their hashes.
-"""
+"""A recorded run as one HTML page: what is shown, in which order, piece after piece. Pure."""
 
 from __future__ import annotations
 
 import json
-from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from hashlib import sha256
-from importlib.resources import files
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from zf import __version__
-from zf.errors import printable
-from zf.report.html import causes, tables
+from zf.report.html import causes, sheet, tables
 from zf.report.html.figures import FIGURES
 from zf.report.html.headline import headline
 from zf.report.html.logs import Packs
@@ -40,45 +31,26 @@ _BAR = 1000
 
 def render(run: RecordedRun, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
     """The page, piece by piece, with as many whole logs as `max_bytes` have room for."""
-    environment = Environment(
-        loader=PackageLoader("zf.report.html", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        finalize=_finalized,
-    )
+    environment = sheet.environment()
     environment.globals.update(count=count, size=tables.size, run=run, max_bytes=max_bytes)
     room = max_bytes - _FOOT_BYTES
-    for piece in _pieces(environment.get_template("page.html"), _shown(run)):
+    for piece in sheet.pieces(environment.get_template("page.html"), _shown(run)):
         room -= len(piece)
         yield piece
     packs = Packs(run)
     yield from packs.blocks(room)
-    yield from _pieces(environment.get_template("foot.html"), _behind(run, packs))
-
-
-def _finalized(value: object) -> object:
-    """Whatever a run says is one line in which nothing is hidden; what is markup is ours."""
-    return value if isinstance(value, Markup) else printable(str(value))
-
-
-def _pieces(template: Template, context: Mapping[str, Any]) -> Iterator[bytes]:
-    stream = template.stream(context)
-    stream.enable_buffering(500)
-    for piece in stream:
-        yield piece.encode("utf-8", "backslashreplace")
+    yield from sheet.pieces(environment.get_template("foot.html"), _behind(run, packs))
 
 
 def _shown(run: RecordedRun) -> dict[str, Any]:
-    facts, quotes = run.facts, Quotes(run)
+    facts, quotes, css = run.facts, Quotes(run), sheet.css()
     rows = tables.rows(run)
     verification = run.verification
     found = verification or {"verdicts": {}, "findings": ()}
     return {
-        "policy": _policy(),
+        "policy": sheet.policy(css, sheet.text("page.js")),
         "version": __version__,
-        "css": _css(),
+        "css": css,
         "facts": facts,
         "sentence": headline(facts, alive=run.alive),
         "intact": found["verdicts"].get("INTACT", {}).get("state") != "failed",
@@ -108,34 +80,13 @@ def _behind(run: RecordedRun, packs: Packs) -> dict[str, Any]:
         "left_out": list(tables.left_out(run, packs.left_out)),
         "left_out_number": len(packs.left_out),
         "index": _as_data(index),
-        "js": _text("page.js"),
+        "js": sheet.text("page.js"),
     }
 
 
 def _as_data(value: Any) -> Markup:
     """JSON that no parser of HTML can take for its end."""
     return Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704
-
-
-def _policy() -> Markup:
-    script, style = (f"'sha256-{_digest(text)}'" for text in (_text("page.js"), _css()))
-    return Markup(  # noqa: S704 - made of two hashes
-        f"default-src 'none'; script-src {script}; style-src {style};"
-        " base-uri 'none'; form-action 'none'"
-    )
-
-
-def _digest(text: str) -> str:
-    return b64encode(sha256(text.encode()).digest()).decode()
-
-
-def _css() -> Markup:
-    return _text("page.css") + _text("pictures.css", "zf.report.pictures")
-
-
-def _text(name: str, room: str = "zf.report.html") -> Markup:
-    """A file of the program, which is part of the page as it stands."""
-    return Markup(files(room).joinpath(name).read_text("utf-8"))  # noqa: S704
 
 
 def _origin(run: RecordedRun) -> Iterator[str]:
