@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.support.ci_logs import GitHubJob, read_outputs, read_sections
+from tests.support.sessions import blocks
 from tests.support.tools import from_npm, program
 from zf.options import PHASE
 from zf.settings import OPTIONS
@@ -271,17 +272,85 @@ def test_every_option_of_theirs_is_one_of_zf(file):
     assert "--ci" in found
 
 
-def test_the_schemas_that_their_makers_publish(tmp_path):
+def accepted(schema: str, *paths: Path) -> None:
+    """Held against the schema that comes with check-jsonschema."""
     check = program("check-jsonschema")
+    words = [check, "--builtin-schema", f"vendor.{schema}", *map(str, paths)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_schema_of_an_action():
+    accepted("github-actions", ROOT / "action.yml")
+
+
+def test_the_schema_of_a_pipeline(tmp_path):
     body = TEMPLATE.read_text().split("\n---\n")[1]
     names = {"job": "zf", "needs": "[]", "folder": "proofs"}
     filled = re.sub(r"\$\[\[ inputs\.(\w+) \]\]", lambda one: names.get(one[1], "x"), body)
     (tmp_path / "job.yml").write_text(filled)
-    for schema, path in (
-        ("vendor.github-actions", ROOT / "action.yml"),
-        ("vendor.gitlab-ci", tmp_path / "job.yml"),
-    ):
-        done = subprocess.run(
-            [check, "--builtin-schema", schema, str(path)], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout
+    accepted("gitlab-ci", tmp_path / "job.yml")
+
+
+# --- What the documentation says -----------------------------------------------------------------
+
+
+def examples(page: str) -> list[str]:
+    """The pipelines on a page."""
+    text = (ROOT / "docs" / "how-to" / page).read_text()
+    return ["\n".join(one.lines) for one in blocks(text) if one.kind == "yaml other"]
+
+
+def test_the_workflow_in_the_documentation_is_sound(tmp_path):
+    [workflow] = [text for text in examples("run-on-github.md") if "jobs:" in text]
+    # Any commit of any repository: that one is the reader's to fill in.
+    path = tmp_path / "workflow.yml"
+    path.write_text(workflow.replace("OWNER/zf@COMMIT", f"owner/zf@{'0' * 40} # v1.0.0"))
+    accepted("github-workflows", path)
+    done = subprocess.run(
+        [program("zizmor"), "--offline", "--quiet", str(path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    given = [
+        step["with"]
+        for job in yaml.safe_load(workflow)["jobs"].values()
+        for step in job["steps"]
+        if "OWNER" in step["uses"]
+    ]
+    assert given
+    assert all(one.keys() <= ACTION["inputs"].keys() for one in given)
+
+
+def test_the_pipelines_in_the_documentation_are_sound(tmp_path):
+    inputs = yaml.safe_load(TEMPLATE.read_text().split("\n---\n")[0])["spec"]["inputs"]
+    pages = examples("run-on-gitlab.md")
+    assert len(pages) == 2
+    for number, text in enumerate(pages):
+        path = tmp_path / f"{number}.yml"
+        path.write_text(text)
+        accepted("gitlab-ci", path)
+        for one in yaml.safe_load(text).get("include", ()):
+            assert one["inputs"].keys() <= inputs.keys()
+
+
+def table(heading: str, first: str) -> dict[str, str]:
+    """A table of the reference: what stands in its last column, by the names in its first."""
+    page = (ROOT / "docs" / "reference" / "ci.md").read_text()
+    part = page.split(f"\n### {heading}\n")[1].split("\n## ")[0]
+    rows = part.split(f"| {first} |")[1].split("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return {name: row[-1] for row in cells for name in re.findall(r"`([\w-]+)`", row[0])}
+
+
+def test_the_reference_has_every_input_and_output():
+    inputs = table("The action", "input")
+    assert inputs.keys() == ACTION["inputs"].keys()
+    for name, one in ACTION["inputs"].items():
+        default = str(one.get("default", ""))
+        assert name == "name" or inputs[name].strip("`") == default
+    assert table("The action", "output").keys() == ACTION["outputs"].keys()
+    spec = yaml.safe_load(TEMPLATE.read_text().split("\n---\n")[0])["spec"]["inputs"]
+    told = table("The component", "input")
+    assert told.keys() == spec.keys()
+    for name, one in spec.items():
+        assert told[name].strip("`") == str(one.get("default", ""))
