@@ -7,6 +7,7 @@ from zf.model import Project
 from zf.options import EVERY_RUN
 from zf.settings import OPTIONS, RunOptions, Settings, resolve
 
+MOST = "must be NAME=N with an N of 9007199254740991 at most"
 JOBS = "a whole number from 1 to 10000"
 SECONDS = "a number of seconds, such as 90 or 0.5"
 POSITIVE = "a number of seconds above 0"
@@ -86,6 +87,8 @@ def test_the_project_file_and_the_default_do_not_count_as_given():
         ({"PHASE_TIMEOUT_SEC": "1h"}, {}, f"PHASE_TIMEOUT_SEC is '1h', but must be {SECONDS}"),
         ({}, {"poll_interval_s": "0"}, f"--poll-interval is '0', but must be {POSITIVE}"),
         ({}, {"grace_s": "-1"}, f"--grace is '-1', but must be {SECONDS}"),
+        ({}, {"resources": ["db=x"]}, "--resource is 'db=x', but must be NAME=N, such as db=1"),
+        ({}, {"resources": ["db=1" + "0" * 16]}, f"--resource is 'db=1{'0' * 16}', but {MOST}"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(environ, given, message):
@@ -107,6 +110,12 @@ def test_a_bad_value_is_refused_by_name(environ, given, message):
 def test_signing_is_asked_for_by_flag_or_project_file(given, value, source):
     chosen = settle(**given).sign
     assert (chosen.value, chosen.source) == (value, source)
+
+
+def test_an_amount_is_taken_as_it_was_typed():
+    """All its digits: as in zf.yaml, which may say as much."""
+    options = RunOptions("run-phase", {"resources": ["db=1", "mem_mb=12345678901"]})
+    assert options.resources == {"db": 1, "mem_mb": 12345678901}
 
 
 def test_each_setting_is_an_option_and_a_key_of_zf_yaml_is_a_field_of_the_project():

@@ -117,9 +117,9 @@ class AttemptStarted(Struct, frozen=True):
 class AttemptEnded(Struct, frozen=True):
     """The one terminal event of an attempt. Times of day are UTC, RFC 3339 with microseconds;
     `exit_code` is the failing step's (124 after a timeout, None when none was reached);
-    `signal` is the number that ended the step; `step` is the failing step, from 1; `warned` says
-    that the task tolerates this outcome. `measures` is what the attempt used, as status.json has it
-    but for its steps; empty when that is not known.
+    `signal` is the number that ended the step; `step` is the failing step, counted from the run's
+    `first_step`; `warned` says that the task tolerates this outcome. `measures` is what the attempt
+    used, as status.json has it but for its steps; empty when that is not known.
     """
 
     task: str

@@ -25,12 +25,16 @@ SHIELD_MODES = AUTO, ALWAYS, NEVER = "auto", "always", "never"
 MAX_TAIL_LINES = 400
 # More slots than any machine can use; catches `-j 100000000` before it forks.
 MAX_JOBS_LIMIT = 10_000
+# More of anything than there can be, and exact in every reader of JSON.
+MAX_AMOUNT = 2**53 - 1
 # Ten years: longer is a typing error, and still far from overflowing any clock.
 MAX_SECONDS = 315_360_000
 
 # How task output, and progress, is shown while a run goes on.
 Output = Literal["group", "prefix", "quiet"]
 Progress = Literal["auto", "live", "plain", "json"]
+# Whose job this is, which is told in its own ways, too.
+Ci = Literal["auto", "none", "github", "gitlab"]
 
 
 def _fails_fast(text: str, _source: str) -> bool | Literal["now"]:
@@ -76,7 +80,9 @@ def _amounts(typed: Sequence[str], source: str) -> dict[str, int]:
         name, _, amount = text.partition("=")
         if not name or not (amount.isascii() and amount.isdigit()):
             raise _bad(source, text, "NAME=N, such as db=1")
-        found[name] = int(amount[:9])
+        if len(amount) > len(str(MAX_AMOUNT)) or int(amount) > MAX_AMOUNT:
+            raise _bad(source, text, f"NAME=N with an N of {MAX_AMOUNT} at most")
+        found[name] = int(amount)
     return found
 
 
@@ -260,13 +266,22 @@ class RunOptions(Options, more=REPORTS):
         shown="log_tail in the task file, or 10",
         help=f"How many lines of a failed step's log are shown, at most {MAX_TAIL_LINES}.",
     )
-    output: Option[Output] = Option(
+    output: Option[Output | None] = Option(
         "--output",
         choices=get_args(Output),
-        default="quiet",
         default_of={TASK: "prefix"},
+        shown="quiet; with --ci github or gitlab: group",
+        shown_of={TASK: "prefix"},
         help="How task output is shown while running. quiet: not at all. prefix: each line as it"
         " comes, after its task's name. group: each task's output when it ends.",
+    )
+    ci: Option[Ci] = Option(
+        "--ci",
+        choices=get_args(Ci),
+        default="auto",
+        help="The CI system whose job this is: its log is folded, and it is told what came of the"
+        " run. auto: the one whose variables are set (GITHUB_ACTIONS, GITLAB_CI), but none in a"
+        " step of another zf.",
     )
     progress: Option[Progress] = Option(
         "--progress",

@@ -102,6 +102,17 @@ def test_a_sealed_run_is_not_resumed(project):
     assert "error[ZF142]: run 'r1' is sealed: it never changes" in done.err
 
 
+def test_that_a_run_is_sealed_is_told_first(project):
+    """Not that its task files have changed since, which is usual by then and no reason."""
+    killed(project)
+    assert project.zf("resume", "r1").code == 0
+    project.task("30-c", "echo something else", needs=["20-b"])
+    done = project.zf("resume", "r1")
+    assert done.code == 5
+    assert "error[ZF142]: run 'r1' is sealed: it never changes" in done.err
+    assert "zf rerun r1 --failed" in done.err
+
+
 def test_a_copy_of_a_run_under_another_name_is_no_run_to_resume(project):
     """Its lock would be that of the run it is a copy of."""
     killed(project)

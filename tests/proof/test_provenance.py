@@ -557,7 +557,7 @@ def test_a_second_look_sees_what_changed_meanwhile(repo):
 def test_the_index_of_a_large_repository_is_kept_and_cannot_hide_a_change(
     repo, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(worktree, "KEEP_INDEX_S", 0.0)
+    monkeypatch.setattr(worktree, "KEEP_INDEX_BYTES", 0)
     cache = tmp_path / "cache"
 
     def run() -> Source:
@@ -694,32 +694,67 @@ def test_a_clean_tree_takes_few_processes(repo, tmp_path):
     (repo / ".gitignore").write_text("*.o\n")
     git(repo, "add", ".")
     git(repo, "commit", "-q", "-m", "rules")
-    git(repo, "remote", "add", "origin", "https://example.org/o/r.git")
     environ, log = _counting(tmp_path)
-    before = Source.look(str(repo), environ=environ)
-    assert (before.facts["dirty"], before.facts["repo"]) == (False, "https://example.org/o/r.git")
-    # Each takes 4 ms: rev-parse, read-tree, ls-tree, status, ls-files.
-    assert len(log.read_text().splitlines()) <= 5
-    log.unlink()
-    assert changed(before) is False
-    assert len(log.read_text().splitlines()) <= 2
+    for address in (None, "https://example.org/o/r.git"):
+        if address:
+            git(repo, "remote", "add", "origin", address)
+        before = Source.look(str(repo), environ=environ)
+        assert (before.facts["dirty"], before.facts["repo"]) == (False, address)
+        # Each takes 4 ms: rev-parse, read-tree, ls-tree, status, ls-files.
+        assert len(log.read_text().splitlines()) <= 5
+        log.unlink()
+        assert changed(before) is False
+        assert len(log.read_text().splitlines()) <= 1
+        log.unlink()
 
 
-def test_what_a_second_process_sees_is_the_same(repo, tmp_path):
+@pytest.mark.parametrize("how", ["content", "mode", "new", "gone", "link", "quiet"])
+def test_one_question_finds_every_change_of_a_clean_tree(repo, how):
+    (repo / "kept.txt").write_text("as it was\n")
+    git(repo, "add", ".")
+    git(repo, "commit", "-q", "-m", "kept")
+    before = Source.look(str(repo), environ=QUIET)
+    assert before.facts["dirty"] is False
+    kept = repo / "kept.txt"
+    if how == "content":
+        kept.write_text("as it is\n")
+    elif how == "mode":
+        kept.chmod(0o755)
+    elif how == "new":
+        (repo / "new").mkdir()
+        (repo / "new" / "file").write_text("")
+    elif how == "gone":
+        kept.unlink()
+    elif how == "link":
+        kept.unlink()
+        kept.symlink_to("/dev/null")
+    else:  # as long, and as old
+        info = kept.stat()
+        kept.write_text("as it WAS\n")
+        os.utime(kept, ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert changed(before) is True
+
+
+def test_a_look_that_was_begun_early_sees_the_same(repo, tmp_path):
     (repo / "new.txt").write_text("")
     git(repo, "tag", "v1")
-    looking = Looking.begin(str(repo), (), QUIET, str(tmp_path / "cache"))
-    found = looking.source()
+    cache = str(tmp_path / "cache")
     alone = Source.look(str(repo), environ=QUIET)
-    assert found.facts == alone.facts
-    assert found.seen.is_as(alone.seen)
-    assert changed(found) is False
+    for goes_on in (False, True):
+        looking = Looking.begin(str(repo), (), QUIET, cache)
+        if goes_on:
+            looking.go_on()
+        found = Source.look(str(repo), environ=QUIET, looking=looking)
+        assert found.facts == alone.facts
+        assert found.seen.is_as(alone.seen)
+        assert looking.seen() is None
+        assert changed(found) is False
     (repo / "newer.txt").write_text("")
     assert changed(found) is True
-    assert Looking.begin(str(tmp_path), (), QUIET, str(tmp_path / "cache")) is None
+    assert Looking.begin(str(tmp_path), (), QUIET, cache) is None
 
 
-def test_a_second_process_leaves_nothing_when_it_is_not_needed(repo, tmp_path):
+def test_a_look_that_was_begun_leaves_nothing_when_it_is_not_needed(repo, tmp_path):
     slow = tmp_path / "bin" / "git"
     slow.parent.mkdir()
     pids = tmp_path / "pids"
@@ -736,7 +771,7 @@ def test_a_second_process_leaves_nothing_when_it_is_not_needed(repo, tmp_path):
         assert time.monotonic() < until
     looking.close()
     looking.close()
-    assert looking.source() is None
+    assert looking.seen() is None
     for pid in map(int, pids.read_text().split()):
         while time.monotonic() < until and _runs(pid):
             pass

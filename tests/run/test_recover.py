@@ -38,10 +38,10 @@ from zf.events import (
     TaskNotRun,
 )
 from zf.proof.journal import Line
+from zf.report.timing.clock import idle_s
 from zf.run.recover import (
     _key,
     conditions_answered,
-    idle_s,
     moments,
     open_attempts,
     outstanding,

@@ -59,7 +59,8 @@ class Project:
         self.env = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("ZF_", "ZENFLOW_")) and name not in {"RUN_ID", "MAX_JOBS", "CI"}
+            if not name.startswith(("ZF_", "ZENFLOW_", "GITHUB_", "GITLAB_"))
+            and name not in {"RUN_ID", "MAX_JOBS", "CI"}
         }
         # A run must not depend on who runs the tests, nor on a git repository around them.
         self.env["GIT_CEILING_DIRECTORIES"] = str(root.parent)

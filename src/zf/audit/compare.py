@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from zf.errors import ZfError, printable
+from zf.errors import printable
 from zf.lean.records import Struct, field
 from zf.model import TASK_KEYS
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.checksums import MAX_LIST_BYTES
 from zf.proof.journal import decode
-from zf.proof.layout import ARTIFACTS, COMMANDS, ENV, LOGS, PLAN, STATUS, TASK, TASK_LIST
+from zf.proof.layout import ARTIFACTS, COMMANDS, ENV, LOGS, STATUS, TASK, TASK_LIST
 from zf.proof.read import MAX_JSON_BYTES, first_step, plan_json, run_json
 
 # What zf itself sets names the run, so it is never the same twice.
@@ -159,15 +159,7 @@ def _facts(run: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _ids(run_dir: str) -> set[str]:
-    tasks = plan_json(run_dir).get("tasks")
-    try:
-        return {str(task["id"]) for task in tasks or ()}
-    except (TypeError, KeyError):
-        raise ZfError(
-            f"{printable(run_dir)}/{PLAN}: not a plan",
-            code="ZF611",
-            hint=f"zf verify {printable(run_dir)} says what is wrong with it",
-        ) from None
+    return {task["id"] for task in plan_json(run_dir)["tasks"]}
 
 
 def _task(first: _Side, second: _Side, task: str) -> TaskChange:

@@ -148,6 +148,8 @@ def settle(
         if beside is not None:
             beside.begin(root, home)
         _get_ready()
+        if beside is not None and beside.looking is not None:
+            beside.looking.go_on()
 
     flow = open_project(
         phase_timeout_s=first.phase_timeout_s.value,

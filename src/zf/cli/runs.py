@@ -14,7 +14,7 @@ import typer
 from zf.cli.display.progress import remarks_of, remarks_of_task, style_of, tails_of
 from zf.cli.options import RUN, TASK, AsJson, Directory, as_typers
 from zf.cli.project import facts_of, find_run, path_shown, proofs_folder
-from zf.errors import ZfError
+from zf.errors import ZfError, printable
 from zf.lean.records import replace
 from zf.settings import RunOptions
 
@@ -151,8 +151,21 @@ def explain(
 
 
 def logs(
-    run: Annotated[str, RUN],
-    task: Annotated[str, TASK],
+    run: Annotated[str, RUN] = "latest",
+    task: Annotated[str | None, TASK] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", "-f", help="Go on until the task or the run has ended, over retries."
+        ),
+    ] = False,
+    attempt: Annotated[
+        int | None,
+        typer.Option(
+            "--attempt", metavar="N", min=1, help="Of attempt N, in place of the last one."
+        ),
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only of tasks that failed.")] = False,
     step: Annotated[
         int | None,
         typer.Option(
@@ -161,26 +174,32 @@ def logs(
     ] = None,
     _directory: Directory = None,
 ) -> None:
-    """Print what a task printed, byte for byte."""
-    from zf.proof import read
-    from zf.report.facts import refuse_unknown
+    """Print what a task printed, byte for byte; or, line by line, what all tasks of a run did."""
+    from zf.cli.display.logs import Reading, Wanted
 
-    run_dir = find_run(run)
-    facts = facts_of(run_dir)
-    refuse_unknown(facts, task)
-    first = facts.first_step
-    steps = [step] if step is not None else range(first, first + len(facts.tasks[task].steps))
-    found = False
-    for number in steps:
-        try:
-            for piece in read.log_pieces(run_dir, task, number):
-                sys.stdout.buffer.write(piece)
-        except ZfError:
-            continue  # a step that was not reached has no log
-        found = True
-    if not found:
-        raise ZfError(
-            f"no log of {task!r} in run {facts.run!r}: it is {facts.tasks[task].word}",
-            code="ZF131",
-            hint=f"zf explain {facts.run} {task} says why",
-        )
+    reading = Reading(_run_or_task(run, task), Wanted(task, attempt, step, failed))
+    if follow:
+        reading.follow()
+    else:
+        reading.print_all()
+
+
+def _run_or_task(run: str, task: str | None) -> str:
+    """The run's folder; a task that stands in the place of the run is told apart."""
+    try:
+        return find_run(run)
+    except ZfError as error:
+        hint = f"for the task of this name: zf logs latest {printable(run)}"
+        if task is None and _is_task_of_latest(run):
+            raise ZfError(str(error), code=error.problems[0].code, hint=hint) from None
+        raise
+
+
+def _is_task_of_latest(name: str) -> bool:
+    from zf.proof import read
+
+    try:
+        rows = read.plan_json(find_run("latest"))["tasks"]
+    except ZfError:
+        return False
+    return any(row["id"] == name for row in rows)

@@ -5,22 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from zf.cli.display import streams
 from zf.cli.options import AsJson, Directory, as_typers, complete_phase, one_of
 from zf.cli.project import open_project
-from zf.errors import Exit, Problem, ZfError, printable
-from zf.lean.records import replace
+from zf.errors import Exit, ZfError, printable
 from zf.model import Asked
 from zf.settings import RunOptions, resolve
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from zf.model import Flow
 
 
 def register(app: typer.Typer) -> None:
@@ -38,9 +32,10 @@ def validate(
 ) -> int:
     """Check every task file and print all problems of all of them."""
     from zf.plan import load, places
+    from zf.run.machine import problems_here
 
     root, home = places.find_root(os.getcwd())
-    there_is = RunOptions(typed={"resources": resource}).resources
+    given = RunOptions(typed={"resources": resource}).resources
     timeout = resolve(os.environ, default_run_id="validate").phase_timeout_s
     loaded = load.load(
         root, home, default_phase_timeout_s=timeout.value, asked=Asked(forced=timeout.given)
@@ -48,7 +43,7 @@ def validate(
     tasks = list(loaded.flow.tasks.values()) if loaded.flow else []
     problems = list(loaded.problems)
     if loaded.flow is not None:
-        problems += _only_a_run_finds(loaded.flow, there_is)
+        problems += problems_here(loaded.flow, given)
         problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
     errors = [problem for problem in problems if problem.severity == "error"]
     phases = len({task.phase for task in tasks})
@@ -64,29 +59,6 @@ def validate(
     files = len({problem.file for problem in problems})
     streams.say(sys.stderr, f"{_count(len(errors), 'error')} in {_count(files, 'file')}\n")
     return Exit.USAGE
-
-
-def _only_a_run_finds(flow: Flow, there_is: Mapping[str, int]) -> Iterator[Problem]:
-    """What valid files ask of the place they run in: resources, and folders to run in."""
-    from zf.plan import drafts
-    from zf.run.machine import machine_resources
-    from zf.run.schedule.ready import impossible
-
-    limits: dict[str, int] = {}
-    if any(task.resources for task in flow.tasks.values()):
-        machine = machine_resources()
-        limits = {**machine, **flow.project.resources, **there_is}
-        for name, resource in impossible(flow.tasks, limits):
-            problem = drafts.too_much(
-                flow.root, flow.tasks[name], resource, limits.get(resource, 0)
-            )
-            # What this machine lacks, the one that runs the task may have.
-            here = resource in machine and resource not in {*flow.project.resources, *there_is}
-            yield replace(problem, severity="warning") if here else problem
-    for task in flow.tasks.values():
-        # What it needs may make the folder. Without needs it may only be there already.
-        if not task.needs and not os.path.isdir(f"{flow.root}/{task.workdir}"):
-            yield drafts.no_workdir(flow.root, task)
 
 
 def _count(number: int, noun: str) -> str:

@@ -30,7 +30,14 @@ from zf.plan.form import (
     text,
     whole,
 )
-from zf.settings import DEFAULT_GRACE_S, MAX_JOBS_LIMIT, MAX_SECONDS, MAX_TAIL_LINES, SHIELD_MODES
+from zf.settings import (
+    DEFAULT_GRACE_S,
+    MAX_AMOUNT,
+    MAX_JOBS_LIMIT,
+    MAX_SECONDS,
+    MAX_TAIL_LINES,
+    SHIELD_MODES,
+)
 
 # Patterns are ECMAScript's and Rust's common ground: editors check them too.
 ID = f"^{ID_PATTERN}$"
@@ -44,8 +51,6 @@ INSIDE = f"^{_PART}(?:/{_PART}?)*$"
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
 MAX_PRIORITY = 1_000_000
-# More of anything than there can be, and exact in every reader of JSON.
-MAX_AMOUNT = 2**53 - 1
 
 
 def _not_reserved(name: str) -> str:
@@ -159,7 +164,7 @@ TASK: Mapping[str, Key] = {
     ),
     "timeout_sec": Key(
         number(above=0, most=MAX_SECONDS),
-        "Seconds the whole task may take, all its steps together.",
+        "Seconds that all steps together may take; cleanup has its own limit.",
     ),
     "silence_timeout_sec": Key(
         number(above=0, most=MAX_SECONDS),

@@ -178,7 +178,7 @@ def _holds(value: Any) -> bool:
     return type(value) is dict or type(value) is list
 
 
-# Which schema holds
+# Which schema holds.
 
 
 def _schema_for(form: str, value: Any) -> str:

@@ -55,7 +55,7 @@ _SIGNALS = {
     14: "SIGALRM",
     15: "SIGTERM",
 }
-# As in `work.escapes`, which hides what these split: a longer one is no colour.
+# As in `redact/escapes.py`, which hides what these split: a longer one is no colour.
 _SGR = lazy.pattern(r"\x1b\[[0-9;:]{0,64}m")
 
 

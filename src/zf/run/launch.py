@@ -18,7 +18,7 @@ from zf.lean import lazy
 from zf.lean.records import Struct, replace
 from zf.proof.journal import Journal, JournalReading
 from zf.proof.known import Known
-from zf.proof.layout import JOURNAL, MANIFEST, PLAN, RUN
+from zf.proof.layout import JOURNAL, PLAN, RUN
 from zf.proof.read import run_json
 from zf.proof.source import provenance
 from zf.proof.tree.records import write_not_run
@@ -28,7 +28,7 @@ from zf.run.engine import Engine
 from zf.run.interrupts import Inbox, listening
 from zf.run.machine import Sampler
 from zf.run.recorder import Recorder
-from zf.run.request import RunRequest
+from zf.run.request import RunRequest, refuse_sealed
 from zf.run.schedule.orders import Order
 from zf.run.schedule.scheduler import Scheduler
 from zf.run.sealing import Launched
@@ -105,7 +105,7 @@ def resume(request: RunRequest) -> Launched:
         opening.taken_over(request, inbox) as lock_fd,
         opening.recording(run),
     ):
-        _refuse_sealed(request)
+        refuse_sealed(run_dir)  # by now it may be
         inbox.open_to_others(*lock.orders_paths(request.flow.proofs, run))
         ended = leftovers.end(run_dir)
         from zf.proof import abandoned  # noqa: PLC0415 - no new run needs it
@@ -241,16 +241,6 @@ def _write_not_run(request: RunRequest) -> Callable[[TaskNotRun], str]:
 # What only a resumed run needs.
 
 
-def _refuse_sealed(request: RunRequest) -> None:
-    if os.path.lexists(f"{request.run_dir}/{MANIFEST}"):
-        raise ZfError(
-            f"run {request.run!r} is sealed: it never changes",
-            exit_code=Exit.RUN_ID_TAKEN,
-            code="ZF142",
-            hint=f"zf rerun {request.run} --failed starts a new run from it",
-        )
-
-
 def _verified_journal(request: RunRequest) -> tuple[Journal, JournalReading]:
     """The journal to go on with, and what it says; of a run whose proof is intact."""
     from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415 - no new run needs it
@@ -272,11 +262,13 @@ def _verified_journal(request: RunRequest) -> tuple[Journal, JournalReading]:
 
 def _start_again(request: RunRequest, journal: Journal, reading: JournalReading) -> _Start:
     """Where the dead runner stopped, with what was written down since."""
+    from zf.report.timing.clock import idle_s  # noqa: PLC0415 - no new run needs it
+
     lines = journal.read_back().lines
     times = recover.moments(lines, time.monotonic())
     about = run_json(request.run_dir)
     scheduler = request.scheduler(about, recover.conditions_answered(reading.events))
-    orders = recover.outstanding(scheduler, lines, times, recover.idle_s(lines))
+    orders = recover.outstanding(scheduler, lines, times, idle_s(lines))
 
     @contextmanager
     def looking_again(inbox: Inbox) -> Iterator[Callable[[], bool | None]]:

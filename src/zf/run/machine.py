@@ -1,5 +1,5 @@
-"""The machine that a run is on: whether zf can run there at all, how much of it there is, and how
-busy it is, read with psutil; `schedule/gate.py` judges that.
+"""The machine that a run is on: whether zf can run there at all, whether it has what tasks ask for,
+and how busy it is, read with psutil; `schedule/gate.py` judges that.
 """
 
 from __future__ import annotations
@@ -7,9 +7,13 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 
-from zf.errors import ZfError
+from zf.errors import Problem, ZfError
+from zf.lean.records import replace
+from zf.model import NOTHING, Flow, Project, Task
 from zf.run.schedule.orders import LoadSampled
+from zf.run.schedule.ready import impossible
 
 # What the runner has open besides a socket for each worker.
 _OPEN_FILES = 20
@@ -68,8 +72,38 @@ class Sampler:
         return LoadSampled(self._psutil.cpu_percent(), round(available / _MB, 1))
 
 
+def problems_here(flow: Flow, given: Mapping[str, int]) -> Iterator[Problem]:
+    """What valid files ask of the place they run in and would not find: resources, of which the
+    flags say that there is what is `given`, and folders to run in.
+    """
+    from zf.plan import drafts  # noqa: PLC0415 - it brings the parsers along
+
+    there_is = available(flow.tasks.values(), flow.project, given)
+    said = {*flow.project.resources, *given}
+    for name, lacking in impossible(flow.tasks, there_is):
+        problem = drafts.too_much(flow.root, flow.tasks[name], lacking, there_is.get(lacking, 0))
+        # What this machine lacks, the one that runs the task may have.
+        here = lacking in there_is and lacking not in said
+        yield replace(problem, severity="warning") if here else problem
+    for task in flow.tasks.values():
+        # What it needs may make the folder. Without needs it may only be there already.
+        if not task.needs and not os.path.isdir(f"{flow.root}/{task.workdir}"):
+            yield drafts.no_workdir(flow.root, task)
+
+
+def available(
+    tasks: Iterable[Task], project: Project, given: Mapping[str, int]
+) -> Mapping[str, int]:
+    """How much there is of what these tasks ask for in `resources`: what flags say (`given`), then
+    the project file, then the machine itself. Nothing where they ask for nothing.
+    """
+    if not any(task.resources for task in tasks):
+        return NOTHING
+    return {**machine_resources(), **project.resources, **given}
+
+
 def machine_resources() -> dict[str, int]:
-    """What `resources` may claim of CPUs and memory if no setting says how much there is."""
+    """What there is of CPUs and memory if no setting says so."""
     import psutil  # noqa: PLC0415 - only tasks that ask for resources pay for it
 
     process = psutil.Process()

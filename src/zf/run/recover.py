@@ -8,8 +8,6 @@ journal only what is true at that moment, so it can be killed anywhere and repea
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from itertools import pairwise
 
 from zf.events import (
     AttemptEnded,
@@ -20,13 +18,13 @@ from zf.events import (
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
-    RunResumed,
     Status,
     TaskNotRun,
 )
 from zf.model import Task
 from zf.proof.journal import Line
 from zf.redact.redactor import Redactor
+from zf.report.timing.clock import elapsed_s
 from zf.run.schedule.orders import (
     EndPhase,
     KillAttempt,
@@ -42,9 +40,6 @@ from zf.run.schedule.orders import (
 from zf.run.schedule.scheduler import Scheduler
 from zf.work.artifacts import Briefly
 from zf.work.outcome import Outcome
-
-# As the verifier has it: a wall clock is slewed by 500 parts in a million, and stepped at boot.
-_CLOCKS_PART_S, _CLOCKS_PART_SHARE = 2.0, 0.0005
 
 
 def outcome(
@@ -83,45 +78,9 @@ def conditions_answered(events: Iterable[Event]) -> dict[str, ConditionEvaluated
 def moments(lines: Sequence[Line], now: float) -> list[float]:
     """When each line was written, on a clock that stood still while the run had no runner, and on
     which the last line was written `now`.
-
-    The lines of different runners may be of different boots, whose clocks have nothing in common.
     """
-    elapsed_s = 0.0
-    times = []
-    before = lines[0].mono
-    for line in lines:
-        if not isinstance(line.event, RunResumed):
-            elapsed_s += max(0.0, line.mono - before)
-        before = line.mono
-        times.append(elapsed_s)
-    return [now - elapsed_s + t for t in times]
-
-
-def idle_s(lines: Sequence[Line]) -> list[float]:
-    """For each line, for how long nothing was recorded before it because no runner was there; 0 but
-    for the lines that say that a run was resumed.
-    """
-    idle = [0.0]
-    for before, line in pairwise(lines):
-        idle.append(_between(before, line) if isinstance(line.event, RunResumed) else 0.0)
-    return idle
-
-
-def _between(before: Line, line: Line) -> float:
-    """How long it is from one line to another that a different runner wrote.
-
-    Within one boot the monotonic clock tells, which cannot be set. After a reboot, which it is told
-    by that the two clocks part, only the wall clock is left; it may have been set back.
-    """
-    mono = line.mono - before.mono
-    wall = (_moment(line.wall) - _moment(before.wall)).total_seconds()
-    if mono >= 0 and abs(wall - mono) <= _CLOCKS_PART_S + _CLOCKS_PART_SHARE * mono:
-        return mono
-    return max(0.0, wall)
-
-
-def _moment(wall: str) -> datetime:
-    return datetime.fromisoformat(wall)
+    times = elapsed_s(lines)
+    return [now - times[-1] + at for at in times]
 
 
 def phase_began(lines: Sequence[Line], times: Sequence[float]) -> float | None:

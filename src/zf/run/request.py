@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from zf.errors import ZfError, printable
+from zf.errors import Exit, ZfError, printable
 from zf.events import ConditionEvaluated
 from zf.lean.records import Struct, field
 from zf.model import NOTHING, Flow
@@ -18,7 +18,7 @@ from zf.proof.tree.records import Place
 from zf.redact.redactor import Redactor
 from zf.run import leases, lock
 from zf.run.interrupts import Inbox
-from zf.run.machine import machine_resources
+from zf.run.machine import available
 from zf.run.recorder import Watch
 from zf.run.schedule.context import condition_contexts
 from zf.run.schedule.orders import Limits, Throttle
@@ -68,13 +68,13 @@ class RunRequest(Struct, frozen=True):
 
     def source(self, inbox: Inbox) -> provenance.Source:
         """Where the code comes from, as it is now, or was when a look was begun."""
-        found = self.looking and self.looking.source(inbox)
-        return found or provenance.Source.look(
+        return provenance.Source.look(
             self.flow.root,
             exclude=(self.flow.proofs,),
             environ=self.environ,
             cache=lock.folder(self.flow.proofs),
             ear=inbox,
+            looking=self.looking,
         )
 
     def place(self) -> Place:
@@ -134,9 +134,6 @@ def limits_of(
     `fail_fast` holds where no flag says how.
     """
     project = flow.project
-    there_is: dict[str, int] = {}
-    if any(task.resources for task in plan.tasks.values()):
-        there_is = {**machine_resources(), **project.resources, **options.resources}
     throttle = None
     if project.throttle_cpu_percent is not None or project.throttle_min_free_mem_mb is not None:
         usual = Throttle()
@@ -149,7 +146,7 @@ def limits_of(
         fail_fast if options.fail_fast is None else options.fail_fast,
         only,
         retries=not options.no_retries,
-        resources=there_is,
+        resources=available(plan.tasks.values(), project, options.resources),
         throttle=throttle,
         deadline_s=options.deadline_s,
         seed=settings.run_id.value,
@@ -173,8 +170,10 @@ def recorded_request(
 ) -> RunRequest:
     """What a run was begun with, to resume it with the task files as they are now.
 
-    Raises ZfError (exit 2) when these have changed, or the run has another form.
+    Raises ZfError: exit 5 for a run that is sealed, 2 when the files have changed, or the run has
+    another form.
     """
+    refuse_sealed(run_dir)
     # Which files the run is taken up from is checked again once nothing else can touch it.
     recorded, run_sha256 = read.object_and_digest(run_dir, RUN)
     planned, plan_sha256 = read.object_and_digest(run_dir, PLAN)
@@ -202,14 +201,24 @@ def recorded_request(
     return request
 
 
+def refuse_sealed(run_dir: str) -> None:
+    """Raises ZfError (exit 5) for a run that is sealed, and so cannot be resumed."""
+    if os.path.lexists(f"{run_dir}/{MANIFEST}"):
+        run = os.path.basename(run_dir)
+        raise ZfError(
+            f"run {run!r} is sealed: it never changes",
+            exit_code=Exit.RUN_ID_TAKEN,
+            code="ZF142",
+            hint=f"zf rerun {run} --failed starts a new run from it",
+        )
+
+
 def _refuse_old(run_dir: str, described: Mapping[str, Any]) -> None:
     """Refuse to go on with a run whose files have another form: its halves would differ.
 
-    `described` is what its run.json says. One that is sealed is refused for that, by `resume`.
+    `described` is what its run.json says.
     """
-    if described.get("schema") != provenance.SCHEMA and not os.path.lexists(
-        f"{run_dir}/{MANIFEST}"
-    ):
+    if described.get("schema") != provenance.SCHEMA:
         run, version = os.path.basename(run_dir), printable(str(described.get("zf_version")))
         raise ZfError(
             f"run {run!r} was begun by zf {version}, whose proofs have another form",

@@ -43,7 +43,7 @@ class Buffer:
 
 
 class Capture:
-    """One step's output, read from `pipe`, which is set before the first `pump`, written to `log`.
+    """One step's output on its way to `log`.
 
     `log_bytes` and `log_sha256` are of the log as it is on disk, `output_bytes` and `output_sha256`
     of all the output after redaction: more than that when the log was cut at `max_bytes`. `failure`
@@ -58,7 +58,6 @@ class Capture:
         redact: Stream | None = None,
         max_bytes: int = DEFAULT_MAX_LOG_BYTES,
     ) -> None:
-        self.pipe = -1
         self.log_bytes = 0
         self.output_bytes = 0
         self.failure: OSError | None = None
@@ -85,21 +84,21 @@ class Capture:
         """Whether the log lacks some of the output."""
         return self._output_hash is not self._log_hash
 
-    def pump(self) -> bool:
-        """Move what one read gives; False at the end of the output."""
+    def pump(self, pipe: int) -> bool:
+        """Move what one read of the step's pipe gives; False at the end of the output."""
         view = self._buffer.view
-        count = os.readv(self.pipe, (view,))
+        count = os.readv(pipe, (view,))
         if not count:
             return False
         self.heard = time.monotonic()
         self._keep(view[:count] if self._redact is None else self._redact.feed(view[:count]))
         if count >= _SMALL_BYTES and not self._grown:
-            self._grow()
+            self._grow(pipe)
         return True
 
-    def late_output(self) -> LateOutput:
+    def late_output(self, pipe: int) -> LateOutput:
         """What comes through the pipe from now on, which is for no log any more."""
-        return LateOutput(self.pipe, self._redact)
+        return LateOutput(pipe, self._redact)
 
     def finish(self) -> None:
         """No more will come: write what was held back."""
@@ -138,12 +137,12 @@ class Capture:
         self._log_hash.update(chunk)
         self.log_bytes += len(chunk)
 
-    def _grow(self) -> None:
+    def _grow(self, pipe: int) -> None:
         self._grown = True
         self._buffer.grow()
         if sys.platform == "linux":
             try:
-                fcntl.fcntl(self.pipe, fcntl.F_SETPIPE_SZ, _LARGE_BYTES)
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _LARGE_BYTES)
             except PermissionError:
                 # The user's pipes hold as much as they may already: slower, not wrong.
                 return

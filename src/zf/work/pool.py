@@ -1,6 +1,6 @@
 """The local executor: one worker process per slot, forked when the slot is first used.
 
-The runner's side of the ties described in `orders.py`. It is single-threaded and waits on all
+The runner's side of the ties described in `control.py`. It is single-threaded and waits on all
 workers at once; a worker that dies, or stops answering, is an outcome like any other.
 """
 

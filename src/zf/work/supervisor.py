@@ -107,7 +107,7 @@ class Supervisor:
         """See through to its end a child that was just started, whose output comes from `pipe`;
         nothing of its tree is left then. First `meanwhile` is called; it must not raise.
         """
-        capture.pipe = self._pipe = pipe
+        self._pipe = pipe
         self._capture = capture
         self._terms = terms
         self._poll.register(pipe, select.POLLIN)
@@ -122,7 +122,7 @@ class Supervisor:
         finally:
             self._watch(())
             if self.has_kept and self._piping:
-                self._kept[pipe] = capture.late_output()
+                self._kept[pipe] = capture.late_output(pipe)
                 self._late.append(self._kept[pipe])
             else:
                 self._stop_reading()
@@ -332,7 +332,7 @@ class Supervisor:
                 self._poll.register(fd, select.POLLIN)
 
     def _pump(self) -> None:
-        if not self._capture.pump():
+        if not self._capture.pump(self._pipe):
             # At its end a pipe is always readable; the step may go on without it.
             self._stop_reading()
 

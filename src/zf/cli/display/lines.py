@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
-from zf.proof.layout import step_log
-from zf.proof.read import attempt_tree, log_tail
+from zf.proof.growing import AttemptLog, LogLines
+from zf.proof.read import log_tail
 from zf.report import terminal
-from zf.report.words import TAIL_LINES
+from zf.report.words import TAIL_LINES, log_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from zf.cli.display.folds import Fold, Folds
     from zf.events import Event
     from zf.report.facts import Facts
     from zf.report.task_facts import TaskFacts
@@ -26,7 +27,7 @@ _IN_SUMMARY = frozenset({Status.BLOCKED, Status.CANCELLED})
 class Lines:
     """What to print of a run under `proofs`; `output` is a choice of `--output`, and `starts` says
     whether starts are told too, `tails` whether a failure's log is shown at once, and `most` how
-    many lines of it.
+    many lines of it. `folds` are those of the CI system whose log this is.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Lines:
         starts: bool,
         tails: bool = False,
         most: int | None = None,
+        folds: Folds | None = None,
     ) -> None:
         self._proofs = proofs
         self._output = output
@@ -45,7 +47,8 @@ class Lines:
         self._starts = starts
         self._tails = tails
         self._most = most
-        self._followed: dict[str, _Follower] = {}
+        self._folds = folds
+        self._followed: dict[str, LogLines] = {}
 
     def of(self, event: Event, facts: Facts) -> tuple[list[str], Iterator[str] | None]:
         """The lines an event makes, and what its task had printed if that is to be shown before
@@ -53,8 +56,7 @@ class Lines:
         """
         if isinstance(event, AttemptStarted):
             if self._output == "prefix":
-                run_dir = f"{self._proofs}/{facts.run}"
-                self._followed[event.task] = _Follower(run_dir, event.task, event.attempt)
+                self._followed[event.task] = self._log(facts, event.task, event.attempt)
             if not self._starts:
                 return [], None
         if self._leaves_to_summary(event):
@@ -71,104 +73,59 @@ class Lines:
             return False
         return isinstance(event, TaskNotRun) and event.status in _IN_SUMMARY
 
-    def new_output(self, facts: Facts) -> list[str]:
+    def new_output(self, facts: Facts) -> Iterator[str]:
         """What tasks have printed since the last call, when output is shown as it comes."""
         lines = []
         for name, follower in self._followed.items():
             if name in facts.running:
                 lines += [terminal.prefixed(name, text) for text in follower.more()]
-        return lines
+        return self._streamed(iter(lines))
+
+    def closing(self) -> list[str]:
+        """What ends the folds that are still open: the run is over."""
+        return [] if self._folds is None else self._folds.closing()
+
+    def _streamed(self, lines: Iterator[str]) -> Iterator[str]:
+        return lines if self._folds is None else self._folds.streamed(lines)
 
     def _ended(
         self, task: TaskFacts, facts: Facts, lines: list[str]
     ) -> tuple[list[str], Iterator[str] | None]:
-        run_dir = f"{self._proofs}/{facts.run}"
         if self._output == "prefix":
             follower = self._followed.pop(task.id)
-            return lines, (terminal.prefixed(task.id, text) for text in follower.rest())
+            rest = (terminal.prefixed(task.id, text) for text in follower.rest())
+            return lines, self._streamed(rest)
         if self._output == "group":
-            whole = _Follower(run_dir, task.id, task.attempt).rest()
-            return lines, terminal.grouped(task, whole)
+            whole = self._log(facts, task.id, task.attempt).rest()
+            if self._folds is None:
+                return lines, terminal.grouped(task, whole)
+            return [], self._folds.folded(_fold(task, facts.run, lines[0]), map(log_line, whole))
         if self._tails and task.status != Status.SUCCESS and task.step is not None:
             from zf.report.excerpt import LOOK_LINES
 
             number = facts.step_number(task)
+            run_dir = f"{self._proofs}/{facts.run}"
             log = log_tail(run_dir, task.id, number, attempt=task.attempt, lines=LOOK_LINES)
             lines += terminal.failure_tail(log, self._most or task.log_tail or TAIL_LINES)
         return lines, None
 
-
-class _Follower:
-    """Reads the logs of one attempt as they grow, line by line, step after step."""
-
-    # A line longer than this is shown in pieces, so that memory stays flat.
-    _LONGEST = 64 * 1024
-    _A_LOOK = 1024 * 1024
-
-    def __init__(self, run_dir: str, task: str, attempt: int) -> None:
-        self._run_dir = run_dir
-        self._task = task
-        self._attempt = attempt
-        self._step = 0
-        self._offset = 0
-        self._read = 0
-        self._partial = b""
-
-    def more(self) -> list[str]:
-        """Whole lines written since the last call, as many as fit into a look: a task may print
-        faster than this reads.
-        """
-        lines: list[str] = []
-        until = self._read + self._A_LOOK
-        for some in self._lines():
-            lines += some
-            if self._read >= until:
-                break
-        return lines
-
-    def rest(self) -> Iterator[str]:
-        """All lines not yet given, the unfinished last one too."""
-        for some in self._lines():
-            yield from some
-        yield from self._flush()
-
-    def _lines(self) -> Iterator[list[str]]:
-        while True:
-            yield from self._grown()
-            if not os.path.exists(self._log(self._step + 1)):
-                return
-            # The next step has begun, so this one's log is complete: read what came in between.
-            yield from self._grown()
-            lines = self._flush()
-            self._step += 1
-            self._offset = 0
-            yield lines
-
-    def _log(self, step: int) -> str:
-        # Asked for each time: the attempt's tree is moved aside when another begins.
-        tree = attempt_tree(self._run_dir, self._task, self._attempt)
-        return f"{self._run_dir}/{tree}/{step_log(step)}"
-
-    def _flush(self) -> list[str]:
-        lines = [_decoded(self._partial)] if self._partial else []
-        self._partial = b""
-        return lines
-
-    def _grown(self) -> Iterator[list[str]]:
-        try:
-            with open(self._log(self._step), "rb") as log:
-                log.seek(self._offset)
-                while piece := log.read(self._LONGEST):
-                    self._offset += len(piece)
-                    self._read += len(piece)
-                    *whole, self._partial = (self._partial + piece).split(b"\n")
-                    lines = [*map(_decoded, whole)]
-                    if len(self._partial) >= self._LONGEST:
-                        lines += self._flush()
-                    yield lines
-        except OSError:
-            pass  # no log yet
+    def _log(self, facts: Facts, task: str, attempt: int) -> LogLines:
+        run_dir = f"{self._proofs}/{facts.run}"
+        return LogLines(AttemptLog(run_dir, task, attempt, facts.first_step))
 
 
-def _decoded(line: bytes) -> str:
-    return line.decode("utf-8", "replace").removesuffix("\r")
+def _fold(task: TaskFacts, run: str, title: str) -> Fold:
+    """The fold of an attempt; what went well is closed."""
+    from zf.cli.display.folds import Fold
+
+    return Fold(
+        title,
+        f"zf-{run}-{task.id}-{task.attempt}",
+        _seconds(task.started_at),
+        _seconds(task.completed_at),
+        is_open=task.status != Status.SUCCESS,
+    )
+
+
+def _seconds(at: str) -> int:
+    return int(datetime.fromisoformat(at).timestamp())

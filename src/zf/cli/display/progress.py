@@ -18,11 +18,13 @@ from zf.cli.display import streams
 from zf.cli.display.streams import say
 from zf.cli.project import path_shown, program
 from zf.errors import Exit, Problem, ZfError
+from zf.lean.records import replace
 from zf.proof.layout import LOGS, STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from zf.cli.display.folds import Folds
     from zf.events import Event
     from zf.report.facts import Facts
     from zf.report.live import Board
@@ -44,6 +46,21 @@ def style_of(stream: IO[str]) -> Style:
 
     columns = _terminal_size().columns if stream.isatty() else 0
     return Style(wants_colour(stream), utf8=_shows_utf8(os.environ), columns=columns, zf=program())
+
+
+# The variable by which each CI system says that this is one of its jobs.
+_TELLS = {"github": "GITHUB_ACTIONS", "gitlab": "GITLAB_CI"}
+
+
+def ci_around(asked: str, environ: Mapping[str, str]) -> str:
+    """The CI system that `--ci` names, or `auto` finds; empty for none. A zf that a step of another
+    zf started writes into that one's logs, and not into the job's.
+    """
+    if asked == "none" or (asked == "auto" and "ZF_COOKIE" in environ):
+        return ""
+    if asked != "auto":
+        return asked
+    return next((name for name, tells in _TELLS.items() if environ.get(tells) == "true"), "")
 
 
 def _shows_utf8(environ: Mapping[str, str]) -> bool:
@@ -69,16 +86,19 @@ class Watcher:
         from zf.report.terminal import Heartbeats
 
         mode: str = options.progress
+        self.ci = ci_around(options.ci, os.environ)
         if mode in {"auto", "live"}:
             # Nothing moves without a terminal or under NO_COLOR, not even when asked to.
-            moves = wants_colour(sys.stderr) and (mode == "live" or not os.environ.get("CI"))
+            alive = mode == "live" or not (self.ci or os.environ.get("CI"))
+            moves = wants_colour(sys.stderr) and alive
             mode = "live" if moves else "plain"
         if options.quiet and mode != "json":
             mode = "none"
         self._options = options
         self._mode = mode
         self._proofs = proofs
-        self._style = style_of(sys.stderr)
+        self._style = self._style_of(sys.stderr)
+        output = options.output or ("group" if self.ci else "quiet")
         self._board: Board | None = None
         if mode == "live":
             from zf.report.live import Board
@@ -86,13 +106,14 @@ class Watcher:
             self._board = Board(self._style)
         self._lines = Lines(
             proofs,
-            options.output,
+            output,
             self._style,
             # The board itself shows what runs, heartbeats what runs long.
             starts=options.verbose and self._board is None,
             # Elsewhere the summary has them.
             tails=options.as_json,
             most=options.tail,
+            folds=self._folds(),
         )
         self._heartbeats = Heartbeats()
         self._next_frame = 0.0
@@ -101,7 +122,7 @@ class Watcher:
             self._display.notice = _lines_dropped
         self._muted = False
         self._broke: Exception | None = None
-        follows = mode == "live" or (options.output == "prefix" and mode != "none")
+        follows = mode == "live" or (output == "prefix" and mode != "none")
         self.look_s = FRAME_S if follows else float("inf")
 
     def output_fd(self) -> int | None:
@@ -121,6 +142,20 @@ class Watcher:
         except Exception as error:  # noqa: BLE001  # a picture of the run must not cost the run
             self._muted = True
             self._broke = error
+
+    def _folds(self) -> Folds | None:
+        if not self.ci:
+            return None
+        from zf.cli.display.folds import SYSTEMS
+
+        if self.ci == "github":
+            streams.escape_commands()
+        return SYSTEMS[self.ci]() if self._mode == "plain" else None
+
+    def _style_of(self, stream: IO[str]) -> Style:
+        """How to write to this stream; a CI system shows UTF-8, whatever its jobs' locale is."""
+        style = style_of(stream)
+        return replace(style, utf8=True) if self.ci else style
 
     def _show_that(self, event: Event | None, facts: Facts, mono: float) -> None:
         if self._mode == "json":
@@ -159,6 +194,7 @@ class Watcher:
                 apart = self._mode != "none" and sys.stdout.isatty() and sys.stderr.isatty()
                 self._write(self._erased() + "\n" * (apart and not self._options.as_json))
             patience_s = _PATIENCE_S if told_to_end else None
+            self._close_folds(patience_s)
             error = streams.say_result(self._summary(done, signed_by), patience_s)
             if error is not None and not code:
                 code = _untold(done, error)
@@ -170,6 +206,12 @@ class Watcher:
             told = internal_error(self._broke)
             say(sys.stderr, f"zf: the run is complete, showing it was not: {told}\n")
         return code
+
+    def _close_folds(self, patience_s: float | None = None) -> None:
+        """End what is still folded, also after a reader that had stopped to take anything."""
+        if self.ci:
+            streams.show_rest(patience_s)
+            self._write("".join(f"{line}\n" for line in self._lines.closing()))
 
     def _is_behind(self) -> bool:
         return self._display is not None and self._display.pending
@@ -196,7 +238,7 @@ class Watcher:
             import json  # not what the loading of the project should wait for
 
             return json.dumps(result_json(done, signed_by)) + "\n"
-        style = style_of(sys.stdout)
+        style = self._style_of(sys.stdout)
         text = explain.run(
             done.facts,
             tails=tails_of(done.facts, done.run_dir),

@@ -21,6 +21,8 @@ _display: tuple[IO[str], Outlet] | None = None
 _lost: list[OSError] = []
 # Kept, as a stream that is collected closes its descriptor.
 _replaced: list[Any] = []
+# Whether what is said must not be taken for a command of GitHub's runner.
+_escapes = False
 
 
 class ReaderGoneError(OSError):
@@ -53,8 +55,9 @@ def make_ready() -> None:
     next file opened would come to lie there. A closed stdout is replaced by something that cannot
     be written, so that a result is never lost without being noticed.
     """
-    global _display  # noqa: PLW0603 - as there is one stderr
+    global _display, _escapes  # noqa: PLW0603 - as there is one stderr
     _display = None
+    _escapes = os.environ.get("GITHUB_ACTIONS") == "true"
     _lost.clear()
     closed = sys.stdin is None, sys.stdout is None, sys.stderr is None
     if any(closed):
@@ -79,12 +82,34 @@ def _patient(stream: Any, fd: int, errors: str) -> Any:
             return stream
         stream.flush()
         _replaced.append(stream)
-    return io.TextIOWrapper(
+    made = _Escaping if _escapes else io.TextIOWrapper
+    return made(
         io.BufferedWriter(_Patient(fd, "w", closefd=False)),
         encoding="utf-8" if stream is None else stream.encoding,
         errors=errors,
         line_buffering=fd == 2 or (stream is not None and stream.line_buffering),
     )
+
+
+class _Escaping(io.TextIOWrapper):
+    """A stream in a job of GitHub, where `print` and all else gives no commands."""
+
+    def write(self, text: str, /) -> int:
+        super().write(_harmless(text))
+        return len(text)
+
+
+def escape_commands() -> None:
+    """From here on nothing that is said, whatever it quotes, is a command to GitHub's runner."""
+    global _escapes  # noqa: PLW0603 - as there is one pair of streams
+    _escapes = True
+
+
+def _harmless(text: str) -> str:
+    """The text without what the runner takes for a command wherever in a line it stands; what JSON
+    means stays the same. At the start of a line, where `::` would be one, stand words of zf.
+    """
+    return text.replace("##[", "#\\u0023[") if _escapes else text
 
 
 def display() -> Outlet | None:
@@ -112,6 +137,7 @@ def _not_shown(lines: int) -> str:
 def say(stream: IO[str], text: str) -> bool:
     """Write at once; False when that is not possible, and then nothing is ever written again."""
     outlet = _shown_through(stream)
+    text = _harmless(text)
     if outlet is not None:
         outlet.put(text)
         return outlet.error is None
@@ -146,10 +172,21 @@ def say_result(text: str, patience_s: float | None = None) -> OSError | None:
     if patience_s is None or _number(sys.stdout) is None:
         return None if say(sys.stdout, text) else lost()
     result = Outlet(sys.stdout.fileno())
-    result.follow(iter([text.encode("utf-8", "backslashreplace")]))
+    result.follow(iter([_harmless(text).encode("utf-8", "backslashreplace")]))
     if result.drain(patience_s):
         return None
     return result.error or TimeoutError(0, "its reader takes nothing")
+
+
+def linger(seconds: float) -> None:
+    """Wait for a moment before writing more to stdout. Raises ReaderGoneError as soon as there is
+    nothing that reads it any more, which else would show only with the next word.
+    """
+    sys.stdout.flush()
+    gone = select.poll()
+    gone.register(1, 0)
+    if gone.poll(seconds * 1000):
+        raise ReaderGoneError
 
 
 def silence(stream: IO[str]) -> None:

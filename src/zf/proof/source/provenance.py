@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from zf.proof.source import git, worktree
+    from zf.proof.source.early_look import Looking
 else:
     git = lazy.module("zf.proof.source.git")
     worktree = lazy.module("zf.proof.source.worktree")
@@ -119,11 +120,11 @@ class Source(Struct, frozen=True):
         exclude: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         cache: str | None = None,
-        scratch: str | None = None,
         ear: git.Ear | None = None,
+        looking: Looking | None = None,
     ) -> Source:
         """Ask git, and for what it does not know the CI system; git only until `ear` hears that the
-        run is to end.
+        run is to end. What is seen may be `looking` that was begun.
         """
         environ = os.environ if environ is None else environ
         facts: dict[str, Any] = dict.fromkeys(_SOURCE)
@@ -134,7 +135,9 @@ class Source(Struct, frozen=True):
             if find_top(root, environ) is None:
                 notes.append(NO_WORK_TREE)
             else:
-                seen = worktree.look(root, environ, exclude, cache, scratch, ear)
+                seen = looking.seen(ear) if looking is not None else None
+                if seen is None:
+                    seen = worktree.look(root, environ, exclude, cache, ear)
         except git.GitError as error:
             notes.append(str(error))
         except OSError as error:

@@ -43,6 +43,7 @@ HEAD = (
     "--symbolic-full-name",
     "HEAD",
 )
+_TAGS = ("for-each-ref", "--points-at=HEAD", "--format=%(refname:strip=2)", "refs/tags")
 READ_TREE = (
     "-c",
     "core.sparseCheckout=false",
@@ -138,30 +139,47 @@ class Committed(Struct, frozen=True):
     rules: list[tuple[bytes, bytes]]
 
 
-def look_at_commit(
+class AskedOfCommit(Struct, frozen=True):
+    """The questions of `ask_of_commit`: `url` and `tags` where these must be asked, `repo` where it
+    is known.
+    """
+
+    head: Asked
+    reading: Asked
+    listing: Asked
+    repo: str | None
+    url: Asked | None
+    tags: Asked | None
+
+
+def ask_of_commit(
     outside: Asking, index: str, refs: tuple[bytes | None, ...] | None, environ: Mapping[str, str]
-) -> Committed:
-    """Where HEAD is; its tree is read into a new index. Raises GitError."""
-    head = outside.start(*HEAD)
-    reading = outside.start(*READ_TREE, *(["-m"] if os.path.exists(index) else []), "HEAD")
-    listing = outside.start("ls-tree", "-r", "-z", "--full-tree", "HEAD")
-    repo = plain_url(outside.folder, environ) if refs is not None else None
-    url = outside.start("config", "--get", "remote.origin.url") if repo is None else None
-    tags = None
-    if refs is None or may_have_tags(f"{outside.folder}/.git"):
-        tags = outside.start(
-            "for-each-ref", "--points-at=HEAD", "--format=%(refname:strip=2)", "refs/tags"
-        )
-    at = head_commit(outside, head)
-    failed = outside.outcome(reading)[0] != 0
-    listed = _TOLD.findall(outside.finish(listing, or_none=True))
+) -> AskedOfCommit:
+    """Begin to ask where HEAD is; its tree is read into a new index."""
+    repo, is_known = plain_url(outside.folder, environ) if refs is not None else (None, False)
+    return AskedOfCommit(
+        outside.start(*HEAD),
+        outside.start(*READ_TREE, *(["-m"] if os.path.exists(index) else []), "HEAD"),
+        outside.start("ls-tree", "-r", "-z", "--full-tree", "HEAD"),
+        repo,
+        None if is_known else outside.start("config", "--get", "remote.origin.url"),
+        outside.start(*_TAGS) if refs is None or may_have_tags(f"{outside.folder}/.git") else None,
+    )
+
+
+def hear_of_commit(outside: Asking, index: str, asked: AskedOfCommit) -> Committed:
+    """The answers. Raises GitError."""
+    at = head_commit(outside, asked.head)
+    failed = outside.outcome(asked.reading)[0] != 0
+    listed = _TOLD.findall(outside.finish(asked.listing, or_none=True))
     if at.commit is not None and failed:
         with suppress(FileNotFoundError):
             os.unlink(index)  # what was kept is none
         outside.ask(*READ_TREE, "HEAD")
+    url, tags = asked.url, asked.tags
     return Committed(
         at,
-        repo if url is None else first_line(outside.finish(url, or_none=True)),
+        asked.repo if url is None else first_line(outside.finish(url, or_none=True)),
         () if tags is None else tuple(text_lines(outside.finish(tags, or_none=True))),
         [(path, oid) for *_, oid, path in listed if oid],
         [(path, oid) for _, oid, path, *_ in listed if path],
@@ -186,25 +204,26 @@ def head_commit(asking: Asking, head: Asked) -> Commit:
     return Commit(asking.folder, os.fsdecode(objects), text(told), None, None, branch)
 
 
-def plain_url(top: str, environ: Mapping[str, str]) -> str | None:
-    """The remote's address out of a configuration as git writes it, without a word on other files;
-    None when git itself must be asked.
+def plain_url(top: str, environ: Mapping[str, str]) -> tuple[str | None, bool]:
+    """The remote's address, if there is one, out of a configuration as git writes it, without a
+    word on other files; and whether that is known, or git itself must be asked.
     """
     if "GIT_CONFIG_COUNT" in environ or "GIT_CONFIG_PARAMETERS" in environ:
-        return None
+        return None, False
     section: tuple[bytes, bytes] = (b"", b"")
     url = None
-    for line in (contents(f"{top}/.git/config") or b"").split(b"\n"):
+    config = contents(f"{top}/.git/config")
+    for line in (config or b"").split(b"\n"):
         if head := _SECTION.fullmatch(line):
             section = head[1].lower(), head[2] or b""
             if section[0] in _ELSEWHERE:
-                return None
+                return None, False
         elif value := _VALUE.fullmatch(line):
             if section == (b"remote", b"origin") and value[1].lower() == b"url":
                 url = os.fsdecode(value[2])
         elif line:
-            return None
-    return url
+            return None, False
+    return url, config is not None
 
 
 def may_have_tags(git: str) -> bool:

@@ -10,8 +10,7 @@ unchanged if it is, byte for byte, what the commit has, or what checking that ou
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING
@@ -24,13 +23,23 @@ from zf.proof.source.early_look import NO_WORK_TREE, find_top
 if TYPE_CHECKING:
     from zf.proof.source.git import Ear
 
-# Hashing every file is the only honest answer, and takes 4 s for 100 000 of them. An index that
-# took longer than this is kept for the next run, which hashes only what has another change time. It
-# is out of reach while a run goes on: taken away at its start, put back at its end from memory.
-KEEP_INDEX_S = 0.5
+# Hashing every file is the only honest answer, and takes 4 s for 100 000 of them. An index larger
+# than this (some 10 000 files) is kept for the next run, which hashes only what has another change
+# time. It is out of reach while a run goes on: taken away at its start, put back at its end from
+# memory.
+KEEP_INDEX_BYTES = 1 << 20
 _STATUS = ("status", "--porcelain=v2", "--untracked-files=no", "--no-renames", "-z")
 _SUBMODULES = "--ignore-submodules=dirty"  # what is inside of them is asked there, in the same way
-_UNTRACKED = ("ls-files", "--others", "--directory", "--no-empty-directory", "-z")
+_UNTRACKED = (
+    "ls-files",
+    "--others",
+    "--directory",
+    "--no-empty-directory",
+    "-z",
+    "--exclude-from",
+)
+# Prints nothing where the other two, and this takes half as long, would find no change.
+_ANY_CHANGES = ("ls-files", "--modified", "--deleted", *_UNTRACKED[1:])
 _DIFF = (
     "diff",
     "--no-ext-diff",
@@ -78,12 +87,16 @@ class Seen(Struct):
         )
 
 
+# A look that was begun: each step forward hears what git said so far and asks more. It may be sent
+# an ear, which is listened to from then on.
+Stages = Generator[None, "Ear | None", Seen]
+
+
 def look(
     root: str,
     environ: Mapping[str, str],
     exclude: Iterable[str] = (),
     cache: str | None = None,
-    scratch: str | None = None,
     ear: Ear | None = None,
 ) -> Seen:
     """Look at the work tree that `root` is in. Raises GitError, and OSError without a git.
@@ -91,12 +104,37 @@ def look(
     The folders `exclude` (absolute, or relative to the root) do not count. `cache` is a folder of
     zf's own for the index of a large repository: `withdraw` it before any step runs, and `keep` it
     when all have ended.
-    `scratch` names the folder for the moment, for a caller that may have to remove it.
     """
+    git.refuse_to_wait(ear)
+    return finish(begin(root, environ, exclude, cache), ear)
+
+
+def begin(
+    root: str, environ: Mapping[str, str], exclude: Iterable[str] = (), cache: str | None = None
+) -> Stages:
+    """Begin to `look`; raises as that does. What is begun is to be finished or closed."""
     top = _top(root, environ)
     kept = f"{cache}/{sha256(os.fsencode(top)).hexdigest()[:16]}.index" if cache else None
+    stages = _look(top, environ, _inside(top, root, exclude), kept)
+    next(stages)
+    return stages
+
+
+def finish(stages: Stages, ear: Ear | None = None) -> Seen:
+    """What a look that was begun comes to; raises as `look` does."""
     try:
-        return _look(top, environ, _inside(top, root, exclude), kept, scratch, ear)
+        while True:
+            stages.send(ear)
+    except StopIteration as end:
+        seen: Seen = end.value
+        return seen
+    finally:
+        stages.close()
+
+
+def _look(top: str, environ: Mapping[str, str], exclude: Sequence[str], kept: str | None) -> Stages:
+    try:
+        return (yield from _stages(top, environ, exclude, kept))
     except git.GitError:
         # The run goes on without knowing, and nothing is to be left in reach of its steps.
         if kept is not None:
@@ -105,31 +143,28 @@ def look(
         raise
 
 
-def _look(
-    top: str,
-    environ: Mapping[str, str],
-    exclude: Sequence[str],
-    kept: str | None,
-    scratch: str | None,
-    ear: Ear | None,
-) -> Seen:
-    git.refuse_to_wait(ear)
+def _stages(
+    top: str, environ: Mapping[str, str], exclude: Sequence[str], kept: str | None
+) -> Stages:
     refs = repository.refs_of(top)
     with (
-        git.scratch_folder(environ, scratch) as folder,
-        git.Asking(repository.outer(environ, folder), top, folder, ear) as outside,
+        git.scratch_folder(environ) as folder,
+        git.Asking(repository.outer(environ, folder), top, folder) as outside,
     ):
         index = f"{folder}/index"
         was_kept = kept is not None and _take_kept(kept, index)
-        found = repository.look_at_commit(outside, index, refs, environ)
+        begun = repository.ask_of_commit(outside, index, refs, environ)
+        outside.ear = yield
+        found = repository.hear_of_commit(outside, index, begun)
         seen = Seen(found.at, found.repo, found.tags, submodules=found.submodules, refs=refs)
-        began = time.monotonic()
-        with repository.own_repository(folder, seen.at, environ, ear) as asking:
+        with repository.own_repository(folder, seen.at, environ, outside.ear) as asking:
             seen.ignored, seen.lfs, seen.converts = repository.read_rules(
                 asking, seen.at, found.rules
             )
-            _hear_inside(asking, seen, environ, exclude, _ask_inside(asking, seen, exclude))
-        if was_kept or time.monotonic() - began > KEEP_INDEX_S:
+            asked = _ask_inside(asking, seen, exclude)
+            asking.ear = yield
+            _hear_inside(asking, seen, environ, exclude, asked)
+        if was_kept or len(seen.index) > KEEP_INDEX_BYTES:
             seen.kept = kept
     return seen
 
@@ -160,13 +195,23 @@ def looking_again(
         seen = Seen(at, ignored=before.ignored, submodules=before.submodules)
         seen.lfs, seen.converts = before.lfs, before.converts
         inside = _inside(at.top, root, exclude)
-        asked = _ask_inside(asking, seen, inside)
+        any_changes = asked = None
+        if before.changes or before.submodules or before.lfs or before.converts:
+            asked = _ask_inside(asking, seen, inside)
+        else:
+            rules = _write_rules(asking, seen, inside)
+            any_changes = asking.start(*_ANY_CHANGES, rules, "--", ".")
 
         def answer() -> Seen:
             if head is not None:
                 seen.at = repository.head_commit(outside, head)
-            if seen.at.commit == at.commit:
-                _hear_inside(asking, seen, environ, inside, asked)
+            if seen.at.commit != at.commit:
+                return seen
+            if any_changes is not None and not asking.finish(any_changes):
+                seen.index, seen.index_ns = before.index, before.index_ns
+            else:
+                now = asked or _ask_inside(asking, seen, inside)
+                _hear_inside(asking, seen, environ, inside, now)
             return seen
 
         yield answer
@@ -222,11 +267,17 @@ def _ask_inside(
     status = None
     if seen.at.commit is not None:
         status = asking.start(*_STATUS, _SUBMODULES, "--", *_paths(exclude))
+    rules = _write_rules(asking, seen, exclude)
+    return status, asking.start(*_UNTRACKED, rules, "--", ".")
+
+
+def _write_rules(asking: git.Asking, seen: Seen, exclude: Sequence[str]) -> str:
+    """The path of a file that says what is ignored, and left out besides."""
     rules = f"{asking.env['GIT_DIR']}/ignored"
     with open(rules, "wb") as stream:
         stream.write(seen.ignored)
         stream.writelines(b"/" + repository.escaped(os.fsencode(path)) + b"\n" for path in exclude)
-    return status, asking.start(*_UNTRACKED, f"--exclude-from={rules}", "--", ".")
+    return rules
 
 
 def _hear_inside(

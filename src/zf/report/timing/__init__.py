@@ -1,0 +1,1 @@
+"""When what ran, what it waited for, and what would have made the run shorter."""

@@ -1,0 +1,69 @@
+"""One clock for a run whose lines several runners wrote. Pure.
+
+A resumed run's lines may be of different boots, whose monotonic clocks have nothing in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Protocol
+
+from zf.events import Event, RunResumed
+
+# As the verifier has it: a wall clock is slewed by 500 parts in a million, and stepped at boot.
+_CLOCKS_PART_S, _CLOCKS_PART_SHARE = 2.0, 0.0005
+
+
+class Written(Protocol):
+    """An event and when it was written down, by both clocks: a line of the journal is one."""
+
+    @property
+    def event(self) -> Event: ...
+    @property
+    def mono(self) -> float: ...
+    @property
+    def wall(self) -> str: ...
+
+
+def elapsed_s(lines: Sequence[Written]) -> list[float]:
+    """For each line the seconds since the first, on a clock that stood still while the run had no
+    runner.
+    """
+    elapsed = 0.0
+    times = []
+    before = lines[0].mono if lines else 0.0
+    for line in lines:
+        if not isinstance(line.event, RunResumed):
+            elapsed += max(0.0, line.mono - before)
+        before = line.mono
+        times.append(elapsed)
+    return times
+
+
+def idle_s(lines: Sequence[Written]) -> list[float]:
+    """For each line, for how long nothing was recorded before it because no runner was there; 0 but
+    for the lines that say that a run was resumed.
+    """
+    idle = [0.0] * bool(lines)
+    for before, line in pairwise(lines):
+        idle.append(_between(before, line) if isinstance(line.event, RunResumed) else 0.0)
+    return idle
+
+
+def _between(before: Written, line: Written) -> float:
+    """How long it is from one line to another that a different runner wrote.
+
+    Within one boot the monotonic clock tells, which cannot be set. After a reboot, which it is told
+    by that the two clocks part, only the wall clock is left; it may have been set back.
+    """
+    mono = line.mono - before.mono
+    wall = (_moment(line.wall) - _moment(before.wall)).total_seconds()
+    if mono >= 0 and abs(wall - mono) <= _CLOCKS_PART_S + _CLOCKS_PART_SHARE * mono:
+        return mono
+    return max(0.0, wall)
+
+
+def _moment(wall: str) -> datetime:
+    return datetime.fromisoformat(wall)
