@@ -255,3 +255,32 @@ def test_tails_are_safe_and_short(lines: list[str]) -> None:
     assert len(shown) == min(len(lines), words.TAIL_LINES)
     assert all(is_safe(line) and "\n" not in line for line in shown)
     assert all(len(line) <= words.TAIL_CHARS for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (None, "-"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 KiB"),
+        (9728, "9.5 KiB"),
+        (102_400, "100 KiB"),
+        (1023 * 1024, "1.0 MiB"),
+        (2_254_857_830, "2.1 GiB"),
+        (2**50, "1024 TiB"),
+    ],
+)
+def test_size(count: float | None, text: str) -> None:
+    assert words.size(count) == text
+
+
+def test_use_says_what_is_known_and_more_than_nothing() -> None:
+    known = {"cpu_user_s": 1.25, "cpu_system_s": 0.25, "peak_memory_bytes": 3 * 2**30}
+    whole = {**known, "read_bytes": 512, "written_bytes": 2**20, "output_bytes": 7}
+    told = "1.5s of CPU time, up to 3.0 GiB of memory in one process"
+    assert words.use(known) == told
+    assert words.use(whole) == f"{told}, 512 B read, 1.0 MiB written"
+    assert words.use(known, "a\x1bb") == f"{told} (a\\x1bb)"
+    assert words.use({"cpu_user_s": None, "cpu_system_s": None, "peak_memory_bytes": None}) == ""
+    assert words.use({}) == ""

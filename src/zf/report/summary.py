@@ -5,7 +5,7 @@ Facts in, text out: nothing here writes, waits or reads a clock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.lean import lazy
@@ -18,12 +18,14 @@ from zf.report.words import (
     Style,
     count,
     counted,
+    cpu_s,
     duration,
     place,
     quoted_log,
     spent,
     tail,
     tries,
+    use,
     what,
 )
 
@@ -81,10 +83,11 @@ def summary(
         lines += [f"  {style.label(task.word)} {printable(task.id)}" for task in rest]
         blocks.append(lines)
     blocks += [_odd(facts, proof, style)] if facts.warned or facts.flaky else []
-    blocks += [_remarks(remarks, style)] if remarks else []
+    notes = _with_use(facts, remarks)
+    blocks += [_remarks(notes, style)] if notes else []
     if not (told or reported or facts.all_well):
         blocks += [blocked.headline(facts, style), *blocked.not_started(facts)]
-    last = [_counts_line(facts, style), *_throttle_lines(facts, style), *advice]
+    last = [_counts_line(facts, style), *use_line(facts), *_throttle_lines(facts, style), *advice]
     blocks.append([*last, f"proof: {printable(proof)}"] if proof else last)
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
@@ -194,6 +197,17 @@ def _remarks(remarks: Mapping[str, Sequence[str]], style: Style) -> list[str]:
     ]
 
 
+def _with_use(facts: Facts, remarks: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """The same and what tasks used of what they had asked for."""
+    asked = [task for task in facts.tasks.values() if task.resources and task.measures]
+    if not asked:
+        return remarks
+    from zf.report.remarks import on_use  # noqa: PLC0415 - hardly any run has such tasks
+
+    lines = {task.id: [*remarks.get(task.id, ()), *on_use(task)] for task in asked}
+    return {**remarks, **{name: told for name, told in lines.items() if told}}
+
+
 def _odd(facts: Facts, proof: str, style: Style) -> list[str]:
     """What did not fail the run and must not be overlooked either: each by name, however many."""
     lines = []
@@ -234,6 +248,36 @@ def _counts_line(facts: Facts, style: Style) -> str:
     total = count(len(facts.tasks), "task")
     word = style.paint(VERDICTS[facts.result], facts.result)
     return f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{took}"
+
+
+def use_line(facts: Facts) -> list[str]:
+    """What the run cost, if that is worth a line."""
+    used, largest = _total_use(facts)
+    return [f"used: {use(used, largest)}"] if (cpu_s(used) or 0) >= _LEAST_USE_S else []
+
+
+_LEAST_USE_S = 1.0
+
+
+def _total_use(facts: Facts) -> tuple[dict[str, Any], str]:
+    """What all attempts used together, as far as it is known, in the form of one's measures; and
+    the task that had the largest process.
+    """
+    total: dict[str, Any] = dict.fromkeys(_ADDED, 0)
+    total["peak_memory_bytes"], largest = None, ""
+    for task in facts.tasks.values():
+        for measures in (task.measures, *(tried.task.measures for tried in task.earlier)):
+            if not measures:
+                continue
+            for key in _ADDED:
+                total[key] += measures.get(key) or 0
+            peak = measures.get("peak_memory_bytes")
+            if peak and peak > (total["peak_memory_bytes"] or 0):
+                total["peak_memory_bytes"], largest = peak, task.id
+    return total, largest
+
+
+_ADDED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_bytes")
 
 
 def total_s(facts: Facts) -> float | None:
