@@ -119,7 +119,8 @@ class AttemptEnded(Struct, frozen=True):
     `exit_code` is the failing step's (124 after a timeout, None when none was reached);
     `signal` is the number that ended the step; `step` is the failing step, counted from the run's
     `first_step`; `warned` says that the task tolerates this outcome. `measures` is what the attempt
-    used, as status.json has it but for its steps; empty when that is not known.
+    used, as status.json has it but for its steps; empty when that is not known. `tests` counts the
+    cases of the task's own reports and has the first names of failed ones; empty without any.
     """
 
     task: str
@@ -136,6 +137,7 @@ class AttemptEnded(Struct, frozen=True):
     task_sha256: str
     warned: bool = False
     measures: Mapping[str, Any] = field(default_factory=dict)
+    tests: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TaskNotRun(Struct, frozen=True):

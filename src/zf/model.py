@@ -7,7 +7,7 @@ them again. Plain records, so that a worker or a replayed plan needs no pydantic
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from operator import attrgetter
 from types import MappingProxyType
@@ -93,6 +93,8 @@ class Task(Struct, frozen=True):
     artifacts: tuple[str, ...] = ()
     # Those of them for which there must be a file.
     required_artifacts: tuple[str, ...] = ()
+    # Artifacts that are read as reports of tests: the format -> globs.
+    reports: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
     # Names of variables whose values are hidden, globs; and of artifacts that may hold them.
     secrets: tuple[str, ...] = ()
     allow_secrets_in: tuple[str, ...] = ()
@@ -159,6 +161,7 @@ def recorded(task: Task) -> dict[str, Any]:
     said["cleanup"] = _recorded_steps(task.cleanup)
     said["env"] = dict(task.env) if task.env else {}
     said["resources"] = dict(task.resources) if task.resources else {}
+    said["reports"] = dict(task.reports) if task.reports else {}
     return said
 
 
@@ -190,6 +193,16 @@ def definition_sha256(task: Task) -> str:
     in the file counts.
     """
     return sha256(_encode(list(recorded(task).values())).encode("ascii")).hexdigest()
+
+
+def script_sha256(task: Task) -> str:
+    """The digest of what a task runs: one with the same id and the same digest took as long in an
+    earlier run as it will now, whatever else its file says. As above of the task without secrets.
+
+    SHA-256, in hex, over the commands of its steps and of its cleanup, as JSON.
+    """
+    said = [[step.run for step in task.steps], [step.run for step in task.cleanup]]
+    return sha256(_encode(said).encode("ascii")).hexdigest()
 
 
 class Phase(Struct, frozen=True):

@@ -240,11 +240,12 @@ class RunOptions(Options, more=REPORTS):
     upstream: Option[Sequence[str]] = Option(
         "--upstream",
         metavar="RUN",
-        verbs=(PHASE,),
+        verbs=(PHASE, RERUN),
         many=True,
         default=(),
         help="A run whose successes meet needs in phases that are not run now; its proof is"
-        " verified before it counts. 'latest' is the newest of this commit. Can be given again.",
+        " verified before it counts. 'latest' is the newest of this commit; FILE.tar, an archive,"
+        " becomes a run of this project. Can be given again.",
     )
     dry_run: Option[bool] = Option(
         "--dry-run",

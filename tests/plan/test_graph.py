@@ -17,6 +17,7 @@ from zf.plan.graph import (
     plan_phases,
     plan_selection,
     plan_task,
+    script_sha256,
 )
 
 
@@ -295,6 +296,7 @@ def test_plan_json_whole():
                 "file": f"tasks/{name}/task.yaml",
                 "line": 1,
                 "sha256": definition_sha256(whole.tasks[name]),
+                "script_sha256": script_sha256(whole.tasks[name]),
                 "needs": needs,
                 "parallel_safe": False,
                 "timeout_s": 300,

@@ -50,6 +50,7 @@ WHOLE_TASK = {
     "pass_env": ["AWS_*"],
     "commands": [{"name": "Seed", "run": "make"}],
     "artifacts": ["out/*.xml"],
+    "reports": {"junit": ["out/junit.xml"]},
 }
 WHOLE_PROJECT = {
     "pass_env": ["A"],
@@ -187,13 +188,24 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.NEED,
                 schema.EXIT_CODES,
                 schema.ARTIFACT,
+                schema.REPORTS,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
             ]
         )
     ),
-    ids=["task", "step", "need", "exit-codes", "artifact", "project", "throttle", "phase"],
+    ids=[
+        "task",
+        "step",
+        "need",
+        "exit-codes",
+        "artifact",
+        "reports",
+        "project",
+        "throttle",
+        "phase",
+    ],
 )
 def test_the_page_lists_every_key(index, keys):
     rows = tables(PAGE)[index]

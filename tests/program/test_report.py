@@ -123,4 +123,4 @@ def test_a_killed_run_and_one_that_goes_on_have_a_page(run):
     journal.write_bytes(b"".join(whole.splitlines(keepends=True)[:4]) + b'{"torn')
     done = run.zf("report", "r")
     assert (done.code, done.err) == (0, "")
-    assert b"UNFINISHED" in page(run)
+    assert b"Never finished: its zf was killed after 1 of 3 tasks had ended." in page(run)

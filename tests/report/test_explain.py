@@ -25,9 +25,11 @@ from tests.support.report_samples import (
 )
 from tests.support.report_strategies import hostile_runs, is_safe
 from zf.events import Cause, ConditionEvaluated, Event, RetryScheduled, Status
+from zf.lean.records import replace
 from zf.report import explain, summary
 from zf.report.blocked import report
 from zf.report.facts import build
+from zf.report.remarks import failed_cases
 
 ADVICE = """\
 Fix first: 40-seed-database - frees 1 task
@@ -278,3 +280,31 @@ def test_nothing_a_task_says_gets_out_raw(
     assert is_safe(explain.run(facts, tails=tails))
     for name in facts.tasks:
         assert is_safe(explain.task(facts, name, log=tails.get(name, ()), proof="\x1b"))
+
+
+CASES = [
+    {"name": "x", "classname": "a.B", "outcome": "failed", "file": "a.py", "line": 3},
+    {"name": "a.B y", "classname": "a.B", "outcome": "error", "message": "no\\nmore", "file": "z"},
+    {"name": 5, "classname": None, "message": ["\x1b"], "line": "7"},
+    "no case",
+]
+
+
+def test_failed_cases_are_told_with_their_place_and_message() -> None:
+    said = {"total": 9, "failed": 2, "errors": 1, "skipped": 1}
+    lines = failed_cases({"tests": {**said, "cases": CASES}})
+    assert lines == ["a.B.x (a.py:3)", "a.B y (z): no", "5: ['\\x1b']"]
+    event = replace(failed("a"), tests={**said, "names": ["x"]})
+    text = explain.task(facts_of({"a": ()}, [event]), "a", cases=lines)
+    assert "  tests:    9 tests: 2 failed, 1 error, 1 skipped\n  failed:   a.B.x (a.py:3)\n" in text
+
+
+def test_of_many_failed_cases_the_first_are_told() -> None:
+    cases = [CASES[0]] * 100
+    lines = failed_cases({"tests": {"failed": 300, "errors": 2, "cases": cases}})
+    assert (len(lines), lines[-1]) == (21, "and 282 more")
+
+
+@pytest.mark.parametrize("said", [None, [], {"cases": 3}, {"cases": [1], "failed": "many"}])
+def test_a_status_that_says_nothing_sensible_of_cases_has_none(said: object) -> None:
+    assert failed_cases({"tests": said}) == []

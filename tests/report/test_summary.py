@@ -43,10 +43,11 @@ from zf.events import (
     ThrottleEntered,
     ThrottleLeft,
 )
+from zf.lean.records import replace
 from zf.report import live, summary, terminal
 from zf.report.blocked import report
 from zf.report.facts import Facts, Fold, build
-from zf.report.words import Style, without_colour
+from zf.report.words import Style, failed_tests, without_colour
 
 COLOUR = Style(colour=True)
 
@@ -379,3 +380,36 @@ def test_on_a_terminal_no_word_is_broken_at_the_edge(columns: int, colour: bool)
     plain = summary.summary(facts, tails={task: ["x"]}, proof="proofs/r1", style=elsewhere)
     assert told.split() == plain.split()
     assert len(plain.splitlines()[0]) > 80
+
+
+TESTS = {"total": 812, "failed": 2, "errors": 1, "skipped": 0, "names": ["a.x", "a.y", "b\x1bz"]}
+
+
+def test_failed_cases_are_told_with_the_failure_and_of_a_success_as_a_note() -> None:
+    events = [replace(failed("a"), tests=TESTS), replace(ended("b"), tests=TESTS), run_ended(1)]
+    facts = facts_of({"a": (), "b": (), "c": ()}, events)
+    text = summary.summary(facts, remarks={"b": ["odd"]})
+    said = "3 of 812 tests failed: a.x, a.y, b\\x1bz"
+    head = "x a failed after 0.2s: step 'Prepare' exited with code 3 [ZF501]\n"
+    assert f"{head}    {said}\n    tasks/a/task.yaml:5\n" in text
+    assert f"note: b: {said}\nnote: b: odd\n" in text
+    lines = [terminal.plain_line(facts, event) for event in events[:2]]
+    assert [line.endswith(f"  {said}") for line in lines] == [True, True]
+    assert f"   tests:    {said}\n" in report(facts_of({"a": (), "b": "a"}, events[:1]))
+
+
+def test_of_many_failed_cases_some_are_named() -> None:
+    many = {**TESTS, "failed": 99, "names": [f"t{n}" for n in range(10)]}
+    (task,) = facts_of({"a": ()}, [replace(failed("a"), tests=many)]).tasks.values()
+    assert failed_tests(task) == "100 of 812 tests failed: t0, t1, t2, t3, t4 and 95 more"
+    task.tests = {**many, "names": []}
+    assert failed_tests(task) == "100 of 812 tests failed"
+
+
+def test_cases_of_an_attempt_before_are_not_those_of_the_task() -> None:
+    events = [replace(failed("a"), tests=TESTS), RetryScheduled("a", 2, 0), started("a", 2)]
+    events.append(ended("a", attempt=2))
+    facts = facts_of({"a": ()}, events)
+    assert facts.tasks["a"].tests == {}
+    assert facts.tasks["a"].earlier[0].task.tests == TESTS
+    assert "tests failed" not in summary.summary(facts)

@@ -89,6 +89,7 @@ class Watch:
     def __init__(self, plan: Plan, limits: Limits) -> None:
         self.plan = plan
         self.limits = limits
+        self.ways: dict[str, float] = {}
         self.phase = ""
         self.failed: set[str] = set()
         self.stopped = self.forced = False
@@ -214,15 +215,25 @@ class Watch:
         full = len(run.running) == self.limits.max_jobs
         if not startable or alone or full or (self.busy and run.running):
             return
-        order = sorted(
-            startable, key=lambda n: (-self.plan.tasks[n].priority, -self.plan.chain[n], n)
-        )
+        order = sorted(startable, key=lambda n: (-self.plan.tasks[n].priority, -self.way(n), n))
         if self.somebody_gave_up(run):
             # The slots were filled before that, when others were at the head.
             order.sort(key=lambda n: self.plan.tasks[n].parallel_safe)
         self.held = self.held or order[0]
         assert not self.plan.tasks[self.held].parallel_safe, f"{self.held} could have started"
         assert run.running, f"{self.held} could have started alone"
+
+    def way(self, name: str) -> float:
+        """How much lies between the start of a task and the end of its phase."""
+        if name not in self.ways:
+            t = self.plan.tasks[name]
+            behind = [
+                self.way(other)
+                for other in self.plan.dependents()[name]
+                if self.plan.tasks[other].phase == t.phase
+            ]
+            self.ways[name] = max(1, len(t.needs)) + max(behind, default=0)
+        return self.ways[name]
 
     def somebody_gave_up(self, run: Simulation) -> bool:
         orders = (order for turn in run.turns[run.latest :] for order in turn.orders)

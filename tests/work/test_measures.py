@@ -16,6 +16,8 @@ from zf.work.cgroup import Cgroup
 
 GNU_TIME = Path("/usr/bin/time")
 MB = 1_000_000
+# More than a worker has that was forked by the process which runs all these tests.
+LARGE = 150 * MB
 # All CPUs are asked for a second of work: GNU time cuts to hundredths, bash takes some of its own.
 PRELUDE = f'py() {{ {sys.executable} -I -S -c "$@"; }}\n'
 BURN = "import time\nwhile time.process_time() < {}: pass\n"
@@ -50,20 +52,20 @@ ZOO = {
     "one process": f'py "{BURN.format(1)}"',
     "in the kernel": f'py "{SYSTEM.format(1)}"',
     "one after the other": f'for i in 1 2 3; do py "{BURN.format(0.4)}"; done',
-    "side by side": f'for i in 1 2; do py "{FILL.format(90 * MB)}{BURN.format(0.5)}" & done; wait',
-    "double fork": f'py "{_FORKS}{_FORKS}{FILL.format(70 * MB)}{BURN.format(1)}"',
+    "side by side": f'for i in 1 2; do py "{FILL.format(170 * MB)}{BURN.format(0.5)}" & done; wait',
+    "double fork": f'py "{_FORKS}{_FORKS}{FILL.format(180 * MB)}{BURN.format(1)}"',
     "threads": f'py "{_THREADS}"',
     "a large grandchild": f'( ( py "{FILL.format(200 * MB)}" ); py "{BURN.format(1)}" )',
-    "pipeline": f"py \"{BURN.format(1)}{FILL.format(60 * MB)}print('x' * 1000)\" | cat | wc -c",
-    "exec": f'exec {sys.executable} -I -S -c "{FILL.format(50 * MB)}{BURN.format(1)}"',
+    "pipeline": f"py \"{BURN.format(1)}{FILL.format(190 * MB)}print('x' * 1000)\" | cat | wc -c",
+    "exec": f'exec {sys.executable} -I -S -c "{FILL.format(160 * MB)}{BURN.format(1)}"',
     "it fails": f'py "{BURN.format(1)}"; exit 3',
 }
 # What has lost its parent: a daemon in a session of its own, an orphan, a grandchild of one.
 ORPHANS = {
-    "daemon": f'py "{_DAEMON}{FILL.format(80 * MB)}{BURN.format(1)}{_TELLING}" @@',
-    "orphan": f'( py "{FILL.format(80 * MB)}{BURN.format(1)}{_TELLING}" @@ & )',
+    "daemon": f'py "{_DAEMON}{FILL.format(180 * MB)}{BURN.format(1)}{_TELLING}" @@',
+    "orphan": f'( py "{FILL.format(180 * MB)}{BURN.format(1)}{_TELLING}" @@ & )',
     "session": f"setsid -f {sys.executable} -I -S -c "
-    f'"{FILL.format(80 * MB)}{BURN.format(1)}{_TELLING}" @@',
+    f'"{FILL.format(180 * MB)}{BURN.format(1)}{_TELLING}" @@',
 }
 
 
@@ -107,7 +109,7 @@ def test_they_are_what_gnu_time_says(attempts, tmp_path, name):
     expected, measures = told_by_time(told), result.ended.measures
     assert cpu_s(measures) == pytest.approx(cpu_s(expected), rel=0.05)
     assert measures["cpu_user_s"] == pytest.approx(expected["cpu_user_s"], rel=0.05, abs=0.05)
-    if expected["peak_memory_bytes"] > 40 * MB:
+    if expected["peak_memory_bytes"] > LARGE:
         peak = expected["peak_memory_bytes"]
         assert measures["peak_memory_bytes"] == pytest.approx(peak, rel=0.05)
     assert measures["source"] == "wait4"
@@ -169,7 +171,7 @@ def test_of_what_goes_on_only_a_cgroup_knows(attempts, tmp_path):
 
 
 def test_each_step_has_its_own_and_together_they_are_the_attempts(attempts):
-    fill = f"{PRELUDE}py \"{FILL.format(100 * MB)}{BURN.format(0.5)}print('abc')\""
+    fill = f"{PRELUDE}py \"{FILL.format(200 * MB)}{BURN.format(0.5)}print('abc')\""
     steps = [":", fill, f'{PRELUDE}py "{BURN.format(1)}"; exit 4', "echo never"]
     result = attempts.run(*steps, cleanup=(Step("cleanup-0", "printf xy", 1),))
     told, measures = result.status["measures"], result.ended.measures
@@ -181,7 +183,7 @@ def test_each_step_has_its_own_and_together_they_are_the_attempts(attempts):
     assert cpu_s(first) < 0.3
     assert cpu_s(second) == pytest.approx(0.5, abs=0.1)
     assert cpu_s(third) == pytest.approx(1, abs=0.1)
-    assert second["peak_memory_bytes"] >= 100 * MB
+    assert second["peak_memory_bytes"] >= 200 * MB
     assert measures["peak_memory_bytes"] == second["peak_memory_bytes"]
     assert [one["output_bytes"] for one in told["steps"]] == [0, 4, 0]
     assert measures["output_bytes"] == 4 + 2
@@ -192,11 +194,11 @@ def test_each_step_has_its_own_and_together_they_are_the_attempts(attempts):
 
 def test_they_are_the_attempts_own_and_not_those_of_the_one_before(attempts):
     tasks = [
-        task(f'{PRELUDE}py "{FILL.format(100 * MB)}{BURN.format(0.5)}"', name="large"),
+        task(f'{PRELUDE}py "{FILL.format(200 * MB)}{BURN.format(0.5)}"', name="large"),
         task("echo hello", name="small"),
     ]
     large, small = attempts.run_all(tasks, jobs=1)
-    assert large.ended.measures["peak_memory_bytes"] >= 100 * MB
+    assert large.ended.measures["peak_memory_bytes"] >= 200 * MB
     assert small.ended.measures["peak_memory_bytes"] is None  # less than the worker itself
     assert cpu_s(small.ended.measures) < 0.25
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zf.cli.display import progress, streams
-from zf.cli.project import hide_in_commands, open_project
+from zf.cli.project import adopt, hide_in_commands, open_project
 from zf.cli.signing import conclude, signer_of_run
 from zf.errors import Exit, ZfError
 from zf.lean.records import replace
@@ -60,7 +60,8 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
     flow, settings = settle(options, asked, None if options.dry_run else beside)
     from zf.plan import graph  # by now it is there
 
-    met, unmet = _upstream(flow, phases, options.upstream)
+    runs = [*map(adopt, options.upstream)]
+    met, unmet = _upstream(flow, phases, runs)
     plan = graph.plan_phases(
         flow,
         phases,
@@ -68,7 +69,7 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
         phase_timeout_forced=settings.phase_timeout_s.given,
         upstream=met,
         unmet=unmet,
-        builds_on=options.upstream,
+        builds_on=runs,
     )
     if options.dry_run:
         import json

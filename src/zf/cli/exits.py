@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from zf import __version__
 from zf.cli.display import streams
-from zf.cli.project import as_typed
+from zf.cli.project import as_typed, remove_unpacked
 from zf.errors import Exit, Problem, ZfError, printable
 from zf.lean.records import replace
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 def guarded(program: Callable[[], object]) -> int:
     """Carry out a command; the exit code. Never a traceback for what a user can cause."""
+    try:
+        return _guarded(program)
+    finally:
+        remove_unpacked()
+
+
+def _guarded(program: Callable[[], object]) -> int:
     streams.make_ready()
     try:
         code = program()

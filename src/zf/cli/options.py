@@ -85,7 +85,8 @@ def _tasks() -> list[Task]:
 
 RUN = typer.Argument(
     metavar="RUN",
-    help="A run's id or the beginning of it, 'latest', or the path of a run's folder.",
+    help="A run's id or the beginning of it, 'latest', the path of a run's folder, or the archive"
+    " that zf export wrote.",
     autocompletion=complete_run,
 )
 TASK = typer.Argument(metavar="TASK", help="A task's id.", autocompletion=complete_task)

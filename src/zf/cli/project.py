@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from zf.cli.display import streams
@@ -61,7 +61,10 @@ def as_typed(text: str) -> str:
 
 
 def path_shown(path: str) -> str:
-    """A path as the user's own shell can follow it."""
+    """A path as the user's own shell can follow it; what was unpacked is named by its archive."""
+    for folder, archive in _unpacked.items():
+        if f"{path}/".startswith(f"{folder}/"):
+            return archive + path.removeprefix(folder)
     try:
         return os.path.relpath(path, _started_in or os.curdir)
     except OSError:  # a task has removed the working directory
@@ -118,15 +121,68 @@ def proofs_folder() -> str:
     return f"{places.find_root(os.getcwd())[1]}/proofs"
 
 
+def is_archive(run: str) -> bool:
+    """Whether what a user names is the archive of a run, which `zf export` wrote."""
+    return run.endswith(".tar") and os.path.isfile(run)
+
+
+# Folders of runs that were unpacked for as long as this command lasts, with their archives; and
+# what removes them.
+_unpacked: dict[str, str] = {}
+_unpacking = ExitStack()
+
+
+def _unpack(archive: str) -> str:
+    from zf.audit.exporting.unpack import unpacked
+
+    folder = _unpacking.enter_context(unpacked(archive))
+    _unpacked[folder] = archive
+    return folder
+
+
+def remove_unpacked() -> None:
+    """The command is over."""
+    _unpacked.clear()
+    _unpacking.close()
+
+
+def adopt(run: str) -> str:
+    """The id of the run that a user names to build on; one in an archive becomes one of this
+    project's, once its proof is verified.
+    """
+    if not is_archive(run):
+        return run
+    from zf.run.upstream import adopt as take_in
+
+    adopted = take_in(proofs_folder(), run)
+    if adopted.is_new:
+        commit = f" of commit {printable(adopted.commit)[:12]}" if adopted.commit else ""
+        shown = path_shown(f"{proofs_folder()}/{adopted.run}")
+        told = (
+            f"{printable(run)} is intact: run {adopted.run}{commit} is in {printable(shown)} now\n"
+        )
+        streams.say(sys.stderr, told)
+    return adopted.run
+
+
 def find_run(run: str, *, own: bool = False) -> str:
     """The folder of the run that a user names: the one rule for RUN in every verb.
 
-    What has a slash is the path of a folder, and nothing else is; all else is an id of the project,
-    the beginning of one, or `latest`. A verb that changes a run, or builds on it, takes only those
+    What ends in `.tar` and is a file is the archive of a run, what has a slash the path of a
+    folder, and nothing else is; all else is an id of the project, the beginning of one, or
+    `latest`. A verb that changes a run, or builds on it, takes only those
     of its `own` project. Raises ZfError (exit 2) when there is no such run.
     """
     from zf.proof import read
 
+    if is_archive(run):
+        if not own:
+            return _unpack(run)
+        raise ZfError(
+            f"{printable(run)} is an archive, and no run of this project",
+            code="ZF610",
+            hint=f"zf rerun {printable(run)} --failed runs again here what failed there",
+        )
     if "/" not in run:
         try:
             return read.find_run(proofs_folder(), run)

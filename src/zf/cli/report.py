@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zf.cli.options import RUN, Directory, as_typers, gathering
-from zf.cli.project import find_run, path_shown
+from zf.cli.project import find_run, is_archive, path_shown
 from zf.errors import Exit, ZfError, printable
 from zf.model import NOTHING
 from zf.options import Option
@@ -18,7 +17,7 @@ from zf.report.formats import FORMATS, PAGE
 from zf.settings import file_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from zf.report.formats.recorded import RecordedRun
 
@@ -57,42 +56,38 @@ def report(
     _directory: Directory = None,
 ) -> int:
     """Write a run as one HTML page, or as a file for another program. Reads the proof alone."""
-    from zf.cli.display.reports import write
+    from zf.cli.display.reports import in_repository, write
 
-    with _run_of(run) as (recorded, page):
-        asked = {
-            form: _FILES[form.name].read(path)
-            for form in FORMATS
-            if (path := files.get(form.name)) is not None
-        }
-        if not asked or (open_it and PAGE not in asked):
-            asked[PAGE] = page
-        for form, path in asked.items():
-            write(recorded, form, path)
-            print(printable(path_shown(path)))
+    recorded, page = _run_of(run)
+    asked = {
+        form: _FILES[form.name].read(path)
+        for form in FORMATS
+        if (path := files.get(form.name)) is not None
+    }
+    if not asked or (open_it and PAGE not in asked):
+        asked[PAGE] = page
+    recorded.page = in_repository(asked.get(PAGE))
+    for form, path in asked.items():
+        write(recorded, form, path)
+        print(printable(path_shown(path)))
     if open_it:
         _open(asked[PAGE])
     return Exit.OK
 
 
-@contextmanager
-def _run_of(run: str) -> Iterator[tuple[RecordedRun, str]]:
+def _run_of(run: str) -> tuple[RecordedRun, str]:
     """The run that is named, by its archive too, and where its page belongs: beside it."""
     from zf.cli.display.reports import recorded
 
-    if run.endswith(".tar") and os.path.isfile(run):
-        from zf.audit.exporting.unpack import unpacked
-
-        with unpacked(run) as folder:
-            yield recorded(folder), f"{os.path.abspath(run).removesuffix('.tar')}.html"
-        return
     folder = os.path.abspath(find_run(run))
     found = recorded(folder)
+    if is_archive(run):
+        return found, f"{os.path.abspath(run).removesuffix('.tar')}.html"
     if found.facts.exit_code is None:
         from zf.run.lock import has_runner
 
         found.alive = has_runner(*os.path.split(folder))
-    yield found, f"{folder}.html"
+    return found, f"{folder}.html"
 
 
 def _open(path: str) -> None:

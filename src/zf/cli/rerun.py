@@ -11,7 +11,7 @@ import typer
 from zf.cli.begin import Beside, carry_out, settle
 from zf.cli.display import progress, streams
 from zf.cli.options import RUN, Directory, complete_task, takes_run_options
-from zf.cli.project import facts_of, find_run, hide_in_commands, open_project, proofs_folder
+from zf.cli.project import adopt, facts_of, find_run, hide_in_commands, open_project, proofs_folder
 from zf.cli.signing import conclude, signer_of_run
 from zf.errors import Exit, ZfError
 from zf.model import Asked
@@ -61,6 +61,9 @@ def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory =
         raise ZfError("--downstream goes with --from TASK")
     with Beside() as beside:
         flow, settings = settle(options, Asked(), beside)
+        for base in options.upstream:
+            adopt(base)
+        run = adopt(run)
         run_dir = find_run(run, own=True)
         name = os.path.basename(run_dir)
         again = select(flow, settings, options, run_dir, run)

@@ -21,6 +21,7 @@ from zf.settings import RunOptions
 if TYPE_CHECKING:
     from zf.report.facts import Facts
     from zf.report.runs import RunRow
+    from zf.report.task_facts import TaskFacts
     from zf.report.waiting import Wait
     from zf.report.words import Style
 
@@ -138,8 +139,12 @@ def explain(
         found = facts.tasks[task]
         log = read.log_tail(run_dir, task, facts.step_number(found), lines=LOOK_LINES)
         remarks = remarks_of_task(found, run_dir)
+        cases = _failed_cases(run_dir, found)
         wait = waits.get(task)
-        print(telling.task(facts, task, log=log, remarks=remarks, wait=wait, **common), end="")
+        print(
+            telling.task(facts, task, log=log, remarks=remarks, cases=cases, wait=wait, **common),
+            end="",
+        )
         return
     tails = tails_of(facts, run_dir)
     if as_json:
@@ -149,6 +154,16 @@ def explain(
     else:
         notes = remarks_of(facts, run_dir)
         print(telling.run(facts, tails=tails, remarks=notes, whole=True, **common), end="")
+
+
+def _failed_cases(run_dir: str, task: TaskFacts) -> list[str]:
+    from zf.proof import read
+    from zf.report.remarks import failed_cases
+
+    if task.tests:
+        with suppress(ZfError):
+            return failed_cases(read.status_json(run_dir, task.id))
+    return []
 
 
 def logs(

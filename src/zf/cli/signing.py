@@ -55,7 +55,7 @@ def conclude(
     options: RunOptions,
 ) -> int:
     """Sign the proof of a run that is over, where that is wanted, show what came of it, and write
-    the reports that are asked for.
+    the reports that are asked for, and what the CI system is told.
 
     A run that cannot be signed stays sealed, and does not exit with 0. What is said of its files is
     told with what `hide` leaves of it.
@@ -67,6 +67,10 @@ def conclude(
             from zf.cli.display import reports
 
             reports.write_of_run(done.run_dir, options, hide)
+        if watcher.ci == "github":
+            from zf.cli.display import ci
+
+            ci.tell_github(done, options, os.environ)
 
 
 def _signed(

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, Self
 
 from zf.errors import Problem, ZfError
 from zf.lean.records import Struct, field, replace
-from zf.model import Flow, Need, Task, definition_sha256
+from zf.model import NOTHING, Flow, Need, Task, definition_sha256, script_sha256
 from zf.plan.topology import levels_of, reachable, shortest_cycles
 
 
@@ -56,7 +56,8 @@ class Plan(Struct, frozen=True):
     `chain` counts the tasks on the longest chain of dependents that starts with a task, itself
     included, within its phase: a later phase waits for the whole phase anyway. `needs` is
     "not_checked" when a task runs without what it needs; `upstream` names, for needs outside the
-    plan, where they were met.
+    plan, where they were met. `weight_s` is how many seconds tasks are expected to take, for those
+    of which earlier runs say so.
     """
 
     phases: tuple[PlannedPhase, ...]
@@ -65,6 +66,7 @@ class Plan(Struct, frozen=True):
     chain: Mapping[str, int]
     needs: Literal["checked", "not_checked"] = "checked"
     upstream: Mapping[str, Met] = field(default_factory=lambda: _NONE)
+    weight_s: Mapping[str, float] = field(default_factory=lambda: NOTHING)
 
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
         """For every task, the tasks of the plan that need it, in plan order."""
@@ -101,6 +103,7 @@ class Plan(Struct, frozen=True):
             "file": task.file,
             "line": task.line,
             "sha256": definition_sha256(task),
+            "script_sha256": script_sha256(task),
             "needs": [
                 {"task": need.task, "optional": need.optional, "require": need.require}
                 for need in task.needs
@@ -110,6 +113,7 @@ class Plan(Struct, frozen=True):
             "level": self.level[task.id],
             "chain": self.chain[task.id],
             "steps": [{"name": step.name, "line": step.line} for step in task.steps],
+            **({"weight_s": self.weight_s[task.id]} if task.id in self.weight_s else {}),
             **({} if task.log_tail is None else {"log_tail": task.log_tail}),
             # What it may have to wait for, where it may.
             **({"resources": dict(task.resources)} if task.resources else {}),
@@ -200,7 +204,7 @@ def plan_again(
             hint="a run is finished as it was begun, or not at all: start a new one",
         )
     limits = {row["name"]: row["timeout_s"] for row in recorded["phases"]}
-    return _plan(
+    plan = _plan(
         flow,
         {row["id"]: flow.tasks[row["id"]] for row in rows},
         tuple(limits),
@@ -209,6 +213,7 @@ def plan_again(
         upstream={name: Met.recorded(met) for name, met in recorded["upstream"].items()},
         whole={row["name"] for row in recorded["phases"] if row.get("whole") is True},
     )
+    return replace(plan, weight_s={r["id"]: r["weight_s"] for r in rows if "weight_s" in r})
 
 
 def plan_selection(

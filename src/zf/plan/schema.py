@@ -135,6 +135,15 @@ ARTIFACT: Mapping[str, Key] = {
     ),
 }
 
+REPORTS: Mapping[str, Key] = {
+    "junit": Key(
+        list_of(text(INSIDE), min_length=1),
+        "Globs of JUnit XML files, relative to the project root or to `$ARTIFACTS_DIR`.",
+        required=True,
+        example="junit: [build/test-results/*.xml]",
+    ),
+}
+
 TASK: Mapping[str, Key] = {
     "id": Key(
         text(ID),
@@ -272,6 +281,11 @@ TASK: Mapping[str, Key] = {
         list_of(either(text(INSIDE), ARTIFACT)),
         "Globs of files to copy into the proof when the task ends, relative to the project root.",
         keys=ARTIFACT,
+    ),
+    "reports": Key(
+        mapping(REPORTS),
+        "Artifacts that report on tests: their failed cases are told with the task.",
+        keys=REPORTS,
     ),
 }
 

@@ -118,10 +118,11 @@ def _errors(validator: Draft4Validator, value: Any) -> list[ValidationError]:
     try:
         if validator.is_valid(value):
             return []
+        return list(validator.iter_errors(value))
     except UnicodeEncodeError:
         # Half of a surrogate pair, which JSON can spell and nothing can encode.
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-    return list(validator.iter_errors(value))
+        return list(validator.iter_errors(value))
 
 
 def _sound(validator: Draft4Validator, value: Any) -> Any:

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from zf.errors import ZfError, printable
 from zf.lean.records import Struct
 from zf.proof.checksums import MAX_LIST_BYTES, parse
-from zf.proof.files import NAMED_FOLDER, open_inside, opened
+from zf.proof.files import NAMED_FOLDER, open_folder_inside, open_inside, opened
 from zf.proof.journal import JournalReading, decode, last_line, read_stream
 from zf.proof.layout import (
     ARTIFACTS,
     ARTIFACTS_LIST,
     JOURNAL,
+    LOGS,
+    MANIFEST,
     PLAN,
     RUN,
     STATUS,
@@ -206,25 +208,63 @@ def artifacts(run_dir: str, task: str) -> list[Artifact]:
     """The artifacts of a task as the list of their checksums has them, in its order; none where
     there is no such list, or one that is none.
     """
-    try:
-        with open_file(run_dir, f"{task}/{ARTIFACTS_LIST}") as stream:
-            listed = parse(stream.read(MAX_LIST_BYTES))
-    except (ZfError, ValueError):
-        return []
-    if not listed:
-        return []
-    kept = f"{task}/{ARTIFACTS}"
-    return [
-        Artifact(path, digest, _size(run_dir, f"{kept}/{path}")) for path, digest in listed.items()
-    ]
+    listed = _listed(run_dir, f"{task}/{ARTIFACTS_LIST}")
+    return [_artifact(run_dir, task, path, digest) for path, digest in listed.items()]
 
 
-def _size(run_dir: str, path: str) -> int | None:
+def sealed_artifacts(run_dir: str) -> dict[str, list[Artifact]]:
+    """The same of all tasks of a sealed run, out of its manifest: one file instead of thousands."""
+    found: dict[str, list[Artifact]] = {}
+    for path, digest in _listed(run_dir, MANIFEST).items():
+        task, _, rest = path.partition("/")
+        folder, _, name = rest.partition("/")
+        if folder == ARTIFACTS:
+            found.setdefault(task, []).append(_artifact(run_dir, task, name, digest))
+    return found
+
+
+def _listed(run_dir: str, path: str) -> dict[str, str]:
     try:
         with open_file(run_dir, path) as stream:
-            return os.fstat(stream.fileno()).st_size
+            data = stream.read(MAX_LIST_BYTES)
+            return parse(data) if data else {}
+    except (ZfError, ValueError):
+        return {}
+
+
+def _artifact(run_dir: str, task: str, path: str, digest: str) -> Artifact:
+    try:
+        with open_file(run_dir, f"{task}/{ARTIFACTS}/{path}") as stream:
+            size = os.fstat(stream.fileno()).st_size
     except ZfError:
-        return None
+        size = None
+    return Artifact(path, digest, size)
+
+
+class LogFile(Struct, frozen=True):
+    """What a command printed: its log's name (`step-0`, `cleanup-0`) and how large it is."""
+
+    name: str
+    bytes: int
+
+
+def logs(run_dir: str, tree: str) -> list[LogFile]:
+    """The logs in the tree of an attempt, in the order of its commands."""
+    found = []
+    with suppress(OSError), opened(run_dir, NAMED_FOLDER) as top:
+        folder = open_folder_inside(top, f"{tree}/{LOGS}")
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    kind, dash, number = entry.name.removesuffix(".log").partition("-")
+                    if dash and number.isdecimal() and entry.is_file(follow_symlinks=False):
+                        size = entry.stat(follow_symlinks=False).st_size
+                        found.append(
+                            (kind != "step", int(number[:9]), LogFile(f"{kind}-{number}", size))
+                        )
+        finally:
+            os.close(folder)
+    return [file for *_, file in sorted(found, key=lambda row: row[:2])]
 
 
 def exists(run_dir: str, path: str) -> bool:

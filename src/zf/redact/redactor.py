@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zf.lean.records import replace
-from zf.model import definition_sha256
+from zf.model import definition_sha256, script_sha256
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
 from zf.redact.stream import StreamRedactor
 
@@ -76,7 +76,7 @@ class Redactor:
         task = self._tasks.get(row["id"])
         if task is None or (defined := self.defined(task)) is task:
             return {}
-        return {"sha256": definition_sha256(defined)}
+        return {"sha256": definition_sha256(defined), "script_sha256": script_sha256(defined)}
 
     def defined(self, task: Task) -> Task:
         """The task as its digest in plan.json is taken: without the secrets its project gives or
@@ -128,6 +128,8 @@ def _texts(task: Task) -> Iterator[str]:
     """The free texts of a task."""
     yield from (task.title, task.workdir, task.condition, *task.env.values(), *task.artifacts)
     yield from task.allow_secrets_in
+    for globs in task.reports.values():
+        yield from globs
     for step in (*task.steps, *task.cleanup):
         yield from (step.name, step.run)
 
@@ -173,6 +175,7 @@ def without_secrets(task: Task, redactor: StreamRedactor) -> Task:
         artifacts=tuple(map(hide, task.artifacts)),
         required_artifacts=tuple(map(hide, task.required_artifacts)),
         allow_secrets_in=tuple(map(hide, task.allow_secrets_in)),
+        reports={kind: [*map(hide, globs)] for kind, globs in task.reports.items()},
         steps=hidden(task.steps),
         cleanup=hidden(task.cleanup),
     )

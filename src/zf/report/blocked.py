@@ -16,6 +16,7 @@ from zf.report.words import (
     Style,
     count,
     dependency,
+    failed_tests,
     limit,
     line_number,
     moment,
@@ -124,6 +125,8 @@ def _cause(
         if task.completed_at:
             lines.append(f"   when:     {_when(task)}")
         lines.append(f"   where:    {place(task)}")
+        if cases := failed_tests(task):
+            lines.append(f"   tests:    {cases}")
         if log:
             shown = tail(log)
             lines.append(f"   log:      last {count(len(shown), 'line')}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zf.lean import lazy
+from zf.lean.records import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,24 +38,47 @@ _FAILURES = (
 _COLOUR = lazy.pattern(r"\x1b\[[0-9;:]*m")
 
 
-def excerpt(lines: Sequence[str], most: int) -> list[str]:
-    """At most this many of the lines, with a line that says how many were left out between."""
-    end = list(lines[-most:])
-    first = _first_failure(lines)
-    if first is None or len(lines) - first <= most or most <= _LAST + 1:
-        return end
+class Cut(Struct, frozen=True):
+    """Which of the lines are shown: those of `first`, then those of `last`; and the one among them
+    that says that something failed, if there is one.
+    """
+
+    first: range
+    last: range
+    said: int | None = None
+
+
+def cut(lines: Sequence[str], most: int) -> Cut:
+    """At most this many of the lines, counted with one that says how many are left out between."""
+    end = range(max(0, len(lines) - most), len(lines))
+    said = _first_failure(lines)
+    if said is None:
+        return Cut(range(0), end)
+    first, number = max(0, said[0] - said[1]), said[0]
+    if len(lines) - first <= most or most <= _LAST + 1:
+        return Cut(range(0), end, number if number in end else None)
     # One line says what is missing between the assertion and the end.
-    shown = lines[first : first + most - _LAST - 1]
-    left_out = len(lines) - first - len(shown) - _LAST
-    note = f"[{left_out} lines left out]"
-    return [*shown, note, *lines[-_LAST:]]
+    shown = range(first, first + most - _LAST - 1)
+    return Cut(shown, range(len(lines) - _LAST, len(lines)), number)
 
 
-def _first_failure(lines: Sequence[str]) -> int | None:
-    """Where the first failure begins, of the kind that says most."""
+def excerpt(lines: Sequence[str], most: int) -> list[str]:
+    """The lines of the cut, with a line that says how many were left out between."""
+    found = cut(lines, most)
+    end = [lines[number] for number in found.last]
+    if not found.first:
+        return end
+    note = f"[{found.last.start - found.first.stop} lines left out]"
+    return [*(lines[number] for number in found.first), note, *end]
+
+
+def _first_failure(lines: Sequence[str]) -> tuple[int, int] | None:
+    """The line that tells the first failure, of the kind that says most, and how many lines before
+    it belong to it.
+    """
     plain = [_COLOUR.sub("", line[:_LONGEST]) for line in lines]
     for pattern, before in _FAILURES:
         for number, line in enumerate(plain):
             if pattern.search(line):
-                return max(0, number - before)
+                return number, before
     return None

@@ -41,6 +41,7 @@ from zf.report.task_facts import PhaseFacts, TaskFacts, Tried
 
 if TYPE_CHECKING:
     from zf.report.causes import RootCause
+    from zf.report.timing.expected import Expected
 
 # What keeps a run from passing, unless it is tolerated: everything but success and skipped.
 _SPOILS = (*FAILED, Status.BLOCKED, Status.CANCELLED)
@@ -71,6 +72,8 @@ class Facts(Struct):
     # What the run is allowed, where that is known.
     max_jobs: int | None = None
     resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    # What is expected of it, where its plan has times and its limits are known.
+    expected: Expected | None = None
     run: str = ""
     # The number of every task's first step in the names of its files: 1 for runs of zf 0.1.
     first_step: int = 0
@@ -108,6 +111,21 @@ class Facts(Struct):
         """Whether every task succeeded, and in time."""
         late = self.phase_timeout or self.run_timeout
         return late is None and self.counts[Status.SUCCESS] == len(self.tasks)
+
+    def eta_s(self, now: float) -> float | None:
+        """In how many seconds it is likely to be over, at this moment on the journal's clock; None
+        where earlier runs do not say how long its tasks take.
+        """
+        if self.expected is None:
+            return None
+        return self.expected.eta_s(self.phase, self.running.values(), now)
+
+    def share_done(self, now: float) -> float:
+        """How much of it is done, from 0 to 1: of the expected time, or else of the tasks."""
+        if self.expected is not None:
+            return self.expected.share_done(self.running.values(), now)
+        left = self.counts["waiting"] + self.counts["running"]
+        return 1 - left / len(self.tasks) if self.tasks else 1.0
 
     @property
     def failed(self) -> list[TaskFacts]:
@@ -204,6 +222,10 @@ class Fold:
             if limits is not None:
                 self.facts.max_jobs = limits["max_jobs"]
                 self.facts.resources = limits["resources"]
+                if any("weight_s" in row for row in plan["tasks"]):
+                    from zf.report.timing.expected import Expected  # noqa: PLC0415 - if there are
+
+                    self.facts.expected = Expected.of(plan, limits["max_jobs"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a zf plan: {error!r}") from error
 
@@ -286,6 +308,7 @@ class Fold:
             task.earlier.append(Tried(replace(task, earlier=[], asked=[]), None))
         task.running = True
         task.forget_end()
+        self._expect_again(task)
         task.attempt = event.attempt
         task.started_mono = mono
         task.started_at = wall
@@ -300,7 +323,7 @@ class Fold:
         task.step = self.facts.step_of(event)
         task.started_at = event.started_at
         task.duration_s = event.duration_s
-        task.measures = event.measures
+        task.measures, task.tests = event.measures, event.tests
         self._end(task, event, event.completed_at)
 
     def _retry_scheduled(self, event: RetryScheduled, mono: float | None) -> None:
@@ -308,6 +331,7 @@ class Fold:
         task = self._leave(event.task)
         task.earlier.append(Tried(replace(task, earlier=[], asked=[]), event.delay_s))
         task.forget_end()
+        self._expect_again(task)
         task.retry_at = None if mono is None else mono + event.delay_s
         self.facts.counts["waiting"] += 1
 
@@ -366,7 +390,14 @@ class Fold:
             facts.started_at = start
         facts.ended_at = max(facts.ended_at, at)
 
+    def _expect_again(self, task: TaskFacts) -> None:
+        if self.facts.expected is not None:
+            self.facts.expected.begin_again(task.id)
+
     def _count(self, task: TaskFacts) -> None:
+        """Count an end."""
+        if self.facts.expected is not None:
+            self.facts.expected.end(task.id)
         self.facts.counts[task.word] += 1
         if task.warned:
             self.facts.tolerated[task.word] = self.facts.tolerated.get(task.word, 0) + 1
@@ -375,7 +406,7 @@ class Fold:
 # What an attempt's end says of its task.
 _END = (
     *("status", "cause", "detail", "warned", "exit_code", "signal", "step"),
-    *("duration_s", "completed_at", "measures"),
+    *("duration_s", "completed_at", "measures", "tests"),
 )
 
 
@@ -384,7 +415,7 @@ def _planned(plan: Mapping[str, Any]) -> Facts:
         row["name"]: PhaseFacts(row["name"], row["title"], row["timeout_s"])
         for row in plan["phases"]
     }
-    tasks = {row["id"]: _task(row) for row in plan["tasks"]}
+    tasks = {row["id"]: TaskFacts.planned(row) for row in plan["tasks"]}
     dependents: dict[str, list[str]] = {}
     for task in tasks.values():
         if task.phase in phases:
@@ -403,25 +434,4 @@ def _planned(plan: Mapping[str, Any]) -> Facts:
             for name, met in plan["upstream"].items()
         },
         counts=counts,
-    )
-
-
-def _task(row: Mapping[str, Any]) -> TaskFacts:
-    needs = row["needs"]
-    return TaskFacts(
-        id=row["id"],
-        title=row["title"],
-        phase=row["phase"],
-        file=row["file"],
-        line=row["line"],
-        timeout_s=row["timeout_s"],
-        needs=tuple(need["task"] for need in needs),
-        strict=tuple(need["task"] for need in needs if need["require"] == "success"),
-        steps=row["steps"],
-        optional=tuple(need["task"] for need in needs if need["optional"]),
-        log_tail=row.get("log_tail"),
-        parallel_safe=row["parallel_safe"],
-        resources=row.get("resources", NOTHING),
-        group=row.get("concurrency", ""),
-        start_after_s=row.get("start_after_s", 0.0),
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Of each kind; a task can leave thousands, and status.json has them all.
 _MOST = 5
+_MOST_CASES = 20
 # In less time than this, starting up is most of what a task does.
 _LEAST_S = 1.0
 _MB = 1024 * 1024
@@ -52,6 +53,30 @@ def remarks(status: Mapping[str, Any]) -> list[str]:
         if len(found) > _MOST:
             lines.append(f"and {len(found) - _MOST} more")
     return lines
+
+
+def failed_cases(status: Mapping[str, Any]) -> list[str]:
+    """A line for each test case that failed by the task's own reports, where it stands and why; of
+    many the first, and how many more.
+    """
+    said = status.get("tests")
+    said = said if isinstance(said, dict) else {}
+    cases = [one for one in _list(said, "cases") if isinstance(one, dict)]
+    lines = [_case(one) for one in cases[:_MOST_CASES]]
+    failed = sum(n for key in ("failed", "errors") if isinstance(n := said.get(key), int))
+    if lines and failed > len(lines):
+        lines.append(f"and {failed - len(lines)} more")
+    return lines
+
+
+def _case(one: Mapping[str, Any]) -> str:
+    name, classname = str(one.get("name", "")), str(one.get("classname") or "")
+    if not name.startswith(classname):
+        name = f"{classname}.{name}"
+    line = f":{one['line']}" if isinstance(one.get("line"), int) else ""
+    place = f" ({one['file']}{line})" if one.get("file") else ""
+    why = str(one.get("message", "")).partition("\\n")[0]
+    return printable(f"{name}{place}{': ' if why else ''}{why}")
 
 
 def _unmatched(status: Mapping[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
+from zf.events import Status
 from zf.lean import lazy
 from zf.proof.layout import step_log
 from zf.report.words import (
@@ -20,6 +21,7 @@ from zf.report.words import (
     counted,
     cpu_s,
     duration,
+    failed_tests,
     place,
     quoted_log,
     spent,
@@ -30,7 +32,7 @@ from zf.report.words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from zf.report import blocked
     from zf.report.facts import Facts, Result
@@ -83,7 +85,9 @@ def summary(
         lines += [f"  {style.label(task.word)} {printable(task.id)}" for task in rest]
         blocks.append(lines)
     blocks += [_odd(facts, proof, style)] if facts.warned or facts.flaky else []
-    notes = _with_use(facts, remarks)
+    notes = {name: [cases] for name, cases in _failed_all_the_same(facts)}
+    for name, more in (*remarks.items(), *_uses(facts)):
+        notes[name] = [*notes.get(name, ()), *more]
     blocks += [_remarks(notes, style)] if notes else []
     if not (told or reported or facts.all_well):
         blocks += [blocked.headline(facts, style), *blocked.not_started(facts)]
@@ -156,6 +160,8 @@ def _failures(
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         lines.append(f"    {', '.join(names[:_MOST_NAMES])}{more}")
     lines += _tries(task, style)
+    if cases := failed_tests(task):
+        lines.append(style.folded(f"    {cases}"))
     lines += quoted_log(tail(tails.get(task.id, ()), most or task.log_tail or TAIL_LINES), "    ")
     where = f"    {place(task)}"
     if proof:
@@ -197,15 +203,14 @@ def _remarks(remarks: Mapping[str, Sequence[str]], style: Style) -> list[str]:
     ]
 
 
-def _with_use(facts: Facts, remarks: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    """The same and what tasks used of what they had asked for."""
-    asked = [task for task in facts.tasks.values() if task.resources and task.measures]
-    if not asked:
-        return remarks
-    from zf.report.remarks import on_use  # noqa: PLC0415 - hardly any run has such tasks
+def _uses(facts: Facts) -> Iterator[tuple[str, list[str]]]:
+    """What tasks used of what they had asked for, where that is worth a remark."""
+    for task in facts.tasks.values():
+        if task.resources and task.measures:
+            from zf.report.remarks import on_use  # noqa: PLC0415 - hardly any run has such tasks
 
-    lines = {task.id: [*remarks.get(task.id, ()), *on_use(task)] for task in asked}
-    return {**remarks, **{name: told for name, told in lines.items() if told}}
+            if lines := on_use(task):
+                yield task.id, lines
 
 
 def _odd(facts: Facts, proof: str, style: Style) -> list[str]:
@@ -213,6 +218,8 @@ def _odd(facts: Facts, proof: str, style: Style) -> list[str]:
     lines = []
     for task in (*facts.warned, *facts.flaky):
         lines += [style.folded(_odd_head(task, style)), *_tries(task, style)]
+        if cases := failed_tests(task):
+            lines.append(style.folded(f"  {cases}"))
         if proof:
             lines.append(f"  proof: {printable(proof)}/{printable(task.id)}")
     return lines
@@ -227,6 +234,12 @@ def _odd_head(task: TaskFacts, style: Style) -> str:
         word = style.paint(VERBS.get(task.status, task.word), colour)
         return f"{name} {word}{spent(task, ' after ')}, tolerated (warned): {what(task)}"
     return f"{name} {style.paint('succeeded', colour)} only on attempt {task.attempt} (flaky)"
+
+
+def _failed_all_the_same(facts: Facts) -> list[tuple[str, str]]:
+    """The tasks that succeeded though test cases of theirs failed, and which."""
+    well = (task for task in facts.tasks.values() if task.tests and task.status is Status.SUCCESS)
+    return [(task.id, cases) for task in well if not task.flaky and (cases := failed_tests(task))]
 
 
 def _tries(task: TaskFacts, style: Style) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from zf.events import Cause, ConditionEvaluated, Status
 from zf.lean.records import Struct, field
@@ -33,6 +33,8 @@ class TaskFacts(Struct):
     resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     group: str = ""
     start_after_s: float = 0.0
+    # How long it was expected to take, by earlier runs; None where there is none to say so.
+    weight_s: float | None = None
     # When it is to be tried again, on the clock of `started_mono`.
     retry_at: float | None = None
     running: bool = False
@@ -56,10 +58,36 @@ class TaskFacts(Struct):
     measures: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     # Its task file tolerates this end.
     warned: bool = False
+    # What the reports it left say of its test cases: `total`, `failed`, `errors`, `skipped`, and
+    # the first `names` of those that failed; empty where there are none.
+    tests: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     # Attempts that were followed by another, or should have been; in order.
     earlier: list[Tried] = field(default_factory=list)
     # What its condition was asked, with the answers; in order.
     asked: list[ConditionEvaluated] = field(default_factory=list)
+
+    @classmethod
+    def planned(cls, row: Mapping[str, Any]) -> Self:
+        """What a row of plan.json says of it. Raises KeyError or TypeError for what is none."""
+        needs = row["needs"]
+        return cls(
+            id=row["id"],
+            title=row["title"],
+            phase=row["phase"],
+            file=row["file"],
+            line=row["line"],
+            timeout_s=row["timeout_s"],
+            needs=tuple(need["task"] for need in needs),
+            strict=tuple(need["task"] for need in needs if need["require"] == "success"),
+            steps=row["steps"],
+            optional=tuple(need["task"] for need in needs if need["optional"]),
+            log_tail=row.get("log_tail"),
+            parallel_safe=row["parallel_safe"],
+            resources=row.get("resources", NOTHING),
+            group=row.get("concurrency", ""),
+            start_after_s=row.get("start_after_s", 0.0),
+            weight_s=row.get("weight_s"),
+        )
 
     @property
     def word(self) -> str:
@@ -81,7 +109,7 @@ class TaskFacts(Struct):
         self.status = self.exit_code = self.signal = self.step = self.duration_s = None
         self.cause = Cause.NONE
         self.detail = self.completed_at = ""
-        self.unmet = self.measures = NOTHING
+        self.unmet = self.measures = self.tests = NOTHING
         self.warned = False
 
 

@@ -40,6 +40,7 @@ from zf.report.words import (
     because,
     count,
     duration,
+    failed_tests,
     limit,
     log_line,
     quoted_log,
@@ -129,7 +130,7 @@ def _start_line(task: TaskFacts, style: Style) -> str:
 
 def _end_line(task: TaskFacts, style: Style) -> str:
     again = f"attempt {task.attempt}" if task.attempt > 1 else ""
-    parts = (printable(task.id), spent(task), again, story(task))
+    parts = (printable(task.id), spent(task), again, story(task), failed_tests(task))
     colour = "flaky" if task.flaky else task.conclusion
     word = style.label(task.conclusion, colour)
     return f"{word} {'  '.join(part for part in parts if part)}"

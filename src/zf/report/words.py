@@ -340,6 +340,33 @@ def what(task: TaskFacts) -> str:
     return detail or _SENTENCES.get(task.cause, task.word)
 
 
+def failed_tests(task: TaskFacts) -> str:
+    """`3 of 812 tests failed: names`, by the reports that the task left; empty if none did."""
+    tests = task.tests
+    failed = tests.get("failed", 0) + tests.get("errors", 0)
+    if not failed:
+        return ""
+    names = [printable(str(name)) for name in tests.get("names", ())[:_MOST_TESTS]]
+    more = f" and {failed - len(names)} more" if names and failed > len(names) else ""
+    told = f": {', '.join(names)}{more}" if names else ""
+    return f"{failed} of {count(tests.get('total', 0), 'test')} failed{told}"
+
+
+def tests(task: TaskFacts) -> str:
+    """`812 tests: 3 failed, 5 skipped`, by the reports that the task left; empty without any."""
+    said = task.tests
+    if not said:
+        return ""
+    failed, errors, skipped = (said.get(key, 0) for key in ("failed", "errors", "skipped"))
+    parts = [f"{failed} failed"] * (failed > 0) + [count(errors, "error")] * (errors > 0)
+    parts += [f"{skipped} skipped"] * (skipped > 0)
+    return f"{count(said.get('total', 0), 'test')}: {', '.join(parts) or 'all passed'}"
+
+
+# A line of names is looked over; the report itself has them all.
+_MOST_TESTS = 5
+
+
 # What a task that did not succeed did, for the first line about it.
 VERBS: Mapping[Status, str] = {
     Status.FAILURE: "failed",

@@ -1,20 +1,28 @@
-"""Needs met by an earlier run: its proof is verified before it counts."""
+"""Needs met by an earlier run: its proof is verified before it counts, also when it comes as an
+archive from another machine.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 
 from zf.audit.conclusion import Verification
+from zf.audit.exporting.unpack import unpacked
 from zf.audit.findings import State
 from zf.audit.verify import verify
-from zf.errors import Exit, ZfError
+from zf.errors import Exit, ZfError, printable
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.lean.records import Struct
 from zf.plan.graph import Met
 from zf.proof import read
+from zf.proof.files import remove_tree
 from zf.proof.journal import JournalReading
+from zf.proof.layout import RUN
 from zf.proof.source import provenance
+from zf.run import lock
 from zf.run.lock import refuse_in_use
 
 
@@ -79,6 +87,64 @@ def from_run(proofs: str, run: str, needs: Collection[str], *, whole: bool = Tru
     return Upstream(met, frozenset(planned - met.keys()))
 
 
+class Adopted(Struct, frozen=True):
+    """A run that came as an archive: its id, the commit it was of, and whether it is new here."""
+
+    run: str
+    commit: str | None
+    is_new: bool
+
+
+def adopt(proofs: str, archive: str) -> Adopted:
+    """Make the run in an archive one of this project's, after its proof was verified: later runs
+    name it as what they build on.
+
+    Raises ZfError: exit 1 for a proof that is not intact, 5 for another run of that id, 2 for what
+    is no archive.
+    """
+    with unpacked(archive) as folder:
+        found = refuse_unless_intact(folder, archive)
+        run, head = os.path.basename(folder), found.result["head"]
+        if found.run != run:
+            raise _not_sound(archive, f"its folder is {run!r}, its run {found.run!r}")
+        described = read.run_json(folder)
+        commit = described["source"]["commit"]
+        os.makedirs(proofs, exist_ok=True)
+        fd = lock.acquire(proofs, run)
+        try:
+            there = f"{proofs}/{run}"
+            if os.path.lexists(there):
+                if read.journal(there).head != head:
+                    raise _another(run, archive)
+                return Adopted(run, commit, is_new=False)
+            _take_in(folder, lock.staging_path(proofs, run), there, described["started_at"])
+        finally:
+            lock.release(fd)
+    return Adopted(run, commit, is_new=True)
+
+
+def _take_in(folder: str, staging: str, there: str, began: str) -> None:
+    """Copy a run's folder to its place, where it appears whole. Runs are told apart by when they
+    began, and this one did not begin now.
+    """
+    try:
+        shutil.copytree(folder, staging)
+        moment = datetime.fromisoformat(began).timestamp()
+        os.utime(f"{staging}/{RUN}", (moment, moment))
+        os.rename(staging, there)
+    finally:
+        remove_tree(staging)
+
+
+def _another(run: str, archive: str) -> ZfError:
+    return ZfError(
+        f"{printable(archive)} holds run {run!r}, and another run of that id is here",
+        exit_code=Exit.RUN_ID_TAKEN,
+        code="ZF122",
+        hint=f"zf diff {printable(archive)} {run} says how they differ; move one of them away",
+    )
+
+
 def _refuse_unless_complete(run: str, found: Verification) -> None:
     verdict = next(v for v in found.verdicts if v.name == "COMPLETE")
     if verdict.state != State.PASSED:
@@ -98,10 +164,21 @@ def what_it_had(proofs: str, run: str, needs: Collection[str]) -> Upstream:
     recorded = read.plan_json(read.find_run(proofs, run)).get("upstream")
     if isinstance(recorded, dict):
         for need in sorted(recorded.keys() & (set(needs) - met.keys() - unmet)):
-            earlier = from_run(proofs, Met.recorded(recorded[need]).run, {need})
+            base = Met.recorded(recorded[need]).run
+            if not os.path.isdir(f"{proofs}/{base}"):
+                raise _base_missing(run, base, need)
+            earlier = from_run(proofs, base, {need})
             met |= earlier.met
             unmet |= earlier.unmet
     return Upstream(met, unmet)
+
+
+def _base_missing(run: str, base: str, need: str) -> ZfError:
+    return ZfError(
+        f"run {run!r} took {need!r} from run {printable(base)!r}, which is not here",
+        code="ZF610",
+        hint=f"name the archive of that run, too: --upstream {printable(base)}.tar",
+    )
 
 
 def resolve(proofs: str, root: str, needs: Mapping[str, object], named: Iterable[str]) -> Upstream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from zf.model import Step, Task
     from zf.plan.graph import Met
     from zf.proof.tree import contents
+    from zf.proof.tree.artifacts import Collected
     from zf.work.control import RunnerOrders
     from zf.work.walls.shield import Shield
 else:
@@ -319,20 +321,32 @@ class Attempt:
         lost = context.shield.end(tree) if context.shield is not None else []
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
         collecting = Collecting(context.orders, collecting_limit_s(task.timeout_s))
+        reports = tuple(chain.from_iterable(task.reports.values())) if task.reports else ()
         found = collect(
             tree,
             context.real_root,
-            task.artifacts,
+            task.artifacts + reports,
             proofs=context.proofs,
             secrets=secrets,
             left=self._left_at or None,
             stop_reason=collecting,
         )
+        if reports:
+            self._read_reports(found, reports, collecting)
         outcome.notes += secrets.notes()
         if collecting.stop is not None:
             outcome.take_stop_of_collecting(collecting.stop)
         required = task.required_artifacts
         outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
+
+    def _read_reports(
+        self, found: Collected, globs: tuple[str, ...], collecting: Collecting
+    ) -> None:
+        from zf.work.results.reports import read_reports  # noqa: PLC0415 - few tasks have any
+
+        tests = read_reports(self.tree, found, globs, self._redactor.text, collecting)
+        self.outcome.tests = tests
+        self.outcome.notes += tests.notes
 
 
 _UTF8 = ("utf-8", "surrogateescape")

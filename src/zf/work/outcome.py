@@ -25,6 +25,7 @@ from zf.work.supervisor import Ended
 if TYPE_CHECKING:
     from zf.model import Task
     from zf.redact.redactor import Redactor
+    from zf.work.results.reports import Tests
 
 EXIT_TIMEOUT = 124
 # Of the command line of a process that was left behind.
@@ -61,6 +62,8 @@ class Outcome(Struct):
     notes: list[str] = field(default_factory=list)
     redactions: Mapping[str, int] = field(default_factory=dict)
     collected: Collected = field(default_factory=Collected)
+    # What the task's own reports say of its test cases, where it has any.
+    tests: Tests | None = None
     # What each command that was started used: which kind of command, its number, its measures.
     used: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
 
@@ -257,6 +260,7 @@ class Outcome(Struct):
                 unmatched=self.collected.unmatched,
                 notes=self._told_notes(),
                 redactions=self.redactions,
+                **({"tests": self.tests.status} if self.tests and self.tests.status else {}),
             )
         )
         return replace(ended, task_sha256=digest)
@@ -295,6 +299,7 @@ class Outcome(Struct):
             "",
             self.task.tolerates(self.status, self.exit_code),
             self._measures(),
+            tests=self.tests.event if self.tests else {},
         )
 
     def _measures(self) -> dict[str, Any]:

@@ -195,6 +195,7 @@ class Watcher:
                 self._write(self._erased() + "\n" * (apart and not self._options.as_json))
             patience_s = _PATIENCE_S if told_to_end else None
             self._close_folds(patience_s)
+            self._annotate(done.run_dir)
             error = streams.say_result(self._summary(done, signed_by), patience_s)
             if error is not None and not code:
                 code = _untold(done, error)
@@ -212,6 +213,12 @@ class Watcher:
         if self.ci:
             streams.show_rest(patience_s)
             self._write("".join(f"{line}\n" for line in self._lines.closing()))
+
+    def _annotate(self, run_dir: str) -> None:
+        if self.ci == "github" and self._mode != "json":
+            from zf.cli.display import ci
+
+            ci.annotate(run_dir)
 
     def _is_behind(self) -> bool:
         return self._display is not None and self._display.pending

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from zf.cli.display.streams import say
 from zf.cli.project import path_shown
 from zf.errors import ZfError, printable
-from zf.report.formats import FORMATS, Format
+from zf.report.formats import FORMATS, PAGE, Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from zf.settings import RunOptions
 
 
-def recorded(folder: str, *, alive: bool = False) -> RecordedRun:
-    """The run in a folder, with what `zf verify` says of it where a format wants to know."""
+def recorded(folder: str, *, alive: bool = False, page: str | None = None) -> RecordedRun:
+    """The run in a folder, with what `zf verify` says of it where a format wants to know, and where
+    in the repository of a CI job the project, and the page, are.
+    """
     from zf.report.formats.recorded import RecordedRun
 
     def verify() -> Mapping[str, Any]:
@@ -28,7 +31,36 @@ def recorded(folder: str, *, alive: bool = False) -> RecordedRun:
 
         return check(folder).as_json()
 
-    return RecordedRun(folder, alive=alive, verify=verify)
+    return RecordedRun(
+        folder,
+        alive=alive,
+        verify=verify,
+        project=in_repository(_root()),
+        page=in_repository(page),
+    )
+
+
+# The variables by which CI systems say where they have put the repository.
+_CHECKOUTS = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR")
+
+
+def in_repository(path: str | None) -> str:
+    """The path in the repository that a CI job has checked out; empty for one outside of it."""
+    tops = [os.path.realpath(top) for name in _CHECKOUTS if (top := os.environ.get(name))]
+    if path is None or not tops:
+        return ""
+    below = os.path.relpath(os.path.realpath(path), tops[0])
+    return "" if below == "." or below.startswith("..") else below
+
+
+def _root() -> str | None:
+    """The project at hand, if zf is in one: a run can be looked at anywhere."""
+    from zf.plan.places import find_root
+
+    try:
+        return find_root(os.getcwd())[0]
+    except (ZfError, OSError):
+        return None
 
 
 def write(run: RecordedRun, form: Format, path: str, **how: Any) -> None:
@@ -61,18 +93,21 @@ def write_of_run(folder: str, options: RunOptions, hide: Callable[[str], str]) -
     """Write what was asked for when a run began. Nothing that fails here changes what it came to:
     it is said on stderr, and `zf report` writes the same later.
     """
+    run = recorded(folder, page=options.values.get(PAGE.name))
+    for form in FORMATS:
+        if path := options.values.get(form.name):
+            told = f"wrote {printable(hide(path_shown(path)))}\n"
+            say(sys.stderr, hide(done_or_told(partial(write, run, form, path)) or told))
+
+
+def done_or_told(tell: Callable[[], object]) -> str:
+    """What went wrong with telling of a run, which must not cost the run."""
     from zf.cli.exits import internal_error
 
-    run = recorded(folder)
-    for form in FORMATS:
-        path = options.values.get(form.name)
-        if not path:
-            continue
-        told = f"wrote {printable(hide(path_shown(path)))}\n"
-        try:
-            write(run, form, path)
-        except ZfError as error:
-            told = "".join(f"{problem.render()}\n" for problem in error.problems)
-        except Exception as error:  # noqa: BLE001 - a picture of the run must not cost the run
-            told = f"zf: the run is complete, its report was not written: {internal_error(error)}\n"
-        say(sys.stderr, hide(told))
+    try:
+        tell()
+    except ZfError as error:
+        return "".join(f"{problem.render()}\n" for problem in error.problems)
+    except Exception as error:  # noqa: BLE001 - as it says
+        return f"zf: the run is complete, its report was not written: {internal_error(error)}\n"
+    return ""

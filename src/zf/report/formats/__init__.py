@@ -31,4 +31,10 @@ PAGE = Format("--report", "the run as one HTML page", "html")
 
 FORMATS = (
     PAGE,  # the one that `zf report` writes when it is asked for no other
+    Format("--trace", "the run over time, as a trace for Perfetto or chrome://tracing,", "trace"),
+    Format("--markdown", "a short summary in Markdown, as GitHub shows it,", "github"),
+    Format("--codequality", "its failures as GitLab's report of code quality", "codequality"),
+    Format("--openmetrics", "its durations and counts as OpenMetrics text", "openmetrics"),
+    Format("--dotenv", "what it came to as variables of GitLab's later jobs", "dotenv"),
+    Format("--gitlab-annotations", "a link to --report for GitLab's page of the job", "gitlab"),
 )

@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zf.errors import ZfError
 from zf.proof import forms, layout, read
+from zf.proof.read import Artifact, LogFile
 from zf.report.facts import Fold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from zf.events import Event
     from zf.proof.journal import JournalReading, Line
     from zf.report.facts import Facts
+
+__all__ = ["Artifact", "LogFile", "RecordedRun"]
+
+_PIECE_BYTES = 1024 * 1024
 
 
 class RecordedRun:
@@ -27,6 +32,8 @@ class RecordedRun:
     of a task, what cannot be read is not there.
 
     `alive` says that a zf runs it now; `verify` gives what `zf verify --json` prints of it.
+    `project` is where in its repository the project is, `page` where in it the run's page is to be
+    written; both are empty where that is not known.
     """
 
     def __init__(
@@ -35,8 +42,12 @@ class RecordedRun:
         *,
         alive: bool = False,
         verify: Callable[[], Mapping[str, Any]] | None = None,
+        project: str = "",
+        page: str = "",
     ) -> None:
         self.folder = folder
+        self.project = project
+        self.page = page
         self.alive = alive
         self._verify = verify
 
@@ -80,8 +91,9 @@ class RecordedRun:
         """The run's id, as its journal has it."""
         return self.facts.run or str(self.run.get("run_id", ""))
 
-    @property
+    @cached_property
     def sealed(self) -> bool:
+        """Whether it is closed: nothing of it changes any more."""
         return read.exists(self.folder, layout.MANIFEST)
 
     @cached_property
@@ -97,8 +109,11 @@ class RecordedRun:
 
     def step_record(self, task: str, attempt: int | None, step: int) -> Mapping[str, Any] | None:
         """How a step ended, the step numbered as its files are; None where it was not reached."""
-        path = f"{self._tree(task, attempt)}/{layout.command_record(f'step-{step}')}"
-        return self._json("step", path)
+        return self.command_record(task, attempt, f"step-{step}")
+
+    def command_record(self, task: str, attempt: int | None, name: str) -> Mapping[str, Any] | None:
+        """The same of any command, by the name of its files: `step-0`, `cleanup-0`."""
+        return self._json("step", f"{self._tree(task, attempt)}/{layout.command_record(name)}")
 
     def log(self, task: str, attempt: int | None, step: int) -> BinaryIO | None:
         """A step's log, opened; None where there is none."""
@@ -110,15 +125,33 @@ class RecordedRun:
         """Where in the folder the log of a step is, if it has one."""
         return f"{self._tree(task, attempt)}/{layout.step_log(step)}"
 
+    def logs(self, task: str, attempt: int | None) -> list[LogFile]:
+        """Every log of an attempt, its cleanup's too."""
+        return read.logs(self.folder, self._tree(task, attempt))
+
+    def log_pieces(self, task: str, attempt: int | None, name: str) -> Iterator[bytes]:
+        """A log by its name, piece by piece; nothing where it is not there."""
+        with suppress(ZfError):
+            path = f"{self._tree(task, attempt)}/{layout.log(name)}"
+            with read.open_file(self.folder, path) as stream:
+                while piece := stream.read(_PIECE_BYTES):
+                    yield piece
+
     def log_tail(
         self, task: str, step: int, *, attempt: int | None = None, lines: int = 10
     ) -> list[str]:
         """The last lines of a step's log, raw but decoded; see `read.log_tail`."""
         return read.log_tail(self.folder, task, step, attempt=attempt or 0, lines=lines)
 
-    def artifacts(self, task: str) -> list[read.Artifact]:
+    def artifacts(self, task: str) -> list[Artifact]:
         """What was kept of what the newest attempt left, by the list of their checksums."""
+        if self.sealed:
+            return self._sealed_artifacts.get(task, [])
         return read.artifacts(self.folder, task)
+
+    @cached_property
+    def _sealed_artifacts(self) -> Mapping[str, list[Artifact]]:
+        return read.sealed_artifacts(self.folder)
 
     def _tree(self, task: str, attempt: int | None) -> str:
         return read.attempt_tree(self.folder, task, attempt or 0)

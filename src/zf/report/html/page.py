@@ -1,40 +1,134 @@
-"""A recorded run as one HTML page: what of it is shown, in which order. Pure."""
+"""A recorded run as one HTML page: what is shown, in which order, piece after piece. Pure."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from zf.report.summary import VERDICTS, total_s
-from zf.report.words import duration, story
+from zf import __version__
+from zf.report.html import causes, sheet, tables
+from zf.report.html.figures import FIGURES
+from zf.report.html.headline import headline
+from zf.report.html.logs import Packs
+from zf.report.html.quotes import Quote, Quotes
+from zf.report.html.state import counted
+from zf.report.summary import total_s
+from zf.report.words import count, duration, moment, spent
 
 if TYPE_CHECKING:
     from zf.report.formats.recorded import RecordedRun
 
 MAX_BYTES = 25 * 1024 * 1024
+# What comes behind the logs: the script, and the list of logs that are left out.
+_FOOT_BYTES = 256 * 1024
+# A narrower part of the bar could not be seen.
+_THINNEST = 6
+_BAR = 1000
 
 
-def render(run: RecordedRun, max_bytes: int) -> Iterator[bytes]:
-    """The page, piece by piece."""
-    environment = Environment(
-        loader=PackageLoader("zf.report.html", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    facts = run.facts
-    template = environment.get_template("page.html")
-    stream = template.stream(
-        run=run,
-        facts=facts,
-        max_bytes=max_bytes,
-        verdict=VERDICTS[facts.result],
-        took=duration(total_s(facts)),
-        story=story,
-    )
-    stream.enable_buffering(500)
-    for piece in stream:
-        yield piece.encode("utf-8", "backslashreplace")
+def render(run: RecordedRun, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
+    """The page, piece by piece, with as many whole logs as `max_bytes` have room for."""
+    environment = sheet.environment()
+    environment.globals.update(count=count, size=tables.size, run=run, max_bytes=max_bytes)
+    room = max_bytes - _FOOT_BYTES
+    for piece in sheet.pieces(environment.get_template("page.html"), _shown(run)):
+        room -= len(piece)
+        yield piece
+    packs = Packs(run)
+    yield from packs.blocks(room)
+    yield from sheet.pieces(environment.get_template("foot.html"), _behind(run, packs))
+
+
+def _shown(run: RecordedRun) -> dict[str, Any]:
+    facts, quotes, css = run.facts, Quotes(run), sheet.css()
+    rows = tables.rows(run)
+    verification = run.verification
+    found = verification or {"verdicts": {}, "findings": ()}
+    return {
+        "policy": sheet.policy(css, sheet.text("page.js")),
+        "version": __version__,
+        "css": css,
+        "facts": facts,
+        "sentence": headline(facts, alive=run.alive),
+        "intact": found["verdicts"].get("INTACT", {}).get("state") != "failed",
+        "origin": list(_origin(run)),
+        "bar": _bar(run),
+        "counted": list(counted(facts)),
+        "causes": list(causes.causes(run, quotes)),
+        "first_step": causes.first_step(run),
+        "odd": list(causes.odd(run, quotes)),
+        "figures": [figure for make in FIGURES if (figure := make(run)) is not None],
+        "rows": rows,
+        "columns": tables.columns(run, rows),
+        "artifacts": tables.artifacts(run),
+        "about": list(tables.about(run)),
+        "settings": list(tables.settings(run)),
+        "verdicts": tables.verdicts(found),
+        "findings": tables.findings(found),
+        "signed": bool(found.get("result", {}).get("attestations")),
+        "took": _took,
+        "said_of": _said_of,
+    }
+
+
+def _behind(run: RecordedRun, packs: Packs) -> dict[str, Any]:
+    index = {"first": run.facts.first_step, "logs": packs.index}
+    return {
+        "left_out": list(tables.left_out(run, packs.left_out)),
+        "left_out_number": len(packs.left_out),
+        "index": _as_data(index),
+        "js": sheet.text("page.js"),
+    }
+
+
+def _as_data(value: Any) -> Markup:
+    """JSON that no parser of HTML can take for its end."""
+    return Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704
+
+
+def _origin(run: RecordedRun) -> Iterator[str]:
+    """Of what, when, how long and where."""
+    source, facts = run.run.get("source"), run.facts
+    if isinstance(source, dict):
+        names = (source.get("branch") or source.get("tag"), str(source.get("commit") or "")[:10])
+        if told := " ".join(filter(None, map(str, filter(None, names)))):
+            yield told
+    if len(facts.phases) > 1:
+        yield f"phases {' '.join(facts.phases)}"
+    if facts.started_at:
+        yield moment(facts.started_at)
+    if (took := total_s(facts)) is not None:
+        yield duration(took)
+    if host := run.run.get("host"):
+        yield f"on {host}"
+
+
+def _bar(run: RecordedRun) -> list[tuple[str, int, int]]:
+    """How many tasks are in which state, as lengths: class, begin and length of each part."""
+    parts = [(state.name, number) for state, number in counted(run.facts)]
+    total = sum(number for _, number in parts)
+    bar, x = [], 0
+    if total == 0:
+        return []
+    lengths = [max(_THINNEST, round(_BAR * number / total)) for _, number in parts]
+    over = sum(lengths) - _BAR
+    lengths[lengths.index(max(lengths))] -= over
+    for (name, _), length in zip(parts, lengths, strict=True):
+        bar.append((name, x, max(1, length - 2)))
+        x += length
+    return bar
+
+
+def _took(task: Any) -> str:
+    told = spent(task)
+    return "" if told == "-" else told
+
+
+def _said_of(quote: Quote) -> int:
+    """The line at which a log is opened: where it says what failed, or its last."""
+    lines = [line for part in (*quote.telling, quote.last) for line in part]
+    said = next((line.number for line in lines if line.said), 0)
+    return said or max((line.number for line in lines), default=0)

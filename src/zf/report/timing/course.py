@@ -56,6 +56,8 @@ class Attempt(Struct):
     cause: Cause = Cause.NONE
     detail: str = ""
     warned: bool = False
+    # The moment that its worker has for it, in UTC; empty where that was not told.
+    began_at: str = ""
 
     @property
     def duration_s(self) -> float:
@@ -295,6 +297,7 @@ class _Fold:
         attempt = self.course.attempts[index]
         attempt.word, attempt.warned = event.status.value, event.warned
         attempt.cause, attempt.detail = event.cause, event.detail
+        attempt.began_at = event.started_at
         self._over[event.task] = _Reason(attempt.end_s, "need", index)
         if event.cause is Cause.RUNNER:
             self._again[event.task] = _Reason(self.now, "resume", index)

@@ -19,8 +19,8 @@ from zf.lean.records import Struct, replace
 from zf.report.timing.course import Course
 from zf.report.timing.shortage import Claim, claim_of
 
-# How many attempts all the trials together may go through: about a third of a second.
-_MOST_STEPS = 40_000
+# How many attempts all the trials together may go through: about a fifth of a second.
+_MOST_STEPS = 25_000
 # Below these a shorter task makes no difference that anyone would look for.
 _LEAST_S, _LEAST_SHARE = 0.05, 0.01
 _BEST = 3
@@ -54,7 +54,7 @@ def what_helps(plan: Mapping[str, Any], limits: Mapping[str, Any], course: Cours
     least = max(_LEAST_S, _LEAST_SHARE * whole)
     critical = {course.attempts[index].task for index in course.critical()}
     longest = sorted(again.spent, key=lambda t: (t not in critical, -again.spent[t], t))
-    most = max(6, _MOST_STEPS // max(1, len(again.jobs)))
+    most = max(5, _MOST_STEPS // max(1, len(again.jobs)))
     best: list[Help] = []
     left_out = False
     tried = 0

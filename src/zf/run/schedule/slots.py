@@ -1,8 +1,8 @@
 """Rule 6: which of the tasks that could start get a slot, and which attempts hold one. Pure.
 
-Higher priority first, then the longest chain of tasks behind it, then by id (`ready.py`). While the
-machine is too busy (`gate.py`) nothing starts as long as something of ours runs. While another run
-has the lease of its `concurrency` group, a task waits without a slot (`waits.py`).
+`order.py` says which comes first, `ready.py` which of them can start. While the machine is too busy
+(`gate.py`) nothing starts as long as something of ours runs. While another run has the lease of its
+`concurrency` group, a task waits without a slot (`waits.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from zf.events import AttemptEnded, LeaseAwaited, LeaseTaken
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.gate import Gate
+from zf.run.schedule.order import start_order
 from zf.run.schedule.orders import (
     LEASE_RETRY_S,
     AskLease,
@@ -37,12 +38,11 @@ class Slots:
     def __init__(
         self, plan: Plan, limits: Limits, clock: Clock, order: Callable[[Order], None]
     ) -> None:
-        in_order = sorted(plan.tasks.values(), key=lambda t: (-t.priority, -plan.chain[t.id], t.id))
         self._tasks = plan.tasks
         self._max_jobs = limits.max_jobs
         self._clock = clock
         self._order = order
-        self.queue = ReadyQueue(in_order, limits.resources)
+        self.queue = ReadyQueue(start_order(plan, limits), limits.resources)
         self.gate = Gate(limits.throttle)
         self.running: dict[str, int] = {}
         self._attempts: dict[str, int] = {}

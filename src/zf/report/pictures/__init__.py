@@ -1,0 +1,1 @@
+"""The run as pictures inside its page: over time, and as a graph of what needs what."""
