@@ -37,6 +37,8 @@ class Outlet:
         self.notice = notice
         # Why nothing can be written any more.
         self.error: OSError | None = None
+        # Whether any line was dropped since it was opened.
+        self.has_dropped = False
         self._fd = fd
         self._write: Callable[[bytes], int]
         self._queue: deque[bytes | Iterator[bytes]] = deque()
@@ -61,6 +63,7 @@ class Outlet:
         # Something that is larger than all the room is still taken when nothing else is there.
         if self._kept and self._kept + len(data) > _MOST_BYTES:
             self._dropped += text.count("\n")
+            self.has_dropped = True
             return
         self._say_what_was_dropped()
         self._queue.append(data)

@@ -253,7 +253,7 @@ class RunOptions(Options, more=REPORTS):
         help="Show the plan and run nothing. With --json, the plan as JSON.",
     )
     quiet: Option[bool] = Option(
-        "--quiet", "-q", help="Print the summary alone, and nothing before it."
+        "--quiet", "-q", help="Print the failures and one line, and nothing before the end."
     )
     verbose: Option[bool] = Option(
         "--verbose",

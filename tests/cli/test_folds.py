@@ -85,7 +85,7 @@ def test_every_run_has_its_own_token(evil):
 def test_events_and_results_for_programs_are_no_commands_and_mean_the_same(evil):
     done = evil.zf("run-phase", "A", "--progress", "json", "--json", env={"GITHUB_ACTIONS": "true"})
     assert not job_of(done).commands
-    assert json.loads(done.out)["tasks"]["40-named"] == "failure"
+    assert json.loads(done.out)["tasks"]["40-named"]["status"] == "failure"
     assert all(json.loads(line) for line in done.err.splitlines())
 
 

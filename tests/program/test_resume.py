@@ -135,6 +135,12 @@ def test_changed_task_files_are_refused(project):
         in done.err
     )
     assert not project.proof("r1", "MANIFEST.sha256").exists()
+    # What is advised works.
+    project.task("20-b", "true", needs=["10-a"])
+    assert "zf seal r1, then zf rerun r1 --failed" in done.err
+    assert project.zf("seal", "r1").code == 0
+    assert project.zf("rerun", "r1", "--failed", "--run-id", "r2").code == 0
+    assert project.status("r2", "30-c")["status"] == "success"
 
 
 def test_a_torn_journal_is_taken_up_before_the_tear(project):

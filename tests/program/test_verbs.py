@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.support import proof_schemas
 from tests.support.program import ZF
 from zf.cli import main
 
@@ -222,13 +223,59 @@ def test_logs_and_explain_of_what_is_not_there(project):
 
 def test_json_result(project):
     small_flow(project)
+    project.task("30-c", "true", "true", needs=["20-b"])
     done = project.zf("run-phase", "A", "--run-id", "r1", "--json", "--progress", "json")
     result = json.loads(done.out)
+    proof_schemas.check(result, "result")
     assert (result["result"], result["exit_code"]) == ("failed", 1)
-    assert result["tasks"] == {"10-a": "success", "20-b": "failure"}
+    proof = str(project.proof("r1"))
+    assert result["proof"] == proof
+    tasks = result["tasks"]
+    assert {name: task["status"] for name, task in tasks.items()} == {
+        "10-a": "success",
+        "20-b": "failure",
+        "30-c": "blocked",
+    }
+    status = project.status("r1", "20-b")
+    assert tasks["20-b"] == {
+        "status": "failure",
+        "cause": "exit",
+        "duration_s": status["duration_s"],
+        "attempt": 1,
+        "log": f"{proof}/20-b/20-logs/step-{status['step']}.log",
+        "proof": f"{proof}/20-b",
+    }
+    assert tasks["10-a"]["cause"] is None
+    assert (tasks["30-c"]["attempt"], tasks["30-c"]["log"]) == (0, None)
+    assert tasks["30-c"]["cause"] == "need"
+    for task in tasks.values():
+        assert os.path.isdir(task["proof"])
+        assert task["log"] is None or os.path.isfile(task["log"])
     told = [json.loads(line) for line in done.err.splitlines()]
     assert told[0]["type"] == "run_started"
     assert told[-1]["type"] == "run_ended"
+
+
+def test_the_log_of_a_success_is_that_of_its_last_step(project):
+    project.task("a", "echo one", "echo two")
+    result = json.loads(project.zf("run-task", "a", "--json").out)
+    with open(result["tasks"]["a"]["log"]) as log:
+        assert log.read() == "two\n"
+
+
+def test_quiet_prints_failures_and_one_line(project):
+    small_flow(project)
+    project.task("30-c", "true", needs=["20-b"])
+    done = project.zf("run-phase", "A", "--run-id", "r1", "-q")
+    assert done.err == ""
+    head, *body, blank, last = done.out.splitlines()
+    assert re.fullmatch(r"x 20-b failed after .*, holds up 1 task", head)
+    assert any(line.startswith("    | ") for line in body)
+    assert blank == ""
+    assert re.fullmatch(r"FAIL r1: 3 tasks: 1 success, 1 failure, 1 blocked in .*s", last)
+    done = project.zf("run-task", "10-a", "--run-id", "r2", "-q")
+    assert (done.err, done.out.count("\n")) == ("", 1)
+    assert done.out.startswith("PASS r2: 1 task: 1 success in ")
 
 
 def test_output_modes(project):

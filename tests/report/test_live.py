@@ -5,7 +5,9 @@ scrolling, reflow and the codes zf uses.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,9 +23,11 @@ from tests.support.report_samples import (
     timed_out,
 )
 from tests.support.report_strategies import hostile
+from tests.support.screen import Screen
 from zf.events import (
     Cause,
     Interrupted,
+    PhaseStarted,
     RetryScheduled,
     Status,
     ThrottleEntered,
@@ -33,32 +37,44 @@ from zf.report.facts import Fold
 from zf.report.live import Board
 from zf.report.words import Style, without_colour
 
+if TYPE_CHECKING:
+    from zf.report.facts import Facts
+    from zf.report.task_facts import TaskFacts
+
 COLOUR = Style(colour=True)
+UTF8 = Style(utf8=True)
 
 
 def test_the_board() -> None:
     assert live.board(midway(), 117.5, columns=80) == [
-        "1 done  1 running  1 failed  2 waiting  phase E  17.5s",
-        "  40-seed-database  12.5s  holds up 2",
+        "#######------------  2/5  1 failed  phase E  17s",
+        "> 40-seed-database  12s of 3s  holds up 2",
+    ]
+
+
+def test_in_utf8_and_on_a_wide_terminal_it_names_what_is_held_up() -> None:
+    assert live.board(midway(), 117.5, columns=121, style=UTF8) == [
+        "━━━━━━━━━━━━──────────────────  2/5  1 failed  phase E  17s",
+        "▸ 40-seed-database  12s of 3s  holds up 42-e2e-admin and 1 more",
     ]
 
 
 def test_a_narrow_board_drops_what_does_not_fit() -> None:
     facts = midway()
     assert live.board(facts, 117.5, columns=40) == [
-        "1 done  1 running  1 failed  2 waiting",
-        "  40-seed-database  12.5s  holds up 2",
+        "####------  2/5  1 failed  phase E  17s",
+        "> 40-seed-database  12s of 3s",
     ]
     assert live.board(facts, 117.5, columns=30) == [
-        "1 done  1 running  1 failed",
-        "  40-seed-database  12.5s",
+        "2/5  1 failed  phase E  17s",
+        "> 40-seed-database  12s of 3s",
     ]
-    assert live.board(facts, 117.5, columns=20) == ["1 done  1 running", "  40-seed...  12.5s"]
+    assert live.board(facts, 117.5, columns=20) == ["2/5  1 failed  17s", "> 40-seed-d...  12s"]
 
 
 def test_a_board_without_tasks() -> None:
     facts = Fold(plan({})).facts
-    assert live.board(facts, 1.0, columns=80) == ["0 done  0 running  0 failed  0 waiting  -"]
+    assert live.board(facts, 1.0, columns=80) == ["###################  0/0  -"]
 
 
 def test_the_board_counts_what_was_not_run_and_says_that_it_was_interrupted() -> None:
@@ -73,7 +89,7 @@ def test_the_board_counts_what_was_not_run_and_says_that_it_was_interrupted() ->
         Interrupted(2, 1),
     ]
     assert live.board(facts_of("a b c d e f g h", events), 0, columns=80) == [
-        "1 done  0 running  3 failed  1 waiting  3 not run  interrupted  -"
+        "################---  7/8  3 failed  3 not run  interrupted  -"
     ]
 
 
@@ -85,37 +101,142 @@ def test_the_board_counts_apart_what_is_tolerated_and_says_when_it_is_throttled(
         ThrottleEntered("CPU", 95, 1),
     ]
     assert live.board(facts_of("a b", events), 0, columns=80) == [
-        "0 done  0 running  0 failed  1 warned  1 waiting  throttled  -"
+        "#########----------  1/2  1 warned  throttled  -"
     ]
+
+
+def test_of_several_phases_it_says_which_one() -> None:
+    content = plan("a b")
+    content["phases"] = [{"name": n, "title": "", "timeout_s": 1} for n in "EFG"]
+    fold = Fold(content)
+    fold.apply(PhaseStarted("F", 60))
+    assert live.board(fold.facts, 1.0, columns=80) == ["-------------------  0/2  phase F 2/3  -"]
+
+
+def test_the_bar_is_full_at_the_end_alone_and_shows_what_went_wrong() -> None:
+    needs = {f"t{n}": () for n in range(100)}
+    events = [ended(name) for name in needs]
+    nearly = live.board(facts_of(needs, [*events[:98], failed("t98")]), 0, columns=80, style=COLOUR)
+    assert nearly[0].startswith("\x1b[32m#################\x1b[0m\x1b[31m#\x1b[0m\x1b[2m-\x1b[0m  ")
+    whole = live.board(facts_of(needs, events), 0, columns=80, style=COLOUR)
+    assert whole[0].startswith("\x1b[32m###################\x1b[0m  ")
+
+
+def heard(line: str, silent_s: float = 0.0) -> live.Listen:
+    return lambda _facts, _task: live.Heard(line, silent_s)
+
+
+def last_row(
+    line: str, *, silent_s: float = 0.0, columns: int = 80, style: Style = UTF8, attempt: int = 1
+) -> str:
+    fold = Fold(plan({"a": (), "b": ("a",)}))
+    fold.apply(started("a", attempt), 100.0)
+    return live.board(
+        fold.facts, 101.0, columns=columns, style=style, listen=heard(line, silent_s)
+    )[-1]
+
+
+def test_a_running_task_shows_what_it_printed_last() -> None:
+    assert last_row("collecting ...\n") == "▸ a  1s of 3s  holds up 1  collecting ..."
+    assert last_row("") == "▸ a  1s of 3s  holds up 1"
+    assert last_row("x", style=Style(colour=True)).endswith("  \x1b[2mx\x1b[0m")
+
+
+def test_silence_is_said_from_a_minute_on_and_comes_first() -> None:
+    assert last_row("x", silent_s=59.9) == "▸ a  1s of 3s  holds up 1  x"
+    assert last_row("x", silent_s=75) == "▸ a  1s of 3s  holds up 1  no output for 1m15s  x"
+    coloured = last_row("", silent_s=75, style=COLOUR)
+    assert "\x1b[33mno output for 1m15s\x1b[0m" in coloured
+    assert last_row("x", silent_s=75, attempt=2, columns=50) == (
+        "▸ a  1s of 3s  holds up 1  no output for 1m15s  x"
+    )
+    assert last_row("x", silent_s=75, attempt=2, columns=42) == (
+        "▸ a  1s of 3s  no output for 1m15s  x"
+    )
+
+
+def test_a_line_is_cut_between_words_and_one_long_word_where_it_must_be() -> None:
+    said = "waiting for lock on relation exams"
+    assert last_row(said, columns=57) == "▸ a  1s of 3s  holds up 1  waiting for lock on …"
+    assert last_row(said, columns=60) == "▸ a  1s of 3s  holds up 1  waiting for lock on relation …"
+    assert last_row("x" * 60, columns=50) == f"▸ a  1s of 3s  holds up 1  {'x' * 21}…"
+    # With so little room it says nothing.
+    assert last_row(said, columns=38) == "▸ a  1s of 3s  holds up 1"
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        ("\x1b[2K\x1b[1G\x1b[32m50 %\x1b[0m", "50 %"),
+        ("\x1b]0;title\x07done", "done"),
+        ("\x1b]8;;https://example.org\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("a\tb", "a       b"),
+        ("50 %\x1b[", "50 %"),
+        ("50 %\x1b", "50 %\\x1b"),
+        ("a\x00\x07\u202eb", "a\\x00\\x07\\u202eb"),
+        ("\x9b31m", "\\x9b31m"),
+    ],
+)
+def test_nothing_in_a_line_can_move_the_cursor(printed: str, shown: str) -> None:
+    assert last_row(printed) == f"▸ a  1s of 3s  holds up 1  {shown}"
+
+
+def test_wide_characters_take_two_columns_and_marks_none() -> None:
+    assert live.cells("測試") == 4
+    assert live.cells("e\u0301") == 1
+    # 33 columns are left: 16 wide characters and the dots.
+    assert last_row("測" * 40, columns=61) == f"▸ a  1s of 3s  holds up 1  {'測' * 16}…"
+    assert last_row("測", style=Style()) == "> a  1s of 3s  holds up 1  \\u6e2c"
 
 
 def test_more_tasks_than_rows() -> None:
     fold = running(*(f"t{n:02d}" for n in range(15)))
     board = live.board(fold.facts, 101.0, columns=80)
     assert len(board) == live.BOARD_ROWS
-    assert board[1] == "  t00  1.0s"
-    assert board[10] == "  t09  1.0s"
+    assert board[1] == "> t00  1s of 3s"
+    assert board[10] == "> t09  1s of 3s"
     assert board[11] == "  and 5 more running"
-    assert live.board(fold.facts, 101.0, columns=80, rows=1) == [
-        "0 done  15 running  0 failed  0 waiting  1.0s"
-    ]
+    assert live.board(fold.facts, 101.0, columns=80, rows=1) == ["-------------------  0/15  1s"]
     assert live.board(fold.facts, 101.0, columns=80, rows=2)[1:] == ["  and 15 more running"]
+
+
+def test_only_what_is_shown_is_listened_to() -> None:
+    fold = running(*(f"t{n:02d}" for n in range(15)))
+    asked: list[str] = []
+
+    def listen(_facts: Facts, task: TaskFacts) -> None:
+        asked.append(task.id)
+
+    live.board(fold.facts, 101.0, columns=80, listen=listen)
+    assert asked == [f"t{n:02d}" for n in range(10)]
 
 
 def test_as_many_tasks_as_rows_need_no_last_line() -> None:
     fold = running(*(f"t{n:02d}" for n in range(11)))
     board = live.board(fold.facts, 101.0, columns=80)
     assert len(board) == 12
-    assert board[11] == "  t10  1.0s"
+    assert board[11] == "> t10  1s of 3s"
+
+
+def test_names_and_times_stand_in_columns() -> None:
+    fold = running("long-name", "b", at=40.0)
+    fold.facts.running["b"].started_mono = 100.0
+    assert live.board(fold.facts, 101.0, columns=80)[1:] == [
+        "> long-name  1m01s of 3s",
+        "> b             1s of 3s",
+    ]
 
 
 def test_holding_up_more_than_anybody_counts() -> None:
     fold = Fold(plan({"a": (), **{f"b{n}": ("a",) for n in range(5000)}}))
     fold.apply(started("a"), 0.0)
     assert live.board(fold.facts, 1.0, columns=80) == [
-        "0 done  1 running  0 failed  5000 waiting  1.0s",
-        "  a  1.0s  holds up 999+",
+        "-------------------  0/5001  1s",
+        "> a  1s of 3s  holds up 999+",
     ]
+    assert live.board(fold.facts, 1.0, columns=120)[1] == (
+        "> a  1s of 3s  holds up b0 and 998+ more"
+    )
 
 
 def test_colours_change_no_word_of_the_board() -> None:
@@ -126,94 +247,32 @@ def test_colours_change_no_word_of_the_board() -> None:
 
 @given(
     st.lists(hostile.filter(bool), max_size=20, unique=True),
-    st.integers(0, 120),
+    st.integers(0, 220),
     st.integers(-1, 30),
+    hostile,
+    st.booleans(),
+    st.floats(0, 500),
 )
-def test_a_board_fits_any_screen(names: list[str], columns: int, rows: int) -> None:
+def test_a_board_fits_any_screen(
+    names: list[str], columns: int, rows: int, printed: str, utf8: bool, silent_s: float
+) -> None:
     fold = running(*names)
-    board = live.board(fold.facts, 110.0, columns=columns, rows=rows)
+    board = live.board(
+        fold.facts,
+        110.0,
+        columns=columns,
+        rows=rows,
+        style=Style(utf8=utf8),
+        listen=heard(printed, silent_s),
+    )
     assert 1 <= len(board) <= max(1, min(rows, live.BOARD_ROWS))
     for line in board:
-        assert len(line) <= max(1, columns - 1)
-        assert line.isascii()
+        assert live.cells(line) <= max(1, columns - 1)
         assert line.isprintable()
+        assert utf8 or line.isascii()
 
 
 # --- On a terminal --------------------------------------------------------------------------------
-
-_TOKEN = re.compile(r"\x1b\[(?P<number>\d*)(?P<code>[A-Za-z])|(?P<char>.)", re.DOTALL)
-
-
-class Screen:
-    """What a terminal shows: rows that wrap and scroll, a cursor, three codes. Nothing else may
-    reach it. A row knows whether it goes on in the next one, so that a resize can reflow.
-    """
-
-    def __init__(self, columns: int, rows: int) -> None:
-        self.columns, self.height = columns, rows
-        self.rows: list[str] = [""]
-        self.wrapped: list[bool] = [False]
-        self.top = self.row = self.column = 0
-
-    def write(self, text: str) -> None:
-        for token in _TOKEN.finditer(text):
-            match token["code"], token["char"]:
-                case "A", _:
-                    self.row = max(self.top, self.row - int(token["number"]))
-                case "K", _:
-                    self._set(self.rows[self.row][: self.column])
-                case "J", _:
-                    self._set(self.rows[self.row][: self.column])
-                    del self.rows[self.row + 1 :]
-                    del self.wrapped[self.row + 1 :]
-                case None, "\r":
-                    self.column = 0
-                case None, "\n":
-                    self._down(wraps=False)
-                case None, char:
-                    assert char.isprintable(), f"raw {char!r} on the terminal"
-                    if self.column == self.columns:
-                        self._down(wraps=True)
-                    line = self.rows[self.row].ljust(self.column)
-                    self._set(line[: self.column] + char + line[self.column + 1 :])
-                    self.column += 1
-                case code:
-                    raise AssertionError(f"unknown code {code}")
-
-    def _set(self, text: str) -> None:
-        self.rows[self.row] = text
-        self.wrapped[self.row] = False
-
-    def _down(self, *, wraps: bool) -> None:
-        self.wrapped[self.row] = wraps
-        self.row += 1
-        self.column = 0
-        if self.row == len(self.rows):
-            self.rows.append("")
-            self.wrapped.append(False)
-        self.top = max(self.top, self.row - self.height + 1)
-
-    def resize(self, columns: int) -> None:
-        """Narrower or wider: lines are wrapped anew, as most terminals do."""
-        lines = self.lines()
-        self.columns = columns
-        self.rows = [
-            line[at : at + columns] for line in lines for at in range(0, len(line) or 1, columns)
-        ]
-        self.wrapped = [
-            at + columns < len(line) for line in lines for at in range(0, len(line) or 1, columns)
-        ]
-        self.row = len(self.rows) - 1
-        self.top = max(0, self.row - self.height + 1)
-
-    def lines(self) -> list[str]:
-        """All that was ever shown and not wiped, wrapped rows joined again."""
-        lines = [""]
-        for row, wraps in zip(self.rows, self.wrapped, strict=True):
-            lines[-1] += row
-            if not wraps:
-                lines.append("")
-        return lines[:-1]
 
 
 def sample(running: int = 2) -> Fold:
@@ -227,10 +286,10 @@ def test_a_frame_replaces_the_one_before_and_lines_scroll_above_it() -> None:
     screen, board, fold = Screen(80, 24), Board(), sample(3)
     screen.write(board.frame(fold.facts, 101.0, columns=80, rows=24))
     assert screen.lines() == [
-        "0 done  3 running  0 failed  37 waiting  1.0s",
-        "  task-00  1.0s",
-        "  task-01  1.0s",
-        "  task-02  1.0s",
+        "-------------------  0/40  1s",
+        "> task-00  1s of 3s",
+        "> task-01  1s of 3s",
+        "> task-02  1s of 3s",
         "",
     ]
     fold.apply(ended("task-00"))
@@ -239,9 +298,9 @@ def test_a_frame_replaces_the_one_before_and_lines_scroll_above_it() -> None:
     )
     assert screen.lines() == [
         "success   task-00  2.0s",
-        "1 done  2 running  0 failed  37 waiting  2.0s",
-        "  task-01  2.0s",
-        "  task-02  2.0s",
+        "-------------------  1/40  2s",
+        "> task-01  2s of 3s",
+        "> task-02  2s of 3s",
         "",
     ]
 
@@ -251,11 +310,11 @@ def test_a_frame_of_unchanged_size_is_written_over_without_a_flash() -> None:
     first = board.frame(fold.facts, 101.0, columns=80, rows=24)
     second = board.frame(fold.facts, 102.0, columns=80, rows=24)
     assert first == (
-        "\x1b[K0 done  1 running  0 failed  39 waiting  1.0s\n\x1b[K  task-00  1.0s\n\x1b[J"
+        "\x1b[?7l\x1b[K-------------------  0/40  1s\n\x1b[K> task-00  1s of 3s\n\x1b[J\x1b[?7h"
     )
     assert second == (
-        "\r\x1b[2A\x1b[K0 done  1 running  0 failed  39 waiting  2.0s\n"
-        "\x1b[K  task-00  2.0s\n\x1b[J"
+        "\r\x1b[2A\x1b[?7l\x1b[K-------------------  0/40  2s\n"
+        "\x1b[K> task-00  2s of 3s\n\x1b[J\x1b[?7h"
     )
 
 
@@ -267,7 +326,7 @@ def test_the_board_goes_away_and_comes_back() -> None:
     assert screen.lines() == ["before", ""]
     assert board.erase(columns=80) == ""
     screen.write(board.frame(fold.facts, 101.0, columns=80, rows=24))
-    assert screen.lines()[:2] == ["before", "0 done  2 running  0 failed  38 waiting  1.0s"]
+    assert screen.lines()[:2] == ["before", "-------------------  0/40  1s"]
 
 
 def test_an_echoed_ctrl_c_is_wiped_with_the_frame() -> None:
@@ -282,10 +341,10 @@ def test_colours_are_not_counted_as_width() -> None:
     plain = Board().frame(fold.facts, 101.0, columns=80, rows=24)
     board = Board(Style(colour=True))
     coloured = board.frame(fold.facts, 101.0, columns=80, rows=24)
-    assert "\x1b[36m2 running\x1b[0m" in coloured
+    assert "\x1b[1m0/40\x1b[0m" in coloured
     assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
-    # 46 characters are one row of 47; counted with their colours they would be two.
-    assert board.erase(columns=47) == "\r\x1b[3A\x1b[J"
+    # 29 characters are one row of 30; counted with their colours they would be two.
+    assert board.erase(columns=30) == "\r\x1b[3A\x1b[J"
 
 
 def test_a_board_never_fills_the_screen() -> None:
@@ -293,7 +352,7 @@ def test_a_board_never_fills_the_screen() -> None:
     for second in range(3):
         screen.write(board.frame(fold.facts, 101.0 + second, columns=80, rows=5))
     assert len(screen.lines()) == 5
-    assert screen.lines()[0] == "0 done  20 running  0 failed  20 waiting  3.0s"
+    assert screen.lines()[0] == "-------------------  0/40  3s"
 
 
 actions = st.lists(

@@ -23,7 +23,7 @@ from zf.proof.read import MAX_JSON_BYTES, first_step, plan_json, run_json
 
 # What zf itself sets names the run, so it is never the same twice.
 _OF_THE_RUN = frozenset(
-    {"RUN_ID", "PROOF_DIR", "ARTIFACTS_DIR", "COMPOSE_PROJECT_NAME", "ZF_COOKIE"}
+    {"RUN_ID", "PROOF_DIR", "ARTIFACTS_DIR", "COMPOSE_PROJECT_NAME", "ZF_COOKIE", "NEEDS_DIR"}
 )
 _EXPORT = re.compile(r"export ([A-Za-z_][A-Za-z0-9_]*)='((?:[^']|'\\'')*)'\n")
 _OUTPUT = (f"{LOGS}/", f"{ARTIFACTS}/")
@@ -90,6 +90,7 @@ class Comparison(Struct, frozen=True):
                     "status": list(change.status) if change.status else None,
                     "definition": {key: list(pair) for key, pair in change.definition.items()},
                     "scripts": {path: list(pair) for path, pair in change.scripts.items()},
+                    "changes": {path: list(told) for path, told in change.changes.items() if told},
                     "env": {name: list(pair) for name, pair in change.env.items()},
                     "artifacts": {path: list(pair) for path, pair in change.artifacts.items()},
                 }

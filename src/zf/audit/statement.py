@@ -216,7 +216,9 @@ def _commit(facts: Facts) -> list[dict[str, Any]]:
 
 
 def _planned(plan: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Each planned task with the ids it needs; what is none is passed over, verify names it."""
+    """Each planned task with the ids it needs; what is not a task is passed over, as verify
+    names it.
+    """
     tasks = [_mapping(task) for task in _sequence(plan.get("tasks"))]
     return {
         task["id"]: [

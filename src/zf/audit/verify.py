@@ -123,7 +123,7 @@ def _read_papers(seen: Evidence) -> None:
 
 
 def _rows(seen: Evidence) -> Iterator[Mapping[str, Any]]:
-    """The plan's tasks; an empty mapping stands for what is none."""
+    """The plan's tasks; an empty mapping stands for one that is not an object."""
     tasks = seen.plan.get("tasks")
     for task in tasks if isinstance(tasks, list) else ():
         yield task if isinstance(task, dict) else {}

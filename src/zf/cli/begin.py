@@ -161,8 +161,8 @@ def settle(
 
 
 def _get_ready() -> None:
-    """Import all that a run takes but the parser, so long as another process loads the project:
-    it would come to 50 of the 100 ms before the first task.
+    """Import all that a run takes but the parser, while another process loads the project: it
+    would come to 50 of the 100 ms before the first task.
     """
     import zf.lean.validators
     import zf.plan.graph

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zf.cli.options import RUN, Directory, as_typers, gathering
+from zf.cli.options import RUN, Directory, as_typers, complete_run, gathering
 from zf.cli.project import find_run, is_archive, path_shown
 from zf.errors import Exit, ZfError, printable
 from zf.model import NOTHING
 from zf.options import Option
-from zf.report.formats import FORMATS, PAGE
+from zf.report.formats import FORMATS, PAGE, Format
 from zf.settings import file_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from zf.report.formats.recorded import RecordedRun
+    from zf.report.html.comparison import Against
 
 
 def register(app: typer.Typer) -> None:
@@ -50,6 +51,15 @@ def _with_formats(verb: Callable[..., int]) -> Callable[..., int]:
 def report(
     run: Annotated[str, RUN] = "latest",
     files: Mapping[str, str | None] = NOTHING,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            "--compare",
+            metavar="RUN",
+            help="Write the page of what differs from this earlier run, as RUN-after-EARLIER.html.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
     open_it: Annotated[
         bool, typer.Option("--open", help="Open the page in a browser, too.")
     ] = False,
@@ -59,20 +69,32 @@ def report(
     from zf.cli.display.reports import in_repository, write
 
     recorded, page = _run_of(run)
+    how: dict[Format, Mapping[str, Any]] = {}
+    if compare is not None:
+        earlier, _ = _run_of(compare)
+        page = f"{page.removesuffix('.html')}-after-{os.path.basename(earlier.folder)}.html"
+        how[PAGE] = {"against": _against(earlier, recorded)}
     asked = {
         form: _FILES[form.name].read(path)
         for form in FORMATS
         if (path := files.get(form.name)) is not None
     }
-    if not asked or (open_it and PAGE not in asked):
+    if not asked or (PAGE not in asked and (open_it or how)):
         asked[PAGE] = page
     recorded.page = in_repository(asked.get(PAGE))
     for form, path in asked.items():
-        write(recorded, form, path)
+        write(recorded, form, path, **how.get(form, {}))
         print(printable(path_shown(path)))
     if open_it:
         _open(asked[PAGE])
     return Exit.OK
+
+
+def _against(earlier: RecordedRun, run: RecordedRun) -> Against:
+    from zf.audit.compare import compare
+    from zf.report.html.comparison import Against
+
+    return Against(earlier, compare(earlier.folder, run.folder).as_json())
 
 
 def _run_of(run: str) -> tuple[RecordedRun, str]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zf.cli.display.progress import remarks_of, remarks_of_task, style_of, tails_of
+from zf.cli.display.progress import style_of
+from zf.cli.display.records import remarks_of, remarks_of_task, tails_of
 from zf.cli.options import RUN, TASK, AsJson, Directory, as_typers
 from zf.cli.project import facts_of, find_run, path_shown, proofs_folder
 from zf.errors import ZfError, printable

@@ -14,6 +14,9 @@ from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING, Flow, Need, Task, definition_sha256, script_sha256
 from zf.plan.topology import levels_of, reachable, shortest_cycles
 
+# Of tasks in one sentence.
+_MOST_NAMES = 10
+
 
 class Met(Struct, frozen=True):
     """Where an earlier run met a need: the run, the head of its journal, and the digest of the
@@ -182,26 +185,31 @@ def plan_task(
 
 
 def plan_again(
-    flow: Flow, recorded: Mapping[str, Any], shown: Callable[[Task], Task] = lambda task: task
+    flow: Flow,
+    recorded: Mapping[str, Any],
+    shown: Callable[[Task], Task] = lambda task: task,
+    *,
+    run: str,
 ) -> Plan:
-    """The plan that a plan.json describes, from the task files as they are now. `shown` makes of a
-    task what its digest was taken of: it holds no secret.
+    """The plan that the plan.json of a run describes, from the task files as they are now. `shown`
+    makes of a task what its digest was taken of: it holds no secret.
 
     Raises ZfError (exit 2) when they no longer say the same.
     """
     rows = recorded["tasks"]
     changed = [
-        row["id"]
+        f"'{row['id']}'"
         for row in rows
         if row["id"] not in flow.tasks
         or row["sha256"] != definition_sha256(shown(flow.tasks[row["id"]]))
     ]
     if changed:
-        names = ", ".join(f"'{name}'" for name in changed)
+        more = f" and {len(changed) - _MOST_NAMES} more" if len(changed) > _MOST_NAMES else ""
+        names = ", ".join(changed[:_MOST_NAMES]) + more
         raise ZfError(
             f"the task files, or zf's reading of them, have changed since this run began: {names}",
             code="ZF143",
-            hint="a run is finished as it was begun, or not at all: start a new one",
+            hint=f"put the files back as they were; or zf seal {run}, then zf rerun {run} --failed",
         )
     limits = {row["name"]: row["timeout_s"] for row in recorded["phases"]}
     plan = _plan(

@@ -55,7 +55,7 @@ def tasks_folder(root: str) -> str:
 def task_at(text: str) -> tuple[str, str]:
     """The root and the id of the task whose folder or file this path is.
 
-    Raises ZfError (exit 2) when it is none that its project has.
+    Raises ZfError (exit 2) when its project has no such task.
     """
     path = os.path.realpath(text)
     if os.path.isdir(path):

@@ -2,7 +2,7 @@
 or sealed as it is.
 
 With the runner its memory is gone, and anything may have been written into the run's folder since.
-The journal is believed as far as its chain holds; an outcome that it does not name is none.
+The journal is believed as far as its chain holds; an outcome that it does not name does not count.
 """
 
 from __future__ import annotations

@@ -94,7 +94,9 @@ def report(
 
 
 def headline(facts: Facts, style: Style) -> list[str]:
-    """Lines that are older than zf and that scripts grep for: not a letter changes."""
+    """Lines that are older than zf and that scripts grep for: not a letter changes. On a terminal,
+    which no script reads, they are broken between words.
+    """
     pending = _pending(facts)
     lines = []
     if facts.phase_timeout is not None:
@@ -110,7 +112,7 @@ def headline(facts: Facts, style: Style) -> list[str]:
         needs = ", ".join(printable(need) for need in facts.tasks[name].needs)
         lines.append(f"  - {printable(name)} (needs: {needs})")
         lines += [f"    -> {dependency(need, word)}" for need, word in unmet.items()]
-    return lines
+    return [style.folded(line, "       ") for line in lines]
 
 
 def _cause(

@@ -32,7 +32,7 @@ from zf.report.words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from zf.report import blocked
     from zf.report.causes import Held, RootCause
@@ -54,15 +54,17 @@ def run(
     alive: bool = False,
     sealed: bool = False,
     whole: bool = False,
+    shown: Collection[str] = (),
 ) -> str:
     """The whole run: what failed and what that held up, counts, and what to do. With `whole`, what
-    was held up is told as trees, below its causes; `alive` says that the run still goes on.
+    was held up is told as trees, below its causes; `alive` says that the run still goes on. Of
+    failures that were `shown` the log is not shown again.
     """
     first = advice.fix_first(facts)
     lines = advice.lines(facts, alive=alive, sealed=sealed, zf=style.zf)
     if first is not None:
         names = [style.paint(printable(name), "bold") for name in first.tasks]
-        lines.insert(0, f"Fix first: {first.render(names)}")
+        lines.insert(0, style.folded(f"Fix first: {first.render(names)}"))
     report = blocked.report(facts, tails=tails, proof=proof, style=style) if whole else ""
     end = summary(
         facts,
@@ -74,6 +76,7 @@ def run(
         advice=lines,
         told={cause.task for cause in facts.causes if cause.blocks} if report else (),
         reported=bool(report),
+        shown=shown,
     )
     return f"{report}\n{end}" if report else end
 

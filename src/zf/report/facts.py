@@ -150,8 +150,9 @@ class Facts(Struct):
         """The step that failed, or the first, as the names of its files have it."""
         return self.first_step + (task.step or 0)
 
-    def waiting_on(self, name: str) -> tuple[int, bool]:
-        """How many waiting tasks need this one, through others too, and whether that is all.
+    def waiting_on(self, name: str, word: str = "waiting") -> tuple[int, bool]:
+        """How many waiting tasks (or those of another `word`) need this one, through others too,
+        and whether that is all.
 
         Looks at a bounded number of edges, because the live board asks at every frame.
         """
@@ -163,7 +164,7 @@ class Facts(Struct):
                 looks -= 1
                 if looks < 0 or len(seen) > _MOST_WAITING:
                     return len(seen) - 1, False
-                if child not in seen and self.tasks[child].word == "waiting":
+                if child not in seen and self.tasks[child].word == word:
                     seen.add(child)
                     queue.append(child)
         return len(seen) - 1, True

@@ -67,15 +67,17 @@ def summary(
     advice: Sequence[str] = (),
     told: Collection[str] = (),
     reported: bool = False,
+    shown: Collection[str] = (),
 ) -> str:
     """The last thing a run prints: each failure, then what was tolerated, succeeded only after a
     retry or is remarkable otherwise, then what is blocked, then counts and time, and last what to
     do.
 
     `tails` are the raw ends of logs, `most` how many lines of each to show; `told` are the failures
-    that have been told already, `reported` says that what was not started has been.
+    that have been told already, `reported` says that what was not started has been. Those that were
+    `shown` with their logs on the same screen are named.
     """
-    failed = [task for task in _heaviest_first(facts) if task.id not in told]
+    failed = [task for task in _heaviest_first(facts) if task.id not in {*told, *shown}]
     groups = _alike(failed, tails)
     told_whole = groups[:DETAILED_FAILURES]
     blocks = [_failures(facts, group, tails, most, proof, style) for group in told_whole]
@@ -84,6 +86,9 @@ def summary(
         lines = [f"and {count(len(rest), 'failure')} more:"]
         lines += [f"  {style.label(task.word)} {printable(task.id)}" for task in rest]
         blocks.append(lines)
+    if shown:
+        again = [task for task in _heaviest_first(facts) if task.id in shown]
+        blocks.append([style.folded(_failure_head(facts, [task], style)) for task in again])
     blocks += [_odd(facts, proof, style)] if facts.warned or facts.flaky else []
     notes = {name: [cases] for name, cases in _failed_all_the_same(facts)}
     for name, more in (*remarks.items(), *_uses(facts)):
@@ -94,6 +99,39 @@ def summary(
     last = [_counts_line(facts, style), *use_line(facts), *_throttle_lines(facts, style), *advice]
     blocks.append([*last, f"proof: {printable(proof)}"] if proof else last)
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+
+
+def brief(
+    facts: Facts,
+    *,
+    tails: Mapping[str, Sequence[str]] = NO_TAILS,
+    most: int | None = None,
+    proof: str = "",
+    style: Style = PLAIN,
+) -> str:
+    """The failures, and one line about the run: what `--quiet` prints."""
+    blocks = [
+        _failures(facts, group, tails, most, proof, style)
+        for group in _alike(_heaviest_first(facts), tails)
+    ]
+    blocks.append([_counts_line(facts, style)])
+    return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
+
+
+def failure(
+    facts: Facts,
+    task: TaskFacts,
+    *,
+    tail: Sequence[str],
+    most: int | None = None,
+    proof: str = "",
+    style: Style = PLAIN,
+) -> list[str]:
+    """One failure, as soon as it is known; what it holds up is blocked by then."""
+    held, is_all = facts.waiting_on(task.id, Status.BLOCKED)
+    weight = f", holds up {held}{'' if is_all else '+'} {'task' if held == 1 else 'tasks'}"
+    head = style.folded(_failure_head_of([task], weight if held else "", style))
+    return [head, *_failure_body(facts, [task], {task.id: tail}, most, proof, style)]
 
 
 def _heaviest_first(facts: Facts) -> list[TaskFacts]:
@@ -153,22 +191,35 @@ def _failures(
     style: Style,
 ) -> list[str]:
     """A failure, or several that are alike: the first one's log and place."""
+    head = style.folded(_failure_head(facts, alike, style))
+    return [head, *_failure_body(facts, alike, tails, most, proof, style)]
+
+
+def _failure_body(
+    facts: Facts,
+    alike: Sequence[TaskFacts],
+    tails: Mapping[str, Sequence[str]],
+    most: int | None,
+    proof: str,
+    style: Style,
+) -> list[str]:
     task = alike[0]
-    lines = [style.folded(_failure_head(facts, alike, style))]
+    lines: list[str] = []
     if len(alike) > 1:
         names = [printable(one.id) for one in alike]
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        lines.append(f"    {', '.join(names[:_MOST_NAMES])}{more}")
+        lines.append(style.folded(f"    {', '.join(names[:_MOST_NAMES])}{more}"))
     lines += _tries(task, style)
     if cases := failed_tests(task):
         lines.append(style.folded(f"    {cases}"))
-    lines += quoted_log(tail(tails.get(task.id, ()), most or task.log_tail or TAIL_LINES), "    ")
+    log = quoted_log(tail(tails.get(task.id, ()), most or task.log_tail or TAIL_LINES), "    ")
+    lines += [style.folded(line, "    |   ") for line in log]
     where = f"    {place(task)}"
     if proof:
         tree = f"{printable(proof)}/{printable(task.id)}"
         number = facts.step_number(task)
-        log = f"/{step_log(number)}" if tails.get(task.id) else ""
-        found = f"{'log' if log else 'proof'}: {tree}{log}"
+        path = f"/{step_log(number)}" if tails.get(task.id) else ""
+        found = f"{'log' if path else 'proof'}: {tree}{path}"
         if style.columns and len(where) + len(found) + 3 > style.columns:
             return [*lines, where, f"    {found}"]
         where += f"   {found}"
@@ -180,15 +231,19 @@ _MOST_NAMES = 20
 
 
 def _failure_head(facts: Facts, alike: Sequence[TaskFacts], style: Style) -> str:
+    held = {cause.task: cause.blocks for cause in facts.causes}
+    blocks = held.get(alike[0].id, 0) if len(alike) == 1 else 0
+    weight = f", holds up {count(blocks, 'task')}" if blocks else ""
+    return _failure_head_of(alike, weight, style)
+
+
+def _failure_head_of(alike: Sequence[TaskFacts], weight: str, style: Style) -> str:
     task = alike[0]
     assert task.status is not None
     word = style.paint(VERBS[task.status], task.word)
     name = printable(task.id) if len(alike) == 1 else f"{len(alike)} tasks"
     after = spent(task, " after ") if len(alike) == 1 else ""
     again = f", attempt {task.attempt}" if task.attempt > 1 else ""
-    held = {cause.task: cause.blocks for cause in facts.causes}
-    blocks = held.get(task.id, 0) if len(alike) == 1 else 0
-    weight = f", holds up {count(blocks, 'task')}" if blocks else ""
     told = f"{style.shape(task.word)} {style.paint(name, 'bold')} {word}{after}{again}: "
     return f"{told}{what(task)} [{blocked.code(task)}]{weight}"
 
@@ -252,7 +307,8 @@ def _throttle_lines(facts: Facts, style: Style) -> list[str]:
     times = "once" if facts.throttles == 1 else f"{facts.throttles} times"
     took, held = duration(facts.throttled_s), duration(facts.held_s)
     word = style.paint("throttled:", "throttle")
-    return [f"{word} {times}, for {took} in all; tasks were kept waiting for {held} of it"]
+    told = f"{word} {times}, for {took} in all; tasks were kept waiting for {held} of it"
+    return [style.folded(told)]
 
 
 def _counts_line(facts: Facts, style: Style) -> str:
@@ -260,7 +316,8 @@ def _counts_line(facts: Facts, style: Style) -> str:
     took = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
     total = count(len(facts.tasks), "task")
     word = style.paint(VERDICTS[facts.result], facts.result)
-    return f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{took}"
+    told = f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{took}"
+    return style.folded(told)
 
 
 def use_line(facts: Facts) -> list[str]:

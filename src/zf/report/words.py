@@ -57,6 +57,9 @@ _SIGNALS = {
 }
 # As in `redact/escapes.py`, which hides what these split: a longer one is no colour.
 _SGR = lazy.pattern(r"\x1b\[[0-9;:]{0,64}m")
+# What a program that draws on a terminal prints: ECMA-48's control sequences, and operating system
+# commands as xterm knows them.
+_ESCAPE = lazy.pattern(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,256}(\x07|\x1b\\)|[ -/]*[0-~])")
 
 
 # What a state looks like, in UTF-8 and where that cannot be shown.
@@ -79,7 +82,7 @@ _SHAPES = {
 
 class Style(Struct, frozen=True):
     """Whether to colour, whether there are shapes beyond ASCII, and how wide the terminal is; 0 for
-    what is none, where lines are as long as they are. The words are the same.
+    anything else, where no line is broken. The words are the same.
     """
 
     colour: bool = False
@@ -88,22 +91,23 @@ class Style(Struct, frozen=True):
     # How the user calls zf: with `-C DIR`, if that was said.
     zf: str = "zf"
 
-    def folded(self, text: str) -> str:
-        """One line of text, broken between words for the terminal; the rest is indented."""
+    def folded(self, text: str, then: str = "    ") -> str:
+        """One line of text, broken between words for the terminal; the rest begins with `then`."""
         if not self.columns or len(without_colour(text)) <= self.columns:
             return text
         lines, line = [], ""
-        for word in text.split(" "):
-            longer = f"{line} {word}" if line else word
+        indent = " " * (len(text) - len(text.lstrip(" ")))
+        for word in text.lstrip(" ").split(" "):
+            longer = f"{line} {word}" if line else f"{indent}{word}"
             if line.strip() and len(without_colour(longer)) > self.columns:
                 lines.append(line.rstrip())
-                longer = f"    {word}"
+                longer = f"{then}{word}"
             line = longer
         return "\n".join([*lines, line])
 
     def paint(self, text: str, name: str) -> str:
         """The text in the colour of a status, a result, or `bold`, `dim`, `error`, `warning`."""
-        if not self.colour or name not in _COLOURS:
+        if not (text and self.colour) or name not in _COLOURS:
             return text
         return f"\x1b[{_COLOURS[name]}m{text}\x1b[0m"
 
@@ -176,6 +180,19 @@ def since(moment: float | None, now: float) -> str:
     return duration(None if moment is None else now - moment)
 
 
+def whole(seconds: float) -> str:
+    """The same without parts of a second, for what is redrawn as it passes: 58s, 5m, 1h02m."""
+    if round(seconds) < 60:
+        return f"{int(max(0.0, seconds))}s"
+    told = duration(seconds)
+    return told.removesuffix("00s") if told.endswith("m00s") else told
+
+
+def since_whole(moment: float | None, now: float) -> str:
+    """How long ago a moment was, to the second; `-` where that is not known."""
+    return "-" if moment is None else whole(int(max(0.0, now - moment)))
+
+
 def spent(task: TaskFacts, before: str = "") -> str:
     """How long its last attempt took, with `before` before it; nothing where that is not known, as
     of an attempt whose zf died.
@@ -215,6 +232,15 @@ def log_line(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return printable(without_colour(text.rstrip("\r\n")).expandtabs(8))
+
+
+def last_shown(text: str, style: Style) -> str:
+    """The same for one line among others on a screen, in what its locale can show: without the
+    escapes of a program that draws, and without gaps at its ends.
+    """
+    # Cut first, as below: what escapes hide is dropped.
+    shown = log_line(_ESCAPE.sub("", text[: 4 * TAIL_CHARS])).strip()
+    return shown if style.utf8 else shown.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def without_colour(text: str) -> str:

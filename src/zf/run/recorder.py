@@ -37,7 +37,7 @@ class Recorder:
 
         Returns the moment that the journal has for it, in monotonic seconds. Raises OSError when it
         cannot be written, or tells of an attempt whose outcome could not be: without its proof an
-        end is none, and a later zf can still find the attempt open and run it again.
+        end does not count, and a later zf can still find the attempt open and run it again.
         """
         if isinstance(event, AttemptEnded) and not event.task_sha256:
             raise OSError(f"task {event.task!r}: {event.detail}")

@@ -182,7 +182,7 @@ def recorded_request(
     redactor = Redactor(tasks, environ, flow.project)
     request = RunRequest(
         flow,
-        plan_again(flow, planned, redactor.defined),
+        plan_again(flow, planned, redactor.defined, run=os.path.basename(run_dir)),
         Settings.from_json(recorded["settings"]),
         recorded_limits(recorded["limits"]),
         environ,

@@ -28,7 +28,7 @@ def takes(_key: str, head: bytes) -> bool:
 
 
 def signer(key: str, _opened: ExitStack) -> DsseSigner:
-    """The signer for an Ed25519 key in PEM; raises ZfError when it is none."""
+    """The signer for an Ed25519 key in PEM; raises ZfError when it is not one."""
     from zf.audit.signing.ed25519 import DsseSigner  # noqa: PLC0415 - needs an extra
 
     return DsseSigner(key)

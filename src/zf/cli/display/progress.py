@@ -10,25 +10,23 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING
 
 from zf.cli.display import streams
 from zf.cli.display.streams import say
 from zf.cli.project import path_shown, program
-from zf.errors import Exit, Problem, ZfError
+from zf.errors import Exit, Problem
 from zf.lean.records import replace
-from zf.proof.layout import LOGS, STATUS
+from zf.proof.layout import LOGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from zf.cli.display.folds import Folds
+    from zf.cli.display.live import Live
     from zf.events import Event
     from zf.report.facts import Facts
-    from zf.report.live import Board
-    from zf.report.task_facts import TaskFacts
     from zf.report.words import Style
     from zf.run.sealing import Launched
     from zf.settings import RunOptions
@@ -75,7 +73,20 @@ def _shows_utf8(environ: Mapping[str, str]) -> bool:
 
 def wants_colour(stream: IO[str]) -> bool:
     """Colour is for terminals, and never under NO_COLOR (https://no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return _can_move(stream) and not os.environ.get("NO_COLOR")
+
+
+def _can_move(stream: IO[str]) -> bool:
+    """Whether this is a terminal on which a line that was written can be written anew."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _is_one_screen() -> bool:
+    """Whether stdout and stderr are one terminal."""
+    try:
+        return os.isatty(1) and os.path.sameopenfile(1, 2)
+    except OSError:
+        return False
 
 
 class Watcher:
@@ -88,9 +99,9 @@ class Watcher:
         mode: str = options.progress
         self.ci = ci_around(options.ci, os.environ)
         if mode in {"auto", "live"}:
-            # Nothing moves without a terminal or under NO_COLOR, not even when asked to.
+            # Nothing moves without a terminal, not even when asked to.
             alive = mode == "live" or not (self.ci or os.environ.get("CI"))
-            moves = wants_colour(sys.stderr) and alive
+            moves = _can_move(sys.stderr) and alive
             mode = "live" if moves else "plain"
         if options.quiet and mode != "json":
             mode = "none"
@@ -99,22 +110,30 @@ class Watcher:
         self._proofs = proofs
         self._style = self._style_of(sys.stderr)
         output = options.output or ("group" if self.ci else "quiet")
-        self._board: Board | None = None
-        if mode == "live":
-            from zf.report.live import Board
-
-            self._board = Board(self._style)
+        logs = mode == "live" and output == "quiet"
         self._lines = Lines(
             proofs,
             output,
             self._style,
             # The board itself shows what runs, heartbeats what runs long.
-            starts=options.verbose and self._board is None,
-            # Elsewhere the summary has them.
-            tails=options.as_json,
+            starts=options.verbose and mode != "live",
+            # Elsewhere the board or the summary has them.
+            tails=options.as_json and not logs,
             most=options.tail,
             folds=self._folds(),
         )
+        self._live: Live | None = None
+        if mode == "live":
+            from zf.cli.display.live import Live
+
+            self._live = Live(
+                self._lines,
+                proofs,
+                self._style,
+                most=options.tail,
+                whole=options.verbose,
+                logs=logs,
+            )
         self._heartbeats = Heartbeats()
         self._next_frame = 0.0
         self._display = streams.display()
@@ -162,23 +181,39 @@ class Watcher:
             if event is not None:
                 self._json(event, mono)
             return
+        if self._live is not None:
+            self._show_live(self._live, event, facts, mono)
+            return
         lines, output = self._lines.of(event, facts) if event is not None else ([], None)
-        due = mono >= self._next_frame
-        if due:
+        if mono >= self._next_frame:
             self._next_frame = mono + FRAME_S
             lines += self._heartbeat_lines(facts, mono)
             if not self._is_behind():
                 self._follow(self._lines.new_output(facts))
         if output is not None:
             self._follow(output)
-        if not lines and not due:
+        self._write("".join(f"{line}\n" for line in lines))
+
+    def _show_live(self, live: Live, event: Event | None, facts: Facts, mono: float) -> None:
+        """Whatever happens, no more than a frame in so long."""
+        columns, rows = _terminal_size()
+        output = live.add(event, facts, rows=rows) if event is not None else None
+        if output is not None:
+            self._follow(output)
+        if mono < self._next_frame:
             return
-        if self._board is None or self._is_behind():
+        self._next_frame = mono + FRAME_S
+        if self._is_behind():
             # No frame is drawn on one that is not shown yet.
-            self._write(self._erased() * bool(lines) + "".join(f"{line}\n" for line in lines))
+            self._write_above(live, facts)
         else:
-            columns, rows = _terminal_size()
-            self._write(self._board.frame(facts, mono, columns=columns, rows=rows, above=lines))
+            self._follow(self._lines.new_output(facts))
+            self._write(live.frame(facts, mono, columns=columns, rows=rows))
+
+    def _write_above(self, live: Live, facts: Facts) -> None:
+        """Take the board away, and write what had scrolled by above it with the next frame."""
+        lines = live.lines(facts)
+        self._write(self._erased() * bool(lines) + "".join(f"{line}\n" for line in lines))
 
     def finish(self, done: Launched, signed_by: str | None) -> int:
         """Print what came of it: the deadlock report if there is one, and the summary last.
@@ -190,6 +225,8 @@ class Watcher:
         code = done.exit_code
         try:
             if not self._muted:
+                if self._live is not None:
+                    self._write_above(self._live, done.facts)
                 # Apart from the progress, where both are on one screen.
                 apart = self._mode != "none" and sys.stdout.isatty() and sys.stderr.isatty()
                 self._write(self._erased() + "\n" * (apart and not self._options.as_json))
@@ -224,7 +261,12 @@ class Watcher:
         return self._display is not None and self._display.pending
 
     def _erased(self) -> str:
-        return "" if self._board is None else self._board.erase(columns=_terminal_size().columns)
+        return "" if self._live is None else self._live.erased(columns=_terminal_size().columns)
+
+    def _shown(self) -> Collection[str]:
+        """The failures that are on the screen with their logs, on which the summary will be."""
+        lost = self._muted or (self._display is not None and self._display.has_dropped)
+        return () if self._live is None or lost or not _is_one_screen() else self._live.shown
 
     def _follow(self, lines: Iterable[str]) -> None:
         """Show what tasks have printed, as fast as the display takes it."""
@@ -238,29 +280,33 @@ class Watcher:
             self._display.follow(chain((first,), pieces))
 
     def _summary(self, done: Launched, signed_by: str | None) -> str:
+        from zf.cli.display.records import remarks_of, result_json, tails_of
         from zf.report import explain
-        from zf.report.summary import anchors
+        from zf.report.summary import anchors, brief
 
         if self._options.as_json:
             import json  # not what the loading of the project should wait for
 
             return json.dumps(result_json(done, signed_by)) + "\n"
         style = self._style_of(sys.stdout)
+        tails = tails_of(done.facts, done.run_dir)
+        most, proof = self._options.tail, path_shown(done.run_dir)
+        if self._options.quiet:
+            return brief(done.facts, tails=tails, most=most, proof=proof, style=style)
         text = explain.run(
             done.facts,
-            tails=tails_of(done.facts, done.run_dir),
-            most=self._options.tail,
-            proof=path_shown(done.run_dir),
+            tails=tails,
+            most=most,
+            proof=proof,
             style=style,
             remarks=remarks_of(done.facts, done.run_dir),
+            shown=self._shown(),
         )
         return text + anchors(done.facts, done.head, signed_by, style, done.compared)
 
     def _heartbeat_lines(self, facts: Facts, mono: float) -> list[str]:
         from zf.report.terminal import HEARTBEAT_S, heartbeat_line
 
-        if self._board is not None:
-            return []
         lines = []
         for task in self._heartbeats.due(facts, mono):
             silent_s = _silent_s(f"{self._proofs}/{facts.run}/{task.id}/{LOGS}")
@@ -280,64 +326,6 @@ class Watcher:
         if not text:
             return
         self._muted = not say(sys.stderr, text)
-
-
-def tails_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
-    """The ends of the logs of what failed, long enough to find the reason in them."""
-    if not facts.failed:
-        return {}
-    from zf.proof.read import log_tail
-    from zf.report.excerpt import LOOK_LINES
-
-    return {
-        task.id: log_tail(run_dir, task.id, facts.step_number(task), lines=LOOK_LINES)
-        for task in facts.failed
-    }
-
-
-# A run of more tasks than this is looked through for remarks only where something went wrong:
-# reading what 20 000 tasks recorded would take a second.
-_MOST_READ = 500
-
-
-def remarks_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
-    """What only the tasks' own records say: what was refused, left running, ..."""
-    tasks = (
-        facts.tasks.values() if len(facts.tasks) <= _MOST_READ else (*facts.failed, *facts.warned)
-    )
-    found = {task.id: remarks_of_task(task, run_dir) for task in tasks}
-    return {name: lines for name, lines in found.items() if lines}
-
-
-def remarks_of_task(task: TaskFacts, run_dir: str) -> list[str]:
-    """The same of one task, if it ran."""
-    if task.attempt and task.status is not None and not _is_plain(run_dir, task.id):
-        from zf.proof.read import status_json
-        from zf.report.remarks import remarks
-
-        with suppress(ZfError):
-            return remarks(status_json(run_dir, task.id))
-    return []
-
-
-# How status.json says that there is nothing of a kind.
-_NOTHING = [f'\n  "{key}": []'.encode() for key in ("survivors", "refused", "unmatched", "notes")]
-_STATUS_BYTES = 16 * 1024
-
-
-def _is_plain(run_dir: str, task: str) -> bool:
-    """Whether there is nothing to remark on: so it is with nearly all tasks, and one look tells."""
-    try:
-        fd = os.open(f"{run_dir}/{task}/{STATUS}", os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        told = os.read(fd, _STATUS_BYTES)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return all(nothing in told for nothing in _NOTHING)
 
 
 def _in_pieces(lines: Iterable[str]) -> Iterator[bytes]:
@@ -368,24 +356,6 @@ def _terminal_size() -> os.terminal_size:
     from shutil import get_terminal_size  # 2 ms where there is no terminal
 
     return get_terminal_size()
-
-
-def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
-    """What `--json` prints of a finished run."""
-    from zf.report.runs import as_json, row
-
-    return {
-        **as_json([row(done.facts)])[0],
-        "exit_code": done.exit_code,
-        "proof": done.run_dir,
-        "head": done.head,
-        "signed_by": signed_by,
-        "tampered": list(done.facts.tampered),
-        # Before a signature all are.
-        "trees_compared": done.compared[signed_by is not None],
-        "trees": done.compared[1],
-        "tasks": {task.id: task.word for task in done.facts.tasks.values()},
-    }
 
 
 def _silent_s(logs: str) -> float | None:

@@ -70,7 +70,7 @@ def collect(
 
 
 def _hidden(facts: Mapping[str, Any], redact: Callable[[str], str]) -> dict[str, Any]:
-    """The facts without the secrets in their texts; digests are none, and stay as they are."""
+    """The facts without the secrets in their texts; digests hold none, and stay as they are."""
     return {
         name: redact(value) if isinstance(value, str) and name not in _DIGESTS else value
         for name, value in facts.items()

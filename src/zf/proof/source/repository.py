@@ -174,7 +174,7 @@ def hear_of_commit(outside: Asking, index: str, asked: AskedOfCommit) -> Committ
     listed = _TOLD.findall(outside.finish(asked.listing, or_none=True))
     if at.commit is not None and failed:
         with suppress(FileNotFoundError):
-            os.unlink(index)  # what was kept is none
+            os.unlink(index)  # what was kept is not an index
         outside.ask(*READ_TREE, "HEAD")
     url, tags = asked.url, asked.tags
     return Committed(

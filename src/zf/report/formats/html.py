@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zf.report.html import page
+from zf.report.html import comparison, page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from zf.report.formats.recorded import RecordedRun
 
 
-def render(run: RecordedRun, *, max_bytes: int = page.MAX_BYTES) -> Iterator[bytes]:
-    """The page, piece by piece, of at most `max_bytes`: large logs are left out before that."""
+def render(
+    run: RecordedRun,
+    *,
+    max_bytes: int = page.MAX_BYTES,
+    against: comparison.Against | None = None,
+) -> Iterator[bytes]:
+    """The page, piece by piece, of at most `max_bytes`: large logs are left out before that. With
+    `against`, a page that compares the run with that one.
+    """
+    if against is not None:
+        return comparison.render(run, against)
     return page.render(run, max_bytes)
