@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.report_samples import ended, facts_of, failed, used
 from zf.events import Event
-from zf.report.remarks import on_use
+from zf.report.remarks import on_use, use
 
 GB = 2**30
 
@@ -48,3 +48,14 @@ def test_what_was_used_of_what_was_asked_for(
     task = facts_of("a", [event]).tasks["a"]
     task.resources = resources
     assert on_use(task) == ([told] if told else [])
+
+
+def test_use_says_what_is_known_and_more_than_nothing() -> None:
+    known = {"cpu_user_s": 1.25, "cpu_system_s": 0.25, "peak_memory_bytes": 3 * 2**30}
+    whole = {**known, "read_bytes": 512, "written_bytes": 2**20, "output_bytes": 7}
+    told = "1.5s of CPU time, up to 3.0 GiB of memory in one process"
+    assert use(known) == told
+    assert use(whole) == f"{told}, 512 B read, 1.0 MiB written"
+    assert use(known, "a\x1bb") == f"{told} (a\\x1bb)"
+    assert use({"cpu_user_s": None, "cpu_system_s": None, "peak_memory_bytes": None}) == ""
+    assert use({}) == ""

@@ -273,14 +273,3 @@ def test_tails_are_safe_and_short(lines: list[str]) -> None:
 )
 def test_size(count: float | None, text: str) -> None:
     assert words.size(count) == text
-
-
-def test_use_says_what_is_known_and_more_than_nothing() -> None:
-    known = {"cpu_user_s": 1.25, "cpu_system_s": 0.25, "peak_memory_bytes": 3 * 2**30}
-    whole = {**known, "read_bytes": 512, "written_bytes": 2**20, "output_bytes": 7}
-    told = "1.5s of CPU time, up to 3.0 GiB of memory in one process"
-    assert words.use(known) == told
-    assert words.use(whole) == f"{told}, 512 B read, 1.0 MiB written"
-    assert words.use(known, "a\x1bb") == f"{told} (a\\x1bb)"
-    assert words.use({"cpu_user_s": None, "cpu_system_s": None, "peak_memory_bytes": None}) == ""
-    assert words.use({}) == ""

@@ -9,6 +9,8 @@ proofs/RUN/TASK/       the tree of the attempt that counts, six folders
 from __future__ import annotations
 
 LOCKS = ".locks"
+# In there how long tasks took; a project may have a file of the same name and form.
+DURATIONS = "durations.json"
 
 # At the top of a run.
 RUN, PLAN, JOURNAL, BLOCKED = "run.json", "plan.json", "events.jsonl", "blocked.json"

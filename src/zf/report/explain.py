@@ -9,7 +9,7 @@ from zf.errors import printable
 from zf.events import WELL
 from zf.lean import lazy
 from zf.report import advice
-from zf.report.remarks import on_use
+from zf.report.remarks import on_use, use
 from zf.report.summary import summary
 from zf.report.words import (
     NO_TAILS,
@@ -28,7 +28,6 @@ from zf.report.words import (
     tail,
     tests,
     tries,
-    use,
 )
 
 if TYPE_CHECKING:

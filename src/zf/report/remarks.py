@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Status
-from zf.report.words import cpu_s, size
+from zf.report.words import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +21,27 @@ _MOST_CASES = 20
 # In less time than this, starting up is most of what a task does.
 _LEAST_S = 1.0
 _MB = 1024 * 1024
+
+
+def cpu_s(measures: Mapping[str, Any]) -> float | None:
+    """Seconds of processor time, in user mode and in the kernel; None where that is not known."""
+    user_s, system_s = measures.get("cpu_user_s"), measures.get("cpu_system_s")
+    return None if user_s is None or system_s is None else user_s + system_s
+
+
+def use(measures: Mapping[str, Any], largest: str = "") -> str:
+    """What was used, as far as it is known and more than nothing. `largest` is the task that had
+    the largest process.
+    """
+    spent_s, peak = cpu_s(measures), measures.get("peak_memory_bytes")
+    parts = [] if spent_s is None else [f"{duration(spent_s)} of CPU time"]
+    if peak:
+        whose = f" ({printable(largest)})" if largest else ""
+        parts.append(f"up to {size(peak)} of memory in one process{whose}")
+    for key, what_with in (("read_bytes", "read"), ("written_bytes", "written")):
+        if measures.get(key):
+            parts.append(f"{size(measures[key])} {what_with}")
+    return ", ".join(parts)
 
 
 def on_use(task: TaskFacts) -> list[str]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.lean.records import Struct, field
+from zf.report.remarks import cpu_s
 from zf.report.summary import total_s, use_line
 from zf.report.words import (
     PLAIN,
     WORDS,
     Style,
     counted,
-    cpu_s,
     duration,
     moment,
     size,

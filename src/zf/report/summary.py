@@ -19,7 +19,6 @@ from zf.report.words import (
     Style,
     count,
     counted,
-    cpu_s,
     duration,
     failed_tests,
     place,
@@ -27,7 +26,6 @@ from zf.report.words import (
     spent,
     tail,
     tries,
-    use,
     what,
 )
 
@@ -323,7 +321,11 @@ def _counts_line(facts: Facts, style: Style) -> str:
 def use_line(facts: Facts) -> list[str]:
     """What the run cost, if that is worth a line."""
     used, largest = _total_use(facts)
-    return [f"used: {use(used, largest)}"] if (cpu_s(used) or 0) >= _LEAST_USE_S else []
+    if used["cpu_user_s"] + used["cpu_system_s"] < _LEAST_USE_S:
+        return []
+    from zf.report.remarks import use  # noqa: PLC0415 - nothing to say of most runs
+
+    return [f"used: {use(used, largest)}"]
 
 
 _LEAST_USE_S = 1.0

@@ -6,7 +6,7 @@ Every text that came from a task or its file leaves here as one printable line. 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import Cause, Status
@@ -152,27 +152,6 @@ def size(count: float | None) -> str:
             break
         count, unit = count / 1024, larger
     return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-
-
-def cpu_s(measures: Mapping[str, Any]) -> float | None:
-    """Seconds of processor time, in user mode and in the kernel; None where that is not known."""
-    user_s, system_s = measures.get("cpu_user_s"), measures.get("cpu_system_s")
-    return None if user_s is None or system_s is None else user_s + system_s
-
-
-def use(measures: Mapping[str, Any], largest: str = "") -> str:
-    """What was used, as far as it is known and more than nothing. `largest` is the task that had
-    the largest process.
-    """
-    spent_s, peak = cpu_s(measures), measures.get("peak_memory_bytes")
-    parts = [] if spent_s is None else [f"{duration(spent_s)} of CPU time"]
-    if peak:
-        whose = f" ({printable(largest)})" if largest else ""
-        parts.append(f"up to {size(peak)} of memory in one process{whose}")
-    for key, what_with in (("read_bytes", "read"), ("written_bytes", "written")):
-        if measures.get(key):
-            parts.append(f"{size(measures[key])} {what_with}")
-    return ", ".join(parts)
 
 
 def since(moment: float | None, now: float) -> str:
