@@ -25,6 +25,7 @@ from zf.work.supervisor import Ended
 if TYPE_CHECKING:
     from zf.model import Task
     from zf.redact.redactor import Redactor
+    from zf.work.results.metrics import Measured
     from zf.work.results.reports import Tests
 
 EXIT_TIMEOUT = 124
@@ -64,6 +65,8 @@ class Outcome(Struct):
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
+    # What the task measured of itself, if anything.
+    measured: Measured | None = None
     # What each command that was started used: which kind of command, its number, its measures.
     used: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
 
@@ -159,6 +162,13 @@ class Outcome(Struct):
             )
         else:
             self._take_stop("collecting the artifacts", None, stop, None)
+
+    def take_measured(self, measured: Measured, *, strict: bool) -> None:
+        """Judge by what the task measured of itself; an earlier failure stays."""
+        self.measured = measured
+        self.notes += measured.notes
+        if strict and measured.problem and self.status is Status.SUCCESS:
+            self.fail(Cause.METRICS, measured.problem)
 
     def take_artifacts(
         self,
@@ -260,10 +270,19 @@ class Outcome(Struct):
                 unmatched=self.collected.unmatched,
                 notes=self._told_notes(),
                 redactions=self.redactions,
-                **({"tests": self.tests.status} if self.tests and self.tests.status else {}),
+                **self._told_by_the_task(ended),
             )
         )
         return replace(ended, task_sha256=digest)
+
+    def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
+        """What the task itself has to say, where it says something: of tests, of what it cost."""
+        told: dict[str, Any] = {}
+        if self.tests and self.tests.status:
+            told["tests"] = self.tests.status
+        if ended.metrics:
+            told["metrics"] = ended.metrics
+        return told
 
     def _told_notes(self) -> list[str]:
         """What is noted, in bounds, and of each list that was cut how long it was."""
@@ -300,6 +319,7 @@ class Outcome(Struct):
             self.task.tolerates(self.status, self.exit_code),
             self._measures(),
             tests=self.tests.event if self.tests else {},
+            metrics=self.measured.metrics.as_json() if self.measured else [],
         )
 
     def _measures(self) -> dict[str, Any]:
