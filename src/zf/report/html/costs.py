@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Series of a longer list are counted.
 MOST_SERIES = 200
+# Less processor time would be told as none.
+_WORTH_TELLING_S = 0.1
 
 
 class Series(Struct, frozen=True):
@@ -74,12 +76,12 @@ def _used(facts: Facts) -> Iterator[str]:
         for attempt in _attempts(task)
         if (spent := cpu_of(attempt.measures)) is not None
     ]
-    if not found:
+    whole = sum(spent for spent, _ in found)
+    if whole < _WORTH_TELLING_S:
         return
     most, name = max(found, key=lambda one: one[0])
-    whole = sum(spent for spent, _ in found)
     told = f"{duration(whole)} of processor time in {count(len(found), 'attempt')}"
-    if len(found) > 1 and most > 0:
+    if len(found) > 1:
         told += f", the most ({duration(most)}) in {name}"
     peaks = [
         (peak, attempt.id)
