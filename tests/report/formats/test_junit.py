@@ -23,7 +23,7 @@ from zf.events import RetryScheduled
 from zf.lean.records import replace
 from zf.report.facts import build
 from zf.report.formats import junit
-from zf.report.formats.recorded import RecordedRun
+from zf.report.formats.recorded import LogFile, RecordedRun
 from zf.work.results import junit as reports
 
 SCHEMA = Path(__file__).resolve().parents[2] / "support" / "junit.xsd"
@@ -241,7 +241,7 @@ def facts_alone(facts, tails, **keys) -> SimpleNamespace:
     values = {"id": facts.run, "facts": facts, "alive": False, "project": "", "sealed": False}
     values["log_tail"] = lambda task, _step, **_: tails.get(task, [])
     values["log_path"] = lambda *_: "log"
-    values["logs"] = lambda *_: []
+    values["logs"] = lambda task, _: [LogFile("step-0", len("".join(tails.get(task, []))))]
     return SimpleNamespace(**values | keys)
 
 
