@@ -52,7 +52,7 @@ def program() -> str:
 
 _COMMAND = lazy.pattern(
     r"\bzf (?=(?:run-phase|run-task|resume|rerun|cancel|validate|list|plan|schema|status|explain"
-    r"|logs|durations|report|verify|seal|export|diff|replay)\b)"
+    r"|logs|durations|report|usage|verify|seal|export|diff|replay)\b)"
 )
 
 

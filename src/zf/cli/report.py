@@ -1,14 +1,15 @@
-"""The verb that writes a run down for others: report."""
+"""Verbs for what others read: report writes a run down, usage what a language model has used."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zf.cli.options import RUN, Directory, as_typers, complete_run, gathering
+from zf.cli.options import RUN, Directory, as_typers, complete_run, gathering, one_of
 from zf.cli.project import find_run, is_archive, path_shown
 from zf.errors import Exit, ZfError, printable
 from zf.model import NOTHING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add this family's verbs."""
     app.command()(_with_formats(report))
+    app.command()(usage)
 
 
 # The options of the verb that name a file, made from the table of formats.
@@ -60,6 +62,15 @@ def report(
             autocompletion=complete_run,
         ),
     ] = None,
+    max_bytes: Annotated[
+        str | None,
+        typer.Option(
+            "--max-bytes",
+            metavar="SIZE",
+            help="How large the page may be; the largest logs of tasks that succeeded are left out"
+            " first. [default: 25MB]",
+        ),
+    ] = None,
     open_it: Annotated[
         bool, typer.Option("--open", help="Open the page in a browser, too.")
     ] = False,
@@ -79,6 +90,8 @@ def report(
         for form in FORMATS
         if (path := files.get(form.name)) is not None
     }
+    if max_bytes is not None and compare is None:
+        how[PAGE] = {"max_bytes": _bytes(max_bytes)}
     if not asked or (PAGE not in asked and (open_it or how)):
         asked[PAGE] = page
     recorded.page = in_repository(asked.get(PAGE))
@@ -88,6 +101,20 @@ def report(
     if open_it:
         _open(asked[PAGE])
     return Exit.OK
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def _bytes(text: str) -> int:
+    """A size as it is typed: 25000000, 25MB, 800 kB."""
+    number, unit = text[: len(text.rstrip("BbKkMmGg "))], text.lstrip("0123456789. ").upper()
+    try:
+        return int(float(number) * _UNITS[unit])
+    except (KeyError, ValueError, OverflowError):
+        raise ZfError(
+            f"--max-bytes is {text!r}, but must be a size, such as 25MB", code="ZF110"
+        ) from None
 
 
 def _against(earlier: RecordedRun, run: RecordedRun) -> Against:
@@ -122,3 +149,45 @@ def _open(path: str) -> None:
             code="ZF661",
             hint="open the file by hand",
         )
+
+
+# An answer is text that somebody could read.
+_MAX_BYTES = 64 * 1024 * 1024
+_SOURCES = {
+    "claude": "claude -p --output-format json, or an answer of Anthropic's API",
+    "codex": "codex exec --json",
+    "openai": "an answer of OpenAI's API",
+}
+
+
+def usage(
+    source: Annotated[str, one_of("What the answer comes from.", _SOURCES, argument="SOURCE")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The answer; - is standard input.")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="The model, where the answer names none."),
+    ] = None,
+    _directory: Directory = None,
+) -> int:
+    """Print what a language model used, as lines for $ZF_METRICS: tokens, requests and cost."""
+    from zf.metrics.usage import UsageError, lines
+
+    try:
+        if file == "-":
+            data = sys.stdin.buffer.read(_MAX_BYTES + 1)
+        else:
+            with open(file, "rb") as stream:
+                data = stream.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ZfError(f"cannot read {printable(file)}: {error.strerror}", code="ZF670") from None
+    if len(data) > _MAX_BYTES:
+        raise ZfError(f"{printable(file)} is larger than 64 MiB", code="ZF671")
+    try:
+        sys.stdout.write(lines(source, data, model))
+    except UsageError as error:
+        raise ZfError(
+            f"{printable(file)} is no answer of {source}",
+            code="ZF672",
+            hint=f"it takes {error}",
+        ) from None
+    return Exit.OK

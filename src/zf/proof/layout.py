@@ -23,6 +23,8 @@ META, COMMANDS, LOGS = "00-meta", "10-commands", "20-logs"
 ARTIFACTS, CHECKSUMS, SUMMARY = "30-artifacts", "40-checksums", "99-summary"
 FOLDERS = (META, COMMANDS, LOGS, ARTIFACTS, CHECKSUMS, SUMMARY)
 NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
+# A file in the tree itself, where a task has measured something.
+METRICS = "30-metrics.txt"
 ATTEMPTS = "attempts"
 
 # The files of a tree.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from signal import Signals
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
@@ -25,6 +25,7 @@ from zf.work.supervisor import Ended
 if TYPE_CHECKING:
     from zf.model import Task
     from zf.redact.redactor import Redactor
+    from zf.work.results.metrics import Measured
     from zf.work.results.reports import Tests
 
 EXIT_TIMEOUT = 124
@@ -33,6 +34,7 @@ COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
 _EXIT_SIGNALLED = 128
+_SUMMED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_bytes")
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
     Cause.PHASE_TIMEOUT: "the phase timeout ran out in {where}",
@@ -63,6 +65,15 @@ class Outcome(Struct):
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
+    # What the task measured of itself, if anything.
+    measured: Measured | None = None
+    # What each command that was started used: which kind of command, its number, its measures.
+    used: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
+
+    def measure(self, kind: str, number: int, used: dict[str, Any], output_bytes: int) -> None:
+        """Take what a command used and printed."""
+        used["output_bytes"] = output_bytes
+        self.used.append((kind, number, used))
 
     def begin(self) -> None:
         """From now on its time is taken."""
@@ -152,6 +163,13 @@ class Outcome(Struct):
         else:
             self._take_stop("collecting the artifacts", None, stop, None)
 
+    def take_measured(self, measured: Measured, *, strict: bool) -> None:
+        """Judge by what the task measured of itself; an earlier failure stays."""
+        self.measured = measured
+        self.notes += measured.notes
+        if strict and measured.problem and self.status is Status.SUCCESS:
+            self.fail(Cause.METRICS, measured.problem)
+
     def take_artifacts(
         self,
         found: Collected,
@@ -240,6 +258,7 @@ class Outcome(Struct):
                 run,
                 self.task,
                 ended,
+                measures=self._told_measures(ended),
                 containment=self.containment,
                 shield=self.shield,
                 survivors=[
@@ -251,10 +270,19 @@ class Outcome(Struct):
                 unmatched=self.collected.unmatched,
                 notes=self._told_notes(),
                 redactions=self.redactions,
-                **({"tests": self.tests.status} if self.tests and self.tests.status else {}),
+                **self._told_by_the_task(ended),
             )
         )
         return replace(ended, task_sha256=digest)
+
+    def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
+        """What the task itself has to say, where it says something: of tests, of what it cost."""
+        told: dict[str, Any] = {}
+        if self.tests and self.tests.status:
+            told["tests"] = self.tests.status
+        if ended.metrics:
+            told["metrics"] = ended.metrics
+        return told
 
     def _told_notes(self) -> list[str]:
         """What is noted, in bounds, and of each list that was cut how long it was."""
@@ -289,8 +317,32 @@ class Outcome(Struct):
             round(time.monotonic() - self.began, 6),
             "",
             self.task.tolerates(self.status, self.exit_code),
+            self._measures(),
             tests=self.tests.event if self.tests else {},
+            metrics=self.measured.metrics.as_json() if self.measured else [],
         )
+
+    def _measures(self) -> dict[str, Any]:
+        """What all commands used together; null where that of one is not known."""
+        used = [one for _, _, one in self.used]
+        if len(used) < 2:
+            return used[0] if used else {}
+        sums: dict[str, Any] = {
+            key: None if None in (values := [one[key] for one in used]) else round(sum(values), 6)
+            for key in _SUMMED
+        }
+        sums["peak_memory_bytes"] = max(one["peak_memory_bytes"] or 0 for one in used) or None
+        sums["source"] = min(one["source"] for one in used)  # any cgroup's
+        return sums
+
+    def _told_measures(self, ended: AttemptEnded) -> dict[str, Any]:
+        """The same, and that of each command."""
+        if not self.used:
+            return {}
+        steps = [{"step": number, **one} for kind, number, one in self.used if kind == "step"]
+        cleanup = [{"cleanup": n, **one} for kind, n, one in self.used if kind == "cleanup"]
+        told = {**ended.measures, "steps": steps}
+        return {**told, "cleanup": cleanup} if cleanup else told
 
     def write_abandoned_status(
         self,
