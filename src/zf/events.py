@@ -6,7 +6,7 @@ them. Please do not subclass: a new thing that can happen is a new record and a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -66,6 +66,7 @@ class Cause(StrEnum):
     WORKDIR = "workdir"  # the workdir is missing or outside the project
     SURVIVORS = "survivors"  # processes were left behind
     CLEANUP = "cleanup"  # the steps succeeded, a cleanup command did not
+    METRICS = "metrics"  # what it measured could not be read, and its file demands that it can
     ARTIFACTS = "artifacts"  # an artifact was refused or could not be read
     STORAGE = "storage"  # the proof could not be written
     WORKER = "worker"  # the worker died or stopped answering
@@ -121,6 +122,7 @@ class AttemptEnded(Struct, frozen=True):
     `first_step`; `warned` says that the task tolerates this outcome. `measures` is what the attempt
     used, as status.json has it but for its steps; empty when that is not known. `tests` counts the
     cases of the task's own reports and has the first names of failed ones; empty without any.
+    `metrics` are the series that the attempt wrote to `$ZF_METRICS`, as status.json has them.
     """
 
     task: str
@@ -138,6 +140,7 @@ class AttemptEnded(Struct, frozen=True):
     warned: bool = False
     measures: Mapping[str, Any] = field(default_factory=dict)
     tests: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
 
 class TaskNotRun(Struct, frozen=True):

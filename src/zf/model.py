@@ -39,6 +39,7 @@ RESERVED_ENV = frozenset(
         "STEP_INDEX",
         "COMPOSE_PROJECT_NAME",
         "ZF_COOKIE",
+        "ZF_METRICS",
     }
 )
 
@@ -95,6 +96,8 @@ class Task(Struct, frozen=True):
     required_artifacts: tuple[str, ...] = ()
     # Artifacts that are read as reports of tests: the format -> globs.
     reports: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
+    # Whether what it measures of itself fails it where that cannot be read.
+    metrics_strict: bool = False
     # Names of variables whose values are hidden, globs; and of artifacts that may hold them.
     secrets: tuple[str, ...] = ()
     allow_secrets_in: tuple[str, ...] = ()

@@ -51,6 +51,7 @@ WHOLE_TASK = {
     "commands": [{"name": "Seed", "run": "make"}],
     "artifacts": ["out/*.xml"],
     "reports": {"junit": ["out/junit.xml"]},
+    "metrics_strict": True,
 }
 WHOLE_PROJECT = {
     "pass_env": ["A"],
@@ -142,7 +143,9 @@ JSON_SCHEMAS = {which: jsonschema.Draft7Validator(schema.json_schema(which)) for
 
 @given(forms(WHOLE_TASK, nested))
 def test_editors_and_zf_agree_about_tasks(form):
-    assert JSON_SCHEMAS["task"].is_valid(form) == (schema.TASK_FORM.errors(form) == [])
+    # The language of conditions is not one that an editor knows.
+    errors = [one for one in schema.TASK_FORM.errors(form) if one["type"] != "condition"]
+    assert JSON_SCHEMAS["task"].is_valid(form) == (errors == [])
 
 
 @given(forms(WHOLE_PROJECT, nested))

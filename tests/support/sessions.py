@@ -97,6 +97,7 @@ VARIES = (
     (re.compile(r"SHA256:[A-Za-z0-9+/]{43}"), "<key>"),
     (re.compile(r"\b\d+(\.\d+)? ([KMG]i)?B\b"), "<size>"),
     (re.compile(r"\b\d+(\.\d+)? ?m?s\b"), "<duration>"),
+    (re.compile(r'(?<= time=")\d+\.\d+(?=")'), "<duration>"),
     (re.compile(r"(/[\w.+-]+)+(?=/book|/shop)"), "<folder>"),
     # Whether a kernel lets tasks be shielded differs from machine to machine.
     (re.compile(r" \(\d+ shielded\)"), ""),

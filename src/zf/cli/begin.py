@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zf.cli.display import progress, streams
-from zf.cli.project import adopt, hide_in_commands, open_project
+from zf.cli.project import adopt, hide_in_commands, open_project, project_durations
 from zf.cli.signing import conclude, signer_of_run
 from zf.errors import Exit, ZfError
 from zf.lean.records import replace
@@ -201,6 +201,7 @@ def carry_out(
         look_s=watcher.look_s,
         output_fd=watcher.output_fd,
         rerun_of=rerun_of,
+        durations=project_durations(flow),
         looking=beside.looking,
     )
     hide = request.redactor.text

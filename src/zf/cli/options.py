@@ -96,8 +96,10 @@ TASK = typer.Argument(metavar="TASK", help="A task's id.", autocompletion=comple
 _COMPLETED = {"TASK": complete_task, "RUN": complete_run}
 
 
-def one_of(about: str, named: Mapping[str, str]) -> Any:
-    """The option --format, which takes one of these; each with what it is."""
+def one_of(about: str, named: Mapping[str, str], *, argument: str = "") -> Any:
+    """What takes one of these, each with what it is: the option --format, or an `argument` that is
+    called so.
+    """
 
     def completed(incomplete: str) -> list[str]:
         return _offered(named, incomplete)
@@ -108,12 +110,17 @@ def one_of(about: str, named: Mapping[str, str]) -> Any:
         known = ", ".join(map(repr, named))
         raise typer.BadParameter(f"{name!r} is not one of {known}.")
 
+    told = " ".join([about, *(f"{name}: {what}." for name, what in named.items())])
+    if argument:
+        return typer.Argument(
+            metavar=argument, callback=checked, autocompletion=completed, help=told
+        )
     return typer.Option(
         "--format",
         metavar="|".join(named),
         callback=checked,
         autocompletion=completed,
-        help=" ".join([about, *(f"{name}: {what}." for name, what in named.items())]),
+        help=told,
     )
 
 

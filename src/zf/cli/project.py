@@ -15,6 +15,7 @@ from zf.model import Asked
 
 if TYPE_CHECKING:
     from zf.model import Flow
+    from zf.proof.durations.form import Durations
     from zf.report.facts import Facts
 
 
@@ -51,7 +52,7 @@ def program() -> str:
 
 _COMMAND = lazy.pattern(
     r"\bzf (?=(?:run-phase|run-task|resume|rerun|cancel|validate|list|plan|schema|status|explain"
-    r"|logs|report|verify|seal|export|diff|replay)\b)"
+    r"|logs|durations|report|usage|verify|seal|export|diff|replay)\b)"
 )
 
 
@@ -112,6 +113,16 @@ def open_project(
         for problem in loaded.problems:
             streams.say(sys.stderr, problem.render() + "\n")
     return loaded.flow
+
+
+def project_durations(flow: Flow) -> Durations | None:
+    """What the project's own file says of earlier runs; stderr says if it is of no use."""
+    from zf.proof.durations.project import of_project
+
+    found, problem = of_project(flow.root, flow.home)
+    if problem is not None:
+        streams.say(sys.stderr, problem.render() + "\n")
+    return found
 
 
 def proofs_folder() -> str:

@@ -1,20 +1,23 @@
-"""Verbs about task files, before anything runs: validate, list, plan, schema."""
+"""Verbs about task files, before anything runs: validate, list, plan, durations, schema."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from zf.cli.display import streams
 from zf.cli.options import AsJson, Directory, as_typers, complete_phase, one_of
-from zf.cli.project import open_project
+from zf.cli.project import open_project, path_shown, project_durations
 from zf.errors import Exit, ZfError, printable
 from zf.model import Asked
 from zf.settings import RunOptions, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def register(app: typer.Typer) -> None:
@@ -22,6 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command()(validate)
     app.command("list")(list_tasks)
     app.command()(plan)
+    app.command()(durations)
     app.command()(schema)
 
 
@@ -32,6 +36,7 @@ def validate(
 ) -> int:
     """Check every task file and print all problems of all of them."""
     from zf.plan import load, places
+    from zf.proof.durations.project import of_project
     from zf.run.machine import problems_here
 
     root, home = places.find_root(os.getcwd())
@@ -44,6 +49,7 @@ def validate(
     problems = list(loaded.problems)
     if loaded.flow is not None:
         problems += problems_here(loaded.flow, given)
+        problems += filter(None, [of_project(root, home)[1]])
         problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
     errors = [problem for problem in problems if problem.severity == "error"]
     phases = len({task.phase for task in tasks})
@@ -128,6 +134,64 @@ def plan(
         print(json.dumps(the_plan.as_json(), indent=2))
     else:
         print(draw.FORMATS[output_format][0](the_plan))
+
+
+def durations(
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Write durations.json, for a checkout without runs."),
+    ] = False,
+    as_json: AsJson = False,
+    _directory: Directory = None,
+) -> None:
+    """Show how long tasks are expected to take, from earlier runs: the start order follows it."""
+    from zf.model import script_sha256
+    from zf.proof.durations import project, runs
+    from zf.proof.layout import DURATIONS
+    from zf.redact.redactor import Redactor
+    from zf.run import lock
+
+    flow = open_project()
+    kept = project_durations(flow)
+    hidden = Redactor(flow.tasks.values(), os.environ, flow.project).defined
+    rows = [{"id": t.id, "script_sha256": script_sha256(hidden(t))} for t in flow.tasks.values()]
+    earlier = runs.earlier(flow.proofs, lock.folder(flow.proofs))
+    if not write:
+        said = list(project.table(rows, earlier, kept))
+        print(json.dumps(said) if as_json else _durations_table(said))
+        return
+    found, changed = project.for_project(rows, earlier, kept)
+    path = f"{flow.home}/{DURATIONS}"
+    if changed:
+        try:
+            found.write(path)
+        except OSError as error:
+            raise ZfError(
+                f"cannot write {path_shown(path)}: {error.strerror}",
+                code="ZF109",
+                hint="make it a file that can be written",
+            ) from None
+    if as_json:
+        print(json.dumps({"file": path, "tasks": len(found.tasks), "changed": changed}))
+    else:
+        print(f"{path_shown(path)}: {_count(len(found.tasks), 'task')}, {changed} changed")
+
+
+def _durations_table(said: Sequence[Mapping[str, Any]]) -> str:
+    from zf.report.words import duration
+
+    width = max([len("task"), *(len(row["task"]) for row in said)])
+    lines = [f"{'task':{width}}  {'expected':>8}  from"]
+    for row in said:
+        expected = "-" if row["expected_s"] is None else duration(row["expected_s"])
+        many = len(row["seconds"])
+        source = {
+            "runs": _count(many, "run"),
+            "file": "durations.json",
+            None: "no run of this script",
+        }[row["from"]]
+        lines.append(f"{row['task']:{width}}  {expected:>8}  {source}")
+    return "\n".join(lines)
 
 
 def schema(

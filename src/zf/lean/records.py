@@ -8,14 +8,24 @@ import sys
 
 from zf.lean.lazy import compiling
 
-__all__ = ["Struct", "asdict", "field", "fields", "replace"]
+__all__ = [
+    "DecodeError",
+    "Meta",
+    "Raw",
+    "Struct",
+    "asdict",
+    "field",
+    "fields",
+    "json",
+    "replace",
+]
 
 _is_here = "typing_extensions" in sys.modules
 if not _is_here:
     sys.modules["typing_extensions"] = None  # type: ignore[assignment] # as if not installed
 try:
     with compiling():  # what it imports in turn has expressions that nothing asks
-        from msgspec import Struct, field
+        from msgspec import DecodeError, Meta, Raw, Struct, field, json
         from msgspec.structs import asdict, fields, replace
 finally:
     if not _is_here:

@@ -287,6 +287,10 @@ TASK: Mapping[str, Key] = {
         "Artifacts that report on tests: their failed cases are told with the task.",
         keys=REPORTS,
     ),
+    "metrics_strict": Key(
+        BOOL,
+        "Whether the task fails when what it wrote to `$ZF_METRICS` cannot all be read.",
+    ),
 }
 
 PHASE: Mapping[str, Key] = {

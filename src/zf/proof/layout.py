@@ -9,6 +9,8 @@ proofs/RUN/TASK/       the tree of the attempt that counts, six folders
 from __future__ import annotations
 
 LOCKS = ".locks"
+# In there how long tasks took; a project may have a file of the same name and form.
+DURATIONS = "durations.json"
 
 # At the top of a run.
 RUN, PLAN, JOURNAL, BLOCKED = "run.json", "plan.json", "events.jsonl", "blocked.json"
@@ -21,6 +23,8 @@ META, COMMANDS, LOGS = "00-meta", "10-commands", "20-logs"
 ARTIFACTS, CHECKSUMS, SUMMARY = "30-artifacts", "40-checksums", "99-summary"
 FOLDERS = (META, COMMANDS, LOGS, ARTIFACTS, CHECKSUMS, SUMMARY)
 NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
+# A file in the tree itself, where a task has measured something.
+METRICS = "30-metrics.txt"
 ATTEMPTS = "attempts"
 
 # The files of a tree.

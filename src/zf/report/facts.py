@@ -325,6 +325,10 @@ class Fold:
         task.started_at = event.started_at
         task.duration_s = event.duration_s
         task.measures, task.tests = event.measures, event.tests
+        if event.metrics:
+            from zf.metrics.exposition import summed  # noqa: PLC0415 - few tasks have any
+
+            task.metrics = summed((task.metrics, event.metrics))
         self._end(task, event, event.completed_at)
 
     def _retry_scheduled(self, event: RetryScheduled, mono: float | None) -> None:

@@ -61,6 +61,8 @@ class TaskFacts(Struct):
     # What the reports it left say of its test cases: `total`, `failed`, `errors`, `skipped`, and
     # the first `names` of those that failed; empty where there are none.
     tests: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    # What its attempts measured of themselves: counters added up, of a gauge the last value.
+    metrics: Sequence[Mapping[str, Any]] = ()
     # Attempts that were followed by another, or should have been; in order.
     earlier: list[Tried] = field(default_factory=list)
     # What its condition was asked, with the answers; in order.

@@ -13,16 +13,17 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from typing import TYPE_CHECKING
 
 from zf.errors import Exit, ZfError
-from zf.events import RunEnded, RunResumed, RunStarted, TaskNotRun
+from zf.events import RunEnded, RunResumed, RunStarted, Status, TaskNotRun
 from zf.lean import lazy
 from zf.lean.records import Struct, replace
+from zf.proof.durations import runs
 from zf.proof.journal import Journal, JournalReading
 from zf.proof.known import Known
 from zf.proof.layout import JOURNAL, PLAN, RUN
 from zf.proof.read import run_json
 from zf.proof.source import provenance
 from zf.proof.tree.records import write_not_run
-from zf.report.facts import Fold
+from zf.report.facts import Facts, Fold
 from zf.run import leases, lock, opening, sealing
 from zf.run.engine import Engine
 from zf.run.interrupts import Inbox, listening
@@ -68,15 +69,19 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     opening.refuse_impossible(request)
     opening.refuse_unable(request)
     known = Known()
-    # 2. The plan is looked through for secrets, which loads what workers look with.
+    # 2. The plan is looked through for secrets, which loads what workers look with; and earlier
+    # runs say how long its tasks will take.
+    proofs = request.flow.proofs
     plan = request.redactor.plan(request.plan.as_json())
+    durations = runs.earlier(proofs, lock.folder(proofs))
+    request = request.weighed(plan["tasks"], durations)
     # 3. A queue for signals and orders is open, the run id is ours, and workers are forked.
     with (
         listening() as inbox,
-        opening.claimed(request.flow.proofs, request.run) as lock_fd,
+        opening.claimed(proofs, request.run) as lock_fd,
         closing(_pool(request, known, _first_starts(request))) as pool,
     ):
-        inbox.open_to_others(*lock.orders_paths(request.flow.proofs, request.run))
+        inbox.open_to_others(*lock.orders_paths(proofs, request.run))
         source = request.source(inbox)
         source.withdraw()
         # 4. The run's folder appears, whole.
@@ -85,7 +90,20 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         start = _Start(scheduler, scheduler.start(began), source.looking_again, time.monotonic())
         # 5. Tasks run; then the proof is sealed.
         with opening.recording(request.run):
-            return _conduct(request, start, recorder, inbox, pool, lock_fd)
+            done = _conduct(request, start, recorder, inbox, pool, lock_fd)
+        if not done.facts.tampered:
+            durations.add(request.run, plan["tasks"], _took_s(done.facts))
+            runs.keep(durations, lock.folder(proofs))
+        return done
+
+
+def _took_s(facts: Facts) -> dict[str, float]:
+    """How many seconds each task took that went well, or ended in a way that is tolerated."""
+    return {
+        task.id: task.duration_s
+        for task in facts.tasks.values()
+        if task.duration_s is not None and (task.warned or task.status is Status.SUCCESS)
+    }
 
 
 def resume(request: RunRequest) -> Launched:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import ConditionEvaluated
-from zf.lean.records import Struct, field
+from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING, Flow
 from zf.plan.graph import Plan, plan_again
 from zf.proof import read
+from zf.proof.durations.form import Durations
+from zf.proof.durations.runs import weights
 from zf.proof.layout import MANIFEST, PLAN, RUN
 from zf.proof.source import provenance
 from zf.proof.tree.records import Place
@@ -51,6 +53,8 @@ class RunRequest(Struct, frozen=True):
     # What `watch` has more to write on, if it has.
     output_fd: Callable[[], int | None] = no_output
     rerun_of: str | None = None
+    # What the project itself says of earlier runs, for tasks of which its own runs say nothing.
+    durations: Durations | None = None
     # A look at the work tree that was begun before the project was loaded.
     looking: Looking | None = None
     # The digests of the run.json and plan.json that it was made from, if it is to be resumed.
@@ -98,6 +102,16 @@ class RunRequest(Struct, frozen=True):
             # What is left running is for a task that comes later to end.
             landlock=mode == ALWAYS and not any(t.leave_running for t in self.plan.tasks.values()),
         )
+
+    def weighed(self, rows: Sequence[dict[str, Any]], earlier: Durations) -> Self:
+        """The same, with how long its tasks are expected to take, which is written into the `rows`
+        of its plan.json, too.
+        """
+        known = (earlier, self.durations) if self.durations else (earlier,)
+        weight_s = weights(rows, *known)
+        for row in rows if weight_s else ():
+            row["weight_s"] = weight_s[row["id"]]
+        return replace(self, plan=replace(self.plan, weight_s=weight_s)) if weight_s else self
 
     def leases(self) -> str:
         """The folder of the leases, for a run that needs any."""

@@ -22,7 +22,7 @@ from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Buffer, Capture
-from zf.work.environment import Outside, compose_project_name
+from zf.work.environment import CHANNEL, METRICS, Outside, compose_project_name
 from zf.work.leftovers import COOKIE, cookie
 from zf.work.outcome import Outcome, error_text, named
 from zf.work.shell import NotStartedError, Shell, argv
@@ -77,6 +77,18 @@ class WorkerContext(Struct):
         return self.aside if self.shield is None else self.shield.aside
 
     @property
+    def channel(self) -> str:
+        """The worker's folder for what steps tell zf, as they can write to it: it is no part of the
+        proof.
+        """
+        return f"{self.aside}/{os.getpid()}{CHANNEL}"
+
+    @property
+    def written_channel(self) -> str:
+        """The same, as the worker can read it."""
+        return f"{self.written_aside}/{os.getpid()}{CHANNEL}"
+
+    @property
     def folders(self) -> tuple[str, ...]:
         """The folders of a tree that are made before its steps run."""
         return FOLDERS if self.shield is None else self.shield.folders
@@ -100,6 +112,7 @@ class Attempt:
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
         self._left = left and f"{context.aside}/{left}"
         self._left_at = left and f"{context.written_aside}/{left}"
+        self._metrics = f"{task.id}.{outcome.attempt}.metrics"
         self._env = context.outside.build(task, self._own_variables())
         self._secrets = context.outside.secrets(task, self._env)
         self._redactor = StreamRedactor(self._secrets)
@@ -163,6 +176,7 @@ class Attempt:
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),
+            METRICS: f"{context.channel}/{self._metrics}",
             COOKIE: cookie(context.run_dir, task.id, self.outcome.attempt),
         }
 
@@ -335,6 +349,19 @@ class Attempt:
             outcome.take_stop_of_collecting(collecting.stop)
         required = task.required_artifacts
         outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
+        self._take_metrics()
+
+    def _take_metrics(self) -> None:
+        """Take what the steps measured into the tree."""
+        path = f"{self._context.written_channel}/{self._metrics}"
+        if not os.path.lexists(path):
+            return
+        from zf.work.results.metrics import read_measured  # noqa: PLC0415 - few tasks have any
+
+        measured = read_measured(path, self._redactor.text)
+        if measured.text:
+            self.tree.write(layout.METRICS, measured.text)
+        self.outcome.take_measured(measured, strict=self._task.metrics_strict)
 
     def _read_reports(
         self, found: Collected, globs: tuple[str, ...], collecting: Collecting

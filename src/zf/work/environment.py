@@ -18,6 +18,9 @@ from zf.model import Project, Task
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
 from zf.work.leftovers import COOKIE
 
+# What the folder is called in which steps tell zf something, after the worker's number.
+CHANNEL = ".told"
+METRICS = "ZF_METRICS"
 # By purpose, as the reference page shows them. A name ending in `*` stands for all that begin so.
 # Nothing in here may carry a secret: their values are written into the proof.
 ALLOWED: Mapping[str, tuple[str, ...]] = {
@@ -215,7 +218,7 @@ class Outside:
         values = {**self._allowed, **passed, **task.env, **own}
         # Processes with the cookie belong to the run, and are killed once the run is dead; a shell
         # that sources env.sh is not one of them.
-        recorded = {*self._shown, *task.env, *own} - {COOKIE}
+        recorded = {*self._shown, *task.env, *own} - {COOKIE, METRICS}
         hidden = tuple(sorted(values.keys() - recorded)) if len(values) > len(recorded) else ()
         return Environment(values, recorded, hidden)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from signal import Signals
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
@@ -25,6 +25,7 @@ from zf.work.supervisor import Ended
 if TYPE_CHECKING:
     from zf.model import Task
     from zf.redact.redactor import Redactor
+    from zf.work.results.metrics import Measured
     from zf.work.results.reports import Tests
 
 EXIT_TIMEOUT = 124
@@ -63,6 +64,8 @@ class Outcome(Struct):
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
+    # What the task measured of itself, if anything.
+    measured: Measured | None = None
 
     def begin(self) -> None:
         """From now on its time is taken."""
@@ -151,6 +154,13 @@ class Outcome(Struct):
             )
         else:
             self._take_stop("collecting the artifacts", None, stop, None)
+
+    def take_measured(self, measured: Measured, *, strict: bool) -> None:
+        """Judge by what the task measured of itself; an earlier failure stays."""
+        self.measured = measured
+        self.notes += measured.notes
+        if strict and measured.problem and self.status is Status.SUCCESS:
+            self.fail(Cause.METRICS, measured.problem)
 
     def take_artifacts(
         self,
@@ -251,10 +261,19 @@ class Outcome(Struct):
                 unmatched=self.collected.unmatched,
                 notes=self._told_notes(),
                 redactions=self.redactions,
-                **({"tests": self.tests.status} if self.tests and self.tests.status else {}),
+                **self._told_by_the_task(ended),
             )
         )
         return replace(ended, task_sha256=digest)
+
+    def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
+        """What the task itself has to say, where it says something: of tests, of what it cost."""
+        told: dict[str, Any] = {}
+        if self.tests and self.tests.status:
+            told["tests"] = self.tests.status
+        if ended.metrics:
+            told["metrics"] = ended.metrics
+        return told
 
     def _told_notes(self) -> list[str]:
         """What is noted, in bounds, and of each list that was cut how long it was."""
@@ -290,6 +309,7 @@ class Outcome(Struct):
             "",
             self.task.tolerates(self.status, self.exit_code),
             tests=self.tests.event if self.tests else {},
+            metrics=self.measured.metrics.as_json() if self.measured else [],
         )
 
     def write_abandoned_status(

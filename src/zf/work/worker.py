@@ -117,6 +117,7 @@ class Worker:
             leaks_fail=shared.project.secrets_in_artifacts == "fail",
             upstream=shared.upstream,
         )
+        self._has_channel = False
         # The attempt that will probably come next: at most one, the first of its task.
         self._ready: Attempt | None = None
 
@@ -211,6 +212,9 @@ class Worker:
         try:
             if shield is not None:
                 shield.set_up()
+            elif not self._has_channel:
+                os.makedirs(context.channel, exist_ok=True)
+                self._has_channel = True
             if attempt is None:
                 attempt = Attempt(context, task, outcome)
             tree = self._tree = attempt.tree

@@ -12,7 +12,11 @@ from zf.proof.files import FOLDER, is_folder, open_inside, opened, remove
 from zf.proof.tree.contents import hash_tree
 
 # The checksum lists go last, as `is_tree_of` goes by them.
-ASIDE_ORDER = (*(name for name in layout.FOLDERS if name != layout.CHECKSUMS), layout.CHECKSUMS)
+ASIDE_ORDER = (
+    layout.METRICS,
+    *(name for name in layout.FOLDERS if name != layout.CHECKSUMS),
+    layout.CHECKSUMS,
+)
 
 
 def set_aside(path: str, attempt: int) -> bool:

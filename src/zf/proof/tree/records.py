@@ -90,7 +90,7 @@ def status_fields(
 _SAID_TWICE = [
     name
     for name in AttemptEnded.__struct_fields__
-    if name not in {"task", "status", "warned", "task_sha256", "measures", "tests"}
+    if name not in {"task", "status", "warned", "task_sha256", "measures", "tests", "metrics"}
 ]
 _said_twice = attrgetter(*_SAID_TWICE)
 

@@ -31,6 +31,7 @@ PAGE = Format("--report", "the run as one HTML page", "html")
 
 FORMATS = (
     PAGE,  # the one that `zf report` writes when it is asked for no other
+    Format("--junit", "its tasks as JUnit XML, which CI systems show as tests,", "junit"),
     Format("--trace", "the run over time, as a trace for Perfetto or chrome://tracing,", "trace"),
     Format("--markdown", "a short summary in Markdown, as GitHub shows it,", "github"),
     Format("--codequality", "its failures as GitLab's report of code quality", "codequality"),

@@ -154,7 +154,6 @@ const redraw = () => {
     }
     lines.push(line);
   }
-  sheet.style.height = `${height()}px`;
   sheet.replaceChildren(...lines);
 };
 let waiting = false;
@@ -168,6 +167,7 @@ addEventListener("resize", () => dialog.open && soon());
 
 const go = (line) => {
   log.at = line;
+  sheet.style.height = `${height()}px`;
   const middle = Math.max(0, line - Math.floor(view.clientHeight / HEIGHT / 2));
   view.scrollTop = log.count * HEIGHT <= MOST_HEIGHT ? middle * HEIGHT : middle / log.count * spare();
   redraw();
@@ -195,7 +195,7 @@ const open = async (task, choose, line) => {
     option.selected = row === log.row;
     return option;
   }));
-  one("#which").hidden = rows.length < 2;
+  one("#which").hidden = rows.length === 0;
   one("#find output").textContent = "";
   log.bytes = new Uint8Array();
   if (log.row) {

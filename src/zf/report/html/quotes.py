@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LAST_LINES = 50
 # Of all quotes of a page, in bytes of HTML. What does not fit is told, with the way to it.
 ROOM_BYTES = 200_000
+# Of one line: more than are shown of it, whatever its characters.
+_CUT_BYTES = 4 * terminal.MOST_CHARS + 8
 # Counting the lines of a longer log takes too long for the numbers before them.
 _COUNTED_BYTES = 64 * 1024 * 1024
 
@@ -62,10 +64,9 @@ class Quotes:
         where it printed nothing.
         """
         number = self._run.facts.step_number(task)
-        raw = self._run.log_tail(task.id, number, attempt=attempt, lines=LOOK_LINES)
+        raw, total = self._end_of(task.id, attempt, number)
         if not raw:
             return None
-        total = self._count(task.id, attempt, number)
         before = max(0, total - len(raw)) if total else 0
         numbers = range(before + 1, before + len(raw) + 1) if total else (0,) * len(raw)
         found = cut(raw, min(task.log_tail or TAIL_LINES, LAST_LINES))
@@ -101,13 +102,24 @@ class Quotes:
             kept.insert(0, line)
         return kept
 
-    def _count(self, task: str, attempt: int | None, step: int) -> int:
-        """How many lines the log has; 0 where it is too long to count them."""
-        total, size, last = 0, 0, b"\n"
+    def _end_of(self, task: str, attempt: int | None, step: int) -> tuple[list[str], int]:
+        """The last lines of a log, each cut where it is longer than what is shown of it, and how
+        many there are altogether: 0 where the log is too long to count them.
+        """
+        last: list[bytes] = [b""]
+        total = size = 0
         for piece in self._run.log_pieces(task, attempt, f"step-{step}"):
             size += len(piece)
             if size > _COUNTED_BYTES:
-                return 0
+                return self._run.log_tail(task, step, attempt=attempt, lines=LOOK_LINES), 0
             total += piece.count(b"\n")
-            last = piece
-        return total + (not last.endswith(b"\n"))
+            first, *more = piece.rsplit(b"\n", LOOK_LINES + 1)
+            begun = last.pop() + (first if b"\n" not in first else b"")
+            # Where even the first part has line breaks, the others are more than are wanted.
+            last = [*last, begun, *more] if b"\n" not in first else more
+            last = [line[:_CUT_BYTES] for line in last[-LOOK_LINES - 1 :]]
+        if last[-1]:
+            total += 1
+        else:
+            last.pop()
+        return [line.decode("utf-8", "replace") for line in last[-LOOK_LINES:]], total

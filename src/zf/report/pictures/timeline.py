@@ -248,7 +248,8 @@ class _Picture:
                     named = True
                     drawn = (
                         f'<svg {at}>{told}<rect class="wait" width="100%" height="100%"/>'
-                        f'<text class="over" x="4" y="10">{text_of(name)}</text></svg>'
+                        f'<text class="over" paint-order="stroke" x="4" y="10">'
+                        f"{text_of(name)}</text></svg>"
                     )
                 alone = len({wait.task for wait in waits}) == 1
                 few = len(self._course.waits) <= _MOST_STOPS // 2

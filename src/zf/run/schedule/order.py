@@ -12,7 +12,7 @@ beforehand, and other orders are tried as long as that can save more than it tak
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from heapq import heappop, heappush
 
@@ -26,9 +26,9 @@ _NEAR = 1.01
 # What rehearsing may take of the time that the phase will take, and of anyone's at all: so many
 # tasks, at ten microseconds each.
 _SHARE, _TASK_S, _MOST_TASKS = 0.005, 10e-6, 100_000
-_MOST_REHEARSALS = 64
-# How far the ways of tasks are stretched at random for another order: widely ever again, as what
-# is near the first order has its faults.
+_MOST_REHEARSALS = 1000
+# How far the ways of tasks are stretched for another order: widely ever again, as what is near to
+# an order has its faults.
 _STRETCHES = (0.02, 0.1, 0.3, 0.6, 0.9)
 
 _Cost = Mapping[str, float]
@@ -74,14 +74,18 @@ def _best(
     share = min(_MOST_TASKS * _TASK_S, least_s * _SHARE)
     rehearsals = min(_MOST_REHEARSALS, int(share / _TASK_S) // max(1, len(tasks)))
     if rehearsals < 2:
-        return best
-    took_s = rehearse(best, cost, limits)
-    for order in _others(tasks, timed, counted, rehearsals - 1):
+        return best  # one alone has nothing that it could be compared with
+    took_s, ways = rehearse(best, cost, limits), timed
+    for number in range(rehearsals - 1):
         if took_s <= least_s * _NEAR:
             break
+        # The order that a run without any times would have: this one is never the worse. Then the
+        # best so far and the first in turn, changed by chance.
+        other = _stretched(ways if number % 2 else timed, tasks, number) if number else counted
+        order = _sorted(tasks, other)
         other_s = rehearse(order, cost, limits)
         if other_s < took_s:
-            best, took_s = order, other_s
+            best, took_s, ways = order, other_s, other
     return best
 
 
@@ -91,22 +95,15 @@ def _no_less_than(tasks: Iterable[Task], cost: _Cost, timed: _Cost, slots: int) 
     return max(work_s, max((timed[task.id] for task in tasks), default=0.0))
 
 
-def _others(tasks: Sequence[Task], timed: _Cost, counted: _Cost, most: int) -> Iterator[list[Task]]:
-    """The order that a run without any times would have, and so never the better one; then orders
-    by ways that chance has stretched, the same ones each time.
-    """
-    yield _sorted(tasks, counted)
-    for number in range(most - 1):
-        reach = _STRETCHES[number % len(_STRETCHES)]
-        ways = {
-            task.id: timed[task.id] * (1 + reach * (2 * _drawn(number, task.id) - 1))
-            for task in tasks
-        }
-        yield _sorted(tasks, ways)
+def _stretched(ways: _Cost, tasks: Iterable[Task], number: int) -> dict[str, float]:
+    """Ways made longer or shorter by chance, which is the same each time."""
+    reach = _STRETCHES[number % len(_STRETCHES)]
+    return {
+        task.id: ways[task.id] * (1 + reach * (2 * _drawn(number, task.id) - 1)) for task in tasks
+    }
 
 
 def _drawn(number: int, name: str) -> float:
-    """Chance between 0 and 1 that is the same each time."""
     return int.from_bytes(sha256(f"{number}/{name}".encode()).digest()[:8], "big") / 2**64
 
 

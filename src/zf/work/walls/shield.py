@@ -29,6 +29,7 @@ from zf.lean.records import Struct
 from zf.proof.files import FOLDER, remove, remove_tree
 from zf.proof.layout import ARTIFACTS, ATTEMPTS, FOLDERS
 from zf.proof.tree.store import TaskTree
+from zf.work.environment import CHANNEL
 from zf.work.walls.namespace import Namespace, ShieldError
 
 _MOUNT = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC if hasattr(os, "O_PATH") else 0
@@ -37,7 +38,7 @@ _BESIDES_ARTIFACTS = tuple(name for name in FOLDERS if name != ARTIFACTS)
 _SHOWN = (*_BESIDES_ARTIFACTS, ATTEMPTS)
 # What a worker has beside the run, each after its number: the scratch folder, where the mount over
 # it is while no task has it, the run's folder as steps may read it, and a link into that, to the
-# folder of the task it is at.
+# folder of the task it is at; and the one folder there that steps can write to.
 _SCRATCH, _PARKED, _RUN, _NOW = ".scratch", ".parked", ".run", ".now"
 
 
@@ -90,7 +91,8 @@ class Shield:
         # The mount over the scratch folder, and the folder that it covers.
         self._cover = -1
         self._covers = ""
-        self._names = tuple(f"{os.getpid()}{kind}" for kind in (_SCRATCH, _PARKED, _RUN, _NOW))
+        kinds = (_SCRATCH, _PARKED, _RUN, _NOW, CHANNEL)
+        self._names = tuple(f"{os.getpid()}{kind}" for kind in kinds)
         self._links: dict[str, str] = {}
         self._target = ""
         self._scratch_is = (-1, -1)
@@ -122,8 +124,8 @@ class Shield:
         self._run = os.open(self._run_dir, FOLDER)
         self._aside = os.open(self._aside_dir, FOLDER)
         self._locks = os.open(grounds.locks, FOLDER)
-        scratch, parked, run, now = self._names
-        for name in (scratch, parked, run):
+        scratch, parked, run, now, channel = self._names
+        for name in (scratch, parked, run, channel):
             os.mkdir(name, dir_fd=self._aside)
         self._scratch = os.open(scratch, FOLDER, dir_fd=self._aside)
         info = os.fstat(self._scratch)
@@ -138,6 +140,7 @@ class Shield:
         self._cover_deaf(grounds.orders)
         for path in (grounds.lock, self._run_dir, self._aside_dir):
             self._namespace.bind_read_only(path)
+        self.open_up(f"{self.aside}/{channel}", f"{self._aside_dir}/{channel}")
         # From below a read-only mount: read-only too, and the task's folder is not covered there.
         self._namespace.bind(self._run_dir, f"{self._aside_dir}/{run}")
         self._park()
@@ -147,7 +150,7 @@ class Shield:
     def begin(self, tree: TaskTree, task: str) -> None:
         """Have the steps that come see this task's folder as the scratch folder; OSError."""
         self._cover_others()
-        scratch, _, run, now = self._names
+        scratch, _, run, now, _ = self._names
         # It also says which task's artifacts these are, should the worker die.
         with suppress(FileNotFoundError):
             os.unlink(now, dir_fd=self._aside)
@@ -260,13 +263,13 @@ class Shield:
         """Remove what it made beside the run's folder; the namespace ends with the worker."""
         if self._aside < 0 or self._target:
             return
-        scratch, parked, run, now = self._names
+        scratch, parked, run, now, channel = self._names
         with suppress(OSError):
             self.uncover()
-        for name in (parked, run):
+        for name in (parked, run, channel):
             self._namespace.detach(f"{self._aside_dir}/{name}")
         # The link first: it says which task's artifacts are in the scratch folder.
-        for name in (now, scratch, parked, run):
+        for name in (now, scratch, parked, run, channel):
             with suppress(OSError):
                 remove(self._aside, name)
 

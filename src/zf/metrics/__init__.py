@@ -1,0 +1,1 @@
+"""What tasks measure of themselves: metrics, the usage of language models, and budgets of both."""

@@ -1,0 +1,63 @@
+"""What a task measured of itself: the file that `$ZF_METRICS` names, read after its steps.
+
+The file lies beside the run, in a folder of the worker's that steps can write to; what is kept of
+it goes into the proof. Anything may have been put in its place.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+
+from zf.lean.records import Struct
+from zf.metrics.exposition import MAX_BYTES, MAX_SERIES, Metrics, read, text
+from zf.proof.files import READ
+
+_BYTES = ("utf-8", "surrogateescape")
+_SAID = "what was written to $ZF_METRICS"
+
+
+class Measured(Struct, frozen=True):
+    """What a file says. `text` is that for the proof, empty for no series; `problem` is what is
+    wrong with the file or its lines, `notes` tells of it with some of them quoted.
+    """
+
+    metrics: Metrics
+    text: bytes
+    problem: str
+    notes: list[str]
+
+
+def read_measured(path: str, hide: Callable[[str], str]) -> Measured:
+    """What the steps wrote to this file; `hide` takes out secrets."""
+    try:
+        data = _contents(path)
+    except OSError as error:
+        return _measured(Metrics(), f"{_SAID} cannot be read: {error.strerror}")
+    metrics = read(hide(data.decode(*_BYTES)).encode(*_BYTES))
+    if metrics.bad:
+        return _measured(metrics, f"{_SAID} has {_lines(metrics.bad)} that cannot be read")
+    if metrics.is_cut:
+        most = f"{MAX_SERIES} series and {MAX_BYTES // 1024} KiB"
+        return _measured(metrics, f"{_SAID} was cut at {most}")
+    return _measured(metrics, "")
+
+
+def _measured(metrics: Metrics, problem: str) -> Measured:
+    notes = [": ".join([problem, *metrics.quoted[:1]]), *metrics.quoted[1:]] if problem else []
+    return Measured(metrics, text(metrics.series.values()).encode(), problem, notes)
+
+
+def _contents(path: str) -> bytes:
+    """As much of a file as is read; OSError for what is none."""
+    fd = os.open(path, READ)
+    with os.fdopen(fd, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
+        return stream.read(MAX_BYTES + 1)
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count} lines"

@@ -1,0 +1,28 @@
+"""Programs of others that judge what zf writes, and skipping the tests that need one where it is
+missing: `.ci/run` installs them all.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+NPM = Path(__file__).resolve().parents[1] / "tools" / "node_modules"
+
+
+def program(*names: str) -> str:
+    """The first of these programs that is here; the test is skipped where none is."""
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    pytest.skip(f"{names[0]} is not installed here")
+
+
+def from_npm(path: str) -> Path:
+    """A file of a package from npm."""
+    found = NPM / path
+    if not found.exists():
+        pytest.skip(f"{found.relative_to(NPM.parents[2])} is missing: npm ci --prefix tests/tools")
+    return found
