@@ -31,7 +31,8 @@ def earlier(proofs: str, kept: str) -> Durations:
         found = Durations.load(f"{kept}/{DURATIONS}")
     except (OSError, ZfError):
         found = Durations()
-    _catch_up(found, proofs)
+    with suppress(OSError):
+        _catch_up(found, proofs)
     return found
 
 
