@@ -1,7 +1,6 @@
-"""A run in numbers, as OpenMetrics text: how long it and its tasks took, and what they came to; for
-GitLab's `artifacts:reports:metrics`, and whatever scrapes such files. Pure.
-
-https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md
+"""A run in numbers, as OpenMetrics text: how long it and its tasks took and what they used, what
+they came to, and what they measured themselves; for GitLab's `artifacts:reports:metrics`, and
+whatever scrapes such files. Pure.
 """
 
 from __future__ import annotations
@@ -9,89 +8,79 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zf.events import Status
-from zf.lean.records import Struct
-from zf.model import NOTHING
+from zf.metrics.exposition import Series, from_json, summed, text
 from zf.report.summary import total_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from zf.report.facts import Facts
     from zf.report.formats.recorded import RecordedRun
     from zf.report.task_facts import TaskFacts
 
-Sample = tuple["Mapping[str, str]", float]
-
-
-class Family(Struct, frozen=True):
-    """A gauge with its samples: a file tells of one run, and nothing in it is counted on in the
-    next.
-    """
-
-    name: str
-    about: str
-    samples: Sequence[Sample]
-    unit: str = ""
-
-    def lines(self, common: Mapping[str, str] = NOTHING) -> Iterator[bytes]:
-        """Its text; `common` are labels that each sample has. To Prometheus's own older format the
-        unit is a comment.
-        """
-        if not self.samples:
-            return
-        yield f"# TYPE {self.name} gauge\n".encode()
-        if self.unit:
-            yield f"# UNIT {self.name} {self.unit}\n".encode()
-        yield f"# HELP {self.name} {_escaped(self.about)}\n".encode()
-        for labels, value in self.samples:
-            yield f"{self.name}{_labels({**common, **labels})} {value:.16g}\n".encode()
+# What zf's own names begin with, and what each says.
+_OWN = "zf_"
+_ABOUT = {
+    "zf_run_success": "Whether the run passed.",
+    "zf_run_duration_seconds": "How long the run took.",
+    "zf_run_completed_timestamp_seconds": "When the run ended.",
+    "zf_tasks": "How many tasks came to what.",
+    "zf_task_attempts": "How many attempts were made of a task.",
+    "zf_task_duration_seconds": "How long the attempt took that counts.",
+    "zf_task_cpu_seconds": "The time on a CPU, user and system, of that attempt.",
+    "zf_task_peak_memory_bytes": "The most memory that it had at once.",
+}
 
 
 def render(run: RecordedRun) -> Iterator[bytes]:
-    """Every family with its samples."""
-    for family in families(run):
-        yield from family.lines()
-    yield b"# EOF\n"
-
-
-def families(run: RecordedRun) -> Iterator[Family]:
-    """What is said of a run. Labels are the names of tasks and phases alone: none grows from run to
-    run.
+    """Gauges of the run and its tasks, and the tasks' metrics summed over the run. Labels are names
+    of tasks, phases and statuses alone: none grows from run to run.
     """
-    facts = run.facts
-    tasks = facts.tasks.values()
-    yield Family(
-        "zf_run_success", "Whether the run passed.", [({}, float(facts.result == "passed"))]
-    )
+    measured = map(from_json, summed(task.metrics for task in run.facts.tasks.values()))
+    others = (one for one in measured if not one.name.startswith(_OWN))
+    yield from with_help([*of_run(run.facts), *others])
+
+
+def with_help(series: Iterable[Series]) -> Iterator[bytes]:
+    """The text of these series, line by line."""
+    for line in text(series).splitlines():
+        yield f"{line}\n".encode()
+        if line.startswith("# TYPE "):
+            # promtool and people ask of every name what it means.
+            name = line.split()[2]
+            yield f"# HELP {name} {_ABOUT.get(name, 'What the tasks measured.')}\n".encode()
+
+
+def of_run(facts: Facts) -> Iterator[Series]:
+    """What zf itself says of a run and of its tasks."""
+    yield gauge("run_success", float(facts.result == "passed"))
     took = total_s(facts)
     if took is not None:
-        yield Family("zf_run_duration_seconds", "How long the run took.", [({}, took)], "seconds")
-    words = [*(status.value for status in Status), "running", "waiting"]
-    yield Family(
-        "zf_tasks",
-        "How many tasks came to what.",
-        [({"status": word}, facts.counts.get(word, 0)) for word in words],
-    )
-    yield Family(
-        "zf_task_duration_seconds",
-        "How long the attempt of a task took that counts.",
-        [(_of(task), task.duration_s) for task in tasks if task.duration_s is not None],
-        "seconds",
-    )
-    yield Family(
-        "zf_task_attempts",
-        "How many attempts were made of a task.",
-        [(_of(task), task.attempt) for task in tasks if task.attempt],
-    )
+        yield gauge("run_duration_seconds", took, unit="seconds")
+    for word in (*(status.value for status in Status), "running", "waiting"):
+        yield gauge("tasks", facts.counts.get(word, 0), {"status": word})
+    for task in facts.tasks.values():
+        yield from _of_task(task)
 
 
-def _of(task: TaskFacts) -> Mapping[str, str]:
-    return {"task": task.id, "phase": task.phase}
+def _of_task(task: TaskFacts) -> Iterator[Series]:
+    """How many attempts there were, and what that which counts took and used."""
+    labels = {"phase": task.phase, "task": task.id}
+    if task.attempt:
+        yield gauge("task_attempts", task.attempt, labels)
+    if task.duration_s is not None:
+        yield gauge("task_duration_seconds", task.duration_s, labels, "seconds")
+    used = {key: value for key, value in task.measures.items() if isinstance(value, (int, float))}
+    if {"cpu_user_s", "cpu_system_s"} <= used.keys():
+        cpu_s = used["cpu_user_s"] + used["cpu_system_s"]
+        yield gauge("task_cpu_seconds", round(cpu_s, 6), labels, "seconds")
+    if "peak_memory_bytes" in used:
+        yield gauge("task_peak_memory_bytes", used["peak_memory_bytes"], labels, "bytes")
 
 
-def _labels(labels: Mapping[str, str]) -> str:
-    said = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-    return f"{{{said}}}" if said else ""
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+def gauge(
+    name: str, value: float, labels: Mapping[str, str] | None = None, unit: str = ""
+) -> Series:
+    """One of zf's own, named without what all of these begin with."""
+    told = tuple(sorted((labels or {}).items()))
+    return Series(f"{_OWN}{name}", told, "gauge", float(value), unit)

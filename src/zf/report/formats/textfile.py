@@ -7,35 +7,39 @@ https://github.com/prometheus/node_exporter#textfile-collector
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from zf.report.formats.openmetrics import Family, families
+from zf.lean.records import replace
+from zf.report.formats.openmetrics import gauge, of_run, with_help
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from zf.metrics.exposition import Series
     from zf.report.formats.recorded import RecordedRun
+
+# OpenMetrics has it at the end, and nothing else.
+_END = b"# EOF\n"
 
 
 def render(run: RecordedRun) -> Iterator[bytes]:
-    """Every family with its samples. node_exporter puts the files of all projects together, so each
+    """The gauges of zf itself. node_exporter puts the files of all projects together, so each
     sample says of which project it is, and of which phases; never of which run: there would be more
-    of them with each.
+    of them with each. What tasks measured has labels of their own, and stays out.
     """
-    common = {"project": _project(run), "phases": ",".join(run.facts.phases)}
-    for family in (*families(run), _completed(run)):
-        yield from family.lines(common)
+    common = (("phases", ",".join(run.facts.phases)), ("project", _project(run)))
+    series = [*of_run(run.facts), *_completed(run)]
+    labelled = (replace(one, labels=tuple(sorted((*common, *one.labels)))) for one in series)
+    return (line for line in with_help(labelled) if line != _END)
 
 
-def _completed(run: RecordedRun) -> Family:
+def _completed(run: RecordedRun) -> Iterator[Series]:
     """When: a file that is no longer written stays where it is, and only this tells."""
-    name, about = "zf_run_completed_timestamp_seconds", "When the run ended."
-    try:
+    with suppress(ValueError):
         at = datetime.fromisoformat(run.facts.ended_at).timestamp()
-    except ValueError:
-        return Family(name, about, [])
-    return Family(name, about, [({}, at)])
+        yield gauge("run_completed_timestamp_seconds", at)
 
 
 def _project(run: RecordedRun) -> str:
