@@ -246,10 +246,10 @@ def test_holding_up_more_than_anybody_counts() -> None:
     fold.apply(started("a"), 0.0)
     assert live.board(fold.facts, 1.0, columns=80) == [
         "-------------------  0/5001  1s",
-        "> a  1s of 3s  holds up 999+",
+        "> a  1s of 3s  holds up 99+",
     ]
     assert live.board(fold.facts, 1.0, columns=120)[1] == (
-        "> a  1s of 3s  holds up b0 and 998+ more"
+        "> a  1s of 3s  holds up b0 and 98+ more"
     )
 
 
