@@ -11,6 +11,7 @@ from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.lean import lazy
 from zf.lean.records import Struct
+from zf.metrics.budget import Spent
 from zf.proof import layout
 from zf.proof.files import link
 from zf.proof.layout import ARTIFACTS, FOLDERS
@@ -31,11 +32,11 @@ from zf.work.supervisor import Ended, Supervisor, Terms
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from zf.model import Step, Task
+    from zf.model import Project, Step, Task
     from zf.plan.graph import Met
     from zf.proof.tree import contents
     from zf.proof.tree.artifacts import Collected
-    from zf.work.control import RunnerOrders
+    from zf.work.control import RunnerOrders, StartOrder
     from zf.work.walls.shield import Shield
 else:
     contents = lazy.module("zf.proof.tree.contents")
@@ -63,6 +64,8 @@ class WorkerContext(Struct):
     buffer: Buffer
     # What met a need, where it was not this run.
     upstream: Mapping[str, Met]
+    # How much the tasks of the run may use, and those of each phase.
+    project: Project
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
 
@@ -138,11 +141,10 @@ class Attempt:
             self.tree.close()
             raise
 
-    def run(self, needs: Mapping[str, str], meanwhile: Callable[[], None] | None = None) -> None:
+    def run(self, order: StartOrder, meanwhile: Callable[[], None] | None = None) -> None:
         """Fill the tree with all the rest but the outcome itself.
 
-        `needs` are the `task_sha256` of needs that this run met. While the first step runs,
-        `meanwhile` is called once; it must not raise.
+        While the first step runs, `meanwhile` is called once; it must not raise.
         """
         if self._left:
             os.makedirs(self._left_at)
@@ -150,7 +152,7 @@ class Attempt:
             self._context.shield.begin(self.tree, self._task.id)
             if self._left:
                 self._context.shield.open_up(self._left_at, self._left)
-        problem = self._link_needs(needs)
+        problem = self._link_needs(order.needs)
         place, started_at = self._context.place, self.outcome.started_at
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
         if problem:
@@ -158,6 +160,8 @@ class Attempt:
         self._run_steps(meanwhile)
         self._run_cleanup()
         self._collect()
+        if self._task.budget:
+            self.outcome.take_budget(order.spent)
         self.outcome.redactions = self._redactor.counts
         self.outcome.notes += self._redactor.warnings
         self.outcome.hide(self._redactor.text)
@@ -183,7 +187,10 @@ class Attempt:
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
         task, outcome, orders = self._task, self.outcome, self._context.orders
         terms = Terms(
-            outcome.began + task.timeout_s, task.silence_timeout_s, leave_running=task.leave_running
+            outcome.began + task.timeout_s,
+            task.silence_timeout_s,
+            leave_running=task.leave_running,
+            meter=self._meter(),
         )
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
@@ -350,6 +357,22 @@ class Attempt:
         required = task.required_artifacts
         outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
         self._take_metrics()
+
+    def _meter(self) -> Callable[[], None] | None:
+        """Tells the runner what the steps use, where that is limited."""
+        context, task = self._context, self._task
+        phase = context.project.phases.get(task.phase)
+        names = {*task.budget, *context.project.budget, *(phase.budget if phase else ())}
+        if not names:
+            return None
+        from zf.work.results.metrics import Meter  # noqa: PLC0415 - few tasks have a budget
+
+        attempt, orders = self.outcome.attempt, context.orders
+        return Meter(
+            f"{context.written_channel}/{self._metrics}",
+            names,
+            lambda used: orders.report_spent(Spent(task.id, attempt, used)),
+        )
 
     def _take_metrics(self) -> None:
         """Take what the steps measured into the tree."""
