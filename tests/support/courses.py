@@ -4,9 +4,12 @@ run over time are tried on.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.support.simulated import Outcome, Simulation, plan_of, task
@@ -24,7 +27,7 @@ from zf.events import (
 from zf.lean.records import replace
 from zf.model import Task
 from zf.plan.graph import Plan
-from zf.proof.journal import Line
+from zf.proof.journal import Journal, Line
 from zf.report.timing.course import Course, of_run
 from zf.run.schedule.orders import Limits
 from zf.run.schedule.scheduler import Scheduler
@@ -78,6 +81,18 @@ def lines(told: Iterable[tuple[float, Event]]) -> Iterable[Line]:
         elif isinstance(event, AttemptEnded):
             slots.pop(event.task, None)
         yield Line(seq, timestamp(BEGAN + at), round(_BOOTED + at, 6), written)
+
+
+def write(run: Recorded, folder: Path) -> Path:
+    """The run as a folder with nothing but what its pictures are made from."""
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"run_id": "r1", "limits": dict(run.limits)}))
+    (folder / "plan.json").write_text(json.dumps(dict(run.plan)))
+    with closing(Journal.create(str(folder / "events.jsonl"))) as journal:
+        for line in run.lines:
+            journal.append(line.event, line.wall, line.mono)
+        journal.commit()
+    return folder
 
 
 def _begin(plan: Plan) -> RunStarted:

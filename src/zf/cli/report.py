@@ -62,6 +62,15 @@ def report(
             autocompletion=complete_run,
         ),
     ] = None,
+    max_bytes: Annotated[
+        str | None,
+        typer.Option(
+            "--max-bytes",
+            metavar="SIZE",
+            help="How large the page may be; the largest logs of tasks that succeeded are left out"
+            " first. [default: 25MB]",
+        ),
+    ] = None,
     open_it: Annotated[
         bool, typer.Option("--open", help="Open the page in a browser, too.")
     ] = False,
@@ -81,6 +90,8 @@ def report(
         for form in FORMATS
         if (path := files.get(form.name)) is not None
     }
+    if max_bytes is not None and compare is None:
+        how[PAGE] = {"max_bytes": _bytes(max_bytes)}
     if not asked or (PAGE not in asked and (open_it or how)):
         asked[PAGE] = page
     recorded.page = in_repository(asked.get(PAGE))
@@ -90,6 +101,20 @@ def report(
     if open_it:
         _open(asked[PAGE])
     return Exit.OK
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def _bytes(text: str) -> int:
+    """A size as it is typed: 25000000, 25MB, 800 kB."""
+    number, unit = text[: len(text.rstrip("BbKkMmGg "))], text.lstrip("0123456789. ").upper()
+    try:
+        return int(float(number) * _UNITS[unit])
+    except (KeyError, ValueError, OverflowError):
+        raise ZfError(
+            f"--max-bytes is {text!r}, but must be a size, such as 25MB", code="ZF110"
+        ) from None
 
 
 def _against(earlier: RecordedRun, run: RecordedRun) -> Against:

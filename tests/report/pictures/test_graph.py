@@ -74,7 +74,8 @@ def test_many_tasks_are_folded_by_what_their_ids_begin_with() -> None:
 @pytest.mark.parametrize("victims", [1, 40, 90])
 def test_what_failed_and_what_it_held_up_is_never_folded(victims: int) -> None:
     facts = facts_of(*wide(victims))
-    alone = [box.tasks[0] for box in fold(facts).boxes if len(box.tasks) == 1]
+    boxes = fold(facts).boxes
+    alone = [name for box in boxes if len(box.tasks) == 1 or not box.label for name in box.tasks]
     held = [task.id for task in facts.tasks.values() if task.status == B]
     assert len(held) == victims
     assert set(alone) == {"build-100", *held}
@@ -91,6 +92,8 @@ def test_with_more_victims_than_a_picture_can_hold_that_is_said() -> None:
     folded = fold(facts)
     assert len(folded.boxes) <= MOST_BOXES
     assert ("build-000",) in [box.tasks for box in folded.boxes]
+    # 119 of them stand in a block, the others are one box.
+    assert sorted(len(box.tasks) for box in folded.boxes) == [1, 1, 119, 781]
     assert "781 tasks of them folded all the same" in figure(facts)[1][-1]
 
 
@@ -117,3 +120,19 @@ def test_what_a_task_says_of_itself_is_escaped() -> None:
     svg, _ = figure(facts)
     assert "<script>" not in svg
     assert "&lt;/svg&gt;&lt;script&gt;\\u202ex" in svg
+
+
+def test_tasks_of_one_place_stand_in_a_block_each_with_its_own_link() -> None:
+    needs = {"a": "", "z": ""} | {f"t{n}": "a" for n in range(23)}
+    needs["end"] = " ".join(f"t{n}" for n in range(23)) + " z"
+    root = drawn(facts_of(needs, [failed("a"), blocked("t7", a="failure")]))  # type: ignore[arg-type]
+    assert len(list(root.iter("a"))) == len(needs)
+    needs_drawn = [p for p in root.iter("path") if "need" in (p.get("class") or "")]
+    assert len(needs_drawn) == 3
+    sides = [p for p in root.iter("path") if p.get("class") == "side"]
+    assert len(sides) == 1
+    corners = {(r.get("x"), r.get("y")) for a in root.iter("a") for r in a.iter("rect")}
+    assert len(corners) == len(needs)
+    assert len({x for a in root.iter("a") for r in a.iter("rect") for x in [r.get("x")]}) == 5
+    told = "boxes between two bars need the same, and are needed by the same"
+    assert figure(facts_of(needs))[1] == [f"Each box stands right of all it needs; {told}."]

@@ -35,7 +35,7 @@ def test_every_line_leads_to_the_right_and_no_two_boxes_touch(
     graph: tuple[int, list[tuple[int, int]], list[int]],
 ) -> None:
     boxes, lines, bands = graph
-    placed = place(boxes, lines, bands)
+    placed = place([24.0] * boxes, lines, bands)
     assert len(placed.layer) == len(placed.height) == boxes
     assert apart(placed)
     assert placed.lines.keys() == set(lines)
@@ -48,17 +48,18 @@ def test_every_line_leads_to_the_right_and_no_two_boxes_touch(
         sorted(zip(bands, placed.layer, strict=True))
     ):
         assert band == other or following > layer
-    assert min(placed.height) >= 0
+    assert min(placed.height) >= 12 - 1e-6
+    assert max(placed.height) <= placed.bottom - 12 + 1e-6
 
 
 def test_a_chain_is_a_straight_line() -> None:
-    placed = place(4, [(0, 1), (1, 2), (2, 3)])
+    placed = place([24.0] * 4, [(0, 1), (1, 2), (2, 3)])
     assert list(placed.layer) == [0, 1, 2, 3]
     assert len(set(placed.height)) == 1
 
 
 def test_a_fan_stands_around_the_middle() -> None:
-    placed = place(4, [(0, 1), (0, 2), (0, 3)])
+    placed = place([24.0] * 4, [(0, 1), (0, 2), (0, 3)])
     assert placed.height[0] == sum(placed.height[1:]) / 3
 
 
@@ -71,19 +72,27 @@ def test_lines_that_need_not_cross_do_not() -> None:
     chance = random.Random(3)
     targets = list(range(10, 20))
     chance.shuffle(targets)
-    placed = place(20, list(zip(range(10), targets, strict=True)))
+    placed = place([24.0] * 20, list(zip(range(10), targets, strict=True)))
     assert crossings(placed) == 0
 
 
 def test_a_layer_has_an_end() -> None:
-    placed = place(90, [])
+    placed = place([24.0] * 90, [])
     assert max(map(list(placed.layer).count, placed.layer)) <= 20
 
 
 def test_the_same_graph_is_drawn_the_same_way() -> None:
     lines = [(a, b) for a in range(12) for b in range(a + 1, 12) if (a * b) % 3 == 0]
-    assert place(12, lines) == place(12, lines)
+    assert place([24.0] * 12, lines) == place([24.0] * 12, lines)
 
 
 def test_nothing_at_all() -> None:
-    assert place(0, []).layers == 0
+    assert place([], []).layers == 0
+
+
+def test_a_high_box_has_its_room() -> None:
+    placed = place([24.0, 300.0, 24.0, 24.0], [(0, 1), (0, 2), (0, 3)])
+    middle = sorted((placed.height[box], (24.0, 300.0, 24.0, 24.0)[box]) for box in (1, 2, 3))
+    for (one, size), (other, following) in pairwise(middle):
+        assert other - one >= (size + following) / 2 + 9.9
+    assert placed.bottom >= 300

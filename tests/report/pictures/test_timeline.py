@@ -159,7 +159,7 @@ def test_the_axis_has_some_round_marks(length_s: float) -> None:
     found = ticks(length_s)
     assert 2 <= len(found) <= 7
     assert found[0] == 0
-    assert found[-1] <= 0.9 * length_s
+    assert found[-1] <= 0.82 * length_s
 
 
 def test_marks_say_no_more_than_they_need() -> None:

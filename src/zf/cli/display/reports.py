@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from zf.cli.display.streams import say
 from zf.cli.project import path_shown
 from zf.errors import ZfError, printable
+from zf.proof.layout import JOURNAL
 from zf.report.formats import FORMATS, PAGE, Format
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Mapping
 
     from zf.report.formats.recorded import RecordedRun
@@ -26,18 +29,59 @@ def recorded(folder: str, *, alive: bool = False, page: str | None = None) -> Re
     """
     from zf.report.formats.recorded import RecordedRun
 
-    def verify() -> Mapping[str, Any]:
-        from zf.audit.verify import verify as check
-
-        return check(folder).as_json()
-
+    verification = _Verification(folder)
     return RecordedRun(
         folder,
         alive=alive,
-        verify=verify,
+        verify=verification.result,
+        begin_to_verify=verification.begin,
         project=in_repository(_root()),
         page=in_repository(page),
     )
+
+
+# The journal of a run of some hundred tasks, of which the files are many.
+_WORTH_A_PROCESS_BYTES = 256 * 1024
+
+
+class _Verification:
+    """What `zf verify` says of a run; of a large one a second process looks at the files while this
+    one makes the page.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def begin(self) -> None:
+        try:
+            large = os.path.getsize(f"{self._folder}/{JOURNAL}") > _WORTH_A_PROCESS_BYTES
+        except OSError:
+            large = False
+        if large and (os.cpu_count() or 1) > 1:
+            import subprocess
+
+            # What lies in the working directory is no part of zf.
+            command = (sys.executable, "-P", "-m", "zf", "verify", "--json", "--", self._folder)
+            with suppress(OSError):
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                )
+
+    def result(self) -> Mapping[str, Any]:
+        if self._process is not None:
+            import json
+
+            told, _ = self._process.communicate()
+            with suppress(ValueError):  # it found nothing to verify: that is told here
+                found: Mapping[str, Any] = json.loads(told)
+                return found
+        from zf.audit.verify import verify
+
+        return verify(self._folder).as_json()
 
 
 # The variables by which CI systems say where they have put the repository.

@@ -31,7 +31,8 @@ class RecordedRun:
     """The files of a run. Raises ZfError where run.json, plan.json or the journal cannot be read;
     of a task, what cannot be read is not there.
 
-    `alive` says that a zf runs it now; `verify` gives what `zf verify --json` prints of it.
+    `alive` says that a zf runs it now; `verify` gives what `zf verify --json` prints of it, and
+    `begin_to_verify` has that made ready beside other work.
     `project` is where in its repository the project is, `page` where in it the run's page is to be
     written; both are empty where that is not known.
     """
@@ -42,6 +43,7 @@ class RecordedRun:
         *,
         alive: bool = False,
         verify: Callable[[], Mapping[str, Any]] | None = None,
+        begin_to_verify: Callable[[], None] | None = None,
         project: str = "",
         page: str = "",
     ) -> None:
@@ -50,6 +52,7 @@ class RecordedRun:
         self.page = page
         self.alive = alive
         self._verify = verify
+        self._begin_to_verify = begin_to_verify
 
     @cached_property
     def run(self) -> Mapping[str, Any]:
@@ -95,6 +98,12 @@ class RecordedRun:
     def sealed(self) -> bool:
         """Whether it is closed: nothing of it changes any more."""
         return read.exists(self.folder, layout.MANIFEST)
+
+    def expect_verification(self) -> None:
+        """Say that `verification` will be asked for: it may be worked out meanwhile."""
+        if self._begin_to_verify is not None:
+            self._begin_to_verify()
+            self._begin_to_verify = None
 
     @cached_property
     def verification(self) -> Mapping[str, Any] | None:

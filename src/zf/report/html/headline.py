@@ -30,7 +30,7 @@ def headline(facts: Facts, *, alive: bool = False) -> str:
                 f"{count(len(facts.tampered), 'thing')} in its folder is not what zf wrote."
             )
         case "unfinished" if alive:
-            return f"Still running: {_ended(facts)} so far."
+            return f"Still running: {_ended(facts, 'have')} so far."
         case "unfinished":
             return f"Never finished: its zf was killed after {_ended(facts)}."
         case "interrupted":
@@ -72,10 +72,10 @@ def _counts(facts: Facts, one: str, many: str) -> str:
     return ", ".join(parts) or "no task was planned"
 
 
-def _ended(facts: Facts) -> str:
+def _ended(facts: Facts, verb: str = "had") -> str:
     total = len(facts.tasks)
     ended = total - facts.counts["waiting"] - facts.counts["running"]
-    return f"{ended} of {count(total, 'task')} had ended"
+    return f"{ended} of {count(total, 'task')} {verb} ended"
 
 
 def _by(facts: Facts) -> str:

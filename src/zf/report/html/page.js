@@ -333,6 +333,12 @@ for (const [column, head] of [...table.tHead.rows[0].cells].entries()) {
 }
 one(".tools").hidden = rows.length < 8;
 
+// A graph that is wider than the page begins at what failed.
+for (const graph of all(".graph")) {
+  const failed = one(".box.failure, .box.timeout, .box.lost", graph);
+  if (failed) graph.scrollLeft = failed.getBoundingClientRect().right - graph.getBoundingClientRect().left - graph.clientWidth / 2;
+}
+
 addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
   event.preventDefault();

@@ -21,7 +21,7 @@ from zf.report.words import count, duration, moment, spent
 if TYPE_CHECKING:
     from zf.report.formats.recorded import RecordedRun
 
-MAX_BYTES = 25 * 1024 * 1024
+MAX_BYTES = 25_000_000
 # What comes behind the logs: the script, and the list of logs that are left out.
 _FOOT_BYTES = 256 * 1024
 # A narrower part of the bar could not be seen.
@@ -43,17 +43,15 @@ def render(run: RecordedRun, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
 
 
 def _shown(run: RecordedRun) -> dict[str, Any]:
+    run.expect_verification()
     facts, quotes, css = run.facts, Quotes(run), sheet.css()
     rows = tables.rows(run)
-    verification = run.verification
-    found = verification or {"verdicts": {}, "findings": ()}
-    return {
+    shown = {
         "policy": sheet.policy(css, sheet.text("page.js")),
         "version": __version__,
         "css": css,
         "facts": facts,
         "sentence": headline(facts, alive=run.alive),
-        "intact": found["verdicts"].get("INTACT", {}).get("state") != "failed",
         "origin": list(_origin(run)),
         "bar": _bar(run),
         "counted": list(counted(facts)),
@@ -66,11 +64,15 @@ def _shown(run: RecordedRun) -> dict[str, Any]:
         "artifacts": tables.artifacts(run),
         "about": list(tables.about(run)),
         "settings": list(tables.settings(run)),
+        "took": _took,
+        "said_of": _said_of,
+    }
+    found = run.verification or {"verdicts": {}, "findings": ()}
+    return shown | {
+        "intact": found["verdicts"].get("INTACT", {}).get("state") != "failed",
         "verdicts": tables.verdicts(found),
         "findings": tables.findings(found),
         "signed": bool(found.get("result", {}).get("attestations")),
-        "took": _took,
-        "said_of": _said_of,
     }
 
 

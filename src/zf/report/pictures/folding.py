@@ -19,13 +19,17 @@ MOST_BOXES = 150
 # Of what leads to a failure, the last needs; of what it held up, as many as leave room for others.
 _MOST_BEFORE = 12
 _MOST_KEPT = 120
+# From so many on, tasks that need the same and are needed by the same stand in a block.
+_LEAST_BLOCK = 4
 # How many boxes a phase has from left to right where its tasks are folded by level alone.
 _LEVELS = 6
 _PARTS = re.compile(r"[A-Za-z]+|[0-9]+")
 
 
 class Box(Struct, frozen=True):
-    """A task, or several that are drawn as one under the name `label`."""
+    """A task; or several drawn as one under the name `label`; or, where that is empty, several
+    of the same place in the graph, which stand side by side in one block.
+    """
 
     tasks: tuple[str, ...]
     label: str
@@ -43,7 +47,7 @@ class Folded(Struct, frozen=True):
     @property
     def folds(self) -> int:
         """How many boxes stand for several tasks."""
-        return sum(len(box.tasks) > 1 for box in self.boxes)
+        return sum(len(box.tasks) > 1 and bool(box.label) for box in self.boxes)
 
 
 def fold(facts: Facts, most: int = MOST_BOXES) -> Folded:
@@ -57,23 +61,54 @@ def fold(facts: Facts, most: int = MOST_BOXES) -> Folded:
     if len(needs) <= most:
         groups: dict[object, list[str]] = {name: [name] for name in needs}
     else:
-        kept = _kept(facts, needs)
-        groups = _coarse_enough(facts, needs, level, kept, most)
-    order = sorted(
-        groups.values(),
+        alone = _kept(facts, needs)
+        groups = _coarse_enough(facts, needs, level, alone, most)
+    given, blocks = _with_blocks(groups.values(), facts, needs)
+    given.sort(
         key=lambda names: (
             rank.get(facts.tasks[names[0]].phase, -1),
             min(level[name] for name in names),
         ),
     )
-    order = _needs_first(order, needs)
-    boxes = [_box(facts, names) for names in order]
-    of = {name: place for place, box in enumerate(boxes) for name in box.tasks}
-    all_lines = {
-        (of[need], of[name]) for name in needs for need in needs[name] if of[need] < of[name]
-    }
-    lines = _without_implied(len(boxes), all_lines)
-    return Folded(boxes, lines, len(all_lines) - len(lines))
+    order = _needs_first(given, needs)
+    boxes = [_box(facts, names, block=names[0] in blocks) for names in order]
+    lines = _lines(order, needs)
+    kept = _without_implied(len(boxes), lines)
+    return Folded(boxes, kept, len(lines) - len(kept))
+
+
+def _lines(
+    groups: Iterable[Sequence[str]], needs: Mapping[str, Sequence[str]]
+) -> set[tuple[int, int]]:
+    """Which groups need which, by their places."""
+    of = {name: place for place, names in enumerate(groups) for name in names}
+    return {(of[need], of[name]) for name in needs for need in needs[name] if of[need] < of[name]}
+
+
+def _with_blocks(
+    groups: Iterable[list[str]], facts: Facts, needs: Mapping[str, Sequence[str]]
+) -> tuple[list[list[str]], set[str]]:
+    """The groups, with single tasks that have the same place in the graph together; and the first
+    task of each such block.
+    """
+    given = list(groups)
+    of = {name: place for place, names in enumerate(given) for name in names}
+    above: list[set[int]] = [set() for _ in given]
+    below: list[set[int]] = [set() for _ in given]
+    for name, needed in needs.items():
+        for need in needed:
+            above[of[name]].add(of[need])
+            below[of[need]].add(of[name])
+    alike: dict[object, list[str]] = {}
+    for place, names in enumerate(given):
+        if len(names) == 1:
+            phase = facts.tasks[names[0]].phase
+            key = (phase, frozenset(above[place]), frozenset(below[place]))
+            alike.setdefault(key, []).append(names[0])
+    blocks = [names for names in alike.values() if len(names) >= _LEAST_BLOCK]
+    inside = {name for names in blocks for name in names}
+    others = [names for names in given if names[0] not in inside]
+    return [*others, *blocks], {names[0] for names in blocks}
 
 
 def _levels(
@@ -195,10 +230,12 @@ def _in_order(groups: Sequence[Sequence[str]], needs: Mapping[str, Sequence[str]
     return order
 
 
-def _box(facts: Facts, names: Sequence[str]) -> Box:
+def _box(facts: Facts, names: Sequence[str], *, block: bool) -> Box:
     phase = facts.tasks[names[0]].phase
     if len(names) == 1:
         return Box((names[0],), names[0], phase)
+    if block:
+        return Box(tuple(names), "", phase)
     begin = _beginning(names)
     return Box(
         tuple(names), f"{begin}… {len(names)} tasks" if begin else f"{len(names)} tasks", phase

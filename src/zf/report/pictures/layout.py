@@ -18,12 +18,12 @@ from zf.lean.records import Struct
 _MOST_BESIDE = 20
 _SWEEPS = 10
 _PULLS = 8
-_BOX_PX, _LINE_PX = 34.0, 14.0
+_GAP_PX, _BEND_PX = 10.0, 4.0
 
 
 class Placed(Struct, frozen=True):
     """Boxes by their layer and the height of their middle; the points that each line goes through,
-    as layers and heights, and the boxes that each layer has. Heights begin at 0.
+    as layers and heights. The highest box begins at 0, the lowest ends at `bottom`; in pixels.
     """
 
     layer: Sequence[int]
@@ -34,12 +34,14 @@ class Placed(Struct, frozen=True):
 
 
 def place(
-    boxes: int, lines: Sequence[tuple[int, int]], bands: Sequence[int] | None = None
+    sizes: Sequence[float], lines: Sequence[tuple[int, int]], bands: Sequence[int] | None = None
 ) -> Placed:
-    """Places `boxes`, numbered from 0 so that lines lead from lower numbers to higher ones. Boxes
-    of a higher band stand right of all of a lower one.
+    """Places boxes of these heights, numbered from 0 so that lines lead from lower numbers to
+    higher ones. Boxes of a higher band stand right of all of a lower one.
     """
-    layer = _layers(boxes, lines, bands or [0] * boxes)
+    boxes = len(sizes)
+    bands = bands or [0] * boxes
+    layer = _layers(boxes, lines, bands)
     rows, ways = _with_bends(boxes, lines, layer)
     above: dict[int, list[int]] = {}
     below: dict[int, list[int]] = {}
@@ -49,20 +51,22 @@ def place(
             above.setdefault(other, []).append(one)
     rows = _ordered(rows, above, below)
     column = {node: index for index, row in enumerate(rows) for node in row}
-    at = _heights(rows, above, below, boxes)
+    at = _heights(rows, above, below, sizes)
     # Each band begins at the top: a low one beside a high one is found there.
-    of_layer = {layer[box]: band for box, band in enumerate(bands or [0] * boxes)}
+    of_layer = {layer[box]: band for box, band in enumerate(bands)}
+    half = [size / 2 for size in sizes]
     tops: dict[int, float] = {}
     for node, y in at.items():
         band = of_layer.get(column[node], 0)
-        tops[band] = min(tops.get(band, y), y)
+        top = y - (half[node] if node < boxes else 0)
+        tops[band] = min(tops.get(band, top), top)
     at = {node: y - tops[of_layer.get(column[node], 0)] for node, y in at.items()}
     return Placed(
         layer=layer,
         height=[at[box] for box in range(boxes)],
         lines={line: [(column[node], at[node]) for node in way] for line, way in ways.items()},
         layers=len(rows),
-        bottom=max(at.values(), default=0.0),
+        bottom=max((y + (half[n] if n < boxes else 0) for n, y in at.items()), default=0.0),
     )
 
 
@@ -157,12 +161,15 @@ def _crossings(rows: Sequence[Sequence[int]], below: _Neighbours) -> int:
 
 
 def _heights(
-    rows: Sequence[Sequence[int]], above: _Neighbours, below: _Neighbours, boxes: int
+    rows: Sequence[Sequence[int]], above: _Neighbours, below: _Neighbours, sizes: Sequence[float]
 ) -> dict[int, float]:
     """Heights that keep the order and the room between neighbours in a layer."""
 
+    def size(node: int) -> float:
+        return sizes[node] if node < len(sizes) else _BEND_PX
+
     def room(one: int, other: int) -> float:
-        return _BOX_PX if one < boxes and other < boxes else (_BOX_PX + _LINE_PX) / 2
+        return (size(one) + size(other)) / 2 + _GAP_PX
 
     height: dict[int, float] = {}
     for row in rows:

@@ -356,8 +356,9 @@ def _about_path(course: Course, critical: Sequence[int]) -> str:
     """What the critical path consists of."""
     chain = [course.attempts[index] for index in critical]
     busy = sum(attempt.duration_s for attempt in chain)
+    decided = ", which decided when the run was over" if course.ended else " so far"
     told = (
-        "The line under the bars is the critical path, which decided when the run was over:"
+        f"The line under the bars is the critical path{decided}:"
         f" {count(len(chain), 'attempt')}, {duration(busy)} of {duration(course.length_s)}"
     )
     queued = sum(attempt.why == "slot" for attempt in chain)
@@ -397,7 +398,7 @@ def ticks(length_s: float) -> list[float]:
     days = (86400 * 2**n for n in range(40))
     steps = (step for group in (_STEPS_S, _LONG_STEPS_S, days) for step in group)
     step = next(step for step in steps if length_s / step <= _MOST_TICKS)
-    return [n * step for n in range(_MOST_TICKS + 1) if n * step <= 0.9 * length_s]
+    return [n * step for n in range(_MOST_TICKS + 1) if n * step <= 0.82 * length_s]
 
 
 def short(seconds: float) -> str:
