@@ -6,7 +6,6 @@ Everything here is linear in tasks plus needs.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Literal, NoReturn, Self
 
 from zf.errors import Problem, ZfError
@@ -38,7 +37,6 @@ class Met(Struct, frozen=True):
         return {"run": self.run, "head": self.head, "task_sha256": self.task_sha256}
 
 
-_NONE: Mapping[str, Met] = MappingProxyType({})
 _SILENT = Phase()
 
 
@@ -70,7 +68,7 @@ class Plan(Struct, frozen=True):
     level: Mapping[str, int]
     chain: Mapping[str, int]
     needs: Literal["checked", "not_checked"] = "checked"
-    upstream: Mapping[str, Met] = field(default_factory=lambda: _NONE)
+    upstream: Mapping[str, Met] = field(default_factory=lambda: NOTHING)
     weight_s: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
 
@@ -136,7 +134,7 @@ def plan_phases(
     *,
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
-    upstream: Mapping[str, Met] = _NONE,
+    upstream: Mapping[str, Met] = NOTHING,
     unmet: Collection[str] = (),
     builds_on: Sequence[str] = (),
 ) -> Plan:
@@ -239,7 +237,7 @@ def plan_selection(
     *,
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
-    upstream: Mapping[str, Met] = _NONE,
+    upstream: Mapping[str, Met] = NOTHING,
     unmet: Collection[str] = (),
     again: str = "",
 ) -> Plan:
@@ -302,7 +300,7 @@ def _plan(
     timeout_s: Callable[[str], float],
     *,
     needs: Literal["checked", "not_checked"] = "checked",
-    upstream: Mapping[str, Met] = _NONE,
+    upstream: Mapping[str, Met] = NOTHING,
 ) -> Plan:
     whole = set(order) - {t.phase for name, t in flow.tasks.items() if name not in tasks}
     edges = {name: [n.task for n in task.needs if n.task in tasks] for name, task in tasks.items()}

@@ -77,8 +77,8 @@ _ENV_GLOBS = list_of(text(ENV_GLOB))
 
 _AMOUNT = whole(1, MAX_AMOUNT)
 _EXIT_CODE = whole(1, 255)
-_METRIC_NAME = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"
-_BUDGET = table(text(_METRIC_NAME), number(above=0, most=MAX_AMOUNT))
+METRIC_NAME = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"
+_BUDGET = table(text(METRIC_NAME), number(above=0, most=MAX_AMOUNT))
 
 NEED: Mapping[str, Key] = {
     "task": Key(

@@ -13,7 +13,6 @@ from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.metrics.budget import Spent
 from zf.proof import layout
-from zf.proof.files import link
 from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.tree.artifacts import collect
@@ -34,16 +33,12 @@ if TYPE_CHECKING:
 
     from zf.model import Project, Step, Task
     from zf.plan.graph import Met
-    from zf.proof.tree import contents
     from zf.proof.tree.artifacts import Collected
     from zf.work.control import RunnerOrders, StartOrder
+    from zf.work.results import needs
     from zf.work.walls.shield import Shield
 else:
-    contents = lazy.module("zf.proof.tree.contents")
-
-# Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
-# shield, and removed with these.
-_NEEDS = "needs"
+    needs = lazy.module("zf.work.results.needs")
 
 
 class WorkerContext(Struct):
@@ -152,7 +147,10 @@ class Attempt:
             self._context.shield.begin(self.tree, self._task.id)
             if self._left:
                 self._context.shield.open_up(self._left_at, self._left)
-        problem = self._link_needs(order.needs)
+        problem = ""
+        if self._task.needs:
+            hide = self._redactor.text
+            problem = needs.link_needs(self._context, self._task, order.needs, hide)
         place, started_at = self._context.place, self.outcome.started_at
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
         if problem:
@@ -176,7 +174,7 @@ class Attempt:
             "TASK_DIR": os.path.dirname(f"{context.place.root}/{task.file}"),
             "ZENFLOW_ROOT": context.place.root,
             "PROOF_DIR": folder,
-            **({"NEEDS_DIR": f"{context.aside}/{_NEEDS}"} if task.needs else {}),
+            **({"NEEDS_DIR": f"{context.aside}/{needs.FOLDER}"} if task.needs else {}),
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),
@@ -308,29 +306,6 @@ class Attempt:
             why = f": {error.strerror}"
         if why:
             raise _WorkdirError(f"workdir '{printable(self.outcome.task.workdir)}'{why}")
-
-    def _link_needs(self, needs: Mapping[str, str]) -> str:
-        """Lead to the artifacts of the needs, in whatever run those were met. If some are not what
-        they were: what fails the task before it does anything with them.
-        """
-        context = self._context
-        for need in self._task.needs:
-            met = context.upstream.get(need.task)
-            if met is None:
-                of, digest = context.run_dir, needs.get(need.task)
-            else:
-                of, digest = f"{context.proofs}/{met.run}", met.task_sha256
-            if digest is None:
-                continue  # it kept nothing, was not run or not even checked
-            try:
-                artifacts = contents.checked_artifacts(f"{of}/{need.task}", digest)
-            except (OSError, ValueError) as error:
-                what = error_text(error) if isinstance(error, OSError) else str(error)
-                what = self._redactor.text(what)
-                return f"the artifacts of need {need.task} cannot be used: {printable(what)}"
-            if artifacts:
-                link(artifacts, f"{context.written_aside}/{_NEEDS}", need.task)
-        return ""
 
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it."""

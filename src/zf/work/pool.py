@@ -26,15 +26,7 @@ from zf.model import NOTHING, Task
 from zf.proof.known import Known
 from zf.work import cgroup, leftovers
 from zf.work.artifacts import Briefly, collecting_limit_s
-from zf.work.control import (
-    DISMISS,
-    PING,
-    SPENT,
-    decode,
-    decode_spent,
-    kill_order,
-    start_order,
-)
+from zf.work.control import DISMISS, PING, SPENT, decode, decode_spent, kill_order, start_order
 from zf.work.leftovers import cgroup_name
 from zf.work.outcome import Outcome
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
