@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from zf.events import TYPES
+from zf.events import TYPES, from_json
 from zf.proof.known import Known
 
 
@@ -20,3 +20,17 @@ def test_a_digest_that_an_event_tells_is_known_to_the_runner(name):
     known.take(event)
     held = {*known.tops.values(), *(digest.hex() for digest in known.trees.values())}
     assert held == set(digests.values())
+
+
+def test_of_measures_only_numbers_are_taken():
+    """Whatever reads a run adds them up, and a run may come from anywhere."""
+    event = dict.fromkeys(TYPES["attempt_ended"].__struct_fields__, "x") | {
+        "type": "attempt_ended",
+        "status": "success",
+        "cause": "",
+    }
+    good = {"cpu_user_s": 0.5, "read_bytes": 0, "peak_memory_bytes": None, "source": "wait4"}
+    bad = {"a": "1", "b": -1, "c": float("nan"), "d": [1], "e": True, "f": 10**30}
+    assert from_json(event | {"measures": {**bad, **good}}).measures == good
+    del event["measures"]
+    assert from_json(event).measures == {}

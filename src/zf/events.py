@@ -339,10 +339,23 @@ def from_json(data: Mapping[str, Any]) -> Event:
     return kind(**values)
 
 
+def _measures(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers among them, which whatever reads a run adds up and rounds."""
+    return {
+        name: value
+        for name, value in told.items()
+        if value is None or name == "source" or (type(value) in {int, float} and 0 <= value < _MOST)
+    }
+
+
+# More than any disk holds: whatever claims that is no zf.
+_MOST = 2**63
+
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "status": Status,
     "cause": Cause,
     "phases": tuple,
     "tampered": tuple,
+    "measures": _measures,
     "needs": lambda needs: {name: Status(status) for name, status in needs.items()},
 }

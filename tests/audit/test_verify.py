@@ -672,12 +672,14 @@ def test_an_outcome_told_differently_in_two_places_is_tampering(tmp_path):
     made.attempt("one", FAILED)
     path = made.path / "one/99-summary/status.json"
     status = json.loads(path.read_text()) | {"status": "success", "exit_code": 0}
+    status["measures"]["peak_memory_bytes"] = 1
     path.write_bytes(canonical(status | {"task_id": "two", "run_id": "r2"}))
     made.end()
     messages = {f.message for f in look(made.path).findings if str(made.path / f.path) == str(path)}
     assert messages >= {
         "status is 'success' here, 'failure' in the journal",
         "exit_code is 0 here, 7 in the journal",
+        "measures: peak_memory_bytes is not what the journal says",
         "belongs to another task",
         "belongs to another run",
     }

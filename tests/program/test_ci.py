@@ -7,9 +7,12 @@ import shutil
 import subprocess
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.support.ci_logs import GitHubJob, read_outputs
+from tests.support.tools import program
 from zf.cli.display.ci import _assigned
+from zf.report.formats import openmetrics
 from zf.report.formats.github import render
 from zf.report.formats.recorded import RecordedRun
 
@@ -335,17 +338,49 @@ def test_variables_stay_within_what_gitlab_takes(gitlab):
 
 
 def test_promtool_takes_the_metrics(gitlab):
+    told = ('llm_tokens_total{model="a"} 5', "zf_tasks 7", "zf_run_success_total 9", "depth 3")
+    gitlab.task("70-measured", *(f"echo '{line}' >> $ZF_METRICS" for line in told))
+    gitlab.task("71-measured", f"echo '{told[0]}' >> $ZF_METRICS")
     gitlab.zf("run-phase", "A", "--run-id", "r", "--openmetrics", "m.txt")
     text = (gitlab.root / "m.txt").read_text()
     assert 'zf_tasks{status="blocked"} 2\n' in text
     assert "zf_run_success 0\n" in text
+    assert 'llm_tokens_total{model="a"} 10\n' in text
+    assert "depth 3\n" in text
+    # What is zf's own to say it says alone.
+    assert "zf_run_success_total" not in text
+    assert "zf_tasks 7" not in text
     assert text.endswith("# EOF\n")
-    if shutil.which("promtool") is None:
-        pytest.skip("promtool is not here: Debian has it in the package prometheus")
-    told = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True
+    assert {one.name for one in text_string_to_metric_families(text)} >= {"llm_tokens", "zf_tasks"}
+    # OpenMetrics describes a counter under its name without `_total`, which promtool does not know.
+    told = promtool(
+        text.replace("# TYPE llm_tokens ", "# TYPE llm_tokens_total ").replace(
+            "# HELP llm_tokens ", "# HELP llm_tokens_total "
+        )
     )
-    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+    assert told == (0, "")
+
+
+def promtool(text: str) -> tuple[int, str]:
+    """What it says of metrics; the test is skipped without it."""
+    words = [program("promtool"), "check", "metrics"]
+    done = subprocess.run(words, input=text, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_promtool_would_say_what_is_wrong():
+    assert promtool("# TYPE a gauge\na{b=1} 2\n")[0] == 1
+    assert promtool("a 1\n")[0] == 3
+
+
+def test_what_a_task_used_is_in_the_metrics(gitlab):
+    gitlab.zf("run-phase", "A", "--run-id", "r")
+    run = RecordedRun(str(gitlab.root / "proofs/r"))
+    used = {"cpu_user_s": 1.5, "cpu_system_s": 0.25, "peak_memory_bytes": 4096, "source": "wait4"}
+    run.facts.tasks["20-bad"].measures = used
+    text = b"".join(openmetrics.render(run)).decode()
+    assert 'zf_task_cpu_seconds{phase="A",task="20-bad"} 1.75\n' in text
+    assert 'zf_task_peak_memory_bytes{phase="A",task="20-bad"} 4096\n' in text
 
 
 def test_every_file_is_the_same_each_time(gitlab):

@@ -21,6 +21,7 @@ from tests.support.report_samples import (
     seed_events,
     seed_facts,
     started,
+    used,
 )
 from tests.support.report_strategies import hostile_runs, is_safe
 from zf.events import Cause, ConditionEvaluated, Event, RetryScheduled, Status
@@ -61,6 +62,16 @@ def test_each_failure_is_told_once_with_its_log_and_the_old_lines_once(whole: bo
     assert [text.count(f"| {name}{n}\n") for name in "ax" for n in range(5)] == [1] * 10
     assert text.count("Deadlock detected") == 1
     assert text.count("    -> dependency 'a' has status: failure\n") == 1
+
+
+def test_what_a_task_used_and_what_it_had_asked_for() -> None:
+    facts = facts_of("a", [ended("a", measures=used(0.6, 3 * 2**30))])
+    facts.tasks["a"].resources = {"cpu": 4, "mem_mb": 2048}
+    text = explain.task(facts, "a", remarks=["odd"])
+    assert "  used:     0.6s of CPU time, up to 3.0 GiB of memory in one process\n" in text
+    notes = ["odd", "asked for 4 cpu, used 0.2", "memory: 3.0 GiB of the 2.0 GiB asked for"]
+    assert "".join(f"  note:     {line}\n" for line in notes) in text
+    assert "used:" not in explain.task(facts_of("a", [ended("a")]), "a")
 
 
 def test_a_plain_failure_is_no_deadlock() -> None:

@@ -28,6 +28,7 @@ from tests.support.report_samples import (
     seed_facts,
     started,
     timed_out,
+    used,
 )
 from tests.support.report_strategies import finished_runs
 from zf.events import (
@@ -47,6 +48,25 @@ from zf.events import (
 )
 from zf.report.causes import Held, RootCause
 from zf.report.facts import Facts, Fold, build
+
+
+def test_what_an_attempt_used_is_that_of_the_last_that_ended() -> None:
+    fold = Fold(plan("a"))
+    a = fold.facts.tasks["a"]
+    said = []
+    for event in (
+        started("a"),
+        failed("a", measures=used(2)),
+        RetryScheduled("a", 2, 1.5),
+        started("a", 2),
+        failed("a", attempt=2, measures=used(3)),
+        RetryScheduled("a", 3, 1.5),
+        RetryDropped("a", 3, Cause.INTERRUPT),
+    ):
+        fold.apply(event)
+        said.append(dict(a.measures))
+    assert said == [{}, used(2), {}, {}, used(3), {}, used(3)]
+    assert [tried.task.measures for tried in a.earlier] == [used(2), used(3)]
 
 
 def test_facts_of_a_whole_run() -> None:

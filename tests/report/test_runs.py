@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 
 from tests.support.report_samples import (
+    blocked,
     ended,
     facts_of,
     failed,
@@ -15,9 +16,10 @@ from tests.support.report_samples import (
     run_started,
     seed_facts,
     started,
+    used,
 )
 from tests.support.report_strategies import hostile_runs, is_safe
-from zf.events import Event, RetryScheduled
+from zf.events import Event, RetryScheduled, Status
 from zf.report import runs
 from zf.report.facts import build
 from zf.report.words import Style, without_colour
@@ -132,6 +134,30 @@ TASK              STATUS   TIME  PHASE  WHAT
 41-lint           failure  0.2s  E      step 'Prepare' exited with code 3
 42-e2e-admin      blocked  -     E      dependency '40-seed-database' has status: timeout
 43-e2e-report     blocked  -     E      dependency '42-e2e-admin' has status: blocked; dependency '41-lint' has status: failure
+"""
+    )
+
+
+def test_tasks_with_what_they_used_and_below_it_what_all_attempts_did() -> None:
+    events = [
+        failed("a", measures=used(2, 2**30)),
+        RetryScheduled("a", 2, 1.5),
+        ended("a", attempt=2, measures=used(0.5)),
+        failed("b", measures=used(0.25, 3 * 2**28, written=2048)),
+        blocked("c", b=Status.FAILURE),
+        ended("d", measures=used(0) | {"cpu_user_s": None, "cpu_system_s": None}),
+    ]
+    needs = {"a": (), "b": (), "c": ("b",), "d": ()}
+    assert (
+        runs.tasks_table(facts_of(needs, events))
+        == """\
+TASK  STATUS   TIME  CPU   MEMORY   PHASE  WHAT
+a     success  3.0s  0.5s  -        E      attempt 2  flaky
+b     failure  0.2s  0.2s  768 MiB  E      step 'Prepare' exited with code 3
+c     blocked  -     -     -        E      dependency 'b' has status: failure
+d     success  3.0s  -     -        E
+
+used: 2.8s of CPU time, up to 1.0 GiB of memory in one process (a), 2.0 KiB written
 """
     )
 

@@ -28,6 +28,7 @@ from tests.support.report_samples import (
     started,
     timed_out,
     told_lines,
+    used,
 )
 from tests.support.report_strategies import hostile_runs, is_safe
 from zf.events import (
@@ -242,6 +243,21 @@ def test_summary(events: list[Event], text: str) -> None:
     assert summary.summary(facts_of("a b", events)) == text
 
 
+def test_what_a_run_cost_is_told_from_a_second_on() -> None:
+    little = [ended("a", measures=used(0.5)), ended("b", measures=used(0.4)), run_ended(0)]
+    assert "used:" not in summary.summary(facts_of("a b", little))
+    much = [ended("a", measures=used(0.5, 2**30)), ended("b", measures=used(0.5)), run_ended(0)]
+    told = "2 success in 3.4s\nused: 1.0s of CPU time, up to 1.0 GiB of memory in one process (a)\n"
+    assert told in summary.summary(facts_of("a b", much))
+
+
+def test_what_was_asked_for_in_vain_is_noted_beside_the_other_remarks() -> None:
+    facts = facts_of("a b", [ended(name, measures=used(0.6)) for name in "ab"])
+    facts.tasks["a"].resources = {"cpu": 4}
+    text = summary.summary(facts, remarks={"a": ["one"], "b": ["two"]})
+    assert "note: a: one\nnote: a: asked for 4 cpu, used 0.2\nnote: b: two\n" in text
+
+
 def test_a_run_without_tasks_passes_nothing() -> None:
     facts = facts_of({}, [run_started(0), run_ended(0)])
     assert summary.summary(facts) == "NOTHING RUN r1: 0 tasks in 3.4s\n"
@@ -315,6 +331,11 @@ def odd() -> Facts:
     return facts_of("10-lint 20-test", events)
 
 
+def costly() -> Facts:
+    measures = used(12.4, 1900 * 2**20, 82 * 2**20) | {"read_bytes": 310 * 2**20}
+    return facts_of(SEED, [ended("40-seed-database", measures=measures)])
+
+
 def test_the_pages_examples_are_what_is_printed() -> None:
     facts = seed_facts()
     facts = seed_facts()
@@ -325,6 +346,7 @@ def test_the_pages_examples_are_what_is_printed() -> None:
         report(facts, tails=TAILS, proof="proofs/r1"),
         summary.summary(facts, tails=TAILS, proof="proofs/r1") + anchors,
         summary.summary(odd(), proof="proofs/r1"),
+        *(f"{line}\n" for line in summary.use_line(costly())),
     ]
     assert re.findall(r"```text\n(.*?)```", page(), re.DOTALL) == told
 

@@ -255,3 +255,21 @@ def test_tails_are_safe_and_short(lines: list[str]) -> None:
     assert len(shown) == min(len(lines), words.TAIL_LINES)
     assert all(is_safe(line) and "\n" not in line for line in shown)
     assert all(len(line) <= words.TAIL_CHARS for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (None, "-"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 KiB"),
+        (9728, "9.5 KiB"),
+        (102_400, "100 KiB"),
+        (1023 * 1024, "1.0 MiB"),
+        (2_254_857_830, "2.1 GiB"),
+        (2**50, "1024 TiB"),
+    ],
+)
+def test_size(count: float | None, text: str) -> None:
+    assert words.size(count) == text

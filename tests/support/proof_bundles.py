@@ -34,6 +34,17 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BEGAN = 1_795_242_644  # 2026-11-21T06:30:44Z
 
 
+MEASURES = {
+    "cpu_user_s": 0.25,
+    "cpu_system_s": 0.0625,
+    "peak_memory_bytes": 64_000_000,
+    "read_bytes": 0,
+    "written_bytes": 4096,
+    "output_bytes": 6,
+    "source": "wait4",
+}
+
+
 def moment(second: float) -> str:
     minute, second = divmod(44 + second, 60)
     return f"2026-11-21T06:{30 + int(minute):02}:{second:09.6f}Z"
@@ -197,8 +208,11 @@ class Run:
             completed_at=ended,
             duration_s=0.5,
             task_sha256="",
+            measures=MEASURES,
         )
-        digest = tree.write_status(records.status_fields(self.run, self.tasks[name], event))
+        told = {**MEASURES, "steps": [{"step": 0, **MEASURES}]}
+        fields = records.status_fields(self.run, self.tasks[name], event, measures=told)
+        digest = tree.write_status(fields)
         tree.close()
         self.counts[ending.status] = self.counts.get(ending.status, 0) + 1
         self.tell(replace(event, task_sha256=digest))

@@ -97,6 +97,9 @@ VARIES = (
     (re.compile(r"SHA256:[A-Za-z0-9+/]{43}"), "<key>"),
     (re.compile(r"\b\d+(\.\d+)? ([KMG]i)?B\b"), "<size>"),
     (re.compile(r"\b\d+(\.\d+)? ?m?s\b"), "<duration>"),
+    # What is in memory already need not be read; how many CPUs a task gets depends on what else runs.
+    (re.compile(r", <size> (read|written)\b"), ""),
+    (re.compile(r" cpu, used \d+\.\d\b"), " cpu, used <some>"),
     (re.compile(r'(?<= time=")\d+\.\d+(?=")'), "<duration>"),
     (re.compile(r"(/[\w.+-]+)+(?=/book|/shop)"), "<folder>"),
     # Whether a kernel lets tasks be shielded differs from machine to machine.

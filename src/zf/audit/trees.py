@@ -158,12 +158,22 @@ def _match_status(seen: Evidence, task: str, event: Mapping[str, Any]) -> None:
         if status.get(key) != event.get(key):
             said = f"{status.get(key)!r:.80} here, {event.get(key)!r:.80} in the journal"
             seen.tampered("mismatch", f"{key} is {said}", path)
+    for key in _unlike(status.get("measures"), event.get("measures")):
+        seen.tampered("mismatch", f"measures: {key} is not what the journal says", path)
     # What follows from the journal: neither a tolerated end nor a retry can be hidden.
     conclusion = "warned" if event.get("warned") is True else event.get("status")
     for key, follows in (("conclusion", conclusion), ("flaky", statement.is_flaky(event))):
         if status.get(key) != follows:
             said = f"{status.get(key)!r:.80} here, {follows!r:.80} by the journal"
             seen.tampered("mismatch", f"{key} is {said}", path)
+
+
+def _unlike(told: object, measures: object) -> list[str]:
+    """What of an event's measures is told otherwise. Those of steps it has not, an old one none."""
+    if not isinstance(measures, dict):
+        return []
+    there = told if isinstance(told, dict) else {}
+    return [key for key, value in measures.items() if there.get(key) != value]
 
 
 def _parents(path: str) -> Iterator[str]:

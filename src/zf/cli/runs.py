@@ -55,7 +55,8 @@ def status(
         waits = _waits(facts, run_dir) if row.result == "running" else {}
         if as_json:
             tasks = {t.id: t.word for t in facts.tasks.values()}
-            found = {"tasks": tasks, "waits": waiting.as_json(waits)}
+            used = {t.id: dict(t.measures) for t in facts.tasks.values() if t.measures}
+            found = {"tasks": tasks, "measures": used, "waits": waiting.as_json(waits)}
             print(json.dumps({**runs.as_json([row])[0], **found}))
         else:
             print(runs.tasks_table(facts, style, waits, row.advice), end="")

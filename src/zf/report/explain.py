@@ -9,6 +9,7 @@ from zf.errors import printable
 from zf.events import WELL
 from zf.lean import lazy
 from zf.report import advice
+from zf.report.remarks import on_use, use
 from zf.report.summary import summary
 from zf.report.words import (
     NO_TAILS,
@@ -108,6 +109,7 @@ def task(
         ("tests", tests(found)),
         *(("failed", line) for line in cases),
         ("when", _when(found)),
+        ("used", use(found.measures)),
         ("waits", wait.told if wait and wait.why not in {"lease", "retry"} else ""),
         ("waited", _waited(found)),
         ("run", "" if found.status else advice.no_runner(facts, alive=alive, sealed=sealed)),
@@ -117,7 +119,7 @@ def task(
         ("also by", ", ".join(map(printable, entry.also)) if entry else ""),
         ("holds up", _holds_up(facts, name)),
         ("proof", f"{printable(proof)}/{printable(name)}" if proof else ""),
-        *(("note", line) for line in remarks),
+        *(("note", line) for line in (*remarks, *on_use(found))),
         ("next", _next(facts, found, style.zf, alive=alive, sealed=sealed)),
     ]
     word = style.paint(found.word, "flaky" if found.flaky else found.conclusion)

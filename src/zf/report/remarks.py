@@ -1,5 +1,5 @@
-"""Remarks on a task that only its status.json has: files that were refused, patterns that matched
-nothing, processes left behind, notes. Pure.
+"""Remarks on a task: those that only its status.json has, on files that were refused, patterns that
+matched nothing, processes left behind; and on what it used of what it had asked for. Pure.
 """
 
 from __future__ import annotations
@@ -7,13 +7,62 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
+from zf.events import Status
+from zf.report.words import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from zf.report.task_facts import TaskFacts
+
 # Of each kind; a task can leave thousands, and status.json has them all.
 _MOST = 5
 _MOST_CASES = 20
+# In less time than this, starting up is most of what a task does.
+_LEAST_S = 1.0
+_MB = 1024 * 1024
+
+
+def cpu_s(measures: Mapping[str, Any]) -> float | None:
+    """Seconds of processor time, in user mode and in the kernel; None where that is not known."""
+    user_s, system_s = measures.get("cpu_user_s"), measures.get("cpu_system_s")
+    return None if user_s is None or system_s is None else user_s + system_s
+
+
+def use(measures: Mapping[str, Any], largest: str = "") -> str:
+    """What was used, as far as it is known and more than nothing. `largest` is the task that had
+    the largest process.
+    """
+    spent_s, peak = cpu_s(measures), measures.get("peak_memory_bytes")
+    parts = [] if spent_s is None else [f"{duration(spent_s)} of CPU time"]
+    if peak:
+        whose = f" ({printable(largest)})" if largest else ""
+        parts.append(f"up to {size(peak)} of memory in one process{whose}")
+    for key, what_with in (("read_bytes", "read"), ("written_bytes", "written")):
+        if measures.get(key):
+            parts.append(f"{size(measures[key])} {what_with}")
+    return ", ".join(parts)
+
+
+def on_use(task: TaskFacts) -> list[str]:
+    """A line for each of its `resources` of which the task used plainly more or less than it had
+    asked for: `asked for 4 cpu, used 0.6`, `2.1 GiB of the 2.0 GiB asked for`.
+
+    Memory is told only when one of its processes alone had more than that: what all together had
+    at a time is not known.
+    """
+    lines = []
+    asked, spent_s = task.resources.get("cpu"), cpu_s(task.measures)
+    if asked and spent_s is not None and task.duration_s and task.duration_s >= _LEAST_S:
+        used = spent_s / task.duration_s
+        # What fails or is ended may never have come to its work. 1 is the least that can be asked.
+        too_few = used < asked / 2 and asked > 1 and task.status is Status.SUCCESS
+        if too_few or used > 1.1 * asked:
+            lines.append(f"asked for {asked} cpu, used {used:.1f}")
+    memory, peak = task.resources.get("mem_mb"), task.measures.get("peak_memory_bytes")
+    if memory and peak and peak > memory * _MB:
+        lines.append(f"memory: {size(peak)} of the {size(memory * _MB)} asked for")
+    return lines
 
 
 def remarks(status: Mapping[str, Any]) -> list[str]:

@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.lean.records import Struct, field
-from zf.report.summary import total_s
-from zf.report.words import PLAIN, WORDS, Style, counted, duration, moment, spent, story
+from zf.report.remarks import cpu_s
+from zf.report.summary import total_s, use_line
+from zf.report.words import (
+    PLAIN,
+    WORDS,
+    Style,
+    counted,
+    duration,
+    moment,
+    size,
+    spent,
+    story,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -99,19 +110,28 @@ def tasks_table(
     waits: Mapping[str, Wait] = MappingProxyType({}),
     advice: Sequence[str] = (),
 ) -> str:
-    """Every task of one run in plan order; for those that wait, what for. Below it, `advice`."""
+    """Every task of one run in plan order, with what its last attempt used, where that is known;
+    for those that wait, what for. Below it, what all attempts used if that was much, and `advice`.
+    """
+    measured = any(task.measures for task in facts.tasks.values())
     cells = [
         (
             printable(task.id),
             task.conclusion,
             spent(task) or "-",
+            *((duration(cpu_s(task.measures)), _peak(task)) if measured else ()),
             printable(task.phase),
             _story(task, waits.get(task.id)),
         )
         for task in facts.tasks.values()
     ]
-    rows = [("TASK", "STATUS", "TIME", "PHASE", "WHAT"), *cells]
-    return _aligned(rows, coloured=1, style=style) + _below(advice)
+    heading = ("TASK", "STATUS", "TIME", *(("CPU", "MEMORY") if measured else ()), "PHASE", "WHAT")
+    below = [*use_line(facts), *advice]
+    return _aligned([heading, *cells], coloured=1, style=style) + _below(below)
+
+
+def _peak(task: TaskFacts) -> str:
+    return size(task.measures.get("peak_memory_bytes"))
 
 
 def _story(task: TaskFacts, wait: Wait | None = None) -> str:

@@ -5,7 +5,7 @@ Facts in, text out: nothing here writes, waits or reads a clock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Status
@@ -30,7 +30,7 @@ from zf.report.words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from zf.report import blocked
     from zf.report.facts import Facts, Result
@@ -89,11 +89,12 @@ def summary(
         blocks.append([style.folded(_failure_head(facts, [task], style)) for task in again])
     blocks += [_odd(facts, proof, style)] if facts.warned or facts.flaky else []
     notes = {name: [cases] for name, cases in _failed_all_the_same(facts)}
-    notes |= {name: [*notes.get(name, ()), *lines] for name, lines in remarks.items()}
+    for name, more in (*remarks.items(), *_uses(facts)):
+        notes[name] = [*notes.get(name, ()), *more]
     blocks += [_remarks(notes, style)] if notes else []
     if not (told or reported or facts.all_well):
         blocks += [blocked.headline(facts, style), *blocked.not_started(facts)]
-    last = [_counts_line(facts, style), *_throttle_lines(facts, style), *advice]
+    last = [_counts_line(facts, style), *use_line(facts), *_throttle_lines(facts, style), *advice]
     blocks.append([*last, f"proof: {printable(proof)}"] if proof else last)
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
@@ -255,6 +256,16 @@ def _remarks(remarks: Mapping[str, Sequence[str]], style: Style) -> list[str]:
     ]
 
 
+def _uses(facts: Facts) -> Iterator[tuple[str, list[str]]]:
+    """What tasks used of what they had asked for, where that is worth a remark."""
+    for task in facts.tasks.values():
+        if task.resources and task.measures:
+            from zf.report.remarks import on_use  # noqa: PLC0415 - hardly any run has such tasks
+
+            if lines := on_use(task):
+                yield task.id, lines
+
+
 def _odd(facts: Facts, proof: str, style: Style) -> list[str]:
     """What did not fail the run and must not be overlooked either: each by name, however many."""
     lines = []
@@ -305,6 +316,40 @@ def _counts_line(facts: Facts, style: Style) -> str:
     word = style.paint(VERDICTS[facts.result], facts.result)
     told = f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{took}"
     return style.folded(told)
+
+
+def use_line(facts: Facts) -> list[str]:
+    """What the run cost, if that is worth a line."""
+    used, largest = _total_use(facts)
+    if used["cpu_user_s"] + used["cpu_system_s"] < _LEAST_USE_S:
+        return []
+    from zf.report.remarks import use  # noqa: PLC0415 - nothing to say of most runs
+
+    return [f"used: {use(used, largest)}"]
+
+
+_LEAST_USE_S = 1.0
+
+
+def _total_use(facts: Facts) -> tuple[dict[str, Any], str]:
+    """What all attempts used together, as far as it is known, in the form of one's measures; and
+    the task that had the largest process.
+    """
+    total: dict[str, Any] = dict.fromkeys(_ADDED, 0)
+    total["peak_memory_bytes"], largest = None, ""
+    for task in facts.tasks.values():
+        for measures in (task.measures, *(tried.task.measures for tried in task.earlier)):
+            if not measures:
+                continue
+            for key in _ADDED:
+                total[key] += measures.get(key) or 0
+            peak = measures.get("peak_memory_bytes")
+            if peak and peak > (total["peak_memory_bytes"] or 0):
+                total["peak_memory_bytes"], largest = peak, task.id
+    return total, largest
+
+
+_ADDED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_bytes")
 
 
 def total_s(facts: Facts) -> float | None:

@@ -142,6 +142,18 @@ def duration(seconds: float | None) -> str:
     return f"{days}d{hours:02d}h"
 
 
+def size(count: float | None) -> str:
+    """So many bytes for people: 512 B, 9.5 KiB, 2.1 GiB; `-` where unknown."""
+    if count is None:
+        return "-"
+    unit = "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if count < 1000:  # four digits before the point are hard to read
+            break
+        count, unit = count / 1024, larger
+    return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+
+
 def since(moment: float | None, now: float) -> str:
     """How long ago a moment was; `-` where that is not known."""
     return duration(None if moment is None else now - moment)

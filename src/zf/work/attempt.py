@@ -257,6 +257,9 @@ class Attempt:
             capture.finish()
         finally:
             os.close(log)
+        if ended is not None:
+            used = self._context.supervisor.measures()
+            outcome.measure(command.kind, command.index, used, capture.output_bytes)
         if capture.failure is not None and outcome.status is Status.SUCCESS:
             why = error_text(capture.failure)
             outcome.fail(Cause.STORAGE, f"the log of {command.label} could not be written: {why}")

@@ -20,6 +20,7 @@ class Cgroup:
     def __init__(self, parent: str, name: str) -> None:
         self._parent = parent
         self._path = f"{parent}/{name}"
+        self._cpu_stat: int | None = None
 
     @classmethod
     def enter(cls, name: str) -> Cgroup | None:
@@ -48,6 +49,17 @@ class Cgroup:
             _write(f"{self._parent}/cgroup.procs", _SELF)
             kill_all(self._path)
             _write(f"{self._path}/cgroup.procs", _SELF)
+
+    def cpu_s(self) -> tuple[float, float]:
+        """Seconds of processor time that what is or was in it has used: in user mode, and else.
+
+        The kernel counts these in every cgroup. What else it can count, memory say, it counts in
+        none whose parent has processes in it, as the runner is in that of this one.
+        """
+        if self._cpu_stat is None:
+            self._cpu_stat = os.open(f"{self._path}/cpu.stat", os.O_RDONLY | os.O_CLOEXEC)
+        _, _, _, user, _, system, *_ = os.pread(self._cpu_stat, 128, 0).split(None, 6)
+        return int(user) / 1e6, int(system) / 1e6
 
     def leave(self) -> None:
         """Go back and remove it, if nothing else is in it.

@@ -34,6 +34,7 @@ COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
 _EXIT_SIGNALLED = 128
+_SUMMED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_bytes")
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
     Cause.PHASE_TIMEOUT: "the phase timeout ran out in {where}",
@@ -66,6 +67,13 @@ class Outcome(Struct):
     tests: Tests | None = None
     # What the task measured of itself, if anything.
     measured: Measured | None = None
+    # What each command that was started used: which kind of command, its number, its measures.
+    used: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
+
+    def measure(self, kind: str, number: int, used: dict[str, Any], output_bytes: int) -> None:
+        """Take what a command used and printed."""
+        used["output_bytes"] = output_bytes
+        self.used.append((kind, number, used))
 
     def begin(self) -> None:
         """From now on its time is taken."""
@@ -272,6 +280,7 @@ class Outcome(Struct):
                 run,
                 self.task,
                 ended,
+                measures=self._told_measures(ended),
                 containment=self.containment,
                 shield=self.shield,
                 survivors=[
@@ -330,9 +339,32 @@ class Outcome(Struct):
             round(time.monotonic() - self.began, 6),
             "",
             self.task.tolerates(self.status, self.exit_code),
+            self._measures(),
             tests=self.tests.event if self.tests else {},
             metrics=self.measured.metrics.as_json() if self.measured else [],
         )
+
+    def _measures(self) -> dict[str, Any]:
+        """What all commands used together; null where that of one is not known."""
+        used = [one for _, _, one in self.used]
+        if len(used) < 2:
+            return used[0] if used else {}
+        sums: dict[str, Any] = {
+            key: None if None in (values := [one[key] for one in used]) else round(sum(values), 6)
+            for key in _SUMMED
+        }
+        sums["peak_memory_bytes"] = max(one["peak_memory_bytes"] or 0 for one in used) or None
+        sums["source"] = min(one["source"] for one in used)  # any cgroup's
+        return sums
+
+    def _told_measures(self, ended: AttemptEnded) -> dict[str, Any]:
+        """The same, and that of each command."""
+        if not self.used:
+            return {}
+        steps = [{"step": number, **one} for kind, number, one in self.used if kind == "step"]
+        cleanup = [{"cleanup": n, **one} for kind, n, one in self.used if kind == "cleanup"]
+        told = {**ended.measures, "steps": steps}
+        return {**told, "cleanup": cleanup} if cleanup else told
 
     def write_abandoned_status(
         self,

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
+from typing import Any
 
 from zf.events import Cause
 from zf.lean.records import Struct
@@ -134,6 +135,11 @@ class Supervisor:
             self._pipe = -1
             self._piping = False
 
+    def measures(self) -> dict[str, Any]:
+        """What was used since this was last called, as status.json has it."""
+        some_go_on = self.has_kept or self.has_unkillable
+        return self._tree.meter.take(some_go_on=some_go_on)
+
     def tend_kept(self) -> None:
         """Look after what was left running until the runner wants its end, then end it."""
         self._orders.hear_of_children()
@@ -173,7 +179,7 @@ class Supervisor:
         if unkillable:
             self.has_unkillable = True
             return Ended(exit_code, number, stop, survivors, unkillable)
-        os.waitpid(leader, 0)
+        self._tree.meter.reap(leader, 0)
         if not self._tree.is_empty():
             # The kernel's list may miss a child while others exit; its ECHILD cannot.
             missed = describe(self._tree.members(0))

@@ -11,7 +11,17 @@ from zf.lean.records import Struct
 from zf.report.blocked import code
 from zf.report.excerpt import LOOK_LINES
 from zf.report.summary import VERDICTS
-from zf.report.words import TAIL_LINES, VERBS, count, line_number, spent, step, tail, what
+from zf.report.words import (
+    TAIL_LINES,
+    VERBS,
+    count,
+    failed_tests,
+    line_number,
+    spent,
+    step,
+    tail,
+    what,
+)
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
@@ -103,8 +113,12 @@ def log_of(run: RecordedRun, finding: Finding, most: int = TAIL_LINES) -> list[s
 
 
 def said(run: RecordedRun, finding: Finding) -> str:
-    """A finding in a few lines: what happened, what it holds up, and the reason in its log."""
+    """A finding in a few lines: what happened, which tests failed, what it holds up, and the reason
+    in its log.
+    """
     lines = [f"{finding.what} [{finding.code}]"]
+    if finding.task is not None and (tests := failed_tests(finding.task)):
+        lines.append(tests)
     if finding.holds_up:
         lines.append(f"holds up {count(finding.holds_up, 'task')}")
     return "\n".join([*lines, *(f"| {line}".rstrip() for line in log_of(run, finding))])

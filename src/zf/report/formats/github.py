@@ -14,7 +14,7 @@ from zf.errors import printable
 from zf.lean import lazy
 from zf.report.formats.findings import Finding, findings, log_of, said
 from zf.report.summary import VERDICTS, total_s
-from zf.report.words import Style, count, counted, duration
+from zf.report.words import Style, count, counted, duration, failed_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -97,7 +97,9 @@ def _causes(run: RecordedRun, found: Sequence[Finding]) -> str:
 def _row(run: RecordedRun, finding: Finding) -> str:
     task = finding.task
     shape = _SHAPES.shape("flaky" if task and task.flaky else task.conclusion) if task else "!"
+    tests = failed_tests(task) if task else ""
     why = f"{_text(finding.what)} <code>{finding.code}</code>"
+    why += f"<br>{_text(tests)}" if tests else ""
     where = _linked(run, finding) if finding.file else ""
     holds = count(finding.holds_up, "task") if finding.holds_up else ""
     return f"| {shape} {_text(finding.title)} | {why} | {where} | {holds} |"

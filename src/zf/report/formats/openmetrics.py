@@ -1,7 +1,6 @@
-"""A run in numbers, as OpenMetrics text: how long it and its tasks took, and what they came to; for
-GitLab's `artifacts:reports:metrics`, and whatever scrapes such files. Pure.
-
-https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md
+"""A run in numbers, as OpenMetrics text: how long it and its tasks took and what they used, what
+they came to, and what they measured themselves; for GitLab's `artifacts:reports:metrics`, and
+whatever scrapes such files. Pure.
 """
 
 from __future__ import annotations
@@ -9,66 +8,72 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zf.events import Status
+from zf.metrics.exposition import Series, from_json, summed, text
 from zf.report.summary import total_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
+    from zf.report.facts import Facts
     from zf.report.formats.recorded import RecordedRun
     from zf.report.task_facts import TaskFacts
 
-Sample = tuple["Mapping[str, str]", float]
+# What zf's own names begin with, and what each says.
+_OWN = "zf_"
+_ABOUT = {
+    "zf_run_success": "Whether the run passed.",
+    "zf_run_duration_seconds": "How long the run took.",
+    "zf_tasks": "How many tasks came to what.",
+    "zf_task_attempts": "How many attempts were made of a task.",
+    "zf_task_duration_seconds": "How long the attempt took that counts.",
+    "zf_task_cpu_seconds": "The time on a CPU, user and system, of that attempt.",
+    "zf_task_peak_memory_bytes": "The most memory that it had at once.",
+}
 
 
 def render(run: RecordedRun) -> Iterator[bytes]:
-    """Every family with its samples. Labels are the names of tasks and phases alone: none grows
-    from run to run.
+    """Gauges of the run and its tasks, and the tasks' metrics summed over the run. Labels are names
+    of tasks, phases and statuses alone: none grows from run to run.
     """
-    facts = run.facts
-    tasks = facts.tasks.values()
-    yield _family(
-        "zf_run_success", "Whether the run passed.", [({}, float(facts.result == "passed"))]
-    )
+    series = [*_of_run(run.facts)]
+    for task in run.facts.tasks.values():
+        series += _of_task(task)
+    measured = map(from_json, summed(task.metrics for task in run.facts.tasks.values()))
+    series += (one for one in measured if not one.name.startswith(_OWN))
+    for line in text(series).splitlines():
+        yield f"{line}\n".encode()
+        if line.startswith("# TYPE "):
+            # promtool and people ask of every name what it means.
+            name = line.split()[2]
+            yield f"# HELP {name} {_ABOUT.get(name, 'What the tasks measured.')}\n".encode()
+
+
+def _of_run(facts: Facts) -> Iterator[Series]:
+    yield _gauge("run_success", float(facts.result == "passed"))
     took = total_s(facts)
     if took is not None:
-        yield _family("zf_run_duration_seconds", "How long the run took.", [({}, took)], "seconds")
-    words = [*(status.value for status in Status), "running", "waiting"]
-    yield _family(
-        "zf_tasks",
-        "How many tasks came to what.",
-        [({"status": word}, facts.counts.get(word, 0)) for word in words],
-    )
-    yield _family(
-        "zf_task_duration_seconds",
-        "How long the attempt of a task took that counts.",
-        [(_of(task), task.duration_s) for task in tasks if task.duration_s is not None],
-        "seconds",
-    )
-    yield _family(
-        "zf_task_attempts",
-        "How many attempts were made of a task.",
-        [(_of(task), task.attempt) for task in tasks if task.attempt],
-    )
-    yield b"# EOF\n"
+        yield _gauge("run_duration_seconds", took, unit="seconds")
+    for word in (*(status.value for status in Status), "running", "waiting"):
+        yield _gauge("tasks", facts.counts.get(word, 0), {"status": word})
 
 
-def _of(task: TaskFacts) -> Mapping[str, str]:
-    return {"task": task.id, "phase": task.phase}
+def _of_task(task: TaskFacts) -> Iterator[Series]:
+    """How many attempts there were, and what that which counts took and used."""
+    labels = {"phase": task.phase, "task": task.id}
+    if task.attempt:
+        yield _gauge("task_attempts", task.attempt, labels)
+    if task.duration_s is not None:
+        yield _gauge("task_duration_seconds", task.duration_s, labels, "seconds")
+    used = {key: value for key, value in task.measures.items() if isinstance(value, (int, float))}
+    if {"cpu_user_s", "cpu_system_s"} <= used.keys():
+        cpu_s = used["cpu_user_s"] + used["cpu_system_s"]
+        yield _gauge("task_cpu_seconds", round(cpu_s, 6), labels, "seconds")
+    if "peak_memory_bytes" in used:
+        yield _gauge("task_peak_memory_bytes", used["peak_memory_bytes"], labels, "bytes")
 
 
-def _family(name: str, about: str, samples: Iterable[Sample], unit: str = "") -> bytes:
-    """Gauges: each file tells of one run, and nothing in it is counted on in the next."""
-    lines = [f"# TYPE {name} gauge"]
-    lines += [f"# UNIT {name} {unit}"] if unit else []
-    lines.append(f"# HELP {name} {_escaped(about)}")
-    found = [f"{name}{_labels(labels)} {value:.10g}" for labels, value in samples]
-    return "".join(f"{line}\n" for line in [*lines, *found]).encode() if found else b""
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    said = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-    return f"{{{said}}}" if said else ""
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+def _gauge(
+    name: str, value: float, labels: Mapping[str, str] | None = None, unit: str = ""
+) -> Series:
+    told = tuple(sorted((labels or {}).items()))
+    return Series(f"{_OWN}{name}", told, "gauge", float(value), unit)
