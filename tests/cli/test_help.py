@@ -72,3 +72,11 @@ def rows(page):
         elif indented > 2 and found:
             found[-1][1] = f"{found[-1][1]} {line.strip()}".strip()
     return [row for row in found if row[1]]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["logs", "--help"], ["nonsense"], ["run-phase"]])
+def test_the_parser_brings_rich_and_zf_does_without(words):
+    """docs/decisions/0015-no-rich.md; it would take longer to import than a short run takes."""
+    code = f"import sys; from zf.cli import main; main.run({words!r}); print('rich' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "False"

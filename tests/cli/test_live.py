@@ -15,11 +15,11 @@ from tests.support.report_samples import (
 )
 from tests.support.screen import Screen
 from zf.cli.display.lines import Lines
-from zf.cli.display.live import LastLines, Live
+from zf.cli.display.live import _MOST_SHOWN, LastLines, Live
 from zf.events import Cause, PhaseEnded, RetryDropped, RetryScheduled, Status
+from zf.report import summary
 from zf.report.facts import Fold
 from zf.report.live import Heard
-from zf.report.summary import DETAILED_FAILURES
 from zf.report.words import PLAIN
 
 
@@ -134,12 +134,13 @@ def test_what_is_tolerated_has_a_line(shown):
 
 
 def test_after_many_failures_the_others_have_a_line(shown):
-    names = [f"t{n}" for n in range(DETAILED_FAILURES + 1)]
+    assert _MOST_SHOWN == summary.DETAILED_FAILURES
+    names = [f"t{n}" for n in range(_MOST_SHOWN + 1)]
     run = shown(" ".join(names))
     for name in names:
         run.take(failed(name))
         run.look()
-    assert len(run.live.shown) == DETAILED_FAILURES
+    assert len(run.live.shown) == _MOST_SHOWN
     assert run.look()[-1].startswith(f"x failure   {names[-1]}  0.2s")
 
 

@@ -9,6 +9,7 @@ from tests.support.program import ZF
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
 from zf.cli import main
+from zf.cli.display.live import Live
 from zf.cli.display.progress import Watcher
 from zf.report.live import Board
 from zf.settings import RunOptions
@@ -136,7 +137,9 @@ def test_a_board_that_breaks_falls_silent(capsys, monkeypatch):
 
     monkeypatch.setattr(Board, "frame", broken)
     watcher = Watcher(RunOptions(typed={"progress": "plain"}), "proofs")
-    watcher._board = Board()
+    watcher._live = Live(
+        watcher._lines, "proofs", watcher._style, most=None, whole=False, logs=True
+    )
     for moment in range(3):
         watcher.watch(None, None, float(moment))
     assert len(drawn) == 1

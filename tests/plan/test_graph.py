@@ -159,6 +159,16 @@ def test_a_need_that_another_run_met():
     assert plan_again(flow(TWO_PHASES), half.as_json(), run="r1") == half
 
 
+def test_a_resumed_run_goes_by_the_times_that_it_was_begun_with():
+    known = flow("A: x\nA: y <- x")
+    plan = plan_phases(known, ["A"], phase_timeout_s=60)
+    weighed = structs.replace(plan, weight_s={"x": 1.5, "y": 0.0})
+    rows = weighed.as_json()["tasks"]
+    assert [row["weight_s"] for row in rows] == [1.5, 0.0]
+    assert plan_again(known, weighed.as_json(), run="r1") == weighed
+    assert "weight_s" not in plan.as_json()["tasks"][0]
+
+
 def test_a_part_of_a_phase_is_recorded_as_a_part():
     """Any way to run less than a phase: it must not pass for the phase."""
     known = flow("A: x\nA: y <- x\nB: z <- y")

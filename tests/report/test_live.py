@@ -122,6 +122,20 @@ def test_the_bar_is_full_at_the_end_alone_and_shows_what_went_wrong() -> None:
     assert whole[0].startswith("\x1b[32m###################\x1b[0m  ")
 
 
+def test_where_durations_are_known_it_says_what_is_left() -> None:
+    content = plan({"a": (), "b": ("a",)})
+    content["tasks"][0]["weight_s"], content["tasks"][1]["weight_s"] = 10.0, 30.0
+    fold = Fold(content, {"max_jobs": 1, "resources": {}})
+    fold.apply(PhaseStarted("E", 60), 100.0)
+    fold.apply(started("a"), 100.0)
+    board = live.board(fold.facts, 105.0, columns=80)
+    assert board[0] == "##-----------------  0/2  phase E  5s  ~35s left"
+    fold.apply(ended("a"), 110.0)
+    assert live.board(fold.facts, 110.0, columns=30) == ["1/2  phase E  10s  ~30s left"]
+    fold.apply(Interrupted(2, 1), 111.0)
+    assert "left" not in live.board(fold.facts, 111.0, columns=80)[0]
+
+
 def heard(line: str, silent_s: float = 0.0) -> live.Listen:
     return lambda _facts, _task: live.Heard(line, silent_s)
 
@@ -232,10 +246,10 @@ def test_holding_up_more_than_anybody_counts() -> None:
     fold.apply(started("a"), 0.0)
     assert live.board(fold.facts, 1.0, columns=80) == [
         "-------------------  0/5001  1s",
-        "> a  1s of 3s  holds up 999+",
+        "> a  1s of 3s  holds up 99+",
     ]
     assert live.board(fold.facts, 1.0, columns=120)[1] == (
-        "> a  1s of 3s  holds up b0 and 998+ more"
+        "> a  1s of 3s  holds up b0 and 98+ more"
     )
 
 

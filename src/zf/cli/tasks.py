@@ -178,6 +178,7 @@ def durations(
 
 
 def _durations_table(said: Sequence[Mapping[str, Any]]) -> str:
+    from zf.proof.layout import DURATIONS
     from zf.report.words import duration
 
     width = max([len("task"), *(len(row["task"]) for row in said)])
@@ -187,7 +188,7 @@ def _durations_table(said: Sequence[Mapping[str, Any]]) -> str:
         many = len(row["seconds"])
         source = {
             "runs": _count(many, "run"),
-            "file": "durations.json",
+            "file": DURATIONS,
             None: "no run of this script",
         }[row["from"]]
         lines.append(f"{row['task']:{width}}  {expected:>8}  {source}")

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _SPOILS = (*FAILED, Status.BLOCKED, Status.CANCELLED)
 
 # A row of the live board counts no further.
-_MOST_WAITING = 999
+_MOST_WAITING = 99
 
 Result = Literal[
     "passed", "failed", "timeout", "interrupted", "nothing run", "unfinished", "tampered"
@@ -161,7 +161,7 @@ class Facts(Struct):
         """
         seen = {name}
         queue = deque((name,))
-        looks = 4 * _MOST_WAITING
+        looks = 40 * _MOST_WAITING
         while queue:
             for child in self.dependents.get(queue.popleft(), ()):
                 looks -= 1

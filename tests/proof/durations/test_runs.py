@@ -47,6 +47,11 @@ def test_what_is_kept_is_found_again(tmp_path):
     assert earlier(f"{tmp_path}/no-proofs", str(tmp_path)) == known
 
 
+def test_proofs_that_are_no_folder_say_nothing(tmp_path):
+    (tmp_path / "proofs").write_text("")
+    assert earlier(f"{tmp_path}/proofs", f"{tmp_path}/proofs/.locks") == Durations()
+
+
 def test_nowhere_to_keep_it_is_no_error(tmp_path):
     keep(Durations(), f"{tmp_path}/missing")
 

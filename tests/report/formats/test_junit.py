@@ -8,14 +8,22 @@ import re
 import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 
 import junitparser
 import pytest
+from hypothesis import given
 
 from tests.support.program import Project
+from tests.support.report_samples import failed, plan, started
+from tests.support.report_strategies import hostile_runs
 from tests.support.tools import from_npm, program
+from zf.errors import printable
+from zf.events import RetryScheduled
+from zf.lean.records import replace
+from zf.report.facts import build
 from zf.report.formats import junit
-from zf.report.formats.recorded import RecordedRun
+from zf.report.formats.recorded import LogFile, RecordedRun
 from zf.work.results import junit as reports
 
 SCHEMA = Path(__file__).resolve().parents[2] / "support" / "junit.xsd"
@@ -226,6 +234,53 @@ def test_a_run_that_was_killed(tmp_path):
     alive = ET.fromstring(drawn(recorded(here, alive=True)))
     assert alive.get("errors") == "0"
     assert [one.text for one in alive.iter("skipped")] == ["it is running", "it has not started"]
+
+
+def facts_alone(facts, tails, **keys) -> SimpleNamespace:
+    """A run of which there are facts and the ends of logs, and no folder."""
+    values = {"id": facts.run, "facts": facts, "alive": False, "project": "", "sealed": False}
+    values["log_tail"] = lambda task, _step, **_: tails.get(task, [])
+    values["log_path"] = lambda *_: "log"
+    values["logs"] = lambda task, _: [LogFile("step-0", len("".join(tails.get(task, []))))]
+    return SimpleNamespace(**values | keys)
+
+
+@given(hostile_runs())
+def test_whatever_a_record_says_is_valid_xml_and_nothing_else(run):
+    content, events, tails = run
+    facts = build(content, events)
+    root = ET.fromstring(drawn(facts_alone(facts, tails)))
+    cases = [case for case in root.iter("testcase") if case.get("classname") != "zf"]
+    assert len(cases) == 4
+    assert {case.get("name") for case in cases} == {printable(name) for name in facts.tasks}
+    tags = {element.tag for element in root.iter()}
+    assert tags <= {"testsuites", "testsuite", "testcase", "properties", "property", *ENDS}
+
+
+ENDS = (
+    *("failure", "error", "skipped", "system-out", "stackTrace"),
+    *("rerunFailure", "rerunError", "flakyFailure", "flakyError"),
+)
+
+
+@pytest.mark.parametrize("seconds", [None, float("nan"), -5, 3, 1e-9])
+def test_a_time_is_a_number_whatever_the_record_says(seconds):
+    event = replace(failed("a"), duration_s=seconds, started_at="\x1byesterday")
+    root = ET.fromstring(drawn(facts_alone(build(plan({"a": ""}), [event]), {})))
+    case = root.find(".//testcase[@name='a']")
+    assert case.get("time") == ("3.000" if seconds == 3 else "0.000")
+    assert case.get("timestamp") is None
+
+
+def test_of_many_attempts_the_last_have_their_logs():
+    events = []
+    for attempt in range(1, 31):
+        events += [started("a", attempt), failed("a", attempt=attempt)]
+        events += [RetryScheduled("a", attempt + 1, 0)] if attempt < 30 else []
+    run = facts_alone(build(plan({"a": ""}), events), {"a": ["why"]})
+    reruns = [*ET.fromstring(drawn(run)).iter("rerunFailure")]
+    assert len(reruns) == 29
+    assert ["why" in one.find("stackTrace").text for one in reruns] == [False] * 24 + [True] * 5
 
 
 # What there is room for

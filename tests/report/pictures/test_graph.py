@@ -38,8 +38,8 @@ def test_a_state_is_told_by_a_word_a_shape_and_a_class() -> None:
     assert told == "40-seed-database: timeout, step 'Seed' ran past timeout_sec (3s)"
 
 
-def test_no_picture_of_one_task() -> None:
-    assert figure(facts_of("a")) == ("", [])
+def test_no_picture_where_nothing_needs_anything() -> None:
+    assert figure(facts_of("a")) == figure(facts_of("a b c")) == ("", [])
 
 
 def test_a_need_that_others_imply_has_no_line_and_that_is_said() -> None:
@@ -116,7 +116,7 @@ def test_a_plan_whose_needs_go_round_in_a_circle_is_drawn_all_the_same() -> None
 
 
 def test_what_a_task_says_of_itself_is_escaped() -> None:
-    facts = Fold(plan("a b", a="</svg><script>\u202ex")).facts
+    facts = Fold(plan({"a": "", "b": "a"}, a="</svg><script>\u202ex")).facts
     svg, _ = figure(facts)
     assert "<script>" not in svg
     assert "&lt;/svg&gt;&lt;script&gt;\\u202ex" in svg

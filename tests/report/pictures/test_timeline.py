@@ -65,7 +65,7 @@ def test_a_bar_for_each_attempt_at_its_time_on_its_lane() -> None:
     )
     assert help_ == (
         'What would help: half the time for <a href="#task-c">c</a> would have saved about 3.0s,'
-        ' for <a href="#task-a">a</a> about 2.0s; for any other task less than 1 %.'
+        ' for <a href="#task-a">a</a> about 2.0s; for any other task less than 0.1s.'
     )
 
 
@@ -180,3 +180,24 @@ def test_names_from_outside_are_escaped() -> None:
     svg, _ = figure(run.plan, run.limits, run.course)
     assert "<b>" not in svg
     assert "&lt;b&gt;\\u202e" in svg
+
+
+def test_a_run_that_goes_on_is_not_told_what_would_have_helped() -> None:
+    told = ((0.0, started("a")), (3.0, ended("a")), (3.0, started("b")), (4.0, failed("b")))
+    run = run_of({"a": "", "b": "a"}, *told)
+    _, sentences = drawn(run)
+    assert sentences == [
+        "The line under the bars is the critical path so far: 2 attempts, 4.0s of 4.0s."
+    ]
+
+
+def test_what_helps_no_more_than_so_much_is_told_as_that() -> None:
+    names = " ".join(f"t{n}" for n in range(40))
+    told = [(float(n // 2), started(f"t{n}")) for n in range(40)]
+    told += [(float(n // 2 + 1), ended(f"t{n}")) for n in range(40)]
+    told.sort(key=lambda one: (one[0], one[1].__class__.__name__ != "AttemptEnded"))
+    _, sentences = drawn(run_of(names, *told, (20.0, run_ended(0))))
+    assert sentences[1] == (
+        "What would help: no single task. Half the time for any one of them would have saved less"
+        " than 0.2s. With 4 slots the run would have been about 10.0s shorter."
+    )

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
-from zf.proof.growing import AttemptLog, LogLines
 from zf.proof.read import log_tail
 from zf.report import terminal
 from zf.report.words import TAIL_LINES, log_line
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from zf.cli.display.folds import Fold, Folds
     from zf.events import Event
+    from zf.proof.growing import LogLines
     from zf.report.facts import Facts
     from zf.report.task_facts import TaskFacts
     from zf.report.words import Style
@@ -110,6 +110,8 @@ class Lines:
         return lines, None
 
     def _log(self, facts: Facts, task: str, attempt: int) -> LogLines:
+        from zf.proof.growing import AttemptLog, LogLines
+
         run_dir = f"{self._proofs}/{facts.run}"
         return LogLines(AttemptLog(run_dir, task, attempt, facts.first_step))
 

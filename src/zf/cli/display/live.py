@@ -22,10 +22,7 @@ from zf.events import (
     TaskNotRun,
 )
 from zf.proof.growing import AttemptLog
-from zf.proof.read import log_tail
-from zf.report.excerpt import LOOK_LINES
 from zf.report.live import BOARD_ROWS, Board, Heard
-from zf.report.summary import DETAILED_FAILURES, failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +32,10 @@ if TYPE_CHECKING:
     from zf.report.facts import Facts
     from zf.report.task_facts import TaskFacts
     from zf.report.words import Style
+
+
+# As many as the summary shows with their logs.
+_MOST_SHOWN = 25
 
 
 class Live:
@@ -74,7 +75,7 @@ class Live:
         lines, output = self._lines.of(event, facts)
         match event:
             case AttemptEnded(task=name, status=status) if self._logs and status in FAILED:
-                if not event.warned and len(self.shown) < DETAILED_FAILURES:
+                if not event.warned and len(self.shown) < _MOST_SHOWN:
                     self._held[name], lines = lines, []
             case RetryScheduled(task=name):
                 lines = self._held.pop(name, []) + lines
@@ -126,6 +127,10 @@ class Live:
         return told
 
     def _failure(self, facts: Facts, task: TaskFacts) -> list[str]:
+        from zf.proof.read import log_tail
+        from zf.report.excerpt import LOOK_LINES
+        from zf.report.summary import failure
+
         run_dir = f"{self._proofs}/{facts.run}"
         number = facts.step_number(task)
         tail = log_tail(run_dir, task.id, number, lines=LOOK_LINES)

@@ -19,6 +19,7 @@ from zf.proof.layout import DURATIONS, JOURNAL, MANIFEST, PLAN, UNFINISHED
 
 # What is read of the runs themselves, once in a while: about a tenth of a second.
 _MOST_RUN_BYTES = 8 * 1024 * 1024
+_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def earlier(proofs: str, kept: str) -> Durations:
@@ -30,7 +31,8 @@ def earlier(proofs: str, kept: str) -> Durations:
         found = Durations.load(f"{kept}/{DURATIONS}")
     except (OSError, ZfError):
         found = Durations()
-    _catch_up(found, proofs)
+    with suppress(OSError):
+        _catch_up(found, proofs)
     return found
 
 
@@ -63,12 +65,12 @@ def _took(events: Iterable[Event]) -> dict[str, float]:
 
 
 def keep(found: Durations, kept: str) -> None:
-    """Leave it for the next run, if that can be done. What a crash makes of the file does no harm:
-    it is made again.
+    """Leave it for the next run, if that can be done. What a crash makes of the file, or two runs
+    that end at once, does no harm: it is made again.
     """
-    name = f"{kept}/.{DURATIONS}.{os.getpid()}{UNFINISHED}"
+    name = f"{kept}/.{DURATIONS}{UNFINISHED}"
     with suppress(OSError):
-        with open(name, "xb") as file:
+        with os.fdopen(os.open(name, _ANEW), "wb") as file:
             file.write(found.as_json())
         os.rename(name, f"{kept}/{DURATIONS}")
 

@@ -49,6 +49,9 @@ _LOG_LINES = 16 * 1024
 # An assertion with what led to it, where the end of a log has room for its last lines alone.
 _EXCERPT_LINES = 40
 _DETAIL_CHARS = 500
+# With less room than this no line of a log is worth being read, and an excerpt has what it may.
+_LEAST_CHARS = 200
+_WHOLE_CHARS = 8_000
 # A task may be tried 1000 times: of so many the last attempts have an excerpt, and all a line.
 _MOST_EXCERPTS = 5
 
@@ -229,8 +232,12 @@ class _Cases:
         lines = [line for line in about if line]
         room = self._most_chars - sum(map(len, lines))
         number = self._run.facts.step_number(task)
-        log = room > 0 and self._run.log_tail(task.id, number, attempt=attempt, lines=LOOK_LINES)
-        why = tail(log, _EXCERPT_LINES) if log else []
+        why: list[str] = []
+        if room >= _LEAST_CHARS:
+            # Of thousands of failures only the ends of the logs are searched for the reason.
+            look = LOOK_LINES if room > _WHOLE_CHARS else _EXCERPT_LINES
+            log = self._run.log_tail(task.id, number, attempt=attempt, lines=look)
+            why = tail(log, _EXCERPT_LINES)
         while why and room < sum(map(len, why)):
             why.pop(0)
         return "\n".join([*lines, "", *why] if why else lines)
@@ -328,26 +335,26 @@ def _log(run: RecordedRun, task: TaskFacts | None, most: int) -> tuple[bytes, bo
     """
     assert task is not None
     number = run.facts.step_number(task)
-    lines = run.log_tail(task.id, number, lines=_LOG_LINES)
+    size = _size_of_log(run, task, number)
     room = min(most, _LOG_BYTES) - _TAGS_BYTES
-    if not lines or room <= 0:
-        return b"", bool(lines)
+    if not size or room <= 0:
+        return b"", size > 0
+    lines = run.log_tail(task.id, number, lines=min(room, _LOG_LINES))
     kept: list[str] = []
     is_cut = False
     for line in reversed(lines):
         shown = log_line(line[-room:])
         escaped = escape(shown)
-        size = len(escaped.encode()) + 1
-        if size > room:
+        needed = len(escaped.encode()) + 1
+        if needed > room:
             # No character takes more in XML than an ampersand.
             kept.append(escape(shown[len(shown) - room // _MOST_OF_ONE :]))
             is_cut = True
             break
         kept.append(escaped)
-        room -= size
+        room -= needed
         if not room:
             break
-    size = _size_of_log(run, task, number)
     is_cut = is_cut or len(kept) < len(lines) or size > _LOG_BYTES
     if is_cut:
         where = escape(printable(run.log_path(task.id, None, number)))

@@ -13,8 +13,8 @@ from zf.lean.records import Struct
 from zf.report import advice
 from zf.report.html.quotes import Quote, Quotes
 from zf.report.html.state import STATES, State, state_of
-from zf.report.remarks import remarks
-from zf.report.words import count, place, spent, tries, what
+from zf.report.remarks import failed_cases, remarks
+from zf.report.words import count, failed_tests, place, spent, tries, what
 
 if TYPE_CHECKING:
     from zf.report.causes import RootCause
@@ -42,6 +42,9 @@ class Cause(Struct, frozen=True):
     quote: Quote | None
     earlier: Sequence[str]
     victims: Sequence[Victim]
+    # "3 of 812 tests failed: ...", and each of these cases with what it said.
+    tests: str
+    cases: Sequence[str]
     others: int = 0
 
 
@@ -81,6 +84,8 @@ def _cause(run: RecordedRun, task: TaskFacts, cause: RootCause, quotes: Quotes) 
             for held in cause.held
         ],
         others=cause.blocks - len(cause.held),
+        tests=failed_tests(task),
+        cases=failed_cases(run.status(task.id) or {}) if task.tests else (),
     )
 
 

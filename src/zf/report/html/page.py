@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from zf import __version__
-from zf.report.html import causes, sheet, tables
+from zf.report.html import causes, costs, sheet, tables
 from zf.report.html.figures import FIGURES
 from zf.report.html.headline import headline
 from zf.report.html.logs import Packs
@@ -62,6 +62,7 @@ def _shown(run: RecordedRun) -> dict[str, Any]:
         "rows": rows,
         "columns": tables.columns(run, rows),
         "artifacts": tables.artifacts(run),
+        "costs": costs.costs(facts),
         "about": list(tables.about(run)),
         "settings": list(tables.settings(run)),
         "took": _took,

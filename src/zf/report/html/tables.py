@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Of a longer list, what a page shows before it says where the rest is.
 MOST_ARTIFACTS = 2000
 MOST_LEFT_OUT = 200
+# Less processor time is shown as none.
+_WORTH_TELLING_S = 0.05
 
 
 class Row(Struct, frozen=True):
@@ -82,7 +84,7 @@ def columns(run: RecordedRun, found: Sequence[Row]) -> Columns:
     return Columns(
         phase=len(run.facts.phases) > 1,
         needs=any(row.task.needs for row in found),
-        cpu=any(row.cpu for row in found),
+        cpu=any(row.cpu_s >= _WORTH_TELLING_S for row in found),
         memory=any(row.memory for row in found),
     )
 

@@ -42,10 +42,12 @@ _WORST = (
 
 
 def figure(facts: Facts) -> tuple[str, list[str]]:
-    """The picture and the sentences that go below it, all of it HTML; none of one task."""
-    if len(facts.tasks) < 2:
-        return "", []
+    """The picture and the sentences that go below it, all of it HTML; none where nothing needs
+    anything.
+    """
     folded = fold(facts)
+    if not folded.lines:
+        return "", []
     return _Picture(facts, folded).svg(), list(_notes(facts, folded))
 
 

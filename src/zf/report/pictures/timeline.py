@@ -21,7 +21,8 @@ from zf.report.words import count, duration
 _HEIGHTS = ((12, 26, 18), (32, 17, 11), (64, 10, 6), (1 << 30, 5, 3))
 _WAIT_PX, _WAIT_ROWS = 15, 6
 _NAMED = 5
-_TOP_PX, _BOTTOM_PX = 18, 22
+# Above the lanes, with the names of phases or without them, and below.
+_NAMED_TOP_PX, _TOP_PX, _BOTTOM_PX = 18, 6, 22
 # A name is shown where it fits, or where enough of it does; a letter is about seven pixels wide.
 _LETTER_PX, _ENOUGH_PX = 7, 110
 _LEAST_WAIT_PX = 3
@@ -59,7 +60,7 @@ def figure(
     drawn = _Picture(course, critical)
     told = [_about_path(course, critical)]
     if course.ended:
-        told.append(_about_help(what_helps(plan, limits or {}, course), course))
+        told.append(_about_help(what_helps(plan, limits or {}, course)))
     return drawn.svg(), [*told, *drawn.notes]
 
 
@@ -73,6 +74,8 @@ class _Picture:
         self._lane, self._bar = next(
             (lane, bar) for most, lane, bar in _HEIGHTS if course.slots <= most
         )
+        named = len(course.phases) > 1 or course.pauses
+        self._top = _NAMED_TOP_PX if named else _TOP_PX
         self._kinds = kinds(course)
         self._bars, together = bars(course)
         if together:
@@ -83,7 +86,7 @@ class _Picture:
         self._rows, left_out = _by_cause(course)
         if left_out:
             self.notes.append(f"{count(left_out, 'shorter wait')} not drawn.")
-        self._waits_at = _TOP_PX + course.slots * self._lane + 6
+        self._waits_at = self._top + course.slots * self._lane + 6
         self._bottom = self._waits_at + len(self._rows) * _WAIT_PX
         self._height = self._bottom + _BOTTOM_PX
 
@@ -119,7 +122,7 @@ class _Picture:
         return percent(seconds / self._course.length_s)
 
     def _lane_at(self, slot: int) -> float:
-        return _TOP_PX + slot * self._lane
+        return self._top + slot * self._lane
 
     def _names(self) -> Iterator[str]:
         every = max(1, round(14 / self._lane))
@@ -134,7 +137,7 @@ class _Picture:
         end = number(self._bottom)
         for tick in ticks(length):
             x = percent(tick / length)
-            yield f'<line class="grid" x1="{x}" x2="{x}" y1="{_TOP_PX}" y2="{end}"/>'
+            yield f'<line class="grid" x1="{x}" x2="{x}" y1="{self._top}" y2="{end}"/>'
             anchor = "" if tick else ' class="first"'
             yield f'<text{anchor} x="{x}" y="{number(self._bottom + 15)}">{short(tick)}</text>'
         last = number(self._bottom + 15)
@@ -145,7 +148,7 @@ class _Picture:
             x, width = self._at(band.start_s), self._at(band.end_s - band.start_s)
             yield f'<line class="phase" x1="{x}" x2="{x}" y1="2" y2="{end}"/>'
             yield (
-                f'<svg x="{x}" y="0" width="{width}" height="{_TOP_PX}">'
+                f'<svg x="{x}" y="0" width="{width}" height="{self._top}">'
                 f'<text x="5" y="11">{text_of(band.name)}</text></svg>'
             )
 
@@ -156,7 +159,7 @@ class _Picture:
                 f"The machine was too busy for {duration(band.end_s - band.start_s)}: {band.name}"
             )
             yield (
-                f'<rect class="busy" x="{self._at(band.start_s)}" y="{_TOP_PX}"'
+                f'<rect class="busy" x="{self._at(band.start_s)}" y="{self._top}"'
                 f' width="{self._at(band.end_s - band.start_s)}" height="{height}">'
                 f"{title(told)}</rect>"
             )
@@ -260,7 +263,7 @@ class _Picture:
             x = self._at(pause.at_s)
             told = f"The run was resumed here, after {duration(pause.idle_s)} without a zf"
             yield (
-                f'<line class="pause" x1="{x}" x2="{x}" y1="{_TOP_PX - 4}"'
+                f'<line class="pause" x1="{x}" x2="{x}" y1="{self._top - 4}"'
                 f' y2="{number(self._bottom)}">{title(told)}</line>'
             )
             self.notes.append(f"{told}; that time is not in the picture.")
@@ -371,7 +374,7 @@ def _about_path(course: Course, critical: Sequence[int]) -> str:
     return f"{told}; {', '.join(parts)}."
 
 
-def _about_help(advice: Advice, course: Course) -> str:
+def _about_help(advice: Advice) -> str:
     """What would have made the run shorter, as far as going through it again can tell."""
     if advice.best:
         parts = [
@@ -381,11 +384,11 @@ def _about_help(advice: Advice, course: Course) -> str:
         parts[0] = parts[0].replace("</a> about", "</a> would have saved about")
         told = f"What would help: half the time for {', for '.join(parts)}"
         alone = len(parts) < 3 and not advice.left_out
-        told += "; for any other task less than 1 %." if alone else "."
+        told += f"; for any other task less than {duration(advice.least_s)}." if alone else "."
     else:
         told = (
             "What would help: no single task. Half the time for any one of them would have saved"
-            f" less than 1 % of {duration(course.length_s)}."
+            f" less than {duration(advice.least_s)}."
         )
     if advice.slots_saved_s:
         told += f" With {advice.slots} slots the run would have been about"

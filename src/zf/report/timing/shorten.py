@@ -22,7 +22,7 @@ from zf.report.timing.shortage import Claim, claim_of
 # How many attempts all the trials together may go through: about a fifth of a second.
 _MOST_STEPS = 25_000
 # Below these a shorter task makes no difference that anyone would look for.
-_LEAST_S, _LEAST_SHARE = 0.05, 0.01
+_LEAST_S, _LEAST_SHARE = 0.1, 0.01
 _BEST = 3
 _OUTSIDE = ("lease", "throttle")
 
@@ -36,12 +36,13 @@ class Help(Struct, frozen=True):
 
 
 class Advice(Struct, frozen=True):
-    """The tasks whose shortening shortens the run most, at most three, the best first. `left_out`
-    says that not all that could be among them were tried; `slots` are twice those of the run, and
-    `slots_saved_s` what they would have brought.
+    """The tasks whose shortening shortens the run most, at most three, the best first, each by
+    `least_s` or more. `left_out` says that not all that could be among them were tried; `slots` are
+    twice those of the run, and `slots_saved_s` what they would have brought.
     """
 
     best: tuple[Help, ...]
+    least_s: float
     left_out: bool
     slots: int
     slots_saved_s: float
@@ -73,7 +74,7 @@ def what_helps(plan: Mapping[str, Any], limits: Mapping[str, Any], course: Cours
             best = sorted(best, key=lambda one: (-one.saved_s, one.task))[:_BEST]
     slots = 2 * again.slots
     saved = whole - again.length_s(None, slots)
-    return Advice(tuple(best), left_out, slots, saved if saved >= least else 0.0)
+    return Advice(tuple(best), least, left_out, slots, saved if saved >= least else 0.0)
 
 
 class _Job(Struct, frozen=True):
