@@ -211,6 +211,13 @@ def test_the_real_scheduler_short_of_a_resource() -> None:
     assert path(found) == [("a5", "begin"), ("b3", "resource")]
 
 
+def test_a_resource_that_was_not_short_is_not_what_a_task_waited_for() -> None:
+    db = {"resources": {"db": 1}}
+    found = simulated(task("a5", **db), task("b3", **db), jobs=1, resources={"db": 2}).course
+    assert path(found) == [("a5", "begin"), ("b3", "slot")]
+    assert found.waits == []
+
+
 def test_the_real_scheduler_with_a_group_and_a_task_that_runs_alone() -> None:
     found = simulated(task("a5", concurrency="g"), task("b3", concurrency="g")).course
     assert [(w.task, w.why, w.name) for w in found.waits] == [("b3", "concurrency", "g")]

@@ -9,9 +9,17 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from tests.support.courses import Recorded, layered, lines, recorded
-from tests.support.report_samples import ended, not_run, plan, run_ended, run_started, started
+from tests.support.report_samples import (
+    ended,
+    failed,
+    not_run,
+    plan,
+    run_ended,
+    run_started,
+    started,
+)
 from tests.support.simulated import Outcome, task
-from zf.events import Cause, PhaseStarted, Status
+from zf.events import Cause, LeaseAwaited, LeaseTaken, PhaseStarted, RetryScheduled, Status
 from zf.model import Task
 from zf.report.timing.shorten import Advice, Again, what_helps
 
@@ -96,3 +104,34 @@ def test_a_task_not_run_between_two_that_ran_still_orders_them() -> None:
     needs = {"a": "", "b": "a", "c": "b"}
     found = advice(Recorded(plan(needs), {"max_jobs": 4}, tuple(lines(told))))
     assert {one.task: round(one.saved_s) for one in found.best} == {"a": 2, "c": 2}
+
+
+def test_of_a_task_that_was_tried_again_every_attempt_is_halved_and_no_delay() -> None:
+    told = (
+        (0.0, run_started()),
+        (0.0, PhaseStarted("E", 60)),
+        (0.0, started("a")),
+        (4.0, failed("a")),
+        (4.0, RetryScheduled("a", 2, 2.0)),
+        (6.0, started("a", 2)),
+        (10.0, ended("a", attempt=2)),
+        (10.0, run_ended(0)),
+    )
+    run = Recorded(plan("a"), {"max_jobs": 4}, tuple(lines(told)))
+    assert Again(run.plan, run.limits, run.course).length_s(None) == 10
+    assert [(one.duration_s, one.saved_s) for one in advice(run).best] == [(8, 4)]
+
+
+def test_a_wait_for_another_run_is_not_shortened_by_a_task() -> None:
+    told = (
+        (0.0, run_started()),
+        (0.0, PhaseStarted("E", 60)),
+        (0.0, LeaseAwaited("a", "db", "run r0")),
+        (6.0, LeaseTaken("a", "db", 6.0)),
+        (6.0, started("a")),
+        (10.0, ended("a")),
+        (10.0, run_ended(0)),
+    )
+    run = Recorded(plan("a"), {"max_jobs": 4}, tuple(lines(told)))
+    assert Again(run.plan, run.limits, run.course).length_s(None) == 10
+    assert [one.saved_s for one in advice(run).best] == [2]

@@ -140,9 +140,12 @@ def _graph(facts: Facts) -> str:
     names = {name: f"t{index}" for index, name in enumerate(facts.tasks)}
     lines = ["```mermaid", "flowchart LR"]
     for index, phase in enumerate(facts.phases):
-        lines.append(f'  subgraph p{index}["{_for_mermaid(phase)}"]')
-        lines += [_node(names[t.id], t) for t in facts.tasks.values() if t.phase == phase]
-        lines.append("  end")
+        nodes = [_node(names[t.id], t) for t in facts.tasks.values() if t.phase == phase]
+        if len(facts.phases) > 1:
+            frame = f'  subgraph p{index}["{_for_mermaid(phase)}"]'
+            # A mere outline: the colours are those of what became of the tasks.
+            nodes = [frame, *nodes, "  end", f"  style p{index} fill:none,stroke:#868e96"]
+        lines += nodes
     for task in facts.tasks.values():
         arrows = (f"  {names[need]} --> {names[task.id]}" for need in task.needs if need in names)
         lines += arrows
