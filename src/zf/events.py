@@ -91,6 +91,9 @@ class RunStarted(Struct, frozen=True):
     run_sha256: str = ""
     # The form of the run's events and files; those of zf 0.1 say none, and count steps from 1.
     schema: str = ""
+    # The trace that its spans belong to; the traceparent that it was handed, if it was.
+    trace_id: str = ""
+    traceparent: str = ""
 
     @property
     def first_step(self) -> int:

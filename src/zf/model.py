@@ -40,6 +40,7 @@ RESERVED_ENV = frozenset(
         "COMPOSE_PROJECT_NAME",
         "ZF_COOKIE",
         "ZF_METRICS",
+        "TRACEPARENT",
     }
 )
 

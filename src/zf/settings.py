@@ -93,6 +93,13 @@ def file_named(text: str, source: str) -> str:
     raise _bad(source, text, "the name of a file")
 
 
+def collector(text: str, source: str) -> str:
+    """The URL of a collector, or `env`, which stands for the one that the environment names."""
+    if text == "env" or text.startswith(("http://", "https://")):
+        return text
+    raise _bad(source, text, "a URL, such as http://localhost:4318")
+
+
 def _bad(source: str, text: str, wanted: str) -> ZfError:
     return ZfError(f"{source} is {text!r}, but must be {wanted}", code="ZF110")
 
@@ -266,6 +273,15 @@ class RunOptions(Options, more=REPORTS):
         parse=_up_to(MAX_TAIL_LINES),
         shown="log_tail in the task file, or 10",
         help=f"How many lines of a failed step's log are shown, at most {MAX_TAIL_LINES}.",
+    )
+    otlp: Option[str | None] = Option(
+        "--otlp",
+        metavar="[=URL]",
+        alone="env",
+        parse=collector,
+        help="When the run is over, send it as OpenTelemetry's spans, over OTLP/HTTP, to the"
+        " collector at URL; alone, to OTEL_EXPORTER_OTLP_ENDPOINT or http://localhost:4318. That"
+        " variable does the same without the option. Needs zenflow-runner[otel].",
     )
     output: Option[Output | None] = Option(
         "--output",

@@ -247,9 +247,20 @@ def _formats() -> Any:
 def export(
     run: Annotated[str, RUN],
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="PATH", help="Where to; it must not exist.")
-    ],
+        str | None,
+        typer.Option("--output", "-o", metavar="PATH", help="Where to; it must not exist."),
+    ] = None,
     kind: Annotated[str, _formats()] = "tar",
+    otlp: Annotated[
+        str | None,
+        typer.Option(
+            "--otlp",
+            metavar="[=URL]",
+            help="Send the run as OpenTelemetry's spans instead, over OTLP/HTTP, to the collector"
+            " at URL; alone, to OTEL_EXPORTER_OTLP_ENDPOINT or http://localhost:4318. Needs"
+            " zenflow-runner[otel].",
+        ),
+    ] = None,
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> int:
@@ -258,10 +269,16 @@ def export(
     from zf.proof.layout import MANIFEST
     from zf.run.lock import refuse_in_use
 
+    if (output is None) == (otlp is None):
+        raise ZfError("a run is written with --output PATH, or sent with --otlp: name one of them")
+    collector = None if otlp is None else RunOptions.otlp.read(otlp)
     run_dir = find_run(run)
     if not os.path.lexists(f"{run_dir}/{MANIFEST}"):
         proofs, run_id = os.path.split(run_dir)
         refuse_in_use(proofs, run_id, "it is not sealed yet")
+    if collector is not None:
+        return _send(run_dir, collector, as_json=as_json)
+    assert output is not None
     try:
         done = write(run_dir, output, kind=kind)
     except OSError as error:
@@ -273,6 +290,15 @@ def export(
         print(f"{done.digest}  {printable(done.path)}")
     else:
         print(f"{done.files} files, {done.size} bytes: {printable(done.path)}")
+    return Exit.OK
+
+
+def _send(run_dir: str, where: str, *, as_json: bool) -> int:
+    from zf.cli.display import telemetry
+    from zf.cli.display.reports import recorded
+
+    sent = telemetry.send(recorded(os.path.abspath(run_dir)), where)
+    print(json.dumps(sent.as_json()) if as_json else printable(sent.render()))
     return Exit.OK
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from zf.settings import RunOptions
 
 
+# By which OpenTelemetry's programs are told of a collector.
+_COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
 @contextmanager
 def signer(key: str | None) -> Iterator[Signer]:
     """What signs: the key named, or the one that the environment or git names.
@@ -55,7 +59,7 @@ def conclude(
     options: RunOptions,
 ) -> int:
     """Sign the proof of a run that is over, where that is wanted, show what came of it, and write
-    the reports that are asked for, and what the CI system is told.
+    the reports that are asked for, and what the CI system and a collector are told.
 
     A run that cannot be signed stays sealed, and does not exit with 0. What is said of its files is
     told with what `hide` leaves of it.
@@ -67,6 +71,10 @@ def conclude(
             from zf.cli.display import reports
 
             reports.write_of_run(done.run_dir, options, hide)
+        if options.otlp or any(map(os.environ.get, _COLLECTORS)):
+            from zf.cli.display import telemetry
+
+            telemetry.send_of_run(done.run_dir, options, hide)
         if watcher.ci == "github":
             from zf.cli.display import ci
 

@@ -33,6 +33,7 @@ from zf.run.request import RunRequest, refuse_sealed
 from zf.run.schedule.orders import Order
 from zf.run.schedule.scheduler import Scheduler
 from zf.run.sealing import Launched
+from zf.tracing import TRACEPARENT, Trace
 from zf.work import leftovers
 from zf.work.pool import Pool
 from zf.work.worker import Shared
@@ -75,6 +76,8 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     plan = request.redactor.plan(request.plan.as_json())
     durations = runs.earlier(proofs, lock.folder(proofs))
     request = request.weighed(plan["tasks"], durations)
+    trace = Trace.begin(request.run, request.environ.get(TRACEPARENT, ""))
+    request = replace(request, trace=trace)
     # 3. A queue for signals and orders is open, the run id is ours, and workers are forked.
     with (
         listening() as inbox,
@@ -150,6 +153,10 @@ def resume(request: RunRequest) -> Launched:
             recorder.record(recover.outcome(run, run_dir, task, attempt, request.redactor, before))
         recorder.commit()
         # 4. The rest runs, as in a new run; then the proof is sealed.
+        begun = reading.events[0]
+        assert isinstance(begun, RunStarted)  # its proof is intact
+        trace = Trace(run, begun.trace_id, begun.traceparent)
+        request = replace(request, trace=trace)
         start = _start_again(request, journal, reading)
         return _conduct(request, start, recorder, inbox, _pool(request, known), lock_fd)
 
@@ -218,6 +225,7 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         upstream=request.plan.upstream,
         aside=lock.aside_path(request.flow.proofs, request.run),
         shield=request.shield(),
+        trace=request.trace,
     )
     try:
         return Pool(request.plan.tasks, shared, known=known, first=first)

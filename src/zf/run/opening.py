@@ -225,6 +225,8 @@ def new_folder(
                 previous_head=previous[1],
                 run_sha256=run_sha256,
                 schema=SCHEMA,
+                trace_id=request.trace.trace_id,
+                traceparent=request.trace.traceparent,
             )
         )
         recorder.commit()

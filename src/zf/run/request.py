@@ -26,6 +26,7 @@ from zf.run.schedule.context import condition_contexts
 from zf.run.schedule.orders import Limits, Throttle
 from zf.run.schedule.scheduler import Scheduler
 from zf.settings import ALWAYS, NEVER, RunOptions, Settings
+from zf.tracing import Trace
 
 if TYPE_CHECKING:
     from zf.proof.source.early_look import Looking
@@ -57,6 +58,7 @@ class RunRequest(Struct, frozen=True):
     durations: Durations | None = None
     # A look at the work tree that was begun before the project was loaded.
     looking: Looking | None = None
+    trace: Trace = field(default_factory=Trace)
     # The digests of the run.json and plan.json that it was made from, if it is to be resumed.
     papers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 

@@ -20,6 +20,7 @@ from zf.proof.tree.records import Place, env_sh, task_json, task_lines
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
+from zf.tracing import Trace
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Buffer, Capture
 from zf.work.environment import CHANNEL, METRICS, Outside, compose_project_name
@@ -63,6 +64,8 @@ class WorkerContext(Struct):
     buffer: Buffer
     # What met a need, where it was not this run.
     upstream: Mapping[str, Met]
+    # What steps are told of the run's trace.
+    trace: Trace
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
 
@@ -287,7 +290,9 @@ class Attempt:
         NotStartedError.
         """
         self._enter_workdir()
-        env, context = self._env.for_step(command.index), self._context
+        context, outcome = self._context, self.outcome
+        traceparent = context.trace.step(self._task.id, outcome.attempt, command.file)
+        env = self._env.for_step(command.index, traceparent)
         leader, pipe = context.shell.start(env, _bytes(command.step.run))
         return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
 

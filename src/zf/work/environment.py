@@ -16,6 +16,7 @@ from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.model import Project, Task
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
+from zf.tracing import TRACEPARENT
 from zf.work.leftovers import COOKIE
 
 # What the folder is called in which steps tell zf something, after the worker's number.
@@ -168,7 +169,8 @@ def has_password(value: str) -> bool:
 
 
 class Environment(Struct, frozen=True):
-    """The variables of a task's steps; STEP_INDEX is missing, as it differs from step to step.
+    """The variables of a task's steps; STEP_INDEX and TRACEPARENT, which differ from step to step,
+    are missing.
 
     `recorded` names those whose values the proof may show, `hidden` the others.
     """
@@ -177,9 +179,13 @@ class Environment(Struct, frozen=True):
     recorded: frozenset[str] | set[str]
     hidden: tuple[str, ...]
 
-    def for_step(self, index: int) -> dict[str, str]:
-        """`values` itself, with its STEP_INDEX changed to `index` (from 0): no copy, for speed."""
+    def for_step(self, index: int, traceparent: str = "") -> dict[str, str]:
+        """`values` itself, with its STEP_INDEX changed to `index` (from 0), and its TRACEPARENT if
+        it has a trace: no copy, for speed.
+        """
         self.values["STEP_INDEX"] = str(index)
+        if traceparent:
+            self.values[TRACEPARENT] = traceparent
         return self.values
 
 

@@ -33,6 +33,7 @@ from zf.proof.tree.records import Place
 from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
 from zf.settings import ALWAYS
+from zf.tracing import Trace
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
 from zf.work.attempt import Attempt, WorkerContext
 from zf.work.capture import Buffer
@@ -79,6 +80,7 @@ class Shared(Struct, frozen=True):
     upstream: Mapping[str, Met] = field(default_factory=lambda: NOTHING)
     # What the shield keeps steps away from; None where there is to be no shield.
     shield: Grounds | None = None
+    trace: Trace = field(default_factory=Trace)
 
 
 class Worker:
@@ -116,6 +118,7 @@ class Worker:
             buffer=Buffer(),
             leaks_fail=shared.project.secrets_in_artifacts == "fail",
             upstream=shared.upstream,
+            trace=shared.trace,
         )
         self._has_channel = False
         # The attempt that will probably come next: at most one, the first of its task.

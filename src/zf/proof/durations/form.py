@@ -63,7 +63,8 @@ class Durations(Struct):
             opened(folder or ".", NAMED_FOLDER) as above,
             os.fdopen(open_regular(above, name), "rb") as file,
         ):
-            data = file.read(MAX_BYTES + 1)
+            # As much as there is: room for the largest would be asked of the system each time.
+            data = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
         if len(data) > MAX_BYTES:
             raise _unusable(path, f"is larger than {MAX_BYTES} bytes")
         try:

@@ -36,6 +36,7 @@ FORMATS = (
     Format("--markdown", "a short summary in Markdown, as GitHub shows it,", "github"),
     Format("--codequality", "its failures as GitLab's report of code quality", "codequality"),
     Format("--openmetrics", "its durations and counts as OpenMetrics text", "openmetrics"),
+    Format("--metrics-textfile", "the same for node_exporter's textfile collector", "textfile"),
     Format("--dotenv", "what it came to as variables of GitLab's later jobs", "dotenv"),
     Format("--gitlab-annotations", "a link to --report for GitLab's page of the job", "gitlab"),
 )

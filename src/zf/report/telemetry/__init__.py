@@ -1,0 +1,1 @@
+"""A run as spans, for whatever collects traces."""
