@@ -87,7 +87,10 @@ class Browser:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """A browser for as long as the block lasts; the test is skipped where there is none."""
-    chromium, driver = program("chromium", "chromium-browser", "google-chrome"), program("chromedriver")
+    chromium, driver = (
+        program("chromium", "chromium-browser", "google-chrome"),
+        program("chromedriver"),
+    )
     webdriver = pytest.importorskip("selenium.webdriver")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
