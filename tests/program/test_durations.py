@@ -68,7 +68,7 @@ def test_the_table(uneven):
         "task  expected  from\n"
         "a         N.Ns  2 runs\n"
         "b         N.Ns  2 runs\n"
-        "new          -  no run of this script\n"
+        "new          -  no success of this script yet\n"
         "z         N.Ns  2 runs\n"
     )
 

@@ -189,7 +189,7 @@ def _durations_table(said: Sequence[Mapping[str, Any]]) -> str:
         source = {
             "runs": _count(many, "run"),
             "file": DURATIONS,
-            None: "no run of this script",
+            None: "no success of this script yet",
         }[row["from"]]
         lines.append(f"{row['task']:{width}}  {expected:>8}  {source}")
     return "\n".join(lines)
