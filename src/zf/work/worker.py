@@ -217,8 +217,9 @@ class Worker:
             if shield is not None:
                 shield.set_up()
             elif not self._has_channel:
-                os.makedirs(context.channel, exist_ok=True)
                 self._has_channel = True
+                with suppress(OSError):  # then only what a step writes there is not kept
+                    os.makedirs(context.channel, exist_ok=True)
             if attempt is None:
                 attempt = Attempt(context, task, outcome)
             tree = self._tree = attempt.tree
