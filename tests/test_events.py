@@ -72,6 +72,13 @@ def test_of_metrics_only_series_are_taken():
     assert type(taken[0]["value"]) is float
 
 
+def test_of_tests_only_counts_and_names_are_taken():
+    good = {"total": 1, "failed": 1, "errors": 0, "skipped": 0, "names": ["a"]}
+    assert from_json(ENDED | {"tests": good}).tests == good
+    for changed in ({"errors": "1"}, {"total": 10**30}, {"names": [1]}, {"names": None}):
+        assert from_json(ENDED | {"tests": good | changed}).tests == {}
+
+
 @pytest.mark.parametrize(
     "changed",
     [

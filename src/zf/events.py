@@ -341,7 +341,8 @@ def from_json(data: Mapping[str, Any]) -> Event:
         raise ValueError(f"{data['type']} has a number that no other program reads")
     if not isinstance(event, AttemptEnded):
         return event
-    return replace(event, measures=_measures(event.measures), metrics=_metrics(event.metrics))
+    measures, metrics = _measures(event.measures), _metrics(event.metrics)
+    return replace(event, measures=measures, metrics=metrics, tests=_tests(event.tests))
 
 
 def _measures(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -351,6 +352,15 @@ def _measures(told: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in told.items()
         if value is None or name == "source" or (type(value) in {int, float} and 0 <= value < _MOST)
     }
+
+
+def _tests(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The counts of cases and the names of failed ones; nothing where they are none."""
+    counts = [told.get(key) for key in ("total", "failed", "errors", "skipped")]
+    names = told.get("names")
+    if any(type(count) is not int or not 0 <= count < _MOST for count in counts):
+        return {}
+    return told if type(names) is list and all(type(one) is str for one in names) else {}
 
 
 def _metrics(told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
