@@ -66,6 +66,7 @@ class Cause(StrEnum):
     WORKDIR = "workdir"  # the workdir is missing or outside the project
     SURVIVORS = "survivors"  # processes were left behind
     CLEANUP = "cleanup"  # the steps succeeded, a cleanup command did not
+    BUDGET = "budget"  # it, its phase or its run used more than the budget, or did not say
     METRICS = "metrics"  # what it measured could not be read, and its file demands that it can
     ARTIFACTS = "artifacts"  # an artifact was refused or could not be read
     STORAGE = "storage"  # the proof could not be written
@@ -222,6 +223,19 @@ class ThrottleLeft(Struct, frozen=True):
     held_s: float
 
 
+class BudgetWarned(Struct, frozen=True):
+    """A large part of a budget is used up, or (`over`) more than all of it: `spent` of `budget`, of
+    what `metric` counts. `scope` is "task", "phase" or "run", `name` which of them.
+    """
+
+    scope: str
+    name: str
+    metric: str
+    spent: float
+    budget: float
+    over: bool
+
+
 class RunTimedOut(Struct, frozen=True):
     """The run's own deadline passed."""
 
@@ -279,6 +293,7 @@ Event = (
     | LeaseTaken
     | ThrottleEntered
     | ThrottleLeft
+    | BudgetWarned
     | RunTimedOut
     | PhaseTimedOut
     | Interrupted

@@ -97,6 +97,9 @@ class Task(Struct, frozen=True):
     required_artifacts: tuple[str, ...] = ()
     # Artifacts that are read as reports of tests: the format -> globs.
     reports: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
+    # How much of what it measures it may use, over all attempts; and whether it has to say.
+    budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    budget_required: bool = False
     # Whether what it measures of itself fails it where that cannot be read.
     metrics_strict: bool = False
     # Names of variables whose values are hidden, globs; and of artifacts that may hold them.
@@ -165,6 +168,7 @@ def recorded(task: Task) -> dict[str, Any]:
     said["cleanup"] = _recorded_steps(task.cleanup)
     said["env"] = dict(task.env) if task.env else {}
     said["resources"] = dict(task.resources) if task.resources else {}
+    said["budget"] = dict(task.budget) if task.budget else {}
     said["reports"] = dict(task.reports) if task.reports else {}
     return said
 
@@ -214,6 +218,7 @@ class Phase(Struct, frozen=True):
 
     title: str = ""
     timeout_s: float | None = None
+    budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
 
 
 class Project(Struct, frozen=True):
@@ -233,6 +238,8 @@ class Project(Struct, frozen=True):
     # A machine busier than this gets no new task.
     throttle_cpu_percent: float | None = None
     throttle_min_free_mem_mb: float | None = None
+    # How much of what tasks measure a run may use.
+    budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     phases: Mapping[str, Phase] = field(default_factory=dict)
 
 

@@ -51,6 +51,8 @@ WHOLE_TASK = {
     "commands": [{"name": "Seed", "run": "make"}],
     "artifacts": ["out/*.xml"],
     "reports": {"junit": ["out/junit.xml"]},
+    "budget": {"llm_cost_usd": 2},
+    "budget_required": True,
     "metrics_strict": True,
 }
 WHOLE_PROJECT = {
@@ -63,7 +65,8 @@ WHOLE_PROJECT = {
     "shield": "always",
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem": 500},
-    "phases": {"E": {"title": "End", "timeout_sec": 60}},
+    "budget": {"llm_tokens": 300000},
+    "phases": {"E": {"title": "End", "timeout_sec": 60, "budget": {"calls_total": 9}}},
 }
 
 

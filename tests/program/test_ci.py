@@ -240,6 +240,21 @@ def test_a_file_that_cannot_be_written_changes_nothing_of_the_run(job, kind):
     assert read_outputs((job.files / "output").read_text())["result"] == "passed"
 
 
+def test_a_run_that_was_interrupted_is_told_as_that(job):
+    job.task("10-slow", f"kill -TERM $(cat {job.files}/pid); exec sleep 300")
+    with open(job.files / "log", "w") as log:
+        process = job.popen("run-phase", "A", "--run-id", "r", stderr=log)
+        (job.files / "pid").write_text(str(process.pid))
+        process.communicate(timeout=60)
+    assert process.returncode == 143
+    [error] = GitHubJob().take((job.files / "log").read_text()).named("error", "warning")
+    assert error.properties == {"title": "INTERRUPTED r"}
+    assert error.message == "it was interrupted [ZF505]"
+    assert summary(job).startswith("### ✕ INTERRUPTED: zf run r\n")
+    outputs = read_outputs((job.files / "output").read_text())
+    assert (outputs["result"], outputs["exit-code"]) == ("interrupted", "143")
+
+
 def test_outside_of_github_nothing_is_written(failing):
     failing.zf("run-phase", "A", "--run-id", "r", "--ci", "none")
     assert summary(failing) == ""

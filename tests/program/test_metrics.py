@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.program import survivors
+
 ROOT = Path(__file__).resolve().parents[2]
 MODES = ("never", "auto")
 
@@ -121,12 +123,12 @@ def test_a_secret_in_a_label_is_hidden(shielded):
 
 def test_the_example_of_the_reference_is_what_is_printed(project):
     page = (ROOT / "docs/reference/metrics.md").read_text()
-    shown = page.split("    $ zf usage claude answer.json\n")[1]
+    shown = page.split("    $ zf usage claude answer.json\n")[1].split("\n\n")[0]
     usage = {"input_tokens": 3, "output_tokens": 4}
     answer = {"type": "message", "model": "m", "usage": usage}
     (project.root / "answer.json").write_text(json.dumps(answer))
     printed = project.zf("usage", "claude", "answer.json").out
-    assert "".join(f"    {line}\n" for line in printed.splitlines()) == shown
+    assert "".join(f"    {line}\n" for line in printed.splitlines()) == f"{shown}\n"
 
 
 def test_usage_prints_lines_for_the_file(project):
@@ -158,3 +160,102 @@ def test_usage_refuses_what_it_cannot_read(project, words, told):
     done = project.zf("usage", *words)
     assert (done.code, done.out) == (2, "")
     assert told in done.err
+
+
+# Forks a child that ignores TERM as it does itself, and spends on and on.
+AGENT = """
+trap '' TERM
+(trap '' TERM; while :; do sleep 0.1; done) &
+for n in $(seq 1 1000); do
+  echo 'llm_cost_usd_total{model="m"} 0.5' >> "$ZF_METRICS"
+  sleep 0.05
+done
+"""
+
+
+def test_an_agent_beyond_its_budget_is_ended_and_its_cost_is_in_the_proof(shielded):
+    (shielded.root / "zf.yaml").write_text("grace_sec: 0.2\n")
+    shielded.task("10-a", AGENT, budget={"llm_cost_usd": 2}, max_retries=3)
+    shielded.task("20-b", "true", needs=["10-a"])
+    done = shielded.zf("run-phase", "A", "--run-id", "r")
+    assert done.code == 1
+    status = json.loads((shielded.root / "proofs/r/10-a/99-summary/status.json").read_text())
+    assert (status["status"], status["cause"], status["attempt"]) == ("failure", "budget", 1)
+    assert status["detail"].startswith("llm_cost_usd is ")
+    assert "its budget 2" in status["detail"]
+    assert metrics(shielded, "10-a")["llm_cost_usd_total"] > 2
+    told = [one for one in events(shielded) if one["type"] == "budget_warned"]
+    assert [one["over"] for one in told][-1] is True
+    assert {(one["scope"], one["name"], one["budget"]) for one in told} == {("task", "10-a", 2)}
+    assert "llm_cost_usd is" in done.err
+    assert survivors(shielded.mark) == []
+    assert shielded.zf("verify", "r").code == 0
+    assert "budget" in shielded.zf("explain", "r").out
+
+
+def test_what_is_only_known_at_the_end_fails_the_task_then(project):
+    project.task("10-a", "echo 'cost_total 3' >> \"$ZF_METRICS\"", budget={"cost": 2})
+    done = project.zf("run-phase", "A", "--run-id", "r")
+    status = project.json("r", "10-a", "99-summary", "status.json")
+    assert (done.code, status["cause"], status["exit_code"]) == (1, "budget", None)
+    assert status["detail"] == "cost is 3, its budget 2"
+
+
+def test_attempts_add_up(project):
+    project.task(
+        "10-a",
+        "echo 'cost_total 3' >> \"$ZF_METRICS\"; test $ATTEMPT = 2",
+        budget={"cost": 5},
+        max_retries=5,
+        retry_delay_sec=0,
+    )
+    assert project.zf("run-phase", "A", "--run-id", "r").code == 1
+    status = project.json("r", "10-a", "99-summary", "status.json")
+    assert (status["attempt"], status["cause"]) == (2, "budget")
+    assert status["detail"] == "cost is 6, its budget 5"
+
+
+def test_a_task_that_has_to_say_what_it_uses_fails_when_it_does_not(project):
+    project.task("10-a", "true", budget={"cost": 2}, budget_required=True)
+    project.task("20-b", "true", budget={"cost": 2})
+    assert project.zf("run-phase", "A", "--run-id", "r").code == 1
+    status = project.json("r", "10-a", "99-summary", "status.json")
+    assert status["detail"] == "it measured nothing of what its budget limits: cost"
+    assert project.json("r", "20-b", "99-summary", "status.json")["status"] == "success"
+
+
+def test_the_budget_of_a_phase_and_of_a_run_ends_all(project):
+    (project.root / "zf.yaml").write_text("phases: {A: {budget: {cost: 5}}}\nbudget: {cost: 100}\n")
+    spend = "echo 'cost_total 3' >> \"$ZF_METRICS\"; "
+    project.task("10-a", spend + "sleep 60", parallel_safe=True)
+    project.task("20-b", spend + "sleep 60", parallel_safe=True)
+    project.task("30-c", "true", needs=["20-b"])
+    project.task("40-d", "true", phase="B")
+    done = project.zf("run-phase", "A", "B", "--run-id", "r")
+    assert done.code == 1
+    plan = project.json("r", "plan.json")
+    assert (plan["budget"], plan["phases"][0]["budget"]) == ({"cost": 100}, {"cost": 5})
+    for name in ("10-a", "20-b"):
+        status = project.json("r", name, "99-summary", "status.json")
+        assert (status["status"], status["cause"]) == ("failure", "budget")
+        assert "(of phase A)" in status["detail"]
+    assert project.json("r", "30-c", "99-summary", "status.json")["status"] == "blocked"
+    assert project.json("r", "40-d", "99-summary", "status.json")["status"] == "cancelled"
+    assert project.zf("verify", "r").code == 0
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ("{cost: 0}", "greater than 0"),
+        ("{cost: much}", "number"),
+        ("{not a name: 1}", "not a name"),
+        ("3", "mapping"),
+    ],
+)
+def test_a_budget_that_is_none_is_refused(project, budget, told):
+    project.file("10-a", f"id: 10-a\nphase: A\nbudget: {budget}\ncommands: [{{run: true}}]\n")
+    done = project.zf("validate")
+    assert done.code == 2
+    assert told in done.err
+    assert "task.yaml:3" in done.err

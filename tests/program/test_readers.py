@@ -4,6 +4,7 @@ What a verb prints is complete, or it does not exit with 0; and a run's clocks g
 display does. The verbs come from the command line itself: one that is missing below fails a test.
 """
 
+import json
 import os
 import pty
 import random
@@ -38,6 +39,9 @@ WORDS = {
     "plan": ["plan", "A", "--format", "dot"],
     "schema": ["schema"],
     "replay": ["replay", "r1", "a"],
+    "durations": ["durations"],
+    "report": ["report", "r1", "-o", "{out}"],
+    "usage": ["usage", "claude", "answers.json"],
     # Nothing of a task that has ended is cancelled, so this can be asked again and again.
     "cancel": ["cancel", "live", "e"],
     "seal": ["seal", "killed"],
@@ -70,6 +74,9 @@ def ready(tmp_path_factory):
     project.task("e", "echo done > up", phase="D", parallel_safe=True)
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
     (project.root / ".gitignore").write_text("proofs\nup\n")
+    usage = {"input_tokens": 1, "output_tokens": 2}
+    answers = [{"type": "message", "model": f"m{n}", "usage": usage} for n in range(100)]
+    (project.root / "answers.json").write_text(json.dumps(answers))
     for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
         subprocess.run([*git, *words], cwd=project.root, env=project.env, check=True)
     assert project.zf("run-phase", "A", "--run-id", "r1").code == 0

@@ -233,7 +233,18 @@ def test_the_table_is_filtered_and_sorted(large, browser):
         assert browser.js("return document.querySelector('#all th').ariaSort") == order
 
 
-def test_it_prints_with_everything_open(large, browser):
+def test_it_prints_with_everything_open_and_in_sight(large, browser):
+    browser.size(700, 1000)
     browser.open(large)
     browser.js("dispatchEvent(new Event('beforeprint'))")
     assert browser.js("return document.querySelectorAll('details:not([open])').length") == 0
+    browser.print(on_paper=True)
+    try:
+        # Paper cannot be scrolled; the heads of columns are buttons, which paper has no use for.
+        wider = "return [...document.querySelectorAll('.wide, .graph')].every((e) => e.scrollWidth <= innerWidth)"
+        assert browser.js(wider)
+        heads = "return [...document.querySelectorAll('#all th button')].every((e) => e.checkVisibility())"
+        assert browser.js(heads)
+        assert not browser.js("return document.querySelector('.tools').checkVisibility()")
+    finally:
+        browser.print(on_paper=False)

@@ -139,8 +139,10 @@ def test_a_very_deep_folder_is_removed(run_dir):
 
 
 class TestAttempts:
-    def attempt(self, run_dir, number, *, decide=True):
+    def attempt(self, run_dir, number, *, decide=True, more=()):
         tree = TaskTree.create(str(run_dir), "t", number)
+        for path, data in dict(more).items():
+            tree.write(path, data)
         tree.write(layout.TASK, b"%d" % number)
         tree.write("30-artifacts/a.txt", b"a%d" % number)
         digest = tree.write_status({**STATUS, "attempt": number}) if decide else None
@@ -183,15 +185,15 @@ class TestAttempts:
             "attempts/1/30-artifacts/a.txt": sha256(b"a1").hexdigest(),
         }
 
-    @pytest.mark.parametrize("moved", range(len(layout.FOLDERS) + 1))
+    @pytest.mark.parametrize("moved", range(len(attempts.ASIDE_ORDER) + 1))
     def test_setting_aside_goes_on_where_it_was_killed(self, run_dir, moved):
-        self.attempt(run_dir, 1)
+        self.attempt(run_dir, 1, more={layout.METRICS: b"m 1\n"})
         folder = run_dir / "t"
         (folder / "attempts/1").mkdir(parents=True)
         for name in attempts.ASIDE_ORDER[:moved]:
             os.rename(folder / name, folder / "attempts/1" / name)
         self.attempt(run_dir, 2)
-        assert sorted(os.listdir(folder / "attempts/1")) == list(layout.FOLDERS)
+        assert sorted(os.listdir(folder / "attempts/1")) == sorted(attempts.ASIDE_ORDER)
         checksums_hold(folder / "attempts/1")
 
     def test_a_tree_begun_before_its_start_was_on_record_is_not_lost_either(self, run_dir):

@@ -27,10 +27,12 @@ def recovered(run_dir, attempt: int, before: str = "") -> AttemptEnded:
     return outcome("r", str(run_dir), TASK, AttemptStarted("t", attempt, 0), REDACTOR, before)
 
 
-def tree_of(run_dir, attempt: int, *, decided: bool = True) -> str:
+def tree_of(run_dir, attempt: int, *, decided: bool = True, metrics: bool = False) -> str:
     """A worker's tree, with or without its outcome; the digest of its list."""
     tree = TaskTree.create(str(run_dir), "t", attempt)
     tree.write("20-logs/step-0.log", b"said\n")
+    if metrics:
+        tree.write("30-metrics.txt", b"m 1\n")
     digest = Outcome(TASK, attempt).write_status(tree, "r").task_sha256 if decided else ""
     tree.close()
     return digest
@@ -72,7 +74,7 @@ def test_without_one_the_attempt_is_lost(tmp_path, begun):
 
 @pytest.mark.parametrize("moved", range(len(ASIDE_ORDER) + 1))
 def test_killed_while_the_tree_of_the_attempt_before_was_moved_away(tmp_path, moved):
-    before = tree_of(tmp_path, 1)
+    before = tree_of(tmp_path, 1, metrics=True)
     aside = tmp_path / "t" / "attempts" / "1"
     aside.mkdir(parents=True)
     for name in ASIDE_ORDER[:moved]:

@@ -51,6 +51,11 @@ class Browser:
             {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
         )
 
+    def print(self, *, on_paper: bool) -> None:
+        """Lay the page out as it is printed, or as it is shown."""
+        media = "print" if on_paper else "screen"
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media})
+
     def dark(self, value: str) -> None:
         """Whether its user prefers `dark` or `light`."""
         features = [{"name": "prefers-color-scheme", "value": value}]
@@ -87,7 +92,10 @@ class Browser:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """A browser for as long as the block lasts; the test is skipped where there is none."""
-    chromium, driver = program("chromium", "chromium-browser"), program("chromedriver")
+    chromium, driver = (
+        program("chromium", "chromium-browser", "google-chrome"),
+        program("chromedriver"),
+    )
     webdriver = pytest.importorskip("selenium.webdriver")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium

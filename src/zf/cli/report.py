@@ -94,7 +94,10 @@ def report(
         how[PAGE] = {"max_bytes": _bytes(max_bytes)}
     if not asked or (PAGE not in asked and (open_it or how)):
         asked[PAGE] = page
+    if PAGE in asked and compare is None:
+        recorded.expect_verification()
     recorded.page = in_repository(asked.get(PAGE))
+    recorded.alive = not is_archive(run) and _is_alive(recorded)
     for form, path in asked.items():
         write(recorded, form, path, **how.get(form, {}))
         print(printable(path_shown(path)))
@@ -132,11 +135,15 @@ def _run_of(run: str) -> tuple[RecordedRun, str]:
     found = recorded(folder)
     if is_archive(run):
         return found, f"{os.path.abspath(run).removesuffix('.tar')}.html"
-    if found.facts.exit_code is None:
-        from zf.run.lock import has_runner
-
-        found.alive = has_runner(*os.path.split(folder))
     return found, f"{folder}.html"
+
+
+def _is_alive(run: RecordedRun) -> bool:
+    if run.facts.exit_code is not None:
+        return False
+    from zf.run.lock import has_runner
+
+    return has_runner(*os.path.split(run.folder))
 
 
 def _open(path: str) -> None:

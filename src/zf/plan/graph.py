@@ -6,12 +6,11 @@ Everything here is linear in tasks plus needs.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Literal, NoReturn, Self
 
 from zf.errors import Problem, ZfError
 from zf.lean.records import Struct, field, replace
-from zf.model import NOTHING, Flow, Need, Task, definition_sha256, script_sha256
+from zf.model import NOTHING, Flow, Need, Phase, Task, definition_sha256, script_sha256
 from zf.plan.topology import levels_of, reachable, shortest_cycles
 
 # Of tasks in one sentence.
@@ -38,7 +37,7 @@ class Met(Struct, frozen=True):
         return {"run": self.run, "head": self.head, "task_sha256": self.task_sha256}
 
 
-_NONE: Mapping[str, Met] = MappingProxyType({})
+_SILENT = Phase()
 
 
 class PlannedPhase(Struct, frozen=True):
@@ -50,6 +49,7 @@ class PlannedPhase(Struct, frozen=True):
     title: str
     timeout_s: float
     whole: bool = True
+    budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
 
 
 class Plan(Struct, frozen=True):
@@ -68,8 +68,9 @@ class Plan(Struct, frozen=True):
     level: Mapping[str, int]
     chain: Mapping[str, int]
     needs: Literal["checked", "not_checked"] = "checked"
-    upstream: Mapping[str, Met] = field(default_factory=lambda: _NONE)
+    upstream: Mapping[str, Met] = field(default_factory=lambda: NOTHING)
     weight_s: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
 
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
         """For every task, the tasks of the plan that need it, in plan order."""
@@ -90,11 +91,13 @@ class Plan(Struct, frozen=True):
                     "title": phase.title,
                     "timeout_s": phase.timeout_s,
                     "whole": phase.whole,
+                    **({"budget": dict(phase.budget)} if phase.budget else {}),
                 }
                 for phase in self.phases
             ],
             "needs": self.needs,
             "upstream": {name: met.as_json() for name, met in self.upstream.items()},
+            **({"budget": dict(self.budget)} if self.budget else {}),
             "tasks": [self._task_as_json(task) for task in self.tasks.values()],
         }
 
@@ -131,7 +134,7 @@ def plan_phases(
     *,
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
-    upstream: Mapping[str, Met] = _NONE,
+    upstream: Mapping[str, Met] = NOTHING,
     unmet: Collection[str] = (),
     builds_on: Sequence[str] = (),
 ) -> Plan:
@@ -219,9 +222,13 @@ def plan_again(
         limits.__getitem__,
         needs=recorded["needs"],
         upstream={name: Met.recorded(met) for name, met in recorded["upstream"].items()},
-        whole={row["name"] for row in recorded["phases"] if row.get("whole") is True},
     )
-    return replace(plan, weight_s={r["id"]: r["weight_s"] for r in rows if "weight_s" in r})
+    return replace(
+        plan,
+        phases=tuple(PlannedPhase(**{"whole": False, **row}) for row in recorded["phases"]),
+        weight_s={row["id"]: row["weight_s"] for row in rows if "weight_s" in row},
+        budget=recorded.get("budget", NOTHING),
+    )
 
 
 def plan_selection(
@@ -230,7 +237,7 @@ def plan_selection(
     *,
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
-    upstream: Mapping[str, Met] = _NONE,
+    upstream: Mapping[str, Met] = NOTHING,
     unmet: Collection[str] = (),
     again: str = "",
 ) -> Plan:
@@ -293,11 +300,9 @@ def _plan(
     timeout_s: Callable[[str], float],
     *,
     needs: Literal["checked", "not_checked"] = "checked",
-    upstream: Mapping[str, Met] = _NONE,
-    whole: Collection[str] | None = None,
+    upstream: Mapping[str, Met] = NOTHING,
 ) -> Plan:
-    if whole is None:
-        whole = set(order) - {t.phase for name, t in flow.tasks.items() if name not in tasks}
+    whole = set(order) - {t.phase for name, t in flow.tasks.items() if name not in tasks}
     edges = {name: [n.task for n in task.needs if n.task in tasks] for name, task in tasks.items()}
     levels = levels_of(edges)
     rank = {phase: index for index, phase in enumerate(order)}
@@ -312,9 +317,10 @@ def _plan(
         phases=tuple(
             PlannedPhase(
                 name,
-                known[name].title if name in known else "",
+                known.get(name, _SILENT).title,
                 timeout_s(name),
                 name in whole,
+                known.get(name, _SILENT).budget,
             )
             for name in order
         ),
@@ -323,6 +329,7 @@ def _plan(
         chain=chain,
         needs=needs,
         upstream=upstream,
+        budget=flow.project.budget,
     )
 
 

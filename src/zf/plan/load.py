@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import Problem
 from zf.model import (
+    NOTHING,
     TASK_KEYS,
     Asked,
     Flow,
@@ -206,7 +207,7 @@ def _project(form: Mapping[str, Any]) -> Project:
     }
     throttle = said.pop("throttle", {})
     said["phases"] = {
-        name: Phase(phase.get("title", ""), phase.get("timeout_sec"))
+        name: Phase(phase.get("title", ""), phase.get("timeout_sec"), phase.get("budget", NOTHING))
         for name, phase in form.get("phases", {}).items()
     }
     return Project(

@@ -77,6 +77,8 @@ _ENV_GLOBS = list_of(text(ENV_GLOB))
 
 _AMOUNT = whole(1, MAX_AMOUNT)
 _EXIT_CODE = whole(1, 255)
+METRIC_NAME = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"
+_BUDGET = table(text(METRIC_NAME), number(above=0, most=MAX_AMOUNT))
 
 NEED: Mapping[str, Key] = {
     "task": Key(
@@ -287,6 +289,15 @@ TASK: Mapping[str, Key] = {
         "Artifacts that report on tests: their failed cases are told with the task.",
         keys=REPORTS,
     ),
+    "budget": Key(
+        _BUDGET,
+        "How much the task may use of what it measures, over all its attempts: `llm_cost_usd`,"
+        " `llm_tokens`, or the name of any metric.",
+    ),
+    "budget_required": Key(
+        BOOL,
+        "Whether the task fails when it measures nothing of what its `budget` limits.",
+    ),
     "metrics_strict": Key(
         BOOL,
         "Whether the task fails when what it wrote to `$ZF_METRICS` cannot all be read.",
@@ -299,6 +310,7 @@ PHASE: Mapping[str, Key] = {
         number(above=0, most=MAX_SECONDS),
         "Seconds the whole phase may take. A flag or variable wins over this.",
     ),
+    "budget": Key(_BUDGET, "How much the tasks of the phase may use together, by metric."),
 }
 
 THROTTLE: Mapping[str, Key] = {
@@ -336,6 +348,11 @@ PROJECT: Mapping[str, Key] = {
         number(least=0, most=MAX_GRACE_S),
         "Seconds between the polite signal that ends a task (TERM) and the final one (KILL).",
         default=DEFAULT_GRACE_S,
+    ),
+    "budget": Key(
+        _BUDGET,
+        "How much the tasks of a run may use together, by metric.",
+        default={},
     ),
     "sign": Key(
         BOOL,

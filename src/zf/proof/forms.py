@@ -170,7 +170,9 @@ def _said(error: ValidationError) -> str:
 def _is_deep(value: Any) -> bool:
     level = [value]
     for _ in range(_MAX_DEPTH):
-        rows = (one.values() if type(one) is dict else one for one in level if _holds(one))
+        rows = [one.values() if type(one) is dict else one for one in level if _holds(one)]
+        if not rows:
+            return False
         level = [item for row in rows for item in row]
     return bool(level)
 

@@ -60,6 +60,7 @@ CODES: Mapping[Cause, str] = {
     Cause.CANCEL: "ZF520",
     Cause.CLEANUP: "ZF521",
     Cause.METRICS: "ZF522",
+    Cause.BUDGET: "ZF523",
 }
 # Deeper than this the tree says the depth in words: indenting a chain of 20 000 would take 400 MB.
 _DEEPEST = 8

@@ -15,6 +15,7 @@ from zf.events import (
     FAILED,
     AttemptEnded,
     AttemptStarted,
+    BudgetWarned,
     CancelRequested,
     ConditionEvaluated,
     Event,
@@ -85,6 +86,8 @@ class Facts(Struct):
     throttles: int = 0
     throttled_s: float = 0.0
     held_s: float = 0.0
+    # Budgets of which a large part is used up, or more than all: by scope, name and metric.
+    budgets: dict[tuple[str, str, str], BudgetWarned] = field(default_factory=dict)
     interrupted: Interrupted | None = None
     exit_code: int | None = None
     tampered: Sequence[str] = ()
@@ -258,6 +261,8 @@ class Fold:
                 self._throttled(event)
             case PhaseStarted() | PhaseEnded() | PhaseTimedOut():
                 self._phase(event)
+            case BudgetWarned():
+                facts.budgets[event.scope, event.name, event.metric] = event
             case RunTimedOut():
                 facts.run_timeout = event
             case Interrupted():

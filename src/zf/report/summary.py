@@ -5,6 +5,7 @@ Facts in, text out: nothing here writes, waits or reads a clock.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
@@ -337,15 +338,15 @@ def _total_use(facts: Facts) -> tuple[dict[str, Any], str]:
     """
     total: dict[str, Any] = dict.fromkeys(_ADDED, 0)
     total["peak_memory_bytes"], largest = None, ""
+    tried = [(task, task.measures) for task in facts.tasks.values() if task.measures]
     for task in facts.tasks.values():
-        for measures in (task.measures, *(tried.task.measures for tried in task.earlier)):
-            if not measures:
-                continue
-            for key in _ADDED:
-                total[key] += measures.get(key) or 0
-            peak = measures.get("peak_memory_bytes")
-            if peak and peak > (total["peak_memory_bytes"] or 0):
-                total["peak_memory_bytes"], largest = peak, task.id
+        tried += [(task, one.task.measures) for one in task.earlier if one.task.measures]
+    for key in _ADDED:
+        total[key] = sum([measures.get(key) or 0 for _, measures in tried])
+    peaks = [(measures.get("peak_memory_bytes") or 0, task.id) for task, measures in tried]
+    peak = max(peaks, key=itemgetter(0), default=(0, ""))
+    if peak[0]:
+        total["peak_memory_bytes"], largest = peak
     return total, largest
 
 

@@ -13,6 +13,7 @@ from zf.errors import printable
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
+    BudgetWarned,
     CancelRequested,
     ConditionEvaluated,
     Event,
@@ -33,6 +34,7 @@ from zf.events import (
     ThrottleLeft,
     to_json,
 )
+from zf.metrics import budget
 from zf.report.words import (
     PLAIN,
     TAIL_LINES,
@@ -99,6 +101,9 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
             # Not the summary's lines, which scripts count.
             told = f"past its limit of {limit(timeout_s)}: ending what runs"
             return style.paint(f"phase {printable(phase)}: {told}", "error")
+        case BudgetWarned():
+            told = _budget_told(event)
+            return style.paint(f"{told}: ending it", "error") if event.over else told
         case RunTimedOut(deadline_s=deadline_s):
             told = f"past its deadline of {limit(deadline_s)}: ending what runs"
             return style.paint(f"run {printable(facts.run)}: {told}", "error")
@@ -204,3 +209,9 @@ def grouped(task: TaskFacts, lines: Iterable[str]) -> Iterator[str]:
 def prefixed(task: str, line: str) -> str:
     """One line of a log with its task before it, for `--output prefix`."""
     return f"{printable(task)} | {log_line(line)}".rstrip()
+
+
+def _budget_told(warned: BudgetWarned) -> str:
+    """How much of a budget is used up."""
+    whose = f"{warned.scope} {printable(warned.name)}" if warned.name else "run"
+    return f"budget of {whose}: {budget.told(warned.metric, warned.spent, warned.budget)}"

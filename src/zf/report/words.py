@@ -390,6 +390,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.WORKDIR: "its workdir cannot be used",
     Cause.SURVIVORS: "it left processes behind",
     Cause.ARTIFACTS: "an artifact was refused",
+    Cause.BUDGET: "it used more than its budget",
     Cause.METRICS: "what it measured could not be read",
     Cause.STORAGE: "its proof could not be written",
     Cause.WORKER: "its worker died or stopped answering",

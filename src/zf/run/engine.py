@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -26,6 +26,8 @@ from zf.events import (
     timestamp,
 )
 from zf.lean.records import replace
+from zf.metrics.budget import Spent
+from zf.model import NOTHING
 from zf.run.interrupts import Inbox
 from zf.run.leases import Leases
 from zf.run.machine import Sampler
@@ -58,22 +60,24 @@ class Executor(Protocol):
         slot: int,
         lease_fd: int | None = None,
         then: str | None = None,
+        spent: Mapping[str, float] = NOTHING,
     ) -> None:
         """Begin; the attempt's one AttemptEnded comes out of `wait`, whatever goes wrong. Its
         worker holds `lease_fd` open meanwhile, so that the lease outlives the runner. `then` is the
-        task that will probably follow in this slot, and may be prepared for.
+        task that will probably follow in this slot, and may be prepared for. `spent` is what
+        earlier attempts used of the task's budget.
         """
         ...
 
-    def kill(self, task: str, cause: Cause, *, force: bool) -> None:
+    def kill(self, task: str, cause: Cause, *, force: bool, detail: str = "") -> None:
         """End the attempt for this cause; `force` skips the grace period."""
         ...
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
-    ) -> list[AttemptEnded]:
-        """Attempts that ended; empty when the time is up, `wakeup_fd` became readable or
-        `output_fd` writable.
+    ) -> list[AttemptEnded | Spent]:
+        """Attempts that ended, and what others have spent so far; empty when the time is up,
+        `wakeup_fd` became readable or `output_fd` writable.
         """
         ...
 
@@ -122,6 +126,9 @@ class Engine:
             self._recorder.commit()
             ended = self._executor.wait(self._patience(), self._inbox.fileno(), self._output_fd())
             for event in ended:
+                if isinstance(event, Spent):
+                    self._carry_out(self._scheduler.handle(event, time.monotonic()))
+                    continue
                 heappush(self._slots, self._slot_of.pop(event.task))
                 self._happened(event)
             for news in self._inbox.read():
@@ -179,12 +186,12 @@ class Engine:
                     waiting.extend(self._ask_lease(task, group))
                 case ReleaseLease(task):
                     self._leases.release(task)
-                case StartAttempt(task, attempt):
+                case StartAttempt(task, attempt, spent):
                     slot = self._take_slot(task)
                     self._recorder.record(AttemptStarted(task, attempt, slot))
-                    starts.append((task, attempt, slot))
-                case KillAttempt(task, _, cause, force):
-                    self._executor.kill(task, cause, force=force)
+                    starts.append((task, attempt, slot, spent))
+                case KillAttempt(task, _, cause, force, detail):
+                    self._executor.kill(task, cause, force=force, detail=detail)
                 case NotRun():
                     self._not_run(order)
                 case StartPhase(phase, timeout_s):
@@ -203,9 +210,9 @@ class Engine:
             # Written before a worker is told: what runs is always in the journal. Made durable
             # only after, in `run`, so that the disk works while the tasks do.
             self._recorder.flush()
-            for task, attempt, slot in starts:
+            for task, attempt, slot, spent in starts:
                 then = self._scheduler.guess_next(task)
-                self._executor.start(task, attempt, slot, self._leases.fd(task), then)
+                self._executor.start(task, attempt, slot, self._leases.fd(task), then, spent)
 
     def _ask_lease(self, task: str, group: str) -> list[Order]:
         now = time.monotonic()

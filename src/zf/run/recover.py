@@ -123,6 +123,7 @@ _SAID_BY: Mapping[type[Order], type[Event]] = {
     TimeOutPhase: PhaseTimedOut,
     EndPhase: PhaseEnded,
 }
+_ABOUT = ("task", "attempt", "phase", "scope", "name", "metric", "over")
 _Key = tuple[object, ...]
 
 
@@ -138,4 +139,4 @@ def _said(event: Event) -> _Key:
 
 
 def _about(kind: type, one: Order | Event) -> _Key:
-    return (kind, *(getattr(one, name, None) for name in ("task", "attempt", "phase")))
+    return (kind, *(getattr(one, name, None) for name in _ABOUT))

@@ -11,8 +11,8 @@ from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.lean import lazy
 from zf.lean.records import Struct
+from zf.metrics.budget import Spent
 from zf.proof import layout
-from zf.proof.files import link
 from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.tree.artifacts import collect
@@ -32,18 +32,14 @@ from zf.work.supervisor import Ended, Supervisor, Terms
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from zf.model import Step, Task
+    from zf.model import Project, Step, Task
     from zf.plan.graph import Met
-    from zf.proof.tree import contents
     from zf.proof.tree.artifacts import Collected
-    from zf.work.control import RunnerOrders
+    from zf.work.control import RunnerOrders, StartOrder
+    from zf.work.results import needs
     from zf.work.walls.shield import Shield
 else:
-    contents = lazy.module("zf.proof.tree.contents")
-
-# Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
-# shield, and removed with these.
-_NEEDS = "needs"
+    needs = lazy.module("zf.work.results.needs")
 
 
 class WorkerContext(Struct):
@@ -64,6 +60,8 @@ class WorkerContext(Struct):
     buffer: Buffer
     # What met a need, where it was not this run.
     upstream: Mapping[str, Met]
+    # How much the tasks of the run may use, and those of each phase.
+    project: Project
     # What steps are told of the run's trace.
     trace: Trace
     # Whether an artifact with a secret in it fails its task; it is never kept.
@@ -141,11 +139,10 @@ class Attempt:
             self.tree.close()
             raise
 
-    def run(self, needs: Mapping[str, str], meanwhile: Callable[[], None] | None = None) -> None:
+    def run(self, order: StartOrder, meanwhile: Callable[[], None] | None = None) -> None:
         """Fill the tree with all the rest but the outcome itself.
 
-        `needs` are the `task_sha256` of needs that this run met. While the first step runs,
-        `meanwhile` is called once; it must not raise.
+        While the first step runs, `meanwhile` is called once; it must not raise.
         """
         if self._left:
             os.makedirs(self._left_at)
@@ -153,7 +150,10 @@ class Attempt:
             self._context.shield.begin(self.tree, self._task.id)
             if self._left:
                 self._context.shield.open_up(self._left_at, self._left)
-        problem = self._link_needs(needs)
+        problem = ""
+        if self._task.needs:
+            hide = self._redactor.text
+            problem = needs.link_needs(self._context, self._task, order.needs, hide)
         place, started_at = self._context.place, self.outcome.started_at
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
         if problem:
@@ -161,6 +161,8 @@ class Attempt:
         self._run_steps(meanwhile)
         self._run_cleanup()
         self._collect()
+        if self._task.budget:
+            self.outcome.take_budget(order.spent)
         self.outcome.redactions = self._redactor.counts
         self.outcome.notes += self._redactor.warnings
         self.outcome.hide(self._redactor.text)
@@ -175,7 +177,7 @@ class Attempt:
             "TASK_DIR": os.path.dirname(f"{context.place.root}/{task.file}"),
             "ZENFLOW_ROOT": context.place.root,
             "PROOF_DIR": folder,
-            **({"NEEDS_DIR": f"{context.aside}/{_NEEDS}"} if task.needs else {}),
+            **({"NEEDS_DIR": f"{context.aside}/{needs.FOLDER}"} if task.needs else {}),
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),
@@ -186,7 +188,10 @@ class Attempt:
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
         task, outcome, orders = self._task, self.outcome, self._context.orders
         terms = Terms(
-            outcome.began + task.timeout_s, task.silence_timeout_s, leave_running=task.leave_running
+            outcome.began + task.timeout_s,
+            task.silence_timeout_s,
+            leave_running=task.leave_running,
+            meter=self._meter(),
         )
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
@@ -310,29 +315,6 @@ class Attempt:
         if why:
             raise _WorkdirError(f"workdir '{printable(self.outcome.task.workdir)}'{why}")
 
-    def _link_needs(self, needs: Mapping[str, str]) -> str:
-        """Lead to the artifacts of the needs, in whatever run those were met. If some are not what
-        they were: what fails the task before it does anything with them.
-        """
-        context = self._context
-        for need in self._task.needs:
-            met = context.upstream.get(need.task)
-            if met is None:
-                of, digest = context.run_dir, needs.get(need.task)
-            else:
-                of, digest = f"{context.proofs}/{met.run}", met.task_sha256
-            if digest is None:
-                continue  # it kept nothing, was not run or not even checked
-            try:
-                artifacts = contents.checked_artifacts(f"{of}/{need.task}", digest)
-            except (OSError, ValueError) as error:
-                what = error_text(error) if isinstance(error, OSError) else str(error)
-                what = self._redactor.text(what)
-                return f"the artifacts of need {need.task} cannot be used: {printable(what)}"
-            if artifacts:
-                link(artifacts, f"{context.written_aside}/{_NEEDS}", need.task)
-        return ""
-
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it."""
         context, tree, task, outcome = self._context, self.tree, self._task, self.outcome
@@ -358,6 +340,22 @@ class Attempt:
         required = task.required_artifacts
         outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
         self._take_metrics()
+
+    def _meter(self) -> Callable[[], None] | None:
+        """Tells the runner what the steps use, where that is limited."""
+        context, task = self._context, self._task
+        phase = context.project.phases.get(task.phase)
+        names = {*task.budget, *context.project.budget, *(phase.budget if phase else ())}
+        if not names:
+            return None
+        from zf.work.results.metrics import Meter  # noqa: PLC0415 - few tasks have a budget
+
+        attempt, orders = self.outcome.attempt, context.orders
+        return Meter(
+            f"{context.written_channel}/{self._metrics}",
+            names,
+            lambda used: orders.report_spent(Spent(task.id, attempt, used)),
+        )
 
     def _take_metrics(self) -> None:
         """Take what the steps measured into the tree."""

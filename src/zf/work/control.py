@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 from zf.events import AttemptEnded, Cause, Status
 from zf.lean.encoder import encoder
-from zf.lean.records import Struct, field
+from zf.lean.records import Struct, asdict, field
+from zf.metrics.budget import Spent
 from zf.model import NOTHING
 
 _RECEIVE_BYTES = 4096
@@ -47,6 +48,8 @@ class StartOrder(Struct, frozen=True):
     then: str = ""
     before: str = ""
     needs: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    # What earlier attempts used of the task's budget.
+    spent: Mapping[str, float] = field(default_factory=lambda: NOTHING)
 
 
 class RunnerOrders:
@@ -90,6 +93,10 @@ class RunnerOrders:
         task.sha256 says. If the runner is gone, this is not heard, and the attempt is lost.
         """
         self._tell(encode(ended, is_last=is_last, listed=listed))
+
+    def report_spent(self, spent: Spent) -> None:
+        """Tell the runner what the attempt under way has used so far."""
+        self._tell(b"%b%b\n" % (SPENT, _to_json(asdict(spent)).encode()))
 
     def _tell(self, data: bytes) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -150,7 +157,8 @@ class RunnerOrders:
         if "cause" not in order:
             self._current = StartOrder(**order)
         elif current and (order["task"], order["attempt"]) == (current.task, current.attempt):
-            self._stop(Stop(Cause(order["cause"]), "", force=order["force"]))
+            stop = Stop(Cause(order["cause"]), order["detail"], force=order["force"])
+            self._stop(stop)
 
     def _end(self, cause: Cause, why: str) -> None:
         self.ended = True
@@ -170,6 +178,8 @@ def _do_nothing(*_: object) -> None:
 
 # Asks a worker whether it still answers, and is the answer.
 PING = b"null\n"
+# What a line begins with that tells what an attempt has used so far.
+SPENT = b"spent "
 # Says that the runner wants nothing more, and sees to what the worker leaves.
 DISMISS = b"false\n"
 
@@ -180,22 +190,30 @@ def start_order(
     then: str | None = None,
     before: str = "",
     needs: Mapping[str, str] = NOTHING,
+    spent: Mapping[str, float] = NOTHING,
 ) -> bytes:
     """A line that begins an attempt, and says which task may follow it; for a second attempt also
-    the `task_sha256` of the one before, and those of `needs`.
+    the `task_sha256` of the one before, and what was `spent` of its budget; and those of `needs`.
     """
     # An id needs no escapes in JSON, and this is on the way from one step to the next.
     more = f',"before":"{before}"' if before else ""
     if needs:
         pairs = ",".join([f'"{need}":"{digest}"' for need, digest in needs.items()])
         more += f',"needs":{{{pairs}}}'
+    if spent:
+        more += f',"spent":{_to_json(dict(spent))}'
     return f'{{"task":"{task}","attempt":{attempt},"then":"{then or ""}"{more}}}\n'.encode("ascii")
 
 
-def kill_order(task: str, attempt: int, cause: Cause, *, force: bool) -> bytes:
+def kill_order(task: str, attempt: int, cause: Cause, *, force: bool, detail: str = "") -> bytes:
     """A line that ends an attempt; it means nothing to a worker that is done with it."""
-    order = {"task": task, "attempt": attempt, "cause": cause, "force": force}
+    order = {"task": task, "attempt": attempt, "cause": cause, "force": force, "detail": detail}
     return b"%b\n" % _to_json(order).encode()
+
+
+def decode_spent(line: bytes) -> Spent:
+    """What a line that begins with SPENT says."""
+    return Spent(**_from_json(line[len(SPENT) :].decode()))
 
 
 def encode(ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> bytes:

@@ -170,6 +170,26 @@ class Outcome(Struct):
         if strict and measured.problem and self.status is Status.SUCCESS:
             self.fail(Cause.METRICS, measured.problem)
 
+    def take_budget(self, spent: Mapping[str, float]) -> None:
+        """Judge by the task's budget, of which earlier attempts have `spent` so much; an earlier
+        failure stays.
+        """
+        from zf.metrics import budget  # noqa: PLC0415 - few tasks have one
+
+        task = self.task
+        series = self.measured.metrics.as_json() if self.measured else []
+        used = budget.amounts(series, task.budget)
+        silent = [name for name in task.budget if name not in used]
+        total = budget.added(spent, used)
+        over = budget.over(task.budget, total)
+        if self.status is not Status.SUCCESS:
+            return
+        if over is not None:
+            self.fail(Cause.BUDGET, budget.told(over, total[over], task.budget[over]))
+        elif silent and task.budget_required:
+            named = ", ".join(silent)
+            self.fail(Cause.BUDGET, f"it measured nothing of what its budget limits: {named}")
+
     def take_artifacts(
         self,
         found: Collected,
@@ -218,6 +238,8 @@ class Outcome(Struct):
             )
         elif stop.cause in {Cause.WORKER, Cause.RUNNER}:
             self.fail(stop.cause, stop.detail, status=Status.LOST, number=number, step=step)
+        elif stop.cause is Cause.BUDGET:
+            self.fail(stop.cause, f"{stop.detail}, in {where}", number=number, step=step)
         elif stop.cause is Cause.STORAGE:
             self.fail(stop.cause, stop.detail, number=number, step=step)
         else:

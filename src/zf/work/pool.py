@@ -21,11 +21,12 @@ from contextlib import suppress
 
 from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.records import Struct
+from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.proof.known import Known
 from zf.work import cgroup, leftovers
 from zf.work.artifacts import Briefly, collecting_limit_s
-from zf.work.control import DISMISS, PING, decode, kill_order, start_order
+from zf.work.control import DISMISS, PING, SPENT, decode, decode_spent, kill_order, start_order
 from zf.work.leftovers import cgroup_name
 from zf.work.outcome import Outcome
 from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
@@ -96,7 +97,7 @@ class Pool:
         self._handles: dict[int, _WorkerHandle] = {}
         self._leaving: list[_WorkerHandle] = []
         self._running: dict[str, _WorkerHandle] = {}
-        self._ended: list[AttemptEnded] = []
+        self._ended: list[AttemptEnded | Spent] = []
         self._poll = select.poll()
         self._handle_at: dict[int, _WorkerHandle] = {}
         self._wakeup_fd: int | None = None
@@ -131,6 +132,7 @@ class Pool:
         slot: int,
         lease_fd: int | None = None,
         then: str | None = None,
+        spent: Mapping[str, float] = NOTHING,
     ) -> None:
         """Give the attempt to the slot's worker, its lease with it, and what may follow it."""
         started = _Started(self._tasks[task], attempt, time.time(), time.monotonic())
@@ -150,20 +152,21 @@ class Pool:
         needs = NOTHING
         if started.task.needs:
             needs = self.known.lists_with_artifacts([need.task for need in started.task.needs])
-        self._send(handle, start_order(task, attempt, then, before, needs), lease_fd)
+        self._send(handle, start_order(task, attempt, then, before, needs, spent), lease_fd)
 
-    def kill(self, task: str, cause: Cause, *, force: bool) -> None:
+    def kill(self, task: str, cause: Cause, *, force: bool, detail: str = "") -> None:
         """Have the attempt ended for this cause; nothing happens when it has ended already."""
         handle = self._running.get(task)
         if handle is not None and handle.under_way is not None:
-            self._send(handle, kill_order(task, handle.under_way.attempt, cause, force=force))
+            attempt = handle.under_way.attempt
+            self._send(handle, kill_order(task, attempt, cause, force=force, detail=detail))
             self._set_due(handle, time.monotonic() + _STOPPED_S)
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
-    ) -> list[AttemptEnded]:
-        """Attempts that ended; empty when the time is up, `wakeup_fd` became readable or
-        `output_fd` writable.
+    ) -> list[AttemptEnded | Spent]:
+        """Attempts that ended, and what others have spent so far; empty when the time is up,
+        `wakeup_fd` became readable or `output_fd` writable.
         """
         if wakeup_fd != self._wakeup_fd:
             self._wakeup_fd = self._watch(wakeup_fd, self._wakeup_fd, select.POLLIN)
@@ -237,7 +240,9 @@ class Pool:
             return
         *lines, handle.pending = (handle.pending + data).split(b"\n")
         for line in lines:
-            if line + b"\n" != PING:
+            if line.startswith(SPENT):
+                self._ended.append(decode_spent(line))
+            elif line + b"\n" != PING:
                 self._take_report(handle, *decode(line))
             elif handle.watch is not None:
                 handle.watch.answered = True

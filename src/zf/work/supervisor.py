@@ -32,6 +32,8 @@ from zf.work.processes import Process, Tree, describe
 SETTLE_S = 1.0
 # A killed process that is not gone after this long hangs in the kernel or is not ours to signal.
 KILL_LIMIT_S = 10.0
+# How often what a step uses is looked at, where there is a budget for it.
+METER_S = 0.5
 # How many exits to wait for at once. Any of them is a reason to look again, so a part is enough.
 _WATCHED = 64
 # poll takes milliseconds in a C int; waking once an hour costs nothing.
@@ -43,13 +45,15 @@ _PEEK = os.WEXITED | os.WNOWAIT | os.WNOHANG
 class Terms(Struct, frozen=True):
     """How long a tree may go on: until `deadline` (of time.monotonic()), and `silence_s` without
     output. With `leave_running`, what its leader leaves stays. A `cleanup` runs although something
-    was stopped: only an order that leaves no grace ends it early.
+    was stopped: only an order that leaves no grace ends it early. `meter` is called about once in
+    METER_S as long as the leader runs; it must not raise.
     """
 
     deadline: float
     silence_s: float | None = None
     leave_running: bool = False
     cleanup: bool = False
+    meter: Callable[[], None] | None = None
 
 
 class Ended(Struct, frozen=True):
@@ -191,7 +195,7 @@ class Supervisor:
         while True:
             self._watch([leader])
             limit, cause = self._limit()
-            late = self._stop_reason() is None and self._wait(limit) is _Wake.TIME
+            late = self._stop_reason() is None and self._wait_metered(limit) is _Wake.TIME
             # Looked at after the clock: a step that is done keeps its outcome, however late that
             # is noticed.
             status = _status(leader)
@@ -203,6 +207,18 @@ class Supervisor:
             # Output may have come meanwhile.
             if late and time.monotonic() >= self._limit()[0]:
                 return Stop(cause, ""), status
+
+    def _wait_metered(self, until: float) -> _Wake:
+        """Wait as `_wait` does, and look at the meter meanwhile."""
+        meter = self._terms.meter
+        if meter is None:
+            return self._wait(until)
+        while True:
+            look_at = min(until, time.monotonic() + METER_S)
+            woken = self._wait(look_at)
+            meter()
+            if woken is not _Wake.TIME or look_at == until:
+                return woken
 
     def _limit(self) -> tuple[float, Cause]:
         """When the tree's time is up, as things are, and what that will be called."""

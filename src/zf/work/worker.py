@@ -118,6 +118,7 @@ class Worker:
             buffer=Buffer(),
             leaks_fail=shared.project.secrets_in_artifacts == "fail",
             upstream=shared.upstream,
+            project=shared.project,
             trace=shared.trace,
         )
         self._has_channel = False
@@ -216,12 +217,13 @@ class Worker:
             if shield is not None:
                 shield.set_up()
             elif not self._has_channel:
-                os.makedirs(context.channel, exist_ok=True)
                 self._has_channel = True
+                with suppress(OSError):  # then only what a step writes there is not kept
+                    os.makedirs(context.channel, exist_ok=True)
             if attempt is None:
                 attempt = Attempt(context, task, outcome)
             tree = self._tree = attempt.tree
-            attempt.run(order.needs, meanwhile)
+            attempt.run(order, meanwhile)
             ended = outcome.write_status(tree, context.place.run)
             # Only now: a tree that could not be decided has another list in the end.
             self._listed = tree.listed

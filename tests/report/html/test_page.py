@@ -104,3 +104,11 @@ def test_a_retry_counts_among_what_a_run_cost(run):
             " 7.0 MB of memory, in 30-c."
         )
     ]
+
+
+def test_what_was_asked_for_and_not_used_is_said(run):
+    facts = RecordedRun(str(run)).facts
+    task = facts.tasks["10-a"]
+    task.resources, task.duration_s = {"cpu": 4}, 100.0
+    task.measures = {"cpu_user_s": 50.0, "cpu_system_s": 10.0}
+    assert "10-a: asked for 4 cpu, used 0.6." in costs(facts).told

@@ -235,3 +235,44 @@ def test_the_path_has_no_gap_that_nothing_explains() -> None:
     for before, attempt in pairwise(chain):
         gap = attempt.start_s - before.end_s
         assert gap < 0.05 or attempt.why == "retry", attempt
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        AttemptStarted("a", 1, -1),
+        AttemptStarted("a", 1, 10**12),
+        AttemptStarted("a", "1", 0),  # type: ignore[arg-type]
+        AttemptStarted(["a"], 1, 0),  # type: ignore[arg-type]
+        RetryScheduled("a", 2, "soon"),  # type: ignore[arg-type]
+        RetryScheduled("a", 2, 1e308),
+        LeaseTaken("a", "db", None),  # type: ignore[arg-type]
+        LeaseAwaited("a", "db", {}),  # type: ignore[arg-type]
+        ThrottleEntered(3, 97, 100),  # type: ignore[arg-type]
+    ],
+)
+def test_what_no_zf_wrote_is_left_out(event: Event) -> None:
+    told = ((0.0, run_started()), (0.0, started("a")), (1.0, failed("a")), (2.0, started("a", 2)))
+    written = list(lines(told))
+    whole = of_run(plan("a"), LIMITS, tuple(written))
+    assert [attempt.start_s for attempt in whole.attempts] == [0, 2]
+    written.insert(3, replace(written[2], event=event))
+    assert of_run(plan("a"), LIMITS, tuple(written)) == whole
+
+
+def test_slots_that_no_machine_has_are_numbered_anew() -> None:
+    found = course({"a": "", "b": ""}, (0.0, started("a")))
+    assert found.slots == 1
+    told = [*lines([(0.0, run_started()), (0.0, started("a")), (1.0, started("b"))])]
+    told[2] = replace(told[2], event=AttemptStarted("b", 1, 900_000))
+    found = of_run(plan("a b"), None, tuple(told))
+    assert [(a.slot, found.slots) for a in found.attempts] == [(0, 2), (1, 2)]
+
+
+def test_clocks_that_say_nothing_sensible() -> None:
+    told = [*lines([(0.0, run_started()), (0.0, started("a")), (1.0, RunResumed(0))])]
+    told[1] = replace(told[1], mono=1.7e308)
+    told[2] = replace(told[2], wall="yesterday", mono=-1.7e308)
+    found = of_run(plan("a"), None, tuple(told))
+    assert found.length_s == 1e9
+    assert [pause.idle_s for pause in found.pauses] == [0]

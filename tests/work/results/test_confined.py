@@ -1,5 +1,6 @@
 """Files that harm what reads them harm a process made for that, and cost one answer."""
 
+import fcntl
 import json
 import os
 import signal
@@ -93,7 +94,9 @@ def test_an_order_to_stop_is_followed(folder, monkeypatch):
 
 
 def test_nothing_else_is_open_in_it_and_it_ends_by_itself(folder, monkeypatch, tmp_path):
-    there = os.open(tmp_path, FOLDER)
+    # One below what is needed there, and one far above.
+    low = os.open(tmp_path / "a.xml", os.O_RDONLY)
+    there = low, fcntl.fcntl(low, fcntl.F_DUPFD, 200)
     said = tmp_path / "said"
 
     def look():
@@ -102,7 +105,8 @@ def test_nothing_else_is_open_in_it_and_it_ends_by_itself(folder, monkeypatch, t
 
     harmed_by(monkeypatch, look)
     answers(folder, "b.xml")
-    os.close(there)
+    for fd in there:
+        os.close(fd)
     assert json.loads(said.read_text()) == [sorted(("b.xml", "pipe", tmp_path.name)), True]
 
 

@@ -255,6 +255,11 @@ _PATTERNS = {
         "is not a valid name for a variable",
         lambda _: "letters, digits and '_', and no digit first",
     ),
+    schema.METRIC_NAME: _Rule(
+        "ZF233",
+        "is not a valid name for a metric",
+        lambda _: "letters, digits, '_' and ':', and no digit first",
+    ),
     schema.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
     schema.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
 }

@@ -350,9 +350,11 @@ class TaskTree:
             os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
 
     def _write_new(self, path: str, data: bytes) -> None:
-        folder, is_below, name = path.partition("/")
-        inside = self._fds[folder] if is_below else self.fd
-        fd = os.open(name or folder, NEW, 0o666, dir_fd=inside)
+        folder, _, name = path.partition("/")
+        if name:
+            fd = os.open(name, NEW, 0o666, dir_fd=self._fds[folder])
+        else:
+            fd = os.open(folder, NEW, 0o666, dir_fd=self.fd)
         try:
             if data:
                 write_all(fd, data)

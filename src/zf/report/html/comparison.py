@@ -69,7 +69,7 @@ class Took(Struct, frozen=True):
 
     @property
     def told(self) -> str:
-        sign = "+" if self.longer_s >= 0 else "\N{MINUS SIGN}"
+        sign = "+" if self.longer_s >= 0 else "\u2212"
         share = f", {sign}{abs(self.longer_s) / self.before_s:.0%}" if self.before_s else ""
         return f"{sign}{duration(abs(self.longer_s))}{share}".replace("%", " %")
 

@@ -9,6 +9,7 @@ from zf.lean.records import Struct
 from zf.metrics.exposition import summed
 from zf.metrics.usage import COST, REQUESTS, TOKENS
 from zf.report.html.tables import cpu_of, size
+from zf.report.remarks import on_use
 from zf.report.words import count, duration
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # Series of a longer list are counted.
 MOST_SERIES = 200
+_MOST_REMARKS = 20
 # Less processor time would be told as none.
 _WORTH_TELLING_S = 0.1
 
@@ -42,7 +44,7 @@ def costs(facts: Facts) -> Costs | None:
     """None where nothing was measured."""
     tasks = facts.tasks.values()
     total = summed(task.metrics for task in tasks if task.metrics)
-    told = [*_used(facts), *_models(total)]
+    told = [*_used(facts), *_asked(facts), *_models(total)]
     if not told and not total:
         return None
     having: dict[tuple[str, str], int] = {}
@@ -93,6 +95,13 @@ def _used(facts: Facts) -> Iterator[str]:
         peak, name = max(peaks, key=lambda one: one[0])
         told += f"; the largest process had {size(peak)} of memory, in {name}"
     yield f"{told}."
+
+
+def _asked(facts: Facts) -> list[str]:
+    """What tasks used of what they had asked for, where that is worth a remark."""
+    lines = [f"{task.id}: {line}." for task in facts.tasks.values() for line in on_use(task)]
+    more = len(lines) - _MOST_REMARKS
+    return [*lines[:_MOST_REMARKS], *([f"And {more} more remarks like these."] if more > 0 else [])]
 
 
 def _models(total: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from zf.events import (
     AttemptEnded,
     AttemptStarted,
     Cause,
+    Event,
     LeaseAwaited,
     LeaseTaken,
     PhaseEnded,
@@ -33,6 +34,12 @@ from zf.report.timing.shortage import Lack, Shortage
 Why = (
     Literal["begin", "phase", "need", "retry", "resume", "start_after", "lease", "throttle"] | Lack
 )
+
+
+# No run has so many slots, attempts or seconds of delay.
+_MOST = 1e9
+# With more slots than attempts, slots are numbered anew.
+_MOST_SLOTS = 1024
 
 
 class Attempt(Struct):
@@ -135,6 +142,19 @@ def of_run(
     return fold.finish()
 
 
+# What is counted with, or shown, of an event; a journal from elsewhere may hold anything.
+_NUMBERS = ("attempt", "slot", "delay_s", "waited_s")
+_TEXTS = ("task", "phase", "owner", "concurrency", "reason", "detail", "started_at")
+
+
+def _is_sound(event: Event) -> bool:
+    numbers = (getattr(event, name, 0) for name in _NUMBERS)
+    texts = (getattr(event, name, None) for name in _TEXTS)
+    return all(isinstance(n, int | float) and 0 <= n < _MOST for n in numbers) and all(
+        text is None or isinstance(text, str) for text in texts
+    )
+
+
 class _Reason(Struct, frozen=True):
     """Something that an attempt had to wait for until `at_s`."""
 
@@ -173,7 +193,7 @@ class _Fold:
     def apply(self, line: Written, at: float, idle: float) -> None:
         event, self.now = line.event, at
         task = getattr(event, "task", None)
-        if task is not None and task not in self._tasks:
+        if not _is_sound(event) or (task is not None and task not in self._tasks):
             return
         match event:
             case AttemptStarted():
@@ -201,6 +221,11 @@ class _Fold:
         """What is still open goes on up to the last line."""
         course = self.course
         course.length_s = self.now
+        if course.slots > _MOST_SLOTS:
+            of = {slot: new for new, slot in enumerate(sorted({a.slot for a in course.attempts}))}
+            for attempt in course.attempts:
+                attempt.slot = of[attempt.slot]
+            course.slots = len(of)
         for index in self._open.values():
             course.attempts[index].end_s = self.now
         for task, lease in self._leases.items():

@@ -76,8 +76,11 @@ class StartPhase(Struct, frozen=True):
 
 
 class StartAttempt(Struct, frozen=True):
+    """`spent` is what the attempts before it used of the task's budget."""
+
     task: str
     attempt: int
+    spent: Mapping[str, float] = field(default_factory=lambda: NOTHING)
 
 
 class AskLease(Struct, frozen=True):
@@ -96,12 +99,13 @@ class ReleaseLease(Struct, frozen=True):
 
 
 class KillAttempt(Struct, frozen=True):
-    """End it for this cause; `force` skips the grace period."""
+    """End it for this cause; `force` skips the grace period, `detail` says more of the cause."""
 
     task: str
     attempt: int
     cause: Cause
     force: bool
+    detail: str = ""
 
 
 class NotRun(Struct, frozen=True):

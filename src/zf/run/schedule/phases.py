@@ -48,6 +48,12 @@ class Phases:
         self.struck = True
         self._failed.add(self.name)
 
+    def run_out_of_budget(self, phase: str) -> None:
+        """The phase has failed, or the one under way where the budget is the run's."""
+        failed = phase or self.name
+        if failed is not None:
+            self._failed.add(failed)
+
     def end(self) -> bool:
         """Whether the phase that ends now was successful."""
         ok = self.name not in self._failed

@@ -14,7 +14,8 @@ The rules, in the order they are applied at each turn:
 5. Whatever stops a run (fail-fast, a phase timeout, the run's deadline, an interrupt) cancels every
    task that has not started, and nothing starts afterwards. Only those that need a running task
    are cancelled later, when it has ended: it may yet fail, and then they are blocked by it. All but
-   a plain fail-fast end what runs, too.
+   a plain fail-fast end what runs, too. So does the budget of a phase or of the run (`budgets.py`);
+   that of a task ends the task alone.
 6. Free slots are filled, by priority, resources, leases and load (`slots.py`).
 
 7. A task whose condition calls `always()` has its turn although the run was stopped, in later
@@ -26,13 +27,14 @@ Each event costs O(log n) and the dependents it concerns; only stopping looks at
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from zf.errors import Exit
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
+    BudgetWarned,
     CancelRequested,
     Cause,
     ConditionEvaluated,
@@ -47,6 +49,7 @@ from zf.events import (
     ThrottleEntered,
     ThrottleLeft,
 )
+from zf.metrics.budget import Spent, told
 from zf.model import NOTHING
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Alarm, Clock
@@ -70,7 +73,9 @@ from zf.run.schedule.tasks import Tasks
 if TYPE_CHECKING:
     from zf.plan.verdict import ConditionContext
 
-Happening = AttemptEnded | Interrupted | CancelRequested | LeaseAnswered | Tick | LoadSampled
+Happening = (
+    AttemptEnded | Interrupted | CancelRequested | Spent | LeaseAnswered | Tick | LoadSampled
+)
 
 _BY_CLOCK = frozenset({Cause.DEADLINE, Cause.QUEUE_TIMEOUT})
 _ON_REQUEST = Decision(Status.CANCELLED, Cause.CANCEL, "cancelled on request")
@@ -105,6 +110,7 @@ class Scheduler:
         self._outcomes = Outcomes(plan, contexts, decided)
         self._tasks = Tasks(plan, limits, self._outcomes, self._phases, self._clock, self._order)
         self._slots = self._tasks.slots
+        self._budgets = self._tasks.budgets
         self.running: Mapping[str, int] = self._slots.running
         self.done: Mapping[str, Status] = self._tasks.done
         self._timed_out = self._deadline_struck = False
@@ -147,7 +153,12 @@ class Scheduler:
                 if self._slots.end(event):
                     if event.task == self._limits.only:
                         self._exit_of_only = _own_exit(event)
+                    strained = self._budgets.end(event) if self._budgets.is_any else ()
                     self._tasks.attempt_ended(event)
+                    self._strain(strained)
+            case Spent(name, attempt):
+                if self._slots.running.get(name) == attempt:
+                    self._strain(self._budgets.spend(event))
             case Interrupted(signal, count):
                 self._interrupt(signal, force=count > 1)
             case CancelRequested(name):  # for the whole run it is followed by an interrupt
@@ -185,6 +196,9 @@ class Scheduler:
                 self._time_out_phase()
             case RunTimedOut() if not self._deadline_struck:
                 self._time_out_run()
+            case BudgetWarned(over=over) if self._budgets.remember(event):
+                if over:
+                    self._end_over_budget(event)
             case ThrottleEntered():
                 self._slots.gate.close(at)
             case ThrottleLeft():
@@ -345,6 +359,27 @@ class Scheduler:
         self._phases.run_out_of_time()
         self._tasks.kill_running(cause)
         self._tasks.stop(cause, detail, self._phases.to_come if later_phases else ())
+
+    def _strain(self, strained: Iterable[BudgetWarned]) -> None:
+        """Say which budgets are near their end, and stop what is over its own."""
+        for one in strained:
+            self._record(one)
+            if one.over:
+                self._end_over_budget(one)
+
+    def _end_over_budget(self, over: BudgetWarned) -> None:
+        detail = told(over.metric, over.spent, over.budget)
+        if over.scope == "task":
+            if over.name in self._slots.running and self._tasks.is_endable(over.name):
+                self._tasks.end(over.name, Decision(Status.FAILURE, Cause.BUDGET, detail))
+            return
+        whose = f"of phase {over.name}" if over.scope == "phase" else "of the run"
+        detail = f"{detail} ({whose})"
+        self._phases.run_out_of_budget(over.name)
+        if self._tasks.stopped is None:
+            later = self._phases.to_come if over.scope == "run" else ()
+            self._tasks.kill_running(Cause.BUDGET, detail=detail)
+            self._tasks.stop(Cause.BUDGET, detail, later)
 
     def _interrupt(self, signal: int, *, force: bool) -> None:
         self._signal = self._signal or signal

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from zf.events import AttemptEnded, LeaseAwaited, LeaseTaken
 from zf.plan.graph import Plan
@@ -67,11 +67,11 @@ class Slots:
             return None
         return self.queue.take(idle=not self.running)
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, spent: Mapping[str, float]) -> None:
         attempt = self._attempts.get(name, 0) + 1
         self._attempts[name] = self.running[name] = attempt
         self._alone = not self._tasks[name].parallel_safe
-        self._order(StartAttempt(name, attempt))
+        self._order(StartAttempt(name, attempt, spent))
 
     def end(self, ended: AttemptEnded) -> bool:
         """Free the slot; False for a late or doubled report: the first one has decided."""

@@ -10,7 +10,9 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable
 
 from zf.events import FAILED, WELL, AttemptEnded, Cause, RetryDropped, RetryScheduled, Status
+from zf.model import NOTHING
 from zf.plan.graph import Plan
+from zf.run.schedule.budgets import Budgets
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.orders import KillAttempt, Limits, NotRun, Order, Record
 from zf.run.schedule.outcomes import Decision, Outcomes
@@ -41,6 +43,7 @@ class Tasks:
         self._clock = clock
         self._order = order
         self.slots = Slots(plan, limits, clock, order)
+        self.budgets = Budgets(plan)
         self.done = outcomes.done
         self.always = outcomes.always
         self.stopped: Decision | None = None
@@ -64,7 +67,7 @@ class Tasks:
 
     def start(self, name: str) -> None:
         self._fallback.pop(name, None)
-        self.slots.start(name)
+        self.slots.start(name, self.budgets.spent_before(name) if self.budgets.is_any else NOTHING)
 
     def fill_slots(self) -> None:
         while (name := self.slots.take_next()) is not None:
@@ -79,6 +82,8 @@ class Tasks:
     def _try_again(self, ended: AttemptEnded) -> bool:
         name, task = ended.task, self._tasks[ended.task]
         if not self._may_start(name) or name in self._doomed or self._clock.is_late(task):
+            return False
+        if ended.cause is Cause.BUDGET or (self.budgets.is_any and self.budgets.is_used_up(name)):
             return False
         if ended.cause is Cause.RUNNER:
             self.slots.queue.add(name)  # the task has no part in it: no retry is spent
@@ -184,19 +189,19 @@ class Tasks:
     def end(self, name: str, end: Decision) -> None:
         """End one task, whether it runs, waits for a retry or has not started."""
         if name in self.slots.running:
-            self._kill(name, end.cause)
+            self._kill(name, end.cause, detail=end.detail if end.cause is Cause.BUDGET else "")
         elif name in self._fallback:
             self.drop_retry(name, end.cause)
         else:
             self.give_up_waiting(name, end)
 
-    def kill_running(self, cause: Cause, *, force: bool = False) -> None:
+    def kill_running(self, cause: Cause, *, force: bool = False, detail: str = "") -> None:
         for name in self.slots.running:
-            self._kill(name, cause, force=force)
+            self._kill(name, cause, force=force, detail=detail)
 
-    def _kill(self, name: str, cause: Cause, *, force: bool = False) -> None:
+    def _kill(self, name: str, cause: Cause, *, force: bool = False, detail: str = "") -> None:
         self._doomed.add(name)
-        self._order(KillAttempt(name, self.slots.running[name], cause, force))
+        self._order(KillAttempt(name, self.slots.running[name], cause, force, detail))
 
     def stop(self, cause: Cause, detail: str, phases: Iterable[str], *, spare: bool = True) -> None:
         """Nothing starts any more but what says `always()`, and what is left of the phase under way

@@ -1,1 +1,1 @@
-"""What a task's own files say of its results: reports of tests."""
+"""What steps leave besides artifacts: what their own files say, and what dependents may take."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from zf.lean.records import Struct
+from zf.metrics.budget import amounts
 from zf.metrics.exposition import MAX_BYTES, MAX_SERIES, Metrics, read, text
 from zf.proof.files import READ
 
@@ -28,6 +29,37 @@ class Measured(Struct, frozen=True):
     text: bytes
     problem: str
     notes: list[str]
+
+
+class Meter:
+    """While steps run, looks at what they have used of budgets with these names, and tells it."""
+
+    def __init__(
+        self, path: str, names: Iterable[str], tell: Callable[[Mapping[str, float]], None]
+    ) -> None:
+        self._path = path
+        self._names = tuple(names)
+        self._tell = tell
+        self._seen: tuple[int, int] | None = None
+        self._told: Mapping[str, float] = {}
+
+    def __call__(self) -> None:
+        """Look, and tell what has changed. What cannot be read is judged when the steps end."""
+        try:
+            info = os.lstat(self._path)
+            seen = info.st_size, info.st_mtime_ns
+            if seen == self._seen:
+                return
+            self._seen = seen
+            data = _contents(self._path)
+        except OSError:
+            return
+        # A line that is still being written is none yet.
+        whole = data[: data.rfind(b"\n") + 1]
+        used = amounts(read(whole).as_json(), self._names)
+        if used != self._told:
+            self._told = used
+            self._tell(used)
 
 
 def read_measured(path: str, hide: Callable[[str], str]) -> Measured:
