@@ -15,6 +15,7 @@ PAGES = sorted(
     ]
 )
 IDS = [str(path.relative_to(ROOT)) for path in PAGES]
+MARK = re.compile(r"<{7} |>{7} |={7}$|\|{7} ")
 LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
 
 
@@ -42,6 +43,12 @@ def test_every_link_leads_somewhere(page):
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_no_page_has_marks_of_an_unfinished_merge(page):
+    marks = [n for n, line in enumerate(page.read_text().splitlines(), 1) if MARK.match(line)]
+    assert not marks, f"{page}: lines {marks}"
 
 
 def test_every_page_can_be_reached_from_the_readme():
