@@ -6,14 +6,15 @@ them. Please do not subclass: a new thing that can happen is a new record and a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from operator import attrgetter
+from sys import float_info
 from typing import Any, get_args
 
-from zf.lean.records import Struct, field, fields
+from zf.lean.records import Struct, convert, field, fields, replace
 
 
 def timestamp(seconds: float) -> str:
@@ -326,8 +327,8 @@ def to_json(event: Event) -> dict[str, Any]:
 def from_json(data: Mapping[str, Any]) -> Event:
     """The record a JSON object describes.
 
-    Raises ValueError for an unknown type or a missing field; surplus keys (the journal's own
-    `seq`, `prev`, clocks) are passed over.
+    Raises ValueError for an unknown type, and for a field that is missing or of another type;
+    surplus keys (the journal's own `seq`, `prev`, clocks) are passed over.
     """
     kind = TYPES.get(data.get("type", ""))
     if kind is None:
@@ -335,11 +336,13 @@ def from_json(data: Mapping[str, Any]) -> Event:
     lacking = _REQUIRED[kind] - data.keys()
     if lacking:
         raise ValueError(f"{data['type']} lacks {', '.join(sorted(lacking))}")
-    values = {name: data[name] for name in kind.__struct_fields__ if name in data}
-    for name, read in _READ.items():
-        if name in values:
-            values[name] = read(values[name])
-    return kind(**values)
+    event = convert(data, kind)
+    if any(type(value) is int and not -_MOST <= value < _MOST for value in _VALUES[kind](event)):
+        raise ValueError(f"{data['type']} has a number that no other program reads")
+    if not isinstance(event, AttemptEnded):
+        return event
+    measures, metrics = _measures(event.measures), _metrics(event.metrics)
+    return replace(event, measures=measures, metrics=metrics, tests=_tests(event.tests))
 
 
 def _measures(told: Mapping[str, Any]) -> dict[str, Any]:
@@ -351,14 +354,34 @@ def _measures(told: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _tests(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The counts of cases and the names of failed ones; nothing where they are none."""
+    counts = [told.get(key) for key in ("total", "failed", "errors", "skipped")]
+    names = told.get("names")
+    if any(type(count) is not int or not 0 <= count < _MOST for count in counts):
+        return {}
+    return told if type(names) is list and all(type(one) is str for one in names) else {}
+
+
+def _metrics(told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are series, which whatever reads a run sorts, adds up and writes as text."""
+    return [{**one, "value": float(one["value"])} for one in told if _is_series(one)]
+
+
+def _is_series(one: Mapping[str, Any]) -> bool:
+    name, unit, labels = one.get("name"), one.get("unit"), one.get("labels")
+    if type(name) is not str or type(unit) is not str or type(labels) is not dict:
+        return False
+    value: Any = one.get("value")
+    if type(value) not in {int, float} or not abs(value) <= float_info.max:
+        return False
+    names = (name.replace(":", "_"), *labels)
+    return (
+        one.get("type") in ("counter", "gauge")
+        and all(text.isascii() and text.isidentifier() for text in names)
+        and all(type(text) is str for text in labels.values())
+    )
+
+
 # More than any disk holds: whatever claims that is no zf.
 _MOST = 2**63
-
-_READ: Mapping[str, Callable[[Any], Any]] = {
-    "status": Status,
-    "cause": Cause,
-    "phases": tuple,
-    "tampered": tuple,
-    "measures": _measures,
-    "needs": lambda needs: {name: Status(status) for name, status in needs.items()},
-}

@@ -179,6 +179,35 @@ def test_a_collector_that_refuses_changes_nothing(project, status):
     assert project.zf("verify", "r").code == 0
 
 
+def test_a_collector_that_is_not_there_is_told_with_the_reason(project):
+    project.task("10-a", "true")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    done = project.zf("run-phase", "A", "--run-id", "r", f"--otlp=http://u:hush@127.0.0.1:{port}")
+    assert done.code == 0
+    assert f"the collector at http://127.0.0.1:{port}/v1/traces has not taken the spans" in done.err
+    assert "Connection refused" in done.err
+    assert "hush" not in done.err
+
+
+def test_what_a_step_is_told_is_no_difference_between_two_runs(project):
+    project.task("10-a", "true")
+    for run in ("r", "s"):
+        assert project.zf("run-phase", "A", "--run-id", run).code == 0
+    assert "TRACEPARENT" not in (project.root / "proofs/r/10-a/00-meta/env.sh").read_text()
+    assert "TRACEPARENT" not in project.zf("diff", "r", "s").out
+
+
+def test_a_run_that_is_resumed_goes_on_with_its_trace(project):
+    """Its steps are told the trace of the run, not that of whatever resumes it."""
+    project.task("10-a", 'test -e "$ZENFLOW_ROOT/again" || kill -9 $(ps -o ppid= -p $PPID)', TELL)
+    project.zf("run-phase", "A", "--run-id", "r")
+    (project.root / "again").touch()
+    done = project.zf("resume", "r", env={"TRACEPARENT": PARENT})
+    assert done.code == 0, done.err
+    assert told(project, "10-a", 1)[3:35] == begun(project)["trace_id"] != PARENT[3:35]
+
+
 def test_a_collector_that_is_silent_is_given_up(project):
     """It takes connections and says nothing: the run ends, with the code it has without one."""
     project.task("10-a", "exit 4")

@@ -12,6 +12,7 @@ SCHEMAS = ROOT / "docs" / "reference" / "schemas"
 PAGE = ROOT / "conventions" / "PROOFS_CONVENTION.md"
 PLACE = re.compile(r"(<!-- fields: ([\w-]+)(?: (\w+))? -->\n)(?:\|.*\n)*")
 WORDS = {
+    r"^([0-9a-f]{32})?$": "trace id, or empty",
     r"^[0-9a-f]{64}$": "SHA-256",
     r"^(mount|mount\+landlock|unknown|none: .+)$": "`mount`, `mount+landlock`, `unknown`, `none: ` and a reason",
     r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$": "time",

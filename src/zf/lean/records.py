@@ -14,6 +14,7 @@ __all__ = [
     "Raw",
     "Struct",
     "asdict",
+    "convert",
     "field",
     "fields",
     "json",
@@ -25,7 +26,7 @@ if not _is_here:
     sys.modules["typing_extensions"] = None  # type: ignore[assignment] # as if not installed
 try:
     with compiling():  # what it imports in turn has expressions that nothing asks
-        from msgspec import DecodeError, Meta, Raw, Struct, field, json
+        from msgspec import DecodeError, Meta, Raw, Struct, convert, field, json
         from msgspec.structs import asdict, fields, replace
 finally:
     if not _is_here:

@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import compress
-from operator import not_
+from itertools import repeat
 from typing import Any
 
-from zf.lean.encoder import encoder
+from zf.lean.encoder import encoder, encoder_of_pieces, text
 
 _NEXT = ",\n  "
 _in_one_line = encoder(", ", ": ")
-_in_lines = encoder(_NEXT, ": ")
-_is_scalar = frozenset({str, int, float, bool, type(None)}).__contains__
+_pieces, _ALL = encoder_of_pieces(", ", ": "), repeat(0)
 
 
 def object_lines(value: Mapping[str, Any]) -> bytes:
@@ -31,14 +29,8 @@ def list_lines(items: Iterable[Any]) -> bytes:
 
 def key_lines(value: Mapping[str, Any]) -> str:
     """The lines of an object's keys, without its braces, to be put together with others."""
-    lines = _in_lines(value)[1:-1]
-    if lines.count(_NEXT) >= len(value):
-        # What is inside of values was put on lines, too. No text holds a line break in JSON, and
-        # all that comes before a value has been seen to: it is itself what is found first.
-        for one in compress(value.values(), map(not_, map(_is_scalar, map(type, value.values())))):
-            if one:
-                lines = lines.replace(_in_lines(one), _in_one_line(one), 1)
-    return f"  {lines}"
+    lines = map("{}: {}".format, map(text, value), map("".join, map(_pieces, value.values(), _ALL)))
+    return f"  {_NEXT.join(lines)}"
 
 
 def framed(*parts: str) -> bytes:

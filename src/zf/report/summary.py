@@ -321,33 +321,27 @@ def _counts_line(facts: Facts, style: Style) -> str:
 
 def use_line(facts: Facts) -> list[str]:
     """What the run cost, if that is worth a line."""
-    used, largest = _total_use(facts)
-    if used["cpu_user_s"] + used["cpu_system_s"] < _LEAST_USE_S:
+    tried = [(task.id, task.measures) for task in facts.tasks.values() if task.measures]
+    for task in facts.tasks.values():
+        tried += [(task.id, one.task.measures) for one in task.earlier if one.task.measures]
+    if sum([(m.get("cpu_user_s") or 0) + (m.get("cpu_system_s") or 0) for _, m in tried]) < 1:
         return []
+    used, largest = _total_use(tried)
     from zf.report.remarks import use  # noqa: PLC0415 - nothing to say of most runs
 
     return [f"used: {use(used, largest)}"]
 
 
-_LEAST_USE_S = 1.0
-
-
-def _total_use(facts: Facts) -> tuple[dict[str, Any], str]:
-    """What all attempts used together, as far as it is known, in the form of one's measures; and
-    the task that had the largest process.
+def _total_use(tried: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[dict[str, Any], str]:
+    """What all attempts, of these tasks and with these measures, used together as far as it is
+    known, in the form of one's measures; and the task that had the largest process.
     """
-    total: dict[str, Any] = dict.fromkeys(_ADDED, 0)
-    total["peak_memory_bytes"], largest = None, ""
-    tried = [(task, task.measures) for task in facts.tasks.values() if task.measures]
-    for task in facts.tasks.values():
-        tried += [(task, one.task.measures) for one in task.earlier if one.task.measures]
-    for key in _ADDED:
-        total[key] = sum([measures.get(key) or 0 for _, measures in tried])
-    peaks = [(measures.get("peak_memory_bytes") or 0, task.id) for task, measures in tried]
-    peak = max(peaks, key=itemgetter(0), default=(0, ""))
-    if peak[0]:
-        total["peak_memory_bytes"], largest = peak
-    return total, largest
+    total: dict[str, Any] = {
+        key: sum([measures.get(key) or 0 for _, measures in tried]) for key in _ADDED
+    }
+    peaks = [(measures.get("peak_memory_bytes") or 0, task) for task, measures in tried]
+    peak, largest = max(peaks, key=itemgetter(0), default=(0, ""))
+    return total | {"peak_memory_bytes": peak or None}, largest if peak else ""
 
 
 _ADDED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_bytes")

@@ -12,6 +12,7 @@ from zf.events import Cause, Status, timestamp
 from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.metrics.budget import Spent
+from zf.model import NOTHING
 from zf.proof import layout
 from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.lines import list_lines, object_lines
@@ -344,16 +345,17 @@ class Attempt:
     def _meter(self) -> Callable[[], None] | None:
         """Tells the runner what the steps use, where that is limited."""
         context, task = self._context, self._task
-        phase = context.project.phases.get(task.phase)
-        names = {*task.budget, *context.project.budget, *(phase.budget if phase else ())}
-        if not names:
+        project = context.project
+        phase = project.phases.get(task.phase) if project.phases else None
+        limits = task.budget, project.budget, phase.budget if phase else NOTHING
+        if not any(limits):
             return None
         from zf.work.results.metrics import Meter  # noqa: PLC0415 - few tasks have a budget
 
         attempt, orders = self.outcome.attempt, context.orders
         return Meter(
             f"{context.written_channel}/{self._metrics}",
-            names,
+            chain.from_iterable(limits),
             lambda used: orders.report_spent(Spent(task.id, attempt, used)),
         )
 

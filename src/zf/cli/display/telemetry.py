@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 from itertools import islice
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from zf.report.formats.recorded import RecordedRun
     from zf.settings import RunOptions
 
-# What a run waits for a collector that does not answer; and for one that has begun to.
-_FIRST_S, _REST_S = 2.0, 10.0
+# What a run waits for a collector that does not answer, so that it costs 2 s with what is imported
+# for it; and for one that has begun to.
+_FIRST_S, _REST_S = 1.8, 10.0
 # How many spans a request has, as OpenTelemetry's own batches.
 _BATCH = 512
 # What `--otlp` says that names no collector.
@@ -106,7 +108,7 @@ def send(
     if isinstance(sending.failure, Exception):
         raise sending.failure
     if sending.failure is None and not sending.over.is_set():
-        sending.failure = "it did not answer in time"
+        sending.failure = _reason(sending.said) or "it did not answer in time"
     if sending.failure is not None:
         raise ZfError(
             f"the collector at {printable(shown)} has not taken the spans of run"
@@ -148,6 +150,8 @@ class _Sending:
     def __init__(self, run: RecordedRun, endpoint: str, timeout_s: float | None) -> None:
         self.begun, self.over = threading.Event(), threading.Event()
         self.sent = 0
+        # What OpenTelemetry says of it.
+        self.said: list[str] = []
         self.failure: Exception | str | None = None
         self._run, self._endpoint, self._timeout_s = run, endpoint, timeout_s
 
@@ -160,12 +164,12 @@ class _Sending:
         self.begun.set()
 
     def _send_all(self) -> None:
-        said = _listen()
+        self.said = _listen()
         exporter, success = _exporter(self._endpoint, self._timeout_s)
         made = _as_opentelemetry(self._run)
         while batch := list(islice(made, _BATCH)):
             if exporter.export(batch) is not success:
-                self.failure = said[-1] if said else "it refused them"
+                self.failure = _reason(self.said) or "it refused them"
                 return
             self.sent += len(batch)
             self.begun.set()
@@ -198,6 +202,18 @@ def _listen() -> list[str]:
     logger = logging.getLogger("opentelemetry")
     logger.handlers, logger.propagate = [Listener()], False
     return said
+
+
+# How an error of the system is quoted, amid what was to be done.
+_OF_THE_SYSTEM = re.compile(r"\[Errno -?\d+\] ([^)\"']+)")
+
+
+def _reason(said: list[str]) -> str:
+    """The first reason in what was said, without the words around it; empty where there is none."""
+    for text in said:
+        if found := _OF_THE_SYSTEM.search(text):
+            return found[1]
+    return said[0].partition(" encountered while")[0] if said else ""
 
 
 def _as_opentelemetry(run: RecordedRun) -> Iterator[ReadableSpan]:

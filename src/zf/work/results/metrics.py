@@ -38,7 +38,7 @@ class Meter:
         self, path: str, names: Iterable[str], tell: Callable[[Mapping[str, float]], None]
     ) -> None:
         self._path = path
-        self._names = tuple(names)
+        self._names = frozenset(names)
         self._tell = tell
         self._seen: tuple[int, int] | None = None
         self._told: Mapping[str, float] = {}
