@@ -102,6 +102,15 @@ def test_a_task_only_one_run_has(tmp_path):
     assert "two: - -> success" in found.render()
 
 
+def test_the_environment_of_a_task_that_ran_in_one_run_alone_is_no_change(tmp_path):
+    one = Run(tmp_path, "r1").plan(one=())
+    one.attempt("one")
+    two = made(tmp_path, "r2", env=b"export A='2'\n")
+    found = compare(str(one.end().path), str(two))
+    assert found.tasks["two"].status == (None, "success")
+    assert found.tasks["two"].env == {}
+
+
 def test_the_scripts_alone_may_differ(tmp_path):
     found = compare(str(made(tmp_path, "r1", script="a")), str(made(tmp_path, "r2", script="b")))
     assert found.render() == (

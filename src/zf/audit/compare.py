@@ -167,7 +167,8 @@ def _task(first: _Side, second: _Side, task: str) -> TaskChange:
     statuses = _status(first.bundle, task), _status(second.bundle, task)
     lists = _listed(first, task), _listed(second, task)
     env = {}
-    if lists[0].get(ENV) != lists[1].get(ENV):
+    # Of a task that ran in one of them alone, nothing has changed.
+    if lists[0].get(ENV) != lists[1].get(ENV) and all(ENV in listed for listed in lists):
         env = _pairs(_env(first.bundle, task, lists[0]), _env(second.bundle, task, lists[1]))
     parts = {
         part: _pairs(_below(lists[0], folder), _below(lists[1], folder))

@@ -45,7 +45,7 @@ def _completed(run: RecordedRun) -> Iterator[Series]:
 def _project(run: RecordedRun) -> str:
     """Its repository's name, or that of the folder in which the folder of its runs is."""
     source: Mapping[str, Any] = run.run.get("source") or {}
-    repository = str(source.get("repo") or "").rstrip("/").removesuffix(".git")
+    repository = str(source.get("repo") or "").rstrip("/.").removesuffix(".git").rstrip("/.")
     if repository:
         return repository.replace(":", "/").rsplit("/", 1)[-1]
     folders = run.folder.rstrip("/").split("/")
