@@ -201,6 +201,22 @@ def test_what_is_only_known_at_the_end_fails_the_task_then(project):
     assert status["detail"] == "cost is 3, its budget 2"
 
 
+@pytest.mark.parametrize("hide", ["echo 'cost_total 0.1' > \"$ZF_METRICS\"", 'rm "$ZF_METRICS"'])
+def test_what_was_used_stays_used_whatever_becomes_of_the_file(project, hide):
+    """The first step waits until the runner has been told of it: that is when it warns."""
+    journal = "$ZENFLOW_ROOT/proofs/r/events.jsonl"
+    project.task(
+        "10-a",
+        "echo 'cost_total 0.9' >> \"$ZF_METRICS\"\n"
+        f"until grep -q budget_warned {journal}; do :; done\n{hide}",
+        "echo 'cost_total 0.5' >> \"$ZF_METRICS\"",
+        budget={"cost": 1},
+    )
+    assert project.zf("run-phase", "A", "--run-id", "r").code == 1
+    status = project.json("r", "10-a", "99-summary", "status.json")
+    assert (status["status"], status["cause"]) == ("failure", "budget")
+
+
 def test_attempts_add_up(project):
     project.task(
         "10-a",

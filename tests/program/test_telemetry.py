@@ -166,13 +166,14 @@ def test_a_killed_run_is_sent_as_far_as_it_came(project):
     assert values(by_id(collector)["10-a"])["cicd.pipeline.task.run.result"] == "success"
 
 
-@pytest.mark.parametrize("status", [400, 503])
+@pytest.mark.parametrize("status", [307, 400, 503])
 def test_a_collector_that_refuses_changes_nothing(project, status):
     project.task("10-a", "true")
     with collecting(status) as collector:
         done = project.zf("run-phase", "A", "--run-id", "r", f"--otlp={collector.url}")
         assert done.code == 0
         assert "ZF663" in done.err
+        assert ("which is not followed: 307" in done.err) == (status == 307)
         assert "zf export --otlp r" in done.err
         env = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
         assert project.zf("export", f"--otlp={collector.url}", "r", env=env).code == 2

@@ -37,6 +37,11 @@ def added(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, 
     return {name: first.get(name, 0.0) + second.get(name, 0.0) for name in {**first, **second}}
 
 
+def larger(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    """Of what two looks at the same saw, the larger: what was used does not become less."""
+    return {n: max(first.get(n, 0.0), second.get(n, 0.0)) for n in {**first, **second}}
+
+
 def over(budget: Mapping[str, float], used: Mapping[str, float]) -> str | None:
     """The name in the budget of which more was used than it allows, if there is one."""
     return next((name for name, most in budget.items() if used.get(name, 0.0) > most), None)
@@ -48,4 +53,4 @@ def told(name: str, used: float, most: float) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if 1000 <= value < 1e15 else f"{value:.4g}"

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from zf.proof.tree.artifacts import Collected
     from zf.work.control import RunnerOrders, StartOrder
     from zf.work.results import needs
+    from zf.work.results.metrics import Meter
     from zf.work.walls.shield import Shield
 else:
     needs = lazy.module("zf.work.results.needs")
@@ -115,6 +116,7 @@ class Attempt:
         self._left = left and f"{context.aside}/{left}"
         self._left_at = left and f"{context.written_aside}/{left}"
         self._metrics = f"{task.id}.{outcome.attempt}.metrics"
+        self._meter = self._made_meter()
         self._env = context.outside.build(task, self._own_variables())
         self._secrets = context.outside.secrets(task, self._env)
         self._redactor = StreamRedactor(self._secrets)
@@ -163,7 +165,7 @@ class Attempt:
         self._run_cleanup()
         self._collect()
         if self._task.budget:
-            self.outcome.take_budget(order.spent)
+            self.outcome.take_budget(order.spent, self._meter.used if self._meter else NOTHING)
         self.outcome.redactions = self._redactor.counts
         self.outcome.notes += self._redactor.warnings
         self.outcome.hide(self._redactor.text)
@@ -192,7 +194,7 @@ class Attempt:
             outcome.began + task.timeout_s,
             task.silence_timeout_s,
             leave_running=task.leave_running,
-            meter=self._meter(),
+            meter=self._meter,
         )
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
@@ -342,8 +344,8 @@ class Attempt:
         outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
         self._take_metrics()
 
-    def _meter(self) -> Callable[[], None] | None:
-        """Tells the runner what the steps use, where that is limited."""
+    def _made_meter(self) -> Meter | None:
+        """What tells the runner what the steps use, where that is limited."""
         context, task = self._context, self._task
         project = context.project
         phase = project.phases.get(task.phase) if project.phases else None

@@ -170,9 +170,9 @@ class Outcome(Struct):
         if strict and measured.problem and self.status is Status.SUCCESS:
             self.fail(Cause.METRICS, measured.problem)
 
-    def take_budget(self, spent: Mapping[str, float]) -> None:
-        """Judge by the task's budget, of which earlier attempts have `spent` so much; an earlier
-        failure stays.
+    def take_budget(self, spent: Mapping[str, float], seen: Mapping[str, float]) -> None:
+        """Judge by the task's budget, of which earlier attempts have `spent` so much, and this one
+        was `seen` to; an earlier failure stays.
         """
         from zf.metrics import budget  # noqa: PLC0415 - few tasks have one
 
@@ -180,7 +180,7 @@ class Outcome(Struct):
         series = self.measured.metrics.as_json() if self.measured else []
         used = budget.amounts(series, task.budget)
         silent = [name for name in task.budget if name not in used]
-        total = budget.added(spent, used)
+        total = budget.added(spent, budget.larger(seen, used))
         over = budget.over(task.budget, total)
         if self.status is not Status.SUCCESS:
             return

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import threading
+from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -165,7 +166,7 @@ class _Sending:
 
     def _send_all(self) -> None:
         self.said = _listen()
-        exporter, success = _exporter(self._endpoint, self._timeout_s)
+        exporter, success = _exporter(self._endpoint, self._timeout_s, self.said)
         made = _as_opentelemetry(self._run)
         while batch := list(islice(made, _BATCH)):
             if exporter.export(batch) is not success:
@@ -175,7 +176,7 @@ class _Sending:
             self.begun.set()
 
 
-def _exporter(endpoint: str, timeout_s: float | None) -> tuple[Any, Any]:
+def _exporter(endpoint: str, timeout_s: float | None, said: list[str]) -> tuple[Any, Any]:
     """What sends, and what it returns when it has. Raises ZfError where it is not installed."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -186,7 +187,39 @@ def _exporter(endpoint: str, timeout_s: float | None) -> tuple[Any, Any]:
             code="ZF664",
             hint="pip install 'zenflow-runner[otel]'",
         ) from None
-    return OTLPSpanExporter(endpoint=endpoint, timeout=timeout_s), SpanExportResult.SUCCESS
+    exporter = OTLPSpanExporter(endpoint=endpoint, timeout=timeout_s, session=_session(said))
+    return exporter, SpanExportResult.SUCCESS
+
+
+# Of an answer: what is said of spans that were refused.
+_ANSWER_BYTES = 64 * 1024
+
+
+def _session(said: list[str]) -> Any:
+    """What carries the requests. An answer is read no further than it may say something; one that
+    leads elsewhere took nothing, though OpenTelemetry counts whatever is below 400 as taken.
+    """
+    import requests
+
+    class Session(requests.Session):
+        def request(self, *args: Any, **more: Any) -> requests.Response:
+            whole = super().request(*args, **{**more, "stream": True, "allow_redirects": False})
+            answer = requests.Response()
+            answer.status_code, answer.reason = whole.status_code, whole.reason
+            answer.headers, answer.url = whole.headers, whole.url
+            try:
+                answer.raw = BytesIO(whole.raw.read(_ANSWER_BYTES, decode_content=True))
+            finally:
+                whole.close()
+            if 300 <= answer.status_code < 400:
+                said.insert(0, f"{_REDIRECTED}: {answer.status_code}")
+                raise requests.RequestException(said[0])
+            return answer
+
+    return Session()
+
+
+_REDIRECTED = "it answered with a redirect, which is not followed"
 
 
 def _listen() -> list[str]:
@@ -211,6 +244,8 @@ _OF_THE_SYSTEM = re.compile(r"\[Errno -?\d+\] ([^)\"']+)")
 def _reason(said: list[str]) -> str:
     """The first reason in what was said, without the words around it; empty where there is none."""
     for text in said:
+        if text.startswith(_REDIRECTED):
+            return text
         if found := _OF_THE_SYSTEM.search(text):
             return found[1]
     return said[0].partition(" encountered while")[0] if said else ""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from zf.events import AttemptEnded, BudgetWarned
-from zf.metrics.budget import WARN_AT, Spent, added, amounts, over
+from zf.metrics.budget import WARN_AT, Spent, added, amounts, larger, over
 from zf.model import NOTHING
 from zf.plan.graph import Plan
 
@@ -40,9 +40,11 @@ class Budgets:
 
     def end(self, ended: AttemptEnded) -> list[BudgetWarned]:
         """The same for an attempt that has ended."""
-        self._live.pop(ended.task, None)
+        live = self._live.pop(ended.task, NOTHING)
         for scope in self._scopes(ended.task):
-            used = amounts(ended.metrics, self._budgets[scope])
+            budget = self._budgets[scope]
+            told = {metric: live[metric] for metric in live if metric in budget}
+            used = larger(told, amounts(ended.metrics, budget))
             self._ended[scope] = added(self._ended.get(scope, NOTHING), used)
         return list(self._strained(ended.task))
 

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterable, Mapping
 
 from zf.lean.records import Struct
-from zf.metrics.budget import amounts
+from zf.metrics.budget import added, amounts
 from zf.metrics.exposition import MAX_BYTES, MAX_SERIES, Metrics, read, text
 from zf.proof.files import READ
 
@@ -41,7 +41,10 @@ class Meter:
         self._names = frozenset(names)
         self._tell = tell
         self._seen: tuple[int, int] | None = None
-        self._told: Mapping[str, float] = {}
+        self._last: Mapping[str, float] = {}
+        # What was used before the file, or a counter in it, began anew.
+        self._before: Mapping[str, float] = {}
+        self.used: Mapping[str, float] = {}
 
     def __call__(self) -> None:
         """Look, and tell what has changed. What cannot be read is judged when the steps end."""
@@ -52,13 +55,21 @@ class Meter:
                 return
             self._seen = seen
             data = _contents(self._path)
+        except FileNotFoundError:
+            data = b""
         except OSError:
             return
         # A line that is still being written is none yet.
         whole = data[: data.rfind(b"\n") + 1]
-        used = amounts(read(whole).as_json(), self._names)
-        if used != self._told:
-            self._told = used
+        self.take(amounts(read(whole).as_json(), self._names))
+
+    def take(self, now: Mapping[str, float]) -> None:
+        """What the file says now; what was used stays used, whatever becomes of the file."""
+        gone = {name: last for name, last in self._last.items() if now.get(name, 0.0) < last}
+        self._before, self._last = added(self._before, gone), now
+        used = added(self._before, now)
+        if used != self.used:
+            self.used = used
             self._tell(used)
 
 
