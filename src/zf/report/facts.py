@@ -38,7 +38,7 @@ from zf.events import (
 )
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING
-from zf.report.task_facts import PhaseFacts, TaskFacts, Tried
+from zf.report.task_facts import PhaseFacts, TaskFacts, Tried, shared_names
 
 if TYPE_CHECKING:
     from zf.report.causes import RootCause
@@ -329,7 +329,7 @@ class Fold:
         task.step = self.facts.step_of(event)
         task.started_at = event.started_at
         task.duration_s = event.duration_s
-        task.measures, task.tests = event.measures, event.tests
+        task.measures, task.tests = shared_names(event.measures), event.tests or NOTHING
         if event.metrics:
             from zf.metrics.exposition import summed  # noqa: PLC0415 - few tasks have any
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from sys import intern
 from typing import Any, Literal, Self
 
 from zf.events import Cause, ConditionEvaluated, Status
@@ -135,3 +136,11 @@ class PhaseFacts(Struct):
     state: Literal["waiting", "running", "passed", "failed"] = "waiting"
     timed_out: bool = False
     duration_s: float | None = None
+
+
+def shared_names(measures: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same with names that are shared: of 20 000 tasks each is read from a line of its own."""
+    told = {intern(name): value for name, value in measures.items()}
+    if type(source := told.get("source")) is str:
+        told["source"] = intern(source)
+    return told or NOTHING
