@@ -139,7 +139,7 @@ def test_a_terminal_that_vanishes_ends_the_run_and_seals_it(project, progress):
     pid, terminal = on_a_terminal(
         project, "run-phase", "A", "-v", "--run-id", "r1", "--progress", progress
     )
-    read_until(terminal, b"running" if progress == "live" else b"start")
+    read_until(terminal, "▸".encode() if progress == "live" else b"start")
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 143

@@ -1,5 +1,6 @@
 """`zf report` and the report files of a run, as a user calls for them."""
 
+import os
 import shutil
 import tarfile
 
@@ -124,3 +125,25 @@ def test_a_killed_run_and_one_that_goes_on_have_a_page(run):
     done = run.zf("report", "r")
     assert (done.code, done.err) == (0, "")
     assert b"Never finished: its zf was killed after 1 of 3 tasks had ended." in page(run)
+
+
+def test_a_pipe_is_written_to_and_nothing_takes_its_place(run):
+    os.mkfifo(run.root / "pipe")
+    process = run.popen("report", "r", "--junit", "pipe")
+    told = (run.root / "pipe").read_bytes()
+    process.communicate()
+    assert process.returncode == 0
+    assert (run.root / "pipe").is_fifo()
+    assert run.zf("report", "r", "--junit", "file.xml").code == 0
+    assert told == (run.root / "file.xml").read_bytes()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
+def test_a_device_that_is_full_is_told_and_stays_a_device(run):
+    done = run.zf("report", "r", "-o", "/dev/full")
+    assert (done.code, done.out) == (2, "")
+    assert "ZF660" in done.err
+    assert not os.path.isfile("/dev/full")
+    done = run.zf("run-phase", "A", "--run-id", "s", "--report", "/dev/full")
+    assert done.code == 1  # what the run came to
+    assert "ZF660" in done.err

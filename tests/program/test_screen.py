@@ -8,6 +8,7 @@ import struct
 import subprocess
 import termios
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -21,13 +22,13 @@ REPORT = r"printf '%s\n' '>  assert response.status_code == 200 # of a call that
 @pytest.fixture
 def on_terminal(project):
     """Run zf on a terminal of this size, to its end; all it wrote, line ends as the program wrote
-    them.
+    them. Once it has written `seen`, `then` is called.
     """
     # Where a shell exports these they win over what the terminal says.
     for name in ("COLUMNS", "LINES"):
         project.env.pop(name, None)
 
-    def run(*words, columns=80, rows=30, **env):
+    def run(*words, columns=80, rows=30, seen="", then=None, **env):
         ours, theirs = pty.openpty()
         size = struct.pack("HHHH", rows, columns, 0, 0)
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
@@ -45,6 +46,9 @@ def on_terminal(project):
         with suppress(OSError):  # the last to close it takes the terminal away
             while piece := os.read(ours, 65536):
                 said += piece
+                if then is not None and seen.encode() in said:
+                    then()
+                    then = None
         os.close(ours)
         process.wait()
         return said.decode().replace("\r\n", "\n")
@@ -97,7 +101,12 @@ def test_a_small_terminal_counts_what_passes(project, on_terminal):
 
 
 def test_no_color_takes_the_colour_and_leaves_the_board(flow, on_terminal):
-    said = on_terminal("A", "--run-id", "r1", NO_COLOR="1")
+    # The run goes on until the board has shown that others have ended.
+    gate = flow.root / "gate"
+    os.mkfifo(gate)
+    flow.task("50-gate", "read line < gate", parallel_safe=True, timeout_sec=60)
+    open_gate = partial(gate.write_text, "go\n")
+    said = on_terminal("A", "--run-id", "r1", seen="━", then=open_gate, NO_COLOR="1")
     assert not re.search(r"\x1b\[[\d;]*m", said)
     assert "\x1b[?7l" in said
     assert "━" in said

@@ -63,3 +63,17 @@ def test_what_cannot_be_read_is_told_once(folder):
         assert [path for path, _ in told] == ["link", "t/gone"]
         assert list(bundle.hash(["t/gone", "t/b", "link"])) == []
         assert bundle.digests.keys() == {"t/b"}
+
+
+def test_a_file_beyond_the_limit_is_refused_by_its_size(folder, monkeypatch):
+    """Whether it holds anything: a sparse file of any size takes no room."""
+    os.truncate(folder / "run.json", 8 << 30)
+
+    def read(*_):
+        raise AssertionError("it was read")
+
+    with Bundle(str(folder)) as bundle:
+        monkeypatch.setattr(os, "readv", read)
+        with pytest.raises(OSError, match="larger than 99 bytes"):
+            bundle.read("run.json", 99)
+        assert list(bundle.hash(["run.json"])) == []

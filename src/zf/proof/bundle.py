@@ -116,14 +116,16 @@ class Bundle:
         """
         fd, block = self.open(path), self._reused()
         pieces = []
-        size = 0
+        # A sparse file may be any size, and takes no room.
+        size, told = 0, os.fstat(fd).st_size
         try:
-            while count := os.readv(fd, (block,)):
+            while told <= limit and (count := os.readv(fd, (block,))):
                 pieces.append(block[:count])
                 size += count
-                if size > limit:
-                    self.refused.add(path)
-                    raise OSError(errno.EFBIG, f"larger than {limit} bytes")
+                told = max(told, size)
+            if told > limit:
+                self.refused.add(path)
+                raise OSError(errno.EFBIG, f"larger than {limit} bytes")
         finally:
             os.close(fd)
         data = b"".join(pieces)

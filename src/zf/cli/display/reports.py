@@ -123,6 +123,11 @@ def write(run: RecordedRun, form: Format, path: str, **how: Any) -> None:
         )
     render = import_module(f"zf.report.formats.{form.module}").render
     try:
+        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+            # A pipe or a device, such as /dev/stdout: nothing is put in its place.
+            with open(path, "wb") as stream:
+                stream.writelines(render(run, **how))
+            return
         os.makedirs(os.path.dirname(target), exist_ok=True)
         write_pieces(target, render(run, **how))
     except OSError as error:
