@@ -127,6 +127,15 @@ def test_a_killed_run_and_one_that_goes_on_have_a_page(run):
     assert b"Never finished: its zf was killed after 1 of 3 tasks had ended." in page(run)
 
 
+def test_a_plan_that_lacks_what_blocked_a_task_is_no_reason_to_fail(run):
+    folder = run.root / "proofs" / "r"
+    plan = (folder / "plan.json").read_text()
+    (folder / "plan.json").write_text(plan.replace('"id":"20-b"', '"id":"20-x"'))
+    done = run.zf("report", "r")
+    assert (done.code, done.err) == (0, "")
+    assert b"20-b failed" in page(run)
+
+
 def test_a_pipe_is_written_to_and_nothing_takes_its_place(run):
     os.mkfifo(run.root / "pipe")
     process = run.popen("report", "r", "--junit", "pipe")

@@ -120,8 +120,7 @@ def _why(facts: Facts) -> str:
 
 
 def _cause(facts: Facts, cause: RootCause) -> str:
-    task = facts.tasks[cause.task]
-    assert task.status is not None  # it has a verb
-    late = task.status is Status.TIMEOUT and task.attempt
-    after = f" after {duration(task.duration_s)}" if late else ""
-    return f"{printable(cause.task)} {VERBS[task.status]}{after}"
+    task = facts.tasks.get(cause.task)  # a plan from elsewhere may not have it
+    late = task is not None and task.status is Status.TIMEOUT and task.attempt
+    after = f" after {duration(task.duration_s)}" if task is not None and late else ""
+    return f"{printable(cause.task)} {VERBS[Status(cause.word)]}{after}"
