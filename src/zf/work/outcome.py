@@ -9,7 +9,7 @@ from contextlib import closing
 from signal import Signals
 from typing import TYPE_CHECKING, Any
 
-from zf.errors import printable
+from zf.errors import Exit, printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.records import Struct, field, replace
 from zf.outlet import say_if_possible
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from zf.work.results.metrics import Measured
     from zf.work.results.reports import Tests
 
-EXIT_TIMEOUT = 124
+EXIT_TIMEOUT = int(Exit.TIMEOUT)
 # Of the command line of a process that was left behind.
 COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from zf.events import AttemptEnded, BudgetWarned
-from zf.metrics.budget import WARN_AT, Spent, added, amounts, larger, over
+from zf.metrics.budget import WARN_AT, Spent, added, amounts, larger
 from zf.model import NOTHING
 from zf.plan.graph import Plan
 
@@ -42,9 +42,7 @@ class Budgets:
         """The same for an attempt that has ended."""
         live = self._live.pop(ended.task, NOTHING)
         for scope in self._scopes(ended.task):
-            budget = self._budgets[scope]
-            told = {metric: live[metric] for metric in live if metric in budget}
-            used = larger(told, amounts(ended.metrics, budget))
+            used = larger(self._of(scope, live), amounts(ended.metrics, self._budgets[scope]))
             self._ended[scope] = added(self._ended.get(scope, NOTHING), used)
         return list(self._strained(ended.task))
 
@@ -69,14 +67,15 @@ class Budgets:
         around: tuple[Scope, ...] = (("task", task), ("phase", self._phase_of[task]), ("run", ""))
         return [scope for scope in around if scope in self._budgets]
 
+    def _of(self, scope: Scope, live: Mapping[str, float]) -> dict[str, float]:
+        """What of it this budget limits."""
+        return {metric: live[metric] for metric in live if metric in self._budgets[scope]}
+
     def _used(self, scope: Scope) -> dict[str, float]:
-        kind, name = scope
         used = dict(self._ended.get(scope, NOTHING))
         for task, live in self._live.items():
-            inside = {"task": task == name, "phase": self._phase_of[task] == name, "run": True}
-            if inside[kind]:
-                budget = self._budgets[scope]
-                used = added(used, {metric: live[metric] for metric in live if metric in budget})
+            if scope in self._scopes(task):
+                used = added(used, self._of(scope, live))
         return used
 
     def _strained(self, task: str) -> Iterator[BudgetWarned]:
@@ -84,7 +83,7 @@ class Budgets:
             used = self._used(scope)
             for metric, most in self._budgets[scope].items():
                 spent = used.get(metric, 0.0)
-                is_over = over({metric: most}, used) is not None
+                is_over = spent > most
                 if spent < most * WARN_AT or (scope, metric, is_over) in self._told:
                     continue
                 self._told.add((scope, metric, is_over))
