@@ -1,13 +1,12 @@
 """The page of a run in a real browser, and before the tools that judge pages."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.browser import browser as opened_browser
 from tests.support.proof_bundles import FAILED, OK, Ending, Run
-from tests.support.tools import from_npm, program
+from tests.support.tools import html_errors
 from zf.audit.verify import verify
 from zf.events import Cause, Status
 from zf.report.formats.recorded import RecordedRun
@@ -79,10 +78,7 @@ PAGES = pytest.mark.parametrize("which", ["hostile", "large"])
 @PAGES
 def test_it_is_valid_html(which, request):
     path = request.getfixturevalue(which)
-    vnu = from_npm("vnu-jar/build/dist/vnu.jar")
-    command = [program("java"), "-jar", str(vnu), "--errors-only", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert html_errors(path) == (0, "")
 
 
 @PAGES

@@ -2,14 +2,12 @@
 judge pages.
 """
 
-import subprocess
-
 import pytest
 
 from tests.support.browser import browser as opened_browser
 from tests.support.courses import layered, write
 from tests.support.proof_bundles import FAILED, OK, Run
-from tests.support.tools import from_npm, program
+from tests.support.tools import html_errors
 from zf.audit.compare import compare
 from zf.report.formats.recorded import RecordedRun
 from zf.report.html import comparison, page
@@ -54,10 +52,7 @@ PAGES = pytest.mark.parametrize("which", ["many", "compared"])
 @PAGES
 def test_it_is_valid_html(which, request):
     path = request.getfixturevalue(which)
-    vnu = from_npm("vnu-jar/build/dist/vnu.jar")
-    command = [program("java"), "-jar", str(vnu), "--errors-only", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert html_errors(path) == (0, "")
 
 
 @PAGES

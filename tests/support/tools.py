@@ -5,6 +5,7 @@ missing: `.ci/run` installs them all.
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,11 @@ def from_npm(path: str) -> Path:
     if not found.exists():
         pytest.skip(f"{found.relative_to(NPM.parents[2])} is missing: npm ci --prefix tests/tools")
     return found
+
+
+def html_errors(page: Path) -> tuple[int, str]:
+    """The exit code of the HTML checker of the W3C, and the errors that it finds in a page."""
+    vnu = from_npm("vnu-jar/build/dist/vnu.jar")
+    command = [program("java"), "-jar", str(vnu), "--errors-only", str(page)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stderr
