@@ -113,7 +113,7 @@ def test_where_the_file_cannot_be_written_is_said(uneven):
 
 
 def test_a_secret_in_a_script_is_not_in_its_digest(project):
-    """Whoever reads the file could else try values until the digest is right."""
+    """A reader of the file could otherwise try values until the digest is right."""
     for secret in ("hunter2hunter2", "correcthorse99"):
         project.task("t", f"echo {secret}", env={"API_TOKEN": secret}, parallel_safe=True)
         run(project, f"r-{secret}")

@@ -158,7 +158,7 @@ def _open(path: str) -> None:
         )
 
 
-# An answer is text that somebody could read.
+# An answer is text for people: of more, something else was given.
 _MAX_BYTES = 64 * 1024 * 1024
 _SOURCES = {
     "claude": "claude -p --output-format json, or an answer of Anthropic's API",

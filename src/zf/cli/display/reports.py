@@ -157,6 +157,6 @@ def done_or_told(tell: Callable[[], object]) -> str:
         tell()
     except ZfError as error:
         return "".join(f"{problem.render()}\n" for problem in error.problems)
-    except Exception as error:  # noqa: BLE001 - as it says
+    except Exception as error:  # noqa: BLE001 - even a bug must not cost the run
         return f"zf: the run is complete, its report was not written: {internal_error(error)}\n"
     return ""
