@@ -67,7 +67,9 @@ class _Module:
 
     def __getattr__(self, name: str) -> Any:
         __import__(self.__name__)
-        return getattr(sys.modules[self.__name__], name)
+        # Put here, so that it is found at once the next time.
+        found = self.__dict__[name] = getattr(sys.modules[self.__name__], name)
+        return found
 
 
 class _Lazy:

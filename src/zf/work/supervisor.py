@@ -328,14 +328,16 @@ class Supervisor:
     def _watch(self, pids: Sequence[int]) -> None:
         """Be woken by the exit of these, or of some of them when they are many."""
         watched = self._watched
-        wanted = {*pids[:_WATCHED]}
-        for pid in watched.keys() - wanted:
+        wanted = pids[:_WATCHED]
+        for pid in [pid for pid in watched if pid not in wanted]:
             fd = watched.pop(pid)
             if fd is not None:
                 self._exit_fds.discard(fd)
                 self._poll.unregister(fd)
                 os.close(fd)
-        for pid in wanted - watched.keys():
+        for pid in wanted:
+            if pid in watched:
+                continue
             try:
                 fd = watched[pid] = os.pidfd_open(pid)
             except (OSError, AttributeError):

@@ -241,21 +241,9 @@ class TaskTree:
         if reduce(and_, map(_MODE, held.values()), _OWNERS) != _OWNERS:
             for name, info in held.items():
                 _give_back(self._fds[name], info)
-        moved = []
+        refused = []
         if present != dict(zip(held, map(_INODE, held.values()), strict=True)):
-            moved = [
-                name
-                for name, info in held.items()
-                if present.get(name) != info.st_ino and not _is_at(info, name, self.fd)
-            ]
-        refused = self._take_artifacts() if layout.ARTIFACTS in moved else []
-        for name in moved:
-            if name != layout.ARTIFACTS:
-                self._give_up(name)
-        for name in present.keys() - self._fds.keys():
-            if not (self._earlier and name == layout.ATTEMPTS):
-                remove(self.fd, name)
-                refused.append((name, NO_ARTIFACT))
+            refused = self._put_right(present, held)
         surplus, gone = self._differences()
         self._remove(surplus)
         if self._earlier:
@@ -264,6 +252,27 @@ class TaskTree:
             del self.digests[path]
         refused += [(path, NO_ARTIFACT) for path in surplus]
         return refused + [(path, "was removed while the task ran") for path in gone]
+
+    def _put_right(
+        self, present: dict[str, int], held: dict[str, os.stat_result]
+    ) -> list[tuple[str, str]]:
+        """Take the folders and files that lie in the tree for those that it is to have; what is
+        removed, and why.
+        """
+        moved = [
+            name
+            for name, info in held.items()
+            if present.get(name) != info.st_ino and not _is_at(info, name, self.fd)
+        ]
+        refused = self._take_artifacts() if layout.ARTIFACTS in moved else []
+        for name in moved:
+            if name != layout.ARTIFACTS:
+                self._give_up(name)
+        for name in present.keys() - self._fds.keys():
+            if not (self._earlier and name == layout.ATTEMPTS):
+                remove(self.fd, name)
+                refused.append((name, NO_ARTIFACT))
+        return refused
 
     def _differences(self) -> tuple[list[str], list[str]]:
         """What is in zf's own folders besides what zf wrote, and what of that is not there."""
