@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zf.plan.condition import FACTS, MAX_DEPTH, MAX_LENGTH, ConditionError, parse
-from zf.plan.verdict import ConditionContext, Needs, evaluate
+from zf.plan.conditions.condition import FACTS, MAX_DEPTH, MAX_LENGTH, ConditionError, parse
+from zf.plan.conditions.verdict import ConditionContext, Needs, evaluate
 
 
 @pytest.mark.parametrize(

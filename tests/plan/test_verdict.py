@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from zf.plan.condition import FACTS, FUNCTIONS, parse
-from zf.plan.verdict import ConditionContext, Needs, Verdict, evaluate
+from zf.plan.conditions.condition import FACTS, FUNCTIONS, parse
+from zf.plan.conditions.verdict import ConditionContext, Needs, Verdict, evaluate
 
 AROUND = ConditionContext(
     variables={

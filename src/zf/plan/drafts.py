@@ -18,7 +18,7 @@ from zf.plan.yaml.position import marks_inside
 from zf.plan.yaml.source import Source
 
 if TYPE_CHECKING:
-    from zf.plan.condition import Condition
+    from zf.plan.conditions.condition import Condition
 
 PROJECT_FILE = "zf.yaml"
 # Suggestions compare with every id; a project full of wrong names gets no more than these.

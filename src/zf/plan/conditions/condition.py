@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NoReturn
 
 from zf.lean.records import Struct
-from zf.plan.pattern import MAX_SIZE, Pattern, PatternError, compiled
+from zf.plan.conditions.pattern import MAX_SIZE, Pattern, PatternError, compiled
 from zf.plan.suggest import nearest
 
 MAX_LENGTH = 4096

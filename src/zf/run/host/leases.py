@@ -20,7 +20,7 @@ from hashlib import sha256
 
 from zf.errors import ZfError, printable
 from zf.proof.files import FOLDER
-from zf.run.lock import is_alive, try_lock
+from zf.run.host.lock import is_alive, try_lock
 from zf.run.schedule.orders import LEASE_RETRY_S
 
 FOLDER_VARIABLE = "ZF_LEASES_DIR"

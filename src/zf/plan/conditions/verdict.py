@@ -12,7 +12,7 @@ from operator import ge, gt, le, lt
 from typing import NoReturn
 
 from zf.lean.records import Struct, field
-from zf.plan.condition import (
+from zf.plan.conditions.condition import (
     Among,
     Call,
     Chain,
@@ -27,7 +27,7 @@ from zf.plan.condition import (
     Variable,
     show,
 )
-from zf.plan.pattern import MAX_TEXT, Pattern
+from zf.plan.conditions.pattern import MAX_TEXT, Pattern
 
 
 class ConditionContext(Struct, frozen=True):
