@@ -80,7 +80,7 @@ def _refuse_to_start(error: Exception) -> NoReturn:
 
 
 def _run() -> int:
-    from zf.run import interrupts
+    from zf.run.host import interrupts
 
     interrupts.heed()
     verb = sys.argv[1:2]

@@ -132,6 +132,9 @@ class Task(Struct, frozen=True):
     queue_timeout_s: float | None = None
     file: str = ""
     line: int = 1
+    # Fields below came after the form of a task was first hashed: a proof has them, and a digest
+    # counts them, only where they are not at their defaults, so that other tasks keep theirs.
+    tags: tuple[str, ...] = ()
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""
@@ -148,9 +151,18 @@ def _key(name: str) -> str:
     return _OTHER_KEYS.get(name) or (name + "ec" if name.endswith("_s") else name)
 
 
+def _defaults_after(count: int) -> list[tuple[str, Any]]:
+    silent = Task("", "", ())
+    return [(name, getattr(silent, name)) for name in Task.__struct_fields__[count:]]
+
+
 # What task.yaml, and so a proof, calls each field of a task.
 TASK_KEYS: Mapping[str, str] = {name: _key(name) for name in Task.__struct_fields__}
-_values = attrgetter(*TASK_KEYS)
+_FIRST = [*TASK_KEYS][: [*TASK_KEYS].index("line") + 1]
+_values = attrgetter(*_FIRST)
+_FIRST_KEYS = [TASK_KEYS[name] for name in _FIRST]
+# The others, with their keys and defaults.
+LATER = [(name, TASK_KEYS[name], default) for name, default in _defaults_after(len(_FIRST))]
 _encode = encoder()
 
 
@@ -158,7 +170,7 @@ def recorded(task: Task) -> dict[str, Any]:
     """The task as it was loaded, defaults filled in, in the plain values of JSON: what a proof
     says of it and what tasks are compared by. `recalled` makes the task of it again.
     """
-    said = dict(zip(TASK_KEYS.values(), _values(task), strict=True))
+    said = dict(zip(_FIRST_KEYS, _values(task), strict=True))
     said["title"] = task.title or task.id
     said["needs"] = [
         {"task": need.task, "optional": need.optional, "require": need.require}
@@ -170,7 +182,12 @@ def recorded(task: Task) -> dict[str, Any]:
     said["resources"] = dict(task.resources) if task.resources else {}
     said["budget"] = dict(task.budget) if task.budget else {}
     said["reports"] = dict(task.reports) if task.reports else {}
-    return said
+    return said | _later(task)
+
+
+def _later(task: Task) -> dict[str, Any]:
+    """What it says with keys that came later, by those."""
+    return {key: value for name, key, default in LATER if (value := getattr(task, name)) != default}
 
 
 def _recorded_steps(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
@@ -198,9 +215,11 @@ def definition_sha256(task: Task) -> str:
     plan.json shows is that of the task without its secrets, which could be guessed from it.
 
     SHA-256, in hex, over the values of the recorded form, in its order, as JSON; where steps stand
-    in the file counts.
+    in the file counts. Keys that came later follow as one mapping, where there are any.
     """
-    return sha256(_encode(list(recorded(task).values())).encode("ascii")).hexdigest()
+    said = recorded(task)
+    values = [said.pop(key) for key in _FIRST_KEYS] + ([said] if said else [])
+    return sha256(_encode(values).encode("ascii")).hexdigest()
 
 
 def script_sha256(task: Task) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zf.plan.pattern import MAX_TEXT, PatternError, compiled
+from zf.plan.conditions.pattern import MAX_TEXT, PatternError, compiled
 
 ATOMS = ["a", "b", "-", ".", "[ab]", "[^a]", "[a-c-]", r"\d", r"\W", r"\.", "^", "$", r"\b", r"\B"]
 ATOMS += [r"[\d_]", "[]a]", r"[\w-]", r"[-\s]", r"[^\W-]", "(?:ab)", "()", r"[\]a]", r"\n", "é"]

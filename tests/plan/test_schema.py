@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given
 
 from tests.support.plan_files import good, loaded
-from zf.model import RESERVED_ENV, recalled, recorded
+from zf.lean.records import replace
+from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalled, recorded
 from zf.plan import schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +22,7 @@ WHOLE_TASK = {
     "id": "40-seed",
     "title": "Seed",
     "phase": "E",
+    "tags": ["slow", "db"],
     "needs": ["30-migrate", {"task": "20-lint", "optional": True, "require": "done"}],
     "condition": "${CI:-} == 'true' || status('20-lint') == 'failure'",
     "silence_timeout_sec": 60,
@@ -100,14 +102,16 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     found = loaded(tmp_path, needed | {"40-seed": json.dumps(WHOLE_TASK), "a": good("a")})
     assert found.flow is not None, found.problems
     form = json.loads((REFERENCE / "schemas/recorded-task.schema.json").read_text())
-    for task in found.flow.tasks.values():
-        said = json.loads(json.dumps(recorded(task)))
-        assert set(schema.TASK) | {"file", "line", "required_artifacts"} == set(said)
-        assert set(said) <= set(form["properties"])
-        assert recalled(said) == task
+    later = {key for _, key, _ in LATER}
     whole = recorded(found.flow.tasks["40-seed"])
     plain = recorded(found.flow.tasks["a"])
-    same = {name for name in schema.TASK if whole[name] == plain[name]}
+    for task in found.flow.tasks.values():
+        said = json.loads(json.dumps(recorded(task)))
+        assert set(said) <= set(form["properties"])
+        assert recalled(said) == task
+    assert set(schema.TASK) | {"file", "line", "required_artifacts"} == set(whole)
+    assert set(whole) - later == set(plain)
+    same = {name for name in plain if name in schema.TASK and whole[name] == plain[name]}
     assert same == {"leave_running", "timeout_sec"}  # as when they are not written
 
 
@@ -274,3 +278,10 @@ def test_every_code_of_a_bad_file_has_a_test_of_its_whole_message():
 def test_task_files_of_this_project_fit_their_schema():
     for path in ROOT.glob("tasks/*/task.yaml"):
         jsonschema.validate(yaml.safe_load(path.read_text()), schema.json_schema("task"))
+
+
+def test_a_task_which_does_not_use_a_later_key_has_the_digest_it_always_had():
+    task = Task("a", "A", (Step("x", "y", 1),))
+    as_ever = "e590b45b46a05188054e676aa02532aed35cdc253c053db97fbc7b922bc5dd92"
+    assert definition_sha256(task) == as_ever
+    assert definition_sha256(replace(task, tags=("slow",))) != as_ever

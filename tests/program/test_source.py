@@ -11,7 +11,7 @@ import pytest
 
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
-from zf.run.lock import is_run, order
+from zf.run.host.lock import is_run, order
 
 
 def git(project, *words):

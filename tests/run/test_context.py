@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.support.simulated import task
 from zf.model import Project
-from zf.plan.condition import FACTS, parse
-from zf.plan.verdict import Needs, evaluate
+from zf.plan.conditions.condition import FACTS, parse
+from zf.plan.conditions.verdict import Needs, evaluate
 from zf.run.schedule.context import condition_contexts
 
 SOURCE = {"commit": "c0ffee", "branch": None, "tag": "v1", "dirty": True}

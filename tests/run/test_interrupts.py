@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from zf.run.interrupts import MAX_ORDER_BYTES, heed, listening
-from zf.run.lock import is_run, order, orders_path
+from zf.run.host.interrupts import MAX_ORDER_BYTES, heed, listening
+from zf.run.host.lock import is_run, order, orders_path
 
 
 def everything(inbox) -> list[int | str]:

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from zf.errors import ZfError
-from zf.run import leases
-from zf.run.leases import Leases, folder
+from zf.run.host import leases
+from zf.run.host.leases import Leases, folder
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from zf.run.machine import MIN_INTERVAL_S, Sampler, machine_resources
+from zf.run.host.machine import MIN_INTERVAL_S, Sampler, machine_resources
 
 
 def test_a_busy_loop_is_seen():

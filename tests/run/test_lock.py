@@ -8,8 +8,8 @@ import tempfile
 import pytest
 
 from zf.errors import ZfError
-from zf.run import lock
-from zf.run.lock import acquire, folder, orders_path
+from zf.run.host import lock
+from zf.run.host.lock import acquire, folder, orders_path
 
 
 def test_the_second_is_told_who_the_first_is(tmp_path):
@@ -66,7 +66,7 @@ def test_a_live_run_of_another_user_is_running_and_takes_no_orders():
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
         script = f"""
 import os
-from zf.run import lock
+from zf.run.host import lock
 os.setgid(65534)
 os.setuid(65534)
 print(lock.is_run({proofs!r}, "r"))

@@ -22,7 +22,7 @@ from zf.events import (
     ThrottleLeft,
 )
 from zf.model import Need
-from zf.plan.verdict import ConditionContext
+from zf.plan.conditions.verdict import ConditionContext
 from zf.run.schedule.orders import (
     AskLease,
     EndPhase,

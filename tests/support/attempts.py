@@ -12,7 +12,7 @@ from zf.proof.tree.records import Place
 from zf.redact.redactor import Redactor
 from zf.work.control import PING
 from zf.work.pool import Pool
-from zf.work.watchdog import Patience, Watch
+from zf.work.supervise.watchdog import Patience, Watch
 from zf.work.worker import Shared
 
 

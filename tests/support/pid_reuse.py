@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.support.program import Project
-from zf.work import leftovers, processes
+from zf.work.supervise import leftovers, processes
 
 
 def stranger(pid: int) -> subprocess.Popen[bytes]:

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from tests.support.simulated import Outcome, drawn, plan_of, task
 from zf.events import CancelRequested, ConditionEvaluated, Interrupted, Status
 from zf.model import Need, Task
+from zf.plan.conditions.verdict import ConditionContext
 from zf.plan.graph import Plan
-from zf.plan.verdict import ConditionContext
 from zf.run.schedule.orders import Limits, LoadSampled, Throttle
 from zf.run.schedule.scheduler import Scheduler
 

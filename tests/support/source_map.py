@@ -58,7 +58,7 @@ def rooms() -> list[Path]:
     for room in ROOMS:
         found += [
             SOURCE / room,
-            *(inner.parent for inner in sorted(SOURCE.glob(f"{room}/*/__init__.py"))),
+            *(inner.parent for inner in sorted(SOURCE.glob(f"{room}/*/**/__init__.py"))),
         ]
     return found
 

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from zf.work import leftovers
-from zf.work.cgroup import Cgroup, own_folder
+from zf.work.supervise import leftovers
+from zf.work.supervise.cgroup import Cgroup, own_folder
 
 
 def sleeper(cookie=None, **env):

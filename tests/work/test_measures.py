@@ -13,7 +13,7 @@ import pytest
 from tests.support import proof_schemas
 from tests.support.attempts import Attempts, task
 from zf.model import Step
-from zf.work.cgroup import Cgroup
+from zf.work.supervise.cgroup import Cgroup
 
 GNU_TIME = Path("/usr/bin/time")
 MB = 1_000_000

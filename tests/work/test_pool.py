@@ -27,11 +27,11 @@ from tests.support.attempts import (
 from zf.events import Cause
 from zf.model import Step
 from zf.proof.tree.store import TaskTree
-from zf.work import leftovers
-from zf.work.cgroup import Cgroup, own_folder
 from zf.work.outcome import Outcome
 from zf.work.pool import Pool
-from zf.work.watchdog import Patience
+from zf.work.supervise import leftovers
+from zf.work.supervise.cgroup import Cgroup, own_folder
+from zf.work.supervise.watchdog import Patience
 
 QUICK = Patience(tick_s=0.05, dead_ticks=3, finish_grace_s=0.5, ceiling_slack_s=1000)
 
@@ -441,7 +441,7 @@ def test_what_could_not_be_killed_is_named_and_its_worker_takes_no_more(attempts
     """A process that no signal of ours reaches, as a root's is for everybody else."""
     mark = f"deaf-{os.getpid()}"
     real_kill, real_killpg = os.kill, os.killpg
-    monkeypatch.setattr("zf.work.supervisor.KILL_LIMIT_S", 0.3)
+    monkeypatch.setattr("zf.work.supervise.supervisor.KILL_LIMIT_S", 0.3)
     monkeypatch.setattr(Cgroup, "enter", lambda name: None)
 
     def spare(pid, number):

@@ -27,9 +27,9 @@ from tests.support.attempts import (
 from zf.events import Cause
 from zf.model import Project, Step
 from zf.work import attempt as attempt_module
-from zf.work import processes as processes_module
 from zf.work import worker as worker_module
-from zf.work.processes import SubreaperTree
+from zf.work.supervise import processes as processes_module
+from zf.work.supervise.processes import SubreaperTree
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.attempts import Attempts, drive, processes, task
 from tests.support.zoo import PRELUDE, ZOO
-from zf.work.cgroup import Cgroup
+from zf.work.supervise.cgroup import Cgroup
 
 # In one of the processes that run tests: the animals' lives take time, looking at them does not.
 pytestmark = pytest.mark.xdist_group("zoo")

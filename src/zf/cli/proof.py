@@ -267,7 +267,7 @@ def export(
     """Write a sealed run to hand over: the same run gives the same bytes."""
     from zf.audit.exporting.export import export as write
     from zf.proof.layout import MANIFEST
-    from zf.run.lock import refuse_in_use
+    from zf.run.host.lock import refuse_in_use
 
     if (output is None) == (otlp is None):
         raise ZfError("a run is written with --output PATH, or sent with --otlp: name one of them")

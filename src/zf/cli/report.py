@@ -141,7 +141,7 @@ def _run_of(run: str) -> tuple[RecordedRun, str]:
 def _is_alive(run: RecordedRun) -> bool:
     if run.facts.exit_code is not None:
         return False
-    from zf.run.lock import has_runner
+    from zf.run.host.lock import has_runner
 
     return has_runner(*os.path.split(run.folder))
 

@@ -84,7 +84,7 @@ def cancel(
 ) -> None:
     """End a run that another zf is running, or one task of it; once more: end it now."""
     from zf.report.facts import refuse_unknown
-    from zf.run.lock import cancel as ask_to_cancel
+    from zf.run.host.lock import cancel as ask_to_cancel
 
     run_dir = find_run(run, own=True)
     run = os.path.basename(run_dir)

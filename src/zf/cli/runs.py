@@ -71,7 +71,7 @@ def status(
 def _state(facts: Facts, run_dir: str) -> dict[str, bool]:
     """Whether a run that has not ended is `alive`, which its journal cannot say, and `sealed`."""
     from zf.proof.layout import MANIFEST
-    from zf.run.lock import has_runner
+    from zf.run.host.lock import has_runner
 
     alive = facts.exit_code is None and has_runner(os.path.dirname(run_dir) or ".", facts.run)
     return {"alive": alive, "sealed": os.path.lexists(f"{run_dir}/{MANIFEST}")}

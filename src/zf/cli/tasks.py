@@ -37,7 +37,7 @@ def validate(
     """Check every task file and print all problems of all of them."""
     from zf.plan import load, places
     from zf.proof.durations.project import of_project
-    from zf.run.machine import problems_here
+    from zf.run.host.machine import problems_here
 
     root, home = places.find_root(os.getcwd())
     given = RunOptions(typed={"resources": resource}).resources
@@ -149,7 +149,7 @@ def durations(
     from zf.proof.durations import project, runs
     from zf.proof.layout import DURATIONS
     from zf.redact.redactor import Redactor
-    from zf.run import lock
+    from zf.run.host import lock
 
     flow = open_project()
     kept = project_durations(flow)

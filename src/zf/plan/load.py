@@ -156,7 +156,7 @@ def _draft(draft: Draft, found: Source | Problem) -> Draft:
     draft.task = _task(draft, form, root)
     draft.states_timeout = "timeout_sec" in form
     if draft.task.condition:
-        from zf.plan.condition import parse  # few tasks have one
+        from zf.plan.conditions.condition import parse  # few tasks have one
 
         draft.condition = parse(draft.task.condition)
     return draft

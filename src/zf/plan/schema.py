@@ -2,8 +2,8 @@
 
 A new key is a row in `TASK` (or `STEP`, `PROJECT`, `PHASE`) and a field in `model`, which has its
 default; checks, messages, JSON Schema, editors and what a proof records follow from these.
-A new field changes the digest of every task, even by its default (`model.definition_sha256`): runs
-that an older zf began are then refused by `zf resume` (ZF143), which the changelog has to say.
+A new field of a task goes below `line` in `model.Task`: tasks that do not use it keep their digests
+(`model.definition_sha256`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from zf.lean.records import replace
 from zf.lean.validators import PydanticCustomError
-from zf.model import ID_PATTERN, RESERVED_ENV, Task, recorded
+from zf.model import ID_PATTERN, LATER, RESERVED_ENV, Task, recorded
 from zf.plan.form import (
     BOOL,
     STR,
@@ -60,7 +60,7 @@ def _not_reserved(name: str) -> str:
 
 
 def _is_condition(text: str) -> str:
-    from zf.plan.condition import ConditionError, parse  # noqa: PLC0415 - few tasks have one
+    from zf.plan.conditions.condition import ConditionError, parse  # noqa: PLC0415 - few tasks have one
 
     try:
         parse(text)
@@ -159,6 +159,10 @@ TASK: Mapping[str, Key] = {
         "The phase the task belongs to: `zf run-phase E` runs every task with `phase: E`.",
         required=True,
         example="phase: A",
+    ),
+    "tags": Key(
+        list_of(text(ID)),
+        "Words by which the task can be found, beside its id and phase.",
     ),
     "needs": Key(
         list_of(either(STR, NEED)),
@@ -389,7 +393,7 @@ PROJECT_FORM = Form.of("project file", PROJECT)
 
 def with_defaults(keys: Mapping[str, Key]) -> Mapping[str, Key]:
     """The keys of a task file, each with what `Task` has when it is not written, if anything."""
-    silent = recorded(Task("", "", ()))
+    silent = recorded(Task("", "", ())) | {key: default for _, key, default in LATER}
     return {
         name: key
         if key.required or silent[name] in (None, "")

@@ -28,9 +28,9 @@ from zf.events import (
 from zf.lean.records import replace
 from zf.metrics.budget import Spent
 from zf.model import NOTHING
-from zf.run.interrupts import Inbox
-from zf.run.leases import Leases
-from zf.run.machine import Sampler
+from zf.run.host.interrupts import Inbox
+from zf.run.host.leases import Leases
+from zf.run.host.machine import Sampler
 from zf.run.recorder import Recorder
 from zf.run.schedule.orders import (
     AskLease,

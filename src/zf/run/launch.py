@@ -24,18 +24,19 @@ from zf.proof.read import run_json
 from zf.proof.source import provenance
 from zf.proof.tree.records import write_not_run
 from zf.report.facts import Facts, Fold
-from zf.run import leases, lock, opening, sealing
+from zf.run import opening, sealing
 from zf.run.engine import Engine
-from zf.run.interrupts import Inbox, listening
-from zf.run.machine import Sampler
+from zf.run.host import leases, lock
+from zf.run.host.interrupts import Inbox, listening
+from zf.run.host.machine import Sampler
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest, refuse_sealed
 from zf.run.schedule.orders import Order
 from zf.run.schedule.scheduler import Scheduler
 from zf.run.sealing import Launched
 from zf.tracing import TRACEPARENT, Trace
-from zf.work import leftovers
 from zf.work.pool import Pool
+from zf.work.supervise import leftovers
 from zf.work.worker import Shared
 
 if TYPE_CHECKING:

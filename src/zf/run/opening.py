@@ -23,8 +23,8 @@ from zf.proof.lines import object_lines
 from zf.proof.read import LATEST, newest_head
 from zf.proof.source import provenance
 from zf.report.facts import Fold
-from zf.run import lock, machine
-from zf.run.interrupts import Inbox
+from zf.run.host import lock, machine
+from zf.run.host.interrupts import Inbox
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
 from zf.run.schedule.ready import impossible

@@ -18,9 +18,9 @@ from zf.proof.layout import MANIFEST, PLAN, RUN
 from zf.proof.source import provenance
 from zf.proof.tree.records import Place
 from zf.redact.redactor import Redactor
-from zf.run import leases, lock
-from zf.run.interrupts import Inbox
-from zf.run.machine import available
+from zf.run.host import leases, lock
+from zf.run.host.interrupts import Inbox
+from zf.run.host.machine import available
 from zf.run.recorder import Watch
 from zf.run.schedule.context import condition_contexts
 from zf.run.schedule.orders import Limits, Throttle

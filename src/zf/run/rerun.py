@@ -14,7 +14,7 @@ from zf.model import Flow
 from zf.plan.graph import Plan, plan_selection
 from zf.proof import read
 from zf.report.facts import Facts, build, refuse_unknown
-from zf.run.lock import refuse_in_use
+from zf.run.host.lock import refuse_in_use
 from zf.run.upstream import what_it_had
 from zf.settings import RunOptions, Settings
 

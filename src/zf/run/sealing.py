@@ -24,10 +24,10 @@ from zf.proof.seal import (
     seal_known,
 )
 from zf.report.facts import Facts
-from zf.run import lock
+from zf.run.host import lock
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
-from zf.work import leftovers
+from zf.work.supervise import leftovers
 
 if TYPE_CHECKING:
     from zf.audit.signing.signers import Signer

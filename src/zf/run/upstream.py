@@ -22,8 +22,8 @@ from zf.proof.files import remove_tree
 from zf.proof.journal import JournalReading
 from zf.proof.layout import RUN
 from zf.proof.source import provenance
-from zf.run import lock
-from zf.run.lock import refuse_in_use
+from zf.run.host import lock
+from zf.run.host.lock import refuse_in_use
 
 
 class Upstream(Struct, frozen=True):

@@ -25,10 +25,10 @@ from zf.tracing import Trace
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Buffer, Capture
 from zf.work.environment import CHANNEL, METRICS, Outside, compose_project_name
-from zf.work.leftovers import COOKIE, cookie
 from zf.work.outcome import Outcome, error_text, named
 from zf.work.shell import NotStartedError, Shell, argv
-from zf.work.supervisor import Ended, Supervisor, Terms
+from zf.work.supervise.leftovers import COOKIE, cookie
+from zf.work.supervise.supervisor import Ended, Supervisor, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

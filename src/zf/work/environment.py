@@ -17,7 +17,7 @@ from zf.lean.records import Struct
 from zf.model import Project, Task
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
 from zf.tracing import TRACEPARENT
-from zf.work.leftovers import COOKIE
+from zf.work.supervise.leftovers import COOKIE
 
 # What the folder is called in which steps tell zf something, after the worker's number.
 CHANNEL = ".told"

@@ -19,8 +19,8 @@ from zf.proof.tree.records import status_fields
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.work.artifacts import ArtifactSecrets
 from zf.work.control import Stop
-from zf.work.processes import Process
-from zf.work.supervisor import Ended
+from zf.work.supervise.processes import Process
+from zf.work.supervise.supervisor import Ended
 
 if TYPE_CHECKING:
     from zf.model import Task

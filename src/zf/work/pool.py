@@ -24,15 +24,15 @@ from zf.lean.records import Struct
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.proof.known import Known
-from zf.work import cgroup, leftovers
 from zf.work.artifacts import Briefly, collecting_limit_s
 from zf.work.control import DISMISS, PING, SPENT, decode, decode_spent, kill_order, start_order
-from zf.work.leftovers import cgroup_name
 from zf.work.outcome import Outcome
-from zf.work.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
-from zf.work.supervisor import KILL_LIMIT_S, SETTLE_S
+from zf.work.supervise import cgroup, leftovers
+from zf.work.supervise.leftovers import cgroup_name
+from zf.work.supervise.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
+from zf.work.supervise.supervisor import KILL_LIMIT_S, SETTLE_S
+from zf.work.supervise.watchdog import Patience, Watch
 from zf.work.walls.namespace import hide_from_tracers
-from zf.work.watchdog import Patience, Watch
 from zf.work.worker import WITHHELD, Shared, serve
 
 _RECEIVE_BYTES = 65536

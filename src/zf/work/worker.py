@@ -37,20 +37,20 @@ from zf.tracing import Trace
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
 from zf.work.attempt import Attempt, WorkerContext
 from zf.work.capture import Buffer
-from zf.work.cgroup import Cgroup
 from zf.work.control import RunnerOrders, StartOrder
 from zf.work.environment import Outside
-from zf.work.leftovers import cgroup_name
 from zf.work.outcome import Outcome, error_text, print_trace
-from zf.work.processes import (
+from zf.work.shell import Shell
+from zf.work.supervise.cgroup import Cgroup
+from zf.work.supervise.leftovers import cgroup_name
+from zf.work.supervise.processes import (
     GroupTree,
     SubreaperTree,
     Tree,
     become_subreaper,
     go_on_when_parent_dies,
 )
-from zf.work.shell import Shell
-from zf.work.supervisor import Supervisor
+from zf.work.supervise.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met

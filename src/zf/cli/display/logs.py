@@ -141,7 +141,7 @@ class Reading:
         return task.attempt > attempt or not task.running
 
     def _is_alive(self) -> bool:
-        from zf.run.lock import has_runner
+        from zf.run.host.lock import has_runner
 
         now = time.monotonic()
         if self._alive and now >= self._next_question:

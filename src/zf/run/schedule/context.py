@@ -14,8 +14,8 @@ from zf.redact.secret_forms import SECRET_NAME_GLOBS, is_secret_name
 from zf.work.environment import has_password
 
 if TYPE_CHECKING:
-    from zf.plan.condition import Scalar
-    from zf.plan.verdict import ConditionContext
+    from zf.plan.conditions.condition import Scalar
+    from zf.plan.conditions.verdict import ConditionContext
 
 # Shorter values turn up inside innocent ones.
 _TELLING = 4
@@ -61,8 +61,8 @@ def _context_of(
     facts: Mapping[str, Scalar],
     hide: Callable[[str], str],
 ) -> ConditionContext:
-    from zf.plan.condition import parse  # noqa: PLC0415 - 4 ms, and few tasks have a condition
-    from zf.plan.verdict import ConditionContext  # noqa: PLC0415 - as above
+    from zf.plan.conditions.condition import parse  # noqa: PLC0415 - 4 ms, and few tasks have a condition
+    from zf.plan.conditions.verdict import ConditionContext  # noqa: PLC0415 - as above
 
     names = parse(task.condition).variables
     variables = {

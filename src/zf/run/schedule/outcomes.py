@@ -15,8 +15,8 @@ from zf.model import NOTHING, Need
 from zf.plan.graph import Plan
 
 if TYPE_CHECKING:
-    from zf.plan.condition import Condition
-    from zf.plan.verdict import ConditionContext
+    from zf.plan.conditions.condition import Condition
+    from zf.plan.conditions.verdict import ConditionContext
 
 
 class Decision(Struct, frozen=True):
@@ -61,7 +61,7 @@ class Outcomes:
         self._open = {name: len(needs) for name, needs in self._needs.items()}
         stated = {name: task.condition for name, task in plan.tasks.items() if task.condition}
         if stated:
-            from zf.plan.condition import parse  # noqa: PLC0415 - 4 ms, and few plans have one
+            from zf.plan.conditions.condition import parse  # noqa: PLC0415 - 4 ms, and few plans have one
         self._conditions = {name: parse(text) for name, text in stated.items()}
         called = {name: condition.functions for name, condition in self._conditions.items()}
         # A condition that looks at statuses waits until every need has ended.
@@ -153,7 +153,7 @@ class Outcomes:
             return self._not_met(unmet)
         if condition is None:
             return _RUNS
-        from zf.plan.verdict import Verdict  # noqa: PLC0415 - few tasks have a condition
+        from zf.plan.conditions.verdict import Verdict  # noqa: PLC0415 - few tasks have a condition
 
         asked = self._decided.get(name) or self._ask(name, condition, success=not unmet)
         if asked.value:
@@ -172,7 +172,7 @@ class Outcomes:
         return Decision(status, Cause.NEED, told, needs, asked)
 
     def _ask(self, name: str, condition: Condition, *, success: bool) -> ConditionEvaluated:
-        from zf.plan.verdict import ConditionContext, Needs, evaluate  # noqa: PLC0415 - as above
+        from zf.plan.conditions.verdict import ConditionContext, Needs, evaluate  # noqa: PLC0415 - as above
 
         task = self._plan.tasks[name]
         answers = Needs(

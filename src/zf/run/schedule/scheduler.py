@@ -71,7 +71,7 @@ from zf.run.schedule.ready import impossible
 from zf.run.schedule.tasks import Tasks
 
 if TYPE_CHECKING:
-    from zf.plan.verdict import ConditionContext
+    from zf.plan.conditions.verdict import ConditionContext
 
 Happening = (
     AttemptEnded | Interrupted | CancelRequested | Spent | LeaseAnswered | Tick | LoadSampled

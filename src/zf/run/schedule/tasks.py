@@ -12,13 +12,13 @@ from collections.abc import Callable, Container, Iterable
 from zf.events import FAILED, WELL, AttemptEnded, Cause, RetryDropped, RetryScheduled, Status
 from zf.model import NOTHING
 from zf.plan.graph import Plan
-from zf.run.schedule.budgets import Budgets
 from zf.run.schedule.clock import Clock
+from zf.run.schedule.limits.budgets import Budgets
+from zf.run.schedule.limits.slots import Slots
 from zf.run.schedule.orders import KillAttempt, Limits, NotRun, Order, Record
 from zf.run.schedule.outcomes import Decision, Outcomes
 from zf.run.schedule.phases import Phases
 from zf.run.schedule.retry import Retries
-from zf.run.schedule.slots import Slots
 
 
 class Tasks:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from zf.events import AttemptEnded, LeaseAwaited, LeaseTaken
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Clock
-from zf.run.schedule.gate import Gate
+from zf.run.schedule.limits.gate import Gate
+from zf.run.schedule.limits.waits import Waits
 from zf.run.schedule.order import start_order
 from zf.run.schedule.orders import (
     LEASE_RETRY_S,
@@ -25,7 +26,6 @@ from zf.run.schedule.orders import (
     StartAttempt,
 )
 from zf.run.schedule.ready import ReadyQueue
-from zf.run.schedule.waits import Waits
 
 
 class Slots:

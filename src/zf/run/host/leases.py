@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from zf.errors import ZfError, printable
 from zf.lean import lazy
 from zf.proof.files import FOLDER
-from zf.run.lock import is_alive, try_lock
+from zf.run.host.lock import is_alive, try_lock
 from zf.run.schedule.orders import LEASE_RETRY_S
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Whether the machine is too busy for another task, and what that cost. Pure.
 
-Readings come in as values; `run/machine.py` takes them.
+Readings come in as values; `run/host/machine.py` takes them.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from zf.events import Cause
 from zf.lean.records import Struct
 from zf.work.capture import Capture, LateOutput
 from zf.work.control import RunnerOrders, Stop
-from zf.work.processes import Process, Tree, describe
+from zf.work.supervise.processes import Process, Tree, describe
 
 # What a step started may outlive it by this much before it counts as left behind: a `>(tee log)`
 # needs a moment to read its end of file, on a busy machine a long one.

@@ -1,5 +1,5 @@
 """The machine that a run is on: whether zf can run there at all, whether it has what tasks ask for,
-and how busy it is, read with psutil; `schedule/gate.py` judges that.
+and how busy it is, read with psutil; `schedule/limits/gate.py` judges that.
 """
 
 from __future__ import annotations

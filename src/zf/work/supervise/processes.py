@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from zf.lean.records import Struct
-from zf.work.cgroup import Cgroup
+from zf.work.supervise.cgroup import Cgroup
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36

@@ -19,8 +19,8 @@ from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 
-from zf.work.cgroup import kill_all, members, mount_point
-from zf.work.supervisor import KILL_LIMIT_S
+from zf.work.supervise.cgroup import kill_all, members, mount_point
+from zf.work.supervise.supervisor import KILL_LIMIT_S
 
 COOKIE = "ZF_COOKIE"
 

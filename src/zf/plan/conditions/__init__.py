@@ -1,0 +1,1 @@
+"""The language of conditions: parsed, evaluated, explained."""

@@ -1,0 +1,1 @@
+"""A worker's children: found, measured, ended, and proven to be gone."""
