@@ -22,6 +22,9 @@ from zf.work.supervise.leftovers import COOKIE
 # What the folder is called in which steps tell zf something, after the worker's number.
 CHANNEL = ".told"
 METRICS = "ZF_METRICS"
+# Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
+# shield, and removed with these.
+NEEDS = "needs"
 # By purpose, as the reference page shows them. A name ending in `*` stands for all that begin so.
 # Nothing in here may carry a secret: their values are written into the proof.
 ALLOWED: Mapping[str, tuple[str, ...]] = {

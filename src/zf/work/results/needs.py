@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 from zf.errors import printable
 from zf.proof.files import link
 from zf.proof.tree.contents import checked_artifacts
+from zf.work.environment import NEEDS
 from zf.work.outcome import error_text
 
 if TYPE_CHECKING:
     from zf.model import Task
     from zf.work.attempt import WorkerContext
-
-# Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
-# shield, and removed with these.
-FOLDER = "needs"
 
 
 def link_needs(
@@ -40,5 +37,5 @@ def link_needs(
             what = hide(error_text(error) if isinstance(error, OSError) else str(error))
             return f"the artifacts of need {need.task} cannot be used: {printable(what)}"
         if artifacts:
-            link(artifacts, f"{context.written_aside}/{FOLDER}", need.task)
+            link(artifacts, f"{context.written_aside}/{NEEDS}", need.task)
     return ""
