@@ -5,12 +5,16 @@ A broken file still says what it is called and what it needs, so that others are
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
 from zf.lean.records import Struct, field
 from zf.model import Asked, Need, Project, Task
+from zf.plan.files.place import NOWHERE, Loc, Place, Said, place_of, shown
+from zf.plan.places import PROJECT_FILE, TASK_FILE
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
 from zf.plan.yaml import source, yaml12
@@ -20,30 +24,60 @@ from zf.plan.yaml.source import Source
 if TYPE_CHECKING:
     from zf.plan.conditions.condition import Condition
 
-PROJECT_FILE = "zf.yaml"
 # Suggestions compare with every id; a project full of wrong names gets no more than these.
 _MOST_SUGGESTIONS = 50
 
 
 class Draft(Struct):
-    """What is known of one task file; `task` is None for a bad one.
+    """What is known of one task; `task` is None for a bad one. `name` is what its place calls it.
 
-    `id` and `needs` are its own words where they could be read, for the sake of other files.
+    `id` and `needs` are its own words where they could be read, for the sake of other tasks;
+    `elsewhere` says where they stand that do not stand in its own place.
     """
 
-    folder: str
-    path: str
-    file: str
+    name: str
+    place: Place
     id: str
+    line: int = 1
     task: Task | None = None
     needs: tuple[Need, ...] = ()
     condition: Condition | None = None
+    states_id: bool = False
     states_timeout: bool = False
+    states_phase: bool = False
     problems: list[Problem] = field(default_factory=list)
+    elsewhere: Mapping[Loc, Said] = field(default_factory=lambda: NOWHERE)
+
+    @property
+    def file(self) -> str:
+        """The file it stands in, relative to the project root."""
+        return self.place.file
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"task '{self.name}'" if self.place.loc else "task file"
+
+    def pointer(self, loc: Loc) -> tuple[_Pointer, Loc]:
+        """What points at a value of the task, wherever it stands."""
+        place, at = place_of(loc, self.place, self.elsewhere)
+        return _pointer(place.path, place.file), at
+
+    def problem(
+        self,
+        loc: Loc,
+        code: str,
+        message: str,
+        hint: str | None,
+        severity: Literal["error", "warning"] = "error",
+    ) -> Problem:
+        """A finding about the value at `loc` of the task."""
+        pointer, at = self.pointer(loc)
+        return pointer.problem(at, code, message, hint, severity)
 
 
 class _Pointer:
-    """Points into a file that was read before, for messages; reads it again when first asked."""
+    """Points into a file that was read before, for messages."""
 
     def __init__(self, path: str, file: str) -> None:
         self._file = file
@@ -53,7 +87,7 @@ class _Pointer:
 
     def problem(
         self,
-        loc: tuple[int | str, ...],
+        loc: Loc,
         code: str,
         message: str,
         hint: str | None,
@@ -67,7 +101,7 @@ class _Pointer:
 
     def inside(
         self,
-        loc: tuple[int | str, ...],
+        loc: Loc,
         at: int,
         length: int,
         code: str,
@@ -82,13 +116,59 @@ class _Pointer:
         return self._source.problem(code, message, start, end, hint=hint)
 
 
+def _pointer(path: str, file: str) -> _Pointer:
+    """Reads the file again; once, as long as it stays the same, for all that is wrong with it."""
+    try:
+        about = os.stat(path)
+    except OSError:  # gone since it was read
+        return _Pointer(path, file)
+    return _read_again(path, file, about.st_mtime_ns, about.st_ino)
+
+
+@lru_cache(maxsize=4)
+def _read_again(path: str, file: str, _changed_ns: int, _inode: int) -> _Pointer:
+    return _Pointer(path, file)
+
+
+def check_ids(drafts: list[Draft]) -> Iterator[Problem]:
+    """One id in several places; one that differs from what its place calls it is told already."""
+    first: dict[str, Draft] = {}
+    for draft in drafts:
+        if draft.id != draft.name:
+            continue
+        other = first.setdefault(draft.id, draft)
+        if other is not draft:
+            yield draft.problem(
+                ("id",) if draft.states_id else (),
+                "ZF240",
+                f"two tasks are called '{draft.id}': in {other.file}:{other.line}"
+                f" and in {draft.file}:{draft.line}",
+                "rename one of them, or remove it",
+            )
+
+
+def check_phases(drafts: list[Draft]) -> Iterator[Problem]:
+    """Tasks without a phase where others have one, which are hardly meant to be apart."""
+    named = next((draft.task for draft in drafts if draft.task and draft.states_phase), None)
+    if named is None:
+        return
+    for draft in drafts:
+        if draft.task and not draft.states_phase:
+            yield draft.problem(
+                (),
+                "ZF221",
+                f"the {draft.title} lacks the key 'phase', which other tasks have",
+                f"add `phase: {named.phase}`, or say it for all in `defaults`",
+            )
+
+
 def check_names(drafts: list[Draft]) -> Iterator[Problem]:
     """Ids that are one name where file names ignore case, as proofs are folders."""
     first: dict[str, Draft] = {}
     for draft in drafts:
         other = first.setdefault(draft.id.casefold(), draft)
         if other is not draft and other.id != draft.id:
-            yield _Pointer(draft.path, draft.file).problem(
+            yield draft.problem(
                 ("id",),
                 "ZF215",
                 f"id '{draft.id}' differs from '{other.id}' ({other.file}) only in case",
@@ -97,7 +177,7 @@ def check_names(drafts: list[Draft]) -> Iterator[Problem]:
 
 
 def check_needs(drafts: list[Draft]) -> Iterator[Problem]:
-    known = {draft.folder: draft for draft in drafts} | {draft.id: draft for draft in drafts}
+    known = {draft.name: draft for draft in drafts} | {draft.id: draft for draft in drafts}
     suggestions = _Suggestions(known)
     for draft in drafts:
         names = [need.task for need in draft.needs]
@@ -116,18 +196,17 @@ def check_needs(drafts: list[Draft]) -> Iterator[Problem]:
 def _bad_needs(
     draft: Draft, names: list[str], known: Mapping[str, Draft], suggestions: _Suggestions
 ) -> Iterator[Problem]:
-    pointer = _Pointer(draft.path, draft.file)
     lines: dict[str, int] = {}
     for index, (name, need) in enumerate(zip(names, draft.needs, strict=True)):
         loc = ("needs", index, "task")
         if name in lines:
             hint = f"the first is in line {lines[name]}"
-            yield pointer.problem(loc, "ZF213", f"needs '{name}' twice", hint)
+            yield draft.problem(loc, "ZF213", f"needs '{name}' twice", hint)
         elif name == draft.id:
-            yield pointer.problem(loc, "ZF211", f"'{name}' needs itself", "remove it")
+            yield draft.problem(loc, "ZF211", f"'{name}' needs itself", "remove it")
         elif name not in known and not need.optional:
             guess = suggestions.hint(name)
-            yield pointer.problem(loc, "ZF210", f"needs unknown task '{name}'", guess)
+            yield draft.problem(loc, "ZF210", f"needs unknown task '{name}'", guess)
         lines.setdefault(name, need.line)
 
 
@@ -149,8 +228,8 @@ def check_conditions(drafts: list[Draft]) -> Iterator[Problem]:
                 hint = f"add it to `needs`, as {{task: {name}, require: done}} if it may fail"
             what = f"which '{draft.id}' does not need" if name in known else "an unknown task"
             message = f"the condition asks for the status of '{name}', {what}"
-            pointer = _Pointer(draft.path, draft.file)
-            yield pointer.inside(("condition",), at, len(name), "ZF231", message, hint)
+            pointer, loc = draft.pointer(("condition",))
+            yield pointer.inside(loc, at, len(name), "ZF231", message, hint)
 
 
 class _Suggestions:
@@ -181,7 +260,7 @@ def _circle(cycle: list[str], known: Mapping[str, Draft]) -> Problem:
         places.append(ids.index(needed))
         edges.append(f"{name} needs {needed} ({draft.file}:{draft.needs[places[-1]].line})")
     first = known[cycle[0]]
-    return _Pointer(first.path, first.file).problem(
+    return first.problem(
         ("needs", places[0], "task"),
         "ZF212",
         f"tasks need each other in a circle: {' -> '.join([*cycle, cycle[0]])}",
@@ -191,7 +270,9 @@ def _circle(cycle: list[str], known: Mapping[str, Draft]) -> Problem:
 
 def too_much(root: str, task: Task, resource: str, there_is: int) -> Problem:
     """The finding that a task asks for more than a run has, so that it could never start."""
-    return _Pointer(f"{root}/{task.file}", task.file).problem(
+    return _of_task(
+        root,
+        task,
         ("resources", resource),
         "ZF107",
         f"task '{task.id}' asks for {task.resources[resource]} '{resource}',"
@@ -204,13 +285,34 @@ def no_workdir(root: str, task: Task) -> Problem:
     """The finding that a task's folder to run in is not there, and that it needs no task that
     could make it. A warning: an earlier phase, or something outside zf, still could.
     """
-    return _Pointer(f"{root}/{task.file}", task.file).problem(
+    return _of_task(
+        root,
+        task,
         ("workdir",),
         "ZF232",
         f"workdir '{task.workdir}' of task '{task.id}' is not a folder of the project",
         "make the folder, or need the task that makes it",
         "warning",
     )
+
+
+def _of_task(
+    root: str,
+    task: Task,
+    loc: Loc,
+    code: str,
+    message: str,
+    hint: str,
+    severity: Literal["error", "warning"] = "error",
+) -> Problem:
+    """A finding about what a task says, when of its files nothing is kept."""
+    origin = task.origins.get(shown(loc))
+    if origin is not None:
+        file, _, line = origin.rpartition(":")
+        return Problem(code, message, file, int(line), hint=hint, severity=severity)
+    in_file = () if os.path.basename(task.file) == TASK_FILE else ("tasks", task.id)
+    pointer = _pointer(f"{root}/{task.file}", task.file)
+    return pointer.problem((*in_file, *loc), code, message, hint, severity)
 
 
 def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
@@ -239,7 +341,7 @@ def phase_warnings(
         phase = None if asked.forced else project.phases.get(task.phase)
         limit = (phase and phase.timeout_s) or default_timeout_s
         if task.timeout_s > limit:
-            yield _Pointer(draft.path, draft.file).problem(
+            yield draft.problem(
                 ("timeout_sec",),
                 "ZF217",
                 f"timeout_sec {task.timeout_s:.10g} is more than phase '{task.phase}' may take"
@@ -250,7 +352,7 @@ def phase_warnings(
     used = {draft.task.phase for draft in drafts if draft.task}
     unused = [name for name in project.phases if name not in used]
     if unused:
-        pointer = _Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
+        pointer = _pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
         for name in unused:
             guess = nearest(name, used)
             hint = f"did you mean '{guess}'?" if guess else None

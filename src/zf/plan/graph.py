@@ -125,6 +125,7 @@ class Plan(Struct, frozen=True):
             **({"resources": dict(task.resources)} if task.resources else {}),
             **({"concurrency": task.concurrency} if task.concurrency else {}),
             **({"start_after_s": task.start_after_s} if task.start_after_s else {}),
+            **({"origins": dict(task.origins)} if task.origins else {}),
         }
 
 
