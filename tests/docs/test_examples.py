@@ -27,7 +27,9 @@ def example(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Project, di
 @pytest.mark.parametrize("example", NAMES, indirect=True)
 def test_an_example_ends_as_it_says(example):
     project, expected = example
-    done = project.zf("run-phase", expected.get("phase", "A"), "--run-id", "r", *expected.get("options", ()))
+    done = project.zf(
+        "run-phase", expected.get("phase", "A"), "--run-id", "r", *expected.get("options", ())
+    )
     statuses = {name: project.status("r", name) for name in expected["tasks"]}
     for name, wanted in expected["tasks"].items():
         assert {key: statuses[name][key] for key in wanted} == wanted, done.err
