@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
 from zf.lean.records import Struct, field
-from zf.model import Asked, Need, Project, Task
+from zf.model import NOTHING, Asked, Need, Project, Task, base_of
 from zf.plan.files.place import NOWHERE, Loc, Place, Said, place_of, shown
 from zf.plan.places import PROJECT_FILE, TASK_FILE
 from zf.plan.suggest import nearest
@@ -23,6 +23,8 @@ from zf.plan.yaml.source import Source
 
 if TYPE_CHECKING:
     from zf.plan.conditions.condition import Condition
+    from zf.plan.matrix.expand import Matrix
+    from zf.plan.matrix.instances import Expanded
 
 # Suggestions compare with every id; a project full of wrong names gets no more than these.
 _MOST_SUGGESTIONS = 50
@@ -43,6 +45,7 @@ class Draft(Struct):
     needs: tuple[Need, ...] = ()
     condition: Condition | None = None
     states_id: bool = False
+    matrix: Matrix | None = None
     states_timeout: bool = False
     states_phase: bool = False
     problems: list[Problem] = field(default_factory=list)
@@ -58,9 +61,13 @@ class Draft(Struct):
         """What messages call it."""
         return f"task '{self.name}'" if self.place.loc else "task file"
 
-    def pointer(self, loc: Loc) -> tuple[_Pointer, Loc]:
+    def where(self, loc: Loc) -> tuple[Place, Loc]:
+        """Where a value of the task stands: the place, and what leads to it in the file."""
+        return place_of(loc, self.place, self.elsewhere)
+
+    def pointer(self, loc: Loc) -> tuple[Pointer, Loc]:
         """What points at a value of the task, wherever it stands."""
-        place, at = place_of(loc, self.place, self.elsewhere)
+        place, at = self.where(loc)
         return _pointer(place.path, place.file), at
 
     def problem(
@@ -76,7 +83,7 @@ class Draft(Struct):
         return pointer.problem(at, code, message, hint, severity)
 
 
-class _Pointer:
+class Pointer:
     """Points into a file that was read before, for messages."""
 
     def __init__(self, path: str, file: str) -> None:
@@ -116,18 +123,18 @@ class _Pointer:
         return self._source.problem(code, message, start, end, hint=hint)
 
 
-def _pointer(path: str, file: str) -> _Pointer:
+def _pointer(path: str, file: str) -> Pointer:
     """Reads the file again; once, as long as it stays the same, for all that is wrong with it."""
     try:
         about = os.stat(path)
     except OSError:  # gone since it was read
-        return _Pointer(path, file)
+        return Pointer(path, file)
     return _read_again(path, file, about.st_mtime_ns, about.st_ino)
 
 
 @lru_cache(maxsize=4)
-def _read_again(path: str, file: str, _changed_ns: int, _inode: int) -> _Pointer:
-    return _Pointer(path, file)
+def _read_again(path: str, file: str, _changed_ns: int, _inode: int) -> Pointer:
+    return Pointer(path, file)
 
 
 def check_ids(drafts: list[Draft]) -> Iterator[Problem]:
@@ -176,13 +183,22 @@ def check_names(drafts: list[Draft]) -> Iterator[Problem]:
             )
 
 
-def check_needs(drafts: list[Draft]) -> Iterator[Problem]:
+def check_needs(drafts: list[Draft], expanded: Expanded = NOTHING) -> Iterator[Problem]:
+    """Needs on tasks that are not there, and on each other. A task with a matrix may be named, or
+    one of its instances, which are in `expanded`.
+    """
     known = {draft.name: draft for draft in drafts} | {draft.id: draft for draft in drafts}
+    for base, tasks in expanded.items():
+        known.update(dict.fromkeys([task.id for task in tasks], known[base]))
     suggestions = _Suggestions(known)
     for draft in drafts:
         names = [need.task for need in draft.needs]
         wanted = {need.task for need in draft.needs if not need.optional}
-        if draft.id in names or len(set(names)) < len(names) or not known.keys() >= wanted:
+        if (
+            any(known.get(name) is draft for name in names)
+            or len(set(names)) < len(names)
+            or not known.keys() >= wanted
+        ):
             yield from _bad_needs(draft, names, known, suggestions)
     # By id, as a need may also name the folder of a draft whose id differs.
     needs = {
@@ -202,12 +218,18 @@ def _bad_needs(
         if name in lines:
             hint = f"the first is in line {lines[name]}"
             yield draft.problem(loc, "ZF213", f"needs '{name}' twice", hint)
-        elif name == draft.id:
+        elif name in known and known[name] is draft:
             yield draft.problem(loc, "ZF211", f"'{name}' needs itself", "remove it")
-        elif name not in known and not need.optional:
+        elif name not in known and not need.optional and not _may_be_there(name, known):
             guess = suggestions.hint(name)
             yield draft.problem(loc, "ZF210", f"needs unknown task '{name}'", guess)
         lines.setdefault(name, need.line)
+
+
+def _may_be_there(name: str, known: Mapping[str, Draft]) -> bool:
+    """Whether it would be an instance of a matrix in a file that cannot be read."""
+    base = known.get(base_of(name))
+    return base_of(name) != name and base is not None and base.task is None
 
 
 def check_conditions(
@@ -225,7 +247,7 @@ def check_conditions(
             yield from _unknown_fields(draft, draft.condition, fields(draft))
         names = {need.task for need in draft.needs}
         for name, at in draft.condition.tasks.items():
-            if name in names:
+            if name in names or base_of(name) in names:
                 continue
             hint = suggestions.hint(name)
             if name == draft.id:
@@ -338,12 +360,14 @@ def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
         phases = asked.phases
         return (d for d in drafts if phases is None or (d.task and d.task.phase in phases))
     by_id = {draft.id: draft for draft in drafts}
-    wanted = {asked.task: by_id[asked.task]} if asked.task in by_id else {}
+    first = base_of(asked.task)
+    wanted = {first: by_id[first]} if first in by_id else {}
     for draft in (queue := list(wanted.values())) if asked.needs else ():
         for need in draft.needs:  # the list grows while it is read
-            if need.task in by_id and need.task not in wanted:
-                wanted[need.task] = by_id[need.task]
-                queue.append(by_id[need.task])
+            name = base_of(need.task)
+            if name in by_id and name not in wanted:
+                wanted[name] = by_id[name]
+                queue.append(by_id[name])
     return [draft for draft in drafts if draft.id in wanted]
 
 

@@ -6,8 +6,9 @@ reported together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from zf.errors import Problem
 from zf.model import (
@@ -35,12 +36,19 @@ from zf.plan.drafts import (
 )
 from zf.plan.files import reading
 from zf.plan.files.reading import TaskSaid
+from zf.plan.files.written import Written
 from zf.plan.places import PROJECT_FILE
 from zf.plan.resolve import layers, short
 from zf.plan.resolve.layers import Resolved
 from zf.plan.resolve.sharing import Sharing
+from zf.plan.yaml.yaml12 import KEY
+
+if TYPE_CHECKING:
+    from zf.plan.matrix.expand import Matrix
+    from zf.plan.matrix.instances import Expanded
 
 _EVERYTHING = Asked()
+_id = attrgetter("id")
 _FIELDS = {key: name for name, key in TASK_KEYS.items()}
 
 
@@ -57,9 +65,11 @@ def load(
         problems += draft.problems
     problems += check_ids(drafts)
     problems += check_names(drafts)
-    problems += check_needs(drafts)
-    problems += check_conditions(drafts)
+    expanded = _expanded(drafts)
+    problems += check_needs(drafts, expanded)
+    problems += check_conditions(drafts, _fields)
     problems += check_phases(drafts)
+    tasks = _resolved(drafts, expanded, problems)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
     # What is wrong with a template is wrong with every task that uses it.
@@ -67,9 +77,34 @@ def load(
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
     if any(problem.severity == "error" for problem in problems):
         return Loaded(None, tuple(problems))
-    tasks = {draft.id: draft.task for draft in drafts if draft.task is not None}
-    flow = Flow(root, home, dict(sorted(tasks.items())), project)
+    flow = Flow(root, home, {task.id: task for task in sorted(tasks, key=_id)}, project)
     return Loaded(flow, tuple(problems))
+
+
+def _expanded(drafts: list[Draft]) -> Expanded:
+    if not any(draft.matrix for draft in drafts):
+        return NOTHING
+    from zf.plan.matrix.instances import expand  # few projects have a matrix
+
+    return expand(drafts)
+
+
+def _resolved(drafts: list[Draft], expanded: Expanded, problems: list[Problem]) -> list[Task]:
+    if not expanded and not any(need.matrix for draft in drafts for need in draft.needs):
+        return [draft.task for draft in drafts if draft.task is not None]
+    from zf.plan.matrix.instances import resolved  # as above
+
+    return [*resolved(drafts, expanded, problems)]
+
+
+def _fields(draft: Draft) -> Collection[str]:
+    """What its condition may ask of values that the project names."""
+    if draft.matrix is None:
+        return ()
+    from zf.plan.conditions.condition import Field  # few tasks have a condition
+
+    keys = (*draft.matrix.names, *(key for one in draft.matrix.include for key in one))
+    return [Field("matrix", (axis,)).key for axis in dict.fromkeys(keys)]
 
 
 def _drafts(project: reading.Project, sharing: Sharing) -> tuple[list[Draft], list[Problem]]:
@@ -100,6 +135,12 @@ def _draft(said: TaskSaid, sharing: Sharing) -> Draft:
     draft.elsewhere = resolved.elsewhere
     lines = layers.lines_here(resolved, place, said.line)
     draft.needs = tuple(_needs(resolved.form, lines))
+    if "matrix" in resolved.form:
+        written = sharing.written(said, draft.where(("matrix",))[0])
+        draft.matrix, wrong = _matrix(draft, resolved.form, written)
+        draft.problems += wrong
+        if wrong:
+            return draft
     draft.task = _task(draft, resolved, lines)
     draft.states_timeout = "timeout_sec" in resolved.form
     draft.states_phase = "phase" in resolved.form
@@ -110,12 +151,28 @@ def _draft(said: TaskSaid, sharing: Sharing) -> Draft:
     return draft
 
 
+def _matrix(draft: Draft, form: Mapping[str, Any], found: Written) -> tuple[Matrix, list[Problem]]:
+    """The matrix of a valid form, which stands in that file, and what is wrong with it all the
+    same.
+    """
+    from zf.plan.matrix.read import read, taken  # few tasks have one
+
+    assert found.source is not None
+    _, loc = draft.where(("matrix",))
+    matrix, problems = read(found.document.node_at(loc), found.source)
+    for name in taken(matrix, form.get("env", ())):
+        message, hint = f"'{name}' is set by the matrix of the task", "choose another name"
+        problems.append(draft.problem(("env", name, KEY), "ZF297", message, hint))
+    return matrix, problems
+
+
 def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> Task:
     """The task that a valid form describes; what it does not say is `Task`'s default."""
     form = resolved.form
     said: dict[str, Any] = {
         _FIELDS[key]: tuple(value) if type(value) is list else value for key, value in form.items()
     }
+    said.pop("matrix", None)  # what it stands for is not known yet
     said["id"], said["needs"] = draft.id, draft.needs
     said["file"], said["line"] = draft.file, draft.line
     said.setdefault("phase", DEFAULT_PHASE)
@@ -179,7 +236,7 @@ def _needs(form: Mapping[str, Any], lines: Mapping[str, list[int]]) -> Iterator[
             yield Need(need, line=line)
         elif isinstance(need, dict) and isinstance(need.get("task"), str):
             optional, require = need.get("optional") is True, need.get("require", "success")
-            yield Need(need["task"], optional, require, line)
+            yield Need(need["task"], optional, require, line, need.get("matrix", ""))
 
 
 def _another_id(said: TaskSaid, draft: Draft) -> Problem:

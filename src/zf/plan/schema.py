@@ -14,6 +14,7 @@ from zf.lean.validators import PydanticCustomError
 from zf.model import DEFAULT_PHASE, ID_PATTERN, RESERVED_ENV
 from zf.plan.form import (
     BOOL,
+    SCALAR,
     STR,
     Key,
     checked,
@@ -30,6 +31,7 @@ from zf.plan.form import (
 from zf.settings import (
     DEFAULT_GRACE_S,
     MAX_AMOUNT,
+    MAX_INSTANCES,
     MAX_JOBS_LIMIT,
     MAX_SECONDS,
     MAX_TAIL_LINES,
@@ -94,6 +96,10 @@ NEED: Mapping[str, Key] = {
         "What the task must have come to: `success`, or `done` for any end.",
         default="success",
     ),
+    "matrix": Key(
+        one_of("same"),
+        "Of a task with a matrix, need only the instances with the same values.",
+    ),
 }
 
 EXIT_CODES: Mapping[str, Key] = {
@@ -143,6 +149,33 @@ REPORTS: Mapping[str, Key] = {
     ),
 }
 
+COUNTED: Mapping[str, Key] = {
+    "count": Key(
+        whole(1, MAX_INSTANCES),
+        "How many there are: the values are 1, 2, ... up to this.",
+        required=True,
+        example="count: 3",
+    ),
+}
+
+_LISTED = list_of(table(STR, SCALAR), min_length=1)
+MATRIX: Mapping[str, Key] = {
+    "include": Key(
+        _LISTED,
+        "Instances to add, or values to add to those that agree with the rest of the entry.",
+    ),
+    "exclude": Key(_LISTED, "Instances to leave out: all that have these values."),
+    "max_parallel": Key(
+        whole(1, MAX_AMOUNT),
+        "How many instances run at the same time. Default: as many as there are slots.",
+    ),
+    "fail_fast": Key(
+        BOOL,
+        "Whether an instance that fails ends the others, and keeps the rest from starting.",
+        default=False,
+    ),
+}
+
 TASK: Mapping[str, Key] = {
     "id": Key(
         text(ID),
@@ -168,6 +201,11 @@ TASK: Mapping[str, Key] = {
         list_of(either(STR, NEED)),
         "Ids of the tasks that must have succeeded before this one starts.",
         keys=NEED,
+    ),
+    "matrix": Key(
+        mapping(MATRIX, others=either(list_of(SCALAR, min_length=1), COUNTED)),
+        "Axes and their values: the task is run once for each combination.",
+        keys=MATRIX,
     ),
     "condition": Key(
         checked(text(NOT_BLANK), _is_condition),

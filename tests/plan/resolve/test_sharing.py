@@ -246,3 +246,20 @@ def test_what_is_wrong_with_a_template_is_told_once(tmp_path):
     files = {"zf.yaml": "templates: {t: {needs: [gone], run: x}}\n"}
     files |= {f"x{number}": "use: t\n" for number in range(20)}
     assert [problem.code for problem in loaded(tmp_path, files).problems] == ["ZF210"]
+
+
+def test_a_matrix_of_a_template(tmp_path):
+    files = {
+        "zf.yaml": 'templates:\n  t:\n    run: make\n    matrix: {py: ["3.11", 3.12]}\n',
+        "tasks/n.yaml": "tasks:\n  a: {use: t}\n  b: {use: t, needs: [{task: a, matrix: same}]}\n",
+    }
+    tasks = loaded(tmp_path, files).flow.tasks
+    assert list(tasks) == ["a@py=3.11", "a@py=3.12", "b@py=3.11", "b@py=3.12"]
+    assert [need.task for need in tasks["b@py=3.12"].needs] == ["a@py=3.12"]
+    assert tasks["b@py=3.12"].origins == {"commands": "zf.yaml:3", "matrix": "zf.yaml:4"}
+    files["zf.yaml"] = 'templates:\n  t:\n    run: make\n    matrix: {py: ["3.11", 3.11]}\n'
+    assert said(tmp_path, files) == (
+        "zf.yaml:4:27: error[ZF292]: the axis has the value '3.11' twice\n"
+        '  4 |     matrix: {py: ["3.11", 3.11]}\n'
+        "    |                           ^^^^ the first is in line 4"
+    )

@@ -102,6 +102,7 @@ def _part(title: str, keys: Mapping[str, Key]) -> Form:
 def with_defaults(keys: Mapping[str, Key]) -> Mapping[str, Key]:
     """The keys of a task file, each with what `Task` has when it is not written, if anything."""
     silent = recorded(Task("", "", ())) | {key: default for _, key, default in LATER}
+    silent = {key: dict(one) if isinstance(one, Mapping) else one for key, one in silent.items()}
     silent["commands"] = None  # without them nothing would be done
     return {
         name: key

@@ -39,6 +39,7 @@ class Sharing:
         # By the file they are for.
         self._defaults: dict[str, _Shared] = {}
         self._below: dict[tuple[str, tuple[str, ...]], Resolved] = {}
+        self._written = {file.written.path: file.written for file in project.files}
         self._bad = False
         for file in project.files:
             self._take_in(file)
@@ -86,6 +87,10 @@ class Sharing:
             return None
         own = short.layer(task.place, said, node)
         return layers.alone(own) if silent else layers.laid_over(below, own)
+
+    def written(self, task: TaskSaid, place: Place) -> Written:
+        """The file of what a task says in that place: its own, or one of those with templates."""
+        return task.written if place.path == task.place.path else self._written[place.path]
 
     def _below_of(self, file: str, names: tuple[str, ...]) -> Resolved:
         """What tasks of this file that use these templates say together."""
