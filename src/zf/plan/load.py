@@ -30,6 +30,7 @@ from zf.plan.drafts import (
     check_conditions,
     check_names,
     check_needs,
+    check_phases,
     phase_warnings,
 )
 from zf.plan.places import (
@@ -65,6 +66,7 @@ def load(
     problems += check_names(drafts)
     problems += check_needs(drafts)
     problems += check_conditions(drafts)
+    problems += check_phases(drafts, project, root)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
@@ -207,7 +209,13 @@ def _project(form: Mapping[str, Any]) -> Project:
     }
     throttle = said.pop("throttle", {})
     said["phases"] = {
-        name: Phase(phase.get("title", ""), phase.get("timeout_sec"), phase.get("budget", NOTHING))
+        name: Phase(
+            phase.get("title", ""),
+            phase.get("timeout_sec"),
+            phase.get("budget", NOTHING),
+            tuple(phase.get("needs", ())),
+            phase.get("max_jobs"),
+        )
         for name, phase in form.get("phases", {}).items()
     }
     return Project(

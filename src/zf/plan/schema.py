@@ -156,7 +156,8 @@ TASK: Mapping[str, Key] = {
     "title": Key(text(NOT_BLANK), "One line for people. Default: the id."),
     "phase": Key(
         text(ID),
-        "The phase the task belongs to: `zf run-phase E` runs every task with `phase: E`.",
+        "The phase the task belongs to: `zf run E` runs every task with `phase: E`, and first what"
+        " they need.",
         required=True,
         example="phase: A",
     ),
@@ -315,6 +316,16 @@ PHASE: Mapping[str, Key] = {
         "Seconds the whole phase may take. A flag or variable wins over this.",
     ),
     "budget": Key(_BUDGET, "How much the tasks of the phase may use together, by metric."),
+    "needs": Key(
+        list_of(text(ID)),
+        "The phases it needs: `zf run` runs them first, and with `--keep-going` a phase runs"
+        " although another failed that it does not need.",
+        default=[],
+    ),
+    "max_jobs": Key(
+        whole(1, MAX_JOBS_LIMIT),
+        "How many tasks of the phase may run at the same time, where that is less than the run's.",
+    ),
 }
 
 THROTTLE: Mapping[str, Key] = {
@@ -381,7 +392,7 @@ PROJECT: Mapping[str, Key] = {
     ),
     "phases": Key(
         table(text(ID), mapping(PHASE)),
-        "Titles and time limits of phases, by name.",
+        "Titles, limits and needs of phases, by name.",
         default={},
         keys=PHASE,
     ),

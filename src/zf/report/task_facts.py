@@ -132,6 +132,8 @@ class PhaseFacts(Struct):
     name: str
     title: str
     timeout_s: float
+    # How many of its tasks run at once, where that is less than the run's.
+    max_jobs: int | None = None
     tasks: int = 0
     state: Literal["waiting", "running", "passed", "failed"] = "waiting"
     timed_out: bool = False
