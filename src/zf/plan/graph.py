@@ -76,6 +76,8 @@ class Plan(Struct, frozen=True):
     upstream: Mapping[str, Met] = field(default_factory=lambda: NOTHING)
     weight_s: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    # What `--matrix` said: instances with other values were left out.
+    matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
 
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
         """For every task, the tasks of the plan that need it, in plan order."""
@@ -105,6 +107,7 @@ class Plan(Struct, frozen=True):
             "needs": self.needs,
             "upstream": {name: met.as_json() for name, met in self.upstream.items()},
             **({"budget": dict(self.budget)} if self.budget else {}),
+            **({"matrix": {a: [*v] for a, v in self.matrix.items()}} if self.matrix else {}),
             "tasks": [self._task_as_json(task) for task in self.tasks.values()],
         }
 
@@ -131,6 +134,8 @@ class Plan(Struct, frozen=True):
             # What it may have to wait for, where it may.
             **({"resources": dict(task.resources)} if task.resources else {}),
             **({"concurrency": task.concurrency} if task.concurrency else {}),
+            **({"base": task.base, "matrix": dict(task.matrix)} if task.base else {}),
+            **({} if task.max_parallel is None else {"max_parallel": task.max_parallel}),
             **({"start_after_s": task.start_after_s} if task.start_after_s else {}),
         }
 
@@ -187,16 +192,22 @@ def plan_task(
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
 ) -> Plan:
-    """The plan of one task: alone, its needs not checked, or after everything it needs."""
-    _refuse_unknown(flow, task_id)
+    """The plan of one task, of all instances of its matrix if it has one: alone, its needs not
+    checked, or after everything it needs.
+    """
+    from zf.plan.matrix.chosen import instances_of  # noqa: PLC0415 - most plans are of phases
+
+    own = instances_of(flow, task_id)
+    if not own:
+        _refuse_unknown(flow, task_id)
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     if not with_needs:
-        task = flow.tasks[task_id]
-        return _plan(flow, {task_id: task}, (task.phase,), timeout_s, needs="not_checked")
-    from zf.plan.named import with_needs as needed  # noqa: PLC0415 - few runs need it
+        tasks = {name: flow.tasks[name] for name in own}
+        return _plan(flow, tasks, (tasks[own[0]].phase,), timeout_s, needs="not_checked")
+    from zf.plan.named import with_needs as needed  # noqa: PLC0415 - as above
     from zf.plan.phases import phase_order  # noqa: PLC0415 - the same
 
-    tasks = needed(flow, [task_id])
+    tasks = needed(flow, own)
     return _plan(flow, tasks, phase_order(tasks, flow.project), timeout_s)
 
 
@@ -232,6 +243,10 @@ def plan_again(
     Raises ZfError (exit 2) when they no longer say the same.
     """
     rows = recorded["tasks"]
+    if "matrix" in recorded:
+        from zf.plan.matrix.chosen import narrowed  # noqa: PLC0415 - few runs choose
+
+        flow = narrowed(flow, recorded["matrix"])
     changed = [
         f"'{row['id']}'"
         for row in rows
@@ -397,6 +412,7 @@ def _plan(
         needs=needs,
         upstream=upstream,
         budget=flow.project.budget,
+        matrix=flow.matrix,
     )
 
 

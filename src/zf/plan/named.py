@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from zf.errors import Problem, ZfError
 from zf.model import Flow, Task
 from zf.plan.graph import present
+from zf.plan.matrix.chosen import instances_of
 from zf.plan.phases import stated_needs
 
 # What stands before a word that could be both.
@@ -36,7 +37,7 @@ def wanted(flow: Flow, words: Sequence[str]) -> dict[str, Task]:
             for each in {phase} | stated_needs(flow.project, phase):
                 names += members.get(each, ())
         else:
-            names.append(word.removeprefix(TASK))
+            names += instances_of(flow, word.removeprefix(TASK))
     return with_needs(flow, names)
 
 
@@ -52,13 +53,13 @@ def with_needs(flow: Flow, names: Iterable[str]) -> dict[str, Task]:
     return {name: flow.tasks[name] for name in sorted(found)}
 
 
-def only_task(flow: Flow, words: Sequence[str]) -> str | None:
-    """The one task that these words name, if that is all."""
-    if len(words) != 1:
-        return None
+def only_task(flow: Flow, words: Sequence[str]) -> bool:
+    """Whether these words name one task and nothing else."""
+    if len(words) != 1 or words[0].startswith(PHASE):
+        return False
     name = words[0].removeprefix(TASK)
     is_phase = words[0] == name and any(task.phase == name for task in flow.tasks.values())
-    return name if name in flow.tasks and not is_phase else None
+    return not is_phase and len(instances_of(flow, name)) == 1
 
 
 def _problem(flow: Flow, phases: Iterable[str], word: str) -> Problem | None:
@@ -66,13 +67,14 @@ def _problem(flow: Flow, phases: Iterable[str], word: str) -> Problem | None:
     if word.startswith(PHASE):
         is_known = word.removeprefix(PHASE) in known
     elif word.startswith(TASK):
-        is_known = word.removeprefix(TASK) in flow.tasks
+        is_known = bool(instances_of(flow, word.removeprefix(TASK)))
     else:
-        is_known = word in known or word in flow.tasks
-        if word in known and word in flow.tasks:
+        of_tasks = instances_of(flow, word)
+        is_known = word in known or bool(of_tasks)
+        if word in known and of_tasks:
             return Problem(
                 "ZF111",
-                f"'{word}' is a phase and a task (of phase '{flow.tasks[word].phase}')",
+                f"'{word}' is a phase and a task (of phase '{flow.tasks[of_tasks[0]].phase}')",
                 hint=f"write {PHASE}{word} or {TASK}{word}",
             )
     if is_known:
@@ -84,8 +86,10 @@ def _hint(flow: Flow, phases: set[str], word: str) -> str:
     from zf.plan.suggest import nearest  # noqa: PLC0415 - of a wrong name
 
     name = word.removeprefix(PHASE).removeprefix(TASK)
-    guess = nearest(name, phases | flow.tasks.keys())
+    bases = {task.base or task.id: task.phase for task in flow.tasks.values()}
+    guess = nearest(name, phases | bases.keys() | flow.tasks.keys())
     if guess is None:
         return f"known phases: {', '.join(sorted(phases))}; `zf list` shows every task"
-    what = "a phase" if guess in phases else f"phase {flow.tasks[guess].phase}"
+    task = flow.tasks.get(guess)
+    what = "a phase" if guess in phases else f"phase {task.phase if task else bases[guess]}"
     return f"did you mean '{guess}' ({what})?"

@@ -10,12 +10,13 @@ from zf.lean.records import replace
 from zf.model import Flow, Need, Task
 from zf.plan.graph import is_missing, present
 from zf.plan.phases import phase_order
+from zf.plan.suggest import phase_hint, task_hint
 
 
 def refuse_phases(flow: Flow, unknown: Iterable[str]) -> NoReturn:
     known = sorted({task.phase for task in flow.tasks.values()})
     problems = [
-        Problem(code="ZF102", message=f"unknown phase '{name}'", hint=_phase_hint(name, known))
+        Problem(code="ZF102", message=f"unknown phase '{name}'", hint=phase_hint(name, known))
         for name in unknown
     ]
     raise ZfError(problems[0].message, problems=tuple(problems))
@@ -25,25 +26,8 @@ def refuse_task(flow: Flow, unknown: str) -> NoReturn:
     raise ZfError(
         f"unknown task '{unknown}'",
         code="ZF103",
-        hint=_guess_task(flow, unknown) or "`zf list` shows every task",
+        hint=task_hint(unknown, flow.tasks),
     )
-
-
-def _phase_hint(name: str, known: list[str]) -> str:
-    if not known:
-        return "the project has no tasks yet"
-    from zf.plan.suggest import nearest  # noqa: PLC0415 - of a wrong name
-
-    guess = nearest(name, known)
-    listed = f"known phases: {', '.join(known)}"
-    return f"did you mean '{guess}'? ({listed})" if guess else listed
-
-
-def _guess_task(flow: Flow, name: str) -> str | None:
-    from zf.plan.suggest import nearest  # noqa: PLC0415 - of a wrong name
-
-    guess = nearest(name, flow.tasks)
-    return guess and f"did you mean '{guess}' (phase {flow.tasks[guess].phase})?"
 
 
 def unmet_need(flow: Flow, task: Task, need: Need, tasks: Collection[str]) -> Problem:
