@@ -31,6 +31,7 @@ from zf.plan.drafts import (
     check_ids,
     check_names,
     check_needs,
+    check_phase_said,
     check_phases,
     phase_warnings,
 )
@@ -68,7 +69,8 @@ def load(
     expanded = _expanded(drafts)
     problems += check_needs(drafts, expanded)
     problems += check_conditions(drafts, _fields)
-    problems += check_phases(drafts)
+    problems += check_phase_said(drafts)
+    problems += check_phases(drafts, project, root)
     tasks = _resolved(drafts, expanded, problems)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
@@ -214,7 +216,13 @@ def _project(form: Mapping[str, Any]) -> Project:
     }
     throttle = said.pop("throttle", {})
     said["phases"] = {
-        name: Phase(phase.get("title", ""), phase.get("timeout_sec"), phase.get("budget", NOTHING))
+        name: Phase(
+            phase.get("title", ""),
+            phase.get("timeout_sec"),
+            phase.get("budget", NOTHING),
+            tuple(phase.get("needs", ())),
+            phase.get("max_jobs"),
+        )
         for name, phase in form.get("phases", {}).items()
     }
     return Project(
