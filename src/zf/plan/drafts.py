@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
 from zf.lean.records import Struct, field
 from zf.model import NOTHING, Asked, Need, Project, Task, base_of
 from zf.plan.files.place import NOWHERE, Loc, Place, Said, place_of, shown
+from zf.plan.files.pointer import Pointer, pointer_to
 from zf.plan.places import PROJECT_FILE, TASK_FILE
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
-from zf.plan.yaml import source, yaml12
-from zf.plan.yaml.position import marks_inside
-from zf.plan.yaml.source import Source
+from zf.plan.yaml import yaml12
 
 if TYPE_CHECKING:
     from zf.plan.conditions.condition import Condition
@@ -68,7 +66,7 @@ class Draft(Struct):
     def pointer(self, loc: Loc) -> tuple[Pointer, Loc]:
         """What points at a value of the task, wherever it stands."""
         place, at = self.where(loc)
-        return _pointer(place.path, place.file), at
+        return pointer_to(place.path, place.file), at
 
     def problem(
         self,
@@ -81,60 +79,6 @@ class Draft(Struct):
         """A finding about the value at `loc` of the task."""
         pointer, at = self.pointer(loc)
         return pointer.problem(at, code, message, hint, severity)
-
-
-class Pointer:
-    """Points into a file that was read before, for messages."""
-
-    def __init__(self, path: str, file: str) -> None:
-        self._file = file
-        found = source.read(path, file)
-        self._source = found if isinstance(found, Source) else None
-        self._document = yaml12.read(found) if isinstance(found, Source) else yaml12.Document()
-
-    def problem(
-        self,
-        loc: Loc,
-        code: str,
-        message: str,
-        hint: str | None,
-        severity: Literal["error", "warning"] = "error",
-    ) -> Problem:
-        if self._source is None or self._document.root is None:  # changed since it was read
-            return Problem(code, message, self._file, hint=hint, severity=severity)
-        node = self._document.node_at(loc)
-        start, end = node.start_mark, node.end_mark
-        return self._source.problem(code, message, start, end, hint=hint, severity=severity)
-
-    def inside(
-        self,
-        loc: Loc,
-        at: int,
-        length: int,
-        code: str,
-        message: str,
-        hint: str | None,
-    ) -> Problem:
-        """The same for some characters of the text at `loc`, counted from 0."""
-        if self._source is None or self._document.root is None:
-            return Problem(code, message, self._file, hint=hint)
-        node = self._document.node_at(loc)
-        start, end = marks_inside(self._source, node, at, length)
-        return self._source.problem(code, message, start, end, hint=hint)
-
-
-def _pointer(path: str, file: str) -> Pointer:
-    """Reads the file again; once, as long as it stays the same, for all that is wrong with it."""
-    try:
-        about = os.stat(path)
-    except OSError:  # gone since it was read
-        return Pointer(path, file)
-    return _read_again(path, file, about.st_mtime_ns, about.st_ino)
-
-
-@lru_cache(maxsize=4)
-def _read_again(path: str, file: str, _changed_ns: int, _inode: int) -> Pointer:
-    return Pointer(path, file)
 
 
 def check_ids(drafts: list[Draft]) -> Iterator[Problem]:
@@ -350,7 +294,7 @@ def _of_task(
         file, _, line = origin.rpartition(":")
         return Problem(code, message, file, int(line), hint=hint, severity=severity)
     in_file = () if os.path.basename(task.file) == TASK_FILE else ("tasks", task.id)
-    pointer = _pointer(f"{root}/{task.file}", task.file)
+    pointer = pointer_to(f"{root}/{task.file}", task.file)
     return pointer.problem((*in_file, *loc), code, message, hint, severity)
 
 
@@ -401,7 +345,7 @@ def phase_warnings(
     used = {draft.task.phase for draft in drafts if draft.task}
     unused = [name for name in project.phases if name not in used]
     if unused:
-        pointer = _pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
+        pointer = pointer_to(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
         for name in unused:
             guess = nearest(name, used)
             hint = f"did you mean '{guess}'?" if guess else None
@@ -415,7 +359,7 @@ def check_phases(drafts: list[Draft], project: Project, root: str) -> Iterator[P
         return
     needs = _needs_of_phases(drafts)
     known = needs.keys() | project.phases.keys()
-    pointer = _pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
+    pointer = pointer_to(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
     for name, phase in project.phases.items():
         for index, need in enumerate(phase.needs):
             if need not in known:
