@@ -19,6 +19,8 @@ from zf.lean.records import Struct, field
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _ID = re.compile(ID_PATTERN)
+# Of an output of a task: no dot, so that `task.output` can be told apart from its end.
+OUTPUT_PATTERN = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
 # The environment and resources of most tasks, one object for all of them, and any empty mapping.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -40,6 +42,7 @@ RESERVED_ENV = frozenset(
         "COMPOSE_PROJECT_NAME",
         "ZF_COOKIE",
         "ZF_METRICS",
+        "ZF_OUTPUT",
         "TRACEPARENT",
     }
 )
@@ -135,6 +138,10 @@ class Task(Struct, frozen=True):
     # Fields below came after the form of a task was first hashed: a proof has them, and a digest
     # counts them, only where they are not at their defaults, so that other tasks keep theirs.
     tags: tuple[str, ...] = ()
+    # What it has to write to `$ZF_OUTPUT`, by name; and variables that hold outputs of its needs,
+    # each with its `task.output`.
+    outputs: tuple[str, ...] = ()
+    env_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""

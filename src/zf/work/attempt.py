@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,14 @@ from zf.redact.stream import StreamRedactor
 from zf.tracing import Trace
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Buffer, Capture
-from zf.work.environment import CHANNEL, METRICS, Outside, compose_project_name
+from zf.work.environment import (
+    CHANNEL,
+    METRICS,
+    UNTOUCHED_NS,
+    Outside,
+    channel_files,
+    compose_project_name,
+)
 from zf.work.outcome import Outcome, error_text, named
 from zf.work.shell import NotStartedError, Shell, argv
 from zf.work.supervise.leftovers import COOKIE, cookie
@@ -37,10 +45,11 @@ if TYPE_CHECKING:
     from zf.plan.graph import Met
     from zf.proof.tree.artifacts import Collected
     from zf.work.control import RunnerOrders, StartOrder
-    from zf.work.results import needs
+    from zf.work.results import channel, needs
     from zf.work.results.metrics import Meter
     from zf.work.walls.shield import Shield
 else:
+    channel = lazy.module("zf.work.results.channel")
     needs = lazy.module("zf.work.results.needs")
 
 
@@ -68,6 +77,8 @@ class WorkerContext(Struct):
     trace: Trace
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
+    # Whether the attempt at hand told something, so that there is something to clear away.
+    told: bool = False
 
     @property
     def written_at(self) -> str:
@@ -90,6 +101,12 @@ class WorkerContext(Struct):
     def written_channel(self) -> str:
         """The same, as the worker can read it."""
         return f"{self.written_aside}/{os.getpid()}{CHANNEL}"
+
+    def was_told(self) -> bool:
+        """Whether something was put into the channel since it was last found empty."""
+        with suppress(OSError):  # a step removed it, with all that was told
+            self.told = os.stat(self.written_channel).st_mtime_ns != UNTOUCHED_NS[1]
+        return self.told
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -115,7 +132,6 @@ class Attempt:
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
         self._left = left and f"{context.aside}/{left}"
         self._left_at = left and f"{context.written_aside}/{left}"
-        self._metrics = f"{task.id}.{outcome.attempt}.metrics"
         self._meter = self._made_meter()
         self._env = context.outside.build(task, self._own_variables())
         self._secrets = context.outside.secrets(task, self._env)
@@ -149,6 +165,8 @@ class Attempt:
         """
         if self._left:
             os.makedirs(self._left_at)
+        if self._task.outputs:
+            channel.mend(self._context.written_channel)
         if self._context.shield is not None:
             self._context.shield.begin(self.tree, self._task.id)
             if self._left:
@@ -184,7 +202,7 @@ class Attempt:
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),
-            METRICS: f"{context.channel}/{self._metrics}",
+            **channel_files(context.channel, task.id, self.outcome.attempt),
             COOKIE: cookie(context.run_dir, task.id, self.outcome.attempt),
         }
 
@@ -342,7 +360,8 @@ class Attempt:
             outcome.take_stop_of_collecting(collecting.stop)
         required = task.required_artifacts
         outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
-        self._take_metrics()
+        if task.outputs or context.was_told():
+            channel.take_told(context, task, tree, outcome, self._redactor.text)
 
     def _made_meter(self) -> Meter | None:
         """What tells the runner what the steps use, where that is limited."""
@@ -356,22 +375,10 @@ class Attempt:
 
         attempt, orders = self.outcome.attempt, context.orders
         return Meter(
-            f"{context.written_channel}/{self._metrics}",
+            channel_files(context.written_channel, task.id, attempt)[METRICS],
             chain.from_iterable(limits),
             lambda used: orders.report_spent(Spent(task.id, attempt, used)),
         )
-
-    def _take_metrics(self) -> None:
-        """Take what the steps measured into the tree."""
-        path = f"{self._context.written_channel}/{self._metrics}"
-        if not os.path.lexists(path):
-            return
-        from zf.work.results.metrics import read_measured  # noqa: PLC0415 - few tasks have any
-
-        measured = read_measured(path, self._redactor.text)
-        if measured.text:
-            self.tree.write(layout.METRICS, measured.text)
-        self.outcome.take_measured(measured, strict=self._task.metrics_strict)
 
     def _read_reports(
         self, found: Collected, globs: tuple[str, ...], collecting: Collecting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from signal import Signals
 from typing import TYPE_CHECKING, Any
@@ -67,6 +67,8 @@ class Outcome(Struct):
     tests: Tests | None = None
     # What the task measured of itself, if anything.
     measured: Measured | None = None
+    # The digest of the file that its outputs are kept in, if it has any.
+    outputs_sha256: str = ""
     # What each command that was started used: which kind of command, its number, its measures.
     used: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
 
@@ -163,12 +165,11 @@ class Outcome(Struct):
         else:
             self._take_stop("collecting the artifacts", None, stop, None)
 
-    def take_measured(self, measured: Measured, *, strict: bool) -> None:
-        """Judge by what the task measured of itself; an earlier failure stays."""
-        self.measured = measured
-        self.notes += measured.notes
-        if strict and measured.problem and self.status is Status.SUCCESS:
-            self.fail(Cause.METRICS, measured.problem)
+    def take_told(self, notes: Iterable[str], cause: Cause, problem: str) -> None:
+        """Judge by what the steps told, where a problem is to fail it; an earlier failure stays."""
+        self.notes += notes
+        if problem and self.status is Status.SUCCESS:
+            self.fail(cause, problem)
 
     def take_budget(self, spent: Mapping[str, float], seen: Mapping[str, float]) -> None:
         """Judge by the task's budget, of which earlier attempts have `spent` so much, and this one
@@ -304,6 +305,8 @@ class Outcome(Struct):
             told["tests"] = self.tests.status
         if ended.metrics:
             told["metrics"] = ended.metrics
+        if ended.outputs_sha256:
+            told["outputs_sha256"] = ended.outputs_sha256
         return told
 
     def _told_notes(self) -> list[str]:
@@ -342,6 +345,7 @@ class Outcome(Struct):
             self._measures(),
             tests=self.tests.event if self.tests else {},
             metrics=self.measured.metrics.as_json() if self.measured else [],
+            outputs_sha256=self.outputs_sha256,
         )
 
     def _measures(self) -> dict[str, Any]:
