@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zf.plan.conditions.condition import FACTS, MAX_DEPTH, MAX_LENGTH, ConditionError, parse
+from zf.plan.conditions.condition import (
+    FACTS,
+    FIELDS,
+    MAX_DEPTH,
+    MAX_LENGTH,
+    ConditionError,
+    Field,
+    parse,
+)
 from zf.plan.conditions.verdict import ConditionContext, Needs, evaluate
 
 
@@ -33,6 +41,13 @@ from zf.plan.conditions.verdict import ConditionContext, Needs, evaluate
         ("status( \"build\" ) != 'success'", "status('build') != 'success'"),
         ("(1 < 2) == (-1.50 >= 2)", "(1 < 2) == (-1.50 >= 2)"),
         ("task.phase == 'E' && run.dirty", "task.phase == 'E' && run.dirty"),
+        ("input.env == 'prod'", None),
+        ("!input['dry-run']", "!input.dry-run"),
+        ("matrix[\"py\"] == '3.10'", "matrix.py == '3.10'"),
+        ("needs.10-build.version", None),
+        ("needs['10-build']['version'] in ('1')", "needs.10-build.version in ('1')"),
+        ("needs['a.b'].v == needs[\"a'b\"].v", "needs['a.b'].v == needs[\"a'b\"].v"),
+        ("needs['t@py=3.11,os=a'].v =~ 'x'", None),
     ],
 )
 def test_printed_in_its_plainest_form(text, plainest):
@@ -47,6 +62,17 @@ def test_what_a_condition_asks_about_is_known_before_it_runs():
     assert condition.functions == {"failure", "status"}
     assert dict(condition.tasks) == {"a": 21, "b": 46}
     assert parse("${A} == 'success()'").functions == frozenset()
+
+
+def test_the_values_of_the_project_that_a_condition_asks_for_have_their_places():
+    condition = parse("input.env == 'x' && needs['a.b'].c || input['env'] == matrix.py")
+    assert dict(condition.fields) == {
+        Field("input", ("env",)): (0, 9),
+        Field("needs", ("a.b", "c")): (20, 14),
+        Field("matrix", ("py",)): (54, 9),
+    }
+    assert [field.key for field in condition.fields] == ["input.env", "needs['a.b'].c", "matrix.py"]
+    assert parse("'input.env' == 'x'").fields == {}
 
 
 @pytest.mark.parametrize(
@@ -80,6 +106,18 @@ def test_what_a_condition_asks_about_is_known_before_it_runs():
         ("task.fase == 'E'", 0, 9, "unknown fact 'task.fase'", "did you mean 'task.phase'?"),
         ("sucess()", 0, 6, "unknown function 'sucess'", "did you mean 'success'?"),
         ("exec('x')", 0, 4, "unknown function 'exec'", "a variable is written ${exec}"),
+        ("true && input", 8, 5, "'input' names no value", "write input.NAME"),
+        ("input.a.b", 0, 9, "'input.a.b' names no value", "write input.NAME"),
+        (
+            "needs.build == 'x'",
+            0,
+            11,
+            "'needs.build' names no value",
+            "write needs.TASK.OUTPUT, or needs['TASK'].OUTPUT for an id with dots",
+        ),
+        ("inputs.env", 0, 10, "unknown fact 'inputs.env'", "did you mean 'input.env'?"),
+        ("input.", 5, 1, "unexpected '.'", None),
+        ("input[env]", 5, 1, "unexpected '['", "write a list as ('a', 'b')"),
         ("success", 7, 1, "expected '('", None),
         ("success('a')", 8, 3, "expected ')'", None),
         ("status(a)", 7, 1, "status() wants the id of a task, as in status('build')", None),
@@ -111,10 +149,14 @@ def test_what_is_wrong_and_where(text, at, length, message, hint):
 # Fuzz: conditions made from the grammar, and mutilated ones.
 
 LEAVES = ["true", "false", "'main'", '"it\'s"', "3", "-1.5", "${A}", "${B:-x}", "${C:-}"]
+LEAVES += ["input.env", "matrix['py']", "needs.a.v", "needs['a.b'].v", 'needs["it\'s"].v']
 LEAVES += ["success()", "failure()", "always()", "cancelled()", "status('a')", *FACTS]
 SOUP = [*LEAVES, "&&", "||", "!", "(", ")", "==", "<", "in", "=~", ",", "$", "`", "$(", "\0", "é"]
+SOUP += [*FIELDS, ".a", "['a']", "[", "]"]
 AROUND = ConditionContext(
-    {"A": "main", "B": "3"}, dict.fromkeys(FACTS, "x") | {"run.dirty": True, "run.max_jobs": 4}
+    {"A": "main", "B": "3"},
+    dict.fromkeys(FACTS, "x") | {"run.dirty": True, "run.max_jobs": 4},
+    fields={"input.env": "main", "matrix.py": "3", "needs.a.v": True, "needs['a.b'].v": 3},
 )
 NEEDS = Needs(statuses={"a": "success"})
 

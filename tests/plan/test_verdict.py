@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zf.plan.conditions.condition import FACTS, FUNCTIONS, parse
+from zf.plan.conditions.condition import FACTS, FIELDS, FUNCTIONS, parse
 from zf.plan.conditions.verdict import ConditionContext, Needs, Verdict, evaluate
 
 AROUND = ConditionContext(
@@ -24,7 +24,16 @@ AROUND = ConditionContext(
         "HUGE": "x" * 10_001,
     },
     facts=dict.fromkeys(FACTS, "") | {"task.phase": "E", "run.dirty": True, "run.max_jobs": 4},
-    hidden=frozenset({"TOKEN"}),
+    hidden=frozenset({"TOKEN", "input.token"}),
+    fields={
+        "input.env": "main",
+        "input.count": 3,
+        "input.dry-run": False,
+        "input.token": "s3cret",
+        "matrix.py": "3.10",
+        "needs.10-build.changed": "true",
+        "needs['a.b'].v": "x" * 300,
+    },
 )
 
 
@@ -60,6 +69,16 @@ def verdict(text: str, needs: Needs | None = None) -> Verdict:
         ("${NOPE:-} == ''", True),
         ("${NOPE:-3} < 4", True),
         ("${CI_BRANCH:-x} == 'main'", True),
+        # So are the project's own values that are texts; others are of their kind.
+        ("input.env == ${CI_BRANCH}", True),
+        ("input.count == 3 && input.count >= 3.0", True),
+        ("!input.dry-run", True),
+        ("matrix.py == '3.10'", True),
+        ("matrix.py == 3.1", True),
+        ("matrix.py == '3.1'", False),
+        ("needs.10-build.changed", True),
+        ("needs['10-build'].changed == 'true'", True),
+        ("${N} > input.count", True),
         # Lists and texts.
         ("${CI_BRANCH} in ('dev', 'main')", True),
         ("${CI_BRANCH} in ('dev')", False),
@@ -105,6 +124,9 @@ def test_values(text, value):
         ("run.max_jobs =~ '4'", "=~ looks at a text, but run.max_jobs is 4"),
         ("${HUGE} =~ 'x'", "${HUGE} is longer than the 10000 characters =~ looks at"),
         ("status('a') == 'success'", "status('a'): 'a' is not one of the task's needs"),
+        ("input.count == '3'", "input.count is 3 and '3' is '3': they are not of the same kind"),
+        ("input.nope == 'x'", "input.nope is not known here"),
+        ("input.token == 3", "input.token is (hidden) and 3 is 3: they are not of the same kind"),
         ("${TOKEN} == 3", "${TOKEN} is (hidden) and 3 is 3: they are not of the same kind"),
         ("${TOKEN}", "${TOKEN} is (hidden), which is neither true nor false"),
     ],
@@ -145,6 +167,9 @@ def test_an_error_is_told_with_its_reason():
 
 def test_hidden_and_long_values_are_used_but_not_told():
     assert verdict("${TOKEN} == 's3cret'") == Verdict(True, {"${TOKEN}": "(hidden)"})
+    assert verdict("input['token'] == 's3cret'") == Verdict(True, {"input.token": "(hidden)"})
+    told = verdict("needs['a.b'].v =~ 'x{300}'")
+    assert told == Verdict(True, {"needs['a.b'].v": f"{'x' * 200}... (300 characters)"})
     told = verdict("${LONG} =~ 'x{300}'")
     assert told == Verdict(True, {"${LONG}": f"{'x' * 200}... (300 characters)"})
 
@@ -165,5 +190,5 @@ def test_the_examples_of_the_reference(text, answer):
 
 def test_the_reference_names_every_fact_and_function():
     assert len(EXAMPLES) == 18
-    for word in (*FACTS, *FUNCTIONS):
+    for word in (*FACTS, *FUNCTIONS, *FIELDS.values()):
         assert f"`{word}" in PAGE or f'"{word}"' in PAGE, word

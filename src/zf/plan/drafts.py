@@ -5,7 +5,7 @@ A broken file still says what it is called and what it needs, so that others are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
@@ -131,13 +131,19 @@ def _bad_needs(
         lines.setdefault(name, need.line)
 
 
-def check_conditions(drafts: list[Draft]) -> Iterator[Problem]:
-    """Conditions that ask for the status of a task that is not among the needs."""
+def check_conditions(
+    drafts: list[Draft], fields: Callable[[Draft], Collection[str]] = lambda _: ()
+) -> Iterator[Problem]:
+    """Conditions that ask for the status of a task that is not among the needs, or for a value of
+    the project's own that is not there. `fields` says which there are for a task, by their keys.
+    """
     known = {draft.id: draft for draft in drafts}
     suggestions = _Suggestions(known)
     for draft in drafts:
         if draft.condition is None:
             continue
+        if draft.condition.fields:
+            yield from _unknown_fields(draft, draft.condition, fields(draft))
         names = {need.task for need in draft.needs}
         for name, at in draft.condition.tasks.items():
             if name in names:
@@ -151,6 +157,17 @@ def check_conditions(drafts: list[Draft]) -> Iterator[Problem]:
             message = f"the condition asks for the status of '{name}', {what}"
             pointer = _Pointer(draft.path, draft.file)
             yield pointer.inside(("condition",), at, len(name), "ZF231", message, hint)
+
+
+def _unknown_fields(
+    draft: Draft, condition: Condition, known: Collection[str]
+) -> Iterator[Problem]:
+    from zf.plan.conditions.fields import unknown_fields  # noqa: PLC0415 - few conditions have any
+
+    pointer = _Pointer(draft.path, draft.file)
+    for one in unknown_fields(condition, known):
+        message = f"the condition asks for '{one.key}', which is not known here"
+        yield pointer.inside(("condition",), one.at, one.length, "ZF260", message, one.hint)
 
 
 class _Suggestions:

@@ -33,6 +33,8 @@ FACTS = (
     "task.title",
 )
 FUNCTIONS = ("success", "failure", "always", "cancelled", "status")
+# Values that a project names itself, and how each is written.
+FIELDS = {"input": "input.NAME", "matrix": "matrix.AXIS", "needs": "needs.TASK.OUTPUT"}
 
 Scalar = str | int | float | bool
 
@@ -62,6 +64,20 @@ class Variable(Struct, frozen=True):
 
 class Fact(Struct, frozen=True):
     name: str
+
+
+class Field(Struct, frozen=True):
+    """A value that the project names: of which of `FIELDS`, and the names that lead to it."""
+
+    kind: str
+    path: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """How it is written, always the same: by this a context has its value."""
+        return self.kind + "".join(
+            f".{name}" if _PLAIN.fullmatch(name) else f"[{_quoted(name)}]" for name in self.path
+        )
 
 
 class Call(Struct, frozen=True):
@@ -105,12 +121,13 @@ class Chain(Struct, frozen=True):
     parts: tuple[Node, ...]
 
 
-Node = Constant | Variable | Fact | Call | Not | Compare | Among | Matches | Chain
+Node = Constant | Variable | Fact | Field | Call | Not | Compare | Among | Matches | Chain
 
 
 class Condition(Struct, frozen=True):
     """A parsed condition. `functions` are the status functions it calls; `tasks` the ids `status`
-    asks about, with where they stand in the text; `variables` the names it mentions.
+    asks about, with where they stand in the text; `variables` the names it mentions; `fields` what
+    it mentions of the project's own values, each with where it first stands, and how long.
     """
 
     text: str
@@ -118,6 +135,7 @@ class Condition(Struct, frozen=True):
     functions: frozenset[str]
     tasks: Mapping[str, int]
     variables: frozenset[str]
+    fields: Mapping[Field, tuple[int, int]]
 
     def __str__(self) -> str:
         """The condition in its plainest form; parsing it again gives the same tree."""
@@ -131,9 +149,8 @@ def parse(text: str) -> Condition:
         raise ConditionError(f"the condition is longer than {MAX_LENGTH} characters", MAX_LENGTH)
     parser = _Parser(text)
     tree = parser.parse()
-    return Condition(
-        text, tree, frozenset(parser.functions), parser.tasks, frozenset(parser.variables)
-    )
+    functions, variables = frozenset(parser.functions), frozenset(parser.variables)
+    return Condition(text, tree, functions, parser.tasks, variables, parser.fields)
 
 
 # Reading.
@@ -143,10 +160,13 @@ _TOKEN = re.compile(
     | \$\{(?P<variable>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^{}]*)?\}
     | (?P<string>'[^']*'|"[^"]*")
     | (?P<number>-?[0-9]+(?:\.[0-9]+)?(?![A-Za-z0-9_.]))
-    | (?P<word>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?)
+    | (?P<word>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_][A-Za-z0-9_-]*|\[(?:'[^']*'|"[^"]*")\])*)
     | (?P<operator>&&|\|\||==|!=|<=|>=|=~|[<>!(),])""",
     re.VERBOSE,
 )
+# A name of a field's path after its dot; any other is written as ['name'].
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_PART = re.compile(r"\.([^.\[]+)|\[(?:'([^']*)'|\"([^\"]*)\")\]")
 _MISTAKES = {
     "$": "write ${NAME}, or ${NAME:-default}",
     "'": "the string has no end",
@@ -191,6 +211,7 @@ class _Parser:
         self.functions: set[str] = set()
         self.tasks: dict[str, int] = {}
         self.variables: set[str] = set()
+        self.fields: dict[Field, tuple[int, int]] = {}
 
     def parse(self) -> Node:
         tree = self._chain("||")
@@ -279,15 +300,32 @@ class _Parser:
             return Constant(word == "true", word)
         if word in FACTS:
             return Fact(word)
+        kind, *path = _parts(word)
+        if kind in FIELDS:
+            return self._field(token, kind, path)
         if word in FUNCTIONS:
             return self._call(token)
         called = self._token.text == "("
-        kind = "function" if called else "fact" if "." in word else "word"
+        what = "function" if called else "fact" if path else "word"
         guess = nearest(word, FUNCTIONS if called else FACTS)
+        if not guess and path and (meant := nearest(kind, FIELDS)):
+            guess = Field(meant, tuple(path)).key
         hint = f"did you mean '{guess}'?" if guess else f"a variable is written ${{{word}}}"
         if word in _WORDS_ELSEWHERE:
             hint = f"write {_WORDS_ELSEWHERE[word]}"
-        raise ConditionError(f"unknown {kind} '{word}'", token.at, length=len(word), hint=hint)
+        raise ConditionError(f"unknown {what} '{word}'", token.at, length=len(word), hint=hint)
+
+    def _field(self, token: _Token, kind: str, path: list[str]) -> Field:
+        length = len(token.text)
+        if len(path) != FIELDS[kind].count("."):
+            hint = f"write {FIELDS[kind]}"
+            if kind == "needs":
+                hint += ", or needs['TASK'].OUTPUT for an id with dots"
+            what = f"'{token.text}' names no value"
+            raise ConditionError(what, token.at, length=length, hint=hint)
+        field = Field(kind, tuple(path))
+        self.fields.setdefault(field, (token.at, length))
+        return field
 
     def _call(self, token: _Token) -> Node:
         self._expect("(")
@@ -320,6 +358,12 @@ class _Parser:
         raise ConditionError(message, self._token.at, length=max(1, len(self._token.text)))
 
 
+def _parts(word: str) -> list[str]:
+    """The names in a word: `needs['a.b'].c` has needs, a.b and c."""
+    first = re.split(r"[.\[]", word, maxsplit=1)[0]
+    return [first, *("".join(found.groups("")) for found in _PART.finditer(word, len(first)))]
+
+
 def _number(token: _Token) -> Constant:
     if len(token.text) > 15:  # more digits than a float keeps
         raise ConditionError("the number is too long", token.at, length=len(token.text))
@@ -339,6 +383,8 @@ def show(node: Node) -> str:
             return f"${{{name}}}" if default is None else f"${{{name}:-{default}}}"
         case Fact(name):
             return name
+        case Field():
+            return node.key
         case Call(name, task):
             return f"{name}({_quoted(task)})" if task is not None else f"{name}()"
         case Not(operand):
@@ -354,7 +400,7 @@ def show(node: Node) -> str:
 
 
 def _inside(node: Node) -> str:
-    closed = isinstance(node, Constant | Variable | Fact | Call | Not)
+    closed = isinstance(node, Constant | Variable | Fact | Field | Call | Not)
     return show(node) if closed else f"({show(node)})"
 
 

@@ -20,6 +20,7 @@ from zf.plan.conditions.condition import (
     Condition,
     Constant,
     Fact,
+    Field,
     Matches,
     Node,
     Not,
@@ -31,14 +32,16 @@ from zf.plan.conditions.pattern import MAX_TEXT, Pattern
 
 
 class ConditionContext(Struct, frozen=True):
-    """What a condition may refer to, but for statuses: variables and facts, by name. `hidden` names
-    variables whose values are used but not shown; whatever else is shown passes through `hide`.
+    """What a condition may refer to, but for statuses: variables and facts by name, and what the
+    project names itself by the keys of `Field`. `hidden` names variables, and such keys, whose
+    values are used but not shown; whatever else is shown passes through `hide`.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Scalar] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
     hide: Callable[[str], str] = str
+    fields: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 class Needs(Struct, frozen=True):
@@ -134,6 +137,8 @@ class _Evaluation:
                 if name not in self._context.facts:
                     _give_up(f"{name} is not known here")
                 return self._noted(name, self._context.facts[name])
+            case Field():
+                return self._field(node.key)
             case Call():
                 return self._noted(show(node), self._call(node))
         value = self.truth(node)
@@ -147,6 +152,13 @@ class _Evaluation:
             self.seen[show(node)] = "(not set)"
             _give_up(f"{show(node)} is not set; ${{{node.name}:-}} would stand for nothing")
         return self._noted(show(node), value, loose=True, hidden=node.name in self._context.hidden)
+
+    def _field(self, key: str) -> _Operand:
+        value = self._context.fields.get(key)
+        if value is None:
+            _give_up(f"{key} is not known here")
+        loose = isinstance(value, str)
+        return self._noted(key, value, loose=loose, hidden=key in self._context.hidden)
 
     def _call(self, call: Call) -> Scalar:
         match call.name:
