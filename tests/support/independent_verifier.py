@@ -25,8 +25,10 @@ FORM = {
     rf"{PLACE}10-commands/(step|cleanup)-\d+\.json": "step",
     rf"{PLACE}40-checksums/(artifacts)\.json": "",
     rf"{PLACE}99-summary/(status)\.json": "",
+    rf"{PLACE}30-(outputs)\.json": "",
 }
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+HANDED = "30-outputs.json"
 TOP = {"run.json", "plan.json", "events.jsonl", "blocked.json", "MANIFEST.sha256"}
 
 
@@ -134,6 +136,7 @@ def check(there, folders):
     assert not sealed or listed(files["MANIFEST.sha256"]) == own  # 2
     paper, plan = parse(files["run.json"]), parse(files["plan.json"])  # 3
     lines = files["events.jsonl"].split(b"\n")
+    planned = {task["id"]: task.get("outputs", []) for task in plan["tasks"]}
     ids = [re.fullmatch(ID, task["id"])[0] for task in plan["tasks"]]
     assert len(set(ids)) == len(ids) and not (sealed and lines[-1])
     first, tasks, last = journal(lines[:-1])
@@ -158,14 +161,15 @@ def check(there, folders):
         assert {**rows, f"{tree}task.sha256": end["task_sha256"]} == mine
         kept = {p: d for p, d in rows.items() if p.startswith(f"{name}/30-artifacts/")}
         assert listed(files[f"{tree}artifacts.sha256"], f"{name}/30-artifacts/") == kept
-        whole = {f"{name}/attempts/{number}/": e for number, e in tasks[name]["all"].items()}
+        ends = tasks[name]["all"].items()
+        whole = {f"{name}/attempts/{number}/": e for number, e in ends if e is not end}
         for root, e in {**whole, f"{name}/": end}.items():
             cut = {e["status"], e["cause"]} & {"lost", "storage"}
-            assert cut or all(
-                formed(p, files[p])
-                for p in mine
-                if p.startswith(root) and p.count("/") == root.count("/") + 1
-            )
+            mine_too = [p for p in mine if p.startswith(root) and p[len(root) :].count("/") < 2]
+            assert cut or all(formed(p, files[p]) for p in mine_too)
+            handed, wanted = {*parse(files.get(root + HANDED, b"{}"))}, {*planned[name]}  # 11
+            assert cut or (handed <= wanted and (e["status"] != "success" or handed == wanted))
+            assert own.get(root + HANDED, "") == e.get("outputs_sha256", "")
         for number, e in tasks[name]["all"].items():
             path = f"{name}/attempts/{number}/40-checksums/task.sha256"
             assert e is end or digest[path] == e["task_sha256"]
@@ -174,5 +178,6 @@ def check(there, folders):
         came_to = "warned" if end["warned"] is True else end["status"]
         told = (name, paper["run_id"], came_to, came_to == "success" and end["attempt"] > 1)
         assert tuple(map(status.get, ("task_id", "run_id", "conclusion", "flaky"))) == told
+        assert status.get("outputs_sha256", "") == end.get("outputs_sha256", "")
     assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 11
     return bool(last and sealed and ended == set(ids))

@@ -37,6 +37,8 @@ class Draft(Struct):
     id: str
     task: Task | None = None
     needs: tuple[Need, ...] = ()
+    # What it hands on; None where that could not be read.
+    outputs: tuple[str, ...] | None = ()
     condition: Condition | None = None
     states_timeout: bool = False
     problems: list[Problem] = field(default_factory=list)
@@ -168,6 +170,41 @@ def _unknown_fields(
     for one in unknown_fields(condition, known):
         message = f"the condition asks for '{one.key}', which is not known here"
         yield pointer.inside(("condition",), one.at, one.length, "ZF260", message, one.hint)
+
+
+def check_outputs(drafts: list[Draft]) -> Iterator[Problem]:
+    """Variables that take an output which no need of their task hands on."""
+    if not any(draft.task and draft.task.env_from for draft in drafts):
+        return
+    from zf.plan import outputs  # noqa: PLC0415 - few projects have any
+
+    known = {draft.id: draft for draft in drafts}
+    for draft in drafts:
+        for name, reference in (draft.task.env_from if draft.task else {}).items():
+            if found := outputs.wrong(draft.id, reference, _handed_on(draft, known), known):
+                yield _Pointer(draft.path, draft.file).problem(
+                    ("env", name, "from"), found.code, f"'{name}' {found.message}", found.hint
+                )
+
+
+def output_fields(draft: Draft, known: Mapping[str, Draft]) -> Iterator[str]:
+    """What the condition of a task may mention of the outputs of its needs."""
+    from zf.plan import outputs  # noqa: PLC0415 - few conditions mention any
+
+    needs = _handed_on(draft, known)
+    yield from outputs.fields(needs)
+    if draft.condition is not None:
+        for field_ in draft.condition.fields:
+            # The file that may declare it is broken: that is told, and enough.
+            if field_.kind == "needs" and needs.get(field_.path[0], ()) is None:
+                yield field_.key
+
+
+def _handed_on(draft: Draft, known: Mapping[str, Draft]) -> dict[str, tuple[str, ...] | None]:
+    """The needs of a task, with the outputs that each declares."""
+    return {
+        need.task: known[need.task].outputs if need.task in known else () for need in draft.needs
+    }
 
 
 class _Suggestions:

@@ -30,6 +30,8 @@ from zf.plan.drafts import (
     check_conditions,
     check_names,
     check_needs,
+    check_outputs,
+    output_fields,
     phase_warnings,
 )
 from zf.plan.places import (
@@ -64,7 +66,9 @@ def load(
         problems += draft.problems
     problems += check_names(drafts)
     problems += check_needs(drafts)
-    problems += check_conditions(drafts)
+    problems += check_outputs(drafts)
+    by_id = {draft.id: draft for draft in drafts}
+    problems += check_conditions(drafts, lambda draft: {*output_fields(draft, by_id)})
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
@@ -147,6 +151,7 @@ def _draft(draft: Draft, found: Source | Problem) -> Draft:
     draft.problems += _check_form(found, document, schema.TASK_FORM)
     if isinstance(form, dict):
         draft.needs = tuple(_needs(form, root))
+        draft.outputs = _outputs(form)
         if isinstance(form.get("id"), str):
             draft.id = form["id"]
             if draft.id != draft.folder and is_valid_id(draft.id):
@@ -173,6 +178,8 @@ def _task(draft: Draft, form: Mapping[str, Any], root: Node) -> Task:
     said["steps"] = _steps("step", form["commands"], nodes["commands"])
     if "title" not in form:
         said["title"] = form["id"]
+    if "env" in form:
+        said["env"], said["env_from"] = _environment(form["env"])
     if "cleanup" in form:
         said["cleanup"] = _steps("cleanup", form["cleanup"], nodes["cleanup"])
     if "artifacts" in form:
@@ -189,6 +196,22 @@ def _steps(kind: str, listed: list[dict[str, str]], node: Node) -> tuple[Step, .
         Step(step.get("name") or f"{kind}-{number}", step["run"], place.start_mark.line + 1)
         for number, (step, place) in enumerate(zip(listed, node.value, strict=True))
     )
+
+
+def _environment(
+    listed: Mapping[str, str | dict[str, str]],
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """The variables with their values, and those that hold outputs of needs."""
+    values = {name: value for name, value in listed.items() if isinstance(value, str)}
+    taken = {name: value["from"] for name, value in listed.items() if isinstance(value, dict)}
+    return values, taken or NOTHING
+
+
+def _outputs(form: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """What a task file hands on, as far as it can be told."""
+    listed = form.get("outputs", [])
+    is_sound = isinstance(listed, list) and all(isinstance(one, str) for one in listed)
+    return tuple(listed) if is_sound else None
 
 
 def _artifacts(listed: list[str | dict[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:

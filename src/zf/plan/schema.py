@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from zf.lean.records import replace
 from zf.lean.validators import PydanticCustomError
-from zf.model import ID_PATTERN, LATER, RESERVED_ENV, Task, recorded
+from zf.model import ID_PATTERN, LATER, OUTPUT_PATTERN, RESERVED_ENV, Task, recorded
 from zf.plan.form import (
     BOOL,
     STR,
@@ -42,6 +42,9 @@ from zf.settings import (
 # Patterns are ECMAScript's and Rust's common ground: editors check them too.
 ID = f"^{ID_PATTERN}$"
 NOT_BLANK = r"\S"
+OUTPUT = f"^{OUTPUT_PATTERN}$"
+# The task may have dots, the output has none.
+OUTPUT_OF = f"^{ID_PATTERN}\\.{OUTPUT_PATTERN}$"
 ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
 ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
 # One part of a path: anything but `..`; the first part is not empty, so the path is relative.
@@ -96,6 +99,15 @@ NEED: Mapping[str, Key] = {
         one_of("success", "done"),
         "What the task must have come to: `success`, or `done` for any end.",
         default="success",
+    ),
+}
+
+FROM: Mapping[str, Key] = {
+    "from": Key(
+        text(OUTPUT_OF),
+        "The output of a need that the variable holds: the task and the output, with a dot.",
+        required=True,
+        example="from: build.version",
     ),
 }
 
@@ -240,8 +252,10 @@ TASK: Mapping[str, Key] = {
         "Where the steps run, relative to the project root and inside it.",
     ),
     "env": Key(
-        table(_ENV_NAME, STR, _NOT_RESERVED),
-        "Environment variables for the steps. Values are text: quote numbers and booleans.",
+        table(_ENV_NAME, either(STR, FROM), _NOT_RESERVED),
+        "Environment variables for the steps. Values are text: quote numbers and booleans; or"
+        " outputs of needs.",
+        keys=FROM,
     ),
     "pass_env": Key(
         _ENV_GLOBS,
@@ -282,6 +296,11 @@ TASK: Mapping[str, Key] = {
     "log_tail": Key(
         whole(1, MAX_TAIL_LINES),
         "How many lines of a failed step's log are shown: the assertion of a test, and the end.",
+    ),
+    "outputs": Key(
+        list_of(text(OUTPUT)),
+        "Names of what the steps write to `$ZF_OUTPUT` for the tasks that need this one; one that"
+        " is not written fails the task.",
     ),
     "artifacts": Key(
         list_of(either(text(INSIDE), ARTIFACT)),

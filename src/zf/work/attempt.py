@@ -25,14 +25,7 @@ from zf.redact.stream import StreamRedactor
 from zf.tracing import Trace
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Buffer, Capture
-from zf.work.environment import (
-    CHANNEL,
-    METRICS,
-    UNTOUCHED_NS,
-    Outside,
-    channel_files,
-    compose_project_name,
-)
+from zf.work.environment import CHANNEL, METRICS, Outside, channel_files, compose_project_name
 from zf.work.outcome import Outcome, error_text, named
 from zf.work.shell import NotStartedError, Shell, argv
 from zf.work.supervise.leftovers import COOKIE, cookie
@@ -43,14 +36,15 @@ if TYPE_CHECKING:
 
     from zf.model import Project, Step, Task
     from zf.plan.graph import Met
-    from zf.proof.tree.artifacts import Collected
     from zf.work.control import RunnerOrders, StartOrder
-    from zf.work.results import channel, needs
+    from zf.work.results import channel, needs, reports, taken
     from zf.work.results.metrics import Meter
     from zf.work.walls.shield import Shield
 else:
     channel = lazy.module("zf.work.results.channel")
     needs = lazy.module("zf.work.results.needs")
+    reports = lazy.module("zf.work.results.reports")
+    taken = lazy.module("zf.work.results.taken")
 
 
 class WorkerContext(Struct):
@@ -105,7 +99,7 @@ class WorkerContext(Struct):
     def was_told(self) -> bool:
         """Whether something was put into the channel since it was last found empty."""
         with suppress(OSError):  # a step removed it, with all that was told
-            self.told = os.stat(self.written_channel).st_mtime_ns != UNTOUCHED_NS[1]
+            self.told = os.stat(self.written_channel).st_mtime_ns > 0
         return self.told
 
     @property
@@ -121,9 +115,16 @@ class Attempt:
     """
 
     def __init__(
-        self, context: WorkerContext, task: Task, outcome: Outcome, at: str | None = None
+        self,
+        context: WorkerContext,
+        task: Task,
+        outcome: Outcome,
+        at: str | None = None,
+        met: Mapping[str, str] = NOTHING,
     ) -> None:
-        """The tree is made in its place, or `at` another until it is `put_in_place`. OSError."""
+        """The tree is made in its place, or `at` another until it is `put_in_place`. `met` is what
+        its order says of its needs. OSError.
+        """
         self._context = context
         self._task = task
         self.outcome = outcome
@@ -133,7 +134,8 @@ class Attempt:
         self._left = left and f"{context.aside}/{left}"
         self._left_at = left and f"{context.written_aside}/{left}"
         self._meter = self._made_meter()
-        self._env = context.outside.build(task, self._own_variables())
+        held = taken.variables(context, task, met, outcome) if task.env_from else NOTHING
+        self._env = context.outside.build(task, self._own_variables(), held)
         self._secrets = context.outside.secrets(task, self._env)
         self._redactor = StreamRedactor(self._secrets)
         env = self._env.values, self._env.recorded, self._env.hidden
@@ -177,7 +179,7 @@ class Attempt:
             problem = needs.link_needs(self._context, self._task, order.needs, hide)
         place, started_at = self._context.place, self.outcome.started_at
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
-        if problem:
+        if problem and self.outcome.status is Status.SUCCESS:
             self.outcome.fail(Cause.ARTIFACTS, problem)
         self._run_steps(meanwhile)
         self._run_cleanup()
@@ -343,18 +345,20 @@ class Attempt:
         lost = context.shield.end(tree) if context.shield is not None else []
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
         collecting = Collecting(context.orders, collecting_limit_s(task.timeout_s))
-        reports = tuple(chain.from_iterable(task.reports.values())) if task.reports else ()
+        globs = tuple(chain.from_iterable(task.reports.values())) if task.reports else ()
         found = collect(
             tree,
             context.real_root,
-            task.artifacts + reports,
+            task.artifacts + globs,
             proofs=context.proofs,
             secrets=secrets,
             left=self._left_at or None,
             stop_reason=collecting,
         )
-        if reports:
-            self._read_reports(found, reports, collecting)
+        if globs:
+            hide = self._redactor.text
+            outcome.tests = reports.read_reports(tree, found, globs, hide, collecting)
+            outcome.notes += outcome.tests.notes
         outcome.notes += secrets.notes()
         if collecting.stop is not None:
             outcome.take_stop_of_collecting(collecting.stop)
@@ -379,15 +383,6 @@ class Attempt:
             chain.from_iterable(limits),
             lambda used: orders.report_spent(Spent(task.id, attempt, used)),
         )
-
-    def _read_reports(
-        self, found: Collected, globs: tuple[str, ...], collecting: Collecting
-    ) -> None:
-        from zf.work.results.reports import read_reports  # noqa: PLC0415 - few tasks have any
-
-        tests = read_reports(self.tree, found, globs, self._redactor.text, collecting)
-        self.outcome.tests = tests
-        self.outcome.notes += tests.notes
 
 
 _UTF8 = ("utf-8", "surrogateescape")

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from zf.lean import lazy
 from zf.lean.records import Struct
-from zf.model import Project, Task
+from zf.model import NOTHING, Project, Task
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
 from zf.tracing import TRACEPARENT
 from zf.work.supervise.leftovers import COOKIE
@@ -227,13 +227,17 @@ class Outside:
             )
         return found
 
-    def build(self, task: Task, own: Mapping[str, str]) -> Environment:
-        """The environment of a task's steps; `own` are zf's variables for this attempt."""
+    def build(
+        self, task: Task, own: Mapping[str, str], taken: Mapping[str, str] = NOTHING
+    ) -> Environment:
+        """The environment of a task's steps; `own` are zf's variables for this attempt, `taken`
+        those that hold outputs of its needs.
+        """
         passed = self.passed(task.pass_env)
-        values = {**self._allowed, **passed, **task.env, **own}
+        values = {**self._allowed, **passed, **task.env, **taken, **own}
         # Processes with the cookie belong to the run, and are killed once the run is dead; a shell
         # that sources env.sh is not one of them.
-        recorded = {*self._shown, *task.env, *own} - {COOKIE, METRICS, OUTPUT}
+        recorded = {*self._shown, *task.env, *taken, *own} - {COOKIE, METRICS, OUTPUT}
         hidden = tuple(sorted(values.keys() - recorded)) if len(values) > len(recorded) else ()
         return Environment(values, recorded, hidden)
 

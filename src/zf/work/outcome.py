@@ -65,9 +65,8 @@ class Outcome(Struct):
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
-    # What the task measured of itself, if anything.
+    # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
-    # The digest of the file that its outputs are kept in, if it has any.
     outputs_sha256: str = ""
     # What each command that was started used: which kind of command, its number, its measures.
     used: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
@@ -385,6 +384,7 @@ class Outcome(Struct):
 
         If even this cannot be written, the event has no digest and the tree stays undecided.
         """
+        self.outputs_sha256 = ""  # their file goes: it may be half written
         try:
             with closing(self._abandoned_tree(run_dir, before)) as tree:
                 allowed_in = self.task.allow_secrets_in

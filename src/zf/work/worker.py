@@ -231,7 +231,7 @@ class Worker:
                     os.makedirs(context.channel, exist_ok=True)
                     os.utime(context.channel, ns=UNTOUCHED_NS)
             if attempt is None:
-                attempt = Attempt(context, task, outcome)
+                attempt = Attempt(context, task, outcome, met=order.needs)
             tree = self._tree = attempt.tree
             attempt.run(order, meanwhile)
             ended = outcome.write_status(tree, context.place.run)

@@ -255,6 +255,16 @@ _PATTERNS = {
         "is not a valid name for a variable",
         lambda _: "letters, digits and '_', and no digit first",
     ),
+    schema.OUTPUT: _Rule(
+        "ZF280",
+        "is not a valid name for an output",
+        lambda _: "letters, digits, '_' and '-', at most 64 of them, and no digit or '-' first",
+    ),
+    schema.OUTPUT_OF: _Rule(
+        "ZF281",
+        "names no output",
+        lambda _: "write the task, a dot and the output, such as build.version",
+    ),
     schema.METRIC_NAME: _Rule(
         "ZF233",
         "is not a valid name for a metric",

@@ -13,13 +13,11 @@ from collections.abc import Callable, Collection, Mapping
 from zf.errors import printable
 from zf.lean.records import Struct
 from zf.model import OUTPUT_PATTERN
+from zf.proof.tree.contents import MAX_HANDED_BYTES, MAX_OUTPUT_BYTES
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, is_secret_name
 from zf.redact.stream import STARS
 from zf.work.results.channel import contents
 
-# Of the whole file, and of one value, encoded. A variable of Linux takes 128 KiB.
-MAX_FILE_BYTES = 1024 * 1024
-MAX_VALUE_BYTES = 64 * 1024
 _NAME = re.compile(OUTPUT_PATTERN.encode())
 _SAID = "what was written to $ZF_OUTPUT"
 _BOM = b"\xef\xbb\xbf"
@@ -105,13 +103,13 @@ def read_handed(
     globs, too) is redacted whole: what is handed on stands in the proof.
     """
     try:
-        data = contents(path, MAX_FILE_BYTES)
+        data = contents(path, MAX_HANDED_BYTES)
     except FileNotFoundError:
         return _handed({}, {}, declared, [])
     except OSError as error:
         return _handed({}, {}, declared, [f"{_SAID} cannot be read: {error.strerror}"])
-    if len(data) > MAX_FILE_BYTES:
-        most = f"more than {MAX_FILE_BYTES // 1024} KiB, of which nothing is kept"
+    if len(data) > MAX_HANDED_BYTES:
+        most = f"more than {MAX_HANDED_BYTES // 1024} KiB, of which nothing is kept"
         return _handed({}, {}, declared, [f"{_SAID} is {most}"])
     parsed = parse(data)
     notes = [hide(f"{_SAID}: {one}") for one in parsed.bad[:_MOST_NOTES]]
@@ -134,8 +132,8 @@ def read_handed(
 
 def _unusable(value: bytes) -> str:
     """Why a value cannot be handed on, as a variable has to hold it; nothing when it can."""
-    if len(value) > MAX_VALUE_BYTES:
-        return f"is larger than {MAX_VALUE_BYTES // 1024} KiB"
+    if len(value) > MAX_OUTPUT_BYTES:
+        return f"is larger than {MAX_OUTPUT_BYTES // 1024} KiB"
     if b"\0" in value:
         return "has a NUL character, which no variable can hold"
     try:
