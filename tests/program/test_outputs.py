@@ -212,7 +212,7 @@ def test_under_upstream_and_from_an_archive(two_phases, tmp_path):
     assert done.code == 0, done.err
     took(two_phases, "r2")
     archive = tmp_path / "r.tar"
-    assert two_phases.zf("export", "r", str(archive)).code == 0
+    assert two_phases.zf("export", "r", "-o", str(archive)).code == 0
     os.rename(two_phases.root / "proofs/r", tmp_path / "away")
     done = two_phases.zf("run-phase", "B", "--run-id", "r3", "--upstream", str(archive))
     assert done.code == 0, done.err
