@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.plan_files import good, loaded, said
-from zf.model import recalled, recorded
-from zf.plan.outputs import base_of, split, value_of
+from zf.model import Need, recalled, recorded
+from zf.plan.outputs import split, value_of
 
 BUILD = "id: build\nphase: A\noutputs: [version, digest]\ncommands: [{run: x}]\n"
 
@@ -114,20 +114,37 @@ def test_a_file_that_cannot_be_read_is_not_blamed_through_others(tmp_path):
     assert [(p.code, p.file) for p in problems] == [("ZF222", "tasks/build/task.yaml")]
 
 
+NEEDS = [
+    *(Need(f"test@py={v}", matrix="all") for v in ("3.10", "3.11", "3.12")),
+    Need("tester"),
+]
+
+
 def test_of_a_matrix_an_output_is_an_object_by_instance():
     handed = {
         "test@py=3.12": {"result": "ok"},
         "test@py=3.11": {"result": 'a "quoted" one'},
         "test@py=3.10": {},
+        "test@py=3.9": {"result": "not needed"},
         "tester": {"result": "no instance"},
     }
-    told = value_of("test", "result", handed)
+    told = value_of("test", "result", NEEDS, handed)
     assert told == '{"test@py=3.11":"a \\"quoted\\" one","test@py=3.12":"ok"}'
-    assert value_of("test@py=3.12", "result", handed) == "ok"
-    assert value_of("test", "other", handed) is None
-    assert value_of("tester", "result", handed) == "no instance"
-    assert value_of("gone", "result", handed) is None
-    assert (base_of("test@py=3.11"), base_of("test")) == ("test", "test")
+    assert value_of("test@py=3.12", "result", NEEDS, handed) == "ok"
+    assert value_of("test", "other", NEEDS, handed) is None
+    assert value_of("tester", "result", NEEDS, handed) == "no instance"
+    assert value_of("gone", "result", NEEDS, handed) is None
+
+
+def test_of_the_one_instance_with_the_same_values_it_is_the_value():
+    handed = {"test@py=3.11": {"result": "ok"}, "test@py=3.12": {"result": "bad"}}
+    same = [Need("test@py=3.11", matrix="same")]
+    assert value_of("test", "result", same, handed) == "ok"
+    assert value_of("test", "other", same, handed) is None
+    assert value_of("test", "result", same, {}) is None
+    several = [*same, Need("test@py=3.12", matrix="same")]
+    told = '{"test@py=3.11":"ok","test@py=3.12":"bad"}'
+    assert value_of("test", "result", several, handed) == told
 
 
 @settings(max_examples=100)
@@ -137,7 +154,25 @@ def test_of_a_matrix_an_output_is_an_object_by_instance():
 )
 def test_no_instance_is_lost_and_the_order_of_their_ends_does_not_matter(values, random):
     handed = {name: {"v": value} for name, value in values.items()}
+    needs = [Need(name, matrix="all") for name in values]
     shuffled = list(handed.items())
     random.shuffle(shuffled)
-    assert json.loads(value_of("test", "v", handed)) == values
-    assert value_of("test", "v", dict(shuffled)) == value_of("test", "v", handed)
+    told = value_of("test", "v", needs, handed)
+    assert json.loads(told) == values
+    assert value_of("test", "v", needs[::-1], dict(shuffled)) == told
+
+
+MATRIX = BUILD.replace("outputs:", "matrix: {py: [3.11, 3.12]}\noutputs:")
+
+
+def test_outputs_of_a_matrix_and_of_one_instance_may_be_taken(tmp_path):
+    more = 'W: {from: "build@py=3.11.version"}'
+    task = takes("build.version").replace("}}", "}, " + more + "}")
+    asks = "condition: needs['build@py=3.12'].version == needs.build.digest\n"
+    assert loaded(tmp_path, {"build": MATRIX, "x": task + asks}).problems == ()
+
+
+def test_an_output_of_an_instance_that_is_not_there(tmp_path):
+    found = said(tmp_path, {"build": MATRIX, "x": takes('"build@py=3.110.version"')})
+    assert "ZF282]: 'V' takes an output of the unknown task 'build@py=3.110'" in found
+    assert "did you mean 'build@py=3.11.version'?" in found

@@ -338,3 +338,32 @@ def test_what_a_killed_worker_had_written_is_handed_on_by_nothing(project):
     assert project.status("r", "build")["status"] == "lost"
     assert not (project.root / "proofs/r/build/30-outputs.json").exists()
     assert project.zf("verify", "r").code == 0
+
+
+def test_outputs_of_a_matrix_reach_its_dependents_by_instance(project):
+    project.task(
+        "test",
+        'echo "result=$MATRIX_PY" >> "$ZF_OUTPUT"',
+        matrix={"py": ["3.11", "3.12"]},
+        outputs=["result"],
+        parallel_safe=True,
+    )
+    project.task(
+        "all",
+        'echo "$R"; echo "$ONE"',
+        needs=["test"],
+        env={"R": {"from": "test.result"}, "ONE": {"from": "test@py=3.12.result"}},
+        condition="'3.11' in needs.test.result && needs['test@py=3.12'].result == '3.12'",
+    )
+    project.task(
+        "same",
+        'echo "$R"',
+        matrix={"py": ["3.11", "3.12"]},
+        needs=[{"task": "test", "matrix": "same"}],
+        env={"R": {"from": "test.result"}},
+        condition="needs.test.result == matrix.py",
+    )
+    run(project)
+    assert project.log("r", "all", 0) == (b'{"test@py=3.11":"3.11","test@py=3.12":"3.12"}\n3.12\n')
+    for version in ("3.11", "3.12"):
+        assert project.log("r", f"same@py={version}", 0) == f"{version}\n".encode()

@@ -6,12 +6,10 @@ Pure.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from zf.lean.records import Struct
-
-# Between the name of a matrix and what tells its instances apart: in no id that is written.
-_INSTANCE = "@"
+from zf.model import NOTHING, Need, base_of
 
 
 class Wrong(Struct, frozen=True):
@@ -35,27 +33,29 @@ def key_of(task: str, output: str) -> str:
     return Field("needs", (task, output)).key
 
 
-def value_of(task: str, output: str, handed: Mapping[str, Mapping[str, str]]) -> str | None:
-    """An output of a need, by what each need handed on; None where there is none.
+def value_of(
+    task: str, output: str, needs: Iterable[Need], handed: Mapping[str, Mapping[str, str]]
+) -> str | None:
+    """An output of a task or matrix among these needs, by what each of them `handed` on; None where
+    there is none.
 
-    Of a matrix that is all instances have, as a JSON object: the id of each with its value. So
-    none is lost, whichever ends last.
+    Of a matrix that is all instances have, as a JSON object: the name of each with its value. So
+    none is lost, whichever ends last. Of the one instance that `matrix: same` stands for, it is the
+    value alone.
     """
     if task in handed:
         return handed[task].get(output)
+    instances = {need.task: need for need in needs if base_of(need.task) == task != need.task}
+    if [need.matrix for need in instances.values()] == ["same"]:
+        return handed.get(next(iter(instances)), NOTHING).get(output)
     by_instance = {
-        name: values[output]
-        for name, values in sorted(handed.items())
-        if base_of(name) == task and output in values
+        name: handed[name][output]
+        for name in sorted(instances)
+        if name in handed and output in handed[name]
     }
     if not by_instance:
         return None
     return json.dumps(by_instance, ensure_ascii=False, separators=(",", ":"))
-
-
-def base_of(task: str) -> str:
-    """The matrix that an instance is of; any other task itself."""
-    return task.partition(_INSTANCE)[0]
 
 
 def wrong(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from zf.events import FAILED, Cause, ConditionEvaluated, Status
+from zf.events import FAILED, Cause, ConditionEvaluated, Status, worst
 from zf.lean.records import Struct, field, replace
-from zf.model import NOTHING, Need, Task
+from zf.model import NOTHING, Need, Task, base_of
 from zf.plan.graph import Plan
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ class Decision(Struct, frozen=True):
 
 
 _RUNS = Decision()
+
+
+def _is_end(base: str, name: str, was: str) -> bool:
+    """Whether this is how an instance of the matrix ended."""
+    return base_of(name) == base and was != "absent"
 
 
 class Outcomes:
@@ -87,10 +92,6 @@ class Outcomes:
 
     def asks_for_outputs_of(self, name: str) -> bool:
         """Whether a condition does, of this task or of its matrix."""
-        if not self._asked_for:
-            return False
-        from zf.plan.outputs import base_of  # noqa: PLC0415 - few plans have any
-
         return name in self._asked_for or base_of(name) in self._asked_for
 
     def take_outputs(self, name: str, values: Mapping[str, str]) -> None:
@@ -198,7 +199,7 @@ class Outcomes:
             success=success,
             failure=self._any_need_in(self._failed_above, name),
             cancelled=self._any_need_in(self._cancelled_above, name),
-            statuses={need.task: self._status_of(need.task) for need in task.needs},
+            statuses=self._statuses(task.needs, condition),
         )
         context = self._contexts.get(name, ConditionContext())
         if condition.fields or task.env_from:
@@ -217,16 +218,23 @@ class Outcomes:
         """The same with the outputs of needs that the condition mentions, as far as there are."""
         from zf.plan.outputs import value_of  # noqa: PLC0415 - few conditions mention any
 
-        handed = {need.task: self._handed.get(need.task, NOTHING) for need in task.needs}
         fields, variables = dict(context.fields), dict(context.variables)
         for need, output, key in _outputs_in(condition, task):
-            value = value_of(need, output, handed)
+            value = value_of(need, output, task.needs, self._handed)
             where = variables if key in task.env_from else fields
             if value is None:
                 where.pop(key, None)
             else:
                 where[key] = value
         return replace(context, fields=fields, variables=variables)
+
+    def _statuses(self, needs: Iterable[Need], condition: Condition) -> dict[str, str]:
+        """Of each need, and of a matrix that is asked for what its instances came to together."""
+        found = {need.task: self._status_of(need.task) for need in needs}
+        for base in condition.tasks.keys() - found.keys():
+            ends = [Status(was) for name, was in found.items() if _is_end(base, name, was)]
+            found[base] = str(worst(ends) or "absent")
+        return found
 
     def _status_of(self, name: str) -> str:
         if name in self.done:

@@ -51,7 +51,7 @@ def variables(
     values: dict[str, str] = {}
     for name, reference in task.env_from.items():
         need, output = split(reference)
-        value = value_of(need, output, handed)
+        value = value_of(need, output, task.needs, handed)
         if value is None:
             outcome.notes.append(f"{name} is not set: '{need}' handed on no output '{output}'")
         elif len(value.encode()) > _MAX_VARIABLE_BYTES:
