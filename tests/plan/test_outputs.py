@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.plan_files import good, loaded, said
 from zf.model import Need, recalled, recorded
-from zf.plan.outputs import split, value_of
+from zf.plan.outputs.values import split, value_of
 
 BUILD = "id: build\nphase: A\noutputs: [version, digest]\ncommands: [{run: x}]\n"
 

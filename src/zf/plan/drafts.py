@@ -190,52 +190,6 @@ def _unknown_fields(
         yield pointer.inside(("condition",), one.at, one.length, "ZF260", message, one.hint)
 
 
-def check_outputs(drafts: list[Draft], expanded: Expanded = NOTHING) -> Iterator[Problem]:
-    """Variables that take an output which no need of their task hands on. Of a matrix, an instance
-    may be named, which are in `expanded`.
-    """
-    if not any(draft.task and draft.task.env_from for draft in drafts):
-        return
-    from zf.plan import outputs  # noqa: PLC0415 - few projects have any
-
-    known = {draft.id: draft for draft in drafts}
-    for draft in drafts:
-        for name, reference in (draft.task.env_from if draft.task else {}).items():
-            needs = _handed_on(draft, known, expanded)
-            if found := outputs.wrong(draft.id, reference, needs, known):
-                yield Pointer(draft.path, draft.file).problem(
-                    ("env", name, "from"), found.code, f"'{name}' {found.message}", found.hint
-                )
-
-
-def output_fields(
-    draft: Draft, known: Mapping[str, Draft], expanded: Expanded = NOTHING
-) -> Iterator[str]:
-    """What the condition of a task may mention of the outputs of its needs."""
-    from zf.plan import outputs  # noqa: PLC0415 - few conditions mention any
-
-    needs = _handed_on(draft, known, expanded)
-    yield from outputs.fields(needs)
-    if draft.condition is not None:
-        for field_ in draft.condition.fields:
-            # The file that may declare it is broken: that is told, and enough.
-            if field_.kind == "needs" and needs.get(field_.path[0], ()) is None:
-                yield field_.key
-
-
-def _handed_on(
-    draft: Draft, known: Mapping[str, Draft], expanded: Expanded
-) -> dict[str, tuple[str, ...] | None]:
-    """The needs of a task, and the instances of a matrix among them, with their outputs."""
-    names = {
-        name
-        for need in draft.needs
-        for name in (need.task, *(task.id for task in expanded.get(need.task, ())))
-    }
-    found = {name: known.get(base_of(name)) for name in sorted(names)}
-    return {name: () if its is None else its.outputs for name, its in found.items()}
-
-
 class _Suggestions:
     """Did-you-mean for needs, with a bound on how long all of them together may take."""
 
@@ -298,12 +252,11 @@ def no_workdir(root: str, task: Task) -> Problem:
 
 def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
     """Those that are about to run."""
-    if asked.task is None:
+    if asked.task is None and not asked.words:
         phases = asked.phases
         return (d for d in drafts if phases is None or (d.task and d.task.phase in phases))
     by_id = {draft.id: draft for draft in drafts}
-    first = base_of(asked.task)
-    wanted = {first: by_id[first]} if first in by_id else {}
+    wanted = {draft.id: draft for draft in drafts if _is_named(draft, asked)}
     for draft in (queue := list(wanted.values())) if asked.needs else ():
         for need in draft.needs:  # the list grows while it is read
             name = base_of(need.task)
@@ -311,6 +264,15 @@ def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
                 wanted[name] = by_id[name]
                 queue.append(by_id[name])
     return [draft for draft in drafts if draft.id in wanted]
+
+
+def _is_named(draft: Draft, asked: Asked) -> bool:
+    if not asked.words:
+        return draft.id == base_of(asked.task or "")
+    phase = draft.task.phase if draft.task else ""
+    return any(
+        word in {draft.id, f"task:{draft.id}", phase, f"phase:{phase}"} for word in asked.words
+    )
 
 
 def phase_warnings(
@@ -341,3 +303,51 @@ def phase_warnings(
             hint = f"did you mean '{guess}'?" if guess else None
             loc = ("phases", name, yaml12.KEY)
             yield pointer.problem(loc, "ZF218", f"no task has phase '{name}'", hint, "warning")
+
+
+def check_phases(drafts: list[Draft], project: Project, root: str) -> Iterator[Problem]:
+    """What zf.yaml says that phases need: phases that there are, and no circle."""
+    if not any(phase.needs for phase in project.phases.values()):
+        return
+    needs = _needs_of_phases(drafts)
+    known = needs.keys() | project.phases.keys()
+    pointer = Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
+    for name, phase in project.phases.items():
+        for index, need in enumerate(phase.needs):
+            if need not in known:
+                guess = nearest(need, known)
+                hint = (
+                    f"did you mean '{guess}'?" if guess else f"phases: {', '.join(sorted(known))}"
+                )
+                message = f"phase '{name}' needs unknown phase '{need}'"
+                yield pointer.problem(("phases", name, "needs", index), "ZF234", message, hint)
+    stated = {(name, need) for name, phase in project.phases.items() for need in phase.needs}
+    for name, need in stated:
+        if need in known:
+            needs.setdefault(name, set()).add(need)
+            needs.setdefault(need, set())
+    for cycle in shortest_cycles(needs):
+        edges = [*zip(cycle, [*cycle[1:], cycle[0]], strict=True)]
+        said = next((edge for edge in edges if edge in stated), None)
+        if said is not None:  # one of tasks alone is refused by the run that has both phases
+            index = project.phases[said[0]].needs.index(said[1])
+            yield pointer.problem(
+                ("phases", said[0], "needs", index),
+                "ZF235",
+                f"phases need each other in a circle: {' -> '.join([*cycle, cycle[0]])}",
+                " or ".join(["remove it", *_other_edges(edges, said)]),
+            )
+
+
+def _other_edges(edges: list[tuple[str, str]], said: tuple[str, str]) -> Iterator[str]:
+    return (f"what '{name}' needs of '{need}'" for name, need in edges if (name, need) != said)
+
+
+def _needs_of_phases(drafts: list[Draft]) -> dict[str, set[str]]:
+    """For every phase with a task, the other phases that its tasks need."""
+    tasks = {draft.id: draft.task for draft in drafts if draft.task is not None}
+    needs: dict[str, set[str]] = {task.phase: set() for task in tasks.values()}
+    for task in tasks.values():
+        inside = (tasks[need.task].phase for need in task.needs if need.task in tasks)
+        needs[task.phase].update(set(inside) - {task.phase})
+    return needs

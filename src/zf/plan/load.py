@@ -31,8 +31,7 @@ from zf.plan.drafts import (
     check_conditions,
     check_names,
     check_needs,
-    check_outputs,
-    output_fields,
+    check_phases,
     phase_warnings,
 )
 from zf.plan.places import (
@@ -71,9 +70,9 @@ def load(
     problems += check_names(drafts)
     expanded = _expanded(drafts)
     problems += check_needs(drafts, expanded)
-    problems += check_outputs(drafts, expanded)
-    by_id = {draft.id: draft for draft in drafts}
-    problems += check_conditions(drafts, lambda draft: _fields(draft, by_id, expanded))
+    handed = _handed(drafts, expanded, problems)
+    problems += check_conditions(drafts, lambda draft: _fields(draft, handed))
+    problems += check_phases(drafts, project, root)
     tasks = _resolved(drafts, expanded, problems)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
@@ -100,9 +99,24 @@ def _resolved(drafts: list[Draft], expanded: Expanded, problems: list[Problem]) 
     return [*resolved(drafts, expanded, problems)]
 
 
-def _fields(draft: Draft, known: Mapping[str, Draft], expanded: Expanded) -> Collection[str]:
+def _handed(
+    drafts: list[Draft], expanded: Expanded, problems: list[Problem]
+) -> Mapping[str, Collection[str]]:
+    """What each condition may mention of outputs; what is wrong with those that variables take is
+    added to `problems`.
+    """
+    if not any(d.outputs != () or (d.task and d.task.env_from) for d in drafts):
+        return NOTHING
+    from zf.plan.outputs.references import check, fields  # few projects have any
+
+    problems += check(drafts, expanded)
+    known = {draft.id: draft for draft in drafts}
+    return {d.id: [*fields(d, known, expanded)] for d in drafts if d.condition is not None}
+
+
+def _fields(draft: Draft, handed: Mapping[str, Collection[str]]) -> Collection[str]:
     """What its condition may ask of values that the project names."""
-    outputs = [*output_fields(draft, known, expanded)]
+    outputs = [*handed.get(draft.id, ())]
     if draft.matrix is None:
         return outputs
     from zf.plan.conditions.condition import Field  # few tasks have a condition
@@ -281,7 +295,13 @@ def _project(form: Mapping[str, Any]) -> Project:
     }
     throttle = said.pop("throttle", {})
     said["phases"] = {
-        name: Phase(phase.get("title", ""), phase.get("timeout_sec"), phase.get("budget", NOTHING))
+        name: Phase(
+            phase.get("title", ""),
+            phase.get("timeout_sec"),
+            phase.get("budget", NOTHING),
+            tuple(phase.get("needs", ())),
+            phase.get("max_jobs"),
+        )
         for name, phase in form.get("phases", {}).items()
     }
     return Project(

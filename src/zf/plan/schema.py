@@ -13,15 +13,7 @@ from typing import Any, Literal
 
 from zf.lean.records import replace
 from zf.lean.validators import PydanticCustomError
-from zf.model import (
-    ID_PATTERN,
-    LATER,
-    OUTPUT_PATTERN,
-    RESERVED_ENV,
-    TASK_PATTERN,
-    Task,
-    recorded,
-)
+from zf.model import ID_PATTERN, LATER, RESERVED_ENV, Task, recorded
 from zf.plan.form import (
     BOOL,
     SCALAR,
@@ -39,6 +31,7 @@ from zf.plan.form import (
     text,
     whole,
 )
+from zf.plan.outputs.form import FROM, OUTPUTS
 from zf.settings import (
     DEFAULT_GRACE_S,
     MAX_AMOUNT,
@@ -52,9 +45,6 @@ from zf.settings import (
 # Patterns are ECMAScript's and Rust's common ground: editors check them too.
 ID = f"^{ID_PATTERN}$"
 NOT_BLANK = r"\S"
-OUTPUT = f"^{OUTPUT_PATTERN}$"
-# The task may have dots, the output has none.
-OUTPUT_OF = f"^{TASK_PATTERN}\\.{OUTPUT_PATTERN}$"
 ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
 ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
 # One part of a path: anything but `..`; the first part is not empty, so the path is relative.
@@ -113,15 +103,6 @@ NEED: Mapping[str, Key] = {
     "matrix": Key(
         one_of("same"),
         "Of a task with a matrix, need only the instances with the same values.",
-    ),
-}
-
-FROM: Mapping[str, Key] = {
-    "from": Key(
-        text(OUTPUT_OF),
-        "The output of a need that the variable holds: the task and the output, with a dot.",
-        required=True,
-        example="from: build.version",
     ),
 }
 
@@ -209,7 +190,7 @@ TASK: Mapping[str, Key] = {
     "title": Key(text(NOT_BLANK), "One line for people. Default: the id."),
     "phase": Key(
         text(ID),
-        "The phase the task belongs to: `zf run-phase E` runs every task with `phase: E`.",
+        "The phase the task belongs to: `zf run E` runs every task with `phase: E`.",
         required=True,
         example="phase: A",
     ),
@@ -260,14 +241,8 @@ TASK: Mapping[str, Key] = {
         "Whether a failure, or one with these exit codes, is tolerated: a warning to dependents.",
         keys=EXIT_CODES,
     ),
-    "allow_timeout": Key(
-        BOOL,
-        "Whether a timeout is tolerated: a warning, and dependents go on.",
-    ),
-    "max_retries": Key(
-        whole(0, MAX_RETRIES),
-        "How many more times the task may be tried.",
-    ),
+    "allow_timeout": Key(BOOL, "Whether a timeout is tolerated: a warning, and dependents go on."),
+    "max_retries": Key(whole(0, MAX_RETRIES), "How many more times the task may be tried."),
     "retry_delay_sec": Key(
         number(least=0, most=MAX_SECONDS),
         "Seconds before the first retry; doubled each time, shortened by up to a tenth.",
@@ -343,11 +318,7 @@ TASK: Mapping[str, Key] = {
         whole(1, MAX_TAIL_LINES),
         "How many lines of a failed step's log are shown: the assertion of a test, and the end.",
     ),
-    "outputs": Key(
-        list_of(text(OUTPUT)),
-        "Names of what the steps write to `$ZF_OUTPUT` for the tasks that need this one; one that"
-        " is not written fails the task.",
-    ),
+    "outputs": OUTPUTS,
     "artifacts": Key(
         list_of(either(text(INSIDE), ARTIFACT)),
         "Globs of files to copy into the proof when the task ends, relative to the project root.",
@@ -380,6 +351,8 @@ PHASE: Mapping[str, Key] = {
         "Seconds the whole phase may take. A flag or variable wins over this.",
     ),
     "budget": Key(_BUDGET, "How much the tasks of the phase may use together, by metric."),
+    "needs": Key(list_of(text(ID)), "The phases that have to be run before it.", default=[]),
+    "max_jobs": Key(whole(1, MAX_JOBS_LIMIT), "How many of its tasks may run at the same time."),
 }
 
 THROTTLE: Mapping[str, Key] = {
@@ -446,7 +419,7 @@ PROJECT: Mapping[str, Key] = {
     ),
     "phases": Key(
         table(text(ID), mapping(PHASE)),
-        "Titles and time limits of phases, by name.",
+        "Titles, limits and needs of phases, by name.",
         default={},
         keys=PHASE,
     ),

@@ -216,7 +216,7 @@ class Outcomes:
         self, context: ConditionContext, task: Task, condition: Condition
     ) -> ConditionContext:
         """The same with the outputs of needs that the condition mentions, as far as there are."""
-        from zf.plan.outputs import value_of  # noqa: PLC0415 - few conditions mention any
+        from zf.plan.outputs.values import value_of  # noqa: PLC0415 - few conditions mention any
 
         fields, variables = dict(context.fields), dict(context.variables)
         for need, output, key in _outputs_in(condition, task):

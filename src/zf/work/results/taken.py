@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from zf.events import Cause
-from zf.plan.outputs import split, value_of
+from zf.plan.outputs.values import split, value_of
 from zf.proof.tree.contents import checked_outputs
 from zf.work.results.needs import NeedError, tree_of
 
