@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from zf.errors import Problem
 from zf.lean.records import Struct
 from zf.model import base_of
-from zf.plan.drafts import Pointer
 from zf.plan.outputs.values import split
 from zf.plan.suggest import nearest
 
@@ -37,9 +36,8 @@ def check(drafts: Sequence[Draft], expanded: Expanded) -> Iterator[Problem]:
         for name, reference in (draft.task.env_from if draft.task else {}).items():
             needs = _declared(draft, known, expanded)
             if found := _wrong(draft.id, reference, needs, known):
-                yield Pointer(draft.path, draft.file).problem(
-                    ("env", name, "from"), found.code, f"'{name}' {found.message}", found.hint
-                )
+                message = f"'{name}' {found.message}"
+                yield draft.problem(("env", name, "from"), found.code, message, found.hint)
 
 
 def _wrong(task: str, reference: str, needs: _Needs, known: Mapping[str, object]) -> _Wrong | None:
