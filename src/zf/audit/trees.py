@@ -7,6 +7,7 @@ from typing import Any
 
 from zf.audit import statement
 from zf.audit.evidence import TOP_FILES, Evidence
+from zf.audit.instances import unlike
 from zf.proof import forms, layout
 
 # What a terminal event and the task's status.json both say.
@@ -40,7 +41,6 @@ def match_trees(seen: Evidence) -> None:
     _look_at_folders(seen)
     # One pass over all files, so that no task costs a look at every other task's.
     below: dict[str, list[str]] = {name: [] for name in planned}
-    declared = _declared(seen)
     for path in seen.there.files:
         top, slash, _ = path.partition("/")
         if slash and top in below:
@@ -55,7 +55,7 @@ def match_trees(seen: Evidence) -> None:
             if event is not task.terminal:
                 _match_list(seen, layout.earlier_tree(name, attempt), event)
                 sound[layout.earlier_tree(name, attempt)] = event
-        _check_forms(seen, below[name], sound, declared.get(name, ()))
+        _check_forms(seen, below[name], sound, _declared(seen.planned[name]))
         # Now, while its folders are open and its paths in the processor's cache.
         seen.hash(below[name])
 
@@ -118,14 +118,10 @@ def _match_tree(seen: Evidence, task: str, event: Mapping[str, Any], files: set[
     _match_status(seen, task, event)
 
 
-def _declared(seen: Evidence) -> dict[str, tuple[str, ...]]:
-    """Which outputs each task is planned to hand on, for those that are to."""
-    rows = seen.plan.get("tasks")
-    return {
-        row["id"]: tuple(row["outputs"])
-        for row in (rows if isinstance(rows, list) else ())
-        if isinstance(row, dict) and isinstance(row.get("id"), str) and row.get("outputs")
-    }
+def _declared(row: Mapping[str, Any]) -> Collection[str]:
+    """Which outputs a task is planned to hand on, by its row of the plan."""
+    names = row.get("outputs")
+    return names if isinstance(names, list) else ()
 
 
 def _check_outputs(
@@ -162,6 +158,9 @@ def _check_forms(
             value = seen.read_json(path, form)
             if form == "outputs":
                 _check_outputs(seen, path, value, end, declared)
+            if form == "recorded-task" and isinstance(value, dict):
+                for wrong in unlike(seen.planned[path.partition("/")[0]], value):
+                    seen.tampered("mismatch", wrong, path)
             if form == "step" and isinstance(value, dict) and type(value.get("log_bytes")) is int:
                 name = path.rpartition("/")[2].removesuffix(".json")
                 seen.sizes[f"{root}/{layout.log(name)}"] = value["log_bytes"]
