@@ -149,12 +149,15 @@ def plan_phases(
     upstream: Mapping[str, Met] = NOTHING,
     unmet: Collection[str] = (),
     builds_on: Sequence[str] = (),
+    chosen: Collection[str] | None = None,
+    again: str = "",
 ) -> Plan:
     """The plan of these phases, in this order; a phase named twice runs once.
 
     `upstream` says which run met a need outside them, `unmet` the tasks that an earlier run
     was to meet and did not: they are there, so even an optional need of them counts. `builds_on`
-    are the earlier runs as they were named, for the command that is advised instead.
+    are the earlier runs as they were named, for the command that is advised instead. Only `chosen`
+    tasks of the phases are in it, if any are given; `again` is the command that adds their needs.
 
     `phase_timeout_s` gives way to the project file's, unless a flag or variable forced it.
     Raises ZfError for an unknown phase and for needs this run cannot meet.
@@ -165,7 +168,10 @@ def plan_phases(
         from zf.plan.refusals import refuse_phases  # noqa: PLC0415 - of a wrong name
 
         refuse_phases(flow, [name for name in order if name not in known])
-    tasks = {name: task for name, task in flow.tasks.items() if task.phase in order}
+    tasks = _members(flow, order, chosen)
+    if chosen is not None:
+        left = {task.phase for task in tasks.values()}
+        order = tuple(name for name in order if name in left)
     rank = {phase: index for index, phase in enumerate(order)}
     problems = [
         _unmet(flow, task, need, tasks)
@@ -177,7 +183,7 @@ def plan_phases(
     if problems:
         from zf.plan.refusals import refuse_needs, run_with_needs  # noqa: PLC0415 - as above
 
-        refuse_needs(problems, run_with_needs(flow, order, upstream, unmet, builds_on))
+        refuse_needs(problems, again or run_with_needs(flow, order, upstream, unmet, builds_on))
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     used = {need.task for task in tasks.values() for need in task.needs} - tasks.keys()
     kept = {name: run for name, run in sorted(upstream.items()) if name in used}
@@ -217,15 +223,23 @@ def plan_named(
     *,
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
+    only: Collection[str] | None = None,
+    skipped: Collection[str] = (),
 ) -> Plan:
     """The plan of what the words of `zf run` name, with all that this needs; phases in their order.
+    With `only`, of that these tasks, with what they need. What is `skipped` is not in it, though
+    others may need it.
 
     Raises ZfError for a word that names nothing, or two things.
     """
-    from zf.plan.named import wanted  # noqa: PLC0415 - as above
+    from zf.plan.named import named  # noqa: PLC0415 - as above
+    from zf.plan.named import with_needs as needed  # noqa: PLC0415 - the same
     from zf.plan.phases import phase_order  # noqa: PLC0415 - the same
 
-    tasks = wanted(flow, words)
+    names = set(named(flow, words))
+    if only is not None:
+        names = needed(flow, names).keys() & only
+    tasks = needed(flow, names.difference(skipped), avoid=skipped)
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     return _plan(flow, tasks, phase_order(tasks, flow.project), timeout_s)
 
@@ -322,14 +336,28 @@ def plan_selection(
     return _plan(flow, tasks, phase_order(tasks, flow.project), timeout_s, upstream=upstream)
 
 
-def outside_needs(flow: Flow, phases: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-    """For a run of these phases, every needed task of other phases and the tasks that need it."""
+def _members(
+    flow: Flow, phases: Collection[str], chosen: Collection[str] | None
+) -> dict[str, Task]:
+    return {
+        name: task
+        for name, task in flow.tasks.items()
+        if task.phase in phases and (chosen is None or name in chosen)
+    }
+
+
+def outside_needs(
+    flow: Flow, phases: Collection[str], chosen: Collection[str] | None = None
+) -> Mapping[str, tuple[str, ...]]:
+    """For a run of these phases, or of the `chosen` tasks of them, every task it needs and does not
+    run, and the tasks that need it.
+    """
     found: dict[str, list[str]] = {}
-    for name, task in flow.tasks.items():
-        if task.phase in phases:
-            for need in present(flow, task):
-                if flow.tasks[need.task].phase not in phases:
-                    found.setdefault(need.task, []).append(name)
+    members = _members(flow, phases, chosen)
+    for name, task in members.items():
+        for need in present(flow, task):
+            if need.task not in members:
+                found.setdefault(need.task, []).append(name)
     return {name: tuple(needed_by) for name, needed_by in sorted(found.items())}
 
 
