@@ -169,6 +169,20 @@ class TestChanged:
         (inner.root / "y").write_text("y")
         assert listed(inner, "changed(HEAD)") == ["x"]
 
+    def test_what_every_task_may_use_concerns_all(self, repo):
+        (repo.root / "zf.yaml").write_text("include: [shared.yaml]\n")
+        (repo.root / "shared.yaml").write_text("templates: {t: {env: {A: b}}}\n")
+        git(repo, "add", "-A")
+        git(repo, "commit", "-qm", "shared")
+        assert listed(repo, "changed(HEAD)") == []
+        for name, text in (
+            ("zf.yaml", "include: [shared.yaml] # x\n"),
+            ("shared.yaml", "templates: {}\n"),
+        ):
+            (repo.root / name).write_text(text)
+            assert len(listed(repo, "changed(HEAD)")) == 4
+            git(repo, "checkout", "-q", ".")
+
     @pytest.mark.parametrize("ref", ["nope", "--output=pwned", "main..topic", "-h", "main:src.txt"])
     def test_what_git_does_not_know_is_refused(self, repo, ref):
         done = repo.zf("list", "-s", f"changed({ref})")

@@ -9,13 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Self
 
-from zf.errors import Problem, ZfError
-from zf.lean.records import Struct, field, replace
+from zf.errors import Problem
+from zf.lean.records import Struct, field
 from zf.model import NOTHING, Flow, Need, Phase, Task, definition_sha256, script_sha256
 from zf.plan.topology import levels_of
-
-# Of tasks in one sentence.
-_MOST_NAMES = 10
 
 
 class Met(Struct, frozen=True):
@@ -137,6 +134,7 @@ class Plan(Struct, frozen=True):
             **({"base": task.base, "matrix": dict(task.matrix)} if task.base else {}),
             **({} if task.max_parallel is None else {"max_parallel": task.max_parallel}),
             **({"start_after_s": task.start_after_s} if task.start_after_s else {}),
+            **({"origins": dict(task.origins)} if task.origins else {}),
         }
 
 
@@ -187,7 +185,7 @@ def plan_phases(
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     used = {need.task for task in tasks.values() for need in task.needs} - tasks.keys()
     kept = {name: run for name, run in sorted(upstream.items()) if name in used}
-    return _plan(flow, tasks, order, timeout_s, upstream=kept)
+    return plan_of(flow, tasks, order, timeout_s, upstream=kept)
 
 
 def plan_task(
@@ -209,12 +207,12 @@ def plan_task(
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     if not with_needs:
         tasks = {name: flow.tasks[name] for name in own}
-        return _plan(flow, tasks, (tasks[own[0]].phase,), timeout_s, needs="not_checked")
+        return plan_of(flow, tasks, (tasks[own[0]].phase,), timeout_s, needs="not_checked")
     from zf.plan.named import with_needs as needed  # noqa: PLC0415 - as above
     from zf.plan.phases import phase_order  # noqa: PLC0415 - the same
 
     tasks = needed(flow, own)
-    return _plan(flow, tasks, phase_order(tasks, flow.project), timeout_s)
+    return plan_of(flow, tasks, phase_order(tasks, flow.project), timeout_s)
 
 
 def plan_named(
@@ -241,60 +239,7 @@ def plan_named(
         names = needed(flow, names).keys() & only
     tasks = needed(flow, names.difference(skipped), avoid=skipped)
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
-    return _plan(flow, tasks, phase_order(tasks, flow.project), timeout_s)
-
-
-def plan_again(
-    flow: Flow,
-    recorded: Mapping[str, Any],
-    shown: Callable[[Task], Task] = lambda task: task,
-    *,
-    run: str,
-) -> Plan:
-    """The plan that the plan.json of a run describes, from the task files as they are now. `shown`
-    makes of a task what its digest was taken of: it holds no secret.
-
-    Raises ZfError (exit 2) when they no longer say the same.
-    """
-    rows = recorded["tasks"]
-    if "matrix" in recorded:
-        from zf.plan.matrix.chosen import narrowed  # noqa: PLC0415 - few runs choose
-
-        flow = narrowed(flow, recorded["matrix"])
-    changed = [
-        f"'{row['id']}'"
-        for row in rows
-        if row["id"] not in flow.tasks
-        or row["sha256"] != definition_sha256(shown(flow.tasks[row["id"]]))
-    ]
-    if changed:
-        more = f" and {len(changed) - _MOST_NAMES} more" if len(changed) > _MOST_NAMES else ""
-        names = ", ".join(changed[:_MOST_NAMES]) + more
-        raise ZfError(
-            f"the task files, or zf's reading of them, have changed since this run began: {names}",
-            code="ZF143",
-            hint=f"put the files back as they were; or zf seal {run}, then zf rerun {run} --failed",
-        )
-    limits = {row["name"]: row["timeout_s"] for row in recorded["phases"]}
-    plan = _plan(
-        flow,
-        {row["id"]: flow.tasks[row["id"]] for row in rows},
-        tuple(limits),
-        limits.__getitem__,
-        needs=recorded["needs"],
-        upstream={name: Met.recorded(met) for name, met in recorded["upstream"].items()},
-    )
-    return replace(
-        plan,
-        phases=tuple(_recorded_phase(row) for row in recorded["phases"]),
-        weight_s={row["id"]: row["weight_s"] for row in rows if "weight_s" in row},
-        budget=recorded.get("budget", NOTHING),
-    )
-
-
-def _recorded_phase(row: Mapping[str, Any]) -> PlannedPhase:
-    lists = {"needs": tuple(row["needs"])} if "needs" in row else {}
-    return PlannedPhase(**{"whole": False, **row, **lists})
+    return plan_of(flow, tasks, phase_order(tasks, flow.project), timeout_s)
 
 
 def plan_selection(
@@ -333,7 +278,7 @@ def plan_selection(
             command or run_with_needs(flow, phases, {}, unmet, ()),
         )
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
-    return _plan(flow, tasks, phase_order(tasks, flow.project), timeout_s, upstream=upstream)
+    return plan_of(flow, tasks, phase_order(tasks, flow.project), timeout_s, upstream=upstream)
 
 
 def _members(
@@ -390,7 +335,7 @@ def is_missing(
     return not need.optional or need.task in unmet
 
 
-def _plan(
+def plan_of(
     flow: Flow,
     tasks: Mapping[str, Task],
     order: Sequence[str],
@@ -399,6 +344,7 @@ def _plan(
     needs: Literal["checked", "not_checked"] = "checked",
     upstream: Mapping[str, Met] = NOTHING,
 ) -> Plan:
+    """The plan of these tasks, in these phases and no others."""
     whole = set(order) - {t.phase for name, t in flow.tasks.items() if name not in tasks}
     edges = {name: [n.task for n in task.needs if n.task in tasks] for name, task in tasks.items()}
     levels = levels_of(edges)

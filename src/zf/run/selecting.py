@@ -10,6 +10,7 @@ from zf.events import WELL
 from zf.lean.records import Struct, replace
 from zf.model import Flow, Task
 from zf.plan.graph import is_missing, present
+from zf.plan.places import PROJECT_FILE
 from zf.plan.select.expression import Around, shown
 from zf.plan.select.selected import Selection, git_globs, selection
 from zf.proof import read
@@ -133,7 +134,7 @@ class Asked:
                 hint="name a commit or branch that is there; a shallow clone may lack it:"
                 " git fetch --unshallow",
             ) from None
-        if self._flow.project.file in paths:
+        if not paths.isdisjoint({PROJECT_FILE, *self._flow.shared}):
             return set(self._flow.tasks)
         return {name for name, task in self._flow.tasks.items() if _has_changed(task, paths)}
 
