@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Literal
 from zf.errors import ZfError, printable
 from zf.events import WELL
 from zf.lean.records import replace
-from zf.model import Flow
+from zf.model import Flow, is_task_id
 from zf.plan.graph import Plan, plan_selection
 from zf.proof import read
-from zf.report.facts import Facts, build, refuse_unknown
+from zf.report.facts import Facts, build
+from zf.report.task_facts import named
 from zf.run.host.lock import refuse_in_use
 from zf.run.upstream import what_it_had
 from zf.settings import RunOptions, Settings
@@ -81,9 +82,8 @@ def _names(facts: Facts, options: RunOptions) -> set[str]:
         return {task.id for task in facts.tasks.values() if task.status not in WELL}
     if options.only is not None:
         return set(facts.tasks)
-    task = options.first or ""
-    refuse_unknown(facts, task)
-    return {task} | _below(facts, task, everything=options.downstream)
+    own = set(named(facts, options.first or ""))
+    return own | _below(facts, own, everything=options.downstream)
 
 
 def _selected(
@@ -92,18 +92,22 @@ def _selected(
     """What `--only` and `--skip` come to among the tasks of the run."""
     if options.only is None and options.skip is None:
         return None
-    from zf.run.selecting import Selected, Selecting  # noqa: PLC0415 - few reruns select
+    from zf.run.selecting import Selecting  # noqa: PLC0415 - few reruns select
 
     typed = Selecting.typed(options)
-    if options.only is not None and options.only in facts.tasks and options.skip is None:
-        return Selected({options.only}, set(), typed)  # though its file may be gone
+    # A plain id is one of the run, though its file may be gone.
+    own = None
+    if options.only is not None and is_task_id(options.only):
+        own = set(named(facts, options.only))
     there = {name: flow.tasks[name] for name in facts.tasks if name in flow.tasks}
-    return typed.of(replace(flow, tasks=there), environ)
+    asked = typed if own is None else replace(typed, only=None)
+    found = asked.of(replace(flow, tasks=there), environ)
+    return found if own is None else replace(found, only=own)
 
 
-def _below(facts: Facts, task: str, *, everything: bool) -> set[str]:
+def _below(facts: Facts, tasks: Collection[str], *, everything: bool) -> set[str]:
     found: set[str] = set()
-    queue = [task]
+    queue = [*tasks]
     while queue:
         for name in facts.dependents.get(queue.pop(), ()):
             if name not in found:
