@@ -38,11 +38,12 @@ class Resolved(Struct, frozen=True):
 
 
 NOTHING_SAID = Resolved({}, {}, {})
+_ADDED = frozenset(f"{name}+" for name in ADDING)
 
 
 def alone(own: Layer) -> Resolved:
     """What a task says that takes nothing from elsewhere."""
-    if any(f"{name}+" in own.form for name in ADDING):
+    if not _ADDED.isdisjoint(own.form):
         return laid_over(NOTHING_SAID, own)
     return Resolved(own.form, own.lines, _moved(own) if own.moved else {})
 

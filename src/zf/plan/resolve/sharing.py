@@ -127,9 +127,8 @@ def _has_steps(said: Mapping[str, Any]) -> bool:
 
 def contradictions(written: Written, place: Place, said: Any) -> list[Problem]:
     """Keys that say the same thing twice."""
-    if not isinstance(said, dict):
+    if not isinstance(said, dict) or _SAID_AGAIN.keys().isdisjoint(said):
         return []
-    pairs = [("run", "commands"), *((f"{name}+", name) for name in ADDING)]
     return [
         written.problem(
             (*place.loc, key, KEY),
@@ -137,9 +136,13 @@ def contradictions(written: Written, place: Place, said: Any) -> list[Problem]:
             f"'{key}' and '{other}' stand in one place",
             f"put all in '{other}'",
         )
-        for key, other in pairs
+        for key, other in _SAID_AGAIN.items()
         if key in said and other in said
     ]
+
+
+# What the one key says, the other says, too.
+_SAID_AGAIN = {"run": "commands", **{f"{name}+": name for name in ADDING}}
 
 
 def _without_steps(task: TaskSaid) -> Problem:
