@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
@@ -15,7 +15,6 @@ from zf.lean.records import Struct
 from zf.metrics.budget import Spent
 from zf.model import NOTHING
 from zf.proof import layout
-from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.tree.artifacts import collect
 from zf.proof.tree.records import Place, env_sh, task_json, task_lines
@@ -52,6 +51,8 @@ class WorkerContext(Struct):
     no links.
     """
 
+    # Where in `aside` tasks find the artifacts of their needs: the shield covers it with the rest.
+    NEEDS: ClassVar[str] = "needs"
     # The worker's own.
     pid: int
     place: Place
@@ -107,7 +108,7 @@ class WorkerContext(Struct):
     @property
     def folders(self) -> tuple[str, ...]:
         """The folders of a tree that are made before its steps run."""
-        return FOLDERS if self.shield is None else self.shield.folders
+        return layout.FOLDERS if self.shield is None else self.shield.folders
 
 
 class Attempt:
@@ -202,8 +203,8 @@ class Attempt:
             "TASK_DIR": f"{context.place.root}/{task.file}".rpartition("/")[0],
             "ZENFLOW_ROOT": context.place.root,
             "PROOF_DIR": folder,
-            **({"NEEDS_DIR": f"{context.aside}/{layout.NEEDS}"} if task.needs else {}),
-            "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
+            **({"NEEDS_DIR": f"{context.aside}/{context.NEEDS}"} if task.needs else {}),
+            "ARTIFACTS_DIR": self._left or f"{folder}/{layout.ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),
             **channel_files(context.channel, task.id, self.outcome.attempt),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.proof.files import link
-from zf.proof.layout import NEEDS
 from zf.proof.tree.contents import checked_artifacts
 from zf.work.outcome import error_text
 
@@ -40,7 +39,7 @@ def link_needs(
         except (OSError, ValueError) as error:
             return printable(hide(str(NeedError("artifacts", need.task, error))))
         if artifacts:
-            link(artifacts, f"{context.written_aside}/{NEEDS}", need.task)
+            link(artifacts, f"{context.written_aside}/{context.NEEDS}", need.task)
     return ""
 
 
