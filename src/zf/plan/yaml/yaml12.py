@@ -6,6 +6,7 @@ and `1:30` is ninety. Says nothing about what a task file may hold; that is `sch
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any, Final
 
 from yaml.error import MarkedYAMLError
@@ -48,11 +49,10 @@ class _Resolver:
             return _PLAIN if implicit[0] else _STR
         return _SEQ if kind is SequenceNode else _MAP
 
-    def descend_resolver(self, _parent: Node | None, _index: object) -> None:
-        """Nothing: tags here do not depend on where a value stands."""
-
-    def ascend_resolver(self) -> None:
-        """Nothing, likewise."""
+    # Tags here do not depend on where a value stands, so there is nothing to do when the composer
+    # enters a node and leaves it; functions written in C do that in a third of the time.
+    descend_resolver = operator.is_
+    ascend_resolver = int
 
 
 def pure_parser() -> type[Any]:
@@ -213,11 +213,16 @@ class _Walk:
         found: dict[str, Any] = {}
         again: list[Node] = []
         for key_node, value_node in node.value:
-            key = self.value(key_node, below)
+            # What `value` says of plain text, which nearly every key is, and many a value.
+            key = key_node.value
+            if key_node.tag != _PLAIN or key[:1] in _MAY_BE_TYPED:
+                key = self.value(key_node, below)
             if key.__class__ is not str:
                 self._bad_key(key_node)
             elif key in found:
                 again.append(key_node)
+            elif value_node.tag == _PLAIN and value_node.value[:1] not in _MAY_BE_TYPED:
+                found[key] = value_node.value
             else:
                 found[key] = self.value(value_node, below)
         if again:
