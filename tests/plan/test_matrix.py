@@ -11,11 +11,11 @@ from hypothesis import given
 
 from tests.support.plan_files import good, loaded, said
 from zf.errors import ZfError
-from zf.model import TASK_PATTERN, Task, base_of, definition_sha256, is_task_id
+from zf.model import TASK_PATTERN, Task, base_of, definition_sha256, is_task_id, matrix_variable
 from zf.plan.graph import plan_task
 from zf.plan.matrix.chosen import narrowed
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, combinations, instances
-from zf.plan.matrix.names import MAX_TAIL, name_of, variable
+from zf.plan.matrix.names import MAX_TAIL, name_of
 
 TEST = Task("test", "A", ())
 
@@ -331,4 +331,4 @@ class TestChosen:
 def test_the_pattern_of_names_has_room_for_the_longest():
     longest = name_of("x" * 128, values := {"a": "y" * 32}, {"a": {"y" * 32: "y" * 32}}, values)
     assert re.fullmatch(TASK_PATTERN, longest)
-    assert variable("node-version") == "MATRIX_NODE_VERSION"
+    assert matrix_variable("node-version") == "MATRIX_NODE_VERSION"
