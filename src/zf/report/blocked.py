@@ -62,6 +62,7 @@ CODES: Mapping[Cause, str] = {
     Cause.CLEANUP: "ZF521",
     Cause.METRICS: "ZF522",
     Cause.BUDGET: "ZF523",
+    Cause.OUTPUTS: "ZF528",
     Cause.MATRIX: "ZF524",
 }
 # Deeper than this the tree says the depth in words: indenting a chain of 20 000 would take 400 MB.
