@@ -135,6 +135,16 @@ class Task(Struct, frozen=True):
     # Fields below came after the form of a task was first hashed: a proof has them, and a digest
     # counts them, only where they are not at their defaults, so that other tasks keep theirs.
     tags: tuple[str, ...] = ()
+    # What it reads and what it leaves, globs; of a folder that it leaves its list is the check, or
+    # ("content") what is in it.
+    sources: tuple[str, ...] = ()
+    generates: tuple[str, ...] = ()
+    generates_check: str = ""
+    # Whether an earlier run's success with the same key may count for it; and what the key holds
+    # besides: variables (names and globs), and what commands print.
+    cache: bool = False
+    cache_env: tuple[str, ...] = ()
+    cache_tools: tuple[str, ...] = ()
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""
@@ -252,6 +262,8 @@ class Project(Struct, frozen=True):
     grace_s: float | None = None
     sign: bool | None = None
     shield: str | None = None
+    # Whether results of earlier runs count for tasks that say `cache`.
+    cached: bool | None = None
     # How much there is of what tasks ask for in `resources`, beside the machine's own cpu, mem_mb.
     resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     # A machine busier than this gets no new task.

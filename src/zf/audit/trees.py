@@ -115,6 +115,11 @@ def _match_tree(seen: Evidence, task: str, event: Mapping[str, Any], files: set[
             if path not in files:
                 seen.tampered("missing", "is in the task's checksum list and not there", path)
     _match_status(seen, task, event)
+    found = seen.account.tasks[task].cached
+    if found or event.get("cached_from") or f"{task}/{layout.CACHE}" in listed:
+        from zf.audit import cached  # noqa: PLC0415 - few tasks have anything to do with it
+
+        cached.match(seen, task, event, found)
 
 
 def _check_forms(
@@ -158,6 +163,8 @@ def _match_status(seen: Evidence, task: str, event: Mapping[str, Any]) -> None:
         if status.get(key) != event.get(key):
             said = f"{status.get(key)!r:.80} here, {event.get(key)!r:.80} in the journal"
             seen.tampered("mismatch", f"{key} is {said}", path)
+    if status.get("cached_from", {}) != event.get("cached_from", {}):
+        seen.tampered("mismatch", "cached_from is not what the journal says", path)
     for key in _unlike(status.get("measures"), event.get("measures")):
         seen.tampered("mismatch", f"measures: {key} is not what the journal says", path)
     # What follows from the journal: neither a tolerated end nor a retry can be hidden.

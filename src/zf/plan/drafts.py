@@ -42,7 +42,7 @@ class Draft(Struct):
     problems: list[Problem] = field(default_factory=list)
 
 
-class _Pointer:
+class Pointer:
     """Points into a file that was read before, for messages; reads it again when first asked."""
 
     def __init__(self, path: str, file: str) -> None:
@@ -88,7 +88,7 @@ def check_names(drafts: list[Draft]) -> Iterator[Problem]:
     for draft in drafts:
         other = first.setdefault(draft.id.casefold(), draft)
         if other is not draft and other.id != draft.id:
-            yield _Pointer(draft.path, draft.file).problem(
+            yield Pointer(draft.path, draft.file).problem(
                 ("id",),
                 "ZF215",
                 f"id '{draft.id}' differs from '{other.id}' ({other.file}) only in case",
@@ -116,7 +116,7 @@ def check_needs(drafts: list[Draft]) -> Iterator[Problem]:
 def _bad_needs(
     draft: Draft, names: list[str], known: Mapping[str, Draft], suggestions: _Suggestions
 ) -> Iterator[Problem]:
-    pointer = _Pointer(draft.path, draft.file)
+    pointer = Pointer(draft.path, draft.file)
     lines: dict[str, int] = {}
     for index, (name, need) in enumerate(zip(names, draft.needs, strict=True)):
         loc = ("needs", index, "task")
@@ -155,7 +155,7 @@ def check_conditions(
                 hint = f"add it to `needs`, as {{task: {name}, require: done}} if it may fail"
             what = f"which '{draft.id}' does not need" if name in known else "an unknown task"
             message = f"the condition asks for the status of '{name}', {what}"
-            pointer = _Pointer(draft.path, draft.file)
+            pointer = Pointer(draft.path, draft.file)
             yield pointer.inside(("condition",), at, len(name), "ZF231", message, hint)
 
 
@@ -164,7 +164,7 @@ def _unknown_fields(
 ) -> Iterator[Problem]:
     from zf.plan.conditions.fields import unknown_fields  # noqa: PLC0415 - few conditions have any
 
-    pointer = _Pointer(draft.path, draft.file)
+    pointer = Pointer(draft.path, draft.file)
     for one in unknown_fields(condition, known):
         message = f"the condition asks for '{one.key}', which is not known here"
         yield pointer.inside(("condition",), one.at, one.length, "ZF260", message, one.hint)
@@ -198,7 +198,7 @@ def _circle(cycle: list[str], known: Mapping[str, Draft]) -> Problem:
         places.append(ids.index(needed))
         edges.append(f"{name} needs {needed} ({draft.file}:{draft.needs[places[-1]].line})")
     first = known[cycle[0]]
-    return _Pointer(first.path, first.file).problem(
+    return Pointer(first.path, first.file).problem(
         ("needs", places[0], "task"),
         "ZF212",
         f"tasks need each other in a circle: {' -> '.join([*cycle, cycle[0]])}",
@@ -208,7 +208,7 @@ def _circle(cycle: list[str], known: Mapping[str, Draft]) -> Problem:
 
 def too_much(root: str, task: Task, resource: str, there_is: int) -> Problem:
     """The finding that a task asks for more than a run has, so that it could never start."""
-    return _Pointer(f"{root}/{task.file}", task.file).problem(
+    return Pointer(f"{root}/{task.file}", task.file).problem(
         ("resources", resource),
         "ZF107",
         f"task '{task.id}' asks for {task.resources[resource]} '{resource}',"
@@ -221,7 +221,7 @@ def no_workdir(root: str, task: Task) -> Problem:
     """The finding that a task's folder to run in is not there, and that it needs no task that
     could make it. A warning: an earlier phase, or something outside zf, still could.
     """
-    return _Pointer(f"{root}/{task.file}", task.file).problem(
+    return Pointer(f"{root}/{task.file}", task.file).problem(
         ("workdir",),
         "ZF232",
         f"workdir '{task.workdir}' of task '{task.id}' is not a folder of the project",
@@ -256,7 +256,7 @@ def phase_warnings(
         phase = None if asked.forced else project.phases.get(task.phase)
         limit = (phase and phase.timeout_s) or default_timeout_s
         if task.timeout_s > limit:
-            yield _Pointer(draft.path, draft.file).problem(
+            yield Pointer(draft.path, draft.file).problem(
                 ("timeout_sec",),
                 "ZF217",
                 f"timeout_sec {task.timeout_s:.10g} is more than phase '{task.phase}' may take"
@@ -267,7 +267,7 @@ def phase_warnings(
     used = {draft.task.phase for draft in drafts if draft.task}
     unused = [name for name in project.phases if name not in used]
     if unused:
-        pointer = _Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
+        pointer = Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
         for name in unused:
             guess = nearest(name, used)
             hint = f"did you mean '{guess}'?" if guess else None

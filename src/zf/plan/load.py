@@ -24,6 +24,7 @@ from zf.model import (
     Task,
     is_valid_id,
 )
+from zf.plan.caching import check_caching
 from zf.plan.drafts import (
     PROJECT_FILE,
     Draft,
@@ -65,6 +66,7 @@ def load(
     problems += check_names(drafts)
     problems += check_needs(drafts)
     problems += check_conditions(drafts)
+    problems += check_caching(drafts, project)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
@@ -177,6 +179,13 @@ def _task(draft: Draft, form: Mapping[str, Any], root: Node) -> Task:
         said["cleanup"] = _steps("cleanup", form["cleanup"], nodes["cleanup"])
     if "artifacts" in form:
         said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
+    if isinstance(cache := form.get("cache"), dict):
+        said |= {
+            "cache": True,
+            "cache_env": tuple(cache.get("env", ())),
+            "cache_tools": tuple(cache.get("tools", ())),
+            "generates_check": cache.get("check", ""),
+        }
     if isinstance(form.get("allow_failure"), dict):
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):

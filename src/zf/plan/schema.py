@@ -47,6 +47,7 @@ ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
 # One part of a path: anything but `..`; the first part is not empty, so the path is relative.
 _PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
 INSIDE = f"^{_PART}(?:/{_PART}?)*$"
+GLOB = f"^!?{_PART}(?:/{_PART}?)*$"
 
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
@@ -143,6 +144,26 @@ REPORTS: Mapping[str, Key] = {
         "Globs of JUnit XML files, relative to the project root or to `$ARTIFACTS_DIR`.",
         required=True,
         example="junit: [build/test-results/*.xml]",
+    ),
+}
+
+_SOURCES = list_of(text(GLOB))
+
+CACHE: Mapping[str, Key] = {
+    "env": Key(
+        _ENV_GLOBS,
+        "Variables whose values count, beside those of `env`: names, or globs like `AWS_*`.",
+        default=[],
+    ),
+    "tools": Key(
+        list_of(text(NOT_BLANK)),
+        "Commands that print the versions of what the task runs; what they print counts.",
+        default=[],
+    ),
+    "check": Key(
+        one_of("content"),
+        "`content`: a folder among `generates` is compared by what is in its files, not by its list"
+        " of paths, sizes, modes and times.",
     ),
 }
 
@@ -254,6 +275,20 @@ TASK: Mapping[str, Key] = {
     "allow_secrets_in": Key(
         list_of(text(INSIDE)),
         "Artifacts that may hold what would be redacted in output: names in the proof, or globs.",
+    ),
+    "sources": Key(
+        _SOURCES,
+        "Globs of the files that the task reads, relative to the project root; `!` takes some out.",
+    ),
+    "generates": Key(
+        _SOURCES,
+        "Globs of files, and folders, that the task leaves in the project; `!` takes some out.",
+    ),
+    "cache": Key(
+        either(BOOL, CACHE),
+        "Whether the success of an earlier run counts, with `--cached`, while nothing that the task"
+        " depends on has changed.",
+        keys=CACHE,
     ),
     "commands": Key(
         list_of(mapping(STEP), min_length=1),
@@ -368,6 +403,12 @@ PROJECT: Mapping[str, Key] = {
         "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
         " over this.",
         default="auto",
+    ),
+    "cached": Key(
+        BOOL,
+        "Whether results of earlier runs count for tasks that say `cache`. A flag or variable wins"
+        " over this.",
+        default=False,
     ),
     "resources": Key(
         table(text(ID), whole(0, MAX_AMOUNT)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zf.errors import printable
 from zf.events import WELL
 from zf.lean import lazy
-from zf.report import advice
+from zf.report import advice, cached
 from zf.report.remarks import on_use, use
 from zf.report.summary import summary
 from zf.report.words import (
@@ -105,6 +105,7 @@ def task(
         ("phase", printable(found.phase)),
         ("what", "; ".join(starmap(dependency, entry.unmet.items())) if entry else story(found)),
         *(("asked", condition(asked)) for asked in found.asked),
+        *(("cache", line) for line in cached.why(found.looked_up)),
         *(("tried", line) for line in tries(found)),
         ("tests", tests(found)),
         *(("failed", line) for line in cases),

@@ -36,11 +36,15 @@ if TYPE_CHECKING:
     from zf.model import Project, Step, Task
     from zf.plan.graph import Met
     from zf.proof.tree.artifacts import Collected
+    from zf.work.caching import attempt as cache
+    from zf.work.caching.lookup import Origin
+    from zf.work.caching.use import Caching, Use
     from zf.work.control import RunnerOrders, StartOrder
     from zf.work.results import needs
     from zf.work.results.metrics import Meter
     from zf.work.walls.shield import Shield
 else:
+    cache = lazy.module("zf.work.caching.attempt")
     needs = lazy.module("zf.work.results.needs")
 
 
@@ -66,6 +70,8 @@ class WorkerContext(Struct):
     project: Project
     # What steps are told of the run's trace.
     trace: Trace
+    # What tasks that say `cache` do; None where none is looked up.
+    caching: Caching | None = None
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
 
@@ -110,6 +116,9 @@ class Attempt:
         self._context = context
         self._task = task
         self.outcome = outcome
+        # What the cache is to the attempt, and the earlier result that counts for it, if one does.
+        self._cache: Use | None = None
+        self._origin: Origin | None = None
         # Where a task has its artifacts until they are copied into its proof, if it may leave
         # processes behind, which could go on writing there; and where the worker can write to it.
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
@@ -161,11 +170,15 @@ class Attempt:
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
         if problem:
             self.outcome.fail(Cause.ARTIFACTS, problem)
+        elif self._task.cache:
+            self._look_for_result(order.needs)
         self._run_steps(meanwhile)
         self._run_cleanup()
         self._collect()
         if self._task.budget:
             self.outcome.take_budget(order.spent, self._meter.used if self._meter else NOTHING)
+        if self._cache is not None:
+            self._cache.conclude(self.outcome, self.tree)
         self.outcome.redactions = self._redactor.counts
         self.outcome.notes += self._redactor.warnings
         self.outcome.hide(self._redactor.text)
@@ -199,7 +212,7 @@ class Attempt:
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
                 outcome.take_stop(index, orders.stop)
-            wanted = outcome.status is Status.SUCCESS
+            wanted = outcome.status is Status.SUCCESS and self._origin is None
             command = _Command("step", index, task.steps, outcome.task.steps)
             self._run_command(command, terms if wanted else None, meanwhile)
             meanwhile = None
@@ -215,6 +228,7 @@ class Attempt:
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
             wanted = not context.supervisor.has_unkillable and (stop is None or not stop.force)
+            wanted = wanted and self._origin is None
             command = _Command("cleanup", index, task.cleanup, outcome.task.cleanup)
             self._run_command(command, terms if wanted else None)
 
@@ -318,23 +332,38 @@ class Attempt:
         if why:
             raise _WorkdirError(f"workdir '{printable(self.outcome.task.workdir)}'{why}")
 
+    def _look_for_result(self, needs: Mapping[str, str]) -> None:
+        """Have an earlier result count in place of the steps, if one does; the proof says whose."""
+        context, task, outcome = self._context, self._task, self.outcome
+        hide, enter = self._redactor.text, self._enter_workdir
+        self._cache = cache.begin(context, task, outcome, self._env, needs, hide, enter)
+        self._origin = self._cache.origin if self._cache else None
+        if self._origin is not None:
+            outcome.cached_from = self._origin.as_json()
+            self.tree.write(layout.step_log(0), self._origin.told())
+
     def _collect(self) -> None:
-        """Take the tree back from the steps, and the artifacts into it."""
+        """Take the tree back from the steps, and the artifacts into it: those that they left, or
+        those of an earlier result.
+        """
         context, tree, task, outcome = self._context, self.tree, self._task, self.outcome
         secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
         lost = context.shield.end(tree) if context.shield is not None else []
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
         collecting = Collecting(context.orders, collecting_limit_s(task.timeout_s))
         reports = tuple(chain.from_iterable(task.reports.values())) if task.reports else ()
-        found = collect(
-            tree,
-            context.real_root,
-            task.artifacts + reports,
-            proofs=context.proofs,
-            secrets=secrets,
-            left=self._left_at or None,
-            stop_reason=collecting,
-        )
+        if self._origin is not None:
+            found = cache.taken_over(self._origin, tree, secrets, collecting)
+        else:
+            found = collect(
+                tree,
+                context.real_root,
+                task.artifacts + reports,
+                proofs=context.proofs,
+                secrets=secrets,
+                left=self._left_at or None,
+                stop_reason=collecting,
+            )
         if reports:
             self._read_reports(found, reports, collecting)
         outcome.notes += secrets.notes()
@@ -435,7 +464,7 @@ class _Command:
         return outcome.take_cleanup(self.index, ended)
 
 
-class _WorkdirError(Exception):
+class _WorkdirError(NotStartedError):
     """Steps cannot run in this folder; the message says why."""
 
 

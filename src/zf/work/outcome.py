@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import Exit, printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.records import Struct, field, replace
+from zf.model import NOTHING
 from zf.outlet import say_if_possible
 from zf.proof.layout import TIMEOUT_MARK
 from zf.proof.tree.artifacts import TOLD_MOST, Collected, collect, listed
@@ -65,6 +66,8 @@ class Outcome(Struct):
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
+    # Whose result counts, where no step was run.
+    cached_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # What the task measured of itself, if anything.
     measured: Measured | None = None
     # What each command that was started used: which kind of command, its number, its measures.
@@ -304,6 +307,8 @@ class Outcome(Struct):
             told["tests"] = self.tests.status
         if ended.metrics:
             told["metrics"] = ended.metrics
+        if ended.cached_from:
+            told["cached_from"] = dict(ended.cached_from)
         return told
 
     def _told_notes(self) -> list[str]:
@@ -342,6 +347,7 @@ class Outcome(Struct):
             self._measures(),
             tests=self.tests.event if self.tests else {},
             metrics=self.measured.metrics.as_json() if self.measured else [],
+            cached_from=dict(self.cached_from),
         )
 
     def _measures(self) -> dict[str, Any]:

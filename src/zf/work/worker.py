@@ -54,6 +54,7 @@ from zf.work.supervise.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met
+    from zf.work.caching.use import Caching
     from zf.work.walls.shield import Grounds, Shield
 
 
@@ -81,6 +82,7 @@ class Shared(Struct, frozen=True):
     # What the shield keeps steps away from; None where there is to be no shield.
     shield: Grounds | None = None
     trace: Trace = field(default_factory=Trace)
+    caching: Caching | None = None
 
 
 class Worker:
@@ -120,6 +122,7 @@ class Worker:
             upstream=shared.upstream,
             project=shared.project,
             trace=shared.trace,
+            caching=shared.caching,
         )
         self._has_channel = False
         # The attempt that will probably come next: at most one, the first of its task.

@@ -90,7 +90,11 @@ def status_fields(
 _SAID_TWICE = [
     name
     for name in AttemptEnded.__struct_fields__
-    if name not in {"task", "status", "warned", "task_sha256", "measures", "tests", "metrics"}
+    if name
+    not in {
+        *("task", "status", "warned", "task_sha256"),
+        *("measures", "tests", "metrics", "cached_from"),
+    }
 ]
 _said_twice = attrgetter(*_SAID_TWICE)
 
