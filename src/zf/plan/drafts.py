@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
 from zf.lean.records import Struct, field
-from zf.model import Asked, Need, Project, Task
+from zf.model import NOTHING, Asked, Need, Project, Task, base_of
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
 from zf.plan.yaml import source, yaml12
@@ -19,6 +19,8 @@ from zf.plan.yaml.source import Source
 
 if TYPE_CHECKING:
     from zf.plan.conditions.condition import Condition
+    from zf.plan.matrix.expand import Matrix
+    from zf.plan.matrix.instances import Expanded
 
 PROJECT_FILE = "zf.yaml"
 # Suggestions compare with every id; a project full of wrong names gets no more than these.
@@ -38,6 +40,7 @@ class Draft(Struct):
     task: Task | None = None
     needs: tuple[Need, ...] = ()
     condition: Condition | None = None
+    matrix: Matrix | None = None
     states_timeout: bool = False
     problems: list[Problem] = field(default_factory=list)
 
@@ -96,13 +99,22 @@ def check_names(drafts: list[Draft]) -> Iterator[Problem]:
             )
 
 
-def check_needs(drafts: list[Draft]) -> Iterator[Problem]:
+def check_needs(drafts: list[Draft], expanded: Expanded = NOTHING) -> Iterator[Problem]:
+    """Needs on tasks that are not there, and on each other. A task with a matrix may be named, or
+    one of its instances, which are in `expanded`.
+    """
     known = {draft.folder: draft for draft in drafts} | {draft.id: draft for draft in drafts}
+    for base, tasks in expanded.items():
+        known.update(dict.fromkeys([task.id for task in tasks], known[base]))
     suggestions = _Suggestions(known)
     for draft in drafts:
         names = [need.task for need in draft.needs]
         wanted = {need.task for need in draft.needs if not need.optional}
-        if draft.id in names or len(set(names)) < len(names) or not known.keys() >= wanted:
+        if (
+            any(known.get(name) is draft for name in names)
+            or len(set(names)) < len(names)
+            or not known.keys() >= wanted
+        ):
             yield from _bad_needs(draft, names, known, suggestions)
     # By id, as a need may also name the folder of a draft whose id differs.
     needs = {
@@ -123,12 +135,18 @@ def _bad_needs(
         if name in lines:
             hint = f"the first is in line {lines[name]}"
             yield pointer.problem(loc, "ZF213", f"needs '{name}' twice", hint)
-        elif name == draft.id:
+        elif name in known and known[name] is draft:
             yield pointer.problem(loc, "ZF211", f"'{name}' needs itself", "remove it")
-        elif name not in known and not need.optional:
+        elif name not in known and not need.optional and not _may_be_there(name, known):
             guess = suggestions.hint(name)
             yield pointer.problem(loc, "ZF210", f"needs unknown task '{name}'", guess)
         lines.setdefault(name, need.line)
+
+
+def _may_be_there(name: str, known: Mapping[str, Draft]) -> bool:
+    """Whether it would be an instance of a matrix in a file that cannot be read."""
+    base = known.get(base_of(name))
+    return base_of(name) != name and base is not None and base.task is None
 
 
 def check_conditions(
@@ -146,7 +164,7 @@ def check_conditions(
             yield from _unknown_fields(draft, draft.condition, fields(draft))
         names = {need.task for need in draft.needs}
         for name, at in draft.condition.tasks.items():
-            if name in names:
+            if name in names or base_of(name) in names:
                 continue
             hint = suggestions.hint(name)
             if name == draft.id:
@@ -236,12 +254,14 @@ def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
         phases = asked.phases
         return (d for d in drafts if phases is None or (d.task and d.task.phase in phases))
     by_id = {draft.id: draft for draft in drafts}
-    wanted = {asked.task: by_id[asked.task]} if asked.task in by_id else {}
+    first = base_of(asked.task)
+    wanted = {first: by_id[first]} if first in by_id else {}
     for draft in (queue := list(wanted.values())) if asked.needs else ():
         for need in draft.needs:  # the list grows while it is read
-            if need.task in by_id and need.task not in wanted:
-                wanted[need.task] = by_id[need.task]
-                queue.append(by_id[need.task])
+            name = base_of(need.task)
+            if name in by_id and name not in wanted:
+                wanted[name] = by_id[name]
+                queue.append(by_id[name])
     return [draft for draft in drafts if draft.id in wanted]
 
 

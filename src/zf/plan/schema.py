@@ -16,6 +16,7 @@ from zf.lean.validators import PydanticCustomError
 from zf.model import ID_PATTERN, LATER, RESERVED_ENV, Task, recorded
 from zf.plan.form import (
     BOOL,
+    SCALAR,
     STR,
     Form,
     Key,
@@ -33,6 +34,7 @@ from zf.plan.form import (
 from zf.settings import (
     DEFAULT_GRACE_S,
     MAX_AMOUNT,
+    MAX_INSTANCES,
     MAX_JOBS_LIMIT,
     MAX_SECONDS,
     MAX_TAIL_LINES,
@@ -97,6 +99,10 @@ NEED: Mapping[str, Key] = {
         one_of("success", "done"),
         "What the task must have come to: `success`, or `done` for any end.",
         default="success",
+    ),
+    "matrix": Key(
+        one_of("same"),
+        "Of a task with a matrix, need only the instances with the same values.",
     ),
 }
 
@@ -164,6 +170,30 @@ CACHE: Mapping[str, Key] = {
         one_of("content"),
         "`content`: a folder among `generates` is compared by what is in its files, not by its list"
         " of paths, sizes, modes and times.",
+COUNTED: Mapping[str, Key] = {
+    "count": Key(
+        whole(1, MAX_INSTANCES),
+        "How many there are: the values are 1, 2, ... up to this.",
+        required=True,
+        example="count: 3",
+    ),
+}
+
+_LISTED = list_of(table(STR, SCALAR), min_length=1)
+MATRIX: Mapping[str, Key] = {
+    "include": Key(
+        _LISTED,
+        "Instances to add, or values to add to those that agree with the rest of the entry.",
+    ),
+    "exclude": Key(_LISTED, "Instances to leave out: all that have these values."),
+    "max_parallel": Key(
+        whole(1, MAX_AMOUNT),
+        "How many instances run at the same time. Default: as many as there are slots.",
+    ),
+    "fail_fast": Key(
+        BOOL,
+        "Whether an instance that fails ends the others, and keeps the rest from starting.",
+        default=False,
     ),
 }
 
@@ -189,6 +219,11 @@ TASK: Mapping[str, Key] = {
         list_of(either(STR, NEED)),
         "Ids of the tasks that must have succeeded before this one starts.",
         keys=NEED,
+    ),
+    "matrix": Key(
+        mapping(MATRIX, others=either(list_of(SCALAR, min_length=1), COUNTED)),
+        "Axes and their values: the task is run once for each combination.",
+        keys=MATRIX,
     ),
     "condition": Key(
         checked(text(NOT_BLANK), _is_condition),
@@ -435,6 +470,7 @@ PROJECT_FORM = Form.of("project file", PROJECT)
 def with_defaults(keys: Mapping[str, Key]) -> Mapping[str, Key]:
     """The keys of a task file, each with what `Task` has when it is not written, if anything."""
     silent = recorded(Task("", "", ())) | {key: default for _, key, default in LATER}
+    silent = {key: dict(one) if isinstance(one, Mapping) else one for key, one in silent.items()}
     return {
         name: key
         if key.required or silent[name] in (None, "")

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from zf.plan.graph import Met
     from zf.proof.tree.artifacts import Collected
     from zf.work.caching import attempt as cache
-    from zf.work.caching.lookup import Origin
     from zf.work.caching.use import Caching, Use
     from zf.work.control import RunnerOrders, StartOrder
     from zf.work.results import needs
@@ -116,9 +115,8 @@ class Attempt:
         self._context = context
         self._task = task
         self.outcome = outcome
-        # What the cache is to the attempt, and the earlier result that counts for it, if one does.
+        # Whether an earlier result counts for it, and what is recorded for later ones.
         self._cache: Use | None = None
-        self._origin: Origin | None = None
         # Where a task has its artifacts until they are copied into its proof, if it may leave
         # processes behind, which could go on writing there; and where the worker can write to it.
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
@@ -171,7 +169,9 @@ class Attempt:
         if problem:
             self.outcome.fail(Cause.ARTIFACTS, problem)
         elif self._task.cache:
-            self._look_for_result(order.needs)
+            hide, enter = self._redactor.text, self._enter_workdir
+            about = (self._context, self._task, self.outcome, self.tree, self._env)
+            self._cache = cache.begin(*about, order.needs, hide, enter)
         self._run_steps(meanwhile)
         self._run_cleanup()
         self._collect()
@@ -212,7 +212,7 @@ class Attempt:
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
                 outcome.take_stop(index, orders.stop)
-            wanted = outcome.status is Status.SUCCESS and self._origin is None
+            wanted = outcome.status is Status.SUCCESS and not outcome.cached_from
             command = _Command("step", index, task.steps, outcome.task.steps)
             self._run_command(command, terms if wanted else None, meanwhile)
             meanwhile = None
@@ -228,7 +228,7 @@ class Attempt:
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
             wanted = not context.supervisor.has_unkillable and (stop is None or not stop.force)
-            wanted = wanted and self._origin is None
+            wanted = wanted and not self.outcome.cached_from
             command = _Command("cleanup", index, task.cleanup, outcome.task.cleanup)
             self._run_command(command, terms if wanted else None)
 
@@ -332,16 +332,6 @@ class Attempt:
         if why:
             raise _WorkdirError(f"workdir '{printable(self.outcome.task.workdir)}'{why}")
 
-    def _look_for_result(self, needs: Mapping[str, str]) -> None:
-        """Have an earlier result count in place of the steps, if one does; the proof says whose."""
-        context, task, outcome = self._context, self._task, self.outcome
-        hide, enter = self._redactor.text, self._enter_workdir
-        self._cache = cache.begin(context, task, outcome, self._env, needs, hide, enter)
-        self._origin = self._cache.origin if self._cache else None
-        if self._origin is not None:
-            outcome.cached_from = self._origin.as_json()
-            self.tree.write(layout.step_log(0), self._origin.told())
-
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it: those that they left, or
         those of an earlier result.
@@ -352,8 +342,8 @@ class Attempt:
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
         collecting = Collecting(context.orders, collecting_limit_s(task.timeout_s))
         reports = tuple(chain.from_iterable(task.reports.values())) if task.reports else ()
-        if self._origin is not None:
-            found = cache.taken_over(self._origin, tree, secrets, collecting)
+        if self._cache is not None and self._cache.origin is not None:
+            found = cache.taken_over(self._cache.origin, tree, secrets, collecting)
         else:
             found = collect(
                 tree,

@@ -11,6 +11,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from zf.plan.caching import never_cached
+from zf.proof.layout import step_log
 from zf.proof.tree.artifacts import Collected
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.caching import restore
@@ -36,13 +37,14 @@ def begin(
     context: WorkerContext,
     task: Task,
     outcome: Outcome,
+    tree: TaskTree,
     env: Environment,
     digests: Mapping[str, str],
     hide: Callable[[str], str],
     enter: Callable[[], None],
 ) -> Use | None:
     """Tell the attempt's key, and look for an earlier result where the run is to; the runner hears
-    what came of that. None for a task whose results never count. `digests` are those of its needs;
+    what came of that, and the outcome and the tree are told whose result it is. None for a task whose results never count. `digests` are those of its needs;
     `hide` tells what may be shown of a text, and `enter` goes where the task's steps run.
     """
     if never_cached(task, context.project):
@@ -61,6 +63,9 @@ def begin(
     use = Use(task, outcome.task, outcome.attempt, around)
     if context.caching is not None and context.caching.look_up and context.orders.stop is None:
         context.orders.report_found(use.find(context.caching.lookup(context.proofs)))
+    if use.origin is not None:
+        outcome.cached_from = use.origin.as_json()
+        tree.write(step_log(0), use.origin.told())
     return use
 
 
