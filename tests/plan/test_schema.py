@@ -13,7 +13,7 @@ from hypothesis import given
 from tests.support.plan_files import good, loaded
 from zf.lean.records import replace
 from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalled, recorded
-from zf.plan import schema
+from zf.plan import patterns, schema
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -173,14 +173,14 @@ def test_editors_and_zf_agree_about_projects(form):
     "inside", ["a", "a/b", "a//b", "./a", ".", "a/", ".a", "..a", "...", "a/..b"]
 )
 def test_paths_inside(inside):
-    assert re.fullmatch(schema.INSIDE, inside)
+    assert re.fullmatch(patterns.INSIDE, inside)
 
 
 @pytest.mark.parametrize(
     "outside", ["", "/", "/a", "..", "../a", "a/..", "a/../b", "./..", "a//.."]
 )
 def test_paths_outside(outside):
-    assert not re.fullmatch(schema.INSIDE, outside)
+    assert not re.fullmatch(patterns.INSIDE, outside)
 
 
 # The pages

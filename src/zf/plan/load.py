@@ -25,7 +25,7 @@ from zf.model import (
     Task,
     is_valid_id,
 )
-from zf.plan.caching import check_caching
+from zf.plan.caching.checks import check_caching
 from zf.plan.drafts import (
     PROJECT_FILE,
     Draft,

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from zf.lean.records import replace
 from zf.lean.validators import PydanticCustomError
-from zf.model import ID_PATTERN, LATER, RESERVED_ENV, Task, recorded
+from zf.model import LATER, RESERVED_ENV, Task, recorded
+from zf.plan.caching.keys import CACHING
 from zf.plan.form import (
     BOOL,
     SCALAR,
@@ -31,6 +32,7 @@ from zf.plan.form import (
     text,
     whole,
 )
+from zf.plan.patterns import ENV_GLOB, ENV_NAME, ID, INSIDE, NOT_BLANK
 from zf.settings import (
     DEFAULT_GRACE_S,
     MAX_AMOUNT,
@@ -40,16 +42,6 @@ from zf.settings import (
     MAX_TAIL_LINES,
     SHIELD_MODES,
 )
-
-# Patterns are ECMAScript's and Rust's common ground: editors check them too.
-ID = f"^{ID_PATTERN}$"
-NOT_BLANK = r"\S"
-ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
-ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
-# One part of a path: anything but `..`; the first part is not empty, so the path is relative.
-_PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
-INSIDE = f"^{_PART}(?:/{_PART}?)*$"
-GLOB = f"^!?{_PART}(?:/{_PART}?)*$"
 
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
@@ -153,23 +145,6 @@ REPORTS: Mapping[str, Key] = {
     ),
 }
 
-_SOURCES = list_of(text(GLOB))
-
-CACHE: Mapping[str, Key] = {
-    "env": Key(
-        _ENV_GLOBS,
-        "Variables whose values count, beside those of `env`: names, or globs like `AWS_*`.",
-        default=[],
-    ),
-    "tools": Key(
-        list_of(text(NOT_BLANK)),
-        "Commands that print the versions of what the task runs; what they print counts.",
-        default=[],
-    ),
-    "check": Key(
-        one_of("content"),
-        "`content`: a folder among `generates` is compared by what is in its files, not by its list"
-        " of paths, sizes, modes and times.",
 COUNTED: Mapping[str, Key] = {
     "count": Key(
         whole(1, MAX_INSTANCES),
@@ -311,20 +286,7 @@ TASK: Mapping[str, Key] = {
         list_of(text(INSIDE)),
         "Artifacts that may hold what would be redacted in output: names in the proof, or globs.",
     ),
-    "sources": Key(
-        _SOURCES,
-        "Globs of the files that the task reads, relative to the project root; `!` takes some out.",
-    ),
-    "generates": Key(
-        _SOURCES,
-        "Globs of files, and folders, that the task leaves in the project; `!` takes some out.",
-    ),
-    "cache": Key(
-        either(BOOL, CACHE),
-        "Whether the success of an earlier run counts, with `--cached`, while nothing that the task"
-        " depends on has changed.",
-        keys=CACHE,
-    ),
+    **CACHING,
     "commands": Key(
         list_of(mapping(STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task.",

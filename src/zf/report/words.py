@@ -266,9 +266,7 @@ def dependency(need: str, word: str) -> str:
 
 def story(task: TaskFacts) -> str:
     """What happened, after the word for the task's conclusion: that one hides what `warned` was."""
-    told = what(task)
-    if task.cached_from:
-        return f"cached from run {printable(task.cached_from)}"
+    told = f"cached from run {printable(task.cached_from)}" if task.cached_from else what(task)
     if task.warned:
         return f"{task.word}, tolerated: {told}"
     if task.flaky:

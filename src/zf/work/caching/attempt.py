@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from zf.plan.caching import never_cached
+from zf.plan.caching.checks import never_cached
 from zf.proof.layout import step_log
 from zf.proof.tree.artifacts import Collected
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
@@ -44,8 +44,9 @@ def begin(
     enter: Callable[[], None],
 ) -> Use | None:
     """Tell the attempt's key, and look for an earlier result where the run is to; the runner hears
-    what came of that, and the outcome and the tree are told whose result it is. None for a task whose results never count. `digests` are those of its needs;
-    `hide` tells what may be shown of a text, and `enter` goes where the task's steps run.
+    what came of that, and the outcome and the tree are told whose result it is. None for a task
+    whose results never count. `digests` are those of its needs; `hide` tells what may be shown of
+    a text, and `enter` goes where the task's steps run.
     """
     if never_cached(task, context.project):
         return None
