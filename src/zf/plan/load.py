@@ -32,6 +32,7 @@ from zf.plan.drafts import (
     check_conditions,
     check_names,
     check_needs,
+    check_phases,
     phase_warnings,
 )
 from zf.plan.places import (
@@ -71,6 +72,7 @@ def load(
     expanded = _expanded(drafts)
     problems += check_needs(drafts, expanded)
     problems += check_conditions(drafts, _fields)
+    problems += check_phases(drafts, project, root)
     tasks = _resolved(drafts, expanded, problems)
     problems += check_caching(drafts, project)
     if not any(problem.severity == "error" for problem in problems):
@@ -266,7 +268,13 @@ def _project(form: Mapping[str, Any]) -> Project:
     }
     throttle = said.pop("throttle", {})
     said["phases"] = {
-        name: Phase(phase.get("title", ""), phase.get("timeout_sec"), phase.get("budget", NOTHING))
+        name: Phase(
+            phase.get("title", ""),
+            phase.get("timeout_sec"),
+            phase.get("budget", NOTHING),
+            tuple(phase.get("needs", ())),
+            phase.get("max_jobs"),
+        )
         for name, phase in form.get("phases", {}).items()
     }
     return Project(

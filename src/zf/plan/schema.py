@@ -182,7 +182,7 @@ TASK: Mapping[str, Key] = {
     "title": Key(text(NOT_BLANK), "One line for people. Default: the id."),
     "phase": Key(
         text(ID),
-        "The phase the task belongs to: `zf run-phase E` runs every task with `phase: E`.",
+        "The phase the task belongs to: `zf run E` runs every task with `phase: E`.",
         required=True,
         example="phase: A",
     ),
@@ -347,6 +347,8 @@ PHASE: Mapping[str, Key] = {
         "Seconds the whole phase may take. A flag or variable wins over this.",
     ),
     "budget": Key(_BUDGET, "How much the tasks of the phase may use together, by metric."),
+    "needs": Key(list_of(text(ID)), "The phases that have to be run before it.", default=[]),
+    "max_jobs": Key(whole(1, MAX_JOBS_LIMIT), "How many of its tasks may run at the same time."),
 }
 
 THROTTLE: Mapping[str, Key] = {
@@ -419,7 +421,7 @@ PROJECT: Mapping[str, Key] = {
     ),
     "phases": Key(
         table(text(ID), mapping(PHASE)),
-        "Titles and time limits of phases, by name.",
+        "Titles, limits and needs of phases, by name.",
         default={},
         keys=PHASE,
     ),

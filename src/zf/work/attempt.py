@@ -10,96 +10,38 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import printable
 from zf.events import Cause, Status, timestamp
 from zf.lean import lazy
-from zf.lean.records import Struct
 from zf.metrics.budget import Spent
 from zf.model import NOTHING
 from zf.proof import layout
-from zf.proof.layout import ARTIFACTS, FOLDERS
+from zf.proof.layout import ARTIFACTS
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.tree.artifacts import collect
-from zf.proof.tree.records import Place, env_sh, task_json, task_lines
+from zf.proof.tree.records import env_sh, task_json, task_lines
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
-from zf.tracing import Trace
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
-from zf.work.capture import Buffer, Capture
-from zf.work.environment import CHANNEL, METRICS, Outside, compose_project_name
+from zf.work.capture import Capture
+from zf.work.environment import METRICS, compose_project_name
 from zf.work.outcome import Outcome, error_text, named
-from zf.work.shell import NotStartedError, Shell, argv
+from zf.work.shell import NotStartedError, argv
 from zf.work.supervise.leftovers import COOKIE, cookie
-from zf.work.supervise.supervisor import Ended, Supervisor, Terms
+from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from zf.model import Project, Step, Task
-    from zf.plan.graph import Met
+    from zf.model import Step, Task
     from zf.proof.tree.artifacts import Collected
     from zf.work.caching import attempt as cache
-    from zf.work.caching.use import Caching, Use
-    from zf.work.control import RunnerOrders, StartOrder
+    from zf.work.caching.use import Use
+    from zf.work.context import WorkerContext
+    from zf.work.control import StartOrder
     from zf.work.results import needs
     from zf.work.results.metrics import Meter
-    from zf.work.walls.shield import Shield
 else:
     cache = lazy.module("zf.work.caching.attempt")
     needs = lazy.module("zf.work.results.needs")
-
-
-class WorkerContext(Struct):
-    """What a worker has at hand for every attempt. The root in `place` is as given, `real_root` has
-    no links.
-    """
-
-    place: Place
-    proofs: str
-    run_dir: str
-    aside: str
-    real_root: str
-    shield: Shield | None
-    orders: RunnerOrders
-    supervisor: Supervisor
-    shell: Shell
-    outside: Outside
-    buffer: Buffer
-    # What met a need, where it was not this run.
-    upstream: Mapping[str, Met]
-    # How much the tasks of the run may use, and those of each phase.
-    project: Project
-    # What steps are told of the run's trace.
-    trace: Trace
-    # What tasks that say `cache` do; None where none is looked up.
-    caching: Caching | None = None
-    # Whether an artifact with a secret in it fails its task; it is never kept.
-    leaks_fail: bool = True
-
-    @property
-    def written_at(self) -> str:
-        """Where the run's folder can be written to; steps are told `run_dir`."""
-        return self.run_dir if self.shield is None else self.shield.run_dir
-
-    @property
-    def written_aside(self) -> str:
-        """Where the run's scratch folder, which is no part of its proof, can be written to."""
-        return self.aside if self.shield is None else self.shield.aside
-
-    @property
-    def channel(self) -> str:
-        """The worker's folder for what steps tell zf, as they can write to it: it is no part of the
-        proof.
-        """
-        return f"{self.aside}/{os.getpid()}{CHANNEL}"
-
-    @property
-    def written_channel(self) -> str:
-        """The same, as the worker can read it."""
-        return f"{self.written_aside}/{os.getpid()}{CHANNEL}"
-
-    @property
-    def folders(self) -> tuple[str, ...]:
-        """The folders of a tree that are made before its steps run."""
-        return FOLDERS if self.shield is None else self.shield.folders
 
 
 class Attempt:
@@ -190,7 +132,7 @@ class Attempt:
             "RUN_ID": context.place.run,
             "TASK_ID": task.id,
             "PHASE": task.phase,
-            "TASK_DIR": os.path.dirname(f"{context.place.root}/{task.file}"),
+            "TASK_DIR": f"{context.place.root}/{task.file}".rpartition("/")[0],
             "ZENFLOW_ROOT": context.place.root,
             "PROOF_DIR": folder,
             **({"NEEDS_DIR": f"{context.aside}/{needs.FOLDER}"} if task.needs else {}),
@@ -220,6 +162,8 @@ class Attempt:
     def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
         task, outcome, context = self._task, self.outcome, self._context
+        if not task.cleanup:
+            return
         terms = Terms(
             time.monotonic() + task.cleanup_timeout_s,
             leave_running=task.leave_running,

@@ -74,10 +74,10 @@ class Lines:
         return lines, None
 
     def _looked_up(self, event: Cached | CacheMissed) -> list[str]:
-        from zf.report import cached
+        from zf.report.remarks import on_cache
 
         style = self._style
-        first, *rest = cached.why(event)
+        first, *rest = on_cache(event)
         lines = [f"{style.label('cache')} {printable(event.task)}  {first}"]
         return [style.folded(line) for line in (*lines, *(f"  {line}" for line in rest))]
 

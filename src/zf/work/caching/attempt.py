@@ -24,8 +24,8 @@ from zf.work.supervise.supervisor import Terms
 if TYPE_CHECKING:
     from zf.model import Task
     from zf.proof.tree.store import TaskTree
-    from zf.work.attempt import WorkerContext
     from zf.work.caching.lookup import Origin
+    from zf.work.context import WorkerContext
     from zf.work.environment import Environment
     from zf.work.outcome import Outcome
 

@@ -12,7 +12,7 @@ from zf.work.outcome import error_text
 
 if TYPE_CHECKING:
     from zf.model import Task
-    from zf.work.attempt import WorkerContext
+    from zf.work.context import WorkerContext
 
 # Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
 # shield, and removed with these.
