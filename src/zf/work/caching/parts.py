@@ -7,6 +7,7 @@ digests salted for each record, which need the salt and cannot be looked up.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any
@@ -22,6 +23,7 @@ PARTS = ("format", "task", "script", "env", "sources", "needs", "platform", "too
 # Of each part this many entries are kept to be compared; of larger ones only the digest.
 _MOST_ENTRIES = 5_000
 _SHOWN_CHARS = 80
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 # What no step sees, and what does not change what a success means: when it starts, how long it may
 # take, whether it is tried again, what is called a failure but is none, how it is shown. What other
 # parts have is not said twice. All else counts, and so does every key that is yet to come.
@@ -195,6 +197,7 @@ def _shown(value: Any) -> str:
     if value is _LARGE:
         return "not there"
     text = value if isinstance(value, str) else canonical(value).decode().strip()
+    text = _DIGEST.sub(r"\1", text)
     if "\n" in text or len(text) > _SHOWN_CHARS:
         first = text.partition("\n")[0][: _SHOWN_CHARS // 2]
         return f"{first}... ({digest(text)[:12]})"
