@@ -14,6 +14,7 @@ from tests.support.plan_files import good, loaded
 from zf.lean.records import replace
 from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalled, recorded
 from zf.plan import patterns, schema
+from zf.plan.caching.keys import CACHE
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -64,6 +65,9 @@ WHOLE_TASK = {
     "budget": {"llm_cost_usd": 2},
     "budget_required": True,
     "metrics_strict": True,
+    "sources": ["src/**", "!src/*.md"],
+    "generates": ["out/**", ".venv"],
+    "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
 }
 WHOLE_PROJECT = {
     "pass_env": ["A"],
@@ -73,6 +77,7 @@ WHOLE_PROJECT = {
     "grace_sec": 5,
     "sign": True,
     "shield": "always",
+    "cached": True,
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem": 500},
     "budget": {"llm_tokens": 300000},
@@ -118,6 +123,7 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
         assert set(said) <= set(form["properties"])
         assert recalled(said) == task
     made = {"file", "line", "required_artifacts", "base", "max_parallel", "matrix_fail_fast"}
+    made |= {"generates_check", "cache_env", "cache_tools"}
     assert set(schema.TASK) | made == set(whole)
     assert set(whole) - later == set(plain)
     same = {name for name in plain if name in schema.TASK and whole[name] == plain[name]}
@@ -210,6 +216,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.EXIT_CODES,
                 schema.ARTIFACT,
                 schema.REPORTS,
+                CACHE,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
@@ -225,6 +232,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "exit-codes",
         "artifact",
         "reports",
+        "cache",
         "project",
         "throttle",
         "phase",
