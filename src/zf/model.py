@@ -7,7 +7,7 @@ them again. Plain records, so that a worker or a replayed plan needs no pydantic
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from operator import attrgetter
 from types import MappingProxyType
@@ -21,11 +21,15 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 # Of a task that runs: an id, and behind `@` which instance of a matrix it is.
 TASK_PATTERN = ID_PATTERN + r"(?:@[A-Za-z0-9_=,.+-]{1,100})?"
 _ID = re.compile(ID_PATTERN)
+# Of an output of a task: no dot, so that `task.output` can be told apart from its end.
+OUTPUT_PATTERN = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
 _TASK = re.compile(TASK_PATTERN)
 # The environment and resources of most tasks, one object for all of them, and any empty mapping.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 DEFAULT_MAX_LOG_BYTES = 1024**3
+# The phase of a task that names none, in a project whose tasks name none.
+DEFAULT_PHASE = "main"
 
 # What zf itself tells every step; a task that set one of these would be overruled in silence.
 RESERVED_ENV = frozenset(
@@ -43,6 +47,7 @@ RESERVED_ENV = frozenset(
         "COMPOSE_PROJECT_NAME",
         "ZF_COOKIE",
         "ZF_METRICS",
+        "ZF_OUTPUT",
         "TRACEPARENT",
     }
 )
@@ -63,6 +68,17 @@ def base_of(task: str) -> str:
     return task.partition("@")[0]
 
 
+def together(tasks: Iterable[str]) -> list[str]:
+    """Ids for people to read: of a matrix of which several are named, how many in place of all."""
+    of_base: dict[str, list[str]] = {}
+    for task in tasks:
+        of_base.setdefault(base_of(task), []).append(task)
+    return [
+        f"{base} ({len(names)} instances)" if len(names) > 1 else names[0]
+        for base, names in of_base.items()
+    ]
+
+
 class Step(Struct, frozen=True):
     """One entry of `commands:`; `line` is where it starts in the task file, from 1."""
 
@@ -74,8 +90,8 @@ class Step(Struct, frozen=True):
 class Need(Struct, frozen=True):
     """One entry of `needs:`; `require` is what the needed task must have come to.
 
-    `line` is where it stands in the task file, for messages only; so is `matrix` which of the
-    instances of a matrix it means, once each of them is a need.
+    `line` is where it stands in the task file, for messages only. `matrix` is which instances of a
+    matrix it means, once each of them is a need: an output is then one value, or all.
     """
 
     task: str
@@ -151,6 +167,13 @@ class Task(Struct, frozen=True):
     # Fields below came after the form of a task was first hashed: a proof has them, and a digest
     # counts them, only where they are not at their defaults, so that other tasks keep theirs.
     tags: tuple[str, ...] = ()
+    # What it has to write to `$ZF_OUTPUT`, by name; and variables that hold outputs of its needs,
+    # each with its `task.output`.
+    outputs: tuple[str, ...] = ()
+    env_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    # Where it says what does not stand in its own place: `file:line` by a key, such as
+    # `timeout_sec`, `env.NAME` or `needs[0]`. No part of what it does, so no digest counts it.
+    origins: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # What it reads and what it leaves, globs; of a folder that it leaves its list is the check, or
     # ("content") what is in it.
     sources: tuple[str, ...] = ()
@@ -246,10 +269,16 @@ def definition_sha256(task: Task) -> str:
     """The digest of everything a task file says: two tasks with the same one do the same. What
     plan.json shows is that of the task without its secrets, which could be guessed from it.
 
-    SHA-256, in hex, over the values of the recorded form, in its order, as JSON; where steps stand
-    in the file counts. Keys that came later follow as one mapping, where there are any.
+    SHA-256, in hex, over the values of the recorded form, in its order, as JSON. Where steps stand
+    in the file counts if the file is the task's alone: in a file of several tasks a line more above
+    does not change those below. Keys that came later follow as one mapping, where there are any.
     """
     said = recorded(task)
+    said.pop("origins", None)
+    if task.file and not task.file.endswith("/task.yaml"):
+        said["line"] = 0
+        for step in (*said["commands"], *said["cleanup"]):
+            step["line"] = 0
     values = [said.pop(key) for key in _FIRST_KEYS] + ([said] if said else [])
     return sha256(_encode(values).encode("ascii")).hexdigest()
 

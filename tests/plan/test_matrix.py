@@ -212,6 +212,7 @@ class TestFiles:
             ("{py: 3.12}", "4:14", "error[ZF222]: 'py' in 'matrix' must be a list, found 3.12"),
             ("{py: [[1]]}", "4:15", "must be a text, a number or a boolean, found a list"),
             ("{1x: [a]}", "4:10", "error[ZF290]: '1x' is no name for an axis"),
+            ("{from: [a]}", "4:10", "error[ZF290]: 'from' is no name for an axis"),
             ("{etc: [a]}", "4:10", "error[ZF290]: 'etc' is no name for an axis"),
             ("{a-b: [x], a_b: [y]}", "4:20", "axes 'a-b' and 'a_b' set the same variable"),
             ("{s: {count: 2}, s_count: [y]}", "4:25", "set the same variable, MATRIX_S_COUNT"),
@@ -328,6 +329,6 @@ class TestChosen:
 
 
 def test_the_pattern_of_names_has_room_for_the_longest():
-    longest = name_of("x" * 128, {"a": "y" * 32}, {"a": {"y" * 32: "y" * 32}})
+    longest = name_of("x" * 128, values := {"a": "y" * 32}, {"a": {"y" * 32: "y" * 32}}, values)
     assert re.fullmatch(TASK_PATTERN, longest)
     assert variable("node-version") == "MATRIX_NODE_VERSION"

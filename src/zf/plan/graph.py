@@ -130,6 +130,7 @@ class Plan(Struct, frozen=True):
             "chain": self.chain[task.id],
             "steps": [{"name": step.name, "line": step.line} for step in task.steps],
             **({"weight_s": self.weight_s[task.id]} if task.id in self.weight_s else {}),
+            **({"outputs": list(task.outputs)} if task.outputs else {}),
             **({} if task.log_tail is None else {"log_tail": task.log_tail}),
             # What it may have to wait for, where it may.
             **({"resources": dict(task.resources)} if task.resources else {}),
@@ -137,6 +138,7 @@ class Plan(Struct, frozen=True):
             **({"base": task.base, "matrix": dict(task.matrix)} if task.base else {}),
             **({} if task.max_parallel is None else {"max_parallel": task.max_parallel}),
             **({"start_after_s": task.start_after_s} if task.start_after_s else {}),
+            **({"origins": dict(task.origins)} if task.origins else {}),
         }
 
 

@@ -1,4 +1,4 @@
-"""The keys of the two files, task.yaml and zf.yaml: one row each.
+"""The keys of tasks and of zf.yaml: one row each.
 
 A new key is a row in `TASK` (or `STEP`, `PROJECT`, `PHASE`) and a field in `model`, which has its
 default; checks, messages, JSON Schema, editors and what a proof records follow from these.
@@ -9,29 +9,27 @@ A new field of a task goes below `line` in `model.Task`: tasks that do not use i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
 
-from zf.lean.records import replace
 from zf.lean.validators import PydanticCustomError
-from zf.model import LATER, RESERVED_ENV, Task, recorded
+from zf.model import DEFAULT_PHASE, RESERVED_ENV
 from zf.plan.caching.keys import CACHING
 from zf.plan.form import (
     BOOL,
     SCALAR,
     STR,
-    Form,
     Key,
     checked,
     either,
-    for_editors,
     list_of,
     mapping,
     number,
     one_of,
+    one_or_list,
     table,
     text,
     whole,
 )
+from zf.plan.outputs.form import FROM, OUTPUTS
 from zf.plan.patterns import ENV_GLOB, ENV_NAME, ID, INSIDE, NOT_BLANK
 from zf.settings import (
     DEFAULT_GRACE_S,
@@ -175,16 +173,19 @@ MATRIX: Mapping[str, Key] = {
 TASK: Mapping[str, Key] = {
     "id": Key(
         text(ID),
-        "The task's name: letters, digits, `.`, `_`, `-`; the same as its folder's.",
-        required=True,
-        example="id: 10-build",
+        "The task's name: letters, digits, `.`, `_`, `-`. Default: what its place calls it, with"
+        " which a written one agrees.",
     ),
     "title": Key(text(NOT_BLANK), "One line for people. Default: the id."),
     "phase": Key(
         text(ID),
-        "The phase the task belongs to: `zf run E` runs every task with `phase: E`.",
-        required=True,
-        example="phase: A",
+        "The phase the task belongs to: `zf run E` runs every task with `phase: E`. It may be"
+        " left out where no task of the project names one.",
+        default=DEFAULT_PHASE,
+    ),
+    "use": Key(
+        one_or_list(text(ID)),
+        "Templates of zf.yaml that say what the task does not; of several the last one wins.",
     ),
     "tags": Key(
         list_of(text(ID)),
@@ -233,14 +234,8 @@ TASK: Mapping[str, Key] = {
         "Whether a failure, or one with these exit codes, is tolerated: a warning to dependents.",
         keys=EXIT_CODES,
     ),
-    "allow_timeout": Key(
-        BOOL,
-        "Whether a timeout is tolerated: a warning, and dependents go on.",
-    ),
-    "max_retries": Key(
-        whole(0, MAX_RETRIES),
-        "How many more times the task may be tried.",
-    ),
+    "allow_timeout": Key(BOOL, "Whether a timeout is tolerated: a warning, and dependents go on."),
+    "max_retries": Key(whole(0, MAX_RETRIES), "How many more times the task may be tried."),
     "retry_delay_sec": Key(
         number(least=0, most=MAX_SECONDS),
         "Seconds before the first retry; doubled each time, shortened by up to a tenth.",
@@ -271,8 +266,10 @@ TASK: Mapping[str, Key] = {
         "Where the steps run, relative to the project root and inside it.",
     ),
     "env": Key(
-        table(_ENV_NAME, STR, _NOT_RESERVED),
-        "Environment variables for the steps. Values are text: quote numbers and booleans.",
+        table(_ENV_NAME, either(STR, FROM), _NOT_RESERVED),
+        "Environment variables for the steps. Values are text: quote numbers and booleans; or"
+        " outputs of needs.",
+        keys=FROM,
     ),
     "pass_env": Key(
         _ENV_GLOBS,
@@ -286,16 +283,19 @@ TASK: Mapping[str, Key] = {
         list_of(text(INSIDE)),
         "Artifacts that may hold what would be redacted in output: names in the proof, or globs.",
     ),
+    "run": Key(
+        text(NOT_BLANK),
+        "The script of the task's only step: short for `commands: [{run: ...}]`.",
+    ),
     **CACHING,
     "commands": Key(
-        list_of(mapping(STEP), min_length=1),
-        "The steps, run in order; the first that fails ends the task.",
-        required=True,
-        example="commands: [{run: make test}]",
+        list_of(either(text(NOT_BLANK), STEP), min_length=1),
+        "The steps, run in order; the first that fails ends the task. A plain text is a step's"
+        " script.",
         keys=STEP,
     ),
     "cleanup": Key(
-        list_of(mapping(STEP)),
+        list_of(either(text(NOT_BLANK), STEP)),
         "Steps that run after the commands, however those ended.",
         keys=STEP,
     ),
@@ -315,6 +315,7 @@ TASK: Mapping[str, Key] = {
         whole(1, MAX_TAIL_LINES),
         "How many lines of a failed step's log are shown: the assertion of a test, and the end.",
     ),
+    "outputs": OUTPUTS,
     "artifacts": Key(
         list_of(either(text(INSIDE), ARTIFACT)),
         "Globs of files to copy into the proof when the task ends, relative to the project root.",
@@ -426,25 +427,3 @@ PROJECT: Mapping[str, Key] = {
         keys=PHASE,
     ),
 }
-
-TASK_FORM = Form.of("task file", TASK)
-PROJECT_FORM = Form.of("project file", PROJECT)
-
-
-def with_defaults(keys: Mapping[str, Key]) -> Mapping[str, Key]:
-    """The keys of a task file, each with what `Task` has when it is not written, if anything."""
-    silent = recorded(Task("", "", ())) | {key: default for _, key, default in LATER}
-    silent = {key: dict(one) if isinstance(one, Mapping) else one for key, one in silent.items()}
-    return {
-        name: key
-        if key.required or silent[name] in (None, "")
-        else replace(key, default=silent[name])
-        for name, key in keys.items()
-    }
-
-
-def json_schema(which: Literal["task", "project"]) -> dict[str, Any]:
-    """The JSON Schema of a task file or the project file, for editors and other programs."""
-    if which == "task":
-        return for_editors(TASK_FORM.title, with_defaults(TASK))
-    return for_editors(PROJECT_FORM.title, PROJECT)

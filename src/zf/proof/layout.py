@@ -25,9 +25,11 @@ FOLDERS = (META, COMMANDS, LOGS, ARTIFACTS, CHECKSUMS, SUMMARY)
 NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
 # A file in the tree itself, where a task has measured something.
 METRICS = "30-metrics.txt"
-# Likewise, where its result may count for later runs, or is that of an earlier one.
+# And where one has outputs.
+OUTPUTS = "30-outputs.json"
+# And where its result may count for later runs, or is that of an earlier one.
 CACHE = "30-cache.json"
-LOOSE = (METRICS, CACHE)
+LOOSE = (METRICS, OUTPUTS, CACHE)
 ATTEMPTS = "attempts"
 
 # The files of a tree.

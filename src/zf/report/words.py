@@ -249,9 +249,7 @@ def counted(
 ) -> str:
     """`2 success (1 flaky), 1 failure (1 warned)`: statuses first, in the order of their words."""
     parts = []
-    for word in WORDS:
-        if not counts.get(word):
-            continue
+    for word in filter(counts.get, WORDS):
         notes = [f"{tolerated[word]} warned"] if tolerated.get(word) else []
         if word == Status.SUCCESS:
             notes += [f"{n} {how}" for n, how in ((flaky, "flaky"), (cached, "cached")) if n]
@@ -398,6 +396,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.ARTIFACTS: "an artifact was refused",
     Cause.BUDGET: "it used more than its budget",
     Cause.METRICS: "what it measured could not be read",
+    Cause.OUTPUTS: "an output was missing or could not be used",
     Cause.STORAGE: "its proof could not be written",
     Cause.WORKER: "its worker died or stopped answering",
     Cause.RUNNER: "zf itself died while it ran",

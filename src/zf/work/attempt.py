@@ -22,26 +22,28 @@ from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Capture
-from zf.work.environment import METRICS, compose_project_name
+from zf.work.environment import METRICS, channel_files, compose_project_name
 from zf.work.outcome import Outcome, error_text, named
 from zf.work.shell import NotStartedError, argv
 from zf.work.supervise.leftovers import COOKIE, cookie
 from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from zf.model import Step, Task
-    from zf.proof.tree.artifacts import Collected
     from zf.work.caching import attempt as cache
     from zf.work.caching.use import Use
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
-    from zf.work.results import needs
+    from zf.work.results import channel, needs, reports, taken
     from zf.work.results.metrics import Meter
 else:
     cache = lazy.module("zf.work.caching.attempt")
+    channel = lazy.module("zf.work.results.channel")
     needs = lazy.module("zf.work.results.needs")
+    reports = lazy.module("zf.work.results.reports")
+    taken = lazy.module("zf.work.results.taken")
 
 
 class Attempt:
@@ -51,9 +53,16 @@ class Attempt:
     """
 
     def __init__(
-        self, context: WorkerContext, task: Task, outcome: Outcome, at: str | None = None
+        self,
+        context: WorkerContext,
+        task: Task,
+        outcome: Outcome,
+        at: str | None = None,
+        met: Mapping[str, str] = NOTHING,
     ) -> None:
-        """The tree is made in its place, or `at` another until it is `put_in_place`. OSError."""
+        """The tree is made in its place, or `at` another until it is `put_in_place`. `met` is what
+        its order says of its needs. OSError.
+        """
         self._context = context
         self._task = task
         self.outcome = outcome
@@ -64,9 +73,9 @@ class Attempt:
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
         self._left = left and f"{context.aside}/{left}"
         self._left_at = left and f"{context.written_aside}/{left}"
-        self._metrics = f"{task.id}.{outcome.attempt}.metrics"
         self._meter = self._made_meter()
-        self._env = context.outside.build(task, self._own_variables())
+        held = taken.variables(context, task, met, outcome) if task.env_from else NOTHING
+        self._env = context.outside.build(task, self._own_variables(), held)
         self._secrets = context.outside.secrets(task, self._env)
         self._redactor = StreamRedactor(self._secrets)
         env = self._env.values, self._env.recorded, self._env.hidden
@@ -98,6 +107,8 @@ class Attempt:
         """
         if self._left:
             os.makedirs(self._left_at)
+        if self._task.outputs:
+            channel.mend(self._context.written_channel)
         if self._context.shield is not None:
             self._context.shield.begin(self.tree, self._task.id)
             if self._left:
@@ -108,7 +119,7 @@ class Attempt:
             problem = needs.link_needs(self._context, self._task, order.needs, hide)
         place, started_at = self._context.place, self.outcome.started_at
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
-        if problem:
+        if problem and self.outcome.status is Status.SUCCESS:
             self.outcome.fail(Cause.ARTIFACTS, problem)
         elif self._task.cache:
             hide, enter = self._redactor.text, self._enter_workdir
@@ -139,7 +150,7 @@ class Attempt:
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),
-            METRICS: f"{context.channel}/{self._metrics}",
+            **channel_files(context.channel, task.id, self.outcome.attempt),
             COOKIE: cookie(context.run_dir, task.id, self.outcome.attempt),
         }
 
@@ -285,27 +296,30 @@ class Attempt:
         lost = context.shield.end(tree) if context.shield is not None else []
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
         collecting = Collecting(context.orders, collecting_limit_s(task.timeout_s))
-        reports = tuple(chain.from_iterable(task.reports.values())) if task.reports else ()
+        globs = tuple(chain.from_iterable(task.reports.values())) if task.reports else ()
         if self._cache is not None and self._cache.origin is not None:
-            found = cache.taken_over(self._cache.origin, tree, secrets, collecting)
+            found = cache.taken_over(self._cache.origin, tree, outcome, secrets, collecting)
         else:
             found = collect(
                 tree,
                 context.real_root,
-                task.artifacts + reports,
+                task.artifacts + globs,
                 proofs=context.proofs,
                 secrets=secrets,
                 left=self._left_at or None,
                 stop_reason=collecting,
             )
-        if reports:
-            self._read_reports(found, reports, collecting)
+        if globs:
+            hide = self._redactor.text
+            outcome.tests = reports.read_reports(tree, found, globs, hide, collecting)
+            outcome.notes += outcome.tests.notes
         outcome.notes += secrets.notes()
         if collecting.stop is not None:
             outcome.take_stop_of_collecting(collecting.stop)
         required = task.required_artifacts
         outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
-        self._take_metrics()
+        if not outcome.cached_from and (task.outputs or context.was_told()):
+            channel.take_told(context, task, tree, outcome, self._redactor.text)
 
     def _made_meter(self) -> Meter | None:
         """What tells the runner what the steps use, where that is limited."""
@@ -319,31 +333,10 @@ class Attempt:
 
         attempt, orders = self.outcome.attempt, context.orders
         return Meter(
-            f"{context.written_channel}/{self._metrics}",
+            channel_files(context.written_channel, task.id, attempt)[METRICS],
             chain.from_iterable(limits),
             lambda used: orders.report_spent(Spent(task.id, attempt, used)),
         )
-
-    def _take_metrics(self) -> None:
-        """Take what the steps measured into the tree."""
-        path = f"{self._context.written_channel}/{self._metrics}"
-        if not os.path.lexists(path):
-            return
-        from zf.work.results.metrics import read_measured  # noqa: PLC0415 - few tasks have any
-
-        measured = read_measured(path, self._redactor.text)
-        if measured.text:
-            self.tree.write(layout.METRICS, measured.text)
-        self.outcome.take_measured(measured, strict=self._task.metrics_strict)
-
-    def _read_reports(
-        self, found: Collected, globs: tuple[str, ...], collecting: Collecting
-    ) -> None:
-        from zf.work.results.reports import read_reports  # noqa: PLC0415 - few tasks have any
-
-        tests = read_reports(self.tree, found, globs, self._redactor.text, collecting)
-        self.outcome.tests = tests
-        self.outcome.notes += tests.notes
 
 
 _UTF8 = ("utf-8", "surrogateescape")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zf.lean.records import Struct
@@ -51,6 +53,8 @@ class WorkerContext(Struct):
     caching: Caching | None = None
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
+    # Whether the attempt at hand told something, so that there is something to clear away.
+    told: bool = False
 
     @property
     def written_at(self) -> str:
@@ -73,6 +77,12 @@ class WorkerContext(Struct):
     def written_channel(self) -> str:
         """The same, as the worker can read it."""
         return f"{self.written_aside}/{self.pid}{CHANNEL}"
+
+    def was_told(self) -> bool:
+        """Whether something was put into the channel since it was last found empty."""
+        with suppress(OSError):  # a step removed it, with all that was told
+            self.told = os.stat(self.written_channel).st_mtime_ns > 0
+        return self.told
 
     @property
     def folders(self) -> tuple[str, ...]:

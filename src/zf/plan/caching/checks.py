@@ -18,18 +18,15 @@ def check_caching(drafts: list[Draft], project: Project) -> Iterator[Problem]:
         task = draft.task
         if task is None or not task.cache:
             continue
-        from zf.plan.drafts import Pointer  # noqa: PLC0415 - a worker imports this module, too
-
-        pointer = Pointer(draft.path, draft.file)
         if not any(not one.startswith("!") for one in task.sources):
-            yield pointer.problem(
+            yield draft.problem(
                 ("cache",),
                 "ZF530",
                 "`cache` needs `sources`: without them a changed file would go unnoticed",
                 "name what the task reads, such as sources: [src/**, pyproject.toml]",
             )
         elif why := never_cached(task, project):
-            yield pointer.problem(
+            yield draft.problem(
                 ("cache",), "ZF531", f"is never cached: {why[0]}", why[1], "warning"
             )
 

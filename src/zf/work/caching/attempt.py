@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from zf.plan.caching.checks import never_cached
-from zf.proof.layout import step_log
+from zf.proof.layout import OUTPUTS, step_log
 from zf.proof.tree.artifacts import Collected
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.caching import restore
@@ -71,11 +71,18 @@ def begin(
 
 
 def taken_over(
-    origin: Origin, tree: TaskTree, secrets: ArtifactSecrets, stop_reason: Collecting
+    origin: Origin,
+    tree: TaskTree,
+    outcome: Outcome,
+    secrets: ArtifactSecrets,
+    stop_reason: Collecting,
 ) -> Collected:
-    """The artifacts of an earlier result, in the tree of the attempt that it counts for."""
+    """The artifacts of an earlier result, in the tree of the attempt that it counts for; its
+    outputs come with them.
+    """
     found = Collected(secrets, stop_reason)
     restore.tree(origin, tree, found)
+    outcome.outputs_sha256 = tree.digests.get(OUTPUTS, "")
     return found
 
 

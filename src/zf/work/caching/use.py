@@ -13,7 +13,7 @@ from zf.errors import printable
 from zf.events import Cached, CacheMissed, Status
 from zf.lean.records import Struct, field
 from zf.model import RESERVED_ENV, Task
-from zf.proof.layout import ARTIFACTS, CACHE
+from zf.proof.layout import ARTIFACTS, CACHE, OUTPUTS
 from zf.proof.lines import object_lines
 from zf.work.caching import files, parts, restore
 from zf.work.caching.files import Generated, UnusableError
@@ -238,9 +238,6 @@ def left_by(folder: str, task_sha256: str) -> str:
     left = {
         path: digest
         for path, digest in listed(folder, task_sha256).items()
-        if path.startswith(f"{ARTIFACTS}/") or path in _LEFT
+        if path.startswith(f"{ARTIFACTS}/") or path == OUTPUTS
     }
     return parts.digest(left) if left else ""
-
-
-_LEFT = frozenset({"30-outputs.json"})
