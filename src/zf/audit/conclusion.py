@@ -162,7 +162,7 @@ def _complete(seen: Evidence) -> str:
     told += f" ({shielded} shielded)" if shielded else ""
     told = f"{ended} of {len(seen.planned)} planned tasks ended{told}; {closed}, {sealed}"
     if seen.cached:
-        from zf.audit import cached  # noqa: PLC0415 - few runs have such results
+        from zf.audit.origins import cached  # noqa: PLC0415 - few runs have such results
 
         told += cached.told(seen.cached)
     return told

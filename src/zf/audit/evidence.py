@@ -20,7 +20,7 @@ from zf.proof.layout import ATTEST, BLOCKED, JOURNAL, MANIFEST, PLAN, RUN
 from zf.proof.read import MAX_JSON_BYTES
 
 if TYPE_CHECKING:
-    from zf.audit.cached import Source
+    from zf.audit.origins.cached import Source
 
 # What a run may have at its top besides the folders of its tasks.
 TOP_FILES = frozenset({JOURNAL, RUN, PLAN, BLOCKED, MANIFEST})

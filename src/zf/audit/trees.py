@@ -118,7 +118,7 @@ def _match_tree(seen: Evidence, task: str, event: Mapping[str, Any], files: set[
     _match_status(seen, task, event)
     found = seen.account.tasks[task].cached
     if found or event.get("cached_from") or f"{task}/{layout.CACHE}" in listed:
-        from zf.audit import cached  # noqa: PLC0415 - few tasks have anything to do with it
+        from zf.audit.origins import cached  # noqa: PLC0415 - few tasks have anything to do with it
 
         cached.match(seen, task, event, found)
 

@@ -260,7 +260,7 @@ def _check_complete(seen: Evidence) -> None:
 def _check_cached(seen: Evidence, beside: str | None) -> None:
     tasks = seen.account.tasks.values()
     if any((task.terminal or {}).get("cached_from") for task in tasks):
-        from zf.audit import cached  # noqa: PLC0415 - few runs have such results
+        from zf.audit.origins import cached  # noqa: PLC0415 - few runs have such results
 
         cached.sources(seen, beside, verify)
 
