@@ -68,6 +68,11 @@ def base_of(task: str) -> str:
     return task.partition("@")[0]
 
 
+def matrix_variable(axis: str) -> str:
+    """The variable of an axis of a matrix: `py-version` is MATRIX_PY_VERSION."""
+    return f"MATRIX_{axis.upper().replace('-', '_')}"
+
+
 def together(tasks: Iterable[str]) -> list[str]:
     """Ids for people to read: of a matrix of which several are named, how many in place of all."""
     of_base: dict[str, list[str]] = {}
