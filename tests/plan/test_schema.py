@@ -13,9 +13,9 @@ from hypothesis import given
 from tests.support.plan_files import good, loaded
 from zf.lean.records import replace
 from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalled, recorded
-from zf.plan import patterns, schema
+from zf.plan import schema
 from zf.plan.caching.keys import CACHE
-from zf.plan.files import forms
+from zf.plan.files import forms, patterns
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from zf.lean.validators import PydanticCustomError
 from zf.model import DEFAULT_PHASE, RESERVED_ENV
 from zf.plan.caching.keys import CACHING
+from zf.plan.files.patterns import ENV_GLOB, ENV_NAME, ID, INSIDE, NOT_BLANK
 from zf.plan.form import (
     BOOL,
     SCALAR,
@@ -30,7 +31,6 @@ from zf.plan.form import (
     whole,
 )
 from zf.plan.outputs.form import FROM, OUTPUTS
-from zf.plan.patterns import ENV_GLOB, ENV_NAME, ID, INSIDE, NOT_BLANK
 from zf.settings import (
     DEFAULT_GRACE_S,
     MAX_AMOUNT,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from zf.plan.files.patterns import ENV_GLOB, GLOB, NOT_BLANK
 from zf.plan.form import BOOL, Key, either, list_of, one_of, text
-from zf.plan.patterns import ENV_GLOB, GLOB, NOT_BLANK
 
 _SOURCES = list_of(text(GLOB))
 

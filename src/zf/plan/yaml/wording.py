@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from zf.lean.records import Struct, replace
-from zf.plan import patterns, schema
+from zf.plan import schema
+from zf.plan.files import patterns
 from zf.plan.files.forms import within
 from zf.plan.outputs.form import OUTPUT, OUTPUT_OF
 from zf.plan.suggest import nearest
