@@ -86,6 +86,7 @@ class Cause(StrEnum):
     SURVIVORS = "survivors"  # processes were left behind
     CLEANUP = "cleanup"  # the steps succeeded, a cleanup command did not
     BUDGET = "budget"  # it, its phase or its run used more than the budget, or did not say
+    OUTPUTS = "outputs"  # a declared output was not written, or one of a need cannot be used
     METRICS = "metrics"  # what it measured could not be read, and its file demands that it can
     ARTIFACTS = "artifacts"  # an artifact was refused or could not be read
     STORAGE = "storage"  # the proof could not be written
@@ -146,6 +147,9 @@ class AttemptEnded(Struct, frozen=True):
     used, as status.json has it but for its steps; empty when that is not known. `tests` counts the
     cases of the task's own reports and has the first names of failed ones; empty without any.
     `metrics` are the series that the attempt wrote to `$ZF_METRICS`, as status.json has them.
+    `outputs_sha256` is the digest of its 30-outputs.json, empty where it has none.
+    `cached_from` says whose result counts where no step was run: `run`, `task`, and `head`, the end
+    of that run's journal; empty otherwise.
     """
 
     task: str
@@ -164,6 +168,8 @@ class AttemptEnded(Struct, frozen=True):
     measures: Mapping[str, Any] = field(default_factory=dict)
     tests: Mapping[str, Any] = field(default_factory=dict)
     metrics: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    outputs_sha256: str = ""
+    cached_from: Mapping[str, str] = field(default_factory=dict)
 
 
 class TaskNotRun(Struct, frozen=True):
@@ -191,6 +197,31 @@ class ConditionEvaluated(Struct, frozen=True):
     value: bool | None
     operands: Mapping[str, Any]
     error: str
+
+
+class Cached(Struct, frozen=True):
+    """An earlier run's result counts for the attempt: `origin` is that run, `head` the end of its
+    journal, and `key` is what both attempts have in common.
+    """
+
+    task: str
+    attempt: int
+    key: str
+    origin: str
+    head: str
+
+
+class CacheMissed(Struct, frozen=True):
+    """No earlier run's result counts for the attempt, for this `reason`. `changed` has what differs
+    from `origin`, the newest run that says something of the task: `part`, `name`, `old` and `new`.
+    """
+
+    task: str
+    attempt: int
+    key: str
+    reason: str
+    origin: str = ""
+    changed: Sequence[Mapping[str, str]] = field(default_factory=list)
 
 
 class RetryScheduled(Struct, frozen=True):
@@ -306,6 +337,8 @@ Event = (
     | AttemptEnded
     | TaskNotRun
     | ConditionEvaluated
+    | Cached
+    | CacheMissed
     | RetryScheduled
     | RetryDropped
     | LeaseAwaited

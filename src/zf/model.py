@@ -7,7 +7,7 @@ them again. Plain records, so that a worker or a replayed plan needs no pydantic
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from operator import attrgetter
 from types import MappingProxyType
@@ -21,6 +21,8 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 # Of a task that runs: an id, and behind `@` which instance of a matrix it is.
 TASK_PATTERN = ID_PATTERN + r"(?:@[A-Za-z0-9_=,.+-]{1,100})?"
 _ID = re.compile(ID_PATTERN)
+# Of an output of a task: no dot, so that `task.output` can be told apart from its end.
+OUTPUT_PATTERN = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
 _TASK = re.compile(TASK_PATTERN)
 # The environment and resources of most tasks, one object for all of them, and any empty mapping.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -45,6 +47,7 @@ RESERVED_ENV = frozenset(
         "COMPOSE_PROJECT_NAME",
         "ZF_COOKIE",
         "ZF_METRICS",
+        "ZF_OUTPUT",
         "TRACEPARENT",
     }
 )
@@ -65,6 +68,22 @@ def base_of(task: str) -> str:
     return task.partition("@")[0]
 
 
+def matrix_variable(axis: str) -> str:
+    """The variable of an axis of a matrix: `py-version` is MATRIX_PY_VERSION."""
+    return f"MATRIX_{axis.upper().replace('-', '_')}"
+
+
+def together(tasks: Iterable[str]) -> list[str]:
+    """Ids for people to read: of a matrix of which several are named, how many in place of all."""
+    of_base: dict[str, list[str]] = {}
+    for task in tasks:
+        of_base.setdefault(base_of(task), []).append(task)
+    return [
+        f"{base} ({len(names)} instances)" if len(names) > 1 else names[0]
+        for base, names in of_base.items()
+    ]
+
+
 class Step(Struct, frozen=True):
     """One entry of `commands:`; `line` is where it starts in the task file, from 1."""
 
@@ -76,8 +95,8 @@ class Step(Struct, frozen=True):
 class Need(Struct, frozen=True):
     """One entry of `needs:`; `require` is what the needed task must have come to.
 
-    `line` is where it stands in the task file, for messages only; so is `matrix` which of the
-    instances of a matrix it means, once each of them is a need.
+    `line` is where it stands in the task file, for messages only. `matrix` is which instances of a
+    matrix it means, once each of them is a need: an output is then one value, or all.
     """
 
     task: str
@@ -153,9 +172,23 @@ class Task(Struct, frozen=True):
     # Fields below came after the form of a task was first hashed: a proof has them, and a digest
     # counts them, only where they are not at their defaults, so that other tasks keep theirs.
     tags: tuple[str, ...] = ()
+    # What it has to write to `$ZF_OUTPUT`, by name; and variables that hold outputs of its needs,
+    # each with its `task.output`.
+    outputs: tuple[str, ...] = ()
+    env_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # Where it says what does not stand in its own place: `file:line` by a key, such as
     # `timeout_sec`, `env.NAME` or `needs[0]`. No part of what it does, so no digest counts it.
     origins: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    # What it reads and what it leaves, globs; of a folder that it leaves its list is the check, or
+    # ("content") what is in it.
+    sources: tuple[str, ...] = ()
+    generates: tuple[str, ...] = ()
+    generates_check: str = ""
+    # Whether an earlier run's success with the same key may count for it; and what the key holds
+    # besides: variables (names and globs), and what commands print.
+    cache: bool = False
+    cache_env: tuple[str, ...] = ()
+    cache_tools: tuple[str, ...] = ()
     # Of an instance of a matrix: the id in the task file, and the value of each axis as text.
     base: str = ""
     matrix: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -190,6 +223,8 @@ _values = attrgetter(*_FIRST)
 _FIRST_KEYS = [TASK_KEYS[name] for name in _FIRST]
 # The others, with their keys and defaults.
 LATER = [(name, TASK_KEYS[name], default) for name, default in _defaults_after(len(_FIRST))]
+_later_values = attrgetter(*(name for name, _, _ in LATER))
+_LATER_DEFAULTS = tuple([default for _, _, default in LATER])
 _encode = encoder()
 
 
@@ -197,6 +232,11 @@ def recorded(task: Task) -> dict[str, Any]:
     """The task as it was loaded, defaults filled in, in the plain values of JSON: what a proof
     says of it and what tasks are compared by. `recalled` makes the task of it again.
     """
+    return _first(task) | _later(task)
+
+
+def _first(task: Task) -> dict[str, Any]:
+    """What it says with the keys that have always been there."""
     said = dict(zip(_FIRST_KEYS, _values(task), strict=True))
     said["title"] = task.title or task.id
     said["needs"] = [
@@ -209,12 +249,19 @@ def recorded(task: Task) -> dict[str, Any]:
     said["resources"] = dict(task.resources) if task.resources else {}
     said["budget"] = dict(task.budget) if task.budget else {}
     said["reports"] = dict(task.reports) if task.reports else {}
-    return said | _later(task)
+    return said
 
 
 def _later(task: Task) -> dict[str, Any]:
     """What it says with keys that came later, by those."""
-    return {key: value for name, key, default in LATER if (value := getattr(task, name)) != default}
+    values = _later_values(task)
+    if values == _LATER_DEFAULTS:  # as nearly every task has them
+        return {}
+    return {
+        key: value
+        for (_, key, default), value in zip(LATER, values, strict=True)
+        if value != default
+    }
 
 
 def _recorded_steps(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
@@ -245,13 +292,13 @@ def definition_sha256(task: Task) -> str:
     in the file counts if the file is the task's alone: in a file of several tasks a line more above
     does not change those below. Keys that came later follow as one mapping, where there are any.
     """
-    said = recorded(task)
-    said.pop("origins", None)
+    first, later = _first(task), _later(task)
+    later.pop("origins", None)
     if task.file and not task.file.endswith("/task.yaml"):
-        said["line"] = 0
-        for step in (*said["commands"], *said["cleanup"]):
+        first["line"] = 0
+        for step in (*first["commands"], *first["cleanup"]):
             step["line"] = 0
-    values = [said.pop(key) for key in _FIRST_KEYS] + ([said] if said else [])
+    values = [*first.values(), later] if later else [*first.values()]
     return sha256(_encode(values).encode("ascii")).hexdigest()
 
 
@@ -288,6 +335,8 @@ class Project(Struct, frozen=True):
     grace_s: float | None = None
     sign: bool | None = None
     shield: str | None = None
+    # Whether results of earlier runs count for tasks that say `cache`.
+    cached: bool | None = None
     # How much there is of what tasks ask for in `resources`, beside the machine's own cpu, mem_mb.
     resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     # A machine busier than this gets no new task.
@@ -309,6 +358,10 @@ class Flow(Struct, frozen=True):
     project: Project = field(default_factory=Project)
     # The values that `--matrix` chose, by axis: the tasks are without the other instances.
     matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
+    # The phases of those: a run of one has not all of its tasks.
+    partly: frozenset[str] = frozenset()
+    # Files of which any task may take something, beside zf.yaml: those with templates.
+    shared: tuple[str, ...] = ()
 
     @property
     def proofs(self) -> str:

@@ -8,11 +8,15 @@ from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
-ID, NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.compile(r"(?!\.\.?\Z|-\Z| )[ -\[\]-~]+")
+ID, NAME = (
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:@[A-Za-z0-9_=,.+-]{1,100})?",
+    re.compile(r"(?!\.\.?\Z|-\Z| )[ -\[\]-~]+"),
+)
 TREE = r"(00-meta|10-commands|20-logs|30-artifacts|40-checksums|99-summary)"
 KINDS = (
     r"(run|phase|attempt)_(started|ended)|(run|phase)_timed_out|run_resumed|task_not_run|interrupted"
     r"|cancel_requested|condition_evaluated|retry_(scheduled|dropped)|throttle_(entered|left)"
+    r"|cached|cache_missed"
 )
 SAID = "status|exit_code|signal|attempt|cause|detail|step|started_at|completed_at|duration_s|needs"
 ATTEST = r"attest/(statement\.(json(\.sig|\.tsr)?|dsse\.json)|test-result\.(dsse\.)?json)"
@@ -23,10 +27,13 @@ FORM = {
     rf"{PLACE}00-meta/task\.json": "recorded-task",
     rf"{PLACE}10-commands/(commands)\.json": "",
     rf"{PLACE}10-commands/(step|cleanup)-\d+\.json": "step",
+    rf"{PLACE}30-(cache)\.json": "",
     rf"{PLACE}40-checksums/(artifacts)\.json": "",
     rf"{PLACE}99-summary/(status)\.json": "",
+    rf"{PLACE}30-(outputs)\.json": "",
 }
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+HANDED = "30-outputs.json"
 TOP = {"run.json", "plan.json", "events.jsonl", "blocked.json", "MANIFEST.sha256"}
 
 
@@ -81,6 +88,11 @@ def fits(value, form, name="", version=0):
     return True
 
 
+def hashed(value):
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return sha256(text.encode() + b"\n").hexdigest()
+
+
 def formed(path, data):
     for pattern, called in FORM.items():
         if found := re.fullmatch(pattern, path):
@@ -115,13 +127,59 @@ def journal(lines):
             t = tasks.setdefault(e["task"] + "", {"began": 0, "open": 0, "end": None, "all": {}})
             assert t["open"] == (e["type"] == "attempt_ended")
             t["open"] = e["type"] == "attempt_started"
+            t["found"] = None if t["open"] else t.get("found")
             t["began"] += t["open"]
             assert e["attempt"] == t["began"] if "attempt" in e["type"] else t["end"] is None
             t["end"] = None if t["open"] else e
             t["all"] |= {t["began"]: e} if e["type"] == "attempt_ended" else {}
             ends = "success|failure|timeout|blocked|skipped|cancelled|lost"
             assert t["open"] or re.fullmatch(ends, e["status"])
+        elif e["type"] in {"cached", "cache_missed"}:
+            t = tasks[e["task"]]
+            assert (t["open"], t["began"], t["found"]) == (True, e["attempt"], None)
+            t["found"] = e
     return first, tasks, e if over else None
+
+
+def cached(name, status, end, found, files):
+    assert status.get("outputs_sha256", "") == end.get("outputs_sha256", "")
+    assert status.get("cached_from", {}) == end.get("cached_from", {})
+    source, at = end.get("cached_from", {}), f"{name}/30-cache.json"
+    told = found and found["type"] == "cached" and found
+    assert source == ({"run": told["origin"], "task": name, "head": told["head"]} if told else {})
+    if source:
+        assert (end["status"], end.get("measures", {}), at in files) == ("success", {}, True)
+        assert source["run"] != status["run_id"]
+        steps = [p for p in files if re.fullmatch(rf"{name}/10-commands/\w+-\d+\.json", p)]
+        assert all(parse(files[p])["status"] == "not_run" for p in steps)
+    for record in [parse(files[at])] if at in files else ():
+        parts, left = record["parts"], record["generates"]
+        assert (record["task"], record["cached_from"]) == (name, source)
+        assert not source or not (record["stored"] or left)
+        assert not told or told["key"] == record["key"]
+        assert all(p["sha256"] == hashed(p["value"]) for p in parts.values() if "value" in p)
+        key = {"parts": {n: p["sha256"] for n, p in parts.items()}}
+        assert record["key"] == hashed({**key, "hidden": sorted(record["hidden"])})
+        shown = [f for f in left.get("folders", {}).values() if "entries" in f]
+        assert all(f["sha256"] == hashed(f["entries"]) for f in shown)
+
+
+def instance(row):
+    base, at, tail = row["id"].partition("@")
+    values = row.get("matrix", {})
+    assert (row.get("base"), "matrix" in row, bool(values)) == (
+        base if at else None,
+        *[bool(at)] * 2,
+    )
+    whole = sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode())
+    axes = [pair.split("=") for pair in tail.split(",") if at]
+    for axis, told in axes if len(dict(axes)) == len(axes) else [("", "")]:
+        text = values.get(axis, "")
+        kept = re.sub(r"[^A-Za-z0-9._+]+", "-", text)[:20].strip("-.") or "x"
+        mark = f"{kept}-{sha256(text.encode()).hexdigest()[:8]}"
+        rest = {whole.hexdigest()[:12]} if axis == "etc" else set()
+        assert told in ({text, mark} if axis in values else rest)
+    return True
 
 
 def check(there, folders):
@@ -144,6 +202,7 @@ def check(there, folders):
     assert {p.split("/")[0] for p in folders} <= {*ids, "attest"} and set(tasks) <= set(ids)  # 7
     assert all("/" in p or p in TOP or (p.endswith(".tmp") and not sealed) for p in files)
     assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
+    rows = {row["id"]: row for row in plan["tasks"] if instance(row)}
     ended = {name for name, t in tasks.items() if t["end"]}
     loose = set() if sealed else set(ids) - ended
     assert all(p.split("/")[0] in loose for p in odd)  # 1
@@ -152,20 +211,28 @@ def check(there, folders):
         assert place or folder.split("/")[0] in loose
     for name in ended:  # 9
         end, tree = tasks[name]["end"], f"{name}/40-checksums/"
-        rows = listed(files[f"{tree}task.sha256"], f"{name}/")
-        rows |= listed(files.get(f"{tree}attempts.sha256", b""), f"{name}/")
+        lines = listed(files[f"{tree}task.sha256"], f"{name}/")
+        lines |= listed(files.get(f"{tree}attempts.sha256", b""), f"{name}/")
         mine = {p: d for p, d in own.items() if p.startswith(f"{name}/")}
-        assert {**rows, f"{tree}task.sha256": end["task_sha256"]} == mine
-        kept = {p: d for p, d in rows.items() if p.startswith(f"{name}/30-artifacts/")}
+        assert {**lines, f"{tree}task.sha256": end["task_sha256"]} == mine
+        kept = {p: d for p, d in lines.items() if p.startswith(f"{name}/30-artifacts/")}
         assert listed(files[f"{tree}artifacts.sha256"], f"{name}/30-artifacts/") == kept
-        whole = {f"{name}/attempts/{number}/": e for number, e in tasks[name]["all"].items()}
+        ends = tasks[name]["all"].items()
+        whole = {f"{name}/attempts/{number}/": e for number, e in ends if e is not end}
         for root, e in {**whole, f"{name}/": end}.items():
             cut = {e["status"], e["cause"]} & {"lost", "storage"}
-            assert cut or all(
-                formed(p, files[p])
-                for p in mine
-                if p.startswith(root) and p.count("/") == root.count("/") + 1
+            mine_too = [p for p in mine if p.startswith(root) and p[len(root) :].count("/") < 2]
+            assert cut or all(formed(p, files[p]) for p in mine_too)
+            handed, wanted = (
+                {*parse(files.get(root + HANDED, b"{}"))},
+                {*rows[name].get("outputs", [])},
             )
+            assert own.get(root + HANDED, "") == e.get("outputs_sha256", "") and (
+                cut or handed == wanted or (handed < wanted and e["status"] != "success")
+            )
+            meta, row = files.get(f"{root}00-meta/task.json"), rows[name]
+            said = row if cut or meta is None else parse(meta)
+            assert all(said.get(key) == row.get(key) for key in ("base", "matrix", "outputs"))
         for number, e in tasks[name]["all"].items():
             path = f"{name}/attempts/{number}/40-checksums/task.sha256"
             assert e is end or digest[path] == e["task_sha256"]
@@ -174,5 +241,6 @@ def check(there, folders):
         came_to = "warned" if end["warned"] is True else end["status"]
         told = (name, paper["run_id"], came_to, came_to == "success" and end["attempt"] > 1)
         assert tuple(map(status.get, ("task_id", "run_id", "conclusion", "flaky"))) == told
-    assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 11
+        cached(name, status, end, tasks[name].get("found"), files)  # 12
+    assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 13
     return bool(last and sealed and ended == set(ids))

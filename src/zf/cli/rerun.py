@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -12,9 +13,11 @@ from zf.cli.begin import Beside, carry_out, settle
 from zf.cli.display import progress, streams
 from zf.cli.options import RUN, Directory, complete_task, takes_run_options
 from zf.cli.project import adopt, facts_of, find_run, hide_in_commands, open_project, proofs_folder
-from zf.cli.signing import conclude, signer_of_run
+from zf.cli.signing import conclude, signer_of_run, trust_of
 from zf.errors import Exit, ZfError
+from zf.lean.records import replace
 from zf.model import Asked
+from zf.options import Setting
 from zf.settings import RunOptions
 
 
@@ -46,7 +49,9 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
     hide = request.redactor.text
     hide_in_commands(hide)
     sign = request.settings.sign.value if options.sign is None else options.sign
-    with signer_of_run(sign=sign, key=options.key) as chosen:
+    with signer_of_run(sign=sign, key=options.key) as chosen, ExitStack() as opened:
+        if chosen is not None and request.settings.cached.value:
+            request = replace(request, trust=trust_of(chosen, opened))
         return conclude(go_on(request), watcher, chosen, hide, options)
 
 
@@ -56,19 +61,22 @@ def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory =
     from zf.run.rerun import select
 
     if [options.failed, options.first is not None, options.only is not None].count(True) != 1:
-        raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
+        raise ZfError("rerun takes one of --failed, --from TASK and --only EXPR")
     if options.downstream and options.first is None:
         raise ZfError("--downstream goes with --from TASK")
     with Beside() as beside:
         flow, settings = settle(options, Asked(), beside)
+        if not settings.cached.given:  # what is to run again is not what an earlier run did
+            settings = replace(settings, cached=Setting(value=False, source="default"))
         for base in options.upstream:
             adopt(base)
         run = adopt(run)
         run_dir = find_run(run, own=True)
         name = os.path.basename(run_dir)
-        again = select(flow, settings, options, run_dir, run)
+        again = select(flow, settings, options, run_dir, run, os.environ)
         if again is None:
-            streams.say(sys.stderr, f"nothing to run again: every task of {name} succeeded\n")
+            why = "no task is selected" if options.only or options.skip else "every task succeeded"
+            streams.say(sys.stderr, f"nothing to run again of {name}: {why}\n")
             return Exit.OK
         plan, fail_fast = again
         return carry_out(flow, plan, settings, options, beside, fail_fast=fail_fast, rerun_of=name)
@@ -83,12 +91,11 @@ def cancel(
     _directory: Directory = None,
 ) -> None:
     """End a run that another zf is running, or one task of it; once more: end it now."""
-    from zf.report.facts import refuse_unknown
+    from zf.report.task_facts import named
     from zf.run.host.lock import cancel as ask_to_cancel
 
     run_dir = find_run(run, own=True)
     run = os.path.basename(run_dir)
-    if task is not None:
-        refuse_unknown(facts_of(run_dir), task)
-    ask_to_cancel(proofs_folder(), run, task)
+    for each in (None,) if task is None else named(facts_of(run_dir), task):
+        ask_to_cancel(proofs_folder(), run, each)
     streams.say(sys.stderr, f"asked {run} to cancel {task or 'everything'}\n")

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zf.lean.validators import PydanticCustomError
-from zf.model import DEFAULT_PHASE, ID_PATTERN, RESERVED_ENV
+from zf.model import DEFAULT_PHASE, RESERVED_ENV
+from zf.plan.caching.keys import CACHING
+from zf.plan.files.patterns import ENV_GLOB, ENV_NAME, ID, INSIDE, NOT_BLANK
 from zf.plan.form import (
     BOOL,
     SCALAR,
@@ -28,6 +30,7 @@ from zf.plan.form import (
     text,
     whole,
 )
+from zf.plan.outputs.form import FROM, OUTPUTS
 from zf.settings import (
     DEFAULT_GRACE_S,
     MAX_AMOUNT,
@@ -37,15 +40,6 @@ from zf.settings import (
     MAX_TAIL_LINES,
     SHIELD_MODES,
 )
-
-# Patterns are ECMAScript's and Rust's common ground: editors check them too.
-ID = f"^{ID_PATTERN}$"
-NOT_BLANK = r"\S"
-ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
-ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
-# One part of a path: anything but `..`; the first part is not empty, so the path is relative.
-_PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
-INSIDE = f"^{_PART}(?:/{_PART}?)*$"
 
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
@@ -240,14 +234,8 @@ TASK: Mapping[str, Key] = {
         "Whether a failure, or one with these exit codes, is tolerated: a warning to dependents.",
         keys=EXIT_CODES,
     ),
-    "allow_timeout": Key(
-        BOOL,
-        "Whether a timeout is tolerated: a warning, and dependents go on.",
-    ),
-    "max_retries": Key(
-        whole(0, MAX_RETRIES),
-        "How many more times the task may be tried.",
-    ),
+    "allow_timeout": Key(BOOL, "Whether a timeout is tolerated: a warning, and dependents go on."),
+    "max_retries": Key(whole(0, MAX_RETRIES), "How many more times the task may be tried."),
     "retry_delay_sec": Key(
         number(least=0, most=MAX_SECONDS),
         "Seconds before the first retry; doubled each time, shortened by up to a tenth.",
@@ -278,8 +266,10 @@ TASK: Mapping[str, Key] = {
         "Where the steps run, relative to the project root and inside it.",
     ),
     "env": Key(
-        table(_ENV_NAME, STR, _NOT_RESERVED),
-        "Environment variables for the steps. Values are text: quote numbers and booleans.",
+        table(_ENV_NAME, either(STR, FROM), _NOT_RESERVED),
+        "Environment variables for the steps. Values are text: quote numbers and booleans; or"
+        " outputs of needs.",
+        keys=FROM,
     ),
     "pass_env": Key(
         _ENV_GLOBS,
@@ -297,6 +287,7 @@ TASK: Mapping[str, Key] = {
         text(NOT_BLANK),
         "The script of the task's only step: short for `commands: [{run: ...}]`.",
     ),
+    **CACHING,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task. A plain text is a step's"
@@ -324,6 +315,7 @@ TASK: Mapping[str, Key] = {
         whole(1, MAX_TAIL_LINES),
         "How many lines of a failed step's log are shown: the assertion of a test, and the end.",
     ),
+    "outputs": OUTPUTS,
     "artifacts": Key(
         list_of(either(text(INSIDE), ARTIFACT)),
         "Globs of files to copy into the proof when the task ends, relative to the project root.",
@@ -411,6 +403,12 @@ PROJECT: Mapping[str, Key] = {
         "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
         " over this.",
         default="auto",
+    ),
+    "cached": Key(
+        BOOL,
+        "Whether results of earlier runs count for tasks that say `cache`. A flag or variable wins"
+        " over this.",
+        default=False,
     ),
     "resources": Key(
         table(text(ID), whole(0, MAX_AMOUNT)),

@@ -12,6 +12,10 @@ LOCKS = ".locks"
 # In there how long tasks took; a project may have a file of the same name and form.
 DURATIONS = "durations.json"
 
+# Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
+# shield, and removed with these.
+NEEDS = "needs"
+
 # At the top of a run.
 RUN, PLAN, JOURNAL, BLOCKED = "run.json", "plan.json", "events.jsonl", "blocked.json"
 MANIFEST, ATTEST = "MANIFEST.sha256", "attest"
@@ -25,6 +29,11 @@ FOLDERS = (META, COMMANDS, LOGS, ARTIFACTS, CHECKSUMS, SUMMARY)
 NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
 # A file in the tree itself, where a task has measured something.
 METRICS = "30-metrics.txt"
+# And where one has outputs.
+OUTPUTS = "30-outputs.json"
+# And where its result may count for later runs, or is that of an earlier one.
+CACHE = "30-cache.json"
+LOOSE = (METRICS, OUTPUTS, CACHE)
 ATTEMPTS = "attempts"
 
 # The files of a tree.

@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from zf.errors import Exit, ZfError
+from zf.errors import Exit
 from zf.events import (
     FAILED,
     AttemptEnded,
     AttemptStarted,
     BudgetWarned,
+    Cached,
+    CacheMissed,
     CancelRequested,
     ConditionEvaluated,
     Event,
@@ -202,16 +204,6 @@ def build(plan: Mapping[str, Any], events: Iterable[Event]) -> Facts:
     return fold.facts
 
 
-def refuse_unknown(facts: Facts, task: str) -> None:
-    """Raises ZfError (exit 2) for a task that a run did not plan."""
-    if task not in facts.tasks:
-        raise ZfError(
-            f"run {facts.run!r} has no task {task!r}",
-            code="ZF130",
-            hint=f"zf status {facts.run} lists its tasks",
-        )
-
-
 class Fold:
     """Facts that grow: each event costs the same however many tasks there are.
 
@@ -267,6 +259,8 @@ class Fold:
                 facts.run_timeout = event
             case Interrupted():
                 facts.interrupted = event
+            case Cached() | CacheMissed():
+                facts.tasks[event.task].looked_up = event
             case CancelRequested():
                 pass  # what comes of it has events of its own
             case RunStarted():
@@ -346,7 +340,6 @@ class Fold:
         self.facts.counts["waiting"] += 1
 
     def _retry_dropped(self, event: RetryDropped) -> None:
-        """It was the last word after all."""
         task = self.facts.tasks[event.task]
         if not task.earlier or task.word != "waiting":
             return
@@ -416,7 +409,7 @@ class Fold:
 # What an attempt's end says of its task.
 _END = (
     *("status", "cause", "detail", "warned", "exit_code", "signal", "step"),
-    *("duration_s", "completed_at", "measures", "tests"),
+    *("duration_s", "completed_at", "measures", "tests", "looked_up"),
 )
 
 

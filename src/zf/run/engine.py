@@ -16,6 +16,8 @@ from typing import Protocol
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
+    Cached,
+    CacheMissed,
     CancelRequested,
     Cause,
     Interrupted,
@@ -40,6 +42,7 @@ from zf.run.schedule.orders import (
     LeaseAnswered,
     NotRun,
     Order,
+    OutputsRead,
     Record,
     ReleaseLease,
     StartAttempt,
@@ -75,9 +78,9 @@ class Executor(Protocol):
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
-    ) -> list[AttemptEnded | Spent]:
-        """Attempts that ended, and what others have spent so far; empty when the time is up,
-        `wakeup_fd` became readable or `output_fd` writable.
+    ) -> list[AttemptEnded | Spent | Cached | CacheMissed]:
+        """Attempts that ended, and what others have spent or found so far; empty when the time is
+        up, `wakeup_fd` became readable or `output_fd` writable.
         """
         ...
 
@@ -96,6 +99,7 @@ class Engine:
         recorder: Recorder,
         *,
         write_not_run: Callable[[TaskNotRun], str],
+        read_outputs: Callable[[AttemptEnded], OutputsRead],
         inbox: Inbox,
         leases: Leases,
         output_fd: Callable[[], int | None],
@@ -107,6 +111,7 @@ class Engine:
         self._executor = executor
         self._recorder = recorder
         self._write_not_run = write_not_run
+        self._read_outputs = read_outputs
         self._inbox = inbox
         self._leases = leases
         self._output_fd = output_fd
@@ -131,6 +136,10 @@ class Engine:
                 if isinstance(event, Spent):
                     self._carry_out(self._scheduler.handle(event, time.monotonic()))
                     continue
+                if isinstance(event, Cached | CacheMissed):
+                    # What decides is the end of the attempt, which says it, too.
+                    self._recorder.record(event)
+                    continue
                 heappush(self._slots, self._slot_of.pop(event.task))
                 self._happened(event)
             for news in self._inbox.read():
@@ -154,6 +163,8 @@ class Engine:
     def _happened(self, event: AttemptEnded | Interrupted | CancelRequested) -> None:
         # The scheduler goes by the very moment in the journal, so that a replay decides the same.
         moment = self._recorder.record(event)
+        if isinstance(event, AttemptEnded) and self._scheduler.asks_for_outputs(event):
+            self._scheduler.take_outputs(self._read_outputs(event))
         self._carry_out(self._scheduler.handle(event, moment))
 
     def _interrupt(self, number: int) -> None:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from typing import TYPE_CHECKING
 
 from zf.errors import Exit, ZfError
-from zf.events import RunEnded, RunResumed, RunStarted, Status, TaskNotRun
+from zf.events import AttemptEnded, RunEnded, RunResumed, RunStarted, Status, TaskNotRun
 from zf.lean import lazy
 from zf.lean.records import Struct, replace
 from zf.proof.durations import runs
@@ -40,9 +40,10 @@ from zf.work.supervise import leftovers
 from zf.work.worker import Shared
 
 if TYPE_CHECKING:
-    from zf.run import recover
+    from zf.run import outputs, recover
     from zf.work.walls import shield
-else:  # no new run needs them
+else:  # no new run needs them, and few read outputs
+    outputs = lazy.module("zf.run.outputs")
     recover = lazy.module("zf.run.recover")
     shield = lazy.module("zf.work.walls.shield")
 
@@ -102,11 +103,15 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
 
 
 def _took_s(facts: Facts) -> dict[str, float]:
-    """How many seconds each task took that went well, or ended in a way that is tolerated."""
+    """How many seconds each task took that was run and went well, or ended in a way that is
+    tolerated.
+    """
     return {
         task.id: task.duration_s
         for task in facts.tasks.values()
-        if task.duration_s is not None and (task.warned or task.status is Status.SUCCESS)
+        if task.duration_s is not None
+        and (task.warned or task.status is Status.SUCCESS)
+        and not task.cached_from
     }
 
 
@@ -183,6 +188,7 @@ def _conduct(
             pool,
             recorder,
             write_not_run=_write_not_run(request),
+            read_outputs=lambda ended: outputs.read_ended(run_dir, ended),
             inbox=inbox,
             leases=held,
             output_fd=request.output_fd,
@@ -227,6 +233,7 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         aside=lock.aside_path(request.flow.proofs, request.run),
         shield=request.shield(),
         trace=request.trace,
+        caching=request.caching(),
     )
     try:
         return Pool(request.plan.tasks, shared, known=known, first=first)
@@ -295,6 +302,10 @@ def _start_again(request: RunRequest, journal: Journal, reading: JournalReading)
     times = recover.moments(lines, time.monotonic())
     about = run_json(request.run_dir)
     scheduler = request.scheduler(about, recover.conditions_answered(reading.events))
+    # Of attempts that were followed by another, too: only the last one's tree is what was named.
+    for event in reading.events:
+        if isinstance(event, AttemptEnded) and scheduler.asks_for_outputs(event):
+            scheduler.take_outputs(outputs.read_ended(request.run_dir, event))
     orders = recover.outstanding(scheduler, lines, times, idle_s(lines))
 
     @contextmanager

@@ -10,7 +10,7 @@ from zf.errors import Exit, ZfError, printable
 from zf.events import ConditionEvaluated
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING, Flow
-from zf.plan.graph import Plan, plan_again
+from zf.plan.graph import Plan
 from zf.proof import read
 from zf.proof.durations.form import Durations
 from zf.proof.durations.runs import weights
@@ -29,7 +29,9 @@ from zf.settings import ALWAYS, NEVER, RunOptions, Settings
 from zf.tracing import Trace
 
 if TYPE_CHECKING:
+    from zf.audit.authentic import Trust
     from zf.proof.source.early_look import Looking
+    from zf.work.caching.use import Caching
     from zf.work.walls.shield import Grounds
 
 
@@ -61,6 +63,8 @@ class RunRequest(Struct, frozen=True):
     trace: Trace = field(default_factory=Trace)
     # The digests of the run.json and plan.json that it was made from, if it is to be resumed.
     papers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    # The keys that must have signed an earlier run whose results are to count.
+    trust: Trust | None = None
 
     @property
     def run(self) -> str:
@@ -105,6 +109,18 @@ class RunRequest(Struct, frozen=True):
             landlock=mode == ALWAYS and not any(t.leave_running for t in self.plan.tasks.values()),
         )
 
+    def caching(self) -> Caching | None:
+        """How earlier results come to count; None where none does."""
+        if not self.settings.cached.value or not any(t.cache for t in self.plan.tasks.values()):
+            return None
+        import zf.audit.verify  # noqa: F401, PLC0415 - once, before workers are forked
+        from zf.work.caching.use import Caching  # noqa: PLC0415 - not without one
+
+        if self.settings.sign.value and self.trust is None:
+            return None  # nothing says whose signature would count
+
+        return Caching(look_up=True, trust=self.trust)
+
     def weighed(self, rows: Sequence[dict[str, Any]], earlier: Durations) -> Self:
         """The same, with how long its tasks are expected to take, which is written into the `rows`
         of its plan.json, too.
@@ -134,7 +150,15 @@ class RunRequest(Struct, frozen=True):
             ci=about.get("ci"),
             hide=self.redactor.text,
         )
-        return Scheduler(self.plan, self.limits, contexts, decided)
+        scheduler = Scheduler(self.plan, self.limits, contexts, decided)
+        asked = [need for need in self.plan.upstream if scheduler.asks_for_outputs_of(need)]
+        if asked:
+            from zf.run import outputs  # noqa: PLC0415 - few runs read any
+
+            for need in asked:
+                read = outputs.read_met(self.flow.proofs, need, self.plan.upstream[need])
+                scheduler.take_outputs(read)
+        return scheduler
 
 
 def limits_of(
@@ -198,6 +222,8 @@ def recorded_request(
     Raises ZfError: exit 5 for a run that is sealed, 2 when the files have changed, or the run has
     another form.
     """
+    from zf.plan.recorded import plan_again  # noqa: PLC0415 - of a run that is resumed
+
     refuse_sealed(run_dir)
     # Which files the run is taken up from is checked again once nothing else can touch it.
     recorded, run_sha256 = read.object_and_digest(run_dir, RUN)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Literal
 
-from zf.events import AttemptEnded, Cause, Status
+from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, from_json, to_json
 from zf.lean.encoder import decoder, encoder
 from zf.lean.records import Struct, asdict, field
 from zf.metrics.budget import Spent
@@ -39,7 +39,7 @@ class Stop(Struct, frozen=True):
 
 class StartOrder(Struct, frozen=True):
     """An attempt to run. `then` is the task that may follow it; `before` the `task_sha256` of the
-    attempt before it; `needs` those of needs that this run met and that may have artifacts.
+    attempt before it; `needs` those of needs that this run met and that may have left something.
     """
 
     task: str
@@ -96,6 +96,10 @@ class RunnerOrders:
     def report_spent(self, spent: Spent) -> None:
         """Tell the runner what the attempt under way has used so far."""
         self._tell(b"%b%b\n" % (SPENT, _to_json(asdict(spent)).encode()))
+
+    def report_found(self, event: Cached | CacheMissed) -> None:
+        """Tell the runner what came of looking for an earlier result."""
+        self._tell(b"%b%b\n" % (FOUND, _to_json(to_json(event)).encode()))
 
     def _tell(self, data: bytes) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -179,6 +183,8 @@ def _do_nothing(*_: object) -> None:
 PING = b"null\n"
 # What a line begins with that tells what an attempt has used so far.
 SPENT = b"spent "
+# And one that tells what came of looking for an earlier result.
+FOUND = b"found "
 # Says that the runner wants nothing more, and sees to what the worker leaves.
 DISMISS = b"false\n"
 
@@ -210,9 +216,15 @@ def kill_order(task: str, attempt: int, cause: Cause, *, force: bool, detail: st
     return b"%b\n" % _to_json(order).encode()
 
 
-def decode_spent(line: bytes) -> Spent:
-    """What a line that begins with SPENT says."""
-    return Spent(**_from_json(line[len(SPENT) :].decode()))
+def decode_told(line: bytes) -> Spent | Cached | CacheMissed | None:
+    """What a line tells of an attempt that goes on; None for a line of another kind."""
+    if line.startswith(SPENT):
+        return Spent(**_from_json(line[len(SPENT) :].decode()))
+    if line.startswith(FOUND):
+        event = from_json(_from_json(line[len(FOUND) :].decode()))
+        assert isinstance(event, Cached | CacheMissed)
+        return event
+    return None
 
 
 def encode(ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> bytes:
@@ -226,11 +238,13 @@ def encode(ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> bytes:
 def decode(line: bytes) -> tuple[AttemptEnded, bool, str]:
     """What such a line says."""
     *values, is_last, listed = _from_json(line.decode())
-    values[_STATUS] = Status(values[_STATUS])
-    values[_CAUSE] = Cause(values[_CAUSE])
+    values[_STATUS] = _STATUSES[values[_STATUS]]
+    values[_CAUSE] = _CAUSES[values[_CAUSE]]
     return AttemptEnded(*values), is_last, listed
 
 
 _to_json, _from_json = encoder(), decoder()
 _values = attrgetter(*AttemptEnded.__struct_fields__)
+# By their values: to ask the enum itself takes a few calls of Python's.
+_STATUSES, _CAUSES = {one.value: one for one in Status}, {one.value: one for one in Cause}
 _STATUS, _CAUSE = map(AttemptEnded.__struct_fields__.index, ("status", "cause"))

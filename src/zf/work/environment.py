@@ -14,14 +14,17 @@ from hashlib import sha256
 
 from zf.lean import lazy
 from zf.lean.records import Struct
-from zf.model import Project, Task
+from zf.model import NOTHING, Project, Task
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
 from zf.tracing import TRACEPARENT
 from zf.work.supervise.leftovers import COOKIE
 
 # What the folder is called in which steps tell zf something, after the worker's number.
 CHANNEL = ".told"
-METRICS = "ZF_METRICS"
+METRICS, OUTPUT = "ZF_METRICS", "ZF_OUTPUT"
+# When that folder was changed while nothing was put into it: a time that no clock shows. So a
+# single look says that the steps told nothing, as nearly all do.
+UNTOUCHED_NS = (0, 0)
 # By purpose, as the reference page shows them. A name ending in `*` stands for all that begin so.
 # Nothing in here may carry a secret: their values are written into the proof.
 ALLOWED: Mapping[str, tuple[str, ...]] = {
@@ -160,12 +163,17 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 _NAMES = frozenset(name for names in ALLOWED.values() for name in names if name[-1] != "*")
 _PREFIXES = tuple(name[:-1] for names in ALLOWED.values() for name in names if name[-1] == "*")
 _WITH_PASSWORD = lazy.pattern(r"\w+://[^/\s]*@")
-_SHELL_NAME = lazy.pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def channel_files(channel: str, task: str, attempt: int) -> dict[str, str]:
+    """The variables that name the files in which an attempt tells something, with their paths."""
+    path = f"{channel}/{task}.{attempt}"
+    return {METRICS: f"{path}.metrics", OUTPUT: f"{path}.output"}
 
 
 def has_password(value: str) -> bool:
     """Whether it is like `http://user:password@proxy`: passed on, but never recorded."""
-    return _WITH_PASSWORD.match(value) is not None
+    return "://" in value and _WITH_PASSWORD.match(value) is not None
 
 
 class Environment(Struct, frozen=True):
@@ -203,7 +211,7 @@ class Outside:
         self._shown = frozenset(
             name
             for name, value in self._allowed.items()
-            if _SHELL_NAME.fullmatch(name) and not has_password(value)
+            if name.isascii() and name.isidentifier() and not has_password(value)
         )
         self._passed: dict[tuple[str, ...], dict[str, str]] = {}
         self._project_secrets = project.secrets
@@ -218,13 +226,25 @@ class Outside:
             )
         return found
 
-    def build(self, task: Task, own: Mapping[str, str]) -> Environment:
-        """The environment of a task's steps; `own` are zf's variables for this attempt."""
+    def is_from_outside(self, name: str) -> bool:
+        """Whether the allow-list is why steps see it, unless something else sets it, too."""
+        return name in self._allowed
+
+    def named(self, patterns: tuple[str, ...]) -> dict[str, str]:
+        """What these patterns name, whether steps may see it or not."""
+        return _matching(self._environ, patterns)
+
+    def build(
+        self, task: Task, own: Mapping[str, str], taken: Mapping[str, str] = NOTHING
+    ) -> Environment:
+        """The environment of a task's steps; `own` are zf's variables for this attempt, `taken`
+        those that hold outputs of its needs.
+        """
         passed = self.passed(task.pass_env)
-        values = {**self._allowed, **passed, **task.env, **own}
+        values = {**self._allowed, **passed, **task.env, **taken, **own}
         # Processes with the cookie belong to the run, and are killed once the run is dead; a shell
         # that sources env.sh is not one of them.
-        recorded = {*self._shown, *task.env, *own} - {COOKIE, METRICS}
+        recorded = {*self._shown, *task.env, *taken, *own} - {COOKIE, METRICS, OUTPUT}
         hidden = tuple(sorted(values.keys() - recorded)) if len(values) > len(recorded) else ()
         return Environment(values, recorded, hidden)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from signal import Signals
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import Exit, printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.records import Struct, field, replace
+from zf.model import NOTHING
 from zf.outlet import say_if_possible
 from zf.proof.layout import TIMEOUT_MARK
 from zf.proof.tree.artifacts import TOLD_MOST, Collected, collect, listed
@@ -65,8 +66,10 @@ class Outcome(Struct):
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
-    # What the task measured of itself, if anything.
+    cached_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
+    outputs_sha256: str = ""
     # What each command that was started used: which kind of command, its number, its measures.
     used: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
 
@@ -163,12 +166,11 @@ class Outcome(Struct):
         else:
             self._take_stop("collecting the artifacts", None, stop, None)
 
-    def take_measured(self, measured: Measured, *, strict: bool) -> None:
-        """Judge by what the task measured of itself; an earlier failure stays."""
-        self.measured = measured
-        self.notes += measured.notes
-        if strict and measured.problem and self.status is Status.SUCCESS:
-            self.fail(Cause.METRICS, measured.problem)
+    def take_told(self, notes: Iterable[str], cause: Cause, problem: str) -> None:
+        """Judge by what the steps told, where a problem is to fail it; an earlier failure stays."""
+        self.notes += notes
+        if problem and self.status is Status.SUCCESS:
+            self.fail(cause, problem)
 
     def take_budget(self, spent: Mapping[str, float], seen: Mapping[str, float]) -> None:
         """Judge by the task's budget, of which earlier attempts have `spent` so much, and this one
@@ -302,8 +304,9 @@ class Outcome(Struct):
         told: dict[str, Any] = {}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
-        if ended.metrics:
-            told["metrics"] = ended.metrics
+        for name in ("metrics", "outputs_sha256", "cached_from"):
+            if value := getattr(ended, name):
+                told[name] = value
         return told
 
     def _told_notes(self) -> list[str]:
@@ -342,6 +345,8 @@ class Outcome(Struct):
             self._measures(),
             tests=self.tests.event if self.tests else {},
             metrics=self.measured.metrics.as_json() if self.measured else [],
+            outputs_sha256=self.outputs_sha256,
+            cached_from=dict(self.cached_from),
         )
 
     def _measures(self) -> dict[str, Any]:
@@ -381,6 +386,7 @@ class Outcome(Struct):
 
         If even this cannot be written, the event has no digest and the tree stays undecided.
         """
+        self.outputs_sha256 = ""  # their file goes: it may be half written
         try:
             with closing(self._abandoned_tree(run_dir, before)) as tree:
                 allowed_in = self.task.allow_secrets_in

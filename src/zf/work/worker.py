@@ -12,6 +12,8 @@ is no part of the run: a wrong guess, or a death, leaves nothing in the proof.
 
 from __future__ import annotations
 
+# The half of `signal` that is compiled: its other half makes members of enums of all it says.
+import _signal  # type: ignore[import-not-found]  # typeshed has no stub for it
 import _socket
 import _thread
 import errno
@@ -35,10 +37,11 @@ from zf.redact.redactor import Redactor
 from zf.settings import ALWAYS
 from zf.tracing import Trace
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
-from zf.work.attempt import Attempt, WorkerContext
+from zf.work.attempt import Attempt
 from zf.work.capture import Buffer
+from zf.work.context import WorkerContext
 from zf.work.control import RunnerOrders, StartOrder
-from zf.work.environment import Outside
+from zf.work.environment import UNTOUCHED_NS, Outside
 from zf.work.outcome import Outcome, error_text, print_trace
 from zf.work.shell import Shell
 from zf.work.supervise.cgroup import Cgroup
@@ -54,6 +57,7 @@ from zf.work.supervise.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met
+    from zf.work.caching.use import Caching
     from zf.work.walls.shield import Grounds, Shield
 
 
@@ -81,6 +85,7 @@ class Shared(Struct, frozen=True):
     # What the shield keeps steps away from; None where there is to be no shield.
     shield: Grounds | None = None
     trace: Trace = field(default_factory=Trace)
+    caching: Caching | None = None
 
 
 class Worker:
@@ -122,6 +127,7 @@ class Worker:
             upstream=shared.upstream,
             project=shared.project,
             trace=shared.trace,
+            caching=shared.caching,
         )
         self._has_channel = self._has_aside = False
         # The attempt that will probably come next: at most one, the first of its task.
@@ -142,6 +148,7 @@ class Worker:
             is_last = is_last or (shield is not None and shield.is_spoiled)
             self._orders.report(ended, is_last=is_last, listed=self._listed)
             self._let_go()
+            self._clear_channel()
             self._tell_late_output(task)
         self._discard()
         if shield is not None:
@@ -167,6 +174,14 @@ class Worker:
         if self._tree is not None:
             self._tree.close()
             self._tree = None
+
+    def _clear_channel(self) -> None:
+        """So that nothing in it is taken for what the next attempt told."""
+        if self._context.told:
+            from zf.work.results.channel import clear  # noqa: PLC0415 - few tasks tell anything
+
+            clear(self._context.written_channel)
+            self._context.told = False
 
     def _outcome_of(self, task: Task, attempt: int) -> Outcome:
         return Outcome(task, attempt, containment=self._containment, shield=self._shielded)
@@ -225,8 +240,9 @@ class Worker:
                 self._has_channel = True
                 with suppress(OSError):  # then only what a step writes there is not kept
                     os.makedirs(context.channel, exist_ok=True)
+                    os.utime(context.channel, ns=UNTOUCHED_NS)
             if attempt is None:
-                attempt = Attempt(context, task, outcome)
+                attempt = Attempt(context, task, outcome, met=order.needs)
             tree = self._tree = attempt.tree
             attempt.run(order, meanwhile)
             ended = outcome.write_status(tree, context.place.run)
@@ -245,6 +261,7 @@ class Worker:
         if shield is not None:
             # It may be half set up. The next task gets a worker with a new one.
             shield.give_up(self._tree)
+        context.told = True  # it may have, and nothing has looked
         run, stop_reason = context.place.run, Collecting(self._orders, LEAST_S)
         try:
             return outcome.write_abandoned_status(
@@ -291,8 +308,8 @@ def serve(
 def _forget_signals() -> None:
     """Drop the runner's handlers; what it ignored stays ignored (and steps start without that)."""
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
+    for number in _signal.valid_signals():
+        if callable(_signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)

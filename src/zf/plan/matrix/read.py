@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from zf.model import Task
+from zf.model import Task, matrix_variable
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, instances
-from zf.plan.matrix.names import REST, variable, variables
+from zf.plan.matrix.names import REST, variables
 
 if TYPE_CHECKING:
     from zf.errors import Problem
     from zf.plan.yaml.source import Source
 
 # Keys of `matrix:` that are no axes.
-OWN_KEYS = ("include", "exclude", "from", "max_parallel", "fail_fast")
+OWN_KEYS = ("include", "exclude", "max_parallel", "fail_fast")
+# `from` may one day say where values come from; `etc` stands in names for what is left out.
+_TAKEN = (REST, "from")
 _AXIS = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _MAX_VALUE = 1000
 
@@ -76,7 +78,7 @@ def _bad_axes(node: Node, source: Source) -> Iterator[Problem]:
         if key.value not in OWN_KEYS:
             yield from _bad_axis(key, variables, source)
             if isinstance(value, MappingNode):
-                variables.setdefault(f"{variable(key.value)}_COUNT", key.value)
+                variables.setdefault(f"{matrix_variable(key.value)}_COUNT", key.value)
     for listed in (value for key, value in node.value if key.value == "include"):
         for entry in listed.value:
             for key, _ in entry.value:
@@ -85,14 +87,15 @@ def _bad_axes(node: Node, source: Source) -> Iterator[Problem]:
 
 def _bad_axis(key: Node, variables: dict[str, str], source: Source) -> Iterator[Problem]:
     name = key.value
-    if name == REST or not _AXIS.fullmatch(name):
-        hint = "letters, digits, `_` and `-`, at most 64 of them, no digit first; `etc` is taken"
+    if name in _TAKEN or not _AXIS.fullmatch(name):
+        hint = "letters, digits, `_` and `-`, at most 64 of them, no digit first"
+        hint = f"'{name}' is taken: choose another name" if name in _TAKEN else hint
         message = f"'{name:.80}' is no name for an axis"
         yield source.problem("ZF290", message, key.start_mark, key.end_mark, hint=hint)
         return
-    other = variables.setdefault(variable(name), name)
+    other = variables.setdefault(matrix_variable(name), name)
     if other != name:
-        message = f"axes '{other}' and '{name}' set the same variable, {variable(name)}"
+        message = f"axes '{other}' and '{name}' set the same variable, {matrix_variable(name)}"
         yield source.problem("ZF290", message, key.start_mark, key.end_mark, hint="rename one")
 
 
