@@ -7,8 +7,6 @@ and `1:30` is ninety. Says nothing about what a task file may hold; that is `sch
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from yaml.error import MarkedYAMLError
@@ -111,9 +109,7 @@ class _Watch:
         self.depth -= 1
 
 
-@cache
-def _watched(parser: Callable[[str], Any]) -> Callable[[str], Any]:
-    assert isinstance(parser, type)
+def _watched(parser: type[Any]) -> type[Any]:
     return type("Watched", (_Watch, parser), {})
 
 
