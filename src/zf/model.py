@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from zf.errors import Problem
+from zf.inputs import Input
 from zf.lean.encoder import encoder
 from zf.lean.records import Struct, field
 
@@ -135,6 +136,8 @@ class Task(Struct, frozen=True):
     # Fields below came after the form of a task was first hashed: a proof has them, and a digest
     # counts them, only where they are not at their defaults, so that other tasks keep theirs.
     tags: tuple[str, ...] = ()
+    # Words that its commands get as "$@": given to a run of it, not in its file.
+    arguments: tuple[str, ...] = ()
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""
@@ -238,6 +241,8 @@ class Phase(Struct, frozen=True):
     title: str = ""
     timeout_s: float | None = None
     budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    # What can be given to a run of it.
+    inputs: Mapping[str, Input] = field(default_factory=lambda: NOTHING)
 
 
 class Project(Struct, frozen=True):
@@ -259,7 +264,14 @@ class Project(Struct, frozen=True):
     throttle_min_free_mem_mb: float | None = None
     # How much of what tasks measure a run may use.
     budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    # What can be given to every run.
+    inputs: Mapping[str, Input] = field(default_factory=lambda: NOTHING)
     phases: Mapping[str, Phase] = field(default_factory=dict)
+
+
+def declares_inputs(project: Project) -> bool:
+    """Whether anything can be given to a run of it."""
+    return bool(project.inputs) or any(phase.inputs for phase in project.phases.values())
 
 
 class Flow(Struct, frozen=True):

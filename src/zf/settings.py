@@ -86,6 +86,17 @@ def _amounts(typed: Sequence[str], source: str) -> dict[str, int]:
     return found
 
 
+def _named_values(typed: Sequence[str], source: str) -> tuple[str, ...]:
+    """The words as they are: values are not for messages, as one may be secret."""
+    if all("=" in text and text[0] != "=" for text in typed):
+        return tuple(typed)
+    raise ZfError(f"{source} wants NAME=VALUE, such as env=prod", code="ZF110")
+
+
+def _words(typed: Sequence[str], _source: str) -> tuple[str, ...]:
+    return tuple(typed)
+
+
 def file_named(text: str, source: str) -> str:
     """The file's whole path, from where it was typed: zf may go elsewhere."""
     if text and not os.path.isdir(text):
@@ -139,6 +150,21 @@ class RunOptions(Options, more=REPORTS):
         help="With --from: everything that depends on TASK.",
     )
     only: Option[str | None] = Option("--only", metavar="TASK", verbs=(RERUN,), help="Just TASK.")
+    inputs: Option[Sequence[str]] = Option(
+        "--input",
+        "-i",
+        metavar="NAME=VALUE",
+        many=True,
+        parse=_named_values,
+        default=(),
+        help="What an input is, of those that zf.yaml declares. Can be given again. A list is a,b.",
+    )
+    inputs_file: Option[str | None] = Option(
+        "--inputs",
+        metavar="FILE",
+        parse=file_named,
+        help="What inputs are, in YAML or JSON. A flag comes before it, ZF_INPUT_NAME after it.",
+    )
     run_id: Option[str | None] = Option(
         "--run-id",
         metavar="ID",
@@ -311,6 +337,15 @@ class RunOptions(Options, more=REPORTS):
     as_json: Option[bool] = Option(
         "--json",
         help="Print the result as JSON on stdout in place of the summary.",
+    )
+    arguments: Option[Sequence[str]] = Option(
+        "--",
+        metavar="ARGUMENT...",
+        verbs=(PHASE, TASK),
+        many=True,
+        parse=_words,
+        default=(),
+        help='What follows goes to the commands of the tasks that are named, as "$@".',
     )
 
 

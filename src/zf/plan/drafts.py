@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from zf.errors import Problem
 from zf.lean.records import Struct, field
 from zf.model import Asked, Need, Project, Task
+from zf.plan.inputs.used import template_warnings
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
 from zf.plan.yaml import source, yaml12
@@ -40,6 +41,17 @@ class Draft(Struct):
     condition: Condition | None = None
     states_timeout: bool = False
     problems: list[Problem] = field(default_factory=list)
+
+    def pointer(self, loc: tuple[int | str, ...]) -> tuple[_Pointer, tuple[int | str, ...]]:
+        """What points at a value of the task, and where that is in its file."""
+        return _Pointer(self.path, self.file), loc
+
+    def problem(
+        self, loc: tuple[int | str, ...], code: str, message: str, hint: str | None
+    ) -> Problem:
+        """A finding about the value at `loc` of the task."""
+        pointer, at = self.pointer(loc)
+        return pointer.problem(at, code, message, hint)
 
 
 class _Pointer:
@@ -249,7 +261,9 @@ def phase_warnings(
     drafts: list[Draft], project: Project, default_timeout_s: float, root: str, asked: Asked
 ) -> Iterator[Problem]:
     """Warnings about what is valid but hardly intended, in what is about to run."""
-    for draft in _in_question(drafts, asked):
+    in_question = list(_in_question(drafts, asked))
+    yield from template_warnings(in_question, project)
+    for draft in in_question:
         task = draft.task
         if task is None or not draft.states_timeout:
             continue

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import Problem
+from zf.lean.records import replace
 from zf.model import (
     NOTHING,
     TASK_KEYS,
@@ -32,6 +33,7 @@ from zf.plan.drafts import (
     check_needs,
     phase_warnings,
 )
+from zf.plan.inputs.used import check_env, fields
 from zf.plan.places import (
     NEAR_TASK_FILES,
     TASK_FILE,
@@ -57,14 +59,16 @@ def load(
     root: str, home: str, *, default_phase_timeout_s: float, asked: Asked = _EVERYTHING
 ) -> Loaded:
     """Every file of the project, checked. Never raises for what is in them."""
-    project, problems = _read_project(root)
+    project, problems_of_project = _read_project(root)
+    problems = list(problems_of_project)
     drafts, passed_over = _read_tasks(root)
     problems += passed_over + _passed_over(root)
     for draft in drafts:
         problems += draft.problems
     problems += check_names(drafts)
     problems += check_needs(drafts)
-    problems += check_conditions(drafts)
+    problems += check_conditions(drafts, fields(project, is_good=not problems_of_project))
+    problems += check_env(drafts, project)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
@@ -93,7 +97,25 @@ def _read_project(root: str) -> tuple[Project, list[Problem]]:
     problems = document.problems + _check_form(found, document, schema.PROJECT_FORM)
     if problems:
         return Project(), problems
-    return _project(document.value), []
+    return _with_inputs(_project(document.value), found, document)
+
+
+def _with_inputs(
+    project: Project, found: Source, document: yaml12.Document
+) -> tuple[Project, list[Problem]]:
+    """The project with the inputs that its file declares, if it does."""
+    form = document.value
+    phases = form.get("phases", {})
+    if "inputs" not in form and not any("inputs" in phase for phase in phases.values()):
+        return project, []
+    from zf.plan.inputs import declared
+
+    read = declared.read(found, document)
+    named = {
+        name: replace(phase, inputs=read.phases.get(name, NOTHING))
+        for name, phase in project.phases.items()
+    }
+    return replace(project, inputs=read.project, phases=named), read.problems
 
 
 def _read_tasks(root: str) -> tuple[list[Draft], list[Problem]]:
@@ -206,6 +228,7 @@ def _project(form: Mapping[str, Any]) -> Project:
         key: tuple(value) if isinstance(value, list) else value for key, value in form.items()
     }
     throttle = said.pop("throttle", {})
+    said.pop("inputs", None)
     said["phases"] = {
         name: Phase(phase.get("title", ""), phase.get("timeout_sec"), phase.get("budget", NOTHING))
         for name, phase in form.get("phases", {}).items()

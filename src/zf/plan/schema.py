@@ -16,6 +16,7 @@ from zf.lean.validators import PydanticCustomError
 from zf.model import ID_PATTERN, LATER, RESERVED_ENV, Task, recorded
 from zf.plan.form import (
     BOOL,
+    NOT_BLANK,
     STR,
     Form,
     Key,
@@ -30,6 +31,7 @@ from zf.plan.form import (
     text,
     whole,
 )
+from zf.plan.inputs.form import INPUT, INPUTS
 from zf.settings import (
     DEFAULT_GRACE_S,
     MAX_AMOUNT,
@@ -41,7 +43,6 @@ from zf.settings import (
 
 # Patterns are ECMAScript's and Rust's common ground: editors check them too.
 ID = f"^{ID_PATTERN}$"
-NOT_BLANK = r"\S"
 ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
 ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
 # One part of a path: anything but `..`; the first part is not empty, so the path is relative.
@@ -315,6 +316,12 @@ PHASE: Mapping[str, Key] = {
         "Seconds the whole phase may take. A flag or variable wins over this.",
     ),
     "budget": Key(_BUDGET, "How much the tasks of the phase may use together, by metric."),
+    "inputs": Key(
+        INPUTS,
+        "What can be given to a run of the phase, by name; only its tasks know of it.",
+        default={},
+        keys=INPUT,
+    ),
 }
 
 THROTTLE: Mapping[str, Key] = {
@@ -378,6 +385,12 @@ PROJECT: Mapping[str, Key] = {
         mapping(THROTTLE),
         "How busy the machine may be: beyond it no new task starts while others run.",
         keys=THROTTLE,
+    ),
+    "inputs": Key(
+        INPUTS,
+        "What can be given to a run, by name; steps have it as a variable.",
+        default={},
+        keys=INPUT,
     ),
     "phases": Key(
         table(text(ID), mapping(PHASE)),

@@ -95,7 +95,8 @@ def summary(
     blocks += [_remarks(notes, style)] if notes else []
     if not (told or reported or facts.all_well):
         blocks += [blocked.headline(facts, style), *blocked.not_started(facts)]
-    last = [_counts_line(facts, style), *use_line(facts), *_throttle_lines(facts, style), *advice]
+    last = [_counts_line(facts, style), *use_line(facts), *_throttle_lines(facts, style)]
+    last += [*map(printable, facts.given), *advice]
     blocks.append([*last, f"proof: {printable(proof)}"] if proof else last)
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 

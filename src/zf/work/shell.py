@@ -12,7 +12,7 @@ import _thread
 import fcntl
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 
 from zf.proof.files import write_all
@@ -54,8 +54,8 @@ class Shell:
         # Python and the worker ignore some signals; a step starts with all of them as usual.
         self._ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
 
-    def start(self, env: Mapping[str, str], text: bytes) -> Started:
-        """Run this script in the current folder. Raises NotStartedError."""
+    def start(self, env: Mapping[str, str], text: bytes, arguments: Sequence[str] = ()) -> Started:
+        """Run this script in the current folder, with these arguments. Raises NotStartedError."""
         path = env.get("PATH", os.defpath)
         if path not in self._bash:
             self._bash[path] = _which("bash", path)
@@ -69,22 +69,23 @@ class Shell:
         except OSError as error:
             problem = f"the script could not be handed to bash: {error_text(error)}"
             raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
+        spawn = partial(self._spawn, bash, (*argv(), *arguments), env, script)
         try:
-            if self._confine is None:
-                return self._spawn(bash, env, script)
-            return _in_a_thread(self._confine, partial(self._spawn, bash, env, script))
+            return spawn() if self._confine is None else _in_a_thread(self._confine, spawn)
         except OSError as error:
             problem = f"bash could not be started: {error.strerror}"
             raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
         finally:
             os.close(script)
 
-    def _spawn(self, bash: str, env: Mapping[str, str], script: int) -> Started:
+    def _spawn(
+        self, bash: str, words: tuple[str, ...], env: Mapping[str, str], script: int
+    ) -> Started:
         pipe, output = os.pipe()
         try:
             pid = os.posix_spawn(
                 bash,
-                argv(),
+                words,
                 env,
                 file_actions=(
                     (os.POSIX_SPAWN_DUP2, self._null, 0),

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
+from zf.inputs import Inputs
 from zf.lean.records import Struct, field
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
@@ -81,6 +82,8 @@ class Shared(Struct, frozen=True):
     # What the shield keeps steps away from; None where there is to be no shield.
     shield: Grounds | None = None
     trace: Trace = field(default_factory=Trace)
+    # What the run was given.
+    inputs: Inputs = field(default_factory=lambda: NOTHING)
 
 
 class Worker:
@@ -96,7 +99,7 @@ class Worker:
         cgroup = _entering(cgroup_name(shared.run_dir, os.getpid()))
         confine = None if shield is None else shield.confine
         shell = Shell(shared.environ.get("PATH", os.defpath), confine)
-        outside = Outside(shared.environ, shared.project)
+        outside = Outside(shared.environ, shared.project, shared.inputs)
         self._cgroup = cgroup()
         go_on_when_parent_dies()
         tree: Tree = GroupTree()
