@@ -24,6 +24,14 @@ WHOLE_TASK = {
     "phase": "E",
     "tags": ["slow", "db"],
     "needs": ["30-migrate", {"task": "20-lint", "optional": True, "require": "done"}],
+    "matrix": {
+        "py": ["3.11", 3.12],
+        "shard": {"count": 2},
+        "include": [{"py": "3.11", "slow": True}],
+        "exclude": [{"py": 3.12, "shard": 2}],
+        "max_parallel": 2,
+        "fail_fast": True,
+    },
     "condition": "${CI:-} == 'true' || status('20-lint') == 'failure'",
     "silence_timeout_sec": 60,
     "queue_timeout_sec": 60,
@@ -117,13 +125,14 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     assert found.flow is not None, found.problems
     form = json.loads((REFERENCE / "schemas/recorded-task.schema.json").read_text())
     later = {key for _, key, _ in LATER}
-    whole = recorded(found.flow.tasks["40-seed"])
+    whole = recorded(found.flow.tasks["40-seed@py=3.12,shard=1"])
     plain = recorded(found.flow.tasks["a"])
     for task in found.flow.tasks.values():
         said = json.loads(json.dumps(recorded(task)))
         assert set(said) <= set(form["properties"])
         assert recalled(said) == task
-    assert set(schema.TASK) | {"file", "line", "required_artifacts"} == set(whole)
+    made = {"file", "line", "required_artifacts", "base", "max_parallel", "matrix_fail_fast"}
+    assert set(schema.TASK) | made == set(whole)
     assert set(whole) - later == set(plain)
     same = {name for name in plain if name in schema.TASK and whole[name] == plain[name]}
     assert same == {"leave_running", "timeout_sec"}  # as when they are not written
@@ -210,6 +219,8 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.with_defaults(schema.TASK),
                 schema.STEP,
                 schema.NEED,
+                schema.MATRIX,
+                schema.COUNTED,
                 schema.EXIT_CODES,
                 schema.ARTIFACT,
                 schema.REPORTS,
@@ -223,6 +234,8 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "task",
         "step",
         "need",
+        "matrix",
+        "counted",
         "exit-codes",
         "artifact",
         "reports",

@@ -62,6 +62,7 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
     flow, settings = settle(options, asked, None if options.dry_run else beside)
     from zf.plan import graph  # by now it is there
 
+    flow = _chosen(flow, options)
     if options.arguments:
         from zf.plan.inputs import arguments
 
@@ -99,6 +100,7 @@ def _begin_task(task_id: str, options: RunOptions, beside: Beside) -> int:
     flow, settings = settle(options, Asked(task=task_id, needs=options.with_needs), beside)
     from zf.plan import graph  # by now it is there
 
+    flow = _chosen(flow, options)
     if options.arguments:
         from zf.plan.inputs import arguments
 
@@ -111,6 +113,15 @@ def _begin_task(task_id: str, options: RunOptions, beside: Beside) -> int:
         phase_timeout_forced=settings.phase_timeout_s.given,
     )
     return carry_out(flow, plan, settings, options, beside, only=task_id)
+
+
+def _chosen(flow: Flow, options: RunOptions) -> Flow:
+    """The flow with those instances of its matrices alone that `--matrix` wants."""
+    if not options.matrix:
+        return flow
+    from zf.plan.matrix.chosen import narrowed
+
+    return narrowed(flow, options.matrix)
 
 
 def _upstream(

@@ -17,6 +17,7 @@ from zf.model import ID_PATTERN, LATER, RESERVED_ENV, Task, recorded
 from zf.plan.form import (
     BOOL,
     NOT_BLANK,
+    SCALAR,
     STR,
     Form,
     Key,
@@ -31,10 +32,11 @@ from zf.plan.form import (
     text,
     whole,
 )
-from zf.plan.inputs.form import INPUT, INPUTS
+from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.settings import (
     DEFAULT_GRACE_S,
     MAX_AMOUNT,
+    MAX_INSTANCES,
     MAX_JOBS_LIMIT,
     MAX_SECONDS,
     MAX_TAIL_LINES,
@@ -98,6 +100,10 @@ NEED: Mapping[str, Key] = {
         "What the task must have come to: `success`, or `done` for any end.",
         default="success",
     ),
+    "matrix": Key(
+        one_of("same"),
+        "Of a task with a matrix, need only the instances with the same values.",
+    ),
 }
 
 EXIT_CODES: Mapping[str, Key] = {
@@ -147,6 +153,33 @@ REPORTS: Mapping[str, Key] = {
     ),
 }
 
+COUNTED: Mapping[str, Key] = {
+    "count": Key(
+        whole(1, MAX_INSTANCES),
+        "How many there are: the values are 1, 2, ... up to this.",
+        required=True,
+        example="count: 3",
+    ),
+}
+
+_LISTED = list_of(table(STR, SCALAR), min_length=1)
+MATRIX: Mapping[str, Key] = {
+    "include": Key(
+        _LISTED,
+        "Instances to add, or values to add to those that agree with the rest of the entry.",
+    ),
+    "exclude": Key(_LISTED, "Instances to leave out: all that have these values."),
+    "max_parallel": Key(
+        whole(1, MAX_AMOUNT),
+        "How many instances run at the same time. Default: as many as there are slots.",
+    ),
+    "fail_fast": Key(
+        BOOL,
+        "Whether an instance that fails ends the others, and keeps the rest from starting.",
+        default=False,
+    ),
+}
+
 TASK: Mapping[str, Key] = {
     "id": Key(
         text(ID),
@@ -169,6 +202,11 @@ TASK: Mapping[str, Key] = {
         list_of(either(STR, NEED)),
         "Ids of the tasks that must have succeeded before this one starts.",
         keys=NEED,
+    ),
+    "matrix": Key(
+        mapping(MATRIX, others=either(list_of(SCALAR, min_length=1), COUNTED)),
+        "Axes and their values: the task is run once for each combination.",
+        keys=MATRIX,
     ),
     "condition": Key(
         checked(text(NOT_BLANK), _is_condition),
@@ -203,10 +241,7 @@ TASK: Mapping[str, Key] = {
         "Whether a failure, or one with these exit codes, is tolerated: a warning to dependents.",
         keys=EXIT_CODES,
     ),
-    "allow_timeout": Key(
-        BOOL,
-        "Whether a timeout is tolerated: a warning, and dependents go on.",
-    ),
+    "allow_timeout": Key(BOOL, "Whether a timeout is tolerated: a warning, and dependents go on."),
     "max_retries": Key(
         whole(0, MAX_RETRIES),
         "How many more times the task may be tried.",
@@ -316,12 +351,7 @@ PHASE: Mapping[str, Key] = {
         "Seconds the whole phase may take. A flag or variable wins over this.",
     ),
     "budget": Key(_BUDGET, "How much the tasks of the phase may use together, by metric."),
-    "inputs": Key(
-        INPUTS,
-        "What can be given to a run of the phase, by name; only its tasks know of it.",
-        default={},
-        keys=INPUT,
-    ),
+    "inputs": OF_A_PHASE,
 }
 
 THROTTLE: Mapping[str, Key] = {
@@ -386,12 +416,7 @@ PROJECT: Mapping[str, Key] = {
         "How busy the machine may be: beyond it no new task starts while others run.",
         keys=THROTTLE,
     ),
-    "inputs": Key(
-        INPUTS,
-        "What can be given to a run, by name; steps have it as a variable.",
-        default={},
-        keys=INPUT,
-    ),
+    "inputs": OF_A_PROJECT,
     "phases": Key(
         table(text(ID), mapping(PHASE)),
         "Titles and time limits of phases, by name.",
@@ -407,6 +432,7 @@ PROJECT_FORM = Form.of("project file", PROJECT)
 def with_defaults(keys: Mapping[str, Key]) -> Mapping[str, Key]:
     """The keys of a task file, each with what `Task` has when it is not written, if anything."""
     silent = recorded(Task("", "", ())) | {key: default for _, key, default in LATER}
+    silent = {key: dict(one) if isinstance(one, Mapping) else one for key, one in silent.items()}
     return {
         name: key
         if key.required or silent[name] in (None, "")

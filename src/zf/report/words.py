@@ -341,6 +341,8 @@ def what(task: TaskFacts) -> str:
             return f"{step(task)} was interrupted"
         case Cause.FAIL_FAST if task.attempt:
             return f"{step(task)} was ended: another task had failed (--fail-fast=now)"
+        case Cause.MATRIX if task.attempt:
+            return f"{step(task)} was ended: another instance of its matrix had failed (fail_fast)"
     # What ended it knew more than the cause says.
     return detail or _SENTENCES.get(task.cause, task.word)
 
@@ -386,6 +388,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.INTERRUPT: "zf was interrupted before it could start",
     Cause.PHASE_FAILED: "an earlier phase failed",
     Cause.FAIL_FAST: "another task had failed (--fail-fast)",
+    Cause.MATRIX: "another instance of its matrix had failed (fail_fast)",
     Cause.SPAWN: "a step could not be started",
     Cause.WORKDIR: "its workdir cannot be used",
     Cause.SURVIVORS: "it left processes behind",
@@ -408,6 +411,7 @@ _DROPPED: Mapping[Cause, str] = {
     Cause.PHASE_TIMEOUT: "the phase timeout struck",
     Cause.INTERRUPT: "zf was interrupted",
     Cause.DEADLINE: "a deadline passed",
+    Cause.MATRIX: "another instance of its matrix failed",
 }
 
 

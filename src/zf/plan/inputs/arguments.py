@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from zf.errors import ZfError
@@ -14,8 +15,10 @@ from zf.plan.inputs.check import MAX_BYTES, MAX_TOTAL_BYTES
 _HIDDEN = "***"
 
 
-def given(flow: Flow, names: Collection[str], words: Sequence[str]) -> Flow:
-    """The flow in which these tasks have these words. Raises ZfError (exit 2) for too many."""
+def given(flow: Flow, names: AbstractSet[str], words: Sequence[str]) -> Flow:
+    """The flow in which these tasks, or all instances of their matrices, have these words. Raises
+    ZfError (exit 2) for too many.
+    """
     sizes = [len(word.encode(errors="surrogateescape")) for word in words]
     if max(sizes, default=0) > MAX_BYTES or sum(sizes) > MAX_TOTAL_BYTES:
         raise ZfError(
@@ -24,7 +27,7 @@ def given(flow: Flow, names: Collection[str], words: Sequence[str]) -> Flow:
             hint="give the path of a file instead",
         )
     tasks = {
-        name: replace(task, arguments=tuple(words)) if name in names else task
+        name: replace(task, arguments=tuple(words)) if {name, task.base} & names else task
         for name, task in flow.tasks.items()
     }
     return replace(flow, tasks=tasks)

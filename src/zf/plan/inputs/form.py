@@ -62,3 +62,15 @@ INPUT: Mapping[str, Key] = {
 }
 # By name: the keys, or only a default.
 INPUTS = table(text(INPUT_NAME), either(WRITTEN, INPUT))
+OF_A_PROJECT = Key(
+    INPUTS,
+    "What can be given to a run, by name; steps have it as a variable.",
+    default={},
+    keys=INPUT,
+)
+OF_A_PHASE = Key(
+    INPUTS,
+    "What can be given to a run of the phase, by name; only its tasks know of it.",
+    default={},
+    keys=INPUT,
+)

@@ -314,6 +314,7 @@ _WORDS: Mapping[str, Callable[[_Found], _Wording]] = {
     "dict_type": _wrong_type("a mapping (`key: value`)", _as_mapping),
     "string_pattern_mismatch": _pattern,
     "literal_error": _literal,
+    "scalar_type": _wrong_type("a text, a number or a boolean", lambda _: None),
     "too_short": _too_short,
     "condition": lambda found: ("ZF231", found.facts["message"], found.facts["hint"]),
     "env_reserved": lambda found: (

@@ -15,7 +15,7 @@ from zf.redact.secret_forms import SECRET_NAME_GLOBS, is_secret_name
 from zf.work.environment import has_password
 
 if TYPE_CHECKING:
-    from zf.plan.conditions.condition import Scalar
+    from zf.plan.conditions.condition import Condition, Scalar
     from zf.plan.conditions.verdict import ConditionContext
 
 # Shorter values turn up inside innocent ones.
@@ -67,7 +67,8 @@ def _context_of(
     from zf.plan.conditions.condition import parse  # noqa: PLC0415 - 4 ms, and few tasks have a condition
     from zf.plan.conditions.verdict import ConditionContext  # noqa: PLC0415 - as above
 
-    names = parse(task.condition).variables
+    condition = parse(task.condition)
+    names = condition.variables
     variables = {
         name: task.env.get(name, environ.get(name, ""))
         for name in names
@@ -79,14 +80,26 @@ def _context_of(
         secrets = [v for n, v in {**environ, **task.env}.items() if is_secret_name(n, globs)]
         hidden |= {name for name in variables if _holds_secret(variables[name], secrets)}
     own = {"task.id": task.id, "task.title": task.title or task.id, "task.phase": task.phase}
-    given = {f"input.{name}": one for name, one in known_to(inputs, task.phase).items()}
-    hidden |= {key for key, one in given.items() if one.hidden}
-    # A list is looked at as steps have it: one entry a line.
-    fields = {
-        key: text_of(one.value) if isinstance(one.value, tuple) else one.value
-        for key, one in given.items()
-    }
+    given = known_to(inputs, task.phase)
+    hidden |= {f"input.{name}" for name, one in given.items() if one.hidden}
+    fields = _fields(task, condition, given)
     return ConditionContext(variables, {**facts, **own}, frozenset(hidden), hide, fields)
+
+
+def _fields(task: Task, condition: Condition, inputs: Inputs) -> dict[str, Scalar]:
+    """The values that a project names itself, by the keys of `condition.Field`. What only another
+    instance of a matrix has is empty, as in GitHub's; a list is looked at as steps have it.
+    """
+    axes = {
+        field.key: task.matrix.get(field.path[0], "")
+        for field in condition.fields
+        if field.kind == "matrix"
+    }
+    given = {
+        f"input.{name}": text_of(one.value) if isinstance(one.value, tuple) else one.value
+        for name, one in inputs.items()
+    }
+    return {**axes, **given}
 
 
 def _holds_secret(value: str, secrets: Iterable[str]) -> bool:
