@@ -27,6 +27,8 @@ _TASK = re.compile(TASK_PATTERN)
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 DEFAULT_MAX_LOG_BYTES = 1024**3
+# The phase of a task that names none, in a project whose tasks name none.
+DEFAULT_PHASE = "main"
 
 # What zf itself tells every step; a task that set one of these would be overruled in silence.
 RESERVED_ENV = frozenset(
@@ -154,6 +156,9 @@ class Task(Struct, frozen=True):
     tags: tuple[str, ...] = ()
     # Words that its commands get as "$@": given to a run of it, not in its file.
     arguments: tuple[str, ...] = ()
+    # Where it says what does not stand in its own place: `file:line` by a key, such as
+    # `timeout_sec`, `env.NAME` or `needs[0]`. No part of what it does, so no digest counts it.
+    origins: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # Of an instance of a matrix: the id in the task file, and the value of each axis as text.
     base: str = ""
     matrix: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -239,10 +244,16 @@ def definition_sha256(task: Task) -> str:
     """The digest of everything a task file says: two tasks with the same one do the same. What
     plan.json shows is that of the task without its secrets, which could be guessed from it.
 
-    SHA-256, in hex, over the values of the recorded form, in its order, as JSON; where steps stand
-    in the file counts. Keys that came later follow as one mapping, where there are any.
+    SHA-256, in hex, over the values of the recorded form, in its order, as JSON. Where steps stand
+    in the file counts if the file is the task's alone: in a file of several tasks a line more above
+    does not change those below. Keys that came later follow as one mapping, where there are any.
     """
     said = recorded(task)
+    said.pop("origins", None)
+    if task.file and not task.file.endswith("/task.yaml"):
+        said["line"] = 0
+        for step in (*said["commands"], *said["cleanup"]):
+            step["line"] = 0
     values = [said.pop(key) for key in _FIRST_KEYS] + ([said] if said else [])
     return sha256(_encode(values).encode("ascii")).hexdigest()
 
@@ -263,6 +274,9 @@ class Phase(Struct, frozen=True):
     title: str = ""
     timeout_s: float | None = None
     budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    # The phases that it needs, which are run before it; how many of its tasks run at once.
+    needs: tuple[str, ...] = ()
+    max_jobs: int | None = None
     # What can be given to a run of it.
     inputs: Mapping[str, Input] = field(default_factory=lambda: NOTHING)
 
@@ -315,12 +329,13 @@ class Flow(Struct, frozen=True):
 
 class Asked(Struct, frozen=True):
     """What a command is about to run, as far as warnings depend on it: some phases (None: all), or
-    a task and, with `needs`, all that it needs. `forced`: the phase timeout given comes before that
-    of zf.yaml.
+    a task, or what the words of `zf run` name, and, with `needs`, all that this needs. `forced`:
+    the phase timeout given comes before that of zf.yaml.
     """
 
     phases: tuple[str, ...] | None = None
     task: str | None = None
+    words: tuple[str, ...] = ()
     needs: bool = False
     forced: bool = False
 

@@ -14,7 +14,7 @@ from zf.cli.main import app
 COMMANDS = typer.main.get_command(app).commands
 OPTIONS = sorted(
     {word for c in COMMANDS.values() for p in c.params for word in (*p.opts, *p.secondary_opts)}
-    - {"name", "task", "phases", "run"}
+    - {"name", "task", "phases", "run", "words"}
 )
 ODD = (
     "-",
@@ -41,7 +41,9 @@ def agrees(words):
         return False
     context = COMMANDS[plain.verb].make_context(plain.verb, list(words[1:]))
     meant = dict(plain.typed)
-    if plain.verb == "run-phase":
+    if plain.verb == "run":
+        meant["words"] = list(plain.named) or ()
+    elif plain.verb == "run-phase":
         meant["phases"] = list(plain.named)
     else:
         (meant["task"],) = plain.named
@@ -58,7 +60,7 @@ def agrees(words):
     return True
 
 
-@given(verb=st.sampled_from(["run-phase", "run-task"]), words=st.lists(WORDS, max_size=7))
+@given(verb=st.sampled_from(["run", "run-phase", "run-task"]), words=st.lists(WORDS, max_size=7))
 @settings(max_examples=400)
 def test_plain_words_mean_what_the_parser_takes_them_for(verb, words):
     agrees([verb, *words])
@@ -67,6 +69,9 @@ def test_plain_words_mean_what_the_parser_takes_them_for(verb, words):
 @pytest.mark.parametrize(
     "line",
     [
+        "run",
+        "run A b --fail-fast -j2",
+        "run --run-id r task:a",
         "run-task a",
         "run-task tasks/a/task.yaml --with-needs --no-retries --json",
         "run-task --output quiet a --progress plain --grace 1 --poll-interval 0.5 --no-sign",
@@ -77,6 +82,8 @@ def test_plain_words_mean_what_the_parser_takes_them_for(verb, words):
         "run-phase --fail-fast=off A",
         "run-phase A -i env=prod --input jobs=4 --inputs in.yaml -- -k login --help",
         "run-task a -- a -- b",
+        "run -- a",
+        "run A -i a=b -- -x",
         "run-phase A -j2 --run-id=r --resource=a=1 --upstream=latest --output=quiet",
     ],
 )

@@ -196,6 +196,14 @@ def test_arguments_reach_the_task_word_for_word(given, words):
     assert independent_verifier.verify(str(given.proof("r"))) == (True, True)
 
 
+def test_every_instance_of_a_matrix_has_them(project):
+    project.task("t", 'echo "$MATRIX_PY $1"', matrix={"py": ["3.11", "3.12"]})
+    assert project.zf("run-task", "t", "--run-id", "r", "--", "x").code == 0
+    logs = [path.read_text() for path in project.proof("r").glob("*/20-logs/step-0.log")]
+    assert sorted(logs) == ["3.11 x\n", "3.12 x\n"]
+    assert project.zf("verify", "r").code == 0
+
+
 def test_bytes_that_are_no_text_are_arguments_too(given):
     done = given.zf("run-task", "show", "--run-id", "r", "--", b"\xff\xfe")
     assert done.code == 0, done.err
@@ -211,6 +219,12 @@ def test_only_tasks_that_are_named_have_them(project):
     assert (project.log("r1", "a"), project.log("r1", "b")) == (b"0 \n", b"1 x\n")
     assert project.zf("run-phase", "A", "B", "--run-id", "r2", "--", "x", "y").code == 0
     assert {project.log("r2", name) for name in "abc"} == {b"2 x y\n"}
+    assert project.zf("run", "b", "--run-id", "r4", "--", "z").code == 0
+    assert (project.log("r4", "a"), project.log("r4", "b")) == (b"0 \n", b"1 z\n")
+    assert project.zf("run", "B", "task:a", "--run-id", "r5", "--", "z").code == 0
+    assert {project.log("r5", name) for name in "abc"} == {b"1 z\n"}
+    assert project.zf("run", "--run-id", "r6", "--", "z").code == 0
+    assert {project.log("r6", name) for name in "abc"} == {b"1 z\n"}
     digests = {
         row["id"]: (row["sha256"], row.get("arguments", False))
         for run in ("r1", "r2")

@@ -67,7 +67,6 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
         from zf.plan.inputs import arguments
 
         flow = arguments.given(flow, arguments.of_phases(flow, phases), options.arguments)
-
     runs = [*map(adopt, options.upstream)]
     met, unmet = _upstream(flow, phases, runs)
     plan = graph.plan_phases(
@@ -80,14 +79,47 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
         builds_on=runs,
     )
     if options.dry_run:
-        inputs_of(flow, plan, options)
-        import json
-
-        from zf.plan import draw
-
-        print(json.dumps(plan.as_json(), indent=2) if options.as_json else draw.text(plan))
-        return Exit.OK
+        return _show(flow, plan, options)
     return carry_out(flow, plan, settings, options, beside)
+
+
+def begin_named(words: Sequence[str], options: RunOptions) -> int:
+    """Run what these words name, phases and tasks, with all that it needs; the exit code."""
+    with Beside() as beside:
+        return _begin_named([*map(_task_id, words)], options, beside)
+
+
+def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> int:
+    asked = Asked(words=tuple(words), needs=True)
+    flow, settings = settle(options, asked, None if options.dry_run else beside)
+    from zf.plan import graph, named
+
+    flow = _chosen(flow, options)
+    if options.arguments:
+        from zf.plan.inputs import arguments
+
+        flow = arguments.given(flow, named.named(flow, words), options.arguments)
+    plan = graph.plan_named(
+        flow,
+        words,
+        phase_timeout_s=settings.phase_timeout_s.value,
+        phase_timeout_forced=settings.phase_timeout_s.given,
+    )
+    if options.dry_run:
+        return _show(flow, plan, options)
+    if options.output is None and named.only_task(flow, words):
+        options.values["output"] = "prefix"
+    return carry_out(flow, plan, settings, options, beside)
+
+
+def _show(flow: Flow, plan: Plan, options: RunOptions) -> int:
+    inputs_of(flow, plan, options)
+    import json
+
+    from zf.plan import draw
+
+    print(json.dumps(plan.as_json(), indent=2) if options.as_json else draw.text(plan))
+    return Exit.OK
 
 
 def begin_task(task: str, options: RunOptions) -> int:

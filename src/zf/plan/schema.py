@@ -1,4 +1,4 @@
-"""The keys of the two files, task.yaml and zf.yaml: one row each.
+"""The keys of tasks and of zf.yaml: one row each.
 
 A new key is a row in `TASK` (or `STEP`, `PROJECT`, `PHASE`) and a field in `model`, which has its
 default; checks, messages, JSON Schema, editors and what a proof records follow from these.
@@ -9,25 +9,22 @@ A new field of a task goes below `line` in `model.Task`: tasks that do not use i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
 
-from zf.lean.records import replace
 from zf.lean.validators import PydanticCustomError
-from zf.model import ID_PATTERN, LATER, RESERVED_ENV, Task, recorded
+from zf.model import DEFAULT_PHASE, ID_PATTERN, RESERVED_ENV
 from zf.plan.form import (
     BOOL,
     NOT_BLANK,
     SCALAR,
     STR,
-    Form,
     Key,
     checked,
     either,
-    for_editors,
     list_of,
     mapping,
     number,
     one_of,
+    one_or_list,
     table,
     text,
     whole,
@@ -183,16 +180,19 @@ MATRIX: Mapping[str, Key] = {
 TASK: Mapping[str, Key] = {
     "id": Key(
         text(ID),
-        "The task's name: letters, digits, `.`, `_`, `-`; the same as its folder's.",
-        required=True,
-        example="id: 10-build",
+        "The task's name: letters, digits, `.`, `_`, `-`. Default: what its place calls it, with"
+        " which a written one agrees.",
     ),
     "title": Key(text(NOT_BLANK), "One line for people. Default: the id."),
     "phase": Key(
         text(ID),
-        "The phase the task belongs to: `zf run-phase E` runs every task with `phase: E`.",
-        required=True,
-        example="phase: A",
+        "The phase the task belongs to: `zf run E` runs every task with `phase: E`. It may be"
+        " left out where no task of the project names one.",
+        default=DEFAULT_PHASE,
+    ),
+    "use": Key(
+        one_or_list(text(ID)),
+        "Templates of zf.yaml that say what the task does not; of several the last one wins.",
     ),
     "tags": Key(
         list_of(text(ID)),
@@ -291,15 +291,18 @@ TASK: Mapping[str, Key] = {
         list_of(text(INSIDE)),
         "Artifacts that may hold what would be redacted in output: names in the proof, or globs.",
     ),
+    "run": Key(
+        text(NOT_BLANK),
+        "The script of the task's only step: short for `commands: [{run: ...}]`.",
+    ),
     "commands": Key(
-        list_of(mapping(STEP), min_length=1),
-        "The steps, run in order; the first that fails ends the task.",
-        required=True,
-        example="commands: [{run: make test}]",
+        list_of(either(text(NOT_BLANK), STEP), min_length=1),
+        "The steps, run in order; the first that fails ends the task. A plain text is a step's"
+        " script.",
         keys=STEP,
     ),
     "cleanup": Key(
-        list_of(mapping(STEP)),
+        list_of(either(text(NOT_BLANK), STEP)),
         "Steps that run after the commands, however those ended.",
         keys=STEP,
     ),
@@ -351,6 +354,8 @@ PHASE: Mapping[str, Key] = {
         "Seconds the whole phase may take. A flag or variable wins over this.",
     ),
     "budget": Key(_BUDGET, "How much the tasks of the phase may use together, by metric."),
+    "needs": Key(list_of(text(ID)), "The phases that have to be run before it.", default=[]),
+    "max_jobs": Key(whole(1, MAX_JOBS_LIMIT), "How many of its tasks may run at the same time."),
     "inputs": OF_A_PHASE,
 }
 
@@ -419,30 +424,8 @@ PROJECT: Mapping[str, Key] = {
     "inputs": OF_A_PROJECT,
     "phases": Key(
         table(text(ID), mapping(PHASE)),
-        "Titles and time limits of phases, by name.",
+        "Titles, limits and needs of phases, by name.",
         default={},
         keys=PHASE,
     ),
 }
-
-TASK_FORM = Form.of("task file", TASK)
-PROJECT_FORM = Form.of("project file", PROJECT)
-
-
-def with_defaults(keys: Mapping[str, Key]) -> Mapping[str, Key]:
-    """The keys of a task file, each with what `Task` has when it is not written, if anything."""
-    silent = recorded(Task("", "", ())) | {key: default for _, key, default in LATER}
-    silent = {key: dict(one) if isinstance(one, Mapping) else one for key, one in silent.items()}
-    return {
-        name: key
-        if key.required or silent[name] in (None, "")
-        else replace(key, default=silent[name])
-        for name, key in keys.items()
-    }
-
-
-def json_schema(which: Literal["task", "project"]) -> dict[str, Any]:
-    """The JSON Schema of a task file or the project file, for editors and other programs."""
-    if which == "task":
-        return for_editors(TASK_FORM.title, with_defaults(TASK))
-    return for_editors(PROJECT_FORM.title, PROJECT)

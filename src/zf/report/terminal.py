@@ -6,7 +6,6 @@ the facts' own moments are readings of the same monotonic clock.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, assert_never
 
 from zf.errors import printable
@@ -34,6 +33,7 @@ from zf.events import (
     ThrottleLeft,
     to_json,
 )
+from zf.lean.encoder import encoder
 from zf.metrics import budget
 from zf.report.words import (
     PLAIN,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from zf.report.facts import Facts
     from zf.report.task_facts import TaskFacts
 
+_encode = encoder()
 # A minute is what CI users take for a hang; shorter would fill their logs.
 HEARTBEAT_S = 60.0
 
@@ -159,8 +160,8 @@ def json_line(event: Event, mono: float | None = None) -> str:
     data = to_json(event)
     if mono is not None:
         data["mono"] = mono
-    # Mappings need not be dicts. And json leaves DEL as it is.
-    return json.dumps(data, separators=(",", ":"), default=dict).replace("\x7f", "\\u007f")
+    # JSON leaves DEL as it is.
+    return _encode(data).replace("\x7f", "\\u007f")
 
 
 class Heartbeats:

@@ -1,0 +1,90 @@
+"""What one place says of a task, with its short forms made long: a text, a list, `run`, steps that
+are a text. Positions are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from zf.plan.files.forms import ADDING, MERGED
+from zf.plan.files.place import Loc, Place, Said
+from zf.plan.resolve.layers import Layer
+
+_LISTS = ("commands", "cleanup", "needs", *(f"{name}+" for name in ADDING))
+_STEPS = ("commands", "cleanup")
+
+_Nodes = Mapping[str, tuple[Node, Node]]
+
+
+def line(node: Node) -> int:
+    """The line where it starts, from 1."""
+    found: int = node.start_mark.line + 1
+    return found
+
+
+def layer(place: Place, said: Any, node: Node) -> Layer:
+    """What a place says that has the form of a task, or of defaults or a template."""
+    if isinstance(said, str):
+        form = {"commands": [{"run": said}]}
+        return Layer(place, form, {"commands": [line(node)]}, {("commands", 0, "run"): ()})
+    if isinstance(said, list):
+        moved: dict[Loc, Loc] = {("commands",): ()}
+        steps = _long_steps("commands", said, (), moved)
+        return Layer(place, {"commands": steps}, {"commands": _lines(node)}, moved)
+    return _mapping(place, said, {key.value: (key, value) for key, value in node.value})
+
+
+def need_lines(node: Node | None) -> Mapping[str, list[int]]:
+    """The lines of what a task needs that is not as its form wants it, if that is a list."""
+    pairs = node.value if isinstance(node, MappingNode) else []
+    return {
+        key.value: _lines(value)
+        for key, value in reversed(pairs)
+        if key.value == "needs" and isinstance(value, SequenceNode)
+    }
+
+
+def _mapping(place: Place, said: Mapping[str, Any], nodes: _Nodes) -> Layer:
+    lines = {name: _lines(nodes[name][1]) for name in _LISTS if name in said}
+    moved: dict[Loc, Loc] = {}
+    form = said
+    for name in _STEPS:
+        if name in said and not all(step.__class__ is dict for step in said[name]):
+            form = {**form, name: _long_steps(name, said[name], (name,), moved)}
+    if "use" in said:
+        form = {key: value for key, value in form.items() if key != "use"}
+    if "run" in said:
+        form = {key: value for key, value in form.items() if key != "run"}
+        form["commands"] = [{"run": said["run"]}]
+        lines["commands"] = [line(nodes["run"][0])]
+        moved["commands", 0, "run"] = ("run",)
+    return Layer(place, form, lines, moved)
+
+
+def _lines(node: Node) -> list[int]:
+    return [line(entry) for entry in node.value]
+
+
+def _long_steps(name: str, listed: list[Any], at: Loc, moved: dict[Loc, Loc]) -> list[Any]:
+    for index, step in enumerate(listed):
+        if isinstance(step, str):
+            moved[name, index, "run"] = (*at, index)
+    return [{"run": step} if isinstance(step, str) else step for step in listed]
+
+
+def shared(of: Layer, node: Node) -> dict[Loc, Said]:
+    """Where every value stands of a layer that tasks take over."""
+    found: dict[Loc, Said] = {}
+    for key, value in node.value:
+        name = key.value
+        if name in MERGED:
+            for inner, _ in value.value:
+                found[name, inner.value] = Said(of.place, (name, inner.value), line(inner))
+        elif name == "run":
+            found["commands",] = Said(of.place, (name,), line(key))
+        elif not name.endswith("+"):
+            found[name,] = Said(of.place, (name,), line(key))
+    return found
