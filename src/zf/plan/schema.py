@@ -30,6 +30,7 @@ from zf.plan.form import (
     whole,
 )
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
+from zf.plan.outputs.form import FROM, OUTPUTS
 from zf.settings import (
     DEFAULT_GRACE_S,
     MAX_AMOUNT,
@@ -242,10 +243,7 @@ TASK: Mapping[str, Key] = {
         keys=EXIT_CODES,
     ),
     "allow_timeout": Key(BOOL, "Whether a timeout is tolerated: a warning, and dependents go on."),
-    "max_retries": Key(
-        whole(0, MAX_RETRIES),
-        "How many more times the task may be tried.",
-    ),
+    "max_retries": Key(whole(0, MAX_RETRIES), "How many more times the task may be tried."),
     "retry_delay_sec": Key(
         number(least=0, most=MAX_SECONDS),
         "Seconds before the first retry; doubled each time, shortened by up to a tenth.",
@@ -276,8 +274,10 @@ TASK: Mapping[str, Key] = {
         "Where the steps run, relative to the project root and inside it.",
     ),
     "env": Key(
-        table(_ENV_NAME, STR, _NOT_RESERVED),
-        "Environment variables for the steps. Values are text: quote numbers and booleans.",
+        table(_ENV_NAME, either(STR, FROM), _NOT_RESERVED),
+        "Environment variables for the steps. Values are text: quote numbers and booleans; or"
+        " outputs of needs.",
+        keys=FROM,
     ),
     "pass_env": Key(
         _ENV_GLOBS,
@@ -322,6 +322,7 @@ TASK: Mapping[str, Key] = {
         whole(1, MAX_TAIL_LINES),
         "How many lines of a failed step's log are shown: the assertion of a test, and the end.",
     ),
+    "outputs": OUTPUTS,
     "artifacts": Key(
         list_of(either(text(INSIDE), ARTIFACT)),
         "Globs of files to copy into the proof when the task ends, relative to the project root.",

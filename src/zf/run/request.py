@@ -144,7 +144,15 @@ class RunRequest(Struct, frozen=True):
             hide=self.redactor.text,
             inputs=self.inputs,
         )
-        return Scheduler(self.plan, self.limits, contexts, decided)
+        scheduler = Scheduler(self.plan, self.limits, contexts, decided)
+        asked = [need for need in self.plan.upstream if scheduler.asks_for_outputs_of(need)]
+        if asked:
+            from zf.run import outputs  # noqa: PLC0415 - few runs read any
+
+            for need in asked:
+                read = outputs.read_met(self.flow.proofs, need, self.plan.upstream[need])
+                scheduler.take_outputs(read)
+        return scheduler
 
 
 def limits_of(

@@ -23,7 +23,10 @@ from zf.work.supervise.leftovers import COOKIE
 
 # What the folder is called in which steps tell zf something, after the worker's number.
 CHANNEL = ".told"
-METRICS = "ZF_METRICS"
+METRICS, OUTPUT = "ZF_METRICS", "ZF_OUTPUT"
+# When that folder was changed while nothing was put into it: a time that no clock shows. So a
+# single look says that the steps told nothing, as nearly all do.
+UNTOUCHED_NS = (0, 0)
 # By purpose, as the reference page shows them. A name ending in `*` stands for all that begin so.
 # Nothing in here may carry a secret: their values are written into the proof.
 ALLOWED: Mapping[str, tuple[str, ...]] = {
@@ -166,6 +169,12 @@ _WITH_PASSWORD = lazy.pattern(r"\w+://[^/\s]*@")
 _SHELL_NAME = lazy.pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+def channel_files(channel: str, task: str, attempt: int) -> dict[str, str]:
+    """The variables that name the files in which an attempt tells something, with their paths."""
+    path = f"{channel}/{task}.{attempt}"
+    return {METRICS: f"{path}.metrics", OUTPUT: f"{path}.output"}
+
+
 def has_password(value: str) -> bool:
     """Whether it is like `http://user:password@proxy`: passed on, but never recorded."""
     return _WITH_PASSWORD.match(value) is not None
@@ -226,14 +235,19 @@ class Outside:
             )
         return found
 
-    def build(self, task: Task, own: Mapping[str, str]) -> Environment:
-        """The environment of a task's steps; `own` are zf's variables for this attempt."""
+    def build(
+        self, task: Task, own: Mapping[str, str], taken: Mapping[str, str] = NOTHING
+    ) -> Environment:
+        """The environment of a task's steps; `own` are zf's variables for this attempt, `taken`
+        those that hold outputs of its needs.
+        """
         passed = self.passed(task.pass_env)
         given, told = self._given_to(task.phase) if self._inputs else _NOTHING_GIVEN
-        values = {**self._allowed, **passed, **given, **task.env, **own}
+        values = {**self._allowed, **passed, **given, **task.env, **taken, **own}
         # Processes with the cookie belong to the run, and are killed once the run is dead; a shell
         # that sources env.sh is not one of them.
-        recorded = {*self._shown - given.keys(), *told, *task.env, *own} - {COOKIE, METRICS}
+        recorded = {*self._shown - given.keys(), *told, *task.env, *taken, *own}
+        recorded -= {COOKIE, METRICS, OUTPUT}
         hidden = tuple(sorted(values.keys() - recorded)) if len(values) > len(recorded) else ()
         return Environment(values, recorded, hidden)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from signal import Signals
 from typing import TYPE_CHECKING, Any
@@ -65,8 +65,9 @@ class Outcome(Struct):
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
-    # What the task measured of itself, if anything.
+    # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
+    outputs_sha256: str = ""
     # What each command that was started used: which kind of command, its number, its measures.
     used: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
 
@@ -163,12 +164,11 @@ class Outcome(Struct):
         else:
             self._take_stop("collecting the artifacts", None, stop, None)
 
-    def take_measured(self, measured: Measured, *, strict: bool) -> None:
-        """Judge by what the task measured of itself; an earlier failure stays."""
-        self.measured = measured
-        self.notes += measured.notes
-        if strict and measured.problem and self.status is Status.SUCCESS:
-            self.fail(Cause.METRICS, measured.problem)
+    def take_told(self, notes: Iterable[str], cause: Cause, problem: str) -> None:
+        """Judge by what the steps told, where a problem is to fail it; an earlier failure stays."""
+        self.notes += notes
+        if problem and self.status is Status.SUCCESS:
+            self.fail(cause, problem)
 
     def take_budget(self, spent: Mapping[str, float], seen: Mapping[str, float]) -> None:
         """Judge by the task's budget, of which earlier attempts have `spent` so much, and this one
@@ -304,6 +304,8 @@ class Outcome(Struct):
             told["tests"] = self.tests.status
         if ended.metrics:
             told["metrics"] = ended.metrics
+        if ended.outputs_sha256:
+            told["outputs_sha256"] = ended.outputs_sha256
         return told
 
     def _told_notes(self) -> list[str]:
@@ -342,6 +344,7 @@ class Outcome(Struct):
             self._measures(),
             tests=self.tests.event if self.tests else {},
             metrics=self.measured.metrics.as_json() if self.measured else [],
+            outputs_sha256=self.outputs_sha256,
         )
 
     def _measures(self) -> dict[str, Any]:
@@ -381,6 +384,7 @@ class Outcome(Struct):
 
         If even this cannot be written, the event has no digest and the tree stays undecided.
         """
+        self.outputs_sha256 = ""  # their file goes: it may be half written
         try:
             with closing(self._abandoned_tree(run_dir, before)) as tree:
                 allowed_in = self.task.allow_secrets_in

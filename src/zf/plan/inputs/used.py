@@ -49,10 +49,11 @@ def check_env(drafts: Iterable[Draft], project: Project) -> Iterator[Problem]:
     if not declares_inputs(project):
         return
     for draft in drafts:
-        if draft.task is None or not draft.task.env:
+        task = draft.task
+        if task is None or not (task.env or task.env_from):
             continue
         for name in known_to(project, draft):
-            if variable(name) in draft.task.env:
+            if variable(name) in task.env or variable(name) in task.env_from:
                 loc = ("env", variable(name), KEY)
                 message = f"'{variable(name)}' is what steps know the input '{name}' as"
                 yield draft.problem(loc, "ZF278", message, "choose another name")
