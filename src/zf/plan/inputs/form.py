@@ -20,7 +20,8 @@ from zf.plan.form import (
 )
 from zf.settings import MAX_AMOUNT
 
-INPUT_NAME = "^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
+# Spelt unlike the pattern of outputs' names, as messages go by it.
+INPUT_NAME = "^[A-Za-z_][0-9A-Za-z_-]{0,63}$"
 
 INPUT: Mapping[str, Key] = {
     "type": Key(
