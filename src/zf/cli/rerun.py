@@ -58,7 +58,7 @@ def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory =
     from zf.run.rerun import select
 
     if [options.failed, options.first is not None, options.only is not None].count(True) != 1:
-        raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
+        raise ZfError("rerun takes one of --failed, --from TASK and --only EXPR")
     if options.downstream and options.first is None:
         raise ZfError("--downstream goes with --from TASK")
     with Beside() as beside:
@@ -73,9 +73,10 @@ def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory =
             from zf.plan.inputs import arguments
 
             flow = arguments.kept(flow, plan_json(run_dir), recorded)
-        again = select(flow, settings, options, run_dir, run)
+        again = select(flow, settings, options, run_dir, run, os.environ)
         if again is None:
-            streams.say(sys.stderr, f"nothing to run again: every task of {name} succeeded\n")
+            why = "no task is selected" if options.only or options.skip else "every task succeeded"
+            streams.say(sys.stderr, f"nothing to run again of {name}: {why}\n")
             return Exit.OK
         plan, fail_fast = again
         return carry_out(

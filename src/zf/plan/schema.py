@@ -31,15 +31,8 @@ from zf.plan.form import (
 )
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.outputs.form import FROM, OUTPUTS
-from zf.settings import (
-    DEFAULT_GRACE_S,
-    MAX_AMOUNT,
-    MAX_INSTANCES,
-    MAX_JOBS_LIMIT,
-    MAX_SECONDS,
-    MAX_TAIL_LINES,
-    SHIELD_MODES,
-)
+from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
+from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
 
 # Patterns are ECMAScript's and Rust's common ground: editors check them too.
 ID = f"^{ID_PATTERN}$"

@@ -29,7 +29,7 @@ from zf.run.host.interrupts import Inbox
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
 from zf.run.schedule.ready import impossible
-from zf.settings import ALWAYS
+from zf.typed import ALWAYS
 from zf.work.outcome import error_text
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.

@@ -12,7 +12,7 @@ from zf.inputs import NO_WORDS, Inputs, Words
 from zf.lean import lazy
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING, Flow, declares_inputs
-from zf.plan.graph import Plan, plan_again
+from zf.plan.graph import Plan
 from zf.proof import read
 from zf.proof.durations.form import Durations
 from zf.proof.durations.runs import weights
@@ -27,8 +27,9 @@ from zf.run.recorder import Watch
 from zf.run.schedule.context import condition_contexts
 from zf.run.schedule.orders import Limits, Throttle
 from zf.run.schedule.scheduler import Scheduler
-from zf.settings import ALWAYS, NEVER, RunOptions, Settings
+from zf.settings import RunOptions, Settings
 from zf.tracing import Trace
+from zf.typed import ALWAYS, NEVER
 
 if TYPE_CHECKING:
     from zf.plan.inputs import arguments, given
@@ -218,6 +219,8 @@ def recorded_request(
     Raises ZfError: exit 5 for a run that is sealed, 2 when the files have changed, or the run has
     another form.
     """
+    from zf.plan.recorded import plan_again  # noqa: PLC0415 - of a run that is resumed
+
     refuse_sealed(run_dir)
     # Which files the run is taken up from is checked again once nothing else can touch it.
     recorded, run_sha256 = read.object_and_digest(run_dir, RUN)

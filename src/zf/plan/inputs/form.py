@@ -18,7 +18,7 @@ from zf.plan.form import (
     table,
     text,
 )
-from zf.settings import MAX_AMOUNT
+from zf.typed import MAX_AMOUNT
 
 # Spelt unlike the pattern of outputs' names, as messages go by it.
 INPUT_NAME = "^[A-Za-z_][0-9A-Za-z_-]{0,63}$"
