@@ -247,6 +247,24 @@ def test_a_secret_in_an_argument_is_hidden_and_such_a_run_is_not_run_again(given
     assert (again.code, "ZF276" in again.err) == (2, True)
 
 
+def test_a_cached_result_is_that_of_the_same_inputs_and_arguments(given):
+    given.task("show", 'echo "$INPUT_ENV $1"', cache=True, sources=["tasks"])
+    words = ("run", "show", "--cached")
+    for run, more, cached in (
+        ("r1", ("-i", "env=prod", "-i", "token=12", "--", "x"), False),
+        ("r2", ("-i", "env=prod", "-i", "token=12", "--", "x"), True),
+        ("r3", ("-i", "env=dev", "-i", "token=12", "--", "x"), False),
+        ("r4", ("-i", "env=prod", "-i", "token=12", "--", "y"), False),
+        ("r5", ("-i", "env=prod", "-i", "token=34", "--", "x"), False),
+    ):
+        done = given.zf(*words, "--run-id", run, *more)
+        assert done.code == 0, done.err
+        assert bool(given.status(run, "show").get("cached_from")) == cached, run
+    record = next(given.proof("r1", "show").rglob("*cache*.json")).read_text()
+    assert '"12"' not in record
+    assert "prod" in record
+
+
 # Later runs.
 
 

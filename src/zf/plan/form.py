@@ -72,7 +72,6 @@ STR = _schema("str")
 BOOL = _schema("bool")
 
 
-NOT_BLANK = r"\S"
 # Anything, for what is read as it is written; what editors are told of it.
 WRITTEN = _schema(
     "any", metadata={"pydantic_js_updates": {"type": ["string", "number", "boolean", "array"]}}

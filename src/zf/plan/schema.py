@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zf.lean.validators import PydanticCustomError
-from zf.model import DEFAULT_PHASE, ID_PATTERN, RESERVED_ENV
+from zf.model import DEFAULT_PHASE, RESERVED_ENV
+from zf.plan.caching.keys import CACHING
+from zf.plan.files.patterns import ENV_GLOB, ENV_NAME, ID, INSIDE, NOT_BLANK
 from zf.plan.form import (
     BOOL,
-    NOT_BLANK,
     SCALAR,
     STR,
     Key,
@@ -33,14 +34,6 @@ from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.outputs.form import FROM, OUTPUTS
 from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
 from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
-
-# Patterns are ECMAScript's and Rust's common ground: editors check them too.
-ID = f"^{ID_PATTERN}$"
-ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
-ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
-# One part of a path: anything but `..`; the first part is not empty, so the path is relative.
-_PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
-INSIDE = f"^{_PART}(?:/{_PART}?)*$"
 
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
@@ -288,6 +281,7 @@ TASK: Mapping[str, Key] = {
         text(NOT_BLANK),
         "The script of the task's only step: short for `commands: [{run: ...}]`.",
     ),
+    **CACHING,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task. A plain text is a step's"
@@ -404,6 +398,12 @@ PROJECT: Mapping[str, Key] = {
         "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
         " over this.",
         default="auto",
+    ),
+    "cached": Key(
+        BOOL,
+        "Whether results of earlier runs count for tasks that say `cache`. A flag or variable wins"
+        " over this.",
+        default=False,
     ),
     "resources": Key(
         table(text(ID), whole(0, MAX_AMOUNT)),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zf.inputs import TYPES
+from zf.plan.files.patterns import NOT_BLANK
 from zf.plan.form import (
     BOOL,
-    NOT_BLANK,
     STR,
     WRITTEN,
     Key,
