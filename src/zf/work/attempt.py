@@ -73,8 +73,10 @@ class WorkerContext(Struct):
     trace: Trace
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
-    # Whether the attempt at hand told something, so that there is something to clear away.
+    # Whether the attempt at hand told something; and whether `$NEEDS_DIR` holds copies, which a
+    # task may have changed: then there is something to clear away.
     told: bool = False
+    copied: bool = False
 
     @property
     def written_at(self) -> str:
@@ -88,9 +90,7 @@ class WorkerContext(Struct):
 
     @property
     def channel(self) -> str:
-        """The worker's folder for what steps tell zf, as they can write to it: it is no part of the
-        proof.
-        """
+        """The worker's folder for what steps tell zf, as they see it: no part of the proof."""
         return f"{self.aside}/{self.pid}{CHANNEL}"
 
     @property
@@ -124,8 +124,8 @@ class Attempt:
         at: str | None = None,
         met: Mapping[str, str] = NOTHING,
     ) -> None:
-        """The tree is made in its place, or `at` another until it is `put_in_place`. `met` is what
-        its order says of its needs. OSError.
+        """`met` is what its order says of its needs. The tree is made in its place, or `at` another
+        until it is `put_in_place`. OSError.
         """
         self._context = context
         self._task = task
@@ -178,7 +178,7 @@ class Attempt:
         problem = ""
         if self._task.needs:
             hide = self._redactor.text
-            problem = needs.link_needs(self._context, self._task, order.needs, hide)
+            problem = needs.lay_out(self._context, self._task, order.needs, hide)
         place, started_at = self._context.place, self.outcome.started_at
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
         if problem and self.outcome.status is Status.SUCCESS:
@@ -202,7 +202,7 @@ class Attempt:
             "TASK_DIR": f"{context.place.root}/{task.file}".rpartition("/")[0],
             "ZENFLOW_ROOT": context.place.root,
             "PROOF_DIR": folder,
-            **({"NEEDS_DIR": f"{context.aside}/{needs.FOLDER}"} if task.needs else {}),
+            **({"NEEDS_DIR": needs.folder(context, context.aside)} if task.needs else {}),
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),
