@@ -80,7 +80,9 @@ def load(
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
     if any(problem.severity == "error" for problem in problems):
         return Loaded(None, tuple(problems))
-    flow = Flow(root, home, {task.id: task for task in sorted(tasks, key=_id)}, project)
+    shared = tuple(f.written.file for f in found.files if "templates" in f.written.value)
+    in_order = {task.id: task for task in sorted(tasks, key=_id)}
+    flow = Flow(root, home, in_order, project, shared=shared)
     return Loaded(flow, tuple(problems))
 
 
