@@ -73,10 +73,11 @@ class WorkerContext(Struct):
     trace: Trace
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
-    # Whether the attempt at hand told something; and whether `$NEEDS_DIR` holds copies, which a
-    # task may have changed: then there is something to clear away.
+    # Whether the attempt at hand told something, and whether `$NEEDS_DIR` holds copies, which a
+    # task may have changed: then there is something to clear away. And its name, beside the run.
     told: bool = False
     copied: bool = False
+    needs: str = layout.NEEDS
 
     @property
     def written_at(self) -> str:
@@ -176,9 +177,8 @@ class Attempt:
             if self._left:
                 self._context.shield.open_up(self._left_at, self._left)
         problem = ""
-        if self._task.needs:
-            hide = self._redactor.text
-            problem = needs.lay_out(self._context, self._task, order.needs, hide)
+        if self._task.needs and (order.needs or self._context.upstream or self._context.copied):
+            problem = needs.lay_out(self._context, self._task, order.needs, self._redactor.text)
         place, started_at = self._context.place, self.outcome.started_at
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
         if problem and self.outcome.status is Status.SUCCESS:
@@ -202,7 +202,7 @@ class Attempt:
             "TASK_DIR": f"{context.place.root}/{task.file}".rpartition("/")[0],
             "ZENFLOW_ROOT": context.place.root,
             "PROOF_DIR": folder,
-            **({"NEEDS_DIR": needs.folder(context, context.aside)} if task.needs else {}),
+            **({"NEEDS_DIR": f"{context.aside}/{context.needs}"} if task.needs else {}),
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),

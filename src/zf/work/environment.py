@@ -163,7 +163,6 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 _NAMES = frozenset(name for names in ALLOWED.values() for name in names if name[-1] != "*")
 _PREFIXES = tuple(name[:-1] for names in ALLOWED.values() for name in names if name[-1] == "*")
 _WITH_PASSWORD = lazy.pattern(r"\w+://[^/\s]*@")
-_SHELL_NAME = lazy.pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def channel_files(channel: str, task: str, attempt: int) -> dict[str, str]:
@@ -174,7 +173,7 @@ def channel_files(channel: str, task: str, attempt: int) -> dict[str, str]:
 
 def has_password(value: str) -> bool:
     """Whether it is like `http://user:password@proxy`: passed on, but never recorded."""
-    return _WITH_PASSWORD.match(value) is not None
+    return "://" in value and _WITH_PASSWORD.match(value) is not None
 
 
 class Environment(Struct, frozen=True):
@@ -212,7 +211,7 @@ class Outside:
         self._shown = frozenset(
             name
             for name, value in self._allowed.items()
-            if _SHELL_NAME.fullmatch(name) and not has_password(value)
+            if name.isascii() and name.isidentifier() and not has_password(value)
         )
         self._passed: dict[tuple[str, ...], dict[str, str]] = {}
         self._project_secrets = project.secrets

@@ -8,10 +8,10 @@ to clear away, even when the script holds secrets and the worker is killed.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # typeshed has no stub for it
 import _thread
 import fcntl
 import os
-import signal
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 
@@ -53,7 +53,9 @@ class Shell:
         self._bash: dict[str, str | None] = {path: _which("bash", path)}
         self._confine = confine
         # Python and the worker ignore some signals; a step starts with all of them as usual.
-        self._ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
+        self._ignored = [
+            n for n in _signal.valid_signals() if _signal.getsignal(n) == _signal.SIG_IGN
+        ]
 
     def start(self, env: Mapping[str, str], text: bytes) -> Started:
         """Run this script in the current folder. Raises NotStartedError."""

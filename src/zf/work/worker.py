@@ -12,6 +12,8 @@ is no part of the run: a wrong guess, or a death, leaves nothing in the proof.
 
 from __future__ import annotations
 
+# The half of `signal` that is compiled: its other half makes members of enums of all it says.
+import _signal  # type: ignore[import-not-found]  # typeshed has no stub for it
 import _socket
 import _thread
 import errno
@@ -29,6 +31,7 @@ from zf.lean.records import Struct, field
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
 from zf.proof.files import remove_tree
+from zf.proof.layout import NEEDS
 from zf.proof.tree.records import Place
 from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
@@ -122,6 +125,8 @@ class Worker:
             upstream=shared.upstream,
             project=shared.project,
             trace=shared.trace,
+            # Where it is copies, each worker has its own.
+            needs=NEEDS if shield else f"{os.getpid()}.{NEEDS}",
         )
         self._has_channel = self._has_aside = False
         # The attempt that will probably come next: at most one, the first of its task.
@@ -302,8 +307,8 @@ def serve(
 def _forget_signals() -> None:
     """Drop the runner's handlers; what it ignored stays ignored (and steps start without that)."""
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
+    for number in _signal.valid_signals():
+        if callable(_signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -14,15 +13,6 @@ from zf.work.outcome import error_text
 if TYPE_CHECKING:
     from zf.model import Task
     from zf.work.attempt import WorkerContext
-
-# Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
-# shield, and removed with these. Without a shield each worker has a folder of its own.
-_FOLDER = "needs"
-
-
-def folder(context: WorkerContext, aside: str) -> str:
-    """What `$NEEDS_DIR` is, below the scratch folder by the name that is to be used."""
-    return f"{aside}/{_FOLDER}" if context.shield else f"{aside}/{os.getpid()}.{_FOLDER}"
 
 
 class NeedError(Exception):
@@ -43,7 +33,7 @@ def lay_out(
     No step can change them in the proof that they are of. The shield keeps it from this run's, to
     which a link leads; of all others, and where there is no shield, the task gets a copy.
     """
-    place = folder(context, context.written_aside)
+    place = f"{context.written_aside}/{context.needs}"
     if context.copied and not context.shield:
         context.copied = False
         remove_tree(place)  # an earlier task may have changed its copies
