@@ -179,6 +179,16 @@ class Task(Struct, frozen=True):
     # Where it says what does not stand in its own place: `file:line` by a key, such as
     # `timeout_sec`, `env.NAME` or `needs[0]`. No part of what it does, so no digest counts it.
     origins: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    # What it reads and what it leaves, globs; of a folder that it leaves its list is the check, or
+    # ("content") what is in it.
+    sources: tuple[str, ...] = ()
+    generates: tuple[str, ...] = ()
+    generates_check: str = ""
+    # Whether an earlier run's success with the same key may count for it; and what the key holds
+    # besides: variables (names and globs), and what commands print.
+    cache: bool = False
+    cache_env: tuple[str, ...] = ()
+    cache_tools: tuple[str, ...] = ()
     # Of an instance of a matrix: the id in the task file, and the value of each axis as text.
     base: str = ""
     matrix: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -325,6 +335,8 @@ class Project(Struct, frozen=True):
     grace_s: float | None = None
     sign: bool | None = None
     shield: str | None = None
+    # Whether results of earlier runs count for tasks that say `cache`.
+    cached: bool | None = None
     # How much there is of what tasks ask for in `resources`, beside the machine's own cpu, mem_mb.
     resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     # A machine busier than this gets no new task.
@@ -346,6 +358,8 @@ class Flow(Struct, frozen=True):
     project: Project = field(default_factory=Project)
     # The values that `--matrix` chose, by axis: the tasks are without the other instances.
     matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
+    # The phases of those: a run of one has not all of its tasks.
+    partly: frozenset[str] = frozenset()
     # Files of which any task may take something, beside zf.yaml: those with templates.
     shared: tuple[str, ...] = ()
 

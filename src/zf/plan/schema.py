@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zf.lean.validators import PydanticCustomError
-from zf.model import DEFAULT_PHASE, ID_PATTERN, RESERVED_ENV
+from zf.model import DEFAULT_PHASE, RESERVED_ENV
+from zf.plan.caching.keys import CACHING
+from zf.plan.files.patterns import ENV_GLOB, ENV_NAME, ID, INSIDE, NOT_BLANK
 from zf.plan.form import (
     BOOL,
     SCALAR,
@@ -38,15 +40,6 @@ from zf.settings import (
     MAX_TAIL_LINES,
     SHIELD_MODES,
 )
-
-# Patterns are ECMAScript's and Rust's common ground: editors check them too.
-ID = f"^{ID_PATTERN}$"
-NOT_BLANK = r"\S"
-ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
-ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
-# One part of a path: anything but `..`; the first part is not empty, so the path is relative.
-_PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
-INSIDE = f"^{_PART}(?:/{_PART}?)*$"
 
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
@@ -294,6 +287,7 @@ TASK: Mapping[str, Key] = {
         text(NOT_BLANK),
         "The script of the task's only step: short for `commands: [{run: ...}]`.",
     ),
+    **CACHING,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task. A plain text is a step's"
@@ -409,6 +403,12 @@ PROJECT: Mapping[str, Key] = {
         "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
         " over this.",
         default="auto",
+    ),
+    "cached": Key(
+        BOOL,
+        "Whether results of earlier runs count for tasks that say `cache`. A flag or variable wins"
+        " over this.",
+        default=False,
     ),
     "resources": Key(
         table(text(ID), whole(0, MAX_AMOUNT)),

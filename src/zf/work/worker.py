@@ -31,15 +31,15 @@ from zf.lean.records import Struct, field
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
 from zf.proof.files import remove_tree
-from zf.proof.layout import NEEDS
 from zf.proof.tree.records import Place
 from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
 from zf.settings import ALWAYS
 from zf.tracing import Trace
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
-from zf.work.attempt import Attempt, WorkerContext
+from zf.work.attempt import Attempt
 from zf.work.capture import Buffer
+from zf.work.context import WorkerContext
 from zf.work.control import RunnerOrders, StartOrder
 from zf.work.environment import UNTOUCHED_NS, Outside
 from zf.work.outcome import Outcome, error_text, print_trace
@@ -57,6 +57,7 @@ from zf.work.supervise.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met
+    from zf.work.caching.use import Caching
     from zf.work.walls.shield import Grounds, Shield
 
 
@@ -84,6 +85,7 @@ class Shared(Struct, frozen=True):
     # What the shield keeps steps away from; None where there is to be no shield.
     shield: Grounds | None = None
     trace: Trace = field(default_factory=Trace)
+    caching: Caching | None = None
 
 
 class Worker:
@@ -125,8 +127,7 @@ class Worker:
             upstream=shared.upstream,
             project=shared.project,
             trace=shared.trace,
-            # Where it is copies, each worker has its own.
-            needs=NEEDS if shield else f"{os.getpid()}.{NEEDS}",
+            caching=shared.caching,
         )
         self._has_channel = self._has_aside = False
         # The attempt that will probably come next: at most one, the first of its task.

@@ -130,4 +130,5 @@ def _task_json(facts: Facts, task: TaskFacts, run_dir: str) -> dict[str, Any]:
         "log": log if task.attempt and os.path.lexists(log) else None,
         "proof": tree if task.status is not None else None,
         **({"outputs": outputs_of_task(task, run_dir)} if task.outputs_sha256 else {}),
+        **({"cached_from": task.cached_from} if task.cached_from else {}),
     }

@@ -14,6 +14,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from zf.lean.records import Struct, replace
 from zf.plan import schema
+from zf.plan.files import patterns
 from zf.plan.files.forms import within
 from zf.plan.outputs.form import OUTPUT, OUTPUT_OF
 from zf.plan.suggest import nearest
@@ -254,8 +255,8 @@ def _inside_hint(text: str) -> str:
 
 
 _PATTERNS = {
-    schema.ID: _Rule("ZF216", "is not a valid name", _id_hint),
-    schema.ENV_NAME: _Rule(
+    patterns.ID: _Rule("ZF216", "is not a valid name", _id_hint),
+    patterns.ENV_NAME: _Rule(
         "ZF226",
         "is not a valid name for a variable",
         lambda _: "letters, digits and '_', and no digit first",
@@ -275,8 +276,9 @@ _PATTERNS = {
         "is not a valid name for a metric",
         lambda _: "letters, digits, '_' and ':', and no digit first",
     ),
-    schema.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
-    schema.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
+    patterns.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
+    patterns.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
+    patterns.GLOB: _Rule("ZF227", "does not stay inside the project", _inside_hint),
 }
 
 
