@@ -103,6 +103,7 @@ def summary(
         *_outputs_line(outputs),
         *use_line(facts),
         *_throttle_lines(facts, style),
+        *map(printable, facts.given),
         *advice,
     ]
     blocks.append([*last, f"proof: {printable(proof)}"] if proof else last)
