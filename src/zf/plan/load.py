@@ -14,6 +14,7 @@ from zf.errors import Problem
 from zf.model import (
     DEFAULT_PHASE,
     NOTHING,
+    QUEUE,
     TASK_KEYS,
     Asked,
     Flow,
@@ -207,6 +208,9 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
         said["cleanup"] = _steps("cleanup", form["cleanup"], lines["cleanup"])
     if "artifacts" in form:
         said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
+    if isinstance(grouped := form.get("concurrency"), dict):
+        said["concurrency"] = grouped["group"]
+        said["on_newer"] = grouped.get("on_newer", QUEUE)
     if isinstance(form.get("allow_failure"), dict):
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):

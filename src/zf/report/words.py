@@ -404,6 +404,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.DEADLINE: "its deadline passed",
     Cause.QUEUE_TIMEOUT: "it waited too long for its turn",
     Cause.CANCEL: "cancelled by `zf cancel`",
+    Cause.SUPERSEDED: "a newer run took its group",
     Cause.CLEANUP: "its cleanup failed",
 }
 
@@ -413,6 +414,7 @@ _DROPPED: Mapping[Cause, str] = {
     Cause.INTERRUPT: "zf was interrupted",
     Cause.DEADLINE: "a deadline passed",
     Cause.MATRIX: "another instance of its matrix failed",
+    Cause.SUPERSEDED: "a newer run took its group",
 }
 
 
