@@ -59,7 +59,7 @@ CODES: Mapping[Cause, str] = {
     Cause.DEADLINE: "ZF518",
     Cause.QUEUE_TIMEOUT: "ZF519",
     Cause.CANCEL: "ZF520",
-    Cause.SUPERSEDED: "ZF525",
+    Cause.SUPERSEDED: "ZF527",
     Cause.CLEANUP: "ZF521",
     Cause.METRICS: "ZF522",
     Cause.BUDGET: "ZF523",
