@@ -59,7 +59,7 @@ def begin(
         needs=_needs(context, task, digests),
         hide=hide,
         ask=lambda command: _ask(context, env, enter, command),
-        why_stop=Collecting(context.orders, collecting_limit_s(task.timeout_s)),
+        looking=lambda: _looking(Collecting(context.orders, collecting_limit_s(task.timeout_s))),
     )
     use = Use(task, outcome.task, outcome.attempt, around)
     if context.caching is not None and context.caching.look_up and context.orders.stop is None:
@@ -84,6 +84,10 @@ def taken_over(
     restore.tree(origin, tree, found)
     outcome.outputs_sha256 = tree.digests.get(OUTPUTS, "")
     return found
+
+
+def _looking(collecting: Collecting) -> Callable[[], str]:
+    return lambda: "could not be looked at to the end" if collecting() else ""
 
 
 def _needs(context: WorkerContext, task: Task, digests: Mapping[str, str]) -> dict[str, str]:

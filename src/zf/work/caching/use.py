@@ -63,8 +63,8 @@ class Around(Struct, frozen=True):
     hide: Callable[[str], str]
     # What a tool of the task printed, asked where its steps run. Raises UnusableError.
     ask: Callable[[str], str]
-    # Why to stop, asked between files; nothing while it may go on.
-    why_stop: Callable[[], str]
+    # Begins a look at files: what it gives says between them why to stop, if there is a reason.
+    looking: Callable[[], Callable[[], str]]
 
 
 class Use:
@@ -130,7 +130,7 @@ class Use:
             task.generates,
             proofs=around.proofs,
             environ=around.environ,
-            why_stop=around.why_stop,
+            why_stop=around.looking(),
         )
 
     def _refuse_changes(self, outcome: Outcome) -> None:
@@ -150,7 +150,7 @@ class Use:
             task.generates,
             content=task.generates_check == "content",
             proofs=around.proofs,
-            why_stop=around.why_stop,
+            why_stop=around.looking(),
             whole=whole,
         )
 
