@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from zf.errors import Problem
+from zf.inputs import Input
 from zf.lean.encoder import encoder
 from zf.lean.records import Struct, field
 
@@ -172,6 +173,8 @@ class Task(Struct, frozen=True):
     # Fields below came after the form of a task was first hashed: a proof has them, and a digest
     # counts them, only where they are not at their defaults, so that other tasks keep theirs.
     tags: tuple[str, ...] = ()
+    # Words that its commands get as "$@": given to a run of it, not in its file.
+    arguments: tuple[str, ...] = ()
     # What it has to write to `$ZF_OUTPUT`, by name; and variables that hold outputs of its needs,
     # each with its `task.output`.
     outputs: tuple[str, ...] = ()
@@ -321,6 +324,8 @@ class Phase(Struct, frozen=True):
     # The phases that it needs, which are run before it; how many of its tasks run at once.
     needs: tuple[str, ...] = ()
     max_jobs: int | None = None
+    # What can be given to a run of it.
+    inputs: Mapping[str, Input] = field(default_factory=lambda: NOTHING)
 
 
 class Project(Struct, frozen=True):
@@ -344,7 +349,14 @@ class Project(Struct, frozen=True):
     throttle_min_free_mem_mb: float | None = None
     # How much of what tasks measure a run may use.
     budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    # What can be given to every run.
+    inputs: Mapping[str, Input] = field(default_factory=lambda: NOTHING)
     phases: Mapping[str, Phase] = field(default_factory=dict)
+
+
+def declares_inputs(project: Project) -> bool:
+    """Whether anything can be given to a run of it."""
+    return bool(project.inputs) or any(phase.inputs for phase in project.phases.values())
 
 
 class Flow(Struct, frozen=True):
@@ -358,6 +370,8 @@ class Flow(Struct, frozen=True):
     project: Project = field(default_factory=Project)
     # The values that `--matrix` chose, by axis: the tasks are without the other instances.
     matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
+    # The phases of those: a run of one has not all of its tasks.
+    partly: frozenset[str] = frozenset()
     # Files of which any task may take something, beside zf.yaml: those with templates.
     shared: tuple[str, ...] = ()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from zf.errors import Exit, ZfError
 from zf.events import SCHEMA, RunStarted
+from zf.inputs import told
 from zf.model import is_valid_id
 from zf.proof.canonical import canonical
 from zf.proof.files import remove_tree, sync_folder, write_new
@@ -29,7 +30,7 @@ from zf.run.host.interrupts import Inbox
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
 from zf.run.schedule.ready import impossible
-from zf.settings import ALWAYS
+from zf.typed import ALWAYS
 from zf.work.outcome import error_text
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
@@ -210,6 +211,10 @@ def new_folder(
         "secrets": request.flow.project.secrets,
         "secrets_in_artifacts": request.flow.project.secrets_in_artifacts,
     }
+    if request.inputs:
+        about["inputs"] = {name: one.as_json() for name, one in request.inputs.items()}
+    if request.arguments:
+        about["arguments"] = [request.redactor.text(word) for word in request.arguments]
     previous = newest_head(proofs, but=run) or (None, None)
     staging = lock.staging_path(proofs, run)
     try:
@@ -218,6 +223,7 @@ def new_folder(
         plan_sha256 = write_new(f"{staging}/{PLAN}", canonical(plan))
         journal = Journal.create(f"{staging}/{JOURNAL}")
         recorder = Recorder(journal, Fold(plan, about["limits"]), request.watch, known)
+        recorder.facts.given = told(about)
         began = recorder.record(
             RunStarted(
                 run,

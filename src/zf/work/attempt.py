@@ -200,7 +200,7 @@ class Attempt:
             "step": command.index,
             "name": command.shown.name,
             "line": command.step.line,
-            "argv": argv(),
+            "argv": (*argv(), *self.outcome.task.arguments),
             "script_sha256": digest,
             "status": "not_run",
             **_NOT_RUN,
@@ -270,7 +270,7 @@ class Attempt:
         context, outcome = self._context, self.outcome
         traceparent = context.trace.step(self._task.id, outcome.attempt, command.file)
         env = self._env.for_step(command.index, traceparent)
-        leader, pipe = context.shell.start(env, _bytes(command.step.run))
+        leader, pipe = context.shell.start(env, _bytes(command.step.run), self._task.arguments)
         return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
 
     def _enter_workdir(self) -> None:

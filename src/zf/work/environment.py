@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping
 from fnmatch import translate
 from hashlib import sha256
 
+from zf.inputs import Inputs, known_to, text_of, variable
 from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.model import NOTHING, Project, Task
-from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
+from zf.redact.redactor import secret_inputs
+from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
 from zf.tracing import TRACEPARENT
 from zf.work.supervise.leftovers import COOKIE
 
@@ -162,6 +164,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 }
 _NAMES = frozenset(name for names in ALLOWED.values() for name in names if name[-1] != "*")
 _PREFIXES = tuple(name[:-1] for names in ALLOWED.values() for name in names if name[-1] == "*")
+_NOTHING_GIVEN: tuple[dict[str, str], set[str]] = ({}, set())
 _WITH_PASSWORD = lazy.pattern(r"\w+://[^/\s]*@")
 
 
@@ -200,8 +203,13 @@ class Environment(Struct, frozen=True):
 class Outside:
     """The part of the runner's own environment that steps may see; the same for many tasks."""
 
-    def __init__(self, environ: Mapping[str, str], project: Project) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], project: Project, inputs: Inputs = NOTHING
+    ) -> None:
         self._environ = environ
+        self._inputs = inputs
+        # The inputs as variables, by phase, and the names of those that are recorded.
+        self._given: dict[str, tuple[dict[str, str], set[str]]] = {}
         self._project_patterns = project.pass_env
         self._allowed = {
             name: value
@@ -241,12 +249,24 @@ class Outside:
         those that hold outputs of its needs.
         """
         passed = self.passed(task.pass_env)
-        values = {**self._allowed, **passed, **task.env, **taken, **own}
+        given, told = self._given_to(task.phase) if self._inputs else _NOTHING_GIVEN
+        values = {**self._allowed, **passed, **given, **task.env, **taken, **own}
         # Processes with the cookie belong to the run, and are killed once the run is dead; a shell
         # that sources env.sh is not one of them.
-        recorded = {*self._shown, *task.env, *taken, *own} - {COOKIE, METRICS, OUTPUT}
+        recorded = {*self._shown - given.keys(), *told, *task.env, *taken, *own}
+        recorded -= {COOKIE, METRICS, OUTPUT}
         hidden = tuple(sorted(values.keys() - recorded)) if len(values) > len(recorded) else ()
         return Environment(values, recorded, hidden)
+
+    def _given_to(self, phase: str) -> tuple[dict[str, str], set[str]]:
+        """The variables of the inputs that the tasks of a phase know of, and which of them the
+        proof may show.
+        """
+        if phase not in self._given:
+            known = {variable(name): one for name, one in known_to(self._inputs, phase).items()}
+            told = {name for name, one in known.items() if not one.hidden}
+            self._given[phase] = {name: text_of(one.value) for name, one in known.items()}, told
+        return self._given[phase]
 
     def secrets(self, task: Task, environment: Environment) -> tuple[Secret, ...]:
         """What a task's output must not show: of what it sees, variables whose names say so; and
@@ -256,7 +276,11 @@ class Outside:
         seen = environment.values
         found = _matching(self._environ, named) if named else {}
         found |= {name: seen[name] for name in self._secret_names(tuple(seen), named)}
-        return tuple([Secret(name, os.fsencode(value)) for name, value in found.items() if value])
+        secrets = [Secret(name, os.fsencode(value)) for name, value in found.items() if value]
+        if task.arguments:  # which the caller's shell may have made of any variable
+            words = os.fsencode("\0".join(task.arguments))
+            secrets += [one for one in secrets_in(self._environ) if one.value in words]
+        return (*secrets, *secret_inputs(self._inputs)) if self._inputs else tuple(secrets)
 
     def _secret_names(self, names: tuple[str, ...], named: tuple[str, ...]) -> tuple[str, ...]:
         """Those of the names that say so. Remembered, as most tasks see the same names."""

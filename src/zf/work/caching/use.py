@@ -182,7 +182,7 @@ class Use:
         names; what the proof does not show goes among the secrets.
         """
         values, outside = self._around.env.values, self._around.outside
-        own = self._task.env.keys()
+        own, hidden = self._task.env.keys(), {*self._around.env.hidden}
         names = {
             name
             for name in values
@@ -195,7 +195,7 @@ class Use:
             value = values.get(name, named.get(name))
             if value is None:
                 found[name] = None
-            elif name in own or not (name in passed or name not in values):
+            elif name in own or not (name in passed or name not in values or name in hidden):
                 found[name] = self._open(name, value)
             else:
                 self._secret[name] = value
