@@ -18,6 +18,7 @@ from zf.work.caching import restore
 from zf.work.caching.files import UnusableError
 from zf.work.caching.use import MAX_TOOL_BYTES, Around, Use, left_by
 from zf.work.capture import Capture
+from zf.work.results.needs import tree_of
 from zf.work.shell import NotStartedError
 from zf.work.supervise.supervisor import Terms
 
@@ -93,10 +94,9 @@ def _looking(collecting: Collecting) -> Callable[[], str]:
 def _needs(context: WorkerContext, task: Task, digests: Mapping[str, str]) -> dict[str, str]:
     left = {}
     for need in task.needs:
-        met = context.upstream.get(need.task)
-        run_dir = context.run_dir if met is None else f"{context.proofs}/{met.run}"
-        digest = digests.get(need.task) if met is None else met.task_sha256
-        left[need.task] = left_by(f"{run_dir}/{need.task}", digest) if digest else ""
+        # The folder of this worker's last task may still be covered by the shield.
+        folder, digest = tree_of(context, context.written_at, need.task, digests)
+        left[need.task] = left_by(folder, digest) if digest else ""
     return left
 
 

@@ -83,8 +83,10 @@ class Use:
         except UnusableError as error:
             self.why_not = str(error)
 
-    def find(self, lookup: Lookup) -> Cached | CacheMissed:
-        """Look for a result that counts, and have its files in the project; what came of it."""
+    def find(self, lookup: Lookup, *, bring_back: bool = True) -> Cached | CacheMissed:
+        """Look for a result that counts, and have its files in the project, or see whether that can
+        be; what came of it.
+        """
         task, attempt = self._task.id, self._attempt
         if self._parts is None:
             return CacheMissed(task, attempt, "", self._around.hide(self.why_not))
@@ -94,7 +96,10 @@ class Use:
                 changed = [change.as_json() for change in found.changed]
                 return CacheMissed(task, attempt, key, reason or found.reason, found.run, changed)
             try:
-                self._restore(found)
+                if bring_back:
+                    self._restore(found)
+                else:
+                    restore.lacking(self._generated(whole=False), found)
             except (NotRestoredError, UnusableError) as error:
                 reason = reason or self._around.hide(str(error))
             except OSError as error:
