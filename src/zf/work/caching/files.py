@@ -178,7 +178,9 @@ def _spec(patterns: Iterable[str]) -> PathSpec[Any]:
     rooted = []
     for one in patterns:
         sign, plain = ("!", one[1:]) if one[0] == "!" else ("", one)
-        rooted.append(f"{sign}/{'/'.join(p for p in plain.split('/') if p != '.')}")
+        path = "/".join(part for part in plain.split("/") if part not in {"", "."})
+        # A folder stands for everything in it, which is not so for each wildcard by itself.
+        rooted += [f"{sign}/{path}", f"{sign}/{path}/**"]
     return PathSpec.from_lines("gitignore", rooted)
 
 
