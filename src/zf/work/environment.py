@@ -283,7 +283,11 @@ class Outside:
         named = (*self._project_secrets, *task.secrets)
         seen = environment.values
         found = _matching(self._environ, named) if named else {}
-        found |= {name: seen[name] for name in self._secret_names(tuple(seen), named)}
+        names = tuple(seen)
+        if self._inputs:  # of which it is known whether they are secret
+            told = self._given_to(task.phase)[1]
+            names = tuple([n for n in seen if n not in told or is_secret_name(n, named)])
+        found |= {name: seen[name] for name in self._secret_names(names, named)}
         secrets = [Secret(name, os.fsencode(value)) for name, value in found.items() if value]
         if task.arguments:
             secrets += self._of_the_run
