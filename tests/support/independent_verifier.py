@@ -16,7 +16,7 @@ TREE = r"(00-meta|10-commands|20-logs|30-artifacts|40-checksums|99-summary)"
 KINDS = (
     r"(run|phase|attempt)_(started|ended)|(run|phase)_timed_out|run_resumed|task_not_run|interrupted"
     r"|cancel_requested|condition_evaluated|retry_(scheduled|dropped)|throttle_(entered|left)"
-    r"|cached|cache_missed"
+    r"|lease_(awaited|taken)|budget_warned|cached|cache_missed"
 )
 SAID = "status|exit_code|signal|attempt|cause|detail|step|started_at|completed_at|duration_s|needs"
 ATTEST = r"attest/(statement\.(json(\.sig|\.tsr)?|dsse\.json)|test-result\.(dsse\.)?json)"
@@ -145,7 +145,7 @@ def cached(name, status, end, found, files):
     assert status.get("outputs_sha256", "") == end.get("outputs_sha256", "")
     assert status.get("cached_from", {}) == end.get("cached_from", {})
     source, at = end.get("cached_from", {}), f"{name}/30-cache.json"
-    told = found and found["type"] == "cached" and found
+    told = found and found["type"] == "cached" and end["status"] == "success" and found
     assert source == ({"run": told["origin"], "task": name, "head": told["head"]} if told else {})
     if source:
         assert (end["status"], end.get("measures", {}), at in files) == ("success", {}, True)

@@ -247,7 +247,7 @@ class Outcome(Struct):
         else:
             self.fail(
                 stop.cause,
-                f"cancelled in {where}",
+                f"{stop.detail}, in {where}" if stop.detail else f"cancelled in {where}",
                 status=Status.CANCELLED,
                 number=number,
                 step=step,
@@ -346,7 +346,7 @@ class Outcome(Struct):
             tests=self.tests.event if self.tests else {},
             metrics=self.measured.metrics.as_json() if self.measured else [],
             outputs_sha256=self.outputs_sha256,
-            cached_from=dict(self.cached_from),
+            cached_from=dict(self.cached_from) if self.status is Status.SUCCESS else {},
         )
 
     def _measures(self) -> dict[str, Any]:
