@@ -80,6 +80,7 @@ class Cause(StrEnum):
     DEADLINE = "deadline"  # deadline_sec of the task, or --deadline of the run, passed
     QUEUE_TIMEOUT = "queue_timeout"  # it could have started, but waited too long for its turn
     CANCEL = "cancel"  # `zf cancel` was called for this task
+    SUPERSEDED = "superseded"  # a newer run wants its `concurrency` group for itself
     SPAWN = "spawn"  # a step could not be started
     WORKDIR = "workdir"  # the workdir is missing or outside the project
     SURVIVORS = "survivors"  # processes were left behind
@@ -147,6 +148,8 @@ class AttemptEnded(Struct, frozen=True):
     cases of the task's own reports and has the first names of failed ones; empty without any.
     `metrics` are the series that the attempt wrote to `$ZF_METRICS`, as status.json has them.
     `outputs_sha256` is the digest of its 30-outputs.json, empty where it has none.
+    `cached_from` says whose result counts where no step was run: `run`, `task`, and `head`, the end
+    of that run's journal; empty otherwise.
     """
 
     task: str
@@ -166,6 +169,7 @@ class AttemptEnded(Struct, frozen=True):
     tests: Mapping[str, Any] = field(default_factory=dict)
     metrics: Sequence[Mapping[str, Any]] = field(default_factory=list)
     outputs_sha256: str = ""
+    cached_from: Mapping[str, str] = field(default_factory=dict)
 
 
 class TaskNotRun(Struct, frozen=True):
@@ -193,6 +197,31 @@ class ConditionEvaluated(Struct, frozen=True):
     value: bool | None
     operands: Mapping[str, Any]
     error: str
+
+
+class Cached(Struct, frozen=True):
+    """An earlier run's result counts for the attempt: `origin` is that run, `head` the end of its
+    journal, and `key` is what both attempts have in common.
+    """
+
+    task: str
+    attempt: int
+    key: str
+    origin: str
+    head: str
+
+
+class CacheMissed(Struct, frozen=True):
+    """No earlier run's result counts for the attempt, for this `reason`. `changed` has what differs
+    from `origin`, the newest run that says something of the task: `part`, `name`, `old` and `new`.
+    """
+
+    task: str
+    attempt: int
+    key: str
+    reason: str
+    origin: str = ""
+    changed: Sequence[Mapping[str, str]] = field(default_factory=list)
 
 
 class RetryScheduled(Struct, frozen=True):
@@ -274,9 +303,12 @@ class Interrupted(Struct, frozen=True):
 
 
 class CancelRequested(Struct, frozen=True):
-    """`zf cancel` wants this task ended, or never started; the whole run when it is None."""
+    """`zf cancel` wants this task ended, or never started; the whole run when it is None. `by` is
+    the newer run that wants the task's `concurrency` group, if it was one that asked.
+    """
 
     task: str | None
+    by: str = ""
 
 
 class PhaseEnded(Struct, frozen=True):
@@ -308,6 +340,8 @@ Event = (
     | AttemptEnded
     | TaskNotRun
     | ConditionEvaluated
+    | Cached
+    | CacheMissed
     | RetryScheduled
     | RetryDropped
     | LeaseAwaited

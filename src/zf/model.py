@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from zf.errors import Problem
+from zf.inputs import Input
 from zf.lean.encoder import encoder
 from zf.lean.records import Struct, astuple, field
 
@@ -27,6 +28,7 @@ _TASK = re.compile(TASK_PATTERN)
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 DEFAULT_MAX_LOG_BYTES = 1024**3
+QUEUE, CANCEL_RUNNING = "queue", "cancel_running"
 # The phase of a task that names none, in a project whose tasks name none.
 DEFAULT_PHASE = "main"
 
@@ -65,6 +67,11 @@ def is_task_id(text: str) -> bool:
 def base_of(task: str) -> str:
     """The id in the task file: of `test@py=3.11` it is `test`, of others the whole."""
     return task.partition("@")[0]
+
+
+def matrix_variable(axis: str) -> str:
+    """The variable of an axis of a matrix: `py-version` is MATRIX_PY_VERSION."""
+    return f"MATRIX_{axis.upper().replace('-', '_')}"
 
 
 def together(tasks: Iterable[str]) -> list[str]:
@@ -166,6 +173,8 @@ class Task(Struct, frozen=True):
     # Fields below came after the form of a task was first hashed: a proof has them, and a digest
     # counts them, only where they are not at their defaults, so that other tasks keep theirs.
     tags: tuple[str, ...] = ()
+    # Words that its commands get as "$@": given to a run of it, not in its file.
+    arguments: tuple[str, ...] = ()
     # What it has to write to `$ZF_OUTPUT`, by name; and variables that hold outputs of its needs,
     # each with its `task.output`.
     outputs: tuple[str, ...] = ()
@@ -173,12 +182,24 @@ class Task(Struct, frozen=True):
     # Where it says what does not stand in its own place: `file:line` by a key, such as
     # `timeout_sec`, `env.NAME` or `needs[0]`. No part of what it does, so no digest counts it.
     origins: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    # What it reads and what it leaves, globs; of a folder that it leaves its list is the check, or
+    # ("content") what is in it.
+    sources: tuple[str, ...] = ()
+    generates: tuple[str, ...] = ()
+    generates_check: str = ""
+    # Whether an earlier run's success with the same key may count for it; and what the key holds
+    # besides: variables (names and globs), and what commands print.
+    cache: bool = False
+    cache_env: tuple[str, ...] = ()
+    cache_tools: tuple[str, ...] = ()
     # Of an instance of a matrix: the id in the task file, and the value of each axis as text.
     base: str = ""
     matrix: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # How many instances of its matrix run at once; whether one that fails ends the others.
     max_parallel: int | None = None
     matrix_fail_fast: bool = False
+    # What a newer run does to an older one that has its group: waits, or ends the task there.
+    on_newer: str = QUEUE
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""
@@ -303,6 +324,8 @@ class Phase(Struct, frozen=True):
     # The phases that it needs, which are run before it; how many of its tasks run at once.
     needs: tuple[str, ...] = ()
     max_jobs: int | None = None
+    # What can be given to a run of it.
+    inputs: Mapping[str, Input] = field(default_factory=lambda: NOTHING)
 
 
 class Project(Struct, frozen=True):
@@ -317,6 +340,8 @@ class Project(Struct, frozen=True):
     grace_s: float | None = None
     sign: bool | None = None
     shield: str | None = None
+    # Whether results of earlier runs count for tasks that say `cache`.
+    cached: bool | None = None
     # How much there is of what tasks ask for in `resources`, beside the machine's own cpu, mem_mb.
     resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     # A machine busier than this gets no new task.
@@ -324,7 +349,14 @@ class Project(Struct, frozen=True):
     throttle_min_free_mem_mb: float | None = None
     # How much of what tasks measure a run may use.
     budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    # What can be given to every run.
+    inputs: Mapping[str, Input] = field(default_factory=lambda: NOTHING)
     phases: Mapping[str, Phase] = field(default_factory=dict)
+
+
+def declares_inputs(project: Project) -> bool:
+    """Whether anything can be given to a run of it."""
+    return bool(project.inputs) or any(phase.inputs for phase in project.phases.values())
 
 
 class Flow(Struct, frozen=True):
@@ -338,6 +370,8 @@ class Flow(Struct, frozen=True):
     project: Project = field(default_factory=Project)
     # The values that `--matrix` chose, by axis: the tasks are without the other instances.
     matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
+    # The phases of those: a run of one has not all of its tasks.
+    partly: frozenset[str] = frozenset()
     # Files of which any task may take something, beside zf.yaml: those with templates.
     shared: tuple[str, ...] = ()
 

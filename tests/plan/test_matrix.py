@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import product
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.support.plan_files import good, loaded, said
 from zf.errors import ZfError
-from zf.model import TASK_PATTERN, Task, base_of, definition_sha256, is_task_id
-from zf.plan.graph import plan_task
+from zf.model import (
+    TASK_PATTERN,
+    Task,
+    base_of,
+    definition_sha256,
+    is_task_id,
+    matrix_variable,
+    recorded,
+)
+from zf.plan.graph import plan_phases, plan_task
 from zf.plan.matrix.chosen import narrowed
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, combinations, instances
-from zf.plan.matrix.names import MAX_TAIL, name_of, variable
+from zf.plan.matrix.names import MAX_TAIL, name_of
 
 TEST = Task("test", "A", ())
 
@@ -95,6 +104,13 @@ class TestNames:
         assert found[-1] == "test@v=ok+1_2.3-4"
         for name in found[:-1]:
             assert re.fullmatch(r"test@v=[A-Za-z0-9.x-]{1,20}-[0-9a-f]{8}", name), name
+
+    def test_a_value_cannot_take_the_form_of_another(self):
+        (form,) = named(axes={"v": ("a/b",)})
+        other = form.removeprefix("test@v=")
+        found = named(axes={"v": ("a/b", other)})
+        assert found[0] == form
+        assert found[1].startswith(f"{form}-")
 
     def test_a_name_that_would_be_too_long_ends_in_what_stands_for_the_rest(self):
         long = "a_value_of_some_length"
@@ -280,6 +296,18 @@ class TestFiles:
         assert "did you mean 'matrix.py'?" in told
 
 
+def test_a_need_that_cannot_be_met_is_told_once_for_all_instances(tmp_path):
+    files = {
+        "test": matrix("{py: [1, 2, 3]}"),
+        "last": matrix("{os: [a, b]}", "last", "needs: [test]\n").replace("phase: A", "phase: B"),
+    }
+    flow = loaded(tmp_path, files).flow
+    with pytest.raises(ZfError) as caught:
+        plan_phases(flow, ["B"], phase_timeout_s=1)
+    (problem,) = caught.value.problems
+    assert problem.message == "'last' needs 'test' of phase 'A', which is not in this run"
+
+
 class TestChosen:
     @pytest.fixture
     def flow(self, tmp_path):
@@ -305,6 +333,9 @@ class TestChosen:
         found = narrowed(flow, {"py": ("2",)})
         assert "lint@py=1" in [need.task for need in found.tasks["both"].needs]
         assert "lint@py=1" not in found.tasks
+        with pytest.raises(ZfError, match="'both' needs 'lint', of which --matrix leaves no"):
+            plan_phases(found, ["A"], phase_timeout_s=1)
+        assert "test@py=2,os=a" in plan_task(found, "all", with_needs=True, phase_timeout_s=1).tasks
 
     @pytest.mark.parametrize(
         ("chosen", "message"),
@@ -331,4 +362,72 @@ class TestChosen:
 def test_the_pattern_of_names_has_room_for_the_longest():
     longest = name_of("x" * 128, values := {"a": "y" * 32}, {"a": {"y" * 32: "y" * 32}}, values)
     assert re.fullmatch(TASK_PATTERN, longest)
-    assert variable("node-version") == "MATRIX_NODE_VERSION"
+    assert matrix_variable("node-version") == "MATRIX_NODE_VERSION"
+
+
+# Whole projects
+
+ids = st.sampled_from(["a", "b", "c", "d"])
+words = st.sampled_from(["1", "2", "3.10", "x/y", "X", "x", "é"])
+own_axes = st.dictionaries(
+    st.sampled_from(["py", "os"]),
+    st.lists(words, min_size=1, max_size=3, unique=True) | st.just({"count": 2}),
+    max_size=2,
+)
+matrices = st.builds(
+    lambda axes, more: axes | ({"include": more} if more else {}),
+    own_axes,
+    st.lists(st.dictionaries(st.sampled_from(["py", "os", "z"]), words, min_size=1), max_size=2),
+)
+
+
+@st.composite
+def projects(draw):
+    """Task files by id, each with or without a matrix, and with needs on those before it."""
+    found = {}
+    for name in draw(st.lists(ids, min_size=1, max_size=4, unique=True)):
+        needs = [
+            draw(st.sampled_from([other, {"task": other, "matrix": "same", "optional": True}]))
+            for other in draw(
+                st.lists(st.sampled_from(sorted(found)), unique=True) if found else st.just([])
+            )
+        ]
+        found[name] = {"phase": "A", "commands": [{"run": "x"}]}
+        found[name] |= {"needs": needs} if needs else {}
+        found[name] |= {"matrix": of} if (of := draw(st.none() | matrices)) is not None else {}
+    return found
+
+
+def resolved_form(tmp_path, tasks):
+    """What is said of every task, but for the lines in which it stands; and what is wrong."""
+    (tmp_path / "zf.yaml").write_text(json.dumps({"tasks": tasks}))
+    found = loaded(tmp_path)
+    said_of = {}
+    for name, task in (found.flow.tasks if found.flow else {}).items():
+        said_of[name] = recorded(task) | {"line": 0, "commands": [s.run for s in task.steps]}
+    return said_of, sorted((p.code, p.message) for p in found.problems)
+
+
+def check_project(tmp_path, tasks, order):
+    one = resolved_form(tmp_path, tasks)
+    assert one == resolved_form(tmp_path, tasks)
+    assert one == resolved_form(tmp_path, {name: tasks[name] for name in order})
+    said_of, problems = one
+    assert bool(said_of) != bool(problems)
+    assert len({name.casefold() for name in said_of}) == len(said_of)
+    for name, form in said_of.items():
+        assert form.get("base", name) == base_of(name)
+        assert {need["task"] for need in form["needs"]} <= said_of.keys() - {name}
+
+
+@settings(max_examples=25)
+@given(projects(), st.randoms())
+def test_a_project_comes_to_the_same_in_any_order(tmp_path_factory, tasks, chance):
+    check_project(tmp_path_factory.mktemp("p"), tasks, chance.sample([*tasks], len(tasks)))
+
+
+@pytest.mark.campaign
+@settings(max_examples=10_000)
+@given(projects(), st.randoms())
+def test_ten_thousand_projects_come_to_the_same_in_any_order(tmp_path_factory, tasks, chance):
+    check_project(tmp_path_factory.mktemp("p"), tasks, chance.sample([*tasks], len(tasks)))

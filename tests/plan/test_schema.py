@@ -14,7 +14,8 @@ from tests.support.plan_files import good, loaded
 from zf.lean.records import replace
 from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalled, recorded
 from zf.plan import schema
-from zf.plan.files import forms
+from zf.plan.caching.keys import CACHE
+from zf.plan.files import forms, patterns
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -73,6 +74,9 @@ WHOLE_TASK = {
     "budget": {"llm_cost_usd": 2},
     "budget_required": True,
     "metrics_strict": True,
+    "sources": ["src/**", "!src/*.md"],
+    "generates": ["out/**", ".venv"],
+    "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
 }
 # What is told by the keys that it is short for, or comes from elsewhere.
 SHORT = {"run", "use", "needs+", "pass_env+", "artifacts+", "secrets+"}
@@ -91,10 +95,25 @@ WHOLE_PROJECT = {
     "grace_sec": 5,
     "sign": True,
     "shield": "always",
+    "cached": True,
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem": 500},
     "budget": {"llm_tokens": 300000},
-    "phases": {"E": {"title": "End", "timeout_sec": 60, "budget": {"calls_total": 9}}},
+    "inputs": {
+        "env": {"type": "choice", "options": ["dev", "prod"], "default": "dev"},
+        "jobs": {"min": 1, "max": 9, "default": 4, "description": "How many"},
+        "name": {"required": True, "pattern": "[a-z]+"},
+        "token": {"secret": True},
+        "quick": False,
+    },
+    "phases": {
+        "E": {
+            "title": "End",
+            "timeout_sec": 60,
+            "budget": {"calls_total": 9},
+            "inputs": {"files": []},
+        }
+    },
 }
 
 
@@ -148,6 +167,7 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
         "matrix_fail_fast",
         "env_from",
     }
+    made |= {"generates_check", "cache_env", "cache_tools"}
     assert set(schema.TASK) - SHORT | made == set(whole)
     assert set(whole) - later == set(plain)
     same = {name for name in plain if name in schema.TASK and whole[name] == plain[name]}
@@ -203,14 +223,14 @@ def test_editors_and_zf_agree_about_projects(form):
     "inside", ["a", "a/b", "a//b", "./a", ".", "a/", ".a", "..a", "...", "a/..b"]
 )
 def test_paths_inside(inside):
-    assert re.fullmatch(schema.INSIDE, inside)
+    assert re.fullmatch(patterns.INSIDE, inside)
 
 
 @pytest.mark.parametrize(
     "outside", ["", "/", "/a", "..", "../a", "a/..", "a/../b", "./..", "a//.."]
 )
 def test_paths_outside(outside):
-    assert not re.fullmatch(schema.INSIDE, outside)
+    assert not re.fullmatch(patterns.INSIDE, outside)
 
 
 # The pages
@@ -239,8 +259,10 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.COUNTED,
                 schema.FROM,
                 schema.EXIT_CODES,
+                schema.CONCURRENCY,
                 schema.ARTIFACT,
                 schema.REPORTS,
+                CACHE,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
@@ -256,8 +278,10 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "counted",
         "from",
         "exit-codes",
+        "concurrency",
         "artifact",
         "reports",
+        "cache",
         "project",
         "throttle",
         "phase",

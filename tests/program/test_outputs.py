@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 
 import pytest
 
@@ -367,3 +368,77 @@ def test_outputs_of_a_matrix_reach_its_dependents_by_instance(project):
     assert project.log("r", "all", 0) == (b'{"test@py=3.11":"3.11","test@py=3.12":"3.12"}\n3.12\n')
     for version in ("3.11", "3.12"):
         assert project.log("r", f"same@py={version}", 0) == f"{version}\n".encode()
+
+
+def test_outputs_are_shown_wherever_a_run_is_told_of(project):
+    project.task(
+        "build",
+        VERSION,
+        "echo \"long=<b>$(seq 300 | tr -d '\\n')</b>\" >> $ZF_OUTPUT",
+        outputs=["version", "long"],
+    )
+    project.task("plain", "true")
+    words = ["--junit", "j.xml", "--report", "p.html"]
+    done = project.zf("run-phase", "A", "--run-id", "r", *words)
+    assert "outputs: build.long = <b>123" in done.out
+    assert "... (799 characters), build.version = 1.2.3\n" in done.out
+    told = project.zf("explain", "r", "build").out
+    assert "  output:   version = 1.2.3\n" in told
+    assert "output:" not in project.zf("explain", "r", "plain").out
+    status = json.loads(project.zf("status", "r", "--json").out)
+    assert status["outputs"]["build"]["version"] == "1.2.3"
+    assert list(status["outputs"]) == ["build"]
+    ran = json.loads(project.zf("run-phase", "A", "--run-id", "r2", "--json").out)
+    assert ran["tasks"]["build"]["outputs"]["version"] == "1.2.3"
+    assert "outputs" not in ran["tasks"]["plain"]
+    junit = (project.root / "j.xml").read_text()
+    assert '<property name="zf.output.version" value="1.2.3" />' in junit
+    page = (project.root / "p.html").read_text()
+    assert "<bdi>version</bdi>" in page
+    assert "&lt;b&gt;123" in page
+    assert "and 299 characters more" in page
+    assert "2 outputs" in page
+
+
+def test_a_run_without_outputs_says_nothing_of_them(project):
+    project.task("plain", "true")
+    done = project.zf("run-phase", "A", "--run-id", "r", "--report", "p.html")
+    assert "outputs" not in done.out
+    assert "outputs" not in json.loads(project.zf("status", "r", "--json").out)
+    assert 'id="outputs"' not in (project.root / "p.html").read_text()
+
+
+def test_what_was_handed_on_otherwise_is_a_difference(project):
+    project.task("build", 'echo "version=$V" >> $ZF_OUTPUT', outputs=["version"], pass_env=["V"])
+    project.env["V"] = "1"
+    assert project.zf("run-phase", "A", "--run-id", "r").code == 0
+    project.env["V"] = "2"
+    assert project.zf("run-phase", "A", "--run-id", "r2").code == 0
+    assert "  output version: 1 -> 2\n" in project.zf("diff", "r", "r2").out
+    found = json.loads(project.zf("diff", "r", "r2", "--json").out)
+    assert found["tasks"]["build"]["outputs"] == {"version": ["1", "2"]}
+    assert project.zf("report", "r2", "--compare", "r", "-o", "p.html").code == 0
+    assert "Outputs" in (project.root / "p.html").read_text()
+
+
+def test_a_replayed_task_has_what_it_took_and_hands_on_the_same(project):
+    for words in (["add", "."], ["commit", "-qm", "x"]):
+        if words[0] == "add":
+            project.task("build", VERSION, outputs=["version"])
+            project.task("deploy", 'echo "$V"', needs=["build"], env=TAKES)
+            (project.root / ".gitignore").write_text("proofs/\n")
+            git(project, "init", "-q")
+        git(project, *words)
+    assert project.zf("run-phase", "A", "--run-id", "r").code == 0
+    for task, told in (
+        ("build", "30-outputs.json: equal"),
+        ("deploy", "20-logs/step-0.log: equal"),
+    ):
+        done = project.zf("replay", "r", task)
+        assert (done.code, told in done.out) == (0, True), done.out + done.err
+        assert "is not set" not in done.out + done.err
+
+
+def git(project, *words):
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *who, *words], cwd=project.root, check=True)

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zf.errors import printable
+from zf.inputs import HIDDEN, is_hidden
 from zf.lean.records import Struct, field
 from zf.model import TASK_KEYS
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.checksums import MAX_LIST_BYTES
 from zf.proof.journal import decode
-from zf.proof.layout import ARTIFACTS, COMMANDS, ENV, LOGS, STATUS, TASK, TASK_LIST
+from zf.proof.layout import ARTIFACTS, COMMANDS, ENV, LOGS, OUTPUTS, STATUS, TASK, TASK_LIST
 from zf.proof.read import MAX_JSON_BYTES, first_step, plan_json, run_json
 
 # What zf itself sets names the run, so it is never the same twice.
@@ -26,7 +27,7 @@ _OF_THE_RUN = frozenset(
     {"RUN_ID", "PROOF_DIR", "ARTIFACTS_DIR", "COMPOSE_PROJECT_NAME", "ZF_COOKIE", "NEEDS_DIR"}
 )
 _EXPORT = re.compile(r"export ([A-Za-z_][A-Za-z0-9_]*)='((?:[^']|'\\'')*)'\n")
-_OUTPUT = (f"{LOGS}/", f"{ARTIFACTS}/")
+_OUTPUT = (f"{LOGS}/", f"{ARTIFACTS}/", OUTPUTS)
 _PARTS = {"scripts": f"{COMMANDS}/", "artifacts": f"{ARTIFACTS}/"}
 _OF_A_STEP = re.compile(rf"\A((?:{COMMANDS}|{LOGS})/(?:step|cleanup)-)(\d{{1,9}})(?=\.\w+\Z)")
 _TOLD_BY_FILES = frozenset({"commands", "cleanup", "env", "file", "line"})
@@ -40,7 +41,7 @@ Pair = tuple[Any, Any]
 
 
 class TaskChange(Struct, frozen=True):
-    """How a task differs; `scripts` and `artifacts` by path, `env` by name, in pairs."""
+    """How a task differs; `scripts` and `artifacts` by path, the others by name, in pairs."""
 
     status: Pair | None = None
     # What their files said differently, by key: only what both runs recorded.
@@ -48,6 +49,7 @@ class TaskChange(Struct, frozen=True):
     scripts: Mapping[str, Pair] = field(default_factory=dict)
     env: Mapping[str, Pair] = field(default_factory=dict)
     artifacts: Mapping[str, Pair] = field(default_factory=dict)
+    outputs: Mapping[str, Pair] = field(default_factory=dict)
     # How the scripts differ that both have, by path: lines as `diff -u` writes them.
     changes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -75,6 +77,7 @@ class Comparison(Struct, frozen=True):
                 lines.append(f"  script {path}: {which(pair)}")
                 lines += [f"    {line}" for line in change.changes.get(path, ())]
             lines += [f"  env {name}: {_shown(pair)}" for name, pair in change.env.items()]
+            lines += [f"  output {name}: {_shown(pair)}" for name, pair in change.outputs.items()]
             lines += [f"  artifact {path}: {which(p)}" for path, p in change.artifacts.items()]
         return "".join(printable(line) + "\n" for line in lines)
 
@@ -93,6 +96,7 @@ class Comparison(Struct, frozen=True):
                     "changes": {path: list(told) for path, told in change.changes.items() if told},
                     "env": {name: list(pair) for name, pair in change.env.items()},
                     "artifacts": {path: list(pair) for path, pair in change.artifacts.items()},
+                    "outputs": {name: list(pair) for name, pair in change.outputs.items()},
                 }
                 for task, change in self.tasks.items()
             },
@@ -114,6 +118,7 @@ def compare(first: str, second: str) -> Comparison:
         for name, one, other in zip(_FACTS, _facts(runs[0]), _facts(runs[1]), strict=True)
         if one != other
     }
+    facts |= _given(*runs)
     with Bundle(first) as one_bundle, Bundle(second) as other_bundle:
         ids = sorted(_ids(first) | _ids(second))
         sides = _Side(one_bundle, first_step(runs[0])), _Side(other_bundle, first_step(runs[1]))
@@ -159,6 +164,28 @@ def _facts(run: Mapping[str, Any]) -> Iterator[Any]:
     yield from (run.get(name) for name in _FACTS[5:])
 
 
+def _given(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Pair]:
+    """What the two were given differently: inputs, and arguments. Whether hidden inputs are alike
+    cannot be said, as each has a salt of its own, unless that is the same.
+    """
+    inputs = [run.get("inputs") for run in (first, second)]
+    one, other = (each if isinstance(each, dict) else {} for each in inputs)
+    found: dict[str, Pair] = {}
+    for name in sorted(one.keys() | other.keys()):
+        pair = tuple(_input(each.get(name)) for each in (one, other))
+        if pair[0] != pair[1]:
+            found[f"input {name}"] = pair
+    arguments = first.get("arguments"), second.get("arguments")
+    return found if arguments[0] == arguments[1] else found | {"arguments": arguments}
+
+
+def _input(recorded: Any) -> Any:
+    """The value, or that it is hidden, of an input that is there."""
+    if not isinstance(recorded, dict):
+        return None
+    return HIDDEN if is_hidden(recorded) else recorded["value"]
+
+
 def _ids(run_dir: str) -> set[str]:
     return {task["id"] for task in plan_json(run_dir)["tasks"]}
 
@@ -170,6 +197,9 @@ def _task(first: _Side, second: _Side, task: str) -> TaskChange:
     # Of a task that ran in one of them alone, nothing has changed.
     if lists[0].get(ENV) != lists[1].get(ENV) and all(ENV in listed for listed in lists):
         env = _pairs(_env(first.bundle, task, lists[0]), _env(second.bundle, task, lists[1]))
+    outputs = {}
+    if lists[0].get(OUTPUTS) != lists[1].get(OUTPUTS):
+        outputs = _pairs(_outputs(first.bundle, task), _outputs(second.bundle, task))
     parts = {
         part: _pairs(_below(lists[0], folder), _below(lists[1], folder))
         for part, folder in _PARTS.items()
@@ -178,6 +208,7 @@ def _task(first: _Side, second: _Side, task: str) -> TaskChange:
         status=statuses if statuses[0] != statuses[1] else None,
         definition=_definition(first.bundle, second.bundle, task),
         env=env,
+        outputs=outputs,
         changes={
             path: _changes(first, second, task, path)
             for path, pair in parts["scripts"].items()
@@ -230,6 +261,12 @@ def _below(listed: Mapping[str, str], folder: str) -> dict[str, str]:
 def _status(bundle: Bundle, task: str) -> str | None:
     status = _object(bundle, f"{task}/{STATUS}")
     return None if status is None else str(status.get("status"))
+
+
+def _outputs(bundle: Bundle, task: str) -> dict[str, str]:
+    """What the task handed on, as far as it can be read."""
+    said = _object(bundle, f"{task}/{OUTPUTS}") or {}
+    return {name: value for name, value in said.items() if isinstance(value, str)}
 
 
 def _definition(first: Bundle, second: Bundle, task: str) -> dict[str, Pair]:

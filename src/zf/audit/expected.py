@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zf.audit.account import Account
 from zf.audit.findings import Finding
 from zf.audit.result import passed
 from zf.errors import printable
+from zf.inputs import differs, is_hidden
 from zf.lean.records import Struct, field
 
 # Clocks of different machines, when an age is asked for.
@@ -24,7 +25,8 @@ class Expectations(Struct, frozen=True):
     hash of the journal's last line as printed when the run ended. `tasks` has the statuses allowed
     to each of them; a phase counts only when all of its tasks were in the run and their needs were
     looked at, and of `successful_phases` every task must have passed; no task may have taken more
-    than `max_attempts`. `result` is what the whole run must have come to.
+    than `max_attempts`; with `no_cached` none may have the result of an earlier run. `result` is
+    what the whole run must have come to.
     """
 
     run: str | None = None
@@ -39,7 +41,10 @@ class Expectations(Struct, frozen=True):
     tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
     max_attempts: int | None = None
     shield: bool = False
+    no_cached: bool = False
     result: str | None = None
+    # What inputs of the run were: a text, or the entries of a list.
+    inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def asked(self) -> list[str]:
         """The names of what matters."""
@@ -101,6 +106,12 @@ def _of_the_run(expected: Expectations, said: Said) -> Iterator[Finding]:
     ):
         if wanted is not None and wanted != found:
             yield _finding(what, f"expected {wanted}, found {found!r:.200}")
+    recorded = said.run.get("inputs")
+    for name, texts in expected.inputs.items():
+        one = recorded.get(name) if isinstance(recorded, dict) else None
+        if why := differs(one, texts):
+            shown = "the value given" if is_hidden(one) else " and ".join(map(repr, texts))
+            yield _finding("input", f"expected {shown}, found {why}", name)
     phases = started.get("phases")
     for phase in dict.fromkeys((*expected.phases, *expected.successful_phases)):
         if not isinstance(phases, list) or phase not in phases:
@@ -146,6 +157,10 @@ def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
                 shield = said.statuses.get(name, {}).get("shield", "none")
                 yield _finding("shield", f"ran without the shield: {shield!r:.200}", name)
     for name, account in said.account.tasks.items():
+        source = (account.terminal or {}).get("cached_from")
+        if expected.no_cached and source:
+            run = source.get("run") if isinstance(source, dict) else source
+            yield _finding("cached", f"has the result of run {run!r:.200}", name)
         if expected.max_attempts is not None and account.began > expected.max_attempts:
             yield _finding("attempts", f"took {account.began} attempts", name)
 

@@ -18,6 +18,7 @@ from zf.cli.options import RUN, TASK, AsJson, Directory, as_typers, gathering, o
 from zf.cli.project import find_run, proofs_folder
 from zf.cli.signing import signer
 from zf.errors import Exit, ZfError, printable
+from zf.inputs import pairs
 from zf.model import NOTHING
 from zf.settings import RunOptions
 
@@ -106,12 +107,28 @@ def verify(
             help="Expect a work tree that was the same, commit and files, when the run ended.",
         ),
     ] = False,
+    no_cached: Annotated[
+        bool,
+        typer.Option(
+            "--no-cached", help="Expect that no result of an earlier run counts for any task."
+        ),
+    ] = False,
     max_age: Annotated[
         str | None,
         typer.Option(
             "--max-age",
             metavar="AGE",
             help="Expect a run that ended not longer ago than AGE: 90s, 15m, 12h, 7d.",
+        ),
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="NAME=VALUE",
+            help="Expect this value of an input; of a hidden one, by its digest. Can be given"
+            " again.",
         ),
     ] = None,
     keys: Mapping[str, str | None] = NOTHING,
@@ -165,6 +182,8 @@ def verify(
         clean_tree=clean_tree,
         unchanged_tree=unchanged_tree,
         max_age_s=max_age_s,
+        inputs=pairs(RunOptions.inputs.read(given)) if given else {},
+        no_cached=no_cached,
     )
     trusted = {scheme: path for scheme, path in keys.items() if path is not None}
     if signer and "allowed_signers" not in trusted and policy is None:
@@ -173,7 +192,9 @@ def verify(
     if policy is not None:
         expectations, trust = _with_policy(policy, expectations, trust)
     now = time.time()
-    found = check(find_run(run), expectations, trust, now=now, passed=passed)
+    path = find_run(run)
+    beside = os.path.dirname(os.path.abspath(path))
+    found = check(path, expectations, trust, now=now, passed=passed, beside=beside)
     print(json.dumps(found.as_json()) if as_json else found.render())
     if vsa is not None:
         _write_vsa(vsa, found, policy, now)

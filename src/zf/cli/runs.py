@@ -12,14 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zf.cli.display.progress import style_of
-from zf.cli.display.records import remarks_of, remarks_of_task, tails_of
+from zf.cli.display.records import (
+    outputs_of,
+    outputs_of_task,
+    remarks_of,
+    remarks_of_task,
+    tails_of,
+)
 from zf.cli.options import RUN, TASK, AsJson, Directory, as_typers
 from zf.cli.project import facts_of, find_run, path_shown, proofs_folder
 from zf.errors import ZfError, printable
+from zf.inputs import told as told_of
 from zf.lean.records import replace
 from zf.settings import RunOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zf.report.facts import Facts
     from zf.report.runs import RunRow
     from zf.report.task_facts import TaskFacts
@@ -51,7 +60,7 @@ def status(
     proofs = proofs_folder()
     if run is not None:
         run_dir = find_run(run)
-        facts = facts_of(run_dir)
+        facts, about = facts_of(run_dir), _about(run_dir)
         row = _row_of(facts, run_dir, style)
         waits = _waits(facts, run_dir) if row.result == "running" else {}
         if as_json:
@@ -60,8 +69,12 @@ def status(
             together = {name: base.conclusion for name, base in bases(facts.tasks.values()).items()}
             found = {"tasks": tasks, "measures": used, "waits": waiting.as_json(waits)}
             found |= {"matrices": together} if together else {}
+            outputs = outputs_of(facts, run_dir)
+            found |= {"outputs": outputs} if outputs else {}
+            found |= {key: about[key] for key in ("inputs", "arguments") if key in about}
             print(json.dumps({**runs.as_json([row])[0], **found}))
         else:
+            facts.given = told_of(about, every=True)
             print(runs.tasks_table(facts, style, waits, row.advice), end="")
         return
     rows = [_row(f"{proofs}/{name}", style) for name in read.list_runs(proofs)[:limit]]
@@ -69,6 +82,15 @@ def status(
         print(json.dumps(runs.as_json(rows)))
     else:
         print(runs.table(rows, style), end="")
+
+
+def _about(run_dir: str) -> Mapping[str, Any]:
+    """What run.json says, where that can be read."""
+    from zf.proof.read import run_json
+
+    with suppress(ZfError):
+        return run_json(run_dir)
+    return {}
 
 
 def _state(facts: Facts, run_dir: str) -> dict[str, bool]:
@@ -129,6 +151,7 @@ def explain(
 
     run_dir = find_run(run)
     facts = facts_of(run_dir)
+    facts.given = told_of(_about(run_dir))
     style = style_of(sys.stdout)
     state = _state(facts, run_dir)
     waits = _waits(facts, run_dir) if state["alive"] else {}
@@ -151,6 +174,7 @@ def explain(
                 log=log,
                 remarks=remarks_of_task(found, run_dir),
                 cases=_failed_cases(run_dir, found),
+                outputs=_handed_on(run_dir, found),
                 wait=waits.get(name),
                 **common,
             )
@@ -163,6 +187,7 @@ def explain(
         print(json.dumps({**said, "next": commands, "waits": as_json_of(waits)}))
     else:
         notes = remarks_of(facts, run_dir)
+        common["outputs"] = outputs_of(facts, run_dir)
         print(telling.run(facts, tails=tails, remarks=notes, whole=True, **common), end="")
 
 
@@ -174,6 +199,12 @@ def _failed_cases(run_dir: str, task: TaskFacts) -> list[str]:
         with suppress(ZfError):
             return failed_cases(read.status_json(run_dir, task.id))
     return []
+
+
+def _handed_on(run_dir: str, task: TaskFacts) -> list[str]:
+    from zf.report.remarks import handed_on
+
+    return handed_on(outputs_of_task(task, run_dir))
 
 
 def logs(

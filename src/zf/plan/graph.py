@@ -127,6 +127,7 @@ class Plan(Struct, frozen=True):
             "chain": self.chain[task.id],
             "steps": [{"name": step.name, "line": step.line} for step in task.steps],
             **({"weight_s": self.weight_s[task.id]} if task.id in self.weight_s else {}),
+            **({"arguments": True} if task.arguments else {}),
             **({"outputs": list(task.outputs)} if task.outputs else {}),
             **({} if task.log_tail is None else {"log_tail": task.log_tail}),
             # What it may have to wait for, where it may.
@@ -200,11 +201,12 @@ def plan_task(
     """The plan of one task, of all instances of its matrix if it has one: alone, its needs not
     checked, or after everything it needs.
     """
-    from zf.plan.matrix.chosen import instances_of  # noqa: PLC0415 - most plans are of phases
+    own: tuple[str, ...] = (task_id,)
+    if task_id not in flow.tasks:
+        from zf.plan.matrix.chosen import instances_of  # noqa: PLC0415 - few tasks have any
 
-    own = instances_of(flow, task_id)
-    if not own:
-        _refuse_unknown(flow, task_id)
+        own = instances_of(flow, task_id) or own
+        _refuse_unknown(flow, own[0])
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     if not with_needs:
         tasks = {name: flow.tasks[name] for name in own}
@@ -346,7 +348,12 @@ def plan_of(
     upstream: Mapping[str, Met] = NOTHING,
 ) -> Plan:
     """The plan of these tasks, in these phases and no others."""
-    whole = set(order) - {t.phase for name, t in flow.tasks.items() if name not in tasks}
+    if flow.matrix and needs == "checked":
+        from zf.plan.refusals import refuse_left_out  # noqa: PLC0415 - few runs choose
+
+        refuse_left_out(flow, tasks.values(), upstream)
+    absent = {t.phase for name, t in flow.tasks.items() if name not in tasks}
+    whole = set(order) - absent - flow.partly
     edges = {name: [n.task for n in task.needs if n.task in tasks] for name, task in tasks.items()}
     levels = levels_of(edges)
     rank = {phase: index for index, phase in enumerate(order)}

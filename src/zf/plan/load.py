@@ -11,9 +11,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import Problem
+from zf.lean.records import replace
 from zf.model import (
     DEFAULT_PHASE,
     NOTHING,
+    QUEUE,
     TASK_KEYS,
     Asked,
     Flow,
@@ -25,6 +27,7 @@ from zf.model import (
     Task,
     is_valid_id,
 )
+from zf.plan.caching.checks import check_caching
 from zf.plan.drafts import (
     Draft,
     check_conditions,
@@ -38,6 +41,7 @@ from zf.plan.drafts import (
 from zf.plan.files import reading
 from zf.plan.files.reading import TaskSaid
 from zf.plan.files.written import Written
+from zf.plan.inputs.used import check_env, fields
 from zf.plan.places import PROJECT_FILE
 from zf.plan.resolve import layers, short
 from zf.plan.resolve.layers import Resolved
@@ -58,10 +62,11 @@ def load(
 ) -> Loaded:
     """Every file of the project, checked. Never raises for what is in them."""
     found = reading.read(root)
-    project = Project() if found.file is None else _project(found.said)
+    project, problems = _read_project(found)
+    is_good = found.file is None or not found.file.problems
     sharing = Sharing(found)
-    drafts, problems = _drafts(found, sharing)
-    problems += found.problems + sharing.problems
+    drafts, more = _drafts(found, sharing)
+    problems += more + found.problems + sharing.problems
     for draft in drafts:
         problems += draft.problems
     problems += check_ids(drafts)
@@ -69,10 +74,13 @@ def load(
     expanded = _expanded(drafts)
     problems += check_needs(drafts, expanded)
     handed = _handed(drafts, expanded, problems)
-    problems += check_conditions(drafts, lambda draft: _fields(draft, handed))
+    inputs = fields(project, is_good=is_good)
+    problems += check_conditions(drafts, lambda one: (*_fields(one, handed), *inputs(one)))
+    problems += check_env(drafts, project)
     problems += check_phase_said(drafts)
     problems += check_phases(drafts, project, root)
     tasks = _resolved(drafts, expanded, problems)
+    problems += check_caching(drafts, project)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
     # What is wrong with a template is wrong with every task that uses it.
@@ -126,6 +134,26 @@ def _fields(draft: Draft, handed: Mapping[str, Collection[str]]) -> Collection[s
 
     keys = (*draft.matrix.names, *(key for one in draft.matrix.include for key in one))
     return outputs + [Field("matrix", (axis,)).key for axis in dict.fromkeys(keys)]
+
+
+def _read_project(found: reading.Project) -> tuple[Project, list[Problem]]:
+    """What zf.yaml says of the project, with the inputs that it declares."""
+    said = found.said
+    if found.file is None:
+        return Project(), []
+    project = _project(said)
+    phases = said.get("phases", {})
+    if "inputs" not in said and not any("inputs" in phase for phase in phases.values()):
+        return project, []
+    from zf.plan.inputs import declared
+
+    assert found.file.source is not None  # it says something
+    read = declared.read(found.file.source, found.file.document)
+    named = {
+        name: replace(phase, inputs=read.phases.get(name, NOTHING))
+        for name, phase in project.phases.items()
+    }
+    return replace(project, inputs=read.project, phases=named), read.problems
 
 
 def _drafts(project: reading.Project, sharing: Sharing) -> tuple[list[Draft], list[Problem]]:
@@ -207,6 +235,16 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
         said["cleanup"] = _steps("cleanup", form["cleanup"], lines["cleanup"])
     if "artifacts" in form:
         said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
+    if isinstance(grouped := form.get("concurrency"), dict):
+        said["concurrency"] = grouped["group"]
+        said["on_newer"] = grouped.get("on_newer", QUEUE)
+    if isinstance(cache := form.get("cache"), dict):
+        said |= {
+            "cache": True,
+            "cache_env": tuple(cache.get("env", ())),
+            "cache_tools": tuple(cache.get("tools", ())),
+            "generates_check": cache.get("check", ""),
+        }
     if isinstance(form.get("allow_failure"), dict):
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):
@@ -254,6 +292,7 @@ def _project(form: Mapping[str, Any]) -> Project:
         key: tuple(value) if isinstance(value, list) else value for key, value in form.items()
     }
     throttle = said.pop("throttle", {})
+    said.pop("inputs", None)
     said["phases"] = {
         name: Phase(
             phase.get("title", ""),

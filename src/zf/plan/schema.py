@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zf.lean.validators import PydanticCustomError
-from zf.model import DEFAULT_PHASE, ID_PATTERN, RESERVED_ENV
+from zf.model import CANCEL_RUNNING, DEFAULT_PHASE, QUEUE, RESERVED_ENV
+from zf.plan.caching.keys import CACHING
+from zf.plan.files.patterns import ENV_GLOB, ENV_NAME, ID, INSIDE, NOT_BLANK
 from zf.plan.form import (
     BOOL,
     SCALAR,
@@ -28,25 +30,10 @@ from zf.plan.form import (
     text,
     whole,
 )
+from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.outputs.form import FROM, OUTPUTS
-from zf.settings import (
-    DEFAULT_GRACE_S,
-    MAX_AMOUNT,
-    MAX_INSTANCES,
-    MAX_JOBS_LIMIT,
-    MAX_SECONDS,
-    MAX_TAIL_LINES,
-    SHIELD_MODES,
-)
-
-# Patterns are ECMAScript's and Rust's common ground: editors check them too.
-ID = f"^{ID_PATTERN}$"
-NOT_BLANK = r"\S"
-ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
-ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
-# One part of a path: anything but `..`; the first part is not empty, so the path is relative.
-_PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
-INSIDE = f"^{_PART}(?:/{_PART}?)*$"
+from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
+from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
 
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
@@ -100,6 +87,15 @@ NEED: Mapping[str, Key] = {
     "matrix": Key(
         one_of("same"),
         "Of a task with a matrix, need only the instances with the same values.",
+    ),
+}
+
+CONCURRENCY: Mapping[str, Key] = {
+    "group": Key(text(ID), "The group.", required=True, example="group: deploy"),
+    "on_newer": Key(
+        one_of(QUEUE, CANCEL_RUNNING),
+        "What a run does to an older one whose task has the group: waits, or ends that task.",
+        default=QUEUE,
     ),
 }
 
@@ -265,8 +261,9 @@ TASK: Mapping[str, Key] = {
         "Tasks with a higher one start first when several could.",
     ),
     "concurrency": Key(
-        text(ID),
+        either(text(ID), CONCURRENCY),
         "A group of tasks of which only one runs at a time, in whatever runs on this machine.",
+        keys=CONCURRENCY,
     ),
     "workdir": Key(
         text(INSIDE),
@@ -294,6 +291,7 @@ TASK: Mapping[str, Key] = {
         text(NOT_BLANK),
         "The script of the task's only step: short for `commands: [{run: ...}]`.",
     ),
+    **CACHING,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task. A plain text is a step's"
@@ -356,6 +354,7 @@ PHASE: Mapping[str, Key] = {
     "budget": Key(_BUDGET, "How much the tasks of the phase may use together, by metric."),
     "needs": Key(list_of(text(ID)), "The phases that have to be run before it.", default=[]),
     "max_jobs": Key(whole(1, MAX_JOBS_LIMIT), "How many of its tasks may run at the same time."),
+    "inputs": OF_A_PHASE,
 }
 
 THROTTLE: Mapping[str, Key] = {
@@ -410,6 +409,12 @@ PROJECT: Mapping[str, Key] = {
         " over this.",
         default="auto",
     ),
+    "cached": Key(
+        BOOL,
+        "Whether results of earlier runs count for tasks that say `cache`. A flag or variable wins"
+        " over this.",
+        default=False,
+    ),
     "resources": Key(
         table(text(ID), whole(0, MAX_AMOUNT)),
         "How much there is of what tasks ask for. Default: the machine's own `cpu` and `mem_mb`.",
@@ -420,6 +425,7 @@ PROJECT: Mapping[str, Key] = {
         "How busy the machine may be: beyond it no new task starts while others run.",
         keys=THROTTLE,
     ),
+    "inputs": OF_A_PROJECT,
     "phases": Key(
         table(text(ID), mapping(PHASE)),
         "Titles, limits and needs of phases, by name.",

@@ -11,21 +11,52 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from zf.errors import Problem
+from zf.inputs import text_of, variable
 from zf.lean.records import replace
-from zf.model import definition_sha256, script_sha256
+from zf.model import NOTHING, definition_sha256, matrix_variable, script_sha256
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
 from zf.redact.stream import StreamRedactor
 
 if TYPE_CHECKING:
+    from zf.inputs import Inputs
     from zf.model import Project, Step, Task
+
+
+def secret_axes(tasks: Iterable[Task], project: Project) -> Iterator[Problem]:
+    """Axes of matrices that are called like secrets, each once: their values are part of names, so
+    that they stand wherever a proof speaks of the task.
+    """
+    told: set[tuple[str, str]] = set()
+    for task in tasks:
+        for axis in task.matrix:
+            globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
+            if (task.base, axis) in told or not is_secret_name(matrix_variable(axis), globs):
+                continue
+            told.add((task.base, axis))
+            yield Problem(
+                code="ZF161",
+                message=f"the axis '{axis}' of '{task.base}' is called like a secret, and its"
+                " values stand in the names of its instances",
+                file=task.file,
+                line=task.line,
+                hint="rename the axis; take what is secret from the environment, with pass_env",
+            )
 
 
 class Redactor:
     """Hides every secret of every task, as far as they are known before a task runs."""
 
-    def __init__(self, tasks: Iterable[Task], environ: Mapping[str, str], project: Project) -> None:
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        environ: Mapping[str, str],
+        project: Project,
+        inputs: Inputs = NOTHING,
+    ) -> None:
+        """The `inputs` are those of the run."""
         self._tasks = {task.id: task for task in tasks}
-        own = _own_secrets(self._tasks.values(), project)
+        own = [*_own_secrets(self._tasks.values(), project), *secret_inputs(inputs)]
         named = dict.fromkeys(project.secrets)
         for task in self._tasks.values():
             named |= dict.fromkeys(task.secrets)
@@ -38,6 +69,16 @@ class Redactor:
         self.secrets = (*secrets_in(environ, named), *own)
         self.full = StreamRedactor(self.secrets)
         self.text = self.full.text
+
+    def inputs(self, inputs: Inputs) -> Inputs:
+        """The inputs, those hidden whose values hold a secret, whatever zf.yaml says of them."""
+        holds = self.full.holds_secret
+        return {
+            name: replace(given, hidden=True)
+            if given.hidden or holds(text_of(given.value).encode(errors="replace"))
+            else given
+            for name, given in inputs.items()
+        }
 
     def task(self, task: Task) -> Task:
         """The task as it may be shown."""
@@ -127,6 +168,7 @@ def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
 def _texts(task: Task) -> Iterator[str]:
     """The free texts of a task."""
     yield from (task.title, task.workdir, task.condition, *task.env.values(), *task.artifacts)
+    yield from task.arguments
     yield from task.allow_secrets_in
     for globs in task.reports.values():
         yield from globs
@@ -141,6 +183,26 @@ def free_text(task: Task) -> bytes:
 
 def _joined(texts: Iterable[str]) -> bytes:
     return "\0".join(texts).encode(errors="surrogateescape")
+
+
+def hidden_by_name(inputs: Inputs, project: Project) -> Inputs:
+    """The inputs, those hidden that are called like secrets and not declared to be none."""
+    globs = (*project.secrets, *SECRET_NAME_GLOBS)
+    return {
+        name: replace(given, hidden=True)
+        if given.value and not given.may_be_shown and is_secret_name(variable(name), globs)
+        else given
+        for name, given in inputs.items()
+    }
+
+
+def secret_inputs(inputs: Inputs) -> list[Secret]:
+    """The values of inputs that must not be seen."""
+    return [
+        Secret(variable(name), text.encode(errors="surrogateescape"))
+        for name, given in inputs.items()
+        if given.hidden and (text := text_of(given.value))
+    ]
 
 
 def _own_secrets(tasks: Iterable[Task], project: Project) -> list[Secret]:
@@ -175,6 +237,7 @@ def without_secrets(task: Task, redactor: StreamRedactor) -> Task:
         artifacts=tuple(map(hide, task.artifacts)),
         required_artifacts=tuple(map(hide, task.required_artifacts)),
         allow_secrets_in=tuple(map(hide, task.allow_secrets_in)),
+        arguments=tuple(map(hide, task.arguments)),
         reports={kind: [*map(hide, globs)] for kind, globs in task.reports.items()},
         steps=hidden(task.steps),
         cleanup=hidden(task.cleanup),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from zf.errors import printable
 from zf.events import FAILED, WELL
 from zf.lean import lazy
+from zf.model import NOTHING
 from zf.report import advice
-from zf.report.remarks import on_use, use
+from zf.report.remarks import on_cache, on_use, use
 from zf.report.summary import summary
 from zf.report.task_facts import bases
 from zf.report.words import (
@@ -51,6 +52,7 @@ def run(
     proof: str = "",
     style: Style = PLAIN,
     remarks: Mapping[str, Sequence[str]] = NO_TAILS,
+    outputs: Mapping[str, Mapping[str, str]] = NOTHING,
     alive: bool = False,
     sealed: bool = False,
     whole: bool = False,
@@ -73,6 +75,7 @@ def run(
         proof=proof,
         style=style,
         remarks=remarks,
+        outputs=outputs,
         advice=lines,
         told={cause.task for cause in facts.causes if cause.blocks} if report else (),
         reported=bool(report),
@@ -91,6 +94,7 @@ def task(
     style: Style = PLAIN,
     remarks: Sequence[str] = (),
     cases: Sequence[str] = (),
+    outputs: Sequence[str] = (),
     alive: bool = False,
     sealed: bool = False,
     wait: Wait | None = None,
@@ -106,9 +110,11 @@ def task(
         ("phase", printable(found.phase)),
         ("what", "; ".join(starmap(dependency, entry.unmet.items())) if entry else story(found)),
         *(("asked", condition(asked)) for asked in found.asked),
+        *(("cache", line) for line in on_cache(found.looked_up)),
         *(("tried", line) for line in tries(found)),
         ("tests", tests(found)),
         *(("failed", line) for line in cases),
+        *(("output", line) for line in outputs),
         ("when", _when(found)),
         ("used", use(found.measures)),
         ("waits", wait.told if wait and wait.why not in {"lease", "retry"} else ""),

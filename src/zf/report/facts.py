@@ -16,6 +16,8 @@ from zf.events import (
     AttemptEnded,
     AttemptStarted,
     BudgetWarned,
+    Cached,
+    CacheMissed,
     CancelRequested,
     ConditionEvaluated,
     Event,
@@ -96,6 +98,8 @@ class Facts(Struct):
     started_mono: float | None = None
     last_mono: float | None = None
     duration_s: float | None = None
+    # What it was given, in words, where that is known.
+    given: Sequence[str] = ()
     _causes: tuple[RootCause, ...] | None = None
 
     @property
@@ -257,6 +261,8 @@ class Fold:
                 facts.run_timeout = event
             case Interrupted():
                 facts.interrupted = event
+            case Cached() | CacheMissed():
+                facts.tasks[event.task].looked_up = event
             case CancelRequested():
                 pass  # what comes of it has events of its own
             case RunStarted():
@@ -320,6 +326,7 @@ class Fold:
         task.started_at = event.started_at
         task.duration_s = event.duration_s
         task.measures, task.tests = shared_names(event.measures), event.tests or NOTHING
+        task.outputs_sha256 = event.outputs_sha256
         if event.metrics:
             from zf.metrics.exposition import summed  # noqa: PLC0415 - few tasks have any
 
@@ -336,7 +343,6 @@ class Fold:
         self.facts.counts["waiting"] += 1
 
     def _retry_dropped(self, event: RetryDropped) -> None:
-        """It was the last word after all."""
         task = self.facts.tasks[event.task]
         if not task.earlier or task.word != "waiting":
             return
@@ -406,7 +412,7 @@ class Fold:
 # What an attempt's end says of its task.
 _END = (
     *("status", "cause", "detail", "warned", "exit_code", "signal", "step"),
-    *("duration_s", "completed_at", "measures", "tests"),
+    *("duration_s", "completed_at", "measures", "tests", "outputs_sha256", "looked_up"),
 )
 
 

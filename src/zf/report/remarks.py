@@ -7,17 +7,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
-from zf.events import Status
+from zf.events import Cached, Status
 from zf.report.words import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from zf.events import CacheMissed
     from zf.report.task_facts import TaskFacts
 
 # Of each kind; a task can leave thousands, and status.json has them all.
 _MOST = 5
 _MOST_CASES = 20
+_MOST_CHARS, _FEW_CHARS = 200, 40
+# Of what changed; the proof has more.
+_MOST_CHANGES = 10
 # In less time than this, starting up is most of what a task does.
 _LEAST_S = 1.0
 _MB = 1024 * 1024
@@ -65,6 +69,23 @@ def on_use(task: TaskFacts) -> list[str]:
     return lines
 
 
+def on_cache(looked_up: Cached | CacheMissed | None) -> list[str]:
+    """What came of looking for an earlier result: a line, and one for each thing that changed."""
+    if looked_up is None:
+        return []
+    if isinstance(looked_up, Cached):
+        return [f"the result of run {printable(looked_up.origin)} counts: nothing has changed"]
+    since = f" since run {printable(looked_up.origin)}" if looked_up.origin else ""
+    lines = [f"not used: {printable(looked_up.reason)}{since}"]
+    for change in looked_up.changed[:_MOST_CHANGES]:
+        what = " ".join(filter(None, (change.get("part"), change.get("name"))))
+        old, new = change.get("old", ""), change.get("new", "")
+        lines.append(printable(f"{what}: {old} -> {new}"))
+    if len(looked_up.changed) > _MOST_CHANGES:
+        lines.append(f"and {len(looked_up.changed) - _MOST_CHANGES} more")
+    return lines
+
+
 def remarks(status: Mapping[str, Any]) -> list[str]:
     """A line for each, safe to print; of many of a kind the first, and how many more."""
     lines = []
@@ -88,6 +109,36 @@ def failed_cases(status: Mapping[str, Any]) -> list[str]:
     if lines and failed > len(lines):
         lines.append(f"and {failed - len(lines)} more")
     return lines
+
+
+def handed_on(outputs: Mapping[str, str]) -> list[str]:
+    """A line for each output of a task, safe to print, and cut where it is long; of many the first,
+    and how many more.
+    """
+    lines = [output(name, value) for name, value in [*outputs.items()][:_MOST_CASES]]
+    if len(outputs) > len(lines):
+        lines.append(f"and {len(outputs) - len(lines)} more")
+    return lines
+
+
+def outputs_line(outputs: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What the tasks of a run handed on, in a line; of many the first, and how many more."""
+    told = [
+        output(f"{task}.{name}", value, _FEW_CHARS)
+        for task, values in outputs.items()
+        for name, value in values.items()
+    ]
+    if len(told) > _MOST:
+        told[_MOST:] = [f"and {len(told) - _MOST} more"]
+    return [f"outputs: {', '.join(told)}"] if told else []
+
+
+def output(name: str, value: str, most: int = _MOST_CHARS) -> str:
+    """`version = 1.4.0`."""
+    shown = printable(value)
+    if len(shown) > most:
+        shown = f"{shown[:most]}... ({len(value)} characters)"
+    return f"{printable(name)} = {shown}"
 
 
 def _case(one: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zf.errors import ZfError
-from zf.events import Cause, ConditionEvaluated, Status
+from zf.events import Cached, CacheMissed, Cause, ConditionEvaluated, Status
 from zf.lean.records import Struct, field
 from zf.model import NOTHING
 
@@ -74,12 +74,16 @@ class TaskFacts(Struct):
     # What the reports it left say of its test cases: `total`, `failed`, `errors`, `skipped`, and
     # the first `names` of those that failed; empty where there are none.
     tests: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    # The digest of what it handed on, by which that may be looked for; empty without outputs.
+    outputs_sha256: str = ""
     # What its attempts measured of themselves: counters added up, of a gauge the last value.
     metrics: Sequence[Mapping[str, Any]] = ()
     # Attempts that were followed by another, or should have been; in order.
     earlier: list[Tried] = field(default_factory=list)
     # What its condition was asked, with the answers; in order.
     asked: list[ConditionEvaluated] = field(default_factory=list)
+    # What came of looking for an earlier result, for the attempt that counts.
+    looked_up: Cached | CacheMissed | None = None
 
     @classmethod
     def planned(cls, row: Mapping[str, Any]) -> Self:
@@ -123,13 +127,20 @@ class TaskFacts(Struct):
         """Whether it succeeded, but not at once."""
         return self.status is Status.SUCCESS and self.attempt > 1
 
+    @property
+    def cached_from(self) -> str:
+        """The run whose result counts for it; empty where its own steps were run."""
+        found = self.looked_up if self.status is Status.SUCCESS else None
+        return found.origin if isinstance(found, Cached) else ""
+
     def forget_end(self) -> None:
         """What an earlier attempt came to no longer counts."""
         self.status = self.exit_code = self.signal = self.step = self.duration_s = None
         self.cause = Cause.NONE
-        self.detail = self.completed_at = ""
+        self.detail = self.completed_at = self.outputs_sha256 = ""
         self.unmet = self.measures = self.tests = NOTHING
         self.warned = False
+        self.looked_up = None
 
 
 class Tried(Struct, frozen=True):

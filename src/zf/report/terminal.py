@@ -13,6 +13,8 @@ from zf.events import (
     AttemptEnded,
     AttemptStarted,
     BudgetWarned,
+    Cached,
+    CacheMissed,
     CancelRequested,
     ConditionEvaluated,
     Event,
@@ -114,12 +116,14 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
         case ThrottleLeft(duration_s=took, held_s=held):
             told = f"over after {duration(took)}, tasks were kept waiting for {duration(held)}"
             return f"{style.paint('throttle:', 'throttle')} {told}"
+        case CancelRequested(task=name, by=by) if by:
+            return f"cancel requested: {printable(name or '')}, by {printable(by)}, which is newer"
         case CancelRequested(task=name):
             return f"cancel requested: {'the whole run' if name is None else printable(name)}"
         case Interrupted(count=times):
             how = "ending what runs" if times == 1 else "killing what runs"
             return style.paint(f"interrupted: {how}", "interrupted")
-        case RunEnded() | ConditionEvaluated() | LeaseTaken():
+        case RunEnded() | ConditionEvaluated() | LeaseTaken() | Cached() | CacheMissed():
             return ""  # the summary says it, or nothing needs to
         case AttemptStarted() | AttemptEnded() | TaskNotRun() | LeaseAwaited():
             return ""  # of a task that is not in the plan

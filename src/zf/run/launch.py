@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from zf.errors import Exit, ZfError
 from zf.events import AttemptEnded, RunEnded, RunResumed, RunStarted, Status, TaskNotRun
+from zf.inputs import told
 from zf.lean import lazy
 from zf.lean.records import Struct, replace
 from zf.proof.durations import runs
@@ -103,11 +104,15 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
 
 
 def _took_s(facts: Facts) -> dict[str, float]:
-    """How many seconds each task took that went well, or ended in a way that is tolerated."""
+    """How many seconds each task took that was run and went well, or ended in a way that is
+    tolerated.
+    """
     return {
         task.id: task.duration_s
         for task in facts.tasks.values()
-        if task.duration_s is not None and (task.warned or task.status is Status.SUCCESS)
+        if task.duration_s is not None
+        and (task.warned or task.status is Status.SUCCESS)
+        and not task.cached_from
     }
 
 
@@ -142,6 +147,7 @@ def resume(request: RunRequest) -> Launched:
             fold.apply(line.event, line.mono, line.wall)
             known.take(line.event)
         recorder = Recorder(journal, fold, request.watch, known)
+        fold.facts.given = told(run_json(run_dir))
         abandoned.drop_unfinished(run_dir)
         if isinstance(reading.events[-1], RunEnded):
             # All that was missing is the seal.
@@ -173,7 +179,11 @@ def _conduct(
 ) -> Launched:
     """Carry a run to its end and seal it."""
     run_dir = request.run_dir
-    about = {"run": request.run, "run_dir": run_dir}
+    about = {
+        "run": request.run,
+        "run_dir": run_dir,
+        "started_at": recorder.facts.started_at,
+    }
     with (
         ExitStack() as looks,
         closing(leases.Leases(request.leases(), about)) as held,
@@ -225,10 +235,12 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         project=request.flow.project,
         environ=request.environ,
         redactor=request.redactor,
+        inputs=request.inputs,
         upstream=request.plan.upstream,
         aside=lock.aside_path(request.flow.proofs, request.run),
         shield=request.shield(),
         trace=request.trace,
+        caching=request.caching(),
     )
     try:
         return Pool(request.plan.tasks, shared, known=known, first=first)

@@ -13,6 +13,7 @@ from typing import Any
 
 from zf.errors import Exit, ZfError
 from zf.events import SCHEMA, RunStarted
+from zf.inputs import told
 from zf.model import is_valid_id
 from zf.proof.canonical import canonical
 from zf.proof.files import remove_tree, sync_folder, write_new
@@ -22,13 +23,14 @@ from zf.proof.layout import JOURNAL, PLAN, RUN
 from zf.proof.lines import object_lines
 from zf.proof.read import LATEST, newest_head
 from zf.proof.source import provenance
+from zf.redact.redactor import secret_axes
 from zf.report.facts import Fold
 from zf.run.host import lock, machine
 from zf.run.host.interrupts import Inbox
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
 from zf.run.schedule.ready import impossible
-from zf.settings import ALWAYS
+from zf.typed import ALWAYS
 from zf.work.outcome import error_text
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
@@ -58,7 +60,9 @@ def _refuse_unshielded(request: RunRequest) -> None:
 
 
 def refuse_impossible(request: RunRequest) -> None:
-    """Raises ZfError (exit 2) for tasks that ask for more than there is."""
+    """Raises ZfError (exit 2) for tasks that ask for more than there is, and for matrices of which
+    the values cannot be hidden.
+    """
     tasks, limits = request.plan.tasks, request.limits.resources
     asked = list(impossible(tasks, limits))
     if asked:
@@ -67,6 +71,8 @@ def refuse_impossible(request: RunRequest) -> None:
         root = request.flow.root
         problems = tuple(too_much(root, tasks[t], name, limits.get(name, 0)) for t, name in asked)
         raise ZfError(problems[0].message, problems=problems)
+    if exposed := tuple(secret_axes(tasks.values(), request.flow.project)):
+        raise ZfError(exposed[0].message, problems=exposed)
 
 
 @contextmanager
@@ -205,6 +211,10 @@ def new_folder(
         "secrets": request.flow.project.secrets,
         "secrets_in_artifacts": request.flow.project.secrets_in_artifacts,
     }
+    if request.inputs:
+        about["inputs"] = {name: one.as_json() for name, one in request.inputs.items()}
+    if request.arguments:
+        about["arguments"] = [request.redactor.text(word) for word in request.arguments]
     previous = newest_head(proofs, but=run) or (None, None)
     staging = lock.staging_path(proofs, run)
     try:
@@ -213,6 +223,7 @@ def new_folder(
         plan_sha256 = write_new(f"{staging}/{PLAN}", canonical(plan))
         journal = Journal.create(f"{staging}/{JOURNAL}")
         recorder = Recorder(journal, Fold(plan, about["limits"]), request.watch, known)
+        recorder.facts.given = told(about)
         began = recorder.record(
             RunStarted(
                 run,

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import translate
 from hashlib import sha256
 
+from zf.inputs import Inputs, known_to, text_of, variable
 from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.model import NOTHING, Project, Task
+from zf.redact.redactor import secret_inputs
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
 from zf.tracing import TRACEPARENT
 from zf.work.supervise.leftovers import COOKIE
@@ -162,6 +164,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 }
 _NAMES = frozenset(name for names in ALLOWED.values() for name in names if name[-1] != "*")
 _PREFIXES = tuple(name[:-1] for names in ALLOWED.values() for name in names if name[-1] == "*")
+_NOTHING_GIVEN: tuple[dict[str, str], set[str]] = ({}, set())
 _WITH_PASSWORD = lazy.pattern(r"\w+://[^/\s]*@")
 
 
@@ -200,8 +203,21 @@ class Environment(Struct, frozen=True):
 class Outside:
     """The part of the runner's own environment that steps may see; the same for many tasks."""
 
-    def __init__(self, environ: Mapping[str, str], project: Project) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        project: Project,
+        inputs: Inputs = NOTHING,
+        of_the_run: Sequence[Secret] = (),
+    ) -> None:
+        """`of_the_run` are the secrets of all tasks, which the caller's shell may have put into the
+        arguments of any.
+        """
         self._environ = environ
+        self._inputs = inputs
+        self._of_the_run = of_the_run
+        # The inputs as variables, by phase, and the names of those that are recorded.
+        self._given: dict[str, tuple[dict[str, str], set[str]]] = {}
         self._project_patterns = project.pass_env
         self._allowed = {
             name: value
@@ -226,6 +242,14 @@ class Outside:
             )
         return found
 
+    def is_from_outside(self, name: str) -> bool:
+        """Whether the allow-list is why steps see it, unless something else sets it, too."""
+        return name in self._allowed
+
+    def named(self, patterns: tuple[str, ...]) -> dict[str, str]:
+        """What these patterns name, whether steps may see it or not."""
+        return _matching(self._environ, patterns)
+
     def build(
         self, task: Task, own: Mapping[str, str], taken: Mapping[str, str] = NOTHING
     ) -> Environment:
@@ -233,12 +257,24 @@ class Outside:
         those that hold outputs of its needs.
         """
         passed = self.passed(task.pass_env)
-        values = {**self._allowed, **passed, **task.env, **taken, **own}
+        given, told = self._given_to(task.phase) if self._inputs else _NOTHING_GIVEN
+        values = {**self._allowed, **passed, **given, **task.env, **taken, **own}
         # Processes with the cookie belong to the run, and are killed once the run is dead; a shell
         # that sources env.sh is not one of them.
-        recorded = {*self._shown, *task.env, *taken, *own} - {COOKIE, METRICS, OUTPUT}
+        recorded = {*self._shown - given.keys(), *told, *task.env, *taken, *own}
+        recorded -= {COOKIE, METRICS, OUTPUT}
         hidden = tuple(sorted(values.keys() - recorded)) if len(values) > len(recorded) else ()
         return Environment(values, recorded, hidden)
+
+    def _given_to(self, phase: str) -> tuple[dict[str, str], set[str]]:
+        """The variables of the inputs that the tasks of a phase know of, and which of them the
+        proof may show.
+        """
+        if phase not in self._given:
+            known = {variable(name): one for name, one in known_to(self._inputs, phase).items()}
+            told = {name for name, one in known.items() if not one.hidden}
+            self._given[phase] = {name: text_of(one.value) for name, one in known.items()}, told
+        return self._given[phase]
 
     def secrets(self, task: Task, environment: Environment) -> tuple[Secret, ...]:
         """What a task's output must not show: of what it sees, variables whose names say so; and
@@ -247,8 +283,15 @@ class Outside:
         named = (*self._project_secrets, *task.secrets)
         seen = environment.values
         found = _matching(self._environ, named) if named else {}
-        found |= {name: seen[name] for name in self._secret_names(tuple(seen), named)}
-        return tuple([Secret(name, os.fsencode(value)) for name, value in found.items() if value])
+        names = tuple(seen)
+        if self._inputs:  # of which it is known whether they are secret
+            told = self._given_to(task.phase)[1]
+            names = tuple([n for n in seen if n not in told or is_secret_name(n, named)])
+        found |= {name: seen[name] for name in self._secret_names(names, named)}
+        secrets = [Secret(name, os.fsencode(value)) for name, value in found.items() if value]
+        if task.arguments:
+            secrets += self._of_the_run
+        return (*secrets, *secret_inputs(self._inputs)) if self._inputs else tuple(secrets)
 
     def _secret_names(self, names: tuple[str, ...], named: tuple[str, ...]) -> tuple[str, ...]:
         """Those of the names that say so. Remembered, as most tasks see the same names."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import Exit, printable
 from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.records import Struct, field, replace
+from zf.model import NOTHING
 from zf.outlet import say_if_possible
 from zf.proof.layout import TIMEOUT_MARK
 from zf.proof.tree.artifacts import TOLD_MOST, Collected, collect, listed
@@ -65,6 +66,7 @@ class Outcome(Struct):
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
+    cached_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
     outputs_sha256: str = ""
@@ -245,7 +247,7 @@ class Outcome(Struct):
         else:
             self.fail(
                 stop.cause,
-                f"cancelled in {where}",
+                f"{stop.detail}, in {where}" if stop.detail else f"cancelled in {where}",
                 status=Status.CANCELLED,
                 number=number,
                 step=step,
@@ -302,10 +304,9 @@ class Outcome(Struct):
         told: dict[str, Any] = {}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
-        if ended.metrics:
-            told["metrics"] = ended.metrics
-        if ended.outputs_sha256:
-            told["outputs_sha256"] = ended.outputs_sha256
+        for name in ("metrics", "outputs_sha256", "cached_from"):
+            if value := getattr(ended, name):
+                told[name] = value
         return told
 
     def _told_notes(self) -> list[str]:
@@ -345,6 +346,7 @@ class Outcome(Struct):
             tests=self.tests.event if self.tests else {},
             metrics=self.measured.metrics.as_json() if self.measured else [],
             outputs_sha256=self.outputs_sha256,
+            cached_from=dict(self.cached_from) if self.status is Status.SUCCESS else {},
         )
 
     def _measures(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import _signal  # type: ignore[import-not-found]  # typeshed has no stub for it
 import _thread
 import fcntl
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 
 from zf.proof.files import write_all
@@ -57,8 +57,8 @@ class Shell:
             n for n in _signal.valid_signals() if _signal.getsignal(n) == _signal.SIG_IGN
         ]
 
-    def start(self, env: Mapping[str, str], text: bytes) -> Started:
-        """Run this script in the current folder. Raises NotStartedError."""
+    def start(self, env: Mapping[str, str], text: bytes, arguments: Sequence[str] = ()) -> Started:
+        """Run this script in the current folder, with these arguments. Raises NotStartedError."""
         path = env.get("PATH", os.defpath)
         if path not in self._bash:
             self._bash[path] = _which("bash", path)
@@ -72,22 +72,23 @@ class Shell:
         except OSError as error:
             problem = f"the script could not be handed to bash: {error_text(error)}"
             raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
+        spawn = partial(self._spawn, bash, (*argv(), *arguments), env, script)
         try:
-            if self._confine is None:
-                return self._spawn(bash, env, script)
-            return _in_a_thread(self._confine, partial(self._spawn, bash, env, script))
+            return spawn() if self._confine is None else _in_a_thread(self._confine, spawn)
         except OSError as error:
             problem = f"bash could not be started: {error.strerror}"
             raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
         finally:
             os.close(script)
 
-    def _spawn(self, bash: str, env: Mapping[str, str], script: int) -> Started:
+    def _spawn(
+        self, bash: str, words: tuple[str, ...], env: Mapping[str, str], script: int
+    ) -> Started:
         pipe, output = os.pipe()
         try:
             pid = os.posix_spawn(
                 bash,
-                argv(),
+                words,
                 env,
                 file_actions=(
                     (os.POSIX_SPAWN_DUP2, output, 1),

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
+from zf.inputs import Inputs
 from zf.lean.records import Struct, field
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
@@ -34,11 +35,12 @@ from zf.proof.files import remove_tree
 from zf.proof.tree.records import Place
 from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
-from zf.settings import ALWAYS
 from zf.tracing import Trace
+from zf.typed import ALWAYS
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
-from zf.work.attempt import Attempt, WorkerContext
+from zf.work.attempt import Attempt
 from zf.work.capture import Buffer
+from zf.work.context import WorkerContext
 from zf.work.control import RunnerOrders, StartOrder
 from zf.work.environment import UNTOUCHED_NS, Outside
 from zf.work.outcome import Outcome, error_text, print_trace
@@ -56,6 +58,7 @@ from zf.work.supervise.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met
+    from zf.work.caching.use import Caching
     from zf.work.walls.shield import Grounds, Shield
 
 
@@ -83,6 +86,9 @@ class Shared(Struct, frozen=True):
     # What the shield keeps steps away from; None where there is to be no shield.
     shield: Grounds | None = None
     trace: Trace = field(default_factory=Trace)
+    caching: Caching | None = None
+    # What the run was given.
+    inputs: Inputs = field(default_factory=lambda: NOTHING)
 
 
 class Worker:
@@ -99,7 +105,7 @@ class Worker:
         cgroup = _entering(cgroup_name(shared.run_dir, pid))
         confine = None if shield is None else shield.confine
         shell = Shell(shared.environ.get("PATH", os.defpath), confine)
-        outside = Outside(shared.environ, shared.project)
+        outside = Outside(shared.environ, shared.project, shared.inputs, shared.redactor.secrets)
         self._cgroup = cgroup()
         go_on_when_parent_dies()
         tree: Tree = GroupTree()
@@ -124,6 +130,7 @@ class Worker:
             upstream=shared.upstream,
             project=shared.project,
             trace=shared.trace,
+            caching=shared.caching,
         )
         self._has_channel = self._has_aside = False
         # The attempt that will probably come next: at most one, the first of its task.

@@ -10,13 +10,12 @@ from typing import Any
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from zf.plan.files.forms import ADDING, MERGED
-from zf.plan.files.place import Loc, Place, Said
-from zf.plan.resolve.layers import Layer
+from zf.plan.files.place import NOWHERE, Loc, Place, Said
+from zf.plan.resolve.layers import Layer, Resolved
 
-_LISTS = ("commands", "cleanup", "needs", *(f"{name}+" for name in ADDING))
 _STEPS = ("commands", "cleanup")
-
-_Nodes = Mapping[str, tuple[Node, Node]]
+_PLAIN = frozenset({*_STEPS, "needs"})
+_WITH_LINES = frozenset({*_STEPS, "needs", "run", "use", *(f"{name}+" for name in ADDING)})
 
 
 def line(node: Node) -> int:
@@ -34,7 +33,21 @@ def layer(place: Place, said: Any, node: Node) -> Layer:
         moved: dict[Loc, Loc] = {("commands",): ()}
         steps = _long_steps("commands", said, (), moved)
         return Layer(place, {"commands": steps}, {"commands": _lines(node)}, moved)
-    return _mapping(place, said, {key.value: (key, value) for key, value in node.value})
+    return _mapping(place, said, node)
+
+
+def plain(said: Mapping[str, Any], node: Node) -> Resolved | None:
+    """All that a task says which has nothing short, and takes nothing from elsewhere; None for any
+    other. Most tasks are like that, so this is quick.
+    """
+    lines: dict[str, list[int]] = {}
+    for key, value in node.value:
+        name = key.value
+        if name in _WITH_LINES:
+            if name not in _PLAIN or (name in _STEPS and _has_short(said[name])):
+                return None
+            lines[name] = _lines(value)
+    return Resolved(said, lines, NOWHERE) if "commands" in lines else None
 
 
 def need_lines(node: Node | None) -> Mapping[str, list[int]]:
@@ -47,25 +60,37 @@ def need_lines(node: Node | None) -> Mapping[str, list[int]]:
     }
 
 
-def _mapping(place: Place, said: Mapping[str, Any], nodes: _Nodes) -> Layer:
-    lines = {name: _lines(nodes[name][1]) for name in _LISTS if name in said}
+def _mapping(place: Place, said: Mapping[str, Any], node: Node) -> Layer:
+    lines: dict[str, list[int]] = {}
     moved: dict[Loc, Loc] = {}
     form = said
-    for name in _STEPS:
-        if name in said and not all(step.__class__ is dict for step in said[name]):
-            form = {**form, name: _long_steps(name, said[name], (name,), moved)}
-    if "use" in said:
-        form = {key: value for key, value in form.items() if key != "use"}
-    if "run" in said:
-        form = {key: value for key, value in form.items() if key != "run"}
-        form["commands"] = [{"run": said["run"]}]
-        lines["commands"] = [line(nodes["run"][0])]
-        moved["commands", 0, "run"] = ("run",)
+    for key, value in node.value:
+        name = key.value
+        if name not in _WITH_LINES:
+            continue
+        if name == "run":
+            form = {key: one for key, one in form.items() if key != "run"}
+            form["commands"] = [{"run": said["run"]}]
+            lines["commands"] = [line(key)]
+            moved["commands", 0, "run"] = ("run",)
+        elif name == "use":
+            form = {key: one for key, one in form.items() if key != "use"}
+        else:
+            lines[name] = _lines(value)
+            if name in _STEPS and _has_short(said[name]):
+                form = {**form, name: _long_steps(name, said[name], (name,), moved)}
     return Layer(place, form, lines, moved)
 
 
 def _lines(node: Node) -> list[int]:
-    return [line(entry) for entry in node.value]
+    return [entry.start_mark.line + 1 for entry in node.value]
+
+
+def _has_short(steps: list[Any]) -> bool:
+    for step in steps:  # no expression of generators: this is done for every task  # noqa: SIM110
+        if step.__class__ is str:
+            return True
+    return False
 
 
 def _long_steps(name: str, listed: list[Any], at: Loc, moved: dict[Loc, Loc]) -> list[Any]:

@@ -14,7 +14,9 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from zf.lean.records import Struct, replace
 from zf.plan import schema
+from zf.plan.files import patterns
 from zf.plan.files.forms import within
+from zf.plan.inputs.form import INPUT_NAME
 from zf.plan.outputs.form import OUTPUT, OUTPUT_OF
 from zf.plan.suggest import nearest
 from zf.plan.yaml.position import marks_inside
@@ -119,7 +121,10 @@ def _merge_key(_found: _Found) -> _Wording:
 def _keys_around(found: _Found) -> Mapping[str, Key]:
     """The keys that the mapping around the found one may hold."""
     keys = found.form.keys
-    return keys if len(found.loc) == 1 else keys[str(found.loc[0])].keys
+    for part in found.loc[:-1]:
+        if isinstance(part, str) and part in keys and keys[part].keys:
+            keys = keys[part].keys
+    return keys
 
 
 def _wrong_type(wanted: str, hint: Callable[[_Found], str | None]) -> Callable[[_Found], _Wording]:
@@ -254,8 +259,8 @@ def _inside_hint(text: str) -> str:
 
 
 _PATTERNS = {
-    schema.ID: _Rule("ZF216", "is not a valid name", _id_hint),
-    schema.ENV_NAME: _Rule(
+    patterns.ID: _Rule("ZF216", "is not a valid name", _id_hint),
+    patterns.ENV_NAME: _Rule(
         "ZF226",
         "is not a valid name for a variable",
         lambda _: "letters, digits and '_', and no digit first",
@@ -275,8 +280,14 @@ _PATTERNS = {
         "is not a valid name for a metric",
         lambda _: "letters, digits, '_' and ':', and no digit first",
     ),
-    schema.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
-    schema.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
+    INPUT_NAME: _Rule(
+        "ZF273",
+        "is not a valid name for an input",
+        lambda _: "letters, digits, '_' and '-', at most 64, and no digit first",
+    ),
+    patterns.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
+    patterns.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
+    patterns.GLOB: _Rule("ZF227", "does not stay inside the project", _inside_hint),
 }
 
 

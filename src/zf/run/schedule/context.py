@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from zf.model import Project, Task
+from zf.inputs import Inputs, known_to, text_of
+from zf.model import NOTHING, Project, Task
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, is_secret_name
 from zf.work.environment import has_password
 
@@ -31,6 +32,7 @@ def condition_contexts(
     source: Mapping[str, Any],
     ci: Mapping[str, Any] | None = None,
     hide: Callable[[str], str] = str,
+    inputs: Inputs = NOTHING,
 ) -> dict[str, ConditionContext]:
     """Task id -> context, for every task with a condition. `source` and `ci` are run.json's.
 
@@ -48,7 +50,7 @@ def condition_contexts(
     if isinstance(source.get("dirty"), bool):
         facts["run.dirty"] = source["dirty"]
     return {
-        task.id: _context_of(task, environ, project, facts, hide)
+        task.id: _context_of(task, environ, project, facts, hide, inputs)
         for task in tasks
         if task.condition
     }
@@ -60,6 +62,7 @@ def _context_of(
     project: Project,
     facts: Mapping[str, Scalar],
     hide: Callable[[str], str],
+    inputs: Inputs,
 ) -> ConditionContext:
     from zf.plan.conditions.condition import parse  # noqa: PLC0415 - 4 ms, and few tasks have a condition
     from zf.plan.conditions.verdict import ConditionContext  # noqa: PLC0415 - as above
@@ -77,20 +80,26 @@ def _context_of(
         secrets = [v for n, v in {**environ, **task.env}.items() if is_secret_name(n, globs)]
         hidden |= {name for name in variables if _holds_secret(variables[name], secrets)}
     own = {"task.id": task.id, "task.title": task.title or task.id, "task.phase": task.phase}
-    return ConditionContext(
-        variables, {**facts, **own}, frozenset(hidden), hide, fields=_fields(task, condition)
-    )
+    given = known_to(inputs, task.phase)
+    hidden |= {f"input.{name}" for name, one in given.items() if one.hidden}
+    fields = _fields(task, condition, given)
+    return ConditionContext(variables, {**facts, **own}, frozenset(hidden), hide, fields)
 
 
-def _fields(task: Task, condition: Condition) -> dict[str, Scalar]:
+def _fields(task: Task, condition: Condition, inputs: Inputs) -> dict[str, Scalar]:
     """The values that a project names itself, by the keys of `condition.Field`. What only another
-    instance of a matrix has is empty, as in GitHub's.
+    instance of a matrix has is empty, as in GitHub's; a list is looked at as steps have it.
     """
-    return {
+    axes = {
         field.key: task.matrix.get(field.path[0], "")
         for field in condition.fields
         if field.kind == "matrix"
     }
+    given = {
+        f"input.{name}": text_of(one.value) if isinstance(one.value, tuple) else one.value
+        for name, one in inputs.items()
+    }
+    return {**axes, **given}
 
 
 def _holds_secret(value: str, secrets: Iterable[str]) -> bool:
