@@ -51,11 +51,22 @@ def is_valid_id(text: str) -> bool:
 
 
 class Step(Struct, frozen=True):
-    """One entry of `commands:`; `line` is where it starts in the task file, from 1."""
+    """One entry of `commands:` or `cleanup:`; `line` is where it starts in its file, from 1.
+
+    `shell` is what runs it, as the beginning of a command line; empty for bash as zf calls it.
+    `workdir` is empty for that of the task; `condition` is what the file calls `if`.
+    """
 
     name: str
     run: str
     line: int = 0
+    # A proof has these, and a digest counts them, only where they are not at their defaults.
+    shell: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    workdir: str = ""
+    timeout_s: float | None = None
+    condition: str = ""
+    continue_on_error: bool = False
 
 
 class Need(Struct, frozen=True):
@@ -135,6 +146,10 @@ class Task(Struct, frozen=True):
     # Fields below came after the form of a task was first hashed: a proof has them, and a digest
     # counts them, only where they are not at their defaults, so that other tasks keep theirs.
     tags: tuple[str, ...] = ()
+    # A step that exits with one of these ends its task as skipped.
+    skip_exit_codes: tuple[int, ...] = ()
+    # Names of variables without which a run with this task does not begin; steps see them.
+    required_env: tuple[str, ...] = ()
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""
@@ -190,8 +205,47 @@ def _later(task: Task) -> dict[str, Any]:
     return {key: value for name, key, default in LATER if (value := getattr(task, name)) != default}
 
 
+# What a task file calls those fields of a step that are recorded only where it says them.
+STEP_KEYS: Mapping[str, str] = {
+    "shell": "shell",
+    "env": "env",
+    "workdir": "workdir",
+    "timeout_s": "timeout_sec",
+    "condition": "if",
+    "continue_on_error": "continue_on_error",
+}
+_SILENT_STEP = Step("", "")
+_PLAIN_STEP = tuple(getattr(_SILENT_STEP, name) for name in STEP_KEYS)
+_step_values = attrgetter(*STEP_KEYS)
+
+
+def recorded_step(step: Step) -> dict[str, Any]:
+    """What a step says beside its name, script and line, by the keys of task files."""
+    values = _step_values(step)
+    if values == _PLAIN_STEP:
+        return {}
+    rows = zip(STEP_KEYS.values(), values, _PLAIN_STEP, strict=True)
+    said = {key: value for key, value, default in rows if value != default}
+    return said | {"env": dict(step.env)} if step.env else said
+
+
 def _recorded_steps(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
-    return [{"name": step.name, "run": step.run, "line": step.line} for step in steps]
+    return [
+        {"name": step.name, "run": step.run, "line": step.line, **recorded_step(step)}
+        for step in steps
+    ]
+
+
+def _recalled_steps(said: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
+    names = {key: name for name, key in STEP_KEYS.items()}
+
+    def fields(step: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            names.get(key, key): tuple(value) if key == "shell" else value
+            for key, value in step.items()
+        }
+
+    return tuple(Step(**fields(step)) for step in said)
 
 
 def recalled(said: Mapping[str, Any]) -> Task:
@@ -205,8 +259,8 @@ def recalled(said: Mapping[str, Any]) -> Task:
         if key in said
     }
     fields["needs"] = tuple(Need(**need) for need in said["needs"])
-    fields["steps"] = tuple(Step(**step) for step in said["commands"])
-    fields["cleanup"] = tuple(Step(**step) for step in said["cleanup"])
+    fields["steps"] = _recalled_steps(said["commands"])
+    fields["cleanup"] = _recalled_steps(said["cleanup"])
     return Task(**fields)
 
 
@@ -245,6 +299,7 @@ class Project(Struct, frozen=True):
 
     file: str | None = None
     pass_env: tuple[str, ...] = ()
+    required_env: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     # Whether an artifact that is left out for a secret in it fails its task: "fail" or "warn".
     secrets_in_artifacts: str = "fail"

@@ -16,9 +16,11 @@ from zf.plan.topology import shortest_cycles
 from zf.plan.yaml import source, yaml12
 from zf.plan.yaml.position import marks_inside
 from zf.plan.yaml.source import Source
+from zf.variables import refers
 
 if TYPE_CHECKING:
     from zf.plan.conditions.condition import Condition
+    from zf.plan.env import Finding
 
 PROJECT_FILE = "zf.yaml"
 # Suggestions compare with every id; a project full of wrong names gets no more than these.
@@ -168,6 +170,33 @@ def _unknown_fields(
     for one in unknown_fields(condition, known):
         message = f"the condition asks for '{one.key}', which is not known here"
         yield pointer.inside(("condition",), one.at, one.length, "ZF260", message, one.hint)
+
+
+def check_env(drafts: list[Draft], project: Project) -> Iterator[Problem]:
+    """Values of `env` that name what is not there, and ones that cannot be read."""
+    for draft in drafts:
+        if draft.task is not None and refers(draft.task):
+            from zf.plan.env import check  # noqa: PLC0415 - few tasks have such values
+
+            yield from _at(_Pointer(draft.path, draft.file), check(draft.task, project))
+
+
+def unset(root: str, task: Task, findings: Iterable[Finding]) -> Iterator[Problem]:
+    """What a task asks of the environment of a run, and what is not set there."""
+    return _at(_Pointer(f"{root}/{task.file}", task.file), findings)
+
+
+def unset_for_all(root: str, findings: Iterable[Finding]) -> Iterator[Problem]:
+    """What the project asks of it for every run."""
+    return _at(_Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE), findings)
+
+
+def _at(pointer: _Pointer, findings: Iterable[Finding]) -> Iterator[Problem]:
+    for one in findings:
+        if one.length:
+            yield pointer.inside(one.loc, one.at, one.length, one.code, one.message, one.hint)
+        else:
+            yield pointer.problem(one.loc, one.code, one.message, one.hint)
 
 
 class _Suggestions:

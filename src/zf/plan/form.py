@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Schema = Mapping[str, Any]
 
 # What says which of its two shapes a value has; no text of a file holds NUL.
-_SHAPES = ("\0plain", "\0mapping")
+_SHAPES = ("\0plain", "\0mapping", "\0list")
 
 
 class Key(Struct, frozen=True):
@@ -104,12 +104,33 @@ def number(above: float | None = None, least: float | None = None, most: float =
 
 def either(plain: Schema, keys: Mapping[str, Key]) -> Schema:
     """A plain value, or a mapping with these keys."""
-    choices = dict(zip(_SHAPES, (plain, mapping(keys)), strict=True))
+    choices = dict(zip(_SHAPES[:2], (plain, mapping(keys)), strict=True))
     return _schema(
         "tagged-union",
         choices=choices,
         discriminator=lambda value: _SHAPES[isinstance(value, dict)],
     )
+
+
+def or_list(plain: Schema, item: Schema) -> Schema:
+    """A plain value, or a list with at least one of these."""
+    choices = {_SHAPES[0]: plain, _SHAPES[2]: list_of(item, min_length=1)}
+    return _schema(
+        "tagged-union",
+        choices=choices,
+        discriminator=lambda value: _SHAPES[2 * isinstance(value, list)],
+    )
+
+
+def written() -> Schema:
+    """A text, or a number or boolean that is taken as it is written."""
+    said = {"pydantic_js_updates": {"type": ["string", "number", "boolean"]}}
+    function = {"type": "no-info", "function": _as_text}
+    return _schema("function-before", function=function, schema=STR, metadata=said)
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, int | float) else value
 
 
 def mapping(keys: Mapping[str, Key]) -> Schema:

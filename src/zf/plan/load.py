@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import Problem
 from zf.model import (
     NOTHING,
+    STEP_KEYS,
     TASK_KEYS,
     Asked,
     Flow,
@@ -28,6 +29,7 @@ from zf.plan.drafts import (
     PROJECT_FILE,
     Draft,
     check_conditions,
+    check_env,
     check_names,
     check_needs,
     phase_warnings,
@@ -65,6 +67,7 @@ def load(
     problems += check_names(drafts)
     problems += check_needs(drafts)
     problems += check_conditions(drafts)
+    problems += check_env(drafts, project)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
@@ -177,6 +180,8 @@ def _task(draft: Draft, form: Mapping[str, Any], root: Node) -> Task:
         said["cleanup"] = _steps("cleanup", form["cleanup"], nodes["cleanup"])
     if "artifacts" in form:
         said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
+    if "env" in form:
+        said["env"] = _as_written(form["env"], nodes["env"])
     if isinstance(form.get("allow_failure"), dict):
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):
@@ -184,11 +189,46 @@ def _task(draft: Draft, form: Mapping[str, Any], root: Node) -> Task:
     return Task(**said)
 
 
-def _steps(kind: str, listed: list[dict[str, str]], node: Node) -> tuple[Step, ...]:
+def _steps(kind: str, listed: list[dict[str, Any]], node: Node) -> tuple[Step, ...]:
     return tuple(
-        Step(step.get("name") or f"{kind}-{number}", step["run"], place.start_mark.line + 1)
+        Step(
+            step.get("name") or f"{kind}-{number}",
+            step["run"],
+            place.start_mark.line + 1,
+            **(_more_of_step(step, place) if step.keys() - _PLAIN else {}),
+        )
         for number, (step, place) in enumerate(zip(listed, node.value, strict=True))
     )
+
+
+_PLAIN = frozenset({"name", "run"})
+_STEP_FIELDS = {key: name for name, key in STEP_KEYS.items()}
+
+
+def _more_of_step(step: Mapping[str, Any], node: Node) -> dict[str, Any]:
+    """What a step says beside its name and script, as the fields of `Step`."""
+    said = {_STEP_FIELDS[key]: value for key, value in step.items() if key not in _PLAIN}
+    if "shell" in said:
+        from zf.plan import schema
+
+        shell = said["shell"]
+        said["shell"] = schema.SHELLS[shell] if isinstance(shell, str) else tuple(shell)
+    if "env" in said:
+        said["env"] = _as_written(said["env"], _value_of(node, "env"))
+    return said
+
+
+def _as_written(env: Mapping[str, Any], node: Node) -> Mapping[str, str]:
+    """Numbers and booleans in `env` as the texts that stand in the file: 1.10 stays 1.10."""
+    if all(type(value) is str for value in env.values()):
+        return env
+    texts = {key.value: value.value for key, value in node.value}
+    return {name: v if type(v) is str else texts[name] for name, v in env.items()}
+
+
+def _value_of(node: Node, key: str) -> Node:
+    values: Mapping[str, Node] = {name.value: value for name, value in node.value}
+    return values[key]
 
 
 def _artifacts(listed: list[str | dict[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:

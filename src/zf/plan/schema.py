@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from zf.lean.records import replace
 from zf.lean.validators import PydanticCustomError
-from zf.model import ID_PATTERN, LATER, RESERVED_ENV, Task, recorded
+from zf.model import ID_PATTERN, LATER, NOTHING, RESERVED_ENV, Task, recorded
 from zf.plan.form import (
     BOOL,
     STR,
@@ -26,9 +26,11 @@ from zf.plan.form import (
     mapping,
     number,
     one_of,
+    or_list,
     table,
     text,
     whole,
+    written,
 )
 from zf.settings import (
     DEFAULT_GRACE_S,
@@ -48,6 +50,14 @@ ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
 _PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
 INSIDE = f"^{_PART}(?:/{_PART}?)*$"
 
+# What `shell: WORD` stands for, as the beginning of a command line; empty for bash as zf calls it.
+SHELLS: Mapping[str, tuple[str, ...]] = {
+    "bash": (),
+    "sh": ("sh", "-e"),
+    # Unbuffered, so that its output comes in order and when it is printed.
+    "python": ("python3", "-u"),
+}
+
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
 MAX_PRIORITY = 1_000_000
@@ -59,21 +69,44 @@ def _not_reserved(name: str) -> str:
     return name
 
 
-def _is_condition(text: str) -> str:
+def _is_condition(text: str, without: Mapping[str, str] = NOTHING) -> str:
+    """The text; `without` are functions that have no meaning in it, and what to write instead."""
     from zf.plan.conditions.condition import ConditionError, parse  # noqa: PLC0415 - few tasks have one
 
     try:
-        parse(text)
+        functions = parse(text).functions
     except ConditionError as error:
-        facts = {"message": str(error), "at": error.at, "length": error.length, "hint": error.hint}
-        raise PydanticCustomError("condition", "{message}", facts) from None
+        raise _no_condition(str(error), error.at, error.length, error.hint) from None
+    for name in functions & without.keys():
+        message = f"{name}() says nothing here"
+        raise _no_condition(message, text.index(name), len(name), without[name])
     return text
+
+
+def _no_condition(message: str, at: int, length: int, hint: str | None) -> PydanticCustomError:
+    facts = {"message": message, "at": at, "length": length, "hint": hint}
+    return PydanticCustomError("condition", "{message}", facts)
+
+
+def _is_step_condition(text: str) -> str:
+    return _is_condition(text, _NOT_IN_STEPS)
+
+
+def _is_cleanup_condition(text: str) -> str:
+    return _is_condition(text, _NOT_IN_CLEANUP)
+
+
+_NOT_IN_CLEANUP = {"status": "statuses of needs are for the `condition` of the task"}
+_NOT_IN_STEPS = _NOT_IN_CLEANUP | {
+    "cancelled": "no step starts once its task is cancelled: write it as a `cleanup` command"
+}
 
 
 # The function is not something an editor can run: the same rule in its language.
 _NOT_RESERVED = {"pydantic_js_updates": {"propertyNames": {"not": {"enum": sorted(RESERVED_ENV)}}}}
 _ENV_NAME = checked(text(ENV_NAME), _not_reserved)
 _ENV_GLOBS = list_of(text(ENV_GLOB))
+_ENV = table(_ENV_NAME, written(), _NOT_RESERVED)
 
 _AMOUNT = whole(1, MAX_AMOUNT)
 _EXIT_CODE = whole(1, 255)
@@ -117,9 +150,44 @@ STEP: Mapping[str, Key] = {
     ),
     "run": Key(
         text(NOT_BLANK),
-        "The step's bash script, run with `bash --noprofile --norc -eo pipefail`.",
+        "The step's script: for `bash --noprofile --norc -eo pipefail`, or for its `shell`.",
         required=True,
         example="run: make test",
+    ),
+    "shell": Key(
+        or_list(one_of(*SHELLS), text(NOT_BLANK)),
+        "What runs the script: `bash`, `sh`, `python`, or a command line such as `[node]`.",
+    ),
+    "env": Key(
+        _ENV,
+        "Environment variables for this step alone, as in the task's `env`, over which they win.",
+    ),
+    "workdir": Key(
+        text(INSIDE),
+        "Where the step runs, relative to the project root. Default: as the task's other steps.",
+    ),
+    "timeout_sec": Key(
+        number(above=0, most=MAX_SECONDS),
+        "Seconds the step may take, within the time of the task; then the task is a `timeout`.",
+    ),
+    "if": Key(
+        checked(text(NOT_BLANK), _is_step_condition),
+        "A condition without which the step is skipped; `failure()` and `always()` look at the"
+        " steps before it.",
+    ),
+    "continue_on_error": Key(
+        BOOL,
+        "Whether the task goes on as if nothing were wrong when the step fails or takes too long.",
+        default=False,
+    ),
+}
+
+CLEANUP: Mapping[str, Key] = {
+    **STEP,
+    "if": Key(
+        checked(text(NOT_BLANK), _is_cleanup_condition),
+        "A condition without which the command is skipped; `success()`, `failure()` and"
+        " `cancelled()` look at what the steps came to.",
     ),
 }
 
@@ -240,12 +308,18 @@ TASK: Mapping[str, Key] = {
         "Where the steps run, relative to the project root and inside it.",
     ),
     "env": Key(
-        table(_ENV_NAME, STR, _NOT_RESERVED),
-        "Environment variables for the steps. Values are text: quote numbers and booleans.",
+        _ENV,
+        "Environment variables for the steps. `${NAME}` stands for another of them, or for one that"
+        " steps see anyway.",
     ),
     "pass_env": Key(
         _ENV_GLOBS,
         "Variables of zf's own environment that the steps may see: names, or globs like `AWS_*`.",
+    ),
+    "required_env": Key(
+        list_of(text(ENV_NAME)),
+        "Variables of zf's own environment that the steps see, and without which no run of the task"
+        " begins.",
     ),
     "secrets": Key(
         _ENV_GLOBS,
@@ -262,10 +336,14 @@ TASK: Mapping[str, Key] = {
         example="commands: [{run: make test}]",
         keys=STEP,
     ),
+    "skip_exit_codes": Key(
+        list_of(_EXIT_CODE),
+        "Exit codes by which a step says that there is nothing to do: the task ends as `skipped`.",
+    ),
     "cleanup": Key(
-        list_of(mapping(STEP)),
+        list_of(mapping(CLEANUP)),
         "Steps that run after the commands, however those ended.",
-        keys=STEP,
+        keys=CLEANUP,
     ),
     "cleanup_timeout_sec": Key(
         number(above=0, most=MAX_SECONDS),
@@ -332,6 +410,12 @@ PROJECT: Mapping[str, Key] = {
     "pass_env": Key(
         _ENV_GLOBS,
         "Variables of zf's own environment that every task's steps may see: names or globs.",
+        default=[],
+    ),
+    "required_env": Key(
+        list_of(text(ENV_NAME)),
+        "Variables of zf's own environment that every task's steps see, and without which no run"
+        " begins.",
         default=[],
     ),
     "secrets": Key(

@@ -335,6 +335,8 @@ def what(task: TaskFacts) -> str:
             return f"{step(task)} was ended by {signal_name(task.signal)}"
         case Cause.TIMEOUT if task.step is not None:
             return f"{step(task)} ran past timeout_sec ({limit(task.timeout_s)})"
+        case Cause.SKIP_EXIT_CODE:
+            return f"{step(task)} exited with code {task.exit_code}: nothing to do"
         case Cause.PHASE_TIMEOUT if task.attempt:
             return f"{step(task)} was running when the phase timeout struck"
         case Cause.INTERRUPT if task.attempt:
@@ -395,6 +397,8 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.STORAGE: "its proof could not be written",
     Cause.WORKER: "its worker died or stopped answering",
     Cause.RUNNER: "zf itself died while it ran",
+    Cause.STEP_TIMEOUT: "a step's time ran out",
+    Cause.SKIP_EXIT_CODE: "a step said that there is nothing to do",
     Cause.SILENCE: "it printed nothing for too long",
     Cause.CONDITION: "its condition did not let it run",
     Cause.DEADLINE: "its deadline passed",

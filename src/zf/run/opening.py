@@ -9,6 +9,7 @@ import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from zf.errors import Exit, ZfError
@@ -29,6 +30,7 @@ from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
 from zf.run.schedule.ready import impossible
 from zf.settings import ALWAYS
+from zf.variables import refers
 from zf.work.outcome import error_text
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
@@ -67,6 +69,27 @@ def refuse_impossible(request: RunRequest) -> None:
         root = request.flow.root
         problems = tuple(too_much(root, tasks[t], name, limits.get(name, 0)) for t, name in asked)
         raise ZfError(problems[0].message, problems=problems)
+
+
+def refuse_unset(request: RunRequest) -> None:
+    """Raises ZfError (exit 2) for variables that tasks or the project require, or that values of
+    `env` name, and that are not set: all of them at once.
+    """
+    tasks, project = request.plan.tasks.values(), request.flow.project
+    asking = [task for task in tasks if task.required_env or refers(task)]
+    if not (asking or project.required_env):
+        return
+    from zf.plan import drafts, env  # noqa: PLC0415 - few tasks ask for any
+    from zf.work.environment import Outside  # noqa: PLC0415 - as above
+
+    environ, root = request.environ, request.flow.root
+    outside = Outside(environ, project)
+    problems = [*drafts.unset_for_all(root, env.lacking_of_project(project, environ))]
+    for task in asking:
+        found = chain(env.lacking(task, environ), env.check_here(task, outside.seen(task).get))
+        problems += drafts.unset(root, task, found)
+    if problems:
+        raise ZfError(problems[0].message, problems=tuple(problems))
 
 
 @contextmanager
