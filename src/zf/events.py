@@ -6,7 +6,7 @@ them. Please do not subclass: a new thing that can happen is a new record and a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -46,6 +46,23 @@ FAILED = frozenset({Status.FAILURE, Status.TIMEOUT, Status.LOST})
 WELL = frozenset({Status.SUCCESS, Status.SKIPPED})
 
 
+# A base's status is the worst of its instances'; one that was skipped is no better and no worse.
+_WORST_FIRST = (
+    Status.LOST,
+    Status.FAILURE,
+    Status.TIMEOUT,
+    Status.BLOCKED,
+    Status.CANCELLED,
+    Status.SUCCESS,
+    Status.SKIPPED,
+)
+
+
+def worst(statuses: Iterable[Status]) -> Status | None:
+    """What the instances of a matrix have come to together; None for none at all."""
+    return min(statuses, key=_WORST_FIRST.index, default=None)
+
+
 class Cause(StrEnum):
     """Why it ended that way: the stable word programs may match; `detail` says it for people."""
 
@@ -61,6 +78,7 @@ class Cause(StrEnum):
     NEED = "need"  # a need did not succeed
     PHASE_FAILED = "phase_failed"  # an earlier phase of the run failed
     FAIL_FAST = "fail_fast"
+    MATRIX = "matrix"  # another instance of its matrix failed, and that has `fail_fast`
     CONDITION = "condition"  # its condition is false, or that or a step's cannot be evaluated
     DEADLINE = "deadline"  # deadline_sec of the task, or --deadline of the run, passed
     QUEUE_TIMEOUT = "queue_timeout"  # it could have started, but waited too long for its turn

@@ -18,7 +18,10 @@ from zf.lean.encoder import encoder
 from zf.lean.records import Struct, field
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+# Of a task that runs: an id, and behind `@` which instance of a matrix it is.
+TASK_PATTERN = ID_PATTERN + r"(?:@[A-Za-z0-9_=,.+-]{1,100})?"
 _ID = re.compile(ID_PATTERN)
+_TASK = re.compile(TASK_PATTERN)
 # The environment and resources of most tasks, one object for all of them, and any empty mapping.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -50,6 +53,16 @@ def is_valid_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def is_task_id(text: str) -> bool:
+    """Whether a task of a run may be called so: an id, or the name of an instance of a matrix."""
+    return _TASK.fullmatch(text) is not None
+
+
+def base_of(task: str) -> str:
+    """The id in the task file: of `test@py=3.11` it is `test`, of others the whole."""
+    return task.partition("@")[0]
+
+
 class Step(Struct, frozen=True):
     """One entry of `commands:` or `cleanup:`; `line` is where it starts in its file, from 1.
 
@@ -72,13 +85,16 @@ class Step(Struct, frozen=True):
 class Need(Struct, frozen=True):
     """One entry of `needs:`; `require` is what the needed task must have come to.
 
-    `line` is where it stands in the task file, for messages only.
+    `line` is where it stands in the task file, for messages only; so is `matrix` which of the
+    instances of a matrix it means, once each of them is a need.
     """
 
     task: str
     optional: bool = False
     require: Literal["success", "done"] = "success"
     line: int = 0
+    # "same", or "all" where the file names a task with a matrix: see plan/matrix/instances.py.
+    matrix: str = ""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Need) and self._meant() == other._meant()
@@ -150,6 +166,12 @@ class Task(Struct, frozen=True):
     skip_exit_codes: tuple[int, ...] = ()
     # Names of variables without which a run with this task does not begin; steps see them.
     required_env: tuple[str, ...] = ()
+    # Of an instance of a matrix: the id in the task file, and the value of each axis as text.
+    base: str = ""
+    matrix: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    # How many instances of its matrix run at once; whether one that fails ends the others.
+    max_parallel: int | None = None
+    matrix_fail_fast: bool = False
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""
@@ -326,6 +348,8 @@ class Flow(Struct, frozen=True):
     home: str
     tasks: Mapping[str, Task]
     project: Project = field(default_factory=Project)
+    # The values that `--matrix` chose, by axis: the tasks are without the other instances.
+    matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
 
     @property
     def proofs(self) -> str:

@@ -25,6 +25,8 @@ SHIELD_MODES = AUTO, ALWAYS, NEVER = "auto", "always", "never"
 MAX_TAIL_LINES = 400
 # More slots than any machine can use; catches `-j 100000000` before it forks.
 MAX_JOBS_LIMIT = 10_000
+# Of one matrix: more are hardly meant, and each is a task with a proof.
+MAX_INSTANCES = 256
 # More of anything than there can be, and exact in every reader of JSON.
 MAX_AMOUNT = 2**53 - 1
 # Ten years: longer is a typing error, and still far from overflowing any clock.
@@ -83,6 +85,16 @@ def _amounts(typed: Sequence[str], source: str) -> dict[str, int]:
         if len(amount) > len(str(MAX_AMOUNT)) or int(amount) > MAX_AMOUNT:
             raise _bad(source, text, f"NAME=N with an N of {MAX_AMOUNT} at most")
         found[name] = int(amount)
+    return found
+
+
+def _axes(typed: Sequence[str], source: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for text in typed:
+        axis, equals, value = text.partition("=")
+        if not axis or not equals:
+            raise _bad(source, text, "AXIS=VALUE, such as py=3.12")
+        found[axis] = tuple(dict.fromkeys((*found.get(axis, ()), value)))
     return found
 
 
@@ -236,6 +248,16 @@ class RunOptions(Options, more=REPORTS):
         parse=_amounts,
         default={},
         help="How much there is of what tasks ask for in resources. Can be given again.",
+    )
+    matrix: Option[Mapping[str, Sequence[str]]] = Option(
+        "--matrix",
+        metavar="AXIS=VALUE",
+        verbs=NEW_RUN,
+        many=True,
+        parse=_axes,
+        default={},
+        help="Of tasks with a matrix, run only the instances with this value. Can be given again:"
+        " for another value, or another axis.",
     )
     deadline_s: Option[float | None] = Option(
         "--deadline",

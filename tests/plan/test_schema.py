@@ -13,7 +13,7 @@ from hypothesis import given
 from tests.support.plan_files import good, loaded
 from zf.lean.records import replace
 from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalled, recorded
-from zf.plan import schema
+from zf.plan import schema, shapes, step_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -23,7 +23,17 @@ WHOLE_TASK = {
     "title": "Seed",
     "phase": "E",
     "tags": ["slow", "db"],
+    "skip_exit_codes": [77],
+    "required_env": ["SLACK_HOOK"],
     "needs": ["30-migrate", {"task": "20-lint", "optional": True, "require": "done"}],
+    "matrix": {
+        "py": ["3.11", 3.12],
+        "shard": {"count": 2},
+        "include": [{"py": "3.11", "slow": True}],
+        "exclude": [{"py": 3.12, "shard": 2}],
+        "max_parallel": 2,
+        "fail_fast": True,
+    },
     "condition": "${CI:-} == 'true' || status('20-lint') == 'failure'",
     "silence_timeout_sec": 60,
     "queue_timeout_sec": 60,
@@ -40,7 +50,7 @@ WHOLE_TASK = {
     "concurrency": "db",
     "secrets": ["*_KEY"],
     "allow_secrets_in": ["certs/*"],
-    "cleanup": [{"run": "make clean"}],
+    "cleanup": [{"run": "make clean", "if": "cancelled()", "shell": "sh"}],
     "cleanup_timeout_sec": 10,
     "leave_running": False,
     "max_log_bytes": 1000,
@@ -50,7 +60,18 @@ WHOLE_TASK = {
     "workdir": "backend",
     "env": {"A": "b"},
     "pass_env": ["AWS_*"],
-    "commands": [{"name": "Seed", "run": "make"}],
+    "commands": [
+        {"name": "Seed", "run": "make"},
+        {
+            "run": "print(1)",
+            "shell": ["python3", "-c"],
+            "env": {"PORT": 8080},
+            "workdir": "backend",
+            "timeout_sec": 1.5,
+            "if": "failure()",
+            "continue_on_error": True,
+        },
+    ],
     "artifacts": ["out/*.xml"],
     "reports": {"junit": ["out/junit.xml"]},
     "budget": {"llm_cost_usd": 2},
@@ -59,6 +80,7 @@ WHOLE_TASK = {
 }
 WHOLE_PROJECT = {
     "pass_env": ["A"],
+    "required_env": ["B"],
     "secrets": ["*_TOKEN"],
     "secrets_in_artifacts": "warn",
     "max_jobs": 4,
@@ -70,6 +92,10 @@ WHOLE_PROJECT = {
     "budget": {"llm_tokens": 300000},
     "phases": {"E": {"title": "End", "timeout_sec": 60, "budget": {"calls_total": 9}}},
 }
+
+
+def test_a_cleanup_command_has_the_keys_of_a_step():
+    assert step_keys.CLEANUP.keys() == step_keys.STEP.keys()
 
 
 @pytest.mark.parametrize("which", FORMS)
@@ -103,13 +129,14 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     assert found.flow is not None, found.problems
     form = json.loads((REFERENCE / "schemas/recorded-task.schema.json").read_text())
     later = {key for _, key, _ in LATER}
-    whole = recorded(found.flow.tasks["40-seed"])
+    whole = recorded(found.flow.tasks["40-seed@py=3.12,shard=1"])
     plain = recorded(found.flow.tasks["a"])
     for task in found.flow.tasks.values():
         said = json.loads(json.dumps(recorded(task)))
         assert set(said) <= set(form["properties"])
         assert recalled(said) == task
-    assert set(schema.TASK) | {"file", "line", "required_artifacts"} == set(whole)
+    made = {"file", "line", "required_artifacts", "base", "max_parallel", "matrix_fail_fast"}
+    assert set(schema.TASK) | made == set(whole)
     assert set(whole) - later == set(plain)
     same = {name for name in plain if name in schema.TASK and whole[name] == plain[name]}
     assert same == {"leave_running", "timeout_sec"}  # as when they are not written
@@ -140,7 +167,17 @@ def forms(whole: dict, known_values):
 
 nested = (
     values
-    | st.lists(st.fixed_dictionaries({}, optional={"name": scalars, "run": scalars, "x": scalars}))
+    | st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                **dict.fromkeys(("name", "run", "x", "workdir", "timeout_sec", "if"), scalars),
+                "shell": values | st.sampled_from(["sh", "python"]),
+                "env": values,
+                "continue_on_error": scalars,
+            },
+        )
+    )
     | st.dictionaries(
         texts, st.fixed_dictionaries({}, optional={"title": texts, "timeout_sec": numbers})
     )
@@ -164,14 +201,14 @@ def test_editors_and_zf_agree_about_projects(form):
     "inside", ["a", "a/b", "a//b", "./a", ".", "a/", ".a", "..a", "...", "a/..b"]
 )
 def test_paths_inside(inside):
-    assert re.fullmatch(schema.INSIDE, inside)
+    assert re.fullmatch(shapes.INSIDE, inside)
 
 
 @pytest.mark.parametrize(
     "outside", ["", "/", "/a", "..", "../a", "a/..", "a/../b", "./..", "a//.."]
 )
 def test_paths_outside(outside):
-    assert not re.fullmatch(schema.INSIDE, outside)
+    assert not re.fullmatch(shapes.INSIDE, outside)
 
 
 # The pages
@@ -194,8 +231,10 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         enumerate(
             [
                 schema.with_defaults(schema.TASK),
-                schema.STEP,
+                step_keys.STEP,
                 schema.NEED,
+                schema.MATRIX,
+                schema.COUNTED,
                 schema.EXIT_CODES,
                 schema.ARTIFACT,
                 schema.REPORTS,
@@ -209,6 +248,8 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "task",
         "step",
         "need",
+        "matrix",
+        "counted",
         "exit-codes",
         "artifact",
         "reports",
@@ -249,11 +290,11 @@ def test_what_the_page_says_of_yaml_is_so(tmp_path):
             tmp_path,
             {
                 "x": "id: x\nphase: A\nparallel_safe: on\ntimeout_sec: 1:30\n"
-                "commands: [{run: make}]\nenv: {PORT: 8080}\n"
+                "commands: [{run: make}]\ntitle: 8080\n"
             },
         ).problems
     }
-    assert list(said) == ["parallel_safe", "timeout_sec", "PORT"]
+    assert list(said) == ["parallel_safe", "timeout_sec", "title"]
     for hint in said.values():
         assert hint.removesuffix(", in quotes") in PAGE
 

@@ -17,6 +17,7 @@ WORDS = {
     r"^(mount|mount\+landlock|unknown|none: .+)$": "`mount`, `mount+landlock`, `unknown`, `none: ` and a reason",
     r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$": "time",
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$": "id",
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:@[A-Za-z0-9_=,.+-]{1,100})?$": "task id",
     r"^[0-9a-f]{40}([0-9a-f]{24})?$": "git object",
 }
 NAMES = {"string": "text", "integer": "whole number", "array": "list", "boolean": "true or false"}

@@ -127,7 +127,7 @@ def _of_its_source(expected: Expectations, source: object) -> Iterator[Finding]:
 
 
 def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
-    for task, allowed in expected.tasks.items():
+    for task, allowed in _each(expected.tasks, said):
         status = said.end_of(task).get("status")
         if status not in allowed:
             message = f"ended as {status!r:.80}, expected {' or '.join(sorted(allowed))}"
@@ -148,6 +148,13 @@ def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
     for name, account in said.account.tasks.items():
         if expected.max_attempts is not None and account.began > expected.max_attempts:
             yield _finding("attempts", f"took {account.began} attempts", name)
+
+
+def _each(tasks: Mapping[str, frozenset[str]], said: Said) -> Iterator[tuple[str, frozenset[str]]]:
+    """Each of them, a task with a matrix as its instances in the plan."""
+    for task, allowed in tasks.items():
+        ids = [str(row.get("id")) for row in said.planned if row.get("base") == task]
+        yield from ((name, allowed) for name in ids or [task])
 
 
 def is_shielded(status: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from zf.audit.signing.signers import SCHEMES
 from zf.errors import Problem, ZfError
 from zf.events import Status
 from zf.lean.records import replace
-from zf.model import is_valid_id
+from zf.model import is_task_id, is_valid_id
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _AGE = re.compile(r"(\d{1,9})\s*([smhd])")
@@ -112,24 +112,26 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(_text(item) for item in value)
 
 
-def _ids(value: Any) -> tuple[str, ...]:
+def _ids(value: Any, is_good: Callable[[str], bool] = is_valid_id) -> tuple[str, ...]:
     for item in (items := _texts(value)):
-        if not is_valid_id(item):
+        if not is_good(item):
             raise ValueError(f"{item[:80]!r} is no id")
     return items
 
 
 def _tasks(value: Any) -> Mapping[str, frozenset[str]]:
-    """A list of ids that must have succeeded, or a mapping of ids to the statuses allowed."""
+    """A list of ids that must have succeeded, or a mapping of ids to the statuses allowed; the id
+    of a task with a matrix stands for each of its instances.
+    """
     if not isinstance(value, Mapping):
-        return dict.fromkeys(_ids(value), frozenset({Status.SUCCESS.value}))
+        return dict.fromkeys(_ids(value, is_task_id), frozenset({Status.SUCCESS.value}))
     rules = {}
     for task, allowed in value.items():
         statuses = _texts([allowed] if isinstance(allowed, str) else allowed)
         unknown = set(statuses) - set(Status)
         if unknown:
             raise ValueError(f"no task ends as {min(unknown)[:80]!r}")
-        rules[_ids([task])[0]] = frozenset(statuses)
+        rules[_ids([task], is_task_id)[0]] = frozenset(statuses)
     return rules
 
 

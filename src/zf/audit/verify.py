@@ -19,7 +19,7 @@ from zf.audit.evidence import Evidence, is_attest, is_seal, reason_of
 from zf.audit.expected import NOTHING, Expectations, Said, unmet
 from zf.audit.trees import match_trees
 from zf.errors import ZfError
-from zf.model import is_valid_id
+from zf.model import is_task_id
 from zf.proof import checksums, forms
 from zf.proof.bundle import Bundle
 from zf.proof.journal import MAX_LINE_BYTES, Chain, raw_lines
@@ -116,7 +116,7 @@ def _read_papers(seen: Evidence) -> None:
     seen.plan = seen.read_paper(PLAN, "plan")
     for row in _rows(seen):
         name = row.get("id")
-        if isinstance(name, str) and is_valid_id(name) and name not in seen.planned:
+        if isinstance(name, str) and is_task_id(name) and name not in seen.planned:
             seen.planned[name] = None
         else:
             seen.tampered("paper", f"plans a task without a good id: {name!r:.200}", PLAN)

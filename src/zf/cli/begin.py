@@ -60,6 +60,7 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
     flow, settings = settle(options, asked, None if options.dry_run else beside)
     from zf.plan import graph  # by now it is there
 
+    flow = _chosen(flow, options)
     runs = [*map(adopt, options.upstream)]
     met, unmet = _upstream(flow, phases, runs)
     plan = graph.plan_phases(
@@ -91,6 +92,7 @@ def _begin_task(task_id: str, options: RunOptions, beside: Beside) -> int:
     flow, settings = settle(options, Asked(task=task_id, needs=options.with_needs), beside)
     from zf.plan import graph  # by now it is there
 
+    flow = _chosen(flow, options)
     plan = graph.plan_task(
         flow,
         task_id,
@@ -99,6 +101,15 @@ def _begin_task(task_id: str, options: RunOptions, beside: Beside) -> int:
         phase_timeout_forced=settings.phase_timeout_s.given,
     )
     return carry_out(flow, plan, settings, options, beside, only=task_id)
+
+
+def _chosen(flow: Flow, options: RunOptions) -> Flow:
+    """The flow with those instances of its matrices alone that `--matrix` wants."""
+    if not options.matrix:
+        return flow
+    from zf.plan.matrix.chosen import narrowed
+
+    return narrowed(flow, options.matrix)
 
 
 def _upstream(

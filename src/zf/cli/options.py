@@ -10,7 +10,7 @@ import typer
 
 from zf.cli.project import go_to
 from zf.errors import ZfError
-from zf.model import is_valid_id
+from zf.model import is_task_id
 from zf.settings import OPTIONS, RunOptions
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def complete_run(incomplete: str) -> list[str]:
 
 
 def _offered(names: Iterable[str], incomplete: str) -> list[str]:
-    return [name for name in names if name.startswith(incomplete) and is_valid_id(name)]
+    return [name for name in names if name.startswith(incomplete) and is_task_id(name)]
 
 
 def _tasks() -> list[Task]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
 from zf.lean.records import Struct, field
-from zf.model import Asked, Need, Project, Task
+from zf.model import NOTHING, Asked, Need, Project, Task, base_of
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
 from zf.plan.yaml import source, yaml12
@@ -21,6 +21,8 @@ from zf.variables import refers
 if TYPE_CHECKING:
     from zf.plan.conditions.condition import Condition
     from zf.plan.env import Finding
+    from zf.plan.matrix.expand import Matrix
+    from zf.plan.matrix.instances import Expanded
 
 PROJECT_FILE = "zf.yaml"
 # Suggestions compare with every id; a project full of wrong names gets no more than these.
@@ -40,11 +42,25 @@ class Draft(Struct):
     task: Task | None = None
     needs: tuple[Need, ...] = ()
     condition: Condition | None = None
+    matrix: Matrix | None = None
     states_timeout: bool = False
     problems: list[Problem] = field(default_factory=list)
 
+    def conditions(self) -> Iterator[tuple[tuple[int | str, ...], Condition]]:
+        """Its condition and those of its steps, each with where it stands."""
+        if self.condition is not None:
+            yield ("condition",), self.condition
+        if self.task is None:
+            return
+        for key, steps in (("commands", self.task.steps), ("cleanup", self.task.cleanup)):
+            for index, step in enumerate(steps):
+                if step.condition:
+                    from zf.plan.conditions.condition import parse  # noqa: PLC0415 - few steps do
 
-class _Pointer:
+                    yield (key, index, "if"), parse(step.condition)
+
+
+class Pointer:
     """Points into a file that was read before, for messages; reads it again when first asked."""
 
     def __init__(self, path: str, file: str) -> None:
@@ -90,7 +106,7 @@ def check_names(drafts: list[Draft]) -> Iterator[Problem]:
     for draft in drafts:
         other = first.setdefault(draft.id.casefold(), draft)
         if other is not draft and other.id != draft.id:
-            yield _Pointer(draft.path, draft.file).problem(
+            yield Pointer(draft.path, draft.file).problem(
                 ("id",),
                 "ZF215",
                 f"id '{draft.id}' differs from '{other.id}' ({other.file}) only in case",
@@ -98,13 +114,22 @@ def check_names(drafts: list[Draft]) -> Iterator[Problem]:
             )
 
 
-def check_needs(drafts: list[Draft]) -> Iterator[Problem]:
+def check_needs(drafts: list[Draft], expanded: Expanded = NOTHING) -> Iterator[Problem]:
+    """Needs on tasks that are not there, and on each other. A task with a matrix may be named, or
+    one of its instances, which are in `expanded`.
+    """
     known = {draft.folder: draft for draft in drafts} | {draft.id: draft for draft in drafts}
+    for base, tasks in expanded.items():
+        known.update(dict.fromkeys([task.id for task in tasks], known[base]))
     suggestions = _Suggestions(known)
     for draft in drafts:
         names = [need.task for need in draft.needs]
         wanted = {need.task for need in draft.needs if not need.optional}
-        if draft.id in names or len(set(names)) < len(names) or not known.keys() >= wanted:
+        if (
+            any(known.get(name) is draft for name in names)
+            or len(set(names)) < len(names)
+            or not known.keys() >= wanted
+        ):
             yield from _bad_needs(draft, names, known, suggestions)
     # By id, as a need may also name the folder of a draft whose id differs.
     needs = {
@@ -118,19 +143,25 @@ def check_needs(drafts: list[Draft]) -> Iterator[Problem]:
 def _bad_needs(
     draft: Draft, names: list[str], known: Mapping[str, Draft], suggestions: _Suggestions
 ) -> Iterator[Problem]:
-    pointer = _Pointer(draft.path, draft.file)
+    pointer = Pointer(draft.path, draft.file)
     lines: dict[str, int] = {}
     for index, (name, need) in enumerate(zip(names, draft.needs, strict=True)):
         loc = ("needs", index, "task")
         if name in lines:
             hint = f"the first is in line {lines[name]}"
             yield pointer.problem(loc, "ZF213", f"needs '{name}' twice", hint)
-        elif name == draft.id:
+        elif name in known and known[name] is draft:
             yield pointer.problem(loc, "ZF211", f"'{name}' needs itself", "remove it")
-        elif name not in known and not need.optional:
+        elif name not in known and not need.optional and not _may_be_there(name, known):
             guess = suggestions.hint(name)
             yield pointer.problem(loc, "ZF210", f"needs unknown task '{name}'", guess)
         lines.setdefault(name, need.line)
+
+
+def _may_be_there(name: str, known: Mapping[str, Draft]) -> bool:
+    """Whether it would be an instance of a matrix in a file that cannot be read."""
+    base = known.get(base_of(name))
+    return base_of(name) != name and base is not None and base.task is None
 
 
 def check_conditions(
@@ -142,13 +173,14 @@ def check_conditions(
     known = {draft.id: draft for draft in drafts}
     suggestions = _Suggestions(known)
     for draft in drafts:
+        for loc, condition in draft.conditions():
+            if condition.fields:
+                yield from _unknown_fields(draft, loc, condition, fields(draft))
         if draft.condition is None:
             continue
-        if draft.condition.fields:
-            yield from _unknown_fields(draft, draft.condition, fields(draft))
         names = {need.task for need in draft.needs}
         for name, at in draft.condition.tasks.items():
-            if name in names:
+            if name in names or base_of(name) in names:
                 continue
             hint = suggestions.hint(name)
             if name == draft.id:
@@ -157,19 +189,19 @@ def check_conditions(
                 hint = f"add it to `needs`, as {{task: {name}, require: done}} if it may fail"
             what = f"which '{draft.id}' does not need" if name in known else "an unknown task"
             message = f"the condition asks for the status of '{name}', {what}"
-            pointer = _Pointer(draft.path, draft.file)
+            pointer = Pointer(draft.path, draft.file)
             yield pointer.inside(("condition",), at, len(name), "ZF231", message, hint)
 
 
 def _unknown_fields(
-    draft: Draft, condition: Condition, known: Collection[str]
+    draft: Draft, loc: tuple[int | str, ...], condition: Condition, known: Collection[str]
 ) -> Iterator[Problem]:
     from zf.plan.conditions.fields import unknown_fields  # noqa: PLC0415 - few conditions have any
 
-    pointer = _Pointer(draft.path, draft.file)
+    pointer = Pointer(draft.path, draft.file)
     for one in unknown_fields(condition, known):
         message = f"the condition asks for '{one.key}', which is not known here"
-        yield pointer.inside(("condition",), one.at, one.length, "ZF260", message, one.hint)
+        yield pointer.inside(loc, one.at, one.length, "ZF260", message, one.hint)
 
 
 def check_env(drafts: list[Draft], project: Project) -> Iterator[Problem]:
@@ -178,20 +210,31 @@ def check_env(drafts: list[Draft], project: Project) -> Iterator[Problem]:
         if draft.task is not None and refers(draft.task):
             from zf.plan.env import check  # noqa: PLC0415 - few tasks have such values
 
-            yield from _at(_Pointer(draft.path, draft.file), check(draft.task, project))
+            names = _matrix_variables(draft.matrix)
+            yield from _at(Pointer(draft.path, draft.file), check(draft.task, project, names))
+
+
+def _matrix_variables(matrix: Matrix | None) -> Collection[str]:
+    """Those that instances are told their values with."""
+    if matrix is None:
+        return ()
+    from zf.plan.matrix.names import variables  # noqa: PLC0415 - few tasks have one
+
+    axes = [*matrix.axes, *(key for entry in matrix.include for key in entry)]
+    return variables(dict.fromkeys(axes, ""), matrix.counts)
 
 
 def unset(root: str, task: Task, findings: Iterable[Finding]) -> Iterator[Problem]:
     """What a task asks of the environment of a run, and what is not set there."""
-    return _at(_Pointer(f"{root}/{task.file}", task.file), findings)
+    return _at(Pointer(f"{root}/{task.file}", task.file), findings)
 
 
 def unset_for_all(root: str, findings: Iterable[Finding]) -> Iterator[Problem]:
     """What the project asks of it for every run."""
-    return _at(_Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE), findings)
+    return _at(Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE), findings)
 
 
-def _at(pointer: _Pointer, findings: Iterable[Finding]) -> Iterator[Problem]:
+def _at(pointer: Pointer, findings: Iterable[Finding]) -> Iterator[Problem]:
     for one in findings:
         if one.length:
             yield pointer.inside(one.loc, one.at, one.length, one.code, one.message, one.hint)
@@ -227,7 +270,7 @@ def _circle(cycle: list[str], known: Mapping[str, Draft]) -> Problem:
         places.append(ids.index(needed))
         edges.append(f"{name} needs {needed} ({draft.file}:{draft.needs[places[-1]].line})")
     first = known[cycle[0]]
-    return _Pointer(first.path, first.file).problem(
+    return Pointer(first.path, first.file).problem(
         ("needs", places[0], "task"),
         "ZF212",
         f"tasks need each other in a circle: {' -> '.join([*cycle, cycle[0]])}",
@@ -237,7 +280,7 @@ def _circle(cycle: list[str], known: Mapping[str, Draft]) -> Problem:
 
 def too_much(root: str, task: Task, resource: str, there_is: int) -> Problem:
     """The finding that a task asks for more than a run has, so that it could never start."""
-    return _Pointer(f"{root}/{task.file}", task.file).problem(
+    return Pointer(f"{root}/{task.file}", task.file).problem(
         ("resources", resource),
         "ZF107",
         f"task '{task.id}' asks for {task.resources[resource]} '{resource}',"
@@ -250,7 +293,7 @@ def no_workdir(root: str, task: Task) -> Problem:
     """The finding that a task's folder to run in is not there, and that it needs no task that
     could make it. A warning: an earlier phase, or something outside zf, still could.
     """
-    return _Pointer(f"{root}/{task.file}", task.file).problem(
+    return Pointer(f"{root}/{task.file}", task.file).problem(
         ("workdir",),
         "ZF232",
         f"workdir '{task.workdir}' of task '{task.id}' is not a folder of the project",
@@ -265,12 +308,14 @@ def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
         phases = asked.phases
         return (d for d in drafts if phases is None or (d.task and d.task.phase in phases))
     by_id = {draft.id: draft for draft in drafts}
-    wanted = {asked.task: by_id[asked.task]} if asked.task in by_id else {}
+    first = base_of(asked.task)
+    wanted = {first: by_id[first]} if first in by_id else {}
     for draft in (queue := list(wanted.values())) if asked.needs else ():
         for need in draft.needs:  # the list grows while it is read
-            if need.task in by_id and need.task not in wanted:
-                wanted[need.task] = by_id[need.task]
-                queue.append(by_id[need.task])
+            name = base_of(need.task)
+            if name in by_id and name not in wanted:
+                wanted[name] = by_id[name]
+                queue.append(by_id[name])
     return [draft for draft in drafts if draft.id in wanted]
 
 
@@ -285,7 +330,7 @@ def phase_warnings(
         phase = None if asked.forced else project.phases.get(task.phase)
         limit = (phase and phase.timeout_s) or default_timeout_s
         if task.timeout_s > limit:
-            yield _Pointer(draft.path, draft.file).problem(
+            yield Pointer(draft.path, draft.file).problem(
                 ("timeout_sec",),
                 "ZF217",
                 f"timeout_sec {task.timeout_s:.10g} is more than phase '{task.phase}' may take"
@@ -296,7 +341,7 @@ def phase_warnings(
     used = {draft.task.phase for draft in drafts if draft.task}
     unused = [name for name in project.phases if name not in used]
     if unused:
-        pointer = _Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
+        pointer = Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
         for name in unused:
             guess = nearest(name, used)
             hint = f"did you mean '{guess}'?" if guess else None

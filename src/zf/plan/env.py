@@ -4,7 +4,7 @@ environment that a run is about to have, which is handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from zf.lean.records import Struct
@@ -49,10 +49,12 @@ def _maps(task: Task) -> Iterator[tuple[Loc, Mapping[str, str], Step | None]]:
                 yield (key, index, "env"), step.env, step
 
 
-def check(task: Task, project: Project) -> Iterator[Finding]:
-    """References that cannot be read, name nothing that steps see, or go round in a circle."""
+def check(task: Task, project: Project, also: Collection[str] = ()) -> Iterator[Finding]:
+    """References that cannot be read, name nothing that steps see, or go round in a circle.
+    `also` are variables that a task has without saying so.
+    """
     globs = (*task.pass_env, *project.pass_env)
-    named = {*task.required_env, *project.required_env, *_OURS}
+    named = {*task.required_env, *project.required_env, *_OURS, *also}
     if not task.needs:
         named.discard("NEEDS_DIR")
     for loc, env, step in _maps(task):
@@ -81,7 +83,9 @@ def _check_one(loc: Loc, text: str, known: set[str], globs: tuple[str, ...]) -> 
 def _unknown(loc: Loc, one: Reference, known: set[str]) -> tuple[str, str]:
     guess = nearest(one.name, known)
     hint = f"add it to `pass_env`, or write $${{{one.name}}} for these characters"
-    if one.name in RESERVED_ENV:
+    if one.name == "NEEDS_DIR":
+        hint = "it is there for a task with `needs`"
+    elif one.name in RESERVED_ENV:
         hint = "it is set when a step starts: use it in `run`"
     elif guess:
         hint = f"did you mean '{guess}'?"

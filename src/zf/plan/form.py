@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from zf.lean.records import Struct, field
-from zf.lean.validators import SchemaValidator, ValidationError
+from zf.lean.validators import PydanticCustomError, SchemaValidator, ValidationError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -72,6 +72,22 @@ STR = _schema("str")
 BOOL = _schema("bool")
 
 
+def _is_scalar(value: object) -> object:
+    if isinstance(value, (str, bool, int, float)):
+        return value
+    raise PydanticCustomError("scalar_type", "not a single value")
+
+
+# A text, a number or a boolean: what is meant is the text in the file.
+SCALAR = _schema(
+    "function-before",
+    function={"type": "no-info", "function": _is_scalar},
+    schema=_schema(
+        "any", metadata={"pydantic_js_updates": {"type": ["string", "number", "boolean"]}}
+    ),
+)
+
+
 def text(pattern: str) -> Schema:
     return _schema("str", pattern=pattern)
 
@@ -122,18 +138,8 @@ def or_list(plain: Schema, item: Schema) -> Schema:
     )
 
 
-def written() -> Schema:
-    """A text, or a number or boolean that is taken as it is written."""
-    said = {"pydantic_js_updates": {"type": ["string", "number", "boolean"]}}
-    function = {"type": "no-info", "function": _as_text}
-    return _schema("function-before", function=function, schema=STR, metadata=said)
-
-
-def _as_text(value: object) -> object:
-    return str(value) if isinstance(value, int | float) else value
-
-
-def mapping(keys: Mapping[str, Key]) -> Schema:
+def mapping(keys: Mapping[str, Key], others: Schema | None = None) -> Schema:
+    """A mapping with these keys; with `others` as the form of any others, with those, too."""
     fields = {
         name: _schema(
             "typed-dict-field",
@@ -145,7 +151,10 @@ def mapping(keys: Mapping[str, Key]) -> Schema:
     }
     # Every mapping says so for itself: a typed dict does not hand down the mode it was asked in.
     config = {"strict": True}
-    return _schema("typed-dict", fields=fields, extra_behavior="forbid", config=config)
+    behavior = "forbid" if others is None else "allow"
+    return _schema(
+        "typed-dict", fields=fields, extra_behavior=behavior, extras_schema=others, config=config
+    )
 
 
 def _said_to_editors(key: Key) -> dict[str, Any]:

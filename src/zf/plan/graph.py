@@ -71,6 +71,8 @@ class Plan(Struct, frozen=True):
     upstream: Mapping[str, Met] = field(default_factory=lambda: NOTHING)
     weight_s: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    # What `--matrix` said: instances with other values were left out.
+    matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
 
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
         """For every task, the tasks of the plan that need it, in plan order."""
@@ -98,6 +100,7 @@ class Plan(Struct, frozen=True):
             "needs": self.needs,
             "upstream": {name: met.as_json() for name, met in self.upstream.items()},
             **({"budget": dict(self.budget)} if self.budget else {}),
+            **({"matrix": {a: [*v] for a, v in self.matrix.items()}} if self.matrix else {}),
             "tasks": [self._task_as_json(task) for task in self.tasks.values()],
         }
 
@@ -124,6 +127,8 @@ class Plan(Struct, frozen=True):
             # What it may have to wait for, where it may.
             **({"resources": dict(task.resources)} if task.resources else {}),
             **({"concurrency": task.concurrency} if task.concurrency else {}),
+            **({"base": task.base, "matrix": dict(task.matrix)} if task.base else {}),
+            **({} if task.max_parallel is None else {"max_parallel": task.max_parallel}),
             **({"start_after_s": task.start_after_s} if task.start_after_s else {}),
         }
 
@@ -174,15 +179,21 @@ def plan_task(
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
 ) -> Plan:
-    """The plan of one task: alone, its needs not checked, or after everything it needs."""
-    _refuse_unknown_task(flow, task_id)
+    """The plan of one task, of all instances of its matrix if it has one: alone, its needs not
+    checked, or after everything it needs.
+    """
+    from zf.plan.matrix.chosen import instances_of  # noqa: PLC0415 - most plans are of phases
+
+    own = instances_of(flow, task_id)
+    if not own:
+        _refuse_unknown_task(flow, task_id)
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     if not with_needs:
-        task = flow.tasks[task_id]
-        return _plan(flow, {task_id: task}, (task.phase,), timeout_s, needs="not_checked")
-    names = reachable(
-        task_id, lambda name: [need.task for need in _present(flow, flow.tasks[name])]
-    )
+        tasks = {name: flow.tasks[name] for name in own}
+        return _plan(flow, tasks, (tasks[own[0]].phase,), timeout_s, needs="not_checked")
+    names: set[str] = set()
+    for one in own:
+        names |= reachable(one, lambda name: [n.task for n in _present(flow, flow.tasks[name])])
     tasks = {name: flow.tasks[name] for name in sorted(names)}
     return _plan(flow, tasks, _phase_order(tasks), timeout_s)
 
@@ -200,6 +211,10 @@ def plan_again(
     Raises ZfError (exit 2) when they no longer say the same.
     """
     rows = recorded["tasks"]
+    if "matrix" in recorded:
+        from zf.plan.matrix.chosen import narrowed  # noqa: PLC0415 - few runs choose
+
+        flow = narrowed(flow, recorded["matrix"])
     changed = [
         f"'{row['id']}'"
         for row in rows
@@ -330,6 +345,7 @@ def _plan(
         needs=needs,
         upstream=upstream,
         budget=flow.project.budget,
+        matrix=flow.matrix,
     )
 
 
@@ -347,9 +363,11 @@ def _phase_timeouts(flow: Flow, given_s: float, *, forced: bool) -> Callable[[st
 
 
 def _refuse_unknown_phases(flow: Flow, phases: Iterable[str]) -> None:
+    from zf.plan.suggest import phase_hint  # noqa: PLC0415 - of a wrong name
+
     known = sorted({task.phase for task in flow.tasks.values()})
     problems = [
-        Problem(code="ZF102", message=f"unknown phase '{name}'", hint=_phase_hint(name, known))
+        Problem(code="ZF102", message=f"unknown phase '{name}'", hint=phase_hint(name, known))
         for name in phases
         if name not in known
     ]
@@ -359,28 +377,9 @@ def _refuse_unknown_phases(flow: Flow, phases: Iterable[str]) -> None:
 
 def _refuse_unknown_task(flow: Flow, name: str) -> None:
     if name not in flow.tasks:
-        raise ZfError(
-            f"unknown task '{name}'",
-            code="ZF103",
-            hint=_guess_task(flow, name) or "`zf list` shows every task",
-        )
+        from zf.plan.suggest import task_hint  # noqa: PLC0415 - of a wrong name
 
-
-def _phase_hint(name: str, known: list[str]) -> str:
-    if not known:
-        return "the project has no tasks yet"
-    from zf.plan.suggest import nearest  # noqa: PLC0415 - of a wrong name
-
-    guess = nearest(name, known)
-    listed = f"known phases: {', '.join(known)}"
-    return f"did you mean '{guess}'? ({listed})" if guess else listed
-
-
-def _guess_task(flow: Flow, name: str) -> str | None:
-    from zf.plan.suggest import nearest  # noqa: PLC0415 - of a wrong name
-
-    guess = nearest(name, flow.tasks)
-    return guess and f"did you mean '{guess}' (phase {flow.tasks[guess].phase})?"
+        raise ZfError(f"unknown task '{name}'", code="ZF103", hint=task_hint(name, flow.tasks))
 
 
 def _unmet(flow: Flow, task: Task, need: Need, tasks: Collection[str]) -> Problem:

@@ -7,7 +7,8 @@ reported together.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import Problem
@@ -49,9 +50,12 @@ if TYPE_CHECKING:
     from yaml.nodes import Node
 
     from zf.plan.form import Form
+    from zf.plan.matrix.expand import Matrix
+    from zf.plan.matrix.instances import Expanded
 
 
 _EVERYTHING = Asked()
+_id = attrgetter("id")
 _FIELDS = {key: name for name, key in TASK_KEYS.items()}
 
 
@@ -65,17 +69,44 @@ def load(
     for draft in drafts:
         problems += draft.problems
     problems += check_names(drafts)
-    problems += check_needs(drafts)
-    problems += check_conditions(drafts)
+    expanded = _expanded(drafts)
+    problems += check_needs(drafts, expanded)
+    problems += check_conditions(drafts, _fields)
+    tasks = _resolved(drafts, expanded, problems)
     problems += check_env(drafts, project)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
     if any(problem.severity == "error" for problem in problems):
         return Loaded(None, tuple(problems))
-    tasks = {draft.id: draft.task for draft in drafts if draft.task is not None}
-    flow = Flow(root, home, dict(sorted(tasks.items())), project)
+    flow = Flow(root, home, {task.id: task for task in sorted(tasks, key=_id)}, project)
     return Loaded(flow, tuple(problems))
+
+
+def _expanded(drafts: list[Draft]) -> Expanded:
+    if not any(draft.matrix for draft in drafts):
+        return NOTHING
+    from zf.plan.matrix.instances import expand  # few projects have a matrix
+
+    return expand(drafts)
+
+
+def _resolved(drafts: list[Draft], expanded: Expanded, problems: list[Problem]) -> list[Task]:
+    if not expanded and not any(need.matrix for draft in drafts for need in draft.needs):
+        return [draft.task for draft in drafts if draft.task is not None]
+    from zf.plan.matrix.instances import resolved  # as above
+
+    return [*resolved(drafts, expanded, problems)]
+
+
+def _fields(draft: Draft) -> Collection[str]:
+    """What its condition may ask of values that the project names."""
+    if draft.matrix is None:
+        return ()
+    from zf.plan.conditions.condition import Field  # few tasks have a condition
+
+    keys = (*draft.matrix.names, *(key for one in draft.matrix.include for key in one))
+    return [Field("matrix", (axis,)).key for axis in dict.fromkeys(keys)]
 
 
 # Reading: one file at a time.
@@ -147,7 +178,11 @@ def _draft(draft: Draft, found: Source | Problem) -> Draft:
         if not draft.problems:
             draft.problems.append(_empty(draft.file))
         return draft
-    draft.problems += _check_form(found, document, schema.TASK_FORM)
+    wrong = _check_form(found, document, schema.TASK_FORM)
+    draft.problems += wrong
+    if not wrong and isinstance(form, dict) and "matrix" in form:
+        draft.matrix, wrong = _matrix(form, document, found)
+        draft.problems += wrong
     if isinstance(form, dict):
         draft.needs = tuple(_needs(form, root))
         if isinstance(form.get("id"), str):
@@ -165,12 +200,27 @@ def _draft(draft: Draft, found: Source | Problem) -> Draft:
     return draft
 
 
+def _matrix(
+    form: Mapping[str, Any], document: yaml12.Document, found: Source
+) -> tuple[Matrix, list[Problem]]:
+    """The matrix of a valid form, and what is wrong with it all the same."""
+    from zf.plan.matrix.read import read, taken  # few tasks have one
+
+    matrix, problems = read(document.node_at(("matrix",)), found)
+    for name in taken(matrix, form.get("env", ())):
+        node = document.node_at(("env", name, yaml12.KEY))
+        message, hint = f"'{name}' is set by the matrix of the task", "choose another name"
+        problems.append(found.problem("ZF297", message, node.start_mark, node.end_mark, hint=hint))
+    return matrix, problems
+
+
 def _task(draft: Draft, form: Mapping[str, Any], root: Node) -> Task:
     """The task that a valid form describes; what it does not say is `Task`'s default."""
     nodes = {key.value: value for key, value in root.value}
     said: dict[str, Any] = {
         _FIELDS[key]: tuple(value) if type(value) is list else value for key, value in form.items()
     }
+    said.pop("matrix", None)  # what it stands for is not known yet
     said["needs"], said["file"] = draft.needs, draft.file
     said["line"] = nodes["id"].start_mark.line + 1
     said["steps"] = _steps("step", form["commands"], nodes["commands"])
@@ -209,10 +259,10 @@ def _more_of_step(step: Mapping[str, Any], node: Node) -> dict[str, Any]:
     """What a step says beside its name and script, as the fields of `Step`."""
     said = {_STEP_FIELDS[key]: value for key, value in step.items() if key not in _PLAIN}
     if "shell" in said:
-        from zf.plan import schema
+        from zf.plan.step_keys import SHELLS
 
         shell = said["shell"]
-        said["shell"] = schema.SHELLS[shell] if isinstance(shell, str) else tuple(shell)
+        said["shell"] = SHELLS[shell] if isinstance(shell, str) else tuple(shell)
     if "env" in said:
         said["env"] = _as_written(said["env"], _value_of(node, "env"))
     return said
@@ -279,7 +329,7 @@ def _needs(form: Mapping[str, Any], root: Node) -> Iterator[Need]:
                 yield Need(need, line=line)
             elif isinstance(need, dict) and isinstance(need.get("task"), str):
                 optional, require = need.get("optional") is True, need.get("require", "success")
-                yield Need(need["task"], optional, require, line)
+                yield Need(need["task"], optional, require, line, need.get("matrix", ""))
 
 
 def _empty(file: str) -> Problem:

@@ -1,7 +1,7 @@
 """The keys of the two files, task.yaml and zf.yaml: one row each.
 
-A new key is a row in `TASK` (or `STEP`, `PROJECT`, `PHASE`) and a field in `model`, which has its
-default; checks, messages, JSON Schema, editors and what a proof records follow from these.
+A new key is a row in `TASK` (or `PROJECT`, `PHASE`; `STEP` in `step_keys.py`) and a field in
+`model`, which has its default; checks, messages, JSON Schema, editors and what a proof records follow from these.
 A new field of a task goes below `line` in `model.Task`: tasks that do not use it keep their digests
 (`model.definition_sha256`).
 """
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from zf.lean.records import replace
-from zf.lean.validators import PydanticCustomError
-from zf.model import ID_PATTERN, LATER, NOTHING, RESERVED_ENV, Task, recorded
+from zf.model import LATER, Task, recorded
 from zf.plan.form import (
     BOOL,
+    SCALAR,
     STR,
     Form,
     Key,
@@ -26,91 +26,37 @@ from zf.plan.form import (
     mapping,
     number,
     one_of,
-    or_list,
     table,
     text,
     whole,
-    written,
 )
+from zf.plan.shapes import (
+    ENV,
+    ENV_GLOBS,
+    ENV_NAME,
+    ID,
+    INSIDE,
+    METRIC_NAME,
+    NOT_BLANK,
+    is_condition,
+)
+from zf.plan.step_keys import CLEANUP, STEP
 from zf.settings import (
     DEFAULT_GRACE_S,
     MAX_AMOUNT,
+    MAX_INSTANCES,
     MAX_JOBS_LIMIT,
     MAX_SECONDS,
     MAX_TAIL_LINES,
     SHIELD_MODES,
 )
 
-# Patterns are ECMAScript's and Rust's common ground: editors check them too.
-ID = f"^{ID_PATTERN}$"
-NOT_BLANK = r"\S"
-ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
-ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
-# One part of a path: anything but `..`; the first part is not empty, so the path is relative.
-_PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
-INSIDE = f"^{_PART}(?:/{_PART}?)*$"
-
-# What `shell: WORD` stands for, as the beginning of a command line; empty for bash as zf calls it.
-SHELLS: Mapping[str, tuple[str, ...]] = {
-    "bash": (),
-    "sh": ("sh", "-e"),
-    # Unbuffered, so that its output comes in order and when it is printed.
-    "python": ("python3", "-u"),
-}
-
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
 MAX_PRIORITY = 1_000_000
 
-
-def _not_reserved(name: str) -> str:
-    if name in RESERVED_ENV:
-        raise PydanticCustomError("env_reserved", "reserved")
-    return name
-
-
-def _is_condition(text: str, without: Mapping[str, str] = NOTHING) -> str:
-    """The text; `without` are functions that have no meaning in it, and what to write instead."""
-    from zf.plan.conditions.condition import ConditionError, parse  # noqa: PLC0415 - few tasks have one
-
-    try:
-        functions = parse(text).functions
-    except ConditionError as error:
-        raise _no_condition(str(error), error.at, error.length, error.hint) from None
-    for name in functions & without.keys():
-        message = f"{name}() says nothing here"
-        raise _no_condition(message, text.index(name), len(name), without[name])
-    return text
-
-
-def _no_condition(message: str, at: int, length: int, hint: str | None) -> PydanticCustomError:
-    facts = {"message": message, "at": at, "length": length, "hint": hint}
-    return PydanticCustomError("condition", "{message}", facts)
-
-
-def _is_step_condition(text: str) -> str:
-    return _is_condition(text, _NOT_IN_STEPS)
-
-
-def _is_cleanup_condition(text: str) -> str:
-    return _is_condition(text, _NOT_IN_CLEANUP)
-
-
-_NOT_IN_CLEANUP = {"status": "statuses of needs are for the `condition` of the task"}
-_NOT_IN_STEPS = _NOT_IN_CLEANUP | {
-    "cancelled": "no step starts once its task is cancelled: write it as a `cleanup` command"
-}
-
-
-# The function is not something an editor can run: the same rule in its language.
-_NOT_RESERVED = {"pydantic_js_updates": {"propertyNames": {"not": {"enum": sorted(RESERVED_ENV)}}}}
-_ENV_NAME = checked(text(ENV_NAME), _not_reserved)
-_ENV_GLOBS = list_of(text(ENV_GLOB))
-_ENV = table(_ENV_NAME, written(), _NOT_RESERVED)
-
 _AMOUNT = whole(1, MAX_AMOUNT)
 _EXIT_CODE = whole(1, 255)
-METRIC_NAME = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"
 _BUDGET = table(text(METRIC_NAME), number(above=0, most=MAX_AMOUNT))
 
 NEED: Mapping[str, Key] = {
@@ -130,6 +76,10 @@ NEED: Mapping[str, Key] = {
         "What the task must have come to: `success`, or `done` for any end.",
         default="success",
     ),
+    "matrix": Key(
+        one_of("same"),
+        "Of a task with a matrix, need only the instances with the same values.",
+    ),
 }
 
 EXIT_CODES: Mapping[str, Key] = {
@@ -142,54 +92,6 @@ EXIT_CODES: Mapping[str, Key] = {
 }
 
 RETRY_WORDS = ("failure", "timeout", "lost")
-
-STEP: Mapping[str, Key] = {
-    "name": Key(
-        text(NOT_BLANK),
-        "What the step is called in output and proofs. Default: `step-` and its number, from 0.",
-    ),
-    "run": Key(
-        text(NOT_BLANK),
-        "The step's script: for `bash --noprofile --norc -eo pipefail`, or for its `shell`.",
-        required=True,
-        example="run: make test",
-    ),
-    "shell": Key(
-        or_list(one_of(*SHELLS), text(NOT_BLANK)),
-        "What runs the script: `bash`, `sh`, `python`, or a command line such as `[node]`.",
-    ),
-    "env": Key(
-        _ENV,
-        "Environment variables for this step alone, as in the task's `env`, over which they win.",
-    ),
-    "workdir": Key(
-        text(INSIDE),
-        "Where the step runs, relative to the project root. Default: as the task's other steps.",
-    ),
-    "timeout_sec": Key(
-        number(above=0, most=MAX_SECONDS),
-        "Seconds the step may take, within the time of the task; then the task is a `timeout`.",
-    ),
-    "if": Key(
-        checked(text(NOT_BLANK), _is_step_condition),
-        "A condition without which the step is skipped; `failure()` and `always()` look at the"
-        " steps before it.",
-    ),
-    "continue_on_error": Key(
-        BOOL,
-        "Whether the task goes on as if nothing were wrong when the step fails or takes too long.",
-        default=False,
-    ),
-}
-
-CLEANUP: Mapping[str, Key] = {
-    **STEP,
-    "if": Key(
-        checked(text(NOT_BLANK), _is_cleanup_condition),
-        "A condition without which the command is skipped; `success()`, `failure()` and"
-        " `cancelled()` look at what the steps came to.",
-    ),
-}
 
 ARTIFACT: Mapping[str, Key] = {
     "path": Key(
@@ -211,6 +113,33 @@ REPORTS: Mapping[str, Key] = {
         "Globs of JUnit XML files, relative to the project root or to `$ARTIFACTS_DIR`.",
         required=True,
         example="junit: [build/test-results/*.xml]",
+    ),
+}
+
+COUNTED: Mapping[str, Key] = {
+    "count": Key(
+        whole(1, MAX_INSTANCES),
+        "How many there are: the values are 1, 2, ... up to this.",
+        required=True,
+        example="count: 3",
+    ),
+}
+
+_LISTED = list_of(table(STR, SCALAR), min_length=1)
+MATRIX: Mapping[str, Key] = {
+    "include": Key(
+        _LISTED,
+        "Instances to add, or values to add to those that agree with the rest of the entry.",
+    ),
+    "exclude": Key(_LISTED, "Instances to leave out: all that have these values."),
+    "max_parallel": Key(
+        whole(1, MAX_AMOUNT),
+        "How many instances run at the same time. Default: as many as there are slots.",
+    ),
+    "fail_fast": Key(
+        BOOL,
+        "Whether an instance that fails ends the others, and keeps the rest from starting.",
+        default=False,
     ),
 }
 
@@ -237,8 +166,13 @@ TASK: Mapping[str, Key] = {
         "Ids of the tasks that must have succeeded before this one starts.",
         keys=NEED,
     ),
+    "matrix": Key(
+        mapping(MATRIX, others=either(list_of(SCALAR, min_length=1), COUNTED)),
+        "Axes and their values: the task is run once for each combination.",
+        keys=MATRIX,
+    ),
     "condition": Key(
-        checked(text(NOT_BLANK), _is_condition),
+        checked(text(NOT_BLANK), is_condition),
         "An expression that decides whether the task runs; when false, the task is skipped.",
     ),
     "parallel_safe": Key(
@@ -308,12 +242,12 @@ TASK: Mapping[str, Key] = {
         "Where the steps run, relative to the project root and inside it.",
     ),
     "env": Key(
-        _ENV,
+        ENV,
         "Environment variables for the steps. `${NAME}` stands for another of them, or for one that"
         " steps see anyway.",
     ),
     "pass_env": Key(
-        _ENV_GLOBS,
+        ENV_GLOBS,
         "Variables of zf's own environment that the steps may see: names, or globs like `AWS_*`.",
     ),
     "required_env": Key(
@@ -322,7 +256,7 @@ TASK: Mapping[str, Key] = {
         " begins.",
     ),
     "secrets": Key(
-        _ENV_GLOBS,
+        ENV_GLOBS,
         "Variables whose values are redacted wherever they appear: names or globs.",
     ),
     "allow_secrets_in": Key(
@@ -408,7 +342,7 @@ THROTTLE: Mapping[str, Key] = {
 
 PROJECT: Mapping[str, Key] = {
     "pass_env": Key(
-        _ENV_GLOBS,
+        ENV_GLOBS,
         "Variables of zf's own environment that every task's steps may see: names or globs.",
         default=[],
     ),
@@ -419,7 +353,7 @@ PROJECT: Mapping[str, Key] = {
         default=[],
     ),
     "secrets": Key(
-        _ENV_GLOBS,
+        ENV_GLOBS,
         "Variables whose values are redacted wherever they appear: names or globs.",
         default=[],
     ),
@@ -478,6 +412,7 @@ PROJECT_FORM = Form.of("project file", PROJECT)
 def with_defaults(keys: Mapping[str, Key]) -> Mapping[str, Key]:
     """The keys of a task file, each with what `Task` has when it is not written, if anything."""
     silent = recorded(Task("", "", ())) | {key: default for _, key, default in LATER}
+    silent = {key: dict(one) if isinstance(one, Mapping) else one for key, one in silent.items()}
     return {
         name: key
         if key.required or silent[name] in (None, "")

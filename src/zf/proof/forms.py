@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from zf.model import ID_PATTERN, TASK_PATTERN
 from zf.proof import layout
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ _FILES = tuple(
 )
 # What these patterns ask for, in words.
 _CALLED = {
-    "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$": "an id",
+    f"^{ID_PATTERN}$": "an id",
+    f"^{TASK_PATTERN}$": "the id of a task",
     "^[0-9a-f]{64}$": "a SHA-256",
     "^[0-9a-f]{40}([0-9a-f]{24})?$": "a git object",
     r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$": "a time in UTC with microseconds",

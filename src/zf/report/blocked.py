@@ -61,6 +61,9 @@ CODES: Mapping[Cause, str] = {
     Cause.CLEANUP: "ZF521",
     Cause.METRICS: "ZF522",
     Cause.BUDGET: "ZF523",
+    Cause.MATRIX: "ZF524",
+    Cause.STEP_TIMEOUT: "ZF528",
+    Cause.SKIP_EXIT_CODE: "ZF529",
 }
 # Deeper than this the tree says the depth in words: indenting a chain of 20 000 would take 400 MB.
 _DEEPEST = 8
@@ -174,6 +177,7 @@ _HEADINGS: Mapping[str, str] = {
     Cause.INTERRUPT: "Cancelled by the interrupt",
     Cause.PHASE_FAILED: "Cancelled because an earlier phase failed",
     Cause.FAIL_FAST: "Cancelled by --fail-fast",
+    Cause.MATRIX: "Cancelled by `fail_fast` of their matrix",
     Cause.DEADLINE: "Cancelled by the deadline of the run",
     Cause.CANCEL: "Cancelled by `zf cancel`",
     "waiting": "Still waiting when the record ends",

@@ -33,6 +33,10 @@ class TaskFacts(Struct):
     parallel_safe: bool = True
     resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     group: str = ""
+    # Of an instance of a matrix: the id in its task file, its values, and how many run at once.
+    base: str = ""
+    matrix: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    max_parallel: int | None = None
     start_after_s: float = 0.0
     # How long it was expected to take, by earlier runs; None where there is none to say so.
     weight_s: float | None = None
@@ -88,6 +92,9 @@ class TaskFacts(Struct):
             parallel_safe=row["parallel_safe"],
             resources=row.get("resources", NOTHING),
             group=row.get("concurrency", ""),
+            base=row.get("base", ""),
+            matrix=row.get("matrix", NOTHING),
+            max_parallel=row.get("max_parallel"),
             start_after_s=row.get("start_after_s", 0.0),
             weight_s=row.get("weight_s"),
         )

@@ -26,6 +26,7 @@ Why = Literal[
     "lease",
     "concurrency",
     "resource",
+    "matrix",
     "exclusive",
     "alone",
     "throttle",
@@ -104,6 +105,11 @@ def _for_its_turn(facts: Facts, task: TaskFacts, exclusive: Sequence[str]) -> Wa
             free = max(0, facts.resources.get(name, 0) - taken)
             told = f"for {amount} {printable(name)}, {free} free: {_ids(having)} has {taken}"
             return Wait("resource", having, name, told)
+    if task.max_parallel is not None:
+        having = tuple(other.id for other in running if other.base == task.base)
+        if len(having) >= task.max_parallel:
+            told = f"for {_ids(having)}: max_parallel of its matrix is {task.max_parallel}"
+            return Wait("matrix", having, task.base, told)
     if not task.parallel_safe and facts.running:
         told = f"to run alone, after {_ids(facts.running)}"
         return Wait("alone", tuple(facts.running), told=told)

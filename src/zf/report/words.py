@@ -12,6 +12,7 @@ from zf.errors import printable
 from zf.events import Cause, Status
 from zf.lean import lazy
 from zf.lean.records import Struct
+from zf.report.sentences import DROPPED, SENTENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -295,7 +296,7 @@ def tries(task: TaskFacts) -> list[str]:
 
 def because(cause: Cause) -> str:
     """Why an attempt that was to come never came."""
-    return _DROPPED.get(cause) or _SENTENCES.get(cause, cause.value)
+    return DROPPED.get(cause) or SENTENCES.get(cause, cause.value)
 
 
 def condition(asked: ConditionEvaluated) -> str:
@@ -343,8 +344,10 @@ def what(task: TaskFacts) -> str:
             return f"{step(task)} was interrupted"
         case Cause.FAIL_FAST if task.attempt:
             return f"{step(task)} was ended: another task had failed (--fail-fast=now)"
+        case Cause.MATRIX if task.attempt:
+            return f"{step(task)} was ended: another instance of its matrix had failed (fail_fast)"
     # What ended it knew more than the cause says.
-    return detail or _SENTENCES.get(task.cause, task.word)
+    return detail or SENTENCES.get(task.cause, task.word)
 
 
 def failed_tests(task: TaskFacts) -> str:
@@ -379,39 +382,6 @@ VERBS: Mapping[Status, str] = {
     Status.FAILURE: "failed",
     Status.TIMEOUT: "timed out",
     Status.LOST: "was lost",
-}
-
-
-_SENTENCES: Mapping[Cause, str] = {
-    Cause.TIMEOUT: "its time ran out",
-    Cause.PHASE_TIMEOUT: "the phase timeout struck before it could start",
-    Cause.INTERRUPT: "zf was interrupted before it could start",
-    Cause.PHASE_FAILED: "an earlier phase failed",
-    Cause.FAIL_FAST: "another task had failed (--fail-fast)",
-    Cause.SPAWN: "a step could not be started",
-    Cause.WORKDIR: "its workdir cannot be used",
-    Cause.SURVIVORS: "it left processes behind",
-    Cause.ARTIFACTS: "an artifact was refused",
-    Cause.BUDGET: "it used more than its budget",
-    Cause.METRICS: "what it measured could not be read",
-    Cause.STORAGE: "its proof could not be written",
-    Cause.WORKER: "its worker died or stopped answering",
-    Cause.RUNNER: "zf itself died while it ran",
-    Cause.STEP_TIMEOUT: "a step's time ran out",
-    Cause.SKIP_EXIT_CODE: "a step said that there is nothing to do",
-    Cause.SILENCE: "it printed nothing for too long",
-    Cause.CONDITION: "its condition did not let it run",
-    Cause.DEADLINE: "its deadline passed",
-    Cause.QUEUE_TIMEOUT: "it waited too long for its turn",
-    Cause.CANCEL: "cancelled by `zf cancel`",
-    Cause.CLEANUP: "its cleanup failed",
-}
-
-
-_DROPPED: Mapping[Cause, str] = {
-    Cause.PHASE_TIMEOUT: "the phase timeout struck",
-    Cause.INTERRUPT: "zf was interrupted",
-    Cause.DEADLINE: "a deadline passed",
 }
 
 

@@ -30,7 +30,12 @@ def select(
     """
     # What has not ended did not fail, and would run twice at once.
     refuse_in_use(flow.proofs, os.path.basename(run_dir), "its tasks may still be running")
-    facts = build(read.plan_json(run_dir), read.journal(run_dir).events)
+    planned = read.plan_json(run_dir)
+    facts = build(planned, read.journal(run_dir).events)
+    if chosen := options.matrix or planned.get("matrix"):
+        from zf.plan.matrix.chosen import narrowed  # noqa: PLC0415 - few runs choose
+
+        flow = narrowed(flow, chosen)
     names = _names(facts, options)
     if not names:
         return None

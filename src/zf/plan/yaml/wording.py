@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from zf.lean.records import Struct, replace
-from zf.plan import schema
+from zf.plan import shapes
 from zf.plan.suggest import nearest
 from zf.plan.yaml.position import marks_inside
 from zf.plan.yaml.yaml12 import KEY, is_nothing, is_text
@@ -249,19 +249,19 @@ def _inside_hint(text: str) -> str:
 
 
 _PATTERNS = {
-    schema.ID: _Rule("ZF216", "is not a valid name", _id_hint),
-    schema.ENV_NAME: _Rule(
+    shapes.ID: _Rule("ZF216", "is not a valid name", _id_hint),
+    shapes.ENV_NAME: _Rule(
         "ZF226",
         "is not a valid name for a variable",
         lambda _: "letters, digits and '_', and no digit first",
     ),
-    schema.METRIC_NAME: _Rule(
+    shapes.METRIC_NAME: _Rule(
         "ZF233",
         "is not a valid name for a metric",
         lambda _: "letters, digits, '_' and ':', and no digit first",
     ),
-    schema.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
-    schema.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
+    shapes.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
+    shapes.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
 }
 
 
@@ -269,6 +269,8 @@ def _literal(found: _Found) -> _Wording:
     words = [word.strip("'") for word in re.findall(r"'[^']*'", found.facts["expected"])]
     guess = nearest(found.text, words)
     hint = f"did you mean '{guess}'?" if guess else None
+    if found.loc[-1] == "shell":
+        hint = f"write a command line as a list: [{_clipped(found.text) or 'node'}]"
     message = f"{found.subject} must be {' or '.join(words)}, found {_shown(found.node)}"
     return "ZF230", message, hint
 
@@ -305,6 +307,10 @@ _WORDS: Mapping[str, Callable[[_Found], _Wording]] = {
     "dict_type": _wrong_type("a mapping (`key: value`)", _as_mapping),
     "string_pattern_mismatch": _pattern,
     "literal_error": _literal,
+    "scalar_type": _wrong_type(
+        "a text, a number or a boolean",
+        lambda found: 'write "" for an empty text' if is_nothing(found.node) else None,
+    ),
     "too_short": _too_short,
     "condition": lambda found: ("ZF231", found.facts["message"], found.facts["hint"]),
     "env_reserved": lambda found: (

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from zf.errors import Problem, ZfError, printable
 from zf.lean.records import DecodeError, Meta, Raw, Struct, field, json
-from zf.model import ID_PATTERN, is_valid_id
+from zf.model import ID_PATTERN, TASK_PATTERN, is_task_id
 from zf.proof.files import NAMED_FOLDER, open_regular, opened, write_pieces
 from zf.proof.lines import framed
 
@@ -30,6 +30,7 @@ _MOST_S = 1e11
 
 _Seconds = Annotated[float, Meta(ge=0, le=_MOST_S)]
 _Id = Annotated[str, Meta(pattern=rf"^{ID_PATTERN}\Z")]
+_TaskId = Annotated[str, Meta(pattern=rf"^{TASK_PATTERN}\Z")]
 
 
 class Took(Struct, frozen=True):
@@ -52,7 +53,7 @@ class Durations(Struct):
     """What is known of all tasks, and from which runs."""
 
     schema: Literal["zf/durations/v1"] = SCHEMA
-    tasks: dict[_Id, Took] = field(default_factory=dict)
+    tasks: dict[_TaskId, Took] = field(default_factory=dict)
     runs: list[_Id] = field(default_factory=list)
 
     @classmethod
@@ -148,7 +149,7 @@ def _told(data: bytes, error: Exception) -> tuple[str, int | None]:
 
 
 def _of_task(name: str, raw: Raw) -> str | None:
-    if not is_valid_id(name):
+    if not is_task_id(name):
         return "that is no task's id"
     try:
         json.decode(raw, type=Took)

@@ -44,6 +44,7 @@ _WAITED: Mapping[Why, str] = {
     "throttle": "waited last for the machine to be less busy",
     "resource": "waited last for",
     "concurrency": "waited last for its group",
+    "matrix": "waited last for another instance of its matrix",
     "alone": "waited last to run alone, or for one that does",
     "slot": "waited last for a slot",
 }
@@ -333,6 +334,7 @@ _WAITS: Mapping[Why, tuple[str, str]] = {
     "throttle": ("machine", "for the machine to be less busy"),
     "resource": ("resource", "for the resource"),
     "concurrency": ("group", "for the group"),
+    "matrix": ("matrix", "for another instance of its matrix"),
     "alone": ("alone", "to run alone, or for one that does"),
 }
 
@@ -365,7 +367,7 @@ def _about_path(course: Course, critical: Sequence[int]) -> str:
         f" {count(len(chain), 'attempt')}, {duration(busy)} of {duration(course.length_s)}"
     )
     queued = sum(attempt.why == "slot" for attempt in chain)
-    scarce = sum(attempt.why in {"resource", "concurrency", "alone"} for attempt in chain)
+    scarce = sum(attempt.why in {"resource", "concurrency", "matrix", "alone"} for attempt in chain)
     why = {"for a slot": queued, "for a resource, a group or to be alone": scarce}
     parts = [f"{number} {what}" for what, number in why.items() if number]
     if not parts:

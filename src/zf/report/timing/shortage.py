@@ -7,17 +7,18 @@ and started later was short of what was given back just before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from zf.lean.records import Struct
 
-Lack = Literal["slot", "alone", "resource", "concurrency"]
+Lack = Literal["slot", "alone", "resource", "concurrency", "matrix"]
 Claim = tuple[tuple[str, int], ...]
 
 # What is short again sooner than this was never free: the runner gives it to the next in one turn.
 _ONE_TURN_S = 0.05
 _GROUP = "concurrency "
+_MATRIX = "matrix "
 
 
 class Freed(Struct, frozen=True):
@@ -45,11 +46,18 @@ class _Given(Struct, frozen=True):
     attempt: int
 
 
+def places(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many instances of each matrix run at once, where that is limited."""
+    return {_MATRIX + row["base"]: row["max_parallel"] for row in rows if row.get("max_parallel")}
+
+
 def claim_of(row: Mapping[str, Any]) -> Claim:
     """What a task of plan.json takes while it runs: its resources, and the place of its group."""
     claim = {name: amount for name, amount in (row.get("resources") or {}).items() if amount}
     if row.get("concurrency"):
         claim[_GROUP + row["concurrency"]] = 1
+    if row.get("max_parallel"):
+        claim[_MATRIX + row["base"]] = 1
     return tuple(sorted(claim.items()))
 
 
@@ -65,7 +73,7 @@ class Shortage:
         self._max_jobs = max_jobs
         self._claims = {row["id"]: claim_of(row) for row in rows}
         self._alone = {row["id"] for row in rows if not row["parallel_safe"]}
-        self._free = dict(resources)
+        self._free = {**resources, **places(rows)}
         self._users: dict[str, set[Claim]] = {}
         for claim in set(self._claims.values()):
             for name, _ in claim:
@@ -122,7 +130,7 @@ class Shortage:
         if freed.why == "alone" and task not in self._alone and self._exclusive is not None:
             return max(ready, self._exclusive[1])
         short = self._short.get(self._claims[task])
-        if freed.why in {"resource", "concurrency"} and short is not None:
+        if freed.why in {"resource", "concurrency", "matrix"} and short is not None:
             return max(ready, short.since_s)
         return ready
 
@@ -148,4 +156,6 @@ def _is_over(short: Short, now: float) -> bool:
 def _freed(name: str, given: _Given) -> Freed:
     if name.startswith(_GROUP):
         return Freed("concurrency", name.removeprefix(_GROUP), given.at_s, given.attempt)
+    if name.startswith(_MATRIX):
+        return Freed("matrix", name.removeprefix(_MATRIX), given.at_s, given.attempt)
     return Freed("resource", name, given.at_s, given.attempt)

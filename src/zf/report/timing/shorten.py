@@ -17,7 +17,7 @@ from typing import Any
 
 from zf.lean.records import Struct, replace
 from zf.report.timing.course import Course
-from zf.report.timing.shortage import Claim, claim_of
+from zf.report.timing.shortage import Claim, claim_of, places
 
 # How many attempts all the trials together may go through: about a fifth of a second.
 _MOST_STEPS = 25_000
@@ -96,7 +96,7 @@ class Again:
 
     def __init__(self, plan: Mapping[str, Any], limits: Mapping[str, Any], course: Course) -> None:
         rows = {row["id"]: row for row in plan["tasks"]}
-        self._free: dict[str, int] = dict(limits.get("resources") or {})
+        self._free: dict[str, int] = {**(limits.get("resources") or {}), **places(plan["tasks"])}
         self.jobs = _jobs(rows, course, self._free)
         self.spent: dict[str, float] = defaultdict(float)
         self._first: dict[str, int] = {}

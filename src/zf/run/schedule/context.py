@@ -15,7 +15,7 @@ from zf.variables import expand, has_references
 from zf.work.environment import untold
 
 if TYPE_CHECKING:
-    from zf.plan.conditions.condition import Scalar
+    from zf.plan.conditions.condition import Condition, Scalar
     from zf.plan.conditions.verdict import ConditionContext
 
 
@@ -57,7 +57,17 @@ def facts_for_steps(
         task for task in tasks if any(step.condition for step in (*task.steps, *task.cleanup))
     ]
     facts = _run_facts(run, max_jobs, source, ci) if asking else {}
-    return {task.id: {**facts, **_task_facts(task)} for task in asking}
+    return {task.id: {**facts, **_task_facts(task), **_fields_of_steps(task)} for task in asking}
+
+
+def _fields_of_steps(task: Task) -> dict[str, Scalar]:
+    from zf.plan.conditions.condition import parse  # noqa: PLC0415 - few steps have a condition
+
+    found: dict[str, Scalar] = {}
+    for step in (*task.steps, *task.cleanup):
+        if step.condition:
+            found |= _fields(task, parse(step.condition))
+    return found
 
 
 def _task_facts(task: Task) -> dict[str, Scalar]:
@@ -91,7 +101,8 @@ def _context_of(
     from zf.plan.conditions.condition import parse  # noqa: PLC0415 - 4 ms, and few tasks have a condition
     from zf.plan.conditions.verdict import ConditionContext  # noqa: PLC0415 - as above
 
-    names, env = parse(task.condition).variables, _known_env(task, environ)
+    condition = parse(task.condition)
+    names, env = condition.variables, _known_env(task, environ)
     variables = {
         name: env.get(name, environ.get(name, ""))
         for name in names
@@ -99,7 +110,19 @@ def _context_of(
     }
     globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
     hidden = untold(variables, {**environ, **env}, globs)
-    return ConditionContext(variables, {**facts, **_task_facts(task)}, hidden, hide)
+    told = {**facts, **_task_facts(task)}
+    return ConditionContext(variables, told, hidden, hide, fields=_fields(task, condition))
+
+
+def _fields(task: Task, condition: Condition) -> dict[str, Scalar]:
+    """The values that a project names itself, by the keys of `condition.Field`. What only another
+    instance of a matrix has is empty, as in GitHub's.
+    """
+    return {
+        field.key: task.matrix.get(field.path[0], "")
+        for field in condition.fields
+        if field.kind == "matrix"
+    }
 
 
 def _known_env(task: Task, environ: Mapping[str, str]) -> Mapping[str, str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from zf.events import FAILED, Cause, ConditionEvaluated, Status
+from zf.events import FAILED, Cause, ConditionEvaluated, Status, worst
 from zf.lean.records import Struct, field
-from zf.model import NOTHING, Need
+from zf.model import NOTHING, Need, base_of
 from zf.plan.graph import Plan
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ class Decision(Struct, frozen=True):
 
 
 _RUNS = Decision()
+
+
+def _is_end(base: str, name: str, was: str) -> bool:
+    """Whether this is how an instance of the matrix ended."""
+    return base_of(name) == base and was != "absent"
 
 
 class Outcomes:
@@ -179,7 +184,7 @@ class Outcomes:
             success=success,
             failure=self._any_need_in(self._failed_above, name),
             cancelled=self._any_need_in(self._cancelled_above, name),
-            statuses={need.task: self._status_of(need.task) for need in task.needs},
+            statuses=self._statuses(task.needs, condition),
         )
         context = self._contexts.get(name, ConditionContext())
         verdict = evaluate(condition, context, answers)
@@ -189,6 +194,14 @@ class Outcomes:
         }
         text, error = context.hide(condition.text), context.hide(verdict.error)
         return ConditionEvaluated(name, text, verdict.value, operands, error)
+
+    def _statuses(self, needs: Iterable[Need], condition: Condition) -> dict[str, str]:
+        """Of each need, and of a matrix that is asked for what its instances came to together."""
+        found = {need.task: self._status_of(need.task) for need in needs}
+        for base in condition.tasks.keys() - found.keys():
+            ends = [Status(was) for name, was in found.items() if _is_end(base, name, was)]
+            found[base] = str(worst(ends) or "absent")
+        return found
 
     def _status_of(self, name: str) -> str:
         if name in self.done:

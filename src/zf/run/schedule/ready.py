@@ -16,15 +16,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 
 from zf.model import Task
+from zf.run.schedule.limits.matrix import place_of, places
 
 _Claim = tuple[tuple[str, int], ...]
 
 
 def claim_of(task: Task) -> _Claim:
-    """What the task takes while it runs: its resources, and the one place of its group."""
+    """What the task takes while it runs: its resources, the one place of its group, and one of
+    those that its matrix has.
+    """
     claim = {name: amount for name, amount in task.resources.items() if amount}
     if task.concurrency:
         claim[_place(task.concurrency)] = 1
+    if (place := place_of(task)) is not None:
+        claim[place] = 1
     return tuple(sorted(claim.items()))
 
 
@@ -47,7 +52,7 @@ class ReadyQueue:
         self._tasks = in_order
         self._rank = {task.id: rank for rank, task in enumerate(in_order)}
         self._claims = {task.id: claim_of(task) for task in in_order}
-        self._free = dict(limits)
+        self._free = {**limits, **places(in_order)}
         self._names: set[str] = set()
         self._lines: dict[_Claim, list[int]] = {}
         # The head of each line that is not set aside; old entries are passed over when met.

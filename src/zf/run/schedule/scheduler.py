@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from zf.errors import Exit
 from zf.events import (
+    FAILED,
     AttemptEnded,
     AttemptStarted,
     BudgetWarned,
@@ -50,7 +51,7 @@ from zf.events import (
     ThrottleLeft,
 )
 from zf.metrics.budget import Spent, told
-from zf.model import NOTHING
+from zf.model import NOTHING, base_of
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Alarm, Clock
 from zf.run.schedule.orders import (
@@ -115,7 +116,7 @@ class Scheduler:
         self.done: Mapping[str, Status] = self._tasks.done
         self._timed_out = self._deadline_struck = False
         self._signal: int | None = None
-        self._exit_of_only = 0
+        self._exits: dict[str, int] = {}  # of the task, or the instances, of a `zf run-task`
         self._ended = False
 
     def guess_next(self, name: str) -> str | None:
@@ -151,8 +152,8 @@ class Scheduler:
         match event:
             case AttemptEnded():
                 if self._slots.end(event):
-                    if event.task == self._limits.only:
-                        self._exit_of_only = _own_exit(event)
+                    if self._limits.only in {event.task, base_of(event.task)}:
+                        self._exits[event.task] = _own_exit(event)
                     strained = self._budgets.end(event) if self._budgets.is_any else ()
                     self._tasks.attempt_ended(event)
                     self._strain(strained)
@@ -288,7 +289,12 @@ class Scheduler:
             return Exit.INTERRUPTED if self._signal == _SIGINT else Exit.TERMINATED
         if self._timed_out:
             return Exit.TIMEOUT
-        return Exit.OK if self._phases.all_ok else (self._exit_of_only or Exit.FAILED)
+        return Exit.OK if self._phases.all_ok else self._exit_of_only()
+
+    def _exit_of_only(self) -> int:
+        """That of the task of a `zf run-task`; of a matrix, of its first instance that failed."""
+        failed = (name for name in self._plan.tasks if self.done.get(name) in FAILED)
+        return next((self._exits[name] for name in failed if name in self._exits), Exit.FAILED)
 
     # Rule 4: clocks.
 

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable
 
 from zf.events import FAILED, WELL, AttemptEnded, Cause, RetryDropped, RetryScheduled, Status
-from zf.model import NOTHING
+from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.limits.budgets import Budgets
+from zf.run.schedule.limits.matrix import Matrices
 from zf.run.schedule.limits.slots import Slots
 from zf.run.schedule.orders import KillAttempt, Limits, NotRun, Order, Record
 from zf.run.schedule.outcomes import Decision, Outcomes
@@ -44,6 +45,7 @@ class Tasks:
         self._order = order
         self.slots = Slots(plan, limits, clock, order)
         self.budgets = Budgets(plan)
+        self._matrices = Matrices(plan.tasks)
         self.done = outcomes.done
         self.always = outcomes.always
         self.stopped: Decision | None = None
@@ -116,6 +118,15 @@ class Tasks:
         self._phases.note_end(task.phase, good=warned or status in WELL)
         if status in FAILED and not warned:
             self.first_failed = self.first_failed or name
+            if task.matrix_fail_fast:
+                self._end_others(task, status)
+
+    def _end_others(self, failed: Task, status: Status) -> None:
+        """An instance of a matrix that fails fast has failed: the others do not go on."""
+        end, names = self._matrices.others(failed, status)
+        for name in names:
+            if self.is_endable(name):
+                self.end(name, end)
 
     def _tell_dependents(self, names: Iterable[str]) -> None:
         """Settle all that these ends decide; a loop, as chains of dependents may be long."""

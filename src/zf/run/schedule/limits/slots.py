@@ -13,6 +13,7 @@ from zf.events import AttemptEnded, LeaseAwaited, LeaseTaken
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.limits.gate import Gate
+from zf.run.schedule.limits.matrix import place_of
 from zf.run.schedule.limits.waits import Waits
 from zf.run.schedule.order import start_order
 from zf.run.schedule.orders import (
@@ -120,6 +121,8 @@ class Slots:
         if owner:
             return f"'{self._tasks[name].concurrency}', held by {owner}"
         lacking = self.queue.waits_for(name)
+        if lacking == place_of(self._tasks[name]) is not None:
+            return "its turn: max_parallel of its matrix"
         return f"'{lacking}'" if lacking else "its turn"
 
     def _has_free(self) -> bool:

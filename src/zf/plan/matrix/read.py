@@ -1,0 +1,159 @@
+"""`matrix:` as it stands in a file -> a `Matrix`, or what is wrong with it, each with its place.
+
+Values are taken from the file's text, not from what YAML makes of it: 3.10 is no number here. The
+form of it all (`schema.MATRIX`) has been checked before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from zf.model import Task
+from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, instances
+from zf.plan.matrix.names import REST, variable, variables
+
+if TYPE_CHECKING:
+    from zf.errors import Problem
+    from zf.plan.yaml.source import Source
+
+# Keys of `matrix:` that are no axes.
+OWN_KEYS = ("include", "exclude", "from", "max_parallel", "fail_fast")
+_AXIS = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_MAX_VALUE = 1000
+
+
+def read(node: Node, source: Source) -> tuple[Matrix, list[Problem]]:
+    """What the mapping says, and the problems of it, if there are any."""
+    problems = [*_bad_axes(node, source)]
+    if problems:
+        return Matrix(), problems
+    said = {key.value: value for key, value in node.value}
+    axes: dict[str, tuple[str, ...]] = {}
+    counts: dict[str, int] = {}
+    for key, value in node.value:
+        if key.value in OWN_KEYS:
+            continue
+        if isinstance(value, MappingNode):
+            counts[key.value] = many = int(value.value[0][1].value, 0)
+            axes[key.value] = tuple(map(str, range(1, many + 1)))
+        else:
+            axes[key.value] = tuple(item.value for item in value.value)
+            problems += _twice(value, source)
+    matrix = Matrix(
+        axes,
+        _entries(said.get("include")),
+        _entries(said.get("exclude")),
+        counts,
+        int(said["max_parallel"].value, 0) if "max_parallel" in said else None,
+        "fail_fast" in said and said["fail_fast"].value.lower() == "true",
+    )
+    problems += _too_long(node, source)
+    if not problems:
+        problems += _impossible(matrix, node, source)
+    return matrix, problems
+
+
+def taken(matrix: Matrix, env: Iterable[str]) -> list[str]:
+    """Variables that the task sets itself, though its matrix does."""
+    axes = [*matrix.axes, *(key for entry in matrix.include for key in entry)]
+    own = variables(dict.fromkeys(axes, ""), matrix.counts)
+    return [name for name in env if name in own]
+
+
+def _entries(node: Node | None) -> tuple[Mapping[str, str], ...]:
+    listed = [] if node is None else node.value
+    return tuple({key.value: value.value for key, value in one.value} for one in listed)
+
+
+def _bad_axes(node: Node, source: Source) -> Iterator[Problem]:
+    """Names that no variable and no id can have, and names that would be one variable."""
+    variables: dict[str, str] = {}
+    for key, value in node.value:
+        if key.value not in OWN_KEYS:
+            yield from _bad_axis(key, variables, source)
+            if isinstance(value, MappingNode):
+                variables.setdefault(f"{variable(key.value)}_COUNT", key.value)
+    for listed in (value for key, value in node.value if key.value == "include"):
+        for entry in listed.value:
+            for key, _ in entry.value:
+                yield from _bad_axis(key, variables, source)
+
+
+def _bad_axis(key: Node, variables: dict[str, str], source: Source) -> Iterator[Problem]:
+    name = key.value
+    if name == REST or not _AXIS.fullmatch(name):
+        hint = "letters, digits, `_` and `-`, at most 64 of them, no digit first; `etc` is taken"
+        message = f"'{name:.80}' is no name for an axis"
+        yield source.problem("ZF290", message, key.start_mark, key.end_mark, hint=hint)
+        return
+    other = variables.setdefault(variable(name), name)
+    if other != name:
+        message = f"axes '{other}' and '{name}' set the same variable, {variable(name)}"
+        yield source.problem("ZF290", message, key.start_mark, key.end_mark, hint="rename one")
+
+
+def _twice(values: Node, source: Source) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for item in values.value:
+        if item.value in first:
+            message = f"the axis has the value '{item.value:.80}' twice"
+            hint = f"the first is in line {first[item.value]}"
+            yield source.problem("ZF292", message, item.start_mark, item.end_mark, hint=hint)
+        first.setdefault(item.value, item.start_mark.line + 1)
+
+
+def _too_long(node: Node, source: Source) -> Iterator[Problem]:
+    for item in _scalars(node):
+        if len(item.value) > _MAX_VALUE:
+            message = f"a value of a matrix has at most {_MAX_VALUE} characters"
+            yield source.problem("ZF290", message, item.start_mark, hint="keep it in a file")
+
+
+def _scalars(node: Node) -> Iterator[Node]:
+    if isinstance(node, MappingNode):
+        for _, part in node.value:
+            yield from _scalars(part)
+    elif isinstance(node, SequenceNode):
+        for part in node.value:
+            yield from _scalars(part)
+    else:
+        yield node
+
+
+def _impossible(matrix: Matrix, node: Node, source: Source) -> Iterator[Problem]:
+    unknown = [*_unknown_excluded(matrix, node, source)]
+    yield from unknown
+    if unknown:
+        return
+    try:
+        instances(Task("", "", ()), matrix)
+    except ImpossibleMatrixError as error:
+        place = _node_at(node, error.at)
+        end = place.end_mark if error.at else None
+        yield source.problem(error.code, error.message, place.start_mark, end, hint=error.hint)
+
+
+def _unknown_excluded(matrix: Matrix, node: Node, source: Source) -> Iterator[Problem]:
+    from zf.plan.suggest import nearest  # noqa: PLC0415 - of a wrong name
+
+    for listed in (value for key, value in node.value if key.value == "exclude"):
+        for entry in listed.value:
+            for key, _ in entry.value:
+                if key.value not in matrix.axes:
+                    guess = nearest(key.value, matrix.axes)
+                    hint = f"did you mean '{guess}'?" if guess else "exclude names axes"
+                    message = f"the matrix has no axis '{key.value:.80}'"
+                    yield source.problem("ZF293", message, key.start_mark, key.end_mark, hint=hint)
+
+
+def _node_at(node: Node, at: tuple[str | int, ...]) -> Node:
+    if not at:
+        return node
+    key, index = at
+    listed = next(value for name, value in node.value if name.value == key)
+    found: Node = listed.value[index]
+    return found

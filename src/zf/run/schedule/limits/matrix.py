@@ -1,0 +1,54 @@
+"""What the instances of a matrix have to do with each other: how many of them run at once, and that
+one that fails ends the others (`fail_fast`). Pure.
+
+How many is a budget of places, which `ready.py` counts like any other resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from zf.events import Cause, Status
+from zf.model import Task
+from zf.run.schedule.outcomes import Decision
+
+_PLACE = "matrix "
+
+
+def place_of(task: Task) -> str | None:
+    """The resource of which each instance takes one; None where their number is not limited."""
+    return None if task.max_parallel is None else f"{_PLACE}{task.base}"
+
+
+def places(tasks: Iterable[Task]) -> dict[str, int]:
+    """How many of these there are."""
+    return {
+        place: task.max_parallel
+        for task in tasks
+        if (place := place_of(task)) is not None and task.max_parallel is not None
+    }
+
+
+class Matrices:
+    """The instances of those matrices that fail fast."""
+
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
+        self._members: dict[str, list[str]] = {}
+        for name, task in tasks.items():
+            if task.matrix_fail_fast:
+                self._members.setdefault(task.base, []).append(name)
+        self._failed: set[str] = set()
+
+    def others(self, failed: Task, status: Status) -> tuple[Decision, list[str]]:
+        """What becomes of the other instances now that this one has failed, and which these are;
+        none where another had failed before.
+        """
+        end = Decision(
+            Status.CANCELLED,
+            Cause.MATRIX,
+            f"fail_fast of the matrix: '{failed.id}' ended with status: {status}",
+        )
+        if failed.base in self._failed:
+            return end, []
+        self._failed.add(failed.base)
+        return end, [name for name in self._members[failed.base] if name != failed.id]
