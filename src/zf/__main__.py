@@ -84,13 +84,13 @@ def _run() -> int:
 
     interrupts.heed()
     verb = sys.argv[1:2]
-    if verb in (["run-phase"], ["run-task"], ["validate"], ["verify"]):
+    if verb in (["run"], ["run-phase"], ["run-task"], ["validate"], ["verify"]):
         import gc
 
         # Modules, plans and lists of files are never garbage; looking for some among them takes
         # 8 of the 80 ms before a run begins, and a twentieth of what it takes to verify one.
         gc.disable()
-    if verb in (["run-phase"], ["run-task"]):
+    if verb in (["run"], ["run-phase"], ["run-task"]):
         from zf.cli import quick
 
         code = quick.run(sys.argv[1:])

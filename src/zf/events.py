@@ -14,7 +14,7 @@ from operator import attrgetter
 from sys import float_info
 from typing import Any, get_args
 
-from zf.lean.records import Struct, convert, field, fields, replace
+from zf.lean.records import Struct, convert, field, replace
 
 
 def timestamp(seconds: float) -> str:
@@ -331,7 +331,11 @@ def _name(kind: type) -> str:
 # On disk an event is called as here: `RunStarted` is `run_started`.
 NAMES: Mapping[type[Event], str] = {kind: _name(kind) for kind in get_args(Event)}
 TYPES: Mapping[str, type[Event]] = {name: kind for kind, name in NAMES.items()}
-_REQUIRED = {kind: {f.name for f in fields(kind) if f.required} for kind in NAMES}
+# Those with a default come last.
+_REQUIRED = {
+    kind: frozenset(kind.__struct_fields__[: -len(kind.__struct_defaults__) or None])
+    for kind in NAMES
+}
 _KEYS = {kind: ("type", *kind.__struct_fields__) for kind in NAMES}
 _VALUES = {kind: attrgetter("__class__", *kind.__struct_fields__) for kind in NAMES}
 

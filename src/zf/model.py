@@ -314,6 +314,9 @@ class Phase(Struct, frozen=True):
     title: str = ""
     timeout_s: float | None = None
     budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    # The phases that it needs, which are run before it; how many of its tasks run at once.
+    needs: tuple[str, ...] = ()
+    max_jobs: int | None = None
 
 
 class Project(Struct, frozen=True):
@@ -358,12 +361,13 @@ class Flow(Struct, frozen=True):
 
 class Asked(Struct, frozen=True):
     """What a command is about to run, as far as warnings depend on it: some phases (None: all), or
-    a task and, with `needs`, all that it needs. `forced`: the phase timeout given comes before that
-    of zf.yaml.
+    a task, or what the words of `zf run` name, and, with `needs`, all that this needs. `forced`:
+    the phase timeout given comes before that of zf.yaml.
     """
 
     phases: tuple[str, ...] | None = None
     task: str | None = None
+    words: tuple[str, ...] = ()
     needs: bool = False
     forced: bool = False
 

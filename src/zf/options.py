@@ -12,8 +12,8 @@ from zf.lean.records import Struct
 T = TypeVar("T")
 
 # The verbs that run something.
-PHASE, TASK, RERUN, RESUME = "run-phase", "run-task", "rerun", "resume"
-NEW_RUN = (PHASE, TASK, RERUN)
+RUN, PHASE, TASK, RERUN, RESUME = "run", "run-phase", "run-task", "rerun", "resume"
+NEW_RUN = (RUN, PHASE, TASK, RERUN)
 EVERY_RUN = (*NEW_RUN, RESUME)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self, get_args
 
 from zf.errors import ZfError
 from zf.lean.records import Struct, replace
-from zf.options import NEW_RUN, PHASE, RERUN, RESUME, TASK, Option, Options, Setting
+from zf.options import NEW_RUN, PHASE, RERUN, RESUME, RUN, TASK, Option, Options, Setting
 from zf.report.formats import FORMATS
 
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
@@ -227,13 +227,19 @@ class RunOptions(Options, more=REPORTS):
     fail_fast: Option[Literal["now"] | bool | None] = Option(
         "--fail-fast",
         metavar="[=now]",
-        verbs=(PHASE, RERUN),
+        verbs=(RUN, PHASE, RERUN),
         choices=("on", "now", "off"),
         alone="on",
         parse=_fails_fast,
         shown_of={RERUN: "as the run had it; =off for one that had it"},
         help="Start nothing more after the first failure; with =now end what runs, too: TERM, then"
         " KILL after the grace, as an interrupt does.",
+    )
+    keep_going: Option[bool] = Option(
+        "--keep-going",
+        verbs=(RUN, PHASE, RERUN),
+        help="After a phase that failed, run those that do not need it, as needs of phases in"
+        " zf.yaml says. Where it says that of none, each needs the one before it.",
     )
     no_retries: Option[bool] = Option(
         "--no-retries",
@@ -243,7 +249,7 @@ class RunOptions(Options, more=REPORTS):
     resources: Option[Mapping[str, int]] = Option(
         "--resource",
         metavar="NAME=N",
-        verbs=(PHASE,),
+        verbs=(RUN, PHASE),
         many=True,
         parse=_amounts,
         default={},
@@ -262,7 +268,7 @@ class RunOptions(Options, more=REPORTS):
     deadline_s: Option[float | None] = Option(
         "--deadline",
         metavar="SECONDS",
-        verbs=(PHASE,),
+        verbs=(RUN, PHASE),
         parse=_positive_seconds,
         help="Limit of the whole run. What has not ended by then is ended, and the run fails.",
     )
@@ -278,7 +284,7 @@ class RunOptions(Options, more=REPORTS):
     )
     dry_run: Option[bool] = Option(
         "--dry-run",
-        verbs=(PHASE,),
+        verbs=(RUN, PHASE),
         help="Show the plan and run nothing. With --json, the plan as JSON.",
     )
     quiet: Option[bool] = Option(
@@ -310,7 +316,10 @@ class RunOptions(Options, more=REPORTS):
         choices=get_args(Output),
         default_of={TASK: "prefix"},
         shown="quiet; with --ci github or gitlab: group",
-        shown_of={TASK: "prefix"},
+        shown_of={
+            RUN: "quiet; prefix for one task; with --ci github or gitlab: group",
+            TASK: "prefix",
+        },
         help="How task output is shown while running. quiet: not at all. prefix: each line as it"
         " comes, after its task's name. group: each task's output when it ends.",
     )

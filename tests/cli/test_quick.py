@@ -14,7 +14,7 @@ from zf.cli.main import app
 COMMANDS = typer.main.get_command(app).commands
 OPTIONS = sorted(
     {word for c in COMMANDS.values() for p in c.params for word in (*p.opts, *p.secondary_opts)}
-    - {"name", "task", "phases", "run"}
+    - {"name", "task", "phases", "run", "words"}
 )
 ODD = (
     "-",
@@ -41,7 +41,9 @@ def agrees(words):
         return False
     context = COMMANDS[plain.verb].make_context(plain.verb, list(words[1:]))
     meant = dict(plain.typed)
-    if plain.verb == "run-phase":
+    if plain.verb == "run":
+        meant["words"] = list(plain.named) or ()
+    elif plain.verb == "run-phase":
         meant["phases"] = list(plain.named)
     else:
         (meant["task"],) = plain.named
@@ -54,7 +56,7 @@ def agrees(words):
     return True
 
 
-@given(verb=st.sampled_from(["run-phase", "run-task"]), words=st.lists(WORDS, max_size=7))
+@given(verb=st.sampled_from(["run", "run-phase", "run-task"]), words=st.lists(WORDS, max_size=7))
 @settings(max_examples=400)
 def test_plain_words_mean_what_the_parser_takes_them_for(verb, words):
     agrees([verb, *words])
@@ -63,6 +65,9 @@ def test_plain_words_mean_what_the_parser_takes_them_for(verb, words):
 @pytest.mark.parametrize(
     "line",
     [
+        "run",
+        "run A b --fail-fast -j2",
+        "run --run-id r task:a",
         "run-task a",
         "run-task tasks/a/task.yaml --with-needs --no-retries --json",
         "run-task --output quiet a --progress plain --grace 1 --poll-interval 0.5 --no-sign",
@@ -83,6 +88,7 @@ def test_what_is_plain(line):
     [
         "",
         "validate",
+        "run -- a",
         "run-task",
         "run-task a b",
         "run-phase --sign",

@@ -1,4 +1,6 @@
-"""What is encoded by an encoder made once is what `json.dumps` says."""
+"""What is encoded by an encoder made once is what `json.dumps` says, and what is decoded is what
+`json.loads` says.
+"""
 
 import json
 from types import MappingProxyType
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zf.lean.encoder import encoder
+from zf.lean.encoder import decoder, encoder
 
 VALUES = st.recursive(
     st.none()
@@ -31,3 +33,14 @@ def test_any_mapping_is_an_object_and_a_set_is_nothing():
         encoder()({"a": {1}})
     with pytest.raises(ValueError, match="not JSON compliant"):
         encoder()([float("nan")])
+
+
+@given(VALUES)
+def test_what_was_encoded_is_decoded(value):
+    assert decoder()(encoder()(value)) == json.loads(json.dumps(value))
+
+
+@pytest.mark.parametrize("text", ["", "{", "1 1", '{"a":}', "[1,]", "nothing", '"\n"'])
+def test_what_is_no_json_is_not_decoded(text):
+    with pytest.raises(ValueError, match=r"."):
+        decoder()(text)

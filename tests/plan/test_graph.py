@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from msgspec import structs
 
-from zf.errors import ZfError
-from zf.model import Flow, Need, Phase, Project, Step, Task
+from tests.support.flows import flow, refusal
+from zf.model import Need, Phase, Step
 from zf.plan import graph
 from zf.plan.graph import (
     Met,
@@ -21,32 +21,8 @@ from zf.plan.graph import (
 )
 
 
-def flow(spec: str, **phases: Phase) -> Flow:
-    """A flow from lines like `A: x <- y z`, meaning x of phase A needs y and z."""
-    tasks = {}
-    for line in filter(None, (text.strip() for text in spec.splitlines())):
-        phase, rest = line.split(": ")
-        name, _, needs = rest.partition(" <- ")
-        tasks[name] = Task(
-            name,
-            phase,
-            (Step("s", "true", 4),),
-            title=name.upper(),
-            needs=tuple(Need(need, line=3) for need in needs.split()),
-            file=f"tasks/{name}/task.yaml",
-        )
-    return Flow("/p", "/p", dict(sorted(tasks.items())), Project(phases=phases))
-
-
 def plan(spec: str, *phases: str, **options) -> graph.Plan:
     return plan_phases(flow(spec), phases, phase_timeout_s=60, **options)
-
-
-def refusal(call, *args, **options) -> list[str]:
-    with pytest.raises(ZfError) as caught:
-        call(*args, **options)
-    assert caught.value.exit_code == 2
-    return [problem.render() for problem in caught.value.problems]
 
 
 DIAMOND = """
@@ -102,7 +78,7 @@ def test_a_need_outside_the_run_is_refused_with_what_to_type():
         (
             "tasks/test/task.yaml:3: error[ZF104]:"
             " 'test' needs 'build' of phase 'A', which is not in this run\n"
-            "  hint: zf run-phase A B (or build on an earlier run with --upstream RUN)"
+            "  hint: zf run B (or build on an earlier run with --upstream RUN)"
         ),
     ]
 
@@ -120,7 +96,7 @@ def test_the_command_advised_for_unmet_needs_runs_every_phase_that_they_take_and
     told = refusal(plan, CHAIN_OF_PHASES, "test")
     assert len(told) == 3
     assert [problem.count("hint:") for problem in told] == [0, 0, 1]
-    assert "  hint: zf run-phase setup build test (or " in told[-1]
+    assert "  hint: zf run test (or " in told[-1]
     assert set(plan(CHAIN_OF_PHASES, "setup", "build", "test").tasks) == {"s", "b", "t", "u"}
 
 
@@ -139,7 +115,7 @@ def test_the_command_advised_for_a_selection_is_the_one_that_was_named_if_all_wa
     [told] = refusal(graph.plan_selection, given, ["t"], unmet={"b"}, **again)
     assert told.endswith("  hint: zf rerun r1 --failed")
     [told] = refusal(graph.plan_selection, given, ["t"], **again)
-    assert "  hint: zf run-phase setup build test (or " in told
+    assert "  hint: zf run test (or " in told
 
 
 def test_a_need_that_another_run_met():
@@ -199,7 +175,7 @@ def test_phases_in_the_wrong_order():
         (
             "tasks/y/task.yaml:3: error[ZF104]:"
             " 'y' needs 'x' of phase 'B', which this run does only after phase 'A'\n"
-            "  hint: zf run-phase B C A"
+            "  hint: zf run C A B"
         )
     ]
 

@@ -13,7 +13,9 @@ from hypothesis import given
 from tests.support.plan_files import good, loaded
 from zf.lean.records import replace
 from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalled, recorded
-from zf.plan import schema, shapes, step_keys
+from zf.plan import form as shapes
+from zf.plan import schema
+from zf.plan.steps import keys as step_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"

@@ -209,8 +209,8 @@ def test_the_tail_is_as_long_as_the_task_or_the_reader_wants(project):
 
 
 SPOKEN = re.compile(
-    r"\bzf (?:-C \S+ )?(?:run-phase|run-task|resume|rerun|cancel|validate|list|status|explain"
-    r"|logs|verify|seal|export|diff|replay)\b.*?(?= (?:says|shows|lists|closes|finishes|starts"
+    r"\bzf (?:-C \S+ )?(?:run|run-phase|run-task|resume|rerun|cancel|validate|list|status"
+    r"|explain|logs|verify|seal|export|diff|replay)\b.*?(?= (?:says|shows|lists|closes|finishes|starts"
     r"|seals|compares|runs|keeps)\b| \(|[,;`)]|$)",
     re.MULTILINE,
 )
@@ -280,7 +280,7 @@ def test_every_command_in_any_message_can_be_typed(project, tmp_path):
     for number, command in enumerate(sorted(told)):
         assert "'" not in command, command
         words = shlex.split(command)[1:]
-        runs = words[0] in {"rerun", "run-phase", "run-task"}
+        runs = words[0] in {"rerun", "run", "run-phase", "run-task"}
         more = ("--run-id", f"typed{number}") if runs else ()
         if "--sign" in words:
             more = ("--key", str(tmp_path / "keys" / "alice"))

@@ -45,12 +45,13 @@ WORDS = {
     # Nothing of a task that has ended is cancelled, so this can be asked again and again.
     "cancel": ["cancel", "live", "e"],
     "seal": ["seal", "killed"],
+    "run": ["run", "B", "--run-id", "new"],
     "run-phase": ["run-phase", "B", "--run-id", "new"],
     "run-task": ["run-task", "b", "--run-id", "new"],
     "rerun": ["rerun", "r1", "--only", "a", "--run-id", "new"],
     "resume": ["resume", "killed"],
 }
-CHANGE = {"seal", "run-phase", "run-task", "rerun", "resume"}
+CHANGE = {"seal", "run", "run-phase", "run-task", "rerun", "resume"}
 RUNS = sorted(CHANGE - {"seal"})
 # It says what it has to say on stderr alone.
 WITHOUT_RESULT = {"cancel"}

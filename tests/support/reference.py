@@ -71,7 +71,9 @@ def exit_code_table() -> str:
         (str(code.value), f"`{code.name}`", code.run, _same(code.run_task, code.run), code.verify)
         for code in Exit
     ]
-    return table(("code", "name", "`zf run-phase`", "`zf run-task`", "`zf verify`"), *rows)
+    return table(
+        ("code", "name", "`zf run`, `zf run-phase`", "`zf run-task`", "`zf verify`"), *rows
+    )
 
 
 def _same(text: str, other: str) -> str:
@@ -96,7 +98,9 @@ def commands_page() -> str:
 def option_table(verb: str, command: Any) -> str:
     """The options of a verb; of what it shares with run-phase it says so."""
     rows = [row for row in rows_of(command)["Options"] if row.typed != "-h, --help" or not verb]
-    of_phase = rows_of(PROGRAM.commands[PHASE])["Options"] if verb in EVERY_RUN[1:] else []
+    of_phase = (
+        rows_of(PROGRAM.commands[PHASE])["Options"] if verb in EVERY_RUN and verb != PHASE else []
+    )
     shared = {row[:2] for row in of_phase}
     told = [
         (

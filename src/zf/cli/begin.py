@@ -73,13 +73,42 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
         builds_on=runs,
     )
     if options.dry_run:
-        import json
-
-        from zf.plan import draw
-
-        print(json.dumps(plan.as_json(), indent=2) if options.as_json else draw.text(plan))
-        return Exit.OK
+        return _show(plan, options)
     return carry_out(flow, plan, settings, options, beside)
+
+
+def begin_named(words: Sequence[str], options: RunOptions) -> int:
+    """Run what these words name, phases and tasks, with all that it needs; the exit code."""
+    with Beside() as beside:
+        return _begin_named([*map(_task_id, words)], options, beside)
+
+
+def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> int:
+    asked = Asked(words=tuple(words), needs=True)
+    flow, settings = settle(options, asked, None if options.dry_run else beside)
+    from zf.plan import graph, named
+
+    flow = _chosen(flow, options)
+    plan = graph.plan_named(
+        flow,
+        words,
+        phase_timeout_s=settings.phase_timeout_s.value,
+        phase_timeout_forced=settings.phase_timeout_s.given,
+    )
+    if options.dry_run:
+        return _show(plan, options)
+    if options.output is None and named.only_task(flow, words):
+        options.values["output"] = "prefix"
+    return carry_out(flow, plan, settings, options, beside)
+
+
+def _show(plan: Plan, options: RunOptions) -> int:
+    import json
+
+    from zf.plan import draw
+
+    print(json.dumps(plan.as_json(), indent=2) if options.as_json else draw.text(plan))
+    return Exit.OK
 
 
 def begin_task(task: str, options: RunOptions) -> int:

@@ -59,6 +59,11 @@ def complete_task(incomplete: str) -> list[str]:
     return _offered((task.id for task in _tasks()), incomplete)
 
 
+def complete_named(incomplete: str) -> list[str]:
+    """Phases and tasks of the project at hand."""
+    return [*complete_phase(incomplete), *complete_task(incomplete)]
+
+
 def complete_run(incomplete: str) -> list[str]:
     """Runs of the project at hand, newest first."""
     from zf.cli.project import proofs_folder

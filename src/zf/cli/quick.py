@@ -1,4 +1,4 @@
-"""A plain command line of run-phase or run-task, read without the command-line parser.
+"""A plain command line of run, run-phase or run-task, read without the command-line parser.
 
 Importing the parser and building its commands takes 25 ms, a fifth of what a run of one task takes
 altogether. What is not plain (help, errors, `-C`, a value that looks like an option, ...) is left
@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from zf.cli.begin import begin_phases, begin_task
+from zf.cli.begin import begin_named, begin_phases, begin_task
 from zf.cli.exits import guarded
 from zf.lean.records import Struct
-from zf.options import PHASE, TASK, Option
+from zf.options import PHASE, RUN, TASK, Option
 from zf.settings import OPTIONS, RunOptions
 
 # The long options that take the next word, of any verb.
@@ -42,6 +42,8 @@ def run(words: Sequence[str]) -> int | None:
 
 def _begin(plain: Plain) -> int:
     options = RunOptions(plain.verb, plain.typed)
+    if plain.verb == RUN:
+        return begin_named(plain.named, options)
     if plain.verb == PHASE:
         return begin_phases(plain.named, options)
     return begin_task(plain.named[0], options)
@@ -49,7 +51,7 @@ def _begin(plain: Plain) -> int:
 
 def read(words: Sequence[str]) -> Plain | None:
     """What these words say, if they are plain."""
-    if not words or words[0] not in {PHASE, TASK}:
+    if not words or words[0] not in {RUN, PHASE, TASK}:
         return None
     verb = words[0]
     says = _what_flags_say(verb)
@@ -71,7 +73,7 @@ def read(words: Sequence[str]) -> Plain | None:
             typed.setdefault(option.name, []).append(value)
         else:
             typed[option.name] = value
-    counts_right = named if verb == PHASE else len(named) == 1
+    counts_right = {RUN: True, PHASE: len(named) > 0, TASK: len(named) == 1}[verb]
     return Plain(verb, tuple(named), typed) if counts_right else None
 
 

@@ -1,12 +1,22 @@
 """Records are msgspec's structs, imported here without what zf has no use for.
 
 msgspec asks `typing_extensions` for what newer Pythons have in `typing`, and does without it where
-it is not installed. Importing that takes 8 ms of the 16 (docs/decisions/0014).
+it is not installed. Importing that takes 8 ms of the 16 (docs/decisions/0014), and another 2 are
+for what msgspec has beside its compiled half: MessagePack, YAML, JSON Schema.
 """
 
-import sys
+from __future__ import annotations
 
-from zf.lean.lazy import compiling
+import sys
+from typing import TYPE_CHECKING
+
+from zf.lean.lazy import compiled_half, compiling
+
+if TYPE_CHECKING:
+    from msgspec import DecodeError, Meta, Raw, Struct, convert, field
+    from msgspec.json import decode as json_decode
+    from msgspec.json import encode as json_encode
+    from msgspec.structs import asdict, replace
 
 __all__ = [
     "DecodeError",
@@ -16,18 +26,22 @@ __all__ = [
     "asdict",
     "convert",
     "field",
-    "fields",
-    "json",
+    "json_decode",
+    "json_encode",
     "replace",
 ]
 
-_is_here = "typing_extensions" in sys.modules
-if not _is_here:
-    sys.modules["typing_extensions"] = None  # type: ignore[assignment] # as if not installed
-try:
-    with compiling():  # what it imports in turn has expressions that nothing asks
-        from msgspec import DecodeError, Meta, Raw, Struct, convert, field, json
-        from msgspec.structs import asdict, fields, replace
-finally:
+if not TYPE_CHECKING:
+    _is_here = "typing_extensions" in sys.modules
     if not _is_here:
-        del sys.modules["typing_extensions"]
+        sys.modules["typing_extensions"] = None  # as if not installed
+    try:
+        with compiling():  # what it imports in turn has expressions that nothing asks
+            _core = compiled_half("msgspec", "_core")
+    finally:
+        if not _is_here:
+            del sys.modules["typing_extensions"]
+    DecodeError, Meta, Raw, Struct = _core.DecodeError, _core.Meta, _core.Raw, _core.Struct
+    asdict, convert, replace = _core.asdict, _core.convert, _core.replace
+    field = _core.Field
+    json_decode, json_encode = _core.json_decode, _core.json_encode

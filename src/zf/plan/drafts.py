@@ -20,9 +20,9 @@ from zf.variables import refers
 
 if TYPE_CHECKING:
     from zf.plan.conditions.condition import Condition
-    from zf.plan.env import Finding
     from zf.plan.matrix.expand import Matrix
     from zf.plan.matrix.instances import Expanded
+    from zf.plan.steps.env import Finding
 
 PROJECT_FILE = "zf.yaml"
 # Suggestions compare with every id; a project full of wrong names gets no more than these.
@@ -208,7 +208,7 @@ def check_env(drafts: list[Draft], project: Project) -> Iterator[Problem]:
     """Values of `env` that name what is not there, and ones that cannot be read."""
     for draft in drafts:
         if draft.task is not None and refers(draft.task):
-            from zf.plan.env import check  # noqa: PLC0415 - few tasks have such values
+            from zf.plan.steps.env import check  # noqa: PLC0415 - few tasks have such values
 
             names = _matrix_variables(draft.matrix)
             yield from _at(Pointer(draft.path, draft.file), check(draft.task, project, names))
@@ -304,12 +304,11 @@ def no_workdir(root: str, task: Task) -> Problem:
 
 def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
     """Those that are about to run."""
-    if asked.task is None:
+    if asked.task is None and not asked.words:
         phases = asked.phases
         return (d for d in drafts if phases is None or (d.task and d.task.phase in phases))
     by_id = {draft.id: draft for draft in drafts}
-    first = base_of(asked.task)
-    wanted = {first: by_id[first]} if first in by_id else {}
+    wanted = {draft.id: draft for draft in drafts if _is_named(draft, asked)}
     for draft in (queue := list(wanted.values())) if asked.needs else ():
         for need in draft.needs:  # the list grows while it is read
             name = base_of(need.task)
@@ -317,6 +316,15 @@ def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
                 wanted[name] = by_id[name]
                 queue.append(by_id[name])
     return [draft for draft in drafts if draft.id in wanted]
+
+
+def _is_named(draft: Draft, asked: Asked) -> bool:
+    if not asked.words:
+        return draft.id == base_of(asked.task or "")
+    phase = draft.task.phase if draft.task else ""
+    return any(
+        word in {draft.id, f"task:{draft.id}", phase, f"phase:{phase}"} for word in asked.words
+    )
 
 
 def phase_warnings(
@@ -347,3 +355,51 @@ def phase_warnings(
             hint = f"did you mean '{guess}'?" if guess else None
             loc = ("phases", name, yaml12.KEY)
             yield pointer.problem(loc, "ZF218", f"no task has phase '{name}'", hint, "warning")
+
+
+def check_phases(drafts: list[Draft], project: Project, root: str) -> Iterator[Problem]:
+    """What zf.yaml says that phases need: phases that there are, and no circle."""
+    if not any(phase.needs for phase in project.phases.values()):
+        return
+    needs = _needs_of_phases(drafts)
+    known = needs.keys() | project.phases.keys()
+    pointer = Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
+    for name, phase in project.phases.items():
+        for index, need in enumerate(phase.needs):
+            if need not in known:
+                guess = nearest(need, known)
+                hint = (
+                    f"did you mean '{guess}'?" if guess else f"phases: {', '.join(sorted(known))}"
+                )
+                message = f"phase '{name}' needs unknown phase '{need}'"
+                yield pointer.problem(("phases", name, "needs", index), "ZF234", message, hint)
+    stated = {(name, need) for name, phase in project.phases.items() for need in phase.needs}
+    for name, need in stated:
+        if need in known:
+            needs.setdefault(name, set()).add(need)
+            needs.setdefault(need, set())
+    for cycle in shortest_cycles(needs):
+        edges = [*zip(cycle, [*cycle[1:], cycle[0]], strict=True)]
+        said = next((edge for edge in edges if edge in stated), None)
+        if said is not None:  # one of tasks alone is refused by the run that has both phases
+            index = project.phases[said[0]].needs.index(said[1])
+            yield pointer.problem(
+                ("phases", said[0], "needs", index),
+                "ZF235",
+                f"phases need each other in a circle: {' -> '.join([*cycle, cycle[0]])}",
+                " or ".join(["remove it", *_other_edges(edges, said)]),
+            )
+
+
+def _other_edges(edges: list[tuple[str, str]], said: tuple[str, str]) -> Iterator[str]:
+    return (f"what '{name}' needs of '{need}'" for name, need in edges if (name, need) != said)
+
+
+def _needs_of_phases(drafts: list[Draft]) -> dict[str, set[str]]:
+    """For every phase with a task, the other phases that its tasks need."""
+    tasks = {draft.id: draft.task for draft in drafts if draft.task is not None}
+    needs: dict[str, set[str]] = {task.phase: set() for task in tasks.values()}
+    for task in tasks.values():
+        inside = (tasks[need.task].phase for need in task.needs if need.task in tasks)
+        needs[task.phase].update(set(inside) - {task.phase})
+    return needs

@@ -6,12 +6,13 @@ Everything here is linear in tasks plus needs.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, NoReturn, Self
+from functools import partial
+from typing import Any, Literal, Self
 
 from zf.errors import Problem, ZfError
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING, Flow, Need, Phase, Task, definition_sha256, script_sha256
-from zf.plan.topology import levels_of, reachable, shortest_cycles
+from zf.plan.topology import levels_of
 
 # Of tasks in one sentence.
 _MOST_NAMES = 10
@@ -50,6 +51,10 @@ class PlannedPhase(Struct, frozen=True):
     timeout_s: float
     whole: bool = True
     budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    # The phases of the plan that it needs; None where zf.yaml says that of no phase: then each
+    # needs the one before it.
+    needs: tuple[str, ...] | None = None
+    max_jobs: int | None = None
 
 
 class Plan(Struct, frozen=True):
@@ -94,6 +99,8 @@ class Plan(Struct, frozen=True):
                     "timeout_s": phase.timeout_s,
                     "whole": phase.whole,
                     **({"budget": dict(phase.budget)} if phase.budget else {}),
+                    **({} if phase.needs is None else {"needs": list(phase.needs)}),
+                    **({"max_jobs": phase.max_jobs} if phase.max_jobs else {}),
                 }
                 for phase in self.phases
             ],
@@ -153,18 +160,24 @@ def plan_phases(
     Raises ZfError for an unknown phase and for needs this run cannot meet.
     """
     order = tuple(dict.fromkeys(phases))
-    _refuse_unknown_phases(flow, order)
+    known = {task.phase for task in flow.tasks.values()}
+    if not known.issuperset(order):
+        from zf.plan.refusals import refuse_phases  # noqa: PLC0415 - of a wrong name
+
+        refuse_phases(flow, [name for name in order if name not in known])
     tasks = {name: task for name, task in flow.tasks.items() if task.phase in order}
     rank = {phase: index for index, phase in enumerate(order)}
     problems = [
         _unmet(flow, task, need, tasks)
         for task in tasks.values()
-        for need in _present(flow, task)
+        for need in present(flow, task)
         if rank.get(flow.tasks[need.task].phase, -1) > rank[task.phase]
-        or _is_missing(need, tasks, upstream, unmet)
+        or is_missing(need, tasks, upstream, unmet)
     ]
     if problems:
-        _refuse_needs(problems, _run_with_needs(flow, order, upstream, unmet, builds_on))
+        from zf.plan.refusals import refuse_needs, run_with_needs  # noqa: PLC0415 - as above
+
+        refuse_needs(problems, run_with_needs(flow, order, upstream, unmet, builds_on))
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     used = {need.task for task in tasks.values() for need in task.needs} - tasks.keys()
     kept = {name: run for name, run in sorted(upstream.items()) if name in used}
@@ -186,16 +199,35 @@ def plan_task(
 
     own = instances_of(flow, task_id)
     if not own:
-        _refuse_unknown_task(flow, task_id)
+        _refuse_unknown(flow, task_id)
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     if not with_needs:
         tasks = {name: flow.tasks[name] for name in own}
         return _plan(flow, tasks, (tasks[own[0]].phase,), timeout_s, needs="not_checked")
-    names: set[str] = set()
-    for one in own:
-        names |= reachable(one, lambda name: [n.task for n in _present(flow, flow.tasks[name])])
-    tasks = {name: flow.tasks[name] for name in sorted(names)}
-    return _plan(flow, tasks, _phase_order(tasks), timeout_s)
+    from zf.plan.named import with_needs as needed  # noqa: PLC0415 - as above
+    from zf.plan.phases import phase_order  # noqa: PLC0415 - the same
+
+    tasks = needed(flow, own)
+    return _plan(flow, tasks, phase_order(tasks, flow.project), timeout_s)
+
+
+def plan_named(
+    flow: Flow,
+    words: Sequence[str],
+    *,
+    phase_timeout_s: float,
+    phase_timeout_forced: bool = False,
+) -> Plan:
+    """The plan of what the words of `zf run` name, with all that this needs; phases in their order.
+
+    Raises ZfError for a word that names nothing, or two things.
+    """
+    from zf.plan.named import wanted  # noqa: PLC0415 - as above
+    from zf.plan.phases import phase_order  # noqa: PLC0415 - the same
+
+    tasks = wanted(flow, words)
+    timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
+    return _plan(flow, tasks, phase_order(tasks, flow.project), timeout_s)
 
 
 def plan_again(
@@ -240,10 +272,15 @@ def plan_again(
     )
     return replace(
         plan,
-        phases=tuple(PlannedPhase(**{"whole": False, **row}) for row in recorded["phases"]),
+        phases=tuple(_recorded_phase(row) for row in recorded["phases"]),
         weight_s={row["id"]: row["weight_s"] for row in rows if "weight_s" in row},
         budget=recorded.get("budget", NOTHING),
     )
+
+
+def _recorded_phase(row: Mapping[str, Any]) -> PlannedPhase:
+    lists = {"needs": tuple(row["needs"])} if "needs" in row else {}
+    return PlannedPhase(**{"whole": False, **row, **lists})
 
 
 def plan_selection(
@@ -262,23 +299,27 @@ def plan_selection(
     Raises ZfError for unknown tasks and for needs met by neither.
     """
     for name in names:
-        _refuse_unknown_task(flow, name)
+        _refuse_unknown(flow, name)
     tasks = {name: task for name, task in flow.tasks.items() if name in names}
     missing = [
         (task, need)
         for task in tasks.values()
-        for need in _present(flow, task)
-        if _is_missing(need, tasks, upstream, unmet)
+        for need in present(flow, task)
+        if is_missing(need, tasks, upstream, unmet)
     ]
+    from zf.plan.phases import phase_order  # noqa: PLC0415 - as above
+
     if missing:
+        from zf.plan.refusals import refuse_needs, run_with_needs  # noqa: PLC0415 - the same
+
         phases = tuple(dict.fromkeys(task.phase for task in tasks.values()))
         command = again if all(need.task in unmet for _, need in missing) else ""
-        _refuse_needs(
+        refuse_needs(
             [_unmet(flow, task, need, tasks) for task, need in missing],
-            command or _run_with_needs(flow, phases, {}, unmet, ()),
+            command or run_with_needs(flow, phases, {}, unmet, ()),
         )
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
-    return _plan(flow, tasks, _phase_order(tasks), timeout_s, upstream=upstream)
+    return _plan(flow, tasks, phase_order(tasks, flow.project), timeout_s, upstream=upstream)
 
 
 def outside_needs(flow: Flow, phases: Collection[str]) -> Mapping[str, tuple[str, ...]]:
@@ -286,18 +327,31 @@ def outside_needs(flow: Flow, phases: Collection[str]) -> Mapping[str, tuple[str
     found: dict[str, list[str]] = {}
     for name, task in flow.tasks.items():
         if task.phase in phases:
-            for need in _present(flow, task):
+            for need in present(flow, task):
                 if flow.tasks[need.task].phase not in phases:
                     found.setdefault(need.task, []).append(name)
     return {name: tuple(needed_by) for name, needed_by in sorted(found.items())}
 
 
-def _present(flow: Flow, task: Task) -> Iterable[Need]:
+def present(flow: Flow, task: Task) -> Iterable[Need]:
     """What the task needs, without the optional needs that the project has no task for."""
     return (need for need in task.needs if need.task in flow.tasks)
 
 
-def _is_missing(
+def _refuse_unknown(flow: Flow, name: str) -> None:
+    if name not in flow.tasks:
+        from zf.plan.refusals import refuse_task  # noqa: PLC0415 - of a wrong name
+
+        refuse_task(flow, name)
+
+
+def _unmet(flow: Flow, task: Task, need: Need, tasks: Collection[str]) -> Problem:
+    from zf.plan.refusals import unmet_need  # noqa: PLC0415 - as above
+
+    return unmet_need(flow, task, need, tasks)
+
+
+def is_missing(
     need: Need, tasks: Collection[str], upstream: Collection[str], unmet: Collection[str]
 ) -> bool:
     """Whether nothing meets this need. An optional one is dropped where its task is absent: neither
@@ -327,18 +381,31 @@ def _plan(
         for need in edges[name]:
             if tasks[need].phase == tasks[name].phase:
                 chain[need] = max(chain[need], chain[name] + 1)
-    known = flow.project.phases
+    project = flow.project
+    needed: Callable[[str], Collection[str]] | None = None
+    if any(phase.needs for phase in project.phases.values()):
+        from zf.plan.phases import stated_needs  # noqa: PLC0415 - as above
+
+        needed = partial(stated_needs, project)
+
+    def planned(name: str) -> PlannedPhase:
+        said = project.phases.get(name, _SILENT)
+        needs = None
+        if needed is not None:
+            near_or_far = needed(name)
+            needs = tuple(other for other in order if other in near_or_far)
+        return PlannedPhase(
+            name,
+            said.title,
+            timeout_s(name),
+            name in whole,
+            said.budget,
+            needs,
+            said.max_jobs,
+        )
+
     return Plan(
-        phases=tuple(
-            PlannedPhase(
-                name,
-                known.get(name, _SILENT).title,
-                timeout_s(name),
-                name in whole,
-                known.get(name, _SILENT).budget,
-            )
-            for name in order
-        ),
+        phases=tuple(map(planned, order)),
         tasks={name: tasks[name] for name in names},
         level={name: levels[name] for name in names},
         chain=chain,
@@ -357,92 +424,3 @@ def _phase_timeouts(flow: Flow, given_s: float, *, forced: bool) -> Callable[[st
         return stated.timeout_s
 
     return timeout_s
-
-
-# What a run cannot do, and what to type instead.
-
-
-def _refuse_unknown_phases(flow: Flow, phases: Iterable[str]) -> None:
-    from zf.plan.suggest import phase_hint  # noqa: PLC0415 - of a wrong name
-
-    known = sorted({task.phase for task in flow.tasks.values()})
-    problems = [
-        Problem(code="ZF102", message=f"unknown phase '{name}'", hint=phase_hint(name, known))
-        for name in phases
-        if name not in known
-    ]
-    if problems:
-        raise ZfError(problems[0].message, problems=tuple(problems))
-
-
-def _refuse_unknown_task(flow: Flow, name: str) -> None:
-    if name not in flow.tasks:
-        from zf.plan.suggest import task_hint  # noqa: PLC0415 - of a wrong name
-
-        raise ZfError(f"unknown task '{name}'", code="ZF103", hint=task_hint(name, flow.tasks))
-
-
-def _unmet(flow: Flow, task: Task, need: Need, tasks: Collection[str]) -> Problem:
-    phase = flow.tasks[need.task].phase
-    message = f"'{task.id}' needs '{need.task}' of phase '{phase}', which "
-    if need.task in tasks:
-        message += f"this run does only after phase '{task.phase}'"
-    else:
-        message += "is not in this run"
-    return Problem(code="ZF104", message=message, file=task.file, line=need.line)
-
-
-def _refuse_needs(problems: list[Problem], command: str) -> NoReturn:
-    """Tell of all needs that cannot be met, and once, at the end, what to type instead."""
-    problems[-1] = replace(problems[-1], hint=command)
-    raise ZfError(problems[0].message, problems=tuple(problems))
-
-
-def _run_with_needs(
-    flow: Flow,
-    phases: Sequence[str],
-    upstream: Collection[str],
-    unmet: Collection[str],
-    builds_on: Sequence[str],
-) -> str:
-    """The command that runs these phases after every phase they need, through others too, unless
-    the runs that are built on meet the need.
-    """
-    from shlex import quote  # noqa: PLC0415 - of a plan that lacks needs
-
-    members: dict[str, list[Task]] = {}
-    for task in flow.tasks.values():
-        members.setdefault(task.phase, []).append(task)
-    tasks: dict[str, Task] = {}
-    queue = list(phases)
-    wanted = set(phases)
-    for phase in queue:  # grows while it is read
-        for task in members[phase]:
-            tasks[task.id] = task
-            for need in _present(flow, task):
-                other = flow.tasks[need.task].phase
-                if other not in wanted and _is_missing(need, (), upstream, unmet):
-                    wanted.add(other)
-                    queue.append(other)
-    words = ["zf run-phase", *_phase_order(tasks)]
-    words += [f"--upstream {quote(run)}" for run in builds_on]
-    told = " ".join(words)
-    grown = len(wanted) > len(phases) and not builds_on
-    return f"{told} (or build on an earlier run with --upstream RUN)" if grown else told
-
-
-def _phase_order(tasks: Mapping[str, Task]) -> tuple[str, ...]:
-    """The phases of these tasks, each after the phases it needs."""
-    needed: dict[str, set[str]] = {task.phase: set() for task in tasks.values()}
-    for task in tasks.values():
-        inside = (tasks[need.task].phase for need in task.needs if need.task in tasks)
-        needed[task.phase] |= set(inside) - {task.phase}
-    cycle = next(shortest_cycles(needed), None)
-    if cycle is not None:
-        raise ZfError(
-            f"phases need each other in a circle: {' -> '.join([*cycle, cycle[0]])}",
-            code="ZF105",
-            hint="phases run one after the other: move a task to another phase",
-        )
-    levels = levels_of(needed)
-    return tuple(sorted(needed, key=lambda phase: (levels[phase], phase)))

@@ -33,6 +33,7 @@ from zf.plan.drafts import (
     check_env,
     check_names,
     check_needs,
+    check_phases,
     phase_warnings,
 )
 from zf.plan.places import (
@@ -72,6 +73,7 @@ def load(
     expanded = _expanded(drafts)
     problems += check_needs(drafts, expanded)
     problems += check_conditions(drafts, _fields)
+    problems += check_phases(drafts, project, root)
     tasks = _resolved(drafts, expanded, problems)
     problems += check_env(drafts, project)
     if not any(problem.severity == "error" for problem in problems):
@@ -259,7 +261,7 @@ def _more_of_step(step: Mapping[str, Any], node: Node) -> dict[str, Any]:
     """What a step says beside its name and script, as the fields of `Step`."""
     said = {_STEP_FIELDS[key]: value for key, value in step.items() if key not in _PLAIN}
     if "shell" in said:
-        from zf.plan.step_keys import SHELLS
+        from zf.plan.steps.keys import SHELLS
 
         shell = said["shell"]
         said["shell"] = SHELLS[shell] if isinstance(shell, str) else tuple(shell)
@@ -297,7 +299,13 @@ def _project(form: Mapping[str, Any]) -> Project:
     }
     throttle = said.pop("throttle", {})
     said["phases"] = {
-        name: Phase(phase.get("title", ""), phase.get("timeout_sec"), phase.get("budget", NOTHING))
+        name: Phase(
+            phase.get("title", ""),
+            phase.get("timeout_sec"),
+            phase.get("budget", NOTHING),
+            tuple(phase.get("needs", ())),
+            phase.get("max_jobs"),
+        )
         for name, phase in form.get("phases", {}).items()
     }
     return Project(

@@ -10,9 +10,10 @@ trust each other. That is what these are.
 
 from __future__ import annotations
 
+# The half of `pickle` that is compiled: its other half takes 1 ms to import.
+import _pickle
 import copyreg
 import os
-import pickle
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -84,14 +85,14 @@ def _load_and_exit(
 
 
 def _packed(loaded: Loaded) -> bytes:
-    return pickle.dumps(loaded, pickle.HIGHEST_PROTOCOL)
+    return _pickle.dumps(loaded, protocol=-1)
 
 
 def _unpacked(data: bytes) -> Loaded | None:
     """What was packed; None when it is not all there, because the other process died."""
     try:
-        return cast("Loaded", pickle.loads(data))  # noqa: S301 - from a process of our own
-    except (EOFError, pickle.UnpicklingError):
+        return cast("Loaded", _pickle.loads(data))  # from a process of our own
+    except (EOFError, _pickle.UnpicklingError):
         return None
 
 

@@ -1,7 +1,8 @@
 """The keys of the two files, task.yaml and zf.yaml: one row each.
 
-A new key is a row in `TASK` (or `PROJECT`, `PHASE`; `STEP` in `step_keys.py`) and a field in
-`model`, which has its default; checks, messages, JSON Schema, editors and what a proof records follow from these.
+A new key is a row in `TASK` (or `PROJECT`, `PHASE`; `STEP` in `steps/keys.py`) and a field in
+`model`, which has its default; checks, messages, JSON Schema, editors and what a proof records
+follow from these.
 A new field of a task goes below `line` in `model.Task`: tasks that do not use it keep their digests
 (`model.definition_sha256`).
 """
@@ -15,6 +16,13 @@ from zf.lean.records import replace
 from zf.model import LATER, Task, recorded
 from zf.plan.form import (
     BOOL,
+    ENV,
+    ENV_GLOBS,
+    ENV_NAME,
+    ID,
+    INSIDE,
+    METRIC_NAME,
+    NOT_BLANK,
     SCALAR,
     STR,
     Form,
@@ -22,6 +30,7 @@ from zf.plan.form import (
     checked,
     either,
     for_editors,
+    is_condition,
     list_of,
     mapping,
     number,
@@ -30,17 +39,7 @@ from zf.plan.form import (
     text,
     whole,
 )
-from zf.plan.shapes import (
-    ENV,
-    ENV_GLOBS,
-    ENV_NAME,
-    ID,
-    INSIDE,
-    METRIC_NAME,
-    NOT_BLANK,
-    is_condition,
-)
-from zf.plan.step_keys import CLEANUP, STEP
+from zf.plan.steps.keys import CLEANUP, STEP
 from zf.settings import (
     DEFAULT_GRACE_S,
     MAX_AMOUNT,
@@ -153,7 +152,7 @@ TASK: Mapping[str, Key] = {
     "title": Key(text(NOT_BLANK), "One line for people. Default: the id."),
     "phase": Key(
         text(ID),
-        "The phase the task belongs to: `zf run-phase E` runs every task with `phase: E`.",
+        "The phase the task belongs to: `zf run E` runs every task with `phase: E`.",
         required=True,
         example="phase: A",
     ),
@@ -327,6 +326,8 @@ PHASE: Mapping[str, Key] = {
         "Seconds the whole phase may take. A flag or variable wins over this.",
     ),
     "budget": Key(_BUDGET, "How much the tasks of the phase may use together, by metric."),
+    "needs": Key(list_of(text(ID)), "The phases that have to be run before it.", default=[]),
+    "max_jobs": Key(whole(1, MAX_JOBS_LIMIT), "How many of its tasks may run at the same time."),
 }
 
 THROTTLE: Mapping[str, Key] = {
@@ -399,7 +400,7 @@ PROJECT: Mapping[str, Key] = {
     ),
     "phases": Key(
         table(text(ID), mapping(PHASE)),
-        "Titles and time limits of phases, by name.",
+        "Titles, limits and needs of phases, by name.",
         default={},
         keys=PHASE,
     ),

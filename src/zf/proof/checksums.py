@@ -6,7 +6,8 @@ Pure text in, text out. No escapes: a name that would need one is not safe and n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise, starmap
+from itertools import pairwise
+from operator import itemgetter
 
 from zf.lean import lazy
 
@@ -36,7 +37,11 @@ def line(digest: str, path: str) -> str:
 
 def listing(digests: Mapping[str, str]) -> str:
     """A whole list, in byte order of the paths (all of them ASCII)."""
-    return "".join(starmap("{1}  {0}\n".format, sorted(digests.items())))
+    rows = "\n".join(map("  ".join, map(_digest_first, sorted(digests.items()))))
+    return f"{rows}\n" if rows else ""
+
+
+_digest_first = itemgetter(1, 0)
 
 
 def told(text: str) -> dict[str, str]:

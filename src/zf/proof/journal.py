@@ -7,11 +7,11 @@ run is taken up again; damage anywhere else is reported and never repaired. What
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -24,6 +24,7 @@ from zf.proof.layout import JOURNAL
 
 if TYPE_CHECKING:
     from hashlib import _Hash as HASH
+    from json import JSONDecoder
 
 GENESIS = "0" * 64
 # A blocked task names its unmet needs; 16 MiB is some hundred thousand of them.
@@ -267,9 +268,16 @@ def _overlong(raw: bytes, number: int) -> str | None:
 def decode(raw: bytes) -> Any:
     """Strict JSON: UTF-8, no key twice, no NaN; ValueError for anything else."""
     try:
-        return _decoder.decode(raw.decode("utf-8"))
+        return _decoder().decode(raw.decode("utf-8"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+@cache
+def _decoder() -> JSONDecoder:
+    from json import JSONDecoder  # noqa: PLC0415 - 2 ms; a new run reads no journal
+
+    return JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -283,7 +291,6 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 _encode = encoder()
 
 

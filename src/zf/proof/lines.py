@@ -29,8 +29,8 @@ def list_lines(items: Iterable[Any]) -> bytes:
 
 def key_lines(value: Mapping[str, Any]) -> str:
     """The lines of an object's keys, without its braces, to be put together with others."""
-    lines = map("{}: {}".format, map(text, value), map("".join, map(_pieces, value.values(), _ALL)))
-    return f"  {_NEXT.join(lines)}"
+    values = map("".join, map(_pieces, value.values(), _ALL))
+    return f"  {_NEXT.join(map(': '.join, zip(map(text, value), values, strict=True)))}"
 
 
 def framed(*parts: str) -> bytes:

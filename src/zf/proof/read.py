@@ -82,7 +82,7 @@ def find_run(proofs: str, run: str) -> str:
         raise ZfError(
             f"no runs in {printable(proofs)}",
             code="ZF610",
-            hint="zf list shows the phases; zf run-phase PHASE runs one",
+            hint="zf run runs everything; zf list shows the tasks",
         )
     from difflib import get_close_matches  # noqa: PLC0415 - only a message needs it
 

@@ -6,12 +6,13 @@ through. `secret_search.py` finds the forms in a text.
 
 from __future__ import annotations
 
-import json
 import re
-from base64 import b64encode
+from _json import encode_basestring, encode_basestring_ascii
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import lru_cache
+from typing import Any
 
 from zf.lean import lazy
 from zf.lean.records import Struct
@@ -42,8 +43,14 @@ WRAPPED_LEAST_BYTES = 13
 
 def is_secret_name(name: str, globs: Iterable[str] = SECRET_NAME_GLOBS) -> bool:
     """Whether a variable of this name holds a secret; letter case does not matter."""
-    upper = name.upper()
-    return any(fnmatchcase(upper, glob.upper()) for glob in globs)
+    return _any_of(tuple(globs))(name.upper()) is not None
+
+
+@lru_cache(maxsize=64)
+def _any_of(globs: tuple[str, ...]) -> Callable[[str], Any]:
+    """What finds out whether one of these matches."""
+    # One that matches nothing goes with them: nothing at all would match everything.
+    return re.compile("|".join(["(?!)", *(translate(glob.upper()) for glob in globs)])).match
 
 
 class Secret(Struct, frozen=True):
@@ -159,7 +166,7 @@ def _encoded(core: bytes) -> Iterator[bytes]:
     for before in range(3):
         first = -(-before * 8 // 6)
         last = (before + len(core)) * 8 // 6
-        text = b64encode(bytes(before) + core)[first:last]
+        text = b2a_base64(bytes(before) + core, newline=False)[first:last]
         yield text
         yield text.translate(_URL_ALPHABET)
     yield core.hex().encode()
@@ -202,11 +209,11 @@ _KEPT_IN_URLS = (
 
 
 def _json(text: str) -> str:
-    return json.dumps(text)[1:-1]
+    return encode_basestring_ascii(text)[1:-1]
 
 
 def _json_unicode(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+    return encode_basestring(text)[1:-1]
 
 
 def _upper_escapes(text: str) -> str:

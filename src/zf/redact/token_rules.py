@@ -7,7 +7,7 @@ to tell; every length it looks ahead is bounded, so a stream is never held back 
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from binascii import b2a_base64
 from typing import Protocol
 
 from zf.lean import lazy
@@ -234,7 +234,7 @@ RULES: tuple[Rule, ...] = (
     MaskLine(),
     PrivateKey(),
     URL_PASSWORD,
-    Jwt("jwt", tuple(b64encode(b'{"%s"' % key.encode()) for key in _JWT_KEYS)),
+    Jwt("jwt", tuple(b2a_base64(b'{"%s"' % key.encode(), newline=False) for key in _JWT_KEYS)),
     Assigned(
         "authorization",
         (b"uthorization", b"UTHORIZATION"),

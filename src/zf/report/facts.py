@@ -422,7 +422,7 @@ _END = (
 
 def _planned(plan: Mapping[str, Any]) -> Facts:
     phases = {
-        row["name"]: PhaseFacts(row["name"], row["title"], row["timeout_s"])
+        row["name"]: PhaseFacts(row["name"], row["title"], row["timeout_s"], row.get("max_jobs"))
         for row in plan["phases"]
     }
     tasks = {row["id"]: TaskFacts.planned(row) for row in plan["tasks"]}

@@ -102,7 +102,8 @@ class TaskFacts(Struct):
     @property
     def word(self) -> str:
         """`waiting`, `running` or the status it ended with."""
-        return self.status.value if self.status else "running" if self.running else "waiting"
+        # Not its `value`, which is a call of Python's each time.
+        return f"{self.status}" if self.status else "running" if self.running else "waiting"
 
     @property
     def conclusion(self) -> str:
@@ -139,6 +140,8 @@ class PhaseFacts(Struct):
     name: str
     title: str
     timeout_s: float
+    # How many of its tasks run at once, where that is less than the run's.
+    max_jobs: int | None = None
     tasks: int = 0
     state: Literal["waiting", "running", "passed", "failed"] = "waiting"
     timed_out: bool = False
@@ -147,7 +150,7 @@ class PhaseFacts(Struct):
 
 def shared_names(measures: Mapping[str, Any]) -> Mapping[str, Any]:
     """The same with names that are shared: of 20 000 tasks each is read from a line of its own."""
-    told = {intern(name): value for name, value in measures.items()}
+    told = dict(zip(map(intern, measures), measures.values(), strict=True))
     if type(source := told.get("source")) is str:
         told["source"] = intern(source)
     return told or NOTHING

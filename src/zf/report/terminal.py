@@ -6,7 +6,6 @@ the facts' own moments are readings of the same monotonic clock.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, assert_never
 
 from zf.errors import printable
@@ -34,6 +33,7 @@ from zf.events import (
     ThrottleLeft,
     to_json,
 )
+from zf.lean.encoder import encoder
 from zf.metrics import budget
 from zf.report.words import (
     PLAIN,
@@ -46,7 +46,6 @@ from zf.report.words import (
     limit,
     log_line,
     quoted_log,
-    since,
     spent,
     story,
     tail,
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
     from zf.report.facts import Facts
     from zf.report.task_facts import TaskFacts
 
+_encode = encoder()
 # A minute is what CI users take for a hang; shorter would fill their logs.
 HEARTBEAT_S = 60.0
 
@@ -159,8 +159,8 @@ def json_line(event: Event, mono: float | None = None) -> str:
     data = to_json(event)
     if mono is not None:
         data["mono"] = mono
-    # Mappings need not be dicts. And json leaves DEL as it is.
-    return json.dumps(data, separators=(",", ":"), default=dict).replace("\x7f", "\\u007f")
+    # JSON leaves DEL as it is.
+    return _encode(data).replace("\x7f", "\\u007f")
 
 
 class Heartbeats:
@@ -196,7 +196,7 @@ def heartbeat_line(
 ) -> str:
     """`running   40-seed  2m00s`; with how long its log has not grown, where known."""
     quiet = "" if silent_s is None else f"  no output for {duration(silent_s)}"
-    return f"{style.label('running')} {printable(task.id)}  {since(task.started_mono, now)}{quiet}"
+    return f"{style.label('running')} {printable(task.id)}  {_since(task.started_mono, now)}{quiet}"
 
 
 def grouped(task: TaskFacts, lines: Iterable[str]) -> Iterator[str]:
@@ -215,3 +215,8 @@ def _budget_told(warned: BudgetWarned) -> str:
     """How much of a budget is used up."""
     whose = f"{warned.scope} {printable(warned.name)}" if warned.name else "run"
     return f"budget of {whose}: {budget.told(warned.metric, warned.spent, warned.budget)}"
+
+
+def _since(moment: float | None, now: float) -> str:
+    """How long ago a moment was; `-` where that is not known."""
+    return duration(None if moment is None else now - moment)

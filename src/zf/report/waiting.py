@@ -116,11 +116,20 @@ def _for_its_turn(facts: Facts, task: TaskFacts, exclusive: Sequence[str]) -> Wa
     if facts.throttle is not None and facts.running:
         told = f"for the machine to be less busy: {printable(facts.throttle.reason)}"
         return Wait("throttle", told=told)
-    if facts.max_jobs is not None and len(facts.running) >= facts.max_jobs:
-        return Wait("slot", told=f"for a slot: {len(facts.running)} of {facts.max_jobs} are taken")
+    slots = _slots(facts)
+    if slots is not None and len(facts.running) >= slots:
+        return Wait("slot", told=f"for a slot: {len(facts.running)} of {slots} are taken")
     first = tuple(name for name in exclusive if name != task.id) if facts.running else ()
     told = f"for its turn, after {_ids(first)}, which is to run alone" if first else "for its turn"
     return Wait("turn", first, told=told)
+
+
+def _slots(facts: Facts) -> int | None:
+    """How many tasks may run at once in the phase under way."""
+    phase = facts.phases.get(facts.phase)
+    if facts.max_jobs is None or phase is None or phase.max_jobs is None:
+        return facts.max_jobs
+    return min(facts.max_jobs, phase.max_jobs)
 
 
 def as_json(found: dict[str, Wait]) -> dict[str, Any]:

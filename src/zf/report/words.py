@@ -12,7 +12,6 @@ from zf.errors import printable
 from zf.events import Cause, Status
 from zf.lean import lazy
 from zf.lean.records import Struct
-from zf.report.sentences import DROPPED, SENTENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -155,11 +154,6 @@ def size(count: float | None) -> str:
     return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
 
 
-def since(moment: float | None, now: float) -> str:
-    """How long ago a moment was; `-` where that is not known."""
-    return duration(None if moment is None else now - moment)
-
-
 def whole(seconds: float) -> str:
     """The same without parts of a second, for what is redrawn as it passes: 58s, 5m, 1h02m."""
     if round(seconds) < 60:
@@ -296,7 +290,7 @@ def tries(task: TaskFacts) -> list[str]:
 
 def because(cause: Cause) -> str:
     """Why an attempt that was to come never came."""
-    return DROPPED.get(cause) or SENTENCES.get(cause, cause.value)
+    return _DROPPED.get(cause) or _SENTENCES.get(cause, cause.value)
 
 
 def condition(asked: ConditionEvaluated) -> str:
@@ -347,7 +341,7 @@ def what(task: TaskFacts) -> str:
         case Cause.MATRIX if task.attempt:
             return f"{step(task)} was ended: another instance of its matrix had failed (fail_fast)"
     # What ended it knew more than the cause says.
-    return detail or SENTENCES.get(task.cause, task.word)
+    return detail or _SENTENCES.get(task.cause, task.word)
 
 
 def failed_tests(task: TaskFacts) -> str:
@@ -382,6 +376,41 @@ VERBS: Mapping[Status, str] = {
     Status.FAILURE: "failed",
     Status.TIMEOUT: "timed out",
     Status.LOST: "was lost",
+}
+
+
+_SENTENCES: Mapping[Cause, str] = {
+    Cause.TIMEOUT: "its time ran out",
+    Cause.PHASE_TIMEOUT: "the phase timeout struck before it could start",
+    Cause.INTERRUPT: "zf was interrupted before it could start",
+    Cause.PHASE_FAILED: "an earlier phase failed",
+    Cause.FAIL_FAST: "another task had failed (--fail-fast)",
+    Cause.MATRIX: "another instance of its matrix had failed (fail_fast)",
+    Cause.SPAWN: "a step could not be started",
+    Cause.WORKDIR: "its workdir cannot be used",
+    Cause.SURVIVORS: "it left processes behind",
+    Cause.ARTIFACTS: "an artifact was refused",
+    Cause.BUDGET: "it used more than its budget",
+    Cause.METRICS: "what it measured could not be read",
+    Cause.STORAGE: "its proof could not be written",
+    Cause.WORKER: "its worker died or stopped answering",
+    Cause.RUNNER: "zf itself died while it ran",
+    Cause.STEP_TIMEOUT: "a step's time ran out",
+    Cause.SKIP_EXIT_CODE: "a step said that there is nothing to do",
+    Cause.SILENCE: "it printed nothing for too long",
+    Cause.CONDITION: "its condition did not let it run",
+    Cause.DEADLINE: "its deadline passed",
+    Cause.QUEUE_TIMEOUT: "it waited too long for its turn",
+    Cause.CANCEL: "cancelled by `zf cancel`",
+    Cause.CLEANUP: "its cleanup failed",
+}
+
+
+_DROPPED: Mapping[Cause, str] = {
+    Cause.PHASE_TIMEOUT: "the phase timeout struck",
+    Cause.INTERRUPT: "zf was interrupted",
+    Cause.DEADLINE: "a deadline passed",
+    Cause.MATRIX: "another instance of its matrix failed",
 }
 
 

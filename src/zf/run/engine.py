@@ -122,9 +122,11 @@ class Engine:
     def run(self, orders: list[Order]) -> int:
         """From the first orders until the scheduler orders the end; the exit code it names."""
         self._carry_out(orders)
+        wake_at = self._scheduler.wake_at()
         while self._exit_code is None:
             self._recorder.commit()
-            ended = self._executor.wait(self._patience(), self._inbox.fileno(), self._output_fd())
+            patience_s = self._patience(wake_at)
+            ended = self._executor.wait(patience_s, self._inbox.fileno(), self._output_fd())
             for event in ended:
                 if isinstance(event, Spent):
                     self._carry_out(self._scheduler.handle(event, time.monotonic()))
@@ -141,9 +143,11 @@ class Engine:
             wake_at = self._scheduler.wake_at()
             if wake_at is not None and wake_at <= now:
                 self._carry_out(self._scheduler.handle(Tick(), now))
+                wake_at = self._scheduler.wake_at()
             load = self._sampler.sample(now) if self._sampler is not None else None
             if load is not None:
                 self._carry_out(self._scheduler.handle(load, now))
+                wake_at = self._scheduler.wake_at()
             self._recorder.tick(now)
         return self._exit_code
 
@@ -165,12 +169,14 @@ class Engine:
             case ["cancel", task]:
                 self._happened(CancelRequested(task))
 
-    def _patience(self) -> float:
+    def _patience(self, wake_at: float | None) -> float:
+        """How long to wait at most for what may come; the scheduler is to be woken at `wake_at`."""
         if self._inbox.kept:
             return 0.0
+        if wake_at is None and self._sampler is None:
+            return self._poll_interval_s
         now = time.monotonic()
         wanted = [now + self._poll_interval_s]
-        wake_at = self._scheduler.wake_at()
         if wake_at is not None:
             wanted.append(wake_at)
         if self._sampler is not None:
@@ -182,14 +188,14 @@ class Engine:
         waiting = deque(orders)
         while waiting:
             match order := waiting.popleft():
-                case AskLease(task, group):
-                    waiting.extend(self._ask_lease(task, group))
-                case ReleaseLease(task):
-                    self._leases.release(task)
                 case StartAttempt(task, attempt, spent):
                     slot = self._take_slot(task)
                     self._recorder.record(AttemptStarted(task, attempt, slot))
                     starts.append((task, attempt, slot, spent))
+                case AskLease(task, group):
+                    waiting.extend(self._ask_lease(task, group))
+                case ReleaseLease(task):
+                    self._leases.release(task)
                 case KillAttempt(task, _, cause, force, detail):
                     self._executor.kill(task, cause, force=force, detail=detail)
                 case NotRun():

@@ -79,7 +79,8 @@ def refuse_unset(request: RunRequest) -> None:
     asking = [task for task in tasks if task.required_env or refers(task)]
     if not (asking or project.required_env):
         return
-    from zf.plan import drafts, env  # noqa: PLC0415 - few tasks ask for any
+    from zf.plan import drafts  # noqa: PLC0415 - few tasks ask for any
+    from zf.plan.steps import env  # noqa: PLC0415 - as above
     from zf.work.environment import Outside  # noqa: PLC0415 - as above
 
     environ, root = request.environ, request.flow.root

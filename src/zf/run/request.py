@@ -169,14 +169,23 @@ def limits_of(
         )
     return Limits(
         settings.max_jobs.value,
-        fail_fast if options.fail_fast is None else options.fail_fast,
+        _fails_fast(options, fail_fast),
         only,
         retries=not options.no_retries,
         resources=available(plan.tasks.values(), project, options.resources),
         throttle=throttle,
         deadline_s=options.deadline_s,
         seed=settings.run_id.value,
+        keep_going=options.keep_going,
     )
+
+
+def _fails_fast(options: RunOptions, else_as: bool | Literal["now"]) -> bool | Literal["now"]:
+    if options.fail_fast and options.keep_going:
+        raise ZfError("--fail-fast and --keep-going exclude each other", hint="leave one out")
+    if options.fail_fast is None:
+        return else_as and not options.keep_going
+    return options.fail_fast
 
 
 def recorded_limits(recorded: Mapping[str, Any]) -> Limits:

@@ -52,6 +52,8 @@ class WorkerContext(Struct):
     no links.
     """
 
+    # The worker's own.
+    pid: int
     place: Place
     proofs: str
     run_dir: str
@@ -87,12 +89,12 @@ class WorkerContext(Struct):
         """The worker's folder for what steps tell zf, as they can write to it: it is no part of the
         proof.
         """
-        return f"{self.aside}/{os.getpid()}{CHANNEL}"
+        return f"{self.aside}/{self.pid}{CHANNEL}"
 
     @property
     def written_channel(self) -> str:
         """The same, as the worker can read it."""
-        return f"{self.written_aside}/{os.getpid()}{CHANNEL}"
+        return f"{self.written_aside}/{self.pid}{CHANNEL}"
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -196,7 +198,7 @@ class Attempt:
             "RUN_ID": context.place.run,
             "TASK_ID": task.id,
             "PHASE": task.phase,
-            "TASK_DIR": os.path.dirname(f"{context.place.root}/{task.file}"),
+            "TASK_DIR": f"{context.place.root}/{task.file}".rpartition("/")[0],
             "ZENFLOW_ROOT": context.place.root,
             "PROOF_DIR": folder,
             **({"NEEDS_DIR": f"{context.aside}/{needs.FOLDER}"} if task.needs else {}),
@@ -242,6 +244,8 @@ class Attempt:
     def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
         task, outcome, context = self._task, self.outcome, self._context
+        if not task.cleanup:
+            return
         terms = Terms(
             time.monotonic() + task.cleanup_timeout_s,
             leave_running=task.leave_running,

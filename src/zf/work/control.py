@@ -7,7 +7,6 @@ and nothing more is begun.
 from __future__ import annotations
 
 import _socket
-import json
 import os
 import select
 import signal
@@ -18,7 +17,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from zf.events import AttemptEnded, Cause, Status
-from zf.lean.encoder import encoder
+from zf.lean.encoder import decoder, encoder
 from zf.lean.records import Struct, asdict, field
 from zf.metrics.budget import Spent
 from zf.model import NOTHING
@@ -238,7 +237,6 @@ def decode(line: bytes) -> tuple[AttemptEnded, bool, str]:
     return AttemptEnded(*values), is_last, listed
 
 
-# `loads` of `json` asks for options first, which takes it as long as such a line.
-_to_json, _from_json = encoder(), json.JSONDecoder().decode
+_to_json, _from_json = encoder(), decoder()
 _values = attrgetter(*AttemptEnded.__struct_fields__)
 _STATUS, _CAUSE = map(AttemptEnded.__struct_fields__.index, ("status", "cause"))

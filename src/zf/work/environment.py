@@ -228,7 +228,7 @@ def compose_project_name(run: str, task: str) -> str:
     label may hold), part of a hash of the unfolded name keeps it unique.
     """
     whole = f"zf-{run}-{task}"
-    folded = re.sub(r"[^a-z0-9_-]", "-", whole.lower())
+    folded = _NOT_IN_COMPOSE.sub("-", whole.lower())
     if folded == whole and len(whole) <= _MAX_COMPOSE_NAME:
         return whole
     mark = sha256(whole.encode()).hexdigest()[:8]
@@ -236,3 +236,4 @@ def compose_project_name(run: str, task: str) -> str:
 
 
 _MAX_COMPOSE_NAME = 63
+_NOT_IN_COMPOSE = lazy.pattern(r"[^a-z0-9_-]")

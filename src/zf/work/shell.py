@@ -65,7 +65,9 @@ class NotStartedError(Exception):
 
 
 class Shell:
-    """Starts steps; remembers where their programs are for which PATH."""
+    """Starts steps; remembers where their programs are for which PATH. What steps read is what this
+    process reads.
+    """
 
     def __init__(self, path: str, confine: Callable[[], None] | None = None) -> None:
         """`path` is the usual PATH; `confine` is called in the thread that starts a step, which
@@ -73,7 +75,6 @@ class Shell:
         """
         self._found: dict[tuple[str, str], str | None] = {("bash", path): _which("bash", path)}
         self._confine = confine
-        self._null = os.open(os.devnull, os.O_RDWR)
         # Python and the worker ignore some signals; a step starts with all of them as usual.
         self._ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
 
@@ -140,7 +141,6 @@ class Shell:
                 argv,
                 env,
                 file_actions=(
-                    (os.POSIX_SPAWN_DUP2, self._null, 0),
                     (os.POSIX_SPAWN_DUP2, output, 1),
                     (os.POSIX_SPAWN_DUP2, output, 2),
                     *opened,

@@ -93,7 +93,8 @@ class Worker:
         self._listed = b""
         # This comes first: a user namespace can be entered only while there is no other thread.
         shield, self._shielded = _shield(shared)
-        cgroup = _entering(cgroup_name(shared.run_dir, os.getpid()))
+        pid = os.getpid()
+        cgroup = _entering(cgroup_name(shared.run_dir, pid))
         confine = None if shield is None else shield.confine
         shell = Shell(shared.environ.get("PATH", os.defpath), confine)
         outside = Outside(shared.environ, shared.project)
@@ -105,6 +106,7 @@ class Worker:
         self._containment = tree.containment
         self._supervisor = Supervisor(orders, shared.grace_s, tree)
         self._context = WorkerContext(
+            pid=pid,
             place=shared.place,
             proofs=os.path.dirname(shared.run_dir),
             run_dir=shared.run_dir,
@@ -121,7 +123,7 @@ class Worker:
             project=shared.project,
             trace=shared.trace,
         )
-        self._has_channel = False
+        self._has_channel = self._has_aside = False
         # The attempt that will probably come next: at most one, the first of its task.
         self._ready: Attempt | None = None
 
@@ -171,7 +173,7 @@ class Worker:
 
     @property
     def _aside(self) -> str:
-        return f"{self._context.written_aside}/{os.getpid()}"
+        return f"{self._context.written_aside}/{self._context.pid}"
 
     def _prepare(self, task: Task) -> None:
         """Make the task's first attempt ready. Whatever keeps it from that will come up again when
@@ -179,9 +181,12 @@ class Worker:
         """
         self._discard()
         try:
-            os.makedirs(self._context.aside, exist_ok=True)
+            if not self._has_aside:
+                os.makedirs(self._context.aside, exist_ok=True)
+                self._has_aside = True
             self._ready = Attempt(self._context, task, self._outcome_of(task, 1), at=self._aside)
         except Exception:  # noqa: BLE001 - see above
+            self._has_aside = False  # a step may have removed it
             remove_tree(self._aside)
 
     def _take_ready(self, task: Task, attempt: int) -> Attempt | None:
@@ -267,6 +272,7 @@ def serve(
             one.close()
         os.close(life[1])
         _keep_descriptors_to_ourselves()
+        _read_nothing()
         _forget_signals()
         resource.setrlimit(resource.RLIMIT_NOFILE, file_limits)
         orders = RunnerOrders(runner, life[0])
@@ -299,6 +305,13 @@ def _keep_descriptors_to_ourselves() -> None:
         if fd > 2:
             with suppress(OSError):  # the listing's own descriptor is closed by now
                 os.set_inheritable(fd, False)
+
+
+def _read_nothing() -> None:
+    """Steps inherit this: what the runner was given to read is not theirs."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
 
 
 def _shield(shared: Shared) -> tuple[Shield | None, str]:

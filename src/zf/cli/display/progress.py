@@ -157,7 +157,8 @@ class Watcher:
             if self._is_behind():
                 assert self._display is not None
                 self._display.pump()
-            self._show_that(event, facts, mono)
+            if event is not None or mono >= self._next_frame:
+                self._show_that(event, facts, mono)
         except Exception as error:  # noqa: BLE001  # a picture of the run must not cost the run
             self._muted = True
             self._broke = error
@@ -192,7 +193,8 @@ class Watcher:
                 self._follow(self._lines.new_output(facts))
         if output is not None:
             self._follow(output)
-        self._write("".join(f"{line}\n" for line in lines))
+        if lines:
+            self._write("\n".join([*lines, ""]))
 
     def _show_live(self, live: Live, event: Event | None, facts: Facts, mono: float) -> None:
         """Whatever happens, no more than a frame in so long."""

@@ -18,7 +18,7 @@ def instances_of(flow: Flow, name: str) -> tuple[str, ...]:
     """
     if name in flow.tasks:
         return (name,)
-    return tuple(task.id for task in flow.tasks.values() if task.base == name)
+    return tuple(task.id for task in flow.tasks.values() if task.base and task.base == name)
 
 
 def narrowed(flow: Flow, chosen: Chosen) -> Flow:

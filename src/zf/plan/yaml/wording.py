@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from zf.lean.records import Struct, replace
-from zf.plan import shapes
+from zf.plan import form as forms
 from zf.plan.suggest import nearest
 from zf.plan.yaml.position import marks_inside
 from zf.plan.yaml.yaml12 import KEY, is_nothing, is_text
@@ -147,7 +147,7 @@ def _quote(found: _Found) -> str | None:
         is_script = found.loc[-1] == "run"
         return "write the commands below `run: |`, one per line" if is_script else None
     if is_nothing(found.node):
-        return 'write "" for an empty text' if found.loc[0] == "env" else "write a text"
+        return 'write "" for an empty text' if "env" in found.loc[:-1] else "write a text"
     return f'write "{_clipped(found.text)}", in quotes'
 
 
@@ -249,19 +249,19 @@ def _inside_hint(text: str) -> str:
 
 
 _PATTERNS = {
-    shapes.ID: _Rule("ZF216", "is not a valid name", _id_hint),
-    shapes.ENV_NAME: _Rule(
+    forms.ID: _Rule("ZF216", "is not a valid name", _id_hint),
+    forms.ENV_NAME: _Rule(
         "ZF226",
         "is not a valid name for a variable",
         lambda _: "letters, digits and '_', and no digit first",
     ),
-    shapes.METRIC_NAME: _Rule(
+    forms.METRIC_NAME: _Rule(
         "ZF233",
         "is not a valid name for a metric",
         lambda _: "letters, digits, '_' and ':', and no digit first",
     ),
-    shapes.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
-    shapes.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
+    forms.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
+    forms.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
 }
 
 
@@ -307,10 +307,7 @@ _WORDS: Mapping[str, Callable[[_Found], _Wording]] = {
     "dict_type": _wrong_type("a mapping (`key: value`)", _as_mapping),
     "string_pattern_mismatch": _pattern,
     "literal_error": _literal,
-    "scalar_type": _wrong_type(
-        "a text, a number or a boolean",
-        lambda found: 'write "" for an empty text' if is_nothing(found.node) else None,
-    ),
+    "scalar_type": _wrong_type("a text, a number or a boolean", _quote),
     "too_short": _too_short,
     "condition": lambda found: ("ZF231", found.facts["message"], found.facts["hint"]),
     "env_reserved": lambda found: (

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 
 from zf.errors import Problem, ZfError, printable
-from zf.lean.records import DecodeError, Meta, Raw, Struct, field, json
+from zf.lean.records import DecodeError, Meta, Raw, Struct, field, json_decode, json_encode
 from zf.model import ID_PATTERN, TASK_PATTERN, is_task_id
 from zf.proof.files import NAMED_FOLDER, open_regular, opened, write_pieces
 from zf.proof.lines import framed
@@ -69,7 +69,7 @@ class Durations(Struct):
         if len(data) > MAX_BYTES:
             raise _unusable(path, f"is larger than {MAX_BYTES} bytes")
         try:
-            return json.decode(data, type=cls)
+            return json_decode(data, type=cls)
         except (DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _unusable(path, *_told(data, error)) from None
 
@@ -111,7 +111,7 @@ def rounded_s(seconds: float) -> float:
 
 
 def _text(value: object) -> str:
-    return json.encode(value).decode()
+    return json_encode(value).decode()
 
 
 def _unusable(path: str, why: str, line: int | None = None) -> ZfError:
@@ -140,10 +140,10 @@ def _told(data: bytes, error: Exception) -> tuple[str, int | None]:
     if at := re.search(r" \(byte (\d+)\)$", said):
         return said[: at.start()], data.count(b"\n", 0, int(at[1])) + 1
     with suppress(DecodeError, RecursionError):
-        for name, raw in json.decode(data, type=_Tasks).tasks.items():
+        for name, raw in json_decode(data, type=_Tasks).tasks.items():
             why = _of_task(name, raw)
             if why is not None:
-                line = data.count(b"\n", 0, max(0, data.find(json.encode(name)))) + 1
+                line = data.count(b"\n", 0, max(0, data.find(json_encode(name)))) + 1
                 return f"task '{printable(name)}': {why}", line
     return said, None
 
@@ -152,7 +152,7 @@ def _of_task(name: str, raw: Raw) -> str | None:
     if not is_task_id(name):
         return "that is no task's id"
     try:
-        json.decode(raw, type=Took)
+        json_decode(raw, type=Took)
     except DecodeError as wrong:
         return str(wrong)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -116,7 +116,7 @@ class Collected(Struct):
         try:
             self.renamed.append({"stored": stored, "original": os.fsencode(original).decode()})
         except UnicodeDecodeError:
-            coded = b64encode(os.fsencode(original)).decode()
+            coded = b2a_base64(os.fsencode(original), newline=False).decode()
             self.renamed.append({"stored": stored, "original_base64": coded})
 
     def shown(self, path: str) -> str:

@@ -109,9 +109,9 @@ def env_sh(
     if shown is not None:
         told = map(shown, told)
     quoted = map(str.replace, told, repeat("'"), repeat("'\\''"))
-    exports = "".join(map("export {}='{}'\n".format, names, quoted))
+    exports = "'\nexport ".join(map("='".join, zip(names, quoted, strict=True)))
     passed = "".join([f"# passed, value not recorded: {printable(name)}\n" for name in hidden])
-    return f"{_ENV_HEAD}{exports}{passed}".encode("utf-8", "surrogateescape")
+    return f"{_ENV_HEAD}export {exports}'\n{passed}".encode("utf-8", "surrogateescape")
 
 
 _ENV_HEAD = "# The environment of every step; STEP_INDEX is the step's number, from 0.\n"

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import reduce
 from hashlib import sha256
-from operator import and_, attrgetter
+from operator import and_, attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from zf.lean import lazy
@@ -38,6 +38,7 @@ _TAKEN = f".{layout.ARTIFACTS}"
 # A folder's rights for its owner, which it needs to be read and written.
 _OWNERS = stat.S_IRWXU
 _MODE, _INODE = attrgetter("st_mode"), attrgetter("st_ino")
+_NAME, _NUMBER = attrgetter("name"), methodcaller("inode")
 _OWN_FILE = lazy.pattern(layout.OWN_FILE)
 
 
@@ -195,7 +196,8 @@ class TaskTree:
 
     def write(self, path: str, data: bytes) -> str:
         """Write a whole file, once; returns the SHA-256 of its bytes."""
-        self._write_new(path, data)
+        folder, _, name = path.partition("/")
+        _write_new(self._fds[folder] if name else self.fd, name or folder, data)
         digest = self.digests[path] = sha256(data).hexdigest()
         return digest
 
@@ -214,7 +216,8 @@ class TaskTree:
         self.write(layout.ARTIFACTS_LIST, checksums.listing(artifacts).encode("ascii"))
         self.digests[layout.STATUS] = sha256(data).hexdigest()
         self.listed = checksums.listing(self.digests).encode("ascii")
-        self._write_new(layout.TASK_LIST, self.listed)
+        folder, _, name = layout.TASK_LIST.partition("/")
+        _write_new(self._fds[folder], name, self.listed)
         self._claim(data)
         return sha256(self.listed).hexdigest()
 
@@ -231,27 +234,16 @@ class TaskTree:
             _give_back(self.fd, own)
         # One look at the folder tells all names and numbers. Where those are not the ones that
         # stat tells, as on some overlays, it is asked.
-        with os.scandir(self.fd) as entries:
-            present = {entry.name: entry.inode() for entry in entries}
+        with os.scandir(self.fd) as scan:
+            entries = [*scan]
+        present = dict(zip(map(_NAME, entries), map(_NUMBER, entries), strict=True))
         held = dict(zip(self._fds, map(os.fstat, self._fds.values()), strict=True))
         if reduce(and_, map(_MODE, held.values()), _OWNERS) != _OWNERS:
             for name, info in held.items():
                 _give_back(self._fds[name], info)
-        moved = []
+        refused = []
         if present != dict(zip(held, map(_INODE, held.values()), strict=True)):
-            moved = [
-                name
-                for name, info in held.items()
-                if present.get(name) != info.st_ino and not _is_at(info, name, self.fd)
-            ]
-        refused = self._take_artifacts() if layout.ARTIFACTS in moved else []
-        for name in moved:
-            if name != layout.ARTIFACTS:
-                self._give_up(name)
-        for name in present.keys() - self._fds.keys():
-            if not (self._earlier and name == layout.ATTEMPTS):
-                remove(self.fd, name)
-                refused.append((name, NO_ARTIFACT))
+            refused = self._put_right(present, held)
         surplus, gone = self._differences()
         self._remove(surplus)
         if self._earlier:
@@ -260,6 +252,27 @@ class TaskTree:
             del self.digests[path]
         refused += [(path, NO_ARTIFACT) for path in surplus]
         return refused + [(path, "was removed while the task ran") for path in gone]
+
+    def _put_right(
+        self, present: dict[str, int], held: dict[str, os.stat_result]
+    ) -> list[tuple[str, str]]:
+        """Take the folders and files that lie in the tree for those that it is to have; what is
+        removed, and why.
+        """
+        moved = [
+            name
+            for name, info in held.items()
+            if present.get(name) != info.st_ino and not _is_at(info, name, self.fd)
+        ]
+        refused = self._take_artifacts() if layout.ARTIFACTS in moved else []
+        for name in moved:
+            if name != layout.ARTIFACTS:
+                self._give_up(name)
+        for name in present.keys() - self._fds.keys():
+            if not (self._earlier and name == layout.ATTEMPTS):
+                remove(self.fd, name)
+                refused.append((name, NO_ARTIFACT))
+        return refused
 
     def _differences(self) -> tuple[list[str], list[str]]:
         """What is in zf's own folders besides what zf wrote, and what of that is not there."""
@@ -341,25 +354,22 @@ class TaskTree:
     def _claim(self, data: bytes) -> None:
         folder, _, name = layout.STATUS.partition("/")
         temporary = f".{name}.{os.getpid()}"
-        self._write_new(f"{folder}/{temporary}", data)
         fd = self._fds[folder]
+        _write_new(fd, temporary, data)
         try:
             os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
         except IsADirectoryError:
             remove(fd, name)
             os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
 
-    def _write_new(self, path: str, data: bytes) -> None:
-        folder, _, name = path.partition("/")
-        if name:
-            fd = os.open(name, NEW, 0o666, dir_fd=self._fds[folder])
-        else:
-            fd = os.open(folder, NEW, 0o666, dir_fd=self.fd)
-        try:
-            if data:
-                write_all(fd, data)
-        finally:
-            os.close(fd)
+
+def _write_new(folder: int, name: str, data: bytes) -> None:
+    fd = os.open(name, NEW, 0o666, dir_fd=folder)
+    try:
+        if data:
+            write_all(fd, data)
+    finally:
+        os.close(fd)
 
 
 def _make_room(path: str) -> None:

@@ -181,6 +181,11 @@ class _Fold:
             name: [need["task"] for need in row["needs"]] for name, row in self._tasks.items()
         }
         self._short = Shortage(plan["tasks"], limits.get("max_jobs"), limits.get("resources") or {})
+        self._max_jobs: dict[str, int | None] = {
+            row["name"]: min(row["max_jobs"], most) if most and "max_jobs" in row else most
+            for most in (limits.get("max_jobs"),)
+            for row in plan["phases"]
+        }
         self._open: dict[str, int] = {}
         self._abandoned: dict[str, int] = {}
         self._over: dict[str, _Reason] = {}
@@ -360,6 +365,7 @@ class _Fold:
         if isinstance(event, PhaseStarted):
             why: Why = "begin" if self._latest is None else "phase"
             self._phase = _Reason(self.now, why, self._latest)
+            self._short.max_jobs = self._max_jobs.get(event.phase, self._short.max_jobs)
             # One that ends before it begins has not ended.
             self.course.phases.append(Band(event.phase, self.now, -1.0))
         elif self.course.phases:

@@ -49,7 +49,10 @@ class Expected(Struct):
     def of(cls, plan: Mapping[str, Any], max_jobs: int) -> Self:
         """What is expected of a run with this plan.json. Raises KeyError for what is none."""
         rows = plan["tasks"]
-        slots = max(1, min(max_jobs, len(rows)))
+        slots = {
+            phase["name"]: max(1, min(max_jobs, phase.get("max_jobs", max_jobs), len(rows)))
+            for phase in plan["phases"]
+        }
         phase_of = {row["id"]: row["phase"] for row in rows}
         way_s: dict[str, float] = {}
         tasks = {}
@@ -62,7 +65,7 @@ class Expected(Struct):
             for need in row["needs"]:
                 if phase_of.get(need["task"]) == phase:
                     way_s[need["task"]] = max(way_s.get(need["task"], 0.0), way_s[name])
-            share_s = own_s / slots if row["parallel_safe"] else own_s
+            share_s = own_s / slots[phase] if row["parallel_safe"] else own_s
             tasks[name] = ExpectedTask(phase, own_s, share_s, way_s[name])
             left_s[phase] += share_s
             longest_s[phase] = max(longest_s[phase], way_s[name])

@@ -62,7 +62,7 @@ def claim_of(row: Mapping[str, Any]) -> Claim:
 
 
 class Shortage:
-    """Follows who has what. `max_jobs` is None where it is not known."""
+    """Follows who has what. `max_jobs` is how many may run at once, None where it is not known."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Shortage:
         max_jobs: int | None,
         resources: Mapping[str, int],
     ) -> None:
-        self._max_jobs = max_jobs
+        self.max_jobs = max_jobs
         self._claims = {row["id"]: claim_of(row) for row in rows}
         self._alone = {row["id"] for row in rows if not row["parallel_safe"]}
         self._free = {**resources, **places(rows)}
@@ -97,7 +97,7 @@ class Shortage:
         running = len(self._running)
         began = self._running.pop(task)
         given = _Given(running, now, attempt)
-        if self._max_jobs is not None and running >= self._max_jobs:
+        if self.max_jobs is not None and running >= self.max_jobs:
             self._slot = given
         if task in self._alone:
             self._exclusive = given, began

@@ -107,7 +107,8 @@ class Again:
         phases: dict[str, list[str]] = {row["name"]: [] for row in plan["phases"]}
         for task in self._first:
             phases.setdefault(rows[task]["phase"], []).append(task)
-        self._phases = list(phases.values())
+        most = {row["name"]: row["max_jobs"] for row in plan["phases"] if "max_jobs" in row}
+        self._phases = [(tasks, most.get(name, len(tasks))) for name, tasks in phases.items()]
         self._needs = _needs_within(rows, self._first)
         self._below: dict[str, list[str]] = defaultdict(list)
         for task, needs in self._needs.items():
@@ -117,8 +118,8 @@ class Again:
     def length_s(self, halved: str | None, slots: int | None = None) -> float:
         """How long the run takes when this task takes half its time, or with so many slots."""
         now = 0.0
-        for tasks in self._phases:
-            line = _Line(self.jobs, slots or self.slots, self._free)
+        for tasks, most in self._phases:
+            line = _Line(self.jobs, min(slots or self.slots, max(1, most)), self._free)
             now = self._phase(tasks, line, halved, now)
         return now
 

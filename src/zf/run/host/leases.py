@@ -11,17 +11,23 @@ other can get it; so one that asks again in time is not outrun by one with many 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from zf.errors import ZfError, printable
+from zf.lean import lazy
 from zf.proof.files import FOLDER
 from zf.run.host.lock import is_alive, try_lock
 from zf.run.schedule.orders import LEASE_RETRY_S
+
+if TYPE_CHECKING:
+    import json
+else:  # few runs have groups
+    json = lazy.module("json")
 
 FOLDER_VARIABLE = "ZF_LEASES_DIR"
 # Long enough to be asked again in; short enough that a run with all its slots taken, which will

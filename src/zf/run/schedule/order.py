@@ -16,8 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from heapq import heappop, heappush
 
+from zf.lean.records import replace
 from zf.model import Task
-from zf.plan.graph import Plan
+from zf.plan.graph import Plan, PlannedPhase
 from zf.run.schedule.orders import Limits
 from zf.run.schedule.ready import ReadyQueue
 
@@ -46,8 +47,16 @@ def start_order(plan: Plan, limits: Limits) -> list[Task]:
         phases[task.phase].append(task)
     # A phase begins when the one before it is over, so each has an order of its own.
     return [
-        task for members in phases.values() for task in _best(members, cost, timed, counted, limits)
+        task
+        for phase in plan.phases
+        for task in _best(phases[phase.name], cost, timed, counted, _limits_of(phase, limits))
     ]
+
+
+def _limits_of(phase: PlannedPhase, limits: Limits) -> Limits:
+    if phase.max_jobs is None or phase.max_jobs >= limits.max_jobs:
+        return limits
+    return replace(limits, max_jobs=phase.max_jobs)
 
 
 def _ways(plan: Plan, cost: _Cost) -> dict[str, float]:

@@ -28,8 +28,9 @@ class Limits(Struct, frozen=True):
     """What the user allows the run.
 
     `fail_fast`: nothing more starts after the first failure; with "now" what runs is ended, too.
-    `only` names the task of a `zf run-task`, whose own exit code becomes the run's. `resources` is
-    how much there is of everything tasks ask for. `seed` (the run id) fixes the retries' jitter.
+    `keep_going`: after a phase that failed, those run that do not need it. `only` names the task
+    of a `zf run-task`, whose own exit code becomes the run's. `resources` is how much there is of
+    everything tasks ask for. `seed` (the run id) fixes the retries' jitter.
     """
 
     max_jobs: int
@@ -40,10 +41,14 @@ class Limits(Struct, frozen=True):
     throttle: Throttle | None = None
     deadline_s: float | None = None
     seed: str = ""
+    keep_going: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """As run.json has them."""
-        return asdict(self) | {"throttle": self.throttle and asdict(self.throttle)}
+        """As run.json has them; what came later only where it is used."""
+        said = asdict(self) | {"throttle": self.throttle and asdict(self.throttle)}
+        if not self.keep_going:
+            del said["keep_going"]
+        return said
 
 
 # What the scheduler is told beside events.

@@ -15,9 +15,12 @@ class Phases:
     def __init__(self, plan: Plan) -> None:
         self.name: str | None = None
         self.timeout_s = 0.0
+        self.max_jobs: int | None = None
         self._later = deque(plan.phases)
         self.all_ok = True
         self.struck = False
+        # Of the later ones, those in which nothing starts any more: they need one that failed.
+        self.given_up: set[str] = set()
         self._members: dict[str, list[str]] = {phase.name: [] for phase in plan.phases}
         for task in plan.tasks.values():
             self._members[task.phase].append(task.id)
@@ -27,6 +30,10 @@ class Phases:
     @property
     def to_come(self) -> list[str]:
         return [phase.name for phase in self._later]
+
+    def needing(self, failed: str) -> list[str]:
+        """The phases to come that need this one."""
+        return [p.name for p in self._later if p.needs is None or failed in p.needs]
 
     @property
     def is_over(self) -> bool:
@@ -62,11 +69,16 @@ class Phases:
         return ok
 
     def begin_next(self, *, with_work: bool) -> str | None:
-        """The phase that begins now; `with_work`: those with no task left are passed over."""
-        while with_work and self._later and not self._left[self._later[0].name]:
+        """The phase that begins now; `with_work`: those with no task left are passed over, as those
+        always are that were given up.
+        """
+        while self._later and not self._left[self._later[0].name]:
+            if not with_work and self._later[0].name not in self.given_up:
+                break
             self._later.popleft()
         self.struck = False
         if self._later:
             phase = self._later.popleft()
             self.name, self.timeout_s = phase.name, phase.timeout_s
+            self.max_jobs = phase.max_jobs
         return self.name

@@ -9,7 +9,8 @@ The rules, in the order they are applied at each turn:
    and through any number of tasks; a skipped one skips, once the other needs are known; a condition
    is asked when all needs have ended.
 3. Phases run strictly one after the other (`phases.py`). The first that fails ends the run: nothing
-   of the later ones starts, but for rule 7.
+   of the later ones starts, but for rule 7. A run that is to keep going gives up only those phases
+   that need it.
 4. The clock strikes (`clock.py`): deadlines, waits that were too long, waits that are over.
 5. Whatever stops a run (fail-fast, a phase timeout, the run's deadline, an interrupt) cancels every
    task that has not started, and nothing starts afterwards. Only those that need a running task
@@ -116,6 +117,7 @@ class Scheduler:
         self.done: Mapping[str, Status] = self._tasks.done
         self._timed_out = self._deadline_struck = False
         self._signal: int | None = None
+        self._stop_of_phase: Decision | None = None
         self._exits: dict[str, int] = {}  # of the task, or the instances, of a `zf run-task`
         self._ended = False
 
@@ -273,11 +275,14 @@ class Scheduler:
             ok = self._phases.end()
             self._order(EndPhase(ended, ok))
             if not ok:
-                self._tasks.give_up_later_phases(ended)
+                if self._tasks.stopped is self._stop_of_phase:
+                    self._tasks.stopped = None
+                self._tasks.give_up_later_phases(ended, keep_going=self._limits.keep_going)
         phase = self._phases.begin_next(with_work=self._tasks.stopped is not None)
         if phase is not None:
             self._order(StartPhase(phase, self._phases.timeout_s))
             self._clock.set(self._clock.now + self._phases.timeout_s, "phase", phase)
+            self._slots.begin_phase(self._phases.max_jobs)
             self._tasks.begin_phase()
         else:
             self._ended = True
@@ -352,6 +357,7 @@ class Scheduler:
         assert phase is not None
         self._order(TimeOutPhase(phase, timeout_s))
         self._run_out_of_time(Cause.PHASE_TIMEOUT, f"phase timeout ({timeout_s:g}s) exceeded")
+        self._stops_phase_alone()
 
     def _time_out_run(self) -> None:
         deadline_s = self._limits.deadline_s or 0
@@ -386,6 +392,13 @@ class Scheduler:
             later = self._phases.to_come if over.scope == "run" else ()
             self._tasks.kill_running(Cause.BUDGET, detail=detail)
             self._tasks.stop(Cause.BUDGET, detail, later)
+            if over.scope == "phase":
+                self._stops_phase_alone()
+
+    def _stops_phase_alone(self) -> None:
+        """What has just stopped the run is over with the phase, where the run is to keep going."""
+        if self._limits.keep_going:
+            self._stop_of_phase = self._tasks.stopped
 
     def _interrupt(self, signal: int, *, force: bool) -> None:
         self._signal = self._signal or signal

@@ -168,8 +168,11 @@ class Tasks:
         return False
 
     def _may_start(self, name: str) -> bool:
-        """Whether nothing that stopped the run keeps it from its turn."""
-        return self.stopped is None or name in self.always
+        """Whether nothing that stopped the run, or its phase, keeps it from its turn."""
+        if name in self.always:
+            return True
+        given_up = self._phases.given_up
+        return self.stopped is None and not (given_up and self._tasks[name].phase in given_up)
 
     def line_up(self, name: str) -> None:
         """It is ready: it starts when a slot is free."""
@@ -229,22 +232,36 @@ class Tasks:
         for phase in phases:
             self.cancel_waiting(phase)
 
-    def give_up_later_phases(self, failed: str) -> None:
-        """What needs a failed task is blocked by it; the others never had their turn."""
-        detail = f"phase '{failed}' failed"
-        self.stopped = Decision(Status.CANCELLED, Cause.PHASE_FAILED, detail)
-        for phase in self._phases.to_come:
-            self.cancel_waiting(phase, but_blocked=True)
+    def give_up_later_phases(self, failed: str, *, keep_going: bool) -> None:
+        """What needs a failed task is blocked by it; the others never had their turn. `keep_going`:
+        only those phases are given up that need the failed one.
+        """
+        end = Decision(Status.CANCELLED, Cause.PHASE_FAILED, f"phase '{failed}' failed")
+        if not keep_going:
+            self.stopped = end
+        phases = self._phases.needing(failed) if keep_going else self._phases.to_come
+        self._phases.given_up.update(phases)
+        for phase in phases:
+            self._cancel_waiting(phase, end, but_blocked=True)
 
-    def cancel_waiting(
-        self, phase: str | None, spared: Container[str] = (), *, but_blocked: bool = False
+    def cancel_waiting(self, phase: str | None, spared: Container[str] = ()) -> None:
+        """Cancel what has not started in this phase, as the run was stopped."""
+        assert self.stopped is not None
+        self._cancel_waiting(phase, self.stopped, spared)
+
+    def _cancel_waiting(
+        self,
+        phase: str | None,
+        end: Decision,
+        spared: Container[str] = (),
+        *,
+        but_blocked: bool = False,
     ) -> None:
         """Cancel what has not started in this phase; `but_blocked`: unless a need blocks it."""
-        assert self.stopped is not None
         ended = []
         for name in self._phases.members(phase):
             if self.is_waiting(name) and not (name in spared or name in self.always):
                 if not (but_blocked and self._decide(name)):
-                    self._not_run(name, self.stopped)
+                    self._not_run(name, end)
                 ended.append(name)
         self._tell_dependents(ended)

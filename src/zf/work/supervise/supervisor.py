@@ -328,21 +328,22 @@ class Supervisor:
 
     def _watch(self, pids: Sequence[int]) -> None:
         """Be woken by the exit of these, or of some of them when they are many."""
-        wanted = set(pids[:_WATCHED])
-        if wanted == self._watched.keys():
-            return
-        for pid in self._watched.keys() - wanted:
-            fd = self._watched.pop(pid)
+        watched = self._watched
+        wanted = pids[:_WATCHED]
+        for pid in [pid for pid in watched if pid not in wanted]:
+            fd = watched.pop(pid)
             if fd is not None:
                 self._exit_fds.discard(fd)
                 self._poll.unregister(fd)
                 os.close(fd)
-        for pid in wanted - self._watched.keys():
+        for pid in wanted:
+            if pid in watched:
+                continue
             try:
-                fd = self._watched[pid] = os.pidfd_open(pid)
+                fd = watched[pid] = os.pidfd_open(pid)
             except (OSError, AttributeError):
                 # No pidfds on this system, or no descriptors left.
-                self._watched[pid] = None
+                watched[pid] = None
                 self._orders.hear_of_children()
             else:
                 self._exit_fds.add(fd)

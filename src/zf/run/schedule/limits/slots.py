@@ -40,7 +40,7 @@ class Slots:
         self, plan: Plan, limits: Limits, clock: Clock, order: Callable[[Order], None]
     ) -> None:
         self._tasks = plan.tasks
-        self._max_jobs = limits.max_jobs
+        self._max_jobs = self._most = limits.max_jobs
         self._clock = clock
         self._order = order
         self.queue = ReadyQueue(start_order(plan, limits), limits.resources)
@@ -51,6 +51,10 @@ class Slots:
         self.asked: str | None = None
         self._waits = Waits()
         self._asked_again: set[str] = set()  # groups that an alarm is set for
+
+    def begin_phase(self, max_jobs: int | None) -> None:
+        """So many tasks of the phase may run at once, where that is less than the run allows."""
+        self._max_jobs = min(self._most, max_jobs or self._most)
 
     def has_begun(self, name: str) -> bool:
         """Whether there was an attempt of it, or is one."""

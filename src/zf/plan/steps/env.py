@@ -58,9 +58,10 @@ def check(task: Task, project: Project, also: Collection[str] = ()) -> Iterator[
     if not task.needs:
         named.discard("NEEDS_DIR")
     for loc, env, step in _maps(task):
-        known = named | env.keys() | (task.env.keys() if step else set())
+        below = named | (task.env.keys() if step else set())
         for name, text in env.items():
             if "${" in text:
+                known = below | (env.keys() - {name})
                 yield from _check_one((*loc, name), text, known, globs)
         yield from _circles(loc, env)
 
@@ -120,7 +121,7 @@ def check_here(task: Task, seen: Callable[[str], str | None]) -> Iterator[Findin
 
         found = expand(env, look)
         for name, why in found.problems.items():
-            hint = "set it, or give a default: ${NAME:-default}"
+            hint = "set it, or give a default: ${NAME:-default}" if why.endswith("set") else None
             yield Finding("ZF264", (*loc, name), 0, 0, f"'{name}' has no value: {why}", hint)
         if step is None:
             below = found.values

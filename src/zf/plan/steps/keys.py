@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zf.plan.form import BOOL, Key, checked, number, one_of, or_list, text
-from zf.plan.shapes import ENV, INSIDE, NOT_BLANK, is_cleanup_condition, is_step_condition
+from zf.plan.form import (
+    BOOL,
+    ENV,
+    INSIDE,
+    NOT_BLANK,
+    Key,
+    checked,
+    is_cleanup_condition,
+    is_step_condition,
+    number,
+    one_of,
+    or_list,
+    text,
+)
 from zf.settings import MAX_SECONDS
 
 # What `shell: WORD` stands for, as the beginning of a command line; empty for bash as zf calls it.

@@ -1,0 +1,90 @@
+"""What a run cannot do, and what to type instead. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import NoReturn
+
+from zf.errors import Problem, ZfError
+from zf.lean.records import replace
+from zf.model import Flow, Need, Task
+from zf.plan.graph import is_missing, present
+from zf.plan.phases import phase_order
+from zf.plan.suggest import phase_hint, task_hint
+
+
+def refuse_phases(flow: Flow, unknown: Iterable[str]) -> NoReturn:
+    known = sorted({task.phase for task in flow.tasks.values()})
+    problems = [
+        Problem(code="ZF102", message=f"unknown phase '{name}'", hint=phase_hint(name, known))
+        for name in unknown
+    ]
+    raise ZfError(problems[0].message, problems=tuple(problems))
+
+
+def refuse_task(flow: Flow, unknown: str) -> NoReturn:
+    raise ZfError(
+        f"unknown task '{unknown}'",
+        code="ZF103",
+        hint=task_hint(unknown, flow.tasks),
+    )
+
+
+def unmet_need(flow: Flow, task: Task, need: Need, tasks: Collection[str]) -> Problem:
+    phase = flow.tasks[need.task].phase
+    message = f"'{task.id}' needs '{need.task}' of phase '{phase}', which "
+    if need.task in tasks:
+        message += f"this run does only after phase '{task.phase}'"
+    else:
+        message += "is not in this run"
+    return Problem(code="ZF104", message=message, file=task.file, line=need.line)
+
+
+def refuse_needs(problems: list[Problem], command: str) -> NoReturn:
+    """Tell of all needs that cannot be met, and once, at the end, what to type instead."""
+    problems[-1] = replace(problems[-1], hint=command)
+    raise ZfError(problems[0].message, problems=tuple(problems))
+
+
+def run_with_needs(
+    flow: Flow,
+    phases: Sequence[str],
+    upstream: Collection[str],
+    unmet: Collection[str],
+    builds_on: Sequence[str],
+) -> str:
+    """The command that runs these phases with everything they need, through others too; but for
+    what the runs meet that are built on.
+
+    Raises ZfError (exit 2) for phases that need each other.
+    """
+    from shlex import quote  # noqa: PLC0415 - of a plan that lacks needs
+
+    tasks = _phases_with_needs(flow, phases, upstream, unmet)
+    order = phase_order(tasks, flow.project)
+    if builds_on:
+        return " ".join(["zf run-phase", *order, *(f"--upstream {quote(r)}" for r in builds_on)])
+    told = " ".join(["zf run", *(f"phase:{p}" if p in flow.tasks else p for p in phases)])
+    grown = len(order) > len(phases)
+    return f"{told} (or build on an earlier run with --upstream RUN)" if grown else told
+
+
+def _phases_with_needs(
+    flow: Flow, phases: Sequence[str], upstream: Collection[str], unmet: Collection[str]
+) -> dict[str, Task]:
+    """The tasks of these phases, and of every phase they need that is not met by a run."""
+    members: dict[str, list[Task]] = {}
+    for task in flow.tasks.values():
+        members.setdefault(task.phase, []).append(task)
+    tasks: dict[str, Task] = {}
+    queue = list(phases)
+    wanted = set(phases)
+    for phase in queue:  # grows while it is read
+        for task in members[phase]:
+            tasks[task.id] = task
+            for need in present(flow, task):
+                other = flow.tasks[need.task].phase
+                if other not in wanted and is_missing(need, (), upstream, unmet):
+                    wanted.add(other)
+                    queue.append(other)
+    return tasks
