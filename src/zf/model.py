@@ -26,6 +26,8 @@ _TASK = re.compile(TASK_PATTERN)
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 DEFAULT_MAX_LOG_BYTES = 1024**3
+# The phase of a task that names none, in a project whose tasks name none.
+DEFAULT_PHASE = "main"
 
 # What zf itself tells every step; a task that set one of these would be overruled in silence.
 RESERVED_ENV = frozenset(
@@ -162,6 +164,9 @@ class Task(Struct, frozen=True):
     # Fields below came after the form of a task was first hashed: a proof has them, and a digest
     # counts them, only where they are not at their defaults, so that other tasks keep theirs.
     tags: tuple[str, ...] = ()
+    # Where it says what does not stand in its own place: `file:line` by a key, such as
+    # `timeout_sec`, `env.NAME` or `needs[0]`. No part of what it does, so no digest counts it.
+    origins: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # A step that exits with one of these ends its task as skipped.
     skip_exit_codes: tuple[int, ...] = ()
     # Names of variables without which a run with this task does not begin; steps see them.
@@ -290,10 +295,16 @@ def definition_sha256(task: Task) -> str:
     """The digest of everything a task file says: two tasks with the same one do the same. What
     plan.json shows is that of the task without its secrets, which could be guessed from it.
 
-    SHA-256, in hex, over the values of the recorded form, in its order, as JSON; where steps stand
-    in the file counts. Keys that came later follow as one mapping, where there are any.
+    SHA-256, in hex, over the values of the recorded form, in its order, as JSON. Where steps stand
+    in the file counts if the file is the task's alone: in a file of several tasks a line more above
+    does not change those below. Keys that came later follow as one mapping, where there are any.
     """
     said = recorded(task)
+    said.pop("origins", None)
+    if task.file and not task.file.endswith("/task.yaml"):
+        said["line"] = 0
+        for step in (*said["commands"], *said["cleanup"]):
+            step["line"] = 0
     values = [said.pop(key) for key in _FIRST_KEYS] + ([said] if said else [])
     return sha256(_encode(values).encode("ascii")).hexdigest()
 

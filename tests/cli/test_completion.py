@@ -208,3 +208,30 @@ def test_a_project_that_cannot_be_read_offers_nothing_and_says_nothing(project):
     env = {"_ZF_COMPLETE": "complete_bash", "COMP_WORDS": "zf run-task ", "COMP_CWORD": "2"}
     done = _asked(project, env)
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("te", ["test", "test@py=3.11", "test@py=3.12"]),
+        ("test @", ["py=3.11", "py=3.12"]),
+        ("test @ p", ["py=3.11", "py=3.12"]),
+        ("test @ py =", ["3.11", "3.12"]),
+        ("test @ py = 3.11", ["3.11"]),
+        ("test @ os = x", []),
+    ],
+)
+def test_instances_of_a_matrix_are_offered_though_bash_splits_their_names(project, typed, offered):
+    project.file("test", "id: test\nphase: A\nmatrix: {py: [3.11, 3.12]}\ncommands: [{run: x}]\n")
+    line = f"zf run-task {typed}"
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    done = _asked(project, {"_ZF_COMPLETE": "complete_bash", **words})
+    assert (done.stdout.split(), done.stderr) == (offered, "")
+
+
+def test_an_instance_is_completed_in_a_shell(project, terminal):
+    project.file("test", "id: test\nphase: A\nmatrix: {py: [3.11, 3.12]}\ncommands: [{run: x}]\n")
+    terminal.type("zf explain latest test@py=3.12 --ta\t")
+    terminal.wait_for("--tail")
+    terminal.type("\x15zf run-task test@py=3.1\t\t")
+    terminal.wait_for("3.11", "3.12")

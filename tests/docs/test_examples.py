@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.program import Project
 from zf.plan import schema
+from zf.plan.files import forms
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/expected.json"))
@@ -26,7 +27,9 @@ def example(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Project, di
 @pytest.mark.parametrize("example", NAMES, indirect=True)
 def test_an_example_ends_as_it_says(example):
     project, expected = example
-    done = project.zf("run-phase", "A", "--run-id", "r", *expected.get("options", ()))
+    done = project.zf(
+        "run-phase", expected.get("phase", "A"), "--run-id", "r", *expected.get("options", ())
+    )
     statuses = {name: project.status("r", name) for name in expected["tasks"]}
     for name, wanted in expected["tasks"].items():
         assert {key: statuses[name][key] for key in wanted} == wanted, done.err
@@ -47,9 +50,16 @@ def status_files(proof: Path) -> list[Path]:
 
 
 def test_every_key_of_a_task_is_in_an_example():
-    texts = "".join(path.read_text() for path in EXAMPLES.glob("*/tasks/*/task.yaml"))
-    shown = {line.split(":")[0] for line in texts.splitlines()}
+    files = [*EXAMPLES.glob("*/tasks/*/task.yaml"), *EXAMPLES.glob("*/zf.yaml")]
+    texts = "".join(path.read_text() for path in files)
+    shown = {line.split(":")[0].strip() for line in texts.splitlines()}
     assert schema.TASK.keys() - shown <= {"pass_env", "workdir"}
+
+
+def test_every_key_of_a_file_of_tasks_is_in_an_example():
+    texts = "".join(path.read_text() for path in EXAMPLES.glob("*/zf.yaml"))
+    shown = {line.split(":")[0] for line in texts.splitlines()}
+    assert forms.FILE.keys() <= shown
 
 
 def test_no_example_is_passed_over():

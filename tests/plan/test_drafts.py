@@ -2,6 +2,7 @@
 
 from tests.support.plan_files import good, loaded, said, write
 from zf.plan import drafts
+from zf.plan.files.pointer import Pointer
 
 
 def test_an_unknown_need_with_the_nearest_known_one(tmp_path):
@@ -144,7 +145,7 @@ def test_warnings_wait_until_there_are_no_errors(tmp_path):
 
 def test_a_file_that_changes_between_two_looks_gets_a_message_without_a_place(tmp_path):
     write(tmp_path, {"x": good("x", "gone")})
-    pointer = drafts.Pointer(str(tmp_path / "tasks/y/task.yaml"), "tasks/y/task.yaml")
+    pointer = Pointer(str(tmp_path / "tasks/y/task.yaml"), "tasks/y/task.yaml")
     problem = pointer.problem(("needs", 0), "ZF210", "needs unknown task 'gone'", None)
     assert problem.render() == "tasks/y/task.yaml: error[ZF210]: needs unknown task 'gone'"
 

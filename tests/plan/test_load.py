@@ -132,7 +132,8 @@ def test_no_tasks_at_all_are_no_problem(tmp_path):
             (
                 "tasks/build.yaml: warning[ZF219]:"
                 " this file is not read: a task file is tasks/<id>/task.yaml\n"
-                "  hint: if it is a task, move it to tasks/build/task.yaml"
+                "  hint: if it is a task, move it to tasks/build/task.yaml,"
+                " or write its keys below `tasks: {build: ...}`"
             ),
         ),
     ],
@@ -195,7 +196,8 @@ def test_no_project(tmp_path):
     assert caught.value.exit_code == 2
     assert caught.value.problems[0].render() == (
         f"error[ZF101]: no tasks found in {tmp_path} or any folder above it\n"
-        "  hint: write tasks/<id>/task.yaml, or name the project's folder with -C"
+        "  hint: write `tasks:` in zf.yaml, or tasks/<id>/task.yaml;"
+        " or name the project's folder with -C"
     )
 
 

@@ -328,6 +328,6 @@ class TestChosen:
 
 
 def test_the_pattern_of_names_has_room_for_the_longest():
-    longest = name_of("x" * 128, {"a": "y" * 32}, {"a": {"y" * 32: "y" * 32}})
+    longest = name_of("x" * 128, values := {"a": "y" * 32}, {"a": {"y" * 32: "y" * 32}}, values)
     assert re.fullmatch(TASK_PATTERN, longest)
     assert variable("node-version") == "MATRIX_NODE_VERSION"

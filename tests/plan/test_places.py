@@ -62,9 +62,31 @@ def test_a_task_file_that_is_too_deep_is_told_beside_good_ones_too(inner):
     assert problem.hint == "move the folder tasks/group/y to tasks/y"
 
 
-def test_what_lies_in_a_task_s_own_folder_is_its_own(inner):
+@pytest.mark.parametrize("below", ["y", "fixtures/y", "a/b/c/y"])
+def test_a_task_file_in_the_folder_of_a_task_is_told(inner, below):
     write(inner / "tasks/x/task.yaml")
-    write(inner / "tasks/x/fixtures/task.yaml", "y")
+    write(inner / f"tasks/x/{below}/task.yaml", "y")
+    found = load(*find_root(str(inner)), default_phase_timeout_s=3600)
+    [problem] = found.problems
+    assert problem.render() == (
+        f"tasks/x/{below}/task.yaml: error[ZF219]: this file is not read: a task file is"
+        f" tasks/<id>/task.yaml, no deeper\n  hint: move the folder tasks/x/{below} to tasks/y"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fixtures/p/zf.yaml fixtures/p/tasks/y/task.yaml",
+        ".cache/y/task.yaml",
+        "y/task.yml",
+        "a.yaml",
+    ],
+)
+def test_what_else_lies_in_a_task_s_own_folder_is_its_own(inner, name):
+    write(inner / "tasks/x/task.yaml")
+    for one in name.split():
+        write(inner / "tasks/x" / one, "y")
     assert problems(inner) == []
 
 
@@ -81,7 +103,7 @@ def test_a_project_file_without_tasks_ends_the_search(inner):
     code, message, hint = refused(inner / "below")
     assert code == "ZF108"
     assert message == f"{inner}/zf.yaml is the file of a project that has no tasks"
-    assert hint.startswith("write tasks/<id>/task.yaml beside it")
+    assert hint.startswith("write `tasks:` in it, or tasks/<id>/task.yaml beside it")
 
 
 def test_tasks_that_are_a_link_to_nothing_end_the_search(inner):

@@ -15,15 +15,21 @@ from zf.lean.records import replace
 from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalled, recorded
 from zf.plan import form as shapes
 from zf.plan import schema
+from zf.plan.files import forms
 from zf.plan.steps import keys as step_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-FORMS = {"task": schema.TASK_FORM, "project": schema.PROJECT_FORM}
+FORMS = {
+    "task": forms.task_form(),
+    "tasks": forms.file_form(),
+    "project": forms.project_form(),
+}
 WHOLE_TASK = {
     "id": "40-seed",
     "title": "Seed",
     "phase": "E",
+    "use": ["python"],
     "tags": ["slow", "db"],
     "skip_exit_codes": [77],
     "required_env": ["SLACK_HOOK"],
@@ -74,13 +80,24 @@ WHOLE_TASK = {
             "continue_on_error": True,
         },
     ],
+    "run": "make",
+    **{f"{name}+": [] for name in ("needs", "pass_env", "artifacts", "secrets")},
     "artifacts": ["out/*.xml"],
     "reports": {"junit": ["out/junit.xml"]},
     "budget": {"llm_cost_usd": 2},
     "budget_required": True,
     "metrics_strict": True,
 }
+# What is told by the keys that it is short for, or comes from elsewhere.
+SHORT = {"run", "use", "needs+", "pass_env+", "artifacts+", "secrets+"}
+WHOLE_FILE = {
+    "include": ["ci/tasks.yaml"],
+    "defaults": {"timeout_sec": 60, "env": {"A": "b"}},
+    "templates": {"python": {"run": "make", "pass_env+": ["CI"]}},
+    "tasks": {"a": "make", "b": ["make", {"run": "make"}], "c": {"use": "python"}},
+}
 WHOLE_PROJECT = {
+    **WHOLE_FILE,
     "pass_env": ["A"],
     "required_env": ["B"],
     "secrets": ["*_TOKEN"],
@@ -104,30 +121,33 @@ def test_a_cleanup_command_has_the_keys_of_a_step():
 def test_the_committed_schemas_are_the_models(which):
     committed = (REFERENCE / "schemas" / f"{which}.schema.json").read_text()
     # To write it anew: zf schema task > docs/reference/schemas/task.schema.json
-    assert committed == json.dumps(schema.json_schema(which), indent=2) + "\n"
+    assert committed == json.dumps(forms.json_schema(which), indent=2) + "\n"
 
 
 @pytest.mark.parametrize("which", FORMS)
 def test_the_schemas_are_sound_and_say_what_every_key_means(which):
-    found = schema.json_schema(which)
+    found = forms.json_schema(which)
     jsonschema.Draft7Validator.check_schema(found)
     assert set(found["properties"]) == set(FORMS[which].keys)
     assert all(key["description"] for key in found["properties"].values())
 
 
 @pytest.mark.parametrize(
-    ("which", "whole"), [("task", WHOLE_TASK), ("project", WHOLE_PROJECT)], ids=["task", "project"]
+    ("which", "whole"),
+    [("task", WHOLE_TASK), ("tasks", WHOLE_FILE), ("project", WHOLE_PROJECT)],
+    ids=["task", "tasks", "project"],
 )
 def test_a_form_with_every_key_is_valid(which, whole):
     assert set(whole) == set(FORMS[which].keys)
     assert FORMS[which].errors(whole) == []
-    jsonschema.validate(whole, schema.json_schema(which))
+    jsonschema.validate(whole, forms.json_schema(which))
 
 
 def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     """A key that a proof does not tell is one that an auditor cannot see."""
     needed = {name: good(name, phase="E") for name in ("20-lint", "30-migrate")}
-    found = loaded(tmp_path, needed | {"40-seed": json.dumps(WHOLE_TASK), "a": good("a")})
+    said = {key: value for key, value in WHOLE_TASK.items() if key not in SHORT}
+    found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a")})
     assert found.flow is not None, found.problems
     form = json.loads((REFERENCE / "schemas/recorded-task.schema.json").read_text())
     later = {key for _, key, _ in LATER}
@@ -138,7 +158,7 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
         assert set(said) <= set(form["properties"])
         assert recalled(said) == task
     made = {"file", "line", "required_artifacts", "base", "max_parallel", "matrix_fail_fast"}
-    assert set(schema.TASK) | made == set(whole)
+    assert set(schema.TASK) - SHORT | made == set(whole)
     assert set(whole) - later == set(plain)
     same = {name for name in plain if name in schema.TASK and whole[name] == plain[name]}
     assert same == {"leave_running", "timeout_sec"}  # as when they are not written
@@ -157,7 +177,7 @@ values = st.recursive(
 )
 
 
-def forms(whole: dict, known_values):
+def variants(whole: dict, known_values):
     """The whole form with some keys left out, some replaced, and perhaps one too many."""
     keys = st.sampled_from([*whole, "surplus"])
     return st.builds(
@@ -184,19 +204,19 @@ nested = (
         texts, st.fixed_dictionaries({}, optional={"title": texts, "timeout_sec": numbers})
     )
 )
-JSON_SCHEMAS = {which: jsonschema.Draft7Validator(schema.json_schema(which)) for which in FORMS}
+JSON_SCHEMAS = {which: jsonschema.Draft7Validator(forms.json_schema(which)) for which in FORMS}
 
 
-@given(forms(WHOLE_TASK, nested))
+@given(variants(WHOLE_TASK, nested))
 def test_editors_and_zf_agree_about_tasks(form):
     # The language of conditions is not one that an editor knows.
-    errors = [one for one in schema.TASK_FORM.errors(form) if one["type"] != "condition"]
+    errors = [one for one in forms.task_form().errors(form) if one["type"] != "condition"]
     assert JSON_SCHEMAS["task"].is_valid(form) == (errors == [])
 
 
-@given(forms(WHOLE_PROJECT, nested))
+@given(variants(WHOLE_PROJECT, nested))
 def test_editors_and_zf_agree_about_projects(form):
-    assert JSON_SCHEMAS["project"].is_valid(form) == (schema.PROJECT_FORM.errors(form) == [])
+    assert JSON_SCHEMAS["project"].is_valid(form) == (forms.project_form().errors(form) == [])
 
 
 @pytest.mark.parametrize(
@@ -232,7 +252,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
     list(
         enumerate(
             [
-                schema.with_defaults(schema.TASK),
+                forms.with_defaults(schema.TASK),
                 step_keys.STEP,
                 schema.NEED,
                 schema.MATRIX,
@@ -243,6 +263,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
+                forms.FILE,
             ]
         )
     ),
@@ -258,6 +279,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "project",
         "throttle",
         "phase",
+        "file",
     ],
 )
 def test_the_page_lists_every_key(index, keys):
@@ -276,8 +298,9 @@ def test_the_page_names_the_variables_zf_sets():
 
 
 def test_the_examples_of_the_page_are_valid(tmp_path):
-    task, project = re.findall(r"(?ms)^```yaml\n(.*?)^```", PAGE)
+    task, project, shared = re.findall(r"(?ms)^```yaml\n(.*?)^```", PAGE)
     files = {
+        "tasks/more.yaml": f"defaults: {{phase: E}}\n{shared}",
         "40-seed-database": task,
         "30-migrate": good("30-migrate", phase="E"),
         "zf.yaml": project,
@@ -311,7 +334,7 @@ def test_every_code_is_on_the_page_and_every_code_of_the_page_exists():
 def test_every_code_of_a_bad_file_has_a_test_of_its_whole_message():
     tests = "\n".join(
         path.read_text()
-        for path in Path(__file__).parent.iterdir()
+        for path in Path(__file__).parent.rglob("*")
         if path.suffix in {".py", ".md"}
     )
     codes = set(re.findall(r"ZF2\d\d", (REFERENCE / "problems.md").read_text()))
@@ -320,7 +343,7 @@ def test_every_code_of_a_bad_file_has_a_test_of_its_whole_message():
 
 def test_task_files_of_this_project_fit_their_schema():
     for path in ROOT.glob("tasks/*/task.yaml"):
-        jsonschema.validate(yaml.safe_load(path.read_text()), schema.json_schema("task"))
+        jsonschema.validate(yaml.safe_load(path.read_text()), forms.json_schema("task"))
 
 
 def test_a_task_which_does_not_use_a_later_key_has_the_digest_it_always_had():

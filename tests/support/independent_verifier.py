@@ -8,7 +8,10 @@ from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
-ID, NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.compile(r"(?!\.\.?\Z|-\Z| )[ -\[\]-~]+")
+ID, NAME = (
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:@[A-Za-z0-9_=,.+-]{1,100})?",
+    re.compile(r"(?!\.\.?\Z|-\Z| )[ -\[\]-~]+"),
+)
 TREE = r"(00-meta|10-commands|20-logs|30-artifacts|40-checksums|99-summary)"
 KINDS = (
     r"(run|phase|attempt)_(started|ended)|(run|phase)_timed_out|run_resumed|task_not_run|interrupted"
@@ -124,6 +127,24 @@ def journal(lines):
     return first, tasks, e if over else None
 
 
+def instance(row):
+    base, at, tail = row["id"].partition("@")
+    values = row.get("matrix", {})
+    assert (row.get("base"), "matrix" in row, bool(values)) == (
+        base if at else None,
+        *[bool(at)] * 2,
+    )
+    whole = sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode())
+    axes = [pair.split("=") for pair in tail.split(",") if at]
+    for axis, told in axes if len(dict(axes)) == len(axes) else [("", "")]:
+        text = values.get(axis, "")
+        kept = re.sub(r"[^A-Za-z0-9._+]+", "-", text)[:20].strip("-.") or "x"
+        mark = f"{kept}-{sha256(text.encode()).hexdigest()[:8]}"
+        rest = {whole.hexdigest()[:12]} if axis == "etc" else set()
+        assert told in ({text, mark} if axis in values else rest)
+    return True
+
+
 def check(there, folders):
     odd = {p for p, at in there.items() if at.is_symlink() or not (at.is_file() or p in folders)}
     files = {p: path.read_bytes() for p, path in there.items() if p not in folders | odd}
@@ -144,6 +165,7 @@ def check(there, folders):
     assert {p.split("/")[0] for p in folders} <= {*ids, "attest"} and set(tasks) <= set(ids)  # 7
     assert all("/" in p or p in TOP or (p.endswith(".tmp") and not sealed) for p in files)
     assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
+    rows = {row["id"]: row for row in plan["tasks"] if instance(row)}
     ended = {name for name, t in tasks.items() if t["end"]}
     loose = set() if sealed else set(ids) - ended
     assert all(p.split("/")[0] in loose for p in odd)  # 1
@@ -152,11 +174,11 @@ def check(there, folders):
         assert place or folder.split("/")[0] in loose
     for name in ended:  # 9
         end, tree = tasks[name]["end"], f"{name}/40-checksums/"
-        rows = listed(files[f"{tree}task.sha256"], f"{name}/")
-        rows |= listed(files.get(f"{tree}attempts.sha256", b""), f"{name}/")
+        lines = listed(files[f"{tree}task.sha256"], f"{name}/")
+        lines |= listed(files.get(f"{tree}attempts.sha256", b""), f"{name}/")
         mine = {p: d for p, d in own.items() if p.startswith(f"{name}/")}
-        assert {**rows, f"{tree}task.sha256": end["task_sha256"]} == mine
-        kept = {p: d for p, d in rows.items() if p.startswith(f"{name}/30-artifacts/")}
+        assert {**lines, f"{tree}task.sha256": end["task_sha256"]} == mine
+        kept = {p: d for p, d in lines.items() if p.startswith(f"{name}/30-artifacts/")}
         assert listed(files[f"{tree}artifacts.sha256"], f"{name}/30-artifacts/") == kept
         whole = {f"{name}/attempts/{number}/": e for number, e in tasks[name]["all"].items()}
         for root, e in {**whole, f"{name}/": end}.items():
@@ -166,6 +188,9 @@ def check(there, folders):
                 for p in mine
                 if p.startswith(root) and p.count("/") == root.count("/") + 1
             )
+            meta, row = files.get(f"{root}00-meta/task.json"), rows[name]
+            said = row if cut or meta is None else parse(meta)
+            assert all(said.get(key) == row.get(key) for key in ("base", "matrix"))
         for number, e in tasks[name]["all"].items():
             path = f"{name}/attempts/{number}/40-checksums/task.sha256"
             assert e is end or digest[path] == e["task_sha256"]

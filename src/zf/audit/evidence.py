@@ -37,7 +37,8 @@ class Evidence:
         self.sizes: dict[str, int] = {}
         self.run: Mapping[str, Any] = {}
         self.plan: Mapping[str, Any] = {}
-        self.planned: dict[str, None] = {}  # in plan order, and found at once
+        # Each with its row of the plan, in plan order, and found at once.
+        self.planned: dict[str, Mapping[str, Any]] = {}
         self.account = Account()
         self.head = ""
         self.torn = False

@@ -7,6 +7,7 @@ from typing import Any
 
 from zf.audit import statement
 from zf.audit.evidence import TOP_FILES, Evidence
+from zf.audit.instances import unlike
 from zf.proof import forms, layout
 
 # What a terminal event and the task's status.json both say.
@@ -130,6 +131,9 @@ def _check_forms(
             continue
         if end.get("status") not in _CUT_SHORT and end.get("cause") not in _CUT_SHORT:
             value = seen.read_json(path, form)
+            if form == "recorded-task" and isinstance(value, dict):
+                for wrong in unlike(seen.planned[path.partition("/")[0]], value):
+                    seen.tampered("mismatch", wrong, path)
             if form == "step" and isinstance(value, dict) and type(value.get("log_bytes")) is int:
                 name = path.rpartition("/")[2].removesuffix(".json")
                 seen.sizes[f"{root}/{layout.log(name)}"] = value["log_bytes"]

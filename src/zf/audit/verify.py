@@ -17,6 +17,7 @@ from zf.audit.authentic import NO_TRUST, Trust
 from zf.audit.conclusion import Verification, conclude
 from zf.audit.evidence import Evidence, is_attest, is_seal, reason_of
 from zf.audit.expected import NOTHING, Expectations, Said, unmet
+from zf.audit.instances import misnamed
 from zf.audit.trees import match_trees
 from zf.errors import ZfError
 from zf.model import is_task_id
@@ -117,7 +118,9 @@ def _read_papers(seen: Evidence) -> None:
     for row in _rows(seen):
         name = row.get("id")
         if isinstance(name, str) and is_task_id(name) and name not in seen.planned:
-            seen.planned[name] = None
+            seen.planned[name] = row
+            for wrong in misnamed(row):
+                seen.tampered("paper", wrong, PLAN)
         else:
             seen.tampered("paper", f"plans a task without a good id: {name!r:.200}", PLAN)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import contextmanager, redirect_stdout
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,7 +16,7 @@ from zf.model import is_task_id
 from zf.settings import OPTIONS, RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 
     from zf.model import Task
     from zf.options import Option
@@ -55,8 +57,9 @@ def complete_phase(incomplete: str) -> list[str]:
 
 
 def complete_task(incomplete: str) -> list[str]:
-    """Tasks of the project at hand."""
-    return _offered((task.id for task in _tasks()), incomplete)
+    """Tasks of the project at hand, and those with a matrix, which stand for all its instances."""
+    names = (name for task in _tasks() for name in (task.base, task.id) if name)
+    return _offered(dict.fromkeys(names), incomplete)
 
 
 def complete_named(incomplete: str) -> list[str]:
@@ -77,6 +80,35 @@ def complete_run(incomplete: str) -> list[str]:
 
 def _offered(names: Iterable[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete) and is_task_id(name)]
+
+
+@contextmanager
+def whole_words(environ: MutableMapping[str, str]) -> Iterator[None]:
+    """Bash splits words at `@` and `=`, so it hands over `test@py=3` as five. Make them one again,
+    and of what is offered leave out all but the last of them: bash replaces that one alone.
+    """
+    words: list[str] = []
+    before = ""
+    at = int(environ["COMP_CWORD"])
+    parts = environ["COMP_WORDS"].split()
+    for part in (parts + [""] * (at >= len(parts)))[: at + 1]:
+        if words and part and (part in _BREAKS or words[-1][-1:] in _BREAKS):
+            before = words[-1] + (part if part in _BREAKS else "")
+            words[-1] += part
+        else:
+            words.append(part)
+            before = ""
+    environ["COMP_WORDS"], environ["COMP_CWORD"] = " ".join(words), str(len(words) - 1)
+    told = io.StringIO()
+    try:
+        with redirect_stdout(told):
+            yield
+    finally:
+        for line in told.getvalue().splitlines():
+            print(line.removeprefix(before))
+
+
+_BREAKS = ("@", "=")
 
 
 def _tasks() -> list[Task]:

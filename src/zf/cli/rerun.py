@@ -83,12 +83,11 @@ def cancel(
     _directory: Directory = None,
 ) -> None:
     """End a run that another zf is running, or one task of it; once more: end it now."""
-    from zf.report.facts import refuse_unknown
+    from zf.report.task_facts import named
     from zf.run.host.lock import cancel as ask_to_cancel
 
     run_dir = find_run(run, own=True)
     run = os.path.basename(run_dir)
-    if task is not None:
-        refuse_unknown(facts_of(run_dir), task)
-    ask_to_cancel(proofs_folder(), run, task)
+    for each in (None,) if task is None else named(facts_of(run_dir), task):
+        ask_to_cancel(proofs_folder(), run, each)
     streams.say(sys.stderr, f"asked {run} to cancel {task or 'everything'}\n")

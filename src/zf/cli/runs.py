@@ -45,6 +45,7 @@ def status(
     """List the runs, newest first; or the tasks of one run."""
     from zf.proof import read
     from zf.report import runs, waiting
+    from zf.report.task_facts import bases
 
     style = style_of(sys.stdout)
     proofs = proofs_folder()
@@ -56,7 +57,9 @@ def status(
         if as_json:
             tasks = {t.id: t.word for t in facts.tasks.values()}
             used = {t.id: dict(t.measures) for t in facts.tasks.values() if t.measures}
+            together = {name: base.conclusion for name, base in bases(facts.tasks.values()).items()}
             found = {"tasks": tasks, "measures": used, "waits": waiting.as_json(waits)}
+            found |= {"matrices": together} if together else {}
             print(json.dumps({**runs.as_json([row])[0], **found}))
         else:
             print(runs.tasks_table(facts, style, waits, row.advice), end="")
@@ -121,7 +124,7 @@ def explain(
     from zf.report import advice, blocked
     from zf.report import explain as telling
     from zf.report.excerpt import LOOK_LINES
-    from zf.report.facts import refuse_unknown
+    from zf.report.task_facts import named
     from zf.report.waiting import as_json as as_json_of
 
     run_dir = find_run(run)
@@ -136,16 +139,22 @@ def explain(
         **state,
     }
     if task is not None:
-        refuse_unknown(facts, task)
-        found = facts.tasks[task]
-        log = read.log_tail(run_dir, task, facts.step_number(found), lines=LOOK_LINES)
-        remarks = remarks_of_task(found, run_dir)
-        cases = _failed_cases(run_dir, found)
-        wait = waits.get(task)
-        print(
-            telling.task(facts, task, log=log, remarks=remarks, cases=cases, wait=wait, **common),
-            end="",
-        )
+        names = named(facts, task)
+        if task not in names:
+            print(telling.base(facts, task, style=style))
+        for name in telling.worth_telling(facts, names):
+            found = facts.tasks[name]
+            log = read.log_tail(run_dir, name, facts.step_number(found), lines=LOOK_LINES)
+            told = telling.task(
+                facts,
+                name,
+                log=log,
+                remarks=remarks_of_task(found, run_dir),
+                cases=_failed_cases(run_dir, found),
+                wait=waits.get(name),
+                **common,
+            )
+            print(told, end="")
         return
     tails = tails_of(facts, run_dir)
     if as_json:

@@ -197,11 +197,11 @@ def _durations_table(said: Sequence[Mapping[str, Any]]) -> str:
 
 def schema(
     which: Annotated[
-        Literal["task", "project"],
-        typer.Argument(metavar="FORM", help="Of task.yaml, or of zf.yaml."),
+        Literal["task", "tasks", "project"],
+        typer.Argument(metavar="FORM", help="Of task.yaml, of tasks/NAME.yaml, or of zf.yaml."),
     ] = "task",
 ) -> None:
     """Print the JSON Schema of task.yaml, for editors."""
-    from zf.plan.schema import json_schema
+    from zf.plan.files.forms import json_schema
 
     print(json.dumps(json_schema(which), indent=2))

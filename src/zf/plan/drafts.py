@@ -5,17 +5,19 @@ A broken file still says what it is called and what it needs, so that others are
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from zf.errors import Problem
 from zf.lean.records import Struct, field
 from zf.model import NOTHING, Asked, Need, Project, Task, base_of
+from zf.plan.files.place import NOWHERE, Loc, Place, Said, place_of, shown
+from zf.plan.files.pointer import Pointer, pointer_to
+from zf.plan.places import PROJECT_FILE, TASK_FILE
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
-from zf.plan.yaml import source, yaml12
-from zf.plan.yaml.position import marks_inside
-from zf.plan.yaml.source import Source
+from zf.plan.yaml import yaml12
 from zf.variables import refers
 
 if TYPE_CHECKING:
@@ -24,29 +26,32 @@ if TYPE_CHECKING:
     from zf.plan.matrix.instances import Expanded
     from zf.plan.steps.env import Finding
 
-PROJECT_FILE = "zf.yaml"
 # Suggestions compare with every id; a project full of wrong names gets no more than these.
 _MOST_SUGGESTIONS = 50
 
 
 class Draft(Struct):
-    """What is known of one task file; `task` is None for a bad one.
+    """What is known of one task; `task` is None for a bad one. `name` is what its place calls it.
 
-    `id` and `needs` are its own words where they could be read, for the sake of other files.
+    `id` and `needs` are its own words where they could be read, for the sake of other tasks;
+    `elsewhere` says where they stand that do not stand in its own place.
     """
 
-    folder: str
-    path: str
-    file: str
+    name: str
+    place: Place
     id: str
+    line: int = 1
     task: Task | None = None
     needs: tuple[Need, ...] = ()
     condition: Condition | None = None
+    states_id: bool = False
     matrix: Matrix | None = None
     states_timeout: bool = False
+    states_phase: bool = False
     problems: list[Problem] = field(default_factory=list)
+    elsewhere: Mapping[Loc, Said] = field(default_factory=lambda: NOWHERE)
 
-    def conditions(self) -> Iterator[tuple[tuple[int | str, ...], Condition]]:
+    def conditions(self) -> Iterator[tuple[Loc, Condition]]:
         """Its condition and those of its steps, each with where it stands."""
         if self.condition is not None:
             yield ("condition",), self.condition
@@ -59,45 +64,68 @@ class Draft(Struct):
 
                     yield (key, index, "if"), parse(step.condition)
 
+    @property
+    def file(self) -> str:
+        """The file it stands in, relative to the project root."""
+        return self.place.file
 
-class Pointer:
-    """Points into a file that was read before, for messages; reads it again when first asked."""
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"task '{self.name}'" if self.place.loc else "task file"
 
-    def __init__(self, path: str, file: str) -> None:
-        self._file = file
-        found = source.read(path, file)
-        self._source = found if isinstance(found, Source) else None
-        self._document = yaml12.read(found) if isinstance(found, Source) else yaml12.Document()
+    def where(self, loc: Loc) -> tuple[Place, Loc]:
+        """Where a value of the task stands: the place, and what leads to it in the file."""
+        return place_of(loc, self.place, self.elsewhere)
+
+    def pointer(self, loc: Loc) -> tuple[Pointer, Loc]:
+        """What points at a value of the task, wherever it stands."""
+        place, at = self.where(loc)
+        return pointer_to(place.path, place.file), at
 
     def problem(
         self,
-        loc: tuple[int | str, ...],
+        loc: Loc,
         code: str,
         message: str,
         hint: str | None,
         severity: Literal["error", "warning"] = "error",
     ) -> Problem:
-        if self._source is None or self._document.root is None:  # changed since it was read
-            return Problem(code, message, self._file, hint=hint, severity=severity)
-        node = self._document.node_at(loc)
-        start, end = node.start_mark, node.end_mark
-        return self._source.problem(code, message, start, end, hint=hint, severity=severity)
+        """A finding about the value at `loc` of the task."""
+        pointer, at = self.pointer(loc)
+        return pointer.problem(at, code, message, hint, severity)
 
-    def inside(
-        self,
-        loc: tuple[int | str, ...],
-        at: int,
-        length: int,
-        code: str,
-        message: str,
-        hint: str | None,
-    ) -> Problem:
-        """The same for some characters of the text at `loc`, counted from 0."""
-        if self._source is None or self._document.root is None:
-            return Problem(code, message, self._file, hint=hint)
-        node = self._document.node_at(loc)
-        start, end = marks_inside(self._source, node, at, length)
-        return self._source.problem(code, message, start, end, hint=hint)
+
+def check_ids(drafts: list[Draft]) -> Iterator[Problem]:
+    """One id in several places; one that differs from what its place calls it is told already."""
+    first: dict[str, Draft] = {}
+    for draft in drafts:
+        if draft.id != draft.name:
+            continue
+        other = first.setdefault(draft.id, draft)
+        if other is not draft:
+            yield draft.problem(
+                ("id",) if draft.states_id else (),
+                "ZF240",
+                f"two tasks are called '{draft.id}': in {other.file}:{other.line}"
+                f" and in {draft.file}:{draft.line}",
+                "rename one of them, or remove it",
+            )
+
+
+def check_phase_said(drafts: list[Draft]) -> Iterator[Problem]:
+    """Tasks without a phase where others have one, which are hardly meant to be apart."""
+    named = next((draft.task for draft in drafts if draft.task and draft.states_phase), None)
+    if named is None:
+        return
+    for draft in drafts:
+        if draft.task and not draft.states_phase:
+            yield draft.problem(
+                (),
+                "ZF221",
+                f"the {draft.title} lacks the key 'phase', which other tasks have",
+                f"add `phase: {named.phase}`, or say it for all in `defaults`",
+            )
 
 
 def check_names(drafts: list[Draft]) -> Iterator[Problem]:
@@ -106,7 +134,7 @@ def check_names(drafts: list[Draft]) -> Iterator[Problem]:
     for draft in drafts:
         other = first.setdefault(draft.id.casefold(), draft)
         if other is not draft and other.id != draft.id:
-            yield Pointer(draft.path, draft.file).problem(
+            yield draft.problem(
                 ("id",),
                 "ZF215",
                 f"id '{draft.id}' differs from '{other.id}' ({other.file}) only in case",
@@ -118,7 +146,7 @@ def check_needs(drafts: list[Draft], expanded: Expanded = NOTHING) -> Iterator[P
     """Needs on tasks that are not there, and on each other. A task with a matrix may be named, or
     one of its instances, which are in `expanded`.
     """
-    known = {draft.folder: draft for draft in drafts} | {draft.id: draft for draft in drafts}
+    known = {draft.name: draft for draft in drafts} | {draft.id: draft for draft in drafts}
     for base, tasks in expanded.items():
         known.update(dict.fromkeys([task.id for task in tasks], known[base]))
     suggestions = _Suggestions(known)
@@ -143,18 +171,17 @@ def check_needs(drafts: list[Draft], expanded: Expanded = NOTHING) -> Iterator[P
 def _bad_needs(
     draft: Draft, names: list[str], known: Mapping[str, Draft], suggestions: _Suggestions
 ) -> Iterator[Problem]:
-    pointer = Pointer(draft.path, draft.file)
     lines: dict[str, int] = {}
     for index, (name, need) in enumerate(zip(names, draft.needs, strict=True)):
         loc = ("needs", index, "task")
         if name in lines:
             hint = f"the first is in line {lines[name]}"
-            yield pointer.problem(loc, "ZF213", f"needs '{name}' twice", hint)
+            yield draft.problem(loc, "ZF213", f"needs '{name}' twice", hint)
         elif name in known and known[name] is draft:
-            yield pointer.problem(loc, "ZF211", f"'{name}' needs itself", "remove it")
+            yield draft.problem(loc, "ZF211", f"'{name}' needs itself", "remove it")
         elif name not in known and not need.optional and not _may_be_there(name, known):
             guess = suggestions.hint(name)
-            yield pointer.problem(loc, "ZF210", f"needs unknown task '{name}'", guess)
+            yield draft.problem(loc, "ZF210", f"needs unknown task '{name}'", guess)
         lines.setdefault(name, need.line)
 
 
@@ -189,16 +216,16 @@ def check_conditions(
                 hint = f"add it to `needs`, as {{task: {name}, require: done}} if it may fail"
             what = f"which '{draft.id}' does not need" if name in known else "an unknown task"
             message = f"the condition asks for the status of '{name}', {what}"
-            pointer = Pointer(draft.path, draft.file)
-            yield pointer.inside(("condition",), at, len(name), "ZF231", message, hint)
+            pointer, loc = draft.pointer(("condition",))
+            yield pointer.inside(loc, at, len(name), "ZF231", message, hint)
 
 
 def _unknown_fields(
-    draft: Draft, loc: tuple[int | str, ...], condition: Condition, known: Collection[str]
+    draft: Draft, loc: Loc, condition: Condition, known: Collection[str]
 ) -> Iterator[Problem]:
     from zf.plan.conditions.fields import unknown_fields  # noqa: PLC0415 - few conditions have any
 
-    pointer = Pointer(draft.path, draft.file)
+    pointer, loc = draft.pointer(loc)
     for one in unknown_fields(condition, known):
         message = f"the condition asks for '{one.key}', which is not known here"
         yield pointer.inside(loc, one.at, one.length, "ZF260", message, one.hint)
@@ -210,8 +237,8 @@ def check_env(drafts: list[Draft], project: Project) -> Iterator[Problem]:
         if draft.task is not None and refers(draft.task):
             from zf.plan.steps.env import check  # noqa: PLC0415 - few tasks have such values
 
-            names = _matrix_variables(draft.matrix)
-            yield from _at(Pointer(draft.path, draft.file), check(draft.task, project, names))
+            for one in check(draft.task, project, _matrix_variables(draft.matrix)):
+                yield _at(*draft.pointer(one.loc), one)
 
 
 def _matrix_variables(matrix: Matrix | None) -> Collection[str]:
@@ -226,20 +253,20 @@ def _matrix_variables(matrix: Matrix | None) -> Collection[str]:
 
 def unset(root: str, task: Task, findings: Iterable[Finding]) -> Iterator[Problem]:
     """What a task asks of the environment of a run, and what is not set there."""
-    return _at(Pointer(f"{root}/{task.file}", task.file), findings)
+    for one in findings:
+        yield _of_task(root, task, one.loc, one.code, one.message, one.hint)
 
 
 def unset_for_all(root: str, findings: Iterable[Finding]) -> Iterator[Problem]:
     """What the project asks of it for every run."""
-    return _at(Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE), findings)
-
-
-def _at(pointer: Pointer, findings: Iterable[Finding]) -> Iterator[Problem]:
     for one in findings:
-        if one.length:
-            yield pointer.inside(one.loc, one.at, one.length, one.code, one.message, one.hint)
-        else:
-            yield pointer.problem(one.loc, one.code, one.message, one.hint)
+        yield _at(pointer_to(f"{root}/{PROJECT_FILE}", PROJECT_FILE), one.loc, one)
+
+
+def _at(pointer: Pointer, loc: Loc, one: Finding) -> Problem:
+    if one.length:
+        return pointer.inside(loc, one.at, one.length, one.code, one.message, one.hint)
+    return pointer.problem(loc, one.code, one.message, one.hint)
 
 
 class _Suggestions:
@@ -270,7 +297,7 @@ def _circle(cycle: list[str], known: Mapping[str, Draft]) -> Problem:
         places.append(ids.index(needed))
         edges.append(f"{name} needs {needed} ({draft.file}:{draft.needs[places[-1]].line})")
     first = known[cycle[0]]
-    return Pointer(first.path, first.file).problem(
+    return first.problem(
         ("needs", places[0], "task"),
         "ZF212",
         f"tasks need each other in a circle: {' -> '.join([*cycle, cycle[0]])}",
@@ -280,7 +307,9 @@ def _circle(cycle: list[str], known: Mapping[str, Draft]) -> Problem:
 
 def too_much(root: str, task: Task, resource: str, there_is: int) -> Problem:
     """The finding that a task asks for more than a run has, so that it could never start."""
-    return Pointer(f"{root}/{task.file}", task.file).problem(
+    return _of_task(
+        root,
+        task,
         ("resources", resource),
         "ZF107",
         f"task '{task.id}' asks for {task.resources[resource]} '{resource}',"
@@ -293,13 +322,34 @@ def no_workdir(root: str, task: Task) -> Problem:
     """The finding that a task's folder to run in is not there, and that it needs no task that
     could make it. A warning: an earlier phase, or something outside zf, still could.
     """
-    return Pointer(f"{root}/{task.file}", task.file).problem(
+    return _of_task(
+        root,
+        task,
         ("workdir",),
         "ZF232",
         f"workdir '{task.workdir}' of task '{task.id}' is not a folder of the project",
         "make the folder, or need the task that makes it",
         "warning",
     )
+
+
+def _of_task(
+    root: str,
+    task: Task,
+    loc: Loc,
+    code: str,
+    message: str,
+    hint: str | None,
+    severity: Literal["error", "warning"] = "error",
+) -> Problem:
+    """A finding about what a task says, when of its files nothing is kept."""
+    origin = task.origins.get(shown(loc))
+    if origin is not None:
+        file, _, line = origin.rpartition(":")
+        return Problem(code, message, file, int(line), hint=hint, severity=severity)
+    in_file = () if os.path.basename(task.file) == TASK_FILE else ("tasks", base_of(task.id))
+    pointer = pointer_to(f"{root}/{task.file}", task.file)
+    return pointer.problem((*in_file, *loc), code, message, hint, severity)
 
 
 def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
@@ -338,7 +388,7 @@ def phase_warnings(
         phase = None if asked.forced else project.phases.get(task.phase)
         limit = (phase and phase.timeout_s) or default_timeout_s
         if task.timeout_s > limit:
-            yield Pointer(draft.path, draft.file).problem(
+            yield draft.problem(
                 ("timeout_sec",),
                 "ZF217",
                 f"timeout_sec {task.timeout_s:.10g} is more than phase '{task.phase}' may take"
@@ -349,7 +399,7 @@ def phase_warnings(
     used = {draft.task.phase for draft in drafts if draft.task}
     unused = [name for name in project.phases if name not in used]
     if unused:
-        pointer = Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
+        pointer = pointer_to(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
         for name in unused:
             guess = nearest(name, used)
             hint = f"did you mean '{guess}'?" if guess else None
@@ -363,7 +413,7 @@ def check_phases(drafts: list[Draft], project: Project, root: str) -> Iterator[P
         return
     needs = _needs_of_phases(drafts)
     known = needs.keys() | project.phases.keys()
-    pointer = Pointer(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
+    pointer = pointer_to(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
     for name, phase in project.phases.items():
         for index, need in enumerate(phase.needs):
             if need not in known:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # One of pydantic's core schemas.
 Schema = Mapping[str, Any]
 
-# What says which of its two shapes a value has; no text of a file holds NUL.
-_SHAPES = ("\0plain", "\0mapping", "\0list")
+# What says which of its shapes a value has; no text of a file holds NUL.
+_PLAIN, _LISTED, _MAPPED = _SHAPES = ("\0plain", "\0list", "\0mapping")
 
 
 class Key(Struct, frozen=True):
@@ -121,22 +121,36 @@ def number(above: float | None = None, least: float | None = None, most: float =
 
 def either(plain: Schema, keys: Mapping[str, Key]) -> Schema:
     """A plain value, or a mapping with these keys."""
-    choices = dict(zip(_SHAPES[:2], (plain, mapping(keys)), strict=True))
-    return _schema(
-        "tagged-union",
-        choices=choices,
-        discriminator=lambda value: _SHAPES[isinstance(value, dict)],
+    return _shaped(
+        {_PLAIN: plain, _MAPPED: mapping(keys)},
+        lambda value: _MAPPED if isinstance(value, dict) else _PLAIN,
     )
 
 
-def or_list(plain: Schema, item: Schema) -> Schema:
-    """A plain value, or a list with at least one of these."""
-    choices = {_SHAPES[0]: plain, _SHAPES[2]: list_of(item, min_length=1)}
-    return _schema(
-        "tagged-union",
-        choices=choices,
-        discriminator=lambda value: _SHAPES[2 * isinstance(value, list)],
+def one_or_list(plain: Schema) -> Schema:
+    """A plain value, or a list of such values, which is not empty."""
+    return word_or_list(plain, list_of(plain, min_length=1))
+
+
+def word_or_list(word: Schema, listed: Schema) -> Schema:
+    """A plain value, or a list of what is of another form."""
+    return _shaped(
+        {_PLAIN: word, _LISTED: listed},
+        lambda value: _LISTED if isinstance(value, list) else _PLAIN,
     )
+
+
+def any_shape(plain: Schema, listed: Schema, keys: Mapping[str, Key]) -> Schema:
+    """A text, a list, or a mapping with these keys; anything else is a mapping that went wrong."""
+    shapes: dict[type, str] = {str: _PLAIN, list: _LISTED}
+    return _shaped(
+        {_PLAIN: plain, _LISTED: listed, _MAPPED: mapping(keys)},
+        lambda value: shapes.get(type(value), _MAPPED),
+    )
+
+
+def _shaped(choices: Mapping[str, Schema], shape: Callable[[object], str]) -> Schema:
+    return _schema("tagged-union", choices=choices, discriminator=shape)
 
 
 def mapping(keys: Mapping[str, Key], others: Schema | None = None) -> Schema:

@@ -137,6 +137,7 @@ class Plan(Struct, frozen=True):
             **({"base": task.base, "matrix": dict(task.matrix)} if task.base else {}),
             **({} if task.max_parallel is None else {"max_parallel": task.max_parallel}),
             **({"start_after_s": task.start_after_s} if task.start_after_s else {}),
+            **({"origins": dict(task.origins)} if task.origins else {}),
         }
 
 

@@ -9,16 +9,19 @@ import os
 from collections.abc import Iterable, Iterator
 
 from zf.errors import ZfError, printable
+from zf.lean import lazy
 
 TASK_FILE = "task.yaml"
-
-
+PROJECT_FILE = "zf.yaml"
 # How the name is misspelt.
 NEAR_TASK_FILES = ("task.yml", "Task.yaml", "tasks.yaml", "task.yaml.txt")
-_PROJECT_FILES = ("zf.yaml", "zf.yml", ".zf.yaml")
+NEAR_PROJECT_FILES = ("zf.yml", ".zf.yaml")
 _HIDDEN = ".zenflow"
 # Deeper than tasks are sorted into folders.
 _MAX_DEPTH = 4
+# What a file that says something of tasks has at the start of a line, or of its only one.
+_OF_TASKS = lazy.pattern(rb"""(?m)^(?:\{\s*)?["']?(?:tasks|include|templates|defaults)["']?\s*:""")
+_HEAD_BYTES = 1 << 20
 
 
 def find_root(start: str) -> tuple[str, str]:
@@ -39,7 +42,8 @@ def find_root(start: str) -> tuple[str, str]:
             raise ZfError(
                 f"no tasks found in {printable(here)} or any folder above it",
                 code="ZF101",
-                hint="write tasks/<id>/task.yaml, or name the project's folder with -C",
+                hint="write `tasks:` in zf.yaml, or tasks/<id>/task.yaml; or name the project's"
+                " folder with -C",
             )
         folder = above
     hidden = os.path.join(folder, _HIDDEN)
@@ -55,7 +59,7 @@ def tasks_folder(root: str) -> str:
 def task_at(text: str) -> tuple[str, str]:
     """The root and the id of the task whose folder or file this path is.
 
-    Raises ZfError (exit 2) when its project has no such task.
+    Raises ZfError (exit 2) when its project has no such task, or several in that file.
     """
     path = os.path.realpath(text)
     if os.path.isdir(path):
@@ -65,12 +69,21 @@ def task_at(text: str) -> tuple[str, str]:
         raise ZfError(f"{text} is not a task file", hint="name an existing tasks/<id>/task.yaml")
     root, _ = find_root(folder)
     tasks = tasks_folder(root)
-    if name != TASK_FILE or os.path.dirname(folder) != os.path.realpath(tasks):
+    if name == TASK_FILE and os.path.dirname(folder) == os.path.realpath(tasks):
+        return root, os.path.basename(folder)
+    from zf.plan.files import reading  # noqa: PLC0415 - the file has to be parsed
+
+    ids = reading.ids_in(root, path)
+    if not ids:
         raise ZfError(
             f"{text} is not a task file of the project {root}",
-            hint=f"its task files are {tasks}/<id>/task.yaml",
+            hint=f"its task files are {tasks}/<id>/task.yaml, {tasks}/NAME.yaml and {PROJECT_FILE}",
         )
-    return root, os.path.basename(folder)
+    if len(ids) > 1:
+        raise ZfError(
+            f"{text} has {len(ids)} tasks", hint=f"name one of them by its id: {', '.join(ids)}"
+        )
+    return root, ids[0]
 
 
 def _is_project(folder: str) -> bool:
@@ -89,12 +102,28 @@ def _is_project(folder: str) -> bool:
     for path in nested(folder):
         why = "is no place for tasks: nothing reads them there"
         raise _unusable(path, why, f"move them to {_HIDDEN}/tasks or to tasks")
-    for name in _PROJECT_FILES:
+    if speaks_of_tasks(f"{folder}/{PROJECT_FILE}"):
+        return True
+    for name in (PROJECT_FILE, *NEAR_PROJECT_FILES):
         if os.path.lexists(f"{folder}/{name}"):
             why = "is the file of a project that has no tasks"
-            hint = "write tasks/<id>/task.yaml beside it, or name another project with -C"
-            raise _unusable(f"{folder}/{name}", why, hint)
+            hint = "write `tasks:` in it, or tasks/<id>/task.yaml beside it"
+            raise _unusable(f"{folder}/{name}", why, f"{hint}, or name another project with -C")
     return False
+
+
+def speaks_of_tasks(path: str) -> bool:
+    """Whether a file, without being parsed, looks as if it held tasks, templates or defaults."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return _OF_TASKS.search(os.read(descriptor, _HEAD_BYTES)) is not None
+    except OSError:  # a folder, or an empty pipe
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _unusable(path: str, why: str, hint: str) -> ZfError:
@@ -124,24 +153,49 @@ def claims(tasks: str, names: Iterable[str]) -> bool:
     if any(os.path.lexists(f"{tasks}/{name}/{TASK_FILE}") for name in shown):
         return True
     near = (TASK_FILE, *NEAR_TASK_FILES)
-    return any(name in near for name in shown) or any(
-        next(misplaced(f"{tasks}/{name}"), None) is not None for name in shown
+    if any(name in near for name in shown):
+        return True
+    return any(
+        next(misplaced(f"{tasks}/{name}"), None) is not None
+        or (name.endswith((".yaml", ".yml")) and speaks_of_tasks(f"{tasks}/{name}"))
+        for name in shown
     )
 
 
-def misplaced(folder: str, depth: int = _MAX_DEPTH) -> Iterator[str]:
-    """Paths below a folder without task.yaml, of files that are plainly meant to be task files."""
+def deeper(folder: str) -> Iterator[str]:
+    """Paths of task files in the folders of a task's folder; a project in there is its own."""
+    try:
+        # A folder without folders has two links, in file systems that count them.
+        if os.stat(folder).st_nlink == 2:
+            return
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name[0] == "." or not entry.is_dir(follow_symlinks=False):
+            continue
+        for path in misplaced(entry.path, _MAX_DEPTH - 1, own_projects=False):
+            if os.path.basename(path) == TASK_FILE:
+                yield f"{entry.name}/{path}"
+
+
+def misplaced(folder: str, depth: int = _MAX_DEPTH, *, own_projects: bool = True) -> Iterator[str]:
+    """Paths below a folder without task.yaml, of files that are plainly meant to be task files; in
+    projects of their own only if these count.
+    """
     if _leads_up(folder):
         return  # what is found through it is read where it lies
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
         return
+    if not own_projects and any(entry.name == PROJECT_FILE for entry in entries):
+        return
     for entry in entries:
         if entry.name in NEAR_TASK_FILES or entry.name == TASK_FILE:
             yield entry.name
         elif depth and entry.name[0] != "." and entry.is_dir(follow_symlinks=False):
-            for path in misplaced(entry.path, depth - 1):
+            for path in misplaced(entry.path, depth - 1, own_projects=own_projects):
                 yield f"{entry.name}/{path}"
 
 
@@ -159,4 +213,11 @@ def holds_task_file(tasks: str) -> bool:
         names = os.listdir(tasks)
     except OSError:
         return False
-    return any(name[0] != "." and os.path.lexists(f"{tasks}/{name}/{TASK_FILE}") for name in names)
+    return any(
+        name[0] != "."
+        and (
+            os.path.lexists(f"{tasks}/{name}/{TASK_FILE}")
+            or (name.endswith(".yaml") and speaks_of_tasks(f"{tasks}/{name}"))
+        )
+        for name in names
+    )

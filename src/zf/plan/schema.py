@@ -1,4 +1,4 @@
-"""The keys of the two files, task.yaml and zf.yaml: one row each.
+"""The keys of tasks and of zf.yaml: one row each.
 
 A new key is a row in `TASK` (or `PROJECT`, `PHASE`; `STEP` in `steps/keys.py`) and a field in
 `model`, which has its default; checks, messages, JSON Schema, editors and what a proof records
@@ -10,10 +10,8 @@ A new field of a task goes below `line` in `model.Task`: tasks that do not use i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
 
-from zf.lean.records import replace
-from zf.model import LATER, Task, recorded
+from zf.model import DEFAULT_PHASE
 from zf.plan.form import (
     BOOL,
     ENV,
@@ -25,16 +23,15 @@ from zf.plan.form import (
     NOT_BLANK,
     SCALAR,
     STR,
-    Form,
     Key,
     checked,
     either,
-    for_editors,
     is_condition,
     list_of,
     mapping,
     number,
     one_of,
+    one_or_list,
     table,
     text,
     whole,
@@ -145,16 +142,19 @@ MATRIX: Mapping[str, Key] = {
 TASK: Mapping[str, Key] = {
     "id": Key(
         text(ID),
-        "The task's name: letters, digits, `.`, `_`, `-`; the same as its folder's.",
-        required=True,
-        example="id: 10-build",
+        "The task's name: letters, digits, `.`, `_`, `-`. Default: what its place calls it, with"
+        " which a written one agrees.",
     ),
     "title": Key(text(NOT_BLANK), "One line for people. Default: the id."),
     "phase": Key(
         text(ID),
-        "The phase the task belongs to: `zf run E` runs every task with `phase: E`.",
-        required=True,
-        example="phase: A",
+        "The phase the task belongs to: `zf run E` runs every task with `phase: E`. It may be"
+        " left out where no task of the project names one.",
+        default=DEFAULT_PHASE,
+    ),
+    "use": Key(
+        one_or_list(text(ID)),
+        "Templates of zf.yaml that say what the task does not; of several the last one wins.",
     ),
     "tags": Key(
         list_of(text(ID)),
@@ -262,11 +262,14 @@ TASK: Mapping[str, Key] = {
         list_of(text(INSIDE)),
         "Artifacts that may hold what would be redacted in output: names in the proof, or globs.",
     ),
+    "run": Key(
+        text(NOT_BLANK),
+        "The script of the task's only step: short for `commands: [{run: ...}]`.",
+    ),
     "commands": Key(
-        list_of(mapping(STEP), min_length=1),
-        "The steps, run in order; the first that fails ends the task.",
-        required=True,
-        example="commands: [{run: make test}]",
+        list_of(either(text(NOT_BLANK), STEP), min_length=1),
+        "The steps, run in order; the first that fails ends the task. A plain text is a step's"
+        " script.",
         keys=STEP,
     ),
     "skip_exit_codes": Key(
@@ -274,7 +277,7 @@ TASK: Mapping[str, Key] = {
         "Exit codes by which a step says that there is nothing to do: the task ends as `skipped`.",
     ),
     "cleanup": Key(
-        list_of(mapping(CLEANUP)),
+        list_of(either(text(NOT_BLANK), CLEANUP)),
         "Steps that run after the commands, however those ended.",
         keys=CLEANUP,
     ),
@@ -405,25 +408,3 @@ PROJECT: Mapping[str, Key] = {
         keys=PHASE,
     ),
 }
-
-TASK_FORM = Form.of("task file", TASK)
-PROJECT_FORM = Form.of("project file", PROJECT)
-
-
-def with_defaults(keys: Mapping[str, Key]) -> Mapping[str, Key]:
-    """The keys of a task file, each with what `Task` has when it is not written, if anything."""
-    silent = recorded(Task("", "", ())) | {key: default for _, key, default in LATER}
-    silent = {key: dict(one) if isinstance(one, Mapping) else one for key, one in silent.items()}
-    return {
-        name: key
-        if key.required or silent[name] in (None, "")
-        else replace(key, default=silent[name])
-        for name, key in keys.items()
-    }
-
-
-def json_schema(which: Literal["task", "project"]) -> dict[str, Any]:
-    """The JSON Schema of a task file or the project file, for editors and other programs."""
-    if which == "task":
-        return for_editors(TASK_FORM.title, with_defaults(TASK))
-    return for_editors(PROJECT_FORM.title, PROJECT)

@@ -6,11 +6,12 @@ from itertools import starmap
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
-from zf.events import WELL
+from zf.events import FAILED, WELL
 from zf.lean import lazy
 from zf.report import advice
 from zf.report.remarks import on_use, use
 from zf.report.summary import summary
+from zf.report.task_facts import bases
 from zf.report.words import (
     NO_TAILS,
     PLAIN,
@@ -130,6 +131,31 @@ def task(
         shown = tail(log, most or found.log_tail or TAIL_LINES)
         lines += ["  log:", *quoted_log(shown, "    ")]
     return "\n".join(lines) + "\n"
+
+
+def base(facts: Facts, name: str, *, style: Style = PLAIN) -> str:
+    """A task with a matrix: what its instances came to, together and each."""
+    of = bases(facts.tasks.values())[name]
+    word = style.paint(of.conclusion, of.conclusion)
+    lines = [f"{style.paint(printable(name), 'bold')}: {word}", f"  what:     {of.told}"]
+    lines += [f"  {one.conclusion:<9} {printable(one.id)}{_spent(one)}" for one in of.tasks]
+    return "\n".join(lines) + "\n"
+
+
+def _spent(task: TaskFacts) -> str:
+    told = spent(task)
+    return "" if told in {"", "-"} else f"  {told}"
+
+
+def worth_telling(facts: Facts, names: Sequence[str]) -> list[str]:
+    """Of the instances of a matrix those that did not go well, each once for what it is."""
+    if len(names) == 1:
+        return [*names]
+    return [name for name in names if facts.tasks[name].status in FAILED][:_MOST_TOLD]
+
+
+# Of the instances that failed, what is told whole.
+_MOST_TOLD = 5
 
 
 def _next(facts: Facts, task: TaskFacts, zf: str, *, alive: bool, sealed: bool) -> str:

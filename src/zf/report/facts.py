@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from zf.errors import Exit, ZfError
+from zf.errors import Exit
 from zf.events import (
     FAILED,
     AttemptEnded,
@@ -200,16 +200,6 @@ def build(plan: Mapping[str, Any], events: Iterable[Event]) -> Facts:
     for event in events:
         fold.apply(event)
     return fold.facts
-
-
-def refuse_unknown(facts: Facts, task: str) -> None:
-    """Raises ZfError (exit 2) for a task that a run did not plan."""
-    if task not in facts.tasks:
-        raise ZfError(
-            f"run {facts.run!r} has no task {task!r}",
-            code="ZF130",
-            hint=f"zf status {facts.run} lists its tasks",
-        )
 
 
 class Fold:

@@ -9,6 +9,7 @@ from zf.errors import printable
 from zf.lean.records import Struct, field
 from zf.report.remarks import cpu_s
 from zf.report.summary import total_s, use_line
+from zf.report.task_facts import Base, TaskFacts, grouped
 from zf.report.words import (
     PLAIN,
     WORDS,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from zf.report.facts import Facts
-    from zf.report.task_facts import TaskFacts
     from zf.report.waiting import Wait
 
 
@@ -110,24 +110,34 @@ def tasks_table(
     waits: Mapping[str, Wait] = MappingProxyType({}),
     advice: Sequence[str] = (),
 ) -> str:
-    """Every task of one run in plan order, with what its last attempt used, where that is known;
-    for those that wait, what for. Below it, what all attempts used if that was much, and `advice`.
+    """Every task of one run in plan order, instances of a matrix together, with what its last
+    attempt used, where that is known; for those that wait, what for. Below it, what all attempts
+    used if that was much, and `advice`.
     """
     measured = any(task.measures for task in facts.tasks.values())
     cells = [
         (
-            printable(task.id),
+            printable(f"  {task.id}" if task.base else task.id),
             task.conclusion,
             spent(task) or "-",
             *((duration(cpu_s(task.measures)), _peak(task)) if measured else ()),
             printable(task.phase),
             _story(task, waits.get(task.id)),
         )
-        for task in facts.tasks.values()
+        if isinstance(task, TaskFacts)
+        else _of_base(task, measured=measured)
+        for task in grouped(facts.tasks.values())
     ]
     heading = ("TASK", "STATUS", "TIME", *(("CPU", "MEMORY") if measured else ()), "PHASE", "WHAT")
     below = [*use_line(facts), *advice]
     return _aligned([heading, *cells], coloured=1, style=style) + _below(below)
+
+
+def _of_base(base: Base, *, measured: bool) -> tuple[str, ...]:
+    """The row above the instances of a matrix."""
+    phase = printable(base.tasks[0].phase)
+    unknown = ("-", "-", "-") if measured else ("-",)
+    return (printable(base.id), base.conclusion, *unknown, phase, base.told)
 
 
 def _peak(task: TaskFacts) -> str:

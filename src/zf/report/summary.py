@@ -95,7 +95,13 @@ def summary(
     blocks += [_remarks(notes, style)] if notes else []
     if not (told or reported or facts.all_well):
         blocks += [blocked.headline(facts, style), *blocked.not_started(facts)]
-    last = [_counts_line(facts, style), *use_line(facts), *_throttle_lines(facts, style), *advice]
+    last = [
+        _counts_line(facts, style),
+        *_base_lines(facts, style),
+        *use_line(facts),
+        *_throttle_lines(facts, style),
+        *advice,
+    ]
     blocks.append([*last, f"proof: {printable(proof)}"] if proof else last)
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
@@ -298,6 +304,19 @@ def _failed_all_the_same(facts: Facts) -> list[tuple[str, str]]:
 
 def _tries(task: TaskFacts, style: Style) -> list[str]:
     return [style.folded(f"  {line}") for line in tries(task)]
+
+
+def _base_lines(facts: Facts, style: Style) -> list[str]:
+    """The matrices that did not go well: of many instances it is hard to see."""
+    if not any(task.base for task in facts.tasks.values()):
+        return []
+    from zf.report.task_facts import bases  # noqa: PLC0415 - few runs have a matrix
+
+    return [
+        style.folded(f"{style.paint(printable(name), 'bold')}: {base.conclusion}, {base.told}")
+        for name, base in bases(facts.tasks.values()).items()
+        if base.conclusion not in {"success", "skipped"}
+    ]
 
 
 def _throttle_lines(facts: Facts, style: Style) -> list[str]:

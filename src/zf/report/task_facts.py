@@ -1,14 +1,22 @@
-"""What is known of one task and of one phase of a run. Pure values, which only the fold changes."""
+"""What is known of one task and of one phase of a run, and of the instances of a matrix together.
+
+Pure values, which only the fold changes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from sys import intern
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from zf.errors import ZfError
 from zf.events import Cause, ConditionEvaluated, Status
 from zf.lean.records import Struct, field
 from zf.model import NOTHING
+
+if TYPE_CHECKING:
+    from zf.report.facts import Facts
 
 
 class TaskFacts(Struct):
@@ -154,3 +162,72 @@ def shared_names(measures: Mapping[str, Any]) -> Mapping[str, Any]:
     if type(source := told.get("source")) is str:
         told["source"] = intern(source)
     return told or NOTHING
+
+
+# The instances of a matrix, together.
+
+# The worst first. One that was skipped makes nothing better and nothing worse.
+_WORST_FIRST = (
+    *("lost", "failure", "timeout", "blocked", "cancelled"),
+    *("running", "waiting", "warned", "success", "skipped"),
+)
+
+
+class Base(Struct, frozen=True):
+    """A task with a matrix, as its instances in one run."""
+
+    id: str
+    tasks: tuple[TaskFacts, ...]
+
+    @property
+    def conclusion(self) -> str:
+        """The worst of its instances: a status, `warned`, `running` or `waiting`."""
+        return min((task.conclusion for task in self.tasks), key=_WORST_FIRST.index)
+
+    @property
+    def told(self) -> str:
+        """`4 instances: 3 success, 1 failure`."""
+        from zf.report.words import WORDS, count  # noqa: PLC0415 - words is made of facts
+
+        counted = Counter(task.word for task in self.tasks)
+        words = ", ".join(f"{counted[word]} {word}" for word in WORDS if counted[word])
+        return f"{count(len(self.tasks), 'instance')}: {words}"
+
+
+def bases(tasks: Iterable[TaskFacts]) -> dict[str, Base]:
+    """Those among these tasks, in their order."""
+    found: dict[str, list[TaskFacts]] = {}
+    for task in tasks:
+        if task.base:
+            found.setdefault(task.base, []).append(task)
+    return {name: Base(name, tuple(of)) for name, of in found.items()}
+
+
+def grouped(tasks: Iterable[TaskFacts]) -> list[TaskFacts | Base]:
+    """The tasks in their order, but each base with its instances where the first of them stands."""
+    rows = list(tasks)
+    of_base = bases(rows)
+    found: list[TaskFacts | Base] = []
+    for task in rows:
+        if not task.base:
+            found.append(task)
+        elif task is of_base[task.base].tasks[0]:
+            found += [of_base[task.base], *of_base[task.base].tasks]
+    return found
+
+
+def named(facts: Facts, name: str) -> tuple[str, ...]:
+    """The tasks that a name stands for in a run: one, or all instances of a matrix.
+
+    Raises ZfError (exit 2) for a task that the run did not plan.
+    """
+    if name in facts.tasks:
+        return (name,)
+    found = tuple(task.id for task in facts.tasks.values() if task.base == name)
+    if not found:
+        raise ZfError(
+            f"run {facts.run!r} has no task {name!r}",
+            code="ZF130",
+            hint=f"zf status {facts.run} lists its tasks",
+        )
+    return found

@@ -13,7 +13,8 @@ from zf.lean.records import replace
 from zf.model import Flow
 from zf.plan.graph import Plan, plan_selection
 from zf.proof import read
-from zf.report.facts import Facts, build, refuse_unknown
+from zf.report.facts import Facts, build
+from zf.report.task_facts import named
 from zf.run.host.lock import refuse_in_use
 from zf.run.upstream import what_it_had
 from zf.settings import RunOptions, Settings
@@ -67,15 +68,13 @@ def _names(facts: Facts, options: RunOptions) -> set[str]:
     if options.failed:
         return {task.id for task in facts.tasks.values() if task.status not in WELL}
     task = options.only or options.first or ""
-    refuse_unknown(facts, task)
-    if options.only:
-        return {task}
-    return {task} | _below(facts, task, everything=options.downstream)
+    own = set(named(facts, task))
+    return own if options.only else own | _below(facts, own, everything=options.downstream)
 
 
-def _below(facts: Facts, task: str, *, everything: bool) -> set[str]:
+def _below(facts: Facts, tasks: Collection[str], *, everything: bool) -> set[str]:
     found: set[str] = set()
-    queue = [task]
+    queue = [*tasks]
     while queue:
         for name in facts.dependents.get(queue.pop(), ()):
             if name not in found:

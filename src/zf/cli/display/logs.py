@@ -46,7 +46,8 @@ class Reading:
     def __init__(self, run_dir: str, wanted: Wanted) -> None:
         from zf.proof import read
         from zf.proof.growing import GrowingJournal
-        from zf.report.facts import Fold, refuse_unknown
+        from zf.report.facts import Fold
+        from zf.report.task_facts import named
 
         self._run_dir = run_dir
         self._wanted = wanted
@@ -57,8 +58,8 @@ class Reading:
         self._alive = True
         self._next_question = 0.0
         self._heard()
-        if wanted.task is not None:
-            refuse_unknown(self._facts, wanted.task)
+        # None for all tasks of the run.
+        self._names = None if wanted.task is None else named(self._facts, wanted.task)
 
     @property
     def _facts(self) -> Facts:
@@ -74,7 +75,13 @@ class Reading:
 
     def _named(self) -> list[TaskFacts]:
         tasks = self._facts.tasks
-        return [*tasks.values()] if self._wanted.task is None else [tasks[self._wanted.task]]
+        return [*tasks.values()] if self._names is None else [tasks[name] for name in self._names]
+
+    @property
+    def _only(self) -> TaskFacts | None:
+        """The task whose log is wanted, if it is of one alone: then it is printed as it is."""
+        named = self._names or ()
+        return self._facts.tasks[named[0]] if len(named) == 1 else None
 
     def print_all(self) -> None:
         """Print each log as it is now."""
@@ -97,7 +104,7 @@ class Reading:
                 break
             was_over = over
             streams.linger(_LOOK_S)
-            news = [name for name in self._heard() if self._wanted.task in {None, name}]
+            news = [name for name in self._heard() if self._names is None or name in self._names]
         self._tell_if_killed()
         self._tell_if_none()
 
@@ -109,7 +116,7 @@ class Reading:
         while log.number < task.attempt and self._wanted.attempt is None:
             self._put(log.new(ended=True))
             log = self._logs[task.id] = self._log_of(task, log.number + 1)
-            if self._wanted.task is not None:
+            if self._only is not None:
                 streams.say(sys.stderr, f"attempt {log.number}\n")
         log.ended = log.number < task.attempt or not task.running
         self._put(log.new(ended=log.ended))
@@ -120,7 +127,7 @@ class Reading:
         wanted, first = self._wanted, self._facts.first_step
         number = number or wanted.attempt or task.attempt
         log = AttemptLog(self._run_dir, task.id, number, first, wanted.step)
-        return _Log(log, number, None if wanted.task is not None else task.id)
+        return _Log(log, number, None if self._only is not None else task.id)
 
     def _put(self, pieces: Iterable[bytes]) -> None:
         sys.stdout.flush()
@@ -132,9 +139,10 @@ class Reading:
         """Whether nothing more will come of what is wanted."""
         if self._facts.exit_code is not None or not self._is_alive():
             return True
-        if self._wanted.task is None:
-            return False
-        task = self._facts.tasks[self._wanted.task]
+        return self._names is not None and all(map(self._has_ended, self._named()))
+
+    def _has_ended(self, task: TaskFacts) -> bool:
+        """Whether nothing more will come of the wanted attempt of this task."""
         attempt = self._wanted.attempt
         if task.status is not None or attempt is None or task.attempt < attempt:
             return task.status is not None
@@ -153,8 +161,7 @@ class Reading:
         from zf.proof.layout import MANIFEST
         from zf.report import advice
 
-        task = self._wanted.task
-        if task is None or self._facts.tasks[task].status is None:
+        if self._names is None or any(task.status is None for task in self._named()):
             sealed = os.path.lexists(f"{self._run_dir}/{MANIFEST}")
             told = advice.no_runner(self._facts, sealed=sealed)
             streams.say(sys.stderr, f"{told}\n" * bool(told))
@@ -164,17 +171,18 @@ class Reading:
         if self._printed:
             return
         wanted, run = self._wanted, self._facts.run
-        task = None if wanted.task is None else self._facts.tasks[wanted.task]
+        task = self._only
         most = max((one.attempt for one in self._named()), default=0)
         if wanted.attempt is not None and 0 < most < wanted.attempt:
             raise ZfError(
-                f"{'no task' if task is None else task.id} of run {run!r} had"
-                f" {'an' if task is None else 'no'} attempt {wanted.attempt}",
+                f"{wanted.task or 'no task'} of run {run!r} had"
+                f" {'an' if wanted.task is None else 'no'} attempt {wanted.attempt}",
                 code="ZF132",
                 hint="leave out --attempt to see the last one",
             )
         if wanted.failed and most and not any(t.status in FAILED for t in self._named()):
-            told = "no task has failed" if task is None else f"{task.id} is {task.word}"
+            none = f"no instance of {wanted.task}" if wanted.task else "no task"
+            told = f"{none} has failed" if task is None else f"{task.id} is {task.word}"
             streams.say(sys.stderr, f"{told} in run {run}\n")
         elif task is not None:
             raise ZfError(

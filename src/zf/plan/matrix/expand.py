@@ -113,7 +113,7 @@ def instances(task: Task, matrix: Matrix) -> tuple[Task, ...]:
     found = combinations(matrix)
     axes = dict.fromkeys(axis for named, _ in found for axis in named)
     forms_of = {axis: forms(n[axis] for n, _ in found if axis in n) for axis in axes}
-    names = [name_of(task.id, named, forms_of) for named, _ in found]
+    names = [name_of(task.id, named, forms_of, whole) for named, whole in found]
     if (again := twice(names)) is not None:
         hint = "remove one of the entries of include"
         what = f"the instance {again.partition('@')[2]} comes twice"

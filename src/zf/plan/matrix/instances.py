@@ -117,9 +117,7 @@ class _Bad:
         self._told: set[tuple[int, str]] = set()
 
     def at(self, index: int, code: str, message: str, hint: str, key: str = "task") -> None:
-        from zf.plan.drafts import Pointer  # noqa: PLC0415 - of a bad file
-
         if (index, code) not in self._told:
             self._told.add((index, code))
-            pointer = Pointer(self._draft.path, self._draft.file)
-            self._problems.append(pointer.problem(("needs", index, key), code, message, hint))
+            problem = self._draft.problem(("needs", index, key), code, message, hint)
+            self._problems.append(problem)

@@ -43,12 +43,19 @@ def forms(values: Iterable[str]) -> dict[str, str]:
     }
 
 
-def name_of(base: str, values: Mapping[str, str], forms_of: Mapping[str, Mapping[str, str]]) -> str:
-    """The name of one instance; `forms_of` are the forms of each axis's values."""
+def name_of(
+    base: str,
+    values: Mapping[str, str],
+    forms_of: Mapping[str, Mapping[str, str]],
+    whole: Mapping[str, str],
+) -> str:
+    """The name of one instance by the values that tell it apart; `forms_of` are the forms of each
+    axis's values, `whole` is all that it has.
+    """
     parts = [f"{axis}={forms_of[axis][value]}" for axis, value in values.items()]
     if len(",".join(parts)) <= MAX_TAIL:
         return f"{base}@{','.join(parts)}"
-    rest = f"{REST}={digest(values)}"
+    rest = f"{REST}={digest(whole)}"
     while parts and len(",".join([*parts, rest])) > MAX_TAIL:
         parts.pop()
     return f"{base}@{','.join([*parts, rest])}"

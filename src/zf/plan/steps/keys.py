@@ -13,10 +13,11 @@ from zf.plan.form import (
     checked,
     is_cleanup_condition,
     is_step_condition,
+    list_of,
     number,
     one_of,
-    or_list,
     text,
+    word_or_list,
 )
 from zf.settings import MAX_SECONDS
 
@@ -40,7 +41,7 @@ STEP: Mapping[str, Key] = {
         example="run: make test",
     ),
     "shell": Key(
-        or_list(one_of(*SHELLS), text(NOT_BLANK)),
+        word_or_list(one_of(*SHELLS), list_of(text(NOT_BLANK), min_length=1)),
         "What runs the script: `bash`, `sh`, `python`, or a command line such as `[node]`.",
     ),
     "env": Key(

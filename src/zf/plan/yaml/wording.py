@@ -14,6 +14,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from zf.lean.records import Struct, replace
 from zf.plan import form as forms
+from zf.plan.files.forms import within
 from zf.plan.suggest import nearest
 from zf.plan.yaml.position import marks_inside
 from zf.plan.yaml.yaml12 import KEY, is_nothing, is_text
@@ -75,7 +76,8 @@ def explain(
         if MERGE_KEY in named and not is_key:
             continue  # the key itself is reported
         node = document.node_at((*named, KEY) if is_key else named)
-        found = _Found(named, raw.get("ctx", {}), node, form, is_key)
+        inner, inside = within(form, named) if named else (form, named)
+        found = _Found(inside, raw.get("ctx", {}), node, inner, is_key)
         code, message, hint = (_merge_key if MERGE_KEY in named else _WORDS[kind])(found)
         start, end = node.start_mark, node.end_mark
         if kind == "missing":
@@ -145,6 +147,8 @@ def _clipped(text: str) -> str:
 def _quote(found: _Found) -> str | None:
     if not isinstance(found.node, ScalarNode):
         is_script = found.loc[-1] == "run"
+        if len(found.loc) == 2 and found.loc[0] in {"commands", "cleanup"}:
+            return "a step is a text, or a mapping, such as `- run: make test`"
         return "write the commands below `run: |`, one per line" if is_script else None
     if is_nothing(found.node):
         return 'write "" for an empty text' if "env" in found.loc[:-1] else "write a text"
@@ -203,8 +207,8 @@ def _as_list(found: _Found) -> str | None:
 
 
 def _as_mapping(found: _Found) -> str | None:
-    if found.loc[:1] in {("commands",), ("cleanup",)}:
-        return "a step is a mapping, such as `- run: make test`"
+    if found.loc[:1] == ("tasks",) and len(found.loc) == 2:
+        return "write a script, a list of steps, or keys such as `run: make test`"
     if found.loc == ("env",):
         return "write `NAME: value`, one per line, without `-` and `=`"
     return None

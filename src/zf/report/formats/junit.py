@@ -1,4 +1,5 @@
-"""A run as JUnit XML, which CI systems show as tests: a suite for each phase, a case for each task.
+"""A run as JUnit XML, which CI systems show as tests: a suite for each phase and
+each matrix, a case for each task.
 
 The elements are those of Surefire's surefire-test-report.xsd 3.0.2, in its order, `flakyFailure`
 and `rerunFailure` included. Added to them are the root `testsuites`, and of a case `file`, `line`
@@ -103,26 +104,36 @@ class _Suite(Struct):
 
 
 def _suites(run: RecordedRun, max_bytes: int) -> list[_Suite]:
-    """A suite for each phase, and before them one for the run itself, if something is wrong with
-    that.
+    """A suite for each phase, one for each matrix after that of its phase, and before them one for
+    the run itself, if something is wrong with that.
     """
     facts = run.facts
-    tasks: dict[str, list[TaskFacts]] = {name: [] for name in facts.phases}
+    tasks: dict[tuple[str, str], list[TaskFacts]] = {(name, ""): [] for name in facts.phases}
     for task in facts.tasks.values():
-        tasks.setdefault(task.phase, []).append(task)
+        tasks.setdefault((task.phase, task.base), []).append(task)
+    rank = {name: number for number, name in enumerate(dict.fromkeys(phase for phase, _ in tasks))}
+    in_order = sorted(tasks.items(), key=lambda one: (rank[one[0][0]], one[0][1]))
     texts = sum(len(task.earlier) + (task.status in FAILED) for task in facts.tasks.values())
     cases = _Cases(run, max_bytes // 2 // max(1, texts))
     told = _of_the_run(run)
     of_run = [] if told is None else [_suite(run, "zf", [told])]
     return of_run + [
-        _suite(run, name, [cases.case(task) for task in of]) for name, of in tasks.items()
+        _suite(run, phase, [cases.case(task) for task in of], of if base else ())
+        for (phase, base), of in in_order
     ]
 
 
-def _suite(run: RecordedRun, name: str, cases: list[_Case]) -> _Suite:
+def _suite(
+    run: RecordedRun, name: str, cases: list[_Case], instances: Sequence[TaskFacts] = ()
+) -> _Suite:
+    """Of a phase, or of these `instances` of a matrix in it."""
     phase = run.facts.phases.get(name)
+    took = phase.duration_s if phase else None
+    if instances:
+        name = _class_of(instances[0])
+        took = sum(task.duration_s or 0 for task in instances)
     attributes = {"name": printable(name), **_counts(cases, flakes=True)}
-    attributes["time"] = _seconds(phase.duration_s if phase else None)
+    attributes["time"] = _seconds(took)
     said = {
         "zf.run": printable(run.id),
         "zf.result": run.facts.result,
@@ -130,6 +141,11 @@ def _suite(run: RecordedRun, name: str, cases: list[_Case]) -> _Suite:
         "zf.head": run.journal.head if run.sealed else "",
     }
     return _Suite(_opening("testsuite", attributes), said, cases)
+
+
+def _class_of(task: TaskFacts) -> str:
+    """The phase, and which matrix of it: what viewers group cases by."""
+    return f"{task.phase}.{task.base}" if task.base else task.phase
 
 
 def _counts(cases: Sequence[_Case], *, flakes: bool = False) -> dict[str, str]:
@@ -186,7 +202,7 @@ class _Cases:
         project = self._run.project
         said = {
             "name": printable(task.id),
-            "classname": printable(task.phase),
+            "classname": printable(_class_of(task)),
             "file": printable(f"{project}/{task.file}" if project else task.file),
             "line": str(line_number(task)),
             "time": _seconds(task.duration_s),

@@ -60,6 +60,7 @@ def _shown(run: RecordedRun) -> dict[str, Any]:
         "odd": list(causes.odd(run, quotes)),
         "figures": [figure for make in FIGURES if (figure := make(run)) is not None],
         "rows": rows,
+        "matrices": tables.matrices(run),
         "columns": tables.columns(run, rows),
         "artifacts": tables.artifacts(run),
         "costs": costs.costs(facts),

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zf.lean.records import Struct
-from zf.report.html.state import RANK, State, name_of, state_of
+from zf.report.html.state import RANK, STATES, State, name_of, state_of
+from zf.report.task_facts import bases
 from zf.report.words import duration, spent, what
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # Of a longer list, what a page shows before it says where the rest is.
 MOST_ARTIFACTS = 2000
 MOST_LEFT_OUT = 200
+MOST_INSTANCES = 12
 # Less processor time is shown as none.
 _WORTH_TELLING_S = 0.05
 
@@ -51,6 +53,27 @@ class Columns(Struct, frozen=True):
 def rows(run: RecordedRun) -> list[Row]:
     """Every task: what went wrong first, and else in plan order."""
     return sorted(map(_row, run.facts.tasks.values()), key=lambda row: row.rank)
+
+
+class Matrix(Struct, frozen=True):
+    """A task with a matrix: what its instances came to together, and those that the page names."""
+
+    id: str
+    state: State
+    told: str
+    tasks: Sequence[TaskFacts]
+    more: int
+
+
+def matrices(run: RecordedRun) -> list[Matrix]:
+    """Each of them, in plan order; of many instances those that went worst are named."""
+    found = []
+    for base in bases(run.facts.tasks.values()).values():
+        worst = sorted(base.tasks, key=lambda task: RANK[name_of(task)])
+        shown = worst[:MOST_INSTANCES]
+        state = STATES[base.conclusion]
+        found.append(Matrix(base.id, state, base.told, shown, len(worst) - len(shown)))
+    return found
 
 
 def _row(task: TaskFacts) -> Row:

@@ -1,0 +1,1 @@
+"""What a task comes to: what defaults and templates say of it, and what it says itself."""

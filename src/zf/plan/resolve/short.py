@@ -1,0 +1,122 @@
+"""What one place says of a task, with its short forms made long: a text, a list, `run`, steps that
+are a text. Positions are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from zf.plan.files.forms import ADDING, MERGED
+from zf.plan.files.place import Loc, Place, Said
+from zf.plan.resolve.layers import Layer
+
+_LISTS = ("commands", "cleanup", "needs", *(f"{name}+" for name in ADDING))
+_STEPS = ("commands", "cleanup")
+
+_Nodes = Mapping[str, tuple[Node, Node]]
+
+
+def line(node: Node) -> int:
+    """The line where it starts, from 1."""
+    found: int = node.start_mark.line + 1
+    return found
+
+
+def layer(place: Place, said: Any, node: Node) -> Layer:
+    """What a place says that has the form of a task, or of defaults or a template."""
+    if isinstance(said, str):
+        form = {"commands": [{"run": said}]}
+        return Layer(place, form, {"commands": [line(node)]}, {("commands", 0, "run"): ()})
+    if isinstance(said, list):
+        moved: dict[Loc, Loc] = {("commands",): ()}
+        steps = _long_steps("commands", _with_texts(said, node), (), moved)
+        return Layer(place, {"commands": steps}, {"commands": _lines(node)}, moved)
+    return _mapping(place, said, {key.value: (key, value) for key, value in node.value})
+
+
+def need_lines(node: Node | None) -> Mapping[str, list[int]]:
+    """The lines of what a task needs that is not as its form wants it, if that is a list."""
+    pairs = node.value if isinstance(node, MappingNode) else []
+    return {
+        key.value: _lines(value)
+        for key, value in reversed(pairs)
+        if key.value == "needs" and isinstance(value, SequenceNode)
+    }
+
+
+def _mapping(place: Place, said: Mapping[str, Any], nodes: _Nodes) -> Layer:
+    lines = {name: _lines(nodes[name][1]) for name in _LISTS if name in said}
+    moved: dict[Loc, Loc] = {}
+    form = said
+    if "env" in said:
+        form = {**form, "env": _texts(said["env"], nodes["env"][1])}
+    for name in _STEPS:
+        if name in said and not all(map(_is_plain, said[name])):
+            steps = _with_texts(said[name], nodes[name][1])
+            form = {**form, name: _long_steps(name, steps, (name,), moved)}
+    if "use" in said:
+        form = {key: value for key, value in form.items() if key != "use"}
+    if "run" in said:
+        form = {key: value for key, value in form.items() if key != "run"}
+        form["commands"] = [{"run": said["run"]}]
+        lines["commands"] = [line(nodes["run"][0])]
+        moved["commands", 0, "run"] = ("run",)
+    return Layer(place, form, lines, moved)
+
+
+def _is_plain(step: Any) -> bool:
+    return step.__class__ is dict and "env" not in step
+
+
+def _with_texts(steps: list[Any], node: Node) -> list[Any]:
+    """The steps with texts for all values of their variables."""
+    return [
+        {**step, "env": _texts(step["env"], _value_of(place, "env"))}
+        if step.__class__ is dict and "env" in step
+        else step
+        for step, place in zip(steps, node.value, strict=True)
+    ]
+
+
+def _texts(env: Mapping[str, Any], node: Node) -> Mapping[str, Any]:
+    """Numbers and booleans of `env` as the texts that stand in the file: 1.10 stays 1.10."""
+    if all(type(value) is str for value in env.values()):
+        return env
+    said = {key.value: value.value for key, value in node.value}
+    return {
+        name: said[name] if isinstance(value, int | float) else value for name, value in env.items()
+    }
+
+
+def _value_of(node: Node, key: str) -> Node:
+    values: Mapping[str, Node] = {name.value: value for name, value in node.value}
+    return values[key]
+
+
+def _lines(node: Node) -> list[int]:
+    return [line(entry) for entry in node.value]
+
+
+def _long_steps(name: str, listed: list[Any], at: Loc, moved: dict[Loc, Loc]) -> list[Any]:
+    for index, step in enumerate(listed):
+        if isinstance(step, str):
+            moved[name, index, "run"] = (*at, index)
+    return [{"run": step} if isinstance(step, str) else step for step in listed]
+
+
+def shared(of: Layer, node: Node) -> dict[Loc, Said]:
+    """Where every value stands of a layer that tasks take over."""
+    found: dict[Loc, Said] = {}
+    for key, value in node.value:
+        name = key.value
+        if name in MERGED:
+            for inner, _ in value.value:
+                found[name, inner.value] = Said(of.place, (name, inner.value), line(inner))
+        elif name == "run":
+            found["commands",] = Said(of.place, (name,), line(key))
+        elif not name.endswith("+"):
+            found[name,] = Said(of.place, (name,), line(key))
+    return found
