@@ -4,8 +4,8 @@ import pytest
 
 from tests.support.plan_files import good, loaded, said
 from zf.model import Project, Step, Task
-from zf.plan import drafts
 from zf.plan.steps.env import check, check_here, lacking, lacking_of_project
+from zf.plan.steps.problems import unset
 
 WITH_ENV = """\
 id: x
@@ -99,7 +99,7 @@ def told(root, environ):
     flow = loaded(root, {"x": WITH_ENV}).flow
     one = flow.tasks["x"]
     found = [*lacking(one, environ), *check_here(one, environ.get)]
-    return "\n".join(problem.render() for problem in drafts.unset(str(root), one, found))
+    return "\n".join(problem.render() for problem in unset(str(root), one, found))
 
 
 def test_what_is_not_set_is_told_at_once_with_its_places(tmp_path):
@@ -113,7 +113,7 @@ def test_what_is_not_set_is_told_at_once_with_its_places(tmp_path):
         "tasks/x/task.yaml:5:56: error[ZF264]:"
         " 'LONG' has no value: its value is longer than 128 KiB\n"
         '  5 | env: {URL: "http://${APP_HOST}:${APP_PORT:-80}", LONG: "${APP_LONG}"}\n'
-        "    |                                                        ^^^^^^^^^^^\n"
+        "    |                                                        ^^^^^^^^^^^^^\n"
         "tasks/x/task.yaml:8:18: error[ZF264]: 'WHERE' has no value: ${APP_PATH} is not set\n"
         '  8 |     env: {WHERE: "${URL}/${APP_PATH}"}\n'
         "    |                  ^^^^^^^^^^^^^^^^^^^^"

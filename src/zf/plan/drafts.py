@@ -18,13 +18,11 @@ from zf.plan.places import PROJECT_FILE, TASK_FILE
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
 from zf.plan.yaml import yaml12
-from zf.variables import refers
 
 if TYPE_CHECKING:
     from zf.plan.conditions.condition import Condition
     from zf.plan.matrix.expand import Matrix
     from zf.plan.matrix.instances import Expanded
-    from zf.plan.steps.env import Finding
 
 # Suggestions compare with every id; a project full of wrong names gets no more than these.
 _MOST_SUGGESTIONS = 50
@@ -231,44 +229,6 @@ def _unknown_fields(
         yield pointer.inside(loc, one.at, one.length, "ZF260", message, one.hint)
 
 
-def check_env(drafts: list[Draft], project: Project) -> Iterator[Problem]:
-    """Values of `env` that name what is not there, and ones that cannot be read."""
-    for draft in drafts:
-        if draft.task is not None and refers(draft.task):
-            from zf.plan.steps.env import check  # noqa: PLC0415 - few tasks have such values
-
-            for one in check(draft.task, project, _matrix_variables(draft.matrix)):
-                yield _at(*draft.pointer(one.loc), one)
-
-
-def _matrix_variables(matrix: Matrix | None) -> Collection[str]:
-    """Those that instances are told their values with."""
-    if matrix is None:
-        return ()
-    from zf.plan.matrix.names import variables  # noqa: PLC0415 - few tasks have one
-
-    axes = [*matrix.axes, *(key for entry in matrix.include for key in entry)]
-    return variables(dict.fromkeys(axes, ""), matrix.counts)
-
-
-def unset(root: str, task: Task, findings: Iterable[Finding]) -> Iterator[Problem]:
-    """What a task asks of the environment of a run, and what is not set there."""
-    for one in findings:
-        yield _of_task(root, task, one.loc, one.code, one.message, one.hint)
-
-
-def unset_for_all(root: str, findings: Iterable[Finding]) -> Iterator[Problem]:
-    """What the project asks of it for every run."""
-    for one in findings:
-        yield _at(pointer_to(f"{root}/{PROJECT_FILE}", PROJECT_FILE), one.loc, one)
-
-
-def _at(pointer: Pointer, loc: Loc, one: Finding) -> Problem:
-    if one.length:
-        return pointer.inside(loc, one.at, one.length, one.code, one.message, one.hint)
-    return pointer.problem(loc, one.code, one.message, one.hint)
-
-
 class _Suggestions:
     """Did-you-mean for needs, with a bound on how long all of them together may take."""
 
@@ -307,7 +267,7 @@ def _circle(cycle: list[str], known: Mapping[str, Draft]) -> Problem:
 
 def too_much(root: str, task: Task, resource: str, there_is: int) -> Problem:
     """The finding that a task asks for more than a run has, so that it could never start."""
-    return _of_task(
+    return of_task(
         root,
         task,
         ("resources", resource),
@@ -322,7 +282,7 @@ def no_workdir(root: str, task: Task) -> Problem:
     """The finding that a task's folder to run in is not there, and that it needs no task that
     could make it. A warning: an earlier phase, or something outside zf, still could.
     """
-    return _of_task(
+    return of_task(
         root,
         task,
         ("workdir",),
@@ -333,7 +293,7 @@ def no_workdir(root: str, task: Task) -> Problem:
     )
 
 
-def _of_task(
+def of_task(
     root: str,
     task: Task,
     loc: Loc,

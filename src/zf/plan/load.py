@@ -6,7 +6,7 @@ reported together.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,6 @@ from zf.model import (
 from zf.plan.drafts import (
     Draft,
     check_conditions,
-    check_env,
     check_ids,
     check_names,
     check_needs,
@@ -45,6 +44,7 @@ from zf.plan.resolve import layers, short
 from zf.plan.resolve.layers import Resolved
 from zf.plan.resolve.sharing import Sharing
 from zf.plan.yaml.yaml12 import KEY
+from zf.variables import refers
 
 if TYPE_CHECKING:
     from zf.plan.matrix.expand import Matrix
@@ -74,7 +74,7 @@ def load(
     problems += check_phase_said(drafts)
     problems += check_phases(drafts, project, root)
     tasks = _resolved(drafts, expanded, problems)
-    problems += check_env(drafts, project)
+    problems += _bad_env(drafts, project)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
     # What is wrong with a template is wrong with every task that uses it.
@@ -100,6 +100,15 @@ def _resolved(drafts: list[Draft], expanded: Expanded, problems: list[Problem]) 
     from zf.plan.matrix.instances import resolved  # as above
 
     return [*resolved(drafts, expanded, problems)]
+
+
+def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:
+    asking = [draft for draft in drafts if draft.task is not None and refers(draft.task)]
+    if not asking:
+        return ()
+    from zf.plan.steps.problems import check_env  # few tasks have such values
+
+    return check_env(asking, project)
 
 
 def _fields(draft: Draft) -> Collection[str]:

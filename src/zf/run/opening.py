@@ -79,18 +79,17 @@ def refuse_unset(request: RunRequest) -> None:
     asking = [task for task in tasks if task.required_env or refers(task)]
     if not (asking or project.required_env):
         return
-    from zf.plan import drafts  # noqa: PLC0415 - few tasks ask for any
-    from zf.plan.steps import env  # noqa: PLC0415 - as above
+    from zf.plan.steps import env, problems  # noqa: PLC0415 - few tasks ask for any
     from zf.work.environment import Outside  # noqa: PLC0415 - as above
 
     environ, root = request.environ, request.flow.root
     outside = Outside(environ, project)
-    problems = [*drafts.unset_for_all(root, env.lacking_of_project(project, environ))]
+    told = [*problems.unset_for_all(root, env.lacking_of_project(project, environ))]
     for task in asking:
         found = chain(env.lacking(task, environ), env.check_here(task, outside.seen(task).get))
-        problems += drafts.unset(root, task, found)
-    if problems:
-        raise ZfError(problems[0].message, problems=tuple(problems))
+        told += problems.unset(root, task, found)
+    if told:
+        raise ZfError(told[0].message, problems=tuple(told))
 
 
 @contextmanager

@@ -61,12 +61,13 @@ def check(task: Task, project: Project, also: Collection[str] = ()) -> Iterator[
         below = named | (task.env.keys() if step else set())
         for name, text in env.items():
             if "${" in text:
-                known = below | (env.keys() - {name})
-                yield from _check_one((*loc, name), text, known, globs)
+                yield from _check_one((*loc, name), text, below, env, globs)
         yield from _circles(loc, env)
 
 
-def _check_one(loc: Loc, text: str, known: set[str], globs: tuple[str, ...]) -> Iterator[Finding]:
+def _check_one(
+    loc: Loc, text: str, below: set[str], env: Mapping[str, str], globs: tuple[str, ...]
+) -> Iterator[Finding]:
     try:
         found = list(references(text))
     except BadReferenceError as error:
@@ -74,10 +75,12 @@ def _check_one(loc: Loc, text: str, known: set[str], globs: tuple[str, ...]) -> 
         yield Finding("ZF261", loc, error.at, 2, f"'{loc[-1]}' has {error}", hint)
         return
     for one in found:
-        if one.name in known or is_allowed(one.name):
+        own = one.name in env and one.name != loc[-1]
+        if own or one.name in below or is_allowed(one.name):
             continue
         if any(fnmatchcase(one.name, glob) for glob in globs):
             continue
+        known = below | env.keys() - {loc[-1]}
         yield Finding("ZF262", loc, one.at, one.length, *_unknown(loc, one, known))
 
 
