@@ -88,6 +88,7 @@ class Cause(StrEnum):
     SURVIVORS = "survivors"  # processes were left behind
     CLEANUP = "cleanup"  # the steps succeeded, a cleanup command did not
     BUDGET = "budget"  # it, its phase or its run used more than the budget, or did not say
+    OUTPUTS = "outputs"  # a declared output was not written, or one of a need cannot be used
     METRICS = "metrics"  # what it measured could not be read, and its file demands that it can
     ARTIFACTS = "artifacts"  # an artifact was refused or could not be read
     STORAGE = "storage"  # the proof could not be written
@@ -148,6 +149,7 @@ class AttemptEnded(Struct, frozen=True):
     used, as status.json has it but for its steps; empty when that is not known. `tests` counts the
     cases of the task's own reports and has the first names of failed ones; empty without any.
     `metrics` are the series that the attempt wrote to `$ZF_METRICS`, as status.json has them.
+    `outputs_sha256` is the digest of its 30-outputs.json, empty where it has none.
     """
 
     task: str
@@ -166,6 +168,7 @@ class AttemptEnded(Struct, frozen=True):
     measures: Mapping[str, Any] = field(default_factory=dict)
     tests: Mapping[str, Any] = field(default_factory=dict)
     metrics: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    outputs_sha256: str = ""
 
 
 class TaskNotRun(Struct, frozen=True):

@@ -7,7 +7,7 @@ them again. Plain records, so that a worker or a replayed plan needs no pydantic
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from operator import attrgetter
 from types import MappingProxyType
@@ -21,6 +21,8 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 # Of a task that runs: an id, and behind `@` which instance of a matrix it is.
 TASK_PATTERN = ID_PATTERN + r"(?:@[A-Za-z0-9_=,.+-]{1,100})?"
 _ID = re.compile(ID_PATTERN)
+# Of an output of a task: no dot, so that `task.output` can be told apart from its end.
+OUTPUT_PATTERN = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
 _TASK = re.compile(TASK_PATTERN)
 # The environment and resources of most tasks, one object for all of them, and any empty mapping.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -45,6 +47,7 @@ RESERVED_ENV = frozenset(
         "COMPOSE_PROJECT_NAME",
         "ZF_COOKIE",
         "ZF_METRICS",
+        "ZF_OUTPUT",
         "TRACEPARENT",
     }
 )
@@ -63,6 +66,17 @@ def is_task_id(text: str) -> bool:
 def base_of(task: str) -> str:
     """The id in the task file: of `test@py=3.11` it is `test`, of others the whole."""
     return task.partition("@")[0]
+
+
+def together(tasks: Iterable[str]) -> list[str]:
+    """Ids for people to read: of a matrix of which several are named, how many in place of all."""
+    of_base: dict[str, list[str]] = {}
+    for task in tasks:
+        of_base.setdefault(base_of(task), []).append(task)
+    return [
+        f"{base} ({len(names)} instances)" if len(names) > 1 else names[0]
+        for base, names in of_base.items()
+    ]
 
 
 class Step(Struct, frozen=True):
@@ -87,8 +101,8 @@ class Step(Struct, frozen=True):
 class Need(Struct, frozen=True):
     """One entry of `needs:`; `require` is what the needed task must have come to.
 
-    `line` is where it stands in the task file, for messages only; so is `matrix` which of the
-    instances of a matrix it means, once each of them is a need.
+    `line` is where it stands in the task file, for messages only. `matrix` is which instances of a
+    matrix it means, once each of them is a need: an output is then one value, or all.
     """
 
     task: str
@@ -164,6 +178,10 @@ class Task(Struct, frozen=True):
     # Fields below came after the form of a task was first hashed: a proof has them, and a digest
     # counts them, only where they are not at their defaults, so that other tasks keep theirs.
     tags: tuple[str, ...] = ()
+    # What it has to write to `$ZF_OUTPUT`, by name; and variables that hold outputs of its needs,
+    # each with its `task.output`.
+    outputs: tuple[str, ...] = ()
+    env_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # Where it says what does not stand in its own place: `file:line` by a key, such as
     # `timeout_sec`, `env.NAME` or `needs[0]`. No part of what it does, so no digest counts it.
     origins: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -364,6 +382,8 @@ class Flow(Struct, frozen=True):
     project: Project = field(default_factory=Project)
     # The values that `--matrix` chose, by axis: the tasks are without the other instances.
     matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
+    # Files of which any task may take something, beside zf.yaml: those with templates.
+    shared: tuple[str, ...] = ()
 
     @property
     def proofs(self) -> str:

@@ -150,7 +150,18 @@ class RunOptions(Options, more=REPORTS):
         verbs=(RERUN,),
         help="With --from: everything that depends on TASK.",
     )
-    only: Option[str | None] = Option("--only", metavar="TASK", verbs=(RERUN,), help="Just TASK.")
+    only: Option[str | None] = Option(
+        "--only",
+        metavar="EXPR",
+        verbs=(RUN, PHASE, RERUN),
+        help="Just the tasks that EXPR selects, such as a task's id, tag(x) or changed(main).",
+    )
+    skip: Option[str | None] = Option(
+        "--skip",
+        metavar="EXPR",
+        verbs=(RUN, PHASE, RERUN),
+        help="Leave out the tasks that EXPR selects. What needs one of them is refused.",
+    )
     run_id: Option[str | None] = Option(
         "--run-id",
         metavar="ID",

@@ -13,12 +13,12 @@ from zf.plan.graph import (
     PlannedPhase,
     definition_sha256,
     outside_needs,
-    plan_again,
     plan_phases,
     plan_selection,
     plan_task,
     script_sha256,
 )
+from zf.plan.recorded import plan_again
 
 
 def plan(spec: str, *phases: str, **options) -> graph.Plan:

@@ -66,7 +66,8 @@ WHOLE_TASK = {
     "parallel_safe": True,
     "timeout_sec": 300,
     "workdir": "backend",
-    "env": {"A": "b"},
+    "env": {"A": "b", "B": {"from": "30-migrate.version"}},
+    "outputs": ["version"],
     "pass_env": ["AWS_*"],
     "commands": [
         {"name": "Seed", "run": "make"},
@@ -146,6 +147,7 @@ def test_a_form_with_every_key_is_valid(which, whole):
 def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     """A key that a proof does not tell is one that an auditor cannot see."""
     needed = {name: good(name, phase="E") for name in ("20-lint", "30-migrate")}
+    needed["30-migrate"] += "outputs: [version]\n"
     said = {key: value for key, value in WHOLE_TASK.items() if key not in SHORT}
     found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a")})
     assert found.flow is not None, found.problems
@@ -157,7 +159,15 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
         said = json.loads(json.dumps(recorded(task)))
         assert set(said) <= set(form["properties"])
         assert recalled(said) == task
-    made = {"file", "line", "required_artifacts", "base", "max_parallel", "matrix_fail_fast"}
+    made = {
+        "file",
+        "line",
+        "required_artifacts",
+        "base",
+        "max_parallel",
+        "matrix_fail_fast",
+        "env_from",
+    }
     assert set(schema.TASK) - SHORT | made == set(whole)
     assert set(whole) - later == set(plain)
     same = {name for name in plain if name in schema.TASK and whole[name] == plain[name]}
@@ -257,6 +267,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.NEED,
                 schema.MATRIX,
                 schema.COUNTED,
+                schema.FROM,
                 schema.EXIT_CODES,
                 schema.ARTIFACT,
                 schema.REPORTS,
@@ -273,6 +284,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "need",
         "matrix",
         "counted",
+        "from",
         "exit-codes",
         "artifact",
         "reports",

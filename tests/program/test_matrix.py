@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import xml.etree.ElementTree as ET
 
 import pytest
+
+from tests.support.program import heard
 
 FAILS = '[ "$MATRIX_PY" != 3.12 ] || exit 7'
 
@@ -66,6 +71,9 @@ def test_the_verbs_take_the_base_for_all_instances(flow):
     assert "test@py=3.12,os=a: failure\n" in told
     status = json.loads(flow.zf("status", "r", "--json").out)
     assert status["matrices"] == {"test": "failure"}
+    replayed = flow.zf("replay", "r", "test")
+    assert replayed.code == 2
+    assert "name one of its instances, such as test@py=3.10,os=B" in replayed.err
     again = flow.zf("rerun", "r", "--only", "test", "--run-id", "r2")
     assert {name: flow.status("r2", name)["status"] for name in INSTANCES} == INSTANCES
     assert again.code == 1
@@ -122,4 +130,69 @@ commands: [{run: 'if [ "$MATRIX_N" = 1 ]; then exit 3; else exec sleep 60; fi'}]
     assert (ends[2]["cause"], ends[3]["cause"]) == ("matrix", "matrix")
     assert ends[3]["detail"] == "fail_fast of the matrix: 'test@n=1' ended with status: failure"
     assert "another instance of its matrix" in project.zf("explain", "r", "test@n=2").out
+    assert project.zf("verify", "r").code == 0
+
+
+def test_what_reads_and_exports_a_run_takes_such_names(flow, tmp_path):
+    flow.zf("run-phase", "A", "--run-id", "r", "--trace", "t.json", "--openmetrics", "m.txt")
+    for form in ("bagit", "ro-crate", "tar"):
+        done = flow.zf("export", "r", "--format", form, "-o", f"out-{form}")
+        assert done.code == 0, done.err
+    assert flow.zf("diff", "r", "r").code == 0
+    assert flow.zf("durations", "--write").code == 0
+    assert flow.zf("validate").code == 0
+    told = json.loads((flow.root / "durations.json").read_text())["tasks"]
+    assert "test@py=3.10,os=a" in told
+    lists = [*flow.proof("r").glob("test@*/40-checksums/task.sha256")]
+    assert len(lists) == 5
+    for path in lists:
+        checked = subprocess.run(
+            ["sha256sum", "--strict", "-c", "40-checksums/task.sha256"],
+            cwd=path.parents[1],
+            capture_output=True,
+            check=False,
+        )
+        assert checked.returncode == 0
+
+
+def test_cancelling_a_matrix_cancels_every_instance(project):
+    project.file(
+        "test",
+        """\
+id: test
+phase: A
+parallel_safe: true
+matrix: {n: [1, 2, 3]}
+commands: [{run: 'exec sleep 60'}]
+""",
+    )
+    zf = project.popen("run-phase", "A", "-j", "2", "--run-id", "r", "--progress", "json")
+    heard(zf, "attempt_started", 2)
+    assert project.zf("cancel", "r", "test").code == 0
+    zf.communicate()
+    ends = [project.status("r", f"test@n={n}") for n in (1, 2, 3)]
+    assert [(end["status"], end["cause"]) for end in ends] == [("cancelled", "cancel")] * 3
+
+
+def test_a_killed_run_of_a_part_is_resumed(project):
+    project.file(
+        "test",
+        """\
+id: test
+phase: A
+parallel_safe: true
+matrix: {n: [1, 2, 3], max_parallel: 1}
+commands: [{run: 'test "$ATTEMPT" != 1 || [ "$MATRIX_N" != 2 ] || exec sleep 60'}]
+""",
+    )
+    project.task("report", "true", needs=["test"])
+    chosen = ("--matrix", "n=1", "--matrix", "n=2")
+    zf = project.popen("run-phase", "A", *chosen, "--run-id", "r", "--progress", "json")
+    heard(zf, "attempt_started", 1, task="test@n=2")
+    os.kill(zf.pid, signal.SIGKILL)
+    zf.communicate()
+    done = project.zf("resume", "r")
+    assert done.code == 0, done.err
+    ends = {path.name for path in project.proof("r").iterdir() if path.is_dir()}
+    assert ends == {"test@n=1", "test@n=2", "report"}
     assert project.zf("verify", "r").code == 0

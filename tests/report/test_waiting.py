@@ -29,6 +29,8 @@ KEYS: dict[str, dict[str, Any]] = {
     "deploy": {"concurrency": "prod"},
     "deploy2": {"concurrency": "prod"},
     "late": {"start_after_s": 60.0},
+    "t@v=1": {"base": "t", "matrix": {"v": "1"}, "max_parallel": 1},
+    "t@v=2": {"base": "t", "matrix": {"v": "2"}, "max_parallel": 1},
 }
 
 
@@ -71,6 +73,14 @@ BUSY = ThrottleEntered("CPU at 99 %, above 90 %", 99, 1000)
             (),
             "for 'prod', held by run x",
         ),
+        (
+            [started("t@v=1")],
+            "t@v=2",
+            "matrix",
+            ("t@v=1",),
+            "for t@v=1: max_parallel of its matrix is 1",
+        ),
+        ([started("t@v=1"), ended("t@v=1")], "t@v=2", "turn", (), None),
         ([started(n) for n in "abc"], "gpu", "slot", (), "for a slot: 3 of 3 are taken"),
         (
             [started("a"), BUSY],

@@ -28,8 +28,10 @@ FORM = {
     rf"{PLACE}10-commands/(step|cleanup)-\d+\.json": "step",
     rf"{PLACE}40-checksums/(artifacts)\.json": "",
     rf"{PLACE}99-summary/(status)\.json": "",
+    rf"{PLACE}30-(outputs)\.json": "",
 }
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+HANDED = "30-outputs.json"
 TOP = {"run.json", "plan.json", "events.jsonl", "blocked.json", "MANIFEST.sha256"}
 
 
@@ -180,17 +182,22 @@ def check(there, folders):
         assert {**lines, f"{tree}task.sha256": end["task_sha256"]} == mine
         kept = {p: d for p, d in lines.items() if p.startswith(f"{name}/30-artifacts/")}
         assert listed(files[f"{tree}artifacts.sha256"], f"{name}/30-artifacts/") == kept
-        whole = {f"{name}/attempts/{number}/": e for number, e in tasks[name]["all"].items()}
+        ends = tasks[name]["all"].items()
+        whole = {f"{name}/attempts/{number}/": e for number, e in ends if e is not end}
         for root, e in {**whole, f"{name}/": end}.items():
             cut = {e["status"], e["cause"]} & {"lost", "storage"}
-            assert cut or all(
-                formed(p, files[p])
-                for p in mine
-                if p.startswith(root) and p.count("/") == root.count("/") + 1
+            mine_too = [p for p in mine if p.startswith(root) and p[len(root) :].count("/") < 2]
+            assert cut or all(formed(p, files[p]) for p in mine_too)
+            handed, wanted = (
+                {*parse(files.get(root + HANDED, b"{}"))},
+                {*rows[name].get("outputs", [])},
+            )
+            assert own.get(root + HANDED, "") == e.get("outputs_sha256", "") and (
+                cut or handed == wanted or (handed < wanted and e["status"] != "success")
             )
             meta, row = files.get(f"{root}00-meta/task.json"), rows[name]
             said = row if cut or meta is None else parse(meta)
-            assert all(said.get(key) == row.get(key) for key in ("base", "matrix"))
+            assert all(said.get(key) == row.get(key) for key in ("base", "matrix", "outputs"))
         for number, e in tasks[name]["all"].items():
             path = f"{name}/attempts/{number}/40-checksums/task.sha256"
             assert e is end or digest[path] == e["task_sha256"]
@@ -199,5 +206,6 @@ def check(there, folders):
         came_to = "warned" if end["warned"] is True else end["status"]
         told = (name, paper["run_id"], came_to, came_to == "success" and end["attempt"] > 1)
         assert tuple(map(status.get, ("task_id", "run_id", "conclusion", "flaky"))) == told
+        assert status.get("outputs_sha256", "") == end.get("outputs_sha256", "")
     assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 11
     return bool(last and sealed and ended == set(ids))

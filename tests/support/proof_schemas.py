@@ -24,6 +24,7 @@ FILES = {
     r"[^/]+/(attempts/\d+/)?10-commands/\w+-\d+\.json": "step",
     r"[^/]+/(attempts/\d+/)?40-checksums/artifacts\.json": "artifacts",
     r"[^/]+/(attempts/\d+/)?99-summary/status\.json": "status",
+    r"[^/]+/(attempts/\d+/)?30-outputs\.json": "outputs",
 }
 # Not in the form of a schema of ours: envelopes are DSSE's own.
 OTHERS = r"attest/.*\.dsse\.json|[^/]+/(attempts/\d+/)?30-artifacts/.*"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from zf.audit import statement
@@ -55,7 +55,7 @@ def match_trees(seen: Evidence) -> None:
             if event is not task.terminal:
                 _match_list(seen, layout.earlier_tree(name, attempt), event)
                 sound[layout.earlier_tree(name, attempt)] = event
-        _check_forms(seen, below[name], sound)
+        _check_forms(seen, below[name], sound, _declared(seen.planned[name]))
         # Now, while its folders are open and its paths in the processor's cache.
         seen.hash(below[name])
 
@@ -118,19 +118,46 @@ def _match_tree(seen: Evidence, task: str, event: Mapping[str, Any], files: set[
     _match_status(seen, task, event)
 
 
+def _declared(row: Mapping[str, Any]) -> Collection[str]:
+    """Which outputs a task is planned to hand on, by its row of the plan."""
+    names = row.get("outputs")
+    return names if isinstance(names, list) else ()
+
+
+def _check_outputs(
+    seen: Evidence, path: str, values: object, end: Mapping[str, Any], declared: Collection[str]
+) -> None:
+    """A task hands on what it is planned to, and after a success all of it."""
+    names = set(values) if isinstance(values, dict) else set()
+    lacking = set(declared) - names if end.get("status") == "success" else ()
+    for name in sorted(names - set(declared)):
+        seen.tampered("mismatch", f"has an output that was not planned: {name!r:.80}", path)
+    for name in sorted(lacking):
+        seen.tampered("mismatch", f"lacks the output {name!r:.80} of a success", path)
+
+
 def _check_forms(
-    seen: Evidence, files: Iterable[str], ends: Mapping[str, Mapping[str, Any]]
+    seen: Evidence,
+    files: Iterable[str],
+    ends: Mapping[str, Mapping[str, Any]],
+    declared: Collection[str],
 ) -> None:
     """Every JSON file of zf's own in these trees has its form; `ends` has how each ended."""
+    for root, event in ends.items() if declared else ():
+        if f"{root}/{layout.OUTPUTS}" not in seen.there.files:
+            _check_outputs(seen, f"{root}/{layout.OUTPUTS}", {}, event, declared)
     for path in sorted(path for path in files if path.endswith(".json")):
         form = forms.form_of(path)
-        root = path.rpartition("/")[0].rpartition("/")[0]
+        folder = path.rpartition("/")[0]
+        root = folder if form == "outputs" else folder.rpartition("/")[0]
         end = ends.get(root)
         # The task's own status.json has been read.
         if form is None or end is None or path == f"{path.partition('/')[0]}/{layout.STATUS}":
             continue
         if end.get("status") not in _CUT_SHORT and end.get("cause") not in _CUT_SHORT:
             value = seen.read_json(path, form)
+            if form == "outputs":
+                _check_outputs(seen, path, value, end, declared)
             if form == "recorded-task" and isinstance(value, dict):
                 for wrong in unlike(seen.planned[path.partition("/")[0]], value):
                     seen.tampered("mismatch", wrong, path)
@@ -145,6 +172,9 @@ def _match_list(seen: Evidence, root: str, event: Mapping[str, Any]) -> dict[str
     digest = seen.bundle.digests.get(path)
     if digest is not None and digest != event.get("task_sha256"):
         seen.tampered("mismatch", "is not the list that the task's last event names", path)
+    outputs = f"{root}/{layout.OUTPUTS}"
+    if digest is not None and listed.get(outputs, "") != event.get("outputs_sha256", ""):
+        seen.tampered("mismatch", "is not what the journal says of the task's outputs", outputs)
     return listed if digest is not None else None
 
 
@@ -162,6 +192,8 @@ def _match_status(seen: Evidence, task: str, event: Mapping[str, Any]) -> None:
         if status.get(key) != event.get(key):
             said = f"{status.get(key)!r:.80} here, {event.get(key)!r:.80} in the journal"
             seen.tampered("mismatch", f"{key} is {said}", path)
+    if status.get("outputs_sha256", "") != event.get("outputs_sha256", ""):
+        seen.tampered("mismatch", "outputs_sha256 is not what the journal says", path)
     for key in _unlike(status.get("measures"), event.get("measures")):
         seen.tampered("mismatch", f"measures: {key} is not what the journal says", path)
     # What follows from the journal: neither a tolerated end nor a retry can be hidden.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from zf.model import Flow
     from zf.plan.graph import Met, Plan
     from zf.proof.source.early_look import Looking
+    from zf.run.selecting import Selected, Selecting
     from zf.settings import RunOptions, Settings
 
 
@@ -57,12 +58,18 @@ def begin_phases(phases: Sequence[str], options: RunOptions) -> int:
 
 def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) -> int:
     asked = Asked(phases=tuple(phases))
+    selecting = _selecting(options)
     flow, settings = settle(options, asked, None if options.dry_run else beside)
     from zf.plan import graph  # by now it is there
 
     flow = _chosen(flow, options)
     runs = [*map(adopt, options.upstream)]
-    met, unmet = _upstream(flow, phases, runs)
+    selected = selecting.of(flow, os.environ) if selecting else None
+    names = None if selected is None else selected.among(flow.tasks)
+    met, unmet = _upstream(flow, phases, runs, names)
+    if selected is not None and names is not None:
+        members = [name for name in names if flow.tasks[name].phase in phases]
+        selected.refuse_skipped(flow, members, met)
     plan = graph.plan_phases(
         flow,
         phases,
@@ -71,10 +78,29 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
         upstream=met,
         unmet=unmet,
         builds_on=runs,
+        chosen=names,
+        again="" if selected is None else selected.typed.with_needs(phases),
     )
+    if selected is not None and not plan.tasks:
+        return _nothing(selected)
     if options.dry_run:
         return _show(plan, options)
     return carry_out(flow, plan, settings, options, beside)
+
+
+def _selecting(options: RunOptions) -> Selecting | None:
+    """What `--only` and `--skip` say, if they do."""
+    if options.only is None and options.skip is None:
+        return None
+    from zf.run.selecting import Selecting
+
+    return Selecting.typed(options)
+
+
+def _nothing(selected: Selected) -> int:
+    """Say that nothing is left to be run, which is no failure: nothing may have changed."""
+    streams.say(sys.stderr, selected.nothing())
+    return Exit.OK
 
 
 def begin_named(words: Sequence[str], options: RunOptions) -> int:
@@ -85,16 +111,24 @@ def begin_named(words: Sequence[str], options: RunOptions) -> int:
 
 def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> int:
     asked = Asked(words=tuple(words), needs=True)
+    selecting = _selecting(options)
     flow, settings = settle(options, asked, None if options.dry_run else beside)
     from zf.plan import graph, named
 
     flow = _chosen(flow, options)
+    selected = selecting.of(flow, os.environ) if selecting else None
     plan = graph.plan_named(
         flow,
         words,
         phase_timeout_s=settings.phase_timeout_s.value,
         phase_timeout_forced=settings.phase_timeout_s.given,
+        only=None if selected is None else selected.only,
+        skipped=() if selected is None else selected.skipped,
     )
+    if selected is not None:
+        selected.refuse_skipped(flow, plan.tasks)
+        if not plan.tasks:
+            return _nothing(selected)
     if options.dry_run:
         return _show(plan, options)
     if options.output is None and named.only_task(flow, words):
@@ -142,7 +176,7 @@ def _chosen(flow: Flow, options: RunOptions) -> Flow:
 
 
 def _upstream(
-    flow: Flow, phases: Sequence[str], runs: Sequence[str]
+    flow: Flow, phases: Sequence[str], runs: Sequence[str], chosen: Collection[str] | None
 ) -> tuple[Mapping[str, Met], Collection[str]]:
     """Which earlier run met which need, and the needs that they planned and none met."""
     if not runs:
@@ -150,7 +184,7 @@ def _upstream(
     from zf.plan import graph
     from zf.run.upstream import resolve as met_upstream
 
-    needs = graph.outside_needs(flow, phases)
+    needs = graph.outside_needs(flow, phases, chosen)
     found = met_upstream(flow.proofs, flow.root, needs, runs)
     return found.met, found.unmet
 

@@ -130,7 +130,7 @@ TASK = typer.Argument(metavar="TASK", help="A task's id.", autocompletion=comple
 
 
 # What an option takes is completed by its name in the help.
-_COMPLETED = {"TASK": complete_task, "RUN": complete_run}
+_COMPLETED = {"TASK": complete_task, "EXPR": complete_task, "RUN": complete_run}
 
 
 def one_of(about: str, named: Mapping[str, str], *, argument: str = "") -> Any:

@@ -56,7 +56,7 @@ def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory =
     from zf.run.rerun import select
 
     if [options.failed, options.first is not None, options.only is not None].count(True) != 1:
-        raise ZfError("rerun takes one of --failed, --from TASK and --only TASK")
+        raise ZfError("rerun takes one of --failed, --from TASK and --only EXPR")
     if options.downstream and options.first is None:
         raise ZfError("--downstream goes with --from TASK")
     with Beside() as beside:
@@ -66,9 +66,10 @@ def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory =
         run = adopt(run)
         run_dir = find_run(run, own=True)
         name = os.path.basename(run_dir)
-        again = select(flow, settings, options, run_dir, run)
+        again = select(flow, settings, options, run_dir, run, os.environ)
         if again is None:
-            streams.say(sys.stderr, f"nothing to run again: every task of {name} succeeded\n")
+            why = "no task is selected" if options.only or options.skip else "every task succeeded"
+            streams.say(sys.stderr, f"nothing to run again of {name}: {why}\n")
             return Exit.OK
         plan, fail_fast = again
         return carry_out(flow, plan, settings, options, beside, fail_fast=fail_fast, rerun_of=name)

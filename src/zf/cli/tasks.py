@@ -10,14 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from zf.cli.display import streams
-from zf.cli.options import AsJson, Directory, as_typers, complete_phase, one_of
+from zf.cli.options import (
+    AsJson,
+    Directory,
+    as_typers,
+    complete_phase,
+    complete_task,
+    one_of,
+)
 from zf.cli.project import open_project, path_shown, project_durations
 from zf.errors import Exit, ZfError, printable
+from zf.lean.records import replace
 from zf.model import Asked
 from zf.settings import RunOptions, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from zf.model import Flow
 
 
 def register(app: typer.Typer) -> None:
@@ -71,9 +81,22 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def list_tasks(as_json: AsJson = False, _directory: Directory = None) -> None:
+def list_tasks(
+    select: Annotated[
+        str | None,
+        typer.Option(
+            "-s",
+            "--select",
+            metavar="EXPR",
+            autocompletion=complete_task,
+            help="Only the tasks that EXPR selects, as --only of zf run takes it.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    _directory: Directory = None,
+) -> None:
     """List the tasks, phase by phase."""
-    flow = open_project()
+    flow = _selected(open_project(), select)
     if as_json:
         rows = [
             {
@@ -95,6 +118,16 @@ def list_tasks(as_json: AsJson = False, _directory: Directory = None) -> None:
             if task.phase == phase:
                 title = "" if task.title == task.id else printable(task.title)
                 print(f"  {task.id:{width}}  {title}".rstrip())
+
+
+def _selected(flow: Flow, select: str | None) -> Flow:
+    if select is None:
+        return flow
+    from zf.plan.select.selected import selection
+    from zf.run.selecting import Asked as Asking
+
+    wanted = selection(select, "-s").of(flow.tasks, Asking(flow, os.environ))
+    return replace(flow, tasks={name: t for name, t in flow.tasks.items() if name in wanted})
 
 
 def _formats() -> Any:

@@ -41,6 +41,8 @@ class Draft(Struct):
     line: int = 1
     task: Task | None = None
     needs: tuple[Need, ...] = ()
+    # What it hands on; None where that could not be read.
+    outputs: tuple[str, ...] | None = ()
     condition: Condition | None = None
     states_id: bool = False
     matrix: Matrix | None = None

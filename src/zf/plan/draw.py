@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
+from zf.model import together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,9 +49,9 @@ def _notes(plan: Plan, task: Task) -> Iterator[str]:
     if task.title not in {"", task.id}:
         yield printable(task.title)
     if task.needs and plan.needs == "not_checked":
-        yield f"needs, not checked: {', '.join(need.task for need in task.needs)}"
+        yield f"needs, not checked: {', '.join(together(need.task for need in task.needs))}"
     elif task.needs:
-        yield f"needs {', '.join(_need(plan, need.task) for need in task.needs)}"
+        yield f"needs {', '.join(together(_need(plan, need.task) for need in task.needs))}"
     if not task.parallel_safe:
         yield "alone"
 

@@ -265,4 +265,11 @@ _NOT_IN_STEPS = _NOT_IN_CLEANUP | {
 _NOT_RESERVED = {"pydantic_js_updates": {"propertyNames": {"not": {"enum": sorted(RESERVED_ENV)}}}}
 _ENV_NAME = checked(text(ENV_NAME), _not_reserved)
 ENV_GLOBS = list_of(text(ENV_GLOB))
-ENV = table(_ENV_NAME, SCALAR, _NOT_RESERVED)
+
+
+def env_of(values: Schema) -> Schema:
+    """Variables with such values."""
+    return table(_ENV_NAME, values, _NOT_RESERVED)
+
+
+ENV = env_of(SCALAR)

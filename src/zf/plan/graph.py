@@ -9,13 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Self
 
-from zf.errors import Problem, ZfError
-from zf.lean.records import Struct, field, replace
+from zf.errors import Problem
+from zf.lean.records import Struct, field
 from zf.model import NOTHING, Flow, Need, Phase, Task, definition_sha256, script_sha256
 from zf.plan.topology import levels_of
-
-# Of tasks in one sentence.
-_MOST_NAMES = 10
 
 
 class Met(Struct, frozen=True):
@@ -130,6 +127,7 @@ class Plan(Struct, frozen=True):
             "chain": self.chain[task.id],
             "steps": [{"name": step.name, "line": step.line} for step in task.steps],
             **({"weight_s": self.weight_s[task.id]} if task.id in self.weight_s else {}),
+            **({"outputs": list(task.outputs)} if task.outputs else {}),
             **({} if task.log_tail is None else {"log_tail": task.log_tail}),
             # What it may have to wait for, where it may.
             **({"resources": dict(task.resources)} if task.resources else {}),
@@ -150,12 +148,15 @@ def plan_phases(
     upstream: Mapping[str, Met] = NOTHING,
     unmet: Collection[str] = (),
     builds_on: Sequence[str] = (),
+    chosen: Collection[str] | None = None,
+    again: str = "",
 ) -> Plan:
     """The plan of these phases, in this order; a phase named twice runs once.
 
     `upstream` says which run met a need outside them, `unmet` the tasks that an earlier run
     was to meet and did not: they are there, so even an optional need of them counts. `builds_on`
-    are the earlier runs as they were named, for the command that is advised instead.
+    are the earlier runs as they were named, for the command that is advised instead. Only `chosen`
+    tasks of the phases are in it, if any are given; `again` is the command that adds their needs.
 
     `phase_timeout_s` gives way to the project file's, unless a flag or variable forced it.
     Raises ZfError for an unknown phase and for needs this run cannot meet.
@@ -166,7 +167,10 @@ def plan_phases(
         from zf.plan.refusals import refuse_phases  # noqa: PLC0415 - of a wrong name
 
         refuse_phases(flow, [name for name in order if name not in known])
-    tasks = {name: task for name, task in flow.tasks.items() if task.phase in order}
+    tasks = _members(flow, order, chosen)
+    if chosen is not None:
+        left = {task.phase for task in tasks.values()}
+        order = tuple(name for name in order if name in left)
     rank = {phase: index for index, phase in enumerate(order)}
     problems = [
         _unmet(flow, task, need, tasks)
@@ -178,11 +182,11 @@ def plan_phases(
     if problems:
         from zf.plan.refusals import refuse_needs, run_with_needs  # noqa: PLC0415 - as above
 
-        refuse_needs(problems, run_with_needs(flow, order, upstream, unmet, builds_on))
+        refuse_needs(problems, again or run_with_needs(flow, order, upstream, unmet, builds_on))
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     used = {need.task for task in tasks.values() for need in task.needs} - tasks.keys()
     kept = {name: run for name, run in sorted(upstream.items()) if name in used}
-    return _plan(flow, tasks, order, timeout_s, upstream=kept)
+    return plan_of(flow, tasks, order, timeout_s, upstream=kept)
 
 
 def plan_task(
@@ -204,12 +208,12 @@ def plan_task(
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     if not with_needs:
         tasks = {name: flow.tasks[name] for name in own}
-        return _plan(flow, tasks, (tasks[own[0]].phase,), timeout_s, needs="not_checked")
+        return plan_of(flow, tasks, (tasks[own[0]].phase,), timeout_s, needs="not_checked")
     from zf.plan.named import with_needs as needed  # noqa: PLC0415 - as above
     from zf.plan.phases import phase_order  # noqa: PLC0415 - the same
 
     tasks = needed(flow, own)
-    return _plan(flow, tasks, phase_order(tasks, flow.project), timeout_s)
+    return plan_of(flow, tasks, phase_order(tasks, flow.project), timeout_s)
 
 
 def plan_named(
@@ -218,70 +222,25 @@ def plan_named(
     *,
     phase_timeout_s: float,
     phase_timeout_forced: bool = False,
+    only: Collection[str] | None = None,
+    skipped: Collection[str] = (),
 ) -> Plan:
     """The plan of what the words of `zf run` name, with all that this needs; phases in their order.
+    With `only`, of that these tasks, with what they need. What is `skipped` is not in it, though
+    others may need it.
 
     Raises ZfError for a word that names nothing, or two things.
     """
-    from zf.plan.named import wanted  # noqa: PLC0415 - as above
+    from zf.plan.named import named  # noqa: PLC0415 - as above
+    from zf.plan.named import with_needs as needed  # noqa: PLC0415 - the same
     from zf.plan.phases import phase_order  # noqa: PLC0415 - the same
 
-    tasks = wanted(flow, words)
+    names = set(named(flow, words))
+    if only is not None:
+        names = needed(flow, names).keys() & only
+    tasks = needed(flow, names.difference(skipped), avoid=skipped)
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
-    return _plan(flow, tasks, phase_order(tasks, flow.project), timeout_s)
-
-
-def plan_again(
-    flow: Flow,
-    recorded: Mapping[str, Any],
-    shown: Callable[[Task], Task] = lambda task: task,
-    *,
-    run: str,
-) -> Plan:
-    """The plan that the plan.json of a run describes, from the task files as they are now. `shown`
-    makes of a task what its digest was taken of: it holds no secret.
-
-    Raises ZfError (exit 2) when they no longer say the same.
-    """
-    rows = recorded["tasks"]
-    if "matrix" in recorded:
-        from zf.plan.matrix.chosen import narrowed  # noqa: PLC0415 - few runs choose
-
-        flow = narrowed(flow, recorded["matrix"])
-    changed = [
-        f"'{row['id']}'"
-        for row in rows
-        if row["id"] not in flow.tasks
-        or row["sha256"] != definition_sha256(shown(flow.tasks[row["id"]]))
-    ]
-    if changed:
-        more = f" and {len(changed) - _MOST_NAMES} more" if len(changed) > _MOST_NAMES else ""
-        names = ", ".join(changed[:_MOST_NAMES]) + more
-        raise ZfError(
-            f"the task files, or zf's reading of them, have changed since this run began: {names}",
-            code="ZF143",
-            hint=f"put the files back as they were; or zf seal {run}, then zf rerun {run} --failed",
-        )
-    limits = {row["name"]: row["timeout_s"] for row in recorded["phases"]}
-    plan = _plan(
-        flow,
-        {row["id"]: flow.tasks[row["id"]] for row in rows},
-        tuple(limits),
-        limits.__getitem__,
-        needs=recorded["needs"],
-        upstream={name: Met.recorded(met) for name, met in recorded["upstream"].items()},
-    )
-    return replace(
-        plan,
-        phases=tuple(_recorded_phase(row) for row in recorded["phases"]),
-        weight_s={row["id"]: row["weight_s"] for row in rows if "weight_s" in row},
-        budget=recorded.get("budget", NOTHING),
-    )
-
-
-def _recorded_phase(row: Mapping[str, Any]) -> PlannedPhase:
-    lists = {"needs": tuple(row["needs"])} if "needs" in row else {}
-    return PlannedPhase(**{"whole": False, **row, **lists})
+    return plan_of(flow, tasks, phase_order(tasks, flow.project), timeout_s)
 
 
 def plan_selection(
@@ -320,17 +279,31 @@ def plan_selection(
             command or run_with_needs(flow, phases, {}, unmet, ()),
         )
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
-    return _plan(flow, tasks, phase_order(tasks, flow.project), timeout_s, upstream=upstream)
+    return plan_of(flow, tasks, phase_order(tasks, flow.project), timeout_s, upstream=upstream)
 
 
-def outside_needs(flow: Flow, phases: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-    """For a run of these phases, every needed task of other phases and the tasks that need it."""
+def _members(
+    flow: Flow, phases: Collection[str], chosen: Collection[str] | None
+) -> dict[str, Task]:
+    return {
+        name: task
+        for name, task in flow.tasks.items()
+        if task.phase in phases and (chosen is None or name in chosen)
+    }
+
+
+def outside_needs(
+    flow: Flow, phases: Collection[str], chosen: Collection[str] | None = None
+) -> Mapping[str, tuple[str, ...]]:
+    """For a run of these phases, or of the `chosen` tasks of them, every task it needs and does not
+    run, and the tasks that need it.
+    """
     found: dict[str, list[str]] = {}
-    for name, task in flow.tasks.items():
-        if task.phase in phases:
-            for need in present(flow, task):
-                if flow.tasks[need.task].phase not in phases:
-                    found.setdefault(need.task, []).append(name)
+    members = _members(flow, phases, chosen)
+    for name, task in members.items():
+        for need in present(flow, task):
+            if need.task not in members:
+                found.setdefault(need.task, []).append(name)
     return {name: tuple(needed_by) for name, needed_by in sorted(found.items())}
 
 
@@ -363,7 +336,7 @@ def is_missing(
     return not need.optional or need.task in unmet
 
 
-def _plan(
+def plan_of(
     flow: Flow,
     tasks: Mapping[str, Task],
     order: Sequence[str],
@@ -372,6 +345,7 @@ def _plan(
     needs: Literal["checked", "not_checked"] = "checked",
     upstream: Mapping[str, Met] = NOTHING,
 ) -> Plan:
+    """The plan of these tasks, in these phases and no others."""
     whole = set(order) - {t.phase for name, t in flow.tasks.items() if name not in tasks}
     edges = {name: [n.task for n in task.needs if n.task in tasks] for name, task in tasks.items()}
     levels = levels_of(edges)

@@ -70,7 +70,8 @@ def load(
     problems += check_names(drafts)
     expanded = _expanded(drafts)
     problems += check_needs(drafts, expanded)
-    problems += check_conditions(drafts, _fields)
+    handed = _handed(drafts, expanded, problems)
+    problems += check_conditions(drafts, lambda draft: _fields(draft, handed))
     problems += check_phase_said(drafts)
     problems += check_phases(drafts, project, root)
     tasks = _resolved(drafts, expanded, problems)
@@ -82,7 +83,9 @@ def load(
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
     if any(problem.severity == "error" for problem in problems):
         return Loaded(None, tuple(problems))
-    flow = Flow(root, home, {task.id: task for task in sorted(tasks, key=_id)}, project)
+    shared = tuple(f.written.file for f in found.files if "templates" in f.written.value)
+    in_order = {task.id: task for task in sorted(tasks, key=_id)}
+    flow = Flow(root, home, in_order, project, shared=shared)
     return Loaded(flow, tuple(problems))
 
 
@@ -111,14 +114,30 @@ def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:
     return check_env(asking, project)
 
 
-def _fields(draft: Draft) -> Collection[str]:
+def _handed(
+    drafts: list[Draft], expanded: Expanded, problems: list[Problem]
+) -> Mapping[str, Collection[str]]:
+    """What each condition may mention of outputs; what is wrong with those that variables take is
+    added to `problems`.
+    """
+    if not any(d.outputs != () or (d.task and d.task.env_from) for d in drafts):
+        return NOTHING
+    from zf.plan.outputs.references import check, fields  # few projects have any
+
+    problems += check(drafts, expanded)
+    known = {draft.id: draft for draft in drafts}
+    return {d.id: [*fields(d, known, expanded)] for d in drafts if any(d.conditions())}
+
+
+def _fields(draft: Draft, handed: Mapping[str, Collection[str]]) -> Collection[str]:
     """What its condition may ask of values that the project names."""
+    outputs = [*handed.get(draft.id, ())]
     if draft.matrix is None:
-        return ()
+        return outputs
     from zf.plan.conditions.condition import Field  # few tasks have a condition
 
     keys = (*draft.matrix.names, *(key for one in draft.matrix.include for key in one))
-    return [Field("matrix", (axis,)).key for axis in dict.fromkeys(keys)]
+    return outputs + [Field("matrix", (axis,)).key for axis in dict.fromkeys(keys)]
 
 
 def _drafts(project: reading.Project, sharing: Sharing) -> tuple[list[Draft], list[Problem]]:
@@ -145,10 +164,12 @@ def _draft(said: TaskSaid, sharing: Sharing) -> Draft:
     resolved = sharing.resolved(said, draft.problems)
     if resolved is None:
         draft.needs = tuple(_needs(own, short.need_lines(said.node)))
+        draft.outputs = _outputs(own)
         return draft
     draft.elsewhere = resolved.elsewhere
     lines = layers.lines_here(resolved, place, said.line)
     draft.needs = tuple(_needs(resolved.form, lines))
+    draft.outputs = _outputs(resolved.form)
     if "matrix" in resolved.form:
         written = sharing.written(said, draft.where(("matrix",))[0])
         draft.matrix, wrong = _matrix(draft, resolved.form, written)
@@ -192,6 +213,8 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
     said.setdefault("phase", DEFAULT_PHASE)
     said["steps"] = _steps("step", form["commands"], lines["commands"])
     said.setdefault("title", draft.id)
+    if "env" in form:
+        said["env"], said["env_from"] = _environment(form["env"])
     if "cleanup" in form:
         said["cleanup"] = _steps("cleanup", form["cleanup"], lines["cleanup"])
     if "artifacts" in form:
@@ -230,6 +253,22 @@ def _more_of_step(step: Mapping[str, Any]) -> dict[str, Any]:
         shell = said["shell"]
         said["shell"] = SHELLS[shell] if isinstance(shell, str) else tuple(shell)
     return said
+
+
+def _environment(
+    listed: Mapping[str, str | dict[str, str]],
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """The variables with their values, and those that hold outputs of needs."""
+    values = {name: value for name, value in listed.items() if not isinstance(value, dict)}
+    taken = {name: value["from"] for name, value in listed.items() if isinstance(value, dict)}
+    return values, taken or NOTHING
+
+
+def _outputs(form: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """What a task file hands on, as far as it can be told."""
+    listed = form.get("outputs", [])
+    is_sound = isinstance(listed, list) and all(isinstance(one, str) for one in listed)
+    return tuple(listed) if is_sound else None
 
 
 def _artifacts(listed: list[str | dict[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from zf.errors import Problem, ZfError
 from zf.model import Flow, Task
@@ -14,9 +14,9 @@ from zf.plan.phases import stated_needs
 PHASE, TASK = "phase:", "task:"
 
 
-def wanted(flow: Flow, words: Sequence[str]) -> dict[str, Task]:
-    """The tasks that these words name, and all that they need: of a phase its tasks and those of
-    the phases that zf.yaml says it needs, of a task the tasks it needs. No words name everything.
+def named(flow: Flow, words: Sequence[str]) -> list[str]:
+    """The tasks that these words name: of a phase its tasks, and those of the phases that zf.yaml
+    says it needs. No words name everything.
 
     Raises ZfError (exit 2) with a problem for each word that names nothing, or two things.
     """
@@ -38,16 +38,18 @@ def wanted(flow: Flow, words: Sequence[str]) -> dict[str, Task]:
                 names += members.get(each, ())
         else:
             names += instances_of(flow, word.removeprefix(TASK))
-    return with_needs(flow, names)
+    return names
 
 
-def with_needs(flow: Flow, names: Iterable[str]) -> dict[str, Task]:
-    """These tasks and all that they need, in id order."""
+def with_needs(flow: Flow, names: Iterable[str], avoid: Collection[str] = ()) -> dict[str, Task]:
+    """These tasks and all that they need, in id order; but not what is to be avoided, nor what only
+    that needs.
+    """
     found = set(names)
     queue = [*found]
     for name in queue:  # grows while it is read
         for need in present(flow, flow.tasks[name]):
-            if need.task not in found:
+            if need.task not in found and need.task not in avoid:
                 found.add(need.task)
                 queue.append(need.task)
     return {name: flow.tasks[name] for name in sorted(found)}

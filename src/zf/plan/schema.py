@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from zf.model import DEFAULT_PHASE
 from zf.plan.form import (
     BOOL,
-    ENV,
     ENV_GLOBS,
     ENV_NAME,
     ID,
@@ -26,6 +25,7 @@ from zf.plan.form import (
     Key,
     checked,
     either,
+    env_of,
     is_condition,
     list_of,
     mapping,
@@ -36,6 +36,7 @@ from zf.plan.form import (
     text,
     whole,
 )
+from zf.plan.outputs.form import FROM, OUTPUTS
 from zf.plan.steps.keys import CLEANUP, STEP
 from zf.settings import (
     DEFAULT_GRACE_S,
@@ -203,14 +204,8 @@ TASK: Mapping[str, Key] = {
         "Whether a failure, or one with these exit codes, is tolerated: a warning to dependents.",
         keys=EXIT_CODES,
     ),
-    "allow_timeout": Key(
-        BOOL,
-        "Whether a timeout is tolerated: a warning, and dependents go on.",
-    ),
-    "max_retries": Key(
-        whole(0, MAX_RETRIES),
-        "How many more times the task may be tried.",
-    ),
+    "allow_timeout": Key(BOOL, "Whether a timeout is tolerated: a warning, and dependents go on."),
+    "max_retries": Key(whole(0, MAX_RETRIES), "How many more times the task may be tried."),
     "retry_delay_sec": Key(
         number(least=0, most=MAX_SECONDS),
         "Seconds before the first retry; doubled each time, shortened by up to a tenth.",
@@ -241,9 +236,10 @@ TASK: Mapping[str, Key] = {
         "Where the steps run, relative to the project root and inside it.",
     ),
     "env": Key(
-        ENV,
+        env_of(either(SCALAR, FROM)),
         "Environment variables for the steps. `${NAME}` stands for another of them, or for one that"
-        " steps see anyway.",
+        " steps see anyway; a `from` for an output of a need.",
+        keys=FROM,
     ),
     "pass_env": Key(
         ENV_GLOBS,
@@ -297,6 +293,7 @@ TASK: Mapping[str, Key] = {
         whole(1, MAX_TAIL_LINES),
         "How many lines of a failed step's log are shown: the assertion of a test, and the end.",
     ),
+    "outputs": OUTPUTS,
     "artifacts": Key(
         list_of(either(text(INSIDE), ARTIFACT)),
         "Globs of files to copy into the proof when the task ends, relative to the project root.",

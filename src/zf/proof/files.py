@@ -279,7 +279,7 @@ def link(target: str, folder: str, name: str) -> None:
     """Make `folder`/`name` a link to the target, whatever stands there now, or in place of the
     folder; another task may be making the same link. Raises OSError.
     """
-    fd = _own_folder(folder)
+    fd = own_folder(folder)
     try:
         with suppress(OSError):  # it is no link
             if os.readlink(name, dir_fd=fd) == target:
@@ -301,7 +301,7 @@ def _make_way(folder: int, name: str) -> None:
         remove(folder, name)
 
 
-def _own_folder(path: str) -> int:
+def own_folder(path: str) -> int:
     """A folder that is itself at this path, open; made if it is not there."""
     with suppress(FileExistsError):
         os.makedirs(path)

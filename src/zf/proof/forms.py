@@ -39,6 +39,7 @@ _FILES = tuple(
         (layout.TREE, layout.command_record("*"), "step"),
         (layout.TREE, layout.RENAMED, "artifacts"),
         (layout.TREE, layout.STATUS, "status"),
+        (layout.TREE, layout.OUTPUTS, "outputs"),
         ("", f"{layout.ATTEST}/statement.json", "statement"),
         ("", f"{layout.ATTEST}/test-result.json", "test-result"),
     )
@@ -48,6 +49,7 @@ _CALLED = {
     f"^{ID_PATTERN}$": "an id",
     f"^{TASK_PATTERN}$": "the id of a task",
     "^[0-9a-f]{64}$": "a SHA-256",
+    "^([0-9a-f]{64})?$": "a SHA-256, or empty",
     "^[0-9a-f]{40}([0-9a-f]{24})?$": "a git object",
     r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$": "a time in UTC with microseconds",
 }

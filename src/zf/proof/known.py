@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from zf.events import AttemptEnded, Event, RunEnded, RunStarted, TaskNotRun
 from zf.lean.records import Struct, field
-from zf.proof.layout import ARTIFACTS, BLOCKED, PLAN, RUN, earlier_tree
+from zf.proof.layout import ARTIFACTS, BLOCKED, OUTPUTS, PLAN, RUN, earlier_tree
 
 
 class Known(Struct):
@@ -55,13 +55,16 @@ class Known(Struct):
         digest = self.trees.get(task)
         return "" if digest is None else digest.hex()
 
-    def lists_with_artifacts(self, tasks: Iterable[str]) -> dict[str, str]:
-        """The `task_sha256` of each of these tasks, but those known to have no artifacts."""
+    def lists_for_others(self, tasks: Iterable[str]) -> dict[str, str]:
+        """The `task_sha256` of each of these tasks, but those known to have left nothing for the
+        tasks that need them: neither artifacts nor outputs.
+        """
         return {
             task: self.trees[task].hex()
             for task in tasks
-            if task in self.trees and _ARTIFACTS in self.lists.get(task, _ARTIFACTS)
+            if task in self.trees
+            and (_ARTIFACTS in (listed := self.lists.get(task, _ARTIFACTS)) or _OUTPUTS in listed)
         }
 
 
-_ARTIFACTS = f"  {ARTIFACTS}/"
+_ARTIFACTS, _OUTPUTS = f"  {ARTIFACTS}/", f"  {OUTPUTS}\n"

@@ -25,6 +25,8 @@ FOLDERS = (META, COMMANDS, LOGS, ARTIFACTS, CHECKSUMS, SUMMARY)
 NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
 # A file in the tree itself, where a task has measured something.
 METRICS = "30-metrics.txt"
+# And where one has outputs.
+OUTPUTS = "30-outputs.json"
 ATTEMPTS = "attempts"
 
 # The files of a tree.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status
+from zf.model import together
 from zf.report.advice import after_end, fix_first
 from zf.report.words import (
     NO_TAILS,
@@ -61,9 +62,10 @@ CODES: Mapping[Cause, str] = {
     Cause.CLEANUP: "ZF521",
     Cause.METRICS: "ZF522",
     Cause.BUDGET: "ZF523",
+    Cause.OUTPUTS: "ZF528",
     Cause.MATRIX: "ZF524",
-    Cause.STEP_TIMEOUT: "ZF528",
-    Cause.SKIP_EXIT_CODE: "ZF529",
+    Cause.STEP_TIMEOUT: "ZF525",
+    Cause.SKIP_EXIT_CODE: "ZF526",
 }
 # Deeper than this the tree says the depth in words: indenting a chain of 20 000 would take 400 MB.
 _DEEPEST = 8
@@ -114,7 +116,7 @@ def headline(facts: Facts, style: Style) -> list[str]:
         text = f"ERROR: Deadlock detected - {len(pending)} tasks still pending:"
         lines.append(style.paint(text, "error"))
     for name, unmet in pending.items():
-        needs = ", ".join(printable(need) for need in facts.tasks[name].needs)
+        needs = ", ".join(map(printable, together(facts.tasks[name].needs)))
         lines.append(f"  - {printable(name)} (needs: {needs})")
         lines += [f"    -> {dependency(need, word)}" for need, word in unmet.items()]
     return [style.folded(line, "       ") for line in lines]

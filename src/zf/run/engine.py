@@ -40,6 +40,7 @@ from zf.run.schedule.orders import (
     LeaseAnswered,
     NotRun,
     Order,
+    OutputsRead,
     Record,
     ReleaseLease,
     StartAttempt,
@@ -96,6 +97,7 @@ class Engine:
         recorder: Recorder,
         *,
         write_not_run: Callable[[TaskNotRun], str],
+        read_outputs: Callable[[AttemptEnded], OutputsRead],
         inbox: Inbox,
         leases: Leases,
         output_fd: Callable[[], int | None],
@@ -107,6 +109,7 @@ class Engine:
         self._executor = executor
         self._recorder = recorder
         self._write_not_run = write_not_run
+        self._read_outputs = read_outputs
         self._inbox = inbox
         self._leases = leases
         self._output_fd = output_fd
@@ -154,6 +157,8 @@ class Engine:
     def _happened(self, event: AttemptEnded | Interrupted | CancelRequested) -> None:
         # The scheduler goes by the very moment in the journal, so that a replay decides the same.
         moment = self._recorder.record(event)
+        if isinstance(event, AttemptEnded) and self._scheduler.asks_for_outputs(event):
+            self._scheduler.take_outputs(self._read_outputs(event))
         self._carry_out(self._scheduler.handle(event, moment))
 
     def _interrupt(self, number: int) -> None:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from typing import TYPE_CHECKING
 
 from zf.errors import Exit, ZfError
-from zf.events import RunEnded, RunResumed, RunStarted, Status, TaskNotRun
+from zf.events import AttemptEnded, RunEnded, RunResumed, RunStarted, Status, TaskNotRun
 from zf.lean import lazy
 from zf.lean.records import Struct, replace
 from zf.proof.durations import runs
@@ -40,9 +40,10 @@ from zf.work.supervise import leftovers
 from zf.work.worker import Shared
 
 if TYPE_CHECKING:
-    from zf.run import recover
+    from zf.run import outputs, recover
     from zf.work.walls import shield
-else:  # no new run needs them
+else:  # no new run needs them, and few read outputs
+    outputs = lazy.module("zf.run.outputs")
     recover = lazy.module("zf.run.recover")
     shield = lazy.module("zf.work.walls.shield")
 
@@ -188,6 +189,7 @@ def _conduct(
             pool,
             recorder,
             write_not_run=_write_not_run(request),
+            read_outputs=lambda ended: outputs.read_ended(run_dir, ended),
             inbox=inbox,
             leases=held,
             output_fd=request.output_fd,
@@ -300,6 +302,10 @@ def _start_again(request: RunRequest, journal: Journal, reading: JournalReading)
     times = recover.moments(lines, time.monotonic())
     about = run_json(request.run_dir)
     scheduler = request.scheduler(about, recover.conditions_answered(reading.events))
+    # Of attempts that were followed by another, too: only the last one's tree is what was named.
+    for event in reading.events:
+        if isinstance(event, AttemptEnded) and scheduler.asks_for_outputs(event):
+            scheduler.take_outputs(outputs.read_ended(request.run_dir, event))
     orders = recover.outstanding(scheduler, lines, times, idle_s(lines))
 
     @contextmanager

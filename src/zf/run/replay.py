@@ -98,7 +98,8 @@ def replay(
     try:
         status = read.status_json(run_dir, task)
     except ZfError:
-        raise ZfError(f"no task {task!r} in this run", code="ZF151") from None
+        hint = _instances(run_dir, task)
+        raise ZfError(f"no task {task!r} in this run", code="ZF151", hint=hint) from None
     if task not in ends:
         # What lies there is not its outcome yet, and nothing vouches for its scripts.
         raise ZfError(
@@ -258,6 +259,13 @@ def _environment(
         now = "as it is now" if name in environ else "now not set"
         notes.said.append(f"{name}: its value was not recorded; {now}")
     return values, made
+
+
+def _instances(run_dir: str, base: str) -> str | None:
+    """What to name in place of a task with a matrix: one of its instances is replayed."""
+    rows = read.plan_json(run_dir)["tasks"]
+    first = next((row["id"] for row in rows if row.get("base") == base), None)
+    return first and f"it has a matrix: name one of its instances, such as {first}"
 
 
 def _check_out(commit: str | None, root: str, target: str) -> str:

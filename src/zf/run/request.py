@@ -10,7 +10,7 @@ from zf.errors import Exit, ZfError, printable
 from zf.events import ConditionEvaluated
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING, Flow
-from zf.plan.graph import Plan, plan_again
+from zf.plan.graph import Plan
 from zf.proof import read
 from zf.proof.durations.form import Durations
 from zf.proof.durations.runs import weights
@@ -144,7 +144,15 @@ class RunRequest(Struct, frozen=True):
             ci=about.get("ci"),
             hide=self.redactor.text,
         )
-        return Scheduler(self.plan, self.limits, contexts, decided)
+        scheduler = Scheduler(self.plan, self.limits, contexts, decided)
+        asked = [need for need in self.plan.upstream if scheduler.asks_for_outputs_of(need)]
+        if asked:
+            from zf.run import outputs  # noqa: PLC0415 - few runs read any
+
+            for need in asked:
+                read = outputs.read_met(self.flow.proofs, need, self.plan.upstream[need])
+                scheduler.take_outputs(read)
+        return scheduler
 
 
 def limits_of(
@@ -208,6 +216,8 @@ def recorded_request(
     Raises ZfError: exit 5 for a run that is sealed, 2 when the files have changed, or the run has
     another form.
     """
+    from zf.plan.recorded import plan_again  # noqa: PLC0415 - of a run that is resumed
+
     refuse_sealed(run_dir)
     # Which files the run is taken up from is checked again once nothing else can touch it.
     recorded, run_sha256 = read.object_and_digest(run_dir, RUN)

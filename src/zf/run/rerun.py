@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from shlex import quote
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from zf.errors import ZfError, printable
 from zf.events import WELL
 from zf.lean.records import replace
-from zf.model import Flow
+from zf.model import Flow, is_task_id
 from zf.plan.graph import Plan, plan_selection
 from zf.proof import read
 from zf.report.facts import Facts, build
@@ -19,9 +19,17 @@ from zf.run.host.lock import refuse_in_use
 from zf.run.upstream import what_it_had
 from zf.settings import RunOptions, Settings
 
+if TYPE_CHECKING:
+    from zf.run.selecting import Selected
+
 
 def select(
-    flow: Flow, settings: Settings, options: RunOptions, run_dir: str, asked: str
+    flow: Flow,
+    settings: Settings,
+    options: RunOptions,
+    run_dir: str,
+    asked: str,
+    environ: Mapping[str, str],
 ) -> tuple[Plan, bool | Literal["now"]] | None:
     """The plan of what is to run again of the run in this folder, which the user `asked` for by
     that name, and how it failed fast; None when everything went well.
@@ -38,6 +46,9 @@ def select(
 
         flow = narrowed(flow, chosen)
     names = _names(facts, options)
+    selected = _selected(flow, facts, options, environ)
+    if selected is not None:
+        names = selected.among(names)
     if not names:
         return None
     outside = {
@@ -48,6 +59,8 @@ def select(
         if need.task not in names
     }
     earlier = what_it_had(flow.proofs, facts.run, outside)
+    if selected is not None:
+        selected.refuse_skipped(flow, names & flow.tasks.keys(), earlier.met)
     try:
         plan = plan_selection(
             flow,
@@ -67,9 +80,29 @@ def _names(facts: Facts, options: RunOptions) -> set[str]:
     """Which tasks the options ask for."""
     if options.failed:
         return {task.id for task in facts.tasks.values() if task.status not in WELL}
-    task = options.only or options.first or ""
-    own = set(named(facts, task))
-    return own if options.only else own | _below(facts, own, everything=options.downstream)
+    if options.only is not None:
+        return set(facts.tasks)
+    own = set(named(facts, options.first or ""))
+    return own | _below(facts, own, everything=options.downstream)
+
+
+def _selected(
+    flow: Flow, facts: Facts, options: RunOptions, environ: Mapping[str, str]
+) -> Selected | None:
+    """What `--only` and `--skip` come to among the tasks of the run."""
+    if options.only is None and options.skip is None:
+        return None
+    from zf.run.selecting import Selecting  # noqa: PLC0415 - few reruns select
+
+    typed = Selecting.typed(options)
+    # A plain id is one of the run, though its file may be gone.
+    own = None
+    if options.only is not None and is_task_id(options.only):
+        own = set(named(facts, options.only))
+    there = {name: flow.tasks[name] for name in facts.tasks if name in flow.tasks}
+    asked = typed if own is None else replace(typed, only=None)
+    found = asked.of(replace(flow, tasks=there), environ)
+    return found if own is None else replace(found, only=own)
 
 
 def _below(facts: Facts, tasks: Collection[str], *, everything: bool) -> set[str]:

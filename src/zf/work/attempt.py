@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from zf.redact.stream import StreamRedactor
 from zf.tracing import Trace
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Buffer, Capture
-from zf.work.environment import CHANNEL, METRICS, Outside, compose_project_name
+from zf.work.environment import CHANNEL, METRICS, Outside, channel_files, compose_project_name
 from zf.work.interpreters import FILE, way
 from zf.work.outcome import Outcome, error_text
 from zf.work.shell import NotStartedError, ScriptFile, Shell
@@ -38,13 +39,15 @@ if TYPE_CHECKING:
     from zf.model import Project, Task
     from zf.plan.conditions.condition import Scalar
     from zf.plan.graph import Met
-    from zf.proof.tree.artifacts import Collected
     from zf.work.control import RunnerOrders, StartOrder
-    from zf.work.results import needs
+    from zf.work.results import channel, needs, reports, taken
     from zf.work.results.metrics import Meter
     from zf.work.walls.shield import Shield
 else:
+    channel = lazy.module("zf.work.results.channel")
     needs = lazy.module("zf.work.results.needs")
+    reports = lazy.module("zf.work.results.reports")
+    taken = lazy.module("zf.work.results.taken")
 
 
 class WorkerContext(Struct):
@@ -73,6 +76,8 @@ class WorkerContext(Struct):
     trace: Trace
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
+    # Whether the attempt at hand told something, so that there is something to clear away.
+    told: bool = False
 
     @property
     def written_at(self) -> str:
@@ -96,6 +101,12 @@ class WorkerContext(Struct):
         """The same, as the worker can read it."""
         return f"{self.written_aside}/{self.pid}{CHANNEL}"
 
+    def was_told(self) -> bool:
+        """Whether something was put into the channel since it was last found empty."""
+        with suppress(OSError):  # a step removed it, with all that was told
+            self.told = os.stat(self.written_channel).st_mtime_ns > 0
+        return self.told
+
     @property
     def folders(self) -> tuple[str, ...]:
         """The folders of a tree that are made before its steps run."""
@@ -109,9 +120,16 @@ class Attempt:
     """
 
     def __init__(
-        self, context: WorkerContext, task: Task, outcome: Outcome, at: str | None = None
+        self,
+        context: WorkerContext,
+        task: Task,
+        outcome: Outcome,
+        at: str | None = None,
+        met: Mapping[str, str] = NOTHING,
     ) -> None:
-        """The tree is made in its place, or `at` another until it is `put_in_place`. OSError."""
+        """The tree is made in its place, or `at` another until it is `put_in_place`. `met` is what
+        its order says of its needs. OSError.
+        """
         self._context = context
         self._task = task
         self.outcome = outcome
@@ -120,11 +138,11 @@ class Attempt:
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
         self._left = left and f"{context.aside}/{left}"
         self._left_at = left and f"{context.written_aside}/{left}"
-        self._metrics = f"{task.id}.{outcome.attempt}.metrics"
         # What conditions of steps may refer to beside variables.
         self._facts: Mapping[str, Scalar] = NOTHING
         self._meter = self._made_meter()
-        self._env = context.outside.build(task, self._own_variables())
+        held = taken.variables(context, task, met, outcome) if task.env_from else NOTHING
+        self._env = context.outside.build(task, self._own_variables(), held)
         # Of the commands that have variables of their own, by the names of their files.
         self._own = {
             f"{kind}-{index}": self._env.of_step(step)
@@ -164,8 +182,13 @@ class Attempt:
         While the first step runs, `meanwhile` is called once; it must not raise.
         """
         self._facts = order.facts
+        if self._facts and self._task.needs:
+            handed = taken.for_conditions(self._context, self._task, order.needs, self.outcome)
+            self._facts = {**self._facts, **handed}
         if self._left:
             os.makedirs(self._left_at)
+        if self._task.outputs:
+            channel.mend(self._context.written_channel)
         if self._context.shield is not None:
             self._context.shield.begin(self.tree, self._task.id)
             if self._left:
@@ -176,9 +199,8 @@ class Attempt:
             problem = needs.link_needs(self._context, self._task, order.needs, hide)
         place, started_at = self._context.place, self.outcome.started_at
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
-        if problem:
+        if problem and self.outcome.status is Status.SUCCESS:
             self.outcome.fail(Cause.ARTIFACTS, problem)
-            self.outcome.goes_on = False
         self._run_steps(meanwhile)
         if self.outcome.cause is Cause.EXIT and self.outcome.step is not None:
             self._tell_what_is_not_passed(self.outcome.step)
@@ -205,7 +227,7 @@ class Attempt:
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),
-            METRICS: f"{context.channel}/{self._metrics}",
+            **channel_files(context.channel, task.id, self.outcome.attempt),
             COOKIE: cookie(context.run_dir, task.id, self.outcome.attempt),
         }
 
@@ -375,24 +397,27 @@ class Attempt:
         lost = context.shield.end(tree) if context.shield is not None else []
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
         collecting = Collecting(context.orders, collecting_limit_s(task.timeout_s))
-        reports = tuple(chain.from_iterable(task.reports.values())) if task.reports else ()
+        globs = tuple(chain.from_iterable(task.reports.values())) if task.reports else ()
         found = collect(
             tree,
             context.real_root,
-            task.artifacts + reports,
+            task.artifacts + globs,
             proofs=context.proofs,
             secrets=secrets,
             left=self._left_at or None,
             stop_reason=collecting,
         )
-        if reports:
-            self._read_reports(found, reports, collecting)
+        if globs:
+            hide = self._redactor.text
+            outcome.tests = reports.read_reports(tree, found, globs, hide, collecting)
+            outcome.notes += outcome.tests.notes
         outcome.notes += secrets.notes()
         if collecting.stop is not None:
             outcome.take_stop_of_collecting(collecting.stop)
         required = task.required_artifacts
         outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
-        self._take_metrics()
+        if task.outputs or context.was_told():
+            channel.take_told(context, task, tree, outcome, self._redactor.text)
 
     def _made_meter(self) -> Meter | None:
         """What tells the runner what the steps use, where that is limited."""
@@ -406,31 +431,10 @@ class Attempt:
 
         attempt, orders = self.outcome.attempt, context.orders
         return Meter(
-            f"{context.written_channel}/{self._metrics}",
+            channel_files(context.written_channel, task.id, attempt)[METRICS],
             chain.from_iterable(limits),
             lambda used: orders.report_spent(Spent(task.id, attempt, used)),
         )
-
-    def _take_metrics(self) -> None:
-        """Take what the steps measured into the tree."""
-        path = f"{self._context.written_channel}/{self._metrics}"
-        if not os.path.lexists(path):
-            return
-        from zf.work.results.metrics import read_measured  # noqa: PLC0415 - few tasks have any
-
-        measured = read_measured(path, self._redactor.text)
-        if measured.text:
-            self.tree.write(layout.METRICS, measured.text)
-        self.outcome.take_measured(measured, strict=self._task.metrics_strict)
-
-    def _read_reports(
-        self, found: Collected, globs: tuple[str, ...], collecting: Collecting
-    ) -> None:
-        from zf.work.results.reports import read_reports  # noqa: PLC0415 - few tasks have any
-
-        tests = read_reports(self.tree, found, globs, self._redactor.text, collecting)
-        self.outcome.tests = tests
-        self.outcome.notes += tests.notes
 
 
 _UTF8 = ("utf-8", "surrogateescape")

@@ -39,7 +39,7 @@ class Stop(Struct, frozen=True):
 
 class StartOrder(Struct, frozen=True):
     """An attempt to run. `then` is the task that may follow it; `before` the `task_sha256` of the
-    attempt before it; `needs` those of needs that this run met and that may have artifacts.
+    attempt before it; `needs` those of needs that this run met and that may have left something.
     """
 
     task: str

@@ -23,7 +23,10 @@ from zf.work.supervise.leftovers import COOKIE
 
 # What the folder is called in which steps tell zf something, after the worker's number.
 CHANNEL = ".told"
-METRICS = "ZF_METRICS"
+METRICS, OUTPUT = "ZF_METRICS", "ZF_OUTPUT"
+# When that folder was changed while nothing was put into it: a time that no clock shows. So a
+# single look says that the steps told nothing, as nearly all do.
+UNTOUCHED_NS = (0, 0)
 _WITH_PASSWORD = lazy.pattern(r"\w+://[^/\s]*@")
 # Shorter values turn up inside innocent ones.
 _TELLING = 4
@@ -41,6 +44,12 @@ _SHELLS_OWN = frozenset(
     }
 )
 _SHELL_NAME = lazy.pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def channel_files(channel: str, task: str, attempt: int) -> dict[str, str]:
+    """The variables that name the files in which an attempt tells something, with their paths."""
+    path = f"{channel}/{task}.{attempt}"
+    return {METRICS: f"{path}.metrics", OUTPUT: f"{path}.output"}
 
 
 def has_password(value: str) -> bool:
@@ -109,7 +118,7 @@ class StepEnvironment(Struct, frozen=True):
         return {k: hide(v) if k in told else None for k, v in self.values.items()}
 
 
-_UNSEEN = frozenset({COOKIE, METRICS})
+_UNSEEN = frozenset({COOKIE, METRICS, OUTPUT})
 
 
 def _taking(outside: Mapping[str, frozenset[str]], hidden: Collection[str]) -> set[str]:
@@ -146,20 +155,25 @@ class Outside:
         """What its steps see of the runner's environment."""
         return {**self._allowed, **self.passed(task.pass_env + task.required_env)}
 
-    def build(self, task: Task, own: Mapping[str, str]) -> Environment:
-        """The environment of a task's steps; `own` are zf's variables for this attempt."""
+    def build(
+        self, task: Task, own: Mapping[str, str], taken: Mapping[str, str] = NOTHING
+    ) -> Environment:
+        """The environment of a task's steps; `own` are zf's variables for this attempt, `taken`
+        those that hold outputs of its needs.
+        """
         passed = self.passed(task.pass_env + task.required_env)
         env, untold = task.env, set()
         if env and has_references(env):
-            seen = {**self.seen(task), **own}
+            seen = {**self.seen(task), **taken, **own}
             found = expand(env, lambda name: None if name in _UNSEEN else seen.get(name))
             env = found.values
             # A value of `pass_env` is not recorded, nor is what is made of it.
-            untold = _taking(found.outside, seen.keys() - self._shown - own.keys())
-        values = {**self._allowed, **passed, **env, **own}
+            told = {*self._shown, *taken, *own}
+            untold = _taking(found.outside, seen.keys() - told)
+        values = {**self._allowed, **passed, **env, **taken, **own}
         # Processes with the cookie belong to the run, and are killed once the run is dead; a shell
         # that sources env.sh is not one of them.
-        recorded = {*self._shown, *env, *own} - _UNSEEN - untold
+        recorded = {*self._shown, *env, *taken, *own} - _UNSEEN - untold
         hidden = tuple(sorted(values.keys() - recorded)) if len(values) > len(recorded) else ()
         return Environment(values, recorded, hidden)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from zf.proof.tree.records import status_fields
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.work.artifacts import ArtifactSecrets
 from zf.work.control import Stop
-from zf.work.steps import End, named, own_end
+from zf.work.steps import End, cleanup_end, named, own_end, processes
 from zf.work.supervise.processes import Process
 from zf.work.supervise.supervisor import Ended
 
@@ -68,8 +68,9 @@ class Outcome(Struct):
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
-    # What the task measured of itself, if anything.
+    # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
+    outputs_sha256: str = ""
     # What each command that was started used: which kind of command, its number, its measures.
     used: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
 
@@ -94,6 +95,7 @@ class Outcome(Struct):
     ) -> None:
         self.status, self.cause, self.detail = status, cause, detail
         self.exit_code, self.signal, self.step = exit_code, number, step
+        self.goes_on = False
 
     def take_step(self, step: int, ended: Ended) -> Status:
         """Judge a step by how its tree ended; the word for what became of the step itself."""
@@ -126,15 +128,8 @@ class Outcome(Struct):
 
     def take_cleanup(self, step: int, ended: Ended) -> Status:
         """Judge a cleanup command, which can only make what was well a failure; how it ended."""
-        one, stop = self.task.cleanup[step], ended.stop
-        name = named("cleanup", step, printable(one.name))
-        if stop is None or stop.cause is Cause.STEP_TIMEOUT:
-            end = own_end(name, one, ended)
-        else:
-            limit_s = self.task.cleanup_timeout_s
-            detail = f"{name} did not end in cleanup_timeout_sec ({limit_s:g} s)"
-            status = Status.CANCELLED if stop.force else Status.TIMEOUT
-            end = End(status, stop.cause, detail)
+        name = named("cleanup", step, printable(self.task.cleanup[step].name))
+        end = cleanup_end(name, self.task, step, ended)
         if end is not None:
             self.take_cleanup_end(step, replace(end, exit_code=ended.exit_code))
         self._take_processes(name, ended, None)
@@ -166,9 +161,10 @@ class Outcome(Struct):
         if not left and not self.task.leave_running:
             left, addition = ended.survivors, " behind"
         if left:
-            detail = f"{where} left {_processes(left)}{addition}"
+            detail = f"{where} left {processes(left)}{addition}"
             if self.status in WELL:
                 self.fail(Cause.SURVIVORS, detail, exit_code=0, step=step)
+                self.goes_on = not ended.unkillable
                 return Status.FAILURE
             self.notes.append(detail)
         return None
@@ -190,12 +186,11 @@ class Outcome(Struct):
         else:
             self._take_stop("collecting the artifacts", None, stop, None)
 
-    def take_measured(self, measured: Measured, *, strict: bool) -> None:
-        """Judge by what the task measured of itself; an earlier failure stays."""
-        self.measured = measured
-        self.notes += measured.notes
-        if strict and measured.problem and self.status is Status.SUCCESS:
-            self.fail(Cause.METRICS, measured.problem)
+    def take_told(self, notes: Iterable[str], cause: Cause, problem: str) -> None:
+        """Judge by what the steps told, where a problem is to fail it; an earlier failure stays."""
+        self.notes += notes
+        if problem and self.status is Status.SUCCESS:
+            self.fail(cause, problem)
 
     def take_budget(self, spent: Mapping[str, float], seen: Mapping[str, float]) -> None:
         """Judge by the task's budget, of which earlier attempts have `spent` so much, and this one
@@ -319,6 +314,8 @@ class Outcome(Struct):
             told["tests"] = self.tests.status
         if ended.metrics:
             told["metrics"] = ended.metrics
+        if ended.outputs_sha256:
+            told["outputs_sha256"] = ended.outputs_sha256
         return told
 
     def _told_notes(self) -> list[str]:
@@ -357,6 +354,7 @@ class Outcome(Struct):
             self._measures(),
             tests=self.tests.event if self.tests else {},
             metrics=self.measured.metrics.as_json() if self.measured else [],
+            outputs_sha256=self.outputs_sha256,
         )
 
     def _measures(self) -> dict[str, Any]:
@@ -396,6 +394,7 @@ class Outcome(Struct):
 
         If even this cannot be written, the event has no digest and the tree stays undecided.
         """
+        self.outputs_sha256 = ""  # their file goes: it may be half written
         try:
             with closing(self._abandoned_tree(run_dir, before)) as tree:
                 allowed_in = self.task.allow_secrets_in
@@ -441,7 +440,3 @@ def print_trace() -> None:
     import traceback  # noqa: PLC0415 - 4 ms that no run should need
 
     say_if_possible(traceback.format_exc())
-
-
-def _processes(found: tuple[Process, ...]) -> str:
-    return "1 process" if len(found) == 1 else f"{len(found)} processes"

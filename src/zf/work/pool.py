@@ -154,7 +154,7 @@ class Pool:
         before = self.known.task_sha256(task) if attempt > 1 else ""
         needs = NOTHING
         if started.task.needs:
-            needs = self.known.lists_with_artifacts([need.task for need in started.task.needs])
+            needs = self.known.lists_for_others([need.task for need in started.task.needs])
         facts = self.facts.get(task, NOTHING)
         self._send(handle, start_order(task, attempt, then, before, needs, spent, facts), lease_fd)
 

@@ -16,9 +16,10 @@ from zf.work.interpreters import shown_argv
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from zf.model import Step
+    from zf.model import Step, Task
     from zf.plan.conditions.condition import Scalar
     from zf.work.outcome import Outcome
+    from zf.work.supervise.processes import Process
     from zf.work.supervise.supervisor import Ended, Terms
 
 _EXIT_SIGNALLED = 128
@@ -122,6 +123,15 @@ def own_end(where: str, step: Step, ended: Ended, skip: Sequence[int] = ()) -> E
     return End(Status.FAILURE, Cause.EXIT, detail, code) if code else None
 
 
+def cleanup_end(name: str, task: Task, index: int, ended: Ended) -> End | None:
+    """The same of a cleanup command, which also ends with the time for all of them."""
+    stop = ended.stop
+    if stop is None or stop.cause is Cause.STEP_TIMEOUT:
+        return own_end(name, task.cleanup[index], ended)
+    detail = f"{name} did not end in cleanup_timeout_sec ({task.cleanup_timeout_s:g} s)"
+    return End(Status.CANCELLED if stop.force else Status.TIMEOUT, stop.cause, detail)
+
+
 def named(kind: str, number: int, name: str) -> str:
     """A command for people: by its name, or as its files are called where it has none."""
     return name if name == f"{kind}-{number}" else f"{kind} '{name}'"
@@ -154,6 +164,11 @@ def enter(root: str, workdir: str, shown: str) -> None:
         why = f": {error.strerror}"
     if why:
         raise WorkdirError(f"workdir '{printable(shown)}'{why}")
+
+
+def processes(found: Sequence[Process]) -> str:
+    """So many processes, for sentences."""
+    return "1 process" if len(found) == 1 else f"{len(found)} processes"
 
 
 # Conditions of steps.

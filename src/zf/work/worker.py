@@ -38,7 +38,7 @@ from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
 from zf.work.attempt import Attempt, WorkerContext
 from zf.work.capture import Buffer
 from zf.work.control import RunnerOrders, StartOrder
-from zf.work.environment import Outside
+from zf.work.environment import UNTOUCHED_NS, Outside
 from zf.work.outcome import Outcome, error_text, print_trace
 from zf.work.shell import Shell
 from zf.work.supervise.cgroup import Cgroup
@@ -142,6 +142,7 @@ class Worker:
             is_last = is_last or (shield is not None and shield.is_spoiled)
             self._orders.report(ended, is_last=is_last, listed=self._listed)
             self._let_go()
+            self._clear_channel()
             self._tell_late_output(task)
         self._discard()
         if shield is not None:
@@ -167,6 +168,14 @@ class Worker:
         if self._tree is not None:
             self._tree.close()
             self._tree = None
+
+    def _clear_channel(self) -> None:
+        """So that nothing in it is taken for what the next attempt told."""
+        if self._context.told:
+            from zf.work.results.channel import clear  # noqa: PLC0415 - few tasks tell anything
+
+            clear(self._context.written_channel)
+            self._context.told = False
 
     def _outcome_of(self, task: Task, attempt: int) -> Outcome:
         return Outcome(task, attempt, containment=self._containment, shield=self._shielded)
@@ -225,8 +234,9 @@ class Worker:
                 self._has_channel = True
                 with suppress(OSError):  # then only what a step writes there is not kept
                     os.makedirs(context.channel, exist_ok=True)
+                    os.utime(context.channel, ns=UNTOUCHED_NS)
             if attempt is None:
-                attempt = Attempt(context, task, outcome)
+                attempt = Attempt(context, task, outcome, met=order.needs)
             tree = self._tree = attempt.tree
             attempt.run(order, meanwhile)
             ended = outcome.write_status(tree, context.place.run)
@@ -245,6 +255,7 @@ class Worker:
         if shield is not None:
             # It may be half set up. The next task gets a worker with a new one.
             shield.give_up(self._tree)
+        context.told = True  # it may have, and nothing has looked
         run, stop_reason = context.place.run, Collecting(self._orders, LEAST_S)
         try:
             return outcome.write_abandoned_status(

@@ -138,7 +138,7 @@ class _Evaluation:
                     _give_up(f"{name} is not known here")
                 return self._noted(name, self._context.facts[name])
             case Field():
-                return self._field(node.key)
+                return self._field(node)
             case Call():
                 return self._noted(show(node), self._call(node))
         value = self.truth(node)
@@ -153,10 +153,13 @@ class _Evaluation:
             _give_up(f"{show(node)} is not set; ${{{node.name}:-}} would stand for nothing")
         return self._noted(show(node), value, loose=True, hidden=node.name in self._context.hidden)
 
-    def _field(self, key: str) -> _Operand:
+    def _field(self, node: Field) -> _Operand:
+        key = node.key
         value = self._context.fields.get(key)
         if value is None:
-            _give_up(f"{key} is not known here")
+            need, output = node.path if node.kind == "needs" else ("", "")
+            why = f"not set: '{need}' handed on no output '{output}'" if need else "not known here"
+            _give_up(f"{key} is {why}")
         loose = isinstance(value, str)
         return self._noted(key, value, loose=loose, hidden=key in self._context.hidden)
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from zf.plan.yaml.source import Source
 
 # Keys of `matrix:` that are no axes.
-OWN_KEYS = ("include", "exclude", "from", "max_parallel", "fail_fast")
+OWN_KEYS = ("include", "exclude", "max_parallel", "fail_fast")
+# `from` may one day say where values come from; `etc` stands in names for what is left out.
+_TAKEN = (REST, "from")
 _AXIS = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _MAX_VALUE = 1000
 
@@ -85,8 +87,9 @@ def _bad_axes(node: Node, source: Source) -> Iterator[Problem]:
 
 def _bad_axis(key: Node, variables: dict[str, str], source: Source) -> Iterator[Problem]:
     name = key.value
-    if name == REST or not _AXIS.fullmatch(name):
-        hint = "letters, digits, `_` and `-`, at most 64 of them, no digit first; `etc` is taken"
+    if name in _TAKEN or not _AXIS.fullmatch(name):
+        hint = "letters, digits, `_` and `-`, at most 64 of them, no digit first"
+        hint = f"'{name}' is taken: choose another name" if name in _TAKEN else hint
         message = f"'{name:.80}' is no name for an axis"
         yield source.problem("ZF290", message, key.start_mark, key.end_mark, hint=hint)
         return

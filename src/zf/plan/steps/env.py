@@ -20,7 +20,7 @@ from zf.variables import (
 )
 
 # What zf sets, but not before a step starts, or for itself.
-_UNSEEN = frozenset({"STEP_INDEX", "TRACEPARENT", "ZF_COOKIE", "ZF_METRICS"})
+_UNSEEN = frozenset({"STEP_INDEX", "TRACEPARENT", "ZF_COOKIE", "ZF_METRICS", "ZF_OUTPUT"})
 _OURS = RESERVED_ENV - _UNSEEN
 
 Loc = tuple[int | str, ...]
@@ -54,7 +54,7 @@ def check(task: Task, project: Project, also: Collection[str] = ()) -> Iterator[
     `also` are variables that a task has without saying so.
     """
     globs = (*task.pass_env, *project.pass_env)
-    named = {*task.required_env, *project.required_env, *_OURS, *also}
+    named = {*task.required_env, *project.required_env, *_OURS, *task.env_from, *also}
     if not task.needs:
         named.discard("NEEDS_DIR")
     for loc, env, step in _maps(task):
@@ -115,7 +115,7 @@ def check_here(task: Task, seen: Callable[[str], str | None]) -> Iterator[Findin
     """Values that come to nothing in the environment of a run: a variable that they name is not
     set, or they are too long. `seen` has what the task's steps see of the environment.
     """
-    ours = dict.fromkeys(_OURS, "")
+    ours = dict.fromkeys((*_OURS, *task.env_from), "")
     below: Mapping[str, str] = {}
     for loc, env, step in _maps(task):
 

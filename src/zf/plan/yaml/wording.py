@@ -15,6 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from zf.lean.records import Struct, replace
 from zf.plan import form as forms
 from zf.plan.files.forms import within
+from zf.plan.outputs.form import OUTPUT, OUTPUT_OF
 from zf.plan.suggest import nearest
 from zf.plan.yaml.position import marks_inside
 from zf.plan.yaml.yaml12 import KEY, is_nothing, is_text
@@ -73,7 +74,7 @@ def explain(
         kind, loc = raw["type"], raw["loc"]
         is_key = kind == "extra_forbidden" or loc[-1:] == (KEY,)
         named = loc[:-1] if loc[-1:] == (KEY,) else loc
-        if MERGE_KEY in named and not is_key:
+        if MERGE_KEY in (named[:-1] if is_key else named):
             continue  # the key itself is reported
         node = document.node_at((*named, KEY) if is_key else named)
         inner, inside = within(form, named) if named else (form, named)
@@ -258,6 +259,16 @@ _PATTERNS = {
         "ZF226",
         "is not a valid name for a variable",
         lambda _: "letters, digits and '_', and no digit first",
+    ),
+    OUTPUT: _Rule(
+        "ZF280",
+        "is not a valid name for an output",
+        lambda _: "letters, digits, '_' and '-', at most 64 of them, and no digit or '-' first",
+    ),
+    OUTPUT_OF: _Rule(
+        "ZF281",
+        "names no output",
+        lambda _: "write the task, a dot and the output, such as build.version",
     ),
     forms.METRIC_NAME: _Rule(
         "ZF233",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -10,10 +11,15 @@ from hashlib import sha256
 
 from zf.proof.checksums import is_safe_name, parse
 from zf.proof.files import FOLDER, READ, digest_of, is_folder, opened, remove
-from zf.proof.layout import ARTIFACTS, TASK_LIST
+from zf.proof.layout import ARTIFACTS, OUTPUTS, TASK_LIST
 
 # A verifier looks 64 folders deep, and an attempt's own lie four deep.
 _MAX_DEPTH = 56
+# Of one output, encoded, and of all that a task hands on, which JSON may take six times as much
+# for: a control character is six there. A variable of Linux can take 128 KiB.
+MAX_OUTPUT_BYTES = 64 * 1024
+MAX_HANDED_BYTES = 1024 * 1024
+_MAX_OUTPUTS_BYTES = 8 * MAX_HANDED_BYTES
 
 
 def is_tree_of(run_dir: str, task: str, task_sha256: str) -> bool:
@@ -24,19 +30,50 @@ def is_tree_of(run_dir: str, task: str, task_sha256: str) -> bool:
     return False
 
 
+def checked_outputs(folder: str, task_sha256: str) -> dict[str, str]:
+    """The outputs of a decided task, compared with its list, whose digest the caller knows. Raises
+    OSError, or ValueError saying what is not as listed, or no output.
+    """
+    digest = _checked_list(folder, task_sha256).get(OUTPUTS)
+    if digest is None:
+        return {}
+    with os.fdopen(os.open(f"{folder}/{OUTPUTS}", READ), "rb") as stream:
+        data = stream.read(_MAX_OUTPUTS_BYTES)
+    if sha256(data).hexdigest() != digest:
+        raise ValueError(f"{OUTPUTS} is not what it was when its task ended")
+    values = json.loads(data)
+    if not isinstance(values, dict) or not all(map(_is_output, values.values())):
+        raise ValueError(f"{OUTPUTS} holds what is no output")
+    return values
+
+
+def _is_output(value: object) -> bool:
+    """Whether a variable can hold it."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        return len(value.encode()) <= MAX_OUTPUT_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
+def _checked_list(folder: str, task_sha256: str) -> dict[str, str]:
+    with os.fdopen(os.open(f"{folder}/{TASK_LIST}", READ), "rb") as stream:
+        data = stream.read()
+    if sha256(data).hexdigest() != task_sha256:
+        raise ValueError("their list is not what it was when their task ended")
+    return parse(data)
+
+
 def checked_artifacts(folder: str, task_sha256: str) -> str:
     """The artifacts of a decided task, compared with its list, whose digest the caller knows: where
     they are, or an empty text if there are none. Raises OSError, or ValueError saying what is not
     as listed.
     """
-    with os.fdopen(os.open(f"{folder}/{TASK_LIST}", READ), "rb") as stream:
-        data = stream.read()
-    if sha256(data).hexdigest() != task_sha256:
-        raise ValueError("their list is not what it was when their task ended")
     prefix = f"{ARTIFACTS}/"
     listed = {
         name.removeprefix(prefix): digest
-        for name, digest in parse(data).items()
+        for name, digest in _checked_list(folder, task_sha256).items()
         if name.startswith(prefix)
     }
     if not listed:

@@ -72,6 +72,13 @@ class LeaseAnswered(Struct, frozen=True):
     owner: str | None
 
 
+class OutputsRead(Struct, frozen=True):
+    """What a task handed on, told before its end is, to a scheduler that has conditions on it."""
+
+    task: str
+    values: Mapping[str, str]
+
+
 # Orders. Each counts as carried out when it is given.
 
 

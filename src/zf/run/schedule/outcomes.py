@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from zf.events import FAILED, Cause, ConditionEvaluated, Status, worst
-from zf.lean.records import Struct, field
-from zf.model import NOTHING, Need, base_of
+from zf.lean.records import Struct, field, replace
+from zf.model import NOTHING, Need, Task, base_of
 from zf.plan.graph import Plan
 
 if TYPE_CHECKING:
@@ -68,6 +68,13 @@ class Outcomes:
         if stated:
             from zf.plan.conditions.condition import parse  # noqa: PLC0415 - 4 ms, and few plans have one
         self._conditions = {name: parse(text) for name, text in stated.items()}
+        # Of which tasks, or matrices, conditions ask for outputs; and what those handed on.
+        self._asked_for = {
+            need
+            for name, condition in self._conditions.items()
+            for need, _, _ in _outputs_in(condition, plan.tasks[name])
+        }
+        self._handed: dict[str, Mapping[str, str]] = {}
         called = {name: condition.functions for name, condition in self._conditions.items()}
         # A condition that looks at statuses waits until every need has ended.
         self._patient = {name for name, functions in called.items() if functions}
@@ -82,6 +89,14 @@ class Outcomes:
         # Tasks whose own end, or that of a direct or indirect need, was a failure or a cancel.
         self._failed_above: set[str] = set()
         self._cancelled_above: set[str] = set()
+
+    def asks_for_outputs_of(self, name: str) -> bool:
+        """Whether a condition does, of this task or of its matrix."""
+        return name in self._asked_for or base_of(name) in self._asked_for
+
+    def take_outputs(self, name: str, values: Mapping[str, str]) -> None:
+        """Take in what a task handed on."""
+        self._handed[name] = values
 
     def note(self, name: str, status: Status, *, warned: bool) -> None:
         """Take in how a task ended."""
@@ -187,6 +202,8 @@ class Outcomes:
             statuses=self._statuses(task.needs, condition),
         )
         context = self._contexts.get(name, ConditionContext())
+        if condition.fields or task.env_from:
+            context = self._with_outputs(context, task, condition)
         verdict = evaluate(condition, context, answers)
         operands = {
             operand: context.hide(value) if isinstance(value, str) else value
@@ -194,6 +211,22 @@ class Outcomes:
         }
         text, error = context.hide(condition.text), context.hide(verdict.error)
         return ConditionEvaluated(name, text, verdict.value, operands, error)
+
+    def _with_outputs(
+        self, context: ConditionContext, task: Task, condition: Condition
+    ) -> ConditionContext:
+        """The same with the outputs of needs that the condition mentions, as far as there are."""
+        from zf.plan.outputs.values import value_of  # noqa: PLC0415 - few conditions mention any
+
+        fields, variables = dict(context.fields), dict(context.variables)
+        for need, output, key in _outputs_in(condition, task):
+            value = value_of(need, output, task.needs, self._handed)
+            where = variables if key in task.env_from else fields
+            if value is None:
+                where.pop(key, None)
+            else:
+                where[key] = value
+        return replace(context, fields=fields, variables=variables)
 
     def _statuses(self, needs: Iterable[Need], condition: Condition) -> dict[str, str]:
         """Of each need, and of a matrix that is asked for what its instances came to together."""
@@ -208,3 +241,16 @@ class Outcomes:
             return self.done[name].value
         taken_as_met = self._plan.needs == "not_checked" or name in self._plan.upstream
         return Status.SUCCESS.value if taken_as_met else "absent"
+
+
+def _outputs_in(condition: Condition, task: Task) -> Iterator[tuple[str, str, str]]:
+    """The outputs that a condition mentions: the need, the output, and by what it is mentioned, the
+    key of a field or the name of a variable.
+    """
+    for one in condition.fields:
+        if one.kind == "needs":
+            need, output = one.path
+            yield need, output, one.key
+    for name in sorted(condition.variables & task.env_from.keys()):
+        need, _, output = task.env_from[name].rpartition(".")
+        yield need, output, name

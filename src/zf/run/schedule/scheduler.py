@@ -62,6 +62,7 @@ from zf.run.schedule.orders import (
     Limits,
     LoadSampled,
     Order,
+    OutputsRead,
     Record,
     StartPhase,
     Tick,
@@ -129,10 +130,25 @@ class Scheduler:
             return None
         for dependent in self._outcomes.waiting_only_for(name):
             task = self._plan.tasks[dependent]
-            is_plain = not (task.condition or task.concurrency or dependent in self.done)
+            unknown = task.condition or task.concurrency or task.env_from
+            is_plain = not (unknown or dependent in self.done)
             if is_plain and task.phase == self._phases.name:
                 return dependent
         return None
+
+    def asks_for_outputs(self, ended: AttemptEnded) -> bool:
+        """Whether a condition depends on what the attempt handed on: if so, `take_outputs` comes
+        before the end is handled.
+        """
+        return bool(ended.outputs_sha256) and self.asks_for_outputs_of(ended.task)
+
+    def asks_for_outputs_of(self, name: str) -> bool:
+        """Whether a condition depends on what this task hands on."""
+        return self._outcomes.asks_for_outputs_of(name)
+
+    def take_outputs(self, read: OutputsRead) -> None:
+        """Take in what a task handed on, which orders nothing by itself."""
+        self._outcomes.take_outputs(read.task, read.values)
 
     # Taking turns.
 

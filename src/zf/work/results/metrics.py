@@ -6,15 +6,13 @@ it goes into the proof. Anything may have been put in its place.
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from collections.abc import Callable, Iterable, Mapping
 
 from zf.lean.records import Struct
 from zf.metrics.budget import added, amounts
 from zf.metrics.exposition import MAX_BYTES, MAX_SERIES, Metrics, read, text
-from zf.proof.files import READ
+from zf.work.results.channel import contents
 
 _BYTES = ("utf-8", "surrogateescape")
 _SAID = "what was written to $ZF_METRICS"
@@ -54,7 +52,7 @@ class Meter:
             if seen == self._seen:
                 return
             self._seen = seen
-            data = _contents(self._path)
+            data = contents(self._path, MAX_BYTES)
         except FileNotFoundError:
             data = b""
         except OSError:
@@ -76,7 +74,7 @@ class Meter:
 def read_measured(path: str, hide: Callable[[str], str]) -> Measured:
     """What the steps wrote to this file; `hide` takes out secrets."""
     try:
-        data = _contents(path)
+        data = contents(path, MAX_BYTES)
     except OSError as error:
         return _measured(Metrics(), f"{_SAID} cannot be read: {error.strerror}")
     metrics = read(hide(data.decode(*_BYTES)).encode(*_BYTES))
@@ -91,15 +89,6 @@ def read_measured(path: str, hide: Callable[[str], str]) -> Measured:
 def _measured(metrics: Metrics, problem: str) -> Measured:
     notes = [": ".join([problem, *metrics.quoted[:1]]), *metrics.quoted[1:]] if problem else []
     return Measured(metrics, text(metrics.series.values()).encode(), problem, notes)
-
-
-def _contents(path: str) -> bytes:
-    """As much of a file as is read; OSError for what is none."""
-    fd = os.open(path, READ)
-    with os.fdopen(fd, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "it is no file")
-        return stream.read(MAX_BYTES + 1)
 
 
 def _lines(count: int) -> str:

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 FOLDER = "needs"
 
 
+class NeedError(Exception):
+    """What a need left cannot be used; the message says of which and why."""
+
+    def __init__(self, what: str, need: str, error: OSError | ValueError) -> None:
+        why = error_text(error) if isinstance(error, OSError) else str(error)
+        super().__init__(f"the {what} of need {need} cannot be used: {why}")
+
+
 def link_needs(
     context: WorkerContext, task: Task, digests: Mapping[str, str], hide: Callable[[str], str]
 ) -> str:
@@ -27,18 +35,25 @@ def link_needs(
     before it does anything with them.
     """
     for need in task.needs:
-        met = context.upstream.get(need.task)
-        if met is None:
-            of, digest = context.run_dir, digests.get(need.task)
-        else:
-            of, digest = f"{context.proofs}/{met.run}", met.task_sha256
+        folder, digest = tree_of(context, context.run_dir, need.task, digests)
         if digest is None:
-            continue  # it kept nothing, was not run or not even checked
+            continue
         try:
-            artifacts = checked_artifacts(f"{of}/{need.task}", digest)
+            artifacts = checked_artifacts(folder, digest)
         except (OSError, ValueError) as error:
-            what = hide(error_text(error) if isinstance(error, OSError) else str(error))
-            return f"the artifacts of need {need.task} cannot be used: {printable(what)}"
+            return printable(hide(str(NeedError("artifacts", need.task, error))))
         if artifacts:
             link(artifacts, f"{context.written_aside}/{FOLDER}", need.task)
     return ""
+
+
+def tree_of(
+    context: WorkerContext, run_dir: str, need: str, digests: Mapping[str, str]
+) -> tuple[str, str | None]:
+    """Where a need's tree is, which may be in the folder of this run, and the digest of its list:
+    None for one that kept nothing, was not run or not even checked.
+    """
+    met = context.upstream.get(need)
+    if met is None:
+        return f"{run_dir}/{need}", digests.get(need)
+    return f"{context.proofs}/{met.run}/{need}", met.task_sha256

@@ -29,7 +29,7 @@ from zf.lean.records import Struct
 from zf.proof.files import FOLDER, remove, remove_tree
 from zf.proof.layout import ARTIFACTS, ATTEMPTS, FOLDERS
 from zf.proof.tree.store import TaskTree
-from zf.work.environment import CHANNEL
+from zf.work.environment import CHANNEL, UNTOUCHED_NS
 from zf.work.walls.namespace import Namespace, ShieldError
 
 _MOUNT = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC if hasattr(os, "O_PATH") else 0
@@ -127,6 +127,7 @@ class Shield:
         scratch, parked, run, now, channel = self._names
         for name in (scratch, parked, run, channel):
             os.mkdir(name, dir_fd=self._aside)
+        os.utime(channel, ns=UNTOUCHED_NS, dir_fd=self._aside)
         self._scratch = os.open(scratch, FOLDER, dir_fd=self._aside)
         info = os.fstat(self._scratch)
         self._scratch_is = info.st_dev, info.st_ino
