@@ -68,6 +68,11 @@ def base_of(task: str) -> str:
     return task.partition("@")[0]
 
 
+def matrix_variable(axis: str) -> str:
+    """The variable of an axis of a matrix: `py-version` is MATRIX_PY_VERSION."""
+    return f"MATRIX_{axis.upper().replace('-', '_')}"
+
+
 def together(tasks: Iterable[str]) -> list[str]:
     """Ids for people to read: of a matrix of which several are named, how many in place of all."""
     of_base: dict[str, list[str]] = {}
@@ -223,6 +228,8 @@ _values = attrgetter(*_FIRST)
 _FIRST_KEYS = [TASK_KEYS[name] for name in _FIRST]
 # The others, with their keys and defaults.
 LATER = [(name, TASK_KEYS[name], default) for name, default in _defaults_after(len(_FIRST))]
+_later_values = attrgetter(*(name for name, _, _ in LATER))
+_LATER_DEFAULTS = tuple([default for _, _, default in LATER])
 _encode = encoder()
 
 
@@ -230,6 +237,11 @@ def recorded(task: Task) -> dict[str, Any]:
     """The task as it was loaded, defaults filled in, in the plain values of JSON: what a proof
     says of it and what tasks are compared by. `recalled` makes the task of it again.
     """
+    return _first(task) | _later(task)
+
+
+def _first(task: Task) -> dict[str, Any]:
+    """What it says with the keys that have always been there."""
     said = dict(zip(_FIRST_KEYS, _values(task), strict=True))
     said["title"] = task.title or task.id
     said["needs"] = [
@@ -242,12 +254,19 @@ def recorded(task: Task) -> dict[str, Any]:
     said["resources"] = dict(task.resources) if task.resources else {}
     said["budget"] = dict(task.budget) if task.budget else {}
     said["reports"] = dict(task.reports) if task.reports else {}
-    return said | _later(task)
+    return said
 
 
 def _later(task: Task) -> dict[str, Any]:
     """What it says with keys that came later, by those."""
-    return {key: value for name, key, default in LATER if (value := getattr(task, name)) != default}
+    values = _later_values(task)
+    if values == _LATER_DEFAULTS:  # as nearly every task has them
+        return {}
+    return {
+        key: value
+        for (_, key, default), value in zip(LATER, values, strict=True)
+        if value != default
+    }
 
 
 # What a task file calls those fields of a step that are recorded only where it says them.
@@ -317,13 +336,13 @@ def definition_sha256(task: Task) -> str:
     in the file counts if the file is the task's alone: in a file of several tasks a line more above
     does not change those below. Keys that came later follow as one mapping, where there are any.
     """
-    said = recorded(task)
-    said.pop("origins", None)
+    first, later = _first(task), _later(task)
+    later.pop("origins", None)
     if task.file and not task.file.endswith("/task.yaml"):
-        said["line"] = 0
-        for step in (*said["commands"], *said["cleanup"]):
+        first["line"] = 0
+        for step in (*first["commands"], *first["cleanup"]):
             step["line"] = 0
-    values = [said.pop(key) for key in _FIRST_KEYS] + ([said] if said else [])
+    values = [*first.values(), later] if later else [*first.values()]
     return sha256(_encode(values).encode("ascii")).hexdigest()
 
 

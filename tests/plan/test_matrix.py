@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import product
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.support.plan_files import good, loaded, said
 from zf.errors import ZfError
-from zf.model import TASK_PATTERN, Task, base_of, definition_sha256, is_task_id
+from zf.model import (
+    TASK_PATTERN,
+    Task,
+    base_of,
+    definition_sha256,
+    is_task_id,
+    matrix_variable,
+    recorded,
+)
 from zf.plan.graph import plan_task
 from zf.plan.matrix.chosen import narrowed
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, combinations, instances
-from zf.plan.matrix.names import MAX_TAIL, name_of, variable
+from zf.plan.matrix.names import MAX_TAIL, name_of
 
 TEST = Task("test", "A", ())
 
@@ -331,4 +340,72 @@ class TestChosen:
 def test_the_pattern_of_names_has_room_for_the_longest():
     longest = name_of("x" * 128, values := {"a": "y" * 32}, {"a": {"y" * 32: "y" * 32}}, values)
     assert re.fullmatch(TASK_PATTERN, longest)
-    assert variable("node-version") == "MATRIX_NODE_VERSION"
+    assert matrix_variable("node-version") == "MATRIX_NODE_VERSION"
+
+
+# Whole projects
+
+ids = st.sampled_from(["a", "b", "c", "d"])
+words = st.sampled_from(["1", "2", "3.10", "x/y", "X", "x", "é"])
+own_axes = st.dictionaries(
+    st.sampled_from(["py", "os"]),
+    st.lists(words, min_size=1, max_size=3, unique=True) | st.just({"count": 2}),
+    max_size=2,
+)
+matrices = st.builds(
+    lambda axes, more: axes | ({"include": more} if more else {}),
+    own_axes,
+    st.lists(st.dictionaries(st.sampled_from(["py", "os", "z"]), words, min_size=1), max_size=2),
+)
+
+
+@st.composite
+def projects(draw):
+    """Task files by id, each with or without a matrix, and with needs on those before it."""
+    found = {}
+    for name in draw(st.lists(ids, min_size=1, max_size=4, unique=True)):
+        needs = [
+            draw(st.sampled_from([other, {"task": other, "matrix": "same", "optional": True}]))
+            for other in draw(
+                st.lists(st.sampled_from(sorted(found)), unique=True) if found else st.just([])
+            )
+        ]
+        found[name] = {"phase": "A", "commands": [{"run": "x"}]}
+        found[name] |= {"needs": needs} if needs else {}
+        found[name] |= {"matrix": of} if (of := draw(st.none() | matrices)) is not None else {}
+    return found
+
+
+def resolved_form(tmp_path, tasks):
+    """What is said of every task, but for the lines in which it stands; and what is wrong."""
+    (tmp_path / "zf.yaml").write_text(json.dumps({"tasks": tasks}))
+    found = loaded(tmp_path)
+    said_of = {}
+    for name, task in (found.flow.tasks if found.flow else {}).items():
+        said_of[name] = recorded(task) | {"line": 0, "commands": [s.run for s in task.steps]}
+    return said_of, sorted((p.code, p.message) for p in found.problems)
+
+
+def check_project(tmp_path, tasks, order):
+    one = resolved_form(tmp_path, tasks)
+    assert one == resolved_form(tmp_path, tasks)
+    assert one == resolved_form(tmp_path, {name: tasks[name] for name in order})
+    said_of, problems = one
+    assert bool(said_of) != bool(problems)
+    assert len({name.casefold() for name in said_of}) == len(said_of)
+    for name, form in said_of.items():
+        assert form.get("base", name) == base_of(name)
+        assert {need["task"] for need in form["needs"]} <= said_of.keys() - {name}
+
+
+@settings(max_examples=25)
+@given(projects(), st.randoms())
+def test_a_project_comes_to_the_same_in_any_order(tmp_path_factory, tasks, chance):
+    check_project(tmp_path_factory.mktemp("p"), tasks, chance.sample([*tasks], len(tasks)))
+
+
+@pytest.mark.campaign
+@settings(max_examples=10_000)
+@given(projects(), st.randoms())
+def test_ten_thousand_projects_come_to_the_same_in_any_order(tmp_path_factory, tasks, chance):
+    check_project(tmp_path_factory.mktemp("p"), tasks, chance.sample([*tasks], len(tasks)))

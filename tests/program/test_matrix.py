@@ -196,3 +196,14 @@ commands: [{run: 'test "$ATTEMPT" != 1 || [ "$MATRIX_N" != 2 ] || exec sleep 60'
     ends = {path.name for path in project.proof("r").iterdir() if path.is_dir()}
     assert ends == {"test@n=1", "test@n=2", "report"}
     assert project.zf("verify", "r").code == 0
+
+
+def test_an_axis_that_is_called_like_a_secret_is_refused_before_anything_is_written(project):
+    project.file(
+        "test", "id: test\nphase: A\nmatrix: {api_token: [hunter2hunter2]}\ncommands: [{run: x}]\n"
+    )
+    for verb in (("run-phase", "A"), ("validate",)):
+        done = project.zf(*verb)
+        assert done.code == 2
+        assert "tasks/test/task.yaml:1: error[ZF161]: the axis 'api_token' of 'test'" in done.err
+    assert not [*(project.root / "proofs").glob("[!.]*")]

@@ -11,14 +11,36 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from zf.errors import Problem
 from zf.lean.records import replace
-from zf.model import definition_sha256, script_sha256
+from zf.model import definition_sha256, matrix_variable, script_sha256
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
 from zf.redact.stream import StreamRedactor
 from zf.variables import expand, has_references
 
 if TYPE_CHECKING:
     from zf.model import Project, Step, Task
+
+
+def secret_axes(tasks: Iterable[Task], project: Project) -> Iterator[Problem]:
+    """Axes of matrices that are called like secrets, each once: their values are part of names, so
+    that they stand wherever a proof speaks of the task.
+    """
+    told: set[tuple[str, str]] = set()
+    for task in tasks:
+        for axis in task.matrix:
+            globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
+            if (task.base, axis) in told or not is_secret_name(matrix_variable(axis), globs):
+                continue
+            told.add((task.base, axis))
+            yield Problem(
+                code="ZF161",
+                message=f"the axis '{axis}' of '{task.base}' is called like a secret, and its"
+                " values stand in the names of its instances",
+                file=task.file,
+                line=task.line,
+                hint="rename the axis; take what is secret from the environment, with pass_env",
+            )
 
 
 class Redactor:

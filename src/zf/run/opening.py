@@ -23,6 +23,7 @@ from zf.proof.layout import JOURNAL, PLAN, RUN
 from zf.proof.lines import object_lines
 from zf.proof.read import LATEST, newest_head
 from zf.proof.source import provenance
+from zf.redact.redactor import secret_axes
 from zf.report.facts import Fold
 from zf.run.host import lock, machine
 from zf.run.host.interrupts import Inbox
@@ -60,7 +61,9 @@ def _refuse_unshielded(request: RunRequest) -> None:
 
 
 def refuse_impossible(request: RunRequest) -> None:
-    """Raises ZfError (exit 2) for tasks that ask for more than there is."""
+    """Raises ZfError (exit 2) for tasks that ask for more than there is, and for matrices of which
+    the values cannot be hidden.
+    """
     tasks, limits = request.plan.tasks, request.limits.resources
     asked = list(impossible(tasks, limits))
     if asked:
@@ -69,6 +72,8 @@ def refuse_impossible(request: RunRequest) -> None:
         root = request.flow.root
         problems = tuple(too_much(root, tasks[t], name, limits.get(name, 0)) for t, name in asked)
         raise ZfError(problems[0].message, problems=problems)
+    if exposed := tuple(secret_axes(tasks.values(), request.flow.project)):
+        raise ZfError(exposed[0].message, problems=exposed)
 
 
 def refuse_unset(request: RunRequest) -> None:

@@ -194,7 +194,7 @@ class Attempt:
             if self._left:
                 self._context.shield.open_up(self._left_at, self._left)
         problem = ""
-        if self._task.needs:
+        if self._task.needs and (order.needs or self._context.upstream):
             hide = self._redactor.text
             problem = needs.link_needs(self._context, self._task, order.needs, hide)
         place, started_at = self._context.place, self.outcome.started_at
@@ -223,7 +223,7 @@ class Attempt:
             "TASK_DIR": f"{context.place.root}/{task.file}".rpartition("/")[0],
             "ZENFLOW_ROOT": context.place.root,
             "PROOF_DIR": folder,
-            **({"NEEDS_DIR": f"{context.aside}/{needs.FOLDER}"} if task.needs else {}),
+            **({"NEEDS_DIR": f"{context.aside}/{layout.NEEDS}"} if task.needs else {}),
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),

@@ -232,11 +232,13 @@ def encode(ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> bytes:
 def decode(line: bytes) -> tuple[AttemptEnded, bool, str]:
     """What such a line says."""
     *values, is_last, listed = _from_json(line.decode())
-    values[_STATUS] = Status(values[_STATUS])
-    values[_CAUSE] = Cause(values[_CAUSE])
+    values[_STATUS] = _STATUSES[values[_STATUS]]
+    values[_CAUSE] = _CAUSES[values[_CAUSE]]
     return AttemptEnded(*values), is_last, listed
 
 
 _to_json, _from_json = encoder(), decoder()
 _values = attrgetter(*AttemptEnded.__struct_fields__)
+# By their values: to ask the enum itself takes a few calls of Python's.
+_STATUSES, _CAUSES = {one.value: one for one in Status}, {one.value: one for one in Cause}
 _STATUS, _CAUSE = map(AttemptEnded.__struct_fields__.index, ("status", "cause"))

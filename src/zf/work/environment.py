@@ -43,7 +43,6 @@ _SHELLS_OWN = frozenset(
         *("PWD", "RANDOM", "REPLY", "SECONDS", "SHLVL", "UID", "_"),
     }
 )
-_SHELL_NAME = lazy.pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def channel_files(channel: str, task: str, attempt: int) -> dict[str, str]:
@@ -54,7 +53,7 @@ def channel_files(channel: str, task: str, attempt: int) -> dict[str, str]:
 
 def has_password(value: str) -> bool:
     """Whether it is like `http://user:password@proxy`: passed on, but never recorded."""
-    return _WITH_PASSWORD.match(value) is not None
+    return "://" in value and _WITH_PASSWORD.match(value) is not None
 
 
 def untold(
@@ -136,7 +135,7 @@ class Outside:
         self._shown = frozenset(
             name
             for name, value in self._allowed.items()
-            if _SHELL_NAME.fullmatch(name) and not has_password(value)
+            if name.isascii() and name.isidentifier() and not has_password(value)
         )
         self._passed: dict[tuple[str, ...], dict[str, str]] = {}
         self._project_secrets = project.secrets

@@ -8,11 +8,11 @@ to clear away, even when the script holds secrets and the worker is killed.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # typeshed has no stub for it
 import _thread
 import errno
 import fcntl
 import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -76,7 +76,9 @@ class Shell:
         self._found: dict[tuple[str, str], str | None] = {("bash", path): _which("bash", path)}
         self._confine = confine
         # Python and the worker ignore some signals; a step starts with all of them as usual.
-        self._ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
+        self._ignored = [
+            n for n in _signal.valid_signals() if _signal.getsignal(n) == _signal.SIG_IGN
+        ]
 
     def start(
         self,

@@ -12,6 +12,8 @@ is no part of the run: a wrong guess, or a death, leaves nothing in the proof.
 
 from __future__ import annotations
 
+# The half of `signal` that is compiled: its other half makes members of enums of all it says.
+import _signal  # type: ignore[import-not-found]  # typeshed has no stub for it
 import _socket
 import _thread
 import errno
@@ -302,8 +304,8 @@ def serve(
 def _forget_signals() -> None:
     """Drop the runner's handlers; what it ignored stays ignored (and steps start without that)."""
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
+    for number in _signal.valid_signals():
+        if callable(_signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)

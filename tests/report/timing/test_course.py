@@ -227,6 +227,13 @@ def test_the_real_scheduler_with_a_group_and_a_task_that_runs_alone() -> None:
     assert path(found) == [("a5", "begin"), ("b3", "alone"), ("c1", "need")]
 
 
+def test_the_real_scheduler_with_a_matrix_of_which_one_instance_runs_at_a_time() -> None:
+    matrix = {"base": "t", "max_parallel": 1}
+    found = simulated(task("a5", **matrix), task("b3", **matrix), task("c1")).course
+    assert [(w.task, w.why, w.name) for w in found.waits] == [("b3", "matrix", "t")]
+    assert path(found) == [("a5", "begin"), ("b3", "matrix")]
+
+
 def test_the_path_has_no_gap_that_nothing_explains() -> None:
     found = layered(400, failing=["unit-0200"]).course
     chain = [found.attempts[i] for i in found.critical()]

@@ -83,6 +83,14 @@ def test_a_run_gone_through_again_unchanged_takes_as_long_as_it_took() -> None:
     assert again.length_s(None) == pytest.approx(run.course.length_s, abs=0.01)
 
 
+def test_instances_of_a_matrix_are_gone_through_one_by_one_where_no_more_may_run() -> None:
+    matrix = {"base": "t", "max_parallel": 1}
+    tasks = (task("a", **matrix), task("b", **matrix), task("c"))
+    run = recorded(tasks, lasting({"a": 3.0, "b": 4.0, "c": 1.0}))
+    assert Again(run.plan, run.limits, run.course).length_s(None) == pytest.approx(7.0, abs=0.01)
+    assert advice(run).slots_saved_s == 0
+
+
 def test_of_a_large_run_not_all_are_tried_and_that_is_said() -> None:
     names = [f"t{n:04}" for n in range(4000)]
     even = dict.fromkeys(names, 1.0) | dict.fromkeys(names[:40], 30.0)

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
+from zf.model import matrix_variable
+
 # Of what stands behind the `@`: with the longest id a folder's name stays below the 255 bytes that
 # file systems have for it.
 MAX_TAIL = 100
@@ -69,15 +71,12 @@ def digest(values: Mapping[str, str]) -> str:
 
 def variables(values: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, str]:
     """The environment variables that tell an instance its values."""
-    found = {variable(axis): value for axis, value in values.items()}
+    found = {matrix_variable(axis): value for axis, value in values.items()}
     return found | {
-        f"{variable(axis)}_COUNT": str(count) for axis, count in counts.items() if axis in values
+        f"{matrix_variable(axis)}_COUNT": str(count)
+        for axis, count in counts.items()
+        if axis in values
     }
-
-
-def variable(axis: str) -> str:
-    """The variable of one axis: `py-version` is MATRIX_PY_VERSION."""
-    return f"MATRIX_{axis.upper().replace('-', '_')}"
 
 
 def twice(names: Sequence[str]) -> str | None:

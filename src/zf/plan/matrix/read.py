@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from zf.model import Task
+from zf.model import Task, matrix_variable
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, instances
-from zf.plan.matrix.names import REST, variable, variables
+from zf.plan.matrix.names import REST, variables
 
 if TYPE_CHECKING:
     from zf.errors import Problem
@@ -78,7 +78,7 @@ def _bad_axes(node: Node, source: Source) -> Iterator[Problem]:
         if key.value not in OWN_KEYS:
             yield from _bad_axis(key, variables, source)
             if isinstance(value, MappingNode):
-                variables.setdefault(f"{variable(key.value)}_COUNT", key.value)
+                variables.setdefault(f"{matrix_variable(key.value)}_COUNT", key.value)
     for listed in (value for key, value in node.value if key.value == "include"):
         for entry in listed.value:
             for key, _ in entry.value:
@@ -93,9 +93,9 @@ def _bad_axis(key: Node, variables: dict[str, str], source: Source) -> Iterator[
         message = f"'{name:.80}' is no name for an axis"
         yield source.problem("ZF290", message, key.start_mark, key.end_mark, hint=hint)
         return
-    other = variables.setdefault(variable(name), name)
+    other = variables.setdefault(matrix_variable(name), name)
     if other != name:
-        message = f"axes '{other}' and '{name}' set the same variable, {variable(name)}"
+        message = f"axes '{other}' and '{name}' set the same variable, {matrix_variable(name)}"
         yield source.problem("ZF290", message, key.start_mark, key.end_mark, hint="rename one")
 
 

@@ -250,6 +250,8 @@ class _Walk:
 
     def _quoted(self, node: Node) -> str:
         text: str = node.value
+        if text.isascii() and "\0" not in text:
+            return text  # for which the expression need not be compiled
         found = _NOT_FOR_PROGRAMS.search(text)
         if found is not None:
             message = f"the text holds U+{ord(found[0]):04X}, which cannot be given to a program"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from zf.errors import Problem, ZfError
 from zf.lean.records import replace
 from zf.model import NOTHING, Flow, Project, Task
+from zf.redact.redactor import secret_axes
 from zf.run.schedule.orders import LoadSampled
 from zf.run.schedule.ready import impossible
 
@@ -85,6 +86,7 @@ def problems_here(flow: Flow, given: Mapping[str, int]) -> Iterator[Problem]:
         # What this machine lacks, the one that runs the task may have.
         here = lacking in there_is and lacking not in said
         yield replace(problem, severity="warning") if here else problem
+    yield from secret_axes(flow.tasks.values(), flow.project)
     for task in flow.tasks.values():
         # What it needs may make the folder. Without needs it may only be there already.
         if not task.needs and not os.path.isdir(f"{flow.root}/{task.workdir}"):

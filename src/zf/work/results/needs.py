@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.proof.files import link
+from zf.proof.layout import NEEDS
 from zf.proof.tree.contents import checked_artifacts
 from zf.work.outcome import error_text
 
 if TYPE_CHECKING:
     from zf.model import Task
     from zf.work.attempt import WorkerContext
-
-# Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
-# shield, and removed with these.
-FOLDER = "needs"
 
 
 class NeedError(Exception):
@@ -43,7 +40,7 @@ def link_needs(
         except (OSError, ValueError) as error:
             return printable(hide(str(NeedError("artifacts", need.task, error))))
         if artifacts:
-            link(artifacts, f"{context.written_aside}/{FOLDER}", need.task)
+            link(artifacts, f"{context.written_aside}/{NEEDS}", need.task)
     return ""
 
 
