@@ -27,6 +27,7 @@ def test_defaults_say_that_they_are_defaults():
         "grace_s": {"value": 5.0, "source": "default"},
         "sign": {"value": False, "source": "default"},
         "shield": {"value": "auto", "source": "default"},
+        "cached": {"value": False, "source": "default"},
     }
 
 

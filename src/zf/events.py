@@ -150,6 +150,8 @@ class AttemptEnded(Struct, frozen=True):
     cases of the task's own reports and has the first names of failed ones; empty without any.
     `metrics` are the series that the attempt wrote to `$ZF_METRICS`, as status.json has them.
     `outputs_sha256` is the digest of its 30-outputs.json, empty where it has none.
+    `cached_from` says whose result counts where no step was run: `run`, `task`, and `head`, the end
+    of that run's journal; empty otherwise.
     """
 
     task: str
@@ -169,6 +171,7 @@ class AttemptEnded(Struct, frozen=True):
     tests: Mapping[str, Any] = field(default_factory=dict)
     metrics: Sequence[Mapping[str, Any]] = field(default_factory=list)
     outputs_sha256: str = ""
+    cached_from: Mapping[str, str] = field(default_factory=dict)
 
 
 class TaskNotRun(Struct, frozen=True):
@@ -196,6 +199,31 @@ class ConditionEvaluated(Struct, frozen=True):
     value: bool | None
     operands: Mapping[str, Any]
     error: str
+
+
+class Cached(Struct, frozen=True):
+    """An earlier run's result counts for the attempt: `origin` is that run, `head` the end of its
+    journal, and `key` is what both attempts have in common.
+    """
+
+    task: str
+    attempt: int
+    key: str
+    origin: str
+    head: str
+
+
+class CacheMissed(Struct, frozen=True):
+    """No earlier run's result counts for the attempt, for this `reason`. `changed` has what differs
+    from `origin`, the newest run that says something of the task: `part`, `name`, `old` and `new`.
+    """
+
+    task: str
+    attempt: int
+    key: str
+    reason: str
+    origin: str = ""
+    changed: Sequence[Mapping[str, str]] = field(default_factory=list)
 
 
 class RetryScheduled(Struct, frozen=True):
@@ -311,6 +339,8 @@ Event = (
     | AttemptEnded
     | TaskNotRun
     | ConditionEvaluated
+    | Cached
+    | CacheMissed
     | RetryScheduled
     | RetryDropped
     | LeaseAwaited

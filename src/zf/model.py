@@ -194,6 +194,16 @@ class Task(Struct, frozen=True):
     skip_exit_codes: tuple[int, ...] = ()
     # Names of variables without which a run with this task does not begin; steps see them.
     required_env: tuple[str, ...] = ()
+    # What it reads and what it leaves, globs; of a folder that it leaves its list is the check, or
+    # ("content") what is in it.
+    sources: tuple[str, ...] = ()
+    generates: tuple[str, ...] = ()
+    generates_check: str = ""
+    # Whether an earlier run's success with the same key may count for it; and what the key holds
+    # besides: variables (names and globs), and what commands print.
+    cache: bool = False
+    cache_env: tuple[str, ...] = ()
+    cache_tools: tuple[str, ...] = ()
     # Of an instance of a matrix: the id in the task file, and the value of each axis as text.
     base: str = ""
     matrix: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -380,6 +390,8 @@ class Project(Struct, frozen=True):
     grace_s: float | None = None
     sign: bool | None = None
     shield: str | None = None
+    # Whether results of earlier runs count for tasks that say `cache`.
+    cached: bool | None = None
     # How much there is of what tasks ask for in `resources`, beside the machine's own cpu, mem_mb.
     resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     # A machine busier than this gets no new task.

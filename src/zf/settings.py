@@ -228,6 +228,22 @@ class RunOptions(Options, more=REPORTS):
         shown_of={RESUME: "that of the run"},
         help="Sign the proof when the run is over, or do not. Without a key nothing is run.",
     )
+    cached: Option[bool | None] = Option(
+        "--cached",
+        off="--no-cached",
+        verbs=NEW_RUN,
+        key="cached",
+        default=False,
+        shown="cached in zf.yaml",
+        help="Let the success of an earlier run count for tasks that say cache, where nothing that"
+        " they depend on has changed, or do not.",
+    )
+    why: Option[bool] = Option(
+        "--why",
+        verbs=NEW_RUN,
+        help="With --cached: for each task that says cache, print whose result counts for it, or"
+        " what changed.",
+    )
     key: Option[str | None] = Option(
         "--key",
         metavar="KEY",
@@ -370,6 +386,7 @@ class Settings(Struct, frozen=True):
     sign: Setting[bool] = Setting(False, "default")
     # A run of 0.1 that is resumed had none.
     shield: Setting[str] = Setting(AUTO, "default")
+    cached: Setting[bool] = Setting(False, "default")
 
     def as_json(self) -> dict[str, dict[str, Any]]:
         settings = {name: getattr(self, name) for name in self.__struct_fields__}

@@ -13,9 +13,9 @@ from hypothesis import given
 from tests.support.plan_files import good, loaded
 from zf.lean.records import replace
 from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalled, recorded
-from zf.plan import form as shapes
 from zf.plan import schema
-from zf.plan.files import forms
+from zf.plan.caching.keys import CACHE
+from zf.plan.files import forms, patterns
 from zf.plan.steps import keys as step_keys
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,6 +88,9 @@ WHOLE_TASK = {
     "budget": {"llm_cost_usd": 2},
     "budget_required": True,
     "metrics_strict": True,
+    "sources": ["src/**", "!src/*.md"],
+    "generates": ["out/**", ".venv"],
+    "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
 }
 # What is told by the keys that it is short for, or comes from elsewhere.
 SHORT = {"run", "use", "needs+", "pass_env+", "artifacts+", "secrets+"}
@@ -107,6 +110,7 @@ WHOLE_PROJECT = {
     "grace_sec": 5,
     "sign": True,
     "shield": "always",
+    "cached": True,
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem": 500},
     "budget": {"llm_tokens": 300000},
@@ -168,6 +172,7 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
         "matrix_fail_fast",
         "env_from",
     }
+    made |= {"generates_check", "cache_env", "cache_tools"}
     assert set(schema.TASK) - SHORT | made == set(whole)
     assert set(whole) - later == set(plain)
     same = {name for name in plain if name in schema.TASK and whole[name] == plain[name]}
@@ -233,14 +238,14 @@ def test_editors_and_zf_agree_about_projects(form):
     "inside", ["a", "a/b", "a//b", "./a", ".", "a/", ".a", "..a", "...", "a/..b"]
 )
 def test_paths_inside(inside):
-    assert re.fullmatch(shapes.INSIDE, inside)
+    assert re.fullmatch(patterns.INSIDE, inside)
 
 
 @pytest.mark.parametrize(
     "outside", ["", "/", "/a", "..", "../a", "a/..", "a/../b", "./..", "a//.."]
 )
 def test_paths_outside(outside):
-    assert not re.fullmatch(shapes.INSIDE, outside)
+    assert not re.fullmatch(patterns.INSIDE, outside)
 
 
 # The pages
@@ -271,6 +276,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.EXIT_CODES,
                 schema.ARTIFACT,
                 schema.REPORTS,
+                CACHE,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
@@ -288,6 +294,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "exit-codes",
         "artifact",
         "reports",
+        "cache",
         "project",
         "throttle",
         "phase",

@@ -16,6 +16,7 @@ TREE = r"(00-meta|10-commands|20-logs|30-artifacts|40-checksums|99-summary)"
 KINDS = (
     r"(run|phase|attempt)_(started|ended)|(run|phase)_timed_out|run_resumed|task_not_run|interrupted"
     r"|cancel_requested|condition_evaluated|retry_(scheduled|dropped)|throttle_(entered|left)"
+    r"|cached|cache_missed"
 )
 SAID = "status|exit_code|signal|attempt|cause|detail|step|started_at|completed_at|duration_s|needs"
 ATTEST = r"attest/(statement\.(json(\.sig|\.tsr)?|dsse\.json)|test-result\.(dsse\.)?json)"
@@ -26,6 +27,7 @@ FORM = {
     rf"{PLACE}00-meta/task\.json": "recorded-task",
     rf"{PLACE}10-commands/(commands)\.json": "",
     rf"{PLACE}10-commands/(step|cleanup)-\d+\.json": "step",
+    rf"{PLACE}30-(cache)\.json": "",
     rf"{PLACE}40-checksums/(artifacts)\.json": "",
     rf"{PLACE}99-summary/(status)\.json": "",
     rf"{PLACE}30-(outputs)\.json": "",
@@ -86,6 +88,11 @@ def fits(value, form, name="", version=0):
     return True
 
 
+def hashed(value):
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return sha256(text.encode() + b"\n").hexdigest()
+
+
 def formed(path, data):
     for pattern, called in FORM.items():
         if found := re.fullmatch(pattern, path):
@@ -120,13 +127,41 @@ def journal(lines):
             t = tasks.setdefault(e["task"] + "", {"began": 0, "open": 0, "end": None, "all": {}})
             assert t["open"] == (e["type"] == "attempt_ended")
             t["open"] = e["type"] == "attempt_started"
+            t["found"] = None if t["open"] else t.get("found")
             t["began"] += t["open"]
             assert e["attempt"] == t["began"] if "attempt" in e["type"] else t["end"] is None
             t["end"] = None if t["open"] else e
             t["all"] |= {t["began"]: e} if e["type"] == "attempt_ended" else {}
             ends = "success|failure|timeout|blocked|skipped|cancelled|lost"
             assert t["open"] or re.fullmatch(ends, e["status"])
+        elif e["type"] in {"cached", "cache_missed"}:
+            t = tasks[e["task"]]
+            assert (t["open"], t["began"], t["found"]) == (True, e["attempt"], None)
+            t["found"] = e
     return first, tasks, e if over else None
+
+
+def cached(name, status, end, found, files):
+    assert status.get("outputs_sha256", "") == end.get("outputs_sha256", "")
+    assert status.get("cached_from", {}) == end.get("cached_from", {})
+    source, at = end.get("cached_from", {}), f"{name}/30-cache.json"
+    told = found and found["type"] == "cached" and found
+    assert source == ({"run": told["origin"], "task": name, "head": told["head"]} if told else {})
+    if source:
+        assert (end["status"], end.get("measures", {}), at in files) == ("success", {}, True)
+        assert source["run"] != status["run_id"]
+        steps = [p for p in files if re.fullmatch(rf"{name}/10-commands/\w+-\d+\.json", p)]
+        assert all(parse(files[p])["status"] == "not_run" for p in steps)
+    for record in [parse(files[at])] if at in files else ():
+        parts, left = record["parts"], record["generates"]
+        assert (record["task"], record["cached_from"]) == (name, source)
+        assert not source or not (record["stored"] or left)
+        assert not told or told["key"] == record["key"]
+        assert all(p["sha256"] == hashed(p["value"]) for p in parts.values() if "value" in p)
+        key = {"parts": {n: p["sha256"] for n, p in parts.items()}}
+        assert record["key"] == hashed({**key, "hidden": sorted(record["hidden"])})
+        shown = [f for f in left.get("folders", {}).values() if "entries" in f]
+        assert all(f["sha256"] == hashed(f["entries"]) for f in shown)
 
 
 def instance(row):
@@ -206,6 +241,6 @@ def check(there, folders):
         came_to = "warned" if end["warned"] is True else end["status"]
         told = (name, paper["run_id"], came_to, came_to == "success" and end["attempt"] > 1)
         assert tuple(map(status.get, ("task_id", "run_id", "conclusion", "flaky"))) == told
-        assert status.get("outputs_sha256", "") == end.get("outputs_sha256", "")
-    assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 11
+        cached(name, status, end, tasks[name].get("found"), files)  # 12
+    assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 13
     return bool(last and sealed and ended == set(ids))

@@ -19,6 +19,7 @@ _STATUSES = frozenset(Status)
 _ENDS = frozenset({"attempt_ended", "task_not_run"})
 # A journal that contradicts itself everywhere needs no longer list than this to be refused.
 _MAX_PROBLEMS = 100
+_LOOKED_UP = frozenset({"cached", "cache_missed"})
 # Thirty thousand years; also keeps infinities and numbers no float can hold out of the sums.
 _MAX_MONO_S = 1e12
 
@@ -28,8 +29,11 @@ class TaskAccount(Struct):
 
     began: int = 0
     open: bool = False
+    looked_up: bool = False
     ended: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     terminal: Mapping[str, Any] | None = None
+    # The earlier result that the attempt which counts says it found, if one.
+    cached: Mapping[str, Any] | None = None
 
 
 class Clocks(Struct):
@@ -109,6 +113,8 @@ class Account(Struct):
             self._began(data)
         elif kind in _ENDS:
             self._ended(data)
+        elif kind in _LOOKED_UP:
+            self._looked_up(data)
         elif kind == "run_ended":
             self.ended = data
 
@@ -130,7 +136,17 @@ class Account(Struct):
             self._problem("an attempt starts out of order")
         account.began += 1
         account.open = True
-        account.terminal = None
+        account.looked_up = False
+        account.terminal = account.cached = None
+
+    def _looked_up(self, data: Mapping[str, Any]) -> None:
+        account = self._task(data)
+        if account is None:
+            return
+        if not account.open or data.get("attempt") != account.began or account.looked_up:
+            self._problem("an earlier result is looked for out of order")
+        account.looked_up = True
+        account.cached = data if data.get("type") == "cached" else None
 
     def _ended(self, data: Mapping[str, Any]) -> None:
         account = self._task(data)

@@ -29,6 +29,8 @@ class Verification(Struct, frozen=True):
     result: Mapping[str, Any]
     # Of every task that ended: the digest of its checksum list.
     tasks: Mapping[str, str] = field(default_factory=dict)
+    # What those came to that were run in it, so that no earlier run's result counted.
+    own: Mapping[str, str] = field(default_factory=dict)
 
     def render(self) -> str:
         """What the run came to, then one line per finding, then one line per verdict.
@@ -110,6 +112,11 @@ def conclude(
             for name, task in seen.account.tasks.items()
             if isinstance(digest := (task.terminal or {}).get("task_sha256"), str)
         },
+        {
+            name: str(task.terminal.get("status"))
+            for name, task in seen.account.tasks.items()
+            if task.terminal is not None and not task.terminal.get("cached_from")
+        },
     )
 
 
@@ -153,7 +160,12 @@ def _complete(seen: Evidence) -> str:
     told += f" ({flaky} flaky)" if flaky else ""
     shielded = sum(is_shielded(status) for status in seen.statuses)
     told += f" ({shielded} shielded)" if shielded else ""
-    return f"{ended} of {len(seen.planned)} planned tasks ended{told}; {closed}, {sealed}"
+    told = f"{ended} of {len(seen.planned)} planned tasks ended{told}; {closed}, {sealed}"
+    if seen.cached:
+        from zf.audit.origins import cached  # noqa: PLC0415 - few runs have such results
+
+        told += cached.told(seen.cached)
+    return told
 
 
 def _expected(expected: Expectations, failed: bool) -> Verdict:

@@ -24,7 +24,8 @@ class Expectations(Struct, frozen=True):
     hash of the journal's last line as printed when the run ended. `tasks` has the statuses allowed
     to each of them; a phase counts only when all of its tasks were in the run and their needs were
     looked at, and of `successful_phases` every task must have passed; no task may have taken more
-    than `max_attempts`. `result` is what the whole run must have come to.
+    than `max_attempts`; with `no_cached` none may have the result of an earlier run. `result` is
+    what the whole run must have come to.
     """
 
     run: str | None = None
@@ -39,6 +40,7 @@ class Expectations(Struct, frozen=True):
     tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
     max_attempts: int | None = None
     shield: bool = False
+    no_cached: bool = False
     result: str | None = None
 
     def asked(self) -> list[str]:
@@ -146,6 +148,10 @@ def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
                 shield = said.statuses.get(name, {}).get("shield", "none")
                 yield _finding("shield", f"ran without the shield: {shield!r:.200}", name)
     for name, account in said.account.tasks.items():
+        source = (account.terminal or {}).get("cached_from")
+        if expected.no_cached and source:
+            run = source.get("run") if isinstance(source, dict) else source
+            yield _finding("cached", f"has the result of run {run!r:.200}", name)
         if expected.max_attempts is not None and account.began > expected.max_attempts:
             yield _finding("attempts", f"took {account.began} attempts", name)
 

@@ -94,6 +94,12 @@ def _required(value: Any) -> bool:
     raise ValueError("not 'required', the only thing to say of it")
 
 
+def _refused(value: Any) -> bool:
+    if value == "refused":
+        return True
+    raise ValueError("not 'refused', the only thing to say of it")
+
+
 def _result(value: Any) -> str:
     if value != Result.SUCCESS:
         raise ValueError("only success can be demanded")
@@ -148,6 +154,7 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "unchanged_tree": ("unchanged_tree", _flag),
     "max_age": ("max_age_s", age_s),
     "shield": ("shield", _required),
+    "cached": ("no_cached", _refused),
     **{scheme.keys: ("keys", _text) for scheme in SCHEMES},
     "signers": ("signers", _texts),
     "timestamp_ca": ("timestamp_ca", _text),

@@ -116,6 +116,11 @@ def _match_tree(seen: Evidence, task: str, event: Mapping[str, Any], files: set[
             if path not in files:
                 seen.tampered("missing", "is in the task's checksum list and not there", path)
     _match_status(seen, task, event)
+    found = seen.account.tasks[task].cached
+    if found or event.get("cached_from") or f"{task}/{layout.CACHE}" in listed:
+        from zf.audit.origins import cached  # noqa: PLC0415 - few tasks have anything to do with it
+
+        cached.match(seen, task, event, found)
 
 
 def _declared(row: Mapping[str, Any]) -> Collection[str]:
@@ -192,6 +197,8 @@ def _match_status(seen: Evidence, task: str, event: Mapping[str, Any]) -> None:
         if status.get(key) != event.get(key):
             said = f"{status.get(key)!r:.80} here, {event.get(key)!r:.80} in the journal"
             seen.tampered("mismatch", f"{key} is {said}", path)
+    if status.get("cached_from", {}) != event.get("cached_from", {}):
+        seen.tampered("mismatch", "cached_from is not what the journal says", path)
     if status.get("outputs_sha256", "") != event.get("outputs_sha256", ""):
         seen.tampered("mismatch", "outputs_sha256 is not what the journal says", path)
     for key in _unlike(status.get("measures"), event.get("measures")):

@@ -37,9 +37,11 @@ def verify(
     *,
     now: float | None = None,
     passed: bool = False,
+    beside: str | None = None,
 ) -> Verification:
     """Check the run in the folder `path`, whose own name and place do not matter; with `passed`,
-    demand that it succeeded.
+    demand that it succeeded. Earlier runs whose results count in it are looked for in the folder
+    `beside`, if one is named.
 
     1. See what is there: only files and folders, no links, no devices.
     2. Read the manifest; it names exactly the files that are there.
@@ -78,6 +80,7 @@ def verify(
         _hash_all(seen)
         _check_attest(seen, trust)
         _check_complete(seen)
+        _check_cached(seen, beside)
         _check_expected(seen, expectations, time.time() if now is None else now)
         _check_times(seen)
         return conclude(seen, expectations, trust, passed=passed)
@@ -252,6 +255,14 @@ def _check_complete(seen: Evidence) -> None:
         seen.found("COMPLETE", "open", "the run never ended", JOURNAL)
     if not seen.sealed:
         seen.found("COMPLETE", "unsealed", "is not there: the run was not sealed", MANIFEST)
+
+
+def _check_cached(seen: Evidence, beside: str | None) -> None:
+    tasks = seen.account.tasks.values()
+    if any((task.terminal or {}).get("cached_from") for task in tasks):
+        from zf.audit.origins import cached  # noqa: PLC0415 - few runs have such results
+
+        cached.sources(seen, beside, verify)
 
 
 def _check_expected(seen: Evidence, expected: Expectations, now: float) -> None:

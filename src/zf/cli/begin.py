@@ -9,12 +9,12 @@ import gc
 import os
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from zf.cli.display import progress, streams
 from zf.cli.project import adopt, hide_in_commands, open_project, project_durations
-from zf.cli.signing import conclude, signer_of_run
+from zf.cli.signing import conclude, signer_of_run, trust_of
 from zf.errors import Exit, ZfError
 from zf.lean.records import replace
 from zf.model import Asked
@@ -231,7 +231,10 @@ def settle(
         meanwhile=meanwhile,
         asked=replace(asked, forced=first.phase_timeout_s.given),
     )
-    return flow, resolve(os.environ, options, default_run_id=default_run_id, project=flow.project)
+    settings = resolve(os.environ, options, default_run_id=default_run_id, project=flow.project)
+    if options.why and not settings.cached.value:
+        raise ZfError("--why goes with --cached", code="ZF532", hint="type --cached --why")
+    return flow, settings
 
 
 def _get_ready() -> None:
@@ -280,5 +283,7 @@ def carry_out(
     )
     hide = request.redactor.text
     hide_in_commands(hide)
-    with signer_of_run(sign=settings.sign.value, key=options.key) as chosen:
+    with signer_of_run(sign=settings.sign.value, key=options.key) as chosen, ExitStack() as opened:
+        if chosen is not None and settings.cached.value:
+            request = replace(request, trust=trust_of(chosen, opened))
         return conclude(launch(request, sys.argv), watcher, chosen, hide, options)

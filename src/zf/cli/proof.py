@@ -106,6 +106,12 @@ def verify(
             help="Expect a work tree that was the same, commit and files, when the run ended.",
         ),
     ] = False,
+    no_cached: Annotated[
+        bool,
+        typer.Option(
+            "--no-cached", help="Expect that no result of an earlier run counts for any task."
+        ),
+    ] = False,
     max_age: Annotated[
         str | None,
         typer.Option(
@@ -165,6 +171,7 @@ def verify(
         clean_tree=clean_tree,
         unchanged_tree=unchanged_tree,
         max_age_s=max_age_s,
+        no_cached=no_cached,
     )
     trusted = {scheme: path for scheme, path in keys.items() if path is not None}
     if signer and "allowed_signers" not in trusted and policy is None:
@@ -173,7 +180,9 @@ def verify(
     if policy is not None:
         expectations, trust = _with_policy(policy, expectations, trust)
     now = time.time()
-    found = check(find_run(run), expectations, trust, now=now, passed=passed)
+    path = find_run(run)
+    beside = os.path.dirname(os.path.abspath(path))
+    found = check(path, expectations, trust, now=now, passed=passed, beside=beside)
     print(json.dumps(found.as_json()) if as_json else found.render())
     if vsa is not None:
         _write_vsa(vsa, found, policy, now)

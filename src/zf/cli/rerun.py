@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -12,9 +13,11 @@ from zf.cli.begin import Beside, carry_out, settle
 from zf.cli.display import progress, streams
 from zf.cli.options import RUN, Directory, complete_task, takes_run_options
 from zf.cli.project import adopt, facts_of, find_run, hide_in_commands, open_project, proofs_folder
-from zf.cli.signing import conclude, signer_of_run
+from zf.cli.signing import conclude, signer_of_run, trust_of
 from zf.errors import Exit, ZfError
+from zf.lean.records import replace
 from zf.model import Asked
+from zf.options import Setting
 from zf.settings import RunOptions
 
 
@@ -46,7 +49,9 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
     hide = request.redactor.text
     hide_in_commands(hide)
     sign = request.settings.sign.value if options.sign is None else options.sign
-    with signer_of_run(sign=sign, key=options.key) as chosen:
+    with signer_of_run(sign=sign, key=options.key) as chosen, ExitStack() as opened:
+        if chosen is not None and request.settings.cached.value:
+            request = replace(request, trust=trust_of(chosen, opened))
         return conclude(go_on(request), watcher, chosen, hide, options)
 
 
@@ -61,6 +66,8 @@ def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory =
         raise ZfError("--downstream goes with --from TASK")
     with Beside() as beside:
         flow, settings = settle(options, Asked(), beside)
+        if not settings.cached.given:  # what is to run again is not what an earlier run did
+            settings = replace(settings, cached=Setting(value=False, source="default"))
         for base in options.upstream:
             adopt(base)
         run = adopt(run)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from zf.audit.authentic import Trust
     from zf.audit.signing.signers import Signer
     from zf.cli.display.progress import Watcher
     from zf.run.sealing import Launched
@@ -40,6 +41,19 @@ def signer(key: str | None) -> Iterator[Signer]:
         )
     with ExitStack() as opened:
         yield signer_for(chosen, opened)
+
+
+def trust_of(chosen: Signer, opened: ExitStack) -> Trust:
+    """Trust in what the same key has signed; `opened` keeps the file that says so."""
+    from tempfile import TemporaryDirectory
+
+    from zf.audit.authentic import Trust
+
+    scheme, public = chosen.public()
+    path = f"{opened.enter_context(TemporaryDirectory(prefix='zf-trust-'))}/{scheme}"
+    with open(path, "wb") as stream:
+        stream.write(public)
+    return Trust({scheme: path})
 
 
 def signer_of_run(*, sign: bool, key: str | None) -> AbstractContextManager[Signer | None]:

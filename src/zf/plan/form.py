@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from zf.lean.records import Struct, field
 from zf.lean.validators import PydanticCustomError, SchemaValidator, ValidationError
-from zf.model import ID_PATTERN, NOTHING, RESERVED_ENV
+from zf.model import NOTHING, RESERVED_ENV
+from zf.plan.files.patterns import ENV_GLOB, ENV_NAME
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -208,16 +209,6 @@ def _drop_titles(schema: dict[str, Any]) -> None:
 
 
 # What texts may hold.
-
-# Patterns are ECMAScript's and Rust's common ground: editors check them too.
-ID = f"^{ID_PATTERN}$"
-NOT_BLANK = r"\S"
-ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
-ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
-# One part of a path: anything but `..`; the first part is not empty, so the path is relative.
-_PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
-INSIDE = f"^{_PART}(?:/{_PART}?)*$"
-METRIC_NAME = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"
 
 
 def _not_reserved(name: str) -> str:

@@ -26,6 +26,7 @@ from zf.model import (
     Task,
     is_valid_id,
 )
+from zf.plan.caching.checks import check_caching
 from zf.plan.drafts import (
     Draft,
     check_conditions,
@@ -76,6 +77,7 @@ def load(
     problems += check_phases(drafts, project, root)
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
+    problems += check_caching(drafts, project)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
     # What is wrong with a template is wrong with every task that uses it.
@@ -219,6 +221,13 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
         said["cleanup"] = _steps("cleanup", form["cleanup"], lines["cleanup"])
     if "artifacts" in form:
         said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
+    if isinstance(cache := form.get("cache"), dict):
+        said |= {
+            "cache": True,
+            "cache_env": tuple(cache.get("env", ())),
+            "cache_tools": tuple(cache.get("tools", ())),
+            "generates_check": cache.get("check", ""),
+        }
     if isinstance(form.get("allow_failure"), dict):
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):

@@ -12,14 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zf.model import DEFAULT_PHASE
+from zf.plan.caching.keys import CACHING
+from zf.plan.files.patterns import ENV_NAME, ID, INSIDE, METRIC_NAME, NOT_BLANK
 from zf.plan.form import (
     BOOL,
     ENV_GLOBS,
-    ENV_NAME,
-    ID,
-    INSIDE,
-    METRIC_NAME,
-    NOT_BLANK,
     SCALAR,
     STR,
     Key,
@@ -262,6 +259,7 @@ TASK: Mapping[str, Key] = {
         text(NOT_BLANK),
         "The script of the task's only step: short for `commands: [{run: ...}]`.",
     ),
+    **CACHING,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task. A plain text is a step's"
@@ -387,6 +385,12 @@ PROJECT: Mapping[str, Key] = {
         "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
         " over this.",
         default="auto",
+    ),
+    "cached": Key(
+        BOOL,
+        "Whether results of earlier runs count for tasks that say `cache`. A flag or variable wins"
+        " over this.",
+        default=False,
     ),
     "resources": Key(
         table(text(ID), whole(0, MAX_AMOUNT)),

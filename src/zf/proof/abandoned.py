@@ -60,7 +60,7 @@ def _clear(run: int, task: str) -> None:
         return
     with opened(task, FOLDER, run) as tree:
         for name in os.listdir(tree):
-            if name not in {*layout.FOLDERS, layout.METRICS, layout.OUTPUTS, layout.ATTEMPTS}:
+            if name not in {*layout.FOLDERS, *layout.LOOSE, layout.ATTEMPTS}:
                 remove(tree, name)
         for name in (layout.SUMMARY, layout.CHECKSUMS):
             _empty(tree, name)

@@ -39,6 +39,7 @@ _FILES = tuple(
         (layout.TREE, layout.command_record("*"), "step"),
         (layout.TREE, layout.RENAMED, "artifacts"),
         (layout.TREE, layout.STATUS, "status"),
+        (layout.TREE, layout.CACHE, "cache"),
         (layout.TREE, layout.OUTPUTS, "outputs"),
         ("", f"{layout.ATTEST}/statement.json", "statement"),
         ("", f"{layout.ATTEST}/test-result.json", "test-result"),

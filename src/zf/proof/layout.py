@@ -31,6 +31,9 @@ NOT_RUN_FOLDERS = (META, CHECKSUMS, SUMMARY)
 METRICS = "30-metrics.txt"
 # And where one has outputs.
 OUTPUTS = "30-outputs.json"
+# And where its result may count for later runs, or is that of an earlier one.
+CACHE = "30-cache.json"
+LOOSE = (METRICS, OUTPUTS, CACHE)
 ATTEMPTS = "attempts"
 
 # The files of a tree.

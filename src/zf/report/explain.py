@@ -9,7 +9,7 @@ from zf.errors import printable
 from zf.events import FAILED, WELL
 from zf.lean import lazy
 from zf.report import advice
-from zf.report.remarks import on_use, use
+from zf.report.remarks import on_cache, on_use, use
 from zf.report.summary import summary
 from zf.report.task_facts import bases
 from zf.report.words import (
@@ -106,6 +106,7 @@ def task(
         ("phase", printable(found.phase)),
         ("what", "; ".join(starmap(dependency, entry.unmet.items())) if entry else story(found)),
         *(("asked", condition(asked)) for asked in found.asked),
+        *(("cache", line) for line in on_cache(found.looked_up)),
         *(("tried", line) for line in tries(found)),
         ("tests", tests(found)),
         *(("failed", line) for line in cases),

@@ -16,6 +16,8 @@ from zf.events import (
     AttemptEnded,
     AttemptStarted,
     BudgetWarned,
+    Cached,
+    CacheMissed,
     CancelRequested,
     ConditionEvaluated,
     Event,
@@ -257,6 +259,8 @@ class Fold:
                 facts.run_timeout = event
             case Interrupted():
                 facts.interrupted = event
+            case Cached() | CacheMissed():
+                facts.tasks[event.task].looked_up = event
             case CancelRequested():
                 pass  # what comes of it has events of its own
             case RunStarted():
@@ -336,7 +340,6 @@ class Fold:
         self.facts.counts["waiting"] += 1
 
     def _retry_dropped(self, event: RetryDropped) -> None:
-        """It was the last word after all."""
         task = self.facts.tasks[event.task]
         if not task.earlier or task.word != "waiting":
             return
@@ -406,7 +409,7 @@ class Fold:
 # What an attempt's end says of its task.
 _END = (
     *("status", "cause", "detail", "warned", "exit_code", "signal", "step"),
-    *("duration_s", "completed_at", "measures", "tests"),
+    *("duration_s", "completed_at", "measures", "tests", "looked_up"),
 )
 
 

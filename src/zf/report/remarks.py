@@ -7,17 +7,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
-from zf.events import Status
+from zf.events import Cached, Status
 from zf.report.words import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from zf.events import CacheMissed
     from zf.report.task_facts import TaskFacts
 
 # Of each kind; a task can leave thousands, and status.json has them all.
 _MOST = 5
 _MOST_CASES = 20
+# Of what changed; the proof has more.
+_MOST_CHANGES = 10
 # In less time than this, starting up is most of what a task does.
 _LEAST_S = 1.0
 _MB = 1024 * 1024
@@ -62,6 +65,23 @@ def on_use(task: TaskFacts) -> list[str]:
     memory, peak = task.resources.get("mem_mb"), task.measures.get("peak_memory_bytes")
     if memory and peak and peak > memory * _MB:
         lines.append(f"memory: {size(peak)} of the {size(memory * _MB)} asked for")
+    return lines
+
+
+def on_cache(looked_up: Cached | CacheMissed | None) -> list[str]:
+    """What came of looking for an earlier result: a line, and one for each thing that changed."""
+    if looked_up is None:
+        return []
+    if isinstance(looked_up, Cached):
+        return [f"the result of run {printable(looked_up.origin)} counts: nothing has changed"]
+    since = f" since run {printable(looked_up.origin)}" if looked_up.origin else ""
+    lines = [f"not used: {printable(looked_up.reason)}{since}"]
+    for change in looked_up.changed[:_MOST_CHANGES]:
+        what = " ".join(filter(None, (change.get("part"), change.get("name"))))
+        old, new = change.get("old", ""), change.get("new", "")
+        lines.append(printable(f"{what}: {old} -> {new}"))
+    if len(looked_up.changed) > _MOST_CHANGES:
+        lines.append(f"and {len(looked_up.changed) - _MOST_CHANGES} more")
     return lines
 
 

@@ -330,7 +330,8 @@ def _throttle_lines(facts: Facts, style: Style) -> list[str]:
 
 
 def _counts_line(facts: Facts, style: Style) -> str:
-    counts = counted(facts.counts, facts.tolerated, len(facts.flaky))
+    cached = sum([bool(task.cached_from) for task in facts.tasks.values() if task.looked_up])
+    counts = counted(facts.counts, facts.tolerated, len(facts.flaky), cached)
     took = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
     total = count(len(facts.tasks), "task")
     word = style.paint(VERDICTS[facts.result], facts.result)

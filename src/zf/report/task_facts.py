@@ -11,7 +11,7 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zf.errors import ZfError
-from zf.events import Cause, ConditionEvaluated, Status
+from zf.events import Cached, CacheMissed, Cause, ConditionEvaluated, Status
 from zf.lean.records import Struct, field
 from zf.model import NOTHING
 
@@ -80,6 +80,8 @@ class TaskFacts(Struct):
     earlier: list[Tried] = field(default_factory=list)
     # What its condition was asked, with the answers; in order.
     asked: list[ConditionEvaluated] = field(default_factory=list)
+    # What came of looking for an earlier result, for the attempt that counts.
+    looked_up: Cached | CacheMissed | None = None
 
     @classmethod
     def planned(cls, row: Mapping[str, Any]) -> Self:
@@ -123,6 +125,11 @@ class TaskFacts(Struct):
         """Whether it succeeded, but not at once."""
         return self.status is Status.SUCCESS and self.attempt > 1
 
+    @property
+    def cached_from(self) -> str:
+        """The run whose result counts for it; empty where its own steps were run."""
+        return self.looked_up.origin if isinstance(self.looked_up, Cached) else ""
+
     def forget_end(self) -> None:
         """What an earlier attempt came to no longer counts."""
         self.status = self.exit_code = self.signal = self.step = self.duration_s = None
@@ -130,6 +137,7 @@ class TaskFacts(Struct):
         self.detail = self.completed_at = ""
         self.unmet = self.measures = self.tests = NOTHING
         self.warned = False
+        self.looked_up = None
 
 
 class Tried(Struct, frozen=True):

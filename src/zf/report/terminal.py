@@ -13,6 +13,8 @@ from zf.events import (
     AttemptEnded,
     AttemptStarted,
     BudgetWarned,
+    Cached,
+    CacheMissed,
     CancelRequested,
     ConditionEvaluated,
     Event,
@@ -118,7 +120,7 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
         case Interrupted(count=times):
             how = "ending what runs" if times == 1 else "killing what runs"
             return style.paint(f"interrupted: {how}", "interrupted")
-        case RunEnded() | ConditionEvaluated() | LeaseTaken():
+        case RunEnded() | ConditionEvaluated() | LeaseTaken() | Cached() | CacheMissed():
             return ""  # the summary says it, or nothing needs to
         case AttemptStarted() | AttemptEnded() | TaskNotRun() | LeaseAwaited():
             return ""  # of a task that is not in the plan

@@ -239,14 +239,15 @@ def quoted_log(lines: Iterable[str], indent: str = "  ") -> list[str]:
 WORDS = (*(status.value for status in Status), "running", "waiting")
 
 
-def counted(counts: Mapping[str, int], tolerated: Mapping[str, int], flaky: int) -> str:
+def counted(
+    counts: Mapping[str, int], tolerated: Mapping[str, int], flaky: int, cached: int = 0
+) -> str:
     """`2 success (1 flaky), 1 failure (1 warned)`: statuses first, in the order of their words."""
     parts = []
-    for word in WORDS:
-        if not counts.get(word):
-            continue
+    for word in filter(counts.get, WORDS):
         notes = [f"{tolerated[word]} warned"] if tolerated.get(word) else []
-        notes += [f"{flaky} flaky"] if flaky and word == Status.SUCCESS else []
+        if word == Status.SUCCESS:
+            notes += [f"{n} {how}" for n, how in ((flaky, "flaky"), (cached, "cached")) if n]
         parts.append(f"{counts[word]} {word}" + (f" ({', '.join(notes)})" if notes else ""))
     return ", ".join(parts)
 
@@ -258,7 +259,7 @@ def dependency(need: str, word: str) -> str:
 
 def story(task: TaskFacts) -> str:
     """What happened, after the word for the task's conclusion: that one hides what `warned` was."""
-    told = what(task)
+    told = f"cached from run {printable(task.cached_from)}" if task.cached_from else what(task)
     if task.warned:
         return f"{task.word}, tolerated: {told}"
     if task.flaky:

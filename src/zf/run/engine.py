@@ -16,6 +16,8 @@ from typing import Protocol
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
+    Cached,
+    CacheMissed,
     CancelRequested,
     Cause,
     Interrupted,
@@ -76,9 +78,9 @@ class Executor(Protocol):
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
-    ) -> list[AttemptEnded | Spent]:
-        """Attempts that ended, and what others have spent so far; empty when the time is up,
-        `wakeup_fd` became readable or `output_fd` writable.
+    ) -> list[AttemptEnded | Spent | Cached | CacheMissed]:
+        """Attempts that ended, and what others have spent or found so far; empty when the time is
+        up, `wakeup_fd` became readable or `output_fd` writable.
         """
         ...
 
@@ -133,6 +135,10 @@ class Engine:
             for event in ended:
                 if isinstance(event, Spent):
                     self._carry_out(self._scheduler.handle(event, time.monotonic()))
+                    continue
+                if isinstance(event, Cached | CacheMissed):
+                    # What decides is the end of the attempt, which says it, too.
+                    self._recorder.record(event)
                     continue
                 heappush(self._slots, self._slot_of.pop(event.task))
                 self._happened(event)

@@ -105,11 +105,15 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
 
 
 def _took_s(facts: Facts) -> dict[str, float]:
-    """How many seconds each task took that went well, or ended in a way that is tolerated."""
+    """How many seconds each task took that was run and went well, or ended in a way that is
+    tolerated.
+    """
     return {
         task.id: task.duration_s
         for task in facts.tasks.values()
-        if task.duration_s is not None and (task.warned or task.status is Status.SUCCESS)
+        if task.duration_s is not None
+        and (task.warned or task.status is Status.SUCCESS)
+        and not task.cached_from
     }
 
 
@@ -234,6 +238,7 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         aside=lock.aside_path(request.flow.proofs, request.run),
         shield=request.shield(),
         trace=request.trace,
+        caching=request.caching(),
     )
     try:
         return Pool(request.plan.tasks, shared, known=known, first=first)

@@ -29,7 +29,9 @@ from zf.settings import ALWAYS, NEVER, RunOptions, Settings
 from zf.tracing import Trace
 
 if TYPE_CHECKING:
+    from zf.audit.authentic import Trust
     from zf.proof.source.early_look import Looking
+    from zf.work.caching.use import Caching
     from zf.work.walls.shield import Grounds
 
 
@@ -61,6 +63,8 @@ class RunRequest(Struct, frozen=True):
     trace: Trace = field(default_factory=Trace)
     # The digests of the run.json and plan.json that it was made from, if it is to be resumed.
     papers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    # The keys that must have signed an earlier run whose results are to count.
+    trust: Trust | None = None
 
     @property
     def run(self) -> str:
@@ -104,6 +108,18 @@ class RunRequest(Struct, frozen=True):
             # What is left running is for a task that comes later to end.
             landlock=mode == ALWAYS and not any(t.leave_running for t in self.plan.tasks.values()),
         )
+
+    def caching(self) -> Caching | None:
+        """How earlier results come to count; None where none does."""
+        if not self.settings.cached.value or not any(t.cache for t in self.plan.tasks.values()):
+            return None
+        import zf.audit.verify  # noqa: F401, PLC0415 - once, before workers are forked
+        from zf.work.caching.use import Caching  # noqa: PLC0415 - not without one
+
+        if self.settings.sign.value and self.trust is None:
+            return None  # nothing says whose signature would count
+
+        return Caching(look_up=True, trust=self.trust)
 
     def weighed(self, rows: Sequence[dict[str, Any]], earlier: Durations) -> Self:
         """The same, with how long its tasks are expected to take, which is written into the `rows`

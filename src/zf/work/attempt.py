@@ -4,113 +4,49 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from zf.events import FAILED, WELL, Cause, Status, timestamp
 from zf.lean import lazy
-from zf.lean.records import Struct
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, recorded_step
 from zf.proof import layout
-from zf.proof.layout import ARTIFACTS, FOLDERS
+from zf.proof.layout import ARTIFACTS
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.tree.artifacts import collect
-from zf.proof.tree.records import Place, env_sh, task_json, task_lines
+from zf.proof.tree.records import env_sh, task_json, task_lines
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
-from zf.tracing import Trace
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
-from zf.work.capture import Buffer, Capture
-from zf.work.environment import CHANNEL, METRICS, Outside, channel_files, compose_project_name
+from zf.work.capture import Capture
+from zf.work.environment import METRICS, channel_files, compose_project_name
 from zf.work.interpreters import FILE, way
 from zf.work.outcome import Outcome, error_text
-from zf.work.shell import NotStartedError, ScriptFile, Shell
-from zf.work.steps import Command, WorkdirError, answer, enter
+from zf.work.shell import NotStartedError, ScriptFile, WorkdirError, enter
+from zf.work.steps import Command, answer
 from zf.work.supervise.leftovers import COOKIE, cookie
-from zf.work.supervise.supervisor import Ended, Supervisor, Terms
+from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from zf.model import Project, Task
+    from zf.model import Task
     from zf.plan.conditions.condition import Scalar
-    from zf.plan.graph import Met
-    from zf.work.control import RunnerOrders, StartOrder
+    from zf.work.caching import attempt as cache
+    from zf.work.caching.use import Use
+    from zf.work.context import WorkerContext
+    from zf.work.control import StartOrder
     from zf.work.results import channel, needs, reports, taken
     from zf.work.results.metrics import Meter
-    from zf.work.walls.shield import Shield
 else:
+    cache = lazy.module("zf.work.caching.attempt")
     channel = lazy.module("zf.work.results.channel")
     needs = lazy.module("zf.work.results.needs")
     reports = lazy.module("zf.work.results.reports")
     taken = lazy.module("zf.work.results.taken")
-
-
-class WorkerContext(Struct):
-    """What a worker has at hand for every attempt. The root in `place` is as given, `real_root` has
-    no links.
-    """
-
-    # The worker's own.
-    pid: int
-    place: Place
-    proofs: str
-    run_dir: str
-    aside: str
-    real_root: str
-    shield: Shield | None
-    orders: RunnerOrders
-    supervisor: Supervisor
-    shell: Shell
-    outside: Outside
-    buffer: Buffer
-    # What met a need, where it was not this run.
-    upstream: Mapping[str, Met]
-    # How much the tasks of the run may use, and those of each phase.
-    project: Project
-    # What steps are told of the run's trace.
-    trace: Trace
-    # Whether an artifact with a secret in it fails its task; it is never kept.
-    leaks_fail: bool = True
-    # Whether the attempt at hand told something, so that there is something to clear away.
-    told: bool = False
-
-    @property
-    def written_at(self) -> str:
-        """Where the run's folder can be written to; steps are told `run_dir`."""
-        return self.run_dir if self.shield is None else self.shield.run_dir
-
-    @property
-    def written_aside(self) -> str:
-        """Where the run's scratch folder, which is no part of its proof, can be written to."""
-        return self.aside if self.shield is None else self.shield.aside
-
-    @property
-    def channel(self) -> str:
-        """The worker's folder for what steps tell zf, as they can write to it: it is no part of the
-        proof.
-        """
-        return f"{self.aside}/{self.pid}{CHANNEL}"
-
-    @property
-    def written_channel(self) -> str:
-        """The same, as the worker can read it."""
-        return f"{self.written_aside}/{self.pid}{CHANNEL}"
-
-    def was_told(self) -> bool:
-        """Whether something was put into the channel since it was last found empty."""
-        with suppress(OSError):  # a step removed it, with all that was told
-            self.told = os.stat(self.written_channel).st_mtime_ns > 0
-        return self.told
-
-    @property
-    def folders(self) -> tuple[str, ...]:
-        """The folders of a tree that are made before its steps run."""
-        return FOLDERS if self.shield is None else self.shield.folders
 
 
 class Attempt:
@@ -133,6 +69,8 @@ class Attempt:
         self._context = context
         self._task = task
         self.outcome = outcome
+        # Whether an earlier result counts for it, and what is recorded for later ones.
+        self._cache: Use | None = None
         # Where a task has its artifacts until they are copied into its proof, if it may leave
         # processes behind, which could go on writing there; and where the worker can write to it.
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
@@ -201,6 +139,11 @@ class Attempt:
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
         if problem and self.outcome.status is Status.SUCCESS:
             self.outcome.fail(Cause.ARTIFACTS, problem)
+        elif self._task.cache:
+            workdir = self._task.workdir, self.outcome.task.workdir
+            go = partial(enter, self._context.real_root, *workdir)
+            about = (self._context, self._task, self.outcome, self.tree, self._env)
+            self._cache = cache.begin(*about, order.needs, self._redactor.text, go)
         self._run_steps(meanwhile)
         if self.outcome.cause is Cause.EXIT and self.outcome.step is not None:
             self._tell_what_is_not_passed(self.outcome.step)
@@ -209,6 +152,8 @@ class Attempt:
         if self._task.budget:
             self.outcome.take_budget(order.spent, self._meter.used if self._meter else NOTHING)
         self.outcome.tell_remarks()
+        if self._cache is not None:
+            self._cache.conclude(self.outcome, self.tree)
         self.outcome.redactions = self._redactor.counts
         self.outcome.notes += self._redactor.warnings
         self.outcome.hide(self._redactor.text)
@@ -246,6 +191,7 @@ class Attempt:
             wanted = outcome.status is Status.SUCCESS
             if not wanted and command.step.condition:
                 wanted = outcome.goes_on and orders.stop is None
+            wanted = wanted and not outcome.cached_from
             self._run_command(command, terms if wanted else None, meanwhile)
             meanwhile = None
 
@@ -276,6 +222,7 @@ class Attempt:
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
             wanted = not context.supervisor.has_unkillable and (stop is None or not stop.force)
+            wanted = wanted and not outcome.cached_from
             command = Command("cleanup", index, task.cleanup, outcome.task.cleanup)
             self._run_command(command, terms if wanted else None)
 
@@ -391,22 +338,27 @@ class Attempt:
         return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
 
     def _collect(self) -> None:
-        """Take the tree back from the steps, and the artifacts into it."""
+        """Take the tree back from the steps, and the artifacts into it: those that they left, or
+        those of an earlier result.
+        """
         context, tree, task, outcome = self._context, self.tree, self._task, self.outcome
         secrets = ArtifactSecrets(self._redactor, self._secrets, task.allow_secrets_in)
         lost = context.shield.end(tree) if context.shield is not None else []
         strange = [(name, NO_ARTIFACT) for name in lost] + tree.take_over()
         collecting = Collecting(context.orders, collecting_limit_s(task.timeout_s))
         globs = tuple(chain.from_iterable(task.reports.values())) if task.reports else ()
-        found = collect(
-            tree,
-            context.real_root,
-            task.artifacts + globs,
-            proofs=context.proofs,
-            secrets=secrets,
-            left=self._left_at or None,
-            stop_reason=collecting,
-        )
+        if self._cache is not None and self._cache.origin is not None:
+            found = cache.taken_over(self._cache.origin, tree, outcome, secrets, collecting)
+        else:
+            found = collect(
+                tree,
+                context.real_root,
+                task.artifacts + globs,
+                proofs=context.proofs,
+                secrets=secrets,
+                left=self._left_at or None,
+                stop_reason=collecting,
+            )
         if globs:
             hide = self._redactor.text
             outcome.tests = reports.read_reports(tree, found, globs, hide, collecting)
@@ -416,7 +368,7 @@ class Attempt:
             outcome.take_stop_of_collecting(collecting.stop)
         required = task.required_artifacts
         outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
-        if task.outputs or context.was_told():
+        if not outcome.cached_from and (task.outputs or context.was_told()):
             channel.take_told(context, task, tree, outcome, self._redactor.text)
 
     def _made_meter(self) -> Meter | None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Literal
 
-from zf.events import AttemptEnded, Cause, Status
+from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, from_json, to_json
 from zf.lean.encoder import decoder, encoder
 from zf.lean.records import Struct, asdict, field
 from zf.metrics.budget import Spent
@@ -98,6 +98,10 @@ class RunnerOrders:
     def report_spent(self, spent: Spent) -> None:
         """Tell the runner what the attempt under way has used so far."""
         self._tell(b"%b%b\n" % (SPENT, _to_json(asdict(spent)).encode()))
+
+    def report_found(self, event: Cached | CacheMissed) -> None:
+        """Tell the runner what came of looking for an earlier result."""
+        self._tell(b"%b%b\n" % (FOUND, _to_json(to_json(event)).encode()))
 
     def _tell(self, data: bytes) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -181,6 +185,8 @@ def _do_nothing(*_: object) -> None:
 PING = b"null\n"
 # What a line begins with that tells what an attempt has used so far.
 SPENT = b"spent "
+# And one that tells what came of looking for an earlier result.
+FOUND = b"found "
 # Says that the runner wants nothing more, and sees to what the worker leaves.
 DISMISS = b"false\n"
 
@@ -216,9 +222,15 @@ def kill_order(task: str, attempt: int, cause: Cause, *, force: bool, detail: st
     return b"%b\n" % _to_json(order).encode()
 
 
-def decode_spent(line: bytes) -> Spent:
-    """What a line that begins with SPENT says."""
-    return Spent(**_from_json(line[len(SPENT) :].decode()))
+def decode_told(line: bytes) -> Spent | Cached | CacheMissed | None:
+    """What a line tells of an attempt that goes on; None for a line of another kind."""
+    if line.startswith(SPENT):
+        return Spent(**_from_json(line[len(SPENT) :].decode()))
+    if line.startswith(FOUND):
+        event = from_json(_from_json(line[len(FOUND) :].decode()))
+        assert isinstance(event, Cached | CacheMissed)
+        return event
+    return None
 
 
 def encode(ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> bytes:

@@ -154,6 +154,14 @@ class Outside:
         """What its steps see of the runner's environment."""
         return {**self._allowed, **self.passed(task.pass_env + task.required_env)}
 
+    def is_from_outside(self, name: str) -> bool:
+        """Whether the allow-list is why steps see it, unless something else sets it, too."""
+        return name in self._allowed
+
+    def named(self, patterns: tuple[str, ...]) -> dict[str, str]:
+        """What these patterns name, whether steps may see it or not."""
+        return _matching(self._environ, patterns)
+
     def build(
         self, task: Task, own: Mapping[str, str], taken: Mapping[str, str] = NOTHING
     ) -> Environment:

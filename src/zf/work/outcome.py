@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import Exit, printable
 from zf.events import WELL, AttemptEnded, Cause, Status, timestamp
 from zf.lean.records import Struct, field, replace
+from zf.model import NOTHING
 from zf.outlet import say_if_possible
 from zf.proof.layout import TIMEOUT_MARK
 from zf.proof.tree.artifacts import TOLD_MOST, Collected, collect, listed
@@ -64,10 +65,13 @@ class Outcome(Struct):
     notes: list[str] = field(default_factory=list)
     # Of steps that were skipped, or failed and were tolerated.
     remarks: list[str] = field(default_factory=list)
+    # Whether there was such a failure.
+    tolerated: bool = False
     redactions: Mapping[str, int] = field(default_factory=dict)
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
+    cached_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
     outputs_sha256: str = ""
@@ -112,6 +116,7 @@ class Outcome(Struct):
         """Judge a step by how it ended itself, which was not well."""
         if self.task.steps[step].continue_on_error and end.status is not Status.SKIPPED:
             self.remarks.append(f"{end.detail}, which is tolerated")
+            self.tolerated = True
             return end.status
         if end.status is Status.SKIPPED:
             self.goes_on = False
@@ -312,10 +317,9 @@ class Outcome(Struct):
         told: dict[str, Any] = {}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
-        if ended.metrics:
-            told["metrics"] = ended.metrics
-        if ended.outputs_sha256:
-            told["outputs_sha256"] = ended.outputs_sha256
+        for name in ("metrics", "outputs_sha256", "cached_from"):
+            if value := getattr(ended, name):
+                told[name] = value
         return told
 
     def _told_notes(self) -> list[str]:
@@ -355,6 +359,7 @@ class Outcome(Struct):
             tests=self.tests.event if self.tests else {},
             metrics=self.measured.metrics.as_json() if self.measured else [],
             outputs_sha256=self.outputs_sha256,
+            cached_from=dict(self.cached_from),
         )
 
     def _measures(self) -> dict[str, Any]:

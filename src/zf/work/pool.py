@@ -20,13 +20,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from zf.events import AttemptEnded, Cause, Status, timestamp
+from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, timestamp
 from zf.lean.records import Struct
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.proof.known import Known
 from zf.work.artifacts import Briefly, collecting_limit_s
-from zf.work.control import DISMISS, PING, SPENT, decode, decode_spent, kill_order, start_order
+from zf.work.control import DISMISS, PING, decode, decode_told, kill_order, start_order
 from zf.work.outcome import Outcome
 from zf.work.supervise import cgroup, leftovers
 from zf.work.supervise.leftovers import cgroup_name
@@ -100,7 +100,7 @@ class Pool:
         self._handles: dict[int, _WorkerHandle] = {}
         self._leaving: list[_WorkerHandle] = []
         self._running: dict[str, _WorkerHandle] = {}
-        self._ended: list[AttemptEnded | Spent] = []
+        self._ended: list[AttemptEnded | Spent | Cached | CacheMissed] = []
         self._poll = select.poll()
         self._handle_at: dict[int, _WorkerHandle] = {}
         self._wakeup_fd: int | None = None
@@ -168,9 +168,9 @@ class Pool:
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
-    ) -> list[AttemptEnded | Spent]:
-        """Attempts that ended, and what others have spent so far; empty when the time is up,
-        `wakeup_fd` became readable or `output_fd` writable.
+    ) -> list[AttemptEnded | Spent | Cached | CacheMissed]:
+        """Attempts that ended, and what others have spent or found so far; empty when the time is
+        up, `wakeup_fd` became readable or `output_fd` writable.
         """
         if wakeup_fd != self._wakeup_fd:
             self._wakeup_fd = self._watch(wakeup_fd, self._wakeup_fd, select.POLLIN)
@@ -244,8 +244,8 @@ class Pool:
             return
         *lines, handle.pending = (handle.pending + data).split(b"\n")
         for line in lines:
-            if line.startswith(SPENT):
-                self._ended.append(decode_spent(line))
+            if told := decode_told(line):
+                self._ended.append(told)
             elif line + b"\n" != PING:
                 self._take_report(handle, *decode(line))
             elif handle.watch is not None:

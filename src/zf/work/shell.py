@@ -64,6 +64,27 @@ class NotStartedError(Exception):
     """There is no child: the arguments are why, and the exit code that shells have for it."""
 
 
+class WorkdirError(NotStartedError):
+    """A command cannot run in this folder; the message says why."""
+
+
+def enter(root: str, workdir: str, shown: str) -> None:
+    """Go where a command is to run; WorkdirError when that is no place for it. `root` is absolute
+    and has no links, `workdir` is below it, and `shown` is what it may be called.
+    """
+    why = ""
+    try:
+        os.chdir(f"{root}/{workdir}")
+        # Asked of the kernel after going there: no link can be swapped in between.
+        here = os.getcwd()
+        if here != root and not here.startswith(f"{root.rstrip('/')}/"):
+            why = " leads out of the project"
+    except OSError as error:
+        why = f": {error.strerror}"
+    if why:
+        raise WorkdirError(f"workdir '{printable(shown)}'{why}")
+
+
 class Shell:
     """Starts steps; remembers where their programs are for which PATH. What steps read is what this
     process reads.

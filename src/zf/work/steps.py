@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from signal import Signals
 from typing import TYPE_CHECKING, Any
@@ -143,27 +142,6 @@ def signal_name(number: int) -> str:
         return Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-class WorkdirError(Exception):
-    """A command cannot run in this folder; the message says why."""
-
-
-def enter(root: str, workdir: str, shown: str) -> None:
-    """Go where a command is to run; WorkdirError when that is no place for it. `root` is absolute
-    and has no links, `workdir` is below it, and `shown` is what it may be called.
-    """
-    why = ""
-    try:
-        os.chdir(f"{root}/{workdir}")
-        # Asked of the kernel after going there: no link can be swapped in between.
-        here = os.getcwd()
-        if here != root and not here.startswith(f"{root.rstrip('/')}/"):
-            why = " leads out of the project"
-    except OSError as error:
-        why = f": {error.strerror}"
-    if why:
-        raise WorkdirError(f"workdir '{printable(shown)}'{why}")
 
 
 def processes(found: Sequence[Process]) -> str:

@@ -37,8 +37,9 @@ from zf.redact.redactor import Redactor
 from zf.settings import ALWAYS
 from zf.tracing import Trace
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
-from zf.work.attempt import Attempt, WorkerContext
+from zf.work.attempt import Attempt
 from zf.work.capture import Buffer
+from zf.work.context import WorkerContext
 from zf.work.control import RunnerOrders, StartOrder
 from zf.work.environment import UNTOUCHED_NS, Outside
 from zf.work.outcome import Outcome, error_text, print_trace
@@ -56,6 +57,7 @@ from zf.work.supervise.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from zf.plan.graph import Met
+    from zf.work.caching.use import Caching
     from zf.work.walls.shield import Grounds, Shield
 
 
@@ -83,6 +85,7 @@ class Shared(Struct, frozen=True):
     # What the shield keeps steps away from; None where there is to be no shield.
     shield: Grounds | None = None
     trace: Trace = field(default_factory=Trace)
+    caching: Caching | None = None
 
 
 class Worker:
@@ -124,6 +127,7 @@ class Worker:
             upstream=shared.upstream,
             project=shared.project,
             trace=shared.trace,
+            caching=shared.caching,
         )
         self._has_channel = self._has_aside = False
         # The attempt that will probably come next: at most one, the first of its task.

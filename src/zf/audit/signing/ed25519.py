@@ -55,6 +55,11 @@ class DsseSigner:
         signature = self._private.sign(envelope.pae(data))
         return {envelope.name(name): envelope.write(data, self.key_id, signature)}
 
+    def public(self) -> tuple[str, bytes]:
+        """The public key in PEM."""
+        form = PublicFormat.SubjectPublicKeyInfo
+        return "public_key", self._private.public_key().public_bytes(Encoding.PEM, form)
+
 
 def key_id(public: Ed25519PublicKey) -> str:
     """SHA-256 of the public key as DER (SubjectPublicKeyInfo), in hex."""

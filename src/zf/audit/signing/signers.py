@@ -26,6 +26,10 @@ class Signer(Protocol):
         """The files (by name) that hold the signature over the file `name` with these bytes."""
         ...
 
+    def public(self) -> tuple[str, bytes]:
+        """The `keys` of its scheme, and what a file with this key as the only trusted one holds."""
+        ...
+
 
 class Examined(Struct):
     """What the signatures on a run come to."""

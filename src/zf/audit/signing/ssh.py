@@ -30,6 +30,7 @@ NAMESPACE = "zf-run-v1"
 SIGN_TIMEOUT_S = 120.0
 _VERIFY_TIMEOUT_S = 30.0
 _MAX_PRINCIPALS = 16
+_MAX_KEY_BYTES = 65_536
 _BEGIN, _END = b"-----BEGIN SSH SIGNATURE-----\n", b"-----END SSH SIGNATURE-----\n"
 _MAGIC = b"SSHSIG\x00\x00\x00\x01"
 
@@ -69,6 +70,29 @@ class SshSigner:
                 hint="name a file that holds one key",
             )
         return {f"{name}.sig": signed.out}
+
+    def public(self) -> tuple[str, bytes]:
+        """A list of allowed signers with this key alone."""
+        return "allowed_signers", b'zf namespaces="%b" %b\n' % (NAMESPACE.encode(), self._public())
+
+    def _public(self) -> bytes:
+        """The public key in a line, without its comment."""
+        for path in (self._key, f"{self._key}.pub"):
+            try:
+                with open(path, "rb") as file:
+                    words = file.read(_MAX_KEY_BYTES).split()
+            except OSError:
+                continue
+            if len(words) > 1 and words[0].startswith((b"ssh-", b"ecdsa-", b"sk-")):
+                return b" ".join(words[:2])
+        shown = _keygen(["-y", "-f", self._key], b"", SIGN_TIMEOUT_S)
+        if shown.code != 0:
+            raise ZfError(
+                f"ssh-keygen does not tell the public key of {printable(self._key)}",
+                code="ZF630",
+                hint=shown.said or "keep the public key beside it, as ssh-keygen makes it",
+            )
+        return b" ".join(shown.out.split()[:2])
 
 
 def is_text(key: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
+from zf.errors import printable
+from zf.events import AttemptEnded, AttemptStarted, Cached, CacheMissed, Status, TaskNotRun
 from zf.proof.read import log_tail
 from zf.report import terminal
 from zf.report.words import TAIL_LINES, log_line
@@ -27,7 +28,8 @@ _IN_SUMMARY = frozenset({Status.BLOCKED, Status.CANCELLED})
 class Lines:
     """What to print of a run under `proofs`; `output` is a choice of `--output`, and `starts` says
     whether starts are told too, `tails` whether a failure's log is shown at once, and `most` how
-    many lines of it. `folds` are those of the CI system whose log this is.
+    many lines of it. `folds` are those of the CI system whose log this is; `why` says whether it
+    is told what came of looking for earlier results.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Lines:
         tails: bool = False,
         most: int | None = None,
         folds: Folds | None = None,
+        why: bool = False,
     ) -> None:
         self._proofs = proofs
         self._output = output
@@ -48,6 +51,7 @@ class Lines:
         self._tails = tails
         self._most = most
         self._folds = folds
+        self._why = why
         self._followed: dict[str, LogLines] = {}
 
     def of(self, event: Event, facts: Facts) -> tuple[list[str], Iterator[str] | None]:
@@ -59,6 +63,8 @@ class Lines:
                 self._followed[event.task] = self._log(facts, event.task, event.attempt)
             if not self._starts:
                 return [], None
+        if isinstance(event, Cached | CacheMissed):
+            return self._looked_up(event) if self._why else [], None
         if self._leaves_to_summary(event):
             return [], None
         line = terminal.plain_line(facts, event, self._style)
@@ -66,6 +72,14 @@ class Lines:
         if isinstance(event, AttemptEnded):
             return self._ended(facts.tasks[event.task], facts, lines)
         return lines, None
+
+    def _looked_up(self, event: Cached | CacheMissed) -> list[str]:
+        from zf.report.remarks import on_cache
+
+        style = self._style
+        first, *rest = on_cache(event)
+        lines = [f"{style.label('cache')} {printable(event.task)}  {first}"]
+        return [style.folded(line) for line in (*lines, *(f"  {line}" for line in rest))]
 
     def _leaves_to_summary(self, event: Event) -> bool:
         """Of tasks that something else stopped there are often many, and none is the cause."""

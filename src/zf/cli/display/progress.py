@@ -121,6 +121,7 @@ class Watcher:
             tails=options.as_json and not logs,
             most=options.tail,
             folds=self._folds(),
+            why=options.why,
         )
         self._live: Live | None = None
         if mode == "live":

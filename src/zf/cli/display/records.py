@@ -110,4 +110,5 @@ def _task_json(facts: Facts, task: TaskFacts, run_dir: str) -> dict[str, Any]:
         "attempt": task.attempt,
         "log": log if task.attempt and os.path.lexists(log) else None,
         "proof": tree if task.status is not None else None,
+        **({"cached_from": task.cached_from} if task.cached_from else {}),
     }

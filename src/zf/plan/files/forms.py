@@ -11,19 +11,8 @@ from typing import Any, Literal
 
 from zf.lean.records import replace
 from zf.model import LATER, Task, recorded
-from zf.plan.form import (
-    ID,
-    INSIDE,
-    NOT_BLANK,
-    Form,
-    Key,
-    any_shape,
-    for_editors,
-    list_of,
-    mapping,
-    table,
-    text,
-)
+from zf.plan.files.patterns import ID, INSIDE, NOT_BLANK
+from zf.plan.form import Form, Key, any_shape, for_editors, list_of, mapping, table, text
 from zf.plan.schema import PROJECT, TASK
 
 # Lists to which a task, a template or the defaults of a file may add.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from zf.plan.files.patterns import INSIDE, NOT_BLANK
 from zf.plan.form import (
     BOOL,
     ENV,
-    INSIDE,
-    NOT_BLANK,
     Key,
     checked,
     is_cleanup_condition,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from zf.lean.records import Struct, replace
-from zf.plan import form as forms
+from zf.plan.files import patterns
 from zf.plan.files.forms import within
 from zf.plan.outputs.form import OUTPUT, OUTPUT_OF
 from zf.plan.suggest import nearest
@@ -254,8 +254,8 @@ def _inside_hint(text: str) -> str:
 
 
 _PATTERNS = {
-    forms.ID: _Rule("ZF216", "is not a valid name", _id_hint),
-    forms.ENV_NAME: _Rule(
+    patterns.ID: _Rule("ZF216", "is not a valid name", _id_hint),
+    patterns.ENV_NAME: _Rule(
         "ZF226",
         "is not a valid name for a variable",
         lambda _: "letters, digits and '_', and no digit first",
@@ -270,13 +270,14 @@ _PATTERNS = {
         "names no output",
         lambda _: "write the task, a dot and the output, such as build.version",
     ),
-    forms.METRIC_NAME: _Rule(
+    patterns.METRIC_NAME: _Rule(
         "ZF233",
         "is not a valid name for a metric",
         lambda _: "letters, digits, '_' and ':', and no digit first",
     ),
-    forms.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
-    forms.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
+    patterns.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
+    patterns.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
+    patterns.GLOB: _Rule("ZF227", "does not stay inside the project", _inside_hint),
 }
 
 

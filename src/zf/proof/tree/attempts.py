@@ -13,8 +13,7 @@ from zf.proof.tree.contents import hash_tree
 
 # The checksum lists go last, as `is_tree_of` goes by them.
 ASIDE_ORDER = (
-    layout.METRICS,
-    layout.OUTPUTS,
+    *layout.LOOSE,
     *(name for name in layout.FOLDERS if name != layout.CHECKSUMS),
     layout.CHECKSUMS,
 )

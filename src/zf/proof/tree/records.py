@@ -90,7 +90,7 @@ def status_fields(
 _NOT_SAID_TWICE = {
     *("task", "status", "warned", "task_sha256"),
     # Said where there are any.
-    *("measures", "tests", "metrics", "outputs_sha256"),
+    *("measures", "tests", "metrics", "outputs_sha256", "cached_from"),
 }
 _SAID_TWICE = [name for name in AttemptEnded.__struct_fields__ if name not in _NOT_SAID_TWICE]
 _said_twice = attrgetter(*_SAID_TWICE)

@@ -181,7 +181,7 @@ class _Cases:
     def case(self, task: TaskFacts) -> _Case:
         """The case of a task."""
         element = ET.Element("testcase", self._attributes(task))
-        said = {"zf.tests": tests(task)}
+        said = {"zf.tests": tests(task), "zf.cached_from": printable(task.cached_from)}
         if task.warned:
             said |= {
                 "zf.conclusion": "warned",

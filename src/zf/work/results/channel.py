@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from zf.model import Task
     from zf.proof.tree.store import TaskTree
-    from zf.work.attempt import WorkerContext
+    from zf.work.context import WorkerContext
     from zf.work.outcome import Outcome
 
 

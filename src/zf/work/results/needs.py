@@ -13,7 +13,7 @@ from zf.work.outcome import error_text
 
 if TYPE_CHECKING:
     from zf.model import Task
-    from zf.work.attempt import WorkerContext
+    from zf.work.context import WorkerContext
 
 
 class NeedError(Exception):

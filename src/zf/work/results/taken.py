@@ -12,7 +12,7 @@ from zf.work.results.needs import NeedError, tree_of
 
 if TYPE_CHECKING:
     from zf.model import Task
-    from zf.work.attempt import WorkerContext
+    from zf.work.context import WorkerContext
     from zf.work.outcome import Outcome
 
 # Less than Linux takes (MAX_ARG_STRLEN, 128 KiB), with its name: of a matrix there may be many.

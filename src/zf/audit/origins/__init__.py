@@ -1,0 +1,1 @@
+"""Earlier runs whose results count in the one that is judged."""

@@ -1,0 +1,16 @@
+"""What the texts of a file look like. Pure."""
+
+from __future__ import annotations
+
+from zf.model import ID_PATTERN
+
+# Patterns are ECMAScript's and Rust's common ground: editors check them too.
+ID = f"^{ID_PATTERN}$"
+NOT_BLANK = r"\S"
+ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]*$"
+ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
+# One part of a path: anything but `..`; the first part is not empty, so the path is relative.
+_PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
+INSIDE = f"^{_PART}(?:/{_PART}?)*$"
+GLOB = f"^!?{_PART}(?:/{_PART}?)*$"
+METRIC_NAME = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"

@@ -1,0 +1,289 @@
+"""The files that a task reads and those that it leaves: found by its globs, and hashed.
+
+Of files to read, those that git ignores are passed over, by git's own answer, unless a pattern
+names them or a folder they lie in; in a project without git all count. Links are never followed
+into folders, and proofs are no part of either.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from hashlib import file_digest, sha256
+from typing import TYPE_CHECKING, Any
+
+from zf.lean.records import Struct, field
+from zf.proof.files import READ
+from zf.proof.source import git
+from zf.work.caching.parts import digest
+
+if TYPE_CHECKING:
+    from pathspec import PathSpec
+
+# Of a folder with more entries only their digest is recorded.
+_MOST_ENTRIES = 5_000
+# Python's own cache of what it has imported, which using a folder changes: no part of its state.
+_PASSED_OVER = "__pycache__"
+_WILD = frozenset("*?[")
+_GIT_MODES = {True: "100755", False: "100644"}
+LINK, DIRECTORY = "120000", "040000"
+
+
+class UnusableError(Exception):
+    """No result can be cached, as the files cannot be told; the message says why."""
+
+
+def sources(
+    root: str,
+    patterns: tuple[str, ...],
+    generates: tuple[str, ...],
+    *,
+    proofs: str,
+    environ: Mapping[str, str],
+    why_stop: Callable[[], str],
+) -> dict[str, str]:
+    """Each file that the patterns name, with git's idea of its mode and the SHA-256 of its bytes;
+    of a link, that of where it leads and of the file there. What the task itself generates is no
+    source, unless it is named. Raises UnusableError.
+    """
+    wanted, made = _spec(patterns), _spec(generates)
+    literal = {one for one in patterns if one[0] != "!" and not _WILD & {*one}}
+    found: dict[str, str] = {}
+    for path in sorted(_listed(root, patterns, proofs, environ)):
+        if not wanted.match_file(path) or (made.match_file(path) and path not in literal):
+            continue
+        if why := why_stop():
+            raise UnusableError(f"its sources {why}")
+        entry = _entry(f"{root}/{path}")
+        if entry:
+            found[told(path)] = entry
+    return found
+
+
+class Generated(Struct, frozen=True):
+    """What a task has left: files by path, with mode and SHA-256; and what its folders hold."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def as_json(self, check: str) -> dict[str, Any]:
+        """What a record says of it."""
+        return {
+            "files": dict(self.files),
+            "folders": {
+                path: {
+                    "check": check or "list",
+                    "count": len(entries),
+                    "sha256": digest(dict(entries)),
+                    **({} if len(entries) > _MOST_ENTRIES else {"entries": dict(entries)}),
+                }
+                for path, entries in self.folders.items()
+            },
+        }
+
+
+def generated(
+    root: str,
+    patterns: tuple[str, ...],
+    *,
+    content: bool,
+    proofs: str,
+    why_stop: Callable[[], str],
+    whole: bool = True,
+) -> Generated:
+    """What is there of what the patterns name: a folder that is named is told by what is in it, by
+    paths, sizes, modes and times, or (`content`) by what is in its files. Raises UnusableError, if
+    it is to be `whole` also for a pattern that nothing matches.
+    """
+    files: dict[str, str] = {}
+    folders: dict[str, dict[str, str]] = {}
+    spec = _spec(patterns)
+    for pattern in patterns:
+        if pattern[0] == "!":
+            continue
+        place = pattern.rstrip("/")
+        if not _WILD & {*pattern} and _is_folder(f"{root}/{place}"):
+            folders[told(place)] = _folder(root, place, spec, content, proofs, why_stop)
+            continue
+        matches = _spec((pattern,))
+        one = False
+        for path, _ in _walk(root, _start(pattern), proofs):
+            if matches.match_file(path) and spec.match_file(path):
+                if why := why_stop():
+                    raise UnusableError(f"what it generates {why}")
+                files[told(path)] = _entry(f"{root}/{path}")
+                one = True
+        if whole and not one:
+            raise UnusableError(f"nothing is there of '{pattern}', which it generates")
+    return Generated(files, folders)
+
+
+def _folder(
+    root: str,
+    place: str,
+    spec: PathSpec[Any],
+    content: bool,
+    proofs: str,
+    why_stop: Callable[[], str],
+) -> dict[str, str]:
+    entries = {}
+    for path, info in _walk(root, place, proofs, folders=True):
+        name = path[len(place) + 1 :]
+        if _PASSED_OVER in name.split("/") or not spec.match_file(path):
+            continue
+        if why := why_stop():
+            raise UnusableError(f"what it generates {why}")
+        if stat.S_ISDIR(info.st_mode):
+            entries[told(name)] = DIRECTORY
+        elif stat.S_ISLNK(info.st_mode):
+            entries[told(name)] = f"{LINK} {told(os.readlink(f'{root}/{path}'))}"
+        elif content:
+            entries[told(name)] = _entry(f"{root}/{path}")
+        else:
+            mode = stat.S_IMODE(info.st_mode)
+            entries[told(name)] = f"{mode:06o} {info.st_size} {info.st_mtime_ns}"
+    return entries
+
+
+def told(path: str) -> str:
+    """A path as JSON has it: those that are no UTF-8 byte by byte."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "bytes:" + os.fsencode(path).hex()
+    return path
+
+
+def start_of(pattern: str) -> str:
+    """The folders, or the file, that a pattern begins with, up to its first wildcard."""
+    return _start(pattern.removeprefix("!"))
+
+
+def _start(pattern: str) -> str:
+    parts = []
+    for part in pattern.split("/"):
+        if _WILD & {*part}:
+            break
+        if part not in {"", "."}:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _spec(patterns: Iterable[str]) -> PathSpec[Any]:
+    from pathspec import PathSpec  # noqa: PLC0415 - few tasks are cached
+
+    # Rooted, as `artifacts` are; git's own rules for what a wildcard and a folder mean.
+    rooted = []
+    for one in patterns:
+        sign, plain = ("!", one[1:]) if one[0] == "!" else ("", one)
+        rooted.append(f"{sign}/{'/'.join(p for p in plain.split('/') if p != '.')}")
+    return PathSpec.from_lines("gitignore", rooted)
+
+
+def _listed(
+    root: str, patterns: tuple[str, ...], proofs: str, environ: Mapping[str, str]
+) -> Iterable[str]:
+    """Every file that may be a source."""
+    starts = {_start(one) for one in patterns if one[0] != "!"}
+    try:
+        listed, ignored = _git_listed(root, starts, environ)
+    except (git.GitError, OSError):
+        return {path for start in starts for path, _ in _walk(root, start, proofs)}
+    found: set[str] = set()
+    for path in listed:
+        if path[-1] == "/" or _is_folder(f"{root}/{path}"):
+            # A repository inside this one: git says no more of it.
+            found.update(below for below, _ in _walk(root, path.rstrip("/"), proofs))
+        else:
+            found.add(path)
+    for start in ignored:
+        found.update(path for path, _ in _walk(root, start, proofs))
+    real = os.path.realpath(proofs)
+    return {path for path in found if not _is_below(f"{root}/{path}", real)}
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(f"{folder}/")
+
+
+def _git_listed(
+    root: str, starts: set[str], environ: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """What git has or would take, and which of these places it ignores."""
+    with (
+        git.scratch_folder(environ) as scratch,
+        git.Asking(git.environment(environ), root, scratch) as asking,
+    ):
+        files = asking.start("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        given = b"".join(os.fsencode(one) + b"\0" for one in sorted(starts - {""}))
+        places = asking.start("check-ignore", "-z", "--stdin", given=given) if given else None
+        listed = asking.finish(files)
+        ignored = b""
+        if places is not None:
+            code, ignored, said = asking.outcome(places)
+            if code not in {0, 1}:  # 1: none of them
+                raise git.GitError(git.refusal(said))
+    return _names(listed), _names(ignored)
+
+
+def _names(out: bytes) -> list[str]:
+    return [os.fsdecode(name) for name in out.split(b"\0") if name]
+
+
+def _walk(
+    root: str, start: str, proofs: str, *, folders: bool = False
+) -> Iterator[tuple[str, os.stat_result]]:
+    """Every file at or below a place of the project, and every folder below it if `folders`, in no
+    order, with its lstat; git's own folder and the proofs are passed over.
+    """
+    top = f"{root}/{start}" if start else root
+    try:
+        info = os.lstat(top)
+    except OSError:
+        return
+    if not stat.S_ISDIR(info.st_mode):
+        yield start, info
+        return
+    real, queue = os.path.realpath(proofs), [start]
+    while queue:
+        here = queue.pop()
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(f"{root}/{here}") as found:
+            for entry in found:
+                path = f"{here}/{entry.name}" if here else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name == ".git" or f"{root}/{path}" == real:
+                        continue
+                    queue.append(path)
+                    if not folders:
+                        continue
+                with suppress(FileNotFoundError):
+                    yield path, entry.stat(follow_symlinks=False)
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+def _entry(path: str) -> str:
+    """A file's mode as git has it, and its SHA-256; empty for what is no file, or not there."""
+    try:
+        info = os.lstat(path)
+        if stat.S_ISLNK(info.st_mode):
+            where = os.fsencode(os.readlink(path))
+            there = f" {_hash(path)}" if os.path.isfile(path) else ""
+            return f"{LINK} {sha256(where).hexdigest()}{there}"
+        if not stat.S_ISREG(info.st_mode):
+            return ""
+        return f"{_GIT_MODES[bool(info.st_mode & stat.S_IXUSR)]} {_hash(path)}"
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise UnusableError(f"{path!r} cannot be read: {error.strerror}") from None
+
+
+def _hash(path: str) -> str:
+    fd = os.open(path, READ & ~os.O_NOFOLLOW)
+    with os.fdopen(fd, "rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,168 @@
+"""Whether an earlier run's result counts: a sealed run, whose proof is verified now, in which the
+task succeeded with the same key, and whose files are there or can be brought back.
+
+Proofs are all that is asked: there is no other store that could say something else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from zf.errors import ZfError
+from zf.events import Status
+from zf.lean.records import Struct, field
+from zf.proof import checksums, read
+from zf.proof.layout import ARTIFACTS, CACHE, MANIFEST, TASK_LIST
+from zf.proof.tree.contents import checked_artifacts
+from zf.work.caching import parts
+from zf.work.caching.parts import Change, Parts
+
+if TYPE_CHECKING:
+    from zf.audit.authentic import Trust
+
+
+class Origin(Struct, frozen=True):
+    """The result that counts: whose it is, its record, and its files with their SHA-256."""
+
+    run: str
+    task: str
+    head: str
+    folder: str
+    record: Mapping[str, Any]
+    listed: Mapping[str, str]
+
+    def as_json(self) -> dict[str, str]:
+        """What an event and status.json say of it."""
+        return {"run": self.run, "task": self.task, "head": self.head}
+
+    def told(self) -> bytes:
+        """What the log of a task says whose steps were not run."""
+        told = f"nothing was run: the result is that of task {self.task} in run {self.run}"
+        return f"[zf: {told} (head {self.head})]\n".encode()
+
+    def artifacts(self) -> dict[str, str]:
+        """Its artifacts, by their names in the proof."""
+        prefix = f"{ARTIFACTS}/"
+        return {
+            path.removeprefix(prefix): digest
+            for path, digest in self.listed.items()
+            if path.startswith(prefix)
+        }
+
+
+class Missed(Struct, frozen=True):
+    """No result counts, for this reason; what changed since the newest run that says something."""
+
+    reason: str
+    run: str = ""
+    changed: tuple[Change, ...] = ()
+
+
+class _Verified(Struct, frozen=True):
+    """A run that was verified: the end of its journal, what the tasks came to that were run in it,
+    and the digests of their lists. `why` says why it does not count at all.
+    """
+
+    why: str = ""
+    head: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, str] = field(default_factory=dict)
+
+
+class Lookup:
+    """Looks into the sealed runs of a project; each is verified once for all tasks that one process
+    looks up. With `trust`, only what a trusted key has signed counts.
+    """
+
+    def __init__(self, proofs: str, trust: Trust | None = None) -> None:
+        self._proofs = proofs
+        self._trust = trust
+        self._verified: dict[str, _Verified] = {}
+
+    def find(self, task: str, now: Parts, secret: Mapping[str, str]) -> Iterator[Origin | Missed]:
+        """Results with the same key, from the newest on; in the end why there are no more."""
+        nearest: Missed | None = None
+        why = ""
+        for run in read.list_runs(self._proofs):
+            record = _record(f"{self._proofs}/{run}", task)
+            if record is None or record.get("stored") is not True:
+                continue
+            if not parts.is_same(now, secret, record):
+                if nearest is None:
+                    changed = tuple(parts.changes(now, secret, record))
+                    nearest = Missed(_told(changed), run, changed)
+                continue
+            found = self._origin(run, task, record)
+            if isinstance(found, Origin):
+                yield found
+            else:
+                why = why or f"run {run} had the same key, but {found}"
+        yield Missed(why) if why else nearest or Missed("no sealed run has a result of it")
+
+    def _origin(self, run: str, task: str, record: Mapping[str, Any]) -> Origin | str:
+        """The result, or why it does not count."""
+        verified = self._verified.get(run)
+        if verified is None:
+            verified = self._verified[run] = self._verify(run)
+        if verified.why:
+            return verified.why
+        if verified.own.get(task) != Status.SUCCESS:
+            return "the task did not succeed in it by its own steps"
+        folder, task_sha256 = f"{self._proofs}/{run}/{task}", verified.lists[task]
+        try:
+            names = listed(folder, task_sha256)
+            again, digest = read.object_and_digest(f"{self._proofs}/{run}", f"{task}/{CACHE}")
+            checked_artifacts(folder, task_sha256)
+        except (OSError, ValueError, ZfError) as error:
+            return f"its files are not what they were ({error})"
+        if names.get(CACHE) != digest or again != record:
+            return "its record is not what it was"
+        return Origin(run, task, verified.head, folder, record, names)
+
+    def _verify(self, run: str) -> _Verified:
+        from zf.audit.authentic import NO_TRUST  # noqa: PLC0415 - 60 ms, where there is a candidate
+        from zf.audit.findings import State  # noqa: PLC0415 - likewise
+        from zf.audit.verify import verify  # noqa: PLC0415 - likewise
+
+        run_dir = f"{self._proofs}/{run}"
+        try:
+            found = verify(run_dir, trust=self._trust or NO_TRUST)
+        except ZfError as error:
+            return _Verified(f"it cannot be verified ({error})")
+        wanted = {"INTACT", "COMPLETE"} | ({"AUTHENTIC"} if self._trust else set())
+        for verdict in found.verdicts:
+            if verdict.name in wanted and verdict.state != State.PASSED:
+                told = next((f for f in found.findings if f.verdict == verdict.name), None)
+                why = told.render() if told else verdict.summary
+                return _Verified(f"its proof does not verify now: {why}")
+        return _Verified("", found.result["head"], found.own, found.tasks)
+
+
+def _record(run_dir: str, task: str) -> dict[str, Any] | None:
+    """What a sealed run recorded of the task's key, not trusted yet."""
+    if not os.path.lexists(f"{run_dir}/{task}/{CACHE}"):
+        return None  # what most runs and tasks have
+    if not os.path.lexists(f"{run_dir}/{MANIFEST}"):
+        return None
+    with suppress(ZfError):
+        return read.read_json(run_dir, f"{task}/{CACHE}")
+    return None
+
+
+def listed(folder: str, task_sha256: str) -> dict[str, str]:
+    """The files of a tree, by the list whose digest is known. Raises OSError and ValueError."""
+    with open(f"{folder}/{TASK_LIST}", "rb") as stream:
+        data = stream.read(checksums.MAX_LIST_BYTES)
+    if sha256(data).hexdigest() != task_sha256:
+        raise ValueError("their list is another")
+    return checksums.parse(data)
+
+
+def _told(changed: tuple[Change, ...]) -> str:
+    """Which parts changed, in a few words."""
+    names = list(dict.fromkeys(change.part for change in changed))
+    return f"{', '.join(names)} changed" if names else "its key is another"

@@ -1,0 +1,90 @@
+"""What a worker has at hand for every attempt."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from zf.lean.records import Struct
+from zf.proof.layout import FOLDERS
+from zf.proof.tree.records import Place
+from zf.tracing import Trace
+from zf.work.capture import Buffer
+from zf.work.environment import CHANNEL, Outside
+from zf.work.shell import Shell
+from zf.work.supervise.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from zf.model import Project
+    from zf.plan.graph import Met
+    from zf.work.caching.use import Caching
+    from zf.work.control import RunnerOrders
+    from zf.work.walls.shield import Shield
+
+
+class WorkerContext(Struct):
+    """What a worker has at hand for every attempt. The root in `place` is as given, `real_root` has
+    no links.
+    """
+
+    # The worker's own.
+    pid: int
+    place: Place
+    proofs: str
+    run_dir: str
+    aside: str
+    real_root: str
+    shield: Shield | None
+    orders: RunnerOrders
+    supervisor: Supervisor
+    shell: Shell
+    outside: Outside
+    buffer: Buffer
+    # What met a need, where it was not this run.
+    upstream: Mapping[str, Met]
+    # How much the tasks of the run may use, and those of each phase.
+    project: Project
+    # What steps are told of the run's trace.
+    trace: Trace
+    # What tasks that say `cache` do; None where none is looked up.
+    caching: Caching | None = None
+    # Whether an artifact with a secret in it fails its task; it is never kept.
+    leaks_fail: bool = True
+    # Whether the attempt at hand told something, so that there is something to clear away.
+    told: bool = False
+
+    @property
+    def written_at(self) -> str:
+        """Where the run's folder can be written to; steps are told `run_dir`."""
+        return self.run_dir if self.shield is None else self.shield.run_dir
+
+    @property
+    def written_aside(self) -> str:
+        """Where the run's scratch folder, which is no part of its proof, can be written to."""
+        return self.aside if self.shield is None else self.shield.aside
+
+    @property
+    def channel(self) -> str:
+        """The worker's folder for what steps tell zf, as they can write to it: it is no part of the
+        proof.
+        """
+        return f"{self.aside}/{self.pid}{CHANNEL}"
+
+    @property
+    def written_channel(self) -> str:
+        """The same, as the worker can read it."""
+        return f"{self.written_aside}/{self.pid}{CHANNEL}"
+
+    def was_told(self) -> bool:
+        """Whether something was put into the channel since it was last found empty."""
+        with suppress(OSError):  # a step removed it, with all that was told
+            self.told = os.stat(self.written_channel).st_mtime_ns > 0
+        return self.told
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of a tree that are made before its steps run."""
+        return FOLDERS if self.shield is None else self.shield.folders
