@@ -413,6 +413,8 @@ class Flow(Struct, frozen=True):
     project: Project = field(default_factory=Project)
     # The values that `--matrix` chose, by axis: the tasks are without the other instances.
     matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
+    # The phases of those: a run of one has not all of its tasks.
+    partly: frozenset[str] = frozenset()
     # Files of which any task may take something, beside zf.yaml: those with templates.
     shared: tuple[str, ...] = ()
 

@@ -21,7 +21,7 @@ from zf.model import (
     matrix_variable,
     recorded,
 )
-from zf.plan.graph import plan_task
+from zf.plan.graph import plan_phases, plan_task
 from zf.plan.matrix.chosen import narrowed
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, combinations, instances
 from zf.plan.matrix.names import MAX_TAIL, name_of
@@ -289,6 +289,18 @@ class TestFiles:
         assert "did you mean 'matrix.py'?" in told
 
 
+def test_a_need_that_cannot_be_met_is_told_once_for_all_instances(tmp_path):
+    files = {
+        "test": matrix("{py: [1, 2, 3]}"),
+        "last": matrix("{os: [a, b]}", "last", "needs: [test]\n").replace("phase: A", "phase: B"),
+    }
+    flow = loaded(tmp_path, files).flow
+    with pytest.raises(ZfError) as caught:
+        plan_phases(flow, ["B"], phase_timeout_s=1)
+    (problem,) = caught.value.problems
+    assert problem.message == "'last' needs 'test' of phase 'A', which is not in this run"
+
+
 class TestChosen:
     @pytest.fixture
     def flow(self, tmp_path):
@@ -314,6 +326,9 @@ class TestChosen:
         found = narrowed(flow, {"py": ("2",)})
         assert "lint@py=1" in [need.task for need in found.tasks["both"].needs]
         assert "lint@py=1" not in found.tasks
+        with pytest.raises(ZfError, match="'both' needs 'lint', of which --matrix leaves no"):
+            plan_phases(found, ["A"], phase_timeout_s=1)
+        assert "test@py=2,os=a" in plan_task(found, "all", with_needs=True, phase_timeout_s=1).tasks
 
     @pytest.mark.parametrize(
         ("chosen", "message"),

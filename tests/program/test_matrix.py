@@ -84,6 +84,8 @@ def test_a_part_of_a_matrix_is_run_and_run_again(flow):
     assert done.code == 1
     plan = json.loads((flow.proof("r") / "plan.json").read_text())
     assert plan["matrix"] == {"py": ["3.12"], "os": ["a"]}
+    assert plan["phases"][0]["whole"] is False
+    assert "was run in part" in flow.zf("verify", "r", "--phase", "A").out
     assert {row["id"]: [need["task"] for need in row["needs"]] for row in plan["tasks"]} == {
         "test@py=3.12,os=a": [],
         "report": ["test@py=3.12,os=a"],

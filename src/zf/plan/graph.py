@@ -346,7 +346,12 @@ def plan_of(
     upstream: Mapping[str, Met] = NOTHING,
 ) -> Plan:
     """The plan of these tasks, in these phases and no others."""
-    whole = set(order) - {t.phase for name, t in flow.tasks.items() if name not in tasks}
+    if flow.matrix and needs == "checked":
+        from zf.plan.refusals import refuse_left_out  # noqa: PLC0415 - few runs choose
+
+        refuse_left_out(flow, tasks.values(), upstream)
+    absent = {t.phase for name, t in flow.tasks.items() if name not in tasks}
+    whole = set(order) - absent - flow.partly
     edges = {name: [n.task for n in task.needs if n.task in tasks] for name, task in tasks.items()}
     levels = levels_of(edges)
     rank = {phase: index for index, phase in enumerate(order)}

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from zf.errors import Problem, ZfError
 from zf.lean.records import replace
-from zf.model import Flow, Need, Task
+from zf.model import Flow, Need, Task, base_of
 from zf.plan.graph import is_missing, present
 from zf.plan.phases import phase_order
 from zf.plan.suggest import phase_hint, task_hint
@@ -32,7 +32,7 @@ def refuse_task(flow: Flow, unknown: str) -> NoReturn:
 
 def unmet_need(flow: Flow, task: Task, need: Need, tasks: Collection[str]) -> Problem:
     phase = flow.tasks[need.task].phase
-    message = f"'{task.id}' needs '{need.task}' of phase '{phase}', which "
+    message = f"{who_needs(task, need)} of phase '{phase}', which "
     if need.task in tasks:
         message += f"this run does only after phase '{task.phase}'"
     else:
@@ -42,8 +42,34 @@ def unmet_need(flow: Flow, task: Task, need: Need, tasks: Collection[str]) -> Pr
 
 def refuse_needs(problems: list[Problem], command: str) -> NoReturn:
     """Tell of all needs that cannot be met, and once, at the end, what to type instead."""
-    problems[-1] = replace(problems[-1], hint=command)
-    raise ZfError(problems[0].message, problems=tuple(problems))
+    told = list(dict.fromkeys(problems))  # of a matrix each is told once
+    told[-1] = replace(told[-1], hint=command)
+    raise ZfError(told[0].message, problems=tuple(told))
+
+
+def who_needs(task: Task, need: Need) -> str:
+    """Who needs what; instances of a matrix as the task that has it."""
+    needed = base_of(need.task) if need.matrix else need.task
+    return f"'{task.base or task.id}' needs '{needed}'"
+
+
+def refuse_left_out(flow: Flow, tasks: Collection[Task], upstream: Collection[str]) -> None:
+    """Raises ZfError (exit 2) for a task that needs a matrix of which `--matrix` leaves nothing: it
+    would run without what it needs.
+    """
+    problems = [
+        Problem(
+            code="ZF160",
+            message=f"{who_needs(task, need)}, of which --matrix leaves no instance",
+            file=task.file,
+            line=need.line,
+        )
+        for task in tasks
+        for need in task.needs
+        if not (need.optional or need.task in flow.tasks or need.task in upstream)
+    ]
+    if problems:
+        refuse_needs(problems, "choose values that it has, or run the tasks that you want by name")
 
 
 def run_with_needs(

@@ -33,7 +33,8 @@ def narrowed(flow: Flow, chosen: Chosen) -> Flow:
     kept = {name: task for name, task in flow.tasks.items() if _is_chosen(task, chosen)}
     left = {task.base for task in kept.values()}
     tasks = {name: _without(task, kept, left) for name, task in kept.items()}
-    return replace(flow, tasks=tasks, matrix=chosen)
+    partly = frozenset(task.phase for name, task in flow.tasks.items() if name not in kept)
+    return replace(flow, tasks=tasks, matrix=chosen, partly=partly)
 
 
 def _is_chosen(task: Task, chosen: Chosen) -> bool:
