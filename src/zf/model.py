@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from zf.errors import Problem
+from zf.inputs import Input
 from zf.lean.encoder import encoder
 from zf.lean.records import Struct, field
 
@@ -183,6 +184,8 @@ class Task(Struct, frozen=True):
     # Fields below came after the form of a task was first hashed: a proof has them, and a digest
     # counts them, only where they are not at their defaults, so that other tasks keep theirs.
     tags: tuple[str, ...] = ()
+    # Words that its commands get as "$@": given to a run of it, not in its file.
+    arguments: tuple[str, ...] = ()
     # What it has to write to `$ZF_OUTPUT`, by name; and variables that hold outputs of its needs,
     # each with its `task.output`.
     outputs: tuple[str, ...] = ()
@@ -280,17 +283,12 @@ def _later(task: Task) -> dict[str, Any]:
 
 
 # What a task file calls those fields of a step that are recorded only where it says them.
+_STEP_KEYS = {"timeout_s": "timeout_sec", "condition": "if"}
 STEP_KEYS: Mapping[str, str] = {
-    "shell": "shell",
-    "env": "env",
-    "workdir": "workdir",
-    "timeout_s": "timeout_sec",
-    "condition": "if",
-    "continue_on_error": "continue_on_error",
+    name: _STEP_KEYS.get(name, name) for name in Step.__struct_fields__[3:]
 }
-_SILENT_STEP = Step("", "")
-_PLAIN_STEP = tuple(getattr(_SILENT_STEP, name) for name in STEP_KEYS)
 _step_values = attrgetter(*STEP_KEYS)
+_PLAIN_STEP = _step_values(Step("", ""))
 
 
 def recorded_step(step: Step) -> dict[str, Any]:
@@ -375,6 +373,8 @@ class Phase(Struct, frozen=True):
     # The phases that it needs, which are run before it; how many of its tasks run at once.
     needs: tuple[str, ...] = ()
     max_jobs: int | None = None
+    # What can be given to a run of it.
+    inputs: Mapping[str, Input] = field(default_factory=lambda: NOTHING)
 
 
 class Project(Struct, frozen=True):
@@ -399,7 +399,14 @@ class Project(Struct, frozen=True):
     throttle_min_free_mem_mb: float | None = None
     # How much of what tasks measure a run may use.
     budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    # What can be given to every run.
+    inputs: Mapping[str, Input] = field(default_factory=lambda: NOTHING)
     phases: Mapping[str, Phase] = field(default_factory=dict)
+
+
+def declares_inputs(project: Project) -> bool:
+    """Whether anything can be given to a run of it."""
+    return bool(project.inputs) or any(phase.inputs for phase in project.phases.values())
 
 
 class Flow(Struct, frozen=True):

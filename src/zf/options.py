@@ -109,6 +109,11 @@ class Option(Generic[T]):
         return not (self.metavar or self.choices)
 
     @property
+    def is_rest(self) -> bool:
+        """Whether it is `--`, which takes all words that follow."""
+        return self.flags == ("--",)
+
+    @property
     def is_setting(self) -> bool:
         return bool(self.variables or self.key)
 

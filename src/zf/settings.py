@@ -7,19 +7,16 @@ these variables.
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self, get_args
 
-from zf.errors import ZfError
+from zf import typed
 from zf.lean.records import Struct, replace
 from zf.options import NEW_RUN, PHASE, RERUN, RESUME, RUN, TASK, Option, Options, Setting
 from zf.report.formats import FORMATS
 
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
 DEFAULT_GRACE_S = 5.0
-SHIELD_MODES = AUTO, ALWAYS, NEVER = "auto", "always", "never"
 
 # No further back is looked for the reason of a failure.
 MAX_TAIL_LINES = 400
@@ -27,10 +24,6 @@ MAX_TAIL_LINES = 400
 MAX_JOBS_LIMIT = 10_000
 # Of one matrix: more are hardly meant, and each is a task with a proof.
 MAX_INSTANCES = 256
-# More of anything than there can be, and exact in every reader of JSON.
-MAX_AMOUNT = 2**53 - 1
-# Ten years: longer is a typing error, and still far from overflowing any clock.
-MAX_SECONDS = 315_360_000
 
 # How task output, and progress, is shown while a run goes on.
 Output = Literal["group", "prefix", "quiet"]
@@ -38,90 +31,12 @@ Progress = Literal["auto", "live", "plain", "json"]
 # Whose job this is, which is told in its own ways, too.
 Ci = Literal["auto", "none", "github", "gitlab"]
 
-
-def _fails_fast(text: str, _source: str) -> bool | Literal["now"]:
-    return "now" if text == "now" else text == "on"
-
-
-def _shield(text: str, source: str) -> str:
-    if text in SHIELD_MODES:
-        return text
-    raise _bad(source, text, "auto, always or never")
-
-
-def _up_to(most: int) -> Callable[[str, str], int]:
-    def whole(text: str, source: str) -> int:
-        # int() alone would take "4_0", " 4" and Arabic digits, which are mistakes.
-        if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most:
-            return int(text)
-        raise _bad(source, text, f"a whole number from 1 to {most}")
-
-    return whole
-
-
-def _seconds(text: str, source: str) -> float:
-    try:
-        value = float(text) if text.isascii() and "_" not in text else math.nan
-    except ValueError:
-        value = math.nan
-    if 0 <= value <= MAX_SECONDS:
-        return value
-    raise _bad(source, text, "a number of seconds, such as 90 or 0.5")
-
-
-def _positive_seconds(text: str, source: str) -> float:
-    value = _seconds(text, source)
-    if value > 0:
-        return value
-    raise _bad(source, text, "a number of seconds above 0")
-
-
-def _amounts(typed: Sequence[str], source: str) -> dict[str, int]:
-    found = {}
-    for text in typed:
-        name, _, amount = text.partition("=")
-        if not name or not (amount.isascii() and amount.isdigit()):
-            raise _bad(source, text, "NAME=N, such as db=1")
-        if len(amount) > len(str(MAX_AMOUNT)) or int(amount) > MAX_AMOUNT:
-            raise _bad(source, text, f"NAME=N with an N of {MAX_AMOUNT} at most")
-        found[name] = int(amount)
-    return found
-
-
-def _axes(typed: Sequence[str], source: str) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for text in typed:
-        axis, equals, value = text.partition("=")
-        if not axis or not equals:
-            raise _bad(source, text, "AXIS=VALUE, such as py=3.12")
-        found[axis] = tuple(dict.fromkeys((*found.get(axis, ()), value)))
-    return found
-
-
-def file_named(text: str, source: str) -> str:
-    """The file's whole path, from where it was typed: zf may go elsewhere."""
-    if text and not os.path.isdir(text):
-        return os.path.abspath(text)
-    raise _bad(source, text, "the name of a file")
-
-
-def collector(text: str, source: str) -> str:
-    """The URL of a collector, or `env`, which stands for the one that the environment names."""
-    if text == "env" or text.startswith(("http://", "https://")):
-        return text
-    raise _bad(source, text, "a URL, such as http://localhost:4318")
-
-
-def _bad(source: str, text: str, wanted: str) -> ZfError:
-    return ZfError(f"{source} is {text!r}, but must be {wanted}", code="ZF110")
-
-
 # Written when the run is over: the options are made from the table of formats.
 REPORTS = {
     form.name: Option[str | None](
         form.option,
         metavar="FILE",
-        parse=file_named,
+        parse=typed.file_named,
         help=f"When the run is over, write {form.about} to FILE.",
     )
     for form in FORMATS
@@ -162,6 +77,21 @@ class RunOptions(Options, more=REPORTS):
         verbs=(RUN, PHASE, RERUN),
         help="Leave out the tasks that EXPR selects. What needs one of them is refused.",
     )
+    inputs: Option[Sequence[str]] = Option(
+        "--input",
+        "-i",
+        metavar="NAME=VALUE",
+        many=True,
+        parse=typed.named_values,
+        default=(),
+        help="What an input is, of those that zf.yaml declares. Can be given again. A list is a,b.",
+    )
+    inputs_file: Option[str | None] = Option(
+        "--inputs",
+        metavar="FILE",
+        parse=typed.file_named,
+        help="What inputs are, in YAML or JSON. A flag comes before it, ZF_INPUT_NAME after it.",
+    )
     run_id: Option[str | None] = Option(
         "--run-id",
         metavar="ID",
@@ -175,7 +105,7 @@ class RunOptions(Options, more=REPORTS):
         "-j",
         metavar="N",
         verbs=NEW_RUN,
-        parse=_up_to(MAX_JOBS_LIMIT),
+        parse=typed.up_to(MAX_JOBS_LIMIT),
         variables=("ZF_MAX_JOBS", "ZENFLOW_MAX_JOBS", "MAX_JOBS"),
         key="max_jobs",
         default=4,
@@ -185,7 +115,7 @@ class RunOptions(Options, more=REPORTS):
         "--phase-timeout",
         metavar="SECONDS",
         verbs=NEW_RUN,
-        parse=_positive_seconds,
+        parse=typed.positive_seconds,
         variables=("ZF_PHASE_TIMEOUT_SEC", "ZENFLOW_PHASE_TIMEOUT_SEC", "PHASE_TIMEOUT_SEC"),
         default=DEFAULT_PHASE_TIMEOUT_S,
         help="Limit of each phase. It wins over the timeout_sec of a phase in zf.yaml.",
@@ -194,7 +124,7 @@ class RunOptions(Options, more=REPORTS):
         "--poll-interval",
         metavar="SECONDS",
         verbs=NEW_RUN,
-        parse=_positive_seconds,
+        parse=typed.positive_seconds,
         variables=("ZF_POLL_INTERVAL_SEC", "ZENFLOW_POLL_INTERVAL_SEC", "POLL_INTERVAL_SEC"),
         default=1.0,
         help="Longest time between two looks at clocks and load. Exits are noticed at once.",
@@ -203,7 +133,7 @@ class RunOptions(Options, more=REPORTS):
         "--grace",
         metavar="SECONDS",
         verbs=NEW_RUN,
-        parse=_seconds,
+        parse=typed.seconds,
         key="grace_sec",
         default=DEFAULT_GRACE_S,
         help="Time between TERM and KILL when a task is ended.",
@@ -212,10 +142,10 @@ class RunOptions(Options, more=REPORTS):
         "--shield",
         metavar="MODE",
         verbs=NEW_RUN,
-        parse=_shield,
+        parse=typed.shield,
         variables=("ZF_SHIELD",),
         key="shield",
-        default=AUTO,
+        default=typed.AUTO,
         help="Keep the proof out of reach of the steps while they run: auto (where the system can,"
         " without any effect on steps), always (or nothing is run) or never.",
     )
@@ -257,7 +187,7 @@ class RunOptions(Options, more=REPORTS):
         verbs=(RUN, PHASE, RERUN),
         choices=("on", "now", "off"),
         alone="on",
-        parse=_fails_fast,
+        parse=typed.fails_fast,
         shown_of={RERUN: "as the run had it; =off for one that had it"},
         help="Start nothing more after the first failure; with =now end what runs, too: TERM, then"
         " KILL after the grace, as an interrupt does.",
@@ -278,7 +208,7 @@ class RunOptions(Options, more=REPORTS):
         metavar="NAME=N",
         verbs=(RUN, PHASE),
         many=True,
-        parse=_amounts,
+        parse=typed.amounts,
         default={},
         help="How much there is of what tasks ask for in resources. Can be given again.",
     )
@@ -287,7 +217,7 @@ class RunOptions(Options, more=REPORTS):
         metavar="AXIS=VALUE",
         verbs=NEW_RUN,
         many=True,
-        parse=_axes,
+        parse=typed.axes,
         default={},
         help="Of tasks with a matrix, run only the instances with this value. Can be given again:"
         " for another value, or another axis.",
@@ -296,7 +226,7 @@ class RunOptions(Options, more=REPORTS):
         "--deadline",
         metavar="SECONDS",
         verbs=(RUN, PHASE),
-        parse=_positive_seconds,
+        parse=typed.positive_seconds,
         help="Limit of the whole run. What has not ended by then is ended, and the run fails.",
     )
     upstream: Option[Sequence[str]] = Option(
@@ -325,7 +255,7 @@ class RunOptions(Options, more=REPORTS):
     tail: Option[int | None] = Option(
         "--tail",
         metavar="N",
-        parse=_up_to(MAX_TAIL_LINES),
+        parse=typed.up_to(MAX_TAIL_LINES),
         shown="log_tail in the task file, or 10",
         help=f"How many lines of a failed step's log are shown, at most {MAX_TAIL_LINES}.",
     )
@@ -333,7 +263,7 @@ class RunOptions(Options, more=REPORTS):
         "--otlp",
         metavar="[=URL]",
         alone="env",
-        parse=collector,
+        parse=typed.collector,
         help="When the run is over, send it as OpenTelemetry's spans, over OTLP/HTTP, to the"
         " collector at URL; alone, to OTEL_EXPORTER_OTLP_ENDPOINT or http://localhost:4318. That"
         " variable does the same without the option. Needs zenflow-runner[otel].",
@@ -370,6 +300,15 @@ class RunOptions(Options, more=REPORTS):
         "--json",
         help="Print the result as JSON on stdout in place of the summary.",
     )
+    arguments: Option[Sequence[str]] = Option(
+        "--",
+        metavar="ARGUMENT...",
+        verbs=(RUN, PHASE, TASK),
+        many=True,
+        parse=typed.words,
+        default=(),
+        help='What follows goes to the commands of the tasks that are named, as "$@".',
+    )
 
 
 OPTIONS = RunOptions.table
@@ -385,7 +324,7 @@ class Settings(Struct, frozen=True):
     grace_s: Setting[float]
     sign: Setting[bool] = Setting(False, "default")
     # A run of 0.1 that is resumed had none.
-    shield: Setting[str] = Setting(AUTO, "default")
+    shield: Setting[str] = Setting(typed.AUTO, "default")
     cached: Setting[bool] = Setting(False, "default")
 
     def as_json(self) -> dict[str, dict[str, Any]]:

@@ -47,8 +47,12 @@ def agrees(words):
         meant["phases"] = list(plain.named)
     else:
         (meant["task"],) = plain.named
-    for name, value in context.params.items():
-        if name in meant:
+    given = {**context.params, "arguments": context.meta["arguments"]}
+    meant.setdefault("arguments", [])
+    for name, value in given.items():
+        if name == "arguments":
+            assert value == list(meant.pop(name))
+        elif name in meant:
             assert value == meant.pop(name)
         else:
             assert context.get_parameter_source(name).name == "DEFAULT"
@@ -76,6 +80,10 @@ def test_plain_words_mean_what_the_parser_takes_them_for(verb, words):
         "run-phase --deadline 5 --dry-run A",
         "run-phase --fail-fast=now A",
         "run-phase --fail-fast=off A",
+        "run-phase A -i env=prod --input jobs=4 --inputs in.yaml -- -k login --help",
+        "run-task a -- a -- b",
+        "run -- a",
+        "run A -i a=b -- -x",
         "run-phase A -j2 --run-id=r --resource=a=1 --upstream=latest --output=quiet",
     ],
 )
@@ -88,7 +96,6 @@ def test_what_is_plain(line):
     [
         "",
         "validate",
-        "run -- a",
         "run-task",
         "run-task a b",
         "run-phase --sign",

@@ -114,7 +114,21 @@ WHOLE_PROJECT = {
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem": 500},
     "budget": {"llm_tokens": 300000},
-    "phases": {"E": {"title": "End", "timeout_sec": 60, "budget": {"calls_total": 9}}},
+    "inputs": {
+        "env": {"type": "choice", "options": ["dev", "prod"], "default": "dev"},
+        "jobs": {"min": 1, "max": 9, "default": 4, "description": "How many"},
+        "name": {"required": True, "pattern": "[a-z]+"},
+        "token": {"secret": True},
+        "quick": False,
+    },
+    "phases": {
+        "E": {
+            "title": "End",
+            "timeout_sec": 60,
+            "budget": {"calls_total": 9},
+            "inputs": {"files": []},
+        }
+    },
 }
 
 

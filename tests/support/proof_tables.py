@@ -13,6 +13,7 @@ PAGE = ROOT / "conventions" / "PROOFS_CONVENTION.md"
 PLACE = re.compile(r"(<!-- fields: ([\w-]+)(?: (\w+))? -->\n)(?:\|.*\n)*")
 WORDS = {
     r"^([0-9a-f]{32})?$": "trace id, or empty",
+    r"^[0-9a-f]{32}$": "32 hex digits",
     r"^[0-9a-f]{64}$": "SHA-256",
     r"^([0-9a-f]{64})?$": "SHA-256, or empty",
     r"^([0-9a-f]{32}|)$": "32 hexadecimal digits, or empty",
@@ -44,6 +45,8 @@ def kind(field: dict) -> str:
     elif values and len(values) < 8:
         said = (value if isinstance(value, str) else json.dumps(value) for value in values)
         word = ", ".join(f"`{value}`" for value in said)
+    elif len(several := [name for name in types if name != "null"]) > 1:
+        word = ", ".join(NAMES.get(name, name) for name in several)
     elif field.get("items"):
         word = f"list of {kind(field['items'])}s" if "properties" not in field["items"] else "list"
     elif types:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zf.errors import printable
+from zf.inputs import HIDDEN, is_hidden
 from zf.lean.records import Struct, field
 from zf.model import TASK_KEYS
 from zf.proof import checksums
@@ -114,6 +115,7 @@ def compare(first: str, second: str) -> Comparison:
         for name, one, other in zip(_FACTS, _facts(runs[0]), _facts(runs[1]), strict=True)
         if one != other
     }
+    facts |= _given(*runs)
     with Bundle(first) as one_bundle, Bundle(second) as other_bundle:
         ids = sorted(_ids(first) | _ids(second))
         sides = _Side(one_bundle, first_step(runs[0])), _Side(other_bundle, first_step(runs[1]))
@@ -157,6 +159,28 @@ def _facts(run: Mapping[str, Any]) -> Iterator[Any]:
         yield source.get(name) if isinstance(source, dict) else None
     yield from (run.get("zf_version"), run.get("python_version"))
     yield from (run.get(name) for name in _FACTS[5:])
+
+
+def _given(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Pair]:
+    """What the two were given differently: inputs, and arguments. Whether hidden inputs are alike
+    cannot be said, as each has a salt of its own, unless that is the same.
+    """
+    inputs = [run.get("inputs") for run in (first, second)]
+    one, other = (each if isinstance(each, dict) else {} for each in inputs)
+    found: dict[str, Pair] = {}
+    for name in sorted(one.keys() | other.keys()):
+        pair = tuple(_input(each.get(name)) for each in (one, other))
+        if pair[0] != pair[1]:
+            found[f"input {name}"] = pair
+    arguments = first.get("arguments"), second.get("arguments")
+    return found if arguments[0] == arguments[1] else found | {"arguments": arguments}
+
+
+def _input(recorded: Any) -> Any:
+    """The value, or that it is hidden, of an input that is there."""
+    if not isinstance(recorded, dict):
+        return None
+    return HIDDEN if is_hidden(recorded) else recorded["value"]
 
 
 def _ids(run_dir: str) -> set[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zf.audit.account import Account
 from zf.audit.findings import Finding
 from zf.audit.result import passed
 from zf.errors import printable
+from zf.inputs import differs, is_hidden
 from zf.lean.records import Struct, field
 
 # Clocks of different machines, when an age is asked for.
@@ -42,6 +43,8 @@ class Expectations(Struct, frozen=True):
     shield: bool = False
     no_cached: bool = False
     result: str | None = None
+    # What inputs of the run were: a text, or the entries of a list.
+    inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def asked(self) -> list[str]:
         """The names of what matters."""
@@ -103,6 +106,12 @@ def _of_the_run(expected: Expectations, said: Said) -> Iterator[Finding]:
     ):
         if wanted is not None and wanted != found:
             yield _finding(what, f"expected {wanted}, found {found!r:.200}")
+    recorded = said.run.get("inputs")
+    for name, texts in expected.inputs.items():
+        one = recorded.get(name) if isinstance(recorded, dict) else None
+        if why := differs(one, texts):
+            shown = "the value given" if is_hidden(one) else " and ".join(map(repr, texts))
+            yield _finding("input", f"expected {shown}, found {why}", name)
     phases = started.get("phases")
     for phase in dict.fromkeys((*expected.phases, *expected.successful_phases)):
         if not isinstance(phases, list) or phase not in phases:

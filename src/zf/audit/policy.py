@@ -17,6 +17,7 @@ from zf.audit.result import Result
 from zf.audit.signing.signers import SCHEMES
 from zf.errors import Problem, ZfError
 from zf.events import Status
+from zf.inputs import text_of
 from zf.lean.records import replace
 from zf.model import is_task_id, is_valid_id
 
@@ -141,6 +142,19 @@ def _tasks(value: Any) -> Mapping[str, frozenset[str]]:
     return rules
 
 
+def _inputs(value: Any) -> Mapping[str, tuple[str, ...]]:
+    """What inputs must have been: a scalar, or a list of texts."""
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError("not a mapping of names to values")
+    rules = {}
+    for name, wanted in value.items():
+        texts = wanted if isinstance(wanted, list) else [wanted]
+        if not all(isinstance(text, str | int | float) for text in texts):
+            raise ValueError(f"{str(name)[:80]!r} is no text, number, true, false or list of texts")
+        rules[name] = tuple(map(text_of, texts))
+    return rules
+
+
 # Rule -> the field it fills, and how its value is read. The manual's table is compared with it.
 _RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "result": ("result", _result),
@@ -154,6 +168,7 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "unchanged_tree": ("unchanged_tree", _flag),
     "max_age": ("max_age_s", age_s),
     "shield": ("shield", _required),
+    "inputs": ("inputs", _inputs),
     "cached": ("no_cached", _refused),
     **{scheme.keys: ("keys", _text) for scheme in SCHEMES},
     "signers": ("signers", _texts),

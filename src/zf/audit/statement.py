@@ -96,6 +96,8 @@ def run(
             "upstream": facts.plan.get("upstream"),
             "plan_sha256": started.get("plan_sha256"),
             "command": facts.run.get("command"),
+            "inputs": facts.run.get("inputs"),
+            "arguments": facts.run.get("arguments"),
             "exit_code": ended.get("exit_code"),
             "counts": ended.get("counts"),
         },

@@ -16,14 +16,16 @@ from zf.cli.display import progress, streams
 from zf.cli.project import adopt, hide_in_commands, open_project, project_durations
 from zf.cli.signing import conclude, signer_of_run, trust_of
 from zf.errors import Exit, ZfError
+from zf.inputs import GIVEN_PREFIX, Words, without_values
 from zf.lean.records import replace
-from zf.model import Asked
+from zf.model import NOTHING, Asked, declares_inputs
 from zf.proof.layout import LOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from typing import Literal, Self
+    from typing import Any, Literal, Self
 
+    from zf.inputs import Inputs
     from zf.model import Flow
     from zf.plan.graph import Met, Plan
     from zf.proof.source.early_look import Looking
@@ -63,6 +65,10 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
     from zf.plan import graph  # by now it is there
 
     flow = _chosen(flow, options)
+    if options.arguments:
+        from zf.plan.inputs import arguments
+
+        flow = arguments.given(flow, arguments.of_phases(flow, phases), options.arguments)
     runs = [*map(adopt, options.upstream)]
     selected = selecting.of(flow, os.environ) if selecting else None
     names = None if selected is None else selected.among(flow.tasks)
@@ -84,7 +90,7 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
     if selected is not None and not plan.tasks:
         return _nothing(selected)
     if options.dry_run:
-        return _show(plan, options)
+        return _show(flow, plan, options)
     return carry_out(flow, plan, settings, options, beside)
 
 
@@ -116,6 +122,10 @@ def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> i
     from zf.plan import graph, named
 
     flow = _chosen(flow, options)
+    if options.arguments:
+        from zf.plan.inputs import arguments
+
+        flow = arguments.given(flow, named.themselves(flow, words), options.arguments)
     selected = selecting.of(flow, os.environ) if selecting else None
     plan = graph.plan_named(
         flow,
@@ -130,13 +140,14 @@ def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> i
         if not plan.tasks:
             return _nothing(selected)
     if options.dry_run:
-        return _show(plan, options)
+        return _show(flow, plan, options)
     if options.output is None and named.only_task(flow, words):
         options.values["output"] = "prefix"
     return carry_out(flow, plan, settings, options, beside)
 
 
-def _show(plan: Plan, options: RunOptions) -> int:
+def _show(flow: Flow, plan: Plan, options: RunOptions) -> int:
+    inputs_of(flow, plan, options)
     import json
 
     from zf.plan import draw
@@ -156,6 +167,10 @@ def _begin_task(task_id: str, options: RunOptions, beside: Beside) -> int:
     from zf.plan import graph  # by now it is there
 
     flow = _chosen(flow, options)
+    if options.arguments:
+        from zf.plan.inputs import arguments
+
+        flow = arguments.given(flow, {task_id}, options.arguments)
     plan = graph.plan_task(
         flow,
         task_id,
@@ -246,6 +261,30 @@ def _get_ready() -> None:
     import zf.run.launch  # noqa: F401
 
 
+def words_of(options: RunOptions) -> Words:
+    """What was typed for inputs."""
+    return Words(options.inputs, options.inputs_file)
+
+
+def inputs_of(
+    flow: Flow, plan: Plan, options: RunOptions, again: Mapping[str, Any] = NOTHING
+) -> Inputs:
+    """The inputs of a run of this plan: those of the run.json `again` of an earlier run, as far as
+    it had them. Warnings go to stderr. Raises ZfError (exit 2) with every problem at once.
+    """
+    words, variables = words_of(options), any(name.startswith(GIVEN_PREFIX) for name in os.environ)
+    if not (words or variables or again.get("inputs") or declares_inputs(flow.project)):
+        return NOTHING
+    from zf.plan.inputs import given
+
+    kept = given.Kept.of(again) if again else None
+    phases = [phase.name for phase in plan.phases]
+    inputs, warnings = given.resolve(flow.project, phases, words, os.environ, kept)
+    for warning in warnings:
+        streams.say(sys.stderr, warning.render() + "\n")
+    return inputs
+
+
 def carry_out(
     flow: Flow,
     plan: Plan,
@@ -256,12 +295,19 @@ def carry_out(
     only: str | None = None,
     fail_fast: bool | Literal["now"] = False,
     rerun_of: str | None = None,
+    again: Mapping[str, Any] = NOTHING,
 ) -> int:
-    """Run a plan, showing what happens and then what came of it; the exit code."""
+    """Run a plan, showing what happens and then what came of it; the exit code. `again` is the
+    run.json of the run of which it runs a part again.
+    """
     from zf.redact.redactor import Redactor
     from zf.run.launch import launch
     from zf.run.request import RunRequest, limits_of
 
+    inputs = inputs_of(flow, plan, options, again)
+    redactor = Redactor(plan.tasks.values(), os.environ, flow.project, inputs)
+    if inputs:
+        inputs = redactor.inputs(inputs)
     # From here on there is garbage, though little of it: what a run remembers, it keeps.
     gc.freeze()
     gc.set_threshold(20_000)
@@ -273,17 +319,20 @@ def carry_out(
         settings,
         limits_of(flow, plan, settings, options, only=only, fail_fast=fail_fast),
         environ=os.environ,
-        redactor=Redactor(plan.tasks.values(), os.environ, flow.project),
+        redactor=redactor,
         watch=watcher.watch,
         look_s=watcher.look_s,
         output_fd=watcher.output_fd,
         rerun_of=rerun_of,
         durations=project_durations(flow),
         looking=beside.looking,
+        inputs=inputs,
+        arguments=tuple(again.get("arguments", options.arguments)),
     )
     hide = request.redactor.text
     hide_in_commands(hide)
     with signer_of_run(sign=settings.sign.value, key=options.key) as chosen, ExitStack() as opened:
         if chosen is not None and settings.cached.value:
             request = replace(request, trust=trust_of(chosen, opened))
-        return conclude(launch(request, sys.argv), watcher, chosen, hide, options)
+        command = without_values(sys.argv, inputs)
+        return conclude(launch(request, command), watcher, chosen, hide, options)

@@ -212,6 +212,14 @@ def takes_run_options(command: Callable[..., int]) -> Callable[..., int]:
     """The verb with all run options of its name in place of its parameter `options`."""
     verb = command.__name__.replace("_", "-")
     annotated = {
-        name: _annotation(option, verb) for name, option in OPTIONS.items() if verb in option.verbs
+        name: typer.Context if option.is_rest else _annotation(option, verb)
+        for name, option in OPTIONS.items()
+        if verb in option.verbs
     }
-    return gathering(command, "options", annotated, lambda typed: RunOptions(verb, typed))
+
+    def made(typed: dict[str, Any]) -> RunOptions:
+        # Of what follows `--` the parser gives its context, in which the words are.
+        read = {n: v.meta[n] if OPTIONS[n].is_rest else v for n, v in typed.items()}
+        return RunOptions(verb, read)
+
+    return gathering(command, "options", annotated, made)

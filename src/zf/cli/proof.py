@@ -18,6 +18,7 @@ from zf.cli.options import RUN, TASK, AsJson, Directory, as_typers, gathering, o
 from zf.cli.project import find_run, proofs_folder
 from zf.cli.signing import signer
 from zf.errors import Exit, ZfError, printable
+from zf.inputs import pairs
 from zf.model import NOTHING
 from zf.settings import RunOptions
 
@@ -120,6 +121,16 @@ def verify(
             help="Expect a run that ended not longer ago than AGE: 90s, 15m, 12h, 7d.",
         ),
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="NAME=VALUE",
+            help="Expect this value of an input; of a hidden one, by its digest. Can be given"
+            " again.",
+        ),
+    ] = None,
     keys: Mapping[str, str | None] = NOTHING,
     signer: Annotated[
         list[str] | None,
@@ -171,6 +182,7 @@ def verify(
         clean_tree=clean_tree,
         unchanged_tree=unchanged_tree,
         max_age_s=max_age_s,
+        inputs=pairs(RunOptions.inputs.read(given)) if given else {},
         no_cached=no_cached,
     )
     trusted = {scheme: path for scheme, path in keys.items() if path is not None}

@@ -57,7 +57,10 @@ def read(words: Sequence[str]) -> Plain | None:
     says = _what_flags_say(verb)
     named: list[str] = []
     typed: dict[str, Any] = {}
-    rest = iter(_apart(words[1:]))
+    words, arguments = _without_arguments(words[1:])
+    if arguments:
+        typed["arguments"] = arguments
+    rest = iter(_apart(words))
     for word in rest:
         if word not in says:
             if not _is_plain(word):
@@ -77,11 +80,17 @@ def read(words: Sequence[str]) -> Plain | None:
     return Plain(verb, tuple(named), typed) if counts_right else None
 
 
+def _without_arguments(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """The words before `--`, and those after it."""
+    end = words.index("--") if "--" in words else len(words)
+    return words[:end], words[end + 1 :]
+
+
 def _what_flags_say(verb: str) -> dict[str, tuple[Option[Any], Any]]:
     """Each flag's option and value, which is None where the next word is it."""
     found: dict[str, tuple[Option[Any], Any]] = {}
     for option in OPTIONS.values():
-        if verb in option.verbs:
+        if verb in option.verbs and not option.is_rest:
             value = True if option.is_switch else option.alone or None
             found |= dict.fromkeys(option.flags, (option, value))
             found |= {option.off: (option, False)} if option.off else {}

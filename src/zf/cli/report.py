@@ -15,7 +15,7 @@ from zf.errors import Exit, ZfError, printable
 from zf.model import NOTHING
 from zf.options import Option
 from zf.report.formats import FORMATS, PAGE, Format
-from zf.settings import file_named
+from zf.typed import file_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from zf.cli.begin import Beside, carry_out, settle
+from zf.cli.begin import Beside, carry_out, settle, words_of
 from zf.cli.display import progress, streams
 from zf.cli.options import RUN, Directory, complete_task, takes_run_options
 from zf.cli.project import adopt, facts_of, find_run, hide_in_commands, open_project, proofs_folder
@@ -45,6 +45,7 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
         watch=watcher.watch,
         look_s=watcher.look_s,
         output_fd=watcher.output_fd,
+        words=words_of(options),
     )
     hide = request.redactor.text
     hide_in_commands(hide)
@@ -58,6 +59,7 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
 @takes_run_options
 def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory = None) -> int:
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
+    from zf.proof.read import plan_json, run_json
     from zf.run.rerun import select
 
     if [options.failed, options.first is not None, options.only is not None].count(True) != 1:
@@ -73,13 +75,23 @@ def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory =
         run = adopt(run)
         run_dir = find_run(run, own=True)
         name = os.path.basename(run_dir)
+        recorded = run_json(run_dir)
+        if recorded.get("arguments"):
+            from zf.plan.inputs import arguments
+
+            flow = arguments.kept(flow, plan_json(run_dir), recorded)
         again = select(flow, settings, options, run_dir, run, os.environ)
         if again is None:
             why = "no task is selected" if options.only or options.skip else "every task succeeded"
             streams.say(sys.stderr, f"nothing to run again of {name}: {why}\n")
             return Exit.OK
         plan, fail_fast = again
-        return carry_out(flow, plan, settings, options, beside, fail_fast=fail_fast, rerun_of=name)
+        return carry_out(
+            *(flow, plan, settings, options, beside),
+            fail_fast=fail_fast,
+            rerun_of=name,
+            again=recorded,
+        )
 
 
 def cancel(

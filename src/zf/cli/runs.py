@@ -16,10 +16,13 @@ from zf.cli.display.records import remarks_of, remarks_of_task, tails_of
 from zf.cli.options import RUN, TASK, AsJson, Directory, as_typers
 from zf.cli.project import facts_of, find_run, path_shown, proofs_folder
 from zf.errors import ZfError, printable
+from zf.inputs import told as told_of
 from zf.lean.records import replace
 from zf.settings import RunOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zf.report.facts import Facts
     from zf.report.runs import RunRow
     from zf.report.task_facts import TaskFacts
@@ -51,7 +54,7 @@ def status(
     proofs = proofs_folder()
     if run is not None:
         run_dir = find_run(run)
-        facts = facts_of(run_dir)
+        facts, about = facts_of(run_dir), _about(run_dir)
         row = _row_of(facts, run_dir, style)
         waits = _waits(facts, run_dir) if row.result == "running" else {}
         if as_json:
@@ -60,8 +63,10 @@ def status(
             together = {name: base.conclusion for name, base in bases(facts.tasks.values()).items()}
             found = {"tasks": tasks, "measures": used, "waits": waiting.as_json(waits)}
             found |= {"matrices": together} if together else {}
+            found |= {key: about[key] for key in ("inputs", "arguments") if key in about}
             print(json.dumps({**runs.as_json([row])[0], **found}))
         else:
+            facts.given = told_of(about, every=True)
             print(runs.tasks_table(facts, style, waits, row.advice), end="")
         return
     rows = [_row(f"{proofs}/{name}", style) for name in read.list_runs(proofs)[:limit]]
@@ -69,6 +74,15 @@ def status(
         print(json.dumps(runs.as_json(rows)))
     else:
         print(runs.table(rows, style), end="")
+
+
+def _about(run_dir: str) -> Mapping[str, Any]:
+    """What run.json says, where that can be read."""
+    from zf.proof.read import run_json
+
+    with suppress(ZfError):
+        return run_json(run_dir)
+    return {}
 
 
 def _state(facts: Facts, run_dir: str) -> dict[str, bool]:
@@ -129,6 +143,7 @@ def explain(
 
     run_dir = find_run(run)
     facts = facts_of(run_dir)
+    facts.given = told_of(_about(run_dir))
     style = style_of(sys.stdout)
     state = _state(facts, run_dir)
     waits = _waits(facts, run_dir) if state["alive"] else {}

@@ -38,6 +38,9 @@ class _AsTyped:
 
 _ALONE = {f: f"{f}={o.alone}" for o in OPTIONS.values() if o.alone for f in o.flags}
 
+# What follows `--`, which the parser would take for more names.
+_ARGUMENTS = OPTIONS["arguments"]
+
 _converter = _AsTyped()
 
 
@@ -70,6 +73,9 @@ class _Words:
                 kind = "Arguments" if param.param_type_name == "argument" else "Options"
                 name = _CHOICES.sub(r"\1", _TYPE.sub("", record[0])).replace(" [=", "[=")
                 rows[kind].append((name, _RANGE.sub("", record[1])))
+        if self.name in _ARGUMENTS.verbs:  # type: ignore[attr-defined] # of the command mixed in
+            words = f"{_ARGUMENTS.flags[0]} {_ARGUMENTS.metavar}"
+            rows["Options"].append((words, _ARGUMENTS.help))
         return rows
 
 
@@ -102,7 +108,11 @@ class Verb(_Words, TyperCommand):
         """
         end = args.index("--") if "--" in args else len(args)
         words = [_ALONE.get(word, word) for word in args[:end]]
-        return super().parse_args(ctx, [*words, *args[end:]])
+        if self.name not in _ARGUMENTS.verbs:
+            return super().parse_args(ctx, [*words, *args[end:]])
+        rest = super().parse_args(ctx, words)
+        ctx.meta[_ARGUMENTS.name] = args[end + 1 :]
+        return rest
 
     def invoke(self, ctx: Any) -> Any:
         """Carry it out. Ctrl-C goes past click, which would print a line on a stderr that may have

@@ -14,6 +14,7 @@ from zf.lean.records import Struct, field
 from zf.model import NOTHING, Asked, Need, Project, Task, base_of
 from zf.plan.files.place import NOWHERE, Loc, Place, Said, place_of, shown
 from zf.plan.files.pointer import Pointer, pointer_to
+from zf.plan.inputs.used import template_warnings
 from zf.plan.places import PROJECT_FILE, TASK_FILE
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
@@ -343,7 +344,9 @@ def phase_warnings(
     drafts: list[Draft], project: Project, default_timeout_s: float, root: str, asked: Asked
 ) -> Iterator[Problem]:
     """Warnings about what is valid but hardly intended, in what is about to run."""
-    for draft in _in_question(drafts, asked):
+    in_question = list(_in_question(drafts, asked))
+    yield from template_warnings(in_question, project)
+    for draft in in_question:
         task = draft.task
         if task is None or not draft.states_timeout:
             continue

@@ -74,6 +74,12 @@ STR = _schema("str")
 BOOL = _schema("bool")
 
 
+# Anything, for what is read as it is written; what editors are told of it.
+WRITTEN = _schema(
+    "any", metadata={"pydantic_js_updates": {"type": ["string", "number", "boolean", "array"]}}
+)
+
+
 def _is_scalar(value: object) -> object:
     if isinstance(value, (str, bool, int, float)):
         return value

@@ -127,6 +127,7 @@ class Plan(Struct, frozen=True):
             "chain": self.chain[task.id],
             "steps": [{"name": step.name, "line": step.line} for step in task.steps],
             **({"weight_s": self.weight_s[task.id]} if task.id in self.weight_s else {}),
+            **({"arguments": True} if task.arguments else {}),
             **({"outputs": list(task.outputs)} if task.outputs else {}),
             **({} if task.log_tail is None else {"log_tail": task.log_tail}),
             # What it may have to wait for, where it may.

@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import Problem
+from zf.lean.records import replace
 from zf.model import (
     DEFAULT_PHASE,
     NOTHING,
@@ -40,6 +41,7 @@ from zf.plan.drafts import (
 from zf.plan.files import reading
 from zf.plan.files.reading import TaskSaid
 from zf.plan.files.written import Written
+from zf.plan.inputs.used import check_env, fields
 from zf.plan.places import PROJECT_FILE
 from zf.plan.resolve import layers, short
 from zf.plan.resolve.layers import Resolved
@@ -61,10 +63,11 @@ def load(
 ) -> Loaded:
     """Every file of the project, checked. Never raises for what is in them."""
     found = reading.read(root)
-    project = Project() if found.file is None else _project(found.said)
+    project, problems = _read_project(found)
+    is_good = found.file is None or not found.file.problems
     sharing = Sharing(found)
-    drafts, problems = _drafts(found, sharing)
-    problems += found.problems + sharing.problems
+    drafts, more = _drafts(found, sharing)
+    problems += more + found.problems + sharing.problems
     for draft in drafts:
         problems += draft.problems
     problems += check_ids(drafts)
@@ -72,7 +75,9 @@ def load(
     expanded = _expanded(drafts)
     problems += check_needs(drafts, expanded)
     handed = _handed(drafts, expanded, problems)
-    problems += check_conditions(drafts, lambda draft: _fields(draft, handed))
+    inputs = fields(project, is_good=is_good)
+    problems += check_conditions(drafts, lambda one: (*_fields(one, handed), *inputs(one)))
+    problems += check_env(drafts, project)
     problems += check_phase_said(drafts)
     problems += check_phases(drafts, project, root)
     tasks = _resolved(drafts, expanded, problems)
@@ -140,6 +145,26 @@ def _fields(draft: Draft, handed: Mapping[str, Collection[str]]) -> Collection[s
 
     keys = (*draft.matrix.names, *(key for one in draft.matrix.include for key in one))
     return outputs + [Field("matrix", (axis,)).key for axis in dict.fromkeys(keys)]
+
+
+def _read_project(found: reading.Project) -> tuple[Project, list[Problem]]:
+    """What zf.yaml says of the project, with the inputs that it declares."""
+    said = found.said
+    if found.file is None:
+        return Project(), []
+    project = _project(said)
+    phases = said.get("phases", {})
+    if "inputs" not in said and not any("inputs" in phase for phase in phases.values()):
+        return project, []
+    from zf.plan.inputs import declared
+
+    assert found.file.source is not None  # it says something
+    read = declared.read(found.file.source, found.file.document)
+    named = {
+        name: replace(phase, inputs=read.phases.get(name, NOTHING))
+        for name, phase in project.phases.items()
+    }
+    return replace(project, inputs=read.project, phases=named), read.problems
 
 
 def _drafts(project: reading.Project, sharing: Sharing) -> tuple[list[Draft], list[Problem]]:
@@ -295,6 +320,7 @@ def _project(form: Mapping[str, Any]) -> Project:
         key: tuple(value) if isinstance(value, list) else value for key, value in form.items()
     }
     throttle = said.pop("throttle", {})
+    said.pop("inputs", None)
     said["phases"] = {
         name: Phase(
             phase.get("title", ""),

@@ -41,6 +41,19 @@ def named(flow: Flow, words: Sequence[str]) -> list[str]:
     return names
 
 
+def themselves(flow: Flow, words: Sequence[str]) -> set[str]:
+    """The tasks that these words name themselves: of a phase all. Words that name nothing name
+    none.
+    """
+    found: set[str] = set() if words else {*flow.tasks}
+    for word in words:
+        phase = word.removeprefix(PHASE)
+        found |= {task.id for task in flow.tasks.values() if task.phase == phase}
+        if not word.startswith(PHASE):
+            found |= {*instances_of(flow, word.removeprefix(TASK))}
+    return found
+
+
 def with_needs(flow: Flow, names: Iterable[str], avoid: Collection[str] = ()) -> dict[str, Task]:
     """These tasks and all that they need, in id order; but not what is to be avoided, nor what only
     that needs.

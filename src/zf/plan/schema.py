@@ -33,17 +33,11 @@ from zf.plan.form import (
     text,
     whole,
 )
+from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.outputs.form import FROM, OUTPUTS
 from zf.plan.steps.keys import CLEANUP, STEP
-from zf.settings import (
-    DEFAULT_GRACE_S,
-    MAX_AMOUNT,
-    MAX_INSTANCES,
-    MAX_JOBS_LIMIT,
-    MAX_SECONDS,
-    MAX_TAIL_LINES,
-    SHIELD_MODES,
-)
+from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
+from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
 
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
@@ -326,6 +320,7 @@ PHASE: Mapping[str, Key] = {
     "budget": Key(_BUDGET, "How much the tasks of the phase may use together, by metric."),
     "needs": Key(list_of(text(ID)), "The phases that have to be run before it.", default=[]),
     "max_jobs": Key(whole(1, MAX_JOBS_LIMIT), "How many of its tasks may run at the same time."),
+    "inputs": OF_A_PHASE,
 }
 
 THROTTLE: Mapping[str, Key] = {
@@ -402,6 +397,7 @@ PROJECT: Mapping[str, Key] = {
         "How busy the machine may be: beyond it no new task starts while others run.",
         keys=THROTTLE,
     ),
+    "inputs": OF_A_PROJECT,
     "phases": Key(
         table(text(ID), mapping(PHASE)),
         "Titles, limits and needs of phases, by name.",

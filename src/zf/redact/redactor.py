@@ -12,13 +12,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import Problem
+from zf.inputs import text_of, variable
 from zf.lean.records import replace
-from zf.model import definition_sha256, matrix_variable, script_sha256
+from zf.model import NOTHING, definition_sha256, matrix_variable, script_sha256
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
 from zf.redact.stream import StreamRedactor
 from zf.variables import expand, has_references
 
 if TYPE_CHECKING:
+    from zf.inputs import Inputs
     from zf.model import Project, Step, Task
 
 
@@ -46,9 +48,19 @@ def secret_axes(tasks: Iterable[Task], project: Project) -> Iterator[Problem]:
 class Redactor:
     """Hides every secret of every task, as far as they are known before a task runs."""
 
-    def __init__(self, tasks: Iterable[Task], environ: Mapping[str, str], project: Project) -> None:
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        environ: Mapping[str, str],
+        project: Project,
+        inputs: Inputs = NOTHING,
+    ) -> None:
+        """The `inputs` are those of the run."""
         self._tasks = {task.id: task for task in tasks}
-        own = _own_secrets(self._tasks.values(), environ, project)
+        own = [
+            *_own_secrets(self._tasks.values(), environ, project),
+            *secret_inputs(inputs),
+        ]
         named = dict.fromkeys(project.secrets)
         for task in self._tasks.values():
             named |= dict.fromkeys(task.secrets)
@@ -61,6 +73,16 @@ class Redactor:
         self.secrets = (*secrets_in(environ, named), *own)
         self.full = StreamRedactor(self.secrets)
         self.text = self.full.text
+
+    def inputs(self, inputs: Inputs) -> Inputs:
+        """The inputs, those hidden whose values hold a secret, whatever zf.yaml says of them."""
+        holds = self.full.holds_secret
+        return {
+            name: replace(given, hidden=True)
+            if given.hidden or holds(text_of(given.value).encode(errors="replace"))
+            else given
+            for name, given in inputs.items()
+        }
 
     def task(self, task: Task) -> Task:
         """The task as it may be shown."""
@@ -150,6 +172,7 @@ def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
 def _texts(task: Task) -> Iterator[str]:
     """The free texts of a task."""
     yield from (task.title, task.workdir, task.condition, *task.env.values(), *task.artifacts)
+    yield from task.arguments
     yield from task.allow_secrets_in
     for globs in task.reports.values():
         yield from globs
@@ -166,6 +189,15 @@ def free_text(task: Task) -> bytes:
 
 def _joined(texts: Iterable[str]) -> bytes:
     return "\0".join(texts).encode(errors="surrogateescape")
+
+
+def secret_inputs(inputs: Inputs) -> list[Secret]:
+    """The values of inputs that must not be seen."""
+    return [
+        Secret(variable(name), text.encode(errors="surrogateescape"))
+        for name, given in inputs.items()
+        if given.hidden and (text := text_of(given.value))
+    ]
 
 
 def _own_secrets(
@@ -220,6 +252,7 @@ def without_secrets(task: Task, redactor: StreamRedactor) -> Task:
         artifacts=tuple(map(hide, task.artifacts)),
         required_artifacts=tuple(map(hide, task.required_artifacts)),
         allow_secrets_in=tuple(map(hide, task.allow_secrets_in)),
+        arguments=tuple(map(hide, task.arguments)),
         reports={kind: [*map(hide, globs)] for kind, globs in task.reports.items()},
         steps=hidden(task.steps),
         cleanup=hidden(task.cleanup),

@@ -98,6 +98,8 @@ class Facts(Struct):
     started_mono: float | None = None
     last_mono: float | None = None
     duration_s: float | None = None
+    # What it was given, in words, where that is known.
+    given: Sequence[str] = ()
     _causes: tuple[RootCause, ...] | None = None
 
     @property

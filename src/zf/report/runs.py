@@ -129,7 +129,7 @@ def tasks_table(
         for task in grouped(facts.tasks.values())
     ]
     heading = ("TASK", "STATUS", "TIME", *(("CPU", "MEMORY") if measured else ()), "PHASE", "WHAT")
-    below = [*use_line(facts), *advice]
+    below = [*use_line(facts), *map(printable, facts.given), *advice]
     return _aligned([heading, *cells], coloured=1, style=style) + _below(below)
 
 

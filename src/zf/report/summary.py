@@ -100,6 +100,7 @@ def summary(
         *_base_lines(facts, style),
         *use_line(facts),
         *_throttle_lines(facts, style),
+        *map(printable, facts.given),
         *advice,
     ]
     blocks.append([*last, f"proof: {printable(proof)}"] if proof else last)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from zf.errors import Exit, ZfError
 from zf.events import AttemptEnded, RunEnded, RunResumed, RunStarted, Status, TaskNotRun
+from zf.inputs import told
 from zf.lean import lazy
 from zf.lean.records import Struct, replace
 from zf.proof.durations import runs
@@ -149,6 +150,7 @@ def resume(request: RunRequest) -> Launched:
             fold.apply(line.event, line.mono, line.wall)
             known.take(line.event)
         recorder = Recorder(journal, fold, request.watch, known)
+        fold.facts.given = told(run_json(run_dir))
         abandoned.drop_unfinished(run_dir)
         if isinstance(reading.events[-1], RunEnded):
             # All that was missing is the seal.
@@ -234,6 +236,7 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         project=request.flow.project,
         environ=request.environ,
         redactor=request.redactor,
+        inputs=request.inputs,
         upstream=request.plan.upstream,
         aside=lock.aside_path(request.flow.proofs, request.run),
         shield=request.shield(),

@@ -14,6 +14,7 @@ from typing import Any
 
 from zf.errors import Exit, ZfError
 from zf.events import SCHEMA, RunStarted
+from zf.inputs import known_to, told, variable
 from zf.model import is_valid_id
 from zf.proof.canonical import canonical
 from zf.proof.files import remove_tree, sync_folder, write_new
@@ -30,7 +31,7 @@ from zf.run.host.interrupts import Inbox
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
 from zf.run.schedule.ready import impossible
-from zf.settings import ALWAYS
+from zf.typed import ALWAYS
 from zf.variables import refers
 from zf.work.outcome import error_text
 
@@ -91,7 +92,9 @@ def refuse_unset(request: RunRequest) -> None:
     outside = Outside(environ, project)
     told = [*problems.unset_for_all(root, env.lacking_of_project(project, environ))]
     for task in asking:
-        found = chain(env.lacking(task, environ), env.check_here(task, outside.seen(task).get))
+        inputs = map(variable, known_to(request.inputs, task.phase))
+        here = env.check_here(task, outside.seen(task).get, tuple(inputs))
+        found = chain(env.lacking(task, environ), here)
         told += problems.unset(root, task, found)
     if told:
         raise ZfError(told[0].message, problems=tuple(told))
@@ -233,6 +236,10 @@ def new_folder(
         "secrets": request.flow.project.secrets,
         "secrets_in_artifacts": request.flow.project.secrets_in_artifacts,
     }
+    if request.inputs:
+        about["inputs"] = {name: one.as_json() for name, one in request.inputs.items()}
+    if request.arguments:
+        about["arguments"] = [request.redactor.text(word) for word in request.arguments]
     previous = newest_head(proofs, but=run) or (None, None)
     staging = lock.staging_path(proofs, run)
     try:
@@ -241,6 +248,7 @@ def new_folder(
         plan_sha256 = write_new(f"{staging}/{PLAN}", canonical(plan))
         journal = Journal.create(f"{staging}/{JOURNAL}")
         recorder = Recorder(journal, Fold(plan, about["limits"]), request.watch, known)
+        recorder.facts.given = told(about)
         began = recorder.record(
             RunStarted(
                 run,

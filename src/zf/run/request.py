@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import ConditionEvaluated
+from zf.inputs import NO_WORDS, Inputs, Words
+from zf.lean import lazy
 from zf.lean.records import Struct, field, replace
-from zf.model import NOTHING, Flow
+from zf.model import NOTHING, Flow, declares_inputs
 from zf.plan.graph import Plan
 from zf.proof import read
 from zf.proof.durations.form import Durations
@@ -25,14 +27,19 @@ from zf.run.recorder import Watch
 from zf.run.schedule.context import condition_contexts, facts_for_steps
 from zf.run.schedule.orders import Limits, Throttle
 from zf.run.schedule.scheduler import Scheduler
-from zf.settings import ALWAYS, NEVER, RunOptions, Settings
+from zf.settings import RunOptions, Settings
 from zf.tracing import Trace
+from zf.typed import ALWAYS, NEVER
 
 if TYPE_CHECKING:
     from zf.audit.authentic import Trust
+    from zf.plan.inputs import arguments, given
     from zf.proof.source.early_look import Looking
     from zf.work.caching.use import Caching
     from zf.work.walls.shield import Grounds
+else:  # few runs have any
+    arguments = lazy.module("zf.plan.inputs.arguments")
+    given = lazy.module("zf.plan.inputs.given")
 
 
 def no_output() -> int | None:
@@ -56,6 +63,9 @@ class RunRequest(Struct, frozen=True):
     # What `watch` has more to write on, if it has.
     output_fd: Callable[[], int | None] = no_output
     rerun_of: str | None = None
+    # What the run was given, and the words that its command line handed on.
+    inputs: Inputs = field(default_factory=lambda: NOTHING)
+    arguments: tuple[str, ...] = ()
     # What the project itself says of earlier runs, for tasks of which its own runs say nothing.
     durations: Durations | None = None
     # A look at the work tree that was begun before the project was loaded.
@@ -144,6 +154,7 @@ class RunRequest(Struct, frozen=True):
             max_jobs=self.limits.max_jobs,
             source=about["source"],
             ci=about.get("ci"),
+            inputs=self.inputs,
         )
 
     def scheduler(
@@ -159,6 +170,7 @@ class RunRequest(Struct, frozen=True):
             source=about["source"],
             ci=about.get("ci"),
             hide=self.redactor.text,
+            inputs=self.inputs,
         )
         scheduler = Scheduler(self.plan, self.limits, contexts, decided)
         asked = [need for need in self.plan.upstream if scheduler.asks_for_outputs_of(need)]
@@ -226,8 +238,10 @@ def recorded_request(
     watch: Watch,
     look_s: float,
     output_fd: Callable[[], int | None],
+    words: Words = NO_WORDS,
 ) -> RunRequest:
-    """What a run was begun with, to resume it with the task files as they are now.
+    """What a run was begun with, to resume it with the task files as they are now; `words` are
+    inputs that are given again.
 
     Raises ZfError: exit 5 for a run that is sealed, 2 when the files have changed, or the run has
     another form.
@@ -239,8 +253,9 @@ def recorded_request(
     recorded, run_sha256 = read.object_and_digest(run_dir, RUN)
     planned, plan_sha256 = read.object_and_digest(run_dir, PLAN)
     _refuse_old(run_dir, recorded)
+    flow, inputs = _as_given(flow, planned, recorded, words, environ)
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
-    redactor = Redactor(tasks, environ, flow.project)
+    redactor = Redactor(tasks, environ, flow.project, inputs)
     request = RunRequest(
         flow,
         plan_again(flow, planned, redactor.defined, run=os.path.basename(run_dir)),
@@ -252,6 +267,8 @@ def recorded_request(
         look_s,
         output_fd,
         papers={RUN: run_sha256, PLAN: plan_sha256},
+        inputs=inputs,
+        arguments=tuple(recorded.get("arguments", ())),
     )
     if os.path.basename(run_dir) != request.run:
         raise ZfError(
@@ -260,6 +277,23 @@ def recorded_request(
             hint=f"resume the run itself: zf resume {request.run}",
         )
     return request
+
+
+def _as_given(
+    flow: Flow,
+    planned: Mapping[str, Any],
+    recorded: Mapping[str, Any],
+    words: Words,
+    environ: Mapping[str, str],
+) -> tuple[Flow, Inputs]:
+    """The tasks with the arguments they had, and the inputs that the run had."""
+    if recorded.get("arguments"):
+        flow = arguments.kept(flow, planned, recorded)
+    if not (recorded.get("inputs") or words or declares_inputs(flow.project)):
+        return flow, NOTHING
+    phases = [row["name"] for row in planned["phases"]]
+    kept = given.Kept.of(recorded, exact=True)
+    return flow, given.resolve(flow.project, phases, words, environ, kept)[0]
 
 
 def refuse_sealed(run_dir: str) -> None:

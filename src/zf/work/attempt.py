@@ -237,7 +237,8 @@ class Attempt:
         """
         digest = self.tree.write(layout.script(command.file), _bytes(command.shown.run))
         own = self._own.get(command.file)
-        record = command.record(digest, own.shown(self._redactor.text) if own else NOTHING)
+        shown = own.shown(self._redactor.text) if own else NOTHING
+        record = command.record(digest, self.outcome.task.arguments, shown)
         if terms is not None and command.step.condition:
             terms = self._asked(command, terms, record)
         if terms is not None:
@@ -259,7 +260,8 @@ class Attempt:
             return terms
         record["status"] = Status.SKIPPED
         if found.error:
-            why = f"the condition of {command.label} cannot be evaluated: {found.error}"
+            hide = self._redactor.text
+            why = f"the condition of {command.label} cannot be evaluated: {hide(found.error)}"
             record["status"] = command.cannot_run(self.outcome, Cause.CONDITION, why)
         return None
 
@@ -328,13 +330,14 @@ class Attempt:
         traceparent = context.trace.step(self._task.id, outcome.attempt, command.file)
         own = self._own.get(command.file)
         env = self._env.for_step(command.index, traceparent, own.values if own else NOTHING)
+        script = _bytes(step.run), self._task.arguments, step.shell
         if step.shell and way(step.shell) == FILE:
             name = f"scripts/{self._task.id}.{outcome.attempt}.{command.file}"
             file = ScriptFile(f"{context.written_aside}/{name}", f"{context.aside}/{name}")
             with file:
-                leader, pipe = context.shell.start(env, _bytes(step.run), step.shell, file)
+                leader, pipe = context.shell.start(env, *script, file)
                 return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
-        leader, pipe = context.shell.start(env, _bytes(step.run), step.shell)
+        leader, pipe = context.shell.start(env, *script)
         return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
 
     def _collect(self) -> None:

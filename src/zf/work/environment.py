@@ -12,10 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import translate
 from hashlib import sha256
 
+from zf.inputs import Inputs, known_to, text_of, variable
 from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.model import NOTHING, Project, Step, Task
-from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
+from zf.redact.redactor import secret_inputs
+from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
 from zf.tracing import TRACEPARENT
 from zf.variables import expand, has_references, is_allowed
 from zf.work.interpreters import OPEN, way
@@ -27,6 +29,7 @@ METRICS, OUTPUT = "ZF_METRICS", "ZF_OUTPUT"
 # When that folder was changed while nothing was put into it: a time that no clock shows. So a
 # single look says that the steps told nothing, as nearly all do.
 UNTOUCHED_NS = (0, 0)
+_NOTHING_GIVEN: tuple[dict[str, str], set[str]] = ({}, set())
 _WITH_PASSWORD = lazy.pattern(r"\w+://[^/\s]*@")
 # Shorter values turn up inside innocent ones.
 _TELLING = 4
@@ -128,8 +131,13 @@ def _taking(outside: Mapping[str, frozenset[str]], hidden: Collection[str]) -> s
 class Outside:
     """The part of the runner's own environment that steps may see; the same for many tasks."""
 
-    def __init__(self, environ: Mapping[str, str], project: Project) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], project: Project, inputs: Inputs = NOTHING
+    ) -> None:
         self._environ = environ
+        self._inputs = inputs
+        # The inputs as variables, by phase, and the names of those that are recorded.
+        self._given: dict[str, tuple[dict[str, str], set[str]]] = {}
         self._project_patterns = (*project.pass_env, *project.required_env)
         self._allowed = {name: value for name, value in environ.items() if is_allowed(name)}
         self._shown = frozenset(
@@ -169,20 +177,31 @@ class Outside:
         those that hold outputs of its needs.
         """
         passed = self.passed(task.pass_env + task.required_env)
+        given, told = self._given_to(task.phase) if self._inputs else _NOTHING_GIVEN
         env, untold = task.env, set()
         if env and has_references(env):
-            seen = {**self.seen(task), **taken, **own}
+            seen = {**self.seen(task), **given, **taken, **own}
             found = expand(env, lambda name: None if name in _UNSEEN else seen.get(name))
             env = found.values
             # A value of `pass_env` is not recorded, nor is what is made of it.
-            told = {*self._shown, *taken, *own}
-            untold = _taking(found.outside, seen.keys() - told)
-        values = {**self._allowed, **passed, **env, **taken, **own}
+            plain = {*self._shown - given.keys(), *told, *taken, *own}
+            untold = _taking(found.outside, seen.keys() - plain)
+        values = {**self._allowed, **passed, **given, **env, **taken, **own}
         # Processes with the cookie belong to the run, and are killed once the run is dead; a shell
         # that sources env.sh is not one of them.
-        recorded = {*self._shown, *env, *taken, *own} - _UNSEEN - untold
+        recorded = {*self._shown - given.keys(), *told, *env, *taken, *own} - _UNSEEN - untold
         hidden = tuple(sorted(values.keys() - recorded)) if len(values) > len(recorded) else ()
         return Environment(values, recorded, hidden)
+
+    def _given_to(self, phase: str) -> tuple[dict[str, str], set[str]]:
+        """The variables of the inputs that the tasks of a phase know of, and which of them the
+        proof may show.
+        """
+        if phase not in self._given:
+            known = {variable(name): one for name, one in known_to(self._inputs, phase).items()}
+            told = {name for name, one in known.items() if not one.hidden}
+            self._given[phase] = {name: text_of(one.value) for name, one in known.items()}, told
+        return self._given[phase]
 
     def not_passed(self, step: Step, env: Mapping[str, str]) -> list[str]:
         """The variables of the runner that the script of a step names, and that are not in its
@@ -200,12 +219,17 @@ class Outside:
         whatever project and task name, passed on or not, as it may be read from elsewhere.
         """
         named = (*self._project_secrets, *task.secrets)
-        own = [
-            Secret(name, os.fsencode(step.values[name]))
-            for step in steps
-            for name in self._secret_names(tuple(step.values), named)
-        ]
-        return (*self._secrets(named, environment.values), *(one for one in own if one.value))
+        seen = environment.values
+        found = _matching(self._environ, named) if named else {}
+        found |= {name: seen[name] for name in self._secret_names(tuple(seen), named)}
+        secrets = [Secret(name, os.fsencode(value)) for name, value in found.items() if value]
+        for step in steps:
+            names = self._secret_names(tuple(step.values), named)
+            secrets += [Secret(n, os.fsencode(step.values[n])) for n in names if step.values[n]]
+        if task.arguments:  # which the caller's shell may have made of any variable
+            words = os.fsencode("\0".join(task.arguments))
+            secrets += [one for one in secrets_in(self._environ) if one.value in words]
+        return (*secrets, *secret_inputs(self._inputs)) if self._inputs else tuple(secrets)
 
     def for_condition(
         self, names: Iterable[str], env: Mapping[str, str], task: Task
@@ -217,11 +241,6 @@ class Outside:
         seen = {name: around[name] for name in names if name in around}
         globs = (*self._project_secrets, *task.secrets, *SECRET_NAME_GLOBS)
         return seen, untold(seen, around, globs)
-
-    def _secrets(self, named: tuple[str, ...], seen: Mapping[str, str]) -> tuple[Secret, ...]:
-        found = _matching(self._environ, named) if named else {}
-        found |= {name: seen[name] for name in self._secret_names(tuple(seen), named)}
-        return tuple([Secret(name, os.fsencode(value)) for name, value in found.items() if value])
 
     def _secret_names(self, names: tuple[str, ...], named: tuple[str, ...]) -> tuple[str, ...]:
         """Those of the names that say so. Remembered, as most tasks see the same names."""

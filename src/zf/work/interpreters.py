@@ -52,16 +52,21 @@ def _is_shell(shell: Sequence[str]) -> bool:
     return not shell or os.path.basename(shell[0]) in _SHELLS
 
 
-def command_line(shell: Sequence[str], script: str) -> list[str]:
+def command_line(
+    shell: Sequence[str], script: str, arguments: Sequence[str] = ()
+) -> tuple[str, ...]:
     """What is started, `script` being the name or the text that stands for it."""
-    if not any(PLACE in word for word in shell):
-        return [*shell, script]
-    return [shell[0], *(word.replace(PLACE, script) for word in shell[1:])]
+    if any(PLACE in word for word in shell):
+        words = (word.replace(PLACE, script) for word in shell[1:])
+        return (shell[0], *words, *arguments)
+    # A shell takes what follows a text for its own name.
+    name = (shell[0],) if arguments and _is_shell(shell) and way(shell) == TEXT else ()
+    return (*shell, script, *name, *arguments)
 
 
-def shown_argv(shell: Sequence[str]) -> Sequence[str]:
+def shown_argv(shell: Sequence[str], arguments: Sequence[str] = ()) -> tuple[str, ...]:
     """The same as a proof has it: with `{0}` for a text, or a file that is gone."""
     if not shell:
-        return bash_argv()
+        return (*bash_argv(), *arguments)
     opened = script_path() or USUAL_PATH
-    return command_line(shell, opened if way(shell) == OPEN else PLACE)
+    return command_line(shell, opened if way(shell) == OPEN else PLACE, arguments)

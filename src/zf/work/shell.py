@@ -105,11 +105,12 @@ class Shell:
         self,
         env: Mapping[str, str],
         text: bytes,
+        arguments: Sequence[str] = (),
         shell: Sequence[str] = (),
         file: ScriptFile | None = None,
     ) -> Started:
-        """Run this script in the current folder, with bash or the beginning of a command line that
-        is `shell`, which may want it as a `file`. Raises NotStartedError.
+        """Run this script in the current folder, with these arguments: with bash, or the beginning
+        of a command line that is `shell`, which may want it as a `file`. Raises NotStartedError.
         """
         name = shell[0] if shell else "bash"
         program = self._find(name, env.get("PATH", os.defpath))
@@ -126,14 +127,13 @@ class Shell:
         except OSError as error:
             problem = f"the script could not be handed to {printable(name)}: {error_text(error)}"
             raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
-        argv = bash_argv()
+        argv = (*bash_argv(), *arguments)
         if shell:
             seen = {OPEN: script_path(), FILE: file and file.seen}.get(handed)
-            argv = tuple(command_line(shell, seen or os.fsdecode(text)))
+            argv = command_line(shell, seen or os.fsdecode(text), arguments)
+        spawn = partial(self._spawn, program, argv, env, script)
         try:
-            if self._confine is None:
-                return self._spawn(program, argv, env, script)
-            return _in_a_thread(self._confine, partial(self._spawn, program, argv, env, script))
+            return spawn() if self._confine is None else _in_a_thread(self._confine, spawn)
         except ValueError:  # a NUL, which no argument or variable can hold
             problem = f"{printable(name)} could not be started: its command line holds a NUL"
             raise NotStartedError(problem, _EXIT_NOT_STARTED) from None

@@ -55,9 +55,11 @@ class Command:
         """What it is called in sentences."""
         return named(self.kind, self.index, printable(self.shown.name))
 
-    def record(self, script_sha256: str, env: Mapping[str, str | None]) -> dict[str, Any]:
+    def record(
+        self, script_sha256: str, arguments: Sequence[str], env: Mapping[str, str | None]
+    ) -> dict[str, Any]:
         """What its record says of a command that did not run; of one that did, the rest is put
-        over this. `env` are its own variables as they may be shown.
+        over this. `arguments` and `env`, its own variables, are as they may be shown.
         """
         said = recorded_step(self.shown)
         return {
@@ -65,7 +67,7 @@ class Command:
             "step": self.index,
             "name": self.shown.name,
             "line": self.step.line,
-            "argv": shown_argv(self.shown.shell),
+            "argv": shown_argv(self.shown.shell, arguments),
             "script_sha256": script_sha256,
             "status": "not_run",
             **_NOT_RUN,
@@ -189,6 +191,6 @@ def answer(
     }
     said = {"value": verdict.value, "operands": operands, "error": hide(verdict.error)}
     if verdict.value is False and not condition.functions:
-        told = verdict.explain(command.shown.condition)
+        told = hide(verdict.explain(command.shown.condition))
         outcome.remarks.append(f"{command.label} was skipped: {told}")
     return Answer(verdict.value is True, {"asked": said}, verdict.error)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
+from zf.inputs import Inputs
 from zf.lean.records import Struct, field
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
@@ -34,8 +35,8 @@ from zf.proof.files import remove_tree
 from zf.proof.tree.records import Place
 from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
-from zf.settings import ALWAYS
 from zf.tracing import Trace
+from zf.typed import ALWAYS
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
 from zf.work.attempt import Attempt
 from zf.work.capture import Buffer
@@ -86,6 +87,8 @@ class Shared(Struct, frozen=True):
     shield: Grounds | None = None
     trace: Trace = field(default_factory=Trace)
     caching: Caching | None = None
+    # What the run was given.
+    inputs: Inputs = field(default_factory=lambda: NOTHING)
 
 
 class Worker:
@@ -102,7 +105,7 @@ class Worker:
         cgroup = _entering(cgroup_name(shared.run_dir, pid))
         confine = None if shield is None else shield.confine
         shell = Shell(shared.environ.get("PATH", os.defpath), confine)
-        outside = Outside(shared.environ, shared.project)
+        outside = Outside(shared.environ, shared.project, shared.inputs)
         self._cgroup = cgroup()
         go_on_when_parent_dies()
         tree: Tree = GroupTree()

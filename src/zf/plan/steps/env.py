@@ -111,11 +111,14 @@ def _named(name: str, text: str) -> set[str]:
         return set()
 
 
-def check_here(task: Task, seen: Callable[[str], str | None]) -> Iterator[Finding]:
+def check_here(
+    task: Task, seen: Callable[[str], str | None], also: Collection[str] = ()
+) -> Iterator[Finding]:
     """Values that come to nothing in the environment of a run: a variable that they name is not
-    set, or they are too long. `seen` has what the task's steps see of the environment.
+    set, or they are too long. `seen` has what the task's steps see of the environment, and `also`
+    are variables that they have besides.
     """
-    ours = dict.fromkeys((*_OURS, *task.env_from), "")
+    ours = dict.fromkeys((*_OURS, *task.env_from, *also), "")
     below: Mapping[str, str] = {}
     for loc, env, step in _maps(task):
 

@@ -18,7 +18,7 @@ from zf.plan.form import (
     text,
     word_or_list,
 )
-from zf.settings import MAX_SECONDS
+from zf.typed import MAX_SECONDS
 
 # What `shell: WORD` stands for, as the beginning of a command line; empty for bash as zf calls it.
 SHELLS: Mapping[str, tuple[str, ...]] = {

@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from zf.errors import Problem
+from zf.inputs import variable
 from zf.model import Project, Task
 from zf.plan.drafts import Draft, of_task
 from zf.plan.files.place import Loc
 from zf.plan.files.pointer import Pointer, pointer_to
+from zf.plan.inputs.used import known_to
 from zf.plan.places import PROJECT_FILE
 from zf.plan.steps.env import Finding, check
 
@@ -21,8 +23,14 @@ def check_env(drafts: list[Draft], project: Project) -> Iterator[Problem]:
     """Values of `env` that name what is not there, and ones that cannot be read."""
     for draft in drafts:
         if draft.task is not None:
-            for one in check(draft.task, project, _matrix_variables(draft.matrix)):
+            for one in check(draft.task, project, _told(project, draft)):
                 yield _at(*draft.pointer(one.loc), one)
+
+
+def _told(project: Project, draft: Draft) -> Collection[str]:
+    """The variables that a task has without saying so."""
+    inputs = known_to(project, draft)
+    return {*map(variable, inputs), *_matrix_variables(draft.matrix)}
 
 
 def _matrix_variables(matrix: Matrix | None) -> Collection[str]:

@@ -15,6 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from zf.lean.records import Struct, replace
 from zf.plan.files import patterns
 from zf.plan.files.forms import within
+from zf.plan.inputs.form import INPUT_NAME
 from zf.plan.outputs.form import OUTPUT, OUTPUT_OF
 from zf.plan.suggest import nearest
 from zf.plan.yaml.position import marks_inside
@@ -119,7 +120,10 @@ def _merge_key(_found: _Found) -> _Wording:
 def _keys_around(found: _Found) -> Mapping[str, Key]:
     """The keys that the mapping around the found one may hold."""
     keys = found.form.keys
-    return keys if len(found.loc) == 1 else keys[str(found.loc[0])].keys
+    for part in found.loc[:-1]:
+        if isinstance(part, str) and part in keys and keys[part].keys:
+            keys = keys[part].keys
+    return keys
 
 
 def _wrong_type(wanted: str, hint: Callable[[_Found], str | None]) -> Callable[[_Found], _Wording]:
@@ -274,6 +278,11 @@ _PATTERNS = {
         "ZF233",
         "is not a valid name for a metric",
         lambda _: "letters, digits, '_' and ':', and no digit first",
+    ),
+    INPUT_NAME: _Rule(
+        "ZF273",
+        "is not a valid name for an input",
+        lambda _: "letters, digits, '_' and '-', at most 64, and no digit first",
     ),
     patterns.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
     patterns.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from zf.inputs import shown
 from zf.lean.records import Struct
 from zf.report.html.state import RANK, STATES, State, name_of, state_of
 from zf.report.task_facts import bases
@@ -158,6 +159,10 @@ def settings(run: RecordedRun) -> Iterator[tuple[str, str, str]]:
         for name, setting in found.items():
             if isinstance(setting, dict):
                 yield name, _shown(setting.get("value")), str(setting.get("source", ""))
+    inputs = run.run.get("inputs")
+    if isinstance(inputs, dict):
+        for name, one in inputs.items():
+            yield f"input {name}", shown(one), str(one.get("source", ""))
     limits = run.run.get("limits")
     if isinstance(limits, dict):
         for name, value in limits.items():

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from zf.model import Project, Task
+from zf.inputs import Inputs, known_to, text_of
+from zf.model import NOTHING, Project, Task
 from zf.redact.secret_forms import SECRET_NAME_GLOBS
 from zf.variables import expand, has_references
 from zf.work.environment import untold
@@ -29,6 +30,7 @@ def condition_contexts(
     source: Mapping[str, Any],
     ci: Mapping[str, Any] | None = None,
     hide: Callable[[str], str] = str,
+    inputs: Inputs = NOTHING,
 ) -> dict[str, ConditionContext]:
     """Task id -> context, for every task with a condition. `source` and `ci` are run.json's.
 
@@ -36,7 +38,7 @@ def condition_contexts(
     """
     facts = _run_facts(run, max_jobs, source, ci)
     return {
-        task.id: _context_of(task, environ, project, facts, hide)
+        task.id: _context_of(task, environ, project, facts, hide, inputs)
         for task in tasks
         if task.condition
     }
@@ -49,6 +51,7 @@ def facts_for_steps(
     max_jobs: int,
     source: Mapping[str, Any],
     ci: Mapping[str, Any] | None = None,
+    inputs: Inputs = NOTHING,
 ) -> dict[str, dict[str, Scalar]]:
     """Task id -> what conditions of its steps may refer to beside variables, for every task with
     one; as above.
@@ -57,16 +60,18 @@ def facts_for_steps(
         task for task in tasks if any(step.condition for step in (*task.steps, *task.cleanup))
     ]
     facts = _run_facts(run, max_jobs, source, ci) if asking else {}
-    return {task.id: {**facts, **_task_facts(task), **_fields_of_steps(task)} for task in asking}
+    return {
+        task.id: {**facts, **_task_facts(task), **_fields_of_steps(task, inputs)} for task in asking
+    }
 
 
-def _fields_of_steps(task: Task) -> dict[str, Scalar]:
+def _fields_of_steps(task: Task, inputs: Inputs) -> dict[str, Scalar]:
     from zf.plan.conditions.condition import parse  # noqa: PLC0415 - few steps have a condition
 
     found: dict[str, Scalar] = {}
     for step in (*task.steps, *task.cleanup):
         if step.condition:
-            found |= _fields(task, parse(step.condition))
+            found |= _fields(task, parse(step.condition), known_to(inputs, task.phase))
     return found
 
 
@@ -97,6 +102,7 @@ def _context_of(
     project: Project,
     facts: Mapping[str, Scalar],
     hide: Callable[[str], str],
+    inputs: Inputs,
 ) -> ConditionContext:
     from zf.plan.conditions.condition import parse  # noqa: PLC0415 - 4 ms, and few tasks have a condition
     from zf.plan.conditions.verdict import ConditionContext  # noqa: PLC0415 - as above
@@ -110,19 +116,27 @@ def _context_of(
     }
     globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
     hidden = untold(variables, {**environ, **env}, globs)
+    given = known_to(inputs, task.phase)
+    hidden |= {f"input.{name}" for name, one in given.items() if one.hidden}
     told = {**facts, **_task_facts(task)}
-    return ConditionContext(variables, told, hidden, hide, fields=_fields(task, condition))
+    fields = _fields(task, condition, given)
+    return ConditionContext(variables, told, hidden, hide, fields)
 
 
-def _fields(task: Task, condition: Condition) -> dict[str, Scalar]:
+def _fields(task: Task, condition: Condition, inputs: Inputs) -> dict[str, Scalar]:
     """The values that a project names itself, by the keys of `condition.Field`. What only another
-    instance of a matrix has is empty, as in GitHub's.
+    instance of a matrix has is empty, as in GitHub's; a list is looked at as steps have it.
     """
-    return {
+    axes = {
         field.key: task.matrix.get(field.path[0], "")
         for field in condition.fields
         if field.kind == "matrix"
     }
+    given = {
+        f"input.{name}": text_of(one.value) if isinstance(one.value, tuple) else one.value
+        for name, one in inputs.items()
+    }
+    return {**axes, **given}
 
 
 def _known_env(task: Task, environ: Mapping[str, str]) -> Mapping[str, str]:

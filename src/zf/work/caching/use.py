@@ -185,7 +185,7 @@ class Use:
         names; what the proof does not show goes among the secrets.
         """
         values, outside = self._around.env.values, self._around.outside
-        own = self._task.env.keys()
+        own, hidden = self._task.env.keys(), {*self._around.env.hidden}
         names = {
             name
             for name in values
@@ -194,7 +194,6 @@ class Use:
         found: dict[str, str | None] = {}
         named = outside.named(self._task.cache_env)
         passed = outside.passed(self._task.pass_env + self._task.required_env)
-        hidden = set(self._around.env.hidden)
         for name in sorted({*names, *named, *(n for n in self._task.cache_env if _is_name(n))}):
             value = values.get(name, named.get(name))
             if value is None:

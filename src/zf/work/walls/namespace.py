@@ -12,7 +12,7 @@ import os
 import sys
 from contextlib import suppress
 
-from zf.settings import ALWAYS
+from zf.typed import ALWAYS
 
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x0002_0000, 0x1000_0000
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_MOVE = 1, 32, 4096, 8192
