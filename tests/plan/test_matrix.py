@@ -105,6 +105,13 @@ class TestNames:
         for name in found[:-1]:
             assert re.fullmatch(r"test@v=[A-Za-z0-9.x-]{1,20}-[0-9a-f]{8}", name), name
 
+    def test_a_value_cannot_take_the_form_of_another(self):
+        (form,) = named(axes={"v": ("a/b",)})
+        other = form.removeprefix("test@v=")
+        found = named(axes={"v": ("a/b", other)})
+        assert found[0] == form
+        assert found[1].startswith(f"{form}-")
+
     def test_a_name_that_would_be_too_long_ends_in_what_stands_for_the_rest(self):
         long = "a_value_of_some_length"
         axes = {f"axis_number_{n}": (f"{long}_1", f"{long}_2") for n in range(5)}

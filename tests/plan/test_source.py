@@ -19,8 +19,8 @@ TASK = "tasks/x/task.yaml"
     ("content", "expected"),
     [
         pytest.param(
-            b"#" * (1 << 20) + b"\n",
-            "tasks/x/task.yaml: error[ZF202]: the file is larger than 1048576 bytes (1 MiB)\n"
+            b"#" * (16 << 20) + b"\n",
+            "tasks/x/task.yaml: error[ZF202]: the file is larger than 16777216 bytes (16 MiB)\n"
             "  hint: keep long scripts in files of their own and call them from `run`",
             id="too big",
         ),

@@ -162,12 +162,17 @@ def claims(tasks: str, names: Iterable[str]) -> bool:
     )
 
 
+def has_folders(folder: str) -> bool:
+    """Whether there may be folders in it: one without has two links, where links are counted."""
+    try:
+        return os.stat(folder).st_nlink != 2
+    except OSError:
+        return False
+
+
 def deeper(folder: str) -> Iterator[str]:
     """Paths of task files in the folders of a task's folder; a project in there is its own."""
     try:
-        # A folder without folders has two links, in file systems that count them.
-        if os.stat(folder).st_nlink == 2:
-            return
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
         return

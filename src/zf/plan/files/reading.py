@@ -215,7 +215,8 @@ def single_tasks(project: Project) -> Iterator[TaskSaid | Problem]:
             yield from misplaced.without_task_file(folder, f"{shown}/{name}")
             continue
         yield _single(name, found)
-        yield from misplaced.inside_task(folder, f"{shown}/{name}")
+        if places.has_folders(folder):
+            yield from misplaced.inside_task(folder, f"{shown}/{name}")
 
 
 def _single(name: str, found: Written) -> TaskSaid:

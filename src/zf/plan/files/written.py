@@ -67,4 +67,4 @@ def read(path: str, file: str) -> Written | None:
     if isinstance(found, Problem):
         return Written(path, file, None, yaml12.Document(), [found])
     document = yaml12.read(found)
-    return Written(path, file, found, document, list(document.problems))
+    return Written(path, file, found, document, document.problems)

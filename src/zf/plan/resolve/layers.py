@@ -38,13 +38,14 @@ class Resolved(Struct, frozen=True):
 
 
 NOTHING_SAID = Resolved({}, {}, {})
+_ADDING = frozenset(f"{name}+" for name in ADDING)
 
 
 def alone(own: Layer) -> Resolved:
     """What a task says that takes nothing from elsewhere."""
-    if any(f"{name}+" in own.form for name in ADDING):
+    if not _ADDING.isdisjoint(own.form):
         return laid_over(NOTHING_SAID, own)
-    return Resolved(own.form, own.lines, _moved(own) if own.moved else {})
+    return Resolved(own.form, own.lines, _moved(own) if own.moved else NOWHERE)
 
 
 def laid_over(below: Resolved, layer: Layer, shared: Mapping[Loc, Said] = NOWHERE) -> Resolved:
@@ -110,6 +111,8 @@ def _moved(layer: Layer) -> dict[Loc, Said]:
 
 def lines_here(task: Resolved, own: Place, line: int) -> Mapping[str, list[int]]:
     """The lines of entries, where they are lines of the task's own file; else that of the task."""
+    if not task.elsewhere:
+        return task.lines
     strange = {loc: said for loc, said in task.elsewhere.items() if said.place.file != own.file}
     if not strange:
         return task.lines

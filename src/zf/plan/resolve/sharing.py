@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from zf.errors import Problem
     from zf.plan.files.written import Written
 
+# Keys that say the same as another.
+_TWICE = {"run": "commands", **{f"{name}+": name for name in ADDING}}
 # Of templates in a hint.
 _MOST_NAMES = 10
 # A layer for many tasks, and where its values stand.
@@ -68,6 +70,10 @@ class Sharing:
         those that show here are added.
         """
         said, node = task.said, task.node
+        if node is not None and said.__class__ is dict and not (problems or self._defaults):
+            whole = short.plain(said, node)
+            if whole is not None:
+                return whole
         if node is None or (problems and not isinstance(said, dict)):
             return None
         uses = said.get("use", ()) if isinstance(said, dict) else ()
@@ -127,9 +133,8 @@ def _has_steps(said: Mapping[str, Any]) -> bool:
 
 def contradictions(written: Written, place: Place, said: Any) -> list[Problem]:
     """Keys that say the same thing twice."""
-    if not isinstance(said, dict):
+    if not isinstance(said, dict) or _TWICE.keys().isdisjoint(said):
         return []
-    pairs = [("run", "commands"), *((f"{name}+", name) for name in ADDING)]
     return [
         written.problem(
             (*place.loc, key, KEY),
@@ -137,7 +142,7 @@ def contradictions(written: Written, place: Place, said: Any) -> list[Problem]:
             f"'{key}' and '{other}' stand in one place",
             f"put all in '{other}'",
         )
-        for key, other in pairs
+        for key, other in _TWICE.items()
         if key in said and other in said
     ]
 

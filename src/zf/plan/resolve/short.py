@@ -10,13 +10,12 @@ from typing import Any
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from zf.plan.files.forms import ADDING, MERGED
-from zf.plan.files.place import Loc, Place, Said
-from zf.plan.resolve.layers import Layer
+from zf.plan.files.place import NOWHERE, Loc, Place, Said
+from zf.plan.resolve.layers import Layer, Resolved
 
-_LISTS = ("commands", "cleanup", "needs", *(f"{name}+" for name in ADDING))
 _STEPS = ("commands", "cleanup")
-
-_Nodes = Mapping[str, tuple[Node, Node]]
+_PLAIN = frozenset({*_STEPS, "needs"})
+_WITH_LINES = frozenset({*_STEPS, "needs", "run", "use", *(f"{name}+" for name in ADDING)})
 
 
 def line(node: Node) -> int:
@@ -34,7 +33,23 @@ def layer(place: Place, said: Any, node: Node) -> Layer:
         moved: dict[Loc, Loc] = {("commands",): ()}
         steps = _long_steps("commands", _with_texts(said, node), (), moved)
         return Layer(place, {"commands": steps}, {"commands": _lines(node)}, moved)
-    return _mapping(place, said, {key.value: (key, value) for key, value in node.value})
+    return _mapping(place, said, node)
+
+
+def plain(said: Mapping[str, Any], node: Node) -> Resolved | None:
+    """All that a task says which has nothing short, and takes nothing from elsewhere; None for any
+    other. Most tasks are like that, so this is quick.
+    """
+    lines: dict[str, list[int]] = {}
+    for key, value in node.value:
+        name = key.value
+        if name in _WITH_LINES:
+            if name not in _PLAIN or (name in _STEPS and _has_short(said[name])):
+                return None
+            lines[name] = _lines(value)
+        elif name == "env" and not _all_texts(said[name]):
+            return None
+    return Resolved(said, lines, NOWHERE) if "commands" in lines else None
 
 
 def need_lines(node: Node | None) -> Mapping[str, list[int]]:
@@ -47,28 +62,29 @@ def need_lines(node: Node | None) -> Mapping[str, list[int]]:
     }
 
 
-def _mapping(place: Place, said: Mapping[str, Any], nodes: _Nodes) -> Layer:
-    lines = {name: _lines(nodes[name][1]) for name in _LISTS if name in said}
+def _mapping(place: Place, said: Mapping[str, Any], node: Node) -> Layer:
+    lines: dict[str, list[int]] = {}
     moved: dict[Loc, Loc] = {}
     form = said
-    if "env" in said:
-        form = {**form, "env": _texts(said["env"], nodes["env"][1])}
-    for name in _STEPS:
-        if name in said and not all(map(_is_plain, said[name])):
-            steps = _with_texts(said[name], nodes[name][1])
-            form = {**form, name: _long_steps(name, steps, (name,), moved)}
-    if "use" in said:
-        form = {key: value for key, value in form.items() if key != "use"}
-    if "run" in said:
-        form = {key: value for key, value in form.items() if key != "run"}
-        form["commands"] = [{"run": said["run"]}]
-        lines["commands"] = [line(nodes["run"][0])]
-        moved["commands", 0, "run"] = ("run",)
+    for key, value in node.value:
+        name = key.value
+        if name not in _WITH_LINES:
+            if name == "env":
+                form = {**form, name: _texts(said[name], value)}
+            continue
+        if name == "run":
+            form = {key: one for key, one in form.items() if key != "run"}
+            form["commands"] = [{"run": said["run"]}]
+            lines["commands"] = [line(key)]
+            moved["commands", 0, "run"] = ("run",)
+        elif name == "use":
+            form = {key: one for key, one in form.items() if key != "use"}
+        else:
+            lines[name] = _lines(value)
+            if name in _STEPS and _has_short(said[name]):
+                steps = _with_texts(said[name], value)
+                form = {**form, name: _long_steps(name, steps, (name,), moved)}
     return Layer(place, form, lines, moved)
-
-
-def _is_plain(step: Any) -> bool:
-    return step.__class__ is dict and "env" not in step
 
 
 def _with_texts(steps: list[Any], node: Node) -> list[Any]:
@@ -83,12 +99,16 @@ def _with_texts(steps: list[Any], node: Node) -> list[Any]:
 
 def _texts(env: Mapping[str, Any], node: Node) -> Mapping[str, Any]:
     """Numbers and booleans of `env` as the texts that stand in the file: 1.10 stays 1.10."""
-    if all(type(value) is str for value in env.values()):
+    if _all_texts(env):
         return env
     said = {key.value: value.value for key, value in node.value}
     return {
         name: said[name] if isinstance(value, int | float) else value for name, value in env.items()
     }
+
+
+def _all_texts(env: Mapping[str, Any]) -> bool:
+    return not any(isinstance(value, int | float) for value in env.values())
 
 
 def _value_of(node: Node, key: str) -> Node:
@@ -97,7 +117,14 @@ def _value_of(node: Node, key: str) -> Node:
 
 
 def _lines(node: Node) -> list[int]:
-    return [line(entry) for entry in node.value]
+    return [entry.start_mark.line + 1 for entry in node.value]
+
+
+def _has_short(steps: list[Any]) -> bool:
+    for step in steps:  # no expression of generators: this is done for every task  # noqa: SIM110
+        if step.__class__ is str or "env" in step:
+            return True
+    return False
 
 
 def _long_steps(name: str, listed: list[Any], at: Loc, moved: dict[Loc, Loc]) -> list[Any]:
