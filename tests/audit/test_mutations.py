@@ -162,9 +162,15 @@ def subjects(tmp_path_factory) -> list[Subject]:
 
 
 OUTCOMES: dict[str, tuple[str, dict]] = {
-    "good": ('echo made > "$ARTIFACTS_DIR/file"', {}),
+    "good": (
+        'echo made > "$ARTIFACTS_DIR/file"; echo a=1 >> "$ZF_OUTPUT"',
+        {"outputs": ["a"]},
+    ),
     "bad": ("echo broken; exit 3", {}),
-    "flaky": ('test "$ATTEMPT" = 2', {"max_retries": 1}),
+    "flaky": (
+        'echo "a=$ATTEMPT" >> "$ZF_OUTPUT"; test "$ATTEMPT" = 2',
+        {"max_retries": 1, "outputs": ["a"]},
+    ),
     "held": ("true", {"needs": ["bad"]}),
     "slow": ("echo slow; exec sleep 60", {"timeout_sec": 1}),
 }

@@ -146,8 +146,8 @@ def test_a_seal_of_a_killed_run_leaves_no_way_to_its_needs(kept):
 
 
 PLANTED = {
-    "a folder": "rm $DIR/10-count; mkdir -p $DIR/10-count/x",
-    "a link": "ln -sfn /tmp $DIR/10-count",
+    "a folder": "rm -r $DIR/10-count; mkdir -p $DIR/10-count/x",
+    "a link": "rm -r $DIR/10-count; ln -sfn /tmp $DIR/10-count",
     "a file for the folder": "rm -r $DIR; touch $DIR",
     "a link for the folder": "mv $DIR $DIR.moved; ln -s /tmp $DIR",
 }
@@ -156,7 +156,7 @@ PLANTED = {
 @pytest.mark.parametrize("what", PLANTED)
 @pytest.mark.parametrize("mode", ["auto", "never"])
 def test_what_a_task_puts_in_the_place_of_the_way_to_a_need(kept, what, mode):
-    """Under the shield it cannot; else it gives way to the link of the task that comes next."""
+    """Under the shield it cannot; else it gives way to the copy of the task that comes next."""
     words = ["--shield", mode, "-j", "1"]
     kept.task(
         "15-plant",
@@ -169,5 +169,82 @@ def test_what_a_task_puts_in_the_place_of_the_way_to_a_need(kept, what, mode):
     done = kept.zf("run-phase", "A", "B", "--run-id", "r2", *words)
     shielded = kept.status("r2", "15-plant")["shield"] == "mount"
     assert kept.status("r2", "15-plant")["status"] == ("failure" if shielded else "success")
+    assert done.code == 0, done.err
+    reads(kept, "r2")
+
+
+WRITES = {
+    "over a file": "echo 8 > $DIR/words.txt",
+    "behind a file": "echo 8 >> $DIR/words.txt",
+    "beside a file": "echo 8 > $DIR/more.txt",
+    "nothing in its place": "rm $DIR/words.txt",
+    "through its folder": "rm -r $DIR; mkdir $DIR; echo 8 > $DIR/words.txt",
+}
+
+
+@pytest.mark.parametrize("where", ["this run", "an earlier run"])
+@pytest.mark.parametrize("mode", ["auto", "never"])
+@pytest.mark.parametrize("how", WRITES)
+def test_what_a_task_writes_to_what_a_need_kept_changes_no_proof(kept, how, mode, where):
+    """And no other task with the same need finds it, in whatever worker."""
+    kept.task(
+        "15-write",
+        f"DIR=$NEEDS_DIR/10-count; cat $DIR/words.txt; {WRITES[how]}",
+        needs=["10-count"],
+        phase="B",
+        priority=1,
+        allow_failure=True,
+    )
+    phases, words = ["A", "B"], ["--shield", mode, "-j", "1"]
+    if where == "an earlier run":
+        assert kept.zf("run-phase", "A", "--run-id", "r").code == 0
+        phases, words = ["B"], [*words, "--upstream", "r"]
+    done = kept.zf("run-phase", *phases, "--run-id", "r2", *words)
+    assert done.code == 0, done.err
+    status = kept.status("r2", "15-write")
+    shielded = status["shield"] == "mount"
+    assert status["status"] == ("failure" if shielded else "success")
+    assert kept.log("r2", "15-write").startswith(b"7\n")
+    reads(kept, "r2")
+    made_in = "r2" if where == "this run" else "r"
+    assert kept.zf("verify", made_in).code == 0
+    assert (kept.proof(made_in, "10-count", "30-artifacts", "words.txt")).read_text() == "7\n"
+
+
+@pytest.mark.parametrize("mode", ["auto", "never"])
+def test_folders_modes_times_and_empty_files_are_there(kept, mode):
+    script = "mkdir -p $ARTIFACTS_DIR/a/b; cd $ARTIFACTS_DIR; echo 7 > words.txt; : > a/b/empty"
+    kept.task("10-count", f"{script}; printf '#!/bin/sh\\necho ran' > a/tool; chmod 755 a/tool")
+    look = "cd $NEEDS_DIR/10-count; find . -type f | sort; a/tool; test ! -s a/b/empty"
+    kept.task("20-read", look, needs=["10-count"], phase="B")
+    for phases, run, more in ((["A", "B"], "r", []), (["B"], "r2", ["--upstream", "r"])):
+        done = kept.zf("run-phase", *phases, "--run-id", run, "--shield", mode, *more)
+        assert done.code == 0, done.err
+        assert kept.log(run, "20-read") == b"./a/b/empty\n./a/tool\n./words.txt\nran\n"
+        assert kept.zf("verify", run).code == 0
+
+
+def test_two_tasks_at_once_share_what_an_earlier_run_kept(kept):
+    assert kept.zf("run-phase", "A", "--run-id", "r").code == 0
+    names = [f"2{n}-read" for n in range(8)]
+    for name in names:
+        kept.task(
+            name,
+            "cat $NEEDS_DIR/10-count/words.txt",
+            needs=["10-count"],
+            phase="C",
+            parallel_safe=True,
+        )
+    done = kept.zf("run-phase", "C", "--run-id", "r2", "--upstream", "r", "-j", "8")
+    assert done.code == 0, done.err
+    assert all(kept.log("r2", name) == b"7\n" for name in names)
+
+
+def test_from_an_archive(kept, tmp_path):
+    kept.zf("run-phase", "A", "--run-id", "r")
+    archive = tmp_path / "r.tar"
+    assert kept.zf("export", "r", "-o", str(archive)).code == 0
+    kept.proof("r").rename(tmp_path / "away")
+    done = kept.zf("run-phase", "B", "--run-id", "r2", "--upstream", str(archive))
     assert done.code == 0, done.err
     reads(kept, "r2")

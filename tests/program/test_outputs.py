@@ -367,3 +367,41 @@ def test_outputs_of_a_matrix_reach_its_dependents_by_instance(project):
     assert project.log("r", "all", 0) == (b'{"test@py=3.11":"3.11","test@py=3.12":"3.12"}\n3.12\n')
     for version in ("3.11", "3.12"):
         assert project.log("r", f"same@py={version}", 0) == f"{version}\n".encode()
+
+
+def test_outputs_are_shown_wherever_a_run_is_told_of(project):
+    project.task(
+        "build",
+        VERSION,
+        "echo \"long=<b>$(seq 300 | tr -d '\\n')</b>\" >> $ZF_OUTPUT",
+        outputs=["version", "long"],
+    )
+    project.task("plain", "true")
+    words = ["--junit", "j.xml", "--report", "p.html"]
+    done = project.zf("run-phase", "A", "--run-id", "r", *words)
+    assert "outputs: build.long = <b>123" in done.out
+    assert "... (799 characters), build.version = 1.2.3\n" in done.out
+    told = project.zf("explain", "r", "build").out
+    assert "  output:   version = 1.2.3\n" in told
+    assert "output:" not in project.zf("explain", "r", "plain").out
+    status = json.loads(project.zf("status", "r", "--json").out)
+    assert status["outputs"]["build"]["version"] == "1.2.3"
+    assert list(status["outputs"]) == ["build"]
+    ran = json.loads(project.zf("run-phase", "A", "--run-id", "r2", "--json").out)
+    assert ran["tasks"]["build"]["outputs"]["version"] == "1.2.3"
+    assert "outputs" not in ran["tasks"]["plain"]
+    junit = (project.root / "j.xml").read_text()
+    assert '<property name="zf.output.version" value="1.2.3" />' in junit
+    page = (project.root / "p.html").read_text()
+    assert "<bdi>version</bdi>" in page
+    assert "&lt;b&gt;123" in page
+    assert "and 299 characters more" in page
+    assert "2 outputs" in page
+
+
+def test_a_run_without_outputs_says_nothing_of_them(project):
+    project.task("plain", "true")
+    done = project.zf("run-phase", "A", "--run-id", "r", "--report", "p.html")
+    assert "outputs" not in done.out
+    assert "outputs" not in json.loads(project.zf("status", "r", "--json").out)
+    assert 'id="outputs"' not in (project.root / "p.html").read_text()

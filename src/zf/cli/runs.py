@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zf.cli.display.progress import style_of
-from zf.cli.display.records import remarks_of, remarks_of_task, tails_of
+from zf.cli.display.records import (
+    outputs_of,
+    outputs_of_task,
+    remarks_of,
+    remarks_of_task,
+    tails_of,
+)
 from zf.cli.options import RUN, TASK, AsJson, Directory, as_typers
 from zf.cli.project import facts_of, find_run, path_shown, proofs_folder
 from zf.errors import ZfError, printable
@@ -63,6 +69,8 @@ def status(
             together = {name: base.conclusion for name, base in bases(facts.tasks.values()).items()}
             found = {"tasks": tasks, "measures": used, "waits": waiting.as_json(waits)}
             found |= {"matrices": together} if together else {}
+            outputs = outputs_of(facts, run_dir)
+            found |= {"outputs": outputs} if outputs else {}
             found |= {key: about[key] for key in ("inputs", "arguments") if key in about}
             print(json.dumps({**runs.as_json([row])[0], **found}))
         else:
@@ -166,6 +174,7 @@ def explain(
                 log=log,
                 remarks=remarks_of_task(found, run_dir),
                 cases=_failed_cases(run_dir, found),
+                outputs=_handed_on(run_dir, found),
                 wait=waits.get(name),
                 **common,
             )
@@ -178,6 +187,7 @@ def explain(
         print(json.dumps({**said, "next": commands, "waits": as_json_of(waits)}))
     else:
         notes = remarks_of(facts, run_dir)
+        common["outputs"] = outputs_of(facts, run_dir)
         print(telling.run(facts, tails=tails, remarks=notes, whole=True, **common), end="")
 
 
@@ -189,6 +199,12 @@ def _failed_cases(run_dir: str, task: TaskFacts) -> list[str]:
         with suppress(ZfError):
             return failed_cases(read.status_json(run_dir, task.id))
     return []
+
+
+def _handed_on(run_dir: str, task: TaskFacts) -> list[str]:
+    from zf.report.remarks import handed_on
+
+    return handed_on(outputs_of_task(task, run_dir))
 
 
 def logs(

@@ -23,6 +23,7 @@ from zf.proof.layout import (
     JOURNAL,
     LOGS,
     MANIFEST,
+    OUTPUTS,
     PLAN,
     RUN,
     STATUS,
@@ -120,6 +121,12 @@ def plan_json(run_dir: str) -> dict[str, Any]:
 def status_json(run_dir: str, task: str) -> dict[str, Any]:
     """What a task's status.json says; ZfError when it cannot be read."""
     return read_json(run_dir, f"{task}/{STATUS}")
+
+
+def outputs(run_dir: str, task: str) -> dict[str, str]:
+    """What a task handed on, by name; ZfError when it cannot be read."""
+    said = read_json(run_dir, f"{task}/{OUTPUTS}")
+    return {name: value for name, value in said.items() if isinstance(value, str)}
 
 
 def journal(run_dir: str) -> JournalReading:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from zf.errors import printable
 from zf.events import FAILED, WELL
 from zf.lean import lazy
+from zf.model import NOTHING
 from zf.report import advice
 from zf.report.remarks import on_cache, on_use, use
 from zf.report.summary import summary
@@ -51,6 +52,7 @@ def run(
     proof: str = "",
     style: Style = PLAIN,
     remarks: Mapping[str, Sequence[str]] = NO_TAILS,
+    outputs: Mapping[str, Mapping[str, str]] = NOTHING,
     alive: bool = False,
     sealed: bool = False,
     whole: bool = False,
@@ -73,6 +75,7 @@ def run(
         proof=proof,
         style=style,
         remarks=remarks,
+        outputs=outputs,
         advice=lines,
         told={cause.task for cause in facts.causes if cause.blocks} if report else (),
         reported=bool(report),
@@ -91,6 +94,7 @@ def task(
     style: Style = PLAIN,
     remarks: Sequence[str] = (),
     cases: Sequence[str] = (),
+    outputs: Sequence[str] = (),
     alive: bool = False,
     sealed: bool = False,
     wait: Wait | None = None,
@@ -110,6 +114,7 @@ def task(
         *(("tried", line) for line in tries(found)),
         ("tests", tests(found)),
         *(("failed", line) for line in cases),
+        *(("output", line) for line in outputs),
         ("when", _when(found)),
         ("used", use(found.measures)),
         ("waits", wait.told if wait and wait.why not in {"lease", "retry"} else ""),

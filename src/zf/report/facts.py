@@ -326,6 +326,7 @@ class Fold:
         task.started_at = event.started_at
         task.duration_s = event.duration_s
         task.measures, task.tests = shared_names(event.measures), event.tests or NOTHING
+        task.outputs_sha256 = event.outputs_sha256
         if event.metrics:
             from zf.metrics.exposition import summed  # noqa: PLC0415 - few tasks have any
 
@@ -411,7 +412,7 @@ class Fold:
 # What an attempt's end says of its task.
 _END = (
     *("status", "cause", "detail", "warned", "exit_code", "signal", "step"),
-    *("duration_s", "completed_at", "measures", "tests", "looked_up"),
+    *("duration_s", "completed_at", "measures", "tests", "outputs_sha256", "looked_up"),
 )
 
 

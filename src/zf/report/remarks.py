@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Of each kind; a task can leave thousands, and status.json has them all.
 _MOST = 5
 _MOST_CASES = 20
+_MOST_CHARS, _FEW_CHARS = 200, 40
 # Of what changed; the proof has more.
 _MOST_CHANGES = 10
 # In less time than this, starting up is most of what a task does.
@@ -108,6 +109,36 @@ def failed_cases(status: Mapping[str, Any]) -> list[str]:
     if lines and failed > len(lines):
         lines.append(f"and {failed - len(lines)} more")
     return lines
+
+
+def handed_on(outputs: Mapping[str, str]) -> list[str]:
+    """A line for each output of a task, safe to print, and cut where it is long; of many the first,
+    and how many more.
+    """
+    lines = [output(name, value) for name, value in [*outputs.items()][:_MOST_CASES]]
+    if len(outputs) > len(lines):
+        lines.append(f"and {len(outputs) - len(lines)} more")
+    return lines
+
+
+def outputs_line(outputs: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What the tasks of a run handed on, in a line; of many the first, and how many more."""
+    told = [
+        output(f"{task}.{name}", value, _FEW_CHARS)
+        for task, values in outputs.items()
+        for name, value in values.items()
+    ]
+    if len(told) > _MOST:
+        told[_MOST:] = [f"and {len(told) - _MOST} more"]
+    return [f"outputs: {', '.join(told)}"] if told else []
+
+
+def output(name: str, value: str, most: int = _MOST_CHARS) -> str:
+    """`version = 1.4.0`."""
+    shown = printable(value)
+    if len(shown) > most:
+        shown = f"{shown[:most]}... ({len(value)} characters)"
+    return f"{printable(name)} = {shown}"
 
 
 def _case(one: Mapping[str, Any]) -> str:

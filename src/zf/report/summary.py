@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import printable
 from zf.events import Status
 from zf.lean import lazy
+from zf.model import NOTHING
 from zf.proof.layout import step_log
 from zf.report.words import (
     NO_TAILS,
@@ -63,6 +64,7 @@ def summary(
     proof: str = "",
     style: Style = PLAIN,
     remarks: Mapping[str, Sequence[str]] = NO_TAILS,
+    outputs: Mapping[str, Mapping[str, str]] = NOTHING,
     advice: Sequence[str] = (),
     told: Collection[str] = (),
     reported: bool = False,
@@ -98,6 +100,7 @@ def summary(
     last = [
         _counts_line(facts, style),
         *_base_lines(facts, style),
+        *_outputs_line(outputs),
         *use_line(facts),
         *_throttle_lines(facts, style),
         *map(printable, facts.given),
@@ -338,6 +341,14 @@ def _counts_line(facts: Facts, style: Style) -> str:
     word = style.paint(VERDICTS[facts.result], facts.result)
     told = f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{took}"
     return style.folded(told)
+
+
+def _outputs_line(outputs: Mapping[str, Mapping[str, str]]) -> list[str]:
+    if not outputs:
+        return []
+    from zf.report.remarks import outputs_line  # noqa: PLC0415 - few runs have any
+
+    return outputs_line(outputs)
 
 
 def use_line(facts: Facts) -> list[str]:

@@ -74,6 +74,8 @@ class TaskFacts(Struct):
     # What the reports it left say of its test cases: `total`, `failed`, `errors`, `skipped`, and
     # the first `names` of those that failed; empty where there are none.
     tests: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    # The digest of what it handed on, by which that may be looked for; empty without outputs.
+    outputs_sha256: str = ""
     # What its attempts measured of themselves: counters added up, of a gauge the last value.
     metrics: Sequence[Mapping[str, Any]] = ()
     # Attempts that were followed by another, or should have been; in order.
@@ -134,7 +136,7 @@ class TaskFacts(Struct):
         """What an earlier attempt came to no longer counts."""
         self.status = self.exit_code = self.signal = self.step = self.duration_s = None
         self.cause = Cause.NONE
-        self.detail = self.completed_at = ""
+        self.detail = self.completed_at = self.outputs_sha256 = ""
         self.unmet = self.measures = self.tests = NOTHING
         self.warned = False
         self.looked_up = None

@@ -63,8 +63,8 @@ class Attempt:
         at: str | None = None,
         met: Mapping[str, str] = NOTHING,
     ) -> None:
-        """The tree is made in its place, or `at` another until it is `put_in_place`. `met` is what
-        its order says of its needs. OSError.
+        """`met` is what its order says of its needs. The tree is made in its place, or `at` another
+        until it is `put_in_place`. OSError.
         """
         self._context = context
         self._task = task
@@ -132,9 +132,8 @@ class Attempt:
             if self._left:
                 self._context.shield.open_up(self._left_at, self._left)
         problem = ""
-        if self._task.needs and (order.needs or self._context.upstream):
-            hide = self._redactor.text
-            problem = needs.link_needs(self._context, self._task, order.needs, hide)
+        if self._task.needs and (order.needs or self._context.upstream or self._context.copied):
+            problem = needs.lay_out(self._context, self._task, order.needs, self._redactor.text)
         place, started_at = self._context.place, self.outcome.started_at
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
         if problem and self.outcome.status is Status.SUCCESS:
@@ -168,7 +167,7 @@ class Attempt:
             "TASK_DIR": f"{context.place.root}/{task.file}".rpartition("/")[0],
             "ZENFLOW_ROOT": context.place.root,
             "PROOF_DIR": folder,
-            **({"NEEDS_DIR": f"{context.aside}/{layout.NEEDS}"} if task.needs else {}),
+            **({"NEEDS_DIR": f"{context.aside}/{context.needs}"} if task.needs else {}),
             "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
             "ATTEMPT": str(self.outcome.attempt),
             "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),

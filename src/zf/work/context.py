@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zf.lean.records import Struct
-from zf.proof.layout import FOLDERS
+from zf.proof.layout import FOLDERS, NEEDS
 from zf.proof.tree.records import Place
 from zf.tracing import Trace
 from zf.work.capture import Buffer
@@ -53,8 +53,10 @@ class WorkerContext(Struct):
     caching: Caching | None = None
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
-    # Whether the attempt at hand told something, so that there is something to clear away.
+    # Whether the attempt at hand told something, and whether `$NEEDS_DIR` holds copies, which a
+    # task may have changed: then there is something to clear away.
     told: bool = False
+    copied: bool = False
 
     @property
     def written_at(self) -> str:
@@ -83,6 +85,11 @@ class WorkerContext(Struct):
         with suppress(OSError):  # a step removed it, with all that was told
             self.told = os.stat(self.written_channel).st_mtime_ns > 0
         return self.told
+
+    @property
+    def needs(self) -> str:
+        """Where below the scratch folder what needs kept is: for each worker where it is copies."""
+        return NEEDS if self.shield else f"{self.pid}.{NEEDS}"
 
     @property
     def folders(self) -> tuple[str, ...]:

@@ -283,7 +283,7 @@ class Watcher:
             self._display.follow(chain((first,), pieces))
 
     def _summary(self, done: Launched, signed_by: str | None) -> str:
-        from zf.cli.display.records import remarks_of, result_json, tails_of
+        from zf.cli.display.records import outputs_of, remarks_of, result_json, tails_of
         from zf.report import explain
         from zf.report.summary import anchors, brief
 
@@ -303,6 +303,7 @@ class Watcher:
             proof=proof,
             style=style,
             remarks=remarks_of(done.facts, done.run_dir),
+            outputs=outputs_of(done.facts, done.run_dir),
             shown=self._shown(),
         )
         return text + anchors(done.facts, done.head, signed_by, style, done.compared)

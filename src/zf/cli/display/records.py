@@ -57,6 +57,25 @@ def remarks_of_task(task: TaskFacts, run_dir: str) -> list[str]:
     return []
 
 
+def outputs_of(facts: Facts, run_dir: str) -> dict[str, dict[str, str]]:
+    """What tasks handed on, for those that did."""
+    return {
+        task.id: values
+        for task in facts.tasks.values()
+        if task.outputs_sha256 and (values := outputs_of_task(task, run_dir))
+    }
+
+
+def outputs_of_task(task: TaskFacts, run_dir: str) -> dict[str, str]:
+    """The same of one task."""
+    if task.outputs_sha256:
+        from zf.proof.read import outputs
+
+        with suppress(ZfError):
+            return outputs(run_dir, task.id)
+    return {}
+
+
 # How status.json says that there is nothing of a kind.
 _NOTHING = [f'\n  "{key}": []'.encode() for key in ("survivors", "refused", "unmatched", "notes")]
 _STATUS_BYTES = 16 * 1024
@@ -110,5 +129,6 @@ def _task_json(facts: Facts, task: TaskFacts, run_dir: str) -> dict[str, Any]:
         "attempt": task.attempt,
         "log": log if task.attempt and os.path.lexists(log) else None,
         "proof": tree if task.status is not None else None,
+        **({"outputs": outputs_of_task(task, run_dir)} if task.outputs_sha256 else {}),
         **({"cached_from": task.cached_from} if task.cached_from else {}),
     }

@@ -5,16 +5,28 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
 
 from zf.proof.checksums import is_safe_name, parse
-from zf.proof.files import FOLDER, READ, digest_of, is_folder, opened, remove
+from zf.proof.files import (
+    FOLDER,
+    READ,
+    digest_of,
+    is_folder,
+    open_regular,
+    opened,
+    own_folder,
+    remove,
+    remove_tree,
+    write_all,
+)
 from zf.proof.layout import ARTIFACTS, OUTPUTS, TASK_LIST
 
 # A verifier looks 64 folders deep, and an attempt's own lie four deep.
 _MAX_DEPTH = 56
+_PIECE_BYTES = 1024 * 1024
 # Of one output, encoded, and of all that a task hands on, which JSON may take six times as much
 # for: a control character is six there. A variable of Linux can take 128 KiB.
 MAX_OUTPUT_BYTES = 64 * 1024
@@ -70,24 +82,59 @@ def checked_artifacts(folder: str, task_sha256: str) -> str:
     they are, or an empty text if there are none. Raises OSError, or ValueError saying what is not
     as listed.
     """
-    prefix = f"{ARTIFACTS}/"
-    listed = {
-        name.removeprefix(prefix): digest
-        for name, digest in _checked_list(folder, task_sha256).items()
-        if name.startswith(prefix)
-    }
+    listed = _listed_artifacts(folder, task_sha256)
     if not listed:
         return ""
     top = f"{folder}/{ARTIFACTS}"
     with opened(top) as fd:
-        _compare(fd, listed)
+        _compare(_hashes(fd), listed)
     return top
 
 
-def _compare(top: int, listed: Mapping[str, str]) -> None:
-    """See that these files and no others lie below an open folder; ValueError if not."""
+def copy_artifacts(folder: str, task_sha256: str, target: str) -> bool:
+    """Copy the artifacts of a decided task, compared on their way as above; whether there are any.
+    A copy that is there and sound stays as it is: something may be reading it.
+    """
+    listed = _listed_artifacts(folder, task_sha256)
+    if not listed:
+        return False
+    if _is_sound(target, listed):
+        return True
+    parent, name = os.path.split(target)
+    os.close(own_folder(parent))
+    copy = f"{parent}/.{name}.{os.getpid()}"
+    remove_tree(copy)
+    try:
+        with opened(f"{folder}/{ARTIFACTS}") as fd:
+            _compare(_copied(fd, copy), listed)
+        if not _is_sound(target, listed):  # another may have made it meanwhile
+            remove_tree(target)
+            os.rename(copy, target)
+    finally:
+        remove_tree(copy)
+    return True
+
+
+def _listed_artifacts(folder: str, task_sha256: str) -> dict[str, str]:
+    prefix = f"{ARTIFACTS}/"
+    return {
+        name.removeprefix(prefix): digest
+        for name, digest in _checked_list(folder, task_sha256).items()
+        if name.startswith(prefix)
+    }
+
+
+def _is_sound(copy: str, listed: Mapping[str, str]) -> bool:
+    with suppress(OSError, ValueError), opened(copy) as fd:
+        _compare(_hashes(fd), listed)
+        return True
+    return False
+
+
+def _compare(found: Iterable[tuple[str, str | None]], listed: Mapping[str, str]) -> None:
+    """See that the files found are these and no others; ValueError if not."""
     missing = set(listed)
-    for name, digest in _hashes(top):
+    for name, digest in found:
         if name not in missing:
             raise ValueError(f"{name} was not there when its task ended")
         if digest != listed[name]:
@@ -109,6 +156,41 @@ def _hashes(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str
             raise ValueError(f"{prefix}{name} was not there when its task ended")
         with opened(name, FOLDER, folder) as below:
             yield from _hashes(below, f"{prefix}{name}/", depth + 1)
+
+
+def _copied(
+    folder: int, target: str, prefix: str = "", depth: int = 0
+) -> Iterator[tuple[str, str | None]]:
+    """The same while it is copied: each file with the SHA-256 of the bytes in its copy."""
+    os.mkdir(target)
+    for name in sorted(os.listdir(folder)):
+        if not is_folder(folder, name):
+            yield prefix + name, _copy(folder, name, f"{target}/{name}")
+            continue
+        if depth == _MAX_DEPTH:
+            raise ValueError(f"{prefix}{name} was not there when its task ended")
+        with opened(name, FOLDER, folder) as below:
+            yield from _copied(below, f"{target}/{name}", f"{prefix}{name}/", depth + 1)
+    info = os.fstat(folder)
+    os.chmod(target, stat.S_IMODE(info.st_mode) | stat.S_IRWXU)
+    os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def _copy(folder: int, name: str, target: str) -> str | None:
+    """Copy a regular file with its rights and times; the SHA-256 of the copy, None for else."""
+    try:
+        source = open_regular(folder, name)
+    except OSError:
+        return None
+    digest = sha256()
+    with os.fdopen(source, "rb", buffering=0) as stream, open(target, "xb", buffering=0) as copy:
+        while piece := stream.read(_PIECE_BYTES):
+            digest.update(piece)
+            write_all(copy.fileno(), piece)
+        info = os.fstat(source)
+        os.fchmod(copy.fileno(), stat.S_IMODE(info.st_mode) & 0o777 | stat.S_IRUSR)
+        os.utime(copy.fileno(), ns=(info.st_atime_ns, info.st_mtime_ns))
+    return digest.hexdigest()
 
 
 def hash_tree(folder: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:

@@ -188,6 +188,9 @@ class _Cases:
                 "zf.outcome": task.word,
                 "zf.detail": _shortly(task),
             }
+        if task.outputs_sha256:
+            outputs = self._run.outputs(task.id)
+            said |= {f"zf.output.{name}": _output(value) for name, value in outputs.items()}
         if any(said.values()):
             element.append(_properties(said))
         kind, outcome = self._outcome(task)
@@ -299,6 +302,11 @@ def _of_the_run(run: RecordedRun) -> _Case | None:
     return _Case("errors", _written(element))
 
 
+def _output(value: str) -> str:
+    shown = printable(value)
+    return shown if len(shown) <= _OUTPUT_CHARS else f"{shown[:_OUTPUT_CHARS]}..."
+
+
 def _properties(said: dict[str, str]) -> ET.Element:
     element = ET.Element("properties")
     for name, value in said.items():
@@ -341,6 +349,8 @@ def _fit(run: RecordedRun, suites: Sequence[_Suite], room: int) -> str:
 
 _END = b"</testcase>\n"
 # Of a log, or a list of properties.
+# Of the value of an output.
+_OUTPUT_CHARS = 200
 _TAGS_BYTES = 400
 _MOST_OF_ONE = len("&amp;")
 

@@ -124,6 +124,12 @@ class RecordedRun:
         """The same of any command, by the name of its files: `step-0`, `cleanup-0`."""
         return self._json("step", f"{self._tree(task, attempt)}/{layout.command_record(name)}")
 
+    def outputs(self, task: str) -> Mapping[str, str]:
+        """What a task handed on, by name; nothing where there is none."""
+        with suppress(ZfError):
+            return read.outputs(self.folder, task)
+        return {}
+
     def log(self, task: str, attempt: int | None, step: int) -> BinaryIO | None:
         """A step's log, opened; None where there is none."""
         with suppress(ZfError):

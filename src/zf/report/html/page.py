@@ -63,6 +63,7 @@ def _shown(run: RecordedRun) -> dict[str, Any]:
         "matrices": tables.matrices(run),
         "columns": tables.columns(run, rows),
         "artifacts": tables.artifacts(run),
+        "outputs": tables.outputs(run),
         "costs": costs.costs(facts),
         "about": list(tables.about(run)),
         "settings": list(tables.settings(run)),

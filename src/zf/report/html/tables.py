@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from zf.errors import printable
 from zf.inputs import shown
 from zf.lean.records import Struct
 from zf.report.html.state import RANK, STATES, State, name_of, state_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MOST_ARTIFACTS = 2000
 MOST_LEFT_OUT = 200
 MOST_INSTANCES = 12
+MOST_CHARS = 500
 # Less processor time is shown as none.
 _WORTH_TELLING_S = 0.05
 
@@ -136,7 +138,26 @@ def size(number: int) -> str:
     return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
 
 
-# What is kept, and how it was set.
+# What is handed on and kept, and how it was set.
+
+
+class Output(Struct, frozen=True):
+    """An output of a task: its value, on one line and cut where that is long."""
+
+    task: str
+    name: str
+    value: str
+    left_out: int
+
+
+def outputs(run: RecordedRun) -> list[Output]:
+    """What tasks handed on, in plan order."""
+    return [
+        Output(task.id, name, printable(value[:MOST_CHARS]), max(0, len(value) - MOST_CHARS))
+        for task in run.facts.tasks.values()
+        if task.outputs_sha256
+        for name, value in run.outputs(task.id).items()
+    ]
 
 
 def artifacts(run: RecordedRun) -> tuple[list[tuple[str, Artifact]], int, int]:

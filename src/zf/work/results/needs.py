@@ -1,4 +1,4 @@
-"""What needs left, for the task that needs it: `$NEEDS_DIR` leads there."""
+"""What needs left, for the task that needs it: its files are in `$NEEDS_DIR`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
-from zf.proof.files import link
-from zf.proof.layout import NEEDS
-from zf.proof.tree.contents import checked_artifacts
+from zf.proof.files import link, remove_tree
+from zf.proof.tree.contents import checked_artifacts, copy_artifacts
 from zf.work.outcome import error_text
 
 if TYPE_CHECKING:
@@ -24,23 +23,32 @@ class NeedError(Exception):
         super().__init__(f"the {what} of need {need} cannot be used: {why}")
 
 
-def link_needs(
+def lay_out(
     context: WorkerContext, task: Task, digests: Mapping[str, str], hide: Callable[[str], str]
 ) -> str:
-    """Lead to the artifacts of the needs, in whatever run those were met; `digests` are the
-    `task_sha256` of those that this run met. If some are not what they were: what fails the task
-    before it does anything with them.
+    """Have the artifacts of the needs in `$NEEDS_DIR`, in whatever run those were met; `digests`
+    are the `task_sha256` of those that this run met. If some are not what they were: what fails the
+    task before it does anything with them.
+
+    No step can change them in the proof that they are of. The shield keeps it from this run's, to
+    which a link leads; of all others, and where there is no shield, the task gets a copy.
     """
+    place = f"{context.written_aside}/{context.needs}"
+    if context.copied and not context.shield:
+        context.copied = False
+        remove_tree(place)  # an earlier task may have changed its copies
     for need in task.needs:
-        folder, digest = tree_of(context, context.run_dir, need.task, digests)
+        tree, digest = tree_of(context, context.run_dir, need.task, digests)
         if digest is None:
             continue
         try:
-            artifacts = checked_artifacts(folder, digest)
+            if context.shield and need.task not in context.upstream:
+                if artifacts := checked_artifacts(tree, digest):
+                    link(artifacts, place, need.task)
+            elif copy_artifacts(tree, digest, f"{place}/{need.task}"):
+                context.copied = True
         except (OSError, ValueError) as error:
             return printable(hide(str(NeedError("artifacts", need.task, error))))
-        if artifacts:
-            link(artifacts, f"{context.written_aside}/{NEEDS}", need.task)
     return ""
 
 
