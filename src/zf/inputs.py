@@ -38,8 +38,14 @@ class Input(Struct, frozen=True):
     least: float | None = None
     most: float | None = None
     required: bool = False
-    secret: bool = False
+    # None where its file does not say.
+    secret: bool | None = None
     description: str = ""
+
+    @property
+    def may_be_shown(self) -> bool:
+        """Whether it is no secret, whatever it is called."""
+        return self.secret is False or self.type != "string"
 
     @property
     def empty(self) -> Value:
@@ -52,7 +58,8 @@ class Input(Struct, frozen=True):
 class Given(Struct, frozen=True):
     """The value of an input in one run. It is known to the tasks of these `phases`, or to all.
 
-    One that is `hidden` stands nowhere: the proof has a digest of it, made with the `salt`.
+    One that is `hidden` stands nowhere: the proof has a digest of it, made with the `salt`. One
+    that `may_be_shown` is no secret, whatever it is called.
     """
 
     value: Value
@@ -60,6 +67,7 @@ class Given(Struct, frozen=True):
     phases: tuple[str, ...] = ()
     hidden: bool = False
     salt: str = ""
+    may_be_shown: bool = False
 
     def __repr__(self) -> str:
         return f"Given({'***' if self.hidden else repr(self.value)}, {self.source!r})"

@@ -154,6 +154,30 @@ def test_a_secret_one_is_nowhere_to_be_read(given):
     assert given.zf("verify", "r", "--input", "token=other").code == 4
 
 
+def test_a_text_that_is_called_like_a_secret_is_one_unless_it_is_said_not_to_be(project):
+    (project.root / "zf.yaml").write_text(
+        "secrets: [INPUT_PIN_*]\ninputs:\n  api_token: {type: string}\n  max_tokens: 4000\n"
+        "  tokeniser: {secret: false, default: wordpiece}\n  pin_code: {default: built-in}\n"
+    )
+    project.task("a", 'env | grep ^INPUT_ | sort; echo "$INPUT_API_TOKEN"')
+    words = ("run-phase", "A", "--run-id", "r", "-i", f"api_token={SECRET}")
+    assert project.zf(*words).code == 0
+    inputs = project.json("r", "run.json")["inputs"]
+    assert {name for name, one in inputs.items() if "value" not in one} == {"api_token", "pin_code"}
+    assert project.log("r", "a").decode().splitlines() == [
+        "INPUT_API_TOKEN=***",
+        "INPUT_MAX_TOKENS=4000",
+        "INPUT_PIN_CODE=***",
+        "INPUT_TOKENISER=wordpiece",
+        "***",
+    ]
+    assert nowhere(project, SECRET)
+    # A default that is hidden is known from the file.
+    assert "pin_code" not in project.zf("rerun", "r", "--only", "a").err
+    env = {"ZF_INPUT_API_TOKEN": SECRET}
+    assert project.zf("rerun", "r", "--only", "a", env=env).code == 0
+
+
 def test_a_short_secret_is_not_in_the_recorded_command_line(given):
     done = given.zf("run-phase", "A", "--run-id", "r", "-i", "token=12", "--input=env=dev")
     assert done.code == 0, done.err
@@ -237,9 +261,11 @@ def test_only_tasks_that_are_named_have_them(project):
 
 
 def test_a_secret_in_an_argument_is_hidden_and_such_a_run_is_not_run_again(given):
-    env = {"MY_TOKEN": SECRET}
+    env = {"MINE": SECRET}
+    given.task("other", "true", secrets=["MINE"])
     given.task("quiet", '[ "$1" = "-p' + SECRET + '" ]')
-    done = given.zf("run-task", "quiet", "--run-id", "r", "--", f"-p{SECRET}", env=env)
+    words = ("run", "other", "quiet", "--run-id", "r", "--", f"-p{SECRET}")
+    done = given.zf(*words, env=env)
     assert done.code == 0, done.err
     assert given.json("r", "run.json")["arguments"] == ["-p***"]
     assert nowhere(given, f"p{SECRET}")

@@ -300,11 +300,11 @@ def carry_out(
     """Run a plan, showing what happens and then what came of it; the exit code. `again` is the
     run.json of the run of which it runs a part again.
     """
-    from zf.redact.redactor import Redactor
+    from zf.redact.redactor import Redactor, hidden_by_name
     from zf.run.launch import launch
     from zf.run.request import RunRequest, limits_of
 
-    inputs = inputs_of(flow, plan, options, again)
+    inputs = hidden_by_name(inputs_of(flow, plan, options, again), flow.project)
     redactor = Redactor(plan.tasks.values(), os.environ, flow.project, inputs)
     if inputs:
         inputs = redactor.inputs(inputs)

@@ -201,11 +201,12 @@ def plan_task(
     """The plan of one task, of all instances of its matrix if it has one: alone, its needs not
     checked, or after everything it needs.
     """
-    from zf.plan.matrix.chosen import instances_of  # noqa: PLC0415 - most plans are of phases
+    own: tuple[str, ...] = (task_id,)
+    if task_id not in flow.tasks:
+        from zf.plan.matrix.chosen import instances_of  # noqa: PLC0415 - few tasks have any
 
-    own = instances_of(flow, task_id)
-    if not own:
-        _refuse_unknown(flow, task_id)
+        own = instances_of(flow, task_id) or own
+        _refuse_unknown(flow, own[0])
     timeout_s = _phase_timeouts(flow, phase_timeout_s, forced=phase_timeout_forced)
     if not with_needs:
         tasks = {name: flow.tasks[name] for name in own}

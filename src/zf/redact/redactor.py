@@ -191,6 +191,17 @@ def _joined(texts: Iterable[str]) -> bytes:
     return "\0".join(texts).encode(errors="surrogateescape")
 
 
+def hidden_by_name(inputs: Inputs, project: Project) -> Inputs:
+    """The inputs, those hidden that are called like secrets and not declared to be none."""
+    globs = (*project.secrets, *SECRET_NAME_GLOBS)
+    return {
+        name: replace(given, hidden=True)
+        if given.value and not given.may_be_shown and is_secret_name(variable(name), globs)
+        else given
+        for name, given in inputs.items()
+    }
+
+
 def secret_inputs(inputs: Inputs) -> list[Secret]:
     """The values of inputs that must not be seen."""
     return [

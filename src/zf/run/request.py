@@ -19,7 +19,7 @@ from zf.proof.durations.runs import weights
 from zf.proof.layout import MANIFEST, PLAN, RUN
 from zf.proof.source import provenance
 from zf.proof.tree.records import Place
-from zf.redact.redactor import Redactor
+from zf.redact.redactor import Redactor, hidden_by_name
 from zf.run.host import leases, lock
 from zf.run.host.interrupts import Inbox
 from zf.run.host.machine import available
@@ -293,7 +293,8 @@ def _as_given(
         return flow, NOTHING
     phases = [row["name"] for row in planned["phases"]]
     kept = given.Kept.of(recorded, exact=True)
-    return flow, given.resolve(flow.project, phases, words, environ, kept)[0]
+    inputs, _ = given.resolve(flow.project, phases, words, environ, kept)
+    return flow, hidden_by_name(inputs, flow.project)
 
 
 def refuse_sealed(run_dir: str) -> None:

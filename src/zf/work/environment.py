@@ -17,7 +17,7 @@ from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.model import NOTHING, Project, Step, Task
 from zf.redact.redactor import secret_inputs
-from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
+from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
 from zf.tracing import TRACEPARENT
 from zf.variables import expand, has_references, is_allowed
 from zf.work.interpreters import OPEN, way
@@ -132,10 +132,18 @@ class Outside:
     """The part of the runner's own environment that steps may see; the same for many tasks."""
 
     def __init__(
-        self, environ: Mapping[str, str], project: Project, inputs: Inputs = NOTHING
+        self,
+        environ: Mapping[str, str],
+        project: Project,
+        inputs: Inputs = NOTHING,
+        of_the_run: Sequence[Secret] = (),
     ) -> None:
+        """`of_the_run` are the secrets of all tasks, which the caller's shell may have put into the
+        arguments of any.
+        """
         self._environ = environ
         self._inputs = inputs
+        self._of_the_run = of_the_run
         # The inputs as variables, by phase, and the names of those that are recorded.
         self._given: dict[str, tuple[dict[str, str], set[str]]] = {}
         self._project_patterns = (*project.pass_env, *project.required_env)
@@ -221,14 +229,17 @@ class Outside:
         named = (*self._project_secrets, *task.secrets)
         seen = environment.values
         found = _matching(self._environ, named) if named else {}
-        found |= {name: seen[name] for name in self._secret_names(tuple(seen), named)}
+        names = tuple(seen)
+        if self._inputs:  # of which it is known whether they are secret
+            told = self._given_to(task.phase)[1]
+            names = tuple([n for n in seen if n not in told or is_secret_name(n, named)])
+        found |= {name: seen[name] for name in self._secret_names(names, named)}
         secrets = [Secret(name, os.fsencode(value)) for name, value in found.items() if value]
         for step in steps:
             names = self._secret_names(tuple(step.values), named)
             secrets += [Secret(n, os.fsencode(step.values[n])) for n in names if step.values[n]]
-        if task.arguments:  # which the caller's shell may have made of any variable
-            words = os.fsencode("\0".join(task.arguments))
-            secrets += [one for one in secrets_in(self._environ) if one.value in words]
+        if task.arguments:
+            secrets += self._of_the_run
         return (*secrets, *secret_inputs(self._inputs)) if self._inputs else tuple(secrets)
 
     def for_condition(

@@ -105,7 +105,7 @@ class Worker:
         cgroup = _entering(cgroup_name(shared.run_dir, pid))
         confine = None if shield is None else shield.confine
         shell = Shell(shared.environ.get("PATH", os.defpath), confine)
-        outside = Outside(shared.environ, shared.project, shared.inputs)
+        outside = Outside(shared.environ, shared.project, shared.inputs, shared.redactor.secrets)
         self._cgroup = cgroup()
         go_on_when_parent_dies()
         tree: Tree = GroupTree()

@@ -127,7 +127,7 @@ def _value(
             problems.append(given[-1].problem("ZF271", str(error), error.hint))
             best = best or Given("", source)
             continue
-        best = best or Given(value, source, declared.phases, declared.input.secret)
+        best = best or _given(value, source, declared)
     if best is not None:
         return best
     one = declared.input
@@ -135,7 +135,13 @@ def _value(
         problems.append(_missing(name, one))
         return None
     value = one.empty if one.default is None else one.default
-    return Given(value, "default", declared.phases)
+    return _given(value, "default", declared)
+
+
+def _given(value: Value, source: str, declared: Declared) -> Given:
+    one = declared.input
+    hidden = one.secret is True and value != ""
+    return Given(value, source, declared.phases, hidden, may_be_shown=one.may_be_shown)
 
 
 def _together(declared: Input, given: Sequence[Said]) -> str | tuple[str, ...]:

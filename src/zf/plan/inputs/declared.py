@@ -101,7 +101,7 @@ class _Reader:
             least=said.get("min"),
             most=said.get("max"),
             required=said.get("required", False),
-            secret=said.get("secret", False),
+            secret=said.get("secret"),
             description=said.get("description", ""),
         )
         wrong = list(_at_odds(declared, said))

@@ -56,8 +56,8 @@ INPUT: Mapping[str, Key] = {
     ),
     "secret": Key(
         BOOL,
-        "Whether its value is hidden everywhere; the proof has a salted digest of it.",
-        default=False,
+        "Whether its value is hidden everywhere; the proof has a salted digest of it. Default:"
+        " whether it is a string that is called like a secret.",
     ),
     "description": Key(text(NOT_BLANK), "One line for people."),
 }

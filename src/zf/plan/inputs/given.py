@@ -226,14 +226,17 @@ def _kept_value(name: str, one: Declared, kept: Kept, now: Given | None, place: 
         if place and now is not None and now.value != value:
             shown = "another value" if one.input.secret else f"'{text_of(value)}'"
             raise ValueError(f"{place}: run {kept.run} has {shown}, which it keeps")
-        return Given(value, source, one.phases, one.input.secret and value != "")
-    if not place or now is None:
+        hidden = one.input.secret is True and value != ""
+        plain = one.input.may_be_shown
+        return Given(value, source, one.phases, hidden, may_be_shown=plain)
+    same = now is not None and salted(now.value, then["salt"]) == then["salted_sha256"]
+    if now is None or not (place or same):
         key = variable(name, GIVEN_PREFIX)
         raise ValueError(
             f"input '{name}' of run {kept.run} is hidden, so its proof does not have it",
             f"give it again: set {key}, or -i {name}=...",
         )
-    if salted(now.value, then["salt"]) != then["salted_sha256"]:
+    if not same:
         raise ValueError(
             f"{place}: this is not the value that run {kept.run} had, by its digest",
             "give the same value again; a new run takes another",

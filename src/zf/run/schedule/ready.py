@@ -12,11 +12,10 @@ Tasks with equal claims wait in line behind each other, so a turn looks at lines
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 
 from zf.model import Task
-from zf.run.schedule.limits.matrix import place_of, places
 
 _Claim = tuple[tuple[str, int], ...]
 
@@ -37,6 +36,20 @@ def _place(group: str) -> str:
     return f"concurrency {group}"
 
 
+def place_of(task: Task) -> str | None:
+    """The resource of which each instance of its matrix takes one; None where their number is not
+    limited (`max_parallel`).
+    """
+    return None if task.max_parallel is None else f"matrix {task.base}"
+
+
+def _places(tasks: Iterable[Task]) -> dict[str, int]:
+    """How many of these there are."""
+    return {
+        f"matrix {task.base}": task.max_parallel for task in tasks if task.max_parallel is not None
+    }
+
+
 def impossible(tasks: Mapping[str, Task], limits: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """Every (task, resource) that asks for more than there is; such a task could never start."""
     for task in tasks.values():
@@ -52,7 +65,7 @@ class ReadyQueue:
         self._tasks = in_order
         self._rank = {task.id: rank for rank, task in enumerate(in_order)}
         self._claims = {task.id: claim_of(task) for task in in_order}
-        self._free = {**limits, **places(in_order)}
+        self._free = {**limits, **_places(in_order)}
         self._names: set[str] = set()
         self._lines: dict[_Claim, list[int]] = {}
         # The head of each line that is not set aside; old entries are passed over when met.

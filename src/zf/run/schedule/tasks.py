@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container, Iterable
+from typing import TYPE_CHECKING
 
 from zf.events import FAILED, WELL, AttemptEnded, Cause, RetryDropped, RetryScheduled, Status
 from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.limits.budgets import Budgets
-from zf.run.schedule.limits.matrix import Matrices
 from zf.run.schedule.limits.slots import Slots
 from zf.run.schedule.orders import KillAttempt, Limits, NotRun, Order, Record
 from zf.run.schedule.outcomes import Decision, Outcomes
 from zf.run.schedule.phases import Phases
 from zf.run.schedule.retry import Retries
+
+if TYPE_CHECKING:
+    from zf.run.schedule.limits.matrix import Matrices
 
 
 class Tasks:
@@ -45,7 +48,8 @@ class Tasks:
         self._order = order
         self.slots = Slots(plan, limits, clock, order)
         self.budgets = Budgets(plan)
-        self._matrices = Matrices(plan.tasks)
+        # Made when the first instance of a matrix that fails fast has failed.
+        self._matrices: Matrices | None = None
         self.done = outcomes.done
         self.always = outcomes.always
         self.stopped: Decision | None = None
@@ -123,6 +127,10 @@ class Tasks:
 
     def _end_others(self, failed: Task, status: Status) -> None:
         """An instance of a matrix that fails fast has failed: the others do not go on."""
+        if self._matrices is None:
+            from zf.run.schedule.limits.matrix import Matrices  # noqa: PLC0415 - few runs have one
+
+            self._matrices = Matrices(self._tasks)
         end, names = self._matrices.others(failed, status)
         for name in names:
             if self.is_endable(name):

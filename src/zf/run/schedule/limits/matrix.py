@@ -1,32 +1,15 @@
-"""What the instances of a matrix have to do with each other: how many of them run at once, and that
-one that fails ends the others (`fail_fast`). Pure.
+"""That an instance of a matrix which fails ends the others (`fail_fast`). Pure.
 
-How many is a budget of places, which `ready.py` counts like any other resource.
+How many of them run at once is a budget of places, which `ready.py` counts like any other resource.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from zf.events import Cause, Status
 from zf.model import Task
 from zf.run.schedule.outcomes import Decision
-
-_PLACE = "matrix "
-
-
-def place_of(task: Task) -> str | None:
-    """The resource of which each instance takes one; None where their number is not limited."""
-    return None if task.max_parallel is None else f"{_PLACE}{task.base}"
-
-
-def places(tasks: Iterable[Task]) -> dict[str, int]:
-    """How many of these there are."""
-    return {
-        place: task.max_parallel
-        for task in tasks
-        if (place := place_of(task)) is not None and task.max_parallel is not None
-    }
 
 
 class Matrices:

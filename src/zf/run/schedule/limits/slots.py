@@ -13,7 +13,6 @@ from zf.events import AttemptEnded, LeaseAwaited, LeaseTaken
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.limits.gate import Gate
-from zf.run.schedule.limits.matrix import place_of
 from zf.run.schedule.limits.waits import Waits
 from zf.run.schedule.order import start_order
 from zf.run.schedule.orders import (
@@ -26,7 +25,7 @@ from zf.run.schedule.orders import (
     ReleaseLease,
     StartAttempt,
 )
-from zf.run.schedule.ready import ReadyQueue
+from zf.run.schedule.ready import ReadyQueue, place_of
 
 
 class Slots:
