@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.support import independent_verifier
+from tests.support import independent_verifier, proof_keys
 from tests.support.program import heard
 
 BUILD = "cat src/* > dist/out.txt && echo built >> ../count"
@@ -425,3 +425,80 @@ def test_an_earlier_result_says_nothing_of_how_long_the_task_takes(built):
     before = built.zf("durations").out
     run(built, "r2")
     assert built.zf("durations").out == before
+
+
+@pytest.fixture
+def keys(tmp_path):
+    (tmp_path / "keys").mkdir()
+    return proof_keys.make_keys(tmp_path / "keys")
+
+
+@pytest.mark.parametrize(("own", "other"), [("alice", "mallory"), ("key.pem", "other.pem")])
+def test_a_signed_run_uses_only_what_the_same_key_has_signed(built, keys, own, other):
+    sign = ("--sign", "--key", str(keys / own))
+    run(built, "r1")  # not signed at all
+    done = run(built, "r2", *sign)
+    assert ran(built) == ["built", "read", "built", "read"]
+    assert "does not verify now" in done.err
+    run(built, "r3", *sign)
+    assert ran(built) == []
+    done = run(built, "r4", "--sign", "--key", str(keys / other))
+    assert ran(built) == ["built", "read"]
+    run(built, "r5")  # itself unsigned: it uses what is there
+    assert ran(built) == []
+
+
+def test_outputs_of_an_earlier_result_are_handed_on(project):
+    (project.root / "a").write_text("one")
+    project.task(
+        "make",
+        "echo version=1.2.3 >> $ZF_OUTPUT; echo make >> ../count",
+        sources=["a"],
+        cache=True,
+        outputs=["version"],
+    )
+    project.task(
+        "take",
+        '[ "$V" = 1.2.3 ] && echo take >> ../count',
+        needs=["make"],
+        env={"V": {"from": "make.version"}},
+        sources=["a"],
+        cache=True,
+    )
+    run(project, "r1")
+    run(project, "r2")
+    assert ran(project) == ["make", "take"]
+    assert project.json("r2", "make", "30-outputs.json") == {"version": "1.2.3"}
+    assert project.zf("verify", "r2").code == 0
+    assert independent_verifier.verify(str(project.proof("r2"))) == (True, True)
+    path = project.root / "tasks/make/task.yaml"
+    path.write_text(path.read_text().replace("1.2.3", "1.2.4").replace("make >>", "again >>"))
+    done = run(project, "r3", code=1)
+    assert ran(project) == ["again"]
+    assert "V: 1.2.3 -> 1.2.4" in done.err
+
+
+def test_a_dry_run_tells_what_would_be_used(built):
+    tool = built.root.parent / "tool"
+    tool.write_text("1.0")
+    write(built, BUILD, cache={"tools": [f"cat {tool}; echo asked >> ../count"]})
+    forecast = ("run-phase", "A", "--dry-run", "--cached", "--why")
+    done = built.zf(*forecast)
+    assert done.out.count("not used: no sealed run has a result of it") == 1
+    assert "read  depends on what build leaves" in done.out
+    run(built, "r1")
+    ran(built)
+    done = built.zf(*forecast)
+    assert "build  the result of run r1 would count" in done.out
+    assert "read  the result of run r1 would count" in done.out
+    assert "if its tools print what they printed" in done.out
+    (built.root / "src/a.txt").write_text("two\n")
+    done = built.zf(*forecast)
+    assert "build  not used: sources changed since run r1" in done.out
+    assert "sources src/a.txt: 100644" in done.out
+    (built.root / "src/a.txt").write_text("one\n")
+    (built.root / "dist/out.txt").unlink()
+    done = built.zf(*forecast)
+    assert "build  the result of run r1 would count" in done.out
+    assert not (built.root / "dist/out.txt").exists()
+    assert ran(built) == []

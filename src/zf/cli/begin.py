@@ -147,12 +147,20 @@ def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> i
 
 
 def _show(flow: Flow, plan: Plan, options: RunOptions) -> int:
-    inputs_of(flow, plan, options)
+    inputs = inputs_of(flow, plan, options)
     import json
 
     from zf.plan import draw
 
     print(json.dumps(plan.as_json(), indent=2) if options.as_json else draw.text(plan))
+    if options.why and not options.as_json:
+        from zf.redact.redactor import Redactor
+        from zf.work.caching.forecast import Forecast
+        from zf.work.caching.lookup import Lookup
+
+        hidden = Redactor(plan.tasks.values(), os.environ, flow.project, inputs)
+        look = Lookup(flow.proofs)
+        print(*Forecast(flow, plan, inputs, os.environ, hidden, look).lines(), sep="\n")
     return Exit.OK
 
 

@@ -130,7 +130,8 @@ class TaskFacts(Struct):
     @property
     def cached_from(self) -> str:
         """The run whose result counts for it; empty where its own steps were run."""
-        return self.looked_up.origin if isinstance(self.looked_up, Cached) else ""
+        found = self.looked_up if self.status is Status.SUCCESS else None
+        return found.origin if isinstance(found, Cached) else ""
 
     def forget_end(self) -> None:
         """What an earlier attempt came to no longer counts."""

@@ -9,10 +9,11 @@ from zf.errors import Problem, ZfError, printable
 from zf.events import WELL
 from zf.lean.records import Struct, replace
 from zf.model import Flow, Task
+from zf.plan.caching.globs import matching
 from zf.plan.graph import is_missing, present
 from zf.plan.places import PROJECT_FILE
 from zf.plan.select.expression import Around, shown
-from zf.plan.select.selected import Selection, git_globs, selection
+from zf.plan.select.selected import Selection, selection
 from zf.proof import read
 from zf.proof.source import git
 from zf.report.facts import build
@@ -142,16 +143,10 @@ class Asked:
 def _has_changed(task: Task, paths: set[str]) -> bool:
     if not paths or task.file in paths:
         return bool(paths)
-    sources = getattr(task, "sources", ())
-    if not sources:
+    if not task.sources:
         return True
-    spec = git_globs(_rooted(one) for one in sources)
+    spec = matching(task.sources)
     return any(spec.match_file(path) for path in paths)
-
-
-def _rooted(glob: str) -> str:
-    sign, plain = ("!", glob[1:]) if glob.startswith("!") else ("", glob)
-    return f"{sign}/{'/'.join(part for part in plain.split('/') if part != '.')}"
 
 
 def changed_paths(flow: Flow, since: str, environ: Mapping[str, str]) -> set[str]:

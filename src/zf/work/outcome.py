@@ -263,7 +263,8 @@ class Outcome(Struct):
         elif stop.cause is Cause.BUDGET:
             detail = f"{stop.detail}, in {where}"
         elif stop.cause is not Cause.STORAGE:
-            status, detail = Status.CANCELLED, f"cancelled in {where}"
+            status = Status.CANCELLED
+            detail = f"{stop.detail}, in {where}" if stop.detail else f"cancelled in {where}"
         return self._end(End(status, stop.cause, detail, code, number), step)
 
     def _where(self, step: int) -> str:
@@ -359,7 +360,7 @@ class Outcome(Struct):
             tests=self.tests.event if self.tests else {},
             metrics=self.measured.metrics.as_json() if self.measured else [],
             outputs_sha256=self.outputs_sha256,
-            cached_from=dict(self.cached_from),
+            cached_from=dict(self.cached_from) if self.status is Status.SUCCESS else {},
         )
 
     def _measures(self) -> dict[str, Any]:

@@ -43,7 +43,9 @@ def match(seen: Evidence, task: str, event: Event, found: Event | None) -> None:
     source: Mapping[str, Any] = said if isinstance(said, dict) else {}
     if source:
         _match_source(seen, task, event, source)
-    told = {"run": found.get("origin"), "task": task, "head": found.get("head")} if found else {}
+    told = {}
+    if found and event.get("status") == "success":  # its worker may have died after that
+        told = {"run": found.get("origin"), "task": task, "head": found.get("head")}
     if told != source:
         message = "tells otherwise what came of looking for an earlier result"
         seen.tampered("mismatch", f"{message}: {task}", layout.JOURNAL)

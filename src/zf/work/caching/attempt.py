@@ -18,6 +18,7 @@ from zf.work.caching import restore
 from zf.work.caching.files import UnusableError
 from zf.work.caching.use import MAX_TOOL_BYTES, Around, Use, left_by
 from zf.work.capture import Capture
+from zf.work.results.needs import tree_of
 from zf.work.shell import NotStartedError
 from zf.work.supervise.supervisor import Terms
 
@@ -59,7 +60,7 @@ def begin(
         needs=_needs(context, task, digests),
         hide=hide,
         ask=lambda command: _ask(context, env, enter, command),
-        why_stop=Collecting(context.orders, collecting_limit_s(task.timeout_s)),
+        looking=lambda: _looking(Collecting(context.orders, collecting_limit_s(task.timeout_s))),
     )
     use = Use(task, outcome.task, outcome.attempt, around)
     if context.caching is not None and context.caching.look_up and context.orders.stop is None:
@@ -86,13 +87,16 @@ def taken_over(
     return found
 
 
+def _looking(collecting: Collecting) -> Callable[[], str]:
+    return lambda: "could not be looked at to the end" if collecting() else ""
+
+
 def _needs(context: WorkerContext, task: Task, digests: Mapping[str, str]) -> dict[str, str]:
     left = {}
     for need in task.needs:
-        met = context.upstream.get(need.task)
-        run_dir = context.run_dir if met is None else f"{context.proofs}/{met.run}"
-        digest = digests.get(need.task) if met is None else met.task_sha256
-        left[need.task] = left_by(f"{run_dir}/{need.task}", digest) if digest else ""
+        # The folder of this worker's last task may still be covered by the shield.
+        folder, digest = tree_of(context, context.written_at, need.task, digests)
+        left[need.task] = left_by(folder, digest) if digest else ""
     return left
 
 

@@ -15,6 +15,7 @@ from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING, Any
 
 from zf.lean.records import Struct, field
+from zf.plan.caching.globs import matching
 from zf.proof.files import READ
 from zf.proof.source import git
 from zf.work.caching.parts import digest
@@ -48,7 +49,7 @@ def sources(
     of a link, that of where it leads and of the file there. What the task itself generates is no
     source, unless it is named. Raises UnusableError.
     """
-    wanted, made = _spec(patterns), _spec(generates)
+    wanted, made = matching(patterns), matching(generates)
     literal = {one for one in patterns if one[0] != "!" and not _WILD & {*one}}
     found: dict[str, str] = {}
     for path in sorted(_listed(root, patterns, proofs, environ)):
@@ -99,7 +100,7 @@ def generated(
     """
     files: dict[str, str] = {}
     folders: dict[str, dict[str, str]] = {}
-    spec = _spec(patterns)
+    spec = matching(patterns)
     for pattern in patterns:
         if pattern[0] == "!":
             continue
@@ -107,7 +108,7 @@ def generated(
         if not _WILD & {*pattern} and _is_folder(f"{root}/{place}"):
             folders[told(place)] = _folder(root, place, spec, content, proofs, why_stop)
             continue
-        matches = _spec((pattern,))
+        matches = matching((pattern,))
         one = False
         for path, _ in _walk(root, _start(pattern), proofs):
             if matches.match_file(path) and spec.match_file(path):
@@ -156,11 +157,6 @@ def told(path: str) -> str:
     return path
 
 
-def start_of(pattern: str) -> str:
-    """The folders, or the file, that a pattern begins with, up to its first wildcard."""
-    return _start(pattern.removeprefix("!"))
-
-
 def _start(pattern: str) -> str:
     parts = []
     for part in pattern.split("/"):
@@ -169,17 +165,6 @@ def _start(pattern: str) -> str:
         if part not in {"", "."}:
             parts.append(part)
     return "/".join(parts)
-
-
-def _spec(patterns: Iterable[str]) -> PathSpec[Any]:
-    from pathspec import PathSpec  # noqa: PLC0415 - few tasks are cached
-
-    # Rooted, as `artifacts` are; git's own rules for what a wildcard and a folder mean.
-    rooted = []
-    for one in patterns:
-        sign, plain = ("!", one[1:]) if one[0] == "!" else ("", one)
-        rooted.append(f"{sign}/{'/'.join(p for p in plain.split('/') if p != '.')}")
-    return PathSpec.from_lines("gitignore", rooted)
 
 
 def _listed(

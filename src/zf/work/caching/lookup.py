@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 class Origin(Struct, frozen=True):
-    """The result that counts: whose it is, its record, and its files with their SHA-256."""
+    """The result that counts: whose it is, its record, and its files with their SHA-256, which a
+    list with the digest `task_sha256` has.
+    """
 
     run: str
     task: str
@@ -34,6 +36,7 @@ class Origin(Struct, frozen=True):
     folder: str
     record: Mapping[str, Any]
     listed: Mapping[str, str]
+    task_sha256: str
 
     def as_json(self) -> dict[str, str]:
         """What an event and status.json say of it."""
@@ -83,6 +86,16 @@ class Lookup:
         self._trust = trust
         self._verified: dict[str, _Verified] = {}
 
+    def newest(self, task: str) -> dict[str, Any]:
+        """The record of the task in the newest sealed run that has one which is stored; as it lies
+        there, for a guess. Empty without any.
+        """
+        for run in read.list_runs(self._proofs):
+            record = _record(f"{self._proofs}/{run}", task)
+            if record is not None and record.get("stored") is True:
+                return record
+        return {}
+
     def find(self, task: str, now: Parts, secret: Mapping[str, str]) -> Iterator[Origin | Missed]:
         """Results with the same key, from the newest on; in the end why there are no more."""
         nearest: Missed | None = None
@@ -121,7 +134,7 @@ class Lookup:
             return f"its files are not what they were ({error})"
         if names.get(CACHE) != digest or again != record:
             return "its record is not what it was"
-        return Origin(run, task, verified.head, folder, record, names)
+        return Origin(run, task, verified.head, folder, record, names, task_sha256)
 
     def _verify(self, run: str) -> _Verified:
         from zf.audit.authentic import NO_TRUST  # noqa: PLC0415 - 60 ms, where there is a candidate

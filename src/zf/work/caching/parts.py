@@ -35,7 +35,7 @@ _UNSEEN = frozenset(
         *("timeout_s", "silence_timeout_s", "cleanup_timeout_s", "deadline_s", "start_after_s"),
         *("queue_timeout_s", "max_log_bytes", "max_retries", "retry_delay_s"),
         *("retry_max_delay_s", "retry_on", "allow_failure", "allow_timeout"),
-        *("required_env", "skip_exit_codes"),
+        *("required_env", "skip_exit_codes", "origins"),
     }
 )
 _UNSEEN_KEYS = frozenset(TASK_KEYS.get(name, name) for name in _UNSEEN)

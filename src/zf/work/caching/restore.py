@@ -35,6 +35,20 @@ def generates(root: str, now: Generated, origin: Origin) -> bool:
     Files come back from the result's artifacts, where these have them. Raises NotRestoredError, and
     OSError for what cannot be written.
     """
+    entries, artifacts = lacking(now, origin), _originals(origin)
+    for path, entry in entries.items():
+        if entry == DIRECTORY:
+            with opened(root) as top:
+                os.close(_made(top, path.split("/")))
+        else:
+            _bring_back(root, path, entry, origin, artifacts[path])
+    return bool(entries)
+
+
+def lacking(now: Generated, origin: Origin) -> dict[str, str]:
+    """What of the generated files is not as it was, by path. Raises NotRestoredError where not all
+    of that can be brought back.
+    """
     recorded = origin.record.get("generates")
     recorded = recorded if isinstance(recorded, dict) else {}
     wanted = dict(_entries(recorded.get("files")))
@@ -51,22 +65,16 @@ def generates(root: str, now: Generated, origin: Origin) -> bool:
     surplus = sorted(there.keys() - wanted.keys())
     if surplus:
         raise NotRestoredError(f"{surplus[0]!r} is there, which the task did not leave")
-    lacking = {path: entry for path, entry in wanted.items() if there.get(path) != entry}
+    entries = {path: entry for path, entry in wanted.items() if there.get(path) != entry}
     artifacts = _originals(origin)
-    for path, entry in lacking.items():
+    for path, entry in entries.items():
         if entry == DIRECTORY and path not in there:
             continue
         stored = artifacts.get(path)
         if stored is None or not _fits(entry, origin.artifacts()[stored]):
             what = "is not as the task left it" if path in there else "is not there any more"
             raise NotRestoredError(f"{path!r} {what}, and no artifact holds it")
-    for path, entry in lacking.items():
-        if entry == DIRECTORY:
-            with opened(root) as top:
-                os.close(_made(top, path.split("/")))
-        else:
-            _bring_back(root, path, entry, origin, artifacts[path])
-    return bool(lacking)
+    return entries
 
 
 def _entries(said: Any) -> list[tuple[str, Any]]:

@@ -63,8 +63,8 @@ class Around(Struct, frozen=True):
     hide: Callable[[str], str]
     # What a tool of the task printed, asked where its steps run. Raises UnusableError.
     ask: Callable[[str], str]
-    # Why to stop, asked between files; nothing while it may go on.
-    why_stop: Callable[[], str]
+    # Begins a look at files: what it gives says between them why to stop, if there is a reason.
+    looking: Callable[[], Callable[[], str]]
 
 
 class Use:
@@ -83,8 +83,10 @@ class Use:
         except UnusableError as error:
             self.why_not = str(error)
 
-    def find(self, lookup: Lookup) -> Cached | CacheMissed:
-        """Look for a result that counts, and have its files in the project; what came of it."""
+    def find(self, lookup: Lookup, *, bring_back: bool = True) -> Cached | CacheMissed:
+        """Look for a result that counts, and have its files in the project, or see whether that can
+        be; what came of it.
+        """
         task, attempt = self._task.id, self._attempt
         if self._parts is None:
             return CacheMissed(task, attempt, "", self._around.hide(self.why_not))
@@ -94,7 +96,10 @@ class Use:
                 changed = [change.as_json() for change in found.changed]
                 return CacheMissed(task, attempt, key, reason or found.reason, found.run, changed)
             try:
-                self._restore(found)
+                if bring_back:
+                    self._restore(found)
+                else:
+                    restore.lacking(self._generated(whole=False), found)
             except (NotRestoredError, UnusableError) as error:
                 reason = reason or self._around.hide(str(error))
             except OSError as error:
@@ -133,7 +138,7 @@ class Use:
             task.generates,
             proofs=around.proofs,
             environ=around.environ,
-            why_stop=around.why_stop,
+            why_stop=around.looking(),
         )
 
     def _refuse_changes(self, outcome: Outcome) -> None:
@@ -153,7 +158,7 @@ class Use:
             task.generates,
             content=task.generates_check == "content",
             proofs=around.proofs,
-            why_stop=around.why_stop,
+            why_stop=around.looking(),
             whole=whole,
         )
 
