@@ -311,16 +311,13 @@ def _recorded_steps(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _recalled_steps(said: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
-    names = {key: name for name, key in STEP_KEYS.items()}
+_STEP_FIELDS = {key: name for name, key in STEP_KEYS.items()}
 
-    def fields(step: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            names.get(key, key): tuple(value) if key == "shell" else value
-            for key, value in step.items()
-        }
 
-    return tuple(Step(**fields(step)) for step in said)
+def _recalled_step(step: Mapping[str, Any]) -> Step:
+    fields: dict[str, Any] = {_STEP_FIELDS.get(key, key): value for key, value in step.items()}
+    fields["shell"] = tuple(fields.get("shell", ()))
+    return Step(**fields)
 
 
 def recalled(said: Mapping[str, Any]) -> Task:
@@ -334,8 +331,8 @@ def recalled(said: Mapping[str, Any]) -> Task:
         if key in said
     }
     fields["needs"] = tuple(Need(**need) for need in said["needs"])
-    fields["steps"] = _recalled_steps(said["commands"])
-    fields["cleanup"] = _recalled_steps(said["cleanup"])
+    fields["steps"] = tuple(map(_recalled_step, said["commands"]))
+    fields["cleanup"] = tuple(map(_recalled_step, said["cleanup"]))
     return Task(**fields)
 
 
