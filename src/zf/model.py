@@ -372,6 +372,8 @@ class Flow(Struct, frozen=True):
     matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
     # The phases of those: a run of one has not all of its tasks.
     partly: frozenset[str] = frozenset()
+    # How many instances each matrix has, also those that were left out, by the id of its task.
+    instances: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     # Files of which any task may take something, beside zf.yaml: those with templates.
     shared: tuple[str, ...] = ()
 

@@ -203,6 +203,11 @@ def check(there, folders):
     assert all("/" in p or p in TOP or (p.endswith(".tmp") and not sealed) for p in files)
     assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
     rows = {row["id"]: row for row in plan["tasks"] if instance(row)}
+    bases, sizes = (
+        [row["base"] for row in rows.values() if "base" in row],
+        plan.get("instances", {}),
+    )
+    assert set(bases) == set(sizes) and all(bases.count(b) <= size for b, size in sizes.items())
     ended = {name for name, t in tasks.items() if t["end"]}
     loose = set() if sealed else set(ids) - ended
     assert all(p.split("/")[0] in loose for p in odd)  # 1
