@@ -97,8 +97,10 @@ def test_a_project_without_tasks():
 def test_run_phase_refuses_an_order_against_what_phases_need():
     stated = flow("A: a\nB: b\nC: c", A=Phase(needs=("B",)))
     assert refusal(plan_phases, stated, ["A", "C", "B"], phase_timeout_s=60) == [
-        ("error[ZF104]: phase 'A' needs phase 'B', which this run does only after it\n"
-        "  hint: zf run A C B")
+        (
+            "error[ZF104]: phase 'A' needs phase 'B', which this run does only after it\n"
+            "  hint: zf run A C B"
+        )
     ]
     made = plan_phases(stated, ["C", "B", "A"], phase_timeout_s=60)
     assert [phase.name for phase in made.phases] == ["C", "B", "A"]

@@ -232,7 +232,9 @@ def check(there, folders):
             )
             meta, row = files.get(f"{root}00-meta/task.json"), rows[name]
             said = row if cut or meta is None else parse(meta)
-            assert all(said.get(key) == row.get(key) for key in ("base", "matrix", "outputs"))
+            assert all(
+                said.get(key) == row.get(key) for key in ("base", "matrix", "outputs", "origins")
+            )
         for number, e in tasks[name]["all"].items():
             path = f"{name}/attempts/{number}/40-checksums/task.sha256"
             assert e is end or digest[path] == e["task_sha256"]
