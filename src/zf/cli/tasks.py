@@ -21,7 +21,7 @@ from zf.cli.options import (
 from zf.cli.project import open_project, path_shown, project_durations
 from zf.errors import Exit, ZfError, printable
 from zf.lean.records import replace
-from zf.model import Asked
+from zf.model import Asked, declares_inputs
 from zf.settings import RunOptions, resolve
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def list_tasks(
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> None:
-    """List the tasks, phase by phase."""
+    """List the tasks, phase by phase, and what can be given to their runs."""
     flow = _selected(open_project(), select)
     if as_json:
         rows = [
@@ -118,6 +118,10 @@ def list_tasks(
             if task.phase == phase:
                 title = "" if task.title == task.id else printable(task.title)
                 print(f"  {task.id:{width}}  {title}".rstrip())
+    if select is None and declares_inputs(flow.project):
+        from zf.plan.inputs.shown import lines
+
+        print("\n".join(lines(flow.project)))
 
 
 def _selected(flow: Flow, select: str | None) -> Flow:
