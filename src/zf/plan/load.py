@@ -93,7 +93,8 @@ def load(
         return Loaded(None, tuple(problems))
     shared = tuple(f.written.file for f in found.files if "templates" in f.written.value)
     in_order = {task.id: task for task in sorted(tasks, key=_id)}
-    flow = Flow(root, home, in_order, project, shared=shared)
+    sizes = {base: len(of) for base, of in expanded.items()} if expanded else NOTHING
+    flow = Flow(root, home, in_order, project, shared=shared, instances=sizes)
     return Loaded(flow, tuple(problems))
 
 
