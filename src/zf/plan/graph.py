@@ -180,6 +180,10 @@ def plan_phases(
         if rank.get(flow.tasks[need.task].phase, -1) > rank[task.phase]
         or is_missing(need, tasks, upstream, unmet)
     ]
+    if any(phase.needs for phase in flow.project.phases.values()):
+        from zf.plan.refusals import refuse_order  # noqa: PLC0415 - few projects say so
+
+        refuse_order(flow, order)
     if problems:
         from zf.plan.refusals import refuse_needs, run_with_needs  # noqa: PLC0415 - as above
 
