@@ -132,7 +132,7 @@ def test_a_run_that_is_resumed_answers_conditions_of_steps_as_before(whole):
     process = whole.popen("run-phase", "A", "--run-id", "r", "--progress", "json")
     heard(process, "attempt_started", task="first")
     process.kill()
-    process.wait()
+    process.communicate()
     (whole.root / "go").touch()
     assert whole.zf("resume", "r").code == 0
     asked = whole.json("r", "t", "10-commands", "step-1.json")["asked"]
@@ -161,3 +161,25 @@ def test_a_replayed_task_runs_its_steps_as_they_ran(whole, project):
     assert done.code == 0, done.err
     again = json.loads(done.out)
     assert again["same"], done.out
+
+
+def test_what_comes_after_a_skipped_step_is_told_like_any_other(project):
+    project.file(
+        "t",
+        "id: t\nphase: A\ncommands:\n"
+        '  - {name: never, run: echo never, if: "false"}\n'
+        "  - {name: two, run: echo two}\n"
+        '  - {name: never, run: echo never, if: "false"}\n'
+        "  - {name: four, run: echo four}\n"
+        "  - {name: never, run: echo never, if: failure()}\n"
+        "cleanup:\n"
+        '  - {run: echo never, if: "false"}\n'
+        "  - {run: echo clean}\n",
+    )
+    done = project.zf("run-phase", "A", "--run-id", "r", "--json", "--trace", "trace.json")
+    assert done.code == 0, done.err
+    assert project.zf("logs", "r", "t").out == "two\nfour\nclean\n"
+    log = json.loads(done.out)["tasks"]["t"]["log"]
+    assert log.endswith("/t/20-logs/step-3.log")
+    trace = (project.root / "trace.json").read_text()
+    assert [name in trace for name in ('"two"', '"four"', '"never"')] == [True, True, False]
