@@ -81,6 +81,7 @@ class Cause(StrEnum):
     DEADLINE = "deadline"  # deadline_sec of the task, or --deadline of the run, passed
     QUEUE_TIMEOUT = "queue_timeout"  # it could have started, but waited too long for its turn
     CANCEL = "cancel"  # `zf cancel` was called for this task
+    SUPERSEDED = "superseded"  # a newer run wants its `concurrency` group for itself
     SPAWN = "spawn"  # a step could not be started
     WORKDIR = "workdir"  # the workdir is missing or outside the project
     SURVIVORS = "survivors"  # processes were left behind
@@ -303,9 +304,12 @@ class Interrupted(Struct, frozen=True):
 
 
 class CancelRequested(Struct, frozen=True):
-    """`zf cancel` wants this task ended, or never started; the whole run when it is None."""
+    """`zf cancel` wants this task ended, or never started; the whole run when it is None. `by` is
+    the newer run that wants the task's `concurrency` group, if it was one that asked.
+    """
 
     task: str | None
+    by: str = ""
 
 
 class PhaseEnded(Struct, frozen=True):

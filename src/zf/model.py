@@ -29,6 +29,7 @@ _TASK = re.compile(TASK_PATTERN)
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 DEFAULT_MAX_LOG_BYTES = 1024**3
+QUEUE, CANCEL_RUNNING = "queue", "cancel_running"
 # The phase of a task that names none, in a project whose tasks name none.
 DEFAULT_PHASE = "main"
 
@@ -198,6 +199,8 @@ class Task(Struct, frozen=True):
     # How many instances of its matrix run at once; whether one that fails ends the others.
     max_parallel: int | None = None
     matrix_fail_fast: bool = False
+    # What a newer run does to an older one that has its group: waits, or ends the task there.
+    on_newer: str = QUEUE
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 
 import pytest
 
@@ -405,3 +406,39 @@ def test_a_run_without_outputs_says_nothing_of_them(project):
     assert "outputs" not in done.out
     assert "outputs" not in json.loads(project.zf("status", "r", "--json").out)
     assert 'id="outputs"' not in (project.root / "p.html").read_text()
+
+
+def test_what_was_handed_on_otherwise_is_a_difference(project):
+    project.task("build", 'echo "version=$V" >> $ZF_OUTPUT', outputs=["version"], pass_env=["V"])
+    project.env["V"] = "1"
+    assert project.zf("run-phase", "A", "--run-id", "r").code == 0
+    project.env["V"] = "2"
+    assert project.zf("run-phase", "A", "--run-id", "r2").code == 0
+    assert "  output version: 1 -> 2\n" in project.zf("diff", "r", "r2").out
+    found = json.loads(project.zf("diff", "r", "r2", "--json").out)
+    assert found["tasks"]["build"]["outputs"] == {"version": ["1", "2"]}
+    assert project.zf("report", "r2", "--compare", "r", "-o", "p.html").code == 0
+    assert "Outputs" in (project.root / "p.html").read_text()
+
+
+def test_a_replayed_task_has_what_it_took_and_hands_on_the_same(project):
+    for words in (["add", "."], ["commit", "-qm", "x"]):
+        if words[0] == "add":
+            project.task("build", VERSION, outputs=["version"])
+            project.task("deploy", 'echo "$V"', needs=["build"], env=TAKES)
+            (project.root / ".gitignore").write_text("proofs/\n")
+            git(project, "init", "-q")
+        git(project, *words)
+    assert project.zf("run-phase", "A", "--run-id", "r").code == 0
+    for task, told in (
+        ("build", "30-outputs.json: equal"),
+        ("deploy", "20-logs/step-0.log: equal"),
+    ):
+        done = project.zf("replay", "r", task)
+        assert (done.code, told in done.out) == (0, True), done.out + done.err
+        assert "is not set" not in done.out + done.err
+
+
+def git(project, *words):
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *who, *words], cwd=project.root, check=True)

@@ -17,8 +17,9 @@ def runs(tmp_path):
     made = []
     path = folder({"ZF_LEASES_DIR": str(tmp_path / "leases")})
 
-    def make(run):
-        made.append(Leases(path, {"run": run, "run_dir": "/p"}))
+    def make(run, began=""):
+        about = {"run": run, "run_dir": f"/p/{run}", "started_at": began}
+        made.append(Leases(path, about))
         return made[-1]
 
     yield make
@@ -114,6 +115,82 @@ class TestTaking:
             patch.setattr(os, "pwrite", full)
             assert first.take("t", "db", 0).endswith("(No space left on device)")
         assert second.take("t", "db", 0) is None
+
+
+OLD, NEW = "2026-01-01T00:00:00.000000Z", "2026-01-02T00:00:00.000000Z"
+
+
+class TestNewer:
+    def test_the_newest_that_wants_the_group_keeps_older_ones_from_it(self, runs):
+        old, new = runs("r1", OLD), runs("r2", NEW)
+        assert old.newer("t", "db", wants=True) == ""
+        assert new.newer("t", "db") == ""
+        # One that only waits its turn keeps none from it.
+        assert old.newer("t", "db") == ""
+        assert new.newer("t", "db", wants=True) == ""
+        assert old.newer("t", "db") == "run r2"
+        assert old.newer("t", "db", wants=True) == "run r2"
+        assert new.newer("t", "db") == ""
+        assert old.newer("t", "other", wants=True) == ""
+
+    def test_tasks_of_one_run_do_not_supersede_each_other(self, runs):
+        one = runs("r1", OLD)
+        assert one.newer("t", "db", wants=True) == ""
+        assert one.take("t", "db", 0, wants=True) is None
+        assert one.newer("u", "db", wants=True) == ""
+        assert one.take("u", "db", 0, wants=True) == owner("r1")
+
+    def claimed(self, tmp_path, **changes):
+        [path] = (tmp_path / "leases").glob("*.newest")
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    def test_one_that_died_before_it_had_the_group_counts_no_more(self, runs, tmp_path):
+        gone = os.fork()
+        if gone == 0:
+            os._exit(0)
+        os.waitpid(gone, 0)
+        old, new = runs("r1", OLD), runs("r2", NEW)
+        new.newer("t", "db", wants=True)
+        self.claimed(tmp_path, pid=gone)
+        assert old.newer("t", "db") == ""
+        # One that had it does: what it did is not to be undone by an older one.
+        new.take("t", "db", 0, wants=True)
+        self.claimed(tmp_path, pid=gone)
+        assert old.newer("t", "db") == "run r2"
+
+    def test_a_time_that_is_still_to_come_counts_for_nothing(self, runs, tmp_path):
+        old, new = runs("r1", OLD), runs("r2", NEW)
+        new.newer("t", "db", wants=True)
+        self.claimed(tmp_path, started_at="9999-01-01T00:00:00.000000Z", had=True)
+        assert old.newer("t", "db", wants=True) == ""
+        assert json.loads(next((tmp_path / "leases").glob("*.newest")).read_text())["run"] == "r1"
+
+    @pytest.mark.parametrize(
+        "content", ["", "junk", "[]", '{"run": 1}', '{"started_at": 1, "pid": "x"}']
+    )
+    def test_contents_that_say_nothing_keep_none_from_it(self, runs, tmp_path, content):
+        old, new = runs("r1", OLD), runs("r2", NEW)
+        new.take("t", "db", 0, wants=True)
+        for path in (tmp_path / "leases").iterdir():
+            path.write_text(content)
+        assert old.newer("t", "db") == ""
+        assert "told to end" not in new.take("u", "db", 0, wants=True)
+
+    def test_an_owner_that_takes_no_orders_is_waited_for(self, runs):
+        old, new = runs("r1", OLD), runs("r2", NEW)
+        old.take("t", "db", 0)
+        assert new.take("t", "db", 0, wants=True) == owner("r1")
+
+    def test_an_older_owner_is_told_to_end_once(self, runs, monkeypatch):
+        orders = []
+        monkeypatch.setattr(leases, "order", lambda *words: orders.append(words))
+        old, new, newest = runs("r1", OLD), runs("r2", NEW), runs("r3", f"{NEW}z")
+        old.take("t", "db", 0)
+        for _ in range(3):
+            assert new.take("u", "db", 0, wants=True).startswith(owner("r1"))
+        assert orders == [("/p", "r1", "supersede t r2")]
+        assert newest.take("t", "db", 0) is not None
+        assert len(orders) == 1
 
 
 class TestWhoHasIt:

@@ -16,7 +16,7 @@ TREE = r"(00-meta|10-commands|20-logs|30-artifacts|40-checksums|99-summary)"
 KINDS = (
     r"(run|phase|attempt)_(started|ended)|(run|phase)_timed_out|run_resumed|task_not_run|interrupted"
     r"|cancel_requested|condition_evaluated|retry_(scheduled|dropped)|throttle_(entered|left)"
-    r"|cached|cache_missed"
+    r"|lease_(awaited|taken)|budget_warned|cached|cache_missed"
 )
 SAID = "status|exit_code|signal|attempt|cause|detail|step|started_at|completed_at|duration_s|needs"
 ATTEST = r"attest/(statement\.(json(\.sig|\.tsr)?|dsse\.json)|test-result\.(dsse\.)?json)"
@@ -232,7 +232,9 @@ def check(there, folders):
             )
             meta, row = files.get(f"{root}00-meta/task.json"), rows[name]
             said = row if cut or meta is None else parse(meta)
-            assert all(said.get(key) == row.get(key) for key in ("base", "matrix", "outputs"))
+            assert all(
+                said.get(key) == row.get(key) for key in ("base", "matrix", "outputs", "origins")
+            )
         for number, e in tasks[name]["all"].items():
             path = f"{name}/attempts/{number}/40-checksums/task.sha256"
             assert e is end or digest[path] == e["task_sha256"]

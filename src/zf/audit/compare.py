@@ -19,7 +19,7 @@ from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.checksums import MAX_LIST_BYTES
 from zf.proof.journal import decode
-from zf.proof.layout import ARTIFACTS, COMMANDS, ENV, LOGS, STATUS, TASK, TASK_LIST
+from zf.proof.layout import ARTIFACTS, COMMANDS, ENV, LOGS, OUTPUTS, STATUS, TASK, TASK_LIST
 from zf.proof.read import MAX_JSON_BYTES, first_step, plan_json, run_json
 
 # What zf itself sets names the run, so it is never the same twice.
@@ -27,7 +27,7 @@ _OF_THE_RUN = frozenset(
     {"RUN_ID", "PROOF_DIR", "ARTIFACTS_DIR", "COMPOSE_PROJECT_NAME", "ZF_COOKIE", "NEEDS_DIR"}
 )
 _EXPORT = re.compile(r"export ([A-Za-z_][A-Za-z0-9_]*)='((?:[^']|'\\'')*)'\n")
-_OUTPUT = (f"{LOGS}/", f"{ARTIFACTS}/")
+_OUTPUT = (f"{LOGS}/", f"{ARTIFACTS}/", OUTPUTS)
 _PARTS = {"scripts": f"{COMMANDS}/", "artifacts": f"{ARTIFACTS}/"}
 _OF_A_STEP = re.compile(rf"\A((?:{COMMANDS}|{LOGS})/(?:step|cleanup)-)(\d{{1,9}})(?=\.\w+\Z)")
 _TOLD_BY_FILES = frozenset({"commands", "cleanup", "env", "file", "line"})
@@ -41,7 +41,7 @@ Pair = tuple[Any, Any]
 
 
 class TaskChange(Struct, frozen=True):
-    """How a task differs; `scripts` and `artifacts` by path, `env` by name, in pairs."""
+    """How a task differs; `scripts` and `artifacts` by path, the others by name, in pairs."""
 
     status: Pair | None = None
     # What their files said differently, by key: only what both runs recorded.
@@ -49,6 +49,7 @@ class TaskChange(Struct, frozen=True):
     scripts: Mapping[str, Pair] = field(default_factory=dict)
     env: Mapping[str, Pair] = field(default_factory=dict)
     artifacts: Mapping[str, Pair] = field(default_factory=dict)
+    outputs: Mapping[str, Pair] = field(default_factory=dict)
     # How the scripts differ that both have, by path: lines as `diff -u` writes them.
     changes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -76,6 +77,7 @@ class Comparison(Struct, frozen=True):
                 lines.append(f"  script {path}: {which(pair)}")
                 lines += [f"    {line}" for line in change.changes.get(path, ())]
             lines += [f"  env {name}: {_shown(pair)}" for name, pair in change.env.items()]
+            lines += [f"  output {name}: {_shown(pair)}" for name, pair in change.outputs.items()]
             lines += [f"  artifact {path}: {which(p)}" for path, p in change.artifacts.items()]
         return "".join(printable(line) + "\n" for line in lines)
 
@@ -94,6 +96,7 @@ class Comparison(Struct, frozen=True):
                     "changes": {path: list(told) for path, told in change.changes.items() if told},
                     "env": {name: list(pair) for name, pair in change.env.items()},
                     "artifacts": {path: list(pair) for path, pair in change.artifacts.items()},
+                    "outputs": {name: list(pair) for name, pair in change.outputs.items()},
                 }
                 for task, change in self.tasks.items()
             },
@@ -194,6 +197,9 @@ def _task(first: _Side, second: _Side, task: str) -> TaskChange:
     # Of a task that ran in one of them alone, nothing has changed.
     if lists[0].get(ENV) != lists[1].get(ENV) and all(ENV in listed for listed in lists):
         env = _pairs(_env(first.bundle, task, lists[0]), _env(second.bundle, task, lists[1]))
+    outputs = {}
+    if lists[0].get(OUTPUTS) != lists[1].get(OUTPUTS):
+        outputs = _pairs(_outputs(first.bundle, task), _outputs(second.bundle, task))
     parts = {
         part: _pairs(_below(lists[0], folder), _below(lists[1], folder))
         for part, folder in _PARTS.items()
@@ -202,6 +208,7 @@ def _task(first: _Side, second: _Side, task: str) -> TaskChange:
         status=statuses if statuses[0] != statuses[1] else None,
         definition=_definition(first.bundle, second.bundle, task),
         env=env,
+        outputs=outputs,
         changes={
             path: _changes(first, second, task, path)
             for path, pair in parts["scripts"].items()
@@ -254,6 +261,12 @@ def _below(listed: Mapping[str, str], folder: str) -> dict[str, str]:
 def _status(bundle: Bundle, task: str) -> str | None:
     status = _object(bundle, f"{task}/{STATUS}")
     return None if status is None else str(status.get("status"))
+
+
+def _outputs(bundle: Bundle, task: str) -> dict[str, str]:
+    """What the task handed on, as far as it can be read."""
+    said = _object(bundle, f"{task}/{OUTPUTS}") or {}
+    return {name: value for name, value in said.items() if isinstance(value, str)}
 
 
 def _definition(first: Bundle, second: Bundle, task: str) -> dict[str, Pair]:

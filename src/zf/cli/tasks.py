@@ -138,11 +138,20 @@ def _formats() -> Any:
 
 def plan(
     phases: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="PHASE...", help="Phases, in run order.", autocompletion=complete_phase
         ),
-    ],
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain",
+            metavar="TASK",
+            help="Show instead what a task says in all, and which line says it.",
+            autocompletion=complete_task,
+        ),
+    ] = None,
     as_json: AsJson = False,
     output_format: Annotated[str, _formats()] = "text",
     _directory: Directory = None,
@@ -150,6 +159,13 @@ def plan(
     """Show what `zf run-phase` would do: order, needs, what runs beside what, what runs alone."""
     from zf.plan import draw, graph
 
+    if explain is not None:
+        if phases or output_format != "text":
+            raise ZfError("--explain is of one task, without phases and --format")
+        _explain(explain, as_json=as_json)
+        return
+    if not phases:
+        raise ZfError("no phase is named", hint="name phases, or a task with --explain")
     if as_json and output_format != "text":
         raise ZfError("--json and --format exclude each other", hint="leave one out")
     settings = resolve(os.environ, default_run_id="plan")
@@ -167,6 +183,23 @@ def plan(
         print(json.dumps(the_plan.as_json(), indent=2))
     else:
         print(draw.FORMATS[output_format][0](the_plan))
+
+
+def _explain(name: str, *, as_json: bool) -> None:
+    from zf.plan.refusals import refuse_task
+    from zf.plan.resolve import explain
+    from zf.redact.redactor import Redactor
+
+    flow = open_project()
+    tasks = [task for task in flow.tasks.values() if name in {task.id, task.base}]
+    if not tasks:
+        refuse_task(flow, name)
+    hidden = Redactor(flow.tasks.values(), os.environ, flow.project).defined
+    shown = map(hidden, tasks)
+    if as_json:
+        print(json.dumps([explain.as_json(flow.root, task) for task in shown], indent=2))
+    else:
+        print("\n\n".join(explain.text(flow.root, task) for task in shown))
 
 
 def durations(

@@ -15,6 +15,7 @@ from zf.lean.records import replace
 from zf.model import (
     DEFAULT_PHASE,
     NOTHING,
+    QUEUE,
     TASK_KEYS,
     Asked,
     Flow,
@@ -236,6 +237,9 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
         said["cleanup"] = _steps("cleanup", form["cleanup"], lines["cleanup"])
     if "artifacts" in form:
         said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
+    if isinstance(grouped := form.get("concurrency"), dict):
+        said["concurrency"] = grouped["group"]
+        said["on_newer"] = grouped.get("on_newer", QUEUE)
     if isinstance(cache := form.get("cache"), dict):
         said |= {
             "cache": True,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zf.lean.validators import PydanticCustomError
-from zf.model import DEFAULT_PHASE, RESERVED_ENV
+from zf.model import CANCEL_RUNNING, DEFAULT_PHASE, QUEUE, RESERVED_ENV
 from zf.plan.caching.keys import CACHING
 from zf.plan.files.patterns import ENV_GLOB, ENV_NAME, ID, INSIDE, NOT_BLANK
 from zf.plan.form import (
@@ -87,6 +87,15 @@ NEED: Mapping[str, Key] = {
     "matrix": Key(
         one_of("same"),
         "Of a task with a matrix, need only the instances with the same values.",
+    ),
+}
+
+CONCURRENCY: Mapping[str, Key] = {
+    "group": Key(text(ID), "The group.", required=True, example="group: deploy"),
+    "on_newer": Key(
+        one_of(QUEUE, CANCEL_RUNNING),
+        "What a run does to an older one whose task has the group: waits, or ends that task.",
+        default=QUEUE,
     ),
 }
 
@@ -252,8 +261,9 @@ TASK: Mapping[str, Key] = {
         "Tasks with a higher one start first when several could.",
     ),
     "concurrency": Key(
-        text(ID),
+        either(text(ID), CONCURRENCY),
         "A group of tasks of which only one runs at a time, in whatever runs on this machine.",
+        keys=CONCURRENCY,
     ),
     "workdir": Key(
         text(INSIDE),

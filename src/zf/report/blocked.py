@@ -59,6 +59,7 @@ CODES: Mapping[Cause, str] = {
     Cause.DEADLINE: "ZF518",
     Cause.QUEUE_TIMEOUT: "ZF519",
     Cause.CANCEL: "ZF520",
+    Cause.SUPERSEDED: "ZF527",
     Cause.CLEANUP: "ZF521",
     Cause.METRICS: "ZF522",
     Cause.BUDGET: "ZF523",
@@ -180,6 +181,7 @@ _HEADINGS: Mapping[str, str] = {
     Cause.MATRIX: "Cancelled by `fail_fast` of their matrix",
     Cause.DEADLINE: "Cancelled by the deadline of the run",
     Cause.CANCEL: "Cancelled by `zf cancel`",
+    Cause.SUPERSEDED: "Cancelled for a newer run",
     "waiting": "Still waiting when the record ends",
     "running": "Still running when the record ends",
 }

@@ -116,6 +116,8 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
         case ThrottleLeft(duration_s=took, held_s=held):
             told = f"over after {duration(took)}, tasks were kept waiting for {duration(held)}"
             return f"{style.paint('throttle:', 'throttle')} {told}"
+        case CancelRequested(task=name, by=by) if by:
+            return f"cancel requested: {printable(name or '')}, by {printable(by)}, which is newer"
         case CancelRequested(task=name):
             return f"cancel requested: {'the whole run' if name is None else printable(name)}"
         case Interrupted(count=times):

@@ -405,6 +405,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.DEADLINE: "its deadline passed",
     Cause.QUEUE_TIMEOUT: "it waited too long for its turn",
     Cause.CANCEL: "cancelled by `zf cancel`",
+    Cause.SUPERSEDED: "a newer run took its group",
     Cause.CLEANUP: "its cleanup failed",
 }
 

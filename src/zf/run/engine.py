@@ -29,7 +29,7 @@ from zf.events import (
 )
 from zf.lean.records import replace
 from zf.metrics.budget import Spent
-from zf.model import NOTHING
+from zf.model import NOTHING, is_valid_id
 from zf.run.host.interrupts import Inbox
 from zf.run.host.leases import Leases
 from zf.run.host.machine import Sampler
@@ -172,13 +172,17 @@ class Engine:
         self._happened(Interrupted(number, self._interrupts))
 
     def _obey(self, order: str) -> None:
-        """`cancel` or `cancel TASK`, as `zf cancel` writes it; anything else means nothing."""
+        """`cancel` or `cancel TASK`, as `zf cancel` writes it, or `supersede TASK RUN`, as a newer
+        run does; anything else means nothing.
+        """
         match order.split(" "):
             case ["cancel"]:
                 self._recorder.record(CancelRequested(None))
                 self._interrupt(signal.SIGTERM)
             case ["cancel", task]:
                 self._happened(CancelRequested(task))
+            case ["supersede", task, run] if is_valid_id(run):
+                self._happened(CancelRequested(task, by=f"run {run}"))
 
     def _patience(self, wake_at: float | None) -> float:
         """How long to wait at most for what may come; the scheduler is to be woken at `wake_at`."""
@@ -203,8 +207,8 @@ class Engine:
                     slot = self._take_slot(task)
                     self._recorder.record(AttemptStarted(task, attempt, slot))
                     starts.append((task, attempt, slot, spent))
-                case AskLease(task, group):
-                    waiting.extend(self._ask_lease(task, group))
+                case AskLease(task, group, cancels):
+                    waiting.extend(self._ask_lease(task, group, cancels=cancels))
                 case ReleaseLease(task):
                     self._leases.release(task)
                 case KillAttempt(task, _, cause, force, detail):
@@ -231,10 +235,11 @@ class Engine:
                 then = self._scheduler.guess_next(task)
                 self._executor.start(task, attempt, slot, self._leases.fd(task), then, spent)
 
-    def _ask_lease(self, task: str, group: str) -> list[Order]:
+    def _ask_lease(self, task: str, group: str, *, cancels: bool) -> list[Order]:
         now = time.monotonic()
-        owner = self._leases.take(task, group, now)
-        return self._scheduler.handle(LeaseAnswered(task, owner), now)
+        newer = self._leases.newer(task, group, wants=cancels)
+        owner = None if newer else self._leases.take(task, group, now, wants=cancels)
+        return self._scheduler.handle(LeaseAnswered(task, owner, newer), now)
 
     def _not_run(self, order: NotRun) -> None:
         now, end = timestamp(time.time()), (order.status, order.cause, order.detail, order.needs)

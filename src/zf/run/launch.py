@@ -179,7 +179,11 @@ def _conduct(
 ) -> Launched:
     """Carry a run to its end and seal it."""
     run_dir = request.run_dir
-    about = {"run": request.run, "run_dir": run_dir}
+    about = {
+        "run": request.run,
+        "run_dir": run_dir,
+        "started_at": recorder.facts.started_at,
+    }
     with (
         ExitStack() as looks,
         closing(leases.Leases(request.leases(), about)) as held,

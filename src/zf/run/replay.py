@@ -36,7 +36,7 @@ _HIDDEN = "***"
 # What decides whether and when a task starts, and what it is started with.
 _ALONE = Task("", "", ())
 _NOT_AGAIN = (
-    *("needs", "condition", "env", "pass_env", "resources", "concurrency"),
+    *("needs", "condition", "env", "env_from", "pass_env", "resources", "concurrency"),
     *("max_retries", "deadline_s", "start_after_s", "queue_timeout_s"),
 )
 _NAMES = {"status": "status", "exit_code": "exit code", "signal": "signal"}

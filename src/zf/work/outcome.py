@@ -247,7 +247,7 @@ class Outcome(Struct):
         else:
             self.fail(
                 stop.cause,
-                f"cancelled in {where}",
+                f"{stop.detail}, in {where}" if stop.detail else f"cancelled in {where}",
                 status=Status.CANCELLED,
                 number=number,
                 step=step,

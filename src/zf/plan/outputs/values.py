@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from zf.model import NOTHING, Need, base_of
 
@@ -15,7 +15,7 @@ def split(reference: str) -> tuple[str, str]:
 
 
 def value_of(
-    task: str, output: str, needs: Iterable[Need], handed: Mapping[str, Mapping[str, str]]
+    task: str, output: str, needs: Collection[Need], handed: Mapping[str, Mapping[str, str]]
 ) -> str | None:
     """An output of a task or matrix among these needs, by what each of them `handed` on; None where
     there is none.
@@ -24,8 +24,8 @@ def value_of(
     none is lost, whichever ends last. Of the one instance that `matrix: same` stands for, it is the
     value alone.
     """
-    if task in handed:
-        return handed[task].get(output)
+    if any(need.task == task for need in needs):
+        return handed.get(task, NOTHING).get(output)
     instances = {need.task: need for need in needs if base_of(need.task) == task != need.task}
     if [need.matrix for need in instances.values()] == ["same"]:
         return handed.get(next(iter(instances)), NOTHING).get(output)

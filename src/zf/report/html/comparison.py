@@ -234,11 +234,17 @@ def _ran(run: RecordedRun, task: str) -> bool:
     return facts is not None and facts.attempt > 0
 
 
-_PAIRS = {"definition": "Task file", "env": "Environment", "artifacts": "Artifacts"}
+_PAIRS = {
+    "definition": "Task file",
+    "env": "Environment",
+    "outputs": "Outputs",
+    "artifacts": "Artifacts",
+}
 _NOUNS = {
     "definition": "key",
     "scripts": "script",
     "env": "variable",
+    "outputs": "output",
     "artifacts": "artifact",
 }
 

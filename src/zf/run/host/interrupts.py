@@ -19,7 +19,7 @@ from typing import NoReturn
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # More than a line of any order, and a write of it is all or nothing (PIPE_BUF is at least 512).
-MAX_ORDER_BYTES = 256
+MAX_ORDER_BYTES = 400
 CANCEL = "cancel"
 _FIFO = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -4,6 +4,9 @@ By flock on files that are never unlinked, like the lock on a run id: a holder t
 itself. The descriptor goes to the worker that runs the attempt and to no other process, so a group
 is free again only when the runner let go of it or both are gone. What the files say is for people.
 
+The newest run whose task says `cancel_running` is written down beside them: it tells an older one
+that has the group to end, and older ones do not get it any more.
+
 Nothing here waits. A run that is refused keeps the *turn* on the group for a moment, in which no
 other can get it; so one that asks again in time is not outrun by one with many tasks in the group.
 """
@@ -13,15 +16,17 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zf.errors import ZfError, printable
+from zf.events import timestamp
 from zf.lean import lazy
 from zf.proof.files import FOLDER
-from zf.run.host.lock import is_alive, try_lock
+from zf.run.host.lock import is_alive, order, try_lock
 from zf.run.schedule.orders import LEASE_RETRY_S
 
 if TYPE_CHECKING:
@@ -70,15 +75,83 @@ class Leases:
         self._about = about
         self._held: dict[str, int] = {}
         self._turns: dict[str, tuple[int, float]] = {}
+        # The tasks of older runs that were told to end.
+        self._told: set[tuple[str, str, str, str]] = set()
         _ALL.append(self)
 
-    def take(self, task: str, name: str, now: float) -> str | None:
-        """Take the group for a task if it is free; else its owner, in words."""
+    def take(self, task: str, name: str, now: float, *, wants: bool = False) -> str | None:
+        """Take the group for a task if it is free; else its owner, in words. `wants`: an owner in
+        an older run is told to end, and older runs do not get the group any more.
+        """
         try:
-            return self._take(task, name, now)
+            owner = self._take(task, name, now)
+            if wants and owner is None:
+                self._claim(task, name, had=True)
+            elif wants and owner is not None:
+                owner += self._tell_to_end(name)
         except OSError as error:
             # Better to wait, and say so, than to run beside another.
             return f"an unknown owner: its lease file cannot be opened ({error.strerror})"
+        return owner
+
+    def newer(self, task: str, name: str, *, wants: bool = False) -> str:
+        """The run, in words, that is newer than ours and wants the group for itself, if there is
+        one; if not, and ours `wants` that, it is known to others from now on.
+        """
+        said = self._read(f"{_safe(name)}.newest")
+        is_ours = said.get("run_dir") == self._about.get("run_dir")
+        if not is_ours and self._is_newer(said):
+            return f"run {printable(str(said.get('run')))}"
+        if wants and not (is_ours and said.get("pid") == os.getpid()):
+            with suppress(OSError):  # then older runs are not kept from it, but that is all
+                self._claim(task, name, had=False)
+        return ""
+
+    def _is_newer(self, said: Mapping[str, object]) -> bool:
+        """Whether that run began after ours, and had the group, or may yet have it. What a wrong
+        clock said, of a time that is still to come, counts for nothing.
+        """
+        began, pid = said.get("started_at"), said.get("pid")
+        if not isinstance(began, str) or not isinstance(pid, int):
+            return False
+        is_later = self._about.get("started_at", "~") < began <= timestamp(time.time())
+        return is_later and (said.get("had") is True or is_alive(pid))
+
+    def _claim(self, task: str, name: str, *, had: bool) -> None:
+        """Let others know that our run is the newest that wants the group."""
+        top = _open_folder(self._path)
+        try:
+            new, file = f"{_safe(name)}.{os.getpid()}.new", f"{_safe(name)}.newest"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+            fd = os.open(new, flags, 0o600, dir_fd=top)
+            try:
+                os.write(fd, json.dumps({**self._told_of(task), "had": had}).encode())
+            finally:
+                os.close(fd)
+            os.replace(new, file, src_dir_fd=top, dst_dir_fd=top)
+        finally:
+            os.close(top)
+
+    def _tell_to_end(self, name: str) -> str:
+        """Ask the run that has the group to end the task that it has it for, if it is older than
+        ours; once. What to say of that.
+        """
+        said = self._read(f"{_safe(name)}.lease")
+        began, run_dir, run, task = (
+            text if isinstance(text := said.get(key), str) else ""
+            for key in ("started_at", "run_dir", "run", "task")
+        )
+        # An older zf does not say when it began.
+        if not began or began >= self._about["started_at"]:
+            return ""
+        if (began, run_dir, run, task) not in self._told:
+            try:
+                text = f"supersede {task} {self._about['run']}"
+                order(os.path.dirname(run_dir), run, text)
+            except OSError:
+                return ""  # its runner is dead, or takes no orders from here
+            self._told.add((began, run_dir, run, task))
+        return ", which was told to end"
 
     def _take(self, task: str, name: str, now: float) -> str | None:
         turn, _ = self._turns.pop(name, (None, now))
@@ -127,7 +200,7 @@ class Leases:
             fd = self._open(file, os.O_RDWR | os.O_CREAT)
             kept = False
             try:
-                if not try_lock(fd, json.dumps({**self._about, "task": task, "pid": os.getpid()})):
+                if not try_lock(fd, json.dumps(self._told_of(task))):
                     return None
                 # If not, the file was deleted as an old one: a lock on it means nothing to others.
                 kept = bool(os.fstat(fd).st_nlink)
@@ -144,10 +217,21 @@ class Leases:
         said = self._said(f"{_safe(name)}.turn")
         return f"{said}, next in line" if said is not None else _ANOTHER
 
-    def _said(self, file: str) -> str | None:
-        with suppress(OSError, ValueError, KeyError, TypeError):
+    def _told_of(self, task: str) -> dict[str, str | int]:
+        return {**self._about, "task": task, "pid": os.getpid()}
+
+    def _read(self, file: str) -> dict[str, Any]:
+        """What it says; nothing where it says nothing that can be used."""
+        try:
             with closing(os.fdopen(self._open(file, os.O_RDONLY), "rb")) as stream:
-                said = json.loads(stream.read(4096))
+                said = json.loads(stream.read(16_384))
+        except (OSError, ValueError):
+            return {}
+        return said if isinstance(said, dict) else {}
+
+    def _said(self, file: str) -> str | None:
+        with suppress(ValueError, KeyError, TypeError):
+            said = self._read(file)
             run, task = printable(str(said["run"])), printable(str(said["task"]))
             pid = int(said["pid"])
             if is_alive(pid):

@@ -66,10 +66,13 @@ class LoadSampled(Struct, frozen=True):
 
 
 class LeaseAnswered(Struct, frozen=True):
-    """The answer to an AskLease: `owner` is None when the lease is ours, else its holder."""
+    """The answer to an AskLease: `owner` is None when the lease is ours, else its holder; `newer`
+    says which newer run wants the group for itself: then the task is not to have it any more.
+    """
 
     task: str
     owner: str | None
+    newer: str = ""
 
 
 class OutputsRead(Struct, frozen=True):
@@ -102,6 +105,8 @@ class AskLease(Struct, frozen=True):
 
     task: str
     concurrency: str
+    # Whether what has the group in an older run is to end for it.
+    cancels: bool = False
 
 
 class ReleaseLease(Struct, frozen=True):

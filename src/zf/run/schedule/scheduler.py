@@ -80,7 +80,8 @@ Happening = (
     AttemptEnded | Interrupted | CancelRequested | Spent | LeaseAnswered | Tick | LoadSampled
 )
 
-_BY_CLOCK = frozenset({Cause.DEADLINE, Cause.QUEUE_TIMEOUT})
+# What a clock has decided, or another run: a journal shows what it came to.
+_FROM_OUTSIDE = frozenset({Cause.DEADLINE, Cause.QUEUE_TIMEOUT, Cause.SUPERSEDED})
 _ON_REQUEST = Decision(Status.CANCELLED, Cause.CANCEL, "cancelled on request")
 _SIGINT = 2
 _SIGNALS = {1: "SIGHUP", 2: "SIGINT", 15: "SIGTERM"}
@@ -180,9 +181,12 @@ class Scheduler:
                     self._strain(self._budgets.spend(event))
             case Interrupted(signal, count):
                 self._interrupt(signal, force=count > 1)
-            case CancelRequested(name):  # for the whole run it is followed by an interrupt
+            case CancelRequested(name, by):  # for the whole run it is followed by an interrupt
                 if name is not None and self._tasks.is_endable(name):
-                    self._tasks.end(name, _ON_REQUEST)
+                    self._tasks.end(name, self._superseded(name, by) if by else _ON_REQUEST)
+            case LeaseAnswered(name, _, newer) if newer:
+                self._slots.asked = None
+                self._tasks.end(name, self._superseded(name, newer))
             case LeaseAnswered():
                 self._slots.answered(event)
             case LoadSampled():
@@ -206,10 +210,10 @@ class Scheduler:
                 self._clock.asleep.pop(name, None)
                 self._slots.queue.claim(name)
                 tasks.start(name)
-            case TaskNotRun(name, status, cause, detail) if cause in _BY_CLOCK:
+            case TaskNotRun(name, status, cause, detail) if cause in _FROM_OUTSIDE:
                 if tasks.is_waiting(name):
                     tasks.give_up_waiting(name, Decision(status, cause, detail))
-            case RetryDropped(name, _, cause) if cause in _BY_CLOCK:
+            case RetryDropped(name, _, cause) if cause in _FROM_OUTSIDE:
                 tasks.drop_retry(name, cause)
             case PhaseTimedOut() if not self._phases.struck:
                 self._time_out_phase()
@@ -410,6 +414,12 @@ class Scheduler:
             self._tasks.stop(Cause.BUDGET, detail, later)
             if over.scope == "phase":
                 self._stops_phase_alone()
+
+    def _superseded(self, name: str, by: str) -> Decision:
+        group = self._plan.tasks[name].concurrency
+        return Decision(
+            Status.CANCELLED, Cause.SUPERSEDED, f"{by}, which is newer, wants '{group}'"
+        )
 
     def _stops_phase_alone(self) -> None:
         """What has just stopped the run is over with the phase, where the run is to keep going."""

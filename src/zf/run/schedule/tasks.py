@@ -24,6 +24,9 @@ from zf.run.schedule.retry import Retries
 if TYPE_CHECKING:
     from zf.run.schedule.limits.matrix import Matrices
 
+# What a worker cannot say of itself why it is to end an attempt.
+_TOLD = frozenset({Cause.BUDGET, Cause.SUPERSEDED})
+
 
 class Tasks:
     """`done` is task -> how it ended; `first_failed` is the task that a fail-fast is due to.
@@ -211,7 +214,7 @@ class Tasks:
     def end(self, name: str, end: Decision) -> None:
         """End one task, whether it runs, waits for a retry or has not started."""
         if name in self.slots.running:
-            self._kill(name, end.cause, detail=end.detail if end.cause is Cause.BUDGET else "")
+            self._kill(name, end.cause, detail=end.detail if end.cause in _TOLD else "")
         elif name in self._fallback:
             self.drop_retry(name, end.cause)
         else:

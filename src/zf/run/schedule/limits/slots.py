@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from zf.events import AttemptEnded, LeaseAwaited, LeaseTaken
+from zf.model import CANCEL_RUNNING
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.limits.gate import Gate
@@ -93,7 +94,9 @@ class Slots:
         """After `take_next` has named the last: ask for the lease that the one after it lacks."""
         self.asked = self.queue.lacks_lease
         if self.asked is not None:
-            self._order(AskLease(self.asked, self._tasks[self.asked].concurrency))
+            task = self._tasks[self.asked]
+            cancels = task.on_newer == CANCEL_RUNNING
+            self._order(AskLease(task.id, task.concurrency, cancels))
         if self.gate.closed:
             waits = bool(self.queue) and self._has_free()
             self.gate.keep(waiting=waits, now=self._clock.now)
