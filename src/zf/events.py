@@ -70,6 +70,8 @@ class Cause(StrEnum):
     EXIT = "exit"  # a step exited with a code other than 0
     SIGNAL = "signal"  # a step was ended by a signal zf did not send
     TIMEOUT = "timeout"  # timeout_sec of the task ran out
+    STEP_TIMEOUT = "step_timeout"  # timeout_sec of a step ran out
+    SKIP_EXIT_CODE = "skip_exit_code"  # a step exited with one of skip_exit_codes: it is skipped
     SILENCE = "silence"  # no output for silence_timeout_sec
     PHASE_TIMEOUT = "phase_timeout"
     INTERRUPT = "interrupt"  # Ctrl-C or TERM to zf
@@ -77,7 +79,7 @@ class Cause(StrEnum):
     PHASE_FAILED = "phase_failed"  # an earlier phase of the run failed
     FAIL_FAST = "fail_fast"
     MATRIX = "matrix"  # another instance of its matrix failed, and that has `fail_fast`
-    CONDITION = "condition"  # its condition is false, or cannot be evaluated
+    CONDITION = "condition"  # its condition is false, or that or a step's cannot be evaluated
     DEADLINE = "deadline"  # deadline_sec of the task, or --deadline of the run, passed
     QUEUE_TIMEOUT = "queue_timeout"  # it could have started, but waited too long for its turn
     CANCEL = "cancel"  # `zf cancel` was called for this task

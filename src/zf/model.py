@@ -87,11 +87,22 @@ def together(tasks: Iterable[str]) -> list[str]:
 
 
 class Step(Struct, frozen=True):
-    """One entry of `commands:`; `line` is where it starts in the task file, from 1."""
+    """One entry of `commands:` or `cleanup:`; `line` is where it starts in its file, from 1.
+
+    `shell` is what runs it, as the beginning of a command line; empty for bash as zf calls it.
+    `workdir` is empty for that of the task; `condition` is what the file calls `if`.
+    """
 
     name: str
     run: str
     line: int = 0
+    # A proof has these, and a digest counts them, only where they are not at their defaults.
+    shell: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    workdir: str = ""
+    timeout_s: float | None = None
+    condition: str = ""
+    continue_on_error: bool = False
 
 
 class Need(Struct, frozen=True):
@@ -183,6 +194,10 @@ class Task(Struct, frozen=True):
     # Where it says what does not stand in its own place: `file:line` by a key, such as
     # `timeout_sec`, `env.NAME` or `needs[0]`. No part of what it does, so no digest counts it.
     origins: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    # A step that exits with one of these ends its task as skipped.
+    skip_exit_codes: tuple[int, ...] = ()
+    # Names of variables without which a run with this task does not begin; steps see them.
+    required_env: tuple[str, ...] = ()
     # What it reads and what it leaves, globs; of a folder that it leaves its list is the check, or
     # ("content") what is in it.
     sources: tuple[str, ...] = ()
@@ -270,8 +285,39 @@ def _later(task: Task) -> dict[str, Any]:
     }
 
 
+# What a task file calls those fields of a step that are recorded only where it says them.
+_STEP_KEYS = {"timeout_s": "timeout_sec", "condition": "if"}
+STEP_KEYS: Mapping[str, str] = {
+    name: _STEP_KEYS.get(name, name) for name in Step.__struct_fields__[3:]
+}
+_step_values = attrgetter(*STEP_KEYS)
+_PLAIN_STEP = _step_values(Step("", ""))
+
+
+def recorded_step(step: Step) -> dict[str, Any]:
+    """What a step says beside its name, script and line, by the keys of task files."""
+    values = _step_values(step)
+    if values == _PLAIN_STEP:
+        return {}
+    rows = zip(STEP_KEYS.values(), values, _PLAIN_STEP, strict=True)
+    said = {key: value for key, value, default in rows if value != default}
+    return said | {"env": dict(step.env)} if step.env else said
+
+
 def _recorded_steps(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
-    return [{"name": step.name, "run": step.run, "line": step.line} for step in steps]
+    return [
+        {"name": step.name, "run": step.run, "line": step.line, **recorded_step(step)}
+        for step in steps
+    ]
+
+
+_STEP_FIELDS = {key: name for name, key in STEP_KEYS.items()}
+
+
+def _recalled_step(step: Mapping[str, Any]) -> Step:
+    fields: dict[str, Any] = {_STEP_FIELDS.get(key, key): value for key, value in step.items()}
+    fields["shell"] = tuple(fields.get("shell", ()))
+    return Step(**fields)
 
 
 def recalled(said: Mapping[str, Any]) -> Task:
@@ -285,8 +331,8 @@ def recalled(said: Mapping[str, Any]) -> Task:
         if key in said
     }
     fields["needs"] = tuple(Need(**need) for need in said["needs"])
-    fields["steps"] = tuple(Step(**step) for step in said["commands"])
-    fields["cleanup"] = tuple(Step(**step) for step in said["cleanup"])
+    fields["steps"] = tuple(map(_recalled_step, said["commands"]))
+    fields["cleanup"] = tuple(map(_recalled_step, said["cleanup"]))
     return Task(**fields)
 
 
@@ -336,6 +382,7 @@ class Project(Struct, frozen=True):
 
     file: str | None = None
     pass_env: tuple[str, ...] = ()
+    required_env: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     # Whether an artifact that is left out for a secret in it fails its task: "fail" or "warn".
     secrets_in_artifacts: str = "fail"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from zf.work.environment import ALLOWED
+from zf.variables import ALLOWED
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "environment.md"
 RESERVED, ALLOW_LIST = PAGE.read_text().split("## What zf sets")[1].split("## The allow-list")

@@ -16,6 +16,7 @@ from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalle
 from zf.plan import schema
 from zf.plan.caching.keys import CACHE
 from zf.plan.files import forms, patterns
+from zf.plan.steps import keys as step_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -30,6 +31,8 @@ WHOLE_TASK = {
     "phase": "E",
     "use": ["python"],
     "tags": ["slow", "db"],
+    "skip_exit_codes": [77],
+    "required_env": ["SLACK_HOOK"],
     "needs": ["30-migrate", {"task": "20-lint", "optional": True, "require": "done"}],
     "matrix": {
         "py": ["3.11", 3.12],
@@ -55,7 +58,7 @@ WHOLE_TASK = {
     "concurrency": "db",
     "secrets": ["*_KEY"],
     "allow_secrets_in": ["certs/*"],
-    "cleanup": [{"run": "make clean"}],
+    "cleanup": [{"run": "make clean", "if": "cancelled()", "shell": "sh"}],
     "cleanup_timeout_sec": 10,
     "leave_running": False,
     "max_log_bytes": 1000,
@@ -66,8 +69,19 @@ WHOLE_TASK = {
     "env": {"A": "b", "B": {"from": "30-migrate.version"}},
     "outputs": ["version"],
     "pass_env": ["AWS_*"],
+    "commands": [
+        {"name": "Seed", "run": "make"},
+        {
+            "run": "print(1)",
+            "shell": ["python3", "-c"],
+            "env": {"PORT": 8080},
+            "workdir": "backend",
+            "timeout_sec": 1.5,
+            "if": "failure()",
+            "continue_on_error": True,
+        },
+    ],
     "run": "make",
-    "commands": [{"name": "Seed", "run": "make"}],
     **{f"{name}+": [] for name in ("needs", "pass_env", "artifacts", "secrets")},
     "artifacts": ["out/*.xml"],
     "reports": {"junit": ["out/junit.xml"]},
@@ -89,6 +103,7 @@ WHOLE_FILE = {
 WHOLE_PROJECT = {
     **WHOLE_FILE,
     "pass_env": ["A"],
+    "required_env": ["B"],
     "secrets": ["*_TOKEN"],
     "secrets_in_artifacts": "warn",
     "max_jobs": 4,
@@ -115,6 +130,10 @@ WHOLE_PROJECT = {
         }
     },
 }
+
+
+def test_a_cleanup_command_has_the_keys_of_a_step():
+    assert step_keys.CLEANUP.keys() == step_keys.STEP.keys()
 
 
 @pytest.mark.parametrize("which", FORMS)
@@ -199,7 +218,17 @@ def variants(whole: dict, known_values):
 
 nested = (
     values
-    | st.lists(st.fixed_dictionaries({}, optional={"name": scalars, "run": scalars, "x": scalars}))
+    | st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                **dict.fromkeys(("name", "run", "x", "workdir", "timeout_sec", "if"), scalars),
+                "shell": values | st.sampled_from(["sh", "python"]),
+                "env": values,
+                "continue_on_error": scalars,
+            },
+        )
+    )
     | st.dictionaries(
         texts, st.fixed_dictionaries({}, optional={"title": texts, "timeout_sec": numbers})
     )
@@ -253,7 +282,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         enumerate(
             [
                 forms.with_defaults(schema.TASK),
-                schema.STEP,
+                step_keys.STEP,
                 schema.NEED,
                 schema.MATRIX,
                 schema.COUNTED,
@@ -321,11 +350,11 @@ def test_what_the_page_says_of_yaml_is_so(tmp_path):
             tmp_path,
             {
                 "x": "id: x\nphase: A\nparallel_safe: on\ntimeout_sec: 1:30\n"
-                "commands: [{run: make}]\nenv: {PORT: 8080}\n"
+                "commands: [{run: make}]\ntitle: 8080\n"
             },
         ).problems
     }
-    assert list(said) == ["parallel_safe", "timeout_sec", "PORT"]
+    assert list(said) == ["parallel_safe", "timeout_sec", "title"]
     for hint in said.values():
         assert hint.removesuffix(", in quotes") in PAGE
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.attempts import Attempts
 from tests.support.program import Project
-from zf.work import shell
+from zf.work import interpreters, shell
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="memfd is Linux's")
 
@@ -73,7 +73,7 @@ class TestHowBashSeesIt:
     def test_lines_are_counted_from_the_first_of_the_script(self, project):
         project.task("a", "f() {\n  no-such-program-1\n}\nf || :\nno-such-program-2")
         project.zf("run-task", "a", "--run-id", "r")
-        name = shell.USUAL_PATH
+        name = interpreters.USUAL_PATH
         assert project.log("r", "a").decode().splitlines() == [
             f"{name}: line 2: no-such-program-1: command not found",
             f"{name}: line 5: no-such-program-2: command not found",

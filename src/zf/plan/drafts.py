@@ -52,6 +52,19 @@ class Draft(Struct):
     problems: list[Problem] = field(default_factory=list)
     elsewhere: Mapping[Loc, Said] = field(default_factory=lambda: NOWHERE)
 
+    def conditions(self) -> Iterator[tuple[Loc, Condition]]:
+        """Its condition and those of its steps, each with where it stands."""
+        if self.condition is not None:
+            yield ("condition",), self.condition
+        if self.task is None:
+            return
+        for key, steps in (("commands", self.task.steps), ("cleanup", self.task.cleanup)):
+            for index, step in enumerate(steps):
+                if step.condition:
+                    from zf.plan.conditions.condition import parse  # noqa: PLC0415 - few steps do
+
+                    yield (key, index, "if"), parse(step.condition)
+
     @property
     def file(self) -> str:
         """The file it stands in, relative to the project root."""
@@ -188,10 +201,11 @@ def check_conditions(
     known = {draft.id: draft for draft in drafts}
     suggestions = _Suggestions(known)
     for draft in drafts:
+        for loc, condition in draft.conditions():
+            if condition.fields:
+                yield from _unknown_fields(draft, loc, condition, fields(draft))
         if draft.condition is None:
             continue
-        if draft.condition.fields:
-            yield from _unknown_fields(draft, draft.condition, fields(draft))
         names = {need.task for need in draft.needs}
         for name, at in draft.condition.tasks.items():
             if name in names or base_of(name) in names:
@@ -208,11 +222,11 @@ def check_conditions(
 
 
 def _unknown_fields(
-    draft: Draft, condition: Condition, known: Collection[str]
+    draft: Draft, loc: Loc, condition: Condition, known: Collection[str]
 ) -> Iterator[Problem]:
     from zf.plan.conditions.fields import unknown_fields  # noqa: PLC0415 - few conditions have any
 
-    pointer, loc = draft.pointer(("condition",))
+    pointer, loc = draft.pointer(loc)
     for one in unknown_fields(condition, known):
         message = f"the condition asks for '{one.key}', which is not known here"
         yield pointer.inside(loc, one.at, one.length, "ZF260", message, one.hint)
@@ -256,7 +270,7 @@ def _circle(cycle: list[str], known: Mapping[str, Draft]) -> Problem:
 
 def too_much(root: str, task: Task, resource: str, there_is: int) -> Problem:
     """The finding that a task asks for more than a run has, so that it could never start."""
-    return _of_task(
+    return of_task(
         root,
         task,
         ("resources", resource),
@@ -271,7 +285,7 @@ def no_workdir(root: str, task: Task) -> Problem:
     """The finding that a task's folder to run in is not there, and that it needs no task that
     could make it. A warning: an earlier phase, or something outside zf, still could.
     """
-    return _of_task(
+    return of_task(
         root,
         task,
         ("workdir",),
@@ -282,13 +296,13 @@ def no_workdir(root: str, task: Task) -> Problem:
     )
 
 
-def _of_task(
+def of_task(
     root: str,
     task: Task,
     loc: Loc,
     code: str,
     message: str,
-    hint: str,
+    hint: str | None,
     severity: Literal["error", "warning"] = "error",
 ) -> Problem:
     """A finding about what a task says, when of its files nothing is kept."""
@@ -296,7 +310,7 @@ def _of_task(
     if origin is not None:
         file, _, line = origin.rpartition(":")
         return Problem(code, message, file, int(line), hint=hint, severity=severity)
-    in_file = () if os.path.basename(task.file) == TASK_FILE else ("tasks", task.id)
+    in_file = () if os.path.basename(task.file) == TASK_FILE else ("tasks", base_of(task.id))
     pointer = pointer_to(f"{root}/{task.file}", task.file)
     return pointer.problem((*in_file, *loc), code, message, hint, severity)
 

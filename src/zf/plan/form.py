@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from zf.lean.records import Struct, field
 from zf.lean.validators import PydanticCustomError, SchemaValidator, ValidationError
+from zf.model import NOTHING, RESERVED_ENV
+from zf.plan.files.patterns import ENV_GLOB, ENV_NAME
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -210,3 +212,61 @@ def _drop_titles(schema: dict[str, Any]) -> None:
             _drop_titles(inner)
     if "patternProperties" in schema:
         schema["additionalProperties"] = False
+
+
+# What texts may hold.
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED_ENV:
+        raise PydanticCustomError("env_reserved", "reserved")
+    return name
+
+
+def is_condition(text: str, without: Mapping[str, str] = NOTHING) -> str:
+    """The text; `without` are functions that have no meaning in it, and what to write instead."""
+    from zf.plan.conditions.condition import ConditionError, parse  # noqa: PLC0415 - few tasks have one
+
+    try:
+        functions = parse(text).functions
+    except ConditionError as error:
+        raise _no_condition(str(error), error.at, error.length, error.hint) from None
+    for name in functions & without.keys():
+        message = f"{name}() says nothing here"
+        raise _no_condition(message, text.index(name), len(name), without[name])
+    return text
+
+
+def _no_condition(message: str, at: int, length: int, hint: str | None) -> PydanticCustomError:
+    facts = {"message": message, "at": at, "length": length, "hint": hint}
+    return PydanticCustomError("condition", "{message}", facts)
+
+
+def is_step_condition(text: str) -> str:
+    """A condition of a step, which can look at the steps before it."""
+    return is_condition(text, _NOT_IN_STEPS)
+
+
+def is_cleanup_condition(text: str) -> str:
+    """A condition of a cleanup command, which can look at what the steps came to."""
+    return is_condition(text, _NOT_IN_CLEANUP)
+
+
+_NOT_IN_CLEANUP = {"status": "statuses of needs are for the `condition` of the task"}
+_NOT_IN_STEPS = _NOT_IN_CLEANUP | {
+    "cancelled": "no step starts once its task is cancelled: write it as a `cleanup` command"
+}
+
+
+# A function is not something an editor can run: the same rule in its language.
+_NOT_RESERVED = {"pydantic_js_updates": {"propertyNames": {"not": {"enum": sorted(RESERVED_ENV)}}}}
+_ENV_NAME = checked(text(ENV_NAME), _not_reserved)
+ENV_GLOBS = list_of(text(ENV_GLOB))
+
+
+def env_of(values: Schema) -> Schema:
+    """Variables with such values."""
+    return table(_ENV_NAME, values, _NOT_RESERVED)
+
+
+ENV = env_of(SCALAR)

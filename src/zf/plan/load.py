@@ -6,7 +6,7 @@ reported together.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from zf.model import (
     DEFAULT_PHASE,
     NOTHING,
     QUEUE,
+    STEP_KEYS,
     TASK_KEYS,
     Asked,
     Flow,
@@ -48,6 +49,7 @@ from zf.plan.resolve import layers, short
 from zf.plan.resolve.layers import Resolved
 from zf.plan.resolve.sharing import Sharing
 from zf.plan.yaml.yaml12 import KEY
+from zf.variables import refers
 
 if TYPE_CHECKING:
     from zf.plan.matrix.expand import Matrix
@@ -81,6 +83,7 @@ def load(
     problems += check_phase_said(drafts)
     problems += check_phases(drafts, project, root)
     tasks = _resolved(drafts, expanded, problems)
+    problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
@@ -112,6 +115,15 @@ def _resolved(drafts: list[Draft], expanded: Expanded, problems: list[Problem]) 
     return [*resolved(drafts, expanded, problems)]
 
 
+def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:
+    asking = [draft for draft in drafts if draft.task is not None and refers(draft.task)]
+    if not asking:
+        return ()
+    from zf.plan.steps.problems import check_env  # few tasks have such values
+
+    return check_env(asking, project)
+
+
 def _handed(
     drafts: list[Draft], expanded: Expanded, problems: list[Problem]
 ) -> Mapping[str, Collection[str]]:
@@ -124,7 +136,7 @@ def _handed(
 
     problems += check(drafts, expanded)
     known = {draft.id: draft for draft in drafts}
-    return {d.id: [*fields(d, known, expanded)] for d in drafts if d.condition is not None}
+    return {d.id: [*fields(d, known, expanded)] for d in drafts if any(d.conditions())}
 
 
 def _fields(draft: Draft, handed: Mapping[str, Collection[str]]) -> Collection[str]:
@@ -256,18 +268,38 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
     return Task(**said)
 
 
-def _steps(kind: str, listed: list[dict[str, str]], lines: list[int]) -> tuple[Step, ...]:
+def _steps(kind: str, listed: list[dict[str, Any]], lines: list[int]) -> tuple[Step, ...]:
     return tuple(
-        Step(step.get("name") or f"{kind}-{number}", step["run"], line)
+        Step(
+            step.get("name") or f"{kind}-{number}",
+            step["run"],
+            line,
+            **(_more_of_step(step) if step.keys() - _PLAIN else {}),
+        )
         for number, (step, line) in enumerate(zip(listed, lines, strict=True))
     )
+
+
+_PLAIN = frozenset({"name", "run"})
+_STEP_FIELDS = {key: name for name, key in STEP_KEYS.items()}
+
+
+def _more_of_step(step: Mapping[str, Any]) -> dict[str, Any]:
+    """What a step says beside its name and script, as the fields of `Step`."""
+    said = {_STEP_FIELDS[key]: value for key, value in step.items() if key not in _PLAIN}
+    if "shell" in said:
+        from zf.plan.steps.keys import SHELLS
+
+        shell = said["shell"]
+        said["shell"] = SHELLS[shell] if isinstance(shell, str) else tuple(shell)
+    return said
 
 
 def _environment(
     listed: Mapping[str, str | dict[str, str]],
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """The variables with their values, and those that hold outputs of needs."""
-    values = {name: value for name, value in listed.items() if isinstance(value, str)}
+    values = {name: value for name, value in listed.items() if not isinstance(value, dict)}
     taken = {name: value["from"] for name, value in listed.items() if isinstance(value, dict)}
     return values, taken or NOTHING
 

@@ -1,7 +1,8 @@
 """The keys of tasks and of zf.yaml: one row each.
 
-A new key is a row in `TASK` (or `STEP`, `PROJECT`, `PHASE`) and a field in `model`, which has its
-default; checks, messages, JSON Schema, editors and what a proof records follow from these.
+A new key is a row in `TASK` (or `PROJECT`, `PHASE`; `STEP` in `steps/keys.py`) and a field in
+`model`, which has its default; checks, messages, JSON Schema, editors and what a proof records
+follow from these.
 A new field of a task goes below `line` in `model.Task`: tasks that do not use it keep their digests
 (`model.definition_sha256`).
 """
@@ -10,17 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zf.lean.validators import PydanticCustomError
-from zf.model import CANCEL_RUNNING, DEFAULT_PHASE, QUEUE, RESERVED_ENV
+from zf.model import CANCEL_RUNNING, DEFAULT_PHASE, QUEUE
 from zf.plan.caching.keys import CACHING
-from zf.plan.files.patterns import ENV_GLOB, ENV_NAME, ID, INSIDE, NOT_BLANK
+from zf.plan.files.patterns import ENV_NAME, ID, INSIDE, METRIC_NAME, NOT_BLANK
 from zf.plan.form import (
     BOOL,
+    ENV_GLOBS,
     SCALAR,
     STR,
     Key,
     checked,
     either,
+    env_of,
+    is_condition,
     list_of,
     mapping,
     number,
@@ -32,6 +35,7 @@ from zf.plan.form import (
 )
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.outputs.form import FROM, OUTPUTS
+from zf.plan.steps.keys import CLEANUP, STEP
 from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
 from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
 
@@ -39,32 +43,8 @@ MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
 MAX_PRIORITY = 1_000_000
 
-
-def _not_reserved(name: str) -> str:
-    if name in RESERVED_ENV:
-        raise PydanticCustomError("env_reserved", "reserved")
-    return name
-
-
-def _is_condition(text: str) -> str:
-    from zf.plan.conditions.condition import ConditionError, parse  # noqa: PLC0415 - few tasks have one
-
-    try:
-        parse(text)
-    except ConditionError as error:
-        facts = {"message": str(error), "at": error.at, "length": error.length, "hint": error.hint}
-        raise PydanticCustomError("condition", "{message}", facts) from None
-    return text
-
-
-# The function is not something an editor can run: the same rule in its language.
-_NOT_RESERVED = {"pydantic_js_updates": {"propertyNames": {"not": {"enum": sorted(RESERVED_ENV)}}}}
-_ENV_NAME = checked(text(ENV_NAME), _not_reserved)
-_ENV_GLOBS = list_of(text(ENV_GLOB))
-
 _AMOUNT = whole(1, MAX_AMOUNT)
 _EXIT_CODE = whole(1, 255)
-METRIC_NAME = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"
 _BUDGET = table(text(METRIC_NAME), number(above=0, most=MAX_AMOUNT))
 
 NEED: Mapping[str, Key] = {
@@ -109,19 +89,6 @@ EXIT_CODES: Mapping[str, Key] = {
 }
 
 RETRY_WORDS = ("failure", "timeout", "lost")
-
-STEP: Mapping[str, Key] = {
-    "name": Key(
-        text(NOT_BLANK),
-        "What the step is called in output and proofs. Default: `step-` and its number, from 0.",
-    ),
-    "run": Key(
-        text(NOT_BLANK),
-        "The step's bash script, run with `bash --noprofile --norc -eo pipefail`.",
-        required=True,
-        example="run: make test",
-    ),
-}
 
 ARTIFACT: Mapping[str, Key] = {
     "path": Key(
@@ -205,7 +172,7 @@ TASK: Mapping[str, Key] = {
         keys=MATRIX,
     ),
     "condition": Key(
-        checked(text(NOT_BLANK), _is_condition),
+        checked(text(NOT_BLANK), is_condition),
         "An expression that decides whether the task runs; when false, the task is skipped.",
     ),
     "parallel_safe": Key(
@@ -270,17 +237,22 @@ TASK: Mapping[str, Key] = {
         "Where the steps run, relative to the project root and inside it.",
     ),
     "env": Key(
-        table(_ENV_NAME, either(STR, FROM), _NOT_RESERVED),
-        "Environment variables for the steps. Values are text: quote numbers and booleans; or"
-        " outputs of needs.",
+        env_of(either(SCALAR, FROM)),
+        "Environment variables for the steps. `${NAME}` stands for another of them, or for one that"
+        " steps see anyway; a `from` for an output of a need.",
         keys=FROM,
     ),
     "pass_env": Key(
-        _ENV_GLOBS,
+        ENV_GLOBS,
         "Variables of zf's own environment that the steps may see: names, or globs like `AWS_*`.",
     ),
+    "required_env": Key(
+        list_of(text(ENV_NAME)),
+        "Variables of zf's own environment that the steps see, and without which no run of the task"
+        " begins.",
+    ),
     "secrets": Key(
-        _ENV_GLOBS,
+        ENV_GLOBS,
         "Variables whose values are redacted wherever they appear: names or globs.",
     ),
     "allow_secrets_in": Key(
@@ -298,10 +270,14 @@ TASK: Mapping[str, Key] = {
         " script.",
         keys=STEP,
     ),
+    "skip_exit_codes": Key(
+        list_of(_EXIT_CODE),
+        "Exit codes by which a step says that there is nothing to do: the task ends as `skipped`.",
+    ),
     "cleanup": Key(
-        list_of(either(text(NOT_BLANK), STEP)),
+        list_of(either(text(NOT_BLANK), CLEANUP)),
         "Steps that run after the commands, however those ended.",
-        keys=STEP,
+        keys=CLEANUP,
     ),
     "cleanup_timeout_sec": Key(
         number(above=0, most=MAX_SECONDS),
@@ -370,12 +346,18 @@ THROTTLE: Mapping[str, Key] = {
 
 PROJECT: Mapping[str, Key] = {
     "pass_env": Key(
-        _ENV_GLOBS,
+        ENV_GLOBS,
         "Variables of zf's own environment that every task's steps may see: names or globs.",
         default=[],
     ),
+    "required_env": Key(
+        list_of(text(ENV_NAME)),
+        "Variables of zf's own environment that every task's steps see, and without which no run"
+        " begins.",
+        default=[],
+    ),
     "secrets": Key(
-        _ENV_GLOBS,
+        ENV_GLOBS,
         "Variables whose values are redacted wherever they appear: names or globs.",
         default=[],
     ),

@@ -17,6 +17,7 @@ from zf.lean.records import replace
 from zf.model import NOTHING, definition_sha256, matrix_variable, script_sha256
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
 from zf.redact.stream import StreamRedactor
+from zf.variables import expand, has_references
 
 if TYPE_CHECKING:
     from zf.inputs import Inputs
@@ -56,7 +57,10 @@ class Redactor:
     ) -> None:
         """The `inputs` are those of the run."""
         self._tasks = {task.id: task for task in tasks}
-        own = [*_own_secrets(self._tasks.values(), project), *secret_inputs(inputs)]
+        own = [
+            *_own_secrets(self._tasks.values(), environ, project),
+            *secret_inputs(inputs),
+        ]
         named = dict.fromkeys(project.secrets)
         for task in self._tasks.values():
             named |= dict.fromkeys(task.secrets)
@@ -174,6 +178,8 @@ def _texts(task: Task) -> Iterator[str]:
         yield from globs
     for step in (*task.steps, *task.cleanup):
         yield from (step.name, step.run)
+        if step.env or step.shell or step.workdir or step.condition:
+            yield from (*step.env.values(), *step.shell, step.workdir, step.condition)
 
 
 def free_text(task: Task) -> bytes:
@@ -205,20 +211,29 @@ def secret_inputs(inputs: Inputs) -> list[Secret]:
     ]
 
 
-def _own_secrets(tasks: Iterable[Task], project: Project) -> list[Secret]:
+def _own_secrets(
+    tasks: Iterable[Task], environ: Mapping[str, str], project: Project
+) -> list[Secret]:
     """The values that task files themselves give to variables with names of secrets."""
     own: list[Secret] = []
     # Tasks use the same names again and again.
     is_secret = cache(is_secret_name)
     for task in tasks:
-        if task.env:
+        for env in (task.env, *(step.env for step in (*task.steps, *task.cleanup) if step.env)):
+            if not env:
+                continue
             globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
             own += [
                 Secret(name, value.encode(errors="surrogateescape"))
-                for name, value in task.env.items()
+                for name, value in _meant(env, {**environ, **task.env}).items()
                 if value and is_secret(name, globs)
             ]
     return own
+
+
+def _meant(env: Mapping[str, str], around: Mapping[str, str]) -> Mapping[str, str]:
+    """The values of such a map, those aside that name what only an attempt has."""
+    return expand(env, around.get).values if has_references(env) else env
 
 
 def without_secrets(task: Task, redactor: StreamRedactor) -> Task:
@@ -226,7 +241,18 @@ def without_secrets(task: Task, redactor: StreamRedactor) -> Task:
     hide = redactor.text
 
     def hidden(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-        return tuple(replace(step, name=hide(step.name), run=hide(step.run)) for step in steps)
+        return tuple(
+            replace(
+                step,
+                name=hide(step.name),
+                run=hide(step.run),
+                shell=tuple(map(hide, step.shell)),
+                env={name: hide(value) for name, value in step.env.items()},
+                workdir=hide(step.workdir),
+                condition=hide(step.condition),
+            )
+            for step in steps
+        )
 
     return replace(
         task,

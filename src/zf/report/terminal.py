@@ -48,7 +48,6 @@ from zf.report.words import (
     limit,
     log_line,
     quoted_log,
-    since,
     spent,
     story,
     tail,
@@ -201,7 +200,7 @@ def heartbeat_line(
 ) -> str:
     """`running   40-seed  2m00s`; with how long its log has not grown, where known."""
     quiet = "" if silent_s is None else f"  no output for {duration(silent_s)}"
-    return f"{style.label('running')} {printable(task.id)}  {since(task.started_mono, now)}{quiet}"
+    return f"{style.label('running')} {printable(task.id)}  {_since(task.started_mono, now)}{quiet}"
 
 
 def grouped(task: TaskFacts, lines: Iterable[str]) -> Iterator[str]:
@@ -220,3 +219,8 @@ def _budget_told(warned: BudgetWarned) -> str:
     """How much of a budget is used up."""
     whose = f"{warned.scope} {printable(warned.name)}" if warned.name else "run"
     return f"budget of {whose}: {budget.told(warned.metric, warned.spent, warned.budget)}"
+
+
+def _since(moment: float | None, now: float) -> str:
+    """How long ago a moment was; `-` where that is not known."""
+    return duration(None if moment is None else now - moment)

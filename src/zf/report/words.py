@@ -154,11 +154,6 @@ def size(count: float | None) -> str:
     return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
 
 
-def since(moment: float | None, now: float) -> str:
-    """How long ago a moment was; `-` where that is not known."""
-    return duration(None if moment is None else now - moment)
-
-
 def whole(seconds: float) -> str:
     """The same without parts of a second, for what is redrawn as it passes: 58s, 5m, 1h02m."""
     if round(seconds) < 60:
@@ -336,6 +331,8 @@ def what(task: TaskFacts) -> str:
             return f"{step(task)} was ended by {signal_name(task.signal)}"
         case Cause.TIMEOUT if task.step is not None:
             return f"{step(task)} ran past timeout_sec ({limit(task.timeout_s)})"
+        case Cause.SKIP_EXIT_CODE:
+            return f"{step(task)} exited with code {task.exit_code}: nothing to do"
         case Cause.PHASE_TIMEOUT if task.attempt:
             return f"{step(task)} was running when the phase timeout struck"
         case Cause.INTERRUPT if task.attempt:
@@ -400,6 +397,8 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.STORAGE: "its proof could not be written",
     Cause.WORKER: "its worker died or stopped answering",
     Cause.RUNNER: "zf itself died while it ran",
+    Cause.STEP_TIMEOUT: "a step's time ran out",
+    Cause.SKIP_EXIT_CODE: "a step said that there is nothing to do",
     Cause.SILENCE: "it printed nothing for too long",
     Cause.CONDITION: "its condition did not let it run",
     Cause.DEADLINE: "its deadline passed",

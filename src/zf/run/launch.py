@@ -71,6 +71,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     """
     # 1. What cannot be carried out is refused without a trace.
     opening.refuse_impossible(request)
+    opening.refuse_unset(request)
     opening.refuse_unable(request)
     known = Known()
     # 2. The plan is looked through for secrets, which loads what workers look with; and earlier
@@ -93,6 +94,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         # 4. The run's folder appears, whole.
         recorder, began, about = opening.new_folder(request, command, plan, source, known)
         scheduler = request.scheduler(about)
+        pool.facts = request.facts_for_steps(about)
         start = _Start(scheduler, scheduler.start(began), source.looking_again, time.monotonic())
         # 5. Tasks run; then the proof is sealed.
         with opening.recording(request.run):
@@ -126,6 +128,7 @@ def resume(request: RunRequest) -> Launched:
     left.
     """
     run, run_dir = request.run, request.run_dir
+    opening.refuse_unset(request)
     opening.refuse_unable(request)
     # 1. The run is ours, and nothing of the dead runner's is left running.
     with (
@@ -166,7 +169,9 @@ def resume(request: RunRequest) -> Launched:
         trace = Trace(run, begun.trace_id, begun.traceparent)
         request = replace(request, trace=trace)
         start = _start_again(request, journal, reading)
-        return _conduct(request, start, recorder, inbox, _pool(request, known), lock_fd)
+        pool = _pool(request, known)
+        pool.facts = request.facts_for_steps(run_json(run_dir))
+        return _conduct(request, start, recorder, inbox, pool, lock_fd)
 
 
 def _conduct(

@@ -9,11 +9,12 @@ import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from zf.errors import Exit, ZfError
 from zf.events import SCHEMA, RunStarted
-from zf.inputs import told
+from zf.inputs import known_to, told, variable
 from zf.model import is_valid_id
 from zf.proof.canonical import canonical
 from zf.proof.files import remove_tree, sync_folder, write_new
@@ -31,6 +32,7 @@ from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
 from zf.run.schedule.ready import impossible
 from zf.typed import ALWAYS
+from zf.variables import refers
 from zf.work.outcome import error_text
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
@@ -73,6 +75,29 @@ def refuse_impossible(request: RunRequest) -> None:
         raise ZfError(problems[0].message, problems=problems)
     if exposed := tuple(secret_axes(tasks.values(), request.flow.project)):
         raise ZfError(exposed[0].message, problems=exposed)
+
+
+def refuse_unset(request: RunRequest) -> None:
+    """Raises ZfError (exit 2) for variables that tasks or the project require, or that values of
+    `env` name, and that are not set: all of them at once.
+    """
+    tasks, project = request.plan.tasks.values(), request.flow.project
+    asking = [task for task in tasks if task.required_env or refers(task)]
+    if not (asking or project.required_env):
+        return
+    from zf.plan.steps import env, problems  # noqa: PLC0415 - few tasks ask for any
+    from zf.work.environment import Outside  # noqa: PLC0415 - as above
+
+    environ, root = request.environ, request.flow.root
+    outside = Outside(environ, project)
+    told = [*problems.unset_for_all(root, env.lacking_of_project(project, environ))]
+    for task in asking:
+        inputs = map(variable, known_to(request.inputs, task.phase))
+        here = env.check_here(task, outside.seen(task).get, tuple(inputs))
+        found = chain(env.lacking(task, environ), here)
+        told += problems.unset(root, task, found)
+    if told:
+        raise ZfError(told[0].message, problems=tuple(told))
 
 
 @contextmanager

@@ -36,7 +36,8 @@ _HIDDEN = "***"
 # What decides whether and when a task starts, and what it is started with.
 _ALONE = Task("", "", ())
 _NOT_AGAIN = (
-    *("needs", "condition", "env", "env_from", "pass_env", "resources", "concurrency"),
+    *("needs", "condition", "env", "env_from", "pass_env", "required_env", "resources"),
+    "concurrency",
     *("max_retries", "deadline_s", "start_after_s", "queue_timeout_s"),
 )
 _NAMES = {"status": "status", "exit_code": "exit code", "signal": "signal"}
@@ -117,11 +118,11 @@ def replay(
     notes = _Notes(run)
     if status["attempt"] > 1:
         notes.said.append(f"what is compared is attempt {status['attempt']}; this is a first one")
-    recorded = _recorded_task(run_dir, task, notes)
-    variables = _environment(run_dir, task, environ, notes)
+    recorded, env = _recorded_task(run_dir, task, notes)
+    variables, made = _environment(run_dir, task, environ, env, notes)
     source = _check_out(run["source"]["commit"], root, f"{scratch}/source")
     variables |= _given(source, task, variables)
-    recorded = replace(recorded, pass_env=tuple(variables))
+    recorded = replace(recorded, env=made, pass_env=tuple(variables))
     # Not passed on, as they were not then; but what a step finds elsewhere is to be known again.
     variables = {**_secret(environ, recorded.secrets), **variables}
     flow = Flow(
@@ -183,8 +184,8 @@ def _secret(environ: Mapping[str, str], globs: Sequence[str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if is_secret_name(name, globs)}
 
 
-def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
-    """The task as it was recorded: its scripts from their own files."""
+def _recorded_task(run_dir: str, task: str, notes: _Notes) -> tuple[Task, Mapping[str, str]]:
+    """The task as it was recorded, its scripts from their own files; and the `env` of its file."""
     said = read.read_json(run_dir, f"{task}/{layout.TASK}")
     if said["needs"]:
         needed = ", ".join(need["task"] for need in said["needs"])
@@ -197,9 +198,15 @@ def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
             text = data.decode("utf-8", "surrogateescape")
             if _HIDDEN in text:
                 notes.said.append(f"{kind} {step.name!r}: a secret in its script was not recorded")
-            yield replace(step, run=text)
+            for name, value in step.env.items():
+                if _HIDDEN in value:
+                    what = f"a secret in its {name} was not recorded"
+                    notes.said.append(f"{kind} {step.name!r}: {what}")
+            yield replace(
+                step, run=text, condition=_decided(run_dir, task, f"{kind}-{number}", step)
+            )
 
-    return replace(
+    alone = replace(
         task_then,
         steps=tuple(as_run("step", task_then.steps)),
         cleanup=tuple(as_run("cleanup", task_then.cleanup)),
@@ -207,12 +214,35 @@ def _recorded_task(run_dir: str, task: str, notes: _Notes) -> Task:
         # Its environment is the recorded one, and nothing is waited for.
         **{name: getattr(_ALONE, name) for name in _NOT_AGAIN},
     )
+    return alone, task_then.env
+
+
+def _decided(run_dir: str, task: str, name: str, step: Step) -> str:
+    """A condition for the step that comes to what it came to then, but for how the steps before it
+    end this time: what it looked at may be otherwise now.
+    """
+    if not step.condition:
+        return ""
+    asked = read.read_json(run_dir, f"{task}/{layout.command_record(name)}").get("asked")
+    if not asked:
+        return step.condition
+    if not asked["value"]:
+        return "false"
+    from zf.plan.conditions.condition import parse  # noqa: PLC0415 - few steps have one
+
+    called = parse(step.condition).functions
+    return next(
+        (f"{one}()" for one in ("always", "failure", "cancelled", "success") if one in called), ""
+    )
 
 
 def _environment(
-    run_dir: str, task: str, environ: Mapping[str, str], notes: _Notes
-) -> dict[str, str]:
-    """The recorded variables, and what was passed then as it is now."""
+    run_dir: str, task: str, environ: Mapping[str, str], env: Mapping[str, str], notes: _Notes
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The recorded variables, and what was passed then as it is now; and those of the task's `env`
+    that were made of such, to be made again.
+    """
+    made: dict[str, str] = {}
     data = read.read_bytes(run_dir, f"{task}/{layout.ENV}")
     values = {k: v for k, v in compare.read_env(data).items() if k not in RESERVED_ENV}
     for name, value in values.items():
@@ -221,11 +251,15 @@ def _environment(
     for name in _NOT_RECORDED.findall(data.decode("utf-8", "surrogateescape")):
         if name in RESERVED_ENV:
             continue
+        if name in env:
+            made[name] = env[name]
+            notes.said.append(f"{name}: its value was not recorded; made again of what is set now")
+            continue
         if name in environ:
             values[name] = environ[name]
         now = "as it is now" if name in environ else "now not set"
         notes.said.append(f"{name}: its value was not recorded; {now}")
-    return values
+    return values, made
 
 
 def _instances(run_dir: str, base: str) -> str | None:

@@ -24,7 +24,7 @@ from zf.run.host import leases, lock
 from zf.run.host.interrupts import Inbox
 from zf.run.host.machine import available
 from zf.run.recorder import Watch
-from zf.run.schedule.context import condition_contexts
+from zf.run.schedule.context import condition_contexts, facts_for_steps
 from zf.run.schedule.orders import Limits, Throttle
 from zf.run.schedule.scheduler import Scheduler
 from zf.settings import RunOptions, Settings
@@ -145,6 +145,17 @@ class RunRequest(Struct, frozen=True):
         """The folder of the leases, for a run that needs any."""
         groups = {task.concurrency for task in self.plan.tasks.values() if task.concurrency}
         return leases.folder(self.environ, groups) if groups else ""
+
+    def facts_for_steps(self, about: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+        """What conditions of steps may refer to beside variables; `about` is run.json."""
+        return facts_for_steps(
+            self.plan.tasks.values(),
+            run=self.run,
+            max_jobs=self.limits.max_jobs,
+            source=about["source"],
+            ci=about.get("ci"),
+            inputs=self.inputs,
+        )
 
     def scheduler(
         self, about: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING

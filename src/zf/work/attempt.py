@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from zf.errors import printable
-from zf.events import Cause, Status, timestamp
+from zf.events import FAILED, WELL, Cause, Status, timestamp
 from zf.lean import lazy
 from zf.metrics.budget import Spent
-from zf.model import NOTHING
+from zf.model import NOTHING, recorded_step
 from zf.proof import layout
 from zf.proof.layout import ARTIFACTS
 from zf.proof.lines import list_lines, object_lines
@@ -23,15 +23,18 @@ from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Capture
 from zf.work.environment import METRICS, channel_files, compose_project_name
-from zf.work.outcome import Outcome, error_text, named
-from zf.work.shell import NotStartedError, argv
+from zf.work.interpreters import FILE, way
+from zf.work.outcome import Outcome, error_text
+from zf.work.shell import NotStartedError, ScriptFile, WorkdirError, enter
+from zf.work.steps import Command, answer
 from zf.work.supervise.leftovers import COOKIE, cookie
 from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from zf.model import Step, Task
+    from zf.model import Task
+    from zf.plan.conditions.condition import Scalar
     from zf.work.caching import attempt as cache
     from zf.work.caching.use import Use
     from zf.work.context import WorkerContext
@@ -73,10 +76,19 @@ class Attempt:
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
         self._left = left and f"{context.aside}/{left}"
         self._left_at = left and f"{context.written_aside}/{left}"
+        # What conditions of steps may refer to beside variables.
+        self._facts: Mapping[str, Scalar] = NOTHING
         self._meter = self._made_meter()
         held = taken.variables(context, task, met, outcome) if task.env_from else NOTHING
         self._env = context.outside.build(task, self._own_variables(), held)
-        self._secrets = context.outside.secrets(task, self._env)
+        # Of the commands that have variables of their own, by the names of their files.
+        self._own = {
+            f"{kind}-{index}": self._env.of_step(step)
+            for kind, steps in (("step", task.steps), ("cleanup", task.cleanup))
+            for index, step in enumerate(steps)
+            if step.env
+        }
+        self._secrets = context.outside.secrets(task, self._env, self._own.values())
         self._redactor = StreamRedactor(self._secrets)
         env = self._env.values, self._env.recorded, self._env.hidden
         self._pwd, exports = context.place.workdir(task), env_sh(*env)
@@ -93,7 +105,9 @@ class Attempt:
             self.tree = TaskTree.create_at(at, run_dir, task.id, folders)
         try:
             self.tree.write(layout.ENV, exports)
-            steps = [{"name": step.name, "run": step.run} for step in task.steps]
+            steps = [
+                {"name": step.name, "run": step.run, **recorded_step(step)} for step in task.steps
+            ]
             self.tree.write(layout.COMMANDS_LIST, list_lines(steps))
             self._lines = task_lines(task)
         except BaseException:
@@ -105,6 +119,10 @@ class Attempt:
 
         While the first step runs, `meanwhile` is called once; it must not raise.
         """
+        self._facts = order.facts
+        if self._facts and self._task.needs:
+            handed = taken.for_conditions(self._context, self._task, order.needs, self.outcome)
+            self._facts = {**self._facts, **handed}
         if self._left:
             os.makedirs(self._left_at)
         if self._task.outputs:
@@ -121,14 +139,18 @@ class Attempt:
         if problem and self.outcome.status is Status.SUCCESS:
             self.outcome.fail(Cause.ARTIFACTS, problem)
         elif self._task.cache:
-            hide, enter = self._redactor.text, self._enter_workdir
+            workdir = self._task.workdir, self.outcome.task.workdir
+            go = partial(enter, self._context.real_root, *workdir)
             about = (self._context, self._task, self.outcome, self.tree, self._env)
-            self._cache = cache.begin(*about, order.needs, hide, enter)
+            self._cache = cache.begin(*about, order.needs, self._redactor.text, go)
         self._run_steps(meanwhile)
+        if self.outcome.cause is Cause.EXIT and self.outcome.step is not None:
+            self._tell_what_is_not_passed(self.outcome.step)
         self._run_cleanup()
         self._collect()
         if self._task.budget:
             self.outcome.take_budget(order.spent, self._meter.used if self._meter else NOTHING)
+        self.outcome.tell_remarks()
         if self._cache is not None:
             self._cache.conclude(self.outcome, self.tree)
         self.outcome.redactions = self._redactor.counts
@@ -164,10 +186,27 @@ class Attempt:
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
                 outcome.take_stop(index, orders.stop)
-            wanted = outcome.status is Status.SUCCESS and not outcome.cached_from
-            command = _Command("step", index, task.steps, outcome.task.steps)
+            command = Command("step", index, task.steps, outcome.task.steps)
+            wanted = outcome.status is Status.SUCCESS
+            if not wanted and command.step.condition:
+                wanted = outcome.goes_on and orders.stop is None
+            wanted = wanted and not outcome.cached_from
             self._run_command(command, terms if wanted else None, meanwhile)
             meanwhile = None
+
+    def _tell_what_is_not_passed(self, index: int) -> None:
+        """Of the variables that a failed step names, those that it would have had elsewhere."""
+        step, own = self._task.steps[index], self._own.get(f"step-{index}")
+        names = self._context.outside.not_passed(
+            step, {**self._env.values, **(own.values if own else {})}
+        )
+        if names:
+            listed = ", ".join(names)
+            verb = "is" if len(names) == 1 else "are"
+            self.outcome.notes.append(
+                f"{listed} {verb} set where zf was started, but not passed to steps:"
+                f" `pass_env: [{listed}]` in the task file does that"
+            )
 
     def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
@@ -182,34 +221,51 @@ class Attempt:
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
             wanted = not context.supervisor.has_unkillable and (stop is None or not stop.force)
-            wanted = wanted and not self.outcome.cached_from
-            command = _Command("cleanup", index, task.cleanup, outcome.task.cleanup)
+            wanted = wanted and not outcome.cached_from
+            command = Command("cleanup", index, task.cleanup, outcome.task.cleanup)
             self._run_command(command, terms if wanted else None)
 
     def _run_command(
         self,
-        command: _Command,
+        command: Command,
         terms: Terms | None,
         meanwhile: Callable[[], None] | None = None,
     ) -> None:
-        """Run a command on these terms, or leave it where there are none; the proof says which."""
+        """Run a command on these terms, or leave it where there are none, or where its condition
+        is against it; the proof says which.
+        """
         digest = self.tree.write(layout.script(command.file), _bytes(command.shown.run))
-        record = {
-            "schema": "zf/step/v2",
-            "step": command.index,
-            "name": command.shown.name,
-            "line": command.step.line,
-            "argv": (*argv(), *self.outcome.task.arguments),
-            "script_sha256": digest,
-            "status": "not_run",
-            **_NOT_RUN,
-        }
+        own = self._own.get(command.file)
+        shown = own.shown(self._redactor.text) if own else NOTHING
+        record = command.record(digest, self.outcome.task.arguments, shown)
+        if terms is not None and command.step.condition:
+            terms = self._asked(command, terms, record)
         if terms is not None:
-            record |= self._run_logged(command, terms, meanwhile)
+            record |= self._run_logged(command, command.terms(terms), meanwhile)
+        if command.step.continue_on_error and record["status"] in FAILED:
+            record["tolerated"] = True
         self.tree.write(layout.command_record(command.file), object_lines(record))
 
+    def _asked(self, command: Command, terms: Terms, record: dict[str, Any]) -> Terms | None:
+        """The terms again, if the condition of the command is for it."""
+        own = self._own.get(command.file)
+        env = self._env.for_step(command.index, "", own.values if own else NOTHING)
+        look = partial(self._context.outside.for_condition, env=env, task=self._task)
+        found = answer(command, self.outcome, look, self._facts, self._redactor.text)
+        if found is None:
+            return None
+        record |= found.said
+        if found.runs:
+            return terms
+        record["status"] = Status.SKIPPED
+        if found.error:
+            hide = self._redactor.text
+            why = f"the condition of {command.label} cannot be evaluated: {hide(found.error)}"
+            record["status"] = command.cannot_run(self.outcome, Cause.CONDITION, why)
+        return None
+
     def _run_logged(
-        self, command: _Command, terms: Terms, meanwhile: Callable[[], None] | None
+        self, command: Command, terms: Terms, meanwhile: Callable[[], None] | None
     ) -> dict[str, Any]:
         """Run a command with a log for its output, and tell the outcome how it ended; what its
         record says of that.
@@ -221,8 +277,8 @@ class Attempt:
         try:
             capture = Capture(log, self._context.buffer, stream, self._task.max_log_bytes)
             try:
-                ended = self._run_bash(command, capture, terms, meanwhile)
-            except _WorkdirError as error:
+                ended = self._start(command, capture, terms, meanwhile)
+            except WorkdirError as error:
                 status = command.cannot_run(outcome, Cause.WORKDIR, str(error))
             except NotStartedError as error:
                 status = command.cannot_run(outcome, Cause.SPAWN, *error.args)
@@ -234,7 +290,8 @@ class Attempt:
         if ended is not None:
             used = self._context.supervisor.measures()
             outcome.measure(command.kind, command.index, used, capture.output_bytes)
-        if capture.failure is not None and outcome.status is Status.SUCCESS:
+        if capture.failure is not None and outcome.status in WELL:
+            outcome.goes_on = False
             why = error_text(capture.failure)
             outcome.fail(Cause.STORAGE, f"the log of {command.label} could not be written: {why}")
         if capture.is_cut:
@@ -255,36 +312,32 @@ class Attempt:
             "output_sha256": capture.output_sha256,
         }
 
-    def _run_bash(
+    def _start(
         self,
-        command: _Command,
+        command: Command,
         capture: Capture,
         terms: Terms,
         meanwhile: Callable[[], None] | None,
     ) -> Ended:
-        """Start the command where it is to run, and wait for its end. Raises _WorkdirError and
+        """Start the command where it is to run, and wait for its end. Raises WorkdirError and
         NotStartedError.
         """
-        self._enter_workdir()
+        step = command.step
         context, outcome = self._context, self.outcome
+        workdir = step.workdir or self._task.workdir
+        enter(context.real_root, workdir, command.shown.workdir or outcome.task.workdir)
         traceparent = context.trace.step(self._task.id, outcome.attempt, command.file)
-        env = self._env.for_step(command.index, traceparent)
-        leader, pipe = context.shell.start(env, _bytes(command.step.run), self._task.arguments)
+        own = self._own.get(command.file)
+        env = self._env.for_step(command.index, traceparent, own.values if own else NOTHING)
+        script = _bytes(step.run), self._task.arguments, step.shell
+        if step.shell and way(step.shell) == FILE:
+            name = f"scripts/{self._task.id}.{outcome.attempt}.{command.file}"
+            file = ScriptFile(f"{context.written_aside}/{name}", f"{context.aside}/{name}")
+            with file:
+                leader, pipe = context.shell.start(env, *script, file)
+                return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
+        leader, pipe = context.shell.start(env, *script)
         return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
-
-    def _enter_workdir(self) -> None:
-        """Go where the commands are to run; _WorkdirError when that is no place for it."""
-        root, why = self._context.real_root, ""
-        try:
-            os.chdir(f"{root}/{self._task.workdir}")
-            # Asked of the kernel after going there: no link can be swapped in between.
-            here = os.getcwd()
-            if here != root and not here.startswith(f"{root.rstrip('/')}/"):
-                why = " leads out of the project"
-        except OSError as error:
-            why = f": {error.strerror}"
-        if why:
-            raise _WorkdirError(f"workdir '{printable(self.outcome.task.workdir)}'{why}")
 
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it: those that they left, or
@@ -339,59 +392,6 @@ class Attempt:
 
 
 _UTF8 = ("utf-8", "surrogateescape")
-_NOT_RUN = dict.fromkeys(
-    (
-        "exit_code",
-        "signal",
-        "started_at",
-        "completed_at",
-        "duration_s",
-        "log",
-        "log_bytes",
-        "log_sha256",
-        "output_bytes",
-        "output_sha256",
-    )
-)
-
-
-class _Command:
-    """A step or a cleanup command: as it runs, and as the proof shows it."""
-
-    def __init__(
-        self, kind: str, index: int, steps: tuple[Step, ...], shown: tuple[Step, ...]
-    ) -> None:
-        self.kind = kind
-        self.index = index
-        self.step = steps[index]
-        self.shown = shown[index]
-        self.file = f"{kind}-{index}"
-
-    @property
-    def label(self) -> str:
-        """What it is called in sentences."""
-        return named(self.kind, self.index, printable(self.shown.name))
-
-    def cannot_run(
-        self, outcome: Outcome, cause: Cause, detail: str, exit_code: int | None = None
-    ) -> str:
-        """Tell the outcome that it was not even started; the word for that in its record."""
-        if self.kind == "step":
-            outcome.fail(cause, detail, exit_code=exit_code, step=self.index)
-        else:
-            outcome.fail_cleanup(f"{self.label}: {detail}", exit_code)
-        return Status.FAILURE
-
-    def take(self, outcome: Outcome, ended: Ended) -> str:
-        """Tell the outcome how it ended; the word for that in its record."""
-        if self.kind == "step":
-            outcome.take_step(self.index, ended)
-            return outcome.status
-        return outcome.take_cleanup(self.index, ended)
-
-
-class _WorkdirError(NotStartedError):
-    """Steps cannot run in this folder; the message says why."""
 
 
 def _bytes(text: str) -> bytes:

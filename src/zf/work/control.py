@@ -49,6 +49,8 @@ class StartOrder(Struct, frozen=True):
     needs: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # What earlier attempts used of the task's budget.
     spent: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    # What conditions of its steps may refer to beside variables, by how it is written there.
+    facts: Mapping[str, str | int | float | bool] = field(default_factory=lambda: NOTHING)
 
 
 class RunnerOrders:
@@ -196,9 +198,11 @@ def start_order(
     before: str = "",
     needs: Mapping[str, str] = NOTHING,
     spent: Mapping[str, float] = NOTHING,
+    facts: Mapping[str, Any] = NOTHING,
 ) -> bytes:
     """A line that begins an attempt, and says which task may follow it; for a second attempt also
-    the `task_sha256` of the one before, and what was `spent` of its budget; and those of `needs`.
+    the `task_sha256` of the one before, and what was `spent` of its budget; those of `needs`; and
+    the `facts` that conditions of its steps may name.
     """
     # An id needs no escapes in JSON, and this is on the way from one step to the next.
     more = f',"before":"{before}"' if before else ""
@@ -207,6 +211,8 @@ def start_order(
         more += f',"needs":{{{pairs}}}'
     if spent:
         more += f',"spent":{_to_json(dict(spent))}'
+    if facts:
+        more += f',"facts":{_to_json(dict(facts))}'
     return f'{{"task":"{task}","attempt":{attempt},"then":"{then or ""}"{more}}}\n'.encode("ascii")
 
 

@@ -1,24 +1,26 @@
 """What a step's environment is: a documented allow-list, `pass_env`, the task's `env`, zf's own.
 
 Later ones win. Values of the allow-list and of `env` go into the proof, of the rest only the names.
-The allow-list is the table in docs/reference/environment.md; a test compares the two.
+The allow-list is in `variables.py`.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import translate
 from hashlib import sha256
 
 from zf.inputs import Inputs, known_to, text_of, variable
 from zf.lean import lazy
 from zf.lean.records import Struct
-from zf.model import NOTHING, Project, Task
+from zf.model import NOTHING, Project, Step, Task
 from zf.redact.redactor import secret_inputs
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
 from zf.tracing import TRACEPARENT
+from zf.variables import expand, has_references, is_allowed
+from zf.work.interpreters import OPEN, way
 from zf.work.supervise.leftovers import COOKIE
 
 # What the folder is called in which steps tell zf something, after the worker's number.
@@ -27,145 +29,23 @@ METRICS, OUTPUT = "ZF_METRICS", "ZF_OUTPUT"
 # When that folder was changed while nothing was put into it: a time that no clock shows. So a
 # single look says that the steps told nothing, as nearly all do.
 UNTOUCHED_NS = (0, 0)
-# By purpose, as the reference page shows them. A name ending in `*` stands for all that begin so.
-# Nothing in here may carry a secret: their values are written into the proof.
-ALLOWED: Mapping[str, tuple[str, ...]] = {
-    "Who and where": ("HOME", "LOGNAME", "PATH", "SHELL", "TMPDIR", "USER"),
-    "Language and time": ("LANG", "LANGUAGE", "LC_*", "TZ"),
-    "Terminal": ("CLICOLOR", "CLICOLOR_FORCE", "COLORTERM", "FORCE_COLOR", "NO_COLOR", "TERM"),
-    "Folders": (
-        "XDG_CACHE_HOME",
-        "XDG_CONFIG_HOME",
-        "XDG_DATA_HOME",
-        "XDG_RUNTIME_DIR",
-        "XDG_STATE_HOME",
-    ),
-    "Proxies": (
-        "ALL_PROXY",
-        "FTP_PROXY",
-        "HTTPS_PROXY",
-        "HTTP_PROXY",
-        "NO_PROXY",
-        "all_proxy",
-        "ftp_proxy",
-        "http_proxy",
-        "https_proxy",
-        "no_proxy",
-    ),
-    "Certificates": (
-        "CURL_CA_BUNDLE",
-        "NODE_EXTRA_CA_CERTS",
-        "REQUESTS_CA_BUNDLE",
-        "SSL_CERT_DIR",
-        "SSL_CERT_FILE",
-    ),
-    "Builds and tools": (
-        "DOCKER_CONTEXT",
-        "DOCKER_HOST",
-        "SOURCE_DATE_EPOCH",
-        "VIRTUAL_ENV",
-    ),
-    "Any CI": ("CI",),
-    "GitHub Actions": (
-        "GITHUB_ACTIONS",
-        "GITHUB_ACTOR",
-        "GITHUB_BASE_REF",
-        "GITHUB_EVENT_NAME",
-        "GITHUB_HEAD_REF",
-        "GITHUB_JOB",
-        "GITHUB_REF",
-        "GITHUB_REF_NAME",
-        "GITHUB_REF_TYPE",
-        "GITHUB_REPOSITORY",
-        "GITHUB_REPOSITORY_OWNER",
-        "GITHUB_RUN_ATTEMPT",
-        "GITHUB_RUN_ID",
-        "GITHUB_RUN_NUMBER",
-        "GITHUB_SERVER_URL",
-        "GITHUB_SHA",
-        "GITHUB_WORKFLOW",
-        "GITHUB_WORKSPACE",
-        "RUNNER_ARCH",
-        "RUNNER_NAME",
-        "RUNNER_OS",
-        "RUNNER_TEMP",
-        "RUNNER_TOOL_CACHE",
-    ),
-    "GitLab CI": (
-        "CI_COMMIT_BRANCH",
-        "CI_COMMIT_REF_NAME",
-        "CI_COMMIT_REF_SLUG",
-        "CI_COMMIT_SHA",
-        "CI_COMMIT_SHORT_SHA",
-        "CI_COMMIT_TAG",
-        "CI_DEFAULT_BRANCH",
-        "CI_JOB_ID",
-        "CI_JOB_NAME",
-        "CI_JOB_STAGE",
-        "CI_JOB_URL",
-        "CI_MERGE_REQUEST_IID",
-        "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME",
-        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME",
-        "CI_NODE_INDEX",
-        "CI_NODE_TOTAL",
-        "CI_PIPELINE_ID",
-        "CI_PIPELINE_IID",
-        "CI_PIPELINE_SOURCE",
-        "CI_PIPELINE_URL",
-        "CI_PROJECT_DIR",
-        "CI_PROJECT_ID",
-        "CI_PROJECT_NAME",
-        "CI_PROJECT_PATH",
-        "CI_PROJECT_URL",
-        "CI_RUNNER_ID",
-        "CI_SERVER_HOST",
-        "CI_SERVER_URL",
-        "GITLAB_CI",
-    ),
-    "Jenkins": (
-        "BRANCH_NAME",
-        "BUILD_ID",
-        "BUILD_NUMBER",
-        "BUILD_URL",
-        "CHANGE_ID",
-        "CHANGE_TARGET",
-        "GIT_BRANCH",
-        "GIT_COMMIT",
-        "JENKINS_URL",
-        "JOB_NAME",
-        "NODE_NAME",
-        "WORKSPACE",
-    ),
-    "Others": (
-        "APPVEYOR",
-        "BITBUCKET_BRANCH",
-        "BITBUCKET_BUILD_NUMBER",
-        "BITBUCKET_COMMIT",
-        "BUILDKITE",
-        "BUILDKITE_BRANCH",
-        "BUILDKITE_BUILD_NUMBER",
-        "BUILDKITE_COMMIT",
-        "CIRCLECI",
-        "CIRCLE_BRANCH",
-        "CIRCLE_BUILD_NUM",
-        "CIRCLE_JOB",
-        "CIRCLE_SHA1",
-        "DRONE",
-        "DRONE_BRANCH",
-        "DRONE_BUILD_NUMBER",
-        "DRONE_COMMIT",
-        "TEAMCITY_VERSION",
-        "TF_BUILD",
-        "TRAVIS",
-        "TRAVIS_BRANCH",
-        "TRAVIS_BUILD_NUMBER",
-        "TRAVIS_COMMIT",
-    ),
-}
-_NAMES = frozenset(name for names in ALLOWED.values() for name in names if name[-1] != "*")
-_PREFIXES = tuple(name[:-1] for names in ALLOWED.values() for name in names if name[-1] == "*")
 _NOTHING_GIVEN: tuple[dict[str, str], set[str]] = ({}, set())
 _WITH_PASSWORD = lazy.pattern(r"\w+://[^/\s]*@")
+# Shorter values turn up inside innocent ones.
+_TELLING = 4
+# Where a shell's script uses a variable, and what may be one in any other script.
+_MENTIONED = lazy.pattern(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+_CAPITALS = lazy.pattern(r"\b([A-Z][A-Z0-9_]{2,})\b")
+# Where a script gives it a value itself.
+_GIVEN = r"\b{0}=|\bfor\s+{0}\b|\bread\b[^\n]*\b{0}\b"
+# What shells set, or bash would not need to be passed.
+_SHELLS_OWN = frozenset(
+    {
+        *("BASH", "BASHPID", "BASH_VERSION", "COLUMNS", "EUID", "HOSTNAME", "HOSTTYPE", "IFS"),
+        *("LINENO", "LINES", "MACHTYPE", "OLDPWD", "OPTARG", "OPTIND", "OSTYPE", "PPID", "PS4"),
+        *("PWD", "RANDOM", "REPLY", "SECONDS", "SHLVL", "UID", "_"),
+    }
+)
 
 
 def channel_files(channel: str, task: str, attempt: int) -> dict[str, str]:
@@ -179,6 +59,25 @@ def has_password(value: str) -> bool:
     return "://" in value and _WITH_PASSWORD.match(value) is not None
 
 
+def untold(
+    variables: Mapping[str, str], around: Mapping[str, str], globs: Sequence[str]
+) -> frozenset[str]:
+    """Those of the variables that a condition may name but whose values are not told: by their
+    names, or as they hold a secret of those `around`.
+    """
+    hidden = {name for name in variables if is_secret_name(name, globs)}
+    if variables.keys() - hidden:
+        secrets = [v for n, v in around.items() if is_secret_name(n, globs)]
+        hidden |= {name for name, value in variables.items() if _holds_secret(value, secrets)}
+    return frozenset(hidden)
+
+
+def _holds_secret(value: str, secrets: Iterable[str]) -> bool:
+    if has_password(value):
+        return True
+    return any(len(secret) >= _TELLING and secret in value for secret in secrets)
+
+
 class Environment(Struct, frozen=True):
     """The variables of a task's steps; STEP_INDEX and TRACEPARENT, which differ from step to step,
     are missing.
@@ -190,14 +89,43 @@ class Environment(Struct, frozen=True):
     recorded: frozenset[str] | set[str]
     hidden: tuple[str, ...]
 
-    def for_step(self, index: int, traceparent: str = "") -> dict[str, str]:
+    def for_step(
+        self, index: int, traceparent: str = "", own: Mapping[str, str] = NOTHING
+    ) -> dict[str, str]:
         """`values` itself, with its STEP_INDEX changed to `index` (from 0), and its TRACEPARENT if
-        it has a trace: no copy, for speed.
+        it has a trace: no copy, for speed, but where the step has variables of its `own`.
         """
         self.values["STEP_INDEX"] = str(index)
         if traceparent:
             self.values[TRACEPARENT] = traceparent
-        return self.values
+        return {**self.values, **own} if own else self.values
+
+    def of_step(self, step: Step) -> StepEnvironment:
+        """What the step adds to it; a name in its values may be one of these variables."""
+        seen = {k: v for k, v in self.values.items() if k not in _UNSEEN}
+        found = expand(step.env, seen.get)
+        untold = _taking(found.outside, self.hidden)
+        return StepEnvironment(found.values, found.values.keys() - untold)
+
+
+class StepEnvironment(Struct, frozen=True):
+    """The variables of one step, and those of them whose values the proof may show."""
+
+    values: Mapping[str, str]
+    recorded: frozenset[str] | set[str]
+
+    def shown(self, hide: Callable[[str], str]) -> dict[str, str | None]:
+        """The variables as the proof has them: null for a value that it does not tell."""
+        told = self.recorded
+        return {k: hide(v) if k in told else None for k, v in self.values.items()}
+
+
+_UNSEEN = frozenset({COOKIE, METRICS, OUTPUT})
+
+
+def _taking(outside: Mapping[str, frozenset[str]], hidden: Collection[str]) -> set[str]:
+    """The variables whose values hold one that the proof does not tell."""
+    return {name for name, taken in outside.items() if not taken.isdisjoint(hidden)}
 
 
 class Outside:
@@ -218,12 +146,8 @@ class Outside:
         self._of_the_run = of_the_run
         # The inputs as variables, by phase, and the names of those that are recorded.
         self._given: dict[str, tuple[dict[str, str], set[str]]] = {}
-        self._project_patterns = project.pass_env
-        self._allowed = {
-            name: value
-            for name, value in environ.items()
-            if name in _NAMES or name.startswith(_PREFIXES)
-        }
+        self._project_patterns = (*project.pass_env, *project.required_env)
+        self._allowed = {name: value for name, value in environ.items() if is_allowed(name)}
         self._shown = frozenset(
             name
             for name, value in self._allowed.items()
@@ -242,6 +166,10 @@ class Outside:
             )
         return found
 
+    def seen(self, task: Task) -> Mapping[str, str]:
+        """What its steps see of the runner's environment."""
+        return {**self._allowed, **self.passed(task.pass_env + task.required_env)}
+
     def is_from_outside(self, name: str) -> bool:
         """Whether the allow-list is why steps see it, unless something else sets it, too."""
         return name in self._allowed
@@ -256,13 +184,20 @@ class Outside:
         """The environment of a task's steps; `own` are zf's variables for this attempt, `taken`
         those that hold outputs of its needs.
         """
-        passed = self.passed(task.pass_env)
+        passed = self.passed(task.pass_env + task.required_env)
         given, told = self._given_to(task.phase) if self._inputs else _NOTHING_GIVEN
-        values = {**self._allowed, **passed, **given, **task.env, **taken, **own}
+        env, untold = task.env, set()
+        if env and has_references(env):
+            seen = {**self.seen(task), **given, **taken, **own}
+            found = expand(env, lambda name: None if name in _UNSEEN else seen.get(name))
+            env = found.values
+            # A value of `pass_env` is not recorded, nor is what is made of it.
+            plain = {*self._shown - given.keys(), *told, *taken, *own}
+            untold = _taking(found.outside, seen.keys() - plain)
+        values = {**self._allowed, **passed, **given, **env, **taken, **own}
         # Processes with the cookie belong to the run, and are killed once the run is dead; a shell
         # that sources env.sh is not one of them.
-        recorded = {*self._shown - given.keys(), *told, *task.env, *taken, *own}
-        recorded -= {COOKIE, METRICS, OUTPUT}
+        recorded = {*self._shown - given.keys(), *told, *env, *taken, *own} - _UNSEEN - untold
         hidden = tuple(sorted(values.keys() - recorded)) if len(values) > len(recorded) else ()
         return Environment(values, recorded, hidden)
 
@@ -276,7 +211,18 @@ class Outside:
             self._given[phase] = {name: text_of(one.value) for name, one in known.items()}, told
         return self._given[phase]
 
-    def secrets(self, task: Task, environment: Environment) -> tuple[Secret, ...]:
+    def not_passed(self, step: Step, env: Mapping[str, str]) -> list[str]:
+        """The variables of the runner that the script of a step names, and that are not in its
+        environment: at most five.
+        """
+        mentioned = _MENTIONED if way(step.shell) == OPEN else _CAPITALS
+        found = dict.fromkeys(mentioned.findall(step.run))
+        names = [n for n in found if n in self._environ and n not in env and n not in _SHELLS_OWN]
+        return [n for n in names if not re.search(_GIVEN.format(n), step.run)][:5]
+
+    def secrets(
+        self, task: Task, environment: Environment, steps: Iterable[StepEnvironment] = ()
+    ) -> tuple[Secret, ...]:
         """What a task's output must not show: of what it sees, variables whose names say so; and
         whatever project and task name, passed on or not, as it may be read from elsewhere.
         """
@@ -289,9 +235,23 @@ class Outside:
             names = tuple([n for n in seen if n not in told or is_secret_name(n, named)])
         found |= {name: seen[name] for name in self._secret_names(names, named)}
         secrets = [Secret(name, os.fsencode(value)) for name, value in found.items() if value]
+        for step in steps:
+            names = self._secret_names(tuple(step.values), named)
+            secrets += [Secret(n, os.fsencode(step.values[n])) for n in names if step.values[n]]
         if task.arguments:
             secrets += self._of_the_run
         return (*secrets, *secret_inputs(self._inputs)) if self._inputs else tuple(secrets)
+
+    def for_condition(
+        self, names: Iterable[str], env: Mapping[str, str], task: Task
+    ) -> tuple[dict[str, str], frozenset[str]]:
+        """The variables of these names that a condition of a step with this environment may look
+        at, and those whose values are not told.
+        """
+        around = {**self._environ, **env}
+        seen = {name: around[name] for name in names if name in around}
+        globs = (*self._project_secrets, *task.secrets, *SECRET_NAME_GLOBS)
+        return seen, untold(seen, around, globs)
 
     def _secret_names(self, names: tuple[str, ...], named: tuple[str, ...]) -> tuple[str, ...]:
         """Those of the names that say so. Remembered, as most tasks see the same names."""

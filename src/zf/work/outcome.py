@@ -6,11 +6,10 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import Exit, printable
-from zf.events import AttemptEnded, Cause, Status, timestamp
+from zf.events import WELL, AttemptEnded, Cause, Status, timestamp
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING
 from zf.outlet import say_if_possible
@@ -20,6 +19,7 @@ from zf.proof.tree.records import status_fields
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.work.artifacts import ArtifactSecrets
 from zf.work.control import Stop
+from zf.work.steps import End, cleanup_end, named, own_end, processes
 from zf.work.supervise.processes import Process
 from zf.work.supervise.supervisor import Ended
 
@@ -34,7 +34,6 @@ EXIT_TIMEOUT = int(Exit.TIMEOUT)
 COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
-_EXIT_SIGNALLED = 128
 _SUMMED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_bytes")
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
@@ -57,11 +56,17 @@ class Outcome(Struct):
     cause: Cause = Cause.NONE
     detail: str = ""
     step: int | None = None
+    # Whether steps still run if their conditions say so: a failure was a step's own.
+    goes_on: bool = True
     containment: str = ""
     # How the steps were shielded. A worker that died took that with it: it stays unknown.
     shield: str = "unknown"
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    # Of steps that were skipped, or failed and were tolerated.
+    remarks: list[str] = field(default_factory=list)
+    # Whether there was such a failure.
+    tolerated: bool = False
     redactions: Mapping[str, int] = field(default_factory=dict)
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
@@ -94,65 +99,85 @@ class Outcome(Struct):
     ) -> None:
         self.status, self.cause, self.detail = status, cause, detail
         self.exit_code, self.signal, self.step = exit_code, number, step
+        self.goes_on = False
 
-    def take_step(self, step: int, ended: Ended) -> None:
-        """Judge a step by how its tree ended."""
+    def take_step(self, step: int, ended: Ended) -> Status:
+        """Judge a step by how its tree ended; the word for what became of the step itself."""
         where = self._where(step)
-        if ended.stop is not None:
-            self.take_stop(step, ended.stop, ended.signal)
-        elif ended.signal is not None:
-            code = _EXIT_SIGNALLED + ended.signal
-            detail = f"{where} was ended by {_signal_name(ended.signal)}"
-            self.fail(Cause.SIGNAL, detail, exit_code=code, number=ended.signal, step=step)
-        elif ended.exit_code:
-            detail = f"{where} exited with code {ended.exit_code}"
-            self.fail(Cause.EXIT, detail, exit_code=ended.exit_code, step=step)
-        self._take_processes(where, ended, step)
+        if ended.stop is not None and ended.stop.cause is not Cause.STEP_TIMEOUT:
+            status = self.take_stop(step, ended.stop, ended.signal)
+        else:
+            skip = self.task.skip_exit_codes if self.status is Status.SUCCESS else ()
+            end = own_end(where, self.task.steps[step], ended, skip)
+            status = Status.SUCCESS if end is None else self.take_end(step, end)
+        return self._take_processes(where, ended, step) or status
+
+    def take_end(self, step: int, end: End) -> Status:
+        """Judge a step by how it ended itself, which was not well."""
+        if self.task.steps[step].continue_on_error and end.status is not Status.SKIPPED:
+            self.remarks.append(f"{end.detail}, which is tolerated")
+            self.tolerated = True
+            return end.status
+        if end.status is Status.SKIPPED:
+            self.goes_on = False
+        return self._end(end, step)
+
+    def _end(self, end: End, step: int | None) -> Status:
+        """The end of the attempt, if nothing else was before; else it is told."""
+        if self.status is Status.SUCCESS:
+            self.status, self.cause, self.detail = end.status, end.cause, end.detail
+            self.exit_code, self.signal, self.step = end.exit_code, end.signal, step
+        else:
+            self.notes.append(end.detail)
+        return end.status
 
     def take_cleanup(self, step: int, ended: Ended) -> Status:
-        """Judge a cleanup command, which can only make a success a failure; how it ended itself."""
+        """Judge a cleanup command, which can only make what was well a failure; how it ended."""
         name = named("cleanup", step, printable(self.task.cleanup[step].name))
-        if ended.stop is not None:
-            problem = (
-                f"{name} did not end in cleanup_timeout_sec ({self.task.cleanup_timeout_s:g} s)"
-            )
-        elif ended.signal is not None:
-            problem = f"{name} was ended by {_signal_name(ended.signal)}"
-        elif ended.exit_code:
-            problem = f"{name} exited with code {ended.exit_code}"
-        else:
-            problem = ""
-        if problem:
-            self.fail_cleanup(problem, ended.exit_code)
+        end = cleanup_end(name, self.task, step, ended)
+        if end is not None:
+            self.take_cleanup_end(step, replace(end, exit_code=ended.exit_code))
         self._take_processes(name, ended, None)
-        if ended.stop is not None:
-            return Status.CANCELLED if ended.stop.force else Status.TIMEOUT
-        return Status.FAILURE if problem else Status.SUCCESS
+        return Status.SUCCESS if end is None else end.status
 
-    def fail_cleanup(self, problem: str, exit_code: int | None) -> None:
-        """A cleanup command did not do its work: that is told, and fails what had succeeded."""
-        if self.status is Status.SUCCESS:
-            self.fail(Cause.CLEANUP, problem, exit_code=exit_code)
+    def take_cleanup_end(self, step: int, end: End) -> None:
+        """A cleanup command did not do its work: that is told, and fails what was well."""
+        if self.task.cleanup[step].continue_on_error:
+            self.remarks.append(f"{end.detail}, which is tolerated")
+        elif self.status in WELL:
+            self.fail(Cause.CLEANUP, end.detail, exit_code=end.exit_code)
         else:
-            self.notes.append(problem)
+            self.notes.append(end.detail)
 
-    def _take_processes(self, where: str, ended: Ended, step: int | None) -> None:
-        """Judge by what the leader left behind; a cause that came before stays."""
+    def tell_remarks(self) -> None:
+        """Say of a success what did not happen in it, and of anything else beside it."""
+        if self.status is Status.SUCCESS:
+            self.detail = "; ".join(self.remarks)
+        else:
+            self.notes += self.remarks
+
+    def _take_processes(self, where: str, ended: Ended, step: int | None) -> Status | None:
+        """Judge by what the leader left behind; a cause that came before stays. FAILURE if that is
+        what it comes to.
+        """
+        for one in (*ended.survivors, *ended.unkillable):
+            self.survivors[one.pid] = one
         left, addition = ended.unkillable, " that cannot be killed"
         if not left and not self.task.leave_running:
             left, addition = ended.survivors, " behind"
         if left:
-            detail = f"{where} left {_processes(left)}{addition}"
-            if self.status is Status.SUCCESS:
+            detail = f"{where} left {processes(left)}{addition}"
+            if self.status in WELL:
                 self.fail(Cause.SURVIVORS, detail, exit_code=0, step=step)
-            else:
-                self.notes.append(detail)
-        for one in (*ended.survivors, *ended.unkillable):
-            self.survivors[one.pid] = one
+                self.goes_on = not ended.unkillable
+                return Status.FAILURE
+            self.notes.append(detail)
+        return None
 
-    def take_stop(self, step: int, stop: Stop, number: int | None = None) -> None:
-        """End for a reason that came from outside the step."""
-        self._take_stop(self._where(step), step, stop, number)
+    def take_stop(self, step: int, stop: Stop, number: int | None = None) -> Status:
+        """End for a reason that came from outside the step; what that makes of the step."""
+        self.goes_on = False
+        return self._take_stop(self._where(step), step, stop, number)
 
     def take_stop_of_collecting(self, stop: Stop) -> None:
         """The same after the steps, while artifacts were collected; an earlier failure stays."""
@@ -206,7 +231,7 @@ class Outcome(Struct):
         for path, reason in strange:
             found.refuse(path, reason)
         self.collected = found
-        if self.status is not Status.SUCCESS:
+        if self.status not in WELL:
             return
         if found.leaks and leaks_fail:
             held = "artifact {} contains a secret"
@@ -221,37 +246,26 @@ class Outcome(Struct):
             if reason == NO_ARTIFACT:
                 detail = f"a step wrote {shown} into $PROOF_DIR{more}; write to $ARTIFACTS_DIR"
             self.fail(Cause.ARTIFACTS, detail)
-        else:
+        elif self.status is Status.SUCCESS:
             shown_required = map(found.shown, required)
             missing = [f"'{pattern}'" for pattern in shown_required if pattern in found.missing]
             if missing:
                 detail = f"no file was kept for the required artifact {', '.join(missing)}"
                 self.fail(Cause.ARTIFACTS, detail)
 
-    def _take_stop(self, where: str, step: int | None, stop: Stop, number: int | None) -> None:
+    def _take_stop(self, where: str, step: int | None, stop: Stop, number: int | None) -> Status:
+        status, detail, code = Status.FAILURE, stop.detail, None
         if stop.cause in _TIMEOUTS:
-            self.fail(
-                stop.cause,
-                _TIMEOUTS[stop.cause].format(task=self.task, where=where),
-                status=Status.TIMEOUT,
-                exit_code=EXIT_TIMEOUT,
-                number=number,
-                step=step,
-            )
+            status, code = Status.TIMEOUT, EXIT_TIMEOUT
+            detail = _TIMEOUTS[stop.cause].format(task=self.task, where=where)
         elif stop.cause in {Cause.WORKER, Cause.RUNNER}:
-            self.fail(stop.cause, stop.detail, status=Status.LOST, number=number, step=step)
+            status = Status.LOST
         elif stop.cause is Cause.BUDGET:
-            self.fail(stop.cause, f"{stop.detail}, in {where}", number=number, step=step)
-        elif stop.cause is Cause.STORAGE:
-            self.fail(stop.cause, stop.detail, number=number, step=step)
-        else:
-            self.fail(
-                stop.cause,
-                f"{stop.detail}, in {where}" if stop.detail else f"cancelled in {where}",
-                status=Status.CANCELLED,
-                number=number,
-                step=step,
-            )
+            detail = f"{stop.detail}, in {where}"
+        elif stop.cause is not Cause.STORAGE:
+            status = Status.CANCELLED
+            detail = f"{stop.detail}, in {where}" if stop.detail else f"cancelled in {where}"
+        return self._end(End(status, stop.cause, detail, code, number), step)
 
     def _where(self, step: int) -> str:
         return named("step", step, printable(self.task.steps[step].name))
@@ -419,11 +433,6 @@ class Outcome(Struct):
         return TaskTree.reopen(run_dir, self.task.id)
 
 
-def named(kind: str, number: int, name: str) -> str:
-    """A command for people: by its name, or as its files are called where it has none."""
-    return name if name == f"{kind}-{number}" else f"{kind} '{name}'"
-
-
 def error_text(error: OSError | MemoryError) -> str:
     """An error for a reader: what the system said, and of which file if it did."""
     if isinstance(error, MemoryError):
@@ -437,14 +446,3 @@ def print_trace() -> None:
     import traceback  # noqa: PLC0415 - 4 ms that no run should need
 
     say_if_possible(traceback.format_exc())
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return Signals(number).name
-    except ValueError:  # a real-time signal has no name of its own
-        return f"signal {number}"
-
-
-def _processes(found: tuple[Process, ...]) -> str:
-    return "1 process" if len(found) == 1 else f"{len(found)} processes"

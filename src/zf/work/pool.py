@@ -18,6 +18,7 @@ import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, timestamp
 from zf.lean.records import Struct
@@ -91,6 +92,8 @@ class Pool:
         _occupy_standard_fds()
         # Only the lists of attempts are kept here; the caller records which attempts have ended.
         self.known = known or Known()
+        # What conditions of steps may refer to beside variables, by task; the caller says it.
+        self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
         self._tasks = tasks
         self._shared = shared
         self._patience = patience or Patience()
@@ -152,7 +155,8 @@ class Pool:
         needs = NOTHING
         if started.task.needs:
             needs = self.known.lists_for_others([need.task for need in started.task.needs])
-        self._send(handle, start_order(task, attempt, then, before, needs, spent), lease_fd)
+        facts = self.facts.get(task, NOTHING)
+        self._send(handle, start_order(task, attempt, then, before, needs, spent, facts), lease_fd)
 
     def kill(self, task: str, cause: Cause, *, force: bool, detail: str = "") -> None:
         """Have the attempt ended for this cause; nothing happens when it has ended already."""

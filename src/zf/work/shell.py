@@ -10,90 +10,163 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # typeshed has no stub for it
 import _thread
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from contextlib import suppress
+from functools import partial
 
+from zf.errors import printable
+from zf.lean.records import Struct
 from zf.proof.files import write_all
+from zf.work.interpreters import FD, FILE, OPEN, TEXT, bash_argv, command_line, script_path, way
 from zf.work.outcome import error_text
 
-# The descriptor in the step. What the step starts inherits it: sealed, nothing can be done to it,
-# and a script which opens 3 for a purpose of its own just replaces it.
-_FD = 3
-_BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 # The exit codes of shells for a command that cannot be started, and one that is not there.
 _EXIT_NOT_STARTED, _EXIT_NOT_FOUND = 126, 127
 _SEALS = 0
 if hasattr(fcntl, "F_SEAL_WRITE"):
     _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-_PLACES = ("/dev/fd", "/proc/self/fd")
-USUAL_PATH = f"{_PLACES[0]}/{_FD}"
 MISSING = (
-    "bash gets its script as an open file, and neither /dev/fd nor /proc/self/fd is there: "
+    "a shell gets its script as an open file, and neither /dev/fd nor /proc/self/fd is there: "
     "mount /proc, or link /dev/fd to /proc/self/fd"
 )
 # The child's pid, and the pipe its output comes from.
 Started = tuple[int, int]
 
 
+class ScriptFile(Struct, frozen=True):
+    """Where a script can lie as a file: as it can be written there, and as a step sees it."""
+
+    written: str
+    seen: str
+
+    def write(self, text: bytes) -> None:
+        """Raises OSError. The file can only be read."""
+        os.makedirs(os.path.dirname(self.written), 0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self.written, flags, 0o400)
+        try:
+            write_all(fd, text)
+        finally:
+            os.close(fd)
+
+    def __enter__(self) -> None:
+        """It is gone after the step."""
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            os.unlink(self.written)
+
+
 class NotStartedError(Exception):
     """There is no child: the arguments are why, and the exit code that shells have for it."""
 
 
+class WorkdirError(NotStartedError):
+    """A command cannot run in this folder; the message says why."""
+
+
+def enter(root: str, workdir: str, shown: str) -> None:
+    """Go where a command is to run; WorkdirError when that is no place for it. `root` is absolute
+    and has no links, `workdir` is below it, and `shown` is what it may be called.
+    """
+    why = ""
+    try:
+        os.chdir(f"{root}/{workdir}")
+        # Asked of the kernel after going there: no link can be swapped in between.
+        here = os.getcwd()
+        if here != root and not here.startswith(f"{root.rstrip('/')}/"):
+            why = " leads out of the project"
+    except OSError as error:
+        why = f": {error.strerror}"
+    if why:
+        raise WorkdirError(f"workdir '{printable(shown)}'{why}")
+
+
 class Shell:
-    """Starts steps; remembers where bash is for which PATH. What steps read is what this process
-    reads.
+    """Starts steps; remembers where their programs are for which PATH. What steps read is what this
+    process reads.
     """
 
     def __init__(self, path: str, confine: Callable[[], None] | None = None) -> None:
         """`path` is the usual PATH; `confine` is called in the thread that starts a step, which
         ends with that.
         """
-        self._bash: dict[str, str | None] = {path: _which("bash", path)}
+        self._found: dict[tuple[str, str], str | None] = {("bash", path): _which("bash", path)}
         self._confine = confine
         # Python and the worker ignore some signals; a step starts with all of them as usual.
         self._ignored = [
             n for n in _signal.valid_signals() if _signal.getsignal(n) == _signal.SIG_IGN
         ]
 
-    def start(self, env: Mapping[str, str], text: bytes, arguments: Sequence[str] = ()) -> Started:
-        """Run this script in the current folder, with these arguments. Raises NotStartedError."""
-        path = env.get("PATH", os.defpath)
-        if path not in self._bash:
-            self._bash[path] = _which("bash", path)
-        bash = self._bash[path]
-        if bash is None:
-            raise NotStartedError("bash is not on the PATH of the step", _EXIT_NOT_FOUND)
-        if script_path() is None:
+    def start(
+        self,
+        env: Mapping[str, str],
+        text: bytes,
+        arguments: Sequence[str] = (),
+        shell: Sequence[str] = (),
+        file: ScriptFile | None = None,
+    ) -> Started:
+        """Run this script in the current folder, with these arguments: with bash, or the beginning
+        of a command line that is `shell`, which may want it as a `file`. Raises NotStartedError.
+        """
+        name = shell[0] if shell else "bash"
+        program = self._find(name, env.get("PATH", os.defpath))
+        if program is None:
+            problem = f"{printable(name)} is not on the PATH of the step"
+            raise NotStartedError(problem, _EXIT_NOT_FOUND)
+        handed = way(shell) if shell else OPEN
+        if handed == OPEN and script_path() is None:
             raise NotStartedError(MISSING, _EXIT_NOT_STARTED)
         try:
-            script = sealed(text)
+            if handed == FILE and file is not None:
+                file.write(text)
+            script = sealed(text) if handed == OPEN else -1
         except OSError as error:
-            problem = f"the script could not be handed to bash: {error_text(error)}"
+            problem = f"the script could not be handed to {printable(name)}: {error_text(error)}"
             raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
-        spawn = partial(self._spawn, bash, (*argv(), *arguments), env, script)
+        argv = (*bash_argv(), *arguments)
+        if shell:
+            seen = {OPEN: script_path(), FILE: file and file.seen}.get(handed)
+            argv = command_line(shell, seen or os.fsdecode(text), arguments)
+        spawn = partial(self._spawn, program, argv, env, script)
         try:
             return spawn() if self._confine is None else _in_a_thread(self._confine, spawn)
+        except ValueError:  # a NUL, which no argument or variable can hold
+            problem = f"{printable(name)} could not be started: its command line holds a NUL"
+            raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
         except OSError as error:
-            problem = f"bash could not be started: {error.strerror}"
+            problem = f"{printable(name)} could not be started: {error.strerror}"
+            if error.errno == errno.E2BIG and handed == TEXT:
+                problem += ": without the -c of its `shell` it gets the script as a file"
             raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
         finally:
-            os.close(script)
+            if script >= 0:
+                os.close(script)
+
+    def _find(self, name: str, path: str) -> str | None:
+        if "/" in name:  # a path, from the folder that the step runs in
+            return name if _is_program(name) else None
+        if (name, path) not in self._found:
+            self._found[name, path] = _which(name, path)
+        return self._found[name, path]
 
     def _spawn(
-        self, bash: str, words: tuple[str, ...], env: Mapping[str, str], script: int
+        self, program: str, argv: tuple[str, ...], env: Mapping[str, str], script: int
     ) -> Started:
         pipe, output = os.pipe()
+        opened = ((os.POSIX_SPAWN_DUP2, script, FD),) if script >= 0 else ()
         try:
             pid = os.posix_spawn(
-                bash,
-                words,
+                program,
+                argv,
                 env,
                 file_actions=(
                     (os.POSIX_SPAWN_DUP2, output, 1),
                     (os.POSIX_SPAWN_DUP2, output, 2),
-                    (os.POSIX_SPAWN_DUP2, script, _FD),
+                    *opened,
                 ),
                 setsid=True,
                 setsigmask=(),
@@ -137,21 +210,13 @@ def _which(program: str, path: str) -> str | None:
     """Where a program is on this PATH. By hand, as `shutil` takes each worker 4 ms to import."""
     for folder in path.split(os.pathsep) if path else ():
         found = os.path.join(folder, program)
-        if os.access(found, os.X_OK) and not os.path.isdir(found):
+        if _is_program(found):
             return found
     return None
 
 
-@cache
-def argv() -> tuple[str, ...]:
-    """The arguments bash is started with."""
-    return (*_BASH, script_path() or USUAL_PATH)
-
-
-@cache
-def script_path() -> str | None:
-    """The name under which bash finds its script; None where the system has no such names."""
-    return next((f"{place}/{_FD}" for place in _PLACES if os.path.exists(f"{place}/0")), None)
+def _is_program(path: str) -> bool:
+    return os.access(path, os.X_OK) and not os.path.isdir(path)
 
 
 def sealed(text: bytes) -> int:

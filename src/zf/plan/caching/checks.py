@@ -42,7 +42,7 @@ def never_cached(task: Task, project: Project) -> tuple[str, str] | None:
             "it leaves processes running, which no earlier run's result brings back",
             "remove `cache` or `leave_running`",
         )
-    patterns = (*project.pass_env, *task.pass_env)
+    patterns = (*project.pass_env, *task.pass_env, *project.required_env, *task.required_env)
     loose = [one for one in dict.fromkeys(patterns) if not _is_held(one, task.cache_env)]
     if loose:
         names = ", ".join(f"'{one}'" for one in loose)
@@ -50,7 +50,31 @@ def never_cached(task: Task, project: Project) -> tuple[str, str] | None:
             f"its steps see {names} (pass_env), which the key does not hold",
             f"add what changes its result: cache: {{env: [{', '.join(loose)}]}}",
         )
+    return _loose_condition(task)
+
+
+def _loose_condition(task: Task) -> tuple[str, str] | None:
+    """Whether a step runs or not by what the key does not hold."""
+    for step in (*task.steps, *task.cleanup):
+        if not step.condition:
+            continue
+        from zf.plan.conditions.condition import parse  # noqa: PLC0415 - few steps have one
+
+        found = parse(step.condition)
+        held = {*task.env, *step.env, *task.env_from}
+        loose = [n for n in found.variables if n not in held and not _is_held(n, task.cache_env)]
+        loose += [word for word in sorted(FACTS) if word in step.condition]
+        if loose:
+            names = ", ".join(f"'{one}'" for one in sorted(loose))
+            return (
+                f"the `if` of step '{step.name}' looks at {names}, which the key does not hold",
+                "add variables to cache: {env: [...]}; facts of a run cannot be held",
+            )
     return None
+
+
+# What differs from run to run though nothing else does.
+FACTS = ("run.actor", "run.branch", "run.commit", "run.dirty", "run.event", "run.id", "run.tag")
 
 
 def _is_held(pattern: str, held: tuple[str, ...]) -> bool:

@@ -38,7 +38,7 @@ def fields(project: Project, *, is_good: bool) -> Callable[[Draft], Collection[s
 
     def known(draft: Draft) -> Collection[str]:
         if not is_good:
-            return {field.key for field in draft.condition.fields} if draft.condition else ()
+            return {field.key for _, one in draft.conditions() for field in one.fields}
         return {f"input.{name}" for name in known_to(project, draft)}
 
     return known

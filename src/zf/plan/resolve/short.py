@@ -31,7 +31,7 @@ def layer(place: Place, said: Any, node: Node) -> Layer:
         return Layer(place, form, {"commands": [line(node)]}, {("commands", 0, "run"): ()})
     if isinstance(said, list):
         moved: dict[Loc, Loc] = {("commands",): ()}
-        steps = _long_steps("commands", said, (), moved)
+        steps = _long_steps("commands", _with_texts(said, node), (), moved)
         return Layer(place, {"commands": steps}, {"commands": _lines(node)}, moved)
     return _mapping(place, said, node)
 
@@ -47,6 +47,8 @@ def plain(said: Mapping[str, Any], node: Node) -> Resolved | None:
             if name not in _PLAIN or (name in _STEPS and _has_short(said[name])):
                 return None
             lines[name] = _lines(value)
+        elif name == "env" and not _all_texts(said[name]):
+            return None
     return Resolved(said, lines, NOWHERE) if "commands" in lines else None
 
 
@@ -67,6 +69,8 @@ def _mapping(place: Place, said: Mapping[str, Any], node: Node) -> Layer:
     for key, value in node.value:
         name = key.value
         if name not in _WITH_LINES:
+            if name == "env":
+                form = {**form, name: _texts(said[name], value)}
             continue
         if name == "run":
             form = {key: one for key, one in form.items() if key != "run"}
@@ -78,8 +82,38 @@ def _mapping(place: Place, said: Mapping[str, Any], node: Node) -> Layer:
         else:
             lines[name] = _lines(value)
             if name in _STEPS and _has_short(said[name]):
-                form = {**form, name: _long_steps(name, said[name], (name,), moved)}
+                steps = _with_texts(said[name], value)
+                form = {**form, name: _long_steps(name, steps, (name,), moved)}
     return Layer(place, form, lines, moved)
+
+
+def _with_texts(steps: list[Any], node: Node) -> list[Any]:
+    """The steps with texts for all values of their variables."""
+    return [
+        {**step, "env": _texts(step["env"], _value_of(place, "env"))}
+        if step.__class__ is dict and "env" in step
+        else step
+        for step, place in zip(steps, node.value, strict=True)
+    ]
+
+
+def _texts(env: Mapping[str, Any], node: Node) -> Mapping[str, Any]:
+    """Numbers and booleans of `env` as the texts that stand in the file: 1.10 stays 1.10."""
+    if _all_texts(env):
+        return env
+    said = {key.value: value.value for key, value in node.value}
+    return {
+        name: said[name] if isinstance(value, int | float) else value for name, value in env.items()
+    }
+
+
+def _all_texts(env: Mapping[str, Any]) -> bool:
+    return not any(isinstance(value, int | float) for value in env.values())
+
+
+def _value_of(node: Node, key: str) -> Node:
+    values: Mapping[str, Node] = {name.value: value for name, value in node.value}
+    return values[key]
 
 
 def _lines(node: Node) -> list[int]:
@@ -88,7 +122,7 @@ def _lines(node: Node) -> list[int]:
 
 def _has_short(steps: list[Any]) -> bool:
     for step in steps:  # no expression of generators: this is done for every task  # noqa: SIM110
-        if step.__class__ is str:
+        if step.__class__ is str or "env" in step:
             return True
     return False
 

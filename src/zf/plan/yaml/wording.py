@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from zf.lean.records import Struct, replace
-from zf.plan import schema
 from zf.plan.files import patterns
 from zf.plan.files.forms import within
 from zf.plan.inputs.form import INPUT_NAME
@@ -157,7 +156,7 @@ def _quote(found: _Found) -> str | None:
             return "a step is a text, or a mapping, such as `- run: make test`"
         return "write the commands below `run: |`, one per line" if is_script else None
     if is_nothing(found.node):
-        return 'write "" for an empty text' if found.loc[0] == "env" else "write a text"
+        return 'write "" for an empty text' if "env" in found.loc[:-1] else "write a text"
     return f'write "{_clipped(found.text)}", in quotes'
 
 
@@ -275,7 +274,7 @@ _PATTERNS = {
         "names no output",
         lambda _: "write the task, a dot and the output, such as build.version",
     ),
-    schema.METRIC_NAME: _Rule(
+    patterns.METRIC_NAME: _Rule(
         "ZF233",
         "is not a valid name for a metric",
         lambda _: "letters, digits, '_' and ':', and no digit first",
@@ -295,6 +294,8 @@ def _literal(found: _Found) -> _Wording:
     words = [word.strip("'") for word in re.findall(r"'[^']*'", found.facts["expected"])]
     guess = nearest(found.text, words)
     hint = f"did you mean '{guess}'?" if guess else None
+    if found.loc[-1] == "shell":
+        hint = f"write a command line as a list: [{_clipped(found.text) or 'node'}]"
     message = f"{found.subject} must be {' or '.join(words)}, found {_shown(found.node)}"
     return "ZF230", message, hint
 
@@ -331,7 +332,7 @@ _WORDS: Mapping[str, Callable[[_Found], _Wording]] = {
     "dict_type": _wrong_type("a mapping (`key: value`)", _as_mapping),
     "string_pattern_mismatch": _pattern,
     "literal_error": _literal,
-    "scalar_type": _wrong_type("a text, a number or a boolean", lambda _: None),
+    "scalar_type": _wrong_type("a text, a number or a boolean", _quote),
     "too_short": _too_short,
     "condition": lambda found: ("ZF231", found.facts["message"], found.facts["hint"]),
     "env_reserved": lambda found: (

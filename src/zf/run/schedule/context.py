@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from zf.inputs import Inputs, known_to, text_of
 from zf.model import NOTHING, Project, Task
-from zf.redact.secret_forms import SECRET_NAME_GLOBS, is_secret_name
-from zf.work.environment import has_password
+from zf.redact.secret_forms import SECRET_NAME_GLOBS
+from zf.variables import expand, has_references
+from zf.work.environment import untold
 
 if TYPE_CHECKING:
     from zf.plan.conditions.condition import Condition, Scalar
     from zf.plan.conditions.verdict import ConditionContext
-
-# Shorter values turn up inside innocent ones.
-_TELLING = 4
 
 
 def condition_contexts(
@@ -38,6 +36,52 @@ def condition_contexts(
 
     `hide` takes secrets out of what is shown of a condition.
     """
+    facts = _run_facts(run, max_jobs, source, ci)
+    return {
+        task.id: _context_of(task, environ, project, facts, hide, inputs)
+        for task in tasks
+        if task.condition
+    }
+
+
+def facts_for_steps(
+    tasks: Iterable[Task],
+    *,
+    run: str,
+    max_jobs: int,
+    source: Mapping[str, Any],
+    ci: Mapping[str, Any] | None = None,
+    inputs: Inputs = NOTHING,
+) -> dict[str, dict[str, Scalar]]:
+    """Task id -> what conditions of its steps may refer to beside variables, for every task with
+    one; as above.
+    """
+    asking = [
+        task for task in tasks if any(step.condition for step in (*task.steps, *task.cleanup))
+    ]
+    facts = _run_facts(run, max_jobs, source, ci) if asking else {}
+    return {
+        task.id: {**facts, **_task_facts(task), **_fields_of_steps(task, inputs)} for task in asking
+    }
+
+
+def _fields_of_steps(task: Task, inputs: Inputs) -> dict[str, Scalar]:
+    from zf.plan.conditions.condition import parse  # noqa: PLC0415 - few steps have a condition
+
+    found: dict[str, Scalar] = {}
+    for step in (*task.steps, *task.cleanup):
+        if step.condition:
+            found |= _fields(task, parse(step.condition), known_to(inputs, task.phase))
+    return found
+
+
+def _task_facts(task: Task) -> dict[str, Scalar]:
+    return {"task.id": task.id, "task.title": task.title or task.id, "task.phase": task.phase}
+
+
+def _run_facts(
+    run: str, max_jobs: int, source: Mapping[str, Any], ci: Mapping[str, Any] | None
+) -> dict[str, Scalar]:
     facts: dict[str, Scalar] = {
         "run.id": run,
         "run.commit": source.get("commit") or "",
@@ -49,11 +93,7 @@ def condition_contexts(
     }
     if isinstance(source.get("dirty"), bool):
         facts["run.dirty"] = source["dirty"]
-    return {
-        task.id: _context_of(task, environ, project, facts, hide, inputs)
-        for task in tasks
-        if task.condition
-    }
+    return facts
 
 
 def _context_of(
@@ -68,22 +108,19 @@ def _context_of(
     from zf.plan.conditions.verdict import ConditionContext  # noqa: PLC0415 - as above
 
     condition = parse(task.condition)
-    names = condition.variables
+    names, env = condition.variables, _known_env(task, environ)
     variables = {
-        name: task.env.get(name, environ.get(name, ""))
+        name: env.get(name, environ.get(name, ""))
         for name in names
-        if name in task.env or name in environ
+        if name in env or (name in environ and name not in task.env)
     }
     globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
-    hidden = {name for name in variables if is_secret_name(name, globs)}
-    if variables.keys() - hidden:
-        secrets = [v for n, v in {**environ, **task.env}.items() if is_secret_name(n, globs)]
-        hidden |= {name for name in variables if _holds_secret(variables[name], secrets)}
-    own = {"task.id": task.id, "task.title": task.title or task.id, "task.phase": task.phase}
+    hidden = untold(variables, {**environ, **env}, globs)
     given = known_to(inputs, task.phase)
     hidden |= {f"input.{name}" for name, one in given.items() if one.hidden}
+    told = {**facts, **_task_facts(task)}
     fields = _fields(task, condition, given)
-    return ConditionContext(variables, {**facts, **own}, frozenset(hidden), hide, fields)
+    return ConditionContext(variables, told, hidden, hide, fields)
 
 
 def _fields(task: Task, condition: Condition, inputs: Inputs) -> dict[str, Scalar]:
@@ -102,7 +139,9 @@ def _fields(task: Task, condition: Condition, inputs: Inputs) -> dict[str, Scala
     return {**axes, **given}
 
 
-def _holds_secret(value: str, secrets: Iterable[str]) -> bool:
-    if has_password(value):
-        return True
-    return any(len(secret) >= _TELLING and secret in value for secret in secrets)
+def _known_env(task: Task, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The task's `env`, but for what is made of folders and numbers that an attempt will have."""
+    if not has_references(task.env):
+        return task.env
+    ours = {"TASK_ID": task.id, "PHASE": task.phase}
+    return expand(task.env, lambda name: ours.get(name, environ.get(name))).values

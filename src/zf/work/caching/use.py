@@ -121,6 +121,9 @@ class Use:
             return
         if outcome.status is not Status.SUCCESS:
             return
+        if outcome.tolerated:
+            outcome.notes.append("not cached: a step failed, and was tolerated")
+            return
         left: Generated | None = None
         if self.origin is None:
             try:
@@ -199,12 +202,12 @@ class Use:
         }
         found: dict[str, str | None] = {}
         named = outside.named(self._task.cache_env)
-        passed = outside.passed(self._task.pass_env)
+        passed = outside.passed(self._task.pass_env + self._task.required_env)
         for name in sorted({*names, *named, *(n for n in self._task.cache_env if _is_name(n))}):
             value = values.get(name, named.get(name))
             if value is None:
                 found[name] = None
-            elif name in own or not (name in passed or name not in values or name in hidden):
+            elif name not in hidden and (name in own or (name in values and name not in passed)):
                 found[name] = self._open(name, value)
             else:
                 self._secret[name] = value

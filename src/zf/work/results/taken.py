@@ -59,3 +59,32 @@ def variables(
         else:
             values[name] = value
     return values
+
+
+def for_conditions(
+    context: WorkerContext, task: Task, digests: Mapping[str, str], outcome: Outcome
+) -> dict[str, str]:
+    """The outputs of needs that conditions of its steps mention, by how they are written there;
+    those that cannot be used fail the task.
+    """
+    from zf.plan.conditions.condition import parse  # noqa: PLC0415 - few steps have a condition
+
+    asked = {
+        field
+        for step in (*task.steps, *task.cleanup)
+        if step.condition
+        for field in parse(step.condition).fields
+        if field.kind == "needs"
+    }
+    if not asked:
+        return {}
+    try:
+        handed = outputs_of(context, task, digests)
+    except NeedError as error:
+        outcome.fail(Cause.OUTPUTS, str(error))
+        return {}
+    found = {}
+    for field in asked:
+        need, output = field.path
+        found[field.key] = value_of(need, output, task.needs, handed)
+    return {key: value for key, value in found.items() if value is not None}

@@ -46,7 +46,7 @@ class Terms(Struct, frozen=True):
     """How long a tree may go on: until `deadline` (of time.monotonic()), and `silence_s` without
     output. With `leave_running`, what its leader leaves stays. A `cleanup` runs although something
     was stopped: only an order that leaves no grace ends it early. `meter` is called about once in
-    METER_S as long as the leader runs; it must not raise.
+    METER_S as long as the leader runs; it must not raise. `cause` is what the deadline is called.
     """
 
     deadline: float
@@ -54,6 +54,7 @@ class Terms(Struct, frozen=True):
     leave_running: bool = False
     cleanup: bool = False
     meter: Callable[[], None] | None = None
+    cause: Cause = Cause.TIMEOUT
 
 
 class Ended(Struct, frozen=True):
@@ -227,7 +228,7 @@ class Supervisor:
             silent_until = self._capture.heard + terms.silence_s
             if silent_until < terms.deadline:
                 return silent_until, Cause.SILENCE
-        return terms.deadline, Cause.TIMEOUT
+        return terms.deadline, terms.cause
 
     def _stop_reason(self) -> Stop | None:
         """Why the tree is to end, the clock left aside; None when it is not."""

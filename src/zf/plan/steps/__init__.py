@@ -1,0 +1,1 @@
+"""What steps may say: their keys, and what values of their variables name."""
