@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.flows import flow, refusal
 from zf.model import Phase
-from zf.plan.graph import plan_named
+from zf.plan.graph import plan_named, plan_phases
 
 FLOW = """
 B: compile
@@ -92,6 +92,20 @@ def test_a_project_without_tasks():
     assert refusal(plan_named, flow(""), [], phase_timeout_s=60) == [
         "error[ZF102]: there is nothing to run\n  hint: the project has no tasks yet"
     ]
+
+
+def test_run_phase_refuses_an_order_against_what_phases_need():
+    stated = flow("A: a\nB: b\nC: c", A=Phase(needs=("B",)))
+    assert refusal(plan_phases, stated, ["A", "C", "B"], phase_timeout_s=60) == [
+        (
+            "error[ZF104]: phase 'A' needs phase 'B', which this run does only after it\n"
+            "  hint: zf run A C B"
+        )
+    ]
+    made = plan_phases(stated, ["C", "B", "A"], phase_timeout_s=60)
+    assert [phase.name for phase in made.phases] == ["C", "B", "A"]
+    # Alone it runs, as ever: only `zf run` brings the other one.
+    assert set(plan_phases(stated, ["A"], phase_timeout_s=60).tasks) == {"a"}
 
 
 def test_what_phases_need_is_in_the_plan_where_any_phase_says_it():

@@ -91,6 +91,35 @@ def test_values_reach_steps_as_variables_and_the_proof(given):
     assert independent_verifier.verify(str(given.proof("r"))) == (True, True)
 
 
+def test_the_list_of_tasks_says_what_can_be_given(project):
+    (project.root / "zf.yaml").write_text("""
+inputs:
+  env: {type: choice, options: [dev, prod], default: dev, description: Where to deploy}
+  jobs: {type: int, min: 1, max: 8, default: 2}
+  ratio: {type: number, max: 0.5}
+  files: [a, b]
+  token: {secret: true}
+phases:
+  A: {inputs: {version: {required: true, description: What is released}}}
+""")
+    project.task("a", "true")
+    done = project.zf("list")
+    assert (
+        done.out
+        == """\
+A
+  a
+inputs
+  env      dev|prod, default dev: Where to deploy
+  jobs     int 1..8, default 2
+  ratio    number ..0.5
+  files    list, default a,b
+  token    string, secret
+  version  string, phase A, required: What is released
+"""
+    )
+
+
 def test_a_project_without_inputs_has_none_in_its_proof(project):
     project.task("a", "env | grep INPUT_ || true")
     assert project.zf("run-phase", "A", "--run-id", "r").code == 0

@@ -95,6 +95,17 @@ def test_a_rerun_selects_among_the_tasks_of_its_run(built):
     assert (done.code, done.err) == (0, "nothing to run again of r1: no task is selected\n")
 
 
+def test_a_plan_shows_what_would_be_run(built):
+    done = built.zf("plan", "B", "T", "--skip", "tag(slow)", "--json")
+    assert '"id": "unit"' in done.out
+    assert '"id": "e2e"' not in done.out
+    assert "hint: zf run T --only unit" in built.zf("plan", "T", "--only", "unit").err
+    dry = built.zf("run", "--only", "unit", "--dry-run", "--json")
+    assert '"id": "build"' in dry.out
+    assert '"id": "deploy"' not in dry.out
+    assert not (built.root / "proofs").exists()
+
+
 def test_where_nothing_is_left_there_is_no_run_and_no_failure(built):
     for words in (("run", "--only", "none()"), ("run-phase", "T", "--skip", "all()")):
         done = built.zf(*words)
@@ -145,6 +156,29 @@ class TestChanged:
             assert sorted(listed(repo, "changed(main)")) == every, change
             git(repo, "stash", "-q", "--include-untracked")
             assert listed(repo, "changed(main)") == []
+
+    def test_a_task_with_sources_has_when_one_of_them_has(self, repo):
+        repo.task(
+            "unit", "true", phase="T", needs=["build"], sources=["src.txt", "lib/**", "!*.md"]
+        )
+        repo.task("build", "true", phase="B", sources=["lib/"])
+        repo.task("e2e", "true", phase="T", needs=["build"], sources=["e2e"])
+        repo.task("deploy", "true", phase="D", needs=["unit"], sources=["none"])
+        git(repo, "add", "-A")
+        git(repo, "commit", "-qm", "sources")
+        (repo.root / "lib" / "deep").mkdir(parents=True)
+        changes = {
+            "other.txt": [],
+            "src.txt": ["deploy", "unit"],
+            "lib/deep/x": ["build", "deploy", "e2e", "unit"],
+            "tasks/e2e/task.yaml": ["e2e"],
+        }
+        for path, names in changes.items():
+            with (repo.root / path).open("a") as stream:
+                stream.write("# more\n")
+            assert sorted(listed(repo, "changed(HEAD)")) == names, path
+            git(repo, "add", "-A")
+            git(repo, "commit", "-qm", path)
 
     def test_what_the_branch_did_counts_and_what_main_did_since_does_not(self, repo):
         git(repo, "checkout", "-q", "main")

@@ -21,7 +21,7 @@ from zf.cli.options import (
 from zf.cli.project import open_project, path_shown, project_durations
 from zf.errors import Exit, ZfError, printable
 from zf.lean.records import replace
-from zf.model import Asked
+from zf.model import Asked, declares_inputs
 from zf.settings import RunOptions, resolve
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def list_tasks(
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> None:
-    """List the tasks, phase by phase."""
+    """List the tasks, phase by phase, and what can be given to their runs."""
     flow = _selected(open_project(), select)
     if as_json:
         rows = [
@@ -118,6 +118,10 @@ def list_tasks(
             if task.phase == phase:
                 title = "" if task.title == task.id else printable(task.title)
                 print(f"  {task.id:{width}}  {title}".rstrip())
+    if select is None and declares_inputs(flow.project):
+        from zf.plan.inputs.shown import lines
+
+        print("\n".join(lines(flow.project)))
 
 
 def _selected(flow: Flow, select: str | None) -> Flow:
@@ -154,6 +158,8 @@ def plan(
     ] = None,
     as_json: AsJson = False,
     output_format: Annotated[str, _formats()] = "text",
+    only: Annotated[str | None, as_typers(RunOptions.only)] = None,
+    skip: Annotated[str | None, as_typers(RunOptions.skip)] = None,
     _directory: Directory = None,
 ) -> None:
     """Show what `zf run-phase` would do: order, needs, what runs beside what, what runs alone."""
@@ -170,19 +176,36 @@ def plan(
         raise ZfError("--json and --format exclude each other", hint="leave one out")
     settings = resolve(os.environ, default_run_id="plan")
     timeout_s = settings.phase_timeout_s.value
+    flow = open_project(
+        phase_timeout_s=timeout_s,
+        asked=Asked(phases=tuple(phases) or None, forced=settings.phase_timeout_s.given),
+    )
+    chosen, again = _left(flow, phases, RunOptions(typed={"only": only, "skip": skip}))
     the_plan = graph.plan_phases(
-        open_project(
-            phase_timeout_s=timeout_s,
-            asked=Asked(phases=tuple(phases) or None, forced=settings.phase_timeout_s.given),
-        ),
+        flow,
         phases,
         phase_timeout_s=timeout_s,
         phase_timeout_forced=settings.phase_timeout_s.given,
+        chosen=chosen,
+        again=again,
     )
     if as_json:
         print(json.dumps(the_plan.as_json(), indent=2))
     else:
         print(draw.FORMATS[output_format][0](the_plan))
+
+
+def _left(flow: Flow, phases: Sequence[str], options: RunOptions) -> tuple[set[str] | None, str]:
+    """What `--only` and `--skip` leave, None for all, and the command that adds needs."""
+    if options.only is None and options.skip is None:
+        return None, ""
+    from zf.run.selecting import Selecting
+
+    typed = Selecting.typed(options)
+    selected = typed.of(flow, os.environ)
+    names = selected.among(flow.tasks)
+    selected.refuse_skipped(flow, [n for n in names if flow.tasks[n].phase in phases])
+    return names, typed.with_needs(phases)
 
 
 def _explain(name: str, *, as_json: bool) -> None:

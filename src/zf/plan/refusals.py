@@ -9,7 +9,7 @@ from zf.errors import Problem, ZfError
 from zf.lean.records import replace
 from zf.model import Flow, Need, Task, base_of
 from zf.plan.graph import is_missing, present
-from zf.plan.phases import phase_order
+from zf.plan.phases import phase_order, stated_needs
 from zf.plan.suggest import phase_hint, task_hint
 
 
@@ -70,6 +70,22 @@ def refuse_left_out(flow: Flow, tasks: Collection[Task], upstream: Collection[st
     ]
     if problems:
         refuse_needs(problems, "choose values that it has, or run the tasks that you want by name")
+
+
+def refuse_order(flow: Flow, order: Sequence[str]) -> None:
+    """Raises ZfError when a phase comes before one that zf.yaml says it needs."""
+    problems = [
+        Problem(
+            code="ZF104",
+            message=f"phase '{name}' needs phase '{later}', which this run does only after it",
+            file=flow.project.file,
+        )
+        for index, name in enumerate(order)
+        for later in order[index + 1 :]
+        if later in stated_needs(flow.project, name)
+    ]
+    if problems:
+        refuse_needs(problems, run_with_needs(flow, order, (), (), ()))
 
 
 def run_with_needs(
