@@ -28,7 +28,7 @@ from zf.model import (
     Task,
     is_valid_id,
 )
-from zf.plan.caching.checks import check_caching
+from zf.plan.caching.checks import caching_warnings, check_caching
 from zf.plan.drafts import (
     Draft,
     check_conditions,
@@ -37,6 +37,7 @@ from zf.plan.drafts import (
     check_needs,
     check_phase_said,
     check_phases,
+    in_question,
     phase_warnings,
 )
 from zf.plan.files import reading
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
 _EVERYTHING = Asked()
 _id = attrgetter("id")
-_FIELDS = {key: name for name, key in TASK_KEYS.items()}
+_FIELDS = {key: name for name, key in TASK_KEYS.items()} | {"shell": "shell"}
 
 
 def load(
@@ -83,9 +84,10 @@ def load(
     problems += check_phases(drafts, project, root)
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
-    problems += check_caching(drafts, project)
+    problems += check_caching(drafts)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
+        problems += caching_warnings(in_question(drafts, asked), project)
     # What is wrong with a template is wrong with every task that uses it.
     problems = list(dict.fromkeys(problems))
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
@@ -240,12 +242,15 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
     said["id"], said["needs"] = draft.id, draft.needs
     said["file"], said["line"] = draft.file, draft.line
     said.setdefault("phase", DEFAULT_PHASE)
-    said["steps"] = _steps("step", form["commands"], lines["commands"])
+    shell = said.pop("shell", None) and form["shell"]
+    steps = short.with_shell(form["commands"], shell)
+    said["steps"] = _steps("step", steps, lines["commands"])
     said.setdefault("title", draft.id)
     if "env" in form:
         said["env"], said["env_from"] = _environment(form["env"])
     if "cleanup" in form:
-        said["cleanup"] = _steps("cleanup", form["cleanup"], lines["cleanup"])
+        steps = short.with_shell(form["cleanup"], shell)
+        said["cleanup"] = _steps("cleanup", steps, lines["cleanup"])
     if "artifacts" in form:
         said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
     if isinstance(grouped := form.get("concurrency"), dict):
@@ -324,6 +329,7 @@ def _project(form: Mapping[str, Any]) -> Project:
     said: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in form.items()
     }
+    said.pop("shell", None)  # what it says is in the tasks
     throttle = said.pop("throttle", {})
     said.pop("inputs", None)
     said["phases"] = {
