@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.proof.files import link, remove_tree
-from zf.proof.layout import NEEDS
 from zf.proof.tree.contents import checked_artifacts, copy_artifacts
 from zf.work.outcome import error_text
 
@@ -16,7 +15,8 @@ if TYPE_CHECKING:
     from zf.work.context import WorkerContext
 
 
-_COPIES = ".copies"  # no task is called that
+# Below the scratch folder: what earlier runs kept.
+_COPIES = "kept"
 
 
 class NeedError(Exception):
@@ -63,7 +63,7 @@ def _shielded(context: WorkerContext, need: str, tree: str, digest: str) -> str:
     """
     if need not in context.upstream:
         return checked_artifacts(tree, digest)
-    copy = f"{NEEDS}/{_COPIES}/{need}"
+    copy = f"{_COPIES}/{need}"
     if not copy_artifacts(tree, digest, f"{context.written_aside}/{copy}"):
         return ""
     return f"{context.aside}/{copy}"
