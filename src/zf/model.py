@@ -7,7 +7,7 @@ them again. Plain records, so that a worker or a replayed plan needs no pydantic
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from operator import attrgetter
 from types import MappingProxyType
@@ -68,22 +68,6 @@ def is_task_id(text: str) -> bool:
 def base_of(task: str) -> str:
     """The id in the task file: of `test@py=3.11` it is `test`, of others the whole."""
     return task.partition("@")[0]
-
-
-def matrix_variable(axis: str) -> str:
-    """The variable of an axis of a matrix: `py-version` is MATRIX_PY_VERSION."""
-    return f"MATRIX_{axis.upper().replace('-', '_')}"
-
-
-def together(tasks: Iterable[str]) -> list[str]:
-    """Ids for people to read: of a matrix of which several are named, how many in place of all."""
-    of_base: dict[str, list[str]] = {}
-    for task in tasks:
-        of_base.setdefault(base_of(task), []).append(task)
-    return [
-        f"{base} ({len(names)} instances)" if len(names) > 1 else names[0]
-        for base, names in of_base.items()
-    ]
 
 
 class Step(Struct, frozen=True):
@@ -422,6 +406,8 @@ class Flow(Struct, frozen=True):
     matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
     # The phases of those: a run of one has not all of its tasks.
     partly: frozenset[str] = frozenset()
+    # How many instances each matrix has, also those that were left out, by the id of its task.
+    instances: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     # Files of which any task may take something, beside zf.yaml: those with templates.
     shared: tuple[str, ...] = ()
 

@@ -59,6 +59,9 @@ FORGED_PLANS = {
     "a plain task as an instance": lambda plan: rows(plan)["plain"].update(
         base="test", matrix={"py": "3.13"}
     ),
+    "fewer instances": lambda plan: plan["instances"].update(test=1),
+    "no number of instances": lambda plan: plan.pop("instances"),
+    "a matrix that is not there": lambda plan: plan["instances"].update(lint=2),
     "more than the task says": lambda plan: rows(plan)[PLAIN]["matrix"].update(os="a"),
 }
 FORGED_TASKS = {

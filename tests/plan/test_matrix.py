@@ -12,19 +12,20 @@ from hypothesis import given, settings
 
 from tests.support.plan_files import good, loaded, said
 from zf.errors import ZfError
+from zf.instances import matrix_variable
 from zf.model import (
     TASK_PATTERN,
     Task,
     base_of,
     definition_sha256,
     is_task_id,
-    matrix_variable,
     recorded,
 )
 from zf.plan.graph import plan_phases, plan_task
 from zf.plan.matrix.chosen import narrowed
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, combinations, instances
 from zf.plan.matrix.names import MAX_TAIL, name_of
+from zf.variables import expand
 
 TEST = Task("test", "A", ())
 
@@ -120,6 +121,11 @@ class TestNames:
         for name in found:
             assert re.fullmatch(r"test@(axis_number_\d=\w+,)+etc=[0-9a-f]{12}", name)
             assert len(name) <= len("test@") + MAX_TAIL
+
+    def test_a_value_is_no_text_with_variables_in_it(self):
+        (one,) = instances(TEST, Matrix({"v": ("${HOME}",)}))
+        assert one.matrix == {"v": "${HOME}"}
+        assert expand(one.env, {"HOME": "/root"}.get).values == {"MATRIX_V": "${HOME}"}
 
     def test_an_instance_has_its_values_as_variables(self):
         axes = {"py-version": ("3.10",), "shard": ("1", "2")}

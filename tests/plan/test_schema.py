@@ -81,6 +81,7 @@ WHOLE_TASK = {
             "continue_on_error": True,
         },
     ],
+    "shell": ["zsh", "-e"],
     "run": "make",
     **{f"{name}+": [] for name in ("needs", "pass_env", "artifacts", "secrets")},
     "artifacts": ["out/*.xml"],
@@ -93,7 +94,7 @@ WHOLE_TASK = {
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
 }
 # What is told by the keys that it is short for, or comes from elsewhere.
-SHORT = {"run", "use", "needs+", "pass_env+", "artifacts+", "secrets+"}
+SHORT = {"shell", "run", "use", "needs+", "pass_env+", "artifacts+", "secrets+"}
 WHOLE_FILE = {
     "include": ["ci/tasks.yaml"],
     "defaults": {"timeout_sec": 60, "env": {"A": "b"}},
@@ -102,6 +103,7 @@ WHOLE_FILE = {
 }
 WHOLE_PROJECT = {
     **WHOLE_FILE,
+    "shell": "sh",
     "pass_env": ["A"],
     "required_env": ["B"],
     "secrets": ["*_TOKEN"],

@@ -85,7 +85,12 @@ def test_a_part_of_a_matrix_is_run_and_run_again(flow):
     plan = json.loads((flow.proof("r") / "plan.json").read_text())
     assert plan["matrix"] == {"py": ["3.12"], "os": ["a"]}
     assert plan["phases"][0]["whole"] is False
+    assert plan["instances"] == {"test": 5}
     assert "was run in part" in flow.zf("verify", "r", "--phase", "A").out
+    (flow.root / "policy.yaml").write_text(json.dumps({"tasks": {"test": ["failure"]}}))
+    judged = flow.zf("verify", "r", "--policy", "policy.yaml")
+    assert judged.code == 4
+    assert "was run in part: 1 of its 5 instances" in judged.out
     assert {row["id"]: [need["task"] for need in row["needs"]] for row in plan["tasks"]} == {
         "test@py=3.12,os=a": [],
         "report": ["test@py=3.12,os=a"],

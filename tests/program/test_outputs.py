@@ -442,3 +442,24 @@ def test_a_replayed_task_has_what_it_took_and_hands_on_the_same(project):
 def git(project, *words):
     who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run(["git", *who, *words], cwd=project.root, check=True)
+
+
+def test_what_a_cached_task_had_handed_on_is_handed_on_again(project):
+    project.task(
+        "build",
+        'echo "version=$(cat src.txt)" >> $ZF_OUTPUT',
+        outputs=["version"],
+        cache=True,
+        sources=["src.txt"],
+    )
+    project.task("deploy", 'echo "$V"', needs=["build"], env=TAKES)
+    (project.root / "src.txt").write_text("1\n")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        git(project, *words)
+    for run_id, value in (("r", "1"), ("r2", "1"), ("r3", "2")):
+        (project.root / "src.txt").write_text(f"{value}\n")
+        done = project.zf("run-phase", "A", "--run-id", run_id, "--cached")
+        assert done.code == 0, done.out + done.err
+        assert project.log(run_id, "deploy", 0) == f"{value}\n".encode()
+        assert ("cached from run r" in done.err) == (run_id == "r2")
+        assert project.zf("verify", run_id).code == 0

@@ -164,6 +164,14 @@ def cached(name, status, end, found, files):
         assert all(f["sha256"] == hashed(f["entries"]) for f in shown)
 
 
+def planned(plan):
+    rows = {row["id"]: row for row in plan["tasks"] if instance(row)}
+    bases = [row["base"] for row in rows.values() if "base" in row]
+    sizes = plan.get("instances", {})
+    assert set(bases) == set(sizes) and all(bases.count(b) <= size for b, size in sizes.items())
+    return rows
+
+
 def instance(row):
     base, at, tail = row["id"].partition("@")
     values = row.get("matrix", {})
@@ -202,7 +210,7 @@ def check(there, folders):
     assert {p.split("/")[0] for p in folders} <= {*ids, "attest"} and set(tasks) <= set(ids)  # 7
     assert all("/" in p or p in TOP or (p.endswith(".tmp") and not sealed) for p in files)
     assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
-    rows = {row["id"]: row for row in plan["tasks"] if instance(row)}
+    rows = planned(plan)
     ended = {name for name, t in tasks.items() if t["end"]}
     loose = set() if sealed else set(ids) - ended
     assert all(p.split("/")[0] in loose for p in odd)  # 1

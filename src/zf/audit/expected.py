@@ -138,6 +138,10 @@ def _of_its_source(expected: Expectations, source: object) -> Iterator[Finding]:
 
 
 def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
+    for task in expected.tasks:
+        if (whole := _instances(said, task)) is not None and whole[0] < whole[1]:
+            message = f"was run in part: {whole[0]} of its {whole[1]} instances"
+            yield _finding("task", message, task)
     for task, allowed in _each(expected.tasks, said):
         status = said.end_of(task).get("status")
         if status not in allowed:
@@ -170,6 +174,17 @@ def _each(tasks: Mapping[str, frozenset[str]], said: Said) -> Iterator[tuple[str
     for task, allowed in tasks.items():
         ids = [str(row.get("id")) for row in said.planned if row.get("base") == task]
         yield from ((name, allowed) for name in ids or [task])
+
+
+def _instances(said: Said, task: str) -> tuple[int, int] | None:
+    """How many instances of this matrix were in the plan, and how many it has; None for a task
+    without one.
+    """
+    sizes = said.plan.get("instances")
+    size = sizes.get(task) if isinstance(sizes, dict) else None
+    if type(size) is not int:
+        return None
+    return sum(row.get("base") == task for row in said.planned), size
 
 
 def is_shielded(status: Mapping[str, Any]) -> bool:

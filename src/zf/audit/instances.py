@@ -36,6 +36,21 @@ def misnamed(row: Mapping[str, Any]) -> Iterator[str]:
         seen.add(axis)
 
 
+def miscounted(plan: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the `instances` of plan.json: of each matrix in it there is a number, and
+    no fewer than are planned.
+    """
+    rows = plan.get("tasks")
+    bases = [str(row.get("base")) for row in rows or () if isinstance(row, dict) and "base" in row]
+    sizes = plan.get("instances", {})
+    if not isinstance(sizes, dict) or sizes.keys() != set(bases):
+        yield "does not say of each of its matrices, and no others, how many instances they have"
+        return
+    for base, size in sizes.items():
+        if type(size) is int and size < (planned := bases.count(base)):
+            yield f"has {planned} instances of {base!r:.200}, and says that there are {size}"
+
+
 def _forms(axis: str, values: Mapping[str, Any]) -> tuple[str, ...]:
     """How the value of an axis may stand in a name."""
     if axis in values:

@@ -17,7 +17,7 @@ from zf.audit.authentic import NO_TRUST, Trust
 from zf.audit.conclusion import Verification, conclude
 from zf.audit.evidence import Evidence, is_attest, is_seal, reason_of
 from zf.audit.expected import NOTHING, Expectations, Said, unmet
-from zf.audit.instances import misnamed
+from zf.audit.instances import miscounted, misnamed
 from zf.audit.trees import match_trees
 from zf.errors import ZfError
 from zf.model import is_task_id
@@ -126,6 +126,8 @@ def _read_papers(seen: Evidence) -> None:
                 seen.tampered("paper", wrong, PLAN)
         else:
             seen.tampered("paper", f"plans a task without a good id: {name!r:.200}", PLAN)
+    for wrong in miscounted(seen.plan):
+        seen.tampered("paper", wrong, PLAN)
 
 
 def _rows(seen: Evidence) -> Iterator[Mapping[str, Any]]:

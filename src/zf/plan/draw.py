@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
-from zf.model import together
+from zf.instances import together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

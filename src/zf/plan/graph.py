@@ -75,6 +75,8 @@ class Plan(Struct, frozen=True):
     budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     # What `--matrix` said: instances with other values were left out.
     matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
+    # How many instances each of its matrices has in the project, so that a part is known as one.
+    instances: Mapping[str, int] = field(default_factory=lambda: NOTHING)
 
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
         """For every task, the tasks of the plan that need it, in plan order."""
@@ -104,6 +106,7 @@ class Plan(Struct, frozen=True):
             "needs": self.needs,
             "upstream": {name: met.as_json() for name, met in self.upstream.items()},
             **({"budget": dict(self.budget)} if self.budget else {}),
+            **({"instances": dict(self.instances)} if self.instances else {}),
             **({"matrix": {a: [*v] for a, v in self.matrix.items()}} if self.matrix else {}),
             "tasks": [self._task_as_json(task) for task in self.tasks.values()],
         }
@@ -390,6 +393,7 @@ def plan_of(
             said.max_jobs,
         )
 
+    bases = {task.base for task in tasks.values()} if flow.instances else ()
     return Plan(
         phases=tuple(map(planned, order)),
         tasks={name: tasks[name] for name in names},
@@ -399,6 +403,7 @@ def plan_of(
         upstream=upstream,
         budget=flow.project.budget,
         matrix=flow.matrix,
+        instances={base: n for base, n in flow.instances.items() if base in bases},
     )
 
 

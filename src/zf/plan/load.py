@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 _EVERYTHING = Asked()
 _id = attrgetter("id")
-_FIELDS = {key: name for name, key in TASK_KEYS.items()}
+_FIELDS = {key: name for name, key in TASK_KEYS.items()} | {"shell": "shell"}
 
 
 def load(
@@ -93,7 +93,8 @@ def load(
         return Loaded(None, tuple(problems))
     shared = tuple(f.written.file for f in found.files if "templates" in f.written.value)
     in_order = {task.id: task for task in sorted(tasks, key=_id)}
-    flow = Flow(root, home, in_order, project, shared=shared)
+    sizes = {base: len(of) for base, of in expanded.items()} if expanded else NOTHING
+    flow = Flow(root, home, in_order, project, shared=shared, instances=sizes)
     return Loaded(flow, tuple(problems))
 
 
@@ -239,12 +240,15 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
     said["id"], said["needs"] = draft.id, draft.needs
     said["file"], said["line"] = draft.file, draft.line
     said.setdefault("phase", DEFAULT_PHASE)
-    said["steps"] = _steps("step", form["commands"], lines["commands"])
+    shell = said.pop("shell", None) and form["shell"]
+    steps = short.with_shell(form["commands"], shell)
+    said["steps"] = _steps("step", steps, lines["commands"])
     said.setdefault("title", draft.id)
     if "env" in form:
         said["env"], said["env_from"] = _environment(form["env"])
     if "cleanup" in form:
-        said["cleanup"] = _steps("cleanup", form["cleanup"], lines["cleanup"])
+        steps = short.with_shell(form["cleanup"], shell)
+        said["cleanup"] = _steps("cleanup", steps, lines["cleanup"])
     if "artifacts" in form:
         said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
     if isinstance(grouped := form.get("concurrency"), dict):
@@ -323,6 +327,7 @@ def _project(form: Mapping[str, Any]) -> Project:
     said: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in form.items()
     }
+    said.pop("shell", None)  # what it says is in the tasks
     throttle = said.pop("throttle", {})
     said.pop("inputs", None)
     said["phases"] = {

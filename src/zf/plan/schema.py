@@ -35,7 +35,7 @@ from zf.plan.form import (
 )
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.outputs.form import FROM, OUTPUTS
-from zf.plan.steps.keys import CLEANUP, STEP
+from zf.plan.steps.keys import CLEANUP, SHELL, STEP
 from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
 from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
 
@@ -259,6 +259,11 @@ TASK: Mapping[str, Key] = {
         list_of(text(INSIDE)),
         "Artifacts that may hold what would be redacted in output: names in the proof, or globs.",
     ),
+    "shell": Key(
+        SHELL,
+        "What runs the scripts of the steps and of the cleanup that do not say it themselves.",
+        default="bash",
+    ),
     "run": Key(
         text(NOT_BLANK),
         "The script of the task's only step: short for `commands: [{run: ...}]`.",
@@ -365,6 +370,11 @@ PROJECT: Mapping[str, Key] = {
         one_of("fail", "warn"),
         "Whether an artifact that is left out, as it holds a secret, fails its task.",
         default="fail",
+    ),
+    "shell": Key(
+        SHELL,
+        "What runs the scripts of the steps of every task that does not say it itself.",
+        default="bash",
     ),
     "max_jobs": Key(
         whole(1, MAX_JOBS_LIMIT),

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import Problem
 from zf.inputs import text_of, variable
+from zf.instances import matrix_variable
 from zf.lean.records import replace
-from zf.model import NOTHING, definition_sha256, matrix_variable, script_sha256
+from zf.model import NOTHING, definition_sha256, script_sha256
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name, secrets_in
 from zf.redact.stream import StreamRedactor
 from zf.variables import expand, has_references

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
 from zf.events import Cause, Status
-from zf.model import together
+from zf.instances import together
 from zf.report.advice import after_end, fix_first
 from zf.report.words import (
     NO_TAILS,

@@ -263,3 +263,40 @@ def test_a_matrix_of_a_template(tmp_path):
         '  4 |     matrix: {py: ["3.11", 3.11]}\n'
         "    |                           ^^^^ the first is in line 4"
     )
+
+
+def test_the_shell_of_the_nearest_place_is_that_of_a_step(tmp_path):
+    tasks = whole(
+        tmp_path,
+        "shell: sh\n"
+        "templates: {t: {shell: python}}\n"
+        "tasks:\n"
+        "  plain: make\n"
+        "  both: {use: t, commands: [one, {run: two, shell: bash}], cleanup: [three]}\n"
+        "  own: {use: t, shell: [zsh, -f], run: four}\n",
+    )
+    shells = {
+        name: [step.shell for step in (*task.steps, *task.cleanup)] for name, task in tasks.items()
+    }
+    python = ("python3", "-u")
+    assert shells == {
+        "plain": [("sh", "-e")],
+        "both": [python, (), python],
+        "own": [("zsh", "-f")],
+    }
+    assert tasks["plain"].origins == {"shell": "zf.yaml:1"}
+    assert tasks["both"].origins == {"shell": "zf.yaml:2"}
+    assert tasks["own"].origins == {}
+
+
+def test_without_a_shell_nothing_is_said_of_it(tmp_path):
+    tasks = whole(tmp_path, "shell: bash\ntasks: {a: make, b: {shell: bash, run: make}}\n")
+    assert [task.steps[0].shell for task in tasks.values()] == [(), ()]
+
+
+def test_a_shell_that_is_no_word_for_one(tmp_path):
+    assert said(tmp_path, {"zf.yaml": "defaults: {shell: zsh}\ntasks: {a: make}\n"}) == (
+        "zf.yaml:1:19: error[ZF230]: 'shell' must be bash or sh or python, found the text 'zsh'\n"
+        "  1 | defaults: {shell: zsh}\n"
+        "    |                   ^^^ write a command line as a list: [zsh]"
+    )

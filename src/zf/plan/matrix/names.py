@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
-from zf.model import matrix_variable
+from zf.instances import matrix_variable
 
 # Of what stands behind the `@`: with the longest id a folder's name stays below the 255 bytes that
 # file systems have for it.
@@ -71,7 +71,8 @@ def digest(values: Mapping[str, str]) -> str:
 
 def variables(values: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, str]:
     """The environment variables that tell an instance its values."""
-    found = {matrix_variable(axis): value for axis, value in values.items()}
+    # What stands for a variable in other values of `env` stands for itself here.
+    found = {matrix_variable(axis): value.replace("${", "$${") for axis, value in values.items()}
     return found | {
         f"{matrix_variable(axis)}_COUNT": str(count)
         for axis, count in counts.items()

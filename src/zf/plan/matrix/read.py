@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from zf.model import Task, matrix_variable
+from zf.instances import matrix_variable
+from zf.model import Task
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, instances
 from zf.plan.matrix.names import REST, variables
 

@@ -43,8 +43,11 @@ class Sharing:
         self._below: dict[tuple[str, tuple[str, ...]], Resolved] = {}
         self._written = {file.written.path: file.written for file in project.files}
         self._bad = False
+        self._shell = _shell_of(project)
         for file in project.files:
             self._take_in(file)
+        # Whether there is nothing that tasks take over without a word.
+        self._silent = not (self._defaults or self._shell)
 
     def _take_in(self, file: SharedFile) -> None:
         name = file.written.file
@@ -70,7 +73,7 @@ class Sharing:
         those that show here are added.
         """
         said, node = task.said, task.node
-        if node is not None and said.__class__ is dict and not (problems or self._defaults):
+        if node is not None and said.__class__ is dict and self._silent and not problems:
             whole = short.plain(said, node)
             if whole is not None:
                 return whole
@@ -84,7 +87,7 @@ class Sharing:
         problems += contradictions(task.written, task.place, said)
         if unknown or any(self._templates[name] is None for name in names):
             return None
-        silent = not (self._defaults or names)
+        silent = self._silent and not names
         below = NOTHING_SAID if silent else self._below_of(task.place.file, names)
         if isinstance(said, dict) and not _has_steps(said) and "commands" not in below.form:
             problems += [] if self._bad else [_without_steps(task)]
@@ -102,7 +105,8 @@ class Sharing:
         """What tasks of this file that use these templates say together."""
         known = (file if file in self._defaults else PROJECT_FILE, names)
         if known not in self._below:
-            shared = [self._defaults.get(at) for at in dict.fromkeys((PROJECT_FILE, known[0]))]
+            shared = [self._shell]
+            shared += [self._defaults.get(at) for at in dict.fromkeys((PROJECT_FILE, known[0]))]
             shared += [self._templates[name] for name in names]
             below = NOTHING_SAID
             for one in shared:
@@ -129,6 +133,16 @@ class Sharing:
 
 def _has_steps(said: Mapping[str, Any]) -> bool:
     return "commands" in said or "run" in said
+
+
+def _shell_of(project: Project) -> _Shared | None:
+    """What zf.yaml says of the shell of all steps, as the lowest layer of all."""
+    if project.file is None or "shell" not in project.said:
+        return None
+    place = Place(project.file.path, project.file.file)
+    line = short.line(project.file.document.node_at(("shell", KEY)))
+    layer = Layer(place, {"shell": project.said["shell"]}, {})
+    return layer, {("shell",): Said(place, ("shell",), line)}
 
 
 def contradictions(written: Written, place: Place, said: Any) -> list[Problem]:

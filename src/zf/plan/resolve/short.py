@@ -134,6 +134,11 @@ def _long_steps(name: str, listed: list[Any], at: Loc, moved: dict[Loc, Loc]) ->
     return [{"run": step} if isinstance(step, str) else step for step in listed]
 
 
+def with_shell(steps: list[Any], shell: Any) -> list[Any]:
+    """The steps, each with this shell if it has none of its own."""
+    return steps if shell is None else [{"shell": shell, **step} for step in steps]
+
+
 def shared(of: Layer, node: Node) -> dict[Loc, Said]:
     """Where every value stands of a layer that tasks take over."""
     found: dict[Loc, Said] = {}

@@ -27,6 +27,7 @@ SHELLS: Mapping[str, tuple[str, ...]] = {
     # Unbuffered, so that its output comes in order and when it is printed.
     "python": ("python3", "-u"),
 }
+SHELL = word_or_list(one_of(*SHELLS), list_of(text(NOT_BLANK), min_length=1))
 
 STEP: Mapping[str, Key] = {
     "name": Key(
@@ -40,7 +41,7 @@ STEP: Mapping[str, Key] = {
         example="run: make test",
     ),
     "shell": Key(
-        word_or_list(one_of(*SHELLS), list_of(text(NOT_BLANK), min_length=1)),
+        SHELL,
         "What runs the script: `bash`, `sh`, `python`, or a command line such as `[node]`.",
     ),
     "env": Key(
