@@ -582,3 +582,6 @@ def test_a_task_may_not_set_the_variable_of_an_input(tmp_path):
         "  4 |   INPUT_ENV: x\n"
         "    |   ^^^^^^^^^ choose another name"
     )
+    task = "id: a\nphase: A\ncommands: [{run: x, env: {INPUT_ENV: y}}]\n"
+    told = said(tmp_path, {"a": task})
+    assert told.startswith("tasks/a/task.yaml:3:27: error[ZF278]: 'INPUT_ENV' is what steps")

@@ -163,6 +163,30 @@ def test_conditions_look_at_inputs(given):
     assert decided["prod"] == {"input.env": "dev"}
 
 
+def test_conditions_of_steps_look_at_inputs(given):
+    given.file(
+        "show",
+        """id: show
+phase: A
+env: {WITH: "a ${INPUT_ENV}", SECRETLY: "b ${INPUT_TOKEN}"}
+commands:
+  - {run: 'echo "$WITH"', if: input.env == 'prod'}
+  - {run: echo no, if: input.dry-run}
+  - {run: echo never, if: "input.token == '34' || ${INPUT_TOKEN} == '34'"}
+""",
+    )
+    words = ("run-phase", "A", "-i", "env=prod", "-i", "token=12", "--run-id", "r")
+    assert given.zf(*words).code == 0
+    records = [given.json("r", "show", "10-commands", f"step-{n}.json") for n in range(3)]
+    assert [one["status"] for one in records] == ["success", "skipped", "skipped"]
+    hidden = {"input.token": "(hidden)", "${INPUT_TOKEN}": "(hidden)"}
+    assert records[2]["asked"]["operands"] == hidden
+    assert given.log("r", "show") == b"a prod\n"
+    env = given.proof("r", "show", "00-meta", "env.sh").read_text()
+    assert "export WITH='a prod'" in env
+    assert "# passed, value not recorded: SECRETLY" in env
+
+
 def test_a_secret_one_is_nowhere_to_be_read(given):
     given.task("loud", 'echo "it is $INPUT_TOKEN"; echo "$INPUT_TOKEN" | base64')
     words = ("run-phase", "A", "--run-id", "r", "-i", f"token={SECRET}", "-i", f"text=a{SECRET}b")

@@ -187,7 +187,7 @@ class TestAttempts:
 
     @pytest.mark.parametrize("moved", range(len(attempts.ASIDE_ORDER) + 1))
     def test_setting_aside_goes_on_where_it_was_killed(self, run_dir, moved):
-        self.attempt(run_dir, 1, more={layout.METRICS: b"m 1\n", layout.OUTPUTS: b"{}\n"})
+        self.attempt(run_dir, 1, more=dict.fromkeys(layout.LOOSE, b"{}\n"))
         folder = run_dir / "t"
         (folder / "attempts/1").mkdir(parents=True)
         for name in attempts.ASIDE_ORDER[:moved]:

@@ -23,6 +23,8 @@ from tests.support.simulated_journals import check_once, journal_of, runner_died
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
+    Cached,
+    CacheMissed,
     Cause,
     ConditionEvaluated,
     Event,
@@ -199,6 +201,8 @@ def test_a_phase_began_when_the_journal_says(mono):
 DECIDED_AGAIN = {
     *(RunResumed, RunEnded, PhaseStarted, PhaseEnded),
     *(ConditionEvaluated, RetryScheduled, LeaseAwaited, LeaseTaken),
+    # The end of the attempt says what came of that.
+    *(Cached, CacheMissed),
 }
 
 

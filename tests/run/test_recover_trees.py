@@ -34,6 +34,7 @@ def tree_of(run_dir, attempt: int, *, decided: bool = True, metrics: bool = Fals
     if metrics:
         tree.write("30-metrics.txt", b"m 1\n")
         tree.write("30-outputs.json", b"{}\n")
+        tree.write("30-cache.json", b"{}\n")
     digest = Outcome(TASK, attempt).write_status(tree, "r").task_sha256 if decided else ""
     tree.close()
     return digest

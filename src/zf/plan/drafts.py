@@ -315,7 +315,7 @@ def of_task(
     return pointer.problem((*in_file, *loc), code, message, hint, severity)
 
 
-def _in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
+def in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
     """Those that are about to run."""
     if asked.task is None and not asked.words:
         phases = asked.phases
@@ -344,9 +344,9 @@ def phase_warnings(
     drafts: list[Draft], project: Project, default_timeout_s: float, root: str, asked: Asked
 ) -> Iterator[Problem]:
     """Warnings about what is valid but hardly intended, in what is about to run."""
-    in_question = list(_in_question(drafts, asked))
-    yield from template_warnings(in_question, project)
-    for draft in in_question:
+    chosen = list(in_question(drafts, asked))
+    yield from template_warnings(chosen, project)
+    for draft in chosen:
         task = draft.task
         if task is None or not draft.states_timeout:
             continue

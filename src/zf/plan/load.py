@@ -28,7 +28,7 @@ from zf.model import (
     Task,
     is_valid_id,
 )
-from zf.plan.caching.checks import check_caching
+from zf.plan.caching.checks import caching_warnings, check_caching
 from zf.plan.drafts import (
     Draft,
     check_conditions,
@@ -37,6 +37,7 @@ from zf.plan.drafts import (
     check_needs,
     check_phase_said,
     check_phases,
+    in_question,
     phase_warnings,
 )
 from zf.plan.files import reading
@@ -83,9 +84,10 @@ def load(
     problems += check_phases(drafts, project, root)
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
-    problems += check_caching(drafts, project)
+    problems += check_caching(drafts)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
+        problems += caching_warnings(in_question(drafts, asked), project)
     # What is wrong with a template is wrong with every task that uses it.
     problems = list(dict.fromkeys(problems))
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))

@@ -24,6 +24,8 @@ _PIECE_BYTES = 64 * 1024
 # A line longer than this is given in pieces, so that memory stays flat.
 _LONGEST_LINE = 64 * 1024
 _A_LOOK = 1024 * 1024
+# No task has steps with longer numbers.
+_MOST_DIGITS = 9
 # Of what a task printed last, as much as a wide terminal shows of one line, colours included.
 _END_BYTES = 4096
 
@@ -144,15 +146,20 @@ class AttemptLog:
                 yield self._command, piece
 
     def _next(self, folder: int) -> str | None:
-        """The command after this one, if it has begun; a cleanup comes whatever step was last."""
+        """The command after this one, if it has begun: steps may be skipped, and a cleanup comes
+        whatever step was last.
+        """
         kind, _, number = self._command.partition("-")
-        names = [f"{kind}-{int(number) + 1}"]
-        names += [f"cleanup-{self._first}"] if kind == "step" else []
-        for name in names:
-            with suppress(FileNotFoundError):
-                os.stat(f"{name}.log", dir_fd=folder, follow_symlinks=False)
-                return name
-        return None
+        following = f"{kind}-{int(number) + 1}"
+        with suppress(FileNotFoundError):
+            os.stat(f"{following}.log", dir_fd=folder, follow_symlinks=False)
+            return following
+        here = kind == "cleanup", int(number)
+        later = [place for place in map(_place, os.listdir(folder)) if place and place > here]
+        if not later:
+            return None
+        is_cleanup, next_number = min(later)
+        return f"{'cleanup' if is_cleanup else 'step'}-{next_number}"
 
     def _opened_folder(self, *, ended: bool) -> int | None:
         """The folder of its logs, wherever it is now."""
@@ -192,6 +199,13 @@ class AttemptLog:
                     return False  # it was moved just now, and this is the next attempt's
             self._folder = place
         return place == self._folder
+
+
+def _place(name: str) -> tuple[bool, int] | None:
+    """Where a log comes among those of a task: after all steps, and its number."""
+    kind, _, number = name.removesuffix(".log").partition("-")
+    sound = kind in {"step", "cleanup"} and number.isascii() and number.isdecimal()
+    return (kind == "cleanup", int(number)) if sound and len(number) < _MOST_DIGITS else None
 
 
 class LogLines:

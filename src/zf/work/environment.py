@@ -227,31 +227,41 @@ class Outside:
         whatever project and task name, passed on or not, as it may be read from elsewhere.
         """
         named = (*self._project_secrets, *task.secrets)
-        seen = environment.values
         found = _matching(self._environ, named) if named else {}
-        names = tuple(seen)
-        if self._inputs:  # of which it is known whether they are secret
-            told = self._given_to(task.phase)[1]
-            names = tuple([n for n in seen if n not in told or is_secret_name(n, named)])
-        found |= {name: seen[name] for name in self._secret_names(names, named)}
+        found |= self._secret_values(environment.values, named, task.phase)
         secrets = [Secret(name, os.fsencode(value)) for name, value in found.items() if value]
         for step in steps:
-            names = self._secret_names(tuple(step.values), named)
-            secrets += [Secret(n, os.fsencode(step.values[n])) for n in names if step.values[n]]
+            own = self._secret_values(step.values, named, task.phase)
+            secrets += [Secret(n, os.fsencode(value)) for n, value in own.items() if value]
         if task.arguments:
             secrets += self._of_the_run
         return (*secrets, *secret_inputs(self._inputs)) if self._inputs else tuple(secrets)
+
+    def _secret_values(
+        self, seen: Mapping[str, str], named: tuple[str, ...], phase: str
+    ) -> dict[str, str]:
+        """Those of the variables that are called like secrets; of inputs it is known whether they
+        are any.
+        """
+        names = tuple(seen)
+        if self._inputs:
+            told = self._given_to(phase)[1]
+            names = tuple([n for n in seen if n not in told or is_secret_name(n, named)])
+        return {name: seen[name] for name in self._secret_names(names, named)}
 
     def for_condition(
         self, names: Iterable[str], env: Mapping[str, str], task: Task
     ) -> tuple[dict[str, str], frozenset[str]]:
         """The variables of these names that a condition of a step with this environment may look
-        at, and those whose values are not told.
+        at, and those, and keys of inputs, whose values are not told.
         """
         around = {**self._environ, **env}
         seen = {name: around[name] for name in names if name in around}
         globs = (*self._project_secrets, *task.secrets, *SECRET_NAME_GLOBS)
-        return seen, untold(seen, around, globs)
+        inputs = known_to(self._inputs, task.phase) if self._inputs else NOTHING
+        hidden = {name for name, one in inputs.items() if one.hidden}
+        keys = {key for name in hidden for key in (f"input.{name}", variable(name))}
+        return seen, untold(seen, around, globs) | keys
 
     def _secret_names(self, names: tuple[str, ...], named: tuple[str, ...]) -> tuple[str, ...]:
         """Those of the names that say so. Remembered, as most tasks see the same names."""

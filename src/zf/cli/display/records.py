@@ -119,15 +119,17 @@ def result_json(done: Launched, signed_by: str | None) -> dict[str, object]:
 def _task_json(facts: Facts, task: TaskFacts, run_dir: str) -> dict[str, Any]:
     """What a task came to, and where that is recorded."""
     tree = f"{run_dir}/{task.id}"
-    # Of a success the last step's: what it came to stands at the end.
-    last = facts.first_step + max(0, len(task.steps) - 1)
-    log = f"{tree}/{step_log(last if task.step is None else facts.step_number(task))}"
+    # Of a success that of the last step which ran: what it came to stands at the end.
+    numbers = range(facts.first_step + max(0, len(task.steps) - 1), facts.first_step - 1, -1)
+    if task.step is not None:
+        numbers = range(facts.step_number(task), facts.step_number(task) + 1)
+    logs = (f"{tree}/{step_log(number)}" for number in numbers) if task.attempt else ()
     return {
         "status": task.word,
         "cause": task.cause.value or None,
         "duration_s": task.duration_s,
         "attempt": task.attempt,
-        "log": log if task.attempt and os.path.lexists(log) else None,
+        "log": next(filter(os.path.lexists, logs), None),
         "proof": tree if task.status is not None else None,
         **({"outputs": outputs_of_task(task, run_dir)} if task.outputs_sha256 else {}),
         **({"cached_from": task.cached_from} if task.cached_from else {}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -12,23 +12,25 @@ if TYPE_CHECKING:
     from zf.plan.drafts import Draft
 
 
-def check_caching(drafts: list[Draft], project: Project) -> Iterator[Problem]:
-    """Errors for a cache without sources, and one warning for each task that is never cached."""
+def check_caching(drafts: Iterable[Draft]) -> Iterator[Problem]:
+    """A cache without sources."""
     for draft in drafts:
         task = draft.task
-        if task is None or not task.cache:
-            continue
-        if not any(not one.startswith("!") for one in task.sources):
+        if task and task.cache and not any(not one.startswith("!") for one in task.sources):
             yield draft.problem(
                 ("cache",),
                 "ZF530",
                 "`cache` needs `sources`: without them a changed file would go unnoticed",
                 "name what the task reads, such as sources: [src/**, pyproject.toml]",
             )
-        elif why := never_cached(task, project):
-            yield draft.problem(
-                ("cache",), "ZF531", f"is never cached: {why[0]}", why[1], "warning"
-            )
+
+
+def caching_warnings(drafts: Iterable[Draft], project: Project) -> Iterator[Problem]:
+    """What says `cache` and is never cached, among what is about to run."""
+    for draft in drafts:
+        if draft.task and draft.task.cache and (why := never_cached(draft.task, project)):
+            message = f"is never cached: {why[0]}"
+            yield draft.problem(("cache",), "ZF531", message, why[1], "warning")
 
 
 def never_cached(task: Task, project: Project) -> tuple[str, str] | None:

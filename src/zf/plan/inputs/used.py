@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from zf.inputs import Input, variable
 from zf.lean import lazy
 from zf.lean.records import replace
-from zf.model import Project, declares_inputs
+from zf.model import Project, Task, declares_inputs
+from zf.plan.files.place import Loc
 from zf.plan.yaml.yaml12 import KEY
 
 if TYPE_CHECKING:
@@ -49,14 +50,23 @@ def check_env(drafts: Iterable[Draft], project: Project) -> Iterator[Problem]:
     if not declares_inputs(project):
         return
     for draft in drafts:
-        task = draft.task
-        if task is None or not (task.env or task.env_from):
-            continue
-        for name in known_to(project, draft):
-            if variable(name) in task.env or variable(name) in task.env_from:
-                loc = ("env", variable(name), KEY)
-                message = f"'{variable(name)}' is what steps know the input '{name}' as"
-                yield draft.problem(loc, "ZF278", message, "choose another name")
+        names = {variable(name): name for name in known_to(project, draft)}
+        for loc, env in _environments(draft.task):
+            for each in [each for each in names if each in env]:
+                message = f"'{each}' is what steps know the input '{names[each]}' as"
+                yield draft.problem((*loc, each, KEY), "ZF278", message, "choose another name")
+
+
+def _environments(task: Task | None) -> Iterator[tuple[Loc, Collection[str]]]:
+    """Each `env` of a task, and where it is."""
+    if task is None:
+        return
+    if task.env or task.env_from:
+        yield ("env",), {*task.env, *task.env_from}
+    for kind, steps in (("commands", task.steps), ("cleanup", task.cleanup)):
+        for index, step in enumerate(steps):
+            if step.env:
+                yield (kind, index, "env"), step.env
 
 
 def template_warnings(drafts: Iterable[Draft], project: Project) -> Iterator[Problem]:

@@ -102,9 +102,11 @@ def _steps(run: RecordedRun, attempt: Attempt) -> Iterator[Event]:
     facts = run.facts.tasks[attempt.task]
     first = run.facts.first_step
     for place, row in enumerate(facts.steps):
-        record = run.step_record(attempt.task, attempt.number, first + place) or _NONE
+        record = run.step_record(attempt.task, attempt.number, first + place)
+        if record is None:
+            return
         if record.get("started_at") is None or record.get("duration_s") is None:
-            return  # it was not reached, and so were none after it
+            continue  # it was skipped, or not reached
         began = attempt.start_s + _apart(attempt.began_at, record["started_at"])
         start = min(max(began, attempt.start_s), attempt.end_s)
         end = min(start + record["duration_s"], attempt.end_s)

@@ -232,14 +232,15 @@ class _Spans:
         first = self._run.facts.first_step
         for place, row in enumerate(task.steps):
             title = str(row.get("name") or f"step-{first + place}")
-            if (span := self._command(task, took, own, f"step-{first + place}", title)) is None:
-                break  # it was not reached, and so were none after it
-            yield span
+            span = self._command(task, took, own, f"step-{first + place}", title)
+            if span is not None:  # else it was skipped, or not reached
+                yield span
         for place in count():
             name = f"cleanup-{place}"
-            if (span := self._command(task, took, own, name, name)) is None:
+            if self._run.command_record(task.id, took.attempt, name) is None:
                 break
-            yield span
+            if (span := self._command(task, took, own, name, name)) is not None:
+                yield span
 
     def _command(
         self, task: TaskFacts, took: _Took, parent: str, name: str, title: str
