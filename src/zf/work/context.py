@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zf.lean.records import Struct
-from zf.proof.layout import FOLDERS, NEEDS
+from zf.proof.layout import FOLDERS
 from zf.proof.tree.records import Place
 from zf.tracing import Trace
 from zf.work.capture import Buffer
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from zf.work.caching.use import Caching
     from zf.work.control import RunnerOrders
     from zf.work.walls.shield import Shield
+
+# Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
+# shield, and removed with these.
+_NEEDS = "needs"
 
 
 class WorkerContext(Struct):
@@ -89,7 +93,7 @@ class WorkerContext(Struct):
     @property
     def needs(self) -> str:
         """Where below the scratch folder what needs kept is: for each worker where it is copies."""
-        return NEEDS if self.shield else f"{self.pid}.{NEEDS}"
+        return _NEEDS if self.shield else f"{self.pid}.{_NEEDS}"
 
     @property
     def folders(self) -> tuple[str, ...]:
