@@ -90,10 +90,11 @@ class WorkerContext(Struct):
             self.told = os.stat(self.written_channel).st_mtime_ns > 0
         return self.told
 
-    @property
-    def needs(self) -> str:
-        """Where below the scratch folder what needs kept is: for each worker where it is copies."""
-        return _NEEDS if self.shield else f"{self.pid}.{_NEEDS}"
+    def needs_of(self, task: str) -> str:
+        """Where below the scratch folder a task finds what its needs kept, and nothing else: a
+        folder of its own, or of its worker, which is cleared, where tasks can write to it.
+        """
+        return f"{_NEEDS}/{task}" if self.shield else f"{self.pid}.{_NEEDS}"
 
     @property
     def folders(self) -> tuple[str, ...]:
