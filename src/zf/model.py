@@ -82,7 +82,7 @@ class Step(Struct, frozen=True):
     line: int = 0
     # A proof has these, and a digest counts them, only where they are not at their defaults.
     shell: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    env: Mapping[str, str] = NOTHING
     workdir: str = ""
     timeout_s: float | None = None
     condition: str = ""
@@ -124,15 +124,15 @@ class Task(Struct, frozen=True):
     parallel_safe: bool = False
     timeout_s: float = 300
     workdir: str = "."
-    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    env: Mapping[str, str] = NOTHING
     pass_env: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
     # Those of them for which there must be a file.
     required_artifacts: tuple[str, ...] = ()
     # Artifacts that are read as reports of tests: the format -> globs.
-    reports: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
+    reports: Mapping[str, Sequence[str]] = NOTHING
     # How much of what it measures it may use, over all attempts; and whether it has to say.
-    budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    budget: Mapping[str, float] = NOTHING
     budget_required: bool = False
     # Whether what it measures of itself fails it where that cannot be read.
     metrics_strict: bool = False
@@ -157,7 +157,7 @@ class Task(Struct, frozen=True):
     # Words for how an attempt ended, or exit codes of failures.
     retry_on: tuple[str | int, ...] = ("failure", "timeout", "lost")
     condition: str = ""
-    resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    resources: Mapping[str, int] = NOTHING
     priority: int = 0
     concurrency: str = ""
     # Both count from the start of the run.
@@ -174,10 +174,10 @@ class Task(Struct, frozen=True):
     # What it has to write to `$ZF_OUTPUT`, by name; and variables that hold outputs of its needs,
     # each with its `task.output`.
     outputs: tuple[str, ...] = ()
-    env_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    env_from: Mapping[str, str] = NOTHING
     # Where it says what does not stand in its own place: `file:line` by a key, such as
     # `timeout_sec`, `env.NAME` or `needs[0]`. No part of what it does, so no digest counts it.
-    origins: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    origins: Mapping[str, str] = NOTHING
     # A step that exits with one of these ends its task as skipped.
     skip_exit_codes: tuple[int, ...] = ()
     # Names of variables without which a run with this task does not begin; steps see them.
@@ -194,7 +194,7 @@ class Task(Struct, frozen=True):
     cache_tools: tuple[str, ...] = ()
     # Of an instance of a matrix: the id in the task file, and the value of each axis as text.
     base: str = ""
-    matrix: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    matrix: Mapping[str, str] = NOTHING
     # How many instances of its matrix run at once; whether one that fails ends the others.
     max_parallel: int | None = None
     matrix_fail_fast: bool = False
@@ -351,12 +351,12 @@ class Phase(Struct, frozen=True):
 
     title: str = ""
     timeout_s: float | None = None
-    budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    budget: Mapping[str, float] = NOTHING
     # The phases that it needs, which are run before it; how many of its tasks run at once.
     needs: tuple[str, ...] = ()
     max_jobs: int | None = None
     # What can be given to a run of it.
-    inputs: Mapping[str, Input] = field(default_factory=lambda: NOTHING)
+    inputs: Mapping[str, Input] = NOTHING
 
 
 class Project(Struct, frozen=True):
@@ -375,14 +375,14 @@ class Project(Struct, frozen=True):
     # Whether results of earlier runs count for tasks that say `cache`.
     cached: bool | None = None
     # How much there is of what tasks ask for in `resources`, beside the machine's own cpu, mem_mb.
-    resources: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    resources: Mapping[str, int] = NOTHING
     # A machine busier than this gets no new task.
     throttle_cpu_percent: float | None = None
     throttle_min_free_mem_mb: float | None = None
     # How much of what tasks measure a run may use.
-    budget: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    budget: Mapping[str, float] = NOTHING
     # What can be given to every run.
-    inputs: Mapping[str, Input] = field(default_factory=lambda: NOTHING)
+    inputs: Mapping[str, Input] = NOTHING
     phases: Mapping[str, Phase] = field(default_factory=dict)
 
 
@@ -401,11 +401,11 @@ class Flow(Struct, frozen=True):
     tasks: Mapping[str, Task]
     project: Project = field(default_factory=Project)
     # The values that `--matrix` chose, by axis: the tasks are without the other instances.
-    matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
+    matrix: Mapping[str, Sequence[str]] = NOTHING
     # The phases of those: a run of one has not all of its tasks.
     partly: frozenset[str] = frozenset()
     # How many instances each matrix has, also those that were left out, by the id of its task.
-    instances: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    instances: Mapping[str, int] = NOTHING
     # Files of which any task may take something, beside zf.yaml: those with templates.
     shared: tuple[str, ...] = ()
 

@@ -51,7 +51,7 @@ class Draft(Struct):
     states_timeout: bool = False
     states_phase: bool = False
     problems: list[Problem] = field(default_factory=list)
-    elsewhere: Mapping[Loc, Said] = field(default_factory=lambda: NOWHERE)
+    elsewhere: Mapping[Loc, Said] = NOWHERE
 
     def conditions(self) -> Iterator[tuple[Loc, Condition]]:
         """Its condition and those of its steps, each with where it stands."""
@@ -100,6 +100,8 @@ class Draft(Struct):
 
 def check_ids(drafts: list[Draft]) -> Iterator[Problem]:
     """One id in several places; one that differs from what its place calls it is told already."""
+    if len({draft.id for draft in drafts}) == len(drafts):
+        return
     first: dict[str, Draft] = {}
     for draft in drafts:
         if draft.id != draft.name:
@@ -132,6 +134,8 @@ def check_phase_said(drafts: list[Draft]) -> Iterator[Problem]:
 
 def check_names(drafts: list[Draft]) -> Iterator[Problem]:
     """Ids that are one name where file names ignore case, as proofs are folders."""
+    if len({draft.id.casefold() for draft in drafts}) == len(drafts):
+        return
     first: dict[str, Draft] = {}
     for draft in drafts:
         other = first.setdefault(draft.id.casefold(), draft)
@@ -152,20 +156,14 @@ def check_needs(drafts: list[Draft], expanded: Expanded = NOTHING) -> Iterator[P
     for base, tasks in expanded.items():
         known.update(dict.fromkeys([task.id for task in tasks], known[base]))
     suggestions = _Suggestions(known)
+    # By id, as a need may also name the folder of a draft whose id differs.
+    needs: dict[str, Collection[str]] = {}
     for draft in drafts:
         names = [need.task for need in draft.needs]
-        wanted = {need.task for need in draft.needs if not need.optional}
-        if (
-            any(known.get(name) is draft for name in names)
-            or len(set(names)) < len(names)
-            or not known.keys() >= wanted
-        ):
+        ids = needs[draft.id] = {known[name].id for name in names if name in known}
+        if len(ids) < len(names) or draft.id in ids:  # or all are there, once each
             yield from _bad_needs(draft, names, known, suggestions)
-    # By id, as a need may also name the folder of a draft whose id differs.
-    needs = {
-        draft.id: {known[n.task].id for n in draft.needs if n.task in known} - {draft.id}
-        for draft in drafts
-    }
+            ids.discard(draft.id)
     for cycle in shortest_cycles(needs):
         yield _circle(cycle, known)
 
@@ -335,7 +333,9 @@ def in_question(drafts: list[Draft], asked: Asked) -> Iterable[Draft]:
     """Those that are about to run."""
     if asked.task is None and not asked.words:
         phases = asked.phases
-        return (d for d in drafts if phases is None or (d.task and d.task.phase in phases))
+        if phases is None:
+            return drafts
+        return [draft for draft in drafts if draft.task and draft.task.phase in phases]
     by_id = {draft.id: draft for draft in drafts}
     wanted = {draft.id: draft for draft in drafts if _is_named(draft, asked)}
     for draft in (queue := list(wanted.values())) if asked.needs else ():

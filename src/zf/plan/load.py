@@ -199,17 +199,20 @@ def _draft(said: TaskSaid, sharing: Sharing) -> Draft:
         return draft
     draft.elsewhere = resolved.elsewhere
     lines = layers.lines_here(resolved, place, said.line)
-    draft.needs = tuple(_needs(resolved.form, lines))
-    draft.outputs = _outputs(resolved.form)
-    if "matrix" in resolved.form:
+    form = resolved.form
+    if "needs" in form:
+        draft.needs = tuple(_needs(form, lines))
+    if "outputs" in form:
+        draft.outputs = _outputs(form)
+    if "matrix" in form:
         written = sharing.written(said, draft.where(("matrix",))[0])
-        draft.matrix, wrong = _matrix(draft, resolved.form, written)
+        draft.matrix, wrong = _matrix(draft, form, written)
         draft.problems += wrong
         if wrong:
             return draft
     draft.task = _task(draft, resolved, lines)
-    draft.states_timeout = "timeout_sec" in resolved.form
-    draft.states_phase = "phase" in resolved.form
+    draft.states_timeout = "timeout_sec" in form
+    draft.states_phase = "phase" in form
     if draft.task.condition:
         from zf.plan.conditions.condition import parse  # few tasks have one
 
@@ -238,18 +241,31 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
     said: dict[str, Any] = {
         _FIELDS[key]: tuple(value) if type(value) is list else value for key, value in form.items()
     }
-    said.pop("matrix", None)  # what it stands for is not known yet
     said["id"], said["needs"] = draft.id, draft.needs
-    said["file"], said["line"] = draft.file, draft.line
+    said["file"], said["line"] = draft.place.file, draft.line
     said.setdefault("phase", DEFAULT_PHASE)
-    shell = said.pop("shell", None) and form["shell"]
-    steps = short.with_shell(form["commands"], shell)
-    said["steps"] = _steps("step", steps, lines["commands"])
     said.setdefault("title", draft.id)
+    steps = short.with_shell(form["commands"], said.pop("shell", None) and form["shell"])
+    said["steps"] = _steps("step", steps, lines["commands"])
+    if not _CONVERTED.isdisjoint(form):
+        _convert(said, form, lines)
+    if resolved.elsewhere:
+        said["origins"] = layers.origins(draft.place, resolved.elsewhere)
+    return Task(**said)
+
+
+_CONVERTED = frozenset(
+    {"matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "allow_failure", "retry_on"}
+)
+
+
+def _convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, list[int]]) -> None:
+    """Make what `Task` has of the keys that hold it in another form."""
+    said.pop("matrix", None)  # what it stands for is not known yet
     if "env" in form:
         said["env"], said["env_from"] = _environment(form["env"])
     if "cleanup" in form:
-        steps = short.with_shell(form["cleanup"], shell)
+        steps = short.with_shell(form["cleanup"], form.get("shell"))
         said["cleanup"] = _steps("cleanup", steps, lines["cleanup"])
     if "artifacts" in form:
         said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
@@ -267,21 +283,15 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):
         said["retry_on"] = tuple(form["retry_on"]["exit_codes"])
-    if resolved.elsewhere:
-        said["origins"] = layers.origins(draft.place, resolved.elsewhere)
-    return Task(**said)
 
 
 def _steps(kind: str, listed: list[dict[str, Any]], lines: list[int]) -> tuple[Step, ...]:
-    return tuple(
-        Step(
-            step.get("name") or f"{kind}-{number}",
-            step["run"],
-            line,
-            **(_more_of_step(step) if step.keys() - _PLAIN else {}),
-        )
-        for number, (step, line) in enumerate(zip(listed, lines, strict=True))
-    )
+    steps = []
+    for step, line in zip(listed, lines, strict=True):
+        name = step.get("name") or f"{kind}-{len(steps)}"
+        more = {} if _PLAIN.issuperset(step) else _more_of_step(step)
+        steps.append(Step(name, step["run"], line, **more))
+    return tuple(steps)
 
 
 _PLAIN = frozenset({"name", "run"})

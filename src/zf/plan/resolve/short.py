@@ -15,7 +15,8 @@ from zf.plan.resolve.layers import Layer, Resolved
 
 _STEPS = ("commands", "cleanup")
 _PLAIN = frozenset({*_STEPS, "needs"})
-_WITH_LINES = frozenset({*_STEPS, "needs", "run", "use", *(f"{name}+" for name in ADDING)})
+_NOT_PLAIN = frozenset({"run", "use", *(f"{name}+" for name in ADDING)})
+_WITH_LINES = _PLAIN | _NOT_PLAIN
 
 
 def line(node: Node) -> int:
@@ -40,16 +41,14 @@ def plain(said: Mapping[str, Any], node: Node) -> Resolved | None:
     """All that a task says which has nothing short, and takes nothing from elsewhere; None for any
     other. Most tasks are like that, so this is quick.
     """
-    lines: dict[str, list[int]] = {}
-    for key, value in node.value:
-        name = key.value
-        if name in _WITH_LINES:
-            if name not in _PLAIN or (name in _STEPS and _has_short(said[name])):
-                return None
-            lines[name] = _lines(value)
-        elif name == "env" and not _all_texts(said[name]):
-            return None
-    return Resolved(said, lines, NOWHERE) if "commands" in lines else None
+    if not _NOT_PLAIN.isdisjoint(said) or "commands" not in said or _has_short(said["commands"]):
+        return None
+    if "cleanup" in said and _has_short(said["cleanup"]):
+        return None
+    if "env" in said and not _all_texts(said["env"]):
+        return None
+    lines = {key.value: _lines(value) for key, value in node.value if key.value in _PLAIN}
+    return Resolved(said, lines, NOWHERE)
 
 
 def need_lines(node: Node | None) -> Mapping[str, list[int]]:

@@ -7,7 +7,7 @@ and `1:30` is ninety. Says nothing about what a task file may hold; that is `sch
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from yaml.error import MarkedYAMLError
 from yaml.events import CollectionEndEvent, CollectionStartEvent
@@ -226,49 +226,53 @@ class _Walk:
             tag = node.tag
             if tag == _PLAIN:
                 text = node.value
-                return _core(text) if text[:1] in _MAY_BE_TYPED else text
+                return _core(text) if text in _WORDS or text[0] in _NUMERIC else text
             return self._quoted(node) if tag == _STR else self._tagged(node)
-        self._count(node, depth)
+        self.values += len(node.value)
+        if depth > MAX_DEPTH or self.values > self.most:
+            self._refuse_size(node, depth)
+        below = depth + 1
         if kind is SequenceNode:
-            self._expect_tag(node, _SEQ)
-            below = depth + 1
+            if node.tag != _SEQ:
+                self._unknown_tag(node)
             return [self.value(item, below) for item in node.value]
-        self._expect_tag(node, _MAP)
-        return self._mapping(node, depth + 1)
+        if node.tag != _MAP:
+            self._unknown_tag(node)
+        return self._mapping(node, below)
 
     def _mapping(self, node: Node, below: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         again: list[Node] = []
         for key_node, value_node in node.value:
             # What `value` says of plain text, which nearly every key is, and many a value.
-            key = key_node.value
-            if key_node.tag != _PLAIN or key[:1] in _MAY_BE_TYPED:
+            key, value = key_node.value, value_node.value
+            if key_node.tag != _PLAIN or key in _WORDS or key[0] in _NUMERIC:
                 key = self.value(key_node, below)
             if key.__class__ is not str:
                 self._bad_key(key_node)
             elif key in found:
                 again.append(key_node)
-            elif value_node.tag == _PLAIN and value_node.value[:1] not in _MAY_BE_TYPED:
-                found[key] = value_node.value
-            else:
+            elif value_node.tag != _PLAIN:
                 found[key] = self.value(value_node, below)
+            elif value in _WORDS or value[0] in _NUMERIC:
+                found[key] = _core(value)
+            else:
+                found[key] = value
         if again:
             self._duplicates(node, again)
         return found
 
-    def _count(self, node: Node, depth: int) -> None:
+    def _refuse_size(self, node: Node, depth: int) -> NoReturn:
         if depth > MAX_DEPTH:
             raise _Refused(self._bottomless(node))
-        self.values += len(node.value)
-        if self.values > self.most:
-            raise _Refused(
-                self.source.problem(
-                    "ZF208",
-                    f"the file holds more than {self.most} values, aliases counted at every use",
-                    node.start_mark,
-                    hint="write the value out where it is needed instead of multiplying aliases",
-                )
+        raise _Refused(
+            self.source.problem(
+                "ZF208",
+                f"the file holds more than {self.most} values, aliases counted at every use",
+                node.start_mark,
+                hint="write the value out where it is needed instead of multiplying aliases",
             )
+        )
 
     def _bottomless(self, node: Node) -> Problem:
         if not _holds_itself(node):
@@ -297,10 +301,6 @@ class _Walk:
         if convert is None or value.__class__ not in convert:
             self._unknown_tag(node)
         return value
-
-    def _expect_tag(self, node: Node, tag: str) -> None:
-        if node.tag != tag:
-            self._unknown_tag(node)
 
     def _unknown_tag(self, node: Node) -> None:
         tag = node.tag.replace("tag:yaml.org,2002:", "!!")
@@ -362,7 +362,8 @@ _WORDS: dict[str, bool | None] = {
     )
     for word in words
 }
-_MAY_BE_TYPED = frozenset(["", *"~nNtTfF-+.0123456789"])
+# A text that is no such word is text, too, if it does not start with one of these.
+_NUMERIC = frozenset("-+.0123456789")
 _INT = lazy.pattern(r"[-+]?[0-9]+")
 _OTHER_BASE = lazy.pattern(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = lazy.pattern(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -375,7 +376,7 @@ def _core(text: str) -> Any:
     """The value of a plain scalar by the rules of YAML 1.2's core schema (10.3.2)."""
     if text in _WORDS:
         return _WORDS[text]
-    if text[0].isalpha():
+    if text[0] not in _NUMERIC:
         return text
     if _INT.fullmatch(text):
         digits = text.lstrip("+-")
