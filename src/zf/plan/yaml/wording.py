@@ -154,7 +154,11 @@ def _quote(found: _Found) -> str | None:
         is_script = found.loc[-1] == "run"
         if len(found.loc) == 2 and found.loc[0] in {"commands", "cleanup"}:
             return "a step is a text, or a mapping, such as `- run: make test`"
-        return "write the commands below `run: |`, one per line" if is_script else None
+        if not is_script:
+            return None
+        if isinstance(found.node, SequenceNode) and not isinstance(found.loc[-2:][0], int):
+            return "a list of steps stands below `commands:`"
+        return "write the commands below `run: |`, one per line"
     if is_nothing(found.node):
         return 'write "" for an empty text' if "env" in found.loc[:-1] else "write a text"
     return f'write "{_clipped(found.text)}", in quotes'
