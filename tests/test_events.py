@@ -12,14 +12,16 @@ from zf.proof.known import Known
 
 @pytest.mark.parametrize("name", TYPES)
 def test_a_digest_that_an_event_tells_is_known_to_the_runner(name):
-    """The seal names what the journal vouches for, so no digest in it may go by."""
+    """The seal names what the journal vouches for, so no digest in it may go by. That of outputs is
+    of a file which task.sha256 lists.
+    """
     kind = TYPES[name]
     digests = {f: sha256(f.encode()).hexdigest() for f in kind.__struct_fields__ if "sha256" in f}
     event = kind(**{f: digests.get(f, f if f == "task" else 1) for f in kind.__struct_fields__})
     known = Known()
     known.take(event)
     held = {*known.tops.values(), *(digest.hex() for digest in known.trees.values())}
-    assert held == set(digests.values())
+    assert held == {digest for f, digest in digests.items() if f != "outputs_sha256"}
 
 
 ENDED = {

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from operator import attrgetter
 from sys import float_info
 from typing import Any, get_args
 
-from zf.lean.records import Struct, convert, field, replace
+from zf.lean.records import Struct, asdict, astuple, convert, field, replace
 
 
 def timestamp(seconds: float) -> str:
@@ -373,16 +372,11 @@ _REQUIRED = {
     kind: frozenset(kind.__struct_fields__[: -len(kind.__struct_defaults__) or None])
     for kind in NAMES
 }
-_KEYS = {kind: ("type", *kind.__struct_fields__) for kind in NAMES}
-_VALUES = {kind: attrgetter("__class__", *kind.__struct_fields__) for kind in NAMES}
 
 
 def to_json(event: Event) -> dict[str, Any]:
     """The record as a JSON object with its type first."""
-    kind = type(event)
-    data = dict(zip(_KEYS[kind], _VALUES[kind](event), strict=True))
-    data["type"] = NAMES[kind]
-    return data
+    return {"type": NAMES[type(event)], **asdict(event)}
 
 
 def from_json(data: Mapping[str, Any]) -> Event:
@@ -398,7 +392,7 @@ def from_json(data: Mapping[str, Any]) -> Event:
     if lacking:
         raise ValueError(f"{data['type']} lacks {', '.join(sorted(lacking))}")
     event = convert(data, kind)
-    if any(type(value) is int and not -_MOST <= value < _MOST for value in _VALUES[kind](event)):
+    if any(type(value) is int and not -_MOST <= value < _MOST for value in astuple(event)):
         raise ValueError(f"{data['type']} has a number that no other program reads")
     if not isinstance(event, AttemptEnded):
         return event

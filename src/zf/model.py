@@ -16,7 +16,7 @@ from typing import Any, Literal
 from zf.errors import Problem
 from zf.inputs import Input
 from zf.lean.encoder import encoder
-from zf.lean.records import Struct, field
+from zf.lean.records import Struct, astuple, field
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 # Of a task that runs: an id, and behind `@` which instance of a matrix it is.
@@ -224,11 +224,9 @@ def _defaults_after(count: int) -> list[tuple[str, Any]]:
 # What task.yaml, and so a proof, calls each field of a task.
 TASK_KEYS: Mapping[str, str] = {name: _key(name) for name in Task.__struct_fields__}
 _FIRST = [*TASK_KEYS][: [*TASK_KEYS].index("line") + 1]
-_values = attrgetter(*_FIRST)
 _FIRST_KEYS = [TASK_KEYS[name] for name in _FIRST]
 # The others, with their keys and defaults.
 LATER = [(name, TASK_KEYS[name], default) for name, default in _defaults_after(len(_FIRST))]
-_later_values = attrgetter(*(name for name, _, _ in LATER))
 _LATER_DEFAULTS = tuple([default for _, _, default in LATER])
 _encode = encoder()
 
@@ -242,7 +240,7 @@ def recorded(task: Task) -> dict[str, Any]:
 
 def _first(task: Task) -> dict[str, Any]:
     """What it says with the keys that have always been there."""
-    said = dict(zip(_FIRST_KEYS, _values(task), strict=True))
+    said = dict(zip(_FIRST_KEYS, astuple(task), strict=False))
     said["title"] = task.title or task.id
     said["needs"] = [
         {"task": need.task, "optional": need.optional, "require": need.require}
@@ -259,7 +257,7 @@ def _first(task: Task) -> dict[str, Any]:
 
 def _later(task: Task) -> dict[str, Any]:
     """What it says with keys that came later, by those."""
-    values = _later_values(task)
+    values = astuple(task)[len(_FIRST) :]
     if values == _LATER_DEFAULTS:  # as nearly every task has them
         return {}
     return {

@@ -33,7 +33,7 @@ def test_a_file_elsewhere_is_not_taken_for_the_task_of_that_name(project):
     assert done.code == 2
     assert done.err == (
         f"error[ZF100]: drafts/40-x/task.yaml is not a task file of the project {root}\n"
-        f"  hint: its task files are {root}/tasks/<id>/task.yaml\n"
+        f"  hint: its task files are {root}/tasks/<id>/task.yaml, {root}/tasks/NAME.yaml and zf.yaml\n"
     )
     assert not (root / "ran").exists()
 

@@ -291,6 +291,12 @@ class TestFiles:
         found = loaded(tmp_path, files).flow
         assert found.tasks["x@py=3"].needs == ()
 
+    def test_a_matrix_whose_file_is_wrong_is_not_blamed_through_others(self, tmp_path):
+        same = "needs: [{task: test, matrix: same}]\n"
+        broken = matrix("{py: [1, 2]}", more="titel: t\n")
+        told = said(tmp_path, {"test": broken, "x": matrix("{py: [1]}", "x", same)})
+        assert told.count("error[") == 1, told
+
     def test_an_instance_cannot_need_its_own_task(self, tmp_path):
         text = matrix("{py: [1, 2]}", more="needs: ['test@py=1']\n")
         assert "error[ZF211]: 'test@py=1' needs itself" in said(tmp_path, {"test": text})

@@ -93,6 +93,7 @@ WRONG = {
     "a condition on an output of a task that is not needed": (
         good("x") + ASKS.format("version"),
         "ZF260]: the condition asks for 'needs.build.version', which is not known here",
+        "add 'build' to `needs`",
     ),
 }
 

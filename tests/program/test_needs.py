@@ -63,6 +63,23 @@ def test_a_rerun_keeps_the_upstream_of_its_run(kept):
     assert kept.json("r3", "plan.json")["upstream"]["10-count"]["run"] == "r"
 
 
+@pytest.mark.parametrize("shield", ["auto", "never"])
+@pytest.mark.parametrize("upstream", [False, True], ids=["the same run", "under upstream"])
+def test_a_task_finds_what_its_own_needs_kept_and_nothing_else(project, shield, upstream):
+    """Whichever tasks had the same slot before, and whatever these needed."""
+    project.task("10-one", "echo 1 > $ARTIFACTS_DIR/x")
+    project.task("10-two", "echo 2 > $ARTIFACTS_DIR/x")
+    project.task("20-one", "cat $NEEDS_DIR/*/x", needs=["10-one"], phase="B", priority=2)
+    project.task("20-two", "cat $NEEDS_DIR/*/x", needs=["10-two"], phase="B")
+    words = ["--shield", shield, "-j", "1"]
+    runs = [["A", "--run-id", "r"], ["B", "--upstream", "r", "--run-id", "r2"]]
+    for run in runs if upstream else [["A", "B", "--run-id", "r2"]]:
+        done = project.zf("run-phase", *run, *words)
+        assert done.code == 0, done.err
+    assert project.log("r2", "20-one", 0) == b"1\n"
+    assert project.log("r2", "20-two", 0) == b"2\n"
+
+
 KEPT = "30-artifacts/words.txt"
 SWAPPED = f"""cd $TREE; echo 8 > {KEPT}
 (cd 30-artifacts && sha256sum words.txt) > 40-checksums/artifacts.sha256
@@ -139,9 +156,9 @@ def test_a_resumed_run_knows_what_a_need_kept(kept):
 def test_a_seal_of_a_killed_run_leaves_no_way_to_its_needs(kept):
     kept.task("20-read", "kill -9 $(ps -o ppid= -p $PPID); sleep 60", needs=["10-count"])
     kept.zf("run-phase", "A", "--run-id", "r")
-    assert list(kept.root.rglob("needs/10-count"))
+    assert list(kept.root.rglob("needs/20-read/10-count"))
     assert kept.zf("seal", "r").code == 0
-    assert not list(kept.root.rglob("needs/10-count"))
+    assert not list(kept.root.rglob("needs/20-read/10-count"))
     assert not [p for p in (kept.root / "proofs/.locks").iterdir() if p.is_dir()]
 
 

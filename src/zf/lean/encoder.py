@@ -5,7 +5,7 @@ value, which takes longer than a small value itself, and `json` itself takes 2 m
 from __future__ import annotations
 
 from _json import encode_basestring_ascii, make_encoder, make_scanner
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 # What encodes a text.
@@ -17,19 +17,10 @@ def encoder(item: str = ",", key: str = ":", *, sort_keys: bool = False) -> Call
 
     It raises TypeError for what has no JSON form, and ValueError for NaN.
     """
-    pieces = encoder_of_pieces(item, key, sort_keys=sort_keys)
+    # No check for circles, an ASCII form of texts, no indentation, no keys skipped, no NaN.
+    pieces = make_encoder(None, _plain, text, None, key, item, sort_keys, False, False)
     join = "".join
     return lambda value: join(pieces(value, 0))
-
-
-def encoder_of_pieces(
-    item: str, key: str, *, sort_keys: bool = False
-) -> Callable[[Any, int], Iterable[str]]:
-    """The same in pieces, which are to be joined; its second argument is 0. What calls it for many
-    values at once can do so without a line of Python for each.
-    """
-    # No check for circles, an ASCII form of texts, no indentation, no keys skipped, no NaN.
-    return make_encoder(None, _plain, text, None, key, item, sort_keys, False, False)
 
 
 def decoder() -> Callable[[str], Any]:

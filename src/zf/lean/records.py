@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from msgspec import DecodeError, Meta, Raw, Struct, convert, field
     from msgspec.json import decode as json_decode
     from msgspec.json import encode as json_encode
-    from msgspec.structs import asdict, replace
+    from msgspec.structs import asdict, astuple, replace
 
 __all__ = [
     "DecodeError",
@@ -24,6 +24,7 @@ __all__ = [
     "Raw",
     "Struct",
     "asdict",
+    "astuple",
     "convert",
     "field",
     "json_decode",
@@ -42,6 +43,7 @@ if not TYPE_CHECKING:
         if not _is_here:
             del sys.modules["typing_extensions"]
     DecodeError, Meta, Raw, Struct = _core.DecodeError, _core.Meta, _core.Raw, _core.Struct
-    asdict, convert, replace = _core.asdict, _core.convert, _core.replace
+    asdict, astuple = _core.asdict, _core.astuple
+    convert, replace = _core.convert, _core.replace
     field = _core.Field
     json_decode, json_encode = _core.json_decode, _core.json_encode

@@ -22,6 +22,7 @@ from zf.plan.yaml import yaml12
 
 if TYPE_CHECKING:
     from zf.plan.conditions.condition import Condition
+    from zf.plan.conditions.fields import Unknown
     from zf.plan.matrix.expand import Matrix
     from zf.plan.matrix.instances import Expanded
 
@@ -203,7 +204,7 @@ def check_conditions(
     for draft in drafts:
         for loc, condition in draft.conditions():
             if condition.fields:
-                yield from _unknown_fields(draft, loc, condition, fields(draft))
+                yield from _unknown_fields(draft, loc, condition, fields(draft), known)
         if draft.condition is None:
             continue
         names = {need.task for need in draft.needs}
@@ -222,14 +223,29 @@ def check_conditions(
 
 
 def _unknown_fields(
-    draft: Draft, loc: Loc, condition: Condition, known: Collection[str]
+    draft: Draft,
+    loc: Loc,
+    condition: Condition,
+    known: Collection[str],
+    drafts: Mapping[str, Draft],
 ) -> Iterator[Problem]:
     from zf.plan.conditions.fields import unknown_fields  # noqa: PLC0415 - few conditions have any
 
     pointer, loc = draft.pointer(loc)
     for one in unknown_fields(condition, known):
-        message = f"the condition asks for '{one.key}', which is not known here"
-        yield pointer.inside(loc, one.at, one.length, "ZF260", message, one.hint)
+        message = f"the condition asks for '{one.field.key}', which is not known here"
+        yield pointer.inside(
+            loc, one.at, one.length, "ZF260", message, _not_needed(one, draft, drafts) or one.hint
+        )
+
+
+def _not_needed(one: Unknown, draft: Draft, drafts: Mapping[str, Draft]) -> str | None:
+    """What to do where a condition asks for an output of a task that is no need."""
+    task = one.field.path[0]
+    if one.field.kind != "needs" or task not in drafts or task == draft.id:
+        return None
+    needed = any(base_of(task) == base_of(need.task) for need in draft.needs)
+    return None if needed else f"add '{task}' to `needs`"
 
 
 class _Suggestions:

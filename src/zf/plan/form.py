@@ -67,7 +67,10 @@ def _schema(kind: str, **facts: Any) -> Schema:
     """A schema as pydantic wants it, which is a dict. Its own functions that make one would have
     to be imported first, which takes longer than reading 200 task files.
     """
-    return {"type": kind} | {name: fact for name, fact in facts.items() if fact is not None}
+    facts["type"] = kind
+    if None in facts.values():
+        return {name: fact for name, fact in facts.items() if fact is not None}
+    return facts
 
 
 STR = _schema("str")

@@ -12,10 +12,6 @@ LOCKS = ".locks"
 # In there how long tasks took; a project may have a file of the same name and form.
 DURATIONS = "durations.json"
 
-# Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
-# shield, and removed with these.
-NEEDS = "needs"
-
 # At the top of a run.
 RUN, PLAN, JOURNAL, BLOCKED = "run.json", "plan.json", "events.jsonl", "blocked.json"
 MANIFEST, ATTEST = "MANIFEST.sha256", "attest"

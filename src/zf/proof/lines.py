@@ -5,15 +5,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import repeat
+from collections.abc import Callable, Iterable, Mapping
+from operator import call
+from types import NoneType
 from typing import Any
 
-from zf.lean.encoder import encoder, encoder_of_pieces, text
+from zf.lean.encoder import encoder, text
 
 _NEXT = ",\n  "
 _in_one_line = encoder(", ", ": ")
-_pieces, _ALL = encoder_of_pieces(", ", ": "), repeat(0)
+
+
+class _Ways(dict[type, Callable[[Any], str]]):
+    """How a value of each type is written; what is not named here, as the encoder writes it."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], str]:
+        return _in_one_line
+
+
+# Most values are of these types, and the encoder takes longer to begin than they take.
+_WAYS = _Ways(
+    {
+        str: text,
+        int: int.__repr__,
+        bool: {True: "true", False: "false"}.__getitem__,
+        NoneType: {None: "null"}.__getitem__,
+    }
+)
 
 
 def object_lines(value: Mapping[str, Any]) -> bytes:
@@ -29,7 +47,7 @@ def list_lines(items: Iterable[Any]) -> bytes:
 
 def key_lines(value: Mapping[str, Any]) -> str:
     """The lines of an object's keys, without its braces, to be put together with others."""
-    values = map("".join, map(_pieces, value.values(), _ALL))
+    values = map(call, map(_WAYS.__getitem__, map(type, value.values())), value.values())
     return f"  {_NEXT.join(map(': '.join, zip(map(text, value), values, strict=True)))}"
 
 

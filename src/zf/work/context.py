@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zf.lean.records import Struct
-from zf.proof.layout import FOLDERS, NEEDS
+from zf.proof.layout import FOLDERS
 from zf.proof.tree.records import Place
 from zf.tracing import Trace
 from zf.work.capture import Buffer
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from zf.work.caching.use import Caching
     from zf.work.control import RunnerOrders
     from zf.work.walls.shield import Shield
+
+# Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
+# shield, and removed with these.
+_NEEDS = "needs"
 
 
 class WorkerContext(Struct):
@@ -86,10 +90,11 @@ class WorkerContext(Struct):
             self.told = os.stat(self.written_channel).st_mtime_ns > 0
         return self.told
 
-    @property
-    def needs(self) -> str:
-        """Where below the scratch folder what needs kept is: for each worker where it is copies."""
-        return NEEDS if self.shield else f"{self.pid}.{NEEDS}"
+    def needs_of(self, task: str) -> str:
+        """Where below the scratch folder a task finds what its needs kept, and nothing else: a
+        folder of its own, or of its worker, which is cleared, where tasks can write to it.
+        """
+        return f"{_NEEDS}/{task}" if self.shield else f"{self.pid}.{_NEEDS}"
 
     @property
     def folders(self) -> tuple[str, ...]:

@@ -13,12 +13,11 @@ import signal
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
-from operator import attrgetter
 from typing import Any, Literal
 
 from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, from_json, to_json
 from zf.lean.encoder import decoder, encoder
-from zf.lean.records import Struct, asdict, field
+from zf.lean.records import Struct, asdict, astuple, field
 from zf.metrics.budget import Spent
 from zf.model import NOTHING
 
@@ -238,7 +237,7 @@ def encode(ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> bytes:
     say. A long list is left where it is.
     """
     told = listed.decode("ascii") if len(listed) <= _LIST_BYTES else ""
-    return b"%b\n" % _to_json([*_values(ended), is_last, told]).encode()
+    return b"%b\n" % _to_json([*astuple(ended), is_last, told]).encode()
 
 
 def decode(line: bytes) -> tuple[AttemptEnded, bool, str]:
@@ -250,7 +249,6 @@ def decode(line: bytes) -> tuple[AttemptEnded, bool, str]:
 
 
 _to_json, _from_json = encoder(), decoder()
-_values = attrgetter(*AttemptEnded.__struct_fields__)
 # By their values: to ask the enum itself takes a few calls of Python's.
 _STATUSES, _CAUSES = {one.value: one for one in Status}, {one.value: one for one in Cause}
 _STATUS, _CAUSE = map(AttemptEnded.__struct_fields__.index, ("status", "cause"))

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from zf.lean.records import Struct
-from zf.plan.conditions.condition import Condition
+from zf.plan.conditions.condition import Condition, Field
 from zf.plan.suggest import nearest
 
 
 class Unknown(Struct, frozen=True):
-    """A value that is not there, by its key: where the condition mentions it, from 0."""
+    """A value that is not there: where the condition mentions it, from 0."""
 
-    key: str
+    field: Field
     at: int
     length: int
     hint: str | None
@@ -28,4 +28,4 @@ def unknown_fields(condition: Condition, known: Collection[str]) -> Iterator[Unk
             continue
         guess = nearest(field.key, known)
         hint = f"did you mean '{guess}'?" if guess else None
-        yield Unknown(field.key, at, length, hint)
+        yield Unknown(field, at, length, hint)

@@ -67,7 +67,8 @@ def _needed(
     if need.matrix == "same":
         if members is None or task.base == "":
             which = need.task if members is None else task.id
-            if need.task in by_id:
+            # One without a task is broken: that is told, and enough.
+            if need.task in by_id and (members or by_id[need.task].task is not None):
                 hint = "leave `matrix: same` out"
                 bad.at(index, "ZF295", f"'{which}' has no matrix", hint, "matrix")
             return

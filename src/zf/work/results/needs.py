@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from zf.work.context import WorkerContext
 
 
+# Below the scratch folder: what earlier runs kept.
+_COPIES = "kept"
+
+
 class NeedError(Exception):
     """What a need left cannot be used; the message says of which and why."""
 
@@ -31,9 +35,10 @@ def lay_out(
     task before it does anything with them.
 
     No step can change them in the proof that they are of. The shield keeps it from this run's, to
-    which a link leads; of all others, and where there is no shield, the task gets a copy.
+    which a link leads, and from copies of what other runs kept, one for all tasks; where there is
+    no shield, the task gets a copy.
     """
-    place = f"{context.written_aside}/{context.needs}"
+    place = f"{context.written_aside}/{context.needs_of(task.id)}"
     if context.copied and not context.shield:
         context.copied = False
         remove_tree(place)  # an earlier task may have changed its copies
@@ -42,14 +47,26 @@ def lay_out(
         if digest is None:
             continue
         try:
-            if context.shield and need.task not in context.upstream:
-                if artifacts := checked_artifacts(tree, digest):
-                    link(artifacts, place, need.task)
-            elif copy_artifacts(tree, digest, f"{place}/{need.task}"):
-                context.copied = True
+            if not context.shield:
+                if copy_artifacts(tree, digest, f"{place}/{need.task}"):
+                    context.copied = True
+            elif artifacts := _shielded(context, need.task, tree, digest):
+                link(artifacts, place, need.task)
         except (OSError, ValueError) as error:
             return printable(hide(str(NeedError("artifacts", need.task, error))))
     return ""
+
+
+def _shielded(context: WorkerContext, need: str, tree: str, digest: str) -> str:
+    """What a need kept, compared, where no step can write to it; an empty text if it kept nothing.
+    Raises OSError and ValueError.
+    """
+    if need not in context.upstream:
+        return checked_artifacts(tree, digest)
+    copy = f"{_COPIES}/{need}"
+    if not copy_artifacts(tree, digest, f"{context.written_aside}/{copy}"):
+        return ""
+    return f"{context.aside}/{copy}"
 
 
 def tree_of(
