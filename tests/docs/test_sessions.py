@@ -43,6 +43,14 @@ def test_fragments_of_task_and_project_files_are_valid(kind, text, project: Proj
     assert (checked.code, checked.err) == (0, "")
 
 
+def test_the_project_in_one_file_of_the_readme_is_the_one_that_is_run_and_short():
+    [shown] = [b for b in sessions.blocks(PAGES["README.md"]) if "tasks:" in b.lines]
+    run = sessions.blocks(PAGES["docs/how-to/come-from-another-runner.md"])
+    assert shown.lines == next(b.lines for b in run if b.path == "zf.yaml")
+    assert len(shown.lines) <= 12
+    assert len(yaml.safe_load("\n".join(shown.lines))["tasks"]) == 5
+
+
 def test_every_fence_says_what_it_holds():
     kinds = {block.kind for text in PAGES.values() for block in sessions.blocks(text)}
     assert kinds <= {"console", "yaml", "yaml project", "yaml other", "sh", "text"}
