@@ -239,6 +239,7 @@ class _Walk:
     def _mapping(self, node: Node, below: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         again: list[Node] = []
+        compound = False
         for key_node, value_node in node.value:
             # What `value` says of plain text, which nearly every key is, and many a value.
             key = key_node.value
@@ -246,12 +247,15 @@ class _Walk:
                 key = self.value(key_node, below)
             if key.__class__ is not str:
                 self._bad_key(key_node)
+                compound = compound or not _is_scalar(key_node)
             elif key in found:
                 again.append(key_node)
             elif value_node.tag == _PLAIN and value_node.value[:1] not in _MAY_BE_TYPED:
                 found[key] = value_node.value
             else:
                 found[key] = self.value(value_node, below)
+        if compound:  # so that what reads nodes finds keys that are texts
+            node.value = [(key, value) for key, value in node.value if _is_scalar(key)]
         if again:
             self._duplicates(node, again)
         return found
