@@ -293,11 +293,11 @@ def _recorded_steps(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
     ]
 
 
-_STEP_FIELDS = {key: name for name, key in STEP_KEYS.items()}
+STEP_FIELDS = {key: name for name, key in STEP_KEYS.items()}
 
 
 def _recalled_step(step: Mapping[str, Any]) -> Step:
-    fields: dict[str, Any] = {_STEP_FIELDS.get(key, key): value for key, value in step.items()}
+    fields: dict[str, Any] = {STEP_FIELDS.get(key, key): value for key, value in step.items()}
     fields["shell"] = tuple(fields.get("shell", ()))
     return Step(**fields)
 

@@ -13,7 +13,7 @@ from zf.model import Task
 # By purpose, as the reference page shows them. A name ending in `*` stands for all that begin so.
 # Nothing in here may carry a secret: their values are written into the proof.
 ALLOWED: Mapping[str, tuple[str, ...]] = {
-    "Who and where": ("HOME", "LOGNAME", "PATH", "SHELL", "TMPDIR", "USER"),
+    "User and places": ("HOME", "LOGNAME", "PATH", "SHELL", "TMPDIR", "USER"),
     "Language and time": ("LANG", "LANGUAGE", "LC_*", "TZ"),
     "Terminal": ("CLICOLOR", "CLICOLOR_FORCE", "COLORTERM", "FORCE_COLOR", "NO_COLOR", "TERM"),
     "Folders": (

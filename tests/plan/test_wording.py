@@ -24,3 +24,28 @@ def test_the_whole_message(tmp_path, name, text, expected):
 
 def test_no_case_of_the_page_is_passed_over():
     assert len(CASES) == PAGE.read_text().count("\n## ") > 60
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tasks: {a: make, ? [b] : make}",
+        "tasks: {a: {run: make, ? [b] : 1}}",
+        "tasks: {a: {commands: [{run: make, ? [b] : 1}]}}",
+        "tasks: {a: {run: make, matrix: {? [b] : [1]}}}",
+        "tasks: {a: {run: make, matrix: {include: [{? [b] : 1}]}}}",
+        "tasks: {a: make}\ndefaults: {? [b] : 1}",
+        "tasks: {a: make}\ntemplates: {t: {? {b: c} : 1}}",
+    ],
+)
+def test_a_list_as_a_key_is_told_wherever_it_stands(tmp_path, text):
+    assert "error[ZF222]: a key must be text, found a list or map" in said(
+        tmp_path, {"zf.yaml": text}
+    )
+
+
+def test_an_axis_that_counts_has_keys_of_its_own(tmp_path):
+    text = "tasks: {a: {run: make, matrix: {x: {}, y: {cont: 3}}}}"
+    found = said(tmp_path, {"zf.yaml": text})
+    assert "error[ZF221]: 'x' in 'matrix' lacks the key 'count'" in found
+    assert "did you mean 'count'?" in found

@@ -264,7 +264,7 @@ def test_a_changed_proof_is_not_run(repo):
     repo.proof("r1", "t", "10-commands", "step-0.sh").write_text("touch /tmp/evil")
     done = repo.zf("replay", "r1", "t")
     assert done.code == 1
-    assert "cannot be built on" in done.err
+    assert "cannot be built on: it is not intact\n" in done.err
 
 
 def test_what_cannot_be_replayed_is_a_usage_error(repo):

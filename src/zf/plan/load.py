@@ -16,7 +16,7 @@ from zf.model import (
     DEFAULT_PHASE,
     NOTHING,
     QUEUE,
-    STEP_KEYS,
+    STEP_FIELDS,
     TASK_KEYS,
     Asked,
     Flow,
@@ -295,12 +295,11 @@ def _steps(kind: str, listed: list[dict[str, Any]], lines: list[int]) -> tuple[S
 
 
 _PLAIN = frozenset({"name", "run"})
-_STEP_FIELDS = {key: name for name, key in STEP_KEYS.items()}
 
 
 def _more_of_step(step: Mapping[str, Any]) -> dict[str, Any]:
     """What a step says beside its name and script, as the fields of `Step`."""
-    said = {_STEP_FIELDS[key]: value for key, value in step.items() if key not in _PLAIN}
+    said = {STEP_FIELDS[key]: value for key, value in step.items() if key not in _PLAIN}
     if "shell" in said:
         from zf.plan.steps.keys import SHELLS
 

@@ -51,12 +51,7 @@ def stated_needs(project: Project, phase: str) -> set[str]:
         said = project.phases.get(name)
         return said.needs if said is not None else ()
 
-    return reachable(phase, needs) - {phase}
-
-
-def states_needs(project: Project) -> bool:
-    """Whether any phase does."""
-    return any(phase.needs for phase in project.phases.values())
+    return reachable([phase], needs) - {phase}
 
 
 def _in_order(needed: _Edges, project: Project) -> Iterator[str]:

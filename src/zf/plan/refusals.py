@@ -32,7 +32,7 @@ def refuse_task(flow: Flow, unknown: str) -> NoReturn:
 
 def unmet_need(flow: Flow, task: Task, need: Need, tasks: Collection[str]) -> Problem:
     phase = flow.tasks[need.task].phase
-    message = f"{who_needs(task, need)} of phase '{phase}', which "
+    message = f"{needed_by(task, need)} of phase '{phase}', which "
     if need.task in tasks:
         message += f"this run does only after phase '{task.phase}'"
     else:
@@ -47,8 +47,8 @@ def refuse_needs(problems: list[Problem], command: str) -> NoReturn:
     raise ZfError(told[0].message, problems=tuple(told))
 
 
-def who_needs(task: Task, need: Need) -> str:
-    """Who needs what; instances of a matrix as the task that has it."""
+def needed_by(task: Task, need: Need) -> str:
+    """Which task needs which; instances of a matrix as the task that has it."""
     needed = base_of(need.task) if need.matrix else need.task
     return f"'{task.base or task.id}' needs '{needed}'"
 
@@ -60,7 +60,7 @@ def refuse_left_out(flow: Flow, tasks: Collection[Task], upstream: Collection[st
     problems = [
         Problem(
             code="ZF160",
-            message=f"{who_needs(task, need)}, of which --matrix leaves no instance",
+            message=f"{needed_by(task, need)}, of which --matrix leaves no instance",
             file=task.file,
             line=need.line,
         )

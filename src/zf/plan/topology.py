@@ -55,7 +55,7 @@ def _knots(needs: _Edges) -> Iterator[set[str]]:
     done: set[str] = set()
     for start in reversed(_finished_last(needs)):
         if start not in done:
-            knot = reachable(start, dependents.__getitem__, avoid=done)
+            knot = reachable([start], dependents.__getitem__, avoid=done)
             done |= knot
             yield knot
 
@@ -147,11 +147,11 @@ def _reversed(needs: _Edges) -> dict[str, list[str]]:
 
 
 def reachable(
-    start: str, step: Callable[[str], Iterable[str]], avoid: Collection[str] = ()
+    starts: Iterable[str], step: Callable[[str], Iterable[str]], avoid: Collection[str] = ()
 ) -> set[str]:
-    """Every name that steps lead to from `start`, itself included, not entering `avoid`."""
-    found = {start}
-    waiting = [start]
+    """Every name that steps lead to from these, themselves included, not entering `avoid`."""
+    found = set(starts)
+    waiting = [*found]
     while waiting:
         for name in step(waiting.pop()):
             if name not in found and name not in avoid:

@@ -112,3 +112,18 @@ def test_what_cannot_be_included(tmp_path, files, expected):
     (tmp_path / "out.yaml").write_text(TASKS % "o")
     os.symlink("../out.yaml", project / "link.yaml")
     assert said(project, files) == expected
+
+
+def test_a_path_that_no_file_can_have(tmp_path):
+    found = said(tmp_path, {"zf.yaml": 'include: ["a\\0b"]\ntasks: {a: make}\n'})
+    assert "zf.yaml:1:11: error[ZF205]" in found
+
+
+def test_a_long_chain_is_followed_without_looking_back_over_it(tmp_path, monkeypatch):
+    many = 40
+    files = {f"{i}.yaml": f"include: [{i + 1}.yaml]\n" for i in range(many)}
+    files |= {"zf.yaml": "include: [0.yaml]\n", f"{many}.yaml": TASKS % "a"}
+    real, asked = os.path.realpath, []
+    monkeypatch.setattr(os.path, "realpath", lambda path: asked.append(path) or real(path))
+    assert loaded(tmp_path, files).problems == ()
+    assert len(asked) < 5 * many

@@ -282,3 +282,10 @@ def test_a_task_is_named_by_a_file_that_holds_it_alone(tmp_path):
     write(tmp_path, {"other.yaml": "tasks: {}\n"})
     with pytest.raises(ZfError, match=r"is not a task file of the project"):
         places.task_at(f"{tmp_path}/other.yaml")
+
+
+def test_a_project_of_one_file_that_cannot_be_read_lacks_no_folder(tmp_path):
+    write(tmp_path, {"zf.yaml": "tasks: {a: make}\ninputs: {b: [}\n"})
+    root = places.find_root(str(tmp_path))
+    found = [one.render() for one in load(*root, default_phase_timeout_s=3600).problems]
+    assert [one[:10] for one in found] == ["zf.yaml:2:"]

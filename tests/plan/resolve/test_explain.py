@@ -70,6 +70,36 @@ def test_an_instance_of_a_matrix(tmp_path):
     assert parts(tmp_path, "a@py=2", files)["matrix"] == ({"py": "2"}, "zf.yaml:2")
 
 
+def test_what_a_task_keeps_in_several_fields_is_told_as_it_is_written(tmp_path):
+    project = """\
+tasks:
+  build: {run: make, outputs: [v]}
+  own:
+    run: make
+    needs: [build]
+    env: {V: {from: build.v}, W: x}
+    artifacts: [{path: a/*, required: true}, b]
+    concurrency: {group: deploy, on_newer: cancel_running}
+    sources: [a]
+    cache: {tools: [python3 -V], check: content}
+    allow_failure: {exit_codes: [3]}
+    retry_on: {exit_codes: [4]}
+"""
+    said = parts(tmp_path, "own", {"zf.yaml": project})
+    assert {key: one[0] for key, one in said.items() if one[1]} == {
+        "commands[0]": {"name": "step-0", "run": "make"},
+        "needs": ["build"],
+        "env.V": {"from": "build.v"},
+        "env.W": "x",
+        "artifacts": [{"path": "a/*", "required": True}, "b"],
+        "concurrency": {"group": "deploy", "on_newer": "cancel_running"},
+        "sources": ["a"],
+        "cache": {"tools": ["python3 -V"], "check": "content"},
+        "allow_failure": {"exit_codes": [3]},
+        "retry_on": {"exit_codes": [4]},
+    }
+
+
 def test_the_text_for_people(tmp_path):
     files = {"zf.yaml": PROJECT, "other": "run: make\n"}
     flow = loaded(tmp_path, files).flow

@@ -38,6 +38,8 @@ def _refusal(
     project: Project, root: str, file: SharedFile, name: str, known: dict[str, SharedFile | None]
 ) -> tuple[str, str, str | None] | None:
     """Why this file cannot be included by that one, as code, message and hint."""
+    if "\0" in name:
+        return "ZF205", "no path holds U+0000", "remove it"
     path = os.path.realpath(f"{root}/{name}")
     if not path.startswith(f"{root.rstrip('/')}/"):
         return "ZF244", f"'{name}' leads out of the project", "include files of the project"
@@ -45,10 +47,10 @@ def _refusal(
         return "ZF244", f"there is no file '{name}' in the project", _guess(root, name)
     if _is_task_file(project, path):
         return "ZF245", f"'{name}' is a task, which is read anyway", "remove it"
-    circle = _circle(file, path, known)
-    if circle is not None:
-        return "ZF245", f"files include each other in a circle: {circle}", "remove it"
     if path in known:
+        circle = _circle(file, path, known)
+        if circle is not None:
+            return "ZF245", f"files include each other in a circle: {circle}", "remove it"
         by = known[path]
         how = f"is included by {by.written.file} already" if by else "is read anyway"
         return "ZF245", f"'{name}' {how}", "remove it"

@@ -152,7 +152,7 @@ def _list_tasks(project: Project) -> None:
             key=lambda entry: entry.name,
         )
     except FileNotFoundError:
-        if project.files:  # which may hold all there is
+        if project.files or project.problems:  # zf.yaml may hold all there is
             return
         project.problems.append(_unlisted(project.shown, os.strerror(2)))
     except OSError as error:

@@ -41,11 +41,7 @@ def parts(root: str, task: Task) -> Iterator[Part]:
     places = {**_own_places(root, task), **task.origins}
     for key in ONE_TASK:
         if key not in _NOT_SHOWN:
-            value = said.get(key, defaults[key])
-            if isinstance(value, tuple):
-                value = list(value)
-            if key == "needs":
-                value = [_short_need(need) for need in value]
+            value = _as_written(key, said.get(key, defaults[key]), said)
             if isinstance(value, Mapping) and (key in MERGED or not value):
                 yield from _entries(key, value, places)
             elif key in {"commands", "cleanup"} and value:
@@ -61,6 +57,32 @@ def parts(root: str, task: Task) -> Iterator[Part]:
     if "shell" in places:
         shells = [step.get("shell") for step in said["commands"]]
         yield Part("shell", next(filter(None, shells), "bash"), places["shell"])
+
+
+def _as_written(key: str, value: Any, said: Mapping[str, Any]) -> Any:
+    """The value of a key as a file would say it: a task keeps some of them in several fields."""
+    match key:
+        case "needs":
+            return [_short_need(need) for need in value]
+        case "env":
+            return {**value, **{n: {"from": one} for n, one in said.get("env_from", {}).items()}}
+        case "artifacts":
+            required = said["required_artifacts"]
+            return [{"path": one, "required": True} if one in required else one for one in value]
+        case "allow_failure" | "retry_on" if isinstance(value, Sequence):
+            are_codes = all(isinstance(one, int) for one in value)
+            return {"exit_codes": [*value]} if are_codes else [*value]
+        case "concurrency" if "on_newer" in said:
+            return {"group": value, "on_newer": said["on_newer"]}
+        case "cache":
+            parts = {"env": "cache_env", "tools": "cache_tools", "check": "generates_check"}
+            held = {part: said[name] for part, name in parts.items() if said.get(name)}
+            return {part: _plain(one) for part, one in held.items()} or value
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _short_need(need: Mapping[str, Any]) -> Any:

@@ -5,7 +5,7 @@ Each filter looks at every task once, and `+` at every need once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from zf.plan.select.expression import (
     SelectError,
     parse,
 )
+from zf.plan.topology import reachable
 
 _WILD = frozenset("*?[")
 
@@ -92,7 +93,7 @@ class _Selecting:
                 inner = self.of(of)
                 found = set(inner)
                 if above:
-                    found |= _reached(inner, self._needs)
+                    found |= reachable(inner, self._needs)
                 if below:
                     found |= self._below(inner)
                 return found
@@ -145,7 +146,7 @@ class _Selecting:
             for name in self._tasks:
                 for need in self._needs(name):
                     self._dependents[need].append(name)
-        return _reached(names, self._dependents.__getitem__)
+        return reachable(names, self._dependents.__getitem__)
 
 
 def _names(one: Filter, task: Task) -> Collection[str]:
@@ -160,18 +161,6 @@ def _names(one: Filter, task: Task) -> Collection[str]:
 
 def _matches(one: Filter, names: Iterable[str]) -> bool:
     return any(fnmatchcase(name, one.argument) for name in names)
-
-
-def _reached(starts: Iterable[str], step: Callable[[str], Iterable[str]]) -> set[str]:
-    """These and all that steps lead to."""
-    found = set(starts)
-    queue = [*found]
-    for name in queue:  # grows while it is read
-        for other in step(name):
-            if other not in found:
-                found.add(other)
-                queue.append(other)
-    return found
 
 
 def git_globs(patterns: Iterable[str]) -> Any:

@@ -17,6 +17,7 @@ from zf.plan.files import patterns
 from zf.plan.files.forms import within
 from zf.plan.inputs.form import INPUT_NAME
 from zf.plan.outputs.form import OUTPUT, OUTPUT_OF
+from zf.plan.schema import COUNTED, MATRIX
 from zf.plan.suggest import nearest
 from zf.plan.yaml.position import marks_inside
 from zf.plan.yaml.yaml12 import KEY, is_nothing, is_text
@@ -100,12 +101,29 @@ def _missing(found: _Found) -> _Wording:
     return "ZF221", f"{found.around.subject} lacks the key '{key}'", f"add `{example}`"
 
 
+# What other tools call it.
+_ELSEWHERE = {
+    **dict.fromkeys(("steps", "cmds", "script"), "commands"),
+    **dict.fromkeys(("deps", "depends_on", "dependencies"), "needs"),
+    **dict.fromkeys(("if", "when"), "condition"),
+    **dict.fromkeys(("dir", "cwd", "working-directory"), "workdir"),
+    **dict.fromkeys(("retry", "retries"), "max_retries"),
+    "stage": "phase",
+}
+
+
 def _unknown_key(found: _Found) -> _Wording:
     key = str(found.loc[-1])
     known = _keys_around(found)
-    guess = nearest(key, known)
+    guess = _ELSEWHERE.get(key)
+    if guess not in known:
+        guess = nearest(key, known)
     listed = f"known keys: {', '.join(known)}" if len(known) < _MANY else "`zf schema` lists all"
-    hint = f"did you mean '{guess}'?" if guess else listed
+    deeper = next((name for name, one in known.items() if key in one.keys), None)
+    if guess:
+        hint = f"did you mean '{guess}'?"
+    else:
+        hint = f"it is a key inside of '{deeper}'" if deeper else listed
     return "ZF220", f"unknown key '{key}' in {found.around.subject}", hint
 
 
@@ -121,8 +139,10 @@ def _keys_around(found: _Found) -> Mapping[str, Key]:
     """The keys that the mapping around the found one may hold."""
     keys = found.form.keys
     for part in found.loc[:-1]:
-        if isinstance(part, str) and part in keys and keys[part].keys:
-            keys = keys[part].keys
+        if part in keys:
+            keys = keys[str(part)].keys or keys
+        elif keys is MATRIX:  # an axis, whose name can be any
+            keys = COUNTED
     return keys
 
 
@@ -154,7 +174,11 @@ def _quote(found: _Found) -> str | None:
         is_script = found.loc[-1] == "run"
         if len(found.loc) == 2 and found.loc[0] in {"commands", "cleanup"}:
             return "a step is a text, or a mapping, such as `- run: make test`"
-        return "write the commands below `run: |`, one per line" if is_script else None
+        if not is_script:
+            return None
+        if isinstance(found.node, SequenceNode) and not isinstance(found.loc[-2:][0], int):
+            return "a list of steps stands below `commands:`"
+        return "write the commands below `run: |`, one per line"
     if is_nothing(found.node):
         return 'write "" for an empty text' if "env" in found.loc[:-1] else "write a text"
     return f'write "{_clipped(found.text)}", in quotes'

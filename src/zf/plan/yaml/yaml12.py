@@ -243,6 +243,7 @@ class _Walk:
     def _mapping(self, node: Node, below: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         again: list[Node] = []
+        compound = False
         for key_node, value_node in node.value:
             # What `value` says of plain text, which nearly every key is, and many a value.
             key, value = key_node.value, value_node.value
@@ -250,6 +251,7 @@ class _Walk:
                 key = self.value(key_node, below)
             if key.__class__ is not str:
                 self._bad_key(key_node)
+                compound = compound or not _is_scalar(key_node)
             elif key in found:
                 again.append(key_node)
             elif value_node.tag != _PLAIN:
@@ -258,6 +260,8 @@ class _Walk:
                 found[key] = _core(value)
             else:
                 found[key] = value
+        if compound:  # so that what reads nodes finds keys that are texts
+            node.value = [(key, value) for key, value in node.value if _is_scalar(key)]
         if again:
             self._duplicates(node, again)
         return found

@@ -62,7 +62,7 @@ def claim_of(row: Mapping[str, Any]) -> Claim:
 
 
 class Shortage:
-    """Follows who has what. `max_jobs` is how many may run at once, None where it is not known."""
+    """Follows what running tasks hold. `max_jobs` is how many may run, None if not known."""
 
     def __init__(
         self,
