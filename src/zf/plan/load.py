@@ -286,7 +286,7 @@ def _convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, 
 
 
 def _steps(kind: str, listed: list[dict[str, Any]], lines: list[int]) -> tuple[Step, ...]:
-    steps = []
+    steps: list[Step] = []
     for step, line in zip(listed, lines, strict=True):
         name = step.get("name") or f"{kind}-{len(steps)}"
         more = {} if _PLAIN.issuperset(step) else _more_of_step(step)
