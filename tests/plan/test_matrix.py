@@ -341,6 +341,11 @@ class TestChosen:
             "test@py=2,os=b",
         ]
 
+    def test_an_instance_without_the_axis_of_the_others_is_left_out(self, tmp_path):
+        files = {"test": matrix("{py: [1, 2], include: [{py: 2, os: a}]}"), "x": good("x")}
+        found = narrowed(loaded(tmp_path, files).flow, {"os": ("a",)})
+        assert list(found.tasks) == ["test@py=2", "x"]
+
     def test_a_need_of_which_no_instance_is_left_stays_unmet(self, flow):
         found = narrowed(flow, {"py": ("2",)})
         assert "lint@py=1" in [need.task for need in found.tasks["both"].needs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from zf.errors import ZfError
 from zf.lean.records import replace
@@ -22,23 +22,29 @@ def instances_of(flow: Flow, name: str) -> tuple[str, ...]:
 
 
 def narrowed(flow: Flow, chosen: Chosen) -> Flow:
-    """The flow without the instances that have another value on one of these axes; tasks without
-    the axis stay. What needs every instance of a task needs those that are left.
+    """The flow without the instances that have another value on one of these axes, or none while
+    others of their matrix have one; other tasks stay. What needs every instance of a task needs
+    those that are left.
 
     Raises ZfError for an axis that no matrix has, and for a value that it has nowhere.
     """
     if not chosen:
         return flow
     _refuse_unknown(flow, chosen)
-    kept = {name: task for name, task in flow.tasks.items() if _is_chosen(task, chosen)}
+    axes: dict[str, set[str]] = {}
+    for task in flow.tasks.values():
+        axes.setdefault(task.base, set()).update(task.matrix)
+    kept = {
+        name: task for name, task in flow.tasks.items() if _is_chosen(task, chosen, axes[task.base])
+    }
     left = {task.base for task in kept.values()}
     tasks = {name: _without(task, kept, left) for name, task in kept.items()}
     partly = frozenset(task.phase for name, task in flow.tasks.items() if name not in kept)
     return replace(flow, tasks=tasks, matrix=chosen, partly=partly)
 
 
-def _is_chosen(task: Task, chosen: Chosen) -> bool:
-    return all(task.matrix.get(axis, values[0]) in values for axis, values in chosen.items())
+def _is_chosen(task: Task, chosen: Chosen, axes: Collection[str]) -> bool:
+    return all(task.matrix.get(axis) in values for axis, values in chosen.items() if axis in axes)
 
 
 def _without(task: Task, kept: Mapping[str, Task], left: set[str]) -> Task:

@@ -101,12 +101,29 @@ def _missing(found: _Found) -> _Wording:
     return "ZF221", f"{found.around.subject} lacks the key '{key}'", f"add `{example}`"
 
 
+# What other tools call it.
+_ELSEWHERE = {
+    **dict.fromkeys(("steps", "cmds", "script"), "commands"),
+    **dict.fromkeys(("deps", "depends_on", "dependencies"), "needs"),
+    **dict.fromkeys(("if", "when"), "condition"),
+    **dict.fromkeys(("dir", "cwd", "working-directory"), "workdir"),
+    **dict.fromkeys(("retry", "retries"), "max_retries"),
+    "stage": "phase",
+}
+
+
 def _unknown_key(found: _Found) -> _Wording:
     key = str(found.loc[-1])
     known = _keys_around(found)
-    guess = nearest(key, known)
+    guess = _ELSEWHERE.get(key)
+    if guess not in known:
+        guess = nearest(key, known)
     listed = f"known keys: {', '.join(known)}" if len(known) < _MANY else "`zf schema` lists all"
-    hint = f"did you mean '{guess}'?" if guess else listed
+    deeper = next((name for name, one in known.items() if key in one.keys), None)
+    if guess:
+        hint = f"did you mean '{guess}'?"
+    else:
+        hint = f"it is a key inside of '{deeper}'" if deeper else listed
     return "ZF220", f"unknown key '{key}' in {found.around.subject}", hint
 
 
