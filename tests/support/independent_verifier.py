@@ -156,6 +156,7 @@ def cached(name, status, end, found, files):
         parts, left = record["parts"], record["generates"]
         assert (record["task"], record["cached_from"]) == (name, source)
         assert not source or not (record["stored"] or left)
+        assert not record["why_not"] or not (source or record["stored"])
         assert not told or told["key"] == record["key"]
         assert all(p["sha256"] == hashed(p["value"]) for p in parts.values() if "value" in p)
         key = {"parts": {n: p["sha256"] for n, p in parts.items()}}

@@ -85,6 +85,11 @@ class TestWhatRunsTheScript:
         assert result.outcome() == ("failure", 127, "spawn")
         assert result.ended.detail == "no-such-program is not on the PATH of the step"
 
+    def test_a_path_that_is_no_program(self, attempts):
+        result = ran(attempts, {"run": "x", "shell": ("/etc/passwd",)})
+        assert result.outcome() == ("failure", 127, "spawn")
+        assert result.ended.detail == "/etc/passwd is no program that can be run"
+
     def test_a_program_is_looked_for_where_the_step_has_its_path(self, attempts):
         tool = attempts.root / "bin" / "tool"
         tool.parent.mkdir()

@@ -115,7 +115,10 @@ class Shell:
         name = shell[0] if shell else "bash"
         program = self._find(name, env.get("PATH", os.defpath))
         if program is None:
-            problem = f"{printable(name)} is not on the PATH of the step"
+            why = (
+                "is no program that can be run" if "/" in name else "is not on the PATH of the step"
+            )
+            problem = f"{printable(name)} {why}"
             raise NotStartedError(problem, _EXIT_NOT_FOUND)
         handed = way(shell) if shell else OPEN
         if handed == OPEN and script_path() is None:

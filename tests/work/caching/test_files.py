@@ -277,3 +277,14 @@ def named(path, patterns):
             return True
     parts = path.split("/")
     return parts[0] == "a" and len(parts) > 1 and not any(p.endswith(".md") for p in parts)
+
+
+def test_what_using_a_folder_changes_is_passed_over_below_a_wildcard_too(root):
+    used = root / "venvs/3.12/__pycache__"
+    used.mkdir(parents=True)
+    (used / "c.cpython-312.pyc").write_text("")
+    (root / "venvs/3.12/python").write_text("")
+    here = {"content": False, "proofs": f"{root}/proofs", "why_stop": lambda: ""}
+    assert {*files.generated(str(root), ("venvs/*",), **here).files} == {"venvs/3.12/python"}
+    named = files.generated(str(root), ("venvs/*/__pycache__",), **here)
+    assert {*named.files} == {"venvs/3.12/__pycache__/c.cpython-312.pyc"}

@@ -62,6 +62,8 @@ def match(seen: Evidence, task: str, event: Event, found: Event | None) -> None:
         seen.tampered("mismatch", "cached_from is not what the journal says", path)
     if source and (record.get("stored") is not False or record.get("generates")):
         seen.tampered("mismatch", "says that an earlier result is the task's own", path)
+    if record.get("why_not") and (source or record.get("stored")):
+        seen.tampered("mismatch", "says why a result may not count that does", path)
     if found is not None and found.get("key") != record.get("key"):
         seen.tampered("mismatch", "its key is not what the journal says", path)
     for wrong in _flaws(record):
@@ -92,7 +94,8 @@ def _flaws(record: Event) -> list[str]:
     if not isinstance(parts, dict) or not isinstance(hidden, dict):
         return []
     rows = {name: part for name, part in parts.items() if isinstance(part, dict)}
-    wrong = [
+    wrong = [f"its part {name} has no digest" for name in parts if name not in rows]
+    wrong += [
         f"the digest of its part {name} is another"
         for name, part in rows.items()
         if "value" in part and part.get("sha256") != _digest(part["value"])
