@@ -166,13 +166,14 @@ SYSCALLS = {
     **{name: name for name in ("rename", "renameat", "link", "linkat", "symlink", "symlinkat")},
     **{name: name for name in ("ftruncate", "fsync", "fdatasync", "fchmod")},
     **{name: name for name in ("chmod", "fchmodat", "mount", "umount2", "move_mount")},
+    "utimensat": "utimensat",
     "pwrite64": "pwrite",
     "sendto": "send",
     "openat": "open",
     "mknodat": "mkfifo",
     **dict.fromkeys(("writev", "pwritev", "pwritev2", "sendmsg", "sendmmsg", "truncate"), ""),
     **dict.fromkeys(("renameat2", "fallocate", "copy_file_range", "sendfile", "splice"), ""),
-    **dict.fromkeys(("open", "openat2", "creat", "fchmodat2", "mknod", "utimensat"), ""),
+    **dict.fromkeys(("open", "openat2", "creat", "fchmodat2", "mknod"), ""),
 }
 
 

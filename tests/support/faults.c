@@ -245,6 +245,7 @@ PATH_CALL(link, (const char *a, const char *b), TYPES(const char *, const char *
 PATH_CALL(linkat, (int f, const char *a, int g, const char *b, int h), TYPES(int, const char *, int, const char *, int), (f, a, g, b, h), b)
 PATH_CALL(chmod, (const char *a, mode_t m), TYPES(const char *, mode_t), (a, m), a)
 PATH_CALL(fchmodat, (int f, const char *a, mode_t m, int g), TYPES(int, const char *, mode_t, int), (f, a, m, g), a)
+PATH_CALL(utimensat, (int f, const char *a, const struct timespec t[2], int g), TYPES(int, const char *, const struct timespec[2], int), (f, a, t, g), a)
 PATH_CALL(mount, (const char *a, const char *b, const char *k, unsigned long g, const void *d), TYPES(const char *, const char *, const char *, unsigned long, const void *), (a, b, k, g, d), b)
 PATH_CALL(umount2, (const char *a, int g), TYPES(const char *, int), (a, g), a)
 PATH_CALL(symlink, (const char *a, const char *b), TYPES(const char *, const char *), (a, b), b)
