@@ -144,7 +144,9 @@ def plan(
     phases: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PHASE...", help="Phases, in run order.", autocompletion=complete_phase
+            metavar="PHASE...",
+            help="Phases, in run order; all without.",
+            autocompletion=complete_phase,
         ),
     ] = None,
     explain: Annotated[
@@ -162,24 +164,26 @@ def plan(
     skip: Annotated[str | None, as_typers(RunOptions.skip)] = None,
     _directory: Directory = None,
 ) -> None:
-    """Show what `zf run-phase` would do: order, needs, what runs beside what, what runs alone."""
+    """Show what `zf run-phase` would do, of all phases if none is named: order, needs, what runs
+    beside what, what runs alone.
+    """
     from zf.plan import draw, graph
+    from zf.plan.phases import phase_order
 
     if explain is not None:
         if phases or output_format != "text":
             raise ZfError("--explain is of one task, without phases and --format")
         _explain(explain, as_json=as_json)
         return
-    if not phases:
-        raise ZfError("no phase is named", hint="name phases, or a task with --explain")
     if as_json and output_format != "text":
         raise ZfError("--json and --format exclude each other", hint="leave one out")
     settings = resolve(os.environ, default_run_id="plan")
     timeout_s = settings.phase_timeout_s.value
     flow = open_project(
         phase_timeout_s=timeout_s,
-        asked=Asked(phases=tuple(phases) or None, forced=settings.phase_timeout_s.given),
+        asked=Asked(phases=tuple(phases or ()) or None, forced=settings.phase_timeout_s.given),
     )
+    phases = phases or [*phase_order(flow.tasks, flow.project)]
     chosen, again = _left(flow, phases, RunOptions(typed={"only": only, "skip": skip}))
     the_plan = graph.plan_phases(
         flow,
