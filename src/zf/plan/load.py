@@ -224,7 +224,7 @@ def _matrix(draft: Draft, form: Mapping[str, Any], found: Written) -> tuple[Matr
     """The matrix of a valid form, which stands in that file, and what is wrong with it all the
     same.
     """
-    from zf.plan.matrix.read import read, taken  # few tasks have one
+    from zf.plan.matrix.read import not_put, read, taken  # few tasks have one
 
     assert found.source is not None
     _, loc = draft.where(("matrix",))
@@ -232,6 +232,9 @@ def _matrix(draft: Draft, form: Mapping[str, Any], found: Written) -> tuple[Matr
     for name in taken(matrix, form.get("env", ())):
         message, hint = f"'{name}' is set by the matrix of the task", "choose another name"
         problems.append(draft.problem(("env", name, KEY), "ZF297", message, hint))
+    for where, path in not_put(form):
+        message, hint = f"nothing is put for the variable in '{path}'", "write a glob, such as `*`"
+        problems.append(draft.problem(where, "ZF298", message, hint))
     return matrix, problems
 
 

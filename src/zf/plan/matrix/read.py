@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
@@ -65,6 +65,16 @@ def taken(matrix: Matrix, env: Iterable[str]) -> list[str]:
     axes = [*matrix.axes, *(key for entry in matrix.include for key in entry)]
     own = variables(dict.fromkeys(axes, ""), matrix.counts)
     return [name for name in env if name in own]
+
+
+def not_put(form: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where a path of the task has `${...}`, for which nothing is put, and what stands there."""
+    for key in ("sources", "generates", "artifacts", "workdir"):
+        said = form.get(key, ())
+        for index, one in enumerate([said] if isinstance(said, str) else said):
+            path = one["path"] if isinstance(one, dict) else one
+            if "${" in path:
+                yield (key,) if isinstance(said, str) else (key, index), path
 
 
 def _entries(node: Node | None) -> tuple[Mapping[str, str], ...]:
