@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import xml.etree.ElementTree as ET
@@ -63,6 +64,7 @@ def test_every_instance_leaves_a_proof_of_its_own_that_holds(flow):
 def test_the_verbs_take_the_base_for_all_instances(flow):
     done = flow.zf("run-task", "test", "--run-id", "r")
     assert done.code == 7
+    assert re.search(r"Next: zf run-task test(?: --with-needs)?$", done.out, re.MULTILINE)
     logs = flow.zf("logs", "r", "test").out.splitlines()
     assert [line.split(" | ")[0].strip() for line in logs] == [*INSTANCES]
     assert flow.zf("logs", "r", "test@py=3.10,os=a").out == "test@py=3.10,os=a on 3.10 a\n"

@@ -12,6 +12,7 @@ from zf.errors import printable
 from zf.events import WELL, Status
 from zf.lean import lazy
 from zf.lean.records import Struct
+from zf.model import base_of
 
 if TYPE_CHECKING:
     import shlex
@@ -86,7 +87,9 @@ def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     if not facts.needs_checked:
         # Without its needs a task that reads what they kept can only fail again.
         needs = " --with-needs" if facts.tasks[failed[0]].needs else ""
-        return [f"{zf} run-task {shlex.quote(printable(failed[0]))}{needs}"]
+        # The instances of one matrix are the task that was named.
+        named = failed[0] if len(failed) == 1 else base_of(failed[0])
+        return [f"{zf} run-task {shlex.quote(printable(named))}{needs}"]
     return [f"{zf} rerun {shlex.quote(printable(facts.run))} --failed"]
 
 
