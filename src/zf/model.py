@@ -7,7 +7,7 @@ them again. Plain records, so that a worker or a replayed plan needs no pydantic
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from operator import attrgetter
 from types import MappingProxyType
@@ -108,6 +108,16 @@ class Need(Struct, frozen=True):
 
     def __hash__(self) -> int:
         return hash(self._meant())
+
+    def is_missing(
+        self, tasks: Collection[str], upstream: Collection[str], unmet: Collection[str]
+    ) -> bool:
+        """Whether nothing meets it. An optional one is dropped where its task is absent: neither in
+        this run nor in the runs it builds on.
+        """
+        if self.task in tasks or self.task in upstream:
+            return False
+        return not self.optional or self.task in unmet
 
     def _meant(self) -> tuple[str, bool, str]:
         return self.task, self.optional, self.require
@@ -408,6 +418,10 @@ class Flow(Struct, frozen=True):
     instances: Mapping[str, int] = NOTHING
     # Files of which any task may take something, beside zf.yaml: those with templates.
     shared: tuple[str, ...] = ()
+
+    def present(self, task: Task) -> Iterable[Need]:
+        """What the task needs, without the optional needs that the project has no task for."""
+        return (need for need in task.needs if need.task in self.tasks)
 
     @property
     def proofs(self) -> str:

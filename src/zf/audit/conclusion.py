@@ -7,7 +7,7 @@ from typing import Any
 
 from zf.audit import statement
 from zf.audit.authentic import Trust
-from zf.audit.evidence import TOP_FILES, Evidence, is_attest
+from zf.audit.evidence import TOP_FILES, Evidence, Source, is_attest
 from zf.audit.expected import Expectations, is_shielded
 from zf.audit.findings import Finding, State, Verdict
 from zf.audit.result import Outcome, Result
@@ -161,11 +161,22 @@ def _complete(seen: Evidence) -> str:
     shielded = sum(is_shielded(status) for status in seen.statuses)
     told += f" ({shielded} shielded)" if shielded else ""
     told = f"{ended} of {len(seen.planned)} planned tasks ended{told}; {closed}, {sealed}"
-    if seen.cached:
-        from zf.audit.origins import cached  # noqa: PLC0415 - few runs have such results
+    return told + _from_elsewhere(seen.cached)
 
-        told += cached.told(seen.cached)
-    return told
+
+def _from_elsewhere(found: list[Source]) -> str:
+    """How many results are those of earlier runs, and which of these were not checked."""
+    unchecked = [source for source in found if source.why]
+    count = sum(len(source.tasks) for source in found)
+    if not count:
+        return ""
+    noun = "result is" if count == 1 else "results are"
+    text = f"; {count} {noun} from earlier runs"
+    if unchecked:
+        names = ", ".join(f"{one.run} ({one.why})" for one in unchecked[:5])
+        more = f" and {len(unchecked) - 5} more" if len(unchecked) > 5 else ""
+        text += f", not checked: {names}{more}"
+    return text
 
 
 def _expected(expected: Expectations, failed: bool) -> Verdict:

@@ -7,23 +7,31 @@ and its size allow, and every flaw becomes a finding.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zf.audit import result
 from zf.audit.account import Account
 from zf.audit.findings import Finding, State, Verdict
 from zf.audit.result import Outcome
+from zf.lean.records import Struct, field
 from zf.proof import checksums, forms
 from zf.proof.bundle import Bundle, Inventory
 from zf.proof.journal import decode
 from zf.proof.layout import ATTEST, BLOCKED, JOURNAL, MANIFEST, PLAN, RUN
 from zf.proof.read import MAX_JSON_BYTES
 
-if TYPE_CHECKING:
-    from zf.audit.origins.cached import Source
-
 # What a run may have at its top besides the folders of its tasks.
 TOP_FILES = frozenset({JOURNAL, RUN, PLAN, BLOCKED, MANIFEST})
+
+
+class Source(Struct):
+    """A run whose results count in this one: what is known of it, and for which tasks. `why` says
+    why it was not checked; nothing where it was.
+    """
+
+    run: str
+    why: str = ""
+    tasks: list[str] = field(default_factory=list)
 
 
 class Evidence:

@@ -217,7 +217,8 @@ def _task_id(text: str) -> str:
     if "/" not in text and not text.endswith((".yaml", ".yml")):
         return text
     from zf.cli.project import go_to
-    from zf.plan.places import find_root, task_at
+    from zf.plan.files.reading import task_at
+    from zf.plan.places import find_root
 
     root, task = task_at(text)
     # Inside that project zf stays where it is, so that the paths it prints fit.

@@ -14,7 +14,6 @@ from zf.lean.records import Struct, field
 from zf.model import NOTHING, Asked, Need, Project, Task, base_of
 from zf.plan.files.place import NOWHERE, Loc, Place, Said, place_of, shown
 from zf.plan.files.pointer import Pointer, pointer_to
-from zf.plan.inputs.used import template_warnings
 from zf.plan.places import PROJECT_FILE, TASK_FILE
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from zf.plan.conditions.condition import Condition
     from zf.plan.conditions.fields import Unknown
     from zf.plan.matrix.expand import Matrix
-    from zf.plan.matrix.instances import Expanded
 
 # Suggestions compare with every id; a project full of wrong names gets no more than these.
 _MOST_SUGGESTIONS = 50
@@ -148,7 +146,9 @@ def check_names(drafts: list[Draft]) -> Iterator[Problem]:
             )
 
 
-def check_needs(drafts: list[Draft], expanded: Expanded = NOTHING) -> Iterator[Problem]:
+def check_needs(
+    drafts: list[Draft], expanded: Mapping[str, tuple[Task, ...]] = NOTHING
+) -> Iterator[Problem]:
     """Needs on tasks that are not there, and on each other. A task with a matrix may be named, or
     one of its instances, which are in `expanded`.
     """
@@ -361,7 +361,6 @@ def phase_warnings(
 ) -> Iterator[Problem]:
     """Warnings about what is valid but hardly intended, in what is about to run."""
     chosen = list(in_question(drafts, asked))
-    yield from template_warnings(chosen, project)
     for draft in chosen:
         task = draft.task
         if task is None or not draft.states_timeout:

@@ -5,7 +5,7 @@ Everything here is linear in tasks plus needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -179,9 +179,9 @@ def plan_phases(
     problems = [
         _unmet(flow, task, need, tasks)
         for task in tasks.values()
-        for need in present(flow, task)
+        for need in flow.present(task)
         if rank.get(flow.tasks[need.task].phase, -1) > rank[task.phase]
-        or is_missing(need, tasks, upstream, unmet)
+        or need.is_missing(tasks, upstream, unmet)
     ]
     if any(phase.needs for phase in flow.project.phases.values()):
         from zf.plan.refusals import refuse_order  # noqa: PLC0415 - few projects say so
@@ -273,8 +273,8 @@ def plan_selection(
     missing = [
         (task, need)
         for task in tasks.values()
-        for need in present(flow, task)
-        if is_missing(need, tasks, upstream, unmet)
+        for need in flow.present(task)
+        if need.is_missing(tasks, upstream, unmet)
     ]
     from zf.plan.phases import phase_order  # noqa: PLC0415 - as above
 
@@ -310,15 +310,10 @@ def outside_needs(
     found: dict[str, list[str]] = {}
     members = _members(flow, phases, chosen)
     for name, task in members.items():
-        for need in present(flow, task):
+        for need in flow.present(task):
             if need.task not in members:
                 found.setdefault(need.task, []).append(name)
     return {name: tuple(needed_by) for name, needed_by in sorted(found.items())}
-
-
-def present(flow: Flow, task: Task) -> Iterable[Need]:
-    """What the task needs, without the optional needs that the project has no task for."""
-    return (need for need in task.needs if need.task in flow.tasks)
 
 
 def _refuse_unknown(flow: Flow, name: str) -> None:
@@ -332,17 +327,6 @@ def _unmet(flow: Flow, task: Task, need: Need, tasks: Collection[str]) -> Proble
     from zf.plan.refusals import unmet_need  # noqa: PLC0415 - as above
 
     return unmet_need(flow, task, need, tasks)
-
-
-def is_missing(
-    need: Need, tasks: Collection[str], upstream: Collection[str], unmet: Collection[str]
-) -> bool:
-    """Whether nothing meets this need. An optional one is dropped where its task is absent: neither
-    in this run nor in the runs it builds on.
-    """
-    if need.task in tasks or need.task in upstream:
-        return False
-    return not need.optional or need.task in unmet
 
 
 def plan_of(

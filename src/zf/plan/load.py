@@ -43,7 +43,7 @@ from zf.plan.drafts import (
 from zf.plan.files import reading
 from zf.plan.files.reading import TaskSaid
 from zf.plan.files.written import Written
-from zf.plan.inputs.used import check_env, fields
+from zf.plan.inputs.used import check_env, fields, template_warnings
 from zf.plan.places import PROJECT_FILE
 from zf.plan.resolve import layers, short
 from zf.plan.resolve.layers import Resolved
@@ -87,7 +87,9 @@ def load(
     problems += check_caching(drafts)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
-        problems += caching_warnings(in_question(drafts, asked), project)
+        chosen = [*in_question(drafts, asked)]
+        problems += template_warnings(chosen, project)
+        problems += caching_warnings(chosen, project)
     # What is wrong with a template is wrong with every task that uses it.
     problems = list(dict.fromkeys(problems))
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Sequence
 
 from zf.errors import Problem, ZfError
 from zf.model import Flow, Task
-from zf.plan.graph import present
 from zf.plan.matrix.chosen import instances_of
 from zf.plan.phases import stated_needs
 
@@ -61,7 +60,7 @@ def with_needs(flow: Flow, names: Iterable[str], avoid: Collection[str] = ()) ->
     found = set(names)
     queue = [*found]
     for name in queue:  # grows while it is read
-        for need in present(flow, flow.tasks[name]):
+        for need in flow.present(flow.tasks[name]):
             if need.task not in found and need.task not in avoid:
                 found.add(need.task)
                 queue.append(need.task)

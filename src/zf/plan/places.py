@@ -56,36 +56,6 @@ def tasks_folder(root: str) -> str:
     return hidden if os.path.isdir(hidden) else os.path.join(root, "tasks")
 
 
-def task_at(text: str) -> tuple[str, str]:
-    """The root and the id of the task whose folder or file this path is.
-
-    Raises ZfError (exit 2) when its project has no such task, or several in that file.
-    """
-    path = os.path.realpath(text)
-    if os.path.isdir(path):
-        path = f"{path}/{TASK_FILE}"
-    folder, name = os.path.split(path)
-    if not os.path.isfile(path):
-        raise ZfError(f"{text} is not a task file", hint="name an existing tasks/<id>/task.yaml")
-    root, _ = find_root(folder)
-    tasks = tasks_folder(root)
-    if name == TASK_FILE and os.path.dirname(folder) == os.path.realpath(tasks):
-        return root, os.path.basename(folder)
-    from zf.plan.files import reading  # noqa: PLC0415 - the file has to be parsed
-
-    ids = reading.ids_in(root, path)
-    if not ids:
-        raise ZfError(
-            f"{text} is not a task file of the project {root}",
-            hint=f"its task files are {tasks}/<id>/task.yaml, {tasks}/NAME.yaml and {PROJECT_FILE}",
-        )
-    if len(ids) > 1:
-        raise ZfError(
-            f"{text} has {len(ids)} tasks", hint=f"name one of them by its id: {', '.join(ids)}"
-        )
-    return root, ids[0]
-
-
 def _is_project(folder: str) -> bool:
     for tasks in (os.path.join(folder, _HIDDEN, "tasks"), os.path.join(folder, "tasks")):
         try:

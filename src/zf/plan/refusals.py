@@ -8,7 +8,6 @@ from typing import NoReturn
 from zf.errors import Problem, ZfError
 from zf.lean.records import replace
 from zf.model import Flow, Need, Task, base_of
-from zf.plan.graph import is_missing, present
 from zf.plan.phases import phase_order, stated_needs
 from zf.plan.suggest import phase_hint, task_hint
 
@@ -124,9 +123,9 @@ def _phases_with_needs(
     for phase in queue:  # grows while it is read
         for task in members[phase]:
             tasks[task.id] = task
-            for need in present(flow, task):
+            for need in flow.present(task):
                 other = flow.tasks[need.task].phase
-                if other not in wanted and is_missing(need, (), upstream, unmet):
+                if other not in wanted and need.is_missing((), upstream, unmet):
                     wanted.add(other)
                     queue.append(other)
     return tasks

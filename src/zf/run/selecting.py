@@ -10,7 +10,6 @@ from zf.events import WELL
 from zf.lean.records import Struct, replace
 from zf.model import Flow, Task
 from zf.plan.caching.globs import matching
-from zf.plan.graph import is_missing, present
 from zf.plan.places import PROJECT_FILE
 from zf.plan.select.expression import Around, shown
 from zf.plan.select.selected import Selection, selection
@@ -86,8 +85,8 @@ class Selected(Struct, frozen=True):
                 line=need.line,
             )
             for name in sorted({*tasks} - self.skipped)
-            for need in present(flow, flow.tasks[name])
-            if need.task in self.skipped and is_missing(need, (), elsewhere, ())
+            for need in flow.present(flow.tasks[name])
+            if need.task in self.skipped and need.is_missing((), elsewhere, ())
         ]
         if problems:
             from shlex import quote  # noqa: PLC0415 - of a run that is refused

@@ -6,6 +6,7 @@ from tests.support.plan_files import good, loaded, said, write
 from zf.errors import ZfError
 from zf.model import Need, Step, Task, definition_sha256
 from zf.plan import places
+from zf.plan.files import reading
 from zf.plan.load import load
 
 FIVE = """\
@@ -275,13 +276,13 @@ def test_tasks_of_another_program_are_none(tmp_path, text):
 
 def test_a_task_is_named_by_a_file_that_holds_it_alone(tmp_path):
     write(tmp_path, {"zf.yaml": "tasks: {a: make}\n", "tasks/ci.yaml": "tasks: {b: ':', c: ':'}\n"})
-    assert places.task_at(f"{tmp_path}/zf.yaml") == (str(tmp_path), "a")
+    assert reading.task_at(f"{tmp_path}/zf.yaml") == (str(tmp_path), "a")
     with pytest.raises(ZfError, match=r"ci.yaml has 2 tasks") as caught:
-        places.task_at(f"{tmp_path}/tasks/ci.yaml")
+        reading.task_at(f"{tmp_path}/tasks/ci.yaml")
     assert caught.value.problems[0].hint == "name one of them by its id: b, c"
     write(tmp_path, {"other.yaml": "tasks: {}\n"})
     with pytest.raises(ZfError, match=r"is not a task file of the project"):
-        places.task_at(f"{tmp_path}/other.yaml")
+        reading.task_at(f"{tmp_path}/other.yaml")
 
 
 def test_a_project_of_one_file_that_cannot_be_read_lacks_no_folder(tmp_path):

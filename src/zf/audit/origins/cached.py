@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from zf.audit.evidence import Source
 from zf.audit.findings import State
 from zf.errors import ZfError
-from zf.lean.records import Struct, field
 from zf.model import is_valid_id
 from zf.proof import checksums, forms, layout
 from zf.proof.canonical import canonical
@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 
 Event = Mapping[str, Any]
 _LEFT = (f"{layout.ARTIFACTS}/", layout.RENAMED)
-
-
-class Source(Struct):
-    """A run whose results count in this one: what is known of it, and for which tasks. `why` says
-    why it was not checked; nothing where it was.
-    """
-
-    run: str
-    why: str = ""
-    tasks: list[str] = field(default_factory=list)
 
 
 def match(seen: Evidence, task: str, event: Event, found: Event | None) -> None:
@@ -195,18 +185,3 @@ def _has_key(record: bytes, own: Event) -> bool:
         return False
     is_one = isinstance(value, dict) and value.get("stored") is True
     return is_one and isinstance(own.get("key"), str) and value.get("key") == own.get("key")
-
-
-def told(found: list[Source]) -> str:
-    """What a verification says of them in a few words."""
-    unchecked = [source for source in found if source.why]
-    count = sum(len(source.tasks) for source in found)
-    if not count:
-        return ""
-    noun = "result is" if count == 1 else "results are"
-    text = f"; {count} {noun} from earlier runs"
-    if unchecked:
-        names = ", ".join(f"{one.run} ({one.why})" for one in unchecked[:5])
-        more = f" and {len(unchecked) - 5} more" if len(unchecked) > 5 else ""
-        text += f", not checked: {names}{more}"
-    return text

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from zf.errors import Problem
+from zf.errors import Problem, ZfError
 from zf.lean.records import Struct, field
 from zf.plan import places
 from zf.plan.files import forms, misplaced, written
@@ -251,6 +251,34 @@ def _empty(file: str) -> Problem:
         file=file,
         hint="write at least `run`, or `commands`",
     )
+
+
+def task_at(text: str) -> tuple[str, str]:
+    """The root and the id of the task whose folder or file this path is.
+
+    Raises ZfError (exit 2) when its project has no such task, or several in that file.
+    """
+    path = os.path.realpath(text)
+    if os.path.isdir(path):
+        path = f"{path}/{TASK_FILE}"
+    folder, name = os.path.split(path)
+    if not os.path.isfile(path):
+        raise ZfError(f"{text} is not a task file", hint="name an existing tasks/<id>/task.yaml")
+    root, _ = places.find_root(folder)
+    tasks = places.tasks_folder(root)
+    if name == TASK_FILE and os.path.dirname(folder) == os.path.realpath(tasks):
+        return root, os.path.basename(folder)
+    ids = ids_in(root, path)
+    if not ids:
+        raise ZfError(
+            f"{text} is not a task file of the project {root}",
+            hint=f"its task files are {tasks}/<id>/task.yaml, {tasks}/NAME.yaml and {PROJECT_FILE}",
+        )
+    if len(ids) > 1:
+        raise ZfError(
+            f"{text} has {len(ids)} tasks", hint=f"name one of them by its id: {', '.join(ids)}"
+        )
+    return root, ids[0]
 
 
 def ids_in(root: str, path: str) -> list[str]:
