@@ -7,8 +7,9 @@ import pytest
 from tests.support.program import Project
 
 HOLDER = """
-echo "$RUN_ID" >> began
 trap 'echo "$RUN_ID" >> told; exit 1' TERM
+echo "$RUN_ID" >> began
+[ ! -p begun-$RUN_ID ] || echo > begun-$RUN_ID
 read line < gate-$RUN_ID & wait
 """
 GROUP = {"group": "deploy", "on_newer": "cancel_running"}
@@ -20,6 +21,7 @@ def deploys(project):
     """A task that holds its group until a gate is opened, and one that does not need it."""
     for run in RUNS:
         os.mkfifo(project.root / f"gate-{run}")
+    os.mkfifo(project.root / "begun-r1")
     project.task("10-deploy", HOLDER, concurrency=GROUP, max_retries=3, parallel_safe=True)
     project.task("20-notify", "true", needs=["10-deploy"], parallel_safe=True)
     project.task("30-beside", "true", parallel_safe=True)
@@ -43,6 +45,11 @@ def said(process, *words):
     raise AssertionError(process.communicate())
 
 
+def has_begun(project: Project, run: str) -> None:
+    """Wait until the step of its task runs: that it was started says less."""
+    (project.root / f"begun-{run}").read_text()
+
+
 def open_gate(project: Project, run: str) -> None:
     (project.root / f"gate-{run}").write_text("go\n")
 
@@ -62,7 +69,7 @@ def lines(project: Project, file: str) -> list[str]:
 
 def test_the_newer_run_ends_the_task_of_the_older_one(project, deploys):
     first = deploys("r1")
-    said(first, "start", "10-deploy")
+    has_begun(project, "r1")
     second = deploys("r2")
     told = said(second, "waiting", "10-deploy")
     assert f"held by run r1 (task 10-deploy, pid {first.pid}), which was told to end" in told
@@ -93,7 +100,7 @@ def test_an_older_run_that_waits_does_not_get_the_group_after_the_newer_one(proj
     """Or an old version would be put over the new one."""
     project.task("10-deploy", HOLDER, concurrency="deploy", parallel_safe=True)
     first = deploys("r1")
-    said(first, "start", "10-deploy")
+    has_begun(project, "r1")
     second = deploys("r2")
     assert "told to end" not in said(second, "waiting", "10-deploy")
     project.task("10-deploy", HOLDER, concurrency=GROUP, parallel_safe=True)
@@ -132,7 +139,7 @@ def test_an_older_run_that_asks_later_ends_nothing_of_a_newer_one(project, deplo
 
 def test_a_run_that_was_killed_keeps_no_other_from_the_group(project, deploys):
     first = deploys("r1")
-    said(first, "start", "10-deploy")
+    has_begun(project, "r1")
     first.kill()
     second = deploys("r2")
     said(second, "start", "10-deploy")

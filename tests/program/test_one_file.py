@@ -82,7 +82,7 @@ def test_explain_names_the_line_of_every_value(shared):
 
 @pytest.mark.parametrize(
     "words",
-    [("--explain", "d"), ("--explain", "a", "main"), ("--explain", "a", "--format", "dot"), ()],
+    [("--explain", "d"), ("--explain", "a", "main"), ("--explain", "a", "--format", "dot")],
 )
 def test_what_cannot_be_explained_is_refused(shared, words):
     done = shared.zf("plan", *words)
