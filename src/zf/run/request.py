@@ -220,7 +220,7 @@ def _fails_fast(options: RunOptions, else_as: bool | Literal["now"]) -> bool | L
     if options.fail_fast and options.keep_going:
         raise ZfError("--fail-fast and --keep-going exclude each other", hint="leave one out")
     if options.fail_fast is None:
-        return else_as and not options.keep_going
+        return False if options.keep_going else else_as
     return options.fail_fast
 
 
