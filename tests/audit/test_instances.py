@@ -72,7 +72,7 @@ FORGED_TASKS = {
 
 
 def refuse(run: Path) -> None:
-    """Whoever forged it made all lists, the journal and the seal anew."""
+    """The forger made all lists, the journal and the seal anew."""
     proof_mutations.repair_lists(run)
     proof_mutations.repair_journal(run)
     seal(str(run))

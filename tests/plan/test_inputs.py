@@ -570,7 +570,7 @@ def test_a_condition_may_name_inputs_that_its_task_knows_of(tmp_path):
     assert said(tmp_path, files) == ""
     told = said(tmp_path, files | {"b": task.format("b", "B", "a")})
     assert "error[ZF260]: the condition asks for 'input.a', which is not known here" in told
-    # Of a file that is no good nobody knows what it declares.
+    # What a broken file declares is not known.
     broken = {"zf.yaml": "inputs: {env: {typ: int}}\n", "b": files["b"], "a": files["a"]}
     assert "ZF260" not in said(tmp_path, broken)
 

@@ -108,7 +108,7 @@ FORGED = {
 @pytest.mark.parametrize("forged", FORGED)
 @pytest.mark.parametrize("where", ["plan", "task"])
 def test_where_values_came_from_cannot_be_forged(shared, where, forged, tmp_path):
-    """Whoever forges it makes all lists, the journal and the seal anew."""
+    """The forger makes all lists, the journal and the seal anew."""
     assert shared.zf("run", "--run-id", "r").code == 0
     run = shared.proof("r")
     assert independent_verifier.verify(str(run)) == (True, True)

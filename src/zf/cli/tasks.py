@@ -22,6 +22,7 @@ from zf.cli.project import open_project, path_shown, project_durations
 from zf.errors import Exit, ZfError, printable
 from zf.lean.records import replace
 from zf.model import Asked, declares_inputs
+from zf.report.words import count
 from zf.settings import RunOptions, resolve
 
 if TYPE_CHECKING:
@@ -70,15 +71,11 @@ def validate(
     for problem in problems:
         streams.say(sys.stderr, problem.render() + "\n")
     if not errors:
-        print(f"{_count(len(tasks), 'task')} in {_count(phases, 'phase')}: valid")
+        print(f"{count(len(tasks), 'task')} in {count(phases, 'phase')}: valid")
         return Exit.OK
     files = len({problem.file for problem in problems})
-    streams.say(sys.stderr, f"{_count(len(errors), 'error')} in {_count(files, 'file')}\n")
+    streams.say(sys.stderr, f"{count(len(errors), 'error')} in {count(files, 'file')}\n")
     return Exit.USAGE
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def list_tasks(
@@ -267,7 +264,7 @@ def durations(
     if as_json:
         print(json.dumps({"file": path, "tasks": len(found.tasks), "changed": changed}))
     else:
-        print(f"{path_shown(path)}: {_count(len(found.tasks), 'task')}, {changed} changed")
+        print(f"{path_shown(path)}: {count(len(found.tasks), 'task')}, {changed} changed")
 
 
 def _durations_table(said: Sequence[Mapping[str, Any]]) -> str:
@@ -280,7 +277,7 @@ def _durations_table(said: Sequence[Mapping[str, Any]]) -> str:
         expected = "-" if row["expected_s"] is None else duration(row["expected_s"])
         many = len(row["seconds"])
         source = {
-            "runs": _count(many, "run"),
+            "runs": count(many, "run"),
             "file": DURATIONS,
             None: "no success of this script yet",
         }[row["from"]]

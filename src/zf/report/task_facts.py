@@ -11,7 +11,7 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zf.errors import ZfError
-from zf.events import Cached, CacheMissed, Cause, ConditionEvaluated, Status
+from zf.events import WELL, Cached, CacheMissed, Cause, ConditionEvaluated, Status
 from zf.lean.records import Struct, field
 from zf.model import NOTHING
 
@@ -225,6 +225,11 @@ def grouped(tasks: Iterable[TaskFacts]) -> list[TaskFacts | Base]:
         elif task is of_base[task.base].tasks[0]:
             found += [of_base[task.base], *of_base[task.base].tasks]
     return found
+
+
+def not_well(facts: Facts) -> set[str]:
+    """The tasks that did not end well, which `--failed` runs again."""
+    return {task.id for task in facts.tasks.values() if task.status not in WELL}
 
 
 def named(facts: Facts, name: str) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
 from zf.errors import ZfError, printable
-from zf.events import WELL
 from zf.lean.records import replace
 from zf.model import Flow, is_task_id
 from zf.plan.graph import Plan, plan_selection
+from zf.plan.topology import reachable
 from zf.proof import read
 from zf.report.facts import Facts, build
-from zf.report.task_facts import named
+from zf.report.task_facts import named, not_well
 from zf.run.host.lock import refuse_in_use
 from zf.run.upstream import what_it_had
 from zf.settings import RunOptions, Settings
@@ -79,7 +79,7 @@ def select(
 def _names(facts: Facts, options: RunOptions) -> set[str]:
     """Which tasks the options ask for."""
     if options.failed:
-        return {task.id for task in facts.tasks.values() if task.status not in WELL}
+        return not_well(facts)
     if options.only is not None:
         return set(facts.tasks)
     own = set(named(facts, options.first or ""))
@@ -106,14 +106,8 @@ def _selected(
 
 
 def _below(facts: Facts, tasks: Collection[str], *, everything: bool) -> set[str]:
-    found: set[str] = set()
-    queue = [*tasks]
-    while queue:
-        for name in facts.dependents.get(queue.pop(), ()):
-            if name not in found:
-                found.add(name)
-                queue.append(name)
-    return {name for name in found if everything or facts.tasks[name].status not in WELL}
+    found = reachable(tasks, lambda name: facts.dependents.get(name, ()))
+    return found if everything else found & not_well(facts)
 
 
 def _with_its_run(error: ZfError, asked: str, facts: Facts, names: Collection[str]) -> ZfError:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from zf.errors import Problem, ZfError, printable
-from zf.events import WELL
 from zf.lean.records import Struct, replace
 from zf.model import Flow, Task
 from zf.plan.caching.globs import matching
@@ -16,6 +15,7 @@ from zf.plan.select.selected import Selection, selection
 from zf.proof import read
 from zf.proof.source import git
 from zf.report.facts import build
+from zf.report.task_facts import not_well
 
 if TYPE_CHECKING:
     from zf.settings import RunOptions
@@ -119,7 +119,7 @@ class Asked:
         """The tasks that `zf rerun RUN --failed` would run again."""
         run_dir = read.find_run(self._flow.proofs, run)
         facts = build(read.plan_json(run_dir), read.journal(run_dir).events)
-        return {task.id for task in facts.tasks.values() if task.status not in WELL}
+        return not_well(facts)
 
     def changed(self, since: str) -> set[str]:
         """The tasks with a changed source, file or project file. A task that does not say what its
