@@ -152,7 +152,7 @@ def test_where_no_file_can_be_written_the_traceback_is_told(monkeypatch, capsys)
     def broken(*_args, **_keys):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("zf.cli.tasks.open_project", broken)
+    monkeypatch.setattr("zf.cli.verbs.tasks.open_project", broken)
     monkeypatch.setattr("tempfile.tempdir", os.devnull)
     assert main.run(["list"]) == 70
     err = capsys.readouterr().err

@@ -29,7 +29,7 @@ CHANGES = {
         "run/engine.py": ("AttemptStarted(task, attempt, slot", ", 10"),
     },
     "a verb": {
-        "cli/runs.py": (
+        "cli/verbs/runs.py": (
             "    app.command()(logs)\n",
             (
                 '    app.command()(greet)\n\n\ndef greet() -> int:\n    """Say hello."""\n'

@@ -438,7 +438,7 @@ def test_a_bug_of_zf_leaves_its_traceback_in_a_named_file(project, monkeypatch, 
     def broken(*_args, **_keys):
         raise RuntimeError("a bug\x1b[31m")
 
-    monkeypatch.setattr("zf.cli.tasks.open_project", broken)
+    monkeypatch.setattr("zf.cli.verbs.tasks.open_project", broken)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     assert main.run(["list"]) == 70

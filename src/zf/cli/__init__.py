@@ -1,1 +1,1 @@
-"""The front door: parse, one call, print, exit code. One file per family of verbs."""
+"""The front door: what every verb shares, and the words it is told by; `verbs` has the verbs."""

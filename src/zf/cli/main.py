@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from zf import __version__
-from zf.cli import proof, report, rerun, runs, tasks
-from zf.cli import run as running
 from zf.cli.display import streams
 from zf.cli.exits import guarded
 from zf.cli.options import Directory, whole_words
+from zf.cli.verbs import proof, report, rerun, runs, tasks
+from zf.cli.verbs import run as running
 from zf.cli.words import Verb, Verbs
 from zf.errors import Exit
 
