@@ -387,6 +387,16 @@ def _stat(pid: int) -> list[bytes]:
         return []
 
 
+def is_first(pid: int) -> bool:
+    """Whether a process is the first of its own process namespace (Linux), which reaps the rest."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as stream:
+            numbers = next((line.split()[1:] for line in stream if line.startswith(b"NSpid:")), [])
+    except OSError:
+        return False
+    return len(numbers) > 1 and numbers[-1] == b"1"
+
+
 def is_stopped(pid: int) -> bool:
     """Whether something has stopped a process, with SIGSTOP say, and nothing has woken it since."""
     if sys.platform == "linux":
