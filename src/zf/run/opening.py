@@ -80,8 +80,8 @@ def _refuse_unwalled(request: RunRequest) -> None:
         raise ZfError(
             f"{wanting[0]}{more} must run in a sandbox, which cannot be had: {reason}",
             code="ZF127",
-            hint="install bubblewrap (apt install bubblewrap, dnf install bubblewrap) on a Linux that"
-            " lets this user have namespaces, or say sandbox: {if_available: true}",
+            hint="install bubblewrap (`apt install bubblewrap`) on a Linux that lets this user have"
+            " namespaces, or say `sandbox: {if_available: true}`",
         )
 
 
