@@ -11,8 +11,8 @@ import subprocess
 
 import pytest
 
-from tests.program.test_inherited import NO_FIFOS, in_namespace, inside
 from tests.support.faults import Clock
+from tests.support.surroundings import NO_FIFOS, in_namespace, inside
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 YEAR = 365 * 86400.0
