@@ -151,6 +151,8 @@ class Attempt:
         self._run_steps(meanwhile)
         if self.outcome.cause is Cause.EXIT and self.outcome.step is not None:
             self._tell_what_is_not_passed(self.outcome.step)
+            if self._sandbox is not None:
+                self._tell_what_is_not_read(self._sandbox, self.outcome.step)
         self._run_cleanup()
         self._collect()
         if self._task.budget:
@@ -213,6 +215,14 @@ class Attempt:
                 f"{listed} {verb} set where zf was started, but not passed to steps:"
                 f" `pass_env: [{listed}]` in the task file does that"
             )
+
+    def _tell_what_is_not_read(self, sandbox: Sandbox, index: int) -> None:
+        """Of the files that a failed step speaks of, those that its sandbox kept from it."""
+        workdir = self._task.steps[index].workdir or self._task.workdir
+        end = self.tree.end_of(layout.log(f"step-{index}"), _END_BYTES)
+        for path in sandbox.unseen(workdir, end.decode("utf-8", "replace"))[:_MOST_UNSEEN]:
+            told = f"{path} is in the project, but not in `read` of its sandbox"
+            self.outcome.notes.append(told)
 
     def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
@@ -358,6 +368,8 @@ class Attempt:
             if not outcome.isolation:
                 given = self._env.values, self._env.values["ARTIFACTS_DIR"]
                 self._sandbox, outcome.isolation = walls.around(self._context, task, *given)
+                if self._sandbox is None:
+                    outcome.notes.append(f"it ran without its sandbox: {outcome.isolation}")
             return self._sandbox.words(os.getcwd(), script) if self._sandbox else ()
         except walls.CannotStandError as error:
             raise NotStartedError(str(error), CANNOT_START) from None
@@ -414,6 +426,8 @@ class Attempt:
         )
 
 
+# Of the files that a step could not see, and of the end of its log that is looked at for them.
+_MOST_UNSEEN, _END_BYTES = 5, 16_384
 _UTF8 = ("utf-8", "surrogateescape")
 
 

@@ -65,9 +65,9 @@ class Tree(Protocol):
         """Whether the leader is the only one, alive or dead; quick, as it nearly always is."""
         ...
 
-    def send(self, number: int, leader: int, left: list[int]) -> None:
+    def send(self, number: int, leader: int, left: list[int], *, spare: bool = False) -> None:
         """Signal all of them: the leader's group (0 once it is reaped), those that `left` has just
-        named, and what is below.
+        named, and what is below; the leader itself not, if it is to be spared.
         """
         ...
 
@@ -125,7 +125,7 @@ class SubreaperTree:
         direct = self.children()
         return [pid for pid in (*direct, *_below(direct)) if not _is_zombie(pid)]
 
-    def send(self, number: int, leader: int, left: list[int]) -> None:
+    def send(self, number: int, leader: int, left: list[int], *, spare: bool = False) -> None:
         try:
             # Listed first: a process whose parent is killed moves, and would be missed.
             below = _below([*left, leader])
@@ -133,7 +133,8 @@ class SubreaperTree:
             # No descriptors left to look with. The children of what is killed become ours, which
             # needs no look; so a kill, which is repeated, reaches all of them in the end.
             below = []
-        _send_group(leader, number)
+        if not spare:
+            _send_group(leader, number)
         for pid in left:
             # Children that only this process can reap, so their numbers are still theirs.
             with suppress(ProcessLookupError, PermissionError):
@@ -215,7 +216,7 @@ class GroupTree:
                     found.append(pid)
         return found
 
-    def send(self, number: int, leader: int, left: list[int]) -> None:  # noqa: ARG002 - as above
+    def send(self, number: int, leader: int, left: list[int], *, spare: bool = False) -> None:  # noqa: ARG002 - as above
         for group in (leader, *self._kept):
             _send_group(group, number)
 

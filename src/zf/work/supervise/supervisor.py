@@ -256,9 +256,11 @@ class Supervisor:
         """End the whole tree but keep the leader's zombie; returns those that cannot be killed."""
         if not force:
             left = self._tree.left(leader)
-            self._tree.send(signal.SIGTERM, leader, left)
+            # What stands around the step ends with it, and says then how it ended.
+            spare = self._terms.walled
+            self._tree.send(signal.SIGTERM, leader, left, spare=spare)
             # A stopped process gets its TERM only once it runs.
-            self._tree.send(signal.SIGCONT, leader, left)
+            self._tree.send(signal.SIGCONT, leader, left, spare=spare)
             if self._until_gone(leader, time.monotonic() + self._grace_s):
                 return ()
         return self._kill(leader)

@@ -48,7 +48,11 @@ def _rooms(context: WorkerContext, task: Task, artifacts: str) -> Rooms:
     needs = real(f"{context.aside}/{context.needs_of(task.id)}")
     names = os.listdir(needs) if task.needs and os.path.isdir(needs) else ()
     shown = {f"{needs}/{name}": real(f"{needs}/{name}") for name in names}
-    return Rooms(context.real_root, real(context.proofs), context.real_root, written, shown)
+    empty = f"{context.written_aside}/empty"
+    with open(empty, "a"):
+        pass
+    root, proofs = context.real_root, real(context.proofs)
+    return Rooms(root, proofs, root, real(empty), written, shown)
 
 
 def _named(context: WorkerContext, task: Task, environ: Mapping[str, str]) -> Iterable[str]:

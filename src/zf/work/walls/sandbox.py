@@ -12,6 +12,7 @@ with no time to clean up. zf ends such trees itself, also when a worker was kill
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from glob import iglob
@@ -39,6 +40,8 @@ _NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try", "--cap-
 _FIXED = (".git", "zf.yaml", "tasks", ".zenflow/tasks")
 _PROBE_S = 10
 _WILD = frozenset("*?[")
+# What may be a path in what a program prints.
+_PATHS = re.compile(r"[\w./@+~-]*[\w@+~-]")
 
 
 class Rooms(Struct, frozen=True):
@@ -49,6 +52,8 @@ class Rooms(Struct, frozen=True):
     root: str
     proofs: str
     workdir: str
+    # A file with nothing in it.
+    empty: str = "/dev/null"
     written: Sequence[str] = ()
     shown: Mapping[str, str] = field(default_factory=dict)
 
@@ -78,6 +83,8 @@ class Sandbox:
         self._rooms = rooms
         self._home = home
         self._read = read
+        # Of the project, what the last step saw; None for all of it.
+        self._seen: list[str] | None = None
 
     def words(self, workdir: str, script: str = "") -> tuple[str, ...]:
         """The command line that a step's own is put behind, for one that starts in this folder and
@@ -89,9 +96,26 @@ class Sandbox:
             said["write"] = [path for one in said["write"] for path in writable(root, one)]
         said["hide"] = [self._in_home(one) for one in said.get("hide", ())]
         files = None if self._read is None else whole(root, self._read())
+        self._seen = files
         shown = {**self._rooms.shown, script: script} if script else self._rooms.shown
         rooms = replace(self._rooms, workdir=workdir, shown=shown)
         return self._program, *command_line(said, rooms, files)
+
+    def unseen(self, workdir: str, text: str) -> list[str]:
+        """The files of the project that a text, what the last step printed, speaks of though the
+        step could not see them.
+        """
+        root, seen = self._rooms.root, self._seen
+        if seen is None:
+            return []
+        there = (*seen, *self._said.get("write", ()))
+        found = {}
+        for word in _PATHS.findall(text):
+            path = os.path.relpath(os.path.normpath(os.path.join(root, workdir, word)), root)
+            is_inside = not path.startswith("..") and path != "."
+            if is_inside and not any(path == one or path.startswith(f"{one}/") for one in there):
+                found[path] = os.path.isfile(f"{root}/{path}")
+        return [path for path, is_file in found.items() if is_file]
 
     def _in_home(self, path: str) -> str:
         is_there = path == "~" or path.startswith("~/")
@@ -161,7 +185,7 @@ def command_line(
         yield "--unshare-net"
     yield from _NAMESPACES
     yield from _project(said, rooms, files)
-    yield from _hidden(said.get("hide", ()), rooms.root)
+    yield from _hidden(said.get("hide", ()), rooms)
     # Over everything that the task may say.
     yield from ("--tmpfs", rooms.proofs)
     for path in rooms.written:
@@ -191,13 +215,13 @@ def _project(said: Mapping[str, Any], rooms: Rooms, files: Sequence[str] | None)
             yield from ("--ro-bind-try", f"{root}/{path}", f"{root}/{path}")
 
 
-def _hidden(paths: Iterable[str], root: str) -> Iterator[str]:
+def _hidden(paths: Iterable[str], rooms: Rooms) -> Iterator[str]:
     for path in paths:
-        whole = os.path.join(root, path)
-        if os.path.isdir(whole):
-            yield from ("--tmpfs", whole, "--remount-ro", whole)
-        elif os.path.lexists(whole):
-            yield from ("--ro-bind", "/dev/null", whole)
+        place = os.path.realpath(os.path.join(rooms.root, path))
+        if os.path.isdir(place):
+            yield from ("--tmpfs", place, "--remount-ro", place)
+        elif os.path.exists(place):
+            yield from ("--ro-bind", rooms.empty, place)
 
 
 def why_not(program: str | None) -> str:
