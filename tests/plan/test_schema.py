@@ -17,6 +17,7 @@ from zf.plan import schema
 from zf.plan.caching.keys import CACHE
 from zf.plan.files import forms, patterns
 from zf.plan.steps import keys as step_keys
+from zf.plan.walls.keys import SANDBOX
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -294,6 +295,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.ARTIFACT,
                 schema.REPORTS,
                 CACHE,
+                SANDBOX,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
@@ -313,6 +315,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "artifact",
         "reports",
         "cache",
+        "sandbox",
         "project",
         "throttle",
         "phase",

@@ -39,7 +39,7 @@ WALLS: Mapping[str, Key] = {
     "sandbox": Key(
         either(BOOL, SANDBOX),
         "Steps see the system read-only, the project, and of the proofs their own artifacts alone;"
-        " no network unless asked for. It takes bubblewrap.",
+        " no network unless it is asked for.",
         default=False,
         keys=SANDBOX,
     ),
