@@ -93,6 +93,7 @@ WHOLE_TASK = {
     "sources": ["src/**", "!src/*.md"],
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
+    "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
 }
 # What is told by the keys that it is short for, or comes from elsewhere.
 SHORT = {"shell", "run", "use", "needs+", "pass_env+", "artifacts+", "secrets+"}

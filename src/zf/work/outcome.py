@@ -317,9 +317,7 @@ class Outcome(Struct):
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told: dict[str, Any] = {}
-        if self.isolation:
-            told["isolation"] = self.isolation
+        told: dict[str, Any] = {"isolation": self.isolation} if self.isolation else {}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
         for name in ("metrics", "outputs_sha256", "cached_from"):

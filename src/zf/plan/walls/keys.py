@@ -40,7 +40,6 @@ WALLS: Mapping[str, Key] = {
         either(BOOL, SANDBOX),
         "Steps see the system read-only, the project, and of the proofs their own artifacts alone;"
         " no network unless it is asked for.",
-        default=False,
         keys=SANDBOX,
     ),
 }
