@@ -40,7 +40,7 @@ WORDS = {
     "schema": ["schema"],
     "replay": ["replay", "r1", "a"],
     "durations": ["durations"],
-    "doctor": ["doctor"],
+    "doctor": ["doctor", "--json"],
     "report": ["report", "r1", "-o", "{out}"],
     "usage": ["usage", "claude", "answers.json"],
     # Nothing of a task that has ended is cancelled, so this can be asked again and again.
@@ -126,7 +126,7 @@ def case(ready, tmp_path):
 
 def plain(text):
     """Without what differs from one time to the next."""
-    text = re.sub(rb"/\S*/(project|out)", b"*", text)
+    text = re.sub(rb"/\S*/(project|out)|[\d.]+ [GM]iB free", b"*", text)
     return re.sub(rb"[0-9a-f]{12,}|\d+(\.\d+)?(ms|s|m\d+s)\b|\d{4}-\d\d-\d\d.*", b"*", text)
 
 
