@@ -17,7 +17,7 @@ from zf.errors import Exit, ZfError, printable
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.lean.records import Struct
 from zf.plan.graph import Met
-from zf.proof import read
+from zf.proof import in_use, read
 from zf.proof.files import remove_tree
 from zf.proof.journal import JournalReading
 from zf.proof.layout import RUN
@@ -75,6 +75,7 @@ def from_run(proofs: str, run: str, needs: Collection[str], *, whole: bool = Tru
     if not planned:
         return Upstream({})
     refuse_in_use(proofs, name, "its outcomes are not final")
+    _keep(proofs, name)
     found = refuse_unless_intact(run_dir, name)
     if whole:
         _refuse_unless_complete(name, found)
@@ -85,6 +86,14 @@ def from_run(proofs: str, run: str, needs: Collection[str], *, whole: bool = Tru
         if task in ends and _is_good(ends[task])
     }
     return Upstream(met, frozenset(planned - met.keys()))
+
+
+def _keep(proofs: str, run: str) -> None:
+    """No other zf removes it any more: it is built on. One that has done so is told of."""
+    try:
+        in_use.keep(f"{proofs}/{run}")
+    except FileNotFoundError:
+        read.find_run(proofs, run)
 
 
 class Adopted(Struct, frozen=True):
