@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from zf.cli.display import streams
+from zf.cli.groups import VERBS
 from zf.errors import ZfError, printable
 from zf.lean import lazy
 from zf.model import Asked
@@ -50,10 +51,7 @@ def program() -> str:
     return f"zf -C {quote(_folder)}"
 
 
-_COMMAND = lazy.pattern(
-    r"\bzf (?=(?:run|run-phase|run-task|resume|rerun|cancel|validate|list|plan|schema|status"
-    r"|explain|logs|durations|report|usage|verify|seal|export|diff|replay|prune|hold|release|help)\b)"
-)
+_COMMAND = lazy.pattern(rf"\bzf (?=(?:{'|'.join(VERBS)})\b)")
 
 
 def as_typed(text: str) -> str:
@@ -186,12 +184,12 @@ def find_run(run: str, *, own: bool = False) -> str:
     of its `own` project. Raises ZfError (exit 2) when there is no such run; PrunedError when there
     was one.
     """
-    from zf.proof import in_use
+    from zf.proof import read
 
     try:
         found = _find_run(run, own=own)
-        _to_undo.callback(in_use.let_go)
-        in_use.keep(found)
+        _to_undo.callback(read.let_go)
+        read.keep(found)
     except (ZfError, FileNotFoundError) as error:
         from zf.run.retention.ledger import refuse_pruned
 

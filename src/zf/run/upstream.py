@@ -17,7 +17,7 @@ from zf.errors import Exit, ZfError, printable
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.lean.records import Struct
 from zf.plan.graph import Met
-from zf.proof import in_use, read
+from zf.proof import read
 from zf.proof.files import remove_tree
 from zf.proof.journal import JournalReading
 from zf.proof.layout import RUN
@@ -91,7 +91,7 @@ def from_run(proofs: str, run: str, needs: Collection[str], *, whole: bool = Tru
 def _keep(proofs: str, run: str) -> None:
     """No other zf removes it any more: it is built on. One that has done so is told of."""
     try:
-        in_use.keep(f"{proofs}/{run}")
+        read.keep(f"{proofs}/{run}")
     except FileNotFoundError:
         read.find_run(proofs, run)
 

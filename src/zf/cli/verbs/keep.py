@@ -49,7 +49,7 @@ def prune(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="RUN",
+            metavar="RUN...",
             help="Just these runs, whatever their age: an id or the beginning of one.",
             autocompletion=complete_run,
         ),

@@ -19,7 +19,7 @@ from zf.errors import Exit, ZfError, printable
 from zf.events import timestamp
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING
-from zf.proof import in_use, read
+from zf.proof import read
 from zf.proof.files import remove_tree, sync_folder
 from zf.proof.journal import decode, last_line, raw_lines
 from zf.proof.layout import JOURNAL, MANIFEST
@@ -131,7 +131,7 @@ def _remove(proofs: str, run: str, judged: Judged, ledger: Ledger, references: R
     try:
         remove_tree(_aside(proofs, run))  # it was there before, and came back out of an archive
         try:
-            alone = in_use.alone(f"{proofs}/{run}")
+            alone = read.alone(f"{proofs}/{run}")
         except FileNotFoundError:
             return "another zf has removed it"
         if alone is None:
@@ -284,7 +284,7 @@ def _held(entry: Entry) -> str:
 def _judged(proofs: str, one: Known, rule: Rule) -> Judged:
     run_dir, name = f"{proofs}/{one.run}", printable(one.run)
     try:
-        with in_use.kept(run_dir):
+        with read.kept(run_dir):
             found, last, size = verify(run_dir), _last(run_dir), _bytes(run_dir)
             verdicts = {v.name: v.state.value for v in found.verdicts if v.name != "EXPECTED"}
             about = {

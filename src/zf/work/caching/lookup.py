@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import ZfError
 from zf.events import Status
 from zf.lean.records import Struct, field
-from zf.proof import checksums, in_use, read
+from zf.proof import checksums, read
 from zf.proof.layout import ARTIFACTS, CACHE, MANIFEST, TASK_LIST
 from zf.proof.tree.contents import checked_artifacts
 from zf.work.caching import parts
@@ -143,7 +143,7 @@ class Lookup:
 
         run_dir = f"{self._proofs}/{run}"
         try:
-            in_use.keep(run_dir)
+            read.keep(run_dir)
             found = verify(run_dir, trust=self._trust or NO_TRUST)
         except FileNotFoundError:
             return _Verified("another zf has just removed it")
