@@ -40,6 +40,7 @@ WORDS = {
     "schema": ["schema"],
     "replay": ["replay", "r1", "a"],
     "durations": ["durations"],
+    "doctor": ["doctor"],
     "report": ["report", "r1", "-o", "{out}"],
     "usage": ["usage", "claude", "answers.json"],
     # Nothing of a task that has ended is cancelled, so this can be asked again and again.
@@ -58,9 +59,14 @@ WITHOUT_RESULT = {"cancel"}
 VERBS = sorted(WORDS)
 
 
+# It has no result, and no end of its own.
+ENDLESS = {"watch"}
+
+
 def test_no_verb_is_forgotten():
     assert {command.name or command.callback.__name__ for command in app.registered_commands} == {
-        *WORDS
+        *WORDS,
+        *ENDLESS,
     }
 
 

@@ -106,7 +106,10 @@ def test_a_change_runs_what_it_concerns_and_what_needs_that(project, watching):
     write(project, "src/lib", "2\n")
     third = watch.run_of(watch.until(DONE))
     assert watch.ends()[0] == 130
-    planned = {run: sorted(task["id"] for task in project.json(run, "plan.json")["tasks"]) for run in (first, second, third)}
+    planned = {
+        run: sorted(task["id"] for task in project.json(run, "plan.json")["tasks"])
+        for run in (first, second, third)
+    }
     assert planned == {first: ["app", "lib"], second: ["app"], third: ["app", "lib"]}
     assert project.log(second, "app") == b"2\n"
     # Each is an ordinary run: sealed, verified, explained.

@@ -263,7 +263,9 @@ class World:
                 needs = self.tasks[name].needs & cycle.tasks.keys()
                 if any(cycle.tasks[need] != "ended" for need in needs):
                     continue
-                if running and (self.tasks[name].alone or any(self.tasks[r].alone for r in running)):
+                if running and (
+                    self.tasks[name].alone or any(self.tasks[r].alone for r in running)
+                ):
                     continue
                 read = self.read(run, name)
                 if read is None:
@@ -296,7 +298,9 @@ class World:
 
     def check(self):
         """No task runs twice at a time, and none that runs alone beside another."""
-        active = [n for c in self.agenda.cycles.values() for n, w in c.tasks.items() if w != "ended"]
+        active = [
+            n for c in self.agenda.cycles.values() for n, w in c.tasks.items() if w != "ended"
+        ]
         assert len(active) == len(set(active))
         runs = [
             name for c in self.agenda.cycles.values() for name, w in c.tasks.items() if w == RUNNING
