@@ -10,8 +10,6 @@ import time
 
 import pytest
 
-from tests.support.program import survivors
-from tests.support.zoo import PRELUDE, ZOO
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
 
@@ -58,7 +56,7 @@ class Watching:
 
     def run_of(self, said):
         """The id of the run whose result these lines tell."""
-        return re.search(r"^\S+ (\S+-w\d+): \d+ task", said, re.M)[1]
+        return re.search(r"^\S+ (\S+-w\d+): \d+ task", said, re.MULTILINE)[1]
 
 
 @pytest.fixture
@@ -128,8 +126,8 @@ def test_a_failure_is_shown_with_its_log_and_what_is_mended_passes(project, watc
     said = watch.until(r"watching 1 task \(1 not passed\)")
     assert "check failed" in said
     write(project, "src", "good\n")
-    assert re.search(r"^(passed|PASS)", watch.until(DONE), re.M)
-    code, rest = watch.ends()
+    assert re.search(r"^(passed|PASS)", watch.until(DONE), re.MULTILINE)
+    code, _ = watch.ends()
     assert code == 130
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zf import typed
 from zf.cli.begin import chosen_of
 from zf.cli.options import Directory, complete_named, takes_run_options
 from zf.errors import ZfError
@@ -17,6 +18,10 @@ from zf.settings import RunOptions, resolve
 
 if TYPE_CHECKING:
     from zf.model import Flow, Loaded, Task
+
+
+# An editor's save is over by then, and it is not felt.
+_QUIET_S = 0.1
 
 
 def register(app: typer.Typer) -> None:
@@ -53,15 +58,13 @@ def watch(
         ),
     ] = False,
     debounce: Annotated[
-        float,
+        str | None,
         typer.Option(
             "--debounce",
             metavar="SECONDS",
-            min=0.01,
-            max=60,
-            help="How long nothing may have changed before a cycle is begun.",
+            help="How long nothing may have changed before a cycle is begun. [default: 0.1]",
         ),
-    ] = 0.1,
+    ] = None,
     _directory: Directory = None,
 ) -> int:
     """Run what a change concerns, again and again, until Ctrl-C or q."""
@@ -78,7 +81,8 @@ def watch(
         raise ZfError("--progress json is of one run", hint="zf run --progress json")
     streams.display()
     project = Project(words or (), options)
-    terms = Terms(debounce, polling=poll, at_once=not postpone, tidy=lambda _proofs, _run: None)
+    quiet_s = _QUIET_S if debounce is None else typed.positive_seconds(debounce, "--debounce")
+    terms = Terms(quiet_s, polling=poll, at_once=not postpone, tidy=lambda _proofs, _run: None)
     with Keys() as keys:
         screen = Screen(options, proofs_folder(), keys, clear=clear)
         try:
