@@ -51,6 +51,9 @@ WORDS = {
     "run-task": ["run-task", "b", "--run-id", "new"],
     "rerun": ["rerun", "r1", "--only", "a", "--run-id", "new"],
     "resume": ["resume", "killed"],
+    "prune": ["prune", "--keep", "20", "--yes"],
+    "hold": ["hold", "r1"],
+    "release": ["release", "r1"],
 }
 CHANGE = {"seal", "run", "run-phase", "run-task", "rerun", "resume"}
 RUNS = sorted(CHANGE - {"seal"})
