@@ -40,6 +40,7 @@ WORDS = {
     "schema": ["schema"],
     "replay": ["replay", "r1", "a"],
     "durations": ["durations"],
+    "doctor": ["doctor"],
     "report": ["report", "r1", "-o", "{out}"],
     "usage": ["usage", "claude", "answers.json"],
     # Nothing of a task that has ended is cancelled, so this can be asked again and again.

@@ -51,7 +51,7 @@ def program() -> str:
 
 
 _COMMAND = lazy.pattern(
-    r"\bzf (?=(?:run|run-phase|run-task|resume|rerun|cancel|validate|list|plan|schema|status"
+    r"\bzf (?=(?:run|doctor|run-phase|run-task|resume|rerun|cancel|validate|list|plan|schema|status"
     r"|explain|logs|durations|report|usage|verify|seal|export|diff|replay)\b)"
 )
 
