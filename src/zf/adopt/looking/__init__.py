@@ -38,10 +38,10 @@ def look(root: str, environ: Mapping[str, str]) -> Proposal:
                 if (one := looker(part))
             }
     proposal = Proposal.of(found)
-    more = runners.look(top, proposal)
-    if not proposal.tasks:
-        more = small.look(top)
-    return proposal.beside(more)
+    proposal = proposal.beside(runners.look(top, proposal))
+    if proposal.tasks:
+        return proposal
+    return proposal.beside(small.look(top, more=bool(proposal.left_out)))
 
 
 def _parts(top: Folder) -> Iterator[Folder]:

@@ -69,10 +69,11 @@ class Folder:
             fd = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         except (OSError, ValueError):
             return ""
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+            os.close(fd)
+            return ""
         with os.fdopen(fd, "rb") as file:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
-                return ""
             text = file.read(_MOST_BYTES).decode(errors="replace")
         if "/" not in name and name not in self.looked:
             self.looked.append(name)

@@ -11,7 +11,7 @@ from zf.lean.records import Struct
 
 
 class _Manager(Struct, frozen=True):
-    """A package manager: its lock files, how it installs what those say, and how it runs a script."""
+    """A package manager: its lock files, how it installs what those say, and where it is from."""
 
     program: str
     locks: tuple[str, ...]
@@ -97,5 +97,5 @@ def _set_up(folder: Folder, package: Table, manager: _Manager, lock: str) -> lis
         "run": manager.install,
     }
     if names := [n for n in folder.environ if n.lower().startswith("npm_config_")]:
-        keys = {"pass_env": sorted(names), **keys}
+        keys = {"pass_env": sorted(names), **keys, "cache": {"env": sorted(names)}}
     return [Proposed(f"{folder.prefix}install", keys)]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from shlex import quote
 from typing import Any
 
 from zf.adopt.looking import requirements
@@ -12,8 +16,11 @@ from zf.adopt.looking.found import Found, Proposed
 from zf.adopt.looking.requirements import Wanted, ini, pinned
 from zf.lean.records import Struct
 
-_MANIFESTS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", *requirements._FILES)  # noqa: SLF001 - of one idea
-_SETUP_FILES = ("pyproject.toml", "setup.py", "setup.cfg", "uv.lock", "poetry.lock")
+_MANIFESTS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", *requirements.FILES)
+_SETUP_FILES = (
+    *("pyproject.toml", "setup.py", "setup.cfg"),
+    *("uv.lock", "poetry.lock", "requirements.txt"),
+)
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test|tests)\.py$")
 # The newest Python that is looked for, should the one called python3 be too old.
 _NEWEST = 15
@@ -43,8 +50,8 @@ def look(folder: Folder) -> Found | None:
     tests, runner = _tests(folder)
     python, why = _interpreter(folder)
     if why:
-        left = f"{runner or 'lint'}: {why}"
-        return Found(left_out=(left,), looked=looked)
+        left_out = (f"{runner or 'lint'}: {why}",)
+        return Found(left_out=left_out, looked=looked)
     venv = ".venv" if not folder.has(".venv") else ".venv-zf"
     project = _Project(
         folder, tests, runner, requirements.of_tests(folder, runner or "pytest"), venv
@@ -94,8 +101,6 @@ def _interpreter(folder: Folder) -> tuple[str, str]:
     least = re.search(r">=? *3\.([0-9]{1,3})", said)
     below = re.search(r"< *3\.([0-9]{1,3})", said)
     low, high = int(least[1]) if least else 0, int(below[1]) if below else 1000
-    import sys
-
     if low <= sys.version_info.minor < high and folder.installed("python3"):
         if _minor_of(folder, "python3") in (None, sys.version_info.minor):
             return "python3", ""
@@ -107,8 +112,6 @@ def _interpreter(folder: Folder) -> tuple[str, str]:
 
 def _minor_of(folder: Folder, program: str) -> int | None:
     """Which Python a program is, by where it leads to; None if that does not say."""
-    import os
-
     found = re.search(r"python3\.([0-9]+)$", os.path.realpath(folder.installed(program) or ""))
     return int(found[1]) if found else None
 
@@ -181,8 +184,8 @@ def _set_up(project: _Project, python: str, pins: list[str]) -> dict[str, Any]:
         "cache": True,
         "run": "\n".join(lines) + "\n" * (len(lines) > 1),
     }
-    if any(map(_OF_PIP.fullmatch, folder.environ)):
-        keys = {"pass_env": ["PIP_*", "UV_*"], **keys}
+    if passed := sorted(filter(_OF_PIP.fullmatch, folder.environ)):
+        keys = {"pass_env": passed, **keys, "cache": {"env": passed}}
     return keys
 
 
@@ -219,14 +222,19 @@ def _itself(folder: Folder, wanted: Wanted) -> list[str]:
     if folder.has("requirements.txt") and "requirements.txt" not in wanted.words:
         return ["--requirement", "requirements.txt"]
     listed = pyproject.table("project").texts("dependencies")
-    from shlex import quote
-
     return [*map(quote, listed)]
 
 
 def _is_ignored(folder: Folder, venv: str) -> bool:
-    top = Folder(folder.root, folder.environ)
-    if not top.has(".git"):
+    """Whether git passes over the environment as it is, or there is no git to tell it to."""
+    git = folder.installed("git")
+    if git is None:
         return True
-    lines = {line.strip().strip("/") for line in top.text(".gitignore").splitlines()}
-    return bool({venv, f"{venv}*", ".venv*", f"**/{venv}"} & lines)
+    done = subprocess.run(
+        [git, "check-ignore", "--quiet", "--", folder.path(f"{venv}/bin")],
+        cwd=folder.path(""),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return done.returncode != 1  # 128: this is no work tree

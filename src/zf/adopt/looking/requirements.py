@@ -16,7 +16,7 @@ from zf.adopt.looking.folder import Folder, Table
 from zf.lean.records import Struct
 
 _FOR_TESTS = ("tests", "test", "testing", "dev", "develop", "development", "all")
-_FILES = (
+FILES = (
     "requirements-dev.txt",
     "requirements-test.txt",
     "requirements-tests.txt",
@@ -136,7 +136,7 @@ def _listed(groups: Table) -> Iterator[Wanted]:
 
 
 def _files(folder: Folder) -> Iterator[Wanted]:
-    for name in _FILES:
+    for name in FILES:
         if text := folder.text(name):
             yield Wanted(("--requirement", quote(name)), (name,), text)
 
@@ -145,16 +145,15 @@ def _tox(folder: Folder) -> Iterator[Wanted]:
     deps = ini(folder.text("tox.ini"), "testenv").get("deps", "")
     lines = [line.partition(" #")[0].strip() for line in deps.splitlines()]
     words: list[str] = []
+    texts: list[str] = []
     for line in lines:
         # What has a factor before it, or a substitution in it, is tox's own.
         if not line or "{" in line or re.match(r"[\w!,-]+: ", line):
             continue
         file = re.match(r"-r *(.*)", line)
         words += ["--requirement", quote(file[1])] if file else [quote(line)]
+        texts += [folder.text(file[1])] if file else []
     if words:
-        texts = [
-            folder.text(words[n + 1].strip("'")) for n, w in enumerate(words) if w[:3] == "--r"
-        ]
         yield Wanted(tuple(words), ("tox.ini",), " ".join((*words, *texts)))
 
 
@@ -169,11 +168,12 @@ def ini(text: str, section: str) -> dict[str, str]:
 
 
 def pinned(folder: Folder, repository: str) -> tuple[str, Any]:
-    """The version at which pre-commit has a tool, and its hooks; nothing if it has not."""
+    """The version at which pre-commit has a tool, and its hooks; nothing if it has not. Where a
+    commit is named, its version stands behind it.
+    """
     text = folder.text(".pre-commit-config.yaml")
-    found = re.search(
-        rf"repo: *['\"]?https://github.com/{repository}(?:\.git)?['\"]?\s+rev: *['\"]?v?([\w.]+)"
-        r"((?:.*\n)(?:(?!\s*-? *repo:).*\n?)*)",
-        text,
-    )
+    version = r"(?:[0-9a-f]{40}['\"]? *# *(?:frozen: *)?)?v?([\w.]+)"
+    hooks = r"((?:.*\n)(?:(?!\s*-? *repo:).*\n?)*)"
+    place = rf"https://github.com/{repository}(?:\.git)?"
+    found = re.search(rf"repo: *['\"]?{place}['\"]?\s+rev: *['\"]?{version}{hooks}", text)
     return (found[1], found[2]) if found else ("", "")

@@ -1,4 +1,4 @@
-"""Makefiles, justfiles and Taskfiles: what they build and test, where no other kind of project tells.
+"""Makefiles, justfiles and Taskfiles: what they build and test, where nothing else tells.
 
 Their targets are run by their own programs. `zf import` makes task files of them.
 """

@@ -1,4 +1,4 @@
-"""A Cargo package or workspace: its tests, and the checks that its CI or its configuration names."""
+"""A Cargo package or workspace: its tests, and how it is formatted if it says so."""
 
 from __future__ import annotations
 
