@@ -34,6 +34,8 @@ WORDS = {
     "verify": ["verify", "r1"],
     "diff": ["diff", "r1", "r2"],
     "export": ["export", "r1", "-o", "{out}"],
+    "init": ["init"],
+    "new": ["new", "{new}", "--run", "true", "--phase", "A"],
     "validate": ["validate", "--json"],
     "list": ["list"],
     "plan": ["plan", "A", "--format", "dot"],
@@ -51,6 +53,9 @@ WORDS = {
     "run-task": ["run-task", "b", "--run-id", "new"],
     "rerun": ["rerun", "r1", "--only", "a", "--run-id", "new"],
     "resume": ["resume", "killed"],
+    "prune": ["prune", "--keep", "20", "--yes"],
+    "hold": ["hold", "r1"],
+    "release": ["release", "r1"],
 }
 CHANGE = {"seal", "run", "run-phase", "run-task", "rerun", "resume"}
 RUNS = sorted(CHANGE - {"seal"})

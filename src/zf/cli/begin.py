@@ -265,7 +265,6 @@ def _get_ready() -> None:
     """Import all that a run takes but the parser, while another process loads the project: it
     would come to 50 of the 100 ms before the first task.
     """
-    import zf.lean.validators
     import zf.plan.graph
     import zf.run.launch  # noqa: F401
 
