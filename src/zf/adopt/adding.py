@@ -60,14 +60,8 @@ def added(project: Flow, name: str, keys: Mapping[str, Any]) -> Added:
     if made.is_new:
         write_new(path, made.text)
     else:
-        write_over(path, _mark(path) + made.text)
+        write_over(path, made.text)
     return made
-
-
-def _mark(path: str) -> str:
-    """The byte order mark that a file begins with, if it has one."""
-    with open(path, "rb") as file:
-        return "\ufeff" if file.read(3) == b"\xef\xbb\xbf" else ""
 
 
 def place_of(flow_: Flow, name: str, tasks: str) -> str:
