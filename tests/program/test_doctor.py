@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 
 import pytest
 
@@ -262,6 +263,19 @@ def test_a_limit_on_the_size_of_files(sound):
     by_area, code = found(sound, 'ulimit -f 64; "$@"')
     told(by_area, "files", NOTE, "no file may be larger than", "ulimit -f unlimited")
     assert code == 0
+
+
+def test_no_task_can_have_a_sandbox(sound, tmp_path):
+    if sys.platform != "linux":
+        pytest.skip("the sandbox is Linux's")
+    script = f'PATH={only(tmp_path / "bin", "bash", "git")}; exec "$@"'
+    by_area, code = found(sound, script)
+    assert code == 0
+    told(by_area, "sandbox", NOTE, "no task can have a sandbox: it takes bubblewrap", "bubblewrap")
+    (sound.root / "zf.yaml").write_text("defaults: {sandbox: true}\n")
+    by_area, code = found(sound, script)
+    assert code == 1
+    told(by_area, "run", PROBLEM, "must run in a sandbox, which cannot be had", "if_available")
 
 
 def test_the_shield_is_demanded_and_cannot_be_had(sound):

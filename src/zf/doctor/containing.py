@@ -14,8 +14,10 @@ from zf.doctor.here import Here
 from zf.run.host import lock, machine
 from zf.run.opening import unshielded
 from zf.typed import ALWAYS, AUTO, NEVER
+from zf.work.shell import which
 from zf.work.supervise import cgroup
 from zf.work.supervise.processes import become_subreaper
+from zf.work.walls import sandbox
 from zf.work.walls.shield import Grounds, why_not
 
 _NAME = "zf-doctor-{0}"
@@ -99,3 +101,19 @@ def shield(here: Here) -> Iterator[Finding]:
         found = f"steps could write to the proofs while they run: {why}"
         remedy = "to have it: zf as root, or where users may make mount namespaces"
         yield Finding("shield", NOTE, found, remedy)
+
+
+def sandboxes(here: Here) -> Iterator[Finding]:
+    """Whether a task can have a sandbox."""
+    if sys.platform != "linux":
+        return
+    program = which("bwrap", here.environ.get("PATH", os.defpath))
+    why = sandbox.why_not(program)
+    if not why:
+        yield Finding("sandbox", OK, f"a task can have a sandbox, which {program} makes")
+    elif program is None:
+        remedy = "install bubblewrap: apt-get, apk or dnf install bubblewrap"
+        yield Finding("sandbox", NOTE, f"no task can have a sandbox: {why}", remedy)
+    else:
+        remedy = "let this user make namespaces; in a container, start that with --privileged"
+        yield Finding("sandbox", NOTE, f"no task can have a sandbox: {why}", remedy)

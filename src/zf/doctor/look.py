@@ -19,6 +19,7 @@ _LOOKS: tuple[tuple[str, Callable[[Here], Iterator[Finding]]], ...] = (
     ("processes", containing.processes),
     ("cgroup", containing.own_cgroup),
     ("shield", containing.shield),
+    ("sandbox", containing.sandboxes),
     ("files", limits.files),
     ("processors", limits.processors),
     ("memory", limits.memory),

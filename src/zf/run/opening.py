@@ -76,11 +76,10 @@ def _refuse_unwalled(request: RunRequest) -> None:
     ]
     if not wanting:
         return
-    from shutil import which  # noqa: PLC0415 - few tasks ask for a wall
-
+    from zf.work.shell import which  # noqa: PLC0415 - few tasks ask for a wall
     from zf.work.walls.sandbox import why_not  # noqa: PLC0415 - as above
 
-    if reason := why_not(which("bwrap", path=request.environ.get("PATH", os.defpath))):
+    if reason := why_not(which("bwrap", request.environ.get("PATH", os.defpath))):
         more = f" and {len(wanting) - 1} more" if len(wanting) > 1 else ""
         raise ZfError(
             f"{wanting[0]}{more} must run in a sandbox, which cannot be had: {reason}",
