@@ -21,6 +21,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "rerun": "Run a part of an earlier run again, such as what failed.",
         "resume": "Finish a run whose zf was killed.",
         "cancel": "End a run that goes on, or one task of it.",
+        "shell": "Open a shell where the steps of a task would run.",
     },
     "Look": {
         "status": "List the runs, newest first, or the tasks of one run.",
