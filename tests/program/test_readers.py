@@ -55,6 +55,7 @@ WORDS = {
     "prune": ["prune", "--keep", "20", "--yes"],
     "hold": ["hold", "r1"],
     "release": ["release", "r1"],
+    "help": ["help", "keys"],
 }
 CHANGE = {"seal", "run", "run-phase", "run-task", "rerun", "resume"}
 RUNS = sorted(CHANGE - {"seal"})

@@ -41,6 +41,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "prune": "Remove whole runs that are not needed any more.",
         "hold": "Keep a run from being pruned.",
         "release": "Let a run that is held be pruned again.",
+        "help": "Show how a verb is used, or what a key means: zf help keys.",
         "doctor": "Say what is wrong here for zf, and what to do about it.",
     },
 }
