@@ -13,7 +13,19 @@ from zf import __version__
 from zf.cli.display import streams
 from zf.cli.exits import guarded
 from zf.cli.options import Directory
-from zf.cli.verbs import doctor, help, keep, proof, report, rerun, runs, shell, tasks  # noqa: A004 - verbs
+from zf.cli.verbs import (
+    doctor,
+    help,  # noqa: A004 - a verb
+    init,
+    keep,
+    proof,
+    report,
+    rerun,
+    runs,
+    shell,
+    tasks,
+    watch,
+)
 from zf.cli.verbs import run as running
 from zf.cli.words import Verb, Verbs
 from zf.errors import Exit
@@ -45,7 +57,7 @@ def _options(
     pass
 
 
-for _family in (running, rerun, shell, tasks, doctor, runs, report, proof, keep, help):
+for _family in (init, running, watch, rerun, shell, tasks, doctor, runs, report, proof, keep, help):
     _family.register(app)
 for _command in app.registered_commands:
     _command.cls = Verb
