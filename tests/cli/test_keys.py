@@ -19,7 +19,7 @@ KEYS = [(kind.of, name) for kind in KINDS for name in kind.keys if not name.ends
 @pytest.mark.parametrize(("kind", "name"), KEYS)
 def test_every_key_has_an_example_that_is_of_its_form(kind, name):
     [own] = [one for one in KINDS if one.of == kind]
-    example = yaml.safe_load(keys.EXAMPLES[kind][name])
+    example = yaml.safe_load(keys.example(kind, name, own.keys[name]))
     assert [*example] == [name]
     schema = {"type": "object", "properties": own.keys, "additionalProperties": False}
     whole = {name: part for name, part in json_schema("project").items() if name == "$defs"}
@@ -27,7 +27,7 @@ def test_every_key_has_an_example_that_is_of_its_form(kind, name):
 
 
 def test_there_is_no_example_of_a_key_that_is_gone():
-    assert {(k, n) for k, named in keys.EXAMPLES.items() for n in named} == set(KEYS)
+    assert {(k, n) for k, named in keys.EXAMPLES.items() for n in named} <= set(KEYS)
 
 
 def test_the_page_has_every_key_and_fits_80_columns():

@@ -87,8 +87,7 @@ _SHOWN_AS_KINDS = {"commands", "cleanup", "phases", "tasks", "templates", "defau
 
 def _told(of: str, name: str, schema: Mapping[str, Any], style: Style) -> str:
     """How a key is written, what it may hold, and what it means."""
-    example = EXAMPLES.get(of, {}).get(name) or f"{name}: {_some(schema)}"
-    first, *more = example.split("\n")
+    first, *more = example(of, name, schema).split("\n")
     first = style.paint(first[: len(name)], "bold") + first[len(name) :]
     lines = [f"  {line}" for line in (first, *more)]
     holds = f"{_capital(_holds(schema))}.{_default(schema)}"
@@ -97,6 +96,11 @@ def _told(of: str, name: str, schema: Mapping[str, Any], style: Style) -> str:
             text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False
         )
     return "\n".join(lines) + "\n"
+
+
+def example(of: str, name: str, schema: Mapping[str, Any]) -> str:
+    """How a key is written: its own example, or some value that it may have."""
+    return EXAMPLES.get(of, {}).get(name) or f"{name}: {_some(schema)}"
 
 
 def _inside(schema: Mapping[str, Any], style: Style) -> Iterator[str]:
@@ -231,7 +235,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "run": "run: make test",
         "sources": "sources: [src/**, pyproject.toml]",
         "generates": "generates: [dist/]",
-        "generates_check": "generates_check: content",
+        "sandbox": "sandbox: true",
         "cache": "cache: true",
         "commands": "commands:\n  - name: Test\n    run: make test",
         "skip_exit_codes": "skip_exit_codes: [77]",
