@@ -68,17 +68,15 @@ def write(tool: str, path: str, folder: str | None, *, evaluate: bool = False) -
     origin = Origin(source_file, printable(file), workdir if inside else "", evaluate)
     source = importer.read(origin)
     source.workdir = source.workdir or origin.workdir
-    written = make(source)
+    written = texts(source)
     _both(target, {PROJECT_FILE: written.project, REPORT_FILE: written.report})
     return replace(written, folder=target)
 
 
-def make(source: Import) -> Written:
+def texts(source: Import) -> Written:
     """The texts of both files. Raises ZfError for what zf cannot have as a project."""
     if not source.jobs:
-        raise ZfError(
-            f"{source.file} has nothing to run", code="ZF680", hint="name another file"
-        )
+        raise ZfError(f"{source.file} has nothing to run", code="ZF680", hint="name another file")
     usual(source)
     text = writer.text_of(source)
     return Written(text, report.text_of(source), source)

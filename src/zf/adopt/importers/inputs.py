@@ -39,4 +39,6 @@ def _is_free(source: Import, made: str, entry: dict[str, Any]) -> bool:
     variable = as_variable(made).upper()
     same = [one for one in source.inputs if as_variable(one).upper() == variable]
     known = {k: v for k, v in source.inputs.get(made, {}).items() if k != "secret"}
-    return not same or (same == [made] and known == {k: v for k, v in entry.items() if k != "secret"})
+    return not same or (
+        same == [made] and known == {k: v for k, v in entry.items() if k != "secret"}
+    )

@@ -134,9 +134,7 @@ def _is_call(found: re.Match[str], scripts: Mapping[str, str]) -> bool:
     return name in scripts and bool(verb or name in _SHORT or program in {"yarn", "pnpm"})
 
 
-def _many(
-    found: re.Match[str], scripts: Mapping[str, str]
-) -> tuple[list[str], list[str]] | None:
+def _many(found: re.Match[str], scripts: Mapping[str, str]) -> tuple[list[str], list[str]] | None:
     """What npm-run-all is told to run: one after the other, or in any order; None if not plain."""
     together = found[1] == "run-p"
     names: list[str] = []
@@ -209,7 +207,9 @@ def _write(
         job.need(need)
     source.exact(f"scripts.{job.name}", job=job)
     if job.name in _LIFE:
-        source.changed(f"{job.name} as a hook", "npm runs it by itself at times, zf if told", job=job)
+        source.changed(
+            f"{job.name} as a hook", "npm runs it by itself at times, zf if told", job=job
+        )
     if f"post{job.name}" in scripts:
         what = f"`zf run post{job.name}` runs both: a task does not start what comes after it"
         source.changed(f"scripts.post{job.name}", what, job=job)
@@ -252,4 +252,3 @@ def _variables(source: Import, job: Job, said: Map) -> None:
         else:
             remedy = f"npm sets {name} and zf does not: write its value, and remove this step"
             source.manual(name, remedy, job=job, first=True)
-

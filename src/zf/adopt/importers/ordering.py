@@ -9,6 +9,7 @@ start. That is the order in which a depth-first walk leaves them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from zf.adopt.importers.model import Import, reaches
 
@@ -18,19 +19,19 @@ _MOST_WALKS = 50
 def order(source: Import) -> None:
     """Give the tasks priorities where that is needed, and say where an order is not kept."""
     needs = {job.name: [need.name for need in job.needs] for job in source.jobs}
-    open_ = {name for name in needs if not _implied(needs[name], needs)}
+    meant = {name: _meant(listed, needs) for name, listed in needs.items()}
+    open_ = {name for name in needs if not _implied(meant[name], needs)}
     if not open_:
         return
     below = {*_walk([one for name in needs if name in open_ for one in needs[name]], needs)}
-    walked = _best_walk([*source.usual, *needs], needs, open_)
+    walked = _best_walk([*source.usual, *needs], needs, {n: meant[n] for n in open_})
     place = {name: number for number, name in enumerate(n for n in walked if n in below)}
     for job in source.jobs:
         if job.name in place:
             job.keys["priority"] = len(place) - place[job.name]
         if job.name in open_:
-            listed = needs[job.name]
-            construct = f"needs {' '.join(listed)}"
-            if _wrong(listed, place):
+            construct = f"needs {' '.join(needs[job.name])}"
+            if _wrong(meant[job.name], place):
                 remedy = "other tasks name them in another order: add needs that say which is meant"
                 source.manual(construct, remedy, job=job, first=True)
             else:
@@ -38,7 +39,7 @@ def order(source: Import) -> None:
 
 
 def _best_walk(
-    names: list[str], needs: Mapping[str, list[str]], open_: set[str]
+    names: list[str], needs: Mapping[str, list[str]], open_: Mapping[str, list[str]]
 ) -> list[str]:
     """The walk that keeps the most orders, of those that begin at a task whose order matters."""
     best: list[str] = []
@@ -46,7 +47,7 @@ def _best_walk(
     for start in ["", *(name for name in names if name in open_)][:_MOST_WALKS]:
         walked = _walk([start, *names], needs)
         place = {name: number for number, name in enumerate(walked)}
-        wrong = sum(_wrong(needs[name], place) for name in open_)
+        wrong = sum(_wrong(listed, place) for listed in open_.values())
         if wrong < fewest:
             best, fewest = walked, wrong
         if not wrong:
@@ -58,10 +59,14 @@ def _wrong(listed: list[str], place: Mapping[str, int]) -> bool:
     return sorted(listed, key=place.__getitem__) != listed
 
 
+def _meant(listed: list[str], needs: Mapping[str, list[str]]) -> list[str]:
+    """What a task needs in the order in which it would be done for this task alone."""
+    return [name for name in _walk(listed, needs) if name in listed]
+
+
 def _implied(listed: list[str], needs: Mapping[str, list[str]]) -> bool:
     """Whether each needs the one before it, near or far."""
-    pairs = zip(listed, listed[1:], strict=False)
-    return all(reaches(needs, later, earlier) for earlier, later in pairs)
+    return all(reaches(needs, later, earlier) for earlier, later in pairwise(listed))
 
 
 def _walk(names: list[str], needs: Mapping[str, list[str]]) -> list[str]:

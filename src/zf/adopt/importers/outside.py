@@ -13,7 +13,9 @@ from zf.model import RESERVED_ENV
 from zf.variables import is_allowed
 
 _LOOKED_AT = re.compile(r"\$\{?([A-Z][A-Z0-9_]+)\b")
-_SET = re.compile(r"\b([A-Z][A-Z0-9_]+)\+?=|\b(?:read|for|local|export|declare)\s+(?:-\S+\s+)*([A-Z][A-Z0-9_]+)")
+_SET = re.compile(
+    r"\b([A-Z][A-Z0-9_]+)\+?=|\b(?:read|for|local|export|declare)\s+(?:-\S+\s+)*([A-Z][A-Z0-9_]+)"
+)
 # What bash itself has.
 _OF_SHELLS = {
     "BASHPID",
@@ -58,7 +60,9 @@ def _outside(source: Import, job: Job) -> set[str]:
     own = {*job.keys.get("env", {}), *source.defaults.get("env", {})}
     own |= {name for step in job.steps for name in step.keys.get("env", {})}
     own |= {one or other for one, other in _SET.findall(scripts)}
-    inputs = {name for name in _LOOKED_AT.findall(scripts) if name.startswith(("INPUT_", "MATRIX_"))}
+    inputs = {
+        name for name in _LOOKED_AT.findall(scripts) if name.startswith(("INPUT_", "MATRIX_"))
+    }
     return {
         name
         for name in _LOOKED_AT.findall(scripts)

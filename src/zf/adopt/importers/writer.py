@@ -10,10 +10,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zf.adopt.importers.inputs import written
-from zf.adopt.importers.model import GUARD, Import, Job, Need, Step, guard, one_line, quoted, reaches
+from zf.adopt.importers.model import (
+    GUARD,
+    Import,
+    Job,
+    Need,
+    Step,
+    guard,
+    one_line,
+    quoted,
+    reaches,
+)
 from zf.adopt.importers.names import ids
 from zf.adopt.importers.ordering import order
-from zf.adopt.writing import project_text, shortest
+from zf.adopt.writing import Path, project_text, shortest
 from zf.errors import Problem, ZfError
 from zf.plan.load import load
 from zf.plan.places import PROJECT_FILE
@@ -45,7 +55,7 @@ def text_of(source: Import) -> str:
         refused = _refused(text, problems, given_up)
         if not refused:
             raise ZfError(
-                f"{source.file} comes to a {PROJECT_FILE} that zf does not take: {problems[0].message}",
+                f"what {source.file} comes to is not taken by zf: {problems[0].message}",
                 hint="import a part of it, or write that part by hand",
             )
         for job in source.jobs:
@@ -158,7 +168,7 @@ def _text(source: Import, forms: Mapping[str, dict[str, Any]]) -> str:
     if source.defaults:
         document["defaults"] = _clean(source.defaults)
     document["tasks"] = {name: shortest(form) for name, form in forms.items()}
-    comments = {
+    comments: dict[Path, str] = {
         ("tasks", job.id): "\n".join(dict.fromkeys(job.comments))
         for job in source.jobs
         if job.comments
@@ -238,4 +248,3 @@ def _refused(text: str, problems: list[Problem], given_up: set[str]) -> dict[str
         if inside and inside[-1] not in given_up:
             found.setdefault(inside[-1], problem)
     return found
-

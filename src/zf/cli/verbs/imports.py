@@ -86,9 +86,7 @@ def _as_json(written: Written) -> dict[str, object]:
         "files": [written.project_path, written.report_path],
         "tasks": [job.id for job in written.source.jobs],
         "constructs": report.tally(written.source),
-        "by_hand": [
-            {"task": job.id, "constructs": many} for job, many in written.source.by_hand()
-        ],
+        "by_hand": [{"task": job.id, "constructs": many} for job, many in written.source.by_hand()],
     }
 
 

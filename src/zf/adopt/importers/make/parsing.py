@@ -54,7 +54,7 @@ def lines(text: str) -> Iterator[Line | Rule]:
         bare, comment = _split_comment(line)
         said = bare.strip()
         if not said:
-            title = comment.strip("# \t-=") if comment.strip("# \t-=") else ""
+            title = comment.strip("# \t-=")
             continue
         if match := _DEFINE.match(said):
             yield from _rule(rule)

@@ -9,15 +9,17 @@ import re
 from collections.abc import Iterable
 
 from zf.adopt.importers import reading
-from zf.adopt.importers.make_parsing import Line, Rule, lines
-from zf.adopt.importers.make_values import MARKED, Unknown, Values, Variable, stem_of
+from zf.adopt.importers.make.parsing import Line, Rule, lines
+from zf.adopt.importers.make.values import MARKED, Unknown, Values, Variable, stem_of
 from zf.adopt.importers.model import Import, Job, Origin
 from zf.lean.records import Struct, field
 
 _MOST_FILES = 100
 _MOST_TARGETS = 20_000
 _TESTS = re.compile(r"\(?\s*(?:(['\"])(.*?)\1\s+(['\"])(.*?)\3|(.*),(.*?)\)?)\s*$", re.DOTALL)
-_LOCAL = re.compile(r"(?:(?:override|export|private)\s+)*([^\s:#=!?+]+)\s*(::?=|\?=|\+=|=)\s*(.*)", re.DOTALL)
+_LOCAL = re.compile(
+    r"(?:(?:override|export|private)\s+)*([^\s:#=!?+]+)\s*(::?=|\?=|\+=|=)\s*(.*)", re.DOTALL
+)
 
 
 class Target(Struct):
@@ -153,7 +155,9 @@ class Makefile:
             text = self.values.expand(line.said, {})
         except Unknown as error:
             job = self._guard_job(f"line-{line.number}", line.number)
-            remedy = f"what the line does is known when make runs ({error}): write the tasks it makes"
+            remedy = (
+                f"what the line does is known when make runs ({error}): write the tasks it makes"
+            )
             self.source.manual(line.said, remedy, job=job)
             return
         if text.strip():

@@ -111,9 +111,7 @@ class Values:
             out.append(value)
         return "".join([*out, said[at:]])
 
-    def _reference(
-        self, said: str, at: int, own: Mapping[str, str], depth: int
-    ) -> tuple[str, int]:
+    def _reference(self, said: str, at: int, own: Mapping[str, str], depth: int) -> tuple[str, int]:
         """What stands at a dollar sign, and where it goes on behind it."""
         sign = said[at + 1 : at + 2]
         if sign == "$" or not sign:
@@ -268,7 +266,10 @@ _FUNCTIONS: Mapping[str, tuple[int, Callable[..., str]]] = {
     "sort": (1, lambda words: " ".join(sorted(set(words.split())))),
     "strip": (1, lambda words: " ".join(words.split())),
     "subst": (3, lambda old, new, text: text.replace(old, new) if old else text + new),
-    "suffix": (1, lambda words: " ".join(filter(None, (os.path.splitext(w)[1] for w in words.split())))),
+    "suffix": (
+        1,
+        lambda words: " ".join(filter(None, (os.path.splitext(w)[1] for w in words.split()))),
+    ),
     "words": (1, lambda words: str(len(words.split()))),
 }
 # What asks the file system or make itself, or makes more of the makefile.

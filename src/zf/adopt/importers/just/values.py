@@ -121,10 +121,7 @@ class _Parser:
 
     def sum(self) -> Value:
         """Values joined by `+`, or by `/` as paths."""
-        if self._takes("/"):
-            found = _joined(text("/"), self._one())
-        else:
-            found = self._one()
+        found = _joined(text("/"), self._one()) if self._takes("/") else self._one()
         while self._next() in {("sign", "+"), ("sign", "/")}:
             is_path = self._takes("/") or not self._takes("+")
             other = self._one()

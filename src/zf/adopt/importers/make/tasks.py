@@ -1,4 +1,4 @@
-"""A makefile -> tasks: explicit rules, line by line. With `--eval`, what make itself knows of it."""
+"""The targets of a makefile -> tasks, line by line; with `--eval`, of what make itself knows."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 import subprocess
 from collections.abc import Iterator
 
-from zf.adopt.importers.make_parsing import Rule
-from zf.adopt.importers.make_rules import Makefile, Target, matched
-from zf.adopt.importers.make_values import MARKED, Unknown, Variable, shown
+from zf.adopt.importers.make.parsing import Rule
+from zf.adopt.importers.make.rules import Makefile, Target, matched
+from zf.adopt.importers.make.values import MARKED, Unknown, Variable, shown
 from zf.adopt.importers.model import Import, Job, Origin, Step
 from zf.adopt.importers.names import is_variable
 from zf.adopt.importers.scripts import Meant, Unsayable, put
@@ -45,7 +45,11 @@ def _database(origin: Origin) -> str:
     folder = os.path.dirname(origin.path) or "."
     try:
         done = subprocess.run(
-            command, cwd=folder, capture_output=True, timeout=_EVAL_S, check=False,
+            command,
+            cwd=folder,
+            capture_output=True,
+            timeout=_EVAL_S,
+            check=False,
             stdin=subprocess.DEVNULL,
         )
     except FileNotFoundError:
@@ -55,7 +59,8 @@ def _database(origin: Origin) -> str:
         raise ZfError(why, code="ZF683", hint="leave out --eval") from None
     text = done.stdout.decode(errors="replace")
     _, found, database = text.partition("\n# Make data base")
-    if not found:
+    database = database.partition("\n")[2]
+    if not found or re.search(r":\d+: \*\*\*", done.stderr.decode(errors="replace")):
         said = done.stderr.decode(errors="replace").strip().splitlines()
         why = f"make -pn does not read {origin.file}: {(said or ['it says nothing'])[-1]}"
         raise ZfError(why, code="ZF683", hint="mend it, or leave out --eval")
@@ -205,7 +210,11 @@ class _Importer:
             return
         made = [one.name for one in job.needs if self._is_file(one.name)]
         paths = [self._path(one) for one in [*sources, *made]]
-        if not sources or not self._is_file(target.name) or None in (*paths, self._path(target.name)):
+        if (
+            not sources
+            or not self._is_file(target.name)
+            or None in (*paths, self._path(target.name))
+        ):
             return
         job.keys["sources"] = paths
         job.keys["generates"] = [self._path(target.name)]
@@ -338,5 +347,3 @@ def _separate(expanded: str) -> list[str]:
         else:
             found.append("")
     return [one for one in found if one.strip()]
-
-

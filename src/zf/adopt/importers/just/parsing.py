@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from zf.adopt.importers.just_values import Unknown, string, tokens
+from zf.adopt.importers.just.values import Unknown, string, tokens
 from zf.lean.records import Struct, field
 
-_ASSIGNMENT = re.compile(r"(?:(export|eager|lazy)\s+)?([A-Za-z_][A-Za-z0-9_-]*)\s*:=\s*(.*)", re.DOTALL)
+_ASSIGNMENT = re.compile(
+    r"(?:(export|eager|lazy)\s+)?([A-Za-z_][A-Za-z0-9_-]*)\s*:=\s*(.*)", re.DOTALL
+)
 _SETTING = re.compile(r"set\s+([a-z-]+)\s*(?::=\s*(.*))?", re.DOTALL)
 _ALIAS = re.compile(r"alias\s+([A-Za-z_][\w-]*)\s*:=\s*([A-Za-z_][\w:-]*)")
 _IMPORT = re.compile(r"import(\?)?\s+(['\"])(.*)\2")
@@ -150,8 +152,11 @@ _HEADER_END = re.compile(r":(?!=|:)")
 
 def _uncommented(expression: str) -> str:
     """The expression without a comment behind it."""
-    parts = re.findall(r"'''.*?'''|\"\"\".*?\"\"\"|'[^']*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|#[^\n]*|.",
-                       expression, flags=re.DOTALL)
+    parts = re.findall(
+        r"'''.*?'''|\"\"\".*?\"\"\"|'[^']*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|#[^\n]*|.",
+        expression,
+        flags=re.DOTALL,
+    )
     return "".join(part for part in parts if not part.startswith("#")).strip()
 
 
