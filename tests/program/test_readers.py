@@ -40,6 +40,8 @@ WORDS = {
     "schema": ["schema"],
     "replay": ["replay", "r1", "a"],
     "durations": ["durations"],
+    "doctor": ["doctor"],
+    "import": ["import", "make", "old", "-o", "{out}"],
     "report": ["report", "r1", "-o", "{out}"],
     "usage": ["usage", "claude", "answers.json"],
     # Nothing of a task that has ended is cancelled, so this can be asked again and again.
@@ -83,6 +85,8 @@ def ready(tmp_path_factory):
     assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
     assert project.zf("run-phase", "A", "--run-id", "r2").code == 0
     os.mkfifo(project.root / "up")
+    (project.root / "old").mkdir()
+    (project.root / "old/Makefile").write_text("a:\n\ttrue\n")
 
     def begin(run):
         up = os.open(project.root / "up", os.O_RDWR)

@@ -16,6 +16,7 @@ PAGE = ROOT / "docs" / "source-map.md"
 ROOMS = (
     "cli",
     "adopt",
+    "doctor",
     "plan",
     "run",
     "work",

@@ -51,8 +51,8 @@ def program() -> str:
 
 
 _COMMAND = lazy.pattern(
-    r"\bzf (?=(?:run|run-phase|run-task|resume|rerun|cancel|validate|list|plan|schema|status"
-    r"|explain|logs|durations|report|usage|verify|seal|export|diff|replay)\b)"
+    r"\bzf (?=(?:run|doctor|run-phase|run-task|resume|rerun|cancel|import|validate|list|plan|schema"
+    r"|status|explain|logs|durations|report|usage|verify|seal|export|diff|replay)\b)"
 )
 
 

@@ -54,11 +54,16 @@ def _refuse_unshielded(request: RunRequest) -> None:
     from zf.work.walls.shield import why_not  # noqa: PLC0415 - few runs must have it
 
     if reason := why_not(grounds):
-        raise ZfError(
-            f"{request.settings.shield.source} asks for the shield, which cannot be had: {reason}",
-            code="ZF125",
-            hint="run zf where it can be had, or without: --shield auto takes it where it is there",
-        )
+        raise unshielded(request.settings.shield.source, reason)
+
+
+def unshielded(source: str, reason: str) -> ZfError:
+    """Why a run is refused that must have the shield by the setting of this source."""
+    return ZfError(
+        f"{source} asks for the shield, which cannot be had: {reason}",
+        code="ZF125",
+        hint="run zf where it can be had, or without: --shield auto takes it where it is there",
+    )
 
 
 def refuse_impossible(request: RunRequest) -> None:
@@ -122,7 +127,7 @@ def claimed(proofs: str, run: str) -> Iterator[int]:
         _make_proofs(proofs)
         lock_fd = lock.acquire(proofs, run, "choose another --run-id")
     except OSError as error:
-        raise _not_writable(proofs, error) from None
+        raise not_writable(proofs, error) from None
     try:
         folded = run.casefold()
         taken = next((name for name in os.listdir(proofs) if name.casefold() == folded), None)
@@ -174,7 +179,7 @@ def taken_over(request: RunRequest, inbox: Inbox) -> Iterator[int]:
     try:
         lock_fd = lock.take_over(proofs, run, inbox.fileno(), patience_s=patience_s)
     except OSError as error:
-        raise _not_writable(proofs, error) from None
+        raise not_writable(proofs, error) from None
     try:
         yield lock_fd
     finally:
@@ -198,7 +203,8 @@ def recording(run: str) -> Iterator[None]:
         ) from error
 
 
-def _not_writable(proofs: str, error: OSError) -> ZfError:
+def not_writable(proofs: str, error: OSError) -> ZfError:
+    """Why a run that cannot be recorded there is refused."""
     is_folder = os.path.isdir(proofs) or not os.path.lexists(proofs)
     return ZfError(
         f"cannot write proofs to {proofs}: {error.strerror if is_folder else 'it is no folder'}",
@@ -272,7 +278,7 @@ def new_folder(
         remove_tree(staging)
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
             raise _taken(proofs, run, run) from None
-        raise _not_writable(proofs, error) from None
+        raise not_writable(proofs, error) from None
     with recording(run):
         sync_folder(proofs)
     return recorder, began, about

@@ -94,7 +94,7 @@ class Shell:
         """`path` is the usual PATH; `confine` is called in the thread that starts a step, which
         ends with that.
         """
-        self._found: dict[tuple[str, str], str | None] = {("bash", path): _which("bash", path)}
+        self._found: dict[tuple[str, str], str | None] = {("bash", path): which("bash", path)}
         self._confine = confine
         # Python and the worker ignore some signals; a step starts with all of them as usual.
         self._ignored = [
@@ -153,7 +153,7 @@ class Shell:
         if "/" in name:  # a path, from the folder that the step runs in
             return name if _is_program(name) else None
         if (name, path) not in self._found:
-            self._found[name, path] = _which(name, path)
+            self._found[name, path] = which(name, path)
         return self._found[name, path]
 
     def _spawn(
@@ -209,7 +209,7 @@ def _in_a_thread(confine: Callable[[], None], start: Callable[[], Started]) -> S
         return result[0]
 
 
-def _which(program: str, path: str) -> str | None:
+def which(program: str, path: str) -> str | None:
     """Where a program is on this PATH. By hand, as `shutil` takes each worker 4 ms to import."""
     for folder in path.split(os.pathsep) if path else ():
         found = os.path.join(folder, program)

@@ -18,7 +18,9 @@ from zf.report.words import count
 if TYPE_CHECKING:
     from zf.adopt.importers import Written
 
-TOOLS = ("github", "gitlab", "just", "make", "npm", "taskfile", "tox")
+# Told here, too, so that no importer is imported before one is asked for.
+TOOLS = ("just", "make", "npm")
+_LISTED = f"{', '.join(TOOLS[:-1])} or {TOOLS[-1]}"
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def _tool(word: str) -> str:
     if word not in TOOLS:
-        raise typer.BadParameter(f"{word!r} is not one of {', '.join(TOOLS)}.")
+        raise typer.BadParameter(f"{word!r} is not {_LISTED}.")
     return word
 
 
@@ -43,7 +45,7 @@ def import_tasks(
             metavar="TOOL",
             callback=_tool,
             autocompletion=_tools,
-            help="What the file is of: github, gitlab, just, make, npm, taskfile or tox.",
+            help=f"What the file is of: {_LISTED}.",
         ),
     ],
     path: Annotated[
