@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from zf.adopt.importers import just, make, npm, report, writer
+from zf.adopt.importers import github, just, make, npm, report, taskfile, writer
 from zf.adopt.importers.model import Import, Origin
 from zf.adopt.importers.outside import usual
 from zf.adopt.importers.reading import file_in
@@ -23,12 +23,16 @@ class Importer(Struct, frozen=True):
     read: Callable[[Origin], Import]
     names: tuple[str, ...]
     about: str
+    # The file that is meant by a path, where that is more than one of `names` in a folder.
+    file_of: Callable[[str], str] | None = None
 
 
 IMPORTERS: Mapping[str, Importer] = {
+    "github": Importer(github.read, (), "a workflow of GitHub Actions", github.file_of),
     "just": Importer(just.read, just.NAMES, "a justfile"),
     "make": Importer(make.read, make.NAMES, "a makefile"),
     "npm": Importer(npm.read, npm.NAMES, "the scripts of a package.json"),
+    "taskfile": Importer(taskfile.read, taskfile.NAMES, "a Taskfile of go-task"),
 }
 
 
@@ -58,8 +62,9 @@ def write(tool: str, path: str, folder: str | None, *, evaluate: bool = False) -
     folder that the file is about. Both files are written or none. Raises ZfError.
     """
     importer = IMPORTERS[tool]
-    source_file = file_in(path, importer.names, tool)
-    home = os.path.dirname(os.path.abspath(source_file))
+    find = importer.file_of
+    source_file = find(path) if find else file_in(path, importer.names, tool)
+    home = _home(os.path.dirname(os.path.abspath(source_file)))
     target = os.path.abspath(folder) if folder is not None else home
     _refuse_what_is_there(target)
     workdir = os.path.relpath(home, target)
@@ -71,6 +76,12 @@ def write(tool: str, path: str, folder: str | None, *, evaluate: bool = False) -
     written = texts(source)
     _both(target, {PROJECT_FILE: written.project, REPORT_FILE: written.report})
     return replace(written, folder=target)
+
+
+def _home(folder: str) -> str:
+    """The project of a file in this folder: workflows are below it."""
+    above, inside, _ = f"{folder}/".rpartition("/.github/workflows/")
+    return above or "/" if inside else folder
 
 
 def texts(source: Import) -> Written:

@@ -20,7 +20,7 @@ def ask(source: Import, name: str, default: str | None, owner: str, **keys: Any)
         base = as_input(f"{owner}-{name}")
         made = base if number == 2 else as_input(f"{base[:60]}-{number}")
         number += 1
-    if default is not None and is_secret_name(f"INPUT_{as_variable(made).upper()}"):
+    if default is not None and is_secret_name(variable_of(made)):
         entry["secret"] = False
     source.inputs[made] = entry
     return made
@@ -42,3 +42,8 @@ def _is_free(source: Import, made: str, entry: dict[str, Any]) -> bool:
     return not same or (
         same == [made] and known == {k: v for k, v in entry.items() if k != "secret"}
     )
+
+
+def variable_of(name: str) -> str:
+    """The variable in which steps have an input."""
+    return f"INPUT_{as_variable(name).upper()}"

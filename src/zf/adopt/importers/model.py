@@ -41,7 +41,7 @@ class Origin(Struct, frozen=True):
         """Another file, by its path from this one."""
         return Origin(
             os.path.join(os.path.dirname(self.path), path),
-            os.path.join(os.path.dirname(self.file), path),
+            os.path.normpath(os.path.join(os.path.dirname(self.file), path)),
             self.workdir,
         )
 

@@ -50,6 +50,9 @@ def usual(source: Import) -> None:
     listed = list(dict.fromkeys([*source.project.get("pass_env", ()), *names]))
     if listed:
         source.project["pass_env"] = listed
+        for job in source.jobs:
+            if job.keys.get("cache") is True:  # else no result of it would ever count
+                job.keys["cache"] = {"env": listed}
     what = "steps see a short list of variables, and what `pass_env` names"
     source.changed("the whole environment", what, job=None)
 

@@ -172,7 +172,7 @@ def _scalar(node: Any) -> Any:
     3.10.
     """
     said: str = node.value
-    if node.style is not None:
+    if node.style:  # a quote, or the sign of a block
         return said
     if said in _WORDS:
         return _WORDS[said]

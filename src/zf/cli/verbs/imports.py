@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zf.adopt.importers import Written
 
 # Told here, too, so that no importer is imported before one is asked for.
-TOOLS = ("just", "make", "npm")
+TOOLS = ("just", "make", "npm", "taskfile")
 _LISTED = f"{', '.join(TOOLS[:-1])} or {TOOLS[-1]}"
 
 
