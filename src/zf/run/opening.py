@@ -20,7 +20,7 @@ from zf.proof.canonical import canonical
 from zf.proof.files import remove_tree, sync_folder, write_new
 from zf.proof.journal import Journal
 from zf.proof.known import Known
-from zf.proof.layout import JOURNAL, PLAN, RUN
+from zf.proof.layout import JOURNAL, PLAN, RETENTION, RUN
 from zf.proof.lines import object_lines
 from zf.proof.read import LATEST, newest_head
 from zf.proof.source import provenance
@@ -129,17 +129,32 @@ def claimed(proofs: str, run: str) -> Iterator[int]:
     except OSError as error:
         raise not_writable(proofs, error) from None
     try:
-        folded = run.casefold()
-        taken = next((name for name in os.listdir(proofs) if name.casefold() == folded), None)
+        folded, names = run.casefold(), os.listdir(proofs)
+        taken = next((name for name in names if name.casefold() == folded), None)
         # A wrapper may have made the folder; the rename in `new_folder` takes it only while empty.
         if taken is not None and not (taken == run and _is_empty_folder(f"{proofs}/{run}")):
             raise _taken(proofs, taken, run)
+        if RETENTION in names:
+            _refuse_pruned(proofs, run)
         # What a runner left that was killed before its run had a name.
         remove_tree(lock.staging_path(proofs, run))
         yield lock_fd
     finally:
         remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
+
+
+def _refuse_pruned(proofs: str, run: str) -> None:
+    """An id stands for one run, also when that is gone: what tells of it would tell of another."""
+    from zf.run.retention.ledger import Ledger  # noqa: PLC0415 - few projects prune
+
+    if entry := Ledger.read(proofs).pruned.get(run):
+        raise ZfError(
+            f"run id {run!r} is taken: that run was pruned {entry.wall[:10]}",
+            exit_code=Exit.RUN_ID_TAKEN,
+            code="ZF122",
+            hint=f"choose another --run-id; zf verify {run} says what that run was",
+        )
 
 
 def _make_proofs(proofs: str) -> None:

@@ -67,10 +67,11 @@ def write(tool: str, path: str, folder: str | None, *, evaluate: bool = False) -
     home = _home(os.path.dirname(os.path.abspath(source_file)))
     target = os.path.abspath(folder) if folder is not None else home
     _refuse_what_is_there(target)
-    workdir = os.path.relpath(home, target)
-    inside = workdir != "." and workdir.split(os.sep)[0] != ".."
-    file = os.path.relpath(source_file, target) if inside else os.path.basename(source_file)
-    origin = Origin(source_file, printable(file), workdir if inside else "", evaluate)
+    below = os.path.relpath(home, target)
+    is_inside = below.split(os.sep)[0] != ".."
+    file = os.path.relpath(source_file, target if is_inside else home)
+    workdir = below if is_inside and below != "." else ""
+    origin = Origin(source_file, printable(file), workdir, evaluate)
     source = importer.read(origin)
     source.workdir = source.workdir or origin.workdir
     written = texts(source)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zf.cli.display import streams
 from zf.cli.options import AsJson, Directory
 from zf.cli.project import path_shown
 from zf.errors import ZfError
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from zf.adopt.importers import Written
 
 # Told here, too, so that no importer is imported before one is asked for.
-TOOLS = ("just", "make", "npm", "taskfile")
+TOOLS = ("github", "just", "make", "npm", "taskfile")
 _LISTED = f"{', '.join(TOOLS[:-1])} or {TOOLS[-1]}"
 
 
@@ -78,7 +76,7 @@ def import_tasks(
     if as_json:
         print(json.dumps(_as_json(written)))
     else:
-        streams.say(sys.stdout, "\n".join(_told(written)) + "\n")
+        print("\n".join(_told(written)))
 
 
 def _as_json(written: Written) -> dict[str, object]:

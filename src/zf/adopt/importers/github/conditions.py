@@ -67,8 +67,8 @@ class _Condition:
 
     def _part(self, node: Node, operator: str) -> str:
         made = self.truth(node)
-        is_other = isinstance(node, Binary) and node.operator in {"&&", "||"}
-        return f"({made})" if is_other and node.operator != operator else made
+        own = node.operator if isinstance(node, Binary) else operator
+        return f"({made})" if own in {"&&", "||"} and own != operator else made
 
     def _negated(self, node: Not) -> str:
         inner = node.inner
@@ -134,9 +134,9 @@ class _Condition:
 
     def _contains(self, whole: Node, part: Node) -> str:
         if isinstance(whole, Context) and whole.path[1:] == ("*", "result"):
-            if whole.path[0] == "needs" and isinstance(part, Text) and not self._of_step:
-                if part.value in {"failure", "cancelled"}:
-                    return "failure()" if part.value == "failure" else "cancelled()"
+            is_sayable = whole.path[0] == "needs" and not self._of_step
+            if is_sayable and isinstance(part, Text) and part.value in {"failure", "cancelled"}:
+                return f"{part.value}()"
             raise Unsayable("needs.*.result")
         if isinstance(whole, Call) and whole.name == "fromjson" and len(whole.arguments) == 1:
             return self._among(whole.arguments[0], part)
@@ -208,9 +208,9 @@ class _Condition:
         }
         if rest in facts:
             return facts[rest]
-        if rest[:2] == ("event", "inputs") and len(rest) == 3:
-            if made := self._around.input(rest[2]):
-                return f"input.{made}"
+        is_input = rest[:2] == ("event", "inputs") and len(rest) == 3
+        if is_input and (made := self._around.input(rest[2])):
+            return f"input.{made}"
         return f"${{{of_github(rest)}:-}}"
 
 

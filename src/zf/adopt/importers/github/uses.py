@@ -79,7 +79,7 @@ _TOOLS: Mapping[str, Tool] = {
 }
 _DROPPED: Mapping[str, str] = {
     "Swatinem/rust-cache": "what is built stays where it is",
-    "actions/cache": "what is there stays there: `sources` and `generates` say what need not be made",
+    "actions/cache": "what is there stays there; see `cache` of tasks",
     "actions/cache/restore": "what is there stays there",
     "actions/cache/save": "what is there stays there",
     "easimon/maximize-build-space": "it makes room on GitHub's runner",
@@ -113,7 +113,7 @@ def take(used: Used) -> None:
 
 
 def _tool(used: Used, tool: Tool) -> None:
-    """zf installs nothing: a step looks whether the program is there, in the version meant."""
+    """Zf installs nothing: a step looks whether the program is there, in the version meant."""
     said = (as_text(used.given.get(tool.key)) or "") if tool.key else ""
     shows = f"{tool.program} {tool.shows}"
     version = said.strip().removeprefix("v")
@@ -141,7 +141,9 @@ def _checkout(used: Used) -> None:
     given = used.given
     other = [key for key in ("repository", "ref", "path") if as_text(given.get(key))]
     if other:
-        used.manual(f"zf runs in the checkout that is there ({', '.join(other)}): write what git does")
+        used.manual(
+            f"zf runs in the checkout that is there ({', '.join(other)}): write what git does"
+        )
     elif as_text(given.get("submodules")) in {"true", "recursive"}:
         used.job.steps.append(Step("git submodule update --init --recursive"))
         used.changed("zf runs in the checkout that is there")
@@ -154,10 +156,9 @@ def _upload(used: Used) -> None:
     if not paths:
         raise Unsayable("its path")
     globs = []
-    for path in paths:
-        sign = "!" if path.startswith("!") else ""
-        path = path.removeprefix("!").removeprefix("./").rstrip("/")
-        if sign:
+    for written in paths:
+        path = written.removeprefix("!").removeprefix("./").rstrip("/")
+        if written.startswith("!"):
             used.changed(f"`{path}` is kept as well: artifacts of zf leave nothing out")
             continue
         if not re.search(INSIDE, path) or "{" in path.replace("${", ""):
@@ -173,7 +174,7 @@ def _download(used: Used) -> None:
     name = as_text(used.given.get("name")) or ""
     path = (as_text(used.given.get("path")) or ".").removeprefix("./").rstrip("/") or "."
     there = used.uploads.get(name, "").removeprefix("./").rstrip("/")
-    if there and path in {there, "."} or (there and there.startswith(f"{path}/")):
+    if (there and path in {there, "."}) or (there and there.startswith(f"{path}/")):
         used.dropped("all tasks run in one folder: what the other left is where it left it")
     else:
         used.manual(f"copy what is meant from $NEEDS_DIR/TASK to {path}")

@@ -204,7 +204,9 @@ class _Importer:
                     job.keys["allow_failure"] = True
                     source.exact(key, line=line, job=job)
                 elif value is not False:
-                    source.changed(f"{key}: {value}", "left out: a failure counts", line=line, job=job)
+                    source.changed(
+                        f"{key}: {value}", "left out: a failure counts", line=line, job=job
+                    )
             elif key == "concurrency":
                 self._group(job, value, line)
             elif key == "if":
@@ -272,7 +274,9 @@ class _Importer:
             when = f"matrix.{axis[1]} in ({listed})"
             self.source.manual(construct, remedy, line=line, job=job, when=when)
         elif _FOREIGN.search(labels):
-            remedy = "zf runs on this machine alone: have it run on such a one, or leave the task out"
+            remedy = (
+                "zf runs on this machine alone: have it run on such a one, or leave the task out"
+            )
             self.source.manual(construct, remedy, line=line, job=job)
         elif "${{" in labels:
             what = "tasks run on this machine, whatever it is"
@@ -286,9 +290,10 @@ class _Importer:
             text = as_text(value) or ""
             construct = f"output {name}: {text}"
             own = re.fullmatch(r"\$\{\{\s*steps\.([\w-]+)\.outputs\.([\w-]+)\s*\}\}", text)
+            if not re.fullmatch(OUTPUT_PATTERN, name):
+                self.source.manual(construct, "give it another name", line=line, job=job)
+                continue
             try:
-                if not re.fullmatch(OUTPUT_PATTERN, name):
-                    raise Unsayable(name)
                 if not (own and own[1] in around.written and own[2] == name):
                     job.steps.append(Step(script(f'echo "{name}={text}" >> "$ZF_OUTPUT"', around)))
             except Unsayable as error:

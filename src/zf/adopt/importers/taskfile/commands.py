@@ -197,9 +197,7 @@ class Commands:
             keys = {"continue_on_error": True} if said.get("ignore_error") is True else {}
             self._step(as_text(said["cmd"]) or "", scope, self._job.steps, keys)
 
-    def _step(
-        self, command: str, scope: Scope, steps: list[Step], keys: dict[str, Any]
-    ) -> None:
+    def _step(self, command: str, scope: Scope, steps: list[Step], keys: dict[str, Any]) -> None:
         if not command.strip():
             return
         env = self._job.keys.setdefault("env", {})
@@ -228,11 +226,7 @@ class Commands:
         name = as_text(said.get("task")) or ""
         try:
             whole = self._around.called(text(name, scope), self._task)
-            task = self._around.tasks.get(whole)
-            if task is None:
-                raise Unsayable(f"there is no task {whole}")
-            if self._depth >= _MOST_DEPTH:
-                raise Unsayable(f"{whole} calls itself")
+            task = self._called(whole)
             given = {
                 key: text(as_text(value) or "", scope)
                 for key, value in as_map(said.get("vars")).items()
@@ -251,6 +245,15 @@ class Commands:
         _take_over(inner, into)
         what = "its commands stand here: between others a task cannot be a need"
         self._source.changed(f"call of {whole}", what, line=said.line, job=into)
+
+    def _called(self, whole: str) -> Task:
+        """The task of this name. Raises Unsayable."""
+        task = self._around.tasks.get(whole)
+        if task is None:
+            raise Unsayable(f"there is no task {whole}")
+        if self._depth >= _MOST_DEPTH:
+            raise Unsayable(f"{whole} calls itself")
+        return task
 
     def _status(self, before: int) -> None:
         """Commands that say whether there is anything to do: one script asks them first."""

@@ -1,4 +1,4 @@
-"""A Taskfile and what it includes -> its tasks by their whole names, each with what is around it."""
+"""A Taskfile and what it includes -> tasks by their whole names, each with what is around it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _included(
         source.manual(construct, "the file is not there: import it too", job=job)
         return
     real = os.path.realpath(found.path)
-    if real in seen[-20:] and seen.count(real) > 1 or len(seen) > _MOST_FILES:
+    if (real in seen[-20:] and seen.count(real) > 1) or len(seen) > _MOST_FILES:
         raise ZfError(f"{origin.file} includes itself", code="ZF680", hint="mend its includes")
     folder = file.folder
     if "dir" in keys:

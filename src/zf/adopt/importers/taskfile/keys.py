@@ -50,9 +50,7 @@ def flags(key: str, words: list[str]) -> list[str]:
     """`set` and `shopt` as words of bash's command line."""
     if key == "shopt":
         return [part for word in words for part in ("-O", word)]
-    return [
-        part for word in words for part in ((f"-{word}",) if len(word) == 1 else ("-o", word))
-    ]
+    return [part for word in words for part in ((f"-{word}",) if len(word) == 1 else ("-o", word))]
 
 
 def is_here(platforms: Any) -> bool:

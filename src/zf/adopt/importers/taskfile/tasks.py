@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zf.adopt.importers.inputs import ask, variable_of
-from zf.adopt.importers.model import Import, Job, Origin, Step
+from zf.adopt.importers.model import Import, Job, Origin
 from zf.adopt.importers.names import as_id, is_variable
 from zf.adopt.importers.reading import Map, as_list, as_map, as_text
 from zf.adopt.importers.scripts import Meant, Unsayable
@@ -224,5 +224,3 @@ def _static(value: Any) -> str:
     if said is None:
         raise Unsayable(re.sub(r"\s+", " ", str(value)))
     return said
-
-

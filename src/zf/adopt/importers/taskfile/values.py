@@ -203,4 +203,3 @@ def _command(command: str, scope: Scope, depth: int) -> Meant:
         return "command", put(command.strip(), TEMPLATE, meant)
     except Unsayable:
         return None
-
