@@ -65,9 +65,14 @@ WITHOUT_RESULT = {"cancel"}
 VERBS = sorted(WORDS.keys() - {"shell"})
 
 
+# It has no result, and no end of its own.
+ENDLESS = {"watch"}
+
+
 def test_no_verb_is_forgotten():
     assert {command.name or command.callback.__name__ for command in app.registered_commands} == {
-        *WORDS
+        *WORDS,
+        *ENDLESS,
     }
 
 
