@@ -16,6 +16,7 @@ from zf.cli.options import Directory
 from zf.cli.verbs import (
     doctor,
     help,  # noqa: A004 - a verb
+    imports,
     init,
     keep,
     proof,
@@ -57,7 +58,21 @@ def _options(
     pass
 
 
-for _family in (init, running, watch, rerun, shell, tasks, doctor, runs, report, proof, keep, help):
+for _family in (
+    init,
+    imports,
+    running,
+    watch,
+    rerun,
+    shell,
+    tasks,
+    doctor,
+    runs,
+    report,
+    proof,
+    keep,
+    help,
+):
     _family.register(app)
 for _command in app.registered_commands:
     _command.cls = Verb
