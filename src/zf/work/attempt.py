@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -35,18 +36,21 @@ if TYPE_CHECKING:
 
     from zf.model import Task
     from zf.plan.conditions.condition import Scalar
+    from zf.work import terminal
     from zf.work.caching import attempt as cache
     from zf.work.caching.use import Use
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
     from zf.work.results import channel, needs, reports, taken
     from zf.work.results.metrics import Meter
+    from zf.work.terminal import Terminal
 else:
     cache = lazy.module("zf.work.caching.attempt")
     channel = lazy.module("zf.work.results.channel")
     needs = lazy.module("zf.work.results.needs")
     reports = lazy.module("zf.work.results.reports")
     taken = lazy.module("zf.work.results.taken")
+    terminal = lazy.module("zf.work.terminal")
 
 
 class Attempt:
@@ -138,7 +142,7 @@ class Attempt:
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
         if problem and self.outcome.status is Status.SUCCESS:
             self.outcome.fail(Cause.ARTIFACTS, problem)
-        elif self._task.cache:
+        elif self._task.cache and not self.outcome.interactive:
             workdir = self._task.workdir, self.outcome.task.workdir
             go = partial(enter, self._context.real_root, *workdir)
             about = (self._context, self._task, self.outcome, self.tree, self._env)
@@ -272,8 +276,9 @@ class Attempt:
         ended = None
         try:
             capture = Capture(log, self._context.buffer, stream, self._task.max_log_bytes)
+            start = self._start_interactive if self._has_terminal(command) else self._start
             try:
-                ended = self._start(command, capture, terms, meanwhile)
+                ended = start(command, capture, terms, meanwhile)
             except WorkdirError as error:
                 status = command.cannot_run(outcome, Cause.WORKDIR, str(error))
             except NotStartedError as error:
@@ -314,9 +319,10 @@ class Attempt:
         capture: Capture,
         terms: Terms,
         meanwhile: Callable[[], None] | None,
+        on: Terminal | None = None,
     ) -> Ended:
         """Start the command where it is to run, and wait for its end. Raises WorkdirError and
-        NotStartedError.
+        NotStartedError. What is `on` a terminal takes what is typed there.
         """
         step = command.step
         context, outcome = self._context, self.outcome
@@ -326,14 +332,36 @@ class Attempt:
         own = self._own.get(command.file)
         env = self._env.for_step(command.index, traceparent, own.values if own else NOTHING)
         script = _bytes(step.run), self._task.arguments, step.shell
+        keys = (on.fd, on.keys) if on else None
         if step.shell and way(step.shell) == FILE:
             name = f"scripts/{self._task.id}.{outcome.attempt}.{command.file}"
             file = ScriptFile(f"{context.written_aside}/{name}", f"{context.aside}/{name}")
             with file:
-                leader, pipe = context.shell.start(env, *script, file)
-                return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
-        leader, pipe = context.shell.start(env, *script)
-        return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
+                leader, pipe = context.shell.start(env, *script, file, on)
+                return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
+        leader, pipe = context.shell.start(env, *script, on=on)
+        return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
+
+    def _has_terminal(self, command: Command) -> bool:
+        return self.outcome.interactive and command.kind == "step"
+
+    def _start_interactive(
+        self,
+        command: Command,
+        capture: Capture,
+        terms: Terms,
+        meanwhile: Callable[[], None] | None,
+    ) -> Ended:
+        """The same on a terminal of its own, which is that of the person for as long as it runs."""
+        try:
+            on = terminal.Terminal()
+        except OSError as error:
+            problem = f"no terminal can be had for {command.label}: {error_text(error)}"
+            raise NotStartedError(problem, None) from None
+        capture.came = on.show
+        capture.is_behind = on.is_behind
+        with closing(on), on.handing_on():
+            return self._start(command, capture, terms, meanwhile, on)
 
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it: those that they left, or

@@ -72,6 +72,7 @@ class Outcome(Struct):
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
     cached_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    interactive: bool = False  # whether it had the terminal, so that a person could type
     # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
     outputs_sha256: str = ""
@@ -315,7 +316,7 @@ class Outcome(Struct):
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told: dict[str, Any] = {}
+        told: dict[str, Any] = {"interactive": True} if self.interactive else {}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
         for name in ("metrics", "outputs_sha256", "cached_from"):
