@@ -64,7 +64,7 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
     flow, settings = settle(options, asked, None if options.dry_run else beside)
     from zf.plan import graph  # by now it is there
 
-    flow = _chosen(flow, options)
+    flow = chosen_of(flow, options)
     if options.arguments:
         from zf.plan.inputs import arguments
 
@@ -121,7 +121,7 @@ def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> i
     flow, settings = settle(options, asked, None if options.dry_run else beside)
     from zf.plan import graph, named
 
-    flow = _chosen(flow, options)
+    flow = chosen_of(flow, options)
     terminal = ""
     if options.tty:
         flow, settings, terminal = _with_terminal(flow, settings, options, words)
@@ -177,7 +177,7 @@ def _begin_task(task: str, options: RunOptions, beside: Beside) -> int:
     flow, settings = settle(options, Asked(task=task, needs=options.with_needs), beside)
     from zf.plan import graph  # by now it is there
 
-    flow = _chosen(flow, options)
+    flow = chosen_of(flow, options)
     terminal = ""
     if options.tty:
         flow, settings, terminal = _with_terminal(flow, settings, options, (task,))
@@ -220,7 +220,7 @@ def _with_terminal(
     return terminal.interactive(flow, task), terminal.unhurried(settings), task
 
 
-def _chosen(flow: Flow, options: RunOptions) -> Flow:
+def chosen_of(flow: Flow, options: RunOptions) -> Flow:
     """The flow with those instances of its matrices alone that `--matrix` wants."""
     if not options.matrix:
         return flow
@@ -335,10 +335,12 @@ def carry_out(
     fail_fast: bool | Literal["now"] = False,
     rerun_of: str | None = None,
     again: Mapping[str, Any] = NOTHING,
+    watcher: progress.Watcher | None = None,
     terminal: str = "",
 ) -> int:
     """Run a plan, showing what happens and then what came of it; the exit code. `again` is the
-    run.json of the run of which it runs a part again, `terminal` the task that has the terminal.
+    run.json of the run of which it runs a part again. A `watcher` shows it in its own way, and
+    `terminal` is the task that has the terminal.
     """
     from zf.redact.redactor import Redactor, hidden_by_name
     from zf.run.launch import launch
@@ -352,7 +354,7 @@ def carry_out(
     gc.freeze()
     gc.set_threshold(20_000)
     gc.enable()
-    watcher = progress.Watcher(options, flow.proofs)
+    watcher = watcher or progress.Watcher(options, flow.proofs)
     request = RunRequest(
         flow,
         plan,

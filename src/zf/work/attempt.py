@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing
+from contextlib import nullcontext
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -26,13 +26,14 @@ from zf.work.capture import Capture
 from zf.work.environment import METRICS, channel_files, own_variables
 from zf.work.interpreters import FILE, way
 from zf.work.outcome import Outcome, error_text
-from zf.work.shell import NotStartedError, ScriptFile, WorkdirError, enter
+from zf.work.shell import CANNOT_START, NotStartedError, ScriptFile, WorkdirError, enter
 from zf.work.steps import Command, answer
 from zf.work.supervise.leftovers import cookie
 from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from zf.model import Task
     from zf.plan.conditions.condition import Scalar
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from zf.work.results import channel, needs, reports, taken
     from zf.work.results.metrics import Meter
     from zf.work.terminal import Terminal
+    from zf.work.walls import around as walls
+    from zf.work.walls.sandbox import Sandbox
 else:
     cache = lazy.module("zf.work.caching.attempt")
     channel = lazy.module("zf.work.results.channel")
@@ -51,6 +54,7 @@ else:
     reports = lazy.module("zf.work.results.reports")
     taken = lazy.module("zf.work.results.taken")
     terminal = lazy.module("zf.work.terminal")
+    walls = lazy.module("zf.work.walls.around")
 
 
 class Attempt:
@@ -80,6 +84,8 @@ class Attempt:
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
         self._left = left and f"{context.aside}/{left}"
         self._left_at = left and f"{context.written_aside}/{left}"
+        # What its steps run in, once the first one is to.
+        self._sandbox: Sandbox | None = None
         # What conditions of steps may refer to beside variables.
         self._facts: Mapping[str, Scalar] = NOTHING
         self._meter = self._made_meter()
@@ -150,6 +156,8 @@ class Attempt:
         self._run_steps(meanwhile)
         if self.outcome.cause is Cause.EXIT and self.outcome.step is not None:
             self._tell_what_is_not_passed(self.outcome.step)
+            if self._sandbox is not None:
+                self._tell_what_is_not_read(self._sandbox, self.outcome.step)
         self._run_cleanup()
         self._collect()
         if self._task.budget:
@@ -182,6 +190,7 @@ class Attempt:
             task.silence_timeout_s,
             leave_running=task.leave_running,
             meter=self._meter,
+            walled=bool(task.sandbox),
         )
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
@@ -208,6 +217,14 @@ class Attempt:
                 f" `pass_env: [{listed}]` in the task file does that"
             )
 
+    def _tell_what_is_not_read(self, sandbox: Sandbox, index: int) -> None:
+        """Of the files that a failed step speaks of, those that its sandbox kept from it."""
+        workdir = self._task.steps[index].workdir or self._task.workdir
+        end = self.tree.end_of(layout.log(f"step-{index}"), _END_BYTES)
+        for path in sandbox.unseen(workdir, end.decode("utf-8", "replace"))[:_MOST_UNSEEN]:
+            told = f"{path} is in the project, but not in `read` of its sandbox"
+            self.outcome.notes.append(told)
+
     def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
         task, outcome, context = self._task, self.outcome, self._context
@@ -217,6 +234,7 @@ class Attempt:
             time.monotonic() + task.cleanup_timeout_s,
             leave_running=task.leave_running,
             cleanup=True,
+            walled=bool(task.sandbox),
         )
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
@@ -276,9 +294,9 @@ class Attempt:
         ended = None
         try:
             capture = Capture(log, self._context.buffer, stream, self._task.max_log_bytes)
-            start = self._start_interactive if self._has_terminal(command) else self._start
             try:
-                ended = start(command, capture, terms, meanwhile)
+                with self._terminal(command, capture) as on:
+                    ended = self._start(command, capture, terms, meanwhile, on)
             except WorkdirError as error:
                 status = command.cannot_run(outcome, Cause.WORKDIR, str(error))
             except NotStartedError as error:
@@ -336,32 +354,37 @@ class Attempt:
         if step.shell and way(step.shell) == FILE:
             name = f"scripts/{self._task.id}.{outcome.attempt}.{command.file}"
             file = ScriptFile(f"{context.written_aside}/{name}", f"{context.aside}/{name}")
+            wall = self._wall(file.seen)
             with file:
-                leader, pipe = context.shell.start(env, *script, file, on)
+                leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
                 return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
-        leader, pipe = context.shell.start(env, *script, on=on)
+        leader, pipe = context.shell.start(env, *script, on=on, wall=self._wall())
         return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
 
-    def _has_terminal(self, command: Command) -> bool:
-        return self.outcome.interactive and command.kind == "step"
+    def _terminal(
+        self, command: Command, capture: Capture
+    ) -> AbstractContextManager[Terminal | None]:
+        """What a command is on, if it is a step of a task that has the terminal."""
+        if self.outcome.interactive and command.kind == "step":
+            return terminal.for_step(capture, command.label)
+        return nullcontext()
 
-    def _start_interactive(
-        self,
-        command: Command,
-        capture: Capture,
-        terms: Terms,
-        meanwhile: Callable[[], None] | None,
-    ) -> Ended:
-        """The same on a terminal of its own, which is that of the person for as long as it runs."""
+    def _wall(self, script: str = "") -> Sequence[str]:
+        """The command line that a step's own is put behind, in the current folder. Raises
+        NotStartedError.
+        """
+        task, outcome = self._task, self.outcome
+        if not task.sandbox:
+            return ()
         try:
-            on = terminal.Terminal()
-        except OSError as error:
-            problem = f"no terminal can be had for {command.label}: {error_text(error)}"
-            raise NotStartedError(problem, None) from None
-        capture.came = on.show
-        capture.is_behind = on.is_behind
-        with closing(on), on.handing_on():
-            return self._start(command, capture, terms, meanwhile, on)
+            if not outcome.isolation:
+                given = self._env.values, self._env.values["ARTIFACTS_DIR"]
+                self._sandbox, outcome.isolation = walls.around(self._context, task, *given)
+                if self._sandbox is None:
+                    outcome.notes.append(f"it ran without its sandbox: {outcome.isolation}")
+            return self._sandbox.words(os.getcwd(), script) if self._sandbox else ()
+        except walls.CannotStandError as error:
+            raise NotStartedError(str(error), CANNOT_START) from None
 
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it: those that they left, or
@@ -415,6 +438,8 @@ class Attempt:
         )
 
 
+# Of the files that a step could not see, and of the end of its log that is looked at for them.
+_MOST_UNSEEN, _END_BYTES = 5, 16_384
 _UTF8 = ("utf-8", "surrogateescape")
 
 

@@ -34,6 +34,7 @@ EXIT_TIMEOUT = int(Exit.TIMEOUT)
 COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
+_ITS_OWN = ("isolation", "interactive")
 _SUMMED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_bytes")
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
@@ -61,6 +62,8 @@ class Outcome(Struct):
     containment: str = ""
     # How the steps were shielded. A worker that died took that with it: it stays unknown.
     shield: str = "unknown"
+    # The wall that its steps asked for and had; empty for none.
+    isolation: str = ""
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     # Of steps that were skipped, or failed and were tolerated.
@@ -316,7 +319,7 @@ class Outcome(Struct):
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told: dict[str, Any] = {"interactive": True} if self.interactive else {}
+        told: dict[str, Any] = {n: v for n in _ITS_OWN if (v := getattr(self, n))}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
         for name in ("metrics", "outputs_sha256", "cached_from"):
@@ -383,8 +386,7 @@ class Outcome(Struct):
             return {}
         steps = [{"step": number, **one} for kind, number, one in self.used if kind == "step"]
         cleanup = [{"cleanup": n, **one} for kind, n, one in self.used if kind == "cleanup"]
-        told = {**ended.measures, "steps": steps}
-        return {**told, "cleanup": cleanup} if cleanup else told
+        return {**ended.measures, "steps": steps, **({"cleanup": cleanup} if cleanup else {})}
 
     def write_abandoned_status(
         self,

@@ -19,8 +19,14 @@ import struct
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from zf.work.outcome import error_text
+from zf.work.shell import CANNOT_START, NotStartedError
+
+if TYPE_CHECKING:
+    from zf.work.capture import Capture
 
 THE_TERMINAL = "/dev/tty"
 _SIZE = struct.Struct("HHHH")
@@ -137,6 +143,19 @@ class Terminal:
         """From the background, too: what was taken is given back."""
         with suppress(termios.error, OSError), unstopped():
             termios.tcsetattr(self.fd, termios.TCSANOW, modes)
+
+
+@contextmanager
+def for_step(capture: Capture, label: str) -> Iterator[Terminal]:
+    """A terminal for the step of this label, whose output goes to the person and the capture."""
+    try:
+        on = Terminal()
+    except OSError as error:
+        problem = f"no terminal can be had for {label}: {error_text(error)}"
+        raise NotStartedError(problem, CANNOT_START) from None
+    capture.came, capture.is_behind = on.show, on.is_behind
+    with closing(on), on.handing_on():
+        yield on
 
 
 def modes_in_the_foreground(fd: int) -> list[Any]:
