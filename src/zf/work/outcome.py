@@ -34,7 +34,6 @@ EXIT_TIMEOUT = int(Exit.TIMEOUT)
 COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
-_ITS_OWN = ("isolation", "interactive")
 _SUMMED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_bytes")
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
@@ -319,7 +318,7 @@ class Outcome(Struct):
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told: dict[str, Any] = {n: v for n in _ITS_OWN if (v := getattr(self, n))}
+        told = {n: v for n in ("isolation", "interactive") if (v := getattr(self, n))}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
         for name in ("metrics", "outputs_sha256", "cached_from"):
