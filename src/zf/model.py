@@ -210,6 +210,8 @@ class Task(Struct, frozen=True):
     matrix_fail_fast: bool = False
     # What a newer run does to an older one that has its group: waits, or ends the task there.
     on_newer: str = QUEUE
+    # The `matrix:` of a task whose instances are only known when a need has handed on which.
+    matrix_from: Mapping[str, Any] = NOTHING
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""

@@ -22,10 +22,32 @@ def refuse_phases(flow: Flow, unknown: Iterable[str]) -> NoReturn:
 
 
 def refuse_task(flow: Flow, unknown: str) -> NoReturn:
+    hint = later_hint(flow, unknown) or task_hint(unknown, flow.tasks)
+    raise ZfError(f"unknown task '{unknown}'", code="ZF103", hint=hint)
+
+
+def later_hint(flow: Flow, unknown: str) -> str | None:
+    """What to do in place of naming an instance of a matrix that is only known in a run."""
+    base = flow.tasks.get(base_of(unknown))
+    if base is None or not base.matrix_from or base.id == unknown:
+        return None
+    return f"its instances are known when {listed_by(base)} is: zf run {base.id}"
+
+
+def listed_by(task: Task) -> str:
+    """The outputs that say which instances a task has, in words."""
+    from zf.plan.matrix.dynamic import references  # noqa: PLC0415 - few tasks are such
+
+    return " and ".join(dict.fromkeys(references(task.matrix_from).values()))
+
+
+def refuse_unlisted(task: Task) -> NoReturn:
+    """Raises ZfError (exit 2) for a task to be run without what says which instances it has."""
     raise ZfError(
-        f"unknown task '{unknown}'",
-        code="ZF103",
-        hint=task_hint(unknown, flow.tasks),
+        f"the instances of '{task.id}' are known when {listed_by(task)} is, which this run"
+        " would be without",
+        code="ZF162",
+        hint=f"zf run-task {task.id} --with-needs",
     )
 
 

@@ -24,6 +24,7 @@ from zf.events import (
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
+    PlanExtended,
     RetryDropped,
     RetryScheduled,
     RunEnded,
@@ -109,6 +110,9 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
         case RunTimedOut(deadline_s=deadline_s):
             told = f"past its deadline of {limit(deadline_s)}: ending what runs"
             return style.paint(f"run {printable(facts.run)}: {told}", "error")
+        case PlanExtended(base=base, instances=instances):
+            told = ", ".join(printable(str(one["id"]).partition("@")[2]) for one in instances)
+            return f"{printable(base)}: {count(len(instances), 'instance')}: {told}"
         case ThrottleEntered(reason=reason):
             told = f"{printable(reason)}: nothing new starts while a task runs"
             return f"{style.paint('throttle:', 'throttle')} {told}"

@@ -38,8 +38,11 @@ from zf.run.schedule.orders import (
     AskLease,
     EndPhase,
     EndRun,
+    Extend,
+    Extended,
     KillAttempt,
     LeaseAnswered,
+    NotExtended,
     NotRun,
     Order,
     OutputsRead,
@@ -100,6 +103,7 @@ class Engine:
         *,
         write_not_run: Callable[[TaskNotRun], str],
         read_outputs: Callable[[AttemptEnded], OutputsRead],
+        extending: Callable[[str], Extended | NotExtended],
         inbox: Inbox,
         leases: Leases,
         output_fd: Callable[[], int | None],
@@ -112,6 +116,7 @@ class Engine:
         self._recorder = recorder
         self._write_not_run = write_not_run
         self._read_outputs = read_outputs
+        self._extending = extending
         self._inbox = inbox
         self._leases = leases
         self._output_fd = output_fd
@@ -209,6 +214,8 @@ class Engine:
                     starts.append((task, attempt, slot, spent))
                 case AskLease(task, group, cancels):
                     waiting.extend(self._ask_lease(task, group, cancels=cancels))
+                case Extend(base):
+                    waiting.extend(self._extend(base))
                 case ReleaseLease(task):
                     self._leases.release(task)
                 case KillAttempt(task, _, cause, force, detail):
@@ -240,6 +247,12 @@ class Engine:
         newer = self._leases.newer(task, group, wants=cancels)
         owner = None if newer else self._leases.take(task, group, now, wants=cancels)
         return self._scheduler.handle(LeaseAnswered(task, owner, newer), now)
+
+    def _extend(self, base: str) -> list[Order]:
+        answer, now = self._extending(base), time.monotonic()
+        if isinstance(answer, Extended):
+            now = self._recorder.record(answer.event)
+        return self._scheduler.handle(answer, now)
 
     def _not_run(self, order: NotRun) -> None:
         now, end = timestamp(time.time()), (order.status, order.cause, order.detail, order.needs)

@@ -11,14 +11,13 @@ import _socket
 import gc
 import math
 import os
-import resource
 import select
 import signal
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, timestamp
 from zf.lean.records import Struct
@@ -26,7 +25,17 @@ from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.proof.known import Known
 from zf.work.artifacts import Briefly, collecting_limit_s
-from zf.work.control import DISMISS, PING, decode, decode_told, kill_order, start_order
+from zf.work.context import extend, needed
+from zf.work.control import (
+    DISMISS,
+    PING,
+    decode,
+    decode_told,
+    extend_order,
+    kill_order,
+    start_order,
+)
+from zf.work.descriptors import occupy_standard_fds, raise_file_limit
 from zf.work.outcome import Outcome
 from zf.work.supervise import cgroup, leftovers
 from zf.work.supervise.leftovers import cgroup_name
@@ -37,8 +46,6 @@ from zf.work.walls.namespace import hide_from_tracers
 from zf.work.worker import WITHHELD, Shared, serve
 
 _RECEIVE_BYTES = 65536
-# Two descriptors a worker, at the most slots there can be.
-_FILES = 20_480
 # How long after its time, or after an order to end, zf looks whether a worker was stopped; how long
 # a woken one has; how often zf looks again at one that is still working.
 _STOPPED_S, _WOKEN_S, _AGAIN_S = 0.5, 0.25, 1.0
@@ -63,6 +70,8 @@ class _WorkerHandle(Struct):
     socket: _socket.socket
     under_way: _Started | None = None
     watch: Watch | None = None
+    # How many of the extensions of the plan it knows.
+    extensions: int = 0
     # From this moment on it must not be stopped (SIGSTOP); whether it was woken once.
     due: float = math.inf
     woken: bool = False
@@ -89,12 +98,13 @@ class Pool:
 
         Raises OSError when one cannot be started. Later on that is an attempt's outcome.
         """
-        _occupy_standard_fds()
+        occupy_standard_fds()
         # Only the lists of attempts are kept here; the caller records which attempts have ended.
         self.known = known or Known()
         # What conditions of steps may refer to beside variables, by task; the caller says it.
         self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
-        self._tasks = tasks
+        self.tasks = tasks
+        self._extensions: list[bytes] = []
         self._shared = shared
         self._patience = patience or Patience()
         self._handles: dict[int, _WorkerHandle] = {}
@@ -113,7 +123,7 @@ class Pool:
         # Its write end is open in the runner and nowhere else: however the runner dies, each
         # worker then reads its end.
         self._life_read, self._life_write = os.pipe()
-        self._file_limits = _raise_file_limit()
+        self._file_limits = raise_file_limit()
         hide_from_tracers()
         self._tree = SubreaperTree() if become_subreaper() else None
         with suppress(OSError):
@@ -138,7 +148,7 @@ class Pool:
         spent: Mapping[str, float] = NOTHING,
     ) -> None:
         """Give the attempt to the slot's worker, its lease with it, and what may follow it."""
-        started = _Started(self._tasks[task], attempt, time.time(), time.monotonic())
+        started = _Started(self.tasks[task], attempt, time.time(), time.monotonic())
         handle = self._handles.get(slot)
         if handle is None:
             try:
@@ -152,11 +162,21 @@ class Pool:
         self._running[task] = handle
         self._set_due(handle, started.began + started.task.timeout_s + _STOPPED_S)
         before = self.known.task_sha256(task) if attempt > 1 else ""
+        for line in self._extensions[handle.extensions :]:
+            self._send(handle, line)
+        handle.extensions = len(self._extensions)
         needs = NOTHING
         if started.task.needs:
-            needs = self.known.lists_for_others([need.task for need in started.task.needs])
+            needs = self.known.lists_for_others(
+                [need.task for need in needed(started.task, self._shared.joined)]
+            )
         facts = self.facts.get(task, NOTHING)
         self._send(handle, start_order(task, attempt, then, before, needs, spent, facts), lease_fd)
+
+    def extend(self, base: str, instances: Sequence[Mapping[str, Any]]) -> None:
+        """Take in the instances of a task that joined the plan, as the journal tells of them."""
+        extend(cast("dict[str, Task]", self.tasks), self._shared.joined, base, instances)
+        self._extensions.append(extend_order(base, instances))
 
     def kill(self, task: str, cause: Cause, *, force: bool, detail: str = "") -> None:
         """Have the attempt ended for this cause; nothing happens when it has ended already."""
@@ -404,14 +424,14 @@ class Pool:
                 others = [handle.socket for handle in (*self._handles.values(), *self._leaving)]
                 others.append(ours)
                 life = self._life_read, self._life_write
-                serve(self._shared, self._tasks, theirs, life, self._file_limits, others)
+                serve(self._shared, self.tasks, theirs, life, self._file_limits, others)
         except OSError:
             ours.close()
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WITHHELD)
             theirs.close()
-        handle = _WorkerHandle(slot, pid, ours)
+        handle = _WorkerHandle(slot, pid, ours, extensions=len(self._extensions))
         self._poll.register(ours, select.POLLIN)
         self._handle_at[ours.fileno()] = handle
         return handle
@@ -423,25 +443,6 @@ def _is_apart(pid: int) -> bool:
         return os.getsid(pid) != os.getsid(0)
     except ProcessLookupError:
         return False
-
-
-def _occupy_standard_fds() -> None:
-    """Where zf was started with one of 0, 1, 2 closed, nothing of ours may come to lie there: a
-    step's own would be laid over it.
-    """
-    fd = os.open(os.devnull, os.O_RDWR)
-    while fd <= 2:
-        fd = os.open(os.devnull, os.O_RDWR)
-    os.close(fd)
-
-
-def _raise_file_limit() -> tuple[int, int]:
-    """Make room for a descriptor per worker; the limits as they were, which are the steps' own."""
-    soft, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return limits
 
 
 def _how(status: int) -> str:

@@ -26,7 +26,7 @@ def outputs_of(
     those that this run met. Raises NeedError for what is not what it was.
     """
     handed: dict[str, dict[str, str]] = {}
-    for need in task.needs:
+    for need in context.needed(task):
         # The folder of this worker's last task may still be covered by the shield.
         folder, digest = tree_of(context, context.written_at, need.task, digests)
         if digest is not None:
@@ -51,7 +51,7 @@ def variables(
     values: dict[str, str] = {}
     for name, reference in task.env_from.items():
         need, output = split(reference)
-        value = value_of(need, output, task.needs, handed)
+        value = value_of(need, output, context.needed(task), handed)
         if value is None:
             outcome.notes.append(f"{name} is not set: '{need}' handed on no output '{output}'")
         elif len(value.encode()) > _MAX_VARIABLE_BYTES:
@@ -86,5 +86,5 @@ def for_conditions(
     found = {}
     for field in asked:
         need, output = field.path
-        found[field.key] = value_of(need, output, task.needs, handed)
+        found[field.key] = value_of(need, output, context.needed(task), handed)
     return {key: value for key, value in found.items() if value is not None}
