@@ -278,12 +278,12 @@ def _expand_one(
         if size > MAX_BYTES:
             done.problems[name] = f"its value is longer than {MAX_BYTES // 1024} KiB"
             return
-        parts += [_unescaped(text[at : one.at]), value]
+        parts += [unescaped(text[at : one.at]), value]
         at = one.at + one.length
-    done.values[name] = "".join(parts) + _unescaped(text[at:])
+    done.values[name] = "".join(parts) + unescaped(text[at:])
     if outside:
         done.outside[name] = frozenset(outside)
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
     return text.replace("$${", "${")

@@ -264,18 +264,6 @@ class TestFiles:
         )
 
     @pytest.mark.parametrize(
-        ("more", "place"),
-        [
-            ("generates: ['.venv/${MATRIX_PY}']", "3:13"),
-            ("artifacts: [a, {path: 'b-${MATRIX_PY}'}]", "3:16"),
-            ("workdir: '${MATRIX_PY}'", "3:10"),
-        ],
-    )
-    def test_nothing_is_put_for_a_variable_in_a_path(self, tmp_path, more, place):
-        told = said(tmp_path, {"test": matrix("{py: [1]}", more=f"{more}\n")})
-        assert told.startswith(f"tasks/test/task.yaml:{place}: error[ZF298]"), told
-
-    @pytest.mark.parametrize(
         ("needs", "message"),
         [
             ("[test, 'test@py=1']", "error[ZF213]: needs 'test@py=1' twice"),

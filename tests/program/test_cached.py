@@ -502,3 +502,35 @@ def test_a_dry_run_tells_what_would_be_used(built):
     assert "build  the result of run r1 would count" in done.out
     assert not (built.root / "dist/out.txt").exists()
     assert ran(built) == []
+
+
+def test_each_instance_of_a_matrix_has_a_folder_of_its_own(project):
+    """A set-up for every version, as it is kept for all but the one that is new."""
+    text = """\
+id: env
+phase: A
+matrix: {py: [%s]}
+parallel_safe: true
+sources: ["lock-${MATRIX_PY}*"]
+generates: [".venv-${MATRIX_PY}"]
+cache: true
+commands:
+  - mkdir -p .venv-$MATRIX_PY && cp lock-$MATRIX_PY .venv-$MATRIX_PY && echo $MATRIX_PY >> ../count
+"""
+    for py in ("1", "2", "3"):
+        (project.root / f"lock-{py}").write_text("a\n")
+    project.file("env", text % "1, 2")
+    run(project, "r1")
+    assert sorted(ran(project)) == ["1", "2"]
+    project.file("env", text % "1, 2, 3")
+    run(project, "r2")
+    assert ran(project) == ["3"]
+    (project.root / "lock-2").write_text("b\n")
+    shutil.rmtree(project.root / ".venv-3")
+    run(project, "r3")
+    assert sorted(ran(project)) == ["2", "3"]
+    assert project.zf("verify", "r3").code == 0
+    assert independent_verifier.verify(str(project.proof("r3"))) == (True, True)
+    record = project.json("r3", "env@py=1", "00-meta/task.json")
+    assert (record["sources"], record["generates"]) == (["lock-1*"], [".venv-1"])
+    assert ".venv-2" in project.zf("plan", "--explain", "env@py=2").out

@@ -74,6 +74,16 @@ def test_what_a_task_used_and_what_it_had_asked_for() -> None:
     assert "used:" not in explain.task(facts_of("a", [ended("a")]), "a")
 
 
+def test_what_a_task_measured_itself() -> None:
+    facts = facts_of("a", [ended("a")])
+    series = {"name": "llm_cost_usd_total", "labels": {"model": "m"}, "value": 0.75, "unit": "USD"}
+    others = [{"name": f"m{n}", "labels": {}, "value": 12345.0, "unit": ""} for n in range(6)]
+    facts.tasks["a"].metrics = [series, *others]
+    text = explain.task(facts, "a")
+    assert "  measured: llm_cost_usd_total{model=m} = 0.75 USD\n" in text
+    assert "  measured: m3 = 12 345\n  measured: and 2 more\n" in text
+
+
 def test_a_plain_failure_is_no_deadlock() -> None:
     facts = facts_of("a b", [failed("a"), ended("b"), run_ended(1)])
     assert "Deadlock" not in explain.run(facts)

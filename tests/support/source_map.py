@@ -13,7 +13,19 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "zf"
 PAGE = ROOT / "docs" / "source-map.md"
 # In the order of the story, the front door first.
-ROOMS = ("cli", "plan", "run", "work", "redact", "metrics", "proof", "audit", "report", "lean")
+ROOMS = (
+    "cli",
+    "adopt",
+    "plan",
+    "run",
+    "work",
+    "redact",
+    "metrics",
+    "proof",
+    "audit",
+    "report",
+    "lean",
+)
 HEAD = """\
 # The source, one line a module
 

@@ -90,6 +90,7 @@ def load(
         chosen = [*in_question(drafts, asked)]
         problems += template_warnings(chosen, project)
         problems += caching_warnings(chosen, project)
+        problems += _path_warnings(chosen)
     # What is wrong with a template is wrong with every task that uses it.
     problems = list(dict.fromkeys(problems))
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
@@ -118,6 +119,24 @@ def _resolved(drafts: list[Draft], expanded: Expanded, problems: list[Problem]) 
     from zf.plan.matrix.instances import resolved  # as above
 
     return [*resolved(drafts, expanded, problems)]
+
+
+def _path_warnings(drafts: list[Draft]) -> Iterator[Problem]:
+    """Paths in which `${NAME}` stands for itself, as the task has no matrix."""
+    for draft in drafts:
+        task = draft.task
+        if task is None or draft.matrix is not None:
+            continue
+        if not any(
+            "${" in one for one in (task.workdir, *task.artifacts, *task.generates, *task.sources)
+        ):
+            continue
+        from zf.plan.matrix.paths import not_put  # no task has one
+
+        for loc, path in not_put(task):
+            message = f"nothing is put for {path} in a path of a task without a matrix"
+            hint = "only what a matrix sets is known there"
+            yield draft.problem(loc, "ZF298", message, hint, "warning")
 
 
 def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:
@@ -243,7 +262,7 @@ def _matrix(draft: Draft, form: Mapping[str, Any], found: Written) -> tuple[Matr
     """The matrix of a valid form, which stands in that file, and what is wrong with it all the
     same.
     """
-    from zf.plan.matrix.read import not_put, read, taken  # few tasks have one
+    from zf.plan.matrix.read import bad_paths, read, taken  # few tasks have one
 
     assert found.source is not None
     _, loc = draft.where(("matrix",))
@@ -251,9 +270,11 @@ def _matrix(draft: Draft, form: Mapping[str, Any], found: Written) -> tuple[Matr
     for name in taken(matrix, form.get("env", ())):
         message, hint = f"'{name}' is set by the matrix of the task", "choose another name"
         problems.append(draft.problem(("env", name, KEY), "ZF297", message, hint))
-    for where, path in not_put(form):
-        message, hint = f"nothing is put for the variable in '{path}'", "write a glob, such as `*`"
-        problems.append(draft.problem(where, "ZF298", message, hint))
+    if not problems:
+        for one in bad_paths(form, matrix):
+            pointer, at = draft.pointer(one.loc)
+            problem = pointer.inside(at, one.at, one.length, "ZF298", one.message, one.hint)
+            problems.append(problem)
     return matrix, problems
 
 

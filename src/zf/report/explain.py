@@ -10,7 +10,7 @@ from zf.events import FAILED, WELL
 from zf.lean import lazy
 from zf.model import NOTHING
 from zf.report import advice
-from zf.report.remarks import on_cache, on_use, use
+from zf.report.remarks import measured, on_cache, on_use, use
 from zf.report.summary import summary
 from zf.report.task_facts import bases
 from zf.report.words import (
@@ -117,6 +117,7 @@ def task(
         *(("output", line) for line in outputs),
         ("when", _when(found)),
         ("used", use(found.measures)),
+        *(("measured", line) for line in measured(found.metrics)),
         ("waits", wait.told if wait and wait.why not in {"lease", "retry"} else ""),
         ("waited", _waited(found)),
         ("run", "" if found.status else advice.no_runner(facts, alive=alive, sealed=sealed)),

@@ -11,7 +11,7 @@ from zf.events import Cached, Status
 from zf.report.words import duration, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from zf.events import CacheMissed
     from zf.report.task_facts import TaskFacts
@@ -46,6 +46,31 @@ def use(measures: Mapping[str, Any], largest: str = "") -> str:
         if measures.get(key):
             parts.append(f"{size(measures[key])} {what_with}")
     return ", ".join(parts)
+
+
+def measured(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each series that the task's steps wrote: its name, labels and value; of many the
+    first, and how many more.
+    """
+    lines = []
+    for one in metrics[:_MOST]:
+        told = f"{{{labels(one['labels'])}}}" if one["labels"] else ""
+        value = f"{number(one['value'])} {one['unit']}".rstrip()
+        lines.append(printable(f"{one['name']}{told} = {value}"))
+    if len(metrics) > _MOST:
+        lines.append(f"and {len(metrics) - _MOST} more")
+    return lines
+
+
+def labels(of: Mapping[str, str]) -> str:
+    """Labels of a series as one text, by name."""
+    return ", ".join(f"{name}={value}" for name, value in sorted(of.items()))
+
+
+def number(value: float) -> str:
+    """A value for people: thousands apart, and no more than four digits behind the point."""
+    text = f"{value:,.0f}" if value == int(value) else f"{value:,.4f}".rstrip("0")
+    return text.replace(",", " ")
 
 
 def on_use(task: TaskFacts) -> list[str]:

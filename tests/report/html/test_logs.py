@@ -79,7 +79,7 @@ def test_what_is_large_and_succeeded_is_left_out_first_and_that_is_said(run):
     assert "1 log left out of this page" in text
     [row] = re.findall(r'<tr><th scope="row"><a href="#task-large">.*', text)
     digest = json.loads((run.path / "large/10-commands/step-0.json").read_text())["log_sha256"]
-    assert "3.0 MB" in row
+    assert "2.9 MiB" in row
     assert digest in row
 
 

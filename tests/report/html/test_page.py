@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.program import Project
+from zf.audit.compare import compare
 from zf.audit.verify import verify
 from zf.report.formats.recorded import RecordedRun
-from zf.report.html import page
+from zf.report.html import comparison, page
 from zf.report.html.costs import costs, number
-from zf.report.html.tables import size
 
 
 def text_of(run: Path) -> str:
@@ -76,14 +76,6 @@ def test_a_proof_that_does_not_verify_is_said_before_all_else(run):
     assert "INTACT: 10-a/20-logs/step-0.log" in text
 
 
-@pytest.mark.parametrize(
-    ("bytes_", "told"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (99_960, "100 kB"), (2_140_000_000, "2.1 GB")],
-)
-def test_sizes(bytes_, told):
-    assert size(bytes_) == told
-
-
 @pytest.mark.parametrize(("value", "told"), [(3, "3"), (12345.0, "12 345"), (0.12345, "0.1235")])
 def test_numbers(value, told):
     assert number(value) == told
@@ -101,7 +93,7 @@ def test_a_retry_counts_among_what_a_run_cost(run):
     assert costs(facts).told == [
         (
             "2m01s of processor time in 2 attempts, the most (1m30s) in 10-a; the largest process had"
-            " 7.0 MB of memory, in 30-c."
+            " 6.7 MiB of memory, in 30-c."
         )
     ]
 
@@ -112,3 +104,12 @@ def test_what_was_asked_for_and_not_used_is_said(run):
     task.resources, task.duration_s = {"cpu": 4}, 100.0
     task.measures = {"cpu_user_s": 50.0, "cpu_system_s": 10.0}
     assert "10-a: asked for 4 cpu, used 0.6." in costs(facts).told
+
+
+def test_beside_the_run_that_was_run_again_in_part_nothing_is_gone(run, project):
+    assert project.zf("rerun", "r", "--only", "10-a", "--run-id", "again").code == 0
+    before, now = RecordedRun(str(run)), RecordedRun(str(run.parent / "again"))
+    against = comparison.Against(before, compare(str(run), str(run.parent / "again")).as_json())
+    made = b"".join(comparison.render(now, against)).decode()
+    assert "no longer there" not in made
+    assert "every task ended as before; 3 tasks were not run again" in made

@@ -17,6 +17,7 @@ from zf.lean.records import Struct, replace
 from zf.model import NOTHING, Need, Task
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, instance, instances
 from zf.plan.matrix.names import variables
+from zf.plan.matrix.paths import BadPathError
 from zf.plan.matrix.read import AXIS, MAX_VALUE, OWN_KEYS, TAKEN
 
 # The axis of a plain list of values that `from` alone takes.
@@ -91,6 +92,8 @@ def listed(
         every = instances(task, matrix)
     except ImpossibleMatrixError as error:
         raise UnusableError(error.message) from None
+    except BadPathError as error:
+        raise UnusableError(str(error)) from None
     axes = {axis for one in every for axis in one.matrix}
     kept = [
         one

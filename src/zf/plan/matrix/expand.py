@@ -13,7 +13,8 @@ from itertools import product
 
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING, Task
-from zf.plan.matrix.names import forms, name_of, twice, variables
+from zf.plan.matrix.names import forms, known, name_of, twice, variables
+from zf.plan.matrix.paths import placed
 from zf.settings import MAX_INSTANCES
 
 _Values = Mapping[str, str]
@@ -112,7 +113,8 @@ def _too_many(size: int) -> ImpossibleMatrixError:
 def instances(task: Task, matrix: Matrix) -> tuple[Task, ...]:
     """The tasks that a task with this matrix stands for, each with its values in its environment.
 
-    Raises ImpossibleMatrixError as above, and for two that would have one name.
+    Raises ImpossibleMatrixError as above, and for two that would have one name; BadPathError for
+    values that cannot be put into the task's paths.
     """
     found = combinations(matrix)
     axes = dict.fromkeys(axis for named, _ in found for axis in named)
@@ -130,9 +132,9 @@ def instances(task: Task, matrix: Matrix) -> tuple[Task, ...]:
 
 
 def instance(task: Task, name: str, values: _Values, counts: Mapping[str, int]) -> Task:
-    """The instance of this task that has this name and these values."""
+    """The instance of this task that has this name and these values. Raises BadPathError."""
     return replace(
-        task,
+        placed(task, known(values, counts)),
         id=name,
         title=name if task.title in {"", task.id} else task.title,
         base=task.id,

@@ -69,15 +69,20 @@ def digest(values: Mapping[str, str]) -> str:
     return sha256(said.encode()).hexdigest()[:_REST_DIGITS]
 
 
-def variables(values: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, str]:
-    """The environment variables that tell an instance its values."""
-    # What stands for a variable in other values of `env` stands for itself here.
-    found = {matrix_variable(axis): value.replace("${", "$${") for axis, value in values.items()}
+def known(values: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, str]:
+    """The values of an instance by the variables that tell them."""
+    found = {matrix_variable(axis): value for axis, value in values.items()}
     return found | {
         f"{matrix_variable(axis)}_COUNT": str(count)
         for axis, count in counts.items()
         if axis in values
     }
+
+
+def variables(values: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, str]:
+    """The environment variables that tell an instance its values."""
+    # What stands for a variable in other values of `env` stands for itself here.
+    return {name: value.replace("${", "$${") for name, value in known(values, counts).items()}
 
 
 def twice(names: Sequence[str]) -> str | None:

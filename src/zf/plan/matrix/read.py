@@ -14,8 +14,9 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 
 from zf.instances import matrix_variable
 from zf.model import Task
-from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, instances
-from zf.plan.matrix.names import REST, variables
+from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, combinations, instances
+from zf.plan.matrix.names import REST, known, variables
+from zf.plan.matrix.paths import Finding, asking, check
 
 if TYPE_CHECKING:
     from zf.errors import Problem
@@ -73,14 +74,15 @@ def taken(matrix: Matrix, env: Iterable[str]) -> list[str]:
     return [name for name in env if name in own]
 
 
-def not_put(form: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Where a path of the task has `${...}`, for which nothing is put, and what stands there."""
-    for key in ("sources", "generates", "artifacts", "workdir"):
-        said = form.get(key, ())
-        for index, one in enumerate([said] if isinstance(said, str) else said):
-            path = one["path"] if isinstance(one, dict) else one
-            if "${" in path:
-                yield (key,) if isinstance(said, str) else (key, index), path
+def bad_paths(form: Mapping[str, Any], matrix: Matrix) -> Iterator[Finding]:
+    """Paths of the task into which a value of the matrix cannot be put."""
+    paths = asking(form)
+    if paths and not matrix.sources:
+        yield from check(paths, [known(whole, matrix.counts) for _, whole in combinations(matrix)])
+    elif paths:  # the values are known later
+        axes = (*matrix.names, *(axis for entry in matrix.include for axis in entry))
+        every = [known(dict.fromkeys(axes, "x"), matrix.counts)]
+        yield from check(paths, every, any_name="" in matrix.sources)
 
 
 def _entries(node: Node | None) -> tuple[Mapping[str, str], ...]:

@@ -139,6 +139,9 @@ def sentence(run: RecordedRun, against: Against, ended: Sequence[Ended], whole: 
             is_ = "" if turn in {"broke", "changed"} else "is " if number == 1 else "are "
             parts.append(f"{count(number, 'task') if not parts else number} {is_}{word}")
     told = ", ".join(parts) or "every task ended as before"
+    left = len(against.run.facts.tasks.keys() - run.facts.tasks.keys())
+    if left and _is_rerun(run, against):
+        told += f"; {count(left, 'task')} {'was' if left == 1 else 'were'} not run again"
     if whole is not None and _counts(whole):
         than = "longer" if whole.longer_s > 0 else "shorter"
         told += f"; the run took {duration(abs(whole.longer_s))} {than}"
@@ -157,7 +160,7 @@ def _side(run: RecordedRun) -> list[str]:
 def _ended(run: RecordedRun, against: Against) -> Iterator[Ended]:
     before, now = against.run.facts.tasks, run.facts.tasks
     found = []
-    for name in dict.fromkeys((*now, *before)):
+    for name in now if _is_rerun(run, against) else dict.fromkeys((*now, *before)):
         one, other = before.get(name), now.get(name)
         turn = _turn(one, other)
         if turn is not None:
@@ -166,6 +169,11 @@ def _ended(run: RecordedRun, against: Against) -> Iterator[Ended]:
             found.append(Ended(name, turn, first, second, told))
     order = list(_TURNS)
     yield from sorted(found, key=lambda one: order.index(one.turn))
+
+
+def _is_rerun(run: RecordedRun, against: Against) -> bool:
+    """A part of that run was run again: the rest stands as it was."""
+    return run.run.get("rerun_of") == against.run.id
 
 
 def _turn(before: TaskFacts | None, now: TaskFacts | None) -> Turn | None:

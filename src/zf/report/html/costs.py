@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from zf.lean.records import Struct
 from zf.metrics.exposition import summed
 from zf.metrics.usage import COST, REQUESTS, TOKENS
-from zf.report.html.tables import cpu_of, size
-from zf.report.remarks import on_use
-from zf.report.words import count, duration
+from zf.report.html.tables import cpu_of
+from zf.report.remarks import labels, number, on_use
+from zf.report.words import count, duration, size
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
@@ -50,14 +50,14 @@ def costs(facts: Facts) -> Costs | None:
     having: dict[tuple[str, str], int] = {}
     for task in tasks:
         for one in task.metrics:
-            key = (one["name"], _labels(one["labels"]))
+            key = (one["name"], labels(one["labels"]))
             having[key] = having.get(key, 0) + 1
     series = [
         Series(
             one["name"],
-            labels := _labels(one["labels"]),
+            told_as := labels(one["labels"]),
             f"{number(one['value'])} {one['unit']}".rstrip(),
-            having.get((one["name"], labels), 0),
+            having.get((one["name"], told_as), 0),
         )
         for one in total[:MOST_SERIES]
     ]
@@ -117,13 +117,3 @@ def _models(total: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 _MODELS = {COST: "", TOKENS: "tokens", REQUESTS: "requests"}
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
-
-
-def number(value: float) -> str:
-    """A value for people: thousands apart, and no more than four digits behind the point."""
-    text = f"{value:,.0f}" if value == int(value) else f"{value:,.4f}".rstrip("0")
-    return text.replace(",", " ")

@@ -16,7 +16,7 @@ from zf.report.html.logs import Packs
 from zf.report.html.quotes import Quote, Quotes
 from zf.report.html.state import counted
 from zf.report.summary import total_s
-from zf.report.words import count, duration, moment, spent
+from zf.report.words import count, duration, moment, size, spent
 
 if TYPE_CHECKING:
     from zf.report.formats.recorded import RecordedRun
@@ -32,7 +32,7 @@ _BAR = 1000
 def render(run: RecordedRun, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
     """The page, piece by piece, with as many whole logs as `max_bytes` have room for."""
     environment = sheet.environment()
-    environment.globals.update(count=count, size=tables.size, run=run, max_bytes=max_bytes)
+    environment.globals.update(count=count, size=size, run=run, max_bytes=max_bytes)
     room = max_bytes - _FOOT_BYTES
     for piece in sheet.pieces(environment.get_template("page.html"), _shown(run)):
         room -= len(piece)

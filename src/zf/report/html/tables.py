@@ -13,7 +13,7 @@ from zf.inputs import shown
 from zf.lean.records import Struct
 from zf.report.html.state import RANK, STATES, State, name_of, state_of
 from zf.report.task_facts import bases
-from zf.report.words import duration, spent, what
+from zf.report.words import duration, size, spent, what
 
 if TYPE_CHECKING:
     from zf.report.formats.recorded import Artifact, RecordedRun
@@ -124,18 +124,6 @@ def cpu_of(measures: Mapping[str, Any]) -> float | None:
 def _number(measures: Mapping[str, Any], name: str) -> float | None:
     value = measures.get(name)
     return value if isinstance(value, (int, float)) else None
-
-
-def size(number: int) -> str:
-    """A number of bytes for people: 812 B, 4.1 kB, 2.1 GB; powers of ten, as disks have them."""
-    if number < 1000:
-        return f"{number} B"
-    value = float(number)
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.5 or unit == "TB":
-            break
-    return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
 
 
 # What is handed on and kept, and how it was set.
