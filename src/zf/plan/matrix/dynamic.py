@@ -100,8 +100,7 @@ def listed(
         for one in every
         if all(one.matrix.get(a) in values for a, values in chosen.items() if a in axes)
     ]
-    if any(need.matrix == "same" for need in task.needs):
-        kept = [_with_needs(one, known) for one in kept]
+    kept = [with_needs(one, known) for one in kept]
     return Listed(tuple(kept), len(every))
 
 
@@ -139,8 +138,12 @@ def _recalled_needs(stated: Iterable[Need], names: Sequence[str]) -> Iterator[Ne
         yield replace(need, task=name)
 
 
-def _with_needs(one: Task, known: Known) -> Task:
-    """The instance with those of its `matrix: same` needs that have its values."""
+def with_needs(one: Task, known: Known) -> Task:
+    """The instance with those of its `matrix: same` needs that have its values. Raises
+    UnusableError where there are none.
+    """
+    if not any(need.matrix == "same" for need in one.needs):
+        return one
     needs = []
     found: dict[str, bool] = {}
     for need in one.needs:
