@@ -31,10 +31,6 @@ def plan_again(
         from zf.plan.matrix.chosen import narrowed  # noqa: PLC0415 - few runs choose
 
         flow = narrowed(flow, recorded["matrix"])
-    if 0 in flow.instances.values():
-        from zf.plan.matrix.known import grown  # noqa: PLC0415 - few matrices grow
-
-        flow = grown(flow, recorded)
     changed = [
         f"'{row['id']}'"
         for row in rows

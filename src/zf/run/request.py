@@ -269,6 +269,10 @@ def recorded_request(
     planned, plan_sha256 = read.object_and_digest(run_dir, PLAN)
     _refuse_old(run_dir, recorded)
     flow, inputs = _as_given(flow, planned, recorded, words, environ)
+    if 0 in flow.instances.values():
+        from zf.plan.matrix.known import grown  # noqa: PLC0415 - few matrices grow
+
+        flow = grown(flow, planned)
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
     redactor = Redactor(tasks, environ, flow.project, inputs)
     request = RunRequest(

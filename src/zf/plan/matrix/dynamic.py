@@ -14,7 +14,7 @@ from typing import Any
 
 from zf.instances import matrix_variable
 from zf.lean.records import Struct, replace
-from zf.model import NOTHING, Need, Task
+from zf.model import NOTHING, Need, Task, base_of
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, instance, instances
 from zf.plan.matrix.names import variables
 from zf.plan.matrix.paths import BadPathError
@@ -134,7 +134,7 @@ def told_of(one: Task, base: Task) -> dict[str, Any]:
 def _recalled_needs(stated: Iterable[Need], names: Sequence[str]) -> Iterator[Need]:
     by_name = {need.task: need for need in stated}
     for name in names:
-        need = by_name.get(name) or by_name[name.partition("@")[0]]
+        need = by_name.get(name) or by_name.get(base_of(name)) or Need(name)
         yield replace(need, task=name)
 
 
@@ -147,7 +147,7 @@ def with_needs(one: Task, known: Known) -> Task:
     needs = []
     found: dict[str, bool] = {}
     for need in one.needs:
-        base = need.task.partition("@")[0]
+        base = base_of(need.task)
         if need.matrix != "same" or base not in known:
             needs.append(need)
             continue

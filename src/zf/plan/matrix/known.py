@@ -65,17 +65,20 @@ def _with(flow: Flow, found: Mapping[str, Sequence[_Told]], sizes: Mapping[str, 
     names = {base: [str(one["id"]) for one in told] for base, told in found.items()}
     stated = {one["id"] for told in found.values() for one in told if "needs" in one}
     for name, task in tasks.items():
-        if task.base in found and name not in stated:
-            try:
-                task = with_needs(task, values)
-            except UnusableError:
-                pass  # then it needs what is no longer there, which the plan says
-        if any(need.task in names for need in task.needs):
-            task = replace(task, needs=tuple(_instead(task.needs, names)))
-        tasks[name] = task
+        again = _needing(task, values) if task.base in found and name not in stated else task
+        if any(need.task in names for need in again.needs):
+            again = replace(again, needs=tuple(_instead(again.needs, names)))
+        tasks[name] = again
     counts = {base: sizes.get(base, len(told)) for base, told in found.items()}
     in_order = {name: tasks[name] for name in sorted(tasks)}
     return replace(flow, tasks=in_order, instances={**flow.instances, **counts})
+
+
+def _needing(task: Task, known: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Task:
+    try:
+        return with_needs(task, known)
+    except UnusableError:
+        return task  # it needs what is no longer there, and the plan will say so
 
 
 def _instead(needs: Iterable[Need], names: Mapping[str, Sequence[str]]) -> Iterator[Need]:
