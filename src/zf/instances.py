@@ -25,9 +25,12 @@ class Joined(Protocol):
     def of(self) -> int: ...
 
 
-def extended(plan: Mapping[str, Any], joined: Iterable[Joined]) -> Mapping[str, Any]:
+def extended(
+    plan: Mapping[str, Any], joined: Iterable[Joined], *, as_written: bool = False
+) -> Mapping[str, Any]:
     """What a plan.json holds, with the instances that joined it during the run in the place of
-    their bases, and with needs on those as needs on all of them: as if they had been known.
+    their bases, and with needs on those as needs on all of them: as if they had been known. Needs
+    stay `as_written` for what compares them with other records of them.
     """
     by_base = {event.base: event for event in joined}
     if not by_base:
@@ -36,7 +39,11 @@ def extended(plan: Mapping[str, Any], joined: Iterable[Joined]) -> Mapping[str, 
     for row in plan["tasks"]:
         event = by_base.get(row["id"])
         rows += [row] if event is None else rows_of(row, event.instances)
-    names = {base: [str(one["id"]) for one in by_base[base].instances] for base in by_base}
+    names = (
+        {}
+        if as_written
+        else {base: [str(one["id"]) for one in by_base[base].instances] for base in by_base}
+    )
     rows = [
         {**row, "needs": [*_needs(row["needs"], names)]}
         if any(need["task"] in names for need in row["needs"])

@@ -205,15 +205,17 @@ class Engine:
 
     def _carry_out(self, orders: list[Order]) -> None:
         starts = []
-        waiting = deque(orders)
-        while waiting:
-            match order := waiting.popleft():
+        waiting, last = deque(orders), deque[Extend]()
+        while waiting or last:
+            match order := waiting.popleft() if waiting else last.popleft():
                 case StartAttempt(task, attempt, spent):
                     slot = self._take_slot(task)
                     self._recorder.record(AttemptStarted(task, attempt, slot))
                     starts.append((task, attempt, slot, spent))
                 case AskLease(task, group, cancels):
                     waiting.extend(self._ask_lease(task, group, cancels=cancels))
+                case Extend() if waiting:
+                    last.append(order)  # no lease may be asked for that has no answer yet
                 case Extend(base):
                     waiting.extend(self._extend(base))
                 case ReleaseLease(task):
@@ -249,6 +251,8 @@ class Engine:
         return self._scheduler.handle(LeaseAnswered(task, owner, newer), now)
 
     def _extend(self, base: str) -> list[Order]:
+        if not self._scheduler.is_to_extend(base):
+            return []  # what came of another has ended it meanwhile
         answer, now = self._extending(base), time.monotonic()
         if isinstance(answer, Extended):
             now = self._recorder.record(answer.event)

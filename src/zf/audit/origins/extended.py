@@ -47,7 +47,7 @@ def take_in(seen: Evidence) -> None:
         if not wrong:
             joined.append(_Event(told["base"], told["instances"], told["of"]))
     if joined:
-        seen.plan = extended(seen.plan, joined)
+        seen.plan = extended(seen.plan, joined, as_written=True)
         rows = {row["id"]: row for row in seen.plan["tasks"] if row.get("id")}
         of = {event.base: [one["id"] for one in event.instances] for event in joined}
         seen.planned = {name: rows[name] for each in seen.planned for name in of.get(each, (each,))}
@@ -64,7 +64,7 @@ def take_in(seen: Evidence) -> None:
 def grown(plan: Mapping[str, Any], account: Account) -> Mapping[str, Any]:
     """What the plan.json of an intact run says, with the instances that joined its plan."""
     joined = [_Event(one["base"], one["instances"], one["of"]) for one in account.extended]
-    return extended(plan, joined)
+    return extended(plan, joined, as_written=True)
 
 
 def unlike(row: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]:

@@ -130,8 +130,9 @@ class AskLease(Struct, frozen=True):
 
 
 class Extend(Struct, frozen=True):
-    """The instances of this task are to join the plan, as what says which there are is known:
-    answer with Extended, or with NotExtended, before anything else is handed over.
+    """The instances of this task are to join the plan, as what says which there are is known: once
+    all other orders are carried out, answer with Extended, or with NotExtended, before anything
+    else is handed over.
     """
 
     base: str
