@@ -54,9 +54,10 @@ def extended(
     return {**plan, "tasks": rows, "instances": {**plan.get("instances", {}), **sizes}}
 
 
-def listed_by(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The outputs that say which instances a planned task will have, if it will have any."""
-    said = row.get("matrix_from", {})
+def listed_by(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """The outputs, as `task.output`, that say which instances there are, by the `matrix_from` of
+    their task.
+    """
     found = [said["from"]] if "from" in said else []
     found += [one["from"] for one in said.values() if isinstance(one, dict) and "from" in one]
     return tuple(dict.fromkeys(found))

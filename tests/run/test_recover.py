@@ -202,4 +202,4 @@ def test_every_event_is_taken_in_or_decided_again():
 def test_what_is_recorded_of_one_task_is_not_taken_for_the_same_of_another(kind):
     one, other = (kind(**dict.fromkeys(kind.__struct_fields__, name)) for name in "ab")
     apart = _key(Record(one)) != _key(Record(other))
-    assert apart == bool({"task", "phase", "scope"} & set(kind.__struct_fields__))
+    assert apart == bool({"task", "phase", "scope", "base"} & set(kind.__struct_fields__))

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NoReturn
 
 from zf.errors import Problem, ZfError
+from zf.instances import listed_by
 from zf.lean.records import replace
 from zf.model import Flow, Need, Task, base_of
 from zf.plan.phases import phase_order, stated_needs
@@ -31,21 +32,15 @@ def later_hint(flow: Flow, unknown: str) -> str | None:
     base = flow.tasks.get(base_of(unknown))
     if base is None or not base.matrix_from or base.id == unknown:
         return None
-    return f"its instances are known when {listed_by(base)} is: zf run {base.id}"
-
-
-def listed_by(task: Task) -> str:
-    """The outputs that say which instances a task has, in words."""
-    from zf.plan.matrix.dynamic import references  # noqa: PLC0415 - few tasks are such
-
-    return " and ".join(dict.fromkeys(references(task.matrix_from).values()))
+    listed = " and ".join(listed_by(base.matrix_from))
+    return f"its instances are known when {listed} is: zf run {base.id}"
 
 
 def refuse_unlisted(task: Task) -> NoReturn:
     """Raises ZfError (exit 2) for a task to be run without what says which instances it has."""
     raise ZfError(
-        f"the instances of '{task.id}' are known when {listed_by(task)} is, which this run"
-        " would be without",
+        f"the instances of '{task.id}' are known when {' and '.join(listed_by(task.matrix_from))}"
+        " is, which this run would be without",
         code="ZF162",
         hint=f"zf run-task {task.id} --with-needs",
     )

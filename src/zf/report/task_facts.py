@@ -118,7 +118,7 @@ class TaskFacts(Struct):
             base=row.get("base", ""),
             matrix=row.get("matrix", NOTHING),
             max_parallel=row.get("max_parallel"),
-            listed_by=listed_by(row),
+            listed_by=listed_by(row.get("matrix_from", NOTHING)),
             start_after_s=row.get("start_after_s", 0.0),
             weight_s=row.get("weight_s"),
         )
@@ -283,8 +283,14 @@ def grouped(tasks: Iterable[TaskFacts]) -> list[TaskFacts | Base]:
 
 
 def not_well(facts: Facts) -> set[str]:
-    """The tasks that did not end well, which `--failed` runs again."""
-    return {task.id for task in facts.tasks.values() if task.status not in WELL}
+    """The tasks that did not end well, which `--failed` runs again; and what lists the instances of
+    one that has none for what was listed.
+    """
+    found = {task.id for task in facts.tasks.values() if task.status not in WELL}
+    for task in facts.tasks.values():
+        if task.cause is Cause.INSTANCES and task.status not in WELL:
+            found |= {one.rpartition(".")[0] for one in task.listed_by} & facts.tasks.keys()
+    return found
 
 
 def named(facts: Facts, name: str) -> tuple[str, ...]:

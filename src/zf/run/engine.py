@@ -256,6 +256,8 @@ class Engine:
         answer, now = self._extending(base), time.monotonic()
         if isinstance(answer, Extended):
             now = self._recorder.record(answer.event)
+            # It outlasts a crash before there is a tree that nothing else explains.
+            self._recorder.commit()
         return self._scheduler.handle(answer, now)
 
     def _not_run(self, order: NotRun) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from zf.errors import ZfError
 from zf.events import Event, PlanExtended, Status
-from zf.instances import rows_of
+from zf.instances import listed_by, rows_of
 from zf.lean.records import Struct
 from zf.model import Task, base_of, definition_sha256
 from zf.plan.matrix.dynamic import UnusableError, join, listed, references, told_of
@@ -47,7 +47,7 @@ class Extending(Struct):
         if exposed := next(secret_axes(found.tasks, flow.project), None):
             return NotExtended(base, Status.FAILURE, f"no instances: {exposed.message}")
         if not found.tasks:
-            of = " and ".join(dict.fromkeys(references(task.matrix_from).values()))
+            of = " and ".join(listed_by(task.matrix_from))
             what = f"--matrix leaves none of {found.of}" if found.of else f"{of} lists none"
             return NotExtended(base, Status.SKIPPED, f"no instances: {what}")
         event = PlanExtended(base, self._told(task, found.tasks), found.of)

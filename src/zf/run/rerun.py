@@ -46,11 +46,16 @@ def select(
 
         flow = narrowed(flow, chosen)
     names = _names(facts, options)
+    stated = flow
     if 0 in flow.instances.values():
-        flow, names = _with_instances(flow, read.grown_plan(run_dir), names)
+        from zf.plan.matrix.known import known_from  # noqa: PLC0415 - few matrices grow
+
+        flow = known_from(flow, read.grown_plan(run_dir))
     selected = _selected(flow, facts, options, environ)
     if selected is not None:
         names = selected.among(names)
+    if flow is not stated:
+        flow, names = _listed_anew(stated, flow, read.grown_plan(run_dir), names)
     if not names:
         return None
     outside = {
@@ -78,18 +83,22 @@ def select(
     return plan, read.run_json(run_dir)["limits"]["fail_fast"]
 
 
-def _with_instances(flow: Flow, plan: Mapping[str, Any], names: set[str]) -> tuple[Flow, set[str]]:
-    """The flow with the instances that the run had, and the tasks that are to run again: where what
-    lists them runs again, it lists them anew.
+def _listed_anew(
+    stated: Flow, flow: Flow, plan: Mapping[str, Any], names: set[str]
+) -> tuple[Flow, set[str]]:
+    """The flow with the instances that the run had, and the tasks that are to run again: but where
+    what lists instances runs again, they are not known.
     """
     from zf.plan.matrix.dynamic import sources  # noqa: PLC0415 - few matrices grow
     from zf.plan.matrix.known import known_from  # noqa: PLC0415 - as above
 
-    later = [task for task in flow.tasks.values() if task.matrix_from]
+    later = [task for task in stated.tasks.values() if task.matrix_from]
     anew = {task.id for task in later if names.intersection(sources(task))}
+    if not anew:
+        return flow, names
     bases = {base for name in names if (base := base_of(name)) in anew}
     kept = {name for name in names if base_of(name) not in anew}
-    return known_from(flow, plan, anew), kept | bases
+    return known_from(stated, plan, anew), kept | bases
 
 
 def _names(facts: Facts, options: RunOptions) -> set[str]:

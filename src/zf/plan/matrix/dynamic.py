@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from zf.instances import matrix_variable
+from zf.instances import listed_by, matrix_variable
 from zf.lean.records import Struct, replace
 from zf.model import NOTHING, Need, Task, base_of
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, instance, instances
@@ -71,7 +71,7 @@ def references(said: Mapping[str, Any]) -> dict[str, str]:
 
 def sources(task: Task) -> list[str]:
     """The tasks that hand on what the instances of this one are; none for other tasks."""
-    found = (one.rpartition(".")[0] for one in references(task.matrix_from).values())
+    found = (one.rpartition(".")[0] for one in listed_by(task.matrix_from))
     return list(dict.fromkeys(found))
 
 
