@@ -280,7 +280,7 @@ def check(there, folders):
     for number, key in enumerate(("run", "commit", "plan_sha256", "run_sha256", "tasks")):  # 6
         assert first is None or first[key] == said[number]
     assert last is None or last["blocked_sha256"] == own.get("blocked.json")
-    ids = [*(rows := grown(plan, planned(plan), tasks, joined, files))]  # 14
+    ids = [*(rows := grown(plan, planned(plan), tasks, joined, files))]  # 13
     assert {p.split("/")[0] for p in folders} <= {*ids, "attest"} and set(tasks) <= set(ids)  # 7
     assert all("/" in p or p in TOP or (p.endswith(".tmp") and not sealed) for p in files)
     assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
@@ -325,5 +325,5 @@ def check(there, folders):
         told = (name, paper["run_id"], came_to, came_to == "success" and end["attempt"] > 1)
         assert tuple(map(status.get, ("task_id", "run_id", "conclusion", "flaky"))) == told
         cached(name, status, end, tasks[name].get("found"), files)  # 12
-    assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 13
+    assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 14
     return bool(last and sealed and ended == set(ids))
