@@ -12,7 +12,6 @@ import gc
 import math
 import os
 import select
-import signal
 import struct
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any, cast
 
 from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, timestamp
 from zf.lean.records import Struct
+from zf.lean.signals import signal
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.proof.known import Known
@@ -39,11 +39,16 @@ from zf.work.descriptors import occupy_standard_fds, raise_file_limit
 from zf.work.outcome import Outcome
 from zf.work.supervise import cgroup, leftovers
 from zf.work.supervise.leftovers import cgroup_name
-from zf.work.supervise.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
+from zf.work.supervise.processes import (
+    SubreaperTree,
+    become_subreaper,
+    cpu_ticks,
+    hide_from_tracers,
+    is_stopped,
+)
 from zf.work.supervise.supervisor import KILL_LIMIT_S, SETTLE_S
 from zf.work.supervise.watchdog import Patience, Watch
-from zf.work.walls.namespace import hide_from_tracers
-from zf.work.worker import WITHHELD, Shared, serve
+from zf.work.worker import WITHHELD, Shared, occupy_standard_fds, raise_file_limit, serve
 
 _RECEIVE_BYTES = 65536
 # How long after its time, or after an order to end, zf looks whether a worker was stopped; how long
@@ -115,6 +120,7 @@ class Pool:
         self._handle_at: dict[int, _WorkerHandle] = {}
         self._wakeup_fd: int | None = None
         self._output_fd: int | None = None
+        self.woken = False
         self._ticked = time.monotonic()
         # The earliest moment at which a worker may have to be woken.
         self._due = math.inf
@@ -192,6 +198,7 @@ class Pool:
         """Attempts that ended, and what others have spent or found so far; empty when the time is
         up, `wakeup_fd` became readable or `output_fd` writable.
         """
+        self.woken = False
         if wakeup_fd != self._wakeup_fd:
             self._wakeup_fd = self._watch(wakeup_fd, self._wakeup_fd, select.POLLIN)
         if output_fd != self._output_fd:
@@ -204,6 +211,8 @@ class Pool:
                 handle = self._handle_at.get(fd)
                 if handle is not None:
                     self._receive(handle)
+                elif fd == wakeup_fd:
+                    self.woken = True
             self._check_alive()
             if time.monotonic() >= self._due:
                 self._wake_stopped()
