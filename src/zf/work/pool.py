@@ -35,7 +35,6 @@ from zf.work.control import (
     kill_order,
     start_order,
 )
-from zf.work.descriptors import occupy_standard_fds, raise_file_limit
 from zf.work.outcome import Outcome
 from zf.work.supervise import cgroup, leftovers
 from zf.work.supervise.leftovers import cgroup_name
@@ -353,7 +352,7 @@ class Pool:
         if self._tree is None:
             return []
         ours = {handle.pid for handle in (*self._handles.values(), *self._leaving)} | self._foreign
-        return [pid for pid in self._tree.children() if pid not in ours and _is_apart(pid)]
+        return [pid for pid in self._tree.children() if pid not in ours and leftovers.is_apart(pid)]
 
     def _check_alive(self) -> None:
         """Ask every busy worker for a sign of life, once a tick."""
@@ -444,14 +443,6 @@ class Pool:
         self._poll.register(ours, select.POLLIN)
         self._handle_at[ours.fileno()] = handle
         return handle
-
-
-def _is_apart(pid: int) -> bool:
-    """Whether a process is in another session than ours, as every step is."""
-    try:
-        return os.getsid(pid) != os.getsid(0)
-    except ProcessLookupError:
-        return False
 
 
 def _how(status: int) -> str:
