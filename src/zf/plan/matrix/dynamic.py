@@ -16,9 +16,8 @@ from zf.instances import listed_by, matrix_variable
 from zf.lean.records import Struct, replace
 from zf.model import NOTHING, Need, Task, base_of
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, instance, instances
-from zf.plan.matrix.names import variables
+from zf.plan.matrix.names import AXIS, MAX_VALUE, OWN_KEYS, TAKEN, variables
 from zf.plan.matrix.paths import BadPathError
-from zf.plan.matrix.read import AXIS, MAX_VALUE, OWN_KEYS, TAKEN
 
 # The axis of a plain list of values that `from` alone takes.
 ITEM = "item"

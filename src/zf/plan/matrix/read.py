@@ -6,7 +6,6 @@ form of it all (`schema.MATRIX`) has been checked before.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +14,13 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from zf.instances import matrix_variable
 from zf.model import Task
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, combinations, instances
-from zf.plan.matrix.names import REST, known, variables
+from zf.plan.matrix.names import AXIS, MAX_VALUE, OWN_KEYS, TAKEN, known, variables
 from zf.plan.matrix.paths import Finding, asking, check
 
 if TYPE_CHECKING:
     from zf.errors import Problem
     from zf.plan.yaml.source import Source
 
-# Keys of `matrix:` that are no axes.
-OWN_KEYS = ("from", "include", "exclude", "max_parallel", "fail_fast")
-# `etc` stands in names for what is left out.
-TAKEN = (REST, "from")
-AXIS = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,63}")
-MAX_VALUE = 1000
 # What `from` in place of axes leaves to say.
 _BESIDE_FROM = ("from", "max_parallel", "fail_fast")
 
