@@ -121,8 +121,9 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         with opening.recording(request.run):
             done = _conduct(request, start, recorder, inbox, pool, lock_fd)
         if not done.facts.tampered:
-            rows = extended(plan, done.facts.joined)["tasks"]
-            durations.add(request.run, rows, _took_s(done.facts))
+            took = _took_s(done.facts)
+            took.pop(request.terminal, None)  # a person's time
+            durations.add(request.run, extended(plan, done.facts.joined)["tasks"], took)
             runs.keep(durations, lock.folder(proofs))
         return done
 
@@ -275,6 +276,7 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         shield=request.shield(),
         trace=request.trace,
         caching=request.caching(),
+        terminal=request.terminal,
     )
     try:
         tasks = request.plan.tasks
