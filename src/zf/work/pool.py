@@ -170,11 +170,8 @@ class Pool:
         for line in self._extensions[handle.extensions :]:
             self._send(handle, line)
         handle.extensions = len(self._extensions)
-        needs = NOTHING
-        if started.task.needs:
-            needs = self.known.lists_for_others(
-                [need.task for need in needed(started.task, self._shared.joined)]
-            )
+        names = [need.task for need in needed(started.task, self._shared.joined)]
+        needs = self.known.lists_for_others(names) if names else NOTHING
         facts = self.facts.get(task, NOTHING)
         self._send(handle, start_order(task, attempt, then, before, needs, spent, facts), lease_fd)
 
