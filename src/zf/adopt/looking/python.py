@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from shlex import quote
 from typing import Any
@@ -101,19 +98,18 @@ def _interpreter(folder: Folder) -> tuple[str, str]:
     least = re.search(r">=? *3\.([0-9]{1,3})", said)
     below = re.search(r"< *3\.([0-9]{1,3})", said)
     low, high = int(least[1]) if least else 0, int(below[1]) if below else 1000
-    if low <= sys.version_info.minor < high and folder.installed("python3"):
-        if _minor_of(folder, "python3") in (None, sys.version_info.minor):
-            return "python3", ""
-    for minor in range(min(high - 1, _NEWEST), max(low, 8) - 1, -1):
-        if folder.installed(f"python3.{minor}"):
-            return f"python3.{minor}", ""
-    return "", f"the project asks for Python {said or 3}, which is not installed here"
+    for program in ("python3", *(f"python3.{n}" for n in range(_NEWEST, max(low, 8) - 1, -1))):
+        minor = _minor_of(folder, program)
+        if minor is not None and low <= minor < high:
+            return program, ""
+    return "", f"the project asks for Python {said or 3} with venv, which is not installed here"
 
 
 def _minor_of(folder: Folder, program: str) -> int | None:
-    """Which Python a program is, by where it leads to; None if that does not say."""
-    found = re.search(r"python3\.([0-9]+)$", os.path.realpath(folder.installed(program) or ""))
-    return int(found[1]) if found else None
+    """Which Python 3 a program is, if it can make environments."""
+    # Alone (-I): a file of the project that is called venv.py is none of its business.
+    said = folder.answer(program, "-Ic", "import sys, venv, ensurepip; print(sys.version_info[1])")
+    return int(said) if said and said.strip().isdecimal() else None
 
 
 def _checks(project: _Project) -> tuple[dict[str, str], list[str], list[str]]:
@@ -226,15 +222,7 @@ def _itself(folder: Folder, wanted: Wanted) -> list[str]:
 
 
 def _is_ignored(folder: Folder, venv: str) -> bool:
-    """Whether git passes over the environment as it is, or there is no git to tell it to."""
-    git = folder.installed("git")
-    if git is None:
+    """Whether git passes over the environment as it is, or this is no work tree of git."""
+    if folder.answer("git", "rev-parse", "--is-inside-work-tree") is None:
         return True
-    done = subprocess.run(
-        [git, "check-ignore", "--quiet", "--", folder.path(f"{venv}/bin")],
-        cwd=folder.path(""),
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-    return done.returncode != 1  # 128: this is no work tree
+    return folder.answer("git", "check-ignore", "--", folder.path(f"{venv}/bin")) is not None
