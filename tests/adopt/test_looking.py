@@ -121,6 +121,15 @@ tasks:
     run: . .venv/bin/activate && python -m unittest discover -s test -t .
 """,
     ),
+    "python with nothing to install": (
+        ["python3"],
+        {"pyproject.toml": "[project]\nname = 'x'\n", "tests/test_x.py": "import unittest\n"},
+        """\
+defaults: {timeout_sec: 1800}
+tasks:
+  test: python3 -m unittest discover -s tests -t .
+""",
+    ),
     "python that is not there": (
         ["python3"],
         {"pyproject.toml": "[project]\nrequires-python = '>=3.99'\n", "test_x.py": "import pytest"},

@@ -80,7 +80,8 @@ def _ci_job(root: str, ci: str, images: tuple[str, ...]) -> dict[str, str]:
     path, text = ci_jobs.FILES[ci], ci_jobs.job(ci, images)
     if not os.path.lexists(f"{root}/{path}"):
         if ci_jobs.VARIABLE in text:
-            _say("CI installs zf from $ZF_SOURCE: set that to the URL of a git repository of zf\n")
+            what = "a secret of the repository" if ci == "github" else "a variable of the project"
+            _say(f"CI installs zf from $ZF_SOURCE: set that, {what}, to a git repository of zf\n")
         return {path: text}
     _say(f"{path} is there already: nothing in it was changed")
     if ci == "gitlab":
