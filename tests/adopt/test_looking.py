@@ -267,6 +267,38 @@ tasks:
   web-test: {workdir: web, run: npm test}
 """,
     ),
+    "submodules that are not there": (
+        ["make"],
+        {"Makefile": "test:\n\ttrue\n", ".gitmodules": '[submodule "x"]\n\tpath = lib/x\n'},
+        """\
+defaults: {timeout_sec: 1800}
+tasks:
+  submodules: git submodule update --init --recursive
+  test: {needs: [submodules], run: make test}
+""",
+    ),
+    "uv's own list": (
+        ["python3"],
+        {
+            "pyproject.toml": "[build-system]\n[tool.uv]\ndev-dependencies = ['pytest', 'syrupy>=4']\n",
+            "test_x.py": "",
+        },
+        """\
+# What is set up is not set up again until its sources change.
+cached: true
+defaults: {timeout_sec: 1800}
+tasks:
+  setup:
+    sources: [pyproject.toml]
+    generates: [.venv]
+    cache: true
+    run: |
+      python3 -m venv .venv
+      .venv/bin/pip install --quiet --editable . pytest 'syrupy>=4'
+
+  test: {needs: [setup], run: . .venv/bin/activate && python -m pytest}
+""",
+    ),
     "nothing": (
         [],
         {"README": "x"},

@@ -57,6 +57,19 @@ def test_without_a_terminal_it_shows_and_writes_nothing(package):
     assert sorted(os.listdir(package.root)) == ["package.json", "tasks"]
 
 
+def test_the_way_to_take_the_ci_over_is_told_and_works(package):
+    workflows = package.root / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    (workflows / "ci.yml").write_text(
+        "on: push\njobs: {a: {runs-on: ubuntu-latest, steps: [{run: 'true'}]}}\n"
+    )
+    done = package.zf("init")
+    command = "zf import github .github/workflows/ci.yml"
+    assert f"or, to take the CI over: {command}\n" in done.err
+    assert package.zf(*command.split()[1:]).code == 0
+    assert (package.root / "zf.yaml").exists()
+
+
 def on_a_terminal(project: Project, answer: str) -> tuple[int, str]:
     parent, child = pty.openpty()
     process = subprocess.Popen(

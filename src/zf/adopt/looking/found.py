@@ -75,6 +75,16 @@ class Proposal(Struct, frozen=True):
             images=(*dict.fromkeys((*self.images, *filter(None, [more.image]))),),
         )
 
+    def after(self, first: Proposed) -> Self:
+        """With a task that all others need."""
+        others = tuple(
+            task
+            if "needs" in task.keys
+            else replace(task, keys={"needs": [first.name], **task.keys})
+            for task in self.tasks
+        )
+        return replace(self, tasks=(first, *others))
+
     @property
     def has_set_up(self) -> bool:
         return any(task.keys.get("cache") for task in self.tasks)

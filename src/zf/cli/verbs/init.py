@@ -52,6 +52,7 @@ def init(
         checking.refuse_problems(checking.problems_with(root, files), "the proposal is not valid")
         if proposal.looked:
             _say(f"looked at {', '.join(map(printable, proposal.looked))}\n")
+        _point_to_import(root, directory)
     if ci and proposal:
         files |= _ci_job(root, ci, proposal.images)
     if not files:
@@ -71,6 +72,21 @@ def init(
 
 def _say(text: str) -> None:
     streams.say(sys.stderr, text)
+
+
+def _point_to_import(root: str, directory: str) -> None:
+    """Where the project's CI could be taken over instead: the first of its files."""
+    from shlex import quote
+
+    from zf.adopt.importers import IMPORTERS
+    from zf.adopt.looking import ci
+
+    for kind, path in ci.importable(root):
+        if kind in IMPORTERS:
+            shown = quote(os.path.normpath(os.path.join(directory, path)))
+            told = as_typed(f"zf import {kind} {shown}")
+            _say(f"or, to take the CI over: {printable(told)}\n")
+            return
 
 
 def _ci_job(root: str, ci: str, images: tuple[str, ...]) -> dict[str, str]:
