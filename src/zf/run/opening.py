@@ -121,7 +121,8 @@ def refuse_unset(request: RunRequest) -> None:
     told = [*problems.unset_for_all(root, env.lacking_of_project(project, environ))]
     for task in asking:
         inputs = map(variable, known_to(request.inputs, task.phase))
-        here = env.check_here(task, outside.seen(task).get, tuple(inputs))
+        also = (*inputs, *problems.matrix_named(task))
+        here = env.check_here(task, outside.seen(task).get, also)
         found = chain(env.lacking(task, environ), here)
         told += problems.unset(root, task, found)
     if told:
@@ -282,6 +283,8 @@ def new_folder(
     }
     if request.inputs:
         about["inputs"] = {name: one.as_json() for name, one in request.inputs.items()}
+    if request.terminal:
+        about["interactive"] = request.terminal
     if request.arguments:
         about["arguments"] = [request.redactor.text(word) for word in request.arguments]
     previous = newest_head(proofs, but=run) or (None, None)
