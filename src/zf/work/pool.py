@@ -258,9 +258,16 @@ class Pool:
                 handle.watch.answered = True
 
     def _take_report(
-        self, handle: _WorkerHandle, ended: AttemptEnded, is_last: bool, listed: str
+        self,
+        handle: _WorkerHandle,
+        ended: AttemptEnded,
+        is_last: bool,
+        is_plain: bool,
+        listed: str,
     ) -> None:
         handle.under_way = None
+        if not is_plain:
+            self.known.remark_on(ended.task)
         if listed:
             self.known.lists[ended.task] = listed
         else:
@@ -298,6 +305,7 @@ class Pool:
     def _decide_lost(self, lost: _Started, detail: str) -> None:
         task = lost.task.id
         self.known.lists.pop(task, None)
+        self.known.remark_on(task)
         outcome = Outcome(lost.task, lost.attempt, timestamp(lost.at), lost.began)
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         shared, before = self._shared, self.known.task_sha256(task)
