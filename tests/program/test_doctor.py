@@ -352,7 +352,7 @@ def test_a_small_address_space_and_ascii(sound):
         sound, 'ulimit -v 900000; PYTHONUTF8=0 LC_ALL=POSIX PYTHONCOERCECLOCALE=0 "$@"'
     )
     told(by_area, "memory", NOTE, "of address space", "ulimit -v")
-    told(by_area, "terminal", NOTE, "takes ", "LC_ALL=C.UTF-8")
+    told(by_area, "terminal", NOTE, "stdout takes ", "LC_ALL=C.UTF-8")
 
 
 def test_a_job_of_a_ci_system(sound):

@@ -34,13 +34,16 @@ WORDS = {
     "verify": ["verify", "r1"],
     "diff": ["diff", "r1", "r2"],
     "export": ["export", "r1", "-o", "{out}"],
+    "init": ["init"],
+    "new": ["new", "added", "--run", "true", "--phase", "A"],
     "validate": ["validate", "--json"],
     "list": ["list"],
     "plan": ["plan", "A", "--format", "dot"],
     "schema": ["schema"],
     "replay": ["replay", "r1", "a"],
     "durations": ["durations"],
-    "doctor": ["doctor"],
+    "doctor": ["doctor", "--json"],
+    "shell": ["shell", "a", "-c", "seq 3000"],
     "report": ["report", "r1", "-o", "{out}"],
     "usage": ["usage", "claude", "answers.json"],
     # Nothing of a task that has ended is cancelled, so this can be asked again and again.
@@ -55,16 +58,22 @@ WORDS = {
     "hold": ["hold", "r1"],
     "release": ["release", "r1"],
 }
-CHANGE = {"seal", "run", "run-phase", "run-task", "rerun", "resume"}
-RUNS = sorted(CHANGE - {"seal"})
+CHANGE = {"new", "seal", "run", "run-phase", "run-task", "rerun", "resume"}
+RUNS = sorted(CHANGE - {"new", "seal"})
 # It says what it has to say on stderr alone.
-WITHOUT_RESULT = {"cancel"}
-VERBS = sorted(WORDS)
+WITHOUT_RESULT = {"init", "cancel"}
+# What a shell prints is printed by what is typed there, and none of it by zf.
+VERBS = sorted(WORDS.keys() - {"shell"})
+
+
+# It has no result, and no end of its own.
+ENDLESS = {"watch"}
 
 
 def test_no_verb_is_forgotten():
     assert {command.name or command.callback.__name__ for command in app.registered_commands} == {
-        *WORDS
+        *WORDS,
+        *ENDLESS,
     }
 
 
@@ -129,7 +138,7 @@ def case(ready, tmp_path):
 
 def plain(text):
     """Without what differs from one time to the next."""
-    text = re.sub(rb"/\S*/(project|out)", b"*", text)
+    text = re.sub(rb"/\S*/(project|out)|[\d.]+ [GM]iB free", b"*", text)
     return re.sub(rb"[0-9a-f]{12,}|\d+(\.\d+)?(ms|s|m\d+s)\b|\d{4}-\d\d-\d\d.*", b"*", text)
 
 

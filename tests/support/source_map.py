@@ -17,6 +17,7 @@ ROOMS = (
     "cli",
     "adopt",
     "doctor",
+    "watch",
     "plan",
     "run",
     "work",

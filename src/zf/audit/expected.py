@@ -41,6 +41,8 @@ class Expectations(Struct, frozen=True):
     tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
     max_attempts: int | None = None
     shield: bool = False
+    # The wall that tasks must have run behind, by task or phase; by "" that of all.
+    isolation: Mapping[str, str] = field(default_factory=dict)
     no_cached: bool = False
     result: str | None = None
     # What inputs of the run were: a text, or the entries of a list.
@@ -160,6 +162,8 @@ def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
             if account.began and not is_shielded(said.statuses.get(name, {})):
                 shield = said.statuses.get(name, {}).get("shield", "none")
                 yield _finding("shield", f"ran without the shield: {shield!r:.200}", name)
+    if expected.isolation:
+        yield from _unwalled(expected.isolation, said)
     for name, account in said.account.tasks.items():
         source = (account.terminal or {}).get("cached_from")
         if expected.no_cached and source:
@@ -167,6 +171,20 @@ def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
             yield _finding("cached", f"has the result of run {run!r:.200}", name)
         if expected.max_attempts is not None and account.began > expected.max_attempts:
             yield _finding("attempts", f"took {account.began} attempts", name)
+
+
+def _unwalled(wanted: Mapping[str, str], said: Said) -> Iterator[Finding]:
+    """The tasks that were run without the wall that is wanted of them."""
+    rows = {str(row.get("id")): row for row in said.planned}
+    for name, account in said.account.tasks.items():
+        row = rows.get(name, {})
+        named = (wanted.get(str(key)) for key in (name, row.get("base"), row.get("phase"), ""))
+        wall = next((one for one in named if one), None)
+        if wall is None or not account.began:
+            continue
+        had = said.statuses.get(name, {}).get("isolation", "none")
+        if had != wall:
+            yield _finding("isolation", f"ran without the {wall}: {had!r:.200}", name)
 
 
 def _each(tasks: Mapping[str, frozenset[str]], said: Said) -> Iterator[tuple[str, frozenset[str]]]:

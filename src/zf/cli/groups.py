@@ -7,6 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Begin": {
+        "init": "Propose tasks for a project, and write them once asked.",
+        "new": "Add a task to the project.",
+    },
     "Tasks": {
         "validate": "Check every task file, and print all problems of all of them.",
         "list": "List the tasks and phases, and what a run can be given.",
@@ -18,9 +22,11 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "run": "Run everything, or some phases or tasks with what they need.",
         "run-phase": "Run every task of one or more phases, in order.",
         "run-task": "Run one task, and exit with its failing step's own code.",
+        "watch": "Run again whatever a change concerns, until Ctrl-C.",
         "rerun": "Run a part of an earlier run again, such as what failed.",
         "resume": "Finish a run whose zf was killed.",
         "cancel": "End a run that goes on, or one task of it.",
+        "shell": "Open a shell where the steps of a task would run.",
     },
     "Look": {
         "status": "List the runs, newest first, or the tasks of one run.",

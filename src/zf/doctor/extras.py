@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -44,13 +43,11 @@ def _is_installed(name: str) -> bool:
 
 
 def terminal(here: Here) -> Iterator[Finding]:
-    """Whether stdout is one, and which characters it takes."""
+    """Which characters stdout takes, and what the terminal is said to be."""
     encoding = (sys.stdout.encoding or "ascii").lower()
-    kind = "no terminal"
-    if os.isatty(1):
-        kind = f"a terminal ({here.environ.get('TERM') or 'TERM is not set'})"
+    kind = f"TERM is {term}" if (term := here.environ.get("TERM")) else "TERM is not set"
     if encoding.replace("-", "") != "utf8":
-        found = f"stdout is {kind}, and takes {encoding}: other characters are shown as \\u00e9"
+        found = f"{kind}, and stdout takes {encoding}: other characters are shown as \\u00e9"
         yield Finding("terminal", NOTE, found, "export LC_ALL=C.UTF-8")
     else:
-        yield Finding("terminal", OK, f"stdout is {kind}, and takes UTF-8")
+        yield Finding("terminal", OK, f"{kind}, and stdout takes UTF-8")

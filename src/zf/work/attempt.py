@@ -22,16 +22,16 @@ from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Capture
-from zf.work.environment import METRICS, channel_files, compose_project_name
+from zf.work.environment import METRICS, channel_files, own_variables
 from zf.work.interpreters import FILE, way
 from zf.work.outcome import Outcome, error_text
-from zf.work.shell import NotStartedError, ScriptFile, WorkdirError, enter
+from zf.work.shell import CANNOT_START, NotStartedError, ScriptFile, WorkdirError, enter
 from zf.work.steps import Command, answer
-from zf.work.supervise.leftovers import COOKIE, cookie
+from zf.work.supervise.leftovers import cookie
 from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from zf.model import Task
     from zf.plan.conditions.condition import Scalar
@@ -41,12 +41,15 @@ if TYPE_CHECKING:
     from zf.work.control import StartOrder
     from zf.work.results import channel, needs, reports, taken
     from zf.work.results.metrics import Meter
+    from zf.work.walls import around as walls
+    from zf.work.walls.sandbox import Sandbox
 else:
     cache = lazy.module("zf.work.caching.attempt")
     channel = lazy.module("zf.work.results.channel")
     needs = lazy.module("zf.work.results.needs")
     reports = lazy.module("zf.work.results.reports")
     taken = lazy.module("zf.work.results.taken")
+    walls = lazy.module("zf.work.walls.around")
 
 
 class Attempt:
@@ -76,6 +79,8 @@ class Attempt:
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
         self._left = left and f"{context.aside}/{left}"
         self._left_at = left and f"{context.written_aside}/{left}"
+        # What its steps run in, once the first one is to.
+        self._sandbox: Sandbox | None = None
         # What conditions of steps may refer to beside variables.
         self._facts: Mapping[str, Scalar] = NOTHING
         self._meter = self._made_meter()
@@ -146,6 +151,8 @@ class Attempt:
         self._run_steps(meanwhile)
         if self.outcome.cause is Cause.EXIT and self.outcome.step is not None:
             self._tell_what_is_not_passed(self.outcome.step)
+            if self._sandbox is not None:
+                self._tell_what_is_not_read(self._sandbox, self.outcome.step)
         self._run_cleanup()
         self._collect()
         if self._task.budget:
@@ -160,20 +167,16 @@ class Attempt:
     def _own_variables(self) -> dict[str, str]:
         context, task = self._context, self._task
         folder = f"{context.run_dir}/{task.id}"
-        return {
-            "RUN_ID": context.place.run,
-            "TASK_ID": task.id,
-            "PHASE": task.phase,
-            "TASK_DIR": f"{context.place.root}/{task.file}".rpartition("/")[0],
-            "ZENFLOW_ROOT": context.place.root,
-            "PROOF_DIR": folder,
-            **({"NEEDS_DIR": f"{context.aside}/{context.needs_of(task.id)}"} if task.needs else {}),
-            "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
-            "ATTEMPT": str(self.outcome.attempt),
-            "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),
-            **channel_files(context.channel, task.id, self.outcome.attempt),
-            COOKIE: cookie(context.run_dir, task.id, self.outcome.attempt),
-        }
+        return own_variables(
+            context.place,
+            task,
+            self.outcome.attempt,
+            folder=folder,
+            artifacts=self._left or f"{folder}/{ARTIFACTS}",
+            needs=f"{context.aside}/{context.needs_of(task.id)}" if task.needs else "",
+            channel=context.channel,
+            cookie=cookie(context.run_dir, task.id, self.outcome.attempt),
+        )
 
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
         task, outcome, orders = self._task, self.outcome, self._context.orders
@@ -182,6 +185,7 @@ class Attempt:
             task.silence_timeout_s,
             leave_running=task.leave_running,
             meter=self._meter,
+            walled=bool(task.sandbox),
         )
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
@@ -208,6 +212,14 @@ class Attempt:
                 f" `pass_env: [{listed}]` in the task file does that"
             )
 
+    def _tell_what_is_not_read(self, sandbox: Sandbox, index: int) -> None:
+        """Of the files that a failed step speaks of, those that its sandbox kept from it."""
+        workdir = self._task.steps[index].workdir or self._task.workdir
+        end = self.tree.end_of(layout.log(f"step-{index}"), _END_BYTES)
+        for path in sandbox.unseen(workdir, end.decode("utf-8", "replace"))[:_MOST_UNSEEN]:
+            told = f"{path} is in the project, but not in `read` of its sandbox"
+            self.outcome.notes.append(told)
+
     def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
         task, outcome, context = self._task, self.outcome, self._context
@@ -217,6 +229,7 @@ class Attempt:
             time.monotonic() + task.cleanup_timeout_s,
             leave_running=task.leave_running,
             cleanup=True,
+            walled=bool(task.sandbox),
         )
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
@@ -333,11 +346,29 @@ class Attempt:
         if step.shell and way(step.shell) == FILE:
             name = f"scripts/{self._task.id}.{outcome.attempt}.{command.file}"
             file = ScriptFile(f"{context.written_aside}/{name}", f"{context.aside}/{name}")
+            wall = self._wall(file.seen)
             with file:
-                leader, pipe = context.shell.start(env, *script, file)
+                leader, pipe = context.shell.start(env, *script, file, wall=wall)
                 return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
-        leader, pipe = context.shell.start(env, *script)
+        leader, pipe = context.shell.start(env, *script, wall=self._wall())
         return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
+
+    def _wall(self, script: str = "") -> Sequence[str]:
+        """The command line that a step's own is put behind, in the current folder. Raises
+        NotStartedError.
+        """
+        task, outcome = self._task, self.outcome
+        if not task.sandbox:
+            return ()
+        try:
+            if not outcome.isolation:
+                given = self._env.values, self._env.values["ARTIFACTS_DIR"]
+                self._sandbox, outcome.isolation = walls.around(self._context, task, *given)
+                if self._sandbox is None:
+                    outcome.notes.append(f"it ran without its sandbox: {outcome.isolation}")
+            return self._sandbox.words(os.getcwd(), script) if self._sandbox else ()
+        except walls.CannotStandError as error:
+            raise NotStartedError(str(error), CANNOT_START) from None
 
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it: those that they left, or
@@ -391,6 +422,8 @@ class Attempt:
         )
 
 
+# Of the files that a step could not see, and of the end of its log that is looked at for them.
+_MOST_UNSEEN, _END_BYTES = 5, 16_384
 _UTF8 = ("utf-8", "surrogateescape")
 
 

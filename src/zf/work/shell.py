@@ -24,7 +24,7 @@ from zf.work.interpreters import FD, FILE, OPEN, TEXT, bash_argv, command_line, 
 from zf.work.outcome import error_text
 
 # The exit codes of shells for a command that cannot be started, and one that is not there.
-_EXIT_NOT_STARTED, _EXIT_NOT_FOUND = 126, 127
+CANNOT_START, _NOT_FOUND = 126, 127
 _SEALS = 0
 if hasattr(fcntl, "F_SEAL_WRITE"):
     _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
@@ -98,6 +98,7 @@ class Shell:
         ends with that.
         """
         self._found: dict[tuple[str, str], str | None] = {("bash", path): which("bash", path)}
+        self._path = path
         self._confine = confine
 
     def start(
@@ -107,9 +108,11 @@ class Shell:
         arguments: Sequence[str] = (),
         shell: Sequence[str] = (),
         file: ScriptFile | None = None,
+        wall: Sequence[str] = (),
     ) -> Started:
         """Run this script in the current folder, with these arguments: with bash, or the beginning
-        of a command line that is `shell`, which may want it as a `file`. Raises NotStartedError.
+        of a command line that is `shell`, which may want it as a `file`; behind the command line of
+        a `wall`, if there is one, whose first word is a path. Raises NotStartedError.
         """
         name = shell[0] if shell else "bash"
         program = self._find(name, env.get("PATH", os.defpath))
@@ -118,35 +121,41 @@ class Shell:
                 "is no program that can be run" if "/" in name else "is not on the PATH of the step"
             )
             problem = f"{printable(name)} {why}"
-            raise NotStartedError(problem, _EXIT_NOT_FOUND)
+            raise NotStartedError(problem, _NOT_FOUND)
         handed = way(shell) if shell else OPEN
         if handed == OPEN and script_path() is None:
-            raise NotStartedError(MISSING, _EXIT_NOT_STARTED)
+            raise NotStartedError(MISSING, CANNOT_START)
         try:
             if handed == FILE and file is not None:
                 file.write(text)
             script = sealed(text) if handed == OPEN else -1
         except OSError as error:
             problem = f"the script could not be handed to {printable(name)}: {error_text(error)}"
-            raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
+            raise NotStartedError(problem, CANNOT_START) from None
         argv = (*bash_argv(), *arguments)
         if shell:
             seen = {OPEN: script_path(), FILE: file and file.seen}.get(handed)
             argv = command_line(shell, seen or os.fsdecode(text), arguments)
+        if wall:
+            argv, program = (*wall[1:], program, *argv[1:]), wall[0]
         spawn = partial(self._spawn, program, argv, env, script)
         try:
             return spawn() if self._confine is None else _in_a_thread(self._confine, spawn)
         except ValueError:  # a NUL, which no argument or variable can hold
             problem = f"{printable(name)} could not be started: its command line holds a NUL"
-            raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
+            raise NotStartedError(problem, CANNOT_START) from None
         except OSError as error:
             problem = f"{printable(name)} could not be started: {error.strerror}"
             if error.errno == errno.E2BIG and handed == TEXT:
                 problem += ": without the -c of its `shell` it gets the script as a file"
-            raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
+            raise NotStartedError(problem, CANNOT_START) from None
         finally:
             if script >= 0:
                 os.close(script)
+
+    def find(self, name: str) -> str | None:
+        """Where a program is that zf itself needs, on the usual PATH."""
+        return self._find(name, self._path)
 
     def _find(self, name: str, path: str) -> str | None:
         if "/" in name:  # a path, from the folder that the step runs in

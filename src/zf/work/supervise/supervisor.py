@@ -25,7 +25,7 @@ from zf.lean.records import Struct
 from zf.lean.signals import signal
 from zf.work.capture import Capture, LateOutput
 from zf.work.control import RunnerOrders, Stop
-from zf.work.supervise.processes import Process, Tree, describe
+from zf.work.supervise.processes import Process, Tree, describe, is_first
 
 # What a step started may outlive it by this much before it counts as left behind: a `>(tee log)`
 # needs a moment to read its end of file, on a busy machine a long one.
@@ -47,6 +47,8 @@ class Terms(Struct, frozen=True):
     output. With `leave_running`, what its leader leaves stays. A `cleanup` runs although something
     was stopped: only an order that leaves no grace ends it early. `meter` is called about once in
     METER_S as long as the leader runs; it must not raise. `cause` is what the deadline is called.
+    Of a tree that is `walled` in, with processes of its own namespace, the first of these is the
+    wall's: it goes when all others have gone.
     """
 
     deadline: float
@@ -55,6 +57,7 @@ class Terms(Struct, frozen=True):
     cleanup: bool = False
     meter: Callable[[], None] | None = None
     cause: Cause = Cause.TIMEOUT
+    walled: bool = False
 
 
 class Ended(Struct, frozen=True):
@@ -167,9 +170,9 @@ class Supervisor:
         elif self._tree.has_only(leader):
             pass
         elif self._terms.leave_running:
-            survivors = describe(self._tree.members(leader))
+            survivors = self._left_over(leader)
         elif not self._settles(leader):
-            survivors = describe(self._tree.members(leader))
+            survivors = self._left_over(leader)
             unkillable = self._end(leader, force=self._is_forced())
         self._drain()
         exit_code, number = status if stop is None else _status(leader)
@@ -183,13 +186,18 @@ class Supervisor:
         self._tree.meter.reap(leader, 0)
         if not self._tree.is_empty():
             # The kernel's list may miss a child while others exit; its ECHILD cannot.
-            missed = describe(self._tree.members(0))
+            missed = self._left_over(0)
             survivors += missed if stop is None else ()
             unkillable = self._kill(0)
             self.has_unkillable = bool(unkillable)
             self._drain()
         self._close_kept()
         return Ended(exit_code, number, stop, survivors, unkillable)
+
+    def _left_over(self, leader: int) -> tuple[Process, ...]:
+        """What is still there of the step's own processes."""
+        found = self._tree.members(leader)
+        return describe([pid for pid in found if not (self._terms.walled and is_first(pid))])
 
     def _until_exit(self, leader: int) -> tuple[Stop | None, _Status]:
         """Wait for the leader's exit; why the tree is to end, if that came first, and how it is."""
@@ -248,9 +256,11 @@ class Supervisor:
         """End the whole tree but keep the leader's zombie; returns those that cannot be killed."""
         if not force:
             left = self._tree.left(leader)
-            self._tree.send(signal.SIGTERM, leader, left)
+            # What stands around the step ends with it, and says then how it ended.
+            spare = self._terms.walled
+            self._tree.send(signal.SIGTERM, leader, left, spare=spare)
             # A stopped process gets its TERM only once it runs.
-            self._tree.send(signal.SIGCONT, leader, left)
+            self._tree.send(signal.SIGCONT, leader, left, spare=spare)
             if self._until_gone(leader, time.monotonic() + self._grace_s):
                 return ()
         return self._kill(leader)
