@@ -34,8 +34,8 @@ def tails_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
     }
 
 
-# More tasks than this are looked through for remarks only where something went wrong: reading what
-# 20 000 tasks recorded would take a second.
+# A run of more tasks than this is looked through for remarks only where something went wrong:
+# reading what 20 000 tasks recorded would take a second.
 _MOST_READ = 500
 
 
@@ -45,9 +45,11 @@ def remarks_of(
     """What only the tasks' own records say: what was refused, left running, ... Where it is known
     which tasks may be `odd`, no others are read.
     """
-    tasks = [*facts.tasks.values()] if odd is None else [facts.tasks[name] for name in odd]
+    tasks = [*facts.tasks.values()]
     if len(tasks) > _MOST_READ:
         tasks = [*facts.failed, *facts.warned]
+    elif odd is not None:
+        tasks = [facts.tasks[name] for name in odd]
     found = {task.id: remarks_of_task(task, run_dir) for task in tasks}
     return {name: lines for name, lines in found.items() if lines}
 
