@@ -184,6 +184,7 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "isolation": ("isolation", _isolation),
     "inputs": ("inputs", _inputs),
     "cached": ("no_cached", _refused),
+    "interactive": ("no_interactive", _refused),
     **{scheme.keys: ("keys", _text) for scheme in SCHEMES},
     "signers": ("signers", _texts),
     "timestamp_ca": ("timestamp_ca", _text),

@@ -100,6 +100,8 @@ def run(
             "command": facts.run.get("command"),
             "inputs": facts.run.get("inputs"),
             "arguments": facts.run.get("arguments"),
+            # The task at which a person could type, if there was one.
+            "interactive": facts.run.get("interactive"),
             "exit_code": ended.get("exit_code"),
             "counts": ended.get("counts"),
         },

@@ -283,6 +283,8 @@ def new_folder(
     }
     if request.inputs:
         about["inputs"] = {name: one.as_json() for name, one in request.inputs.items()}
+    if request.terminal:
+        about["interactive"] = request.terminal
     if request.arguments:
         about["arguments"] = [request.redactor.text(word) for word in request.arguments]
     previous = newest_head(proofs, but=run) or (None, None)

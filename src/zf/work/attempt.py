@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -32,15 +33,18 @@ from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from zf.model import Task
     from zf.plan.conditions.condition import Scalar
+    from zf.work import terminal
     from zf.work.caching import attempt as cache
     from zf.work.caching.use import Use
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
     from zf.work.results import channel, needs, reports, taken
     from zf.work.results.metrics import Meter
+    from zf.work.terminal import Terminal
     from zf.work.walls import around as walls
     from zf.work.walls.sandbox import Sandbox
 else:
@@ -49,6 +53,7 @@ else:
     needs = lazy.module("zf.work.results.needs")
     reports = lazy.module("zf.work.results.reports")
     taken = lazy.module("zf.work.results.taken")
+    terminal = lazy.module("zf.work.terminal")
     walls = lazy.module("zf.work.walls.around")
 
 
@@ -143,7 +148,7 @@ class Attempt:
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
         if problem and self.outcome.status is Status.SUCCESS:
             self.outcome.fail(Cause.ARTIFACTS, problem)
-        elif self._task.cache:
+        elif self._task.cache and not self.outcome.interactive:
             workdir = self._task.workdir, self.outcome.task.workdir
             go = partial(enter, self._context.real_root, *workdir)
             about = (self._context, self._task, self.outcome, self.tree, self._env)
@@ -290,7 +295,8 @@ class Attempt:
         try:
             capture = Capture(log, self._context.buffer, stream, self._task.max_log_bytes)
             try:
-                ended = self._start(command, capture, terms, meanwhile)
+                with self._terminal(command, capture) as on:
+                    ended = self._start(command, capture, terms, meanwhile, on)
             except WorkdirError as error:
                 status = command.cannot_run(outcome, Cause.WORKDIR, str(error))
             except NotStartedError as error:
@@ -331,9 +337,10 @@ class Attempt:
         capture: Capture,
         terms: Terms,
         meanwhile: Callable[[], None] | None,
+        on: Terminal | None = None,
     ) -> Ended:
         """Start the command where it is to run, and wait for its end. Raises WorkdirError and
-        NotStartedError.
+        NotStartedError. What is `on` a terminal takes what is typed there.
         """
         step = command.step
         context, outcome = self._context, self.outcome
@@ -343,15 +350,24 @@ class Attempt:
         own = self._own.get(command.file)
         env = self._env.for_step(command.index, traceparent, own.values if own else NOTHING)
         script = _bytes(step.run), self._task.arguments, step.shell
+        keys = (on.fd, on.keys) if on else None
         if step.shell and way(step.shell) == FILE:
             name = f"scripts/{self._task.id}.{outcome.attempt}.{command.file}"
             file = ScriptFile(f"{context.written_aside}/{name}", f"{context.aside}/{name}")
             wall = self._wall(file.seen)
             with file:
-                leader, pipe = context.shell.start(env, *script, file, wall=wall)
-                return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
-        leader, pipe = context.shell.start(env, *script, wall=self._wall())
-        return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
+                leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
+                return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
+        leader, pipe = context.shell.start(env, *script, on=on, wall=self._wall())
+        return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
+
+    def _terminal(
+        self, command: Command, capture: Capture
+    ) -> AbstractContextManager[Terminal | None]:
+        """What a command is on, if it is a step of a task that has the terminal."""
+        if self.outcome.interactive and command.kind == "step":
+            return terminal.for_step(capture, command.label)
+        return nullcontext()
 
     def _wall(self, script: str = "") -> Sequence[str]:
         """The command line that a step's own is put behind, in the current folder. Raises

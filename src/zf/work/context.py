@@ -55,6 +55,8 @@ class WorkerContext(Struct):
     trace: Trace
     # What tasks that say `cache` do; None where none is looked up.
     caching: Caching | None = None
+    # The task whose steps are on the person's terminal.
+    terminal: str = ""
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
     # Whether the attempt at hand told something, and whether `$NEEDS_DIR` holds copies, which a

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.lean.records import Struct
@@ -22,6 +23,9 @@ from zf.lean.signals import signal
 from zf.proof.files import write_all
 from zf.work.interpreters import FD, FILE, OPEN, TEXT, bash_argv, command_line, script_path, way
 from zf.work.outcome import error_text
+
+if TYPE_CHECKING:
+    from zf.work.terminal import Terminal
 
 # The exit codes of shells for a command that cannot be started, and one that is not there.
 CANNOT_START, _NOT_FOUND = 126, 127
@@ -108,11 +112,14 @@ class Shell:
         arguments: Sequence[str] = (),
         shell: Sequence[str] = (),
         file: ScriptFile | None = None,
+        on: Terminal | None = None,
+        *,
         wall: Sequence[str] = (),
     ) -> Started:
         """Run this script in the current folder, with these arguments: with bash, or the beginning
         of a command line that is `shell`, which may want it as a `file`; behind the command line of
-        a `wall`, if there is one, whose first word is a path. Raises NotStartedError.
+        a `wall`, if there is one, whose first word is a path. It reads, and prints, what this
+        process does, or is `on` a terminal. Raises NotStartedError.
         """
         name = shell[0] if shell else "bash"
         program = self._find(name, env.get("PATH", os.defpath))
@@ -138,7 +145,7 @@ class Shell:
             argv = command_line(shell, seen or os.fsdecode(text), arguments)
         if wall:
             argv, program = (*wall[1:], program, *argv[1:]), wall[0]
-        spawn = partial(self._spawn, program, argv, env, script)
+        spawn = partial(self._spawn, program, argv, env, script, on)
         try:
             return spawn() if self._confine is None else _in_a_thread(self._confine, spawn)
         except ValueError:  # a NUL, which no argument or variable can hold
@@ -165,31 +172,43 @@ class Shell:
         return self._found[name, path]
 
     def _spawn(
-        self, program: str, argv: tuple[str, ...], env: Mapping[str, str], script: int
+        self,
+        program: str,
+        argv: tuple[str, ...],
+        env: Mapping[str, str],
+        script: int,
+        on: Terminal | None,
     ) -> Started:
-        pipe, output = os.pipe()
+        pipe, output = (on.master, -1) if on else os.pipe()
         opened = ((os.POSIX_SPAWN_DUP2, script, FD),) if script >= 0 else ()
+        # Opened by the leader of a session that has none, a terminal becomes its own.
+        streams = (
+            ((os.POSIX_SPAWN_OPEN, 0, on.name, os.O_RDWR, 0), *_both(0)) if on else _both(output)
+        )
         try:
             pid = os.posix_spawn(
                 program,
                 argv,
                 env,
-                file_actions=(
-                    (os.POSIX_SPAWN_DUP2, output, 1),
-                    (os.POSIX_SPAWN_DUP2, output, 2),
-                    *opened,
-                ),
+                file_actions=(*streams, *opened),
                 setsid=True,
                 setsigmask=(),
                 setsigdef=_SIGNALS,
             )
         except OSError:
-            os.close(pipe)
+            if not on:
+                os.close(pipe)
             raise
         finally:
-            os.close(output)
+            if not on:
+                os.close(output)
         os.set_blocking(pipe, False)
         return pid, pipe
+
+
+def _both(fd: int) -> tuple[tuple[int, int, int], ...]:
+    """Have a program write what it prints to this."""
+    return (os.POSIX_SPAWN_DUP2, fd, 1), (os.POSIX_SPAWN_DUP2, fd, 2)
 
 
 def _in_a_thread(confine: Callable[[], None], start: Callable[[], Started]) -> Started:

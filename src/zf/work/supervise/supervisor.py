@@ -96,6 +96,7 @@ class Supervisor:
         self._terms: Terms
         self._pipe = -1
         self._piping = False
+        self._keys: tuple[int, Callable[[], bool]] | None = None
         # Whether something was left running, which `tend_kept` is to end when its time comes.
         self.has_kept = False
         # Whether something could not be killed: this process can vouch for no further attempt.
@@ -111,15 +112,21 @@ class Supervisor:
         capture: Capture,
         terms: Terms,
         meanwhile: Callable[[], None] | None = None,
+        keys: tuple[int, Callable[[], bool]] | None = None,
     ) -> Ended:
         """See through to its end a child that was just started, whose output comes from `pipe`;
-        nothing of its tree is left then. First `meanwhile` is called; it must not raise.
+        nothing of its tree is left then. First `meanwhile` is called; it must not raise. `keys` are
+        a descriptor on which something may come for it, and what takes that, which says whether
+        more can come.
         """
         self._pipe = pipe
         self._capture = capture
         self._terms = terms
         self._poll.register(pipe, select.POLLIN)
         self._piping = True
+        self._keys = keys
+        if keys is not None:
+            self._poll.register(keys[0], select.POLLIN)
         try:
             if meanwhile is not None:
                 meanwhile()
@@ -129,6 +136,7 @@ class Supervisor:
             raise
         finally:
             self._watch(())
+            self._stop_typing()
             if self.has_kept and self._piping:
                 self._kept[pipe] = capture.late_output(pipe)
                 self._late.append(self._kept[pipe])
@@ -318,6 +326,10 @@ class Supervisor:
         """Take what has come on a descriptor other than the output; whether it may be an exit."""
         if fd in self._exit_fds:
             return True
+        if self._keys is not None and fd == self._keys[0]:
+            if not self._keys[1]():
+                self._stop_typing()
+            return False
         if fd in self._kept:
             if not self._kept[fd].pump():
                 self._poll.unregister(fd)
@@ -366,11 +378,17 @@ class Supervisor:
 
     def _drain(self) -> None:
         """Take what is still in the pipe. The tree is gone, so that is all, unless another process
-        holds the pipe: then it is what is there now.
+        holds the pipe: then it is what is there now. A person who is shown it is not waited for.
         """
+        self._capture.is_behind = None
         with suppress(BlockingIOError):
             while self._piping:
                 self._pump()
+
+    def _stop_typing(self) -> None:
+        if self._keys is not None:
+            self._poll.unregister(self._keys[0])
+            self._keys = None
 
     def _stop_reading(self) -> None:
         if self._piping:
