@@ -184,6 +184,9 @@ def _do_nothing(*_: object) -> None:
     """Without a handler Python would not write the signal's number to the pipe."""
 
 
+# An outcome; whether its worker takes no other attempt, and nothing of it is worth a remark;
+# and what its task.sha256 says.
+Report = tuple[AttemptEnded, bool, bool, str]
 # Asks a worker whether it still answers, and is the answer.
 PING = b"null\n"
 # What a line begins with that tells what an attempt has used so far.
@@ -250,7 +253,7 @@ def encode(ended: AttemptEnded, is_last: bool, is_plain: bool, listed: bytes = b
     return b"%b\n" % _to_json([*astuple(ended), is_last, is_plain, told]).encode()
 
 
-def decode(line: bytes) -> tuple[AttemptEnded, bool, bool, str]:
+def decode(line: bytes) -> Report:
     """What such a line says."""
     *values, is_last, is_plain, listed = _from_json(line.decode())
     values[_STATUS] = _STATUSES[values[_STATUS]]
