@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 
 ID, NAME = (
@@ -16,7 +17,7 @@ TREE = r"(00-meta|10-commands|20-logs|30-artifacts|40-checksums|99-summary)"
 KINDS = (
     r"(run|phase|attempt)_(started|ended)|(run|phase)_timed_out|run_resumed|task_not_run|interrupted"
     r"|cancel_requested|condition_evaluated|retry_(scheduled|dropped)|throttle_(entered|left)"
-    r"|lease_(awaited|taken)|budget_warned|cached|cache_missed"
+    r"|lease_(awaited|taken)|budget_warned|cached|cache_missed|plan_extended"
 )
 SAID = "status|exit_code|signal|attempt|cause|detail|step|started_at|completed_at|duration_s|needs"
 ATTEST = r"attest/(statement\.(json(\.sig|\.tsr)?|dsse\.json)|test-result\.(dsse\.)?json)"
@@ -33,7 +34,7 @@ FORM = {
     rf"{PLACE}30-(outputs)\.json": "",
 }
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
-HANDED = "30-outputs.json"
+HANDED, HERE = "30-outputs.json", ("include", "exclude")
 TOP = {"run.json", "plan.json", "events.jsonl", "blocked.json", "MANIFEST.sha256"}
 
 
@@ -113,7 +114,7 @@ def listed(data, prefix=""):
 
 
 def journal(lines):
-    prev, first, tasks, over = "0" * 64, None, {}, False
+    prev, first, tasks, over, joined = "0" * 64, None, {}, False, {}
     for number, e in enumerate(map(parse, lines)):
         assert (e["seq"], e["prev"], type(e["seq"]), over) == (number, prev, int, False)  # 4
         assert datetime.strptime(e["wall"], "%Y-%m-%dT%H:%M:%S.%fZ") and len(e["wall"]) == 27
@@ -138,7 +139,10 @@ def journal(lines):
             t = tasks[e["task"]]
             assert (t["open"], t["began"], t["found"]) == (True, e["attempt"], None)
             t["found"] = e
-    return first, tasks, e if over else None
+        elif e["type"] == "plan_extended":
+            assert e["base"] not in joined and not {o["id"] for o in e["instances"]} & set(tasks)
+            joined[e["base"]] = e
+    return first, tasks, e if over else None, joined
 
 
 def cached(name, status, end, found, files):
@@ -191,6 +195,74 @@ def instance(row):
     return True
 
 
+def text(value):
+    assert type(value) in {str, bool}
+    return str(value).lower() if type(value) is bool else value
+
+
+def combined(said):
+    """The values of each instance of a matrix; numbers are texts by now."""
+    lists = [[{a: text(v) for a, v in e.items()} for e in said.pop(k, [])] for k in HERE]
+    ranges = {a: range(1, v["count"] + 1) for a, v in said.items() if type(v) is dict}
+    axes = {a: [*map(str, ranges[a])] if a in ranges else [*map(text, said[a])] for a in said}
+    found = [dict(zip(axes, row, strict=True)) for row in product(*axes.values())] if axes else []
+    found = [own for own in found if not any(out.items() <= own.items() for out in lists[1])]
+    named, more = [dict(own) for own in found], []
+    for entry in lists[0]:
+        fits = [i for i, own in enumerate(named) if {**own, **entry}.items() >= own.items()]
+        [found[i].update(entry) for i in fits]
+        more += [] if fits else [entry]
+    return found + more
+
+
+def from_outputs(row, rows, tasks, files, seq):
+    """What the outputs of needs list; None where an earlier run has them."""
+    said = dict(row["matrix_from"])
+    taken = {a: v["from"] for a, v in said.items() if type(v) is dict and "from" in v}
+    taken |= {"": said["from"]} if type(said.get("from")) is str else {}
+    for axis, (need, _, output) in {a: ref.rpartition(".") for a, ref in taken.items()}.items():
+        if need not in rows:
+            return None
+        assert tasks[need]["end"]["seq"] < seq
+        handed = parse(files[f"{need}/{HANDED}"])[output]
+        value = json.loads(handed, parse_int=str, parse_float=str)
+        whole = type(value) is list and value and all(type(one) is dict for one in value)
+        value = value if axis or type(value) is dict else {"include" if whole else "item": value}
+        said = {**said, axis: value} if axis else value
+    return combined(said)
+
+
+def grown(plan, rows, tasks, joined, files):
+    """The rows of the plan with the instances that joined it."""
+    found = {}
+    for name, row in rows.items():
+        event, end = joined.get(name), tasks.get(name, {}).get("end")
+        none = bool(end) and (end["status"], end["cause"]) == ("skipped", "instances")
+        if event or none:
+            seq = event["seq"] if event else end["seq"]
+            listed = from_outputs(row, rows, tasks, files, seq)
+            axes = {axis for values in listed or () for axis in values}
+            chosen = {a: v for a, v in plan.get("matrix", {}).items() if a in axes}
+            kept = [v for v in listed or () if all(v.get(a) in chosen[a] for a in chosen)]
+            wanted = [one["matrix"] for one in event["instances"]] if event else []
+            assert listed is None or (kept, len(listed)) == (
+                wanted,
+                event["of"] if event else len(listed),
+            )
+        assert not event or (event["instances"] and name not in tasks)
+        needs = {need["task"] for need in row["needs"]}
+        for one in event["instances"] if event else ():
+            assert one["id"] not in {*found, *rows} and one["id"].partition("@")[0] == name
+            own = one.get("needs", needs)
+            assert all(n in needs or n.partition("@")[0] in needs for n in own)
+            found[one["id"]] = {**row, "id": one["id"], "base": name, "matrix": one["matrix"]}
+            assert instance(found[one["id"]])
+        found |= {} if event else {name: row}
+    assert set(joined) <= set(rows) and all("matrix_from" in rows[base] for base in joined)
+    assert len({name.casefold() for name in found}) == len(found)
+    return found
+
+
 def check(there, folders):
     odd = {p for p, at in there.items() if at.is_symlink() or not (at.is_file() or p in folders)}
     files = {p: path.read_bytes() for p, path in there.items() if p not in folders | odd}
@@ -203,15 +275,15 @@ def check(there, folders):
     lines = files["events.jsonl"].split(b"\n")
     ids = [re.fullmatch(ID, task["id"])[0] for task in plan["tasks"]]
     assert len(set(ids)) == len(ids) and not (sealed and lines[-1])
-    first, tasks, last = journal(lines[:-1])
+    first, tasks, last, joined = journal(lines[:-1])
     said = [paper["run_id"], paper["source"]["commit"], own["plan.json"], own["run.json"], len(ids)]
     for number, key in enumerate(("run", "commit", "plan_sha256", "run_sha256", "tasks")):  # 6
         assert first is None or first[key] == said[number]
     assert last is None or last["blocked_sha256"] == own.get("blocked.json")
+    ids = [*(rows := grown(plan, planned(plan), tasks, joined, files))]  # 13
     assert {p.split("/")[0] for p in folders} <= {*ids, "attest"} and set(tasks) <= set(ids)  # 7
     assert all("/" in p or p in TOP or (p.endswith(".tmp") and not sealed) for p in files)
     assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
-    rows = planned(plan)
     ended = {name for name, t in tasks.items() if t["end"]}
     loose = set() if sealed else set(ids) - ended
     assert all(p.split("/")[0] in loose for p in odd)  # 1
@@ -253,5 +325,5 @@ def check(there, folders):
         told = (name, paper["run_id"], came_to, came_to == "success" and end["attempt"] > 1)
         assert tuple(map(status.get, ("task_id", "run_id", "conclusion", "flaky"))) == told
         cached(name, status, end, tasks[name].get("found"), files)  # 12
-    assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 13
+    assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 14
     return bool(last and sealed and ended == set(ids))

@@ -85,6 +85,8 @@ class Account(Struct):
     tasks: dict[str, TaskAccount] = field(default_factory=dict)
     clocks: Clocks = field(default_factory=Clocks)
     problems: list[str] = field(default_factory=list)
+    # The events with which instances joined the plan.
+    extended: list[Mapping[str, Any]] = field(default_factory=list)
 
     def feed(self, data: Mapping[str, Any]) -> None:
         """Take the next line."""
@@ -115,8 +117,20 @@ class Account(Struct):
             self._ended(data)
         elif kind in _LOOKED_UP:
             self._looked_up(data)
+        elif kind == "plan_extended":
+            self._extended(data)
         elif kind == "run_ended":
             self.ended = data
+
+    def _extended(self, data: Mapping[str, Any]) -> None:
+        instances = data.get("instances")
+        names = [one.get("id") for one in instances or () if isinstance(one, dict)]
+        if any(name in self.tasks for name in names):
+            self._problem("instances join the plan that were there before")
+        if any(one.get("base") == data.get("base") for one in self.extended):
+            self._problem("instances join the plan twice")
+        else:
+            self.extended.append(data)
 
     def _task(self, data: Mapping[str, Any]) -> TaskAccount | None:
         name = data.get("task")

@@ -164,11 +164,20 @@ def _check_forms(
             if form == "outputs":
                 _check_outputs(seen, path, value, end, declared)
             if form == "recorded-task" and isinstance(value, dict):
-                for wrong in unlike(seen.planned[path.partition("/")[0]], value):
+                row = seen.planned[path.partition("/")[0]]
+                for wrong in (*unlike(row, value), *_of_joined(seen, row, value)):
                     seen.tampered("mismatch", wrong, path)
             if form == "step" and isinstance(value, dict) and type(value.get("log_bytes")) is int:
                 name = path.rpartition("/")[2].removesuffix(".json")
                 seen.sizes[f"{root}/{layout.log(name)}"] = value["log_bytes"]
+
+
+def _of_joined(seen: Evidence, row: Mapping[str, Any], value: Mapping[str, Any]) -> Iterable[str]:
+    if row["id"] not in seen.joined:
+        return ()
+    from zf.audit.origins import extended  # noqa: PLC0415 - few plans grow
+
+    return extended.unlike(row, value)
 
 
 def _match_list(seen: Evidence, root: str, event: Mapping[str, Any]) -> dict[str, str] | None:

@@ -47,6 +47,7 @@ def verify(
     2. Read the manifest; it names exactly the files that are there.
     3. Read run.json and plan.json; these and all other JSON have the form their schemas give.
     4. Read the journal: one unbroken chain, one consistent story, of this run and this plan.
+       Instances that joined the plan are those that the outputs of their needs list.
     5. Every task that ended has its tree: the checksum list that its last event names lists
        exactly the tree's files, and its status.json tells the same outcome. Hash those files.
     6. Hash every other file; all are as they are listed.
@@ -76,6 +77,7 @@ def verify(
         _read_papers(seen)
         _read_journal(seen)
         _match_papers(seen)
+        _extend(seen)
         match_trees(seen)
         _hash_all(seen)
         _check_attest(seen, trust)
@@ -190,6 +192,14 @@ def _match_papers(seen: Evidence) -> None:
         _match_blocked(seen, seen.account.ended.get("blocked_sha256"))
     if seen.plan and started.get("tasks") != len(seen.planned):
         seen.tampered("mismatch", "has not as many tasks as the journal says", PLAN)
+
+
+def _extend(seen: Evidence) -> None:
+    """Instances that joined the plan while the run went on are in it from here on."""
+    if seen.account.extended or any("matrix_from" in row for row in seen.planned.values()):
+        from zf.audit.origins import extended  # noqa: PLC0415 - few plans grow
+
+        extended.take_in(seen)
 
 
 def _match_digest(seen: Evidence, path: str, digest: object) -> None:
