@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.program import ZF, survivors
 from tests.support.terminals import Terminal
+from zf.work.walls.sandbox import why_not
 
 PROMPT = r"\(zf b\) \S+ [#$] "
 
@@ -117,9 +119,39 @@ def test_what_a_run_is_refused_for_is_refused(two):
     assert "unknown task 'e'" in ask(two, "e", "-c", "true", code=2).err
 
 
-def test_a_task_with_a_sandbox_says_that_the_shell_has_none(two):
+def test_a_task_with_a_sandbox_has_its_shell_in_it(two):
+    if why := why_not(shutil.which("bwrap")):
+        pytest.skip(why)
+    assert two.zf("run-task", "a", "--run-id", "r1").code == 0
+    two.task("c", "true", needs=["a"], sandbox={"write": ["out"]})
+    script = """
+ls proofs; cat $NEEDS_DIR/a/file; touch $ARTIFACTS_DIR/x out/made
+! touch made 2> /dev/null; test $$ -lt 10
+"""
+    done = ask(two, "c", "-c", script)
+    assert done.out == "word\n"
+    assert (two.root / "out/made").exists()
+    with Terminal(two, "shell", "c", NO_COLOR="1") as terminal:
+        terminal.expect(r"\(zf c\) \S+ [#$] ")
+        terminal.type("sleep 1000\r")
+        wait_for(lambda: begun(two, "sleep 1000"))
+        terminal.type("\x03")
+        terminal.expect(r"\(zf c\) \S+ [#$] ")
+        terminal.type("touch proofs/x\r")
+        terminal.expect("Read-only file system")
+        terminal.type("exit 3\r")
+        assert terminal.ends() == 3
+
+
+def test_where_there_can_be_no_sandbox_the_shell_says_so(two, tmp_path):
+    (tmp_path / "bin").mkdir()
+    for name in ("bash", "git"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    env = {"PATH": str(tmp_path / "bin")}
     two.task("c", "true", sandbox={"if_available": True})
-    assert "run in a sandbox, and this shell does not" in ask(two, "c", "-c", "true").err
+    assert "this shell has no sandbox: it takes" in ask(two, "c", "-c", "true", env=env).err
+    two.task("d", "true", sandbox=True)
+    assert "error[ZF127]: d must run in" in ask(two, "d", "-c", "true", code=2, env=env).err
 
 
 def test_another_program(two):

@@ -81,12 +81,17 @@ def _refuse_unwalled(request: RunRequest) -> None:
 
     if reason := why_not(which("bwrap", request.environ.get("PATH", os.defpath))):
         more = f" and {len(wanting) - 1} more" if len(wanting) > 1 else ""
-        raise ZfError(
-            f"{wanting[0]}{more} must run in a sandbox, which cannot be had: {reason}",
-            code="ZF127",
-            hint="install bubblewrap (`apt install bubblewrap`) on a Linux that lets this user have"
-            " namespaces, or say `sandbox: {if_available: true}`",
-        )
+        raise unwalled(f"{wanting[0]}{more}", reason)
+
+
+def unwalled(tasks: str, reason: str) -> ZfError:
+    """Why tasks are refused that must run in a sandbox."""
+    return ZfError(
+        f"{tasks} must run in a sandbox, which cannot be had: {reason}",
+        code="ZF127",
+        hint="install bubblewrap (`apt install bubblewrap`) on a Linux that lets this user have"
+        " namespaces, or say `sandbox: {if_available: true}`",
+    )
 
 
 def refuse_impossible(request: RunRequest) -> None:

@@ -11,6 +11,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from shlex import quote
 
 from zf.errors import ZfError, printable
@@ -18,6 +19,7 @@ from zf.lean.records import Struct
 from zf.model import Step
 from zf.proof.files import remove_tree
 from zf.run.interactive.surroundings import Surroundings, Wanted, prepare
+from zf.run.opening import unwalled
 from zf.work.interpreters import bash_with
 from zf.work.shell import WorkdirError, enter, which
 
@@ -67,6 +69,10 @@ def shell(wanted: Wanted, session: Session, tell: Callable[[str], None]) -> int:
         came_from = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             enter(root, wanted.task.workdir, wanted.task.workdir)
+            if wanted.task.sandbox:
+                wall = _wall(wanted, root, scratch, tell)
+                argv = (*wall[1:], program, *argv[1:]) if wall else argv
+                program = wall[0] if wall else program
             return _waited_for(program, argv, here)
         except WorkdirError as error:
             raise ZfError(
@@ -75,6 +81,41 @@ def shell(wanted: Wanted, session: Session, tell: Callable[[str], None]) -> int:
         finally:
             os.fchdir(came_from)
             os.close(came_from)
+
+
+def _wall(wanted: Wanted, root: str, scratch: str, tell: Callable[[str], None]) -> Sequence[str]:
+    """What stands before the shell's command line, for its task's sandbox; nothing where the task
+    may do without and there is none. Raises ZfError.
+    """
+    from zf.work.caching.files import named  # noqa: PLC0415 - few tasks have a sandbox
+    from zf.work.walls.sandbox import (  # noqa: PLC0415 - as above
+        CannotStandError,
+        Rooms,
+        Sandbox,
+        why_not,
+    )
+
+    said, proofs = wanted.task.sandbox, os.path.realpath(wanted.flow.proofs)
+    program = which("bwrap", wanted.environ.get("PATH", os.defpath))
+    reason = why_not(program)
+    if program is None or reason:
+        if not said.get("if_available"):
+            raise unwalled(wanted.task.id, reason)
+        tell(f"note: this shell has no sandbox: {printable(reason)}\n")
+        return ()
+    with open(f"{scratch}/empty", "x"):
+        pass
+    read = None
+    if "read" in said:
+        globs = tuple(said["read"])
+        read = partial(named, root, globs, proofs=proofs, environ=wanted.environ)
+    # Of the proofs there is nothing but a cover, which has to lie on a folder.
+    os.makedirs(proofs, exist_ok=True)
+    rooms = Rooms(root, proofs, root, f"{scratch}/empty", [scratch])
+    try:
+        return Sandbox(program, said, rooms, wanted.environ.get("HOME"), read).words(os.getcwd())
+    except CannotStandError as error:
+        raise ZfError(str(error), code="ZF154", hint="see `sandbox` in the task file") from None
 
 
 @contextmanager
