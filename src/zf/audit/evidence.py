@@ -51,6 +51,8 @@ class Evidence:
         # Each with its row of the plan, in plan order, and found at once.
         self.planned: dict[str, Mapping[str, Any]] = {}
         self.account = Account()
+        # What the tasks looked at so far handed on, by name.
+        self.outputs: dict[str, Mapping[str, Any]] = {}
         self.head = ""
         self.torn = False
         self.trees = 0

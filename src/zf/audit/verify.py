@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zf.audit import authentic, statement
+from zf.audit import agreement, authentic, statement
 from zf.audit.authentic import NO_TRUST, Trust
 from zf.audit.conclusion import Verification, conclude
 from zf.audit.evidence import Evidence, is_attest, is_seal, reason_of
@@ -118,6 +118,8 @@ def _read_manifest(seen: Evidence) -> None:
 def _read_papers(seen: Evidence) -> None:
     seen.run = seen.read_paper(RUN, "run")
     seen.plan = seen.read_paper(PLAN, "plan")
+    for wrong in agreement.of_inputs(seen.run):
+        seen.tampered("paper", wrong, RUN)
     for row in _rows(seen):
         name = row.get("id")
         if isinstance(name, str) and is_task_id(name) and name not in seen.planned:
@@ -127,6 +129,8 @@ def _read_papers(seen: Evidence) -> None:
         else:
             seen.tampered("paper", f"plans a task without a good id: {name!r:.200}", PLAN)
     for wrong in miscounted(seen.plan):
+        seen.tampered("paper", wrong, PLAN)
+    for wrong in agreement.partly_whole(seen.plan, seen.planned.values()):
         seen.tampered("paper", wrong, PLAN)
 
 
@@ -186,8 +190,14 @@ def _match_papers(seen: Evidence) -> None:
         seen.tampered("mismatch", "names another commit than the journal", RUN)
     _match_digest(seen, PLAN, started.get("plan_sha256"))
     _match_digest(seen, RUN, started.get("run_sha256"))
+    told = [*agreement.of_journal(seen.plan, seen.account.of_the_plan, seen.planned)]
     if seen.account.ended is not None:
         _match_blocked(seen, seen.account.ended.get("blocked_sha256"))
+        ends = [task.terminal for task in seen.account.tasks.values() if task.terminal]
+        statuses = [str(end.get("status")) for end in ends]
+        told += agreement.miscounted(seen.account.ended, statuses, len(seen.planned))
+    for wrong in told if seen.plan else ():
+        seen.tampered("mismatch", wrong, JOURNAL)
     if seen.plan and started.get("tasks") != len(seen.planned):
         seen.tampered("mismatch", "has not as many tasks as the journal says", PLAN)
 
