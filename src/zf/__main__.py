@@ -23,7 +23,7 @@ def main() -> None:
         else:
             return
     try:
-        import signal
+        from zf.lean.signals import signal
 
         code = _run()
         with suppress(OSError):  # `_leave` sees to that

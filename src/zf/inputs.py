@@ -5,11 +5,11 @@ Pure. What makes a value of what was given, and finds what is wrong with that, i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
+from zf.lean.encoder import encoder
 from zf.lean.records import Struct
 
 TYPES = ("string", "int", "number", "bool", "choice", "list")
@@ -137,6 +137,8 @@ def entries(text: str) -> list[str]:
     Raises ValueError.
     """
     if text.startswith("["):
+        import json  # noqa: PLC0415 - 2 ms that few runs pay
+
         found = json.loads(text)
         if not all(isinstance(entry, str) for entry in found):
             raise ValueError("its entries must be texts")
@@ -240,4 +242,7 @@ def shown(recorded: object) -> str:
     if is_hidden(recorded):
         return HIDDEN
     value = recorded["value"]
-    return json.dumps(value) if isinstance(value, list) else text_of(value)
+    return _in_one_line(value) if isinstance(value, list) else text_of(value)
+
+
+_in_one_line = encoder(", ", ": ")

@@ -15,6 +15,8 @@ T = TypeVar("T")
 RUN, PHASE, TASK, RERUN, RESUME = "run", "run-phase", "run-task", "rerun", "resume"
 NEW_RUN = (RUN, PHASE, TASK, RERUN)
 EVERY_RUN = (*NEW_RUN, RESUME)
+# Runs the same tasks over and over.
+WATCH = "watch"
 
 
 class Setting(Struct, Generic[T], frozen=True):

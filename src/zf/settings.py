@@ -12,7 +12,19 @@ from typing import Any, Literal, Self, get_args
 
 from zf import typed
 from zf.lean.records import Struct, replace
-from zf.options import NEW_RUN, PHASE, RERUN, RESUME, RUN, TASK, Option, Options, Setting
+from zf.options import (
+    EVERY_RUN,
+    NEW_RUN,
+    PHASE,
+    RERUN,
+    RESUME,
+    RUN,
+    TASK,
+    WATCH,
+    Option,
+    Options,
+    Setting,
+)
 from zf.report.formats import FORMATS
 
 DEFAULT_PHASE_TIMEOUT_S = 3600.0
@@ -84,12 +96,14 @@ class RunOptions(Options, more=REPORTS):
         many=True,
         parse=typed.named_values,
         default=(),
+        verbs=(*EVERY_RUN, WATCH),
         help="What an input is, of those that zf.yaml declares. Can be given again. A list is a,b.",
     )
     inputs_file: Option[str | None] = Option(
         "--inputs",
         metavar="FILE",
         parse=typed.file_named,
+        verbs=(*EVERY_RUN, WATCH),
         help="What inputs are, in YAML or JSON. A flag comes before it, ZF_INPUT_NAME after it.",
     )
     run_id: Option[str | None] = Option(
@@ -104,7 +118,7 @@ class RunOptions(Options, more=REPORTS):
         "--max-jobs",
         "-j",
         metavar="N",
-        verbs=NEW_RUN,
+        verbs=(*NEW_RUN, WATCH),
         parse=typed.up_to(MAX_JOBS_LIMIT),
         variables=("ZF_MAX_JOBS", "ZENFLOW_MAX_JOBS", "MAX_JOBS"),
         key="max_jobs",
@@ -114,7 +128,7 @@ class RunOptions(Options, more=REPORTS):
     phase_timeout_s: Option[float | None] = Option(
         "--phase-timeout",
         metavar="SECONDS",
-        verbs=NEW_RUN,
+        verbs=(*NEW_RUN, WATCH),
         parse=typed.positive_seconds,
         variables=("ZF_PHASE_TIMEOUT_SEC", "ZENFLOW_PHASE_TIMEOUT_SEC", "PHASE_TIMEOUT_SEC"),
         default=DEFAULT_PHASE_TIMEOUT_S,
@@ -132,7 +146,7 @@ class RunOptions(Options, more=REPORTS):
     grace_s: Option[float | None] = Option(
         "--grace",
         metavar="SECONDS",
-        verbs=NEW_RUN,
+        verbs=(*NEW_RUN, WATCH),
         parse=typed.seconds,
         key="grace_sec",
         default=DEFAULT_GRACE_S,
@@ -141,7 +155,7 @@ class RunOptions(Options, more=REPORTS):
     shield: Option[str | None] = Option(
         "--shield",
         metavar="MODE",
-        verbs=NEW_RUN,
+        verbs=(*NEW_RUN, WATCH),
         parse=typed.shield,
         variables=("ZF_SHIELD",),
         key="shield",
@@ -156,12 +170,13 @@ class RunOptions(Options, more=REPORTS):
         default=False,
         shown="sign in zf.yaml",
         shown_of={RESUME: "that of the run"},
+        verbs=(*EVERY_RUN, WATCH),
         help="Sign the proof when the run is over, or do not. Without a key nothing is run.",
     )
     cached: Option[bool | None] = Option(
         "--cached",
         off="--no-cached",
-        verbs=NEW_RUN,
+        verbs=(*NEW_RUN, WATCH),
         key="cached",
         default=False,
         shown="cached in zf.yaml",
@@ -178,13 +193,14 @@ class RunOptions(Options, more=REPORTS):
         "--key",
         metavar="KEY",
         shown="ZF_SIGNING_KEY, or git's signing key",
+        verbs=(*EVERY_RUN, WATCH),
         help="With --sign: the key. An SSH key (private, or public when the agent has the private"
         " one) makes an SSH signature, an Ed25519 private key in PEM makes DSSE envelopes.",
     )
     fail_fast: Option[Literal["now"] | bool | None] = Option(
         "--fail-fast",
         metavar="[=now]",
-        verbs=(RUN, PHASE, RERUN),
+        verbs=(RUN, PHASE, RERUN, WATCH),
         choices=("on", "now", "off"),
         alone="on",
         parse=typed.fails_fast,
@@ -194,19 +210,19 @@ class RunOptions(Options, more=REPORTS):
     )
     keep_going: Option[bool] = Option(
         "--keep-going",
-        verbs=(RUN, PHASE, RERUN),
+        verbs=(RUN, PHASE, RERUN, WATCH),
         help="After a phase that failed, run those that do not need it, as needs of phases in"
         " zf.yaml says. Where it says that of none, each needs the one before it.",
     )
     no_retries: Option[bool] = Option(
         "--no-retries",
-        verbs=NEW_RUN,
+        verbs=(*NEW_RUN, WATCH),
         help="Try every task once, whatever its file says.",
     )
     resources: Option[Mapping[str, int]] = Option(
         "--resource",
         metavar="NAME=N",
-        verbs=(RUN, PHASE),
+        verbs=(RUN, PHASE, WATCH),
         many=True,
         parse=typed.amounts,
         default={},
@@ -215,7 +231,7 @@ class RunOptions(Options, more=REPORTS):
     matrix: Option[Mapping[str, Sequence[str]]] = Option(
         "--matrix",
         metavar="AXIS=VALUE",
-        verbs=NEW_RUN,
+        verbs=(*NEW_RUN, WATCH),
         many=True,
         parse=typed.axes,
         default={},
@@ -250,6 +266,7 @@ class RunOptions(Options, more=REPORTS):
     verbose: Option[bool] = Option(
         "--verbose",
         "-v",
+        verbs=(*EVERY_RUN, WATCH),
         help="Print a line when a task starts, is blocked or cancelled, too.",
     )
     tail: Option[int | None] = Option(
@@ -257,6 +274,7 @@ class RunOptions(Options, more=REPORTS):
         metavar="N",
         parse=typed.up_to(MAX_TAIL_LINES),
         shown="log_tail in the task file, or 10",
+        verbs=(*EVERY_RUN, WATCH),
         help=f"How many lines of a failed step's log are shown, at most {MAX_TAIL_LINES}.",
     )
     otlp: Option[str | None] = Option(
@@ -277,6 +295,7 @@ class RunOptions(Options, more=REPORTS):
             RUN: "quiet; prefix for one task; with --ci github or gitlab: group",
             TASK: "prefix",
         },
+        verbs=(*EVERY_RUN, WATCH),
         help="How task output is shown while running. quiet: not at all. prefix: each line as it"
         " comes, after its task's name. group: each task's output when it ends.",
     )
@@ -292,6 +311,7 @@ class RunOptions(Options, more=REPORTS):
         "--progress",
         choices=get_args(Progress),
         default="auto",
+        verbs=(*EVERY_RUN, WATCH),
         help="How progress is shown on stderr. live: a board at the foot of the terminal. plain:"
         " lines. json: each event as one JSON line. auto: live on a terminal outside CI, else"
         " plain.",

@@ -5,7 +5,6 @@ Never a traceback. A refusal comes before anything is written, has a remedy, and
 
 import errno
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 
 import zf
 from tests.support.program import ZF, heard
+from tests.support.surroundings import NO_FIFOS, in_namespace, inside
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
 
@@ -26,21 +26,6 @@ def two(project):
     project.task("a", "echo one", parallel_safe=True)
     project.task("b", "echo two", parallel_safe=True)
     return project
-
-
-def inside(project, script, *words):
-    """A line of shell that ends in `"$@"`, which is zf; the exit code and the outputs."""
-    done = subprocess.run(
-        ["bash", "-c", script, "bash", *ZF, *words],
-        cwd=project.root,
-        env=project.env,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    assert "internal error" not in done.stderr
-    return done.returncode, done.stdout, done.stderr
 
 
 def passes(project, script='"$@"', *words):
@@ -133,12 +118,6 @@ def test_no_further_process_is_allowed(two):
     refused(two, "error[ZF126]: no worker process", f'ulimit -u 1; exec {user} "$@"')
 
 
-def in_namespace(script):
-    if os.geteuid() != 0 or not shutil.which("unshare"):
-        pytest.skip("mounts need root")
-    return f"unshare -m bash -c '{script}' bash \"$@\""
-
-
 @pytest.mark.parametrize("place", ["/proc", "/dev"])
 def test_a_system_without_proc_or_dev(two, place):
     script = in_namespace(f'mount -t tmpfs none {place} && exec "$@"')
@@ -191,17 +170,6 @@ def test_a_file_system_that_cannot_sync_folders(two, tmp_path, number):
     (tmp_path / "sitecustomize.py").write_text(NO_FOLDERS.format(number=number))
     two.env["PYTHONPATH"] = str(tmp_path)
     passes(two)
-
-
-NO_FIFOS = """
-import os
-real = os.mkfifo
-def mkfifo(path, *rest, **keys):
-    if ".locks" in path:
-        raise PermissionError(1, os.strerror(1))
-    return real(path, *rest, **keys)
-os.mkfifo = mkfifo
-"""
 
 
 def test_a_run_on_a_file_system_without_fifos_can_be_cancelled(project, tmp_path):

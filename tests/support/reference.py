@@ -191,13 +191,19 @@ def _manual_of_zf() -> str:
         [
             _head("zf", PROGRAM.help),
             _section("SYNOPSIS", "\\fBzf\\fR [\\-C DIR] COMMAND [OPTIONS] [ARGS]...\n"),
-            _section("COMMANDS", *(_item(f"zf {v}", c.get_short_help_str()) for v, c in commands)),
+            _section("COMMANDS", *_groups()),
             *_rows(PROGRAM),
             _section("EXIT STATUS", *_exit_codes()),
             _section("ENVIRONMENT", *_variables(EVERY_RUN)),
             _section("SEE ALSO", ",\n".join(f"\\fBzf\\-{_plain(v)}\\fR(1)" for v, _ in commands)),
         ]
     )
+
+
+def _groups() -> Iterator[str]:
+    for group, rows in PROGRAM.grouped():
+        yield f".SS {_plain(group)}\n"
+        yield from (_item(f"zf {verb}", line) for verb, line in rows)
 
 
 def _manual_of(verb: str, command: Any) -> str:

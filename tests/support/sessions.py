@@ -98,6 +98,7 @@ VARIES = (
     (re.compile(r"\b\d+(\.\d+)? ([KMG]i)?B\b"), "<size>"),
     (re.compile(r"\b\d+(\.\d+)? ?m?s\b"), "<duration>"),
     # What is in memory already need not be read; how many CPUs a task gets depends on what else runs.
+    (re.compile(r"(?<= )[a-z_][\w-]*@[\w.-]*\w\b(?!=)"), "<who>"),
     (re.compile(r", <size> (read|written)\b"), ""),
     (re.compile(r" cpu, used \d+\.\d\b"), " cpu, used <some>"),
     (re.compile(r'(?<= time=")\d+\.\d+(?=")'), "<duration>"),

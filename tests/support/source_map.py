@@ -16,6 +16,8 @@ PAGE = ROOT / "docs" / "source-map.md"
 ROOMS = (
     "cli",
     "adopt",
+    "doctor",
+    "watch",
     "plan",
     "run",
     "work",

@@ -64,7 +64,7 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
     flow, settings = settle(options, asked, None if options.dry_run else beside)
     from zf.plan import graph  # by now it is there
 
-    flow = _chosen(flow, options)
+    flow = chosen_of(flow, options)
     if options.arguments:
         from zf.plan.inputs import arguments
 
@@ -112,7 +112,7 @@ def _nothing(selected: Selected) -> int:
 def begin_named(words: Sequence[str], options: RunOptions) -> int:
     """Run what these words name, phases and tasks, with all that it needs; the exit code."""
     with Beside() as beside:
-        return _begin_named([*map(_task_id, words)], options, beside)
+        return _begin_named([*map(task_id, words)], options, beside)
 
 
 def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> int:
@@ -121,7 +121,7 @@ def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> i
     flow, settings = settle(options, asked, None if options.dry_run else beside)
     from zf.plan import graph, named
 
-    flow = _chosen(flow, options)
+    flow = chosen_of(flow, options)
     if options.arguments:
         from zf.plan.inputs import arguments
 
@@ -167,29 +167,29 @@ def _show(flow: Flow, plan: Plan, options: RunOptions) -> int:
 def begin_task(task: str, options: RunOptions) -> int:
     """Run this task, named by its id or its file; the exit code."""
     with Beside() as beside:
-        return _begin_task(_task_id(task), options, beside)
+        return _begin_task(task_id(task), options, beside)
 
 
-def _begin_task(task_id: str, options: RunOptions, beside: Beside) -> int:
-    flow, settings = settle(options, Asked(task=task_id, needs=options.with_needs), beside)
+def _begin_task(task: str, options: RunOptions, beside: Beside) -> int:
+    flow, settings = settle(options, Asked(task=task, needs=options.with_needs), beside)
     from zf.plan import graph  # by now it is there
 
-    flow = _chosen(flow, options)
+    flow = chosen_of(flow, options)
     if options.arguments:
         from zf.plan.inputs import arguments
 
-        flow = arguments.given(flow, {task_id}, options.arguments)
+        flow = arguments.given(flow, {task}, options.arguments)
     plan = graph.plan_task(
         flow,
-        task_id,
+        task,
         with_needs=options.with_needs,
         phase_timeout_s=settings.phase_timeout_s.value,
         phase_timeout_forced=settings.phase_timeout_s.given,
     )
-    return carry_out(flow, plan, settings, options, beside, only=task_id)
+    return carry_out(flow, plan, settings, options, beside, only=task)
 
 
-def _chosen(flow: Flow, options: RunOptions) -> Flow:
+def chosen_of(flow: Flow, options: RunOptions) -> Flow:
     """The flow with those instances of its matrices alone that `--matrix` wants."""
     if not options.matrix:
         return flow
@@ -212,7 +212,7 @@ def _upstream(
     return found.met, found.unmet
 
 
-def _task_id(text: str) -> str:
+def task_id(text: str) -> str:
     """The id that an id or the path of a task file names; a path also says which project."""
     if "/" not in text and not text.endswith((".yaml", ".yml")):
         return text
@@ -265,7 +265,6 @@ def _get_ready() -> None:
     """Import all that a run takes but the parser, while another process loads the project: it
     would come to 50 of the 100 ms before the first task.
     """
-    import zf.lean.validators
     import zf.plan.graph
     import zf.run.launch  # noqa: F401
 
@@ -305,9 +304,10 @@ def carry_out(
     fail_fast: bool | Literal["now"] = False,
     rerun_of: str | None = None,
     again: Mapping[str, Any] = NOTHING,
+    watcher: progress.Watcher | None = None,
 ) -> int:
     """Run a plan, showing what happens and then what came of it; the exit code. `again` is the
-    run.json of the run of which it runs a part again.
+    run.json of the run of which it runs a part again. A `watcher` shows it in its own way.
     """
     from zf.redact.redactor import Redactor, hidden_by_name
     from zf.run.launch import launch
@@ -321,7 +321,7 @@ def carry_out(
     gc.freeze()
     gc.set_threshold(20_000)
     gc.enable()
-    watcher = progress.Watcher(options, flow.proofs)
+    watcher = watcher or progress.Watcher(options, flow.proofs)
     request = RunRequest(
         flow,
         plan,

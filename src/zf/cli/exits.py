@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from zf import __version__
 from zf.cli.display import streams
-from zf.cli.project import as_typed, remove_unpacked
+from zf.cli.project import as_typed, let_runs_go
 from zf.errors import Exit, Problem, ZfError, printable
 from zf.lean.records import replace
 
@@ -22,7 +22,7 @@ def guarded(program: Callable[[], object]) -> int:
     try:
         return _guarded(program)
     finally:
-        remove_unpacked()
+        let_runs_go()
 
 
 def _guarded(program: Callable[[], object]) -> int:

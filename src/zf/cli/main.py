@@ -15,7 +15,17 @@ from zf import __version__
 from zf.cli.display import streams
 from zf.cli.exits import guarded
 from zf.cli.options import Directory, whole_words
-from zf.cli.verbs import proof, report, rerun, runs, tasks
+from zf.cli.verbs import (
+    doctor,
+    keep,
+    proof,
+    report,
+    rerun,
+    runs,
+    shell,
+    tasks,
+    watch,
+)
 from zf.cli.verbs import run as running
 from zf.cli.words import Verb, Verbs
 from zf.errors import Exit
@@ -47,7 +57,7 @@ def _options(
     pass
 
 
-for _family in (running, rerun, tasks, runs, report, proof):
+for _family in (running, watch, rerun, shell, tasks, doctor, runs, report, proof, keep):
     _family.register(app)
 for _command in app.registered_commands:
     _command.cls = Verb

@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from zf.cli.display import streams
+from zf.cli.groups import VERBS
 from zf.errors import ZfError, printable
 from zf.lean import lazy
 from zf.model import Asked
@@ -50,10 +51,7 @@ def program() -> str:
     return f"zf -C {quote(_folder)}"
 
 
-_COMMAND = lazy.pattern(
-    r"\bzf (?=(?:run|run-phase|run-task|resume|rerun|cancel|validate|list|plan|schema|status"
-    r"|explain|logs|durations|report|usage|verify|seal|export|diff|replay)\b)"
-)
+_COMMAND = lazy.pattern(rf"\bzf (?=(?:{'|'.join(VERBS)})\b)")
 
 
 def as_typed(text: str) -> str:
@@ -138,23 +136,23 @@ def is_archive(run: str) -> bool:
 
 
 # Folders of runs that were unpacked for as long as this command lasts, with their archives; and
-# what removes them.
+# what removes them, and lets go of the runs that it reads.
 _unpacked: dict[str, str] = {}
-_unpacking = ExitStack()
+_to_undo = ExitStack()
 
 
 def _unpack(archive: str) -> str:
     from zf.audit.exporting.unpack import unpacked
 
-    folder = _unpacking.enter_context(unpacked(archive))
+    folder = _to_undo.enter_context(unpacked(archive))
     _unpacked[folder] = archive
     return folder
 
 
-def remove_unpacked() -> None:
-    """The command is over."""
+def let_runs_go() -> None:
+    """The command is over: what was unpacked goes, and what was read may."""
     _unpacked.clear()
-    _unpacking.close()
+    _to_undo.close()
 
 
 def adopt(run: str) -> str:
@@ -177,13 +175,32 @@ def adopt(run: str) -> str:
 
 
 def find_run(run: str, *, own: bool = False) -> str:
-    """The folder of the run that a user names: the one rule for RUN in every verb.
+    """The folder of the run that a user names: the one rule for RUN in every verb. No other zf
+    removes it until this command is over.
 
     What ends in `.tar` and is a file is the archive of a run, what has a slash the path of a
     folder, and nothing else is; all else is an id of the project, the beginning of one, or
     `latest`. A verb that changes a run, or builds on it, takes only those
-    of its `own` project. Raises ZfError (exit 2) when there is no such run.
+    of its `own` project. Raises ZfError (exit 2) when there is no such run; PrunedError when there
+    was one.
     """
+    from zf.proof import read
+
+    try:
+        found = _find_run(run, own=own)
+        _to_undo.callback(read.let_go)
+        read.keep(found)
+    except (ZfError, FileNotFoundError) as error:
+        from zf.run.retention.ledger import refuse_pruned
+
+        refuse_pruned(proofs_folder(), run)
+        if isinstance(error, ZfError):
+            raise
+        return _find_run(run, own=own)
+    return found
+
+
+def _find_run(run: str, *, own: bool) -> str:
     from zf.proof import read
 
     if is_archive(run):

@@ -30,15 +30,9 @@ def signer(key: str | None) -> Iterator[Signer]:
 
     Raises ZfError when there is none, or it cannot be used.
     """
-    from zf.audit.signing.attest import default_key, signer_for
+    from zf.audit.signing.attest import chosen_key, signer_for
 
-    chosen = key or default_key(os.getcwd(), os.environ)
-    if chosen is None:
-        raise ZfError(
-            "no key to sign with",
-            code="ZF639",
-            hint="name one with --key or ZF_SIGNING_KEY, or set git's user.signingkey",
-        )
+    chosen = chosen_key(key, os.getcwd(), os.environ)
     with ExitStack() as opened:
         yield signer_for(chosen, opened)
 

@@ -8,11 +8,13 @@ typer builds a pydantic adapter for every parameter it converts; importing pydan
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, get_args
 
 from typer import Abort
 from typer.core import TyperCommand, TyperGroup
 
+from zf.cli.groups import GROUPS
 from zf.settings import OPTIONS
 
 
@@ -36,6 +38,8 @@ class _AsTyped:
         return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 
 
+# What `--install-completion` does for most, and the reference page has.
+_LEFT_OUT = {"--show-completion"}
 _ALONE = {f: f"{f}={o.alone}" for o in OPTIONS.values() if o.alone for f in o.flags}
 
 # What follows `--`, which the parser would take for more names.
@@ -80,8 +84,11 @@ class _Words:
 
 
 def _usage(pieces: list[str]) -> list[str]:
-    """`{RUN}` is `RUN`, as in every manual page; `{PHASE...}...` is `PHASE...`."""
-    return [re.sub(r"^[{](.*?)(?:[.]{3})?[}]", r"\1", piece) for piece in pieces]
+    """`{RUN}` is `RUN`, as in every manual page; `{PHASE...}...` is `PHASE...`, and `[PHASE...]...`
+    is `[PHASE]...`.
+    """
+    plain = (piece.replace("...]...", "]...") for piece in pieces)
+    return [re.sub(r"^[{](.*?)(?:[.]{3})?[}]", r"\1", piece) for piece in plain]
 
 
 class Verb(_Words, TyperCommand):
@@ -126,3 +133,24 @@ class Verb(_Words, TyperCommand):
 
 class Verbs(_Words, TyperGroup):
     """zf itself."""
+
+    def format_commands(self, _ctx: Any, formatter: Any) -> None:
+        """The verbs in groups, one line each."""
+        width = max(map(len, self.commands), default=0)
+        for group, rows in self.grouped():
+            with formatter.section(group):
+                formatter.write_dl([(f"{verb:<{width}}", line) for verb, line in rows])
+
+    def grouped(self) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        """The groups that have verbs, and of each verb its line."""
+        for group, verbs in GROUPS.items():
+            rows = [(verb, line) for verb, line in verbs.items() if verb in self.commands]
+            if rows:
+                yield group, rows
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The verbs first: what is looked for."""
+        self.format_commands(ctx, formatter)
+        rows = self.help_rows(ctx)["Options"]
+        with formatter.section("Options"):
+            formatter.write_dl([row for row in rows if row[0] not in _LEFT_OUT])

@@ -1,13 +1,15 @@
 """Records are msgspec's structs, imported here without what zf has no use for.
 
 msgspec asks `typing_extensions` for what newer Pythons have in `typing`, and does without it where
-it is not installed. Importing that takes 8 ms of the 16 (docs/decisions/0014), and another 2 are
-for what msgspec has beside its compiled half: MessagePack, YAML, JSON Schema.
+it is not installed. Importing that takes 8 ms of the 16 (docs/decisions/0014), another 2 are for
+what msgspec has beside its compiled half: MessagePack, YAML, JSON Schema; and 2 more for `uuid` and
+`decimal`, of which it only wants to know two types, to recognise values of them. No record has any.
 """
 
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from zf.lean.lazy import compiled_half, compiling
@@ -33,15 +35,19 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    _is_here = "typing_extensions" in sys.modules
-    if not _is_here:
-        sys.modules["typing_extensions"] = None  # as if not installed
+    _others = {
+        "typing_extensions": None,  # as if not installed
+        "uuid": SimpleNamespace(UUID=type("UUID", (), {}), SafeUUID=SimpleNamespace(unknown=None)),
+        "decimal": SimpleNamespace(Decimal=type("Decimal", (), {})),
+    }
+    _stand_ins = {name: one for name, one in _others.items() if name not in sys.modules}
+    sys.modules |= _stand_ins
     try:
         with compiling():  # what it imports in turn has expressions that nothing asks
             _core = compiled_half("msgspec", "_core")
     finally:
-        if not _is_here:
-            del sys.modules["typing_extensions"]
+        for _name in _stand_ins:
+            del sys.modules[_name]
     DecodeError, Meta, Raw, Struct = _core.DecodeError, _core.Meta, _core.Raw, _core.Struct
     asdict, astuple = _core.asdict, _core.astuple
     convert, replace = _core.convert, _core.replace

@@ -14,13 +14,14 @@ from __future__ import annotations
 import _pickle
 import copyreg
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import NoReturn, cast
 
 from zf.lean import lazy
+from zf.lean.signals import signal
+from zf.lean.validators import SchemaValidator  # noqa: F401 - 2 ms that both processes would pay
 from zf.model import Asked, Loaded
 
 _EVERYTHING = Asked()

@@ -267,7 +267,7 @@ def refuse_mount(folder: int, parent: int) -> None:
 
 def _mount(fd: int) -> str:
     """What the kernel calls the mount that an open file is on; nothing where it does not say."""
-    with suppress(OSError), open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as stream:
+    with suppress(OSError), open(f"/proc/self/fdinfo/{fd}", encoding="utf-8") as stream:
         return next((line for line in stream if line.startswith("mnt_id:")), "")
     return ""
 

@@ -46,6 +46,11 @@ class GrowingJournal:
     def close(self) -> None:
         self._stream.close()
 
+    @property
+    def head(self) -> str:
+        """The SHA-256 of the last line that was read, in hex; empty after damage."""
+        return "" if self._chain is None else self._chain.head
+
     def more(self) -> Iterator[Line]:
         """The lines written since the last call; none any more after one that is damaged."""
         while self._chain is not None:

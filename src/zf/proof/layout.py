@@ -1,6 +1,7 @@
 """Where everything lies in a proof: the one place that spells these names. Pure.
 
 proofs/.locks/         what is no part of any run
+proofs/retention.jsonl which runs were pruned, and which are held
 proofs/RUN/            run.json, plan.json, events.jsonl, blocked.json, MANIFEST.sha256, attest/
 proofs/RUN/TASK/       the tree of the attempt that counts, six folders
 .../TASK/attempts/K/   the trees of the attempts before it
@@ -11,6 +12,9 @@ from __future__ import annotations
 LOCKS = ".locks"
 # In there how long tasks took; a project may have a file of the same name and form.
 DURATIONS = "durations.json"
+
+# Beside the runs: which were pruned, and which are held.
+RETENTION = "retention.jsonl"
 
 # At the top of a run.
 RUN, PLAN, JOURNAL, BLOCKED = "run.json", "plan.json", "events.jsonl", "blocked.json"

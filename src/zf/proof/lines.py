@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from math import isfinite
 from operator import call
 from types import NoneType
 from typing import Any
@@ -17,19 +19,29 @@ _in_one_line = encoder(", ", ": ")
 
 
 class _Ways(dict[type, Callable[[Any], str]]):
-    """How a value of each type is written; what is not named here, as the encoder writes it."""
+    """How a value of each type is written. Most are of a few types, or empty, and the encoder takes
+    longer to begin than they take.
+    """
 
     def __missing__(self, kind: type) -> Callable[[Any], str]:
-        return _in_one_line
+        self[kind] = text if issubclass(kind, str) else _in_one_line
+        return self[kind]
 
 
-# Most values are of these types, and the encoder takes longer to begin than they take.
+def _number(value: float) -> str:
+    return repr(value) if isfinite(value) else _in_one_line(value)  # which refuses it
+
+
 _WAYS = _Ways(
     {
         str: text,
         int: int.__repr__,
+        float: _number,
         bool: {True: "true", False: "false"}.__getitem__,
         NoneType: {None: "null"}.__getitem__,
+        dict: lambda value: _in_one_line(value) if value else "{}",
+        list: lambda value: _in_one_line(value) if value else "[]",
+        tuple: lambda value: _in_one_line(value) if value else "[]",
     }
 )
 
@@ -47,8 +59,15 @@ def list_lines(items: Iterable[Any]) -> bytes:
 
 def key_lines(value: Mapping[str, Any]) -> str:
     """The lines of an object's keys, without its braces, to be put together with others."""
-    values = map(call, map(_WAYS.__getitem__, map(type, value.values())), value.values())
-    return f"  {_NEXT.join(map(': '.join, zip(map(text, value), values, strict=True)))}"
+    values = value.values()
+    told = map(call, map(_WAYS.__getitem__, map(type, values)), values)
+    return _lines_of(tuple(value)) % tuple(told)
+
+
+@lru_cache(maxsize=64)
+def _lines_of(keys: tuple[str, ...]) -> str:
+    """The lines with a place for each value: most objects of a run have the keys of another."""
+    return f"  {_NEXT.join(text(key).replace('%', '%%') + ': %s' for key in keys)}"
 
 
 def framed(*parts: str) -> bytes:

@@ -117,13 +117,15 @@ def brief(
     most: int | None = None,
     proof: str = "",
     style: Style = PLAIN,
+    shown: Collection[str] = (),
+    verdict: str = "",
 ) -> str:
-    """The failures, and one line about the run: what `--quiet` prints."""
-    blocks = [
-        _failures(facts, group, tails, most, proof, style)
-        for group in _alike(_heaviest_first(facts), tails)
-    ]
-    blocks.append([_counts_line(facts, style)])
+    """The failures that are not `shown` yet, and one line about the run, which begins with the
+    `verdict` if there is one: what `--quiet` prints.
+    """
+    failed = [task for task in _heaviest_first(facts) if task.id not in shown]
+    blocks = [_failures(facts, group, tails, most, proof, style) for group in _alike(failed, tails)]
+    blocks.append([_counts_line(facts, style, verdict)])
     return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
 
 
@@ -333,12 +335,12 @@ def _throttle_lines(facts: Facts, style: Style) -> list[str]:
     return [style.folded(told)]
 
 
-def _counts_line(facts: Facts, style: Style) -> str:
+def _counts_line(facts: Facts, style: Style, verdict: str = "") -> str:
     cached = sum([bool(task.cached_from) for task in facts.tasks.values() if task.looked_up])
     counts = counted(facts.counts, facts.tolerated, len(facts.flaky), cached)
     took = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""
     total = count(len(facts.tasks), "task")
-    word = style.paint(VERDICTS[facts.result], facts.result)
+    word = verdict or style.paint(VERDICTS[facts.result], facts.result)
     told = f"{word} {printable(facts.run)}: {total}{': ' if counts else ''}{counts}{took}"
     return style.folded(told)
 

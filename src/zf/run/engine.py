@@ -6,7 +6,6 @@ to the recorder; the only thing it waits on is the executor.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -28,6 +27,7 @@ from zf.events import (
     timestamp,
 )
 from zf.lean.records import replace
+from zf.lean.signals import signal
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, is_valid_id
 from zf.run.host.interrupts import Inbox
@@ -54,7 +54,11 @@ from zf.run.schedule.scheduler import Scheduler
 
 
 class Executor(Protocol):
-    """Runs attempts: the local pool, later a remote one."""
+    """Runs attempts: the local pool, later a remote one. `woken` says whether the last `wait` found
+    its `wakeup_fd` readable.
+    """
+
+    woken: bool
 
     def start(
         self,
@@ -142,11 +146,8 @@ class Engine:
                     continue
                 heappush(self._slots, self._slot_of.pop(event.task))
                 self._happened(event)
-            for news in self._inbox.read():
-                if isinstance(news, int):
-                    self._interrupt(news)
-                else:
-                    self._obey(news)
+            if self._executor.woken or self._inbox.kept:
+                self._take_news()
             now = time.monotonic()
             self._leases.expire(now)
             wake_at = self._scheduler.wake_at()
@@ -166,6 +167,13 @@ class Engine:
         if isinstance(event, AttemptEnded) and self._scheduler.asks_for_outputs(event):
             self._scheduler.take_outputs(self._read_outputs(event))
         self._carry_out(self._scheduler.handle(event, moment))
+
+    def _take_news(self) -> None:
+        for news in self._inbox.read():
+            if isinstance(news, int):
+                self._interrupt(news)
+            else:
+                self._obey(news)
 
     def _interrupt(self, number: int) -> None:
         self._interrupts += 1

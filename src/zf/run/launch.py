@@ -27,9 +27,8 @@ from zf.proof.tree.records import write_not_run
 from zf.report.facts import Facts, Fold
 from zf.run import opening, sealing
 from zf.run.engine import Engine
-from zf.run.host import leases, lock
+from zf.run.host import leases, lock, machine
 from zf.run.host.interrupts import Inbox, listening
-from zf.run.host.machine import Sampler
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest, refuse_sealed
 from zf.run.schedule.orders import Order
@@ -250,11 +249,7 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
     try:
         return Pool(request.plan.tasks, shared, known=known, first=first)
     except OSError as error:
-        raise ZfError(
-            f"no worker process can be started: {error.strerror}",
-            code="ZF126",
-            hint="raise the limit on processes (ulimit -u) or on memory, or end other processes",
-        ) from None
+        raise machine.no_process(error) from None
 
 
 def _first_starts(request: RunRequest) -> int:
@@ -266,10 +261,10 @@ def _first_starts(request: RunRequest) -> int:
     return min(request.limits.max_jobs, free, os.cpu_count() or 1)
 
 
-def _sampler(request: RunRequest) -> Sampler | None:
+def _sampler(request: RunRequest) -> machine.Sampler | None:
     if request.limits.throttle is None:
         return None
-    return Sampler(time.monotonic(), request.settings.poll_interval_s.value)
+    return machine.Sampler(time.monotonic(), request.settings.poll_interval_s.value)
 
 
 def _write_not_run(request: RunRequest) -> Callable[[TaskNotRun], str]:

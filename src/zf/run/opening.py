@@ -20,7 +20,7 @@ from zf.proof.canonical import canonical
 from zf.proof.files import remove_tree, sync_folder, write_new
 from zf.proof.journal import Journal
 from zf.proof.known import Known
-from zf.proof.layout import JOURNAL, PLAN, RUN
+from zf.proof.layout import JOURNAL, PLAN, RETENTION, RUN
 from zf.proof.lines import object_lines
 from zf.proof.read import LATEST, newest_head
 from zf.proof.source import provenance
@@ -54,11 +54,16 @@ def _refuse_unshielded(request: RunRequest) -> None:
     from zf.work.walls.shield import why_not  # noqa: PLC0415 - few runs must have it
 
     if reason := why_not(grounds):
-        raise ZfError(
-            f"{request.settings.shield.source} asks for the shield, which cannot be had: {reason}",
-            code="ZF125",
-            hint="run zf where it can be had, or without: --shield auto takes it where it is there",
-        )
+        raise unshielded(request.settings.shield.source, reason)
+
+
+def unshielded(source: str, reason: str) -> ZfError:
+    """Why a run is refused that must have the shield by the setting of this source."""
+    return ZfError(
+        f"{source} asks for the shield, which cannot be had: {reason}",
+        code="ZF125",
+        hint="run zf where it can be had, or without: --shield auto takes it where it is there",
+    )
 
 
 def refuse_impossible(request: RunRequest) -> None:
@@ -122,19 +127,34 @@ def claimed(proofs: str, run: str) -> Iterator[int]:
         _make_proofs(proofs)
         lock_fd = lock.acquire(proofs, run, "choose another --run-id")
     except OSError as error:
-        raise _not_writable(proofs, error) from None
+        raise not_writable(proofs, error) from None
     try:
-        folded = run.casefold()
-        taken = next((name for name in os.listdir(proofs) if name.casefold() == folded), None)
+        folded, names = run.casefold(), os.listdir(proofs)
+        taken = next((name for name in names if name.casefold() == folded), None)
         # A wrapper may have made the folder; the rename in `new_folder` takes it only while empty.
         if taken is not None and not (taken == run and _is_empty_folder(f"{proofs}/{run}")):
             raise _taken(proofs, taken, run)
+        if RETENTION in names:
+            _refuse_pruned(proofs, run)
         # What a runner left that was killed before its run had a name.
         remove_tree(lock.staging_path(proofs, run))
         yield lock_fd
     finally:
         remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
+
+
+def _refuse_pruned(proofs: str, run: str) -> None:
+    """An id stands for one run, also when that is gone: what tells of it would tell of another."""
+    from zf.run.retention.ledger import Ledger  # noqa: PLC0415 - few projects prune
+
+    if entry := Ledger.read(proofs).pruned.get(run):
+        raise ZfError(
+            f"run id {run!r} is taken: that run was pruned {entry.wall[:10]}",
+            exit_code=Exit.RUN_ID_TAKEN,
+            code="ZF122",
+            hint=f"choose another --run-id; zf verify {run} says what that run was",
+        )
 
 
 def _make_proofs(proofs: str) -> None:
@@ -174,7 +194,7 @@ def taken_over(request: RunRequest, inbox: Inbox) -> Iterator[int]:
     try:
         lock_fd = lock.take_over(proofs, run, inbox.fileno(), patience_s=patience_s)
     except OSError as error:
-        raise _not_writable(proofs, error) from None
+        raise not_writable(proofs, error) from None
     try:
         yield lock_fd
     finally:
@@ -198,7 +218,8 @@ def recording(run: str) -> Iterator[None]:
         ) from error
 
 
-def _not_writable(proofs: str, error: OSError) -> ZfError:
+def not_writable(proofs: str, error: OSError) -> ZfError:
+    """Why a run that cannot be recorded there is refused."""
     is_folder = os.path.isdir(proofs) or not os.path.lexists(proofs)
     return ZfError(
         f"cannot write proofs to {proofs}: {error.strerror if is_folder else 'it is no folder'}",
@@ -272,7 +293,7 @@ def new_folder(
         remove_tree(staging)
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
             raise _taken(proofs, run, run) from None
-        raise _not_writable(proofs, error) from None
+        raise not_writable(proofs, error) from None
     with recording(run):
         sync_folder(proofs)
     return recorder, began, about

@@ -119,7 +119,7 @@ def replay(
     if status["attempt"] > 1:
         notes.said.append(f"what is compared is attempt {status['attempt']}; this is a first one")
     recorded, env = _recorded_task(run_dir, task, notes)
-    variables, made = _environment(run_dir, task, environ, env, notes)
+    variables, made = recorded_environment(run_dir, task, environ, env, notes.said)
     source = _check_out(run["source"]["commit"], root, f"{scratch}/source")
     variables |= _given(source, task, variables)
     recorded = replace(recorded, env=made, pass_env=tuple(variables))
@@ -236,29 +236,29 @@ def _decided(run_dir: str, task: str, name: str, step: Step) -> str:
     )
 
 
-def _environment(
-    run_dir: str, task: str, environ: Mapping[str, str], env: Mapping[str, str], notes: _Notes
+def recorded_environment(
+    run_dir: str, task: str, environ: Mapping[str, str], env: Mapping[str, str], notes: list[str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The recorded variables, and what was passed then as it is now; and those of the task's `env`
-    that were made of such, to be made again.
+    that were made of such, to be made again. What is not as it was goes to the `notes`.
     """
     made: dict[str, str] = {}
     data = read.read_bytes(run_dir, f"{task}/{layout.ENV}")
     values = {k: v for k, v in compare.read_env(data).items() if k not in RESERVED_ENV}
     for name, value in values.items():
         if _HIDDEN in value:
-            notes.said.append(f"{name}: a secret in its value was not recorded")
+            notes.append(f"{name}: a secret in its value was not recorded")
     for name in _NOT_RECORDED.findall(data.decode("utf-8", "surrogateescape")):
         if name in RESERVED_ENV:
             continue
         if name in env:
             made[name] = env[name]
-            notes.said.append(f"{name}: its value was not recorded; made again of what is set now")
+            notes.append(f"{name}: its value was not recorded; made again of what is set now")
             continue
         if name in environ:
             values[name] = environ[name]
         now = "as it is now" if name in environ else "now not set"
-        notes.said.append(f"{name}: its value was not recorded; {now}")
+        notes.append(f"{name}: its value was not recorded; {now}")
     return values, made
 
 

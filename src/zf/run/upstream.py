@@ -75,6 +75,7 @@ def from_run(proofs: str, run: str, needs: Collection[str], *, whole: bool = Tru
     if not planned:
         return Upstream({})
     refuse_in_use(proofs, name, "its outcomes are not final")
+    _keep(proofs, name)
     found = refuse_unless_intact(run_dir, name)
     if whole:
         _refuse_unless_complete(name, found)
@@ -85,6 +86,14 @@ def from_run(proofs: str, run: str, needs: Collection[str], *, whole: bool = Tru
         if task in ends and _is_good(ends[task])
     }
     return Upstream(met, frozenset(planned - met.keys()))
+
+
+def _keep(proofs: str, run: str) -> None:
+    """No other zf removes it any more: it is built on. One that has done so is told of."""
+    try:
+        read.keep(f"{proofs}/{run}")
+    except FileNotFoundError:
+        read.find_run(proofs, run)
 
 
 class Adopted(Struct, frozen=True):

@@ -22,12 +22,12 @@ from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Capture
-from zf.work.environment import METRICS, channel_files, compose_project_name
+from zf.work.environment import METRICS, channel_files, own_variables
 from zf.work.interpreters import FILE, way
 from zf.work.outcome import Outcome, error_text
 from zf.work.shell import NotStartedError, ScriptFile, WorkdirError, enter
 from zf.work.steps import Command, answer
-from zf.work.supervise.leftovers import COOKIE, cookie
+from zf.work.supervise.leftovers import cookie
 from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
@@ -160,20 +160,16 @@ class Attempt:
     def _own_variables(self) -> dict[str, str]:
         context, task = self._context, self._task
         folder = f"{context.run_dir}/{task.id}"
-        return {
-            "RUN_ID": context.place.run,
-            "TASK_ID": task.id,
-            "PHASE": task.phase,
-            "TASK_DIR": f"{context.place.root}/{task.file}".rpartition("/")[0],
-            "ZENFLOW_ROOT": context.place.root,
-            "PROOF_DIR": folder,
-            **({"NEEDS_DIR": f"{context.aside}/{context.needs_of(task.id)}"} if task.needs else {}),
-            "ARTIFACTS_DIR": self._left or f"{folder}/{ARTIFACTS}",
-            "ATTEMPT": str(self.outcome.attempt),
-            "COMPOSE_PROJECT_NAME": compose_project_name(context.place.run, task.id),
-            **channel_files(context.channel, task.id, self.outcome.attempt),
-            COOKIE: cookie(context.run_dir, task.id, self.outcome.attempt),
-        }
+        return own_variables(
+            context.place,
+            task,
+            self.outcome.attempt,
+            folder=folder,
+            artifacts=self._left or f"{folder}/{ARTIFACTS}",
+            needs=f"{context.aside}/{context.needs_of(task.id)}" if task.needs else "",
+            channel=context.channel,
+            cookie=cookie(context.run_dir, task.id, self.outcome.attempt),
+        )
 
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
         task, outcome, orders = self._task, self.outcome, self._context.orders

@@ -9,7 +9,6 @@ from __future__ import annotations
 import _socket
 import os
 import select
-import signal
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import Any, Literal
 from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, from_json, to_json
 from zf.lean.encoder import decoder, encoder
 from zf.lean.records import Struct, asdict, astuple, field
+from zf.lean.signals import signal
 from zf.metrics.budget import Spent
 from zf.model import NOTHING
 

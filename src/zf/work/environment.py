@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import translate
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from zf.inputs import Inputs, known_to, text_of, variable
 from zf.lean import lazy
@@ -22,6 +23,9 @@ from zf.tracing import TRACEPARENT
 from zf.variables import expand, has_references, is_allowed
 from zf.work.interpreters import OPEN, way
 from zf.work.supervise.leftovers import COOKIE
+
+if TYPE_CHECKING:
+    from zf.proof.tree.records import Place
 
 # What the folder is called in which steps tell zf something, after the worker's number.
 CHANNEL = ".told"
@@ -52,6 +56,34 @@ def channel_files(channel: str, task: str, attempt: int) -> dict[str, str]:
     """The variables that name the files in which an attempt tells something, with their paths."""
     path = f"{channel}/{task}.{attempt}"
     return {METRICS: f"{path}.metrics", OUTPUT: f"{path}.output"}
+
+
+def own_variables(
+    place: Place,
+    task: Task,
+    attempt: int,
+    *,
+    folder: str,
+    artifacts: str,
+    needs: str,
+    channel: str,
+    cookie: str,
+) -> dict[str, str]:
+    """Zf's variables for an attempt: `folder` is its proof, `needs` is empty without any."""
+    return {
+        "RUN_ID": place.run,
+        "TASK_ID": task.id,
+        "PHASE": task.phase,
+        "TASK_DIR": f"{place.root}/{task.file}".rpartition("/")[0],
+        "ZENFLOW_ROOT": place.root,
+        "PROOF_DIR": folder,
+        **({"NEEDS_DIR": needs} if needs else {}),
+        "ARTIFACTS_DIR": artifacts,
+        "ATTEMPT": str(attempt),
+        "COMPOSE_PROJECT_NAME": compose_project_name(place.run, task.id),
+        **channel_files(channel, task.id, attempt),
+        COOKIE: cookie,
+    }
 
 
 def has_password(value: str) -> bool:

@@ -27,6 +27,11 @@ PLACE = "{0}"
 OPEN, TEXT, FILE = "open", "text", "file"
 
 
+def bash_with(text: str) -> tuple[str, ...]:
+    """Bash as a step has it, with a script that is part of its command line."""
+    return (*_BASH, "-c", text)
+
+
 @cache
 def script_path() -> str | None:
     """The name of the open file in the step; None where the system has no such names."""

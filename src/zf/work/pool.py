@@ -11,9 +11,7 @@ import _socket
 import gc
 import math
 import os
-import resource
 import select
-import signal
 import struct
 import time
 from collections.abc import Mapping
@@ -22,6 +20,7 @@ from typing import Any
 
 from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, timestamp
 from zf.lean.records import Struct
+from zf.lean.signals import signal
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.proof.known import Known
@@ -30,15 +29,18 @@ from zf.work.control import DISMISS, PING, decode, decode_told, kill_order, star
 from zf.work.outcome import Outcome
 from zf.work.supervise import cgroup, leftovers
 from zf.work.supervise.leftovers import cgroup_name
-from zf.work.supervise.processes import SubreaperTree, become_subreaper, cpu_ticks, is_stopped
+from zf.work.supervise.processes import (
+    SubreaperTree,
+    become_subreaper,
+    cpu_ticks,
+    hide_from_tracers,
+    is_stopped,
+)
 from zf.work.supervise.supervisor import KILL_LIMIT_S, SETTLE_S
 from zf.work.supervise.watchdog import Patience, Watch
-from zf.work.walls.namespace import hide_from_tracers
-from zf.work.worker import WITHHELD, Shared, serve
+from zf.work.worker import WITHHELD, Shared, occupy_standard_fds, raise_file_limit, serve
 
 _RECEIVE_BYTES = 65536
-# Two descriptors a worker, at the most slots there can be.
-_FILES = 20_480
 # How long after its time, or after an order to end, zf looks whether a worker was stopped; how long
 # a woken one has; how often zf looks again at one that is still working.
 _STOPPED_S, _WOKEN_S, _AGAIN_S = 0.5, 0.25, 1.0
@@ -89,7 +91,7 @@ class Pool:
 
         Raises OSError when one cannot be started. Later on that is an attempt's outcome.
         """
-        _occupy_standard_fds()
+        occupy_standard_fds()
         # Only the lists of attempts are kept here; the caller records which attempts have ended.
         self.known = known or Known()
         # What conditions of steps may refer to beside variables, by task; the caller says it.
@@ -105,6 +107,7 @@ class Pool:
         self._handle_at: dict[int, _WorkerHandle] = {}
         self._wakeup_fd: int | None = None
         self._output_fd: int | None = None
+        self.woken = False
         self._ticked = time.monotonic()
         # The earliest moment at which a worker may have to be woken.
         self._due = math.inf
@@ -113,7 +116,7 @@ class Pool:
         # Its write end is open in the runner and nowhere else: however the runner dies, each
         # worker then reads its end.
         self._life_read, self._life_write = os.pipe()
-        self._file_limits = _raise_file_limit()
+        self._file_limits = raise_file_limit()
         hide_from_tracers()
         self._tree = SubreaperTree() if become_subreaper() else None
         with suppress(OSError):
@@ -172,6 +175,7 @@ class Pool:
         """Attempts that ended, and what others have spent or found so far; empty when the time is
         up, `wakeup_fd` became readable or `output_fd` writable.
         """
+        self.woken = False
         if wakeup_fd != self._wakeup_fd:
             self._wakeup_fd = self._watch(wakeup_fd, self._wakeup_fd, select.POLLIN)
         if output_fd != self._output_fd:
@@ -184,6 +188,8 @@ class Pool:
                 handle = self._handle_at.get(fd)
                 if handle is not None:
                     self._receive(handle)
+                elif fd == wakeup_fd:
+                    self.woken = True
             self._check_alive()
             if time.monotonic() >= self._due:
                 self._wake_stopped()
@@ -423,25 +429,6 @@ def _is_apart(pid: int) -> bool:
         return os.getsid(pid) != os.getsid(0)
     except ProcessLookupError:
         return False
-
-
-def _occupy_standard_fds() -> None:
-    """Where zf was started with one of 0, 1, 2 closed, nothing of ours may come to lie there: a
-    step's own would be laid over it.
-    """
-    fd = os.open(os.devnull, os.O_RDWR)
-    while fd <= 2:
-        fd = os.open(os.devnull, os.O_RDWR)
-    os.close(fd)
-
-
-def _raise_file_limit() -> tuple[int, int]:
-    """Make room for a descriptor per worker; the limits as they were, which are the steps' own."""
-    soft, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return limits
 
 
 def _how(status: int) -> str:

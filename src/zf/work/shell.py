@@ -8,7 +8,6 @@ to clear away, even when the script holds secrets and the worker is killed.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # typeshed has no stub for it
 import _thread
 import errno
 import fcntl
@@ -19,6 +18,7 @@ from functools import partial
 
 from zf.errors import printable
 from zf.lean.records import Struct
+from zf.lean.signals import signal
 from zf.proof.files import write_all
 from zf.work.interpreters import FD, FILE, OPEN, TEXT, bash_argv, command_line, script_path, way
 from zf.work.outcome import error_text
@@ -32,6 +32,9 @@ MISSING = (
     "a shell gets its script as an open file, and neither /dev/fd nor /proc/self/fd is there: "
     "mount /proc, or link /dev/fd to /proc/self/fd"
 )
+# Python and the worker ignore some signals; a step starts with all of them as usual. All of them
+# are named: of each that is not, the C library asks first what becomes of it, 60 calls a step.
+_SIGNALS = frozenset(signal.valid_signals())
 # The child's pid, and the pipe its output comes from.
 Started = tuple[int, int]
 
@@ -94,12 +97,8 @@ class Shell:
         """`path` is the usual PATH; `confine` is called in the thread that starts a step, which
         ends with that.
         """
-        self._found: dict[tuple[str, str], str | None] = {("bash", path): _which("bash", path)}
+        self._found: dict[tuple[str, str], str | None] = {("bash", path): which("bash", path)}
         self._confine = confine
-        # Python and the worker ignore some signals; a step starts with all of them as usual.
-        self._ignored = [
-            n for n in _signal.valid_signals() if _signal.getsignal(n) == _signal.SIG_IGN
-        ]
 
     def start(
         self,
@@ -153,7 +152,7 @@ class Shell:
         if "/" in name:  # a path, from the folder that the step runs in
             return name if _is_program(name) else None
         if (name, path) not in self._found:
-            self._found[name, path] = _which(name, path)
+            self._found[name, path] = which(name, path)
         return self._found[name, path]
 
     def _spawn(
@@ -173,7 +172,7 @@ class Shell:
                 ),
                 setsid=True,
                 setsigmask=(),
-                setsigdef=self._ignored,
+                setsigdef=_SIGNALS,
             )
         except OSError:
             os.close(pipe)
@@ -209,7 +208,7 @@ def _in_a_thread(confine: Callable[[], None], start: Callable[[], Started]) -> S
         return result[0]
 
 
-def _which(program: str, path: str) -> str | None:
+def which(program: str, path: str) -> str | None:
     """Where a program is on this PATH. By hand, as `shutil` takes each worker 4 ms to import."""
     for folder in path.split(os.pathsep) if path else ():
         found = os.path.join(folder, program)

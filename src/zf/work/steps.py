@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import Exit, printable
@@ -140,6 +139,8 @@ def named(kind: str, number: int, name: str) -> str:
 
 def signal_name(number: int) -> str:
     """SIGTERM; a real-time signal has no name of its own."""
+    from signal import Signals  # noqa: PLC0415 - no step that goes well is ended by one
+
     try:
         return Signals(number).name
     except ValueError:

@@ -12,14 +12,11 @@ is no part of the run: a wrong guess, or a death, leaves nothing in the proof.
 
 from __future__ import annotations
 
-# The half of `signal` that is compiled: its other half makes members of enums of all it says.
-import _signal  # type: ignore[import-not-found]  # typeshed has no stub for it
 import _socket
 import _thread
 import errno
 import os
 import resource
-import signal
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -29,6 +26,7 @@ from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
 from zf.inputs import Inputs
 from zf.lean.records import Struct, field
+from zf.lean.signals import signal
 from zf.model import NOTHING, Project, Task
 from zf.outlet import say_if_possible
 from zf.proof.files import remove_tree
@@ -67,6 +65,8 @@ if TYPE_CHECKING:
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 # What is blocked while a worker is forked, until it has its own handlers.
 WITHHELD = (*_IGNORED, signal.SIGTERM)
+# Two descriptors a worker, at the most slots there can be.
+_FILES = 20_480
 _NO_SHIELD = "none"
 
 
@@ -311,11 +311,30 @@ def serve(
 def _forget_signals() -> None:
     """Drop the runner's handlers; what it ignored stays ignored (and steps start without that)."""
     signal.set_wakeup_fd(-1)
-    for number in _signal.valid_signals():
-        if callable(_signal.getsignal(number)):
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
+
+
+def occupy_standard_fds() -> None:
+    """Where zf was started with one of 0, 1, 2 closed, nothing of ours may come to lie there: a
+    step's own would be laid over it.
+    """
+    fd = os.open(os.devnull, os.O_RDWR)
+    while fd <= 2:
+        fd = os.open(os.devnull, os.O_RDWR)
+    os.close(fd)
+
+
+def raise_file_limit() -> tuple[int, int]:
+    """Make room for a descriptor per worker; the limits as they were, which are the steps' own."""
+    soft, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return limits
 
 
 def _keep_descriptors_to_ourselves() -> None:

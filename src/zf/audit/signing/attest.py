@@ -113,6 +113,18 @@ def signer_for(key: str, opened: ExitStack) -> Signer:
     return module_for(key, head).signer(key, opened)
 
 
+def chosen_key(key: str | None, root: str, environ: Mapping[str, str]) -> str:
+    """The key named, or the one to sign with when none is. Raises ZfError where there is none."""
+    chosen = key or default_key(root, environ)
+    if chosen is None:
+        raise ZfError(
+            "no key to sign with",
+            code="ZF639",
+            hint="name one with --key or ZF_SIGNING_KEY, or set git's user.signingkey",
+        )
+    return chosen
+
+
 def default_key(root: str, environ: Mapping[str, str]) -> str | None:
     """The key to sign with when none is named: ZF_SIGNING_KEY, else git's for SSH signatures."""
     if environ.get("ZF_SIGNING_KEY"):

@@ -30,6 +30,7 @@ NAMESPACE = "zf-run-v1"
 SIGN_TIMEOUT_S = 120.0
 _VERIFY_TIMEOUT_S = 30.0
 _MAX_PRINCIPALS = 16
+INSTALL = "install OpenSSH 8.9 or later: SSH signatures are made and checked with it"
 _MAX_KEY_BYTES = 65_536
 _BEGIN, _END = b"-----BEGIN SSH SIGNATURE-----\n", b"-----END SSH SIGNATURE-----\n"
 _MAGIC = b"SSHSIG\x00\x00\x00\x01"
@@ -40,7 +41,7 @@ class SshSigner:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        listed = _keygen(["-l", "-E", "sha256", "-f", key], b"", SIGN_TIMEOUT_S)
+        listed = ask(["-l", "-E", "sha256", "-f", key], b"", SIGN_TIMEOUT_S)
         if listed.code != 0:
             raise ZfError(
                 f"{printable(key)} is not a key that ssh-keygen can read",
@@ -52,7 +53,7 @@ class SshSigner:
 
     def sign(self, name: str, data: bytes) -> Mapping[str, bytes]:
         """The file to keep beside `name`; ZfError when ssh-keygen does not sign."""
-        signed = _keygen(["-Y", "sign", "-n", NAMESPACE, "-f", self._key], data, SIGN_TIMEOUT_S)
+        signed = ask(["-Y", "sign", "-n", NAMESPACE, "-f", self._key], data, SIGN_TIMEOUT_S)
         if signed.code != 0:
             raise ZfError(
                 f"ssh-keygen did not sign with {printable(self._key)}",
@@ -85,7 +86,7 @@ class SshSigner:
                 continue
             if len(words) > 1 and words[0].startswith((b"ssh-", b"ecdsa-", b"sk-")):
                 return b" ".join(words[:2])
-        shown = _keygen(["-y", "-f", self._key], b"", SIGN_TIMEOUT_S)
+        shown = ask(["-y", "-f", self._key], b"", SIGN_TIMEOUT_S)
         if shown.code != 0:
             raise ZfError(
                 f"ssh-keygen does not tell the public key of {printable(self._key)}",
@@ -197,7 +198,7 @@ def _fields(data: bytes) -> list[bytes]:
 def check_self(signature: bytes, data: bytes) -> str | None:
     """What is wrong with the signature as mathematics, by any key; None when nothing is."""
     with _file(signature) as path:
-        checked = _keygen(
+        checked = ask(
             ["-Y", "check-novalidate", "-n", NAMESPACE, "-s", path], data, _VERIFY_TIMEOUT_S
         )
     return None if checked.code == 0 else checked.said or "the signature does not fit"
@@ -217,13 +218,13 @@ def check(
         if not signers:
             # A guess at the names to ask about, no more: what counts is that -Y verify agrees. A
             # name in a certificate is its maker's text, so any of them may be none.
-            found = _keygen(["-Y", "find-principals", *common], b"", _VERIFY_TIMEOUT_S)
+            found = ask(["-Y", "find-principals", *common], b"", _VERIFY_TIMEOUT_S)
             signers = found.out.decode("utf-8", "replace").split("\n")[:_MAX_PRINCIPALS]
             signers = [signer for signer in signers if signer]
         said = "made by a key that is not, or no longer, among the allowed signers"
         for signer in signers:
             words = ["-Y", "verify", "-n", NAMESPACE, "-I", signer, *common]
-            verified = _keygen(words, data, _VERIFY_TIMEOUT_S)
+            verified = ask(words, data, _VERIFY_TIMEOUT_S)
             if verified.code == 0:
                 return signer, None
             said = f"does not verify for {signer}: {verified.said}"
@@ -236,7 +237,8 @@ class _Answer(Struct, frozen=True):
     said: str
 
 
-def _keygen(words: list[str], data: bytes, timeout_s: float) -> _Answer:
+def ask(words: list[str], data: bytes, timeout_s: float) -> _Answer:
+    """What ssh-keygen answers. Raises ZfError when it is not there, or cannot be started."""
     try:
         done = subprocess.run(
             ["ssh-keygen", *words],
@@ -250,7 +252,11 @@ def _keygen(words: list[str], data: bytes, timeout_s: float) -> _Answer:
         raise ZfError(
             "ssh-keygen is not installed",
             code="ZF632",
-            hint="install OpenSSH 8.9 or later: SSH signatures are made and checked with it",
+            hint=INSTALL,
+        ) from None
+    except OSError as error:
+        raise ZfError(
+            f"ssh-keygen could not be started: {error.strerror}", code="ZF632", hint=INSTALL
         ) from None
     except subprocess.TimeoutExpired:
         return _Answer(1, b"", "ssh-keygen gave no answer in time")

@@ -73,10 +73,10 @@ def _shows_utf8(environ: Mapping[str, str]) -> bool:
 
 def wants_colour(stream: IO[str]) -> bool:
     """Colour is for terminals, and never under NO_COLOR (https://no-color.org)."""
-    return _can_move(stream) and not os.environ.get("NO_COLOR")
+    return can_move(stream) and not os.environ.get("NO_COLOR")
 
 
-def _can_move(stream: IO[str]) -> bool:
+def can_move(stream: IO[str]) -> bool:
     """Whether this is a terminal on which a line that was written can be written anew."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
@@ -101,7 +101,7 @@ class Watcher:
         if mode in {"auto", "live"}:
             # Nothing moves without a terminal, not even when asked to.
             alive = mode == "live" or not (self.ci or os.environ.get("CI"))
-            moves = _can_move(sys.stderr) and alive
+            moves = can_move(sys.stderr) and alive
             mode = "live" if moves else "plain"
         if options.quiet and mode != "json":
             mode = "none"
@@ -135,6 +135,8 @@ class Watcher:
                 whole=options.verbose,
                 logs=logs,
             )
+        # Whether the foot of the terminal is this run's; another may have it.
+        self.in_front = True
         self._heartbeats = Heartbeats()
         self._next_frame = 0.0
         self._display = streams.display()
@@ -203,6 +205,9 @@ class Watcher:
         output = live.add(event, facts, rows=rows) if event is not None else None
         if output is not None:
             self._follow(output)
+        if not self.in_front:
+            self._write_above(live, facts)
+            return
         if mono < self._next_frame:
             return
         self._next_frame = mono + FRAME_S
@@ -216,7 +221,8 @@ class Watcher:
     def _write_above(self, live: Live, facts: Facts) -> None:
         """Take the board away, and write what had scrolled by above it with the next frame."""
         lines = live.lines(facts)
-        self._write(self._erased() * bool(lines) + "".join(f"{line}\n" for line in lines))
+        if lines:
+            self._write(self._erased() + "".join(f"{line}\n" for line in lines))
 
     def finish(self, done: Launched, signed_by: str | None) -> int:
         """Print what came of it: the deadlock report if there is one, and the summary last.
@@ -228,8 +234,7 @@ class Watcher:
         code = done.exit_code
         try:
             if not self._muted:
-                if self._live is not None:
-                    self._write_above(self._live, done.facts)
+                self.settle(done.facts)
                 # Apart from the progress, where both are on one screen.
                 apart = self._mode != "none" and sys.stdout.isatty() and sys.stderr.isatty()
                 self._write(self._erased() + "\n" * (apart and not self._options.as_json))
@@ -247,6 +252,17 @@ class Watcher:
             told = internal_error(self._broke)
             say(sys.stderr, f"zf: the run is complete, showing it was not: {told}\n")
         return code
+
+    def settle(self, facts: Facts) -> None:
+        """Show what has not scrolled by yet, and take the board away."""
+        if self._live is not None and not self._muted:
+            self._write_above(self._live, facts)
+            self._write(self._erased())
+
+    @property
+    def shown(self) -> Collection[str]:
+        """The failures that are on the screen with their logs."""
+        return self._shown()
 
     def _close_folds(self, patience_s: float | None = None) -> None:
         """End what is still folded, also after a reader that had stopped to take anything."""

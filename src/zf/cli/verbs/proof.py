@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from zf.audit.authentic import Trust
     from zf.audit.conclusion import Verification
     from zf.audit.expected import Expectations
+    from zf.run.retention.ledger import Entry
 
 Approval = Annotated[
     str | None,
@@ -192,13 +193,32 @@ def verify(
     if policy is not None:
         expectations, trust = _with_policy(policy, expectations, trust)
     now = time.time()
-    path = find_run(run)
+    try:
+        path = find_run(run)
+    except ZfError as error:
+        if (entry := getattr(error, "entry", None)) is None:
+            raise
+        return _gone(entry, head, as_json=as_json)
     beside = os.path.dirname(os.path.abspath(path))
     found = check(path, expectations, trust, now=now, passed=passed, beside=beside)
     print(json.dumps(found.as_json()) if as_json else found.render())
     if vsa is not None:
         _write_vsa(vsa, found, policy, now)
     return found.exit_code
+
+
+def _gone(entry: Entry, head: str | None, *, as_json: bool) -> int:
+    """What is left of a run that was pruned; nothing of that can be verified."""
+    from zf.run.retention.ledger import told
+
+    print(json.dumps({"pruned": dict(entry.said)}) if as_json else told(entry))
+    if head is not None and head != entry.said.get("head"):
+        raise ZfError(
+            f"the run had another head than {printable(head)}",
+            exit_code=Exit.UNTRUSTED,
+            code="ZF613",
+        )
+    return Exit.USAGE
 
 
 def _with_policy(path: str, expectations: Expectations, trust: Trust) -> tuple[Expectations, Trust]:

@@ -4,7 +4,7 @@ each task says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zf.plan.files.forms import ADDING
@@ -13,6 +13,7 @@ from zf.plan.files.reading import Project, SharedFile, TaskSaid
 from zf.plan.places import PROJECT_FILE
 from zf.plan.resolve import layers, short
 from zf.plan.resolve.layers import NOTHING_SAID, Layer, Resolved
+from zf.plan.schema import TASK
 from zf.plan.suggest import nearest
 from zf.plan.yaml.yaml12 import KEY
 
@@ -90,7 +91,7 @@ class Sharing:
         silent = self._silent and not names
         below = NOTHING_SAID if silent else self._below_of(task.place.file, names)
         if isinstance(said, dict) and not _has_steps(said) and "commands" not in below.form:
-            problems += [] if self._bad else [_without_steps(task)]
+            problems += [] if self._bad else _without_steps(task, said)
             return None
         if problems:
             return None
@@ -161,12 +162,19 @@ def contradictions(written: Written, place: Place, said: Any) -> list[Problem]:
     ]
 
 
-def _without_steps(task: TaskSaid) -> Problem:
+def _without_steps(task: TaskSaid, said: Iterable[str]) -> list[Problem]:
+    """That the task does nothing; unless it says what to do in another system's words, of which it
+    is told already.
+    """
+    from zf.plan.yaml.elsewhere import stands_for  # noqa: PLC0415 - of a bad file
+
+    if any(stands_for(word, TASK, key) for word in said for key in ("run", "commands")):
+        return []
     source, node = task.written.source, task.node
     assert source is not None
     assert node is not None
     message, hint = f"the {task.title} lacks the key 'commands'", "add `run: make test`"
-    return source.problem("ZF221", message, node.start_mark, hint=hint)
+    return [source.problem("ZF221", message, node.start_mark, hint=hint)]
 
 
 def _again(name: str, first: SharedFile, second: SharedFile) -> Problem:

@@ -19,6 +19,7 @@ from zf.plan.inputs.form import INPUT_NAME
 from zf.plan.outputs.form import OUTPUT, OUTPUT_OF
 from zf.plan.schema import COUNTED, MATRIX
 from zf.plan.suggest import nearest
+from zf.plan.yaml.elsewhere import answer, stands_for
 from zf.plan.yaml.position import marks_inside
 from zf.plan.yaml.yaml12 import KEY, is_nothing, is_text
 
@@ -44,6 +45,8 @@ class _Found(Struct, frozen=True):
     node: Node
     form: Form
     is_key: bool
+    # For an entry's key: what stands behind it.
+    value: Node
 
     @property
     def subject(self) -> str:
@@ -80,7 +83,9 @@ def explain(
             continue  # the key itself is reported
         node = document.node_at((*named, KEY) if is_key else named)
         inner, inside = within(form, named) if named else (form, named)
-        found = _Found(inside, raw.get("ctx", {}), node, inner, is_key)
+        found = _Found(inside, raw.get("ctx", {}), node, inner, is_key, document.node_at(named))
+        if kind == "missing" and _is_said_elsewhere(found):
+            continue  # by a word of another system, which is told
         code, message, hint = (_merge_key if MERGE_KEY in named else _WORDS[kind])(found)
         start, end = node.start_mark, node.end_mark
         if kind == "missing":
@@ -101,26 +106,22 @@ def _missing(found: _Found) -> _Wording:
     return "ZF221", f"{found.around.subject} lacks the key '{key}'", f"add `{example}`"
 
 
-# What other tools call it.
-_ELSEWHERE = {
-    **dict.fromkeys(("steps", "cmds", "script"), "commands"),
-    **dict.fromkeys(("deps", "depends_on", "dependencies"), "needs"),
-    **dict.fromkeys(("if", "when"), "condition"),
-    **dict.fromkeys(("dir", "cwd", "working-directory"), "workdir"),
-    **dict.fromkeys(("retry", "retries"), "max_retries"),
-    "stage": "phase",
-}
+def _is_said_elsewhere(found: _Found) -> bool:
+    known = _keys_around(found)
+    said = found.value.value if isinstance(found.value, MappingNode) else []
+    return any(stands_for(str(key.value), known, str(found.loc[-1])) for key, _ in said)
 
 
 def _unknown_key(found: _Found) -> _Wording:
     key = str(found.loc[-1])
     known = _keys_around(found)
-    guess = _ELSEWHERE.get(key)
-    if guess not in known:
-        guess = nearest(key, known)
+    guess = nearest(key, known)
     listed = f"known keys: {', '.join(known)}" if len(known) < _MANY else "`zf schema` lists all"
     deeper = next((name for name, one in known.items() if key in one.keys), None)
-    if guess:
+    elsewhere = answer(key, known, found.value)
+    if elsewhere:
+        hint = elsewhere
+    elif guess:
         hint = f"did you mean '{guess}'?"
     else:
         hint = f"it is a key inside of '{deeper}'" if deeper else listed
@@ -229,6 +230,8 @@ def _true_or_false(found: _Found) -> str | None:
 def _as_list(found: _Found) -> str | None:
     if found.loc[-1] == "commands":
         return "write a list of steps, such as `- run: make test`"
+    if found.loc[-1] == "artifacts" and isinstance(found.node, MappingNode):
+        return "write the paths alone: artifacts: [report/*.xml]"
     if is_nothing(found.node):
         return "write [], or remove the key"
     one_line = found.text and "\n" not in found.text

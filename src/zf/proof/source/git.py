@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.lean.records import Struct
+from zf.lean.signals import signal
 from zf.proof.files import remove_tree
 from zf.proof.source.early_look import NO_WORK_TREE
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
+
+from zf.lean.signals import signal
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # More than a line of any order, and a write of it is all or nothing (PIPE_BUF is at least 512).

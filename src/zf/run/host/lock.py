@@ -39,6 +39,15 @@ def acquire(proofs: str, run: str, instead: str = "") -> int:
     return fd
 
 
+def acquire_if_free(proofs: str, run: str) -> int | None:
+    """The same, and None while another process holds it."""
+    fd = _open(proofs, run)
+    if _try(fd):
+        return fd
+    os.close(fd)
+    return None
+
+
 def take_over(proofs: str, run: str, wakeup_fd: int, *, patience_s: float) -> int:
     """The same for a run whose runner may have died just now: its workers, which are ending what
     ran, get `patience_s` to do so. The wait ends when `wakeup_fd` becomes readable.

@@ -49,6 +49,15 @@ def refuse_unfit(slots: int) -> None:
         )
 
 
+def no_process(error: OSError) -> ZfError:
+    """Why a run is refused for which no worker can be forked."""
+    return ZfError(
+        f"no worker process can be started: {error.strerror}",
+        code="ZF126",
+        hint="raise the limit on processes (ulimit -u) or on memory, or end other processes",
+    )
+
+
 class Sampler:
     """Readings of this machine's load. A run without a throttle makes none, and pays nothing."""
 

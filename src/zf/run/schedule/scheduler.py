@@ -417,9 +417,8 @@ class Scheduler:
 
     def _superseded(self, name: str, by: str) -> Decision:
         group = self._plan.tasks[name].concurrency
-        return Decision(
-            Status.CANCELLED, Cause.SUPERSEDED, f"{by}, which is newer, wants '{group}'"
-        )
+        told = f"{by}, which is newer, " + (f"wants '{group}'" if group else "runs it again")
+        return Decision(Status.CANCELLED, Cause.SUPERSEDED, told)
 
     def _stops_phase_alone(self) -> None:
         """What has just stopped the run is over with the phase, where the run is to keep going."""

@@ -143,7 +143,10 @@ class Lookup:
 
         run_dir = f"{self._proofs}/{run}"
         try:
+            read.keep(run_dir)
             found = verify(run_dir, trust=self._trust or NO_TRUST)
+        except FileNotFoundError:
+            return _Verified("another zf has just removed it")
         except ZfError as error:
             return _Verified(f"it cannot be verified ({error})")
         wanted = {"INTACT", "COMPLETE"} | ({"AUTHENTIC"} if self._trust else set())

@@ -48,17 +48,31 @@ def variables(
     except NeedError as error:
         outcome.fail(Cause.OUTPUTS, str(error))
         return {}
+    values, unset, too_large = given(task, handed)
+    outcome.notes += unset
+    for problem in too_large:
+        outcome.fail(Cause.OUTPUTS, problem)
+    return values
+
+
+def given(
+    task: Task, handed: Mapping[str, Mapping[str, str]]
+) -> tuple[dict[str, str], list[str], list[str]]:
+    """The same of what needs `handed` on: the variables, and in sentences those without a value and
+    those that cannot be.
+    """
     values: dict[str, str] = {}
+    unset, too_large = [], []
     for name, reference in task.env_from.items():
         need, output = split(reference)
         value = value_of(need, output, task.needs, handed)
         if value is None:
-            outcome.notes.append(f"{name} is not set: '{need}' handed on no output '{output}'")
+            unset.append(f"{name} is not set: '{need}' handed on no output '{output}'")
         elif len(value.encode()) > _MAX_VARIABLE_BYTES:
-            outcome.fail(Cause.OUTPUTS, f"{name} is larger than a variable can be")
+            too_large.append(f"{name} is larger than a variable can be")
         else:
             values[name] = value
-    return values
+    return values, unset, too_large
 
 
 def for_conditions(

@@ -27,12 +27,15 @@ class Cgroup:
         """Make a cgroup of this name and go there; None where the system does not allow that."""
         try:
             parent = own_folder()
-            if parent is None:
-                return None
-            new = cls(parent, name)
-            os.mkdir(new._path)
+            return None if parent is None else cls._made(parent, name)
         except OSError:
             return None
+
+    @classmethod
+    def _made(cls, parent: str, name: str) -> Cgroup:
+        """The same below this cgroup; OSError where the system does not allow that."""
+        new = cls(parent, name)
+        os.mkdir(new._path)
         try:
             # Kernels before 5.14 have no cgroup.kill, and then all this is of no use.
             os.close(os.open(f"{new._path}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC))
@@ -40,8 +43,26 @@ class Cgroup:
         except OSError:
             with suppress(OSError):
                 os.rmdir(new._path)
-            return None
+            raise
         return new
+
+    @classmethod
+    def why_not(cls, name: str) -> str:
+        """Why this process can enter no cgroup; empty where it can. It has left it again, or it
+        ends, and its parent is to `remove` it.
+        """
+        parent = own_folder()
+        if parent is None:
+            return (
+                "cgroup v2 is not mounted here" if mount_point() is None else "it is not in sight"
+            )
+        try:
+            cls._made(parent, name).leave()
+        except FileNotFoundError:
+            return "this kernel has no cgroup.kill, which came with Linux 5.14"
+        except OSError as error:
+            return f"it cannot be written to: {error.strerror}"
+        return ""
 
     def kill(self) -> None:
         """Kill everything in it, but not this process."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 
+from zf.lean.signals import signal
 from zf.work.supervise.cgroup import kill_all, members, mount_point
 from zf.work.supervise.supervisor import KILL_LIMIT_S
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -17,9 +16,11 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from zf.lean.records import Struct
+from zf.lean.signals import signal
 from zf.work.supervise.cgroup import Cgroup
 
 _PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _LIST_BYTES = 64 * 1024
 # Cut to what is told only when secrets were taken out of it: half of one would not be found.
@@ -95,6 +96,14 @@ def go_on_when_parent_dies() -> None:
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None, use_errno=True).prctl
         prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT), 0, 0, 0)
+
+
+def hide_from_tracers() -> None:
+    """Keep other processes of the same user from tracing this one, from its memory and from its
+    descriptors, on which a proof is written. What it starts is as usual again.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 class SubreaperTree:

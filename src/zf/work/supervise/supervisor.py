@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import os
 import select
-import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from typing import Any
 
 from zf.events import Cause
 from zf.lean.records import Struct
+from zf.lean.signals import signal
 from zf.work.capture import Capture, LateOutput
 from zf.work.control import RunnerOrders, Stop
 from zf.work.supervise.processes import Process, Tree, describe

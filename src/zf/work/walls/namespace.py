@@ -13,6 +13,7 @@ import sys
 from contextlib import suppress
 
 from zf.typed import ALWAYS
+from zf.work.supervise.processes import PR_SET_DUMPABLE, hide_from_tracers
 
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x0002_0000, 0x1000_0000
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_MOVE = 1, 32, 4096, 8192
@@ -21,7 +22,6 @@ _MS_REC, _MS_SLAVE = 16384, 1 << 19
 # statvfs as well.
 _MS_KEPT = os.ST_NOSUID | 4 | 8  # nodev, noexec
 _MNT_DETACH = 2
-_PR_SET_DUMPABLE = 4
 _CAP_SYS_ADMIN = 1 << 21
 # The same on every architecture, as for all system calls since 2019.
 _SYS_MOVE_MOUNT, _FROM_DESCRIPTOR, _HERE = 429, 4, -100
@@ -69,7 +69,7 @@ class Namespace:
         hide_from_tracers()
 
     def _map_ids(self, uid: int, gid: int) -> None:
-        self._call.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # else these are root's files
+        self._call.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # else these are root's files
         for name, text in (
             ("uid_map", _ID_MAP.format(uid)),
             ("setgroups", "deny"),
@@ -125,14 +125,6 @@ class Namespace:
         if result:
             code = ctypes.get_errno()
             raise OSError(code, f"the shield: {os.strerror(code)}", path)
-
-
-def hide_from_tracers() -> None:
-    """Keep other processes of the same user from tracing this one, from its memory and from its
-    descriptors, on which a proof is written. What it starts is as usual again.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def has_capability() -> bool:

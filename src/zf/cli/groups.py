@@ -1,0 +1,48 @@
+"""The verbs by what they are for, each with its line in `zf --help`: a new verb is a row here, and
+its function is in a module of `verbs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Tasks": {
+        "validate": "Check every task file, and print all problems of all of them.",
+        "list": "List the tasks and phases, and what a run can be given.",
+        "plan": "Show what a run would do: order, needs, what runs alone.",
+        "durations": "Show how long tasks are expected to take.",
+        "schema": "Print the JSON Schema of task.yaml or zf.yaml, for editors.",
+    },
+    "Run": {
+        "run": "Run everything, or some phases or tasks with what they need.",
+        "run-phase": "Run every task of one or more phases, in order.",
+        "run-task": "Run one task, and exit with its failing step's own code.",
+        "watch": "Run again whatever a change concerns, until Ctrl-C.",
+        "rerun": "Run a part of an earlier run again, such as what failed.",
+        "resume": "Finish a run whose zf was killed.",
+        "cancel": "End a run that goes on, or one task of it.",
+        "shell": "Open a shell where the steps of a task would run.",
+    },
+    "Look": {
+        "status": "List the runs, newest first, or the tasks of one run.",
+        "explain": "Say why a run, or a task of it, came to what it came to.",
+        "logs": "Print what tasks printed, also while they run.",
+        "report": "Write a run as one HTML page, or for another program.",
+        "diff": "Say what differs between two runs.",
+        "usage": "Print what a language model used, as lines for $ZF_METRICS.",
+    },
+    "Prove": {
+        "verify": "Say what a run came to, and check its proof.",
+        "seal": "Close a run that was killed; or sign one, with --sign.",
+        "export": "Write a sealed run to hand over, as one archive.",
+        "replay": "Run a recorded task again, and say what came out equal.",
+    },
+    "Keep in order": {
+        "prune": "Remove whole runs that are not needed any more.",
+        "hold": "Keep a run from being pruned.",
+        "release": "Let a run that is held be pruned again.",
+        "doctor": "Say what is wrong here for zf, and what to do about it.",
+    },
+}
+VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)

@@ -1,0 +1,1 @@
+"""A person at a task: a shell in its surroundings."""

@@ -1,0 +1,176 @@
+"""The cycles of a watch: beginning what is due, following what runs, ending what a change ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+
+from zf.errors import ZfError
+from zf.events import FAILED, WELL, AttemptEnded, AttemptStarted, RetryScheduled, Status, TaskNotRun
+from zf.proof.journal import Line
+from zf.run.host import lock
+from zf.watch.agenda import Agenda, Start
+from zf.watch.cycle import Running
+from zf.watch.debounce import Echoes
+from zf.watch.given import Project, Screen, Terms
+
+
+class Cycles:
+    """Those under way, of what the `agenda` says."""
+
+    def __init__(
+        self, agenda: Agenda, proofs: str, project: Project, screen: Screen, terms: Terms
+    ) -> None:
+        self.under_way: dict[str, Running] = {}
+        # How many tasks may run at once.
+        self.max_jobs = 1
+        # Until when nothing is begun, as tasks may have caused what is due; None for no rest.
+        self.rests_until: float | None = None
+        self._agenda = agenda
+        self._proofs = proofs
+        self._project = project
+        self._screen = screen
+        self._terms = terms
+        self._echoes = Echoes()
+        self._is_held = False
+        self._starts: dict[str, Start] = {}
+        # When each running task began, and when the last one ended, on the monotonic clock.
+        self._running: dict[tuple[str, str], float] = {}
+        self._last_end = 0.0
+        self._count = 0
+        self._upcoming = ""
+
+    def ask(self) -> None:
+        """The user wants what is due, whatever it is due to."""
+        self._echoes.asked()
+        self._is_held, self.rests_until = False, None
+
+    def changed(self, files: Sequence[str], began: float) -> None:
+        """A burst of changes that began at that moment is over."""
+        hands = bool(self._running) or self._last_end >= began
+        self._echoes.changed(files, began, under_hands=hands)
+        self._is_held, self.rests_until = False, None
+
+    def interrupt(self, number: int) -> None:
+        """End all in order, as this signal ends a run; once more, at once."""
+        for cycle in self.under_way.values():
+            cycle.interrupt(number)
+
+    def abandon(self) -> None:
+        """The watch cannot go on."""
+        for cycle in self.under_way.values():
+            cycle.abandon()
+
+    def supersede(self, ended: Mapping[str, Sequence[str]]) -> None:
+        """End these tasks of cycles: the next one runs them again."""
+        for run, names in ended.items():
+            cycle = self.under_way[run]
+            if not cycle.supersede(names, self._next_id()):
+                # It takes no orders here: all of it has to end for that.
+                cycle.interrupt(signal.SIGTERM)
+
+    def _next_id(self) -> str:
+        if not self._upcoming:
+            self._count += 1
+            moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+            self._upcoming = f"{moment}-{os.getpid()}-w{self._count}"
+        return self._upcoming
+
+    def begin(self, now: float) -> None:
+        """Begin what is due, if it may begin now."""
+        start = self._agenda.start()
+        if start is None or self._is_held:
+            return
+        if self.rests_until is None:
+            rest_s = self._echoes.rest_s()
+            if rest_s is None:
+                self._hold()
+                return
+            if rest_s:
+                self.rests_until = now + rest_s
+        if self.rests_until is not None and now < self.rests_until:
+            return
+        self.rests_until = None
+        self._start(start, now)
+
+    def _hold(self) -> None:
+        self._is_held, self._is_told_waiting = True, False
+        files = " ".join(self._echoes.files[:3])
+        self._screen.say(
+            f"{files}: changed once more at the same moment of a cycle, so that is taken for the"
+            " tasks' own doing, and nothing is begun for it; name it in generates of the task that"
+            " writes it, or in .gitignore"
+        )
+
+    def _start(self, start: Start, now: float) -> None:
+        run, values = self._next_id(), dict(self._project.values)
+        if self.under_way:
+            most = self.max_jobs
+            values["max_jobs"] = max(1, most - len(self._running))
+        try:
+            cycle = Running(
+                self._proofs, run, start.tasks, start.upstream, values, self._project.command
+            )
+        except OSError as error:
+            self._agenda.stale |= start.tasks
+            self._agenda.due -= start.tasks
+            self._screen.say(f"no run can be started: {error.strerror}; Enter tries again")
+            return
+        self._upcoming = ""
+        self._agenda.begun(run, start)
+        self._echoes.begun(now)
+        self.under_way[run], self._starts[run] = cycle, start
+        self._is_told_waiting = False
+        self._screen.begun(cycle)
+
+    def follow(self) -> None:
+        """Take in what happened in the cycles, and which are over."""
+        for run, cycle in list(self.under_way.items()):
+            over = cycle.is_over()
+            try:
+                for line in cycle.happened():
+                    self._take(run, line)
+                    self._screen.happened(cycle, line)
+            except (ZfError, OSError, ValueError, KeyError) as error:
+                self._screen.say(f"run {run} cannot be followed: {error}")
+            if over:
+                self._over(run, cycle)
+
+    def _take(self, run: str, line: Line) -> None:
+        match line.event:
+            case AttemptStarted(task=task):
+                self._running[run, task] = line.mono
+                self._agenda.started(run, task)
+            case RetryScheduled(task=task):
+                self._agenda.retried(run, task)
+            case AttemptEnded() | TaskNotRun() as event:
+                if self._running.pop((run, event.task), None) is not None:
+                    self._last_end = line.mono
+                self._agenda.ended(run, event.task, _word(event))
+
+    def _over(self, run: str, cycle: Running) -> None:
+        del self.under_way[run]
+        start = self._starts.pop(run)
+        self._running = {key: at for key, at in self._running.items() if key[0] != run}
+        superseded = len(self._agenda.cycles[run].superseded)
+        if cycle.facts is None:
+            self._agenda.lost(run, start)
+        else:
+            self._agenda.over(run)
+        self._screen.over(cycle, superseded)
+        if cycle.facts is not None and lock.is_locked(self._proofs, run):
+            self._screen.say(f"something of run {run} is left: zf status {run} tells more")
+        cycle.close()
+        told = self._terms.tidy(self._proofs, run)
+        if told:
+            self._screen.say(told)
+
+
+def _word(event: AttemptEnded | TaskNotRun) -> str:
+    if event.warned or event.status is Status.SUCCESS:
+        return "well"
+    if event.status in WELL:
+        return "skipped"
+    return "failed" if event.status in FAILED else "not run"

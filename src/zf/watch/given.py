@@ -1,0 +1,89 @@
+"""What the watch is given: a screen, a project, and terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from zf.errors import Problem
+from zf.lean.records import Struct
+from zf.model import Flow, Loaded, Task
+from zf.proof.journal import Line
+from zf.watch.cycle import Running
+
+
+class Screen(Protocol):
+    """What is shown; and which keys are pressed."""
+
+    look_s: float
+
+    def fileno(self) -> int | None:
+        """What becomes readable when a key is pressed; None without keys."""
+        ...
+
+    def pressed(self) -> list[str]:
+        """What the keys ask for: `all`, `failed` or `quit`."""
+        ...
+
+    def changed(self, files: Sequence[str]) -> None:
+        """These files have changed."""
+        ...
+
+    def begun(self, cycle: Running) -> None:
+        """A cycle begins."""
+        ...
+
+    def happened(self, cycle: Running, line: Line) -> None:
+        """A line of its journal."""
+        ...
+
+    def over(self, cycle: Running, superseded: int) -> None:
+        """It is over; so many of its tasks were ended as files changed."""
+        ...
+
+    def waiting(self, tasks: int, files: int, unsettled: int) -> None:
+        """Nothing is under way."""
+        ...
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        ...
+
+    def say(self, text: str) -> None:
+        """A sentence."""
+        ...
+
+    def problems(self, found: Sequence[Problem]) -> None:
+        """What is wrong."""
+        ...
+
+
+class Project(Protocol):
+    """What is watched."""
+
+    values: Mapping[str, Any]
+    command: Sequence[str]
+
+    def load(self) -> Loaded:
+        """Its task files, as they are now."""
+        ...
+
+    def watched(self, flow: Flow) -> Mapping[str, Task]:
+        """The tasks of it that are watched. Raises ZfError."""
+        ...
+
+    def max_jobs(self, flow: Flow) -> int:
+        """How many of them may run at once."""
+        ...
+
+
+class Terms(Struct, frozen=True):
+    """How it is watched: how long a burst of changes is waited for, in seconds; whether folders are
+    looked at every now and then, instead of being told of; and whether all that is watched is run
+    at first. `tidy` is called with the proofs and the newest cycles' ids when one is over.
+    """
+
+    quiet_s: float
+    polling: bool
+    at_once: bool
+    tidy: Callable[[str, str], str | None]
