@@ -34,6 +34,8 @@ WORDS = {
     "verify": ["verify", "r1"],
     "diff": ["diff", "r1", "r2"],
     "export": ["export", "r1", "-o", "{out}"],
+    "init": ["init"],
+    "new": ["new", "added", "--run", "true", "--phase", "A"],
     "validate": ["validate", "--json"],
     "list": ["list"],
     "plan": ["plan", "A", "--format", "dot"],
@@ -56,10 +58,10 @@ WORDS = {
     "hold": ["hold", "r1"],
     "release": ["release", "r1"],
 }
-CHANGE = {"seal", "run", "run-phase", "run-task", "rerun", "resume"}
-RUNS = sorted(CHANGE - {"seal"})
+CHANGE = {"new", "seal", "run", "run-phase", "run-task", "rerun", "resume"}
+RUNS = sorted(CHANGE - {"new", "seal"})
 # It says what it has to say on stderr alone.
-WITHOUT_RESULT = {"cancel"}
+WITHOUT_RESULT = {"init", "cancel"}
 # What a shell prints is printed by what is typed there, and none of it by zf.
 VERBS = sorted(WORDS.keys() - {"shell"})
 

@@ -89,7 +89,7 @@ class _Writer:
             yield f"{start} {block[0]}"
             yield from block[1:]
         elif self._fits(start, value, path):
-            yield f"{start} {_flow(value)}"
+            yield f"{start} {flow(value)}"
         elif isinstance(value, Mapping):
             yield from self._after(start, self.mapping(value, path, indent + 2), indent)
         else:
@@ -117,7 +117,7 @@ class _Writer:
             return False
         if path in _NAMED or _is_steps(path, value):
             return False
-        return len(start) + 1 + len(_flow(value)) <= WIDTH
+        return len(start) + 1 + len(flow(value)) <= WIDTH
 
 
 def _is_steps(path: Path, value: Any) -> bool:
@@ -132,12 +132,12 @@ def _has_blocks(value: Any) -> bool:
     return isinstance(value, (Mapping, list, tuple)) and any(map(_has_blocks, inner))
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     if isinstance(value, Mapping):
-        inside = (f"{scalar(key, flow=True)}: {_flow(one)}" for key, one in value.items())
+        inside = (f"{scalar(key, flow=True)}: {flow(one)}" for key, one in value.items())
         return f"{{{', '.join(inside)}}}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"[{', '.join(map(_flow, value))}]"
+        return f"[{', '.join(map(flow, value))}]"
     return scalar(value, flow=True)
 
 
@@ -170,7 +170,10 @@ def _emitted(value: Any, style: str | None, *, flow: bool) -> str:
 
 def _reads_as(written: str, value: Any, *, flow: bool) -> bool:
     text = f"[{written}]\n" if flow else f"k: {written}\n"
-    found = read(Source("", text))
+    try:
+        found = read(Source("", text))
+    except yaml.YAMLError:  # a character that cannot stand in a file as it is
+        return False
     got = (found.value or [None])[0] if flow else (found.value or {}).get("k")
     return not found.problems and got == value and type(got) is type(value)
 

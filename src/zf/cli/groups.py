@@ -7,6 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Begin": {
+        "init": "Propose tasks for a project, and write them once asked.",
+        "new": "Add a task to the project.",
+    },
     "Tasks": {
         "validate": "Check every task file, and print all problems of all of them.",
         "list": "List the tasks and phases, and what a run can be given.",

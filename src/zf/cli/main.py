@@ -17,6 +17,7 @@ from zf.cli.exits import guarded
 from zf.cli.options import Directory, whole_words
 from zf.cli.verbs import (
     doctor,
+    init,
     keep,
     proof,
     report,
@@ -57,7 +58,7 @@ def _options(
     pass
 
 
-for _family in (running, watch, rerun, shell, tasks, doctor, runs, report, proof, keep):
+for _family in (init, running, watch, rerun, shell, tasks, doctor, runs, report, proof, keep):
     _family.register(app)
 for _command in app.registered_commands:
     _command.cls = Verb

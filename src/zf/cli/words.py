@@ -134,6 +134,15 @@ class Verb(_Words, TyperCommand):
 class Verbs(_Words, TyperGroup):
     """zf itself."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb; of a word that is none, what was meant by it."""
+        word = args[0]
+        if word not in self.commands and not word.startswith("-") and not ctx.resilient_parsing:
+            from zf.cli import meant
+
+            meant.refuse(word, args[1:], self.commands)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, _ctx: Any, formatter: Any) -> None:
         """The verbs in groups, one line each."""
         width = max(map(len, self.commands), default=0)

@@ -19,8 +19,11 @@ NEAR_PROJECT_FILES = ("zf.yml", ".zf.yaml")
 _HIDDEN = ".zenflow"
 # Deeper than tasks are sorted into folders.
 _MAX_DEPTH = 4
-# What a file that says something of tasks has at the start of a line, or of its only one.
-_OF_TASKS = lazy.pattern(rb"""(?m)^(?:\{\s*)?["']?(?:tasks|include|templates|defaults)["']?\s*:""")
+# What a file that says something of tasks has at the start of a line, or of its only one, be it
+# behind a byte order mark.
+_OF_TASKS = lazy.pattern(
+    rb"""(?m)^(?:\xef\xbb\xbf)?(?:\{\s*)?["']?(?:tasks|include|templates|defaults)["']?\s*:"""
+)
 _HEAD_BYTES = 1 << 20
 
 

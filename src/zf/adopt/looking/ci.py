@@ -1,0 +1,43 @@
+"""What a project's CI says already: where it is, and whether it mentions a command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from zf.adopt.looking.folder import Folder
+
+WORKFLOWS = ".github/workflows"
+GITLAB = ".gitlab-ci.yml"
+
+
+def says(folder: Folder, command: str) -> bool:
+    """Whether the CI of the project mentions this command."""
+    top = Folder(folder.root, folder.environ)
+    return any(command in top.text(path) for path in files(top))
+
+
+def files(top: Folder) -> Iterator[str]:
+    """The files that the project's CI is in."""
+    for name in Folder(top.root, top.environ, WORKFLOWS).names():
+        if name.endswith((".yml", ".yaml")):
+            yield f"{WORKFLOWS}/{name}"
+    if top.has(GITLAB):
+        yield GITLAB
+
+
+def importable(top: Folder) -> Mapping[str, str]:
+    """What `zf import` could take over, each with the kind that it is to it."""
+    found = {path: "gitlab" if path == GITLAB else "github" for path in files(top)}
+    for kind, names in _OTHERS.items():
+        name = top.first(*names)
+        if name:
+            found[name] = kind
+    return found
+
+
+_OTHERS = {
+    "tox": ("tox.ini",),
+    "taskfile": ("Taskfile.yml", "Taskfile.yaml", "taskfile.yml"),
+    "just": ("justfile", "Justfile", ".justfile"),
+    "make": ("Makefile", "GNUmakefile", "makefile"),
+}
