@@ -208,6 +208,8 @@ class Task(Struct, frozen=True):
     # How many instances of its matrix run at once; whether one that fails ends the others.
     max_parallel: int | None = None
     matrix_fail_fast: bool = False
+    # The wall that its steps run behind: what they may see and do, by the keys of a task file.
+    sandbox: Mapping[str, Any] = NOTHING
     # What a newer run does to an older one that has its group: waits, or ends the task there.
     on_newer: str = QUEUE
 

@@ -89,6 +89,12 @@ class RunOptions(Options, more=REPORTS):
         verbs=(RUN, PHASE, RERUN),
         help="Leave out the tasks that EXPR selects. What needs one of them is refused.",
     )
+    tty: Option[bool] = Option(
+        "--tty",
+        verbs=(RUN, TASK),
+        help="Give the one task that is named the terminal, for a debugger. What it needs runs"
+        " before, without. The proof says that a person could type.",
+    )
     inputs: Option[Sequence[str]] = Option(
         "--input",
         "-i",

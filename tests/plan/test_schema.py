@@ -17,6 +17,7 @@ from zf.plan import schema
 from zf.plan.caching.keys import CACHE
 from zf.plan.files import forms, patterns
 from zf.plan.steps import keys as step_keys
+from zf.plan.walls.keys import SANDBOX
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -92,6 +93,7 @@ WHOLE_TASK = {
     "sources": ["src/**", "!src/*.md"],
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
+    "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
 }
 # What is told by the keys that it is short for, or comes from elsewhere.
 SHORT = {"shell", "run", "use", "needs+", "pass_env+", "artifacts+", "secrets+"}
@@ -294,6 +296,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.ARTIFACT,
                 schema.REPORTS,
                 CACHE,
+                SANDBOX,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
@@ -313,6 +316,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "artifact",
         "reports",
         "cache",
+        "sandbox",
         "project",
         "throttle",
         "phase",

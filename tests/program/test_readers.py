@@ -44,6 +44,7 @@ WORDS = {
     "durations": ["durations"],
     "doctor": ["doctor", "--json"],
     "shell": ["shell", "a", "-c", "seq 3000"],
+    "import": ["import", "make", "old", "-o", "{out}"],
     "report": ["report", "r1", "-o", "{out}"],
     "usage": ["usage", "claude", "answers.json"],
     # Nothing of a task that has ended is cancelled, so this can be asked again and again.
@@ -96,6 +97,8 @@ def ready(tmp_path_factory):
     assert project.zf("run-phase", "A", "--run-id", "r1").code == 0
     assert project.zf("run-phase", "A", "--run-id", "r2").code == 0
     os.mkfifo(project.root / "up")
+    (project.root / "old").mkdir()
+    (project.root / "old/Makefile").write_text("a:\n\ttrue\n")
 
     def begin(run):
         up = os.open(project.root / "up", os.O_RDWR)
@@ -159,6 +162,8 @@ def reference(ready, tmp_path_factory):
             for made in (words[-1], project.root / "proofs" / "new"):
                 if verb == "export" and os.path.exists(made):
                     os.unlink(made)
+            if verb == "import":
+                shutil.rmtree(words[-1])
             if verb in CHANGE:
                 shutil.rmtree(project.root)
         return known[verb]

@@ -7,12 +7,14 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
 import termios
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 from tests.support.program import ZF, Project
@@ -32,7 +34,7 @@ class Terminal:
         self._theirs = theirs
         self.said = ""
         self._seen = 0
-        variables: Mapping[str, str] = {**project.env, "TERM": "xterm", **env}
+        variables: Mapping[str, str] = {**project.env, "TERM": "xterm", "ZF": shlex.join(ZF), **env}
 
         def take() -> None:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -55,8 +57,8 @@ class Terminal:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-        os.close(self._theirs)
-        os.close(self._ours)
+        if self._ours >= 0:
+            self.hang_up()
 
     def resize(self, lines: int, columns: int) -> None:
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -79,6 +81,41 @@ class Terminal:
             assert time.monotonic() < until, f"no {pattern!r} in {self.said!r}"
             if not self._read():
                 assert self.process.poll() is None, f"no {pattern!r} in {self.said!r}"
+
+    def hang_up(self) -> None:
+        """Take the terminal away, as closing its window does."""
+        os.close(self._theirs)
+        os.close(self._ours)
+        self._ours = self._theirs = -1
+
+    def is_raw(self) -> bool:
+        """Whether bytes are handed on as they are typed."""
+        return not self.modes()[3] & termios.ICANON
+
+    def jobs(self) -> list[int]:
+        """The processes of this session that are zf."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with suppress(OSError):
+                if os.getsid(int(pid)) == self.process.pid:
+                    with open(f"/proc/{pid}/cmdline", "rb") as cmdline:
+                        if b"zf\0run\0" in cmdline.read():
+                            found.append(int(pid))
+        return found
+
+    def is_stopped(self, pid: int) -> bool:
+        return self._stat(pid)[0] == "T"
+
+    def is_of(self, pids: list[int]) -> bool:
+        """Whether these have it: they run, in its foreground group."""
+        stats = map(self._stat, pids)
+        return all(state != "T" and group == foreground for state, group, foreground in stats)
+
+    @staticmethod
+    def _stat(pid: int) -> tuple[str, str, str]:
+        with open(f"/proc/{pid}/stat") as stat:
+            state, _, group, _, _, foreground, *_ = stat.read().rpartition(")")[2].split()
+        return state, group, foreground
 
     def _read(self) -> bool:
         if not select.select([self._ours], [], [], 0.2)[0]:

@@ -4,11 +4,14 @@ Each is a piece of bash that starts them; `z` waits in one, and `py` runs Python
 """
 
 import sys
+from pathlib import Path
 
+# Not that of an environment below /tmp, of which a sandbox shows nothing.
+_PYTHON = Path(sys.executable).resolve()
 PRELUDE = f"""\
 z() {{ exec -a @@ sleep 300; }}
 up() {{ until grep -q @@ /proc/$!/cmdline; do :; done; }}
-py() {{ {sys.executable} -c "$1" @@; }}
+py() {{ {_PYTHON} -c "$1" @@; }}
 """
 
 _SUBREAPER = """

@@ -7,12 +7,16 @@ the mark that every animal carries on its command line.
 import uuid
 from contextlib import closing
 from pathlib import Path
+from shutil import which
 
 import pytest
 
 from tests.support.attempts import Attempts, drive, processes, task
 from tests.support.zoo import PRELUDE, ZOO
+from zf.lean.records import replace
+from zf.model import NOTHING
 from zf.work.supervise.cgroup import Cgroup
+from zf.work.walls.sandbox import why_not
 
 # In one of the processes that run tests: the animals' lives take time, looking at them does not.
 pytestmark = pytest.mark.xdist_group("zoo")
@@ -22,7 +26,7 @@ ROUNDS = 50
 class Animal:
     """One way to live on, in one of the two ways a task can end."""
 
-    def __init__(self, name, kind, number=0):
+    def __init__(self, name, kind, number=0, sandbox=NOTHING):
         self.name = name
         self.id = f"{kind}-{list(ZOO).index(name)}-{number}"
         self.mark = f"zoo-{uuid.uuid4().hex}"
@@ -32,6 +36,7 @@ class Animal:
         else:
             script, timeout_s = f"({animal}) & {self.witness}; exit 0", 60
         self.task = task(script, name=self.id, timeout_s=timeout_s, parallel_safe=True)
+        self.task = replace(self.task, sandbox=sandbox)
 
     @property
     def witness(self):
@@ -59,15 +64,24 @@ def children(pid):
     return Path(f"/proc/{pid}/task/{pid}/children").read_text()
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
+WALLS = {
+    "no wall": NOTHING,
+    "sandbox": {"network": False},
+}
+
+
+@pytest.fixture(scope="module", params=WALLS)
+def kept(tmp_path_factory, request):
     """All of them, twice: their tasks timing out, and their leaders leaving them behind.
 
     Without cgroups, which most machines do not let users make, and which would make it easy.
     """
+    wall = WALLS[request.param]
+    if wall and (why := why_not(which("bwrap"))):
+        pytest.skip(why)
     found = {}
     for kind in ("timeout", "exit"):
-        animals = [Animal(name, kind) for name in inhabitants(kind)]
+        animals = [Animal(name, kind, sandbox=wall) for name in inhabitants(kind)]
         attempts = Attempts(tmp_path_factory.mktemp(kind), grace_s=0.2)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Cgroup, "enter", lambda name: None)
@@ -87,6 +101,7 @@ def test_nothing_survives(kept, kind, name):
     if name != "stopped leader":
         assert result.log().splitlines()[0] == b"seen"
     assert "cannot be killed" not in result.ended.detail
+    assert result.status.get("isolation") == ("sandbox" if animal.task.sandbox else None)
     if kind == "timeout":
         assert result.outcome() == ("timeout", 124, "timeout")
     else:

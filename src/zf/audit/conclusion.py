@@ -160,6 +160,10 @@ def _complete(seen: Evidence) -> str:
     told += f" ({flaky} flaky)" if flaky else ""
     shielded = sum(is_shielded(status) for status in seen.statuses)
     told += f" ({shielded} shielded)" if shielded else ""
+    sandboxed = sum(status.get("isolation") == "sandbox" for status in seen.statuses)
+    told += f" ({sandboxed} sandboxed)" if sandboxed else ""
+    if task := seen.run.get("interactive"):
+        told += f"; a person could type in {str(task)[:200]}"
     told = f"{ended} of {len(seen.planned)} planned tasks ended{told}; {closed}, {sealed}"
     return told + _from_elsewhere(seen.cached)
 

@@ -25,8 +25,9 @@ class Expectations(Struct, frozen=True):
     hash of the journal's last line as printed when the run ended. `tasks` has the statuses allowed
     to each of them; a phase counts only when all of its tasks were in the run and their needs were
     looked at, and of `successful_phases` every task must have passed; no task may have taken more
-    than `max_attempts`; with `no_cached` none may have the result of an earlier run. `result` is
-    what the whole run must have come to.
+    than `max_attempts`; with `no_cached` none may have the result of an earlier run, with
+    `no_interactive` at none a person may have typed. `result` is what the whole run must have come
+    to.
     """
 
     run: str | None = None
@@ -41,7 +42,10 @@ class Expectations(Struct, frozen=True):
     tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
     max_attempts: int | None = None
     shield: bool = False
+    # The wall that tasks must have run behind, by task or phase; by "" that of all.
+    isolation: Mapping[str, str] = field(default_factory=dict)
     no_cached: bool = False
+    no_interactive: bool = False
     result: str | None = None
     # What inputs of the run were: a text, or the entries of a list.
     inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -73,6 +77,11 @@ class Said(Struct, frozen=True):
     def planned(self) -> tuple[Mapping[str, Any], ...]:
         """The rows of the plan."""
         return tuple(row for row in self.plan.get("tasks", ()) if isinstance(row, dict))
+
+    def interactive(self) -> set[str]:
+        """The tasks at which a person could type."""
+        told = {n for n, status in self.statuses.items() if status.get("interactive")}
+        return told | ({str(self.run["interactive"])} if self.run.get("interactive") else set())
 
     def end_of(self, task: str) -> Mapping[str, Any]:
         """The event with which the task came to its end; empty if none did."""
@@ -160,6 +169,11 @@ def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
             if account.began and not is_shielded(said.statuses.get(name, {})):
                 shield = said.statuses.get(name, {}).get("shield", "none")
                 yield _finding("shield", f"ran without the shield: {shield!r:.200}", name)
+    if expected.no_interactive:
+        for name in sorted(said.interactive()):
+            yield _finding("interactive", "had the terminal: a person could type", name)
+    if expected.isolation:
+        yield from _unwalled(expected.isolation, said)
     for name, account in said.account.tasks.items():
         source = (account.terminal or {}).get("cached_from")
         if expected.no_cached and source:
@@ -167,6 +181,20 @@ def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
             yield _finding("cached", f"has the result of run {run!r:.200}", name)
         if expected.max_attempts is not None and account.began > expected.max_attempts:
             yield _finding("attempts", f"took {account.began} attempts", name)
+
+
+def _unwalled(wanted: Mapping[str, str], said: Said) -> Iterator[Finding]:
+    """The tasks that were run without the wall that is wanted of them."""
+    rows = {str(row.get("id")): row for row in said.planned}
+    for name, account in said.account.tasks.items():
+        row = rows.get(name, {})
+        named = (wanted.get(str(key)) for key in (name, row.get("base"), row.get("phase"), ""))
+        wall = next((one for one in named if one), None)
+        if wall is None or not account.began:
+            continue
+        had = said.statuses.get(name, {}).get("isolation", "none")
+        if had != wall:
+            yield _finding("isolation", f"ran without the {wall}: {had!r:.200}", name)
 
 
 def _each(tasks: Mapping[str, frozenset[str]], said: Said) -> Iterator[tuple[str, frozenset[str]]]:

@@ -95,6 +95,19 @@ def _required(value: Any) -> bool:
     raise ValueError("not 'required', the only thing to say of it")
 
 
+def _isolation(value: Any) -> Mapping[str, str]:
+    """The wall of all tasks, or walls by task or phase."""
+    if not isinstance(value, Mapping):
+        return {"": _wall(value)}
+    return {_ids([name], is_task_id)[0]: _wall(wall) for name, wall in value.items()}
+
+
+def _wall(value: Any) -> str:
+    if value != "sandbox":
+        raise ValueError("not 'sandbox', the only wall that can be demanded")
+    return "sandbox"
+
+
 def _refused(value: Any) -> bool:
     if value == "refused":
         return True
@@ -168,8 +181,10 @@ _RULES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "unchanged_tree": ("unchanged_tree", _flag),
     "max_age": ("max_age_s", age_s),
     "shield": ("shield", _required),
+    "isolation": ("isolation", _isolation),
     "inputs": ("inputs", _inputs),
     "cached": ("no_cached", _refused),
+    "interactive": ("no_interactive", _refused),
     **{scheme.keys: ("keys", _text) for scheme in SCHEMES},
     "signers": ("signers", _texts),
     "timestamp_ca": ("timestamp_ca", _text),

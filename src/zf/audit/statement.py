@@ -32,7 +32,8 @@ class Facts(Struct, frozen=True):
     """What the run's own files say, as far as it is signed.
 
     `digests` has the SHA-256 of the manifest and of plan.json by path; `redactions` counts what
-    was hidden by rule, `shields` the tasks by what kept their steps away from the proof.
+    was hidden by rule, `shields` the tasks by what kept their steps away from the proof, and
+    `isolations` those that asked for a wall by what stood.
     """
 
     run: Mapping[str, Any]
@@ -42,6 +43,7 @@ class Facts(Struct, frozen=True):
     digests: Mapping[str, str]
     redactions: Mapping[str, int] = field(default_factory=dict)
     shields: Mapping[str, int] = field(default_factory=dict)
+    isolations: Mapping[str, int] = field(default_factory=dict)
 
 
 def test_result(facts: Facts) -> dict[str, Any]:
@@ -98,6 +100,8 @@ def run(
             "command": facts.run.get("command"),
             "inputs": facts.run.get("inputs"),
             "arguments": facts.run.get("arguments"),
+            # The task at which a person could type, if there was one.
+            "interactive": facts.run.get("interactive"),
             "exit_code": ended.get("exit_code"),
             "counts": ended.get("counts"),
         },
@@ -127,6 +131,7 @@ def run(
         "events": {"count": account.lines, "head": facts.head},
         "redactions": dict(facts.redactions),
         "shields": dict(facts.shields),
+        **({"isolations": dict(facts.isolations)} if facts.isolations else {}),
         "previous": {"run": started.get("previous_run"), "head": started.get("previous_head")},
         "approval": approval,
         "meaning": MEANING,
@@ -158,11 +163,20 @@ def shields(statuses: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """What the tasks' status.json files say was between their steps and the proof, counted. Those
     of zf 0.1, and of tasks that were not run, say nothing.
     """
+    return _counted(statuses, "shield")
+
+
+def isolations(statuses: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """What they say of the walls that tasks asked for, counted."""
+    return _counted(statuses, "isolation")
+
+
+def _counted(statuses: Iterable[Mapping[str, Any]], key: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     for status in statuses:
-        shield = status.get("shield")
-        if isinstance(shield, str):
-            counts[shield] = counts.get(shield, 0) + 1
+        said = status.get(key)
+        if isinstance(said, str):
+            counts[said] = counts.get(said, 0) + 1
     return dict(sorted(counts.items()))
 
 

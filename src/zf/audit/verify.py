@@ -243,6 +243,7 @@ def _check_attest(seen: Evidence, trust: Trust) -> None:
         seen.bundle.digests,
         statement.redactions(seen.statuses),
         statement.shields(seen.statuses),
+        statement.isolations(seen.statuses),
     )
     check = authentic.Check(files, facts, trust)
     seen.authentic = check.run()

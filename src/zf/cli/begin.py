@@ -122,6 +122,9 @@ def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> i
     from zf.plan import graph, named
 
     flow = chosen_of(flow, options)
+    terminal = ""
+    if options.tty:
+        flow, settings, terminal = _with_terminal(flow, settings, options, words)
     if options.arguments:
         from zf.plan.inputs import arguments
 
@@ -143,7 +146,7 @@ def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> i
         return _show(flow, plan, options)
     if options.output is None and named.only_task(flow, words):
         options.values["output"] = "prefix"
-    return carry_out(flow, plan, settings, options, beside)
+    return carry_out(flow, plan, settings, options, beside, terminal=terminal)
 
 
 def _show(flow: Flow, plan: Plan, options: RunOptions) -> int:
@@ -175,6 +178,9 @@ def _begin_task(task: str, options: RunOptions, beside: Beside) -> int:
     from zf.plan import graph  # by now it is there
 
     flow = chosen_of(flow, options)
+    terminal = ""
+    if options.tty:
+        flow, settings, terminal = _with_terminal(flow, settings, options, (task,))
     if options.arguments:
         from zf.plan.inputs import arguments
 
@@ -186,7 +192,32 @@ def _begin_task(task: str, options: RunOptions, beside: Beside) -> int:
         phase_timeout_s=settings.phase_timeout_s.value,
         phase_timeout_forced=settings.phase_timeout_s.given,
     )
-    return carry_out(flow, plan, settings, options, beside, only=task)
+    return carry_out(flow, plan, settings, options, beside, only=task, terminal=terminal)
+
+
+def _tell(text: str) -> None:
+    streams.say(sys.stderr, text)
+
+
+def _with_terminal(
+    flow: Flow, settings: Settings, options: RunOptions, words: Sequence[str]
+) -> tuple[Flow, Settings, str]:
+    """The flow and the settings for a run whose one named task has the terminal, and that task."""
+    from zf.plan import named
+    from zf.plan.matrix.chosen import instances_of
+    from zf.run.interactive import terminal
+
+    if not named.only_task(flow, words):
+        raise ZfError(
+            "--tty gives one task the terminal, and the words do not name one task",
+            code="ZF155",
+            hint="name it; of a task with a matrix, one instance",
+        )
+    terminal.refuse_without(os.environ, progress.ci_around(options.ci, os.environ))
+    [task] = instances_of(flow, words[0].removeprefix("task:"))
+    # Nothing else is drawn on it meanwhile.
+    options.values |= {"output": "quiet", "progress": "plain"}
+    return terminal.interactive(flow, task), terminal.unhurried(settings), task
 
 
 def chosen_of(flow: Flow, options: RunOptions) -> Flow:
@@ -305,9 +336,11 @@ def carry_out(
     rerun_of: str | None = None,
     again: Mapping[str, Any] = NOTHING,
     watcher: progress.Watcher | None = None,
+    terminal: str = "",
 ) -> int:
     """Run a plan, showing what happens and then what came of it; the exit code. `again` is the
-    run.json of the run of which it runs a part again. A `watcher` shows it in its own way.
+    run.json of the run of which it runs a part again. A `watcher` shows it in its own way, and
+    `terminal` is the task that has the terminal.
     """
     from zf.redact.redactor import Redactor, hidden_by_name
     from zf.run.launch import launch
@@ -337,11 +370,17 @@ def carry_out(
         looking=beside.looking,
         inputs=inputs,
         arguments=tuple(again.get("arguments", options.arguments)),
+        terminal=terminal,
     )
     hide = request.redactor.text
     hide_in_commands(hide)
     with signer_of_run(sign=settings.sign.value, key=options.key) as chosen, ExitStack() as opened:
         if chosen is not None and settings.cached.value:
             request = replace(request, trust=trust_of(chosen, opened))
+        if terminal:
+            from zf.run.interactive.terminal import lent
+
+            watch = opened.enter_context(lent(watcher.watch, terminal, _tell))
+            request = replace(request, watch=watch)
         command = without_values(sys.argv, inputs)
         return conclude(launch(request, command), watcher, chosen, hide, options)

@@ -15,6 +15,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "validate": "Check every task file, and print all problems of all of them.",
         "list": "List the tasks and phases, and what a run can be given.",
         "plan": "Show what a run would do: order, needs, what runs alone.",
+        "import": "Make task files of those of another tool.",
         "durations": "Show how long tasks are expected to take.",
         "schema": "Print the JSON Schema of task.yaml or zf.yaml, for editors.",
     },

@@ -17,6 +17,7 @@ from zf.cli.exits import guarded
 from zf.cli.options import Directory, whole_words
 from zf.cli.verbs import (
     doctor,
+    imports,
     init,
     keep,
     proof,
@@ -58,7 +59,20 @@ def _options(
     pass
 
 
-for _family in (init, running, watch, rerun, shell, tasks, doctor, runs, report, proof, keep):
+for _family in (
+    init,
+    running,
+    watch,
+    rerun,
+    shell,
+    tasks,
+    imports,
+    doctor,
+    runs,
+    report,
+    proof,
+    keep,
+):
     _family.register(app)
 for _command in app.registered_commands:
     _command.cls = Verb

@@ -31,6 +31,7 @@ _ELSEWHERE = {
     "durations": ("times", "timings"),
     "init": ("setup", "bootstrap", "create-project"),
     "new": ("create", "add"),
+    "import": ("convert", "migrate", "translate"),
     "--version": ("version",),
     "-h": ("help", "usage-help", "man"),
 }

@@ -281,7 +281,10 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
 
 
 _CONVERTED = frozenset(
-    {"matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "allow_failure", "retry_on"}
+    {
+        *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox"),
+        *("allow_failure", "retry_on"),
+    }
 )
 
 
@@ -305,6 +308,10 @@ def _convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, 
             "cache_tools": tuple(cache.get("tools", ())),
             "generates_check": cache.get("check", ""),
         }
+    if "sandbox" in form:
+        from zf.plan.walls.keys import converted  # few tasks have one
+
+        said |= converted(form)
     if isinstance(form.get("allow_failure"), dict):
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):

@@ -36,6 +36,7 @@ from zf.plan.form import (
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.outputs.form import FROM, OUTPUTS
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
+from zf.plan.walls.keys import WALLS
 from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
 from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
 
@@ -269,6 +270,7 @@ TASK: Mapping[str, Key] = {
         "The script of the task's only step: short for `commands: [{run: ...}]`.",
     ),
     **CACHING,
+    **WALLS,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task. A plain text is a step's"

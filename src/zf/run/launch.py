@@ -99,7 +99,9 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         with opening.recording(request.run):
             done = _conduct(request, start, recorder, inbox, pool, lock_fd)
         if not done.facts.tampered:
-            durations.add(request.run, plan["tasks"], _took_s(done.facts))
+            took = _took_s(done.facts)
+            took.pop(request.terminal, None)  # a person's time
+            durations.add(request.run, plan["tasks"], took)
             runs.keep(durations, lock.folder(proofs))
         return done
 
@@ -245,6 +247,7 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         shield=request.shield(),
         trace=request.trace,
         caching=request.caching(),
+        terminal=request.terminal,
     )
     try:
         return Pool(request.plan.tasks, shared, known=known, first=first)

@@ -43,6 +43,7 @@ def refuse_unable(request: RunRequest) -> None:
     """Raises ZfError (exit 2) for a run that cannot be carried out here as it is asked for."""
     machine.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
     _refuse_unshielded(request)
+    _refuse_unwalled(request)
     request.leases()
 
 
@@ -64,6 +65,29 @@ def unshielded(source: str, reason: str) -> ZfError:
         code="ZF125",
         hint="run zf where it can be had, or without: --shield auto takes it where it is there",
     )
+
+
+def _refuse_unwalled(request: RunRequest) -> None:
+    """Where a task must have a sandbox, find out that there can be one before anything begins."""
+    wanting = [
+        name
+        for name, task in request.plan.tasks.items()
+        if task.sandbox and not task.sandbox.get("if_available")
+    ]
+    if not wanting:
+        return
+    from shutil import which  # noqa: PLC0415 - few tasks ask for a wall
+
+    from zf.work.walls.sandbox import why_not  # noqa: PLC0415 - as above
+
+    if reason := why_not(which("bwrap", path=request.environ.get("PATH", os.defpath))):
+        more = f" and {len(wanting) - 1} more" if len(wanting) > 1 else ""
+        raise ZfError(
+            f"{wanting[0]}{more} must run in a sandbox, which cannot be had: {reason}",
+            code="ZF127",
+            hint="install bubblewrap (`apt install bubblewrap`) on a Linux that lets this user have"
+            " namespaces, or say `sandbox: {if_available: true}`",
+        )
 
 
 def refuse_impossible(request: RunRequest) -> None:
@@ -259,6 +283,8 @@ def new_folder(
     }
     if request.inputs:
         about["inputs"] = {name: one.as_json() for name, one in request.inputs.items()}
+    if request.terminal:
+        about["interactive"] = request.terminal
     if request.arguments:
         about["arguments"] = [request.redactor.text(word) for word in request.arguments]
     previous = newest_head(proofs, but=run) or (None, None)

@@ -73,6 +73,8 @@ class RunRequest(Struct, frozen=True):
     trace: Trace = field(default_factory=Trace)
     # The digests of the run.json and plan.json that it was made from, if it is to be resumed.
     papers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    # The task that has the terminal while it runs, if one has it.
+    terminal: str = ""
     # The keys that must have signed an earlier run whose results are to count.
     trust: Trust | None = None
 
@@ -249,6 +251,7 @@ def recorded_request(
     from zf.plan.recorded import plan_again  # noqa: PLC0415 - of a run that is resumed
 
     refuse_sealed(run_dir)
+    refuse_interactive(run_dir)
     # Which files the run is taken up from is checked again once nothing else can touch it.
     recorded, run_sha256 = read.object_and_digest(run_dir, RUN)
     planned, plan_sha256 = read.object_and_digest(run_dir, PLAN)
@@ -306,6 +309,19 @@ def refuse_sealed(run_dir: str) -> None:
             exit_code=Exit.RUN_ID_TAKEN,
             code="ZF142",
             hint=f"zf rerun {run} --failed starts a new run from it",
+        )
+
+
+def refuse_interactive(run_dir: str) -> None:
+    """Raises ZfError (exit 2) for a run in which a task had the terminal: there is no going on with
+    what a person did there.
+    """
+    if task := read.run_json(run_dir).get("interactive"):
+        run = os.path.basename(run_dir)
+        raise ZfError(
+            f"run {run!r} gave {printable(str(task))} the terminal, and is not gone on with",
+            code="ZF156",
+            hint=f"zf seal {run} closes it as it is",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -25,28 +26,35 @@ from zf.work.capture import Capture
 from zf.work.environment import METRICS, channel_files, own_variables
 from zf.work.interpreters import FILE, way
 from zf.work.outcome import Outcome, error_text
-from zf.work.shell import NotStartedError, ScriptFile, WorkdirError, enter
+from zf.work.shell import CANNOT_START, NotStartedError, ScriptFile, WorkdirError, enter
 from zf.work.steps import Command, answer
 from zf.work.supervise.leftovers import cookie
 from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from zf.model import Task
     from zf.plan.conditions.condition import Scalar
+    from zf.work import terminal
     from zf.work.caching import attempt as cache
     from zf.work.caching.use import Use
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
     from zf.work.results import channel, needs, reports, taken
     from zf.work.results.metrics import Meter
+    from zf.work.terminal import Terminal
+    from zf.work.walls import around as walls
+    from zf.work.walls.sandbox import Sandbox
 else:
     cache = lazy.module("zf.work.caching.attempt")
     channel = lazy.module("zf.work.results.channel")
     needs = lazy.module("zf.work.results.needs")
     reports = lazy.module("zf.work.results.reports")
     taken = lazy.module("zf.work.results.taken")
+    terminal = lazy.module("zf.work.terminal")
+    walls = lazy.module("zf.work.walls.around")
 
 
 class Attempt:
@@ -76,6 +84,8 @@ class Attempt:
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
         self._left = left and f"{context.aside}/{left}"
         self._left_at = left and f"{context.written_aside}/{left}"
+        # What its steps run in, once the first one is to.
+        self._sandbox: Sandbox | None = None
         # What conditions of steps may refer to beside variables.
         self._facts: Mapping[str, Scalar] = NOTHING
         self._meter = self._made_meter()
@@ -138,7 +148,7 @@ class Attempt:
         self.tree.write(layout.TASK, task_json(place, started_at, self._pwd, self._lines))
         if problem and self.outcome.status is Status.SUCCESS:
             self.outcome.fail(Cause.ARTIFACTS, problem)
-        elif self._task.cache:
+        elif self._task.cache and not self.outcome.interactive:
             workdir = self._task.workdir, self.outcome.task.workdir
             go = partial(enter, self._context.real_root, *workdir)
             about = (self._context, self._task, self.outcome, self.tree, self._env)
@@ -146,6 +156,8 @@ class Attempt:
         self._run_steps(meanwhile)
         if self.outcome.cause is Cause.EXIT and self.outcome.step is not None:
             self._tell_what_is_not_passed(self.outcome.step)
+            if self._sandbox is not None:
+                self._tell_what_is_not_read(self._sandbox, self.outcome.step)
         self._run_cleanup()
         self._collect()
         if self._task.budget:
@@ -178,6 +190,7 @@ class Attempt:
             task.silence_timeout_s,
             leave_running=task.leave_running,
             meter=self._meter,
+            walled=bool(task.sandbox),
         )
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
@@ -204,6 +217,14 @@ class Attempt:
                 f" `pass_env: [{listed}]` in the task file does that"
             )
 
+    def _tell_what_is_not_read(self, sandbox: Sandbox, index: int) -> None:
+        """Of the files that a failed step speaks of, those that its sandbox kept from it."""
+        workdir = self._task.steps[index].workdir or self._task.workdir
+        end = self.tree.end_of(layout.log(f"step-{index}"), _END_BYTES)
+        for path in sandbox.unseen(workdir, end.decode("utf-8", "replace"))[:_MOST_UNSEEN]:
+            told = f"{path} is in the project, but not in `read` of its sandbox"
+            self.outcome.notes.append(told)
+
     def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
         task, outcome, context = self._task, self.outcome, self._context
@@ -213,6 +234,7 @@ class Attempt:
             time.monotonic() + task.cleanup_timeout_s,
             leave_running=task.leave_running,
             cleanup=True,
+            walled=bool(task.sandbox),
         )
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
@@ -273,7 +295,8 @@ class Attempt:
         try:
             capture = Capture(log, self._context.buffer, stream, self._task.max_log_bytes)
             try:
-                ended = self._start(command, capture, terms, meanwhile)
+                with self._terminal(command, capture) as on:
+                    ended = self._start(command, capture, terms, meanwhile, on)
             except WorkdirError as error:
                 status = command.cannot_run(outcome, Cause.WORKDIR, str(error))
             except NotStartedError as error:
@@ -314,9 +337,10 @@ class Attempt:
         capture: Capture,
         terms: Terms,
         meanwhile: Callable[[], None] | None,
+        on: Terminal | None = None,
     ) -> Ended:
         """Start the command where it is to run, and wait for its end. Raises WorkdirError and
-        NotStartedError.
+        NotStartedError. What is `on` a terminal takes what is typed there.
         """
         step = command.step
         context, outcome = self._context, self.outcome
@@ -326,14 +350,41 @@ class Attempt:
         own = self._own.get(command.file)
         env = self._env.for_step(command.index, traceparent, own.values if own else NOTHING)
         script = _bytes(step.run), self._task.arguments, step.shell
+        keys = (on.fd, on.keys) if on else None
         if step.shell and way(step.shell) == FILE:
             name = f"scripts/{self._task.id}.{outcome.attempt}.{command.file}"
             file = ScriptFile(f"{context.written_aside}/{name}", f"{context.aside}/{name}")
+            wall = self._wall(file.seen)
             with file:
-                leader, pipe = context.shell.start(env, *script, file)
-                return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
-        leader, pipe = context.shell.start(env, *script)
-        return context.supervisor.run(leader, pipe, capture, terms, meanwhile)
+                leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
+                return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
+        leader, pipe = context.shell.start(env, *script, on=on, wall=self._wall())
+        return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
+
+    def _terminal(
+        self, command: Command, capture: Capture
+    ) -> AbstractContextManager[Terminal | None]:
+        """What a command is on, if it is a step of a task that has the terminal."""
+        if self.outcome.interactive and command.kind == "step":
+            return terminal.for_step(capture, command.label)
+        return nullcontext()
+
+    def _wall(self, script: str = "") -> Sequence[str]:
+        """The command line that a step's own is put behind, in the current folder. Raises
+        NotStartedError.
+        """
+        task, outcome = self._task, self.outcome
+        if not task.sandbox:
+            return ()
+        try:
+            if not outcome.isolation:
+                given = self._env.values, self._env.values["ARTIFACTS_DIR"]
+                self._sandbox, outcome.isolation = walls.around(self._context, task, *given)
+                if self._sandbox is None:
+                    outcome.notes.append(f"it ran without its sandbox: {outcome.isolation}")
+            return self._sandbox.words(os.getcwd(), script) if self._sandbox else ()
+        except walls.CannotStandError as error:
+            raise NotStartedError(str(error), CANNOT_START) from None
 
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it: those that they left, or
@@ -387,6 +438,8 @@ class Attempt:
         )
 
 
+# Of the files that a step could not see, and of the end of its log that is looked at for them.
+_MOST_UNSEEN, _END_BYTES = 5, 16_384
 _UTF8 = ("utf-8", "surrogateescape")
 
 

@@ -5,6 +5,7 @@ The step holds a pipe and nothing else, so it can neither rewrite nor truncate i
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sys
@@ -17,6 +18,8 @@ from zf.model import DEFAULT_MAX_LOG_BYTES
 from zf.proof.files import write_all
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zf.redact.stream import Stream
 
 # What a pipe holds when it is made. A read that fills it means a step that writes a lot: then pipe
@@ -62,6 +65,10 @@ class Capture:
         self.output_bytes = 0
         self.failure: OSError | None = None
         self.heard = time.monotonic()
+        # Of a step that has a terminal: what shows the output as it comes, and whether that is
+        # behind.
+        self.came: Callable[[memoryview], None] | None = None
+        self.is_behind: Callable[[], bool] | None = None
         self._log = log
         self._buffer = buffer
         self._redact = redact
@@ -86,11 +93,20 @@ class Capture:
 
     def pump(self, pipe: int) -> bool:
         """Move what one read of the step's pipe gives; False at the end of the output."""
+        if self.is_behind is not None and self.is_behind():
+            return True
         view = self._buffer.view
-        count = os.readv(pipe, (view,))
+        try:
+            count = os.readv(pipe, (view,))
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            count = 0  # the end of a terminal that is hung up
         if not count:
             return False
         self.heard = time.monotonic()
+        if self.came is not None:
+            self.came(view[:count])
         self._keep(view[:count] if self._redact is None else self._redact.feed(view[:count]))
         if count >= _SMALL_BYTES and not self._grown:
             self._grow(pipe)

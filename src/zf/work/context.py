@@ -16,7 +16,7 @@ from zf.work.shell import Shell
 from zf.work.supervise.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from zf.model import Project
     from zf.plan.graph import Met
@@ -55,12 +55,22 @@ class WorkerContext(Struct):
     trace: Trace
     # What tasks that say `cache` do; None where none is looked up.
     caching: Caching | None = None
+    # The task whose steps are on the person's terminal.
+    terminal: str = ""
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
     # Whether the attempt at hand told something, and whether `$NEEDS_DIR` holds copies, which a
     # task may have changed: then there is something to clear away.
     told: bool = False
     copied: bool = False
+    # Why there can be no sandbox here, once that was tried: empty where there can be one.
+    why_no_sandbox: str | None = None
+
+    def no_sandbox(self, why_not: Callable[[], str]) -> str:
+        """Why there can be no sandbox here, tried once."""
+        if self.why_no_sandbox is None:
+            self.why_no_sandbox = why_not()
+        return self.why_no_sandbox
 
     @property
     def written_at(self) -> str:

@@ -61,6 +61,8 @@ class Outcome(Struct):
     containment: str = ""
     # How the steps were shielded. A worker that died took that with it: it stays unknown.
     shield: str = "unknown"
+    # The wall that its steps asked for and had; empty for none.
+    isolation: str = ""
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     # Of steps that were skipped, or failed and were tolerated.
@@ -72,6 +74,7 @@ class Outcome(Struct):
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
     cached_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    interactive: bool = False  # whether it had the terminal, so that a person could type
     # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
     outputs_sha256: str = ""
@@ -315,7 +318,7 @@ class Outcome(Struct):
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told: dict[str, Any] = {}
+        told = {n: v for n in ("isolation", "interactive") if (v := getattr(self, n))}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
         for name in ("metrics", "outputs_sha256", "cached_from"):
@@ -382,8 +385,7 @@ class Outcome(Struct):
             return {}
         steps = [{"step": number, **one} for kind, number, one in self.used if kind == "step"]
         cleanup = [{"cleanup": n, **one} for kind, n, one in self.used if kind == "cleanup"]
-        told = {**ended.measures, "steps": steps}
-        return {**told, "cleanup": cleanup} if cleanup else told
+        return {**ended.measures, "steps": steps, **({"cleanup": cleanup} if cleanup else {})}
 
     def write_abandoned_status(
         self,

@@ -299,6 +299,7 @@ class Pool:
         task = lost.task.id
         self.known.lists.pop(task, None)
         outcome = Outcome(lost.task, lost.attempt, timestamp(lost.at), lost.began)
+        outcome.interactive = lost.task.id == self._shared.terminal
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         shared, before = self._shared, self.known.task_sha256(task)
         if shared.shield is not None:

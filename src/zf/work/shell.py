@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.lean.records import Struct
@@ -23,8 +24,11 @@ from zf.proof.files import write_all
 from zf.work.interpreters import FD, FILE, OPEN, TEXT, bash_argv, command_line, script_path, way
 from zf.work.outcome import error_text
 
+if TYPE_CHECKING:
+    from zf.work.terminal import Terminal
+
 # The exit codes of shells for a command that cannot be started, and one that is not there.
-_EXIT_NOT_STARTED, _EXIT_NOT_FOUND = 126, 127
+CANNOT_START, _NOT_FOUND = 126, 127
 _SEALS = 0
 if hasattr(fcntl, "F_SEAL_WRITE"):
     _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
@@ -98,6 +102,7 @@ class Shell:
         ends with that.
         """
         self._found: dict[tuple[str, str], str | None] = {("bash", path): which("bash", path)}
+        self._path = path
         self._confine = confine
 
     def start(
@@ -107,9 +112,14 @@ class Shell:
         arguments: Sequence[str] = (),
         shell: Sequence[str] = (),
         file: ScriptFile | None = None,
+        on: Terminal | None = None,
+        *,
+        wall: Sequence[str] = (),
     ) -> Started:
         """Run this script in the current folder, with these arguments: with bash, or the beginning
-        of a command line that is `shell`, which may want it as a `file`. Raises NotStartedError.
+        of a command line that is `shell`, which may want it as a `file`; behind the command line of
+        a `wall`, if there is one, whose first word is a path. It reads, and prints, what this
+        process does, or is `on` a terminal. Raises NotStartedError.
         """
         name = shell[0] if shell else "bash"
         program = self._find(name, env.get("PATH", os.defpath))
@@ -118,35 +128,41 @@ class Shell:
                 "is no program that can be run" if "/" in name else "is not on the PATH of the step"
             )
             problem = f"{printable(name)} {why}"
-            raise NotStartedError(problem, _EXIT_NOT_FOUND)
+            raise NotStartedError(problem, _NOT_FOUND)
         handed = way(shell) if shell else OPEN
         if handed == OPEN and script_path() is None:
-            raise NotStartedError(MISSING, _EXIT_NOT_STARTED)
+            raise NotStartedError(MISSING, CANNOT_START)
         try:
             if handed == FILE and file is not None:
                 file.write(text)
             script = sealed(text) if handed == OPEN else -1
         except OSError as error:
             problem = f"the script could not be handed to {printable(name)}: {error_text(error)}"
-            raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
+            raise NotStartedError(problem, CANNOT_START) from None
         argv = (*bash_argv(), *arguments)
         if shell:
             seen = {OPEN: script_path(), FILE: file and file.seen}.get(handed)
             argv = command_line(shell, seen or os.fsdecode(text), arguments)
-        spawn = partial(self._spawn, program, argv, env, script)
+        if wall:
+            argv, program = (*wall[1:], program, *argv[1:]), wall[0]
+        spawn = partial(self._spawn, program, argv, env, script, on)
         try:
             return spawn() if self._confine is None else _in_a_thread(self._confine, spawn)
         except ValueError:  # a NUL, which no argument or variable can hold
             problem = f"{printable(name)} could not be started: its command line holds a NUL"
-            raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
+            raise NotStartedError(problem, CANNOT_START) from None
         except OSError as error:
             problem = f"{printable(name)} could not be started: {error.strerror}"
             if error.errno == errno.E2BIG and handed == TEXT:
                 problem += ": without the -c of its `shell` it gets the script as a file"
-            raise NotStartedError(problem, _EXIT_NOT_STARTED) from None
+            raise NotStartedError(problem, CANNOT_START) from None
         finally:
             if script >= 0:
                 os.close(script)
+
+    def find(self, name: str) -> str | None:
+        """Where a program is that zf itself needs, on the usual PATH."""
+        return self._find(name, self._path)
 
     def _find(self, name: str, path: str) -> str | None:
         if "/" in name:  # a path, from the folder that the step runs in
@@ -156,31 +172,43 @@ class Shell:
         return self._found[name, path]
 
     def _spawn(
-        self, program: str, argv: tuple[str, ...], env: Mapping[str, str], script: int
+        self,
+        program: str,
+        argv: tuple[str, ...],
+        env: Mapping[str, str],
+        script: int,
+        on: Terminal | None,
     ) -> Started:
-        pipe, output = os.pipe()
+        pipe, output = (on.master, -1) if on else os.pipe()
         opened = ((os.POSIX_SPAWN_DUP2, script, FD),) if script >= 0 else ()
+        # Opened by the leader of a session that has none, a terminal becomes its own.
+        streams = (
+            ((os.POSIX_SPAWN_OPEN, 0, on.name, os.O_RDWR, 0), *_both(0)) if on else _both(output)
+        )
         try:
             pid = os.posix_spawn(
                 program,
                 argv,
                 env,
-                file_actions=(
-                    (os.POSIX_SPAWN_DUP2, output, 1),
-                    (os.POSIX_SPAWN_DUP2, output, 2),
-                    *opened,
-                ),
+                file_actions=(*streams, *opened),
                 setsid=True,
                 setsigmask=(),
                 setsigdef=_SIGNALS,
             )
         except OSError:
-            os.close(pipe)
+            if not on:
+                os.close(pipe)
             raise
         finally:
-            os.close(output)
+            if not on:
+                os.close(output)
         os.set_blocking(pipe, False)
         return pid, pipe
+
+
+def _both(fd: int) -> tuple[tuple[int, int, int], ...]:
+    """Have a program write what it prints to this."""
+    return (os.POSIX_SPAWN_DUP2, fd, 1), (os.POSIX_SPAWN_DUP2, fd, 2)
 
 
 def _in_a_thread(confine: Callable[[], None], start: Callable[[], Started]) -> Started:

@@ -89,6 +89,8 @@ class Shared(Struct, frozen=True):
     caching: Caching | None = None
     # What the run was given.
     inputs: Inputs = field(default_factory=lambda: NOTHING)
+    # The task that has the terminal, if one has it.
+    terminal: str = ""
 
 
 class Worker:
@@ -131,6 +133,7 @@ class Worker:
             project=shared.project,
             trace=shared.trace,
             caching=shared.caching,
+            terminal=shared.terminal,
         )
         self._has_channel = self._has_aside = False
         # The attempt that will probably come next: at most one, the first of its task.
@@ -187,7 +190,9 @@ class Worker:
             self._context.told = False
 
     def _outcome_of(self, task: Task, attempt: int) -> Outcome:
-        return Outcome(task, attempt, containment=self._containment, shield=self._shielded)
+        outcome = Outcome(task, attempt, containment=self._containment, shield=self._shielded)
+        outcome.interactive = task.id == self._context.terminal
+        return outcome
 
     @property
     def _aside(self) -> str:

@@ -186,6 +186,7 @@ def _facts(run_dir: str, sealed: tuple[str, str] | None) -> statement.Facts:
             bundle.digests,
             statement.redactions(statuses),
             statement.shields(statuses),
+            statement.isolations(statuses),
         )
 
 

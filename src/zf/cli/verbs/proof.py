@@ -114,6 +114,13 @@ def verify(
             "--no-cached", help="Expect that no result of an earlier run counts for any task."
         ),
     ] = False,
+    no_interactive: Annotated[
+        bool,
+        typer.Option(
+            "--no-interactive",
+            help="Expect that no task had the terminal (--tty), where a person could type.",
+        ),
+    ] = False,
     max_age: Annotated[
         str | None,
         typer.Option(
@@ -185,6 +192,7 @@ def verify(
         max_age_s=max_age_s,
         inputs=pairs(RunOptions.inputs.read(given)) if given else {},
         no_cached=no_cached,
+        no_interactive=no_interactive,
     )
     trusted = {scheme: path for scheme, path in keys.items() if path is not None}
     if signer and "allowed_signers" not in trusted and policy is None:

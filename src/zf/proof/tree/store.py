@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from zf.lean import lazy
 from zf.proof import checksums, layout
-from zf.proof.files import FOLDER, NEW, digest_of, opened, refuse_mount, remove, write_all
+from zf.proof.files import FOLDER, NEW, READ, digest_of, opened, refuse_mount, remove, write_all
 from zf.proof.lines import object_lines
 
 if TYPE_CHECKING:
@@ -189,6 +189,13 @@ class TaskTree:
         """
         folder, _, name = path.partition("/")
         return os.open(name, NEW, 0o666, dir_fd=self._fds[folder])
+
+    def end_of(self, path: str, most: int) -> bytes:
+        """The last bytes of a file in one of the tree's folders, at most so many. OSError."""
+        folder, _, name = path.partition("/")
+        with open(os.open(name, READ, dir_fd=self._fds[folder]), "rb") as stream:
+            stream.seek(-min(most, os.fstat(stream.fileno()).st_size), os.SEEK_END)
+            return stream.read(most)
 
     def wrote(self, path: str, digest: str) -> None:
         """Take the digest of a file written elsewhere (a log, an artifact) into the list."""

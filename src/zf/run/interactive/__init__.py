@@ -1,1 +1,1 @@
-"""A person at a task: a shell in its surroundings."""
+"""A person at a task: a shell in its surroundings, or the terminal while it runs."""

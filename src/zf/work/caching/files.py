@@ -63,6 +63,13 @@ def sources(
     return found
 
 
+def named(
+    root: str, patterns: tuple[str, ...], *, proofs: str, environ: Mapping[str, str]
+) -> list[str]:
+    """Each file that the patterns name, as `sources` finds them."""
+    return list(filter(matching(patterns).match_file, _listed(root, patterns, proofs, environ)))
+
+
 class Generated(Struct, frozen=True):
     """What a task has left: files by path, with mode and SHA-256; and what its folders hold."""
 

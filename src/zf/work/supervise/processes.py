@@ -1,4 +1,4 @@
-"""What processes a worker has below it, what they use, and signals that reach those and no others.
+"""What processes a worker has below it, and signals that reach those and no others.
 
 `SubreaperTree` (Linux) sees every descendant and can prove there is none; `GroupTree` (elsewhere)
 knows a step's process group only. Both only look and signal; when to is the supervisor's business.
@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from zf.lean.records import Struct
 from zf.lean.signals import signal
 from zf.work.supervise.cgroup import Cgroup
+from zf.work.supervise.meter import Meter
 
 _PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -27,15 +26,6 @@ _LIST_BYTES = 64 * 1024
 _COMMAND_BYTES = 65_536
 # Where in /proc/PID/stat, counted from the state, the number of threads is.
 _THREADS = 17
-# `ru_maxrss` is in KiB, but on macOS in bytes; and the kernel's count of pages may be off by this.
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
-_RSS_SLACK = 1.05
-# `ru_inblock` and `ru_oublock` are in blocks of this size on every system.
-_BLOCK_BYTES = 512
-# A cgroup's count may lag behind by a tick of each processor, and is split less finely.
-_MORE, _NOISE_S = 1.02, 0.02
-# What took less time than this is not worth another two calls of the system.
-_WORTH_ASKING_S = 0.05
 
 
 class Process(Struct, frozen=True):
@@ -66,9 +56,9 @@ class Tree(Protocol):
         """Whether the leader is the only one, alive or dead; quick, as it nearly always is."""
         ...
 
-    def send(self, number: int, leader: int, left: list[int]) -> None:
+    def send(self, number: int, leader: int, left: list[int], *, spare: bool = False) -> None:
         """Signal all of them: the leader's group (0 once it is reaped), those that `left` has just
-        named, and what is below.
+        named, and what is below; the leader itself not, if it is to be spared.
         """
         ...
 
@@ -134,7 +124,7 @@ class SubreaperTree:
         direct = self.children()
         return [pid for pid in (*direct, *_below(direct)) if not _is_zombie(pid)]
 
-    def send(self, number: int, leader: int, left: list[int]) -> None:
+    def send(self, number: int, leader: int, left: list[int], *, spare: bool = False) -> None:
         try:
             # Listed first: a process whose parent is killed moves, and would be missed.
             below = _below([*left, leader])
@@ -142,7 +132,8 @@ class SubreaperTree:
             # No descriptors left to look with. The children of what is killed become ours, which
             # needs no look; so a kill, which is repeated, reaches all of them in the end.
             below = []
-        _send_group(leader, number)
+        if not spare:
+            _send_group(leader, number)
         for pid in left:
             # Children that only this process can reap, so their numbers are still theirs.
             with suppress(ProcessLookupError, PermissionError):
@@ -224,7 +215,7 @@ class GroupTree:
                     found.append(pid)
         return found
 
-    def send(self, number: int, leader: int, left: list[int]) -> None:  # noqa: ARG002 - as above
+    def send(self, number: int, leader: int, left: list[int], *, spare: bool = False) -> None:  # noqa: ARG002 - as above
         for group in (leader, *self._kept):
             _send_group(group, number)
 
@@ -234,91 +225,6 @@ class GroupTree:
 
     def keep(self, leader: int) -> None:
         self._kept.add(leader)
-
-
-class Meter:
-    """Counts what processes have used as they are reaped. Each brings what it has waited for itself
-    and no more, so nothing counts twice however deep a tree is.
-
-    Of processor time a cgroup, where there is one, may know of more: of processes that go on, and
-    of children whose parent ignores SIGCHLD, which says that their use shall not count.
-    """
-
-    def __init__(self, cgroup: Cgroup | None = None) -> None:
-        self._cgroup = cgroup
-        self._user_s = self._system_s = 0.0
-        self._largest = self._read = self._written = 0
-        self._own_peak = 0
-        self._before_s = (0.0, 0.0)
-        self._asked = time.monotonic()
-        self._ask_cgroup()
-
-    def reap(self, pid: int, options: int = os.WNOHANG) -> bool:
-        """Whether a child is dead; if so it is let go and counted. Without options, wait for it."""
-        try:
-            found, _, used = os.wait4(pid, options)
-        except ChildProcessError:
-            return True
-        if not found:
-            return False
-        self._user_s += used.ru_utime
-        self._system_s += used.ru_stime
-        self._largest = max(self._largest, used.ru_maxrss)
-        self._read += used.ru_inblock
-        self._written += used.ru_oublock
-        return True
-
-    def take(self, *, some_go_on: bool = False) -> dict[str, Any]:
-        """What was used since the last time, as status.json has it; null where that is not known,
-        as when `some_go_on`.
-        """
-        user_s, system_s, source = self._user_s, self._system_s, "wait4"
-        asked, self._asked = self._asked, time.monotonic()
-        if self._cgroup is None or (self._asked - asked < _WORTH_ASKING_S and not some_go_on):
-            self._before_s = self._before_s[0] + user_s, self._before_s[1] + system_s
-            known = None
-        else:
-            known = self._ask_cgroup()
-        if known and (some_go_on or sum(known) > _MORE * (user_s + system_s) + _NOISE_S):
-            user_s, system_s = known
-            source = "cgroup"
-        is_known = source == "cgroup" or not some_go_on
-        used = {
-            "cpu_user_s": round(user_s, 6) if is_known else None,
-            "cpu_system_s": round(system_s, 6) if is_known else None,
-            "peak_memory_bytes": self._peak(),
-            "read_bytes": self._read * _BLOCK_BYTES,
-            "written_bytes": self._written * _BLOCK_BYTES,
-            "source": source,
-        }
-        self._user_s = self._system_s = 0.0
-        self._largest = self._read = self._written = 0
-        return used
-
-    def _ask_cgroup(self) -> tuple[float, float] | None:
-        """Seconds of processor time since the last time, in user mode and in the kernel, if there
-        is a cgroup. Its worker is in it, too.
-        """
-        if self._cgroup is None:
-            return None
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        try:
-            user_s, system_s = self._cgroup.cpu_s()
-        except (OSError, ValueError):  # it is gone
-            self._cgroup = None
-            return None
-        before, self._before_s = self._before_s, (user_s - own.ru_utime, system_s - own.ru_stime)
-        user_s, system_s = self._before_s
-        return max(0.0, user_s - before[0]), max(0.0, system_s - before[1])
-
-    def _peak(self) -> int | None:
-        """The largest resident set, in bytes. On Linux a process counts from its start in that of
-        the one that started it, so of those below the worker's no more is known than that.
-        """
-        if sys.platform == "linux" and self._largest > _RSS_SLACK * self._own_peak:
-            self._own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        known = self._largest > _RSS_SLACK * self._own_peak
-        return self._largest * _RSS_UNIT if known else None
 
 
 def describe(pids: list[int]) -> tuple[Process, ...]:
@@ -394,6 +300,16 @@ def _stat(pid: int) -> list[bytes]:
             return stream.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def is_first(pid: int) -> bool:
+    """Whether a process is the first of its own process namespace (Linux), which reaps the rest."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as stream:
+            numbers = next((line.split()[1:] for line in stream if line.startswith(b"NSpid:")), [])
+    except OSError:
+        return False
+    return len(numbers) > 1 and numbers[-1] == b"1"
 
 
 def is_stopped(pid: int) -> bool:

@@ -25,7 +25,7 @@ from zf.lean.records import Struct
 from zf.lean.signals import signal
 from zf.work.capture import Capture, LateOutput
 from zf.work.control import RunnerOrders, Stop
-from zf.work.supervise.processes import Process, Tree, describe
+from zf.work.supervise.processes import Process, Tree, describe, is_first
 
 # What a step started may outlive it by this much before it counts as left behind: a `>(tee log)`
 # needs a moment to read its end of file, on a busy machine a long one.
@@ -47,6 +47,8 @@ class Terms(Struct, frozen=True):
     output. With `leave_running`, what its leader leaves stays. A `cleanup` runs although something
     was stopped: only an order that leaves no grace ends it early. `meter` is called about once in
     METER_S as long as the leader runs; it must not raise. `cause` is what the deadline is called.
+    Of a tree that is `walled` in, with processes of its own namespace, the first of these is the
+    wall's: it goes when all others have gone.
     """
 
     deadline: float
@@ -55,6 +57,7 @@ class Terms(Struct, frozen=True):
     cleanup: bool = False
     meter: Callable[[], None] | None = None
     cause: Cause = Cause.TIMEOUT
+    walled: bool = False
 
 
 class Ended(Struct, frozen=True):
@@ -93,6 +96,7 @@ class Supervisor:
         self._terms: Terms
         self._pipe = -1
         self._piping = False
+        self._keys: tuple[int, Callable[[], bool]] | None = None
         # Whether something was left running, which `tend_kept` is to end when its time comes.
         self.has_kept = False
         # Whether something could not be killed: this process can vouch for no further attempt.
@@ -108,15 +112,21 @@ class Supervisor:
         capture: Capture,
         terms: Terms,
         meanwhile: Callable[[], None] | None = None,
+        keys: tuple[int, Callable[[], bool]] | None = None,
     ) -> Ended:
         """See through to its end a child that was just started, whose output comes from `pipe`;
-        nothing of its tree is left then. First `meanwhile` is called; it must not raise.
+        nothing of its tree is left then. First `meanwhile` is called; it must not raise. `keys` are
+        a descriptor on which something may come for it, and what takes that, which says whether
+        more can come.
         """
         self._pipe = pipe
         self._capture = capture
         self._terms = terms
         self._poll.register(pipe, select.POLLIN)
         self._piping = True
+        self._keys = keys
+        if keys is not None:
+            self._poll.register(keys[0], select.POLLIN)
         try:
             if meanwhile is not None:
                 meanwhile()
@@ -126,6 +136,7 @@ class Supervisor:
             raise
         finally:
             self._watch(())
+            self._stop_typing()
             if self.has_kept and self._piping:
                 self._kept[pipe] = capture.late_output(pipe)
                 self._late.append(self._kept[pipe])
@@ -167,9 +178,9 @@ class Supervisor:
         elif self._tree.has_only(leader):
             pass
         elif self._terms.leave_running:
-            survivors = describe(self._tree.members(leader))
+            survivors = self._left_over(leader)
         elif not self._settles(leader):
-            survivors = describe(self._tree.members(leader))
+            survivors = self._left_over(leader)
             unkillable = self._end(leader, force=self._is_forced())
         self._drain()
         exit_code, number = status if stop is None else _status(leader)
@@ -183,13 +194,18 @@ class Supervisor:
         self._tree.meter.reap(leader, 0)
         if not self._tree.is_empty():
             # The kernel's list may miss a child while others exit; its ECHILD cannot.
-            missed = describe(self._tree.members(0))
+            missed = self._left_over(0)
             survivors += missed if stop is None else ()
             unkillable = self._kill(0)
             self.has_unkillable = bool(unkillable)
             self._drain()
         self._close_kept()
         return Ended(exit_code, number, stop, survivors, unkillable)
+
+    def _left_over(self, leader: int) -> tuple[Process, ...]:
+        """What is still there of the step's own processes."""
+        found = self._tree.members(leader)
+        return describe([pid for pid in found if not (self._terms.walled and is_first(pid))])
 
     def _until_exit(self, leader: int) -> tuple[Stop | None, _Status]:
         """Wait for the leader's exit; why the tree is to end, if that came first, and how it is."""
@@ -248,9 +264,11 @@ class Supervisor:
         """End the whole tree but keep the leader's zombie; returns those that cannot be killed."""
         if not force:
             left = self._tree.left(leader)
-            self._tree.send(signal.SIGTERM, leader, left)
+            # What stands around the step ends with it, and says then how it ended.
+            spare = self._terms.walled
+            self._tree.send(signal.SIGTERM, leader, left, spare=spare)
             # A stopped process gets its TERM only once it runs.
-            self._tree.send(signal.SIGCONT, leader, left)
+            self._tree.send(signal.SIGCONT, leader, left, spare=spare)
             if self._until_gone(leader, time.monotonic() + self._grace_s):
                 return ()
         return self._kill(leader)
@@ -308,6 +326,10 @@ class Supervisor:
         """Take what has come on a descriptor other than the output; whether it may be an exit."""
         if fd in self._exit_fds:
             return True
+        if self._keys is not None and fd == self._keys[0]:
+            if not self._keys[1]():
+                self._stop_typing()
+            return False
         if fd in self._kept:
             if not self._kept[fd].pump():
                 self._poll.unregister(fd)
@@ -356,11 +378,17 @@ class Supervisor:
 
     def _drain(self) -> None:
         """Take what is still in the pipe. The tree is gone, so that is all, unless another process
-        holds the pipe: then it is what is there now.
+        holds the pipe: then it is what is there now. A person who is shown it is not waited for.
         """
+        self._capture.is_behind = None
         with suppress(BlockingIOError):
             while self._piping:
                 self._pump()
+
+    def _stop_typing(self) -> None:
+        if self._keys is not None:
+            self._poll.unregister(self._keys[0])
+            self._keys = None
 
     def _stop_reading(self) -> None:
         if self._piping:

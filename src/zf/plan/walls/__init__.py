@@ -1,0 +1,1 @@
+"""Where the steps of a task start: the keys of `sandbox`, and what cannot be meant by them."""

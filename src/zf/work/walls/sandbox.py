@@ -1,0 +1,242 @@
+"""The sandbox: a step sees the system read-only, the project, and of `proofs/` its own artifacts.
+
+bubblewrap (bwrap) makes it: namespaces of its own for mounts, processes, IPC and, unless the task
+asks for it, the network, and no privilege that the user has. What is where is told here, as its
+command line; a step is its child, and zf supervises both as it does any other tree.
+
+`--die-with-parent` is not among the options. With it whatever a step leaves behind would be killed
+before zf saw it, where without the sandbox that fails the task; and TERM would end all at once,
+with no time to clean up. zf ends such trees itself, also when a worker was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from glob import iglob
+from typing import Any
+
+from zf.lean.records import Struct, field, replace
+
+PROGRAM = "bwrap"
+MISSING = "it takes bubblewrap, and no `bwrap` is on the PATH"
+# What a step keeps of the system however little it may see of the project. /run has sockets of
+# daemons, which a read-only folder would not keep anything from; /tmp is everybody's.
+_SYSTEM = (
+    ("--ro-bind", "/", "/"),
+    ("--dev", "/dev"),
+    ("--proc", "/proc"),
+    ("--tmpfs", "/tmp"),  # noqa: S108 - its own
+    ("--tmpfs", "/var/tmp"),  # noqa: S108 - its own
+    ("--tmpfs", "/run"),
+)
+# With the network, names are looked up as outside: this is where /etc/resolv.conf may lead.
+_RESOLVERS = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager/resolv.conf")
+_NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try", "--cap-drop", "ALL")
+# What no step has to write to, whatever it may write to of the project: what is run, and where
+# commits come from.
+_FIXED = (".git", "zf.yaml", "tasks", ".zenflow/tasks")
+_PROBE_S = 10
+_WILD = frozenset("*?[")
+# What may be a path in what a program prints.
+_PATHS = re.compile(r"[\w./@+~-]*[\w@+~-]")
+
+
+class Rooms(Struct, frozen=True):
+    """The folders that a sandbox is made around, absolute. Of the proofs a step can write to those
+    that are `written`; and it can read what is `shown`, by where it finds that.
+    """
+
+    root: str
+    proofs: str
+    workdir: str
+    # A file with nothing in it.
+    empty: str = "/dev/null"
+    written: Sequence[str] = ()
+    shown: Mapping[str, str] = field(default_factory=dict)
+
+
+class CannotStandError(Exception):
+    """The step cannot be put into its sandbox; the message says why."""
+
+
+class Sandbox:
+    """The sandbox of one attempt, which its steps get one after the other, each as things are then:
+    what a step has made is there for the next.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        said: Mapping[str, Any],
+        rooms: Rooms,
+        home: str | None = None,
+        read: Callable[[], Iterable[str]] | None = None,
+    ) -> None:
+        """`program` is where bubblewrap is, `home` what `~` stands for, and `read` finds what the
+        task's `read` names.
+        """
+        self._program = program
+        self._said = said
+        self._rooms = rooms
+        self._home = home
+        self._read = read
+        # Of the project, what the last step saw; None for all of it.
+        self._seen: list[str] | None = None
+
+    def words(self, workdir: str, script: str = "") -> tuple[str, ...]:
+        """The command line that a step's own is put behind, for one that starts in this folder and
+        has its script in that file, if in any; the first word is the program. CannotStandError.
+        """
+        root = self._rooms.root
+        said = dict(self._said)
+        if "write" in said:
+            said["write"] = [path for one in said["write"] for path in writable(root, one)]
+        said["hide"] = [self._in_home(one) for one in said.get("hide", ())]
+        files = None if self._read is None else whole(root, self._read())
+        self._seen = files
+        shown = {**self._rooms.shown, script: script} if script else self._rooms.shown
+        rooms = replace(self._rooms, workdir=workdir, shown=shown)
+        return self._program, *command_line(said, rooms, files)
+
+    def unseen(self, workdir: str, text: str) -> list[str]:
+        """The files of the project that a text, what the last step printed, speaks of though the
+        step could not see them.
+        """
+        root, seen = self._rooms.root, self._seen
+        if seen is None:
+            return []
+        there = (*seen, *self._said.get("write", ()))
+        found = {}
+        for word in _PATHS.findall(text):
+            path = os.path.relpath(os.path.normpath(os.path.join(root, workdir, word)), root)
+            is_inside = not path.startswith("..") and path != "."
+            if is_inside and not any(path == one or path.startswith(f"{one}/") for one in there):
+                found[path] = os.path.isfile(f"{root}/{path}")
+        return [path for path, is_file in found.items() if is_file]
+
+    def _in_home(self, path: str) -> str:
+        is_there = path == "~" or path.startswith("~/")
+        return f"{self._home or '/nonexistent'}{path[1:]}" if is_there else path
+
+
+def writable(root: str, glob: str) -> list[str]:
+    """The paths that an entry of `write` names; a folder without wildcards is made. Raises
+    CannotStandError.
+    """
+    plain = glob.removesuffix("/**").rstrip("/") or "."
+    if _WILD & {*plain}:
+        found = sorted(iglob(plain, root_dir=root, recursive=True, include_hidden=True))
+    else:
+        found = [plain]
+        try:
+            if not os.path.lexists(f"{root}/{plain}"):
+                os.makedirs(f"{root}/{plain}")
+        except OSError as error:
+            raise CannotStandError(f"'{glob}' of `write`: {error.strerror}") from None
+    for path in found:
+        # A bind goes where a link leads; the sandbox opens nothing outside the project.
+        real = os.path.realpath(f"{root}/{path}")
+        if real != root and not real.startswith(f"{root.rstrip('/')}/"):
+            raise CannotStandError(f"'{path}' of `write` leads out of the project")
+    return found
+
+
+def whole(root: str, files: Iterable[str]) -> list[str]:
+    """The same files in as few mounts as they take: a folder all of whose entries are among them
+    stands for these.
+    """
+    mounts = set(files)
+    inside: dict[str, set[str]] = {}
+    for path in mounts:
+        while path and path not in inside.setdefault(os.path.dirname(path), set()):
+            inside[os.path.dirname(path)].add(path)
+            path = os.path.dirname(path)  # noqa: PLW2901 - up to the root
+    for folder in sorted(inside, key=lambda one: one.count("/"), reverse=True):
+        below = inside[folder]
+        listed = {f"{folder}/{name}" for name in _entries(f"{root}/{folder}")}
+        if folder and below == listed and below <= mounts:
+            mounts = (mounts - below) | {folder}
+    return sorted(mounts)
+
+
+def _entries(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:  # gone, or not ours to read: then it is no folder that stands for what is in it
+        return []
+
+
+def command_line(
+    said: Mapping[str, Any], rooms: Rooms, files: Sequence[str] | None = None
+) -> Iterator[str]:
+    """What stands before a step's own command line. `said` is the task's `sandbox`, each of its
+    lists as paths from the root; `files` are those that `read` names, None where it says nothing.
+    """
+    yield PROGRAM
+    for words in _SYSTEM:
+        yield from words
+    if said.get("network"):
+        for path in _RESOLVERS:
+            yield from ("--ro-bind-try", path, path)
+    else:
+        yield "--unshare-net"
+    yield from _NAMESPACES
+    yield from _project(said, rooms, files)
+    yield from _hidden(said.get("hide", ()), rooms)
+    # Over everything that the task may say.
+    yield from ("--tmpfs", rooms.proofs)
+    for path in rooms.written:
+        yield from ("--bind", path, path)
+    for path, source in rooms.shown.items():
+        yield from ("--ro-bind", source, path)
+    yield from ("--remount-ro", rooms.proofs)
+    if files is not None:
+        yield from ("--remount-ro", rooms.root)
+    yield from ("--chdir", rooms.workdir, "--")
+
+
+def _project(said: Mapping[str, Any], rooms: Rooms, files: Sequence[str] | None) -> Iterator[str]:
+    root, write = rooms.root, said.get("write")
+    if files is not None:
+        yield from ("--tmpfs", root, "--dir", rooms.workdir)
+        for path in files:
+            yield from ("--ro-bind", f"{root}/{path}", f"{root}/{path}")
+    elif write is None:
+        yield from ("--bind", root, root)
+    else:
+        yield from ("--ro-bind", root, root)
+    for path in write or ():
+        yield from ("--bind", f"{root}/{path}", f"{root}/{path}")
+    if files is None:
+        for path in _FIXED:
+            yield from ("--ro-bind-try", f"{root}/{path}", f"{root}/{path}")
+
+
+def _hidden(paths: Iterable[str], rooms: Rooms) -> Iterator[str]:
+    for path in paths:
+        place = os.path.realpath(os.path.join(rooms.root, path))
+        if os.path.isdir(place):
+            yield from ("--tmpfs", place, "--remount-ro", place)
+        elif os.path.exists(place):
+            yield from ("--ro-bind", rooms.empty, place)
+
+
+def why_not(program: str | None) -> str:
+    """Why there can be no sandbox here; empty when there can. Tried out."""
+    if program is None:
+        return MISSING
+    words = [word for words in _SYSTEM for word in words]
+    tried = [program, *words, "--unshare-net", *_NAMESPACES, "--", "/bin/sh", "-c", ":"]
+    try:
+        ended = subprocess.run(
+            tried, capture_output=True, timeout=_PROBE_S, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{program} cannot be run: {error}"
+    if not ended.returncode:
+        return ""
+    said = ended.stderr.decode("utf-8", "replace").strip().splitlines()
+    return said[-1] if said else f"{program} exits with code {ended.returncode}"
