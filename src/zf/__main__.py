@@ -80,6 +80,12 @@ def _refuse_to_start(error: Exception) -> NoReturn:
 
 
 def _run() -> int:
+    if "_ZF_COMPLETE" in os.environ:
+        from zf.cli import complete
+
+        answered = complete.answer(os.environ)
+        if answered is not None:
+            return answered
     from zf.run.host import interrupts
 
     interrupts.heed()

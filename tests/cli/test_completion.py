@@ -235,3 +235,106 @@ def test_an_instance_is_completed_in_a_shell(project, terminal):
     terminal.wait_for("--tail")
     terminal.type("\x15zf run-task test@py=3.1\t\t")
     terminal.wait_for("3.11", "3.12")
+
+
+def answers(project, line, **env):
+    """What bash is offered for this line."""
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+    done = _asked(project, {"_ZF_COMPLETE": "complete_bash", **words, **env})
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def named_project(project):
+    project.task("10-lint", "true", tags=["quick", "pre"])
+    project.task("20-test", "true", phase="B", matrix={"py": ["3.11", "3.12"]})
+    (project.root / "zf.yaml").write_text(
+        "inputs:\n  env: {type: choice, options: [dev, prod]}\n  dry: {type: bool}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("zf run --only 'tag(", ["tag(pre)", "tag(quick)"]),
+        ("zf run --only '!phase(", ["!phase(A)", "!phase(B)"]),
+        ("zf run --only +1", ["+10-lint"]),
+        (
+            "zf run --skip '10-lint|2",
+            ["10-lint|20-test", "10-lint|20-test@py=3.11", "10-lint|20-test@py=3.12"],
+        ),
+        ("zf run -i ", ["env=", "dry="]),
+        ("zf run -i env =", ["dev", "prod"]),
+        ("zf run -i env = p", ["prod"]),
+        ("zf run -i dry =", ["true", "false"]),
+        ("zf run --matrix py =", ["3.11", "3.12"]),
+        ("zf run --output ", ["group", "prefix", "quiet"]),
+        ("zf run --shield a", ["auto", "always"]),
+        ("zf export x --format b", ["bagit"]),
+        ("zf schema t", ["task", "tasks"]),
+        ("zf run-phase A ", ["A", "B"]),
+        ("zf run-task 10-lint ", []),
+        ("zf run 10-lint -- 1", []),
+        ("zf explain latest 10", ["10-lint"]),
+        ("zf rer", ["rerun"]),
+        ("zf nonsense ", []),
+        ("zf prune --kee", ["--keep", "--keep-failed"]),
+    ],
+)
+def test_what_is_offered(project, line, offered):
+    named_project(project)
+    assert answers(project, line) == offered
+
+
+def test_names_are_those_of_the_project_that_c_names(project, tmp_path):
+    named_project(project)
+    other = Project(tmp_path / "other")
+    other.task("here", "true")
+    assert answers(other, "zf run-task ") == ["here"]
+    assert answers(other, f"zf -C {project.root} run-task 1") == ["10-lint"]
+    assert answers(other, f"zf run-task -C {project.root} 1") == ["10-lint"]
+
+
+def test_the_second_time_no_file_is_parsed_and_every_change_is_seen(project):
+    named_project(project)
+    os.utime(project.root / "zf.yaml", (1, 1))
+    for path in (project.root / "tasks").rglob("task.yaml"):
+        os.utime(path, (1, 1))
+    imports = {"PYTHONPROFILEIMPORTTIME": "1"}
+    line = {"_ZF_COMPLETE": "complete_bash", "COMP_WORDS": "zf run-task ", "COMP_CWORD": "2"}
+
+    def parsed():
+        done = _asked(project, {**line, **imports})
+        assert "typer" not in done.stderr
+        return "zf.plan.load" in done.stderr
+
+    assert [parsed(), parsed()] == [True, False]
+    project.task("30-new", "true")
+    assert "30-new" in answers(project, "zf run-task ")
+    shutil.rmtree(project.root / "tasks/10-lint")
+    assert "10-lint" not in answers(project, "zf run-task ")
+    (project.root / "tasks/40-empty").mkdir()
+    assert "40-empty" not in answers(project, "zf run-task ")
+    project.task("40-empty", "true")
+    assert "40-empty" in answers(project, "zf run-task ")
+    # What cannot be read at the moment has the names that it had.
+    project.file("30-new", "id: [")
+    assert "30-new" in answers(project, "zf run-task ")
+
+
+def test_a_cache_that_is_none_or_cannot_be_written_does_no_harm(project):
+    named_project(project)
+    folder = project.root.parent / "cache"
+    answers(project, "zf run-task 1")
+    for path in folder.rglob("*.json"):
+        path.write_text("[")
+    assert answers(project, "zf run-task 1") == ["10-lint"]
+    assert answers(project, "zf run-task 1", XDG_CACHE_HOME="/dev/null") == ["10-lint"]
+
+
+def test_expressions_inputs_and_values_are_completed_in_a_shell(project, terminal):
+    named_project(project)
+    offered(terminal, "zf run --only 'tag(", "pre", "quick")
+    offered(terminal, "zf run --only 10-l", "int")
+    offered(terminal, "zf run -i env=", "dev", "prod")
+    offered(terminal, "zf run --output ", "group", "prefix")

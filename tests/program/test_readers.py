@@ -58,6 +58,7 @@ WORDS = {
     "prune": ["prune", "--keep", "20", "--yes"],
     "hold": ["hold", "r1"],
     "release": ["release", "r1"],
+    "help": ["help", "keys"],
 }
 CHANGE = {"new", "seal", "run", "run-phase", "run-task", "rerun", "resume"}
 RUNS = sorted(CHANGE - {"new", "seal"})

@@ -66,6 +66,8 @@ class Project:
         self.env["GIT_CEILING_DIRECTORIES"] = str(root.parent)
         # Nor on which runs of others have a `concurrency` group just now.
         self.env["ZF_LEASES_DIR"] = str(root.parent / "leases")
+        # Nor is the cache of who runs the tests theirs.
+        self.env["XDG_CACHE_HOME"] = str(root.parent / "cache")
         # In the environment of whatever a test starts, and of nothing else on this machine.
         self.mark = f"mark-{uuid.uuid4().hex}"
         self._begun: list[subprocess.Popen[str]] = []

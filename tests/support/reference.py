@@ -6,6 +6,7 @@ manual pages in docs/man and the text of `zf --help`.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -17,15 +18,19 @@ from typing import Any, NamedTuple
 import typer
 
 import zf.cli
+from zf.cli import options
+from zf.cli.groups import GROUPS
 from zf.cli.main import app
 from zf.errors import Exit
 from zf.options import EVERY_RUN, PHASE, TASK
 from zf.settings import OPTIONS
+from zf.typed import SHIELD_MODES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 REFERENCE = DOCS / "reference"
 MANUAL = DOCS / "man"
 HELP = Path(zf.cli.__file__).parent / "help.txt"
+COMPLETION = Path(zf.cli.__file__).parent / "completion.json"
 PROGRAM: Any = typer.main.get_command(app)
 PARSER = "from zf.cli.main import run; run(['--help'])"
 
@@ -45,6 +50,7 @@ def pages() -> dict[Path, str]:
         codes: with_table(codes.read_text(), "code", exit_code_table()),
         REFERENCE / "cli.md": commands_page(),
         HELP: help_text(),
+        COMPLETION: completion_table(),
         **manual_pages(),
     }
 
@@ -172,6 +178,63 @@ def help_text() -> str:
     env = {**os.environ, "COLUMNS": "80"}
     command = (sys.executable, "-c", PARSER)
     return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+
+# --- what completion knows of the verbs ---
+
+# A word of the project: by what the parser would ask for it, or by its name in the help.
+_ASKED = {
+    options.complete_phase: "phase",
+    options.complete_task: "task",
+    options.complete_named: "named",
+    options.complete_run: "run",
+}
+_NAMED = {"EXPR": "expression", "NAME=VALUE": "input", "AXIS=VALUE": "axis", "DIR": "folder"}
+_NAMED["MODE"] = "=" + "|".join(SHIELD_MODES)
+
+
+def completion_table() -> str:
+    """Of zf, and of each verb: its options, with what each takes and what it is, and its arguments.
+
+    What a word stands for is one of the names in `cli/complete.py`, `=a|b` for one of these, or
+    `file` for anything else.
+    """
+    rows = {"": _completed("", PROGRAM, {})}
+    for info in app.registered_commands:
+        verb = info.name or info.callback.__name__.replace("_", "-")
+        asked = typer.main.get_params_from_function(info.callback)
+        rows[verb] = _completed(verb, PROGRAM.commands[verb], asked)
+    lines = [f"{json.dumps(verb)}: {json.dumps(row)}" for verb, row in rows.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _completed(verb: str, command: Any, asked: dict[str, Any]) -> dict[str, Any]:
+    lines = {name: line for verbs in GROUPS.values() for name, line in verbs.items()}
+    row: dict[str, Any] = {"about": lines.get(verb, ""), "options": {}, "arguments": []}
+    row["many"] = False
+    for param in command.get_params(_context(command)):
+        default = asked[param.name].default if param.name in asked else None
+        kind = _kind(param, getattr(default, "autocompletion", None))
+        if param.param_type_name == "argument":
+            row["arguments"].append(kind)
+            row["many"] = param.nargs == -1
+            continue
+        about = (param.help or "").split(". ")[0].split(" [default")[0].rstrip(".")
+        for flag in param.opts + param.secondary_opts:
+            row["options"][flag] = [kind, about]
+    return row
+
+
+def _kind(param: Any, asked: Any) -> str:
+    metavar = getattr(param, "metavar", None) or ""
+    if param.param_type_name == "option" and (param.is_flag or metavar.startswith("[=")):
+        return ""
+    if metavar in _NAMED:
+        return _NAMED[metavar]
+    if asked is not None:
+        return _ASKED.get(asked) or "=" + "|".join(asked(""))
+    choices = getattr(param.type_descriptor, "choices", None)
+    return "=" + "|".join(choices) if choices else "file"
 
 
 # --- the manual pages ---

@@ -1,5 +1,6 @@
 """Bursts of changes, and cycles that follow from themselves, with time moved by hand."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,55 +51,49 @@ def test_no_change_is_missed_and_none_waits_for_ever(moments):
     assert len(over) <= len(moments)
 
 
-def echo(echoes, began, *, after_s=0.5, files=("a",), under_hands=True):
-    """A cycle, and what changed so long after its beginning; how long the next one rests."""
-    echoes.begun(began)
-    echoes.changed(files, began + after_s, under_hands=under_hands)
+def echo(echoes, *, after_s=0.5, files=("a",)):
+    """A cycle, and what changed so long after one of its tasks began; how long the next one rests."""
+    echoes.begun()
+    echoes.changed(files, after_s)
     return echoes.rest_s()
 
 
-def test_what_tasks_write_themselves_starts_two_more_cycles_and_no_third():
-    echoes = Echoes()
-    echoes.changed(["src"], 0.0, under_hands=False)
-    assert echo(echoes, 0.1) == 0.0
-    assert echo(echoes, 1.0) == REST_S
-    assert echo(echoes, 4.0) is None
+@pytest.fixture
+def echoes():
+    found = Echoes()
+    found.changed(["src"], None)
+    return found
+
+
+def test_what_tasks_write_themselves_starts_two_more_cycles_and_no_third(echoes):
+    assert [echo(echoes), echo(echoes), echo(echoes)] == [0.0, REST_S, None]
     assert echoes.files == ["a"]
 
 
-def test_a_change_in_the_rest_is_the_users():
-    echoes = Echoes()
-    echoes.changed(["src"], 0.0, under_hands=False)
-    echo(echoes, 0.1)
-    echo(echoes, 1.0)
-    echoes.changed(["a"], 2.0, under_hands=False)
+def test_a_change_in_the_rest_is_the_users(echoes):
+    echo(echoes)
+    echo(echoes)
+    echoes.changed(["a"], None)
     assert echoes.rest_s() == 0.0
 
 
-def test_what_is_asked_for_never_rests():
-    echoes = Echoes()
-    for began in (0.0, 1.0, 4.0):
-        echo(echoes, began)
+def test_what_is_asked_for_never_rests(echoes):
+    for _ in range(3):
+        echo(echoes)
     echoes.asked()
     assert echoes.rest_s() == 0.0
 
 
-def test_saves_at_other_moments_are_the_users():
-    echoes = Echoes()
-    for began, after_s in ((0.0, 2.0), (3.0, 5.0), (9.0, 1.0), (11.0, 3.0), (15.0, 0.5)):
-        assert echo(echoes, began, after_s=after_s) == 0.0
+def test_saves_at_other_moments_are_the_users(echoes):
+    assert {echo(echoes, after_s=after_s) for after_s in (2.0, 5.0, 1.0, 3.0, 0.4)} == {0.0}
 
 
-def test_other_files_are_the_users():
-    echoes = Echoes()
-    for number in range(6):
-        assert echo(echoes, number * 2.0, files=(f"f{number}",)) == 0.0
+def test_other_files_are_the_users(echoes):
+    assert {echo(echoes, files=(f"f{number}",)) for number in range(6)} == {0.0}
 
 
-def test_a_cycle_without_any_change_counts_for_none():
-    echoes = Echoes()
-    echoes.changed(["src"], 0.0, under_hands=False)
-    echo(echoes, 0.1)
-    echoes.begun(0.7)
-    echoes.begun(0.8)  # the second half of what was due
+def test_a_cycle_without_any_change_counts_for_none(echoes):
+    echo(echoes)
+    echoes.begun()
+    echoes.begun()  # the second half of what was due
     assert echoes.rest_s() == 0.0

@@ -10,6 +10,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "Begin": {
         "init": "Propose tasks for a project, and write them once asked.",
         "new": "Add a task to the project.",
+        "doctor": "Say what is wrong here for zf, and what to do about it.",
+        "help": "Show how a verb is used, or what a key means: zf help keys.",
     },
     "Tasks": {
         "validate": "Check every task file, and print all problems of all of them.",
@@ -37,17 +39,14 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "diff": "Say what differs between two runs.",
         "usage": "Print what a language model used, as lines for $ZF_METRICS.",
     },
-    "Prove": {
+    "Prove and keep": {
         "verify": "Say what a run came to, and check its proof.",
         "seal": "Close a run that was killed; or sign one, with --sign.",
         "export": "Write a sealed run to hand over, as one archive.",
         "replay": "Run a recorded task again, and say what came out equal.",
-    },
-    "Keep in order": {
         "prune": "Remove whole runs that are not needed any more.",
         "hold": "Keep a run from being pruned.",
         "release": "Let a run that is held be pruned again.",
-        "doctor": "Say what is wrong here for zf, and what to do about it.",
     },
 }
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)

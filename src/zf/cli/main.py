@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
-from contextlib import nullcontext
 from copy import copy
 from typing import Annotated, Any
 
@@ -14,9 +12,10 @@ import typer
 from zf import __version__
 from zf.cli.display import streams
 from zf.cli.exits import guarded
-from zf.cli.options import Directory, whole_words
+from zf.cli.options import Directory
 from zf.cli.verbs import (
     doctor,
+    help,  # noqa: A004 - a verb
     imports,
     init,
     keep,
@@ -61,17 +60,18 @@ def _options(
 
 for _family in (
     init,
+    imports,
     running,
     watch,
     rerun,
     shell,
     tasks,
-    imports,
     doctor,
     runs,
     report,
     proof,
     keep,
+    help,
 ):
     _family.register(app)
 for _command in app.registered_commands:
@@ -84,11 +84,9 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _parsed(arguments: list[str] | None) -> object:
-    for_bash = os.environ.get("_ZF_COMPLETE") == "complete_bash" and "COMP_WORDS" in os.environ
     try:
         program = _ready_for(sys.argv[1:] if arguments is None else arguments)
-        with whole_words(os.environ) if for_bash else nullcontext():
-            return program(args=arguments, prog_name="zf", standalone_mode=False)
+        return program(args=arguments, prog_name="zf", standalone_mode=False)
     except typer.TyperException as error:
         wrong: Any = error  # what a user can do wrong can be shown, with the usage line
         usage = io.StringIO()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from contextlib import contextmanager, redirect_stdout
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,13 +10,11 @@ import typer
 
 from zf.cli.project import go_to
 from zf.errors import ZfError
-from zf.model import is_task_id
 from zf.settings import OPTIONS, RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+    from collections.abc import Callable, Mapping
 
-    from zf.model import Task
     from zf.options import Option
 
 
@@ -46,78 +42,34 @@ Directory = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-# Shells take what completion prints for code: zsh's script evaluates it, bash puts it on the line
-# as it stands. So names are offered only if they are ids, which hold no character that means
-# anything to a shell, and no other text of a file is offered: no titles.
+# What a word stands for, by which `complete` knows what to offer. The parser itself asks these only
+# for shells that it answers.
 
 
 def complete_phase(incomplete: str) -> list[str]:
     """Phases of the project at hand."""
-    return _offered(sorted({task.phase for task in _tasks()}), incomplete)
+    return _offered("phase", incomplete)
 
 
 def complete_task(incomplete: str) -> list[str]:
     """Tasks of the project at hand, and those with a matrix, which stand for all its instances."""
-    names = (name for task in _tasks() for name in (task.base, task.id) if name)
-    return _offered(dict.fromkeys(names), incomplete)
+    return _offered("task", incomplete)
 
 
 def complete_named(incomplete: str) -> list[str]:
     """Phases and tasks of the project at hand."""
-    return [*complete_phase(incomplete), *complete_task(incomplete)]
+    return _offered("named", incomplete)
 
 
 def complete_run(incomplete: str) -> list[str]:
     """Runs of the project at hand, newest first."""
-    from zf.cli.project import proofs_folder
-    from zf.proof.read import list_runs
-
-    try:
-        return _offered(list_runs(proofs_folder()), incomplete)
-    except (ZfError, OSError):
-        return []
+    return _offered("run", incomplete)
 
 
-def _offered(names: Iterable[str], incomplete: str) -> list[str]:
-    return [name for name in names if name.startswith(incomplete) and is_task_id(name)]
+def _offered(kind: str, incomplete: str) -> list[str]:
+    from zf.cli.complete import values
 
-
-@contextmanager
-def whole_words(environ: MutableMapping[str, str]) -> Iterator[None]:
-    """Bash splits words at `@` and `=`, so it hands over `test@py=3` as five. Make them one again,
-    and of what is offered leave out all but the last of them: bash replaces that one alone.
-    """
-    words: list[str] = []
-    before = ""
-    at = int(environ["COMP_CWORD"])
-    parts = environ["COMP_WORDS"].split()
-    for part in (parts + [""] * (at >= len(parts)))[: at + 1]:
-        if words and part and (part in _BREAKS or words[-1][-1:] in _BREAKS):
-            before = words[-1] + (part if part in _BREAKS else "")
-            words[-1] += part
-        else:
-            words.append(part)
-            before = ""
-    environ["COMP_WORDS"], environ["COMP_CWORD"] = " ".join(words), str(len(words) - 1)
-    told = io.StringIO()
-    try:
-        with redirect_stdout(told):
-            yield
-    finally:
-        for line in told.getvalue().splitlines():
-            print(line.removeprefix(before))
-
-
-_BREAKS = ("@", "=")
-
-
-def _tasks() -> list[Task]:
-    from zf.cli.project import open_project
-
-    try:
-        return list(open_project(quiet=True).tasks.values())
-    except (ZfError, OSError):
-        return []
+    return [one.value for one in values(kind, incomplete) if one.value.startswith(incomplete)]
 
 
 RUN = typer.Argument(
@@ -139,7 +91,7 @@ def one_of(about: str, named: Mapping[str, str], *, argument: str = "") -> Any:
     """
 
     def completed(incomplete: str) -> list[str]:
-        return _offered(named, incomplete)
+        return [name for name in named if name.startswith(incomplete)]
 
     def checked(name: str) -> str:
         if name in named:

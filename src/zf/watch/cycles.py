@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from zf.errors import ZfError
@@ -15,6 +16,11 @@ from zf.watch.agenda import Agenda, Start
 from zf.watch.cycle import Running
 from zf.watch.debounce import Echoes
 from zf.watch.given import Project, Screen, Terms
+from zf.watch.tidy import Tidy
+
+# The clock of a file system stands still for some milliseconds.
+_LATE_S = 0.02
+_MOST_REMEMBERED = 1_000
 
 
 class Cycles:
@@ -32,13 +38,14 @@ class Cycles:
         self._proofs = proofs
         self._project = project
         self._screen = screen
-        self._terms = terms
+        self._tidy = Tidy(proofs, terms.keep)
         self._echoes = Echoes()
         self._is_held = False
         self._starts: dict[str, Start] = {}
-        # When each running task began, and when the last one ended, on the monotonic clock.
+        # When each running task began, and when the last ones began and ended, on the monotonic
+        # clock.
         self._running: dict[tuple[str, str], float] = {}
-        self._last_end = 0.0
+        self._ran: deque[tuple[float, float]] = deque(maxlen=_MOST_REMEMBERED)
         self._count = 0
         self._upcoming = ""
 
@@ -49,9 +56,14 @@ class Cycles:
 
     def changed(self, files: Sequence[str], began: float) -> None:
         """A burst of changes that began at that moment is over."""
-        hands = bool(self._running) or self._last_end >= began
-        self._echoes.changed(files, began, under_hands=hands)
+        self._echoes.changed(files, self._after_s(began))
         self._is_held, self.rests_until = False, None
+
+    def _after_s(self, moment: float) -> float | None:
+        """How long after the last task began that ran at this moment; None where none did."""
+        ran = [start for start, end in self._ran if start <= moment <= end + _LATE_S]
+        ran += [start for start in self._running.values() if start <= moment]
+        return moment - max(ran) if ran else None
 
     def interrupt(self, number: int) -> None:
         """End all in order, as this signal ends a run; once more, at once."""
@@ -59,9 +71,10 @@ class Cycles:
             cycle.interrupt(number)
 
     def abandon(self) -> None:
-        """The watch cannot go on."""
+        """The watch ends, perhaps because it cannot go on."""
         for cycle in self.under_way.values():
             cycle.abandon()
+        self._tidy.close()
 
     def supersede(self, ended: Mapping[str, Sequence[str]]) -> None:
         """End these tasks of cycles: the next one runs them again."""
@@ -93,7 +106,7 @@ class Cycles:
         if self.rests_until is not None and now < self.rests_until:
             return
         self.rests_until = None
-        self._start(start, now)
+        self._start(start)
 
     def _hold(self) -> None:
         self._is_held, self._is_told_waiting = True, False
@@ -104,7 +117,7 @@ class Cycles:
             " writes it, or in .gitignore"
         )
 
-    def _start(self, start: Start, now: float) -> None:
+    def _start(self, start: Start) -> None:
         run, values = self._next_id(), dict(self._project.values)
         if self.under_way:
             most = self.max_jobs
@@ -120,7 +133,7 @@ class Cycles:
             return
         self._upcoming = ""
         self._agenda.begun(run, start)
-        self._echoes.begun(now)
+        self._echoes.begun()
         self.under_way[run], self._starts[run] = cycle, start
         self._is_told_waiting = False
         self._screen.begun(cycle)
@@ -146,26 +159,27 @@ class Cycles:
             case RetryScheduled(task=task):
                 self._agenda.retried(run, task)
             case AttemptEnded() | TaskNotRun() as event:
-                if self._running.pop((run, event.task), None) is not None:
-                    self._last_end = line.mono
+                began = self._running.pop((run, event.task), None)
+                if began is not None:
+                    self._ran.append((began, line.mono))
                 self._agenda.ended(run, event.task, _word(event))
 
     def _over(self, run: str, cycle: Running) -> None:
         del self.under_way[run]
         start = self._starts.pop(run)
         self._running = {key: at for key, at in self._running.items() if key[0] != run}
-        superseded = len(self._agenda.cycles[run].superseded)
         if cycle.facts is None:
             self._agenda.lost(run, start)
         else:
             self._agenda.over(run)
-        self._screen.over(cycle, superseded)
+        self._screen.over(cycle)
         if cycle.facts is not None and lock.is_locked(self._proofs, run):
             self._screen.say(f"something of run {run} is left: zf status {run} tells more")
         cycle.close()
-        told = self._terms.tidy(self._proofs, run)
-        if told:
-            self._screen.say(told)
+        in_use = {*self._agenda.fresh.values(), *self.under_way}
+        for start in self._starts.values():
+            in_use.update(start.upstream.values())
+        self._tidy.over(in_use)
 
 
 def _word(event: AttemptEnded | TaskNotRun) -> str:

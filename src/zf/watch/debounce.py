@@ -46,7 +46,7 @@ _REST_FROM, _MOST_IN_A_ROW = 2, 3
 REST_S = 2.0
 # Two changes come at the same moment of their cycles when they are not further apart than this, or
 # than this share of it.
-_SAME_S, _SAME_SHARE = 0.3, 0.15
+_SAME_S, _SAME_SHARE = 0.5, 0.15
 
 
 class Echoes:
@@ -59,19 +59,20 @@ class Echoes:
 
     def __init__(self) -> None:
         self._in_a_row = 0
-        self._began = 0.0
         self._asked = False
-        # The files that changed since, and how many seconds after the beginning; and before.
+        # The files that changed since, and how many seconds after a task began; and before.
         self._files: frozenset[str] = frozenset()
         self._after_s = 0.0
         self._before: tuple[frozenset[str], float] = frozenset(), 0.0
 
-    def changed(self, files: Iterable[str], at: float, *, under_hands: bool) -> None:
-        """A burst that began at that moment is over; whether tasks ran that may have caused it."""
+    def changed(self, files: Iterable[str], after_s: float | None) -> None:
+        """A burst is over that began so long after a task did that may have caused it; None where
+        none ran.
+        """
         if not self._files:
-            self._after_s = at - self._began
+            self._after_s = after_s or 0.0
         self._files |= frozenset(files)
-        self._asked |= not under_hands
+        self._asked |= after_s is None
 
     def asked(self) -> None:
         """The user wants a cycle."""
@@ -100,9 +101,9 @@ class Echoes:
         is_same = self._files == files and apart <= max(_SAME_S, _SAME_SHARE * after_s)
         return self._in_a_row + 1 if is_same and self._in_a_row else 1
 
-    def begun(self, now: float) -> None:
+    def begun(self) -> None:
         """A cycle is begun."""
         if self._files or self._asked:
             self._in_a_row = self._following()
             self._before = self._files, self._after_s
-        self._files, self._asked, self._began = frozenset(), False, now
+        self._files, self._asked = frozenset(), False

@@ -90,6 +90,11 @@ class Files:
                 hint="start zf watch again where the project is now",
             )
 
+    def written_at(self, name: str) -> float | None:
+        """When the file was written, in seconds since the epoch; None for one that is gone."""
+        found = self._looks.get(name)
+        return None if found is None else found[0] / 1e9
+
     def look(self, told: Iterable[str]) -> tuple[set[str], bool]:
         """Of the places that events named, the files that have changed; and whether there are new
         folders, which means that all has to be looked at again.

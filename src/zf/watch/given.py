@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from zf.errors import Problem
@@ -16,6 +16,10 @@ class Screen(Protocol):
     """What is shown; and which keys are pressed."""
 
     look_s: float
+
+    def is_gone(self) -> bool:
+        """Whether nothing reads any more what is shown."""
+        ...
 
     def fileno(self) -> int | None:
         """What becomes readable when a key is pressed; None without keys."""
@@ -37,8 +41,8 @@ class Screen(Protocol):
         """A line of its journal."""
         ...
 
-    def over(self, cycle: Running, superseded: int) -> None:
-        """It is over; so many of its tasks were ended as files changed."""
+    def over(self, cycle: Running) -> None:
+        """It is over."""
         ...
 
     def waiting(self, tasks: int, files: int, unsettled: int) -> None:
@@ -80,10 +84,10 @@ class Project(Protocol):
 class Terms(Struct, frozen=True):
     """How it is watched: how long a burst of changes is waited for, in seconds; whether folders are
     looked at every now and then, instead of being told of; and whether all that is watched is run
-    at first. `tidy` is called with the proofs and the newest cycles' ids when one is over.
+    at first. The proofs of so many cycles are kept; None for all.
     """
 
     quiet_s: float
     polling: bool
     at_once: bool
-    tidy: Callable[[str, str], str | None]
+    keep: int | None

@@ -26,6 +26,9 @@ from zf.watch.notices import Notices
 
 # A burst of so many events may be one of which the system dropped some.
 _STORM = 500
+# Later than this no event is told of, however busy the machine; what says it was written before
+# was moved there.
+_MOST_LATE_S = 10.0
 _ALL, _FAILED, _QUIT = "all", "failed", "quit"
 
 
@@ -83,6 +86,8 @@ class Watch:
                 self._cycles.follow()
                 self._settle_changes(time.monotonic(), notices)
                 self._screen.tick(time.monotonic())
+                if self._screen.is_gone() and self._exit_code is None:
+                    self._end(Exit.BROKEN_PIPE, signal.SIGTERM)
             return self._exit_code
 
     def _is_quiet(self) -> bool:
@@ -189,8 +194,15 @@ class Watch:
             self._screen.changed(meant)
             self._cycles.supersede(self._agenda.changed(names))
         if meant:
-            self._cycles.changed(meant, began)
+            self._cycles.changed(meant, self._moment(meant, began))
             self._is_told_waiting = False
+
+    def _moment(self, paths: Sequence[str], heard: float) -> float:
+        """When the first of these files was written, on the monotonic clock, as far as they say."""
+        offset = time.monotonic() - time.time()
+        written = [self._files.written_at(path) for path in paths]
+        found = [at + offset for at in written if at is not None]
+        return min([heard, *(at for at in found if at > heard - _MOST_LATE_S)])
 
     def _reload(self, names: set[str], paths: Sequence[str]) -> None:
         loaded, tasks = self._loaded()

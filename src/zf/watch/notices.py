@@ -12,7 +12,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from zf.errors import ZfError
+from zf.errors import ZfError, printable
 
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _GATHER_MS, _STEP_MS, _STOP_LOOK_MS = 50, 10, 500
 _POLL_MS = 500
 _LIMITS = {errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_OF_LIMITS = ("limit reached", "Too many open files", "No space left")
 
 
 def refuse_missing() -> None:
@@ -92,14 +93,19 @@ class Notices:
         from watchfiles._rust_notify import RustNotify  # noqa: PLC0415 - an extra
 
         while True:
-            there = sorted(folder for folder in folders if os.path.isdir(folder))
+            there = sorted(folder for folder in folders if _can_be_watched(folder))
             try:
-                return RustNotify(there, False, self._polling, _POLL_MS, False, True)
+                # Told to pass over what is not permitted, it passes over limits, too.
+                return RustNotify(there, False, self._polling, _POLL_MS, False, False)
             except FileNotFoundError:
-                if all(map(os.path.isdir, there)):
+                if all(map(_can_be_watched, there)):
                     raise
             except (OSError, RuntimeError) as error:
                 raise _refusal(error, len(there)) from None
+
+
+def _can_be_watched(folder: str) -> bool:
+    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)
 
 
 class _Listening:
@@ -130,16 +136,16 @@ class _Listening:
 
 def _refusal(error: Exception, folders: int = 0) -> ZfError:
     number = error.errno if isinstance(error, OSError) else None
-    if number in _LIMITS or "limit" in str(error):
+    if number in _LIMITS or any(words in str(error) for words in _OF_LIMITS):
         many = f"the {folders} folders of the project" if folders else "the project's folders"
         return ZfError(
-            f"the system lets nothing watch {many}: {error}",
+            f"the system's limit of watches is too small for {many}",
             code="ZF172",
             hint="raise its limit, sudo sysctl fs.inotify.max_user_watches=524288 (and"
             " max_user_instances=512); or type --poll",
         )
     return ZfError(
-        f"the project's folders cannot be watched: {error}",
+        f"the project's folders cannot be watched: {printable(str(error))}",
         code="ZF172",
         hint="type --poll",
     )

@@ -51,6 +51,11 @@ class Screen:
         self._standing = ""
         self._last_waiting = ""
 
+    def is_gone(self) -> bool:
+        """Whether nothing reads any more what is shown."""
+        display = streams.display()
+        return display is not None and display.error is not None
+
     def fileno(self) -> int | None:
         """What becomes readable when a key is pressed; None without keys."""
         return self._keys.fileno()
@@ -96,7 +101,7 @@ class Screen:
         if facts is not None:
             self._watchers[self._front].watch(None, facts, now)
 
-    def over(self, cycle: Running, superseded: int) -> None:
+    def over(self, cycle: Running) -> None:
         """It is over: its failures that are not on the screen yet, and one line."""
         del self._cycles[cycle.run]
         watcher = self._watchers.pop(cycle.run)
@@ -111,20 +116,18 @@ class Screen:
         if said:
             self._print(said)
         if facts is not None:
-            self._print(self._came_to(cycle, facts, watcher, superseded))
+            self._print(self._came_to(cycle, facts, watcher))
         elif not said and cycle.exit_code not in {Exit.INTERRUPTED, Exit.TERMINATED}:
             self._print(f"no run was begun: its zf ended with exit code {cycle.exit_code}")
 
-    def _came_to(
-        self, cycle: Running, facts: Facts, watcher: progress.Watcher, superseded: int
-    ) -> str:
+    def _came_to(self, cycle: Running, facts: Facts, watcher: progress.Watcher) -> str:
         at = self._style.paint(time.strftime("%H:%M:%S"), "dim")
         if facts.exit_code is None:
             return as_typed(
                 f"the zf of run {cycle.run} was killed at {at}; what it ran has ended:"
                 f" zf seal {cycle.run} closes its proof"
             )
-        is_ended = superseded and not facts.failed and _only_superseded(facts)
+        is_ended = not facts.failed and _only_superseded(facts)
         text = brief(
             facts,
             tails=tails_of(facts, cycle.run_dir),
@@ -190,5 +193,5 @@ class Screen:
 
 def _only_superseded(facts: Facts) -> bool:
     """Whether nothing keeps the run from having passed but what a change has ended."""
-    ended = [task for task in facts.tasks.values() if task.status in {"cancelled", "blocked"}]
-    return all(task.status == "blocked" or task.cause == Cause.SUPERSEDED for task in ended)
+    ended = [task for task in facts.tasks.values() if task.status == "cancelled"]
+    return bool(ended) and all(task.cause == Cause.SUPERSEDED for task in ended)

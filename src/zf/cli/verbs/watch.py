@@ -65,6 +65,16 @@ def watch(
             help="How long nothing may have changed before a cycle is begun. [default: 0.1]",
         ),
     ] = None,
+    keep: Annotated[
+        int,
+        typer.Option(
+            "--keep",
+            metavar="N",
+            min=0,
+            help="Keep the proofs of the newest N cycles and of what these build on, and prune"
+            " older ones now and then; 0 keeps all.",
+        ),
+    ] = 20,
     _directory: Directory = None,
 ) -> int:
     """Run what a change concerns, again and again, until Ctrl-C or q."""
@@ -82,7 +92,7 @@ def watch(
     streams.display()
     project = Project(words or (), options)
     quiet_s = _QUIET_S if debounce is None else typed.positive_seconds(debounce, "--debounce")
-    terms = Terms(quiet_s, polling=poll, at_once=not postpone, tidy=lambda _proofs, _run: None)
+    terms = Terms(quiet_s, polling=poll, at_once=not postpone, keep=keep or None)
     with Keys() as keys:
         screen = Screen(options, proofs_folder(), keys, clear=clear)
         try:
