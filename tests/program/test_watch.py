@@ -431,11 +431,14 @@ def test_the_port_of_a_server_is_free_for_the_next_cycle(project, watching):
         port = probe.getsockname()[1]
     write(project, "server.py", PORT)
     run = f"(setsid {sys.executable} server.py {port} &) ; exec sleep 1000"
-    project.task("server", run, sources=["server.py"], generates=["ups"], parallel_safe=True)
+    project.task(
+        "server", run, sources=["server.py", "conf"], generates=["ups"], parallel_safe=True
+    )
     watch = watching()
     for number in range(1, 4):
         wait_for(lambda number=number: lines(project, "ups") >= number)
-        write(project, "server.py", f"{PORT}# {number}\n")
+        # Another file each time: the same one, at the same moment, is taken for the task's own.
+        write(project, f"conf/{number}", "x\n")
     wait_for(lambda: lines(project, "ups") >= 4)
     watch.ends()
     assert not survivors(project.mark)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from zf.adopt.importers import github, just, make, npm, report, taskfile, writer
+from zf.adopt.importers import github, gitlab, just, make, npm, report, taskfile, tox, writer
 from zf.adopt.importers.model import Import, Origin
 from zf.adopt.importers.outside import usual
 from zf.adopt.importers.reading import file_in
@@ -29,10 +29,12 @@ class Importer(Struct, frozen=True):
 
 IMPORTERS: Mapping[str, Importer] = {
     "github": Importer(github.read, (), "a workflow of GitHub Actions", github.file_of),
+    "gitlab": Importer(gitlab.read, gitlab.NAMES, "a pipeline of GitLab"),
     "just": Importer(just.read, just.NAMES, "a justfile"),
     "make": Importer(make.read, make.NAMES, "a makefile"),
     "npm": Importer(npm.read, npm.NAMES, "the scripts of a package.json"),
     "taskfile": Importer(taskfile.read, taskfile.NAMES, "a Taskfile of go-task"),
+    "tox": Importer(tox.read, tox.NAMES, "the environments of tox"),
 }
 
 

@@ -35,6 +35,8 @@ DEFAULT_TIMEOUT_S = 3600
 _PHASE_S = 3600
 _MOST_S = 315_360_000
 _NOTHING = "exit 0"
+# More tasks than that are no longer told in a line.
+_AT_A_GLANCE = 5
 _FIRST = ("title", "phase", "tags", "needs", "matrix", "condition")
 _LAST = ("run", "commands", "cleanup", "cleanup_timeout_sec", "artifacts", "reports", "outputs")
 
@@ -181,7 +183,7 @@ def _head(source: Import) -> Iterator[str]:
     if source.runs_all:
         return
     usual = " ".join(source.usual_ids())
-    if usual:
+    if usual and len(source.usual) <= _AT_A_GLANCE:
         yield f"`zf run {usual}` is what `{source.tool}` alone does."
     yield "`zf run` alone runs every task here: name those that are meant."
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zf.adopt.importers import Written
 
 # Told here, too, so that no importer is imported before one is asked for.
-TOOLS = ("github", "just", "make", "npm", "taskfile")
+TOOLS = ("github", "gitlab", "just", "make", "npm", "taskfile", "tox")
 _LISTED = f"{', '.join(TOOLS[:-1])} or {TOOLS[-1]}"
 
 
@@ -109,6 +109,7 @@ def _told(written: Written) -> list[str]:
         lines.append(f"{count(len(waiting), 'task')} {does} done by hand: {shown}")
     where = os.path.relpath(os.path.dirname(written.project_path))
     go_to = "" if where == "." else f"-C {where} "
-    usual = "".join(f" {name}" for name in source.usual_ids())
+    named = [] if source.runs_all else source.usual_ids()
+    usual = "".join(f" {name}" for name in named if len(named) <= 5)
     lines.append(f"next: zf {go_to}{'run' + usual if usual or source.runs_all else 'list'}")
     return lines

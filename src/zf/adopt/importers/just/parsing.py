@@ -167,6 +167,8 @@ def _attributes(inside: str) -> list[tuple[str, str]]:
         said = (match[2] or match[3] or "").strip()
         found.append((match[1], string(said) if said[:1] in {"'", '"'} and said else said))
         at = match.end()
+    if inside[at:].strip():  # what is not read is told, and not passed over
+        found.append((inside[at:].strip(), ""))
     return found
 
 

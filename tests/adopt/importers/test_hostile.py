@@ -1,0 +1,219 @@
+"""Files that mean harm, or are only broken: refused in a sentence, or imported so that what they
+say is text.
+"""
+
+import os
+import re
+import subprocess
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from tests.support.imports import NAMES, Imported, imported
+from zf.adopt import importers
+from zf.adopt.importers import IMPORTERS, write
+from zf.cli.verbs.imports import TOOLS
+from zf.errors import ZfError
+
+YAML = ("github", "gitlab", "taskfile")
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{one}: &{one} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, one in zip("abcdefgh", "bcdefghi", strict=True)
+)
+NASTY = (
+    "x'; touch ran; '\"$(touch ran)`touch ran`\n# no comment\n\x1b]0;title\x07{{ }} | <b>*[y](z)*"
+)
+
+
+def test_the_command_line_knows_all_of_them():
+    assert tuple(sorted(IMPORTERS)) == TOOLS
+
+
+@pytest.mark.parametrize("tool", YAML)
+@pytest.mark.parametrize(
+    "text",
+    [
+        BOMB,
+        "a: &a [*a]\n",
+        "[" * 100_000,
+        "- " * 5000,
+        "a: {b: 'c",
+        "{",
+        "jobs: 3",
+        "\0",
+        "\ufeffa: b",
+    ],
+)
+def test_yaml_that_means_harm_is_refused(tmp_path, tool, text):
+    path = tmp_path / "file.yml"
+    path.write_text(text)
+    with pytest.raises(ZfError):
+        write(tool, str(path), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("tool", sorted(IMPORTERS))
+def test_files_that_are_none_are_refused(tmp_path, tool):
+    big = tmp_path / "big"
+    with big.open("wb") as file:
+        file.truncate(50 << 20)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("nothing")
+    (tmp_path / "latin").write_bytes(b"a: \xff\n")
+    for name in ("big", "pipe", "link", "latin", "gone"):
+        with pytest.raises(ZfError):
+            write(tool, str(tmp_path / name), str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def files(nasty):
+    """For each tool a file whose names, titles and commands are this text."""
+    import json  # noqa: PLC0415 - for quoting alone
+
+    said = json.dumps(nasty)
+    one = nasty.replace("\n", " ").replace("\x1b", "").replace("\x07", "").replace("#", "")
+    return {
+        "github": f"name: {said}\njobs: {{{said}: {{name: {said}, steps: [{{name: {said}, uses: {said}}}]}}}}",
+        "gitlab": f"{said}: {{script: 'true', services: [{said}], stage: {said}}}\nstages: [{said}]",
+        "just": f"# {one}\n[confirm({json.dumps(one)})]\na:\n    true\n",
+        "make": f"a: ## {one}\n\techo $(wildcard {one})\n",
+        "npm": json.dumps(
+            {"scripts": {nasty: "true", "b": "echo $npm_config_x"}, "workspaces": [nasty]}
+        ),
+        "taskfile": f"version: '3'\ntasks: {{{said}: {{desc: {said}, prompt: {said}, cmds: ['true']}}}}",
+        "tox": f"[tox]\nenvlist = a\n[testenv]\ndescription = {one}\ncommands = {{no}} {one}\n",
+    }
+
+
+@pytest.mark.parametrize("tool", sorted(IMPORTERS))
+def test_names_and_titles_are_text_wherever_they_come_to_stand(tmp_path, tool):
+    done = imported(tmp_path, tool, files(NASTY)[tool])
+    guards = [s.run for t in done.flow.tasks.values() for s in t.steps if s.name == "By hand"]
+    assert guards
+    for script in guards:
+        told = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, check=False)
+        assert told.returncode == 1
+        assert b"\x1b" not in told.stderr
+    assert not (tmp_path / "ran").exists()
+    for line in done.text.splitlines():
+        assert line.startswith(("#", " ")) or line.split(":")[0].isidentifier() or not line
+    assert "\x1b" not in done.text + done.report
+    assert "<b>" not in re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", done.report)
+
+
+def test_nothing_that_is_there_is_overwritten_and_nothing_half_is_left(tmp_path):
+    (tmp_path / "justfile").write_text("a:\n    true\n")
+    for name in ("zf.yaml", "IMPORT.md"):
+        out = tmp_path / f"out-{name}"
+        out.mkdir()
+        (out / name).symlink_to("nowhere")
+        with pytest.raises(ZfError, match="is not overwritten") as refused:
+            write("just", str(tmp_path), str(out))
+        assert refused.value.exit_code == 2
+        assert os.listdir(out) == [name]
+    (tmp_path / "file").touch()
+    with pytest.raises(ZfError, match="cannot write"):
+        write("just", str(tmp_path), str(tmp_path / "file/deeper"))
+    (tmp_path / "mine/tasks/x").mkdir(parents=True)
+    (tmp_path / "mine/tasks/x/task.yaml").touch()
+    with pytest.raises(ZfError, match="is a project of zf already"):
+        write("just", str(tmp_path), str(tmp_path / "mine"))
+
+
+def test_a_second_file_that_cannot_be_written_takes_the_first_away(tmp_path, monkeypatch):
+    (tmp_path / "justfile").write_text("a:\n    true\n")
+    (tmp_path / "out").mkdir()
+    # It comes to be there between the look and the writing.
+    looked = importers._refuse_what_is_there
+
+    def look(folder):
+        looked(folder)
+        (tmp_path / "out/IMPORT.md").write_text("mine")
+
+    monkeypatch.setattr(importers, "_refuse_what_is_there", look)
+    with pytest.raises(ZfError, match=r"cannot write .*IMPORT.md"):
+        write("just", str(tmp_path), str(tmp_path / "out"))
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["IMPORT.md"]
+    assert (tmp_path / "out/IMPORT.md").read_text() == "mine"
+
+
+def test_paths_are_those_of_the_folder_that_is_written_to(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/justfile").write_text("a:\n    pwd\n")
+    written = write("just", str(tmp_path / "sub"), f"{tmp_path}/sub/../")
+    done = Imported(tmp_path, written)
+    assert done.flow.tasks["a"].workdir == "sub"
+    assert "sub/justfile:1" in done.report
+
+
+PIECES = {
+    "github": [
+        "jobs:",
+        "  a:",
+        "    steps:",
+        "      - run: x",
+        "${{ matrix.a }}",
+        "if: ",
+        "needs: [a]",
+    ],
+    "gitlab": [
+        "a:",
+        "  script: x",
+        "stages: [a]",
+        "  rules: [{if: $A}]",
+        "!reference [a]",
+        "  extends: a",
+    ],
+    "just": [
+        "a:",
+        "    echo {{x}}",
+        "x := 'y'",
+        "[private]",
+        "b *c='d': a && a",
+        "set shell := ['x']",
+    ],
+    "make": [
+        "a: b | c",
+        "\techo $@",
+        "X := $(X)",
+        "ifeq (a,b)",
+        "endif",
+        "define x",
+        "%.o: %.c",
+        "$(call",
+    ],
+    "npm": ['{"scripts": {', '"a": "npm run b"', '"b": "x"', "}}", ","],
+    "taskfile": [
+        "tasks:",
+        "  a: x",
+        "  b: {cmds: [{task: a}]}",
+        "{{.X | default",
+        "vars: {X: '{{.X}}'}",
+    ],
+    "tox": [
+        "[tox]",
+        "envlist = a{b,c}",
+        "[testenv]",
+        "commands = x {posargs}",
+        "{[tox]x}",
+        "[testenv:a]",
+    ],
+}
+
+
+@pytest.mark.parametrize("tool", sorted(IMPORTERS))
+@settings(max_examples=60)
+@given(data=st.data())
+def test_no_text_makes_an_importer_fall_over(tmp_path_factory, tool, data):
+    piece = st.one_of(st.sampled_from(PIECES[tool]), st.text(max_size=12))
+    text = data.draw(st.lists(piece, max_size=12).map("\n".join))
+    root = tmp_path_factory.mktemp("fuzz")
+    path = root / NAMES[tool]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", errors="replace")
+    try:
+        written = write(tool, str(path), str(root / "out"))
+    except ZfError:
+        return
+    Imported(root / "out", written)
