@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zf.audit.attempts import match_attempts
 from zf.audit.evidence import TOP_FILES, Evidence
+from zf.audit.papers.attempts import match_attempts
 from zf.proof import layout
 
 

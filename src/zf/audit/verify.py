@@ -12,12 +12,13 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zf.audit import agreement, authentic, statement
+from zf.audit import authentic, statement
 from zf.audit.authentic import NO_TRUST, Trust
 from zf.audit.conclusion import Verification, conclude
 from zf.audit.evidence import Evidence, is_attest, is_seal, reason_of
 from zf.audit.expected import NOTHING, Expectations, Said, unmet
 from zf.audit.instances import miscounted, misnamed
+from zf.audit.papers import agreement
 from zf.audit.trees import match_trees
 from zf.errors import ZfError
 from zf.model import is_task_id

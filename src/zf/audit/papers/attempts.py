@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from zf.audit import agreement, statement
+from zf.audit import statement
 from zf.audit.evidence import Evidence, reason_of
+from zf.audit.papers import agreement
 from zf.proof import forms, layout
 from zf.proof.read import MAX_JSON_BYTES
 
