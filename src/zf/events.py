@@ -10,10 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from sys import float_info
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
+from zf.lean import lazy
 from zf.lean.records import Struct, asdict, astuple, convert, field, replace
+
+if TYPE_CHECKING:
+    from zf.metrics import told
+else:  # a new run reads no journal
+    told = lazy.module("zf.metrics.told")
 
 
 def timestamp(seconds: float) -> str:
@@ -88,6 +93,7 @@ class Cause(StrEnum):
     SURVIVORS = "survivors"  # processes were left behind
     CLEANUP = "cleanup"  # the steps succeeded, a cleanup command did not
     BUDGET = "budget"  # it, its phase or its run used more than the budget, or did not say
+    INSTANCES = "instances"  # its list of instances, an output of a need, is empty or no such list
     OUTPUTS = "outputs"  # a declared output was not written, or one of a need cannot be used
     METRICS = "metrics"  # what it measured could not be read, and its file demands that it can
     ARTIFACTS = "artifacts"  # an artifact was refused or could not be read
@@ -199,6 +205,19 @@ class ConditionEvaluated(Struct, frozen=True):
     value: bool | None
     operands: Mapping[str, Any]
     error: str
+
+
+class PlanExtended(Struct, frozen=True):
+    """The instances of `base` are known, and are in its place in the plan from here on; before any
+    of them starts. Each has its `id`, `matrix` and `sha256`, as a row of plan.json has them;
+    `weight_s`, where earlier runs say how long it takes; and `needs`, the names of the tasks that
+    it needs, where it has not those of its base. `of` is how many there are, also those that
+    `--matrix` left out.
+    """
+
+    base: str
+    instances: Sequence[Mapping[str, Any]]
+    of: int
 
 
 class Cached(Struct, frozen=True):
@@ -342,6 +361,7 @@ Event = (
     | AttemptEnded
     | TaskNotRun
     | ConditionEvaluated
+    | PlanExtended
     | Cached
     | CacheMissed
     | RetryScheduled
@@ -392,51 +412,13 @@ def from_json(data: Mapping[str, Any]) -> Event:
     if lacking:
         raise ValueError(f"{data['type']} lacks {', '.join(sorted(lacking))}")
     event = convert(data, kind)
-    if any(type(value) is int and not -_MOST <= value < _MOST for value in astuple(event)):
+    if any(type(value) is int and not -told.MOST <= value < told.MOST for value in astuple(event)):
         raise ValueError(f"{data['type']} has a number that no other program reads")
     if not isinstance(event, AttemptEnded):
         return event
-    measures, metrics = _measures(event.measures), _metrics(event.metrics)
-    return replace(event, measures=measures, metrics=metrics, tests=_tests(event.tests))
-
-
-def _measures(told: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers among them, which whatever reads a run adds up and rounds."""
-    return {
-        name: value
-        for name, value in told.items()
-        if value is None or name == "source" or (type(value) in {int, float} and 0 <= value < _MOST)
-    }
-
-
-def _tests(told: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The counts of cases and the names of failed ones; nothing where they are none."""
-    counts = [told.get(key) for key in ("total", "failed", "errors", "skipped")]
-    names = told.get("names")
-    if any(type(count) is not int or not 0 <= count < _MOST for count in counts):
-        return {}
-    return told if type(names) is list and all(type(one) is str for one in names) else {}
-
-
-def _metrics(told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Those that are series, which whatever reads a run sorts, adds up and writes as text."""
-    return [{**one, "value": float(one["value"])} for one in told if _is_series(one)]
-
-
-def _is_series(one: Mapping[str, Any]) -> bool:
-    name, unit, labels = one.get("name"), one.get("unit"), one.get("labels")
-    if type(name) is not str or type(unit) is not str or type(labels) is not dict:
-        return False
-    value: Any = one.get("value")
-    if type(value) not in {int, float} or not abs(value) <= float_info.max:
-        return False
-    names = (name.replace(":", "_"), *labels)
-    return (
-        one.get("type") in ("counter", "gauge")
-        and all(text.isascii() and text.isidentifier() for text in names)
-        and all(type(text) is str for text in labels.values())
+    return replace(
+        event,
+        measures=told.measures(event.measures),
+        metrics=told.metrics(event.metrics),
+        tests=told.tests(event.tests),
     )
-
-
-# More than any disk holds: whatever claims that is no zf.
-_MOST = 2**63

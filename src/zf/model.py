@@ -212,6 +212,8 @@ class Task(Struct, frozen=True):
     sandbox: Mapping[str, Any] = NOTHING
     # What a newer run does to an older one that has its group: waits, or ends the task there.
     on_newer: str = QUEUE
+    # The `matrix:` of a task whose instances are only known when a need has handed on which.
+    matrix_from: Mapping[str, Any] = NOTHING
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""
@@ -367,7 +369,6 @@ class Phase(Struct, frozen=True):
     # The phases that it needs, which are run before it; how many of its tasks run at once.
     needs: tuple[str, ...] = ()
     max_jobs: int | None = None
-    # What can be given to a run of it.
     inputs: Mapping[str, Input] = NOTHING
 
 
@@ -393,7 +394,6 @@ class Project(Struct, frozen=True):
     throttle_min_free_mem_mb: float | None = None
     # How much of what tasks measure a run may use.
     budget: Mapping[str, float] = NOTHING
-    # What can be given to every run.
     inputs: Mapping[str, Input] = NOTHING
     phases: Mapping[str, Phase] = field(default_factory=dict)
 

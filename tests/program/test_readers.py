@@ -57,7 +57,8 @@ WORDS = {
     "resume": ["resume", "killed"],
     "prune": ["prune", "--keep", "20", "--yes"],
     "hold": ["hold", "r1"],
-    "release": ["release", "r1"],
+    # One that is not held, so that it says the same each time.
+    "release": ["release", "r2"],
     "help": ["help", "keys"],
 }
 CHANGE = {"new", "seal", "run", "run-phase", "run-task", "rerun", "resume"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Iterable
 from typing import get_args
 
 import pytest
@@ -19,9 +18,8 @@ from tests.support.random_flows import (
     scheduler,
 )
 from tests.support.simulated import Simulation, ended, plan_of, task
-from tests.support.simulated_journals import check_once, journal_of, runner_died
+from tests.support.simulated_journals import check_once, ends_in, journal_of, runner_died
 from zf.events import (
-    AttemptEnded,
     AttemptStarted,
     Cached,
     CacheMissed,
@@ -37,7 +35,6 @@ from zf.events import (
     RunResumed,
     RunStarted,
     Status,
-    TaskNotRun,
 )
 from zf.proof.journal import Line
 from zf.report.timing.clock import idle_s
@@ -100,18 +97,6 @@ def test_the_second_wait_for_a_retry_is_not_cut_short_by_the_alarm_of_the_first(
     lines = [Line(0, "", at, event) for at, event in events]
     assert outstanding(again, lines, [at for at, _ in events]) == []
     assert 12 + 18 <= again.wake_at() <= 12 + 20
-
-
-def ends_in(events: Iterable[Event]) -> dict[str, Status]:
-    """How tasks ended, but for those that are to be tried again."""
-    ends: dict[str, Status] = {}
-    for event in events:
-        match event:
-            case AttemptEnded(name, cause=Cause.RUNNER) | RetryScheduled(name):
-                ends.pop(name, None)
-            case AttemptEnded(name) | TaskNotRun(name):
-                ends[name] = event.status
-    return ends
 
 
 @settings(max_examples=150)
@@ -217,4 +202,4 @@ def test_every_event_is_taken_in_or_decided_again():
 def test_what_is_recorded_of_one_task_is_not_taken_for_the_same_of_another(kind):
     one, other = (kind(**dict.fromkeys(kind.__struct_fields__, name)) for name in "ab")
     apart = _key(Record(one)) != _key(Record(other))
-    assert apart == bool({"task", "phase", "scope"} & set(kind.__struct_fields__))
+    assert apart == bool({"task", "phase", "scope", "base"} & set(kind.__struct_fields__))

@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cache, partial
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from posixpath import join, normpath
 
@@ -18,7 +19,7 @@ TREE = r"(00-meta|10-commands|20-logs|30-artifacts|40-checksums|99-summary)"
 KINDS = (
     r"(run|phase|attempt)_(started|ended)|(run|phase)_timed_out|run_resumed|task_not_run|interrupted"
     r"|cancel_requested|condition_evaluated|retry_(scheduled|dropped)|throttle_(entered|left)"
-    r"|lease_(awaited|taken)|budget_warned|cached|cache_missed"
+    r"|lease_(awaited|taken)|budget_warned|cached|cache_missed|plan_extended"
 )
 SAID = "status|exit_code|signal|attempt|cause|detail|step|started_at|completed_at|duration_s|needs"
 ATTEST = r"attest/(statement\.(json(\.sig|\.tsr)?|dsse\.json)|test-result\.(dsse\.)?json)"
@@ -35,7 +36,7 @@ FORM = {
     rf"{PLACE}30-(outputs)\.json": "",
 }
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
-HANDED = "30-outputs.json"
+HANDED, HERE = "30-outputs.json", ("include", "exclude")
 TOP = {"run.json", "plan.json", "events.jsonl", "blocked.json", "MANIFEST.sha256"}
 
 
@@ -115,7 +116,7 @@ def listed(data, prefix=""):
 
 
 def journal(lines):
-    prev, first, tasks, over = "0" * 64, None, {}, False
+    prev, first, tasks, over, joined = "0" * 64, None, {}, False, {}
     for number, e in enumerate(map(parse, lines)):
         assert (e["seq"], e["prev"], type(e["seq"]), over) == (number, prev, int, False)  # 4
         assert datetime.strptime(e["wall"], "%Y-%m-%dT%H:%M:%S.%fZ") and len(e["wall"]) == 27
@@ -143,7 +144,10 @@ def journal(lines):
         elif e["type"] == "retry_scheduled":
             t = tasks[e["task"]]
             assert (t["open"], t["began"] + 1) == (False, e["attempt"])
-    return first, tasks, e if over else None
+        elif e["type"] == "plan_extended":
+            assert e["base"] not in joined and not {o["id"] for o in e["instances"]} & set(tasks)
+            joined[e["base"]] = e
+    return first, tasks, e if over else None, joined
 
 
 def alike(*values):
@@ -159,7 +163,8 @@ def limits(lines, plan, rows):  # 14
         assert e["type"] not in {"phase_started", "phase_ended"} or e["phase"] in phases
         assert e["type"] != "phase_started" or e["timeout_s"] == phases[e["phase"]]["timeout_s"]
         assert "concurrency" not in e or e["concurrency"] == rows[e["task"]].get("concurrency")
-    whole = [r["base"] for r in rows.values() if "base" in r and phases[r["phase"]].get("whole")]
+    known = [r for r in rows.values() if r.get("base") in plan.get("instances", {})]
+    whole = [r["base"] for r in known if phases[r["phase"]].get("whole")]
     assert all(whole.count(base) == plan["instances"][base] for base in whole)
     return bool(resumed)
 
@@ -182,12 +187,13 @@ PAIRS = [(key, key, None) for key in ROW.split()] + [
 PLACES = ("schema", "run_id", "started_at", "hostname", "user", "pwd")
 
 
-def told(root, row, paper, e, files, own, handed, resumed):  # 15
+def told(root, row, paper, e, files, own, handed, resumed, plan):  # 15
     at = lambda path: files.get(f"{root}{path}")  # noqa: E731
     ours = e["type"] == "attempt_ended"
     status = parse(at("99-summary/status.json") or b"{}")
     keys = [("title", "title"), ("phase", "phase"), ("timeout_sec", "timeout_s")]
-    assert all(alike(status[a], row[b]) for a, b in keys if "title" in status)
+    joined = row["id"] not in [one["id"] for one in plan["tasks"]]
+    assert joined or all(alike(status[a], row[b]) for a, b in keys if "title" in status)
     kept = len([p for p in files if p.startswith(f"{root}30-artifacts/")])
     unlike_v2 = not ours or status.get("schema") != "zf/status/v2"
     assert unlike_v2 or (status.get("artifacts"), status["needs"]) == (kept, {})
@@ -206,10 +212,13 @@ def told(root, row, paper, e, files, own, handed, resumed):  # 15
     if task.get("schema") != "zf/task/v2":
         return
     for in_row, in_task, silent in PAIRS:
-        assert alike(task.get(in_task, silent), row.get(in_row, silent))
-    assert alike([{k: s[k] for k in ("name", "line")} for s in task["commands"]], row["steps"])
-    assert (task["id"], "arguments" in task) == (row["id"], "arguments" in row)
-    if "***" not in repr(task):
+        due = not joined or in_row in {"base", "matrix", "outputs", "origins"}
+        assert not due or alike(task.get(in_task, silent), row.get(in_row, silent))
+    assert joined or alike(
+        [{k: s[k] for k in ("name", "line")} for s in task["commands"]], row["steps"]
+    )
+    assert joined or (task["id"], "arguments" in task) == (row["id"], "arguments" in row)
+    if not joined and "***" not in repr(task):
         said = [(k, v) for k, v in task.items() if k not in PLACES]
         end = [k for k, _ in said].index("line") + 1
         first, later = dict(said[:end]), {k: v for k, v in said[end:] if k != "origins"}
@@ -349,6 +358,74 @@ def claims(status, name, paper, end):  # 10
     assert status.get("cached_from", {}) == end.get("cached_from", {})
 
 
+def written(value):
+    assert type(value) in {str, bool}
+    return str(value).lower() if type(value) is bool else value
+
+
+def combined(said):
+    """The values of each instance of a matrix; numbers are texts by now."""
+    lists = [[{a: written(v) for a, v in e.items()} for e in said.pop(k, [])] for k in HERE]
+    ranges = {a: range(1, v["count"] + 1) for a, v in said.items() if type(v) is dict}
+    axes = {a: [*map(str, ranges[a])] if a in ranges else [*map(written, said[a])] for a in said}
+    found = [dict(zip(axes, row, strict=True)) for row in product(*axes.values())] if axes else []
+    found = [own for own in found if not any(out.items() <= own.items() for out in lists[1])]
+    named, more = [dict(own) for own in found], []
+    for entry in lists[0]:
+        fits = [i for i, own in enumerate(named) if {**own, **entry}.items() >= own.items()]
+        [found[i].update(entry) for i in fits]
+        more += [] if fits else [entry]
+    return found + more
+
+
+def from_outputs(row, rows, tasks, files, seq):
+    """What the outputs of needs list; None where an earlier run has them."""
+    said = dict(row["matrix_from"])
+    taken = {a: v["from"] for a, v in said.items() if type(v) is dict and "from" in v}
+    taken |= {"": said["from"]} if type(said.get("from")) is str else {}
+    for axis, (need, _, output) in {a: ref.rpartition(".") for a, ref in taken.items()}.items():
+        if need not in rows:
+            return None
+        assert tasks[need]["end"]["seq"] < seq
+        handed = parse(files[f"{need}/{HANDED}"])[output]
+        value = json.loads(handed, parse_int=str, parse_float=str)
+        whole = type(value) is list and value and all(type(one) is dict for one in value)
+        value = value if axis or type(value) is dict else {"include" if whole else "item": value}
+        said = {**said, axis: value} if axis else value
+    return combined(said)
+
+
+def grown(plan, rows, tasks, joined, files):
+    """The rows of the plan with the instances that joined it."""
+    found = {}
+    for name, row in rows.items():
+        event, end = joined.get(name), tasks.get(name, {}).get("end")
+        none = bool(end) and (end["status"], end["cause"]) == ("skipped", "instances")
+        if event or none:
+            seq = event["seq"] if event else end["seq"]
+            listed = from_outputs(row, rows, tasks, files, seq)
+            axes = {axis for values in listed or () for axis in values}
+            chosen = {a: v for a, v in plan.get("matrix", {}).items() if a in axes}
+            kept = [v for v in listed or () if all(v.get(a) in chosen[a] for a in chosen)]
+            wanted = [one["matrix"] for one in event["instances"]] if event else []
+            assert listed is None or (kept, len(listed)) == (
+                wanted,
+                event["of"] if event else len(listed),
+            )
+        assert not event or (event["instances"] and name not in tasks)
+        needs = {need["task"] for need in row["needs"]}
+        for one in event["instances"] if event else ():
+            assert one["id"] not in {*found, *rows} and one["id"].partition("@")[0] == name
+            own = one.get("needs", needs)
+            assert all(n in needs or n.partition("@")[0] in needs for n in own)
+            found[one["id"]] = {**row, "id": one["id"], "base": name, "matrix": one["matrix"]}
+            assert instance(found[one["id"]])
+        found |= {} if event else {name: row}
+    assert set(joined) <= set(rows) and all("matrix_from" in rows[base] for base in joined)
+    assert len({name.casefold() for name in found}) == len(found)
+    return found
+
+
 def check(there, folders):
     odd = {p for p, at in there.items() if at.is_symlink() or not (at.is_file() or p in folders)}
     files = {p: path.read_bytes() for p, path in there.items() if p not in folders | odd}
@@ -361,17 +438,17 @@ def check(there, folders):
     lines = files["events.jsonl"].split(b"\n")
     ids = [re.fullmatch(ID, task["id"])[0] for task in plan["tasks"]]
     assert len(set(ids)) == len(ids) and not (sealed and lines[-1])
-    first, tasks, last = journal(lines[:-1])
+    first, tasks, last, joined = journal(lines[:-1])
     said = [paper["run_id"], paper["source"]["commit"], own["plan.json"], own["run.json"], len(ids)]
     for number, key in enumerate(("run", "commit", "plan_sha256", "run_sha256", "tasks")):  # 6
         assert first is None or first[key] == said[number]
     assert last is None or last["blocked_sha256"] == own.get("blocked.json")
+    ids = [*(rows := grown(plan, planned(plan), tasks, joined, files))]  # 13
     assert {p.split("/")[0] for p in folders} <= {*ids, "attest"} and set(tasks) <= set(ids)  # 7
     assert all("/" in p or p in TOP or (p.endswith(".tmp") and not sealed) for p in files)
     assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
     for one in paper.get("inputs", {}).values():
         assert ("salt" in one) is ("salted_sha256" in one) is ("value" not in one)
-    rows = planned(plan)
     resumed = limits(lines[:-1], plan, rows)
     assert last is None or counted(last, tasks, len(ids)) is None
     ended = {name for name, t in tasks.items() if t["end"]}
@@ -402,7 +479,9 @@ def check(there, folders):
             assert own.get(root + HANDED, "") == e.get("outputs_sha256", "") and (
                 cut or handed == wanted or (handed < wanted and e["status"] != "success")
             )
-            assert cut or told(root, rows[name], paper, e, files, own, outputs, resumed) is None
+            assert (
+                cut or told(root, rows[name], paper, e, files, own, outputs, resumed, plan) is None
+            )
             if root == f"{name}/" or (not cut and f"{root}99-summary/status.json" in files):
                 claims(parse(files[f"{root}99-summary/status.json"]), name, paper, e)
         for number, e in tasks[name]["all"].items():
@@ -410,5 +489,5 @@ def check(there, folders):
             assert e is end or digest[path] == e["task_sha256"]
         status = parse(files[f"{name}/99-summary/status.json"])
         cached(name, status, end, tasks[name].get("found"), files)  # 12
-    assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 13
+    assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 14
     return bool(last and sealed and ended == set(ids))

@@ -23,8 +23,11 @@ from zf.run.schedule.orders import (
     AskLease,
     EndPhase,
     EndRun,
+    Extend,
+    Extended,
     KillAttempt,
     LeaseAnswered,
+    NotExtended,
     NotRun,
     Order,
     Record,
@@ -44,6 +47,7 @@ _CAUSE = {
     Status.LOST: Cause.WORKER,
     Status.CANCELLED: Cause.INTERRUPT,
 }
+_NONE = (Status.SKIPPED, "no instances")
 _TIMEOUTS = {Cause.PHASE_TIMEOUT, Cause.DEADLINE}
 
 
@@ -78,6 +82,7 @@ def plan_of(
         chain=chain,
         needs="checked" if checked else "not_checked",
         upstream={},
+        dynamic=tuple(name for name in in_order if members[name].matrix_from),
     )
 
 
@@ -135,6 +140,8 @@ class Simulation:
     events: Iterable[tuple[float, Any]] = ()
     # Whether another run has this group at this moment.
     is_held: Callable[[str, float], bool] = lambda *_: False
+    # Which instances a task has.
+    extend: Callable[[str], Extended | NotExtended] = lambda base: NotExtended(base, *_NONE)
     before_order: Callable[[Simulation, Order], None] = lambda *_: None
     after_turn: Callable[[Simulation], None] = lambda _: None
     now: float = 0.0
@@ -185,7 +192,14 @@ class Simulation:
     def _take(self, event: Any, orders: list[Order]) -> None:
         self.latest = len(self.turns)
         exchanges: deque[tuple[Any, list[Order]]] = deque([(event, orders)])
-        while exchanges:
+        bases: deque[str] = deque()
+        while exchanges or bases:
+            if not exchanges:
+                base = bases.popleft()
+                if not self.scheduler.is_to_extend(base):
+                    continue
+                found = self.extend(base)
+                exchanges.append((found, self.scheduler.handle(found, self.now)))
             event, orders = exchanges.popleft()
             self.turns.append(Turn(self.now, event, tuple(orders)))
             for order in orders:
@@ -194,6 +208,8 @@ class Simulation:
                 if isinstance(order, AskLease):
                     answer = self._answer(order)
                     exchanges.append((answer, self.scheduler.handle(answer, self.now)))
+                if isinstance(order, Extend):
+                    bases.append(order.base)
         self.after_turn(self)
 
     def _answer(self, order: AskLease) -> LeaseAnswered:
@@ -235,7 +251,7 @@ class Simulation:
                 self.pending[name] = self.ends.pop(name)
             case Record(RetryDropped(name)) if name in self.pending:
                 self.ends[name] = self.pending.pop(name)
-            case Record() | AskLease() | StartPhase() | EndPhase() | TimeOutPhase():
+            case Record() | AskLease() | Extend() | StartPhase() | EndPhase() | TimeOutPhase():
                 pass
 
     def _plan(self, at: float, event: Any) -> None:

@@ -22,6 +22,7 @@ from zf.events import (
 )
 from zf.run.schedule.orders import (
     EndPhase,
+    Extended,
     NotRun,
     Order,
     Record,
@@ -55,6 +56,8 @@ def journal_of(turns: Iterable[Turn]) -> Iterator[tuple[float, Event]]:
     for turn in turns:
         if isinstance(turn.event, HEARD):
             yield turn.now, turn.event
+        if isinstance(turn.event, Extended):
+            yield turn.now, turn.event.event
         for order in turn.orders:
             event = written(order)
             if event is not None:
@@ -96,3 +99,15 @@ def check_once(events: Iterable[Event]) -> None:
 
 def runner_died(attempt: AttemptStarted) -> AttemptEnded:
     return ended(attempt.task, Status.LOST, attempt=attempt.attempt, cause=Cause.RUNNER)
+
+
+def ends_in(events: Iterable[Event]) -> dict[str, Status]:
+    """How tasks ended, but for those that are to be tried again."""
+    ends: dict[str, Status] = {}
+    for event in events:
+        match event:
+            case AttemptEnded(name, cause=Cause.RUNNER) | RetryScheduled(name):
+                ends.pop(name, None)
+            case AttemptEnded(name) | TaskNotRun(name):
+                ends[name] = event.status
+    return ends

@@ -57,8 +57,8 @@ jobs:
 """
 _GITHUB_ENV = """
         env:
-          # The URL of a git repository of zf: a variable of the repository.
-          ZF_SOURCE: ${{ vars.ZF_SOURCE }}"""
+          # The URL of a git repository of zf: a secret, as it may have a token in it.
+          ZF_SOURCE: ${{ secrets.ZF_SOURCE }}"""
 _GITLAB = """\
 # Runs the tasks of zf.yaml, and keeps the proof of the run and its report.
 zf:

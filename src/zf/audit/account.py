@@ -95,6 +95,8 @@ class Account(Struct):
     # Those to be held against the plan, in order.
     of_the_plan: list[Mapping[str, Any]] = field(default_factory=list)
     resumed: bool = False
+    # The events with which instances joined the plan.
+    extended: list[Mapping[str, Any]] = field(default_factory=list)
 
     def feed(self, data: Mapping[str, Any]) -> None:
         """Take the next line."""
@@ -125,6 +127,8 @@ class Account(Struct):
             self._ended(data)
         elif kind in _LOOKED_UP:
             self._looked_up(data)
+        elif kind == "plan_extended":
+            self._extended(data)
         elif kind == "run_ended":
             self.ended = data
         elif kind in _OF_THE_PLAN:
@@ -132,6 +136,16 @@ class Account(Struct):
             self.resumed |= kind == "run_resumed"
             if kind == "retry_scheduled":
                 self._retried(data)
+
+    def _extended(self, data: Mapping[str, Any]) -> None:
+        instances = data.get("instances")
+        names = [one.get("id") for one in instances or () if isinstance(one, dict)]
+        if any(name in self.tasks for name in names):
+            self._problem("instances join the plan that were there before")
+        if any(one.get("base") == data.get("base") for one in self.extended):
+            self._problem("instances join the plan twice")
+        else:
+            self.extended.append(data)
 
     def _task(self, data: Mapping[str, Any]) -> TaskAccount | None:
         name = data.get("task")

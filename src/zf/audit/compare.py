@@ -20,7 +20,7 @@ from zf.proof.bundle import Bundle
 from zf.proof.checksums import MAX_LIST_BYTES
 from zf.proof.journal import decode
 from zf.proof.layout import ARTIFACTS, COMMANDS, ENV, LOGS, OUTPUTS, STATUS, TASK, TASK_LIST
-from zf.proof.read import MAX_JSON_BYTES, first_step, plan_json, run_json
+from zf.proof.read import MAX_JSON_BYTES, first_step, grown_plan, run_json
 
 # What zf itself sets names the run, so it is never the same twice.
 _OF_THE_RUN = frozenset(
@@ -187,7 +187,7 @@ def _input(recorded: Any) -> Any:
 
 
 def _ids(run_dir: str) -> set[str]:
-    return {task["id"] for task in plan_json(run_dir)["tasks"]}
+    return {task["id"] for task in grown_plan(run_dir)["tasks"]}
 
 
 def _task(first: _Side, second: _Side, task: str) -> TaskChange:

@@ -50,6 +50,8 @@ class Evidence:
         self.plan: Mapping[str, Any] = {}
         # Each with its row of the plan, in plan order, and found at once.
         self.planned: dict[str, Mapping[str, Any]] = {}
+        # Those of them that joined the plan while the run went on.
+        self.joined: set[str] = set()
         self.account = Account()
         # What the tasks looked at so far handed on, by name.
         self.outputs: dict[str, Mapping[str, Any]] = {}

@@ -48,6 +48,7 @@ def verify(
     2. Read the manifest; it names exactly the files that are there.
     3. Read run.json and plan.json; these and all other JSON have the form their schemas give.
     4. Read the journal: one unbroken chain, one consistent story, of this run and this plan.
+       Instances that joined the plan are those that the outputs of their needs list.
     5. Every task that ended has its tree: the checksum list that its last event names lists
        exactly the tree's files, and its status.json tells the same outcome. Hash those files.
     6. Hash every other file; all are as they are listed.
@@ -77,6 +78,8 @@ def verify(
         _read_papers(seen)
         _read_journal(seen)
         _match_papers(seen)
+        _extend(seen)
+        _match_journal(seen)
         match_trees(seen)
         _hash_all(seen)
         _check_attest(seen, trust)
@@ -191,16 +194,30 @@ def _match_papers(seen: Evidence) -> None:
         seen.tampered("mismatch", "names another commit than the journal", RUN)
     _match_digest(seen, PLAN, started.get("plan_sha256"))
     _match_digest(seen, RUN, started.get("run_sha256"))
-    told = [*agreement.of_journal(seen.plan, seen.account.of_the_plan, seen.planned)]
     if seen.account.ended is not None:
         _match_blocked(seen, seen.account.ended.get("blocked_sha256"))
-        ends = [task.terminal for task in seen.account.tasks.values() if task.terminal]
-        statuses = [str(end.get("status")) for end in ends]
-        told += agreement.miscounted(seen.account.ended, statuses, len(seen.planned))
-    for wrong in told if seen.plan else ():
-        seen.tampered("mismatch", wrong, JOURNAL)
     if seen.plan and started.get("tasks") != len(seen.planned):
         seen.tampered("mismatch", "has not as many tasks as the journal says", PLAN)
+
+
+def _match_journal(seen: Evidence) -> None:
+    """What the journal says of phases, groups and ends, against the plan with its instances."""
+    account = seen.account
+    told = [*agreement.of_journal(seen.plan, account.of_the_plan, seen.planned)]
+    if account.ended is not None:
+        ends = [task.terminal for task in account.tasks.values() if task.terminal]
+        statuses = [str(end.get("status")) for end in ends]
+        told += agreement.miscounted(account.ended, statuses, len(seen.planned))
+    for wrong in told if seen.plan else ():
+        seen.tampered("mismatch", wrong, JOURNAL)
+
+
+def _extend(seen: Evidence) -> None:
+    """Instances that joined the plan while the run went on are in it from here on."""
+    if seen.account.extended or any("matrix_from" in row for row in seen.planned.values()):
+        from zf.audit.origins import extended  # noqa: PLC0415 - few plans grow
+
+        extended.take_in(seen)
 
 
 def _match_digest(seen: Evidence, path: str, digest: object) -> None:

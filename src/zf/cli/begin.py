@@ -70,6 +70,10 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
 
         flow = arguments.given(flow, arguments.of_phases(flow, phases), options.arguments)
     runs = [*map(adopt, options.upstream)]
+    if runs and 0 in flow.instances.values():
+        from zf.run.upstream import with_instances
+
+        flow = with_instances(flow, phases, runs)
     selected = selecting.of(flow, os.environ) if selecting else None
     names = None if selected is None else selected.among(flow.tasks)
     met, unmet = _upstream(flow, phases, runs, names)

@@ -24,16 +24,17 @@ _ELSEWHERE = {
     "cancel latest": ("stop", "kill", "abort", "down", "halt", "quit"),
     "rerun latest --failed": ("retry", "again", "redo", "rerun-failed"),
     "resume latest": ("continue", "recover"),
-    "prune": ("clean", "gc", "purge", "rm", "remove", "delete", "cleanup"),
+    "prune --keep 20": ("clean", "gc", "purge", "rm", "remove", "delete", "cleanup"),
     "report latest": ("html", "browse", "open"),
     "verify latest": ("audit", "attest"),
     "seal latest --sign": ("sign",),
     "durations": ("times", "timings"),
-    "init": ("setup", "bootstrap", "create-project"),
-    "new": ("create", "add"),
-    "import": ("convert", "migrate", "translate"),
+    "init": ("setup", "bootstrap"),
+    "shell -h": ("bash", "sh", "ssh", "debug"),
+    "new -h": ("create", "add"),
+    "import -h": ("convert", "migrate", "translate"),
     "--version": ("version",),
-    "-h": ("help", "usage-help", "man"),
+    "-h": ("man",),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
-from zf.instances import together
+from zf.instances import listed_by, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,8 +52,14 @@ def _notes(plan: Plan, task: Task) -> Iterator[str]:
         yield f"needs, not checked: {', '.join(together(need.task for need in task.needs))}"
     elif task.needs:
         yield f"needs {', '.join(together(_need(plan, need.task) for need in task.needs))}"
+    if task.matrix_from:
+        yield _later(task)
     if not task.parallel_safe:
         yield "alone"
+
+
+def _later(task: Task) -> str:
+    return f"instances known when {' and '.join(listed_by(task.matrix_from))} is"
 
 
 def _need(plan: Plan, name: str) -> str:
@@ -103,7 +109,8 @@ def _heading(phase: PlannedPhase) -> str:
 
 
 def _label(task: Task) -> list[str]:
-    return [task.id] if task.title in {"", task.id} else [task.id, task.title]
+    titled = [] if task.title in {"", task.id} else [task.title]
+    return [task.id, *titled, *([_later(task)] if task.matrix_from else [])]
 
 
 def _arrows(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Schema = Mapping[str, Any]
 
 # What says which of its shapes a value has; no text of a file holds NUL.
-_PLAIN, _LISTED, _MAPPED = _SHAPES = ("\0plain", "\0list", "\0mapping")
+_PLAIN, _LISTED, _MAPPED, _OTHER = _SHAPES = ("\0plain", "\0list", "\0mapping", "\0other")
 
 
 class Key(Struct, frozen=True):
@@ -135,6 +135,19 @@ def either(plain: Schema, keys: Mapping[str, Key]) -> Schema:
         {_PLAIN: plain, _MAPPED: mapping(keys)},
         lambda value: _MAPPED if isinstance(value, dict) else _PLAIN,
     )
+
+
+def either_of(plain: Schema, key: str, those: Mapping[str, Key], keys: Mapping[str, Key]) -> Schema:
+    """A plain value, or a mapping with the keys of `those` where it has this one, or else with
+    these.
+    """
+
+    def shape(value: object) -> str:
+        if not isinstance(value, dict):
+            return _PLAIN
+        return _OTHER if key in value else _MAPPED
+
+    return _shaped({_PLAIN: plain, _OTHER: mapping(those), _MAPPED: mapping(keys)}, shape)
 
 
 def one_or_list(plain: Schema) -> Schema:

@@ -77,6 +77,8 @@ class Plan(Struct, frozen=True):
     matrix: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
     # How many instances each of its matrices has in the project, so that a part is known as one.
     instances: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    # The tasks that stand for instances which are known once a need has handed on which.
+    dynamic: tuple[str, ...] = ()
 
     def dependents(self) -> Mapping[str, tuple[str, ...]]:
         """For every task, the tasks of the plan that need it, in plan order."""
@@ -108,10 +110,11 @@ class Plan(Struct, frozen=True):
             **({"budget": dict(self.budget)} if self.budget else {}),
             **({"instances": dict(self.instances)} if self.instances else {}),
             **({"matrix": {a: [*v] for a, v in self.matrix.items()}} if self.matrix else {}),
-            "tasks": [self._task_as_json(task) for task in self.tasks.values()],
+            "tasks": [self.row(task) for task in self.tasks.values()],
         }
 
-    def _task_as_json(self, task: Task) -> dict[str, Any]:
+    def row(self, task: Task) -> dict[str, Any]:
+        """What it says of one of its tasks."""
         return {
             "id": task.id,
             "title": task.title,
@@ -137,6 +140,7 @@ class Plan(Struct, frozen=True):
             **({"resources": dict(task.resources)} if task.resources else {}),
             **({"concurrency": task.concurrency} if task.concurrency else {}),
             **({"base": task.base, "matrix": dict(task.matrix)} if task.base else {}),
+            **({"matrix_from": dict(task.matrix_from)} if task.matrix_from else {}),
             **({} if task.max_parallel is None else {"max_parallel": task.max_parallel}),
             **({"start_after_s": task.start_after_s} if task.start_after_s else {}),
             **({"origins": dict(task.origins)} if task.origins else {}),
@@ -378,6 +382,12 @@ def plan_of(
         )
 
     bases = {task.base for task in tasks.values()} if flow.instances else ()
+    later = [base for base, number in flow.instances.items() if not number]
+    dynamic = tuple(name for name in names if name in later) if later else ()
+    if dynamic and needs == "not_checked":
+        from zf.plan.refusals import refuse_unlisted  # noqa: PLC0415 - few tasks are such
+
+        refuse_unlisted(tasks[dynamic[0]])
     return Plan(
         phases=tuple(map(planned, order)),
         tasks={name: tasks[name] for name in names},
@@ -388,6 +398,7 @@ def plan_of(
         budget=flow.project.budget,
         matrix=flow.matrix,
         instances={base: n for base, n in flow.instances.items() if base in bases},
+        dynamic=dynamic,
     )
 
 

@@ -99,6 +99,8 @@ def load(
     shared = tuple(f.written.file for f in found.files if "templates" in f.written.value)
     in_order = {task.id: task for task in sorted(tasks, key=_id)}
     sizes = {base: len(of) for base, of in expanded.items()} if expanded else NOTHING
+    if any(draft.matrix for draft in drafts):
+        sizes = {**sizes, **{d.id: 0 for d in drafts if d.matrix and d.matrix.sources}}
     flow = Flow(root, home, in_order, project, shared=shared, instances=sizes)
     return Loaded(flow, tuple(problems))
 
@@ -152,7 +154,9 @@ def _handed(
     """What each condition may mention of outputs; what is wrong with those that variables take is
     added to `problems`.
     """
-    if not any(d.outputs != () or (d.task and d.task.env_from) for d in drafts):
+    if not any(
+        d.outputs != () or (d.task and (d.task.env_from or d.task.matrix_from)) for d in drafts
+    ):
         return NOTHING
     from zf.plan.outputs.references import check, fields  # few projects have any
 
@@ -169,7 +173,10 @@ def _fields(draft: Draft, handed: Mapping[str, Collection[str]]) -> Collection[s
     from zf.plan.conditions.condition import Field  # few tasks have a condition
 
     keys = (*draft.matrix.names, *(key for one in draft.matrix.include for key in one))
-    return outputs + [Field("matrix", (axis,)).key for axis in dict.fromkeys(keys)]
+    found = outputs + [Field("matrix", (axis,)).key for axis in dict.fromkeys(keys)]
+    if "" in draft.matrix.sources:  # which there are, is known later
+        found += [f.key for _, c in draft.conditions() for f in c.fields if f.kind == "matrix"]
+    return found
 
 
 def _read_project(found: reading.Project) -> tuple[Project, list[Problem]]:
@@ -232,6 +239,8 @@ def _draft(said: TaskSaid, sharing: Sharing) -> Draft:
         if wrong:
             return draft
     draft.task = _task(draft, resolved, lines)
+    if draft.matrix is not None and draft.matrix.sources:
+        draft.task = _of_later(draft.task, draft.matrix)
     draft.states_timeout = "timeout_sec" in form
     draft.states_phase = "phase" in form
     if draft.task.condition:
@@ -239,6 +248,14 @@ def _draft(said: TaskSaid, sharing: Sharing) -> Draft:
 
         draft.condition = parse(draft.task.condition)
     return draft
+
+
+def _of_later(task: Task, matrix: Matrix) -> Task:
+    """The task, which stands for instances that are known later."""
+    from zf.plan.matrix.dynamic import said_of  # few tasks have such a matrix
+
+    limits = {"max_parallel": matrix.max_parallel, "matrix_fail_fast": matrix.fail_fast}
+    return replace(task, matrix_from=said_of(matrix), **limits)
 
 
 def _matrix(draft: Draft, form: Mapping[str, Any], found: Written) -> tuple[Matrix, list[Problem]]:

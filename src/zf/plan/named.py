@@ -100,6 +100,11 @@ def _hint(flow: Flow, phases: set[str], word: str) -> str:
     from zf.plan.suggest import nearest  # noqa: PLC0415 - of a wrong name
 
     name = word.removeprefix(PHASE).removeprefix(TASK)
+    if "@" in name:
+        from zf.plan.refusals import later_hint  # noqa: PLC0415 - as above
+
+        if later := later_hint(flow, name):
+            return later
     bases = {task.base or task.id: task.phase for task in flow.tasks.values()}
     guess = nearest(name, phases | bases.keys() | flow.tasks.keys())
     if guess is None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NoReturn
 
 from zf.errors import Problem, ZfError
+from zf.instances import listed_by
 from zf.lean.records import replace
 from zf.model import Flow, Need, Task, base_of
 from zf.plan.phases import phase_order, stated_needs
@@ -22,10 +23,26 @@ def refuse_phases(flow: Flow, unknown: Iterable[str]) -> NoReturn:
 
 
 def refuse_task(flow: Flow, unknown: str) -> NoReturn:
+    hint = later_hint(flow, unknown) or task_hint(unknown, flow.tasks)
+    raise ZfError(f"unknown task '{unknown}'", code="ZF103", hint=hint)
+
+
+def later_hint(flow: Flow, unknown: str) -> str | None:
+    """What to do in place of naming an instance of a matrix that is only known in a run."""
+    base = flow.tasks.get(base_of(unknown))
+    if base is None or not base.matrix_from or base.id == unknown:
+        return None
+    listed = " and ".join(listed_by(base.matrix_from))
+    return f"its instances are known when {listed} is: zf run {base.id}"
+
+
+def refuse_unlisted(task: Task) -> NoReturn:
+    """Raises ZfError (exit 2) for a task to be run without what says which instances it has."""
     raise ZfError(
-        f"unknown task '{unknown}'",
-        code="ZF103",
-        hint=task_hint(unknown, flow.tasks),
+        f"the instances of '{task.id}' are known when {' and '.join(listed_by(task.matrix_from))}"
+        " is, which this run would be without",
+        code="ZF162",
+        hint=f"zf run-task {task.id} --with-needs",
     )
 
 

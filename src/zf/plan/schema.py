@@ -22,6 +22,7 @@ from zf.plan.form import (
     Key,
     checked,
     either,
+    either_of,
     env_of,
     is_condition,
     list_of,
@@ -34,7 +35,7 @@ from zf.plan.form import (
     whole,
 )
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
-from zf.plan.outputs.form import FROM, OUTPUTS
+from zf.plan.outputs.form import FROM, OUTPUT_OF, OUTPUTS
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
 from zf.plan.walls.keys import WALLS
 from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
@@ -123,8 +124,23 @@ COUNTED: Mapping[str, Key] = {
     ),
 }
 
+TAKEN: Mapping[str, Key] = {
+    "from": Key(
+        text(OUTPUT_OF),
+        "The output of a need that lists the values, as JSON: the task and the output, with a dot.",
+        required=True,
+        example="from: plan.list",
+    ),
+}
+
+_AXIS = either_of(list_of(SCALAR, min_length=1), "from", TAKEN, COUNTED)
 _LISTED = list_of(table(STR, SCALAR), min_length=1)
 MATRIX: Mapping[str, Key] = {
+    "from": Key(
+        text(OUTPUT_OF),
+        "The output of a need that says which instances there are, as JSON: a list of values, a"
+        " list of mappings as in `include`, or a whole matrix. In place of axes.",
+    ),
     "include": Key(
         _LISTED,
         "Instances to add, or values to add to those that agree with the rest of the entry.",
@@ -168,7 +184,7 @@ TASK: Mapping[str, Key] = {
         keys=NEED,
     ),
     "matrix": Key(
-        mapping(MATRIX, others=either(list_of(SCALAR, min_length=1), COUNTED)),
+        mapping(MATRIX, others=_AXIS),
         "Axes and their values: the task is run once for each combination.",
         keys=MATRIX,
     ),

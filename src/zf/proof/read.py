@@ -17,6 +17,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zf.errors import ZfError, printable
+from zf.events import PlanExtended
+from zf.instances import extended
 from zf.lean.records import Struct
 from zf.proof.checksums import MAX_LIST_BYTES, parse
 from zf.proof.files import APPEND, NAMED_FOLDER, READ, open_folder_inside, open_inside, opened
@@ -120,6 +122,20 @@ def first_step(run: Mapping[str, Any]) -> int:
 def plan_json(run_dir: str) -> dict[str, Any]:
     """What plan.json says; ZfError when it cannot be read."""
     return read_json(run_dir, PLAN)
+
+
+def grown_plan(run_dir: str) -> Mapping[str, Any]:
+    """What plan.json says, with the instances that joined the plan while the run went on; as far as
+    the two can be read. ZfError when plan.json cannot.
+    """
+    plan = plan_json(run_dir)
+    try:
+        if not any("matrix_from" in row for row in plan["tasks"]):
+            return plan
+        events = journal(run_dir).events
+        return extended(plan, [event for event in events if isinstance(event, PlanExtended)])
+    except (ZfError, KeyError, TypeError, AttributeError):
+        return plan
 
 
 def status_json(run_dir: str, task: str) -> dict[str, Any]:

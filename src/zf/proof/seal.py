@@ -13,7 +13,8 @@ from hashlib import sha256
 from operator import itemgetter
 
 from zf.errors import Exit, ZfError, printable
-from zf.events import RunEnded
+from zf.events import PlanExtended, RunEnded
+from zf.instances import extended
 from zf.lean.records import Struct, replace
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
@@ -133,7 +134,8 @@ def close_killed(run_dir: str, head: str | None = None) -> str:
     known = Known()
     for event in reading.events:
         known.take(event)
-    plan = read_json(run_dir, PLAN)
+    joined = [event for event in reading.events if isinstance(event, PlanExtended)]
+    plan = extended(read_json(run_dir, PLAN), joined)
     planned = {row["id"] for row in plan["tasks"]}
     abandoned.drop_unfinished(run_dir)
     if not isinstance(reading.events[-1], RunEnded):

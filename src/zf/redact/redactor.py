@@ -31,19 +31,25 @@ def secret_axes(tasks: Iterable[Task], project: Project) -> Iterator[Problem]:
     """
     told: set[tuple[str, str]] = set()
     for task in tasks:
-        for axis in task.matrix:
+        base = task.base or task.id
+        later = (axis for axis in task.matrix_from if axis not in _NO_AXES)
+        for axis in task.matrix or later:
             globs = (*project.secrets, *task.secrets, *SECRET_NAME_GLOBS)
-            if (task.base, axis) in told or not is_secret_name(matrix_variable(axis), globs):
+            if (base, axis) in told or not is_secret_name(matrix_variable(axis), globs):
                 continue
-            told.add((task.base, axis))
+            told.add((base, axis))
             yield Problem(
                 code="ZF161",
-                message=f"the axis '{axis}' of '{task.base}' is called like a secret, and its"
+                message=f"the axis '{axis}' of '{base}' is called like a secret, and its"
                 " values stand in the names of its instances",
                 file=task.file,
                 line=task.line,
                 hint="rename the axis; take what is secret from the environment, with pass_env",
             )
+
+
+# Of a matrix that is known later.
+_NO_AXES = frozenset({"from", "include", "exclude"})
 
 
 class Redactor:

@@ -64,6 +64,7 @@ CODES: Mapping[Cause, str] = {
     Cause.METRICS: "ZF522",
     Cause.BUDGET: "ZF523",
     Cause.OUTPUTS: "ZF528",
+    Cause.INSTANCES: "ZF529",
     Cause.MATRIX: "ZF524",
     Cause.STEP_TIMEOUT: "ZF525",
     Cause.SKIP_EXIT_CODE: "ZF526",

@@ -27,6 +27,7 @@ from zf.events import (
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
+    PlanExtended,
     RetryDropped,
     RetryScheduled,
     RunEnded,
@@ -40,7 +41,7 @@ from zf.events import (
 )
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING
-from zf.report.task_facts import PhaseFacts, TaskFacts, Tried, shared_names
+from zf.report.task_facts import PhaseFacts, TaskFacts, Tried, extend, shared_names
 
 if TYPE_CHECKING:
     from zf.report.causes import RootCause
@@ -100,6 +101,8 @@ class Facts(Struct):
     duration_s: float | None = None
     # What it was given, in words, where that is known.
     given: Sequence[str] = ()
+    # What joined the plan while it went on.
+    joined: list[PlanExtended] = field(default_factory=list)
     _causes: tuple[RootCause, ...] | None = None
 
     @property
@@ -216,6 +219,7 @@ class Fold:
     def __init__(self, plan: Mapping[str, Any], limits: Mapping[str, Any] | None = None) -> None:
         """`limits` is what run.json says the run is allowed."""
         try:
+            self._plan = plan
             self.facts = _planned(plan)
             if limits is not None:
                 self.facts.max_jobs = limits["max_jobs"]
@@ -257,6 +261,8 @@ class Fold:
                 self._phase(event)
             case BudgetWarned():
                 facts.budgets[event.scope, event.name, event.metric] = event
+            case PlanExtended():
+                extend(facts, self._plan, event)
             case RunTimedOut():
                 facts.run_timeout = event
             case Interrupted():

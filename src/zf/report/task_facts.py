@@ -11,7 +11,16 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zf.errors import ZfError
-from zf.events import WELL, Cached, CacheMissed, Cause, ConditionEvaluated, Status
+from zf.events import (
+    WELL,
+    Cached,
+    CacheMissed,
+    Cause,
+    ConditionEvaluated,
+    PlanExtended,
+    Status,
+)
+from zf.instances import listed_by, rows_of
 from zf.lean.records import Struct, field
 from zf.model import NOTHING
 
@@ -45,6 +54,8 @@ class TaskFacts(Struct):
     base: str = ""
     matrix: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     max_parallel: int | None = None
+    # Of a task whose instances are not known yet: the outputs that will say which there are.
+    listed_by: tuple[str, ...] = ()
     start_after_s: float = 0.0
     # How long it was expected to take, by earlier runs; None where there is none to say so.
     weight_s: float | None = None
@@ -107,6 +118,7 @@ class TaskFacts(Struct):
             base=row.get("base", ""),
             matrix=row.get("matrix", NOTHING),
             max_parallel=row.get("max_parallel"),
+            listed_by=listed_by(row.get("matrix_from", NOTHING)),
             start_after_s=row.get("start_after_s", 0.0),
             weight_s=row.get("weight_s"),
         )
@@ -132,6 +144,15 @@ class TaskFacts(Struct):
         """The run whose result counts for it; empty where its own steps were run."""
         found = self.looked_up if self.status is Status.SUCCESS else None
         return found.origin if isinstance(found, Cached) else ""
+
+    def need_instead(self, joined: Mapping[str, Sequence[str]]) -> None:
+        """Have it need the instances of tasks whose instances are known."""
+
+        def instead(needs: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for need in needs for name in joined.get(need, (need,)))
+
+        self.needs, self.strict = instead(self.needs), instead(self.strict)
+        self.optional = instead(self.optional)
 
     def forget_end(self) -> None:
         """What an earlier attempt came to no longer counts."""
@@ -214,6 +235,40 @@ def bases(tasks: Iterable[TaskFacts]) -> dict[str, Base]:
     return {name: Base(name, tuple(of)) for name, of in found.items()}
 
 
+def extend(facts: Facts, plan: Mapping[str, Any], event: PlanExtended) -> None:
+    """Put the instances that joined a plan in the place of their base, if that is there and has
+    not ended. Raises ValueError for what are no instances.
+    """
+    base = facts.tasks.get(event.base)
+    row = next((one for one in plan["tasks"] if one["id"] == event.base), None)
+    if base is None or row is None or base.word != "waiting" or not event.instances:
+        return
+    try:
+        rows = rows_of(row, event.instances)
+        found = {one["id"]: TaskFacts.planned(one) for one in rows}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no instances of {event.base!r}: {error!r}") from error
+    facts.joined.append(event)
+    facts.tasks = {
+        name: task
+        for each in facts.tasks.values()
+        for name, task in (found.items() if each is base else [(each.id, each)])
+    }
+    facts.counts["waiting"] += len(found) - 1
+    if base.phase in facts.phases:
+        facts.phases[base.phase].tasks += len(found) - 1
+    if facts.expected is not None:
+        facts.expected.extend(event.base, rows)
+    joined = {one.base: [str(of["id"]) for of in one.instances] for one in facts.joined}
+    dependents: dict[str, list[str]] = {}
+    for task in facts.tasks.values():
+        if any(need in joined for need in task.needs):
+            task.need_instead(joined)
+        for need in task.needs:
+            dependents.setdefault(need, []).append(task.id)
+    facts.dependents = dependents
+
+
 def grouped(tasks: Iterable[TaskFacts]) -> list[TaskFacts | Base]:
     """The tasks in their order, but each base with its instances where the first of them stands."""
     rows = list(tasks)
@@ -228,8 +283,14 @@ def grouped(tasks: Iterable[TaskFacts]) -> list[TaskFacts | Base]:
 
 
 def not_well(facts: Facts) -> set[str]:
-    """The tasks that did not end well, which `--failed` runs again."""
-    return {task.id for task in facts.tasks.values() if task.status not in WELL}
+    """The tasks that did not end well, which `--failed` runs again; and what lists the instances of
+    one that has none for what was listed.
+    """
+    found = {task.id for task in facts.tasks.values() if task.status not in WELL}
+    for task in facts.tasks.values():
+        if task.cause is Cause.INSTANCES and task.status not in WELL:
+            found |= {one.rpartition(".")[0] for one in task.listed_by} & facts.tasks.keys()
+    return found
 
 
 def named(facts: Facts, name: str) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from zf.events import (
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
+    PlanExtended,
     RetryDropped,
     RetryScheduled,
     RunEnded,
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
 _encode = encoder()
 # A minute is what CI users take for a hang; shorter would fill their logs.
 HEARTBEAT_S = 60.0
+# Of instances that joined the plan, in one line.
+_MOST_NAMES = 8
 
 
 def plain_line(facts: Facts, event: Event, style: Style = PLAIN) -> str:
@@ -109,6 +112,11 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
         case RunTimedOut(deadline_s=deadline_s):
             told = f"past its deadline of {limit(deadline_s)}: ending what runs"
             return style.paint(f"run {printable(facts.run)}: {told}", "error")
+        case PlanExtended(base=base, instances=instances):
+            names = [printable(str(one["id"]).partition("@")[2]) for one in instances]
+            more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+            told = ", ".join(names[:_MOST_NAMES]) + more
+            return f"{printable(base)}: {count(len(names), 'instance')}: {told}"
         case ThrottleEntered(reason=reason):
             told = f"{printable(reason)}: nothing new starts while a task runs"
             return f"{style.paint('throttle:', 'throttle')} {told}"

@@ -393,6 +393,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.ARTIFACTS: "an artifact was refused",
     Cause.BUDGET: "it used more than its budget",
     Cause.METRICS: "what it measured could not be read",
+    Cause.INSTANCES: "no instances could be made of what a need handed on",
     Cause.OUTPUTS: "an output was missing or could not be used",
     Cause.STORAGE: "its proof could not be written",
     Cause.WORKER: "its worker died or stopped answering",

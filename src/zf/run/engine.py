@@ -38,8 +38,11 @@ from zf.run.schedule.orders import (
     AskLease,
     EndPhase,
     EndRun,
+    Extend,
+    Extended,
     KillAttempt,
     LeaseAnswered,
+    NotExtended,
     NotRun,
     Order,
     OutputsRead,
@@ -104,6 +107,7 @@ class Engine:
         *,
         write_not_run: Callable[[TaskNotRun], str],
         read_outputs: Callable[[AttemptEnded], OutputsRead],
+        extending: Callable[[str], Extended | NotExtended],
         inbox: Inbox,
         leases: Leases,
         output_fd: Callable[[], int | None],
@@ -116,6 +120,7 @@ class Engine:
         self._recorder = recorder
         self._write_not_run = write_not_run
         self._read_outputs = read_outputs
+        self._extending = extending
         self._inbox = inbox
         self._leases = leases
         self._output_fd = output_fd
@@ -208,15 +213,19 @@ class Engine:
 
     def _carry_out(self, orders: list[Order]) -> None:
         starts = []
-        waiting = deque(orders)
-        while waiting:
-            match order := waiting.popleft():
+        waiting, last = deque(orders), deque[Extend]()
+        while waiting or last:
+            match order := waiting.popleft() if waiting else last.popleft():
                 case StartAttempt(task, attempt, spent):
                     slot = self._take_slot(task)
                     self._recorder.record(AttemptStarted(task, attempt, slot))
                     starts.append((task, attempt, slot, spent))
                 case AskLease(task, group, cancels):
                     waiting.extend(self._ask_lease(task, group, cancels=cancels))
+                case Extend() if waiting:
+                    last.append(order)  # no lease may be asked for that has no answer yet
+                case Extend(base):
+                    waiting.extend(self._extend(base))
                 case ReleaseLease(task):
                     self._leases.release(task)
                 case KillAttempt(task, _, cause, force, detail):
@@ -248,6 +257,16 @@ class Engine:
         newer = self._leases.newer(task, group, wants=cancels)
         owner = None if newer else self._leases.take(task, group, now, wants=cancels)
         return self._scheduler.handle(LeaseAnswered(task, owner, newer), now)
+
+    def _extend(self, base: str) -> list[Order]:
+        if not self._scheduler.is_to_extend(base):
+            return []  # what came of another has ended it meanwhile
+        answer, now = self._extending(base), time.monotonic()
+        if isinstance(answer, Extended):
+            now = self._recorder.record(answer.event)
+            # It outlasts a crash before there is a tree that nothing else explains.
+            self._recorder.commit()
+        return self._scheduler.handle(answer, now)
 
     def _not_run(self, order: NotRun) -> None:
         now, end = timestamp(time.time()), (order.status, order.cause, order.detail, order.needs)

@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zf.errors import Exit, ZfError
-from zf.events import AttemptEnded, RunEnded, RunResumed, RunStarted, Status, TaskNotRun
+from zf.events import (
+    AttemptEnded,
+    PlanExtended,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    Status,
+    TaskNotRun,
+)
 from zf.inputs import told
+from zf.instances import extended
 from zf.lean import lazy
 from zf.lean.records import Struct, replace
+from zf.model import Task
 from zf.proof.durations import runs
+from zf.proof.durations.form import Durations
 from zf.proof.journal import Journal, JournalReading
 from zf.proof.known import Known
 from zf.proof.layout import JOURNAL, PLAN, RUN
@@ -31,7 +42,7 @@ from zf.run.host import leases, lock, machine
 from zf.run.host.interrupts import Inbox, listening
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest, refuse_sealed
-from zf.run.schedule.orders import Order
+from zf.run.schedule.orders import Extended, NotExtended, Order
 from zf.run.schedule.scheduler import Scheduler
 from zf.run.sealing import Launched
 from zf.tracing import TRACEPARENT, Trace
@@ -40,9 +51,10 @@ from zf.work.supervise import leftovers
 from zf.work.worker import Shared
 
 if TYPE_CHECKING:
-    from zf.run import outputs, recover
+    from zf.run import extending, outputs, recover
     from zf.work.walls import shield
 else:  # no new run needs them, and few read outputs
+    extending = lazy.module("zf.run.extending")
     outputs = lazy.module("zf.run.outputs")
     recover = lazy.module("zf.run.recover")
     shield = lazy.module("zf.work.walls.shield")
@@ -53,14 +65,17 @@ LookingAgain = Callable[[Inbox], AbstractContextManager[Callable[[], bool | None
 
 class _Start(Struct, frozen=True):
     """Where a run goes on from: the orders to begin with, and when it and its phase began, on the
-    monotonic clock, without the time in which no zf ran it.
+    monotonic clock, without the time in which no zf ran it. `about` is run.json; `durations` are
+    those of earlier runs.
     """
 
     scheduler: Scheduler
     orders: list[Order]
     looking_again: LookingAgain
     began: float
+    about: Mapping[str, Any]
     phase_began: float | None = None
+    durations: Sequence[Durations] = ()
 
 
 def launch(request: RunRequest, command: Sequence[str]) -> Launched:
@@ -93,15 +108,22 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         # 4. The run's folder appears, whole.
         recorder, began, about = opening.new_folder(request, command, plan, source, known)
         scheduler = request.scheduler(about)
-        pool.facts = request.facts_for_steps(about)
-        start = _Start(scheduler, scheduler.start(began), source.looking_again, time.monotonic())
+        pool.facts = request.facts_for_steps(about, pool.tasks.values())
+        start = _Start(
+            scheduler,
+            scheduler.start(began),
+            source.looking_again,
+            time.monotonic(),
+            about,
+            durations=[durations, request.durations] if request.durations else [durations],
+        )
         # 5. Tasks run; then the proof is sealed.
         with opening.recording(request.run):
             done = _conduct(request, start, recorder, inbox, pool, lock_fd)
         if not done.facts.tampered:
             took = _took_s(done.facts)
             took.pop(request.terminal, None)  # a person's time
-            durations.add(request.run, plan["tasks"], took)
+            durations.add(request.run, extended(plan, done.facts.joined)["tasks"], took)
             runs.keep(durations, lock.folder(proofs))
         return done
 
@@ -157,10 +179,14 @@ def resume(request: RunRequest) -> Launched:
             # All that was missing is the seal.
             return sealing.close(request, recorder, known)
         # 3. What was under way is written down as lost.
-        abandoned.drop_unnamed(run_dir, request.plan.tasks, reading.events)
+        tasks = {**request.plan.tasks}
+        joined: list[PlanExtended] = []
+        if request.plan.dynamic:
+            joined = extending.recalled(tasks, reading.events, request.redactor.defined)
+        abandoned.drop_unnamed(run_dir, tasks, reading.events)
         recorder.record(RunResumed(ended))
         for attempt in recover.open_attempts(reading.events):
-            task, before = request.plan.tasks[attempt.task], known.task_sha256(attempt.task)
+            task, before = tasks[attempt.task], known.task_sha256(attempt.task)
             shield.rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
             recorder.record(recover.outcome(run, run_dir, task, attempt, request.redactor, before))
         recorder.commit()
@@ -169,9 +195,11 @@ def resume(request: RunRequest) -> Launched:
         assert isinstance(begun, RunStarted)  # its proof is intact
         trace = Trace(run, begun.trace_id, begun.traceparent)
         request = replace(request, trace=trace)
-        start = _start_again(request, journal, reading)
+        start = _start_again(request, journal, reading, tasks)
         pool = _pool(request, known)
-        pool.facts = request.facts_for_steps(run_json(run_dir))
+        for event in joined:
+            pool.extend(event.base, event.instances)
+        pool.facts = request.facts_for_steps(start.about, tasks.values())
         return _conduct(request, start, recorder, inbox, pool, lock_fd)
 
 
@@ -199,8 +227,9 @@ def _conduct(
             start.scheduler,
             pool,
             recorder,
-            write_not_run=_write_not_run(request),
+            write_not_run=_write_not_run(request, pool.tasks),
             read_outputs=lambda ended: outputs.read_ended(run_dir, ended),
+            extending=_extending(request, start, pool),
             inbox=inbox,
             leases=held,
             output_fd=request.output_fd,
@@ -250,7 +279,8 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         terminal=request.terminal,
     )
     try:
-        return Pool(request.plan.tasks, shared, known=known, first=first)
+        tasks = request.plan.tasks
+        return Pool({**tasks} if request.plan.dynamic else tasks, shared, known=known, first=first)
     except OSError as error:
         raise machine.no_process(error) from None
 
@@ -264,19 +294,33 @@ def _first_starts(request: RunRequest) -> int:
     return min(request.limits.max_jobs, free, os.cpu_count() or 1)
 
 
+def _extending(
+    request: RunRequest, start: _Start, pool: Pool
+) -> Callable[[str], Extended | NotExtended]:
+    """What finds out which instances a task has."""
+
+    def extend(base: str) -> Extended | NotExtended:
+        def weigh(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
+            return runs.weights(rows, *start.durations)
+
+        return extending.Extending(request, start.about, pool, weigh)(base)
+
+    return extend
+
+
 def _sampler(request: RunRequest) -> machine.Sampler | None:
     if request.limits.throttle is None:
         return None
     return machine.Sampler(time.monotonic(), request.settings.poll_interval_s.value)
 
 
-def _write_not_run(request: RunRequest) -> Callable[[TaskNotRun], str]:
+def _write_not_run(request: RunRequest, tasks: Mapping[str, Task]) -> Callable[[TaskNotRun], str]:
     """Writes the tree of a task that is not run; gives its `task_sha256`."""
     place = request.place()
     shown = replace(place, root=request.redactor.text(place.root))
 
     def write(event: TaskNotRun) -> str:
-        task = request.redactor.task(request.plan.tasks[event.task])
+        task = request.redactor.task(tasks[event.task])
         return write_not_run(request.run_dir, shown, task, event)
 
     return write
@@ -304,14 +348,19 @@ def _verified_journal(request: RunRequest) -> tuple[Journal, JournalReading]:
     return journal, reading
 
 
-def _start_again(request: RunRequest, journal: Journal, reading: JournalReading) -> _Start:
-    """Where the dead runner stopped, with what was written down since."""
+def _start_again(
+    request: RunRequest, journal: Journal, reading: JournalReading, tasks: Mapping[str, Task]
+) -> _Start:
+    """Where the dead runner stopped, with what was written down since; `tasks` are all that its
+    plan has by now.
+    """
     from zf.report.timing.clock import idle_s  # noqa: PLC0415 - no new run needs it
 
     lines = journal.read_back().lines
     times = recover.moments(lines, time.monotonic())
     about = run_json(request.run_dir)
-    scheduler = request.scheduler(about, recover.conditions_answered(reading.events))
+    joined = [task for name, task in tasks.items() if name not in request.plan.tasks]
+    scheduler = request.scheduler(about, recover.conditions_answered(reading.events), joined)
     # Of attempts that were followed by another, too: only the last one's tree is what was named.
     for event in reading.events:
         if isinstance(event, AttemptEnded) and scheduler.asks_for_outputs(event):
@@ -324,4 +373,5 @@ def _start_again(request: RunRequest, journal: Journal, reading: JournalReading)
         now.keep()
         yield lambda: provenance.changed_since(about["source"], now.facts)
 
-    return _Start(scheduler, orders, looking_again, times[0], recover.phase_began(lines, times))
+    began = recover.phase_began(lines, times)
+    return _Start(scheduler, orders, looking_again, times[0], about, began)

@@ -122,7 +122,8 @@ def refuse_unset(request: RunRequest) -> None:
     told = [*problems.unset_for_all(root, env.lacking_of_project(project, environ))]
     for task in asking:
         inputs = map(variable, known_to(request.inputs, task.phase))
-        here = env.check_here(task, outside.seen(task).get, tuple(inputs))
+        also = (*inputs, *problems.matrix_named(task))
+        here = env.check_here(task, outside.seen(task).get, also)
         found = chain(env.lacking(task, environ), here)
         told += problems.unset(root, task, found)
     if told:

@@ -18,6 +18,7 @@ from zf.events import (
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
+    PlanExtended,
     Status,
     TaskNotRun,
 )
@@ -27,6 +28,7 @@ from zf.redact.redactor import Redactor
 from zf.report.timing.clock import elapsed_s
 from zf.run.schedule.orders import (
     EndPhase,
+    Extend,
     KillAttempt,
     NotRun,
     Order,
@@ -112,7 +114,12 @@ def outstanding(
         orders.update((_key(order), order) for order in scheduler.replay(line.event, at))
         orders.pop(_said(line.event), None)
     orders.update((_key(order), order) for order in scheduler.handle(Tick(), times[-1]))
-    return [order for order in orders.values() if not isinstance(order, KillAttempt | ReleaseLease)]
+    return [
+        order
+        for order in orders.values()
+        if not isinstance(order, KillAttempt | ReleaseLease)
+        and (not isinstance(order, Extend) or scheduler.is_to_extend(order.base))
+    ]
 
 
 # The event that says of an order that it was carried out; what is to be recorded says it itself.
@@ -122,8 +129,9 @@ _SAID_BY: Mapping[type[Order], type[Event]] = {
     StartPhase: PhaseStarted,
     TimeOutPhase: PhaseTimedOut,
     EndPhase: PhaseEnded,
+    Extend: PlanExtended,
 }
-_ABOUT = ("task", "attempt", "phase", "scope", "name", "metric", "over")
+_ABOUT = ("task", "attempt", "phase", "scope", "name", "metric", "over", "base")
 _Key = tuple[object, ...]
 
 

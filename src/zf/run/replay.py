@@ -264,7 +264,7 @@ def recorded_environment(
 
 def _instances(run_dir: str, base: str) -> str | None:
     """What to name in place of a task with a matrix: one of its instances is replayed."""
-    rows = read.plan_json(run_dir)["tasks"]
+    rows = read.grown_plan(run_dir)["tasks"]
     first = next((row["id"] for row in rows if row.get("base") == base), None)
     return first and f"it has a matrix: name one of its instances, such as {first}"
 

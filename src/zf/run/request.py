@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zf.errors import Exit, ZfError, printable
@@ -11,7 +12,7 @@ from zf.events import ConditionEvaluated
 from zf.inputs import NO_WORDS, Inputs, Words
 from zf.lean import lazy
 from zf.lean.records import Struct, field, replace
-from zf.model import NOTHING, Flow, declares_inputs
+from zf.model import NOTHING, Flow, Task, declares_inputs
 from zf.plan.graph import Plan
 from zf.proof import read
 from zf.proof.durations.form import Durations
@@ -33,6 +34,7 @@ from zf.typed import ALWAYS, NEVER
 
 if TYPE_CHECKING:
     from zf.audit.authentic import Trust
+    from zf.plan.conditions.verdict import ConditionContext
     from zf.plan.inputs import arguments, given
     from zf.proof.source.early_look import Looking
     from zf.work.caching.use import Caching
@@ -148,10 +150,12 @@ class RunRequest(Struct, frozen=True):
         groups = {task.concurrency for task in self.plan.tasks.values() if task.concurrency}
         return leases.folder(self.environ, groups) if groups else ""
 
-    def facts_for_steps(self, about: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    def facts_for_steps(
+        self, about: Mapping[str, Any], tasks: Iterable[Task]
+    ) -> Mapping[str, Mapping[str, Any]]:
         """What conditions of steps may refer to beside variables; `about` is run.json."""
         return facts_for_steps(
-            self.plan.tasks.values(),
+            tasks,
             run=self.run,
             max_jobs=self.limits.max_jobs,
             source=about["source"],
@@ -159,12 +163,12 @@ class RunRequest(Struct, frozen=True):
             inputs=self.inputs,
         )
 
-    def scheduler(
-        self, about: Mapping[str, Any], decided: Mapping[str, ConditionEvaluated] = NOTHING
-    ) -> Scheduler:
-        """A scheduler for it; `about` is run.json, `decided` are the conditions answered before."""
-        contexts = condition_contexts(
-            self.plan.tasks.values(),
+    def contexts(
+        self, about: Mapping[str, Any], tasks: Iterable[Task]
+    ) -> dict[str, ConditionContext]:
+        """What the conditions of these tasks may refer to; as above."""
+        return condition_contexts(
+            tasks,
             self.environ,
             self.flow.project,
             run=self.run,
@@ -174,6 +178,17 @@ class RunRequest(Struct, frozen=True):
             hide=self.redactor.text,
             inputs=self.inputs,
         )
+
+    def scheduler(
+        self,
+        about: Mapping[str, Any],
+        decided: Mapping[str, ConditionEvaluated] = NOTHING,
+        joined: Collection[Task] = (),
+    ) -> Scheduler:
+        """A scheduler for it; `about` is run.json, `decided` are the conditions answered before;
+        `joined` are instances that joined its plan.
+        """
+        contexts = self.contexts(about, chain(self.plan.tasks.values(), joined))
         scheduler = Scheduler(self.plan, self.limits, contexts, decided)
         asked = [need for need in self.plan.upstream if scheduler.asks_for_outputs_of(need)]
         if asked:
@@ -257,6 +272,10 @@ def recorded_request(
     planned, plan_sha256 = read.object_and_digest(run_dir, PLAN)
     _refuse_old(run_dir, recorded)
     flow, inputs = _as_given(flow, planned, recorded, words, environ)
+    if 0 in flow.instances.values():
+        from zf.plan.matrix.known import grown  # noqa: PLC0415 - few matrices grow
+
+        flow = grown(flow, planned)
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
     redactor = Redactor(tasks, environ, flow.project, inputs)
     request = RunRequest(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from shlex import quote
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from zf.errors import ZfError, printable
 from zf.lean.records import replace
-from zf.model import Flow, is_task_id
+from zf.model import Flow, base_of, is_task_id
 from zf.plan.graph import Plan, plan_selection
 from zf.plan.topology import reachable
 from zf.proof import read
@@ -46,9 +46,16 @@ def select(
 
         flow = narrowed(flow, chosen)
     names = _names(facts, options)
+    stated = flow
+    if 0 in flow.instances.values():
+        from zf.plan.matrix.known import known_from  # noqa: PLC0415 - few matrices grow
+
+        flow = known_from(flow, read.grown_plan(run_dir))
     selected = _selected(flow, facts, options, environ)
     if selected is not None:
         names = selected.among(names)
+    if flow is not stated:
+        flow, names = _listed_anew(stated, flow, read.grown_plan(run_dir), names)
     if not names:
         return None
     outside = {
@@ -74,6 +81,24 @@ def select(
     except ZfError as error:
         raise _with_its_run(error, asked, facts, names) from None
     return plan, read.run_json(run_dir)["limits"]["fail_fast"]
+
+
+def _listed_anew(
+    stated: Flow, flow: Flow, plan: Mapping[str, Any], names: set[str]
+) -> tuple[Flow, set[str]]:
+    """The flow with the instances that the run had, and the tasks that are to run again: but where
+    what lists instances runs again, they are not known.
+    """
+    from zf.plan.matrix.dynamic import sources  # noqa: PLC0415 - few matrices grow
+    from zf.plan.matrix.known import known_from  # noqa: PLC0415 - as above
+
+    later = [task for task in stated.tasks.values() if task.matrix_from]
+    anew = {task.id for task in later if names.intersection(sources(task))}
+    if not anew:
+        return flow, names
+    bases = {base for name in names if (base := base_of(name)) in anew}
+    kept = {name for name in names if base_of(name) not in anew}
+    return known_from(stated, plan, anew), kept | bases
 
 
 def _names(facts: Facts, options: RunOptions) -> set[str]:

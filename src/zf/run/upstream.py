@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from zf.audit.conclusion import Verification
@@ -16,6 +17,7 @@ from zf.audit.verify import verify
 from zf.errors import Exit, ZfError, printable
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.lean.records import Struct
+from zf.model import Flow
 from zf.plan.graph import Met
 from zf.proof import read
 from zf.proof.files import remove_tree
@@ -209,6 +211,28 @@ def resolve(proofs: str, root: str, needs: Mapping[str, object], named: Iterable
     return Upstream(met, frozenset(unmet - met.keys()))
 
 
+def with_instances(flow: Flow, phases: Collection[str], named: Iterable[str]) -> Flow:
+    """The flow with the instances of tasks outside of these phases that one of these runs had, the
+    first that planned them. `latest` stands for all runs, the newest first.
+    """
+    from zf.plan.matrix.known import known_from  # noqa: PLC0415 - few matrices grow
+
+    runs = [each for run in named for each in _each(flow.proofs, run)]
+    for run in runs:
+        later = {task.id for task in flow.tasks.values() if task.matrix_from}
+        wanted = {name for name in later if flow.tasks[name].phase not in phases}
+        if not wanted:
+            break
+        with suppress(ZfError, KeyError):
+            plan = read.grown_plan(read.find_run(flow.proofs, run))
+            flow = known_from(flow, plan, but=later - wanted)
+    return flow
+
+
+def _each(proofs: str, run: str) -> list[str]:
+    return read.list_runs(proofs) if run == "latest" else [run]
+
+
 def _latest(proofs: str, root: str, needs: Collection[str]) -> Upstream:
     commit = provenance.commit(root, os.environ)
     if commit is None:
@@ -238,7 +262,7 @@ def _latest(proofs: str, root: str, needs: Collection[str]) -> Upstream:
 
 
 def _planned(run_dir: str) -> set[str]:
-    return {row["id"] for row in read.plan_json(run_dir)["tasks"]}
+    return {row["id"] for row in read.grown_plan(run_dir)["tasks"]}
 
 
 def outcomes(reading: JournalReading) -> dict[str, AttemptEnded | TaskNotRun]:

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from zf.lean.records import Struct
+from zf.lean.records import Struct, replace
 from zf.proof.layout import FOLDERS
 from zf.proof.tree.records import Place
 from zf.tracing import Trace
@@ -16,9 +16,10 @@ from zf.work.shell import Shell
 from zf.work.supervise.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
-    from zf.model import Project
+    from zf.model import Need, Project, Task
     from zf.plan.graph import Met
     from zf.work.caching.use import Caching
     from zf.work.control import RunnerOrders
@@ -49,6 +50,8 @@ class WorkerContext(Struct):
     buffer: Buffer
     # What met a need, where it was not this run.
     upstream: Mapping[str, Met]
+    # The instances that joined the plan, by their base.
+    joined: dict[str, list[str]]
     # How much the tasks of the run may use, and those of each phase.
     project: Project
     # What steps are told of the run's trace.
@@ -100,6 +103,10 @@ class WorkerContext(Struct):
             self.told = os.stat(self.written_channel).st_mtime_ns > 0
         return self.told
 
+    def needed(self, task: Task) -> Sequence[Need]:
+        """What the task needs, instances that joined the plan by their names."""
+        return needed(task, self.joined)
+
     def needs_of(self, task: str) -> str:
         """Where below the scratch folder a task finds what its needs kept, and nothing else: a
         folder of its own, or of its worker, which is cleared, where tasks can write to it.
@@ -110,3 +117,31 @@ class WorkerContext(Struct):
     def folders(self) -> tuple[str, ...]:
         """The folders of a tree that are made before its steps run."""
         return FOLDERS if self.shield is None else self.shield.folders
+
+
+def extend(
+    tasks: dict[str, Task],
+    joined: dict[str, list[str]],
+    base: str,
+    instances: Sequence[Mapping[str, Any]],
+) -> None:
+    """Take in the instances of a task that joined the plan, as the journal tells of them."""
+    from zf.plan.matrix.dynamic import join  # noqa: PLC0415 - few plans grow
+
+    join(tasks, base, instances)
+    joined[base] = [str(one["id"]) for one in instances]
+
+
+def needed(task: Task, joined: Mapping[str, Sequence[str]]) -> Sequence[Need]:
+    """What the task needs; of a task whose instances joined the plan, each of them."""
+    if not joined or all(need.task not in joined for need in task.needs):
+        return task.needs
+    return [
+        one
+        for need in task.needs
+        for one in (
+            (replace(need, task=name, matrix="all") for name in joined[need.task])
+            if need.task in joined
+            else (need,)
+        )
+    ]

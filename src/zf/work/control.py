@@ -10,7 +10,7 @@ import _socket
 import os
 import select
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -71,6 +71,8 @@ class RunnerOrders:
         self.gone = False
         # Whether the runner itself said that this is the end; if it was killed, it did not.
         self.dismissed = False
+        # What joined the plan since the last attempt: the base, and its instances.
+        self.extensions: list[Mapping[str, Any]] = []
         self._current: StartOrder | None = None
         self._pending = b""
         self._poll = select.poll()
@@ -158,7 +160,9 @@ class RunnerOrders:
             self.dismissed = True
             return
         current = self._current
-        if "cause" not in order:
+        if "extend" in order:
+            self.extensions.append(order)
+        elif "cause" not in order:
             self._current = StartOrder(**order)
         elif current and (order["task"], order["attempt"]) == (current.task, current.attempt):
             stop = Stop(Cause(order["cause"]), order["detail"], force=order["force"])
@@ -213,6 +217,11 @@ def start_order(
     if facts:
         more += f',"facts":{_to_json(dict(facts))}'
     return f'{{"task":"{task}","attempt":{attempt},"then":"{then or ""}"{more}}}\n'.encode("ascii")
+
+
+def extend_order(base: str, instances: Sequence[Mapping[str, Any]]) -> bytes:
+    """A line that tells which instances joined the plan; it comes before an attempt."""
+    return b"%b\n" % _to_json({"extend": base, "instances": [*instances]}).encode()
 
 
 def kill_order(task: str, attempt: int, cause: Cause, *, force: bool, detail: str = "") -> bytes:

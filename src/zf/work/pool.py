@@ -14,9 +14,9 @@ import os
 import select
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, timestamp
 from zf.lean.records import Struct
@@ -25,7 +25,16 @@ from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.proof.known import Known
 from zf.work.artifacts import Briefly, collecting_limit_s
-from zf.work.control import DISMISS, PING, decode, decode_told, kill_order, start_order
+from zf.work.context import extend, needed
+from zf.work.control import (
+    DISMISS,
+    PING,
+    decode,
+    decode_told,
+    extend_order,
+    kill_order,
+    start_order,
+)
 from zf.work.outcome import Outcome
 from zf.work.supervise import cgroup, leftovers
 from zf.work.supervise.leftovers import cgroup_name
@@ -65,6 +74,8 @@ class _WorkerHandle(Struct):
     socket: _socket.socket
     under_way: _Started | None = None
     watch: Watch | None = None
+    # How many of the extensions of the plan it knows.
+    extensions: int = 0
     # From this moment on it must not be stopped (SIGSTOP); whether it was woken once.
     due: float = math.inf
     woken: bool = False
@@ -96,7 +107,8 @@ class Pool:
         self.known = known or Known()
         # What conditions of steps may refer to beside variables, by task; the caller says it.
         self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
-        self._tasks = tasks
+        self.tasks = tasks
+        self._extensions: list[bytes] = []
         self._shared = shared
         self._patience = patience or Patience()
         self._handles: dict[int, _WorkerHandle] = {}
@@ -141,7 +153,7 @@ class Pool:
         spent: Mapping[str, float] = NOTHING,
     ) -> None:
         """Give the attempt to the slot's worker, its lease with it, and what may follow it."""
-        started = _Started(self._tasks[task], attempt, time.time(), time.monotonic())
+        started = _Started(self.tasks[task], attempt, time.time(), time.monotonic())
         handle = self._handles.get(slot)
         if handle is None:
             try:
@@ -155,11 +167,18 @@ class Pool:
         self._running[task] = handle
         self._set_due(handle, started.began + started.task.timeout_s + _STOPPED_S)
         before = self.known.task_sha256(task) if attempt > 1 else ""
-        needs = NOTHING
-        if started.task.needs:
-            needs = self.known.lists_for_others([need.task for need in started.task.needs])
+        for line in self._extensions[handle.extensions :]:
+            self._send(handle, line)
+        handle.extensions = len(self._extensions)
+        names = [need.task for need in needed(started.task, self._shared.joined)]
+        needs = self.known.lists_for_others(names) if names else NOTHING
         facts = self.facts.get(task, NOTHING)
         self._send(handle, start_order(task, attempt, then, before, needs, spent, facts), lease_fd)
+
+    def extend(self, base: str, instances: Sequence[Mapping[str, Any]]) -> None:
+        """Take in the instances of a task that joined the plan, as the journal tells of them."""
+        extend(cast("dict[str, Task]", self.tasks), self._shared.joined, base, instances)
+        self._extensions.append(extend_order(base, instances))
 
     def kill(self, task: str, cause: Cause, *, force: bool, detail: str = "") -> None:
         """Have the attempt ended for this cause; nothing happens when it has ended already."""
@@ -331,7 +350,7 @@ class Pool:
         if self._tree is None:
             return []
         ours = {handle.pid for handle in (*self._handles.values(), *self._leaving)} | self._foreign
-        return [pid for pid in self._tree.children() if pid not in ours and _is_apart(pid)]
+        return [pid for pid in self._tree.children() if pid not in ours and leftovers.is_apart(pid)]
 
     def _check_alive(self) -> None:
         """Ask every busy worker for a sign of life, once a tick."""
@@ -411,25 +430,17 @@ class Pool:
                 others = [handle.socket for handle in (*self._handles.values(), *self._leaving)]
                 others.append(ours)
                 life = self._life_read, self._life_write
-                serve(self._shared, self._tasks, theirs, life, self._file_limits, others)
+                serve(self._shared, self.tasks, theirs, life, self._file_limits, others)
         except OSError:
             ours.close()
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WITHHELD)
             theirs.close()
-        handle = _WorkerHandle(slot, pid, ours)
+        handle = _WorkerHandle(slot, pid, ours, extensions=len(self._extensions))
         self._poll.register(ours, select.POLLIN)
         self._handle_at[ours.fileno()] = handle
         return handle
-
-
-def _is_apart(pid: int) -> bool:
-    """Whether a process is in another session than ours, as every step is."""
-    try:
-        return os.getsid(pid) != os.getsid(0)
-    except ProcessLookupError:
-        return False
 
 
 def _how(status: int) -> str:

@@ -20,7 +20,7 @@ import resource
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from zf.errors import printable
 from zf.events import AttemptEnded, Cause, Status
@@ -38,7 +38,7 @@ from zf.typed import ALWAYS
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
 from zf.work.attempt import Attempt
 from zf.work.capture import Buffer
-from zf.work.context import WorkerContext
+from zf.work.context import WorkerContext, extend
 from zf.work.control import RunnerOrders, StartOrder
 from zf.work.environment import UNTOUCHED_NS, Outside
 from zf.work.outcome import Outcome, error_text, print_trace
@@ -83,6 +83,8 @@ class Shared(Struct, frozen=True):
     aside: str
     # For needs that another run met: that run, and the digest of the task's list there.
     upstream: Mapping[str, Met] = field(default_factory=lambda: NOTHING)
+    # The instances that joined the plan, by their base: the runner's, and a copy in each worker.
+    joined: dict[str, list[str]] = field(default_factory=dict)
     # What the shield keeps steps away from; None where there is to be no shield.
     shield: Grounds | None = None
     trace: Trace = field(default_factory=Trace)
@@ -130,6 +132,7 @@ class Worker:
             buffer=Buffer(),
             leaks_fail=shared.project.secrets_in_artifacts == "fail",
             upstream=shared.upstream,
+            joined=shared.joined,
             project=shared.project,
             trace=shared.trace,
             caching=shared.caching,
@@ -139,7 +142,7 @@ class Worker:
         # The attempt that will probably come next: at most one, the first of its task.
         self._ready: Attempt | None = None
 
-    def serve(self, tasks: Mapping[str, Task]) -> None:
+    def serve(self, tasks: dict[str, Task]) -> None:
         """Take orders until the runner has no more, or this process cannot vouch for the next: when
         something could not be killed, or is to stay, or the shield is spoiled: by an error, or by
         a step's mount.
@@ -148,6 +151,9 @@ class Worker:
         supervisor, is_last, task = self._supervisor, False, ""
         while not is_last and (order := self._orders.next()) is not None:
             task = order.task
+            for more in self._orders.extensions:
+                extend(tasks, self._context.joined, more["extend"], more["instances"])
+            self._orders.extensions.clear()
             following = partial(self._prepare, tasks[order.then]) if order.then else None
             ended = self.run_attempt(order, tasks[task], following)
             is_last = supervisor.has_unkillable or supervisor.has_kept
@@ -302,7 +308,7 @@ def serve(
         resource.setrlimit(resource.RLIMIT_NOFILE, file_limits)
         orders = RunnerOrders(runner, life[0])
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WITHHELD)
-        Worker(shared, orders).serve(tasks)
+        Worker(shared, orders).serve(cast("dict[str, Task]", tasks))
         code = os.EX_OK
     except OSError as error:
         # The runner loses the attempt; why is all that is left to say.

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from zf.adopt.looking import golang, node, python, runners, rust, small
 from zf.adopt.looking.folder import Folder
-from zf.adopt.looking.found import Found, Proposal
+from zf.adopt.looking.found import Found, Proposal, Proposed
 from zf.model import is_task_id
 
 Looker = Callable[[Folder], Found | None]
@@ -22,6 +23,7 @@ KINDS: Mapping[str, Looker] = {
     "go": golang.look,
     "rust": rust.look,
 }
+SUBMODULES = Proposed("submodules", {"run": "git submodule update --init --recursive"})
 # More folders than that are no project with a few parts.
 _PARTS = 8
 
@@ -40,8 +42,14 @@ def look(root: str, environ: Mapping[str, str]) -> Proposal:
     proposal = Proposal.of(found)
     proposal = proposal.beside(runners.look(top, proposal))
     if proposal.tasks:
-        return proposal
+        return proposal.after(SUBMODULES) if _lacks_submodules(top) else proposal
     return proposal.beside(small.look(top, more=bool(proposal.left_out)))
+
+
+def _lacks_submodules(top: Folder) -> bool:
+    """Whether a clone has not got its submodules yet."""
+    paths = re.findall(r"(?m)^\s*path *= *(.+?) *$", top.text(".gitmodules"))
+    return any(not Folder(top.root, top.environ, path).names() for path in paths)
 
 
 def _parts(top: Folder) -> Iterator[Folder]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from zf.adopt.looking.folder import Folder
 
@@ -25,19 +25,7 @@ def files(top: Folder) -> Iterator[str]:
         yield GITLAB
 
 
-def importable(top: Folder) -> Mapping[str, str]:
-    """What `zf import` could take over, each with the kind that it is to it."""
-    found = {path: "gitlab" if path == GITLAB else "github" for path in files(top)}
-    for kind, names in _OTHERS.items():
-        name = top.first(*names)
-        if name:
-            found[name] = kind
-    return found
-
-
-_OTHERS = {
-    "tox": ("tox.ini",),
-    "taskfile": ("Taskfile.yml", "Taskfile.yaml", "taskfile.yml"),
-    "just": ("justfile", "Justfile", ".justfile"),
-    "make": ("Makefile", "GNUmakefile", "makefile"),
-}
+def importable(root: str) -> Iterator[tuple[str, str]]:
+    """The files of the CI that `zf import` could take over, each behind its kind."""
+    for path in files(Folder(root, {})):
+        yield "gitlab" if path == GITLAB else "github", path

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -17,6 +18,16 @@ _MOST_BYTES = 1 << 20
 _NOT_OURS = {"node_modules", "vendor", "build", "dist", "target", "venv", "env", "site-packages"}
 _MOST_FOLDERS = 500
 _DEPTH = 5
+
+
+# What keeps rustup and Corepack from fetching what they stand for.
+_OFFLINE = {"RUSTUP_AUTO_INSTALL": "0", "COREPACK_ENABLE_NETWORK": "0"}
+_PATIENCE_S = 30
+
+
+def _is_inside(path: str, root: str) -> bool:
+    """Whether a program is a file of the project, of which nothing is to be run."""
+    return f"{os.path.realpath(path)}/".startswith(f"{os.path.realpath(root)}/")
 
 
 class Folder:
@@ -91,8 +102,33 @@ class Folder:
         except (ValueError, RecursionError):
             return Table({})
 
-    def installed(self, program: str) -> str | None:
-        return shutil.which(program, path=self.environ.get("PATH"))
+    def installed(self, program: str) -> bool:
+        """Whether a program can be run here: one that only stands for others, as version managers
+        have them, may have none to call.
+        """
+        return self.answer(program, "version" if program == "go" else "--version") is not None
+
+    def answer(self, program: str, *words: str) -> str | None:
+        """What a program prints, started in this folder; None if it cannot be, or fails. Nothing
+        is downloaded for it.
+        """
+        path = shutil.which(program, path=self.environ.get("PATH"))
+        if path is None or _is_inside(path, self.root):
+            return None
+        try:
+            done = subprocess.run(
+                [path, *words],
+                cwd=self.path(""),
+                env={**self.environ, **_OFFLINE},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                check=False,
+                timeout=_PATIENCE_S,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.decode(errors="replace") if done.returncode == 0 else None
 
     def files(self) -> Iterator[str]:
         """The files below, by their paths from here; not those of others, nor hidden ones."""

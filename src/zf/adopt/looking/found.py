@@ -10,6 +10,8 @@ from typing import Any, Self
 from zf.adopt.writing import END, Path, project_text, shortest
 from zf.lean.records import Struct, field, replace
 
+# What others have may take longer than a task of zf may without being told: a first build, a suite.
+TIMEOUT_S = 1800
 HEAD = "`zf run` runs all of this, `zf run {name}` one task with what it needs."
 
 
@@ -73,6 +75,16 @@ class Proposal(Struct, frozen=True):
             images=(*dict.fromkeys((*self.images, *filter(None, [more.image]))),),
         )
 
+    def after(self, first: Proposed) -> Self:
+        """With a task that all others need."""
+        others = tuple(
+            task
+            if "needs" in task.keys
+            else replace(task, keys={"needs": [first.name], **task.keys})
+            for task in self.tasks
+        )
+        return replace(self, tasks=(first, *others))
+
     @property
     def has_set_up(self) -> bool:
         return any(task.keys.get("cache") for task in self.tasks)
@@ -82,8 +94,13 @@ class Proposal(Struct, frozen=True):
         document: dict[str, Any] = {}
         if self.has_set_up:
             document["cached"] = True
+        defaults: dict[str, Any] = {}
         if sum("needs" not in task.keys for task in self.tasks) > 1 or _beside(self.tasks):
-            document["defaults"] = {"parallel_safe": True}
+            defaults["parallel_safe"] = True
+        if self.looked:
+            defaults["timeout_sec"] = TIMEOUT_S
+        if defaults:
+            document["defaults"] = defaults
         document["tasks"] = {task.name: shortest(task.keys) for task in self.tasks}
         comments: dict[Path, str] = {
             ("tasks", task.name): task.comment for task in self.tasks if task.comment

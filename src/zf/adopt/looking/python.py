@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from shlex import quote
 from typing import Any
@@ -37,10 +34,11 @@ class _Project(Struct, frozen=True):
     wanted: Wanted
     # The folder of the environment: the project's own is left as it is, if it has one.
     venv: str
+    python: str
 
-    @property
-    def activate(self) -> str:
-        return f". {self.venv}/bin/activate"
+    def is_bare(self, pins: list[str]) -> bool:
+        """Whether nothing has to be installed, beside these, so that any Python will do."""
+        return not (pins or self.wanted.words or _itself(self.folder, self.wanted))
 
 
 def look(folder: Folder) -> Found | None:
@@ -53,17 +51,18 @@ def look(folder: Folder) -> Found | None:
         left_out = (f"{runner or 'lint'}: {why}",)
         return Found(left_out=left_out, looked=looked)
     venv = ".venv" if not folder.has(".venv") else ".venv-zf"
-    project = _Project(
-        folder, tests, runner, requirements.of_tests(folder, runner or "pytest"), venv
-    )
+    wanted = requirements.of_tests(folder, runner or "pytest")
+    project = _Project(folder, tests, runner, wanted, venv, python)
     checks, pins, left = _checks(project)
-    setup = _set_up(project, python, pins)
-    tasks = [Proposed(folder.prefix + "setup", {**_where(folder), **setup})]
+    tasks = []
+    needs = {}
+    if checks and not project.is_bare(pins):
+        setup = _set_up(project, pins)
+        tasks = [Proposed(folder.prefix + "setup", {**_where(folder), **setup})]
+        needs = {"needs": [tasks[0].name]}
     for name, run in checks.items():
-        keys = {"needs": [tasks[0].name], **_where(folder), "run": run}
+        keys = {**needs, **_where(folder), "run": run}
         tasks.append(Proposed(folder.prefix + name, keys))
-    if not checks:
-        return Found(left_out=tuple(left), looked=looked)
     return Found(tuple(tasks), tuple(left), looked, "python:3.13")
 
 
@@ -101,19 +100,18 @@ def _interpreter(folder: Folder) -> tuple[str, str]:
     least = re.search(r">=? *3\.([0-9]{1,3})", said)
     below = re.search(r"< *3\.([0-9]{1,3})", said)
     low, high = int(least[1]) if least else 0, int(below[1]) if below else 1000
-    if low <= sys.version_info.minor < high and folder.installed("python3"):
-        if _minor_of(folder, "python3") in (None, sys.version_info.minor):
-            return "python3", ""
-    for minor in range(min(high - 1, _NEWEST), max(low, 8) - 1, -1):
-        if folder.installed(f"python3.{minor}"):
-            return f"python3.{minor}", ""
-    return "", f"the project asks for Python {said or 3}, which is not installed here"
+    for program in ("python3", *(f"python3.{n}" for n in range(_NEWEST, max(low, 8) - 1, -1))):
+        minor = _minor_of(folder, program)
+        if minor is not None and low <= minor < high:
+            return program, ""
+    return "", f"the project asks for Python {said or 3} with venv, which is not installed here"
 
 
 def _minor_of(folder: Folder, program: str) -> int | None:
-    """Which Python a program is, by where it leads to; None if that does not say."""
-    found = re.search(r"python3\.([0-9]+)$", os.path.realpath(folder.installed(program) or ""))
-    return int(found[1]) if found else None
+    """Which Python 3 a program is, if it can make environments."""
+    # Alone (-I): a file of the project that is called venv.py is none of its business.
+    said = folder.answer(program, "-Ic", "import sys, venv, ensurepip; print(sys.version_info[1])")
+    return int(said) if said and said.strip().isdecimal() else None
 
 
 def _checks(project: _Project) -> tuple[dict[str, str], list[str], list[str]]:
@@ -128,9 +126,14 @@ def _checks(project: _Project) -> tuple[dict[str, str], list[str], list[str]]:
             checks[name] = run
             pins += [pin] if pin else []
     if project.runner:
-        checks["test"] = f"{project.activate} && {_run_tests(project)}"
+        checks["test"] = _run_tests(project)
     if project.runner == "pytest" and not re.search(r"\bpytest\b", project.wanted.names):
         pins.append("pytest")
+    if "test" in checks:
+        before = (
+            project.python if project.is_bare(pins) else f". {project.venv}/bin/activate && python"
+        )
+        checks["test"] = f"{before} {checks['test']}"
     return checks, pins, left
 
 
@@ -141,10 +144,10 @@ def _run_tests(project: _Project) -> str:
         is_said = "testpaths" in tool or any(
             "testpaths" in folder.text(name) for name in ("pytest.ini", "setup.cfg", "tox.ini")
         )
-        return "python -m pytest" + (f" {where}" if where and not is_said else "")
+        return "-m pytest" + (f" {where}" if where and not is_said else "")
     if folder.has("manage.py"):
-        return "python manage.py test"
-    return "python -m unittest" + (f" discover -s {where} -t ." if where else "")
+        return "manage.py test"
+    return "-m unittest" + (f" discover -s {where} -t ." if where else "")
 
 
 def _linters(project: _Project) -> Iterator[tuple[str, str, str, str]]:
@@ -172,10 +175,10 @@ def _linters(project: _Project) -> Iterator[tuple[str, str, str, str]]:
         yield "types", f"{bin_folder}/mypy", "", ""
 
 
-def _set_up(project: _Project, python: str, pins: list[str]) -> dict[str, Any]:
+def _set_up(project: _Project, pins: list[str]) -> dict[str, Any]:
     folder, wanted, venv = project.folder, project.wanted, project.venv
     files = [name for name in (*_SETUP_FILES, *wanted.sources) if folder.has(name)]
-    lines = [*_installs(project, python, pins)]
+    lines = [*_installs(project, pins)]
     if not _is_ignored(folder, venv):
         lines.append(f"echo '*' > {venv}/.gitignore")
     keys: dict[str, Any] = {
@@ -189,7 +192,7 @@ def _set_up(project: _Project, python: str, pins: list[str]) -> dict[str, Any]:
     return keys
 
 
-def _installs(project: _Project, python: str, pins: list[str]) -> Iterator[str]:
+def _installs(project: _Project, pins: list[str]) -> Iterator[str]:
     folder, wanted, venv = project.folder, project.wanted, project.venv
     if (
         folder.has("uv.lock")
@@ -204,7 +207,7 @@ def _installs(project: _Project, python: str, pins: list[str]) -> Iterator[str]:
         if pins:
             yield f"uv pip install --quiet --python {venv} {' '.join(pins)}"
         return
-    yield f"{python} -m venv {venv}"
+    yield f"{project.python} -m venv {venv}"
     if wanted.groups:
         yield f"{venv}/bin/pip install --quiet --upgrade 'pip>=25.1'  # which knows --group"
     words = [*_itself(folder, wanted), *wanted.words, *pins]
@@ -215,7 +218,7 @@ def _installs(project: _Project, python: str, pins: list[str]) -> Iterator[str]:
 def _itself(folder: Folder, wanted: Wanted) -> list[str]:
     """The project as pip installs it, or what it needs if it is no package."""
     pyproject = folder.toml("pyproject.toml")
-    is_package = folder.has("setup.py") or "build-system" in pyproject
+    is_package = folder.has("setup.py") or "build-system" in pyproject or bool(wanted.extras)
     if is_package or (folder.has("setup.cfg") and "[metadata]" in folder.text("setup.cfg")):
         extras = f"[{','.join(wanted.extras)}]" if wanted.extras else ""
         return ["--editable", f"'.{extras}'" if extras else "."]
@@ -226,15 +229,7 @@ def _itself(folder: Folder, wanted: Wanted) -> list[str]:
 
 
 def _is_ignored(folder: Folder, venv: str) -> bool:
-    """Whether git passes over the environment as it is, or there is no git to tell it to."""
-    git = folder.installed("git")
-    if git is None:
+    """Whether git passes over the environment as it is, or this is no work tree of git."""
+    if folder.answer("git", "rev-parse", "--is-inside-work-tree") is None:
         return True
-    done = subprocess.run(
-        [git, "check-ignore", "--quiet", "--", folder.path(f"{venv}/bin")],
-        cwd=folder.path(""),
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-    return done.returncode != 1  # 128: this is no work tree
+    return folder.answer("git", "check-ignore", "--", folder.path(f"{venv}/bin")) is not None

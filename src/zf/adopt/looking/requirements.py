@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import configparser
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import Any
 
@@ -59,7 +59,8 @@ def _places(folder: Folder) -> Iterator[Wanted]:
     tool = project.table("tool")
     yield from _hatch(tool)
     yield from _poetry(tool)
-    yield from _listed(tool.table("pdm", "dev-dependencies"))
+    yield from _listed(tool.table("pdm", "dev-dependencies"), _FOR_TESTS)
+    yield from _listed(tool.table("uv"), ("dev-dependencies",))
     yield from _files(folder)
     yield from _tox(folder)
 
@@ -129,8 +130,8 @@ def _requirement(group: Table, name: str) -> str:
     return name + said.replace(" ", "") if re.match(r"[<>=!~]=?[0-9]", said) else name
 
 
-def _listed(groups: Table) -> Iterator[Wanted]:
-    for name in _FOR_TESTS:
+def _listed(groups: Table, names: Sequence[str]) -> Iterator[Wanted]:
+    for name in names:
         if listed := groups.texts(name):
             yield Wanted(tuple(map(quote, listed)), ("pyproject.toml",), " ".join(listed))
 

@@ -78,7 +78,7 @@ def _of(top: Folder, runner: _Runner, name: str) -> Found:
     for target in wanted:
         needs = {"needs": ["build"]} if tasks and tasks[0].name == "build" else {}
         tasks.append(Proposed(target, {**needs, "run": f"{runner.program} {target}"}))
-    return Found(tuple(tasks), (), (name,), "debian:stable")
+    return Found(tuple(tasks), (), (name,), "buildpack-deps:stable")
 
 
 def _targets(runner: _Runner, text: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ from zf.audit.exporting.files import File, Sealed, below, checked, of_bytes
 from zf.errors import ZfError, printable
 from zf.proof.journal import decode
 from zf.proof.layout import ARTIFACTS, COMMANDS, LOGS, STATUS
-from zf.proof.read import plan_json, run_json
+from zf.proof.read import grown_plan, run_json
 
 METADATA = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
@@ -39,7 +39,7 @@ def contents(sealed: Sealed) -> list[File]:
             for file in sealed.files
             if file.path.partition("/")[2] == STATUS
         }
-        run, plan = run_json(sealed.run_dir), plan_json(sealed.run_dir)
+        run, plan = run_json(sealed.run_dir), grown_plan(sealed.run_dir)
         described = metadata(run, plan, statuses, sizes, digests)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ZfError(

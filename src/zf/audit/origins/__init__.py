@@ -1,1 +1,1 @@
-"""Earlier runs whose results count in the one that is judged."""
+"""Where results and instances come from that the plan of the run did not say."""

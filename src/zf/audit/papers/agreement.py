@@ -78,6 +78,8 @@ class Papers(Struct, frozen=True):
     resumed: bool = False
     # What each task handed on, by its id.
     outputs: Mapping[str, Said] = field(default_factory=dict)
+    # Instances that joined the plan, of which its rows say what their base does.
+    joined: Collection[str] = ()
 
 
 def exports(data: bytes) -> dict[str, str]:
@@ -91,11 +93,13 @@ def of_tree(tree: Tree, row: Said, run: Papers, event: Said) -> Found:
     run's own paper and the event that ended it.
     """
     if tree.status:
-        yield from _of_status(tree.status, row, event, tree.artifacts)
+        is_joined = row.get("id") in run.joined
+        yield from _of_status(tree.status, {} if is_joined else row, event, tree.artifacts)
     task = tree.task
     if task is None or task.get("schema") != "zf/task/v2":
         return
-    yield from ((TASK, told) for told in _of_plan(task, row))
+    told_of_plan = _of_base(task, row) if row.get("id") in run.joined else _of_plan(task, row)
+    yield from ((TASK, told) for told in told_of_plan)
     yield from ((TASK, told) for told in _of_run(task, row, run, event))
     yield from _of_commands(task, tree, event)
     if tree.env is not None:
@@ -109,6 +113,11 @@ def _unlike(what: str, here: object, there: object, where: str) -> Iterator[str]
 
 def _is_hidden(*values: object) -> bool:
     return any(_STARS in repr(value) for value in values)
+
+
+def _of_base(task: Said, row: Said) -> Iterator[str]:
+    for key in ("base", "matrix", "outputs", "origins"):
+        yield from _unlike(key, task.get(key), row.get(key), PLAN)
 
 
 def _of_plan(task: Said, row: Said) -> Iterator[str]:
@@ -162,7 +171,7 @@ def _of_run(task: Said, row: Said, run: Papers, event: Said) -> Iterator[str]:
 
 def _of_status(status: Said, row: Said, event: Said, artifacts: int) -> Found:
     pairs = [("title", "title"), ("phase", "phase"), ("timeout_sec", "timeout_s")]
-    for in_status, in_row in pairs if "title" in status else ():
+    for in_status, in_row in pairs if "title" in status and row else ():
         for told in _unlike(in_status, status.get(in_status), row.get(in_row), PLAN):
             yield STATUS, told
     if event.get("type") != "attempt_ended":

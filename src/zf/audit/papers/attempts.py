@@ -59,10 +59,15 @@ def match_attempts(
                 _check_outputs(seen, path, whole[root].outputs, ends[root], declared)
     if task in whole:
         seen.outputs[task] = whole[task].outputs
-    run = agreement.Papers(seen.run, seen.account.resumed, seen.outputs)
+    run = agreement.Papers(seen.run, seen.account.resumed, seen.outputs, seen.joined)
     for root, tree in whole.items():
         for path, told in agreement.of_tree(tree, row, run, ends[root]):
             seen.tampered("mismatch", told, f"{root}/{path}")
+        if task in seen.joined and tree.task is not None:
+            from zf.audit.origins import extended  # noqa: PLC0415 - few plans grow
+
+            for told in extended.unlike(row, tree.task):
+                seen.tampered("mismatch", told, f"{root}/{layout.TASK}")
 
 
 def _tree(root: str, listed: Mapping[str, str], status: Mapping[str, Any]) -> agreement.Tree:

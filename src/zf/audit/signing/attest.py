@@ -168,6 +168,10 @@ def _facts(run_dir: str, sealed: tuple[str, str] | None) -> statement.Facts:
             with os.fdopen(bundle.open(JOURNAL), "rb") as stream:
                 for raw in raw_lines(stream):
                     account.feed(chain.accept(raw.removesuffix(b"\n")))
+            if account.extended:
+                from zf.audit.origins.extended import grown  # noqa: PLC0415 - few plans grow
+
+                plan = grown(plan, account)
             ended = [name for name, task in account.tasks.items() if task.terminal is not None]
             statuses = [_object(bundle, f"{name}/{STATUS}") for name in ended]
             if sealed is not None:

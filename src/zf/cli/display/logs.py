@@ -57,8 +57,9 @@ class Reading:
         self._printed = False
         self._alive = True
         self._next_question = 0.0
-        self._heard()
         # None for all tasks of the run.
+        self._names: tuple[str, ...] | None = None
+        self._heard()
         self._names = None if wanted.task is None else named(self._facts, wanted.task)
 
     @property
@@ -67,10 +68,14 @@ class Reading:
 
     def _heard(self) -> list[str]:
         """Take in what was written to the journal since; the tasks that it is about."""
+        from zf.report.task_facts import named
+
         names: dict[str, None] = {}
         for line in self._journal.more():
             self._fold.apply(line.event, line.mono, line.wall)
             names[getattr(line.event, "task", None) or ""] = None
+        if self._names and any(name not in self._facts.tasks for name in self._names):
+            self._names = named(self._facts, self._wanted.task or "")  # its instances are known
         return [name for name in names if name in self._facts.tasks]
 
     def _named(self) -> list[TaskFacts]:

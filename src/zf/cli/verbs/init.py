@@ -52,6 +52,7 @@ def init(
         checking.refuse_problems(checking.problems_with(root, files), "the proposal is not valid")
         if proposal.looked:
             _say(f"looked at {', '.join(map(printable, proposal.looked))}\n")
+        _point_to_import(root, directory)
     if ci and proposal:
         files |= _ci_job(root, ci, proposal.images)
     if not files:
@@ -73,6 +74,21 @@ def _say(text: str) -> None:
     streams.say(sys.stderr, text)
 
 
+def _point_to_import(root: str, directory: str) -> None:
+    """Where the project's CI could be taken over instead: the first of its files."""
+    from shlex import quote
+
+    from zf.adopt.importers import IMPORTERS
+    from zf.adopt.looking import ci
+
+    for kind, path in ci.importable(root):
+        if kind in IMPORTERS:
+            shown = quote(os.path.normpath(os.path.join(directory, path)))
+            told = as_typed(f"zf import {kind} {shown}")
+            _say(f"or, to take the CI over: {printable(told)}\n")
+            return
+
+
 def _ci_job(root: str, ci: str, images: tuple[str, ...]) -> dict[str, str]:
     """The file of the CI job, if there is none yet; else the job is shown, to be added."""
     from zf.adopt import ci_jobs
@@ -80,7 +96,8 @@ def _ci_job(root: str, ci: str, images: tuple[str, ...]) -> dict[str, str]:
     path, text = ci_jobs.FILES[ci], ci_jobs.job(ci, images)
     if not os.path.lexists(f"{root}/{path}"):
         if ci_jobs.VARIABLE in text:
-            _say("CI installs zf from $ZF_SOURCE: set that to the URL of a git repository of zf\n")
+            what = "a secret of the repository" if ci == "github" else "a variable of the project"
+            _say(f"CI installs zf from $ZF_SOURCE: set that, {what}, to a git repository of zf\n")
         return {path: text}
     _say(f"{path} is there already: nothing in it was changed")
     if ci == "gitlab":

@@ -256,7 +256,7 @@ def _is_task_of_latest(name: str) -> bool:
     from zf.proof import read
 
     try:
-        rows = read.plan_json(find_run("latest"))["tasks"]
+        rows = read.grown_plan(find_run("latest"))["tasks"]
     except ZfError:
         return False
     return any(row["id"] == name for row in rows)

@@ -75,6 +75,7 @@ def _wanted(name: str, options: RunOptions, run: str | None) -> Wanted:
     from zf.cli.begin import inputs_of, settle, task_id
     from zf.cli.project import find_run
     from zf.plan.graph import plan_task
+    from zf.proof.read import LATEST
     from zf.redact.redactor import Redactor, hidden_by_name
     from zf.run.interactive.surroundings import Wanted
     from zf.run.opening import refuse_unset
@@ -82,6 +83,11 @@ def _wanted(name: str, options: RunOptions, run: str | None) -> Wanted:
 
     name = task_id(name)
     flow, settings = settle(options, Asked(task=name))
+    if 0 in flow.instances.values():  # those of the run, or of the newest one
+        from zf.run.upstream import with_instances
+
+        named = LATEST if run is None else os.path.basename(find_run(run, own=True))
+        flow = with_instances(flow, (), [named])
     plan = plan_task(flow, name, with_needs=False, phase_timeout_s=settings.phase_timeout_s.value)
     if len(plan.tasks) > 1:
         raise ZfError(

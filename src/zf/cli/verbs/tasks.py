@@ -26,9 +26,9 @@ from zf.report.words import count
 from zf.settings import RunOptions, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from zf.model import Flow
+    from zf.model import Flow, Task
 
 
 def register(app: typer.Typer) -> None:
@@ -244,8 +244,13 @@ def durations(
     flow = open_project()
     kept = project_durations(flow)
     hidden = Redactor(flow.tasks.values(), os.environ, flow.project).defined
-    rows = [{"id": t.id, "script_sha256": script_sha256(hidden(t))} for t in flow.tasks.values()]
     earlier = runs.earlier(flow.proofs, lock.folder(flow.proofs))
+    told = {*earlier.tasks, *(kept.tasks if kept else ())}
+    rows = [
+        {"id": name, "script_sha256": script_sha256(hidden(task))}
+        for task in flow.tasks.values()
+        for name in _instances_told(task, told)
+    ]
     if not write:
         said = list(project.table(rows, earlier, kept))
         print(json.dumps(said) if as_json else _durations_table(said))
@@ -265,6 +270,14 @@ def durations(
         print(json.dumps({"file": path, "tasks": len(found.tasks), "changed": changed}))
     else:
         print(f"{path_shown(path)}: {count(len(found.tasks), 'task')}, {changed} changed")
+
+
+def _instances_told(task: Task, told: Collection[str]) -> list[str]:
+    """The instances of a task that runs tell of, where only they know which there are; or it."""
+    from zf.model import base_of
+
+    found = [name for name in told if base_of(name) == task.id != name] if task.matrix_from else []
+    return sorted(found) or [task.id]
 
 
 def _durations_table(said: Sequence[Mapping[str, Any]]) -> str:

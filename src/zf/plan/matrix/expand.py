@@ -31,6 +31,9 @@ class Matrix(Struct, frozen=True):
     counts: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     max_parallel: int | None = None
     fail_fast: bool = False
+    # The axes whose values are an output of a need, each with its `task.output`; by "" that which
+    # says what the instances are. Until it is known, such an axis has no values.
+    sources: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,7 +54,8 @@ def combinations(matrix: Matrix) -> tuple[tuple[_Values, _Values], ...]:
     others. In the order of the file: the last axis changes first, then what is included.
 
     Raises ImpossibleMatrixError for too many, for none, for one that comes twice, and for an
-    `exclude` that leaves nothing out.
+    `exclude` that leaves nothing out. Of values that a need handed on there may be none, and what
+    is excluded need not be among them.
     """
     size = 1
     for values in matrix.axes.values():
@@ -71,7 +75,7 @@ def combinations(matrix: Matrix) -> tuple[tuple[_Values, _Values], ...]:
     found = [*zip(named, whole, strict=True), *((entry, entry) for entry in added)]
     if len(found) > MAX_INSTANCES:
         raise _too_many(len(found))
-    if not found:
+    if not found and not matrix.sources:
         hint = "exclude less, or include something"
         raise ImpossibleMatrixError("ZF294", "the matrix has no instance left", (), hint)
     return tuple((_ordered(name, matrix), values) for name, values in found)
@@ -84,7 +88,7 @@ def _kept(crossed: list[dict[str, str]], matrix: Matrix) -> Iterator[_Values]:
         idle -= matching
         if not matching:
             yield values
-    if idle:
+    if idle and not matrix.sources:
         at = ("exclude", min(idle))
         hint = "it has to name axes, each with one of its values"
         raise ImpossibleMatrixError("ZF293", "this entry excludes no instance", at, hint)
@@ -120,16 +124,21 @@ def instances(task: Task, matrix: Matrix) -> tuple[Task, ...]:
         hint = "remove one of the entries of include"
         what = f"the instance {again.partition('@')[2]} comes twice"
         raise ImpossibleMatrixError("ZF292", what, (), hint)
+    of_all = replace(task, max_parallel=matrix.max_parallel, matrix_fail_fast=matrix.fail_fast)
     return tuple(
-        replace(
-            placed(task, known(whole, matrix.counts)),
-            id=name,
-            title=name if task.title in {"", task.id} else task.title,
-            base=task.id,
-            matrix=dict(whole),
-            max_parallel=matrix.max_parallel,
-            matrix_fail_fast=matrix.fail_fast,
-            env={**task.env, **variables(whole, matrix.counts)},
-        )
+        instance(of_all, name, whole, matrix.counts)
         for name, (_, whole) in zip(names, found, strict=True)
+    )
+
+
+def instance(task: Task, name: str, values: _Values, counts: Mapping[str, int]) -> Task:
+    """The instance of this task that has this name and these values. Raises BadPathError."""
+    return replace(
+        placed(task, known(values, counts)),
+        id=name,
+        title=name if task.title in {"", task.id} else task.title,
+        base=task.id,
+        matrix=dict(values),
+        env={**task.env, **variables(values, counts)},
+        matrix_from=NOTHING,
     )

@@ -26,7 +26,7 @@ def expand(drafts: Sequence[Draft]) -> Expanded:
     return {
         draft.id: instances(draft.task, draft.matrix)
         for draft in drafts
-        if draft.matrix is not None and draft.task is not None
+        if draft.matrix is not None and draft.task is not None and not draft.matrix.sources
     }
 
 
@@ -64,6 +64,11 @@ def _needed(
     bad: _Bad,
 ) -> Iterator[Need]:
     members = expanded.get(need.task)
+    other = by_id.get(need.task)
+    is_later = other is not None and other.matrix is not None and bool(other.matrix.sources)
+    if need.matrix == "same" and (is_later or task.matrix_from) and other and other.matrix:
+        yield from _perhaps_the_same(task, index, need, members, by_id, bad)
+        return
     if need.matrix == "same":
         if members is None or task.base == "":
             which = need.task if members is None else task.id
@@ -79,6 +84,35 @@ def _needed(
         return
     for one in members:
         yield replace(need, task=one.id, matrix="all")
+
+
+def _perhaps_the_same(
+    task: Task,
+    index: int,
+    need: Need,
+    members: tuple[Task, ...] | None,
+    by_id: Mapping[str, Draft],
+    bad: _Bad,
+) -> Iterator[Need]:
+    """The needs of which it is known later which instances have the same values: all of them."""
+    if not task.matrix_from:
+        message = f"the instances of '{need.task}' are known too late to have the same values"
+        hint = f"take the matrix of '{task.base or task.id}' from the same output"
+        bad.at(index, "ZF295", message, hint, "matrix")
+        return
+    own, other = by_id[task.id].matrix, by_id[need.task].matrix
+    assert own is not None
+    assert other is not None
+    names = [{*one.names} for one in (own, other) if "" not in one.sources]
+    if len(names) == 2 and not names[0] & names[1]:
+        message = f"'{task.id}' and '{need.task}' have no axis in common"
+        bad.at(index, "ZF295", message, "leave `matrix: same` out to need every instance", "matrix")
+        return
+    if members is None:
+        yield need
+        return
+    for one in members:
+        yield replace(need, task=one.id)
 
 
 def _with_the_same(

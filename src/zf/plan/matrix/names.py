@@ -26,6 +26,12 @@ _KEPT = 20
 # Stands for the axes that are left out of a name that would be too long.
 REST = "etc"
 _REST_DIGITS = 12
+# Keys of `matrix:` that are no axes.
+OWN_KEYS = ("from", "include", "exclude", "max_parallel", "fail_fast")
+# `etc` stands in names for what is left out.
+TAKEN = (REST, "from")
+AXIS = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,63}")
+MAX_VALUE = 1000
 
 
 def marked(value: str) -> str:

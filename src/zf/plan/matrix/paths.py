@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from zf.instances import matrix_variable
 from zf.lean.records import Struct, replace
 from zf.model import Step, Task
 from zf.plan.files.patterns import INSIDE
@@ -26,6 +27,7 @@ _GLOBS = (*_GIT, "artifacts", "allow_secrets_in", "reports")
 # Of the names of variables this many are told.
 _MOST_NAMES = 5
 _INSIDE = re.compile(INSIDE)
+_MATRIX = matrix_variable("")
 _NAMED = re.compile(r"\$\{\w+(?::-[^{}]*)?\}")
 # What stands for a character that is special in globs; each of the two knows `[` in one way only.
 _ITSELF = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]", "\\": "[\\\\]"})
@@ -56,16 +58,22 @@ def asking(form: Mapping[str, Any]) -> list[tuple[Loc, str]]:
 
 
 def check(
-    paths: Iterable[tuple[Loc, str]], every: Sequence[Mapping[str, str]]
+    paths: Iterable[tuple[Loc, str]],
+    every: Sequence[Mapping[str, str]],
+    *,
+    any_name: bool = False,
 ) -> Iterator[Finding]:
     """Those of the paths into which the values of an instance cannot be put, each told once;
-    `every` has those of each instance, by variable.
+    `every` has those of each instance, by variable. With `any_name`, of a matrix of which it is
+    known later what it sets, only what no value can mend.
     """
     named = {name for values in every for name in values}
     for loc, path in paths:
         try:
+            if any_name:
+                named = {one.name for one in _references(path) if one.name.startswith(_MATRIX)}
             _refuse_unknown(path, named)
-            for values in every:
+            for values in [dict.fromkeys(named, "x")] if any_name else every:
                 _put(path, str(loc[0]), values)
         except BadPathError as error:
             yield Finding(loc, error.at, error.length, str(error), error.hint)

@@ -6,7 +6,6 @@ form of it all (`schema.MATRIX`) has been checked before.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,33 +14,32 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from zf.instances import matrix_variable
 from zf.model import Task
 from zf.plan.matrix.expand import ImpossibleMatrixError, Matrix, combinations, instances
-from zf.plan.matrix.names import REST, known, variables
+from zf.plan.matrix.names import AXIS, MAX_VALUE, OWN_KEYS, TAKEN, known, variables
 from zf.plan.matrix.paths import Finding, asking, check
 
 if TYPE_CHECKING:
     from zf.errors import Problem
     from zf.plan.yaml.source import Source
 
-# Keys of `matrix:` that are no axes.
-OWN_KEYS = ("include", "exclude", "max_parallel", "fail_fast")
-# `from` may one day say where values come from; `etc` stands in names for what is left out.
-_TAKEN = (REST, "from")
-_AXIS = re.compile("[A-Za-z_][A-Za-z0-9_-]{0,63}")
-_MAX_VALUE = 1000
+# What `from` in place of axes leaves to say.
+_BESIDE_FROM = ("from", "max_parallel", "fail_fast")
 
 
 def read(node: Node, source: Source) -> tuple[Matrix, list[Problem]]:
     """What the mapping says, and the problems of it, if there are any."""
-    problems = [*_bad_axes(node, source)]
+    problems = [*_bad_axes(node, source), *_beside_from(node, source)]
     if problems:
         return Matrix(), problems
     said = {key.value: value for key, value in node.value}
     axes: dict[str, tuple[str, ...]] = {}
     counts: dict[str, int] = {}
+    sources = {"": said["from"].value} if "from" in said else {}
     for key, value in node.value:
         if key.value in OWN_KEYS:
             continue
-        if isinstance(value, MappingNode):
+        if isinstance(value, MappingNode) and value.value[0][0].value == "from":
+            axes[key.value], sources[key.value] = (), value.value[0][1].value
+        elif isinstance(value, MappingNode):
             counts[key.value] = many = int(value.value[0][1].value, 0)
             axes[key.value] = tuple(map(str, range(1, many + 1)))
         else:
@@ -54,6 +52,7 @@ def read(node: Node, source: Source) -> tuple[Matrix, list[Problem]]:
         counts,
         int(said["max_parallel"].value, 0) if "max_parallel" in said else None,
         "fail_fast" in said and said["fail_fast"].value.lower() == "true",
+        sources,
     )
     problems += _too_long(node, source)
     if not problems:
@@ -70,8 +69,13 @@ def taken(matrix: Matrix, env: Iterable[str]) -> list[str]:
 
 def bad_paths(form: Mapping[str, Any], matrix: Matrix) -> Iterator[Finding]:
     """Paths of the task into which a value of the matrix cannot be put."""
-    if paths := asking(form):
+    paths = asking(form)
+    if paths and not matrix.sources:
         yield from check(paths, [known(whole, matrix.counts) for _, whole in combinations(matrix)])
+    elif paths:  # the values are known later
+        axes = (*matrix.names, *(axis for entry in matrix.include for axis in entry))
+        every = [known(dict.fromkeys(axes, "x"), matrix.counts)]
+        yield from check(paths, every, any_name="" in matrix.sources)
 
 
 def _entries(node: Node | None) -> tuple[Mapping[str, str], ...]:
@@ -85,7 +89,7 @@ def _bad_axes(node: Node, source: Source) -> Iterator[Problem]:
     for key, value in node.value:
         if key.value not in OWN_KEYS:
             yield from _bad_axis(key, variables, source)
-            if isinstance(value, MappingNode):
+            if isinstance(value, MappingNode) and value.value[0][0].value == "count":
                 variables.setdefault(f"{matrix_variable(key.value)}_COUNT", key.value)
     for listed in (value for key, value in node.value if key.value == "include"):
         for entry in listed.value:
@@ -95,9 +99,9 @@ def _bad_axes(node: Node, source: Source) -> Iterator[Problem]:
 
 def _bad_axis(key: Node, variables: dict[str, str], source: Source) -> Iterator[Problem]:
     name = key.value
-    if name in _TAKEN or not _AXIS.fullmatch(name):
+    if name in TAKEN or not AXIS.fullmatch(name):
         hint = "letters, digits, `_` and `-`, at most 64 of them, no digit first"
-        hint = f"'{name}' is taken: choose another name" if name in _TAKEN else hint
+        hint = f"'{name}' is taken: choose another name" if name in TAKEN else hint
         message = f"'{name:.80}' is no name for an axis"
         yield source.problem("ZF290", message, key.start_mark, key.end_mark, hint=hint)
         return
@@ -105,6 +109,17 @@ def _bad_axis(key: Node, variables: dict[str, str], source: Source) -> Iterator[
     if other != name:
         message = f"axes '{other}' and '{name}' set the same variable, {matrix_variable(name)}"
         yield source.problem("ZF290", message, key.start_mark, key.end_mark, hint="rename one")
+
+
+def _beside_from(node: Node, source: Source) -> Iterator[Problem]:
+    """What cannot be said beside a `from` that says what the instances are."""
+    if not any(key.value == "from" for key, _ in node.value):
+        return
+    for key, _ in node.value:
+        if key.value not in _BESIDE_FROM:
+            message = f"'{key.value:.80}' cannot stand beside `from`, which says all instances"
+            hint = "give one axis its values: `matrix: {NAME: {from: TASK.OUTPUT}, ...}`"
+            yield source.problem("ZF296", message, key.start_mark, key.end_mark, hint=hint)
 
 
 def _twice(values: Node, source: Source) -> Iterator[Problem]:
@@ -119,8 +134,8 @@ def _twice(values: Node, source: Source) -> Iterator[Problem]:
 
 def _too_long(node: Node, source: Source) -> Iterator[Problem]:
     for item in _scalars(node):
-        if len(item.value) > _MAX_VALUE:
-            message = f"a value of a matrix has at most {_MAX_VALUE} characters"
+        if len(item.value) > MAX_VALUE:
+            message = f"a value of a matrix has at most {MAX_VALUE} characters"
             yield source.problem("ZF290", message, item.start_mark, hint="keep it in a file")
 
 
@@ -138,7 +153,7 @@ def _scalars(node: Node) -> Iterator[Node]:
 def _impossible(matrix: Matrix, node: Node, source: Source) -> Iterator[Problem]:
     unknown = [*_unknown_excluded(matrix, node, source)]
     yield from unknown
-    if unknown:
+    if unknown or matrix.sources:
         return
     try:
         instances(Task("", "", ()), matrix)

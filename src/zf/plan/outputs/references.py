@@ -38,6 +38,23 @@ def check(drafts: Sequence[Draft], expanded: Expanded) -> Iterator[Problem]:
             if found := _wrong(draft.id, reference, needs, known):
                 message = f"'{name}' {found.message}"
                 yield draft.problem(("env", name, "from"), found.code, message, found.hint)
+        for axis, reference in (draft.matrix.sources if draft.matrix else {}).items():
+            yield from _listed(draft, axis, reference, _declared(draft, known, expanded), known)
+
+
+def _listed(
+    draft: Draft, axis: str, reference: str, needs: _Needs, known: Mapping[str, Draft]
+) -> Iterator[Problem]:
+    """What is wrong with where a matrix takes its values from."""
+    where = ("matrix", axis, "from") if axis else ("matrix", "from")
+    found = _wrong(draft.id, reference, needs, known)
+    task, _ = split(reference)
+    if found is None and task in known and known[task].matrix is not None:
+        message = f"takes an output of '{task}', of which each instance hands on its own"
+        found = _Wrong("ZF296", message, "take it of a task without a matrix, which needs them")
+    if found is not None:
+        message = f"the matrix {found.message}"
+        yield draft.problem(where, found.code, message, found.hint)
 
 
 def _wrong(task: str, reference: str, needs: _Needs, known: Mapping[str, object]) -> _Wrong | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from zf.errors import Problem
 from zf.inputs import variable
+from zf.instances import matrix_variable
 from zf.model import Project, Task
 from zf.plan.drafts import Draft, of_task
 from zf.plan.files.place import Loc
@@ -30,7 +32,22 @@ def check_env(drafts: list[Draft], project: Project) -> Iterator[Problem]:
 def _told(project: Project, draft: Draft) -> Collection[str]:
     """The variables that a task has without saying so."""
     inputs = known_to(project, draft)
-    return {*map(variable, inputs), *_matrix_variables(draft.matrix)}
+    later: Collection[str] = ()
+    if draft.task is not None and "from" in draft.task.matrix_from:
+        later = matrix_named(draft.task)
+    return {*map(variable, inputs), *_matrix_variables(draft.matrix), *later}
+
+
+def matrix_named(task: Task) -> Collection[str]:
+    """Variables of a matrix that values of `env` name, where it is known later which there are."""
+    if not task.matrix_from:
+        return ()
+    maps = (task.env, *(step.env for step in (*task.steps, *task.cleanup)))
+    texts = [text for env in maps for text in env.values()]
+    return {one for text in texts for one in _MATRIX_NAMED.findall(text)}
+
+
+_MATRIX_NAMED = re.compile(rf"\$\{{({re.escape(matrix_variable(''))}[A-Z0-9_]+)")
 
 
 def _matrix_variables(matrix: Matrix | None) -> Collection[str]:

@@ -17,7 +17,7 @@ from zf.plan.files import patterns
 from zf.plan.files.forms import within
 from zf.plan.inputs.form import INPUT_NAME
 from zf.plan.outputs.form import OUTPUT, OUTPUT_OF
-from zf.plan.schema import COUNTED, MATRIX
+from zf.plan.schema import COUNTED, MATRIX, TAKEN
 from zf.plan.suggest import nearest
 from zf.plan.yaml.elsewhere import answer, stands_for
 from zf.plan.yaml.position import marks_inside
@@ -143,7 +143,7 @@ def _keys_around(found: _Found) -> Mapping[str, Key]:
         if part in keys:
             keys = keys[str(part)].keys or keys
         elif keys is MATRIX:  # an axis, whose name can be any
-            keys = COUNTED
+            keys = {**COUNTED, **TAKEN}
     return keys
 
 

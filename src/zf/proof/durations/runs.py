@@ -49,7 +49,7 @@ def _catch_up(found: Durations, proofs: str) -> None:
             if size > left:
                 continue
             left -= size
-            rows, events = read.plan_json(run_dir)["tasks"], read.journal(run_dir).events
+            rows, events = read.grown_plan(run_dir)["tasks"], read.journal(run_dir).events
             found.add(run, rows, _took(events))
 
 

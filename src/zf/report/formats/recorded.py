@@ -61,8 +61,8 @@ class RecordedRun:
 
     @cached_property
     def plan(self) -> Mapping[str, Any]:
-        """What plan.json says."""
-        return read.plan_json(self.folder)
+        """What plan.json says, with the instances that joined the plan."""
+        return read.grown_plan(self.folder)
 
     @cached_property
     def journal(self) -> JournalReading:

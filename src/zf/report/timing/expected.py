@@ -6,7 +6,7 @@ are: that costs a look at those which run.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from zf.lean.records import Struct, field
@@ -39,7 +39,8 @@ class Expected(Struct):
     shares of the tasks that have not ended, and the longest way; `total_s` is the share of all.
     """
 
-    tasks: Mapping[str, ExpectedTask]
+    tasks: dict[str, ExpectedTask]
+    slots: Mapping[str, int]
     left_s: dict[str, float]
     longest_s: Mapping[str, float]
     total_s: float
@@ -69,7 +70,21 @@ class Expected(Struct):
             tasks[name] = ExpectedTask(phase, own_s, share_s, way_s[name])
             left_s[phase] += share_s
             longest_s[phase] = max(longest_s[phase], way_s[name])
-        return cls(tasks, left_s, longest_s, sum(left_s.values()))
+        return cls(tasks, slots, left_s, longest_s, sum(left_s.values()))
+
+    def extend(self, base: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """These tasks are in the place of one that has not ended."""
+        whole = self.tasks[base]
+        after_s = whole.way_s - whole.weight_s
+        self.end(base)
+        self.total_s -= whole.share_s
+        for row in rows:
+            weight_s = row.get("weight_s", whole.weight_s)
+            share_s = weight_s / self.slots[whole.phase] if row["parallel_safe"] else weight_s
+            task = ExpectedTask(whole.phase, weight_s, share_s, weight_s + after_s)
+            self.tasks[row["id"]] = task
+            self.left_s[task.phase] += share_s
+            self.total_s += share_s
 
     def end(self, task: str) -> None:
         """The task has ended, or will not run."""

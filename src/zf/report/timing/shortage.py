@@ -48,7 +48,9 @@ class _Given(Struct, frozen=True):
 
 def places(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """How many instances of each matrix run at once, where that is limited."""
-    return {_MATRIX + row["base"]: row["max_parallel"] for row in rows if row.get("max_parallel")}
+    # A task that never came to have instances is no place for any.
+    limited = (row for row in rows if row.get("max_parallel") and "base" in row)
+    return {_MATRIX + row["base"]: row["max_parallel"] for row in limited}
 
 
 def claim_of(row: Mapping[str, Any]) -> Claim:
@@ -56,7 +58,7 @@ def claim_of(row: Mapping[str, Any]) -> Claim:
     claim = {name: amount for name, amount in (row.get("resources") or {}).items() if amount}
     if row.get("concurrency"):
         claim[_GROUP + row["concurrency"]] = 1
-    if row.get("max_parallel"):
+    if row.get("max_parallel") and "base" in row:
         claim[_MATRIX + row["base"]] = 1
     return tuple(sorted(claim.items()))
 

@@ -84,7 +84,7 @@ def prepare(wanted: Wanted, scratch: str) -> Surroundings:
     if wanted.run_dir:
         variables = _recorded(wanted, own, notes)
     else:
-        values, unset, too_large = taken.given(task, handed)
+        values, unset, too_large = taken.given(task, task.needs, handed)
         notes += [*unset, *too_large]
         outside = Outside(wanted.environ, wanted.flow.project, wanted.inputs)
         variables = outside.build(task, own, values).for_step(0)
@@ -107,7 +107,7 @@ def _newest(proofs: str, needs: Sequence[str]) -> dict[str, Met]:
 def _of_run(wanted: Wanted, needs: Sequence[str]) -> dict[str, Met]:
     """What a run did for the needs, or was given for them by others."""
     run = os.path.basename(wanted.run_dir)
-    if wanted.task.id not in {row["id"] for row in read.plan_json(wanted.run_dir)["tasks"]}:
+    if wanted.task.id not in {row["id"] for row in read.grown_plan(wanted.run_dir)["tasks"]}:
         raise ZfError(f"no task {wanted.task.id!r} in run {run!r}", code="ZF151")
     given = read.plan_json(wanted.run_dir).get("upstream") or {}
     earlier = {need: Met.recorded(given[need]) for need in needs if need in given}

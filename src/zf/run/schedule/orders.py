@@ -6,11 +6,14 @@ What happened is in `events.py`; what need not be read again, and so is not reco
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from zf.events import Cause, Event, Status
+from zf.events import Cause, Event, PlanExtended, Status
 from zf.lean.records import Struct, asdict, field
 from zf.model import NOTHING
+
+if TYPE_CHECKING:
+    from zf.plan.conditions.verdict import ConditionContext
 
 # How soon a group that another run has is asked for again: four looks a second cost nothing, and
 # compared with a whole task of another run a quarter of a second is no wait.
@@ -82,6 +85,23 @@ class OutputsRead(Struct, frozen=True):
     values: Mapping[str, str]
 
 
+class Extended(Struct, frozen=True):
+    """The answer to an Extend: the instances, which are in the journal; and what conditions of
+    theirs may refer to, by instance.
+    """
+
+    event: PlanExtended
+    contexts: Mapping[str, ConditionContext] = field(default_factory=lambda: NOTHING)
+
+
+class NotExtended(Struct, frozen=True):
+    """The other one: there are no instances, for this reason."""
+
+    base: str
+    status: Status
+    detail: str
+
+
 # Orders. Each counts as carried out when it is given.
 
 
@@ -107,6 +127,15 @@ class AskLease(Struct, frozen=True):
     concurrency: str
     # Whether what has the group in an older run is to end for it.
     cancels: bool = False
+
+
+class Extend(Struct, frozen=True):
+    """The instances of this task are to join the plan, as what says which there are is known: once
+    all other orders are carried out, answer with Extended, or with NotExtended, before anything
+    else is handed over.
+    """
+
+    base: str
 
 
 class ReleaseLease(Struct, frozen=True):
@@ -161,6 +190,7 @@ class EndRun(Struct, frozen=True):
 Order = (
     StartPhase
     | AskLease
+    | Extend
     | ReleaseLease
     | StartAttempt
     | KillAttempt

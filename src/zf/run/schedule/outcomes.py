@@ -6,7 +6,7 @@ its rows against it. Nothing here depends on when something ended, only on how.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from zf.events import FAILED, Cause, ConditionEvaluated, Status, worst
@@ -51,7 +51,7 @@ class Outcomes:
         decided: Mapping[str, ConditionEvaluated],
     ) -> None:
         self._plan = plan
-        self._contexts = contexts
+        self._contexts = {**contexts}
         self._decided = decided
         # The needs to wait for: the others were met by an earlier run, or are not checked.
         inside = plan.tasks if plan.needs == "checked" else NOTHING
@@ -59,6 +59,12 @@ class Outcomes:
             name: tuple(need for need in task.needs if need.task in inside)
             for name, task in plan.tasks.items()
         }
+        # The instances that joined the plan, by their base; and what tasks need, where that is no
+        # longer what their files name.
+        self._joined: dict[str, list[str]] = {}
+        self._named: dict[str, tuple[Need, ...]] = {}
+        if plan.dynamic:
+            self._needs |= {base: self._of_base(base) for base in plan.dynamic}
         self._dependents: dict[str, list[tuple[str, Need]]] = {}
         for name, needs in self._needs.items():
             for need in needs:
@@ -67,17 +73,20 @@ class Outcomes:
         stated = {name: task.condition for name, task in plan.tasks.items() if task.condition}
         if stated:
             from zf.plan.conditions.condition import parse  # noqa: PLC0415 - 4 ms, and few plans have one
-        self._conditions = {name: parse(text) for name, text in stated.items()}
+        parsed = {name: parse(text) for name, text in stated.items()}
         # Of which tasks, or matrices, conditions ask for outputs; and what those handed on.
         self._asked_for = {
             need
-            for name, condition in self._conditions.items()
+            for name, condition in parsed.items()
             for need, _, _ in _outputs_in(condition, plan.tasks[name])
         }
         self._handed: dict[str, Mapping[str, str]] = {}
-        called = {name: condition.functions for name, condition in self._conditions.items()}
+        # That of a matrix whose instances are not known is asked of each of them.
+        self._of_later = {name: parsed[name] for name in plan.dynamic if name in parsed}
+        self._conditions = {n: c for n, c in parsed.items() if n not in self._of_later}
+        called = {name: condition.functions for name, condition in parsed.items()}
         # A condition that looks at statuses waits until every need has ended.
-        self._patient = {name for name, functions in called.items() if functions}
+        self._patient = {name for name in self._conditions if called[name]}
         # They have their turn even when the run has been stopped.
         self.always = frozenset(name for name in called if "always" in called[name])
         # Their condition alone decides what failures mean.
@@ -89,6 +98,66 @@ class Outcomes:
         # Tasks whose own end, or that of a direct or indirect need, was a failure or a cancel.
         self._failed_above: set[str] = set()
         self._cancelled_above: set[str] = set()
+
+    def _of_base(self, base: str) -> tuple[Need, ...]:
+        """What has to have ended before the instances of a task are known: what says which there
+        are; and matrices of which they need those with the same values, until these are known.
+        """
+        from zf.plan.matrix.dynamic import sources  # noqa: PLC0415 - few tasks are such
+
+        of = {*sources(self._plan.tasks[base])}
+        return tuple(
+            need
+            for need in self._needs[base]
+            if need.task in of or (need.matrix == "same" and need.task in self._plan.dynamic)
+        )
+
+    def extend(
+        self, base: str, tasks: Sequence[Task], contexts: Mapping[str, ConditionContext] = NOTHING
+    ) -> list[str]:
+        """Take in the instances of a task, which the plan has in its place by now, and what their
+        conditions may refer to; the other tasks for which that decides.
+        """
+        names = self._joined[base] = [task.id for task in tasks]
+        self._contexts |= contexts
+        for task in tasks:
+            self._take_in(base, task)
+        decided = []
+        for name, need in self._dependents.pop(base, ()):
+            # That they are known is all that some waited for.
+            is_later = bool(self._plan.tasks[name].matrix_from)
+            own = () if is_later else tuple(_of_instance(need, one) for one in names)
+            for one in own:
+                self._dependents.setdefault(one.task, []).append((name, one))
+            self._open[name] += len(own) - 1
+            self._needs[name] = _in_place(self._needs[name], need, own)
+            if own:
+                stated = self._named.get(name, self._plan.tasks[name].needs)
+                self._named[name] = _in_place(stated, need, own)
+            if name not in self.done and self.is_decided(name):
+                decided.append(name)
+        return decided
+
+    def _take_in(self, base: str, task: Task) -> None:
+        """An instance that joins the plan, with all that it needs, some of which may have ended."""
+        name = task.id
+        needs: list[Need] = []
+        for need in task.needs:
+            joined = self._joined.get(need.task)
+            needs += [need] if joined is None else [_of_instance(need, one) for one in joined]
+        self._named[name] = tuple(needs)
+        self._needs[name] = tuple(need for need in needs if need.task in self._plan.tasks)
+        waits_for = [need for need in self._needs[name] if need.task not in self.done]
+        self._open[name] = len(waits_for)
+        for need in waits_for:
+            self._dependents.setdefault(need.task, []).append((name, need))
+        condition = self._of_later.get(base)
+        if condition is not None:
+            self._conditions[name] = condition
+            if condition.functions:
+                self._patient.add(name)
+                if "success" not in condition.functions or "always" in condition.functions:
+                    self._unblockable.add(name)
 
     def asks_for_outputs_of(self, name: str) -> bool:
         """Whether a condition does, of this task or of its matrix."""
@@ -199,7 +268,7 @@ class Outcomes:
             success=success,
             failure=self._any_need_in(self._failed_above, name),
             cancelled=self._any_need_in(self._cancelled_above, name),
-            statuses=self._statuses(task.needs, condition),
+            statuses=self._statuses(self._named.get(name, task.needs), condition),
         )
         context = self._contexts.get(name, ConditionContext())
         if condition.fields or task.env_from:
@@ -220,7 +289,7 @@ class Outcomes:
 
         fields, variables = dict(context.fields), dict(context.variables)
         for need, output, key in _outputs_in(condition, task):
-            value = value_of(need, output, task.needs, self._handed)
+            value = value_of(need, output, self._named.get(task.id, task.needs), self._handed)
             where = variables if key in task.env_from else fields
             if value is None:
                 where.pop(key, None)
@@ -241,6 +310,16 @@ class Outcomes:
             return self.done[name].value
         taken_as_met = self._plan.needs == "not_checked" or name in self._plan.upstream
         return Status.SUCCESS.value if taken_as_met else "absent"
+
+
+def _of_instance(need: Need, name: str) -> Need:
+    """The need on a task, on one of its instances."""
+    return replace(need, task=name, matrix="all")
+
+
+def _in_place(needs: tuple[Need, ...], need: Need, others: tuple[Need, ...]) -> tuple[Need, ...]:
+    """The needs with these in the place of one."""
+    return tuple(one for each in needs for one in (others if each == need else (each,)))
 
 
 def _outputs_in(condition: Condition, task: Task) -> Iterator[tuple[str, str, str]]:

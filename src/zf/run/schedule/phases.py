@@ -27,6 +27,13 @@ class Phases:
         self._left = {phase: len(members) for phase, members in self._members.items()}
         self._failed: set[str] = set()
 
+    def extend(self, phase: str, base: str, names: list[str]) -> None:
+        """These tasks are in the place of one that has not ended."""
+        members = self._members[phase]
+        at = members.index(base)
+        members[at : at + 1] = names
+        self._left[phase] += len(names) - 1
+
     @property
     def to_come(self) -> list[str]:
         return [phase.name for phase in self._later]

@@ -62,14 +62,14 @@ class ReadyQueue:
     """`in_order` is every task that may ever come, in start order."""
 
     def __init__(self, in_order: Sequence[Task], limits: Mapping[str, int]) -> None:
-        self._tasks = in_order
-        self._rank = {task.id: rank for rank, task in enumerate(in_order)}
+        self._tasks: dict[float, Task] = dict(enumerate(in_order))
+        self._rank: dict[str, float] = {task.id: rank for rank, task in self._tasks.items()}
         self._claims = {task.id: claim_of(task) for task in in_order}
         self._free = {**limits, **_places(in_order)}
         self._names: set[str] = set()
-        self._lines: dict[_Claim, list[int]] = {}
+        self._lines: dict[_Claim, list[float]] = {}
         # The head of each line that is not set aside; old entries are passed over when met.
-        self._heads: list[tuple[int, _Claim]] = []
+        self._heads: list[tuple[float, _Claim]] = []
         self._aside: dict[str, list[_Claim]] = {}  # resource -> lines that wait for it
         self._waits_for: dict[_Claim, str] = {}
         # Comes next, whatever else gets ready meanwhile: it lacks its lease, or waits to be alone.
@@ -81,6 +81,15 @@ class ReadyQueue:
 
     def __contains__(self, name: str) -> bool:
         return name in self._names
+
+    def extend(self, base: str, in_order: Sequence[Task]) -> None:
+        """These tasks may come, too, in the place of their base."""
+        rank = self._rank[base]
+        for index, task in enumerate(in_order, 1):
+            self._rank[task.id] = at = rank + index / (len(in_order) + 1)
+            self._tasks[at] = task
+            self._claims[task.id] = claim_of(task)
+        self._free |= _places(in_order)
 
     def add(self, name: str) -> None:
         """The task could start from now on."""

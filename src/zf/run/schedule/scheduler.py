@@ -29,11 +29,9 @@ Each event costs O(log n) and the dependents it concerns; only stopping looks at
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from zf.errors import Exit
 from zf.events import (
-    FAILED,
     AttemptEnded,
     AttemptStarted,
     BudgetWarned,
@@ -43,6 +41,7 @@ from zf.events import (
     Event,
     Interrupted,
     PhaseTimedOut,
+    PlanExtended,
     RetryDropped,
     RunStarted,
     RunTimedOut,
@@ -51,16 +50,20 @@ from zf.events import (
     ThrottleEntered,
     ThrottleLeft,
 )
+from zf.lean.records import replace
 from zf.metrics.budget import Spent, told
-from zf.model import NOTHING, base_of
+from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Alarm, Clock
+from zf.run.schedule.exits import Exits
 from zf.run.schedule.orders import (
     EndPhase,
     EndRun,
+    Extended,
     LeaseAnswered,
     Limits,
     LoadSampled,
+    NotExtended,
     Order,
     OutputsRead,
     Record,
@@ -76,14 +79,12 @@ from zf.run.schedule.tasks import Tasks
 if TYPE_CHECKING:
     from zf.plan.conditions.verdict import ConditionContext
 
-Happening = (
-    AttemptEnded | Interrupted | CancelRequested | Spent | LeaseAnswered | Tick | LoadSampled
-)
+Answer = LeaseAnswered | Extended | NotExtended
+Happening = AttemptEnded | Interrupted | CancelRequested | Spent | Answer | Tick | LoadSampled
 
-# What a clock has decided, or another run: a journal shows what it came to.
-_FROM_OUTSIDE = frozenset({Cause.DEADLINE, Cause.QUEUE_TIMEOUT, Cause.SUPERSEDED})
+# What a clock has decided, another run, or an output: a journal shows what it came to.
+_OUTSIDE = frozenset({Cause.DEADLINE, Cause.QUEUE_TIMEOUT, Cause.SUPERSEDED, Cause.INSTANCES})
 _ON_REQUEST = Decision(Status.CANCELLED, Cause.CANCEL, "cancelled on request")
-_SIGINT = 2
 _SIGNALS = {1: "SIGHUP", 2: "SIGINT", 15: "SIGTERM"}
 
 
@@ -105,6 +106,8 @@ class Scheduler:
         too_much = next(impossible(plan.tasks, limits.resources), None)
         if too_much is not None:
             raise ValueError(f"task {too_much[0]!r} asks for more {too_much[1]!r} than there is")
+        if plan.dynamic:
+            plan = replace(plan, tasks={**plan.tasks})  # others will join them
         self._plan = plan
         self._limits = limits
         self._orders: list[Order] = []
@@ -120,7 +123,7 @@ class Scheduler:
         self._timed_out = self._deadline_struck = False
         self._signal: int | None = None
         self._stop_of_phase: Decision | None = None
-        self._exits: dict[str, int] = {}  # of the task, or the instances, of a `zf run-task`
+        self._exits = Exits(plan.tasks, limits.only)
         self._ended = False
 
     def guess_next(self, name: str) -> str | None:
@@ -131,7 +134,7 @@ class Scheduler:
             return None
         for dependent in self._outcomes.waiting_only_for(name):
             task = self._plan.tasks[dependent]
-            unknown = task.condition or task.concurrency or task.env_from
+            unknown = task.condition or task.concurrency or task.env_from or task.matrix_from
             is_plain = not (unknown or dependent in self.done)
             if is_plain and task.phase == self._phases.name:
                 return dependent
@@ -171,8 +174,7 @@ class Scheduler:
         match event:
             case AttemptEnded():
                 if self._slots.end(event):
-                    if self._limits.only in {event.task, base_of(event.task)}:
-                        self._exits[event.task] = _own_exit(event)
+                    self._exits.take_in(event)
                     strained = self._budgets.end(event) if self._budgets.is_any else ()
                     self._tasks.attempt_ended(event)
                     self._strain(strained)
@@ -189,6 +191,10 @@ class Scheduler:
                 self._tasks.end(name, self._superseded(name, newer))
             case LeaseAnswered():
                 self._slots.answered(event)
+            case Extended(joined, contexts):
+                self._extend(joined, contexts)
+            case NotExtended(name, status, detail):
+                self._tasks.give_up_waiting(name, Decision(status, Cause.INSTANCES, detail))
             case LoadSampled():
                 self._record(self._slots.gate.sample(event, self._clock.now))
             case Tick():
@@ -210,10 +216,10 @@ class Scheduler:
                 self._clock.asleep.pop(name, None)
                 self._slots.queue.claim(name)
                 tasks.start(name)
-            case TaskNotRun(name, status, cause, detail) if cause in _FROM_OUTSIDE:
+            case TaskNotRun(name, status, cause, detail) if cause in _OUTSIDE:
                 if tasks.is_waiting(name):
                     tasks.give_up_waiting(name, Decision(status, cause, detail))
-            case RetryDropped(name, _, cause) if cause in _FROM_OUTSIDE:
+            case RetryDropped(name, _, cause) if cause in _OUTSIDE:
                 tasks.drop_retry(name, cause)
             case PhaseTimedOut() if not self._phases.struck:
                 self._time_out_phase()
@@ -222,6 +228,8 @@ class Scheduler:
             case BudgetWarned(over=over) if self._budgets.remember(event):
                 if over:
                     self._end_over_budget(event)
+            case PlanExtended():
+                self._extend(event)
             case ThrottleEntered():
                 self._slots.gate.close(at)
             case ThrottleLeft():
@@ -230,6 +238,20 @@ class Scheduler:
                 self._take_in(event)
         self._settle()
         return self._take_orders()
+
+    def _extend(
+        self, joined: PlanExtended, contexts: Mapping[str, ConditionContext] = NOTHING
+    ) -> None:
+        """Put the instances that joined the plan into the place of their base."""
+        if self.is_to_extend(joined.base):
+            from zf.plan.matrix.dynamic import join  # noqa: PLC0415 - few plans grow
+
+            tasks = join(cast("dict[str, Task]", self._plan.tasks), joined.base, joined.instances)
+            self._tasks.extend(joined.base, tasks, contexts)
+
+    def is_to_extend(self, base: str) -> bool:
+        """Whether the instances of this task are still to join the plan."""
+        return self._tasks.is_waiting(base) and bool(self._plan.tasks[base].matrix_from)
 
     def was_idle(self, seconds: float, now: float) -> None:
         """For so long, up to this moment, the run had no runner, and its clock stood still. What
@@ -307,19 +329,8 @@ class Scheduler:
         else:
             self._ended = True
             self._record(self._slots.gate.open(self._clock.now))
-            self._order(EndRun(self._exit_code()))
-
-    def _exit_code(self) -> int:
-        if self._signal is not None:
-            return Exit.INTERRUPTED if self._signal == _SIGINT else Exit.TERMINATED
-        if self._timed_out:
-            return Exit.TIMEOUT
-        return Exit.OK if self._phases.all_ok else self._exit_of_only()
-
-    def _exit_of_only(self) -> int:
-        """That of the task of a `zf run-task`; of a matrix, of its first instance that failed."""
-        failed = (name for name in self._plan.tasks if self.done.get(name) in FAILED)
-        return next((self._exits[name] for name in failed if name in self._exits), Exit.FAILED)
+            ok, late = self._phases.all_ok, self._timed_out
+            self._order(EndRun(self._exits.of_run(self.done, self._signal, late=late, ok=ok)))
 
     # Rule 4: clocks.
 
@@ -437,11 +448,3 @@ class Scheduler:
     def _record(self, event: Event | None) -> None:
         if event is not None:
             self._order(Record(event))
-
-
-def _own_exit(ended: AttemptEnded) -> int:
-    """What `zf run-task` exits with: the step's own code where that cannot be mistaken for ours."""
-    if ended.status is Status.TIMEOUT:
-        return Exit.TIMEOUT
-    code = ended.exit_code or 0
-    return code if ended.status is Status.FAILURE and 1 <= code <= 123 else Exit.FAILED

@@ -7,7 +7,7 @@ before another attempt, ends. What is true of the run as a whole is told from ou
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from zf.events import FAILED, WELL, AttemptEnded, Cause, RetryDropped, RetryScheduled, Status
@@ -16,12 +16,13 @@ from zf.plan.graph import Plan
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.limits.budgets import Budgets
 from zf.run.schedule.limits.slots import Slots
-from zf.run.schedule.orders import KillAttempt, Limits, NotRun, Order, Record
+from zf.run.schedule.orders import Extend, KillAttempt, Limits, NotRun, Order, Record
 from zf.run.schedule.outcomes import Decision, Outcomes
 from zf.run.schedule.phases import Phases
 from zf.run.schedule.retry import Retries
 
 if TYPE_CHECKING:
+    from zf.plan.conditions.verdict import ConditionContext
     from zf.run.schedule.limits.matrix import Matrices
 
 # What a worker cannot say of itself why it is to end an attempt.
@@ -61,6 +62,24 @@ class Tasks:
         # Task -> its last attempt, which decides if the next one never comes.
         self._fallback: dict[str, AttemptEnded] = {}
         self._doomed: set[str] = set()  # ordered to end: not tried again
+
+    def extend(
+        self, base: str, tasks: Sequence[Task], contexts: Mapping[str, ConditionContext] = NOTHING
+    ) -> None:
+        """Take in the instances of a task, which are in its place from here on, and settle what is
+        decided by their being there.
+        """
+        names = [task.id for task in tasks]
+        if base in self.always:
+            self.always |= {*names}
+        self._phases.extend(tasks[0].phase, base, names)
+        self.slots.extend(base, tasks)
+        self.budgets.extend(tasks)
+        if self._matrices is not None:
+            self._matrices.extend(tasks)
+        decided = self._outcomes.extend(base, tasks, contexts)
+        here = self._phases.name
+        self._begin([*names, *(name for name in decided if self._tasks[name].phase == here)])
 
     # What may be asked.
 
@@ -125,7 +144,7 @@ class Tasks:
         self._phases.note_end(task.phase, good=warned or status in WELL)
         if status in FAILED and not warned:
             self.first_failed = self.first_failed or name
-            if task.matrix_fail_fast:
+            if task.matrix_fail_fast and task.base:
                 self._end_others(task, status)
 
     def _end_others(self, failed: Task, status: Status) -> None:
@@ -149,8 +168,11 @@ class Tasks:
 
     def begin_phase(self) -> None:
         """Set the deadlines of the phase's tasks, and decide those whose needs have ended."""
+        self._begin(self._phases.members(self._phases.name))
+
+    def _begin(self, names: Iterable[str]) -> None:
         ended = []
-        for name in self._phases.members(self._phases.name):
+        for name in names:
             if name in self.done:
                 continue  # it was cancelled before its phase began
             self._clock.set_deadline(self._tasks[name])
@@ -171,6 +193,9 @@ class Tasks:
         if decision.status is not None:
             self._not_run(name, decision)
             return True
+        if self._tasks[name].matrix_from:
+            self._order(Extend(name))
+            return False
         may_start_at = self._clock.started + self._tasks[name].start_after_s
         if may_start_at > self._clock.now:
             self._clock.sleep_until(may_start_at, name)

@@ -93,7 +93,7 @@ def _looking(collecting: Collecting) -> Callable[[], str]:
 
 def _needs(context: WorkerContext, task: Task, digests: Mapping[str, str]) -> dict[str, str]:
     left = {}
-    for need in task.needs:
+    for need in context.needed(task):
         # The folder of this worker's last task may still be covered by the shield.
         folder, digest = tree_of(context, context.written_at, need.task, digests)
         left[need.task] = left_by(folder, digest) if digest else ""

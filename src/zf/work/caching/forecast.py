@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from zf.events import Cached
+from zf.instances import listed_by
 from zf.plan.caching.checks import never_cached
 from zf.plan.outputs.values import split, value_of
 from zf.proof.tree.contents import checked_outputs
@@ -61,6 +62,9 @@ class Forecast:
     def _of(self, task: Task) -> list[str]:
         if why := never_cached(task, self._flow.project):
             return [f"is never cached: {why[0]}"]
+        if task.matrix_from:
+            listed = " and ".join(listed_by(task.matrix_from))
+            return [f"has instances that are known when {listed} is"]
         unknown = [
             need.task
             for need in task.needs

@@ -42,7 +42,7 @@ def lay_out(
     if context.copied and not context.shield:
         context.copied = False
         remove_tree(place)  # an earlier task may have changed its copies
-    for need in task.needs:
+    for need in context.needed(task):
         tree, digest = tree_of(context, context.run_dir, need.task, digests)
         if digest is None:
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from zf.events import Cause
@@ -11,7 +11,7 @@ from zf.proof.tree.contents import checked_outputs
 from zf.work.results.needs import NeedError, tree_of
 
 if TYPE_CHECKING:
-    from zf.model import Task
+    from zf.model import Need, Task
     from zf.work.context import WorkerContext
     from zf.work.outcome import Outcome
 
@@ -26,7 +26,7 @@ def outputs_of(
     those that this run met. Raises NeedError for what is not what it was.
     """
     handed: dict[str, dict[str, str]] = {}
-    for need in task.needs:
+    for need in context.needed(task):
         # The folder of this worker's last task may still be covered by the shield.
         folder, digest = tree_of(context, context.written_at, need.task, digests)
         if digest is not None:
@@ -48,7 +48,7 @@ def variables(
     except NeedError as error:
         outcome.fail(Cause.OUTPUTS, str(error))
         return {}
-    values, unset, too_large = given(task, handed)
+    values, unset, too_large = given(task, context.needed(task), handed)
     outcome.notes += unset
     for problem in too_large:
         outcome.fail(Cause.OUTPUTS, problem)
@@ -56,16 +56,16 @@ def variables(
 
 
 def given(
-    task: Task, handed: Mapping[str, Mapping[str, str]]
+    task: Task, needs: Collection[Need], handed: Mapping[str, Mapping[str, str]]
 ) -> tuple[dict[str, str], list[str], list[str]]:
-    """The same of what needs `handed` on: the variables, and in sentences those without a value and
-    those that cannot be.
+    """The same of what these needs `handed` on: the variables, and in sentences those without a
+    value and those that cannot be.
     """
     values: dict[str, str] = {}
     unset, too_large = [], []
     for name, reference in task.env_from.items():
         need, output = split(reference)
-        value = value_of(need, output, task.needs, handed)
+        value = value_of(need, output, needs, handed)
         if value is None:
             unset.append(f"{name} is not set: '{need}' handed on no output '{output}'")
         elif len(value.encode()) > _MAX_VARIABLE_BYTES:
@@ -100,5 +100,5 @@ def for_conditions(
     found = {}
     for field in asked:
         need, output = field.path
-        found[field.key] = value_of(need, output, task.needs, handed)
+        found[field.key] = value_of(need, output, context.needed(task), handed)
     return {key: value for key, value in found.items() if value is not None}

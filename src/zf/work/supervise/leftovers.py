@@ -182,3 +182,11 @@ else:
                 one.wait(until - time.monotonic())
                 return True
         return False
+
+
+def is_apart(pid: int) -> bool:
+    """Whether a process is in another session than ours, as every step is."""
+    try:
+        return os.getsid(pid) != os.getsid(0)
+    except ProcessLookupError:
+        return False

@@ -6,12 +6,12 @@ far. Attempts add up: a retry's cost is a cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from zf.events import AttemptEnded, BudgetWarned
 from zf.metrics.budget import WARN_AT, Spent, added, amounts, larger
-from zf.model import NOTHING
+from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
 
 Scope = tuple[Literal["task", "phase", "run"], str]
@@ -30,6 +30,13 @@ class Budgets:
         self._ended: dict[Scope, dict[str, float]] = {}
         self._live: dict[str, Mapping[str, float]] = {}
         self._told: set[tuple[tuple[str, str], str, bool]] = set()
+
+    def extend(self, tasks: Iterable[Task]) -> None:
+        """Take in tasks that joined the plan."""
+        for task in tasks:
+            self._phase_of[task.id] = task.phase
+            if task.budget:
+                self._budgets["task", task.id] = task.budget
 
     def spend(self, spent: Spent) -> list[BudgetWarned]:
         """An attempt that goes on has used so much; which budgets that brings to their end, or near

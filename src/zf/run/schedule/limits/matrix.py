@@ -5,7 +5,7 @@ How many of them run at once is a budget of places, which `ready.py` counts like
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from zf.events import Cause, Status
 from zf.model import Task
@@ -17,10 +17,14 @@ class Matrices:
 
     def __init__(self, tasks: Mapping[str, Task]) -> None:
         self._members: dict[str, list[str]] = {}
-        for name, task in tasks.items():
-            if task.matrix_fail_fast:
-                self._members.setdefault(task.base, []).append(name)
         self._failed: set[str] = set()
+        self.extend(tasks.values())
+
+    def extend(self, tasks: Iterable[Task]) -> None:
+        """Take in more instances."""
+        for task in tasks:
+            if task.matrix_fail_fast:
+                self._members.setdefault(task.base, []).append(task.id)
 
     def others(self, failed: Task, status: Status) -> tuple[Decision, list[str]]:
         """What becomes of the other instances now that this one has failed, and which these are;

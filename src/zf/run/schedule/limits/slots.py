@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from zf.events import AttemptEnded, LeaseAwaited, LeaseTaken
-from zf.model import CANCEL_RUNNING
+from zf.model import CANCEL_RUNNING, Task
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.limits.gate import Gate
@@ -51,6 +51,10 @@ class Slots:
         self.asked: str | None = None
         self._waits = Waits()
         self._asked_again: set[str] = set()  # groups that an alarm is set for
+
+    def extend(self, base: str, tasks: Sequence[Task]) -> None:
+        """Take in the instances of a task, which come in its place."""
+        self.queue.extend(base, tasks)
 
     def begin_phase(self, max_jobs: int | None) -> None:
         """So many tasks of the phase may run at once, where that is less than the run allows."""

@@ -1,0 +1,99 @@
+"""The first minute of a newcomer: from the clone of a project that knows nothing of zf to a run that
+passes, its proof checked and its report, in five commands, with git and Python alone.
+"""
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+
+from tests.support.program import ZF
+from tests.support.tools import program
+
+LIMIT_S = 240
+FILES = {
+    "pyproject.toml": '[project]\nname = "book"\nversion = "1"\n',
+    ".gitignore": "__pycache__/\n",
+    "book.py": "def words(text):\n    return len(text.split())\n",
+    "tests/__init__.py": "",
+    "tests/test_words.py": (
+        "import unittest\n\nfrom book import words\n\n\nclass Words(unittest.TestCase):\n"
+        '    def test_words(self):\n        self.assertEqual(words("a dark night"), 3)\n'
+    ),
+}
+
+
+class Shell:
+    """A shell on a terminal of 80 columns."""
+
+    def __init__(self, folder, env):
+        self._pid, self._fd = pty.fork()
+        if not self._pid:
+            os.chdir(folder)
+            os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], env)
+        self.typed = []
+        self._read_until(r"\$ $")
+
+    def type(self, line, until=r"\$ $"):
+        """The command, and what it shows until it is over, or asks."""
+        self.typed.append(line)
+        os.write(self._fd, f"{line}\n".encode())
+        shown = self._read_until(until)
+        assert shown, line
+        return shown
+
+    def _read_until(self, pattern):
+        shown = ""
+        end = time.monotonic() + LIMIT_S
+        while not re.search(pattern, shown):
+            assert time.monotonic() < end, shown
+            if select.select([self._fd], [], [], 1)[0]:
+                more = os.read(self._fd, 4096).decode()
+                shown += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", more)
+        return shown
+
+    def leave(self):
+        os.write(self._fd, b"exit\n")
+        os.waitpid(self._pid, 0)
+        os.close(self._fd)
+
+
+def test_five_commands_from_a_clone_to_a_report(tmp_path):
+    origin = tmp_path / "origin"
+    for name, text in FILES.items():
+        (origin / name).parent.mkdir(parents=True, exist_ok=True)
+        (origin / name).write_text(text)
+    git = [program("git"), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *words], cwd=origin, check=True)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "zf").write_text(f'#!/bin/sh\nexec {" ".join(ZF)} "$@"\n')
+    (programs / "zf").chmod(0o755)
+    (programs / "python3").symlink_to(sys.executable)
+    (programs / "git").symlink_to(program("git"))
+    env = {"HOME": str(tmp_path), "TERM": "xterm", "PS1": "$ ", "LANG": "C.UTF-8"}
+    # `/bin` has bash and the tools of every machine; nothing else is there.
+    shell = Shell(tmp_path, env | {"PATH": f"{programs}:/usr/bin:/bin"})
+    shell.type("git clone -q origin mine")
+    shell.type("cd mine")
+    asked = shell.type("zf init", until=r"Write zf.yaml\? \[Y/n\] $")
+    assert "python3 -m unittest discover" in asked
+    os.write(shell._fd, b"\n")
+    assert "next: zf run" in shell._read_until(r"\$ $")
+    assert re.search(
+        r"^PASS .*: 1 task: 1 success", shell.type("zf run --report r.html"), re.MULTILINE
+    )
+    verified = shell.type("zf verify")
+    assert "SUCCEEDED" in verified
+    assert re.search(r"INTACT +PASSED", verified)
+    shell.leave()
+    assert len(shell.typed) <= 5
+    assert (tmp_path / "mine" / "r.html").read_text().startswith("<!doctype html>")
+    # What is new for git: the two files, and not the proof.
+    status = [*git, "status", "--porcelain"]
+    done = subprocess.run(status, cwd=tmp_path / "mine", capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["??", "r.html", "??", "zf.yaml"]
