@@ -23,9 +23,9 @@ def main() -> None:
         else:
             return
     try:
-        from zf.lean.signals import signal
-
         code = _run()
+        from zf.lean.signals import signal  # which is there by now
+
         with suppress(OSError):  # `_leave` sees to that
             _flush()
         # All is done and said: an interrupt could only spoil the way out, and the exit code.
@@ -86,16 +86,16 @@ def _run() -> int:
         answered = complete.answer(os.environ)
         if answered is not None:
             return answered
-    from zf.run.host import interrupts
-
-    interrupts.heed()
     verb = sys.argv[1:2]
     if verb in (["run"], ["run-phase"], ["run-task"], ["validate"], ["verify"]):
         import gc
 
         # Modules, plans and lists of files are never garbage; looking for some among them takes
-        # 8 of the 80 ms before a run begins, and a twentieth of what it takes to verify one.
+        # 9 of the 80 ms before a run begins, and a twentieth of what it takes to verify one.
         gc.disable()
+    from zf.run.host import interrupts
+
+    interrupts.heed()
     if verb in (["run"], ["run-phase"], ["run-task"]):
         from zf.cli import quick
 

@@ -249,12 +249,14 @@ def recorded(task: Task) -> dict[str, Any]:
     """The task as it was loaded, defaults filled in, in the plain values of JSON: what a proof
     says of it and what tasks are compared by. `recalled` makes the task of it again.
     """
-    return _first(task) | _later(task)
+    first, later = _parts(task)
+    return first | later if later else first
 
 
-def _first(task: Task) -> dict[str, Any]:
-    """What it says with the keys that have always been there."""
-    said = dict(zip(_FIRST_KEYS, astuple(task), strict=False))
+def _parts(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What it says with the keys that have always been there, and with those that came later."""
+    values = astuple(task)
+    said = dict(zip(_FIRST_KEYS, values, strict=False))
     said["title"] = task.title or task.id
     said["needs"] = [
         {"task": need.task, "optional": need.optional, "require": need.require}
@@ -266,19 +268,11 @@ def _first(task: Task) -> dict[str, Any]:
     said["resources"] = dict(task.resources) if task.resources else {}
     said["budget"] = dict(task.budget) if task.budget else {}
     said["reports"] = dict(task.reports) if task.reports else {}
-    return said
-
-
-def _later(task: Task) -> dict[str, Any]:
-    """What it says with keys that came later, by those."""
-    values = astuple(task)[len(_FIRST) :]
-    if values == _LATER_DEFAULTS:  # as nearly every task has them
-        return {}
-    return {
-        key: value
-        for (_, key, default), value in zip(LATER, values, strict=True)
-        if value != default
-    }
+    rest = values[len(_FIRST) :]
+    if rest == _LATER_DEFAULTS:  # as nearly every task has them
+        return said, {}
+    rows = zip(LATER, rest, strict=True)
+    return said, {key: value for (_, key, default), value in rows if value != default}
 
 
 # What a task file calls those fields of a step that are recorded only where it says them.
@@ -340,7 +334,7 @@ def definition_sha256(task: Task) -> str:
     in the file counts if the file is the task's alone: in a file of several tasks a line more above
     does not change those below. Keys that came later follow as one mapping, where there are any.
     """
-    first, later = _first(task), _later(task)
+    first, later = _parts(task)
     later.pop("origins", None)
     if task.file and not task.file.endswith("/task.yaml"):
         first["line"] = 0

@@ -117,6 +117,11 @@ def test_what_a_run_is_refused_for_is_refused(two):
     assert "unknown task 'e'" in ask(two, "e", "-c", "true", code=2).err
 
 
+def test_a_task_with_a_sandbox_says_that_the_shell_has_none(two):
+    two.task("c", "true", sandbox={"if_available": True})
+    assert "run in a sandbox, and this shell does not" in ask(two, "c", "-c", "true").err
+
+
 def test_another_program(two):
     assert ask(two, "a", "--shell", "sh", "-c", "echo $0 $TASK_ID").out == "sh a\n"
     done = ask(two, "a", "--shell", "nothing", code=2)

@@ -78,6 +78,23 @@ def test_the_list_that_is_told_is_the_one_in_the_tree(attempts, monkeypatch):
     assert "second" not in pool.known.lists
 
 
+def test_what_may_be_worth_a_remark_is_known_and_no_more(attempts):
+    """What the summary reads again; `remarks` of it says nothing of all others."""
+    tasks = [
+        task("echo x", name="plain"),
+        task("echo x", name="unmatched", artifacts=("*.xml",)),
+        task("ln -s /etc $ARTIFACTS_DIR/link", name="refused"),
+        task("kill -9 $PPID; sleep 9", name="lost"),
+    ]
+    with contextlib.closing(attempts.pool(*tasks)) as pool:
+        drive(pool, tasks, 1)
+    assert set(pool.known.odd) == {"unmatched", "refused", "lost"}
+    for one in tasks:
+        status = json.loads((attempts.run_dir / one.id / "99-summary/status.json").read_text())
+        said = any(status[key] for key in ("survivors", "refused", "unmatched", "notes"))
+        assert said <= (one.id in pool.known.odd)
+
+
 class TestSlots:
     def test_a_worker_is_forked_when_its_slot_is_first_used_and_then_again_and_again(
         self, attempts

@@ -11,9 +11,11 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import Any, AnyStr
+from typing import TYPE_CHECKING, Any, AnyStr
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 _compile = re.compile
 _METHODS = ("match", "fullmatch", "search", "findall", "finditer", "split", "sub")
@@ -45,7 +47,7 @@ def compiled_half(package: str, name: str) -> Any:
     package be put together differently, it is imported as usual.
     """
     whole = f"{package}.{name}"
-    found = None if package in sys.modules else PathFinder.find_spec(package)
+    found = None if package in sys.modules else _spec_of(package)
     if found is not None and found.submodule_search_locations:
         # What the module itself needs of its package is found through this.
         bare = sys.modules[package] = ModuleType(package)
@@ -59,6 +61,12 @@ def compiled_half(package: str, name: str) -> Any:
     if whole not in sys.modules:
         __import__(whole)
     return sys.modules[whole]
+
+
+def _spec_of(package: str) -> ModuleSpec | None:
+    """Where an import of a package would find it. (`importlib`, which says that, takes 0.4 ms.)"""
+    specs = (finder.find_spec(package, None) for finder in sys.meta_path)
+    return next(filter(None, specs), None)
 
 
 class _Module:

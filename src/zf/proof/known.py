@@ -19,7 +19,8 @@ class Known(Struct):
     """`tops` are the files at the top of the run by name; `trees` the task.sha256 of each task, by
     the attempt that counts; `earlier` those of the attempts before it, as `task/attempts/K`.
     `lists` holds what some task.sha256 say, whole, so that these need not be read again. `place` is
-    the run folder's device and number, wherever it is moved.
+    the run folder's device and number, wherever it is moved. `odd` are the tasks in whose
+    status.json something may be worth a remark; None when that is not known of all that ran.
     """
 
     tops: dict[str, str] = field(default_factory=dict)
@@ -27,11 +28,17 @@ class Known(Struct):
     earlier: dict[str, bytes] = field(default_factory=dict)
     lists: dict[str, str] = field(default_factory=dict)
     place: tuple[int, int] | None = None
+    odd: dict[str, None] | None = field(default_factory=dict)
 
     def remember_place(self, run_dir: str) -> None:
         """Take the folder that is there now for the run's."""
         info = os.stat(run_dir)
         self.place = (info.st_dev, info.st_ino)
+
+    def remark_on(self, task: str) -> None:
+        """Something of this task may be worth a remark."""
+        if self.odd is not None:
+            self.odd[task] = None
 
     def take(self, event: Event) -> None:
         """Remember the digests in a line of the journal."""

@@ -121,4 +121,4 @@ def _lots(parts: Sequence[str]) -> list[Callable[[str], bool]]:
 
 def _either(parts: Sequence[str]) -> str:
     """A regex for any of these, every character written as a number."""
-    return "|".join("".join(f"\\x{ord(char):02x}" for char in part) for part in parts)
+    return "|".join("".join(map(r"\x{:02x}".format, part.encode("ascii"))) for part in parts)

@@ -176,17 +176,17 @@ def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
     return value
 
 
-def _texts(task: Task) -> Iterator[str]:
+def _texts(task: Task) -> list[str]:
     """The free texts of a task."""
-    yield from (task.title, task.workdir, task.condition, *task.env.values(), *task.artifacts)
-    yield from task.arguments
-    yield from task.allow_secrets_in
+    texts = [task.title, task.workdir, task.condition, *task.env.values(), *task.artifacts]
+    texts += (*task.arguments, *task.allow_secrets_in)
     for globs in task.reports.values():
-        yield from globs
+        texts += globs
     for step in (*task.steps, *task.cleanup):
-        yield from (step.name, step.run)
+        texts += (step.name, step.run)
         if step.env or step.shell or step.workdir or step.condition:
-            yield from (*step.env.values(), *step.shell, step.workdir, step.condition)
+            texts += (*step.env.values(), *step.shell, step.workdir, step.condition)
+    return texts
 
 
 def free_text(task: Task) -> bytes:

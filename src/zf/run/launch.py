@@ -166,7 +166,7 @@ def resume(request: RunRequest) -> Launched:
 
         # 2. Its proof is verified, and its journal taken up where it ends.
         journal, reading = _verified_journal(request)
-        known = Known()
+        known = Known(odd=None)
         known.remember_place(run_dir)
         fold = Fold(request.redactor.plan(request.plan.as_json()), request.limits.as_json())
         for line in reading.lines:

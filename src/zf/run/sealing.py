@@ -5,7 +5,7 @@ its runner was killed, sealed later as it lies there.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -40,7 +40,8 @@ _MOST_DIFFERENCES = 100
 
 class Launched(Struct, frozen=True):
     """What a run came to; `head` is the SHA-256 of the journal's last line, in hex. `compared` is
-    how many task trees were looked at for tampering, of how many.
+    how many task trees were looked at for tampering, of how many. `odd` are the tasks of which
+    something may be worth a remark, where that is known.
     """
 
     run: str
@@ -50,6 +51,7 @@ class Launched(Struct, frozen=True):
     head: str
     manifest_sha256: str
     compared: tuple[int, int] = (0, 0)
+    odd: Collection[str] | None = None
 
 
 def write_blocked(run_dir: str, facts: Facts) -> str | None:
@@ -130,6 +132,7 @@ def close(
         head,
         sealed.manifest_sha256,
         sealed.compared,
+        known.odd,
     )
 
 

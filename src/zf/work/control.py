@@ -90,11 +90,11 @@ class RunnerOrders:
                 self.receive(fd)
         return None if self.ended else self._current
 
-    def report(self, ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> None:
-        """Tell the runner how the attempt ended, whether this worker takes no other, and what its
-        task.sha256 says. If the runner is gone, this is not heard, and the attempt is lost.
+    def report(self, ended: AttemptEnded, *more: Any) -> None:
+        """Tell the runner how the attempt ended, with what `encode` says of it besides. If the
+        runner is gone, this is not heard, and the attempt is lost.
         """
-        self._tell(encode(ended, is_last=is_last, listed=listed))
+        self._tell(encode(ended, *more))
 
     def report_spent(self, spent: Spent) -> None:
         """Tell the runner what the attempt under way has used so far."""
@@ -184,6 +184,9 @@ def _do_nothing(*_: object) -> None:
     """Without a handler Python would not write the signal's number to the pipe."""
 
 
+# An outcome; whether its worker takes no other attempt, and nothing of it is worth a remark;
+# and what its task.sha256 says.
+Report = tuple[AttemptEnded, bool, bool, str]
 # Asks a worker whether it still answers, and is the answer.
 PING = b"null\n"
 # What a line begins with that tells what an attempt has used so far.
@@ -241,20 +244,21 @@ def decode_told(line: bytes) -> Spent | Cached | CacheMissed | None:
     return None
 
 
-def encode(ended: AttemptEnded, *, is_last: bool, listed: bytes = b"") -> bytes:
-    """A line that reports an outcome: the values alone, in their order, and what else there is to
-    say. A long list is left where it is.
+def encode(ended: AttemptEnded, is_last: bool, is_plain: bool, listed: bytes = b"") -> bytes:
+    """A line that reports an outcome: the values alone, in their order; whether this worker takes
+    no other attempt, and nothing in status.json is worth a remark; and what task.sha256 says. A
+    long list is left where it is.
     """
     told = listed.decode("ascii") if len(listed) <= _LIST_BYTES else ""
-    return b"%b\n" % _to_json([*astuple(ended), is_last, told]).encode()
+    return b"%b\n" % _to_json([*astuple(ended), is_last, is_plain, told]).encode()
 
 
-def decode(line: bytes) -> tuple[AttemptEnded, bool, str]:
+def decode(line: bytes) -> Report:
     """What such a line says."""
-    *values, is_last, listed = _from_json(line.decode())
+    *values, is_last, is_plain, listed = _from_json(line.decode())
     values[_STATUS] = _STATUSES[values[_STATUS]]
     values[_CAUSE] = _CAUSES[values[_CAUSE]]
-    return AttemptEnded(*values), is_last, listed
+    return AttemptEnded(*values), is_last, is_plain, listed
 
 
 _to_json, _from_json = encoder(), decoder()

@@ -12,7 +12,6 @@ from zf.errors import Exit, printable
 from zf.events import WELL, AttemptEnded, Cause, Status, timestamp
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING
-from zf.outlet import say_if_possible
 from zf.proof.layout import TIMEOUT_MARK
 from zf.proof.tree.artifacts import TOLD_MOST, Collected, collect, listed
 from zf.proof.tree.records import status_fields
@@ -316,6 +315,13 @@ class Outcome(Struct):
         )
         return replace(ended, task_sha256=digest)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether its status.json says nothing that is worth a remark."""
+        found = self.collected
+        odd = self.notes or self.survivors or found.notes or found.refused or found.unmatched
+        return not odd
+
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
         told = {n: v for n in ("isolation", "interactive") if (v := getattr(self, n))}
@@ -441,10 +447,3 @@ def error_text(error: OSError | MemoryError) -> str:
         return "not enough memory"
     where = f" ({printable(os.fsdecode(error.filename))})" if error.filename else ""
     return f"{error.strerror or error}{where}"
-
-
-def print_trace() -> None:
-    """What led to the error being handled: a bug of ours."""
-    import traceback  # noqa: PLC0415 - 4 ms that no run should need
-
-    say_if_possible(traceback.format_exc())

@@ -29,6 +29,7 @@ from zf.work.context import extend, needed
 from zf.work.control import (
     DISMISS,
     PING,
+    Report,
     decode,
     decode_told,
     extend_order,
@@ -204,11 +205,9 @@ class Pool:
             patience_s = tick_s if timeout_s is None else min(timeout_s, tick_s)
             patience_s = min(patience_s, self._due - time.monotonic())
             for fd, _ in self._poll.poll(math.ceil(max(0.0, patience_s) * 1000)):
-                handle = self._handle_at.get(fd)
-                if handle is not None:
+                self.woken |= fd == wakeup_fd
+                if (handle := self._handle_at.get(fd)) is not None:
                     self._receive(handle)
-                elif fd == wakeup_fd:
-                    self.woken = True
             self._check_alive()
             if time.monotonic() >= self._due:
                 self._wake_stopped()
@@ -272,14 +271,15 @@ class Pool:
             if told := decode_told(line):
                 self._ended.append(told)
             elif line + b"\n" != PING:
-                self._take_report(handle, *decode(line))
+                self._take_report(handle, decode(line))
             elif handle.watch is not None:
                 handle.watch.answered = True
 
-    def _take_report(
-        self, handle: _WorkerHandle, ended: AttemptEnded, is_last: bool, listed: str
-    ) -> None:
+    def _take_report(self, handle: _WorkerHandle, report: Report) -> None:
+        ended, is_last, is_plain, listed = report
         handle.under_way = None
+        if not is_plain:
+            self.known.remark_on(ended.task)
         if listed:
             self.known.lists[ended.task] = listed
         else:
@@ -317,6 +317,7 @@ class Pool:
     def _decide_lost(self, lost: _Started, detail: str) -> None:
         task = lost.task.id
         self.known.lists.pop(task, None)
+        self.known.remark_on(task)
         outcome = Outcome(lost.task, lost.attempt, timestamp(lost.at), lost.began)
         outcome.interactive = lost.task.id == self._shared.terminal
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)

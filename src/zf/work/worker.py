@@ -41,7 +41,7 @@ from zf.work.capture import Buffer
 from zf.work.context import WorkerContext, extend
 from zf.work.control import RunnerOrders, StartOrder
 from zf.work.environment import UNTOUCHED_NS, Outside
-from zf.work.outcome import Outcome, error_text, print_trace
+from zf.work.outcome import Outcome, error_text
 from zf.work.shell import Shell
 from zf.work.supervise.cgroup import Cgroup
 from zf.work.supervise.leftovers import cgroup_name
@@ -102,7 +102,7 @@ class Worker:
         self._orders = orders
         self._redactor = shared.redactor
         self._tree: TaskTree | None = None
-        self._listed = b""
+        self._listed, self._is_plain = b"", False
         # This comes first: a user namespace can be entered only while there is no other thread.
         shield, self._shielded = _shield(shared)
         pid = os.getpid()
@@ -158,7 +158,7 @@ class Worker:
             ended = self.run_attempt(order, tasks[task], following)
             is_last = supervisor.has_unkillable or supervisor.has_kept
             is_last = is_last or (shield is not None and shield.is_spoiled)
-            self._orders.report(ended, is_last=is_last, listed=self._listed)
+            self._orders.report(ended, is_last, self._is_plain, self._listed)
             self._let_go()
             self._clear_channel()
             self._tell_late_output(task)
@@ -243,7 +243,7 @@ class Worker:
         self, order: StartOrder, task: Task, meanwhile: Callable[[], None] | None
     ) -> AttemptEnded:
         """Run it and claim its outcome. Does not raise: what goes wrong is the outcome."""
-        self._listed = b""
+        self._listed, self._is_plain = b"", False
         context, shield = self._context, self._context.shield
         attempt = self._take_ready(task, order.attempt)
         outcome = self._outcome_of(task, order.attempt) if attempt is None else attempt.outcome
@@ -261,13 +261,13 @@ class Worker:
             attempt.run(order, meanwhile)
             ended = outcome.write_status(tree, context.place.run)
             # Only now: a tree that could not be decided has another list in the end.
-            self._listed = tree.listed
+            self._listed, self._is_plain = tree.listed, outcome.is_plain
         except RunnerGoneError:
             return outcome.undecided()
         except OSError as error:
             outcome.fail(Cause.STORAGE, f"the proof could not be written: {error_text(error)}")
         except Exception as error:  # noqa: BLE001 - whatever it is, the attempt needs an outcome
-            print_trace()
+            _print_trace()
             detail = f"internal error of the worker: {printable(repr(error))}"
             outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         else:
@@ -314,9 +314,16 @@ def serve(
         # The runner loses the attempt; why is all that is left to say.
         say_if_possible(f"zf: a worker had to give up: {error_text(error)}\n")
     except BaseException:  # noqa: BLE001 - nothing above this frame is ours
-        print_trace()
+        _print_trace()
     finally:
         os._exit(code)
+
+
+def _print_trace() -> None:
+    """What led to the error being handled: a bug of ours."""
+    import traceback  # noqa: PLC0415 - 4 ms that no run should need
+
+    say_if_possible(traceback.format_exc())
 
 
 def _forget_signals() -> None:

@@ -318,7 +318,7 @@ class Watcher:
             most=most,
             proof=proof,
             style=style,
-            remarks=remarks_of(done.facts, done.run_dir),
+            remarks=remarks_of(done.facts, done.run_dir, done.odd),
             outputs=outputs_of(done.facts, done.run_dir),
             shown=self._shown(),
         )

@@ -12,6 +12,8 @@ from zf.errors import ZfError
 from zf.proof.layout import STATUS, step_log
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from zf.report.facts import Facts
     from zf.report.task_facts import TaskFacts
     from zf.run.sealing import Launched
@@ -37,11 +39,17 @@ def tails_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
 _MOST_READ = 500
 
 
-def remarks_of(facts: Facts, run_dir: str) -> dict[str, list[str]]:
-    """What only the tasks' own records say: what was refused, left running, ..."""
-    tasks = (
-        facts.tasks.values() if len(facts.tasks) <= _MOST_READ else (*facts.failed, *facts.warned)
-    )
+def remarks_of(
+    facts: Facts, run_dir: str, odd: Collection[str] | None = None
+) -> dict[str, list[str]]:
+    """What only the tasks' own records say: what was refused, left running, ... Where it is known
+    which tasks may be `odd`, no others are read.
+    """
+    tasks = [*facts.tasks.values()]
+    if len(tasks) > _MOST_READ:
+        tasks = [*facts.failed, *facts.warned]
+    elif odd is not None:
+        tasks = [facts.tasks[name] for name in odd]
     found = {task.id: remarks_of_task(task, run_dir) for task in tasks}
     return {name: lines for name, lines in found.items() if lines}
 

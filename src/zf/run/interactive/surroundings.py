@@ -69,6 +69,8 @@ def prepare(wanted: Wanted, scratch: str) -> Surroundings:
         where = "in that run" if wanted.run_dir else "in a run that is sealed"
         listed = ", ".join(lacking)
         notes.append(f"{listed}: no success {where}, so nothing of it is in $NEEDS_DIR")
+    if task.sandbox:
+        notes.append("its steps run in a sandbox, and this shell does not")
     for name in ("artifacts", "needs", "told"):
         os.makedirs(f"{scratch}/{name}", exist_ok=True)
     own = own_variables(
