@@ -77,7 +77,8 @@ class Subject:
 
 def test_the_other_verifier_is_short_and_knows_nothing_of_zf():
     text = Path(independent_verifier.__file__).read_text()
-    assert len([line for line in text.splitlines() if line.strip()]) < 310
+    # Of these, 130 hold what several files say alike against each other: a pair each.
+    assert len([line for line in text.splitlines() if line.strip()]) < 460
     imported = re.findall(r"(?m)^(?:from|import) (\w+)", text)
     assert set(imported) < set(sys.stdlib_module_names)
 
@@ -113,8 +114,7 @@ def test_every_structural_harm_is_found(tmp_path, which, request):
 def test_a_forger_who_makes_everything_anew_is_found_by_the_head_alone(tmp_path):
     """As SECURITY.md says: in an unsigned run, nothing else can find it."""
     made = proof_bundles.full(tmp_path)
-    log = made.path / "good/20-logs/step-0.log"
-    log.write_bytes(b"forge\n")  # of the length that its step records
+    (made.path / "good/30-artifacts/report/a b.txt").write_bytes(b"forged\n")
     proof_mutations.repair_lists(made.path)
     proof_mutations.repair_journal(made.path)
     seal(str(made.path))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support import independent_verifier
+from tests.support import independent_verifier, proof_mutations
 from tests.support.forged_seal import seal
 from tests.support.program import heard
 from zf.audit.verify import verify
@@ -500,19 +500,20 @@ def test_what_a_run_was_given_cannot_be_forged(run, tmp_path, name, sealed_anew)
     assert independent_verifier.verify(str(copy))[0] is False
 
 
-def test_a_journal_written_anew_has_another_head(run, tmp_path):
-    """A forger that makes all lists fit: the end of the journal, which was printed, tells."""
+@pytest.mark.parametrize("in_the_steps", [False, True])
+def test_a_journal_written_anew_has_another_head(run, tmp_path, in_the_steps):
+    """A forger that makes all lists fit: the variables of the steps tell; and where those are made
+    to fit, too, the end of the journal, which was printed.
+    """
     head = verify(str(run)).result["head"]
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     FORGERIES["value"](copy)
-    lines = [json.loads(line) for line in (copy / "events.jsonl").read_bytes().splitlines()]
-    lines[0]["run_sha256"] = sha256((copy / "run.json").read_bytes()).hexdigest()
-    prev, text = "0" * 64, b""
-    for line in lines:
-        data = json.dumps(line | {"prev": prev}, separators=(",", ":")).encode()
-        prev, text = sha256(data).hexdigest(), text + data + b"\n"
-    (copy / "events.jsonl").write_bytes(text)
+    if in_the_steps:
+        path = copy / "show/00-meta/env.sh"
+        path.write_text(path.read_text().replace("INPUT_ENV='prod'", "INPUT_ENV='dev'"))
+        proof_mutations.repair_lists(copy)
+    proof_mutations.repair_journal(copy)
     seal(str(copy))
     found = verify(str(copy))
-    assert found.exit_code == 0, found.render()
+    assert found.exit_code == (0 if in_the_steps else 1), found.render()
     assert found.result["head"] != head

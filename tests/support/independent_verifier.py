@@ -4,10 +4,12 @@
 import json
 import re
 from datetime import datetime
+from decimal import Decimal
 from functools import cache, partial
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
+from posixpath import join, normpath
 
 ID, NAME = (
     r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:@[A-Za-z0-9_=,.+-]{1,100})?",
@@ -89,9 +91,9 @@ def fits(value, form, name="", version=0):
     return True
 
 
-def hashed(value):
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return sha256(text.encode() + b"\n").hexdigest()
+def hashed(value, newline=b"\n", *, ordered=True):
+    text = json.dumps(value, sort_keys=ordered, separators=(",", ":"))
+    return sha256(text.encode() + newline).hexdigest()
 
 
 def formed(path, data):
@@ -139,15 +141,164 @@ def journal(lines):
             t = tasks[e["task"]]
             assert (t["open"], t["began"], t["found"]) == (True, e["attempt"], None)
             t["found"] = e
+        elif e["type"] == "retry_scheduled":
+            t = tasks[e["task"]]
+            assert (t["open"], t["began"] + 1) == (False, e["attempt"])
         elif e["type"] == "plan_extended":
             assert e["base"] not in joined and not {o["id"] for o in e["instances"]} & set(tasks)
             joined[e["base"]] = e
     return first, tasks, e if over else None, joined
 
 
+def alike(*values):
+    return any("***" in repr(value) for value in values) or values[0] == values[1]
+
+
+def limits(lines, plan, rows):  # 14
+    phases = {row["name"]: row for row in plan["phases"]}
+    events = [*map(parse, lines)]
+    resumed = [n for n, e in enumerate(events) if e["type"] == "run_resumed"]
+    for e in events[: min([*resumed, len(events)])]:
+        assert e["type"] != "run_started" or e["phases"] == [*phases]
+        assert e["type"] not in {"phase_started", "phase_ended"} or e["phase"] in phases
+        assert e["type"] != "phase_started" or e["timeout_s"] == phases[e["phase"]]["timeout_s"]
+        assert "concurrency" not in e or e["concurrency"] == rows[e["task"]].get("concurrency")
+    known = [r for r in rows.values() if r.get("base") in plan.get("instances", {})]
+    whole = [r["base"] for r in known if phases[r["phase"]].get("whole")]
+    assert all(whole.count(base) == plan["instances"][base] for base in whole)
+    return bool(resumed)
+
+
+def counted(last, tasks, many):  # 14
+    ends = [t["end"]["status"] for t in tasks.values() if t["end"]]
+    counts = {**last["counts"]}
+    assert counts.pop("waiting", 0) + counts.pop("running", 0) == many - len(ends)
+    assert all(counts.get(word, 0) == ends.count(word) for word in {*counts, *ends})
+
+
+ROW = "title phase file line needs parallel_safe base matrix outputs origins max_parallel"
+PAIRS = [(key, key, None) for key in ROW.split()] + [
+    ("timeout_s", "timeout_sec", None),
+    ("log_tail", "log_tail", None),
+    ("resources", "resources", {}),
+    ("concurrency", "concurrency", ""),
+    ("start_after_s", "start_after", 0),
+]
+PLACES = ("schema", "run_id", "started_at", "hostname", "user", "pwd")
+
+
+def told(root, row, paper, e, files, own, handed, resumed, plan):  # 15
+    at = lambda path: files.get(f"{root}{path}")  # noqa: E731
+    ours = e["type"] == "attempt_ended"
+    status = parse(at("99-summary/status.json") or b"{}")
+    keys = [("title", "title"), ("phase", "phase"), ("timeout_sec", "timeout_s")]
+    joined = row["id"] not in [one["id"] for one in plan["tasks"]]
+    assert joined or all(alike(status[a], row[b]) for a, b in keys if "title" in status)
+    kept = len([p for p in files if p.startswith(f"{root}30-artifacts/")])
+    unlike_v2 = not ours or status.get("schema") != "zf/status/v2"
+    assert unlike_v2 or (status.get("artifacts"), status["needs"]) == (kept, {})
+    idle = [0, *[e.get("at")] * 2, 0, *[None] * 3] if status and not ours else []
+    when = "attempt started_at completed_at duration_s exit_code signal step"
+    assert not idle or [status[key] for key in when.split()] == idle
+    for key in ("tests", "metrics", "measures") if status and ours else ():
+        here, there = status.get(key) or {}, e.get(key) or {}
+        names = ({*here} | {*there}) - {"steps", "cleanup"}
+        both = names if key == "measures" else {*here} & {*there}
+        same = {n: here.get(n) for n in both} == {n: there.get(n) for n in both}
+        assert key not in e or (
+            same and bool(here) == bool(there) if key != "metrics" else here == there
+        )
+    task = parse(at("00-meta/task.json") or b"{}")
+    if task.get("schema") != "zf/task/v2":
+        return
+    for in_row, in_task, silent in PAIRS:
+        due = not joined or in_row in {"base", "matrix", "outputs", "origins"}
+        assert not due or alike(task.get(in_task, silent), row.get(in_row, silent))
+    assert joined or alike(
+        [{k: s[k] for k in ("name", "line")} for s in task["commands"]], row["steps"]
+    )
+    assert joined or (task["id"], "arguments" in task) == (row["id"], "arguments" in row)
+    if not joined and "***" not in repr(task):
+        said = [(k, v) for k, v in task.items() if k not in PLACES]
+        end = [k for k, _ in said].index("line") + 1
+        first, later = dict(said[:end]), {k: v for k, v in said[end:] if k != "origins"}
+        if task["file"] and not task["file"].endswith("/task.yaml"):
+            first["line"] = 0
+            for key in ("commands", "cleanup"):
+                first[key] = [{**step, "line": 0} for step in first[key]]
+        values = [*first.values(), *([later] if later else [])]
+        assert row.get("sha256") in {None, hashed(values, newline=b"", ordered=False)}
+        runs = [[s["run"] for s in task[key]] for key in ("commands", "cleanup")]
+        assert row.get("script_sha256") in {None, hashed(runs, newline=b"")}
+    assert alike(task["run_id"], paper["run_id"])
+    assert resumed or (task["hostname"], task["user"]) == (paper["host"], paper["user"])
+    assert "arguments" not in row or alike(task["arguments"], paper.get("arguments"))
+    assert task["started_at"] == e.get("started_at", e.get("at"))
+    commands(at, root, task, status, e, own)
+    if at("00-meta/env.sh") is not None:
+        surroundings(
+            at("00-meta/env.sh").decode("utf-8", "surrogateescape"), task, paper, e, handed
+        )
+
+
+def commands(at, root, task, status, e, own):  # 15
+    lists = at("10-commands/commands.json")
+    bare = [{k: v for k, v in s.items() if k != "line"} for s in task["commands"]]
+    assert lists is None or alike(parse(lists), bare)
+    for kind, key in (("step", "commands"), ("cleanup", "cleanup")):
+        for n, s in enumerate(task[key]):
+            r, args = parse(at(f"10-commands/{kind}-{n}.json") or b"{}"), task.get("arguments", [])
+            if not r:
+                continue
+            assert r["step"] == n and alike(r["name"], s["name"]) and r["line"] == s["line"]
+            assert alike(r["argv"][len(r["argv"]) - len(args) :], args)
+            shell = s.get("shell", [])
+            assert r["argv"][: len(shell)] == shell or "{0}" in "".join(shell)
+            assert r["script_sha256"] == own.get(f"{root}10-commands/{kind}-{n}.sh")
+            log = f"20-logs/{kind}-{n}.log"
+            assert r["log"] is None or (r["log"], r["log_sha256"]) == (log, own.get(root + log))
+            assert r["log"] is None or r["log_bytes"] == len(at(log))
+            assert r["status"] != "success" or (r["exit_code"], r["signal"]) == (0, None)
+            if kind == "step":
+                keys = {"exit": ("status", "signal", "exit_code"), "signal": ("status", "signal")}
+                mine = keys.get(e["cause"], ()) if e.get("step") == n else ()
+                assert all(r[key] == e[key] for key in mine)
+                well = {"success", "skipped", "not_run"}
+                tolerated = e["status"] != "success" or s.get("continue_on_error")
+                assert tolerated or r["status"] in well
+        listed = status.get("measures", {}).get("steps" if kind == "step" else kind, [])
+        for m in listed:
+            r = parse(at(f"10-commands/{kind}-{m[kind]}.json") or b"{}")
+            assert m.get("output_bytes") == r.get("output_bytes")
+
+
+def text(value):
+    if type(value) is float:
+        return format(Decimal(repr(value)), "f")
+    listed = "\n".join(map(str, value)) if type(value) is list else str(value)
+    return str(value).lower() if type(value) is bool else listed
+
+
+def surroundings(env, task, paper, e, handed):  # 15
+    pattern = r"export (\w+)='([^']*(?:'\\''[^']*)*)'\n"
+    env = {name: value.replace("'\\''", "'") for name, value in re.findall(pattern, env)}
+    name = lambda kind, key: f"{kind}_{key.upper().replace('-', '_')}"  # noqa: E731
+    due = {"RUN_ID": task["run_id"], "TASK_ID": task["id"], "PHASE": task["phase"]}
+    due |= {"ATTEMPT": str(e["attempt"])} if "attempt" in e else {}
+    due |= {n: v for n, v in task["env"].items() if "$" not in v}
+    due |= {name("MATRIX", axis): v for axis, v in task.get("matrix", {}).items()}
+    taken = {n: source.rsplit(".", 1) for n, source in task.get("env_from", {}).items()}
+    due |= {n: handed[a][b] for n, (a, b) in taken.items() if b in handed.get(a, {})}
+    given = {name("INPUT", n): one for n, one in paper.get("inputs", {}).items()}
+    due |= {n: text(one["value"]) for n, one in given.items() if "value" in one}
+    assert all(alike(env[n], v) for n, v in due.items() if n in env)
+    known = {*given, *task["env"], *due}
+    assert all(n in known for n in env if n.startswith("INPUT_"))
+    root = env.get("ZENFLOW_ROOT")
+    assert root is None or alike(normpath(join(root, task["workdir"])), task["pwd"])
+
+
 def cached(name, status, end, found, files):
-    assert status.get("outputs_sha256", "") == end.get("outputs_sha256", "")
-    assert status.get("cached_from", {}) == end.get("cached_from", {})
     source, at = end.get("cached_from", {}), f"{name}/30-cache.json"
     told = found and found["type"] == "cached" and end["status"] == "success" and found
     assert source == ({"run": told["origin"], "task": name, "head": told["head"]} if told else {})
@@ -161,7 +312,10 @@ def cached(name, status, end, found, files):
         assert (record["task"], record["cached_from"]) == (name, source)
         assert not source or not (record["stored"] or left)
         assert not record["why_not"] or not (source or record["stored"])
+        assert record["why_not"] or source or record["stored"]
         assert not told or told["key"] == record["key"]
+        bare = [p for p in parts.values() if "value" not in p]
+        assert len(bare) == len(parts) or all("count" in p for p in bare)
         assert all(p["sha256"] == hashed(p["value"]) for p in parts.values() if "value" in p)
         key = {"parts": {n: p["sha256"] for n, p in parts.items()}}
         assert record["key"] == hashed({**key, "hidden": sorted(record["hidden"])})
@@ -195,16 +349,25 @@ def instance(row):
     return True
 
 
-def text(value):
+def claims(status, name, paper, end):  # 10
+    assert all(status.get(key) == end[key] for key in SAID.split("|") if key in end)
+    came_to = "warned" if end["warned"] is True else end["status"]
+    due = (name, paper["run_id"], came_to, came_to == "success" and end["attempt"] > 1)
+    assert tuple(map(status.get, ("task_id", "run_id", "conclusion", "flaky"))) == due
+    assert status.get("outputs_sha256", "") == end.get("outputs_sha256", "")
+    assert status.get("cached_from", {}) == end.get("cached_from", {})
+
+
+def written(value):
     assert type(value) in {str, bool}
     return str(value).lower() if type(value) is bool else value
 
 
 def combined(said):
     """The values of each instance of a matrix; numbers are texts by now."""
-    lists = [[{a: text(v) for a, v in e.items()} for e in said.pop(k, [])] for k in HERE]
+    lists = [[{a: written(v) for a, v in e.items()} for e in said.pop(k, [])] for k in HERE]
     ranges = {a: range(1, v["count"] + 1) for a, v in said.items() if type(v) is dict}
-    axes = {a: [*map(str, ranges[a])] if a in ranges else [*map(text, said[a])] for a in said}
+    axes = {a: [*map(str, ranges[a])] if a in ranges else [*map(written, said[a])] for a in said}
     found = [dict(zip(axes, row, strict=True)) for row in product(*axes.values())] if axes else []
     found = [own for own in found if not any(out.items() <= own.items() for out in lists[1])]
     named, more = [dict(own) for own in found], []
@@ -284,12 +447,17 @@ def check(there, folders):
     assert {p.split("/")[0] for p in folders} <= {*ids, "attest"} and set(tasks) <= set(ids)  # 7
     assert all("/" in p or p in TOP or (p.endswith(".tmp") and not sealed) for p in files)
     assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
+    for one in paper.get("inputs", {}).values():
+        assert ("salt" in one) is ("salted_sha256" in one) is ("value" not in one)
+    resumed = limits(lines[:-1], plan, rows)
+    assert last is None or counted(last, tasks, len(ids)) is None
     ended = {name for name, t in tasks.items() if t["end"]}
     loose = set() if sealed else set(ids) - ended
     assert all(p.split("/")[0] in loose for p in odd)  # 1
     for folder in (f for f in folders if not any(p.startswith(f + "/") for p in files)):  # 8
         place = folder in ids or re.fullmatch(rf"{ID}(/attempts/[^/]+)?/{TREE}", folder)
         assert place or folder.split("/")[0] in loose
+    outputs = {n: parse(files.get(f"{n}/{HANDED}", b"{}")) for n in ids}
     for name in ended:  # 9
         end, tree = tasks[name]["end"], f"{name}/40-checksums/"
         lines = listed(files[f"{tree}task.sha256"], f"{name}/")
@@ -311,19 +479,15 @@ def check(there, folders):
             assert own.get(root + HANDED, "") == e.get("outputs_sha256", "") and (
                 cut or handed == wanted or (handed < wanted and e["status"] != "success")
             )
-            meta, row = files.get(f"{root}00-meta/task.json"), rows[name]
-            said = row if cut or meta is None else parse(meta)
-            assert all(
-                said.get(key) == row.get(key) for key in ("base", "matrix", "outputs", "origins")
+            assert (
+                cut or told(root, rows[name], paper, e, files, own, outputs, resumed, plan) is None
             )
+            if root == f"{name}/" or (not cut and f"{root}99-summary/status.json" in files):
+                claims(parse(files[f"{root}99-summary/status.json"]), name, paper, e)
         for number, e in tasks[name]["all"].items():
             path = f"{name}/attempts/{number}/40-checksums/task.sha256"
             assert e is end or digest[path] == e["task_sha256"]
-        status = parse(files[f"{name}/99-summary/status.json"])  # 10
-        assert all(status.get(key) == end[key] for key in SAID.split("|") if key in end)
-        came_to = "warned" if end["warned"] is True else end["status"]
-        told = (name, paper["run_id"], came_to, came_to == "success" and end["attempt"] > 1)
-        assert tuple(map(status.get, ("task_id", "run_id", "conclusion", "flaky"))) == told
+        status = parse(files[f"{name}/99-summary/status.json"])
         cached(name, status, end, tasks[name].get("found"), files)  # 12
     assert all(re.fullmatch(ATTEST, p) for p in files.keys() - own - {"MANIFEST.sha256"})  # 14
     return bool(last and sealed and ended == set(ids))

@@ -3,6 +3,7 @@
 Not a test: the tests of `proof/` need runs of every outcome without running anything.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,7 @@ from zf.events import (
     Status,
     TaskNotRun,
 )
-from zf.model import Need, Step, Task
+from zf.model import Need, Step, Task, definition_sha256
 from zf.proof import layout
 from zf.proof.files import write_json
 from zf.proof.journal import Journal
@@ -78,7 +79,7 @@ class Run:
         self.commit = commit
         self.dirty = dirty
         self.second = 0.0
-        self.counts: dict[str, int] = {}
+        self.ends: dict[str, Status] = {}
         self.tasks: dict[str, Task] = {}
         self.known = Known()
 
@@ -99,7 +100,7 @@ class Run:
                 "phase": "A",
                 "file": task.file,
                 "line": 1,
-                "sha256": "d" * 64,
+                "sha256": definition_sha256(task),
                 "needs": [
                     {"task": n.task, "optional": False, "require": "success"} for n in task.needs
                 ],
@@ -175,7 +176,7 @@ class Run:
     def began(self, name: str, attempt: int = 1) -> store.TaskTree:
         self.tell(AttemptStarted(name, attempt, 0))
         tree = store.TaskTree.create(str(self.path), name, attempt)
-        tree.write(layout.TASK, self._task_json(name, moment(self.second)))
+        tree.write(layout.TASK, self._task_json(name, moment(self.second - 0.9)))
         tree.write(layout.ENV, b"export LANG='C'\n")
         tree.write("10-commands/step-0.sh", self.tasks[name].steps[0].run.encode())
         return tree
@@ -210,11 +211,14 @@ class Run:
             task_sha256="",
             measures=MEASURES,
         )
-        told = {**MEASURES, "steps": [{"step": 0, **MEASURES}]}
-        fields = records.status_fields(self.run, self.tasks[name], event, measures=told)
+        told = {
+            "measures": {**MEASURES, "steps": [{"step": 0, **MEASURES}]},
+            "artifacts": len(ending.artifacts),
+        }
+        fields = records.status_fields(self.run, self.tasks[name], event, **told)
         digest = tree.write_status(fields)
         tree.close()
-        self.counts[ending.status] = self.counts.get(ending.status, 0) + 1
+        self.ends[name] = ending.status
         self.tell(replace(event, task_sha256=digest))
 
     @property
@@ -242,6 +246,7 @@ class Run:
             "log": "20-logs/step-0.log",
             "log_bytes": len(ending.log),
             "log_sha256": sha256(ending.log).hexdigest(),
+            "output_bytes": MEASURES["output_bytes"],
         }
 
     def not_run(self, name: str, status: Status, cause: Cause, **needs: Status) -> None:
@@ -249,12 +254,12 @@ class Run:
         detail = "; ".join(f"dependency '{n}' has status: {s}" for n, s in needs.items())
         event = TaskNotRun(name, status, cause, detail, needs, at, "")
         digest = records.write_not_run(str(self.path), self._place, self.tasks[name], event)
-        self.counts[status] = self.counts.get(status, 0) + 1
+        self.ends[name] = status
         self.tell(replace(event, task_sha256=digest))
 
     def end(self, exit_code: int = 0) -> "Run":
         self.tell(PhaseEnded("A", exit_code == 0, self.second))
-        self.tell(RunEnded(exit_code, self.counts, self.second))
+        self.tell(RunEnded(exit_code, Counter(self.ends.values()), self.second))
         self.journal.close()
         self.known.tops[layout.JOURNAL] = self.journal.sha256
         seal_known(str(self.path), self.known)

@@ -20,6 +20,13 @@ _ENDS = frozenset({"attempt_ended", "task_not_run"})
 # A journal that contradicts itself everywhere needs no longer list than this to be refused.
 _MAX_PROBLEMS = 100
 _LOOKED_UP = frozenset({"cached", "cache_missed"})
+# Events that say once more what the plan says.
+_OF_THE_PLAN = frozenset(
+    {
+        *("run_started", "run_resumed", "phase_started", "phase_timed_out", "phase_ended"),
+        *("lease_awaited", "lease_taken", "retry_scheduled"),
+    }
+)
 # Thirty thousand years; also keeps infinities and numbers no float can hold out of the sums.
 _MAX_MONO_S = 1e12
 
@@ -85,6 +92,9 @@ class Account(Struct):
     tasks: dict[str, TaskAccount] = field(default_factory=dict)
     clocks: Clocks = field(default_factory=Clocks)
     problems: list[str] = field(default_factory=list)
+    # Those to be held against the plan, in order.
+    of_the_plan: list[Mapping[str, Any]] = field(default_factory=list)
+    resumed: bool = False
     # The events with which instances joined the plan.
     extended: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -121,6 +131,11 @@ class Account(Struct):
             self._extended(data)
         elif kind == "run_ended":
             self.ended = data
+        elif kind in _OF_THE_PLAN:
+            self.of_the_plan.append(data)
+            self.resumed |= kind == "run_resumed"
+            if kind == "retry_scheduled":
+                self._retried(data)
 
     def _extended(self, data: Mapping[str, Any]) -> None:
         instances = data.get("instances")
@@ -161,6 +176,11 @@ class Account(Struct):
             self._problem("an earlier result is looked for out of order")
         account.looked_up = True
         account.cached = data if data.get("type") == "cached" else None
+
+    def _retried(self, data: Mapping[str, Any]) -> None:
+        account = self._task(data)
+        if account and (account.open or data.get("attempt") != account.began + 1):
+            self._problem("another attempt is scheduled than the next")
 
     def _ended(self, data: Mapping[str, Any]) -> None:
         account = self._task(data)

@@ -53,6 +53,8 @@ class Evidence:
         # Those of them that joined the plan while the run went on.
         self.joined: set[str] = set()
         self.account = Account()
+        # What the tasks looked at so far handed on, by name.
+        self.outputs: dict[str, Mapping[str, Any]] = {}
         self.head = ""
         self.torn = False
         self.trees = 0

@@ -63,11 +63,3 @@ def _forms(axis: str, values: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _sha256(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def unlike(row: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]:
-    """What a task's own task.json says otherwise than its row of plan.json."""
-    for key in ("base", "matrix", "outputs", "origins"):
-        if task.get(key) != row.get(key):
-            said = f"{task.get(key)!r:.80} here, {row.get(key)!r:.80} in plan.json"
-            yield f"{key} is {said}"

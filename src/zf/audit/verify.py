@@ -18,6 +18,7 @@ from zf.audit.conclusion import Verification, conclude
 from zf.audit.evidence import Evidence, is_attest, is_seal, reason_of
 from zf.audit.expected import NOTHING, Expectations, Said, unmet
 from zf.audit.instances import miscounted, misnamed
+from zf.audit.papers import agreement
 from zf.audit.trees import match_trees
 from zf.errors import ZfError
 from zf.model import is_task_id
@@ -78,6 +79,7 @@ def verify(
         _read_journal(seen)
         _match_papers(seen)
         _extend(seen)
+        _match_journal(seen)
         match_trees(seen)
         _hash_all(seen)
         _check_attest(seen, trust)
@@ -120,6 +122,8 @@ def _read_manifest(seen: Evidence) -> None:
 def _read_papers(seen: Evidence) -> None:
     seen.run = seen.read_paper(RUN, "run")
     seen.plan = seen.read_paper(PLAN, "plan")
+    for wrong in agreement.of_inputs(seen.run):
+        seen.tampered("paper", wrong, RUN)
     for row in _rows(seen):
         name = row.get("id")
         if isinstance(name, str) and is_task_id(name) and name not in seen.planned:
@@ -129,6 +133,8 @@ def _read_papers(seen: Evidence) -> None:
         else:
             seen.tampered("paper", f"plans a task without a good id: {name!r:.200}", PLAN)
     for wrong in miscounted(seen.plan):
+        seen.tampered("paper", wrong, PLAN)
+    for wrong in agreement.partly_whole(seen.plan, seen.planned.values()):
         seen.tampered("paper", wrong, PLAN)
 
 
@@ -192,6 +198,18 @@ def _match_papers(seen: Evidence) -> None:
         _match_blocked(seen, seen.account.ended.get("blocked_sha256"))
     if seen.plan and started.get("tasks") != len(seen.planned):
         seen.tampered("mismatch", "has not as many tasks as the journal says", PLAN)
+
+
+def _match_journal(seen: Evidence) -> None:
+    """What the journal says of phases, groups and ends, against the plan with its instances."""
+    account = seen.account
+    told = [*agreement.of_journal(seen.plan, account.of_the_plan, seen.planned)]
+    if account.ended is not None:
+        ends = [task.terminal for task in account.tasks.values() if task.terminal]
+        statuses = [str(end.get("status")) for end in ends]
+        told += agreement.miscounted(account.ended, statuses, len(seen.planned))
+    for wrong in told if seen.plan else ():
+        seen.tampered("mismatch", wrong, JOURNAL)
 
 
 def _extend(seen: Evidence) -> None:

@@ -54,6 +54,8 @@ def match(seen: Evidence, task: str, event: Event, found: Event | None) -> None:
         seen.tampered("mismatch", "says that an earlier result is the task's own", path)
     if record.get("why_not") and (source or record.get("stored")):
         seen.tampered("mismatch", "says why a result may not count that does", path)
+    if not (record.get("stored") or record.get("why_not") or source):
+        seen.tampered("mismatch", "does not say why its result may not count", path)
     if found is not None and found.get("key") != record.get("key"):
         seen.tampered("mismatch", "its key is not what the journal says", path)
     for wrong in _flaws(record):
@@ -90,6 +92,10 @@ def _flaws(record: Event) -> list[str]:
         for name, part in rows.items()
         if "value" in part and part.get("sha256") != _digest(part["value"])
     ]
+    # Where one of them may not be shown, none is.
+    silent = [name for name, part in rows.items() if "value" not in part]
+    if len(silent) < len(rows):
+        wrong += [f"its part {name} has no value" for name in silent if "count" not in rows[name]]
     digests = {name: part.get("sha256") for name, part in rows.items()}
     if record.get("key") != _digest({"parts": digests, "hidden": sorted(hidden)}):
         wrong.append("its key is not that of its parts")

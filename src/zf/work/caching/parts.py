@@ -98,11 +98,7 @@ class Parts(Struct, frozen=True):
         return {
             "key": self.key,
             "parts": {
-                name: {
-                    "sha256": self.digests[name],
-                    **({} if _is_large(self.values[name]) else {"value": self.values[name]}),
-                }
-                for name in PARTS
+                name: {"sha256": self.digests[name], **_told(self.values[name])} for name in PARTS
             },
             "salt": self.salt,
             "hidden": dict(self.hidden),
@@ -190,6 +186,13 @@ _LARGE: Any = object()
 
 def _is_large(value: Any) -> bool:
     return value is _LARGE or (isinstance(value, list | dict) and len(value) > _MOST_ENTRIES)
+
+
+def _told(value: Any) -> dict[str, Any]:
+    """What a record has of a part beside its digest: of a large one, how many entries it has."""
+    if value is _LARGE:
+        return {}
+    return {"count": len(value)} if _is_large(value) else {"value": value}
 
 
 def _shown(value: Any) -> str:
