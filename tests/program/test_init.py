@@ -198,7 +198,7 @@ def test_a_task_is_put_into_a_file_that_stays_as_it_is(project, case):
     assert path.stat().st_mode & 0o777 == 0o640
     lines = after.splitlines()
     number = next(n for n, line in enumerate(lines, start=1) if "b: make" in line)
-    assert done.out == f"zf.yaml:{number}\n\n  b: make\n"
+    assert done.out == f"zf.yaml:{number}\n\n  b: make\n\n  next: zf run b\n"
 
 
 def test_a_task_goes_where_the_others_are(project):
