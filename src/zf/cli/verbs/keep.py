@@ -341,8 +341,9 @@ def hold(
         if not held.held:
             print("no run is held")
         return Exit.OK
+    name = _own(proofs, run)  # before a file is made for a run that is not there
     with opened(proofs) as ledger, ledger.locked():
-        name = _own(proofs, run)
+        _own(proofs, name)  # another zf may have pruned it meanwhile
         entry = ledger.append(HELD, name, {"reason": reason} if reason else {})
     if as_json:
         print(json.dumps(dict(entry.said)))
