@@ -241,7 +241,7 @@ _FIRST = [*TASK_KEYS][: [*TASK_KEYS].index("line") + 1]
 _FIRST_KEYS = [TASK_KEYS[name] for name in _FIRST]
 # The others, with their keys and defaults.
 LATER = [(name, TASK_KEYS[name], default) for name, default in _defaults_after(len(_FIRST))]
-_LATER_DEFAULTS = tuple([default for _, _, default in LATER])
+_LATER_DEFAULTS = [default for _, _, default in LATER]
 _encode = encoder()
 
 
@@ -268,7 +268,7 @@ def _parts(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
     said["resources"] = dict(task.resources) if task.resources else {}
     said["budget"] = dict(task.budget) if task.budget else {}
     said["reports"] = dict(task.reports) if task.reports else {}
-    rest = values[len(_FIRST) :]
+    rest = [*values][len(_FIRST) :]  # CPython 3.11 never reuses a tuple of 20, as it would be now
     if rest == _LATER_DEFAULTS:  # as nearly every task has them
         return said, {}
     rows = zip(LATER, rest, strict=True)

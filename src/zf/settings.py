@@ -290,7 +290,7 @@ class RunOptions(Options, more=REPORTS):
         parse=typed.collector,
         help="When the run is over, send it as OpenTelemetry's spans, over OTLP/HTTP, to the"
         " collector at URL; alone, to OTEL_EXPORTER_OTLP_ENDPOINT or http://localhost:4318. That"
-        " variable does the same without the option. Needs zenflow-runner[otel].",
+        " variable does the same without the option. Needs OpenTelemetry's packages.",
     )
     output: Option[Output | None] = Option(
         "--output",

@@ -158,7 +158,7 @@ defaults: {parallel_safe: true, timeout_sec: 1800}
 tasks:
   install:
     sources: [package.json, package-lock.json]
-    generates: [node_modules]
+    generates: [node_modules, '!node_modules/.cache']
     cache: true
     run: npm ci
 

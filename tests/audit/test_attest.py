@@ -505,7 +505,7 @@ def test_a_missing_extra_is_explained(keys):
         "except ZfError as error: print(error.problems[0].hint)\n"
     )
     said = run(sys.executable, "-c", program, text=True).stdout
-    assert said == "pip install 'zenflow-runner[sign]'\n"
+    assert said == "pip install cryptography\n"
 
 
 def test_an_ssh_keygen_that_hangs_is_left(tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def test_a_verb_is_told_as_its_own_page_does(project):
     assert project.zf("help", env=env).out == project.zf("--help", env=env).out
     both = project.zf("help", "shell", env=env)
     assert both.out.startswith(project.zf("shell", "--help", env=env).out)
-    assert both.out.endswith("zf help keys shell tells of the key that is called so.\n")
+    assert both.out.endswith("zf help keys shell tells of the key `shell`.\n")
     assert "shell, a key of a step" in project.zf("help", "keys", "shell").out
 
 
@@ -80,6 +80,7 @@ def test_a_verb_is_told_as_its_own_page_does(project):
     [
         (["verfy"], "did you mean 'verify'?"),
         (["timeout-sec"], "did you mean 'timeout_sec'?"),
+        (["deps"], "`needs` is the name here"),
         (["zzzzzz"], "zf help keys"),
         (["keys", "nedds"], "did you mean 'needs'?"),
         (["needs", "needs"], "help keys WORD"),

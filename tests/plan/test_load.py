@@ -196,7 +196,7 @@ def test_no_project(tmp_path):
     assert caught.value.exit_code == 2
     assert caught.value.problems[0].render() == (
         f"error[ZF101]: no tasks found in {tmp_path} or any folder above it\n"
-        "  hint: write `tasks:` in zf.yaml, or tasks/<id>/task.yaml;"
+        "  hint: zf init proposes some; or write `tasks:` in zf.yaml, or tasks/<id>/task.yaml;"
         " or name the project's folder with -C"
     )
 

@@ -202,6 +202,13 @@ class TestListed:
         assert message in str(caught.value)
         assert len(str(caught.value)) < 300
 
+    def test_however_deep_it_is_nested_says_why(self):
+        # As deep as can be read is more than can be written again, to be quoted.
+        for depth in range(900, 1100):
+            value = f'[{{"a": {"[" * depth}{"]" * depth}}}]'
+            with pytest.raises(UnusableError, match=r"no single value|nested too deeply"):
+                listed(base({"from": "plan.list"}), {"plan.list": value})
+
     def test_an_output_that_is_not_there(self):
         with pytest.raises(UnusableError, match="'plan' handed on no output 'list'"):
             listed(base({"from": "plan.list"}), {})

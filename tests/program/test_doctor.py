@@ -66,7 +66,7 @@ def test_where_nothing_is_wrong_it_says_so_and_changes_nothing(sound):
     code, out, err = inside(sound, '"$@"', "doctor")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[-1].startswith("nothing stands in the way; ")
+    assert lines[-1].startswith("nothing stands in the way")
     assert all(line[:2] in {"+ ", "o ", "✓ ", "○ ", "  "} for line in lines[:-2]), out
     assert runs(sound) == 0
 

@@ -124,6 +124,14 @@ def test_a_folder_is_named(package):
     assert package.zf("init", "nowhere").code == 2
 
 
+def test_the_workflow_that_tests_is_the_one_to_take_over(package):
+    folder = package.root / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    for name in ("audit.yml", "ci-release.yml", "main.yml", "tests.yaml"):
+        (folder / name).write_text("on: push\njobs: {}\n")
+    assert "zf import github .github/workflows/main.yml\n" in package.zf("init", "--yes").err
+
+
 def test_the_job_for_github(package, tmp_path):
     assert package.zf("init", "--yes", "--ci", "github").code == 0
     path = package.root / ".github" / "workflows" / "zf.yml"
@@ -190,7 +198,7 @@ def test_a_task_is_put_into_a_file_that_stays_as_it_is(project, case):
     assert path.stat().st_mode & 0o777 == 0o640
     lines = after.splitlines()
     number = next(n for n, line in enumerate(lines, start=1) if "b: make" in line)
-    assert done.out == f"zf.yaml:{number}\n\n  b: make\n"
+    assert done.out == f"zf.yaml:{number}\n\n  b: make\n\n  next: zf run b\n"
 
 
 def test_a_file_behind_a_link_is_changed_where_it_is(project):

@@ -98,6 +98,7 @@ ESCAPES = {
     " umount $ZENFLOW_ROOT/proofs",
     "make a device": "mknod /tmp/disk b 8 0",
     "load a module": "modprobe dummy",
+    "a setting of the kernel": "cat /proc/sys/vm/overcommit_memory > /proc/sys/vm/overcommit_memory",
     "a link that leads out": "ln -s /etc/passwd x; echo >> x",
     "a namespace of an outside process": "nsenter --target 1 --mount ls $ZENFLOW_ROOT/proofs/r",
 }
@@ -201,6 +202,99 @@ def test_a_link_in_write_that_leads_out_of_the_project_is_refused(project, tmp_p
     assert finished.code == 1
     assert "'build' of `write` leads out of the project" in finished.err
     assert os.listdir(tmp_path / "outside") == []
+
+
+# What `read` does not cover up, as it makes the project anew, and where links lead.
+@pytest.mark.parametrize(
+    ("write", "lines"),
+    [
+        (".git", ["touch .git/forged"]),
+        (".git/hooks", ["touch .git/hooks/forged"]),
+        ("tasks", ["mkdir tasks/forged"]),
+        ("to-git", ["touch to-git/forged", "touch .git/forged"]),
+        (
+            "to-proofs",
+            ["touch to-proofs/forged", "touch to-proofs/r/forged", "cat to-proofs/r/plan.json"],
+        ),
+        ("to-keys", ["cat to-keys/private"]),
+    ],
+)
+@pytest.mark.parametrize("read", [{}, {"read": ["src/**"]}])
+def test_write_opens_nothing_that_is_closed(place, write, lines, read):
+    subprocess.run(["git", "init", "-q", place.root], check=True)
+    for name in ("src", "keys"):
+        (place.root / name).mkdir()
+    (place.root / "src/a").touch()
+    (place.root / "keys/private").write_text("a key\n")
+    for link, where in (("to-git", ".git"), ("to-proofs", "proofs"), ("to-keys", "keys")):
+        (place.root / link).symlink_to(where)
+    hand_over(place)
+    wall = {"write": [write], "hide": ["keys"], **read}
+    finished = attack(place, {line: line for line in lines}, sandbox=wall)
+    assert finished.code == 0, finished.err
+    assert told(place) == dict.fromkeys(lines, "stopped")
+
+
+def test_a_folder_behind_a_link_can_be_written_under_its_name(place):
+    (place.root / "build").mkdir()
+    (place.root / "out").symlink_to("build")
+    (place.root / "a").write_text("a\n")
+    place.task("make", "cp a out/b", sandbox={"read": ["a"], "write": ["out"]})
+    hand_over(place)
+    finished = place.zf("run-phase", "A", "--run-id", "r")
+    assert finished.code == 0, finished.err
+    assert (place.root / "build/b").read_text() == "a\n"
+
+
+def test_a_link_that_read_names_shows_nothing_that_it_does_not(place):
+    for name in ("src/a", "other/b"):
+        (place.root / name).parent.mkdir()
+        (place.root / name).write_text(f"{name}\n")
+    for link, where in (("a", "src/a"), ("b", "other/b"), ("folder", "other"), ("p", "proofs")):
+        (place.root / link).symlink_to(where)
+    script = "cat a; ! cat b || exit 1; ! ls folder/ || exit 1; ! ls p/r/plan.json"
+    place.task("make", script, sandbox={"read": ["src/a", "a", "b", "folder", "p"]})
+    hand_over(place)
+    finished = place.zf("run-phase", "A", "--run-id", "r")
+    assert finished.code == 0, finished.err
+
+
+def test_read_beside_a_project_that_can_be_written_is_refused(project):
+    project.task("make", "true", sandbox={"read": ["a"], "write": ["."]})
+    finished = project.zf("run-phase", "A", "--run-id", "r")
+    assert finished.code == 1
+    assert "`write` is all of the project, so `read` keeps nothing from it" in finished.err
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("mkdir -p .git/hooks", ".git"),
+        ("mkdir -p .zenflow/tasks", ".zenflow/tasks"),
+        ("rm zf.yaml; touch zf.yaml", "zf.yaml"),
+    ],
+)
+def test_what_a_step_puts_where_nothing_could_be_mounted_fails_it(place, line, path):
+    (place.root / "settings.yaml").touch()
+    (place.root / "zf.yaml").unlink(missing_ok=True)
+    (place.root / "zf.yaml").symlink_to("settings.yaml")
+    place.task("make", line, sandbox=True)
+    hand_over(place)
+    finished = place.zf("run-phase", "A", "--run-id", "r")
+    assert finished.code == 1
+    assert f"{path} was put into the project, and is read-only in a sandbox" in finished.err
+
+
+@pytest.mark.parametrize("wall", [True, {"write": ["."]}, {"write": [".zenflow"]}])
+def test_the_folder_around_tasks_and_proofs_cannot_be_moved_away(place, wall):
+    (place.root / "zf.yaml").unlink(missing_ok=True)
+    place.task("make", "! mv .zenflow x", sandbox=wall)
+    (place.root / ".zenflow").mkdir()
+    (place.root / "tasks").rename(place.root / ".zenflow/tasks")
+    hand_over(place)
+    finished = place.zf("run-phase", "A", "--run-id", "r")
+    assert finished.code == 0, finished.err
+    assert not (place.root / "x").exists()
 
 
 def test_only_what_read_names_is_there(place):

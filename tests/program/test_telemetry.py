@@ -253,7 +253,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(project, tmp_path):
     env = {"PYTHONPATH": str(tmp_path), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:9"}
     done = project.zf("run-phase", "A", "--run-id", "r", env=env)
     assert done.code == 0
-    assert "pip install 'zenflow-runner[otel]'" in done.err
+    assert "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http" in done.err
     assert len(done.err.split("ZF664")) == 2
     assert project.zf("export", "--otlp", "r", env=env).code == 2
 

@@ -57,6 +57,14 @@ def test_duration(seconds: float | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
+    [(0.4, "0s"), (59.9, "59s"), (60.0, "1m"), (61.2, "1m01s"), (3720, "1h02m")],
+)
+def test_whole(seconds: float, text: str) -> None:
+    assert words.whole(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
     [(5, "5s"), (5.0, "5s"), (0.5, "0.5s"), (3600, "3600s"), (3e8, "300000000s")],
 )
 def test_limit(seconds: float, text: str) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import cache, partial
 from hashlib import sha256
 from itertools import product
+from math import prod
 from pathlib import Path
 from posixpath import join, normpath
 
@@ -368,6 +369,7 @@ def combined(said):
     lists = [[{a: written(v) for a, v in e.items()} for e in said.pop(k, [])] for k in HERE]
     ranges = {a: range(1, v["count"] + 1) for a, v in said.items() if type(v) is dict}
     axes = {a: [*map(str, ranges[a])] if a in ranges else [*map(written, said[a])] for a in said}
+    assert prod(map(len, axes.values())) <= 256
     found = [dict(zip(axes, row, strict=True)) for row in product(*axes.values())] if axes else []
     found = [own for own in found if not any(out.items() <= own.items() for out in lists[1])]
     named, more = [dict(own) for own in found], []

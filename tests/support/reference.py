@@ -220,7 +220,7 @@ def _completed(verb: str, command: Any, asked: dict[str, Any]) -> dict[str, Any]
             row["many"] = param.nargs == -1
             continue
         about = (param.help or "").split(". ")[0].split(" [default")[0].rstrip(".")
-        for flag in param.opts + param.secondary_opts:
+        for flag in sorted(param.opts + param.secondary_opts):
             row["options"][flag] = [kind, about]
     return row
 

@@ -191,13 +191,23 @@ def find_run(run: str, *, own: bool = False) -> str:
         _to_undo.callback(read.let_go)
         read.keep(found)
     except (ZfError, FileNotFoundError) as error:
-        from zf.run.retention.ledger import refuse_pruned
-
-        refuse_pruned(proofs_folder(), run)
+        if not is_archive(run):
+            _refuse_pruned(run)
         if isinstance(error, ZfError):
             raise
         return _find_run(run, own=own)
     return found
+
+
+def _refuse_pruned(run: str) -> None:
+    """Raises PrunedError for a run of the project at hand that was there once."""
+    from zf.run.retention.ledger import refuse_pruned
+
+    try:
+        proofs = proofs_folder()
+    except ZfError:
+        return  # there is no project
+    refuse_pruned(proofs, run)
 
 
 def _find_run(run: str, *, own: bool) -> str:

@@ -17,7 +17,7 @@ _ASKED = re.compile(r"""([A-Za-z0-9._-]+)[^;]*;.*\bextra\s*==\s*["']([A-Za-z0-9.
 
 def extras(_here: Here) -> Iterator[Finding]:
     """Which of the extras are there; each is for what it is named after, and nothing else."""
-    lacking: dict[str, bool] = {}
+    lacking: dict[str, list[str]] = {}
     try:
         asked = metadata.requires(_PACKAGE) or []
     except metadata.PackageNotFoundError:
@@ -25,10 +25,11 @@ def extras(_here: Here) -> Iterator[Finding]:
     for text in asked:
         if found := _ASKED.match(text):
             name, extra = found.groups()
-            lacking[extra] = lacking.get(extra, False) or not _is_installed(name)
+            lacking.setdefault(extra, []).extend([] if _is_installed(name) else [name])
     there = ", ".join(sorted(extra for extra, lacks in lacking.items() if not lacks)) or "none"
     if absent := sorted(extra for extra, lacks in lacking.items() if lacks):
-        remedy = f"to have more: pip install '{_PACKAGE}[{','.join(absent)}]'"
+        packages = " ".join(name for extra in absent for name in lacking[extra])
+        remedy = f"to have more: pip install {packages}"
         yield Finding("extras", OK, f"installed: {there}; not: {', '.join(absent)}", remedy)
     else:
         yield Finding("extras", OK, f"installed: {there}")

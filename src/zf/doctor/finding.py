@@ -71,8 +71,9 @@ def text(findings: Sequence[Finding], style: Style) -> str:
 def conclusion(findings: Iterable[Finding]) -> str:
     """What the findings come to, in a sentence."""
     states = [one.state for one in findings]
-    notes = f"{states.count(NOTE)} note{'s' * (states.count(NOTE) != 1)}"
+    notes = states.count(NOTE)
+    told = f"; {notes} note{'s' * (notes != 1)}" if notes else ""
     if problems := states.count(PROBLEM):
         stands = "problem stands" if problems == 1 else "problems stand"
-        return f"{problems} {stands} in the way; {notes}"
-    return f"nothing stands in the way; {notes}"
+        return f"{problems} {stands} in the way{told}"
+    return f"nothing stands in the way{told}"

@@ -45,8 +45,8 @@ def find_root(start: str) -> tuple[str, str]:
             raise ZfError(
                 f"no tasks found in {printable(here)} or any folder above it",
                 code="ZF101",
-                hint="write `tasks:` in zf.yaml, or tasks/<id>/task.yaml; or name the project's"
-                " folder with -C",
+                hint="zf init proposes some; or write `tasks:` in zf.yaml, or tasks/<id>/task.yaml;"
+                " or name the project's folder with -C",
             )
         folder = above
     hidden = os.path.join(folder, _HIDDEN)

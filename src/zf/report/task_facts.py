@@ -100,7 +100,7 @@ class TaskFacts(Struct):
     def planned(cls, row: Mapping[str, Any]) -> Self:
         """What a row of plan.json says of it. Raises KeyError or TypeError for what is none."""
         needs = row["needs"]
-        return cls(
+        task = cls(
             id=row["id"],
             title=row["title"],
             phase=row["phase"],
@@ -118,10 +118,12 @@ class TaskFacts(Struct):
             base=row.get("base", ""),
             matrix=row.get("matrix", NOTHING),
             max_parallel=row.get("max_parallel"),
-            listed_by=listed_by(row.get("matrix_from", NOTHING)),
             start_after_s=row.get("start_after_s", 0.0),
             weight_s=row.get("weight_s"),
         )
+        if "matrix_from" in row:
+            task.listed_by = listed_by(row["matrix_from"])
+        return task
 
     @property
     def word(self) -> str:

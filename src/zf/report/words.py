@@ -156,7 +156,7 @@ def size(count: float | None) -> str:
 
 def whole(seconds: float) -> str:
     """The same without parts of a second, for what is redrawn as it passes: 58s, 5m, 1h02m."""
-    if round(seconds) < 60:
+    if seconds < 60:
         return f"{int(max(0.0, seconds))}s"
     told = duration(seconds)
     return told.removesuffix("00s") if told.endswith("m00s") else told

@@ -32,7 +32,7 @@ def refuse_missing() -> None:
         raise ZfError(
             "files can be watched only with the package watchfiles",
             code="ZF171",
-            hint="pip install 'zenflow-runner[watch]'",
+            hint="pip install watchfiles",
         ) from None
 
 

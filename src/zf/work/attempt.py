@@ -159,6 +159,8 @@ class Attempt:
             if self._sandbox is not None:
                 self._tell_what_is_not_read(self._sandbox, self.outcome.step)
         self._run_cleanup()
+        if self._sandbox is not None:
+            walls.judge(self._sandbox, self.outcome)
         self._collect()
         if self._task.budget:
             self.outcome.take_budget(order.spent, self._meter.used if self._meter else NOTHING)

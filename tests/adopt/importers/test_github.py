@@ -209,6 +209,7 @@ def test_what_only_github_has_is_a_step_that_fails(tmp_path, job, construct):
     told = subprocess.run(["bash", "-ec", guard.run], capture_output=True, text=True, check=False)
     assert (told.returncode, told.stdout) == (1, "")
     assert told.stderr.startswith(".github/workflows/ci.yml:")
+    assert "${{" not in guard.run  # zf would warn that it puts nothing there
 
 
 def test_known_actions_have_something_in_their_place(tmp_path):

@@ -200,3 +200,19 @@ def test_other_files_systems_aliases_and_scripts(tmp_path):
     assert done.flow.tasks["far"].steps[0].shell == ("bash", "-eu", "-c")
     assert done.flow.tasks["py"].steps[0].shell == ("python3",)
     assert done.runs("py") == ['print("""a\nb""")\n']
+
+
+@pytest.mark.parametrize(
+    ("usual", "following"),
+    [
+        ("build", "next: zf run build\n"),
+        ("publish", "next: what IMPORT.md leaves to do by hand, then zf run publish\n"),
+    ],
+)
+def test_what_comes_next_is_no_task_that_fails(project, usual, following):
+    recipes = {"build": "build:\n    echo built\n", "publish": "[confirm]\npublish:\n    ls\n"}
+    text = recipes.pop(usual)
+    (project.root / "justfile").write_text("\n".join([text, *recipes.values()]))
+    done = project.zf("import", "just")
+    assert done.code == 0
+    assert following in done.out + done.err

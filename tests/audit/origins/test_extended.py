@@ -203,10 +203,24 @@ def a_need_more(journal):
 
 
 def another_list(journal):
-    """What the need handed on, with its digests."""
+    _handed_on(journal, ["a", "b"])
+
+
+def a_list_without_bounds(journal):
+    """Which no verifier may make instances of."""
+    _handed_on(journal, {f"a{axis}": [*range(1000)] for axis in range(20)})
+
+
+def a_list_that_is_nested_too_deeply(journal):
+    _handed_on(journal, "[" * 100_000)
+
+
+def _handed_on(journal, value):
+    """Change what the need handed on, with its digests."""
     path = journal.run / "plan" / "30-outputs.json"
     before = path.read_text()
-    path.write_text(before.replace(r"[\"a\", \"b\", 3.10]", r"[\"a\", \"b\"]"))
+    text = value if isinstance(value, str) else json.dumps(value)
+    path.write_text(before.replace(r"[\"a\", \"b\", 3.10]", json.dumps(text)[1:-1]))
     assert path.read_text() != before
     digests = [sha256(text.encode()).hexdigest() for text in (before, path.read_text())]
     for row in journal.rows:
@@ -235,6 +249,7 @@ FORGED = [
     *(a_value, a_value_more, one_more, one_less, one_less_that_was_not_chosen, another_number),
     *(another_order, another_base, of_a_task_without_a_matrix, twice, never, none_at_all),
     *(some_of_an_empty_list, after_one_began, before_the_list_was_there, a_need_more),
+    *(a_list_without_bounds, a_list_that_is_nested_too_deeply),
     *(another_list, from_another_output, no_longer_a_matrix),
 ]
 

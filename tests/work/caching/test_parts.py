@@ -134,6 +134,19 @@ def test_every_declared_byte_counts(one, data):
     assert not hits(one, (task, rest | {part: changed(data, rest[part])}, secret))
 
 
+def test_a_change_is_told_alone():
+    task = Task("x", "A", (Step("s", "true"),), sources=("a",), generates=("b",), cache=True)
+    rest = {"env": {}, "sources": {}, "needs": {}, "platform": "p", "tools": {}}
+    now = made(replace(task, generates=("b", "!b/c")), rest, {})
+    [told] = parts.changes(now, {}, record(task, rest, {}))
+    assert (told.part, told.name, told.old, told.new) == (
+        "task",
+        "generates",
+        '["b"]',
+        '["b","!b/c"]',
+    )
+
+
 @property_test
 def test_every_byte_of_a_script_counts(one, data):
     task, rest, secret = one
@@ -231,7 +244,7 @@ def test_of_every_field_of_a_task_it_was_decided():
 # Fields of other parts of zf, which count as long as nothing is said of them here.
 NEW = (
     *("skip_exit_codes", "required_env", "on_newer", "matrix_from", "arguments"),
-    *("inputs",),
+    *("inputs", "sandbox"),
 )
 
 

@@ -133,6 +133,10 @@ class Import(Struct):
         named = {job.name: job.id for job in self.jobs}
         return [named[name] for name in self.usual if name in named]
 
+    def to_run(self) -> list[str]:
+        """The ids of the tasks that are run when zf is told to run what the tool runs by itself."""
+        return [job.id for job in self.jobs] if self.runs_all else self.usual_ids()
+
     def found(
         self, verdict: Verdict, construct: str, said: str = "", *, line: int = 0, job: Job | None
     ) -> None:
@@ -183,7 +187,8 @@ class Import(Struct):
 
 def guard(sentence: str, when: str = "") -> Step:
     """A step that fails, saying what is to be done by hand."""
-    said = shlex.quote(one_line(sentence))
+    # What stands in `${{ }}` is told, and not there to be put in, which zf would warn of.
+    said = shlex.quote(one_line(sentence).replace("${{", "{{"))
     keys: dict[str, Any] = {"shell": "bash"}
     if when:
         keys["if"] = when

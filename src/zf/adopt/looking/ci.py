@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from zf.adopt.looking.folder import Folder
 
 WORKFLOWS = ".github/workflows"
 GITLAB = ".gitlab-ci.yml"
+# Names that workflows which test have: ci.yml, tests.yaml, CICD.yml, main.yml.
+_TESTS = re.compile(r"/(ci(cd)?|tests?|checks?|build|main)(\.|-?tests?\.)", re.IGNORECASE)
 
 
 def says(folder: Folder, command: str) -> bool:
@@ -26,6 +29,8 @@ def files(top: Folder) -> Iterator[str]:
 
 
 def importable(root: str) -> Iterator[tuple[str, str]]:
-    """The files of the CI that `zf import` could take over, each behind its kind."""
-    for path in files(Folder(root, {})):
+    """The files of the CI that `zf import` could take over, each behind its kind; workflows that
+    are called as those that test mostly are come before others (a release, a stale bot).
+    """
+    for path in sorted(files(Folder(root, {})), key=lambda path: not _TESTS.search(path)):
         yield "gitlab" if path == GITLAB else "github", path

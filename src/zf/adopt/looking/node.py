@@ -89,9 +89,10 @@ def _set_up(folder: Folder, package: Table, manager: _Manager, lock: str) -> lis
     if not lock and not any(package.table(kind) for kind in kinds):
         return []
     sources = [folder.from_root(name) for name in ("package.json", lock) if name]
+    modules = folder.from_root("node_modules")
     keys = {
         "sources": sources,
-        "generates": [folder.from_root("node_modules")],
+        "generates": [modules, f"!{modules}/.cache"],  # there many tools keep what they like
         "cache": True,
         **_where(folder),
         "run": manager.install,

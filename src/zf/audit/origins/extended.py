@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from math import prod
 from typing import Any
 
 from zf.audit.account import Account
@@ -22,6 +23,8 @@ from zf.proof.layout import JOURNAL, OUTPUTS
 from zf.proof.read import MAX_JSON_BYTES
 
 _MOST = 256
+# More do not fit into an output.
+_MOST_ENTRIES = 65_536
 # The axis of a plain list.
 _ITEM = "item"
 _LISTS = ("include", "exclude")
@@ -185,6 +188,8 @@ def _listed(seen: Evidence, row: Mapping[str, Any]) -> list[_Values] | str | Non
                 is_whole = bool(value) and all(isinstance(one, dict) for one in value)
                 said = {"include" if is_whole else _ITEM: value}
         return _combined(said)
+    except RecursionError:
+        return "nested too deeply"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{error!r:.100}"
 
@@ -193,6 +198,8 @@ def _combined(said: Mapping[str, Any]) -> list[_Values]:
     """A matrix, its values known -> those of each instance."""
     axes = {axis: _texts(of) for axis, of in said.items() if axis not in _LISTS}
     include, exclude = ([_entry(one) for one in said.get(key, ())] for key in _LISTS)
+    if prod(map(len, axes.values())) > _MOST or len(include) > _MOST_ENTRIES:
+        raise ValueError("more instances than there can be")
     crossed = [dict(zip(axes, row, strict=True)) for row in product(*axes.values())]
     kept = [
         one for one in crossed if axes and not any(out.items() <= one.items() for out in exclude)

@@ -1,4 +1,4 @@
-"""Ed25519 keys in PEM files, for DSSE envelopes; importing this needs `zenflow-runner[sign]`."""
+"""Ed25519 keys in PEM files, for DSSE envelopes; importing this needs the package cryptography."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ except ImportError:
     raise ZfError(
         "DSSE envelopes need the package cryptography",
         code="ZF633",
-        hint="pip install 'zenflow-runner[sign]'",
+        hint="pip install cryptography",
     ) from None
 
 _MAX_KEY_BYTES = 65_536

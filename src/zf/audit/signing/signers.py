@@ -103,7 +103,7 @@ SCHEMES = (
     ),
     Scheme(
         "public_key",
-        "Require a DSSE envelope by this Ed25519 key (PEM). Needs zenflow-runner[sign].",
+        "Require a DSSE envelope by this Ed25519 key (PEM). Needs the package cryptography.",
         "dsse",
     ),
 )

@@ -185,7 +185,7 @@ def _exporter(endpoint: str, timeout_s: float | None, said: list[str]) -> tuple[
         raise ZfError(
             "runs can be sent to a collector only with OpenTelemetry's packages",
             code="ZF664",
-            hint="pip install 'zenflow-runner[otel]'",
+            hint="pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http",
         ) from None
     exporter = OTLPSpanExporter(endpoint=endpoint, timeout=timeout_s, session=_session(said))
     return exporter, SpanExportResult.SUCCESS

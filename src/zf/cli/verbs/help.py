@@ -69,18 +69,19 @@ def _page(verb: str | None) -> int:
 
     code = run([*([verb] if verb else []), "--help"])
     if verb in keys.names():
-        print(f"\n{program()} help {KEYS} {verb} tells of the key that is called so.")
+        print(f"\n{program()} help {KEYS} {verb} tells of the key `{verb}`.")
     return code
 
 
 def _unknown(word: str) -> ZfError:
     from zf.cli import keys
     from zf.plan.suggest import nearest
+    from zf.plan.yaml import elsewhere
 
-    near = nearest(word, [*VERBS, *keys.names()])
+    hint = elsewhere.anywhere(word)
+    if hint is None and (near := nearest(word, [*VERBS, *keys.names()])):
+        hint = f"did you mean {near!r}?"
     return ZfError(
         f"there is no verb and no key {printable(word)!r}",
-        hint=f"did you mean {near!r}?"
-        if near
-        else f"zf --help lists the verbs, zf help {KEYS} the keys",
+        hint=hint or f"zf --help lists the verbs, zf help {KEYS} the keys",
     )

@@ -111,5 +111,6 @@ def _told(written: Written) -> list[str]:
     go_to = "" if where == "." else f"-C {where} "
     named = [] if source.runs_all else source.usual_ids()
     usual = "".join(f" {name}" for name in named if len(named) <= 5)
-    lines.append(f"next: zf {go_to}{'run' + usual if usual or source.runs_all else 'list'}")
+    first = f"what {about} leaves to do by hand, then " if {*waiting} & {*source.to_run()} else ""
+    lines.append(f"next: {first}zf {go_to}{'run' + usual if usual or source.runs_all else 'list'}")
     return lines

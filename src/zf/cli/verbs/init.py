@@ -187,9 +187,9 @@ def new(
     if scripts:
         keys |= {"run": scripts[0]} if len(scripts) == 1 else {"commands": scripts}
     added = adding.added(flow, task, keys)
-    streams.say(sys.stdout, f"{path_shown(f'{flow.root}/{added.file}')}:{added.line}\n\n")
-    streams.say(sys.stdout, _shown("\n".join(added.lines) + "\n"))
-    _say(f"\n  next: {as_typed(f'zf run {task}')}\n")
+    print(f"{path_shown(f'{flow.root}/{added.file}')}:{added.line}\n")
+    print(_shown("\n".join(added.lines)))
+    print(f"\n  next: {as_typed(f'zf run {task}')}")
     return Exit.OK
 
 

@@ -307,7 +307,7 @@ def export(
             metavar="[=URL]",
             help="Send the run as OpenTelemetry's spans instead, over OTLP/HTTP, to the collector"
             " at URL; alone, to OTEL_EXPORTER_OTLP_ENDPOINT or http://localhost:4318. Needs"
-            " zenflow-runner[otel].",
+            " OpenTelemetry's packages.",
         ),
     ] = None,
     as_json: AsJson = False,

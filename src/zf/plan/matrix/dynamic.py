@@ -293,7 +293,10 @@ def _no_constant(name: str) -> None:
 
 
 def _quoted(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value)
+    except RecursionError:  # to write it takes a little more room than to read it
+        return "lists or mappings in each other, too deep to show"
     return repr(text if len(text) <= _QUOTED else f"{text[:_QUOTED]}...")
 
 

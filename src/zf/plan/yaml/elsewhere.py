@@ -333,6 +333,14 @@ def answer(word: str, known: Mapping[str, Key], node: Node) -> str | None:
     return f"`{found.key}` is the name here: {found.form(node)}"
 
 
+def anywhere(word: str) -> str | None:
+    """What to write in place of a word, wherever it may stand; None if it is of no other system."""
+    for words in (_OF_TASKS, _OF_STEPS, _OF_PROJECTS, _OF_PHASES):
+        if found := words.get(word):
+            return found if isinstance(found, str) else f"`{found.key}` is the name here"
+    return None
+
+
 def _of_number(word: str, known: Mapping[str, Key]) -> Here | None:
     """What a word is where it has a number: jobs of make, parallel of GitLab."""
     if word == "jobs" and "max_jobs" in known:

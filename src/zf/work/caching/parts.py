@@ -157,12 +157,11 @@ def _changed(part: str, then: Mapping[str, Any], now: Parts) -> list[Change]:
         )
     if not isinstance(new, dict):
         return [Change(part, "", _shown(old), _shown(new))]
-    names = [
-        name for name in sorted({*old, *new}) if old.get(name, _LARGE) != new.get(name, _LARGE)
-    ]
+    pairs = [(name, old.get(name, _LARGE), new.get(name, _LARGE)) for name in sorted({*old, *new})]
     return [
-        Change(part, name, _shown(old.get(name, _LARGE)), _shown(new.get(name, _LARGE)))
-        for name in names
+        Change(part, name, _shown(before), _shown(after))
+        for name, before, after in pairs
+        if before is _LARGE or after is _LARGE or canonical(before) != canonical(after)
     ]
 
 

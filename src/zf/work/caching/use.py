@@ -93,12 +93,14 @@ class Use:
         key, reason = self._parts.key, ""
         for found in lookup.find(task, self._parts, self._secret):
             if isinstance(found, Missed):
+                if reason:  # it is of a result with this key, so what others changed is no matter
+                    return CacheMissed(task, attempt, key, reason)
                 hide = self._around.hide  # what an earlier run showed may be a secret by now
                 changed = [
                     {key: hide(text) for key, text in change.as_json().items()}
                     for change in found.changed
                 ]
-                return CacheMissed(task, attempt, key, reason or found.reason, found.run, changed)
+                return CacheMissed(task, attempt, key, found.reason, found.run, changed)
             try:
                 if bring_back:
                     self._restore(found)

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from zf.events import Cause, Status
 from zf.proof.layout import ARTIFACTS
 from zf.work.walls.sandbox import MISSING, CannotStandError, Rooms, Sandbox, why_not
 
-__all__ = ["CannotStandError", "around"]
+__all__ = ["CannotStandError", "around", "judge"]
 
 if TYPE_CHECKING:
     from zf.model import Task
     from zf.work.context import WorkerContext
+    from zf.work.outcome import Outcome
 
 SANDBOX = "sandbox"
 _NONE = "none"
@@ -35,6 +37,13 @@ def around(
     read = partial(_named, context, task, environ) if "read" in task.sandbox else None
     home = environ.get("HOME")
     return Sandbox(program, task.sandbox, _rooms(context, task, artifacts), home, read), SANDBOX
+
+
+def judge(sandbox: Sandbox, outcome: Outcome) -> None:
+    """Fail a task that made, in spite of its sandbox, what is read-only in there."""
+    if outcome.status is Status.SUCCESS and (paths := sandbox.put_there()):
+        told = f"{', '.join(paths)} was put into the project, and is read-only in a sandbox"
+        outcome.fail(Cause.ARTIFACTS, told)
 
 
 def _rooms(context: WorkerContext, task: Task, artifacts: str) -> Rooms:

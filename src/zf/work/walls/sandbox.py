@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from glob import iglob
@@ -28,6 +29,8 @@ _SYSTEM = (
     ("--ro-bind", "/", "/"),
     ("--dev", "/dev"),
     ("--proc", "/proc"),
+    # Root needs no capability to write there, and what the kernel starts as root is among it.
+    *(("--ro-bind-try", path, path) for path in ("/proc/sys", "/proc/sysrq-trigger", "/proc/fs")),
     ("--tmpfs", "/tmp"),  # noqa: S108 - its own
     ("--tmpfs", "/var/tmp"),  # noqa: S108 - its own
     ("--tmpfs", "/run"),
@@ -85,6 +88,7 @@ class Sandbox:
         self._read = read
         # Of the project, what the last step saw; None for all of it.
         self._seen: list[str] | None = None
+        self._loose = loose(rooms.root)
 
     def words(self, workdir: str, script: str = "") -> tuple[str, ...]:
         """The command line that a step's own is put behind, for one that starts in this folder and
@@ -96,6 +100,11 @@ class Sandbox:
             said["write"] = [path for one in said["write"] for path in writable(root, one)]
         said["hide"] = [self._in_home(one) for one in said.get("hide", ())]
         files = None if self._read is None else whole(root, self._read())
+        if files is not None and "." in said.get("write", ()):
+            raise CannotStandError("`write` is all of the project, so `read` keeps nothing from it")
+        said["links"] = [
+            link for one in self._said.get("write", ()) for link in _on_the_way(root, one)
+        ]
         self._seen = files
         shown = {**self._rooms.shown, script: script} if script else self._rooms.shown
         rooms = replace(self._rooms, workdir=workdir, shown=shown)
@@ -117,14 +126,20 @@ class Sandbox:
                 found[path] = os.path.isfile(f"{root}/{path}")
         return [path for path, is_file in found.items() if is_file]
 
+    def put_there(self) -> list[str]:
+        """What is read-only for every sandbox, and was put in its place since this one was made: a
+        mount can only be where something is.
+        """
+        return [path for path, was in loose(self._rooms.root).items() if was != self._loose[path]]
+
     def _in_home(self, path: str) -> str:
         is_there = path == "~" or path.startswith("~/")
         return f"{self._home or '/nonexistent'}{path[1:]}" if is_there else path
 
 
 def writable(root: str, glob: str) -> list[str]:
-    """The paths that an entry of `write` names; a folder without wildcards is made. Raises
-    CannotStandError.
+    """The places that an entry of `write` names, and no link leads to them; a folder without
+    wildcards is made. Raises CannotStandError.
     """
     plain = glob.removesuffix("/**").rstrip("/") or "."
     if _WILD & {*plain}:
@@ -136,11 +151,39 @@ def writable(root: str, glob: str) -> list[str]:
                 os.makedirs(f"{root}/{plain}")
         except OSError as error:
             raise CannotStandError(f"'{glob}' of `write`: {error.strerror}") from None
+    places = []
     for path in found:
-        # A bind goes where a link leads; the sandbox opens nothing outside the project.
+        # A bind goes where a link leads: the sandbox opens nothing outside the project, and what
+        # covers a place is in the way there, too.
         real = os.path.realpath(f"{root}/{path}")
         if real != root and not real.startswith(f"{root.rstrip('/')}/"):
             raise CannotStandError(f"'{path}' of `write` leads out of the project")
+        places.append(os.path.relpath(real, root))
+    return places
+
+
+def _on_the_way(root: str, glob: str) -> Iterator[str]:
+    """The first link that an entry of `write` leads through, if any."""
+    parts = glob.removesuffix("/**").rstrip("/").split("/")
+    for path in ("/".join(parts[:count]) for count in range(1, len(parts) + 1)):
+        if os.path.islink(f"{root}/{path}"):
+            yield path
+            return
+
+
+def loose(root: str) -> dict[str, tuple[int, ...]]:
+    """Of what no step has to write to, what it could put there or exchange though all of it is
+    mounted read-only: what is not there, is a link, or lies in a folder that it can move.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for path in _FIXED:
+        try:
+            info = os.lstat(f"{root}/{path}")
+        except OSError:
+            found[path] = ()
+            continue
+        is_loose = stat.S_ISLNK(info.st_mode) or "/" in path
+        found[path] = (info.st_dev, info.st_ino) if is_loose else (-1,)
     return found
 
 
@@ -203,16 +246,57 @@ def _project(said: Mapping[str, Any], rooms: Rooms, files: Sequence[str] | None)
     if files is not None:
         yield from ("--tmpfs", root, "--dir", rooms.workdir)
         for path in files:
-            yield from ("--ro-bind", f"{root}/{path}", f"{root}/{path}")
+            yield from _shown(f"{root}/{path}")
     elif write is None:
         yield from ("--bind", root, root)
     else:
         yield from ("--ro-bind", root, root)
+    fixed = [*dict.fromkeys([*_FIXED, *_places(root, _FIXED)])]
     for path in write or ():
-        yield from ("--bind", f"{root}/{path}", f"{root}/{path}")
-    if files is None:
-        for path in _FIXED:
+        kind = "--ro-bind" if any(_is_in(path, one) for one in fixed) else "--bind"
+        yield from (kind, f"{root}/{path}", f"{root}/{path}")
+    for path in _parents(root, (*fixed, os.path.relpath(rooms.proofs, root))):
+        # A mount cannot be moved away, and so nothing in it.
+        if files is None and (write is None or any(_is_in(path, one) for one in write)):
+            yield from ("--bind", f"{root}/{path}", f"{root}/{path}")
+    mounts = (*(files or ()), *(write or ()))
+    for path in said.get("links", ()) if files is not None else ():
+        if not any(_is_in(path, one) for one in mounts):
+            yield from ("--symlink", os.path.realpath(f"{root}/{path}"), f"{root}/{path}")
+    for path in fixed:
+        if files is None or any(_is_in(path, one) for one in write or ()):
             yield from ("--ro-bind-try", f"{root}/{path}", f"{root}/{path}")
+
+
+def _shown(place: str) -> tuple[str, ...]:
+    """A file that `read` names, or a folder of such. A link stays one: where it leads to is there
+    if it is named itself.
+    """
+    if os.path.islink(place):
+        return "--symlink", os.readlink(place), place
+    return "--ro-bind", place, place
+
+
+def _places(root: str, paths: Iterable[str]) -> Iterator[str]:
+    """Where in the project these lead to."""
+    for path in paths:
+        place = os.path.relpath(os.path.realpath(f"{root}/{path}"), root)
+        if place != "." and not place.startswith(".."):
+            yield place
+
+
+def _parents(root: str, paths: Iterable[str]) -> list[str]:
+    """The folders of the project that these lie in, outermost first."""
+    found = set()
+    for path in paths:
+        parts = path.split("/")[:-1]
+        if ".." not in parts:
+            found |= {"/".join(parts[: count + 1]) for count in range(len(parts))}
+    return [path for path in sorted(found) if os.path.isdir(f"{root}/{path}")]
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return folder in {path, "."} or path.startswith(f"{folder}/")
 
 
 def _hidden(paths: Iterable[str], rooms: Rooms) -> Iterator[str]:
