@@ -201,6 +201,17 @@ def test_a_task_is_put_into_a_file_that_stays_as_it_is(project, case):
     assert done.out == f"zf.yaml:{number}\n\n  b: make\n\n  next: zf run b\n"
 
 
+def test_a_file_behind_a_link_is_changed_where_it_is(project):
+    shared = project.root / "shared"
+    shared.mkdir()
+    (shared / "zf.yaml").write_text("tasks:\n  a: 'true'\n")
+    (project.root / "zf.yaml").symlink_to("shared/zf.yaml")
+    assert project.zf("new", "b", "--run", "make").code == 0
+    assert (project.root / "zf.yaml").is_symlink()
+    assert (shared / "zf.yaml").read_text() == "tasks:\n  a: 'true'\n  b: make\n"
+    assert os.listdir(shared) == ["zf.yaml"]
+
+
 def test_a_task_goes_where_the_others_are(project):
     project.task("a", "true")
     project.task("z", "true", phase="B", needs=["a"])

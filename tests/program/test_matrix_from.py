@@ -61,6 +61,18 @@ def run(flow, *words, items='["a", "c/d", 3.10]', **env):
     return flow.zf(*words, env={**os.environ, "LIST": items, **env})
 
 
+def test_an_explained_plan_says_which_need_lists_the_instances(flow):
+    text = FILE.replace("{from: plan.list}\n    out", "{from: plan.list, max_parallel: 2}\n    out")
+    (flow.root / "zf.yaml").write_text(text)
+    told = {}
+    for task in ("test", "pack"):
+        [explained] = json.loads(flow.zf("plan", "--explain", task, "--json").out)
+        told[task] = next(part for part in explained["parts"] if part["key"] == "matrix")
+    assert told["test"]["value"] == {"from": "plan.list", "max_parallel": 2}
+    assert told["test"]["place"] == "zf.yaml:12"
+    assert told["pack"]["value"] == {"item": {"from": "plan.list"}, "os": ["x", "y"]}
+
+
 def ends(flow, run):
     return {
         path.name: flow.status(run, path.name)["status"]

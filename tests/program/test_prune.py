@@ -258,6 +258,21 @@ def test_what_cannot_be_meant_removes_nothing(kept, words, said):
     assert set(OLD) < set(kept.runs())
 
 
+@pytest.mark.parametrize("has_proofs", [True, False], ids=["no runs", "no proofs"])
+def test_before_the_first_run_there_is_nothing_to_prune_or_hold(project, has_proofs):
+    project.task("a", "true")
+    proofs = project.root / "proofs"
+    if has_proofs:
+        proofs.mkdir()
+    done = project.zf("prune", "--keep", "20", "--yes")
+    assert (done.code, done.out) == (0, "nothing was removed\nthere are no runs\n")
+    for words in (["hold", "latest"], ["release", "latest"]):
+        refused = project.zf(*words)
+        assert refused.code == 2
+        assert "no runs in" in refused.err
+    assert not proofs.exists() or not os.listdir(proofs)
+
+
 def test_a_dry_run_says_the_same_and_changes_nothing(kept):
     before = sorted(map(str, (kept.root / "proofs").rglob("*")))
     told = json.loads(kept.zf("prune", "--keep", "4", "--dry-run", "--json").out)

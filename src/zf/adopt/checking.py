@@ -65,7 +65,10 @@ def write_new(path: str, text: str) -> None:
 
 
 def write_over(path: str, text: str) -> None:
-    """A file in place of one that is there, whole or not at all, with its mode."""
+    """A file in place of one that is there, whole or not at all, with its mode; a link stays one,
+    and what it leads to is replaced.
+    """
+    path = os.path.realpath(path)
     beside = _written_beside(path, text)
     try:
         os.chmod(beside, os.stat(path).st_mode & 0o7777)

@@ -30,6 +30,18 @@ def test_the_command_line_knows_all_of_them():
     assert tuple(sorted(IMPORTERS)) == TOOLS
 
 
+@pytest.mark.parametrize("tool", ["github", "make", "npm"])
+def test_a_file_that_is_not_there_is_named_as_it_was_typed(tmp_path, tool):
+    with pytest.raises(ZfError, match=f"there is no file {tmp_path}/nothing/here"):
+        write(tool, f"{tmp_path}/nothing/here", str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_such_a_file_says_what_it_would_be_called(tmp_path):
+    with pytest.raises(ZfError, match="there is no GNUmakefile, makefile or Makefile in"):
+        write("make", str(tmp_path), str(tmp_path))
+
+
 @pytest.mark.parametrize("tool", YAML)
 @pytest.mark.parametrize(
     "text",

@@ -66,6 +66,9 @@ def write(tool: str, path: str, folder: str | None, *, evaluate: bool = False) -
     importer = IMPORTERS[tool]
     find = importer.file_of
     source_file = find(path) if find else file_in(path, importer.names, tool)
+    if not os.path.lexists(source_file):
+        shown = printable(source_file)
+        raise ZfError(f"there is no file {shown}", code="ZF680", hint="name a file that exists")
     home = _home(os.path.dirname(os.path.abspath(source_file)))
     target = os.path.abspath(folder) if folder is not None else home
     _refuse_what_is_there(target)

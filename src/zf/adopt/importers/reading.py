@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from zf.errors import Problem, ZfError
+from zf.errors import Problem, ZfError, printable
 from zf.lean.records import Struct
 from zf.plan.yaml import source as reading
 from zf.plan.yaml import syntax
@@ -207,6 +207,9 @@ def file_in(path: str, names: tuple[str, ...], tool: str) -> str:
     for name in names:
         if os.path.isfile(f"{path}/{name}"):
             return os.path.join(path, name)
+    listed = f"{', '.join(names[:-1])} or {names[-1]}" if names[1:] else names[0]
     raise ZfError(
-        f"{path} has no file of {tool}", code="ZF680", hint=f"name the file: {' or '.join(names)}"
+        f"there is no {listed} in {printable(path)}",
+        code="ZF680",
+        hint=f"name the file, or the folder that it is in: zf import {tool} PATH",
     )

@@ -148,7 +148,7 @@ def _rule(
         return Rule(named=tuple(_own(proofs, run) for run in runs))
     if not limits:
         raise ZfError(
-            "prune wants to know which runs may go",
+            "prune has to be told which runs may go",
             code="ZF616",
             hint="zf prune --keep 20 --older 30d --dry-run shows those that are beyond the newest"
             " 20 and older than 30 days",
@@ -174,7 +174,7 @@ def _own(proofs: str, run: str) -> str:
 
 def _checked(reason: str | None) -> None:
     if reason is not None and not 0 < len(reason) <= _MOST_REASON:
-        raise ZfError(f"--reason is a text of at most {_MOST_REASON} characters")
+        raise ZfError(f"--reason is a text of 1 to {_MOST_REASON} characters")
 
 
 def _agreed(prepared: Prepared) -> bool:
@@ -306,7 +306,7 @@ def _log(proofs: str, head: str | None, *, as_json: bool) -> int:
     if head is not None and head not in ledger.heads:
         raise ZfError(
             f"no line of {printable(path_shown(f'{proofs}/retention.jsonl'))} has the hash"
-            f" {printable(head)}: it is not the file that it was",
+            f" {printable(head)}: the file was replaced, or its end is missing",
             exit_code=Exit.UNTRUSTED,
             code="ZF614",
         )
@@ -341,8 +341,9 @@ def hold(
         if not held.held:
             print("no run is held")
         return Exit.OK
+    name = _own(proofs, run)  # before a file is made for a run that is not there
     with opened(proofs) as ledger, ledger.locked():
-        name = _own(proofs, run)
+        _own(proofs, name)  # another zf may have pruned it meanwhile
         entry = ledger.append(HELD, name, {"reason": reason} if reason else {})
     if as_json:
         print(json.dumps(dict(entry.said)))

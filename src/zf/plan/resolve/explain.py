@@ -74,6 +74,9 @@ def _as_written(key: str, value: Any, said: Mapping[str, Any]) -> Any:
             return {"exit_codes": [*value]} if are_codes else [*value]
         case "concurrency" if "on_newer" in said:
             return {"group": value, "on_newer": said["on_newer"]}
+        case "matrix" if "matrix_from" in said:
+            more = {"max_parallel": "max_parallel", "fail_fast": "matrix_fail_fast"}
+            return said["matrix_from"] | {k: said[name] for k, name in more.items() if name in said}
         case "cache":
             parts = {"env": "cache_env", "tools": "cache_tools", "check": "generates_check"}
             held = {part: said[name] for part, name in parts.items() if said.get(name)}

@@ -257,7 +257,7 @@ def refuse_pruned(proofs: str, run: str, *, whole: bool = False) -> None:
 
 def _unusable(path: str, why: str) -> ZfError:
     return ZfError(
-        f"{printable(path)} cannot be gone by: {printable(why)}",
+        f"{printable(path)} cannot be used: {printable(why)}",
         exit_code=Exit.FAILED,
         code="ZF614",
         hint="it says which runs are held, so nothing is removed; take it from a backup, or move it"
