@@ -23,6 +23,10 @@ class Around(Protocol):
     source: Import
     tasks: dict[str, Task]
 
+    @property
+    def needs(self) -> Mapping[str, list[str]]:
+        """What each task names as its `deps`."""
+
     def called(self, name: str, task: Task) -> str:
         """The whole name of a task that another names."""
 
