@@ -257,8 +257,11 @@ def test_its_result_never_counts_for_another_run_nor_another_for_it(project):
     assert not project.status("r4", "a").get("cached_from")
 
 
-def test_much_output_is_whole_on_the_screen_and_in_the_log(project):
+@pytest.mark.parametrize("bite_bytes", [65536, 200])
+def test_much_output_is_whole_on_the_screen_and_in_the_log(project, bite_bytes):
+    """Also where the terminal takes it slowly, and the step ends long before."""
     with at_a_prompt(project, script="echo ready; seq 20000") as terminal:
+        terminal.bite_bytes = bite_bytes
         assert terminal.ends() == 0
         assert "\r\n20000\r\n" in terminal.said
     assert log(project).split() == ["ready", *map(str, range(1, 20001))]

@@ -25,6 +25,9 @@ PATIENCE_S = 60.0
 class Terminal:
     """A pseudo terminal with zf, or a shell, as the leader of its session."""
 
+    # So much is read from it at once.
+    bite_bytes = 65536
+
     def __init__(
         self, project: Project, *words: str, argv: tuple[str, ...] = ZF, **env: str
     ) -> None:
@@ -120,7 +123,7 @@ class Terminal:
     def _read(self) -> bool:
         if not select.select([self._ours], [], [], 0.2)[0]:
             return False
-        self.said += os.read(self._ours, 65536).decode(errors="replace")
+        self.said += os.read(self._ours, self.bite_bytes).decode(errors="replace")
         return True
 
     def ends(self) -> int:

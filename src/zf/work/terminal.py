@@ -63,7 +63,9 @@ class Terminal:
 
     def close(self) -> None:
         """Close all but `master`, and give the person's terminal back as it was."""
-        self.is_behind(_LAST_MS)
+        left = -1
+        while self.is_behind(_LAST_MS) and len(self._shown) != left:
+            left = len(self._shown)  # its reader is slow, but goes on
         self._set(self._modes)
         os.close(self._slave)
         os.close(self.fd)
