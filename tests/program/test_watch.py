@@ -301,6 +301,30 @@ def test_what_is_generated_ignored_or_a_proof_starts_nothing(project, watching):
     assert len(cycles(project)) == 3
 
 
+def test_what_the_watch_says_into_a_file_of_the_project_starts_nothing(project, watching):
+    write(project, "src/f", "0\n")
+    project.task("t", "true")
+    log = project.root / "watch.log"
+    with log.open("w") as stream:
+        watch = project.popen("watch", stdout=stream, stderr=stream)
+    said_in(log, "^watching")
+    write(project, "src/f", "1\n")
+    assert "changed src/f\n" in said_in(log, DONE, count=2)
+    watch.terminate()
+    watch.wait(PATIENCE_S)
+    assert len(cycles(project)) == 2
+
+
+def said_in(log, pattern, count=1):
+    """What the log says once it has so many lines with this; none is about itself."""
+    by = time.monotonic() + PATIENCE_S
+    while len(re.findall(pattern, text := log.read_text(), re.MULTILINE)) < count:
+        assert log.name not in text
+        assert time.monotonic() < by, text
+        time.sleep(0.05)
+    return text
+
+
 def test_invalid_task_files_are_told_and_nothing_begins_until_they_are_mended(project, watching):
     chain(project)
     watch = watching()

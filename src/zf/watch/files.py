@@ -48,6 +48,9 @@ class Files:
         self._environ = environ
         self._named = tuple(named)
         self._here = _identity(root)
+        # Where this process itself writes, as with `zf watch > watch.log`: every line that tells
+        # of a change would be the next one.
+        self._own = {_identity(fd) for fd in (1, 2)}
         self._looks: dict[str, Look] = {}
         # When those were looked at, on the monotonic clock, that may have been written since and
         # look the same.
@@ -160,6 +163,8 @@ class Files:
             if stat.S_ISLNK(found.st_mode):
                 return self._linked(name, path, found)
             if stat.S_ISREG(found.st_mode):
+                if (found.st_dev, found.st_ino) in self._own:
+                    return None
                 return self._looked(name, found)
         return None
 
@@ -253,7 +258,7 @@ def _asked_git(root: str, names: Collection[str], environ: Mapping[str, str]) ->
     return {os.fsdecode(name).removeprefix("./") for name in ignored.split(b"\0") if name}
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _identity(path: str | int) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
     except OSError:
