@@ -201,6 +201,17 @@ def test_a_task_is_put_into_a_file_that_stays_as_it_is(project, case):
     assert done.out == f"zf.yaml:{number}\n\n  b: make\n\n  next: zf run b\n"
 
 
+def test_nothing_is_written_where_a_link_leads_out_of_the_project(package, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (package.root / ".github").symlink_to(outside)
+    done = package.zf("init", "--yes", "--ci", "github")
+    assert done.code == 2
+    assert ".github/workflows/zf.yml would lie outside of the project" in done.err
+    assert os.listdir(outside) == []
+    assert not (package.root / "zf.yaml").exists()
+
+
 def test_a_file_behind_a_link_is_changed_where_it_is(project):
     shared = project.root / "shared"
     shared.mkdir()

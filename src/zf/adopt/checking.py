@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 from zf.errors import Problem, ZfError, printable
@@ -45,6 +45,20 @@ def refuse_problems(found: Collection[Problem], what: str) -> None:
     """Raises ZfError (exit 2) with the errors that something would have."""
     if found:
         raise ZfError(what, problems=tuple(found))
+
+
+def refuse_outside(root: str, names: Iterable[str]) -> None:
+    """Raises ZfError (exit 2) for a file that a link in the project would lead out of it: a
+    stranger's repository says where nothing is written.
+    """
+    real = os.path.realpath(root)
+    for name in names:
+        folder = os.path.realpath(os.path.dirname(f"{root}/{name}"))
+        if folder != real and not folder.startswith(f"{real.rstrip('/')}/"):
+            raise ZfError(
+                f"{printable(name)} would lie outside of the project, in {printable(folder)}",
+                hint="a link in its path leads there: nothing was written",
+            )
 
 
 def write_new(path: str, text: str) -> None:

@@ -47,7 +47,8 @@ def text_of(source: Import) -> str:
     _mend_needs(source)
     if source.in_order:
         order(source)
-    forms = {job.id: _form(job, source) for job in source.jobs}
+    named = {job.name: job.id for job in source.jobs}
+    forms = {job.id: _form(job, source, named) for job in source.jobs}
     given_up: set[str] = set()
     while True:
         text = _text(source, forms)
@@ -96,8 +97,7 @@ def _mend_needs(source: Import) -> None:
         job.needs = kept
 
 
-def _form(job: Job, source: Import) -> dict[str, Any]:
-    named = {one.name: one.id for one in source.jobs}
+def _form(job: Job, source: Import, named: Mapping[str, str]) -> dict[str, Any]:
     said: dict[str, Any] = {}
     title = one_line(job.title)
     if title and title != job.id:

@@ -57,6 +57,7 @@ def init(
         files |= _ci_job(root, ci, proposal.images)
     if not files:
         return Exit.OK
+    checking.refuse_outside(root, files)
     for name, text in files.items():
         _say(f"\n{name} would be:\n\n" if len(files) > 1 else "\n")
         streams.say(sys.stdout, _shown(text))

@@ -23,6 +23,10 @@ class Around(Protocol):
     source: Import
     tasks: dict[str, Task]
 
+    @property
+    def needs(self) -> Mapping[str, list[str]]:
+        """What each task names as its `deps`."""
+
     def called(self, name: str, task: Task) -> str:
         """The whole name of a task that another names."""
 
@@ -90,13 +94,7 @@ class Commands:
         """
         if "status" in self._said:
             return listed
-        needs = {
-            name: [
-                self._around.called(as_text(d.get("task") if isinstance(d, Map) else d) or "", task)
-                for d in as_list(as_map(task.said).get("deps"))
-            ]
-            for name, task in self._around.tasks.items()
-        }
+        needs = self._around.needs
         done = [need.name for need in self._job.needs]
         while listed and (name := self._plain_call(listed[0])) is not None:
             is_after = all(one == name or reaches(needs, name, one) for one in done)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from zf.adopt.importers.inputs import ask, variable_of
@@ -178,6 +179,17 @@ class Importer:
         elif whole != ".":
             job.keys["workdir"] = whole
             self.source.exact(f"dir: {folder}", job=job)
+
+    @cached_property
+    def needs(self) -> dict[str, list[str]]:
+        """What each task names as its `deps`."""
+        return {
+            name: [
+                self.called(as_text(d.get("task") if isinstance(d, Map) else d) or "", task)
+                for d in as_list(as_map(task.said).get("deps"))
+            ]
+            for name, task in self.tasks.items()
+        }
 
     def called(self, name: str, task: Task) -> str:
         """The whole name of a task that another names."""
