@@ -245,11 +245,15 @@ def _plan(journal, change):
     path.write_text(json.dumps(plan, separators=(",", ":")) + "\n")
 
 
+def a_name_that_is_no_text(journal):
+    journal.extension()["instances"][1]["id"] = 5
+
+
 FORGED = [
     *(a_value, a_value_more, one_more, one_less, one_less_that_was_not_chosen, another_number),
     *(another_order, another_base, of_a_task_without_a_matrix, twice, never, none_at_all),
     *(some_of_an_empty_list, after_one_began, before_the_list_was_there, a_need_more),
-    *(a_list_without_bounds, a_list_that_is_nested_too_deeply),
+    *(a_list_without_bounds, a_list_that_is_nested_too_deeply, a_name_that_is_no_text),
     *(another_list, from_another_output, no_longer_a_matrix),
 ]
 

@@ -101,7 +101,10 @@ def _out_of_place(seen: Evidence, told: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(name, str) or not is_task_id(name) or base_of(name) != base:
             yield f"{name!r:.200} is no instance of {base!r:.200}"
             return
-        if name in seen.planned or len({n.casefold() for n in names}) < len(names):
+    folded = [name.casefold() for name in names]
+    is_twice = len({*folded}) < len(folded)
+    for name in names:
+        if is_twice or name in seen.planned:
             yield f"{name!r:.200} joins a plan that has it"
             return
     yield from _other_needs(base, row, instances)
@@ -221,7 +224,8 @@ def _combined(said: Mapping[str, Any]) -> list[_Values]:
 
 def _texts(of: Any) -> list[str]:
     if isinstance(of, dict):
-        return [str(number) for number in range(1, int(of["count"]) + 1)]
+        # One more than there can be is refused, however many are said.
+        return [str(number) for number in range(1, min(int(of["count"]), _MOST + 1) + 1)]
     return [_text(one) for one in of]
 
 
