@@ -100,3 +100,33 @@ def test_a_field_of_another_type_is_no_event(changed):
     """A journal from elsewhere is read by every verb: what sorts and adds up relies on types."""
     with pytest.raises(ValueError, match=r"at `|number"):
         from_json(ENDED | changed)
+
+
+EXTENDED = {
+    "type": "plan_extended",
+    "base": "t",
+    "of": 1,
+    "instances": [{"id": "t@x=a", "matrix": {"x": "a"}, "sha256": "0" * 64}],
+}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": 3},
+        {"id": None},
+        {"matrix": 3},
+        {"matrix": {"x": 1}},
+        {"sha256": 3},
+        {"needs": 3},
+        {"needs": [3]},
+        {"weight_s": "x"},
+    ],
+    ids=str,
+)
+def test_an_instance_has_its_form_or_its_line_is_none(wrong):
+    """What reads a journal goes by ids and needs of instances, whatever wrote them."""
+    assert from_json(EXTENDED).instances == EXTENDED["instances"]
+    [instance] = EXTENDED["instances"]
+    with pytest.raises(ValueError, match="Expected"):
+        from_json(EXTENDED | {"instances": [instance | wrong]})

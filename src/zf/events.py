@@ -220,6 +220,16 @@ class PlanExtended(Struct, frozen=True):
     of: int
 
 
+class Instance(Struct, frozen=True):
+    """The form of one of them, which they are held to when they are read."""
+
+    id: str
+    matrix: Mapping[str, str]
+    sha256: str
+    weight_s: float | None = None
+    needs: Sequence[str] = ()
+
+
 class Cached(Struct, frozen=True):
     """An earlier run's result counts for the attempt: `origin` is that run, `head` the end of its
     journal, and `key` is what both attempts have in common.
@@ -414,6 +424,8 @@ def from_json(data: Mapping[str, Any]) -> Event:
     event = convert(data, kind)
     if any(type(value) is int and not -told.MOST <= value < told.MOST for value in astuple(event)):
         raise ValueError(f"{data['type']} has a number that no other program reads")
+    if isinstance(event, PlanExtended):
+        convert(event.instances, Sequence[Instance])
     if not isinstance(event, AttemptEnded):
         return event
     return replace(
