@@ -99,3 +99,12 @@ def test_the_word_for_the_newest_run_names_none(project, name, way):
     assert done.code == 2
     assert f"error[ZF121]: run id '{name}' is not a valid id" in done.err
     assert not project.proof(name).exists()
+
+
+def test_rerun_without_a_name_means_the_newest_run(project):
+    project.task("one", "[ -e fixed ]")
+    assert project.zf("run-phase", "A", "--run-id", "first").code == 1
+    assert project.zf("run-phase", "A", "--run-id", "second").code == 1
+    (project.root / "fixed").touch()
+    assert project.zf("rerun", "--failed", "--run-id", "again").code == 0
+    assert project.json("again", "run.json")["rerun_of"] == "second"

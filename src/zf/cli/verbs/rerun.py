@@ -57,7 +57,9 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
 
 
 @takes_run_options
-def rerun(run: Annotated[str, RUN], options: RunOptions, _directory: Directory = None) -> int:
+def rerun(
+    options: RunOptions, run: Annotated[str, RUN] = "latest", _directory: Directory = None
+) -> int:
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
     from zf.proof.read import plan_json, run_json
     from zf.run.rerun import select
