@@ -71,14 +71,15 @@ def before_it_is_pinned(folder: Path) -> None:
 
 def after_it_is_pinned(folder: Path) -> None:
     """It is pinned and looked at; when it is signalled its number is a stranger's."""
-    send, found, strangers = signal.pidfd_send_signal, ours(str(folder)), []
+    signals, found, strangers = leftovers.signal, ours(str(folder)), []
+    send = signals.pidfd_send_signal
 
     def late(fd: int, number: int) -> None:
         gone(found)
         strangers.append(stranger(found.pid))
         send(fd, number)
 
-    signal.pidfd_send_signal = late
+    signals.pidfd_send_signal = late
     assert leftovers.end(str(folder)) == 0
     assert is_alive(strangers[0])
 

@@ -26,7 +26,7 @@ _ELSEWHERE = {
     "resume latest": ("continue", "recover"),
     "prune --keep 20": ("clean", "gc", "purge", "rm", "remove", "delete", "cleanup"),
     "report latest": ("html", "browse", "open"),
-    "verify latest": ("audit", "attest"),
+    "verify latest": ("audit",),
     "seal latest --sign": ("sign",),
     "durations": ("times", "timings"),
     "init": ("setup", "bootstrap"),

@@ -21,6 +21,7 @@ from zf.lean.records import Struct, replace
 from zf.proof import read
 from zf.proof.growing import GrowingJournal
 from zf.proof.journal import Line
+from zf.proof.layout import JOURNAL
 from zf.report.facts import Facts, Fold
 from zf.run.host import lock
 
@@ -121,7 +122,7 @@ class Running:
         them. Raises ZfError for a journal that cannot be read.
         """
         if self._journal is None:
-            if not os.path.exists(f"{self.run_dir}/events.jsonl"):
+            if not os.path.exists(f"{self.run_dir}/{JOURNAL}"):
                 return
             limits = read.run_json(self.run_dir)["limits"]
             self._fold = Fold(read.plan_json(self.run_dir), limits)

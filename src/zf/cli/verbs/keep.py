@@ -15,6 +15,7 @@ from zf.cli.display.progress import style_of
 from zf.cli.options import AsJson, Directory, complete_phase, complete_run
 from zf.cli.project import path_shown, program, proofs_folder
 from zf.errors import Exit, ZfError, printable
+from zf.proof.layout import RETENTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -235,7 +236,7 @@ def _told(prepared: Prepared, done: Done) -> Iterator[str]:
     for path in done.left:
         yield f"  could not be removed wholly: {printable(path_shown(path))}"
     if done.gone:
-        where = printable(path_shown(f"{proofs_folder()}/retention.jsonl"))
+        where = printable(path_shown(f"{proofs_folder()}/{RETENTION}"))
         yield f"tombstones: {where}, {count(done.lines, 'line')}, head {done.head}"
 
 
@@ -305,7 +306,7 @@ def _log(proofs: str, head: str | None, *, as_json: bool) -> int:
         print(f"{count(len(ledger.entries), 'line')}, whose chain holds, head {ledger.head}")
     if head is not None and head not in ledger.heads:
         raise ZfError(
-            f"no line of {printable(path_shown(f'{proofs}/retention.jsonl'))} has the hash"
+            f"no line of {printable(path_shown(f'{proofs}/{RETENTION}'))} has the hash"
             f" {printable(head)}: the file was replaced, or its end is missing",
             exit_code=Exit.UNTRUSTED,
             code="ZF614",
