@@ -28,7 +28,7 @@ class Keys:
         if self._is_ours():
             self._fd = sys.stdin.fileno()
             self._set()
-            # Whoever goes on after Ctrl-Z finds the terminal as the shell left it.
+            # What goes on after Ctrl-Z finds the terminal as the shell left it.
             self._old_handler = signal.signal(signal.SIGCONT, lambda *_: self._set())
         return self
 

@@ -146,7 +146,7 @@ def _argv(session: Session, here: Surroundings, scratch: str) -> Sequence[str]:
         return ("bash", "--noprofile", "--norc", "-s")
     prompt = (_PROMPT if session.coloured else _PLAIN_PROMPT).format(here.task.id)
     with open(f"{scratch}/rc", "x", encoding="utf-8") as rc:
-        # What is typed here may be a secret, and is in nobody's history.
+        # What is typed here may be a secret: no history keeps it.
         rc.write(f"unset HISTFILE\nPS1='{prompt}'\n")
     return ("bash", "--noprofile", "--rcfile", f"{scratch}/rc", "-i")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from zf.adopt.importers.scripts import Unsayable
+from zf.adopt.importers.tokens import Tokens
 from zf.lean.records import Struct
 
 TEMPLATE = re.compile(r"\$\{\{((?:'(?:[^']|'')*'|[^}']|\}(?!\}))*)\}\}")
@@ -72,26 +73,11 @@ def condition(said: str) -> Node:
     return parse(TEMPLATE.sub(lambda found: f"({found[1]})", said))
 
 
-class _Parser:
+class _Parser(Tokens):
     """By the precedence that GitHub documents."""
 
     def __init__(self, said: str) -> None:
-        self._said = said
-        self.tokens: list[tuple[str, str]] = []
-        at = 0
-        said = said.strip()
-        while at < len(said):
-            match = _TOKEN.match(said, at)
-            if match is None or len(self.tokens) > _MOST_TOKENS:
-                raise Unsayable(self._said)
-            kind = str(match.lastgroup)
-            self.tokens.append((kind, match[kind]))
-            at = match.end()
-
-    def _takes(self, *signs: str) -> str:
-        if self.tokens and self.tokens[0][0] == "sign" and self.tokens[0][1] in signs:
-            return self.tokens.pop(0)[1]
-        return ""
+        super().__init__(said, _TOKEN, most=_MOST_TOKENS)
 
     def _must(self, sign: str) -> None:
         if not self._takes(sign):

@@ -7,6 +7,7 @@ from typing import Any
 
 from zf.adopt.importers.reading import Map, as_list, as_text
 from zf.adopt.importers.scripts import Unsayable
+from zf.adopt.importers.tokens import Tokens
 from zf.lean.records import Struct
 from zf.plan.conditions.condition import ConditionError, parse
 
@@ -143,26 +144,11 @@ def of_if(said: str) -> str:
     return checked(found)
 
 
-class _Parser:
+class _Parser(Tokens):
     """Variables, texts and patterns, `&&` before `||`."""
 
     def __init__(self, said: str) -> None:
-        self._said = said
-        self.tokens: list[tuple[str, str]] = []
-        at = 0
-        said = said.strip()
-        while at < len(said):
-            match = _TOKEN.match(said, at)
-            if match is None:
-                raise Unsayable(self._said)
-            kind = str(match.lastgroup)
-            self.tokens.append((kind, match[kind]))
-            at = match.end()
-
-    def _takes(self, *signs: str) -> str:
-        if self.tokens and self.tokens[0][0] == "sign" and self.tokens[0][1] in signs:
-            return self.tokens.pop(0)[1]
-        return ""
+        super().__init__(said, _TOKEN)
 
     def either(self, depth: int) -> str:
         """Parts of which one is enough."""
