@@ -174,3 +174,8 @@ def test_what_only_gitlab_has_is_a_step_that_fails(tmp_path, text, construct):
     done = pipeline(tmp_path, text)
     assert construct in done.said("manual")
     assert any(step.name == "By hand" for t in done.flow.tasks.values() for step in t.steps)
+
+
+def test_a_condition_that_is_too_deep_is_said_by_hand(tmp_path):
+    done = pipeline(tmp_path, f"a: {{script: x, rules: [{{if: '{'!' * 3000}$A'}}]}}\n")
+    assert "By hand" in str(done.flow.tasks["a"].steps)

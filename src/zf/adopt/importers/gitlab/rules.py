@@ -172,6 +172,8 @@ class _Parser(Tokens):
                 raise Unsayable(self._said)
             return f"({inner})"
         if self._takes("!"):
+            if depth > _MOST_DEPTH:
+                raise Unsayable(self._said)
             return f"!({self._test(depth + 1)})"
         left = self._value()
         operator = self._takes("==", "!=", "=~", "!~")
