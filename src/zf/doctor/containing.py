@@ -14,7 +14,6 @@ from zf.doctor.here import Here
 from zf.run.host import lock, machine
 from zf.run.opening import unshielded
 from zf.typed import ALWAYS, AUTO, NEVER
-from zf.work.shell import which
 from zf.work.supervise import cgroup
 from zf.work.supervise.processes import become_subreaper
 from zf.work.walls import sandbox
@@ -107,8 +106,7 @@ def sandboxes(here: Here) -> Iterator[Finding]:
     """Whether a task can have a sandbox."""
     if sys.platform != "linux":
         return
-    program = which("bwrap", here.environ.get("PATH", os.defpath))
-    why = sandbox.why_not(program)
+    program, why = sandbox.found_on(here.environ.get("PATH", os.defpath))
     if not why:
         yield Finding("sandbox", OK, f"a task can have a sandbox, which {program} makes")
     elif program is None:

@@ -76,10 +76,9 @@ def _refuse_unwalled(request: RunRequest) -> None:
     ]
     if not wanting:
         return
-    from zf.work.shell import which  # noqa: PLC0415 - few tasks ask for a wall
-    from zf.work.walls.sandbox import why_not  # noqa: PLC0415 - as above
+    from zf.work.walls.sandbox import found_on  # noqa: PLC0415 - few tasks ask for a wall
 
-    if reason := why_not(which("bwrap", request.environ.get("PATH", os.defpath))):
+    if reason := found_on(request.environ.get("PATH", os.defpath))[1]:
         more = f" and {len(wanting) - 1} more" if len(wanting) > 1 else ""
         raise unwalled(f"{wanting[0]}{more}", reason)
 

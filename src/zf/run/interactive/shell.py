@@ -92,12 +92,11 @@ def _wall(wanted: Wanted, root: str, scratch: str, tell: Callable[[str], None]) 
         CannotStandError,
         Rooms,
         Sandbox,
-        why_not,
+        found_on,
     )
 
     said, proofs = wanted.task.sandbox, os.path.realpath(wanted.flow.proofs)
-    program = which("bwrap", wanted.environ.get("PATH", os.defpath))
-    reason = why_not(program)
+    program, reason = found_on(wanted.environ.get("PATH", os.defpath))
     if program is None or reason:
         if not said.get("if_available"):
             raise unwalled(wanted.task.id, reason)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from zf.events import Cause, Status
 from zf.proof.layout import ARTIFACTS
-from zf.work.walls.sandbox import MISSING, CannotStandError, Rooms, Sandbox, why_not
+from zf.work.walls.sandbox import MISSING, PROGRAM, CannotStandError, Rooms, Sandbox, why_not
 
 __all__ = ["CannotStandError", "around", "judge"]
 
@@ -28,7 +28,7 @@ def around(
     """The sandbox that a task asks for, and what the proof is to call it: `sandbox`; or none, and
     why, where the task does without. `artifacts` is its `$ARTIFACTS_DIR`. Raises CannotStandError.
     """
-    program = context.shell.find("bwrap")
+    program = context.shell.find(PROGRAM)
     reason = MISSING if program is None else context.no_sandbox(partial(why_not, program))
     if program is None or reason:
         if not task.sandbox.get("if_available"):

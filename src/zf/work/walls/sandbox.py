@@ -20,6 +20,7 @@ from glob import iglob
 from typing import Any
 
 from zf.lean.records import Struct, field, replace
+from zf.work.shell import which
 
 PROGRAM = "bwrap"
 MISSING = "it takes bubblewrap, and no `bwrap` is on the PATH"
@@ -306,6 +307,12 @@ def _hidden(paths: Iterable[str], rooms: Rooms) -> Iterator[str]:
             yield from ("--tmpfs", place, "--remount-ro", place)
         elif os.path.exists(place):
             yield from ("--ro-bind", rooms.empty, place)
+
+
+def found_on(path: str) -> tuple[str | None, str]:
+    """Where bubblewrap is on this PATH; and why there can be no sandbox, empty when there can."""
+    program = which(PROGRAM, path)
+    return program, why_not(program)
 
 
 def why_not(program: str | None) -> str:
