@@ -26,6 +26,8 @@ ROOMS = (
     "proof",
     "audit",
     "report",
+    "events",
+    "model",
     "lean",
 )
 HEAD = """\
