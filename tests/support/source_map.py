@@ -15,6 +15,7 @@ PAGE = ROOT / "docs" / "source-map.md"
 # In the order of the story, the front door first.
 ROOMS = (
     "cli",
+    "server",
     "adopt",
     "doctor",
     "watch",
