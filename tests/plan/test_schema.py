@@ -94,6 +94,16 @@ WHOLE_TASK = {
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
     "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
+    "repeat": {
+        "until": "outputs.state == 'up'",
+        "interval_sec": 5,
+        "limit": 3,
+        "for_sec": 9,
+        "fail_after": 2,
+        "inconclusive": [75],
+        "inconclusive_limit": 2,
+        "probe_timeout_sec": 3,
+    },
 }
 # What is told by the keys that it is short for, or comes from elsewhere.
 SHORT = {"shell", "run", "use", "needs+", "pass_env+", "artifacts+", "secrets+"}

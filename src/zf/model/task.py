@@ -158,6 +158,8 @@ class Task(Struct, frozen=True):
     on_newer: str = QUEUE
     # The `matrix:` of a task whose instances are only known when a need has handed on which.
     matrix_from: Mapping[str, Any] = NOTHING
+    # That its steps are run again and again, by the keys of a task file: see `repeat.py`.
+    repeat: Mapping[str, Any] = NOTHING
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""

@@ -85,6 +85,10 @@ def load(
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
+    if any(draft.task and draft.task.repeat for draft in drafts):
+        from zf.plan.gates.checks import check_repeat  # few tasks repeat
+
+        problems += check_repeat(drafts)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
         chosen = [*in_question(drafts, asked)]
@@ -299,7 +303,7 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
 
 _CONVERTED = frozenset(
     {
-        *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox"),
+        *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox", "repeat"),
         *("allow_failure", "retry_on"),
     }
 )
@@ -329,6 +333,10 @@ def _convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, 
         from zf.plan.walls.keys import converted  # few tasks have one
 
         said |= converted(form)
+    if "repeat" in form:
+        from zf.plan.gates.keys import converted as repeated  # as above
+
+        said |= repeated(form)
     if isinstance(form.get("allow_failure"), dict):
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):

@@ -28,6 +28,7 @@ from zf.events import (
     PhaseStarted,
     PhaseTimedOut,
     PlanExtended,
+    Probe,
     RetryDropped,
     RetryScheduled,
     RunEnded,
@@ -267,8 +268,8 @@ class Fold:
                 facts.run_timeout = event
             case Interrupted():
                 facts.interrupted = event
-            case Cached() | CacheMissed():
-                facts.tasks[event.task].looked_up = event
+            case Probe() | Cached() | CacheMissed():
+                facts.tasks[event.task].goes_on(event)
             case CancelRequested():
                 pass  # what comes of it has events of its own
             case RunStarted():

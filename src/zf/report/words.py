@@ -271,6 +271,15 @@ def story(task: TaskFacts) -> str:
     return told
 
 
+def probes(task: TaskFacts) -> str:
+    """What the probes of a task came to, and the last of them; nothing for one without."""
+    if task.probe is None:
+        return ""
+    of = ", ".join(f"{number} {result}" for result, number in task.probes.items())
+    said = f": {printable(task.probe.line)}" if task.probe.line else ""
+    return f"{of}; the last, number {task.probe.number}, {task.probe.result}{said}"
+
+
 def tries(task: TaskFacts) -> list[str]:
     """A line for each attempt that was followed by another, or should have been."""
     lines = []
@@ -392,6 +401,9 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.SURVIVORS: "it left processes behind",
     Cause.ARTIFACTS: "an artifact was refused",
     Cause.BUDGET: "it used more than its budget",
+    Cause.REPEAT_LIMIT: "its probes were not good in time",
+    Cause.BAD_PROBES: "too many of its probes were bad",
+    Cause.INCONCLUSIVE: "its probes could not measure",
     Cause.METRICS: "what it measured could not be read",
     Cause.INSTANCES: "no instances could be made of what a need handed on",
     Cause.OUTPUTS: "an output was missing or could not be used",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from zf.events import FAILED, WELL, Cause, Status, timestamp
 from zf.lean import lazy
-from zf.metrics.budget import Spent
 from zf.model import NOTHING, recorded_step
 from zf.proof import layout
 from zf.proof.layout import ARTIFACTS
@@ -23,7 +22,7 @@ from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Capture
-from zf.work.environment import METRICS, channel_files, own_variables
+from zf.work.environment import own_variables
 from zf.work.interpreters import FILE, way
 from zf.work.outcome import Outcome, error_text
 from zf.work.shell import CANNOT_START, NotStartedError, ScriptFile, WorkdirError, enter
@@ -42,14 +41,17 @@ if TYPE_CHECKING:
     from zf.work.caching.use import Use
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
-    from zf.work.results import channel, needs, reports, taken
-    from zf.work.results.metrics import Meter
+    from zf.work.probes import probing, until
+    from zf.work.results import channel, meters, needs, reports, taken
     from zf.work.terminal import Terminal
     from zf.work.walls import around as walls
     from zf.work.walls.sandbox import Sandbox
 else:
     cache = lazy.module("zf.work.caching.attempt")
     channel = lazy.module("zf.work.results.channel")
+    meters = lazy.module("zf.work.results.meters")
+    probing = lazy.module("zf.work.probes.probing")
+    until = lazy.module("zf.work.probes.until")
     needs = lazy.module("zf.work.results.needs")
     reports = lazy.module("zf.work.results.reports")
     taken = lazy.module("zf.work.results.taken")
@@ -88,7 +90,9 @@ class Attempt:
         self._sandbox: Sandbox | None = None
         # What conditions of steps may refer to beside variables.
         self._facts: Mapping[str, Scalar] = NOTHING
-        self._meter = self._made_meter()
+        project = context.project
+        limited = task.budget or project.budget or project.phases
+        self._meter = meters.made(context, task, outcome.attempt) if limited else None
         held = taken.variables(context, task, met, outcome) if task.env_from else NOTHING
         self._env = context.outside.build(task, self._own_variables(), held)
         # Of the commands that have variables of their own, by the names of their files.
@@ -186,14 +190,29 @@ class Attempt:
         )
 
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
-        task, outcome, orders = self._task, self.outcome, self._context.orders
+        task = self._task
         terms = Terms(
-            outcome.began + task.timeout_s,
+            self.outcome.began + task.timeout_s,
             task.silence_timeout_s,
             leave_running=task.leave_running,
             meter=self._meter,
             walled=bool(task.sandbox),
         )
+        if task.repeat:
+            self._probe(terms)
+        else:
+            self._run_each(terms, meanwhile)
+
+    def _probe(self, terms: Terms) -> None:
+        """Run the steps as probes, again and again."""
+        context, env = self._context, self._env.values
+        look = partial(context.outside.for_condition, env=env, task=self._task)
+        asked = until.Asked(context.written_channel, look, self._facts, self._redactor.text)
+        probing.run(context, self._task, self.outcome, self.tree, asked, self._run_each, terms)
+
+    def _run_each(self, terms: Terms, meanwhile: Callable[[], None] | None = None) -> None:
+        """Run the steps, one after the other, as far as they go well."""
+        task, outcome, orders = self._task, self.outcome, self._context.orders
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
                 outcome.take_stop(index, orders.stop)
@@ -422,28 +441,10 @@ class Attempt:
         if not outcome.cached_from and (task.outputs or context.was_told()):
             channel.take_told(context, task, tree, outcome, self._redactor.text)
 
-    def _made_meter(self) -> Meter | None:
-        """What tells the runner what the steps use, where that is limited."""
-        context, task = self._context, self._task
-        project = context.project
-        phase = project.phases.get(task.phase) if project.phases else None
-        limits = task.budget, project.budget, phase.budget if phase else NOTHING
-        if not any(limits):
-            return None
-        from zf.work.results.metrics import Meter  # noqa: PLC0415 - few tasks have a budget
-
-        attempt, orders = self.outcome.attempt, context.orders
-        return Meter(
-            channel_files(context.written_channel, task.id, attempt)[METRICS],
-            chain.from_iterable(limits),
-            lambda used: orders.report_spent(Spent(task.id, attempt, used)),
-        )
-
 
 # Of the files that a step could not see, and of the end of its log that is looked at for them.
 _MOST_UNSEEN, _END_BYTES = 5, 16_384
-_UTF8 = ("utf-8", "surrogateescape")
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode(*_UTF8)
+    return text.encode("utf-8", "surrogateescape")

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
-from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, from_json, to_json
+from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Probe, Status, from_json, to_json
 from zf.lean.encoder import decoder, encoder
 from zf.lean.records import Struct, asdict, astuple, field
 from zf.lean.signals import signal
@@ -73,6 +73,10 @@ class RunnerOrders:
         self.dismissed = False
         # What joined the plan since the last attempt: the base, and its instances.
         self.extensions: list[Mapping[str, Any]] = []
+        # What the attempt under way is to do after a probe: another, or to end, and how.
+        self.after_probe: Mapping[str, Any] | None = None
+        # Whether the runner gave its slot to another worker: it takes no other attempt.
+        self.detached = False
         self._current: StartOrder | None = None
         self._pending = b""
         self._poll = select.poll()
@@ -100,8 +104,18 @@ class RunnerOrders:
         """Tell the runner what the attempt under way has used so far."""
         self._tell(b"%b%b\n" % (SPENT, _to_json(asdict(spent)).encode()))
 
-    def report_found(self, event: Cached | CacheMissed) -> None:
-        """Tell the runner what came of looking for an earlier result."""
+    def await_word(self) -> Mapping[str, Any] | None:
+        """What the runner wants after a probe, once it says so; None where the attempt is to end
+        for what `stop` says.
+        """
+        while self.after_probe is None and self.stop is None:
+            for fd, _ in self._poll.poll():
+                self.receive(fd)
+        word, self.after_probe = self.after_probe, None
+        return None if self.stop is not None else word
+
+    def report_found(self, event: Cached | CacheMissed | Probe) -> None:
+        """Tell the runner an event of an attempt that goes on."""
         self._tell(b"%b%b\n" % (FOUND, _to_json(to_json(event)).encode()))
 
     def _tell(self, data: bytes) -> None:
@@ -162,11 +176,19 @@ class RunnerOrders:
         current = self._current
         if "extend" in order:
             self.extensions.append(order)
+        elif "after" in order:
+            self._attend(order)
         elif "cause" not in order:
             self._current = StartOrder(**order)
         elif current and (order["task"], order["attempt"]) == (current.task, current.attempt):
             stop = Stop(Cause(order["cause"]), order["detail"], force=order["force"])
             self._stop(stop)
+
+    def _attend(self, order: Mapping[str, Any]) -> None:
+        if order["after"] == "rest":
+            self.detached = True
+        else:
+            self.after_probe = order
 
     def _end(self, cause: Cause, why: str) -> None:
         self.ended = True
@@ -191,7 +213,7 @@ Report = tuple[AttemptEnded, bool, bool, str]
 PING = b"null\n"
 # What a line begins with that tells what an attempt has used so far.
 SPENT = b"spent "
-# And one that tells what came of looking for an earlier result.
+# And one that tells an event of an attempt that goes on.
 FOUND = b"found "
 # Says that the runner wants nothing more, and sees to what the worker leaves.
 DISMISS = b"false\n"
@@ -233,13 +255,20 @@ def kill_order(task: str, attempt: int, cause: Cause, *, force: bool, detail: st
     return b"%b\n" % _to_json(order).encode()
 
 
-def decode_told(line: bytes) -> Spent | Cached | CacheMissed | None:
+def word_order(after: Literal["rest", "probe", "end"], cause: str = "", detail: str = "") -> bytes:
+    """A line that says what an attempt is to do after a probe: wait for another line and take no
+    other attempt, probe again, or end well or for this cause.
+    """
+    return b"%b\n" % _to_json({"after": after, "ending": cause, "detail": detail}).encode()
+
+
+def decode_told(line: bytes) -> Spent | Cached | CacheMissed | Probe | None:
     """What a line tells of an attempt that goes on; None for a line of another kind."""
     if line.startswith(SPENT):
         return Spent(**_from_json(line[len(SPENT) :].decode()))
     if line.startswith(FOUND):
         event = from_json(_from_json(line[len(FOUND) :].decode()))
-        assert isinstance(event, Cached | CacheMissed)
+        assert isinstance(event, Cached | CacheMissed | Probe)
         return event
     return None
 

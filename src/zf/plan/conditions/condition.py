@@ -34,7 +34,12 @@ FACTS = (
 )
 FUNCTIONS = ("success", "failure", "always", "cancelled", "status")
 # Values that a project names itself, and how each is written.
-FIELDS = {"input": "input.NAME", "matrix": "matrix.AXIS", "needs": "needs.TASK.OUTPUT"}
+FIELDS = {
+    "input": "input.NAME",
+    "matrix": "matrix.AXIS",
+    "needs": "needs.TASK.OUTPUT",
+    "outputs": "outputs.NAME",  # of a probe
+}
 
 Scalar = str | int | float | bool
 
