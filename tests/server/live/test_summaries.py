@@ -33,7 +33,7 @@ def runs(tmp_path) -> Summaries:
 
 
 def listed(runs: Summaries, **wanted: str) -> list[str]:
-    return [row.run for row in runs.list(Wanted(**wanted)).rows]
+    return [row.run for row in runs.listed(Wanted(**wanted)).rows]
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_only_what_is_wanted_is_listed(runs, wanted, found):
 
 
 def test_a_list_comes_in_parts_which_new_runs_do_not_shift(runs, tmp_path):
-    first = runs.list(Wanted(), most=2)
+    first = runs.listed(Wanted(), most=2)
     assert [row.run for row in first.rows] == ["newest", "broken"]
     a_run(tmp_path, "newer-still", 4_000)
-    rest = runs.list(Wanted(), first.next, most=2)
+    rest = runs.listed(Wanted(), first.next, most=2)
     assert ([row.run for row in rest.rows], rest.next) == (["oldest"], "")
     with pytest.raises(ValueError, match="nonsense"):
-        runs.list(Wanted(), "nonsense")
+        runs.listed(Wanted(), "nonsense")
 
 
 def test_a_row_says_what_a_list_shows(runs):

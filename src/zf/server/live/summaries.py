@@ -127,7 +127,7 @@ class Summaries:
 
     def names(self) -> list[str]:
         """Every run, newest first."""
-        return [name for _, name in self._listed()]
+        return [name for _, name in self._places()]
 
     def find(self, run: str) -> str:
         """The id of the run that is named by it, by its beginning, or as `latest`; raises ZfError
@@ -147,12 +147,12 @@ class Summaries:
                 self._known[run] = known
         return known.summary
 
-    def list(self, wanted: Wanted, cursor: str = "", most: int = 50) -> Listed:
+    def listed(self, wanted: Wanted, cursor: str = "", most: int = 50) -> Listed:
         """Those that are wanted, from behind the cursor on."""
         rows: list[Summary] = []
         after = _place(cursor)
         last: tuple[int, str] | None = None
-        for place in self._listed():
+        for place in self._places():
             if after is not None and place >= after:
                 continue
             # Over is over: a run that is not shown is not looked at again.
@@ -170,18 +170,18 @@ class Summaries:
 
     def newest(self, fits: Callable[[Summary], bool], looked_at: int = 200) -> Iterator[Summary]:
         """Runs that fit, newest first, among so many of the newest."""
-        for _, name in self._listed()[:looked_at]:
+        for _, name in self._places()[:looked_at]:
             row = self.of(name)
             if fits(row):
                 yield row
 
     def warm(self) -> None:
-        """Read every run that was not read yet: from then on what is looked for is found at once."""
+        """Read every run that was not read yet, so that what is looked for is found at once."""
         for name in self.names():
             if name not in self._known:
                 self.of(name)
 
-    def _listed(self) -> list[tuple[int, str]]:
+    def _places(self) -> list[tuple[int, str]]:
         """The names and beginnings: read anew when a run has come or gone."""
         try:
             now_ns = os.stat(self.proofs).st_mtime_ns
