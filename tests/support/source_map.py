@@ -27,6 +27,8 @@ ROOMS = (
     "proof",
     "audit",
     "report",
+    "events",
+    "model",
     "lean",
 )
 HEAD = """\

@@ -1,1 +1,1 @@
-"""The other door: reads what runs leave, and starts ordinary runs as processes of their own."""
+"""The other door: pages and an API over the same runs."""

@@ -16,8 +16,8 @@ from zf.server import problems
 from zf.server.access.access import Access
 from zf.server.access.guard import Guard
 from zf.server.api import health, runs
+from zf.server.live.summaries import Summaries
 from zf.server.project import Served
-from zf.server.runs import Runs
 
 API = "/api/v1"
 ROUTERS = (health.router, runs.router)
@@ -36,7 +36,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
     )
     app.state.project = project
     app.state.access = access
-    app.state.runs = Runs(project.proofs)
+    app.state.runs = Summaries(project.proofs)
     # What has to be done before `/ready` says so: names, and whether each is.
     app.state.ready = {}
     # Set when the server is to end: streams end then.

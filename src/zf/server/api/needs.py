@@ -11,9 +11,9 @@ from fastapi import Depends, Request
 from zf.server.access.access import Access
 from zf.server.access.guard import WHO
 from zf.server.access.roles import Role, Who
+from zf.server.live.summaries import Summaries
 from zf.server.problems import Refused
 from zf.server.project import Served
-from zf.server.runs import Runs
 
 
 def at_least(role: Role) -> Callable[[Request], Who]:
@@ -43,8 +43,8 @@ def _served(request: Request) -> Served:
     return project
 
 
-def _runs(request: Request) -> Runs:
-    runs: Runs = request.app.state.runs
+def _runs(request: Request) -> Summaries:
+    runs: Summaries = request.app.state.runs
     return runs
 
 
@@ -54,5 +54,5 @@ def _access(request: Request) -> Access:
 
 
 Project = Annotated[Served, Depends(_served)]
-AllRuns = Annotated[Runs, Depends(_runs)]
+AllRuns = Annotated[Summaries, Depends(_runs)]
 Guarding = Annotated[Access, Depends(_access)]

@@ -1,1 +1,1 @@
-"""What is followed while it grows: journals as server-sent events, and logs by their lines."""
+"""What pages and clients follow while it goes on: journals, events and logs."""
