@@ -80,7 +80,9 @@ class _Entry:
                 yield self.problem((key, place), "ZF834", f"runs an unknown {what} '{name}'", hint)
 
     def _phases_run(self) -> set[str]:
-        of_tasks = {self._tasks[task] for task in self._said.get("tasks", ()) if task in self._tasks}
+        of_tasks = {
+            self._tasks[task] for task in self._said.get("tasks", ()) if task in self._tasks
+        }
         return {*self._said.get("phases", ()), *of_tasks}
 
     def _unknown_inputs(self) -> Iterator[Problem]:
@@ -107,7 +109,9 @@ class _Entry:
         if "scope" in said and "key" not in said:
             yield self.problem(("scope", KEY), "ZF837", "has a scope, but no `key`", "add a key")
         if "limit" in said and "group" not in said:
-            yield self.problem(("limit", KEY), "ZF837", "has a limit, but no `group`", "add a group")
+            yield self.problem(
+                ("limit", KEY), "ZF837", "has a limit, but no `group`", "add a group"
+            )
         if said.get("on_newer") == CANCEL_RUNNING:
             for phase in sorted(self._phases_run()):
                 found = self._project.phases.get(phase)
@@ -121,13 +125,14 @@ class _Entry:
         from cronsim import CronSim, CronSimError  # noqa: PLC0415 - few projects have a schedule
 
         said = self._said
+        why = "" if len(said["cron"].split()) == _CRON_FIELDS else "it takes five fields"
         try:
-            if len(said["cron"].split()) != _CRON_FIELDS:
-                raise CronSimError("it takes five fields")
             CronSim(said["cron"], _ANY_TIME)
         except CronSimError as error:
+            why = why or str(error).lower()
+        if why:
             hint = "minute, hour, day of the month, month, day of the week, as in '0 2 * * *'"
-            yield self.problem(("cron",), "ZF832", f"is never due: {error}".lower(), hint)
+            yield self.problem(("cron",), "ZF832", f"is never due: {why}", hint)
         try:
             ZoneInfo(said.get("tz", "UTC"))
         except (KeyError, ValueError, OSError):
@@ -138,7 +143,9 @@ class _Entry:
         """What a webhook may have wrong with what it asks of a delivery."""
         if "if" in self._said:
             condition = parse(self._said["if"])
-            odd = [f"'{field.key}'" for field in condition.fields if field.kind not in OF_A_DELIVERY]
+            odd = [
+                f"'{field.key}'" for field in condition.fields if field.kind not in OF_A_DELIVERY
+            ]
             odd += [f"{name}()" for name in condition.functions]
             odd += [f"'${{{name}}}'" for name in condition.variables]
             if odd:

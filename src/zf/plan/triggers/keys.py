@@ -43,7 +43,8 @@ START_WHEN: Mapping[str, Key] = {
 _ITEM: Mapping[str, Key] = {
     "phases": Key(list_of(text(ID), min_length=1), "The phases to run."),
     "tasks": Key(
-        list_of(text(ID), min_length=1), "The tasks to run, with what they need. In place of phases."
+        list_of(text(ID), min_length=1),
+        "The tasks to run, with what they need. In place of phases.",
     ),
     "priority": Key(
         whole(-MAX_PRIORITY, MAX_PRIORITY), "Items with a higher one start first.", default=0
@@ -55,7 +56,7 @@ _ITEM: Mapping[str, Key] = {
     "key": Key(text(NOT_BLANK), "An item with the key of another one is rejected, by its scope."),
     "scope": Key(
         one_of(*SCOPES),
-        "How long another item has the key: while it waits, while it waits or runs, or for `for_sec`"
+        "How long another item has the key: while it waits, while it waits or runs, or `for_sec`"
         " seconds from when it was queued.",
         default="while_active",
     ),
@@ -139,9 +140,7 @@ RECONCILE: Mapping[str, Key] = {
 }
 
 QUEUE_KEYS: Mapping[str, Key] = {
-    "max_runs": Key(
-        whole(1, MAX_AMOUNT), "How many items run at once in this project.", default=1
-    ),
+    "max_runs": Key(whole(1, MAX_AMOUNT), "How many items run at once in this project.", default=1),
 }
 
 TRIGGERS: Mapping[str, Key] = {

@@ -84,19 +84,22 @@ def _order(path: str) -> Mapping[str, Any]:
 def records_of(state: State, order: Mapping[str, Any], now: float) -> list[Record]:
     """The lines that an order comes to; none for one that was taken in already, or is none."""
     match order:
-        case {"enqueue": {"item": str(name), **said}}:
-            if name in state.entries:
-                return []
-            try:
-                return taken_in(state, item_from({"item": name, **said}), now)
-            except ItemError:
-                return []
+        case {"enqueue": dict(said)}:
+            return _enqueued(state, said, now)
         case {"cancel": str(item), "by": str(by)}:
             record = cancel(state, item, by)
             return [] if record is None else [record]
         case {"switch": str(switch), "is_off": bool(is_off), "by": str(by)}:
             return [] if (switch in state.off) is is_off else [Switched(switch, is_off, by)]
     return []
+
+
+def _enqueued(state: State, said: Mapping[str, Any], now: float) -> list[Record]:
+    try:
+        item = item_from(said)
+    except ItemError:
+        return []
+    return [] if item.item in state.entries else taken_in(state, item, now)
 
 
 def taken_in(state: State, item: Item, now: float) -> list[Record]:
@@ -115,4 +118,3 @@ def new_id(now: float) -> str:
 
 def order_to_enqueue(item: Item) -> dict[str, Any]:
     return {"enqueue": to_json(item)}
-

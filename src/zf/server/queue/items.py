@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from zf.lean.records import Struct, convert, field, json_decode, json_encode
-from zf.model import NOTHING
+from zf.model import CANCEL_RUNNING, QUEUE, REPLACE_QUEUED
 
-QUEUE, REPLACE_QUEUED, CANCEL_RUNNING = "queue", "replace_queued", "cancel_running"
 ON_NEWER = (QUEUE, REPLACE_QUEUED, CANCEL_RUNNING)
 WHILE_QUEUED, WHILE_ACTIVE, FOR_SEC = "while_queued", "while_active", "for_sec"
 SCOPES = (WHILE_QUEUED, WHILE_ACTIVE, FOR_SEC)
@@ -55,7 +54,7 @@ class Item(Struct, frozen=True, omit_defaults=True):
     source: Source
     phases: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
-    inputs: Mapping[str, str] = NOTHING
+    inputs: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     ttl_sec: float | None = None
     deadline_sec: float | None = None
@@ -67,7 +66,7 @@ class Item(Struct, frozen=True, omit_defaults=True):
     scope: str = WHILE_ACTIVE
     for_sec: float | None = None
     on_newer: str = QUEUE
-    start_when: StartWhen = field(default_factory=StartWhen)
+    start_when: StartWhen | None = None
     # Whether one of its phases is: a newer item never ends its run.
     protected: bool = False
 

@@ -146,7 +146,7 @@ class Keeper:
         now = time.time()
         try:
             turn(now)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the loop goes on whatever it was
             loop.errors += 1
             loop.last_error = f"{type(error).__name__}: {error}"
             _log.exception("the queue goes on after an error")
@@ -180,7 +180,7 @@ class Keeper:
                 self._settle_one(entry, now, reaping=reaping)
             except OSError:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - one item must not hold up the others
                 self.reaper.errors += 1
                 self.reaper.last_error = f"{type(error).__name__}: {error}"
                 _log.exception("item %s could not be looked at", entry.item.item)

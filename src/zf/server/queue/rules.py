@@ -1,4 +1,4 @@
-"""What the queue's rules ask for: which item is refused, replaces another, starts, or is over. Pure.
+"""The rules of the queue: which item is refused, replaces another, starts, or is over. Pure.
 
 (state, now, what is seen of runs and of the machine) -> records to be written, and orders to be
 carried out once these are on the disk.
@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from zf.errors import Exit
 from zf.lean.records import Struct
+from zf.model import CANCEL_RUNNING, QUEUE
 from zf.server.queue.fold import CLAIMED, QUEUED, Entry, State
 from zf.server.queue.items import (
-    CANCEL_RUNNING,
     FOR_SEC,
-    QUEUE,
     WHILE_QUEUED,
     Item,
     StartWhen,
@@ -203,10 +202,12 @@ def _has_turn(item: Item, running: Iterable[Entry]) -> bool:
     return same < item.limit if item.group else not (item.key and same)
 
 
-def why_not(when: StartWhen, machine: Machine) -> str:
+def why_not(when: StartWhen | None, machine: Machine) -> str:
     """What of the machine keeps an item from starting; empty when nothing does. What cannot be
     known keeps it from starting, too.
     """
+    if when is None:
+        return ""
     if when.load_below is not None and (machine.load is None or machine.load >= when.load_below):
         return f"the load is not below {when.load_below:g}"
     if when.idle_sec is not None and (machine.idle_s is None or machine.idle_s < when.idle_sec):

@@ -1,4 +1,4 @@
-"""The runs of items: started, taken up and ended as processes of their own, and what is seen of them.
+"""The runs of items: started, taken up and ended as processes of their own, and looked at.
 
 Alive is what the kernel says: the lock on the run's id is held, by its runner or a worker of it. No
 process number, no heartbeat and no age stands for that.

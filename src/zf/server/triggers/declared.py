@@ -1,4 +1,4 @@
-"""The `schedules`, `webhooks` and `reconcile` of zf.yaml as values, made of a valid project. Pure."""
+"""The `schedules`, `webhooks` and `reconcile` of a valid zf.yaml as values. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from hashlib import sha256
 from typing import Any
 
 from zf.lean.records import Struct, convert, field
-from zf.model import NOTHING, Flow
+from zf.model import QUEUE, Flow
 from zf.proof.canonical import canonical
-from zf.server.queue.items import QUEUE, WHILE_ACTIVE, Item, Source, StartWhen
+from zf.server.queue.items import WHILE_ACTIVE, Item, Source, StartWhen, to_json
 
 GITHUB, GITEA, GITLAB, STANDARD, BEARER = "github", "gitea", "gitlab", "standard", "bearer"
 NONE, LATEST, ALL = "none", "latest", "all"
@@ -22,12 +22,12 @@ class Taken(Struct, frozen=True):
     path: str = field(name="from")
 
 
-class What(Struct, frozen=True, kw_only=True):
+class What(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a trigger queues; the inputs as texts, or as what is taken from its delivery."""
 
     phases: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
-    inputs: Mapping[str, Any] = NOTHING
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
     ttl_sec: float | None = None
     deadline_sec: float | None = None
@@ -37,7 +37,7 @@ class What(Struct, frozen=True, kw_only=True):
     scope: str = WHILE_ACTIVE
     for_sec: float | None = None
     on_newer: str = QUEUE
-    start_when: StartWhen = field(default_factory=StartWhen)
+    start_when: StartWhen | None = None
 
     def item(
         self,
@@ -69,7 +69,7 @@ class What(Struct, frozen=True, kw_only=True):
         )
 
 
-class Schedule(What, frozen=True, kw_only=True):
+class Schedule(What, frozen=True, kw_only=True, omit_defaults=True):
     """Five fields of cron in a time zone; what becomes of times at which no server ran, which are
     too old after `window_sec`.
     """
@@ -80,7 +80,7 @@ class Schedule(What, frozen=True, kw_only=True):
     window_sec: float = 24 * 3600.0
 
 
-class Webhook(What, frozen=True, kw_only=True):
+class Webhook(What, frozen=True, kw_only=True, omit_defaults=True):
     """How its deliveries prove where they come from, with which secret, and which of them count."""
 
     verify: str
@@ -88,7 +88,7 @@ class Webhook(What, frozen=True, kw_only=True):
     condition: str = field(default="", name="if")
 
 
-class Reconcile(What, frozen=True, kw_only=True):
+class Reconcile(What, frozen=True, kw_only=True, omit_defaults=True):
     """What is asked every so many minutes which keys there are: a command that prints them, or a
     git ref, of this repository or of a remote one.
     """
@@ -114,8 +114,6 @@ def is_protected(flow: Flow, phases: Collection[str], tasks: Collection[str]) ->
 
 def digest(declared: What) -> str:
     """What tells one declaration of a name from another."""
-    from zf.server.queue.items import to_json
-
     return sha256(canonical(to_json(declared))).hexdigest()
 
 
