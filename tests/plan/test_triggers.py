@@ -25,8 +25,10 @@ def problems(tmp_path, text: str) -> list[str]:
         ('schedules: {n: {cron: "0 2 * * *", tz: Europe/Berlin, phases: [E]}}', []),
         ("reconcile: {n: {git_ref: main, tasks: [build], input: commit}}", []),
         (
-            'webhooks: {n: {verify: github, secret_env: S, phases: [E], if: "payload.a.b == 1",'
-            " inputs: {commit: {from: payload.after}}}}",
+            (
+                'webhooks: {n: {verify: github, secret_env: S, phases: [E], if: "payload.a.b == 1",'
+                " inputs: {commit: {from: payload.after}}}}"
+            ),
             [],
         ),
         (
@@ -86,8 +88,10 @@ def problems(tmp_path, text: str) -> list[str]:
             ["4:64 ZF838 'n' asks a delivery for 'input.a'"],
         ),
         (
-            "webhooks: {n: {verify: github, secret_env: S, phases: [E],"
-            " inputs: {commit: {from: after}}}}",
+            (
+                "webhooks: {n: {verify: github, secret_env: S, phases: [E],"
+                " inputs: {commit: {from: after}}}}"
+            ),
             ["4:84 ZF838 'n' takes 'commit' from no part of it"],
         ),
     ],
