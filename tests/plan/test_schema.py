@@ -113,6 +113,20 @@ WHOLE_FILE = {
     "templates": {"python": {"run": "make", "pass_env+": ["CI"]}},
     "tasks": {"a": "make", "b": ["make", {"run": "make"}], "c": {"use": "python"}},
 }
+WHOLE_ITEM = {
+    "phases": ["E"],
+    "inputs": {"env": "dev"},
+    "priority": 1,
+    "ttl_sec": 60,
+    "deadline_sec": 600,
+    "group": "deploy",
+    "limit": 2,
+    "key": "k",
+    "scope": "for_sec",
+    "for_sec": 60,
+    "on_newer": "replace_queued",
+    "start_when": {"load_below": 2, "idle_sec": 60, "on_ac_power": True},
+}
 WHOLE_PROJECT = {
     **WHOLE_FILE,
     "shell": "sh",
@@ -141,8 +155,21 @@ WHOLE_PROJECT = {
             "timeout_sec": 60,
             "budget": {"calls_total": 9},
             "inputs": {"files": []},
+            "protected": True,
         }
     },
+    "schedules": {"nightly": {"cron": "0 2 * * *", "tz": "Europe/Berlin", **WHOLE_ITEM}},
+    "webhooks": {
+        "push": {
+            "verify": "github",
+            "secret_env": "HOOK_SECRET",
+            "if": "payload.ref == 'refs/heads/main'",
+            **WHOLE_ITEM,
+            "inputs": {"commit": {"from": "payload.after"}},
+        }
+    },
+    "reconcile": {"main": {"every_min": 5, "git_ref": "main", "input": "name", "phases": ["E"]}},
+    "queue": {"max_runs": 2},
 }
 
 
@@ -181,7 +208,9 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     needed = {name: good(name, phase="E") for name in ("20-lint", "30-migrate")}
     needed["30-migrate"] += "outputs: [version]\n"
     said = {key: value for key, value in WHOLE_TASK.items() if key not in SHORT}
-    found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a")})
+    # What cannot be beside the others has a task of its own.
+    apart = good("b") + json.dumps({"repeat": said.pop("repeat")})[1:-1]
+    found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a"), "b": apart})
     assert found.flow is not None, found.problems
     form = json.loads((REFERENCE / "schemas/recorded-task.schema.json").read_text())
     later = {key for _, key, _ in LATER}
@@ -201,7 +230,8 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
         "env_from",
     }
     made |= {"generates_check", "cache_env", "cache_tools"}
-    assert set(schema.TASK) - SHORT | made == set(whole)
+    assert set(schema.TASK) - SHORT - {"repeat"} | made == set(whole)
+    assert "repeat" in recorded(found.flow.tasks["b"])
     assert set(whole) - later == set(plain)
     same = {name for name in plain if name in schema.TASK and whole[name] == plain[name]}
     assert same == {"leave_running", "timeout_sec"}  # as when they are not written
