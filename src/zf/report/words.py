@@ -162,11 +162,6 @@ def whole(seconds: float) -> str:
     return told.removesuffix("00s") if told.endswith("m00s") else told
 
 
-def since_whole(moment: float | None, now: float) -> str:
-    """How long ago a moment was, to the second; `-` where that is not known."""
-    return "-" if moment is None else whole(int(max(0.0, now - moment)))
-
-
 def spent(task: TaskFacts, before: str = "") -> str:
     """How long its last attempt took, with `before` before it; nothing where that is not known, as
     of an attempt whose zf died.
@@ -269,15 +264,6 @@ def story(task: TaskFacts) -> str:
         soon = limit(last.delay_s) if last.delay_s else "at once"
         return f"for attempt {task.attempt + 1}, {soon} after {last.task.word}: {what(last.task)}"
     return told
-
-
-def probes(task: TaskFacts) -> str:
-    """What the probes of a task came to, and the last of them; nothing for one without."""
-    if task.probe is None:
-        return ""
-    of = ", ".join(f"{number} {result}" for result, number in task.probes.items())
-    said = f": {printable(task.probe.line)}" if task.probe.line else ""
-    return f"{of}; the last, number {task.probe.number}, {task.probe.result}{said}"
 
 
 def tries(task: TaskFacts) -> list[str]:
@@ -404,6 +390,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.REPEAT_LIMIT: "its probes were not good in time",
     Cause.BAD_PROBES: "too many of its probes were bad",
     Cause.INCONCLUSIVE: "its probes could not measure",
+    Cause.PROBE_TIMEOUT: "a probe ran out of its time",
     Cause.METRICS: "what it measured could not be read",
     Cause.INSTANCES: "no instances could be made of what a need handed on",
     Cause.OUTPUTS: "an output was missing or could not be used",

@@ -1,4 +1,4 @@
-"""What a series of probes comes to: a pure function of how each ended, and when.
+"""What a series of probes comes to, of how each ended, and when. Pure.
 
 *wait* (without `for_sec`): the first good probe ends it well. *watch*: it ends well with the first
 good probe that ends `for_sec` or more after the first began, and `fail_after` bad ones in a row end
