@@ -90,6 +90,7 @@ class Cause(StrEnum):
     SUPERSEDED = "superseded"  # a newer run wants its `concurrency` group for itself
     SPAWN = "spawn"  # a step could not be started
     WORKDIR = "workdir"  # the workdir is missing or outside the project
+    SERVICE = "service"  # a service could not be started, was not ready in time, or died
     SURVIVORS = "survivors"  # processes were left behind
     CLEANUP = "cleanup"  # the steps succeeded, a cleanup command did not
     BUDGET = "budget"  # it, its phase or its run used more than the budget, or did not say
@@ -255,6 +256,39 @@ class CacheMissed(Struct, frozen=True):
     changed: Sequence[Mapping[str, str]] = field(default_factory=list)
 
 
+class ServiceStarted(Struct, frozen=True):
+    """A service was started: of an attempt at a task, or of a whole phase, whose `task` is None and
+    `attempt` 0. `ports` are those that it was given, by their names.
+    """
+
+    name: str
+    task: str | None
+    attempt: int
+    phase: str
+    ports: Mapping[str, int]
+
+
+class ServiceEnded(Struct, frozen=True):
+    """It has ended, and nothing of it is left. `cause` is "stopped" where zf ended it as it was no
+    longer needed; else "died", "not_ready" or "not_started", and `detail` says more. `ready_s` is
+    how long it took to be ready, None where it never was; `log_sha256` is the digest of its log,
+    which lies at `log` in the tree of the task, or in the run's folder.
+    """
+
+    name: str
+    task: str | None
+    attempt: int
+    phase: str
+    ports: Mapping[str, int]
+    exit_code: int | None
+    signal: int | None
+    cause: str
+    detail: str
+    ready_s: float | None
+    log: str
+    log_sha256: str
+
+
 class RetryScheduled(Struct, frozen=True):
     """The attempt failed and another, numbered `attempt`, starts in `delay_s` or soon after."""
 
@@ -374,6 +408,8 @@ Event = (
     | PlanExtended
     | Cached
     | CacheMissed
+    | ServiceStarted
+    | ServiceEnded
     | RetryScheduled
     | RetryDropped
     | LeaseAwaited

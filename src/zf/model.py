@@ -16,7 +16,7 @@ from typing import Any, Literal
 from zf.errors import Problem
 from zf.inputs import Input
 from zf.lean.encoder import encoder
-from zf.lean.records import Struct, astuple, field
+from zf.lean.records import Struct, asdict, astuple, field
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 # Of a task that runs: an id, and behind `@` which instance of a matrix it is.
@@ -123,6 +123,19 @@ class Need(Struct, frozen=True):
         return self.task, self.optional, self.require
 
 
+class Service(Struct, frozen=True):
+    """A program that runs beside the steps of a task, or the tasks of a phase: a script, or an
+    image. `ready` is empty where it is ready once something listens on its ports.
+    """
+
+    name: str
+    run: str = ""
+    image: str = ""
+    ready: str = ""
+    ready_timeout_s: float = 60
+    ports: tuple[str, ...] = ()
+
+
 class Task(Struct, frozen=True):
     """One task.yaml. Times in seconds; `file` is relative to the project root, `/`-separated."""
 
@@ -214,6 +227,8 @@ class Task(Struct, frozen=True):
     on_newer: str = QUEUE
     # The `matrix:` of a task whose instances are only known when a need has handed on which.
     matrix_from: Mapping[str, Any] = NOTHING
+    # What runs beside its steps.
+    services: tuple[Service, ...] = ()
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""
@@ -272,7 +287,23 @@ def _parts(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
     if rest == _LATER_DEFAULTS:  # as nearly every task has them
         return said, {}
     rows = zip(LATER, rest, strict=True)
-    return said, {key: value for (_, key, default), value in rows if value != default}
+    later = {key: value for (_, key, default), value in rows if value != default}
+    if task.services:
+        later["services"] = [recorded_service(one) for one in task.services]
+    return said, later
+
+
+def recorded_service(service: Service) -> dict[str, Any]:
+    """What a service says, by the keys of task files; what it leaves out is left out."""
+    values = asdict(service)
+    said = {"ready_timeout_sec": values.pop("ready_timeout_s"), "ports": [*values.pop("ports")]}
+    return {key: value for key, value in values.items() if value} | said
+
+
+def _recalled_service(said: Mapping[str, Any]) -> Service:
+    fields = {**said, "ready_timeout_s": said["ready_timeout_sec"], "ports": tuple(said["ports"])}
+    del fields["ready_timeout_sec"]
+    return Service(**fields)
 
 
 # What a task file calls those fields of a step that are recorded only where it says them.
@@ -323,6 +354,8 @@ def recalled(said: Mapping[str, Any]) -> Task:
     fields["needs"] = tuple(Need(**need) for need in said["needs"])
     fields["steps"] = tuple(map(_recalled_step, said["commands"]))
     fields["cleanup"] = tuple(map(_recalled_step, said["cleanup"]))
+    if "services" in said:
+        fields["services"] = tuple(map(_recalled_service, said["services"]))
     return Task(**fields)
 
 

@@ -85,6 +85,10 @@ def load(
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
+    if any(draft.task and draft.task.services for draft in drafts):
+        from zf.plan.services.checks import check_services  # few tasks have any
+
+        problems += check_services(drafts)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
         chosen = [*in_question(drafts, asked)]
@@ -300,7 +304,7 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
 _CONVERTED = frozenset(
     {
         *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox"),
-        *("allow_failure", "retry_on"),
+        *("allow_failure", "retry_on", "services"),
     }
 )
 
@@ -329,6 +333,10 @@ def _convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, 
         from zf.plan.walls.keys import converted  # few tasks have one
 
         said |= converted(form)
+    if "services" in form:
+        from zf.plan.services.keys import converted as services_of  # as above
+
+        said["services"] = services_of(form["services"])
     if isinstance(form.get("allow_failure"), dict):
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):

@@ -36,6 +36,7 @@ from zf.plan.form import (
 )
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.outputs.form import FROM, OUTPUT_OF, OUTPUTS
+from zf.plan.services.keys import SERVICES
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
 from zf.plan.walls.keys import WALLS
 from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
@@ -287,6 +288,7 @@ TASK: Mapping[str, Key] = {
     ),
     **CACHING,
     **WALLS,
+    "services": SERVICES,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task. A plain text is a step's"
@@ -354,6 +356,7 @@ PHASE: Mapping[str, Key] = {
     "needs": Key(list_of(text(ID)), "The phases that have to be run before it.", default=[]),
     "max_jobs": Key(whole(1, MAX_JOBS_LIMIT), "How many of its tasks may run at the same time."),
     "inputs": OF_A_PHASE,
+    "services": SERVICES,
 }
 
 THROTTLE: Mapping[str, Key] = {

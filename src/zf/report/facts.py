@@ -34,6 +34,8 @@ from zf.events import (
     RunResumed,
     RunStarted,
     RunTimedOut,
+    ServiceEnded,
+    ServiceStarted,
     Status,
     TaskNotRun,
     ThrottleEntered,
@@ -269,6 +271,8 @@ class Fold:
                 facts.interrupted = event
             case Cached() | CacheMissed():
                 facts.tasks[event.task].looked_up = event
+            case ServiceStarted() | ServiceEnded():
+                pass  # what comes of it for its task, the end of the attempt says
             case CancelRequested():
                 pass  # what comes of it has events of its own
             case RunStarted():

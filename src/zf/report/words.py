@@ -389,6 +389,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.MATRIX: "another instance of its matrix had failed (fail_fast)",
     Cause.SPAWN: "a step could not be started",
     Cause.WORKDIR: "its workdir cannot be used",
+    Cause.SERVICE: "a service of it failed",
     Cause.SURVIVORS: "it left processes behind",
     Cause.ARTIFACTS: "an artifact was refused",
     Cause.BUDGET: "it used more than its budget",
