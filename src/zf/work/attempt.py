@@ -184,7 +184,7 @@ class Attempt:
         if self._services is not None and outcome.status is Status.SUCCESS:
             if not outcome.cached_from:
                 about = self._context, self._task, outcome, self.tree, self._redactor
-                services.begin(self._services, *about, self._beside)
+                services.begin(self._services, *about, self._beside, self._made_sandbox)
             self._steps_from = time.monotonic()
         self._run_steps(meanwhile)
         if outcome.cause is Cause.EXIT and outcome.step is not None:
@@ -381,18 +381,26 @@ class Attempt:
         """The command line that a step's own is put behind, in the current folder. Raises
         NotStartedError.
         """
-        task, outcome = self._task, self.outcome
-        if not task.sandbox:
+        if not self._task.sandbox:
             return ()
         try:
-            if not outcome.isolation:
-                given = self._env.values, self._env.values["ARTIFACTS_DIR"]
-                self._sandbox, outcome.isolation = walls.around(self._context, task, *given)
-                if self._sandbox is None:
-                    outcome.notes.append(f"it ran without its sandbox: {outcome.isolation}")
-            return self._sandbox.words(os.getcwd(), script) if self._sandbox else ()
+            sandbox = self._made_sandbox()
+            return sandbox.words(os.getcwd(), script) if sandbox else ()
         except walls.CannotStandError as error:
             raise NotStartedError(str(error), CANNOT_START) from None
+
+    def _made_sandbox(self) -> Sandbox | None:
+        """The sandbox of the task, made when it is first asked for."""
+        task, outcome = self._task, self.outcome
+        if not outcome.isolation:
+            given = self._env.values, self._env.values["ARTIFACTS_DIR"]
+            try:
+                self._sandbox, outcome.isolation = walls.around(self._context, task, *given)
+            except walls.CannotStandError as error:
+                raise NotStartedError(str(error), CANNOT_START) from None
+            if self._sandbox is None:
+                outcome.notes.append(f"it ran without its sandbox: {outcome.isolation}")
+        return self._sandbox
 
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it: those that they left, or

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from zf.events import Cause, Status
 from zf.proof.files import digest_of
+from zf.work.services import network
 from zf.work.services.services import Ground, ServiceError, Services
-from zf.work.supervise.leftovers import cgroup_name
+from zf.work.shell import NotStartedError
+from zf.work.supervise.leftovers import COOKIE, cgroup_name, cookie
 
 if TYPE_CHECKING:
     from zf.model import Task
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from zf.work.context import WorkerContext
     from zf.work.outcome import Outcome
     from zf.work.shell import Started
+    from zf.work.walls.sandbox import Sandbox
 
 
 def prepare(task: Task) -> Services:
@@ -33,6 +38,7 @@ def begin(
     tree: TaskTree,
     redactor: StreamRedactor,
     starting: Callable[[str], Callable[[], Started]],
+    sandbox: Callable[[], Sandbox | None],
 ) -> None:
     """Start them; the outcome is told if that fails. Raises OSError."""
     supervisor, cgroup = context.supervisor, context.cgroup
@@ -55,10 +61,31 @@ def begin(
         walled=bool(task.sandbox),
     )
     try:
+        wall = sandbox() if task.sandbox else None
+        if wall is not None and not wall.has_network:
+            mark = cookie(context.run_dir, task.id, outcome.attempt)
+            _share_network(services, ground, context, wall, mark)
         services.begin(ground)
-    except ServiceError as error:
-        outcome.fail(Cause.SERVICE, str(error))
+    except (ServiceError, NotStartedError) as error:
+        outcome.fail(Cause.SERVICE, str(error.args[0]))
     supervisor.measures()  # what asking took is no step's
+
+
+def _share_network(
+    services: Services, ground: Ground, context: WorkerContext, wall: Sandbox, mark: str
+) -> None:
+    """Have all that is behind this wall be on one network; its maker bears the mark of the attempt.
+    Raises ServiceError, OSError.
+    """
+    path, until = os.environ.get("PATH", os.defpath), time.monotonic() + network.MAKING_S
+    words = network.wall(wall.program)
+    env = {"PATH": path, COOKIE: mark}
+    start = partial(context.shell.start, env, network.SCRIPT.encode(), wall=words)
+    leader = services.make_network(ground, start)
+    try:
+        wall.join(network.joined(leader, path, until))
+    except OSError as error:
+        raise ServiceError(f"the services cannot be started: {error}") from None
 
 
 def end(services: Services, outcome: Outcome) -> None:

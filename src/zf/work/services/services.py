@@ -97,6 +97,8 @@ class Services:
         ]
         self._ground: Ground
         self._buffer = Buffer()
+        # What has made the network that they and the steps are on, if that is none of the system's.
+        self._network: Held | None = None
         # What is to be told of the first one that died.
         self.died = ""
 
@@ -106,6 +108,21 @@ class Services:
         for one in self._all:
             found |= variables(one.service.name, one.ports)
         return found
+
+    def make_network(self, ground: Ground, start: Callable[[], Started]) -> int:
+        """Have this process make their network; its number. Raises OSError."""
+        self._ground = ground
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            capture = Capture(null, self._buffer)
+            what = Start("network", start, capture, ground.redactor, 0.0, ground.enter)
+            self._network = held = hold(what)
+        finally:
+            os.close(null)
+        ground.supervisor.leave_alone(held.pid)
+        while held.ended is None and not held.started:
+            held.receive()
+        return held.leader
 
     def begin(self, ground: Ground) -> None:
         """Start all, and wait until they are ready. Raises ServiceError, OSError; what came on the
@@ -131,7 +148,11 @@ class Services:
             if held is not None and held.ended is None:
                 one.cause = one.cause or STOPPED
                 held.stop(force=stop is not None and stop.force)
-        return [told for one in reversed(going) for told in self._conclude(one)]
+        told = [one for running in reversed(going) for one in self._conclude(running)]
+        if self._network is not None:
+            self._network.stop(force=True)
+            self._let_go(self._network)
+        return told
 
     def as_json(self) -> dict[str, Any]:
         """What status.json says of them."""
@@ -287,10 +308,7 @@ class Services:
         """Wait for the end of one, and write down how it was; what is to be told of that."""
         ground, held = self._ground, one.held
         assert held is not None
-        ground.supervisor.ignore(held.fileno())
-        held.await_end()
-        ground.supervisor.forget(held.pid)
-        ground.gone(held.pid)
+        self._let_go(held)
         os.close(one.fd)
         ended = _ended(one)
         digest = ended.get("log_sha256") or ground.digest(one.log) or ""
@@ -311,6 +329,15 @@ class Services:
             )
         )
         return [*_remarks(one, ended)]
+
+
+    def _let_go(self, held: Held) -> None:
+        """Wait for the end of what was told to end, and reap it."""
+        ground = self._ground
+        ground.supervisor.ignore(held.fileno())
+        held.await_end()
+        ground.supervisor.forget(held.pid)
+        ground.gone(held.pid)
 
 
 _NOT_LISTENING = "nothing listened on its ports"
