@@ -18,14 +18,17 @@ TASK = "id: a\nphase: A\nartifacts: [made]\ncommands: [{run: echo hello > made}]
 # stands for a new file.
 CHANGES = {
     "a key of a task": {
-        "model.py": ("    max_log_bytes: int = DEFAULT_MAX_LOG_BYTES\n", "    nice: int = 0\n"),
+        "model/task.py": (
+            "    max_log_bytes: int = DEFAULT_MAX_LOG_BYTES\n",
+            "    polite: int = 0\n",
+        ),
         "plan/schema.py": (
             "TASK: Mapping[str, Key] = {\n",
-            '    "nice": Key(whole(0, 19), "How nice the steps are."),\n',
+            '    "polite": Key(whole(0, 19), "How polite the steps are."),\n',
         ),
     },
     "a field of an event": {
-        "events.py": ("    attempt: int\n    slot: int\n", "    nice: int = 0\n"),
+        "events/attempts.py": ("    attempt: int\n    slot: int\n", "    polite: int = 0\n"),
         "run/engine.py": ("AttemptStarted(task, attempt, slot", ", 10"),
     },
     "a verb": {
@@ -147,16 +150,16 @@ def on(what: str) -> pytest.MarkDecorator:
 
 @on("a key of a task")
 def test_a_key_of_a_task(changed):
-    changed.write(TASK + "nice: 10\n")
+    changed.write(TASK + "polite: 10\n")
     changed.zf("run-phase", "A", "--run-id", "r")
-    assert json.loads(changed.proof("a/00-meta/task.json"))["nice"] == 10
+    assert json.loads(changed.proof("a/00-meta/task.json"))["polite"] == 10
     changed.zf("verify", "r")
 
 
 @on("a field of an event")
 def test_a_field_of_an_event(changed):
     changed.zf("run-phase", "A", "--run-id", "r")
-    assert '"nice":10' in changed.proof("events.jsonl")
+    assert '"polite":10' in changed.proof("events.jsonl")
     changed.zf("verify", "r")
 
 

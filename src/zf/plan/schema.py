@@ -356,7 +356,6 @@ PHASE: Mapping[str, Key] = {
     "needs": Key(list_of(text(ID)), "The phases that have to be run before it.", default=[]),
     "max_jobs": Key(whole(1, MAX_JOBS_LIMIT), "How many of its tasks may run at the same time."),
     "inputs": OF_A_PHASE,
-    "services": SERVICES,
 }
 
 THROTTLE: Mapping[str, Key] = {

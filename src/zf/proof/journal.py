@@ -2,7 +2,7 @@
 
 One writer, the runner. A torn last line (a crash while writing) is recognised and dropped when the
 run is taken up again; damage anywhere else is reported and never repaired. What the events mean is
-`events.py`'s business.
+`events/`' business.
 """
 
 from __future__ import annotations

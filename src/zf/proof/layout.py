@@ -75,6 +75,11 @@ def service_log(service: str) -> str:
     return log(f"service-{service}")
 
 
+def is_service_log(path: str) -> bool:
+    """Whether a file of a tree is such a log."""
+    return path.startswith(f"{LOGS}/service-")
+
+
 def pattern(path: str) -> str:
     """A path as a regular expression; a `*` in it stands for any command."""
     return path.replace(".", r"\.").replace("*", "(?:step|cleanup)-[0-9]+")

@@ -379,7 +379,6 @@ VERBS: Mapping[Status, str] = {
     Status.LOST: "was lost",
 }
 
-
 _SENTENCES: Mapping[Cause, str] = {
     Cause.TIMEOUT: "its time ran out",
     Cause.PHASE_TIMEOUT: "the phase timeout struck before it could start",
@@ -409,7 +408,6 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.SUPERSEDED: "a newer run took its group",
     Cause.CLEANUP: "its cleanup failed",
 }
-
 
 _DROPPED: Mapping[Cause, str] = {
     Cause.PHASE_TIMEOUT: "the phase timeout struck",

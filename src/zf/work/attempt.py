@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
     from zf.work.results import channel, hints, needs, reports, taken
-    from zf.work.results.metrics import Meter
     from zf.work.services import attempt as services
     from zf.work.services.services import Services
     from zf.work.terminal import Terminal

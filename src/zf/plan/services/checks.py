@@ -45,7 +45,9 @@ def _names(draft: Draft, services: Iterable[Service]) -> Iterator[Problem]:
         prefix = service_variables(one.name, ("x",))[0]
         if prefix in first:
             said = first[prefix]
-            other = "the same name" if said == one.name else f"the name of '{said}' in variables"
+            other = (
+                "the name of another" if said == one.name else f"the name of '{said}' in variables"
+            )
             message = f"service '{one.name}' has {other}"
             loc = ("services", index, "name")
             yield draft.problem(loc, "ZF711", message, "give each service another name")

@@ -1,6 +1,6 @@
 """Orders of the scheduler, the limits it is given, and what it is told beside events.
 
-What happened is in `events.py`; what need not be read again, and so is not recorded, is here.
+What happened is in `events/`; what need not be read again, and so is not recorded, is here.
 """
 
 from __future__ import annotations

@@ -13,16 +13,16 @@ The rules, in the order they are applied at each turn:
    that need it.
 4. The clock strikes (`clock.py`): deadlines, waits that were too long, waits that are over.
 5. Whatever stops a run (fail-fast, a phase timeout, the run's deadline, an interrupt) cancels every
-   task that has not started, and nothing starts afterwards. Only those that need a running task
-   are cancelled later, when it has ended: it may yet fail, and then they are blocked by it. All but
-   a plain fail-fast end what runs, too. So does the budget of a phase or of the run (`budgets.py`);
-   that of a task ends the task alone.
+   task that has not started, and nothing starts afterwards (`stops.py`). Only those that need a
+   running task are cancelled later, when it has ended: it may yet fail, and then they are blocked
+   by it. All but a plain fail-fast end what runs, too. So does the budget of a phase or of the run
+   (`budgets.py`); that of a task ends the task alone.
 6. Free slots are filled, by priority, resources, leases and load (`slots.py`).
 
 7. A task whose condition calls `always()` has its turn although the run was stopped, in later
    phases too. Only a second interrupt keeps it from that.
 
-This module has the turns and what concerns the run as a whole: rules 3, 4, 5 and 7.
+This module has the turns and what concerns the run as a whole: rules 3, 4 and 7.
 Each event costs O(log n) and the dependents it concerns; only stopping looks at every task, once.
 """
 
@@ -51,7 +51,7 @@ from zf.events import (
     ThrottleLeft,
 )
 from zf.lean.records import replace
-from zf.metrics.budget import Spent, told
+from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
 from zf.run.schedule.clock import Alarm, Clock
@@ -69,11 +69,11 @@ from zf.run.schedule.orders import (
     Record,
     StartPhase,
     Tick,
-    TimeOutPhase,
 )
 from zf.run.schedule.outcomes import Decision, Outcomes
 from zf.run.schedule.phases import Phases
 from zf.run.schedule.ready import impossible
+from zf.run.schedule.stops import Stops
 from zf.run.schedule.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -85,7 +85,6 @@ Happening = AttemptEnded | Interrupted | CancelRequested | Spent | Answer | Tick
 # What a clock has decided, another run, or an output: a journal shows what it came to.
 _OUTSIDE = frozenset({Cause.DEADLINE, Cause.QUEUE_TIMEOUT, Cause.SUPERSEDED, Cause.INSTANCES})
 _ON_REQUEST = Decision(Status.CANCELLED, Cause.CANCEL, "cancelled on request")
-_SIGNALS = {1: "SIGHUP", 2: "SIGINT", 15: "SIGTERM"}
 
 
 class Scheduler:
@@ -120,9 +119,7 @@ class Scheduler:
         self._budgets = self._tasks.budgets
         self.running: Mapping[str, int] = self._slots.running
         self.done: Mapping[str, Status] = self._tasks.done
-        self._timed_out = self._deadline_struck = False
-        self._signal: int | None = None
-        self._stop_of_phase: Decision | None = None
+        self._stops = Stops(limits, self._phases, self._tasks, self._order)
         self._exits = Exits(plan.tasks, limits.only)
         self._ended = False
 
@@ -182,7 +179,7 @@ class Scheduler:
                 if self._slots.running.get(name) == attempt:
                     self._strain(self._budgets.spend(event))
             case Interrupted(signal, count):
-                self._interrupt(signal, force=count > 1)
+                self._stops.interrupt(signal, force=count > 1)
             case CancelRequested(name, by):  # for the whole run it is followed by an interrupt
                 if name is not None and self._tasks.is_endable(name):
                     self._tasks.end(name, self._superseded(name, by) if by else _ON_REQUEST)
@@ -222,12 +219,12 @@ class Scheduler:
             case RetryDropped(name, _, cause) if cause in _OUTSIDE:
                 tasks.drop_retry(name, cause)
             case PhaseTimedOut() if not self._phases.struck:
-                self._time_out_phase()
-            case RunTimedOut() if not self._deadline_struck:
-                self._time_out_run()
+                self._stops.time_out_phase()
+            case RunTimedOut() if not self._stops.run_struck:
+                self._stops.time_out_run()
             case BudgetWarned(over=over) if self._budgets.remember(event):
                 if over:
-                    self._end_over_budget(event)
+                    self._stops.over_budget(event)
             case PlanExtended():
                 self._extend(event)
             case ThrottleEntered():
@@ -296,7 +293,7 @@ class Scheduler:
         while not self._ended:
             if tasks.stopped is None:
                 if tasks.first_failed and self._limits.fail_fast:
-                    self._stop_fast(tasks.first_failed)
+                    self._stops.fail_fast(tasks.first_failed)
             elif not self._slots.running:
                 tasks.cancel_waiting(self._phases.name)  # those that were spared
             if not self._phases.is_over:
@@ -317,8 +314,7 @@ class Scheduler:
             ok = self._phases.end()
             self._order(EndPhase(ended, ok))
             if not ok:
-                if self._tasks.stopped is self._stop_of_phase:
-                    self._tasks.stopped = None
+                self._stops.phase_ended()
                 self._tasks.give_up_later_phases(ended, keep_going=self._limits.keep_going)
         phase = self._phases.begin_next(with_work=self._tasks.stopped is not None)
         if phase is not None:
@@ -329,8 +325,8 @@ class Scheduler:
         else:
             self._ended = True
             self._record(self._slots.gate.open(self._clock.now))
-            ok, late = self._phases.all_ok, self._timed_out
-            self._order(EndRun(self._exits.of_run(self.done, self._signal, late=late, ok=ok)))
+            ok, late, signal = self._phases.all_ok, self._stops.late, self._stops.signal
+            self._order(EndRun(self._exits.of_run(self.done, signal, late=late, ok=ok)))
 
     # Rule 4: clocks.
 
@@ -350,7 +346,7 @@ class Scheduler:
             case "deadline":
                 return self._tasks.is_endable(name)
             case "run":
-                return not self._ended and not self._deadline_struck and self._signal is None
+                return not self._ended and not self._stops.run_struck and self._stops.signal is None
 
     def _strike(self, alarm: Alarm) -> None:
         _, _, kind, name = alarm
@@ -369,81 +365,21 @@ class Scheduler:
                 detail = f"deadline ({deadline_s:g}s after the start) passed"
                 self._tasks.end(name, Decision(Status.TIMEOUT, Cause.DEADLINE, detail))
             case "phase":
-                self._time_out_phase()
+                self._stops.time_out_phase()
             case "run":
-                self._time_out_run()
-
-    # Rule 5: what stops a run.
-
-    def _stop_fast(self, culprit: str) -> None:
-        option = "--fail-fast"
-        if self._limits.fail_fast == "now":
-            option = "--fail-fast=now"
-            self._tasks.kill_running(Cause.FAIL_FAST)
-        detail = f"{option}: '{culprit}' ended with status: {self.done[culprit]}"
-        self._tasks.stop(Cause.FAIL_FAST, detail, ())
-
-    def _time_out_phase(self) -> None:
-        phase, timeout_s = self._phases.name, self._phases.timeout_s
-        assert phase is not None
-        self._order(TimeOutPhase(phase, timeout_s))
-        self._run_out_of_time(Cause.PHASE_TIMEOUT, f"phase timeout ({timeout_s:g}s) exceeded")
-        self._stops_phase_alone()
-
-    def _time_out_run(self) -> None:
-        deadline_s = self._limits.deadline_s or 0
-        self._deadline_struck = True
-        self._record(RunTimedOut(deadline_s))
-        detail = f"deadline of the run ({deadline_s:g}s) passed"
-        self._run_out_of_time(Cause.DEADLINE, detail, later_phases=True)
-
-    def _run_out_of_time(self, cause: Cause, detail: str, *, later_phases: bool = False) -> None:
-        self._timed_out = True
-        self._phases.run_out_of_time()
-        self._tasks.kill_running(cause)
-        self._tasks.stop(cause, detail, self._phases.to_come if later_phases else ())
+                self._stops.time_out_run()
 
     def _strain(self, strained: Iterable[BudgetWarned]) -> None:
         """Say which budgets are near their end, and stop what is over its own."""
         for one in strained:
             self._record(one)
             if one.over:
-                self._end_over_budget(one)
-
-    def _end_over_budget(self, over: BudgetWarned) -> None:
-        detail = told(over.metric, over.spent, over.budget)
-        if over.scope == "task":
-            if over.name in self._slots.running and self._tasks.is_endable(over.name):
-                self._tasks.end(over.name, Decision(Status.FAILURE, Cause.BUDGET, detail))
-            return
-        whose = f"of phase {over.name}" if over.scope == "phase" else "of the run"
-        detail = f"{detail} ({whose})"
-        self._phases.run_out_of_budget(over.name)
-        if self._tasks.stopped is None:
-            later = self._phases.to_come if over.scope == "run" else ()
-            self._tasks.kill_running(Cause.BUDGET, detail=detail)
-            self._tasks.stop(Cause.BUDGET, detail, later)
-            if over.scope == "phase":
-                self._stops_phase_alone()
+                self._stops.over_budget(one)
 
     def _superseded(self, name: str, by: str) -> Decision:
         group = self._plan.tasks[name].concurrency
         told = f"{by}, which is newer, " + (f"wants '{group}'" if group else "runs it again")
         return Decision(Status.CANCELLED, Cause.SUPERSEDED, told)
-
-    def _stops_phase_alone(self) -> None:
-        """What has just stopped the run is over with the phase, where the run is to keep going."""
-        if self._limits.keep_going:
-            self._stop_of_phase = self._tasks.stopped
-
-    def _interrupt(self, signal: int, *, force: bool) -> None:
-        self._signal = self._signal or signal
-        self._phases.struck = True
-        if force:
-            self._tasks.always = frozenset()
-        self._tasks.kill_running(Cause.INTERRUPT, force=force)
-        detail = f"interrupted by {_SIGNALS.get(signal, f'signal {signal}')}"
-        self._tasks.stop(Cause.INTERRUPT, detail, self._phases.to_come, spare=False)
 
     def _record(self, event: Event | None) -> None:
         if event is not None:

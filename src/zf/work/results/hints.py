@@ -45,7 +45,5 @@ def _not_passed(context: WorkerContext, step: Step, env: Mapping[str, str]) -> l
         return []
     listed = ", ".join(names)
     verb = "is" if len(names) == 1 else "are"
-    return [
-        f"{listed} {verb} set where zf was started, but not passed to steps:"
-        f" `pass_env: [{listed}]` in the task file does that"
-    ]
+    told = f"{listed} {verb} set where zf was started, but not passed to steps:"
+    return [f"{told} `pass_env: [{listed}]` in the task file does that"]

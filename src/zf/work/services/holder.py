@@ -1,4 +1,4 @@
-"""A process that holds one service: it starts it, keeps its log, ends it, and proves that it is gone.
+"""A process that holds one service: starts it, keeps its log, ends it, and proves that it is gone.
 
 A worker forks it, and neither counts what it holds among what a step left behind nor ends it with
 a step. It is a subreaper like the worker, and the service in it is supervised as a step is. Over a

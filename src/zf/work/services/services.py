@@ -12,6 +12,7 @@ import select
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
@@ -41,9 +42,9 @@ STOPPED, DIED, NOT_READY, NOT_STARTED = "stopped", "died", "not_ready", "not_sta
 class Ground(Struct, frozen=True):
     """Where services are started: for an attempt, or for a phase.
 
-    `starting` makes what starts a script there, `create` makes a file for a log by its path, `wrote` is told the
-    digest of it, `head` gives its first bytes and `digest` its digest. `about` is what events say
-    of whose services they are.
+    `starting` makes what starts a script there, `create` makes a file for a log by its path,
+    `wrote` is told the digest of it, `head` gives its first bytes and `digest` its digest. `about`
+    is what events say of whose services they are.
     """
 
     orders: RunnerOrders
@@ -190,7 +191,7 @@ class Services:
         one.began = time.monotonic()
         one.held = held = hold(start)
         ground.supervisor.leave_alone(held.pid)
-        ground.supervisor.attend(held.fileno(), lambda: self._take(one))
+        ground.supervisor.attend(held.fileno(), partial(self._take, one))
         ports = dict(one.ports)
         ground.report(ServiceStarted(name=service.name, ports=ports, **ground.about))
 
@@ -296,9 +297,9 @@ class Services:
         takers: dict[int, Callable[[], Any]] = {}
         for one in self._all:
             if one.held is not None and one.held.ended is None:
-                takers[one.held.fileno()] = lambda one=one: self._take(one)
+                takers[one.held.fileno()] = partial(self._take, one)
         for fd in ground.orders.fds:
-            takers[fd] = lambda fd=fd: ground.orders.receive(fd)
+            takers[fd] = partial(ground.orders.receive, fd)
         for fd in takers:
             poll.register(fd, select.POLLIN)
         for fd, _ in poll.poll(max(0.0, until - time.monotonic()) * 1000):
@@ -329,7 +330,6 @@ class Services:
             )
         )
         return [*_remarks(one, ended)]
-
 
     def _let_go(self, held: Held) -> None:
         """Wait for the end of what was told to end, and reap it."""
@@ -377,6 +377,9 @@ def _listens(pid: int, port: int) -> bool:
 
 def _answers(port: int) -> bool:
     """The same where the system has no such list (macOS): whether it takes a connection."""
-    with _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM) as one:
+    one = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    try:
         one.settimeout(_AGAIN_S)
-        return one.connect_ex(("127.0.0.1", port)) == 0
+        return not one.connect_ex(("127.0.0.1", port))
+    finally:
+        one.close()

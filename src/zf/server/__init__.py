@@ -1,0 +1,1 @@
+"""The other door: pages and an API over the same runs."""
