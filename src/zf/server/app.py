@@ -17,6 +17,7 @@ from zf.server.access.access import Access
 from zf.server.access.guard import Guard
 from zf.server.api import health, runs
 from zf.server.live.summaries import Summaries
+from zf.server.pages.routes import add_pages
 from zf.server.project import Served
 
 API = "/api/v1"
@@ -50,6 +51,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.add_exception_handler(RequestValidationError, problems.invalid)
     app.add_exception_handler(HTTPException, problems.of_http)
     app.add_exception_handler(Exception, problems.internal)
+    add_pages(app)
     app.add_middleware(Guard, access=access)
     return app
 
