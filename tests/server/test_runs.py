@@ -8,7 +8,6 @@ from hashlib import sha256
 
 import pytest
 
-
 pytestmark = pytest.mark.xdist_group("served")
 
 
