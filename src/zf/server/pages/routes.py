@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 
 from zf.server.live.flows import Flows
 from zf.server.live.opened import OpenRuns
-from zf.server.pages import compare, definitions, login, logs, overview, run, sheet, task
+from zf.server.pages import compare, definitions, login, logs, overview, run, sheet, start, task
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,7 +31,7 @@ def add_pages(app: FastAPI) -> None:
     app.state.sections = []
     app.state.alerts = []
     app.include_router(router)
-    for family in (login, overview, run, task, logs, definitions, compare):
+    for family in (login, overview, run, task, logs, definitions, compare, start):
         app.include_router(family.router)
     for kind, handler in list(app.exception_handlers.items()):
         app.add_exception_handler(kind, _as_page(handler))
