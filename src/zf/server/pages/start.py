@@ -1,4 +1,4 @@
-"""Starting a run from the page: phases or tasks, the inputs they take, and the plan it would run."""
+"""Starting a run: phases or tasks, the inputs they take, and the plan that it would have."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ class Field(Struct, frozen=True):
 
 
 @router.get("/start")
-def start(
-    request: Request, phase: Names = None, task: Names = None, of: str = ""
-) -> Response:
+def start(request: Request, phase: Names = None, task: Names = None, of: str = "") -> Response:
     """The form, filled in with what is named, or as another run was started."""
     problems = flows_of(request).problems()
     if problems:
