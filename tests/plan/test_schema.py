@@ -16,6 +16,7 @@ from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalle
 from zf.plan import schema
 from zf.plan.caching.keys import CACHE
 from zf.plan.files import forms, patterns
+from zf.plan.matrix import keys as matrix_keys
 from zf.plan.services.keys import SERVICE
 from zf.plan.steps import keys as step_keys
 from zf.plan.walls.keys import SANDBOX
@@ -325,9 +326,9 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 forms.with_defaults(schema.TASK),
                 step_keys.STEP,
                 schema.NEED,
-                schema.MATRIX,
-                schema.COUNTED,
-                schema.TAKEN,
+                matrix_keys.MATRIX,
+                matrix_keys.COUNTED,
+                matrix_keys.TAKEN,
                 schema.FROM,
                 schema.EXIT_CODES,
                 schema.CONCURRENCY,
