@@ -16,6 +16,8 @@ from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalle
 from zf.plan import schema
 from zf.plan.caching.keys import CACHE
 from zf.plan.files import forms, patterns
+from zf.plan.matrix import keys as matrix_keys
+from zf.plan.services.keys import SERVICE
 from zf.plan.steps import keys as step_keys
 from zf.plan.walls.keys import SANDBOX
 
@@ -94,6 +96,15 @@ WHOLE_TASK = {
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
     "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
+    "services": [
+        {
+            "name": "db",
+            "run": "postgres",
+            "ready": "pg_isready",
+            "ready_timeout_sec": 20,
+            "ports": [5432, "admin"],
+        },
+    ],
 }
 # What is told by the keys that it is short for, or comes from elsewhere.
 SHORT = {"shell", "run", "use", "needs+", "pass_env+", "artifacts+", "secrets+"}
@@ -102,6 +113,20 @@ WHOLE_FILE = {
     "defaults": {"timeout_sec": 60, "env": {"A": "b"}},
     "templates": {"python": {"run": "make", "pass_env+": ["CI"]}},
     "tasks": {"a": "make", "b": ["make", {"run": "make"}], "c": {"use": "python"}},
+}
+WHOLE_ITEM = {
+    "phases": ["E"],
+    "inputs": {"env": "dev"},
+    "priority": 1,
+    "ttl_sec": 60,
+    "deadline_sec": 600,
+    "group": "deploy",
+    "limit": 2,
+    "key": "k",
+    "scope": "for_sec",
+    "for_sec": 60,
+    "on_newer": "replace_queued",
+    "start_when": {"load_below": 2, "idle_sec": 60, "on_ac_power": True},
 }
 WHOLE_PROJECT = {
     **WHOLE_FILE,
@@ -131,8 +156,21 @@ WHOLE_PROJECT = {
             "timeout_sec": 60,
             "budget": {"calls_total": 9},
             "inputs": {"files": []},
+            "protected": True,
         }
     },
+    "schedules": {"nightly": {"cron": "0 2 * * *", "tz": "Europe/Berlin", **WHOLE_ITEM}},
+    "webhooks": {
+        "push": {
+            "verify": "github",
+            "secret_env": "HOOK_SECRET",
+            "if": "payload.ref == 'refs/heads/main'",
+            **WHOLE_ITEM,
+            "inputs": {"commit": {"from": "payload.after"}},
+        }
+    },
+    "reconcile": {"main": {"every_min": 5, "git_ref": "main", "input": "name", "phases": ["E"]}},
+    "queue": {"max_runs": 2},
 }
 
 
@@ -288,9 +326,9 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 forms.with_defaults(schema.TASK),
                 step_keys.STEP,
                 schema.NEED,
-                schema.MATRIX,
-                schema.COUNTED,
-                schema.TAKEN,
+                matrix_keys.MATRIX,
+                matrix_keys.COUNTED,
+                matrix_keys.TAKEN,
                 schema.FROM,
                 schema.EXIT_CODES,
                 schema.CONCURRENCY,
@@ -298,6 +336,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.REPORTS,
                 CACHE,
                 SANDBOX,
+                SERVICE,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
@@ -319,6 +358,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "reports",
         "cache",
         "sandbox",
+        "service",
         "project",
         "throttle",
         "phase",

@@ -25,7 +25,17 @@ from zf.model.recorded import (
     recorded_step,
     script_sha256,
 )
-from zf.model.task import CANCEL_RUNNING, DEFAULT_MAX_LOG_BYTES, NOTHING, QUEUE, Need, Step, Task
+from zf.model.service import Service
+from zf.model.task import (
+    CANCEL_RUNNING,
+    DEFAULT_MAX_LOG_BYTES,
+    NOTHING,
+    QUEUE,
+    REPLACE_QUEUED,
+    Need,
+    Step,
+    Task,
+)
 
 __all__ = [
     "CANCEL_RUNNING",
@@ -36,6 +46,7 @@ __all__ = [
     "NOTHING",
     "OUTPUT_PATTERN",
     "QUEUE",
+    "REPLACE_QUEUED",
     "RESERVED_ENV",
     "STEP_FIELDS",
     "TASK_KEYS",
@@ -46,6 +57,7 @@ __all__ = [
     "Need",
     "Phase",
     "Project",
+    "Service",
     "Step",
     "Task",
     "base_of",

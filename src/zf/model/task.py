@@ -7,11 +7,12 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from zf.lean.records import Struct
+from zf.model.service import Service
 
 # The environment and resources of most tasks, one object for all of them, and any empty mapping.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 DEFAULT_MAX_LOG_BYTES = 1024**3
-QUEUE, CANCEL_RUNNING = "queue", "cancel_running"
+QUEUE, REPLACE_QUEUED, CANCEL_RUNNING = "queue", "replace_queued", "cancel_running"
 
 
 class Step(Struct, frozen=True):
@@ -158,6 +159,8 @@ class Task(Struct, frozen=True):
     on_newer: str = QUEUE
     # The `matrix:` of a task whose instances are only known when a need has handed on which.
     matrix_from: Mapping[str, Any] = NOTHING
+    # What runs beside its steps.
+    services: tuple[Service, ...] = ()
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""
