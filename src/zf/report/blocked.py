@@ -72,6 +72,7 @@ CODES: Mapping[Cause, str] = {
     Cause.BAD_PROBES: "ZF754",
     Cause.INCONCLUSIVE: "ZF755",
     Cause.PROBE_TIMEOUT: "ZF756",
+    Cause.SERVICE: "ZF720",
 }
 # Deeper than this the tree says the depth in words: indenting a chain of 20 000 would take 400 MB.
 _DEEPEST = 8

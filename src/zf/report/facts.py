@@ -35,6 +35,8 @@ from zf.events import (
     RunResumed,
     RunStarted,
     RunTimedOut,
+    ServiceEnded,
+    ServiceStarted,
     Status,
     TaskNotRun,
     ThrottleEntered,
@@ -50,9 +52,7 @@ if TYPE_CHECKING:
 
 # What keeps a run from passing, unless it is tolerated: everything but success and skipped.
 _SPOILS = (*FAILED, Status.BLOCKED, Status.CANCELLED)
-
-# A row of the live board counts no further.
-_MOST_WAITING = 99
+_MOST_WAITING = 99  # a row of the live board counts no further
 
 Result = Literal[
     "passed", "failed", "timeout", "interrupted", "nothing run", "unfinished", "tampered"
@@ -270,7 +270,7 @@ class Fold:
                 facts.interrupted = event
             case Probe() | Cached() | CacheMissed():
                 facts.tasks[event.task].goes_on(event)
-            case CancelRequested():
+            case CancelRequested() | ServiceStarted() | ServiceEnded():
                 pass  # what comes of it has events of its own
             case RunStarted():
                 facts.run, facts.first_step = event.run, event.first_step

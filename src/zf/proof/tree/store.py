@@ -198,7 +198,7 @@ class TaskTree:
             return stream.read(most)
 
     def start_of(self, path: str, most: int) -> bytes:
-        """The first bytes of a file in one of the tree's folders, at most so many. OSError."""
+        """The first ones."""
         folder, _, name = path.partition("/")
         with open(os.open(name, READ, dir_fd=self._fds[folder]), "rb") as stream:
             return stream.read(most)
