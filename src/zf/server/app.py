@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from threading import Thread
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -79,5 +80,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.tails.close()
 
     ending = asyncio.create_task(end_streams())
+    # What is looked for in the list is found at once when every run was read once.
+    Thread(target=app.state.runs.warm, daemon=True).start()
     yield
     ending.cancel()
