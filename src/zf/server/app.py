@@ -15,8 +15,20 @@ from zf.errors import ZfError
 from zf.server import problems
 from zf.server.access.access import Access
 from zf.server.access.guard import Guard
-from zf.server.api import actions, begin, definitions, events, health, run, runs
-from zf.server.api.keys import Keys
+from zf.server.api import (
+    actions,
+    audit,
+    begin,
+    definitions,
+    events,
+    files,
+    health,
+    logs,
+    runs,
+    session,
+    verify,
+)
+from zf.server.keys import Keys
 from zf.server.live.summaries import Summaries
 from zf.server.live.tails import Tails
 from zf.server.project import Served
@@ -26,11 +38,14 @@ API = "/api/v1"
 ROUTERS = (
     health.router,
     runs.router,
-    run.router,
     events.router,
     begin.router,
     actions.router,
     definitions.router,
+    logs.router,
+    files.router,
+    verify.router,
+    audit.router,
 )
 
 
@@ -57,6 +72,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.state.closing = asyncio.Event()
     for router in ROUTERS:
         app.include_router(router, prefix=API)
+    app.include_router(session.router)
     # Where load balancers look.
     app.include_router(health.router, include_in_schema=False)
     app.add_exception_handler(problems.Refused, problems.refused)
