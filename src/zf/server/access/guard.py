@@ -94,9 +94,7 @@ class Guard:
             return self._unknown(scope, headers, address)
         return None
 
-    def _unsafe(
-        self, headers: Headers, host: str, who: Who | None
-    ) -> tuple[int, str, str] | None:
+    def _unsafe(self, headers: Headers, host: str, who: Who | None) -> tuple[int, str, str] | None:
         """Why a request that would change something is refused, if it is."""
         if _from_browser(headers):
             if bearer(headers) is not None:

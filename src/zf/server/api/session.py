@@ -5,10 +5,11 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from zf.server.access.access import Access
 from zf.server.access.guard import address_of
+from zf.server.access.roles import Who
 from zf.server.api.needs import Guarding, Viewer
 from zf.server.problems import Refused
 
@@ -22,7 +23,7 @@ class Given(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    token: str
+    token: str = Field(max_length=200)
 
 
 class Known(BaseModel):
@@ -48,6 +49,8 @@ def begin(given: Given, access: Guarding, request: Request, response: Response) 
         httponly=True,
         samesite="strict",
     )
+    found = Who(session.name, session.role, "session", address_of(request.scope))
+    access.note(found, found.address, method="POST", path="/session", status=int(HTTPStatus.OK))
     return Known(name=session.name, role=session.role.word, via="session")
 
 
@@ -70,5 +73,5 @@ def _wrong(access: Access, request: Request) -> Refused:
     status = HTTPStatus.TOO_MANY_REQUESTS if wait_s else HTTPStatus.UNAUTHORIZED
     access.note(None, address, method="POST", path="/session", status=int(status), code="ZF814")
     headers = {"Retry-After": str(int(wait_s) + 1)} if wait_s else None
-    why = "too many wrong tokens" if wait_s else "the token is not valid"
+    why = "too many wrong tokens" if wait_s else "the token is not valid, or was used before"
     return Refused(status, why, code="ZF814", headers=headers)
