@@ -73,6 +73,8 @@ CODES: Mapping[Cause, str] = {
     Cause.INCONCLUSIVE: "ZF755",
     Cause.PROBE_TIMEOUT: "ZF756",
     Cause.SERVICE: "ZF720",
+    Cause.OOM: "ZF721",
+    Cause.LIMIT: "ZF722",
 }
 # Deeper than this the tree says the depth in words: indenting a chain of 20 000 would take 400 MB.
 _DEEPEST = 8

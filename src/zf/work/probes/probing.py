@@ -19,12 +19,13 @@ from zf.proof import layout
 from zf.proof.files import opened, remove
 from zf.proof.lines import first_line
 from zf.work.environment import OUTPUT, channel_files
-from zf.work.probes.until import Asked, is_met
+from zf.work.probes.until import Asked, Look, is_met
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from zf.model import Task
+    from zf.plan.conditions.condition import Scalar
     from zf.proof.tree.store import TaskTree
     from zf.work.context import WorkerContext
     from zf.work.outcome import Outcome
@@ -43,13 +44,17 @@ def run(
     task: Task,
     outcome: Outcome,
     tree: TaskTree,
-    asked: Asked,
     run_steps: Callable[[Terms], None],
     terms: Terms,
+    look: Look,
+    facts: Mapping[str, Scalar],
+    hide: Callable[[str], str],
 ) -> None:
     """All probes, until the runner, or something that is no probe's answer, ends them. `run_steps`
-    runs the steps once; `terms` are those of the task.
+    runs the steps once; `terms` are those of the task. `until` may ask for variables, which `look`
+    tells, and `facts`; what is told of it goes through `hide`.
     """
+    asked = Asked(context.written_channel, look, facts, hide)
     orders, repeat = context.orders, Repeat.of(task.repeat)
     for number in count(1):
         began = time.monotonic()
