@@ -15,7 +15,6 @@ from zf.events import FAILED, WELL, Cause, Status, timestamp
 from zf.lean import lazy
 from zf.model import NOTHING, is_limited, recorded_step
 from zf.proof import layout
-from zf.proof.layout import ARTIFACTS
 from zf.proof.lines import list_lines, object_lines
 from zf.proof.tree.records import env_sh, task_json, task_lines
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
@@ -23,7 +22,6 @@ from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collected, collecting_limit_s
 from zf.work.capture import Capture
-from zf.work.environment import own_variables
 from zf.work.interpreters import FILE, way
 from zf.work.outcome import Outcome
 from zf.work.results.budgets import meter_of
@@ -37,7 +35,6 @@ from zf.work.shell import (
     enter,
 )
 from zf.work.steps import Command, asked
-from zf.work.supervise.leftovers import cookie
 from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
@@ -220,18 +217,8 @@ class Attempt:
         return partial(context.shell.start, {**self._env.values}, _bytes(script), wall=self._wall())
 
     def _own_variables(self) -> dict[str, str]:
-        context, task = self._context, self._task
-        folder = f"{context.run_dir}/{task.id}"
-        return own_variables(
-            context.place,
-            task,
-            self.outcome.attempt,
-            folder=folder,
-            artifacts=self._left or f"{folder}/{ARTIFACTS}",
-            needs=f"{context.aside}/{context.needs_of(task.id)}" if task.needs else "",
-            channel=context.channel,
-            cookie=cookie(context.run_dir, task.id, self.outcome.attempt),
-        ) | (self._services.variables() if self._services is not None else {})
+        own = self._context.own_variables(self._task, self.outcome.attempt, self._left)
+        return own | (self._services.variables() if self._services is not None else {})
 
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
         task = self._task
@@ -246,10 +233,8 @@ class Attempt:
             self._run_each(terms, meanwhile)
             return
         look = partial(self._context.outside.for_condition, env=self._env.values, task=task)
-        steps = self.tree, self._run_each, terms
-        probing.run(
-            self._context, task, self.outcome, *steps, look, self._facts, self._redactor.text
-        )
+        ask = look, self._facts, self._redactor.text
+        probing.run(self._context, task, self.outcome, self.tree, self._run_each, terms, *ask)
 
     def _run_each(self, terms: Terms, meanwhile: Callable[[], None] | None = None) -> None:
         """Run the steps, one after the other, as far as they go well."""
