@@ -16,6 +16,7 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.handlers import HandlerClaimed, HandlerEnded
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
 from zf.events.probes import Probe, Probed
 from zf.events.records import TYPES, Event, from_json, timestamp, to_json
@@ -52,6 +53,8 @@ __all__ = [
     "Cause",
     "ConditionEvaluated",
     "Event",
+    "HandlerClaimed",
+    "HandlerEnded",
     "Instance",
     "Interrupted",
     "LeaseAwaited",

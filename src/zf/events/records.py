@@ -19,6 +19,7 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.handlers import HandlerClaimed, HandlerEnded
 from zf.events.probes import Probe
 from zf.events.runs import (
     BudgetWarned,
@@ -83,6 +84,8 @@ Event = (
     | PhaseTimedOut
     | Interrupted
     | CancelRequested
+    | HandlerClaimed
+    | HandlerEnded
     | PhaseEnded
     | RunEnded
 )

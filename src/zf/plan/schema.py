@@ -33,6 +33,7 @@ from zf.plan.form import (
     text,
     whole,
 )
+from zf.plan.gates.handlers import HANDLING, NOT_OF_HANDLERS
 from zf.plan.gates.keys import GATES
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.matrix.keys import AXIS, MATRIX
@@ -309,6 +310,11 @@ TASK: Mapping[str, Key] = {
     ),
 }
 
+HANDLER: Mapping[str, Key] = {
+    **HANDLING,
+    **{name: key for name, key in TASK.items() if name not in NOT_OF_HANDLERS},
+}
+
 PHASE: Mapping[str, Key] = {
     "title": Key(text(NOT_BLANK), "One line for people."),
     "timeout_sec": Key(
@@ -322,6 +328,11 @@ PHASE: Mapping[str, Key] = {
         BOOL, "Whether nothing that is queued later ends a run of the phase.", default=False
     ),
     "inputs": OF_A_PHASE,
+    "on_end": Key(
+        list_of(mapping(HANDLER)),
+        "Tasks that run when the last task of the phase has ended, one after the other.",
+        keys=HANDLER,
+    ),
 }
 
 THROTTLE: Mapping[str, Key] = {
@@ -404,6 +415,11 @@ PROJECT: Mapping[str, Key] = {
         keys=THROTTLE,
     ),
     "inputs": OF_A_PROJECT,
+    "on_end": Key(
+        list_of(mapping(HANDLER)),
+        "Tasks that run when the last task of the run has ended, one after the other.",
+        keys=HANDLER,
+    ),
     "phases": Key(
         table(text(ID), mapping(PHASE)),
         "Titles, limits and needs of phases, by name.",

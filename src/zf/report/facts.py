@@ -21,6 +21,8 @@ from zf.events import (
     CancelRequested,
     ConditionEvaluated,
     Event,
+    HandlerClaimed,
+    HandlerEnded,
     Interrupted,
     LeaseAwaited,
     LeaseTaken,
@@ -268,16 +270,14 @@ class Fold:
                 facts.run_timeout = event
             case Interrupted():
                 facts.interrupted = event
-            case Probe() | Cached() | CacheMissed():
+            case Probe() | Cached() | CacheMissed() | HandlerClaimed():
                 facts.tasks[event.task].goes_on(event)
-            case CancelRequested() | ServiceStarted() | ServiceEnded():
+            case CancelRequested() | ServiceStarted() | ServiceEnded() | HandlerEnded():
                 pass  # what comes of it has events of its own
             case RunStarted():
-                facts.run, facts.first_step = event.run, event.first_step
-                facts.started_at = wall
+                facts.run, facts.first_step, facts.started_at = event.run, event.first_step, wall
             case RunResumed():
-                # Another process goes on, perhaps after a reboot: its clock may have another zero.
-                facts.started_mono = mono
+                facts.started_mono = mono  # another process, perhaps after a reboot: another zero
             case RunEnded():
                 facts.exit_code, facts.duration_s = event.exit_code, event.duration_s
                 facts.tampered = event.tampered

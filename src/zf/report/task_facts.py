@@ -17,6 +17,7 @@ from zf.events import (
     CacheMissed,
     Cause,
     ConditionEvaluated,
+    HandlerClaimed,
     PlanExtended,
     Probe,
     Status,
@@ -96,6 +97,9 @@ class TaskFacts(Struct):
     asked: list[ConditionEvaluated] = field(default_factory=list)
     # What came of looking for an earlier result, for the attempt that counts.
     looked_up: Cached | CacheMissed | None = None
+    # Whether it is a handler; and of one that was begun, for what.
+    is_handler: bool = False
+    claimed: HandlerClaimed | None = None
     # Of one that is probed: the last probe of the attempt, how many in a row came to the same, and
     # how many in all to what.
     probe: Probe | None = None
@@ -124,6 +128,7 @@ class TaskFacts(Struct):
             base=row.get("base", ""),
             matrix=row.get("matrix", NOTHING),
             max_parallel=row.get("max_parallel"),
+            is_handler="on_end" in row,
             start_after_s=row.get("start_after_s", 0.0),
             weight_s=row.get("weight_s"),
         )
@@ -172,10 +177,12 @@ class TaskFacts(Struct):
         self.looked_up = self.probe = None
         self.probes = NOTHING
 
-    def goes_on(self, event: Probe | Cached | CacheMissed) -> None:
-        """Something happened to its attempt, which does not end it."""
+    def goes_on(self, event: Probe | Cached | CacheMissed | HandlerClaimed) -> None:
+        """Something happened to it that does not end it."""
         if isinstance(event, Probe):
             self._probed(event)
+        elif isinstance(event, HandlerClaimed):
+            self.claimed = event
         else:
             self.looked_up = event
 

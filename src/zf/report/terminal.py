@@ -18,6 +18,8 @@ from zf.events import (
     CancelRequested,
     ConditionEvaluated,
     Event,
+    HandlerClaimed,
+    HandlerEnded,
     Interrupted,
     LeaseAwaited,
     LeaseTaken,
@@ -141,7 +143,7 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
             return ""  # of a task, whose end says what came of it
         case AttemptStarted() | AttemptEnded() | TaskNotRun() | LeaseAwaited():
             return ""  # of a task that is not in the plan
-        case RetryScheduled() | RetryDropped() | Probe():
+        case RetryScheduled() | RetryDropped() | Probe() | HandlerClaimed() | HandlerEnded():
             return ""
         case _:
             assert_never(event)

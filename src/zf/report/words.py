@@ -388,6 +388,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.SURVIVORS: "it left processes behind",
     Cause.ARTIFACTS: "an artifact was refused",
     Cause.BUDGET: "it used more than its budget",
+    Cause.ON_END: "it is a handler for another end",
     Cause.REPEAT_LIMIT: "its probes were not good in time",
     Cause.BAD_PROBES: "too many of its probes were bad",
     Cause.INCONCLUSIVE: "its probes could not measure",

@@ -17,6 +17,7 @@ from zf.events import (
     AttemptStarted,
     CancelRequested,
     Cause,
+    HandlerClaimed,
     Interrupted,
     PhaseEnded,
     PhaseStarted,
@@ -234,7 +235,7 @@ class Engine:
         return max(0.0, min(wanted) - now)
 
     def _carry_out(self, orders: list[Order]) -> None:
-        starts = []
+        starts, claims = [], False
         waiting, last = deque(orders), deque[Extend]()
         while waiting or last:
             match order := waiting.popleft() if waiting else last.popleft():
@@ -266,11 +267,14 @@ class Engine:
                     self._recorder.record(PhaseEnded(phase, ok, round(took, 6)))
                 case Record(event):
                     self._recorder.record(event)
+                    claims |= isinstance(event, HandlerClaimed)
                 case EndRun(exit_code):
                     self._exit_code = exit_code
         if starts:
             # Written before a worker is told: what runs is always in the journal. Made durable
             # only after, in `run`, so that the disk works while the tasks do.
+            if claims:  # a handler never runs again, even after a power cut
+                self._recorder.commit()
             self._recorder.flush()
             for task, attempt, slot, spent in starts:
                 then = self._scheduler.guess_next(task)

@@ -52,9 +52,11 @@ from zf.work.worker import Shared
 
 if TYPE_CHECKING:
     from zf.run import extending, outputs, recover
+    from zf.run.gates import told as facts_for_handlers
     from zf.work.walls import shield
 else:  # no new run needs them, and few read outputs
     extending = lazy.module("zf.run.extending")
+    facts_for_handlers = lazy.module("zf.run.gates.told")
     outputs = lazy.module("zf.run.outputs")
     recover = lazy.module("zf.run.recover")
     shield = lazy.module("zf.work.walls.shield")
@@ -213,6 +215,7 @@ def _conduct(
 ) -> Launched:
     """Carry a run to its end and seal it."""
     run_dir = request.run_dir
+    pool.tell_handler = lambda task: facts_for_handlers.told(recorder.facts, task)
     about = {
         "run": request.run,
         "run_dir": run_dir,

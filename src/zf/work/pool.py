@@ -14,7 +14,7 @@ import os
 import select
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -84,6 +84,8 @@ class Pool:
         self.known = known or Known()
         # What conditions of steps may refer to beside variables, by task; the caller says it.
         self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
+        # What a handler is told of its run, as JSON; the caller says how it is had.
+        self.tell_handler: Callable[[str], str] = str
         self.tasks = tasks
         self._extensions: list[bytes] = []
         self._shared = shared
@@ -150,7 +152,9 @@ class Pool:
         names = [need.task for need in needed(started.task, self._shared.joined)]
         needs = self.known.lists_for_others(names) if names else NOTHING
         facts = self.facts.get(task, NOTHING)
-        self._send(handle, start_order(task, attempt, then, before, needs, spent, facts), lease_fd)
+        told = self.tell_handler(task) if started.task.on_end else ""
+        order = start_order(task, attempt, then, before, needs, spent, facts, told)
+        self._send(handle, order, lease_fd)
 
     def rest(self, task: str) -> None:
         """The worker of this attempt keeps it and waits; its slot gets another worker."""

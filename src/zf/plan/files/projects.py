@@ -42,6 +42,7 @@ def _project(form: Mapping[str, Any]) -> Project:
     said.pop("shell", None)  # what it says is in the tasks
     throttle = said.pop("throttle", {})
     said.pop("inputs", None)
+    said.pop("on_end", None)  # tasks, which are read as such
     said["phases"] = {
         name: Phase(
             phase.get("title", ""),

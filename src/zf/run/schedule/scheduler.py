@@ -28,9 +28,11 @@ Each event costs O(log n) and the dependents it concerns; only stopping looks at
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
+from zf.errors import Exit
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
@@ -39,6 +41,7 @@ from zf.events import (
     Cause,
     ConditionEvaluated,
     Event,
+    HandlerClaimed,
     Interrupted,
     PhaseTimedOut,
     PlanExtended,
@@ -87,6 +90,8 @@ Happening = (
 
 # What a clock has decided, another run, or an output: a journal shows what it came to.
 _OUTSIDE = frozenset({Cause.DEADLINE, Cause.QUEUE_TIMEOUT, Cause.SUPERSEDED, Cause.INSTANCES})
+# How soon it is looked again whether handlers have ended that the run's deadline waits for.
+_AGAIN_S = 1.0
 _ON_REQUEST = Decision(Status.CANCELLED, Cause.CANCEL, "cancelled on request")
 
 
@@ -125,6 +130,8 @@ class Scheduler:
         self._stops = Stops(limits, self._phases, self._tasks, self._order)
         self._exits = Exits(plan.tasks, limits.only)
         self._ended = False
+        # Of a run that is given up: the handlers that are still to begin, each with what it is for.
+        self._owed: deque[tuple[str, str]] | None = None
 
     def guess_next(self, name: str) -> str | None:
         """The task that is likely to start when this one has succeeded, if nothing else would take
@@ -241,10 +248,20 @@ class Scheduler:
                 self._slots.monitors.resting.pop(name, None)
                 self._slots.running[name] = attempt
                 self._tasks.probed(event)
+            case HandlerClaimed():
+                tasks.handlers.remember(event)
             case AttemptEnded() | Interrupted() | CancelRequested():
                 self._take_in(event)
         self._settle()
         return self._take_orders()
+
+    def give_up(self, now: float) -> list[Order]:
+        """The orders of a run that is not to go on, but for the handlers that it owes."""
+        self._clock.now = now
+        self._tasks.give_up()
+        phases = [self._phases.name or "", *self._phases.to_come]
+        self._owed = deque(self._tasks.handlers.owed(phases, self.done))
+        return self._turn()
 
     def _extend(
         self, joined: PlanExtended, contexts: Mapping[str, ConditionContext] = NOTHING
@@ -300,6 +317,9 @@ class Scheduler:
 
     def _settle(self) -> None:
         tasks = self._tasks
+        if self._owed is not None:
+            self._settle_owed(self._owed)
+            return
         while not self._ended:
             if tasks.stopped is None:
                 if tasks.first_failed and self._limits.fail_fast:
@@ -307,8 +327,21 @@ class Scheduler:
             elif not self._slots.under_way:
                 tasks.cancel_waiting(self._phases.name)  # those that were spared
             if not self._phases.is_over:
-                break
+                if not (tasks.handlers.names and self._begin_handlers()):
+                    break
+                continue
             self._end_phase()
+
+    def _settle_owed(self, owed: deque[tuple[str, str]]) -> None:
+        while not (self._slots.under_way or self._slots.queue or self._clock.asleep):
+            if not owed:
+                self._order(EndRun(Exit.FAILED))
+                self._ended = True
+                return
+            self._tasks.begin_owed(*owed.popleft())
+
+    def _begin_handlers(self) -> bool:
+        return self._tasks.begin_handlers(self._stops.signal, late=self._stops.late)
 
     def _take_orders(self) -> list[Order]:
         orders = self._orders.copy()
@@ -331,6 +364,7 @@ class Scheduler:
             self._order(StartPhase(phase, self._phases.timeout_s))
             self._clock.set(self._clock.now + self._phases.timeout_s, "phase", phase)
             self._slots.begin_phase(self._phases.max_jobs)
+            self._tasks.handlers.ended = None
             self._tasks.begin_phase()
         else:
             self._ended = True
@@ -343,6 +377,8 @@ class Scheduler:
     def _matters(self, alarm: Alarm) -> bool:
         """Whether there is still something to wake or to stop."""
         at, _, kind, name = alarm
+        if self._owed is not None and kind not in {"lease", "wake"}:
+            return False
         match kind:
             case "phase":
                 return self._phases.name == name and not self._phases.struck
@@ -380,6 +416,8 @@ class Scheduler:
                 self._tasks.time_out(name)
             case "phase":
                 self._stops.time_out_phase()
+            case "run" if self._tasks.handlers.ended is not None:
+                self._clock.set(self._clock.now + _AGAIN_S, "run")  # handlers have their own time
             case "run":
                 self._stops.time_out_run()
 

@@ -21,7 +21,9 @@ from zf.events import (
     Status,
 )
 from zf.model import NOTHING, Task
+from zf.model.handler import FAILURE, INTERRUPTED, RUN_PHASE, SUCCESS, TIMEOUT
 from zf.plan.graph import Plan
+from zf.run.gates.handlers import Handlers
 from zf.run.gates.verdict import Again, Failed, Good
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.limits.budgets import Budgets
@@ -70,10 +72,11 @@ class Tasks:
         self._order = order
         self.slots = Slots(plan, limits, clock, order)
         self.budgets = Budgets(plan)
+        self.handlers = Handlers(plan.tasks, order)
         # Made when the first instance of a matrix that fails fast has failed.
         self._matrices: Matrices | None = None
         self.done = outcomes.done
-        self.always = outcomes.always
+        self.always = outcomes.always | self.handlers.names
         self.stopped: Decision | None = None
         self.first_failed: str | None = None
         self._retries = Retries(limits.seed, allowed=limits.retries)
@@ -115,6 +118,8 @@ class Tasks:
         if name in self.slots.monitors.resting:
             self.slots.probe(name)
             return
+        if name in self.handlers.names:
+            self.handlers.claim(name)
         self._fallback.pop(name, None)
         self.slots.start(name, self.budgets.spent_before(name) if self.budgets.is_any else NOTHING)
 
@@ -148,6 +153,9 @@ class Tasks:
 
     def _try_again(self, ended: AttemptEnded) -> bool:
         name, task = ended.task, self._tasks[ended.task]
+        is_handler = name in self.handlers.names
+        if is_handler and ended.cause is Cause.RUNNER and not self.handlers.is_repeatable(name):
+            return False
         if not self._may_start(name) or name in self._doomed or self._clock.is_late(task):
             return False
         if ended.cause is Cause.BUDGET or (self.budgets.is_any and self.budgets.is_used_up(name)):
@@ -174,6 +182,8 @@ class Tasks:
 
     def _conclude(self, ended: AttemptEnded) -> None:
         self._note_end(ended.task, ended.status, ended.exit_code)
+        if ended.task in self.handlers.names:
+            self.handlers.end(ended.task, ended.status)
         self._tell_dependents([ended.task])
 
     def _note_end(self, name: str, status: Status, exit_code: int | None) -> None:
@@ -207,7 +217,60 @@ class Tasks:
 
     def begin_phase(self) -> None:
         """Set the deadlines of the phase's tasks, and decide those whose needs have ended."""
-        self._begin(self._phases.members(self._phases.name))
+        ordinary = self._ordinary()
+        if self.handlers.names and ordinary and all(name in self.done for name in ordinary):
+            self._phases.had_no_turn()
+        self._begin(ordinary)
+
+    def _ordinary(self) -> list[str]:
+        """The members of the phase under way that are no handlers."""
+        members, handlers = self._phases.members(self._phases.name), self.handlers.names
+        return [name for name in members if name not in handlers] if handlers else members
+
+    def begin_handlers(self, signal: int | None, *, late: bool) -> bool:
+        """If all tasks of the phase have ended: begin the first of its handlers that is there for
+        this end, once the one before has ended. Whether there was anything to do.
+        """
+        phase, handlers = self._phases.name, self.handlers
+        left = [name for name in handlers.of(phase) if name not in self.done]
+        if phase is None or not left or len(left) < self._phases.left(phase):
+            return False
+        if handlers.ended is None:
+            self._phases.struck = True  # from here on each has its own time
+            handlers.ended = self._came_to(phase, signal, late=late)
+        first = left[0]
+        if self.slots.attempt_of(first) or first in self._fallback or first in self.slots.queue:
+            return False
+        if first in self._clock.asleep:
+            return False
+        if handlers.matches(first, handlers.ended):
+            return self._decide(first) or first in self.slots.queue
+        told = handlers.ended or "had no turn"
+        of = f"phase '{phase}'" if phase != RUN_PHASE else "the run"
+        detail = f"not for this end: {of} {'came to ' * bool(handlers.ended)}{told}"
+        self._not_run(first, Decision(Status.SKIPPED, Cause.ON_END, detail))
+        return True
+
+    def give_up(self) -> None:
+        """Nothing but handlers starts any more, and nothing is said of what does not."""
+        self.stopped = Decision(Status.CANCELLED, Cause.RUNNER, "the run was given up")
+        self._phases.struck = True
+        for phase in (self._phases.name, *self._phases.to_come):
+            for name in self._phases.members(phase):
+                self._leave_line(name)
+
+    def begin_owed(self, name: str, ended: str) -> None:
+        """Begin a handler of a run that is given up, or end it by its condition."""
+        self.handlers.ended = ended
+        self._decide(name)
+
+    def _came_to(self, phase: str, signal: int | None, *, late: bool) -> str:
+        if phase != RUN_PHASE:
+            ended = self._phases.came_to(phase)
+            return INTERRUPTED if ended and signal is not None else ended
+        if signal is not None:
+            return INTERRUPTED
+        return TIMEOUT if late else SUCCESS if self._phases.all_ok else FAILURE
 
     def _begin(self, names: Iterable[str]) -> None:
         ended = []
@@ -289,7 +352,8 @@ class Tasks:
 
     def kill_running(self, cause: Cause, *, force: bool = False, detail: str = "") -> None:
         for name in self.slots.under_way:
-            self._kill(name, cause, force=force, detail=detail)
+            if name not in self.handlers.names or force:  # those have a time of their own
+                self._kill(name, cause, force=force, detail=detail)
 
     def _kill(self, name: str, cause: Cause, *, force: bool = False, detail: str = "") -> None:
         self._doomed.add(name)
