@@ -122,6 +122,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         # 5. Tasks run; then the proof is sealed.
         with opening.recording(request.run):
             done = _conduct(request, start, recorder, inbox, pool, lock_fd)
+            assert done is not None
         if not done.facts.tampered:
             took = _took_s(done.facts)
             took.pop(request.terminal, None)  # a person's time
@@ -152,6 +153,21 @@ def resume(request: RunRequest) -> Launched:
     Raises ZfError: exit 5 for a run that is alive or sealed, 1 when its proof is not as it was
     left.
     """
+    done = _go_on(request)
+    assert done is not None  # what is not given up is sealed
+    return done
+
+
+def finish_owed(request: RunRequest) -> None:
+    """Run the handlers that a run owes whose runner died, and nothing else: it is not to go on.
+
+    As above; its proof stays open, to be sealed as it is then.
+    """
+    _go_on(request, is_given_up=True)
+
+
+def _go_on(request: RunRequest, *, is_given_up: bool = False) -> Launched | None:
+    """Take a run up where its journal ends."""
     run, run_dir = request.run, request.run_dir
     opening.refuse_unset(request)
     opening.refuse_unable(request)
@@ -197,12 +213,12 @@ def resume(request: RunRequest) -> Launched:
         assert isinstance(begun, RunStarted)  # its proof is intact
         trace = Trace(run, begun.trace_id, begun.traceparent)
         request = replace(request, trace=trace)
-        start = _start_again(request, journal, reading, tasks)
+        start = _start_again(request, journal, reading, tasks, is_given_up=is_given_up)
         pool = _pool(request, known)
         for event in joined:
             pool.extend(event.base, event.instances)
         pool.facts = request.facts_for_steps(start.about, tasks.values())
-        return _conduct(request, start, recorder, inbox, pool, lock_fd)
+        return _conduct(request, start, recorder, inbox, pool, lock_fd, is_given_up=is_given_up)
 
 
 def _conduct(
@@ -212,8 +228,10 @@ def _conduct(
     inbox: Inbox,
     pool: Pool,
     lock_fd: int,
-) -> Launched:
-    """Carry a run to its end and seal it."""
+    *,
+    is_given_up: bool = False,
+) -> Launched | None:
+    """Carry a run to its end and seal it; one that is given up has no end, and is not sealed."""
     run_dir = request.run_dir
     pool.tell_handler = lambda task: facts_for_handlers.told(recorder.facts, task)
     about = {
@@ -247,6 +265,9 @@ def _conduct(
         source_changed = looks.enter_context(start.looking_again(inbox))
         recorder.commit()
         pool.close()
+        if is_given_up:
+            recorder.close()
+            return None
         blocked_sha256 = sealing.write_blocked(run_dir, recorder.facts)
         took_s = round(time.monotonic() - start.began, 6)
         changed = source_changed()
@@ -352,7 +373,12 @@ def _verified_journal(request: RunRequest) -> tuple[Journal, JournalReading]:
 
 
 def _start_again(
-    request: RunRequest, journal: Journal, reading: JournalReading, tasks: Mapping[str, Task]
+    request: RunRequest,
+    journal: Journal,
+    reading: JournalReading,
+    tasks: Mapping[str, Task],
+    *,
+    is_given_up: bool,
 ) -> _Start:
     """Where the dead runner stopped, with what was written down since; `tasks` are all that its
     plan has by now.
@@ -368,7 +394,7 @@ def _start_again(
     for event in reading.events:
         if isinstance(event, AttemptEnded) and scheduler.asks_for_outputs(event):
             scheduler.take_outputs(outputs.read_ended(request.run_dir, event))
-    orders = recover.outstanding(scheduler, lines, times, idle_s(lines))
+    orders = recover.outstanding(scheduler, lines, times, idle_s(lines), is_given_up=is_given_up)
 
     @contextmanager
     def looking_again(inbox: Inbox) -> Iterator[Callable[[], bool | None]]:

@@ -15,6 +15,7 @@ from zf.events import (
     Cause,
     ConditionEvaluated,
     Event,
+    HandlerEnded,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
@@ -104,11 +105,14 @@ def outstanding(
     lines: Sequence[Line],
     times: Sequence[float],
     idle: Sequence[float] = (),
+    *,
+    is_given_up: bool = False,
 ) -> list[Order]:
     """Bring a new scheduler to where the journal ends; the orders not yet carried out there.
 
     `times` are the lines' moments, and `idle` how long the run had no runner before each. Orders to
-    kill and to let go are dropped, as the dead run left nothing to kill and holds nothing.
+    kill and to let go are dropped, as the dead run left nothing to kill and holds nothing. Of a run
+    that `is_given_up` only the handlers that it owes are left.
     """
     orders: dict[_Key, Order] = {}
     for line, at, idle_before in zip(lines, times, idle or [0.0] * len(lines), strict=True):
@@ -116,6 +120,9 @@ def outstanding(
             scheduler.was_idle(idle_before, at)
         orders.update((_key(order), order) for order in scheduler.replay(line.event, at))
         orders.pop(_said(line.event), None)
+    if is_given_up:
+        ended = [o for o in orders.values() if isinstance(o, Record) and _is_end(o.event)]
+        return ended + scheduler.give_up(times[-1])
     orders.update((_key(order), order) for order in scheduler.handle(Tick(), times[-1]))
     return [
         order
@@ -123,6 +130,10 @@ def outstanding(
         if not isinstance(order, _OF_THE_DEAD)
         and (not isinstance(order, Extend) or scheduler.is_to_extend(order.base))
     ]
+
+
+def _is_end(event: Event) -> bool:
+    return isinstance(event, HandlerEnded)
 
 
 # What was to become of attempts that no runner has any more.

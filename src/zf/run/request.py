@@ -276,7 +276,8 @@ def recorded_request(
         from zf.plan.matrix.known import grown  # noqa: PLC0415 - few matrices grow
 
         flow = grown(flow, planned)
-    tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
+    there = {**flow.tasks, **{task.id: task for task in flow.handlers}}
+    tasks = [there[row["id"]] for row in planned["tasks"] if row["id"] in there]
     redactor = Redactor(tasks, environ, flow.project, inputs)
     request = RunRequest(
         flow,
