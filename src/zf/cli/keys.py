@@ -283,6 +283,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "resources": "resources: {db: 2}",
         "throttle": "throttle: {cpu_percent: 90}",
         "inputs": "inputs:\n  env: {options: [dev, prod], default: dev}",
+        "on_end": "on_end:\n  - {when: failure, run: ./tell}",
         "phases": "phases:\n  B: {title: Tests, needs: [A]}",
         "include": "include: [ci/tasks.yaml]",
         "defaults": "defaults: {timeout_sec: 60}",
@@ -296,5 +297,6 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "needs": "needs: [A]",
         "max_jobs": "max_jobs: 2",
         "inputs": "inputs:\n  env: {options: [dev, prod]}",
+        "on_end": "on_end:\n  - {when: always, run: ./tidy-up}",
     },
 }
