@@ -16,6 +16,7 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
 from zf.events.records import TYPES, Event, from_json, timestamp, to_json
 from zf.events.runs import (
@@ -41,6 +42,9 @@ __all__ = [
     "SCHEMA",
     "TYPES",
     "WELL",
+    "ApprovalAsked",
+    "ApprovalGiven",
+    "ApprovalRefused",
     "AttemptEnded",
     "AttemptStarted",
     "BudgetWarned",
@@ -63,6 +67,7 @@ __all__ = [
     "RunEnded",
     "RunResumed",
     "RunStarted",
+    "RunSuspended",
     "RunTimedOut",
     "Status",
     "TaskNotRun",

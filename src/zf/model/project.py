@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from zf.errors import Problem
 from zf.inputs import Input
@@ -45,6 +46,8 @@ class Project(Struct, frozen=True):
     # How much of what tasks measure a run may use.
     budget: Mapping[str, float] = NOTHING
     inputs: Mapping[str, Input] = NOTHING
+    # Where those are who may approve: the file with their keys, and names of tokens.
+    approvers: Mapping[str, Any] = NOTHING
     phases: Mapping[str, Phase] = field(default_factory=dict)
 
 

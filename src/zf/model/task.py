@@ -158,6 +158,8 @@ class Task(Struct, frozen=True):
     on_newer: str = QUEUE
     # The `matrix:` of a task whose instances are only known when a need has handed on which.
     matrix_from: Mapping[str, Any] = NOTHING
+    # Who has to approve each attempt before it begins, and on which terms, by the keys of a file.
+    approval: Mapping[str, Any] = NOTHING
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""

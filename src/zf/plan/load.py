@@ -43,6 +43,7 @@ from zf.plan.drafts import (
 from zf.plan.files import reading
 from zf.plan.files.reading import TaskSaid
 from zf.plan.files.written import Written
+from zf.plan.gates.checks import check_approvals
 from zf.plan.inputs.used import check_env, fields, template_warnings
 from zf.plan.places import PROJECT_FILE
 from zf.plan.resolve import layers, short
@@ -85,6 +86,7 @@ def load(
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
+    problems += check_approvals(drafts, project, root)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
         chosen = [*in_question(drafts, asked)]
@@ -300,6 +302,7 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
 _CONVERTED = frozenset(
     {
         *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox"),
+        "approval",
         *("allow_failure", "retry_on"),
     }
 )
@@ -329,6 +332,10 @@ def _convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, 
         from zf.plan.walls.keys import converted  # few tasks have one
 
         said |= converted(form)
+    if "approval" in form:
+        from zf.plan.gates.keys import converted as approval_of  # as above
+
+        said["approval"] = approval_of(form["approval"])
     if isinstance(form.get("allow_failure"), dict):
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):

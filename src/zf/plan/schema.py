@@ -34,6 +34,7 @@ from zf.plan.form import (
     text,
     whole,
 )
+from zf.plan.gates.keys import GATES, OF_APPROVERS
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.outputs.form import FROM, OUTPUT_OF, OUTPUTS
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
@@ -287,6 +288,7 @@ TASK: Mapping[str, Key] = {
     ),
     **CACHING,
     **WALLS,
+    **GATES,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task. A plain text is a step's"
@@ -435,6 +437,7 @@ PROJECT: Mapping[str, Key] = {
         "How busy the machine may be: beyond it no new task starts while others run.",
         keys=THROTTLE,
     ),
+    **OF_APPROVERS,
     "inputs": OF_A_PROJECT,
     "phases": Key(
         table(text(ID), mapping(PHASE)),
