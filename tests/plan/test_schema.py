@@ -16,6 +16,8 @@ from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalle
 from zf.plan import schema
 from zf.plan.caching.keys import CACHE
 from zf.plan.files import forms, patterns
+from zf.plan.gates.keys import APPROVAL, APPROVERS
+from zf.plan.matrix import keys as matrix_keys
 from zf.plan.steps import keys as step_keys
 from zf.plan.walls.keys import SANDBOX
 
@@ -93,6 +95,7 @@ WHOLE_TASK = {
     "sources": ["src/**", "!src/*.md"],
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
+    "approval": {"by": ["ann"], "prompt": "Now?", "min": 1, "timeout_sec": 60, "four_eyes": True},
     "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
 }
 # What is told by the keys that it is short for, or comes from elsewhere.
@@ -103,7 +106,22 @@ WHOLE_FILE = {
     "templates": {"python": {"run": "make", "pass_env+": ["CI"]}},
     "tasks": {"a": "make", "b": ["make", {"run": "make"}], "c": {"use": "python"}},
 }
+WHOLE_ITEM = {
+    "phases": ["E"],
+    "inputs": {"env": "dev"},
+    "priority": 1,
+    "ttl_sec": 60,
+    "deadline_sec": 600,
+    "group": "deploy",
+    "limit": 2,
+    "key": "k",
+    "scope": "for_sec",
+    "for_sec": 60,
+    "on_newer": "replace_queued",
+    "start_when": {"load_below": 2, "idle_sec": 60, "on_ac_power": True},
+}
 WHOLE_PROJECT = {
+    "approvers": {"allowed_signers": "ci/allowed_signers", "tokens": ["bot"]},
     **WHOLE_FILE,
     "shell": "sh",
     "pass_env": ["A"],
@@ -131,8 +149,21 @@ WHOLE_PROJECT = {
             "timeout_sec": 60,
             "budget": {"calls_total": 9},
             "inputs": {"files": []},
+            "protected": True,
         }
     },
+    "schedules": {"nightly": {"cron": "0 2 * * *", "tz": "Europe/Berlin", **WHOLE_ITEM}},
+    "webhooks": {
+        "push": {
+            "verify": "github",
+            "secret_env": "HOOK_SECRET",
+            "if": "payload.ref == 'refs/heads/main'",
+            **WHOLE_ITEM,
+            "inputs": {"commit": {"from": "payload.after"}},
+        }
+    },
+    "reconcile": {"main": {"every_min": 5, "git_ref": "main", "input": "name", "phases": ["E"]}},
+    "queue": {"max_runs": 2},
 }
 
 
@@ -171,6 +202,7 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     needed = {name: good(name, phase="E") for name in ("20-lint", "30-migrate")}
     needed["30-migrate"] += "outputs: [version]\n"
     said = {key: value for key, value in WHOLE_TASK.items() if key not in SHORT}
+    needed["zf.yaml"] = "approvers: {tokens: [ann]}\n"
     found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a")})
     assert found.flow is not None, found.problems
     form = json.loads((REFERENCE / "schemas/recorded-task.schema.json").read_text())
@@ -288,9 +320,9 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 forms.with_defaults(schema.TASK),
                 step_keys.STEP,
                 schema.NEED,
-                schema.MATRIX,
-                schema.COUNTED,
-                schema.TAKEN,
+                matrix_keys.MATRIX,
+                matrix_keys.COUNTED,
+                matrix_keys.TAKEN,
                 schema.FROM,
                 schema.EXIT_CODES,
                 schema.CONCURRENCY,
@@ -298,7 +330,9 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.REPORTS,
                 CACHE,
                 SANDBOX,
+                APPROVAL,
                 schema.PROJECT,
+                APPROVERS,
                 schema.THROTTLE,
                 schema.PHASE,
                 forms.FILE,
@@ -319,7 +353,9 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "reports",
         "cache",
         "sandbox",
+        "approval",
         "project",
+        "approvers",
         "throttle",
         "phase",
         "file",

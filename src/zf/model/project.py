@@ -21,6 +21,8 @@ class Phase(Struct, frozen=True):
     needs: tuple[str, ...] = ()
     max_jobs: int | None = None
     inputs: Mapping[str, Input] = NOTHING
+    # Whether nothing that a server queues later ends a run of it.
+    protected: bool = False
 
 
 class Project(Struct, frozen=True):
@@ -49,6 +51,11 @@ class Project(Struct, frozen=True):
     # Where those are who may approve: the file with their keys, and names of tokens.
     approvers: Mapping[str, Any] = NOTHING
     phases: Mapping[str, Phase] = field(default_factory=dict)
+    # What a server starts by itself, by name, and how its queue works: as the file says it.
+    schedules: Mapping[str, Any] = NOTHING
+    webhooks: Mapping[str, Any] = NOTHING
+    reconcile: Mapping[str, Any] = NOTHING
+    queue: Mapping[str, Any] = NOTHING
 
 
 def declares_inputs(project: Project) -> bool:

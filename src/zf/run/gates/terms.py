@@ -45,8 +45,8 @@ def recorded(
 def _names(root: str, environ: Mapping[str, str], about: Mapping[str, Any]) -> Iterator[str]:
     """By what the one that started the run is known: as far as its surroundings tell."""
     trigger, ci = about.get("trigger"), about.get("ci")
-    if isinstance(trigger, dict):
-        yield from (str(trigger[key]) for key in ("name", "by", "actor") if trigger.get(key))
+    if isinstance(trigger, dict) and trigger.get("by"):
+        yield str(trigger["by"])
     if isinstance(ci, dict) and ci.get("actor"):
         yield str(ci["actor"])
     for name in ("user.email", "user.name"):
