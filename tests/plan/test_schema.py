@@ -18,6 +18,7 @@ from zf.plan.caching.keys import CACHE
 from zf.plan.files import forms, patterns
 from zf.plan.gates.keys import APPROVAL, APPROVERS
 from zf.plan.matrix import keys as matrix_keys
+from zf.plan.services.keys import SERVICE
 from zf.plan.steps import keys as step_keys
 from zf.plan.walls.keys import SANDBOX
 
@@ -97,6 +98,15 @@ WHOLE_TASK = {
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
     "approval": {"by": ["ann"], "prompt": "Now?", "min": 1, "timeout_sec": 60, "four_eyes": True},
     "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
+    "services": [
+        {
+            "name": "db",
+            "run": "postgres",
+            "ready": "pg_isready",
+            "ready_timeout_sec": 20,
+            "ports": [5432, "admin"],
+        },
+    ],
 }
 # What is told by the keys that it is short for, or comes from elsewhere.
 SHORT = {"shell", "run", "use", "needs+", "pass_env+", "artifacts+", "secrets+"}
@@ -164,6 +174,16 @@ WHOLE_PROJECT = {
     },
     "reconcile": {"main": {"every_min": 5, "git_ref": "main", "input": "name", "phases": ["E"]}},
     "queue": {"max_runs": 2},
+    "server": {
+        "host": "127.0.0.1",
+        "port": 8181,
+        "hosts": ["ci.example.org"],
+        "behind_proxy": True,
+        "trusted_proxies": ["10.0.0.0/8"],
+        "trusted_user_header": "X-Remote-User",
+        "trusted_user_from": ["127.0.0.1"],
+        "trusted_user_role": "operator",
+    },
 }
 
 
@@ -330,6 +350,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.REPORTS,
                 CACHE,
                 SANDBOX,
+                SERVICE,
                 APPROVAL,
                 schema.PROJECT,
                 APPROVERS,
@@ -353,6 +374,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "reports",
         "cache",
         "sandbox",
+        "service",
         "approval",
         "project",
         "approvers",

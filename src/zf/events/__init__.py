@@ -36,6 +36,7 @@ from zf.events.runs import (
     ThrottleEntered,
     ThrottleLeft,
 )
+from zf.events.services import ServiceEnded, ServiceStarted
 
 __all__ = [
     "FAILED",
@@ -69,6 +70,8 @@ __all__ = [
     "RunStarted",
     "RunSuspended",
     "RunTimedOut",
+    "ServiceEnded",
+    "ServiceStarted",
     "Status",
     "TaskNotRun",
     "ThrottleEntered",

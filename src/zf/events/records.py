@@ -36,6 +36,7 @@ from zf.events.runs import (
     ThrottleEntered,
     ThrottleLeft,
 )
+from zf.events.services import ServiceEnded, ServiceStarted
 from zf.lean import lazy
 from zf.lean.records import asdict, astuple, convert, replace
 
@@ -68,6 +69,8 @@ Event = (
     | PlanExtended
     | Cached
     | CacheMissed
+    | ServiceStarted
+    | ServiceEnded
     | RetryScheduled
     | RetryDropped
     | LeaseAwaited

@@ -37,6 +37,7 @@ from zf.plan.gates.keys import GATES, OF_APPROVERS
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.matrix.keys import AXIS, MATRIX
 from zf.plan.outputs.form import FROM, OUTPUTS
+from zf.plan.services.keys import SERVICES
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
 from zf.plan.triggers.keys import TRIGGERS
 from zf.plan.walls.keys import WALLS
@@ -247,6 +248,7 @@ TASK: Mapping[str, Key] = {
     ),
     **CACHING,
     **WALLS,
+    "services": SERVICES,
     **GATES,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),

@@ -68,6 +68,7 @@ CODES: Mapping[Cause, str] = {
     Cause.MATRIX: "ZF524",
     Cause.STEP_TIMEOUT: "ZF525",
     Cause.SKIP_EXIT_CODE: "ZF526",
+    Cause.SERVICE: "ZF720",
     Cause.APPROVAL_TIMEOUT: "ZF734",
     Cause.APPROVAL_REJECTED: "ZF735",
 }

@@ -38,6 +38,8 @@ from zf.events import (
     RunStarted,
     RunSuspended,
     RunTimedOut,
+    ServiceEnded,
+    ServiceStarted,
     Status,
     TaskNotRun,
     ThrottleEntered,
@@ -53,7 +55,6 @@ if TYPE_CHECKING:
 
 # What keeps a run from passing, unless it is tolerated: everything but success and skipped.
 _SPOILS = (*FAILED, Status.BLOCKED, Status.CANCELLED)
-
 # A row of the live board counts no further.
 _MOST_WAITING = 99
 
@@ -277,7 +278,7 @@ class Fold:
                 facts.tasks[event.task].looked_up = event
             case ApprovalAsked() | ApprovalGiven() | ApprovalRefused():
                 facts.tasks[event.task].at_gate(event, mono)
-            case CancelRequested():
+            case CancelRequested() | ServiceStarted() | ServiceEnded():
                 pass  # what comes of it has events of its own
             case RunStarted() | RunResumed() | RunSuspended() | RunEnded():
                 self._run(event, mono, wall)

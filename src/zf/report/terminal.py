@@ -35,6 +35,8 @@ from zf.events import (
     RunStarted,
     RunSuspended,
     RunTimedOut,
+    ServiceEnded,
+    ServiceStarted,
     TaskNotRun,
     ThrottleEntered,
     ThrottleLeft,
@@ -142,6 +144,8 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
             return style.paint(f"interrupted: {how}", "interrupted")
         case RunEnded() | ConditionEvaluated() | LeaseTaken() | Cached() | CacheMissed():
             return ""  # the summary says it, or nothing needs to
+        case ServiceStarted() | ServiceEnded():
+            return ""  # of a task, whose end says what came of it
         case AttemptStarted() | AttemptEnded() | TaskNotRun() | LeaseAwaited():
             return ""  # of a task that is not in the plan
         case RetryScheduled() | RetryDropped():

@@ -17,8 +17,6 @@ from zf.events import (
     ApprovalAsked,
     AttemptEnded,
     AttemptStarted,
-    Cached,
-    CacheMissed,
     CancelRequested,
     Cause,
     Event,
@@ -60,6 +58,7 @@ from zf.run.schedule.orders import (
     TimeOutPhase,
 )
 from zf.run.schedule.scheduler import Scheduler
+from zf.work.control import Told
 
 if TYPE_CHECKING:
     from zf.run.gates.gate import Gate
@@ -94,7 +93,7 @@ class Executor(Protocol):
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
-    ) -> list[AttemptEnded | Spent | Cached | CacheMissed]:
+    ) -> list[AttemptEnded | Spent | Told]:
         """Attempts that ended, and what others have spent or found so far; empty when the time is
         up, `wakeup_fd` became readable or `output_fd` writable.
         """
@@ -157,7 +156,7 @@ class Engine:
                 if isinstance(event, Spent):
                     self._carry_out(self._scheduler.handle(event, time.monotonic()))
                     continue
-                if isinstance(event, Cached | CacheMissed):
+                if isinstance(event, Told):
                     # What decides is the end of the attempt, which says it, too.
                     self._record(event)
                     continue

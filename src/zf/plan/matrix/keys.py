@@ -1,4 +1,4 @@
-"""The keys of `matrix`: axes, what is included and excluded, and how its instances run."""
+"""The keys of a matrix in a task file: one row each."""
 
 from __future__ import annotations
 
