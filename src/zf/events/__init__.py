@@ -18,6 +18,7 @@ from zf.events.attempts import (
 )
 from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
+from zf.events.probes import Probe, Probed
 from zf.events.records import TYPES, Event, from_json, timestamp, to_json
 from zf.events.runs import (
     SCHEMA,
@@ -63,6 +64,8 @@ __all__ = [
     "PhaseStarted",
     "PhaseTimedOut",
     "PlanExtended",
+    "Probe",
+    "Probed",
     "RetryDropped",
     "RetryScheduled",
     "RunEnded",

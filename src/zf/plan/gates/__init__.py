@@ -1,1 +1,1 @@
-"""Gates in task files: the keys of `approval`, those who may approve, and what cannot be meant."""
+"""The keys of gates and monitors, those who may approve, and what cannot be meant."""

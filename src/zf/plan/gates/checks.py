@@ -1,87 +1,77 @@
-"""What a task file says of an approval that cannot be meant: it would wait for ever, or for less
-than it seems to.
-"""
+"""What a task file says of a monitor that cannot be meant: above all, one without limits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
-
-from zf.model import CANCEL_RUNNING
-from zf.plan.suggest import nearest
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zf.errors import Problem
-    from zf.model import Project, Task
     from zf.plan.drafts import Draft
-    from zf.plan.gates.approvers import Approvers
 
 
-def check_approvals(drafts: Iterable[Draft], project: Project, root: str) -> Iterator[Problem]:
-    """Approvers that the project does not have, and terms that cannot be met."""
-    asking = [draft for draft in drafts if draft.task and draft.task.approval]
-    if not asking:
-        return
-    from zf.plan.gates.approvers import Approvers  # noqa: PLC0415 - few projects have any
-
-    try:
-        approvers = Approvers.of(root, project)
-    except OSError as error:
-        yield _unreadable(root, project, error)
-        return
-    for draft in asking:
-        assert draft.task is not None
-        yield from _unknown(draft, draft.task, approvers)
-        yield from _terms(draft, draft.task)
+def check_repeat(drafts: Iterable[Draft]) -> Iterator[Problem]:
+    """Monitors that might never end, and what no monitor can have."""
+    for draft in drafts:
+        if draft.task is not None and draft.task.repeat:
+            yield from _unlimited(draft, draft.task.repeat)
+            yield from _beside(draft)
+            yield from _outputs(draft)
 
 
-def _unreadable(root: str, project: Project, error: OSError) -> Problem:
-    from zf.plan.files.pointer import pointer_to  # noqa: PLC0415 - of a mistake
-    from zf.plan.places import PROJECT_FILE  # noqa: PLC0415 - as above
-
-    named = project.approvers["allowed_signers"]
-    return pointer_to(f"{root}/{PROJECT_FILE}", PROJECT_FILE).problem(
-        ("approvers", "allowed_signers"),
-        "ZF731",
-        f"the list of allowed signers, '{named}', cannot be read: {error.strerror}",
-        "name the file that has the keys of those who may approve",
-    )
-
-
-def _unknown(draft: Draft, task: Task, approvers: Approvers) -> Iterator[Problem]:
-    for index, name in enumerate(task.approval["by"]):
-        if approvers.knows(name):
-            continue
-        where = f"{approvers.path} has no key of that name" if approvers.path else _NO_LIST
-        guess = nearest(name, approvers.names())
-        hint = f"did you mean '{guess}'?" if guess else _REMEDY.format(name=name)
-        message = (
-            f"'{name}' can approve nothing: {where}, and no token that may approve is called so"
-        )
-        yield draft.problem(("approval", "by", index), "ZF730", message, hint)
-
-
-_NO_LIST = "there is no list of allowed signers"
-_REMEDY = (
-    "add the line `{name} ssh-ed25519 AAAA...` to allowed_signers in the project root, or make a"
-    " token of that name"
-)
-
-
-def _terms(draft: Draft, task: Task) -> Iterator[Problem]:
-    said = task.approval
-    if said["min"] > len(said["by"]):
+def _unlimited(draft: Draft, said: Mapping[str, Any]) -> Iterator[Problem]:
+    if "limit" not in said and "for_sec" not in said:
         yield draft.problem(
-            ("approval", "min"),
-            "ZF732",
-            f"{said['min']} have to approve, and `by` names {len(said['by'])}",
-            "name more of them, or ask for fewer",
+            ("repeat",),
+            "ZF750",
+            f"the `repeat` of {draft.title} has no limit",
+            "say how many probes there are at most, such as limit: 30, or for how long it has to"
+            " stay good: for_sec: 900",
         )
-    if said["protected"] and task.on_newer == CANCEL_RUNNING:
+    if "inconclusive" in said and "inconclusive_limit" not in said:
         yield draft.problem(
-            ("approval", "protected"),
-            "ZF733",
-            "a task that is protected from newer runs cannot be ended by one: its `concurrency`"
-            " says `on_newer: cancel_running`",
-            "remove one of the two",
+            ("repeat", "inconclusive"),
+            "ZF751",
+            "`inconclusive` has no limit",
+            "say how many such probes in a row fail the task, such as inconclusive_limit: 5",
         )
+    elif "inconclusive_limit" in said and "inconclusive" not in said:
+        yield draft.problem(
+            ("repeat", "inconclusive_limit"),
+            "ZF751",
+            "`inconclusive_limit` limits nothing, as no exit code is inconclusive",
+            "say which are, such as inconclusive: [75], or remove it",
+        )
+
+
+def _beside(draft: Draft) -> Iterator[Problem]:
+    """Keys that mean nothing beside it."""
+    task = draft.task
+    assert task is not None
+    for key, is_said, why in (
+        ("cache", task.cache, "what it looks at is outside, and no earlier look counts for it"),
+        ("leave_running", task.leave_running, "each probe ends with all that it started"),
+    ):
+        if is_said:
+            hint = f"remove `{key}`, or `repeat`"
+            yield draft.problem((key,), "ZF752", f"`{key}` cannot be beside `repeat`: {why}", hint)
+
+
+def _outputs(draft: Draft) -> Iterator[Problem]:
+    """Outputs that `until` asks for and that the task does not hand on."""
+    from zf.plan.conditions.condition import parse  # noqa: PLC0415 - few tasks repeat
+    from zf.plan.suggest import nearest  # noqa: PLC0415 - as above
+
+    task = draft.task
+    assert task is not None
+    if task.repeat["until"] == "success" or not task.outputs:
+        return
+    for field, (at, length) in parse(task.repeat["until"]).fields.items():
+        if field.kind == "outputs" and field.path[0] not in task.outputs:
+            guess = nearest(field.path[0], task.outputs)
+            hint = f"did you mean 'outputs.{guess}'?" if guess else "add it to `outputs`"
+            message = f"`until` asks for '{field.key}', which is not among the task's `outputs`"
+            pointer, loc = draft.pointer(("repeat", "until"))
+            yield pointer.inside(loc, at, length, "ZF260", message, hint)

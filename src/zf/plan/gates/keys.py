@@ -1,85 +1,91 @@
-"""The keys about approvals: of a task, and of zf.yaml about those who may approve."""
+"""The key of a task that makes it a monitor, and what it becomes in the model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from zf.plan.files.patterns import INSIDE, NOT_BLANK
-from zf.plan.form import BOOL, Key, list_of, mapping, number, text, whole
+from zf.model.repeat import DEFAULT_INTERVAL_S, DEFAULT_PROBE_TIMEOUT_S, SUCCESS, Repeat
+from zf.plan.files.patterns import NOT_BLANK
+from zf.plan.form import Key, checked, is_condition, list_of, mapping, number, text, whole
 from zf.typed import MAX_SECONDS
 
-# More than any committee has; a mistyped number is noticed.
-MOST_APPROVERS = 100
-# What stands in a list of allowed signers, or as the name of a token: no space, comma or quote, and
-# no character of a pattern.
-APPROVER = r"^[^\s,\"*?!|]{1,200}$"
+MAX_PROBES = 10_000
+_COUNT = whole(1, MAX_PROBES)
+_OF_NEEDS = "it is asked of a probe: the `condition` of the task is asked of its needs"
+_NOT_OF_PROBES = dict.fromkeys(("success", "failure", "always", "cancelled", "status"), _OF_NEEDS)
 
-APPROVAL: Mapping[str, Key] = {
-    "by": Key(
-        list_of(text(APPROVER), min_length=1),
-        "Who may approve: names of `allowed_signers`, or of tokens of the server.",
-        required=True,
-        example="by: [ann@example.org]",
+
+def _is_until(said: str) -> str:
+    return said if said == SUCCESS else is_condition(said, _NOT_OF_PROBES)
+
+
+REPEAT: Mapping[str, Key] = {
+    "until": Key(
+        checked(text(NOT_BLANK), _is_until),
+        "What makes a probe good: `success` of its steps, or a condition that is then asked, which"
+        " knows `outputs.NAME` of the probe.",
+        default=SUCCESS,
     ),
-    "prompt": Key(text(NOT_BLANK), "What is asked, in a sentence for people."),
-    "min": Key(
-        whole(1, MOST_APPROVERS),
-        "How many of them have to approve, each with a key of their own.",
-        default=1,
+    "interval_sec": Key(
+        number(least=0, most=MAX_SECONDS),
+        "Seconds between the end of a probe and the start of the next.",
+        default=DEFAULT_INTERVAL_S,
     ),
-    "timeout_sec": Key(
+    "limit": Key(
+        _COUNT,
+        "How many probes there are at most; without `for_sec` it has to be said.",
+    ),
+    "for_sec": Key(
         number(above=0, most=MAX_SECONDS),
-        "Seconds after which a task that is not approved ends as `blocked`. Default: none.",
+        "Seconds for which it has to stay good: a watch. Without it the first good probe ends the"
+        " task.",
     ),
-    "four_eyes": Key(
-        BOOL, "Whether the one that started the run is refused as an approver.", default=False
+    "fail_after": Key(
+        _COUNT,
+        "How many bad probes in a row fail the task. Default: 1 for a watch, else no number.",
     ),
-    "protected": Key(
-        BOOL,
-        "Whether a newer run leaves the task alone that waits for approval, or was approved, where"
-        " it would end it (`on_newer`).",
-        default=False,
+    "inconclusive": Key(
+        list_of(whole(1, 255), min_length=1),
+        "Exit codes by which a probe says that it could not measure: it is neither good nor bad.",
+    ),
+    "inconclusive_limit": Key(
+        _COUNT,
+        "How many such probes in a row fail the task; with `inconclusive` it has to be said.",
+    ),
+    "probe_timeout_sec": Key(
+        number(above=0, most=MAX_SECONDS),
+        "Seconds that the steps of one probe may take; one that takes longer is bad.",
+        default=DEFAULT_PROBE_TIMEOUT_S,
     ),
 }
 
 GATES: Mapping[str, Key] = {
-    "approval": Key(
-        mapping(APPROVAL),
-        "The task begins only once it is approved, each attempt of it: it waits without a slot,"
-        " after its needs and its condition, and before any step.",
-        keys=APPROVAL,
+    "repeat": Key(
+        mapping(REPEAT),
+        "The steps are run again and again, as probes, until one is good, or to see that all stay"
+        " good.",
+        keys=REPEAT,
     ),
 }
-
-APPROVERS: Mapping[str, Key] = {
-    "allowed_signers": Key(
-        text(INSIDE),
-        "The file with the SSH keys of those who may approve (ssh-keygen's allowed signers),"
-        " relative to the project root. Default: `allowed_signers` there, or in `.zenflow`.",
-    ),
-    "tokens": Key(
-        list_of(text(APPROVER)),
-        "Names of tokens of the server that may approve, for places that do not have them.",
-    ),
+_FILLED_IN = {
+    "until": SUCCESS,
+    "interval_sec": DEFAULT_INTERVAL_S,
+    "probe_timeout_sec": DEFAULT_PROBE_TIMEOUT_S,
 }
-
-OF_APPROVERS: Mapping[str, Key] = {
-    "approvers": Key(
-        mapping(APPROVERS),
-        "Those who may approve: where their keys are, and the names of tokens.",
-        default={},
-        keys=APPROVERS,
-    ),
-}
+# What all of it may take where its file does not say, and no slot is free at once.
+_SLACK = 2
 
 
-def converted(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model has of an `approval`: all that decides, also where the file is silent."""
-    return {
-        "min": 1,
-        "four_eyes": False,
-        "protected": False,
-        **said,
-        "by": list(dict.fromkeys(said["by"])),
-    }
+def converted(form: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a task that come of its `repeat`: with its defaults filled in, and how long the
+    whole may take where the file says nothing of it.
+    """
+    said = {**_FILLED_IN, **form["repeat"]}
+    if "for_sec" in said:
+        said.setdefault("fail_after", 1)
+    held: dict[str, Any] = {"repeat": said}
+    if "timeout_sec" not in form:
+        longest_s = _SLACK * Repeat.of(said).longest_s
+        held["timeout_s"] = min(float(MAX_SECONDS), max(300.0, longest_s))
+    return held

@@ -1,1 +1,1 @@
-"""Gates of a run: what is asked before a task begins, how answers come in, and which count."""
+"""What stands between tasks and their turn, or goes on beside them: gates, monitors, handlers."""
