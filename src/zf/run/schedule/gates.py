@@ -8,13 +8,20 @@ decided where it is read (`run/gates`); here it has happened.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from zf.events import ApprovalAsked, ApprovalGiven, Cause, Status
+from zf.events import ApprovalAsked, ApprovalGiven, ApprovalRefused, Cause, Status
 from zf.lean.records import Struct, field
 from zf.model import Task
 from zf.run.schedule.clock import Clock
-from zf.run.schedule.orders import AskApproval, Order
+from zf.run.schedule.orders import AskApproval, NotAsked, Order
 from zf.run.schedule.outcomes import Decision
+
+if TYPE_CHECKING:
+    from zf.run.schedule.tasks import Tasks
+
+# An answer to what was asked before an attempt.
+Reply = ApprovalGiven | ApprovalRefused
 
 # What becomes of a task to which one of those who may approve it says no.
 REJECTED = "rejected"
@@ -31,18 +38,28 @@ class _Question(Struct):
 
 
 class Gates:
-    """`order` takes the orders that follow."""
+    """`attempts` says how many there were of a task, `order` takes the orders that follow."""
 
     def __init__(
-        self, tasks: Mapping[str, Task], clock: Clock, order: Callable[[Order], None]
+        self,
+        tasks: Mapping[str, Task],
+        attempts: Callable[[str], int],
+        clock: Clock,
+        order: Callable[[Order], None],
     ) -> None:
         self._tasks = tasks
+        self._attempts = attempts
         self._clock = clock
         self._order = order
         self._questions: dict[str, _Question] = {}
 
-    def holds(self, name: str, attempt: int) -> bool:
-        """Whether the task has to wait before this attempt; it is asked for if it was not yet."""
+    def holds(self, name: str) -> bool:
+        """Whether the task has to wait before its next attempt, which is asked for if it was not
+        yet.
+        """
+        if not self._tasks[name].approval:
+            return False
+        attempt = self._attempts(name) + 1
         question = self._questions.get(name)
         if question is None or question.attempt != attempt:
             question = self._questions[name] = _Question(attempt)
@@ -69,6 +86,10 @@ class Gates:
     def is_asked(self, name: str, attempt: int) -> bool:
         """Whether the attempt still waits for an answer."""
         return self._open(name, attempt) is not None
+
+    def is_asleep(self, name: str) -> bool:
+        """Whether the task waits for a moment, too, at which it is in line."""
+        return name in self._clock.asleep
 
     def is_to_ask(self, name: str, attempt: int) -> bool:
         """Whether the question is still to be put."""
@@ -114,6 +135,23 @@ class Gates:
         question = self._questions.get(name)
         is_open = question is not None and question.attempt == attempt and not question.is_met
         return question if is_open else None
+
+
+def take_in(tasks: Tasks, event: ApprovalAsked | NotAsked | Reply) -> None:
+    """An approval was asked for, or answered."""
+    gates = tasks.gates
+    match event:
+        case ApprovalAsked():
+            gates.asked(event)
+        case NotAsked(name, detail):
+            tasks.end(name, Decision(Status.FAILURE, Cause.ARTIFACTS, detail))
+        case ApprovalGiven(name):
+            is_met = gates.given(event) and tasks.is_waiting(name)
+            if is_met and not gates.is_asleep(name):
+                tasks.line_up(name)
+        case ApprovalRefused(name, attempt, why) if why == REJECTED:
+            if gates.is_asked(name, attempt) and tasks.is_waiting(name):
+                tasks.end(name, rejected(event.detail))
 
 
 def approvers(said: Mapping[str, object]) -> str:

@@ -58,6 +58,7 @@ from zf.lean.records import replace
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
+from zf.run.schedule import gates
 from zf.run.schedule.clock import Alarm, Clock
 from zf.run.schedule.exits import Exits
 from zf.run.schedule.orders import (
@@ -81,7 +82,7 @@ from zf.run.schedule.outcomes import Decision, Outcomes
 from zf.run.schedule.phases import Phases
 from zf.run.schedule.ready import impossible
 from zf.run.schedule.stops import Stops
-from zf.run.schedule.tasks import Reply, Tasks
+from zf.run.schedule.tasks import Tasks
 
 if TYPE_CHECKING:
     from zf.plan.conditions.verdict import ConditionContext
@@ -94,7 +95,7 @@ Happening = (
     | CancelRequested
     | Spent
     | Answer
-    | Reply
+    | gates.Reply
     | Tick
     | LoadSampled
 )
@@ -218,7 +219,7 @@ class Scheduler:
             case NotExtended(name, status, detail):
                 self._tasks.give_up_waiting(name, Decision(status, Cause.INSTANCES, detail))
             case ApprovalAsked() | NotAsked() | ApprovalGiven() | ApprovalRefused():
-                self._tasks.at_gate(event)
+                gates.take_in(self._tasks, event)
             case LoadSampled():
                 self._record(self._slots.gate.sample(event, self._clock.now))
             case Tick():
@@ -259,7 +260,7 @@ class Scheduler:
             case ThrottleLeft():
                 self._slots.gate.open(at)
             case ApprovalAsked() | ApprovalGiven() | ApprovalRefused():
-                tasks.at_gate(event)
+                gates.take_in(tasks, event)
             case Probe(name, attempt) if self._slots.attempt_of(name) == attempt:
                 self._slots.monitors.resting.pop(name, None)
                 self._slots.running[name] = attempt

@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING
 from zf.events import (
     FAILED,
     WELL,
-    ApprovalAsked,
-    ApprovalGiven,
-    ApprovalRefused,
     AttemptEnded,
     Cause,
     Probe,
@@ -27,7 +24,7 @@ from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
 from zf.run.gates.verdict import Again, Failed, Good
 from zf.run.schedule.clock import Clock
-from zf.run.schedule.gates import REJECTED, Gates, rejected
+from zf.run.schedule.gates import Gates
 from zf.run.schedule.limits.budgets import Budgets
 from zf.run.schedule.limits.slots import Slots
 from zf.run.schedule.orders import (
@@ -35,7 +32,6 @@ from zf.run.schedule.orders import (
     Extend,
     KillAttempt,
     Limits,
-    NotAsked,
     NotRun,
     Order,
     Record,
@@ -48,8 +44,6 @@ if TYPE_CHECKING:
     from zf.plan.conditions.verdict import ConditionContext
     from zf.run.schedule.limits.matrix import Matrices
 
-# An answer to what was asked before an attempt.
-Reply = ApprovalGiven | ApprovalRefused
 # What a worker cannot say of itself why it is to end an attempt.
 _TOLD = frozenset({Cause.BUDGET, Cause.SUPERSEDED})
 
@@ -77,7 +71,7 @@ class Tasks:
         self._order = order
         self.slots = Slots(plan, limits, clock, order)
         self.budgets = Budgets(plan)
-        self.gates = Gates(plan.tasks, clock, order)
+        self.gates = Gates(plan.tasks, self.slots.attempts, clock, order)
         # Made when the first instance of a matrix that fails fast has failed.
         self._matrices: Matrices | None = None
         self.done = outcomes.done
@@ -168,7 +162,7 @@ class Tasks:
             return False
         if ended.cause is Cause.RUNNER:
             # The task has no part in it: no retry is spent.
-            if not self._is_held(name):
+            if not self.gates.holds(name):
                 self.slots.queue.add(name)
         else:
             delay_s = self._retries.spend(task, ended)
@@ -176,7 +170,7 @@ class Tasks:
                 return False
             self._order(Record(RetryScheduled(name, ended.attempt + 1, delay_s)))
             self._clock.sleep_until(self._clock.now + delay_s, name)
-            self._is_held(name)  # what can be answered meanwhile is asked now
+            self.gates.holds(name)  # what can be answered meanwhile is asked now
         self._fallback[name] = ended
         return True
 
@@ -256,7 +250,7 @@ class Tasks:
         may_start_at = self._clock.started + self._tasks[name].start_after_s
         if may_start_at > self._clock.now:
             self._clock.sleep_until(may_start_at, name)
-            self._is_held(name)  # as above
+            self.gates.holds(name)  # as above
         else:
             self.line_up(name)
         return False
@@ -274,33 +268,12 @@ class Tasks:
             self.slots.monitors.wake(name)
             return
         self._clock.asleep.pop(name, None)
-        if self._is_held(name):
+        if self.gates.holds(name):
             return
         self.slots.queue.add(name)
         patience_s = self._tasks[name].queue_timeout_s
         if patience_s is not None and not self.slots.has_begun(name):
             self._clock.set(self._clock.now + patience_s, "queue", name)
-
-    def _is_held(self, name: str) -> bool:
-        """Whether its next attempt waits for approval."""
-        if not self._tasks[name].approval:
-            return False
-        return self.gates.holds(name, self.slots.attempts(name) + 1)
-
-    def at_gate(self, event: ApprovalAsked | NotAsked | Reply) -> None:
-        """An approval was asked for, or answered."""
-        match event:
-            case ApprovalAsked():
-                self.gates.asked(event)
-            case NotAsked(name, detail):
-                self.end(name, Decision(Status.FAILURE, Cause.ARTIFACTS, detail))
-            case ApprovalGiven(name):
-                is_met = self.gates.given(event) and self.is_waiting(name)
-                if is_met and name not in self._clock.asleep:
-                    self.line_up(name)
-            case ApprovalRefused(name, attempt, why) if why == REJECTED:
-                if self.gates.is_asked(name, attempt) and self.is_waiting(name):
-                    self.end(name, rejected(event.detail))
 
     def _leave_line(self, name: str) -> None:
         self.gates.drop(name)
