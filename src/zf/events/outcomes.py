@@ -61,9 +61,15 @@ class Cause(StrEnum):
     SUPERSEDED = "superseded"  # a newer run wants its `concurrency` group for itself
     SPAWN = "spawn"  # a step could not be started
     WORKDIR = "workdir"  # the workdir is missing or outside the project
+    OOM = "oom"  # the kernel killed a process of it, as it had reached its memory_mb
+    LIMIT = "limit"  # it failed as it had reached another of its limits
     SERVICE = "service"  # a service could not be started, was not ready in time, or died
     SURVIVORS = "survivors"  # processes were left behind
     CLEANUP = "cleanup"  # the steps succeeded, a cleanup command did not
+    REPEAT_LIMIT = "repeat_limit"  # no probe of `repeat` was good, or not for so long, in `limit`
+    BAD_PROBES = "bad_probes"  # `fail_after` probes in a row were bad
+    INCONCLUSIVE = "inconclusive"  # `inconclusive_limit` probes in a row could not measure
+    PROBE_TIMEOUT = "probe_timeout"  # probe_timeout_sec of `repeat` ran out
     BUDGET = "budget"  # it, its phase or its run used more than the budget, or did not say
     INSTANCES = "instances"  # its list of instances, an output of a need, is empty or no such list
     OUTPUTS = "outputs"  # a declared output was not written, or one of a need cannot be used
