@@ -94,6 +94,16 @@ WHOLE_TASK = {
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
     "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
+    "container": {
+        "image": "debian:12",
+        "pull": "never",
+        "user": "1000:1000",
+        "volumes": ["./data:/data:ro"],
+        "env": {"MODE": "ci"},
+        "network": "host",
+        "memory": "512m",
+        "cpus": 1.5,
+    },
 }
 # What is told by the keys that it is short for, or comes from elsewhere.
 SHORT = {"shell", "run", "use", "needs+", "pass_env+", "artifacts+", "secrets+"}
@@ -319,6 +329,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "reports",
         "cache",
         "sandbox",
+        "container",
         "project",
         "throttle",
         "phase",

@@ -236,6 +236,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "sources": "sources: [src/**, pyproject.toml]",
         "generates": "generates: [dist/]",
         "sandbox": "sandbox: true",
+        "container": "container: debian:12",
         "cache": "cache: true",
         "commands": "commands:\n  - name: Test\n    run: make test",
         "skip_exit_codes": "skip_exit_codes: [77]",

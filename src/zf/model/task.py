@@ -158,6 +158,9 @@ class Task(Struct, frozen=True):
     on_newer: str = QUEUE
     # The `matrix:` of a task whose instances are only known when a need has handed on which.
     matrix_from: Mapping[str, Any] = NOTHING
+    # The container that its steps run in, by the keys of a task file; of a task that is to run also
+    # the `digest` and the `id` of the image that its name stands for in this run.
+    container: Mapping[str, Any] = NOTHING
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""

@@ -85,6 +85,7 @@ def load(
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
+    problems += _bad_walls(drafts, root, home)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
         chosen = [*in_question(drafts, asked)]
@@ -127,9 +128,8 @@ def _path_warnings(drafts: list[Draft]) -> Iterator[Problem]:
         task = draft.task
         if task is None or draft.matrix is not None:
             continue
-        if not any(
-            "${" in one for one in (task.workdir, *task.artifacts, *task.generates, *task.sources)
-        ):
+        globs = (*task.artifacts, *task.generates, *task.sources)
+        if not any("${" in one for one in (task.workdir, task.container.get("image", ""), *globs)):
             continue
         from zf.plan.matrix.paths import not_put  # no task has one
 
@@ -146,6 +146,14 @@ def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:
     from zf.plan.steps.problems import check_env  # few tasks have such values
 
     return check_env(asking, project)
+
+
+def _bad_walls(drafts: list[Draft], root: str, home: str) -> Iterable[Problem]:
+    if not any(draft.task is not None and draft.task.container for draft in drafts):
+        return ()
+    from zf.plan.walls.checks import check_walls  # few tasks have a container
+
+    return check_walls(drafts, root, home)
 
 
 def _handed(
@@ -300,7 +308,7 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
 _CONVERTED = frozenset(
     {
         *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox"),
-        *("allow_failure", "retry_on"),
+        *("container", "allow_failure", "retry_on"),
     }
 )
 
@@ -325,10 +333,10 @@ def _convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, 
             "cache_tools": tuple(cache.get("tools", ())),
             "generates_check": cache.get("check", ""),
         }
-    if "sandbox" in form:
+    if "sandbox" in form or "container" in form:
         from zf.plan.walls.keys import converted  # few tasks have one
 
-        said |= converted(form)
+        said |= converted(form, said.get("env", NOTHING))
     if isinstance(form.get("allow_failure"), dict):
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):

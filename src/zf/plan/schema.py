@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from zf.model import CANCEL_RUNNING, DEFAULT_PHASE, QUEUE
 from zf.plan.caching.keys import CACHING
-from zf.plan.files.patterns import ENV_NAME, ID, INSIDE, METRIC_NAME, NOT_BLANK
+from zf.plan.files.patterns import ENGINE, ENV_NAME, ID, INSIDE, METRIC_NAME, NOT_BLANK
 from zf.plan.form import (
     BOOL,
     ENV_GLOBS,
@@ -417,6 +417,12 @@ PROJECT: Mapping[str, Key] = {
         one_of(*SHIELD_MODES),
         "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
         " over this.",
+        default="auto",
+    ),
+    "container_engine": Key(
+        text(ENGINE),
+        "What makes the containers of tasks: `podman`, `docker`, or a command line that begins with"
+        " one of them. A flag or variable wins over this.",
         default="auto",
     ),
     "cached": Key(

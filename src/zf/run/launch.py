@@ -87,6 +87,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     opening.refuse_impossible(request)
     opening.refuse_unset(request)
     opening.refuse_unable(request)
+    request = opening.with_images(request)
     known = Known()
     # 2. The plan is looked through for secrets, which loads what workers look with; and earlier
     # runs say how long its tasks will take.
@@ -153,6 +154,7 @@ def resume(request: RunRequest) -> Launched:
     run, run_dir = request.run, request.run_dir
     opening.refuse_unset(request)
     opening.refuse_unable(request)
+    request = opening.with_images(request)
     # 1. The run is ours, and nothing of the dead runner's is left running.
     with (
         listening() as inbox,
@@ -277,6 +279,7 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         trace=request.trace,
         caching=request.caching(),
         terminal=request.terminal,
+        container_engine=request.settings.container_engine.value,
     )
     try:
         tasks = request.plan.tasks

@@ -24,15 +24,24 @@ from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Capture
 from zf.work.environment import METRICS, channel_files, own_variables
-from zf.work.interpreters import FILE, way
+from zf.work.interpreters import FILE, TEXT, way
 from zf.work.outcome import Outcome, error_text
-from zf.work.shell import CANNOT_START, NotStartedError, ScriptFile, WorkdirError, enter
+from zf.work.shell import (
+    CANNOT_START,
+    NOTHING_BETWEEN,
+    Behind,
+    CannotStandError,
+    NotStartedError,
+    ScriptFile,
+    WorkdirError,
+    enter,
+)
 from zf.work.steps import Command, answer
 from zf.work.supervise.leftovers import cookie
 from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from zf.model import Task
@@ -46,7 +55,6 @@ if TYPE_CHECKING:
     from zf.work.results.metrics import Meter
     from zf.work.terminal import Terminal
     from zf.work.walls import around as walls
-    from zf.work.walls.sandbox import Sandbox
 else:
     cache = lazy.module("zf.work.caching.attempt")
     channel = lazy.module("zf.work.results.channel")
@@ -84,8 +92,9 @@ class Attempt:
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
         self._left = left and f"{context.aside}/{left}"
         self._left_at = left and f"{context.written_aside}/{left}"
-        # What its steps run in, once the first one is to.
-        self._sandbox: Sandbox | None = None
+        # What its steps run behind.
+        is_walled = task.sandbox or task.container
+        self._wall = walls.Wall(context, task, outcome) if is_walled else None
         # What conditions of steps may refer to beside variables.
         self._facts: Mapping[str, Scalar] = NOTHING
         self._meter = self._made_meter()
@@ -153,14 +162,13 @@ class Attempt:
             go = partial(enter, self._context.real_root, *workdir)
             about = (self._context, self._task, self.outcome, self.tree, self._env)
             self._cache = cache.begin(*about, order.needs, self._redactor.text, go)
-        self._run_steps(meanwhile)
-        if self.outcome.cause is Cause.EXIT and self.outcome.step is not None:
-            self._tell_what_is_not_passed(self.outcome.step)
-            if self._sandbox is not None:
-                self._tell_what_is_not_read(self._sandbox, self.outcome.step)
-        self._run_cleanup()
-        if self._sandbox is not None:
-            walls.judge(self._sandbox, self.outcome)
+        try:
+            self._run_commands(meanwhile)
+        finally:
+            if self._wall is not None:
+                self._wall.end()
+        if self._wall is not None:
+            self._wall.judge()
         self._collect()
         if self._task.budget:
             self.outcome.take_budget(order.spent, self._meter.used if self._meter else NOTHING)
@@ -170,6 +178,14 @@ class Attempt:
         self.outcome.redactions = self._redactor.counts
         self.outcome.notes += self._redactor.warnings
         self.outcome.hide(self._redactor.text)
+
+    def _run_commands(self, meanwhile: Callable[[], None] | None) -> None:
+        self._run_steps(meanwhile)
+        if self.outcome.cause is Cause.EXIT and self.outcome.step is not None:
+            self._tell_what_is_not_passed(self.outcome.step)
+            if self._wall is not None:
+                self._wall.tell_unread(self.tree, self.outcome.step)
+        self._run_cleanup()
 
     def _own_variables(self) -> dict[str, str]:
         context, task = self._context, self._task
@@ -192,7 +208,7 @@ class Attempt:
             task.silence_timeout_s,
             leave_running=task.leave_running,
             meter=self._meter,
-            walled=bool(task.sandbox),
+            walled=self._wall is not None,
         )
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
@@ -219,14 +235,6 @@ class Attempt:
                 f" `pass_env: [{listed}]` in the task file does that"
             )
 
-    def _tell_what_is_not_read(self, sandbox: Sandbox, index: int) -> None:
-        """Of the files that a failed step speaks of, those that its sandbox kept from it."""
-        workdir = self._task.steps[index].workdir or self._task.workdir
-        end = self.tree.end_of(layout.log(f"step-{index}"), _END_BYTES)
-        for path in sandbox.unseen(workdir, end.decode("utf-8", "replace"))[:_MOST_UNSEEN]:
-            told = f"{path} is in the project, but not in `read` of its sandbox"
-            self.outcome.notes.append(told)
-
     def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
         task, outcome, context = self._task, self.outcome, self._context
@@ -236,7 +244,7 @@ class Attempt:
             time.monotonic() + task.cleanup_timeout_s,
             leave_running=task.leave_running,
             cleanup=True,
-            walled=bool(task.sandbox),
+            walled=self._wall is not None,
         )
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
@@ -257,7 +265,9 @@ class Attempt:
         digest = self.tree.write(layout.script(command.file), _bytes(command.shown.run))
         own = self._own.get(command.file)
         shown = own.shown(self._redactor.text) if own else NOTHING
-        record = command.record(digest, self.outcome.task.arguments, shown)
+        by_file = self._wall is not None and self._wall.takes_files
+        arguments = self.outcome.task.arguments
+        record = command.record(digest, arguments, shown, by_file=by_file)
         if terms is not None and command.step.condition:
             terms = self._asked(command, terms, record)
         if terms is not None:
@@ -353,15 +363,20 @@ class Attempt:
         env = self._env.for_step(command.index, traceparent, own.values if own else NOTHING)
         script = _bytes(step.run), self._task.arguments, step.shell
         keys = (on.fd, on.keys) if on else None
-        if step.shell and way(step.shell) == FILE:
-            name = f"scripts/{self._task.id}.{outcome.attempt}.{command.file}"
-            file = ScriptFile(f"{context.written_aside}/{name}", f"{context.aside}/{name}")
-            wall = self._wall(file.seen)
-            with file:
-                leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
-                return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
-        leader, pipe = context.shell.start(env, *script, on=on, wall=self._wall())
-        return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
+        file = self._file(command)
+        wall = self._behind(env, file.seen if file else "", on=on is not None)
+        with file or nullcontext():
+            leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
+            return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
+
+    def _file(self, command: Command) -> ScriptFile | None:
+        """Where the script of a command lies as a file, if it has to be one."""
+        shell, wall = command.step.shell, self._wall
+        if wall is not None and wall.takes_files and way(shell) != TEXT:
+            return wall.file(command.file)
+        if not shell or way(shell) != FILE:
+            return None
+        return walls.script_file(self._context, self._task, self.outcome.attempt, command.file)
 
     def _terminal(
         self, command: Command, capture: Capture
@@ -371,21 +386,13 @@ class Attempt:
             return terminal.for_step(capture, command.label)
         return nullcontext()
 
-    def _wall(self, script: str = "") -> Sequence[str]:
-        """The command line that a step's own is put behind, in the current folder. Raises
-        NotStartedError.
-        """
-        task, outcome = self._task, self.outcome
-        if not task.sandbox:
-            return ()
+    def _behind(self, values: Mapping[str, str], script: str, *, on: bool) -> Behind:
+        """What a step's command line is put behind. Raises NotStartedError."""
+        if self._wall is None:
+            return NOTHING_BETWEEN
         try:
-            if not outcome.isolation:
-                given = self._env.values, self._env.values["ARTIFACTS_DIR"]
-                self._sandbox, outcome.isolation = walls.around(self._context, task, *given)
-                if self._sandbox is None:
-                    outcome.notes.append(f"it ran without its sandbox: {outcome.isolation}")
-            return self._sandbox.words(os.getcwd(), script) if self._sandbox else ()
-        except walls.CannotStandError as error:
+            return self._wall.behind(self._env, values, script, on=on)
+        except CannotStandError as error:
             raise NotStartedError(str(error), CANNOT_START) from None
 
     def _collect(self) -> None:
@@ -440,8 +447,6 @@ class Attempt:
         )
 
 
-# Of the files that a step could not see, and of the end of its log that is looked at for them.
-_MOST_UNSEEN, _END_BYTES = 5, 16_384
 _UTF8 = ("utf-8", "surrogateescape")
 
 

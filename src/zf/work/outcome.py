@@ -62,6 +62,8 @@ class Outcome(Struct):
     shield: str = "unknown"
     # The wall that its steps asked for and had; empty for none.
     isolation: str = ""
+    # What its container was made by, and of which image.
+    container: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     # Of steps that were skipped, or failed and were tolerated.
@@ -324,7 +326,7 @@ class Outcome(Struct):
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told = {n: v for n in ("isolation", "interactive") if (v := getattr(self, n))}
+        told = {n: v for n in ("isolation", "container", "interactive") if (v := getattr(self, n))}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
         for name in ("metrics", "outputs_sha256", "cached_from"):

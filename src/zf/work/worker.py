@@ -34,7 +34,7 @@ from zf.proof.tree.records import Place
 from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
 from zf.tracing import Trace
-from zf.typed import ALWAYS
+from zf.typed import ALWAYS, AUTO
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
 from zf.work.attempt import Attempt
 from zf.work.capture import Buffer
@@ -93,6 +93,7 @@ class Shared(Struct, frozen=True):
     inputs: Inputs = field(default_factory=lambda: NOTHING)
     # The task that has the terminal, if one has it.
     terminal: str = ""
+    container_engine: str = AUTO
 
 
 class Worker:
@@ -137,6 +138,7 @@ class Worker:
             trace=shared.trace,
             caching=shared.caching,
             terminal=shared.terminal,
+            container_engine=shared.container_engine,
         )
         self._has_channel = self._has_aside = False
         # The attempt that will probably come next: at most one, the first of its task.

@@ -13,4 +13,7 @@ ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
 _PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
 INSIDE = f"^{_PART}(?:/{_PART}?)*$"
 GLOB = f"^!?{_PART}(?:/{_PART}?)*$"
+# What an image is called: no option of a command line, and no space in it.
+IMAGE = r"^[A-Za-z0-9$][^\s]*$"
+ENGINE = r"^(?:auto|(?:[^\s]*/)?(?:podman|docker)[^\s/]*(?:\s.*)?)$"
 METRIC_NAME = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"

@@ -9,14 +9,17 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from zf.lean.records import Struct
 from zf.lean.signals import signal
 from zf.work.supervise.cgroup import Cgroup
 from zf.work.supervise.meter import Meter
+
+if TYPE_CHECKING:
+    from zf.work.supervise.inside import Inside
 
 _PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -70,6 +73,10 @@ class Tree(Protocol):
         """Have what this leader left stay one of the others to look after, its zombie with it."""
         ...
 
+    def enclose(self, inside: Inside | None) -> None:
+        """Have steps be what is in a container, or for None not any more."""
+        ...
+
 
 def become_subreaper() -> bool:
     """Have orphaned descendants become children of this process; whether the system can do it."""
@@ -107,6 +114,9 @@ class SubreaperTree:
         self.meter = Meter(cgroup)
         self._self = os.getpid()
         self._fd: int | None = None
+        # What is in a container that steps are put into, and what the engine keeps for it: no step's.
+        self._inside: Inside | None = None
+        self._engines: frozenset[int] = frozenset()
         with suppress(FileNotFoundError):  # kernels without CONFIG_PROC_CHILDREN
             self._fd = os.open(f"/proc/self/task/{self._self}/children", os.O_RDONLY)
 
@@ -114,39 +124,72 @@ class SubreaperTree:
         if self._fd is not None:
             os.close(self._fd)
 
+    def enclose(self, inside: Inside | None) -> None:
+        """Have steps be what is in a container from now on, and the children that there are be the
+        engine's; or, for None, once it is removed, be what is below this process again.
+        """
+        if self._inside is not None:
+            self._inside.await_end()
+        self._inside = inside
+        known = self._engines if inside is None else self.children()
+        self._engines = frozenset(pid for pid in known if not self.meter.reap(pid))
+
     def has_only(self, leader: int) -> bool:
+        if self._inside is not None or self._engines:
+            return not self.left(leader)
         return self._fd is not None and os.pread(self._fd, 64, 0) == b"%d " % leader
 
     def left(self, leader: int) -> list[int]:
-        return [pid for pid in self.children() if pid != leader and not self.meter.reap(pid)]
+        direct = self.children()
+        found = [pid for pid in self._own(direct) if pid != leader and not self.meter.reap(pid)]
+        return found + self._in_there(direct)
+
+    def _own(self, direct: list[int]) -> list[int]:
+        """Of the children those that are no engine's."""
+        return [pid for pid in direct if pid not in self._engines] if self._engines else direct
+
+    def _in_there(self, direct: Collection[int]) -> list[int]:
+        """What is alive in the container, and no child."""
+        if self._inside is None:
+            return []
+        return [pid for pid in self._inside.members() if pid not in direct]
 
     def members(self, leader: int) -> list[int]:  # noqa: ARG002 - groups need it
-        direct = self.children()
-        return [pid for pid in (*direct, *_below(direct)) if not _is_zombie(pid)]
+        direct = self._own(self.children())
+        if self._inside is not None:
+            return self._in_there(())  # what brought them there is no step's
+        return [pid for pid in (*direct, *below(direct)) if not is_zombie(pid)]
 
     def send(self, number: int, leader: int, left: list[int], *, spare: bool = False) -> None:
+        if self._inside is not None:
+            self._inside.send(number)
+            if spare:
+                return  # what brought them there ends with them, and says how
+            left = [pid for pid in left if not self._inside.has(pid)]
         try:
             # Listed first: a process whose parent is killed moves, and would be missed.
-            below = _below([*left, leader])
+            deeper = below([*left, leader])
         except OSError:
             # No descriptors left to look with. The children of what is killed become ours, which
             # needs no look; so a kill, which is repeated, reaches all of them in the end.
-            below = []
+            deeper = []
         if not spare:
             _send_group(leader, number)
         for pid in left:
             # Children that only this process can reap, so their numbers are still theirs.
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
-        for pid in below:
+        for pid in deeper:
             self._send_below(pid, number)
         if number == signal.SIGKILL and self._cgroup is not None:
             self._cgroup.kill()
 
     def is_empty(self) -> bool:
         """The kernel's word: waitid answers ECHILD exactly when there is no child, and every
-        descendant of a subreaper is one or has a living ancestor that is.
+        descendant of a subreaper is one or has a living ancestor that is. Those of an engine stay.
         """
+        if self._inside is not None or self._engines:
+            return not self.left(0)
         try:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -211,7 +254,7 @@ class GroupTree:
         found = []
         for pid in pids():
             with suppress(ProcessLookupError, PermissionError):
-                if os.getpgid(pid) in groups and not _is_zombie(pid):
+                if os.getpgid(pid) in groups and not is_zombie(pid):
                     found.append(pid)
         return found
 
@@ -225,6 +268,9 @@ class GroupTree:
 
     def keep(self, leader: int) -> None:
         self._kept.add(leader)
+
+    def enclose(self, inside: Inside | None) -> None:
+        """No system without subreapers has containers."""
 
 
 def describe(pids: list[int]) -> tuple[Process, ...]:
@@ -259,7 +305,7 @@ def _send_group(leader: int, number: int) -> None:
             os.killpg(leader, number)
 
 
-def _below(pids: list[int]) -> list[int]:
+def below(pids: list[int]) -> list[int]:
     """The descendants of these processes, nearest first."""
     found: list[int] = []
     seen = set(pids)
@@ -275,7 +321,7 @@ def cpu_ticks(pid: int) -> int:
     if sys.platform == "linux":
         fields = _stat(pid)
         return int(fields[11]) + int(fields[12]) if fields else 0
-    else:  # noqa: RET505 - as in _is_zombie
+    else:  # noqa: RET505 - as in is_zombie
         import psutil  # noqa: PLC0415 - 20 ms that Linux never pays
 
         try:
@@ -316,7 +362,7 @@ def is_stopped(pid: int) -> bool:
     """Whether something has stopped a process, with SIGSTOP say, and nothing has woken it since."""
     if sys.platform == "linux":
         return _stat(pid)[:1] == [b"T"]
-    else:  # noqa: RET505 - as in _is_zombie
+    else:  # noqa: RET505 - as in is_zombie
         import psutil  # noqa: PLC0415 - 20 ms that Linux never pays
 
         try:
@@ -325,7 +371,7 @@ def is_stopped(pid: int) -> bool:
             return False
 
 
-def _is_zombie(pid: int) -> bool:
+def is_zombie(pid: int) -> bool:
     if sys.platform == "linux":
         fields = _stat(pid)
         # The main thread may have ended before the others: a zombie by its state, and alive.
