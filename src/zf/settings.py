@@ -178,8 +178,8 @@ class RunOptions(Options, more=REPORTS):
         key="container_engine",
         default=typed.AUTO,
         shown="podman where it is there, else docker",
-        help="What makes the containers of tasks: podman, docker, or a command line that begins with"
-        " one of them, such as 'podman --runtime runc'.",
+        help="What makes the containers of tasks: podman, docker, or a command line that begins"
+        " with one of them, such as 'podman --runtime runc'.",
     )
     sign: Option[bool | None] = Option(
         "--sign",

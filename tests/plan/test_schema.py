@@ -17,7 +17,7 @@ from zf.plan import schema
 from zf.plan.caching.keys import CACHE
 from zf.plan.files import forms, patterns
 from zf.plan.steps import keys as step_keys
-from zf.plan.walls.keys import SANDBOX
+from zf.plan.walls.keys import CONTAINER, SANDBOX
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -113,6 +113,20 @@ WHOLE_FILE = {
     "templates": {"python": {"run": "make", "pass_env+": ["CI"]}},
     "tasks": {"a": "make", "b": ["make", {"run": "make"}], "c": {"use": "python"}},
 }
+WHOLE_ITEM = {
+    "phases": ["E"],
+    "inputs": {"env": "dev"},
+    "priority": 1,
+    "ttl_sec": 60,
+    "deadline_sec": 600,
+    "group": "deploy",
+    "limit": 2,
+    "key": "k",
+    "scope": "for_sec",
+    "for_sec": 60,
+    "on_newer": "replace_queued",
+    "start_when": {"load_below": 2, "idle_sec": 60, "on_ac_power": True},
+}
 WHOLE_PROJECT = {
     **WHOLE_FILE,
     "shell": "sh",
@@ -124,6 +138,7 @@ WHOLE_PROJECT = {
     "grace_sec": 5,
     "sign": True,
     "shield": "always",
+    "container_engine": "podman --runtime runc",
     "cached": True,
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem": 500},
@@ -141,8 +156,21 @@ WHOLE_PROJECT = {
             "timeout_sec": 60,
             "budget": {"calls_total": 9},
             "inputs": {"files": []},
+            "protected": True,
         }
     },
+    "schedules": {"nightly": {"cron": "0 2 * * *", "tz": "Europe/Berlin", **WHOLE_ITEM}},
+    "webhooks": {
+        "push": {
+            "verify": "github",
+            "secret_env": "HOOK_SECRET",
+            "if": "payload.ref == 'refs/heads/main'",
+            **WHOLE_ITEM,
+            "inputs": {"commit": {"from": "payload.after"}},
+        }
+    },
+    "reconcile": {"main": {"every_min": 5, "git_ref": "main", "input": "name", "phases": ["E"]}},
+    "queue": {"max_runs": 2},
 }
 
 
@@ -181,11 +209,15 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     needed = {name: good(name, phase="E") for name in ("20-lint", "30-migrate")}
     needed["30-migrate"] += "outputs: [version]\n"
     said = {key: value for key, value in WHOLE_TASK.items() if key not in SHORT}
-    found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a")})
+    # A task has one wall or the other.
+    boxed = {"phase": "E", "run": "make", "container": said.pop("container")}
+    files = {"40-seed": json.dumps(said), "a": good("a"), "boxed": json.dumps(boxed)}
+    found = loaded(tmp_path, needed | files)
     assert found.flow is not None, found.problems
     form = json.loads((REFERENCE / "schemas/recorded-task.schema.json").read_text())
     later = {key for _, key, _ in LATER}
     whole = recorded(found.flow.tasks["40-seed@py=3.12,shard=1"])
+    whole["container"] = recorded(found.flow.tasks["boxed"])["container"]
     plain = recorded(found.flow.tasks["a"])
     for task in found.flow.tasks.values():
         said = json.loads(json.dumps(recorded(task)))
@@ -308,6 +340,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.REPORTS,
                 CACHE,
                 SANDBOX,
+                CONTAINER,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,

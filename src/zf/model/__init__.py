@@ -25,7 +25,16 @@ from zf.model.recorded import (
     recorded_step,
     script_sha256,
 )
-from zf.model.task import CANCEL_RUNNING, DEFAULT_MAX_LOG_BYTES, NOTHING, QUEUE, Need, Step, Task
+from zf.model.task import (
+    CANCEL_RUNNING,
+    DEFAULT_MAX_LOG_BYTES,
+    NOTHING,
+    QUEUE,
+    REPLACE_QUEUED,
+    Need,
+    Step,
+    Task,
+)
 
 __all__ = [
     "CANCEL_RUNNING",
@@ -36,6 +45,7 @@ __all__ = [
     "NOTHING",
     "OUTPUT_PATTERN",
     "QUEUE",
+    "REPLACE_QUEUED",
     "RESERVED_ENV",
     "STEP_FIELDS",
     "TASK_KEYS",

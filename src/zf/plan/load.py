@@ -22,7 +22,6 @@ from zf.model import (
     Flow,
     Loaded,
     Need,
-    Phase,
     Project,
     Step,
     Task,
@@ -41,10 +40,10 @@ from zf.plan.drafts import (
     phase_warnings,
 )
 from zf.plan.files import reading
+from zf.plan.files.project import project_of
 from zf.plan.files.reading import TaskSaid
 from zf.plan.files.written import Written
 from zf.plan.inputs.used import check_env, fields, template_warnings
-from zf.plan.places import PROJECT_FILE
 from zf.plan.resolve import layers, short
 from zf.plan.resolve.layers import Resolved
 from zf.plan.resolve.sharing import Sharing
@@ -82,6 +81,7 @@ def load(
     problems += check_env(drafts, project)
     problems += check_phase_said(drafts)
     problems += check_phases(drafts, project, root)
+    problems += _bad_triggers(found, project, drafts)
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
@@ -139,6 +139,18 @@ def _path_warnings(drafts: list[Draft]) -> Iterator[Problem]:
             yield draft.problem(loc, "ZF298", message, hint, "warning")
 
 
+def _bad_triggers(
+    found: reading.Project, project: Project, drafts: list[Draft]
+) -> Iterable[Problem]:
+    if not (project.schedules or project.webhooks or project.reconcile):
+        return ()
+    from zf.plan.triggers.check import check  # few projects have any
+
+    assert found.file is not None  # it says something
+    tasks = {draft.id: draft.task.phase for draft in drafts if draft.task is not None}
+    return check(found.file, project, {*tasks.values(), *project.phases}, tasks)
+
+
 def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:
     asking = [draft for draft in drafts if draft.task is not None and refers(draft.task)]
     if not asking:
@@ -192,7 +204,7 @@ def _read_project(found: reading.Project) -> tuple[Project, list[Problem]]:
     said = found.said
     if found.file is None:
         return Project(), []
-    project = _project(said)
+    project = project_of(said)
     phases = said.get("phases", {})
     if "inputs" not in said and not any("inputs" in phase for phase in phases.values()):
         return project, []
@@ -389,33 +401,6 @@ def _artifacts(listed: list[str | dict[str, Any]]) -> tuple[tuple[str, ...], tup
         for one in listed
     ]
     return tuple(path for path, _ in rows), tuple(path for path, required in rows if required)
-
-
-def _project(form: Mapping[str, Any]) -> Project:
-    """The project that a valid form describes; None stays where the file is silent."""
-    said: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in form.items()
-    }
-    said.pop("shell", None)  # what it says is in the tasks
-    throttle = said.pop("throttle", {})
-    said.pop("inputs", None)
-    said["phases"] = {
-        name: Phase(
-            phase.get("title", ""),
-            phase.get("timeout_sec"),
-            phase.get("budget", NOTHING),
-            tuple(phase.get("needs", ())),
-            phase.get("max_jobs"),
-        )
-        for name, phase in form.get("phases", {}).items()
-    }
-    return Project(
-        file=PROJECT_FILE,
-        grace_s=said.pop("grace_sec", None),
-        throttle_cpu_percent=throttle.get("cpu_percent"),
-        throttle_min_free_mem_mb=throttle.get("min_free_mem"),
-        **said,
-    )
 
 
 def _needs(form: Mapping[str, Any], lines: Mapping[str, list[int]]) -> Iterator[Need]:

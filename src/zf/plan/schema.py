@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from zf.model import CANCEL_RUNNING, DEFAULT_PHASE, QUEUE
 from zf.plan.caching.keys import CACHING
-from zf.plan.files.patterns import ENGINE, ENV_NAME, ID, INSIDE, METRIC_NAME, NOT_BLANK
+from zf.plan.files.patterns import ENV_NAME, ID, INSIDE, METRIC_NAME, NOT_BLANK
 from zf.plan.form import (
     BOOL,
     ENV_GLOBS,
@@ -37,9 +37,10 @@ from zf.plan.form import (
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.outputs.form import FROM, OUTPUT_OF, OUTPUTS
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
-from zf.plan.walls.keys import WALLS
+from zf.plan.triggers.keys import TRIGGERS
+from zf.plan.walls.keys import WALLS, WALLS_OF_PROJECT
 from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
-from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
+from zf.typed import MAX_AMOUNT, MAX_SECONDS
 
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
@@ -353,6 +354,9 @@ PHASE: Mapping[str, Key] = {
     "budget": Key(_BUDGET, "How much the tasks of the phase may use together, by metric."),
     "needs": Key(list_of(text(ID)), "The phases that have to be run before it.", default=[]),
     "max_jobs": Key(whole(1, MAX_JOBS_LIMIT), "How many of its tasks may run at the same time."),
+    "protected": Key(
+        BOOL, "Whether nothing that is queued later ends a run of the phase.", default=False
+    ),
     "inputs": OF_A_PHASE,
 }
 
@@ -413,18 +417,7 @@ PROJECT: Mapping[str, Key] = {
         "Whether every run is signed when it is over. A flag wins over this.",
         default=False,
     ),
-    "shield": Key(
-        one_of(*SHIELD_MODES),
-        "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
-        " over this.",
-        default="auto",
-    ),
-    "container_engine": Key(
-        text(ENGINE),
-        "What makes the containers of tasks: `podman`, `docker`, or a command line that begins with"
-        " one of them. A flag or variable wins over this.",
-        default="auto",
-    ),
+    **WALLS_OF_PROJECT,
     "cached": Key(
         BOOL,
         "Whether results of earlier runs count for tasks that say `cache`. A flag or variable wins"
@@ -448,4 +441,5 @@ PROJECT: Mapping[str, Key] = {
         default={},
         keys=PHASE,
     ),
+    **TRIGGERS,
 }

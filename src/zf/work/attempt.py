@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from zf.events import FAILED, WELL, Cause, Status, timestamp
 from zf.lean import lazy
-from zf.metrics.budget import Spent
 from zf.model import NOTHING, recorded_step
 from zf.proof import layout
 from zf.proof.layout import ARTIFACTS
@@ -23,7 +22,7 @@ from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Capture
-from zf.work.environment import METRICS, channel_files, own_variables
+from zf.work.environment import own_variables
 from zf.work.interpreters import FILE, TEXT, way
 from zf.work.outcome import Outcome, error_text
 from zf.work.shell import (
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
     from zf.work.results import channel, needs, reports, taken
-    from zf.work.results.metrics import Meter
     from zf.work.terminal import Terminal
     from zf.work.walls import around as walls
 else:
@@ -97,7 +95,7 @@ class Attempt:
         self._wall = walls.Wall(context, task, outcome) if is_walled else None
         # What conditions of steps may refer to beside variables.
         self._facts: Mapping[str, Scalar] = NOTHING
-        self._meter = self._made_meter()
+        self._meter = context.meter(task, outcome.attempt)
         held = taken.variables(context, task, met, outcome) if task.env_from else NOTHING
         self._env = context.outside.build(task, self._own_variables(), held)
         # Of the commands that have variables of their own, by the names of their files.
@@ -428,23 +426,6 @@ class Attempt:
         outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
         if not outcome.cached_from and (task.outputs or context.was_told()):
             channel.take_told(context, task, tree, outcome, self._redactor.text)
-
-    def _made_meter(self) -> Meter | None:
-        """What tells the runner what the steps use, where that is limited."""
-        context, task = self._context, self._task
-        project = context.project
-        phase = project.phases.get(task.phase) if project.phases else None
-        limits = task.budget, project.budget, phase.budget if phase else NOTHING
-        if not any(limits):
-            return None
-        from zf.work.results.metrics import Meter  # noqa: PLC0415 - few tasks have a budget
-
-        attempt, orders = self.outcome.attempt, context.orders
-        return Meter(
-            channel_files(context.written_channel, task.id, attempt)[METRICS],
-            chain.from_iterable(limits),
-            lambda used: orders.report_spent(Spent(task.id, attempt, used)),
-        )
 
 
 _UTF8 = ("utf-8", "surrogateescape")

@@ -60,9 +60,8 @@ class Outcome(Struct):
     containment: str = ""
     # How the steps were shielded. A worker that died took that with it: it stays unknown.
     shield: str = "unknown"
-    # The wall that its steps asked for and had; empty for none.
+    # The wall that its steps asked for and had, and what a container was made of; empty for none.
     isolation: str = ""
-    # What its container was made by, and of which image.
     container: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -38,7 +38,7 @@ def _bad_volumes(task: Task, root: str, home: str) -> Iterator[tuple[int, str, s
         source, _, target = str(volume).partition(":")
         target = target.partition(":")[0]
         if not source or not target.startswith("/"):
-            hint = "write ./data:/data, or /srv/data:/data:ro, or the name of a volume: cache:/root/.cache"
+            hint = "write ./data:/data, /srv/data:/data:ro, or a volume by its name: cache:/cache"
             yield index, f"volume '{volume}' is no SOURCE:TARGET with an absolute target", hint
             continue
         where = os.path.normpath(target)

@@ -1,11 +1,11 @@
-"""The keys of a task that say behind which wall its steps run, and what they become in the model."""
+"""The keys of a task that say behind which wall its steps run, and what they become in `model`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from zf.plan.files.patterns import GLOB, IMAGE, INSIDE, NOT_BLANK
+from zf.plan.files.patterns import ENGINE, GLOB, IMAGE, INSIDE, MEMORY, NETWORK, NOT_BLANK, USER
 from zf.plan.form import (
     BOOL,
     ENV,
@@ -18,6 +18,7 @@ from zf.plan.form import (
     text,
     text_or_keys,
 )
+from zf.typed import SHIELD_MODES
 
 SANDBOX: Mapping[str, Key] = {
     "network": Key(
@@ -47,8 +48,6 @@ SANDBOX: Mapping[str, Key] = {
 }
 
 PULLS = NEVER, MISSING, ALWAYS = "never", "missing", "always"
-# What the engines take for an amount of memory; a plain number is bytes to them.
-_MEMORY = "^[1-9][0-9]*[bkmgBKMG]?$"
 # The most processors that anything has.
 _MOST_CPUS = 100_000
 
@@ -66,7 +65,7 @@ CONTAINER: Mapping[str, Key] = {
         default=MISSING,
     ),
     "user": Key(
-        text(r"^[^\s-][^\s]*$"),
+        text(USER),
         "Who the steps are in there: a name or number, and after a `:` the group. Default: as the"
         " image says.",
     ),
@@ -82,13 +81,13 @@ CONTAINER: Mapping[str, Key] = {
         default={},
     ),
     "network": Key(
-        bool_or_text(r"^[A-Za-z0-9][^\s]*$"),
+        bool_or_text(NETWORK),
         "Whether steps reach the network; or which: `host`, or one that the engine has by this"
         " name.",
         default=True,
     ),
     "memory": Key(
-        text(_MEMORY), "The most memory that all in there has together, such as `512m` or `2g`."
+        text(MEMORY), "The most memory that all in there has together, such as `512m` or `2g`."
     ),
     "cpus": Key(
         number(above=0, most=_MOST_CPUS), "How many processors all in there has together, at most."
@@ -107,6 +106,22 @@ WALLS: Mapping[str, Key] = {
         "The image of the container that steps run in, by Podman or Docker; the project is in there"
         " at its own path, and of the proofs the task's own artifacts alone.",
         keys=CONTAINER,
+    ),
+}
+
+
+WALLS_OF_PROJECT: Mapping[str, Key] = {
+    "shield": Key(
+        one_of(*SHIELD_MODES),
+        "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
+        " over this.",
+        default="auto",
+    ),
+    "container_engine": Key(
+        text(ENGINE),
+        "What makes the containers of tasks: `podman`, `docker`, or a command line that begins with"
+        " one of them. A flag or variable wins over this.",
+        default="auto",
     ),
 }
 

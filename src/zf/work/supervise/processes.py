@@ -114,7 +114,7 @@ class SubreaperTree:
         self.meter = Meter(cgroup)
         self._self = os.getpid()
         self._fd: int | None = None
-        # What is in a container that steps are put into, and what the engine keeps for it: no step's.
+        # A container that steps are put into, and what its engine keeps for it, which is no step's.
         self._inside: Inside | None = None
         self._engines: frozenset[int] = frozenset()
         with suppress(FileNotFoundError):  # kernels without CONFIG_PROC_CHILDREN

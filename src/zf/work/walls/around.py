@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zf.events import Cause, Status
 from zf.lean import lazy
 from zf.proof import layout
-from zf.work.shell import Behind, CannotStandError, ScriptFile
+from zf.work.shell import NOTHING_BETWEEN, Behind, CannotStandError, ScriptFile
 from zf.work.walls.reach import reach
 
 if TYPE_CHECKING:
@@ -61,14 +61,18 @@ class Wall:
         `script` is the file that it has its script in, if any, `on` a terminal. CannotStandError.
         """
         if self._boxed is not None:
+            behind = self._boxed.behind(env, values, on=on)
             self._outcome.isolation = CONTAINER
             self._outcome.container = self._boxed.told
-            return self._boxed.behind(env, values, on=on)
+            return behind
         if not self._outcome.isolation:
             self._sandbox, self._outcome.isolation = self._made_sandbox(env.values)
             if self._sandbox is None:
                 self._outcome.notes.append(f"it ran without its sandbox: {self._outcome.isolation}")
-        return Behind(self._sandbox.words(os.getcwd(), script)) if self._sandbox else Behind()
+        if self._sandbox is None:
+            return NOTHING_BETWEEN
+        program, _, *words = self._sandbox.words(os.getcwd(), script)
+        return Behind((program, *words))
 
     def judge(self) -> None:
         """Fail a task that made, in spite of its wall, what is read-only behind it."""

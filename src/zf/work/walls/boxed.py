@@ -42,10 +42,10 @@ class Boxed:
 
     @property
     def told(self) -> dict[str, str]:
-        """What the proof says of it."""
-        made_by = self._container.engine.kind if self._container else ""
-        known = {name: str(self._said.get(name, "")) for name in ("image", "digest", "id")}
-        return {"engine": made_by, **known}
+        """What the proof says of the one that stands."""
+        assert self._container is not None
+        known = {name: self._said[name] for name in ("image", "digest", "id")}
+        return {"engine": self._container.engine.kind, **known}
 
     def file(self, name: str) -> ScriptFile:
         """Where the script of a command lies, for whoever steps are in there: outside nobody else
@@ -77,7 +77,7 @@ class Boxed:
         """Remove it with all that is in it; what went wrong."""
         for path in self._opened:
             with suppress(OSError):
-                os.chmod(path, 0o755)
+                os.chmod(path, 0o755)  # noqa: S103 - as it was
         if self._container is None:
             return ""
         problem = self._removed(self._container)
