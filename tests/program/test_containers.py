@@ -6,11 +6,7 @@ tests say what it lacks.
 """
 
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +15,7 @@ import pytest
 
 from tests.support.attacks import AGAINST_FILES, Place, attack, told
 from tests.support.engines import HOST, PROGRAMS, SMALL, Engine
-from tests.support.program import heard, survivors
+from tests.support.program import survivors
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="containers take Linux"),
@@ -31,7 +27,7 @@ ALONE = {"image": SMALL, "pull": "never", "network": False}
 
 @pytest.fixture(scope="module")
 def engine():
-    folder = Path(tempfile.mkdtemp(prefix="zf-engine-", dir="/var/tmp"))  # noqa: S108 - large
+    folder = Path(tempfile.mkdtemp(prefix="zf-engine-", dir="/var/tmp"))
     found = Engine(folder)
     yield found
     found.close()
@@ -92,7 +88,10 @@ def test_the_proof_says_which_image_it_was(place, engine):
         (place.root / "policy.yaml").write_text(f"isolation: {wall}\n")
         assert place.zf("verify", "r", "--policy", "policy.yaml").code == code
     (place.root / "policy.yaml").write_text("isolation: cupboard\n")
-    assert "neither 'sandbox' nor 'container'" in place.zf("verify", "r", "--policy", "policy.yaml").err
+    assert (
+        "neither 'sandbox' nor 'container'"
+        in place.zf("verify", "r", "--policy", "policy.yaml").err
+    )
 
 
 @pytest.mark.parametrize("shield", ["never", "auto"])

@@ -95,7 +95,9 @@ class Engine:
         (here / "containers.conf").write_text(_CONF.format(folder=here, **kind))
         (here / "storage.conf").write_text(_STORAGE.format(folder=here, **kind))
         if self.prefix:
-            subprocess.run(["chown", "-R", str(here.owner() and _user(self.prefix)), here], check=True)
+            subprocess.run(
+                ["chown", "-R", str(here.owner() and _user(self.prefix)), here], check=True
+            )
         self.env |= {
             "CONTAINERS_CONF": str(here / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(here / "storage.conf"),
@@ -142,7 +144,9 @@ def small(root: Path) -> None:
         (root / name).mkdir(parents=True)
     (root / "usr/bin").symlink_to("../bin")
     (root / "tmp").chmod(0o1777)
-    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\nsomebody:x:1000:1000::/tmp:\n")
+    (root / "etc/passwd").write_text(
+        "root:x:0:0:root:/root:/bin/bash\nsomebody:x:1000:1000::/tmp:\n"
+    )
     for name in _SMALL:
         program = Path(shutil.which(name) or "/none").resolve()
         shutil.copy(program, root / "bin" / name)

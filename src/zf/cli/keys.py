@@ -238,6 +238,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "sandbox": "sandbox: true",
         "container": "container: debian:12",
         "cache": "cache: true",
+        "services": "services: [{name: web, run: ./serve $SVC_WEB_PORT, ports: [http]}]",
         "commands": "commands:\n  - name: Test\n    run: make test",
         "skip_exit_codes": "skip_exit_codes: [77]",
         "cleanup": "cleanup: [docker compose down]",

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from zf.lean.records import Struct
+from zf.model.service import Service
 
 # The environment and resources of most tasks, one object for all of them, and any empty mapping.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -161,6 +162,8 @@ class Task(Struct, frozen=True):
     # The container that its steps run in, by the keys of a task file; of a task that is to run also
     # the `digest` and the `id` of the image that its name stands for in this run.
     container: Mapping[str, Any] = NOTHING
+    # What runs beside its steps.
+    services: tuple[Service, ...] = ()
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""

@@ -23,18 +23,9 @@ from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Capture
 from zf.work.environment import own_variables
-from zf.work.interpreters import FILE, TEXT, way
 from zf.work.outcome import Outcome, error_text
-from zf.work.shell import (
-    CANNOT_START,
-    NOTHING_BETWEEN,
-    Behind,
-    CannotStandError,
-    NotStartedError,
-    ScriptFile,
-    WorkdirError,
-    enter,
-)
+from zf.work.results.budgets import meter_of
+from zf.work.shell import NOTHING_BETWEEN, NotStartedError, Started, WorkdirError, enter
 from zf.work.steps import Command, answer
 from zf.work.supervise.leftovers import cookie
 from zf.work.supervise.supervisor import Ended, Terms
@@ -50,14 +41,19 @@ if TYPE_CHECKING:
     from zf.work.caching.use import Use
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
-    from zf.work.results import channel, needs, reports, taken
+    from zf.work.results import channel, hints, needs, reports, taken
+    from zf.work.services import attempt as services
+    from zf.work.services.services import Services
     from zf.work.terminal import Terminal
     from zf.work.walls import around as walls
+    from zf.work.walls.sandbox import Sandbox
 else:
     cache = lazy.module("zf.work.caching.attempt")
     channel = lazy.module("zf.work.results.channel")
+    hints = lazy.module("zf.work.results.hints")
     needs = lazy.module("zf.work.results.needs")
     reports = lazy.module("zf.work.results.reports")
+    services = lazy.module("zf.work.services.attempt")
     taken = lazy.module("zf.work.results.taken")
     terminal = lazy.module("zf.work.terminal")
     walls = lazy.module("zf.work.walls.around")
@@ -93,9 +89,13 @@ class Attempt:
         # What its steps run behind.
         is_walled = task.sandbox or task.container
         self._wall = walls.Wall(context, task, outcome) if is_walled else None
+        # What runs beside its steps.
+        self._services: Services | None = services.prepare(task) if task.services else None
+        # When the time of its steps began, if not with its own: services come before.
+        self._steps_from = 0.0
         # What conditions of steps may refer to beside variables.
         self._facts: Mapping[str, Scalar] = NOTHING
-        self._meter = context.meter(task, outcome.attempt)
+        self._meter = meter_of(context, task, outcome.attempt)
         held = taken.variables(context, task, met, outcome) if task.env_from else NOTHING
         self._env = context.outside.build(task, self._own_variables(), held)
         # Of the commands that have variables of their own, by the names of their files.
@@ -163,6 +163,8 @@ class Attempt:
         try:
             self._run_commands(meanwhile)
         finally:
+            if self._services is not None:
+                services.end(self._services, self.outcome)
             if self._wall is not None:
                 self._wall.end()
         if self._wall is not None:
@@ -178,12 +180,37 @@ class Attempt:
         self.outcome.hide(self._redactor.text)
 
     def _run_commands(self, meanwhile: Callable[[], None] | None) -> None:
+        """Its steps and its cleanup, beside its services."""
+        outcome = self.outcome
+        if self._services is not None and outcome.status is Status.SUCCESS:
+            if not outcome.cached_from:
+                about = self._context, self._task, outcome, self.tree, self._redactor
+                services.begin(self._services, *about, self._beside, self._sandbox)
+            self._steps_from = time.monotonic()
         self._run_steps(meanwhile)
-        if self.outcome.cause is Cause.EXIT and self.outcome.step is not None:
-            self._tell_what_is_not_passed(self.outcome.step)
-            if self._wall is not None:
-                self._wall.tell_unread(self.tree, self.outcome.step)
+        if outcome.cause is Cause.EXIT and outcome.step is not None:
+            own = self._own.get(f"step-{outcome.step}")
+            values = {**self._env.values, **(own.values if own else {})}
+            stands = self._wall.standing if self._wall is not None else None
+            hints.tell(self._context, self._task, outcome, self.tree, values, stands)
         self._run_cleanup()
+
+    def _beside(self, script: str) -> Callable[[], Started]:
+        """What starts a script that runs beside the steps, on this machine where these are in a
+        container. Raises NotStartedError.
+        """
+        task, context = self._task, self._context
+        enter(context.real_root, task.workdir, self.outcome.task.workdir)
+        env, wall = {**self._env.values}, NOTHING_BETWEEN
+        if task.container:
+            env = {**context.outside.of_this_machine(), **env}
+        elif self._wall is not None:
+            wall = self._wall.behind(self._env, env)
+        return partial(context.shell.start, env, _bytes(script), wall=wall)
+
+    def _sandbox(self) -> Sandbox | None:
+        """Its sandbox, made when it is first asked for. Raises NotStartedError."""
+        return self._wall.sandbox(self._env) if self._wall is not None else None
 
     def _own_variables(self) -> dict[str, str]:
         context, task = self._context, self._task
@@ -197,12 +224,12 @@ class Attempt:
             needs=f"{context.aside}/{context.needs_of(task.id)}" if task.needs else "",
             channel=context.channel,
             cookie=cookie(context.run_dir, task.id, self.outcome.attempt),
-        )
+        ) | (self._services.variables() if self._services is not None else {})
 
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
         task, outcome, orders = self._task, self.outcome, self._context.orders
         terms = Terms(
-            outcome.began + task.timeout_s,
+            (self._steps_from or outcome.began) + task.timeout_s,
             task.silence_timeout_s,
             leave_running=task.leave_running,
             meter=self._meter,
@@ -218,20 +245,6 @@ class Attempt:
             wanted = wanted and not outcome.cached_from
             self._run_command(command, terms if wanted else None, meanwhile)
             meanwhile = None
-
-    def _tell_what_is_not_passed(self, index: int) -> None:
-        """Of the variables that a failed step names, those that it would have had elsewhere."""
-        step, own = self._task.steps[index], self._own.get(f"step-{index}")
-        names = self._context.outside.not_passed(
-            step, {**self._env.values, **(own.values if own else {})}
-        )
-        if names:
-            listed = ", ".join(names)
-            verb = "is" if len(names) == 1 else "are"
-            self.outcome.notes.append(
-                f"{listed} {verb} set where zf was started, but not passed to steps:"
-                f" `pass_env: [{listed}]` in the task file does that"
-            )
 
     def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
@@ -361,20 +374,14 @@ class Attempt:
         env = self._env.for_step(command.index, traceparent, own.values if own else NOTHING)
         script = _bytes(step.run), self._task.arguments, step.shell
         keys = (on.fd, on.keys) if on else None
-        file = self._file(command)
-        wall = self._behind(env, file.seen if file else "", on=on is not None)
+        file, wall = None, NOTHING_BETWEEN
+        if step.shell or self._wall is not None:
+            file = walls.file_of(self._wall, context, outcome, step, command.file)
+        if self._wall is not None:
+            wall = self._wall.behind(self._env, env, file.seen if file else "", on=on is not None)
         with file or nullcontext():
             leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
             return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
-
-    def _file(self, command: Command) -> ScriptFile | None:
-        """Where the script of a command lies as a file, if it has to be one."""
-        shell, wall = command.step.shell, self._wall
-        if wall is not None and wall.takes_files and way(shell) != TEXT:
-            return wall.file(command.file)
-        if not shell or way(shell) != FILE:
-            return None
-        return walls.script_file(self._context, self._task, self.outcome.attempt, command.file)
 
     def _terminal(
         self, command: Command, capture: Capture
@@ -383,15 +390,6 @@ class Attempt:
         if self.outcome.interactive and command.kind == "step":
             return terminal.for_step(capture, command.label)
         return nullcontext()
-
-    def _behind(self, values: Mapping[str, str], script: str, *, on: bool) -> Behind:
-        """What a step's command line is put behind. Raises NotStartedError."""
-        if self._wall is None:
-            return NOTHING_BETWEEN
-        try:
-            return self._wall.behind(self._env, values, script, on=on)
-        except CannotStandError as error:
-            raise NotStartedError(str(error), CANNOT_START) from None
 
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it: those that they left, or

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from zf.lean.records import Struct, replace
-from zf.metrics.budget import Spent
-from zf.model import NOTHING
 from zf.proof.layout import FOLDERS
 from zf.proof.tree.records import Place
 from zf.tracing import Trace
 from zf.typed import AUTO
 from zf.work.capture import Buffer
-from zf.work.environment import CHANNEL, METRICS, Outside, channel_files
+from zf.work.environment import CHANNEL, Outside
 from zf.work.shell import Shell
 from zf.work.supervise.supervisor import Supervisor
 
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
     from zf.plan.graph import Met
     from zf.work.caching.use import Caching
     from zf.work.control import RunnerOrders
-    from zf.work.results.metrics import Meter
+    from zf.work.supervise.cgroup import Cgroup
     from zf.work.walls.shield import Shield
 
 # Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
@@ -63,6 +60,8 @@ class WorkerContext(Struct):
     trace: Trace
     # What tasks that say `cache` do; None where none is looked up.
     caching: Caching | None = None
+    # The cgroup that this worker is in, where it could make one.
+    cgroup: Cgroup | None = None
     # The task whose steps are on the person's terminal.
     terminal: str = ""
     # Whether an artifact with a secret in it fails its task; it is never kept.
@@ -109,21 +108,6 @@ class WorkerContext(Struct):
         with suppress(OSError):  # a step removed it, with all that was told
             self.told = os.stat(self.written_channel).st_mtime_ns > 0
         return self.told
-
-    def meter(self, task: Task, attempt: int) -> Meter | None:
-        """What tells the runner what the steps of an attempt use, where that is limited."""
-        project = self.project
-        phase = project.phases.get(task.phase) if project.phases else None
-        limits = task.budget, project.budget, phase.budget if phase else NOTHING
-        if not any(limits):
-            return None
-        from zf.work.results.metrics import Meter  # noqa: PLC0415 - few tasks have a budget
-
-        return Meter(
-            channel_files(self.written_channel, task.id, attempt)[METRICS],
-            chain.from_iterable(limits),
-            lambda used: self.orders.report_spent(Spent(task.id, attempt, used)),
-        )
 
     def needed(self, task: Task) -> Sequence[Need]:
         """What the task needs, instances that joined the plan by their names."""

@@ -202,6 +202,10 @@ class Outside:
         """What its steps see of the runner's environment."""
         return {**self._allowed, **self.passed(task.pass_env + task.required_env)}
 
+    def of_this_machine(self) -> dict[str, str]:
+        """Of the allow-list what says where things are on this machine, and is in no container."""
+        return {name: value for name, value in self._allowed.items() if name in OF_A_MACHINE}
+
     def is_from_outside(self, name: str) -> bool:
         """Whether the allow-list is why steps see it, unless something else sets it, too."""
         return name in self._allowed

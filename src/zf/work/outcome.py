@@ -34,6 +34,7 @@ COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
 _SUMMED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_bytes")
+_TOLD = ("isolation", "container", "interactive", "services")
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
     Cause.PHASE_TIMEOUT: "the phase timeout ran out in {where}",
@@ -60,20 +61,19 @@ class Outcome(Struct):
     containment: str = ""
     # How the steps were shielded. A worker that died took that with it: it stays unknown.
     shield: str = "unknown"
-    # The wall that its steps asked for and had, and what a container was made of; empty for none.
-    isolation: str = ""
+    isolation: str = ""  # the wall that its steps asked for and had; what a container was made of
     container: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     # Of steps that were skipped, or failed and were tolerated.
     remarks: list[str] = field(default_factory=list)
-    # Whether there was such a failure.
-    tolerated: bool = False
+    tolerated: bool = False  # whether there was such a failure
     redactions: Mapping[str, int] = field(default_factory=dict)
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
     cached_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    services: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     interactive: bool = False  # whether it had the terminal, so that a person could type
     # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
@@ -265,7 +265,7 @@ class Outcome(Struct):
             status = Status.LOST
         elif stop.cause is Cause.BUDGET:
             detail = f"{stop.detail}, in {where}"
-        elif stop.cause is not Cause.STORAGE:
+        elif stop.cause not in {Cause.STORAGE, Cause.SERVICE}:
             status = Status.CANCELLED
             detail = f"{stop.detail}, in {where}" if stop.detail else f"cancelled in {where}"
         return self._end(End(status, stop.cause, detail, code, number), step)
@@ -325,7 +325,7 @@ class Outcome(Struct):
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told = {n: v for n in ("isolation", "container", "interactive") if (v := getattr(self, n))}
+        told = {name: said for name in _TOLD if (said := getattr(self, name))}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
         for name in ("metrics", "outputs_sha256", "cached_from"):

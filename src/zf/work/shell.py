@@ -81,9 +81,9 @@ class ScriptFile(Struct, frozen=True):
 
 
 class Behind(Struct, frozen=True):
-    """What a step's command line is put behind: words, of which the first is a path, and their own
-    environment where they do not have the step's; `elsewhere` its program is found in there, and
-    every script it reads has to be a file.
+    """What a step's command line is put behind: words after the path of their program, and their
+    own environment where they do not have the step's; `elsewhere` its program is found in there,
+    and every script it reads has to be a file.
     """
 
     words: Sequence[str] = ()
@@ -177,7 +177,7 @@ class Shell:
             seen = {OPEN: script_path(), FILE: file and file.seen}.get(handed)
             argv = command_line(shell, seen or os.fsdecode(text), arguments)
         if wall.words:
-            argv, program = (*wall.words, program, *argv[1:]), wall.words[0]
+            argv, program = (*wall.words[1:], program, *argv[1:]), wall.words[0]
         values = env if wall.env is None else wall.env
         spawn = partial(self._spawn, program, argv, values, script, on)
         try:

@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from zf.plan.walls.keys import HOST
+
 if TYPE_CHECKING:
     from zf.errors import Problem
     from zf.model import Task
@@ -28,6 +30,10 @@ def check_walls(drafts: Iterable[Draft], root: str, home: str) -> Iterator[Probl
             message = "a container ends with its task, and all in it: `leave_running` keeps nothing"
             hint = "remove one of the two"
             yield draft.problem(("leave_running",), "ZF701", message, hint)
+        if task.services and task.container["network"] != HOST:
+            message = "the services of a task are on this machine's loopback, which is not in there"
+            hint = "leave `network` out, or say `network: host`"
+            yield draft.problem(("container", "network"), "ZF708", message, hint)
         for index, why, hint in _bad_volumes(task, root, home):
             yield draft.problem(("container", "volumes", index), "ZF702", why, hint)
 

@@ -47,6 +47,7 @@ SANDBOX: Mapping[str, Key] = {
     ),
 }
 
+HOST = "host"
 PULLS = NEVER, MISSING, ALWAYS = "never", "missing", "always"
 # The most processors that anything has.
 _MOST_CPUS = 100_000
@@ -140,7 +141,9 @@ def converted(form: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]
         )
         if own := plain.pop("env", None):
             said["env"] = {**own, **env}
-        said["container"] = {"pull": MISSING, "network": True, **plain}
+        # Services are on the loopback of this machine.
+        network = HOST if form.get("services") else True
+        said["container"] = {"pull": MISSING, "network": network, **plain}
     else:
         said["container"] = {}
     return said

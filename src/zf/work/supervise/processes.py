@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -73,8 +73,20 @@ class Tree(Protocol):
         """Have what this leader left stay one of the others to look after, its zombie with it."""
         ...
 
+    def leave_alone(self, pid: int) -> None:
+        """Have this child, and what is below it, be none of them until it is `forget`ten: it looks
+        after its own processes.
+        """
+        ...
+
+    def forget(self, pid: int) -> None:
+        """Such a child is gone, and reaped."""
+        ...
+
     def enclose(self, inside: Inside | None) -> None:
-        """Have steps be what is in a container, or for None not any more."""
+        """Have steps be what is in a container, whose engine has just started what it keeps for it;
+        or, for None, once that is removed, be what is below this process again.
+        """
         ...
 
 
@@ -104,7 +116,9 @@ def hide_from_tracers() -> None:
 
 
 class SubreaperTree:
-    """All descendants of this process, which must be a subreaper and have no other children."""
+    """All descendants of this process, which must be a subreaper and have no other children but
+    those that it is to leave alone.
+    """
 
     look_again_s: float | None = None
 
@@ -113,10 +127,11 @@ class SubreaperTree:
         self._cgroup = cgroup
         self.meter = Meter(cgroup)
         self._self = os.getpid()
-        self._fd: int | None = None
-        # A container that steps are put into, and what its engine keeps for it, which is no step's.
+        self._alone: set[int] = set()
+        # A container that steps are put into, and what its engine keeps for it.
         self._inside: Inside | None = None
-        self._engines: frozenset[int] = frozenset()
+        self._engines: set[int] = set()
+        self._fd: int | None = None
         with suppress(FileNotFoundError):  # kernels without CONFIG_PROC_CHILDREN
             self._fd = os.open(f"/proc/self/task/{self._self}/children", os.O_RDONLY)
 
@@ -124,40 +139,23 @@ class SubreaperTree:
         if self._fd is not None:
             os.close(self._fd)
 
-    def enclose(self, inside: Inside | None) -> None:
-        """Have steps be what is in a container from now on, and the children that there are be the
-        engine's; or, for None, once it is removed, be what is below this process again.
-        """
-        if self._inside is not None:
-            self._inside.await_end()
-        self._inside = inside
-        known = self._engines if inside is None else self.children()
-        self._engines = frozenset(pid for pid in known if not self.meter.reap(pid))
-
     def has_only(self, leader: int) -> bool:
-        if self._inside is not None or self._engines:
+        if self._inside is not None:
             return not self.left(leader)
+        if self._alone:
+            return self._own() == [leader]
         return self._fd is not None and os.pread(self._fd, 64, 0) == b"%d " % leader
 
     def left(self, leader: int) -> list[int]:
-        direct = self.children()
-        found = [pid for pid in self._own(direct) if pid != leader and not self.meter.reap(pid)]
-        return found + self._in_there(direct)
-
-    def _own(self, direct: list[int]) -> list[int]:
-        """Of the children those that are no engine's."""
-        return [pid for pid in direct if pid not in self._engines] if self._engines else direct
-
-    def _in_there(self, direct: Collection[int]) -> list[int]:
-        """What is alive in the container, and no child."""
-        if self._inside is None:
-            return []
-        return [pid for pid in self._inside.members() if pid not in direct]
+        found = [pid for pid in self._own() if pid != leader and not self.meter.reap(pid)]
+        if self._inside is not None:
+            found += [pid for pid in self._inside.members() if pid not in found]
+        return found
 
     def members(self, leader: int) -> list[int]:  # noqa: ARG002 - groups need it
-        direct = self._own(self.children())
         if self._inside is not None:
-            return self._in_there(())  # what brought them there is no step's
+            return self._inside.members()  # what brought them there is no step's
+        direct = self._own()
         return [pid for pid in (*direct, *below(direct)) if not is_zombie(pid)]
 
     def send(self, number: int, leader: int, left: list[int], *, spare: bool = False) -> None:
@@ -186,9 +184,12 @@ class SubreaperTree:
 
     def is_empty(self) -> bool:
         """The kernel's word: waitid answers ECHILD exactly when there is no child, and every
-        descendant of a subreaper is one or has a living ancestor that is. Those of an engine stay.
+        descendant of a subreaper is one or has a living ancestor that is.
+
+        Beside children that are to be left alone it is the list of children that tells: it can miss
+        one only while another is reaped, which this process alone does, and not here.
         """
-        if self._inside is not None or self._engines:
+        if self._alone or self._inside is not None:
             return not self.left(0)
         try:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -198,6 +199,29 @@ class SubreaperTree:
 
     def keep(self, leader: int) -> None:
         """They are children like others; so is the leader, to be reaped with them."""
+
+    def leave_alone(self, pid: int) -> None:
+        self._alone.add(pid)
+
+    def forget(self, pid: int) -> None:
+        self._alone.discard(pid)
+
+    def enclose(self, inside: Inside | None) -> None:
+        if self._inside is not None:
+            self._inside.await_end()
+        self._inside = inside
+        if inside is not None:
+            self._engines |= {pid for pid in self._own() if not self.meter.reap(pid)}
+            self._alone |= self._engines
+            return
+        # What keeps all containers of a user goes on.
+        gone = {pid for pid in self._engines if self.meter.reap(pid)}
+        self._engines -= gone
+        self._alone -= gone
+
+    def _own(self) -> list[int]:
+        """The children of this process but those that are to be left alone."""
+        return [pid for pid in self.children() if pid not in self._alone]
 
     def _send_below(self, pid: int, number: int) -> None:
         """Signal a deeper descendant: pin it by a pidfd, make sure it is still ours, signal it."""
@@ -268,6 +292,12 @@ class GroupTree:
 
     def keep(self, leader: int) -> None:
         self._kept.add(leader)
+
+    def leave_alone(self, pid: int) -> None:
+        """It has a group of its own."""
+
+    def forget(self, pid: int) -> None:
+        """As above."""
 
     def enclose(self, inside: Inside | None) -> None:
         """No system without subreapers has containers."""

@@ -103,11 +103,13 @@ class Container:
         self, workdir: str, env: Mapping[str, str], hidden: Iterable[str], *, on: bool
     ) -> tuple[str, ...]:
         """The command line that a step's own is put behind, for one that starts in this folder with
-        these variables, the values of the `hidden` ones in no command line; `on` a terminal.
+        these variables, the values of the `hidden` ones in no command line; `on` a terminal. The
+        first word is the program.
         """
         options = ("--interactive", "--tty") if on else ()
         told = tuple(self._variables(env, frozenset(hidden)))
-        return (*self.engine.words, "exec", *options, "--workdir", workdir, *told, self.name)
+        first, *rest = self.engine.words
+        return (first, first, *rest, "exec", *options, "--workdir", workdir, *told, self.name)
 
     def _variables(self, env: Mapping[str, str], hidden: frozenset[str]) -> Iterator[str]:
         for name, value in env.items():
