@@ -106,6 +106,11 @@ WHOLE_TASK = {
         "memory": "512m",
         "cpus": 1.5,
     },
+    "nice": 5,
+    "memory_mb": 512,
+    "cpus": 1.5,
+    "pids_max": 100,
+    "open_files": 256,
     "services": [
         {
             "name": "db",

@@ -9,9 +9,10 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from zf.errors import error_text
 from zf.events import FAILED, WELL, Cause, Status, timestamp
 from zf.lean import lazy
-from zf.model import NOTHING, recorded_step
+from zf.model import NOTHING, is_limited, recorded_step
 from zf.proof import layout
 from zf.proof.layout import ARTIFACTS
 from zf.proof.lines import list_lines, object_lines
@@ -23,10 +24,18 @@ from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Capture
 from zf.work.environment import own_variables
-from zf.work.outcome import Outcome, error_text
+from zf.work.outcome import Outcome
 from zf.work.results.budgets import meter_of
-from zf.work.shell import NOTHING_BETWEEN, NotStartedError, Started, WorkdirError, enter
-from zf.work.steps import Command, answer
+from zf.work.shell import (
+    NOTHING_BETWEEN,
+    Behind,
+    NotStartedError,
+    Started,
+    WorkdirError,
+    behind,
+    enter,
+)
+from zf.work.steps import Command, asked
 from zf.work.supervise.leftovers import cookie
 from zf.work.supervise.supervisor import Ended, Terms
 
@@ -41,6 +50,8 @@ if TYPE_CHECKING:
     from zf.work.caching.use import Use
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
+    from zf.work.limits import limits
+    from zf.work.limits.limits import Limits
     from zf.work.results import channel, hints, needs, reports, taken
     from zf.work.services import attempt as services
     from zf.work.services.services import Services
@@ -51,6 +62,7 @@ else:
     cache = lazy.module("zf.work.caching.attempt")
     channel = lazy.module("zf.work.results.channel")
     hints = lazy.module("zf.work.results.hints")
+    limits = lazy.module("zf.work.limits.limits")
     needs = lazy.module("zf.work.results.needs")
     reports = lazy.module("zf.work.results.reports")
     services = lazy.module("zf.work.services.attempt")
@@ -89,6 +101,7 @@ class Attempt:
         # What its steps run behind.
         is_walled = task.sandbox or task.container
         self._wall = walls.Wall(context, task, outcome) if is_walled else None
+        self._limits: Limits | None = None
         # What runs beside its steps.
         self._services: Services | None = services.prepare(task) if task.services else None
         # When the time of its steps began, if not with its own: services come before.
@@ -165,6 +178,8 @@ class Attempt:
         finally:
             if self._services is not None:
                 services.end(self._services, self.outcome)
+            if self._limits is not None:
+                self._limits.end(self.outcome, self.tree.end_of)
             if self._wall is not None:
                 self._wall.end()
         if self._wall is not None:
@@ -182,6 +197,8 @@ class Attempt:
     def _run_commands(self, meanwhile: Callable[[], None] | None) -> None:
         """Its steps and its cleanup, beside its services."""
         outcome = self.outcome
+        if is_limited(self._task) and not outcome.cached_from:
+            self._limits = limits.begin(self._context, self._task, outcome)
         if self._services is not None and outcome.status is Status.SUCCESS:
             if not outcome.cached_from:
                 about = self._context, self._task, outcome, self.tree, self._redactor
@@ -201,12 +218,11 @@ class Attempt:
         """
         task, context = self._task, self._context
         enter(context.real_root, task.workdir, self.outcome.task.workdir)
-        env, wall = {**self._env.values}, NOTHING_BETWEEN
+        env = {**self._env.values}
         if task.container:
             env = {**context.outside.of_this_machine(), **env}
-        elif self._wall is not None:
-            wall = self._wall.behind(self._env, env)
-        return partial(context.shell.start, env, _bytes(script), wall=wall)
+            return partial(context.shell.start, env, _bytes(script))
+        return partial(context.shell.start, env, _bytes(script), wall=self._behind(env))
 
     def _sandbox(self) -> Sandbox | None:
         """Its sandbox, made when it is first asked for. Raises NotStartedError."""
@@ -280,30 +296,19 @@ class Attempt:
         arguments = self.outcome.task.arguments
         record = command.record(digest, arguments, shown, by_file=by_file)
         if terms is not None and command.step.condition:
-            terms = self._asked(command, terms, record)
+            terms = terms if self._asked(command, record) else None
         if terms is not None:
             record |= self._run_logged(command, command.terms(terms), meanwhile)
         if command.step.continue_on_error and record["status"] in FAILED:
             record["tolerated"] = True
         self.tree.write(layout.command_record(command.file), object_lines(record))
 
-    def _asked(self, command: Command, terms: Terms, record: dict[str, Any]) -> Terms | None:
-        """The terms again, if the condition of the command is for it."""
+    def _asked(self, command: Command, record: dict[str, Any]) -> bool:
+        """Whether the condition of the command is for it; its record says more."""
         own = self._own.get(command.file)
         env = self._env.for_step(command.index, "", own.values if own else NOTHING)
         look = partial(self._context.outside.for_condition, env=env, task=self._task)
-        found = answer(command, self.outcome, look, self._facts, self._redactor.text)
-        if found is None:
-            return None
-        record |= found.said
-        if found.runs:
-            return terms
-        record["status"] = Status.SKIPPED
-        if found.error:
-            hide = self._redactor.text
-            why = f"the condition of {command.label} cannot be evaluated: {hide(found.error)}"
-            record["status"] = command.cannot_run(self.outcome, Cause.CONDITION, why)
-        return None
+        return asked(command, self.outcome, look, self._facts, self._redactor.text, record)
 
     def _run_logged(
         self, command: Command, terms: Terms, meanwhile: Callable[[], None] | None
@@ -374,11 +379,10 @@ class Attempt:
         env = self._env.for_step(command.index, traceparent, own.values if own else NOTHING)
         script = _bytes(step.run), self._task.arguments, step.shell
         keys = (on.fd, on.keys) if on else None
-        file, wall = None, NOTHING_BETWEEN
+        file = None
         if step.shell or self._wall is not None:
             file = walls.file_of(self._wall, context, outcome, step, command.file)
-        if self._wall is not None:
-            wall = self._wall.behind(self._env, env, file.seen if file else "", on=on is not None)
+        wall = self._behind(env, file.seen if file else "", on=on is not None)
         with file or nullcontext():
             leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
             return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
@@ -390,6 +394,17 @@ class Attempt:
         if self.outcome.interactive and command.kind == "step":
             return terminal.for_step(capture, command.label)
         return nullcontext()
+
+    def _behind(self, values: Mapping[str, str], script: str = "", *, on: bool = False) -> Behind:
+        """What a step's command line is put behind, in the current folder. Raises
+        NotStartedError.
+        """
+        found = NOTHING_BETWEEN
+        if self._wall is not None:
+            found = self._wall.behind(self._env, values, script, on=on)
+        if self._limits is not None:
+            return Behind(behind(self._limits.words, found.words))
+        return found
 
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it: those that they left, or

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from zf.errors import Exit, printable
+from zf.errors import Exit, error_text, printable
 from zf.events import WELL, AttemptEnded, Cause, Status, timestamp
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING
@@ -34,7 +33,7 @@ COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
 _SUMMED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_bytes")
-_TOLD = ("isolation", "container", "interactive", "services")
+_TOLD = ("isolation", "container", "interactive", "services", "limits")
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
     Cause.PHASE_TIMEOUT: "the phase timeout ran out in {where}",
@@ -74,6 +73,7 @@ class Outcome(Struct):
     tests: Tests | None = None
     cached_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     services: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    limits: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     interactive: bool = False  # whether it had the terminal, so that a person could type
     # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
@@ -440,11 +440,3 @@ class Outcome(Struct):
         if before and is_tree_of(run_dir, self.task.id, before):
             return TaskTree.create(run_dir, self.task.id, self.attempt)
         return TaskTree.reopen(run_dir, self.task.id)
-
-
-def error_text(error: OSError | MemoryError) -> str:
-    """An error for a reader: what the system said, and of which file if it did."""
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    where = f" ({printable(os.fsdecode(error.filename))})" if error.filename else ""
-    return f"{error.strerror or error}{where}"

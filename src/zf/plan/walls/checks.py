@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from zf.model import LIMITS, is_limited
 from zf.plan.walls.keys import HOST
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def check_walls(drafts: Iterable[Draft], root: str, home: str) -> Iterator[Probl
             message = "the services of a task are on this machine's loopback, which is not in there"
             hint = "leave `network` out, or say `network: host`"
             yield draft.problem(("container", "network"), "ZF708", message, hint)
+        if is_limited(task):
+            key = next(key for key in LIMITS if getattr(task, key) is not None)
+            message = f"`{key}` holds nothing in a container, which its engine limits"
+            hint = "write it there: container: {memory: 512m, cpus: 2}"
+            yield draft.problem((key,), "ZF709", message, hint)
         for index, why, hint in _bad_volumes(task, root, home):
             yield draft.problem(("container", "volumes", index), "ZF702", why, hint)
 

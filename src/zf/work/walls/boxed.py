@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from zf.errors import printable
+from zf.errors import error_text, printable
 from zf.work.environment import compose_project_name
-from zf.work.outcome import error_text
 from zf.work.shell import Behind, CannotStandError, ScriptFile
 from zf.work.supervise.inside import Inside
 from zf.work.walls import engine, marks
