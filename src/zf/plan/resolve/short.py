@@ -147,8 +147,7 @@ def _long_steps(name: str, listed: list[Any], at: Loc, moved: dict[Loc, Loc]) ->
 CONVERTED = frozenset(
     {
         *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox"),
-        "container",
-        *("allow_failure", "retry_on", "services"),
+        *("container", "allow_failure", "retry_on", "services", "repeat"),
     }
 )
 
