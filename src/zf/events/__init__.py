@@ -17,6 +17,7 @@ from zf.events.attempts import (
     TaskNotRun,
 )
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
+from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
 from zf.events.records import TYPES, Event, from_json, timestamp, to_json
 from zf.events.runs import (
     SCHEMA,
@@ -42,6 +43,7 @@ __all__ = [
     "TYPES",
     "WELL",
     "AttemptEnded",
+    "AttemptPlaced",
     "AttemptStarted",
     "BudgetWarned",
     "CacheMissed",
@@ -50,6 +52,7 @@ __all__ = [
     "Cause",
     "ConditionEvaluated",
     "Event",
+    "ExecutorDrained",
     "Instance",
     "Interrupted",
     "LeaseAwaited",
@@ -58,6 +61,7 @@ __all__ = [
     "PhaseStarted",
     "PhaseTimedOut",
     "PlanExtended",
+    "ResultQuarantined",
     "RetryDropped",
     "RetryScheduled",
     "RunEnded",

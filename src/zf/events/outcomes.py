@@ -70,4 +70,10 @@ class Cause(StrEnum):
     ARTIFACTS = "artifacts"  # an artifact was refused or could not be read
     STORAGE = "storage"  # the proof could not be written
     WORKER = "worker"  # the worker died or stopped answering
+    NODE = "node"  # the machine of its executor failed
+    PREEMPTED = "preempted"  # its executor gave the place to something else; no retry is spent
+    EVICTED = "evicted"  # its executor sent it away, as the machine was short of something
+    OOM = "oom"  # its executor ended it, as it took more memory than it may
+    WALLTIME = "walltime"  # its executor ended it, as the time it gave was over
+    UNREACHABLE = "unreachable"  # its executor could not be reached, or was not heard any more
     RUNNER = "runner"  # the runner died; `zf resume` tries the task again

@@ -19,6 +19,7 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
 from zf.events.runs import (
     BudgetWarned,
     CancelRequested,
@@ -67,6 +68,9 @@ Event = (
     | PlanExtended
     | Cached
     | CacheMissed
+    | AttemptPlaced
+    | ResultQuarantined
+    | ExecutorDrained
     | RetryScheduled
     | RetryDropped
     | LeaseAwaited

@@ -4,6 +4,7 @@
 them again. Plain records, so that a worker or a replayed plan needs no pydantic.
 """
 
+from zf.model.executors import LOCAL, PLACEHOLDERS, Executor, fitting
 from zf.model.names import (
     DEFAULT_PHASE,
     ID_PATTERN,
@@ -33,14 +34,17 @@ __all__ = [
     "DEFAULT_PHASE",
     "ID_PATTERN",
     "LATER",
+    "LOCAL",
     "NOTHING",
     "OUTPUT_PATTERN",
+    "PLACEHOLDERS",
     "QUEUE",
     "RESERVED_ENV",
     "STEP_FIELDS",
     "TASK_KEYS",
     "TASK_PATTERN",
     "Asked",
+    "Executor",
     "Flow",
     "Loaded",
     "Need",
@@ -51,6 +55,7 @@ __all__ = [
     "base_of",
     "declares_inputs",
     "definition_sha256",
+    "fitting",
     "is_task_id",
     "is_valid_id",
     "recalled",

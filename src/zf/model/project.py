@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from zf.errors import Problem
 from zf.inputs import Input
 from zf.lean.records import Struct, field
+from zf.model.executors import Executor
 from zf.model.task import NOTHING, Need, Task
 
 
@@ -46,6 +47,8 @@ class Project(Struct, frozen=True):
     budget: Mapping[str, float] = NOTHING
     inputs: Mapping[str, Input] = NOTHING
     phases: Mapping[str, Phase] = field(default_factory=dict)
+    # Where tasks can run that do not run here.
+    executors: Mapping[str, Executor] = NOTHING
 
 
 def declares_inputs(project: Project) -> bool:

@@ -158,6 +158,9 @@ class Task(Struct, frozen=True):
     on_newer: str = QUEUE
     # The `matrix:` of a task whose instances are only known when a need has handed on which.
     matrix_from: Mapping[str, Any] = NOTHING
+    # Where it runs, if not where the runner is: an executor by its name, or by what it has.
+    executor: str = ""
+    labels: tuple[str, ...] = ()
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""

@@ -74,6 +74,7 @@ class Outcome(Struct):
     tests: Tests | None = None
     cached_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     interactive: bool = False  # whether it had the terminal, so that a person could type
+    executor: str = ""  # where it ran, if not where the runner is
     # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
     outputs_sha256: str = ""
@@ -324,7 +325,7 @@ class Outcome(Struct):
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told = {n: v for n in ("isolation", "interactive") if (v := getattr(self, n))}
+        told = {n: v for n in ("isolation", "interactive", "executor") if (v := getattr(self, n))}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
         for name in ("metrics", "outputs_sha256", "cached_from"):

@@ -320,6 +320,7 @@ class Pool:
         self.known.remark_on(task)
         outcome = Outcome(lost.task, lost.attempt, timestamp(lost.at), lost.began)
         outcome.interactive = lost.task.id == self._shared.terminal
+        outcome.executor = self._shared.executor
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
         shared, before = self._shared, self.known.task_sha256(task)
         if shared.shield is not None:

@@ -93,6 +93,8 @@ class Shared(Struct, frozen=True):
     inputs: Inputs = field(default_factory=lambda: NOTHING)
     # The task that has the terminal, if one has it.
     terminal: str = ""
+    # The executor that this is, for what is not where the runner is.
+    executor: str = ""
 
 
 class Worker:
@@ -137,6 +139,7 @@ class Worker:
             trace=shared.trace,
             caching=shared.caching,
             terminal=shared.terminal,
+            executor=shared.executor,
         )
         self._has_channel = self._has_aside = False
         # The attempt that will probably come next: at most one, the first of its task.
@@ -198,6 +201,7 @@ class Worker:
     def _outcome_of(self, task: Task, attempt: int) -> Outcome:
         outcome = Outcome(task, attempt, containment=self._containment, shield=self._shielded)
         outcome.interactive = task.id == self._context.terminal
+        outcome.executor = self._context.executor
         return outcome
 
     @property
