@@ -19,7 +19,7 @@ import typer
 
 import zf.cli
 from zf.cli import options
-from zf.cli.groups import GROUPS
+from zf.cli.groups import GROUPS, OR
 from zf.cli.main import app
 from zf.errors import Exit
 from zf.options import EVERY_RUN, PHASE, TASK
@@ -209,7 +209,8 @@ def completion_table() -> str:
 
 
 def _completed(verb: str, command: Any, asked: dict[str, Any]) -> dict[str, Any]:
-    lines = {name: line for verbs in GROUPS.values() for name, line in verbs.items()}
+    rows = [item for rows in GROUPS.values() for item in rows.items()]
+    lines = {name: line for names, line in rows for name in names.split(OR)}
     row: dict[str, Any] = {"about": lines.get(verb, ""), "options": {}, "arguments": []}
     row["many"] = False
     for param in command.get_params(_context(command)):

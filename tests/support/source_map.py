@@ -38,7 +38,7 @@ HEAD = """\
 
 Calls go from left to right, and events come back: a worker tells the runner how an attempt ended, the
 runner writes that into the journal, and the next decision follows from it. The command line is the
-front door, not a room. `redact/` stands between `work/` and everything that is written, `audit/`
+front door, and `server/` the other one; neither is a room. `redact/` stands between `work/` and everything that is written, `audit/`
 judges what `proof/` keeps. Each line is the first sentence of its module;
 `./dev python tests/support/source_map.py` writes this page, and a test compares.
 

@@ -1,5 +1,5 @@
-"""The verbs by what they are for, each with its line in `zf --help`: a new verb is a row here, and
-its function is in a module of `verbs`.
+"""The verbs by what they are for, with their lines in `zf --help`: a new verb is a row here, or a
+part of one, and its function is in a module of `verbs`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "logs": "Print what tasks printed, also while they run.",
         "report": "Write a run as one HTML page, or for another program.",
         "diff": "Say what differs between two runs.",
+        "ui | serve | token": "Show the runs in the browser: to you, or to a team.",
         "usage": "Print what a language model used, as lines for $ZF_METRICS.",
     },
     "Prove and keep": {
@@ -45,8 +46,9 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "export": "Write a sealed run to hand over, as one archive.",
         "replay": "Run a recorded task again, and say what came out equal.",
         "prune": "Remove whole runs that are not needed any more.",
-        "hold": "Keep a run from being pruned.",
-        "release": "Let a run that is held be pruned again.",
+        "hold | release": "Keep a run from being pruned, or let it be again.",
     },
 }
-VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
+# What stands between verbs that share a line.
+OR = " | "
+VERBS = tuple(verb for rows in GROUPS.values() for verbs in rows for verb in verbs.split(OR))

@@ -23,6 +23,7 @@ from zf.cli.verbs import (
     report,
     rerun,
     runs,
+    serve,
     shell,
     tasks,
     watch,
@@ -71,6 +72,7 @@ for _family in (
     report,
     proof,
     keep,
+    serve,
     help,
 ):
     _family.register(app)

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from typer import Abort
 from typer.core import TyperCommand, TyperGroup
 
-from zf.cli.groups import GROUPS
+from zf.cli.groups import GROUPS, OR
 from zf.settings import OPTIONS
 
 
@@ -151,9 +151,13 @@ class Verbs(_Words, TyperGroup):
                 formatter.write_dl([(f"{verb:<{width}}", line) for verb, line in rows])
 
     def grouped(self) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-        """The groups that have verbs, and of each verb its line."""
+        """The groups that have verbs, and their lines: of a verb, or of several with `|`."""
         for group, verbs in GROUPS.items():
-            rows = [(verb, line) for verb, line in verbs.items() if verb in self.commands]
+            rows = [
+                (named, line)
+                for named, line in verbs.items()
+                if any(verb in self.commands for verb in named.split(OR))
+            ]
             if rows:
                 yield group, rows
 

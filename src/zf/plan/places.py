@@ -17,6 +17,9 @@ PROJECT_FILE = "zf.yaml"
 NEAR_TASK_FILES = ("task.yml", "Task.yaml", "tasks.yaml", "task.yaml.txt")
 NEAR_PROJECT_FILES = ("zf.yml", ".zf.yaml")
 _HIDDEN = ".zenflow"
+# In there, what a server keeps; a project that has nothing else in it is at home in its root.
+_SERVER = "server"
+SERVER_FOLDER = f"{_HIDDEN}/{_SERVER}"
 # Deeper than tasks are sorted into folders.
 _MAX_DEPTH = 4
 # What a file that says something of tasks has at the start of a line, or of its only one, be it
@@ -50,7 +53,17 @@ def find_root(start: str) -> tuple[str, str]:
             )
         folder = above
     hidden = os.path.join(folder, _HIDDEN)
-    return folder, hidden if os.path.isdir(hidden) else folder
+    return folder, hidden if _is_home(hidden) else folder
+
+
+def _is_home(hidden: str) -> bool:
+    """Whether it is a folder, and not of the server alone."""
+    try:
+        return os.listdir(hidden) != [_SERVER]
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def tasks_folder(root: str) -> str:

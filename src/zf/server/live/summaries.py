@@ -32,7 +32,7 @@ _MOST_ENDS = 2000
 class Summary(Struct, frozen=True):
     """What a list shows of a run. `result` is that of its facts, `running` while a zf runs it, or
     `unreadable`, with the reason in `told`. `ids` are its tasks and `ends` how each ended, unless
-    there are very many.
+    there are very many. A run that the server started has by whom (`by`) and by which way (`via`).
     """
 
     run: str
@@ -41,6 +41,7 @@ class Summary(Struct, frozen=True):
     started_at: str = ""
     ended_at: str = ""
     duration_s: float | None = None
+    exit_code: int | None = None
     phases: tuple[str, ...] = ()
     tasks: int = 0
     counts: Mapping[str, int] = NOTHING
@@ -50,7 +51,10 @@ class Summary(Struct, frozen=True):
     more_causes: int = 0
     branch: str = ""
     commit: str = ""
+    dirty: bool | None = None
     user: str = ""
+    by: str = ""
+    via: str = ""
     rerun_of: str = ""
     inputs: Mapping[str, str] = NOTHING
     ids: tuple[str, ...] = ()
@@ -70,7 +74,7 @@ class Summary(Struct, frozen=True):
         """What is searched, in small letters."""
         named = (name for cause in self.causes for name in cause)
         given = (f"{name}={value}" for name, value in self.inputs.items())
-        who = (self.run, self.result, self.branch, self.commit, self.user, self.rerun_of)
+        who = (self.run, self.result, self.branch, self.commit, self.user, self.by, self.rerun_of)
         return "\n".join((*who, *self.phases, *named, *given)).lower()
 
 
@@ -256,6 +260,7 @@ def _of(run: RecordedRun, name: str, proofs: str) -> Summary:
         started_at=facts.started_at,
         ended_at=facts.ended_at,
         duration_s=total_s(facts),
+        exit_code=facts.exit_code,
         phases=tuple(facts.phases),
         tasks=len(facts.tasks),
         counts={word: number for word, number in facts.counts.items() if number},
@@ -279,11 +284,16 @@ def _about(run: Mapping[str, Any]) -> dict[str, Any]:
     """What run.json says of where it comes from."""
     source = run.get("source")
     told = source if isinstance(source, Mapping) else NOTHING
-    inputs = run.get("inputs")
+    inputs, trigger = run.get("inputs"), run.get("trigger")
+    by = trigger if isinstance(trigger, Mapping) else NOTHING
+    dirty = told.get("dirty")
     return {
         "branch": _text(told.get("branch") or told.get("tag")),
         "commit": _text(told.get("commit")),
+        "dirty": dirty if isinstance(dirty, bool) else None,
         "user": _text(run.get("user")),
+        "by": _text(by.get("by")),
+        "via": _text(by.get("via")),
         "rerun_of": _text(run.get("rerun_of")),
         "inputs": {name: shown(one) for name, one in inputs.items()}
         if isinstance(inputs, Mapping)

@@ -1,0 +1,217 @@
+"""What every request passes before its route: the one place that lets it in.
+
+1. `Host` is a name of this server.
+2. The body is at most 1 MiB.
+3. What would change anything comes from our own page, or from a program with a bearer token that
+   sends nothing a browser would send; and it is JSON.
+4. All but a few routes need to know who asks; which role that takes is said at the route.
+
+Every answer gets the headers that keep browsers from doing with it what it is not for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from zf.server.access.access import Access, bearer
+from zf.server.access.roles import Who
+from zf.server.problems import answer
+
+MAX_BODY_BYTES = 1024 * 1024
+_TOO_LARGE = f"a body is at most {MAX_BODY_BYTES} bytes"
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+# Where in a request the one it is from is kept, for routes.
+WHO = "zf.who"
+
+# Without a token: whether the server is up, the page that asks for a token, and what that needs.
+OPEN = frozenset(
+    {"/", "/login", "/session", "/health", "/ready", "/api/v1/health", "/api/v1/ready"}
+)
+OPEN_FOLDERS = ("/static/", "/hooks/")
+# These say themselves whether they are genuine, by a signature over a body of any kind.
+SIGNED = ("/hooks/",)
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
+    " img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not `no-referrer`: then a browser's POST names no origin.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class Guard:
+    """ASGI middleware around all routes."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        sealed = _with_headers(send)
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await refusal(scope, receive, sealed)
+            return
+        await self._app(scope, _limited(receive), self._noting(scope, headers, sealed))
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        address, peer = address_of(scope), scope.get("zf.peer") or address_of(scope)
+        host = headers.get("host", "")
+        if not self._access.policy.knows(host):
+            why = "the server is not known by this Host"
+            return self._refuse(scope, headers, None, HTTPStatus.FORBIDDEN, why, "ZF810")
+        if _length(headers) > MAX_BODY_BYTES:
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            return self._refuse(scope, headers, None, status, _TOO_LARGE, "ZF811")
+        who = self._access.who(headers, peer, address)
+        scope[WHO] = who
+        if scope["method"] not in SAFE and not scope["path"].startswith(SIGNED):
+            found = self._unsafe(headers, host)
+            if found is not None:
+                return self._refuse(scope, headers, who, *found)
+        if who is None and not is_open(scope["path"]):
+            return self._unknown(scope, headers, address)
+        return None
+
+    def _unsafe(self, headers: Headers, host: str) -> tuple[int, str, str] | None:
+        """Why a request that would change something is refused, if it is."""
+        if _from_browser(headers):
+            if bearer(headers) is not None:
+                return HTTPStatus.FORBIDDEN, "a bearer token is for programs, not pages", "ZF812"
+            if not self._access.policy.is_own(headers.get("origin", ""), host):
+                return HTTPStatus.FORBIDDEN, "the request is of another origin", "ZF812"
+            if headers.get("sec-fetch-site") != "same-origin":
+                return HTTPStatus.FORBIDDEN, "Sec-Fetch-Site is not same-origin", "ZF812"
+        elif not _length(headers) and "content-type" not in headers:
+            return None  # a program that has nothing to add
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            why = "Content-Type has to be application/json"
+            return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, why, "ZF813"
+        return None
+
+    def _unknown(self, scope: Scope, headers: Headers, address: str) -> Response:
+        challenge = {"WWW-Authenticate": "Bearer"}
+        if bearer(headers) is None and not self._access.cookie(headers):
+            return answer(
+                HTTPStatus.UNAUTHORIZED, "a token is needed", code="ZF814", headers=challenge
+            )
+        why, status = "the token is not valid", HTTPStatus.UNAUTHORIZED
+        if wait_s := self._access.wait_s(address):
+            why, status = "too many wrong tokens", HTTPStatus.TOO_MANY_REQUESTS
+            challenge["Retry-After"] = str(int(wait_s) + 1)
+        return self._refuse(scope, headers, None, status, why, "ZF814", challenge)
+
+    def _refuse(
+        self,
+        scope: Scope,
+        headers: Headers,
+        who: Who | None,
+        status: int,
+        why: str,
+        code: str,
+        more: Mapping[str, str] | None = None,
+    ) -> Response:
+        if bearer(headers) is not None or self._access.cookie(headers):
+            self._note(scope, who, status, code)
+        return answer(status, why, code=code, headers=more)
+
+    def _note(self, scope: Scope, who: Who | None, status: int, code: str = "") -> None:
+        facts: dict[str, Any] = {"code": code} if code else {}
+        self._access.note(
+            who,
+            address_of(scope),
+            method=scope["method"],
+            path=scope["path"],
+            status=int(status),
+            **facts,
+        )
+
+    def _noting(self, scope: Scope, headers: Headers, send: Send) -> Send:
+        """Sends, and writes down what a route refuses to a caller with a token, or was asked to
+        change.
+        """
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status, who = message["status"], scope.get(WHO)
+                writes = scope["method"] not in SAFE
+                carried = bearer(headers) is not None or bool(self._access.cookie(headers))
+                if (writes and who is not None) or (status in _REFUSED and carried):
+                    self._note(scope, who, status)
+            await send(message)
+
+        return sent
+
+
+_REFUSED = {
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+
+def is_open(path: str) -> bool:
+    """Whether a path is served to a caller that proves nothing."""
+    return path in OPEN or path.startswith(OPEN_FOLDERS)
+
+
+def address_of(scope: Scope) -> str:
+    """The address that a request is from, as far as the proxy in front is believed."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _from_browser(headers: Headers) -> bool:
+    return any(name in {"origin", "cookie"} or name.startswith("sec-fetch-") for name in headers)
+
+
+def _length(headers: Headers) -> int:
+    said = headers.get("content-length", "")
+    if said.isascii() and said.isdecimal():
+        return int(said[:20])
+    return 1 if "transfer-encoding" in headers else 0
+
+
+def _limited(receive: Receive) -> Receive:
+    taken = 0
+
+    async def limited() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > MAX_BODY_BYTES:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
+        return message
+
+    return limited
+
+
+def _with_headers(send: Send, names: Iterable[tuple[str, str]] = tuple(HEADERS.items())) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in names:
+                headers.setdefault(name, value)
+            headers.setdefault("Cache-Control", "no-store")
+        await send(message)
+
+    return sent

@@ -1,0 +1,22 @@
+"""The proxy in front: what is connected is noted, and then what that says it speaks for."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from zf.server.access.guard import address_of
+from zf.server.access.policy import Policy
+
+
+class Proxied:
+    """ASGI middleware before the guard."""
+
+    def __init__(self, app: ASGIApp, policy: Policy) -> None:
+        self._app: ASGIApp = app
+        if policy.behind_proxy:
+            self._app = ProxyHeadersMiddleware(app, trusted_hosts=list(policy.proxies))  # type: ignore[arg-type,assignment] # starlette's types are wider than uvicorn's
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["zf.peer"] = address_of(scope)
+        await self._app(scope, receive, send)

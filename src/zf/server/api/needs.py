@@ -1,0 +1,58 @@
+"""What a route says of itself: which role it takes, and what of the server it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from zf.server.access.access import Access
+from zf.server.access.guard import WHO
+from zf.server.access.roles import Role, Who
+from zf.server.live.summaries import Summaries
+from zf.server.problems import Refused
+from zf.server.project import Served
+
+
+def at_least(role: Role) -> Callable[[Request], Who]:
+    """A dependency of routes that only those with this role may use; gives who asks."""
+
+    def check(request: Request) -> Who:
+        who: Who | None = request.scope.get(WHO)
+        if who is None:
+            raise Refused(HTTPStatus.UNAUTHORIZED, "a token is needed", code="ZF814")
+        if who.role < role:
+            why = f"this takes the role {role.word}; the token {who.name} is {who.role.word}"
+            raise Refused(HTTPStatus.FORBIDDEN, why, code="ZF815")
+        return who
+
+    check.role = role  # type: ignore[attr-defined] # for the test which looks at every route
+    return check
+
+
+Viewer = Annotated[Who, Depends(at_least(Role.VIEWER))]
+Operator = Annotated[Who, Depends(at_least(Role.OPERATOR))]
+Approver = Annotated[Who, Depends(at_least(Role.APPROVER))]
+Admin = Annotated[Who, Depends(at_least(Role.ADMIN))]
+
+
+def _served(request: Request) -> Served:
+    project: Served = request.app.state.project
+    return project
+
+
+def _runs(request: Request) -> Summaries:
+    runs: Summaries = request.app.state.runs
+    return runs
+
+
+def _access(request: Request) -> Access:
+    access: Access = request.app.state.access
+    return access
+
+
+Project = Annotated[Served, Depends(_served)]
+AllRuns = Annotated[Summaries, Depends(_runs)]
+Guarding = Annotated[Access, Depends(_access)]

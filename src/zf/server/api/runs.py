@@ -1,0 +1,106 @@
+"""The list of runs."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from zf.errors import ZfError
+from zf.events import timestamp
+from zf.proof.layout import MANIFEST
+from zf.server.api.needs import AllRuns, Viewer
+from zf.server.live.summaries import Summary, Wanted
+
+router = APIRouter(tags=["runs"])
+
+
+class RunRow(BaseModel):
+    """What the list shows of a run. `result` is `running` while a zf runs it, else what it came
+    to; times are RFC 3339 in UTC. `via` is how it was started, where that was not by hand.
+    """
+
+    run: str
+    result: str
+    started_at: str | None
+    ended_at: str | None
+    duration_s: float | None
+    exit_code: int | None
+    phases: list[str]
+    tasks: int
+    counts: dict[str, int]
+    warned: int
+    flaky: int
+    causes: list[tuple[str, str]]
+    more_causes: int
+    sealed: bool
+    commit: str | None
+    branch: str | None
+    dirty: bool | None
+    rerun_of: str | None
+    inputs: dict[str, str]
+    user: str | None
+    by: str | None
+    via: str | None
+    told: str | None
+
+    @classmethod
+    def of(cls, row: Summary, proofs: str) -> Self:
+        """The row of a summary."""
+        same = {name: getattr(row, name) for name in Summary.__struct_fields__ if name in _SAME}
+        named = {name: getattr(row, name) or None for name in _OR_NULL}
+        sealed = os.path.lexists(f"{proofs}/{row.run}/{MANIFEST}")
+        return cls.model_validate({**same, **named, "warned": row.tolerated, "sealed": sealed})
+
+
+_OR_NULL = ("started_at", "ended_at", "commit", "branch", "rerun_of", "user", "by", "via", "told")
+_SAME = RunRow.model_fields.keys() - {*_OR_NULL, "warned", "sealed"}
+
+
+class RunPage(BaseModel):
+    """A page of the list; `next` is the cursor of the one after it, null on the last."""
+
+    runs: list[RunRow]
+    next: str | None
+
+
+@router.get("/runs", summary="The runs, newest first")
+def list_runs(
+    _who: Viewer,
+    runs: AllRuns,
+    phase: Annotated[str, Query(description="Only runs of this phase.")] = "",
+    result: Annotated[str, Query(description="Only runs that came to this.")] = "",
+    branch: Annotated[str, Query(description="Only runs of this branch.")] = "",
+    commit: Annotated[str, Query(description="Only runs of commits that begin so.")] = "",
+    since: Annotated[
+        str, Query(description="Only runs that began then or later: a day, or a moment in UTC.")
+    ] = "",
+    text: Annotated[str, Query(description="Only runs whose row has all these words.")] = "",
+    limit: Annotated[int, Query(ge=1, le=500, description="How many.")] = 50,
+    cursor: Annotated[str, Query(description="`next` of the page before.")] = "",
+) -> RunPage:
+    """Those that a filter takes, a page at a time."""
+    wanted = Wanted(phase, result, branch, commit.lower(), _moment(since), text)
+    try:
+        found = runs.listed(wanted, cursor, limit)
+    except ValueError:
+        raise ZfError("the cursor is none that was given out", code="ZF808") from None
+    rows = [RunRow.of(row, runs.proofs) for row in found.rows]
+    return RunPage(runs=rows, next=found.next or None)
+
+
+def _moment(text: str) -> str:
+    """A moment as journals write it, in UTC."""
+    if not text:
+        return ""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return timestamp(moment.timestamp())
+    except (ValueError, OverflowError):
+        hint = "write 2026-01-31 or 2026-01-31T08:00:00Z"
+        raise ZfError(f"{text!r} is no time", code="ZF809", hint=hint) from None

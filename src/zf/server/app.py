@@ -1,0 +1,60 @@
+"""The server as an application: its routes, what stands before them, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from zf import __version__
+from zf.errors import ZfError
+from zf.server import problems
+from zf.server.access.access import Access
+from zf.server.access.guard import Guard
+from zf.server.api import health, runs
+from zf.server.live.summaries import Summaries
+from zf.server.project import Served
+
+API = "/api/v1"
+ROUTERS = (health.router, runs.router)
+
+
+def make_app(project: Served, access: Access) -> FastAPI:
+    """All of it, for one project."""
+    app = FastAPI(
+        title="zf",
+        version=__version__,
+        summary="The runs of a project: what they did, and starting, ending and approving them",
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,  # its scripts would come from elsewhere
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.project = project
+    app.state.access = access
+    app.state.runs = Summaries(project.proofs)
+    # What has to be done before `/ready` says so: names, and whether each is.
+    app.state.ready = {}
+    # Set when the server is to end: streams end then.
+    app.state.closing = asyncio.Event()
+    for router in ROUTERS:
+        app.include_router(router, prefix=API)
+    # Where load balancers look.
+    app.include_router(health.router, include_in_schema=False)
+    app.add_exception_handler(problems.Refused, problems.refused)
+    app.add_exception_handler(ZfError, problems.of_zf)
+    app.add_exception_handler(RequestValidationError, problems.invalid)
+    app.add_exception_handler(HTTPException, problems.of_http)
+    app.add_exception_handler(Exception, problems.internal)
+    app.add_middleware(Guard, access=access)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.closing.set()

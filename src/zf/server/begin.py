@@ -1,0 +1,83 @@
+"""Beginning to serve: `zf ui` for a person at this machine, `zf serve` for a team."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import webbrowser
+from collections.abc import Callable
+
+from zf.errors import ZfError
+from zf.proof.source.provenance import user_name
+from zf.server.access.access import Access
+from zf.server.access.policy import Policy, is_loopback
+from zf.server.access.proxied import Proxied
+from zf.server.app import make_app
+from zf.server.project import Served
+from zf.server.serving import Place, serve
+
+Say = Callable[[str], None]
+
+
+def ui(project: Served, place: Place, say: Say, *, opens: bool) -> None:
+    """Serve the person who started it, and open the browser."""
+    if not is_loopback(place.host):
+        raise ZfError("zf ui is for this machine", code="ZF825", hint="for others: zf serve")
+    listening = place.listen()
+    port = _port(listening)
+    access = Access(project.folder, Policy(port))
+    once = access.sessions.once(user_name(), time.monotonic())
+    url = f"http://{_shown(place.host)}:{port}/#token={once}"
+
+    def begun() -> None:
+        say(f"{project.name}: {url}\nCtrl-C ends the server; runs go on.\n")
+        if opens:
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+    _serve(project, access, listening, place, begun)
+
+
+def team(project: Served, place: Place, policy: Policy, say: Say) -> None:
+    """Serve a team, let in by tokens."""
+    listening = place.listen()
+    port = _port(listening)
+    hosts = tuple(name.lower() for name in (*policy.hosts, *_names(place.host)))
+    access = Access(project.folder, policy.at(port, hosts))
+    place.refuse_unsafe(has_token=access.tokens.any_valid(time.time()))
+    scheme = "https" if place.is_encrypted else "http"
+
+    def begun() -> None:
+        say(f"{project.name}: {scheme}://{_shown(place.host)}:{port}/\n")
+        if not access.tokens.any_valid(time.time()):
+            say("no token lets anything in yet: zf token create NAME --role operator\n")
+
+    _serve(project, access, listening, place, begun)
+
+
+def _serve(
+    project: Served,
+    access: Access,
+    listening: socket.socket,
+    place: Place,
+    begun: Callable[[], None],
+) -> None:
+    app = make_app(project, access)
+    with listening:
+        serve(Proxied(app, access.policy), listening, place, app.state.closing, begun)
+
+
+def _port(listening: socket.socket) -> int:
+    port: int = listening.getsockname()[1]
+    return port
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _names(host: str) -> tuple[str, ...]:
+    """By what a server that listens there is called: of all addresses, by the machine's names."""
+    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not listened on
+        return socket.gethostname(), socket.getfqdn()
+    return (_shown(host),)
