@@ -4,7 +4,7 @@
 them again. Plain records, so that a worker or a replayed plan needs no pydantic.
 """
 
-from zf.model.executors import LOCAL, PLACEHOLDERS, Executor, fitting
+from zf.model.executors import LOCAL, LOST_CAUSES, PLACEHOLDERS, Executor, fitting
 from zf.model.names import (
     DEFAULT_PHASE,
     ID_PATTERN,
@@ -35,6 +35,7 @@ __all__ = [
     "ID_PATTERN",
     "LATER",
     "LOCAL",
+    "LOST_CAUSES",
     "NOTHING",
     "OUTPUT_PATTERN",
     "PLACEHOLDERS",

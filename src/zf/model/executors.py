@@ -10,6 +10,8 @@ from zf.lean.records import Struct
 LOCAL = "local"
 DEFAULT_LEASE_S = 60.0
 DEFAULT_START_TIMEOUT_S = 300.0
+# What the command of an executor may tell of why an attempt there was lost.
+LOST_CAUSES = ("node", "preempted", "evicted", "oom", "walltime", "unreachable")
 # What each of these stands for in `start`, of the task that is to run.
 PLACEHOLDERS = ("{cpus}", "{memory_mb}", "{task}")
 

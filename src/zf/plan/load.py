@@ -45,6 +45,7 @@ from zf.plan.files.reading import TaskSaid
 from zf.plan.files.written import Written
 from zf.plan.inputs.used import check_env, fields, template_warnings
 from zf.plan.places import PROJECT_FILE
+from zf.plan.placing.keys import executors_of
 from zf.plan.resolve import layers, short
 from zf.plan.resolve.layers import Resolved
 from zf.plan.resolve.sharing import Sharing
@@ -85,6 +86,7 @@ def load(
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
+    problems += _bad_places(drafts, project)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
         chosen = [*in_question(drafts, asked)]
@@ -146,6 +148,14 @@ def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:
     from zf.plan.steps.problems import check_env  # few tasks have such values
 
     return check_env(asking, project)
+
+
+def _bad_places(drafts: list[Draft], project: Project) -> Iterable[Problem]:
+    if not any(draft.task and (draft.task.executor or draft.task.labels) for draft in drafts):
+        return ()
+    from zf.plan.placing.checks import check_places  # few tasks say where they run
+
+    return check_places(drafts, project)
 
 
 def _handed(
@@ -391,6 +401,7 @@ def _project(form: Mapping[str, Any]) -> Project:
     said.pop("shell", None)  # what it says is in the tasks
     throttle = said.pop("throttle", {})
     said.pop("inputs", None)
+    said["executors"] = executors_of(said.pop("executors", {}))
     said["phases"] = {
         name: Phase(
             phase.get("title", ""),

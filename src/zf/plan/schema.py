@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zf.model import CANCEL_RUNNING, DEFAULT_PHASE, QUEUE
+from zf.model import CANCEL_RUNNING, DEFAULT_PHASE, LOST_CAUSES, QUEUE
 from zf.plan.caching.keys import CACHING
 from zf.plan.files.patterns import ENV_NAME, ID, INSIDE, METRIC_NAME, NOT_BLANK
 from zf.plan.form import (
@@ -36,6 +36,7 @@ from zf.plan.form import (
 )
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.outputs.form import FROM, OUTPUT_OF, OUTPUTS
+from zf.plan.placing.keys import EXECUTORS, PLACING
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
 from zf.plan.walls.keys import WALLS
 from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
@@ -90,7 +91,7 @@ EXIT_CODES: Mapping[str, Key] = {
     ),
 }
 
-RETRY_WORDS = ("failure", "timeout", "lost")
+RETRY_WORDS = ("failure", "timeout", "lost", *LOST_CAUSES)
 
 ARTIFACT: Mapping[str, Key] = {
     "path": Key(
@@ -285,6 +286,7 @@ TASK: Mapping[str, Key] = {
         text(NOT_BLANK),
         "The script of the task's only step: short for `commands: [{run: ...}]`.",
     ),
+    **PLACING,
     **CACHING,
     **WALLS,
     "commands": Key(
@@ -435,6 +437,7 @@ PROJECT: Mapping[str, Key] = {
         "How busy the machine may be: beyond it no new task starts while others run.",
         keys=THROTTLE,
     ),
+    "executors": EXECUTORS,
     "inputs": OF_A_PROJECT,
     "phases": Key(
         table(text(ID), mapping(PHASE)),

@@ -269,6 +269,12 @@ class Fold:
                 facts.interrupted = event
             case Cached() | CacheMissed():
                 facts.tasks[event.task].looked_up = event
+            case AttemptPlaced():
+                facts.tasks[event.task].placed = event
+            case ResultQuarantined():
+                facts.tasks[event.task].late.append(event)
+            case ExecutorDrained():
+                facts.drained.append(event.executor)
             case CancelRequested():
                 pass  # what comes of it has events of its own
             case RunStarted():

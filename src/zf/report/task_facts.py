@@ -95,6 +95,9 @@ class TaskFacts(Struct):
     asked: list[ConditionEvaluated] = field(default_factory=list)
     # What came of looking for an earlier result, for the attempt that counts.
     looked_up: Cached | CacheMissed | None = None
+    # Which agent has the last attempt that was given to one; results that came too late to count.
+    placed: AttemptPlaced | None = None
+    late: list[ResultQuarantined] = field(default_factory=list)
 
     @classmethod
     def planned(cls, row: Mapping[str, Any]) -> Self:

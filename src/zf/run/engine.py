@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Protocol
 
 from zf.events import (
     AttemptEnded,
+    AttemptPlaced,
     AttemptStarted,
     Cached,
     CacheMissed,
     CancelRequested,
     Cause,
+    ExecutorDrained,
     Interrupted,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
+    ResultQuarantined,
     TaskNotRun,
     timestamp,
 )
@@ -56,8 +59,12 @@ from zf.run.schedule.orders import (
 from zf.run.schedule.scheduler import Scheduler
 
 
+# What is told of attempts that go on, and of those that are over.
+Told = Cached | CacheMissed | AttemptPlaced | ResultQuarantined
+
+
 class Executor(Protocol):
-    """Runs attempts: the local pool, later a remote one. `woken` says whether the last `wait` found
+    """Runs attempts: the local pool, or that with what is elsewhere. `woken` says whether the last `wait` found
     its `wakeup_fd` readable.
     """
 
@@ -85,7 +92,7 @@ class Executor(Protocol):
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
-    ) -> list[AttemptEnded | Spent | Cached | CacheMissed]:
+    ) -> Sequence[AttemptEnded | Spent | Told]:
         """Attempts that ended, and what others have spent or found so far; empty when the time is
         up, `wakeup_fd` became readable or `output_fd` writable.
         """
@@ -145,7 +152,7 @@ class Engine:
                 if isinstance(event, Spent):
                     self._carry_out(self._scheduler.handle(event, time.monotonic()))
                     continue
-                if isinstance(event, Cached | CacheMissed):
+                if not isinstance(event, AttemptEnded):
                     # What decides is the end of the attempt, which says it, too.
                     self._recorder.record(event)
                     continue
@@ -166,7 +173,9 @@ class Engine:
             self._recorder.tick(now)
         return self._exit_code
 
-    def _happened(self, event: AttemptEnded | Interrupted | CancelRequested) -> None:
+    def _happened(
+        self, event: AttemptEnded | Interrupted | CancelRequested | ExecutorDrained
+    ) -> None:
         # The scheduler goes by the very moment in the journal, so that a replay decides the same.
         moment = self._recorder.record(event)
         if isinstance(event, AttemptEnded) and self._scheduler.asks_for_outputs(event):
@@ -185,8 +194,8 @@ class Engine:
         self._happened(Interrupted(number, self._interrupts))
 
     def _obey(self, order: str) -> None:
-        """`cancel` or `cancel TASK`, as `zf cancel` writes it, or `supersede TASK RUN`, as a newer
-        run does; anything else means nothing.
+        """`cancel` or `cancel TASK`, as `zf cancel` writes it, `drain EXECUTOR`, as `zf workers
+        drain` does, or `supersede TASK RUN`, as a newer run; anything else means nothing.
         """
         match order.split(" "):
             case ["cancel"]:
@@ -194,6 +203,8 @@ class Engine:
                 self._interrupt(signal.SIGTERM)
             case ["cancel", task]:
                 self._happened(CancelRequested(task))
+            case ["drain", executor] if executor in self._scheduler.executors:
+                self._happened(ExecutorDrained(executor))
             case ["supersede", task, run] if is_valid_id(run):
                 self._happened(CancelRequested(task, by=f"run {run}"))
 

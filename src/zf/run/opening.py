@@ -98,7 +98,7 @@ def refuse_impossible(request: RunRequest) -> None:
     the values cannot be hidden.
     """
     tasks, limits = request.plan.tasks, request.limits.resources
-    asked = list(impossible(tasks, limits))
+    asked = list(impossible(tasks, limits, request.limits.executor))
     if asked:
         from zf.plan.drafts import too_much  # noqa: PLC0415 - it brings the parsers along
 

@@ -28,7 +28,7 @@ Each event costs O(log n) and the dependents it concerns; only stopping looks at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from zf.events import (
@@ -39,6 +39,7 @@ from zf.events import (
     Cause,
     ConditionEvaluated,
     Event,
+    ExecutorDrained,
     Interrupted,
     PhaseTimedOut,
     PlanExtended,
@@ -80,7 +81,8 @@ if TYPE_CHECKING:
     from zf.plan.conditions.verdict import ConditionContext
 
 Answer = LeaseAnswered | Extended | NotExtended
-Happening = AttemptEnded | Interrupted | CancelRequested | Spent | Answer | Tick | LoadSampled
+Asked = CancelRequested | ExecutorDrained
+Happening = AttemptEnded | Interrupted | Asked | Spent | Answer | Tick | LoadSampled
 
 # What a clock has decided, another run, or an output: a journal shows what it came to.
 _OUTSIDE = frozenset({Cause.DEADLINE, Cause.QUEUE_TIMEOUT, Cause.SUPERSEDED, Cause.INSTANCES})
@@ -102,7 +104,7 @@ class Scheduler:
         contexts: Mapping[str, ConditionContext] = NOTHING,
         decided: Mapping[str, ConditionEvaluated] = NOTHING,
     ) -> None:
-        too_much = next(impossible(plan.tasks, limits.resources), None)
+        too_much = next(impossible(plan.tasks, limits.resources, limits.executor), None)
         if too_much is not None:
             raise ValueError(f"task {too_much[0]!r} asks for more {too_much[1]!r} than there is")
         if plan.dynamic:
@@ -119,9 +121,17 @@ class Scheduler:
         self._budgets = self._tasks.budgets
         self.running: Mapping[str, int] = self._slots.running
         self.done: Mapping[str, Status] = self._tasks.done
+        self._executors = self._slots.executors
+        # Where those that run do so, if any may run elsewhere.
+        self.placed: Mapping[str, str] = self._executors.placed if self._executors else NOTHING
         self._stops = Stops(limits, self._phases, self._tasks, self._order)
         self._exits = Exits(plan.tasks, limits.only)
         self._ended = False
+
+    @property
+    def executors(self) -> Collection[str]:
+        """Where its tasks may run besides here."""
+        return self._limits.executors
 
     def guess_next(self, name: str) -> str | None:
         """The task that is likely to start when this one has succeeded, if nothing else would take
@@ -132,6 +142,7 @@ class Scheduler:
         for dependent in self._outcomes.waiting_only_for(name):
             task = self._plan.tasks[dependent]
             unknown = task.condition or task.concurrency or task.env_from or task.matrix_from
+            unknown = unknown or (self._executors and self._executors.is_elsewhere(task))
             is_plain = not (unknown or dependent in self.done)
             if is_plain and task.phase == self._phases.name:
                 return dependent
@@ -183,6 +194,8 @@ class Scheduler:
             case CancelRequested(name, by):  # for the whole run it is followed by an interrupt
                 if name is not None and self._tasks.is_endable(name):
                     self._tasks.end(name, self._superseded(name, by) if by else _ON_REQUEST)
+            case ExecutorDrained(executor):
+                self._slots.queue.drain(executor)
             case LeaseAnswered(name, _, newer) if newer:
                 self._slots.asked = None
                 self._tasks.end(name, self._superseded(name, newer))
@@ -231,7 +244,7 @@ class Scheduler:
                 self._slots.gate.close(at)
             case ThrottleLeft():
                 self._slots.gate.open(at)
-            case AttemptEnded() | Interrupted() | CancelRequested():
+            case AttemptEnded() | Interrupted() | CancelRequested() | ExecutorDrained():
                 self._take_in(event)
         self._settle()
         return self._take_orders()
@@ -280,6 +293,7 @@ class Scheduler:
         while alarm := self._clock.due(self._clock.alarms):
             self._strike(alarm)
             self._settle()
+        self._leave_drained()
         self._tasks.fill_slots()
         # Nor has what was asked for just now: the answer comes at this same moment.
         while self._slots.asked is None and (alarm := self._clock.due(self._clock.patience)):
@@ -287,6 +301,13 @@ class Scheduler:
             self._settle()
             self._tasks.fill_slots()
         return self._take_orders()
+
+    def _leave_drained(self) -> None:
+        """End the tasks that could start, were there an executor left for them."""
+        for name, place in self._slots.queue.without_place():
+            detail = f"waited for a slot of {place}, where nothing starts any more"
+            self._tasks.end(name, Decision(Status.TIMEOUT, Cause.QUEUE_TIMEOUT, detail))
+            self._settle()
 
     def _settle(self) -> None:
         tasks = self._tasks

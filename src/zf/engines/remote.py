@@ -1,0 +1,562 @@
+"""Attempts on executors: each is given to an agent, which has it until it says how it ended, or
+until nothing is to be hoped for from it any more.
+
+What an agent says is believed of its own attempt and of nothing else; what is not heard for the
+time of a lease is lost. A result that comes all the same is kept in the quarantine.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import zf
+from zf.engines import launchers, results
+from zf.engines.connection import Connection, Saying
+from zf.engines.results import BadResultError, Incoming
+from zf.errors import printable
+from zf.events import (
+    AttemptEnded,
+    AttemptPlaced,
+    Cached,
+    CacheMissed,
+    Cause,
+    ResultQuarantined,
+    Status,
+    from_json,
+    timestamp,
+)
+from zf.lean.encoder import encoder
+from zf.lean.records import Struct
+from zf.metrics.budget import Spent
+from zf.model import NOTHING, Executor, Task
+from zf.proof import layout
+from zf.proof.known import Known
+from zf.proof.tree.store import TaskTree
+from zf.work.agent import frames, spec
+from zf.work.agent.archive import files_below, pack
+from zf.work.agent.frames import PIECE_BYTES, Frame
+from zf.work.artifacts import Briefly
+from zf.work.context import needed
+from zf.work.control import Stop
+from zf.work.outcome import Outcome, error_text
+from zf.work.worker import Shared
+
+# How many times in a lease each side is heard, how often clocks are looked at meanwhile, and what a
+# command may take to exit once its agent has gone.
+_RENEWALS, _LOOK_S, _EXIT_S = 4, 0.25, 2.0
+# What is kept of a need for those that need it.
+_OF_A_NEED = (layout.CHECKSUMS, layout.ARTIFACTS, layout.OUTPUTS)
+_LIST_BYTES = 4096
+_encode = encoder()
+
+Told = AttemptEnded | AttemptPlaced | Cached | CacheMissed | ResultQuarantined | Spent
+
+
+class _Given(Struct):
+    """An attempt that was given away, with what an agent needs to know of it."""
+
+    token: str
+    task: Task
+    attempt: int
+    executor: str
+    at: float
+    began: float
+    spent: Mapping[str, float]
+    before: str
+    stop: Stop | None = None
+    incoming: Incoming | None = None
+    sent: bool = False
+
+
+class _Agent(Struct):
+    """One agent as the runner sees it. `hello` is what it says of itself; `given` the attempt it is
+    to run or runs; `lost` one that was given up, of which it may still tell.
+    """
+
+    executor: str
+    connection: Connection
+    hello: Mapping[str, Any] = NOTHING
+    offset_s: float = 0.0
+    ready: bool = False
+    given: _Given | None = None
+    lost: _Given | None = None
+    extensions: int = 0
+    number: int = 0
+    # When what lingers is ended.
+    until: float | None = None
+    since: float = 0.0
+
+
+class Remote:
+    """All attempts on executors of one run; `events` are what has come of them. `checkout` is the
+    archive of the project, and its digest.
+    """
+
+    def __init__(
+        self,
+        executors: Mapping[str, Executor],
+        shared: Shared,
+        tasks: Mapping[str, Task],
+        known: Known,
+        selector: selectors.BaseSelector,
+        checkout: tuple[str, str],
+    ) -> None:
+        self._executors = executors
+        self._shared = shared
+        self._tasks = tasks
+        self._known = known
+        self._selector = selector
+        self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
+        self.events: list[Told] = []
+        self._agents: list[_Agent] = []
+        self._running: dict[str, _Agent] = {}
+        self._aside = f"{shared.aside}/agents"
+        self._extensions: list[dict[str, Any]] = []
+        self._checkout, self._digest = checkout
+        # What has come for each token: the digests of whole results.
+        self._results: dict[str, set[str]] = {}
+        self._tokens: dict[str, _Given] = {}
+
+    # What the engine orders.
+
+    def start(self, task: str, attempt: int, executor: str, spent: Mapping[str, float]) -> None:
+        """Give the attempt to an agent of this executor, which is started if none is free."""
+        before = self._known.task_sha256(task) if attempt > 1 else ""
+        given = _Given(
+            os.urandom(16).hex(),
+            self._tasks[task],
+            attempt,
+            executor,
+            time.time(),
+            time.monotonic(),
+            spent,
+            before,
+        )
+        self._tokens[given.token] = given
+        try:
+            # What is printed meanwhile comes to lie there, and what the attempt before left goes
+            # where its list is looked for.
+            TaskTree.create(self._shared.run_dir, task, attempt).close()
+            agent = self._agent_for(given)
+        except OSError as error:
+            self._lose(given, Cause.UNREACHABLE, f"its command cannot be run: {error_text(error)}")
+            return
+        agent.given, agent.since = given, time.monotonic()
+        self._running[task] = agent
+        if agent.ready:
+            self._send(agent, given)
+
+    def _agent_for(self, given: _Given) -> _Agent:
+        executor = self._executors[given.executor]
+        words = launchers.command(executor, given.task)
+        free = [a for a in self._agents if a.executor == given.executor and a.ready and _is_free(a)]
+        for agent in free:
+            if agent.connection.words == words:
+                return agent
+        if free and len(self._of(given.executor)) >= executor.slots:
+            self._dismiss(free[0])  # it was started for a task that asks for something else
+        agent = _Agent(given.executor, Connection(words, self._shared.environ, self._selector))
+        self._agents.append(agent)
+        return agent
+
+    def _of(self, executor: str) -> list[_Agent]:
+        return [a for a in self._agents if a.executor == executor and a.until is None]
+
+    def kill(self, task: str, cause: Cause, *, force: bool, detail: str = "") -> bool:
+        """Have the attempt ended, if it is one of those here."""
+        agent = self._running.get(task)
+        if agent is None or agent.given is None:
+            return False
+        given = agent.given
+        if given.stop is None or force:
+            given.stop = Stop(cause, detail, force=force)
+        if given.sent:
+            header = {"token": given.token, "cause": cause, "force": force, "detail": detail}
+            self._say(agent, frames.KILL, header)
+        else:
+            self._take_back(agent)
+            self._end_unsent(given)
+            agent.connection.hang_up()
+            self._linger(agent)
+        return True
+
+    def extend(self, base: str, instances: Any) -> None:
+        """Instances of a task have joined the plan."""
+        self._extensions.append({"base": base, "instances": [*instances]})
+
+    # What comes.
+
+    def handle(self, agent: _Agent) -> None:
+        """Its connection can be read from or written to."""
+        connection = agent.connection
+        try:
+            connection.write()
+            for frame in connection.read():
+                self._take(agent, frame)
+        except (BadResultError, KeyError, TypeError, ValueError) as error:
+            connection.error = connection.error or f"{error}"
+        except OSError as error:
+            connection.error = connection.error or f"here: {error_text(error)}"
+        if connection.error:
+            self._break(agent)
+        elif connection.ended and agent.until is None:
+            self._linger(agent)
+
+    def agent_of(self, connection: Connection) -> _Agent | None:
+        return next((a for a in self._agents if a.connection is connection), None)
+
+    def tick(self) -> float | None:
+        """See to leases and to what lingers; when that is due again, in monotonic seconds."""
+        now = time.monotonic()
+        for agent in [*self._agents]:
+            if agent.until is not None:
+                self._see_off(agent, now)
+                continue
+            executor = self._executors[agent.executor]
+            silent_s = now - agent.connection.heard_at
+            if not agent.hello and now - agent.connection.began > executor.start_timeout_s:
+                told = f"no agent answered in {executor.start_timeout_s:g} s (start_timeout_sec)"
+                self._give_up(agent, Cause.UNREACHABLE, told)
+            elif agent.hello and silent_s > executor.lease_s:
+                told = f"its agent was not heard for {executor.lease_s:g} s (lease_sec)"
+                self._give_up(agent, Cause.UNREACHABLE, told)
+            elif agent.hello and now - agent.connection.renewed_at > executor.lease_s / _RENEWALS:
+                agent.connection.renewed_at, agent.number = now, agent.number + 1
+                self._say(agent, frames.RENEW, {"number": agent.number})
+        return now + _LOOK_S if self._agents else None
+
+    def _take(self, agent: _Agent, frame: Frame) -> None:
+        header = frame.header
+        match frame.kind:
+            case frames.HELLO:
+                self._greet(agent, header)
+            case frames.WANT:
+                for blob in header["blobs"]:
+                    agent.connection.say_all(self._blob(blob))
+            case frames.READY:
+                agent.ready = True
+                if agent.given is not None:
+                    self._send(agent, agent.given)
+            case frames.ALIVE:
+                agent.offset_s = round(float(header["at"]) - time.time(), 3)
+            case frames.BYE:
+                agent.connection.error = agent.connection.error or str(header.get("error", ""))
+            case frames.LOG | frames.TOLD | frames.PIECE | frames.END:
+                self._take_of(agent, frame)
+
+    def _take_of(self, agent: _Agent, frame: Frame) -> None:
+        """What an agent says of an attempt: of the one it has, or has had."""
+        given, token = agent.given, frame.header["token"]
+        is_now = given is not None and given.sent and given.token == token
+        if not is_now:
+            given = self._tokens.get(token)
+            if given is None or given.executor != agent.executor:
+                raise BadResultError("it speaks of an attempt that it was never given")
+        assert given is not None
+        if frame.kind == frames.PIECE:
+            if given.incoming is None:
+                given.incoming = Incoming(f"{self._aside}/{token}.tar")
+            given.incoming.take(frame.body)
+        elif frame.kind == frames.END:
+            if is_now:
+                self._end(agent, given, frame.header)
+            else:
+                self._too_late(given, frame.header)
+        elif is_now and frame.kind == frames.LOG:
+            task = given.task.id
+            results.append_log(self._shared.run_dir, task, frame.header["log"], frame.body)
+        elif is_now:
+            self._take_told(given, frame.header)
+
+    def _take_told(self, given: _Given, header: Mapping[str, Any]) -> None:
+        event: Any = Spent(**header["spent"]) if "spent" in header else from_json(header["event"])
+        if not isinstance(event, Spent | Cached | CacheMissed):
+            raise BadResultError("it tells of what is not its own")
+        if (event.task, event.attempt) != (given.task.id, given.attempt):
+            raise BadResultError("it tells of another attempt")
+        self.events.append(event)
+
+    # From the first word to an attempt.
+
+    def _greet(self, agent: _Agent, hello: Mapping[str, Any]) -> None:
+        ours = (frames.PROTOCOL, zf.__version__)
+        theirs = (hello["protocol"], hello["zf"])
+        if theirs != ours:
+            told = printable(f"zf {theirs[1]} (protocol {theirs[0]})"[:100])
+            raise BadResultError(
+                f"{agent.executor} has {told}, and this is zf {ours[1]} (protocol {ours[0]}):"
+                " have the same version on both"
+            )
+        agent.hello = hello
+        agent.offset_s = round(float(hello["at"]) - time.time(), 3)
+        executor, root = self._executors[agent.executor], self._shared.place.root
+        header = {
+            "lease_s": executor.lease_s,
+            "executor": agent.executor,
+            "checkout": self._digest,
+            "name": os.path.basename(root) or "project",
+        }
+        agent.extensions = len(self._extensions)
+        said = _encode(spec.told(self._shared, self._tasks.values()))
+        self._say(agent, frames.BEGIN, header, said.encode())
+
+    def _send(self, agent: _Agent, given: _Given) -> None:
+        for more in self._extensions[agent.extensions :]:
+            self._say(agent, frames.EXTEND, more)
+        agent.extensions = len(self._extensions)
+        task, shared = given.task, self._shared
+        names = [need.task for need in needed(task, shared.joined)]
+        needs = self._known.lists_for_others(names)
+        met = [(n, shared.upstream[n]) for n in names if n in shared.upstream]
+        run = shared.place.run
+        header = {
+            "token": given.token,
+            "task": task.id,
+            "attempt": given.attempt,
+            "spent": dict(given.spent),
+            "facts": dict(self.facts.get(task.id, NOTHING)),
+            "needs": needs,
+            "trees": [f"{run}/{n}" for n in needs]
+            + [f"{m.run}/{n}" for n, m in met if m.task_sha256],
+            "before": given.before,
+            "earlier": results.earlier_lists(shared.run_dir, task.id),
+        }
+        given.sent = True
+        told = (str(agent.hello.get(key, ""))[:200] for key in ("host", "user", "zf"))
+        placed = (task.id, given.attempt, given.executor, *map(printable, told))
+        self.events.append(AttemptPlaced(*placed, agent.offset_s))
+        self._say(agent, frames.START, header)
+
+    def _blob(self, name: str) -> Saying:
+        """What an agent asks for, piece by piece: the checkout, or what a need left."""
+        if name == "checkout":
+            pieces: Iterator[bytes] = _pieces(self._checkout)
+        else:
+            run, _, task = name.partition("/")
+            if not self._may_have(run, task):
+                raise BadResultError(f"it asks for {name!r:.100}, which is no need of its task")
+            tree = f"{os.path.dirname(self._shared.run_dir)}/{run}/{task}"
+            wanted = [p for p in files_below(tree) if p.split("/")[0] in _OF_A_NEED]
+            pieces = pack(tree, wanted)
+        return _as_frames(name, pieces)
+
+    def _may_have(self, run: str, task: str) -> bool:
+        met = self._shared.upstream.get(task)
+        return task in self._known.trees and run == self._shared.place.run or (
+            met is not None and met.run == run
+        )
+
+    # How attempts end.
+
+    def _end(self, agent: _Agent, given: _Given, header: Mapping[str, Any]) -> None:
+        self._take_back(agent)
+        incoming, given.incoming = given.incoming, None
+        try:
+            if "error" in header:
+                self._end_without(given, str(header["error"]))
+                return
+            if incoming is None or not incoming.is_as(header):
+                raise BadResultError("the proof that came is not the one it named")
+            event = results.ended(header, given.task.id, given.attempt)
+            incoming.close()
+            staged = f"{self._aside}/{given.token}"
+            results.put(incoming.path, staged, self._shared.run_dir, event)
+            self._results[given.token] = {incoming.sha256}
+            self._remember(event, plain=header.get("plain") is True)
+            self.events.append(event)
+        except BadResultError as error:
+            self._lose(given, Cause.WORKER, f"what its agent sent does not count: {error}")
+            raise
+        except OSError as error:
+            self._lose(given, Cause.STORAGE, f"its proof could not be written: {error_text(error)}")
+        finally:
+            if incoming is not None:
+                incoming.remove()
+
+    def _remember(self, event: AttemptEnded, *, plain: bool) -> None:
+        if not plain:
+            self._known.remark_on(event.task)
+        path = f"{self._shared.run_dir}/{event.task}/{layout.TASK_LIST}"
+        self._known.lists.pop(event.task, None)
+        if os.path.getsize(path) <= _LIST_BYTES:
+            with open(path, encoding="ascii") as stream:
+                self._known.lists[event.task] = stream.read()
+
+    def _end_without(self, given: _Given, why: str) -> None:
+        """The agent has nothing to show of the attempt, and says why."""
+        if given.stop is not None:
+            self._end_unsent(given)
+        else:
+            self._lose(given, Cause.NODE, f"its agent could not run it: {printable(why)}")
+
+    def _end_unsent(self, given: _Given) -> None:
+        assert given.stop is not None
+        outcome = self._outcome(given)
+        outcome.take_stop(0, given.stop)
+        self._decide(given, outcome)
+
+    def _too_late(self, given: _Given, header: Mapping[str, Any]) -> None:
+        incoming, given.incoming = given.incoming, None
+        if incoming is None:
+            return
+        incoming.close()
+        before = self._results.setdefault(given.token, set())
+        if incoming.sha256 in before:
+            incoming.remove()
+            return
+        name = f"{given.task.id}.{given.attempt}.{incoming.sha256[:16]}"
+        proofs = os.path.dirname(self._shared.run_dir)
+        results.quarantine(proofs, self._shared.place.run, incoming.path, name)
+        told = (given.task.id, given.attempt, given.executor, incoming.sha256)
+        self.events.append(ResultQuarantined(*told, differs=bool(before)))
+        before.add(incoming.sha256)
+
+    def _give_up(self, agent: _Agent, cause: Cause, why: str) -> None:
+        """Nothing is to be hoped for any more; what it still says is heard for a while."""
+        given = self._take_back(agent)
+        agent.connection.hang_up()
+        self._linger(agent, self._executors[agent.executor].lease_s)
+        if given is not None:
+            agent.lost = given
+            self._lose(given, cause, why)
+
+    def _break(self, agent: _Agent) -> None:
+        """What it says cannot be believed, or it says goodbye. Of an attempt that it has, the end
+        of its command may tell the cause.
+        """
+        agent.connection.hang_up()
+        self._linger(agent)
+
+    def _linger(self, agent: _Agent, for_s: float = _EXIT_S) -> None:
+        if agent.until is None:
+            agent.until = time.monotonic() + for_s
+
+    def _see_off(self, agent: _Agent, now: float) -> None:
+        """One that is going: when its command has ended, or its time is over, it is gone."""
+        connection = agent.connection
+        assert agent.until is not None
+        if not connection.has_exited():
+            if now < agent.until:
+                return
+            connection.kill()
+        code = connection.exit_code(now + _EXIT_S)
+        connection.read()
+        given = self._take_back(agent)
+        self._agents.remove(agent)
+        said, error, spoke = connection.said, connection.error, connection.spoke
+        connection.close()
+        if given is None:
+            return
+        cause, told = launchers.verdict(code, said, spoke=spoke)
+        if error and cause is Cause.WORKER or error and not spoke:
+            told = f"what came from its agent is not understood: {printable(error)}" if spoke else (
+                f"{printable(error)}; {told}")
+        self._lose(given, cause, told)
+
+    def _take_back(self, agent: _Agent) -> _Given | None:
+        given, agent.given = agent.given, None
+        if given is not None:
+            self._running.pop(given.task.id, None)
+        return given
+
+    def _lose(self, given: _Given, cause: Cause, detail: str) -> None:
+        outcome = self._outcome(given)
+        outcome.fail(cause, f"{given.executor}: {detail}", status=Status.LOST)
+        self._decide(given, outcome)
+
+    def _outcome(self, given: _Given) -> Outcome:
+        outcome = Outcome(given.task, given.attempt, timestamp(given.at), given.began)
+        outcome.executor = given.executor
+        return outcome
+
+    def _decide(self, given: _Given, outcome: Outcome) -> None:
+        """Claim the tree as it lies here, as for an attempt whose worker has died."""
+        self._known.lists.pop(given.task.id, None)
+        self._known.remark_on(given.task.id)
+        shared = self._shared
+        limits = (shared.redactor, given.before, Briefly())
+        self.events.append(
+            outcome.write_abandoned_status(shared.run_dir, shared.place.run, *limits)
+        )
+
+    # The end.
+
+    def _say(
+        self, agent: _Agent, kind: bytes, header: Mapping[str, Any], body: bytes = b""
+    ) -> None:
+        agent.connection.say(kind, header, body)
+
+    def _dismiss(self, agent: _Agent) -> None:
+        self._say(agent, frames.BYE, {})
+        agent.connection.hang_up()
+        self._linger(agent, _EXIT_S)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._running
+
+    def close(self) -> None:
+        """Let every agent end what it has, and itself; commands that stay are killed."""
+        for agent in self._agents:
+            if agent.until is None and _is_free(agent):
+                self._say(agent, frames.BYE, {})
+            agent.connection.hang_up()
+        until = time.monotonic() + self._shared.grace_s + 2 * _EXIT_S
+        for agent in self._agents:
+            if agent.connection.exit_code(until) is None:
+                agent.connection.kill()
+            agent.connection.close()
+        self._agents.clear()
+
+    def told(self) -> list[dict[str, Any]]:
+        """What there is of agents, for people."""
+        now = time.monotonic()
+        return [
+            {
+                "executor": agent.executor,
+                "state": _state(agent),
+                "task": agent.given.task.id if agent.given else None,
+                "attempt": agent.given.attempt if agent.given else None,
+                "host": agent.hello.get("host"),
+                "user": agent.hello.get("user"),
+                "zf": agent.hello.get("zf"),
+                "python": agent.hello.get("python"),
+                "platform": agent.hello.get("platform"),
+                "since_s": round(now - agent.connection.began, 1),
+                "heard_s": round(now - agent.connection.heard_at, 1) if agent.hello else None,
+                "clock_offset_s": agent.offset_s if agent.hello else None,
+            }
+            for agent in self._agents
+        ]
+
+
+def _is_free(agent: _Agent) -> bool:
+    return agent.given is None and agent.until is None
+
+
+def _state(agent: _Agent) -> str:
+    if agent.until is not None:
+        return "leaving"
+    if not agent.ready:
+        return "starting"
+    return "idle" if agent.given is None else "running"
+
+
+def _pieces(path: str) -> Iterator[bytes]:
+    with open(path, "rb") as stream:
+        while piece := stream.read(PIECE_BYTES):
+            yield piece
+
+
+def _as_frames(name: str, pieces: Iterator[bytes]) -> Saying:
+    held = b""
+    for piece in pieces:
+        held += piece
+        if len(held) >= PIECE_BYTES:
+            yield frames.PIECE, {"blob": name, "last": False}, held
+            held = b""
+    yield frames.PIECE, {"blob": name, "last": True}, held

@@ -1,0 +1,155 @@
+"""Results of agents: taken in piece by piece, compared with what was said of them, and put into the
+run, or into the quarantine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any
+
+from zf.events import AttemptEnded, from_json
+from zf.lean import lazy
+from zf.proof import layout
+from zf.proof.files import FOLDER, NEW, opened, remove, remove_tree, sync_folder
+from zf.proof.tree.contents import check_tree
+from zf.work.agent.archive import UnpackError, unpack
+
+# What an agent may call the log that it sends a part of.
+_LOG = lazy.pattern(r"(?:step|cleanup)-[0-9]{1,9}\.log")
+# All of a tree but its outcome, which comes last.
+_BEFORE_OUTCOME = (
+    *(name for name in layout.FOLDERS if name != layout.SUMMARY),
+    *layout.LOOSE,
+)
+
+
+class BadResultError(ValueError):
+    """What an agent sent is not what it said it would be; the message says of what."""
+
+
+class Incoming:
+    """The archive of one attempt while it comes. Raises OSError."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._digest, self._bytes = sha256(), 0
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        self._fd = os.open(path, NEW, 0o600)
+
+    def take(self, piece: bytes) -> None:
+        self._digest.update(piece)
+        self._bytes += len(piece)
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def is_as(self, header: Mapping[str, Any]) -> bool:
+        """Whether it is what the agent's last word says of it."""
+        return (self.sha256, self._bytes) == (header.get("sha256"), header.get("bytes"))
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def remove(self) -> None:
+        self.close()
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+
+def ended(header: Mapping[str, Any], task: str, attempt: int) -> AttemptEnded:
+    """How the agent says that the attempt ended. Raises BadResultError."""
+    try:
+        event = from_json(header["event"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadResultError(f"its end has not the form of one: {error!r:.200}") from None
+    if not isinstance(event, AttemptEnded) or (event.task, event.attempt) != (task, attempt):
+        raise BadResultError("its end is that of another attempt")
+    return event
+
+
+def put(archive: str, staged: str, run_dir: str, event: AttemptEnded) -> None:
+    """Put what came in the place of the attempt's tree, once all of it is on the disk: only now may
+    the journal name it. Raises BadResultError, and OSError where it cannot be written.
+    """
+    try:
+        try:
+            unpack(archive, staged, links=False)
+            check_tree(staged, event.task_sha256)
+        except (UnpackError, ValueError) as error:
+            raise BadResultError(str(error)) from None
+        _sync(staged)
+        _move(staged, f"{run_dir}/{event.task}")
+    finally:
+        remove_tree(staged)
+
+
+def _sync(folder: str) -> None:
+    """Make all that lies below durable."""
+    for top, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            fd = os.open(f"{top}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        sync_folder(top)
+
+
+def _move(staged: str, tree: str) -> None:
+    """What was kept there meanwhile, logs as they came, gives way; earlier attempts stay."""
+    with opened(tree, FOLDER) as fd:
+        for name in os.listdir(fd):
+            if name != layout.ATTEMPTS:
+                remove(fd, name)
+    came = os.listdir(staged)
+    for name in (*(one for one in _BEFORE_OUTCOME if one in came), layout.SUMMARY):
+        os.rename(f"{staged}/{name}", f"{tree}/{name}")
+    sync_folder(tree)
+
+
+def append_log(run_dir: str, task: str, name: object, piece: bytes) -> None:
+    """Keep what an attempt has printed, for what follows it; in the end the tree that comes has the
+    whole of it. Raises BadResultError for what is no log, and OSError.
+    """
+    if not isinstance(name, str) or not _LOG.fullmatch(name):
+        raise BadResultError(f"it calls a log {name!r:.80}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(f"{run_dir}/{task}/{layout.LOGS}/{name}", flags, 0o666)
+    try:
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(fd, view) :]
+    finally:
+        os.close(fd)
+
+
+def quarantine(proofs: str, run: str, archive: str, name: str) -> None:
+    """Keep what came too late, beside the runs: it is evidence, and counts for nothing."""
+    folder = f"{proofs}/{layout.QUARANTINE}/{run}"
+    os.makedirs(folder, exist_ok=True)
+    os.rename(archive, f"{folder}/{name}.tar")
+    sync_folder(folder)
+
+
+def earlier_lists(run_dir: str, task: str) -> dict[str, str]:
+    """The lists of the attempts before, by the names of their folders: the tree of the next one
+    names all of them.
+    """
+    found: dict[str, str] = {}
+    folder = f"{run_dir}/{task}/{layout.ATTEMPTS}"
+    with suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            with suppress(OSError), open(f"{folder}/{name}/{layout.TASK_LIST}", "rb") as stream:
+                found[name] = stream.read().decode("ascii", "replace")
+    return found
