@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import pytest
 import typer
 
+from zf.cli.main import _ready_for, app
 from zf.cli.words import Verb, Verbs
 
 RUN = """
@@ -76,11 +77,21 @@ def program(**how):
 )
 def test_a_command_line_means_what_it_means_to_typer(line, capsys):
     told = []
-    for app, cls in ((program(), None), (program(cls=Verbs), Verb)):
-        for command in app.registered_commands:
+    for made, cls in ((program(), None), (program(cls=Verbs), Verb)):
+        for command in made.registered_commands:
             command.cls = cls
         with pytest.raises(SystemExit) as left:
-            app(args=line.split(), prog_name="p")
+            made(args=line.split(), prog_name="p")
         told.append((left.value.code, *capsys.readouterr()))
     assert told[0] == told[1]
     assert told[0][1] or told[0][2]
+
+
+@pytest.mark.parametrize("verb", ["rerun", "run-phase", "import", "verify"])
+def test_only_the_verb_that_is_named_is_made_ready(verb):
+    """To make all of them ready takes longer than most of them run."""
+    assert [command.name for command in _ready_for([verb, "--help"]).registered_commands] == [verb]
+
+
+def test_all_verbs_are_made_ready_where_none_is_named():
+    assert len(_ready_for(["--help"]).registered_commands) == len(app.registered_commands)

@@ -103,6 +103,20 @@ WHOLE_FILE = {
     "templates": {"python": {"run": "make", "pass_env+": ["CI"]}},
     "tasks": {"a": "make", "b": ["make", {"run": "make"}], "c": {"use": "python"}},
 }
+WHOLE_ITEM = {
+    "phases": ["E"],
+    "inputs": {"env": "dev"},
+    "priority": 1,
+    "ttl_sec": 60,
+    "deadline_sec": 600,
+    "group": "deploy",
+    "limit": 2,
+    "key": "k",
+    "scope": "for_sec",
+    "for_sec": 60,
+    "on_newer": "replace_queued",
+    "start_when": {"load_below": 2, "idle_sec": 60, "on_ac_power": True},
+}
 WHOLE_PROJECT = {
     **WHOLE_FILE,
     "shell": "sh",
@@ -131,8 +145,21 @@ WHOLE_PROJECT = {
             "timeout_sec": 60,
             "budget": {"calls_total": 9},
             "inputs": {"files": []},
+            "protected": True,
         }
     },
+    "schedules": {"nightly": {"cron": "0 2 * * *", "tz": "Europe/Berlin", **WHOLE_ITEM}},
+    "webhooks": {
+        "push": {
+            "verify": "github",
+            "secret_env": "HOOK_SECRET",
+            "if": "payload.ref == 'refs/heads/main'",
+            **WHOLE_ITEM,
+            "inputs": {"commit": {"from": "payload.after"}},
+        }
+    },
+    "reconcile": {"main": {"every_min": 5, "git_ref": "main", "input": "name", "phases": ["E"]}},
+    "queue": {"max_runs": 2},
 }
 
 

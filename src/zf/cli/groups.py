@@ -38,7 +38,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "report": "Write a run as one HTML page, or for another program.",
         "diff": "Say what differs between two runs.",
         "ui | serve | token": "Show the runs in the browser: to you, or to a team.",
-        "usage": "Print what a language model used, as lines for $ZF_METRICS.",
+        "usage": "Print what a language model used, for $ZF_METRICS.",
     },
     "Prove and keep": {
         "verify": "Say what a run came to, and check its proof.",

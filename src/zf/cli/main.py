@@ -8,6 +8,7 @@ from copy import copy
 from typing import Annotated, Any
 
 import typer
+from typer.main import get_command_name
 
 from zf import __version__
 from zf.cli.display import streams
@@ -78,6 +79,8 @@ for _family in (
     _family.register(app)
 for _command in app.registered_commands:
     _command.cls = Verb
+    if _command.name is None and _command.callback is not None:
+        _command.name = get_command_name(_command.callback.__name__)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -101,7 +104,7 @@ def _parsed(arguments: list[str] | None) -> object:
 
 
 def _ready_for(words: list[str]) -> typer.Typer:
-    """The program; with no verb but the first word if that is one: typer takes 10 ms, more than a
+    """The program; with no verb but the first word if that is one: typer takes 90 ms, more than a
     verb's own work may, to make all of them ready.
     """
     named = [verb for verb in app.registered_commands if words[:1] == [verb.name]]

@@ -26,7 +26,16 @@ from zf.model.recorded import (
     recorded_step,
     script_sha256,
 )
-from zf.model.task import CANCEL_RUNNING, DEFAULT_MAX_LOG_BYTES, NOTHING, QUEUE, Need, Step, Task
+from zf.model.task import (
+    CANCEL_RUNNING,
+    DEFAULT_MAX_LOG_BYTES,
+    NOTHING,
+    QUEUE,
+    REPLACE_QUEUED,
+    Need,
+    Step,
+    Task,
+)
 
 __all__ = [
     "CANCEL_RUNNING",
@@ -40,6 +49,7 @@ __all__ = [
     "OUTPUT_PATTERN",
     "PLACEHOLDERS",
     "QUEUE",
+    "REPLACE_QUEUED",
     "RESERVED_ENV",
     "STEP_FIELDS",
     "TASK_KEYS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from zf.errors import Problem
 from zf.inputs import Input
@@ -21,6 +22,8 @@ class Phase(Struct, frozen=True):
     needs: tuple[str, ...] = ()
     max_jobs: int | None = None
     inputs: Mapping[str, Input] = NOTHING
+    # Whether nothing that a server queues later ends a run of it.
+    protected: bool = False
 
 
 class Project(Struct, frozen=True):
@@ -49,6 +52,11 @@ class Project(Struct, frozen=True):
     phases: Mapping[str, Phase] = field(default_factory=dict)
     # Where tasks can run that do not run here.
     executors: Mapping[str, Executor] = NOTHING
+    # What a server starts by itself, by name, and how its queue works: as the file says it.
+    schedules: Mapping[str, Any] = NOTHING
+    webhooks: Mapping[str, Any] = NOTHING
+    reconcile: Mapping[str, Any] = NOTHING
+    queue: Mapping[str, Any] = NOTHING
 
 
 def declares_inputs(project: Project) -> bool:

@@ -11,7 +11,7 @@ from zf.lean.records import Struct
 # The environment and resources of most tasks, one object for all of them, and any empty mapping.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 DEFAULT_MAX_LOG_BYTES = 1024**3
-QUEUE, CANCEL_RUNNING = "queue", "cancel_running"
+QUEUE, REPLACE_QUEUED, CANCEL_RUNNING = "queue", "replace_queued", "cancel_running"
 
 
 class Step(Struct, frozen=True):

@@ -353,11 +353,6 @@ def plan_of(
     levels = levels_of(edges)
     rank = {phase: index for index, phase in enumerate(order)}
     names = sorted(tasks, key=lambda name: (rank[tasks[name].phase], levels[name], name))
-    chain = dict.fromkeys(names, 1)
-    for name in sorted(names, key=levels.__getitem__, reverse=True):
-        for need in edges[name]:
-            if tasks[need].phase == tasks[name].phase:
-                chain[need] = max(chain[need], chain[name] + 1)
     project = flow.project
     needed: Callable[[str], Collection[str]] | None = None
     if any(phase.needs for phase in project.phases.values()):
@@ -392,7 +387,7 @@ def plan_of(
         phases=tuple(map(planned, order)),
         tasks={name: tasks[name] for name in names},
         level={name: levels[name] for name in names},
-        chain=chain,
+        chain=_chains(tasks, names, levels, order),
         needs=needs,
         upstream=upstream,
         budget=flow.project.budget,
@@ -400,6 +395,25 @@ def plan_of(
         instances={base: n for base, n in flow.instances.items() if base in bases},
         dynamic=dynamic,
     )
+
+
+def _chains(
+    tasks: Mapping[str, Task], names: Sequence[str], levels: Mapping[str, int], order: Sequence[str]
+) -> dict[str, int]:
+    """For each task how many tasks of its phase the longest chain has that begins with it."""
+    chain = dict.fromkeys(names, 1)
+    # Of its dependents in each phase, by the task that they need: of any phase, but only those of
+    # this one are asked for.
+    behind: dict[str, dict[str, int]] = {phase: {} for phase in order}
+    for name in sorted(names, key=levels.__getitem__, reverse=True):
+        task = tasks[name]
+        of_phase = behind[task.phase]
+        longest = of_phase.get
+        length = chain[name] = longest(name, 0) + 1
+        for need in task.needs:
+            if longest(need.task, 0) < length:
+                of_phase[need.task] = length
+    return chain
 
 
 def _phase_timeouts(flow: Flow, given_s: float, *, forced: bool) -> Callable[[str], float]:

@@ -83,6 +83,7 @@ def load(
     problems += check_env(drafts, project)
     problems += check_phase_said(drafts)
     problems += check_phases(drafts, project, root)
+    problems += _bad_triggers(found, project, drafts)
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
@@ -139,6 +140,18 @@ def _path_warnings(drafts: list[Draft]) -> Iterator[Problem]:
             message = f"nothing is put for {path} in a path of a task without a matrix"
             hint = "only what a matrix sets is known there"
             yield draft.problem(loc, "ZF298", message, hint, "warning")
+
+
+def _bad_triggers(
+    found: reading.Project, project: Project, drafts: list[Draft]
+) -> Iterable[Problem]:
+    if not (project.schedules or project.webhooks or project.reconcile):
+        return ()
+    from zf.plan.triggers.check import check  # few projects have any
+
+    assert found.file is not None  # it says something
+    tasks = {draft.id: draft.task.phase for draft in drafts if draft.task is not None}
+    return check(found.file, project, {*tasks.values(), *project.phases}, tasks)
 
 
 def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:
@@ -409,6 +422,7 @@ def _project(form: Mapping[str, Any]) -> Project:
             phase.get("budget", NOTHING),
             tuple(phase.get("needs", ())),
             phase.get("max_jobs"),
+            protected=phase.get("protected", False),
         )
         for name, phase in form.get("phases", {}).items()
     }

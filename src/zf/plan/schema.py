@@ -38,6 +38,7 @@ from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.outputs.form import FROM, OUTPUT_OF, OUTPUTS
 from zf.plan.placing.keys import EXECUTORS, PLACING
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
+from zf.plan.triggers.keys import TRIGGERS
 from zf.plan.walls.keys import WALLS
 from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
 from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
@@ -355,6 +356,9 @@ PHASE: Mapping[str, Key] = {
     "budget": Key(_BUDGET, "How much the tasks of the phase may use together, by metric."),
     "needs": Key(list_of(text(ID)), "The phases that have to be run before it.", default=[]),
     "max_jobs": Key(whole(1, MAX_JOBS_LIMIT), "How many of its tasks may run at the same time."),
+    "protected": Key(
+        BOOL, "Whether nothing that is queued later ends a run of the phase.", default=False
+    ),
     "inputs": OF_A_PHASE,
 }
 
@@ -445,4 +449,5 @@ PROJECT: Mapping[str, Key] = {
         default={},
         keys=PHASE,
     ),
+    **TRIGGERS,
 }

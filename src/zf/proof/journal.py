@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -139,15 +139,22 @@ class Journal:
 
     def append(self, event: Event, wall: str, mono: float) -> None:
         """Add one line; `wall` is UTC in RFC 3339 with microseconds, `mono` monotonic seconds."""
-        if self._failed:
-            raise OSError("the journal could not be written before; it takes no more events")
         if self._seq == 0:
             if not isinstance(event, RunStarted):
                 raise ValueError("a journal begins with run_started")
             self._run = f'"run":{_encode(event.run)},'
-            body = _encode({k: v for k, v in to_json(event).items() if k != "run"})
+            said = {k: v for k, v in to_json(event).items() if k != "run"}
         else:
-            body = _encode(to_json(event))
+            said = to_json(event)
+        self.append_said(said, wall, mono)
+
+    def append_said(self, said: Mapping[str, Any], wall: str, mono: float) -> None:
+        """The same for a journal of something else than a run: the object that the line is, without
+        what every line has.
+        """
+        if self._failed:
+            raise OSError("the journal could not be written before; it takes no more events")
+        body = _encode(said)
         # The envelope is the same for every event, so it is formatted, not encoded: this keeps
         # an append near 5 us.
         line = (

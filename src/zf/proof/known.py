@@ -8,7 +8,7 @@ short lists whole: the largest runs have 100 000 tasks.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from zf.events import AttemptEnded, Event, RunEnded, RunStarted, TaskNotRun
 from zf.lean.records import Struct, field
@@ -18,15 +18,17 @@ from zf.proof.layout import ARTIFACTS, BLOCKED, OUTPUTS, PLAN, RUN, earlier_tree
 class Known(Struct):
     """`tops` are the files at the top of the run by name; `trees` the task.sha256 of each task, by
     the attempt that counts; `earlier` those of the attempts before it, as `task/attempts/K`.
-    `lists` holds what some task.sha256 say, whole, so that these need not be read again. `place` is
-    the run folder's device and number, wherever it is moved. `odd` are the tasks in whose
-    status.json something may be worth a remark; None when that is not known of all that ran.
+    `lists` holds what some task.sha256 say, whole, so that these need not be read again; `barren`
+    are the tasks which have left nothing for others by that. `place` is the run folder's device and
+    number, wherever it is moved. `odd` are the tasks in whose status.json something may be worth a
+    remark; None when that is not known of all that ran.
     """
 
     tops: dict[str, str] = field(default_factory=dict)
     trees: dict[str, bytes] = field(default_factory=dict)
     earlier: dict[str, bytes] = field(default_factory=dict)
     lists: dict[str, str] = field(default_factory=dict)
+    barren: set[str] = field(default_factory=set)
     place: tuple[int, int] | None = None
     odd: dict[str, None] | None = field(default_factory=dict)
 
@@ -62,16 +64,25 @@ class Known(Struct):
         digest = self.trees.get(task)
         return "" if digest is None else digest.hex()
 
-    def lists_for_others(self, tasks: Iterable[str]) -> dict[str, str]:
+    def take_list(self, task: str, listed: str | None) -> None:
+        """Keep what the task's task.sha256 says; None for one that is not known, or too long."""
+        if listed is None:
+            self.lists.pop(task, None)
+        else:
+            self.lists[task] = listed
+        if listed is None or _ARTIFACTS in listed or _OUTPUTS in listed:
+            self.barren.discard(task)
+        else:
+            self.barren.add(task)
+
+    def lists_for_others(self, tasks: Collection[str]) -> dict[str, str]:
         """The `task_sha256` of each of these tasks, but those known to have left nothing for the
         tasks that need them: neither artifacts nor outputs.
         """
-        return {
-            task: self.trees[task].hex()
-            for task in tasks
-            if task in self.trees
-            and (_ARTIFACTS in (listed := self.lists.get(task, _ARTIFACTS)) or _OUTPUTS in listed)
-        }
+        if self.barren.issuperset(tasks):  # as they are where tasks have many needs
+            return {}
+        trees = self.trees
+        return {t: trees[t].hex() for t in tasks if t in trees and t not in self.barren}
 
 
 _ARTIFACTS, _OUTPUTS = f"  {ARTIFACTS}/", f"  {OUTPUTS}\n"

@@ -14,6 +14,7 @@ from zf.errors import Exit
 from zf.events import (
     FAILED,
     AttemptEnded,
+    AttemptPlaced,
     AttemptStarted,
     BudgetWarned,
     Cached,
@@ -21,6 +22,7 @@ from zf.events import (
     CancelRequested,
     ConditionEvaluated,
     Event,
+    ExecutorDrained,
     Interrupted,
     LeaseAwaited,
     LeaseTaken,
@@ -28,6 +30,7 @@ from zf.events import (
     PhaseStarted,
     PhaseTimedOut,
     PlanExtended,
+    ResultQuarantined,
     RetryDropped,
     RetryScheduled,
     RunEnded,
@@ -101,6 +104,8 @@ class Facts(Struct):
     duration_s: float | None = None
     # What it was given, in words, where that is known.
     given: Sequence[str] = ()
+    # The executors on which nothing starts any more.
+    drained: list[str] = field(default_factory=list)
     # What joined the plan while it went on.
     joined: list[PlanExtended] = field(default_factory=list)
     _causes: tuple[RootCause, ...] | None = None
@@ -269,10 +274,8 @@ class Fold:
                 facts.interrupted = event
             case Cached() | CacheMissed():
                 facts.tasks[event.task].looked_up = event
-            case AttemptPlaced():
-                facts.tasks[event.task].placed = event
-            case ResultQuarantined():
-                facts.tasks[event.task].late.append(event)
+            case AttemptPlaced() | ResultQuarantined():
+                facts.tasks[event.task].take_elsewhere(event)
             case ExecutorDrained():
                 facts.drained.append(event.executor)
             case CancelRequested():

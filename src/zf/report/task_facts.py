@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from zf.errors import ZfError
 from zf.events import (
     WELL,
+    AttemptPlaced,
     Cached,
     CacheMissed,
     Cause,
     ConditionEvaluated,
     PlanExtended,
+    ResultQuarantined,
     Status,
 )
 from zf.instances import listed_by, rows_of
@@ -127,6 +129,13 @@ class TaskFacts(Struct):
         if "matrix_from" in row:
             task.listed_by = listed_by(row["matrix_from"])
         return task
+
+    def take_elsewhere(self, event: AttemptPlaced | ResultQuarantined) -> None:
+        """Take in what an executor had to do with it."""
+        if isinstance(event, AttemptPlaced):
+            self.placed = event
+        else:
+            self.late.append(event)
 
     @property
     def word(self) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 from zf.errors import printable
 from zf.events import (
     AttemptEnded,
+    AttemptPlaced,
     AttemptStarted,
     BudgetWarned,
     Cached,
@@ -18,6 +19,7 @@ from zf.events import (
     CancelRequested,
     ConditionEvaluated,
     Event,
+    ExecutorDrained,
     Interrupted,
     LeaseAwaited,
     LeaseTaken,
@@ -25,6 +27,7 @@ from zf.events import (
     PhaseStarted,
     PhaseTimedOut,
     PlanExtended,
+    ResultQuarantined,
     RetryDropped,
     RetryScheduled,
     RunEnded,

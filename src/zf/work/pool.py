@@ -280,10 +280,7 @@ class Pool:
         handle.under_way = None
         if not is_plain:
             self.known.remark_on(ended.task)
-        if listed:
-            self.known.lists[ended.task] = listed
-        else:
-            self.known.lists.pop(ended.task, None)
+        self.known.take_list(ended.task, listed or None)
         del self._running[ended.task]
         self._ended.append(ended)
         if is_last:
@@ -316,7 +313,7 @@ class Pool:
 
     def _decide_lost(self, lost: _Started, detail: str) -> None:
         task = lost.task.id
-        self.known.lists.pop(task, None)
+        self.known.take_list(task, None)
         self.known.remark_on(task)
         outcome = Outcome(lost.task, lost.attempt, timestamp(lost.at), lost.began)
         outcome.interactive = lost.task.id == self.shared.terminal

@@ -34,7 +34,14 @@ FACTS = (
 )
 FUNCTIONS = ("success", "failure", "always", "cancelled", "status")
 # Values that a project names itself, and how each is written.
-FIELDS = {"input": "input.NAME", "matrix": "matrix.AXIS", "needs": "needs.TASK.OUTPUT"}
+FIELDS = {
+    "input": "input.NAME",
+    "matrix": "matrix.AXIS",
+    "needs": "needs.TASK.OUTPUT",
+    # Of a delivery to a webhook; the names that lead to a value of its payload may be many.
+    "payload": "payload.NAME",
+    "header": "header.NAME",
+}
 
 Scalar = str | int | float | bool
 
@@ -317,7 +324,7 @@ class _Parser:
 
     def _field(self, token: _Token, kind: str, path: list[str]) -> Field:
         length = len(token.text)
-        if len(path) != FIELDS[kind].count("."):
+        if not path or (len(path) != FIELDS[kind].count(".") and kind != "payload"):
             hint = f"write {FIELDS[kind]}"
             if kind == "needs":
                 hint += ", or needs['TASK'].OUTPUT for an id with dots"

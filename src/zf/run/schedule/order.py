@@ -61,12 +61,17 @@ def _limits_of(phase: PlannedPhase, limits: Limits) -> Limits:
 
 def _ways(plan: Plan, cost: _Cost) -> dict[str, float]:
     """For each task what lies between its start and the end of its phase, along its dependents."""
-    ways = dict(cost)
+    ways: dict[str, float] = {}
+    # The longest way of the dependents in each phase, by the task that they need: of any phase, but
+    # only those of this one are asked for.
+    behind: dict[str, dict[str, float]] = {phase.name: {} for phase in plan.phases}
     for task in reversed([*plan.tasks.values()]):  # dependents come before what they need
+        of_phase = behind[task.phase]
+        way = ways[task.id] = cost[task.id] + of_phase.get(task.id, 0.0)
+        longest = of_phase.get
         for need in task.needs:
-            other = plan.tasks.get(need.task)
-            if other is not None and other.phase == task.phase:
-                ways[other.id] = max(ways[other.id], cost[other.id] + ways[task.id])
+            if longest(need.task, 0.0) < way:
+                of_phase[need.task] = way
     return ways
 
 

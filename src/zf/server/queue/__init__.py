@@ -1,0 +1,1 @@
+"""What is to run and when: the queue, schedules, webhooks, and what watches over them."""

@@ -1,0 +1,135 @@
+"""`queue.jsonl`: one process owns it, and appends; every other one reads it, as far as it is whole.
+
+The lines are chained as those of a run's journal are, and written by the same code. Owning it is
+holding the lock on `queue.lock` beside it, which a process that dies gives back.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from datetime import datetime
+
+from zf.errors import Exit, ZfError, printable
+from zf.events import timestamp
+from zf.proof.files import APPEND, sync_folder
+from zf.proof.journal import Chain, Journal, raw_lines
+from zf.run.host.lock import try_lock
+from zf.server.queue.fold import State, apply
+from zf.server.queue.records import Record, record_from, said_of
+
+QUEUE_FILE, QUEUE_LOCK = "queue.jsonl", "queue.lock"
+
+
+class QueueFile:
+    """The queue of a project, owned by this process until it is closed."""
+
+    def __init__(self, fd: int, lock_fd: int, state: State, chain: Chain) -> None:
+        self._fd = fd
+        self._lock_fd = lock_fd
+        self._journal = Journal(fd, seq=chain.seq, head=chain.head)
+        self.state = state
+
+    @classmethod
+    def own(cls, folder: str) -> QueueFile:
+        """Take the queue of this folder; ZfError (exit 5) naming the process that has it."""
+        found = cls.own_if_free(folder)
+        if found is None:
+            raise ZfError(
+                f"the queue of this project is in use by {owner(folder) or 'another zf'}",
+                exit_code=Exit.RUN_ID_TAKEN,
+                code="ZF830",
+                hint="one zf serve or zf ui keeps it; end that one first",
+            )
+        return found
+
+    @classmethod
+    def own_if_free(cls, folder: str) -> QueueFile | None:
+        """The same, and None while another process has it. Raises ZfError (exit 1) for a file that
+        is damaged before its last line, and changes nothing.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        lock_fd = os.open(f"{folder}/{QUEUE_LOCK}", flags, 0o600)
+        fd = None
+        try:
+            if not try_lock(lock_fd, f"pid {os.getpid()} on {os.uname().nodename}"):
+                os.close(lock_fd)
+                return None
+            path = f"{folder}/{QUEUE_FILE}"
+            is_new = not os.path.lexists(path)
+            fd = os.open(path, APPEND | os.O_CREAT, 0o600)
+            if is_new:
+                sync_folder(folder)
+            state, chain, size = _read(fd, path)
+            if size < os.fstat(fd).st_size:  # what a crash left unfinished
+                os.ftruncate(fd, size)
+                os.fsync(fd)
+            return cls(fd, lock_fd, state, chain)
+        except BaseException:
+            for one in (fd, lock_fd):
+                if one is not None:
+                    os.close(one)
+            raise
+
+    def write(self, records: Iterable[Record], now: float) -> None:
+        """Take these records in, in order: they are on the disk when this returns.
+
+        Raises OSError when they may not be; then nothing more is taken.
+        """
+        # As exactly as the line says it, so that another fold of the lines is the same.
+        now = round(now * 1_000_000) / 1_000_000
+        for record in records:
+            apply(self.state, record, now)
+            self._journal.append_said(said_of(record), timestamp(now), time.monotonic())
+        self._journal.commit()
+
+    def close(self) -> None:
+        """Give the queue back."""
+        os.close(self._fd)
+        os.ftruncate(self._lock_fd, 0)
+        os.close(self._lock_fd)
+
+
+def read(folder: str) -> State:
+    """What the queue is, whichever process owns it; empty where there is none."""
+    path = f"{folder}/{QUEUE_FILE}"
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return State()
+    try:
+        return _read(fd, path)[0]
+    finally:
+        os.close(fd)
+
+
+def owner(folder: str) -> str:
+    """Which process has the queue, as it says itself: `pid N on HOST`; empty for none."""
+    try:
+        with open(f"{folder}/{QUEUE_LOCK}", encoding="utf-8", errors="replace") as file:
+            return printable(file.readline(200).rstrip("\n"))
+    except FileNotFoundError:
+        return ""
+
+
+def _read(fd: int, path: str) -> tuple[State, Chain, int]:
+    state, chain, size = State(), Chain(), 0
+    with os.fdopen(os.dup(fd), "rb") as stream:
+        stream.seek(0)
+        for raw in raw_lines(stream):
+            if not raw.endswith(b"\n"):
+                break
+            try:
+                said = chain.accept(raw[:-1])
+                at = datetime.fromisoformat(said["wall"]).timestamp()
+                apply(state, record_from(said), at)
+            except (ValueError, TypeError) as error:
+                raise ZfError(
+                    f"{printable(path)}: line {state.lines + 1} is damaged: {error}",
+                    exit_code=Exit.FAILED,
+                    code="ZF831",
+                    hint="it was left as it is; put it aside to begin a new queue",
+                ) from None
+            size += len(raw)
+    return state, chain, size
