@@ -29,6 +29,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "rerun": "Run a part of an earlier run again, such as what failed.",
         "resume": "Finish a run whose zf was killed.",
         "cancel": "End a run that goes on, or one task of it.",
+        "agent | workers": "Run tasks for another machine; show which there are.",
         "shell": "Open a shell where the steps of a task would run.",
     },
     "Look": {

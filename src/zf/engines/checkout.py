@@ -40,8 +40,7 @@ def files_of(root: str, proofs: str, environ: Mapping[str, str]) -> list[str]:
             return sorted(_of_git(root, environ, inside))
         except git.GitError:
             pass  # it refuses to answer here, so that what lies there is all that is known
-    but = {inside, ".git"}
-    return [path for path in files_below(root, but=but) if path.split("/")[0] != ".git"]
+    return files_below(root, but={inside, ".git"})
 
 
 def _of_git(root: str, environ: Mapping[str, str], proofs: str) -> Iterator[str]:
@@ -50,8 +49,8 @@ def _of_git(root: str, environ: Mapping[str, str], proofs: str) -> Iterator[str]
         git.Asking(git.environment(environ), root, scratch) as asking,
     ):
         said = asking.ask(*_LISTED)
-    for path in map(os.fsdecode, said.split(b"\0")):
-        path = path.rstrip("/")
+    for listed in map(os.fsdecode, said.split(b"\0")):
+        path = listed.rstrip("/")
         if not path or path == proofs or path.startswith(f"{proofs}/"):
             continue
         yield path

@@ -48,7 +48,9 @@ class Connection:
             process_group=0,
             bufsize=0,
         )
-        assert self._process.stdin and self._process.stdout and self._process.stderr
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
         self._in, self._out = self._process.stdin, self._process.stdout
         self._err = self._process.stderr
         for stream in (self._in, self._out, self._err):
@@ -65,7 +67,9 @@ class Connection:
     @property
     def said(self) -> str:
         """The end of what the command printed for people."""
-        return (self._said.decode("utf-8", "backslashreplace") + self._listener.noise)[-_SAID_BYTES:]
+        return (self._said.decode("utf-8", "backslashreplace") + self._listener.noise)[
+            -_SAID_BYTES:
+        ]
 
     def say(self, kind: bytes, header: Mapping[str, Any], body: bytes = b"") -> None:
         self.say_all(iter([(kind, header, body)]))

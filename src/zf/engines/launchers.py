@@ -8,7 +8,7 @@ words that ssh, srun, kubectl and the like print when they give up name the caus
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zf.errors import printable
 from zf.events import Cause
@@ -46,12 +46,13 @@ def command(executor: Executor, task: Task) -> tuple[str, ...]:
         "{memory_mb}": str(task.resources.get("mem_mb", _DEFAULT_MEMORY_MB)),
         "{task}": task.id,
     }
-    words = []
-    for word in executor.start:
-        for name, value in stands_for.items():
-            word = word.replace(name, value)
-        words.append(word)
-    return tuple(words)
+    return tuple(_put(word, stands_for) for word in executor.start)
+
+
+def _put(word: str, stands_for: Mapping[str, str]) -> str:
+    for name, value in stands_for.items():
+        word = word.replace(name, value)
+    return word
 
 
 def verdict(code: int | None, said: str, *, spoke: bool) -> tuple[Cause, str]:

@@ -144,5 +144,3 @@ class Places(Struct):
             self.remote.close()
             self.pool.close()
             self.selector.close()
-
-

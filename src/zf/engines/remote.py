@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import zf
 from zf.engines import launchers, results
-from zf.engines.connection import Connection, Saying
+from zf.engines.agents import Agent, Given, is_free, told
+from zf.engines.connection import Connection
+from zf.engines.handing import Handing
 from zf.engines.results import BadResultError, Incoming
 from zf.errors import printable
 from zf.events import (
@@ -29,18 +31,14 @@ from zf.events import (
     from_json,
     timestamp,
 )
-from zf.lean.encoder import encoder
-from zf.lean.records import Struct
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Executor, Task
 from zf.proof import layout
 from zf.proof.known import Known
 from zf.proof.tree.store import TaskTree
-from zf.work.agent import frames, spec
-from zf.work.agent.archive import files_below, pack
-from zf.work.agent.frames import PIECE_BYTES, Frame
+from zf.work.agent import frames
+from zf.work.agent.frames import Frame
 from zf.work.artifacts import Briefly
-from zf.work.context import needed
 from zf.work.control import Stop
 from zf.work.outcome import Outcome, error_text
 from zf.work.worker import Shared
@@ -48,47 +46,9 @@ from zf.work.worker import Shared
 # How many times in a lease each side is heard, how often clocks are looked at meanwhile, and what a
 # command may take to exit once its agent has gone.
 _RENEWALS, _LOOK_S, _EXIT_S = 4, 0.25, 2.0
-# What is kept of a need for those that need it.
-_OF_A_NEED = (layout.CHECKSUMS, layout.ARTIFACTS, layout.OUTPUTS)
 _LIST_BYTES = 4096
-_encode = encoder()
 
 Told = AttemptEnded | AttemptPlaced | Cached | CacheMissed | ResultQuarantined | Spent
-
-
-class _Given(Struct):
-    """An attempt that was given away, with what an agent needs to know of it."""
-
-    token: str
-    task: Task
-    attempt: int
-    executor: str
-    at: float
-    began: float
-    spent: Mapping[str, float]
-    before: str
-    stop: Stop | None = None
-    incoming: Incoming | None = None
-    sent: bool = False
-
-
-class _Agent(Struct):
-    """One agent as the runner sees it. `hello` is what it says of itself; `given` the attempt it is
-    to run or runs; `lost` one that was given up, of which it may still tell.
-    """
-
-    executor: str
-    connection: Connection
-    hello: Mapping[str, Any] = NOTHING
-    offset_s: float = 0.0
-    ready: bool = False
-    given: _Given | None = None
-    lost: _Given | None = None
-    extensions: int = 0
-    number: int = 0
-    # When what lingers is ended.
-    until: float | None = None
-    since: float = 0.0
 
 
 class Remote:
@@ -112,21 +72,21 @@ class Remote:
         self._selector = selector
         self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
         self.events: list[Told] = []
-        self._agents: list[_Agent] = []
-        self._running: dict[str, _Agent] = {}
+        self._agents: list[Agent] = []
+        self._running: dict[str, Agent] = {}
         self._aside = f"{shared.aside}/agents"
         self._extensions: list[dict[str, Any]] = []
-        self._checkout, self._digest = checkout
+        self._handing = Handing(shared, tasks, known, *checkout)
         # What has come for each token: the digests of whole results.
         self._results: dict[str, set[str]] = {}
-        self._tokens: dict[str, _Given] = {}
+        self._tokens: dict[str, Given] = {}
 
     # What the engine orders.
 
     def start(self, task: str, attempt: int, executor: str, spent: Mapping[str, float]) -> None:
         """Give the attempt to an agent of this executor, which is started if none is free."""
         before = self._known.task_sha256(task) if attempt > 1 else ""
-        given = _Given(
+        given = Given(
             os.urandom(16).hex(),
             self._tasks[task],
             attempt,
@@ -150,20 +110,20 @@ class Remote:
         if agent.ready:
             self._send(agent, given)
 
-    def _agent_for(self, given: _Given) -> _Agent:
+    def _agent_for(self, given: Given) -> Agent:
         executor = self._executors[given.executor]
         words = launchers.command(executor, given.task)
-        free = [a for a in self._agents if a.executor == given.executor and a.ready and _is_free(a)]
+        free = [a for a in self._agents if a.executor == given.executor and a.ready and is_free(a)]
         for agent in free:
             if agent.connection.words == words:
                 return agent
         if free and len(self._of(given.executor)) >= executor.slots:
             self._dismiss(free[0])  # it was started for a task that asks for something else
-        agent = _Agent(given.executor, Connection(words, self._shared.environ, self._selector))
+        agent = Agent(given.executor, Connection(words, self._shared.environ, self._selector))
         self._agents.append(agent)
         return agent
 
-    def _of(self, executor: str) -> list[_Agent]:
+    def _of(self, executor: str) -> list[Agent]:
         return [a for a in self._agents if a.executor == executor and a.until is None]
 
     def kill(self, task: str, cause: Cause, *, force: bool, detail: str = "") -> bool:
@@ -190,7 +150,7 @@ class Remote:
 
     # What comes.
 
-    def handle(self, agent: _Agent) -> None:
+    def handle(self, agent: Agent) -> None:
         """Its connection can be read from or written to."""
         connection = agent.connection
         try:
@@ -206,7 +166,7 @@ class Remote:
         elif connection.ended and agent.until is None:
             self._linger(agent)
 
-    def agent_of(self, connection: Connection) -> _Agent | None:
+    def agent_of(self, connection: Connection) -> Agent | None:
         return next((a for a in self._agents if a.connection is connection), None)
 
     def tick(self) -> float | None:
@@ -229,14 +189,14 @@ class Remote:
                 self._say(agent, frames.RENEW, {"number": agent.number})
         return now + _LOOK_S if self._agents else None
 
-    def _take(self, agent: _Agent, frame: Frame) -> None:
+    def _take(self, agent: Agent, frame: Frame) -> None:
         header = frame.header
         match frame.kind:
             case frames.HELLO:
                 self._greet(agent, header)
             case frames.WANT:
                 for blob in header["blobs"]:
-                    agent.connection.say_all(self._blob(blob))
+                    agent.connection.say_all(self._handing.blob(blob))
             case frames.READY:
                 agent.ready = True
                 if agent.given is not None:
@@ -248,7 +208,7 @@ class Remote:
             case frames.LOG | frames.TOLD | frames.PIECE | frames.END:
                 self._take_of(agent, frame)
 
-    def _take_of(self, agent: _Agent, frame: Frame) -> None:
+    def _take_of(self, agent: Agent, frame: Frame) -> None:
         """What an agent says of an attempt: of the one it has, or has had."""
         given, token = agent.given, frame.header["token"]
         is_now = given is not None and given.sent and given.token == token
@@ -265,14 +225,14 @@ class Remote:
             if is_now:
                 self._end(agent, given, frame.header)
             else:
-                self._too_late(given, frame.header)
+                self._too_late(given)
         elif is_now and frame.kind == frames.LOG:
             task = given.task.id
             results.append_log(self._shared.run_dir, task, frame.header["log"], frame.body)
         elif is_now:
             self._take_told(given, frame.header)
 
-    def _take_told(self, given: _Given, header: Mapping[str, Any]) -> None:
+    def _take_told(self, given: Given, header: Mapping[str, Any]) -> None:
         event: Any = Spent(**header["spent"]) if "spent" in header else from_json(header["event"])
         if not isinstance(event, Spent | Cached | CacheMissed):
             raise BadResultError("it tells of what is not its own")
@@ -282,7 +242,7 @@ class Remote:
 
     # From the first word to an attempt.
 
-    def _greet(self, agent: _Agent, hello: Mapping[str, Any]) -> None:
+    def _greet(self, agent: Agent, hello: Mapping[str, Any]) -> None:
         ours = (frames.PROTOCOL, zf.__version__)
         theirs = (hello["protocol"], hello["zf"])
         if theirs != ours:
@@ -293,76 +253,36 @@ class Remote:
             )
         agent.hello = hello
         agent.offset_s = round(float(hello["at"]) - time.time(), 3)
-        executor, root = self._executors[agent.executor], self._shared.place.root
-        header = {
-            "lease_s": executor.lease_s,
-            "executor": agent.executor,
-            "checkout": self._digest,
-            "name": os.path.basename(root) or "project",
-        }
         agent.extensions = len(self._extensions)
-        said = _encode(spec.told(self._shared, self._tasks.values()))
-        self._say(agent, frames.BEGIN, header, said.encode())
+        lease_s = self._executors[agent.executor].lease_s
+        header, said = self._handing.begin(agent.executor, lease_s)
+        self._say(agent, frames.BEGIN, header, said)
 
-    def _send(self, agent: _Agent, given: _Given) -> None:
+    def _send(self, agent: Agent, given: Given) -> None:
         for more in self._extensions[agent.extensions :]:
             self._say(agent, frames.EXTEND, more)
         agent.extensions = len(self._extensions)
-        task, shared = given.task, self._shared
-        names = [need.task for need in needed(task, shared.joined)]
-        needs = self._known.lists_for_others(names)
-        met = [(n, shared.upstream[n]) for n in names if n in shared.upstream]
-        run = shared.place.run
-        header = {
-            "token": given.token,
-            "task": task.id,
-            "attempt": given.attempt,
-            "spent": dict(given.spent),
-            "facts": dict(self.facts.get(task.id, NOTHING)),
-            "needs": needs,
-            "trees": [f"{run}/{n}" for n in needs]
-            + [f"{m.run}/{n}" for n, m in met if m.task_sha256],
-            "before": given.before,
-            "earlier": results.earlier_lists(shared.run_dir, task.id),
-        }
         given.sent = True
-        told = (str(agent.hello.get(key, ""))[:200] for key in ("host", "user", "zf"))
-        placed = (task.id, given.attempt, given.executor, *map(printable, told))
-        self.events.append(AttemptPlaced(*placed, agent.offset_s))
-        self._say(agent, frames.START, header)
-
-    def _blob(self, name: str) -> Saying:
-        """What an agent asks for, piece by piece: the checkout, or what a need left."""
-        if name == "checkout":
-            pieces: Iterator[bytes] = _pieces(self._checkout)
-        else:
-            run, _, task = name.partition("/")
-            if not self._may_have(run, task):
-                raise BadResultError(f"it asks for {name!r:.100}, which is no need of its task")
-            tree = f"{os.path.dirname(self._shared.run_dir)}/{run}/{task}"
-            wanted = [p for p in files_below(tree) if p.split("/")[0] in _OF_A_NEED]
-            pieces = pack(tree, wanted)
-        return _as_frames(name, pieces)
-
-    def _may_have(self, run: str, task: str) -> bool:
-        met = self._shared.upstream.get(task)
-        return task in self._known.trees and run == self._shared.place.run or (
-            met is not None and met.run == run
+        host, user, version = (
+            printable(str(agent.hello.get(key, ""))[:200]) for key in ("host", "user", "zf")
         )
+        task, offset_s = given.task.id, agent.offset_s
+        placed = AttemptPlaced(task, given.attempt, given.executor, host, user, version, offset_s)
+        self.events.append(placed)
+        facts = self.facts.get(given.task.id, NOTHING)
+        self._say(agent, frames.START, self._handing.start(given, facts))
 
     # How attempts end.
 
-    def _end(self, agent: _Agent, given: _Given, header: Mapping[str, Any]) -> None:
+    def _end(self, agent: Agent, given: Given, header: Mapping[str, Any]) -> None:
         self._take_back(agent)
         incoming, given.incoming = given.incoming, None
         try:
             if "error" in header:
                 self._end_without(given, str(header["error"]))
                 return
-            if incoming is None or not incoming.is_as(header):
-                raise BadResultError("the proof that came is not the one it named")
+            incoming = results.complete(incoming, header)
             event = results.ended(header, given.task.id, given.attempt)
-            incoming.close()
             staged = f"{self._aside}/{given.token}"
             results.put(incoming.path, staged, self._shared.run_dir, event)
             self._results[given.token] = {incoming.sha256}
@@ -386,20 +306,20 @@ class Remote:
             with open(path, encoding="ascii") as stream:
                 self._known.lists[event.task] = stream.read()
 
-    def _end_without(self, given: _Given, why: str) -> None:
+    def _end_without(self, given: Given, why: str) -> None:
         """The agent has nothing to show of the attempt, and says why."""
         if given.stop is not None:
             self._end_unsent(given)
         else:
             self._lose(given, Cause.NODE, f"its agent could not run it: {printable(why)}")
 
-    def _end_unsent(self, given: _Given) -> None:
+    def _end_unsent(self, given: Given) -> None:
         assert given.stop is not None
         outcome = self._outcome(given)
         outcome.take_stop(0, given.stop)
         self._decide(given, outcome)
 
-    def _too_late(self, given: _Given, header: Mapping[str, Any]) -> None:
+    def _too_late(self, given: Given) -> None:
         incoming, given.incoming = given.incoming, None
         if incoming is None:
             return
@@ -415,7 +335,7 @@ class Remote:
         self.events.append(ResultQuarantined(*told, differs=bool(before)))
         before.add(incoming.sha256)
 
-    def _give_up(self, agent: _Agent, cause: Cause, why: str) -> None:
+    def _give_up(self, agent: Agent, cause: Cause, why: str) -> None:
         """Nothing is to be hoped for any more; what it still says is heard for a while."""
         given = self._take_back(agent)
         agent.connection.hang_up()
@@ -424,18 +344,18 @@ class Remote:
             agent.lost = given
             self._lose(given, cause, why)
 
-    def _break(self, agent: _Agent) -> None:
+    def _break(self, agent: Agent) -> None:
         """What it says cannot be believed, or it says goodbye. Of an attempt that it has, the end
         of its command may tell the cause.
         """
         agent.connection.hang_up()
         self._linger(agent)
 
-    def _linger(self, agent: _Agent, for_s: float = _EXIT_S) -> None:
+    def _linger(self, agent: Agent, for_s: float = _EXIT_S) -> None:
         if agent.until is None:
             agent.until = time.monotonic() + for_s
 
-    def _see_off(self, agent: _Agent, now: float) -> None:
+    def _see_off(self, agent: Agent, now: float) -> None:
         """One that is going: when its command has ended, or its time is over, it is gone."""
         connection = agent.connection
         assert agent.until is not None
@@ -452,28 +372,31 @@ class Remote:
         if given is None:
             return
         cause, told = launchers.verdict(code, said, spoke=spoke)
-        if error and cause is Cause.WORKER or error and not spoke:
-            told = f"what came from its agent is not understood: {printable(error)}" if spoke else (
-                f"{printable(error)}; {told}")
+        if (error and cause is Cause.WORKER) or (error and not spoke):
+            told = (
+                f"what came from its agent is not understood: {printable(error)}"
+                if spoke
+                else (f"{printable(error)}; {told}")
+            )
         self._lose(given, cause, told)
 
-    def _take_back(self, agent: _Agent) -> _Given | None:
+    def _take_back(self, agent: Agent) -> Given | None:
         given, agent.given = agent.given, None
         if given is not None:
             self._running.pop(given.task.id, None)
         return given
 
-    def _lose(self, given: _Given, cause: Cause, detail: str) -> None:
+    def _lose(self, given: Given, cause: Cause, detail: str) -> None:
         outcome = self._outcome(given)
         outcome.fail(cause, f"{given.executor}: {detail}", status=Status.LOST)
         self._decide(given, outcome)
 
-    def _outcome(self, given: _Given) -> Outcome:
+    def _outcome(self, given: Given) -> Outcome:
         outcome = Outcome(given.task, given.attempt, timestamp(given.at), given.began)
         outcome.executor = given.executor
         return outcome
 
-    def _decide(self, given: _Given, outcome: Outcome) -> None:
+    def _decide(self, given: Given, outcome: Outcome) -> None:
         """Claim the tree as it lies here, as for an attempt whose worker has died."""
         self._known.lists.pop(given.task.id, None)
         self._known.remark_on(given.task.id)
@@ -485,12 +408,10 @@ class Remote:
 
     # The end.
 
-    def _say(
-        self, agent: _Agent, kind: bytes, header: Mapping[str, Any], body: bytes = b""
-    ) -> None:
+    def _say(self, agent: Agent, kind: bytes, header: Mapping[str, Any], body: bytes = b"") -> None:
         agent.connection.say(kind, header, body)
 
-    def _dismiss(self, agent: _Agent) -> None:
+    def _dismiss(self, agent: Agent) -> None:
         self._say(agent, frames.BYE, {})
         agent.connection.hang_up()
         self._linger(agent, _EXIT_S)
@@ -502,7 +423,7 @@ class Remote:
     def close(self) -> None:
         """Let every agent end what it has, and itself; commands that stay are killed."""
         for agent in self._agents:
-            if agent.until is None and _is_free(agent):
+            if agent.until is None and is_free(agent):
                 self._say(agent, frames.BYE, {})
             agent.connection.hang_up()
         until = time.monotonic() + self._shared.grace_s + 2 * _EXIT_S
@@ -515,48 +436,4 @@ class Remote:
     def told(self) -> list[dict[str, Any]]:
         """What there is of agents, for people."""
         now = time.monotonic()
-        return [
-            {
-                "executor": agent.executor,
-                "state": _state(agent),
-                "task": agent.given.task.id if agent.given else None,
-                "attempt": agent.given.attempt if agent.given else None,
-                "host": agent.hello.get("host"),
-                "user": agent.hello.get("user"),
-                "zf": agent.hello.get("zf"),
-                "python": agent.hello.get("python"),
-                "platform": agent.hello.get("platform"),
-                "since_s": round(now - agent.connection.began, 1),
-                "heard_s": round(now - agent.connection.heard_at, 1) if agent.hello else None,
-                "clock_offset_s": agent.offset_s if agent.hello else None,
-            }
-            for agent in self._agents
-        ]
-
-
-def _is_free(agent: _Agent) -> bool:
-    return agent.given is None and agent.until is None
-
-
-def _state(agent: _Agent) -> str:
-    if agent.until is not None:
-        return "leaving"
-    if not agent.ready:
-        return "starting"
-    return "idle" if agent.given is None else "running"
-
-
-def _pieces(path: str) -> Iterator[bytes]:
-    with open(path, "rb") as stream:
-        while piece := stream.read(PIECE_BYTES):
-            yield piece
-
-
-def _as_frames(name: str, pieces: Iterator[bytes]) -> Saying:
-    held = b""
-    for piece in pieces:
-        held += piece
-        if len(held) >= PIECE_BYTES:
-            yield frames.PIECE, {"blob": name, "last": False}, held
-            held = b""
-    yield frames.PIECE, {"blob": name, "last": True}, held
+        return [told(agent, now) for agent in self._agents]

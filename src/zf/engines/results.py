@@ -67,6 +67,14 @@ class Incoming:
             os.unlink(self.path)
 
 
+def complete(incoming: Incoming | None, header: Mapping[str, Any]) -> Incoming:
+    """What came, if it is what its agent named at last. Raises BadResultError."""
+    if incoming is None or not incoming.is_as(header):
+        raise BadResultError("the proof that came is not the one it named")
+    incoming.close()
+    return incoming
+
+
 def ended(header: Mapping[str, Any], task: str, attempt: int) -> AttemptEnded:
     """How the agent says that the attempt ended. Raises BadResultError."""
     try:

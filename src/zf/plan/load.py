@@ -22,7 +22,6 @@ from zf.model import (
     Flow,
     Loaded,
     Need,
-    Phase,
     Project,
     Step,
     Task,
@@ -41,11 +40,10 @@ from zf.plan.drafts import (
     phase_warnings,
 )
 from zf.plan.files import reading
+from zf.plan.files.projects import read_project
 from zf.plan.files.reading import TaskSaid
 from zf.plan.files.written import Written
 from zf.plan.inputs.used import check_env, fields, template_warnings
-from zf.plan.places import PROJECT_FILE
-from zf.plan.placing.keys import executors_of
 from zf.plan.resolve import layers, short
 from zf.plan.resolve.layers import Resolved
 from zf.plan.resolve.sharing import Sharing
@@ -66,7 +64,7 @@ def load(
 ) -> Loaded:
     """Every file of the project, checked. Never raises for what is in them."""
     found = reading.read(root)
-    project, problems = _read_project(found)
+    project, problems = read_project(found)
     is_good = found.file is None or not found.file.problems
     sharing = Sharing(found)
     drafts, more = _drafts(found, sharing)
@@ -200,26 +198,6 @@ def _fields(draft: Draft, handed: Mapping[str, Collection[str]]) -> Collection[s
     if "" in draft.matrix.sources:  # which there are, is known later
         found += [f.key for _, c in draft.conditions() for f in c.fields if f.kind == "matrix"]
     return found
-
-
-def _read_project(found: reading.Project) -> tuple[Project, list[Problem]]:
-    """What zf.yaml says of the project, with the inputs that it declares."""
-    said = found.said
-    if found.file is None:
-        return Project(), []
-    project = _project(said)
-    phases = said.get("phases", {})
-    if "inputs" not in said and not any("inputs" in phase for phase in phases.values()):
-        return project, []
-    from zf.plan.inputs import declared
-
-    assert found.file.source is not None  # it says something
-    read = declared.read(found.file.source, found.file.document)
-    named = {
-        name: replace(phase, inputs=read.phases.get(name, NOTHING))
-        for name, phase in project.phases.items()
-    }
-    return replace(project, inputs=read.project, phases=named), read.problems
 
 
 def _drafts(project: reading.Project, sharing: Sharing) -> tuple[list[Draft], list[Problem]]:
@@ -404,35 +382,6 @@ def _artifacts(listed: list[str | dict[str, Any]]) -> tuple[tuple[str, ...], tup
         for one in listed
     ]
     return tuple(path for path, _ in rows), tuple(path for path, required in rows if required)
-
-
-def _project(form: Mapping[str, Any]) -> Project:
-    """The project that a valid form describes; None stays where the file is silent."""
-    said: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in form.items()
-    }
-    said.pop("shell", None)  # what it says is in the tasks
-    throttle = said.pop("throttle", {})
-    said.pop("inputs", None)
-    said["executors"] = executors_of(said.pop("executors", {}))
-    said["phases"] = {
-        name: Phase(
-            phase.get("title", ""),
-            phase.get("timeout_sec"),
-            phase.get("budget", NOTHING),
-            tuple(phase.get("needs", ())),
-            phase.get("max_jobs"),
-            protected=phase.get("protected", False),
-        )
-        for name, phase in form.get("phases", {}).items()
-    }
-    return Project(
-        file=PROJECT_FILE,
-        grace_s=said.pop("grace_sec", None),
-        throttle_cpu_percent=throttle.get("cpu_percent"),
-        throttle_min_free_mem_mb=throttle.get("min_free_mem"),
-        **said,
-    )
 
 
 def _needs(form: Mapping[str, Any], lines: Mapping[str, list[int]]) -> Iterator[Need]:

@@ -130,12 +130,14 @@ class TaskFacts(Struct):
             task.listed_by = listed_by(row["matrix_from"])
         return task
 
-    def take_elsewhere(self, event: AttemptPlaced | ResultQuarantined) -> None:
-        """Take in what an executor had to do with it."""
+    def take_told(self, event: Cached | CacheMissed | AttemptPlaced | ResultQuarantined) -> None:
+        """Take in what is told of an attempt beside its end."""
         if isinstance(event, AttemptPlaced):
             self.placed = event
-        else:
+        elif isinstance(event, ResultQuarantined):
             self.late.append(event)
+        else:
+            self.looked_up = event
 
     @property
     def word(self) -> str:

@@ -58,14 +58,13 @@ from zf.run.schedule.orders import (
 )
 from zf.run.schedule.scheduler import Scheduler
 
-
 # What is told of attempts that go on, and of those that are over.
 Told = Cached | CacheMissed | AttemptPlaced | ResultQuarantined
 
 
 class Executor(Protocol):
-    """Runs attempts: the local pool, or that with what is elsewhere. `woken` says whether the last `wait` found
-    its `wakeup_fd` readable.
+    """Runs attempts: the local pool, or that with what is elsewhere. `woken` says whether the last
+    `wait` found its `wakeup_fd` readable.
     """
 
     woken: bool

@@ -19,9 +19,7 @@ def check_places(drafts: Iterable[Draft], project: Project) -> Iterator[Problem]
         executors = project.executors
         if task.executor not in {"", LOCAL, *executors}:
             message = f"'{task.executor}' is no executor of zf.yaml"
-            yield draft.problem(
-                ("executor",), "ZF770", message, _hint(task.executor, executors)
-            )
+            yield draft.problem(("executor",), "ZF770", message, _hint(task.executor, executors))
         elif not fitting(task.executor, task.labels, "", executors):
             yield _no_labels(draft, task.executor, task.labels, executors)
         elif task.leave_running and task.executor != LOCAL:
@@ -56,6 +54,8 @@ def _hint(name: str, executors: Mapping[str, Executor]) -> str:
 def _declared(executors: Mapping[str, Executor]) -> str:
     if not executors:
         return "declare it in zf.yaml: executors: {NAME: {start: [ssh, HOST, zf, agent]}}"
-    told = (f"{name} [{', '.join(one.labels)}]" if one.labels else name
-            for name, one in executors.items())
+    told = (
+        f"{name} [{', '.join(one.labels)}]" if one.labels else name
+        for name, one in executors.items()
+    )
     return f"there are: {', '.join(told)}"

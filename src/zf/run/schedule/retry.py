@@ -35,8 +35,10 @@ class Retries:
 
 def _is_retried(task: Task, ended: AttemptEnded) -> bool:
     by_code = ended.status is Status.FAILURE and ended.exit_code in task.retry_on
-    return by_code or ended.status in task.retry_on or (
-        ended.status is Status.LOST and ended.cause in task.retry_on
+    return (
+        by_code
+        or ended.status in task.retry_on
+        or (ended.status is Status.LOST and ended.cause in task.retry_on)
     )
 
 

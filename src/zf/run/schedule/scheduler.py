@@ -142,8 +142,9 @@ class Scheduler:
         for dependent in self._outcomes.waiting_only_for(name):
             task = self._plan.tasks[dependent]
             unknown = task.condition or task.concurrency or task.env_from or task.matrix_from
-            unknown = unknown or (self._executors and self._executors.is_elsewhere(task))
             is_plain = not (unknown or dependent in self.done)
+            if self._executors is not None and self._executors.is_elsewhere(task):
+                continue
             if is_plain and task.phase == self._phases.name:
                 return dependent
         return None

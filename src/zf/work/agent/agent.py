@@ -351,8 +351,7 @@ class Agent:
         tree, digest, size = f"{self._run_dir}/{one.task}", sha256(), 0
         held = b""
         try:
-            but = {layout.ATTEMPTS}
-            paths = [p for p in files_below(tree, but=but) if not p.startswith(f"{layout.ATTEMPTS}/")]
+            paths = files_below(tree, but={layout.ATTEMPTS})
             for piece in pack(tree, paths):
                 digest.update(piece)
                 size += len(piece)

@@ -27,7 +27,7 @@ class UnpackError(ValueError):
 
 def files_below(folder: str, *, but: Iterable[str] = ()) -> list[str]:
     """Everything below a folder, relative to it and sorted, folders before what is in them; but
-    these, which are relative, too.
+    these and what is in them.
     """
     left = frozenset(but)
     found: list[str] = []
@@ -37,10 +37,11 @@ def files_below(folder: str, *, but: Iterable[str] = ()) -> list[str]:
         with os.scandir(f"{folder}/{prefix}") as entries:
             for entry in entries:
                 path = prefix + entry.name
-                if path not in left:
-                    found.append(path)
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(f"{path}/")
+                if path in left:
+                    continue
+                found.append(path)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{path}/")
     return sorted(found)
 
 
@@ -134,4 +135,3 @@ def _write(
 
 def _is_plain(name: str) -> bool:
     return name not in {"", ".", ".."} and "\0" not in name
-

@@ -1,12 +1,12 @@
-"""The folders of an agent on its machine: the cache of checkouts, and what one agent has for itself.
+"""The folders of an agent on its machine: the cache of checkouts, and what one has for itself.
 
     CACHE/checkouts/DIGEST/     a project as a run has it, by the SHA-256 of its archive
     CACHE/agents/NAME/          one agent's own, locked while it or a worker of it lives:
         project/                its copy of the checkout, in which steps run
         proofs/RUN/             the tree of the attempt, and what its needs left
 
-CACHE is `$XDG_CACHE_HOME/zf`, or `~/.cache/zf`. What an agent left that was killed goes when the next
-one begins; a checkout goes when none has used it for two weeks.
+CACHE is `$XDG_CACHE_HOME/zf`, or `~/.cache/zf`. What an agent left that was killed goes when the
+next one begins; a checkout goes when none has used it for two weeks.
 """
 
 from __future__ import annotations

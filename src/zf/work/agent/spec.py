@@ -1,4 +1,4 @@
-"""What an agent is told of a run, once: everything that a worker of the runner would be forked with.
+"""What an agent is told of a run, once: all that a worker of the runner would be forked with.
 
 Only what tasks may see of the runner's environment goes with it. Where things lie is the agent's
 own, and so are its `PATH`, its `HOME` and whatever else belongs to a machine and not to a run.
