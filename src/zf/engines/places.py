@@ -103,7 +103,7 @@ class Places(Struct):
         """What has come of attempts, here and elsewhere, as `Executor` says."""
         self._watch(wakeup_fd)
         due = self.remote.tick()
-        if self.remote.events:
+        if self.remote.has_events:
             timeout_s = 0.0
         elif due is not None:
             left_s = max(0.0, due - time.monotonic())
@@ -115,8 +115,7 @@ class Places(Struct):
                 self.woken = True
             elif (agent := self.remote.agent_of(key.data)) is not None:
                 self.remote.handle(agent)
-        told += self.remote.events
-        self.remote.events.clear()
+        told += self.remote.take_events()
         self._write()
         return told
 

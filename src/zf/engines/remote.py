@@ -52,8 +52,8 @@ Told = AttemptEnded | AttemptPlaced | Cached | CacheMissed | ResultQuarantined |
 
 
 class Remote:
-    """All attempts on executors of one run; `events` are what has come of them. `checkout` is the
-    archive of the project, and its digest.
+    """All attempts on executors of one run. `checkout` is the archive of the project, and its
+    digest.
     """
 
     def __init__(
@@ -71,9 +71,10 @@ class Remote:
         self._known = known
         self._selector = selector
         self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
-        self.events: list[Told] = []
+        self._events: list[Told] = []
         self._agents: list[Agent] = []
         self._running: dict[str, Agent] = {}
+        self._unsynced = False
         self._aside = f"{shared.aside}/agents"
         self._extensions: list[dict[str, Any]] = []
         self._handing = Handing(shared, tasks, known, *checkout)
@@ -148,6 +149,20 @@ class Remote:
         """Instances of a task have joined the plan."""
         self._extensions.append({"base": base, "instances": [*instances]})
 
+    def take_events(self) -> list[Told]:
+        """What has come since the last call, and lasts: what the journal may name. Raises OSError
+        where that cannot be made so.
+        """
+        if self._unsynced:
+            self._unsynced = False
+            results.sync(self._shared.run_dir)
+        events, self._events = self._events, []
+        return events
+
+    @property
+    def has_events(self) -> bool:
+        return bool(self._events)
+
     # What comes.
 
     def handle(self, agent: Agent) -> None:
@@ -219,7 +234,7 @@ class Remote:
         assert given is not None
         if frame.kind == frames.PIECE:
             if given.incoming is None:
-                given.incoming = Incoming(f"{self._aside}/{token}.tar")
+                given.incoming = Incoming(self._aside)
             given.incoming.take(frame.body)
         elif frame.kind == frames.END:
             if is_now:
@@ -238,7 +253,7 @@ class Remote:
             raise BadResultError("it tells of what is not its own")
         if (event.task, event.attempt) != (given.task.id, given.attempt):
             raise BadResultError("it tells of another attempt")
-        self.events.append(event)
+        self._events.append(event)
 
     # From the first word to an attempt.
 
@@ -268,7 +283,7 @@ class Remote:
         )
         task, offset_s = given.task.id, agent.offset_s
         placed = AttemptPlaced(task, given.attempt, given.executor, host, user, version, offset_s)
-        self.events.append(placed)
+        self._events.append(placed)
         facts = self.facts.get(given.task.id, NOTHING)
         self._say(agent, frames.START, self._handing.start(given, facts))
 
@@ -284,10 +299,11 @@ class Remote:
             incoming = results.complete(incoming, header)
             event = results.ended(header, given.task.id, given.attempt)
             staged = f"{self._aside}/{given.token}"
-            results.put(incoming.path, staged, self._shared.run_dir, event)
+            results.put(incoming, staged, self._shared.run_dir, event)
             self._results[given.token] = {incoming.sha256}
+            self._unsynced = True
             self._remember(event, plain=header.get("plain") is True)
-            self.events.append(event)
+            self._events.append(event)
         except BadResultError as error:
             self._lose(given, Cause.WORKER, f"what its agent sent does not count: {error}")
             raise
@@ -295,7 +311,7 @@ class Remote:
             self._lose(given, Cause.STORAGE, f"its proof could not be written: {error_text(error)}")
         finally:
             if incoming is not None:
-                incoming.remove()
+                incoming.close()
 
     def _remember(self, event: AttemptEnded, *, plain: bool) -> None:
         if not plain:
@@ -323,16 +339,16 @@ class Remote:
         incoming, given.incoming = given.incoming, None
         if incoming is None:
             return
-        incoming.close()
         before = self._results.setdefault(given.token, set())
         if incoming.sha256 in before:
-            incoming.remove()
+            incoming.close()
             return
         name = f"{given.task.id}.{given.attempt}.{incoming.sha256[:16]}"
         proofs = os.path.dirname(self._shared.run_dir)
-        results.quarantine(proofs, self._shared.place.run, incoming.path, name)
+        results.quarantine(proofs, self._shared.place.run, incoming, name)
+        incoming.close()
         told = (given.task.id, given.attempt, given.executor, incoming.sha256)
-        self.events.append(ResultQuarantined(*told, differs=bool(before)))
+        self._events.append(ResultQuarantined(*told, differs=bool(before)))
         before.add(incoming.sha256)
 
     def _give_up(self, agent: Agent, cause: Cause, why: str) -> None:
@@ -402,7 +418,7 @@ class Remote:
         self._known.remark_on(given.task.id)
         shared = self._shared
         limits = (shared.redactor, given.before, Briefly())
-        self.events.append(
+        self._events.append(
             outcome.write_abandoned_status(shared.run_dir, shared.place.run, *limits)
         )
 

@@ -26,9 +26,9 @@ from zf.events import AttemptEnded, Cause, to_json
 from zf.lean.records import Struct, asdict, json_decode
 from zf.lean.signals import signal
 from zf.metrics.budget import Spent
-from zf.model import Task, base_of
+from zf.model import Task
 from zf.proof import layout
-from zf.proof.files import open_regular, opened, remove_tree
+from zf.proof.files import open_regular, opened
 from zf.proof.tree.records import Place
 from zf.work.agent import frames, spec
 from zf.work.agent.archive import UnpackError, files_below, pack, unpack
@@ -39,6 +39,8 @@ from zf.work.pool import Pool
 
 # How often the logs of what runs are looked at, and the longest wait for anything.
 _LOOK_S, _WAIT_S = 0.03, 0.5
+# After which there is time for what can wait.
+_IDLE_S = 0.3
 # What is given to the pipe before logs and the clock are looked at again.
 _AT_ONCE_BYTES = 4 * 1024 * 1024
 # Says that it was told to go (128 + 15), or that its runner has let it down (EX_TEMPFAIL).
@@ -86,6 +88,8 @@ class Agent:
         self._incoming = -1
         self._lease_s = 60.0
         self._until = clock() + self._lease_s
+        self._sent_bytes = 0
+        self._busy_at = 0.0
         self._exit_code: int | None = None
         self._terminated = False
 
@@ -131,6 +135,10 @@ class Agent:
         wants_out = self._out if self._pending or self._queue else None
         if self._pool is not None:
             ended = self._pool.wait(patience_s, self._in, wants_out)
+            if runs or ended or self._pool.woken:
+                self._busy_at = clock()
+            elif self._folders is not None and clock() > self._busy_at + _IDLE_S:
+                self._folders.tidy()
             return list(ended), self._pool.woken
         poll = select.poll()
         poll.register(self._in, select.POLLIN)
@@ -217,12 +225,14 @@ class Agent:
     def _take(self, header: Mapping[str, Any]) -> None:
         """Take an attempt, which begins once all that it needs is here."""
         assert self._pool is not None
+        assert self._folders is not None
         task = header["task"]
         self._under_way = _UnderWay(
             header["token"], task, header["attempt"], header["spent"], set(), told_to={}
         )
         tree = f"{self._run_dir}/{task}"
-        remove_tree(tree)
+        self._folders.drop(tree, self._sent_bytes)
+        self._sent_bytes = 0
         for number, listed in header["earlier"].items():
             at = f"{tree}/{layout.ATTEMPTS}/{number}/{layout.TASK_LIST}"
             os.makedirs(os.path.dirname(at))
@@ -263,7 +273,8 @@ class Agent:
             self._be_ready()
             return
         os.makedirs(os.path.dirname(self._at(blob)), exist_ok=True)
-        unpack(folders.incoming, self._at(blob), links=False)
+        with open(folders.incoming, "rb") as archive:
+            unpack(archive, self._at(blob), links=False)
         os.unlink(folders.incoming)
         if self._under_way is not None and blob in self._under_way.lacks:
             self._under_way.lacks.discard(blob)
@@ -362,7 +373,8 @@ class Agent:
         except OSError as error:
             yield frames.END, {"token": one.token, "error": error_text(error)}, b""
             return
-        told = {"event": to_json(event), "plain": plain, "base": base_of(one.task)}
+        told = {"event": to_json(event), "plain": plain}
+        self._sent_bytes = size
         header = {"token": one.token, "sha256": digest.hexdigest(), "bytes": size, **told}
         if held:
             yield frames.PIECE, {"token": one.token}, held

@@ -11,6 +11,7 @@ import stat
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from typing import IO
 
 from zf.proof.files import NEW, READ
 from zf.work.agent.frames import PIECE_BYTES
@@ -85,7 +86,7 @@ def _member(folder: str, path: str) -> Iterator[bytes]:
         yield bytes(-entry.size % tarfile.BLOCKSIZE)
 
 
-def unpack(archive: str, target: str, *, links: bool) -> None:
+def unpack(archive: IO[bytes], target: str, *, links: bool) -> None:
     """Write out what is in an archive, below a folder that is made for it; `links` says whether it
     may hold any: those of a project lead where they lead, a proof has none. Raises UnpackError and
     OSError, and leaves what it has written then.
@@ -93,7 +94,7 @@ def unpack(archive: str, target: str, *, links: bool) -> None:
     os.makedirs(target, mode=0o755)
     found: list[tuple[str, str]] = []
     try:
-        with tarfile.open(archive, "r:") as members:
+        with tarfile.open(fileobj=archive, mode="r:") as members:
             for member in members:
                 _write(members, member, target, found)
     except tarfile.TarError as error:

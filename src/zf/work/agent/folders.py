@@ -22,6 +22,8 @@ from hashlib import file_digest
 from zf.proof.files import FOLDER, remove_tree
 from zf.work.agent.archive import UnpackError, unpack
 
+# What is dropped and larger than this is removed at once.
+_AT_ONCE_BYTES = 4 * 1024 * 1024
 _KEPT_S = 14 * 24 * 3600
 # Where neither variable is set: a system user, say.
 _ELSEWHERE = "/tmp/zf-{}"  # noqa: S108 - made with mode 0700, and refused where it is another's
@@ -60,6 +62,7 @@ class Folders:
         self.incoming = f"{self.own}/incoming.tar"
         os.mkdir(self.proofs)
         self.project = ""
+        self._dropped = 0
         self._cached = ""
         self._as_copied: dict[str, tuple[int, ...]] = {}
 
@@ -74,7 +77,8 @@ class Folders:
             raise UnpackError("the checkout is not what its digest says")
         made = f"{self._checkouts}/.{os.path.basename(self.own)}"
         try:
-            unpack(self.incoming, made, links=True)
+            with open(self.incoming, "rb") as archive:
+                unpack(archive, made, links=True)
             with suppress(OSError):  # another agent was faster
                 os.rename(made, f"{self._checkouts}/{digest}")
         finally:
@@ -99,6 +103,22 @@ class Folders:
         remove_tree(self.project)
         shutil.copytree(self._cached, self.project, symlinks=True)
         self._as_copied = _seen(self.project)
+
+    def drop(self, tree: str, size: int) -> None:
+        """What was sent is of no use any more. To remove many small files can take longer than
+        the next attempt, so that waits until there is time.
+        """
+        if os.path.lexists(tree):
+            self._dropped += 1
+            os.rename(tree, f"{self.own}/dropped.{self._dropped}")
+            if size > _AT_ONCE_BYTES:
+                self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what was dropped."""
+        while self._dropped:
+            remove_tree(f"{self.own}/dropped.{self._dropped}")
+            self._dropped -= 1
 
     def close(self) -> None:
         """Nothing of the agent runs any more: its folder goes."""
