@@ -16,6 +16,7 @@ from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalle
 from zf.plan import schema
 from zf.plan.caching.keys import CACHE
 from zf.plan.files import forms, patterns
+from zf.plan.matrix import keys as matrix_keys
 from zf.plan.steps import keys as step_keys
 from zf.plan.walls.keys import SANDBOX
 
@@ -90,6 +91,8 @@ WHOLE_TASK = {
     "budget": {"llm_cost_usd": 2},
     "budget_required": True,
     "metrics_strict": True,
+    "executor": "far",
+    "labels": ["gpu"],
     "sources": ["src/**", "!src/*.md"],
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
@@ -131,6 +134,15 @@ WHOLE_PROJECT = {
     "cached": True,
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem": 500},
+    "executors": {
+        "far": {
+            "start": ["srun", "-c{cpus}", "zf", "agent"],
+            "slots": 2,
+            "labels": ["gpu"],
+            "lease_sec": 30,
+            "start_timeout_sec": 600,
+        }
+    },
     "budget": {"llm_tokens": 300000},
     "inputs": {
         "env": {"type": "choice", "options": ["dev", "prod"], "default": "dev"},
@@ -315,9 +327,9 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 forms.with_defaults(schema.TASK),
                 step_keys.STEP,
                 schema.NEED,
-                schema.MATRIX,
-                schema.COUNTED,
-                schema.TAKEN,
+                matrix_keys.MATRIX,
+                matrix_keys.COUNTED,
+                matrix_keys.TAKEN,
                 schema.FROM,
                 schema.EXIT_CODES,
                 schema.CONCURRENCY,

@@ -165,10 +165,18 @@ class Connection:
     def has_exited(self) -> bool:
         return self._process.poll() is not None
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """End the command, and what it has started in its group."""
+    def wake(self) -> None:
+        """Have the command, and an agent in its group, go on that something has stopped: it finds
+        that it is to end what it runs.
+        """
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self._process.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End the command, and not what is in its group: a worker whose agent has died ends what
+        that ran, and would be killed before it could.
+        """
+        self._process.kill()
 
     def close(self) -> None:
         """Let go of a command that has ended."""

@@ -14,7 +14,7 @@ from zf.engines.remote import Remote, Told
 from zf.events import Cause
 from zf.lean.records import Struct
 from zf.model import LOCAL, NOTHING, Executor, Task
-from zf.proof.files import write_json
+from zf.proof.files import remove_tree, write_json
 from zf.proof.known import Known
 from zf.work.pool import Pool
 
@@ -29,6 +29,7 @@ def around(pool: Pool, executors: Mapping[str, Executor], placed: Mapping[str, s
     there now. Raises OSError.
     """
     shared = pool.shared
+    remove_tree(f"{shared.aside}/agents")  # of a runner that was killed
     archive = f"{shared.aside}/agents/checkout.tar"
     proofs = os.path.dirname(shared.run_dir)
     digest = checkout.make(shared.place.root, proofs, shared.environ, archive)

@@ -355,7 +355,8 @@ class Remote:
         """Nothing is to be hoped for any more; what it still says is heard for a while."""
         given = self._take_back(agent)
         agent.connection.hang_up()
-        self._linger(agent, self._executors[agent.executor].lease_s)
+        agent.connection.wake()
+        self._linger(agent, self._executors[agent.executor].lease_s + self._shared.grace_s)
         if given is not None:
             agent.lost = given
             self._lose(given, cause, why)
@@ -444,6 +445,7 @@ class Remote:
             agent.connection.hang_up()
         until = time.monotonic() + self._shared.grace_s + 2 * _EXIT_S
         for agent in self._agents:
+            agent.connection.wake()
             if agent.connection.exit_code(until) is None:
                 agent.connection.kill()
             agent.connection.close()

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from zf.cli.display import streams
@@ -17,6 +17,8 @@ from zf.cli.project import facts_of, find_run, open_project, proofs_folder
 from zf.errors import Exit, ZfError, printable
 from zf.report.words import duration, without_colour
 from zf.run.host import lock
+
+_AGENT = ("EXECUTOR", "STATE", "TASK", "MACHINE", "ZF", "SINCE", "HEARD")
 
 
 def show(run: str | None, *, as_json: bool) -> None:
@@ -132,16 +134,14 @@ def _lines(
     if not declared:
         yield "every task runs on this machine: zf.yaml has no executors"
     else:
-        head = ("EXECUTOR", "SLOTS", "LABELS", "COMMAND")
-        yield from _table((head, *declared), style.columns)
+        yield from _table([("EXECUTOR", "SLOTS", "LABELS", "COMMAND"), *declared], style.columns)
     for run in runs:
         yield ""
         here = f"{len(run['here'])} of {run['max_jobs']} slots of this machine in use"
         drained = f"; drained: {', '.join(run['drained'])}" if run["drained"] else ""
         yield f"run {printable(run['run'])}: {here}{drained}"
         if run["agents"]:
-            head = ("EXECUTOR", "STATE", "TASK", "MACHINE", "ZF", "SINCE", "HEARD")
-            yield from _table((head, *map(_row, run["agents"])), style.columns)
+            yield from _table([_AGENT, *map(_row, run["agents"])], style.columns)
 
 
 def _row(agent: Mapping[str, Any]) -> tuple[str, ...]:
@@ -158,8 +158,7 @@ def _row(agent: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _table(rows: Iterable[tuple[str, ...]], columns: int) -> Iterable[str]:
-    rows = list(rows)
+def _table(rows: Sequence[tuple[str, ...]], columns: int) -> Iterable[str]:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

@@ -77,7 +77,12 @@ def _executor(said: Mapping[str, Any]) -> Executor:
 
 def runs_here(task: Task, limits: Limits) -> bool:
     """Whether it runs on this machine and nowhere else."""
-    return fitting(task.executor, task.labels, limits.executor, limits.executors) == (LOCAL,)
+    return fitting_of(task, limits) == (LOCAL,)
+
+
+def fitting_of(task: Task, limits: Limits) -> tuple[str, ...]:
+    """Where it may run."""
+    return fitting(task.executor, task.labels, limits.executor, limits.executors)
 
 
 # What the scheduler is told beside events.
