@@ -237,6 +237,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "generates": "generates: [dist/]",
         "sandbox": "sandbox: true",
         "cache": "cache: true",
+        "services": "services: [{name: web, run: ./serve $SVC_WEB_PORT, ports: [http]}]",
         "commands": "commands:\n  - name: Test\n    run: make test",
         "skip_exit_codes": "skip_exit_codes: [77]",
         "cleanup": "cleanup: [docker compose down]",

@@ -36,6 +36,7 @@ from zf.events.runs import (
     ThrottleEntered,
     ThrottleLeft,
 )
+from zf.events.services import ServiceEnded, ServiceStarted
 
 __all__ = [
     "FAILED",
@@ -68,6 +69,8 @@ __all__ = [
     "RunResumed",
     "RunStarted",
     "RunTimedOut",
+    "ServiceEnded",
+    "ServiceStarted",
     "Status",
     "TaskNotRun",
     "ThrottleEntered",

@@ -36,6 +36,7 @@ from zf.events.runs import (
     ThrottleEntered,
     ThrottleLeft,
 )
+from zf.events.services import ServiceEnded, ServiceStarted
 from zf.lean import lazy
 from zf.lean.records import asdict, astuple, convert, replace
 
@@ -71,6 +72,8 @@ Event = (
     | AttemptPlaced
     | ResultQuarantined
     | ExecutorDrained
+    | ServiceStarted
+    | ServiceEnded
     | RetryScheduled
     | RetryDropped
     | LeaseAwaited

@@ -37,6 +37,7 @@ from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.matrix.keys import AXIS, MATRIX
 from zf.plan.outputs.form import FROM, OUTPUTS
 from zf.plan.placing.keys import EXECUTORS, PLACING
+from zf.plan.services.keys import SERVICES
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
 from zf.plan.triggers.keys import TRIGGERS
 from zf.plan.walls.keys import WALLS
@@ -248,6 +249,7 @@ TASK: Mapping[str, Key] = {
     **PLACING,
     **CACHING,
     **WALLS,
+    "services": SERVICES,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task. A plain text is a step's"

@@ -34,6 +34,8 @@ from zf.events import (
     RunResumed,
     RunStarted,
     RunTimedOut,
+    ServiceEnded,
+    ServiceStarted,
     TaskNotRun,
     ThrottleEntered,
     ThrottleLeft,
@@ -143,6 +145,8 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
             return ""
         case RunEnded() | ConditionEvaluated() | LeaseTaken() | Cached() | CacheMissed():
             return ""  # the summary says it, or nothing needs to
+        case ServiceStarted() | ServiceEnded():
+            return ""  # of a task, whose end says what came of it
         case AttemptStarted() | AttemptEnded() | TaskNotRun() | LeaseAwaited():
             return ""  # of a task that is not in the plan
         case RetryScheduled() | RetryDropped():

@@ -16,8 +16,6 @@ from zf.events import (
     AttemptEnded,
     AttemptPlaced,
     AttemptStarted,
-    Cached,
-    CacheMissed,
     CancelRequested,
     Cause,
     ExecutorDrained,
@@ -33,7 +31,7 @@ from zf.lean.records import replace
 from zf.lean.signals import signal
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, is_valid_id
-from zf.run.host.interrupts import Inbox
+from zf.run.host.interrupts import FOR, Inbox
 from zf.run.host.leases import Leases
 from zf.run.host.machine import Sampler
 from zf.run.recorder import Recorder
@@ -57,9 +55,10 @@ from zf.run.schedule.orders import (
     TimeOutPhase,
 )
 from zf.run.schedule.scheduler import Scheduler
+from zf.work.control import Told
 
-# What is told of attempts that go on, and of those that are over.
-Told = Cached | CacheMissed | AttemptPlaced | ResultQuarantined
+# What is told of attempts on other machines beside their ends.
+Placed = AttemptPlaced | ResultQuarantined
 
 
 class Executor(Protocol):
@@ -91,7 +90,7 @@ class Executor(Protocol):
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
-    ) -> Sequence[AttemptEnded | Spent | Told]:
+    ) -> Sequence[AttemptEnded | Spent | Told | Placed]:
         """Attempts that ended, and what others have spent or found so far; empty when the time is
         up, `wakeup_fd` became readable or `output_fd` writable.
         """
@@ -193,15 +192,22 @@ class Engine:
         self._happened(Interrupted(number, self._interrupts))
 
     def _obey(self, order: str) -> None:
-        """`cancel` or `cancel TASK`, as `zf cancel` writes it, `drain EXECUTOR`, as `zf workers
-        drain` does, or `supersede TASK RUN`, as a newer run; anything else means nothing.
+        """`cancel` or `cancel TASK`, as `zf cancel` writes it, behind `for WHO` where the server
+        was asked for it; `drain EXECUTOR`, as `zf workers drain` does; or `supersede TASK RUN`, as
+        a newer run does. Anything else means nothing.
         """
-        match order.split(" "):
+        words = order.split(" ")
+        asked_by = {}
+        if words[0] == FOR and len(words) > 2:
+            from zf.trigger import of_word  # noqa: PLC0415 - few runs are a server's
+
+            asked_by, words = of_word(words[1]), words[2:]
+        match words:
             case ["cancel"]:
-                self._recorder.record(CancelRequested(None))
+                self._recorder.record(CancelRequested(None, asked_by=asked_by))
                 self._interrupt(signal.SIGTERM)
             case ["cancel", task]:
-                self._happened(CancelRequested(task))
+                self._happened(CancelRequested(task, asked_by=asked_by))
             case ["drain", executor] if executor in self._scheduler.executors:
                 self._happened(ExecutorDrained(executor))
             case ["supersede", task, run] if is_valid_id(run):

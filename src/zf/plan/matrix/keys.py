@@ -1,4 +1,4 @@
-"""The keys of a `matrix`, and the forms that the values of an axis have."""
+"""The keys of a matrix in a task file: one row each."""
 
 from __future__ import annotations
 

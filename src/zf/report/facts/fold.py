@@ -30,6 +30,8 @@ from zf.events import (
     RunResumed,
     RunStarted,
     RunTimedOut,
+    ServiceEnded,
+    ServiceStarted,
     Status,
     TaskNotRun,
     ThrottleEntered,
@@ -111,7 +113,7 @@ class Fold:
                 facts.tasks[event.task].take_told(event)
             case ExecutorDrained():
                 facts.drained.append(event.executor)
-            case CancelRequested():
+            case CancelRequested() | ServiceStarted() | ServiceEnded():
                 pass  # what comes of it has events of its own
             case RunStarted():
                 facts.run, facts.first_step = event.run, event.first_step
