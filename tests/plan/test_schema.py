@@ -182,6 +182,16 @@ WHOLE_PROJECT = {
     },
     "reconcile": {"main": {"every_min": 5, "git_ref": "main", "input": "name", "phases": ["E"]}},
     "queue": {"max_runs": 2},
+    "server": {
+        "host": "127.0.0.1",
+        "port": 8181,
+        "hosts": ["ci.example.org"],
+        "behind_proxy": True,
+        "trusted_proxies": ["10.0.0.0/8"],
+        "trusted_user_header": "X-Remote-User",
+        "trusted_user_from": ["127.0.0.1"],
+        "trusted_user_role": "operator",
+    },
 }
 
 
@@ -220,6 +230,7 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     needed = {name: good(name, phase="E") for name in ("20-lint", "30-migrate")}
     needed["30-migrate"] += "outputs: [version]\n"
     said = {key: value for key, value in WHOLE_TASK.items() if key not in SHORT}
+    needed["zf.yaml"] = "executors: {far: {start: [zf, agent], labels: [gpu]}}\n"
     found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a")})
     assert found.flow is not None, found.problems
     form = json.loads((REFERENCE / "schemas/recorded-task.schema.json").read_text())

@@ -472,9 +472,12 @@ def test_workers_shows_executors_and_agents_and_drains(waiting):
     process = waiting.popen("run-phase", "A", "--run-id", "r", "--progress", "json")
     agent_pid(waiting)
     until = time.monotonic() + 30
-    while not (agents := json.loads(waiting.zf("workers", "--json").out)["runs"][0]["agents"]):
+    while [
+        (agent["executor"], agent["task"], agent["state"])
+        for run in json.loads(waiting.zf("workers", "--json").out)["runs"]
+        for agent in run["agents"]
+    ] != [("far", "t", "running")]:
         assert time.monotonic() < until
-    assert (agents[0]["executor"], agents[0]["task"], agents[0]["state"]) == ("far", "t", "running")
     assert "running  t " in waiting.zf("workers").out
     assert waiting.zf("workers", "drain", "fra").code == 2
     assert waiting.zf("workers", "drain", "far").code == 0

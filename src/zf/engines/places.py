@@ -10,7 +10,8 @@ from typing import Any
 
 from zf.engines import checkout
 from zf.engines.connection import Connection
-from zf.engines.remote import Remote, Told
+from zf.engines.ends import Happening
+from zf.engines.remote import Remote
 from zf.events import Cause
 from zf.lean.records import Struct
 from zf.model import LOCAL, NOTHING, Executor, Task
@@ -100,11 +101,11 @@ class Places(Struct):
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
-    ) -> Sequence[Told]:
+    ) -> Sequence[Happening]:
         """What has come of attempts, here and elsewhere, as `Executor` says."""
         self._watch(wakeup_fd)
         due = self.remote.tick()
-        if self.remote.has_events:
+        if self.remote.ends.events:
             timeout_s = 0.0
         elif due is not None:
             left_s = max(0.0, due - time.monotonic())
@@ -116,7 +117,7 @@ class Places(Struct):
                 self.woken = True
             elif (agent := self.remote.agent_of(key.data)) is not None:
                 self.remote.handle(agent)
-        told += self.remote.take_events()
+        told += self.remote.ends.take()
         self._write()
         return told
 

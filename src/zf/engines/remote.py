@@ -17,38 +17,30 @@ import zf
 from zf.engines import launchers, results
 from zf.engines.agents import Agent, Given, is_free, told
 from zf.engines.connection import Connection
+from zf.engines.ends import Ends
 from zf.engines.handing import Handing
 from zf.engines.results import BadResultError, Incoming
 from zf.errors import printable
 from zf.events import (
-    AttemptEnded,
     AttemptPlaced,
     Cached,
     CacheMissed,
     Cause,
-    ResultQuarantined,
-    Status,
     from_json,
-    timestamp,
 )
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Executor, Task
-from zf.proof import layout
 from zf.proof.known import Known
 from zf.proof.tree.store import TaskTree
 from zf.work.agent import frames
 from zf.work.agent.frames import Frame
-from zf.work.artifacts import Briefly
 from zf.work.control import Stop
-from zf.work.outcome import Outcome, error_text
+from zf.work.outcome import error_text
 from zf.work.worker import Shared
 
 # How many times in a lease each side is heard, how often clocks are looked at meanwhile, and what a
 # command may take to exit once its agent has gone.
 _RENEWALS, _LOOK_S, _EXIT_S = 4, 0.25, 2.0
-_LIST_BYTES = 4096
-
-Told = AttemptEnded | AttemptPlaced | Cached | CacheMissed | ResultQuarantined | Spent
 
 
 class Remote:
@@ -71,15 +63,12 @@ class Remote:
         self._known = known
         self._selector = selector
         self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
-        self._events: list[Told] = []
         self._agents: list[Agent] = []
         self._running: dict[str, Agent] = {}
-        self._unsynced = False
         self._aside = f"{shared.aside}/agents"
+        self.ends = Ends(shared, known, self._aside)
         self._extensions: list[dict[str, Any]] = []
         self._handing = Handing(shared, tasks, known, *checkout)
-        # What has come for each token: the digests of whole results.
-        self._results: dict[str, set[str]] = {}
         self._tokens: dict[str, Given] = {}
 
     # What the engine orders.
@@ -104,7 +93,9 @@ class Remote:
             TaskTree.create(self._shared.run_dir, task, attempt).close()
             agent = self._agent_for(given)
         except OSError as error:
-            self._lose(given, Cause.UNREACHABLE, f"its command cannot be run: {error_text(error)}")
+            self.ends.lose(
+                given, Cause.UNREACHABLE, f"its command cannot be run: {error_text(error)}"
+            )
             return
         agent.given, agent.since = given, time.monotonic()
         self._running[task] = agent
@@ -140,7 +131,7 @@ class Remote:
             self._say(agent, frames.KILL, header)
         else:
             self._take_back(agent)
-            self._end_unsent(given)
+            self.ends.stopped(given)
             agent.connection.hang_up()
             self._linger(agent)
         return True
@@ -148,20 +139,6 @@ class Remote:
     def extend(self, base: str, instances: Any) -> None:
         """Instances of a task have joined the plan."""
         self._extensions.append({"base": base, "instances": [*instances]})
-
-    def take_events(self) -> list[Told]:
-        """What has come since the last call, and lasts: what the journal may name. Raises OSError
-        where that cannot be made so.
-        """
-        if self._unsynced:
-            self._unsynced = False
-            results.sync(self._shared.run_dir)
-        events, self._events = self._events, []
-        return events
-
-    @property
-    def has_events(self) -> bool:
-        return bool(self._events)
 
     # What comes.
 
@@ -240,7 +217,7 @@ class Remote:
             if is_now:
                 self._end(agent, given, frame.header)
             else:
-                self._too_late(given)
+                self.ends.too_late(given)
         elif is_now and frame.kind == frames.LOG:
             task = given.task.id
             results.append_log(self._shared.run_dir, task, frame.header["log"], frame.body)
@@ -253,7 +230,7 @@ class Remote:
             raise BadResultError("it tells of what is not its own")
         if (event.task, event.attempt) != (given.task.id, given.attempt):
             raise BadResultError("it tells of another attempt")
-        self._events.append(event)
+        self.ends.events.append(event)
 
     # From the first word to an attempt.
 
@@ -283,7 +260,7 @@ class Remote:
         )
         task, offset_s = given.task.id, agent.offset_s
         placed = AttemptPlaced(task, given.attempt, given.executor, host, user, version, offset_s)
-        self._events.append(placed)
+        self.ends.events.append(placed)
         facts = self.facts.get(given.task.id, NOTHING)
         self._say(agent, frames.START, self._handing.start(given, facts))
 
@@ -291,65 +268,17 @@ class Remote:
 
     def _end(self, agent: Agent, given: Given, header: Mapping[str, Any]) -> None:
         self._take_back(agent)
-        incoming, given.incoming = given.incoming, None
-        try:
-            if "error" in header:
-                self._end_without(given, str(header["error"]))
-                return
-            incoming = results.complete(incoming, header)
-            event = results.ended(header, given.task.id, given.attempt)
-            staged = f"{self._aside}/{given.token}"
-            results.put(incoming, staged, self._shared.run_dir, event)
-            self._results[given.token] = {incoming.sha256}
-            self._unsynced = True
-            self._remember(event, plain=header.get("plain") is True)
-            self._events.append(event)
-        except BadResultError as error:
-            self._lose(given, Cause.WORKER, f"what its agent sent does not count: {error}")
-            raise
-        except OSError as error:
-            self._lose(given, Cause.STORAGE, f"its proof could not be written: {error_text(error)}")
-        finally:
-            if incoming is not None:
-                incoming.close()
-
-    def _remember(self, event: AttemptEnded, *, plain: bool) -> None:
-        if not plain:
-            self._known.remark_on(event.task)
-        path = f"{self._shared.run_dir}/{event.task}/{layout.TASK_LIST}"
-        self._known.lists.pop(event.task, None)
-        if os.path.getsize(path) <= _LIST_BYTES:
-            with open(path, encoding="ascii") as stream:
-                self._known.lists[event.task] = stream.read()
+        if "error" in header:
+            self._end_without(given, str(header["error"]))
+        else:
+            self.ends.accept(given, header)
 
     def _end_without(self, given: Given, why: str) -> None:
         """The agent has nothing to show of the attempt, and says why."""
         if given.stop is not None:
-            self._end_unsent(given)
+            self.ends.stopped(given)
         else:
-            self._lose(given, Cause.NODE, f"its agent could not run it: {printable(why)}")
-
-    def _end_unsent(self, given: Given) -> None:
-        assert given.stop is not None
-        outcome = self._outcome(given)
-        outcome.take_stop(0, given.stop)
-        self._decide(given, outcome)
-
-    def _too_late(self, given: Given) -> None:
-        incoming, given.incoming = given.incoming, None
-        if incoming is None:
-            return
-        before = self._results.setdefault(given.token, set())
-        if incoming.sha256 in before:
-            incoming.close()
-            return
-        name = f"{given.task.id}.{given.attempt}.{incoming.sha256[:16]}"
-        proofs = os.path.dirname(self._shared.run_dir)
-        results.quarantine(proofs, self._shared.place.run, incoming, name)
-        incoming.close()
-        told = (given.task.id, given.attempt, given.executor, incoming.sha256)
-        self._events.append(ResultQuarantined(*told, differs=bool(before)))
-        before.add(incoming.sha256)
+            self.ends.lose(given, Cause.NODE, f"its agent could not run it: {printable(why)}")
 
     def _give_up(self, agent: Agent, cause: Cause, why: str) -> None:
         """Nothing is to be hoped for any more; what it still says is heard for a while."""
@@ -359,7 +288,7 @@ class Remote:
         self._linger(agent, self._executors[agent.executor].lease_s + self._shared.grace_s)
         if given is not None:
             agent.lost = given
-            self._lose(given, cause, why)
+            self.ends.lose(given, cause, why)
 
     def _break(self, agent: Agent) -> None:
         """What it says cannot be believed, or it says goodbye. Of an attempt that it has, the end
@@ -395,33 +324,13 @@ class Remote:
                 if spoke
                 else (f"{printable(error)}; {told}")
             )
-        self._lose(given, cause, told)
+        self.ends.lose(given, cause, told)
 
     def _take_back(self, agent: Agent) -> Given | None:
         given, agent.given = agent.given, None
         if given is not None:
             self._running.pop(given.task.id, None)
         return given
-
-    def _lose(self, given: Given, cause: Cause, detail: str) -> None:
-        outcome = self._outcome(given)
-        outcome.fail(cause, f"{given.executor}: {detail}", status=Status.LOST)
-        self._decide(given, outcome)
-
-    def _outcome(self, given: Given) -> Outcome:
-        outcome = Outcome(given.task, given.attempt, timestamp(given.at), given.began)
-        outcome.executor = given.executor
-        return outcome
-
-    def _decide(self, given: Given, outcome: Outcome) -> None:
-        """Claim the tree as it lies here, as for an attempt whose worker has died."""
-        self._known.lists.pop(given.task.id, None)
-        self._known.remark_on(given.task.id)
-        shared = self._shared
-        limits = (shared.redactor, given.before, Briefly())
-        self._events.append(
-            outcome.write_abandoned_status(shared.run_dir, shared.place.run, *limits)
-        )
 
     # The end.
 
