@@ -9,6 +9,7 @@ from typing import Any
 from zf.engines import results
 from zf.engines.agents import Given
 from zf.engines.results import BadResultError
+from zf.errors import error_text
 from zf.events import (
     AttemptEnded,
     AttemptPlaced,
@@ -23,7 +24,7 @@ from zf.proof import layout
 from zf.proof.known import Known
 from zf.work.artifacts import Briefly
 from zf.work.control import Told
-from zf.work.outcome import Outcome, error_text
+from zf.work.outcome import Outcome
 from zf.work.worker import Shared
 
 # The runner keeps lists of trees up to this size, as of those that its own workers tell.

@@ -95,6 +95,18 @@ class Places(Struct):
         else:
             self.remote.start(task, attempt, where, spent)
 
+    def rest(self, task: str) -> None:
+        if not self.remote.attend(task, "rest"):
+            self.pool.rest(task)
+
+    def probe(self, task: str) -> None:
+        if not self.remote.attend(task, "probe"):
+            self.pool.probe(task)
+
+    def conclude(self, task: str, cause: Cause, detail: str) -> None:
+        if not self.remote.attend(task, "end", cause, detail):
+            self.pool.conclude(task, cause, detail)
+
     def kill(self, task: str, cause: Cause, *, force: bool, detail: str = "") -> None:
         if not self.remote.kill(task, cause, force=force, detail=detail):
             self.pool.kill(task, cause, force=force, detail=detail)

@@ -20,11 +20,9 @@ from zf.engines.connection import Connection
 from zf.engines.ends import Ends
 from zf.engines.handing import Handing
 from zf.engines.results import BadResultError, Incoming
-from zf.errors import printable
+from zf.errors import error_text, printable
 from zf.events import (
     AttemptPlaced,
-    Cached,
-    CacheMissed,
     Cause,
     from_json,
 )
@@ -35,7 +33,7 @@ from zf.proof.tree.store import TaskTree
 from zf.work.agent import frames
 from zf.work.agent.frames import Frame
 from zf.work.control import Stop
-from zf.work.outcome import error_text
+from zf.work.control import Told as WorkerTold
 from zf.work.worker import Shared
 
 # How many times in a lease each side is heard, how often clocks are looked at meanwhile, and what a
@@ -136,6 +134,15 @@ class Remote:
             self._linger(agent)
         return True
 
+    def attend(self, task: str, after: str, cause: Cause = Cause.NONE, detail: str = "") -> bool:
+        """Say what an attempt is to do after a probe, if it is one of those here."""
+        agent = self._running.get(task)
+        if agent is None or agent.given is None:
+            return False
+        header = {"token": agent.given.token, "after": after, "cause": cause, "detail": detail}
+        self._say(agent, frames.WORD, header)
+        return True
+
     def extend(self, base: str, instances: Any) -> None:
         """Instances of a task have joined the plan."""
         self._extensions.append({"base": base, "instances": [*instances]})
@@ -226,7 +233,7 @@ class Remote:
 
     def _take_told(self, given: Given, header: Mapping[str, Any]) -> None:
         event: Any = Spent(**header["spent"]) if "spent" in header else from_json(header["event"])
-        if not isinstance(event, Spent | Cached | CacheMissed):
+        if not isinstance(event, Spent | WorkerTold):
             raise BadResultError("it tells of what is not its own")
         if (event.task, event.attempt) != (given.task.id, given.attempt):
             raise BadResultError("it tells of another attempt")

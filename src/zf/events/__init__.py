@@ -18,6 +18,7 @@ from zf.events.attempts import (
 )
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
 from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
+from zf.events.probes import Probe, Probed
 from zf.events.records import TYPES, Event, from_json, timestamp, to_json
 from zf.events.runs import (
     SCHEMA,
@@ -62,6 +63,8 @@ __all__ = [
     "PhaseStarted",
     "PhaseTimedOut",
     "PlanExtended",
+    "Probe",
+    "Probed",
     "ResultQuarantined",
     "RetryDropped",
     "RetryScheduled",

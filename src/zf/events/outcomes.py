@@ -61,9 +61,15 @@ class Cause(StrEnum):
     SUPERSEDED = "superseded"  # a newer run wants its `concurrency` group for itself
     SPAWN = "spawn"  # a step could not be started
     WORKDIR = "workdir"  # the workdir is missing or outside the project
+    OOM = "oom"  # it was killed, as it had reached its memory_mb, or what its executor gives
+    LIMIT = "limit"  # it failed as it had reached another of its limits
     SERVICE = "service"  # a service could not be started, was not ready in time, or died
     SURVIVORS = "survivors"  # processes were left behind
     CLEANUP = "cleanup"  # the steps succeeded, a cleanup command did not
+    REPEAT_LIMIT = "repeat_limit"  # no probe of `repeat` was good, or not for so long, in `limit`
+    BAD_PROBES = "bad_probes"  # `fail_after` probes in a row were bad
+    INCONCLUSIVE = "inconclusive"  # `inconclusive_limit` probes in a row could not measure
+    PROBE_TIMEOUT = "probe_timeout"  # probe_timeout_sec of `repeat` ran out
     BUDGET = "budget"  # it, its phase or its run used more than the budget, or did not say
     INSTANCES = "instances"  # its list of instances, an output of a need, is empty or no such list
     OUTPUTS = "outputs"  # a declared output was not written, or one of a need cannot be used
@@ -74,7 +80,6 @@ class Cause(StrEnum):
     NODE = "node"  # the machine of its executor failed
     PREEMPTED = "preempted"  # its executor gave the place to something else; no retry is spent
     EVICTED = "evicted"  # its executor sent it away, as the machine was short of something
-    OOM = "oom"  # its executor ended it, as it took more memory than it may
     WALLTIME = "walltime"  # its executor ended it, as the time it gave was over
     UNREACHABLE = "unreachable"  # its executor could not be reached, or was not heard any more
     RUNNER = "runner"  # the runner died; `zf resume` tries the task again

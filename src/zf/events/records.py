@@ -20,6 +20,7 @@ from zf.events.attempts import (
     TaskNotRun,
 )
 from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
+from zf.events.probes import Probe
 from zf.events.runs import (
     BudgetWarned,
     CancelRequested,
@@ -64,6 +65,7 @@ Event = (
     | PhaseStarted
     | AttemptStarted
     | AttemptEnded
+    | Probe
     | TaskNotRun
     | ConditionEvaluated
     | PlanExtended

@@ -30,12 +30,14 @@ from zf.model.service import Service
 from zf.model.task import (
     CANCEL_RUNNING,
     DEFAULT_MAX_LOG_BYTES,
+    LIMITS,
     NOTHING,
     QUEUE,
     REPLACE_QUEUED,
     Need,
     Step,
     Task,
+    is_limited,
 )
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "DEFAULT_PHASE",
     "ID_PATTERN",
     "LATER",
+    "LIMITS",
     "LOCAL",
     "LOST_CAUSES",
     "NOTHING",
@@ -69,6 +72,7 @@ __all__ = [
     "declares_inputs",
     "definition_sha256",
     "fitting",
+    "is_limited",
     "is_task_id",
     "is_valid_id",
     "recalled",

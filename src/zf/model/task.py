@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -161,6 +162,14 @@ class Task(Struct, frozen=True):
     matrix_from: Mapping[str, Any] = NOTHING
     # What runs beside its steps.
     services: tuple[Service, ...] = ()
+    # What its processes may have of the machine, together or (files) each; None for no limit.
+    nice: int | None = None
+    memory_mb: int | None = None
+    cpus: float | None = None
+    pids_max: int | None = None
+    open_files: int | None = None
+    # That its steps are run again and again, by the keys of a task file: see `repeat.py`.
+    repeat: Mapping[str, Any] = NOTHING
     # Where it runs, if not where the runner is: an executor by its name, or by what it has.
     executor: str = ""
     labels: tuple[str, ...] = ()
@@ -171,3 +180,14 @@ class Task(Struct, frozen=True):
             return self.allow_timeout
         codes = self.allow_failure
         return status == "failure" and (codes if isinstance(codes, bool) else exit_code in codes)
+
+
+# The fields that limit what the processes of a task may have of the machine.
+LIMITS = ("nice", "memory_mb", "cpus", "pids_max", "open_files")
+_limits = attrgetter(*LIMITS)
+_UNLIMITED = (None,) * len(LIMITS)
+
+
+def is_limited(task: Task) -> bool:
+    """Whether any of them is set."""
+    return _limits(task) != _UNLIMITED

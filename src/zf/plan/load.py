@@ -83,6 +83,10 @@ def load(
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
     problems += _bad_places(drafts, project)
+    if any(draft.task and draft.task.repeat for draft in drafts):
+        from zf.plan.gates.checks import check_repeat  # few tasks repeat
+
+        problems += check_repeat(drafts)
     if any(draft.task and draft.task.services for draft in drafts):
         from zf.plan.services.checks import check_services  # few tasks have any
 

@@ -19,6 +19,7 @@ from zf.events import (
     Cause,
     ConditionEvaluated,
     PlanExtended,
+    Probe,
     ResultQuarantined,
     Status,
 )
@@ -100,6 +101,11 @@ class TaskFacts(Struct):
     # Which agent has the last attempt that was given to one; results that came too late to count.
     placed: AttemptPlaced | None = None
     late: list[ResultQuarantined] = field(default_factory=list)
+    # Of one that is probed: the last probe of the attempt, how many in a row came to the same, and
+    # how many in all to what.
+    probe: Probe | None = None
+    probe_row: int = 0
+    probes: Mapping[str, int] = field(default_factory=lambda: NOTHING)
 
     @classmethod
     def planned(cls, row: Mapping[str, Any]) -> Self:
@@ -129,15 +135,6 @@ class TaskFacts(Struct):
         if "matrix_from" in row:
             task.listed_by = listed_by(row["matrix_from"])
         return task
-
-    def take_told(self, event: Cached | CacheMissed | AttemptPlaced | ResultQuarantined) -> None:
-        """Take in what is told of an attempt beside its end."""
-        if isinstance(event, AttemptPlaced):
-            self.placed = event
-        elif isinstance(event, ResultQuarantined):
-            self.late.append(event)
-        else:
-            self.looked_up = event
 
     @property
     def word(self) -> str:
@@ -177,7 +174,27 @@ class TaskFacts(Struct):
         self.detail = self.completed_at = self.outputs_sha256 = ""
         self.unmet = self.measures = self.tests = NOTHING
         self.warned = False
-        self.looked_up = None
+        self.looked_up = self.probe = None
+        self.probes = NOTHING
+
+    def goes_on(
+        self, event: Probe | Cached | CacheMissed | AttemptPlaced | ResultQuarantined
+    ) -> None:
+        """Something happened to its attempt, which does not end it."""
+        if isinstance(event, Probe):
+            self._probed(event)
+        elif isinstance(event, AttemptPlaced):
+            self.placed = event
+        elif isinstance(event, ResultQuarantined):
+            self.late.append(event)
+        else:
+            self.looked_up = event
+
+    def _probed(self, probe: Probe) -> None:
+        same = self.probe is not None and self.probe.result is probe.result
+        self.probe_row = self.probe_row + 1 if same else 1
+        self.probe = probe
+        self.probes = {**self.probes, probe.result: self.probes.get(probe.result, 0) + 1}
 
 
 class Tried(Struct, frozen=True):

@@ -23,6 +23,7 @@ from zf.events import (
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
+    Probe,
     ResultQuarantined,
     TaskNotRun,
     timestamp,
@@ -37,6 +38,7 @@ from zf.run.host.machine import Sampler
 from zf.run.recorder import Recorder
 from zf.run.schedule.orders import (
     AskLease,
+    ConcludeAttempt,
     EndPhase,
     EndRun,
     Extend,
@@ -49,8 +51,10 @@ from zf.run.schedule.orders import (
     OutputsRead,
     Record,
     ReleaseLease,
+    RestAttempt,
     StartAttempt,
     StartPhase,
+    StartProbe,
     Tick,
     TimeOutPhase,
 )
@@ -84,6 +88,18 @@ class Executor(Protocol):
         """
         ...
 
+    def rest(self, task: str) -> None:
+        """A probe of the attempt has ended, and its slot is another's until the next begins."""
+        ...
+
+    def probe(self, task: str) -> None:
+        """Begin the next probe of the attempt; its one Probe comes out of `wait`, or its end."""
+        ...
+
+    def conclude(self, task: str, cause: Cause, detail: str) -> None:
+        """The attempt had its last probe: it ends as a failure for this cause, or well."""
+        ...
+
     def kill(self, task: str, cause: Cause, *, force: bool, detail: str = "") -> None:
         """End the attempt for this cause; `force` skips the grace period."""
         ...
@@ -91,8 +107,8 @@ class Executor(Protocol):
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
     ) -> Sequence[AttemptEnded | Spent | Told | Placed]:
-        """Attempts that ended, and what others have spent or found so far; empty when the time is
-        up, `wakeup_fd` became readable or `output_fd` writable.
+        """Attempts that ended, and what others have come to, spent or found so far; empty when the
+        time is up, `wakeup_fd` became readable or `output_fd` writable.
         """
         ...
 
@@ -150,11 +166,12 @@ class Engine:
                 if isinstance(event, Spent):
                     self._carry_out(self._scheduler.handle(event, time.monotonic()))
                     continue
-                if not isinstance(event, AttemptEnded):
+                if not isinstance(event, AttemptEnded | Probe):
                     # What decides is the end of the attempt, which says it, too.
                     self._recorder.record(event)
                     continue
-                heappush(self._slots, self._slot_of.pop(event.task))
+                if isinstance(event, AttemptEnded):
+                    self._free_slot(event.task)
                 self._happened(event)
             if self._executor.woken or self._inbox.kept:
                 self._take_news()
@@ -172,7 +189,7 @@ class Engine:
         return self._exit_code
 
     def _happened(
-        self, event: AttemptEnded | Interrupted | CancelRequested | ExecutorDrained
+        self, event: AttemptEnded | Probe | Interrupted | CancelRequested | ExecutorDrained
     ) -> None:
         # The scheduler goes by the very moment in the journal, so that a replay decides the same.
         moment = self._recorder.record(event)
@@ -246,6 +263,8 @@ class Engine:
                     self._leases.release(task)
                 case KillAttempt(task, _, cause, force, detail):
                     self._executor.kill(task, cause, force=force, detail=detail)
+                case RestAttempt() | StartProbe() | ConcludeAttempt():
+                    self._attend(order)
                 case NotRun():
                     self._not_run(order)
                 case StartPhase(phase, timeout_s):
@@ -267,6 +286,18 @@ class Engine:
             for task, attempt, slot, spent in starts:
                 then = self._scheduler.guess_next(task)
                 self._executor.start(task, attempt, slot, self._leases.fd(task), then, spent)
+
+    def _attend(self, order: RestAttempt | StartProbe | ConcludeAttempt) -> None:
+        """Carry out what a monitor is to do next."""
+        match order:
+            case RestAttempt(task):
+                self._free_slot(task)
+                self._executor.rest(task)
+            case StartProbe(task):
+                self._take_slot(task)
+                self._executor.probe(task)
+            case ConcludeAttempt(task, _, cause, detail):
+                self._executor.conclude(task, cause, detail)
 
     def _ask_lease(self, task: str, group: str, *, cancels: bool) -> list[Order]:
         now = time.monotonic()
@@ -294,3 +325,8 @@ class Engine:
         slot = heappop(self._slots) if self._slots else len(self._slot_of)
         self._slot_of[task] = slot
         return slot
+
+    def _free_slot(self, task: str) -> None:
+        slot = self._slot_of.pop(task, None)
+        if slot is not None:  # a monitor that rests has none
+            heappush(self._slots, slot)

@@ -7,28 +7,34 @@ import time
 from contextlib import nullcontext
 from functools import partial
 from itertools import chain
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
+from zf.errors import error_text
 from zf.events import FAILED, WELL, Cause, Status, timestamp
 from zf.lean import lazy
-from zf.model import NOTHING, recorded_step
+from zf.model import NOTHING, is_limited, recorded_step
 from zf.proof import layout
-from zf.proof.layout import ARTIFACTS
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.tree.artifacts import collect
 from zf.proof.tree.records import env_sh, task_json, task_lines
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
-from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
+from zf.work.artifacts import ArtifactSecrets, Collecting, collected, collecting_limit_s
 from zf.work.capture import Capture
-from zf.work.environment import own_variables
 from zf.work.interpreters import FILE, way
-from zf.work.outcome import Outcome, error_text
+from zf.work.outcome import Outcome
 from zf.work.results.budgets import meter_of
-from zf.work.shell import CANNOT_START, NotStartedError, ScriptFile, Started, WorkdirError, enter
-from zf.work.steps import Command, answer
-from zf.work.supervise.leftovers import cookie
+from zf.work.shell import (
+    CANNOT_START,
+    NotStartedError,
+    ScriptFile,
+    Started,
+    WorkdirError,
+    behind,
+    enter,
+)
+from zf.work.steps import Command, asked
 from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
@@ -42,6 +48,9 @@ if TYPE_CHECKING:
     from zf.work.caching.use import Use
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
+    from zf.work.limits import limits
+    from zf.work.limits.limits import Limits
+    from zf.work.probes import probing
     from zf.work.results import channel, hints, needs, reports, taken
     from zf.work.services import attempt as services
     from zf.work.services.services import Services
@@ -52,12 +61,16 @@ else:
     cache = lazy.module("zf.work.caching.attempt")
     channel = lazy.module("zf.work.results.channel")
     hints = lazy.module("zf.work.results.hints")
+    limits = lazy.module("zf.work.limits.limits")
     needs = lazy.module("zf.work.results.needs")
+    probing = lazy.module("zf.work.probes.probing")
     reports = lazy.module("zf.work.results.reports")
     services = lazy.module("zf.work.services.attempt")
     taken = lazy.module("zf.work.results.taken")
     terminal = lazy.module("zf.work.terminal")
     walls = lazy.module("zf.work.walls.around")
+
+_bytes = methodcaller("encode", "utf-8", "surrogateescape")
 
 
 class Attempt:
@@ -89,6 +102,7 @@ class Attempt:
         self._left_at = left and f"{context.written_aside}/{left}"
         # What its steps run in, once the first one is to.
         self._sandbox: Sandbox | None = None
+        self._limits: Limits | None = None
         # What runs beside its steps.
         self._services: Services | None = services.prepare(task) if task.services else None
         # When the time of its steps began, if not with its own: services come before.
@@ -165,6 +179,8 @@ class Attempt:
         finally:
             if self._services is not None:
                 services.end(self._services, self.outcome)
+            if self._limits is not None:
+                self._limits.end(self.outcome, self.tree.end_of)
         if self._sandbox is not None:
             walls.judge(self._sandbox, self.outcome)
         self._collect()
@@ -180,6 +196,8 @@ class Attempt:
     def _run_commands(self, meanwhile: Callable[[], None] | None) -> None:
         """Its steps and its cleanup, beside its services."""
         outcome = self.outcome
+        if is_limited(self._task) and not outcome.cached_from:
+            self._limits = limits.begin(self._context, self._task, outcome)
         if self._services is not None and outcome.status is Status.SUCCESS:
             if not outcome.cached_from:
                 about = self._context, self._task, outcome, self.tree, self._redactor
@@ -199,28 +217,28 @@ class Attempt:
         return partial(context.shell.start, {**self._env.values}, _bytes(script), wall=self._wall())
 
     def _own_variables(self) -> dict[str, str]:
-        context, task = self._context, self._task
-        folder = f"{context.run_dir}/{task.id}"
-        return own_variables(
-            context.place,
-            task,
-            self.outcome.attempt,
-            folder=folder,
-            artifacts=self._left or f"{folder}/{ARTIFACTS}",
-            needs=f"{context.aside}/{context.needs_of(task.id)}" if task.needs else "",
-            channel=context.channel,
-            cookie=cookie(context.run_dir, task.id, self.outcome.attempt),
-        ) | (self._services.variables() if self._services is not None else {})
+        own = self._context.own_variables(self._task, self.outcome.attempt, self._left)
+        return own | (self._services.variables() if self._services is not None else {})
 
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
-        task, outcome, orders = self._task, self.outcome, self._context.orders
+        task = self._task
         terms = Terms(
-            (self._steps_from or outcome.began) + task.timeout_s,
+            (self._steps_from or self.outcome.began) + task.timeout_s,
             task.silence_timeout_s,
             leave_running=task.leave_running,
             meter=self._meter,
             walled=bool(task.sandbox),
         )
+        if not task.repeat:
+            self._run_each(terms, meanwhile)
+            return
+        look = partial(self._context.outside.for_condition, env=self._env.values, task=task)
+        ask = look, self._facts, self._redactor.text
+        probing.run(self._context, task, self.outcome, self.tree, self._run_each, terms, *ask)
+
+    def _run_each(self, terms: Terms, meanwhile: Callable[[], None] | None = None) -> None:
+        """Run the steps, one after the other, as far as they go well."""
+        task, outcome, orders = self._task, self.outcome, self._context.orders
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
                 outcome.take_stop(index, orders.stop)
@@ -245,8 +263,8 @@ class Attempt:
         )
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
-            wanted = not context.supervisor.has_unkillable and (stop is None or not stop.force)
-            wanted = wanted and not outcome.cached_from
+            wanted = not (context.supervisor.has_unkillable or outcome.cached_from)
+            wanted = wanted and (stop is None or not stop.force)
             command = Command("cleanup", index, task.cleanup, outcome.task.cleanup)
             self._run_command(command, terms if wanted else None)
 
@@ -264,30 +282,19 @@ class Attempt:
         shown = own.shown(self._redactor.text) if own else NOTHING
         record = command.record(digest, self.outcome.task.arguments, shown)
         if terms is not None and command.step.condition:
-            terms = self._asked(command, terms, record)
+            terms = terms if self._asked(command, record) else None
         if terms is not None:
             record |= self._run_logged(command, command.terms(terms), meanwhile)
         if command.step.continue_on_error and record["status"] in FAILED:
             record["tolerated"] = True
         self.tree.write(layout.command_record(command.file), object_lines(record))
 
-    def _asked(self, command: Command, terms: Terms, record: dict[str, Any]) -> Terms | None:
-        """The terms again, if the condition of the command is for it."""
+    def _asked(self, command: Command, record: dict[str, Any]) -> bool:
+        """Whether the condition of the command is for it; its record says more."""
         own = self._own.get(command.file)
         env = self._env.for_step(command.index, "", own.values if own else NOTHING)
         look = partial(self._context.outside.for_condition, env=env, task=self._task)
-        found = answer(command, self.outcome, look, self._facts, self._redactor.text)
-        if found is None:
-            return None
-        record |= found.said
-        if found.runs:
-            return terms
-        record["status"] = Status.SKIPPED
-        if found.error:
-            hide = self._redactor.text
-            why = f"the condition of {command.label} cannot be evaluated: {hide(found.error)}"
-            record["status"] = command.cannot_run(self.outcome, Cause.CONDITION, why)
-        return None
+        return asked(command, self.outcome, look, self._facts, self._redactor.text, record)
 
     def _run_logged(
         self, command: Command, terms: Terms, meanwhile: Callable[[], None] | None
@@ -380,11 +387,12 @@ class Attempt:
         """The command line that a step's own is put behind, in the current folder. Raises
         NotStartedError.
         """
+        under = self._limits.words if self._limits is not None else ()
         if not self._task.sandbox:
-            return ()
+            return under
         try:
             sandbox = self._made_sandbox()
-            return sandbox.words(os.getcwd(), script) if sandbox else ()
+            return behind(under, sandbox.words(os.getcwd(), script) if sandbox else ())
         except walls.CannotStandError as error:
             raise NotStartedError(str(error), CANNOT_START) from None
 
@@ -414,30 +422,18 @@ class Attempt:
         if self._cache is not None and self._cache.origin is not None:
             found = cache.taken_over(self._cache.origin, tree, outcome, secrets, collecting)
         else:
-            found = collect(
-                tree,
-                context.real_root,
-                task.artifacts + globs,
-                proofs=context.proofs,
-                secrets=secrets,
-                left=self._left_at or None,
-                stop_reason=collecting,
-            )
+            patterns = task.artifacts + globs
+            found = collected(context, tree, patterns, secrets, self._left_at, collecting)
         if globs:
-            hide = self._redactor.text
-            outcome.tests = reports.read_reports(tree, found, globs, hide, collecting)
+            outcome.tests = reports.read_reports(
+                tree, found, globs, self._redactor.text, collecting
+            )
             outcome.notes += outcome.tests.notes
         outcome.notes += secrets.notes()
         if collecting.stop is not None:
             outcome.take_stop_of_collecting(collecting.stop)
-        required = task.required_artifacts
-        outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
+        outcome.take_artifacts(
+            found, strange, task.required_artifacts, leaks_fail=context.leaks_fail
+        )
         if not outcome.cached_from and (task.outputs or context.was_told()):
             channel.take_told(context, task, tree, outcome, self._redactor.text)
-
-
-_UTF8 = ("utf-8", "surrogateescape")
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode(*_UTF8)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from zf.errors import Exit, printable
+from zf.errors import Exit, error_text, printable
 from zf.events import WELL, AttemptEnded, Cause, Status, timestamp
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING
@@ -18,6 +17,7 @@ from zf.proof.tree.records import status_fields
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.work.artifacts import ArtifactSecrets
 from zf.work.control import Stop
+from zf.work.results import measures
 from zf.work.steps import End, cleanup_end, named, own_end, processes
 from zf.work.supervise.processes import Process
 from zf.work.supervise.supervisor import Ended
@@ -33,11 +33,12 @@ EXIT_TIMEOUT = int(Exit.TIMEOUT)
 COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
-_OF_ITS_PLACE = ("isolation", "interactive", "services", "executor")
-_SUMMED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_bytes")
+_OF_ITS_PLACE = ("isolation", "interactive", "services", "limits", "executor")
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
     Cause.PHASE_TIMEOUT: "the phase timeout ran out in {where}",
+    Cause.PROBE_TIMEOUT: "probe_timeout_sec ({task.repeat[probe_timeout_sec]:g} s) ran out in"
+    " {where}",
     Cause.SILENCE: "no output for silence_timeout_sec ({task.silence_timeout_s:g} s) from {where}",
     Cause.DEADLINE: "the deadline passed in {where}",
 }
@@ -74,6 +75,7 @@ class Outcome(Struct):
     tests: Tests | None = None
     cached_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     services: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    limits: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     interactive: bool = False  # whether it had the terminal, so that a person could type
     executor: str = ""  # where it ran, if not where the runner is
     # What the task measured of itself, and the digest of the file with its outputs, if any.
@@ -195,6 +197,24 @@ class Outcome(Struct):
         else:
             self._take_stop("collecting the artifacts", None, stop, None)
 
+    def begin_anew(self) -> None:
+        """Forget how the last probe ended: another one decides."""
+        self.status, self.cause, self.detail = Status.SUCCESS, Cause.NONE, ""
+        self.exit_code, self.signal, self.step = 0, None, None
+        self.goes_on, self.tolerated = True, False
+        self.remarks.clear()
+
+    def end_series(self, cause: Cause, detail: str) -> None:
+        """The last probe is over, and all of them together are a failure."""
+        last, code, number, step = self.detail, self.exit_code or None, self.signal, self.step
+        told = f"{detail}; the last: {last}" if last else detail
+        self.fail(cause, told, exit_code=code, number=number, step=step)
+
+    def take_stop_between_probes(self, stop: Stop) -> None:
+        """End for a reason that came while it waited for its next probe."""
+        self.goes_on = False
+        self._take_stop("the wait for its next probe", None, stop, None)
+
     def take_told(self, notes: Iterable[str], cause: Cause, problem: str) -> None:
         """Judge by what the steps told, where a problem is to fail it; an earlier failure stays."""
         self.notes += notes
@@ -300,7 +320,7 @@ class Outcome(Struct):
                 run,
                 self.task,
                 ended,
-                measures=self._told_measures(ended),
+                measures=measures.told(self.used, ended.measures),
                 containment=self.containment,
                 shield=self.shield,
                 survivors=[
@@ -366,33 +386,12 @@ class Outcome(Struct):
             round(time.monotonic() - self.began, 6),
             "",
             self.task.tolerates(self.status, self.exit_code),
-            self._measures(),
+            measures.together(self.used),
             tests=self.tests.event if self.tests else {},
             metrics=self.measured.metrics.as_json() if self.measured else [],
             outputs_sha256=self.outputs_sha256,
             cached_from=dict(self.cached_from) if self.status is Status.SUCCESS else {},
         )
-
-    def _measures(self) -> dict[str, Any]:
-        """What all commands used together; null where that of one is not known."""
-        used = [one for _, _, one in self.used]
-        if len(used) < 2:
-            return used[0] if used else {}
-        sums: dict[str, Any] = {
-            key: None if None in (values := [one[key] for one in used]) else round(sum(values), 6)
-            for key in _SUMMED
-        }
-        sums["peak_memory_bytes"] = max(one["peak_memory_bytes"] or 0 for one in used) or None
-        sums["source"] = min(one["source"] for one in used)  # any cgroup's
-        return sums
-
-    def _told_measures(self, ended: AttemptEnded) -> dict[str, Any]:
-        """The same, and that of each command."""
-        if not self.used:
-            return {}
-        steps = [{"step": number, **one} for kind, number, one in self.used if kind == "step"]
-        cleanup = [{"cleanup": n, **one} for kind, n, one in self.used if kind == "cleanup"]
-        return {**ended.measures, "steps": steps, **({"cleanup": cleanup} if cleanup else {})}
 
     def write_abandoned_status(
         self,
@@ -440,11 +439,3 @@ class Outcome(Struct):
         if before and is_tree_of(run_dir, self.task.id, before):
             return TaskTree.create(run_dir, self.task.id, self.attempt)
         return TaskTree.reopen(run_dir, self.task.id)
-
-
-def error_text(error: OSError | MemoryError) -> str:
-    """An error for a reader: what the system said, and of which file if it did."""
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    where = f" ({printable(os.fsdecode(error.filename))})" if error.filename else ""
-    return f"{error.strerror or error}{where}"

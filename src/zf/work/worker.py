@@ -22,7 +22,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from zf.errors import printable
+from zf.errors import error_text, printable
 from zf.events import AttemptEnded, Cause, Status
 from zf.inputs import Inputs
 from zf.lean.records import Struct, field
@@ -41,7 +41,7 @@ from zf.work.capture import Buffer
 from zf.work.context import WorkerContext, extend
 from zf.work.control import RunnerOrders, StartOrder
 from zf.work.environment import UNTOUCHED_NS, Outside
-from zf.work.outcome import Outcome, error_text
+from zf.work.outcome import Outcome
 from zf.work.shell import Shell
 from zf.work.supervise.cgroup import Cgroup
 from zf.work.supervise.leftovers import cgroup_name
@@ -160,7 +160,7 @@ class Worker:
             self._orders.extensions.clear()
             following = partial(self._prepare, tasks[order.then]) if order.then else None
             ended = self.run_attempt(order, tasks[task], following)
-            is_last = supervisor.has_unkillable or supervisor.has_kept
+            is_last = supervisor.has_unkillable or supervisor.has_kept or self._orders.detached
             is_last = is_last or (shield is not None and shield.is_spoiled)
             self._orders.report(ended, is_last, self._is_plain, self._listed)
             self._let_go()

@@ -68,12 +68,12 @@ def workers(
     _directory: Directory = None,
 ) -> None:
     """Show where tasks can run: the executors of zf.yaml, and the agents of runs that go on."""
-    from zf.cli.display import workers as shown
+    from zf.cli.display.workers import drain, show
 
     if action is None:
-        shown.show(run, as_json=as_json)
+        show(run, as_json=as_json)
     elif action == "drain" and executor is not None:
-        shown.drain(run, executor)
+        drain(run, executor)
     else:
         raise ZfError(
             "zf workers takes nothing, or: drain EXECUTOR",

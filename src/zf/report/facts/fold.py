@@ -23,6 +23,7 @@ from zf.events import (
     PhaseStarted,
     PhaseTimedOut,
     PlanExtended,
+    Probe,
     ResultQuarantined,
     RetryDropped,
     RetryScheduled,
@@ -109,8 +110,8 @@ class Fold:
                 facts.run_timeout = event
             case Interrupted():
                 facts.interrupted = event
-            case Cached() | CacheMissed() | AttemptPlaced() | ResultQuarantined():
-                facts.tasks[event.task].take_told(event)
+            case Probe() | Cached() | CacheMissed() | AttemptPlaced() | ResultQuarantined():
+                facts.tasks[event.task].goes_on(event)
             case ExecutorDrained():
                 facts.drained.append(event.executor)
             case CancelRequested() | ServiceStarted() | ServiceEnded():

@@ -21,7 +21,7 @@ from hashlib import sha256
 from typing import Any
 
 import zf
-from zf.errors import printable
+from zf.errors import error_text, printable
 from zf.events import AttemptEnded, Cause, to_json
 from zf.lean.records import Struct, asdict, json_decode
 from zf.lean.signals import signal
@@ -34,7 +34,6 @@ from zf.work.agent import frames, spec
 from zf.work.agent.archive import UnpackError, files_below, pack, unpack
 from zf.work.agent.folders import Folders, cache_of
 from zf.work.agent.frames import Frame, FrameError, Listener, Speaker
-from zf.work.outcome import error_text
 from zf.work.pool import Pool
 
 # How often the logs of what runs are looked at, and the longest wait for anything.
@@ -169,6 +168,8 @@ class Agent:
                 self._attempted(lambda: self._take(header))
             case frames.PIECE:
                 self._attempted(lambda: self._take_piece(header, frame.body))
+            case frames.WORD:
+                self._attend(header)
             case frames.KILL:
                 self._kill(header)
             case frames.RENEW:
@@ -289,6 +290,19 @@ class Agent:
         self._folders.renew()
         one.started = True
         self._pool.start(one.task, one.attempt, 0, spent=one.spent)
+
+    def _attend(self, header: Mapping[str, Any]) -> None:
+        """What an attempt is to do after a probe."""
+        one, pool = self._under_way, self._pool
+        if one is None or one.token != header["token"] or pool is None:
+            return
+        match header["after"]:
+            case "rest":
+                pool.rest(one.task)
+            case "probe":
+                pool.probe(one.task)
+            case _:
+                pool.conclude(one.task, Cause(header["cause"]), header["detail"])
 
     def _kill(self, header: Mapping[str, Any]) -> None:
         one = self._under_way

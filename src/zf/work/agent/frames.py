@@ -29,12 +29,11 @@ MAX_BYTES = 256 * 1024 * 1024
 MAX_NOISE_BYTES = 64 * 1024
 
 # What a runner says.
-BEGIN, EXTEND, START, KILL, RENEW, PIECE, BYE = b"B", b"X", b"S", b"K", b"R", b"P", b"Q"
+BEGIN, EXTEND, START, WORD, KILL = b"B", b"X", b"S", b"M", b"K"
+RENEW, PIECE, BYE = b"R", b"P", b"Q"
 # What an agent says. It says PIECE and BYE, too.
 HELLO, WANT, READY, LOG, ALIVE, TOLD, END = b"H", b"W", b"Y", b"L", b"A", b"T", b"E"
-_KINDS = frozenset(b"".join((BEGIN, EXTEND, START, KILL, RENEW, PIECE, BYE))) | frozenset(
-    b"".join((HELLO, WANT, READY, LOG, ALIVE, TOLD, END))
-)
+_KINDS = frozenset(b"BXSMKRPQHWYLATE")
 
 _HEAD = struct.Struct(">IBI")
 _LENGTH = struct.Struct(">I")
