@@ -9,18 +9,14 @@ worker whose runner has died, and nothing of it is left when the agent exits.
 from __future__ import annotations
 
 import os
-import platform
 import pwd
 import select
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from hashlib import sha256
 from typing import Any
 
-import zf
 from zf.errors import error_text, printable
 from zf.events import AttemptEnded, Cause, to_json
 from zf.lean.records import Struct, asdict, json_decode
@@ -31,9 +27,10 @@ from zf.proof import layout
 from zf.proof.files import open_regular, opened
 from zf.proof.tree.records import Place
 from zf.work.agent import frames, spec
-from zf.work.agent.archive import UnpackError, files_below, pack, unpack
+from zf.work.agent.archive import UnpackError, unpack
 from zf.work.agent.folders import Folders, cache_of
 from zf.work.agent.frames import Frame, FrameError, Listener, Speaker
+from zf.work.agent.saying import Saying, clock, hello, result, size_of
 from zf.work.pool import Pool
 
 # How often the logs of what runs are looked at, and the longest wait for anything.
@@ -44,13 +41,6 @@ _IDLE_S = 0.3
 _AT_ONCE_BYTES = 4 * 1024 * 1024
 # Says that it was told to go (128 + 15), or that its runner has let it down (EX_TEMPFAIL).
 _TERMINATED, _LEFT_ALONE = 143, 75
-_Saying = Iterator[tuple[bytes, Mapping[str, Any], bytes]]
-
-
-def clock() -> float:
-    """Seconds of a clock that goes on while the machine sleeps, where it has one."""
-    number = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime(number)
 
 
 class _UnderWay(Struct):
@@ -75,7 +65,7 @@ class Agent:
         self._in, self._out = in_fd, out_fd
         os.set_blocking(out_fd, False)
         self._listener, self._speaker = Listener(), Speaker()
-        self._queue: deque[_Saying] = deque()
+        self._queue: deque[Saying] = deque()
         self._pending = memoryview(frames.MAGIC)
         self._folders: Folders | None = None
         self._pool: Pool | None = None
@@ -365,34 +355,12 @@ class Agent:
             return
         if event.task_sha256:
             odd = self._pool.known.odd
-            self._queue.append(self._result(one, event, plain=odd is None or one.task not in odd))
+            plain = odd is not None and one.task not in odd
+            tree = f"{self._run_dir}/{one.task}"
+            self._sent_bytes = size_of(tree)
+            self._queue.append(result(tree, one.token, event, plain=plain))
         else:
             self._say(frames.END, {"token": one.token, "error": printable(event.detail)})
-
-    def _result(self, one: _UnderWay, event: AttemptEnded, *, plain: bool) -> _Saying:
-        """The tree of an attempt, piece by piece, and what it came to. It is read while it is sent;
-        the next attempt comes only after that.
-        """
-        tree, digest, size = f"{self._run_dir}/{one.task}", sha256(), 0
-        held = b""
-        try:
-            paths = files_below(tree, but={layout.ATTEMPTS})
-            for piece in pack(tree, paths):
-                digest.update(piece)
-                size += len(piece)
-                held += piece
-                if len(held) >= frames.PIECE_BYTES:
-                    yield frames.PIECE, {"token": one.token}, held
-                    held = b""
-        except OSError as error:
-            yield frames.END, {"token": one.token, "error": error_text(error)}, b""
-            return
-        told = {"event": to_json(event), "plain": plain}
-        self._sent_bytes = size
-        header = {"token": one.token, "sha256": digest.hexdigest(), "bytes": size, **told}
-        if held:
-            yield frames.PIECE, {"token": one.token}, held
-        yield frames.END, header, b""
 
     # Saying.
 
@@ -434,21 +402,6 @@ class Agent:
             self._write()
         if self._folders is not None:
             self._folders.close()
-
-
-def hello() -> dict[str, Any]:
-    """What an agent says of itself."""
-    return {
-        "protocol": frames.PROTOCOL,
-        "zf": zf.__version__,
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "host": os.uname().nodename,
-        "user": pwd.getpwuid(os.geteuid()).pw_name,
-        "pid": os.getpid(),
-        "cpus": os.cpu_count() or 1,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "at": time.time(),
-    }
 
 
 def serve(environ: Mapping[str, str]) -> int:
