@@ -16,6 +16,7 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
 from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
 from zf.events.probes import Probe, Probed
@@ -44,6 +45,9 @@ __all__ = [
     "SCHEMA",
     "TYPES",
     "WELL",
+    "ApprovalAsked",
+    "ApprovalGiven",
+    "ApprovalRefused",
     "AttemptEnded",
     "AttemptPlaced",
     "AttemptStarted",
@@ -71,6 +75,7 @@ __all__ = [
     "RunEnded",
     "RunResumed",
     "RunStarted",
+    "RunSuspended",
     "RunTimedOut",
     "ServiceEnded",
     "ServiceStarted",

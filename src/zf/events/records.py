@@ -19,6 +19,7 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
 from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
 from zf.events.probes import Probe
 from zf.events.runs import (
@@ -87,6 +88,10 @@ Event = (
     | PhaseTimedOut
     | Interrupted
     | CancelRequested
+    | ApprovalAsked
+    | ApprovalGiven
+    | ApprovalRefused
+    | RunSuspended
     | PhaseEnded
     | RunEnded
 )

@@ -49,6 +49,8 @@ class Project(Struct, frozen=True):
     # How much of what tasks measure a run may use.
     budget: Mapping[str, float] = NOTHING
     inputs: Mapping[str, Input] = NOTHING
+    # Where those are who may approve: the file with their keys, and names of tokens.
+    approvers: Mapping[str, Any] = NOTHING
     phases: Mapping[str, Phase] = field(default_factory=dict)
     # Where tasks can run that do not run here.
     executors: Mapping[str, Executor] = NOTHING

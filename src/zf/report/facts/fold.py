@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, assert_never
 
 from zf.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalRefused,
     AttemptEnded,
     AttemptPlaced,
     AttemptStarted,
@@ -30,6 +33,7 @@ from zf.events import (
     RunEnded,
     RunResumed,
     RunStarted,
+    RunSuspended,
     RunTimedOut,
     ServiceEnded,
     ServiceStarted,
@@ -97,7 +101,7 @@ class Fold:
             case RetryDropped():
                 self._retry_dropped(event)
             case ConditionEvaluated() | LeaseAwaited() | LeaseTaken():
-                self._before_a_start(event)
+                facts.tasks[event.task].before_a_start(event)
             case ThrottleEntered() | ThrottleLeft():
                 self._throttled(event)
             case PhaseStarted() | PhaseEnded() | PhaseTimedOut():
@@ -112,26 +116,36 @@ class Fold:
                 facts.interrupted = event
             case Probe() | Cached() | CacheMissed() | AttemptPlaced() | ResultQuarantined():
                 facts.tasks[event.task].goes_on(event)
+            case ApprovalAsked() | ApprovalGiven() | ApprovalRefused():
+                facts.tasks[event.task].at_gate(event, mono)
             case ExecutorDrained():
                 facts.drained.append(event.executor)
             case CancelRequested() | ServiceStarted() | ServiceEnded():
                 pass  # what comes of it has events of its own
-            case RunStarted():
-                facts.run, facts.first_step = event.run, event.first_step
-                facts.started_at = wall
-            case RunResumed():
-                # Another process goes on, perhaps after a reboot: its clock may have another zero.
-                facts.started_mono = mono
-            case RunEnded():
-                self._run_ended(event, wall)
+            case RunStarted() | RunResumed() | RunSuspended() | RunEnded():
+                self._run(event, mono, wall)
             case _:
                 assert_never(event)
 
-    def _run_ended(self, event: RunEnded, wall: str) -> None:
+    def _run(
+        self,
+        event: RunStarted | RunResumed | RunSuspended | RunEnded,
+        mono: float | None,
+        wall: str,
+    ) -> None:
         facts = self.facts
-        facts.exit_code, facts.duration_s = event.exit_code, event.duration_s
-        facts.tampered = event.tampered
-        facts.ended_at = wall or facts.ended_at
+        if isinstance(event, RunStarted):
+            facts.run, facts.first_step = event.run, event.first_step
+            facts.started_at = wall
+        elif isinstance(event, RunEnded):
+            facts.exit_code, facts.duration_s = event.exit_code, event.duration_s
+            facts.tampered = event.tampered
+            facts.ended_at = wall or facts.ended_at
+        elif isinstance(event, RunSuspended):
+            facts.suspended = event.waiting
+        else:
+            # Another process goes on, perhaps after a reboot: its clock may have another zero.
+            facts.started_mono, facts.suspended = mono, ()
 
     def _phase(self, event: PhaseStarted | PhaseEnded | PhaseTimedOut) -> None:
         phase = self.facts.phases.get(event.phase)
@@ -204,26 +218,13 @@ class Fold:
         last = task.earlier[-1]
         task.earlier[-1] = replace(last, dropped=event.cause)
         self.facts.counts["waiting"] -= 1
-        for name in _END:
-            setattr(task, name, getattr(last.task, name))
+        task.end_as(last.task)
         self._count(task)
 
     def _not_run(self, event: TaskNotRun) -> None:
         task = self._leave(event.task)
         task.unmet = event.needs
         self._end(task, event, event.at)
-
-    def _before_a_start(self, event: ConditionEvaluated | LeaseAwaited | LeaseTaken) -> None:
-        task = self.facts.tasks[event.task]
-        if isinstance(event, ConditionEvaluated):
-            task.asked.append(event)
-            return
-        task.concurrency = event.concurrency
-        if isinstance(event, LeaseAwaited):
-            task.held_by = event.owner
-        else:
-            task.held_by = ""
-            task.waited_s += event.waited_s
 
     def _leave(self, name: str) -> TaskFacts:
         """Take a task out of the count it is in, because it is about to enter another."""
@@ -262,13 +263,6 @@ class Fold:
         self.facts.counts[task.word] += 1
         if task.warned:
             self.facts.tolerated[task.word] = self.facts.tolerated.get(task.word, 0) + 1
-
-
-# What an attempt's end says of its task.
-_END = (
-    *("status", "cause", "detail", "warned", "exit_code", "signal", "step"),
-    *("duration_s", "completed_at", "measures", "tests", "outputs_sha256", "looked_up"),
-)
 
 
 def _planned(plan: Mapping[str, Any]) -> Facts:

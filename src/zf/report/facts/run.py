@@ -30,12 +30,10 @@ if TYPE_CHECKING:
 
 # What keeps a run from passing, unless it is tolerated: everything but success and skipped.
 _SPOILS = (*FAILED, Status.BLOCKED, Status.CANCELLED)
-
-# A row of the live board counts no further.
-_MOST_WAITING = 99
+_MOST_WAITING = 99  # a row of the live board counts no further
 
 Result = Literal[
-    "passed", "failed", "timeout", "interrupted", "nothing run", "unfinished", "tampered"
+    "passed", "failed", "timeout", "interrupted", "nothing run", "unfinished", "waiting", "tampered"
 ]
 
 
@@ -86,6 +84,8 @@ class Facts(Struct):
     drained: list[str] = field(default_factory=list)
     # What joined the plan while it went on.
     joined: list[PlanExtended] = field(default_factory=list)
+    # The tasks for whose approval its runner left it, where it is so.
+    suspended: tuple[str, ...] = ()
     _causes: tuple[RootCause, ...] | None = None
 
     @property
@@ -166,7 +166,7 @@ class Facts(Struct):
     def result(self) -> Result:
         """What the run came to. It passed only if something ran and nothing spoiled it."""
         if self.exit_code is None:
-            return "unfinished"
+            return "waiting" if self.suspended else "unfinished"
         if self.tampered:
             return "tampered"
         if self.interrupted is not None:

@@ -45,6 +45,8 @@ class Limits(Struct, frozen=True):
     deadline_s: float | None = None
     seed: str = ""
     keep_going: bool = False
+    # Whether a run that can only wait for approval waits, or ends and is resumed later.
+    on_approval: Literal["wait", "exit"] = "wait"
     # Where tasks may run that do not run here, and which of these has the tasks that name none.
     executors: Mapping[str, Executor] = field(default_factory=lambda: NOTHING)
     executor: str = ""
@@ -55,6 +57,8 @@ class Limits(Struct, frozen=True):
         for name in ("keep_going", "executors", "executor"):
             if not said[name]:
                 del said[name]
+        if self.on_approval == "wait":
+            del said["on_approval"]
         if self.executors:
             said["executors"] = {name: asdict(one) for name, one in self.executors.items()}
         return said
@@ -133,6 +137,13 @@ class NotExtended(Struct, frozen=True):
     detail: str
 
 
+class NotAsked(Struct, frozen=True):
+    """The other answer to an AskApproval: it cannot be said what would be approved."""
+
+    task: str
+    detail: str
+
+
 # Orders. Each counts as carried out when it is given.
 
 
@@ -156,8 +167,10 @@ class AskLease(Struct, frozen=True):
 
     task: str
     concurrency: str
-    # Whether what has the group in an older run is to end for it.
+    # Whether what has the group in an older run is to end for it; whether a newer one's wish counts
+    # for nothing.
     cancels: bool = False
+    protected: bool = False
 
 
 class Extend(Struct, frozen=True):
@@ -167,6 +180,15 @@ class Extend(Struct, frozen=True):
     """
 
     base: str
+
+
+class AskApproval(Struct, frozen=True):
+    """Before this attempt the task is to be approved: put the question, and answer with the
+    ApprovalAsked of the journal, or with NotAsked, before anything else is handed over.
+    """
+
+    task: str
+    attempt: int
 
 
 class ReleaseLease(Struct, frozen=True):
@@ -236,6 +258,14 @@ class EndPhase(Struct, frozen=True):
     ok: bool
 
 
+class Suspend(Struct, frozen=True):
+    """Nothing can go on before these tasks are approved: the runner is to leave, and the run to be
+    resumed.
+    """
+
+    waiting: tuple[str, ...]
+
+
 class EndRun(Struct, frozen=True):
     exit_code: int
 
@@ -244,6 +274,7 @@ Order = (
     StartPhase
     | AskLease
     | Extend
+    | AskApproval
     | ReleaseLease
     | StartAttempt
     | KillAttempt
@@ -254,5 +285,6 @@ Order = (
     | Record
     | TimeOutPhase
     | EndPhase
+    | Suspend
     | EndRun
 )
