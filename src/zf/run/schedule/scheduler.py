@@ -106,7 +106,7 @@ _ON_REQUEST = Decision(Status.CANCELLED, Cause.CANCEL, "cancelled on request")
 
 class Scheduler:
     """The state of one run. `start` once, then `handle` each event; both answer with orders.
-    `running` is task -> attempt under way, `done` task -> how it ended.
+    `running` is task -> attempt under way, `placed` task -> executor, `done` task -> how it ended.
 
     `contexts` are what conditions may refer to, by task; `decided` are the answers a resumed run
     has from before. Raises ValueError if a task asks for more than there is.
@@ -137,7 +137,6 @@ class Scheduler:
         self.running: Mapping[str, int] = self._slots.running
         self.done: Mapping[str, Status] = self._tasks.done
         self._executors = self._slots.executors
-        # Where tasks may run besides here, and where those do that run.
         self.executors: Collection[str] = limits.executors
         self.placed: Mapping[str, str] = self._executors.placed if self._executors else NOTHING
         self._stops = Stops(limits, self._phases, self._tasks, self._order)
@@ -321,7 +320,7 @@ class Scheduler:
         while alarm := self._clock.due(self._clock.alarms):
             self._strike(alarm)
             self._settle()
-        if self._tasks.leave_drained():
+        if self._stops.leave_drained():
             self._settle()
         self._tasks.fill_slots()
         # Nor has what was asked for just now: the answer comes at this same moment.

@@ -128,14 +128,6 @@ class Tasks:
         self._fallback.pop(name, None)
         self.slots.start(name, self.budgets.spent_before(name) if self.budgets.is_any else NOTHING)
 
-    def leave_drained(self) -> bool:
-        """End the tasks that could start, were there an executor left for them; whether any did."""
-        gone = self.slots.queue.without_place()
-        for name, place in gone:
-            detail = f"waited for a slot of {place}, where nothing starts any more"
-            self.end(name, Decision(Status.TIMEOUT, Cause.QUEUE_TIMEOUT, detail))
-        return bool(gone)
-
     def fill_slots(self) -> None:
         while (name := self.slots.take_next()) is not None:
             self.start(name)
