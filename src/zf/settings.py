@@ -217,6 +217,15 @@ class RunOptions(Options, more=REPORTS):
         help="With --sign: the key. An SSH key (private, or public when the agent has the private"
         " one) makes an SSH signature, an Ed25519 private key in PEM makes DSSE envelopes.",
     )
+    executor: Option[str | None] = Option(
+        "--executor",
+        metavar="NAME",
+        verbs=(*NEW_RUN, WATCH),
+        variables=("ZF_EXECUTOR",),
+        shown="this machine",
+        help="Where tasks run that name no executor and no labels: one of the executors of zf.yaml,"
+        " or local.",
+    )
     fail_fast: Option[Literal["now"] | bool | None] = Option(
         "--fail-fast",
         metavar="[=now]",
@@ -376,6 +385,7 @@ class Settings(Struct, frozen=True):
     shield: Setting[str] = Setting(typed.AUTO, "default")
     cached: Setting[bool] = Setting(False, "default")
     container_engine: Setting[str] = Setting(typed.AUTO, "default")
+    executor: Setting[str | None] = Setting(None, "default")
 
     def as_json(self) -> dict[str, dict[str, Any]]:
         settings = {name: getattr(self, name) for name in self.__struct_fields__}

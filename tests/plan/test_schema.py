@@ -93,6 +93,8 @@ WHOLE_TASK = {
     "budget": {"llm_cost_usd": 2},
     "budget_required": True,
     "metrics_strict": True,
+    "executor": "far",
+    "labels": ["gpu"],
     "sources": ["src/**", "!src/*.md"],
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
@@ -171,6 +173,15 @@ WHOLE_PROJECT = {
     "cached": True,
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem": 500},
+    "executors": {
+        "far": {
+            "start": ["srun", "-c{cpus}", "zf", "agent"],
+            "slots": 2,
+            "labels": ["gpu"],
+            "lease_sec": 30,
+            "start_timeout_sec": 600,
+        }
+    },
     "budget": {"llm_tokens": 300000},
     "inputs": {
         "env": {"type": "choice", "options": ["dev", "prod"], "default": "dev"},
@@ -249,6 +260,7 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     needed["30-migrate"] += "outputs: [version]\n"
     said = {key: value for key, value in WHOLE_TASK.items() if key not in SHORT}
     needed["zf.yaml"] = "approvers: {tokens: [ann]}\n"
+    needed["zf.yaml"] += "executors: {far: {start: [zf, agent], labels: [gpu]}}\n"
     # What cannot be beside the others has a task of its own.
     apart = good("b") + json.dumps({"repeat": said.pop("repeat")})[1:-1]
     boxed = {"phase": "E", "run": "make", "container": said.pop("container")}

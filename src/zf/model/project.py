@@ -8,6 +8,7 @@ from typing import Any
 from zf.errors import Problem
 from zf.inputs import Input
 from zf.lean.records import Struct, field
+from zf.model.executors import Executor
 from zf.model.task import NOTHING, Need, Task
 
 
@@ -52,6 +53,8 @@ class Project(Struct, frozen=True):
     # Where those are who may approve: the file with their keys, and names of tokens.
     approvers: Mapping[str, Any] = NOTHING
     phases: Mapping[str, Phase] = field(default_factory=dict)
+    # Where tasks can run that do not run here.
+    executors: Mapping[str, Executor] = NOTHING
     # What a server starts by itself, by name, and how its queue works: as the file says it.
     schedules: Mapping[str, Any] = NOTHING
     webhooks: Mapping[str, Any] = NOTHING

@@ -175,6 +175,9 @@ class Task(Struct, frozen=True):
     repeat: Mapping[str, Any] = NOTHING
     # Who has to approve each attempt before it begins, and on which terms, by the keys of a file.
     approval: Mapping[str, Any] = NOTHING
+    # Where it runs, if not where the runner is: an executor by its name, or by what it has.
+    executor: str = ""
+    labels: tuple[str, ...] = ()
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""

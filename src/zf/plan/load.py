@@ -83,6 +83,7 @@ def load(
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
     problems += _bad_walls(drafts, root, home)
+    problems += _bad_places(drafts, project)
     if any(draft.task and draft.task.repeat for draft in drafts):
         from zf.plan.gates.checks import check_repeat  # few tasks repeat
 
@@ -175,6 +176,14 @@ def _bad_walls(drafts: list[Draft], root: str, home: str) -> Iterable[Problem]:
     from zf.plan.walls.checks import check_walls  # few tasks have a container
 
     return check_walls(drafts, root, home)
+
+
+def _bad_places(drafts: list[Draft], project: Project) -> Iterable[Problem]:
+    if not any(draft.task and (draft.task.executor or draft.task.labels) for draft in drafts):
+        return ()
+    from zf.plan.placing.checks import check_places  # few tasks say where they run
+
+    return check_places(drafts, project)
 
 
 def _handed(

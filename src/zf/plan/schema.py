@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zf.model import CANCEL_RUNNING, DEFAULT_PHASE, QUEUE
+from zf.model import CANCEL_RUNNING, DEFAULT_PHASE, LOST_CAUSES, QUEUE
 from zf.plan.caching.keys import CACHING
 from zf.plan.files.patterns import ENV_NAME, ID, INSIDE, METRIC_NAME, NOT_BLANK
 from zf.plan.form import (
@@ -38,6 +38,7 @@ from zf.plan.gates.keys import GATES
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.matrix.keys import AXIS, MATRIX
 from zf.plan.outputs.form import FROM, OUTPUTS
+from zf.plan.placing.keys import EXECUTORS, PLACING
 from zf.plan.services.keys import SERVICES
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
 from zf.plan.triggers.keys import TRIGGERS
@@ -95,7 +96,7 @@ EXIT_CODES: Mapping[str, Key] = {
     ),
 }
 
-RETRY_WORDS = ("failure", "timeout", "lost")
+RETRY_WORDS = ("failure", "timeout", "lost", *LOST_CAUSES)
 
 ARTIFACT: Mapping[str, Key] = {
     "path": Key(
@@ -248,6 +249,7 @@ TASK: Mapping[str, Key] = {
         text(NOT_BLANK),
         "The script of the task's only step: short for `commands: [{run: ...}]`.",
     ),
+    **PLACING,
     **CACHING,
     **WALLS,
     **GATES,
@@ -401,6 +403,7 @@ PROJECT: Mapping[str, Key] = {
         keys=THROTTLE,
     ),
     **OF_APPROVERS,
+    "executors": EXECUTORS,
     "inputs": OF_A_PROJECT,
     "phases": Key(
         table(text(ID), mapping(PHASE)),

@@ -42,7 +42,7 @@ from zf.run.host import leases, lock, machine
 from zf.run.host.interrupts import Inbox, listening
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest, refuse_sealed
-from zf.run.schedule.orders import Extended, NotExtended, Order
+from zf.run.schedule.orders import Extended, NotExtended, Order, runs_here
 from zf.run.schedule.scheduler import Scheduler
 from zf.run.sealing import Launched
 from zf.tracing import TRACEPARENT, Trace
@@ -51,6 +51,7 @@ from zf.work.supervise import leftovers
 from zf.work.worker import Shared
 
 if TYPE_CHECKING:
+    from zf.engines.places import Places
     from zf.run import extending, outputs, recover
     from zf.run.gates import box as gates
     from zf.run.gates.gate import Gate
@@ -224,6 +225,7 @@ def _conduct(
 ) -> Launched:
     """Carry a run to its end and seal it."""
     run_dir = request.run_dir
+    places = _places(request, start.scheduler, pool)
     about = {
         "run": request.run,
         "run_dir": run_dir,
@@ -232,15 +234,15 @@ def _conduct(
     with (
         ExitStack() as looks,
         closing(leases.Leases(request.leases(), about)) as held,
-        closing(pool),
+        closing(places),
     ):
         exit_code = Engine(
             start.scheduler,
-            pool,
+            places,
             recorder,
             write_not_run=_write_not_run(request, pool),
             read_outputs=lambda ended: outputs.read_ended(run_dir, ended),
-            extending=_extending(request, start, pool),
+            extending=_extending(request, start, places),
             inbox=inbox,
             leases=held,
             output_fd=request.output_fd,
@@ -251,13 +253,13 @@ def _conduct(
         ).run(start.orders)
         if exit_code == Exit.WAITING:
             return sealing.suspended(request, recorder)
-        if not pool.is_idle:
-            pool.close()
+        if not places.is_idle:
+            places.close()
         # Nothing that a task started runs any more; git looks while the disk works and the workers
         # go.
         source_changed = looks.enter_context(start.looking_again(inbox))
         recorder.commit()
-        pool.close()
+        places.close()
         blocked_sha256 = sealing.write_blocked(run_dir, recorder.facts)
         took_s = round(time.monotonic() - start.began, 6)
         changed = source_changed()
@@ -302,6 +304,17 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         raise machine.no_process(error) from None
 
 
+def _places(request: RunRequest, scheduler: Scheduler, pool: Pool) -> Pool | Places:
+    """Where its tasks run: here, or in other places, too."""
+    limits, tasks = request.limits, pool.tasks
+    if not limits.executors or all(runs_here(task, limits) for task in tasks.values()):
+        return pool
+    from zf.engines import places  # noqa: PLC0415 - few runs have any
+
+    with opening.recording(request.run):
+        return places.around(pool, limits.executors, scheduler.placed)
+
+
 def _first_starts(request: RunRequest) -> int:
     """How many tasks are likely to start at once when the run begins, on processors of their own.
 
@@ -312,7 +325,7 @@ def _first_starts(request: RunRequest) -> int:
 
 
 def _extending(
-    request: RunRequest, start: _Start, pool: Pool
+    request: RunRequest, start: _Start, pool: Pool | Places
 ) -> Callable[[str], Extended | NotExtended]:
     """What finds out which instances a task has."""
 

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from zf.errors import Exit, ZfError, error_text
+from zf.errors import Exit, ZfError, error_text, printable
 from zf.events import SCHEMA, RunStarted
 from zf.inputs import known_to, told, variable
 from zf.lean.records import replace
-from zf.model import NOTHING, is_limited, is_valid_id
+from zf.model import LOCAL, NOTHING, is_limited, is_valid_id
 from zf.outlet import say_if_possible
 from zf.proof.canonical import canonical
 from zf.proof.files import remove_tree, sync_folder, write_new
@@ -32,6 +32,7 @@ from zf.run.host import lock, machine
 from zf.run.host.interrupts import Inbox
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
+from zf.run.schedule.orders import fitting_of, runs_here
 from zf.run.schedule.ready import impossible
 from zf.typed import ALWAYS
 from zf.variables import refers
@@ -48,7 +49,45 @@ def refuse_unable(request: RunRequest) -> None:
     _refuse_unshielded(request)
     _refuse_unwalled(request)
     _refuse_unlimited(request)
+    if request.settings.executor.value or request.limits.executors:
+        _refuse_unplaced(request)
     request.leases()
+
+
+def _refuse_unplaced(request: RunRequest) -> None:
+    """Find out before it begins that there is a place for every task."""
+    asked, limits = request.settings.executor, request.limits
+    if asked.value and asked.value not in {LOCAL, *limits.executors}:
+        from zf.plan.suggest import nearest  # noqa: PLC0415 - only a message needs it
+
+        known = (*limits.executors, LOCAL)
+        guess = nearest(asked.value, known)
+        raise ZfError(
+            f"{asked.source} is {printable(asked.value)!r}, which is no executor of zf.yaml",
+            code="ZF774",
+            hint=f"did you mean {guess!r}?" if guess else f"there are: {', '.join(known)}",
+        )
+    away = [task for task in request.plan.tasks.values() if not runs_here(task, limits)]
+    for task in away:
+        if task.id == request.terminal or task.leave_running:
+            what = "has the terminal" if task.id == request.terminal else "leaves processes running"
+            raise ZfError(
+                f"task {task.id!r} {what}, which it cannot on an executor",
+                code="ZF776",
+                hint="say `executor: local` in the task, or run it without --executor",
+            )
+    names = {n for t in away for n in fitting_of(t, limits)}
+    path = request.environ.get("PATH", os.defpath)
+    for name in sorted(names):
+        word = limits.executors[name].start[0]
+        if "/" not in word and not any(
+            os.access(f"{at}/{word}", os.X_OK) for at in path.split(os.pathsep)
+        ):
+            raise ZfError(
+                f"the command of executor {name!r} is not there: {printable(word)}",
+                code="ZF775",
+                hint="install it, or mend `start` of the executor in zf.yaml",
+            )
 
 
 def _refuse_unshielded(request: RunRequest) -> None:
@@ -139,7 +178,7 @@ def refuse_impossible(request: RunRequest) -> None:
     the values cannot be hidden.
     """
     tasks, limits = request.plan.tasks, request.limits.resources
-    asked = list(impossible(tasks, limits))
+    asked = list(impossible(tasks, limits, request.limits.executor))
     if asked:
         from zf.plan.drafts import too_much  # noqa: PLC0415 - it brings the parsers along
 

@@ -233,6 +233,8 @@ def limits_of(
         seed=settings.run_id.value,
         keep_going=options.keep_going,
         on_approval=options.on_approval or "wait",
+        executors=project.executors,
+        executor=settings.executor.value or "",
     )
 
 
@@ -242,12 +244,6 @@ def _fails_fast(options: RunOptions, else_as: bool | Literal["now"]) -> bool | L
     if options.fail_fast is None:
         return False if options.keep_going else else_as
     return options.fail_fast
-
-
-def recorded_limits(recorded: Mapping[str, Any]) -> Limits:
-    """The limits that a run.json says a run was begun with."""
-    throttle = recorded["throttle"]
-    return Limits(**{**recorded, "throttle": throttle and Throttle(**throttle)})
 
 
 def recorded_request(
@@ -289,7 +285,7 @@ def recorded_request(
         flow,
         plan_again(flow, planned, redactor.defined, run=os.path.basename(run_dir)),
         Settings.from_json(recorded["settings"]),
-        recorded_limits(recorded["limits"]),
+        Limits.from_json(recorded["limits"]),
         environ,
         redactor,
         watch,

@@ -65,6 +65,8 @@ class WorkerContext(Struct):
     cgroup: Cgroup | None = None
     # The task whose steps are on the person's terminal.
     terminal: str = ""
+    # The executor that the worker is of, where that is not the runner's own machine.
+    executor: str = ""
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
     # Whether the attempt at hand told something, and whether `$NEEDS_DIR` holds copies, which a

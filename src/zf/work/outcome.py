@@ -33,7 +33,7 @@ EXIT_TIMEOUT = int(Exit.TIMEOUT)
 COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
-_TOLD = ("isolation", "container", "interactive", "services", "limits")
+_OF_ITS_PLACE = ("isolation", "container", "interactive", "services", "limits", "executor")
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
     Cause.PHASE_TIMEOUT: "the phase timeout ran out in {where}",
@@ -77,6 +77,7 @@ class Outcome(Struct):
     services: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     limits: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     interactive: bool = False  # whether it had the terminal, so that a person could type
+    executor: str = ""  # where it ran, if not where the runner is
     # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
     outputs_sha256: str = ""
@@ -340,12 +341,11 @@ class Outcome(Struct):
     def is_plain(self) -> bool:
         """Whether its status.json says nothing that is worth a remark."""
         found = self.collected
-        odd = self.notes or self.survivors or found.notes or found.refused or found.unmatched
-        return not odd
+        return not (self.notes or self.survivors or found.notes or found.refused or found.unmatched)
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told = {name: said for name in _TOLD if (said := getattr(self, name))}
+        told = {n: v for n in _OF_ITS_PLACE if (v := getattr(self, n))}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
         for name in ("metrics", "outputs_sha256", "cached_from"):

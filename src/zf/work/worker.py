@@ -94,6 +94,8 @@ class Shared(Struct, frozen=True):
     # The task that has the terminal, if one has it.
     terminal: str = ""
     container_engine: str = AUTO
+    # The executor that this is, for what is not where the runner is.
+    executor: str = ""
 
 
 class Worker:
@@ -140,6 +142,7 @@ class Worker:
             cgroup=self._cgroup,
             terminal=shared.terminal,
             container_engine=shared.container_engine,
+            executor=shared.executor,
         )
         self._has_channel = self._has_aside = False
         # The attempt that will probably come next: at most one, the first of its task.
@@ -201,6 +204,7 @@ class Worker:
     def _outcome_of(self, task: Task, attempt: int) -> Outcome:
         outcome = Outcome(task, attempt, containment=self._containment, shield=self._shielded)
         outcome.interactive = task.id == self._context.terminal
+        outcome.executor = self._context.executor
         return outcome
 
     @property

@@ -251,6 +251,7 @@ def test_of_every_field_of_a_task_it_was_decided():
 NEW = (
     *("skip_exit_codes", "required_env", "on_newer", "matrix_from", "arguments"),
     *("inputs", "sandbox", "container", "services", "repeat"),
+    *("executor", "labels"),
 )
 
 

@@ -377,6 +377,16 @@ _WORDS: Mapping[str, Callable[[_Found], _Wording]] = {
     "scalar_type": _wrong_type("a text, a number or a boolean", _quote),
     "too_short": _too_short,
     "condition": lambda found: ("ZF231", found.facts["message"], found.facts["hint"]),
+    "placeholder": lambda found: (
+        "ZF772",
+        found.facts["message"],
+        "a brace in a command is none of zf's: say the word in a script that `start` names",
+    ),
+    "executor_local": lambda _: (
+        "ZF773",
+        "an executor cannot be called 'local', which is what tasks call this machine",
+        "choose another name",
+    ),
     "env_reserved": lambda found: (
         "ZF228",
         f"'{found.loc[-1]}' is set by zf itself",
