@@ -43,8 +43,10 @@ _WORKERS_END_S = 30.0
 _TRIGGER = "ZF_TRIGGER"
 
 
-def refuse_unable(request: RunRequest) -> None:
-    """Raises ZfError (exit 2) for a run that cannot be carried out here as it is asked for."""
+def able(request: RunRequest) -> RunRequest:
+    """The same with what it needs of this machine: the images of its containers. Raises ZfError
+    (exit 2) for a run that cannot be carried out here as it is asked for.
+    """
     machine.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
     _refuse_unshielded(request)
     _refuse_unwalled(request)
@@ -52,6 +54,7 @@ def refuse_unable(request: RunRequest) -> None:
     if request.settings.executor.value or request.limits.executors:
         _refuse_unplaced(request)
     request.leases()
+    return _with_images(request)
 
 
 def _refuse_unplaced(request: RunRequest) -> None:
@@ -126,7 +129,7 @@ def _refuse_unwalled(request: RunRequest) -> None:
         raise unwalled(f"{wanting[0]}{more}", reason)
 
 
-def with_images(request: RunRequest) -> RunRequest:
+def _with_images(request: RunRequest) -> RunRequest:
     """The same with the images that its containers are made of. Raises ZfError (exit 2) where they
     cannot be had.
     """
