@@ -44,9 +44,15 @@ _TRIGGER = "ZF_TRIGGER"
 
 
 def able(request: RunRequest) -> RunRequest:
-    """The same with what it needs of this machine: the images of its containers. Raises ZfError
-    (exit 2) for a run that cannot be carried out here as it is asked for.
+    """The same with what it needs of this machine, the images of its containers. Raises ZfError
+    (exit 2) where it cannot be carried out here as it is asked for.
     """
+    refuse_unable(request)
+    return _with_images(request)
+
+
+def refuse_unable(request: RunRequest) -> None:
+    """Raises ZfError (exit 2) for a run that cannot be carried out here as it is asked for."""
     machine.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
     _refuse_unshielded(request)
     _refuse_unwalled(request)
@@ -54,7 +60,6 @@ def able(request: RunRequest) -> RunRequest:
     if request.settings.executor.value or request.limits.executors:
         _refuse_unplaced(request)
     request.leases()
-    return _with_images(request)
 
 
 def _refuse_unplaced(request: RunRequest) -> None:
