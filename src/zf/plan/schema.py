@@ -35,6 +35,7 @@ from zf.plan.form import (
 )
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.matrix.keys import AXIS, MATRIX
+from zf.plan.notify.keys import NOTIFY
 from zf.plan.outputs.form import FROM, OUTPUTS
 from zf.plan.services.keys import SERVICES
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
@@ -407,4 +408,5 @@ PROJECT: Mapping[str, Key] = {
         keys=PHASE,
     ),
     **TRIGGERS,
+    **NOTIFY,
 }
