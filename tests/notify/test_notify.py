@@ -102,7 +102,9 @@ def test_a_receiver_that_is_down_for_an_hour_gets_it_once_it_is_back(tmp_path):
             due_at = outbox.letters()[0].due_at
             assert due_at >= now  # never sooner than it was to be
             now = due_at
-            attempts += len(send_due(outbox, away if now < down_until else known, {}, lambda at=now: at))
+            attempts += len(
+                send_due(outbox, away if now < down_until else known, {}, lambda at=now: at)
+            )
     assert len(got) == 1
     assert got[0][0]["Webhook-id"] == "msg_1"
     assert attempts == 1 + len([1 for at in _moments() if at < 3600])

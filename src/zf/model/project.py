@@ -56,6 +56,7 @@ class Project(Struct, frozen=True):
     queue: Mapping[str, Any] = NOTHING
     # Where messages about runs go, by name: as the file says it.
     notify: Mapping[str, Any] = NOTHING
+    server: Mapping[str, Any] = NOTHING
 
 
 def declares_inputs(project: Project) -> bool:

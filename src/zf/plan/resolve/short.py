@@ -148,17 +148,17 @@ def steps(kind: str, listed: list[dict[str, Any]], lines: list[int]) -> tuple[St
     found: list[Step] = []
     for step, line in zip(listed, lines, strict=True):
         name = step.get("name") or f"{kind}-{len(found)}"
-        more = {} if _PLAIN.issuperset(step) else _more_of_step(step)
+        more = {} if _SAID_BY_ALL.issuperset(step) else _more_of_step(step)
         found.append(Step(name, step["run"], line, **more))
     return tuple(found)
 
 
-_PLAIN = frozenset({"name", "run"})
+_SAID_BY_ALL = frozenset({"name", "run"})
 
 
 def _more_of_step(step: Mapping[str, Any]) -> dict[str, Any]:
     """What a step says beside its name and script, as the fields of `Step`."""
-    said = {STEP_FIELDS[key]: value for key, value in step.items() if key not in _PLAIN}
+    said = {STEP_FIELDS[key]: value for key, value in step.items() if key not in _SAID_BY_ALL}
     if "shell" in said:
         from zf.plan.steps.keys import SHELLS  # noqa: PLC0415 - few steps have one
 
