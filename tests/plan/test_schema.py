@@ -96,6 +96,11 @@ WHOLE_TASK = {
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
     "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
+    "nice": 5,
+    "memory_mb": 512,
+    "cpus": 1.5,
+    "pids_max": 100,
+    "open_files": 256,
     "services": [
         {
             "name": "db",
