@@ -101,6 +101,16 @@ WHOLE_TASK = {
     "cpus": 1.5,
     "pids_max": 100,
     "open_files": 256,
+    "repeat": {
+        "until": "outputs.state == 'up'",
+        "interval_sec": 5,
+        "limit": 3,
+        "for_sec": 9,
+        "fail_after": 2,
+        "inconclusive": [75],
+        "inconclusive_limit": 2,
+        "probe_timeout_sec": 3,
+    },
     "services": [
         {
             "name": "db",
@@ -237,7 +247,9 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     needed = {name: good(name, phase="E") for name in ("20-lint", "30-migrate")}
     needed["30-migrate"] += "outputs: [version]\n"
     said = {key: value for key, value in WHOLE_TASK.items() if key not in SHORT}
-    found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a")})
+    # What cannot be beside the others has a task of its own.
+    apart = good("b") + json.dumps({"repeat": said.pop("repeat")})[1:-1]
+    found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a"), "b": apart})
     assert found.flow is not None, found.problems
     form = json.loads((REFERENCE / "schemas/recorded-task.schema.json").read_text())
     later = {key for _, key, _ in LATER}
@@ -257,7 +269,8 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
         "env_from",
     }
     made |= {"generates_check", "cache_env", "cache_tools"}
-    assert set(schema.TASK) - SHORT | made == set(whole)
+    assert set(schema.TASK) - SHORT - {"repeat"} | made == set(whole)
+    assert "repeat" in recorded(found.flow.tasks["b"])
     assert set(whole) - later == set(plain)
     same = {name for name in plain if name in schema.TASK and whole[name] == plain[name]}
     assert same == {"leave_running", "timeout_sec"}  # as when they are not written

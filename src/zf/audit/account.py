@@ -39,6 +39,9 @@ class TaskAccount(Struct):
     began: int = 0
     open: bool = False
     looked_up: bool = False
+    # How many probes the attempt had, and what the last one came to.
+    probes: int = 0
+    probe: object = None
     ended: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     terminal: Mapping[str, Any] | None = None
     # The earlier result that the attempt which counts says it found, if one.
@@ -131,6 +134,8 @@ class Account(Struct):
             self._ended(data)
         elif kind in _LOOKED_UP:
             self._looked_up(data)
+        elif kind == "probe":
+            self._probed(data)
         elif kind in _OF_SERVICES:
             self._of_service(data)
         elif kind == "plan_extended":
@@ -172,6 +177,7 @@ class Account(Struct):
         account.began += 1
         account.open = True
         account.looked_up = False
+        account.probes, account.probe = 0, None
         account.terminal = account.cached = None
 
     def _looked_up(self, data: Mapping[str, Any]) -> None:
@@ -182,6 +188,17 @@ class Account(Struct):
             self._problem("an earlier result is looked for out of order")
         account.looked_up = True
         account.cached = data if data.get("type") == "cached" else None
+
+    def _probed(self, data: Mapping[str, Any]) -> None:
+        account = self._task(data)
+        if account is None:
+            return
+        if not account.open or data.get("attempt") != account.began:
+            self._problem("a probe ends of an attempt that is not under way")
+        account.probes += 1
+        account.probe = data.get("result")
+        if data.get("number") != account.probes:
+            self._problem("a probe is not the next of its attempt")
 
     def _of_service(self, data: Mapping[str, Any]) -> None:
         account = self._task(data)
@@ -210,6 +227,8 @@ class Account(Struct):
             if not account.open or data.get("attempt") != account.began:
                 self._problem("an attempt ends that was not under way")
             account.ended[account.began] = data
+            if account.probes and status == "success" and account.probe != "good":
+                self._problem("an attempt succeeds whose last probe was not good")
             # The form of a time of day is fixed, so text compares as time does.
             times = [data.get("started_at"), data.get("completed_at"), data.get("wall")]
             told = [time for time in times if isinstance(time, str)]

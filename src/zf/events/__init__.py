@@ -17,6 +17,7 @@ from zf.events.attempts import (
     TaskNotRun,
 )
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
+from zf.events.probes import Probe, Probed
 from zf.events.records import TYPES, Event, from_json, timestamp, to_json
 from zf.events.runs import (
     SCHEMA,
@@ -59,6 +60,8 @@ __all__ = [
     "PhaseStarted",
     "PhaseTimedOut",
     "PlanExtended",
+    "Probe",
+    "Probed",
     "RetryDropped",
     "RetryScheduled",
     "RunEnded",

@@ -19,6 +19,7 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.probes import Probe
 from zf.events.runs import (
     BudgetWarned,
     CancelRequested,
@@ -63,6 +64,7 @@ Event = (
     | PhaseStarted
     | AttemptStarted
     | AttemptEnded
+    | Probe
     | TaskNotRun
     | ConditionEvaluated
     | PlanExtended

@@ -33,6 +33,7 @@ from zf.plan.form import (
     text,
     whole,
 )
+from zf.plan.gates.keys import GATES
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.matrix.keys import AXIS, MATRIX
 from zf.plan.notify.keys import NOTIFY
@@ -249,6 +250,7 @@ TASK: Mapping[str, Key] = {
     ),
     **CACHING,
     **WALLS,
+    **GATES,
     "services": SERVICES,
     **LIMITS,
     "commands": Key(

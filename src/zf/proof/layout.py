@@ -65,6 +65,11 @@ def log(command: str) -> str:
     return f"{LOGS}/{command}.log"
 
 
+def probe_log(number: int | str, command: str) -> str:
+    """What the command printed in the probe with this number, of one that is kept."""
+    return f"{LOGS}/probe-{number}.{command}.log"
+
+
 def step_log(number: int) -> str:
     """The log of the step with this number in its file names."""
     return log(f"step-{number}")
@@ -94,6 +99,7 @@ def earlier_tree(task: str, attempt: int | str) -> str:
 OWN_FILE = "|".join(
     (
         *map(pattern, (TASK, ENV, COMMANDS_LIST, script("*"), command_record("*"), log("*"))),
+        pattern(probe_log("NUMBER", "*")).replace("NUMBER", "[0-9]+"),
         # An id: see `model`, which is not imported here.
         service_log(r"[A-Za-z0-9][A-Za-z0-9._-]*").replace(".log", r"\.log"),
     )

@@ -28,6 +28,7 @@ from zf.events import (
     PhaseStarted,
     PhaseTimedOut,
     PlanExtended,
+    Probe,
     RetryDropped,
     RetryScheduled,
     RunEnded,
@@ -51,8 +52,7 @@ if TYPE_CHECKING:
 
 # What keeps a run from passing, unless it is tolerated: everything but success and skipped.
 _SPOILS = (*FAILED, Status.BLOCKED, Status.CANCELLED)
-# A row of the live board counts no further.
-_MOST_WAITING = 99
+_MOST_WAITING = 99  # a row of the live board counts no further
 
 Result = Literal[
     "passed", "failed", "timeout", "interrupted", "nothing run", "unfinished", "tampered"
@@ -268,8 +268,8 @@ class Fold:
                 facts.run_timeout = event
             case Interrupted():
                 facts.interrupted = event
-            case Cached() | CacheMissed():
-                facts.tasks[event.task].looked_up = event
+            case Probe() | Cached() | CacheMissed():
+                facts.tasks[event.task].goes_on(event)
             case CancelRequested() | ServiceStarted() | ServiceEnded():
                 pass  # what comes of it has events of its own
             case RunStarted():

@@ -18,6 +18,7 @@ from zf.events import (
     Cause,
     ConditionEvaluated,
     PlanExtended,
+    Probe,
     Status,
 )
 from zf.instances import listed_by, rows_of
@@ -95,6 +96,11 @@ class TaskFacts(Struct):
     asked: list[ConditionEvaluated] = field(default_factory=list)
     # What came of looking for an earlier result, for the attempt that counts.
     looked_up: Cached | CacheMissed | None = None
+    # Of one that is probed: the last probe of the attempt, how many in a row came to the same, and
+    # how many in all to what.
+    probe: Probe | None = None
+    probe_row: int = 0
+    probes: Mapping[str, int] = field(default_factory=lambda: NOTHING)
 
     @classmethod
     def planned(cls, row: Mapping[str, Any]) -> Self:
@@ -163,7 +169,21 @@ class TaskFacts(Struct):
         self.detail = self.completed_at = self.outputs_sha256 = ""
         self.unmet = self.measures = self.tests = NOTHING
         self.warned = False
-        self.looked_up = None
+        self.looked_up = self.probe = None
+        self.probes = NOTHING
+
+    def goes_on(self, event: Probe | Cached | CacheMissed) -> None:
+        """Something happened to its attempt, which does not end it."""
+        if isinstance(event, Probe):
+            self._probed(event)
+        else:
+            self.looked_up = event
+
+    def _probed(self, probe: Probe) -> None:
+        same = self.probe is not None and self.probe.result is probe.result
+        self.probe_row = self.probe_row + 1 if same else 1
+        self.probe = probe
+        self.probes = {**self.probes, probe.result: self.probes.get(probe.result, 0) + 1}
 
 
 class Tried(Struct, frozen=True):

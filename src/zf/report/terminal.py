@@ -25,6 +25,7 @@ from zf.events import (
     PhaseStarted,
     PhaseTimedOut,
     PlanExtended,
+    Probe,
     RetryDropped,
     RetryScheduled,
     RunEnded,
@@ -80,6 +81,8 @@ def plain_line(facts: Facts, event: Event, style: Style = PLAIN) -> str:
         case LeaseAwaited(task=name) if name in facts.tasks:
             task = facts.tasks[name]
             return f"{style.label(task.word)} {printable(name)}  {what(task)}"
+        case Probe(task=name) if name in facts.tasks:
+            return _probe_line(facts.tasks[name], event, style)
         case RetryScheduled() | RetryDropped() if event.task in facts.tasks:
             return _retry_line(event, style)
         case _:
@@ -138,7 +141,7 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
             return ""  # of a task, whose end says what came of it
         case AttemptStarted() | AttemptEnded() | TaskNotRun() | LeaseAwaited():
             return ""  # of a task that is not in the plan
-        case RetryScheduled() | RetryDropped():
+        case RetryScheduled() | RetryDropped() | Probe():
             return ""
         case _:
             assert_never(event)
@@ -147,6 +150,15 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
 def _start_line(task: TaskFacts, style: Style) -> str:
     again = f"  attempt {task.attempt}" if task.attempt > 1 else ""
     return f"{style.label('start')} {printable(task.id)}{again}"
+
+
+def _probe_line(task: TaskFacts, probe: Probe, style: Style) -> str:
+    """Only where the answer is another than before: a watch may have hundreds."""
+    if task.probe_row > 1:
+        return ""
+    code = f"exit code {probe.exit_code}" if probe.exit_code else ""
+    parts = (printable(task.id), f"probe {probe.number} {probe.result}", code, probe.line)
+    return f"{style.label('probe')} {'  '.join(printable(part) for part in parts if part)}"
 
 
 def _end_line(task: TaskFacts, style: Style) -> str:

@@ -162,11 +162,6 @@ def whole(seconds: float) -> str:
     return told.removesuffix("00s") if told.endswith("m00s") else told
 
 
-def since_whole(moment: float | None, now: float) -> str:
-    """How long ago a moment was, to the second; `-` where that is not known."""
-    return "-" if moment is None else whole(int(max(0.0, now - moment)))
-
-
 def spent(task: TaskFacts, before: str = "") -> str:
     """How long its last attempt took, with `before` before it; nothing where that is not known, as
     of an attempt whose zf died.
@@ -393,6 +388,10 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.SURVIVORS: "it left processes behind",
     Cause.ARTIFACTS: "an artifact was refused",
     Cause.BUDGET: "it used more than its budget",
+    Cause.REPEAT_LIMIT: "its probes were not good in time",
+    Cause.BAD_PROBES: "too many of its probes were bad",
+    Cause.INCONCLUSIVE: "its probes could not measure",
+    Cause.PROBE_TIMEOUT: "a probe ran out of its time",
     Cause.METRICS: "what it measured could not be read",
     Cause.INSTANCES: "no instances could be made of what a need handed on",
     Cause.OUTPUTS: "an output was missing or could not be used",

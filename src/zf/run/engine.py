@@ -21,6 +21,7 @@ from zf.events import (
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
+    Probe,
     TaskNotRun,
     timestamp,
 )
@@ -34,6 +35,7 @@ from zf.run.host.machine import Sampler
 from zf.run.recorder import Recorder
 from zf.run.schedule.orders import (
     AskLease,
+    ConcludeAttempt,
     EndPhase,
     EndRun,
     Extend,
@@ -46,8 +48,10 @@ from zf.run.schedule.orders import (
     OutputsRead,
     Record,
     ReleaseLease,
+    RestAttempt,
     StartAttempt,
     StartPhase,
+    StartProbe,
     Tick,
     TimeOutPhase,
 )
@@ -78,6 +82,18 @@ class Executor(Protocol):
         """
         ...
 
+    def rest(self, task: str) -> None:
+        """A probe of the attempt has ended, and its slot is another's until the next begins."""
+        ...
+
+    def probe(self, task: str) -> None:
+        """Begin the next probe of the attempt; its one Probe comes out of `wait`, or its end."""
+        ...
+
+    def conclude(self, task: str, cause: Cause, detail: str) -> None:
+        """The attempt had its last probe: it ends as a failure for this cause, or well."""
+        ...
+
     def kill(self, task: str, cause: Cause, *, force: bool, detail: str = "") -> None:
         """End the attempt for this cause; `force` skips the grace period."""
         ...
@@ -85,8 +101,8 @@ class Executor(Protocol):
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
     ) -> list[AttemptEnded | Spent | Told]:
-        """Attempts that ended, and what others have spent or found so far; empty when the time is
-        up, `wakeup_fd` became readable or `output_fd` writable.
+        """Attempts that ended, and what others have come to, spent or found so far; empty when the
+        time is up, `wakeup_fd` became readable or `output_fd` writable.
         """
         ...
 
@@ -144,11 +160,12 @@ class Engine:
                 if isinstance(event, Spent):
                     self._carry_out(self._scheduler.handle(event, time.monotonic()))
                     continue
-                if isinstance(event, Told):
+                if isinstance(event, Told) and not isinstance(event, Probe):
                     # What decides is the end of the attempt, which says it, too.
                     self._recorder.record(event)
                     continue
-                heappush(self._slots, self._slot_of.pop(event.task))
+                if isinstance(event, AttemptEnded):
+                    self._free_slot(event.task)
                 self._happened(event)
             if self._executor.woken or self._inbox.kept:
                 self._take_news()
@@ -165,7 +182,7 @@ class Engine:
             self._recorder.tick(now)
         return self._exit_code
 
-    def _happened(self, event: AttemptEnded | Interrupted | CancelRequested) -> None:
+    def _happened(self, event: AttemptEnded | Probe | Interrupted | CancelRequested) -> None:
         # The scheduler goes by the very moment in the journal, so that a replay decides the same.
         moment = self._recorder.record(event)
         if isinstance(event, AttemptEnded) and self._scheduler.asks_for_outputs(event):
@@ -235,6 +252,8 @@ class Engine:
                     self._leases.release(task)
                 case KillAttempt(task, _, cause, force, detail):
                     self._executor.kill(task, cause, force=force, detail=detail)
+                case RestAttempt() | StartProbe() | ConcludeAttempt():
+                    self._attend(order)
                 case NotRun():
                     self._not_run(order)
                 case StartPhase(phase, timeout_s):
@@ -256,6 +275,18 @@ class Engine:
             for task, attempt, slot, spent in starts:
                 then = self._scheduler.guess_next(task)
                 self._executor.start(task, attempt, slot, self._leases.fd(task), then, spent)
+
+    def _attend(self, order: RestAttempt | StartProbe | ConcludeAttempt) -> None:
+        """Carry out what a monitor is to do next."""
+        match order:
+            case RestAttempt(task):
+                self._free_slot(task)
+                self._executor.rest(task)
+            case StartProbe(task):
+                self._take_slot(task)
+                self._executor.probe(task)
+            case ConcludeAttempt(task, _, cause, detail):
+                self._executor.conclude(task, cause, detail)
 
     def _ask_lease(self, task: str, group: str, *, cancels: bool) -> list[Order]:
         now = time.monotonic()
@@ -283,3 +314,8 @@ class Engine:
         slot = heappop(self._slots) if self._slots else len(self._slot_of)
         self._slot_of[task] = slot
         return slot
+
+    def _free_slot(self, task: str) -> None:
+        slot = self._slot_of.pop(task, None)
+        if slot is not None:  # a monitor that rests has none
+            heappush(self._slots, slot)

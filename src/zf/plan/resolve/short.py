@@ -138,7 +138,7 @@ def _long_steps(name: str, listed: list[Any], at: Loc, moved: dict[Loc, Loc]) ->
 CONVERTED = frozenset(
     {
         *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox"),
-        *("allow_failure", "retry_on", "services"),
+        *("allow_failure", "retry_on", "services", "repeat"),
     }
 )
 

@@ -154,6 +154,28 @@ class KillAttempt(Struct, frozen=True):
     detail: str = ""
 
 
+class RestAttempt(Struct, frozen=True):
+    """Its probe has ended and the next is not due: it gives its slot back and goes on waiting."""
+
+    task: str
+
+
+class StartProbe(Struct, frozen=True):
+    """The next probe of an attempt that rests, in a slot of its own."""
+
+    task: str
+    attempt: int
+
+
+class ConcludeAttempt(Struct, frozen=True):
+    """Its last probe was this one: it ends well, or as a failure for this cause."""
+
+    task: str
+    attempt: int
+    cause: Cause = Cause.NONE
+    detail: str = ""
+
+
 class NotRun(Struct, frozen=True):
     """The task ends without an attempt; `needs` are the ones known to be unmet. `warned`: its task
     file tolerates this end.
@@ -194,6 +216,9 @@ Order = (
     | ReleaseLease
     | StartAttempt
     | KillAttempt
+    | RestAttempt
+    | StartProbe
+    | ConcludeAttempt
     | NotRun
     | Record
     | TimeOutPhase

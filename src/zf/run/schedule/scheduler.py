@@ -42,6 +42,7 @@ from zf.events import (
     Interrupted,
     PhaseTimedOut,
     PlanExtended,
+    Probe,
     RetryDropped,
     RunStarted,
     RunTimedOut,
@@ -80,7 +81,9 @@ if TYPE_CHECKING:
     from zf.plan.conditions.verdict import ConditionContext
 
 Answer = LeaseAnswered | Extended | NotExtended
-Happening = AttemptEnded | Interrupted | CancelRequested | Spent | Answer | Tick | LoadSampled
+Happening = (
+    AttemptEnded | Probe | Interrupted | CancelRequested | Spent | Answer | Tick | LoadSampled
+)
 
 # What a clock has decided, another run, or an output: a journal shows what it came to.
 _OUTSIDE = frozenset({Cause.DEADLINE, Cause.QUEUE_TIMEOUT, Cause.SUPERSEDED, Cause.INSTANCES})
@@ -127,7 +130,7 @@ class Scheduler:
         """The task that is likely to start when this one has succeeded, if nothing else would take
         its slot. A guess for what can be prepared until then: it decides nothing.
         """
-        if self._slots.queue:
+        if self._slots.queue or self._plan.tasks[name].repeat:
             return None
         for dependent in self._outcomes.waiting_only_for(name):
             task = self._plan.tasks[dependent]
@@ -175,8 +178,11 @@ class Scheduler:
                     strained = self._budgets.end(event) if self._budgets.is_any else ()
                     self._tasks.attempt_ended(event)
                     self._strain(strained)
-            case Spent(name, attempt):
+            case Probe(name, attempt):
                 if self._slots.running.get(name) == attempt:
+                    self._tasks.probed(event)
+            case Spent(name, attempt):
+                if self._slots.attempt_of(name) == attempt:
                     self._strain(self._budgets.spend(event))
             case Interrupted(signal, count):
                 self._stops.interrupt(signal, force=count > 1)
@@ -231,6 +237,10 @@ class Scheduler:
                 self._slots.gate.close(at)
             case ThrottleLeft():
                 self._slots.gate.open(at)
+            case Probe(name, attempt) if self._slots.attempt_of(name) == attempt:
+                self._slots.monitors.resting.pop(name, None)
+                self._slots.running[name] = attempt
+                self._tasks.probed(event)
             case AttemptEnded() | Interrupted() | CancelRequested():
                 self._take_in(event)
         self._settle()
@@ -294,7 +304,7 @@ class Scheduler:
             if tasks.stopped is None:
                 if tasks.first_failed and self._limits.fail_fast:
                     self._stops.fail_fast(tasks.first_failed)
-            elif not self._slots.running:
+            elif not self._slots.under_way:
                 tasks.cancel_waiting(self._phases.name)  # those that were spared
             if not self._phases.is_over:
                 break
@@ -345,6 +355,8 @@ class Scheduler:
                 return True
             case "deadline":
                 return self._tasks.is_endable(name)
+            case "attempt":
+                return self._slots.monitors.is_late(name, at) and self._tasks.is_endable(name)
             case "run":
                 return not self._ended and not self._stops.run_struck and self._stops.signal is None
 
@@ -364,6 +376,8 @@ class Scheduler:
                 deadline_s = self._plan.tasks[name].deadline_s
                 detail = f"deadline ({deadline_s:g}s after the start) passed"
                 self._tasks.end(name, Decision(Status.TIMEOUT, Cause.DEADLINE, detail))
+            case "attempt":
+                self._tasks.time_out(name)
             case "phase":
                 self._stops.time_out_phase()
             case "run":

@@ -65,7 +65,7 @@ class Stops:
         """A budget is used up: that of a task ends the task alone."""
         detail = told(over.metric, over.spent, over.budget)
         if over.scope == "task":
-            if over.name in self._tasks.slots.running and self._tasks.is_endable(over.name):
+            if self._tasks.slots.attempt_of(over.name) and self._tasks.is_endable(over.name):
                 self._tasks.end(over.name, Decision(Status.FAILURE, Cause.BUDGET, detail))
             return
         whose = f"of phase {over.name}" if over.scope == "phase" else "of the run"

@@ -10,13 +10,31 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from zf.events import FAILED, WELL, AttemptEnded, Cause, RetryDropped, RetryScheduled, Status
+from zf.events import (
+    FAILED,
+    WELL,
+    AttemptEnded,
+    Cause,
+    Probe,
+    RetryDropped,
+    RetryScheduled,
+    Status,
+)
 from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
+from zf.run.gates.verdict import Again, Failed, Good
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.limits.budgets import Budgets
 from zf.run.schedule.limits.slots import Slots
-from zf.run.schedule.orders import Extend, KillAttempt, Limits, NotRun, Order, Record
+from zf.run.schedule.orders import (
+    ConcludeAttempt,
+    Extend,
+    KillAttempt,
+    Limits,
+    NotRun,
+    Order,
+    Record,
+)
 from zf.run.schedule.outcomes import Decision, Outcomes
 from zf.run.schedule.phases import Phases
 from zf.run.schedule.retry import Retries
@@ -85,7 +103,7 @@ class Tasks:
 
     def is_waiting(self, name: str) -> bool:
         """Whether it has neither ended nor runs."""
-        return name in self._tasks and name not in self.done and name not in self.slots.running
+        return name in self._tasks and name not in self.done and not self.slots.attempt_of(name)
 
     def is_endable(self, name: str) -> bool:
         """Whether it goes on, and no order to end it was given."""
@@ -94,6 +112,9 @@ class Tasks:
     # Attempts and retries.
 
     def start(self, name: str) -> None:
+        if name in self.slots.monitors.resting:
+            self.slots.probe(name)
+            return
         self._fallback.pop(name, None)
         self.slots.start(name, self.budgets.spent_before(name) if self.budgets.is_any else NOTHING)
 
@@ -101,6 +122,24 @@ class Tasks:
         while (name := self.slots.take_next()) is not None:
             self.start(name)
         self.slots.ask()
+
+    def probed(self, event: Probe) -> None:
+        """A probe has ended: another comes later, or it was the last of its attempt."""
+        name = event.task
+        found = self.slots.monitors.probed(event)
+        if name in self._doomed:
+            return  # its end is ordered
+        match found:
+            case Again(at):
+                self.slots.rest(name, at)
+            case Good():
+                self._order(ConcludeAttempt(name, event.attempt))
+            case Failed(cause, detail):
+                self._order(ConcludeAttempt(name, event.attempt, cause, detail))
+
+    def time_out(self, name: str) -> None:
+        """The time of an attempt that is probed is up."""
+        self._kill(name, Cause.TIMEOUT)
 
     def attempt_ended(self, ended: AttemptEnded) -> None:
         """Its slot is free already."""
@@ -212,6 +251,9 @@ class Tasks:
 
     def line_up(self, name: str) -> None:
         """It is ready: it starts when a slot is free."""
+        if name in self.slots.monitors.resting:
+            self.slots.monitors.wake(name)
+            return
         self._clock.asleep.pop(name, None)
         self.slots.queue.add(name)
         patience_s = self._tasks[name].queue_timeout_s
@@ -238,7 +280,7 @@ class Tasks:
 
     def end(self, name: str, end: Decision) -> None:
         """End one task, whether it runs, waits for a retry or has not started."""
-        if name in self.slots.running:
+        if self.slots.attempt_of(name):
             self._kill(name, end.cause, detail=end.detail if end.cause in _TOLD else "")
         elif name in self._fallback:
             self.drop_retry(name, end.cause)
@@ -246,12 +288,15 @@ class Tasks:
             self.give_up_waiting(name, end)
 
     def kill_running(self, cause: Cause, *, force: bool = False, detail: str = "") -> None:
-        for name in self.slots.running:
+        for name in self.slots.under_way:
             self._kill(name, cause, force=force, detail=detail)
 
     def _kill(self, name: str, cause: Cause, *, force: bool = False, detail: str = "") -> None:
         self._doomed.add(name)
-        self._order(KillAttempt(name, self.slots.running[name], cause, force, detail))
+        self.slots.monitors.stay(name)
+        attempt = self.slots.attempt_of(name)
+        assert attempt is not None
+        self._order(KillAttempt(name, attempt, cause, force, detail))
 
     def stop(self, cause: Cause, detail: str, phases: Iterable[str], *, spare: bool = True) -> None:
         """Nothing starts any more but what says `always()`, and what is left of the phase under way
@@ -261,9 +306,9 @@ class Tasks:
         for name in [name for name in self._fallback if name not in self.always]:
             self.drop_retry(name, cause)
         for name in self._phases.members(self._phases.name):
-            if name not in self.always:
+            if name not in self.always and not self.slots.attempt_of(name):
                 self._leave_line(name)
-        spared = self._outcomes.blockable_by(self.slots.running) if spare else ()
+        spared = self._outcomes.blockable_by(self.slots.under_way) if spare else ()
         self.cancel_waiting(self._phases.name, spared)
         for phase in phases:
             self.cancel_waiting(phase)

@@ -1,0 +1,1 @@
+"""The keys of gates and monitors, and what cannot be meant by them."""
