@@ -22,6 +22,7 @@ ROOMS = (
     "notify",
     "plan",
     "run",
+    "engines",
     "work",
     "redact",
     "metrics",

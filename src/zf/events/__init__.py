@@ -16,7 +16,9 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
+from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
 from zf.events.probes import Probe, Probed
 from zf.events.records import TYPES, Event, from_json, timestamp, to_json
 from zf.events.runs import (
@@ -43,7 +45,11 @@ __all__ = [
     "SCHEMA",
     "TYPES",
     "WELL",
+    "ApprovalAsked",
+    "ApprovalGiven",
+    "ApprovalRefused",
     "AttemptEnded",
+    "AttemptPlaced",
     "AttemptStarted",
     "BudgetWarned",
     "CacheMissed",
@@ -52,6 +58,7 @@ __all__ = [
     "Cause",
     "ConditionEvaluated",
     "Event",
+    "ExecutorDrained",
     "Instance",
     "Interrupted",
     "LeaseAwaited",
@@ -62,11 +69,13 @@ __all__ = [
     "PlanExtended",
     "Probe",
     "Probed",
+    "ResultQuarantined",
     "RetryDropped",
     "RetryScheduled",
     "RunEnded",
     "RunResumed",
     "RunStarted",
+    "RunSuspended",
     "RunTimedOut",
     "ServiceEnded",
     "ServiceStarted",

@@ -19,6 +19,8 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
+from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
 from zf.events.probes import Probe
 from zf.events.runs import (
     BudgetWarned,
@@ -70,6 +72,9 @@ Event = (
     | PlanExtended
     | Cached
     | CacheMissed
+    | AttemptPlaced
+    | ResultQuarantined
+    | ExecutorDrained
     | ServiceStarted
     | ServiceEnded
     | RetryScheduled
@@ -83,6 +88,10 @@ Event = (
     | PhaseTimedOut
     | Interrupted
     | CancelRequested
+    | ApprovalAsked
+    | ApprovalGiven
+    | ApprovalRefused
+    | RunSuspended
     | PhaseEnded
     | RunEnded
 )
