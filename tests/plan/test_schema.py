@@ -16,6 +16,7 @@ from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalle
 from zf.plan import schema
 from zf.plan.caching.keys import CACHE
 from zf.plan.files import forms, patterns
+from zf.plan.gates.approval import APPROVAL, APPROVERS
 from zf.plan.matrix import keys as matrix_keys
 from zf.plan.services.keys import SERVICE
 from zf.plan.steps import keys as step_keys
@@ -95,6 +96,7 @@ WHOLE_TASK = {
     "sources": ["src/**", "!src/*.md"],
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
+    "approval": {"by": ["ann"], "prompt": "Now?", "min": 1, "timeout_sec": 60, "four_eyes": True},
     "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
     "nice": 5,
     "memory_mb": 512,
@@ -144,6 +146,7 @@ WHOLE_ITEM = {
     "start_when": {"load_below": 2, "idle_sec": 60, "on_ac_power": True},
 }
 WHOLE_PROJECT = {
+    "approvers": {"allowed_signers": "ci/allowed_signers", "tokens": ["bot"]},
     **WHOLE_FILE,
     "shell": "sh",
     "pass_env": ["A"],
@@ -234,6 +237,7 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     needed = {name: good(name, phase="E") for name in ("20-lint", "30-migrate")}
     needed["30-migrate"] += "outputs: [version]\n"
     said = {key: value for key, value in WHOLE_TASK.items() if key not in SHORT}
+    needed["zf.yaml"] = "approvers: {tokens: [ann]}\n"
     # What cannot be beside the others has a task of its own.
     apart = good("b") + json.dumps({"repeat": said.pop("repeat")})[1:-1]
     found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a"), "b": apart})
@@ -365,7 +369,9 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 CACHE,
                 SANDBOX,
                 SERVICE,
+                APPROVAL,
                 schema.PROJECT,
+                APPROVERS,
                 schema.THROTTLE,
                 schema.PHASE,
                 forms.FILE,
@@ -387,7 +393,9 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "cache",
         "sandbox",
         "service",
+        "approval",
         "project",
+        "approvers",
         "throttle",
         "phase",
         "file",

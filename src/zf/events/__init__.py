@@ -16,6 +16,7 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
 from zf.events.probes import Probe, Probed
 from zf.events.records import TYPES, Event, from_json, timestamp, to_json
@@ -43,6 +44,9 @@ __all__ = [
     "SCHEMA",
     "TYPES",
     "WELL",
+    "ApprovalAsked",
+    "ApprovalGiven",
+    "ApprovalRefused",
     "AttemptEnded",
     "AttemptStarted",
     "BudgetWarned",
@@ -67,6 +71,7 @@ __all__ = [
     "RunEnded",
     "RunResumed",
     "RunStarted",
+    "RunSuspended",
     "RunTimedOut",
     "ServiceEnded",
     "ServiceStarted",

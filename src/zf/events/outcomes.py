@@ -50,6 +50,8 @@ class Cause(StrEnum):
     SILENCE = "silence"  # no output for silence_timeout_sec
     PHASE_TIMEOUT = "phase_timeout"
     INTERRUPT = "interrupt"  # Ctrl-C or TERM to zf
+    APPROVAL_TIMEOUT = "approval_timeout"  # it was not approved in time
+    APPROVAL_REJECTED = "approval_rejected"  # one of those who may approve it said no
     NEED = "need"  # a need did not succeed
     PHASE_FAILED = "phase_failed"  # an earlier phase of the run failed
     FAIL_FAST = "fail_fast"

@@ -19,6 +19,7 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
 from zf.events.probes import Probe
 from zf.events.runs import (
     BudgetWarned,
@@ -83,6 +84,10 @@ Event = (
     | PhaseTimedOut
     | Interrupted
     | CancelRequested
+    | ApprovalAsked
+    | ApprovalGiven
+    | ApprovalRefused
+    | RunSuspended
     | PhaseEnded
     | RunEnded
 )

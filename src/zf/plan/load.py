@@ -86,6 +86,10 @@ def load(
         from zf.plan.gates.checks import check_repeat  # few tasks repeat
 
         problems += check_repeat(drafts)
+    if any(draft.task and draft.task.approval for draft in drafts):
+        from zf.plan.gates.approval_checks import check_approvals  # few tasks have any
+
+        problems += check_approvals(drafts, project, root)
     if any(draft.task and draft.task.services for draft in drafts):
         from zf.plan.services.checks import check_services  # few tasks have any
 

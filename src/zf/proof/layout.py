@@ -19,6 +19,10 @@ RETENTION = "retention.jsonl"
 # At the top of a run.
 RUN, PLAN, JOURNAL, BLOCKED = "run.json", "plan.json", "events.jsonl", "blocked.json"
 MANIFEST, ATTEST = "MANIFEST.sha256", "attest"
+# In there the answers to approvals, for a runner that has yet to read them, by its run.
+ANSWERS = ".answers"
+# The same, of a run without a runner, in its folder: what it begins with, and ends in as below.
+ANSWER = ".approval-"
 # What a file that is not whole yet ends in; it begins with a dot.
 UNFINISHED = ".tmp"
 
@@ -90,6 +94,20 @@ def pattern(path: str) -> str:
     return path.replace(".", r"\.").replace("*", "(?:step|cleanup)-[0-9]+")
 
 
+def approval(number: int) -> str:
+    """The statement of an approval, counted from 1 in the order in which they were given."""
+    return f"{SUMMARY}/approval{f'-{number}' if number > 1 else ''}.json"
+
+
+def signature(statement: str) -> str:
+    """The signature over a statement."""
+    return f"{statement}.sig"
+
+
+# Those of a tree, as a regular expression.
+APPROVAL = rf"{SUMMARY}/approval(?:-[0-9]+)?\.json"
+
+
 def earlier_tree(task: str, attempt: int | str) -> str:
     """Where the tree of an attempt lies once another one has begun."""
     return f"{task}/{ATTEMPTS}/{attempt}"
@@ -104,3 +122,4 @@ OWN_FILE = "|".join(
         service_log(r"[A-Za-z0-9][A-Za-z0-9._-]*").replace(".log", r"\.log"),
     )
 )
+OWN_FILE += rf"|{APPROVAL}(?:\.sig)?"

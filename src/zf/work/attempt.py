@@ -16,7 +16,7 @@ from zf.lean import lazy
 from zf.model import NOTHING, is_limited, recorded_step
 from zf.proof import layout
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.tree.records import env_sh, task_json, task_lines
+from zf.proof.tree.records import env_sh, keep_answers, task_json, task_lines
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
@@ -162,6 +162,7 @@ class Attempt:
             self._context.shield.begin(self.tree, self._task.id)
             if self._left:
                 self._context.shield.open_up(self._left_at, self._left)
+        keep_answers(self.tree, order.answers)
         problem = ""
         if self._task.needs and (order.needs or self._context.upstream or self._context.copied):
             problem = needs.lay_out(self._context, self._task, order.needs, self._redactor.text)

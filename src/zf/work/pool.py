@@ -14,7 +14,7 @@ import os
 import select
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -82,8 +82,10 @@ class Pool:
         occupy_standard_fds()
         # Only the lists of attempts are kept here; the caller records which attempts have ended.
         self.known = known or Known()
-        # What conditions of steps may refer to beside variables, by task; the caller says it.
+        # The caller says what conditions of steps may refer to beside variables, by task; and by
+        # which statements an attempt was approved, each with its signature.
         self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
+        self.answers_for: Callable[[str, int], Sequence[tuple[str, str]]] = lambda *_: ()
         self.tasks = tasks
         self._extensions: list[bytes] = []
         self._shared = shared
@@ -138,9 +140,7 @@ class Pool:
             except OSError as error:
                 self._decide_lost(started, f"no worker could be started: {error.strerror}")
                 return
-        handle.under_way = started
-        handle.watch = None
-        handle.woken = False
+        handle.under_way, handle.watch, handle.woken = started, None, False
         self._running[task] = handle
         self._set_due(handle, started.began + limit_s(started.task) + _STOPPED_S)
         before = self.known.task_sha256(task) if attempt > 1 else ""
@@ -150,7 +150,8 @@ class Pool:
         names = [need.task for need in needed(started.task, self._shared.joined)]
         needs = self.known.lists_for_others(names) if names else NOTHING
         facts = self.facts.get(task, NOTHING)
-        self._send(handle, start_order(task, attempt, then, before, needs, spent, facts), lease_fd)
+        more = needs, spent, facts, self.answers_for(task, attempt)
+        self._send(handle, start_order(task, attempt, then, before, *more), lease_fd)
 
     def rest(self, task: str) -> None:
         """The worker of this attempt keeps it and waits; its slot gets another worker."""

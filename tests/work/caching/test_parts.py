@@ -187,6 +187,7 @@ SEEN = {
 }
 # What neither is so.
 UNSEEN = {
+    "approval": {"by": ["ann"]},
     "title": "Another title",
     "file": "elsewhere.yaml",
     "line": 77,

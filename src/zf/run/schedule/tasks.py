@@ -24,6 +24,7 @@ from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
 from zf.run.gates.verdict import Again, Failed, Good
 from zf.run.schedule.clock import Clock
+from zf.run.schedule.gates import Gates
 from zf.run.schedule.limits.budgets import Budgets
 from zf.run.schedule.limits.slots import Slots
 from zf.run.schedule.orders import (
@@ -70,6 +71,7 @@ class Tasks:
         self._order = order
         self.slots = Slots(plan, limits, clock, order)
         self.budgets = Budgets(plan)
+        self.gates = Gates(plan.tasks, self.slots.attempts, clock, order)
         # Made when the first instance of a matrix that fails fast has failed.
         self._matrices: Matrices | None = None
         self.done = outcomes.done
@@ -79,6 +81,7 @@ class Tasks:
         self._retries = Retries(limits.seed, allowed=limits.retries)
         # Task -> its last attempt, which decides if the next one never comes.
         self._fallback: dict[str, AttemptEnded] = {}
+        self.extending: set[str] = set()  # those whose instances are asked for
         self._doomed: set[str] = set()  # ordered to end: not tried again
 
     def extend(
@@ -87,6 +90,7 @@ class Tasks:
         """Take in the instances of a task, which are in its place from here on, and settle what is
         decided by their being there.
         """
+        self.extending.discard(base)
         names = [task.id for task in tasks]
         if base in self.always:
             self.always |= {*names}
@@ -105,9 +109,13 @@ class Tasks:
         """Whether it has neither ended nor runs."""
         return name in self._tasks and name not in self.done and not self.slots.attempt_of(name)
 
-    def is_endable(self, name: str) -> bool:
-        """Whether it goes on, and no order to end it was given."""
-        return name in self._tasks and name not in self.done and name not in self._doomed
+    def is_endable(self, name: str, by: str = "") -> bool:
+        """Whether it goes on, and no order to end it was given; and is not protected from the newer
+        run `by`, if that is what asks.
+        """
+        if name not in self._tasks or name in self.done or name in self._doomed:
+            return False
+        return not (by and self._tasks[name].approval.get("protected"))
 
     # Attempts and retries.
 
@@ -153,13 +161,16 @@ class Tasks:
         if ended.cause is Cause.BUDGET or (self.budgets.is_any and self.budgets.is_used_up(name)):
             return False
         if ended.cause is Cause.RUNNER:
-            self.slots.queue.add(name)  # the task has no part in it: no retry is spent
+            # The task has no part in it: no retry is spent.
+            if not self.gates.holds(name):
+                self.slots.queue.add(name)
         else:
             delay_s = self._retries.spend(task, ended)
             if delay_s is None:
                 return False
             self._order(Record(RetryScheduled(name, ended.attempt + 1, delay_s)))
             self._clock.sleep_until(self._clock.now + delay_s, name)
+            self.gates.holds(name)  # what can be answered meanwhile is asked now
         self._fallback[name] = ended
         return True
 
@@ -233,11 +244,13 @@ class Tasks:
             self._not_run(name, decision)
             return True
         if self._tasks[name].matrix_from:
+            self.extending.add(name)
             self._order(Extend(name))
             return False
         may_start_at = self._clock.started + self._tasks[name].start_after_s
         if may_start_at > self._clock.now:
             self._clock.sleep_until(may_start_at, name)
+            self.gates.holds(name)  # as above
         else:
             self.line_up(name)
         return False
@@ -255,17 +268,22 @@ class Tasks:
             self.slots.monitors.wake(name)
             return
         self._clock.asleep.pop(name, None)
+        if self.gates.holds(name):
+            return
         self.slots.queue.add(name)
         patience_s = self._tasks[name].queue_timeout_s
         if patience_s is not None and not self.slots.has_begun(name):
             self._clock.set(self._clock.now + patience_s, "queue", name)
 
     def _leave_line(self, name: str) -> None:
+        self.gates.drop(name)
         self._clock.asleep.pop(name, None)
         self.slots.leave(name)
 
     def _not_run(self, name: str, end: Decision) -> None:
         assert end.status is not None
+        self.extending.discard(name)
+        self.gates.drop(name)
         self._note_end(name, end.status, None)
         warned = name in self._outcomes.warned
         self._order(NotRun(name, end.status, end.cause, end.detail, end.needs, warned))

@@ -68,6 +68,10 @@ class Slots:
         """Whether there was an attempt of it, or is one."""
         return name in self._attempts
 
+    def attempts(self, name: str) -> int:
+        """How many attempts of it there were."""
+        return self._attempts.get(name, 0)
+
     def leave(self, name: str) -> None:
         """The task does not start after all."""
         self._waits.over(name, self._clock.now)
@@ -131,7 +135,8 @@ class Slots:
         if self.asked is not None:
             task = self._tasks[self.asked]
             cancels = task.on_newer == CANCEL_RUNNING
-            self._order(AskLease(task.id, task.concurrency, cancels))
+            protected = bool(task.approval.get("protected"))
+            self._order(AskLease(task.id, task.concurrency, cancels, protected))
         if self.gate.closed:
             waits = bool(self.queue) and self._has_free()
             self.gate.keep(waiting=waits, now=self._clock.now)
