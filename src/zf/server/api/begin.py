@@ -133,7 +133,7 @@ def begin(
 
 def trigger_of(who: Who) -> dict[str, str]:
     """What goes into the run of whom it is from."""
-    via = "page" if who.via == "session" else "api"
+    via = "api" if who.via == "token" else "page"
     return {"by": who.name, "via": via, "address": who.address}
 
 
