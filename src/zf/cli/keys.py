@@ -237,6 +237,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "generates": "generates: [dist/]",
         "sandbox": "sandbox: true",
         "container": "container: debian:12",
+        "approval": "approval: {by: [ann@example.org]}",
         "repeat": "repeat: {interval_sec: 5, limit: 60}",
         "cache": "cache: true",
         "nice": "nice: 10",
