@@ -20,20 +20,26 @@ from tests.support.random_flows import (
 from tests.support.simulated import Simulation, ended, plan_of, task
 from tests.support.simulated_journals import check_once, ends_in, journal_of, runner_died
 from zf.events import (
+    AttemptPlaced,
     AttemptStarted,
     Cached,
     CacheMissed,
     Cause,
     ConditionEvaluated,
     Event,
+    HandlerEnded,
     LeaseAwaited,
     LeaseTaken,
     PhaseEnded,
     PhaseStarted,
+    ResultQuarantined,
     RetryScheduled,
     RunEnded,
     RunResumed,
     RunStarted,
+    RunSuspended,
+    ServiceEnded,
+    ServiceStarted,
     Status,
 )
 from zf.proof.journal import Line
@@ -186,8 +192,11 @@ def test_a_phase_began_when_the_journal_says(mono):
 DECIDED_AGAIN = {
     *(RunResumed, RunEnded, PhaseStarted, PhaseEnded),
     *(ConditionEvaluated, RetryScheduled, LeaseAwaited, LeaseTaken),
+    *(RunSuspended, HandlerEnded, ServiceStarted, ServiceEnded),
     # The end of the attempt says what came of that.
     *(Cached, CacheMissed),
+    # Where an attempt was, and what came after its end, decide nothing.
+    *(AttemptPlaced, ResultQuarantined),
 }
 
 

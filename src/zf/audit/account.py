@@ -23,6 +23,7 @@ _MAX_PROBLEMS = 100
 _OF_SERVICES = frozenset({STARTED, ENDED})
 _OF_HANDLERS = frozenset({"handler_claimed", "handler_ended"})
 _LOOKED_UP = frozenset({"cached", "cache_missed"})
+_AT_GATE = frozenset({"approval_asked", "approval_given", "approval_refused"})
 # Events that say once more what the plan says.
 _OF_THE_PLAN = frozenset(
     {
@@ -108,6 +109,10 @@ class Account(Struct):
     resumed: bool = False
     # The events with which instances joined the plan.
     extended: list[Mapping[str, Any]] = field(default_factory=list)
+    # Of tasks that were to be approved: what was asked and answered, and what then began or ended.
+    gates: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    # The event by which the runner left the run, while no other goes on with it.
+    suspended: Mapping[str, Any] | None = None
 
     def feed(self, data: Mapping[str, Any]) -> None:
         """Take the next line."""
@@ -130,6 +135,9 @@ class Account(Struct):
                 self._problem("the run starts again")
         if self.ended is not None:
             self._problem("something happened after the run ended")
+        if self.suspended is not None and kind != "run_resumed":
+            self._problem("something happened while the run was suspended")
+        self.suspended = data if kind == "run_suspended" else None
         if type(kind) is not str or kind not in TYPES:
             self._problem("an event of no known type")
         elif kind == "attempt_started":
@@ -144,6 +152,8 @@ class Account(Struct):
             self._of_handler(data)
         elif kind in _OF_SERVICES:
             self._of_service(data)
+        elif kind in _AT_GATE:
+            self._at_gate(data)
         elif kind == "plan_extended":
             self._extended(data)
         elif kind == "run_ended":
@@ -153,6 +163,17 @@ class Account(Struct):
             self.resumed |= kind == "run_resumed"
             if kind == "retry_scheduled":
                 self._retried(data)
+
+    def _at_gate(self, data: Mapping[str, Any]) -> None:
+        name = data.get("task")
+        if type(name) is not str:
+            self._problem("names no task")
+            return
+        account = self.tasks.get(name) or TaskAccount()
+        is_next = not account.open and data.get("attempt") == account.began + 1
+        if data.get("type") == "approval_asked" and not is_next:
+            self._problem("approval is asked for out of order")
+        self.gates.setdefault(name, []).append(data)
 
     def _extended(self, data: Mapping[str, Any]) -> None:
         instances = data.get("instances")
@@ -182,6 +203,8 @@ class Account(Struct):
             self._problem("an attempt starts out of order")
         account.began += 1
         account.open = True
+        if data["task"] in self.gates:
+            self.gates[data["task"]].append(data)
         account.looked_up = False
         account.probes, account.probe = 0, None
         account.terminal = account.cached = None
@@ -256,6 +279,8 @@ class Account(Struct):
                 self._doubt("an attempt's times are not in order")
         elif account.open or account.terminal is not None:
             self._problem("a task that was attempted is said not to have run")
+        elif data["task"] in self.gates:
+            self.gates[data["task"]].append(data)
         account.open = False
         account.terminal = data
 

@@ -16,8 +16,10 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
 from zf.events.handlers import HandlerClaimed, HandlerEnded
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
+from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
 from zf.events.probes import Probe, Probed
 from zf.events.records import TYPES, Event, from_json, timestamp, to_json
 from zf.events.runs import (
@@ -44,7 +46,11 @@ __all__ = [
     "SCHEMA",
     "TYPES",
     "WELL",
+    "ApprovalAsked",
+    "ApprovalGiven",
+    "ApprovalRefused",
     "AttemptEnded",
+    "AttemptPlaced",
     "AttemptStarted",
     "BudgetWarned",
     "CacheMissed",
@@ -53,6 +59,7 @@ __all__ = [
     "Cause",
     "ConditionEvaluated",
     "Event",
+    "ExecutorDrained",
     "HandlerClaimed",
     "HandlerEnded",
     "Instance",
@@ -65,11 +72,13 @@ __all__ = [
     "PlanExtended",
     "Probe",
     "Probed",
+    "ResultQuarantined",
     "RetryDropped",
     "RetryScheduled",
     "RunEnded",
     "RunResumed",
     "RunStarted",
+    "RunSuspended",
     "RunTimedOut",
     "ServiceEnded",
     "ServiceStarted",

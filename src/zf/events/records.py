@@ -19,7 +19,9 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
 from zf.events.handlers import HandlerClaimed, HandlerEnded
+from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
 from zf.events.probes import Probe
 from zf.events.runs import (
     BudgetWarned,
@@ -71,6 +73,9 @@ Event = (
     | PlanExtended
     | Cached
     | CacheMissed
+    | AttemptPlaced
+    | ResultQuarantined
+    | ExecutorDrained
     | ServiceStarted
     | ServiceEnded
     | RetryScheduled
@@ -86,6 +91,10 @@ Event = (
     | CancelRequested
     | HandlerClaimed
     | HandlerEnded
+    | ApprovalAsked
+    | ApprovalGiven
+    | ApprovalRefused
+    | RunSuspended
     | PhaseEnded
     | RunEnded
 )

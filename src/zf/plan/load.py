@@ -84,14 +84,13 @@ def load(
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
-    if handlers:
-        from zf.plan.gates.handlers import check_handlers  # few projects have any
+    problems += _bad_walls(drafts, root, home)
+    problems += _bad_places(drafts, project)
+    problems += _bad_gates(drafts)
+    if any(draft.task and draft.task.approval for draft in drafts):
+        from zf.plan.gates.approval_checks import check_approvals  # few tasks have any
 
-        problems += check_handlers(drafts)
-    if any(draft.task and draft.task.repeat for draft in drafts):
-        from zf.plan.gates.checks import check_repeat  # few tasks repeat
-
-        problems += check_repeat(drafts)
+        problems += check_approvals(drafts, project, root)
     if any(draft.task and draft.task.services for draft in drafts):
         from zf.plan.services.checks import check_services  # few tasks have any
 
@@ -139,9 +138,8 @@ def _path_warnings(drafts: list[Draft]) -> Iterator[Problem]:
         task = draft.task
         if task is None or draft.matrix is not None:
             continue
-        if not any(
-            "${" in one for one in (task.workdir, *task.artifacts, *task.generates, *task.sources)
-        ):
+        globs = (*task.artifacts, *task.generates, *task.sources)
+        if not any("${" in one for one in (task.workdir, task.container.get("image", ""), *globs)):
             continue
         from zf.plan.matrix.paths import not_put  # no task has one
 
@@ -153,14 +151,17 @@ def _path_warnings(drafts: list[Draft]) -> Iterator[Problem]:
 
 def _bad_triggers(
     found: reading.Project, project: Project, drafts: list[Draft]
-) -> Iterable[Problem]:
-    if not (project.schedules or project.webhooks or project.reconcile):
-        return ()
-    from zf.plan.triggers.check import check  # few projects have any
+) -> Iterator[Problem]:
+    if not (project.schedules or project.webhooks or project.reconcile or project.notify):
+        return
+    from zf.plan.notify import check as notify  # few projects have any of these
+    from zf.plan.triggers.check import check  # the same
 
     assert found.file is not None  # it says something
     tasks = {draft.id: draft.task.phase for draft in drafts if draft.task is not None}
-    return check(found.file, project, {*tasks.values(), *project.phases}, tasks)
+    phases = {*tasks.values(), *project.phases}
+    yield from check(found.file, project, phases, tasks)
+    yield from notify.check(found.file, project.notify, phases)
 
 
 def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:
@@ -170,6 +171,33 @@ def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:
     from zf.plan.steps.problems import check_env  # few tasks have such values
 
     return check_env(asking, project)
+
+
+def _bad_walls(drafts: list[Draft], root: str, home: str) -> Iterable[Problem]:
+    if not any(draft.task is not None and draft.task.container for draft in drafts):
+        return ()
+    from zf.plan.walls.checks import check_walls  # few tasks have a container
+
+    return check_walls(drafts, root, home)
+
+
+def _bad_gates(drafts: list[Draft]) -> Iterator[Problem]:
+    if any(draft.task and draft.task.repeat for draft in drafts):
+        from zf.plan.gates.checks import check_repeat  # few tasks repeat
+
+        yield from check_repeat(drafts)
+    if any(draft.task and draft.task.on_end for draft in drafts):
+        from zf.plan.gates.handlers import check_handlers  # few projects have any
+
+        yield from check_handlers(drafts)
+
+
+def _bad_places(drafts: list[Draft], project: Project) -> Iterable[Problem]:
+    if not any(draft.task and (draft.task.executor or draft.task.labels) for draft in drafts):
+        return ()
+    from zf.plan.placing.checks import check_places  # few tasks say where they run
+
+    return check_places(drafts, project)
 
 
 def _handed(

@@ -2,6 +2,7 @@
 
 proofs/.locks/         what is no part of any run
 proofs/retention.jsonl which runs were pruned, and which are held
+proofs/.quarantine/    late results of executors, by run
 proofs/RUN/            run.json, plan.json, events.jsonl, blocked.json, MANIFEST.sha256, attest/
 proofs/RUN/TASK/       the tree of the attempt that counts, six folders
 .../TASK/attempts/K/   the trees of the attempts before it
@@ -12,13 +13,22 @@ from __future__ import annotations
 LOCKS = ".locks"
 # In there how long tasks took; a project may have a file of the same name and form.
 DURATIONS = "durations.json"
+# In there too: a file for each container of a run, as long as there is one.
+CONTAINERS = "containers"
 
 # Beside the runs: which were pruned, and which are held.
 RETENTION = "retention.jsonl"
 
+# Beside the runs, too: results that came after their attempts had ended, which count for nothing.
+QUARANTINE = ".quarantine"
+
 # At the top of a run.
 RUN, PLAN, JOURNAL, BLOCKED = "run.json", "plan.json", "events.jsonl", "blocked.json"
 MANIFEST, ATTEST = "MANIFEST.sha256", "attest"
+# In there the answers to approvals, for a runner that has yet to read them, by its run.
+ANSWERS = ".answers"
+# The same, of a run without a runner, in its folder: what it begins with, and ends in as below.
+ANSWER = ".approval-"
 # What a file that is not whole yet ends in; it begins with a dot.
 UNFINISHED = ".tmp"
 
@@ -90,6 +100,20 @@ def pattern(path: str) -> str:
     return path.replace(".", r"\.").replace("*", "(?:step|cleanup)-[0-9]+")
 
 
+def approval(number: int) -> str:
+    """The statement of an approval, counted from 1 in the order in which they were given."""
+    return f"{SUMMARY}/approval{f'-{number}' if number > 1 else ''}.json"
+
+
+def signature(statement: str) -> str:
+    """The signature over a statement."""
+    return f"{statement}.sig"
+
+
+# Those of a tree, as a regular expression.
+APPROVAL = rf"{SUMMARY}/approval(?:-[0-9]+)?\.json"
+
+
 def earlier_tree(task: str, attempt: int | str) -> str:
     """Where the tree of an attempt lies once another one has begun."""
     return f"{task}/{ATTEMPTS}/{attempt}"
@@ -104,3 +128,4 @@ OWN_FILE = "|".join(
         service_log(r"[A-Za-z0-9][A-Za-z0-9._-]*").replace(".log", r"\.log"),
     )
 )
+OWN_FILE += rf"|{APPROVAL}(?:\.sig)?"

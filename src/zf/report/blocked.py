@@ -76,6 +76,8 @@ CODES: Mapping[Cause, str] = {
     Cause.SERVICE: "ZF720",
     Cause.OOM: "ZF721",
     Cause.LIMIT: "ZF722",
+    Cause.APPROVAL_TIMEOUT: "ZF734",
+    Cause.APPROVAL_REJECTED: "ZF735",
 }
 # Deeper than this the tree says the depth in words: indenting a chain of 20 000 would take 400 MB.
 _DEEPEST = 8

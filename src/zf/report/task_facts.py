@@ -13,13 +13,20 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from zf.errors import ZfError
 from zf.events import (
     WELL,
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalRefused,
+    AttemptPlaced,
     Cached,
     CacheMissed,
     Cause,
     ConditionEvaluated,
     HandlerClaimed,
+    LeaseAwaited,
+    LeaseTaken,
     PlanExtended,
     Probe,
+    ResultQuarantined,
     Status,
 )
 from zf.instances import listed_by, rows_of
@@ -28,6 +35,25 @@ from zf.model import NOTHING
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
+
+
+class Gate(Struct):
+    """An approval that was asked for, when by the journal's clock, and the answers to it."""
+
+    asked: ApprovalAsked
+    mono: float | None = None
+    answers: list[ApprovalGiven | ApprovalRefused] = field(default_factory=list)
+
+    @property
+    def given(self) -> list[ApprovalGiven]:
+        """The answers that approve."""
+        return [answer for answer in self.answers if isinstance(answer, ApprovalGiven)]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more of them are needed, and none has said no."""
+        said = {answer.why for answer in self.answers if isinstance(answer, ApprovalRefused)}
+        return len(self.given) < self.asked.min and "rejected" not in said
 
 
 class TaskFacts(Struct):
@@ -97,6 +123,9 @@ class TaskFacts(Struct):
     asked: list[ConditionEvaluated] = field(default_factory=list)
     # What came of looking for an earlier result, for the attempt that counts.
     looked_up: Cached | CacheMissed | None = None
+    # Which agent has the last attempt that was given to one; results that came too late to count.
+    placed: AttemptPlaced | None = None
+    late: list[ResultQuarantined] = field(default_factory=list)
     # Whether it is a handler; and of one that was begun, for what.
     is_handler: bool = False
     claimed: HandlerClaimed | None = None
@@ -105,6 +134,8 @@ class TaskFacts(Struct):
     probe: Probe | None = None
     probe_row: int = 0
     probes: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    # The approval that was asked for last, with what was answered.
+    gate: Gate | None = None
 
     @classmethod
     def planned(cls, row: Mapping[str, Any]) -> Self:
@@ -158,6 +189,33 @@ class TaskFacts(Struct):
         found = self.looked_up if self.status is Status.SUCCESS else None
         return found.origin if isinstance(found, Cached) else ""
 
+    def before_a_start(self, event: ConditionEvaluated | LeaseAwaited | LeaseTaken) -> None:
+        """Its condition was asked, or it waits for its group, or has it."""
+        if isinstance(event, ConditionEvaluated):
+            self.asked.append(event)
+            return
+        self.concurrency = event.concurrency
+        if isinstance(event, LeaseAwaited):
+            self.held_by = event.owner
+        else:
+            self.held_by = ""
+            self.waited_s += event.waited_s
+
+    def at_gate(
+        self, event: ApprovalAsked | ApprovalGiven | ApprovalRefused, mono: float | None
+    ) -> None:
+        """It was to be approved, or that was answered."""
+        if isinstance(event, ApprovalAsked):
+            self.gate = Gate(event, mono)
+        elif self.gate is not None and self.gate.asked.attempt == event.attempt:
+            self.gate.answers.append(event)
+
+    @property
+    def unanswered(self) -> Gate | None:
+        """What it waits for, where that is approval."""
+        gate = self.gate if self.status is None and not self.running else None
+        return gate if gate is not None and gate.is_open else None
+
     def need_instead(self, joined: Mapping[str, Sequence[str]]) -> None:
         """Have it need the instances of tasks whose instances are known."""
 
@@ -166,6 +224,11 @@ class TaskFacts(Struct):
 
         self.needs, self.strict = instead(self.needs), instead(self.strict)
         self.optional = instead(self.optional)
+
+    def end_as(self, then: TaskFacts) -> None:
+        """It ended as it stood then."""
+        for name in _END:
+            setattr(self, name, getattr(then, name))
 
     def forget_end(self) -> None:
         """What an earlier attempt came to no longer counts."""
@@ -177,12 +240,16 @@ class TaskFacts(Struct):
         self.looked_up = self.probe = None
         self.probes = NOTHING
 
-    def goes_on(self, event: Probe | Cached | CacheMissed | HandlerClaimed) -> None:
-        """Something happened to it that does not end it."""
+    def goes_on(
+        self, event: Probe | Cached | CacheMissed | AttemptPlaced | ResultQuarantined
+    ) -> None:
+        """Something happened to its attempt, which does not end it."""
         if isinstance(event, Probe):
             self._probed(event)
-        elif isinstance(event, HandlerClaimed):
-            self.claimed = event
+        elif isinstance(event, AttemptPlaced):
+            self.placed = event
+        elif isinstance(event, ResultQuarantined):
+            self.late.append(event)
         else:
             self.looked_up = event
 
@@ -191,6 +258,13 @@ class TaskFacts(Struct):
         self.probe_row = self.probe_row + 1 if same else 1
         self.probe = probe
         self.probes = {**self.probes, probe.result: self.probes.get(probe.result, 0) + 1}
+
+
+# What an attempt's end says of its task.
+_END = (
+    *("status", "cause", "detail", "warned", "exit_code", "signal", "step"),
+    *("duration_s", "completed_at", "measures", "tests", "outputs_sha256", "looked_up"),
+)
 
 
 class Tried(Struct, frozen=True):

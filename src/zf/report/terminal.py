@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, assert_never
 
 from zf.errors import printable
 from zf.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalRefused,
     AttemptEnded,
+    AttemptPlaced,
     AttemptStarted,
     BudgetWarned,
     Cached,
@@ -18,6 +22,7 @@ from zf.events import (
     CancelRequested,
     ConditionEvaluated,
     Event,
+    ExecutorDrained,
     HandlerClaimed,
     HandlerEnded,
     Interrupted,
@@ -28,11 +33,13 @@ from zf.events import (
     PhaseTimedOut,
     PlanExtended,
     Probe,
+    ResultQuarantined,
     RetryDropped,
     RetryScheduled,
     RunEnded,
     RunResumed,
     RunStarted,
+    RunSuspended,
     RunTimedOut,
     ServiceEnded,
     ServiceStarted,
@@ -85,6 +92,12 @@ def plain_line(facts: Facts, event: Event, style: Style = PLAIN) -> str:
             return f"{style.label(task.word)} {printable(name)}  {what(task)}"
         case Probe(task=name) if name in facts.tasks:
             return _probe_line(facts.tasks[name], event, style)
+        case ApprovalAsked() | ApprovalRefused() if event.task in facts.tasks:
+            return _gate_line(facts, event, style)
+        case ApprovalGiven(task=name, approver=approver) if name in facts.tasks:
+            gate, word = facts.tasks[name].gate, style.label("approved", "success")
+            so_far = f" ({len(gate.given)} of {gate.asked.min})" if gate else ""
+            return f"{word} {printable(name)}  by {printable(approver)}{so_far}"
         case RetryScheduled() | RetryDropped() if event.task in facts.tasks:
             return _retry_line(event, style)
         case _:
@@ -137,6 +150,14 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
         case Interrupted(count=times):
             how = "ending what runs" if times == 1 else "killing what runs"
             return style.paint(f"interrupted: {how}", "interrupted")
+        case ResultQuarantined(task=name, executor=executor, differs=differs):
+            told = f"a result of {printable(name)} came from {printable(executor)} after its end"
+            more = ", and it is not the one that came before" if differs else ""
+            return style.paint(f"{told}{more}: it is in the quarantine", "error")
+        case ExecutorDrained(executor=executor):
+            return f"{printable(executor)} is drained: nothing starts there any more"
+        case AttemptPlaced():
+            return ""
         case RunEnded() | ConditionEvaluated() | LeaseTaken() | Cached() | CacheMissed():
             return ""  # the summary says it, or nothing needs to
         case ServiceStarted() | ServiceEnded():
@@ -145,8 +166,32 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
             return ""  # of a task that is not in the plan
         case RetryScheduled() | RetryDropped() | Probe() | HandlerClaimed() | HandlerEnded():
             return ""
+        case RunSuspended(waiting=names):
+            told = f"{count(len(names), 'task')} {'waits' if len(names) == 1 else 'wait'}"
+            return f"run {printable(facts.run)}: suspended, as {told} for approval"
+        case ApprovalAsked() | ApprovalGiven() | ApprovalRefused():
+            return ""
         case _:
             assert_never(event)
+
+
+def _gate_line(facts: Facts, event: ApprovalAsked | ApprovalRefused, style: Style) -> str:
+    """What a task waits for; or an answer that does not count. One that rejects is told with what
+    becomes of the task.
+    """
+    name = printable(event.task)
+    if isinstance(event, ApprovalRefused):
+        if event.why == "rejected":
+            return ""
+        word = style.paint("refused:", "warning")
+        return f"{word} an answer about {name}: {printable(event.detail)}"
+    from zf.report.waiting import by_whom, quoted  # noqa: PLC0415 - few runs have anything to approve
+
+    gate = facts.tasks[event.task].gate
+    assert gate is not None
+    asked = f"{printable(event.prompt)} - " if event.prompt else ""
+    command = f"{style.zf} approve {quoted(facts.run)} {quoted(event.task)}"
+    return f"{style.label('waiting')} {name}  {asked}waits for {by_whom(gate)}: {command}"
 
 
 def _start_line(task: TaskFacts, style: Style) -> str:

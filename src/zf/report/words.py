@@ -348,8 +348,8 @@ def failed_tests(task: TaskFacts) -> str:
         return ""
     names = [printable(str(name)) for name in tests.get("names", ())[:_MOST_TESTS]]
     more = f" and {failed - len(names)} more" if names and failed > len(names) else ""
-    told = f": {', '.join(names)}{more}" if names else ""
-    return f"{failed} of {count(tests.get('total', 0), 'test')} failed{told}"
+    total = count(tests.get("total", 0), "test")
+    return f"{failed} of {total} failed" + (f": {', '.join(names)}{more}" if names else "")
 
 
 def tests(task: TaskFacts) -> str:
@@ -408,6 +408,8 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.CANCEL: "cancelled by `zf cancel`",
     Cause.SUPERSEDED: "a newer run took its group",
     Cause.CLEANUP: "its cleanup failed",
+    Cause.APPROVAL_TIMEOUT: "it was not approved in time",
+    Cause.APPROVAL_REJECTED: "its approval was refused",
 }
 
 _DROPPED: Mapping[Cause, str] = {
@@ -428,9 +430,7 @@ def step(task: TaskFacts) -> str:
 
 
 def _step_row(task: TaskFacts) -> Mapping[str, object] | None:
-    if task.step is None or not 0 <= task.step < len(task.steps):
-        return None
-    return task.steps[task.step]
+    return None if task.step not in range(len(task.steps)) else task.steps[task.step or 0]
 
 
 def line_number(task: TaskFacts) -> int:

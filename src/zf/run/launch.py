@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from zf.errors import Exit, ZfError
+from zf.errors import Exit
 from zf.events import (
     AttemptEnded,
     PlanExtended,
@@ -29,9 +29,8 @@ from zf.lean.records import Struct, replace
 from zf.model import Task
 from zf.proof.durations import runs
 from zf.proof.durations.form import Durations
-from zf.proof.journal import Journal, JournalReading
+from zf.proof.journal import Journal, JournalReading, Line
 from zf.proof.known import Known
-from zf.proof.layout import JOURNAL, PLAN, RUN
 from zf.proof.read import run_json
 from zf.proof.source import provenance
 from zf.proof.tree.records import write_not_run
@@ -42,7 +41,7 @@ from zf.run.host import leases, lock, machine
 from zf.run.host.interrupts import Inbox, listening
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest, refuse_sealed
-from zf.run.schedule.orders import Extended, NotExtended, Order
+from zf.run.schedule.orders import Extended, NotExtended, Order, runs_here
 from zf.run.schedule.scheduler import Scheduler
 from zf.run.sealing import Launched
 from zf.tracing import TRACEPARENT, Trace
@@ -51,14 +50,18 @@ from zf.work.supervise import leftovers
 from zf.work.worker import Shared
 
 if TYPE_CHECKING:
+    from zf.engines.places import Places
     from zf.run import extending, outputs, recover
+    from zf.run.gates import box as gates
     from zf.run.gates import told as facts_for_handlers
+    from zf.run.gates.gate import Gate
     from zf.work.walls import shield
 else:  # no new run needs them, and few read outputs
     extending = lazy.module("zf.run.extending")
     facts_for_handlers = lazy.module("zf.run.gates.told")
     outputs = lazy.module("zf.run.outputs")
     recover = lazy.module("zf.run.recover")
+    gates = lazy.module("zf.run.gates.box")
     shield = lazy.module("zf.work.walls.shield")
 
 # Begins the second look at the work tree; what it gives waits for the answer.
@@ -78,6 +81,9 @@ class _Start(Struct, frozen=True):
     about: Mapping[str, Any]
     phase_began: float | None = None
     durations: Sequence[Durations] = ()
+    # The first event of the run, and what its journal had when it was taken up again.
+    started: RunStarted | None = None
+    lines: Sequence[Line] = ()
 
 
 def launch(request: RunRequest, command: Sequence[str]) -> Launched:
@@ -88,7 +94,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     # 1. What cannot be carried out is refused without a trace.
     opening.refuse_impossible(request)
     opening.refuse_unset(request)
-    opening.refuse_unable(request)
+    request = opening.able(request)
     known = Known()
     # 2. The plan is looked through for secrets, which loads what workers look with; and earlier
     # runs say how long its tasks will take.
@@ -108,7 +114,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         source = request.source(inbox)
         source.withdraw()
         # 4. The run's folder appears, whole.
-        recorder, began, about = opening.new_folder(request, command, plan, source, known)
+        recorder, began, about, started = opening.new_folder(request, command, plan, source, known)
         scheduler = request.scheduler(about)
         pool.facts = request.facts_for_steps(about, pool.tasks.values())
         start = _Start(
@@ -118,12 +124,13 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
             time.monotonic(),
             about,
             durations=[durations, request.durations] if request.durations else [durations],
+            started=started,
         )
         # 5. Tasks run; then the proof is sealed.
         with opening.recording(request.run):
             done = _conduct(request, start, recorder, inbox, pool, lock_fd)
             assert done is not None
-        if not done.facts.tampered:
+        if not (done.facts.tampered or done.facts.suspended):
             took = _took_s(done.facts)
             took.pop(request.terminal, None)  # a person's time
             durations.add(request.run, extended(plan, done.facts.joined)["tasks"], took)
@@ -170,7 +177,7 @@ def _go_on(request: RunRequest, *, is_given_up: bool = False) -> Launched | None
     """Take a run up where its journal ends."""
     run, run_dir = request.run, request.run_dir
     opening.refuse_unset(request)
-    opening.refuse_unable(request)
+    request = opening.able(request)
     # 1. The run is ours, and nothing of the dead runner's is left running.
     with (
         listening() as inbox,
@@ -183,7 +190,7 @@ def _go_on(request: RunRequest, *, is_given_up: bool = False) -> Launched | None
         from zf.proof import abandoned  # noqa: PLC0415 - no new run needs it
 
         # 2. Its proof is verified, and its journal taken up where it ends.
-        journal, reading = _verified_journal(request)
+        journal, reading = recover.verified_journal(request)
         known = Known(odd=None)
         known.remember_place(run_dir)
         fold = Fold(request.redactor.plan(request.plan.as_json()), request.limits.as_json())
@@ -208,6 +215,8 @@ def _go_on(request: RunRequest, *, is_given_up: bool = False) -> Launched | None
             shield.rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
             recorder.record(recover.outcome(run, run_dir, task, attempt, request.redactor, before))
         recorder.commit()
+        if any(task.approval for task in tasks.values()):
+            recover.answered_meanwhile(request, journal, reading, tasks, recorder)
         # 4. The rest runs, as in a new run; then the proof is sealed.
         begun = reading.events[0]
         assert isinstance(begun, RunStarted)  # its proof is intact
@@ -234,6 +243,7 @@ def _conduct(
     """Carry a run to its end and seal it; one that is given up has no end, and is not sealed."""
     run_dir = request.run_dir
     pool.tell_handler = lambda task: facts_for_handlers.told(recorder.facts, task)
+    places = _places(request, start.scheduler, pool)
     about = {
         "run": request.run,
         "run_dir": run_dir,
@@ -242,35 +252,40 @@ def _conduct(
     with (
         ExitStack() as looks,
         closing(leases.Leases(request.leases(), about)) as held,
-        closing(pool),
+        closing(places),
     ):
         exit_code = Engine(
             start.scheduler,
-            pool,
+            places,
             recorder,
-            write_not_run=_write_not_run(request, pool.tasks),
+            write_not_run=_write_not_run(request, pool),
             read_outputs=lambda ended: outputs.read_ended(run_dir, ended),
-            extending=_extending(request, start, pool),
+            extending=_extending(request, start, places),
             inbox=inbox,
             leases=held,
             output_fd=request.output_fd,
             poll_interval_s=min(request.settings.poll_interval_s.value, request.look_s),
             sampler=_sampler(request),
             phase_began=start.phase_began,
+            gate=_gate(request, start, pool),
         ).run(start.orders)
-        if not pool.is_idle:
-            pool.close()
+        if exit_code == Exit.WAITING:
+            return sealing.suspended(request, recorder)
+        if not places.is_idle:
+            places.close()
         # Nothing that a task started runs any more; git looks while the disk works and the workers
         # go.
         source_changed = looks.enter_context(start.looking_again(inbox))
         recorder.commit()
-        pool.close()
+        places.close()
         if is_given_up:
             recorder.close()
             return None
         blocked_sha256 = sealing.write_blocked(run_dir, recorder.facts)
         took_s = round(time.monotonic() - start.began, 6)
         changed = source_changed()
+    if any(task.approval for task in pool.tasks.values()):
+        gates.clear(request.flow.proofs, request.run)
     return sealing.end(
         request,
         recorder,
@@ -301,12 +316,24 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         trace=request.trace,
         caching=request.caching(),
         terminal=request.terminal,
+        container_engine=request.settings.container_engine.value,
     )
     try:
         tasks = request.plan.tasks
         return Pool({**tasks} if request.plan.dynamic else tasks, shared, known=known, first=first)
     except OSError as error:
         raise machine.no_process(error) from None
+
+
+def _places(request: RunRequest, scheduler: Scheduler, pool: Pool) -> Pool | Places:
+    """Where its tasks run: here, or in other places, too."""
+    limits, tasks = request.limits, pool.tasks
+    if not limits.executors or all(runs_here(task, limits) for task in tasks.values()):
+        return pool
+    from zf.engines import places  # noqa: PLC0415 - few runs have any
+
+    with opening.recording(request.run):
+        return places.around(pool, limits.executors, scheduler.placed)
 
 
 def _first_starts(request: RunRequest) -> int:
@@ -319,7 +346,7 @@ def _first_starts(request: RunRequest) -> int:
 
 
 def _extending(
-    request: RunRequest, start: _Start, pool: Pool
+    request: RunRequest, start: _Start, pool: Pool | Places
 ) -> Callable[[str], Extended | NotExtended]:
     """What finds out which instances a task has."""
 
@@ -338,38 +365,32 @@ def _sampler(request: RunRequest) -> machine.Sampler | None:
     return machine.Sampler(time.monotonic(), request.settings.poll_interval_s.value)
 
 
-def _write_not_run(request: RunRequest, tasks: Mapping[str, Task]) -> Callable[[TaskNotRun], str]:
+def _gate(request: RunRequest, start: _Start, pool: Pool) -> Gate | None:
+    """What puts questions, and judges the answers, where a task is to be approved."""
+    if not any(task.approval for task in pool.tasks.values()):
+        return None
+    from zf.run.gates.gate import opened  # noqa: PLC0415 - few runs have anything to approve
+
+    assert start.started is not None
+    gate = opened(request, start.about, start.started, pool.tasks, start.lines)
+    pool.answers_for = gate.answers_for
+    return gate
+
+
+def _write_not_run(request: RunRequest, pool: Pool) -> Callable[[TaskNotRun], str]:
     """Writes the tree of a task that is not run; gives its `task_sha256`."""
     place = request.place()
     shown = replace(place, root=request.redactor.text(place.root))
 
     def write(event: TaskNotRun) -> str:
-        task = request.redactor.task(tasks[event.task])
-        return write_not_run(request.run_dir, shown, task, event)
+        task = request.redactor.task(pool.tasks[event.task])
+        answers = pool.answers_for(event.task, 0) if task.approval else ()
+        return write_not_run(request.run_dir, shown, task, event, answers)
 
     return write
 
 
 # What only a resumed run needs.
-
-
-def _verified_journal(request: RunRequest) -> tuple[Journal, JournalReading]:
-    """The journal to go on with, and what it says; of a run whose proof is intact."""
-    from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415 - no new run needs it
-
-    found = refuse_unless_intact(request.run_dir, request.run)
-    journal, reading = Journal.reopen(f"{request.run_dir}/{JOURNAL}")
-    started = reading.events[0]
-    assert isinstance(started, RunStarted)  # its proof is intact
-    then = {RUN: started.run_sha256, PLAN: started.plan_sha256}
-    if reading.head != found.result["head"] or then != request.papers:
-        raise ZfError(
-            f"the proof of run {request.run!r} changed while it was looked at",
-            exit_code=Exit.FAILED,
-            code="ZF140",
-            hint=f"zf verify {request.run} says what is wrong with it",
-        )
-    return journal, reading
 
 
 def _start_again(
@@ -403,4 +424,10 @@ def _start_again(
         yield lambda: provenance.changed_since(about["source"], now.facts)
 
     began = recover.phase_began(lines, times)
-    return _Start(scheduler, orders, looking_again, times[0], about, began)
+    begun = reading.events[0]
+    assert isinstance(begun, RunStarted)
+    return _Start(
+        *(scheduler, orders, looking_again, times[0], about, began),
+        started=begun,
+        lines=lines,
+    )

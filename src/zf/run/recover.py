@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from zf.errors import Exit, ZfError
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
@@ -20,13 +21,18 @@ from zf.events import (
     PhaseStarted,
     PhaseTimedOut,
     PlanExtended,
+    RunStarted,
     Status,
     TaskNotRun,
 )
 from zf.model import Task
-from zf.proof.journal import Line
+from zf.proof.journal import Journal, JournalReading, Line
+from zf.proof.layout import JOURNAL, PLAN, RUN
+from zf.proof.read import run_json
 from zf.redact.redactor import Redactor
 from zf.report.timing.clock import elapsed_s
+from zf.run.recorder import Recorder
+from zf.run.request import RunRequest
 from zf.run.schedule.orders import (
     ConcludeAttempt,
     EndPhase,
@@ -46,6 +52,52 @@ from zf.run.schedule.orders import (
 from zf.run.schedule.scheduler import Scheduler
 from zf.work.artifacts import Briefly
 from zf.work.outcome import Outcome
+
+
+def verified_journal(request: RunRequest) -> tuple[Journal, JournalReading]:
+    """The journal to go on with, and what it says; of a run whose proof is intact."""
+    from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415 - no new run needs it
+
+    found = refuse_unless_intact(request.run_dir, request.run)
+    journal, reading = Journal.reopen(f"{request.run_dir}/{JOURNAL}")
+    started = reading.events[0]
+    assert isinstance(started, RunStarted)  # its proof is intact
+    then = {RUN: started.run_sha256, PLAN: started.plan_sha256}
+    if reading.head != found.result["head"] or then != request.papers:
+        raise ZfError(
+            f"the proof of run {request.run!r} changed while it was looked at",
+            exit_code=Exit.FAILED,
+            code="ZF140",
+            hint=f"zf verify {request.run} says what is wrong with it",
+        )
+    return journal, reading
+
+
+def answered_meanwhile(
+    request: RunRequest,
+    journal: Journal,
+    reading: JournalReading,
+    tasks: Mapping[str, Task],
+    recorder: Recorder,
+) -> None:
+    """Take in what was answered while the run had no runner, before any time is up that the
+    answer came in.
+    """
+    from zf.proof import abandoned  # noqa: PLC0415 - no new run needs it
+    from zf.run.gates import box as gates  # noqa: PLC0415 - as below
+    from zf.run.gates.gate import opened  # noqa: PLC0415 - few runs have anything to approve
+
+    begun, lines = reading.events[0], journal.read_back().lines
+    assert isinstance(begun, RunStarted)  # its proof is intact
+    gate = opened(request, run_json(request.run_dir), begun, tasks, lines)
+    gate.also_in(request.run_dir)
+    for event, _ in gate.look():
+        if event is not None:
+            gate.take(event, "")
+            recorder.record(event)
+    recorder.commit()
+    abandoned.drop_answers(request.run_dir)
+    gates.clear(request.flow.proofs, request.run)
 
 
 def outcome(

@@ -65,6 +65,8 @@ class StartOrder(Struct, frozen=True):
     spent: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     # What conditions of its steps may refer to beside variables, by how it is written there.
     facts: Mapping[str, str | int | float | bool] = field(default_factory=lambda: NOTHING)
+    # The statements by which it was approved, each with its signature.
+    answers: Sequence[Sequence[str]] = ()
     # Of a handler: what its run or phase came to, as JSON.
     told: str = ""
 
@@ -244,11 +246,13 @@ def start_order(
     needs: Mapping[str, str] = NOTHING,
     spent: Mapping[str, float] = NOTHING,
     facts: Mapping[str, Any] = NOTHING,
+    answers: Sequence[Sequence[str]] = (),
     told: str = "",
 ) -> bytes:
     """A line that begins an attempt, and says which task may follow it; for a second attempt also
     the `task_sha256` of the one before, and what was `spent` of its budget; those of `needs`; and
-    the `facts` that conditions of its steps may name; and what a handler is `told`.
+    the `facts` that conditions of its steps may name; and the `answers` by which it was approved;
+    and what a handler is `told`.
     """
     # An id needs no escapes in JSON, and this is on the way from one step to the next.
     more = f',"before":"{before}"' if before else ""
@@ -259,6 +263,8 @@ def start_order(
         more += f',"spent":{_to_json(dict(spent))}'
     if facts:
         more += f',"facts":{_to_json(dict(facts))}'
+    if answers:
+        more += f',"answers":{_to_json([*map(list, answers)])}'
     if told:
         more += f',"told":{_to_json(told)}'
     return f'{{"task":"{task}","attempt":{attempt},"then":"{then or ""}"{more}}}\n'.encode("ascii")

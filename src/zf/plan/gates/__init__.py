@@ -1,1 +1,1 @@
-"""The keys of gates and monitors, and what cannot be meant by them."""
+"""The keys of gates and monitors, those who may approve, and what cannot be meant."""

@@ -1,6 +1,4 @@
-"""The handlers of a plan: those of its phases, and those of the run in a phase that comes last.
-Pure.
-"""
+"""The handlers of a plan: those of its phases, and those of the run in a phase that comes last."""
 
 from __future__ import annotations
 

@@ -29,10 +29,10 @@ def convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, l
             "cache_tools": tuple(cache.get("tools", ())),
             "generates_check": cache.get("check", ""),
         }
-    if "sandbox" in form:
+    if "sandbox" in form or "container" in form:
         from zf.plan.walls.keys import converted  # noqa: PLC0415 - few tasks have one
 
-        said |= converted(form)
+        said |= converted(form, said.get("env", NOTHING))
     if "services" in form:
         from zf.plan.services.keys import converted as services_of  # noqa: PLC0415 - as above
 
@@ -41,6 +41,10 @@ def convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, l
         from zf.plan.gates.keys import converted as repeated  # noqa: PLC0415 - as above
 
         said |= repeated(form)
+    if "approval" in form:
+        from zf.plan.gates.approval import converted as approval_of  # noqa: PLC0415 - as above
+
+        said["approval"] = approval_of(form["approval"])
     if isinstance(form.get("allow_failure"), dict):
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):

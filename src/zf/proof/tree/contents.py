@@ -22,7 +22,7 @@ from zf.proof.files import (
     remove_tree,
     write_all,
 )
-from zf.proof.layout import ARTIFACTS, OUTPUTS, TASK_LIST
+from zf.proof.layout import ARTIFACTS, ATTEMPTS, OUTPUTS, TASK_LIST
 
 # A verifier looks 64 folders deep, and an attempt's own lie four deep.
 _MAX_DEPTH = 56
@@ -46,7 +46,7 @@ def checked_outputs(folder: str, task_sha256: str) -> dict[str, str]:
     """The outputs of a decided task, compared with its list, whose digest the caller knows. Raises
     OSError, or ValueError saying what is not as listed, or no output.
     """
-    digest = _checked_list(folder, task_sha256).get(OUTPUTS)
+    digest = checked_list(folder, task_sha256).get(OUTPUTS)
     if digest is None:
         return {}
     with os.fdopen(os.open(f"{folder}/{OUTPUTS}", READ), "rb") as stream:
@@ -69,7 +69,10 @@ def _is_output(value: object) -> bool:
         return False
 
 
-def _checked_list(folder: str, task_sha256: str) -> dict[str, str]:
+def checked_list(folder: str, task_sha256: str) -> dict[str, str]:
+    """The files of a decided task with their SHA-256, from its list, whose digest the caller knows.
+    Raises OSError, or ValueError where it is another list.
+    """
     with os.fdopen(os.open(f"{folder}/{TASK_LIST}", READ), "rb") as stream:
         data = stream.read()
     if sha256(data).hexdigest() != task_sha256:
@@ -115,11 +118,24 @@ def copy_artifacts(folder: str, task_sha256: str, target: str) -> bool:
     return True
 
 
+def check_tree(folder: str, task_sha256: str) -> None:
+    """See that a tree that came from elsewhere holds what its list says and nothing else, and that
+    the list is that with this digest. Raises OSError, or ValueError saying what is not as listed.
+    """
+    listed = checked_list(folder, task_sha256)
+    listed[TASK_LIST] = task_sha256
+    earlier = {name: listed.pop(name) for name in [*listed] if name.startswith(f"{ATTEMPTS}/")}
+    if earlier:
+        raise ValueError(f"{min(earlier)} is of an earlier attempt")
+    with opened(folder) as fd:
+        _compare(_hashes(fd), listed)
+
+
 def _listed_artifacts(folder: str, task_sha256: str) -> dict[str, str]:
     prefix = f"{ARTIFACTS}/"
     return {
         name.removeprefix(prefix): digest
-        for name, digest in _checked_list(folder, task_sha256).items()
+        for name, digest in checked_list(folder, task_sha256).items()
         if name.startswith(prefix)
     }
 

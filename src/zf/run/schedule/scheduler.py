@@ -29,11 +29,14 @@ Each event costs O(log n) and the dependents it concerns; only stopping looks at
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from zf.errors import Exit
 from zf.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalRefused,
     AttemptEnded,
     AttemptStarted,
     BudgetWarned,
@@ -41,6 +44,7 @@ from zf.events import (
     Cause,
     ConditionEvaluated,
     Event,
+    ExecutorDrained,
     HandlerClaimed,
     Interrupted,
     PhaseTimedOut,
@@ -58,20 +62,26 @@ from zf.lean.records import replace
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
+from zf.run.schedule import gates
+from zf.run.schedule.alarms import Alarms
 from zf.run.schedule.clock import Alarm, Clock
 from zf.run.schedule.exits import Exits
+from zf.run.schedule.handling import Handling
 from zf.run.schedule.orders import (
+    AskApproval,
     EndPhase,
     EndRun,
     Extended,
     LeaseAnswered,
     Limits,
     LoadSampled,
+    NotAsked,
     NotExtended,
     Order,
     OutputsRead,
     Record,
     StartPhase,
+    Suspend,
     Tick,
 )
 from zf.run.schedule.outcomes import Decision, Outcomes
@@ -83,21 +93,25 @@ from zf.run.schedule.tasks import Tasks
 if TYPE_CHECKING:
     from zf.plan.conditions.verdict import ConditionContext
 
-Answer = LeaseAnswered | Extended | NotExtended
+Answer = LeaseAnswered | Extended | NotExtended | ApprovalAsked | NotAsked
+Asked = CancelRequested | ExecutorDrained
 Happening = (
-    AttemptEnded | Probe | Interrupted | CancelRequested | Spent | Answer | Tick | LoadSampled
+    AttemptEnded | Probe | Interrupted | Asked | Spent | Answer | gates.Reply | Tick | LoadSampled
 )
 
 # What a clock has decided, another run, or an output: a journal shows what it came to.
-_OUTSIDE = frozenset({Cause.DEADLINE, Cause.QUEUE_TIMEOUT, Cause.SUPERSEDED, Cause.INSTANCES})
-# How soon it is looked again whether handlers have ended that the run's deadline waits for.
-_AGAIN_S = 1.0
+_OUTSIDE = frozenset(
+    {
+        *(Cause.DEADLINE, Cause.QUEUE_TIMEOUT, Cause.APPROVAL_TIMEOUT),
+        *(Cause.SUPERSEDED, Cause.INSTANCES),
+    }
+)
 _ON_REQUEST = Decision(Status.CANCELLED, Cause.CANCEL, "cancelled on request")
 
 
 class Scheduler:
     """The state of one run. `start` once, then `handle` each event; both answer with orders.
-    `running` is task -> attempt under way, `done` task -> how it ended.
+    `running` is task -> attempt under way, `placed` task -> executor, `done` task -> how it ended.
 
     `contexts` are what conditions may refer to, by task; `decided` are the answers a resumed run
     has from before. Raises ValueError if a task asks for more than there is.
@@ -110,7 +124,7 @@ class Scheduler:
         contexts: Mapping[str, ConditionContext] = NOTHING,
         decided: Mapping[str, ConditionEvaluated] = NOTHING,
     ) -> None:
-        too_much = next(impossible(plan.tasks, limits.resources), None)
+        too_much = next(impossible(plan.tasks, limits.resources, limits.executor), None)
         if too_much is not None:
             raise ValueError(f"task {too_much[0]!r} asks for more {too_much[1]!r} than there is")
         if plan.dynamic:
@@ -127,7 +141,13 @@ class Scheduler:
         self._budgets = self._tasks.budgets
         self.running: Mapping[str, int] = self._slots.running
         self.done: Mapping[str, Status] = self._tasks.done
+        self._executors = self._slots.executors
+        self.executors: Collection[str] = limits.executors
+        self.placed: Mapping[str, str] = self._executors.placed if self._executors else NOTHING
         self._stops = Stops(limits, self._phases, self._tasks, self._order)
+        rest = self._clock, self._phases, self._tasks, self._stops
+        self._alarms = Alarms(plan.tasks, *rest)
+        self._handling = Handling(*rest)
         self._exits = Exits(plan.tasks, limits.only)
         self._ended = False
         # Of a run that is given up: the handlers that are still to begin, each with what it is for.
@@ -142,7 +162,9 @@ class Scheduler:
         for dependent in self._outcomes.waiting_only_for(name):
             task = self._plan.tasks[dependent]
             unknown = task.condition or task.concurrency or task.env_from or task.matrix_from
-            is_plain = not (unknown or dependent in self.done)
+            is_plain = not (unknown or task.approval or dependent in self.done)
+            if self._executors is not None and self._executors.is_elsewhere(task):
+                continue
             if is_plain and task.phase == self._phases.name:
                 return dependent
         return None
@@ -194,8 +216,10 @@ class Scheduler:
             case Interrupted(signal, count):
                 self._stops.interrupt(signal, force=count > 1)
             case CancelRequested(name, by):  # for the whole run it is followed by an interrupt
-                if name is not None and self._tasks.is_endable(name):
+                if name is not None and self._tasks.is_endable(name, by):
                     self._tasks.end(name, self._superseded(name, by) if by else _ON_REQUEST)
+            case ExecutorDrained(executor):
+                self._slots.queue.drain(executor)
             case LeaseAnswered(name, _, newer) if newer:
                 self._slots.asked = None
                 self._tasks.end(name, self._superseded(name, newer))
@@ -205,6 +229,8 @@ class Scheduler:
                 self._extend(joined, contexts)
             case NotExtended(name, status, detail):
                 self._tasks.give_up_waiting(name, Decision(status, Cause.INSTANCES, detail))
+            case ApprovalAsked() | NotAsked() | ApprovalGiven() | ApprovalRefused():
+                gates.take_in(self._tasks, event)
             case LoadSampled():
                 self._record(self._slots.gate.sample(event, self._clock.now))
             case Tick():
@@ -244,13 +270,15 @@ class Scheduler:
                 self._slots.gate.close(at)
             case ThrottleLeft():
                 self._slots.gate.open(at)
+            case ApprovalAsked() | ApprovalGiven() | ApprovalRefused():
+                gates.take_in(tasks, event)
             case Probe(name, attempt) if self._slots.attempt_of(name) == attempt:
                 self._slots.monitors.resting.pop(name, None)
                 self._slots.running[name] = attempt
                 self._tasks.probed(event)
             case HandlerClaimed():
                 tasks.handlers.remember(event)
-            case AttemptEnded() | Interrupted() | CancelRequested():
+            case AttemptEnded() | Interrupted() | CancelRequested() | ExecutorDrained():
                 self._take_in(event)
         self._settle()
         return self._take_orders()
@@ -258,8 +286,9 @@ class Scheduler:
     def give_up(self, now: float) -> list[Order]:
         """The orders of a run that is not to go on, but for the handlers that it owes."""
         self._clock.now = now
-        self._tasks.give_up()
+        self._handling.give_up()
         phases = [self._phases.name or "", *self._phases.to_come]
+        self._alarms.given_up = True
         self._owed = deque(self._tasks.handlers.owed(phases, self.done))
         return self._turn()
 
@@ -282,6 +311,7 @@ class Scheduler:
         counts from the start of the run is a time of day all the same, so it comes nearer by that.
         """
         clock = self._clock
+        self._tasks.gates.was_idle(seconds)
         self._count_from(clock.started - seconds)
         for name in self._phases.members(self._phases.name):
             if name not in self.done:
@@ -290,6 +320,10 @@ class Scheduler:
             if not self._slots.has_begun(name):  # it sleeps for its start_after
                 start_after_s = self._plan.tasks[name].start_after_s
                 clock.sleep_until(max(now, clock.started + start_after_s), name)
+
+    def is_to_ask(self, order: AskApproval) -> bool:
+        """Whether approval of this attempt is still to be asked for."""
+        return self._tasks.gates.is_to_ask(order.task, order.attempt)
 
     def wake_at(self) -> float | None:
         """The next moment at which a Tick matters; None while only events do."""
@@ -305,15 +339,31 @@ class Scheduler:
         # Slots come before patience: what can start now has not waited too long.
         self._settle()
         while alarm := self._clock.due(self._clock.alarms):
-            self._strike(alarm)
+            self._alarms.strike(alarm)
+            self._settle()
+        if self._stops.leave_drained():
             self._settle()
         self._tasks.fill_slots()
         # Nor has what was asked for just now: the answer comes at this same moment.
         while self._slots.asked is None and (alarm := self._clock.due(self._clock.patience)):
-            self._strike(alarm)
+            self._alarms.strike(alarm)
             self._settle()
             self._tasks.fill_slots()
+        self._suspend()
         return self._take_orders()
+
+    def _suspend(self) -> None:
+        """Leave the run as it is, where that is wanted, once it could only wait for approval."""
+        if self._limits.on_approval == "wait" or self._ended:
+            return
+        slots, tasks = self._slots, self._tasks
+        if self.running or slots.monitors.resting or slots.queue:
+            return
+        if self._clock.asleep or tasks.extending:
+            return
+        if waiting := tasks.gates.waiting():
+            self._ended = self._alarms.ended = True
+            self._order(Suspend(waiting))
 
     def _settle(self) -> None:
         tasks = self._tasks
@@ -327,7 +377,7 @@ class Scheduler:
             elif not self._slots.under_way:
                 tasks.cancel_waiting(self._phases.name)  # those that were spared
             if not self._phases.is_over:
-                if not (tasks.handlers.names and self._begin_handlers()):
+                if not (tasks.handlers.names and self._handling.begin_next()):
                     break
                 continue
             self._end_phase()
@@ -336,17 +386,17 @@ class Scheduler:
         while not (self._slots.under_way or self._slots.queue or self._clock.asleep):
             if not owed:
                 self._order(EndRun(Exit.FAILED))
-                self._ended = True
+                self._ended = self._alarms.ended = True
                 return
-            self._tasks.begin_owed(*owed.popleft())
-
-    def _begin_handlers(self) -> bool:
-        return self._tasks.begin_handlers(self._stops.signal, late=self._stops.late)
+            self._handling.begin_owed(*owed.popleft())
 
     def _take_orders(self) -> list[Order]:
         orders = self._orders.copy()
         self._orders.clear()
         return orders
+
+    def _matters(self, alarm: Alarm) -> bool:
+        return self._alarms.matters(alarm)
 
     # Rule 3: phases.
 
@@ -367,59 +417,10 @@ class Scheduler:
             self._tasks.handlers.ended = None
             self._tasks.begin_phase()
         else:
-            self._ended = True
+            self._ended = self._alarms.ended = True
             self._record(self._slots.gate.open(self._clock.now))
             ok, late, signal = self._phases.all_ok, self._stops.late, self._stops.signal
             self._order(EndRun(self._exits.of_run(self.done, signal, late=late, ok=ok)))
-
-    # Rule 4: clocks.
-
-    def _matters(self, alarm: Alarm) -> bool:
-        """Whether there is still something to wake or to stop."""
-        at, _, kind, name = alarm
-        if self._owed is not None and kind not in {"lease", "wake"}:
-            return False
-        match kind:
-            case "phase":
-                return self._phases.name == name and not self._phases.struck
-            case "wake":
-                # A replay leaves alarms behind that did not strike.
-                return self._clock.asleep.get(name) == at
-            case "queue":
-                return name in self._slots.queue and not self._slots.has_begun(name)
-            case "lease":
-                return True
-            case "deadline":
-                return self._tasks.is_endable(name)
-            case "attempt":
-                return self._slots.monitors.is_late(name, at) and self._tasks.is_endable(name)
-            case "run":
-                return not self._ended and not self._stops.run_struck and self._stops.signal is None
-
-    def _strike(self, alarm: Alarm) -> None:
-        _, _, kind, name = alarm
-        match kind:
-            case "wake":
-                self._tasks.line_up(name)
-            case "queue":
-                patience_s = self._plan.tasks[name].queue_timeout_s
-                detail = f"waited {patience_s:g}s for {self._slots.awaited_by(name)}"
-                end = Decision(Status.TIMEOUT, Cause.QUEUE_TIMEOUT, detail)
-                self._tasks.give_up_waiting(name, end)
-            case "lease":
-                self._slots.look_again(name)
-            case "deadline":
-                deadline_s = self._plan.tasks[name].deadline_s
-                detail = f"deadline ({deadline_s:g}s after the start) passed"
-                self._tasks.end(name, Decision(Status.TIMEOUT, Cause.DEADLINE, detail))
-            case "attempt":
-                self._tasks.time_out(name)
-            case "phase":
-                self._stops.time_out_phase()
-            case "run" if self._tasks.handlers.ended is not None:
-                self._clock.set(self._clock.now + _AGAIN_S, "run")  # handlers have their own time
-            case "run":
-                self._stops.time_out_run()
 
     def _strain(self, strained: Iterable[BudgetWarned]) -> None:
         """Say which budgets are near their end, and stop what is over its own."""

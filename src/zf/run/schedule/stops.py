@@ -39,6 +39,14 @@ class Stops:
         detail = f"{option}: '{culprit}' ended with status: {self._tasks.done[culprit]}"
         self._tasks.stop(Cause.FAIL_FAST, detail, ())
 
+    def leave_drained(self) -> bool:
+        """End the tasks that could start, were there an executor left for them; whether any did."""
+        gone = self._tasks.slots.queue.without_place()
+        for name, place in gone:
+            detail = f"waited for a slot of {place}, where nothing starts any more"
+            self._tasks.end(name, Decision(Status.TIMEOUT, Cause.QUEUE_TIMEOUT, detail))
+        return bool(gone)
+
     def time_out_phase(self) -> None:
         """The phase under way has used up its time."""
         phase, timeout_s = self._phases.name, self._phases.timeout_s
@@ -58,8 +66,15 @@ class Stops:
     def _run_out_of_time(self, cause: Cause, detail: str, *, later_phases: bool = False) -> None:
         self.late = True
         self._phases.run_out_of_time()
+        self._ask_no_more(None if later_phases else self._phases.name)
         self._tasks.kill_running(cause)
         self._tasks.stop(cause, detail, self._phases.to_come if later_phases else ())
+
+    def _ask_no_more(self, phase: str | None = None) -> None:
+        """The run is over, or the time of this phase is: a task that is to be approved has not its
+        turn any more for that its condition says `always()`.
+        """
+        self._tasks.always -= self._tasks.gates.among(self._tasks.always, phase)
 
     def over_budget(self, over: BudgetWarned) -> None:
         """A budget is used up: that of a task ends the task alone."""
@@ -82,6 +97,7 @@ class Stops:
         """A signal came to the runner; `force` for the second, which spares nothing."""
         self.signal = self.signal or signal
         self._phases.struck = True
+        self._ask_no_more()
         if force:
             self._tasks.always = frozenset()
         self._tasks.kill_running(Cause.INTERRUPT, force=force)

@@ -21,11 +21,11 @@ from zf.events import (
     Status,
 )
 from zf.model import NOTHING, Task
-from zf.model.handler import FAILURE, INTERRUPTED, RUN_PHASE, SUCCESS, TIMEOUT
 from zf.plan.graph import Plan
 from zf.run.gates.handlers import Handlers
 from zf.run.gates.verdict import Again, Failed, Good
 from zf.run.schedule.clock import Clock
+from zf.run.schedule.gates import Gates
 from zf.run.schedule.limits.budgets import Budgets
 from zf.run.schedule.limits.slots import Slots
 from zf.run.schedule.orders import (
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 # What a worker cannot say of itself why it is to end an attempt.
 _TOLD = frozenset({Cause.BUDGET, Cause.SUPERSEDED})
+# After these it is tried again whatever its file says: the task has no part in them.
+_NO_FAULT_OF_ITS_OWN = frozenset({Cause.RUNNER, Cause.PREEMPTED})
 
 
 class Tasks:
@@ -72,6 +74,7 @@ class Tasks:
         self._order = order
         self.slots = Slots(plan, limits, clock, order)
         self.budgets = Budgets(plan)
+        self.gates = Gates(plan.tasks, self.slots.attempts, clock, order)
         self.handlers = Handlers(plan.tasks, order)
         # Made when the first instance of a matrix that fails fast has failed.
         self._matrices: Matrices | None = None
@@ -82,6 +85,7 @@ class Tasks:
         self._retries = Retries(limits.seed, allowed=limits.retries)
         # Task -> its last attempt, which decides if the next one never comes.
         self._fallback: dict[str, AttemptEnded] = {}
+        self.extending: set[str] = set()  # those whose instances are asked for
         self._doomed: set[str] = set()  # ordered to end: not tried again
 
     def extend(
@@ -90,6 +94,7 @@ class Tasks:
         """Take in the instances of a task, which are in its place from here on, and settle what is
         decided by their being there.
         """
+        self.extending.discard(base)
         names = [task.id for task in tasks]
         if base in self.always:
             self.always |= {*names}
@@ -108,9 +113,13 @@ class Tasks:
         """Whether it has neither ended nor runs."""
         return name in self._tasks and name not in self.done and not self.slots.attempt_of(name)
 
-    def is_endable(self, name: str) -> bool:
-        """Whether it goes on, and no order to end it was given."""
-        return name in self._tasks and name not in self.done and name not in self._doomed
+    def is_endable(self, name: str, by: str = "") -> bool:
+        """Whether it goes on, and no order to end it was given; and is not protected from the newer
+        run `by`, if that is what asks.
+        """
+        if name not in self._tasks or name in self.done or name in self._doomed:
+            return False
+        return not (by and self._tasks[name].approval.get("protected"))
 
     # Attempts and retries.
 
@@ -160,21 +169,24 @@ class Tasks:
             return False
         if ended.cause is Cause.BUDGET or (self.budgets.is_any and self.budgets.is_used_up(name)):
             return False
-        if ended.cause is Cause.RUNNER:
-            self.slots.queue.add(name)  # the task has no part in it: no retry is spent
+        if ended.cause in _NO_FAULT_OF_ITS_OWN:
+            # The task has no part in it: no retry is spent.
+            if not self.gates.holds(name):
+                self.slots.queue.add(name)
         else:
             delay_s = self._retries.spend(task, ended)
             if delay_s is None:
                 return False
             self._order(Record(RetryScheduled(name, ended.attempt + 1, delay_s)))
             self._clock.sleep_until(self._clock.now + delay_s, name)
+            self.gates.holds(name)  # what can be answered meanwhile is asked now
         self._fallback[name] = ended
         return True
 
     def drop_retry(self, name: str, cause: Cause) -> None:
         """If it waits for another attempt: the task ends as its last one did."""
         if (ended := self._fallback.pop(name, None)) is not None:
-            self._leave_line(name)
+            self.leave_line(name)
             self._order(Record(RetryDropped(name, ended.attempt + 1, cause)))
             self._conclude(ended)
 
@@ -212,7 +224,7 @@ class Tasks:
         ended = deque(names)
         while ended:
             for name in self._outcomes.decided_by(ended.popleft(), self._phases.name):
-                if self._decide(name):
+                if self.decide(name):
                     ended.append(name)
 
     def begin_phase(self) -> None:
@@ -227,62 +239,17 @@ class Tasks:
         members, handlers = self._phases.members(self._phases.name), self.handlers.names
         return [name for name in members if name not in handlers] if handlers else members
 
-    def begin_handlers(self, signal: int | None, *, late: bool) -> bool:
-        """If all tasks of the phase have ended: begin the first of its handlers that is there for
-        this end, once the one before has ended. Whether there was anything to do.
-        """
-        phase, handlers = self._phases.name, self.handlers
-        left = [name for name in handlers.of(phase) if name not in self.done]
-        if phase is None or not left or len(left) < self._phases.left(phase):
-            return False
-        if handlers.ended is None:
-            self._phases.struck = True  # from here on each has its own time
-            handlers.ended = self._came_to(phase, signal, late=late)
-        first = left[0]
-        if self.slots.attempt_of(first) or first in self._fallback or first in self.slots.queue:
-            return False
-        if first in self._clock.asleep:
-            return False
-        if handlers.matches(first, handlers.ended):
-            return self._decide(first) or first in self.slots.queue
-        told = handlers.ended or "had no turn"
-        of = f"phase '{phase}'" if phase != RUN_PHASE else "the run"
-        detail = f"not for this end: {of} {'came to ' * bool(handlers.ended)}{told}"
-        self._not_run(first, Decision(Status.SKIPPED, Cause.ON_END, detail))
-        return True
-
-    def give_up(self) -> None:
-        """Nothing but handlers starts any more, and nothing is said of what does not."""
-        self.stopped = Decision(Status.CANCELLED, Cause.RUNNER, "the run was given up")
-        self._phases.struck = True
-        for phase in (self._phases.name, *self._phases.to_come):
-            for name in self._phases.members(phase):
-                self._leave_line(name)
-
-    def begin_owed(self, name: str, ended: str) -> None:
-        """Begin a handler of a run that is given up, or end it by its condition."""
-        self.handlers.ended = ended
-        self._decide(name)
-
-    def _came_to(self, phase: str, signal: int | None, *, late: bool) -> str:
-        if phase != RUN_PHASE:
-            ended = self._phases.came_to(phase)
-            return INTERRUPTED if ended and signal is not None else ended
-        if signal is not None:
-            return INTERRUPTED
-        return TIMEOUT if late else SUCCESS if self._phases.all_ok else FAILURE
-
     def _begin(self, names: Iterable[str]) -> None:
         ended = []
         for name in names:
             if name in self.done:
                 continue  # it was cancelled before its phase began
             self._clock.set_deadline(self._tasks[name])
-            if self._outcomes.is_decided(name) and self._decide(name):
+            if self._outcomes.is_decided(name) and self.decide(name):
                 ended.append(name)
         self._tell_dependents(ended)
 
-    def _decide(self, name: str) -> bool:
+    def decide(self, name: str) -> bool:
         """Queue a task whose needs allow it, or end it without an attempt (then True)."""
         may_start = self._may_start(name)
         if not may_start and not self._outcomes.may_be_blocked(name, but=Status.CANCELLED):
@@ -293,14 +260,16 @@ class Tasks:
         if decision.asked is not None:
             self._order(Record(decision.asked))
         if decision.status is not None:
-            self._not_run(name, decision)
+            self.not_run(name, decision)
             return True
         if self._tasks[name].matrix_from:
+            self.extending.add(name)
             self._order(Extend(name))
             return False
         may_start_at = self._clock.started + self._tasks[name].start_after_s
         if may_start_at > self._clock.now:
             self._clock.sleep_until(may_start_at, name)
+            self.gates.holds(name)  # as above
         else:
             self.line_up(name)
         return False
@@ -318,17 +287,22 @@ class Tasks:
             self.slots.monitors.wake(name)
             return
         self._clock.asleep.pop(name, None)
+        if self.gates.holds(name):
+            return
         self.slots.queue.add(name)
         patience_s = self._tasks[name].queue_timeout_s
         if patience_s is not None and not self.slots.has_begun(name):
             self._clock.set(self._clock.now + patience_s, "queue", name)
 
-    def _leave_line(self, name: str) -> None:
+    def leave_line(self, name: str) -> None:
+        self.gates.drop(name)
         self._clock.asleep.pop(name, None)
         self.slots.leave(name)
 
-    def _not_run(self, name: str, end: Decision) -> None:
+    def not_run(self, name: str, end: Decision) -> None:
         assert end.status is not None
+        self.extending.discard(name)
+        self.gates.drop(name)
         self._note_end(name, end.status, None)
         warned = name in self._outcomes.warned
         self._order(NotRun(name, end.status, end.cause, end.detail, end.needs, warned))
@@ -337,8 +311,8 @@ class Tasks:
 
     def give_up_waiting(self, name: str, end: Decision) -> None:
         """End one task that has not started, and settle its dependents."""
-        self._leave_line(name)
-        self._not_run(name, end)
+        self.leave_line(name)
+        self.not_run(name, end)
         self._tell_dependents([name])
 
     def end(self, name: str, end: Decision) -> None:
@@ -371,7 +345,7 @@ class Tasks:
             self.drop_retry(name, cause)
         for name in self._phases.members(self._phases.name):
             if name not in self.always and not self.slots.attempt_of(name):
-                self._leave_line(name)
+                self.leave_line(name)
         spared = self._outcomes.blockable_by(self.slots.under_way) if spare else ()
         self.cancel_waiting(self._phases.name, spared)
         for phase in phases:
@@ -406,7 +380,7 @@ class Tasks:
         ended = []
         for name in self._phases.members(phase):
             if self.is_waiting(name) and not (name in spared or name in self.always):
-                if not (but_blocked and self._decide(name)):
-                    self._not_run(name, end)
+                if not (but_blocked and self.decide(name)):
+                    self.not_run(name, end)
                 ended.append(name)
         self._tell_dependents(ended)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from zf.events import AttemptEnded, LeaseAwaited, LeaseTaken
 from zf.model import CANCEL_RUNNING, Task
@@ -31,6 +32,9 @@ from zf.run.schedule.orders import (
 )
 from zf.run.schedule.ready import ReadyQueue, place_of
 
+if TYPE_CHECKING:
+    from zf.run.schedule.limits.executors import Executors
+
 
 class Slots:
     """`queue` holds the tasks in line, `running` is task -> attempt under way. Orders that follow
@@ -46,7 +50,13 @@ class Slots:
         self._max_jobs = self._most = limits.max_jobs
         self._clock = clock
         self._order = order
-        self.queue = ReadyQueue(start_order(plan, limits), limits.resources)
+        self.executors: Executors | None = None
+        if limits.executors:
+            from zf.run.schedule.limits.executors import Executors  # noqa: PLC0415 - few runs have any
+
+            self.executors = Executors(limits.executors, limits.executor, limits.max_jobs)
+            self._max_jobs = self._most = self.executors.slots
+        self.queue = ReadyQueue(start_order(plan, limits), limits.resources, self.executors)
         self.gate = Gate(limits.throttle)
         self.running: dict[str, int] = {}
         self.monitors = Monitors(plan.tasks, clock)
@@ -67,6 +77,10 @@ class Slots:
     def has_begun(self, name: str) -> bool:
         """Whether there was an attempt of it, or is one."""
         return name in self._attempts
+
+    def attempts(self, name: str) -> int:
+        """How many attempts of it there were."""
+        return self._attempts.get(name, 0)
 
     def leave(self, name: str) -> None:
         """The task does not start after all."""
@@ -131,7 +145,8 @@ class Slots:
         if self.asked is not None:
             task = self._tasks[self.asked]
             cancels = task.on_newer == CANCEL_RUNNING
-            self._order(AskLease(task.id, task.concurrency, cancels))
+            protected = bool(task.approval.get("protected"))
+            self._order(AskLease(task.id, task.concurrency, cancels, protected))
         if self.gate.closed:
             waits = bool(self.queue) and self._has_free()
             self.gate.keep(waiting=waits, now=self._clock.now)
@@ -162,9 +177,9 @@ class Slots:
         if owner:
             return f"'{self._tasks[name].concurrency}', held by {owner}"
         lacking = self.queue.waits_for(name)
-        if lacking == place_of(self._tasks[name]) is not None:
+        if lacking == f"'{place_of(self._tasks[name])}'":
             return "its turn: max_parallel of its matrix"
-        return f"'{lacking}'" if lacking else "its turn"
+        return lacking or "its turn"
 
     def _has_free(self) -> bool:
         return len(self.running) < self._max_jobs and not self._alone
