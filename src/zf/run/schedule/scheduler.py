@@ -66,7 +66,7 @@ from zf.run.schedule import gates
 from zf.run.schedule.alarms import Alarms
 from zf.run.schedule.clock import Alarm, Clock
 from zf.run.schedule.exits import Exits
-from zf.run.schedule.handling import Handling
+from zf.run.gates.handling import Handling
 from zf.run.schedule.orders import (
     AskApproval,
     EndPhase,
