@@ -171,6 +171,18 @@ class RunOptions(Options, more=REPORTS):
         help="Keep the proof out of reach of the steps while they run: auto (where the system can,"
         " without any effect on steps), always (or nothing is run) or never.",
     )
+    container_engine: Option[str | None] = Option(
+        "--container-engine",
+        metavar="COMMAND",
+        verbs=(*NEW_RUN, WATCH),
+        parse=typed.engine,
+        variables=("ZF_CONTAINER_ENGINE",),
+        key="container_engine",
+        default=typed.AUTO,
+        shown="podman where it is there, else docker",
+        help="What makes the containers of tasks: podman, docker, or a command line that begins"
+        " with one of them, such as 'podman --runtime runc'.",
+    )
     sign: Option[bool | None] = Option(
         "--sign",
         off="--no-sign",
@@ -372,6 +384,7 @@ class Settings(Struct, frozen=True):
     # A run of 0.1 that is resumed had none.
     shield: Setting[str] = Setting(typed.AUTO, "default")
     cached: Setting[bool] = Setting(False, "default")
+    container_engine: Setting[str] = Setting(typed.AUTO, "default")
     executor: Setting[str | None] = Setting(None, "default")
 
     def as_json(self) -> dict[str, dict[str, Any]]:

@@ -39,6 +39,7 @@ class Project(Struct, frozen=True):
     grace_s: float | None = None
     sign: bool | None = None
     shield: str | None = None
+    container_engine: str | None = None
     # Whether results of earlier runs count for tasks that say `cache`.
     cached: bool | None = None
     # How much there is of what tasks ask for in `resources`, beside the machine's own cpu, mem_mb.

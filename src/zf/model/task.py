@@ -160,6 +160,9 @@ class Task(Struct, frozen=True):
     on_newer: str = QUEUE
     # The `matrix:` of a task whose instances are only known when a need has handed on which.
     matrix_from: Mapping[str, Any] = NOTHING
+    # The container that its steps run in, by the keys of a task file; of a task that is to run also
+    # the `digest` and the `id` of the image that its name stands for in this run.
+    container: Mapping[str, Any] = NOTHING
     # What runs beside its steps.
     services: tuple[Service, ...] = ()
     # What its processes may have of the machine, together or (files) each; None for no limit.

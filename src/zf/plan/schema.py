@@ -42,10 +42,10 @@ from zf.plan.placing.keys import EXECUTORS, PLACING
 from zf.plan.services.keys import SERVICES
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
 from zf.plan.triggers.keys import TRIGGERS
-from zf.plan.walls.keys import WALLS
+from zf.plan.walls.keys import WALLS, WALLS_OF_PROJECT
 from zf.plan.walls.limits import LIMITS
 from zf.settings import DEFAULT_GRACE_S, MAX_JOBS_LIMIT, MAX_TAIL_LINES
-from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
+from zf.typed import MAX_AMOUNT, MAX_SECONDS
 
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
@@ -385,12 +385,7 @@ PROJECT: Mapping[str, Key] = {
         "Whether every run is signed when it is over. A flag wins over this.",
         default=False,
     ),
-    "shield": Key(
-        one_of(*SHIELD_MODES),
-        "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
-        " over this.",
-        default="auto",
-    ),
+    **WALLS_OF_PROJECT,
     "cached": Key(
         BOOL,
         "Whether results of earlier runs count for tasks that say `cache`. A flag or variable wins"

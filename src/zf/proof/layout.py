@@ -13,6 +13,8 @@ from __future__ import annotations
 LOCKS = ".locks"
 # In there how long tasks took; a project may have a file of the same name and form.
 DURATIONS = "durations.json"
+# In there too: a file for each container of a run, as long as there is one.
+CONTAINERS = "containers"
 
 # Beside the runs: which were pruned, and which are held.
 RETENTION = "retention.jsonl"

@@ -93,7 +93,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     # 1. What cannot be carried out is refused without a trace.
     opening.refuse_impossible(request)
     opening.refuse_unset(request)
-    opening.refuse_unable(request)
+    request = opening.able(request)
     known = Known()
     # 2. The plan is looked through for secrets, which loads what workers look with; and earlier
     # runs say how long its tasks will take.
@@ -160,7 +160,7 @@ def resume(request: RunRequest) -> Launched:
     """
     run, run_dir = request.run, request.run_dir
     opening.refuse_unset(request)
-    opening.refuse_unable(request)
+    request = opening.able(request)
     # 1. The run is ours, and nothing of the dead runner's is left running.
     with (
         listening() as inbox,
@@ -293,6 +293,7 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         trace=request.trace,
         caching=request.caching(),
         terminal=request.terminal,
+        container_engine=request.settings.container_engine.value,
     )
     try:
         tasks = request.plan.tasks

@@ -15,12 +15,14 @@ from typing import Any
 from zf.errors import Exit, ZfError, error_text, printable
 from zf.events import SCHEMA, RunStarted
 from zf.inputs import known_to, told, variable
-from zf.model import LOCAL, is_limited, is_valid_id
+from zf.lean.records import replace
+from zf.model import LOCAL, NOTHING, is_limited, is_valid_id
+from zf.outlet import say_if_possible
 from zf.proof.canonical import canonical
 from zf.proof.files import remove_tree, sync_folder, write_new
 from zf.proof.journal import Journal
 from zf.proof.known import Known
-from zf.proof.layout import JOURNAL, PLAN, RETENTION, RUN
+from zf.proof.layout import CONTAINERS, JOURNAL, PLAN, RETENTION, RUN
 from zf.proof.lines import object_lines
 from zf.proof.read import LATEST, newest_head
 from zf.proof.source import provenance
@@ -39,6 +41,14 @@ from zf.variables import refers
 _WORKERS_END_S = 30.0
 # `trigger.VARIABLE`, which no other run needs to import.
 _TRIGGER = "ZF_TRIGGER"
+
+
+def able(request: RunRequest) -> RunRequest:
+    """The same with what it needs of this machine, the images of its containers. Raises ZfError
+    (exit 2) where it cannot be carried out here as it is asked for.
+    """
+    refuse_unable(request)
+    return _with_images(request)
 
 
 def refuse_unable(request: RunRequest) -> None:
@@ -122,6 +132,28 @@ def _refuse_unwalled(request: RunRequest) -> None:
     if reason := found_on(request.environ.get("PATH", os.defpath))[1]:
         more = f" and {len(wanting) - 1} more" if len(wanting) > 1 else ""
         raise unwalled(f"{wanting[0]}{more}", reason)
+
+
+def _with_images(request: RunRequest) -> RunRequest:
+    """The same with the images that its containers are made of. Raises ZfError (exit 2) where they
+    cannot be had.
+    """
+    if not any(task.container for task in request.plan.tasks.values()):
+        return request
+    from zf.run.host import containers  # noqa: PLC0415 - few tasks have one
+
+    setting, root = request.settings.container_engine.value, request.flow.root
+    plan = containers.settled(request.plan, setting, request.images, root)
+    return replace(request, plan=plan)
+
+
+def _clear_containers(proofs: str, run: str) -> None:
+    """Remove the containers of a run that is over, which a worker left that was killed."""
+    if os.path.isdir(f"{lock.folder(proofs)}/{CONTAINERS}"):
+        from zf.run.host import containers  # noqa: PLC0415 - few tasks have one
+
+        for problem in containers.clear(proofs, run):
+            say_if_possible(f"zf: {problem}\n")
 
 
 def unwalled(tasks: str, reason: str) -> ZfError:
@@ -233,6 +265,7 @@ def claimed(proofs: str, run: str) -> Iterator[int]:
         remove_tree(lock.staging_path(proofs, run))
         yield lock_fd
     finally:
+        _clear_containers(proofs, run)
         remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
 
@@ -291,8 +324,18 @@ def taken_over(request: RunRequest, inbox: Inbox) -> Iterator[int]:
     try:
         yield lock_fd
     finally:
+        _clear_containers(proofs, run)
         remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
+
+
+def _images(request: RunRequest) -> Mapping[str, Mapping[str, str]]:
+    """What run.json says of the images of its containers."""
+    if not any(task.container for task in request.plan.tasks.values()):
+        return NOTHING
+    from zf.run.host import containers  # noqa: PLC0415 - few tasks have one
+
+    return containers.recorded(request.plan)
 
 
 @contextmanager
@@ -352,6 +395,8 @@ def new_folder(
     }
     if request.inputs:
         about["inputs"] = {name: one.as_json() for name, one in request.inputs.items()}
+    if images := _images(request):
+        about["images"] = images
     if request.terminal:
         about["interactive"] = request.terminal
     if asked := triggered(request.environ):

@@ -79,6 +79,8 @@ class RunRequest(Struct, frozen=True):
     terminal: str = ""
     # The keys that must have signed an earlier run whose results are to count.
     trust: Trust | None = None
+    # What the names of images stand for, where an earlier run says so.
+    images: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
 
     @property
     def run(self) -> str:
@@ -273,6 +275,10 @@ def recorded_request(
         from zf.plan.matrix.known import grown  # noqa: PLC0415 - few matrices grow
 
         flow = grown(flow, planned)
+    if recorded.get("images"):
+        from zf.run.host import containers  # noqa: PLC0415 - few tasks have one
+
+        flow = containers.pinned(flow, recorded["images"])
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
     redactor = Redactor(tasks, environ, flow.project, inputs)
     request = RunRequest(

@@ -33,7 +33,7 @@ EXIT_TIMEOUT = int(Exit.TIMEOUT)
 COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
-_OF_ITS_PLACE = ("isolation", "interactive", "services", "limits", "executor")
+_OF_ITS_PLACE = ("isolation", "container", "interactive", "services", "limits", "executor")
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
     Cause.PHASE_TIMEOUT: "the phase timeout ran out in {where}",
@@ -62,8 +62,8 @@ class Outcome(Struct):
     containment: str = ""
     # How the steps were shielded. A worker that died took that with it: it stays unknown.
     shield: str = "unknown"
-    # The wall that its steps asked for and had; empty for none.
-    isolation: str = ""
+    isolation: str = ""  # the wall that its steps asked for and had; what a container was made of
+    container: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     # Of steps that were skipped, or failed and were tolerated.

@@ -34,7 +34,7 @@ from zf.proof.tree.records import Place
 from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
 from zf.tracing import Trace
-from zf.typed import ALWAYS
+from zf.typed import ALWAYS, AUTO
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
 from zf.work.attempt import Attempt
 from zf.work.capture import Buffer
@@ -93,6 +93,7 @@ class Shared(Struct, frozen=True):
     inputs: Inputs = field(default_factory=lambda: NOTHING)
     # The task that has the terminal, if one has it.
     terminal: str = ""
+    container_engine: str = AUTO
     # The executor that this is, for what is not where the runner is.
     executor: str = ""
 
@@ -140,6 +141,7 @@ class Worker:
             caching=shared.caching,
             cgroup=self._cgroup,
             terminal=shared.terminal,
+            container_engine=shared.container_engine,
             executor=shared.executor,
         )
         self._has_channel = self._has_aside = False
