@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
     "Begin": {
-        "init": "Propose tasks for a project, and write them once asked.",
-        "new": "Add a task to the project.",
+        "init | new": "Propose tasks for a project; add a task to it.",
         "doctor": "Say what is wrong here for zf, and what to do about it.",
         "help": "Show how a verb is used, or what a key means: zf help keys.",
     },
@@ -27,8 +26,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "run-task": "Run one task, and exit with its failing step's own code.",
         "watch": "Run again whatever a change concerns, until Ctrl-C.",
         "rerun": "Run a part of an earlier run again, such as what failed.",
-        "resume": "Finish a run whose zf was killed.",
-        "cancel": "End a run that goes on, or one task of it.",
+        "resume | cancel": "Finish a run whose zf was killed; end one that goes on.",
         "shell": "Open a shell where the steps of a task would run.",
     },
     "Look": {
@@ -38,6 +36,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "report": "Write a run as one HTML page, or for another program.",
         "diff": "Say what differs between two runs.",
         "ui | serve | token": "Show the runs in the browser: to you, or to a team.",
+        "enqueue | queue | schedule": "Let a server run it later; see what waits, and what is due.",
+        "pause | unpause | drain": "Hold what a server starts by itself, and let it go on.",
         "usage": "Print what a language model used, for $ZF_METRICS.",
     },
     "Prove and keep": {

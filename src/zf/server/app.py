@@ -18,9 +18,10 @@ from zf.server.access.guard import Guard
 from zf.server.api import health, runs
 from zf.server.live.summaries import Summaries
 from zf.server.project import Served
+from zf.server.queue import routes as queue
 
 API = "/api/v1"
-ROUTERS = (health.router, runs.router)
+ROUTERS = (health.router, runs.router, queue.router)
 
 
 def make_app(project: Served, access: Access) -> FastAPI:
@@ -45,6 +46,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
         app.include_router(router, prefix=API)
     # Where load balancers look.
     app.include_router(health.router, include_in_schema=False)
+    app.include_router(queue.hooks, include_in_schema=False)
     app.add_exception_handler(problems.Refused, problems.refused)
     app.add_exception_handler(ZfError, problems.of_zf)
     app.add_exception_handler(RequestValidationError, problems.invalid)

@@ -7,6 +7,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from zf.errors import ZfError
 from zf.proof.source.provenance import user_name
@@ -15,6 +16,7 @@ from zf.server.access.policy import Policy, is_loopback
 from zf.server.access.proxied import Proxied
 from zf.server.app import make_app
 from zf.server.project import Served
+from zf.server.queue.keeping import Kept, keep, keep_if_free
 from zf.server.serving import Place, serve
 
 Say = Callable[[str], None]
@@ -35,7 +37,7 @@ def ui(project: Served, place: Place, say: Say, *, opens: bool) -> None:
         if opens:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-    _serve(project, access, listening, place, begun)
+    _serve(project, access, listening, place, begun, keep_if_free(project))
 
 
 def team(project: Served, place: Place, policy: Policy, say: Say) -> None:
@@ -52,7 +54,7 @@ def team(project: Served, place: Place, policy: Policy, say: Say) -> None:
         if not access.tokens.any_valid(time.time()):
             say("no token lets anything in yet: zf token create NAME --role operator\n")
 
-    _serve(project, access, listening, place, begun)
+    _serve(project, access, listening, place, begun, keep(project, triggers=True))
 
 
 def _serve(
@@ -61,9 +63,15 @@ def _serve(
     listening: socket.socket,
     place: Place,
     begun: Callable[[], None],
+    kept: Kept | None,
 ) -> None:
     app = make_app(project, access)
-    with listening:
+    app.state.kept = kept
+    with ExitStack() as opened:
+        opened.enter_context(listening)
+        if kept is not None:
+            opened.callback(kept.close)
+            app.state.ready["queue"] = lambda: kept.keeper.is_ready
         serve(Proxied(app, access.policy), listening, place, app.state.closing, begun)
 
 

@@ -57,6 +57,7 @@ class Keeper:
         *,
         max_runs: Callable[[], int] = lambda: 1,
         triggers: Iterable[Callable[[State, float], list[Record]]] = (),
+        beside: Callable[[Keeper], None] | None = None,
         environ: Callable[[Item], Mapping[str, str]] = lambda _: os.environ,
     ) -> None:
         self._queue = queue
@@ -64,6 +65,7 @@ class Keeper:
         self._runs = runs
         self._max_runs = max_runs
         self._triggers = [*triggers]
+        self._beside = beside
         self._environ = environ
         self._lock = threading.RLock()
         self._wake = threading.Event()
@@ -163,6 +165,8 @@ class Keeper:
             for trigger in self._triggers:
                 with self._lock:
                     self.write(trigger(self.state, now), now)
+            if self._beside is not None:
+                self._beside(self)
         with self._lock:
             self.write(rules.expired(self.state, now), now)
             if self.is_ready:
