@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from zf import __version__
 from zf.errors import ZfError
-from zf.server import problems
+from zf.server import metrics, problems
 from zf.server.access.access import Access
 from zf.server.access.guard import Guard
 from zf.server.api import health, runs
@@ -21,7 +21,7 @@ from zf.server.project import Served
 from zf.server.queue import routes as queue
 
 API = "/api/v1"
-ROUTERS = (health.router, runs.router, queue.router)
+ROUTERS = (health.router, runs.router, queue.router, metrics.router)
 
 
 def make_app(project: Served, access: Access) -> FastAPI:
@@ -47,6 +47,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
     # Where load balancers look.
     app.include_router(health.router, include_in_schema=False)
     app.include_router(queue.hooks, include_in_schema=False)
+    app.include_router(metrics.router, include_in_schema=False)
     app.add_exception_handler(problems.Refused, problems.refused)
     app.add_exception_handler(ZfError, problems.of_zf)
     app.add_exception_handler(RequestValidationError, problems.invalid)
