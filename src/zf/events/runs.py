@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zf.lean.records import Struct
+from zf.lean.records import Struct, field
 
 # What `run_started` says of the events of this version.
 SCHEMA = "zf/events/v2"
@@ -36,9 +36,12 @@ class RunStarted(Struct, frozen=True):
 
 
 class RunResumed(Struct, frozen=True):
-    """A run whose runner had died goes on; `leftovers` counts the processes found and ended."""
+    """A run whose runner had died goes on; `leftovers` counts the processes found and ended.
+    `asked_by` is who asked the server for that, as `trigger.py` has it.
+    """
 
     leftovers: int
+    asked_by: Mapping[str, str] = field(default_factory=dict)
 
 
 class PhaseStarted(Struct, frozen=True):
@@ -115,11 +118,13 @@ class Interrupted(Struct, frozen=True):
 
 class CancelRequested(Struct, frozen=True):
     """`zf cancel` wants this task ended, or never started; the whole run when it is None. `by` is
-    the newer run that wants the task's `concurrency` group, if it was one that asked.
+    the newer run that wants the task's `concurrency` group, if it was one that asked; `asked_by`
+    who asked the server for it, as `trigger.py` has it.
     """
 
     task: str | None
     by: str = ""
+    asked_by: Mapping[str, str] = field(default_factory=dict)
 
 
 class PhaseEnded(Struct, frozen=True):

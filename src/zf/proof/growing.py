@@ -47,6 +47,11 @@ class GrowingJournal:
         self._stream.close()
 
     @property
+    def offset(self) -> int:
+        """The byte behind the last line that was read."""
+        return self._offset
+
+    @property
     def head(self) -> str:
         """The SHA-256 of the last line that was read, in hex; empty after damage."""
         return "" if self._chain is None else self._chain.head

@@ -30,7 +30,7 @@ from zf.lean.records import replace
 from zf.lean.signals import signal
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, is_valid_id
-from zf.run.host.interrupts import Inbox
+from zf.run.host.interrupts import FOR, Inbox
 from zf.run.host.leases import Leases
 from zf.run.host.machine import Sampler
 from zf.run.recorder import Recorder
@@ -185,15 +185,21 @@ class Engine:
         self._happened(Interrupted(number, self._interrupts))
 
     def _obey(self, order: str) -> None:
-        """`cancel` or `cancel TASK`, as `zf cancel` writes it, or `supersede TASK RUN`, as a newer
-        run does; anything else means nothing.
+        """`cancel` or `cancel TASK`, as `zf cancel` writes it, behind `for WHO` where the server
+        was asked for it; or `supersede TASK RUN`, as a newer run does. Anything else means nothing.
         """
-        match order.split(" "):
+        words = order.split(" ")
+        asked_by = {}
+        if words[0] == FOR and len(words) > 2:
+            from zf.trigger import of_word  # noqa: PLC0415 - few runs are a server's
+
+            asked_by, words = of_word(words[1]), words[2:]
+        match words:
             case ["cancel"]:
-                self._recorder.record(CancelRequested(None))
+                self._recorder.record(CancelRequested(None, asked_by=asked_by))
                 self._interrupt(signal.SIGTERM)
             case ["cancel", task]:
-                self._happened(CancelRequested(task))
+                self._happened(CancelRequested(task, asked_by=asked_by))
             case ["supersede", task, run] if is_valid_id(run):
                 self._happened(CancelRequested(task, by=f"run {run}"))
 

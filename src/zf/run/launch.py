@@ -184,7 +184,7 @@ def resume(request: RunRequest) -> Launched:
         if request.plan.dynamic:
             joined = extending.recalled(tasks, reading.events, request.redactor.defined)
         abandoned.drop_unnamed(run_dir, tasks, reading.events)
-        recorder.record(RunResumed(ended))
+        recorder.record(RunResumed(ended, opening.triggered(request.environ)))
         for attempt in recover.open_attempts(reading.events):
             task, before = tasks[attempt.task], known.task_sha256(attempt.task)
             shield.rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)

@@ -37,6 +37,8 @@ from zf.work.outcome import error_text
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
+# `trigger.VARIABLE`, which no other run needs to import.
+_TRIGGER = "ZF_TRIGGER"
 
 
 def refuse_unable(request: RunRequest) -> None:
@@ -131,6 +133,15 @@ def refuse_unset(request: RunRequest) -> None:
         told += problems.unset(root, task, found)
     if told:
         raise ZfError(told[0].message, problems=tuple(told))
+
+
+def triggered(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the server started the run for; nothing where a person did."""
+    if _TRIGGER not in environ:
+        return {}
+    from zf import trigger  # noqa: PLC0415 - few runs are a server's
+
+    return trigger.recorded(environ)
 
 
 @contextmanager
@@ -289,6 +300,8 @@ def new_folder(
         about["inputs"] = {name: one.as_json() for name, one in request.inputs.items()}
     if request.terminal:
         about["interactive"] = request.terminal
+    if asked := triggered(request.environ):
+        about["trigger"] = asked
     if request.arguments:
         about["arguments"] = [request.redactor.text(word) for word in request.arguments]
     previous = newest_head(proofs, but=run) or (None, None)

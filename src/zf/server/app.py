@@ -15,13 +15,26 @@ from zf.errors import ZfError
 from zf.server import metrics, problems
 from zf.server.access.access import Access
 from zf.server.access.guard import Guard
-from zf.server.api import health, runs
+from zf.server.api import actions, begin, definitions, events, health, run, runs
+from zf.server.api.keys import Keys
 from zf.server.live.summaries import Summaries
+from zf.server.live.tails import Tails
 from zf.server.project import Served
 from zf.server.queue import routes as queue
+from zf.server.starting import Starting
 
 API = "/api/v1"
-ROUTERS = (health.router, runs.router, queue.router, metrics.router)
+ROUTERS = (
+    health.router,
+    runs.router,
+    run.router,
+    events.router,
+    begin.router,
+    actions.router,
+    definitions.router,
+    queue.router,
+    metrics.router,
+)
 
 
 def make_app(project: Served, access: Access) -> FastAPI:
@@ -38,6 +51,9 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.state.project = project
     app.state.access = access
     app.state.runs = Summaries(project.proofs)
+    app.state.tails = Tails(project.proofs)
+    app.state.starting = Starting(project)
+    app.state.keys = Keys(project.folder)
     # What has to be done before `/ready` says so: names, and whether each is.
     app.state.ready = {}
     # Set when the server is to end: streams end then.
@@ -59,5 +75,12 @@ def make_app(project: Served, access: Access) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    closing: asyncio.Event = app.state.closing
+
+    async def end_streams() -> None:
+        await closing.wait()
+        app.state.tails.close()
+
+    ending = asyncio.create_task(end_streams())
     yield
-    app.state.closing.set()
+    ending.cancel()

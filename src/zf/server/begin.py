@@ -18,6 +18,7 @@ from zf.server.app import make_app
 from zf.server.project import Served
 from zf.server.queue.keeping import Kept, keep, keep_if_free
 from zf.server.serving import Place, serve
+from zf.server.starting import Starting
 
 Say = Callable[[str], None]
 
@@ -37,7 +38,7 @@ def ui(project: Served, place: Place, say: Say, *, opens: bool) -> None:
         if opens:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-    _serve(project, access, listening, place, begun, keep_if_free(project))
+    _serve(project, access, listening, place, begun, keep_if_free)
 
 
 def team(project: Served, place: Place, policy: Policy, say: Say) -> None:
@@ -54,7 +55,7 @@ def team(project: Served, place: Place, policy: Policy, say: Say) -> None:
         if not access.tokens.any_valid(time.time()):
             say("no token lets anything in yet: zf token create NAME --role operator\n")
 
-    _serve(project, access, listening, place, begun, keep(project, triggers=True))
+    _serve(project, access, listening, place, begun, keep)
 
 
 def _serve(
@@ -63,12 +64,12 @@ def _serve(
     listening: socket.socket,
     place: Place,
     begun: Callable[[], None],
-    kept: Kept | None,
+    take: Callable[[Served, Starting], Kept | None],
 ) -> None:
     app = make_app(project, access)
-    app.state.kept = kept
     with ExitStack() as opened:
         opened.enter_context(listening)
+        app.state.kept = kept = take(project, app.state.starting)
         if kept is not None:
             opened.callback(kept.close)
             app.state.ready["queue"] = lambda: kept.keeper.is_ready

@@ -24,6 +24,7 @@ _STATUS = {
     "ZF610": HTTPStatus.NOT_FOUND,
     "ZF612": HTTPStatus.NOT_FOUND,
     "ZF611": HTTPStatus.NOT_FOUND,
+    "ZF130": HTTPStatus.NOT_FOUND,
     "ZF120": HTTPStatus.CONFLICT,
     "ZF122": HTTPStatus.CONFLICT,
     "ZF144": HTTPStatus.CONFLICT,

@@ -22,6 +22,8 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # More than a line of any order, and a write of it is all or nothing (PIPE_BUF is at least 512).
 MAX_ORDER_BYTES = 400
 CANCEL = "cancel"
+# Before an order that the server was asked for, with who asked as the next word.
+FOR = "for"
 _FIFO = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -81,7 +83,7 @@ class Inbox:
                 self._is_to_end = True
             elif byte == 0x0A:
                 found.append(self._partial.decode("utf-8", "replace"))
-                self._is_to_end |= found[-1] == CANCEL
+                self._is_to_end |= _ends_the_run(self._partial)
                 self._partial = b""
             elif len(self._partial) < MAX_ORDER_BYTES:
                 self._partial += bytes((byte,))
@@ -131,6 +133,11 @@ class Inbox:
     def _close_descriptors(self) -> None:
         os.close(self._read_fd)
         os.close(self._write_fd)
+
+
+def _ends_the_run(order: bytes) -> bool:
+    words = order.split(b" ")
+    return (words[2:] if words[0] == FOR.encode() else words) == [CANCEL.encode()]
 
 
 def _own_folder(path: str) -> None:

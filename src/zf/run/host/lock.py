@@ -18,6 +18,7 @@ from hashlib import sha256
 from zf.errors import Exit, ZfError, printable
 from zf.lean import lazy
 from zf.proof.layout import LOCKS
+from zf.run.host.interrupts import FOR
 
 _OWNER = lazy.pattern(r"pid (\d+) on (\S+)")
 # The owner writes its name just after it has the lock; a process that comes between waits a little.
@@ -161,13 +162,15 @@ def owner(proofs: str, run: str) -> str:
         return printable(f.readline(200).rstrip("\n"))
 
 
-def cancel(proofs: str, run: str, task: str | None) -> None:
-    """Ask the zf that runs this to end this task, or, with None, the run.
+def cancel(proofs: str, run: str, task: str | None, asked_by: str = "") -> None:
+    """Ask the zf that runs this to end this task, or, with None, the run; for what asked the server
+    (`trigger.as_word`), if it was that.
 
     Raises ZfError (exit 1) when none does, or it cannot be asked.
     """
+    before = f"{FOR} {asked_by} " if asked_by else ""
     try:
-        order(proofs, run, "cancel" if task is None else f"cancel {task}")
+        order(proofs, run, f"{before}cancel" if task is None else f"{before}cancel {task}")
     except PermissionError as error:
         raise ZfError(
             f"{run!r} cannot be cancelled from here: {error.strerror}",

@@ -19,4 +19,7 @@ class Proxied:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["zf.peer"] = address_of(scope)
+        # uvicorn has no public way to end a connection whose other end takes nothing.
+        transport = getattr(getattr(send, "__self__", None), "transport", None)
+        scope["zf.abort"] = getattr(transport, "abort", None)
         await self._app(scope, receive, send)

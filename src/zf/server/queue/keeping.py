@@ -16,6 +16,7 @@ from zf.server.triggers.reconcile import Reconciler
 
 if TYPE_CHECKING:
     from zf.server.project import Served
+    from zf.server.starting import Starting
 
 
 class Kept(Struct):
@@ -31,29 +32,29 @@ class Kept(Struct):
         self.keeper.close()
 
 
-def keep(project: Served, *, triggers: bool) -> Kept:
+def keep(project: Served, starting: Starting) -> Kept:
     """Take the queue of a project, and keep it from now on. Raises ZfError: exit 5 where another
     process has it, 1 where it is damaged.
     """
-    return _kept(project, QueueFile.own(project.folder), triggers=triggers)
+    return _kept(project, starting, QueueFile.own(project.folder), triggers=True)
 
 
-def keep_if_free(project: Served) -> Kept | None:
+def keep_if_free(project: Served, starting: Starting) -> Kept | None:
     """The same for a person's own look: without what starts runs by itself, and None where another
     process has the queue.
     """
     queue = QueueFile.own_if_free(project.folder)
-    return None if queue is None else _kept(project, queue, triggers=False)
+    return None if queue is None else _kept(project, starting, queue, triggers=False)
 
 
-def _kept(project: Served, queue: QueueFile, *, triggers: bool) -> Kept:
+def _kept(project: Served, starting: Starting, queue: QueueFile, *, triggers: bool) -> Kept:
     current = Current(project.root, project.flow)
     reconciler = Reconciler(current, project.root)
     looking = Looking(current, reconciler)
     keeper = Keeper(
         queue,
         project.folder,
-        Runs(project.root, project.home, project.folder),
+        Runs(starting, project),
         max_runs=lambda: current.max_runs,
         triggers=[looking.due] if triggers else [],
         beside=looking.reconcile if triggers else None,

@@ -134,8 +134,10 @@ def enqueue(
     row = told.row(state.entries[item.item])
     if as_json:
         print(json.dumps(row))
+    elif row["state"] == "rejected":
+        print(f"rejected: {row['item']}, {row['why']}")
     else:
-        print(f"{row['state']}: {row['item']}" + (f", {row['why']}" if row["why"] else ""))
+        print(f"queued: {row['item']}")
     return Exit.FAILED if row["state"] == "rejected" else Exit.OK
 
 

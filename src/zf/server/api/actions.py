@@ -1,0 +1,148 @@
+"""What can be done about a run that is there: the verbs cancel, rerun, resume and seal."""
+
+from __future__ import annotations
+
+import os
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from zf import trigger
+from zf.proof.layout import MANIFEST
+from zf.report.formats.recorded import RecordedRun
+from zf.report.task_facts import named
+from zf.run.host.lock import cancel, has_runner
+from zf.server.api.begin import Accepted, Key, begin, trigger_of
+from zf.server.api.needs import AllRuns, Operator, Project
+from zf.server.problems import Refused
+from zf.server.starting import Starting
+
+router = APIRouter(tags=["runs"])
+
+# A resumed run reads its journal first, and verifies it.
+_RESUMES_S = 10.0
+
+
+class Nothing(BaseModel):
+    """There is nothing to be said."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Asked(BaseModel):
+    """What was asked of which run."""
+
+    run: str
+    asked: str
+    tasks: list[str] = []
+
+
+class Rerun(BaseModel):
+    """Which part of the run: one of `failed`, `from` and `only`, as `zf rerun` takes them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    failed: bool = False
+    first: str | None = Field(default=None, alias="from")
+    downstream: bool = False
+    only: str | None = None
+
+
+@router.post("/runs/{run}/cancel", status_code=202, summary="End a run")
+def cancel_run(
+    run: str, who: Operator, runs: AllRuns, project: Project, _body: Nothing | None = None
+) -> Asked:
+    """As `zf cancel RUN`: what runs gets TERM and its grace; once more ends it now."""
+    name = runs.find(run)
+    cancel(project.proofs, name, None, trigger.as_word(trigger_of(who)))
+    return Asked(run=name, asked="cancel")
+
+
+@router.post("/runs/{run}/tasks/{task}/cancel", status_code=202, summary="End a task of a run")
+def cancel_task(
+    run: str,
+    task: str,
+    who: Operator,
+    runs: AllRuns,
+    project: Project,
+    _body: Nothing | None = None,
+) -> Asked:
+    """As `zf cancel RUN TASK`; of a matrix, all of its instances."""
+    name = runs.find(run)
+    tasks = named(RecordedRun(f"{project.proofs}/{name}").facts, task)
+    for each in tasks:
+        cancel(project.proofs, name, each, trigger.as_word(trigger_of(who)))
+    return Asked(run=name, asked="cancel", tasks=[*tasks])
+
+
+@router.post(
+    "/runs/{run}/rerun", status_code=202, summary="Run a part of a run again, as a new one"
+)
+def rerun(
+    run: str,
+    asked: Rerun,
+    who: Operator,
+    runs: AllRuns,
+    request: Request,
+    response: Response,
+    key: Key = None,
+) -> Accepted:
+    """As `zf rerun RUN`, with `failed`, `from` (and `downstream`) or `only`."""
+    chosen = [asked.failed, asked.first is not None, asked.only is not None]
+    if chosen.count(True) != 1 or (asked.downstream and asked.first is None):
+        why = "rerun takes one of failed, from and only; downstream goes with from"
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, why, code="ZF827")
+    words = ["rerun", runs.find(run)]
+    words += ["--failed"] if asked.failed else []
+    words += [f"--from={asked.first}"] if asked.first is not None else []
+    words += ["--downstream"] if asked.downstream else []
+    words += [f"--only={asked.only}"] if asked.only is not None else []
+    body: Any = {"run": words[1], **asked.model_dump()}
+    return begin(request, response, who, words, body, key)
+
+
+@router.post("/runs/{run}/resume", status_code=202, summary="Finish a run whose zf was killed")
+def resume(
+    run: str,
+    who: Operator,
+    runs: AllRuns,
+    project: Project,
+    request: Request,
+    _body: Nothing | None = None,
+) -> Asked:
+    """As `zf resume RUN`."""
+    name = runs.find(run)
+    _refuse_over(project.proofs, name)
+    starting: Starting = request.app.state.starting
+    starting.start(["resume", name], name, trigger_of(who))
+    return Asked(run=name, asked="resume")
+
+
+@router.post("/runs/{run}/seal", summary="Close a run that was killed, as it lies there")
+def seal(
+    run: str,
+    who: Operator,
+    runs: AllRuns,
+    project: Project,
+    request: Request,
+    _body: Nothing | None = None,
+) -> Asked:
+    """As `zf seal RUN`, without a signature: keys stay with people."""
+    name = runs.find(run)
+    _refuse_over(project.proofs, name)
+    starting: Starting = request.app.state.starting
+    done = starting.carry_out(["seal", name], trigger_of(who))
+    if done.exit_code:
+        code, why = done.why_not
+        raise Refused(HTTPStatus.CONFLICT, why, code=code)
+    return Asked(run=name, asked="seal")
+
+
+def _refuse_over(proofs: str, run: str) -> None:
+    """Raises ZfError (409) for a run that goes on, or is sealed."""
+    if os.path.lexists(f"{proofs}/{run}/{MANIFEST}"):
+        raise Refused(HTTPStatus.CONFLICT, f"run {run} is over and sealed", code="ZF142")
+    if has_runner(proofs, run):
+        raise Refused(HTTPStatus.CONFLICT, f"run {run} goes on", code="ZF120")

@@ -1,0 +1,75 @@
+"""What the project defines, and the plan of a run of it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+
+from zf.plan import draw
+from zf.report.facts import build
+from zf.report.pictures.graph import figure
+from zf.server import definitions
+from zf.server.api.needs import Project, Viewer
+from zf.server.planning import planned
+from zf.server.problems import Refused
+
+router = APIRouter(tags=["definitions"])
+
+Known = Annotated[str | None, Header(alias="If-None-Match")]
+Tags: dict[int | str, dict[str, Any]] = {304: {"description": "As the caller has it."}}
+
+
+def tagged(body: Any, tag: str, known: str | None) -> Response:
+    """The body with its tag; nothing but that where the caller has it."""
+    headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
+    if known is not None and tag in known:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return JSONResponse(body, headers=headers)
+
+
+@router.get(
+    "/definitions", summary="Phases, inputs and tasks, as the files have them now", responses=Tags
+)
+def list_definitions(_who: Viewer, project: Project, known: Known = None) -> Response:
+    """All of the project, short; its ETag can be sent as If-Match with what starts a run."""
+    said = definitions.listed(project.flow())
+    return tagged(said, definitions.tag(said), known)
+
+
+@router.get(
+    "/definitions/{task}", summary="What a task comes to, and which line says it", responses=Tags
+)
+def one_definition(task: str, _who: Viewer, project: Project, known: Known = None) -> Response:
+    """The resolved form; of a task with a matrix, that of each instance."""
+    said = {"id": task, "instances": definitions.resolved(project.flow(), task)}
+    return tagged(said, definitions.tag(said), known)
+
+
+@router.get("/plan", summary="The plan of a run, before it is started", responses=Tags)
+def plan(
+    _who: Viewer,
+    project: Project,
+    phase: Annotated[list[str], Query(description="Its phases; without any, all.")] = [],  # noqa: B006
+    task: Annotated[list[str], Query(description="Or its tasks, with what they need.")] = [],  # noqa: B006
+    form: Annotated[
+        Literal["json", "svg", "mermaid"], Query(alias="format", description="How it is told.")
+    ] = "json",
+    known: Known = None,
+) -> Response:
+    """As JSON its ETag is `plan_sha256`, which can be sent as If-Match with what starts it."""
+    found = planned(project, phase, task)
+    if form == "mermaid":
+        return PlainTextResponse(draw.FORMATS["mermaid"][0](found.plan))
+    if form == "svg":
+        return _drawn(found.as_json)
+    return tagged({**found.as_json, "plan_sha256": found.sha256}, found.sha256, known)
+
+
+def _drawn(plan: Any) -> Response:
+    picture, _ = figure(build(plan, []))
+    if not picture:
+        raise Refused(HTTPStatus.NOT_FOUND, "nothing needs anything: there is no graph")
+    return Response(picture, media_type="image/svg+xml")

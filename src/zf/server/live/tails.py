@@ -1,0 +1,171 @@
+"""Journals that grow, each followed once however many clients look on.
+
+What is kept of a journal is where its lines end: 8 bytes a line. The lines themselves are read from
+the file when a client has room for them, so a client that reads nothing holds nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from array import array
+from collections.abc import Callable
+
+from zf.events import RunEnded
+from zf.proof import read
+from zf.proof.growing import GrowingJournal
+from zf.proof.layout import JOURNAL
+from zf.run.host.lock import has_runner
+
+# Between two looks at a journal, and between two at whether anything still writes it.
+_LOOK_S = 0.1
+_ALIVE_S = 1.0
+# Lines that are taken in at a time, so that many clients are served meanwhile.
+_AT_ONCE = 2000
+_PIECE_BYTES = 64 * 1024
+
+
+class Tail:
+    """The journal of one run, as far as its chain holds. Raises ZfError when there is none."""
+
+    def __init__(self, proofs: str, run: str) -> None:
+        self.run = run
+        # Whether its last line is there; or, without one, whether no zf runs it any more.
+        self.ended = False
+        self.dead = False
+        self.closing = False
+        self._proofs = proofs
+        run_dir = f"{proofs}/{run}"
+        self._journal = GrowingJournal(run_dir)
+        self._stream = read.open_file(run_dir, JOURNAL)
+        self._ends = array("Q")
+        self._grown = asyncio.Event()
+        self.watchers: set[Callable[[int], None]] = set()
+
+    @property
+    def count(self) -> int:
+        """How many lines there are."""
+        return len(self._ends)
+
+    @property
+    def size(self) -> int:
+        """How many bytes they have."""
+        return self._ends[-1] if self._ends else 0
+
+    @property
+    def over(self) -> bool:
+        """Whether no line will come any more."""
+        return self.ended or self.dead or self.closing
+
+    def lines(self, first: int) -> list[bytes]:
+        """Lines from this number on, without their newlines: as many as make a piece, one at
+        least.
+        """
+        last = first
+        start = self._ends[first - 1] if first else 0
+        while last + 1 < self.count and self._ends[last + 1] - start <= _PIECE_BYTES:
+            last += 1
+        data = os.pread(self._stream.fileno(), self._ends[last] - start, start)
+        return data.removesuffix(b"\n").split(b"\n")
+
+    def growth(self) -> asyncio.Event:
+        """Set once there is more, or no more will come. To be asked for before looking."""
+        return self._grown
+
+    async def follow(self) -> None:
+        """Take in what is written, until the end."""
+        silent_s = 0.0
+        while not self.over:
+            taken = await asyncio.to_thread(self._take)
+            if taken:
+                silent_s = 0.0
+                self._tell()
+                continue
+            if silent_s >= _ALIVE_S:
+                silent_s = 0.0
+                await self._look_for_life()
+                continue
+            await asyncio.sleep(_LOOK_S)
+            silent_s += _LOOK_S
+        self._tell()
+
+    def close(self) -> None:
+        """The server ends: so do all streams."""
+        self.closing = True
+        self._tell()
+
+    def release(self) -> None:
+        """Nothing looks on any more."""
+        self._journal.close()
+        self._stream.close()
+
+    def _take(self) -> int:
+        taken = 0
+        for line in self._journal.more():
+            self._ends.append(self._journal.offset)
+            taken += 1
+            if isinstance(line.event, RunEnded):
+                self.ended = True
+            if taken >= _AT_ONCE:
+                break
+        return taken
+
+    async def _look_for_life(self) -> None:
+        if not await asyncio.to_thread(has_runner, self._proofs, self.run):
+            # It may have written its end just before it went.
+            self.dead = not await asyncio.to_thread(self._take) and not self.ended
+
+    def _tell(self) -> None:
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+        for watch in [*self.watchers]:
+            watch(self.size)
+
+
+class Tails:
+    """The journals that are followed now."""
+
+    def __init__(self, proofs: str) -> None:
+        self._proofs = proofs
+        self._open: dict[str, tuple[Tail, asyncio.Task[None]]] = {}
+        self._users: dict[str, int] = {}
+
+    def attach(self, run: str) -> Tail:
+        """The tail of a run's journal, for one more client. Raises ZfError when there is none."""
+        if run not in self._open:
+            tail = Tail(self._proofs, run)
+            self._open[run] = tail, asyncio.get_running_loop().create_task(tail.follow())
+        self._users[run] = self._users.get(run, 0) + 1
+        return self._open[run][0]
+
+    def detach(self, tail: Tail) -> None:
+        """One client less; without any, nothing is followed."""
+        self._users[tail.run] -= 1
+        if self._users[tail.run]:
+            return
+        del self._users[tail.run]
+        _, task = self._open.pop(tail.run)
+        if task.done():
+            tail.release()
+        else:
+            task.cancel()
+            task.add_done_callback(lambda _: tail.release())
+
+    def close(self) -> None:
+        """End every stream."""
+        for tail, _ in self._open.values():
+            tail.close()
+
+
+class Attached:
+    """A tail for as long as a client looks on."""
+
+    def __init__(self, tails: Tails, run: str) -> None:
+        self._tails = tails
+        self._tail = tails.attach(run)
+
+    def __enter__(self) -> Tail:
+        return self._tail
+
+    def __exit__(self, *_: object) -> None:
+        self._tails.detach(self._tail)
