@@ -19,6 +19,7 @@ from zf.server.api import actions, begin, definitions, events, health, run, runs
 from zf.server.api.keys import Keys
 from zf.server.live.summaries import Summaries
 from zf.server.live.tails import Tails
+from zf.server.pages.routes import add_pages
 from zf.server.project import Served
 from zf.server.queue import routes as queue
 from zf.server.starting import Starting
@@ -69,6 +70,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.add_exception_handler(RequestValidationError, problems.invalid)
     app.add_exception_handler(HTTPException, problems.of_http)
     app.add_exception_handler(Exception, problems.internal)
+    add_pages(app)
     app.add_middleware(Guard, access=access)
     return app
 

@@ -22,7 +22,7 @@ _DAY_S = 86_400.0
 
 Port = Annotated[
     int | None,
-    typer.Option("--port", metavar="N", min=0, max=65535, help="The port; 0 for any free one."),
+    typer.Option("--port", metavar="N", min=0, help="The port; 0 for any free one."),
 ]
 
 

@@ -99,11 +99,12 @@ def render(run: RecordedRun, against: Against) -> Iterator[bytes]:
     template = environment.get_template("comparison.html")
     yield from sheet.pieces(
         template,
-        {"policy": sheet.policy(css), "css": css, "version": __version__, **_shown(run, against)},
+        {"policy": sheet.policy(css), "css": css, "version": __version__, **shown(run, against)},
     )
 
 
-def _shown(run: RecordedRun, against: Against) -> dict[str, Any]:
+def shown(run: RecordedRun, against: Against) -> dict[str, Any]:
+    """What the template is filled with."""
     ended, took = list(_ended(run, against)), list(_took(run, against))
     changed = list(_changed(run, against))
     # What changed in a task that ended otherwise may be why.

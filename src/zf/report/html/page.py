@@ -14,7 +14,7 @@ from zf.report.html.figures import FIGURES
 from zf.report.html.headline import headline
 from zf.report.html.logs import Packs
 from zf.report.html.quotes import Quote, Quotes
-from zf.report.html.state import counted
+from zf.report.html.state import bar, counted
 from zf.report.summary import total_s
 from zf.report.words import count, duration, moment, size, spent
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 25_000_000
 # What comes behind the logs: the script, and the list of logs that are left out.
 _FOOT_BYTES = 256 * 1024
-# A narrower part of the bar could not be seen.
-_THINNEST = 6
-_BAR = 1000
 
 
 def render(run: RecordedRun, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
@@ -53,8 +50,8 @@ def _shown(run: RecordedRun) -> dict[str, Any]:
         "css": css,
         "facts": facts,
         "sentence": headline(facts, alive=run.alive),
-        "origin": list(_origin(run)),
-        "bar": _bar(run),
+        "origin": list(origin(run)),
+        "bar": bar(counted(facts)),
         "counted": list(counted(facts)),
         "causes": list(causes.causes(run, quotes)),
         "first_step": causes.first_step(run),
@@ -68,8 +65,8 @@ def _shown(run: RecordedRun) -> dict[str, Any]:
         "costs": costs.costs(facts),
         "about": list(tables.about(run)),
         "settings": list(tables.settings(run)),
-        "took": _took,
-        "said_of": _said_of,
+        "took": took,
+        "said_of": said_of,
     }
     found = run.verification or {"verdicts": {}, "findings": ()}
     return shown | {
@@ -95,7 +92,7 @@ def _as_data(value: Any) -> Markup:
     return Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704
 
 
-def _origin(run: RecordedRun) -> Iterator[str]:
+def origin(run: RecordedRun) -> Iterator[str]:
     """Of what, when, how long and where."""
     source, facts = run.run.get("source"), run.facts
     if isinstance(source, dict):
@@ -106,34 +103,18 @@ def _origin(run: RecordedRun) -> Iterator[str]:
         yield f"phases {' '.join(facts.phases)}"
     if facts.started_at:
         yield moment(facts.started_at)
-    if (took := total_s(facts)) is not None:
-        yield duration(took)
+    if (seconds := total_s(facts)) is not None:
+        yield duration(seconds)
     if host := run.run.get("host"):
         yield f"on {host}"
 
 
-def _bar(run: RecordedRun) -> list[tuple[str, int, int]]:
-    """How many tasks are in which state, as lengths: class, begin and length of each part."""
-    parts = [(state.name, number) for state, number in counted(run.facts)]
-    total = sum(number for _, number in parts)
-    bar, x = [], 0
-    if total == 0:
-        return []
-    lengths = [max(_THINNEST, round(_BAR * number / total)) for _, number in parts]
-    over = sum(lengths) - _BAR
-    lengths[lengths.index(max(lengths))] -= over
-    for (name, _), length in zip(parts, lengths, strict=True):
-        bar.append((name, x, max(1, length - 2)))
-        x += length
-    return bar
-
-
-def _took(task: Any) -> str:
+def took(task: Any) -> str:
     told = spent(task)
     return "" if told == "-" else told
 
 
-def _said_of(quote: Quote) -> int:
+def said_of(quote: Quote) -> int:
     """The line at which a log is opened: where it says what failed, or its last."""
     lines = [line for part in (*quote.telling, quote.last) for line in part]
     said = next((line.number for line in lines if line.said), 0)

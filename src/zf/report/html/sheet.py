@@ -12,16 +12,23 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    PackageLoader,
+    StrictUndefined,
+    Template,
+)
 from markupsafe import Markup
 
 from zf.errors import printable
 
 
-def environment() -> Environment:
-    """For the templates of this room."""
+def environment(*others: BaseLoader) -> Environment:
+    """For the templates of this room, and those that `others` find."""
     return Environment(
-        loader=PackageLoader("zf.report.html", "."),
+        loader=ChoiceLoader([*others, PackageLoader("zf.report.html", ".")]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from zf.events import Status
@@ -37,6 +37,9 @@ STATES = {
         State("success", "succeeded"),
     )
 }
+# A narrower part of the bar could not be seen.
+_THINNEST = 6
+_BAR = 1000
 RANK = {name: number for number, name in enumerate(STATES)}
 
 
@@ -62,3 +65,19 @@ def counted(facts: Facts) -> Iterator[tuple[State, int]]:
     for task in facts.tasks.values():
         counts[name_of(task)] += 1
     return ((STATES[name], number) for name, number in counts.items() if number)
+
+
+def bar(counts: Iterable[tuple[State, int]]) -> list[tuple[str, int, int]]:
+    """How many tasks are in which state, as lengths: class, begin and length of each part."""
+    parts = [(state.name, number) for state, number in counts]
+    total = sum(number for _, number in parts)
+    drawn, x = [], 0
+    if total == 0:
+        return []
+    lengths = [max(_THINNEST, round(_BAR * number / total)) for _, number in parts]
+    over = sum(lengths) - _BAR
+    lengths[lengths.index(max(lengths))] -= over
+    for (name, _), length in zip(parts, lengths, strict=True):
+        drawn.append((name, x, max(1, length - 2)))
+        x += length
+    return drawn

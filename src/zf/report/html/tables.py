@@ -55,7 +55,7 @@ class Columns(Struct, frozen=True):
 
 def rows(run: RecordedRun) -> list[Row]:
     """Every task: what went wrong first, and else in plan order."""
-    return sorted(map(_row, run.facts.tasks.values()), key=lambda row: row.rank)
+    return sorted(map(row_of, run.facts.tasks.values()), key=lambda row: row.rank)
 
 
 class Matrix(Struct, frozen=True):
@@ -79,7 +79,7 @@ def matrices(run: RecordedRun) -> list[Matrix]:
     return found
 
 
-def _row(task: TaskFacts) -> Row:
+def row_of(task: TaskFacts) -> Row:
     cpu_s, memory = cpu_of(task.measures), _number(task.measures, "peak_memory_bytes")
     took = spent(task)
     return Row(

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zf.server.access.access import Access, bearer
@@ -25,6 +26,7 @@ from zf.server.access.roles import Who
 from zf.server.problems import answer
 
 MAX_BODY_BYTES = 1024 * 1024
+_SEE_OTHER = HTTPStatus.SEE_OTHER
 _TOO_LARGE = f"a body is at most {MAX_BODY_BYTES} bytes"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # Where in a request the one it is from is kept, for routes.
@@ -108,6 +110,11 @@ class Guard:
         return None
 
     def _unknown(self, scope: Scope, headers: Headers, address: str) -> Response:
+        if _is_page(scope, headers) and bearer(headers) is None:
+            # A person is shown where to come in, and is brought back from there.
+            if self._access.cookie(headers):
+                self._note(scope, None, HTTPStatus.UNAUTHORIZED, "ZF814")
+            return RedirectResponse(f"/login?{urlencode({'then': scope['path']})}", _SEE_OTHER)
         challenge = {"WWW-Authenticate": "Bearer"}
         if bearer(headers) is None and not self._access.cookie(headers):
             return answer(
@@ -167,6 +174,12 @@ _REFUSED = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.TOO_MANY_REQUESTS,
 }
+
+
+def _is_page(scope: Scope, headers: Headers) -> bool:
+    """Whether a browser asks for a page."""
+    of_api = scope["path"].startswith("/api/")
+    return scope["method"] in SAFE and not of_api and "text/html" in headers.get("accept", "")
 
 
 def is_open(path: str) -> bool:

@@ -1,0 +1,117 @@
+"""Runs that are looked at, kept in memory with what was folded from their journals.
+
+A run that goes on is folded on from where it was, however many look at it; one that is over is
+folded once. What was not looked at for longest goes first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock, RLock
+
+from zf.errors import ZfError
+from zf.events import AttemptStarted
+from zf.proof import growing, layout, read
+from zf.report.facts import Fold
+from zf.report.formats.recorded import RecordedRun
+from zf.run.host.lock import has_runner
+
+# So many runs, and fewer of large ones: a fold takes about five times the bytes of its journal.
+_MOST_RUNS = 12
+_MOST_BYTES = 12 * 1024 * 1024
+
+
+class FollowedRun(RecordedRun):
+    """A run with its facts as of the last `catch_up`."""
+
+    def __init__(self, proofs: str, name: str) -> None:
+        super().__init__(f"{proofs}/{name}")
+        self.name = name
+        self.lock = RLock()
+        self._proofs = proofs
+        self._journal = growing.GrowingJournal(self.folder)
+        status = os.stat(f"{self.folder}/{layout.JOURNAL}")
+        self._file = (status.st_dev, status.st_ino)
+        limits = self.run.get("limits")
+        self._fold = Fold(read.plan_json(self.folder), limits if _is_whole(limits) else None)
+        # The number of the last line that was taken in.
+        self.seq = -1
+        self.bytes = 0
+        # On which slot each task was started last.
+        self.slots: dict[str, int] = {}
+
+    def close(self) -> None:
+        self._journal.close()
+
+    @property
+    def is_same_file(self) -> bool:
+        """Whether its journal is still the one it began with."""
+        with suppress(OSError):
+            status = os.stat(f"{self.folder}/{layout.JOURNAL}")
+            return (status.st_dev, status.st_ino) == self._file
+        return False
+
+    def catch_up(self) -> None:
+        """Take in what was written since."""
+        for line in self._journal.more():
+            if isinstance(line.event, AttemptStarted):
+                self.slots[line.event.task] = line.event.slot
+            self._fold.apply(line.event, line.mono, line.wall)
+            self.seq = line.seq
+        self.bytes = os.path.getsize(f"{self.folder}/{layout.JOURNAL}")
+        self.__dict__["facts"] = self._fold.facts
+        alive = self._fold.facts.exit_code is None and has_runner(self._proofs, self.name)
+        if alive != self.alive or not self.is_over:
+            # What was read of a run that went on may be old by now.
+            for stale in ("journal", "sealed", "plan", "_sealed_artifacts"):
+                self.__dict__.pop(stale, None)
+        self.alive = alive
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended and is closed: nothing of it changes any more."""
+        return self.facts.exit_code is not None and self.sealed
+
+
+def _is_whole(limits: object) -> bool:
+    return isinstance(limits, dict) and {"max_jobs", "resources"} <= limits.keys()
+
+
+class OpenRuns:
+    """Those of one folder of proofs. Calls may come from any thread."""
+
+    def __init__(self, proofs: str) -> None:
+        self._proofs = proofs
+        self._runs: OrderedDict[str, FollowedRun] = OrderedDict()
+        self._lock = Lock()
+
+    @contextmanager
+    def open(self, run: str) -> Iterator[FollowedRun]:
+        """The run of this id as it is now, for this thread alone; raises ZfError when it cannot be
+        read.
+        """
+        with self._lock:
+            found = self._runs.get(run)
+            if found is not None and not found.is_same_file:
+                found = self._runs.pop(run, None)
+                found = None
+            if found is None:
+                try:
+                    found = self._runs[run] = FollowedRun(self._proofs, run)
+                except (OSError, ValueError) as error:
+                    raise ZfError(f"run {run!r} cannot be read: {error}", code="ZF611") from None
+            self._runs.move_to_end(run)
+        with found.lock:
+            found.catch_up()
+            yield found
+        self._make_room()
+
+    def _make_room(self) -> None:
+        with self._lock:
+            held = sum(run.bytes for run in self._runs.values())
+            while len(self._runs) > 1 and (len(self._runs) > _MOST_RUNS or held > _MOST_BYTES):
+                _, gone = self._runs.popitem(last=False)
+                held -= gone.bytes

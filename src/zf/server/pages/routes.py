@@ -1,0 +1,57 @@
+"""All pages, as one router; and what they need of the application."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+
+from zf.server.live.flows import Flows
+from zf.server.live.opened import OpenRuns
+from zf.server.pages import compare, definitions, login, logs, overview, run, sheet, start, task
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/static/{name}")
+def static(request: Request, name: str) -> Response:
+    """A style sheet or a script."""
+    return sheet.static_answer(request, name)
+
+
+def add_pages(app: FastAPI) -> None:
+    """Make the pages part of the server."""
+    project = app.state.project
+    app.state.open_runs = OpenRuns(project.proofs)
+    app.state.flows = Flows(project.root, project.flow)
+    # Pages of other parts of the server, as (address, name); and what is said above every page.
+    app.state.sections = []
+    app.state.alerts = []
+    app.include_router(router)
+    for family in (login, overview, run, task, logs, definitions, compare, start):
+        app.include_router(family.router)
+    for kind, handler in list(app.exception_handlers.items()):
+        app.add_exception_handler(kind, _as_page(handler))
+
+
+def _as_page(handler: Callable[..., Any]) -> Callable[[Request, Exception], Response]:
+    """The same refusal, as a page where one was asked for."""
+
+    def told(request: Request, error: Exception) -> Response:
+        answer: Response = handler(request, error)
+        if request.url.path.startswith("/api/") or not _wants_page(request):
+            return answer
+        said = json.loads(bytes(answer.body))
+        shown = {"title": said["title"], "detail": said["detail"], "code": said.get("code", "")}
+        problems = said.get("problems") or [{}]
+        shown |= {"hint": problems[0].get("hint") or ""}
+        return sheet.page(request, "error.html", status=HTTPStatus(answer.status_code), **shown)
+
+    return told
+
+
+def _wants_page(request: Request) -> bool:
+    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
