@@ -87,7 +87,7 @@ def _run() -> int:
         if answered is not None:
             return answered
     verb = sys.argv[1:2]
-    if verb in (["run"], ["run-phase"], ["run-task"], ["validate"], ["verify"]):
+    if verb in (["run"], ["run-phase"], ["run-task"], ["rerun"], ["validate"], ["verify"]):
         import gc
 
         # Modules, plans and lists of files are never garbage; looking for some among them takes
@@ -96,7 +96,7 @@ def _run() -> int:
     from zf.run.host import interrupts
 
     interrupts.heed()
-    if verb in (["run"], ["run-phase"], ["run-task"]):
+    if verb in (["run"], ["run-phase"], ["run-task"], ["rerun"]):
         from zf.cli import quick
 
         code = quick.run(sys.argv[1:])

@@ -4,7 +4,8 @@ values of `env`. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from zf.lean import lazy
 from zf.lean.records import Struct, field
@@ -287,3 +288,16 @@ def _expand_one(
 
 def unescaped(text: str) -> str:
     return text.replace("$${", "${")
+
+
+def service_variables(service: str, ports: Iterable[str]) -> list[str]:
+    """The variables that tell the ports of a service: `SVC_DB_PORT` is the first of a service `db`,
+    and each is told by its own name, too, as `SVC_DB_ADMIN_PORT`.
+    """
+    name, words = _word(service), [_word(port) for port in ports]
+    return [f"SVC_{name}_PORT", *(f"SVC_{name}_{one}_PORT" for one in words)] if words else []
+
+
+def _word(name: str) -> str:
+    """A name as a part of the name of a variable."""
+    return re.sub(r"[^A-Z0-9_]", "_", name.upper())

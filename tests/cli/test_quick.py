@@ -45,6 +45,8 @@ def agrees(words):
         meant["words"] = list(plain.named) or ()
     elif plain.verb == "run-phase":
         meant["phases"] = list(plain.named)
+    elif plain.verb == "rerun":
+        meant |= {"run": plain.named[0]} if plain.named else {}
     else:
         (meant["task"],) = plain.named
     given = {**context.params, "arguments": context.meta["arguments"]}
@@ -60,7 +62,10 @@ def agrees(words):
     return True
 
 
-@given(verb=st.sampled_from(["run", "run-phase", "run-task"]), words=st.lists(WORDS, max_size=7))
+@given(
+    verb=st.sampled_from(["run", "run-phase", "run-task", "rerun"]),
+    words=st.lists(WORDS, max_size=7),
+)
 @settings(max_examples=400)
 def test_plain_words_mean_what_the_parser_takes_them_for(verb, words):
     agrees([verb, *words])
@@ -72,6 +77,9 @@ def test_plain_words_mean_what_the_parser_takes_them_for(verb, words):
         "run",
         "run A b --fail-fast -j2",
         "run --run-id r task:a",
+        "rerun --failed",
+        "rerun latest --from a --downstream -j2",
+        "rerun r --only tag(x) --sign",
         "run-task a",
         "run-task tasks/a/task.yaml --with-needs --no-retries --json",
         "run-task --output quiet a --progress plain --grace 1 --poll-interval 0.5 --no-sign",

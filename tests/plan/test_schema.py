@@ -16,6 +16,8 @@ from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalle
 from zf.plan import schema
 from zf.plan.caching.keys import CACHE
 from zf.plan.files import forms, patterns
+from zf.plan.matrix import keys as matrix_keys
+from zf.plan.services.keys import SERVICE
 from zf.plan.steps import keys as step_keys
 from zf.plan.walls.keys import SANDBOX
 
@@ -94,6 +96,15 @@ WHOLE_TASK = {
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
     "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
+    "services": [
+        {
+            "name": "db",
+            "run": "postgres",
+            "ready": "pg_isready",
+            "ready_timeout_sec": 20,
+            "ports": [5432, "admin"],
+        },
+    ],
 }
 # What is told by the keys that it is short for, or comes from elsewhere.
 SHORT = {"shell", "run", "use", "needs+", "pass_env+", "artifacts+", "secrets+"}
@@ -315,9 +326,9 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 forms.with_defaults(schema.TASK),
                 step_keys.STEP,
                 schema.NEED,
-                schema.MATRIX,
-                schema.COUNTED,
-                schema.TAKEN,
+                matrix_keys.MATRIX,
+                matrix_keys.COUNTED,
+                matrix_keys.TAKEN,
                 schema.FROM,
                 schema.EXIT_CODES,
                 schema.CONCURRENCY,
@@ -325,6 +336,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.REPORTS,
                 CACHE,
                 SANDBOX,
+                SERVICE,
                 schema.PROJECT,
                 schema.THROTTLE,
                 schema.PHASE,
@@ -346,6 +358,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "reports",
         "cache",
         "sandbox",
+        "service",
         "project",
         "throttle",
         "phase",

@@ -1,5 +1,5 @@
 """The first minute of a newcomer: from the clone of a project that knows nothing of zf to a run that
-passes, its proof checked and its report, in five commands, with git and Python alone.
+passes, its proof checked and its report, in four commands, with git and Python alone.
 """
 
 import os
@@ -61,7 +61,8 @@ class Shell:
         os.close(self._fd)
 
 
-def test_five_commands_from_a_clone_to_a_report(tmp_path):
+def shell_with_a_clone(tmp_path):
+    """A shell in which nothing but git, Python and zf is there, beside a project to be cloned."""
     origin = tmp_path / "origin"
     for name, text in FILES.items():
         (origin / name).parent.mkdir(parents=True, exist_ok=True)
@@ -80,13 +81,18 @@ def test_five_commands_from_a_clone_to_a_report(tmp_path):
     shell = Shell(tmp_path, env | {"PATH": f"{programs}:/usr/bin:/bin"})
     shell.type("git clone -q origin mine")
     shell.type("cd mine")
-    asked = shell.type("zf init", until=r"Write zf.yaml\? \[Y/n\] $")
+    return shell, git
+
+
+def test_four_commands_from_a_clone_to_a_report(tmp_path):
+    shell, git = shell_with_a_clone(tmp_path)
+    asked = shell.type("zf run --report r.html", until=r"Write zf.yaml\? \[Y/n\] $")
+    assert "there are no tasks here yet" in asked
     assert "python3 -m unittest discover" in asked
     os.write(shell._fd, b"\n")
-    assert "next: zf run" in shell._read_until(r"\$ $")
-    assert re.search(
-        r"^PASS .*: 1 task: 1 success", shell.type("zf run --report r.html"), re.MULTILINE
-    )
+    shown = shell._read_until(r"\$ $")
+    assert "next: zf run" not in shown
+    assert re.search(r"^PASS .*: 1 task: 1 success", shown, re.MULTILINE)
     verified = shell.type("zf verify")
     assert "SUCCEEDED" in verified
     assert re.search(r"INTACT +PASSED", verified)
@@ -97,3 +103,19 @@ def test_five_commands_from_a_clone_to_a_report(tmp_path):
     status = [*git, "status", "--porcelain"]
     done = subprocess.run(status, cwd=tmp_path / "mine", capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["??", "r.html", "??", "zf.yaml"]
+
+
+def test_what_is_proposed_may_be_refused_or_looked_at_first(tmp_path):
+    shell, _ = shell_with_a_clone(tmp_path)
+    shell.type("zf run", until=r"Write zf.yaml\? \[Y/n\] $")
+    os.write(shell._fd, b"n\n")
+    assert "nothing was written" in shell._read_until(r"\$ $")
+    assert shell.type("echo code $?").endswith("code 2\n$ ")
+    assert "no tasks found" in shell.type("zf run test")
+    assert "no tasks found" in shell.type("zf run --dry-run")
+    asked = shell.type("zf init", until=r"Write zf.yaml\? \[Y/n\] $")
+    assert "python3 -m unittest discover" in asked
+    os.write(shell._fd, b"\n")
+    assert "next: zf run" in shell._read_until(r"\$ $")
+    shell.leave()
+    assert (tmp_path / "mine" / "zf.yaml").exists()

@@ -20,7 +20,7 @@ TREE = r"(00-meta|10-commands|20-logs|30-artifacts|40-checksums|99-summary)"
 KINDS = (
     r"(run|phase|attempt)_(started|ended)|(run|phase)_timed_out|run_resumed|task_not_run|interrupted"
     r"|cancel_requested|condition_evaluated|retry_(scheduled|dropped)|throttle_(entered|left)"
-    r"|lease_(awaited|taken)|budget_warned|cached|cache_missed|plan_extended"
+    r"|lease_(awaited|taken)|budget_warned|cached|cache_missed|plan_extended|service_(started|ended)"
 )
 SAID = "status|exit_code|signal|attempt|cause|detail|step|started_at|completed_at|duration_s|needs"
 ATTEST = r"attest/(statement\.(json(\.sig|\.tsr)?|dsse\.json)|test-result\.(dsse\.)?json)"
@@ -142,6 +142,15 @@ def journal(lines):
             t = tasks[e["task"]]
             assert (t["open"], t["began"], t["found"]) == (True, e["attempt"], None)
             t["found"] = e
+        elif e["type"].startswith("service_") and e["task"] is not None:  # 17
+            t, names = tasks[e["task"]], tasks[e["task"]].setdefault("services", {})
+            one = names.setdefault((e["attempt"], e["name"]), [])
+            one.append(e)
+            assert (t["open"], t["began"], len({*map(str, (s["ports"] for s in one))})) == (
+                *(True, e["attempt"]),
+                1,
+            )
+            assert [s["type"] for s in one] == ["service_started", "service_ended"][: len(one)]
         elif e["type"] == "retry_scheduled":
             t = tasks[e["task"]]
             assert (t["open"], t["began"] + 1) == (False, e["attempt"])
@@ -297,6 +306,17 @@ def surroundings(env, task, paper, e, handed):  # 15
     assert all(n in known for n in env if n.startswith("INPUT_"))
     root = env.get("ZENFLOW_ROOT")
     assert root is None or alike(normpath(join(root, task["workdir"])), task["pwd"])
+
+
+def served(root, task, e, files, own):  # 17
+    mine = {n: x for (k, n), x in task.get("services", {}).items() if k == e.get("attempt")}
+    said = parse(files.get(f"{root}99-summary/status.json", b"{}")).get("services", {})
+    logs = {p for p in own if p.startswith(f"{root}20-logs/service-")}
+    assert logs == {f"{root}20-logs/service-{n}.log" for n in mine}
+    for n, (_, end) in mine.items():
+        assert end["log"] == f"20-logs/service-{n}.log"
+        assert own[root + end["log"]] == end["log_sha256"]
+        assert all(end[k] == v for k, v in said[n].items())
 
 
 def cached(name, status, end, found, files):
@@ -482,7 +502,12 @@ def check(there, folders):
                 cut or handed == wanted or (handed < wanted and e["status"] != "success")
             )
             assert (
-                cut or told(root, rows[name], paper, e, files, own, outputs, resumed, plan) is None
+                cut
+                or (
+                    told(root, rows[name], paper, e, files, own, outputs, resumed, plan),
+                    served(root, tasks[name], e, files, own),
+                )
+                == (None,) * 2
             )
             if root == f"{name}/" or (not cut and f"{root}99-summary/status.json" in files):
                 claims(parse(files[f"{root}99-summary/status.json"]), name, paper, e)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from zf.audit.papers.services import ENDED, STARTED, ServiceAccount
 from zf.events import TYPES, Status
 from zf.lean.records import Struct, field
 
@@ -19,6 +20,7 @@ _STATUSES = frozenset(Status)
 _ENDS = frozenset({"attempt_ended", "task_not_run"})
 # A journal that contradicts itself everywhere needs no longer list than this to be refused.
 _MAX_PROBLEMS = 100
+_OF_SERVICES = frozenset({STARTED, ENDED})
 _LOOKED_UP = frozenset({"cached", "cache_missed"})
 # Events that say once more what the plan says.
 _OF_THE_PLAN = frozenset(
@@ -41,6 +43,8 @@ class TaskAccount(Struct):
     terminal: Mapping[str, Any] | None = None
     # The earlier result that the attempt which counts says it found, if one.
     cached: Mapping[str, Any] | None = None
+    # The services of its attempts.
+    services: dict[int, ServiceAccount] = field(default_factory=dict)
 
 
 class Clocks(Struct):
@@ -127,6 +131,8 @@ class Account(Struct):
             self._ended(data)
         elif kind in _LOOKED_UP:
             self._looked_up(data)
+        elif kind in _OF_SERVICES:
+            self._of_service(data)
         elif kind == "plan_extended":
             self._extended(data)
         elif kind == "run_ended":
@@ -176,6 +182,17 @@ class Account(Struct):
             self._problem("an earlier result is looked for out of order")
         account.looked_up = True
         account.cached = data if data.get("type") == "cached" else None
+
+    def _of_service(self, data: Mapping[str, Any]) -> None:
+        account = self._task(data)
+        if account is None:
+            return
+        if not account.open or data.get("attempt") != account.began:
+            self._problem("tells of a service of an attempt that is not under way")
+            return
+        wrong = account.services.setdefault(account.began, ServiceAccount()).feed(data)
+        if wrong:
+            self._problem(wrong)
 
     def _retried(self, data: Mapping[str, Any]) -> None:
         account = self._task(data)

@@ -13,12 +13,13 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from zf.cli.display import progress, streams
-from zf.cli.project import adopt, hide_in_commands, open_project, project_durations
+from zf.cli.project import adopt, find_run, hide_in_commands, open_project, project_durations
 from zf.cli.signing import conclude, signer_of_run, trust_of
 from zf.errors import Exit, ZfError
 from zf.inputs import GIVEN_PREFIX, Words, without_values
 from zf.lean.records import replace
 from zf.model import NOTHING, Asked, declares_inputs
+from zf.plan.places import NoProjectError
 from zf.proof.layout import LOCKS
 
 if TYPE_CHECKING:
@@ -114,9 +115,22 @@ def _nothing(selected: Selected) -> int:
 
 
 def begin_named(words: Sequence[str], options: RunOptions) -> int:
-    """Run what these words name, phases and tasks, with all that it needs; the exit code."""
+    """Run what these words name, phases and tasks, with all that it needs; the exit code. Where
+    there is no project yet, and no word for anything in one, tasks are proposed first.
+    """
+    names = [*map(task_id, words)]
+    try:
+        with Beside() as beside:
+            return _begin_named(names, options, beside)
+    except NoProjectError:
+        from zf.cli.verbs import init
+
+        if names or options.dry_run or not init.is_answered():
+            raise
+        if not init.offer():
+            return Exit.USAGE
     with Beside() as beside:
-        return _begin_named([*map(task_id, words)], options, beside)
+        return _begin_named(names, options, beside)
 
 
 def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> int:
@@ -388,3 +402,41 @@ def carry_out(
             request = replace(request, watch=watch)
         command = without_values(sys.argv, inputs)
         return conclude(launch(request, command), watcher, chosen, hide, options)
+
+
+def begin_rerun(run: str, options: RunOptions) -> int:
+    """Run what the options choose of an earlier run again, as a new run; the exit code."""
+    from zf.options import Setting
+    from zf.proof.read import plan_json, run_json
+    from zf.run.rerun import select
+
+    if [options.failed, options.first is not None, options.only is not None].count(True) != 1:
+        raise ZfError("rerun takes one of --failed, --from TASK and --only EXPR")
+    if options.downstream and options.first is None:
+        raise ZfError("--downstream goes with --from TASK")
+    with Beside() as beside:
+        flow, settings = settle(options, Asked(), beside)
+        if not settings.cached.given:  # what is to run again is not what an earlier run did
+            settings = replace(settings, cached=Setting(value=False, source="default"))
+        for base in options.upstream:
+            adopt(base)
+        run = adopt(run)
+        run_dir = find_run(run, own=True)
+        name = os.path.basename(run_dir)
+        recorded = run_json(run_dir)
+        if recorded.get("arguments"):
+            from zf.plan.inputs import arguments
+
+            flow = arguments.kept(flow, plan_json(run_dir), recorded)
+        again = select(flow, settings, options, run_dir, run, os.environ)
+        if again is None:
+            why = "no task is selected" if options.only or options.skip else "every task succeeded"
+            streams.say(sys.stderr, f"nothing to run again of {name}: {why}\n")
+            return Exit.OK
+        plan, fail_fast = again
+        return carry_out(
+            *(flow, plan, settings, options, beside),
+            fail_fast=fail_fast,
+            rerun_of=name,
+            again=recorded,
+        )

@@ -1,4 +1,4 @@
-"""A plain command line of run, run-phase or run-task, read without the command-line parser.
+"""A plain command line of run, run-phase, run-task or rerun, read without the parser.
 
 Importing the parser and building its commands takes 25 ms, a fifth of what a run of one task takes
 altogether. What is not plain (help, errors, `-C`, a value that looks like an option, ...) is left
@@ -8,13 +8,14 @@ to it, so that no difference shows; a test compares what the two make of the sam
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from zf.cli.begin import begin_named, begin_phases, begin_task
+from zf.cli.begin import begin_named, begin_phases, begin_rerun, begin_task
 from zf.cli.exits import guarded
 from zf.lean.records import Struct
-from zf.options import PHASE, RUN, TASK, Option
+from zf.options import PHASE, RERUN, RUN, TASK, Option
 from zf.settings import OPTIONS, RunOptions
 
 # The long options that take the next word, of any verb.
@@ -24,6 +25,9 @@ _JOINED = frozenset(
     for flag in option.flags
     if flag[:2] == "--" and not option.is_switch and not option.alone
 )
+
+# How many words a verb takes that are no options, at least and at most.
+_COUNTS = {PHASE: (1, sys.maxsize), TASK: (1, 1), RERUN: (0, 1)}
 
 
 class Plain(Struct, frozen=True):
@@ -46,12 +50,14 @@ def _begin(plain: Plain) -> int:
         return begin_named(plain.named, options)
     if plain.verb == PHASE:
         return begin_phases(plain.named, options)
+    if plain.verb == RERUN:
+        return begin_rerun(plain.named[0] if plain.named else "latest", options)
     return begin_task(plain.named[0], options)
 
 
 def read(words: Sequence[str]) -> Plain | None:
     """What these words say, if they are plain."""
-    if not words or words[0] not in {RUN, PHASE, TASK}:
+    if not words or words[0] not in {RUN, PHASE, TASK, RERUN}:
         return None
     verb = words[0]
     says = _what_flags_say(verb)
@@ -76,8 +82,8 @@ def read(words: Sequence[str]) -> Plain | None:
             typed.setdefault(option.name, []).append(value)
         else:
             typed[option.name] = value
-    counts_right = {RUN: True, PHASE: len(named) > 0, TASK: len(named) == 1}[verb]
-    return Plain(verb, tuple(named), typed) if counts_right else None
+    fewest, most = _COUNTS.get(verb, (0, len(named)))
+    return Plain(verb, tuple(named), typed) if fewest <= len(named) <= most else None
 
 
 def _without_arguments(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:

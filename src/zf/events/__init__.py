@@ -35,6 +35,7 @@ from zf.events.runs import (
     ThrottleEntered,
     ThrottleLeft,
 )
+from zf.events.services import ServiceEnded, ServiceStarted
 
 __all__ = [
     "FAILED",
@@ -64,6 +65,8 @@ __all__ = [
     "RunResumed",
     "RunStarted",
     "RunTimedOut",
+    "ServiceEnded",
+    "ServiceStarted",
     "Status",
     "TaskNotRun",
     "ThrottleEntered",

@@ -61,6 +61,7 @@ class Cause(StrEnum):
     SUPERSEDED = "superseded"  # a newer run wants its `concurrency` group for itself
     SPAWN = "spawn"  # a step could not be started
     WORKDIR = "workdir"  # the workdir is missing or outside the project
+    SERVICE = "service"  # a service could not be started, was not ready in time, or died
     SURVIVORS = "survivors"  # processes were left behind
     CLEANUP = "cleanup"  # the steps succeeded, a cleanup command did not
     BUDGET = "budget"  # it, its phase or its run used more than the budget, or did not say

@@ -35,6 +35,7 @@ from zf.events.runs import (
     ThrottleEntered,
     ThrottleLeft,
 )
+from zf.events.services import ServiceEnded, ServiceStarted
 from zf.lean import lazy
 from zf.lean.records import asdict, astuple, convert, replace
 
@@ -67,6 +68,8 @@ Event = (
     | PlanExtended
     | Cached
     | CacheMissed
+    | ServiceStarted
+    | ServiceEnded
     | RetryScheduled
     | RetryDropped
     | LeaseAwaited

@@ -25,6 +25,7 @@ from zf.model.recorded import (
     recorded_step,
     script_sha256,
 )
+from zf.model.service import Service
 from zf.model.task import (
     CANCEL_RUNNING,
     DEFAULT_MAX_LOG_BYTES,
@@ -56,6 +57,7 @@ __all__ = [
     "Need",
     "Phase",
     "Project",
+    "Service",
     "Step",
     "Task",
     "base_of",

@@ -9,6 +9,7 @@ from typing import Any
 
 from zf.lean.encoder import encoder
 from zf.lean.records import astuple
+from zf.model.service import recalled_service, recorded_service
 from zf.model.task import Need, Step, Task
 
 _OTHER_KEYS = {"steps": "commands", "start_after_s": "start_after"}
@@ -60,7 +61,10 @@ def _parts(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
     if rest == _LATER_DEFAULTS:  # as nearly every task has them
         return said, {}
     rows = zip(LATER, rest, strict=True)
-    return said, {key: value for (_, key, default), value in rows if value != default}
+    later = {key: value for (_, key, default), value in rows if value != default}
+    if task.services:
+        later["services"] = [recorded_service(one) for one in task.services]
+    return said, later
 
 
 # What a task file calls those fields of a step that are recorded only where it says them.
@@ -111,6 +115,8 @@ def recalled(said: Mapping[str, Any]) -> Task:
     fields["needs"] = tuple(Need(**need) for need in said["needs"])
     fields["steps"] = tuple(map(_recalled_step, said["commands"]))
     fields["cleanup"] = tuple(map(_recalled_step, said["cleanup"]))
+    if "services" in said:
+        fields["services"] = tuple(map(recalled_service, said["services"]))
     return Task(**fields)
 
 

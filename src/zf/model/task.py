@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from zf.lean.records import Struct
+from zf.model.service import Service
 
 # The environment and resources of most tasks, one object for all of them, and any empty mapping.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -158,6 +159,8 @@ class Task(Struct, frozen=True):
     on_newer: str = QUEUE
     # The `matrix:` of a task whose instances are only known when a need has handed on which.
     matrix_from: Mapping[str, Any] = NOTHING
+    # What runs beside its steps.
+    services: tuple[Service, ...] = ()
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""

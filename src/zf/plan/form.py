@@ -155,6 +155,14 @@ def one_or_list(plain: Schema) -> Schema:
     return word_or_list(plain, list_of(plain, min_length=1))
 
 
+def text_or_number(word: Schema, count: Schema) -> Schema:
+    """A text of this form, or such a number."""
+    return _shaped(
+        {_PLAIN: word, _OTHER: count},
+        lambda value: _OTHER if isinstance(value, int) else _PLAIN,
+    )
+
+
 def word_or_list(word: Schema, listed: Schema) -> Schema:
     """A plain value, or a list of what is of another form."""
     return _shaped(

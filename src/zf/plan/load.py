@@ -15,8 +15,6 @@ from zf.lean.records import replace
 from zf.model import (
     DEFAULT_PHASE,
     NOTHING,
-    QUEUE,
-    STEP_FIELDS,
     TASK_KEYS,
     Asked,
     Flow,
@@ -24,7 +22,6 @@ from zf.model import (
     Need,
     Phase,
     Project,
-    Step,
     Task,
     is_valid_id,
 )
@@ -86,6 +83,10 @@ def load(
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
+    if any(draft.task and draft.task.services for draft in drafts):
+        from zf.plan.services.checks import check_services  # few tasks have any
+
+        problems += check_services(drafts)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
         chosen = [*in_question(drafts, asked)]
@@ -302,82 +303,14 @@ def _task(draft: Draft, resolved: Resolved, lines: Mapping[str, list[int]]) -> T
     said.setdefault("phase", DEFAULT_PHASE)
     said.setdefault("title", draft.id)
     steps = short.with_shell(form["commands"], said.pop("shell", None) and form["shell"])
-    said["steps"] = _steps("step", steps, lines["commands"])
-    if not _CONVERTED.isdisjoint(form):
-        _convert(said, form, lines)
+    said["steps"] = short.steps("step", steps, lines["commands"])
+    if not short.CONVERTED.isdisjoint(form):
+        from zf.plan.resolve.converted import convert  # as a rule, few tasks say any of these
+
+        convert(said, form, lines)
     if resolved.elsewhere:
         said["origins"] = layers.origins(draft.place, resolved.elsewhere)
     return Task(**said)
-
-
-_CONVERTED = frozenset(
-    {
-        *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox"),
-        *("allow_failure", "retry_on"),
-    }
-)
-
-
-def _convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, list[int]]) -> None:
-    """Make what `Task` has of the keys that hold it in another form."""
-    said.pop("matrix", None)  # what it stands for is not known yet
-    if "env" in form:
-        said["env"], said["env_from"] = _environment(form["env"])
-    if "cleanup" in form:
-        steps = short.with_shell(form["cleanup"], form.get("shell"))
-        said["cleanup"] = _steps("cleanup", steps, lines["cleanup"])
-    if "artifacts" in form:
-        said["artifacts"], said["required_artifacts"] = _artifacts(form["artifacts"])
-    if isinstance(grouped := form.get("concurrency"), dict):
-        said["concurrency"] = grouped["group"]
-        said["on_newer"] = grouped.get("on_newer", QUEUE)
-    if isinstance(cache := form.get("cache"), dict):
-        said |= {
-            "cache": True,
-            "cache_env": tuple(cache.get("env", ())),
-            "cache_tools": tuple(cache.get("tools", ())),
-            "generates_check": cache.get("check", ""),
-        }
-    if "sandbox" in form:
-        from zf.plan.walls.keys import converted  # few tasks have one
-
-        said |= converted(form)
-    if isinstance(form.get("allow_failure"), dict):
-        said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
-    if isinstance(form.get("retry_on"), dict):
-        said["retry_on"] = tuple(form["retry_on"]["exit_codes"])
-
-
-def _steps(kind: str, listed: list[dict[str, Any]], lines: list[int]) -> tuple[Step, ...]:
-    steps: list[Step] = []
-    for step, line in zip(listed, lines, strict=True):
-        name = step.get("name") or f"{kind}-{len(steps)}"
-        more = {} if _PLAIN.issuperset(step) else _more_of_step(step)
-        steps.append(Step(name, step["run"], line, **more))
-    return tuple(steps)
-
-
-_PLAIN = frozenset({"name", "run"})
-
-
-def _more_of_step(step: Mapping[str, Any]) -> dict[str, Any]:
-    """What a step says beside its name and script, as the fields of `Step`."""
-    said = {STEP_FIELDS[key]: value for key, value in step.items() if key not in _PLAIN}
-    if "shell" in said:
-        from zf.plan.steps.keys import SHELLS
-
-        shell = said["shell"]
-        said["shell"] = SHELLS[shell] if isinstance(shell, str) else tuple(shell)
-    return said
-
-
-def _environment(
-    listed: Mapping[str, str | dict[str, str]],
-) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """The variables with their values, and those that hold outputs of needs."""
-    values = {name: value for name, value in listed.items() if not isinstance(value, dict)}
-    taken = {name: value["from"] for name, value in listed.items() if isinstance(value, dict)}
-    return values, taken or NOTHING
 
 
 def _outputs(form: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -385,15 +318,6 @@ def _outputs(form: Mapping[str, Any]) -> tuple[str, ...] | None:
     listed = form.get("outputs", [])
     is_sound = isinstance(listed, list) and all(isinstance(one, str) for one in listed)
     return tuple(listed) if is_sound else None
-
-
-def _artifacts(listed: list[str | dict[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """All of them, and those for which there must be a file."""
-    rows = [
-        (one, False) if isinstance(one, str) else (one["path"], one.get("required"))
-        for one in listed
-    ]
-    return tuple(path for path, _ in rows), tuple(path for path, required in rows if required)
 
 
 def _project(form: Mapping[str, Any]) -> Project:

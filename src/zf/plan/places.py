@@ -30,11 +30,16 @@ _OF_TASKS = lazy.pattern(
 _HEAD_BYTES = 1 << 20
 
 
+class NoProjectError(ZfError):
+    """There is no project here, nor in any folder above."""
+
+
 def find_root(start: str) -> tuple[str, str]:
     """The project `start` is in: its root, and the folder of its `proofs/`.
 
     The nearest folder upwards that is a project, or plainly means to be one: raises ZfError (exit
-    2) for the latter, as the tasks of a project further up are not what was asked for.
+    2) for the latter, as the tasks of a project further up are not what was asked for, and
+    NoProjectError where there is none at all.
     """
     here = os.path.realpath(start)
     if not os.path.isdir(here):
@@ -45,7 +50,7 @@ def find_root(start: str) -> tuple[str, str]:
     while not _is_project(folder):
         above = os.path.dirname(folder)
         if above == folder:
-            raise ZfError(
+            raise NoProjectError(
                 f"no tasks found in {printable(here)} or any folder above it",
                 code="ZF101",
                 hint="zf init proposes some; or write `tasks:` in zf.yaml, or tasks/<id>/task.yaml;"

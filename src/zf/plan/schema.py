@@ -22,7 +22,6 @@ from zf.plan.form import (
     Key,
     checked,
     either,
-    either_of,
     env_of,
     is_condition,
     list_of,
@@ -35,11 +34,13 @@ from zf.plan.form import (
     whole,
 )
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
-from zf.plan.outputs.form import FROM, OUTPUT_OF, OUTPUTS
+from zf.plan.matrix.keys import AXIS, MATRIX
+from zf.plan.outputs.form import FROM, OUTPUTS
+from zf.plan.services.keys import SERVICES
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
 from zf.plan.triggers.keys import TRIGGERS
 from zf.plan.walls.keys import WALLS
-from zf.settings import DEFAULT_GRACE_S, MAX_INSTANCES, MAX_JOBS_LIMIT, MAX_TAIL_LINES
+from zf.settings import DEFAULT_GRACE_S, MAX_JOBS_LIMIT, MAX_TAIL_LINES
 from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
 
 MAX_GRACE_S = 3600
@@ -116,48 +117,6 @@ REPORTS: Mapping[str, Key] = {
     ),
 }
 
-COUNTED: Mapping[str, Key] = {
-    "count": Key(
-        whole(1, MAX_INSTANCES),
-        "How many there are: the values are 1, 2, ... up to this.",
-        required=True,
-        example="count: 3",
-    ),
-}
-
-TAKEN: Mapping[str, Key] = {
-    "from": Key(
-        text(OUTPUT_OF),
-        "The output of a need that lists the values, as JSON: the task and the output, with a dot.",
-        required=True,
-        example="from: plan.list",
-    ),
-}
-
-_AXIS = either_of(list_of(SCALAR, min_length=1), "from", TAKEN, COUNTED)
-_LISTED = list_of(table(STR, SCALAR), min_length=1)
-MATRIX: Mapping[str, Key] = {
-    "from": Key(
-        text(OUTPUT_OF),
-        "The output of a need that says which instances there are, as JSON: a list of values, a"
-        " list of mappings as in `include`, or a whole matrix. In place of axes.",
-    ),
-    "include": Key(
-        _LISTED,
-        "Instances to add, or values to add to those that agree with the rest of the entry.",
-    ),
-    "exclude": Key(_LISTED, "Instances to leave out: all that have these values."),
-    "max_parallel": Key(
-        whole(1, MAX_AMOUNT),
-        "How many instances run at the same time. Default: as many as there are slots.",
-    ),
-    "fail_fast": Key(
-        BOOL,
-        "Whether an instance that fails ends the others, and keeps the rest from starting.",
-        default=False,
-    ),
-}
-
 TASK: Mapping[str, Key] = {
     "id": Key(
         text(ID),
@@ -185,7 +144,7 @@ TASK: Mapping[str, Key] = {
         keys=NEED,
     ),
     "matrix": Key(
-        mapping(MATRIX, others=_AXIS),
+        mapping(MATRIX, others=AXIS),
         "Axes and their values: the task is run once for each combination.",
         keys=MATRIX,
     ),
@@ -288,6 +247,7 @@ TASK: Mapping[str, Key] = {
     ),
     **CACHING,
     **WALLS,
+    "services": SERVICES,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task. A plain text is a step's"

@@ -70,6 +70,16 @@ def step_log(number: int) -> str:
     return log(f"step-{number}")
 
 
+def service_log(service: str) -> str:
+    """What a service of the task printed."""
+    return log(f"service-{service}")
+
+
+def is_service_log(path: str) -> bool:
+    """Whether a file of a tree is such a log."""
+    return path.startswith(f"{LOGS}/service-")
+
+
 def pattern(path: str) -> str:
     """A path as a regular expression; a `*` in it stands for any command."""
     return path.replace(".", r"\.").replace("*", "(?:step|cleanup)-[0-9]+")
@@ -82,5 +92,9 @@ def earlier_tree(task: str, attempt: int | str) -> str:
 
 # What an attempt writes besides its artifacts, and the lists and the outcome that come last.
 OWN_FILE = "|".join(
-    map(pattern, (TASK, ENV, COMMANDS_LIST, script("*"), command_record("*"), log("*")))
+    (
+        *map(pattern, (TASK, ENV, COMMANDS_LIST, script("*"), command_record("*"), log("*"))),
+        # An id: see `model`, which is not imported here.
+        service_log(r"[A-Za-z0-9][A-Za-z0-9._-]*").replace(".log", r"\.log"),
+    )
 )

@@ -180,6 +180,8 @@ def _texts(task: Task) -> list[str]:
     """The free texts of a task."""
     texts = [task.title, task.workdir, task.condition, *task.env.values(), *task.artifacts]
     texts += (*task.arguments, *task.allow_secrets_in)
+    for one in task.services:
+        texts += (one.run, one.image, one.ready)
     for globs in task.reports.values():
         texts += globs
     for step in (*task.steps, *task.cleanup):
@@ -274,4 +276,8 @@ def without_secrets(task: Task, redactor: StreamRedactor) -> Task:
         reports={kind: [*map(hide, globs)] for kind, globs in task.reports.items()},
         steps=hidden(task.steps),
         cleanup=hidden(task.cleanup),
+        services=tuple(
+            replace(one, run=hide(one.run), image=hide(one.image), ready=hide(one.ready))
+            for one in task.services
+        ),
     )

@@ -34,6 +34,8 @@ from zf.events import (
     RunResumed,
     RunStarted,
     RunTimedOut,
+    ServiceEnded,
+    ServiceStarted,
     Status,
     TaskNotRun,
     ThrottleEntered,
@@ -49,7 +51,6 @@ if TYPE_CHECKING:
 
 # What keeps a run from passing, unless it is tolerated: everything but success and skipped.
 _SPOILS = (*FAILED, Status.BLOCKED, Status.CANCELLED)
-
 # A row of the live board counts no further.
 _MOST_WAITING = 99
 
@@ -269,7 +270,7 @@ class Fold:
                 facts.interrupted = event
             case Cached() | CacheMissed():
                 facts.tasks[event.task].looked_up = event
-            case CancelRequested():
+            case CancelRequested() | ServiceStarted() | ServiceEnded():
                 pass  # what comes of it has events of its own
             case RunStarted():
                 facts.run, facts.first_step = event.run, event.first_step

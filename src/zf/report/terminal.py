@@ -31,6 +31,8 @@ from zf.events import (
     RunResumed,
     RunStarted,
     RunTimedOut,
+    ServiceEnded,
+    ServiceStarted,
     TaskNotRun,
     ThrottleEntered,
     ThrottleLeft,
@@ -132,6 +134,8 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
             return style.paint(f"interrupted: {how}", "interrupted")
         case RunEnded() | ConditionEvaluated() | LeaseTaken() | Cached() | CacheMissed():
             return ""  # the summary says it, or nothing needs to
+        case ServiceStarted() | ServiceEnded():
+            return ""  # of a task, whose end says what came of it
         case AttemptStarted() | AttemptEnded() | TaskNotRun() | LeaseAwaited():
             return ""  # of a task that is not in the plan
         case RetryScheduled() | RetryDropped():

@@ -379,7 +379,6 @@ VERBS: Mapping[Status, str] = {
     Status.LOST: "was lost",
 }
 
-
 _SENTENCES: Mapping[Cause, str] = {
     Cause.TIMEOUT: "its time ran out",
     Cause.PHASE_TIMEOUT: "the phase timeout struck before it could start",
@@ -389,6 +388,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.MATRIX: "another instance of its matrix had failed (fail_fast)",
     Cause.SPAWN: "a step could not be started",
     Cause.WORKDIR: "its workdir cannot be used",
+    Cause.SERVICE: "a service of it failed",
     Cause.SURVIVORS: "it left processes behind",
     Cause.ARTIFACTS: "an artifact was refused",
     Cause.BUDGET: "it used more than its budget",
@@ -408,7 +408,6 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.SUPERSEDED: "a newer run took its group",
     Cause.CLEANUP: "its cleanup failed",
 }
-
 
 _DROPPED: Mapping[Cause, str] = {
     Cause.PHASE_TIMEOUT: "the phase timeout struck",

@@ -15,8 +15,6 @@ from typing import Protocol
 from zf.events import (
     AttemptEnded,
     AttemptStarted,
-    Cached,
-    CacheMissed,
     CancelRequested,
     Cause,
     Interrupted,
@@ -54,6 +52,7 @@ from zf.run.schedule.orders import (
     TimeOutPhase,
 )
 from zf.run.schedule.scheduler import Scheduler
+from zf.work.control import Told
 
 
 class Executor(Protocol):
@@ -85,7 +84,7 @@ class Executor(Protocol):
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
-    ) -> list[AttemptEnded | Spent | Cached | CacheMissed]:
+    ) -> list[AttemptEnded | Spent | Told]:
         """Attempts that ended, and what others have spent or found so far; empty when the time is
         up, `wakeup_fd` became readable or `output_fd` writable.
         """
@@ -145,7 +144,7 @@ class Engine:
                 if isinstance(event, Spent):
                     self._carry_out(self._scheduler.handle(event, time.monotonic()))
                     continue
-                if isinstance(event, Cached | CacheMissed):
+                if isinstance(event, Told):
                     # What decides is the end of the attempt, which says it, too.
                     self._recorder.record(event)
                     continue

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from zf.events import FAILED, WELL, Cause, Status, timestamp
 from zf.lean import lazy
-from zf.metrics.budget import Spent
 from zf.model import NOTHING, recorded_step
 from zf.proof import layout
 from zf.proof.layout import ARTIFACTS
@@ -23,10 +22,11 @@ from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Capture
-from zf.work.environment import METRICS, channel_files, own_variables
+from zf.work.environment import own_variables
 from zf.work.interpreters import FILE, way
 from zf.work.outcome import Outcome, error_text
-from zf.work.shell import CANNOT_START, NotStartedError, ScriptFile, WorkdirError, enter
+from zf.work.results.budgets import meter_of
+from zf.work.shell import CANNOT_START, NotStartedError, ScriptFile, Started, WorkdirError, enter
 from zf.work.steps import Command, answer
 from zf.work.supervise.leftovers import cookie
 from zf.work.supervise.supervisor import Ended, Terms
@@ -42,16 +42,19 @@ if TYPE_CHECKING:
     from zf.work.caching.use import Use
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
-    from zf.work.results import channel, needs, reports, taken
-    from zf.work.results.metrics import Meter
+    from zf.work.results import channel, hints, needs, reports, taken
+    from zf.work.services import attempt as services
+    from zf.work.services.services import Services
     from zf.work.terminal import Terminal
     from zf.work.walls import around as walls
     from zf.work.walls.sandbox import Sandbox
 else:
     cache = lazy.module("zf.work.caching.attempt")
     channel = lazy.module("zf.work.results.channel")
+    hints = lazy.module("zf.work.results.hints")
     needs = lazy.module("zf.work.results.needs")
     reports = lazy.module("zf.work.results.reports")
+    services = lazy.module("zf.work.services.attempt")
     taken = lazy.module("zf.work.results.taken")
     terminal = lazy.module("zf.work.terminal")
     walls = lazy.module("zf.work.walls.around")
@@ -86,9 +89,13 @@ class Attempt:
         self._left_at = left and f"{context.written_aside}/{left}"
         # What its steps run in, once the first one is to.
         self._sandbox: Sandbox | None = None
+        # What runs beside its steps.
+        self._services: Services | None = services.prepare(task) if task.services else None
+        # When the time of its steps began, if not with its own: services come before.
+        self._steps_from = 0.0
         # What conditions of steps may refer to beside variables.
         self._facts: Mapping[str, Scalar] = NOTHING
-        self._meter = self._made_meter()
+        self._meter = meter_of(context, task, outcome.attempt)
         held = taken.variables(context, task, met, outcome) if task.env_from else NOTHING
         self._env = context.outside.build(task, self._own_variables(), held)
         # Of the commands that have variables of their own, by the names of their files.
@@ -153,12 +160,11 @@ class Attempt:
             go = partial(enter, self._context.real_root, *workdir)
             about = (self._context, self._task, self.outcome, self.tree, self._env)
             self._cache = cache.begin(*about, order.needs, self._redactor.text, go)
-        self._run_steps(meanwhile)
-        if self.outcome.cause is Cause.EXIT and self.outcome.step is not None:
-            self._tell_what_is_not_passed(self.outcome.step)
-            if self._sandbox is not None:
-                self._tell_what_is_not_read(self._sandbox, self.outcome.step)
-        self._run_cleanup()
+        try:
+            self._run_commands(meanwhile)
+        finally:
+            if self._services is not None:
+                services.end(self._services, self.outcome)
         if self._sandbox is not None:
             walls.judge(self._sandbox, self.outcome)
         self._collect()
@@ -170,6 +176,27 @@ class Attempt:
         self.outcome.redactions = self._redactor.counts
         self.outcome.notes += self._redactor.warnings
         self.outcome.hide(self._redactor.text)
+
+    def _run_commands(self, meanwhile: Callable[[], None] | None) -> None:
+        """Its steps and its cleanup, beside its services."""
+        outcome = self.outcome
+        if self._services is not None and outcome.status is Status.SUCCESS:
+            if not outcome.cached_from:
+                about = self._context, self._task, outcome, self.tree, self._redactor
+                services.begin(self._services, *about, self._beside, self._made_sandbox)
+            self._steps_from = time.monotonic()
+        self._run_steps(meanwhile)
+        if outcome.cause is Cause.EXIT and outcome.step is not None:
+            own = self._own.get(f"step-{outcome.step}")
+            values = {**self._env.values, **(own.values if own else {})}
+            hints.tell(self._context, self._task, outcome, self.tree, values, self._sandbox)
+        self._run_cleanup()
+
+    def _beside(self, script: str) -> Callable[[], Started]:
+        """What starts a script that runs beside the steps. Raises NotStartedError."""
+        task, context = self._task, self._context
+        enter(context.real_root, task.workdir, self.outcome.task.workdir)
+        return partial(context.shell.start, {**self._env.values}, _bytes(script), wall=self._wall())
 
     def _own_variables(self) -> dict[str, str]:
         context, task = self._context, self._task
@@ -183,12 +210,12 @@ class Attempt:
             needs=f"{context.aside}/{context.needs_of(task.id)}" if task.needs else "",
             channel=context.channel,
             cookie=cookie(context.run_dir, task.id, self.outcome.attempt),
-        )
+        ) | (self._services.variables() if self._services is not None else {})
 
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
         task, outcome, orders = self._task, self.outcome, self._context.orders
         terms = Terms(
-            outcome.began + task.timeout_s,
+            (self._steps_from or outcome.began) + task.timeout_s,
             task.silence_timeout_s,
             leave_running=task.leave_running,
             meter=self._meter,
@@ -204,28 +231,6 @@ class Attempt:
             wanted = wanted and not outcome.cached_from
             self._run_command(command, terms if wanted else None, meanwhile)
             meanwhile = None
-
-    def _tell_what_is_not_passed(self, index: int) -> None:
-        """Of the variables that a failed step names, those that it would have had elsewhere."""
-        step, own = self._task.steps[index], self._own.get(f"step-{index}")
-        names = self._context.outside.not_passed(
-            step, {**self._env.values, **(own.values if own else {})}
-        )
-        if names:
-            listed = ", ".join(names)
-            verb = "is" if len(names) == 1 else "are"
-            self.outcome.notes.append(
-                f"{listed} {verb} set where zf was started, but not passed to steps:"
-                f" `pass_env: [{listed}]` in the task file does that"
-            )
-
-    def _tell_what_is_not_read(self, sandbox: Sandbox, index: int) -> None:
-        """Of the files that a failed step speaks of, those that its sandbox kept from it."""
-        workdir = self._task.steps[index].workdir or self._task.workdir
-        end = self.tree.end_of(layout.log(f"step-{index}"), _END_BYTES)
-        for path in sandbox.unseen(workdir, end.decode("utf-8", "replace"))[:_MOST_UNSEEN]:
-            told = f"{path} is in the project, but not in `read` of its sandbox"
-            self.outcome.notes.append(told)
 
     def _run_cleanup(self) -> None:
         """However the steps ended, unless the runner leaves no time for anything any more."""
@@ -375,18 +380,26 @@ class Attempt:
         """The command line that a step's own is put behind, in the current folder. Raises
         NotStartedError.
         """
-        task, outcome = self._task, self.outcome
-        if not task.sandbox:
+        if not self._task.sandbox:
             return ()
         try:
-            if not outcome.isolation:
-                given = self._env.values, self._env.values["ARTIFACTS_DIR"]
-                self._sandbox, outcome.isolation = walls.around(self._context, task, *given)
-                if self._sandbox is None:
-                    outcome.notes.append(f"it ran without its sandbox: {outcome.isolation}")
-            return self._sandbox.words(os.getcwd(), script) if self._sandbox else ()
+            sandbox = self._made_sandbox()
+            return sandbox.words(os.getcwd(), script) if sandbox else ()
         except walls.CannotStandError as error:
             raise NotStartedError(str(error), CANNOT_START) from None
+
+    def _made_sandbox(self) -> Sandbox | None:
+        """The sandbox of the task, made when it is first asked for."""
+        task, outcome = self._task, self.outcome
+        if not outcome.isolation:
+            given = self._env.values, self._env.values["ARTIFACTS_DIR"]
+            try:
+                self._sandbox, outcome.isolation = walls.around(self._context, task, *given)
+            except walls.CannotStandError as error:
+                raise NotStartedError(str(error), CANNOT_START) from None
+            if self._sandbox is None:
+                outcome.notes.append(f"it ran without its sandbox: {outcome.isolation}")
+        return self._sandbox
 
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it: those that they left, or
@@ -422,26 +435,7 @@ class Attempt:
         if not outcome.cached_from and (task.outputs or context.was_told()):
             channel.take_told(context, task, tree, outcome, self._redactor.text)
 
-    def _made_meter(self) -> Meter | None:
-        """What tells the runner what the steps use, where that is limited."""
-        context, task = self._context, self._task
-        project = context.project
-        phase = project.phases.get(task.phase) if project.phases else None
-        limits = task.budget, project.budget, phase.budget if phase else NOTHING
-        if not any(limits):
-            return None
-        from zf.work.results.metrics import Meter  # noqa: PLC0415 - few tasks have a budget
 
-        attempt, orders = self.outcome.attempt, context.orders
-        return Meter(
-            channel_files(context.written_channel, task.id, attempt)[METRICS],
-            chain.from_iterable(limits),
-            lambda used: orders.report_spent(Spent(task.id, attempt, used)),
-        )
-
-
-# Of the files that a step could not see, and of the end of its log that is looked at for them.
-_MOST_UNSEEN, _END_BYTES = 5, 16_384
 _UTF8 = ("utf-8", "surrogateescape")
 
 

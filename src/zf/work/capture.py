@@ -78,6 +78,10 @@ class Capture:
         self._output_hash = self._log_hash
         self._grown = False
 
+    def fileno(self) -> int:
+        """The descriptor of the log."""
+        return self._log
+
     @property
     def log_sha256(self) -> str:
         return self._log_hash.hexdigest()

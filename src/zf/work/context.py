@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from zf.plan.graph import Met
     from zf.work.caching.use import Caching
     from zf.work.control import RunnerOrders
+    from zf.work.supervise.cgroup import Cgroup
     from zf.work.walls.shield import Shield
 
 # Where a run's tasks find the artifacts of their needs, beside the trees made ahead: covered by the
@@ -58,6 +59,8 @@ class WorkerContext(Struct):
     trace: Trace
     # What tasks that say `cache` do; None where none is looked up.
     caching: Caching | None = None
+    # The cgroup that this worker is in, where it could make one.
+    cgroup: Cgroup | None = None
     # The task whose steps are on the person's terminal.
     terminal: str = ""
     # Whether an artifact with a secret in it fails its task; it is never kept.

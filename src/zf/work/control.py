@@ -14,7 +14,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
-from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, from_json, to_json
+from zf.events import (
+    AttemptEnded,
+    Cached,
+    CacheMissed,
+    Cause,
+    ServiceEnded,
+    ServiceStarted,
+    Status,
+    from_json,
+    to_json,
+)
 from zf.lean.encoder import decoder, encoder
 from zf.lean.records import Struct, asdict, astuple, field
 from zf.lean.signals import signal
@@ -26,6 +36,10 @@ _RECEIVE_BYTES = 4096
 _LIST_BYTES = 4096
 # One order brings one, and orders come one at a time.
 _LEASES_BYTES = _socket.CMSG_SPACE(4 * struct.calcsize("i"))
+
+
+# What an attempt tells before its end, and the runner only writes down.
+Told = Cached | CacheMissed | ServiceStarted | ServiceEnded
 
 
 class Stop(Struct, frozen=True):
@@ -100,8 +114,8 @@ class RunnerOrders:
         """Tell the runner what the attempt under way has used so far."""
         self._tell(b"%b%b\n" % (SPENT, _to_json(asdict(spent)).encode()))
 
-    def report_found(self, event: Cached | CacheMissed) -> None:
-        """Tell the runner what came of looking for an earlier result."""
+    def report_found(self, event: Told) -> None:
+        """Tell the runner what came of looking for an earlier result, or of a service."""
         self._tell(b"%b%b\n" % (FOUND, _to_json(to_json(event)).encode()))
 
     def _tell(self, data: bytes) -> None:
@@ -166,13 +180,13 @@ class RunnerOrders:
             self._current = StartOrder(**order)
         elif current and (order["task"], order["attempt"]) == (current.task, current.attempt):
             stop = Stop(Cause(order["cause"]), order["detail"], force=order["force"])
-            self._stop(stop)
+            self.take_stop(stop)
 
     def _end(self, cause: Cause, why: str) -> None:
         self.ended = True
-        self._stop(Stop(cause, why))
+        self.take_stop(Stop(cause, why))
 
-    def _stop(self, stop: Stop) -> None:
+    def take_stop(self, stop: Stop) -> None:
         """The first cause stays; a later order can only take the grace away."""
         if self.stop is None:
             self.stop = stop
@@ -191,7 +205,7 @@ Report = tuple[AttemptEnded, bool, bool, str]
 PING = b"null\n"
 # What a line begins with that tells what an attempt has used so far.
 SPENT = b"spent "
-# And one that tells what came of looking for an earlier result.
+# And one that tells of an event of the attempt that the runner only has to write down.
 FOUND = b"found "
 # Says that the runner wants nothing more, and sees to what the worker leaves.
 DISMISS = b"false\n"
@@ -233,13 +247,13 @@ def kill_order(task: str, attempt: int, cause: Cause, *, force: bool, detail: st
     return b"%b\n" % _to_json(order).encode()
 
 
-def decode_told(line: bytes) -> Spent | Cached | CacheMissed | None:
+def decode_told(line: bytes) -> Spent | Told | None:
     """What a line tells of an attempt that goes on; None for a line of another kind."""
     if line.startswith(SPENT):
         return Spent(**_from_json(line[len(SPENT) :].decode()))
     if line.startswith(FOUND):
         event = from_json(_from_json(line[len(FOUND) :].decode()))
-        assert isinstance(event, Cached | CacheMissed)
+        assert isinstance(event, Told)
         return event
     return None
 

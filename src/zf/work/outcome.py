@@ -73,6 +73,7 @@ class Outcome(Struct):
     # What the task's own reports say of its test cases, where it has any.
     tests: Tests | None = None
     cached_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    services: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     interactive: bool = False  # whether it had the terminal, so that a person could type
     # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
@@ -264,7 +265,7 @@ class Outcome(Struct):
             status = Status.LOST
         elif stop.cause is Cause.BUDGET:
             detail = f"{stop.detail}, in {where}"
-        elif stop.cause is not Cause.STORAGE:
+        elif stop.cause not in {Cause.STORAGE, Cause.SERVICE}:
             status = Status.CANCELLED
             detail = f"{stop.detail}, in {where}" if stop.detail else f"cancelled in {where}"
         return self._end(End(status, stop.cause, detail, code, number), step)
@@ -324,7 +325,7 @@ class Outcome(Struct):
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told = {n: v for n in ("isolation", "interactive") if (v := getattr(self, n))}
+        told = {n: v for n in ("isolation", "interactive", "services") if (v := getattr(self, n))}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
         for name in ("metrics", "outputs_sha256", "cached_from"):

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from zf.events import AttemptEnded, Cached, CacheMissed, Cause, Status, timestamp
+from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.records import Struct
 from zf.lean.signals import signal
 from zf.metrics.budget import Spent
@@ -30,6 +30,7 @@ from zf.work.control import (
     DISMISS,
     PING,
     Report,
+    Told,
     decode,
     decode_told,
     extend_order,
@@ -115,7 +116,7 @@ class Pool:
         self._handles: dict[int, _WorkerHandle] = {}
         self._leaving: list[_WorkerHandle] = []
         self._running: dict[str, _WorkerHandle] = {}
-        self._ended: list[AttemptEnded | Spent | Cached | CacheMissed] = []
+        self._ended: list[AttemptEnded | Spent | Told] = []
         self._poll = select.poll()
         self._handle_at: dict[int, _WorkerHandle] = {}
         self._wakeup_fd: int | None = None
@@ -191,7 +192,7 @@ class Pool:
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
-    ) -> list[AttemptEnded | Spent | Cached | CacheMissed]:
+    ) -> list[AttemptEnded | Spent | Told]:
         """Attempts that ended, and what others have spent or found so far; empty when the time is
         up, `wakeup_fd` became readable or `output_fd` writable.
         """

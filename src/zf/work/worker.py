@@ -136,6 +136,7 @@ class Worker:
             project=shared.project,
             trace=shared.trace,
             caching=shared.caching,
+            cgroup=self._cgroup,
             terminal=shared.terminal,
         )
         self._has_channel = self._has_aside = False
@@ -206,9 +207,12 @@ class Worker:
 
     def _prepare(self, task: Task) -> None:
         """Make the task's first attempt ready. Whatever keeps it from that will come up again when
-        it is its turn, and be told then.
+        it is its turn, and be told then. Ports of services are found free just before they are
+        taken.
         """
         self._discard()
+        if task.services:
+            return
         try:
             if not self._has_aside:
                 os.makedirs(self._context.aside, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from zf.audit import statement
 from zf.audit.evidence import Evidence, reason_of
-from zf.audit.papers import agreement
+from zf.audit.papers import agreement, services
 from zf.proof import forms, layout
 from zf.proof.read import MAX_JSON_BYTES
 
@@ -26,6 +26,7 @@ _SAID_TWICE = {
 _CUT_SHORT = ("lost", "storage")
 
 Event = Mapping[str, Any]
+_NO_SERVICES = services.ServiceAccount()
 
 
 def match_attempts(
@@ -62,6 +63,9 @@ def match_attempts(
     run = agreement.Papers(seen.run, seen.account.resumed, seen.outputs, seen.joined)
     for root, tree in whole.items():
         for path, told in agreement.of_tree(tree, row, run, ends[root]):
+            seen.tampered("mismatch", told, f"{root}/{path}")
+        told_of = seen.account.tasks[task].services.get(ends[root].get("attempt", 0), _NO_SERVICES)
+        for path, told in services.of_tree(told_of, tree.status, tree.digests):
             seen.tampered("mismatch", told, f"{root}/{path}")
         if task in seen.joined and tree.task is not None:
             from zf.audit.origins import extended  # noqa: PLC0415 - few plans grow

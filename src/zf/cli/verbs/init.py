@@ -36,6 +36,24 @@ def init(
     _directory: Directory = None,
 ) -> int:
     """Look at a project, propose tasks that pass now, and write them as zf.yaml."""
+    code, written = _propose(directory, ci, yes=yes)
+    if written:
+        _say_what_next(os.path.realpath(directory), directory)
+    return code
+
+
+def offer() -> bool:
+    """Propose the first tasks for the project at hand, to be run at once; whether there are any
+    now.
+    """
+    _say("there are no tasks here yet: these could be the first\n")
+    return _propose(".", None, yes=False)[1]
+
+
+def _propose(
+    directory: str, ci: Literal["github", "gitlab"] | None, *, yes: bool
+) -> tuple[int, bool]:
+    """The exit code, and whether something was written."""
     from zf.adopt import checking, looking
     from zf.plan.places import PROJECT_FILE
 
@@ -56,19 +74,18 @@ def init(
     if ci and proposal:
         files |= _ci_job(root, ci, proposal.images)
     if not files:
-        return Exit.OK
+        return Exit.OK, False
     checking.refuse_outside(root, files)
     for name, text in files.items():
         _say(f"\n{name} would be:\n\n" if len(files) > 1 else "\n")
         streams.say(sys.stdout, _shown(text))
         sys.stdout.flush()
     if not yes and not _agreed(files):
-        return Exit.FAILED
+        return Exit.FAILED, False
     for name, text in files.items():
         checking.write_new(f"{root}/{name}", text)
     _say(f"\nwrote {' and '.join(files)}\n")
-    _say_what_next(root, directory)
-    return Exit.OK
+    return Exit.OK, True
 
 
 def _say(text: str) -> None:
@@ -111,9 +128,14 @@ def _ci_job(root: str, ci: str, images: tuple[str, ...]) -> dict[str, str]:
     return {}
 
 
+def is_answered() -> bool:
+    """Whether there is a terminal on which a question is seen and answered."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def _agreed(files: dict[str, str]) -> bool:
     """Ask once, where that can be answered."""
-    if not sys.stdin.isatty() or not sys.stderr.isatty():
+    if not is_answered():
         _say("\nnothing was written, as there is no terminal to ask on\n  hint: zf init --yes\n")
         return False
     _say(f"\nWrite {' and '.join(files)}? [Y/n] ")

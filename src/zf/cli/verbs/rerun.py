@@ -9,15 +9,12 @@ from typing import Annotated
 
 import typer
 
-from zf.cli.begin import Beside, carry_out, settle, words_of
+from zf.cli.begin import begin_rerun, words_of
 from zf.cli.display import progress, streams
 from zf.cli.options import RUN, Directory, complete_task, takes_run_options
-from zf.cli.project import adopt, facts_of, find_run, hide_in_commands, open_project, proofs_folder
+from zf.cli.project import facts_of, find_run, hide_in_commands, open_project, proofs_folder
 from zf.cli.signing import conclude, signer_of_run, trust_of
-from zf.errors import Exit, ZfError
 from zf.lean.records import replace
-from zf.model import Asked
-from zf.options import Setting
 from zf.settings import RunOptions
 
 
@@ -61,39 +58,7 @@ def rerun(
     options: RunOptions, run: Annotated[str, RUN] = "latest", _directory: Directory = None
 ) -> int:
     """Run a part of an earlier run again, as a new run; the rest is taken from its proof."""
-    from zf.proof.read import plan_json, run_json
-    from zf.run.rerun import select
-
-    if [options.failed, options.first is not None, options.only is not None].count(True) != 1:
-        raise ZfError("rerun takes one of --failed, --from TASK and --only EXPR")
-    if options.downstream and options.first is None:
-        raise ZfError("--downstream goes with --from TASK")
-    with Beside() as beside:
-        flow, settings = settle(options, Asked(), beside)
-        if not settings.cached.given:  # what is to run again is not what an earlier run did
-            settings = replace(settings, cached=Setting(value=False, source="default"))
-        for base in options.upstream:
-            adopt(base)
-        run = adopt(run)
-        run_dir = find_run(run, own=True)
-        name = os.path.basename(run_dir)
-        recorded = run_json(run_dir)
-        if recorded.get("arguments"):
-            from zf.plan.inputs import arguments
-
-            flow = arguments.kept(flow, plan_json(run_dir), recorded)
-        again = select(flow, settings, options, run_dir, run, os.environ)
-        if again is None:
-            why = "no task is selected" if options.only or options.skip else "every task succeeded"
-            streams.say(sys.stderr, f"nothing to run again of {name}: {why}\n")
-            return Exit.OK
-        plan, fail_fast = again
-        return carry_out(
-            *(flow, plan, settings, options, beside),
-            fail_fast=fail_fast,
-            rerun_of=name,
-            again=recorded,
-        )
+    return begin_rerun(run, options)
 
 
 def cancel(

@@ -1,7 +1,7 @@
 """`matrix:` as it stands in a file -> a `Matrix`, or what is wrong with it, each with its place.
 
 Values are taken from the file's text, not from what YAML makes of it: 3.10 is no number here. The
-form of it all (`schema.MATRIX`) has been checked before.
+form of it all (`keys.MATRIX`) has been checked before.
 """
 
 from __future__ import annotations

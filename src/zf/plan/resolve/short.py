@@ -9,6 +9,7 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, SequenceNode
 
+from zf.model import STEP_FIELDS, Step
 from zf.plan.files.forms import ADDING, MERGED
 from zf.plan.files.place import NOWHERE, Loc, Place, Said
 from zf.plan.resolve.layers import Layer, Resolved
@@ -131,6 +132,39 @@ def _long_steps(name: str, listed: list[Any], at: Loc, moved: dict[Loc, Loc]) ->
         if isinstance(step, str):
             moved[name, index, "run"] = (*at, index)
     return [{"run": step} if isinstance(step, str) else step for step in listed]
+
+
+# What of a task the model has in another form: see `converted.py`.
+CONVERTED = frozenset(
+    {
+        *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox"),
+        *("allow_failure", "retry_on", "services"),
+    }
+)
+
+
+def steps(kind: str, listed: list[dict[str, Any]], lines: list[int]) -> tuple[Step, ...]:
+    """The steps of a kind, which are in these lines of their file."""
+    found: list[Step] = []
+    for step, line in zip(listed, lines, strict=True):
+        name = step.get("name") or f"{kind}-{len(found)}"
+        more = {} if _SAID_BY_ALL.issuperset(step) else _more_of_step(step)
+        found.append(Step(name, step["run"], line, **more))
+    return tuple(found)
+
+
+_SAID_BY_ALL = frozenset({"name", "run"})
+
+
+def _more_of_step(step: Mapping[str, Any]) -> dict[str, Any]:
+    """What a step says beside its name and script, as the fields of `Step`."""
+    said = {STEP_FIELDS[key]: value for key, value in step.items() if key not in _SAID_BY_ALL}
+    if "shell" in said:
+        from zf.plan.steps.keys import SHELLS  # noqa: PLC0415 - few steps have one
+
+        shell = said["shell"]
+        said["shell"] = SHELLS[shell] if isinstance(shell, str) else tuple(shell)
+    return said
 
 
 def with_shell(steps: list[Any], shell: Any) -> list[Any]:

@@ -17,6 +17,7 @@ from zf.variables import (
     expand,
     is_allowed,
     references,
+    service_variables,
 )
 
 # What zf sets, but not before a step starts, or for itself.
@@ -55,6 +56,7 @@ def check(task: Task, project: Project, also: Collection[str] = ()) -> Iterator[
     """
     globs = (*task.pass_env, *project.pass_env)
     named = {*task.required_env, *project.required_env, *_OURS, *task.env_from, *also}
+    named.update(_of_services(task))
     if not task.needs:
         named.discard("NEEDS_DIR")
     for loc, env, step in _maps(task):
@@ -63,6 +65,10 @@ def check(task: Task, project: Project, also: Collection[str] = ()) -> Iterator[
             if "${" in text:
                 yield from _check_one((*loc, name), text, below, env, globs)
         yield from _circles(loc, env)
+
+
+def _of_services(task: Task) -> Iterator[str]:
+    return (name for one in task.services for name in service_variables(one.name, one.ports))
 
 
 def _check_one(
@@ -118,7 +124,7 @@ def check_here(
     set, or they are too long. `seen` has what the task's steps see of the environment, and `also`
     are variables that they have besides.
     """
-    ours = dict.fromkeys((*_OURS, *task.env_from, *also), "")
+    ours = dict.fromkeys((*_OURS, *task.env_from, *_of_services(task), *also), "")
     below: Mapping[str, str] = {}
     for loc, env, step in _maps(task):
 

@@ -62,7 +62,6 @@ _STEP_TOLERATED = Here("continue_on_error", "true", boolean)
 _CONTAINER = (
     'a step runs on this machine: write `run: docker run --rm -v "$PWD:/src" -w /src IMAGE make`'
 )
-_SERVICE = "a task of its own starts it, with `leave_running: true`, and this one needs that"
 _SETUP = "write it as the first of `commands`, or as a task which this one needs"
 _RUNNER = "tasks run where zf runs: leave it out"
 _ACTION = "zf runs no actions: write what it does as `run`"
@@ -172,7 +171,6 @@ _OF_TASKS: Mapping[str, _Answer] = {
     "image": _CONTAINER,
     "container": _CONTAINER,
     "docker": _CONTAINER,
-    "services": _SERVICE,
     "runs-on": _RUNNER,
     "runs_on": _RUNNER,
     "runner": _RUNNER,
@@ -275,7 +273,7 @@ _OF_PROJECTS: Mapping[str, _Answer] = {
     "import": Here("include", "[path/to/file.yaml]", listed),
     "imports": Here("include", "[path/to/file.yaml]", listed),
     "image": _CONTAINER,
-    "services": _SERVICE,
+    "services": "a task, or all of them by `defaults`, says it: {services: [{name: db, run: ...}]}",
     "on": _TRIGGER,
     "workflow": _TRIGGER,
     "trigger": _TRIGGER,

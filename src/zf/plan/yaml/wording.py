@@ -16,8 +16,8 @@ from zf.lean.records import Struct, replace
 from zf.plan.files import patterns
 from zf.plan.files.forms import within
 from zf.plan.inputs.form import INPUT_NAME
+from zf.plan.matrix.keys import COUNTED, MATRIX, TAKEN
 from zf.plan.outputs.form import OUTPUT, OUTPUT_OF
-from zf.plan.schema import COUNTED, MATRIX, TAKEN
 from zf.plan.suggest import nearest
 from zf.plan.yaml.elsewhere import answer, stands_for
 from zf.plan.yaml.position import marks_inside

@@ -197,6 +197,12 @@ class TaskTree:
             stream.seek(-min(most, os.fstat(stream.fileno()).st_size), os.SEEK_END)
             return stream.read(most)
 
+    def start_of(self, path: str, most: int) -> bytes:
+        """The first ones."""
+        folder, _, name = path.partition("/")
+        with open(os.open(name, READ, dir_fd=self._fds[folder]), "rb") as stream:
+            return stream.read(most)
+
     def wrote(self, path: str, digest: str) -> None:
         """Take the digest of a file written elsewhere (a log, an artifact) into the list."""
         self.digests[path] = digest

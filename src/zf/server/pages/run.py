@@ -234,7 +234,12 @@ def picture(request: Request, run: str) -> Response:
 def _figures(run: FollowedRun, wanted: str) -> list[Figure]:
     drawn = (make(run) for make in FIGURES if wanted in make.__name__)
     return [
-        Figure(one.id, one.title, links.in_picture(one.svg, run.name), one.told)
+        Figure(
+            one.id,
+            one.title,
+            links.in_picture(one.svg, run.name),
+            [links.in_picture(line, run.name) for line in one.told],
+        )
         for one in drawn
         if one is not None
     ]

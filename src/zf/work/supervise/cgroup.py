@@ -64,6 +64,19 @@ class Cgroup:
             return f"it cannot be written to: {error.strerror}"
         return ""
 
+    def beside(self, name: str) -> Cgroup | None:
+        """Make another where this one is, and go there: what is in it is not killed with this one.
+        None where that cannot be.
+        """
+        try:
+            return self._made(self._parent, name)
+        except OSError:
+            return None
+
+    def remove_beside(self, name: str) -> None:
+        """Remove such a cgroup, of a process that has ended."""
+        remove(self._parent, name)
+
     def kill(self) -> None:
         """Kill everything in it, but not this process."""
         with suppress(OSError):

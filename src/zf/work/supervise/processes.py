@@ -70,6 +70,16 @@ class Tree(Protocol):
         """Have what this leader left stay one of the others to look after, its zombie with it."""
         ...
 
+    def leave_alone(self, pid: int) -> None:
+        """Have this child, and what is below it, be none of them until it is `forget`ten: it looks
+        after its own processes.
+        """
+        ...
+
+    def forget(self, pid: int) -> None:
+        """Such a child is gone, and reaped."""
+        ...
+
 
 def become_subreaper() -> bool:
     """Have orphaned descendants become children of this process; whether the system can do it."""
@@ -97,7 +107,9 @@ def hide_from_tracers() -> None:
 
 
 class SubreaperTree:
-    """All descendants of this process, which must be a subreaper and have no other children."""
+    """All descendants of this process, which must be a subreaper and have no other children but
+    those that it is to leave alone.
+    """
 
     look_again_s: float | None = None
 
@@ -106,6 +118,7 @@ class SubreaperTree:
         self._cgroup = cgroup
         self.meter = Meter(cgroup)
         self._self = os.getpid()
+        self._alone: set[int] = set()
         self._fd: int | None = None
         with suppress(FileNotFoundError):  # kernels without CONFIG_PROC_CHILDREN
             self._fd = os.open(f"/proc/self/task/{self._self}/children", os.O_RDONLY)
@@ -115,13 +128,15 @@ class SubreaperTree:
             os.close(self._fd)
 
     def has_only(self, leader: int) -> bool:
+        if self._alone:
+            return self._own() == [leader]
         return self._fd is not None and os.pread(self._fd, 64, 0) == b"%d " % leader
 
     def left(self, leader: int) -> list[int]:
-        return [pid for pid in self.children() if pid != leader and not self.meter.reap(pid)]
+        return [pid for pid in self._own() if pid != leader and not self.meter.reap(pid)]
 
     def members(self, leader: int) -> list[int]:  # noqa: ARG002 - groups need it
-        direct = self.children()
+        direct = self._own()
         return [pid for pid in (*direct, *_below(direct)) if not _is_zombie(pid)]
 
     def send(self, number: int, leader: int, left: list[int], *, spare: bool = False) -> None:
@@ -146,7 +161,12 @@ class SubreaperTree:
     def is_empty(self) -> bool:
         """The kernel's word: waitid answers ECHILD exactly when there is no child, and every
         descendant of a subreaper is one or has a living ancestor that is.
+
+        Beside children that are to be left alone it is the list of children that tells: it can miss
+        one only while another is reaped, which this process alone does, and not here.
         """
+        if self._alone:
+            return not self._own()
         try:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -155,6 +175,16 @@ class SubreaperTree:
 
     def keep(self, leader: int) -> None:
         """They are children like others; so is the leader, to be reaped with them."""
+
+    def leave_alone(self, pid: int) -> None:
+        self._alone.add(pid)
+
+    def forget(self, pid: int) -> None:
+        self._alone.discard(pid)
+
+    def _own(self) -> list[int]:
+        """The children of this process but those that are to be left alone."""
+        return [pid for pid in self.children() if pid not in self._alone]
 
     def _send_below(self, pid: int, number: int) -> None:
         """Signal a deeper descendant: pin it by a pidfd, make sure it is still ours, signal it."""
@@ -225,6 +255,12 @@ class GroupTree:
 
     def keep(self, leader: int) -> None:
         self._kept.add(leader)
+
+    def leave_alone(self, pid: int) -> None:
+        """It has a group of its own."""
+
+    def forget(self, pid: int) -> None:
+        """As above."""
 
 
 def describe(pids: list[int]) -> tuple[Process, ...]:

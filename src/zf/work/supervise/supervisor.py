@@ -84,7 +84,7 @@ class Supervisor:
 
     def __init__(self, orders: RunnerOrders, grace_s: float, tree: Tree) -> None:
         self._orders = orders
-        self._grace_s = grace_s
+        self.grace_s = grace_s
         self._tree = tree
         self._poll = select.poll()
         for fd in orders.fds:
@@ -92,6 +92,8 @@ class Supervisor:
         # The pidfd of each process waited for; None where only SIGCHLD tells.
         self._watched: dict[int, int | None] = {}
         self._exit_fds: set[int] = set()
+        # What else may say something meanwhile, and what takes that.
+        self._others: dict[int, Callable[[], None]] = {}
         self._capture: Capture
         self._terms: Terms
         self._pipe = -1
@@ -146,6 +148,23 @@ class Supervisor:
             # Its number may be another descriptor's from now on, and its log is as good as closed.
             self._pipe = -1
             self._piping = False
+
+    def attend(self, fd: int, take: Callable[[], None]) -> None:
+        """From now on call this when something has come on this descriptor; it must not raise."""
+        self._others[fd] = take
+        self._poll.register(fd, select.POLLIN)
+
+    def ignore(self, fd: int) -> None:
+        """No more of that."""
+        if self._others.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    def leave_alone(self, pid: int) -> None:
+        """As `Tree` has it; and so is `forget`."""
+        self._tree.leave_alone(pid)
+
+    def forget(self, pid: int) -> None:
+        self._tree.forget(pid)
 
     def measures(self) -> dict[str, Any]:
         """What was used since this was last called, as status.json has it."""
@@ -269,7 +288,7 @@ class Supervisor:
             self._tree.send(signal.SIGTERM, leader, left, spare=spare)
             # A stopped process gets its TERM only once it runs.
             self._tree.send(signal.SIGCONT, leader, left, spare=spare)
-            if self._until_gone(leader, time.monotonic() + self._grace_s):
+            if self._until_gone(leader, time.monotonic() + self.grace_s):
                 return ()
         return self._kill(leader)
 
@@ -326,6 +345,9 @@ class Supervisor:
         """Take what has come on a descriptor other than the output; whether it may be an exit."""
         if fd in self._exit_fds:
             return True
+        if fd in self._others:
+            self._others[fd]()
+            return False
         if self._keys is not None and fd == self._keys[0]:
             if not self._keys[1]():
                 self._stop_typing()

@@ -43,6 +43,8 @@ _NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try", "--cap-
 # commits come from.
 _FIXED = (".git", "zf.yaml", "tasks", ".zenflow/tasks")
 _PROBE_S = 10
+# In place of true and false, where another process has made the network.
+JOINED = "joined"
 _WILD = frozenset("*?[")
 # What may be a path in what a program prints.
 _PATHS = re.compile(r"[\w./@+~-]*[\w@+~-]")
@@ -82,7 +84,7 @@ class Sandbox:
         """`program` is where bubblewrap is, `home` what `~` stands for, and `read` finds what the
         task's `read` names.
         """
-        self._program = program
+        self.program = program
         self._said = said
         self._rooms = rooms
         self._home = home
@@ -90,6 +92,18 @@ class Sandbox:
         # Of the project, what the last step saw; None for all of it.
         self._seen: list[str] | None = None
         self._loose = loose(rooms.root)
+        # What has the program be in a network that others are in; empty for one of its own, or for
+        # that of the system.
+        self._joining: Sequence[str] = ()
+
+    @property
+    def has_network(self) -> bool:
+        """Whether its steps have the network of the system."""
+        return bool(self._said.get("network"))
+
+    def join(self, words: Sequence[str]) -> None:
+        """From now on, have what is put behind this command line be in its network."""
+        self._joining = words
 
     def words(self, workdir: str, script: str = "") -> tuple[str, ...]:
         """The command line that a step's own is put behind, for one that starts in this folder and
@@ -109,7 +123,10 @@ class Sandbox:
         self._seen = files
         shown = {**self._rooms.shown, script: script} if script else self._rooms.shown
         rooms = replace(self._rooms, workdir=workdir, shown=shown)
-        return self._program, *command_line(said, rooms, files)
+        if self._joining:
+            words = command_line(said | {"network": JOINED}, rooms, files)
+            return *self._joining, self.program, *[*words][1:]
+        return self.program, *command_line(said, rooms, files)
 
     def unseen(self, workdir: str, text: str) -> list[str]:
         """The files of the project that a text, what the last step printed, speaks of though the
@@ -222,7 +239,9 @@ def command_line(
     yield PROGRAM
     for words in _SYSTEM:
         yield from words
-    if said.get("network"):
+    if said.get("network") == JOINED:
+        pass  # it is there already, and names are looked up nowhere
+    elif said.get("network"):
         for path in _RESOLVERS:
             yield from ("--ro-bind-try", path, path)
     else:

@@ -21,7 +21,6 @@ from zf.errors import Exit, ZfError, printable
 if TYPE_CHECKING:
     from zf.server.queue.fold import State
 
-_SECONDS = 366 * 24 * 3600
 _WIDE = 60
 
 
@@ -52,15 +51,11 @@ def enqueue(
     ] = 0,
     ttl: Annotated[
         float | None,
-        typer.Option(
-            "--ttl", metavar="SEC", min=0, max=_SECONDS, help="Not started by then, it is expired."
-        ),
+        typer.Option("--ttl", metavar="SEC", help="Not started by then, it is expired."),
     ] = None,
     deadline: Annotated[
         float | None,
-        typer.Option(
-            "--deadline", metavar="SEC", min=0, max=_SECONDS, help="Its run is ended by then."
-        ),
+        typer.Option("--deadline", metavar="SEC", help="Its run is ended by then."),
     ] = None,
     group: Annotated[
         str | None,
@@ -89,8 +84,6 @@ def enqueue(
         typer.Option(
             "--for",
             metavar="SEC",
-            min=0,
-            max=_SECONDS,
             help="The key is taken for so many seconds.",
         ),
     ] = None,

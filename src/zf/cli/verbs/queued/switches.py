@@ -17,7 +17,8 @@ _WORDS = ("all", "schedules", "webhooks", "reaper", "reconcile")
 What = Annotated[
     str,
     typer.Argument(
-        metavar="WHAT", help="all, schedules, webhooks, reaper, reconcile, or queue with a GROUP."
+        metavar="WHAT",
+        help="What: all, schedules, webhooks, reaper, reconcile, or queue with a GROUP.",
     ),
 ]
 Group = Annotated[

@@ -24,7 +24,16 @@ export const morph = (old, made, structural = true) => {
   const before = nodes(old), after = nodes(made);
   const alike = before.length === after.length && before.every((node, place) => same(node, after[place]));
   if (!alike) {
-    if (!structural) return true;
+    if (!structural) {
+      // What is there in both is told anew where it stands.
+      for (const node of before) {
+        const now = node.dataset?.key ? after.find((other) => other.dataset?.key === node.dataset.key) : after[before.indexOf(node)];
+        if (!now || !same(node, now)) continue;
+        if (node.nodeType === 1) morph(node, now, false);
+        else if (node.data !== now.data) node.data = now.data;
+      }
+      return true;
+    }
     const byKey = new Map(before.filter((node) => node.dataset?.key).map((node) => [node.dataset.key, node]));
     old.replaceChildren(...after.map((node, place) => {
       const kept = byKey.get(node.dataset?.key) ?? (before[place] && !before[place].dataset?.key && same(before[place], node) ? before[place] : null);

@@ -50,6 +50,7 @@ button.addEventListener("click", async () => {
     told.textContent = "";
   } catch (error) {
     told.textContent = "";
+    for (const term of document.querySelectorAll("[data-verdict].waiting")) term.nextElementSibling.textContent = "no answer";
     say(`Verifying: ${error.message}`, true);
   }
   button.disabled = false;
