@@ -6,6 +6,7 @@ Text that is not zf's own passes through `printable` before it is in a message.
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum
 from typing import Literal, Self
 
@@ -152,3 +153,11 @@ class ZfError(Exception):
         super().__init__(message)
         self.exit_code = exit_code
         self.problems = problems or (Problem(code=code, message=message, hint=hint),)
+
+
+def error_text(error: OSError | MemoryError) -> str:
+    """An error for a reader: what the system said, and of which file if it did."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    where = f" ({printable(os.fsdecode(error.filename))})" if error.filename else ""
+    return f"{error.strerror or error}{where}"

@@ -96,6 +96,11 @@ WHOLE_TASK = {
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
     "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
+    "nice": 5,
+    "memory_mb": 512,
+    "cpus": 1.5,
+    "pids_max": 100,
+    "open_files": 256,
     "services": [
         {
             "name": "db",
@@ -171,6 +176,16 @@ WHOLE_PROJECT = {
     },
     "reconcile": {"main": {"every_min": 5, "git_ref": "main", "input": "name", "phases": ["E"]}},
     "queue": {"max_runs": 2},
+    "server": {
+        "host": "127.0.0.1",
+        "port": 8181,
+        "hosts": ["ci.example.org"],
+        "behind_proxy": True,
+        "trusted_proxies": ["10.0.0.0/8"],
+        "trusted_user_header": "X-Remote-User",
+        "trusted_user_from": ["127.0.0.1"],
+        "trusted_user_role": "operator",
+    },
 }
 
 

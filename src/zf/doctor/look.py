@@ -8,8 +8,7 @@ from typing import Any
 from zf.doctor import clock, containing, extras, limits, programs, project, storage
 from zf.doctor.finding import PROBLEM, Finding, refused
 from zf.doctor.here import Here, look_around
-from zf.errors import Exit, ZfError
-from zf.work.outcome import error_text
+from zf.errors import Exit, ZfError, error_text
 
 # Each look with the area it is of, which its own findings name, too.
 _LOOKS: tuple[tuple[str, Callable[[Here], Iterator[Finding]]], ...] = (

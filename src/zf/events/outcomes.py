@@ -61,6 +61,8 @@ class Cause(StrEnum):
     SUPERSEDED = "superseded"  # a newer run wants its `concurrency` group for itself
     SPAWN = "spawn"  # a step could not be started
     WORKDIR = "workdir"  # the workdir is missing or outside the project
+    OOM = "oom"  # the kernel killed a process of it, as it had reached its memory_mb
+    LIMIT = "limit"  # it failed as it had reached another of its limits
     SERVICE = "service"  # a service could not be started, was not ready in time, or died
     SURVIVORS = "survivors"  # processes were left behind
     CLEANUP = "cleanup"  # the steps succeeded, a cleanup command did not

@@ -29,12 +29,14 @@ from zf.model.service import Service
 from zf.model.task import (
     CANCEL_RUNNING,
     DEFAULT_MAX_LOG_BYTES,
+    LIMITS,
     NOTHING,
     QUEUE,
     REPLACE_QUEUED,
     Need,
     Step,
     Task,
+    is_limited,
 )
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "DEFAULT_PHASE",
     "ID_PATTERN",
     "LATER",
+    "LIMITS",
     "NOTHING",
     "OUTPUT_PATTERN",
     "QUEUE",
@@ -63,6 +66,7 @@ __all__ = [
     "base_of",
     "declares_inputs",
     "definition_sha256",
+    "is_limited",
     "is_task_id",
     "is_valid_id",
     "recalled",

@@ -54,6 +54,7 @@ class Project(Struct, frozen=True):
     webhooks: Mapping[str, Any] = NOTHING
     reconcile: Mapping[str, Any] = NOTHING
     queue: Mapping[str, Any] = NOTHING
+    server: Mapping[str, Any] = NOTHING
 
 
 def declares_inputs(project: Project) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -161,6 +162,12 @@ class Task(Struct, frozen=True):
     matrix_from: Mapping[str, Any] = NOTHING
     # What runs beside its steps.
     services: tuple[Service, ...] = ()
+    # What its processes may have of the machine, together or (files) each; None for no limit.
+    nice: int | None = None
+    memory_mb: int | None = None
+    cpus: float | None = None
+    pids_max: int | None = None
+    open_files: int | None = None
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""
@@ -168,3 +175,14 @@ class Task(Struct, frozen=True):
             return self.allow_timeout
         codes = self.allow_failure
         return status == "failure" and (codes if isinstance(codes, bool) else exit_code in codes)
+
+
+# The fields that limit what the processes of a task may have of the machine.
+LIMITS = ("nice", "memory_mb", "cpus", "pids_max", "open_files")
+_limits = attrgetter(*LIMITS)
+_UNLIMITED = (None,) * len(LIMITS)
+
+
+def is_limited(task: Task) -> bool:
+    """Whether any of them is set."""
+    return _limits(task) != _UNLIMITED

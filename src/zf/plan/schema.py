@@ -40,6 +40,7 @@ from zf.plan.services.keys import SERVICES
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
 from zf.plan.triggers.keys import TRIGGERS
 from zf.plan.walls.keys import WALLS
+from zf.plan.walls.limits import LIMITS
 from zf.settings import DEFAULT_GRACE_S, MAX_JOBS_LIMIT, MAX_TAIL_LINES
 from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
 
@@ -248,6 +249,7 @@ TASK: Mapping[str, Key] = {
     **CACHING,
     **WALLS,
     "services": SERVICES,
+    **LIMITS,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task. A plain text is a step's"

@@ -69,6 +69,8 @@ CODES: Mapping[Cause, str] = {
     Cause.STEP_TIMEOUT: "ZF525",
     Cause.SKIP_EXIT_CODE: "ZF526",
     Cause.SERVICE: "ZF720",
+    Cause.OOM: "ZF721",
+    Cause.LIMIT: "ZF722",
 }
 # Deeper than this the tree says the depth in words: indenting a chain of 20 000 would take 400 MB.
 _DEEPEST = 8

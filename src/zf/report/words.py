@@ -371,7 +371,6 @@ def tests(task: TaskFacts) -> str:
 # A line of names is looked over; the report itself has them all.
 _MOST_TESTS = 5
 
-
 # What a task that did not succeed did, for the first line about it.
 VERBS: Mapping[Status, str] = {
     Status.FAILURE: "failed",
@@ -389,6 +388,8 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.SPAWN: "a step could not be started",
     Cause.WORKDIR: "its workdir cannot be used",
     Cause.SERVICE: "a service of it failed",
+    Cause.OOM: "it reached its memory_mb",
+    Cause.LIMIT: "it reached one of its limits",
     Cause.SURVIVORS: "it left processes behind",
     Cause.ARTIFACTS: "an artifact was refused",
     Cause.BUDGET: "it used more than its budget",

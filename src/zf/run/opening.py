@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from zf.errors import Exit, ZfError
+from zf.errors import Exit, ZfError, error_text
 from zf.events import SCHEMA, RunStarted
 from zf.inputs import known_to, told, variable
-from zf.model import is_valid_id
+from zf.model import is_limited, is_valid_id
 from zf.proof.canonical import canonical
 from zf.proof.files import remove_tree, sync_folder, write_new
 from zf.proof.journal import Journal
@@ -33,7 +33,6 @@ from zf.run.request import RunRequest
 from zf.run.schedule.ready import impossible
 from zf.typed import ALWAYS
 from zf.variables import refers
-from zf.work.outcome import error_text
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
@@ -46,6 +45,7 @@ def refuse_unable(request: RunRequest) -> None:
     machine.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
     _refuse_unshielded(request)
     _refuse_unwalled(request)
+    _refuse_unlimited(request)
     request.leases()
 
 
@@ -93,6 +93,21 @@ def unwalled(tasks: str, reason: str) -> ZfError:
         hint="install bubblewrap (`apt install bubblewrap`) on a Linux that lets this user have"
         " namespaces, or say `sandbox: {if_available: true}`",
     )
+
+
+def _refuse_unlimited(request: RunRequest) -> None:
+    """Where tasks have limits, find out that each can be held before anything begins."""
+    tasks = [task for task in request.plan.tasks.values() if is_limited(task)]
+    if not tasks:
+        return
+    from zf.work.limits import cgroups, limits  # noqa: PLC0415 - few tasks have any
+
+    cgroups.give()
+    there = cgroups.places()
+    for task in tasks:
+        if found := limits.unheld(task, there):
+            told = f"{found.key} of task '{task.id}' cannot be held here: {found.reason}"
+            raise ZfError(told, code="ZF715", hint=found.hint)
 
 
 def refuse_impossible(request: RunRequest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from threading import Thread
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -15,8 +16,21 @@ from zf.errors import ZfError
 from zf.server import metrics, problems
 from zf.server.access.access import Access
 from zf.server.access.guard import Guard
-from zf.server.api import actions, begin, definitions, events, health, run, runs
-from zf.server.api.keys import Keys
+from zf.server.access.hidden import Hidden
+from zf.server.api import (
+    actions,
+    audit,
+    begin,
+    definitions,
+    events,
+    files,
+    health,
+    logs,
+    runs,
+    session,
+    verify,
+)
+from zf.server.keys import Keys
 from zf.server.live.summaries import Summaries
 from zf.server.live.tails import Tails
 from zf.server.pages.routes import add_pages
@@ -28,11 +42,14 @@ API = "/api/v1"
 ROUTERS = (
     health.router,
     runs.router,
-    run.router,
     events.router,
     begin.router,
     actions.router,
     definitions.router,
+    logs.router,
+    files.router,
+    verify.router,
+    audit.router,
     queue.router,
     metrics.router,
 )
@@ -61,6 +78,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.state.closing = asyncio.Event()
     for router in ROUTERS:
         app.include_router(router, prefix=API)
+    app.include_router(session.router)
     # Where load balancers look.
     app.include_router(health.router, include_in_schema=False)
     app.include_router(queue.hooks, include_in_schema=False)
@@ -72,6 +90,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.add_exception_handler(Exception, problems.internal)
     add_pages(app)
     app.add_middleware(Guard, access=access)
+    app.add_middleware(Hidden, root=project.root)
     return app
 
 
@@ -84,5 +103,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.tails.close()
 
     ending = asyncio.create_task(end_streams())
+    # What is looked for in the list is found at once when every run was read once.
+    Thread(target=app.state.runs.warm, daemon=True).start()
     yield
     ending.cancel()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 import threading
 import time
 import webbrowser
@@ -12,12 +14,13 @@ from contextlib import ExitStack
 from zf.errors import ZfError
 from zf.proof.source.provenance import user_name
 from zf.server.access.access import Access
-from zf.server.access.policy import Policy, is_loopback
+from zf.server.access.policy import Policy
 from zf.server.access.proxied import Proxied
 from zf.server.app import make_app
+from zf.server.place import Place, is_loopback
 from zf.server.project import Served
 from zf.server.queue.keeping import Kept, keep, keep_if_free
-from zf.server.serving import Place, serve
+from zf.server.serving import serve
 from zf.server.starting import Starting
 
 Say = Callable[[str], None]
@@ -35,7 +38,7 @@ def ui(project: Served, place: Place, say: Say, *, opens: bool) -> None:
 
     def begun() -> None:
         say(f"{project.name}: {url}\nCtrl-C ends the server; runs go on.\n")
-        if opens:
+        if opens and _has_screen():
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
     _serve(project, access, listening, place, begun, keep_if_free)
@@ -56,6 +59,11 @@ def team(project: Served, place: Place, policy: Policy, say: Say) -> None:
             say("no token lets anything in yet: zf token create NAME --role operator\n")
 
     _serve(project, access, listening, place, begun, keep)
+
+
+def _has_screen() -> bool:
+    """Whether a browser would have a window: one of text would take the terminal."""
+    return sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
 def _serve(

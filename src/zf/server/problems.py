@@ -122,7 +122,7 @@ def of_http(_request: Request, error: Exception) -> Response:
 def internal(_request: Request, _error: Exception) -> Response:
     """A bug of zf's: what it was is in the server's own log."""
     detail = "an error in zf; the server's log has more"
-    return answer(HTTPStatus.INTERNAL_SERVER_ERROR, detail, code="ZF899")
+    return answer(HTTPStatus.INTERNAL_SERVER_ERROR, detail, code="ZF817")
 
 
 def hidden(body: bytes, root: str) -> bytes:

@@ -6,6 +6,7 @@ such a process says before there is a run is kept in the server's folder: it is 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -150,3 +151,16 @@ class Starting:
             for entry in entries:
                 if entry.stat().st_mtime < before:
                     os.unlink(entry.path)
+
+
+async def verifying(root: str, run: str) -> asyncio.subprocess.Process:
+    """A `zf verify --json` on a run of the project: hashing takes a processor, which streams need.
+    It is part of the server, and ends with it.
+    """
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "zf", "verify", "--json", "--", run),
+        cwd=root,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )

@@ -9,9 +9,10 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from zf.errors import error_text
 from zf.events import FAILED, WELL, Cause, Status, timestamp
 from zf.lean import lazy
-from zf.model import NOTHING, recorded_step
+from zf.model import NOTHING, is_limited, recorded_step
 from zf.proof import layout
 from zf.proof.layout import ARTIFACTS
 from zf.proof.lines import list_lines, object_lines
@@ -24,10 +25,18 @@ from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
 from zf.work.capture import Capture
 from zf.work.environment import own_variables
 from zf.work.interpreters import FILE, way
-from zf.work.outcome import Outcome, error_text
+from zf.work.outcome import Outcome
 from zf.work.results.budgets import meter_of
-from zf.work.shell import CANNOT_START, NotStartedError, ScriptFile, Started, WorkdirError, enter
-from zf.work.steps import Command, answer
+from zf.work.shell import (
+    CANNOT_START,
+    NotStartedError,
+    ScriptFile,
+    Started,
+    WorkdirError,
+    behind,
+    enter,
+)
+from zf.work.steps import Command, asked
 from zf.work.supervise.leftovers import cookie
 from zf.work.supervise.supervisor import Ended, Terms
 
@@ -42,6 +51,8 @@ if TYPE_CHECKING:
     from zf.work.caching.use import Use
     from zf.work.context import WorkerContext
     from zf.work.control import StartOrder
+    from zf.work.limits import limits
+    from zf.work.limits.limits import Limits
     from zf.work.results import channel, hints, needs, reports, taken
     from zf.work.services import attempt as services
     from zf.work.services.services import Services
@@ -52,6 +63,7 @@ else:
     cache = lazy.module("zf.work.caching.attempt")
     channel = lazy.module("zf.work.results.channel")
     hints = lazy.module("zf.work.results.hints")
+    limits = lazy.module("zf.work.limits.limits")
     needs = lazy.module("zf.work.results.needs")
     reports = lazy.module("zf.work.results.reports")
     services = lazy.module("zf.work.services.attempt")
@@ -89,6 +101,7 @@ class Attempt:
         self._left_at = left and f"{context.written_aside}/{left}"
         # What its steps run in, once the first one is to.
         self._sandbox: Sandbox | None = None
+        self._limits: Limits | None = None
         # What runs beside its steps.
         self._services: Services | None = services.prepare(task) if task.services else None
         # When the time of its steps began, if not with its own: services come before.
@@ -165,6 +178,8 @@ class Attempt:
         finally:
             if self._services is not None:
                 services.end(self._services, self.outcome)
+            if self._limits is not None:
+                self._limits.end(self.outcome, self.tree.end_of)
         if self._sandbox is not None:
             walls.judge(self._sandbox, self.outcome)
         self._collect()
@@ -180,6 +195,8 @@ class Attempt:
     def _run_commands(self, meanwhile: Callable[[], None] | None) -> None:
         """Its steps and its cleanup, beside its services."""
         outcome = self.outcome
+        if is_limited(self._task) and not outcome.cached_from:
+            self._limits = limits.begin(self._context, self._task, outcome)
         if self._services is not None and outcome.status is Status.SUCCESS:
             if not outcome.cached_from:
                 about = self._context, self._task, outcome, self.tree, self._redactor
@@ -264,30 +281,19 @@ class Attempt:
         shown = own.shown(self._redactor.text) if own else NOTHING
         record = command.record(digest, self.outcome.task.arguments, shown)
         if terms is not None and command.step.condition:
-            terms = self._asked(command, terms, record)
+            terms = terms if self._asked(command, record) else None
         if terms is not None:
             record |= self._run_logged(command, command.terms(terms), meanwhile)
         if command.step.continue_on_error and record["status"] in FAILED:
             record["tolerated"] = True
         self.tree.write(layout.command_record(command.file), object_lines(record))
 
-    def _asked(self, command: Command, terms: Terms, record: dict[str, Any]) -> Terms | None:
-        """The terms again, if the condition of the command is for it."""
+    def _asked(self, command: Command, record: dict[str, Any]) -> bool:
+        """Whether the condition of the command is for it; its record says more."""
         own = self._own.get(command.file)
         env = self._env.for_step(command.index, "", own.values if own else NOTHING)
         look = partial(self._context.outside.for_condition, env=env, task=self._task)
-        found = answer(command, self.outcome, look, self._facts, self._redactor.text)
-        if found is None:
-            return None
-        record |= found.said
-        if found.runs:
-            return terms
-        record["status"] = Status.SKIPPED
-        if found.error:
-            hide = self._redactor.text
-            why = f"the condition of {command.label} cannot be evaluated: {hide(found.error)}"
-            record["status"] = command.cannot_run(self.outcome, Cause.CONDITION, why)
-        return None
+        return asked(command, self.outcome, look, self._facts, self._redactor.text, record)
 
     def _run_logged(
         self, command: Command, terms: Terms, meanwhile: Callable[[], None] | None
@@ -380,11 +386,12 @@ class Attempt:
         """The command line that a step's own is put behind, in the current folder. Raises
         NotStartedError.
         """
+        under = self._limits.words if self._limits is not None else ()
         if not self._task.sandbox:
-            return ()
+            return under
         try:
             sandbox = self._made_sandbox()
-            return sandbox.words(os.getcwd(), script) if sandbox else ()
+            return behind(under, sandbox.words(os.getcwd(), script) if sandbox else ())
         except walls.CannotStandError as error:
             raise NotStartedError(str(error), CANNOT_START) from None
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from zf.errors import Exit, printable
+from zf.errors import Exit, error_text, printable
 from zf.events import WELL, AttemptEnded, Cause, Status, timestamp
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING
@@ -74,6 +73,7 @@ class Outcome(Struct):
     tests: Tests | None = None
     cached_from: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     services: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    limits: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     interactive: bool = False  # whether it had the terminal, so that a person could type
     # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
@@ -325,7 +325,11 @@ class Outcome(Struct):
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told = {n: v for n in ("isolation", "interactive", "services") if (v := getattr(self, n))}
+        told = {
+            n: v
+            for n in ("isolation", "interactive", "services", "limits")
+            if (v := getattr(self, n))
+        }
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
         for name in ("metrics", "outputs_sha256", "cached_from"):
@@ -440,11 +444,3 @@ class Outcome(Struct):
         if before and is_tree_of(run_dir, self.task.id, before):
             return TaskTree.create(run_dir, self.task.id, self.attempt)
         return TaskTree.reopen(run_dir, self.task.id)
-
-
-def error_text(error: OSError | MemoryError) -> str:
-    """An error for a reader: what the system said, and of which file if it did."""
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    where = f" ({printable(os.fsdecode(error.filename))})" if error.filename else ""
-    return f"{error.strerror or error}{where}"

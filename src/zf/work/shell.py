@@ -17,12 +17,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from zf.errors import printable
+from zf.errors import error_text, printable
 from zf.lean.records import Struct
 from zf.lean.signals import signal
 from zf.proof.files import write_all
 from zf.work.interpreters import FD, FILE, OPEN, TEXT, bash_argv, command_line, script_path, way
-from zf.work.outcome import error_text
 
 if TYPE_CHECKING:
     from zf.work.terminal import Terminal
@@ -90,6 +89,11 @@ def enter(root: str, workdir: str, shown: str) -> None:
         why = f": {error.strerror}"
     if why:
         raise WorkdirError(f"workdir '{printable(shown)}'{why}")
+
+
+def behind(outer: Sequence[str], inner: Sequence[str]) -> Sequence[str]:
+    """The command line of a wall around another; each begins with a path and a name."""
+    return (*outer, inner[0], *inner[2:]) if outer and inner else outer or inner
 
 
 class Shell:

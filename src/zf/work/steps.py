@@ -163,6 +163,27 @@ class Answer(Struct, frozen=True):
     error: str = ""
 
 
+def asked(
+    command: Command,
+    outcome: Outcome,
+    look: Callable[[Iterable[str]], tuple[Mapping[str, str], frozenset[str]]],
+    facts: Mapping[str, Scalar],
+    hide: Callable[[str], str],
+    record: dict[str, Any],
+) -> bool:
+    """Whether the condition of a command is for it, as `answer` has it; its record is told."""
+    found = answer(command, outcome, look, facts, hide)
+    if found is None:
+        return False
+    record |= found.said
+    if not found.runs:
+        record["status"] = Status.SKIPPED
+        if found.error:
+            why = f"the condition of {command.label} cannot be evaluated: {hide(found.error)}"
+            record["status"] = command.cannot_run(outcome, Cause.CONDITION, why)
+    return found.runs
+
+
 def answer(
     command: Command,
     outcome: Outcome,

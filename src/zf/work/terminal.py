@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from zf.work.outcome import error_text
+from zf.errors import error_text
 from zf.work.shell import CANNOT_START, NotStartedError
 
 if TYPE_CHECKING:

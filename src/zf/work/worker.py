@@ -22,7 +22,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from zf.errors import printable
+from zf.errors import error_text, printable
 from zf.events import AttemptEnded, Cause, Status
 from zf.inputs import Inputs
 from zf.lean.records import Struct, field
@@ -41,7 +41,7 @@ from zf.work.capture import Buffer
 from zf.work.context import WorkerContext, extend
 from zf.work.control import RunnerOrders, StartOrder
 from zf.work.environment import UNTOUCHED_NS, Outside
-from zf.work.outcome import Outcome, error_text
+from zf.work.outcome import Outcome
 from zf.work.shell import Shell
 from zf.work.supervise.cgroup import Cgroup
 from zf.work.supervise.leftovers import cgroup_name

@@ -165,6 +165,15 @@ def test_from_the_list_to_a_run_with_inputs_its_failed_log_and_the_mended_rerun(
     person.sees("All 2 tasks succeeded")
     person.go(f"/compare?before={run}&now={again}")
     person.sees("mended")
+    person.go(f"/runs/{again}/verify")
+    person.clicks("Verify")
+    for verdict in ("intact", "complete", "timed"):
+        person.browser.wait(
+            "const term = document.querySelector(`[data-verdict=${arguments[0]}]`);"
+            "return term.matches('.success') && term.nextElementSibling.innerText.startsWith('passed')",
+            verdict,
+        )
+    assert "unsigned" in person.text("[data-verdict=authentic] + dd")
     assert console(person) == []
     assert server.project.json(run, "run.json")["inputs"]["where"]["value"] == "prod"
 

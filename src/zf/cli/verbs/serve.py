@@ -45,10 +45,11 @@ def ui(
     _directory: Directory = None,
 ) -> int:
     """Show the project's runs in the browser: for you, on this machine."""
-    from zf.server.serving import Place, refuse_missing
+    from zf.server.serving import refuse_missing
 
     refuse_missing()
     from zf.server import begin
+    from zf.server.place import Place
     from zf.server.project import Served
 
     begin.ui(Served.around(os.getcwd()), Place(port=port or 0), _say, opens=not no_open)
@@ -58,8 +59,13 @@ def ui(
 def serve(
     port: Port = None,
     host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")
-    ] = "127.0.0.1",
+        str | None,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="The address to listen on. [default: host in zf.yaml, or 127.0.0.1]",
+        ),
+    ] = None,
     tls_cert: Annotated[
         str | None,
         typer.Option("--tls-cert", metavar="FILE", help="Speak TLS, with this certificate in PEM."),
@@ -82,27 +88,24 @@ def serve(
     _directory: Directory = None,
 ) -> int:
     """Serve the project's runs to a team, as pages and as an API."""
-    from zf.server.serving import Place, refuse_missing
+    from zf.server.serving import refuse_missing
 
     refuse_missing()
     from zf.server import begin
     from zf.server.access.policy import Policy
+    from zf.server.place import Place
     from zf.server.project import Served
 
+    project = Served.around(os.getcwd())
+    said = project.flow().project.server
     place = Place(
-        host,
-        _DEFAULT_PORT if port is None else port,
+        host or said.get("host", "127.0.0.1"),
+        said.get("port", _DEFAULT_PORT) if port is None else port,
         _file(tls_cert, "--tls-cert"),
         _file(tls_key, "--tls-key"),
-        behind_proxy,
+        behind_proxy or bool(said.get("behind_proxy", False)),
     )
-    policy = Policy(
-        place.port,
-        tuple(allow_host or ()),
-        secure=place.is_encrypted or behind_proxy,
-        behind_proxy=behind_proxy,
-    )
-    begin.team(Served.around(os.getcwd()), place, policy, _say)
+    begin.team(project, place, Policy.said(said, allow_host or (), place), _say)
     return Exit.OK
 
 

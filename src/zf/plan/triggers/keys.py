@@ -1,4 +1,4 @@
-"""The keys of `schedules`, `webhooks`, `reconcile` and `queue` in zf.yaml, one row each."""
+"""The keys of zf.yaml that a server goes by, one row each: what it starts, its queue, itself."""
 
 from __future__ import annotations
 
@@ -144,6 +144,42 @@ QUEUE_KEYS: Mapping[str, Key] = {
     "max_runs": Key(whole(1, MAX_AMOUNT), "How many items run at once in this project.", default=1),
 }
 
+SERVER: Mapping[str, Key] = {
+    "host": Key(text(NOT_BLANK), "The address `zf serve` listens on.", default="127.0.0.1"),
+    "port": Key(whole(0, 65_535), "Its port; 0 for any free one.", default=8181),
+    "hosts": Key(
+        list_of(text(NOT_BLANK)),
+        "Names it answers to, without ports, beside those of the loopback and its address.",
+        default=[],
+        example="hosts: [ci.example.org]",
+    ),
+    "behind_proxy": Key(
+        BOOL, "Whether a proxy that speaks TLS is all that reaches it.", default=False
+    ),
+    "trusted_proxies": Key(
+        list_of(text(NOT_BLANK)),
+        "Addresses and networks of proxies whose `X-Forwarded-For` is believed.",
+        default=["127.0.0.1", "::1"],
+        example="trusted_proxies: [10.0.0.0/8]",
+    ),
+    "trusted_user_header": Key(
+        text(NOT_BLANK),
+        "A header in which the proxy names the user it has let in.",
+        example="trusted_user_header: X-Remote-User",
+    ),
+    "trusted_user_from": Key(
+        list_of(text(NOT_BLANK)),
+        "Addresses and networks from which that header is believed.",
+        default=[],
+        example="trusted_user_from: [127.0.0.1]",
+    ),
+    "trusted_user_role": Key(
+        one_of("viewer", "operator", "approver", "admin"),
+        "The role of those users.",
+        default="viewer",
+    ),
+}
+
 TRIGGERS: Mapping[str, Key] = {
     "schedules": Key(
         table(text(ID), mapping(SCHEDULE)),
@@ -164,4 +200,5 @@ TRIGGERS: Mapping[str, Key] = {
         keys=RECONCILE,
     ),
     "queue": Key(mapping(QUEUE_KEYS), "How the queue of a server works.", keys=QUEUE_KEYS),
+    "server": Key(mapping(SERVER), "Where `zf serve` listens, and whom it believes.", keys=SERVER),
 }

@@ -30,7 +30,7 @@ def render(run: RecordedRun, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
     """The page, piece by piece, with as many whole logs as `max_bytes` have room for."""
     environment = sheet.environment()
     environment.globals.update(count=count, size=size, run=run, max_bytes=max_bytes)
-    environment.globals.update(href="#task-{}".format, log_href=None)
+    environment.globals.update(href="#task-{}".format, log_href=None, most_victims=None)
     room = max_bytes - _FOOT_BYTES
     for piece in sheet.pieces(environment.get_template("page.html"), _shown(run)):
         room -= len(piece)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from zf.errors import ZfError
+from zf.errors import ZfError, error_text
 from zf.inputs import Inputs
 from zf.lean.records import Struct, field, replace
 from zf.model import NOTHING, Flow, Project, Task
@@ -22,7 +22,6 @@ from zf.proof.tree.records import Place
 from zf.run.replay import recorded_environment
 from zf.run.upstream import from_run
 from zf.work.environment import Outside, own_variables
-from zf.work.outcome import error_text
 from zf.work.results import taken
 from zf.work.supervise.leftovers import cookie
 

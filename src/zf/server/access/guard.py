@@ -79,20 +79,22 @@ class Guard:
         if not self._access.policy.knows(host):
             why = "the server is not known by this Host"
             return self._refuse(scope, headers, None, HTTPStatus.FORBIDDEN, why, "ZF810")
+        if "\0" in scope["path"]:
+            return answer(HTTPStatus.NOT_FOUND, "nothing has such a name")
         if _length(headers) > MAX_BODY_BYTES:
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             return self._refuse(scope, headers, None, status, _TOO_LARGE, "ZF811")
         who = self._access.who(headers, peer, address)
         scope[WHO] = who
         if scope["method"] not in SAFE and not scope["path"].startswith(SIGNED):
-            found = self._unsafe(headers, host)
+            found = self._unsafe(headers, host, who)
             if found is not None:
                 return self._refuse(scope, headers, who, *found)
         if who is None and not is_open(scope["path"]):
             return self._unknown(scope, headers, address)
         return None
 
-    def _unsafe(self, headers: Headers, host: str) -> tuple[int, str, str] | None:
+    def _unsafe(self, headers: Headers, host: str, who: Who | None) -> tuple[int, str, str] | None:
         """Why a request that would change something is refused, if it is."""
         if _from_browser(headers):
             if bearer(headers) is not None:
@@ -101,6 +103,9 @@ class Guard:
                 return HTTPStatus.FORBIDDEN, "the request is of another origin", "ZF812"
             if headers.get("sec-fetch-site") != "same-origin":
                 return HTTPStatus.FORBIDDEN, "Sec-Fetch-Site is not same-origin", "ZF812"
+        elif who is not None and who.via != "token":
+            # The proxy's word is as good as a cookie: any page could bring it along.
+            return HTTPStatus.FORBIDDEN, "a program needs a bearer token", "ZF812"
         elif not _length(headers) and "content-type" not in headers:
             return None  # a program that has nothing to add
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any, Self
 
 from zf.lean.records import Struct, replace
+from zf.server.place import Place
 
+_LOOPBACK = ("127.0.0.1", "::1")
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -22,12 +25,26 @@ class Policy(Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     secure: bool = False
     behind_proxy: bool = False
-    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    proxies: tuple[str, ...] = _LOOPBACK
     user_header: str = ""
     header_from: tuple[str, ...] = ()
     user_role: str = "viewer"
 
-    def at(self, port: int, hosts: tuple[str, ...]) -> Policy:
+    @classmethod
+    def said(cls, server: Mapping[str, Any], also: Collection[str], place: Place) -> Self:
+        """What the `server` of zf.yaml says, and these names, for what listens at this place."""
+        return cls(
+            port=0,
+            hosts=(*server.get("hosts", ()), *also),
+            secure=place.is_encrypted or place.behind_proxy,
+            behind_proxy=place.behind_proxy,
+            proxies=tuple(server.get("trusted_proxies", _LOOPBACK)),
+            user_header=server.get("trusted_user_header", ""),
+            header_from=tuple(server.get("trusted_user_from", ())),
+            user_role=server.get("trusted_user_role", "viewer"),
+        )
+
+    def at(self, port: int, hosts: tuple[str, ...]) -> Self:
         """The same for a server that listens on this port, by these names."""
         return replace(self, port=port, hosts=hosts)
 
@@ -72,15 +89,5 @@ def is_among(address: str, listed: Collection[str]) -> bool:
     try:
         here = ipaddress.ip_address(address)
         return any(here in ipaddress.ip_network(each, strict=False) for each in listed)
-    except ValueError:
-        return False
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches what listens at the address."""
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address.strip("[]")).is_loopback
     except ValueError:
         return False

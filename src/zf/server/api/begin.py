@@ -15,9 +15,9 @@ from zf.inputs import GIVEN_PREFIX, Input, variable
 from zf.model import Project
 from zf.server import definitions
 from zf.server.access.roles import Who
-from zf.server.api.keys import HEADER, Keys
 from zf.server.api.needs import Operator
 from zf.server.api.needs import Project as Served
+from zf.server.keys import HEADER, Keys
 from zf.server.planning import Planned, as_texts, is_of, of_run, planned, refuse_inputs
 from zf.server.problems import Refused
 from zf.server.starting import Begun, Starting

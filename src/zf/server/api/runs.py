@@ -1,19 +1,22 @@
-"""The list of runs."""
+"""The list of runs, one of them, and a task of one."""
 
 from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
 from zf.errors import ZfError
 from zf.events import timestamp
+from zf.model import is_valid_id
 from zf.proof.layout import MANIFEST
-from zf.server.api.needs import AllRuns, Viewer
+from zf.server import told
+from zf.server.api.needs import AllRuns, Project, Viewer
 from zf.server.live.summaries import Summary, Wanted
+from zf.server.starting import Starting
 
 router = APIRouter(tags=["runs"])
 
@@ -104,3 +107,37 @@ def _moment(text: str) -> str:
     except (ValueError, OverflowError):
         hint = "write 2026-01-31 or 2026-01-31T08:00:00Z"
         raise ZfError(f"{text!r} is no time", code="ZF809", hint=hint) from None
+
+
+@router.get("/runs/{run}", summary="What is known of a run: facts, causes, what to do next")
+def one_run(
+    run: str, _who: Viewer, runs: AllRuns, project: Project, request: Request
+) -> dict[str, Any]:
+    """`run` is an id, the beginning of one, or `latest`. One that still gets ready is `starting`;
+    one that could not begin says why.
+    """
+    try:
+        return told.run(project.proofs, runs.find(run))
+    except ZfError:
+        if not is_valid_id(run):
+            raise
+        starting: Starting = request.app.state.starting
+        if starting.gets_ready(run):
+            return {"run": run, "result": "starting", "alive": True, "ended": False}
+        if (begun := starting.failed(run)).said:
+            code, why = begun.why_not
+            return {
+                "run": run,
+                "result": "not begun",
+                "alive": False,
+                "ended": True,
+                "code": code,
+                "detail": why,
+            }
+        raise
+
+
+@router.get("/runs/{run}/tasks/{task}", summary="A task of a run: attempts, logs, artifacts")
+def one_task(run: str, task: str, _who: Viewer, runs: AllRuns, project: Project) -> dict[str, Any]:
+    """What its journal and its tree say of it."""
+    return told.task(project.proofs, runs.find(run), task)

@@ -63,7 +63,9 @@ class Flows:
         tasks = places.tasks_folder(self._root)
         files = {places.PROJECT_FILE}
         if self._flow is not None:
-            files |= {task.file for task in self._flow.tasks.values()}
+            for task in self._flow.tasks.values():
+                files.add(task.file)
+                files.update(place.rpartition(":")[0] for place in task.origins.values())
         for path in sorted(f"{self._root}/{file}" for file in files):
             # Those in the folder of all tasks are come upon below.
             if not path.startswith(f"{tasks}/"):

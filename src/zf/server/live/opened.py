@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock, RLock
+from typing import Any, TypeVar
 
 from zf.errors import ZfError
 from zf.events import AttemptStarted
@@ -22,6 +23,9 @@ from zf.run.host.lock import has_runner
 # So many runs, and fewer of large ones: a fold takes about five times the bytes of its journal.
 _MOST_RUNS = 12
 _MOST_BYTES = 12 * 1024 * 1024
+
+
+Made = TypeVar("Made")
 
 
 class FollowedRun(RecordedRun):
@@ -40,11 +44,22 @@ class FollowedRun(RecordedRun):
         # The number of the last line that was taken in.
         self.seq = -1
         self.bytes = 0
+        self._kept: dict[str, Any] = {}
+        self._kept_at = -1
         # On which slot each task was started last.
         self.slots: dict[str, int] = {}
 
     def close(self) -> None:
         self._journal.close()
+
+    def once(self, name: str, make: Callable[[], Made]) -> Made:
+        """What was made under this name since the last line came, or what is made now."""
+        if self._kept_at != self.seq:
+            self._kept, self._kept_at = {}, self.seq
+        if name not in self._kept:
+            self._kept[name] = make()
+        made: Made = self._kept[name]
+        return made
 
     @property
     def is_same_file(self) -> bool:

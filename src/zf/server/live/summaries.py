@@ -7,6 +7,7 @@ size of the journal, in memory alone; a run that is over is folded once.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from threading import Lock
@@ -29,6 +30,8 @@ _MOST_CAUSES = 3
 # How a task ended is a byte in memory, of a run that has not more of them than this.
 _ENDS = ("waiting", "running", "warned", *(status.value for status in Status))
 _MOST_ENDS = 2000
+# Between two runs that are read ahead, so that whatever is asked meanwhile is answered.
+_BREATH_S = 0.005
 
 
 class Summary(Struct, frozen=True):
@@ -189,6 +192,7 @@ class Summaries:
         for name in self.names():
             if name not in self._known:
                 self.of(name)
+                time.sleep(_BREATH_S)
 
     def _places(self) -> list[tuple[int, str]]:
         """The names and beginnings: read anew when a run has come or gone."""

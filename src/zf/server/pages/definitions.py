@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +45,8 @@ _PART = 200
 _LOOKED_AT = 60
 _MOST_BYTES = 512 * 1024
 _LONGEST = 400
+# How long tasks took is read of several runs: for so many seconds it is good.
+_FRESH_S = 5.0
 
 
 class TaskRow(Struct, frozen=True):
@@ -96,8 +100,7 @@ def tasks(
 
 def _rows(request: Request, flow: Flow, shown: Sequence[Task]) -> Iterator[TaskRow]:
     newest = list(runs_of(request).newest(lambda _: True, _LOOKED_AT))
-    project = request.app.state.project
-    took = durations.earlier(project.proofs, lock.folder(project.proofs)).tasks
+    took = _took(request.app.state.project.proofs, int(time.monotonic() / _FRESH_S))
     needed = _needed_by(flow)
     for task in shown:
         last, run = _last(newest, task.id)
@@ -113,6 +116,12 @@ def _rows(request: Request, flow: Flow, shown: Sequence[Task]) -> Iterator[TaskR
             needs=[need.task for need in task.needs],
             needed_by=len(needed.get(task.id, ())),
         )
+
+
+@lru_cache(maxsize=1)
+def _took(proofs: str, _fresh: int) -> Mapping[str, Took]:
+    """How long tasks took in the newest runs, read again when some seconds have gone by."""
+    return durations.earlier(proofs, lock.folder(proofs)).tasks
 
 
 def _needed_by(flow: Flow) -> dict[str, list[str]]:
@@ -167,8 +176,8 @@ def task(request: Request, name: str) -> Response:
     hidden = Redactor(flow.tasks.values(), os.environ, flow.project).defined
     parts = list(explain.parts(flow.root, hidden(first)))
     newest = list(runs_of(request).newest(lambda run: bool(run.end_of(first.id)), _LOOKED_AT))
-    project = request.app.state.project
-    took = durations.earlier(project.proofs, lock.folder(project.proofs)).tasks.get(first.id)
+    fresh = int(time.monotonic() / _FRESH_S)
+    took = _took(request.app.state.project.proofs, fresh).get(first.id)
     needed = _needed_by(flow).get(first.id, [])
     return sheet.page(
         request,

@@ -29,7 +29,7 @@ def log(
 def raw(run_name: str, name: str, command: str, attempt: int | None = None) -> str:
     """The whole of that, to be kept."""
     path = f"/api/v1{task(run_name, name)}/logs/{_word(command)}"
-    return with_query(path, attempt=attempt, download="true")
+    return with_query(path, attempt=attempt)
 
 
 def definition(name: str, line: int | None = None) -> str:

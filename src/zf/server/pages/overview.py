@@ -25,7 +25,7 @@ router = APIRouter(include_in_schema=False)
 
 _LATEST, _PART = 10, 50
 # Among so many of the newest runs the last ones of a phase are looked for.
-_LOOKED_AT = 300
+_LOOKED_AT = 100
 
 
 class PhaseRow(Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -35,7 +36,8 @@ _FIRST, _PART = 50, 200
 _MOST_DRAWN = 150
 # Rows of the board: as many as a screen has room for.
 _MOST_SLOTS = 16
-_PARTS = ("tasks", "timeline", "graph", "files", "settings", "verify")
+# Causes, and what each of them held up, on the first page of a run.
+_MOST_CAUSES, _MOST_VICTIMS = 30, 100
 
 
 class Slot(Struct, frozen=True):
@@ -50,15 +52,16 @@ class Slot(Struct, frozen=True):
 def shared(request: Request, run: FollowedRun, part: str = "") -> dict[str, Any]:
     """What every page of a run shows."""
     facts = run.facts
+    counts = run.once("counts", lambda: list(counted(facts)))
     return {
         "run": run,
         "facts": facts,
         "part": part,
         "intact": True,
-        "sentence": headline(facts, alive=run.alive),
+        "sentence": run.once(f"headline {run.alive}", lambda: headline(facts, alive=run.alive)),
         "origin": _origin(run),
-        "bar": bar(counted(facts)),
-        "counted": list(counted(facts)),
+        "bar": bar(counts),
+        "counted": counts,
         "before": _before(request, run),
         "can_resume": facts.exit_code is None and not run.alive and not run.sealed,
         "failed": bool(facts.failed) and not run.alive,
@@ -66,6 +69,7 @@ def shared(request: Request, run: FollowedRun, part: str = "") -> dict[str, Any]
         "log_href": lambda task, quote, line: _log_of(run, task, quote, line),
         "took": page.took,
         "said_of": page.said_of,
+        "most_victims": _MOST_VICTIMS,
     }
 
 
@@ -104,9 +108,9 @@ def overview(request: Request, run: str) -> Response:
         shown = shared(request, opened) | _course(opened)
         few = len(opened.facts.tasks) <= _MOST_DRAWN
         shown |= {
-            "matrices": tables.matrices(opened),
+            "matrices": opened.once("matrices", lambda: tables.matrices(opened)),
             "figures": _figures(opened, "timeline") if few and not opened.alive else [],
-            "costs": costs.costs(opened.facts),
+            "costs": opened.once("costs", lambda: costs.costs(opened.facts)),
         }
         return sheet.page(request, "run.html", **shown)
 
@@ -121,22 +125,33 @@ def live(request: Request, run: str) -> Response:
 
 def _course(run: FollowedRun) -> dict[str, Any]:
     """The board of a run that goes on, and what went wrong so far."""
-    quotes = Quotes(run)
+    found, more, odd = run.once("causes", lambda: _causes(run))
     return {
         "board": list(_board(run)) if run.alive else [],
         "more_running": max(0, len(run.facts.running) - _MOST_SLOTS),
         "eta": _eta(run) if run.alive else "",
         "waits": _waits(run) if run.alive else [],
-        "causes": list(causes.causes(run, quotes)),
-        "odd": list(causes.odd(run, quotes)),
+        "causes": found,
+        "more_causes": more,
+        "odd": odd,
         "first_step": causes.first_step(run),
         "rows": [tables.row_of(task) for task in _first(run)],
     }
 
 
+def _causes(run: FollowedRun) -> tuple[list[causes.Cause], int, list[causes.Odd]]:
+    """What went wrong, as far as a page shows it, and how many more causes there are."""
+    quotes = Quotes(run)
+    found = list(islice(causes.causes(run, quotes), _MOST_CAUSES))
+    odd = list(islice(causes.odd(run, quotes), _MOST_CAUSES))
+    return found, len(run.facts.causes) - len(found), odd
+
+
 def _first(run: FollowedRun) -> Sequence[TaskFacts]:
     """The tasks on its first page: as planned while it goes on, or they would change places."""
-    return _ordered(run.facts.tasks.values(), "plan" if run.alive else "")[:_FIRST]
+    if run.alive:
+        return list(islice(run.facts.tasks.values(), _FIRST))
+    return run.once("first", lambda: _ordered(run.facts.tasks.values(), "")[:_FIRST])
 
 
 def _board(run: FollowedRun) -> Iterator[Slot]:
@@ -232,6 +247,10 @@ def picture(request: Request, run: str) -> Response:
 
 
 def _figures(run: FollowedRun, wanted: str) -> list[Figure]:
+    return run.once(wanted, lambda: _drawn(run, wanted))
+
+
+def _drawn(run: FollowedRun, wanted: str) -> list[Figure]:
     drawn = (make(run) for make in FIGURES if wanted in make.__name__)
     return [
         Figure(

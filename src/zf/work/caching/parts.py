@@ -36,6 +36,7 @@ _UNSEEN = frozenset(
         *("queue_timeout_s", "max_log_bytes", "max_retries", "retry_delay_s"),
         *("retry_max_delay_s", "retry_on", "allow_failure", "allow_timeout"),
         *("required_env", "skip_exit_codes", "origins"),
+        *("nice", "memory_mb", "cpus", "pids_max", "open_files"),
     }
 )
 _UNSEEN_KEYS = frozenset(TASK_KEYS.get(name, name) for name in _UNSEEN)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from zf.errors import printable
+from zf.errors import error_text, printable
 from zf.events import Cached, CacheMissed, Status
 from zf.lean.records import Struct, field
 from zf.model import RESERVED_ENV, Task
@@ -19,7 +19,6 @@ from zf.work.caching import files, parts, restore
 from zf.work.caching.files import Generated, UnusableError
 from zf.work.caching.lookup import Lookup, Missed, Origin, listed
 from zf.work.caching.restore import NotRestoredError
-from zf.work.outcome import error_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from zf.errors import printable
+from zf.errors import error_text, printable
 from zf.proof.files import link, remove_tree
 from zf.proof.tree.contents import checked_artifacts, copy_artifacts
-from zf.work.outcome import error_text
 
 if TYPE_CHECKING:
     from zf.model import Task

@@ -41,7 +41,11 @@ def end(run_dir: str) -> int:
     """
     key = _run_key(run_dir)
     in_cgroups = _end_cgroups(lambda name: name.startswith(f"zf-{key}-"))
-    return in_cgroups + _end_bearing(f"\0{COOKIE}={key}.".encode())
+    ended = in_cgroups + _end_bearing(f"\0{COOKIE}={key}.".encode())
+    from zf.work.limits.cgroups import remove_left  # noqa: PLC0415 - a run has died
+
+    remove_left(f"zf-{key}-")
+    return ended
 
 
 def end_worker(run_dir: str, worker: int) -> int:

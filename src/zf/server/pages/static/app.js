@@ -14,9 +14,9 @@ export const say = (text, bad = false) => {
 };
 
 /** What the API answers, or an Error with what it says is wrong. */
-export const post = async (address, body = {}, headers = {}) => {
+export const post = async (address, body = {}, headers = {}, method = "POST") => {
   const answer = await fetch(address, {
-    method: "POST",
+    method,
     headers: { "Content-Type": "application/json", ...headers },
     body: JSON.stringify(body),
   });
@@ -31,12 +31,12 @@ export const post = async (address, body = {}, headers = {}) => {
 // --- buttons ---
 
 const act = async (button) => {
-  const { post: address, body, confirm: question, goes } = button.dataset;
+  const { post: address, method, body, confirm: question, goes } = button.dataset;
   if (question && !confirm(question)) return;
   button.disabled = true;
   say(`${button.textContent.trim()} ...`);
   try {
-    const said = await post(address, body ? JSON.parse(body) : {});
+    const said = await post(address, body ? JSON.parse(body) : {}, {}, method);
     if (goes === "run" && said.run) location.assign(`/runs/${encodeURIComponent(said.run)}`);
     else if (goes) location.assign(goes);
     else {

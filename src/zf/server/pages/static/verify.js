@@ -24,8 +24,7 @@ const take = (line) => {
   const said = JSON.parse(line);
   for (const finding of said.findings ?? []) find(finding);
   if (said.state && (said.verdict ?? said.name)) put(said);
-  for (const [name, verdict] of Object.entries(said.verdicts ?? {})) put({ name, ...verdict });
-  if (said.message && said.verdict && !said.state) find(said);
+  if (said.detail) say(`Verifying: ${said.detail}`, true);
 };
 button.addEventListener("click", async () => {
   button.disabled = true;

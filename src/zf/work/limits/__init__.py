@@ -1,0 +1,1 @@
+"""What the processes of a task may have of the machine, held by the kernel."""
