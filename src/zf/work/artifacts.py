@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import Cause
-from zf.proof.tree.artifacts import TOLD_MOST, listed
+from zf.proof.tree.artifacts import TOLD_MOST, Collected, collect, listed
 from zf.redact.secret_forms import WEAK_BYTES
 from zf.redact.token_rules import SHAPES
 from zf.work.control import RunnerOrders, Stop
 
 if TYPE_CHECKING:
+    from zf.proof.tree.store import TaskTree
     from zf.redact.secret_forms import Secret
     from zf.redact.stream import StreamRedactor
+    from zf.work.context import WorkerContext
 
 # Artifacts of a task with a short time limit may still be large.
 LEAST_S = 60.0
@@ -141,3 +143,25 @@ _REASON = "was not taken when collecting the artifacts was stopped"
 def collecting_limit_s(timeout_s: float) -> float:
     """How long collecting may take for a task with this `timeout_sec`, in seconds."""
     return max(timeout_s, LEAST_S)
+
+
+def collected(
+    context: WorkerContext,
+    tree: TaskTree,
+    patterns: tuple[str, ...],
+    secrets: ArtifactSecrets,
+    left: str,
+    collecting: Collecting,
+) -> Collected:
+    """The artifacts of an attempt, taken into its tree; `left` is where it has them meanwhile, if
+    not there.
+    """
+    return collect(
+        tree,
+        context.real_root,
+        patterns,
+        proofs=context.proofs,
+        secrets=secrets,
+        left=left or None,
+        stop_reason=collecting,
+    )

@@ -81,6 +81,7 @@ class Runs:
         return Seen(
             here=True,
             sealed=os.path.lexists(f"{run_dir}/{layout.MANIFEST}"),
+            suspended=facts.result == "waiting",
             result=facts.result,
             result_code=facts.exit_code if facts.exit_code is not None else 1,
             resumes=sum(isinstance(event, RunResumed) for event in events),
