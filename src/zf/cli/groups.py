@@ -8,9 +8,8 @@ from collections.abc import Mapping
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
     "Begin": {
-        "init | new": "Propose tasks for a project; add a task to it.",
-        "doctor": "Say what is wrong here for zf, and what to do about it.",
-        "help": "Show how a verb is used, or what a key means: zf help keys.",
+        "init | new": "Propose tasks for a project; add one more.",
+        "doctor | help": "Say what zf lacks here; show how a verb or a key is used.",
     },
     "Tasks": {
         "validate": "Check every task file, and print the problems of all.",
@@ -25,8 +24,9 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "run-task": "Run one task, and exit with its failing step's own code.",
         "watch": "Run again whatever a change concerns, until Ctrl-C.",
         "rerun": "Run a part of an earlier run again, such as what failed.",
-        "resume | cancel": "Go on with a run that stopped; end one that goes on.",
-        "approve | reject": "Say yes or no to a task that waits for approval.",
+        "resume | cancel": "Finish a run that was killed or suspended; end one.",
+        "approve | reject": "Answer for a task that waits for approval.",
+        "agent | workers": "Run tasks for another machine; show which there are.",
         "enqueue | queue": "Let the project's server run something; see what waits.",
         "pause | unpause": "Hold what the server starts by itself; let it go on.",
         "shell": "Open a shell where the steps of a task would run.",

@@ -7,7 +7,7 @@ same for a run that is resumed, and for what verifies it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zf.errors import ZfError
 from zf.events import Event, PlanExtended, Status
@@ -22,6 +22,9 @@ from zf.run.request import RunRequest
 from zf.run.schedule.orders import Extended, NotExtended
 from zf.work.pool import Pool
 
+if TYPE_CHECKING:
+    from zf.engines.places import Places
+
 # Rows of a plan.json -> how many seconds each task is expected to take.
 Weigh = Callable[[list[dict[str, Any]]], Mapping[str, float]]
 
@@ -33,7 +36,7 @@ class Extending(Struct):
 
     request: RunRequest
     about: Mapping[str, Any]
-    pool: Pool
+    pool: Pool | Places
     weigh: Weigh
 
     def __call__(self, base: str) -> Extended | NotExtended:

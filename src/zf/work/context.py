@@ -10,6 +10,7 @@ from zf.lean.records import Struct, replace
 from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.tree.records import Place
 from zf.tracing import Trace
+from zf.typed import AUTO
 from zf.work.capture import Buffer
 from zf.work.environment import CHANNEL, Outside, own_variables
 from zf.work.shell import Shell
@@ -64,6 +65,8 @@ class WorkerContext(Struct):
     cgroup: Cgroup | None = None
     # The task whose steps are on the person's terminal.
     terminal: str = ""
+    # The executor that the worker is of, where that is not the runner's own machine.
+    executor: str = ""
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
     # Whether the attempt at hand told something, and whether `$NEEDS_DIR` holds copies, which a
@@ -72,6 +75,8 @@ class WorkerContext(Struct):
     copied: bool = False
     # Why there can be no sandbox here, once that was tried: empty where there can be one.
     why_no_sandbox: str | None = None
+    # What makes containers, as the setting says it.
+    container_engine: str = AUTO
 
     def no_sandbox(self, why_not: Callable[[], str]) -> str:
         """Why there can be no sandbox here, tried once."""
