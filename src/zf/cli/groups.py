@@ -40,6 +40,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "ui | serve | token": "Show the runs in the browser: to you, or to a team.",
         "schedule | drain": "Show what is due when; start nothing more of the queue.",
         "usage": "Print what a language model used, for $ZF_METRICS.",
+        "notify": "Show the messages about runs that wait, or send them.",
     },
     "Prove and keep": {
         "verify": "Say what a run came to, and check its proof.",

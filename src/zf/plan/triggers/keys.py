@@ -204,6 +204,5 @@ TRIGGERS: Mapping[str, Key] = {
         mapping(SERVER),
         "Where `zf serve` listens, and whom it believes.",
         keys=SERVER,
-        example="server: {hosts: [ci.example.org], behind_proxy: true}",
     ),
 }
