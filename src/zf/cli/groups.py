@@ -20,8 +20,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "Run": {
         "run": "Run everything, or phases or tasks with what they need.",
-        "run-phase": "Run every task of one or more phases, in order.",
-        "run-task": "Run one task, and exit with its failing step's own code.",
+        "run-phase | run-task": "Run phases, in order; or one task, for its exit code.",
         "watch": "Run again whatever a change concerns, until Ctrl-C.",
         "rerun": "Run a part of an earlier run again, such as what failed.",
         "resume | cancel": "Finish a run that was killed or suspended; end one.",
