@@ -8,6 +8,7 @@ from typing import Any
 from zf.errors import Problem
 from zf.inputs import Input
 from zf.lean.records import Struct, field
+from zf.model.service import Service
 from zf.model.task import NOTHING, Need, Task
 
 
@@ -23,6 +24,8 @@ class Phase(Struct, frozen=True):
     inputs: Mapping[str, Input] = NOTHING
     # Whether nothing that a server queues later ends a run of it.
     protected: bool = False
+    # What runs beside its tasks.
+    services: tuple[Service, ...] = ()
 
 
 class Project(Struct, frozen=True):

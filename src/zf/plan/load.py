@@ -22,6 +22,7 @@ from zf.model import (
     Need,
     Phase,
     Project,
+    Service,
     Task,
     is_valid_id,
 )
@@ -83,10 +84,11 @@ def load(
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
-    if any(draft.task and draft.task.services for draft in drafts):
+    beside = any(phase.services for phase in project.phases.values())
+    if beside or any(draft.task and draft.task.services for draft in drafts):
         from zf.plan.services.checks import check_services  # few tasks have any
 
-        problems += check_services(drafts)
+        problems += check_services(drafts, project, root)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
         chosen = [*in_question(drafts, asked)]
@@ -320,6 +322,12 @@ def _outputs(form: Mapping[str, Any]) -> tuple[str, ...] | None:
     return tuple(listed) if is_sound else None
 
 
+def _services(listed: list[dict[str, Any]]) -> tuple[Service, ...]:
+    from zf.plan.services.keys import converted  # few phases have any
+
+    return converted(listed)
+
+
 def _project(form: Mapping[str, Any]) -> Project:
     """The project that a valid form describes; None stays where the file is silent."""
     said: dict[str, Any] = {
@@ -336,6 +344,7 @@ def _project(form: Mapping[str, Any]) -> Project:
             tuple(phase.get("needs", ())),
             phase.get("max_jobs"),
             protected=phase.get("protected", False),
+            services=_services(phase["services"]) if "services" in phase else (),
         )
         for name, phase in form.get("phases", {}).items()
     }

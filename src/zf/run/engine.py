@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -88,6 +88,10 @@ class Executor(Protocol):
         """Attempts that ended, and what others have spent or found so far; empty when the time is
         up, `wakeup_fd` became readable or `output_fd` writable.
         """
+        ...
+
+    def end_phase(self, phase: str) -> Sequence[Told]:
+        """End what ran beside the tasks of a phase that is over; what is to be recorded of that."""
         ...
 
     def close(self) -> None:
@@ -243,6 +247,8 @@ class Engine:
                 case TimeOutPhase(phase, timeout_s):
                     self._recorder.record(PhaseTimedOut(phase, timeout_s))
                 case EndPhase(phase, ok):
+                    for told in self._executor.end_phase(phase):
+                        self._recorder.record(told)
                     took = time.monotonic() - self._phase_started
                     self._recorder.record(PhaseEnded(phase, ok, round(took, 6)))
                 case Record(event):

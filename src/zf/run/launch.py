@@ -52,12 +52,14 @@ from zf.work.worker import Shared
 
 if TYPE_CHECKING:
     from zf.run import extending, outputs, recover
+    from zf.work.services import phase as beside
     from zf.work.walls import shield
 else:  # no new run needs them, and few read outputs
     extending = lazy.module("zf.run.extending")
     outputs = lazy.module("zf.run.outputs")
     recover = lazy.module("zf.run.recover")
     shield = lazy.module("zf.work.walls.shield")
+    beside = lazy.module("zf.work.services.phase")
 
 # Begins the second look at the work tree; what it gives waits for the answer.
 LookingAgain = Callable[[Inbox], AbstractContextManager[Callable[[], bool | None]]]
@@ -223,6 +225,8 @@ def _conduct(
         closing(leases.Leases(request.leases(), about)) as held,
         closing(pool),
     ):
+        if pool.beside is not None:
+            pool.beside.interrupt_fd = inbox.fileno()
         exit_code = Engine(
             start.scheduler,
             pool,
@@ -278,11 +282,18 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         caching=request.caching(),
         terminal=request.terminal,
     )
+    tasks, phases = request.plan.tasks, request.flow.project.phases
+    has_services = any(phase.services for phase in phases.values())
     try:
-        tasks = request.plan.tasks
-        return Pool({**tasks} if request.plan.dynamic else tasks, shared, known=known, first=first)
+        if has_services:
+            named = {task.phase for task in tasks.values()}
+            shared = replace(shared, beside=beside.ports(phases, named))
+        pool = Pool({**tasks} if request.plan.dynamic else tasks, shared, known=known, first=first)
     except OSError as error:
         raise machine.no_process(error) from None
+    if shared.beside:
+        pool.beside = beside.Beside(shared, pool.kill_all)
+    return pool
 
 
 def _first_starts(request: RunRequest) -> int:

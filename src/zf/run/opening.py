@@ -142,7 +142,9 @@ def refuse_unset(request: RunRequest) -> None:
     told = [*problems.unset_for_all(root, env.lacking_of_project(project, environ))]
     for task in asking:
         inputs = map(variable, known_to(request.inputs, task.phase))
-        also = (*inputs, *problems.matrix_named(task))
+        phase = project.phases.get(task.phase)
+        beside = env.of_services(phase.services) if phase else ()
+        also = (*inputs, *problems.matrix_named(task), *beside)
         here = env.check_here(task, outside.seen(task).get, also)
         found = chain(env.lacking(task, environ), here)
         told += problems.unset(root, task, found)

@@ -18,8 +18,10 @@ from zf.proof.tree.artifacts import TOLD_MOST, listed
 from zf.redact.secret_forms import WEAK_BYTES
 from zf.redact.token_rules import SHAPES
 from zf.work.control import RunnerOrders, Stop
+from zf.work.supervise.supervisor import KILL_LIMIT_S, SETTLE_S
 
 if TYPE_CHECKING:
+    from zf.model import Task
     from zf.redact.secret_forms import Secret
     from zf.redact.stream import StreamRedactor
 
@@ -141,3 +143,12 @@ _REASON = "was not taken when collecting the artifacts was stopped"
 def collecting_limit_s(timeout_s: float) -> float:
     """How long collecting may take for a task with this `timeout_sec`, in seconds."""
     return max(timeout_s, LEAST_S)
+
+
+def allowed_s(task: Task, grace_s: float) -> float:
+    """How long an attempt may take by its own times, if nothing of it can be killed."""
+    ending_s = SETTLE_S + grace_s + KILL_LIMIT_S
+    commands = len(task.steps) + len(task.cleanup) + len(task.services)
+    ready_s = sum(one.ready_timeout_s for one in task.services)
+    took_s = task.timeout_s + task.cleanup_timeout_s + collecting_limit_s(task.timeout_s)
+    return took_s + ready_s + ending_s * commands

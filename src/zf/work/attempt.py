@@ -92,8 +92,7 @@ class Attempt:
         self._context = context
         self._task = task
         self.outcome = outcome
-        # Whether an earlier result counts for it, and what is recorded for later ones.
-        self._cache: Use | None = None
+        self._cache: Use | None = None  # whether an earlier result counts for it
         # Where a task has its artifacts until they are copied into its proof, if it may leave
         # processes behind, which could go on writing there; and where the worker can write to it.
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
@@ -227,7 +226,8 @@ class Attempt:
             needs=f"{context.aside}/{context.needs_of(task.id)}" if task.needs else "",
             channel=context.channel,
             cookie=cookie(context.run_dir, task.id, self.outcome.attempt),
-        ) | (self._services.variables() if self._services is not None else {})
+            ports=context.ports_of(task.phase, self._services),
+        )
 
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
         task, outcome, orders = self._task, self.outcome, self._context.orders

@@ -64,6 +64,8 @@ class StartOrder(Struct, frozen=True):
     spent: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     # What conditions of its steps may refer to beside variables, by how it is written there.
     facts: Mapping[str, str | int | float | bool] = field(default_factory=lambda: NOTHING)
+    # Why no step of it may start: a service of its phase is not there.
+    refused: str = ""
 
 
 class RunnerOrders:
@@ -108,17 +110,17 @@ class RunnerOrders:
         """Tell the runner how the attempt ended, with what `encode` says of it besides. If the
         runner is gone, this is not heard, and the attempt is lost.
         """
-        self._tell(encode(ended, *more))
+        self.tell(encode(ended, *more))
 
     def report_spent(self, spent: Spent) -> None:
         """Tell the runner what the attempt under way has used so far."""
-        self._tell(b"%b%b\n" % (SPENT, _to_json(asdict(spent)).encode()))
+        self.tell(b"%b%b\n" % (SPENT, _to_json(asdict(spent)).encode()))
 
     def report_found(self, event: Told) -> None:
         """Tell the runner what came of looking for an earlier result, or of a service."""
-        self._tell(b"%b%b\n" % (FOUND, _to_json(to_json(event)).encode()))
+        self.tell(b"%b%b\n" % (FOUND, _to_json(to_json(event)).encode()))
 
-    def _tell(self, data: bytes) -> None:
+    def tell(self, data: bytes) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(data)
 
@@ -168,7 +170,7 @@ class RunnerOrders:
 
     def _take(self, order: Mapping[str, Any] | Literal[False] | None) -> None:
         if order is None:
-            self._tell(PING)
+            self.tell(PING)
             return
         if order is False:
             self.dismissed = True
@@ -219,6 +221,7 @@ def start_order(
     needs: Mapping[str, str] = NOTHING,
     spent: Mapping[str, float] = NOTHING,
     facts: Mapping[str, Any] = NOTHING,
+    refused: str = "",
 ) -> bytes:
     """A line that begins an attempt, and says which task may follow it; for a second attempt also
     the `task_sha256` of the one before, and what was `spent` of its budget; those of `needs`; and
@@ -233,6 +236,8 @@ def start_order(
         more += f',"spent":{_to_json(dict(spent))}'
     if facts:
         more += f',"facts":{_to_json(dict(facts))}'
+    if refused:
+        more += f',"refused":{_to_json(refused)}'
     return f'{{"task":"{task}","attempt":{attempt},"then":"{then or ""}"{more}}}\n'.encode("ascii")
 
 
@@ -273,6 +278,12 @@ def decode(line: bytes) -> Report:
     values[_STATUS] = _STATUSES[values[_STATUS]]
     values[_CAUSE] = _CAUSES[values[_CAUSE]]
     return AttemptEnded(*values), is_last, is_plain, listed
+
+
+def how(status: int) -> str:
+    """How a process ended, by what waitpid says."""
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
 
 _to_json, _from_json = encoder(), decoder()
