@@ -50,6 +50,7 @@ class Exit(IntEnum):
     INCOMPLETE = 3, "", "", "not COMPLETE"
     UNTRUSTED = 4, "", "", "the signer is not trusted, or an expectation is not met"
     RUN_ID_TAKEN = 5, "the run id is in use, or its run is over"
+    WAITING = 6, "the run is suspended: a task waits for approval (`--on-approval exit`)"
     INTERNAL = 70, "an error in zf; a file with the traceback is named", "", "an error in zf"
     TIMEOUT = 124, "a phase ran out of time", "the task ran out of time"
     INTERRUPTED = (

@@ -40,6 +40,8 @@ MAX_INSTANCES = 256
 # How task output, and progress, is shown while a run goes on.
 Output = Literal["group", "prefix", "quiet"]
 Progress = Literal["auto", "live", "plain", "json"]
+# What a run does that can only wait for approval.
+OnApproval = Literal["wait", "exit"]
 # Whose job this is, which is told in its own ways, too.
 Ci = Literal["auto", "none", "github", "gitlab"]
 
@@ -243,6 +245,15 @@ class RunOptions(Options, more=REPORTS):
         default={},
         help="Of tasks with a matrix, run only the instances with this value. Can be given again:"
         " for another value, or another axis.",
+    )
+    on_approval: Option[OnApproval | None] = Option(
+        "--on-approval",
+        choices=get_args(OnApproval),
+        shown="wait",
+        shown_of={RESUME: "as the run had it", RERUN: "wait"},
+        verbs=EVERY_RUN,
+        help="What to do once only an approval can let the run go on: wait for it, or exit with 6"
+        " and leave the run to zf resume.",
     )
     deadline_s: Option[float | None] = Option(
         "--deadline",

@@ -16,6 +16,7 @@ from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalle
 from zf.plan import schema
 from zf.plan.caching.keys import CACHE
 from zf.plan.files import forms, patterns
+from zf.plan.gates.approval import APPROVAL, APPROVERS
 from zf.plan.matrix import keys as matrix_keys
 from zf.plan.services.keys import SERVICE
 from zf.plan.steps import keys as step_keys
@@ -95,12 +96,23 @@ WHOLE_TASK = {
     "sources": ["src/**", "!src/*.md"],
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
+    "approval": {"by": ["ann"], "prompt": "Now?", "min": 1, "timeout_sec": 60, "four_eyes": True},
     "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
     "nice": 5,
     "memory_mb": 512,
     "cpus": 1.5,
     "pids_max": 100,
     "open_files": 256,
+    "repeat": {
+        "until": "outputs.state == 'up'",
+        "interval_sec": 5,
+        "limit": 3,
+        "for_sec": 9,
+        "fail_after": 2,
+        "inconclusive": [75],
+        "inconclusive_limit": 2,
+        "probe_timeout_sec": 3,
+    },
     "services": [
         {
             "name": "db",
@@ -134,6 +146,7 @@ WHOLE_ITEM = {
     "start_when": {"load_below": 2, "idle_sec": 60, "on_ac_power": True},
 }
 WHOLE_PROJECT = {
+    "approvers": {"allowed_signers": "ci/allowed_signers", "tokens": ["bot"]},
     **WHOLE_FILE,
     "shell": "sh",
     "pass_env": ["A"],
@@ -224,7 +237,10 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     needed = {name: good(name, phase="E") for name in ("20-lint", "30-migrate")}
     needed["30-migrate"] += "outputs: [version]\n"
     said = {key: value for key, value in WHOLE_TASK.items() if key not in SHORT}
-    found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a")})
+    needed["zf.yaml"] = "approvers: {tokens: [ann]}\n"
+    # What cannot be beside the others has a task of its own.
+    apart = good("b") + json.dumps({"repeat": said.pop("repeat")})[1:-1]
+    found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a"), "b": apart})
     assert found.flow is not None, found.problems
     form = json.loads((REFERENCE / "schemas/recorded-task.schema.json").read_text())
     later = {key for _, key, _ in LATER}
@@ -244,7 +260,8 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
         "env_from",
     }
     made |= {"generates_check", "cache_env", "cache_tools"}
-    assert set(schema.TASK) - SHORT | made == set(whole)
+    assert set(schema.TASK) - SHORT - {"repeat"} | made == set(whole)
+    assert "repeat" in recorded(found.flow.tasks["b"])
     assert set(whole) - later == set(plain)
     same = {name for name in plain if name in schema.TASK and whole[name] == plain[name]}
     assert same == {"leave_running", "timeout_sec"}  # as when they are not written
@@ -352,7 +369,9 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 CACHE,
                 SANDBOX,
                 SERVICE,
+                APPROVAL,
                 schema.PROJECT,
+                APPROVERS,
                 schema.THROTTLE,
                 schema.PHASE,
                 forms.FILE,
@@ -374,7 +393,9 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "cache",
         "sandbox",
         "service",
+        "approval",
         "project",
+        "approvers",
         "throttle",
         "phase",
         "file",

@@ -17,9 +17,15 @@ PAGE = (Path(__file__).parents[2] / "docs/reference/semantics.md").read_text()
 CONDITIONS = {"none": "", "false": "1 == 2", "error": "${NOT_SET} == 'x'"}
 
 
-def rows(heading: str) -> list[list[str]]:
-    """The cells of the first table below a heading, its own heading row first."""
-    table = PAGE.split(f"\n## {heading}\n", 1)[1].split("\n|", 1)[1].split("\n\n", 1)[0]
+def rows(heading: str, first: str = "") -> list[list[str]]:
+    """The cells of the first table below a heading, its own heading row first; of a table whose
+    `first` cell is given, the rows below that.
+    """
+    below = PAGE.split(f"\n## {heading}\n", 1)[1]
+    if first:
+        below = below.split(f"\n| {first} |", 1)[1].split("\n", 1)[1]
+        below = f"\n{below}"
+    table = below.split("\n|", 1)[1].split("\n\n", 1)[0]
     lines = [line for line in f"|{table}".splitlines() if not line.startswith("|---")]
     return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
 

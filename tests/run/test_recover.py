@@ -34,6 +34,7 @@ from zf.events import (
     RunEnded,
     RunResumed,
     RunStarted,
+    RunSuspended,
     Status,
 )
 from zf.proof.journal import Line
@@ -186,6 +187,7 @@ def test_a_phase_began_when_the_journal_says(mono):
 DECIDED_AGAIN = {
     *(RunResumed, RunEnded, PhaseStarted, PhaseEnded),
     *(ConditionEvaluated, RetryScheduled, LeaseAwaited, LeaseTaken),
+    RunSuspended,
     # The end of the attempt says what came of that.
     *(Cached, CacheMissed),
 }

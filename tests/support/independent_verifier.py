@@ -20,7 +20,7 @@ TREE = r"(00-meta|10-commands|20-logs|30-artifacts|40-checksums|99-summary)"
 KINDS = (
     r"(run|phase|attempt)_(started|ended)|(run|phase)_timed_out|run_resumed|task_not_run|interrupted"
     r"|cancel_requested|condition_evaluated|retry_(scheduled|dropped)|throttle_(entered|left)"
-    r"|lease_(awaited|taken)|budget_warned|cached|cache_missed|plan_extended|service_(started|ended)"
+    r"|lease_(awaited|taken)|budget_warned|cached|cache_missed|plan_extended|probe|service_(started|ended)"
 )
 SAID = "status|exit_code|signal|attempt|cause|detail|step|started_at|completed_at|duration_s|needs"
 ATTEST = r"attest/(statement\.(json(\.sig|\.tsr)?|dsse\.json)|test-result\.(dsse\.)?json)"
@@ -132,6 +132,9 @@ def journal(lines):
             assert t["open"] == (e["type"] == "attempt_ended")
             t["open"] = e["type"] == "attempt_started"
             t["found"] = None if t["open"] else t.get("found")
+            well = e["type"] == "attempt_ended" and e["status"] == "success"
+            assert not (well and t.get("probes")) or t["probes"][-1]["result"] == "good"
+            t["probes"] = [] if t["open"] else t.get("probes")
             t["began"] += t["open"]
             assert e["attempt"] == t["began"] if "attempt" in e["type"] else t["end"] is None
             t["end"] = None if t["open"] else e
@@ -142,6 +145,10 @@ def journal(lines):
             t = tasks[e["task"]]
             assert (t["open"], t["began"], t["found"]) == (True, e["attempt"], None)
             t["found"] = e
+        elif e["type"] == "probe":
+            t = tasks[e["task"]]
+            t["probes"].append(e)
+            assert (t["open"], t["began"], len(t["probes"])) == (True, e["attempt"], e["number"])
         elif e["type"].startswith("service_") and e["task"] is not None:  # 17
             t, names = tasks[e["task"]], tasks[e["task"]].setdefault("services", {})
             one = names.setdefault((e["attempt"], e["name"]), [])
@@ -479,8 +486,9 @@ def check(there, folders):
     assert last is None or last["blocked_sha256"] == own.get("blocked.json")
     ids = [*(rows := grown(plan, planned(plan), tasks, joined, files))]  # 13
     assert {p.split("/")[0] for p in folders} <= {*ids, "attest"} and set(tasks) <= set(ids)  # 7
-    tops = [TOP | served_beside(lines[:-1], own, sealed)]  # 17
-    assert all("/" in p or p in tops[0] or (p.endswith(".tmp") and not sealed) for p in files)
+    assert (tops := TOP | served_beside(lines[:-1], own, sealed)) and all(
+        "/" in p or p in tops or (p.endswith(".tmp") and not sealed) for p in files
+    )
     assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
     for one in paper.get("inputs", {}).values():
         assert ("salt" in one) is ("salted_sha256" in one) is ("value" not in one)

@@ -22,6 +22,7 @@ _ENDS = frozenset({"attempt_ended", "task_not_run"})
 _MAX_PROBLEMS = 100
 _OF_SERVICES = frozenset({STARTED, ENDED})
 _LOOKED_UP = frozenset({"cached", "cache_missed"})
+_AT_GATE = frozenset({"approval_asked", "approval_given", "approval_refused"})
 # Events that say once more what the plan says.
 _OF_THE_PLAN = frozenset(
     {
@@ -39,6 +40,9 @@ class TaskAccount(Struct):
     began: int = 0
     open: bool = False
     looked_up: bool = False
+    # How many probes the attempt had, and what the last one came to.
+    probes: int = 0
+    probe: object = None
     ended: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     terminal: Mapping[str, Any] | None = None
     # The earlier result that the attempt which counts says it found, if one.
@@ -104,6 +108,10 @@ class Account(Struct):
     # The services of phases, by phase; and of all that have ended, their logs with their digests.
     beside: dict[str, ServiceAccount] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
+    # Of tasks that were to be approved: what was asked and answered, and what then began or ended.
+    gates: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    # The event by which the runner left the run, while no other goes on with it.
+    suspended: Mapping[str, Any] | None = None
 
     def feed(self, data: Mapping[str, Any]) -> None:
         """Take the next line."""
@@ -126,6 +134,9 @@ class Account(Struct):
                 self._problem("the run starts again")
         if self.ended is not None:
             self._problem("something happened after the run ended")
+        if self.suspended is not None and kind != "run_resumed":
+            self._problem("something happened while the run was suspended")
+        self.suspended = data if kind == "run_suspended" else None
         if type(kind) is not str or kind not in TYPES:
             self._problem("an event of no known type")
         elif kind == "attempt_started":
@@ -134,8 +145,12 @@ class Account(Struct):
             self._ended(data)
         elif kind in _LOOKED_UP:
             self._looked_up(data)
+        elif kind == "probe":
+            self._probed(data)
         elif kind in _OF_SERVICES:
             self._of_service(data)
+        elif kind in _AT_GATE:
+            self._at_gate(data)
         elif kind == "plan_extended":
             self._extended(data)
         elif kind == "run_ended":
@@ -145,6 +160,17 @@ class Account(Struct):
             self.resumed |= kind == "run_resumed"
             if kind == "retry_scheduled":
                 self._retried(data)
+
+    def _at_gate(self, data: Mapping[str, Any]) -> None:
+        name = data.get("task")
+        if type(name) is not str:
+            self._problem("names no task")
+            return
+        account = self.tasks.get(name) or TaskAccount()
+        is_next = not account.open and data.get("attempt") == account.began + 1
+        if data.get("type") == "approval_asked" and not is_next:
+            self._problem("approval is asked for out of order")
+        self.gates.setdefault(name, []).append(data)
 
     def _extended(self, data: Mapping[str, Any]) -> None:
         instances = data.get("instances")
@@ -174,7 +200,10 @@ class Account(Struct):
             self._problem("an attempt starts out of order")
         account.began += 1
         account.open = True
+        if data["task"] in self.gates:
+            self.gates[data["task"]].append(data)
         account.looked_up = False
+        account.probes, account.probe = 0, None
         account.terminal = account.cached = None
 
     def _looked_up(self, data: Mapping[str, Any]) -> None:
@@ -196,6 +225,17 @@ class Account(Struct):
             self.logs[log] = str(data.get("log_sha256"))
         if wrong:
             self._problem(wrong)
+
+    def _probed(self, data: Mapping[str, Any]) -> None:
+        account = self._task(data)
+        if account is None:
+            return
+        if not account.open or data.get("attempt") != account.began:
+            self._problem("a probe ends of an attempt that is not under way")
+        account.probes += 1
+        account.probe = data.get("result")
+        if data.get("number") != account.probes:
+            self._problem("a probe is not the next of its attempt")
 
     def _of_service(self, data: Mapping[str, Any]) -> None:
         if data.get("task") is None and data.get("attempt") == 0:
@@ -227,6 +267,8 @@ class Account(Struct):
             if not account.open or data.get("attempt") != account.began:
                 self._problem("an attempt ends that was not under way")
             account.ended[account.began] = data
+            if account.probes and status == "success" and account.probe != "good":
+                self._problem("an attempt succeeds whose last probe was not good")
             # The form of a time of day is fixed, so text compares as time does.
             times = [data.get("started_at"), data.get("completed_at"), data.get("wall")]
             told = [time for time in times if isinstance(time, str)]
@@ -234,6 +276,8 @@ class Account(Struct):
                 self._doubt("an attempt's times are not in order")
         elif account.open or account.terminal is not None:
             self._problem("a task that was attempted is said not to have run")
+        elif data["task"] in self.gates:
+            self.gates[data["task"]].append(data)
         account.open = False
         account.terminal = data
 

@@ -11,7 +11,7 @@ from zf.audit.evidence import TOP_FILES, Evidence, Source, is_attest
 from zf.audit.expected import Expectations, is_shielded
 from zf.audit.findings import Finding, State, Verdict
 from zf.audit.result import Outcome, Result
-from zf.errors import Exit
+from zf.errors import Exit, printable
 from zf.lean.records import Struct, field
 from zf.proof.layout import MANIFEST
 
@@ -101,6 +101,7 @@ def conclude(
         | {
             "head": seen.head,
             "manifest_sha256": seen.bundle.digests.get(MANIFEST),
+            **({"approvals": _told_approvals(seen)} if seen.approvals else {}),
             "attestations": {
                 path.partition("/")[2]: digest
                 for path, digest in seen.bundle.digests.items()
@@ -162,10 +163,42 @@ def _complete(seen: Evidence) -> str:
     told += f" ({shielded} shielded)" if shielded else ""
     sandboxed = sum(status.get("isolation") == "sandbox" for status in seen.statuses)
     told += f" ({sandboxed} sandboxed)" if sandboxed else ""
+    told += _approved(seen)
     if task := seen.run.get("interactive"):
         told += f"; a person could type in {str(task)[:200]}"
     told = f"{ended} of {len(seen.planned)} planned tasks ended{told}; {closed}, {sealed}"
     return told + _from_elsewhere(seen.cached)
+
+
+def _told_approvals(seen: Evidence) -> list[dict[str, Any]]:
+    """The same for programs, with those that wait."""
+    return [
+        {
+            "task": kept.task,
+            "attempt": kept.attempt,
+            "sha256": kept.asked.get("sha256"),
+            "state": "rejected" if kept.rejected else "waiting" if kept.waits else "approved",
+            "by": [
+                {name: one.get(name) for name in ("approver", "how", "key", "source", "at")}
+                for one in [*kept.given, *([kept.rejected] if kept.rejected else [])]
+            ],
+        }
+        for kept in seen.approvals
+    ]
+
+
+def _approved(seen: Evidence) -> str:
+    """Which tasks were approved, and by whom."""
+    given = [
+        f"{kept.task} by {' and '.join(str(one.get('approver')) for one in kept.given)}"
+        for kept in seen.approvals
+        if kept.given and not kept.waits
+    ]
+    more = f" and {len(given) - _MOST_NAMED} more" if len(given) > _MOST_NAMED else ""
+    return f" (approved: {printable(', '.join(given[:_MOST_NAMED]))}{more})" if given else ""
+
+
+_MOST_NAMED = 5
 
 
 def _from_elsewhere(found: list[Source]) -> str:

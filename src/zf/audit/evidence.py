@@ -7,7 +7,7 @@ and its size allow, and every flaw becomes a finding.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zf.audit import result
 from zf.audit.account import Account
@@ -19,6 +19,9 @@ from zf.proof.bundle import Bundle, Inventory
 from zf.proof.journal import decode
 from zf.proof.layout import ATTEST, BLOCKED, JOURNAL, MANIFEST, PLAN, RUN
 from zf.proof.read import MAX_JSON_BYTES
+
+if TYPE_CHECKING:
+    from zf.audit.gates.kept import Kept
 
 # What a run may have at its top besides the folders of its tasks.
 TOP_FILES = frozenset({JOURNAL, RUN, PLAN, BLOCKED, MANIFEST})
@@ -63,6 +66,8 @@ class Evidence:
         self.stamped = ""
         # The earlier runs whose results count in this one.
         self.cached: list[Source] = []
+        # Each approval that was asked for, with what was answered.
+        self.approvals: list[Kept] = []
 
     def found(self, verdict: str, kind: str, message: str, path: str | None = None) -> None:
         self.findings.append(Finding(verdict, kind, message, path))

@@ -18,6 +18,16 @@ _SKEW_S = 300.0
 _NOTE_CHARS = 500
 
 
+class Approved(Struct, frozen=True):
+    """By whom a task must have been approved: by `min` of these, or of any; with `four_eyes`, by
+    none that started the run.
+    """
+
+    approved_by: tuple[str, ...] = ()
+    min: int = 1
+    four_eyes: bool = False
+
+
 class Expectations(Struct, frozen=True):
     """What the caller wants to be true besides; None and empty mean no matter.
 
@@ -49,6 +59,8 @@ class Expectations(Struct, frozen=True):
     result: str | None = None
     # What inputs of the run were: a text, or the entries of a list.
     inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # By whom tasks must have been approved.
+    approvals: Mapping[str, Approved] = field(default_factory=dict)
 
     def asked(self) -> list[str]:
         """The names of what matters."""
@@ -58,6 +70,15 @@ class Expectations(Struct, frozen=True):
 
 
 NOTHING = Expectations()
+
+
+class Approver(Struct, frozen=True):
+    """One that has approved a task, and whether it is the one that started the run: None where
+    that is not known.
+    """
+
+    name: str
+    started_it: bool | None
 
 
 class Said(Struct, frozen=True):
@@ -72,6 +93,9 @@ class Said(Struct, frozen=True):
     account: Account
     result: str
     statuses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # Who has approved the attempt of a task that counts, as (name, key, of the trigger or not), by
+    # task: those that the caller's own list of keys vouches for, where it has one.
+    approved: Mapping[str, Sequence[Approver]] = field(default_factory=dict)
 
     @property
     def planned(self) -> tuple[Mapping[str, Any], ...]:
@@ -172,6 +196,7 @@ def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
     if expected.no_interactive:
         for name in sorted(said.interactive()):
             yield _finding("interactive", "had the terminal: a person could type", name)
+    yield from _unapproved(expected.approvals, said)
     if expected.isolation:
         yield from _unwalled(expected.isolation, said)
     for name, account in said.account.tasks.items():
@@ -181,6 +206,24 @@ def _of_its_tasks(expected: Expectations, said: Said) -> Iterator[Finding]:
             yield _finding("cached", f"has the result of run {run!r:.200}", name)
         if expected.max_attempts is not None and account.began > expected.max_attempts:
             yield _finding("attempts", f"took {account.began} attempts", name)
+
+
+def _unapproved(wanted: Mapping[str, Approved], said: Said) -> Iterator[Finding]:
+    """The tasks that were not approved as it is wanted of them."""
+    for task, terms in wanted.items():
+        instances = [str(row.get("id")) for row in said.planned if row.get("base") == task]
+        for name in instances or [task]:
+            good = [
+                one.name
+                for one in said.approved.get(name, ())
+                if (not terms.approved_by or one.name in terms.approved_by)
+                and not (terms.four_eyes and one.started_it is not False)
+            ]
+            if len(good) < terms.min:
+                by = f" by {' or '.join(terms.approved_by)}" if terms.approved_by else ""
+                but = ", not by the one that started it" if terms.four_eyes else ""
+                message = f"{len(good)} of {terms.min} approvals{by}{but}"
+                yield _finding("approval", message, name)
 
 
 def _unwalled(wanted: Mapping[str, str], said: Said) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from posixpath import join
 from typing import Any
 
 from zf.audit.authentic import NO_TRUST, Trust
-from zf.audit.expected import NOTHING, Expectations
+from zf.audit.expected import NOTHING, Approved, Expectations
 from zf.audit.result import Result
 from zf.audit.signing.signers import SCHEMES
 from zf.errors import Problem, ZfError
@@ -62,6 +62,8 @@ def parse(
             trusted[field] = told
         else:
             expected[field] = told
+    if isinstance(rules.get("tasks"), Mapping) and not problems:
+        expected["approvals"] = _approvals(rules["tasks"])
     if "signers" in trusted and "allowed_signers" not in keys:
         problems.append(Problem("ZF650", "signers: needs allowed_signers, which holds their keys"))
     if problems:
@@ -140,19 +142,41 @@ def _ids(value: Any, is_good: Callable[[str], bool] = is_valid_id) -> tuple[str,
 
 
 def _tasks(value: Any) -> Mapping[str, frozenset[str]]:
-    """A list of ids that must have succeeded, or a mapping of ids to the statuses allowed; the id
-    of a task with a matrix stands for each of its instances.
+    """A list of ids that must have succeeded, or a mapping of ids to the statuses allowed, or to
+    these (`status`) and by whom it must have been approved; the id of a task with a matrix stands
+    for each of its instances.
     """
     if not isinstance(value, Mapping):
         return dict.fromkeys(_ids(value, is_task_id), frozenset({Status.SUCCESS.value}))
     rules = {}
     for task, allowed in value.items():
+        if isinstance(allowed, Mapping):
+            _approval(allowed)
+            allowed = allowed.get("status", Status.SUCCESS.value)  # noqa: PLW2901 - its short form
         statuses = _texts([allowed] if isinstance(allowed, str) else allowed)
         unknown = set(statuses) - set(Status)
         if unknown:
             raise ValueError(f"no task ends as {min(unknown)[:80]!r}")
         rules[_ids([task], is_task_id)[0]] = frozenset(statuses)
     return rules
+
+
+def _approvals(value: Mapping[str, Any]) -> Mapping[str, Approved]:
+    """By whom tasks must have been approved, of those of which that is said."""
+    found = {name: _approval(said) for name, said in value.items() if isinstance(said, Mapping)}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _approval(said: Mapping[str, Any]) -> Approved | None:
+    if unknown := said.keys() - {"status", *Approved.__struct_fields__}:
+        raise ValueError(f"{str(min(unknown, key=str))[:80]!r} is nothing to say of a task")
+    if not said.keys() - {"status"}:
+        return None
+    by = _texts(said["approved_by"]) if "approved_by" in said else ()
+    least = _attempts(said["min"]) if "min" in said else 1
+    if by and least > len(by):
+        raise ValueError(f"min is {least}, and approved_by has {len(by)}")
+    return Approved(by, least, four_eyes=_flag(said.get("four_eyes", False)))
 
 
 def _inputs(value: Any) -> Mapping[str, tuple[str, ...]]:

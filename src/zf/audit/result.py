@@ -84,7 +84,8 @@ def of(account: Account, planned: Collection[str], *, intact: bool) -> Outcome:
     if not intact:
         return Outcome(Result.UNKNOWN, f"the proof is not intact; it claims: {summary}")
     if account.ended is None:
-        return Outcome(Result.UNFINISHED, f"{summary}; the run never ended")
+        why = "it waits for approval" if account.suspended else "the run never ended"
+        return Outcome(Result.UNFINISHED, f"{summary}; {why}")
     if (
         code == 0
         and not account.ended.get("tampered")

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zf.audit import authentic, statement
 from zf.audit.authentic import NO_TRUST, Trust
 from zf.audit.conclusion import Verification, conclude
 from zf.audit.evidence import Evidence, is_attest, is_seal, reason_of
-from zf.audit.expected import NOTHING, Expectations, Said, unmet
+from zf.audit.expected import NOTHING, Approver, Expectations, Said, unmet
 from zf.audit.instances import miscounted, misnamed
 from zf.audit.papers import agreement
 from zf.audit.trees import match_trees
@@ -51,7 +51,8 @@ def verify(
        Instances that joined the plan are those that the outputs of their needs list.
     5. Every task that ended has its tree: the checksum list that its last event names lists
        exactly the tree's files, and its status.json tells the same outcome. Hash those files.
-    6. Hash every other file; all are as they are listed.
+    6. What had to be approved was, before it began. Hash every other file; all are as they are
+       listed.
     7. The statements in attest/, if there are any, say the same, and trusted keys signed them.
     8. Every planned task ended, and the run was closed and sealed.
     9. It is the run the caller expects, and its clocks make sense.
@@ -81,11 +82,13 @@ def verify(
         _extend(seen)
         _match_journal(seen)
         match_trees(seen)
+        _match_approvals(seen)
         _hash_all(seen)
         _check_attest(seen, trust)
         _check_complete(seen)
         _check_cached(seen, beside)
-        _check_expected(seen, expectations, time.time() if now is None else now)
+        at = time.time() if now is None else now
+        _check_expected(seen, expectations, trust, at)
         _check_times(seen)
         return conclude(seen, expectations, trust, passed=passed)
 
@@ -220,6 +223,14 @@ def _extend(seen: Evidence) -> None:
         extended.take_in(seen)
 
 
+def _match_approvals(seen: Evidence) -> None:
+    """What had to be approved was, before it began."""
+    if seen.account.gates or any("approval" in row for row in seen.planned.values()):
+        from zf.audit.gates import kept  # noqa: PLC0415 - few runs have anything to approve
+
+        kept.match(seen)
+
+
 def _match_digest(seen: Evidence, path: str, digest: object) -> None:
     if path in seen.bundle.digests and seen.bundle.digests[path] != digest:
         seen.tampered("mismatch", "is not the file that the journal names", path)
@@ -271,9 +282,12 @@ def _check_attest(seen: Evidence, trust: Trust) -> None:
 
 
 def _check_complete(seen: Evidence) -> None:
+    waiting = _waiting(seen)
     for name in seen.planned:
         task = seen.account.tasks.get(name)
-        if task is None:
+        if name in waiting:
+            seen.found("COMPLETE", "waiting", f"waits for approval by {waiting[name]}", name)
+        elif task is None:
             seen.found("COMPLETE", "no_outcome", "was never decided", name)
         elif task.terminal is None:
             seen.found("COMPLETE", "no_outcome", "was still running", name)
@@ -283,9 +297,20 @@ def _check_complete(seen: Evidence) -> None:
         message = "plan.json is missing, so completeness cannot be checked"
         seen.found("COMPLETE", "unknown", message, PLAN)
     if seen.account.ended is None:
-        seen.found("COMPLETE", "open", "the run never ended", JOURNAL)
+        told = "the run is suspended" if seen.account.suspended else "the run never ended"
+        seen.found("COMPLETE", "open", told, JOURNAL)
     if not seen.sealed:
         seen.found("COMPLETE", "unsealed", "is not there: the run was not sealed", MANIFEST)
+
+
+def _waiting(seen: Evidence) -> Mapping[str, str]:
+    """The tasks that wait for approval, and by whom."""
+    if not seen.approvals:
+        return {}
+    from zf.audit.gates.kept import by_whom  # noqa: PLC0415 - as above
+
+    open_tasks = seen.planned.keys() - seen.ended()
+    return {k.task: by_whom(k) for k in seen.approvals if k.waits and k.task in open_tasks}
 
 
 def _check_cached(seen: Evidence, beside: str | None) -> None:
@@ -296,14 +321,24 @@ def _check_cached(seen: Evidence, beside: str | None) -> None:
         cached.sources(seen, beside, verify)
 
 
-def _check_expected(seen: Evidence, expected: Expectations, now: float) -> None:
+def _check_expected(seen: Evidence, expected: Expectations, trust: Trust, now: float) -> None:
     came_to = seen.outcome(intact=all(f.verdict != "INTACT" for f in seen.findings))
     said = Said(
         *(seen.run, seen.plan, seen.bundle.digests.get(PLAN), seen.head, seen.account),
         came_to.state.value,
         {str(status.get("task_id")): status for status in seen.statuses},
+        _approvers(seen, trust),
     )
     seen.findings += unmet(expected, said, now)
+
+
+def _approvers(seen: Evidence, trust: Trust) -> Mapping[str, Sequence[Approver]]:
+    """Who has approved which task."""
+    if not seen.approvals:
+        return {}
+    from zf.audit.gates.kept import approvers  # noqa: PLC0415 - few runs have any
+
+    return approvers(seen, trust.keys.get("allowed_signers"))
 
 
 def _check_times(seen: Evidence) -> None:

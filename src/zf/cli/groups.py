@@ -27,8 +27,10 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "run-task": "Run one task, and exit with its failing step's own code.",
         "watch": "Run again whatever a change concerns, until Ctrl-C.",
         "rerun": "Run a part of an earlier run again, such as what failed.",
-        "resume": "Finish a run whose zf was killed.",
+        "resume": "Finish a run whose zf was killed, or that was suspended.",
         "cancel": "End a run that goes on, or one task of it.",
+        "approve": "Approve a task that waits for it.",
+        "reject": "Say no to a task that waits for approval.",
         "shell": "Open a shell where the steps of a task would run.",
     },
     "Look": {

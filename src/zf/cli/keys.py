@@ -236,6 +236,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "sources": "sources: [src/**, pyproject.toml]",
         "generates": "generates: [dist/]",
         "sandbox": "sandbox: true",
+        "repeat": "repeat: {interval_sec: 5, limit: 60}",
         "cache": "cache: true",
         "nice": "nice: 10",
         "memory_mb": "memory_mb: 2048",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zf.audit.authentic import Trust
     from zf.audit.signing.signers import Signer
     from zf.cli.display.progress import Watcher
+    from zf.run.gates.decide import Decider
     from zf.run.sealing import Launched
     from zf.settings import RunOptions
 
@@ -35,6 +36,29 @@ def signer(key: str | None) -> Iterator[Signer]:
     chosen = chosen_key(key, os.getcwd(), os.environ)
     with ExitStack() as opened:
         yield signer_for(chosen, opened)
+
+
+def decider(key: str | None, called: str, root: str, opened: ExitStack) -> Decider:
+    """The one that approves or rejects: by the key named, by the token in ZF_TOKEN, or else by the
+    key that the environment or git names. Raises ZfError when there is none.
+    """
+    from hashlib import sha256
+
+    from zf.audit.signing.attest import chosen_key
+    from zf.run.gates.decide import Key, Token
+    from zf.run.gates.terms import token_named
+
+    if key is None and (secret := os.environ.get("ZF_TOKEN")):
+        digest = sha256(secret.encode("utf-8", "replace")).hexdigest()
+        name = token_named(root, digest)
+        if name is None:
+            raise ZfError(
+                "ZF_TOKEN is no token of this project that may approve",
+                code="ZF744",
+                hint="zf token list shows those there are, with their roles",
+            )
+        return Token(name, digest)
+    return Key(chosen_key(key, root, os.environ), opened, called)
 
 
 def trust_of(chosen: Signer, opened: ExitStack) -> Trust:
@@ -94,7 +118,7 @@ def _signed(
 ) -> int:
     from zf.run.sealing import sign_sealed
 
-    if chosen is not None:
+    if chosen is not None and not done.facts.suspended:
         try:
             done = sign_sealed(done, chosen, hide)
         except ZfError as error:
@@ -104,7 +128,8 @@ def _signed(
             # Ctrl-C where a passphrase was asked for: the run itself is over, and is told.
             watcher.finish(done, None)
             raise
-    signed_by = None if chosen is None or done.facts.tampered else chosen.key_id
+    unsigned = chosen is None or done.facts.tampered or done.facts.suspended
+    signed_by = None if unsigned or chosen is None else chosen.key_id
     code = watcher.finish(done, signed_by)
     _refuse_tampered(done)
     return code

@@ -16,7 +16,9 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
+from zf.events.probes import Probe, Probed
 from zf.events.records import TYPES, Event, from_json, timestamp, to_json
 from zf.events.runs import (
     SCHEMA,
@@ -42,6 +44,9 @@ __all__ = [
     "SCHEMA",
     "TYPES",
     "WELL",
+    "ApprovalAsked",
+    "ApprovalGiven",
+    "ApprovalRefused",
     "AttemptEnded",
     "AttemptStarted",
     "BudgetWarned",
@@ -59,11 +64,14 @@ __all__ = [
     "PhaseStarted",
     "PhaseTimedOut",
     "PlanExtended",
+    "Probe",
+    "Probed",
     "RetryDropped",
     "RetryScheduled",
     "RunEnded",
     "RunResumed",
     "RunStarted",
+    "RunSuspended",
     "RunTimedOut",
     "ServiceEnded",
     "ServiceStarted",

@@ -50,6 +50,8 @@ class Cause(StrEnum):
     SILENCE = "silence"  # no output for silence_timeout_sec
     PHASE_TIMEOUT = "phase_timeout"
     INTERRUPT = "interrupt"  # Ctrl-C or TERM to zf
+    APPROVAL_TIMEOUT = "approval_timeout"  # it was not approved in time
+    APPROVAL_REJECTED = "approval_rejected"  # one of those who may approve it said no
     NEED = "need"  # a need did not succeed
     PHASE_FAILED = "phase_failed"  # an earlier phase of the run failed
     FAIL_FAST = "fail_fast"
@@ -66,6 +68,10 @@ class Cause(StrEnum):
     SERVICE = "service"  # a service could not be started, was not ready in time, or died
     SURVIVORS = "survivors"  # processes were left behind
     CLEANUP = "cleanup"  # the steps succeeded, a cleanup command did not
+    REPEAT_LIMIT = "repeat_limit"  # no probe of `repeat` was good, or not for so long, in `limit`
+    BAD_PROBES = "bad_probes"  # `fail_after` probes in a row were bad
+    INCONCLUSIVE = "inconclusive"  # `inconclusive_limit` probes in a row could not measure
+    PROBE_TIMEOUT = "probe_timeout"  # probe_timeout_sec of `repeat` ran out
     BUDGET = "budget"  # it, its phase or its run used more than the budget, or did not say
     INSTANCES = "instances"  # its list of instances, an output of a need, is empty or no such list
     OUTPUTS = "outputs"  # a declared output was not written, or one of a need cannot be used

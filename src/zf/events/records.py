@@ -19,6 +19,8 @@ from zf.events.attempts import (
     RetryScheduled,
     TaskNotRun,
 )
+from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
+from zf.events.probes import Probe
 from zf.events.runs import (
     BudgetWarned,
     CancelRequested,
@@ -63,6 +65,7 @@ Event = (
     | PhaseStarted
     | AttemptStarted
     | AttemptEnded
+    | Probe
     | TaskNotRun
     | ConditionEvaluated
     | PlanExtended
@@ -81,6 +84,10 @@ Event = (
     | PhaseTimedOut
     | Interrupted
     | CancelRequested
+    | ApprovalAsked
+    | ApprovalGiven
+    | ApprovalRefused
+    | RunSuspended
     | PhaseEnded
     | RunEnded
 )

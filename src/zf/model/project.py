@@ -51,6 +51,8 @@ class Project(Struct, frozen=True):
     # How much of what tasks measure a run may use.
     budget: Mapping[str, float] = NOTHING
     inputs: Mapping[str, Input] = NOTHING
+    # Where those are who may approve: the file with their keys, and names of tokens.
+    approvers: Mapping[str, Any] = NOTHING
     phases: Mapping[str, Phase] = field(default_factory=dict)
     # What a server starts by itself, by name, and how its queue works: as the file says it.
     schedules: Mapping[str, Any] = NOTHING

@@ -168,6 +168,10 @@ class Task(Struct, frozen=True):
     cpus: float | None = None
     pids_max: int | None = None
     open_files: int | None = None
+    # That its steps are run again and again, by the keys of a task file: see `repeat.py`.
+    repeat: Mapping[str, Any] = NOTHING
+    # Who has to approve each attempt before it begins, and on which terms, by the keys of a file.
+    approval: Mapping[str, Any] = NOTHING
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""

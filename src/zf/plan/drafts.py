@@ -57,6 +57,10 @@ class Draft(Struct):
             yield ("condition",), self.condition
         if self.task is None:
             return
+        if (until := self.task.repeat.get("until", "success")) != "success":
+            from zf.plan.conditions.condition import parse  # noqa: PLC0415 - few tasks repeat
+
+            yield ("repeat", "until"), parse(until)
         for key, steps in (("commands", self.task.steps), ("cleanup", self.task.cleanup)):
             for index, step in enumerate(steps):
                 if step.condition:
@@ -202,7 +206,10 @@ def check_conditions(
     for draft in drafts:
         for loc, condition in draft.conditions():
             if condition.fields:
-                yield from _unknown_fields(draft, loc, condition, fields(draft), known)
+                there = fields(draft)
+                if loc[0] == "repeat":  # it looks at what the task itself hands on
+                    there = {*there, *(f.key for f in condition.fields if f.kind == "outputs")}
+                yield from _unknown_fields(draft, loc, condition, there, known)
         if draft.condition is None:
             continue
         names = {need.task for need in draft.needs}

@@ -143,6 +143,7 @@ class Plan(Struct, frozen=True):
             **({"matrix_from": dict(task.matrix_from)} if task.matrix_from else {}),
             **({} if task.max_parallel is None else {"max_parallel": task.max_parallel}),
             **({"start_after_s": task.start_after_s} if task.start_after_s else {}),
+            **({"approval": dict(task.approval)} if task.approval else {}),
             **({"origins": dict(task.origins)} if task.origins else {}),
         }
 

@@ -20,9 +20,7 @@ from zf.model import (
     Flow,
     Loaded,
     Need,
-    Phase,
     Project,
-    Service,
     Task,
     is_valid_id,
 )
@@ -39,10 +37,10 @@ from zf.plan.drafts import (
     phase_warnings,
 )
 from zf.plan.files import reading
+from zf.plan.files.projects import read_project
 from zf.plan.files.reading import TaskSaid
 from zf.plan.files.written import Written
 from zf.plan.inputs.used import check_env, fields, template_warnings
-from zf.plan.places import PROJECT_FILE
 from zf.plan.resolve import layers, short
 from zf.plan.resolve.layers import Resolved
 from zf.plan.resolve.sharing import Sharing
@@ -63,7 +61,7 @@ def load(
 ) -> Loaded:
     """Every file of the project, checked. Never raises for what is in them."""
     found = reading.read(root)
-    project, problems = _read_project(found)
+    project, problems = read_project(found)
     is_good = found.file is None or not found.file.problems
     sharing = Sharing(found)
     drafts, more = _drafts(found, sharing)
@@ -84,6 +82,14 @@ def load(
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
+    if any(draft.task and draft.task.repeat for draft in drafts):
+        from zf.plan.gates.checks import check_repeat  # few tasks repeat
+
+        problems += check_repeat(drafts)
+    if any(draft.task and draft.task.approval for draft in drafts):
+        from zf.plan.gates.approval_checks import check_approvals  # few tasks have any
+
+        problems += check_approvals(drafts, project, root)
     beside = any(phase.services for phase in project.phases.values())
     if beside or any(draft.task and draft.task.services for draft in drafts):
         from zf.plan.services.checks import check_services  # few tasks have any
@@ -195,26 +201,6 @@ def _fields(draft: Draft, handed: Mapping[str, Collection[str]]) -> Collection[s
     return found
 
 
-def _read_project(found: reading.Project) -> tuple[Project, list[Problem]]:
-    """What zf.yaml says of the project, with the inputs that it declares."""
-    said = found.said
-    if found.file is None:
-        return Project(), []
-    project = _project(said)
-    phases = said.get("phases", {})
-    if "inputs" not in said and not any("inputs" in phase for phase in phases.values()):
-        return project, []
-    from zf.plan.inputs import declared
-
-    assert found.file.source is not None  # it says something
-    read = declared.read(found.file.source, found.file.document)
-    named = {
-        name: replace(phase, inputs=read.phases.get(name, NOTHING))
-        for name, phase in project.phases.items()
-    }
-    return replace(project, inputs=read.project, phases=named), read.problems
-
-
 def _drafts(project: reading.Project, sharing: Sharing) -> tuple[list[Draft], list[Problem]]:
     drafts, problems = [], []
     for file in project.files:
@@ -320,41 +306,6 @@ def _outputs(form: Mapping[str, Any]) -> tuple[str, ...] | None:
     listed = form.get("outputs", [])
     is_sound = isinstance(listed, list) and all(isinstance(one, str) for one in listed)
     return tuple(listed) if is_sound else None
-
-
-def _services(listed: list[dict[str, Any]]) -> tuple[Service, ...]:
-    from zf.plan.services.keys import converted  # few phases have any
-
-    return converted(listed)
-
-
-def _project(form: Mapping[str, Any]) -> Project:
-    """The project that a valid form describes; None stays where the file is silent."""
-    said: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in form.items()
-    }
-    said.pop("shell", None)  # what it says is in the tasks
-    throttle = said.pop("throttle", {})
-    said.pop("inputs", None)
-    said["phases"] = {
-        name: Phase(
-            phase.get("title", ""),
-            phase.get("timeout_sec"),
-            phase.get("budget", NOTHING),
-            tuple(phase.get("needs", ())),
-            phase.get("max_jobs"),
-            protected=phase.get("protected", False),
-            services=_services(phase["services"]) if "services" in phase else (),
-        )
-        for name, phase in form.get("phases", {}).items()
-    }
-    return Project(
-        file=PROJECT_FILE,
-        grace_s=said.pop("grace_sec", None),
-        throttle_cpu_percent=throttle.get("cpu_percent"),
-        throttle_min_free_mem_mb=throttle.get("min_free_mem"),
-        **said,
-    )
 
 
 def _needs(form: Mapping[str, Any], lines: Mapping[str, list[int]]) -> Iterator[Need]:

@@ -33,6 +33,8 @@ from zf.plan.form import (
     text,
     whole,
 )
+from zf.plan.gates.approval import APPROVING, OF_APPROVERS
+from zf.plan.gates.keys import GATES
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.matrix.keys import AXIS, MATRIX
 from zf.plan.outputs.form import FROM, OUTPUTS
@@ -248,8 +250,10 @@ TASK: Mapping[str, Key] = {
     ),
     **CACHING,
     **WALLS,
+    **GATES,
     "services": SERVICES,
     **LIMITS,
+    **APPROVING,
     "commands": Key(
         list_of(either(text(NOT_BLANK), STEP), min_length=1),
         "The steps, run in order; the first that fails ends the task. A plain text is a step's"
@@ -402,6 +406,7 @@ PROJECT: Mapping[str, Key] = {
         "How busy the machine may be: beyond it no new task starts while others run.",
         keys=THROTTLE,
     ),
+    **OF_APPROVERS,
     "inputs": OF_A_PROJECT,
     "phases": Key(
         table(text(ID), mapping(PHASE)),

@@ -21,7 +21,18 @@ def drop_unfinished(run_dir: str) -> None:
     """Remove the files that were being written when the runner died."""
     with opened(run_dir) as folder:
         for name in os.listdir(folder):
-            if name.startswith(".") and name.endswith(layout.UNFINISHED):
+            is_answer = name.startswith(layout.ANSWER)
+            if name.startswith(".") and name.endswith(layout.UNFINISHED) and not is_answer:
+                remove(folder, name)
+
+
+def drop_answers(run_dir: str) -> None:
+    """Remove the answers to approvals that wait for a runner: what it has read is in the journal,
+    and to one that is to come no question is put any more.
+    """
+    with opened(run_dir) as folder:
+        for name in os.listdir(folder):
+            if name.startswith(layout.ANSWER):
                 remove(folder, name)
 
 

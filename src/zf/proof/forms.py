@@ -29,7 +29,7 @@ _MAX_NUMBER = 1e300
 _FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "schemas")
 # Files of a run that have a form: the whole path, and the name of the form.
 _FILES = tuple(
-    (re.compile(place + layout.pattern(path)), name)
+    (re.compile(place + path if name == "approval" else place + layout.pattern(path)), name)
     for place, path, name in (
         ("", layout.RUN, "run"),
         ("", layout.PLAN, "plan"),
@@ -41,6 +41,7 @@ _FILES = tuple(
         (layout.TREE, layout.STATUS, "status"),
         (layout.TREE, layout.CACHE, "cache"),
         (layout.TREE, layout.OUTPUTS, "outputs"),
+        (layout.TREE, layout.APPROVAL, "approval"),
         ("", f"{layout.ATTEST}/statement.json", "statement"),
         ("", f"{layout.ATTEST}/test-result.json", "test-result"),
     )

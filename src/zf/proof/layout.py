@@ -19,6 +19,10 @@ RETENTION = "retention.jsonl"
 # At the top of a run.
 RUN, PLAN, JOURNAL, BLOCKED = "run.json", "plan.json", "events.jsonl", "blocked.json"
 MANIFEST, ATTEST = "MANIFEST.sha256", "attest"
+# In there the answers to approvals, for a runner that has yet to read them, by its run.
+ANSWERS = ".answers"
+# The same, of a run without a runner, in its folder: what it begins with, and ends in as below.
+ANSWER = ".approval-"
 # What a file that is not whole yet ends in; it begins with a dot.
 UNFINISHED = ".tmp"
 
@@ -65,6 +69,11 @@ def log(command: str) -> str:
     return f"{LOGS}/{command}.log"
 
 
+def probe_log(number: int | str, command: str) -> str:
+    """What the command printed in the probe with this number, of one that is kept."""
+    return f"{LOGS}/probe-{number}.{command}.log"
+
+
 def step_log(number: int) -> str:
     """The log of the step with this number in its file names."""
     return log(f"step-{number}")
@@ -98,6 +107,20 @@ def pattern(path: str) -> str:
     return path.replace(".", r"\.").replace("*", "(?:step|cleanup)-[0-9]+")
 
 
+def approval(number: int) -> str:
+    """The statement of an approval, counted from 1 in the order in which they were given."""
+    return f"{SUMMARY}/approval{f'-{number}' if number > 1 else ''}.json"
+
+
+def signature(statement: str) -> str:
+    """The signature over a statement."""
+    return f"{statement}.sig"
+
+
+# Those of a tree, as a regular expression.
+APPROVAL = rf"{SUMMARY}/approval(?:-[0-9]+)?\.json"
+
+
 def earlier_tree(task: str, attempt: int | str) -> str:
     """Where the tree of an attempt lies once another one has begun."""
     return f"{task}/{ATTEMPTS}/{attempt}"
@@ -107,7 +130,9 @@ def earlier_tree(task: str, attempt: int | str) -> str:
 OWN_FILE = "|".join(
     (
         *map(pattern, (TASK, ENV, COMMANDS_LIST, script("*"), command_record("*"), log("*"))),
+        pattern(probe_log("NUMBER", "*")).replace("NUMBER", "[0-9]+"),
         # An id: see `model`, which is not imported here.
         service_log(r"[A-Za-z0-9][A-Za-z0-9._-]*").replace(".log", r"\.log"),
     )
 )
+OWN_FILE += rf"|{APPROVAL}(?:\.sig)?"

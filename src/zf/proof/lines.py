@@ -12,6 +12,7 @@ from operator import call
 from types import NoneType
 from typing import Any
 
+from zf.errors import printable
 from zf.lean.encoder import encoder, text
 
 _NEXT = ",\n  "
@@ -73,3 +74,11 @@ def _lines_of(keys: tuple[str, ...]) -> str:
 def framed(*parts: str) -> bytes:
     """The object whose keys are these lines."""
     return ("{\n" + ",\n".join(parts) + "\n}\n").encode("ascii")
+
+
+def first_line(data: bytes, most: int) -> str:
+    """The first line of what was printed that is not blank, as printable text of bounded length."""
+    for line in data.splitlines():
+        if told := printable(line.decode("utf-8", "replace")).strip():
+            return told if len(told) <= most else f"{told[: most - 3]}..."
+    return ""

@@ -138,6 +138,7 @@ def close_killed(run_dir: str, head: str | None = None) -> str:
     plan = extended(read_json(run_dir, PLAN), joined)
     planned = {row["id"] for row in plan["tasks"]}
     abandoned.drop_unfinished(run_dir)
+    abandoned.drop_answers(run_dir)
     if not isinstance(reading.events[-1], RunEnded):
         abandoned.drop_unnamed(run_dir, planned, reading.events)
         abandoned.clear_open(run_dir, reading.events)

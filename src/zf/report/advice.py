@@ -93,10 +93,19 @@ def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     return [f"{zf} rerun {shlex.quote(printable(facts.run))} --failed"]
 
 
+def approvals(facts: Facts, zf: str = "zf") -> list[str]:
+    """The commands by which what waits for approval is approved."""
+    run = shlex.quote(printable(facts.run))
+    waiting = [task.id for task in facts.tasks.values() if task.unanswered is not None]
+    return [f"{zf} approve {run} {shlex.quote(printable(name))}" for name in waiting[:_MOST_NAMES]]
+
+
 def no_runner(facts: Facts, *, alive: bool = False, sealed: bool = False) -> str:
     """A sentence about a run that never ended and that no zf runs any more; none about others."""
     if alive or facts.exit_code is not None:
         return ""
+    if facts.suspended and not sealed:
+        return f"{printable(facts.run)} waits for approval: its zf left it to be resumed"
     then = "it was sealed as it was" if sealed else "nothing runs it any more"
     return f"{printable(facts.run)} never ended: its zf was killed, and {then}"
 
@@ -104,9 +113,12 @@ def no_runner(facts: Facts, *, alive: bool = False, sealed: bool = False) -> str
 def commands(
     facts: Facts, *, alive: bool = False, sealed: bool = False, zf: str = "zf"
 ) -> list[str]:
-    """The commands to type: none while the run goes on, `resume` where its zf was killed, unless
-    it was `sealed` since.
+    """The commands to type: none while the run goes on, but for approvals that it waits for;
+    `resume` where its zf was killed, or left it, unless it was `sealed` since.
     """
+    if facts.exit_code is None and not sealed and (asked := approvals(facts, zf)):
+        again = [] if alive else [f"{zf} resume {shlex.quote(printable(facts.run))}"]
+        return [*asked, *again]
     if alive:
         return []
     if facts.exit_code is None and not sealed:

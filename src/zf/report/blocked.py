@@ -68,9 +68,15 @@ CODES: Mapping[Cause, str] = {
     Cause.MATRIX: "ZF524",
     Cause.STEP_TIMEOUT: "ZF525",
     Cause.SKIP_EXIT_CODE: "ZF526",
+    Cause.REPEAT_LIMIT: "ZF753",
+    Cause.BAD_PROBES: "ZF754",
+    Cause.INCONCLUSIVE: "ZF755",
+    Cause.PROBE_TIMEOUT: "ZF756",
     Cause.SERVICE: "ZF720",
     Cause.OOM: "ZF721",
     Cause.LIMIT: "ZF722",
+    Cause.APPROVAL_TIMEOUT: "ZF734",
+    Cause.APPROVAL_REJECTED: "ZF735",
 }
 # Deeper than this the tree says the depth in words: indenting a chain of 20 000 would take 400 MB.
 _DEEPEST = 8

@@ -112,6 +112,7 @@ def task(
         *(("asked", condition(asked)) for asked in found.asked),
         *(("cache", line) for line in on_cache(found.looked_up)),
         *(("tried", line) for line in tries(found)),
+        ("probes", _probes(found)),
         ("tests", tests(found)),
         *(("failed", line) for line in cases),
         *(("output", line) for line in outputs),
@@ -178,6 +179,15 @@ def _held_by(facts: Facts, name: str) -> tuple[RootCause | None, Held | None]:
             if entry.task == name:
                 return cause, entry
     return None, None
+
+
+def _probes(task: TaskFacts) -> str:
+    """What the probes of a task came to, and the last of them; nothing for one without."""
+    if task.probe is None:
+        return ""
+    of = ", ".join(f"{number} {result}" for result, number in task.probes.items())
+    said = f": {printable(task.probe.line)}" if task.probe.line else ""
+    return f"{of}; the last, number {task.probe.number}, {task.probe.result}{said}"
 
 
 def _when(task: TaskFacts) -> str:

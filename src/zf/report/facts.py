@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 from zf.errors import Exit
 from zf.events import (
     FAILED,
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalRefused,
     AttemptEnded,
     AttemptStarted,
     BudgetWarned,
@@ -28,11 +31,13 @@ from zf.events import (
     PhaseStarted,
     PhaseTimedOut,
     PlanExtended,
+    Probe,
     RetryDropped,
     RetryScheduled,
     RunEnded,
     RunResumed,
     RunStarted,
+    RunSuspended,
     RunTimedOut,
     ServiceEnded,
     ServiceStarted,
@@ -51,11 +56,10 @@ if TYPE_CHECKING:
 
 # What keeps a run from passing, unless it is tolerated: everything but success and skipped.
 _SPOILS = (*FAILED, Status.BLOCKED, Status.CANCELLED)
-# A row of the live board counts no further.
-_MOST_WAITING = 99
+_MOST_WAITING = 99  # a row of the live board counts no further
 
 Result = Literal[
-    "passed", "failed", "timeout", "interrupted", "nothing run", "unfinished", "tampered"
+    "passed", "failed", "timeout", "interrupted", "nothing run", "unfinished", "waiting", "tampered"
 ]
 
 
@@ -104,6 +108,8 @@ class Facts(Struct):
     given: Sequence[str] = ()
     # What joined the plan while it went on.
     joined: list[PlanExtended] = field(default_factory=list)
+    # The tasks for whose approval its runner left it, where it is so.
+    suspended: tuple[str, ...] = ()
     _causes: tuple[RootCause, ...] | None = None
 
     @property
@@ -184,7 +190,7 @@ class Facts(Struct):
     def result(self) -> Result:
         """What the run came to. It passed only if something ran and nothing spoiled it."""
         if self.exit_code is None:
-            return "unfinished"
+            return "waiting" if self.suspended else "unfinished"
         if self.tampered:
             return "tampered"
         if self.interrupted is not None:
@@ -255,7 +261,7 @@ class Fold:
             case RetryDropped():
                 self._retry_dropped(event)
             case ConditionEvaluated() | LeaseAwaited() | LeaseTaken():
-                self._before_a_start(event)
+                facts.tasks[event.task].before_a_start(event)
             case ThrottleEntered() | ThrottleLeft():
                 self._throttled(event)
             case PhaseStarted() | PhaseEnded() | PhaseTimedOut():
@@ -268,22 +274,36 @@ class Fold:
                 facts.run_timeout = event
             case Interrupted():
                 facts.interrupted = event
-            case Cached() | CacheMissed():
-                facts.tasks[event.task].looked_up = event
+            case Probe() | Cached() | CacheMissed():
+                facts.tasks[event.task].goes_on(event)
+            case ApprovalAsked() | ApprovalGiven() | ApprovalRefused():
+                facts.tasks[event.task].at_gate(event, mono)
             case CancelRequested() | ServiceStarted() | ServiceEnded():
                 pass  # what comes of it has events of its own
-            case RunStarted():
-                facts.run, facts.first_step = event.run, event.first_step
-                facts.started_at = wall
-            case RunResumed():
-                # Another process goes on, perhaps after a reboot: its clock may have another zero.
-                facts.started_mono = mono
-            case RunEnded():
-                facts.exit_code, facts.duration_s = event.exit_code, event.duration_s
-                facts.tampered = event.tampered
-                facts.ended_at = wall or facts.ended_at
+            case RunStarted() | RunResumed() | RunSuspended() | RunEnded():
+                self._run(event, mono, wall)
             case _:
                 assert_never(event)
+
+    def _run(
+        self,
+        event: RunStarted | RunResumed | RunSuspended | RunEnded,
+        mono: float | None,
+        wall: str,
+    ) -> None:
+        facts = self.facts
+        if isinstance(event, RunStarted):
+            facts.run, facts.first_step = event.run, event.first_step
+            facts.started_at = wall
+        elif isinstance(event, RunEnded):
+            facts.exit_code, facts.duration_s = event.exit_code, event.duration_s
+            facts.tampered = event.tampered
+            facts.ended_at = wall or facts.ended_at
+        elif isinstance(event, RunSuspended):
+            facts.suspended = event.waiting
+        else:
+            # Another process goes on, perhaps after a reboot: its clock may have another zero.
+            facts.started_mono, facts.suspended = mono, ()
 
     def _phase(self, event: PhaseStarted | PhaseEnded | PhaseTimedOut) -> None:
         phase = self.facts.phases.get(event.phase)
@@ -356,26 +376,13 @@ class Fold:
         last = task.earlier[-1]
         task.earlier[-1] = replace(last, dropped=event.cause)
         self.facts.counts["waiting"] -= 1
-        for name in _END:
-            setattr(task, name, getattr(last.task, name))
+        task.end_as(last.task)
         self._count(task)
 
     def _not_run(self, event: TaskNotRun) -> None:
         task = self._leave(event.task)
         task.unmet = event.needs
         self._end(task, event, event.at)
-
-    def _before_a_start(self, event: ConditionEvaluated | LeaseAwaited | LeaseTaken) -> None:
-        task = self.facts.tasks[event.task]
-        if isinstance(event, ConditionEvaluated):
-            task.asked.append(event)
-            return
-        task.concurrency = event.concurrency
-        if isinstance(event, LeaseAwaited):
-            task.held_by = event.owner
-        else:
-            task.held_by = ""
-            task.waited_s += event.waited_s
 
     def _leave(self, name: str) -> TaskFacts:
         """Take a task out of the count it is in, because it is about to enter another."""
@@ -414,13 +421,6 @@ class Fold:
         self.facts.counts[task.word] += 1
         if task.warned:
             self.facts.tolerated[task.word] = self.facts.tolerated.get(task.word, 0) + 1
-
-
-# What an attempt's end says of its task.
-_END = (
-    *("status", "cause", "detail", "warned", "exit_code", "signal", "step"),
-    *("duration_s", "completed_at", "measures", "tests", "outputs_sha256", "looked_up"),
-)
 
 
 def _planned(plan: Mapping[str, Any]) -> Facts:

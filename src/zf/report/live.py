@@ -15,7 +15,7 @@ from zf.events import FAILED, Status
 from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.report.terminal import HEARTBEAT_S
-from zf.report.words import PLAIN, Style, last_shown, since_whole, whole, without_colour
+from zf.report.words import PLAIN, Style, last_shown, whole, without_colour
 
 if TYPE_CHECKING:
     import unicodedata
@@ -169,7 +169,7 @@ def _parts(facts: Facts, now: float) -> list[_Part]:
         _Part(f"{not_run} not run" if not_run else "", "blocked", 7),
         _Part(state, "interrupted" if facts.interrupted else "throttle", 2),
         _Part(_phase(facts), "", 4),
-        _Part(since_whole(facts.started_mono, now), "", 2),
+        _Part(_since_whole(facts.started_mono, now), "", 2),
         _Part(f"~{whole(eta_s)} left" if eta_s is not None else "", "", 3),
     ]
 
@@ -214,7 +214,7 @@ def _running_rows(
     """
     if not tasks:
         return []
-    clocks = [since_whole(task.started_mono, now) for task in tasks]
+    clocks = [_since_whole(task.started_mono, now) for task in tasks]
     limits = [f"of {whole(task.timeout_s)}" for task in tasks]
     clock, most = max(map(len, clocks)), max(map(len, limits))
     # Shape and name, then the time, which can be read on all but the smallest.
@@ -310,3 +310,8 @@ def _width(char: str) -> int:
 def _ascii(text: str) -> str:
     # Ids are ASCII; should one not be, its width on a terminal could not be known.
     return printable(text).encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _since_whole(moment: float | None, now: float) -> str:
+    """How long ago a moment was, to the second; `-` where that is not known."""
+    return "-" if moment is None else whole(int(max(0.0, now - moment)))

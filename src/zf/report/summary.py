@@ -51,6 +51,7 @@ VERDICTS: Mapping[Result, str] = {
     "interrupted": "INTERRUPTED",
     "nothing run": "NOTHING RUN",
     "unfinished": "UNFINISHED",
+    "waiting": "WAITING",
     # In place of all of these for a run whose folder is not what zf wrote.
     "tampered": "TAMPERED WHILE RUNNING",
 }
@@ -179,7 +180,7 @@ def anchors(
     keeps in its log, and its signer. `compared` is how many trees, of how many, were compared
     before the seal; before a signature all are.
     """
-    if facts.tampered:
+    if facts.tampered or facts.suspended:
         return f"head: {head}\n"
     if signed_by is not None:
         return f"head: {head}\nsigned by: {printable(signed_by)}\n"

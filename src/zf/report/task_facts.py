@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from zf.errors import ZfError
 from zf.events import (
     WELL,
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalRefused,
     Cached,
     CacheMissed,
     Cause,
     ConditionEvaluated,
+    LeaseAwaited,
+    LeaseTaken,
     PlanExtended,
+    Probe,
     Status,
 )
 from zf.instances import listed_by, rows_of
@@ -26,6 +32,25 @@ from zf.model import NOTHING
 
 if TYPE_CHECKING:
     from zf.report.facts import Facts
+
+
+class Gate(Struct):
+    """An approval that was asked for, when by the journal's clock, and the answers to it."""
+
+    asked: ApprovalAsked
+    mono: float | None = None
+    answers: list[ApprovalGiven | ApprovalRefused] = field(default_factory=list)
+
+    @property
+    def given(self) -> list[ApprovalGiven]:
+        """The answers that approve."""
+        return [answer for answer in self.answers if isinstance(answer, ApprovalGiven)]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more of them are needed, and none has said no."""
+        said = {answer.why for answer in self.answers if isinstance(answer, ApprovalRefused)}
+        return len(self.given) < self.asked.min and "rejected" not in said
 
 
 class TaskFacts(Struct):
@@ -95,6 +120,13 @@ class TaskFacts(Struct):
     asked: list[ConditionEvaluated] = field(default_factory=list)
     # What came of looking for an earlier result, for the attempt that counts.
     looked_up: Cached | CacheMissed | None = None
+    # Of one that is probed: the last probe of the attempt, how many in a row came to the same, and
+    # how many in all to what.
+    probe: Probe | None = None
+    probe_row: int = 0
+    probes: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    # The approval that was asked for last, with what was answered.
+    gate: Gate | None = None
 
     @classmethod
     def planned(cls, row: Mapping[str, Any]) -> Self:
@@ -147,6 +179,33 @@ class TaskFacts(Struct):
         found = self.looked_up if self.status is Status.SUCCESS else None
         return found.origin if isinstance(found, Cached) else ""
 
+    def before_a_start(self, event: ConditionEvaluated | LeaseAwaited | LeaseTaken) -> None:
+        """Its condition was asked, or it waits for its group, or has it."""
+        if isinstance(event, ConditionEvaluated):
+            self.asked.append(event)
+            return
+        self.concurrency = event.concurrency
+        if isinstance(event, LeaseAwaited):
+            self.held_by = event.owner
+        else:
+            self.held_by = ""
+            self.waited_s += event.waited_s
+
+    def at_gate(
+        self, event: ApprovalAsked | ApprovalGiven | ApprovalRefused, mono: float | None
+    ) -> None:
+        """It was to be approved, or that was answered."""
+        if isinstance(event, ApprovalAsked):
+            self.gate = Gate(event, mono)
+        elif self.gate is not None and self.gate.asked.attempt == event.attempt:
+            self.gate.answers.append(event)
+
+    @property
+    def unanswered(self) -> Gate | None:
+        """What it waits for, where that is approval."""
+        gate = self.gate if self.status is None and not self.running else None
+        return gate if gate is not None and gate.is_open else None
+
     def need_instead(self, joined: Mapping[str, Sequence[str]]) -> None:
         """Have it need the instances of tasks whose instances are known."""
 
@@ -156,6 +215,11 @@ class TaskFacts(Struct):
         self.needs, self.strict = instead(self.needs), instead(self.strict)
         self.optional = instead(self.optional)
 
+    def end_as(self, then: TaskFacts) -> None:
+        """It ended as it stood then."""
+        for name in _END:
+            setattr(self, name, getattr(then, name))
+
     def forget_end(self) -> None:
         """What an earlier attempt came to no longer counts."""
         self.status = self.exit_code = self.signal = self.step = self.duration_s = None
@@ -163,7 +227,28 @@ class TaskFacts(Struct):
         self.detail = self.completed_at = self.outputs_sha256 = ""
         self.unmet = self.measures = self.tests = NOTHING
         self.warned = False
-        self.looked_up = None
+        self.looked_up = self.probe = None
+        self.probes = NOTHING
+
+    def goes_on(self, event: Probe | Cached | CacheMissed) -> None:
+        """Something happened to its attempt, which does not end it."""
+        if isinstance(event, Probe):
+            self._probed(event)
+        else:
+            self.looked_up = event
+
+    def _probed(self, probe: Probe) -> None:
+        same = self.probe is not None and self.probe.result is probe.result
+        self.probe_row = self.probe_row + 1 if same else 1
+        self.probe = probe
+        self.probes = {**self.probes, probe.result: self.probes.get(probe.result, 0) + 1}
+
+
+# What an attempt's end says of its task.
+_END = (
+    *("status", "cause", "detail", "warned", "exit_code", "signal", "step"),
+    *("duration_s", "completed_at", "measures", "tests", "outputs_sha256", "looked_up"),
+)
 
 
 class Tried(Struct, frozen=True):

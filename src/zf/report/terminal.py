@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from zf.errors import printable
 from zf.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalRefused,
     AttemptEnded,
     AttemptStarted,
     BudgetWarned,
@@ -25,11 +28,13 @@ from zf.events import (
     PhaseStarted,
     PhaseTimedOut,
     PlanExtended,
+    Probe,
     RetryDropped,
     RetryScheduled,
     RunEnded,
     RunResumed,
     RunStarted,
+    RunSuspended,
     RunTimedOut,
     ServiceEnded,
     ServiceStarted,
@@ -80,6 +85,14 @@ def plain_line(facts: Facts, event: Event, style: Style = PLAIN) -> str:
         case LeaseAwaited(task=name) if name in facts.tasks:
             task = facts.tasks[name]
             return f"{style.label(task.word)} {printable(name)}  {what(task)}"
+        case Probe(task=name) if name in facts.tasks:
+            return _probe_line(facts.tasks[name], event, style)
+        case ApprovalAsked() | ApprovalRefused() if event.task in facts.tasks:
+            return _gate_line(facts, event, style)
+        case ApprovalGiven(task=name, approver=approver) if name in facts.tasks:
+            gate, word = facts.tasks[name].gate, style.label("approved", "success")
+            so_far = f" ({len(gate.given)} of {gate.asked.min})" if gate else ""
+            return f"{word} {printable(name)}  by {printable(approver)}{so_far}"
         case RetryScheduled() | RetryDropped() if event.task in facts.tasks:
             return _retry_line(event, style)
         case _:
@@ -138,15 +151,48 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
             return ""  # of a task, whose end says what came of it
         case AttemptStarted() | AttemptEnded() | TaskNotRun() | LeaseAwaited():
             return ""  # of a task that is not in the plan
-        case RetryScheduled() | RetryDropped():
+        case RetryScheduled() | RetryDropped() | Probe():
+            return ""
+        case RunSuspended(waiting=names):
+            told = f"{count(len(names), 'task')} {'waits' if len(names) == 1 else 'wait'}"
+            return f"run {printable(facts.run)}: suspended, as {told} for approval"
+        case ApprovalAsked() | ApprovalGiven() | ApprovalRefused():
             return ""
         case _:
             assert_never(event)
 
 
+def _gate_line(facts: Facts, event: ApprovalAsked | ApprovalRefused, style: Style) -> str:
+    """What a task waits for; or an answer that does not count. One that rejects is told with what
+    becomes of the task.
+    """
+    name = printable(event.task)
+    if isinstance(event, ApprovalRefused):
+        if event.why == "rejected":
+            return ""
+        word = style.paint("refused:", "warning")
+        return f"{word} an answer about {name}: {printable(event.detail)}"
+    from zf.report.waiting import by_whom, quoted  # noqa: PLC0415 - few runs have anything to approve
+
+    gate = facts.tasks[event.task].gate
+    assert gate is not None
+    asked = f"{printable(event.prompt)} - " if event.prompt else ""
+    command = f"{style.zf} approve {quoted(facts.run)} {quoted(event.task)}"
+    return f"{style.label('waiting')} {name}  {asked}waits for {by_whom(gate)}: {command}"
+
+
 def _start_line(task: TaskFacts, style: Style) -> str:
     again = f"  attempt {task.attempt}" if task.attempt > 1 else ""
     return f"{style.label('start')} {printable(task.id)}{again}"
+
+
+def _probe_line(task: TaskFacts, probe: Probe, style: Style) -> str:
+    """Only where the answer is another than before: a watch may have hundreds."""
+    if task.probe_row > 1:
+        return ""
+    code = f"exit code {probe.exit_code}" if probe.exit_code else ""
+    parts = (printable(task.id), f"probe {probe.number} {probe.result}", code, probe.line)
+    return f"{style.label('probe')} {'  '.join(printable(part) for part in parts if part)}"
 
 
 def _end_line(task: TaskFacts, style: Style) -> str:

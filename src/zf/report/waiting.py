@@ -9,19 +9,24 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from zf.errors import printable
+from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.report.words import limit
 
 if TYPE_CHECKING:
+    import shlex
     from collections.abc import Sequence
 
     from zf.report.facts import Facts
-    from zf.report.task_facts import TaskFacts
+    from zf.report.task_facts import Gate, TaskFacts
+else:
+    shlex = lazy.module("shlex")
 
 Why = Literal[
     "need",
     "phase",
     "start_after",
+    "approval",
     "retry",
     "lease",
     "concurrency",
@@ -73,6 +78,8 @@ def _before_its_turn(facts: Facts, task: TaskFacts, now: float | None) -> Wait |
     if needs and facts.needs_checked:
         words = [f"{printable(need)} ({facts.tasks[need].word})" for need in needs]
         return Wait("need", needs, told=f"for {_some(words)}")
+    if task.unanswered is not None:
+        return _for_approval(facts, task)
     if task.retry_at is not None and (now is None or now < task.retry_at):
         left = "" if now is None else f", in {limit(round(task.retry_at - now, 1))}"
         return Wait("retry", told=f"for attempt {task.attempt + 1}{left}")
@@ -82,6 +89,30 @@ def _before_its_turn(facts: Facts, task: TaskFacts, now: float | None) -> Wait |
             told = f"for its start_after, in {limit(round(left_s, 1))}"
             return Wait("start_after", told=told)
     return None
+
+
+def _for_approval(facts: Facts, task: TaskFacts) -> Wait:
+    """Those who may approve it, and the command by which they do."""
+    gate = task.unanswered
+    assert gate is not None
+    command = f"zf approve {quoted(facts.run)} {quoted(task.id)}"
+    return Wait("approval", name=gate.asked.prompt, told=f"for {by_whom(gate)}: {command}")
+
+
+def by_whom(gate: Gate) -> str:
+    """`approval by ann or bob`, `2 approvals of ann, bob or cy (1 given, by ann)`."""
+    by = [printable(name) for name in gate.asked.by]
+    names = f"{', '.join(by[:-1])} or {by[-1]}" if len(by) > 1 else by[0]
+    if gate.asked.min == 1:
+        return f"approval by {names}"
+    given = ", ".join(printable(one.approver) for one in gate.given)
+    so_far = f" ({len(gate.given)} given, by {given})" if given else ""
+    return f"{gate.asked.min} approvals of {names}{so_far}"
+
+
+def quoted(text: str) -> str:
+    """As a shell takes it."""
+    return shlex.quote(printable(text))
 
 
 def _for_its_turn(facts: Facts, task: TaskFacts, exclusive: Sequence[str]) -> Wait:

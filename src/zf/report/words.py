@@ -162,11 +162,6 @@ def whole(seconds: float) -> str:
     return told.removesuffix("00s") if told.endswith("m00s") else told
 
 
-def since_whole(moment: float | None, now: float) -> str:
-    """How long ago a moment was, to the second; `-` where that is not known."""
-    return "-" if moment is None else whole(int(max(0.0, now - moment)))
-
-
 def spent(task: TaskFacts, before: str = "") -> str:
     """How long its last attempt took, with `before` before it; nothing where that is not known, as
     of an attempt whose zf died.
@@ -353,8 +348,8 @@ def failed_tests(task: TaskFacts) -> str:
         return ""
     names = [printable(str(name)) for name in tests.get("names", ())[:_MOST_TESTS]]
     more = f" and {failed - len(names)} more" if names and failed > len(names) else ""
-    told = f": {', '.join(names)}{more}" if names else ""
-    return f"{failed} of {count(tests.get('total', 0), 'test')} failed{told}"
+    total = count(tests.get("total", 0), "test")
+    return f"{failed} of {total} failed" + (f": {', '.join(names)}{more}" if names else "")
 
 
 def tests(task: TaskFacts) -> str:
@@ -393,6 +388,10 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.SURVIVORS: "it left processes behind",
     Cause.ARTIFACTS: "an artifact was refused",
     Cause.BUDGET: "it used more than its budget",
+    Cause.REPEAT_LIMIT: "its probes were not good in time",
+    Cause.BAD_PROBES: "too many of its probes were bad",
+    Cause.INCONCLUSIVE: "its probes could not measure",
+    Cause.PROBE_TIMEOUT: "a probe ran out of its time",
     Cause.METRICS: "what it measured could not be read",
     Cause.INSTANCES: "no instances could be made of what a need handed on",
     Cause.OUTPUTS: "an output was missing or could not be used",
@@ -408,6 +407,8 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.CANCEL: "cancelled by `zf cancel`",
     Cause.SUPERSEDED: "a newer run took its group",
     Cause.CLEANUP: "its cleanup failed",
+    Cause.APPROVAL_TIMEOUT: "it was not approved in time",
+    Cause.APPROVAL_REJECTED: "its approval was refused",
 }
 
 _DROPPED: Mapping[Cause, str] = {
@@ -428,9 +429,7 @@ def step(task: TaskFacts) -> str:
 
 
 def _step_row(task: TaskFacts) -> Mapping[str, object] | None:
-    if task.step is None or not 0 <= task.step < len(task.steps):
-        return None
-    return task.steps[task.step]
+    return None if task.step not in range(len(task.steps)) else task.steps[task.step or 0]
 
 
 def line_number(task: TaskFacts) -> int:

@@ -10,17 +10,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from zf.errors import Exit
 from zf.events import (
+    ApprovalAsked,
     AttemptEnded,
     AttemptStarted,
     CancelRequested,
     Cause,
+    Event,
     Interrupted,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
+    Probe,
+    RunSuspended,
     TaskNotRun,
     timestamp,
 )
@@ -33,7 +38,9 @@ from zf.run.host.leases import Leases
 from zf.run.host.machine import Sampler
 from zf.run.recorder import Recorder
 from zf.run.schedule.orders import (
+    AskApproval,
     AskLease,
+    ConcludeAttempt,
     EndPhase,
     EndRun,
     Extend,
@@ -46,13 +53,19 @@ from zf.run.schedule.orders import (
     OutputsRead,
     Record,
     ReleaseLease,
+    RestAttempt,
     StartAttempt,
     StartPhase,
+    StartProbe,
+    Suspend,
     Tick,
     TimeOutPhase,
 )
 from zf.run.schedule.scheduler import Scheduler
 from zf.work.control import Told
+
+if TYPE_CHECKING:
+    from zf.run.gates.gate import Gate
 
 
 class Executor(Protocol):
@@ -78,6 +91,18 @@ class Executor(Protocol):
         """
         ...
 
+    def rest(self, task: str) -> None:
+        """A probe of the attempt has ended, and its slot is another's until the next begins."""
+        ...
+
+    def probe(self, task: str) -> None:
+        """Begin the next probe of the attempt; its one Probe comes out of `wait`, or its end."""
+        ...
+
+    def conclude(self, task: str, cause: Cause, detail: str) -> None:
+        """The attempt had its last probe: it ends as a failure for this cause, or well."""
+        ...
+
     def kill(self, task: str, cause: Cause, *, force: bool, detail: str = "") -> None:
         """End the attempt for this cause; `force` skips the grace period."""
         ...
@@ -85,8 +110,8 @@ class Executor(Protocol):
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
     ) -> list[AttemptEnded | Spent | Told]:
-        """Attempts that ended, and what others have spent or found so far; empty when the time is
-        up, `wakeup_fd` became readable or `output_fd` writable.
+        """Attempts that ended, and what others have come to, spent or found so far; empty when the
+        time is up, `wakeup_fd` became readable or `output_fd` writable.
         """
         ...
 
@@ -117,6 +142,7 @@ class Engine:
         poll_interval_s: float,
         sampler: Sampler | None = None,
         phase_began: float | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._scheduler = scheduler
         self._executor = executor
@@ -129,6 +155,8 @@ class Engine:
         self._output_fd = output_fd
         self._poll_interval_s = poll_interval_s
         self._sampler = sampler
+        self._gate = gate
+        self._looked = 0.0
         self._slots: list[int] = []
         self._slot_of: dict[str, int] = {}
         # Of a run that is taken up again the phase may have begun before.
@@ -148,15 +176,18 @@ class Engine:
                 if isinstance(event, Spent):
                     self._carry_out(self._scheduler.handle(event, time.monotonic()))
                     continue
-                if isinstance(event, Told):
+                if isinstance(event, Told) and not isinstance(event, Probe):
                     # What decides is the end of the attempt, which says it, too.
-                    self._recorder.record(event)
+                    self._record(event)
                     continue
-                heappush(self._slots, self._slot_of.pop(event.task))
+                if isinstance(event, AttemptEnded):
+                    self._free_slot(event.task)
                 self._happened(event)
             if self._executor.woken or self._inbox.kept:
                 self._take_news()
             now = time.monotonic()
+            if self._gate is not None and now >= self._looked + self._poll_interval_s:
+                self._take_answers(self._gate)  # who could not tell of one has handed it in
             self._leases.expire(now)
             wake_at = self._scheduler.wake_at()
             if wake_at is not None and wake_at <= now:
@@ -169,9 +200,14 @@ class Engine:
             self._recorder.tick(now)
         return self._exit_code
 
-    def _happened(self, event: AttemptEnded | Interrupted | CancelRequested) -> None:
+    def _record(self, event: Event) -> float:
+        if self._gate is not None:
+            self._gate.take(event, timestamp(time.time()))
+        return self._recorder.record(event)
+
+    def _happened(self, event: AttemptEnded | Probe | Interrupted | CancelRequested) -> None:
         # The scheduler goes by the very moment in the journal, so that a replay decides the same.
-        moment = self._recorder.record(event)
+        moment = self._record(event)
         if isinstance(event, AttemptEnded) and self._scheduler.asks_for_outputs(event):
             self._scheduler.take_outputs(self._read_outputs(event))
         self._carry_out(self._scheduler.handle(event, moment))
@@ -189,7 +225,8 @@ class Engine:
 
     def _obey(self, order: str) -> None:
         """`cancel` or `cancel TASK`, as `zf cancel` writes it, behind `for WHO` where the server
-        was asked for it; or `supersede TASK RUN`, as a newer run does. Anything else means nothing.
+        was asked for it; `supersede TASK RUN`, as a newer run does; `answers`, when an approval was
+        answered. Anything else means nothing.
         """
         words = order.split(" ")
         asked_by = {}
@@ -199,10 +236,12 @@ class Engine:
             asked_by, words = of_word(words[1]), words[2:]
         match words:
             case ["cancel"]:
-                self._recorder.record(CancelRequested(None, asked_by=asked_by))
+                self._record(CancelRequested(None, asked_by=asked_by))
                 self._interrupt(signal.SIGTERM)
             case ["cancel", task]:
                 self._happened(CancelRequested(task, asked_by=asked_by))
+            case ["answers"] if self._gate is not None:
+                self._take_answers(self._gate)
             case ["supersede", task, run] if is_valid_id(run):
                 self._happened(CancelRequested(task, by=f"run {run}"))
 
@@ -222,37 +261,44 @@ class Engine:
 
     def _carry_out(self, orders: list[Order]) -> None:
         starts = []
-        waiting, last = deque(orders), deque[Extend]()
+        waiting, last = deque(orders), deque[Extend | AskApproval]()
         while waiting or last:
             match order := waiting.popleft() if waiting else last.popleft():
                 case StartAttempt(task, attempt, spent):
                     slot = self._take_slot(task)
-                    self._recorder.record(AttemptStarted(task, attempt, slot))
+                    self._record(AttemptStarted(task, attempt, slot))
                     starts.append((task, attempt, slot, spent))
-                case AskLease(task, group, cancels):
-                    waiting.extend(self._ask_lease(task, group, cancels=cancels))
-                case Extend() if waiting:
+                case AskLease():
+                    waiting.extend(self._ask_lease(order))
+                case Extend() | AskApproval() if waiting:
                     last.append(order)  # no lease may be asked for that has no answer yet
+                case AskApproval():
+                    waiting.extend(self._ask(order))
                 case Extend(base):
                     waiting.extend(self._extend(base))
                 case ReleaseLease(task):
                     self._leases.release(task)
                 case KillAttempt(task, _, cause, force, detail):
                     self._executor.kill(task, cause, force=force, detail=detail)
+                case RestAttempt() | StartProbe() | ConcludeAttempt():
+                    self._attend(order)
                 case NotRun():
                     self._not_run(order)
                 case StartPhase(phase, timeout_s):
                     self._phase_started = time.monotonic()
-                    self._recorder.record(PhaseStarted(phase, timeout_s))
+                    self._record(PhaseStarted(phase, timeout_s))
                 case TimeOutPhase(phase, timeout_s):
-                    self._recorder.record(PhaseTimedOut(phase, timeout_s))
+                    self._record(PhaseTimedOut(phase, timeout_s))
                 case EndPhase(phase, ok):
                     for told in self._executor.end_phase(phase):
                         self._recorder.record(told)
                     took = time.monotonic() - self._phase_started
-                    self._recorder.record(PhaseEnded(phase, ok, round(took, 6)))
+                    self._record(PhaseEnded(phase, ok, round(took, 6)))
                 case Record(event):
-                    self._recorder.record(event)
+                    self._record(event)
+                case Suspend(waits):
+                    self._record(RunSuspended(waits))
+                    self._exit_code = Exit.WAITING
                 case EndRun(exit_code):
                     self._exit_code = exit_code
         if starts:
@@ -263,10 +309,22 @@ class Engine:
                 then = self._scheduler.guess_next(task)
                 self._executor.start(task, attempt, slot, self._leases.fd(task), then, spent)
 
-    def _ask_lease(self, task: str, group: str, *, cancels: bool) -> list[Order]:
-        now = time.monotonic()
-        newer = self._leases.newer(task, group, wants=cancels)
-        owner = None if newer else self._leases.take(task, group, now, wants=cancels)
+    def _attend(self, order: RestAttempt | StartProbe | ConcludeAttempt) -> None:
+        """Carry out what a monitor is to do next."""
+        match order:
+            case RestAttempt(task):
+                self._free_slot(task)
+                self._executor.rest(task)
+            case StartProbe(task):
+                self._take_slot(task)
+                self._executor.probe(task)
+            case ConcludeAttempt(task, _, cause, detail):
+                self._executor.conclude(task, cause, detail)
+
+    def _ask_lease(self, order: AskLease) -> list[Order]:
+        task, group, wants, now = order.task, order.concurrency, order.cancels, time.monotonic()
+        newer = "" if order.protected else self._leases.newer(task, group, wants=wants)
+        owner = None if newer else self._leases.take(task, group, now, wants=wants)
         return self._scheduler.handle(LeaseAnswered(task, owner, newer), now)
 
     def _extend(self, base: str) -> list[Order]:
@@ -274,18 +332,46 @@ class Engine:
             return []  # what came of another has ended it meanwhile
         answer, now = self._extending(base), time.monotonic()
         if isinstance(answer, Extended):
-            now = self._recorder.record(answer.event)
+            now = self._record(answer.event)
             # It outlasts a crash before there is a tree that nothing else explains.
             self._recorder.commit()
         return self._scheduler.handle(answer, now)
 
+    def _ask(self, order: AskApproval) -> list[Order]:
+        gate = self._gate
+        if gate is None or not self._scheduler.is_to_ask(order):
+            return []  # what came of another has ended the task meanwhile
+        answer, now = gate.ask(order), time.monotonic()
+        if isinstance(answer, ApprovalAsked):
+            now = self._record(answer)
+        return self._scheduler.handle(answer, now)
+
+    def _take_answers(self, gate: Gate) -> None:
+        """Read what was answered. It is forgotten once the journal has it for good."""
+        self._looked = time.monotonic()
+        read = []
+        for event, path in gate.look():
+            read.append(path)
+            if event is not None:
+                moment = self._record(event)
+                self._carry_out(self._scheduler.handle(event, moment))
+        if read:
+            self._recorder.commit()
+            gate.forget(read)
+
     def _not_run(self, order: NotRun) -> None:
         now, end = timestamp(time.time()), (order.status, order.cause, order.detail, order.needs)
         event = TaskNotRun(order.task, *end, now, task_sha256="", warned=order.warned)
-        self._recorder.record(replace(event, task_sha256=self._write_not_run(event)))
+        event = replace(event, task_sha256=self._write_not_run(event))
+        self._record(event)
 
     def _take_slot(self, task: str) -> int:
         # With none free, every slot there has been is in use.
         slot = heappop(self._slots) if self._slots else len(self._slot_of)
         self._slot_of[task] = slot
         return slot
+
+    def _free_slot(self, task: str) -> None:
+        slot = self._slot_of.pop(task, None)
+        if slot is not None:  # a monitor that rests has none
+            heappush(self._slots, slot)

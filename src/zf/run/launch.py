@@ -29,7 +29,7 @@ from zf.lean.records import Struct, replace
 from zf.model import Task
 from zf.proof.durations import runs
 from zf.proof.durations.form import Durations
-from zf.proof.journal import Journal, JournalReading
+from zf.proof.journal import Journal, JournalReading, Line
 from zf.proof.known import Known
 from zf.proof.layout import JOURNAL, PLAN, RUN
 from zf.proof.read import run_json
@@ -52,12 +52,15 @@ from zf.work.worker import Shared
 
 if TYPE_CHECKING:
     from zf.run import extending, outputs, recover
+    from zf.run.gates import box as gates
+    from zf.run.gates.gate import Gate
     from zf.work.services import phase as beside
     from zf.work.walls import shield
 else:  # no new run needs them, and few read outputs
     extending = lazy.module("zf.run.extending")
     outputs = lazy.module("zf.run.outputs")
     recover = lazy.module("zf.run.recover")
+    gates = lazy.module("zf.run.gates.box")
     shield = lazy.module("zf.work.walls.shield")
     beside = lazy.module("zf.work.services.phase")
 
@@ -78,6 +81,9 @@ class _Start(Struct, frozen=True):
     about: Mapping[str, Any]
     phase_began: float | None = None
     durations: Sequence[Durations] = ()
+    # The first event of the run, and what its journal had when it was taken up again.
+    started: RunStarted | None = None
+    lines: Sequence[Line] = ()
 
 
 def launch(request: RunRequest, command: Sequence[str]) -> Launched:
@@ -108,7 +114,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         source = request.source(inbox)
         source.withdraw()
         # 4. The run's folder appears, whole.
-        recorder, began, about = opening.new_folder(request, command, plan, source, known)
+        recorder, began, about, started = opening.new_folder(request, command, plan, source, known)
         scheduler = request.scheduler(about)
         pool.facts = request.facts_for_steps(about, pool.tasks.values())
         start = _Start(
@@ -118,11 +124,12 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
             time.monotonic(),
             about,
             durations=[durations, request.durations] if request.durations else [durations],
+            started=started,
         )
         # 5. Tasks run; then the proof is sealed.
         with opening.recording(request.run):
             done = _conduct(request, start, recorder, inbox, pool, lock_fd)
-        if not done.facts.tampered:
+        if not (done.facts.tampered or done.facts.suspended):
             took = _took_s(done.facts)
             took.pop(request.terminal, None)  # a person's time
             durations.add(request.run, extended(plan, done.facts.joined)["tasks"], took)
@@ -192,6 +199,8 @@ def resume(request: RunRequest) -> Launched:
             shield.rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
             recorder.record(recover.outcome(run, run_dir, task, attempt, request.redactor, before))
         recorder.commit()
+        if any(task.approval for task in tasks.values()):
+            _answered_meanwhile(request, journal, reading, tasks, recorder)
         # 4. The rest runs, as in a new run; then the proof is sealed.
         begun = reading.events[0]
         assert isinstance(begun, RunStarted)  # its proof is intact
@@ -231,7 +240,7 @@ def _conduct(
             start.scheduler,
             pool,
             recorder,
-            write_not_run=_write_not_run(request, pool.tasks),
+            write_not_run=_write_not_run(request, pool),
             read_outputs=lambda ended: outputs.read_ended(run_dir, ended),
             extending=_extending(request, start, pool),
             inbox=inbox,
@@ -240,7 +249,10 @@ def _conduct(
             poll_interval_s=min(request.settings.poll_interval_s.value, request.look_s),
             sampler=_sampler(request),
             phase_began=start.phase_began,
+            gate=_gate(request, start, pool),
         ).run(start.orders)
+        if exit_code == Exit.WAITING:
+            return sealing.suspended(request, recorder)
         if not pool.is_idle:
             pool.close()
         # Nothing that a task started runs any more; git looks while the disk works and the workers
@@ -251,6 +263,8 @@ def _conduct(
         blocked_sha256 = sealing.write_blocked(run_dir, recorder.facts)
         took_s = round(time.monotonic() - start.began, 6)
         changed = source_changed()
+    if any(task.approval for task in pool.tasks.values()):
+        gates.clear(request.flow.proofs, request.run)
     return sealing.end(
         request,
         recorder,
@@ -325,14 +339,27 @@ def _sampler(request: RunRequest) -> machine.Sampler | None:
     return machine.Sampler(time.monotonic(), request.settings.poll_interval_s.value)
 
 
-def _write_not_run(request: RunRequest, tasks: Mapping[str, Task]) -> Callable[[TaskNotRun], str]:
+def _gate(request: RunRequest, start: _Start, pool: Pool) -> Gate | None:
+    """What puts questions, and judges the answers, where a task is to be approved."""
+    if not any(task.approval for task in pool.tasks.values()):
+        return None
+    from zf.run.gates.gate import opened  # noqa: PLC0415 - few runs have anything to approve
+
+    assert start.started is not None
+    gate = opened(request, start.about, start.started, pool.tasks, start.lines)
+    pool.answers_for = gate.answers_for
+    return gate
+
+
+def _write_not_run(request: RunRequest, pool: Pool) -> Callable[[TaskNotRun], str]:
     """Writes the tree of a task that is not run; gives its `task_sha256`."""
     place = request.place()
     shown = replace(place, root=request.redactor.text(place.root))
 
     def write(event: TaskNotRun) -> str:
-        task = request.redactor.task(tasks[event.task])
-        return write_not_run(request.run_dir, shown, task, event)
+        task = request.redactor.task(pool.tasks[event.task])
+        answers = pool.answers_for(event.task, 0) if task.approval else ()
+        return write_not_run(request.run_dir, shown, task, event, answers)
 
     return write
 
@@ -357,6 +384,32 @@ def _verified_journal(request: RunRequest) -> tuple[Journal, JournalReading]:
             hint=f"zf verify {request.run} says what is wrong with it",
         )
     return journal, reading
+
+
+def _answered_meanwhile(
+    request: RunRequest,
+    journal: Journal,
+    reading: JournalReading,
+    tasks: Mapping[str, Task],
+    recorder: Recorder,
+) -> None:
+    """Take in what was answered while the run had no runner, before any time is up that the
+    answer came in.
+    """
+    from zf.proof import abandoned  # noqa: PLC0415 - no new run needs it
+    from zf.run.gates.gate import opened  # noqa: PLC0415 - few runs have anything to approve
+
+    begun, lines = reading.events[0], journal.read_back().lines
+    assert isinstance(begun, RunStarted)  # its proof is intact
+    gate = opened(request, run_json(request.run_dir), begun, tasks, lines)
+    gate.also_in(request.run_dir)
+    for event, _ in gate.look():
+        if event is not None:
+            gate.take(event, "")
+            recorder.record(event)
+    recorder.commit()
+    abandoned.drop_answers(request.run_dir)
+    gates.clear(request.flow.proofs, request.run)
 
 
 def _start_again(
@@ -385,4 +438,10 @@ def _start_again(
         yield lambda: provenance.changed_since(about["source"], now.facts)
 
     began = recover.phase_began(lines, times)
-    return _Start(scheduler, orders, looking_again, times[0], about, began)
+    begun = reading.events[0]
+    assert isinstance(begun, RunStarted)
+    return _Start(
+        *(scheduler, orders, looking_again, times[0], about, began),
+        started=begun,
+        lines=lines,
+    )

@@ -292,9 +292,9 @@ def new_folder(
     plan: dict[str, Any],
     source: provenance.Source,
     known: Known,
-) -> tuple[Recorder, float, Mapping[str, Any]]:
-    """Make the run's folder with all that is known at its start; the moment it began, and what
-    run.json says.
+) -> tuple[Recorder, float, Mapping[str, Any], RunStarted]:
+    """Make the run's folder with all that is known at its start; the moment it began, what run.json
+    says, and the first event.
 
     All of it appears at once under the run's name: what finds a run finds a whole one.
     """
@@ -321,6 +321,8 @@ def new_folder(
         about["trigger"] = asked
     if request.arguments:
         about["arguments"] = [request.redactor.text(word) for word in request.arguments]
+    if any(task.approval for task in request.plan.tasks.values()):
+        about["approvals"] = _approvals(request, about)
     previous = newest_head(proofs, but=run) or (None, None)
     staging = lock.staging_path(proofs, run)
     try:
@@ -330,22 +332,21 @@ def new_folder(
         journal = Journal.create(f"{staging}/{JOURNAL}")
         recorder = Recorder(journal, Fold(plan, about["limits"]), request.watch, known)
         recorder.facts.given = told(about)
-        began = recorder.record(
-            RunStarted(
-                run,
-                tuple(phase.name for phase in request.plan.phases),
-                len(request.plan.tasks),
-                plan_sha256,
-                nonce=os.urandom(16).hex(),
-                commit=about["source"]["commit"],
-                previous_run=previous[0],
-                previous_head=previous[1],
-                run_sha256=run_sha256,
-                schema=SCHEMA,
-                trace_id=request.trace.trace_id,
-                traceparent=request.trace.traceparent,
-            )
+        started = RunStarted(
+            run,
+            tuple(phase.name for phase in request.plan.phases),
+            len(request.plan.tasks),
+            plan_sha256,
+            nonce=os.urandom(16).hex(),
+            commit=about["source"]["commit"],
+            previous_run=previous[0],
+            previous_head=previous[1],
+            run_sha256=run_sha256,
+            schema=SCHEMA,
+            trace_id=request.trace.trace_id,
+            traceparent=request.trace.traceparent,
         )
+        began = recorder.record(started)
         recorder.commit()
         known.remember_place(staging)
         os.rename(staging, request.run_dir)
@@ -356,4 +357,12 @@ def new_folder(
         raise not_writable(proofs, error) from None
     with recording(run):
         sync_folder(proofs)
-    return recorder, began, about
+    return recorder, began, about, started
+
+
+def _approvals(request: RunRequest, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Who may approve in the run."""
+    from zf.run.gates.terms import recorded  # noqa: PLC0415 - few runs have anything to approve
+
+    flow = request.flow
+    return recorded(request.plan.tasks.values(), flow.root, flow.project, request.environ, about)

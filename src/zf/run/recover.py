@@ -27,6 +27,7 @@ from zf.proof.journal import Line
 from zf.redact.redactor import Redactor
 from zf.report.timing.clock import elapsed_s
 from zf.run.schedule.orders import (
+    ConcludeAttempt,
     EndPhase,
     Extend,
     KillAttempt,
@@ -34,8 +35,10 @@ from zf.run.schedule.orders import (
     Order,
     Record,
     ReleaseLease,
+    RestAttempt,
     StartAttempt,
     StartPhase,
+    StartProbe,
     Tick,
     TimeOutPhase,
 )
@@ -117,11 +120,13 @@ def outstanding(
     return [
         order
         for order in orders.values()
-        if not isinstance(order, KillAttempt | ReleaseLease)
+        if not isinstance(order, _OF_THE_DEAD)
         and (not isinstance(order, Extend) or scheduler.is_to_extend(order.base))
     ]
 
 
+# What was to become of attempts that no runner has any more.
+_OF_THE_DEAD = KillAttempt | ReleaseLease | RestAttempt | StartProbe | ConcludeAttempt
 # The event that says of an order that it was carried out; what is to be recorded says it itself.
 _SAID_BY: Mapping[type[Order], type[Event]] = {
     StartAttempt: AttemptStarted,

@@ -230,6 +230,7 @@ def limits_of(
         deadline_s=options.deadline_s,
         seed=settings.run_id.value,
         keep_going=options.keep_going,
+        on_approval=options.on_approval or "wait",
     )
 
 

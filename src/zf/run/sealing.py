@@ -99,6 +99,13 @@ def end(
     return close(request, recorder, known, compared)
 
 
+def suspended(request: RunRequest, recorder: Recorder) -> Launched:
+    """Leave a run that waits for approval as it is, to be resumed: it is not sealed."""
+    head, _ = recorder.close()
+    facts = recorder.facts
+    return Launched(request.run, request.run_dir, Exit.WAITING, facts, head, manifest_sha256="")
+
+
 def _lock_gone(run: str) -> str:
     path = lock.lock_path("..", run)
     return f"{path}: is not the lock that this run began with, which keeps other zf from it"

@@ -50,7 +50,7 @@ def run(proofs: str, name: str) -> dict[str, Any]:
         "phases": [{"name": phase, "state": about.state} for phase, about in facts.phases.items()],
         "tasks": [_task(task) for task in facts.tasks.values()],
         "report": blocked.as_json(facts, tails=_tails(run_dir, facts)),
-        "waits": waiting.as_json(_waits(facts)) if alive else {},
+        "waits": waiting.as_json(_waits(facts)) if alive or facts.suspended else {},
         "next": advice.commands(facts, alive=alive, sealed=sealed),
         "inputs": {name: shown(one) for name, one in (about.get("inputs") or {}).items()},
         "arguments": about.get("arguments") or [],

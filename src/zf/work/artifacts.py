@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 from zf.errors import printable
 from zf.events import Cause
-from zf.proof.tree.artifacts import TOLD_MOST, listed
+from zf.proof.tree.artifacts import TOLD_MOST, Collected, collect, listed
 from zf.redact.secret_forms import WEAK_BYTES
 from zf.redact.token_rules import SHAPES
 from zf.work.control import RunnerOrders, Stop
-from zf.work.supervise.supervisor import KILL_LIMIT_S, SETTLE_S
 
 if TYPE_CHECKING:
-    from zf.model import Task
+    from zf.proof.tree.store import TaskTree
     from zf.redact.secret_forms import Secret
     from zf.redact.stream import StreamRedactor
+    from zf.work.context import WorkerContext
 
 # Artifacts of a task with a short time limit may still be large.
 LEAST_S = 60.0
@@ -145,10 +145,23 @@ def collecting_limit_s(timeout_s: float) -> float:
     return max(timeout_s, LEAST_S)
 
 
-def allowed_s(task: Task, grace_s: float) -> float:
-    """How long an attempt may take by its own times, if nothing of it can be killed."""
-    ending_s = SETTLE_S + grace_s + KILL_LIMIT_S
-    commands = len(task.steps) + len(task.cleanup) + len(task.services)
-    ready_s = sum(one.ready_timeout_s for one in task.services)
-    took_s = task.timeout_s + task.cleanup_timeout_s + collecting_limit_s(task.timeout_s)
-    return took_s + ready_s + ending_s * commands
+def collected(
+    context: WorkerContext,
+    tree: TaskTree,
+    patterns: tuple[str, ...],
+    secrets: ArtifactSecrets,
+    left: str,
+    collecting: Collecting,
+) -> Collected:
+    """The artifacts of an attempt, taken into its tree; `left` is where it has them meanwhile, if
+    not there.
+    """
+    return collect(
+        tree,
+        context.real_root,
+        patterns,
+        proofs=context.proofs,
+        secrets=secrets,
+        left=left or None,
+        stop_reason=collecting,
+    )

@@ -7,6 +7,7 @@ import time
 from contextlib import nullcontext
 from functools import partial
 from itertools import chain
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import error_text
@@ -14,16 +15,13 @@ from zf.events import FAILED, WELL, Cause, Status, timestamp
 from zf.lean import lazy
 from zf.model import NOTHING, is_limited, recorded_step
 from zf.proof import layout
-from zf.proof.layout import ARTIFACTS
 from zf.proof.lines import list_lines, object_lines
-from zf.proof.tree.artifacts import collect
-from zf.proof.tree.records import env_sh, task_json, task_lines
+from zf.proof.tree.records import env_sh, keep_answers, task_json, task_lines
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
-from zf.work.artifacts import ArtifactSecrets, Collecting, collecting_limit_s
+from zf.work.artifacts import ArtifactSecrets, Collecting, collected, collecting_limit_s
 from zf.work.capture import Capture
-from zf.work.environment import own_variables
 from zf.work.interpreters import FILE, way
 from zf.work.outcome import Outcome
 from zf.work.results.budgets import meter_of
@@ -37,7 +35,6 @@ from zf.work.shell import (
     enter,
 )
 from zf.work.steps import Command, asked
-from zf.work.supervise.leftovers import cookie
 from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
@@ -53,6 +50,7 @@ if TYPE_CHECKING:
     from zf.work.control import StartOrder
     from zf.work.limits import limits
     from zf.work.limits.limits import Limits
+    from zf.work.probes import probing
     from zf.work.results import channel, hints, needs, reports, taken
     from zf.work.services import attempt as services
     from zf.work.services.services import Services
@@ -65,11 +63,14 @@ else:
     hints = lazy.module("zf.work.results.hints")
     limits = lazy.module("zf.work.limits.limits")
     needs = lazy.module("zf.work.results.needs")
+    probing = lazy.module("zf.work.probes.probing")
     reports = lazy.module("zf.work.results.reports")
     services = lazy.module("zf.work.services.attempt")
     taken = lazy.module("zf.work.results.taken")
     terminal = lazy.module("zf.work.terminal")
     walls = lazy.module("zf.work.walls.around")
+
+_bytes = methodcaller("encode", "utf-8", "surrogateescape")
 
 
 class Attempt:
@@ -160,6 +161,7 @@ class Attempt:
             self._context.shield.begin(self.tree, self._task.id)
             if self._left:
                 self._context.shield.open_up(self._left_at, self._left)
+        keep_answers(self.tree, order.answers)
         problem = ""
         if self._task.needs and (order.needs or self._context.upstream or self._context.copied):
             problem = needs.lay_out(self._context, self._task, order.needs, self._redactor.text)
@@ -215,29 +217,28 @@ class Attempt:
         return partial(context.shell.start, {**self._env.values}, _bytes(script), wall=self._wall())
 
     def _own_variables(self) -> dict[str, str]:
-        context, task = self._context, self._task
-        folder = f"{context.run_dir}/{task.id}"
-        return own_variables(
-            context.place,
-            task,
-            self.outcome.attempt,
-            folder=folder,
-            artifacts=self._left or f"{folder}/{ARTIFACTS}",
-            needs=f"{context.aside}/{context.needs_of(task.id)}" if task.needs else "",
-            channel=context.channel,
-            cookie=cookie(context.run_dir, task.id, self.outcome.attempt),
-            ports=context.ports_of(task.phase, self._services),
-        )
+        own = self._context.own_variables(self._task, self.outcome.attempt, self._left)
+        return {**own, **self._context.ports_of(self._task.phase, self._services)}
 
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
-        task, outcome, orders = self._task, self.outcome, self._context.orders
+        task = self._task
         terms = Terms(
-            (self._steps_from or outcome.began) + task.timeout_s,
+            (self._steps_from or self.outcome.began) + task.timeout_s,
             task.silence_timeout_s,
             leave_running=task.leave_running,
             meter=self._meter,
             walled=bool(task.sandbox),
         )
+        if not task.repeat:
+            self._run_each(terms, meanwhile)
+            return
+        look = partial(self._context.outside.for_condition, env=self._env.values, task=task)
+        ask = look, self._facts, self._redactor.text
+        probing.run(self._context, task, self.outcome, self.tree, self._run_each, terms, *ask)
+
+    def _run_each(self, terms: Terms, meanwhile: Callable[[], None] | None = None) -> None:
+        """Run the steps, one after the other, as far as they go well."""
+        task, outcome, orders = self._task, self.outcome, self._context.orders
         for index in range(len(task.steps)):
             if outcome.status is Status.SUCCESS and orders.stop is not None:
                 outcome.take_stop(index, orders.stop)
@@ -262,8 +263,8 @@ class Attempt:
         )
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
-            wanted = not context.supervisor.has_unkillable and (stop is None or not stop.force)
-            wanted = wanted and not outcome.cached_from
+            wanted = not (context.supervisor.has_unkillable or outcome.cached_from)
+            wanted = wanted and (stop is None or not stop.force)
             command = Command("cleanup", index, task.cleanup, outcome.task.cleanup)
             self._run_command(command, terms if wanted else None)
 
@@ -421,30 +422,18 @@ class Attempt:
         if self._cache is not None and self._cache.origin is not None:
             found = cache.taken_over(self._cache.origin, tree, outcome, secrets, collecting)
         else:
-            found = collect(
-                tree,
-                context.real_root,
-                task.artifacts + globs,
-                proofs=context.proofs,
-                secrets=secrets,
-                left=self._left_at or None,
-                stop_reason=collecting,
-            )
+            patterns = task.artifacts + globs
+            found = collected(context, tree, patterns, secrets, self._left_at, collecting)
         if globs:
-            hide = self._redactor.text
-            outcome.tests = reports.read_reports(tree, found, globs, hide, collecting)
+            outcome.tests = reports.read_reports(
+                tree, found, globs, self._redactor.text, collecting
+            )
             outcome.notes += outcome.tests.notes
         outcome.notes += secrets.notes()
         if collecting.stop is not None:
             outcome.take_stop_of_collecting(collecting.stop)
-        required = task.required_artifacts
-        outcome.take_artifacts(found, strange, required, leaks_fail=context.leaks_fail)
+        outcome.take_artifacts(
+            found, strange, task.required_artifacts, leaks_fail=context.leaks_fail
+        )
         if not outcome.cached_from and (task.outputs or context.was_told()):
             channel.take_told(context, task, tree, outcome, self._redactor.text)
-
-
-_UTF8 = ("utf-8", "surrogateescape")
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode(*_UTF8)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from zf.lean.records import Struct, replace
 from zf.model import NOTHING
-from zf.proof.layout import FOLDERS
+from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.tree.records import Place
 from zf.tracing import Trace
 from zf.work.capture import Buffer
-from zf.work.environment import CHANNEL, Outside
+from zf.work.environment import CHANNEL, Outside, own_variables
 from zf.work.shell import Shell
+from zf.work.supervise.leftovers import cookie
 from zf.work.supervise.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -129,6 +130,22 @@ class WorkerContext(Struct):
         folder of its own, or of its worker, which is cleared, where tasks can write to it.
         """
         return f"{_NEEDS}/{task}" if self.shield else f"{self.pid}.{_NEEDS}"
+
+    def own_variables(self, task: Task, attempt: int, left: str) -> dict[str, str]:
+        """The variables that zf sets for the steps of an attempt, which has its artifacts `left`
+        there until they are taken, if not in its tree.
+        """
+        folder = f"{self.run_dir}/{task.id}"
+        return own_variables(
+            self.place,
+            task,
+            attempt,
+            folder=folder,
+            artifacts=left or f"{folder}/{ARTIFACTS}",
+            needs=f"{self.aside}/{self.needs_of(task.id)}" if task.needs else "",
+            channel=self.channel,
+            cookie=cookie(self.run_dir, task.id, attempt),
+        )
 
     @property
     def folders(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from zf.events import (
     Cached,
     CacheMissed,
     Cause,
+    Probe,
     ServiceEnded,
     ServiceStarted,
     Status,
@@ -38,8 +39,8 @@ _LIST_BYTES = 4096
 _LEASES_BYTES = _socket.CMSG_SPACE(4 * struct.calcsize("i"))
 
 
-# What an attempt tells before its end, and the runner only writes down.
-Told = Cached | CacheMissed | ServiceStarted | ServiceEnded
+# What an attempt tells before its end. But for probes, the runner only writes it down.
+Told = Cached | CacheMissed | Probe | ServiceStarted | ServiceEnded
 
 
 class Stop(Struct, frozen=True):
@@ -66,6 +67,8 @@ class StartOrder(Struct, frozen=True):
     facts: Mapping[str, str | int | float | bool] = field(default_factory=lambda: NOTHING)
     # Why no step of it may start: a service of its phase is not there.
     refused: str = ""
+    # The statements by which it was approved, each with its signature.
+    answers: Sequence[Sequence[str]] = ()
 
 
 class RunnerOrders:
@@ -89,6 +92,10 @@ class RunnerOrders:
         self.dismissed = False
         # What joined the plan since the last attempt: the base, and its instances.
         self.extensions: list[Mapping[str, Any]] = []
+        # What the attempt under way is to do after a probe: another, or to end, and how.
+        self.after_probe: Mapping[str, Any] | None = None
+        # Whether the runner gave its slot to another worker: it takes no other attempt.
+        self.detached = False
         self._current: StartOrder | None = None
         self._pending = b""
         self._poll = select.poll()
@@ -115,6 +122,16 @@ class RunnerOrders:
     def report_spent(self, spent: Spent) -> None:
         """Tell the runner what the attempt under way has used so far."""
         self.tell(b"%b%b\n" % (SPENT, _to_json(asdict(spent)).encode()))
+
+    def await_word(self) -> Mapping[str, Any] | None:
+        """What the runner wants after a probe, once it says so; None where the attempt is to end
+        for what `stop` says.
+        """
+        while self.after_probe is None and self.stop is None:
+            for fd, _ in self._poll.poll():
+                self.receive(fd)
+        word, self.after_probe = self.after_probe, None
+        return None if self.stop is not None else word
 
     def report_found(self, event: Told) -> None:
         """Tell the runner what came of looking for an earlier result, or of a service."""
@@ -178,11 +195,19 @@ class RunnerOrders:
         current = self._current
         if "extend" in order:
             self.extensions.append(order)
+        elif "after" in order:
+            self._attend(order)
         elif "cause" not in order:
             self._current = StartOrder(**order)
         elif current and (order["task"], order["attempt"]) == (current.task, current.attempt):
             stop = Stop(Cause(order["cause"]), order["detail"], force=order["force"])
             self.take_stop(stop)
+
+    def _attend(self, order: Mapping[str, Any]) -> None:
+        if order["after"] == "rest":
+            self.detached = True
+        else:
+            self.after_probe = order
 
     def _end(self, cause: Cause, why: str) -> None:
         self.ended = True
@@ -222,10 +247,11 @@ def start_order(
     spent: Mapping[str, float] = NOTHING,
     facts: Mapping[str, Any] = NOTHING,
     refused: str = "",
+    answers: Sequence[Sequence[str]] = (),
 ) -> bytes:
     """A line that begins an attempt, and says which task may follow it; for a second attempt also
     the `task_sha256` of the one before, and what was `spent` of its budget; those of `needs`; and
-    the `facts` that conditions of its steps may name.
+    the `facts` that conditions of its steps may name; and the `answers` by which it was approved.
     """
     # An id needs no escapes in JSON, and this is on the way from one step to the next.
     more = f',"before":"{before}"' if before else ""
@@ -238,6 +264,8 @@ def start_order(
         more += f',"facts":{_to_json(dict(facts))}'
     if refused:
         more += f',"refused":{_to_json(refused)}'
+    if answers:
+        more += f',"answers":{_to_json([*map(list, answers)])}'
     return f'{{"task":"{task}","attempt":{attempt},"then":"{then or ""}"{more}}}\n'.encode("ascii")
 
 
@@ -250,6 +278,13 @@ def kill_order(task: str, attempt: int, cause: Cause, *, force: bool, detail: st
     """A line that ends an attempt; it means nothing to a worker that is done with it."""
     order = {"task": task, "attempt": attempt, "cause": cause, "force": force, "detail": detail}
     return b"%b\n" % _to_json(order).encode()
+
+
+def word_order(after: Literal["rest", "probe", "end"], cause: str = "", detail: str = "") -> bytes:
+    """A line that says what an attempt is to do after a probe: wait for another line and take no
+    other attempt, probe again, or end well or for this cause.
+    """
+    return b"%b\n" % _to_json({"after": after, "ending": cause, "detail": detail}).encode()
 
 
 def decode_told(line: bytes) -> Spent | Told | None:
@@ -278,12 +313,6 @@ def decode(line: bytes) -> Report:
     values[_STATUS] = _STATUSES[values[_STATUS]]
     values[_CAUSE] = _CAUSES[values[_CAUSE]]
     return AttemptEnded(*values), is_last, is_plain, listed
-
-
-def how(status: int) -> str:
-    """How a process ended, by what waitpid says."""
-    code = os.waitstatus_to_exitcode(status)
-    return f"exit code {code}" if code >= 0 else f"signal {-code}"
 
 
 _to_json, _from_json = encoder(), decoder()

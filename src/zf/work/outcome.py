@@ -17,6 +17,7 @@ from zf.proof.tree.records import status_fields
 from zf.proof.tree.store import NO_ARTIFACT, TaskTree
 from zf.work.artifacts import ArtifactSecrets
 from zf.work.control import Stop
+from zf.work.results import measures
 from zf.work.steps import End, cleanup_end, named, own_end, processes
 from zf.work.supervise.processes import Process
 from zf.work.supervise.supervisor import Ended
@@ -32,10 +33,11 @@ EXIT_TIMEOUT = int(Exit.TIMEOUT)
 COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
-_SUMMED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_bytes")
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
     Cause.PHASE_TIMEOUT: "the phase timeout ran out in {where}",
+    Cause.PROBE_TIMEOUT: "probe_timeout_sec ({task.repeat[probe_timeout_sec]:g} s) ran out in"
+    " {where}",
     Cause.SILENCE: "no output for silence_timeout_sec ({task.silence_timeout_s:g} s) from {where}",
     Cause.DEADLINE: "the deadline passed in {where}",
 }
@@ -194,6 +196,24 @@ class Outcome(Struct):
         else:
             self._take_stop("collecting the artifacts", None, stop, None)
 
+    def begin_anew(self) -> None:
+        """Forget how the last probe ended: another one decides."""
+        self.status, self.cause, self.detail = Status.SUCCESS, Cause.NONE, ""
+        self.exit_code, self.signal, self.step = 0, None, None
+        self.goes_on, self.tolerated = True, False
+        self.remarks.clear()
+
+    def end_series(self, cause: Cause, detail: str) -> None:
+        """The last probe is over, and all of them together are a failure."""
+        last, code, number, step = self.detail, self.exit_code or None, self.signal, self.step
+        told = f"{detail}; the last: {last}" if last else detail
+        self.fail(cause, told, exit_code=code, number=number, step=step)
+
+    def take_stop_between_probes(self, stop: Stop) -> None:
+        """End for a reason that came while it waited for its next probe."""
+        self.goes_on = False
+        self._take_stop("the wait for its next probe", None, stop, None)
+
     def take_told(self, notes: Iterable[str], cause: Cause, problem: str) -> None:
         """Judge by what the steps told, where a problem is to fail it; an earlier failure stays."""
         self.notes += notes
@@ -299,7 +319,7 @@ class Outcome(Struct):
                 run,
                 self.task,
                 ended,
-                measures=self._told_measures(ended),
+                measures=measures.told(self.used, ended.measures),
                 containment=self.containment,
                 shield=self.shield,
                 survivors=[
@@ -370,33 +390,12 @@ class Outcome(Struct):
             round(time.monotonic() - self.began, 6),
             "",
             self.task.tolerates(self.status, self.exit_code),
-            self._measures(),
+            measures.together(self.used),
             tests=self.tests.event if self.tests else {},
             metrics=self.measured.metrics.as_json() if self.measured else [],
             outputs_sha256=self.outputs_sha256,
             cached_from=dict(self.cached_from) if self.status is Status.SUCCESS else {},
         )
-
-    def _measures(self) -> dict[str, Any]:
-        """What all commands used together; null where that of one is not known."""
-        used = [one for _, _, one in self.used]
-        if len(used) < 2:
-            return used[0] if used else {}
-        sums: dict[str, Any] = {
-            key: None if None in (values := [one[key] for one in used]) else round(sum(values), 6)
-            for key in _SUMMED
-        }
-        sums["peak_memory_bytes"] = max(one["peak_memory_bytes"] or 0 for one in used) or None
-        sums["source"] = min(one["source"] for one in used)  # any cgroup's
-        return sums
-
-    def _told_measures(self, ended: AttemptEnded) -> dict[str, Any]:
-        """The same, and that of each command."""
-        if not self.used:
-            return {}
-        steps = [{"step": number, **one} for kind, number, one in self.used if kind == "step"]
-        cleanup = [{"cleanup": n, **one} for kind, n, one in self.used if kind == "cleanup"]
-        return {**ended.measures, "steps": steps, **({"cleanup": cleanup} if cleanup else {})}
 
     def write_abandoned_status(
         self,

@@ -14,17 +14,16 @@ import os
 import select
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from zf.events import AttemptEnded, Cause, Status, timestamp
-from zf.lean.records import Struct
 from zf.lean.signals import signal
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.proof.known import Known
-from zf.work.artifacts import Briefly, allowed_s
+from zf.work.artifacts import Briefly
 from zf.work.context import extend, needed
 from zf.work.control import (
     DISMISS,
@@ -34,12 +33,13 @@ from zf.work.control import (
     decode,
     decode_told,
     extend_order,
-    how,
     kill_order,
     start_order,
+    word_order,
 )
 from zf.work.outcome import Outcome
 from zf.work.supervise import cgroup, leftovers
+from zf.work.supervise.handles import Started, WorkerHandle, allowed_s, how, limit_s
 from zf.work.supervise.leftovers import cgroup_name
 from zf.work.supervise.processes import (
     SubreaperTree,
@@ -61,32 +61,6 @@ _RECEIVE_BYTES = 65536
 _STOPPED_S, _WOKEN_S, _AGAIN_S = 0.5, 0.25, 1.0
 # What a worker without anything to do may take to exit.
 _EXIT_S = 10.0
-
-
-class _Started(Struct, frozen=True):
-    """An attempt that was given to a worker `at` a time of the wall clock; `began` is monotonic."""
-
-    task: Task
-    attempt: int
-    at: float
-    began: float
-
-
-class _WorkerHandle(Struct):
-    """A worker as the runner sees it; `under_way` is the attempt it has been given."""
-
-    slot: int
-    pid: int
-    socket: _socket.socket
-    under_way: _Started | None = None
-    watch: Watch | None = None
-    # How many of the extensions of the plan it knows.
-    extensions: int = 0
-    # From this moment on it must not be stopped (SIGSTOP); whether it was woken once.
-    due: float = math.inf
-    woken: bool = False
-    pending: bytes = b""
-    kill_reason: str = ""
 
 
 class Pool:
@@ -111,20 +85,22 @@ class Pool:
         occupy_standard_fds()
         # Only the lists of attempts are kept here; the caller records which attempts have ended.
         self.known = known or Known()
-        # What conditions of steps may refer to beside variables, by task; the caller says it.
+        # The caller says what conditions of steps may refer to beside variables, by task; and by
+        # which statements an attempt was approved, each with its signature.
         self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
+        self.answers_for: Callable[[str, int], Sequence[tuple[str, str]]] = lambda *_: ()
         # The services of phases, where there are any; the caller says it, too.
         self.beside: Beside | None = None
         self.tasks = tasks
         self._extensions: list[bytes] = []
         self._shared = shared
         self._patience = patience or Patience()
-        self._handles: dict[int, _WorkerHandle] = {}
-        self._leaving: list[_WorkerHandle] = []
-        self._running: dict[str, _WorkerHandle] = {}
+        self._handles: dict[int, WorkerHandle] = {}
+        self._leaving: list[WorkerHandle] = []
+        self._running: dict[str, WorkerHandle] = {}
         self._ended: list[AttemptEnded | Spent | Told] = []
         self._poll = select.poll()
-        self._handle_at: dict[int, _WorkerHandle] = {}
+        self._handle_at: dict[int, WorkerHandle] = {}
         self._wakeup_fd: int | None = None
         self._output_fd: int | None = None
         self.woken = False
@@ -161,7 +137,7 @@ class Pool:
         spent: Mapping[str, float] = NOTHING,
     ) -> None:
         """Give the attempt to the slot's worker, its lease with it, and what may follow it."""
-        started = _Started(self.tasks[task], attempt, time.time(), time.monotonic())
+        started = Started(self.tasks[task], attempt, time.time(), time.monotonic())
         handle = self._handles.get(slot)
         if handle is None:
             try:
@@ -169,11 +145,9 @@ class Pool:
             except OSError as error:
                 self._decide_lost(started, f"no worker could be started: {error.strerror}")
                 return
-        handle.under_way = started
-        handle.watch = None
-        handle.woken = False
+        handle.under_way, handle.watch, handle.woken = started, None, False
         self._running[task] = handle
-        self._set_due(handle, started.began + started.task.timeout_s + _STOPPED_S)
+        self._set_due(handle, started.began + limit_s(started.task) + _STOPPED_S)
         before = self.known.task_sha256(task) if attempt > 1 else ""
         for line in self._extensions[handle.extensions :]:
             self._send(handle, line)
@@ -181,10 +155,29 @@ class Pool:
         names = [need.task for need in needed(started.task, self._shared.joined)]
         needs = self.known.lists_for_others(names) if names else NOTHING
         facts = self.facts.get(task, NOTHING)
-        beside = self.beside
-        refused = "" if beside is None else beside.begin(started.task.phase, self._poll)
-        order = start_order(task, attempt, then, before, needs, spent, facts, refused)
-        self._send(handle, order, lease_fd)
+        beside, phase = self.beside, started.task.phase
+        refused = "" if beside is None else beside.begin(phase, self._poll)
+        more = needs, spent, facts, refused, self.answers_for(task, attempt)
+        self._send(handle, start_order(task, attempt, then, before, *more), lease_fd)
+
+    def rest(self, task: str) -> None:
+        """The worker of this attempt keeps it and waits; its slot gets another worker."""
+        handle = self._running[task]
+        if self._handles.get(handle.slot) is handle:
+            self._leaving.append(self._handles.pop(handle.slot))
+            self._send(handle, word_order("rest"))
+        handle.due = math.inf
+
+    def probe(self, task: str) -> None:
+        """Have the next probe of the attempt begun."""
+        handle = self._running[task]
+        handle.watch, handle.woken = None, False
+        self._set_due(handle, time.monotonic() + limit_s(self.tasks[task]) + _STOPPED_S)
+        self._send(handle, word_order("probe"))
+
+    def conclude(self, task: str, cause: Cause, detail: str) -> None:
+        """Have the attempt ended, after its last probe."""
+        self._send(self._running[task], word_order("end", cause, detail))
 
     def extend(self, base: str, instances: Sequence[Mapping[str, Any]]) -> None:
         """Take in the instances of a task that joined the plan, as the journal tells of them."""
@@ -202,8 +195,8 @@ class Pool:
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
     ) -> list[AttemptEnded | Spent | Told]:
-        """Attempts that ended, and what others have spent or found so far; empty when the time is
-        up, `wakeup_fd` became readable or `output_fd` writable.
+        """Attempts that ended, and what others have come to, spent or found so far; empty when the
+        time is up, `wakeup_fd` became readable or `output_fd` writable.
         """
         self.woken = False
         if wakeup_fd != self._wakeup_fd:
@@ -266,7 +259,7 @@ class Pool:
         os.close(self._life_read)
         os.close(self._life_write)
 
-    def _send(self, handle: _WorkerHandle, line: bytes, lease_fd: int | None = None) -> None:
+    def _send(self, handle: WorkerHandle, line: bytes, lease_fd: int | None = None) -> None:
         # A worker that has just died takes nothing; its end is noticed in `wait`.
         with suppress(BrokenPipeError, ConnectionResetError):
             if lease_fd is not None:
@@ -284,7 +277,7 @@ class Pool:
             self._poll.register(fd, events)
         return fd
 
-    def _receive(self, handle: _WorkerHandle) -> None:
+    def _receive(self, handle: WorkerHandle) -> None:
         try:
             data = handle.socket.recv(_RECEIVE_BYTES)
         except ConnectionResetError:
@@ -301,7 +294,7 @@ class Pool:
             elif handle.watch is not None:
                 handle.watch.answered = True
 
-    def _take_report(self, handle: _WorkerHandle, report: Report) -> None:
+    def _take_report(self, handle: WorkerHandle, report: Report) -> None:
         ended, is_last, is_plain, listed = report
         handle.under_way = None
         if not is_plain:
@@ -309,11 +302,11 @@ class Pool:
         self.known.take_list(ended.task, listed or None)
         del self._running[ended.task]
         self._ended.append(ended)
-        if is_last:
+        if is_last and self._handles.get(handle.slot) is handle:
             # It stays to look after what it could or should not kill; the slot gets another.
             self._leaving.append(self._handles.pop(handle.slot))
 
-    def _reap(self, handle: _WorkerHandle) -> None:
+    def _reap(self, handle: WorkerHandle) -> None:
         """A worker is gone: end what it left, unless it ended by itself. An attempt it had is lost,
         whatever is in the attempt's tree: only what the worker said on its socket counts.
         """
@@ -330,14 +323,14 @@ class Pool:
             why = handle.kill_reason or f"it ended with {how(status)}"
             self._decide_lost(handle.under_way, f"its worker died: {why}")
 
-    def _clear_after(self, handle: _WorkerHandle, status: int) -> None:
+    def _clear_after(self, handle: WorkerHandle, status: int) -> None:
         """Remove the worker's cgroup. If it did not end by itself, something may live in there."""
         if status:
             leftovers.end_worker(self._shared.run_dir, handle.pid)
         elif self._cgroups is not None:
             cgroup.remove(self._cgroups, cgroup_name(self._shared.run_dir, handle.pid))
 
-    def _decide_lost(self, lost: _Started, detail: str) -> None:
+    def _decide_lost(self, lost: Started, detail: str) -> None:
         task = lost.task.id
         self.known.take_list(task, None)
         self.known.remark_on(task)
@@ -354,7 +347,7 @@ class Pool:
         )
         self._ended.append(ended)
 
-    def _end_orphans(self, handle: _WorkerHandle) -> None:
+    def _end_orphans(self, handle: WorkerHandle) -> None:
         """End what a dead worker left: processes that bear the attempt's marks, or became children
         of the runner. What the runner itself starts is told apart by its session.
         """
@@ -384,7 +377,7 @@ class Pool:
             else:
                 self._send(handle, PING)
 
-    def _set_due(self, handle: _WorkerHandle, due: float) -> None:
+    def _set_due(self, handle: WorkerHandle, due: float) -> None:
         handle.due = due
         self._due = min(self._due, due)
 
@@ -408,12 +401,12 @@ class Pool:
                 handle.due = math.inf
                 os.kill(handle.pid, signal.SIGKILL)
 
-    def _disconnect(self, handle: _WorkerHandle) -> None:
+    def _disconnect(self, handle: WorkerHandle) -> None:
         self._poll.unregister(handle.socket)
         del self._handle_at[handle.socket.fileno()]
         handle.socket.close()
 
-    def _await_exit(self, handle: _WorkerHandle) -> None:
+    def _await_exit(self, handle: WorkerHandle) -> None:
         """Wait for a worker's end, and kill it when that does not come in time."""
         patience_s = _EXIT_S + self._shared.grace_s + KILL_LIMIT_S
         if handle.under_way is not None:
@@ -424,7 +417,7 @@ class Pool:
             _, status = os.waitpid(handle.pid, 0)
             self._clear_after(handle, status)
 
-    def _fork(self, slot: int) -> _WorkerHandle:
+    def _fork(self, slot: int) -> WorkerHandle:
         ours, theirs = _socket.socketpair()
         # What exists now is shared with the worker for good; a collection would only copy pages.
         gc.freeze()
@@ -444,7 +437,7 @@ class Pool:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WITHHELD)
             theirs.close()
-        handle = _WorkerHandle(slot, pid, ours, extensions=len(self._extensions))
+        handle = WorkerHandle(slot, pid, ours, extensions=len(self._extensions))
         self._poll.register(ours, select.POLLIN)
         self._handle_at[ours.fileno()] = handle
         return handle

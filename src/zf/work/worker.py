@@ -164,7 +164,7 @@ class Worker:
             self._orders.extensions.clear()
             following = partial(self._prepare, tasks[order.then]) if order.then else None
             ended = self.run_attempt(order, tasks[task], following)
-            is_last = supervisor.has_unkillable or supervisor.has_kept
+            is_last = supervisor.has_unkillable or supervisor.has_kept or self._orders.detached
             is_last = is_last or (shield is not None and shield.is_spoiled)
             self._orders.report(ended, is_last, self._is_plain, self._listed)
             self._let_go()

@@ -1,14 +1,18 @@
 """Events of a run as a client sees them: each once, in order, and the end always."""
 
+import fcntl
 import json
 import os
+import shutil
 import signal
-from contextlib import suppress
+import socket
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 
 import pytest
 
 from tests.support.program import Project
-from tests.support.served import Server
+from tests.support.served import Server, parsed
 
 pytestmark = pytest.mark.xdist_group("events")
 
@@ -102,3 +106,85 @@ def test_ctrl_c_ends_the_server_at_once_while_streams_are_open(server):
     server.start(server.port)
     server.post(f"/runs/{run}/cancel")
     assert server.ended(run)["result"] == "interrupted"
+
+
+def test_several_runs_are_followed_in_one_stream(server):
+    runs = [server.ended(server.run(tasks=["quick"]))["run"] for _ in range(2)]
+    query = "&".join(f"run={run}" for run in runs)
+
+    def stream(**headers):
+        answer = server.get(f"/events?{query}", headers=headers)
+        return [*parsed(line + b"\n" for line in answer.body.split(b"\n"))]
+
+    seen = stream()
+    ends = [json.loads(one["data"])["run"] for one in seen if one.get("event") == "end"]
+    assert sorted(ends) == sorted(runs)
+    lines = [one for one in seen if "event" not in one]
+    for run in runs:
+        told = [json.loads(one["data"]) for one in lines]
+        assert [line for line in told if line["run"] == run] == journal(server, run)
+    half = len(lines) // 2
+    rest = [one for one in stream(**{"Last-Event-ID": lines[half]["id"]}) if "event" not in one]
+    assert rest == lines[half + 1 :]
+    assert server.get("/events").status == 422
+
+
+def test_a_client_that_reads_nothing_is_dropped_and_slows_nothing(server):
+    run = "slow"
+    folder = server.project.root / "proofs" / run
+    shutil.copytree(server.project.root / "proofs" / a_run(server), folder)
+    path = folder / "events.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(whole[0])
+    head = sha256(whole[0][:-1]).hexdigest()
+    sleepers = [reader(server, run) for _ in range(3)]
+    # A zf is at work on it, as far as the server can tell.
+    with locked(server.project.root, run), path.open("ab") as file:
+        before = json.loads(whole[0])
+        for number in range(1, 600):
+            event = {"task": "x" * 20_000, "type": "lease_taken", "concurrency": "g", "waited_s": 0}
+            said = {"seq": number, "prev": head, "wall": before["wall"], "mono": 1.0, "run": run}
+            line = json.dumps({**said, **event}).encode()
+            head = sha256(line).hexdigest()
+            file.write(line + b"\n")
+            file.flush()
+        stream = server.events(run)
+        seen = [next(stream) for _ in range(600)]
+        assert [int(one["id"]) for one in seen] == [*range(600)]
+        for sleeper in sleepers:
+            sleeper.settimeout(60)
+            with suppress(ConnectionResetError):
+                while sleeper.recv(1 << 20):
+                    pass  # what the system held for it; then the connection is gone
+            sleeper.close()
+    last = [*stream][-1]
+    assert last["event"] == "end"
+    shutil.rmtree(folder)
+
+
+def a_run(server):
+    return server.ended(server.run(tasks=["quick"]))["run"]
+
+
+def reader(server, run):
+    """A client that asks for the events of a run and reads none, with little room for them."""
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    opened.connect(("127.0.0.1", server.port))
+    opened.sendall(
+        f"GET /api/v1/runs/{run}/events HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        f"Authorization: Bearer {server.token()}\r\n\r\n".encode()
+    )
+    opened.recv(16)
+    return opened
+
+
+@contextmanager
+def locked(root, run):
+    """The lock of a run, as its runner has it."""
+    path = root / "proofs/.locks" / f"{run}.lock"
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(f"pid {os.getpid()} on {os.uname().nodename}\n")
+        file.flush()
+        yield

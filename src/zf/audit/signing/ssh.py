@@ -39,8 +39,9 @@ _MAGIC = b"SSHSIG\x00\x00\x00\x01"
 class SshSigner:
     """Signs with a private key file, or with the agent when given a public one."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, namespace: str = NAMESPACE) -> None:
         self._key = key
+        self._namespace = namespace
         listed = ask(["-l", "-E", "sha256", "-f", key], b"", SIGN_TIMEOUT_S)
         if listed.code != 0:
             raise ZfError(
@@ -53,7 +54,8 @@ class SshSigner:
 
     def sign(self, name: str, data: bytes) -> Mapping[str, bytes]:
         """The file to keep beside `name`; ZfError when ssh-keygen does not sign."""
-        signed = ask(["-Y", "sign", "-n", NAMESPACE, "-f", self._key], data, SIGN_TIMEOUT_S)
+        words = ["-Y", "sign", "-n", self._namespace, "-f", self._key]
+        signed = ask(words, data, SIGN_TIMEOUT_S)
         if signed.code != 0:
             raise ZfError(
                 f"ssh-keygen did not sign with {printable(self._key)}",
@@ -62,7 +64,7 @@ class SshSigner:
             )
         # The key's name was read from a listing, which may be of several keys; the statement says
         # it by now, so the signature has to be by that very one.
-        made_by = key_id(signed.out)
+        made_by = key_id(signed.out, self._namespace)
         if made_by != self.key_id:
             raise ZfError(
                 f"ssh-keygen signed with {made_by}, which is not the first key of "
@@ -74,7 +76,10 @@ class SshSigner:
 
     def public(self) -> tuple[str, bytes]:
         """A list of allowed signers with this key alone."""
-        return "allowed_signers", b'zf namespaces="%b" %b\n' % (NAMESPACE.encode(), self._public())
+        return "allowed_signers", b'zf namespaces="%b" %b\n' % (
+            self._namespace.encode(),
+            self._public(),
+        )
 
     def _public(self) -> bytes:
         """The public key in a line, without its comment."""
@@ -159,7 +164,7 @@ def literal_key(public: str) -> Iterator[str]:
         yield path
 
 
-def key_id(signature: bytes) -> str:
+def key_id(signature: bytes, wanted: str = NAMESPACE) -> str:
     """The fingerprint of the key in an armoured signature, as `ssh-keygen -l` shows it.
 
     Raises ValueError unless the armour is exactly the one ssh-keygen writes for this blob.
@@ -172,8 +177,8 @@ def key_id(signature: bytes) -> str:
     if not blob.startswith(_MAGIC):
         raise ValueError("not an SSH signature")
     public, namespace, *_ = _fields(blob[len(_MAGIC) :])
-    if namespace != NAMESPACE.encode():
-        raise ValueError(f"signed for {namespace.decode('utf-8', 'replace')!r}, not {NAMESPACE!r}")
+    if namespace != wanted.encode():
+        raise ValueError(f"signed for {namespace.decode('utf-8', 'replace')!r}, not {wanted!r}")
     return "SHA256:" + base64.b64encode(sha256(public).digest()).decode("ascii").rstrip("=")
 
 
@@ -205,7 +210,13 @@ def check_self(signature: bytes, data: bytes) -> str | None:
 
 
 def check(
-    signature: bytes, data: bytes, allowed_signers: str, *, signers: Sequence[str], at: str | None
+    signature: bytes,
+    data: bytes,
+    allowed_signers: str,
+    *,
+    signers: Sequence[str],
+    at: str | None,
+    namespace: str = NAMESPACE,
 ) -> tuple[str | None, str | None]:
     """The name in `allowed_signers` that made the signature, and what is wrong; one is None.
 
@@ -223,7 +234,7 @@ def check(
             signers = [signer for signer in signers if signer]
         said = "made by a key that is not, or no longer, among the allowed signers"
         for signer in signers:
-            words = ["-Y", "verify", "-n", NAMESPACE, "-I", signer, *common]
+            words = ["-Y", "verify", "-n", namespace, "-I", signer, *common]
             verified = ask(words, data, _VERIFY_TIMEOUT_S)
             if verified.code == 0:
                 return signer, None

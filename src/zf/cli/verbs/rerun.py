@@ -1,4 +1,4 @@
-"""Verbs on a run that is there: resume, rerun, and cancel."""
+"""Verbs on a run that is there: resume, rerun, cancel, and approve or reject what waits in it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,17 @@ import typer
 from zf.cli.begin import begin_rerun, words_of
 from zf.cli.display import progress, streams
 from zf.cli.options import RUN, Directory, complete_task, takes_run_options
-from zf.cli.project import facts_of, find_run, hide_in_commands, open_project, proofs_folder
+from zf.cli.project import (
+    adopt,
+    as_typed,
+    facts_of,
+    find_run,
+    hide_in_commands,
+    open_project,
+    proofs_folder,
+)
 from zf.cli.signing import conclude, signer_of_run, trust_of
+from zf.errors import Exit
 from zf.lean.records import replace
 from zf.settings import RunOptions
 
@@ -23,16 +32,20 @@ def register(app: typer.Typer) -> None:
     app.command()(resume)
     app.command()(rerun)
     app.command()(cancel)
+    app.command()(approve)
+    app.command()(reject)
 
 
 @takes_run_options
 def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory = None) -> int:
-    """Finish a run whose zf was killed: keep what was finished, run the rest, seal the proof."""
+    """Finish a run whose zf was killed, or left it to wait for approval: keep what was finished,
+    run the rest, seal the proof.
+    """
     from zf.run.launch import resume as go_on
     from zf.run.request import recorded_request
 
     streams.display()
-    run_dir = find_run(run, own=True)
+    run_dir = find_run(adopt(run), own=True)
     flow = open_project(quiet=True)
     watcher = progress.Watcher(options, flow.proofs)
     request = recorded_request(
@@ -44,6 +57,9 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
         output_fd=watcher.output_fd,
         words=words_of(options),
     )
+    if options.on_approval is not None:
+        limits = replace(request.limits, on_approval=options.on_approval)
+        request = replace(request, limits=limits)
     hide = request.redactor.text
     hide_in_commands(hide)
     sign = request.settings.sign.value if options.sign is None else options.sign
@@ -78,3 +94,75 @@ def cancel(
     for each in (None,) if task is None else named(facts_of(run_dir), task):
         ask_to_cancel(proofs_folder(), run, each)
     streams.say(sys.stderr, f"asked {run} to cancel {task or 'everything'}\n")
+
+
+WAITING_TASK = typer.Argument(metavar="TASK", help="The task.", autocompletion=complete_task)
+Comment = Annotated[
+    str,
+    typer.Option("--comment", "-m", metavar="TEXT", help="Why, for those who read the proof."),
+]
+Called = Annotated[
+    str,
+    typer.Option(
+        "--as",
+        metavar="NAME",
+        help="The name to decide in. [default: that of the key in the list of allowed signers]",
+    ),
+]
+SigningKey = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="The SSH key that signs. [default: ZF_SIGNING_KEY, or git's signing key]",
+    ),
+]
+
+
+def approve(
+    run: Annotated[str, RUN],
+    task: Annotated[str, WAITING_TASK],
+    comment: Comment = "",
+    key: SigningKey = None,
+    called: Called = "",
+    _directory: Directory = None,
+) -> int:
+    """Approve a task that waits for it, signed with your SSH key, or by the token in ZF_TOKEN."""
+    return _decide(run, task, "approve", comment, key, called)
+
+
+def reject(
+    run: Annotated[str, RUN],
+    task: Annotated[str, WAITING_TASK],
+    comment: Comment = "",
+    key: SigningKey = None,
+    called: Called = "",
+    _directory: Directory = None,
+) -> int:
+    """Say no to a task that waits for approval: it ends as blocked."""
+    return _decide(run, task, "reject", comment, key, called)
+
+
+def _decide(run: str, task: str, decision: str, comment: str, key: str | None, called: str) -> int:
+    from zf.cli.signing import decider
+    from zf.plan.places import find_root
+    from zf.proof.source.provenance import user_name
+    from zf.report.task_facts import named
+    from zf.run.gates.decide import decide
+
+    run_dir = find_run(run, own=True)
+    root = find_root(os.getcwd())[0]
+    facts = facts_of(run_dir)
+    names = named(facts, task)
+    waiting = [name for name in names if facts.tasks[name].unanswered is not None]
+    source = f"{user_name()}@{os.uname().nodename}"
+    with ExitStack() as opened:
+        chosen = decider(key, called, root, opened)
+        told = [
+            decide(run_dir, root, name, decision, chosen, source=source, comment=comment)
+            for name in waiting or names[:1]
+        ]
+    for one in told:
+        refused = one.exit_code != Exit.OK
+        streams.say(sys.stderr if refused else sys.stdout, as_typed(f"{one.text}\n"))
+    return max(one.exit_code for one in told)

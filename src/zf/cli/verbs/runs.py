@@ -62,7 +62,7 @@ def status(
         run_dir = find_run(run)
         facts, about = facts_of(run_dir), _about(run_dir)
         row = _row_of(facts, run_dir, style)
-        waits = _waits(facts, run_dir) if row.result == "running" else {}
+        waits = _waits(facts, run_dir) if row.result in {"running", "waiting"} else {}
         if as_json:
             tasks = {t.id: t.word for t in facts.tasks.values()}
             used = {t.id: dict(t.measures) for t in facts.tasks.values() if t.measures}
@@ -154,7 +154,7 @@ def explain(
     facts.given = told_of(_about(run_dir))
     style = style_of(sys.stdout)
     state = _state(facts, run_dir)
-    waits = _waits(facts, run_dir) if state["alive"] else {}
+    waits = _waits(facts, run_dir) if state["alive"] or facts.result == "waiting" else {}
     common: dict[str, Any] = {
         "most": RunOptions(typed={"tail": tail}).tail,
         "proof": path_shown(run_dir),

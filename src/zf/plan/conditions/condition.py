@@ -38,6 +38,7 @@ FIELDS = {
     "input": "input.NAME",
     "matrix": "matrix.AXIS",
     "needs": "needs.TASK.OUTPUT",
+    "outputs": "outputs.NAME",  # of a probe
     # Of a delivery to a webhook; the names that lead to a value of its payload may be many.
     "payload": "payload.NAME",
     "header": "header.NAME",

@@ -37,6 +37,14 @@ def convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, l
         from zf.plan.services.keys import converted as services_of  # noqa: PLC0415 - as above
 
         said["services"] = services_of(form["services"])
+    if "repeat" in form:
+        from zf.plan.gates.keys import converted as repeated  # noqa: PLC0415 - as above
+
+        said |= repeated(form)
+    if "approval" in form:
+        from zf.plan.gates.approval import converted as approval_of  # noqa: PLC0415 - as above
+
+        said["approval"] = approval_of(form["approval"])
     if isinstance(form.get("allow_failure"), dict):
         said["allow_failure"] = tuple(form["allow_failure"]["exit_codes"])
     if isinstance(form.get("retry_on"), dict):

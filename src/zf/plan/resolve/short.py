@@ -137,8 +137,8 @@ def _long_steps(name: str, listed: list[Any], at: Loc, moved: dict[Loc, Loc]) ->
 # What of a task the model has in another form: see `converted.py`.
 CONVERTED = frozenset(
     {
-        *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox"),
-        *("allow_failure", "retry_on", "services"),
+        *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox", "approval"),
+        *("allow_failure", "retry_on", "services", "repeat"),
     }
 )
 

@@ -199,5 +199,10 @@ TRIGGERS: Mapping[str, Key] = {
         keys=RECONCILE,
     ),
     "queue": Key(mapping(QUEUE_KEYS), "How the queue of a server works.", keys=QUEUE_KEYS),
-    "server": Key(mapping(SERVER), "Where `zf serve` listens, and whom it believes.", keys=SERVER),
+    "server": Key(
+        mapping(SERVER),
+        "Where `zf serve` listens, and whom it believes.",
+        keys=SERVER,
+        example="server: {hosts: [ci.example.org], behind_proxy: true}",
+    ),
 }

@@ -46,7 +46,7 @@ def checked_outputs(folder: str, task_sha256: str) -> dict[str, str]:
     """The outputs of a decided task, compared with its list, whose digest the caller knows. Raises
     OSError, or ValueError saying what is not as listed, or no output.
     """
-    digest = _checked_list(folder, task_sha256).get(OUTPUTS)
+    digest = checked_list(folder, task_sha256).get(OUTPUTS)
     if digest is None:
         return {}
     with os.fdopen(os.open(f"{folder}/{OUTPUTS}", READ), "rb") as stream:
@@ -69,7 +69,10 @@ def _is_output(value: object) -> bool:
         return False
 
 
-def _checked_list(folder: str, task_sha256: str) -> dict[str, str]:
+def checked_list(folder: str, task_sha256: str) -> dict[str, str]:
+    """The files of a decided task with their SHA-256, from its list, whose digest the caller knows.
+    Raises OSError, or ValueError where it is another list.
+    """
     with os.fdopen(os.open(f"{folder}/{TASK_LIST}", READ), "rb") as stream:
         data = stream.read()
     if sha256(data).hexdigest() != task_sha256:
@@ -119,7 +122,7 @@ def _listed_artifacts(folder: str, task_sha256: str) -> dict[str, str]:
     prefix = f"{ARTIFACTS}/"
     return {
         name.removeprefix(prefix): digest
-        for name, digest in _checked_list(folder, task_sha256).items()
+        for name, digest in checked_list(folder, task_sha256).items()
         if name.startswith(prefix)
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter
 from typing import Any
@@ -12,7 +12,7 @@ from zf.errors import printable
 from zf.events import AttemptEnded, Status, TaskNotRun
 from zf.lean.records import Struct
 from zf.model import Task, recorded
-from zf.proof.layout import NOT_RUN_FOLDERS, TASK
+from zf.proof.layout import NOT_RUN_FOLDERS, TASK, approval, signature
 from zf.proof.lines import framed, key_lines
 from zf.proof.tree.store import TaskTree
 
@@ -32,10 +32,30 @@ class Place(Struct, frozen=True):
         return os.path.normpath(f"{self.root}/{task.workdir}")
 
 
-def write_not_run(run_dir: str, place: Place, task: Task, event: TaskNotRun) -> str:
-    """The whole tree of a task that was never attempted; returns the SHA-256 of its task.sha256."""
+def keep_answers(tree: TaskTree, answers: Iterable[Sequence[str]]) -> None:
+    """Write what was answered when the attempt was to be approved: each statement, as it came, with
+    its signature, if it has one.
+    """
+    for number, (statement, signed) in enumerate(answers, 1):
+        path = approval(number)
+        tree.write(path, statement.encode("utf-8", "surrogatepass"))
+        if signed:
+            tree.write(signature(path), signed.encode("utf-8", "surrogatepass"))
+
+
+def write_not_run(
+    run_dir: str,
+    place: Place,
+    task: Task,
+    event: TaskNotRun,
+    answers: Iterable[Sequence[str]] = (),
+) -> str:
+    """The whole tree of a task that was never attempted, with what was `answered` when it was to be
+    approved; returns the SHA-256 of its task.sha256.
+    """
     tree = TaskTree.create(run_dir, task.id, folders=NOT_RUN_FOLDERS)
     try:
+        keep_answers(tree, answers)
         tree.write(TASK, task_json(place, event.at, place.workdir(task), task_lines(task)))
         ended = AttemptEnded(
             task=task.id,

@@ -203,6 +203,21 @@ class TaskTree:
         with open(os.open(name, READ, dir_fd=self._fds[folder]), "rb") as stream:
             return stream.read(most)
 
+    def drop(self, path: str) -> None:
+        """Remove a file that was written, if it was."""
+        folder, _, name = path.partition("/")
+        if self.digests.pop(path, None) is not None:
+            with suppress(FileNotFoundError):
+                remove(self._fds[folder], name)
+
+    def move(self, path: str, to: str) -> None:
+        """Have a file that was written, if it was, be called otherwise in its folder. OSError."""
+        folder, _, name = path.partition("/")
+        if (digest := self.digests.pop(path, None)) is not None:
+            fd = self._fds[folder]
+            os.rename(name, to.partition("/")[2], src_dir_fd=fd, dst_dir_fd=fd)
+            self.digests[to] = digest
+
     def wrote(self, path: str, digest: str) -> None:
         """Take the digest of a file written elsewhere (a log, an artifact) into the list."""
         self.digests[path] = digest

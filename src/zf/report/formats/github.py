@@ -74,7 +74,7 @@ def _parts(run: RecordedRun) -> dict[str, str]:
 
 
 def _verdict(facts: Facts) -> str:
-    shape = {"passed": "✓", "unfinished": "▸"}.get(facts.result, "✕")
+    shape = {"passed": "✓", "unfinished": "▸", "waiting": "▸"}.get(facts.result, "✕")
     total = count(len(facts.tasks), "task")
     counts = counted(facts.counts, facts.tolerated, len(facts.flaky))
     took = f" in {duration(total_s(facts))}" if total_s(facts) is not None else ""

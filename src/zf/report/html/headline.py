@@ -29,7 +29,10 @@ def headline(facts: Facts, *, alive: bool = False) -> str:
                 "Tampered with while it ran: "
                 f"{count(len(facts.tampered), 'thing')} in its folder is not what zf wrote."
             )
-        case "unfinished" if alive:
+        case "waiting" if not alive:
+            names = ", ".join(map(printable, facts.suspended))
+            return f"Waiting for approval of {names}: {_ended(facts, 'have')} so far."
+        case "unfinished" | "waiting" if alive:
             return f"Still running: {_ended(facts, 'have')} so far."
         case "unfinished":
             return f"Never finished: its zf was killed after {_ended(facts)}."

@@ -50,6 +50,7 @@ _RUN_RESULTS: Mapping[str, str] = {
     "interrupted": "cancellation",
     "nothing run": "skip",
     "unfinished": "error",
+    "waiting": "skip",
     "tampered": "error",
 }
 _ERRORS = {"failure", "timeout", "error"}

@@ -13,7 +13,7 @@ from typing import Literal
 
 from zf.model import Task
 
-Kind = Literal["wake", "queue", "deadline", "lease", "phase", "run"]
+Kind = Literal["wake", "queue", "deadline", "attempt", "lease", "approval", "phase", "run"]
 
 
 # When, a number that keeps equal moments in order, and the task, group or phase it is about.

@@ -6,7 +6,7 @@ variable is enough, and its value goes into the journal unless it is a secret.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from zf.inputs import Inputs, known_to, text_of
@@ -56,9 +56,7 @@ def facts_for_steps(
     """Task id -> what conditions of its steps may refer to beside variables, for every task with
     one; as above.
     """
-    asking = [
-        task for task in tasks if any(step.condition for step in (*task.steps, *task.cleanup))
-    ]
+    asking = [task for task in tasks if any(_asked_in(task))]
     facts = _run_facts(run, max_jobs, source, ci) if asking else {}
     return {
         task.id: {**facts, **_task_facts(task), **_fields_of_steps(task, inputs)} for task in asking
@@ -69,10 +67,18 @@ def _fields_of_steps(task: Task, inputs: Inputs) -> dict[str, Scalar]:
     from zf.plan.conditions.condition import parse  # noqa: PLC0415 - few steps have a condition
 
     found: dict[str, Scalar] = {}
-    for step in (*task.steps, *task.cleanup):
-        if step.condition:
-            found |= _fields(task, parse(step.condition), known_to(inputs, task.phase))
+    for condition in filter(None, _asked_in(task)):
+        found |= _fields(task, parse(condition), known_to(inputs, task.phase))
     return found
+
+
+def _asked_in(task: Task) -> Iterator[str]:
+    """The conditions that a worker asks, or nothing in the place of one."""
+    for step in (*task.steps, *task.cleanup):
+        yield step.condition
+    if task.repeat:
+        until = task.repeat["until"]
+        yield "" if until == "success" else until
 
 
 def _task_facts(task: Task) -> dict[str, Scalar]:

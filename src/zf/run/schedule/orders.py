@@ -45,12 +45,16 @@ class Limits(Struct, frozen=True):
     deadline_s: float | None = None
     seed: str = ""
     keep_going: bool = False
+    # Whether a run that can only wait for approval waits, or ends and is resumed later.
+    on_approval: Literal["wait", "exit"] = "wait"
 
     def as_json(self) -> dict[str, Any]:
         """As run.json has them; what came later only where it is used."""
         said = asdict(self) | {"throttle": self.throttle and asdict(self.throttle)}
         if not self.keep_going:
             del said["keep_going"]
+        if self.on_approval == "wait":
+            del said["on_approval"]
         return said
 
 
@@ -102,6 +106,13 @@ class NotExtended(Struct, frozen=True):
     detail: str
 
 
+class NotAsked(Struct, frozen=True):
+    """The other answer to an AskApproval: it cannot be said what would be approved."""
+
+    task: str
+    detail: str
+
+
 # Orders. Each counts as carried out when it is given.
 
 
@@ -125,8 +136,10 @@ class AskLease(Struct, frozen=True):
 
     task: str
     concurrency: str
-    # Whether what has the group in an older run is to end for it.
+    # Whether what has the group in an older run is to end for it; whether a newer one's wish counts
+    # for nothing.
     cancels: bool = False
+    protected: bool = False
 
 
 class Extend(Struct, frozen=True):
@@ -136,6 +149,15 @@ class Extend(Struct, frozen=True):
     """
 
     base: str
+
+
+class AskApproval(Struct, frozen=True):
+    """Before this attempt the task is to be approved: put the question, and answer with the
+    ApprovalAsked of the journal, or with NotAsked, before anything else is handed over.
+    """
+
+    task: str
+    attempt: int
 
 
 class ReleaseLease(Struct, frozen=True):
@@ -151,6 +173,28 @@ class KillAttempt(Struct, frozen=True):
     attempt: int
     cause: Cause
     force: bool
+    detail: str = ""
+
+
+class RestAttempt(Struct, frozen=True):
+    """Its probe has ended and the next is not due: it gives its slot back and goes on waiting."""
+
+    task: str
+
+
+class StartProbe(Struct, frozen=True):
+    """The next probe of an attempt that rests, in a slot of its own."""
+
+    task: str
+    attempt: int
+
+
+class ConcludeAttempt(Struct, frozen=True):
+    """Its last probe was this one: it ends well, or as a failure for this cause."""
+
+    task: str
+    attempt: int
+    cause: Cause = Cause.NONE
     detail: str = ""
 
 
@@ -183,6 +227,14 @@ class EndPhase(Struct, frozen=True):
     ok: bool
 
 
+class Suspend(Struct, frozen=True):
+    """Nothing can go on before these tasks are approved: the runner is to leave, and the run to be
+    resumed.
+    """
+
+    waiting: tuple[str, ...]
+
+
 class EndRun(Struct, frozen=True):
     exit_code: int
 
@@ -191,12 +243,17 @@ Order = (
     StartPhase
     | AskLease
     | Extend
+    | AskApproval
     | ReleaseLease
     | StartAttempt
     | KillAttempt
+    | RestAttempt
+    | StartProbe
+    | ConcludeAttempt
     | NotRun
     | Record
     | TimeOutPhase
     | EndPhase
+    | Suspend
     | EndRun
 )

@@ -32,6 +32,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from zf.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalRefused,
     AttemptEnded,
     AttemptStarted,
     BudgetWarned,
@@ -42,6 +45,7 @@ from zf.events import (
     Interrupted,
     PhaseTimedOut,
     PlanExtended,
+    Probe,
     RetryDropped,
     RunStarted,
     RunTimedOut,
@@ -54,20 +58,24 @@ from zf.lean.records import replace
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
+from zf.run.schedule import gates
 from zf.run.schedule.clock import Alarm, Clock
 from zf.run.schedule.exits import Exits
 from zf.run.schedule.orders import (
+    AskApproval,
     EndPhase,
     EndRun,
     Extended,
     LeaseAnswered,
     Limits,
     LoadSampled,
+    NotAsked,
     NotExtended,
     Order,
     OutputsRead,
     Record,
     StartPhase,
+    Suspend,
     Tick,
 )
 from zf.run.schedule.outcomes import Decision, Outcomes
@@ -79,11 +87,26 @@ from zf.run.schedule.tasks import Tasks
 if TYPE_CHECKING:
     from zf.plan.conditions.verdict import ConditionContext
 
-Answer = LeaseAnswered | Extended | NotExtended
-Happening = AttemptEnded | Interrupted | CancelRequested | Spent | Answer | Tick | LoadSampled
+Answer = LeaseAnswered | Extended | NotExtended | ApprovalAsked | NotAsked
+Happening = (
+    AttemptEnded
+    | Probe
+    | Interrupted
+    | CancelRequested
+    | Spent
+    | Answer
+    | gates.Reply
+    | Tick
+    | LoadSampled
+)
 
 # What a clock has decided, another run, or an output: a journal shows what it came to.
-_OUTSIDE = frozenset({Cause.DEADLINE, Cause.QUEUE_TIMEOUT, Cause.SUPERSEDED, Cause.INSTANCES})
+_OUTSIDE = frozenset(
+    {
+        *(Cause.DEADLINE, Cause.QUEUE_TIMEOUT, Cause.APPROVAL_TIMEOUT),
+        *(Cause.SUPERSEDED, Cause.INSTANCES),
+    }
+)
 _ON_REQUEST = Decision(Status.CANCELLED, Cause.CANCEL, "cancelled on request")
 
 
@@ -127,12 +150,12 @@ class Scheduler:
         """The task that is likely to start when this one has succeeded, if nothing else would take
         its slot. A guess for what can be prepared until then: it decides nothing.
         """
-        if self._slots.queue:
+        if self._slots.queue or self._plan.tasks[name].repeat:
             return None
         for dependent in self._outcomes.waiting_only_for(name):
             task = self._plan.tasks[dependent]
             unknown = task.condition or task.concurrency or task.env_from or task.matrix_from
-            is_plain = not (unknown or dependent in self.done)
+            is_plain = not (unknown or task.approval or dependent in self.done)
             if is_plain and task.phase == self._phases.name:
                 return dependent
         return None
@@ -175,13 +198,16 @@ class Scheduler:
                     strained = self._budgets.end(event) if self._budgets.is_any else ()
                     self._tasks.attempt_ended(event)
                     self._strain(strained)
-            case Spent(name, attempt):
+            case Probe(name, attempt):
                 if self._slots.running.get(name) == attempt:
+                    self._tasks.probed(event)
+            case Spent(name, attempt):
+                if self._slots.attempt_of(name) == attempt:
                     self._strain(self._budgets.spend(event))
             case Interrupted(signal, count):
                 self._stops.interrupt(signal, force=count > 1)
             case CancelRequested(name, by):  # for the whole run it is followed by an interrupt
-                if name is not None and self._tasks.is_endable(name):
+                if name is not None and self._tasks.is_endable(name, by):
                     self._tasks.end(name, self._superseded(name, by) if by else _ON_REQUEST)
             case LeaseAnswered(name, _, newer) if newer:
                 self._slots.asked = None
@@ -192,6 +218,8 @@ class Scheduler:
                 self._extend(joined, contexts)
             case NotExtended(name, status, detail):
                 self._tasks.give_up_waiting(name, Decision(status, Cause.INSTANCES, detail))
+            case ApprovalAsked() | NotAsked() | ApprovalGiven() | ApprovalRefused():
+                gates.take_in(self._tasks, event)
             case LoadSampled():
                 self._record(self._slots.gate.sample(event, self._clock.now))
             case Tick():
@@ -231,6 +259,12 @@ class Scheduler:
                 self._slots.gate.close(at)
             case ThrottleLeft():
                 self._slots.gate.open(at)
+            case ApprovalAsked() | ApprovalGiven() | ApprovalRefused():
+                gates.take_in(tasks, event)
+            case Probe(name, attempt) if self._slots.attempt_of(name) == attempt:
+                self._slots.monitors.resting.pop(name, None)
+                self._slots.running[name] = attempt
+                self._tasks.probed(event)
             case AttemptEnded() | Interrupted() | CancelRequested():
                 self._take_in(event)
         self._settle()
@@ -255,6 +289,7 @@ class Scheduler:
         counts from the start of the run is a time of day all the same, so it comes nearer by that.
         """
         clock = self._clock
+        self._tasks.gates.was_idle(seconds)
         self._count_from(clock.started - seconds)
         for name in self._phases.members(self._phases.name):
             if name not in self.done:
@@ -263,6 +298,10 @@ class Scheduler:
             if not self._slots.has_begun(name):  # it sleeps for its start_after
                 start_after_s = self._plan.tasks[name].start_after_s
                 clock.sleep_until(max(now, clock.started + start_after_s), name)
+
+    def is_to_ask(self, order: AskApproval) -> bool:
+        """Whether approval of this attempt is still to be asked for."""
+        return self._tasks.gates.is_to_ask(order.task, order.attempt)
 
     def wake_at(self) -> float | None:
         """The next moment at which a Tick matters; None while only events do."""
@@ -286,7 +325,21 @@ class Scheduler:
             self._strike(alarm)
             self._settle()
             self._tasks.fill_slots()
+        self._suspend()
         return self._take_orders()
+
+    def _suspend(self) -> None:
+        """Leave the run as it is, where that is wanted, once it could only wait for approval."""
+        if self._limits.on_approval == "wait" or self._ended:
+            return
+        slots, tasks = self._slots, self._tasks
+        if self.running or slots.monitors.resting or slots.queue:
+            return
+        if self._clock.asleep or tasks.extending:
+            return
+        if waiting := tasks.gates.waiting():
+            self._ended = True
+            self._order(Suspend(waiting))
 
     def _settle(self) -> None:
         tasks = self._tasks
@@ -294,7 +347,7 @@ class Scheduler:
             if tasks.stopped is None:
                 if tasks.first_failed and self._limits.fail_fast:
                     self._stops.fail_fast(tasks.first_failed)
-            elif not self._slots.running:
+            elif not self._slots.under_way:
                 tasks.cancel_waiting(self._phases.name)  # those that were spared
             if not self._phases.is_over:
                 break
@@ -343,8 +396,12 @@ class Scheduler:
                 return name in self._slots.queue and not self._slots.has_begun(name)
             case "lease":
                 return True
+            case "approval":
+                return self._tasks.gates.matters(name, at)
             case "deadline":
                 return self._tasks.is_endable(name)
+            case "attempt":
+                return self._slots.monitors.is_late(name, at) and self._tasks.is_endable(name)
             case "run":
                 return not self._ended and not self._stops.run_struck and self._stops.signal is None
 
@@ -360,10 +417,14 @@ class Scheduler:
                 self._tasks.give_up_waiting(name, end)
             case "lease":
                 self._slots.look_again(name)
+            case "approval":
+                self._tasks.end(name, self._tasks.gates.too_late(name))
             case "deadline":
                 deadline_s = self._plan.tasks[name].deadline_s
                 detail = f"deadline ({deadline_s:g}s after the start) passed"
                 self._tasks.end(name, Decision(Status.TIMEOUT, Cause.DEADLINE, detail))
+            case "attempt":
+                self._tasks.time_out(name)
             case "phase":
                 self._stops.time_out_phase()
             case "run":

@@ -58,14 +58,21 @@ class Stops:
     def _run_out_of_time(self, cause: Cause, detail: str, *, later_phases: bool = False) -> None:
         self.late = True
         self._phases.run_out_of_time()
+        self._ask_no_more(None if later_phases else self._phases.name)
         self._tasks.kill_running(cause)
         self._tasks.stop(cause, detail, self._phases.to_come if later_phases else ())
+
+    def _ask_no_more(self, phase: str | None = None) -> None:
+        """The run is over, or the time of this phase is: a task that is to be approved has not its
+        turn any more for that its condition says `always()`.
+        """
+        self._tasks.always -= self._tasks.gates.among(self._tasks.always, phase)
 
     def over_budget(self, over: BudgetWarned) -> None:
         """A budget is used up: that of a task ends the task alone."""
         detail = told(over.metric, over.spent, over.budget)
         if over.scope == "task":
-            if over.name in self._tasks.slots.running and self._tasks.is_endable(over.name):
+            if self._tasks.slots.attempt_of(over.name) and self._tasks.is_endable(over.name):
                 self._tasks.end(over.name, Decision(Status.FAILURE, Cause.BUDGET, detail))
             return
         whose = f"of phase {over.name}" if over.scope == "phase" else "of the run"
@@ -82,6 +89,7 @@ class Stops:
         """A signal came to the runner; `force` for the second, which spares nothing."""
         self.signal = self.signal or signal
         self._phases.struck = True
+        self._ask_no_more()
         if force:
             self._tasks.always = frozenset()
         self._tasks.kill_running(Cause.INTERRUPT, force=force)

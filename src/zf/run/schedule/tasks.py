@@ -10,13 +10,32 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from zf.events import FAILED, WELL, AttemptEnded, Cause, RetryDropped, RetryScheduled, Status
+from zf.events import (
+    FAILED,
+    WELL,
+    AttemptEnded,
+    Cause,
+    Probe,
+    RetryDropped,
+    RetryScheduled,
+    Status,
+)
 from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
+from zf.run.gates.verdict import Again, Failed, Good
 from zf.run.schedule.clock import Clock
+from zf.run.schedule.gates import Gates
 from zf.run.schedule.limits.budgets import Budgets
 from zf.run.schedule.limits.slots import Slots
-from zf.run.schedule.orders import Extend, KillAttempt, Limits, NotRun, Order, Record
+from zf.run.schedule.orders import (
+    ConcludeAttempt,
+    Extend,
+    KillAttempt,
+    Limits,
+    NotRun,
+    Order,
+    Record,
+)
 from zf.run.schedule.outcomes import Decision, Outcomes
 from zf.run.schedule.phases import Phases
 from zf.run.schedule.retry import Retries
@@ -52,6 +71,7 @@ class Tasks:
         self._order = order
         self.slots = Slots(plan, limits, clock, order)
         self.budgets = Budgets(plan)
+        self.gates = Gates(plan.tasks, self.slots.attempts, clock, order)
         # Made when the first instance of a matrix that fails fast has failed.
         self._matrices: Matrices | None = None
         self.done = outcomes.done
@@ -61,6 +81,7 @@ class Tasks:
         self._retries = Retries(limits.seed, allowed=limits.retries)
         # Task -> its last attempt, which decides if the next one never comes.
         self._fallback: dict[str, AttemptEnded] = {}
+        self.extending: set[str] = set()  # those whose instances are asked for
         self._doomed: set[str] = set()  # ordered to end: not tried again
 
     def extend(
@@ -69,6 +90,7 @@ class Tasks:
         """Take in the instances of a task, which are in its place from here on, and settle what is
         decided by their being there.
         """
+        self.extending.discard(base)
         names = [task.id for task in tasks]
         if base in self.always:
             self.always |= {*names}
@@ -85,15 +107,22 @@ class Tasks:
 
     def is_waiting(self, name: str) -> bool:
         """Whether it has neither ended nor runs."""
-        return name in self._tasks and name not in self.done and name not in self.slots.running
+        return name in self._tasks and name not in self.done and not self.slots.attempt_of(name)
 
-    def is_endable(self, name: str) -> bool:
-        """Whether it goes on, and no order to end it was given."""
-        return name in self._tasks and name not in self.done and name not in self._doomed
+    def is_endable(self, name: str, by: str = "") -> bool:
+        """Whether it goes on, and no order to end it was given; and is not protected from the newer
+        run `by`, if that is what asks.
+        """
+        if name not in self._tasks or name in self.done or name in self._doomed:
+            return False
+        return not (by and self._tasks[name].approval.get("protected"))
 
     # Attempts and retries.
 
     def start(self, name: str) -> None:
+        if name in self.slots.monitors.resting:
+            self.slots.probe(name)
+            return
         self._fallback.pop(name, None)
         self.slots.start(name, self.budgets.spent_before(name) if self.budgets.is_any else NOTHING)
 
@@ -101,6 +130,24 @@ class Tasks:
         while (name := self.slots.take_next()) is not None:
             self.start(name)
         self.slots.ask()
+
+    def probed(self, event: Probe) -> None:
+        """A probe has ended: another comes later, or it was the last of its attempt."""
+        name = event.task
+        found = self.slots.monitors.probed(event)
+        if name in self._doomed:
+            return  # its end is ordered
+        match found:
+            case Again(at):
+                self.slots.rest(name, at)
+            case Good():
+                self._order(ConcludeAttempt(name, event.attempt))
+            case Failed(cause, detail):
+                self._order(ConcludeAttempt(name, event.attempt, cause, detail))
+
+    def time_out(self, name: str) -> None:
+        """The time of an attempt that is probed is up."""
+        self._kill(name, Cause.TIMEOUT)
 
     def attempt_ended(self, ended: AttemptEnded) -> None:
         """Its slot is free already."""
@@ -114,13 +161,16 @@ class Tasks:
         if ended.cause is Cause.BUDGET or (self.budgets.is_any and self.budgets.is_used_up(name)):
             return False
         if ended.cause is Cause.RUNNER:
-            self.slots.queue.add(name)  # the task has no part in it: no retry is spent
+            # The task has no part in it: no retry is spent.
+            if not self.gates.holds(name):
+                self.slots.queue.add(name)
         else:
             delay_s = self._retries.spend(task, ended)
             if delay_s is None:
                 return False
             self._order(Record(RetryScheduled(name, ended.attempt + 1, delay_s)))
             self._clock.sleep_until(self._clock.now + delay_s, name)
+            self.gates.holds(name)  # what can be answered meanwhile is asked now
         self._fallback[name] = ended
         return True
 
@@ -194,11 +244,13 @@ class Tasks:
             self._not_run(name, decision)
             return True
         if self._tasks[name].matrix_from:
+            self.extending.add(name)
             self._order(Extend(name))
             return False
         may_start_at = self._clock.started + self._tasks[name].start_after_s
         if may_start_at > self._clock.now:
             self._clock.sleep_until(may_start_at, name)
+            self.gates.holds(name)  # as above
         else:
             self.line_up(name)
         return False
@@ -212,18 +264,26 @@ class Tasks:
 
     def line_up(self, name: str) -> None:
         """It is ready: it starts when a slot is free."""
+        if name in self.slots.monitors.resting:
+            self.slots.monitors.wake(name)
+            return
         self._clock.asleep.pop(name, None)
+        if self.gates.holds(name):
+            return
         self.slots.queue.add(name)
         patience_s = self._tasks[name].queue_timeout_s
         if patience_s is not None and not self.slots.has_begun(name):
             self._clock.set(self._clock.now + patience_s, "queue", name)
 
     def _leave_line(self, name: str) -> None:
+        self.gates.drop(name)
         self._clock.asleep.pop(name, None)
         self.slots.leave(name)
 
     def _not_run(self, name: str, end: Decision) -> None:
         assert end.status is not None
+        self.extending.discard(name)
+        self.gates.drop(name)
         self._note_end(name, end.status, None)
         warned = name in self._outcomes.warned
         self._order(NotRun(name, end.status, end.cause, end.detail, end.needs, warned))
@@ -238,7 +298,7 @@ class Tasks:
 
     def end(self, name: str, end: Decision) -> None:
         """End one task, whether it runs, waits for a retry or has not started."""
-        if name in self.slots.running:
+        if self.slots.attempt_of(name):
             self._kill(name, end.cause, detail=end.detail if end.cause in _TOLD else "")
         elif name in self._fallback:
             self.drop_retry(name, end.cause)
@@ -246,12 +306,15 @@ class Tasks:
             self.give_up_waiting(name, end)
 
     def kill_running(self, cause: Cause, *, force: bool = False, detail: str = "") -> None:
-        for name in self.slots.running:
+        for name in self.slots.under_way:
             self._kill(name, cause, force=force, detail=detail)
 
     def _kill(self, name: str, cause: Cause, *, force: bool = False, detail: str = "") -> None:
         self._doomed.add(name)
-        self._order(KillAttempt(name, self.slots.running[name], cause, force, detail))
+        self.slots.monitors.stay(name)
+        attempt = self.slots.attempt_of(name)
+        assert attempt is not None
+        self._order(KillAttempt(name, attempt, cause, force, detail))
 
     def stop(self, cause: Cause, detail: str, phases: Iterable[str], *, spare: bool = True) -> None:
         """Nothing starts any more but what says `always()`, and what is left of the phase under way
@@ -261,9 +324,9 @@ class Tasks:
         for name in [name for name in self._fallback if name not in self.always]:
             self.drop_retry(name, cause)
         for name in self._phases.members(self._phases.name):
-            if name not in self.always:
+            if name not in self.always and not self.slots.attempt_of(name):
                 self._leave_line(name)
-        spared = self._outcomes.blockable_by(self.slots.running) if spare else ()
+        spared = self._outcomes.blockable_by(self.slots.under_way) if spare else ()
         self.cancel_waiting(self._phases.name, spared)
         for phase in phases:
             self.cancel_waiting(phase)

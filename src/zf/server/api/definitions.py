@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from zf.plan import draw
 from zf.report.facts import build
+from zf.report.html import sheet
 from zf.report.pictures.graph import figure
 from zf.server import definitions
 from zf.server.api.needs import Project, Viewer
@@ -17,6 +19,8 @@ from zf.server.planning import planned
 from zf.server.problems import Refused
 
 router = APIRouter(tags=["definitions"])
+
+_SVG = re.compile(r"<svg ([^>]*)>(.*)</svg>", re.DOTALL)
 
 Known = Annotated[str | None, Header(alias="If-None-Match")]
 Tags: dict[int | str, dict[str, Any]] = {304: {"description": "As the caller has it."}}
@@ -69,7 +73,11 @@ def plan(
 
 
 def _drawn(plan: Any) -> Response:
-    picture, _ = figure(build(plan, []))
-    if not picture:
+    """The picture alone, with the style it has on a run's page."""
+    figured, _ = figure(build(plan, []))
+    found = _SVG.search(figured)
+    if found is None:
         raise Refused(HTTPStatus.NOT_FOUND, "nothing needs anything: there is no graph")
+    style = f"<style><![CDATA[{sheet.css()}]]></style>"
+    picture = f'<svg xmlns="http://www.w3.org/2000/svg" {found[1]}>{style}{found[2]}</svg>'
     return Response(picture, media_type="image/svg+xml")

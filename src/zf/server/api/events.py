@@ -9,8 +9,9 @@ from fastapi.responses import Response
 
 from zf.errors import ZfError
 from zf.server.api.needs import AllRuns, Project, Viewer
-from zf.server.live.sse import MEDIA_TYPE, RunEvents
+from zf.server.live.sse import MEDIA_TYPE, Hide, RunEvents
 from zf.server.problems import hidden
+from zf.server.project import Served
 
 router = APIRouter(tags=["runs"])
 
@@ -42,13 +43,42 @@ async def events(
     first = (after + 1) if after is not None else 0
     if last is not None:
         first = _number(last) + 1
-    return RunEvents(
-        request.app.state.tails, name, max(0, first), lambda data: hidden(data, project.root)
-    )
+    return RunEvents(request.app.state.tails, {name: max(0, first)}, _hide(project), many=False)
+
+
+@router.get(
+    "/events",
+    summary="Every event of several runs, as one stream",
+    response_class=Response,
+    responses=_STREAM,
+)
+async def many_events(
+    _who: Viewer,
+    runs: AllRuns,
+    project: Project,
+    request: Request,
+    run: Annotated[
+        list[str], Query(min_length=1, max_length=50, description="Which runs; again for more.")
+    ],
+    last: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+) -> Response:
+    """As the stream of one; `id` is `A=12,B=3`, the last number of each run, and every line says
+    which run it is of. An `end` comes for each.
+    """
+    firsts = {runs.find(each): 0 for each in run}
+    for place in filter(None, (last or "").split(",")):
+        name, _, number = place.rpartition("=")
+        if name in firsts:
+            firsts[name] = _number(number) + 1
+    return RunEvents(request.app.state.tails, firsts, _hide(project), many=True)
+
+
+def _hide(project: Served) -> Hide:
+    return lambda data: hidden(data, project.root)
 
 
 def _number(text: str) -> int:
-    if text == "":
+    if text in {"", "-1"}:
         return -1
     if not (text.isascii() and text.isdecimal() and len(text) < 12):
         raise ZfError("Last-Event-ID is the number of an event", code="ZF808")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from starlette.responses import Response
@@ -57,59 +57,110 @@ async def of_run(tail: Tail, first: int, hide: Hide) -> AsyncIterator[bytes]:
                 yield event({}, "heartbeat")
 
 
+async def of_runs(
+    tails: Sequence[Tail], firsts: Mapping[str, int], hide: Hide
+) -> AsyncIterator[bytes]:
+    """Those of several runs, each from its own line on. Their id is the last number of each."""
+    yield _RETRY
+    at, open_ = dict(firsts), list(tails)
+    while open_:
+        growths = [tail.growth() for tail in open_]
+        sent = False
+        for tail in [*open_]:
+            if at[tail.run] < tail.count:
+                lines = tail.lines(at[tail.run])
+                yield hide(b"".join(_numbered(tail.run, at, lines)))
+                sent = True
+            elif tail.ended or tail.dead:
+                yield event({"run": tail.run, "dead": tail.dead}, "end")
+                open_.remove(tail)
+                sent = True
+            elif tail.closing:
+                return
+        if not sent and not await _any_set(growths, HEARTBEAT_S):
+            yield event({}, "heartbeat")
+
+
+def _numbered(run: str, at: dict[str, int], lines: Sequence[bytes]) -> Iterator[bytes]:
+    for line in lines:
+        at[run] += 1
+        place = ",".join(f"{name}={number - 1}" for name, number in at.items())
+        yield b"id: %b\ndata: %b\n\n" % (place.encode(), line)
+
+
+async def _any_set(events: Sequence[asyncio.Event], within_s: float) -> bool:
+    """Whether one of them is set, or comes to be within this time."""
+    waiting = [asyncio.ensure_future(one.wait()) for one in events]
+    try:
+        done, _ = await asyncio.wait(waiting, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        return bool(done)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
 class RunEvents(Response):
-    """The stream of one run, as an answer."""
+    """The stream of one run, or of several, as an answer; `firsts` are the lines to begin with."""
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, tails: Tails, run: str, first: int, hide: Hide) -> None:
+    def __init__(self, tails: Tails, firsts: Mapping[str, int], hide: Hide, *, many: bool) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._tails, self._run, self._first, self._hide = tails, run, first, hide
+        self._tails, self._firsts, self._hide, self._many = tails, firsts, hide, many
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the end, or until the client is gone or dropped."""
-        with Attached(self._tails, self._run) as tail:
-            client = _Client(scope, send)
-            tail.watchers.add(client.grown)
-            sending = asyncio.ensure_future(self._send(tail, client))
+        with ExitStack() as attached:
+            tails = [attached.enter_context(Attached(self._tails, run)) for run in self._firsts]
+            client = _Client(scope, send, tails)
+            for tail in tails:
+                tail.watchers.add(client.grown)
+                attached.callback(tail.watchers.discard, client.grown)
+            sending = asyncio.ensure_future(self._send(tails, client))
             leaving = asyncio.ensure_future(_gone(receive))
             try:
                 await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                tail.watchers.discard(client.grown)
                 for task in (sending, leaving):
                     task.cancel()
                     with suppress(asyncio.CancelledError):
                         await task
 
-    async def _send(self, tail: Tail, client: _Client) -> None:
+    async def _send(self, tails: Sequence[Tail], client: _Client) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await client.send(start, tail.size)
-        async for piece in of_run(tail, self._first, self._hide):
-            body = {"type": "http.response.body", "body": piece, "more_body": True}
-            await client.send(body, tail.size)
-        await client.send({"type": "http.response.body", "body": b""}, tail.size)
+        await client.send(start)
+        if self._many:
+            pieces = of_runs(tails, self._firsts, self._hide)
+        else:
+            pieces = of_run(tails[0], self._firsts[tails[0].run], self._hide)
+        async for piece in pieces:
+            await client.send({"type": "http.response.body", "body": piece, "more_body": True})
+        await client.send({"type": "http.response.body", "body": b""})
 
 
 class _Client:
     """What is connected, and whether it takes what it is sent."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, tails: Sequence[Tail]) -> None:
         self._send = send
+        self._tails = tails
         self._abort: Callable[[], None] | None = scope.get("zf.abort")
-        # How large the journal was when the piece that is on its way was handed over.
+        # How large the journals were when the piece that is on its way was handed over.
         self._since: int | None = None
 
-    async def send(self, message: dict[str, Any], size: int) -> None:
-        self._since = size
+    async def send(self, message: dict[str, Any]) -> None:
+        self._since = self._size()
         await self._send(message)
         self._since = None
 
-    def grown(self, size: int) -> None:
-        """The journal has this many bytes by now."""
-        if self._since is not None and size - self._since > BUFFER_BYTES and self._abort:
+    def grown(self) -> None:
+        """A journal has more by now."""
+        if self._since is not None and self._size() - self._since > BUFFER_BYTES and self._abort:
             self._abort()
+
+    def _size(self) -> int:
+        return sum(tail.size for tail in self._tails)
 
 
 async def _gone(receive: Receive) -> None:

@@ -70,7 +70,7 @@ class Summary(Struct, frozen=True):
     @property
     def over(self) -> bool:
         """Whether it has an end: no zf will write to its journal again."""
-        return self.result not in {"running", "unfinished", "unreadable"}
+        return self.result not in {"running", "unfinished", "waiting", "unreadable"}
 
     @property
     def text(self) -> str:

@@ -40,7 +40,7 @@ class Tail:
         self._stream = read.open_file(run_dir, JOURNAL)
         self._ends = array("Q")
         self._grown = asyncio.Event()
-        self.watchers: set[Callable[[int], None]] = set()
+        self.watchers: set[Callable[[], None]] = set()
 
     @property
     def count(self) -> int:
@@ -119,7 +119,7 @@ class Tail:
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
         for watch in [*self.watchers]:
-            watch(self.size)
+            watch()
 
 
 class Tails:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
@@ -173,8 +173,8 @@ def task(request: Request, name: str) -> Response:
         why = f"the project has no task {printable(name)} now"
         raise Refused(HTTPStatus.NOT_FOUND, why, code="ZF130")
     first = found[0]
-    hidden = Redactor(flow.tasks.values(), os.environ, flow.project).defined
-    parts = list(explain.parts(flow.root, hidden(first)))
+    redactor = Redactor(flow.tasks.values(), os.environ, flow.project)
+    parts = list(explain.parts(flow.root, redactor.defined(first)))
     newest = list(runs_of(request).newest(lambda run: bool(run.end_of(first.id)), _LOOKED_AT))
     fresh = int(time.monotonic() / _FRESH_S)
     took = _took(request.app.state.project.proofs, fresh).get(first.id)
@@ -186,7 +186,7 @@ def task(request: Request, name: str) -> Response:
         instances=[one.id for one in found] if first.base else [],
         said=[(p.key, _told(p.value), p.place, _place(p.place)) for p in parts if p.place],
         silent=[(p.key, _told(p.value)) for p in parts if not p.place],
-        source=_source(flow.root, first.file),
+        source=_source(flow.root, first.file, redactor.text),
         needs=[need.task for need in first.needs],
         known=flow.tasks,
         needed_by=needed,
@@ -214,8 +214,8 @@ def _place(place: str | None) -> str:
     return (place or "").rpartition(":")[2]
 
 
-def _source(root: str, file: str) -> list[Markup]:
-    """A file of the project; nothing where it is gone, or is not below the root."""
+def _source(root: str, file: str, hide: Callable[[str], str]) -> list[Markup]:
+    """A file of the project, secrets hidden; nothing where it is gone, or is not below the root."""
     path = os.path.realpath(f"{root}/{file}")
     if not path.startswith(os.path.realpath(root) + os.sep):
         return []
@@ -224,7 +224,7 @@ def _source(root: str, file: str) -> list[Markup]:
             text = opened.read(_MOST_BYTES).decode("utf-8", "replace")
     except OSError:
         return []
-    lines = text.split("\n")
+    lines = hide(text).split("\n")
     return terminal.lines(lines[:-1] if lines[-1] == "" else lines)
 
 

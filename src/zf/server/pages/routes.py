@@ -9,9 +9,21 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
+from zf.server.access.roles import Role
 from zf.server.live.flows import Flows
 from zf.server.live.opened import OpenRuns
-from zf.server.pages import compare, definitions, login, logs, overview, run, sheet, start, task
+from zf.server.pages import (
+    audit,
+    compare,
+    definitions,
+    login,
+    logs,
+    overview,
+    run,
+    sheet,
+    start,
+    task,
+)
 
 router = APIRouter(include_in_schema=False)
 
@@ -27,11 +39,11 @@ def add_pages(app: FastAPI) -> None:
     project = app.state.project
     app.state.open_runs = OpenRuns(project.proofs)
     app.state.flows = Flows(project.root, project.flow)
-    # Pages of other parts of the server, as (address, name); and what is said above every page.
-    app.state.sections = []
+    # Pages of its own running, as (address, name, least role); and what is said above every page.
+    app.state.sections = [("/audit", "Audit", Role.ADMIN)]
     app.state.alerts = []
     app.include_router(router)
-    for family in (login, overview, run, task, logs, definitions, compare, start):
+    for family in (login, overview, run, task, logs, definitions, compare, start, audit):
         app.include_router(family.router)
     for kind, handler in list(app.exception_handlers.items()):
         app.add_exception_handler(kind, _as_page(handler))

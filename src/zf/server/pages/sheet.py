@@ -18,6 +18,8 @@ from zf import __version__
 from zf.errors import printable
 from zf.report.html import sheet
 from zf.report.words import count, duration, moment, size
+from zf.server.access.guard import WHO
+from zf.server.access.roles import Role, Who
 from zf.server.live.flows import Flows
 from zf.server.live.opened import OpenRuns
 from zf.server.live.summaries import Summaries
@@ -55,6 +57,12 @@ def flows_of(request: Request) -> Flows:
     return flows
 
 
+def who_of(request: Request) -> Who:
+    """Whom the request is from: what has no token does not come as far as a page."""
+    who: Who = request.scope[WHO]
+    return who
+
+
 @cache
 def environment() -> Environment:
     """For the templates of this room and those of the report."""
@@ -82,12 +90,22 @@ def page(
 
 def filled(request: Request, name: str, **context: Any) -> str:
     """The same as text, which may be a part of a page alone."""
+    role = getattr(request.scope.get(WHO), "role", None)
     frame = {
+        "may": {
+            "run": role is not None and role >= Role.OPERATOR,
+            "approve": role is not None and role >= Role.APPROVER,
+            "admin": role is not None and role >= Role.ADMIN,
+        },
         "project": request.app.state.project.name,
-        "who": request.scope.get("zf.who"),
+        "who": request.scope.get(WHO),
         "path": request.url.path,
         "query": dict(request.query_params),
-        "sections": request.app.state.sections,
+        "sections": [
+            (href, name)
+            for href, name, least in request.app.state.sections
+            if role is not None and role >= least
+        ],
         "alerts": [line for told in request.app.state.alerts for line in told(request)],
     }
     pieces = sheet.pieces(environment().get_template(name), frame | context)

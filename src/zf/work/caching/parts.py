@@ -32,6 +32,7 @@ _UNSEEN = frozenset(
         *("title", "file", "line", "tags", "needs", "condition", "env", "pass_env", "cache"),
         *("cache_env", "cache_tools", "sources", "parallel_safe", "priority", "resources"),
         *("concurrency", "on_newer", "max_parallel", "matrix_fail_fast", "log_tail"),
+        "approval",
         *("timeout_s", "silence_timeout_s", "cleanup_timeout_s", "deadline_s", "start_after_s"),
         *("queue_timeout_s", "max_log_bytes", "max_retries", "retry_delay_s"),
         *("retry_max_delay_s", "retry_on", "allow_failure", "allow_timeout"),

@@ -21,7 +21,7 @@ from enum import Enum
 from typing import Any
 
 from zf.events import Cause
-from zf.lean.records import Struct
+from zf.lean.records import Struct, replace
 from zf.lean.signals import signal
 from zf.work.capture import Capture, LateOutput
 from zf.work.control import RunnerOrders, Stop
@@ -58,6 +58,10 @@ class Terms(Struct, frozen=True):
     meter: Callable[[], None] | None = None
     cause: Cause = Cause.TIMEOUT
     walled: bool = False
+
+    def ending(self, deadline: float, cause: Cause) -> Terms:
+        """The same with another deadline, which is called this."""
+        return replace(self, deadline=deadline, cause=cause)
 
 
 class Ended(Struct, frozen=True):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from zf.events import AttemptEnded, LeaseAwaited, LeaseTaken
 from zf.model import CANCEL_RUNNING, Task
 from zf.plan.graph import Plan
+from zf.run.gates.monitors import Monitors
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.limits.gate import Gate
 from zf.run.schedule.limits.waits import Waits
@@ -24,7 +25,9 @@ from zf.run.schedule.orders import (
     Order,
     Record,
     ReleaseLease,
+    RestAttempt,
     StartAttempt,
+    StartProbe,
 )
 from zf.run.schedule.ready import ReadyQueue, place_of
 
@@ -46,6 +49,7 @@ class Slots:
         self.queue = ReadyQueue(start_order(plan, limits), limits.resources)
         self.gate = Gate(limits.throttle)
         self.running: dict[str, int] = {}
+        self.monitors = Monitors(plan.tasks, clock)
         self._attempts: dict[str, int] = {}
         self._alone = False  # an exclusive task is running
         self.asked: str | None = None
@@ -64,6 +68,10 @@ class Slots:
         """Whether there was an attempt of it, or is one."""
         return name in self._attempts
 
+    def attempts(self, name: str) -> int:
+        """How many attempts of it there were."""
+        return self._attempts.get(name, 0)
+
     def leave(self, name: str) -> None:
         """The task does not start after all."""
         self._waits.over(name, self._clock.now)
@@ -74,21 +82,48 @@ class Slots:
         """The task to start now, taken out of the line."""
         if not self._has_free() or (self.gate.closed and self.running):
             return None
+        if self.monitors.due:
+            return self.monitors.take(idle=not self.running)
         return self.queue.take(idle=not self.running)
+
+    def attempt_of(self, name: str) -> int | None:
+        """The attempt of it that is under way, whether it runs or rests between probes."""
+        return self.running.get(name) or self.monitors.resting.get(name)
+
+    @property
+    def under_way(self) -> list[str]:
+        """The tasks of which one is."""
+        return [*self.running, *self.monitors.resting]
+
+    def rest(self, name: str, until: float) -> None:
+        """A probe has ended and the next comes at that moment: the slot is free."""
+        self.monitors.rest(name, self.running.pop(name), until)
+        self._alone = False
+        self._order(RestAttempt(name))
+
+    def probe(self, name: str) -> None:
+        """The next probe of a task that rests."""
+        attempt = self.running[name] = self.monitors.resting.pop(name)
+        self._alone = not self._tasks[name].parallel_safe
+        self._order(StartProbe(name, attempt))
 
     def start(self, name: str, spent: Mapping[str, float]) -> None:
         attempt = self._attempts.get(name, 0) + 1
         self._attempts[name] = self.running[name] = attempt
         self._alone = not self._tasks[name].parallel_safe
+        if self._tasks[name].repeat:
+            self.monitors.begin(name)
         self._order(StartAttempt(name, attempt, spent))
 
     def end(self, ended: AttemptEnded) -> bool:
         """Free the slot; False for a late or doubled report: the first one has decided."""
         name = ended.task
-        if self.running.get(name) != ended.attempt:
+        if self.attempt_of(name) != ended.attempt:
             return False
-        del self.running[name]
-        self._alone = False
+        if self.running.pop(name, None):
+            self._alone = False
+        if self._tasks[name].repeat:
+            self.monitors.end(ended)
         self.queue.release(name)
         if self._tasks[name].concurrency:
             self._order(ReleaseLease(name))
@@ -100,7 +135,8 @@ class Slots:
         if self.asked is not None:
             task = self._tasks[self.asked]
             cancels = task.on_newer == CANCEL_RUNNING
-            self._order(AskLease(task.id, task.concurrency, cancels))
+            protected = bool(task.approval.get("protected"))
+            self._order(AskLease(task.id, task.concurrency, cancels, protected))
         if self.gate.closed:
             waits = bool(self.queue) and self._has_free()
             self.gate.keep(waiting=waits, now=self._clock.now)

@@ -62,7 +62,8 @@ for (const part of all("[data-poll]")) {
     if (document.hidden) return;
     try {
       const made = document.createElement("div");
-      made.append(...(await fetched(part.dataset.poll)).body.childNodes);
+      const page = await fetched(part.dataset.poll), inner = part.dataset.pollPart;
+      made.append(...(inner ? page.querySelectorAll(inner) : page.body.childNodes));
       for (const { name, value } of part.attributes) made.setAttribute(name, value);
       morph(part, made, !part.contains(document.activeElement) && !part.matches(":hover"));
     } catch { /* the next time */ }

@@ -5,6 +5,7 @@ import { post, say } from "./app.js";
 
 const form = document.querySelector("#start"), plan = document.querySelector("#plan");
 const wrong = document.querySelector("#wrong"), go = document.querySelector("#go");
+const mayStart = !go.disabled;
 // A second press of the button, or a request that is sent again, starts nothing twice.
 const key = crypto.randomUUID();
 
@@ -46,7 +47,7 @@ const show = async () => {
   } catch (error) {
     say(`The plan cannot be shown: ${error.message}`, true);
   }
-  go.disabled = !plan.querySelector("[data-sha256]");
+  go.disabled = !mayStart || !plan.querySelector("[data-sha256]");
 };
 let typing = 0;
 form.addEventListener("change", (event) => event.target.matches("[name=phase], [name=task]") && show());

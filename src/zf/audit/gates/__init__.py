@@ -1,0 +1,1 @@
+"""Approvals: what is approved, what an approval says, and whether it counts."""

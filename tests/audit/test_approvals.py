@@ -1,0 +1,275 @@
+"""What counts as an approval: forged, replayed and reordered ones do not, and genuine ones do."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from zf.audit.gates.check import Answer, Given, Terms, code, examine
+from zf.audit.gates.statement import NAMESPACE, Statement, digest, subject
+from zf.audit.signing.ssh import SshSigner
+from zf.lean.records import replace
+from zf.proof.canonical import canonical
+
+RUN, TASK = "r1", "deploy"
+ASKED_AT, AT = "2026-01-01T10:00:00.000000Z", "2026-01-01T10:05:00.000000Z"
+TOKEN_KEY = b"5f" * 32
+SHA = "ab" * 32
+NEEDS = {"build": {"run": RUN, "status": "success", "task_sha256": SHA}}
+
+
+def subject_of(**more):
+    started = {"run": RUN, "nonce": "n", "plan_sha256": SHA, "run_sha256": SHA} | more
+    inputs, needs = started.pop("inputs", {"env": "prod"}), started.pop("needs", NEEDS)
+    task, attempt = started.pop("task", TASK), started.pop("attempt", 1)
+    return subject(started, task, attempt, SHA, inputs, needs)
+
+
+def asked(**more):
+    said = {"task": TASK, "attempt": 1, "by": ["ann", "bob", "bot"], "min": 1, "four_eyes": False}
+    return said | {"sha256": digest(subject_of()), "timeout_s": None} | more
+
+
+class Keys:
+    """Keys made by ssh-keygen: those of ann and bob, who may approve, and that of eve, who may
+    not; and one of ann's for runs alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        lines = []
+        self.signers = {}
+        for name in ("ann", "bob", "eve"):
+            path = folder / name
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path], check=True
+            )
+            self.signers[name] = SshSigner(str(path), NAMESPACE)
+            if name != "eve":
+                lines.append(f"{name} {path.with_suffix('.pub').read_text()}")
+        self.for_runs = SshSigner(str(folder / "ann"))
+        self.list = "".join(lines)
+        self.terms = Terms(self.list, ("bot",), key_of={"bot": TOKEN_KEY}.get)
+
+    def signed(self, line: bytes, by: str = "ann") -> Answer:
+        made = self.signers[by].sign("approval.json", line)["approval.json.sig"]
+        return Answer(line.decode(), made.decode())
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+def statement(**more):
+    values = {"run": RUN, "task": TASK, "attempt": 1, "subject_sha256": digest(subject_of())}
+    values |= {"decision": "approve", "approver": "ann", "how": "ssh", "source": "here", "at": AT}
+    return Statement(**(values | more))
+
+
+def look(answer, terms, given=None, **more):
+    return examine(answer, RUN, asked(**more), terms, given or Given(), asked_at=ASKED_AT)
+
+
+def test_a_genuine_one_counts_and_tells_whose_it_is(keys):
+    found = look(keys.signed(statement(comment="go").encoded()), keys.terms)
+    assert (found.why, found.said.approver) == ("", "ann")
+    assert found.key == keys.signers["ann"].key_id
+
+
+def test_one_that_says_no_counts_as_that(keys):
+    said = statement(decision="reject", comment="not today")
+    found = look(keys.signed(said.encoded()), keys.terms)
+    assert (found.why, found.counts) == ("rejected", True)
+    assert found.detail == "rejected by ann: not today"
+
+
+def test_a_token_vouches_with_a_code_that_only_its_key_makes(keys):
+    line = statement(approver="bot", how="token").encoded().decode()
+    assert look(Answer(line, code(TOKEN_KEY, line)), keys.terms).why == ""
+    assert look(Answer(line, code(b"other", line)), keys.terms).why == "bad_signature"
+    assert look(Answer(line, ""), keys.terms).why == "bad_signature"
+    gone = replace(keys.terms, key_of=lambda _: None)
+    assert look(Answer(line, code(TOKEN_KEY, line)), gone).why == "bad_signature"
+
+
+def test_a_name_with_a_key_is_not_vouched_for_by_a_token(keys):
+    line = statement(how="token").encoded().decode()
+    assert look(Answer(line, code(TOKEN_KEY, line)), keys.terms).why == "unknown_approver"
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"run": "r2"}, "other_run"),
+        ({"task": "build"}, "other_task"),
+        ({"attempt": 2}, "other_attempt"),
+        ({"subject_sha256": "cd" * 32}, "other_subject"),
+        ({"approver": "eve"}, "unknown_approver"),
+        ({"approver": "bob"}, "bad_signature"),  # signed by ann
+        ({"comment": "x" * 2001}, "malformed"),
+        ({"at": "yesterday"}, "malformed"),
+    ],
+)
+def test_what_is_for_something_else_is_refused_by_name(keys, more, why):
+    assert look(keys.signed(statement(**more).encoded()), keys.terms).why == why
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"plan_sha256": "cd" * 32},
+        {"run_sha256": "cd" * 32},
+        {"nonce": "another run of the same name"},
+        {"inputs": {"env": "test"}},
+        {"needs": {}},
+        {"needs": {"build": {**NEEDS["build"], "task_sha256": "cd" * 32}}},
+        {"needs": {"build": {**NEEDS["build"], "outputs_sha256": "cd" * 32}}},
+        {"needs": {"build": {**NEEDS["build"], "artifacts_sha256": "cd" * 32}}},
+        {"attempt": 2},
+    ],
+)
+def test_what_is_approved_is_all_of_it(keys, more):
+    said = statement(subject_sha256=digest(subject_of(**more)))
+    assert look(keys.signed(said.encoded()), keys.terms).why == "other_subject"
+
+
+def test_a_signature_for_something_else_than_approvals_is_none(keys):
+    line = statement().encoded()
+    made = keys.for_runs.sign("statement.json", line)["statement.json.sig"].decode()
+    found = look(Answer(line.decode(), made), keys.terms)
+    assert found.why == "bad_signature"
+    assert "signed for 'zf-run-v1', not 'zf-approval-v1'" in found.detail
+
+
+def test_a_key_that_may_sign_runs_alone_approves_nothing(keys):
+    terms = replace(
+        keys.terms, signers=keys.list.replace("ann ssh", 'ann namespaces="zf-run-v1" ssh')
+    )
+    assert look(keys.signed(statement().encoded()), terms).why == "bad_signature"
+
+
+def test_the_one_that_started_the_run_is_refused_by_name_or_key(keys):
+    answer = keys.signed(statement().encoded())
+    by_name = replace(keys.terms, triggered_by=("ann",))
+    by_key = replace(keys.terms, trigger_keys=(keys.signers["ann"].key_id,))
+    for terms in (by_name, by_key):
+        assert look(answer, terms).why == ""
+        assert look(answer, terms, four_eyes=True).why == "four_eyes"
+        other = keys.signed(statement(approver="bob").encoded(), "bob")
+        assert look(other, terms, four_eyes=True).why == ""
+
+
+def test_the_same_one_or_the_same_key_counts_once(keys):
+    answer = keys.signed(statement().encoded())
+    assert look(answer, keys.terms, Given({"ann"}, set())).why == "duplicate"
+    same_key = Given({"another"}, {keys.signers["ann"].key_id})
+    assert look(answer, keys.terms, same_key).why == "duplicate"
+    no = keys.signed(statement(decision="reject").encoded())
+    assert look(no, keys.terms, Given({"ann"}, set())).why == "rejected"
+
+
+def test_one_that_was_made_too_late_is_refused(keys):
+    answer = keys.signed(statement().encoded())
+    assert look(answer, keys.terms, timeout_s=300).why == ""
+    assert look(answer, keys.terms, timeout_s=299).why == "late"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{}\n",
+        b"null\n",
+        b"[" * 10_000,
+        b'{"schema":"zf/approval/v1"}\n',
+        statement().encoded()[:-1],
+        statement().encoded() + b"\n",
+        b" " + statement().encoded(),
+        statement().encoded().replace(b'"attempt":1', b'"attempt":1.0'),
+        statement().encoded().replace(b'"attempt":1', b'"attempt":true'),
+        statement().encoded().replace(b'"comment":""', b'"comment":"","comment":""'),
+        statement().encoded().replace(b'"decision":"approve"', b'"decision":"maybe"'),
+        canonical({"schema": "zf/approval/v2"}),
+    ],
+)
+def test_what_is_no_line_of_an_approval_is_refused_before_its_signature(keys, line):
+    assert look(Answer(line.decode(), "x"), keys.terms).why == "malformed"
+
+
+# Forging.
+
+
+def _flipped(text: str, rng: random.Random) -> str:
+    at = rng.randrange(len(text))
+    return text[:at] + chr(rng.randrange(32, 127)) + text[at + 1 :]
+
+
+def forged(rng, keys, answer, said):
+    """An answer that must not count, made of a genuine one, with what was given before."""
+    other = {
+        "run": "r2",
+        "task": "build",
+        "attempt": 2,
+        "subject_sha256": sha256(rng.randbytes(8)).hexdigest(),
+        "approver": rng.choice(["bob", "eve", "", "ann "]),
+        "how": "token",
+    }
+    kind = rng.randrange(8)
+    none = Given()
+    match kind:
+        case 0:  # said otherwise, with the signature of what was said
+            name = rng.choice([*other])
+            return Answer(
+                replace(said, **{name: other[name]}).encoded().decode(), answer.signature
+            ), none
+        case 1:  # said otherwise, and signed for that by the same key
+            name = rng.choice([*other.keys() - {"how"}])
+            return keys.signed(replace(said, **{name: other[name]}).encoded()), none
+        case 2:  # signed by another
+            return keys.signed(said.encoded(), "eve"), none
+        case 3:  # signed for something else
+            made = keys.for_runs.sign("x", said.encoded())["x.sig"].decode()
+            return Answer(answer.statement, made), none
+        case 4:  # a byte of the signature
+            changed = _flipped(answer.signature, rng)
+            return (
+                (Answer(answer.statement, changed), none) if changed != answer.signature else None
+            )
+        case 5:  # a byte of the statement
+            changed = _flipped(answer.statement, rng)
+            return (
+                (Answer(changed, answer.signature), none) if changed != answer.statement else None
+            )
+        case 6:  # once more
+            return answer, Given({said.approver}, {keys.signers["ann"].key_id})
+    # For what there was, or will be.
+    more = rng.choice([{"plan_sha256": SHA[::-1]}, {"inputs": {}}, {"needs": {}}, {"nonce": "m"}])
+    return keys.signed(replace(said, subject_sha256=digest(subject_of(**more))).encoded()), none
+
+
+def check_forged(seed: int, keys: Keys, answer: Answer, said: Statement) -> None:
+    made = forged(random.Random(seed), keys, answer, said)
+    if made is not None:
+        found = look(made[0], keys.terms, made[1])
+        assert not found.counts, (seed, made[0])
+        assert found.detail
+
+
+def test_no_forged_one_counts(keys):
+    said = statement()
+    answer = keys.signed(said.encoded())
+    assert look(answer, keys.terms).why == ""
+    for seed in range(200):
+        check_forged(seed, keys, answer, said)
+
+
+@pytest.mark.campaign
+def test_no_forged_one_of_many_counts(keys):
+    said = statement()
+    answer = keys.signed(said.encoded())
+    for seed in range(1000, 101_000):
+        check_forged(seed, keys, answer, said)
