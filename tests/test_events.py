@@ -13,7 +13,7 @@ from zf.proof.known import Known
 @pytest.mark.parametrize("name", TYPES)
 def test_a_digest_that_an_event_tells_is_known_to_the_runner(name):
     """The seal names what the journal vouches for, so no digest in it may go by. That of outputs is
-    of a file which task.sha256 lists.
+    of a file which task.sha256 lists; that of a late result, of one beside the runs.
     """
     kind = TYPES[name]
     digests = {f: sha256(f.encode()).hexdigest() for f in kind.__struct_fields__ if "sha256" in f}

@@ -171,6 +171,18 @@ class RunOptions(Options, more=REPORTS):
         help="Keep the proof out of reach of the steps while they run: auto (where the system can,"
         " without any effect on steps), always (or nothing is run) or never.",
     )
+    container_engine: Option[str | None] = Option(
+        "--container-engine",
+        metavar="COMMAND",
+        verbs=(*NEW_RUN, WATCH),
+        parse=typed.engine,
+        variables=("ZF_CONTAINER_ENGINE",),
+        key="container_engine",
+        default=typed.AUTO,
+        shown="podman where it is there, else docker",
+        help="What makes the containers of tasks: podman, docker, or a command line that begins"
+        " with one of them, such as 'podman --runtime runc'.",
+    )
     sign: Option[bool | None] = Option(
         "--sign",
         off="--no-sign",
@@ -204,6 +216,15 @@ class RunOptions(Options, more=REPORTS):
         verbs=(*EVERY_RUN, WATCH),
         help="With --sign: the key. An SSH key (private, or public when the agent has the private"
         " one) makes an SSH signature, an Ed25519 private key in PEM makes DSSE envelopes.",
+    )
+    executor: Option[str | None] = Option(
+        "--executor",
+        metavar="NAME",
+        verbs=(*NEW_RUN, WATCH),
+        variables=("ZF_EXECUTOR",),
+        shown="this machine",
+        help="Where tasks run that name no executor and no labels: one of the executors of zf.yaml,"
+        " or local.",
     )
     fail_fast: Option[Literal["now"] | bool | None] = Option(
         "--fail-fast",
@@ -363,6 +384,8 @@ class Settings(Struct, frozen=True):
     # A run of 0.1 that is resumed had none.
     shield: Setting[str] = Setting(typed.AUTO, "default")
     cached: Setting[bool] = Setting(False, "default")
+    container_engine: Setting[str] = Setting(typed.AUTO, "default")
+    executor: Setting[str | None] = Setting(None, "default")
 
     def as_json(self) -> dict[str, dict[str, Any]]:
         settings = {name: getattr(self, name) for name in self.__struct_fields__}

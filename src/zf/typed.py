@@ -29,6 +29,27 @@ def shield(text: str, source: str) -> str:
     raise _bad(source, text, "auto, always or never")
 
 
+def engine(text: str, source: str) -> str:
+    if engine_words(text):
+        return text
+    raise _bad(source, text, "podman, docker, or a command line that begins with one of them")
+
+
+def engine_words(text: str) -> list[str]:
+    """The command line that a container engine is; empty where the text is none, and for `auto`
+    that word alone.
+    """
+    from shlex import split  # noqa: PLC0415 - 2 ms, and hardly ever needed
+
+    try:
+        words = split(text)
+    except ValueError:
+        return []
+    name = words[0].rpartition("/")[2] if words else ""
+    is_known = words == [AUTO] or any(one in name for one in ("podman", "docker"))
+    return words if is_known else []
+
+
 def up_to(most: int) -> Callable[[str, str], int]:
     def whole(text: str, source: str) -> int:
         # int() alone would take "4_0", " 4" and Arabic digits, which are mistakes.

@@ -146,6 +146,15 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         "TRAVIS_COMMIT",
     ),
 }
+# Of these, those that say where things are on this machine, and so nothing in a container.
+OF_A_MACHINE = frozenset(
+    {
+        *ALLOWED["User and places"],
+        *ALLOWED["Folders"],
+        *ALLOWED["Certificates"],
+        *("DOCKER_CONTEXT", "DOCKER_HOST", "VIRTUAL_ENV"),
+    }
+)
 _NAMES = frozenset(name for names in ALLOWED.values() for name in names if name[-1] != "*")
 _PREFIXES = tuple(name[:-1] for names in ALLOWED.values() for name in names if name[-1] == "*")
 

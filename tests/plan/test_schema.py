@@ -20,7 +20,7 @@ from zf.plan.gates.approval import APPROVAL, APPROVERS
 from zf.plan.matrix import keys as matrix_keys
 from zf.plan.services.keys import SERVICE
 from zf.plan.steps import keys as step_keys
-from zf.plan.walls.keys import SANDBOX
+from zf.plan.walls.keys import CONTAINER, SANDBOX
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -93,11 +93,23 @@ WHOLE_TASK = {
     "budget": {"llm_cost_usd": 2},
     "budget_required": True,
     "metrics_strict": True,
+    "executor": "far",
+    "labels": ["gpu"],
     "sources": ["src/**", "!src/*.md"],
     "generates": ["out/**", ".venv"],
     "cache": {"env": ["AWS_*"], "tools": ["make --version"], "check": "content"},
     "approval": {"by": ["ann"], "prompt": "Now?", "min": 1, "timeout_sec": 60, "four_eyes": True},
     "sandbox": {"network": True, "write": ["out"], "read": ["src/**"], "hide": ["~/.ssh"]},
+    "container": {
+        "image": "debian:12",
+        "pull": "never",
+        "user": "1000:1000",
+        "volumes": ["./data:/data:ro"],
+        "env": {"MODE": "ci"},
+        "network": "host",
+        "memory": "512m",
+        "cpus": 1.5,
+    },
     "nice": 5,
     "memory_mb": 512,
     "cpus": 1.5,
@@ -157,9 +169,19 @@ WHOLE_PROJECT = {
     "grace_sec": 5,
     "sign": True,
     "shield": "always",
+    "container_engine": "podman --runtime runc",
     "cached": True,
     "resources": {"db": 1},
     "throttle": {"cpu_percent": 80, "min_free_mem": 500},
+    "executors": {
+        "far": {
+            "start": ["srun", "-c{cpus}", "zf", "agent"],
+            "slots": 2,
+            "labels": ["gpu"],
+            "lease_sec": 30,
+            "start_timeout_sec": 600,
+        }
+    },
     "budget": {"llm_tokens": 300000},
     "inputs": {
         "env": {"type": "choice", "options": ["dev", "prod"], "default": "dev"},
@@ -238,13 +260,17 @@ def test_a_proof_records_every_key_and_a_task_can_be_made_of_it_again(tmp_path):
     needed["30-migrate"] += "outputs: [version]\n"
     said = {key: value for key, value in WHOLE_TASK.items() if key not in SHORT}
     needed["zf.yaml"] = "approvers: {tokens: [ann]}\n"
+    needed["zf.yaml"] += "executors: {far: {start: [zf, agent], labels: [gpu]}}\n"
     # What cannot be beside the others has a task of its own.
     apart = good("b") + json.dumps({"repeat": said.pop("repeat")})[1:-1]
-    found = loaded(tmp_path, needed | {"40-seed": json.dumps(said), "a": good("a"), "b": apart})
+    boxed = {"phase": "E", "run": "make", "container": said.pop("container")}
+    files = {"40-seed": json.dumps(said), "a": good("a"), "b": apart, "boxed": json.dumps(boxed)}
+    found = loaded(tmp_path, needed | files)
     assert found.flow is not None, found.problems
     form = json.loads((REFERENCE / "schemas/recorded-task.schema.json").read_text())
     later = {key for _, key, _ in LATER}
     whole = recorded(found.flow.tasks["40-seed@py=3.12,shard=1"])
+    whole["container"] = recorded(found.flow.tasks["boxed"])["container"]
     plain = recorded(found.flow.tasks["a"])
     for task in found.flow.tasks.values():
         said = json.loads(json.dumps(recorded(task)))
@@ -368,6 +394,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 schema.REPORTS,
                 CACHE,
                 SANDBOX,
+                CONTAINER,
                 SERVICE,
                 APPROVAL,
                 schema.PROJECT,
@@ -392,6 +419,7 @@ PAGE = (REFERENCE / "task-file.md").read_text()
         "reports",
         "cache",
         "sandbox",
+        "container",
         "service",
         "approval",
         "project",

@@ -20,6 +20,7 @@ from tests.support.random_flows import (
 from tests.support.simulated import Simulation, ended, plan_of, task
 from tests.support.simulated_journals import check_once, ends_in, journal_of, runner_died
 from zf.events import (
+    AttemptPlaced,
     AttemptStarted,
     Cached,
     CacheMissed,
@@ -30,6 +31,7 @@ from zf.events import (
     LeaseTaken,
     PhaseEnded,
     PhaseStarted,
+    ResultQuarantined,
     RetryScheduled,
     RunEnded,
     RunResumed,
@@ -190,6 +192,8 @@ DECIDED_AGAIN = {
     RunSuspended,
     # The end of the attempt says what came of that.
     *(Cached, CacheMissed),
+    # Where an attempt was, and what came after its end, decide nothing.
+    *(AttemptPlaced, ResultQuarantined),
 }
 
 

@@ -21,6 +21,7 @@ KINDS = (
     r"(run|phase|attempt)_(started|ended)|(run|phase)_timed_out|run_resumed|task_not_run|interrupted"
     r"|cancel_requested|condition_evaluated|retry_(scheduled|dropped)|throttle_(entered|left)"
     r"|lease_(awaited|taken)|budget_warned|cached|cache_missed|plan_extended|probe|service_(started|ended)"
+    r"|attempt_placed|result_quarantined|executor_drained"
 )
 SAID = "status|exit_code|signal|attempt|cause|detail|step|started_at|completed_at|duration_s|needs"
 ATTEST = r"attest/(statement\.(json(\.sig|\.tsr)?|dsse\.json)|test-result\.(dsse\.)?json)"

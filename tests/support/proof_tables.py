@@ -18,7 +18,7 @@ WORDS = {
     r"^([0-9a-f]{64})?$": "SHA-256, or empty",
     r"^([0-9a-f]{32}|)$": "32 hexadecimal digits, or empty",
     r"^(mount|mount\+landlock|unknown|none: .+)$": "`mount`, `mount+landlock`, `unknown`, `none: ` and a reason",
-    r"^(sandbox|none: .+)$": "`sandbox`, `none: ` and a reason",
+    r"^(sandbox|container|none: .+)$": "`sandbox`, `container`, `none: ` and a reason",
     r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$": "time",
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$": "id",
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:@[A-Za-z0-9_=,.+-]{1,100})?$": "task id",

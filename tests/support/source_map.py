@@ -21,6 +21,7 @@ ROOMS = (
     "watch",
     "plan",
     "run",
+    "engines",
     "work",
     "redact",
     "metrics",

@@ -17,6 +17,9 @@ from zf.proof.layout import MANIFEST
 
 VERIFIED, TAMPERED, INCOMPLETE, UNTRUSTED = Exit.OK, Exit.FAILED, Exit.INCOMPLETE, Exit.UNTRUSTED
 
+# Of images this many are named.
+_MOST_IMAGES = 3
+
 
 class Verification(Struct, frozen=True):
     """What the run came to, all five verdicts, every finding, and the exit code they come to."""
@@ -163,11 +166,23 @@ def _complete(seen: Evidence) -> str:
     told += f" ({shielded} shielded)" if shielded else ""
     sandboxed = sum(status.get("isolation") == "sandbox" for status in seen.statuses)
     told += f" ({sandboxed} sandboxed)" if sandboxed else ""
+    told += _contained(seen)
     told += _approved(seen)
     if task := seen.run.get("interactive"):
         told += f"; a person could type in {str(task)[:200]}"
     told = f"{ended} of {len(seen.planned)} planned tasks ended{told}; {closed}, {sealed}"
     return told + _from_elsewhere(seen.cached)
+
+
+def _contained(seen: Evidence) -> str:
+    """How many tasks ran in containers, and of which images."""
+    count = sum(status.get("isolation") == "container" for status in seen.statuses)
+    if not count:
+        return ""
+    images = [f"{name} {digest}" for name, digest in statement.images(seen.run).items()]
+    told = ", ".join(f"{one:.200}" for one in images[:_MOST_IMAGES])
+    more = f" and {len(images) - _MOST_IMAGES} more" if len(images) > _MOST_IMAGES else ""
+    return f" ({count} in containers: {told}{more})" if told else f" ({count} in containers)"
 
 
 def _told_approvals(seen: Evidence) -> list[dict[str, Any]]:

@@ -104,10 +104,13 @@ def _isolation(value: Any) -> Mapping[str, str]:
     return {_ids([name], is_task_id)[0]: _wall(wall) for name, wall in value.items()}
 
 
+_WALLS = ("sandbox", "container")
+
+
 def _wall(value: Any) -> str:
-    if value != "sandbox":
-        raise ValueError("not 'sandbox', the only wall that can be demanded")
-    return "sandbox"
+    if value in _WALLS:
+        return str(value)
+    raise ValueError("neither 'sandbox' nor 'container', the walls that can be demanded")
 
 
 def _refused(value: Any) -> bool:

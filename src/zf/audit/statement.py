@@ -132,6 +132,7 @@ def run(
         "redactions": dict(facts.redactions),
         "shields": dict(facts.shields),
         **({"isolations": dict(facts.isolations)} if facts.isolations else {}),
+        **({"images": named} if (named := images(facts.run)) else {}),
         "previous": {"run": started.get("previous_run"), "head": started.get("previous_head")},
         "approval": approval,
         "meaning": MEANING,
@@ -169,6 +170,16 @@ def shields(statuses: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 def isolations(statuses: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """What they say of the walls that tasks asked for, counted."""
     return _counted(statuses, "isolation")
+
+
+def images(run: Mapping[str, Any]) -> dict[str, str]:
+    """The images that a run.json says its containers were made of, each with its digest."""
+    said = run.get("images")
+    return {
+        str(name): str(one["digest"])
+        for name, one in sorted(said.items() if isinstance(said, Mapping) else ())
+        if isinstance(one, Mapping) and "digest" in one
+    }
 
 
 def _counted(statuses: Iterable[Mapping[str, Any]], key: str) -> dict[str, int]:

@@ -95,7 +95,7 @@ def _begin_phases(phases: Sequence[str], options: RunOptions, beside: Beside) ->
     if selected is not None and not plan.tasks:
         return _nothing(selected)
     if options.dry_run:
-        return _show(flow, plan, options)
+        return _show(flow, plan, settings, options)
     return carry_out(flow, plan, settings, options, beside)
 
 
@@ -161,13 +161,13 @@ def _begin_named(words: Sequence[str], options: RunOptions, beside: Beside) -> i
         if not plan.tasks:
             return _nothing(selected)
     if options.dry_run:
-        return _show(flow, plan, options)
+        return _show(flow, plan, settings, options)
     if options.output is None and named.only_task(flow, words):
         options.values["output"] = "prefix"
     return carry_out(flow, plan, settings, options, beside, terminal=terminal)
 
 
-def _show(flow: Flow, plan: Plan, options: RunOptions) -> int:
+def _show(flow: Flow, plan: Plan, settings: Settings, options: RunOptions) -> int:
     inputs = inputs_of(flow, plan, options)
     import json
 
@@ -179,6 +179,10 @@ def _show(flow: Flow, plan: Plan, options: RunOptions) -> int:
         from zf.work.caching.forecast import Forecast
         from zf.work.caching.lookup import Lookup
 
+        if any(task.container for task in plan.tasks.values()):
+            from zf.run.host.containers import as_known_here
+
+            plan = as_known_here(plan, settings.container_engine.value)
         hidden = Redactor(plan.tasks.values(), os.environ, flow.project, inputs)
         look = Lookup(flow.proofs)
         print(*Forecast(flow, plan, inputs, os.environ, hidden, look).lines(), sep="\n")
@@ -389,6 +393,7 @@ def carry_out(
         inputs=inputs,
         arguments=tuple(again.get("arguments", options.arguments)),
         terminal=terminal,
+        images=again.get("images", NOTHING),
     )
     hide = request.redactor.text
     hide_in_commands(hide)

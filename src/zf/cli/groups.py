@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
     "Begin": {
-        "init": "Propose tasks for a project, and write them once asked.",
-        "new": "Add a task to the project.",
+        "init | new": "Propose tasks for a project; add one more.",
         "doctor": "Say what is wrong here for zf, and what to do about it.",
         "help": "Show how a verb is used, or what a key means: zf help keys.",
     },
@@ -22,15 +21,14 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "schema": "Print the JSON Schema of task.yaml or zf.yaml, for editors.",
     },
     "Run": {
-        "run": "Run everything, or some phases or tasks with what they need.",
+        "run": "Run everything, or phases or tasks with what they need.",
         "run-phase": "Run every task of one or more phases, in order.",
         "run-task": "Run one task, and exit with its failing step's own code.",
         "watch": "Run again whatever a change concerns, until Ctrl-C.",
         "rerun": "Run a part of an earlier run again, such as what failed.",
-        "resume": "Finish a run whose zf was killed, or that was suspended.",
-        "cancel": "End a run that goes on, or one task of it.",
-        "approve": "Approve a task that waits for it.",
-        "reject": "Say no to a task that waits for approval.",
+        "resume | cancel": "Finish a run that was killed or suspended; end one.",
+        "approve | reject": "Answer for a task that waits for approval.",
+        "agent | workers": "Run tasks for another machine; show which there are.",
         "shell": "Open a shell where the steps of a task would run.",
     },
     "Look": {

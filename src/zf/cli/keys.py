@@ -236,6 +236,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "sources": "sources: [src/**, pyproject.toml]",
         "generates": "generates: [dist/]",
         "sandbox": "sandbox: true",
+        "container": "container: debian:12",
         "repeat": "repeat: {interval_sec: 5, limit: 60}",
         "cache": "cache: true",
         "nice": "nice: 10",

@@ -15,11 +15,11 @@ from zf.cli.display import streams
 from zf.cli.exits import guarded
 from zf.cli.options import Directory
 from zf.cli.verbs import (
-    doctor,
     help,  # noqa: A004 - a verb
     imports,
     init,
     keep,
+    machines,
     proof,
     report,
     rerun,
@@ -68,7 +68,7 @@ for _family in (
     rerun,
     shell,
     tasks,
-    doctor,
+    machines,
     runs,
     report,
     proof,

@@ -13,6 +13,7 @@ from zf.cli.groups import VERBS
 from zf.errors import ZfError, printable
 from zf.lean import lazy
 from zf.model import Asked
+from zf.proof.layout import CONTAINERS, LOCKS
 
 if TYPE_CHECKING:
     from zf.model import Flow
@@ -92,6 +93,7 @@ def open_project(
     from zf.settings import DEFAULT_PHASE_TIMEOUT_S
 
     root, home = places.find_root(os.getcwd())
+    _end_abandoned(f"{home}/proofs")
     timeout_s = DEFAULT_PHASE_TIMEOUT_S if phase_timeout_s is None else phase_timeout_s
     loaded = None
     if meanwhile is not None:
@@ -127,7 +129,18 @@ def proofs_folder() -> str:
     """Where the runs of the project at hand are; its task files need not be valid."""
     from zf.plan import places
 
-    return f"{places.find_root(os.getcwd())[1]}/proofs"
+    proofs = f"{places.find_root(os.getcwd())[1]}/proofs"
+    _end_abandoned(proofs)
+    return proofs
+
+
+def _end_abandoned(proofs: str) -> None:
+    """Remove the containers of runs whose zf was killed, with all that goes on in them."""
+    if os.path.isdir(f"{proofs}/{LOCKS}/{CONTAINERS}"):
+        from zf.run.host import containers
+
+        for problem in containers.clear(proofs):
+            streams.say(sys.stderr, f"note: {printable(problem)}\n")
 
 
 def is_archive(run: str) -> bool:

@@ -16,7 +16,7 @@ from zf.run.opening import unshielded
 from zf.typed import ALWAYS, AUTO, NEVER
 from zf.work.supervise import cgroup
 from zf.work.supervise.processes import become_subreaper
-from zf.work.walls import sandbox
+from zf.work.walls import engine, sandbox
 from zf.work.walls.shield import Grounds, why_not
 
 _NAME = "zf-doctor-{0}"
@@ -115,3 +115,20 @@ def sandboxes(here: Here) -> Iterator[Finding]:
     else:
         remedy = "let this user make namespaces; in a container, start that with --privileged"
         yield Finding("sandbox", NOTE, f"no task can have a sandbox: {why}", remedy)
+
+
+def containers(here: Here) -> Iterator[Finding]:
+    """Whether a task can have a container, and what makes it."""
+    setting = here.settings.container_engine.value if here.settings else AUTO
+    found = engine.found(setting, here.environ.get("PATH", os.defpath))
+    remedy = "install podman: apt-get, apk or dnf install podman"
+    if found is None or sys.platform != "linux":
+        why = engine.why_none(setting)
+        yield Finding("containers", NOTE, f"no task can have a container: {why}", remedy)
+        return
+    if why := found.why_not(here.environ):
+        remedy = "start its daemon, or let this user talk to it"
+        yield Finding("containers", NOTE, f"no task can have a container: {why}", remedy)
+    else:
+        told = f"a task can have a container, which {found.words[0]} makes"
+        yield Finding("containers", OK, told)

@@ -19,6 +19,7 @@ _LOOKS: tuple[tuple[str, Callable[[Here], Iterator[Finding]]], ...] = (
     ("cgroup", containing.own_cgroup),
     ("shield", containing.shield),
     ("sandbox", containing.sandboxes),
+    ("containers", containing.containers),
     ("files", limits.files),
     ("processors", limits.processors),
     ("memory", limits.memory),

@@ -18,6 +18,7 @@ from zf.events.attempts import (
 )
 from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
+from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
 from zf.events.probes import Probe, Probed
 from zf.events.records import TYPES, Event, from_json, timestamp, to_json
 from zf.events.runs import (
@@ -48,6 +49,7 @@ __all__ = [
     "ApprovalGiven",
     "ApprovalRefused",
     "AttemptEnded",
+    "AttemptPlaced",
     "AttemptStarted",
     "BudgetWarned",
     "CacheMissed",
@@ -56,6 +58,7 @@ __all__ = [
     "Cause",
     "ConditionEvaluated",
     "Event",
+    "ExecutorDrained",
     "Instance",
     "Interrupted",
     "LeaseAwaited",
@@ -66,6 +69,7 @@ __all__ = [
     "PlanExtended",
     "Probe",
     "Probed",
+    "ResultQuarantined",
     "RetryDropped",
     "RetryScheduled",
     "RunEnded",

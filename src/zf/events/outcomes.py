@@ -63,7 +63,7 @@ class Cause(StrEnum):
     SUPERSEDED = "superseded"  # a newer run wants its `concurrency` group for itself
     SPAWN = "spawn"  # a step could not be started
     WORKDIR = "workdir"  # the workdir is missing or outside the project
-    OOM = "oom"  # the kernel killed a process of it, as it had reached its memory_mb
+    OOM = "oom"  # it was killed, as it had reached its memory_mb, or what its executor gives
     LIMIT = "limit"  # it failed as it had reached another of its limits
     SERVICE = "service"  # a service could not be started, was not ready in time, or died
     SURVIVORS = "survivors"  # processes were left behind
@@ -79,4 +79,9 @@ class Cause(StrEnum):
     ARTIFACTS = "artifacts"  # an artifact was refused or could not be read
     STORAGE = "storage"  # the proof could not be written
     WORKER = "worker"  # the worker died or stopped answering
+    NODE = "node"  # the machine of its executor failed
+    PREEMPTED = "preempted"  # its executor gave the place to something else; no retry is spent
+    EVICTED = "evicted"  # its executor sent it away, as the machine was short of something
+    WALLTIME = "walltime"  # its executor ended it, as the time it gave was over
+    UNREACHABLE = "unreachable"  # its executor could not be reached, or was not heard any more
     RUNNER = "runner"  # the runner died; `zf resume` tries the task again

@@ -20,6 +20,7 @@ from zf.events.attempts import (
     TaskNotRun,
 )
 from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
+from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
 from zf.events.probes import Probe
 from zf.events.runs import (
     BudgetWarned,
@@ -71,6 +72,9 @@ Event = (
     | PlanExtended
     | Cached
     | CacheMissed
+    | AttemptPlaced
+    | ResultQuarantined
+    | ExecutorDrained
     | ServiceStarted
     | ServiceEnded
     | RetryScheduled

@@ -4,6 +4,7 @@
 them again. Plain records, so that a worker or a replayed plan needs no pydantic.
 """
 
+from zf.model.executors import LOCAL, LOST_CAUSES, PLACEHOLDERS, Executor, fitting
 from zf.model.names import (
     DEFAULT_PHASE,
     ID_PATTERN,
@@ -46,8 +47,11 @@ __all__ = [
     "ID_PATTERN",
     "LATER",
     "LIMITS",
+    "LOCAL",
+    "LOST_CAUSES",
     "NOTHING",
     "OUTPUT_PATTERN",
+    "PLACEHOLDERS",
     "QUEUE",
     "REPLACE_QUEUED",
     "RESERVED_ENV",
@@ -55,6 +59,7 @@ __all__ = [
     "TASK_KEYS",
     "TASK_PATTERN",
     "Asked",
+    "Executor",
     "Flow",
     "Loaded",
     "Need",
@@ -66,6 +71,7 @@ __all__ = [
     "base_of",
     "declares_inputs",
     "definition_sha256",
+    "fitting",
     "is_limited",
     "is_task_id",
     "is_valid_id",

@@ -8,6 +8,7 @@ from typing import Any
 from zf.errors import Problem
 from zf.inputs import Input
 from zf.lean.records import Struct, field
+from zf.model.executors import Executor
 from zf.model.service import Service
 from zf.model.task import NOTHING, Need, Task
 
@@ -41,6 +42,7 @@ class Project(Struct, frozen=True):
     grace_s: float | None = None
     sign: bool | None = None
     shield: str | None = None
+    container_engine: str | None = None
     # Whether results of earlier runs count for tasks that say `cache`.
     cached: bool | None = None
     # How much there is of what tasks ask for in `resources`, beside the machine's own cpu, mem_mb.
@@ -54,6 +56,8 @@ class Project(Struct, frozen=True):
     # Where those are who may approve: the file with their keys, and names of tokens.
     approvers: Mapping[str, Any] = NOTHING
     phases: Mapping[str, Phase] = field(default_factory=dict)
+    # Where tasks can run that do not run here.
+    executors: Mapping[str, Executor] = NOTHING
     # What a server starts by itself, by name, and how its queue works: as the file says it.
     schedules: Mapping[str, Any] = NOTHING
     webhooks: Mapping[str, Any] = NOTHING

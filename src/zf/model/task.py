@@ -160,6 +160,9 @@ class Task(Struct, frozen=True):
     on_newer: str = QUEUE
     # The `matrix:` of a task whose instances are only known when a need has handed on which.
     matrix_from: Mapping[str, Any] = NOTHING
+    # The container that its steps run in, by the keys of a task file; of a task that is to run also
+    # the `digest` and the `id` of the image that its name stands for in this run.
+    container: Mapping[str, Any] = NOTHING
     # What runs beside its steps.
     services: tuple[Service, ...] = ()
     # What its processes may have of the machine, together or (files) each; None for no limit.
@@ -172,6 +175,9 @@ class Task(Struct, frozen=True):
     repeat: Mapping[str, Any] = NOTHING
     # Who has to approve each attempt before it begins, and on which terms, by the keys of a file.
     approval: Mapping[str, Any] = NOTHING
+    # Where it runs, if not where the runner is: an executor by its name, or by what it has.
+    executor: str = ""
+    labels: tuple[str, ...] = ()
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
         """Whether dependents go on after this outcome: its conclusion is then `warned`."""

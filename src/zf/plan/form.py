@@ -171,6 +171,24 @@ def word_or_list(word: Schema, listed: Schema) -> Schema:
     )
 
 
+def bool_or_text(pattern: str) -> Schema:
+    """`true`, `false` or a text."""
+    return _shaped(
+        {_PLAIN: text(pattern), _OTHER: BOOL},
+        lambda value: _OTHER if isinstance(value, bool) else _PLAIN,
+    )
+
+
+def text_or_keys(pattern: str, keys: Mapping[str, Key]) -> Schema:
+    """A text, a mapping with these keys, or `false` for none of it."""
+
+    def shape(value: object) -> str:
+        return _OTHER if value is False else _MAPPED if isinstance(value, dict) else _PLAIN
+
+    none = _schema("literal", expected=[False])
+    return _shaped({_PLAIN: text(pattern), _OTHER: none, _MAPPED: mapping(keys)}, shape)
+
+
 def any_shape(plain: Schema, listed: Schema, keys: Mapping[str, Key]) -> Schema:
     """A text, a list, or a mapping with these keys; anything else is a mapping that went wrong."""
     shapes: dict[type, str] = {str: _PLAIN, list: _LISTED}

@@ -82,6 +82,8 @@ def load(
     tasks = _resolved(drafts, expanded, problems)
     problems += _bad_env(drafts, project)
     problems += check_caching(drafts)
+    problems += _bad_walls(drafts, root, home)
+    problems += _bad_places(drafts, project)
     if any(draft.task and draft.task.repeat for draft in drafts):
         from zf.plan.gates.checks import check_repeat  # few tasks repeat
 
@@ -137,9 +139,8 @@ def _path_warnings(drafts: list[Draft]) -> Iterator[Problem]:
         task = draft.task
         if task is None or draft.matrix is not None:
             continue
-        if not any(
-            "${" in one for one in (task.workdir, *task.artifacts, *task.generates, *task.sources)
-        ):
+        globs = (*task.artifacts, *task.generates, *task.sources)
+        if not any("${" in one for one in (task.workdir, task.container.get("image", ""), *globs)):
             continue
         from zf.plan.matrix.paths import not_put  # no task has one
 
@@ -168,6 +169,22 @@ def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:
     from zf.plan.steps.problems import check_env  # few tasks have such values
 
     return check_env(asking, project)
+
+
+def _bad_walls(drafts: list[Draft], root: str, home: str) -> Iterable[Problem]:
+    if not any(draft.task is not None and draft.task.container for draft in drafts):
+        return ()
+    from zf.plan.walls.checks import check_walls  # few tasks have a container
+
+    return check_walls(drafts, root, home)
+
+
+def _bad_places(drafts: list[Draft], project: Project) -> Iterable[Problem]:
+    if not any(draft.task and (draft.task.executor or draft.task.labels) for draft in drafts):
+        return ()
+    from zf.plan.placing.checks import check_places  # few tasks say where they run
+
+    return check_places(drafts, project)
 
 
 def _handed(

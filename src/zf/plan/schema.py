@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zf.model import CANCEL_RUNNING, DEFAULT_PHASE, QUEUE
+from zf.model import CANCEL_RUNNING, DEFAULT_PHASE, LOST_CAUSES, QUEUE
 from zf.plan.caching.keys import CACHING
 from zf.plan.files.patterns import ENV_NAME, ID, INSIDE, METRIC_NAME, NOT_BLANK
 from zf.plan.form import (
@@ -38,13 +38,14 @@ from zf.plan.gates.keys import GATES
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.matrix.keys import AXIS, MATRIX
 from zf.plan.outputs.form import FROM, OUTPUTS
+from zf.plan.placing.keys import EXECUTORS, PLACING
 from zf.plan.services.keys import SERVICES
 from zf.plan.steps.keys import CLEANUP, SHELL, STEP
 from zf.plan.triggers.keys import TRIGGERS
-from zf.plan.walls.keys import WALLS
+from zf.plan.walls.keys import WALLS, WALLS_OF_PROJECT
 from zf.plan.walls.limits import LIMITS
 from zf.settings import DEFAULT_GRACE_S, MAX_JOBS_LIMIT, MAX_TAIL_LINES
-from zf.typed import MAX_AMOUNT, MAX_SECONDS, SHIELD_MODES
+from zf.typed import MAX_AMOUNT, MAX_SECONDS
 
 MAX_GRACE_S = 3600
 MAX_RETRIES = 1000
@@ -95,7 +96,7 @@ EXIT_CODES: Mapping[str, Key] = {
     ),
 }
 
-RETRY_WORDS = ("failure", "timeout", "lost")
+RETRY_WORDS = ("failure", "timeout", "lost", *LOST_CAUSES)
 
 ARTIFACT: Mapping[str, Key] = {
     "path": Key(
@@ -248,6 +249,7 @@ TASK: Mapping[str, Key] = {
         text(NOT_BLANK),
         "The script of the task's only step: short for `commands: [{run: ...}]`.",
     ),
+    **PLACING,
     **CACHING,
     **WALLS,
     **GATES,
@@ -384,12 +386,7 @@ PROJECT: Mapping[str, Key] = {
         "Whether every run is signed when it is over. A flag wins over this.",
         default=False,
     ),
-    "shield": Key(
-        one_of(*SHIELD_MODES),
-        "Whether the proof is kept out of reach of steps while they run. A flag or variable wins"
-        " over this.",
-        default="auto",
-    ),
+    **WALLS_OF_PROJECT,
     "cached": Key(
         BOOL,
         "Whether results of earlier runs count for tasks that say `cache`. A flag or variable wins"
@@ -407,6 +404,7 @@ PROJECT: Mapping[str, Key] = {
         keys=THROTTLE,
     ),
     **OF_APPROVERS,
+    "executors": EXECUTORS,
     "inputs": OF_A_PROJECT,
     "phases": Key(
         table(text(ID), mapping(PHASE)),

@@ -2,6 +2,7 @@
 
 proofs/.locks/         what is no part of any run
 proofs/retention.jsonl which runs were pruned, and which are held
+proofs/.quarantine/    late results of executors, by run
 proofs/RUN/            run.json, plan.json, events.jsonl, blocked.json, MANIFEST.sha256, attest/
 proofs/RUN/TASK/       the tree of the attempt that counts, six folders
 .../TASK/attempts/K/   the trees of the attempts before it
@@ -12,9 +13,14 @@ from __future__ import annotations
 LOCKS = ".locks"
 # In there how long tasks took; a project may have a file of the same name and form.
 DURATIONS = "durations.json"
+# In there too: a file for each container of a run, as long as there is one.
+CONTAINERS = "containers"
 
 # Beside the runs: which were pruned, and which are held.
 RETENTION = "retention.jsonl"
+
+# Beside the runs, too: results that came after their attempts had ended, which count for nothing.
+QUARANTINE = ".quarantine"
 
 # At the top of a run.
 RUN, PLAN, JOURNAL, BLOCKED = "run.json", "plan.json", "events.jsonl", "blocked.json"

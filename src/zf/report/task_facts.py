@@ -16,6 +16,7 @@ from zf.events import (
     ApprovalAsked,
     ApprovalGiven,
     ApprovalRefused,
+    AttemptPlaced,
     Cached,
     CacheMissed,
     Cause,
@@ -24,6 +25,7 @@ from zf.events import (
     LeaseTaken,
     PlanExtended,
     Probe,
+    ResultQuarantined,
     Status,
 )
 from zf.instances import listed_by, rows_of
@@ -120,6 +122,9 @@ class TaskFacts(Struct):
     asked: list[ConditionEvaluated] = field(default_factory=list)
     # What came of looking for an earlier result, for the attempt that counts.
     looked_up: Cached | CacheMissed | None = None
+    # Which agent has the last attempt that was given to one; results that came too late to count.
+    placed: AttemptPlaced | None = None
+    late: list[ResultQuarantined] = field(default_factory=list)
     # Of one that is probed: the last probe of the attempt, how many in a row came to the same, and
     # how many in all to what.
     probe: Probe | None = None
@@ -230,10 +235,16 @@ class TaskFacts(Struct):
         self.looked_up = self.probe = None
         self.probes = NOTHING
 
-    def goes_on(self, event: Probe | Cached | CacheMissed) -> None:
+    def goes_on(
+        self, event: Probe | Cached | CacheMissed | AttemptPlaced | ResultQuarantined
+    ) -> None:
         """Something happened to its attempt, which does not end it."""
         if isinstance(event, Probe):
             self._probed(event)
+        elif isinstance(event, AttemptPlaced):
+            self.placed = event
+        elif isinstance(event, ResultQuarantined):
+            self.late.append(event)
         else:
             self.looked_up = event
 

@@ -14,6 +14,7 @@ from zf.events import (
     ApprovalGiven,
     ApprovalRefused,
     AttemptEnded,
+    AttemptPlaced,
     AttemptStarted,
     BudgetWarned,
     Cached,
@@ -21,6 +22,7 @@ from zf.events import (
     CancelRequested,
     ConditionEvaluated,
     Event,
+    ExecutorDrained,
     Interrupted,
     LeaseAwaited,
     LeaseTaken,
@@ -29,6 +31,7 @@ from zf.events import (
     PhaseTimedOut,
     PlanExtended,
     Probe,
+    ResultQuarantined,
     RetryDropped,
     RetryScheduled,
     RunEnded,
@@ -145,6 +148,14 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
         case Interrupted(count=times):
             how = "ending what runs" if times == 1 else "killing what runs"
             return style.paint(f"interrupted: {how}", "interrupted")
+        case ResultQuarantined(task=name, executor=executor, differs=differs):
+            told = f"a result of {printable(name)} came from {printable(executor)} after its end"
+            more = ", and it is not the one that came before" if differs else ""
+            return style.paint(f"{told}{more}: it is in the quarantine", "error")
+        case ExecutorDrained(executor=executor):
+            return f"{printable(executor)} is drained: nothing starts there any more"
+        case AttemptPlaced():
+            return ""
         case RunEnded() | ConditionEvaluated() | LeaseTaken() | Cached() | CacheMissed():
             return ""  # the summary says it, or nothing needs to
         case ServiceStarted() | ServiceEnded():

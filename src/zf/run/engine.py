@@ -16,15 +16,18 @@ from zf.errors import Exit
 from zf.events import (
     ApprovalAsked,
     AttemptEnded,
+    AttemptPlaced,
     AttemptStarted,
     CancelRequested,
     Cause,
     Event,
+    ExecutorDrained,
     Interrupted,
     PhaseEnded,
     PhaseStarted,
     PhaseTimedOut,
     Probe,
+    ResultQuarantined,
     RunSuspended,
     TaskNotRun,
     timestamp,
@@ -64,13 +67,16 @@ from zf.run.schedule.orders import (
 from zf.run.schedule.scheduler import Scheduler
 from zf.work.control import Told
 
+# What is told of attempts on other machines beside their ends.
+Placed = AttemptPlaced | ResultQuarantined
+
 if TYPE_CHECKING:
     from zf.run.gates.gate import Gate
 
 
 class Executor(Protocol):
-    """Runs attempts: the local pool, later a remote one. `woken` says whether the last `wait` found
-    its `wakeup_fd` readable.
+    """Runs attempts: the local pool, or that with what is elsewhere. `woken` says whether the last
+    `wait` found its `wakeup_fd` readable.
     """
 
     woken: bool
@@ -109,7 +115,7 @@ class Executor(Protocol):
 
     def wait(
         self, timeout_s: float | None, wakeup_fd: int | None, output_fd: int | None = None
-    ) -> list[AttemptEnded | Spent | Told]:
+    ) -> Sequence[AttemptEnded | Spent | Told | Placed]:
         """Attempts that ended, and what others have come to, spent or found so far; empty when the
         time is up, `wakeup_fd` became readable or `output_fd` writable.
         """
@@ -176,7 +182,7 @@ class Engine:
                 if isinstance(event, Spent):
                     self._carry_out(self._scheduler.handle(event, time.monotonic()))
                     continue
-                if isinstance(event, Told) and not isinstance(event, Probe):
+                if not isinstance(event, AttemptEnded | Probe):
                     # What decides is the end of the attempt, which says it, too.
                     self._record(event)
                     continue
@@ -205,7 +211,9 @@ class Engine:
             self._gate.take(event, timestamp(time.time()))
         return self._recorder.record(event)
 
-    def _happened(self, event: AttemptEnded | Probe | Interrupted | CancelRequested) -> None:
+    def _happened(
+        self, event: AttemptEnded | Probe | Interrupted | CancelRequested | ExecutorDrained
+    ) -> None:
         # The scheduler goes by the very moment in the journal, so that a replay decides the same.
         moment = self._record(event)
         if isinstance(event, AttemptEnded) and self._scheduler.asks_for_outputs(event):
@@ -225,8 +233,8 @@ class Engine:
 
     def _obey(self, order: str) -> None:
         """`cancel` or `cancel TASK`, as `zf cancel` writes it, behind `for WHO` where the server
-        was asked for it; `supersede TASK RUN`, as a newer run does; `answers`, when an approval was
-        answered. Anything else means nothing.
+        was asked for it; `drain EXECUTOR`, as `zf workers drain` does; `supersede TASK RUN`, as a
+        newer run does; `answers`, when an approval was answered. Anything else means nothing.
         """
         words = order.split(" ")
         asked_by = {}
@@ -242,6 +250,8 @@ class Engine:
                 self._happened(CancelRequested(task, asked_by=asked_by))
             case ["answers"] if self._gate is not None:
                 self._take_answers(self._gate)
+            case ["drain", executor] if executor in self._scheduler.executors:
+                self._happened(ExecutorDrained(executor))
             case ["supersede", task, run] if is_valid_id(run):
                 self._happened(CancelRequested(task, by=f"run {run}"))
 

@@ -42,7 +42,7 @@ from zf.run.host import leases, lock, machine
 from zf.run.host.interrupts import Inbox, listening
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest, refuse_sealed
-from zf.run.schedule.orders import Extended, NotExtended, Order
+from zf.run.schedule.orders import Order, runs_here
 from zf.run.schedule.scheduler import Scheduler
 from zf.run.sealing import Launched
 from zf.tracing import TRACEPARENT, Trace
@@ -51,6 +51,7 @@ from zf.work.supervise import leftovers
 from zf.work.worker import Shared
 
 if TYPE_CHECKING:
+    from zf.engines.places import Places
     from zf.run import extending, outputs, recover
     from zf.run.gates import box as gates
     from zf.run.gates.gate import Gate
@@ -94,7 +95,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
     # 1. What cannot be carried out is refused without a trace.
     opening.refuse_impossible(request)
     opening.refuse_unset(request)
-    opening.refuse_unable(request)
+    request = opening.able(request)
     known = Known()
     # 2. The plan is looked through for secrets, which loads what workers look with; and earlier
     # runs say how long its tasks will take.
@@ -161,7 +162,7 @@ def resume(request: RunRequest) -> Launched:
     """
     run, run_dir = request.run, request.run_dir
     opening.refuse_unset(request)
-    opening.refuse_unable(request)
+    request = opening.able(request)
     # 1. The run is ours, and nothing of the dead runner's is left running.
     with (
         listening() as inbox,
@@ -224,6 +225,7 @@ def _conduct(
 ) -> Launched:
     """Carry a run to its end and seal it."""
     run_dir = request.run_dir
+    places = _places(request, start.scheduler, pool)
     about = {
         "run": request.run,
         "run_dir": run_dir,
@@ -232,17 +234,19 @@ def _conduct(
     with (
         ExitStack() as looks,
         closing(leases.Leases(request.leases(), about)) as held,
-        closing(pool),
+        closing(places),
     ):
         if pool.beside is not None:
             pool.beside.interrupt_fd = inbox.fileno()
         exit_code = Engine(
             start.scheduler,
-            pool,
+            places,
             recorder,
             write_not_run=_write_not_run(request, pool),
             read_outputs=lambda ended: outputs.read_ended(run_dir, ended),
-            extending=_extending(request, start, pool),
+            extending=lambda base: extending.extended(
+                request, start.about, places, start.durations, base
+            ),
             inbox=inbox,
             leases=held,
             output_fd=request.output_fd,
@@ -253,13 +257,13 @@ def _conduct(
         ).run(start.orders)
         if exit_code == Exit.WAITING:
             return sealing.suspended(request, recorder)
-        if not pool.is_idle:
-            pool.close()
+        if not places.is_idle:
+            places.close()
         # Nothing that a task started runs any more; git looks while the disk works and the workers
         # go.
         source_changed = looks.enter_context(start.looking_again(inbox))
         recorder.commit()
-        pool.close()
+        places.close()
         blocked_sha256 = sealing.write_blocked(run_dir, recorder.facts)
         took_s = round(time.monotonic() - start.began, 6)
         changed = source_changed()
@@ -295,19 +299,28 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         trace=request.trace,
         caching=request.caching(),
         terminal=request.terminal,
+        container_engine=request.settings.container_engine.value,
     )
-    tasks, phases = request.plan.tasks, request.flow.project.phases
-    has_services = any(phase.services for phase in phases.values())
+    tasks = request.plan.tasks
     try:
-        if has_services:
-            named = {task.phase for task in tasks.values()}
-            shared = replace(shared, beside=beside.ports(phases, named))
+        if any(phase.services for phase in request.flow.project.phases.values()):
+            shared = beside.with_ports(shared, tasks.values())
         pool = Pool({**tasks} if request.plan.dynamic else tasks, shared, known=known, first=first)
     except OSError as error:
         raise machine.no_process(error) from None
-    if shared.beside:
-        pool.beside = beside.Beside(shared, pool.kill_all)
+    pool.beside = beside.Beside(shared, pool.kill_all) if shared.beside else None
     return pool
+
+
+def _places(request: RunRequest, scheduler: Scheduler, pool: Pool) -> Pool | Places:
+    """Where its tasks run: here, or in other places, too."""
+    limits, tasks = request.limits, pool.tasks
+    if not limits.executors or all(runs_here(task, limits) for task in tasks.values()):
+        return pool
+    from zf.engines import places  # noqa: PLC0415 - few runs have any
+
+    with opening.recording(request.run):
+        return places.around(pool, limits.executors, scheduler.placed)
 
 
 def _first_starts(request: RunRequest) -> int:
@@ -317,20 +330,6 @@ def _first_starts(request: RunRequest) -> int:
     """
     free = sum(not task.needs for task in request.plan.tasks.values())
     return min(request.limits.max_jobs, free, os.cpu_count() or 1)
-
-
-def _extending(
-    request: RunRequest, start: _Start, pool: Pool
-) -> Callable[[str], Extended | NotExtended]:
-    """What finds out which instances a task has."""
-
-    def extend(base: str) -> Extended | NotExtended:
-        def weigh(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
-            return runs.weights(rows, *start.durations)
-
-        return extending.Extending(request, start.about, pool, weigh)(base)
-
-    return extend
 
 
 def _sampler(request: RunRequest) -> machine.Sampler | None:

@@ -12,15 +12,17 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from zf.errors import Exit, ZfError, error_text
+from zf.errors import Exit, ZfError, error_text, printable
 from zf.events import SCHEMA, RunStarted
 from zf.inputs import known_to, told, variable
-from zf.model import is_limited, is_valid_id
+from zf.lean.records import replace
+from zf.model import LOCAL, NOTHING, is_limited, is_valid_id
+from zf.outlet import say_if_possible
 from zf.proof.canonical import canonical
 from zf.proof.files import remove_tree, sync_folder, write_new
 from zf.proof.journal import Journal
 from zf.proof.known import Known
-from zf.proof.layout import JOURNAL, PLAN, RETENTION, RUN
+from zf.proof.layout import CONTAINERS, JOURNAL, PLAN, RETENTION, RUN
 from zf.proof.lines import object_lines
 from zf.proof.read import LATEST, newest_head
 from zf.proof.source import provenance
@@ -30,6 +32,7 @@ from zf.run.host import lock, machine
 from zf.run.host.interrupts import Inbox
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
+from zf.run.schedule.orders import fitting_of, runs_here
 from zf.run.schedule.ready import impossible
 from zf.typed import ALWAYS
 from zf.variables import refers
@@ -40,13 +43,67 @@ _WORKERS_END_S = 30.0
 _TRIGGER = "ZF_TRIGGER"
 
 
+def able(request: RunRequest) -> RunRequest:
+    """The same with what it needs of this machine, the images of its containers. Raises ZfError
+    (exit 2) where it cannot be carried out here as it is asked for.
+    """
+    refuse_unable(request)
+    return _with_images(request)
+
+
 def refuse_unable(request: RunRequest) -> None:
     """Raises ZfError (exit 2) for a run that cannot be carried out here as it is asked for."""
     machine.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
     _refuse_unshielded(request)
     _refuse_unwalled(request)
     _refuse_unlimited(request)
+    if request.settings.executor.value or request.limits.executors:
+        _refuse_unplaced(request)
     request.leases()
+
+
+def _refuse_unplaced(request: RunRequest) -> None:
+    """Find out before it begins that there is a place for every task."""
+    asked, limits = request.settings.executor, request.limits
+    if asked.value and asked.value not in {LOCAL, *limits.executors}:
+        from zf.plan.suggest import nearest  # noqa: PLC0415 - only a message needs it
+
+        known = (*limits.executors, LOCAL)
+        guess = nearest(asked.value, known)
+        raise ZfError(
+            f"{asked.source} is {printable(asked.value)!r}, which is no executor of zf.yaml",
+            code="ZF774",
+            hint=f"did you mean {guess!r}?" if guess else f"there are: {', '.join(known)}",
+        )
+    away = [task for task in request.plan.tasks.values() if not runs_here(task, limits)]
+    phases = request.flow.project.phases
+    for task in away:
+        if task.phase in phases and phases[task.phase].services:
+            raise ZfError(
+                f"task '{task.id}' runs elsewhere, where the services of phase {task.phase} are not",
+                code="ZF716",
+                hint="give it services of its own, or have it run here",
+            )
+    for task in away:
+        if task.id == request.terminal or task.leave_running:
+            what = "has the terminal" if task.id == request.terminal else "leaves processes running"
+            raise ZfError(
+                f"task {task.id!r} {what}, which it cannot on an executor",
+                code="ZF776",
+                hint="say `executor: local` in the task, or run it without --executor",
+            )
+    names = {n for t in away for n in fitting_of(t, limits)}
+    path = request.environ.get("PATH", os.defpath)
+    for name in sorted(names):
+        word = limits.executors[name].start[0]
+        if "/" not in word and not any(
+            os.access(f"{at}/{word}", os.X_OK) for at in path.split(os.pathsep)
+        ):
+            raise ZfError(
+                f"the command of executor {name!r} is not there: {printable(word)}",
+                code="ZF775",
+                hint="install it, or mend `start` of the executor in zf.yaml",
+            )
 
 
 def _refuse_unshielded(request: RunRequest) -> None:
@@ -85,6 +142,28 @@ def _refuse_unwalled(request: RunRequest) -> None:
         raise unwalled(f"{wanting[0]}{more}", reason)
 
 
+def _with_images(request: RunRequest) -> RunRequest:
+    """The same with the images that its containers are made of. Raises ZfError (exit 2) where they
+    cannot be had.
+    """
+    if not any(task.container for task in request.plan.tasks.values()):
+        return request
+    from zf.run.host import containers  # noqa: PLC0415 - few tasks have one
+
+    setting, root = request.settings.container_engine.value, request.flow.root
+    plan = containers.settled(request.plan, setting, request.images, root)
+    return replace(request, plan=plan)
+
+
+def _clear_containers(proofs: str, run: str) -> None:
+    """Remove the containers of a run that is over, which a worker left that was killed."""
+    if os.path.isdir(f"{lock.folder(proofs)}/{CONTAINERS}"):
+        from zf.run.host import containers  # noqa: PLC0415 - few tasks have one
+
+        for problem in containers.clear(proofs, run):
+            say_if_possible(f"zf: {problem}\n")
+
+
 def unwalled(tasks: str, reason: str) -> ZfError:
     """Why tasks are refused that must run in a sandbox."""
     return ZfError(
@@ -115,7 +194,7 @@ def refuse_impossible(request: RunRequest) -> None:
     the values cannot be hidden.
     """
     tasks, limits = request.plan.tasks, request.limits.resources
-    asked = list(impossible(tasks, limits))
+    asked = list(impossible(tasks, limits, request.limits.executor))
     if asked:
         from zf.plan.drafts import too_much  # noqa: PLC0415 - it brings the parsers along
 
@@ -196,6 +275,7 @@ def claimed(proofs: str, run: str) -> Iterator[int]:
         remove_tree(lock.staging_path(proofs, run))
         yield lock_fd
     finally:
+        _clear_containers(proofs, run)
         remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
 
@@ -254,8 +334,18 @@ def taken_over(request: RunRequest, inbox: Inbox) -> Iterator[int]:
     try:
         yield lock_fd
     finally:
+        _clear_containers(proofs, run)
         remove_tree(lock.aside_path(proofs, run))
         lock.release(lock_fd)
+
+
+def _images(request: RunRequest) -> Mapping[str, Mapping[str, str]]:
+    """What run.json says of the images of its containers."""
+    if not any(task.container for task in request.plan.tasks.values()):
+        return NOTHING
+    from zf.run.host import containers  # noqa: PLC0415 - few tasks have one
+
+    return containers.recorded(request.plan)
 
 
 @contextmanager
@@ -315,6 +405,8 @@ def new_folder(
     }
     if request.inputs:
         about["inputs"] = {name: one.as_json() for name, one in request.inputs.items()}
+    if images := _images(request):
+        about["images"] = images
     if request.terminal:
         about["interactive"] = request.terminal
     if asked := triggered(request.environ):

@@ -79,6 +79,8 @@ class RunRequest(Struct, frozen=True):
     terminal: str = ""
     # The keys that must have signed an earlier run whose results are to count.
     trust: Trust | None = None
+    # What the names of images stand for, where an earlier run says so.
+    images: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
 
     @property
     def run(self) -> str:
@@ -231,6 +233,8 @@ def limits_of(
         seed=settings.run_id.value,
         keep_going=options.keep_going,
         on_approval=options.on_approval or "wait",
+        executors=project.executors,
+        executor=settings.executor.value or "",
     )
 
 
@@ -240,12 +244,6 @@ def _fails_fast(options: RunOptions, else_as: bool | Literal["now"]) -> bool | L
     if options.fail_fast is None:
         return False if options.keep_going else else_as
     return options.fail_fast
-
-
-def recorded_limits(recorded: Mapping[str, Any]) -> Limits:
-    """The limits that a run.json says a run was begun with."""
-    throttle = recorded["throttle"]
-    return Limits(**{**recorded, "throttle": throttle and Throttle(**throttle)})
 
 
 def recorded_request(
@@ -277,13 +275,17 @@ def recorded_request(
         from zf.plan.matrix.known import grown  # noqa: PLC0415 - few matrices grow
 
         flow = grown(flow, planned)
+    if recorded.get("images"):
+        from zf.run.host import containers  # noqa: PLC0415 - few tasks have one
+
+        flow = containers.pinned(flow, recorded["images"])
     tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
     redactor = Redactor(tasks, environ, flow.project, inputs)
     request = RunRequest(
         flow,
         plan_again(flow, planned, redactor.defined, run=os.path.basename(run_dir)),
         Settings.from_json(recorded["settings"]),
-        recorded_limits(recorded["limits"]),
+        Limits.from_json(recorded["limits"]),
         environ,
         redactor,
         watch,

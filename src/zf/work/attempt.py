@@ -22,13 +22,12 @@ from zf.redact.redactor import free_text, without_secrets
 from zf.redact.stream import StreamRedactor
 from zf.work.artifacts import ArtifactSecrets, Collecting, collected, collecting_limit_s
 from zf.work.capture import Capture
-from zf.work.interpreters import FILE, way
 from zf.work.outcome import Outcome
 from zf.work.results.budgets import meter_of
 from zf.work.shell import (
-    CANNOT_START,
+    NOTHING_BETWEEN,
+    Behind,
     NotStartedError,
-    ScriptFile,
     Started,
     WorkdirError,
     behind,
@@ -38,7 +37,7 @@ from zf.work.steps import Command, asked
 from zf.work.supervise.supervisor import Ended, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from zf.model import Task
@@ -99,8 +98,9 @@ class Attempt:
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
         self._left = left and f"{context.aside}/{left}"
         self._left_at = left and f"{context.written_aside}/{left}"
-        # What its steps run in, once the first one is to.
-        self._sandbox: Sandbox | None = None
+        # What its steps run behind.
+        is_walled = task.sandbox or task.container
+        self._wall = walls.Wall(context, task, outcome) if is_walled else None
         self._limits: Limits | None = None
         # What runs beside its steps.
         self._services: Services | None = services.prepare(task) if task.services else None
@@ -181,8 +181,10 @@ class Attempt:
                 services.end(self._services, self.outcome)
             if self._limits is not None:
                 self._limits.end(self.outcome, self.tree.end_of)
-        if self._sandbox is not None:
-            walls.judge(self._sandbox, self.outcome)
+            if self._wall is not None:
+                self._wall.end()
+        if self._wall is not None:
+            self._wall.judge()
         self._collect()
         if self._task.budget:
             self.outcome.take_budget(order.spent, self._meter.used if self._meter else NOTHING)
@@ -201,20 +203,31 @@ class Attempt:
         if self._services is not None and outcome.status is Status.SUCCESS:
             if not outcome.cached_from:
                 about = self._context, self._task, outcome, self.tree, self._redactor
-                services.begin(self._services, *about, self._beside, self._made_sandbox)
+                services.begin(self._services, *about, self._beside, self._sandbox)
             self._steps_from = time.monotonic()
         self._run_steps(meanwhile)
         if outcome.cause is Cause.EXIT and outcome.step is not None:
             own = self._own.get(f"step-{outcome.step}")
             values = {**self._env.values, **(own.values if own else {})}
-            hints.tell(self._context, self._task, outcome, self.tree, values, self._sandbox)
+            stands = self._wall.standing if self._wall is not None else None
+            hints.tell(self._context, self._task, outcome, self.tree, values, stands)
         self._run_cleanup()
 
     def _beside(self, script: str) -> Callable[[], Started]:
-        """What starts a script that runs beside the steps. Raises NotStartedError."""
+        """What starts a script that runs beside the steps, on this machine where these are in a
+        container. Raises NotStartedError.
+        """
         task, context = self._task, self._context
         enter(context.real_root, task.workdir, self.outcome.task.workdir)
-        return partial(context.shell.start, {**self._env.values}, _bytes(script), wall=self._wall())
+        env = {**self._env.values}
+        if task.container:
+            env = {**context.outside.of_this_machine(), **env}
+            return partial(context.shell.start, env, _bytes(script))
+        return partial(context.shell.start, env, _bytes(script), wall=self._behind(env))
+
+    def _sandbox(self) -> Sandbox | None:
+        """Its sandbox, made when it is first asked for. Raises NotStartedError."""
+        return self._wall.sandbox(self._env) if self._wall is not None else None
 
     def _own_variables(self) -> dict[str, str]:
         own = self._context.own_variables(self._task, self.outcome.attempt, self._left)
@@ -227,7 +240,7 @@ class Attempt:
             task.silence_timeout_s,
             leave_running=task.leave_running,
             meter=self._meter,
-            walled=bool(task.sandbox),
+            walled=self._wall is not None,
         )
         if not task.repeat:
             self._run_each(terms, meanwhile)
@@ -259,7 +272,7 @@ class Attempt:
             time.monotonic() + task.cleanup_timeout_s,
             leave_running=task.leave_running,
             cleanup=True,
-            walled=bool(task.sandbox),
+            walled=self._wall is not None,
         )
         for index in range(len(task.cleanup)):
             stop = context.orders.stop
@@ -280,7 +293,9 @@ class Attempt:
         digest = self.tree.write(layout.script(command.file), _bytes(command.shown.run))
         own = self._own.get(command.file)
         shown = own.shown(self._redactor.text) if own else NOTHING
-        record = command.record(digest, self.outcome.task.arguments, shown)
+        by_file = self._wall is not None and self._wall.takes_files
+        arguments = self.outcome.task.arguments
+        record = command.record(digest, arguments, shown, by_file=by_file)
         if terms is not None and command.step.condition:
             terms = terms if self._asked(command, record) else None
         if terms is not None:
@@ -365,15 +380,13 @@ class Attempt:
         env = self._env.for_step(command.index, traceparent, own.values if own else NOTHING)
         script = _bytes(step.run), self._task.arguments, step.shell
         keys = (on.fd, on.keys) if on else None
-        if step.shell and way(step.shell) == FILE:
-            name = f"scripts/{self._task.id}.{outcome.attempt}.{command.file}"
-            file = ScriptFile(f"{context.written_aside}/{name}", f"{context.aside}/{name}")
-            wall = self._wall(file.seen)
-            with file:
-                leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
-                return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
-        leader, pipe = context.shell.start(env, *script, on=on, wall=self._wall())
-        return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
+        file = None
+        if step.shell or self._wall is not None:
+            file = walls.file_of(self._wall, context, outcome, step, command.file)
+        wall = self._behind(env, file.seen if file else "", on=on is not None)
+        with file or nullcontext():
+            leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
+            return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
 
     def _terminal(
         self, command: Command, capture: Capture
@@ -383,31 +396,16 @@ class Attempt:
             return terminal.for_step(capture, command.label)
         return nullcontext()
 
-    def _wall(self, script: str = "") -> Sequence[str]:
-        """The command line that a step's own is put behind, in the current folder. Raises
+    def _behind(self, values: Mapping[str, str], script: str = "", *, on: bool = False) -> Behind:
+        """What a step's command line is put behind, in the current folder. Raises
         NotStartedError.
         """
-        under = self._limits.words if self._limits is not None else ()
-        if not self._task.sandbox:
-            return under
-        try:
-            sandbox = self._made_sandbox()
-            return behind(under, sandbox.words(os.getcwd(), script) if sandbox else ())
-        except walls.CannotStandError as error:
-            raise NotStartedError(str(error), CANNOT_START) from None
-
-    def _made_sandbox(self) -> Sandbox | None:
-        """The sandbox of the task, made when it is first asked for."""
-        task, outcome = self._task, self.outcome
-        if not outcome.isolation:
-            given = self._env.values, self._env.values["ARTIFACTS_DIR"]
-            try:
-                self._sandbox, outcome.isolation = walls.around(self._context, task, *given)
-            except walls.CannotStandError as error:
-                raise NotStartedError(str(error), CANNOT_START) from None
-            if self._sandbox is None:
-                outcome.notes.append(f"it ran without its sandbox: {outcome.isolation}")
-        return self._sandbox
+        found = NOTHING_BETWEEN
+        if self._wall is not None:
+            found = self._wall.behind(self._env, values, script, on=on)
+        if self._limits is not None:
+            return Behind(behind(self._limits.words, found.words))
+        return found
 
     def _collect(self) -> None:
         """Take the tree back from the steps, and the artifacts into it: those that they left, or

@@ -11,6 +11,7 @@ from zf.model import NOTHING
 from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.tree.records import Place
 from zf.tracing import Trace
+from zf.typed import AUTO
 from zf.work.capture import Buffer
 from zf.work.environment import CHANNEL, Outside, own_variables
 from zf.work.shell import Shell
@@ -68,6 +69,8 @@ class WorkerContext(Struct):
     beside: Mapping[str, Mapping[str, Mapping[str, int]]] = NOTHING
     # The task whose steps are on the person's terminal.
     terminal: str = ""
+    # The executor that the worker is of, where that is not the runner's own machine.
+    executor: str = ""
     # Whether an artifact with a secret in it fails its task; it is never kept.
     leaks_fail: bool = True
     # Whether the attempt at hand told something, and whether `$NEEDS_DIR` holds copies, which a
@@ -76,6 +79,8 @@ class WorkerContext(Struct):
     copied: bool = False
     # Why there can be no sandbox here, once that was tried: empty where there can be one.
     why_no_sandbox: str | None = None
+    # What makes containers, as the setting says it.
+    container_engine: str = AUTO
 
     def ports_of(self, phase: str, services: Services | None = None) -> Mapping[str, str]:
         """What tells the ports of the services of a phase, and of these."""

@@ -20,7 +20,7 @@ from zf.model import NOTHING, Project, Step, Task
 from zf.redact.redactor import secret_inputs
 from zf.redact.secret_forms import SECRET_NAME_GLOBS, Secret, is_secret_name
 from zf.tracing import TRACEPARENT
-from zf.variables import expand, has_references, is_allowed
+from zf.variables import OF_A_MACHINE, expand, has_references, is_allowed
 from zf.work.interpreters import OPEN, way
 from zf.work.supervise.leftovers import COOKIE
 
@@ -206,6 +206,10 @@ class Outside:
         """What its steps see of the runner's environment."""
         return {**self._allowed, **self.passed(task.pass_env + task.required_env)}
 
+    def of_this_machine(self) -> dict[str, str]:
+        """Of the allow-list what says where things are on this machine, and is in no container."""
+        return {name: value for name, value in self._allowed.items() if name in OF_A_MACHINE}
+
     def is_from_outside(self, name: str) -> bool:
         """Whether the allow-list is why steps see it, unless something else sets it, too."""
         return name in self._allowed
@@ -221,6 +225,10 @@ class Outside:
         those that hold outputs of its needs.
         """
         passed = self.passed(task.pass_env + task.required_env)
+        allowed, shown = self._allowed, self._shown
+        if task.container:  # the image has its own places and programs
+            allowed = {name: value for name, value in allowed.items() if name not in OF_A_MACHINE}
+            shown = shown - OF_A_MACHINE
         given, told = self._given_to(task.phase) if self._inputs else _NOTHING_GIVEN
         env, untold = task.env, set()
         if env and has_references(env):
@@ -228,12 +236,12 @@ class Outside:
             found = expand(env, lambda name: None if name in _UNSEEN else seen.get(name))
             env = found.values
             # A value of `pass_env` is not recorded, nor is what is made of it.
-            plain = {*self._shown - given.keys(), *told, *taken, *own}
+            plain = {*shown - given.keys(), *told, *taken, *own}
             untold = _taking(found.outside, seen.keys() - plain)
-        values = {**self._allowed, **passed, **given, **env, **taken, **own}
+        values = {**allowed, **passed, **given, **env, **taken, **own}
         # Processes with the cookie belong to the run, and are killed once the run is dead; a shell
         # that sources env.sh is not one of them.
-        recorded = {*self._shown - given.keys(), *told, *env, *taken, *own} - _UNSEEN - untold
+        recorded = {*shown - given.keys(), *told, *env, *taken, *own} - _UNSEEN - untold
         hidden = tuple(sorted(values.keys() - recorded)) if len(values) > len(recorded) else ()
         return Environment(values, recorded, hidden)
 

@@ -16,7 +16,7 @@ from zf.lean import lazy
 # The descriptor in the step. What the step starts inherits it: sealed, nothing can be done to it,
 # and a script which opens 3 for a purpose of its own just replaces it.
 FD = 3
-_BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
+BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 _PLACES = ("/dev/fd", "/proc/self/fd")
 USUAL_PATH = f"{_PLACES[0]}/{FD}"
 _SHELLS = frozenset({"ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"})
@@ -29,7 +29,7 @@ OPEN, TEXT, FILE = "open", "text", "file"
 
 def bash_with(text: str) -> tuple[str, ...]:
     """Bash as a step has it, with a script that is part of its command line."""
-    return (*_BASH, "-c", text)
+    return (*BASH, "-c", text)
 
 
 @cache
@@ -41,7 +41,7 @@ def script_path() -> str | None:
 @cache
 def bash_argv() -> tuple[str, ...]:
     """What bash is started with where nothing else is said."""
-    return (*_BASH, script_path() or USUAL_PATH)
+    return (*BASH, script_path() or USUAL_PATH)
 
 
 def way(shell: Sequence[str]) -> str:
@@ -69,8 +69,14 @@ def command_line(
     return (*shell, script, *name, *arguments)
 
 
-def shown_argv(shell: Sequence[str], arguments: Sequence[str] = ()) -> tuple[str, ...]:
-    """The same as a proof has it: with `{0}` for a text, or a file that is gone."""
+def shown_argv(
+    shell: Sequence[str], arguments: Sequence[str] = (), *, by_file: bool = False
+) -> tuple[str, ...]:
+    """The same as a proof has it: with `{0}` for a text, or a file that is gone, which `by_file`
+    every script is.
+    """
+    if by_file:
+        return command_line(shell or BASH, PLACE, arguments)
     if not shell:
         return (*bash_argv(), *arguments)
     opened = script_path() or USUAL_PATH

@@ -33,6 +33,7 @@ EXIT_TIMEOUT = int(Exit.TIMEOUT)
 COMMAND_CHARS = 300
 # In one sentence. With TOLD_MOST it keeps status.json, and an event, far below 4 MiB.
 _DETAIL_CHARS = 4000
+_OF_ITS_PLACE = ("isolation", "container", "interactive", "services", "limits", "executor")
 _TIMEOUTS = {
     Cause.TIMEOUT: "timeout_sec ({task.timeout_s:g} s) ran out in {where}",
     Cause.PHASE_TIMEOUT: "the phase timeout ran out in {where}",
@@ -61,14 +62,13 @@ class Outcome(Struct):
     containment: str = ""
     # How the steps were shielded. A worker that died took that with it: it stays unknown.
     shield: str = "unknown"
-    # The wall that its steps asked for and had; empty for none.
-    isolation: str = ""
+    isolation: str = ""  # the wall that its steps asked for and had; what a container was made of
+    container: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     survivors: dict[int, Process] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     # Of steps that were skipped, or failed and were tolerated.
     remarks: list[str] = field(default_factory=list)
-    # Whether there was such a failure.
-    tolerated: bool = False
+    tolerated: bool = False  # whether there was such a failure
     redactions: Mapping[str, int] = field(default_factory=dict)
     collected: Collected = field(default_factory=Collected)
     # What the task's own reports say of its test cases, where it has any.
@@ -77,6 +77,7 @@ class Outcome(Struct):
     services: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     limits: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     interactive: bool = False  # whether it had the terminal, so that a person could type
+    executor: str = ""  # where it ran, if not where the runner is
     # What the task measured of itself, and the digest of the file with its outputs, if any.
     measured: Measured | None = None
     outputs_sha256: str = ""
@@ -340,16 +341,11 @@ class Outcome(Struct):
     def is_plain(self) -> bool:
         """Whether its status.json says nothing that is worth a remark."""
         found = self.collected
-        odd = self.notes or self.survivors or found.notes or found.refused or found.unmatched
-        return not odd
+        return not (self.notes or self.survivors or found.notes or found.refused or found.unmatched)
 
     def _told_by_the_task(self, ended: AttemptEnded) -> dict[str, Any]:
         """What the task itself has to say, where it says something: of tests, of what it cost."""
-        told = {
-            n: v
-            for n in ("isolation", "interactive", "services", "limits")
-            if (v := getattr(self, n))
-        }
+        told = {n: v for n in _OF_ITS_PLACE if (v := getattr(self, n))}
         if self.tests and self.tests.status:
             told["tests"] = self.tests.status
         for name in ("metrics", "outputs_sha256", "cached_from"):

@@ -93,7 +93,7 @@ class Pool:
         self.beside: Beside | None = None
         self.tasks = tasks
         self._extensions: list[bytes] = []
-        self._shared = shared
+        self.shared = shared
         self._patience = patience or Patience()
         self._handles: dict[int, WorkerHandle] = {}
         self._leaving: list[WorkerHandle] = []
@@ -152,7 +152,7 @@ class Pool:
         for line in self._extensions[handle.extensions :]:
             self._send(handle, line)
         handle.extensions = len(self._extensions)
-        names = [need.task for need in needed(started.task, self._shared.joined)]
+        names = [need.task for need in needed(started.task, self.shared.joined)]
         needs = self.known.lists_for_others(names) if names else NOTHING
         facts = self.facts.get(task, NOTHING)
         beside, phase = self.beside, started.task.phase
@@ -181,7 +181,7 @@ class Pool:
 
     def extend(self, base: str, instances: Sequence[Mapping[str, Any]]) -> None:
         """Take in the instances of a task that joined the plan, as the journal tells of them."""
-        extend(cast("dict[str, Task]", self.tasks), self._shared.joined, base, instances)
+        extend(cast("dict[str, Task]", self.tasks), self.shared.joined, base, instances)
         self._extensions.append(extend_order(base, instances))
 
     def kill(self, task: str, cause: Cause, *, force: bool, detail: str = "") -> None:
@@ -326,18 +326,19 @@ class Pool:
     def _clear_after(self, handle: WorkerHandle, status: int) -> None:
         """Remove the worker's cgroup. If it did not end by itself, something may live in there."""
         if status:
-            leftovers.end_worker(self._shared.run_dir, handle.pid)
+            leftovers.end_worker(self.shared.run_dir, handle.pid)
         elif self._cgroups is not None:
-            cgroup.remove(self._cgroups, cgroup_name(self._shared.run_dir, handle.pid))
+            cgroup.remove(self._cgroups, cgroup_name(self.shared.run_dir, handle.pid))
 
     def _decide_lost(self, lost: Started, detail: str) -> None:
         task = lost.task.id
         self.known.take_list(task, None)
         self.known.remark_on(task)
         outcome = Outcome(lost.task, lost.attempt, timestamp(lost.at), lost.began)
-        outcome.interactive = lost.task.id == self._shared.terminal
+        outcome.interactive = lost.task.id == self.shared.terminal
+        outcome.executor = self.shared.executor
         outcome.fail(Cause.WORKER, detail, status=Status.LOST)
-        shared, before = self._shared, self.known.task_sha256(task)
+        shared, before = self.shared, self.known.task_sha256(task)
         if shared.shield is not None:
             from zf.work.walls.shield import rescue  # noqa: PLC0415 - a worker has died
 
@@ -353,7 +354,7 @@ class Pool:
         """
         lost = handle.under_way
         assert lost is not None
-        leftovers.end_attempt(self._shared.run_dir, lost.task.id, lost.attempt)
+        leftovers.end_attempt(self.shared.run_dir, lost.task.id, lost.attempt)
         if self._tree is not None:
             ours = {one.pid for one in (*self._handles.values(), *self._leaving)}
             leftovers.end_orphans(self._tree, ours | self._foreign)
@@ -368,7 +369,7 @@ class Pool:
         for handle in list(self._running.values()):
             assert handle.under_way is not None
             if handle.watch is None:
-                allowed = allowed_s(handle.under_way.task, self._shared.grace_s)
+                allowed = allowed_s(handle.under_way.task, self.shared.grace_s)
                 handle.watch = Watch(self._patience, allowed)
             kill_reason = handle.watch.tick(elapsed_s, cpu_ticks(handle.pid))
             if kill_reason:
@@ -408,9 +409,9 @@ class Pool:
 
     def _await_exit(self, handle: WorkerHandle) -> None:
         """Wait for a worker's end, and kill it when that does not come in time."""
-        patience_s = _EXIT_S + self._shared.grace_s + KILL_LIMIT_S
+        patience_s = _EXIT_S + self.shared.grace_s + KILL_LIMIT_S
         if handle.under_way is not None:
-            patience_s += allowed_s(handle.under_way.task, self._shared.grace_s)
+            patience_s += allowed_s(handle.under_way.task, self.shared.grace_s)
         if not leftovers.await_end(handle.pid, time.monotonic() + patience_s):
             os.kill(handle.pid, signal.SIGKILL)
         with suppress(ChildProcessError):
@@ -430,7 +431,7 @@ class Pool:
                 others = [handle.socket for handle in (*self._handles.values(), *self._leaving)]
                 others.append(ours)
                 life = self._life_read, self._life_write
-                serve(self._shared, self.tasks, theirs, life, self._file_limits, others)
+                serve(self.shared, self.tasks, theirs, life, self._file_limits, others)
         except OSError:
             ours.close()
             raise

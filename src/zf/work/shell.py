@@ -21,7 +21,17 @@ from zf.errors import error_text, printable
 from zf.lean.records import Struct
 from zf.lean.signals import signal
 from zf.proof.files import write_all
-from zf.work.interpreters import FD, FILE, OPEN, TEXT, bash_argv, command_line, script_path, way
+from zf.work.interpreters import (
+    BASH,
+    FD,
+    FILE,
+    OPEN,
+    TEXT,
+    bash_argv,
+    command_line,
+    script_path,
+    way,
+)
 
 if TYPE_CHECKING:
     from zf.work.terminal import Terminal
@@ -47,6 +57,7 @@ class ScriptFile(Struct, frozen=True):
 
     written: str
     seen: str
+    mode: int = 0o400
 
     def write(self, text: bytes) -> None:
         """Raises OSError. The file can only be read."""
@@ -54,6 +65,8 @@ class ScriptFile(Struct, frozen=True):
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(self.written, flags, 0o400)
         try:
+            if self.mode != 0o400:
+                os.fchmod(fd, self.mode)
             write_all(fd, text)
         finally:
             os.close(fd)
@@ -64,6 +77,24 @@ class ScriptFile(Struct, frozen=True):
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             os.unlink(self.written)
+
+
+class Behind(Struct, frozen=True):
+    """What a step's command line is put behind: words after the path of their program, and their
+    own environment where they do not have the step's; `elsewhere` its program is found in there,
+    and every script it reads has to be a file.
+    """
+
+    words: Sequence[str] = ()
+    env: Mapping[str, str] | None = None
+    elsewhere: bool = False
+
+
+NOTHING_BETWEEN = Behind()
+
+
+class CannotStandError(Exception):
+    """A step cannot be put behind its wall; the message says why."""
 
 
 class NotStartedError(Exception):
@@ -118,15 +149,15 @@ class Shell:
         file: ScriptFile | None = None,
         on: Terminal | None = None,
         *,
-        wall: Sequence[str] = (),
+        wall: Behind = NOTHING_BETWEEN,
     ) -> Started:
         """Run this script in the current folder, with these arguments: with bash, or the beginning
-        of a command line that is `shell`, which may want it as a `file`; behind the command line of
-        a `wall`, if there is one, whose first word is a path. It reads, and prints, what this
-        process does, or is `on` a terminal. Raises NotStartedError.
+        of a command line that is `shell`, which may want it as a `file`; behind a `wall`, if there
+        is one. It reads, and prints, what this process does, or is `on` a terminal. Raises
+        NotStartedError.
         """
         name = shell[0] if shell else "bash"
-        program = self._find(name, env.get("PATH", os.defpath))
+        program = name if wall.elsewhere else self._find(name, env.get("PATH", os.defpath))
         if program is None:
             why = (
                 "is no program that can be run" if "/" in name else "is not on the PATH of the step"
@@ -134,6 +165,8 @@ class Shell:
             problem = f"{printable(name)} {why}"
             raise NotStartedError(problem, _NOT_FOUND)
         handed = way(shell) if shell else OPEN
+        if wall.elsewhere and handed == OPEN:
+            handed, shell = FILE, shell or BASH
         if handed == OPEN and script_path() is None:
             raise NotStartedError(MISSING, CANNOT_START)
         try:
@@ -147,9 +180,10 @@ class Shell:
         if shell:
             seen = {OPEN: script_path(), FILE: file and file.seen}.get(handed)
             argv = command_line(shell, seen or os.fsdecode(text), arguments)
-        if wall:
-            argv, program = (*wall[1:], program, *argv[1:]), wall[0]
-        spawn = partial(self._spawn, program, argv, env, script, on)
+        if wall.words:
+            argv, program = (*wall.words[1:], program, *argv[1:]), wall.words[0]
+        values = env if wall.env is None else wall.env
+        spawn = partial(self._spawn, program, argv, values, script, on)
         try:
             return spawn() if self._confine is None else _in_a_thread(self._confine, spawn)
         except ValueError:  # a NUL, which no argument or variable can hold

@@ -55,10 +55,16 @@ class Command:
         return named(self.kind, self.index, printable(self.shown.name))
 
     def record(
-        self, script_sha256: str, arguments: Sequence[str], env: Mapping[str, str | None]
+        self,
+        script_sha256: str,
+        arguments: Sequence[str],
+        env: Mapping[str, str | None],
+        *,
+        by_file: bool = False,
     ) -> dict[str, Any]:
         """What its record says of a command that did not run; of one that did, the rest is put
-        over this. `arguments` and `env`, its own variables, are as they may be shown.
+        over this. `arguments` and `env`, its own variables, are as they may be shown; `by_file`
+        the script is a file, whatever the shell.
         """
         said = recorded_step(self.shown)
         return {
@@ -66,7 +72,7 @@ class Command:
             "step": self.index,
             "name": self.shown.name,
             "line": self.step.line,
-            "argv": shown_argv(self.shown.shell, arguments),
+            "argv": shown_argv(self.shown.shell, arguments, by_file=by_file),
             "script_sha256": script_sha256,
             "status": "not_run",
             **_NOT_RUN,

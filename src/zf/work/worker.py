@@ -34,7 +34,7 @@ from zf.proof.tree.records import Place
 from zf.proof.tree.store import TaskTree
 from zf.redact.redactor import Redactor
 from zf.tracing import Trace
-from zf.typed import ALWAYS
+from zf.typed import ALWAYS, AUTO
 from zf.work.artifacts import LEAST_S, Collecting, RunnerGoneError
 from zf.work.attempt import Attempt
 from zf.work.capture import Buffer
@@ -93,6 +93,9 @@ class Shared(Struct, frozen=True):
     inputs: Inputs = field(default_factory=lambda: NOTHING)
     # The task that has the terminal, if one has it.
     terminal: str = ""
+    container_engine: str = AUTO
+    # The executor that this is, for what is not where the runner is.
+    executor: str = ""
     # The ports of the services of phases, by phase, service and name.
     beside: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=lambda: NOTHING)
 
@@ -141,6 +144,8 @@ class Worker:
             cgroup=self._cgroup,
             beside=shared.beside,
             terminal=shared.terminal,
+            container_engine=shared.container_engine,
+            executor=shared.executor,
         )
         self._has_channel = self._has_aside = False
         # The attempt that will probably come next: at most one, the first of its task.
@@ -206,6 +211,7 @@ class Worker:
     def _outcome_of(self, task: Task, attempt: int) -> Outcome:
         outcome = Outcome(task, attempt, containment=self._containment, shield=self._shielded)
         outcome.interactive = task.id == self._context.terminal
+        outcome.executor = self._context.executor
         return outcome
 
     @property

@@ -43,7 +43,7 @@ PAGES = (
     *("/runs/first/timeline", "/runs/first/graph", "/runs/first/files", "/runs/first/settings"),
     *("/runs/first/verify", "/runs/first/tasks/unit", "/runs/first/tasks/e2e"),
     *("/runs/first/tasks/lint/logs/step-0", "/runs/first/tasks/lint/logs/step-0?q=rounds&line=1"),
-    *("/audit", "/runs/none", "/login"),
+    *("/approvals", "/audit", "/runs/none", "/login"),
 )
 
 

@@ -250,7 +250,8 @@ def test_of_every_field_of_a_task_it_was_decided():
 # Fields of other parts of zf, which count as long as nothing is said of them here.
 NEW = (
     *("skip_exit_codes", "required_env", "on_newer", "matrix_from", "arguments"),
-    *("inputs", "sandbox", "services", "repeat"),
+    *("inputs", "sandbox", "container", "services", "repeat"),
+    *("executor", "labels"),
 )
 
 

@@ -100,7 +100,8 @@ def of_tree(tree: Tree, row: Said, run: Papers, event: Said) -> Found:
         return
     told_of_plan = _of_base(task, row) if row.get("id") in run.joined else _of_plan(task, row)
     yield from ((TASK, told) for told in told_of_plan)
-    yield from ((TASK, told) for told in _of_run(task, row, run, event))
+    elsewhere = run.resumed or "executor" in tree.status
+    yield from ((TASK, told) for told in _of_run(task, row, run, event, elsewhere=elsewhere))
     yield from _of_commands(task, tree, event)
     if tree.env is not None:
         yield from ((ENV, told) for told in _of_env(tree.env, task, run, event))
@@ -157,10 +158,10 @@ def _digest(value: object) -> str:
     return sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()
 
 
-def _of_run(task: Said, row: Said, run: Papers, event: Said) -> Iterator[str]:
+def _of_run(task: Said, row: Said, run: Papers, event: Said, *, elsewhere: bool) -> Iterator[str]:
     paper = run.paper
     yield from _unlike("run_id", task.get("run_id"), paper.get("run_id"), RUN)
-    if not run.resumed:
+    if not elsewhere:
         yield from _unlike("hostname", task.get("hostname"), paper.get("host"), RUN)
         yield from _unlike("user", task.get("user"), paper.get("user"), RUN)
     if "arguments" in row:

@@ -13,4 +13,11 @@ ENV_GLOB = r"^[A-Za-z0-9_*?\[\]!-]+$"
 _PART = r"(?:\.|[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)"
 INSIDE = f"^{_PART}(?:/{_PART}?)*$"
 GLOB = f"^!?{_PART}(?:/{_PART}?)*$"
+# What is handed to a container engine: no option of a command line, and no space in it.
+IMAGE = r"^[A-Za-z0-9$][^\s]*$"
+NETWORK = r"^[A-Za-z0-9][^\s]*$"
+USER = r"^[^\s-][^\s]*$"
+# A plain number is bytes to them.
+MEMORY = "^[1-9][0-9]*[bkmgBKMG]?$"
+ENGINE = r"^(?:auto|(?:[^\s]*/)?(?:podman|docker)[^\s/]*(?:\s.*)?)$"
 METRIC_NAME = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"

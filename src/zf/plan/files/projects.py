@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from zf.lean.records import replace
 from zf.model import NOTHING, Phase, Project, Service
 from zf.plan.places import PROJECT_FILE
+from zf.plan.placing.keys import executors_of
 
 if TYPE_CHECKING:
     from zf.errors import Problem
@@ -48,6 +49,7 @@ def _project(form: Mapping[str, Any]) -> Project:
     said.pop("shell", None)  # what it says is in the tasks
     throttle = said.pop("throttle", {})
     said.pop("inputs", None)
+    said["executors"] = executors_of(said.pop("executors", {}))
     said["phases"] = {
         name: Phase(
             phase.get("title", ""),

@@ -82,6 +82,8 @@ def check(
 def not_put(task: Task) -> Iterator[tuple[Loc, str]]:
     """Where a path of a task without a matrix has `${NAME}`, and what stands there."""
     listed: list[tuple[Loc, str]] = [(("workdir",), task.workdir)]
+    if task.container:
+        listed.append((("container",), task.container["image"]))
     for key in _GLOBS:
         if key != "reports":
             listed += [((key, index), one) for index, one in enumerate(getattr(task, key))]
@@ -105,9 +107,16 @@ def placed(task: Task, values: Mapping[str, str]) -> Task:
         required_artifacts=put("artifacts", task.required_artifacts),
         reports={kind: put("reports", globs) for kind, globs in task.reports.items()},
         workdir=_put(task.workdir, "workdir", values),
+        container=_imaged(task.container, values),
         steps=_moved(task.steps, values),
         cleanup=_moved(task.cleanup, values),
     )
+
+
+def _imaged(container: Mapping[str, Any], values: Mapping[str, str]) -> Mapping[str, Any]:
+    if not container:
+        return container
+    return {**container, "image": _put(container["image"], "container", values)}
 
 
 def _moved(steps: tuple[Step, ...], values: Mapping[str, str]) -> tuple[Step, ...]:
@@ -122,6 +131,10 @@ def _moved(steps: tuple[Step, ...], values: Mapping[str, str]) -> tuple[Step, ..
 def _paths(form: Mapping[str, Any]) -> Iterator[tuple[Loc, str]]:
     if "workdir" in form:
         yield ("workdir",), form["workdir"]
+    if isinstance(container := form.get("container"), str):
+        yield ("container",), container
+    elif container:
+        yield ("container", "image"), container["image"]
     for key in _GLOBS:
         listed = form.get(key, ())
         kinds = listed.items() if isinstance(listed, dict) else [(None, listed)]
@@ -138,6 +151,8 @@ def _paths(form: Mapping[str, Any]) -> Iterator[tuple[Loc, str]]:
 
 def _paths_of(task: Task) -> Iterator[str]:
     yield task.workdir
+    if task.container:
+        yield task.container["image"]
     for key in _GLOBS:
         yield from getattr(task, key) if key != "reports" else ()
     for globs in task.reports.values():
@@ -160,6 +175,8 @@ def _put(path: str, key: str, values: Mapping[str, str]) -> str:
         parts += [unescaped(path[at : one.at]), _as_text(value, key)]
         at = one.at + one.length
     whole = "".join(parts) + unescaped(path[at:])
+    if key == "container":
+        return whole
     sign = "!" if key in _GIT and path[0] == "!" else ""
     if not _INSIDE.fullmatch(whole.removeprefix(sign)):
         message = (

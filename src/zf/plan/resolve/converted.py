@@ -29,10 +29,10 @@ def convert(said: dict[str, Any], form: Mapping[str, Any], lines: Mapping[str, l
             "cache_tools": tuple(cache.get("tools", ())),
             "generates_check": cache.get("check", ""),
         }
-    if "sandbox" in form:
+    if "sandbox" in form or "container" in form:
         from zf.plan.walls.keys import converted  # noqa: PLC0415 - few tasks have one
 
-        said |= converted(form)
+        said |= converted(form, said.get("env", NOTHING))
     if "services" in form:
         from zf.plan.services.keys import converted as services_of  # noqa: PLC0415 - as above
 

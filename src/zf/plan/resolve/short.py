@@ -48,6 +48,8 @@ def plain(said: Mapping[str, Any], node: Node) -> Resolved | None:
         return None
     if "env" in said and not _all_texts(said["env"]):
         return None
+    if "container" in said and _has_env(said["container"]):
+        return None
     lines = {key.value: _lines(value) for key, value in node.value if key.value in _PLAIN}
     return Resolved(said, lines, NOWHERE)
 
@@ -71,6 +73,9 @@ def _mapping(place: Place, said: Mapping[str, Any], node: Node) -> Layer:
         if name not in _WITH_LINES:
             if name == "env":
                 form = {**form, name: _texts(said[name], value)}
+            elif name == "container" and _has_env(said[name]):
+                env = _texts(said[name]["env"], _value_of(value, "env"))
+                form = {**form, name: {**said[name], "env": env}}
             continue
         if name == "run":
             form = {key: one for key, one in form.items() if key != "run"}
@@ -111,6 +116,10 @@ def _all_texts(env: Mapping[str, Any]) -> bool:
     return not any(isinstance(value, int | float) for value in env.values())
 
 
+def _has_env(container: Any) -> bool:
+    return isinstance(container, dict) and "env" in container
+
+
 def _value_of(node: Node, key: str) -> Node:
     values: Mapping[str, Node] = {name.value: value for name, value in node.value}
     return values[key]
@@ -138,7 +147,7 @@ def _long_steps(name: str, listed: list[Any], at: Loc, moved: dict[Loc, Loc]) ->
 CONVERTED = frozenset(
     {
         *("matrix", "env", "cleanup", "artifacts", "concurrency", "cache", "sandbox", "approval"),
-        *("allow_failure", "retry_on", "services", "repeat"),
+        *("container", "allow_failure", "retry_on", "services", "repeat"),
     }
 )
 

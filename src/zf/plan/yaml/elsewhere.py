@@ -56,12 +56,12 @@ _SOURCES = Here("sources", "[src, pyproject.toml]", listed)
 _GENERATES = Here("generates", "[build]", listed)
 _GROUP = Here("concurrency", "deploy", one)
 _IF = Here("if", "run.branch == 'main'", nothing)
+_CONTAINER = Here("container", "debian:12", one)
 _STEP_TOLERATED = Here("continue_on_error", "true", boolean)
 
 # What there is no key for, and what to do instead.
-_CONTAINER = (
-    'a step runs on this machine: write `run: docker run --rm -v "$PWD:/src" -w /src IMAGE make`'
-)
+_OF_ALL = "the steps of a task share a container: `container: IMAGE` stands beside `commands`"
+_OF_A_TASK = "every task has a container from `defaults: {container: IMAGE}`"
 _SETUP = "write it as the first of `commands`, or as a task which this one needs"
 _RUNNER = "tasks run where zf runs: leave it out"
 _ACTION = "zf runs no actions: write what it does as `run`"
@@ -169,7 +169,6 @@ _OF_TASKS: Mapping[str, _Answer] = {
     "teardown": _CLEANUP,
     "extends": _USE,
     "image": _CONTAINER,
-    "container": _CONTAINER,
     "docker": _CONTAINER,
     "runs-on": _RUNNER,
     "runs_on": _RUNNER,
@@ -238,8 +237,8 @@ _OF_STEPS: Mapping[str, _Answer] = {
     "with": _INPUTS,
     "env_file": _DOTENV,
     "dotenv": _DOTENV,
-    "image": _CONTAINER,
-    "container": _CONTAINER,
+    "image": _OF_ALL,
+    "container": _OF_ALL,
     "silent": _QUIET,
     "retry": "a task is tried again as a whole: `max_retries: 2` stands beside `commands`",
     "retries": "a task is tried again as a whole: `max_retries: 2` stands beside `commands`",
@@ -272,12 +271,11 @@ _OF_PROJECTS: Mapping[str, _Answer] = {
     "includes": Here("include", "[path/to/file.yaml]", nothing),
     "import": Here("include", "[path/to/file.yaml]", listed),
     "imports": Here("include", "[path/to/file.yaml]", listed),
-    "image": _CONTAINER,
+    "image": _OF_A_TASK,
     "services": "a task, or all of them by `defaults`, says it: {services: [{name: db, run: ...}]}",
     "on": _TRIGGER,
     "workflow": _TRIGGER,
     "trigger": _TRIGGER,
-    "schedules": _TRIGGER,
     "version": _NO_VERSION,
     "name": "a project is called as its folder: leave it out",
     "description": "a comment says it, `# What this project does`: leave the key out",

@@ -311,6 +311,21 @@ _PATTERNS = {
         "is not a valid name for an input",
         lambda _: "letters, digits, '_' and '-', at most 64, and no digit first",
     ),
+    patterns.IMAGE: _Rule(
+        "ZF707", "is no name of an image", lambda _: "write it as the engine takes it: debian:12"
+    ),
+    patterns.NETWORK: _Rule(
+        "ZF707", "is no network", lambda _: "write true, false, host, or the name of a network"
+    ),
+    patterns.USER: _Rule("ZF707", "is no user", lambda _: "write a name or number: 1000:1000"),
+    patterns.MEMORY: _Rule(
+        "ZF707", "is no amount of memory", lambda _: "write a number with its unit: 512m, 2g"
+    ),
+    patterns.ENGINE: _Rule(
+        "ZF707",
+        "is no container engine",
+        lambda _: "write podman, docker, or a command line that begins with one of them",
+    ),
     patterns.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
     patterns.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
     patterns.GLOB: _Rule("ZF227", "does not stay inside the project", _inside_hint),
@@ -362,6 +377,16 @@ _WORDS: Mapping[str, Callable[[_Found], _Wording]] = {
     "scalar_type": _wrong_type("a text, a number or a boolean", _quote),
     "too_short": _too_short,
     "condition": lambda found: ("ZF231", found.facts["message"], found.facts["hint"]),
+    "placeholder": lambda found: (
+        "ZF772",
+        found.facts["message"],
+        "a brace in a command is none of zf's: say the word in a script that `start` names",
+    ),
+    "executor_local": lambda _: (
+        "ZF773",
+        "an executor cannot be called 'local', which is what tasks call this machine",
+        "choose another name",
+    ),
     "env_reserved": lambda found: (
         "ZF228",
         f"'{found.loc[-1]}' is set by zf itself",

@@ -22,7 +22,7 @@ from zf.proof.files import (
     remove_tree,
     write_all,
 )
-from zf.proof.layout import ARTIFACTS, OUTPUTS, TASK_LIST
+from zf.proof.layout import ARTIFACTS, ATTEMPTS, OUTPUTS, TASK_LIST
 
 # A verifier looks 64 folders deep, and an attempt's own lie four deep.
 _MAX_DEPTH = 56
@@ -116,6 +116,19 @@ def copy_artifacts(folder: str, task_sha256: str, target: str) -> bool:
     finally:
         remove_tree(copy)
     return True
+
+
+def check_tree(folder: str, task_sha256: str) -> None:
+    """See that a tree that came from elsewhere holds what its list says and nothing else, and that
+    the list is that with this digest. Raises OSError, or ValueError saying what is not as listed.
+    """
+    listed = checked_list(folder, task_sha256)
+    listed[TASK_LIST] = task_sha256
+    earlier = {name: listed.pop(name) for name in [*listed] if name.startswith(f"{ATTEMPTS}/")}
+    if earlier:
+        raise ValueError(f"{min(earlier)} is of an earlier attempt")
+    with opened(folder) as fd:
+        _compare(_hashes(fd), listed)
 
 
 def _listed_artifacts(folder: str, task_sha256: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from zf.proof.files import remove_tree
 from zf.run.interactive.surroundings import Surroundings, Wanted, prepare
 from zf.run.opening import unwalled
 from zf.work.interpreters import bash_with
-from zf.work.shell import WorkdirError, enter, which
+from zf.work.shell import CannotStandError, WorkdirError, enter, which
 
 # Longer scripts are told by their beginning: they are in the task's file.
 _MOST_LINES = 15
@@ -89,7 +89,6 @@ def _wall(wanted: Wanted, root: str, scratch: str, tell: Callable[[str], None]) 
     """
     from zf.work.caching.files import named  # noqa: PLC0415 - few tasks have a sandbox
     from zf.work.walls.sandbox import (  # noqa: PLC0415 - as above
-        CannotStandError,
         Rooms,
         Sandbox,
         found_on,

@@ -6,11 +6,11 @@ What happened is in `events/`; what need not be read again, and so is not record
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zf.events import Cause, Event, PlanExtended, Status
 from zf.lean.records import Struct, asdict, field
-from zf.model import NOTHING
+from zf.model import LOCAL, NOTHING, Executor, Task, fitting
 
 if TYPE_CHECKING:
     from zf.plan.conditions.verdict import ConditionContext
@@ -47,15 +47,46 @@ class Limits(Struct, frozen=True):
     keep_going: bool = False
     # Whether a run that can only wait for approval waits, or ends and is resumed later.
     on_approval: Literal["wait", "exit"] = "wait"
+    # Where tasks may run that do not run here, and which of these has the tasks that name none.
+    executors: Mapping[str, Executor] = field(default_factory=lambda: NOTHING)
+    executor: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """As run.json has them; what came later only where it is used."""
         said = asdict(self) | {"throttle": self.throttle and asdict(self.throttle)}
-        if not self.keep_going:
-            del said["keep_going"]
+        for name in ("keep_going", "executors", "executor"):
+            if not said[name]:
+                del said[name]
         if self.on_approval == "wait":
             del said["on_approval"]
+        if self.executors:
+            said["executors"] = {name: asdict(one) for name, one in self.executors.items()}
         return said
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Self:
+        """The limits that a run.json has."""
+        throttle, executors = said["throttle"], said.get("executors", {})
+        found = {
+            **said,
+            "throttle": throttle and Throttle(**throttle),
+            "executors": {name: _executor(one) for name, one in executors.items()},
+        }
+        return cls(**found)
+
+
+def _executor(said: Mapping[str, Any]) -> Executor:
+    return Executor(**{**said, "start": tuple(said["start"]), "labels": tuple(said["labels"])})
+
+
+def runs_here(task: Task, limits: Limits) -> bool:
+    """Whether it runs on this machine and nowhere else."""
+    return fitting_of(task, limits) == (LOCAL,)
+
+
+def fitting_of(task: Task, limits: Limits) -> tuple[str, ...]:
+    """Where it may run."""
+    return fitting(task.executor, task.labels, limits.executor, limits.executors)
 
 
 # What the scheduler is told beside events.

@@ -14,8 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
+from typing import TYPE_CHECKING
 
-from zf.model import Task
+from zf.model import LOCAL, Task
+
+if TYPE_CHECKING:
+    from zf.run.schedule.limits.executors import Executors
+
+# What a task takes of the machine that it runs on, which may be another.
+OF_A_MACHINE = frozenset({"cpu", "mem_mb"})
 
 _Claim = tuple[tuple[str, int], ...]
 
@@ -50,22 +57,36 @@ def _places(tasks: Iterable[Task]) -> dict[str, int]:
     }
 
 
-def impossible(tasks: Mapping[str, Task], limits: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Every (task, resource) that asks for more than there is; such a task could never start."""
+def impossible(
+    tasks: Mapping[str, Task], limits: Mapping[str, int], by_default: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Every (task, resource) that asks for more than there is; such a task could never start.
+    `by_default` is where tasks run that name no executor.
+    """
     for task in tasks.values():
+        elsewhere = task.labels or (task.executor or by_default or LOCAL) != LOCAL
         for name, amount in task.resources.items():
-            if amount > limits.get(name, 0):
+            if amount > limits.get(name, 0) and not (elsewhere and name in OF_A_MACHINE):
                 yield task.id, name
 
 
 class ReadyQueue:
-    """`in_order` is every task that may ever come, in start order."""
+    """`in_order` is every task that may ever come, in start order. `executors` are there where
+    tasks may run elsewhere.
+    """
 
-    def __init__(self, in_order: Sequence[Task], limits: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        in_order: Sequence[Task],
+        limits: Mapping[str, int],
+        executors: Executors | None = None,
+    ) -> None:
+        self._executors = executors
         self._tasks: dict[float, Task] = dict(enumerate(in_order))
         self._rank: dict[str, float] = {task.id: rank for rank, task in self._tasks.items()}
-        self._claims = {task.id: claim_of(task) for task in in_order}
         self._free = {**limits, **_places(in_order)}
+        self._place: dict[str, str] = {}  # task -> what it takes of executors
+        self._claims = {task.id: self._claim_of(task) for task in in_order}
         self._names: set[str] = set()
         self._lines: dict[_Claim, list[float]] = {}
         # The head of each line that is not set aside; old entries are passed over when met.
@@ -88,8 +109,18 @@ class ReadyQueue:
         for index, task in enumerate(in_order, 1):
             self._rank[task.id] = at = rank + index / (len(in_order) + 1)
             self._tasks[at] = task
-            self._claims[task.id] = claim_of(task)
+            self._claims[task.id] = self._claim_of(task)
         self._free |= _places(in_order)
+
+    def _claim_of(self, task: Task) -> _Claim:
+        claim, executors = claim_of(task), self._executors
+        if executors is None:
+            return claim
+        if executors.is_elsewhere(task):
+            claim = tuple([(name, n) for name, n in claim if name not in OF_A_MACHINE])
+        place = self._place[task.id] = executors.place_for(task)
+        self._free[place] = executors.left(place)
+        return (*claim, (place, 1))
 
     def add(self, name: str) -> None:
         """The task could start from now on."""
@@ -152,18 +183,46 @@ class ReadyQueue:
     def claim(self, name: str) -> None:
         """The task starts, whether or not it is its turn."""
         self._names.discard(name)
+        place = self._place.get(name)
         for resource, amount in self._claims[name]:
-            self._free[resource] = self._free.get(resource, 1) - amount
+            if resource != place:
+                self._free[resource] = self._free.get(resource, 1) - amount
+        if place is not None and self._executors is not None:
+            for each in self._executors.take(name, place):
+                self._free[each] -= 1
 
     def release(self, name: str) -> None:
         """The task has ended; what waits for its resources is looked at again."""
+        place = self._place.get(name)
         for resource, amount in self._claims[name]:
-            self._free[resource] += amount
-            self._look_again_at(resource)
+            if resource != place:
+                self._free[resource] += amount
+                self._look_again_at(resource)
+        if place is not None and self._executors is not None:
+            for each in self._executors.give_back(name):
+                self._free[each] += 1
+                self._look_again_at(each)
+
+    def drain(self, executor: str) -> None:
+        """Nothing starts on this executor any more."""
+        if self._executors is not None:
+            for place, count in self._executors.drain(executor).items():
+                self._free[place] -= count
+
+    def without_place(self) -> list[tuple[str, str]]:
+        """The tasks in line for which there is no executor left, each with what it waits for."""
+        executors = self._executors
+        if executors is None or not executors.any_drained:
+            return []
+        waiting = ((name, self._place[name]) for name in self._names)
+        return [(n, executors.told(place)) for n, place in waiting if executors.is_gone(place)]
 
     def waits_for(self, name: str) -> str | None:
-        """The resource a ready task is waiting for, if it is one."""
-        return self._waits_for.get(self._claims[name])
+        """The resource a ready task is waiting for, if it is one, in words."""
+        lacking = self._waits_for.get(self._claims[name])
+        if self._executors is not None and lacking == self._place[name]:
+            return f"a slot of {self._executors.told(lacking)}"
+        return lacking and f"'{lacking}'"
 
     def _task(self, name: str) -> Task:
         return self._tasks[self._rank[name]]

@@ -35,7 +35,7 @@ class Retries:
 
 def _is_retried(task: Task, ended: AttemptEnded) -> bool:
     by_code = ended.status is Status.FAILURE and ended.exit_code in task.retry_on
-    return by_code or ended.status in task.retry_on
+    return by_code or ended.status in task.retry_on or ended.cause in task.retry_on
 
 
 def wait_s(task: Task, retry: int, seed: str) -> float:

@@ -28,7 +28,7 @@ Each event costs O(log n) and the dependents it concerns; only stopping looks at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from zf.events import (
@@ -42,6 +42,7 @@ from zf.events import (
     Cause,
     ConditionEvaluated,
     Event,
+    ExecutorDrained,
     Interrupted,
     PhaseTimedOut,
     PlanExtended,
@@ -88,16 +89,9 @@ if TYPE_CHECKING:
     from zf.plan.conditions.verdict import ConditionContext
 
 Answer = LeaseAnswered | Extended | NotExtended | ApprovalAsked | NotAsked
+Asked = CancelRequested | ExecutorDrained
 Happening = (
-    AttemptEnded
-    | Probe
-    | Interrupted
-    | CancelRequested
-    | Spent
-    | Answer
-    | gates.Reply
-    | Tick
-    | LoadSampled
+    AttemptEnded | Probe | Interrupted | Asked | Spent | Answer | gates.Reply | Tick | LoadSampled
 )
 
 # What a clock has decided, another run, or an output: a journal shows what it came to.
@@ -112,7 +106,7 @@ _ON_REQUEST = Decision(Status.CANCELLED, Cause.CANCEL, "cancelled on request")
 
 class Scheduler:
     """The state of one run. `start` once, then `handle` each event; both answer with orders.
-    `running` is task -> attempt under way, `done` task -> how it ended.
+    `running` is task -> attempt under way, `placed` task -> executor, `done` task -> how it ended.
 
     `contexts` are what conditions may refer to, by task; `decided` are the answers a resumed run
     has from before. Raises ValueError if a task asks for more than there is.
@@ -125,7 +119,7 @@ class Scheduler:
         contexts: Mapping[str, ConditionContext] = NOTHING,
         decided: Mapping[str, ConditionEvaluated] = NOTHING,
     ) -> None:
-        too_much = next(impossible(plan.tasks, limits.resources), None)
+        too_much = next(impossible(plan.tasks, limits.resources, limits.executor), None)
         if too_much is not None:
             raise ValueError(f"task {too_much[0]!r} asks for more {too_much[1]!r} than there is")
         if plan.dynamic:
@@ -142,6 +136,9 @@ class Scheduler:
         self._budgets = self._tasks.budgets
         self.running: Mapping[str, int] = self._slots.running
         self.done: Mapping[str, Status] = self._tasks.done
+        self._executors = self._slots.executors
+        self.executors: Collection[str] = limits.executors
+        self.placed: Mapping[str, str] = self._executors.placed if self._executors else NOTHING
         self._stops = Stops(limits, self._phases, self._tasks, self._order)
         self._exits = Exits(plan.tasks, limits.only)
         self._ended = False
@@ -156,6 +153,8 @@ class Scheduler:
             task = self._plan.tasks[dependent]
             unknown = task.condition or task.concurrency or task.env_from or task.matrix_from
             is_plain = not (unknown or task.approval or dependent in self.done)
+            if self._executors is not None and self._executors.is_elsewhere(task):
+                continue
             if is_plain and task.phase == self._phases.name:
                 return dependent
         return None
@@ -209,6 +208,8 @@ class Scheduler:
             case CancelRequested(name, by):  # for the whole run it is followed by an interrupt
                 if name is not None and self._tasks.is_endable(name, by):
                     self._tasks.end(name, self._superseded(name, by) if by else _ON_REQUEST)
+            case ExecutorDrained(executor):
+                self._slots.queue.drain(executor)
             case LeaseAnswered(name, _, newer) if newer:
                 self._slots.asked = None
                 self._tasks.end(name, self._superseded(name, newer))
@@ -265,7 +266,7 @@ class Scheduler:
                 self._slots.monitors.resting.pop(name, None)
                 self._slots.running[name] = attempt
                 self._tasks.probed(event)
-            case AttemptEnded() | Interrupted() | CancelRequested():
+            case AttemptEnded() | Interrupted() | CancelRequested() | ExecutorDrained():
                 self._take_in(event)
         self._settle()
         return self._take_orders()
@@ -318,6 +319,8 @@ class Scheduler:
         self._settle()
         while alarm := self._clock.due(self._clock.alarms):
             self._strike(alarm)
+            self._settle()
+        if self._stops.leave_drained():
             self._settle()
         self._tasks.fill_slots()
         # Nor has what was asked for just now: the answer comes at this same moment.

@@ -39,6 +39,14 @@ class Stops:
         detail = f"{option}: '{culprit}' ended with status: {self._tasks.done[culprit]}"
         self._tasks.stop(Cause.FAIL_FAST, detail, ())
 
+    def leave_drained(self) -> bool:
+        """End the tasks that could start, were there an executor left for them; whether any did."""
+        gone = self._tasks.slots.queue.without_place()
+        for name, place in gone:
+            detail = f"waited for a slot of {place}, where nothing starts any more"
+            self._tasks.end(name, Decision(Status.TIMEOUT, Cause.QUEUE_TIMEOUT, detail))
+        return bool(gone)
+
     def time_out_phase(self) -> None:
         """The phase under way has used up its time."""
         phase, timeout_s = self._phases.name, self._phases.timeout_s

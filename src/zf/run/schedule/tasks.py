@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 # What a worker cannot say of itself why it is to end an attempt.
 _TOLD = frozenset({Cause.BUDGET, Cause.SUPERSEDED})
+# After these it is tried again whatever its file says: the task has no part in them.
+_NO_FAULT_OF_ITS_OWN = frozenset({Cause.RUNNER, Cause.PREEMPTED})
 
 
 class Tasks:
@@ -160,7 +162,7 @@ class Tasks:
             return False
         if ended.cause is Cause.BUDGET or (self.budgets.is_any and self.budgets.is_used_up(name)):
             return False
-        if ended.cause is Cause.RUNNER:
+        if ended.cause in _NO_FAULT_OF_ITS_OWN:
             # The task has no part in it: no retry is spent.
             if not self.gates.holds(name):
                 self.slots.queue.add(name)

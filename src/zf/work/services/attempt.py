@@ -13,7 +13,7 @@ from zf.proof import layout
 from zf.proof.files import digest_of
 from zf.work.services import network
 from zf.work.services.services import Ground, ServiceError, Services
-from zf.work.shell import NotStartedError
+from zf.work.shell import Behind, NotStartedError
 from zf.work.supervise.leftovers import COOKIE, cgroup_name, cookie
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _share_network(
     path, until = os.environ.get("PATH", os.defpath), time.monotonic() + network.MAKING_S
     words = network.wall(wall.program)
     env = {"PATH": path, COOKIE: mark}
-    start = partial(context.shell.start, env, network.SCRIPT.encode(), wall=words)
+    start = partial(context.shell.start, env, network.SCRIPT.encode(), wall=Behind(words))
     leader = services.make_network(ground, start)
     try:
         wall.join(network.joined(leader, path, until))

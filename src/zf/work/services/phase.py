@@ -12,7 +12,7 @@ import gc
 import os
 import select
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from hashlib import file_digest
@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from zf.events import Cause
 from zf.lean.encoder import decoder, encoder
-from zf.lean.records import Struct
+from zf.lean.records import Struct, replace
 from zf.lean.signals import signal
 from zf.model import DEFAULT_MAX_LOG_BYTES, Phase, Task
 from zf.outlet import say_if_possible
@@ -40,6 +40,11 @@ _RECEIVE_BYTES = 65_536
 # What the cookie calls the attempt: no task is called so.
 _NAME = "{0}@@services"
 _INTERRUPTED = "zf was interrupted before the services of the phase were ready"
+
+
+def with_ports(shared: Shared, tasks: Iterable[Task]) -> Shared:
+    """The same with ports for the services of the phases of these tasks. Raises OSError."""
+    return replace(shared, beside=ports(shared.project.phases, {task.phase for task in tasks}))
 
 
 def ports(

@@ -11,12 +11,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from zf.lean.records import Struct
 from zf.lean.signals import signal
 from zf.work.supervise.cgroup import Cgroup
 from zf.work.supervise.meter import Meter
+
+if TYPE_CHECKING:
+    from zf.work.supervise.inside import Inside
 
 _PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -80,6 +83,12 @@ class Tree(Protocol):
         """Such a child is gone, and reaped."""
         ...
 
+    def enclose(self, inside: Inside | None) -> None:
+        """Have steps be what is in a container, whose engine has just started what it keeps for it;
+        or, for None, once that is removed, be what is below this process again.
+        """
+        ...
+
 
 def become_subreaper() -> bool:
     """Have orphaned descendants become children of this process; whether the system can do it."""
@@ -119,6 +128,9 @@ class SubreaperTree:
         self.meter = Meter(cgroup)
         self._self = os.getpid()
         self._alone: set[int] = set()
+        # A container that steps are put into, and what its engine keeps for it.
+        self._inside: Inside | None = None
+        self._engines: set[int] = set()
         self._fd: int | None = None
         with suppress(FileNotFoundError):  # kernels without CONFIG_PROC_CHILDREN
             self._fd = os.open(f"/proc/self/task/{self._self}/children", os.O_RDONLY)
@@ -128,32 +140,44 @@ class SubreaperTree:
             os.close(self._fd)
 
     def has_only(self, leader: int) -> bool:
+        if self._inside is not None:
+            return not self.left(leader)
         if self._alone:
             return self._own() == [leader]
         return self._fd is not None and os.pread(self._fd, 64, 0) == b"%d " % leader
 
     def left(self, leader: int) -> list[int]:
-        return [pid for pid in self._own() if pid != leader and not self.meter.reap(pid)]
+        found = [pid for pid in self._own() if pid != leader and not self.meter.reap(pid)]
+        if self._inside is not None:
+            found += [pid for pid in self._inside.members() if pid not in found]
+        return found
 
     def members(self, leader: int) -> list[int]:  # noqa: ARG002 - groups need it
+        if self._inside is not None:
+            return self._inside.members()  # what brought them there is no step's
         direct = self._own()
-        return [pid for pid in (*direct, *_below(direct)) if not _is_zombie(pid)]
+        return [pid for pid in (*direct, *below(direct)) if not is_zombie(pid)]
 
     def send(self, number: int, leader: int, left: list[int], *, spare: bool = False) -> None:
+        if self._inside is not None:
+            self._inside.send(number)
+            if spare:
+                return  # what brought them there ends with them, and says how
+            left = [pid for pid in left if not self._inside.has(pid)]
         try:
             # Listed first: a process whose parent is killed moves, and would be missed.
-            below = _below([*left, leader])
+            deeper = below([*left, leader])
         except OSError:
             # No descriptors left to look with. The children of what is killed become ours, which
             # needs no look; so a kill, which is repeated, reaches all of them in the end.
-            below = []
+            deeper = []
         if not spare:
             _send_group(leader, number)
         for pid in left:
             # Children that only this process can reap, so their numbers are still theirs.
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
-        for pid in below:
+        for pid in deeper:
             self._send_below(pid, number)
         if number == signal.SIGKILL and self._cgroup is not None:
             self._cgroup.kill()
@@ -165,8 +189,8 @@ class SubreaperTree:
         Beside children that are to be left alone it is the list of children that tells: it can miss
         one only while another is reaped, which this process alone does, and not here.
         """
-        if self._alone:
-            return not self._own()
+        if self._alone or self._inside is not None:
+            return not self.left(0)
         try:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -181,6 +205,19 @@ class SubreaperTree:
 
     def forget(self, pid: int) -> None:
         self._alone.discard(pid)
+
+    def enclose(self, inside: Inside | None) -> None:
+        if self._inside is not None:
+            self._inside.await_end()
+        self._inside = inside
+        if inside is not None:
+            self._engines |= {pid for pid in self._own() if not self.meter.reap(pid)}
+            self._alone |= self._engines
+            return
+        # What keeps all containers of a user goes on.
+        gone = {pid for pid in self._engines if self.meter.reap(pid)}
+        self._engines -= gone
+        self._alone -= gone
 
     def _own(self) -> list[int]:
         """The children of this process but those that are to be left alone."""
@@ -241,7 +278,7 @@ class GroupTree:
         found = []
         for pid in pids():
             with suppress(ProcessLookupError, PermissionError):
-                if os.getpgid(pid) in groups and not _is_zombie(pid):
+                if os.getpgid(pid) in groups and not is_zombie(pid):
                     found.append(pid)
         return found
 
@@ -261,6 +298,9 @@ class GroupTree:
 
     def forget(self, pid: int) -> None:
         """As above."""
+
+    def enclose(self, inside: Inside | None) -> None:
+        """No system without subreapers has containers."""
 
 
 def describe(pids: list[int]) -> tuple[Process, ...]:
@@ -295,7 +335,7 @@ def _send_group(leader: int, number: int) -> None:
             os.killpg(leader, number)
 
 
-def _below(pids: list[int]) -> list[int]:
+def below(pids: list[int]) -> list[int]:
     """The descendants of these processes, nearest first."""
     found: list[int] = []
     seen = set(pids)
@@ -311,7 +351,7 @@ def cpu_ticks(pid: int) -> int:
     if sys.platform == "linux":
         fields = _stat(pid)
         return int(fields[11]) + int(fields[12]) if fields else 0
-    else:  # noqa: RET505 - as in _is_zombie
+    else:  # noqa: RET505 - as in is_zombie
         import psutil  # noqa: PLC0415 - 20 ms that Linux never pays
 
         try:
@@ -352,7 +392,7 @@ def is_stopped(pid: int) -> bool:
     """Whether something has stopped a process, with SIGSTOP say, and nothing has woken it since."""
     if sys.platform == "linux":
         return _stat(pid)[:1] == [b"T"]
-    else:  # noqa: RET505 - as in _is_zombie
+    else:  # noqa: RET505 - as in is_zombie
         import psutil  # noqa: PLC0415 - 20 ms that Linux never pays
 
         try:
@@ -361,7 +401,7 @@ def is_stopped(pid: int) -> bool:
             return False
 
 
-def _is_zombie(pid: int) -> bool:
+def is_zombie(pid: int) -> bool:
     if sys.platform == "linux":
         fields = _stat(pid)
         # The main thread may have ended before the others: a zombie by its state, and alive.

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zf.events import Cause
 from zf.lean.records import Struct, replace
@@ -26,6 +26,9 @@ from zf.lean.signals import signal
 from zf.work.capture import Capture, LateOutput
 from zf.work.control import RunnerOrders, Stop
 from zf.work.supervise.processes import Process, Tree, describe, is_first
+
+if TYPE_CHECKING:
+    from zf.work.supervise.inside import Inside
 
 # What a step started may outlive it by this much before it counts as left behind: a `>(tee log)`
 # needs a moment to read its end of file, on a busy machine a long one.
@@ -152,6 +155,10 @@ class Supervisor:
             # Its number may be another descriptor's from now on, and its log is as good as closed.
             self._pipe = -1
             self._piping = False
+
+    def enclose(self, inside: Inside | None) -> None:
+        """Have the trees to come be what is in a container; for None not any more."""
+        self._tree.enclose(inside)
 
     def attend(self, fd: int, take: Callable[[], None]) -> None:
         """From now on call this when something has come on this descriptor; it must not raise."""

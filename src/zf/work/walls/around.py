@@ -1,67 +1,155 @@
-"""The wall around the steps of an attempt, made of what its worker has at hand."""
+"""The wall around the steps of an attempt, made of what its worker has at hand when the first of
+them is to run: a sandbox, which each step gets anew, or a container, in which all of them run.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from zf.events import Cause, Status
-from zf.proof.layout import ARTIFACTS
-from zf.work.walls.sandbox import MISSING, PROGRAM, CannotStandError, Rooms, Sandbox, why_not
-
-__all__ = ["CannotStandError", "around", "judge"]
+from zf.lean import lazy
+from zf.work.interpreters import FILE, TEXT, way
+from zf.work.shell import (
+    CANNOT_START,
+    Behind,
+    CannotStandError,
+    NotStartedError,
+    ScriptFile,
+)
+from zf.work.walls.reach import reach
 
 if TYPE_CHECKING:
-    from zf.model import Task
+    from zf.model import Step, Task
     from zf.work.context import WorkerContext
+    from zf.work.environment import Environment
     from zf.work.outcome import Outcome
+    from zf.work.walls import boxed
+    from zf.work.walls import sandbox as sandboxes
+else:  # a task that has a wall has one of the two
+    boxed = lazy.module("zf.work.walls.boxed")
+    sandboxes = lazy.module("zf.work.walls.sandbox")
 
-SANDBOX = "sandbox"
-_NONE = "none"
+SANDBOX, CONTAINER, _NONE = "sandbox", "container", "none"
 
 
-def around(
-    context: WorkerContext, task: Task, environ: Mapping[str, str], artifacts: str
-) -> tuple[Sandbox | None, str]:
-    """The sandbox that a task asks for, and what the proof is to call it: `sandbox`; or none, and
-    why, where the task does without. `artifacts` is its `$ARTIFACTS_DIR`. Raises CannotStandError.
+class Wall:
+    """The wall of one attempt of a task that asks for one; it has to be ended."""
+
+    def __init__(self, context: WorkerContext, task: Task, outcome: Outcome) -> None:
+        self._context = context
+        self._task = task
+        self._outcome = outcome
+        self._sandbox: sandboxes.Sandbox | None = None
+        self._boxed: boxed.Boxed | None = None
+        if task.container:
+            self._boxed = boxed.Boxed(context, task, outcome.attempt)
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether every script has to be a file: no descriptor goes into a container."""
+        return self._boxed is not None
+
+    def file(self, name: str) -> ScriptFile:
+        """Where the script of this command lies for a container."""
+        assert self._boxed is not None
+        return self._boxed.file(name)
+
+    def behind(
+        self, env: Environment, values: Mapping[str, str], script: str = "", *, on: bool = False
+    ) -> Behind:
+        """What the command line of a step is put behind, in the current folder, with its variables;
+        `script` is the file that it has its script in, if any, `on` a terminal. NotStartedError.
+        """
+        with _starting():
+            if self._boxed is None:
+                sandbox = self.sandbox(env)
+                words = sandbox.words(os.getcwd(), script) if sandbox else ()
+                return Behind(words)
+            behind = self._boxed.behind(env, values, on=on)
+            self._outcome.isolation = CONTAINER
+            self._outcome.container = self._boxed.told
+            return behind
+
+    def judge(self) -> None:
+        """Fail a task that made, in spite of its wall, what is read-only behind it."""
+        wall = self._sandbox or self._boxed
+        if wall and self._outcome.status is Status.SUCCESS and (paths := wall.put_there()):
+            kind = SANDBOX if self._sandbox else CONTAINER
+            told = f"{', '.join(paths)} was put into the project, and is read-only in a {kind}"
+            self._outcome.fail(Cause.ARTIFACTS, told)
+
+    def sandbox(self, env: Environment) -> sandboxes.Sandbox | None:
+        """The sandbox, made when it is first asked for; None for a container, or where the task
+        does without. Raises NotStartedError.
+        """
+        if self._boxed is None and not self._outcome.isolation:
+            with _starting():
+                self._sandbox, self._outcome.isolation = self._made_sandbox(env.values)
+            if self._sandbox is None:
+                self._outcome.notes.append(f"it ran without its sandbox: {self._outcome.isolation}")
+        return self._sandbox
+
+    @property
+    def standing(self) -> sandboxes.Sandbox | None:
+        """The sandbox, if it was made."""
+        return self._sandbox
+
+    def end(self) -> None:
+        """Remove what was made for it, with all that is in there."""
+        if self._boxed is not None and (problem := self._boxed.end()):
+            self._outcome.notes.append(problem)
+
+    def _made_sandbox(self, environ: Mapping[str, str]) -> tuple[sandboxes.Sandbox | None, str]:
+        """The sandbox that the task asks for, and what the proof is to call it: `sandbox`; or none,
+        and why, where the task does without.
+        """
+        context, task = self._context, self._task
+        program, reason = context.shell.find(sandboxes.PROGRAM), sandboxes.MISSING
+        if program is not None:
+            reason = context.no_sandbox(partial(sandboxes.why_not, program))
+        if program is None or reason:
+            if not task.sandbox.get("if_available"):
+                raise CannotStandError(f"the sandbox cannot be had: {reason}")
+            return None, f"{_NONE}: {reason}"
+        read = partial(_named, context, task, environ) if "read" in task.sandbox else None
+        home = environ.get("HOME")
+        reached = reach(context, task, environ["ARTIFACTS_DIR"])
+        empty = f"{context.written_aside}/empty"
+        with open(empty, "a"):
+            pass
+        root, proofs = context.real_root, os.path.realpath(context.proofs)
+        rooms = sandboxes.Rooms(
+            root, proofs, root, os.path.realpath(empty), reached.written, reached.shown
+        )
+        return sandboxes.Sandbox(program, task.sandbox, rooms, home, read), SANDBOX
+
+
+def file_of(
+    wall: Wall | None, context: WorkerContext, outcome: Outcome, step: Step, name: str
+) -> ScriptFile | None:
+    """Where the script of a command lies as a file, if it has to be one: as its shell wants it, or
+    its wall does.
     """
-    program = context.shell.find(PROGRAM)
-    reason = MISSING if program is None else context.no_sandbox(partial(why_not, program))
-    if program is None or reason:
-        if not task.sandbox.get("if_available"):
-            raise CannotStandError(f"the sandbox cannot be had: {reason}")
-        return None, f"{_NONE}: {reason}"
-    read = partial(_named, context, task, environ) if "read" in task.sandbox else None
-    home = environ.get("HOME")
-    return Sandbox(program, task.sandbox, _rooms(context, task, artifacts), home, read), SANDBOX
+    handed = way(step.shell)
+    if wall is not None and wall.takes_files and handed != TEXT:
+        return wall.file(name)
+    if handed != FILE:
+        return None
+    place = f"scripts/{outcome.task.id}.{outcome.attempt}.{name}"
+    return ScriptFile(f"{context.written_aside}/{place}", f"{context.aside}/{place}")
 
 
-def judge(sandbox: Sandbox, outcome: Outcome) -> None:
-    """Fail a task that made, in spite of its sandbox, what is read-only in there."""
-    if outcome.status is Status.SUCCESS and (paths := sandbox.put_there()):
-        told = f"{', '.join(paths)} was put into the project, and is read-only in a sandbox"
-        outcome.fail(Cause.ARTIFACTS, told)
-
-
-def _rooms(context: WorkerContext, task: Task, artifacts: str) -> Rooms:
-    own = artifacts
-    if context.shield is not None and own == f"{context.run_dir}/{task.id}/{ARTIFACTS}":
-        # The scratch folder, in which a step can remove the artifacts' own and make it anew.
-        own = os.path.dirname(own)
-    # Mounts go where no link leads, or a link in the sandbox would lead out of it.
-    real = os.path.realpath
-    written = [real(path) for path in (own, context.channel) if os.path.isdir(path)]
-    needs = real(f"{context.aside}/{context.needs_of(task.id)}")
-    names = os.listdir(needs) if task.needs and os.path.isdir(needs) else ()
-    shown = {f"{needs}/{name}": real(f"{needs}/{name}") for name in names}
-    empty = f"{context.written_aside}/empty"
-    with open(empty, "a"):
-        pass
-    root, proofs = context.real_root, real(context.proofs)
-    return Rooms(root, proofs, root, real(empty), written, shown)
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Have a wall that cannot stand keep the step from being started."""
+    try:
+        yield
+    except CannotStandError as error:
+        raise NotStartedError(str(error), CANNOT_START) from None
 
 
 def _named(context: WorkerContext, task: Task, environ: Mapping[str, str]) -> Iterable[str]:

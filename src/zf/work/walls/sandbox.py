@@ -20,7 +20,7 @@ from glob import iglob
 from typing import Any
 
 from zf.lean.records import Struct, field, replace
-from zf.work.shell import which
+from zf.work.shell import CannotStandError, which
 
 PROGRAM = "bwrap"
 MISSING = "it takes bubblewrap, and no `bwrap` is on the PATH"
@@ -41,7 +41,7 @@ _RESOLVERS = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager/re
 _NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try", "--cap-drop", "ALL")
 # What no step has to write to, whatever it may write to of the project: what is run, and where
 # commits come from.
-_FIXED = (".git", "zf.yaml", "tasks", ".zenflow/tasks")
+FIXED = (".git", "zf.yaml", "tasks", ".zenflow/tasks")
 _PROBE_S = 10
 # In place of true and false, where another process has made the network.
 JOINED = "joined"
@@ -62,10 +62,6 @@ class Rooms(Struct, frozen=True):
     empty: str = "/dev/null"
     written: Sequence[str] = ()
     shown: Mapping[str, str] = field(default_factory=dict)
-
-
-class CannotStandError(Exception):
-    """The step cannot be put into its sandbox; the message says why."""
 
 
 class Sandbox:
@@ -194,7 +190,7 @@ def loose(root: str) -> dict[str, tuple[int, ...]]:
     mounted read-only: what is not there, is a link, or lies in a folder that it can move.
     """
     found: dict[str, tuple[int, ...]] = {}
-    for path in _FIXED:
+    for path in FIXED:
         try:
             info = os.lstat(f"{root}/{path}")
         except OSError:
@@ -271,11 +267,11 @@ def _project(said: Mapping[str, Any], rooms: Rooms, files: Sequence[str] | None)
         yield from ("--bind", root, root)
     else:
         yield from ("--ro-bind", root, root)
-    fixed = [*dict.fromkeys([*_FIXED, *_places(root, _FIXED)])]
+    fixed = [*dict.fromkeys([*FIXED, *_places(root, FIXED)])]
     for path in write or ():
         kind = "--ro-bind" if any(_is_in(path, one) for one in fixed) else "--bind"
         yield from (kind, f"{root}/{path}", f"{root}/{path}")
-    for path in _parents(root, (*fixed, os.path.relpath(rooms.proofs, root))):
+    for path in parents(root, (*fixed, os.path.relpath(rooms.proofs, root))):
         # A mount cannot be moved away, and so nothing in it.
         if files is None and (write is None or any(_is_in(path, one) for one in write)):
             yield from ("--bind", f"{root}/{path}", f"{root}/{path}")
@@ -305,7 +301,7 @@ def _places(root: str, paths: Iterable[str]) -> Iterator[str]:
             yield place
 
 
-def _parents(root: str, paths: Iterable[str]) -> list[str]:
+def parents(root: str, paths: Iterable[str]) -> list[str]:
     """The folders of the project that these lie in, outermost first."""
     found = set()
     for path in paths:

@@ -148,6 +148,11 @@ class Shield:
         self._covered.add(self._run_dir)
         self._is_up = True
 
+    @property
+    def scratch(self) -> str:
+        """Where the scratch folder is for what is outside of the namespace."""
+        return f"{self._aside_dir}/{self._names[0]}"
+
     def begin(self, tree: TaskTree, task: str) -> None:
         """Have the steps that come see this task's folder as the scratch folder; OSError."""
         self._cover_others()

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from zf.events import AttemptEnded, LeaseAwaited, LeaseTaken
 from zf.model import CANCEL_RUNNING, Task
@@ -31,6 +32,9 @@ from zf.run.schedule.orders import (
 )
 from zf.run.schedule.ready import ReadyQueue, place_of
 
+if TYPE_CHECKING:
+    from zf.run.schedule.limits.executors import Executors
+
 
 class Slots:
     """`queue` holds the tasks in line, `running` is task -> attempt under way. Orders that follow
@@ -46,7 +50,13 @@ class Slots:
         self._max_jobs = self._most = limits.max_jobs
         self._clock = clock
         self._order = order
-        self.queue = ReadyQueue(start_order(plan, limits), limits.resources)
+        self.executors: Executors | None = None
+        if limits.executors:
+            from zf.run.schedule.limits.executors import Executors  # noqa: PLC0415 - few runs have any
+
+            self.executors = Executors(limits.executors, limits.executor, limits.max_jobs)
+            self._max_jobs = self._most = self.executors.slots
+        self.queue = ReadyQueue(start_order(plan, limits), limits.resources, self.executors)
         self.gate = Gate(limits.throttle)
         self.running: dict[str, int] = {}
         self.monitors = Monitors(plan.tasks, clock)
@@ -167,9 +177,9 @@ class Slots:
         if owner:
             return f"'{self._tasks[name].concurrency}', held by {owner}"
         lacking = self.queue.waits_for(name)
-        if lacking == place_of(self._tasks[name]) is not None:
+        if lacking == f"'{place_of(self._tasks[name])}'":
             return "its turn: max_parallel of its matrix"
-        return f"'{lacking}'" if lacking else "its turn"
+        return lacking or "its turn"
 
     def _has_free(self) -> bool:
         return len(self.running) < self._max_jobs and not self._alone

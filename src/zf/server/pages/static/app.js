@@ -55,6 +55,25 @@ document.addEventListener("click", (event) => {
 });
 one("#keys")?.addEventListener("click", (event) => event.target === event.currentTarget && event.target.close());
 
+// --- answers at a gate ---
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-answer]");
+  if (!form) return;
+  event.preventDefault();
+  const decision = event.submitter?.value ?? "approve", buttons = all("button", form);
+  if (decision === "reject" && !confirm("Reject it? The task will not be run.")) return;
+  for (const button of buttons) button.disabled = true;
+  try {
+    const comment = form.elements.comment.value;
+    const said = await post(`${form.dataset.answer}/${decision}`, comment ? { comment } : {});
+    say(said.text ?? `${decision}: asked for.`, said.state === "refused");
+    document.dispatchEvent(new CustomEvent("asked"));
+    if (said.state !== "refused") form.remove();
+  } catch (error) { say(`${decision}: ${error.message}`, true); }
+  for (const button of buttons) button.disabled = false;
+});
+
 // --- parts that are looked at again while the page is in sight ---
 
 for (const part of all("[data-poll]")) {

@@ -1,0 +1,1 @@
+"""Where attempts run: here, or on what an executor's command reaches. Nothing here decides."""

@@ -1,0 +1,138 @@
+"""Trees as deterministic archives (PAX): the same files make the same bytes, wherever they lie.
+
+What comes out of an archive is written below one folder and nowhere else: files, folders and, where
+they are wanted, links, which are made last so that nothing is written through one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import IO
+
+from zf.proof.files import NEW, READ
+from zf.work.agent.frames import PIECE_BYTES
+
+# Any time that every archive format, zip too, can say: files that were checked out have no other.
+_MTIME = 315_619_200  # 1980-01-02
+_MAX_DEPTH = 200
+_KINDS = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE})
+
+
+class UnpackError(ValueError):
+    """An archive that is none, or holds what it may not; the message says what."""
+
+
+def files_below(folder: str, *, but: Iterable[str] = ()) -> list[str]:
+    """Everything below a folder, relative to it and sorted, folders before what is in them; but
+    these and what is in them.
+    """
+    left = frozenset(but)
+    found: list[str] = []
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        with os.scandir(f"{folder}/{prefix}") as entries:
+            for entry in entries:
+                path = prefix + entry.name
+                if path in left:
+                    continue
+                found.append(path)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{path}/")
+    return sorted(found)
+
+
+def pack(folder: str, paths: Iterable[str]) -> Iterator[bytes]:
+    """The archive of these paths below a folder, piece by piece. What is gone by now, and what is
+    neither file, folder nor link, is left out. Raises OSError.
+    """
+    size = 0
+    for path in paths:
+        for piece in _member(folder, path):
+            size += len(piece)
+            yield piece
+    end = 2 * tarfile.BLOCKSIZE
+    yield bytes(end + -(size + end) % tarfile.RECORDSIZE)
+
+
+def _member(folder: str, path: str) -> Iterator[bytes]:
+    whole = f"{folder}/{path}"
+    try:
+        info = os.lstat(whole)
+    except FileNotFoundError:
+        return
+    entry = tarfile.TarInfo(path)
+    entry.mtime, entry.mode = _MTIME, 0o755 if info.st_mode & stat.S_IXUSR else 0o644
+    if stat.S_ISLNK(info.st_mode):
+        entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, os.readlink(whole), 0o777
+        yield entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    elif stat.S_ISDIR(info.st_mode):
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        yield entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    elif stat.S_ISREG(info.st_mode):
+        with open(os.open(whole, READ), "rb", buffering=0) as stream:
+            entry.size = left = os.fstat(stream.fileno()).st_size
+            yield entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+            while left:
+                piece = stream.read(min(left, PIECE_BYTES))
+                if not piece:
+                    raise OSError(f"{path} became shorter while it was read")
+                left -= len(piece)
+                yield piece
+        yield bytes(-entry.size % tarfile.BLOCKSIZE)
+
+
+def unpack(archive: IO[bytes], target: str, *, links: bool) -> None:
+    """Write out what is in an archive, below a folder that is made for it; `links` says whether it
+    may hold any: those of a project lead where they lead, a proof has none. Raises UnpackError and
+    OSError, and leaves what it has written then.
+    """
+    os.makedirs(target, mode=0o755)
+    found: list[tuple[str, str]] = []
+    try:
+        with tarfile.open(fileobj=archive, mode="r:") as members:
+            for member in members:
+                _write(members, member, target, found)
+    except tarfile.TarError as error:
+        raise UnpackError(str(error)) from None
+    if found and not links:
+        raise UnpackError(f"{found[0][0].removeprefix(target + '/')!r:.200} is a link")
+    for path, leads_to in found:
+        os.symlink(leads_to, path)
+
+
+def _write(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, target: str, links: list[tuple[str, str]]
+) -> None:
+    name, parts = member.name, member.name.split("/")
+    if len(parts) > _MAX_DEPTH or not all(map(_is_plain, parts)):
+        raise UnpackError(f"{name!r:.200} is no path below one folder")
+    if member.type not in _KINDS or member.sparse is not None:
+        raise UnpackError(f"{name!r:.200} is neither file, folder nor link")
+    path = f"{target}/{name}"
+    if member.isdir():
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        return
+    with suppress(FileExistsError):
+        os.makedirs(os.path.dirname(path), mode=0o755)
+    if member.issym():
+        links.append((path, member.linkname))
+        return
+    source = archive.extractfile(member)
+    assert source is not None  # it is a file
+    with source, open(os.open(path, NEW, 0o755 if member.mode & 0o100 else 0o644), "wb") as stream:
+        left = member.size
+        while piece := source.read(min(left, PIECE_BYTES)):
+            stream.write(piece)
+            left -= len(piece)
+        if left:
+            raise UnpackError(f"{name!r:.200} is cut short")
+        os.utime(stream.fileno(), (member.mtime, member.mtime))
+
+
+def _is_plain(name: str) -> bool:
+    return name not in {"", ".", ".."} and "\0" not in name

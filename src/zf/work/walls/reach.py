@@ -1,0 +1,46 @@
+"""What of the proofs the steps of an attempt reach behind a wall: their own artifacts and what they
+tell zf, for writing; what their needs kept, for reading.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from zf.lean.records import Struct
+from zf.proof.layout import ARTIFACTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from zf.model import Task
+    from zf.work.context import WorkerContext
+
+
+class Reach(Struct, frozen=True):
+    """Paths to which no link leads: or a link behind the wall would lead out of it. `shown` has
+    where each thing really is by where it is found.
+    """
+
+    written: Sequence[str]
+    shown: Mapping[str, str]
+
+
+def reach(context: WorkerContext, task: Task, artifacts: str) -> Reach:
+    """`artifacts` is the task's `$ARTIFACTS_DIR`."""
+    real = os.path.realpath
+    written = [real(path) for path in (own(context, task, artifacts), context.channel)]
+    needs = real(f"{context.aside}/{context.needs_of(task.id)}")
+    names = os.listdir(needs) if task.needs and os.path.isdir(needs) else ()
+    shown = {f"{needs}/{name}": real(f"{needs}/{name}") for name in names}
+    return Reach([path for path in written if os.path.isdir(path)], shown)
+
+
+def own(context: WorkerContext, task: Task, artifacts: str) -> str:
+    """The folder of the artifacts; under the shield the scratch folder, in which a step can remove
+    that and make it anew.
+    """
+    is_scratch = context.shield is not None and artifacts == (
+        f"{context.run_dir}/{task.id}/{ARTIFACTS}"
+    )
+    return os.path.dirname(artifacts) if is_scratch else artifacts

@@ -1,0 +1,505 @@
+"""Tasks on executors: the same proof from elsewhere, and what becomes of a run when that fails."""
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support import independent_verifier
+from tests.support.program import heard, survivors
+
+AGENT = [sys.executable, "-m", "zf", "agent"]
+RELAY = [sys.executable, str(Path(__file__).parents[1] / "support/relay.py")]
+
+
+@pytest.fixture
+def far(project):
+    """A project with an executor called `far`, whose command the test may choose."""
+
+    def declare(*start, more=None, **keys):
+        executors = {"far": {"start": [*(start or AGENT)], **keys}, **(more or {})}
+        (project.root / "zf.yaml").write_text(yaml.safe_dump({"executors": executors}))
+
+    declare()
+    project.declare = declare
+    return project
+
+
+def run(project, name="r", code=0, *words):
+    done = project.zf("run-phase", "A", "--run-id", name, *words)
+    assert done.code == code, done.err + done.out
+    return done
+
+
+def verified(project, name="r"):
+    """Both verifiers find the proof whole, whatever the run came to."""
+    done = project.zf("verify", name, "--json")
+    assert json.loads(done.out)["verdicts"]["INTACT"]["state"] == "passed", done.out
+    assert independent_verifier.verify(str(project.proof(name)))[0]
+
+
+def of_type(project, kind, name="r"):
+    return [e for e in project.events(name) if e["type"] == kind]
+
+
+def left(project):
+    """What runs of all that the project has started, steps on executors with it: their variables
+    name folders beside the project. It is given the time it may take.
+    """
+    until = time.monotonic() + 20
+    while (found := survivors(f"{project.root.parent}/")) and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
+
+
+# The same proof
+
+
+# What docs/reference/executors.md says differs by the place, beside times and what they measure.
+PLACE = {"hostname", "user", "pwd", "executor", "containment", "shield", "measures", "isolation"}
+TIMES = {"started_at", "completed_at", "duration_s", "run_id"}
+PATHS = re.compile(
+    r"^export (PROOF_DIR|ARTIFACTS_DIR|NEEDS_DIR|TASK_DIR|ZENFLOW_ROOT|RUN_ID|COMPOSE_PROJECT_NAME)="
+    r".*\n",
+    re.MULTILINE,
+)
+
+
+def without_place(path):
+    if path.name == "env.sh":
+        return PATHS.sub("", path.read_text())
+    if path.suffix != ".json":
+        return path.read_bytes()
+    said = json.loads(path.read_bytes())
+    if not isinstance(said, dict):
+        return said
+    return {key: value for key, value in said.items() if key not in PLACE | TIMES}
+
+
+def tree(project, name, task):
+    folder = project.proof(name, task)
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {
+        str(path.relative_to(folder)): without_place(path)
+        for path in files
+        if path.suffix != ".sha256" or path.name == "artifacts.sha256"
+    }
+
+
+def test_a_proof_from_elsewhere_differs_only_where_it_says_where(far):
+    far.task("one", "echo 1 > $ARTIFACTS_DIR/one; echo v=7 >> $ZF_OUTPUT", outputs=["v"])
+    far.task(
+        "two",
+        "echo $V; cat $NEEDS_DIR/one/one; echo out > made; test $(pwd) = $ZENFLOW_ROOT",
+        "echo to stderr >&2; false",
+        needs=["one"],
+        env={"V": {"from": "one.v"}},
+        cleanup=[{"run": "echo clean"}],
+        artifacts=["made"],
+        allow_failure=True,
+    )
+    run(far, "here")
+    (far.root / "made").unlink()
+    run(far, "far", 0, "--executor", "far")
+    for task in ("one", "two"):
+        assert tree(far, "far", task) == tree(far, "here", task)
+        assert far.status("far", task)["executor"] == "far"
+        assert "executor" not in far.status("here", task)
+    assert not (far.root / "made").exists()
+    for name in ("here", "far"):
+        verified(far, name)
+    assert [(e["task"], e["executor"]) for e in of_type(far, "attempt_placed", "far")] == [
+        ("one", "far"),
+        ("two", "far"),
+    ]
+
+
+def test_every_attempt_begins_with_the_project_as_it_was(far):
+    (far.root / "data").write_text("as it was\n")
+    for name in ("a", "b"):
+        far.task(name, "cat data; ls; echo changed > data; rm -f zf.yaml", executor="far")
+    run(far)
+    assert far.log("r", "a") == far.log("r", "b") == b"as it was\ndata\ntasks\nzf.yaml\n"
+    assert (far.root / "data").read_text() == "as it was\n"
+
+
+def test_with_git_what_is_ignored_stays_and_what_is_new_goes(far):
+    root = far.root
+    os.system(f"git -C {root} init -q && echo proofs/ > {root}/.gitignore")
+    (root / "old").write_text("old\n")
+    os.system(
+        f"cd {root} && git add -A && git -c user.name=t -c user.email=t@example.com commit -qm t"
+    )
+    (root / "old").write_text("new\n")
+    (root / "added").write_text("")
+    (root / ".gitignore").write_text("proofs/\nsecret\n")
+    (root / "secret").write_text("")
+    far.task("t", "ls -A; cat old", executor="far")
+    run(far)
+    assert far.log("r", "t") == b".gitignore\nadded\nold\ntasks\nzf.yaml\nnew\n"
+
+
+def test_a_second_attempt_has_the_first_in_its_proof(far):
+    far.task("t", "echo $ATTEMPT; test $ATTEMPT = 3", executor="far", max_retries=2)
+    run(far)
+    assert far.status("r", "t")["flaky"] is True
+    for attempt in (1, 2):
+        log = far.proof("r", "t", "attempts", str(attempt), "20-logs", "step-0.log")
+        assert log.read_text() == f"{attempt}\n"
+    verified(far)
+
+
+def test_secrets_and_variables_that_files_name_go_with_the_run_and_no_others(far):
+    far.env |= {"API_TOKEN": "s3cr3t-value-1", "NAMED": "yes", "OTHER": "no"}
+    far.task("t", "env; echo $API_TOKEN", executor="far", pass_env=["API_TOKEN", "NAMED"])
+    far.declare("env", "-u", "API_TOKEN", "-u", "NAMED", "-u", "OTHER", *AGENT)
+    run(far)
+    log = far.log("r", "t")
+    assert b"NAMED=yes\n" in log
+    assert b"OTHER" not in log
+    assert b"s3cr3t-value-1" not in log
+    assert far.status("r", "t")["redactions"] != {}
+    verified(far)
+
+
+def test_instances_that_join_the_plan_run_elsewhere_too(far):
+    far.task("plan", 'echo \'list=["a","b"]\' >> $ZF_OUTPUT', outputs=["list"], executor="far")
+    far.task("t", "echo $MATRIX_ITEM", needs=["plan"], executor="far", matrix={"from": "plan.list"})
+    run(far)
+    assert far.log("r", "t@item=b") == b"b\n"
+    verified(far)
+
+
+def test_output_can_be_read_while_it_comes(far):
+    far.task(
+        "t", "echo first; until test -e ../../../../../go; do sleep 0.05; done", executor="far"
+    )
+    far.task(
+        "t", f"echo first; until test -e {far.root.parent}/go; do sleep 0.05; done", executor="far"
+    )
+    process = far.popen("run-phase", "A", "--run-id", "r")
+    log = far.proof("r", "t", "20-logs", "step-0.log")
+    until = time.monotonic() + 60
+    while not (log.exists() and log.read_text() == "first\n"):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    (far.root.parent / "go").touch()
+    process.communicate()
+    assert process.returncode == 0
+
+
+# Where a task runs
+
+
+def test_labels_choose_and_slots_limit(far):
+    far.declare(
+        slots=1,
+        labels=["linux"],
+        more={"big": {"start": AGENT, "slots": 2, "labels": ["linux", "gpu"]}},
+    )
+    for number in range(4):
+        far.task(f"t{number}", "true", parallel_safe=True, labels=["linux"])
+    far.task("gpu", "true", parallel_safe=True, labels=["gpu", "linux"])
+    far.task("here", "true", parallel_safe=True)
+    run(far)
+    placed = {e["task"]: e["executor"] for e in of_type(far, "attempt_placed")}
+    assert placed["gpu"] == "big"
+    assert {"far", "big"} == {placed[f"t{n}"] for n in range(4)}
+    assert "here" not in placed
+
+
+def test_a_task_says_that_it_runs_here_whatever_the_run_says(far):
+    far.task("t", "true", executor="local")
+    run(far, "r", 0, "--executor", "far")
+    assert of_type(far, "attempt_placed") == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "told"),
+    [
+        ({"executor": "fer"}, "ZF770", "'fer' is no executor of zf.yaml"),
+        ({"labels": ["gpu"]}, "ZF771", "no executor of zf.yaml has the labels: gpu"),
+        ({"executor": "far", "labels": ["gpu"]}, "ZF771", "'far' does not have all of these"),
+        ({"executor": "far", "leave_running": True}, "ZF776", "cannot run on an executor"),
+    ],
+)
+def test_a_task_without_a_place_is_a_problem_of_its_file(far, keys, code, told):
+    far.task("t", "true", **keys)
+    done = far.zf("validate")
+    assert done.code == 2
+    assert f"error[{code}]" in done.err + done.out
+    assert told in done.err + done.out
+    assert not far.proof("r").exists()
+
+
+@pytest.mark.parametrize(
+    ("start", "words", "code"),
+    [
+        (AGENT, ["--executor", "fr"], "ZF774"),
+        (["no-such-command", "zf", "agent"], ["--executor", "far"], "ZF775"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_runs(far, start, words, code):
+    far.declare(*start)
+    far.task("t", "true")
+    done = far.zf("run-phase", "A", "--run-id", "r", *words)
+    assert done.code == 2
+    assert code in done.err
+    assert not far.proof("r").exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        ({"far": {"start": ["srun", "-c{cpu}"]}}, "ZF772"),
+        ({"local": {"start": ["ssh"]}}, "ZF773"),
+        ({"far": {}}, "ZF221"),
+        ({"far": {"start": []}}, "ZF2"),
+        ({"far": {"start": ["x"], "slots": 0}}, "ZF2"),
+        ({"far": {"start": ["x"], "lable": []}}, "ZF2"),
+    ],
+)
+def test_bad_executors_are_problems_of_zf_yaml(far, entry, code):
+    (far.root / "zf.yaml").write_text(yaml.safe_dump({"executors": entry}))
+    far.task("t", "true")
+    done = far.zf("validate")
+    assert done.code == 2
+    assert f"error[{code}" in done.out + done.err
+
+
+# When it goes wrong
+
+
+def test_what_comes_before_an_agent_speaks_is_passed_over(far):
+    far.declare(*RELAY, "--noise", "Last login: today\n", "--", *AGENT)
+    far.task("t", "true", executor="far")
+    run(far)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (
+            [
+                "--say",
+                "ssh: connect to host x port 22: Connection refused\n",
+                "--exit",
+                "255",
+                "--cut",
+                "1",
+            ],
+            "unreachable",
+        ),
+        (
+            ["--cut", "1000", "--say", "srun: error: vm: task 0: Killed DUE TO TIME LIMIT\n"],
+            "walltime",
+        ),
+        (["--cut", "1000", "--say", "slurmstepd: error: Detected 1 oom_kill event\n"], "oom"),
+        (["--cut", "1000", "--say", "The node was low on resource; pod Evicted\n"], "evicted"),
+        (["--cut", "1000", "--say", "srun: error: Node failure on vm\n"], "node"),
+        (["--cut", "1000"], "worker"),
+        (["--flip", "900"], "worker"),
+        (["--twice", "900"], "worker"),
+    ],
+)
+def test_without_an_end_from_its_agent_an_attempt_is_lost_and_the_command_names_the_cause(
+    far, fault, cause
+):
+    far.declare(*RELAY, *fault, "--", *AGENT)
+    far.task("t", "true", executor="far")
+    far.env["MARK"] = far.mark
+    run(far, "r", 1)
+    status = far.status("r", "t")
+    assert (status["status"], status["cause"]) == ("lost", cause)
+    assert len(of_type(far, "attempt_ended")) == 1
+    verified(far)
+    assert left(far) == []
+
+
+def test_a_preempted_attempt_spends_no_retry_and_retry_on_takes_causes(far):
+    told = "slurmstepd: error: *** STEP 1.0 CANCELLED DUE TO PREEMPTION ***"
+    once = f"if test -e {far.root.parent}/once; then exec {' '.join(AGENT)}; fi;"
+    once += f" touch {far.root.parent}/once; echo '{told}' >&2; exit 1"
+    far.declare("sh", "-c", once)
+    far.task("t", "echo $ATTEMPT", executor="far")
+    run(far)
+    assert far.log("r", "t") == b"2\n"
+    assert far.json("r", "t", "attempts", "1", "99-summary", "status.json")["cause"] == "preempted"
+    verified(far)
+
+
+def test_retry_on_takes_the_cause_of_a_loss(far):
+    far.declare(*RELAY, "--cut", "1000", "--say", "node failure", "--", *AGENT)
+    far.task("t", "true", executor="far", max_retries=1, retry_on=["node"])
+    far.task("u", "true", executor="far", max_retries=1, retry_on=["oom"])
+    run(far, "r", 1)
+    assert far.status("r", "t")["attempt"] == 2
+    assert far.status("r", "u")["attempt"] == 1
+
+
+def test_an_agent_of_another_version_is_told_from_one_of_ours(far):
+    speak = "import sys; sys.path.insert(0, '.'); import zf; zf.__version__ = '0.0.1'; "
+    speak += "from zf.work.agent import agent; import os; sys.exit(agent.serve(os.environ))"
+    far.declare(sys.executable, "-c", speak)
+    far.task("t", "true", executor="far")
+    run(far, "r", 1)
+    status = far.status("r", "t")
+    assert (status["status"], status["cause"]) == ("lost", "worker")
+    assert "zf 0.0.1" in status["detail"]
+    assert "same version" in status["detail"]
+
+
+WAITS = "echo up; trap 'echo bye; exit 1' TERM; sleep 600 & wait"
+
+
+def agent_pid(project, attempts=1):
+    """The agent's process, once so many attempts of the run `r` have begun, the last in its step."""
+    log = project.proof("r", "t", "20-logs", "step-0.log")
+    until = time.monotonic() + 60
+    while not (
+        log.exists()
+        and b"up\n" in log.read_bytes()
+        and len(of_type(project, "attempt_placed")) == attempts
+        and (found := [pid for pid in pids(project.mark) if parent(pid) not in pids(project.mark)])
+    ):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return found[0]
+
+
+def pids(mark):
+    """The processes of agents: the agent itself, and its worker."""
+    return [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if said(path).split(b"\0")[-3:-1] == [b"zf", b"agent"]
+        and mark.encode() in said(path.with_name("environ"))
+    ]
+
+
+def parent(pid):
+    return int(said(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()[1])
+
+
+def said(path):
+    try:
+        return path.read_bytes()
+    except OSError:  # gone meanwhile
+        return b") ? 0"
+
+
+@pytest.fixture
+def waiting(far):
+    far.env["MARK"] = far.mark
+    far.declare(lease_sec=2)
+    far.task("t", WAITS, executor="far")
+    return far
+
+
+def test_kill_9_of_the_agent_loses_the_attempt_and_leaves_nothing(waiting):
+    process = waiting.popen("run-phase", "A", "--run-id", "r", env={"MARK": waiting.mark})
+    os.kill(agent_pid(waiting), signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert waiting.status("r", "t")["status"] == "lost"
+    assert len(of_type(waiting, "attempt_ended")) == 1
+    verified(waiting)
+    assert left(waiting) == []
+
+
+def test_a_stopped_agent_is_lost_when_its_lease_is_over_and_leaves_nothing(waiting):
+    process = waiting.popen("run-phase", "A", "--run-id", "r")
+    os.kill(agent_pid(waiting), signal.SIGSTOP)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    status = waiting.status("r", "t")
+    assert (status["status"], status["cause"]) == ("lost", "unreachable")
+    assert "not heard for 2 s" in status["detail"]
+    verified(waiting)
+    assert left(waiting) == []
+
+
+def test_when_the_runner_is_killed_nothing_is_left_anywhere_and_the_run_goes_on_later(waiting):
+    process = waiting.popen("run-phase", "A", "--run-id", "r")
+    agent_pid(waiting)
+    process.kill()
+    process.communicate()
+    assert left(waiting) == []
+    done = waiting.popen("resume", "r")
+    os.kill(agent_pid(waiting, attempts=2), signal.SIGKILL)
+    done.communicate(timeout=60)
+    causes = [e["cause"] for e in of_type(waiting, "attempt_ended")]
+    assert causes == ["runner", "worker"]
+    verified(waiting)
+    assert left(waiting) == []
+
+
+def test_a_cancelled_task_is_ended_there_and_its_proof_says_so(waiting):
+    process = waiting.popen("run-phase", "A", "--run-id", "r")
+    agent_pid(waiting)
+    assert waiting.zf("cancel", "r", "t").code == 0
+    process.communicate(timeout=60)
+    status = waiting.status("r", "t")
+    assert (status["status"], status["cause"]) == ("cancelled", "cancel")
+    assert waiting.log("r", "t") == b"up\nbye\n"
+    verified(waiting)
+    assert left(waiting) == []
+
+
+def test_a_link_that_goes_silent_loses_the_attempt_and_what_came_late_does_not_count(waiting):
+    waiting.declare(*RELAY, "--stall", "1200", "--", *AGENT, lease_sec=1)
+    waiting.task("t", "true", executor="far")
+    run(waiting, "r", 1)
+    assert waiting.status("r", "t")["cause"] == "unreachable"
+    verified(waiting)
+    assert left(waiting) == []
+
+
+# zf workers
+
+
+def test_workers_shows_executors_and_agents_and_drains(waiting):
+    waiting.task("u", "true", executor="far", needs=["t"])
+    done = waiting.zf("workers")
+    assert done.out.startswith("EXECUTOR  SLOTS  LABELS  COMMAND\nfar       1 ")
+    assert waiting.zf("workers", "drain", "far").code == 1
+    process = waiting.popen("run-phase", "A", "--run-id", "r", "--progress", "json")
+    agent_pid(waiting)
+    until = time.monotonic() + 30
+    while [
+        (agent["executor"], agent["task"], agent["state"])
+        for run in json.loads(waiting.zf("workers", "--json").out)["runs"]
+        for agent in run["agents"]
+    ] != [("far", "t", "running")]:
+        assert time.monotonic() < until
+    assert "running  t " in waiting.zf("workers").out
+    assert waiting.zf("workers", "drain", "fra").code == 2
+    assert waiting.zf("workers", "drain", "far").code == 0
+    heard(process, "executor_drained", executor="far")
+    assert "drained: far" in waiting.zf("workers").out
+    assert waiting.zf("cancel", "r", "t").code == 0
+    process.communicate(timeout=60)
+
+
+def test_what_could_only_run_on_a_drained_executor_ends(far):
+    far.env["MARK"] = far.mark
+    far.task(
+        "t", f"echo up; until test -e {far.root.parent}/go; do sleep 0.05; done", executor="far"
+    )
+    far.task("u", "true", executor="far", needs=["t"])
+    process = far.popen("run-phase", "A", "--run-id", "r", "--progress", "json")
+    agent_pid(far)
+    assert far.zf("workers", "drain", "far").code == 0
+    heard(process, "executor_drained")
+    (far.root.parent / "go").touch()
+    process.communicate(timeout=60)
+    assert far.status("r", "t")["status"] == "success"
+    status = far.status("r", "u")
+    assert (status["status"], status["cause"]) == ("timeout", "queue_timeout")
+    verified(far)

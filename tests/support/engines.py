@@ -1,0 +1,162 @@
+"""Podman as tests have it: with a storage of its own, the runtime and options that this machine lets
+containers have, and images that are made of local folders, as no registry is asked.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+# With the machine's own programs, which are mounted; and with a few of its own.
+HOST, SMALL = "localhost/zf-host:1", "localhost/zf-small:1"
+# Mounted, it gives an image the programs of the machine, where all of them are below /usr.
+PROGRAMS = ["/usr:/usr:ro", "/etc:/etc:ro"]
+_SMALL = ("bash", "cat", "id", "ls", "sleep", "env", "sh", "mkdir", "rm", "touch", "sort", "grep")
+_CONF = """\
+[containers]
+cgroups = "{cgroups}"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "none"
+runtime = "{runtime}"
+tmp_dir = "{folder}/tmp"
+[network]
+network_config_dir = "{folder}/net"
+"""
+_STORAGE = """\
+[storage]
+driver = "{driver}"
+graphroot = "{folder}/root"
+runroot = "{folder}/run"
+"""
+_KINDS = itertools.product(("overlay", "vfs"), ("crun", "runc"), ("enabled", "disabled"))
+
+
+class Engine:
+    """Podman with what works here; `why_not` says why nothing does."""
+
+    def __init__(self, folder: Path, prefix: Sequence[str] = (), home: str = "") -> None:
+        self.folder = folder
+        self.prefix = prefix
+        self.env: dict[str, str] = {"HOME": home} if home else {}
+        self.why_not = ""
+        if shutil.which("podman") is None:
+            self.why_not = "podman is not installed"
+            return
+        tried = []
+        for driver, runtime, cgroups in _KINDS:
+            if shutil.which(runtime) is None and shutil.which(runtime, path="/usr/sbin") is None:
+                tried.append(f"{runtime} is not installed")
+                continue
+            here = folder / f"{driver}-{runtime}-{cgroups}"
+            if why := self._try(here, {"driver": driver, "runtime": runtime, "cgroups": cgroups}):
+                tried.append(f"{driver}, {runtime}, cgroups {cgroups}: {why}")
+                continue
+            return
+        self.why_not = "; ".join(dict.fromkeys(tried))
+
+    def run(self, *words: str, check: bool = True, env: Mapping[str, str] = {}) -> str:
+        ended = subprocess.run(
+            [*self.prefix, "podman", *words],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **self.env, **env},
+            cwd="/",
+        )
+        if check and ended.returncode:
+            raise AssertionError(ended.stderr)
+        return ended.stdout.strip()
+
+    def containers(self) -> list[str]:
+        """The names of all that there are, running or not."""
+        return self.run("ps", "--all", "--format", "{{.Names}}").split()
+
+    def close(self) -> None:
+        if self.why_not:
+            return
+        self.run("rm", "--all", "--force", check=False)
+        self.run("rmi", "--all", "--force", check=False)
+        for mount in re.findall(rf"{self.folder}\S*", Path("/proc/mounts").read_text()):
+            subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
+
+    def _try(self, here: Path, kind: Mapping[str, str]) -> str:
+        """Why it does not work like this; empty where it does, with the images made."""
+        for name in ("root", "run", "tmp", "net"):
+            (here / name).mkdir(parents=True)
+        (here / "containers.conf").write_text(_CONF.format(folder=here, **kind))
+        (here / "storage.conf").write_text(_STORAGE.format(folder=here, **kind))
+        if self.prefix:
+            subprocess.run(
+                ["chown", "-R", str(here.owner() and _user(self.prefix)), here], check=True
+            )
+        self.env |= {
+            "CONTAINERS_CONF": str(here / "containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(here / "storage.conf"),
+        }
+        try:
+            self._make(HOST, here / "host", of_the_host)
+            limits = ("--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000")
+            mounts = [word for one in PROGRAMS for word in ("--volume", one)]
+            words = ("run", "--rm", "--network", "none", "--pull", "never", *limits, *mounts)
+            told = self.run(*words, HOST, "bash", "-c", "echo works")
+            if told != "works":
+                return f"it prints {told!r}"
+            self._make(SMALL, here / "small", small)
+        except AssertionError as error:
+            lines = str(error).strip().splitlines()
+            return lines[-1].removeprefix("Error: ") if lines else "it fails without a word"
+        return ""
+
+    def _make(self, name: str, folder: Path, fill) -> None:
+        fill(folder)
+        subprocess.run(["tar", "-C", folder, "-cf", f"{folder}.tar", "."], check=True)
+        Path(f"{folder}.tar").chmod(0o644)
+        self.run("import", "--change", "ENV PATH=/usr/bin:/bin", f"{folder}.tar", name)
+
+
+def _user(prefix: Sequence[str]) -> str:
+    ids = dict(word[2:].split("=") for word in prefix if word.startswith("--re"))
+    return f"{ids['reuid']}:{ids['regid']}"
+
+
+def of_the_host(root: Path) -> None:
+    """A root folder that is empty but for the ways into /usr."""
+    for name in ("usr", "etc", "proc", "dev", "sys", "run", "tmp", "root"):
+        (root / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64", "sbin"):
+        if os.path.islink(f"/{name}"):
+            (root / name).symlink_to(os.readlink(f"/{name}"))
+    (root / "tmp").chmod(0o1777)
+
+
+def small(root: Path) -> None:
+    """A root folder with a few programs, and the libraries that they want."""
+    for name in ("bin", "usr", "etc", "proc", "dev", "sys", "run", "tmp", "root"):
+        (root / name).mkdir(parents=True)
+    (root / "usr/bin").symlink_to("../bin")
+    (root / "tmp").chmod(0o1777)
+    (root / "etc/passwd").write_text(
+        "root:x:0:0:root:/root:/bin/bash\nsomebody:x:1000:1000::/tmp:\n"
+    )
+    for name in _SMALL:
+        program = Path(shutil.which(name) or "/none").resolve()
+        shutil.copy(program, root / "bin" / name)
+        for library in _libraries(program):
+            place = root / library[1:]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists():
+                shutil.copy(library, place)
+
+
+def _libraries(program: Path) -> Iterator[str]:
+    told = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+    yield from re.findall(r"(/\S+) \(0x", told)
