@@ -80,7 +80,7 @@ def _refuse_unplaced(request: RunRequest) -> None:
     for task in away:
         if task.phase in phases and phases[task.phase].services:
             raise ZfError(
-                f"task '{task.id}' runs elsewhere, where the services of phase {task.phase} are not",
+                f"task '{task.id}' runs elsewhere, and the services of its phase do not",
                 code="ZF716",
                 hint="give it services of its own, or have it run here",
             )
@@ -176,17 +176,10 @@ def unwalled(tasks: str, reason: str) -> ZfError:
 
 def _refuse_unlimited(request: RunRequest) -> None:
     """Where tasks have limits, find out that each can be held before anything begins."""
-    tasks = [task for task in request.plan.tasks.values() if is_limited(task)]
-    if not tasks:
-        return
-    from zf.work.limits import cgroups, limits  # noqa: PLC0415 - few tasks have any
+    if tasks := [task for task in request.plan.tasks.values() if is_limited(task)]:
+        from zf.work.limits.limits import refuse_unheld  # noqa: PLC0415 - few tasks have any
 
-    cgroups.give()
-    there = cgroups.places()
-    for task in tasks:
-        if found := limits.unheld(task, there):
-            told = f"{found.key} of task '{task.id}' cannot be held here: {found.reason}"
-            raise ZfError(told, code="ZF715", hint=found.hint)
+        refuse_unheld(tasks)
 
 
 def refuse_impossible(request: RunRequest) -> None:
