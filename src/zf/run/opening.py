@@ -56,7 +56,10 @@ def refuse_unable(request: RunRequest) -> None:
     machine.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
     _refuse_unshielded(request)
     _refuse_unwalled(request)
-    _refuse_unlimited(request)
+    if limited := [task for task in request.plan.tasks.values() if is_limited(task)]:
+        from zf.work.limits.limits import refuse_unheld  # noqa: PLC0415 - few tasks have any
+
+        refuse_unheld(limited)
     if request.settings.executor.value or request.limits.executors:
         _refuse_unplaced(request)
     request.leases()
@@ -172,14 +175,6 @@ def unwalled(tasks: str, reason: str) -> ZfError:
         hint="install bubblewrap (`apt install bubblewrap`) on a Linux that lets this user have"
         " namespaces, or say `sandbox: {if_available: true}`",
     )
-
-
-def _refuse_unlimited(request: RunRequest) -> None:
-    """Where tasks have limits, find out that each can be held before anything begins."""
-    if tasks := [task for task in request.plan.tasks.values() if is_limited(task)]:
-        from zf.work.limits.limits import refuse_unheld  # noqa: PLC0415 - few tasks have any
-
-        refuse_unheld(tasks)
 
 
 def refuse_impossible(request: RunRequest) -> None:
