@@ -30,6 +30,7 @@ from zf.server.api import (
     session,
     verify,
 )
+from zf.server.described import description_of
 from zf.server.keys import Keys
 from zf.server.live.summaries import Summaries
 from zf.server.live.tails import Tails
@@ -84,6 +85,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.add_exception_handler(HTTPException, problems.of_http)
     app.add_exception_handler(Exception, problems.internal)
     add_pages(app)
+    app.openapi = description_of(app)  # type: ignore[method-assign] # as FastAPI's documentation does it
     app.add_middleware(Guard, access=access)
     app.add_middleware(Hidden, root=project.root)
     return app
