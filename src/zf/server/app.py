@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from zf import __version__
 from zf.errors import ZfError
-from zf.server import metrics, problems
+from zf.server import problems
 from zf.server.access.access import Access
 from zf.server.access.guard import Guard
 from zf.server.access.hidden import Hidden
@@ -33,6 +33,7 @@ from zf.server.api import (
 )
 from zf.server.described import description_of
 from zf.server.keys import Keys
+from zf.server.live import metrics
 from zf.server.live.summaries import Summaries
 from zf.server.live.tails import Tails
 from zf.server.pages.routes import add_pages
