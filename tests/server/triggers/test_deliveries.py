@@ -18,7 +18,7 @@ SECRET = "open sesame"
 ZF = """\
 inputs: {commit: {default: ""}, key: {default: ""}}
 tasks:
-  good: {phase: E, run: "echo $INPUT_COMMIT$INPUT_KEY >> ran"}
+  good: {phase: E, run: "echo $INPUT_COMMIT$INPUT_KEY >> ran; ls -l proofs/$RUN_ID/payload || :"}
 webhooks:
   push:
     verify: github
@@ -85,7 +85,6 @@ def test_a_delivery_is_an_item_whose_run_says_where_it_comes_from(server):
     about = json.loads((proof / "run.json").read_text())["trigger"]
     body = json.dumps(main("abc123")).encode()
     assert about | {"address": "", "item": ""} == {
-        "by": "push",
         "via": "webhook",
         "address": "",
         "name": "push",
@@ -104,6 +103,12 @@ def test_a_delivery_is_an_item_whose_run_says_where_it_comes_from(server):
     assert "payload: OK" in listed.stdout
     verified = server.project.zf("verify", row["run"])
     assert verified.code == 0, verified
+    # The task could read it.
+    assert b"proofs/" in server.project.log(row["run"], "good")
+    (proof / "payload").chmod(0o644)
+    (proof / "payload").write_bytes(body.replace(b"abc", b"xyz"))
+    changed = server.project.zf("verify", row["run"])
+    assert (changed.code != 0, "payload" in changed.out + changed.err) == (True, True)
 
 
 def test_a_delivery_that_comes_again_starts_nothing_and_another_with_its_body_does(server):
