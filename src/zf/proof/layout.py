@@ -3,8 +3,8 @@
 proofs/.locks/         what is no part of any run
 proofs/retention.jsonl which runs were pruned, and which are held
 proofs/.quarantine/    late results of executors, by run
-proofs/RUN/            run.json, plan.json, events.jsonl, blocked.json, payload, MANIFEST.sha256,
-                       attest/
+proofs/RUN/            run.json, plan.json, events.jsonl, blocked.json, trigger-payload,
+                       MANIFEST.sha256, attest/
 proofs/RUN/TASK/       the tree of the attempt that counts, six folders
 .../TASK/attempts/K/   the trees of the attempts before it
 """
@@ -31,7 +31,7 @@ ANSWERS = ".answers"
 # The same, of a run without a runner, in its folder: what it begins with, and ends in as below.
 ANSWER = ".approval-"
 # What was delivered to a webhook of the server, where that started the run.
-PAYLOAD = "payload"
+PAYLOAD = "trigger-payload"
 # What a file that is not whole yet ends in; it begins with a dot.
 UNFINISHED = ".tmp"
 
