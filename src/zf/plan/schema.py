@@ -338,6 +338,7 @@ PHASE: Mapping[str, Key] = {
         "Tasks that run when the last task of the phase has ended, one after the other.",
         keys=HANDLER,
     ),
+    "services": SERVICES,
 }
 
 THROTTLE: Mapping[str, Key] = {

@@ -73,8 +73,11 @@ def own_variables(
     needs: str,
     channel: str,
     cookie: str,
+    ports: Mapping[str, str] = NOTHING,
 ) -> dict[str, str]:
-    """Zf's variables for an attempt: `folder` is its proof, `needs` is empty without any."""
+    """Zf's variables for an attempt: `folder` is its proof, `needs` is empty without any; `ports`
+    tell those of its services and its phase's.
+    """
     return {
         "RUN_ID": place.run,
         "TASK_ID": task.id,
@@ -89,6 +92,7 @@ def own_variables(
         **channel_files(channel, task.id, attempt),
         **({RUN_FACTS: facts_file(channel, task.id, attempt)} if task.on_end else {}),
         COOKIE: cookie,
+        **ports,
     }
 
 

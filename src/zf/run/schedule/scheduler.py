@@ -62,11 +62,11 @@ from zf.lean.records import replace
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
+from zf.run.gates.handling import Handling
 from zf.run.schedule import gates
 from zf.run.schedule.alarms import Alarms
 from zf.run.schedule.clock import Alarm, Clock
 from zf.run.schedule.exits import Exits
-from zf.run.gates.handling import Handling
 from zf.run.schedule.orders import (
     AskApproval,
     EndPhase,

@@ -229,15 +229,11 @@ class Tasks:
 
     def begin_phase(self) -> None:
         """Set the deadlines of the phase's tasks, and decide those whose needs have ended."""
-        ordinary = self._ordinary()
+        members, handlers = self._phases.members(self._phases.name), self.handlers.names
+        ordinary = [name for name in members if name not in handlers] if handlers else members
         if self.handlers.names and ordinary and all(name in self.done for name in ordinary):
             self._phases.had_no_turn()
         self._begin(ordinary)
-
-    def _ordinary(self) -> list[str]:
-        """The members of the phase under way that are no handlers."""
-        members, handlers = self._phases.members(self._phases.name), self.handlers.names
-        return [name for name in members if name not in handlers] if handlers else members
 
     def _begin(self, names: Iterable[str]) -> None:
         ended = []
