@@ -291,6 +291,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "defaults": "defaults: {timeout_sec: 60}",
         "templates": "templates:\n  python: {pass_env: [VIRTUAL_ENV]}",
         "tasks": "tasks:\n  test: make test",
+        "server": "server: {hosts: [ci.example.org], behind_proxy: true}",
     },
     "phase": {
         "title": "title: Unit tests",

@@ -60,6 +60,8 @@ class Project(Struct, frozen=True):
     webhooks: Mapping[str, Any] = NOTHING
     reconcile: Mapping[str, Any] = NOTHING
     queue: Mapping[str, Any] = NOTHING
+    # Where messages about runs go, by name: as the file says it.
+    notify: Mapping[str, Any] = NOTHING
     server: Mapping[str, Any] = NOTHING
 
 

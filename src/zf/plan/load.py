@@ -151,14 +151,17 @@ def _path_warnings(drafts: list[Draft]) -> Iterator[Problem]:
 
 def _bad_triggers(
     found: reading.Project, project: Project, drafts: list[Draft]
-) -> Iterable[Problem]:
-    if not (project.schedules or project.webhooks or project.reconcile):
-        return ()
-    from zf.plan.triggers.check import check  # few projects have any
+) -> Iterator[Problem]:
+    if not (project.schedules or project.webhooks or project.reconcile or project.notify):
+        return
+    from zf.plan.notify import check as notify  # few projects have any of these
+    from zf.plan.triggers.check import check  # the same
 
     assert found.file is not None  # it says something
     tasks = {draft.id: draft.task.phase for draft in drafts if draft.task is not None}
-    return check(found.file, project, {*tasks.values(), *project.phases}, tasks)
+    phases = {*tasks.values(), *project.phases}
+    yield from check(found.file, project, phases, tasks)
+    yield from notify.check(found.file, project.notify, phases)
 
 
 def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:

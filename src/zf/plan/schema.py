@@ -37,6 +37,7 @@ from zf.plan.gates.approval import APPROVING, OF_APPROVERS
 from zf.plan.gates.keys import GATES
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.matrix.keys import AXIS, MATRIX
+from zf.plan.notify.keys import NOTIFY
 from zf.plan.outputs.form import FROM, OUTPUTS
 from zf.plan.placing.keys import EXECUTORS, PLACING
 from zf.plan.services.keys import SERVICES
@@ -412,4 +413,5 @@ PROJECT: Mapping[str, Key] = {
         keys=PHASE,
     ),
     **TRIGGERS,
+    **NOTIFY,
 }
