@@ -34,13 +34,12 @@ from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
 from zf.run.schedule.orders import fitting_of, runs_here
 from zf.run.schedule.ready import impossible
+from zf.run.triggered import keep_delivered, triggered
 from zf.typed import ALWAYS
 from zf.variables import refers
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
-# `trigger.VARIABLE`, which no other run needs to import.
-_TRIGGER = "ZF_TRIGGER"
 
 
 def able(request: RunRequest) -> RunRequest:
@@ -56,7 +55,10 @@ def refuse_unable(request: RunRequest) -> None:
     machine.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
     _refuse_unshielded(request)
     _refuse_unwalled(request)
-    _refuse_unlimited(request)
+    if limited := [task for task in request.plan.tasks.values() if is_limited(task)]:
+        from zf.work.limits.limits import refuse_unheld  # noqa: PLC0415 - few tasks have any
+
+        refuse_unheld(limited)
     if request.settings.executor.value or request.limits.executors:
         _refuse_unplaced(request)
     request.leases()
@@ -76,6 +78,14 @@ def _refuse_unplaced(request: RunRequest) -> None:
             hint=f"did you mean {guess!r}?" if guess else f"there are: {', '.join(known)}",
         )
     away = [task for task in request.plan.tasks.values() if not runs_here(task, limits)]
+    phases = request.flow.project.phases
+    for task in away:
+        if task.phase in phases and phases[task.phase].services:
+            raise ZfError(
+                f"task '{task.id}' runs elsewhere, and the services of its phase do not",
+                code="ZF716",
+                hint="give it services of its own, or have it run here",
+            )
     for task in away:
         if task.id == request.terminal or task.leave_running:
             what = "has the terminal" if task.id == request.terminal else "leaves processes running"
@@ -166,21 +176,6 @@ def unwalled(tasks: str, reason: str) -> ZfError:
     )
 
 
-def _refuse_unlimited(request: RunRequest) -> None:
-    """Where tasks have limits, find out that each can be held before anything begins."""
-    tasks = [task for task in request.plan.tasks.values() if is_limited(task)]
-    if not tasks:
-        return
-    from zf.work.limits import cgroups, limits  # noqa: PLC0415 - few tasks have any
-
-    cgroups.give()
-    there = cgroups.places()
-    for task in tasks:
-        if found := limits.unheld(task, there):
-            told = f"{found.key} of task '{task.id}' cannot be held here: {found.reason}"
-            raise ZfError(told, code="ZF715", hint=found.hint)
-
-
 def refuse_impossible(request: RunRequest) -> None:
     """Raises ZfError (exit 2) for tasks that ask for more than there is, and for matrices of which
     the values cannot be hidden.
@@ -213,21 +208,14 @@ def refuse_unset(request: RunRequest) -> None:
     told = [*problems.unset_for_all(root, env.lacking_of_project(project, environ))]
     for task in asking:
         inputs = map(variable, known_to(request.inputs, task.phase))
-        also = (*inputs, *problems.matrix_named(task))
+        phase = project.phases.get(task.phase)
+        beside = env.of_services(phase.services) if phase else ()
+        also = (*inputs, *problems.matrix_named(task), *beside)
         here = env.check_here(task, outside.seen(task).get, also)
         found = chain(env.lacking(task, environ), here)
         told += problems.unset(root, task, found)
     if told:
         raise ZfError(told[0].message, problems=tuple(told))
-
-
-def triggered(environ: Mapping[str, str]) -> dict[str, str]:
-    """What the server started the run for; nothing where a person did."""
-    if _TRIGGER not in environ:
-        return {}
-    from zf import trigger  # noqa: PLC0415 - few runs are a server's
-
-    return trigger.recorded(environ)
 
 
 @contextmanager
@@ -399,7 +387,8 @@ def new_folder(
         about["images"] = images
     if request.terminal:
         about["interactive"] = request.terminal
-    if asked := triggered(request.environ):
+    asked = triggered(request.environ)
+    if asked:
         about["trigger"] = asked
     if request.arguments:
         about["arguments"] = [request.redactor.text(word) for word in request.arguments]
@@ -411,6 +400,7 @@ def new_folder(
         os.mkdir(staging)
         run_sha256 = write_new(f"{staging}/{RUN}", object_lines(request.redactor.about(about)))
         plan_sha256 = write_new(f"{staging}/{PLAN}", canonical(plan))
+        keep_delivered(request.environ, asked, staging, known)
         journal = Journal.create(f"{staging}/{JOURNAL}")
         recorder = Recorder(journal, Fold(plan, about["limits"]), request.watch, known)
         recorder.facts.given = told(about)
