@@ -364,8 +364,7 @@ def tests(task: TaskFacts) -> str:
     return f"{count(said.get('total', 0), 'test')}: {', '.join(parts) or 'all passed'}"
 
 
-# A line of names is looked over; the report itself has them all.
-_MOST_TESTS = 5
+_MOST_TESTS = 5  # of their names; the report itself has them all
 
 # What a task that did not succeed did, for the first line about it.
 VERBS: Mapping[Status, str] = {
