@@ -33,6 +33,7 @@ _STATUS = {
     "ZF122": HTTPStatus.CONFLICT,
     "ZF144": HTTPStatus.CONFLICT,
     "ZF147": HTTPStatus.CONFLICT,
+    "ZF740": HTTPStatus.CONFLICT,
 }
 
 

@@ -20,7 +20,7 @@ export const post = async (address, body = {}, headers = {}, method = "POST") =>
     headers: { "Content-Type": "application/json", ...headers },
     body: JSON.stringify(body),
   });
-  const said = answer.headers.get("content-type")?.includes("json") ? await answer.json() : {};
+  const said = await answer.json().catch(() => ({}));
   if (answer.ok) return said;
   const error = new Error(said.detail ?? `the server answered ${answer.status}`);
   error.status = answer.status;
