@@ -443,9 +443,5 @@ def begin_rerun(run: str, options: RunOptions) -> int:
             streams.say(sys.stderr, f"nothing to run again of {name}: {why}\n")
             return Exit.OK
         plan, fail_fast = again
-        return carry_out(
-            *(flow, plan, settings, options, beside),
-            fail_fast=fail_fast,
-            rerun_of=name,
-            again=recorded,
-        )
+        run_of = (flow, plan, settings, options, beside)
+        return carry_out(*run_of, fail_fast=fail_fast, rerun_of=name, again=recorded)
