@@ -284,6 +284,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "cached": "cached: true",
         "resources": "resources: {db: 2}",
         "throttle": "throttle: {cpu_percent: 90}",
+        "approvers": "approvers: {allowed_signers: ci/allowed_signers}",
         "inputs": "inputs:\n  env: {options: [dev, prod], default: dev}",
         "phases": "phases:\n  B: {title: Tests, needs: [A]}",
         "schedules": 'schedules:\n  nightly: {cron: "0 2 * * *", tz: Europe/Berlin, phases: [E]}',

@@ -45,6 +45,7 @@ from zf.run.request import RunRequest, refuse_sealed
 from zf.run.schedule.orders import Order, runs_here
 from zf.run.schedule.scheduler import Scheduler
 from zf.run.sealing import Launched
+from zf.run.triggered import triggered
 from zf.tracing import TRACEPARENT, Trace
 from zf.work.pool import Pool
 from zf.work.supervise import leftovers
@@ -183,7 +184,8 @@ def resume(request: RunRequest) -> Launched:
             fold.apply(line.event, line.mono, line.wall)
             known.take(line.event)
         recorder = Recorder(journal, fold, request.watch, known)
-        fold.facts.given = told(run_json(run_dir))
+        known.delivered(about := run_json(run_dir))
+        fold.facts.given = told(about)
         abandoned.drop_unfinished(run_dir)
         if isinstance(reading.events[-1], RunEnded):
             # All that was missing is the seal.
@@ -194,7 +196,7 @@ def resume(request: RunRequest) -> Launched:
         if request.plan.dynamic:
             joined = extending.recalled(tasks, reading.events, request.redactor.defined)
         abandoned.drop_unnamed(run_dir, tasks, reading.events)
-        recorder.record(RunResumed(ended, opening.triggered(request.environ)))
+        recorder.record(RunResumed(ended, triggered(request.environ)))
         for attempt in recover.open_attempts(reading.events):
             task, before = tasks[attempt.task], known.task_sha256(attempt.task)
             shield.rescue(lock.aside_path(request.flow.proofs, run), run_dir, attempt.task)
