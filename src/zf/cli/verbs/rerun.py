@@ -62,6 +62,10 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
         request = replace(request, limits=limits)
     hide = request.redactor.text
     hide_in_commands(hide)
+    if flow.project.notify:
+        from zf.cli.display.notices import with_waiting
+
+        request = replace(request, watch=with_waiting(request.watch, flow, hide))
     sign = request.settings.sign.value if options.sign is None else options.sign
     with signer_of_run(sign=sign, key=options.key) as chosen, ExitStack() as opened:
         if chosen is not None and request.settings.cached.value:
