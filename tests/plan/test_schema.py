@@ -211,6 +211,19 @@ WHOLE_PROJECT = {
     },
     "reconcile": {"main": {"every_min": 5, "git_ref": "main", "input": "name", "phases": ["E"]}},
     "queue": {"max_runs": 2},
+    "notify": {
+        "ops": {
+            "type": "webhook",
+            "url_env": "HOOK",
+            "secret_env": "SECRET",
+            "on": ["failure", "waiting"],
+            "every": True,
+            "phases": ["E"],
+            "log_lines": 5,
+            "link": "https://example.org/{run}",
+            "timeout_sec": 5,
+        },
+    },
     "server": {
         "host": "127.0.0.1",
         "port": 8181,

@@ -210,7 +210,7 @@ def test_the_tail_is_as_long_as_the_task_or_the_reader_wants(project):
 
 SPOKEN = re.compile(
     r"\bzf (?:-C \S+ )?(?:run|run-phase|run-task|resume|rerun|cancel|validate|list|status"
-    r"|explain|logs|verify|seal|export|diff|replay|prune|hold|release)\b.*?(?= (?:says|shows|lists|closes|finishes|starts"
+    r"|approve|reject|explain|logs|verify|seal|export|diff|replay|prune|hold|release)\b.*?(?= (?:says|shows|lists|closes|finishes|starts"
     r"|seals|compares|runs|keeps|removes|lets)\b| \(|[,;`)]|$)",
     re.MULTILINE,
 )

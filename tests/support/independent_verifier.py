@@ -11,6 +11,8 @@ from itertools import product
 from math import prod
 from pathlib import Path
 from posixpath import join, normpath
+from subprocess import run
+from tempfile import TemporaryDirectory
 
 ID, NAME = (
     r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:@[A-Za-z0-9_=,.+-]{1,100})?",
@@ -20,7 +22,7 @@ TREE = r"(00-meta|10-commands|20-logs|30-artifacts|40-checksums|99-summary)"
 KINDS = (
     r"(run|phase|attempt)_(started|ended)|(run|phase)_timed_out|run_resumed|task_not_run|interrupted"
     r"|cancel_requested|condition_evaluated|retry_(scheduled|dropped)|throttle_(entered|left)"
-    r"|lease_(awaited|taken)|budget_warned|cached|cache_missed|plan_extended|probe|service_(started|ended)"
+    r"|lease_(awaited|taken)|budget_warned|cached|cache_missed|plan_extended|probe|approval_(asked|given|refused)|run_suspended|service_(started|ended)"
     r"|attempt_placed|result_quarantined|executor_drained"
 )
 SAID = "status|exit_code|signal|attempt|cause|detail|step|started_at|completed_at|duration_s|needs"
@@ -35,6 +37,7 @@ FORM = {
     rf"{PLACE}30-(cache)\.json": "",
     rf"{PLACE}40-checksums/(artifacts)\.json": "",
     rf"{PLACE}99-summary/(status)\.json": "",
+    rf"{PLACE}99-summary/approval(?:-\d+)?\.json": "approval",
     rf"{PLACE}30-(outputs)\.json": "",
 }
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
@@ -316,6 +319,18 @@ def surroundings(env, task, paper, e, handed):  # 15
     assert root is None or alike(normpath(join(root, task["workdir"])), task["pwd"])
 
 
+def served_beside(lines, own, sealed):
+    """The logs of services of phases."""
+    events = [e for e in map(parse, lines) if e["type"].startswith("service_")]
+    mine = [e for e in events if e["task"] is None]
+    ends = {e["log"]: e["log_sha256"] for e in mine if e["type"] == "service_ended"}
+    for e in mine:
+        log = rf"service@{re.escape(e['phase'])}@{re.escape(e['name'])}(@\d+)?\.log"
+        assert e["type"] == "service_started" or re.fullmatch(log, e["log"])
+    assert all(own.get(p, d) == d and (not sealed or p in own) for p, d in ends.items())
+    return {f"service@{e['phase']}@{e['name']}.log" for e in mine} | {*ends}
+
+
 def served(root, task, e, files, own):  # 17
     mine = {n: x for (k, n), x in task.get("services", {}).items() if k == e.get("attempt")}
     said = parse(files.get(f"{root}99-summary/status.json", b"{}")).get("services", {})
@@ -325,6 +340,104 @@ def served(root, task, e, files, own):  # 17
         assert end["log"] == f"20-logs/service-{n}.log"
         assert own[root + end["log"]] == end["log_sha256"]
         assert all(end[k] == v for k, v in said[n].items())
+
+
+def subject(first, e, rows, paper, plan, tasks, own):  # 18
+    met, needs = plan["upstream"], {}
+    for name in (need["task"] for need in rows[e["task"]]["needs"]):
+        of = [name] if name in rows else [n for n, row in rows.items() if row.get("base") == name]
+        for n in () if name in met else (n for n in of if tasks.get(n, {}).get("end")):
+            end, tree = tasks[n]["end"], f"{n}/40-checksums/artifacts.sha256"
+            needs[n] = [first["run"], end["status"], end["task_sha256"]]
+            needs[n] += [own.get(f"{n}/{HANDED}", ""), own.get(tree, "")]
+        needs |= (
+            {name: [met[name]["run"], "success", met[name]["task_sha256"], "", ""]}
+            if name in met
+            else {}
+        )
+    keys = ("run", "status", "task_sha256", "outputs_sha256", "artifacts_sha256")
+    return {
+        "schema": "zf/approval-subject/v1",
+        **{key: first[key] for key in ("run", "nonce", "plan_sha256", "run_sha256")},
+        "task": e["task"],
+        "attempt": e["attempt"],
+        "definition_sha256": rows[e["task"]]["sha256"],
+        "inputs": paper.get("inputs", {}),
+        "needs": {n: dict(zip(keys, values, strict=True)) for n, values in needs.items()},
+    }
+
+
+def vouched(e, said):  # 18
+    if e["how"] == "token":
+        return e["approver"] in said["tokens"]
+    with TemporaryDirectory() as folder:
+        Path(folder, "signers").write_text(said["allowed_signers"])
+        Path(folder, "sig").write_text(e["signature"])
+        words = ["-Y", "verify", "-n", "zf-approval-v1", "-I", e["approver"]]
+        words += ["-f", f"{folder}/signers", "-s", f"{folder}/sig"]
+        done = run(["ssh-keygen", *words], input=e["statement"].encode(), capture_output=True)
+    return done.returncode == 0 and e["key"] in done.stdout.decode().split()
+
+
+def answered(e, one, first, said):  # 18
+    s, asked, word = parse(e["statement"]), one["asked"], {"approval_given": "approve"}
+    assert json.dumps(s, sort_keys=True, separators=(",", ":")) + "\n" == e["statement"]
+    assert fits(s, schema("approval", 0), "approval")
+    wanted = [first["run"], asked["task"], asked["attempt"], asked["sha256"], e["approver"]]
+    assert [s[k] for k in ("run", "task", "attempt", "subject_sha256", "approver")] == wanted
+    assert s["decision"] == word.get(e["type"], "reject") and s["approver"] in asked["by"]
+    assert all(s[key] == e[key] for key in ("how", "source", "at"))
+    begin, late = datetime.fromisoformat(asked["wall"]), datetime.fromisoformat(s["at"])
+    assert asked["timeout_s"] is None or (late - begin).total_seconds() <= asked["timeout_s"]
+    who = {e["approver"], e["key"]}
+    assert not (asked["four_eyes"] and who & {*said["triggered_by"], *said["trigger_keys"]})
+    assert vouched(e, said) and one["no"] is None and len(one["given"]) < asked["min"]
+    assert s["decision"] == "reject" or not who & {
+        w for g in one["given"] for w in (g["approver"], g["key"])
+    }
+
+
+def approved(events, first, rows, paper, plan, tasks, own, files):  # 18
+    open_ones, said = {}, paper.get("approvals", {})
+    for number, e in enumerate(events):
+        if e["type"] == "run_suspended":
+            assert events[number + 1 :] == [] or events[number + 1]["type"] == "run_resumed"
+        name, kind = e.get("task"), e["type"]
+        assert not kind.startswith("approval_") or "approval" in rows[name]
+        if name not in rows or "approval" not in rows[name]:
+            continue
+        key, terms = (name, e.get("attempt", 0)), rows[name]["approval"]
+        if kind == "approval_asked":
+            told = [terms["by"], terms["min"], terms.get("timeout_sec"), terms["four_eyes"]]
+            assert [
+                e[k] for k in ("by", "min", "timeout_s", "four_eyes")
+            ] == told and key not in open_ones
+            true = subject(first, e, rows, paper, plan, tasks, own)
+            assert (e["subject"], e["sha256"]) == (true, hashed(true))
+            open_ones[key] = {"asked": e, "given": [], "no": None}
+        elif kind == "approval_given" or (kind == "approval_refused" and e["why"] == "rejected"):
+            one = open_ones[key]
+            answered(e, one, first, said)
+            one |= {"given": [*one["given"], e]} if kind == "approval_given" else {"no": e}
+        elif kind == "attempt_started":
+            one = open_ones[key]
+            assert one["no"] is None and len(one["given"]) == one["asked"]["min"]
+            end = tasks[name]["all"].get(e["attempt"])
+            if end and not {end["status"], end["cause"]} & {"lost", "storage"}:
+                last = end is tasks[name]["end"]
+                kept(f"{name}/" if last else f"{name}/attempts/{e['attempt']}/", one, files)
+        elif kind == "task_not_run":
+            last = [one for (of, _), one in open_ones.items() if of == name][-1:]
+            assert e["cause"] != "approval_rejected" or last[0]["no"]
+            assert e["cause"] != "approval_timeout" or last[0]["asked"]["timeout_s"] is not None
+            assert [kept(f"{name}/", one, files) for one in last] in [[], [None]]
+
+
+def kept(root, one, files):
+    for number, e in enumerate([*one["given"], *([one["no"]] if one["no"] else [])], 1):
+        at = f"{root}99-summary/approval{f'-{number}' if number > 1 else ''}.json"
+        assert files[at] == e["statement"].encode()
+        assert files[f"{at}.sig"] == e["signature"].encode()
 
 
 def cached(name, status, end, found, files):
@@ -475,12 +588,16 @@ def check(there, folders):
     assert last is None or last["blocked_sha256"] == own.get("blocked.json")
     ids = [*(rows := grown(plan, planned(plan), tasks, joined, files))]  # 13
     assert {p.split("/")[0] for p in folders} <= {*ids, "attest"} and set(tasks) <= set(ids)  # 7
-    assert all("/" in p or p in TOP or (p.endswith(".tmp") and not sealed) for p in files)
+    assert (tops := TOP | served_beside(lines[:-1], own, sealed)) and all(
+        "/" in p or p in tops or (p.endswith(".tmp") and not sealed) for p in files
+    )
     assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
     for one in paper.get("inputs", {}).values():
         assert ("salt" in one) is ("salted_sha256" in one) is ("value" not in one)
     resumed = limits(lines[:-1], plan, rows)
-    assert last is None or counted(last, tasks, len(ids)) is None
+    assert (last is None or counted(last, tasks, len(ids)) is None) and (
+        approved([*map(parse, lines[:-1])], first, rows, paper, plan, tasks, own, files) is None
+    )
     ended = {name for name, t in tasks.items() if t["end"]}
     loose = set() if sealed else set(ids) - ended
     assert all(p.split("/")[0] in loose for p in odd)  # 1

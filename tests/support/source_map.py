@@ -19,6 +19,7 @@ ROOMS = (
     "adopt",
     "doctor",
     "watch",
+    "notify",
     "plan",
     "run",
     "engines",

@@ -406,7 +406,7 @@ def carry_out(
             watch = opened.enter_context(lent(watcher.watch, terminal, _tell))
             request = replace(request, watch=watch)
         command = without_values(sys.argv, inputs)
-        return conclude(launch(request, command), watcher, chosen, hide, options)
+        return conclude(launch(request, command), watcher, chosen, hide, options, flow)
 
 
 def begin_rerun(run: str, options: RunOptions) -> int:

@@ -39,6 +39,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "diff": "Say what differs between two runs.",
         "ui | serve | token": "Show the runs in the browser: to you, or to a team.",
         "usage": "Print what a language model used, for $ZF_METRICS.",
+        "notify": "Show the messages about runs that wait, or send them.",
     },
     "Prove and keep": {
         "verify": "Say what a run came to, and check its proof.",

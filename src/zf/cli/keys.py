@@ -237,6 +237,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "generates": "generates: [dist/]",
         "sandbox": "sandbox: true",
         "container": "container: debian:12",
+        "approval": "approval: {by: [ann@example.org]}",
         "repeat": "repeat: {interval_sec: 5, limit: 60}",
         "cache": "cache: true",
         "nice": "nice: 10",
@@ -289,6 +290,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "defaults": "defaults: {timeout_sec: 60}",
         "templates": "templates:\n  python: {pass_env: [VIRTUAL_ENV]}",
         "tasks": "tasks:\n  test: make test",
+        "server": "server: {hosts: [ci.example.org], behind_proxy: true}",
     },
     "phase": {
         "title": "title: Unit tests",

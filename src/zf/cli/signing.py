@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zf.audit.authentic import Trust
     from zf.audit.signing.signers import Signer
     from zf.cli.display.progress import Watcher
+    from zf.model import Flow
     from zf.run.gates.decide import Decider
     from zf.run.sealing import Launched
     from zf.settings import RunOptions
@@ -89,9 +90,10 @@ def conclude(
     chosen: Signer | None,
     hide: Callable[[str], str],
     options: RunOptions,
+    flow: Flow,
 ) -> int:
     """Sign the proof of a run that is over, where that is wanted, show what came of it, and write
-    the reports that are asked for, and what the CI system and a collector are told.
+    the reports that are asked for, and what the CI system, a collector and channels are told.
 
     A run that cannot be signed stays sealed, and does not exit with 0. What is said of its files is
     told with what `hide` leaves of it.
@@ -111,6 +113,10 @@ def conclude(
             from zf.cli.display import ci
 
             ci.tell_github(done, options, os.environ)
+        if flow.project.notify:
+            from zf.cli.display import notices
+
+            notices.run_ended(done, flow, hide)
 
 
 def _signed(

@@ -92,10 +92,11 @@ def load(
         from zf.plan.gates.approval_checks import check_approvals  # few tasks have any
 
         problems += check_approvals(drafts, project, root)
-    if any(draft.task and draft.task.services for draft in drafts):
+    beside = any(phase.services for phase in project.phases.values())
+    if beside or any(draft.task and draft.task.services for draft in drafts):
         from zf.plan.services.checks import check_services  # few tasks have any
 
-        problems += check_services(drafts)
+        problems += check_services(drafts, project, root)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
         chosen = [*in_question(drafts, asked)]
@@ -151,14 +152,17 @@ def _path_warnings(drafts: list[Draft]) -> Iterator[Problem]:
 
 def _bad_triggers(
     found: reading.Project, project: Project, drafts: list[Draft]
-) -> Iterable[Problem]:
-    if not (project.schedules or project.webhooks or project.reconcile):
-        return ()
-    from zf.plan.triggers.check import check  # few projects have any
+) -> Iterator[Problem]:
+    if not (project.schedules or project.webhooks or project.reconcile or project.notify):
+        return
+    from zf.plan.notify import check as notify  # few projects have any of these
+    from zf.plan.triggers.check import check  # the same
 
     assert found.file is not None  # it says something
     tasks = {draft.id: draft.task.phase for draft in drafts if draft.task is not None}
-    return check(found.file, project, {*tasks.values(), *project.phases}, tasks)
+    phases = {*tasks.values(), *project.phases}
+    yield from check(found.file, project, phases, tasks)
+    yield from notify.check(found.file, project.notify, phases)
 
 
 def _bad_env(drafts: list[Draft], project: Project) -> Iterable[Problem]:

@@ -37,6 +37,7 @@ from zf.plan.gates.approval import APPROVING, OF_APPROVERS
 from zf.plan.gates.keys import GATES
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.matrix.keys import AXIS, MATRIX
+from zf.plan.notify.keys import NOTIFY
 from zf.plan.outputs.form import FROM, OUTPUTS
 from zf.plan.placing.keys import EXECUTORS, PLACING
 from zf.plan.services.keys import SERVICES
@@ -326,6 +327,7 @@ PHASE: Mapping[str, Key] = {
         BOOL, "Whether nothing that is queued later ends a run of the phase.", default=False
     ),
     "inputs": OF_A_PHASE,
+    "services": SERVICES,
 }
 
 THROTTLE: Mapping[str, Key] = {
@@ -412,4 +414,5 @@ PROJECT: Mapping[str, Key] = {
         keys=PHASE,
     ),
     **TRIGGERS,
+    **NOTIFY,
 }

@@ -10,7 +10,7 @@ from zf.events import FAILED, WELL
 from zf.lean import lazy
 from zf.model import NOTHING
 from zf.report import advice
-from zf.report.remarks import measured, on_cache, on_use, use
+from zf.report.remarks import approvals, measured, on_cache, on_use, use
 from zf.report.summary import summary
 from zf.report.task_facts import bases
 from zf.report.words import (
@@ -110,6 +110,7 @@ def task(
         ("phase", printable(found.phase)),
         ("what", "; ".join(starmap(dependency, entry.unmet.items())) if entry else story(found)),
         *(("asked", condition(asked)) for asked in found.asked),
+        *(("approval", line) for line in approvals(found)),
         *(("cache", line) for line in on_cache(found.looked_up)),
         *(("tried", line) for line in tries(found)),
         ("probes", _probes(found)),

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
-from zf.events import Cached, Status
-from zf.report.words import duration, size
+from zf.events import ApprovalGiven, Cached, Status
+from zf.report.words import duration, moment, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -214,3 +214,21 @@ def _notes(status: Mapping[str, Any]) -> Iterator[str]:
 def _list(status: Mapping[str, Any], key: str) -> list[Any]:
     found = status.get(key)
     return found if isinstance(found, list) else []
+
+
+def approvals(task: TaskFacts) -> list[str]:
+    """What was answered when it was to be approved, a line for each answer."""
+    if task.gate is None:
+        return []
+    asked = task.gate.asked
+    lines = [f"asked of {', '.join(map(printable, asked.by))}" + _needed(asked.min)]
+    for answer in task.gate.answers:
+        if isinstance(answer, ApprovalGiven):
+            lines.append(f"approved by {printable(answer.approver)} at {moment(answer.at)}")
+        else:
+            lines.append(f"{answer.why.replace('_', ' ')}: {printable(answer.detail)}")
+    return lines
+
+
+def _needed(least: int) -> str:
+    return f", {least} of them needed" if least > 1 else ""

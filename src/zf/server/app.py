@@ -24,12 +24,14 @@ from zf.server.api import (
     definitions,
     events,
     files,
+    gates,
     health,
     logs,
     runs,
     session,
     verify,
 )
+from zf.server.described import description_of
 from zf.server.keys import Keys
 from zf.server.live.summaries import Summaries
 from zf.server.live.tails import Tails
@@ -44,6 +46,7 @@ ROUTERS = (
     events.router,
     begin.router,
     actions.router,
+    gates.router,
     definitions.router,
     logs.router,
     files.router,
@@ -84,6 +87,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.add_exception_handler(HTTPException, problems.of_http)
     app.add_exception_handler(Exception, problems.internal)
     add_pages(app)
+    app.openapi = description_of(app)  # type: ignore[method-assign] # as FastAPI's documentation does it
     app.add_middleware(Guard, access=access)
     app.add_middleware(Hidden, root=project.root)
     return app

@@ -48,13 +48,12 @@ def planned(project: Served, phases: Sequence[str], tasks: Sequence[str]) -> Pla
     """The plan of phases as `zf run-phase` makes it, of tasks with what they need as `zf run` does,
     or of everything. Raises ZfError with every problem.
     """
-    if phases and tasks:
-        raise ZfError("name phases or tasks, not both", code="ZF827")
     flow = project.flow()
     settings = resolve(os.environ, default_run_id="plan", project=flow.project)
     timeout_s, forced = settings.phase_timeout_s.value, settings.phase_timeout_s.given
     if tasks:
-        words = tuple(f"task:{task}" for task in tasks)
+        named = [*(f"phase:{phase}" for phase in phases), *(f"task:{task}" for task in tasks)]
+        words = tuple(named)
         plan = graph.plan_named(flow, words, phase_timeout_s=timeout_s, phase_timeout_forced=forced)
     else:
         words = tuple(phases) or (*phase_order(flow.tasks, flow.project),)

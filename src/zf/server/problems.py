@@ -7,6 +7,7 @@ who look at it from elsewhere know it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -25,10 +26,14 @@ _STATUS = {
     "ZF612": HTTPStatus.NOT_FOUND,
     "ZF611": HTTPStatus.NOT_FOUND,
     "ZF130": HTTPStatus.NOT_FOUND,
+    "ZF102": HTTPStatus.NOT_FOUND,
+    "ZF103": HTTPStatus.NOT_FOUND,
+    "ZF112": HTTPStatus.NOT_FOUND,
     "ZF120": HTTPStatus.CONFLICT,
     "ZF122": HTTPStatus.CONFLICT,
     "ZF144": HTTPStatus.CONFLICT,
     "ZF147": HTTPStatus.CONFLICT,
+    "ZF740": HTTPStatus.CONFLICT,
 }
 
 
@@ -113,10 +118,21 @@ def invalid(_request: Request, error: Exception) -> Response:
     return answer(HTTPStatus.UNPROCESSABLE_ENTITY, what, code="ZF805", errors=found)
 
 
-def of_http(_request: Request, error: Exception) -> Response:
+def of_http(request: Request, error: Exception) -> Response:
     """What the framework refuses: an unknown route, a method that a route has not."""
     assert isinstance(error, HTTPException)
-    return answer(error.status_code, str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers |= _allowed(request)
+    return answer(error.status_code, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """All the methods of a path: the framework names those of one of its routes."""
+    for path, methods in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", path), request.url.path):
+            return {"Allow": ", ".join(sorted(method.upper() for method in methods))}
+    return {}
 
 
 def internal(_request: Request, _error: Exception) -> Response:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import time
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 
@@ -140,23 +141,22 @@ def test_a_client_that_reads_nothing_is_dropped_and_slows_nothing(server):
     sleepers = [reader(server, run) for _ in range(3)]
     # A zf is at work on it, as far as the server can tell.
     with locked(server.project.root, run), path.open("ab") as file:
+        stream = server.events(run)
+        next(stream)
         before = json.loads(whole[0])
-        for number in range(1, 600):
+        for number in range(1, 500):
             event = {"task": "x" * 20_000, "type": "lease_taken", "concurrency": "g", "waited_s": 0}
             said = {"seq": number, "prev": head, "wall": before["wall"], "mono": 1.0, "run": run}
             line = json.dumps({**said, **event}).encode()
             head = sha256(line).hexdigest()
             file.write(line + b"\n")
-            file.flush()
-        stream = server.events(run)
-        seen = [next(stream) for _ in range(600)]
-        assert [int(one["id"]) for one in seen] == [*range(600)]
+            if number % 20 == 0:
+                file.flush()
+                # One that reads sees each of them, whatever the others do.
+                seen = [int(next(stream)["id"]) for _ in range(20)]
+                assert seen == [*range(number - 19, number + 1)]
         for sleeper in sleepers:
-            sleeper.settimeout(60)
-            with suppress(ConnectionResetError):
-                while sleeper.recv(1 << 20):
-                    pass  # what the system held for it; then the connection is gone
-            sleeper.close()
+            assert is_gone(sleeper)
     last = [*stream][-1]
     assert last["event"] == "end"
     shutil.rmtree(folder)
@@ -177,6 +177,18 @@ def reader(server, run):
     )
     opened.recv(16)
     return opened
+
+
+def is_gone(sleeper):
+    """Whether the connection ends, behind what the system held for it."""
+    until = time.monotonic() + 60
+    sleeper.settimeout(60)
+    with sleeper, suppress(ConnectionResetError):
+        while time.monotonic() < until:
+            if not sleeper.recv(1 << 20):
+                return True
+        return False
+    return True
 
 
 @contextmanager

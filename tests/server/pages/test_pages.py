@@ -15,6 +15,7 @@ from tests.support.served import Server
 pytestmark = pytest.mark.xdist_group("pages")
 
 PROJECT = """\
+approvers: {tokens: [ann]}
 phases:
   A: {title: Build}
   W: {title: Wait}
@@ -36,6 +37,7 @@ tasks:
   gate: {phase: W, parallel_safe: true, run: "echo began; until [ -e open ]; do sleep 0.05; done; echo went"}
   fails: {phase: W, parallel_safe: true, run: "until [ -e fail ]; do sleep 0.05; done; echo the reason; exit 3"}
   after: {phase: W, parallel_safe: true, needs: [gate], run: "echo after"}
+  ship: {phase: S, parallel_safe: true, approval: {by: [ann], prompt: Ship it?}, run: "echo shipped"}
 """
 PAGES = (
     *("/", "/runs", "/runs?q=nothing+like+that", "/tasks", "/tasks/unit", "/graph", "/compare"),
@@ -43,7 +45,7 @@ PAGES = (
     *("/runs/first/timeline", "/runs/first/graph", "/runs/first/files", "/runs/first/settings"),
     *("/runs/first/verify", "/runs/first/tasks/unit", "/runs/first/tasks/e2e"),
     *("/runs/first/tasks/lint/logs/step-0", "/runs/first/tasks/lint/logs/step-0?q=rounds&line=1"),
-    *("/audit", "/runs/none", "/login"),
+    *("/approvals", "/audit", "/runs/none", "/login"),
 )
 
 
@@ -253,7 +255,7 @@ def test_a_long_log_is_held_in_windows_searched_and_copied_by_whole_lines(person
 
 
 def test_keys_go_where_the_help_says(person):
-    person.go("/runs")
+    person.go("/tasks")
     person.presses("j")
     first = person.browser.js("return document.activeElement.getAttribute('href')")
     person.presses("j")
@@ -267,8 +269,8 @@ def test_keys_go_where_the_help_says(person):
     person.presses("/")
     assert person.browser.js("return document.activeElement.name") == "q"
     person.browser.js("document.activeElement.blur()")
-    person.presses("gt")
-    person.comes_to("(/tasks)")
+    person.presses("gr")
+    person.comes_to("(/runs)")
 
 
 def test_no_page_keeps_a_reader_out_or_is_wider_than_the_window(person):
@@ -305,6 +307,36 @@ def test_every_page_is_read_without_scripts(person):
     assert "assert 403 == 200" in said["/runs/first"]
     assert "seq -f" in said["/tasks/unit"]
     assert "12001" in log
+
+
+def test_an_approver_comes_in_by_a_token_and_approves_what_is_shown(person, server):
+    done = server.project.zf("token", "create", "ann", "--role", "approver")
+    run = server.run(phases=["S"])
+    assert any('"approval_asked"' in event["data"] for event in server.events(run))
+    person.go("/approvals")
+    person.sees("Ship it?")
+    person.clicks("Approve")
+    person.browser.wait("return document.querySelector('#notice.bad')")
+    assert "takes a named token" in person.text("#notice"), "zf ui has none"
+    asked = [e for e in server.project.events(run) if e["type"] == "approval_asked"]
+    assert asked[0]["sha256"] in person.text()
+    person.clicks("leave")
+    person.comes_to("(/login)")
+    person.browser.js(
+        "document.querySelector('[name=token]').value = arguments[0]", done.out.split()[-1]
+    )
+    person.clicks("Come in")
+    person.comes_to("(/)$")
+    person.go("/approvals")
+    person.clicks("Approve")
+    person.go(f"/runs/{run}")
+    person.sees("1 task succeeded")
+    [given] = [e for e in server.project.events(run) if e["type"] == "approval_given"]
+    assert (given["approver"], given["how"]) == ("ann", "token")
+    assert server.post(f"/runs/{run}/tasks/ship/approve", {}, role="viewer").status == 403
+    assert server.post(f"/runs/{run}/tasks/ship/approve", {}, role="approver").json["again"]
+    assert server.post(f"/runs/{run}/tasks/none/approve", {}, role="approver").status == 409
+    assert console(person) == []
 
 
 def test_no_page_tells_a_path_of_the_machine(server):

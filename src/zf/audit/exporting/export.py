@@ -35,40 +35,74 @@ class Exported(Struct, frozen=True):
     digest: str | None
     files: int
     size: int
+    # The tasks for whose approval the run waits, where it is one that was suspended.
+    waiting: tuple[str, ...] = ()
 
 
 def export(run_dir: str, output: str, *, kind: str = "tar") -> Exported:
-    """Write a sealed run to `output`, which must not exist yet.
+    """Write a sealed run to `output`, which must not exist yet; or one that was suspended, to be
+    resumed elsewhere.
 
     `kind` is one of FORMATS. What is a folder becomes an archive of that folder when the name ends
-    in `.tar`. Raises ZfError when the run is not sealed or not as it was sealed.
+    in `.tar`. Raises ZfError when the run is neither, or not as it was sealed or left.
     """
     if os.path.lexists(output):
         raise ZfError(
             f"{printable(output)} exists", code="ZF640", hint="choose a name that is free"
         )
     form = FORMATS[kind]
-    run = _verified(run_dir)
+    waiting = _waiting(run_dir)
+    if waiting and kind != "tar":
+        raise ZfError(
+            f"{printable(run_dir)} is suspended, and only an archive can hold it",
+            code="ZF641",
+            hint="export it without --kind, as one is resumed; the other forms are for sealed runs",
+        )
+    run = _verified(run_dir, suspended=bool(waiting))
     with Bundle(run_dir) as bundle:
-        sealed = Sealed(run_dir, run, list(_files(bundle)), _ended(run_dir))
+        listed = _all_files(bundle) if waiting else _files(bundle)
+        sealed = Sealed(run_dir, run, list(listed), _ended(run_dir))
         top = f"{run}{form.suffix}"
         files = import_module(f"{__package__}.{form.module}").contents(sealed)
         size = sum(file.size for file in files)
         if form.is_archive or output.endswith(".tar"):
             digest = tar.write(output, top, files, sealed.ended)
-            return Exported(output, digest, len(files), size)
+            return Exported(output, digest, len(files), size, waiting)
         _write_folder(output, files)
         return Exported(output, None, len(files), size)
 
 
-def _verified(run_dir: str) -> str:
-    """The id of a run that is sealed and intact; ZfError for any other.
+def _waiting(run_dir: str) -> tuple[str, ...]:
+    """The tasks for whose approval a run waits that its runner left; none for any other."""
+    if os.path.lexists(f"{run_dir}/{MANIFEST}"):
+        return ()
+    try:
+        line = last_line(f"{run_dir}/{JOURNAL}")
+        data: Any = decode(line) if line else {}
+    except (OSError, ValueError):
+        return ()
+    if not isinstance(data, dict) or data.get("type") != "run_suspended":
+        return ()
+    return tuple(map(str, data.get("waiting", ())))
+
+
+def _all_files(bundle: Bundle) -> Iterator[File]:
+    """Everything that is there, in byte order: what its journal names was verified."""
+    there = sorted(bundle.inventory().files)
+    for path, why in bundle.hash(there):
+        raise ZfError(f"{path}: {why}", code="ZF641")
+    for path in there:
+        yield _file(bundle, path, bundle.digests[path])
+
+
+def _verified(run_dir: str, *, suspended: bool) -> str:
+    """The id of a run that is sealed, or suspended, and intact; ZfError for any other.
 
     Only then is every name, id and digest in it what it claims to be: the id becomes a folder's
     name in an archive.
     """
     found = verify(run_dir)
-    if not os.path.lexists(f"{run_dir}/{MANIFEST}"):
+    if not suspended and not os.path.lexists(f"{run_dir}/{MANIFEST}"):
         raise ZfError(
             f"{printable(run_dir)} is not a sealed run",
             code="ZF641",

@@ -313,7 +313,9 @@ def export(
     as_json: AsJson = False,
     _directory: Directory = None,
 ) -> int:
-    """Write a sealed run to hand over: the same run gives the same bytes."""
+    """Write a sealed run to hand over: the same run gives the same bytes. Or one that is suspended,
+    to be resumed elsewhere.
+    """
     from zf.audit.exporting.export import export as write
     from zf.proof.layout import MANIFEST
     from zf.run.host.lock import refuse_in_use
@@ -332,6 +334,12 @@ def export(
         done = write(run_dir, output, kind=kind)
     except OSError as error:
         raise ZfError(f"{printable(output)}: {error.strerror}") from None
+    if done.waiting:
+        run_id, names = os.path.basename(run_dir), ", ".join(map(printable, done.waiting))
+        told_of = (
+            f"run {printable(run_id)} is suspended, not sealed: it waits for approval of {names}"
+        )
+        streams.say(sys.stderr, f"{told_of}\nto go on with it: zf resume {printable(output)}\n")
     if as_json:
         told = {"path": done.path, "sha256": done.digest, "files": done.files, "bytes": done.size}
         print(json.dumps(told))

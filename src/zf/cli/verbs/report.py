@@ -1,25 +1,33 @@
-"""Verbs for what others read: report writes a run down, usage what a language model has used."""
+"""Verbs for what others read: report writes a run down, usage what a language model has used, and
+notify sends messages about runs.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from zf.cli.options import RUN, Directory, as_typers, complete_run, gathering, one_of
-from zf.cli.project import find_run, is_archive, path_shown
+from zf.cli.display import streams
+from zf.cli.options import RUN, AsJson, Directory, as_typers, complete_run, gathering, one_of
+from zf.cli.project import find_run, is_archive, open_project, path_shown, program
 from zf.errors import Exit, ZfError, printable
 from zf.model import NOTHING
 from zf.options import Option
 from zf.report.formats import FORMATS, PAGE, Format
+from zf.report.words import count, moment
 from zf.typed import file_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from zf.notify.channels import Channel
+    from zf.notify.outbox import Letter, Outbox
     from zf.report.formats.recorded import RecordedRun
     from zf.report.html.comparison import Against
 
@@ -28,6 +36,7 @@ def register(app: typer.Typer) -> None:
     """Add this family's verbs."""
     app.command()(_with_formats(report))
     app.command()(usage)
+    app.command()(notify)
 
 
 # The options of the verb that name a file, made from the table of formats.
@@ -198,3 +207,114 @@ def usage(
             hint=f"it takes {error}",
         ) from None
     return Exit.OK
+
+
+def notify(
+    what: Annotated[
+        Literal["list", "send", "test", "drop"],
+        typer.Argument(
+            metavar="[list|send|test|drop]",
+            help="List what waits, send what is due, try a channel, or drop a message.",
+            show_default=False,
+        ),
+    ] = "list",
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="A message by its id, to send or drop; a channel, to test."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    _directory: Directory = None,
+) -> int:
+    """Show the messages about runs that wait to be sent, send them, or try a channel."""
+    from zf.notify.channels import channels
+    from zf.notify.outbox import Outbox
+
+    flow = open_project(quiet=True)
+    known = {channel.name: channel for channel in channels(flow.project.notify)}
+    outbox = Outbox(flow.proofs)
+    if (name is None) is (what in {"test", "drop"}) and not (what == "send" and name):
+        raise ZfError(f"notify {what} takes {'a' if name is None else 'no'} NAME")
+    if what == "list":
+        _list_letters(outbox.letters(), as_json=as_json)
+        return Exit.OK
+    if what == "drop":
+        outbox.remove(_letter(outbox, name))
+        return Exit.OK
+    if what == "test":
+        return _test_channel(name or "", known, os.path.basename(flow.root))
+    return _send_letters(outbox, known, None if name is None else _letter(outbox, name))
+
+
+def _list_letters(letters: Sequence[Letter], *, as_json: bool) -> None:
+    from zf.events import timestamp
+
+    if as_json:
+        rows = [
+            {
+                "id": one.id,
+                "channel": one.channel,
+                "subject": one.message.get("subject", ""),
+                "written_at": timestamp(one.written_at),
+                "due_at": None if one.due_at is None else timestamp(one.due_at),
+                "attempts": one.attempts,
+                "failed": one.failed,
+            }
+            for one in letters
+        ]
+        print(json.dumps(rows, indent=2))
+        return
+    for one in letters:
+        state = "dead" if one.due_at is None else f"next {moment(timestamp(one.due_at))}"
+        print(printable(f"{one.id}  {one.channel}  {one.message.get('subject', '')}"))
+        why = f": {one.failed}" if one.failed else ""
+        print(printable(f"    {state}, {count(one.attempts, 'attempt')}{why}"))
+    if not letters:
+        print("no message waits to be sent")
+
+
+def _letter(outbox: Outbox, name: str | None) -> Letter:
+    for one in outbox.letters():
+        if one.id == name:
+            return one
+    raise ZfError(
+        f"no message {printable(name or '')!r} waits", hint=f"{program()} notify lists them"
+    )
+
+
+def _test_channel(name: str, known: Mapping[str, Channel], project: str) -> int:
+    from zf.notify.outbox import Letter
+    from zf.notify.senders import NotSentError, send
+    from zf.plan.suggest import nearest
+
+    if name not in known:
+        guess = nearest(name, known)
+        hint = f"did you mean {guess!r}?" if guess else "`notify` in zf.yaml has them"
+        raise ZfError(f"there is no channel {printable(name)!r}", hint=hint)
+    text = "This is a message of zf notify test: the channel works."
+    message = {"type": "test", "project": project, "subject": f"{project}: a test", "text": text}
+    now = time.time()
+    try:
+        send(
+            Letter(f"msg_{os.urandom(16).hex()}", name, now, now, message),
+            known[name],
+            os.environ,
+            now,
+        )
+    except NotSentError as error:
+        streams.say(sys.stderr, printable(f"{name}: not sent: {error}") + "\n")
+        return Exit.FAILED
+    print(f"{name}: sent")
+    return Exit.OK
+
+
+def _send_letters(outbox: Outbox, known: Mapping[str, Channel], one: Letter | None) -> int:
+    from zf.notify.delivery import send_due
+
+    wanted = None if one is None else lambda letter: letter.id == one.id
+    made = send_due(outbox, known, os.environ, time.time, wanted=wanted)
+    for attempt in made:
+        told = f"not sent: {attempt.failed}" if attempt.failed else "sent"
+        print(printable(f"{attempt.letter.id}  {attempt.letter.channel}: {told}"))
+    return Exit.FAILED if any(attempt.failed for attempt in made) else Exit.OK

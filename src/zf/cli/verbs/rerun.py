@@ -66,7 +66,7 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
     with signer_of_run(sign=sign, key=options.key) as chosen, ExitStack() as opened:
         if chosen is not None and request.settings.cached.value:
             request = replace(request, trust=trust_of(chosen, opened))
-        return conclude(go_on(request), watcher, chosen, hide, options)
+        return conclude(go_on(request), watcher, chosen, hide, options, flow)
 
 
 @takes_run_options

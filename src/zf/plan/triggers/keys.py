@@ -203,6 +203,5 @@ TRIGGERS: Mapping[str, Key] = {
         mapping(SERVER),
         "Where `zf serve` listens, and whom it believes.",
         keys=SERVER,
-        example="server: {hosts: [ci.example.org], behind_proxy: true}",
     ),
 }

@@ -159,6 +159,8 @@ def decide(
     name = decider.name(question.asked.by, terms.signers)
     if decision == APPROVE and any(one.approver == name for one in question.given):
         return _again(_state(question))
+    if (kept := _kept(run_dir, task, name, decision)) is not None:
+        return kept
     said = Statement(
         run=run,
         task=task,
@@ -177,6 +179,25 @@ def decide(
     if box.hand_in(proofs, run_dir, answer):
         return _awaited(run_dir, run, task, answer)
     return _forecast(run, question, terms, answer)
+
+
+def _kept(run_dir: str, task: str, name: str, decision: str) -> Told | None:
+    """What was said before, where the same one has said the same and it waits to be read."""
+    for path in box.waiting(run_dir):
+        answer = box.read(path)
+        try:
+            said = Statement.decoded(answer.statement.encode()) if answer else None
+        except ValueError:
+            continue
+        if said and (said.task, said.approver, said.decision) == (task, name, decision):
+            return _again(_told_kept(os.path.basename(run_dir), task, decision))
+    return None
+
+
+def _told_kept(run: str, task: str, decision: str) -> Told:
+    did = "approved" if decision == APPROVE else "rejected"
+    told = f"{printable(task)} is {did}, once the run goes on: zf resume {run}"
+    return Told(task, "kept", told)
 
 
 def _question(run_dir: str, run: str, task: str) -> _Question:
@@ -293,9 +314,8 @@ def _forecast(run: str, question: _Question, terms: Terms, answer: Answer) -> To
     task = question.asked.task
     if not found.counts:
         return _refused(task, found.detail)
-    did = "rejected" if found.why == REJECTED else "approved"
-    told = f"{printable(task)} is {did}, once the run goes on: zf resume {run}"
-    return Told(task, "kept", told)
+    assert found.said is not None
+    return _told_kept(run, task, found.said.decision)
 
 
 def _refused(task: str, detail: str) -> Told:

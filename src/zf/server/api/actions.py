@@ -42,7 +42,40 @@ class Asked(BaseModel):
 class Rerun(BaseModel):
     """Which part of the run: one of `failed`, `from` and `only`, as `zf rerun` takes them."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "oneOf": [
+                {
+                    "required": ["failed"],
+                    "properties": {
+                        "failed": {"const": True},
+                        "from": {"type": "null"},
+                        "only": {"type": "null"},
+                        "downstream": {"const": False},
+                    },
+                },
+                {
+                    "required": ["from"],
+                    "properties": {
+                        "failed": {"const": False},
+                        "from": {"type": "string"},
+                        "only": {"type": "null"},
+                    },
+                },
+                {
+                    "required": ["only"],
+                    "properties": {
+                        "failed": {"const": False},
+                        "from": {"type": "null"},
+                        "only": {"type": "string"},
+                        "downstream": {"const": False},
+                    },
+                },
+            ]
+        },
+    )
 
     failed: bool = False
     first: str | None = Field(default=None, alias="from")

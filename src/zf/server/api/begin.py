@@ -30,10 +30,19 @@ _APPEARS_S = 10.0
 Key = Annotated[str | None, Header(alias=HEADER)]
 
 
+def _one(name: str) -> dict[str, Any]:
+    """That this list, and no other, names something."""
+    other = "tasks" if name == "phases" else "phases"
+    said: dict[str, Any] = {name: {"minItems": 1}, other: {"maxItems": 0}}
+    return {"required": [name], "properties": said}
+
+
 class Trigger(BaseModel):
     """Phases, as `zf run-phase` takes them, or tasks with what they need, as `zf run` does."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"oneOf": [_one("phases"), _one("tasks")]}
+    )
 
     phases: list[str] = Field(default=[], max_length=100)
     tasks: list[str] = Field(default=[], max_length=1000)
@@ -66,10 +75,10 @@ def start_run(
     if_match: Annotated[str | None, Header()] = None,
 ) -> Accepted:
     """What is named has to be there, and its inputs in order: else nothing is started."""
-    if not (asked.phases or asked.tasks):
+    if bool(asked.phases) == bool(asked.tasks):
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "name phases or tasks", code="ZF827")
-    texts = as_texts(asked.inputs)
     plan = planned(project, asked.phases, asked.tasks)
+    texts = as_texts(asked.inputs)
     refuse_inputs(plan, texts)
     refuse_changed(project, plan, if_match)
     open_words, hidden = _words(plan, texts)
@@ -124,13 +133,13 @@ def begin(
 
 def trigger_of(who: Who) -> dict[str, str]:
     """What goes into the run of whom it is from."""
-    via = "page" if who.via == "session" else "api"
+    via = "api" if who.via == "token" else "page"
     return {"by": who.name, "via": via, "address": who.address}
 
 
 def _not_begun(begun: Begun) -> Refused:
     code, why = begun.why_not
-    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"no run was begun: {why}", code=code)
+    return Refused(HTTPStatus.CONFLICT, f"no run was begun: {why}", code=code)
 
 
 def _words(plan: Planned, texts: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:

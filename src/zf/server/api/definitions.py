@@ -34,6 +34,15 @@ def tagged(body: Any, tag: str, known: str | None) -> Response:
     return JSONResponse(body, headers=headers)
 
 
+_PLAN: dict[int | str, dict[str, Any]] = {
+    **Tags,
+    200: {
+        "description": "The plan.",
+        "content": {"application/json": {}, "image/svg+xml": {}, "text/plain": {}},
+    },
+}
+
+
 @router.get(
     "/definitions", summary="Phases, inputs and tasks, as the files have them now", responses=Tags
 )
@@ -52,7 +61,7 @@ def one_definition(task: str, _who: Viewer, project: Project, known: Known = Non
     return tagged(said, definitions.tag(said), known)
 
 
-@router.get("/plan", summary="The plan of a run, before it is started", responses=Tags)
+@router.get("/plan", summary="The plan of a run, before it is started", responses=_PLAN)
 def plan(
     _who: Viewer,
     project: Project,

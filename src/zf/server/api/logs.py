@@ -18,12 +18,15 @@ from zf.server.sending import sent
 
 router = APIRouter(tags=["logs"])
 
+_CURSOR = r"^([0-9]{1,15}\.[0-9]{1,15})?$"
 _NAME = re.compile(r"(?:step|cleanup)-\d{1,9}")
 # So long the end of a log is told with the numbers of its lines, or without them.
 _COUNTS_S = 0.3
 
 Log = Annotated[str, Path(description="Its name, such as step-0 or cleanup-0.")]
-Attempt = Annotated[int, Query(ge=0, description="Of this attempt; 0 for the last one.")]
+Attempt = Annotated[
+    int, Query(ge=0, le=1_000_000, description="Of this attempt; 0 for the last one.")
+]
 BASE = "/runs/{run}/tasks/{task}/logs/{log}"
 
 
@@ -116,7 +119,7 @@ def log_search(
     text: Annotated[str, Query(min_length=1, max_length=500, description="Whatever its case.")],
     attempt: Attempt = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="How many lines at most.")] = 100,
-    cursor: Annotated[str, Query(description="`next` of the answer before.")] = "",
+    cursor: Annotated[str, Query(pattern=_CURSOR, description="`next` of the answer before.")] = "",
 ) -> LogFound:
     """At most 256 MiB are looked through for one answer; `next` goes on from there."""
     name = runs.find(run)
@@ -140,9 +143,5 @@ def _line(line: lines.Line) -> LogLine:
 
 
 def _place(cursor: str) -> tuple[int, int]:
-    start, dot, before = cursor.partition(".")
-    if not cursor:
-        return 0, 0
-    if not (dot and start.isdecimal() and before.isdecimal() and len(cursor) < 40):
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the cursor is none", code="ZF808")
-    return int(start), int(before)
+    start, _, before = cursor.partition(".")
+    return int(start or 0), int(before or 0)

@@ -22,6 +22,8 @@ MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_S = 15.0
 # A client that takes nothing while so much is written is dropped: it comes back by its last id.
 BUFFER_BYTES = 1024 * 1024
+# The same for one that takes nothing of what was there before it came, for so long.
+STALL_S = 30.0
 # How long a browser waits before it comes back.
 _RETRY = b"retry: 2000\n\n"
 
@@ -151,12 +153,18 @@ class _Client:
 
     async def send(self, message: dict[str, Any]) -> None:
         self._since = self._size()
+        stalled = asyncio.get_running_loop().call_later(STALL_S, self._drop)
         await self._send(message)
+        stalled.cancel()
         self._since = None
 
     def grown(self) -> None:
         """A journal has more by now."""
-        if self._since is not None and self._size() - self._since > BUFFER_BYTES and self._abort:
+        if self._since is not None and self._size() - self._since > BUFFER_BYTES:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._abort is not None:
             self._abort()
 
     def _size(self) -> int:

@@ -13,6 +13,7 @@ from zf.server.access.roles import Role
 from zf.server.live.flows import Flows
 from zf.server.live.opened import OpenRuns
 from zf.server.pages import (
+    approvals,
     audit,
     compare,
     definitions,
@@ -40,10 +41,13 @@ def add_pages(app: FastAPI) -> None:
     app.state.open_runs = OpenRuns(project.proofs)
     app.state.flows = Flows(project.root, project.flow)
     # Pages of its own running, as (address, name, least role); and what is said above every page.
-    app.state.sections = [("/audit", "Audit", Role.ADMIN)]
+    app.state.sections = [
+        ("/approvals", "Approvals", Role.VIEWER),
+        ("/audit", "Audit", Role.ADMIN),
+    ]
     app.state.alerts = []
     app.include_router(router)
-    for family in (login, overview, run, task, logs, definitions, compare, start, audit):
+    for family in (login, overview, run, task, logs, definitions, compare, start, approvals, audit):
         app.include_router(family.router)
     for kind, handler in list(app.exception_handlers.items()):
         app.add_exception_handler(kind, _as_page(handler))

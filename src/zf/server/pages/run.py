@@ -22,6 +22,7 @@ from zf.report.html.state import RANK, STATES, bar, counted, name_of
 from zf.report.summary import total_s
 from zf.report.words import PLAIN, duration, last_shown
 from zf.server.pages import links, sheet
+from zf.server.pages.approvals import at_gates
 from zf.server.pages.sheet import open_runs, runs_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ router = APIRouter(prefix="/runs/{run}", include_in_schema=False)
 _FIRST, _PART = 50, 200
 # A picture of more tasks has a page of its own.
 _MOST_DRAWN = 150
+# Needs are in the table, gates above the board.
+_TOLD_ELSEWHERE = {"need", "phase", "approval"}
 # Rows of the board: as many as a screen has room for.
 _MOST_SLOTS = 16
 # Causes, and what each of them held up, on the first page of a run.
@@ -131,6 +134,7 @@ def _course(run: FollowedRun) -> dict[str, Any]:
         "more_running": max(0, len(run.facts.running) - _MOST_SLOTS),
         "eta": _eta(run) if run.alive else "",
         "waits": _waits(run) if run.alive else [],
+        "gates": at_gates(run),
         "causes": found,
         "more_causes": more,
         "odd": odd,
@@ -180,7 +184,7 @@ def _waits(run: FollowedRun) -> list[tuple[str, str]]:
     if len(run.facts.tasks) > _PART or not run.facts.counts["waiting"]:
         return []
     found = waiting.waits(run.facts, time.monotonic()).items()
-    return [(name, wait.told) for name, wait in found if wait.why not in {"need", "phase"}][:8]
+    return [(name, wait.told) for name, wait in found if wait.why not in _TOLD_ELSEWHERE][:8]
 
 
 # The list of all tasks.

@@ -20,7 +20,7 @@ export const post = async (address, body = {}, headers = {}, method = "POST") =>
     headers: { "Content-Type": "application/json", ...headers },
     body: JSON.stringify(body),
   });
-  const said = answer.headers.get("content-type")?.includes("json") ? await answer.json() : {};
+  const said = await answer.json().catch(() => ({}));
   if (answer.ok) return said;
   const error = new Error(said.detail ?? `the server answered ${answer.status}`);
   error.status = answer.status;
@@ -54,6 +54,25 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("[data-keys]")) one("#keys").showModal();
 });
 one("#keys")?.addEventListener("click", (event) => event.target === event.currentTarget && event.target.close());
+
+// --- answers at a gate ---
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-answer]");
+  if (!form) return;
+  event.preventDefault();
+  const decision = event.submitter?.value ?? "approve", buttons = all("button", form);
+  if (decision === "reject" && !confirm("Reject it? The task will not be run.")) return;
+  for (const button of buttons) button.disabled = true;
+  try {
+    const comment = form.elements.comment.value;
+    const said = await post(`${form.dataset.answer}/${decision}`, comment ? { comment } : {});
+    say(said.text ?? `${decision}: asked for.`, said.state === "refused");
+    document.dispatchEvent(new CustomEvent("asked"));
+    if (said.state !== "refused") form.remove();
+  } catch (error) { say(`${decision}: ${error.message}`, true); }
+  for (const button of buttons) button.disabled = false;
+});
 
 // --- parts that are looked at again while the page is in sight ---
 
