@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import printable
 from zf.events import Cause, Status
 from zf.instances import together
+from zf.report import lost
 from zf.report.advice import after_end, fix_first
 from zf.report.words import (
     NO_TAILS,
@@ -53,6 +54,7 @@ CODES: Mapping[Cause, str] = {
     Cause.ARTIFACTS: "ZF512",
     Cause.STORAGE: "ZF513",
     Cause.WORKER: "ZF514",
+    **lost.CODES,
     Cause.RUNNER: "ZF515",
     Cause.SILENCE: "ZF516",
     Cause.CONDITION: "ZF517",

@@ -12,6 +12,7 @@ from zf.errors import printable
 from zf.events import Cause, Status
 from zf.lean import lazy
 from zf.lean.records import Struct
+from zf.report import lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -396,7 +397,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.INSTANCES: "no instances could be made of what a need handed on",
     Cause.OUTPUTS: "an output was missing or could not be used",
     Cause.STORAGE: "its proof could not be written",
-    Cause.WORKER: "its worker died or stopped answering",
+    **lost.WORDS,
     Cause.RUNNER: "zf itself died while it ran",
     Cause.STEP_TIMEOUT: "a step's time ran out",
     Cause.SKIP_EXIT_CODE: "a step said that there is nothing to do",
