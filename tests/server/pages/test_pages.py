@@ -45,7 +45,7 @@ PAGES = (
     *("/runs/first/timeline", "/runs/first/graph", "/runs/first/files", "/runs/first/settings"),
     *("/runs/first/verify", "/runs/first/tasks/unit", "/runs/first/tasks/e2e"),
     *("/runs/first/tasks/lint/logs/step-0", "/runs/first/tasks/lint/logs/step-0?q=rounds&line=1"),
-    *("/approvals", "/audit", "/runs/none", "/login"),
+    *("/approvals", "/workers", "/audit", "/runs/none", "/login"),
 )
 
 
