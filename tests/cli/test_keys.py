@@ -67,7 +67,7 @@ def test_every_key_can_be_asked_for(name):
 
 def test_a_verb_is_told_as_its_own_page_does(project):
     env = {"COLUMNS": "80"}
-    assert project.zf("help", "verify", env=env).out == project.zf("verify", "--help", env=env).out
+    assert project.zf("help", "seal", env=env).out == project.zf("seal", "--help", env=env).out
     assert project.zf("help", env=env).out == project.zf("--help", env=env).out
     both = project.zf("help", "shell", env=env)
     assert both.out.startswith(project.zf("shell", "--help", env=env).out)

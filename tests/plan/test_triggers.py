@@ -92,7 +92,7 @@ def problems(tmp_path, text: str) -> list[str]:
                 "webhooks: {n: {verify: github, secret_env: S, phases: [E],"
                 " inputs: {commit: {from: after}}}}"
             ),
-            ["4:84 ZF838 'n' takes 'commit' from no part of it"],
+            ["4:84 ZF838 'n' takes 'commit' from no part of a delivery"],
         ),
     ],
 )

@@ -60,11 +60,17 @@ WORDS = {
     # One that is not held, so that it says the same each time.
     "release": ["release", "r2"],
     "help": ["help", "keys"],
+    "enqueue": ["enqueue", "A"],
+    "queue": ["queue"],
+    "schedule": ["schedule"],
+    "pause": ["pause", "all"],
+    "unpause": ["unpause", "all"],
+    "drain": ["drain"],
 }
 CHANGE = {"new", "seal", "run", "run-phase", "run-task", "rerun", "resume"}
 RUNS = sorted(CHANGE - {"new", "seal"})
 # It says what it has to say on stderr alone.
-WITHOUT_RESULT = {"init", "cancel"}
+WITHOUT_RESULT = {"init", "cancel", "pause", "unpause", "drain"}
 # What a shell prints is printed by what is typed there, and none of it by zf.
 VERBS = sorted(WORDS.keys() - {"shell"})
 

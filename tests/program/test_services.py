@@ -3,6 +3,7 @@ or zf itself, ends.
 """
 
 import glob
+import json
 import os
 import pwd
 import shutil
@@ -331,6 +332,88 @@ def test_services_that_cannot_be_meant_are_told_with_their_place(project):
             "tasks/t/task.yaml:7:32: error[ZF711]: two ports of service 'c-d' are told as"
             " $SVC_C_D_P_PORT"
         ),
-        "tasks/t/task.yaml:8:12: error[ZF711]: service 'c.d' has the name of 'c-d' in variables",
+        "tasks/t/task.yaml:8:12: error[ZF711]: service 'c.d' has that of 'c-d' in variables",
         "tasks/t/task.yaml:9:12: error[ZF711]: service 'b' has the name of another",
     ]
+
+
+# Of phases
+
+
+def phased(project, *, tasks=(), **spec):
+    """A phase A with this service, and tasks in it by their scripts."""
+    project.env["MARK"] = project.mark
+    said = {"pass_env": ["MARK"], "phases": {"A": {"services": [{"ready": "true", **spec}]}}}
+    (project.root / "zf.yaml").write_text(json.dumps(said))
+    for name, script in tasks:
+        project.task(name, script, parallel_safe=True)
+
+
+_ALL = "echo started; while :; do sleep 0.1; done"
+BESIDE = f"trap 'echo told to end; exit 0' TERM; {_ALL}"
+
+
+@with_redis
+def test_the_tasks_of_a_phase_share_its_services(project):
+    phased(project, tasks=[("a", "redis-cli -p $SVC_CACHE_PORT set key 1")], **CACHE_OF_PHASE)
+    project.task("b", "redis-cli -p $X get key", needs=["a"], env={"X": "${SVC_CACHE_REDIS_PORT}"})
+    project.task("later", 'test -z "${SVC_CACHE_PORT:-}"', phase="B")
+    done = project.zf("run-phase", "A", "B", "--run-id", "r")
+    assert done.code == 0, done.err
+    assert project.log("r", "b") == b"1\n"
+    one = ended(project, "r", name="cache", task=None, phase="A", cause="stopped", exit_code=0)
+    assert one["log"] == "service@A@cache.log"
+    assert "Ready to accept connections" in project.proof("r", one["log"]).read_text()
+    kinds = [e["type"] for e in project.events("r")]
+    assert kinds.count("service_started") == 1
+    assert kinds.index("service_ended") < kinds.index("phase_ended")
+    assert survivors(f"MARK={project.mark}") == []
+    check_whole(project, "r")
+
+
+CACHE_OF_PHASE = {**CACHE, "run": 'exec redis-server --port $SVC_CACHE_PORT --save ""'}
+
+
+def test_a_service_of_a_phase_that_is_not_ready_fails_its_tasks(project):
+    spec = {"name": "s", "run": "echo no; sleep 60", "ready": "false", "ready_timeout_sec": 0.5}
+    phased(project, tasks=[("a", "touch ran"), ("b", "touch ran")], **spec)
+    assert project.zf("run-phase", "A", "--run-id", "r").code == 1
+    for name in "ab":
+        status = project.status("r", name)
+        assert (status["cause"], status["step"]) == ("service", None)
+        assert "its log (service@A@s.log) begins: no" in status["detail"]
+    assert not (project.root / "ran").exists()
+    assert ended(project, "r")["cause"] == "not_ready"
+    assert survivors(f"MARK={project.mark}") == []
+    check_whole(project, "r")
+
+
+def test_one_that_dies_ends_what_runs_of_its_phase(project):
+    run = "until test -e go; do sleep 0.05; done; echo oh no; exit 3"
+    phased(project, tasks=[("a", "touch go; sleep 60"), ("b", "sleep 60")], name="s", run=run)
+    assert project.zf("run-phase", "A", "--run-id", "r").code == 1
+    assert {project.status("r", name)["cause"] for name in "ab"} == {"service"}
+    assert ended(project, "r", cause="died")["exit_code"] == 3
+    check_whole(project, "r")
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "the runner", "all of zf"])
+def test_a_service_of_a_phase_is_gone_however_zf_ends(project, how):
+    spec = {"name": "s", "run": BESIDE if how == "ctrl-c" else f"trap '' TERM; {_ALL}"}
+    phased(project, tasks=[("a", 'touch up; test "$ATTEMPT" = 2 || sleep 60')], **spec)
+    words = "run-phase", "A", "--run-id", "r", "--grace", "0.5"
+    process = project.popen(*words, start_new_session=True)
+    await_file(project.root / "up")
+    if how == "ctrl-c":
+        process.send_signal(signal.SIGINT)
+    else:
+        for pid in _all_of_zf(process.pid) if how == "all of zf" else [process.pid]:
+            os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=PATIENCE_S)
+    if how == "all of zf":
+        assert survivors(f"MARK={project.mark}")
+        done = project.zf("resume", "r")
+        assert done.code == 0, done.err
+    await_gone(project)
+    if how != "the runner":
+        check_whole(project, "r")

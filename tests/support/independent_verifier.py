@@ -319,6 +319,18 @@ def surroundings(env, task, paper, e, handed):  # 15
     assert root is None or alike(normpath(join(root, task["workdir"])), task["pwd"])
 
 
+def served_beside(lines, own, sealed):
+    """The logs of services of phases."""
+    events = [e for e in map(parse, lines) if e["type"].startswith("service_")]
+    mine = [e for e in events if e["task"] is None]
+    ends = {e["log"]: e["log_sha256"] for e in mine if e["type"] == "service_ended"}
+    for e in mine:
+        log = rf"service@{re.escape(e['phase'])}@{re.escape(e['name'])}(@\d+)?\.log"
+        assert e["type"] == "service_started" or re.fullmatch(log, e["log"])
+    assert all(own.get(p, d) == d and (not sealed or p in own) for p, d in ends.items())
+    return {f"service@{e['phase']}@{e['name']}.log" for e in mine} | {*ends}
+
+
 def served(root, task, e, files, own):  # 17
     mine = {n: x for (k, n), x in task.get("services", {}).items() if k == e.get("attempt")}
     said = parse(files.get(f"{root}99-summary/status.json", b"{}")).get("services", {})
@@ -576,7 +588,9 @@ def check(there, folders):
     assert last is None or last["blocked_sha256"] == own.get("blocked.json")
     ids = [*(rows := grown(plan, planned(plan), tasks, joined, files))]  # 13
     assert {p.split("/")[0] for p in folders} <= {*ids, "attest"} and set(tasks) <= set(ids)  # 7
-    assert all("/" in p or p in TOP or (p.endswith(".tmp") and not sealed) for p in files)
+    assert (tops := TOP | served_beside(lines[:-1], own, sealed)) and all(
+        "/" in p or p in tops or (p.endswith(".tmp") and not sealed) for p in files
+    )
     assert all(formed(p, files[p]) for p in ("run.json", "plan.json", "blocked.json") if p in files)
     for one in paper.get("inputs", {}).values():
         assert ("salt" in one) is ("salted_sha256" in one) is ("value" not in one)

@@ -27,8 +27,8 @@ from tests.support.attempts import (
 from zf.events import Cause
 from zf.model import Step
 from zf.proof.tree.store import TaskTree
+from zf.work import pool as pool_module
 from zf.work.outcome import Outcome
-from zf.work.pool import Pool
 from zf.work.supervise import leftovers
 from zf.work.supervise.cgroup import Cgroup, own_folder
 from zf.work.supervise.watchdog import Patience
@@ -368,7 +368,7 @@ class TestWatchdog:
         assert "s, though it was busy" in ended.detail
 
     def test_one_far_older_than_its_task_allows_is_given_up(self, attempts, monkeypatch):
-        monkeypatch.setattr(Pool, "_allowed_s", lambda self, task: 0.0)
+        monkeypatch.setattr(pool_module, "allowed_s", lambda task, grace_s: 0.0)
         patience = Patience(tick_s=0.05, dead_ticks=1000, finish_grace_s=1000, ceiling_slack_s=0.5)
         with contextlib.closing(attempts.pool(task("sleep 300"), patience=patience)) as pool:
             pool.start("t", 1, 0)

@@ -105,6 +105,9 @@ class Account(Struct):
     resumed: bool = False
     # The events with which instances joined the plan.
     extended: list[Mapping[str, Any]] = field(default_factory=list)
+    # The services of phases, by phase; and of all that have ended, their logs with their digests.
+    beside: dict[str, ServiceAccount] = field(default_factory=dict)
+    logs: dict[str, str] = field(default_factory=dict)
     # Of tasks that were to be approved: what was asked and answered, and what then began or ended.
     gates: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     # The event by which the runner left the run, while no other goes on with it.
@@ -212,6 +215,17 @@ class Account(Struct):
         account.looked_up = True
         account.cached = data if data.get("type") == "cached" else None
 
+    def _of_phase(self, data: Mapping[str, Any]) -> None:
+        phase, log = str(data.get("phase")), str(data.get("log"))
+        if self.resumed:  # those that went on when the runner died are started once more
+            self.beside.setdefault(phase, ServiceAccount()).forget(data)
+        wrong = self.beside.setdefault(phase, ServiceAccount()).feed(data)
+        if not wrong and data.get("type") == ENDED:
+            wrong = "the log of a service comes twice" if log in self.logs else ""
+            self.logs[log] = str(data.get("log_sha256"))
+        if wrong:
+            self._problem(wrong)
+
     def _probed(self, data: Mapping[str, Any]) -> None:
         account = self._task(data)
         if account is None:
@@ -224,6 +238,9 @@ class Account(Struct):
             self._problem("a probe is not the next of its attempt")
 
     def _of_service(self, data: Mapping[str, Any]) -> None:
+        if data.get("task") is None and data.get("attempt") == 0:
+            self._of_phase(data)
+            return
         account = self._task(data)
         if account is None:
             return

@@ -21,9 +21,12 @@ def match_trees(seen: Evidence) -> None:
     for name in sorted(path for path in seen.there.files if "/" not in path):
         if name in TOP_FILES or (not seen.sealed and name.endswith(layout.UNFINISHED)):
             continue
+        if layout.is_phase_log(name) and _is_of_a_service(seen, name):
+            continue
         if seen.sealed or name not in planned - seen.ended():  # see _forgive_open_trees
             seen.tampered("surplus", "is no file of a run", name)
     _look_at_folders(seen)
+    _match_logs(seen)
     # One pass over all files, so that no task costs a look at every other task's.
     below: dict[str, list[str]] = {name: [] for name in planned}
     for path in seen.there.files:
@@ -43,6 +46,24 @@ def match_trees(seen: Evidence) -> None:
         match_attempts(seen, name, below[name], ends, lists)
         # Now, while its folders are open and its paths in the processor's cache.
         seen.hash(below[name])
+
+
+def _is_of_a_service(seen: Evidence, name: str) -> bool:
+    """Whether it is the log of a service that has ended, or went on when the runner died."""
+    if name in seen.account.logs or not seen.sealed:
+        return True
+    going = ((phase, one) for phase, told in seen.account.beside.items() for one in told.going)
+    return any(name.startswith(layout.phase_log(*one)[: -len(".log")]) for one in going)
+
+
+def _match_logs(seen: Evidence) -> None:
+    """The logs of services of phases are what the ends of these say."""
+    for name, digest in seen.account.logs.items():
+        if name not in seen.there.files:
+            seen.tampered("missing", "is the log of a service, and not there", name)
+        elif seen.expected.setdefault(name, digest) != digest:
+            seen.tampered("mismatch", "is not the log that the end of the service names", name)
+    seen.hash(seen.account.logs)
 
 
 def _forgive_open_trees(seen: Evidence) -> None:

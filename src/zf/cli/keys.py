@@ -286,6 +286,10 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "throttle": "throttle: {cpu_percent: 90}",
         "inputs": "inputs:\n  env: {options: [dev, prod], default: dev}",
         "phases": "phases:\n  B: {title: Tests, needs: [A]}",
+        "schedules": 'schedules:\n  nightly: {cron: "0 2 * * *", tz: Europe/Berlin, phases: [E]}',
+        "webhooks": "webhooks:\n  push: {verify: github, secret_env: HOOK_SECRET, phases: [E]}",
+        "reconcile": "reconcile:\n  main: {git_ref: main, input: commit, phases: [E]}",
+        "queue": "queue: {max_runs: 2}",
         "include": "include: [ci/tasks.yaml]",
         "defaults": "defaults: {timeout_sec: 60}",
         "templates": "templates:\n  python: {pass_env: [VIRTUAL_ENV]}",
@@ -298,6 +302,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "budget": "budget: {llm_cost_usd: 5}",
         "needs": "needs: [A]",
         "max_jobs": "max_jobs: 2",
+        "protected": "protected: true",
         "inputs": "inputs:\n  env: {options: [dev, prod]}",
     },
 }

@@ -30,6 +30,7 @@ from zf.cli.verbs import (
     watch,
 )
 from zf.cli.verbs import run as running
+from zf.cli.verbs.queued import queue, switches
 from zf.cli.words import Verb, Verbs
 from zf.errors import Exit
 
@@ -74,6 +75,8 @@ for _family in (
     proof,
     keep,
     serve,
+    queue,
+    switches,
     help,
 ):
     _family.register(app)

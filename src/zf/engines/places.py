@@ -17,6 +17,7 @@ from zf.lean.records import Struct
 from zf.model import LOCAL, NOTHING, Executor, Task
 from zf.proof.files import remove_tree, write_json
 from zf.proof.known import Known
+from zf.work.control import Told
 from zf.work.pool import Pool
 
 # How often what other processes are told of the agents is written down anew.
@@ -94,6 +95,9 @@ class Places(Struct):
             self.pool.start(task, attempt, slot, lease_fd, then, spent)
         else:
             self.remote.start(task, attempt, where, spent)
+
+    def end_phase(self, phase: str) -> Sequence[Told]:
+        return self.pool.end_phase(phase)
 
     def rest(self, task: str) -> None:
         if not self.remote.attend(task, "rest"):

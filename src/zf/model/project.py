@@ -9,6 +9,7 @@ from zf.errors import Problem
 from zf.inputs import Input
 from zf.lean.records import Struct, field
 from zf.model.executors import Executor
+from zf.model.service import Service
 from zf.model.task import NOTHING, Need, Task
 
 
@@ -24,6 +25,8 @@ class Phase(Struct, frozen=True):
     inputs: Mapping[str, Input] = NOTHING
     # Whether nothing that a server queues later ends a run of it.
     protected: bool = False
+    # What runs beside its tasks.
+    services: tuple[Service, ...] = ()
 
 
 class Project(Struct, frozen=True):

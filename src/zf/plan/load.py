@@ -92,10 +92,11 @@ def load(
         from zf.plan.gates.approval_checks import check_approvals  # few tasks have any
 
         problems += check_approvals(drafts, project, root)
-    if any(draft.task and draft.task.services for draft in drafts):
+    beside = any(phase.services for phase in project.phases.values())
+    if beside or any(draft.task and draft.task.services for draft in drafts):
         from zf.plan.services.checks import check_services  # few tasks have any
 
-        problems += check_services(drafts)
+        problems += check_services(drafts, project, root)
     if not any(problem.severity == "error" for problem in problems):
         problems += phase_warnings(drafts, project, default_phase_timeout_s, root, asked)
         chosen = [*in_question(drafts, asked)]

@@ -327,6 +327,7 @@ PHASE: Mapping[str, Key] = {
         BOOL, "Whether nothing that is queued later ends a run of the phase.", default=False
     ),
     "inputs": OF_A_PHASE,
+    "services": SERVICES,
 }
 
 THROTTLE: Mapping[str, Key] = {

@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
-from zf.events import AttemptEnded, AttemptStarted, Event, TaskNotRun
+from zf.events import AttemptEnded, AttemptStarted, Event, ServiceEnded, ServiceStarted, TaskNotRun
 from zf.proof import layout
 from zf.proof.files import FOLDER, is_folder, opened, remove
 from zf.proof.tree.contents import hash_tree
@@ -41,13 +41,15 @@ def drop_unnamed(run_dir: str, planned: Collection[str], events: Iterable[Event]
     it does not name: the run had not ended.
     """
     named = {e.task for e in events if isinstance(e, AttemptStarted | AttemptEnded | TaskNotRun)}
+    logs = {e.log for e in events if isinstance(e, ServiceEnded)}
     with opened(run_dir) as folder:
         for name in os.listdir(folder):
-            if name == layout.BLOCKED or (name in planned and name not in named):
+            is_loose = layout.is_phase_log(name) and name not in logs
+            if name == layout.BLOCKED or is_loose or (name in planned and name not in named):
                 remove(folder, name)
 
 
-def clear_open(run_dir: str, events: Iterable[Event]) -> None:
+def clear_open(run_dir: str, events: Collection[Event]) -> None:
     """Make the trees of attempts that had not ended fit to be sealed as they are: without the lists
     and outcomes that their workers never reported, and without what no proof can hold.
     """
@@ -57,9 +59,14 @@ def clear_open(run_dir: str, events: Iterable[Event]) -> None:
             open_tasks[event.task] = None
         elif isinstance(event, AttemptEnded):
             open_tasks.pop(event.task, None)
+    going = {layout.phase_log(e.phase, e.name) for e in events if isinstance(e, ServiceStarted)}
+    logs = going | {e.log for e in events if isinstance(e, ServiceEnded)}
     with opened(run_dir) as folder:
         for task in open_tasks:
             _clear(folder, task)
+        for name in os.listdir(folder):
+            if layout.is_phase_log(name) and name not in logs:
+                remove(folder, name)
 
 
 def _clear(run: int, task: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
-from zf.events import AttemptEnded, Event, RunEnded, RunStarted, TaskNotRun
+from zf.events import AttemptEnded, Event, RunEnded, RunStarted, ServiceEnded, TaskNotRun
 from zf.lean.records import Struct, field
 from zf.proof.layout import ARTIFACTS, BLOCKED, OUTPUTS, PLAN, RUN, earlier_tree
 
@@ -50,6 +50,9 @@ class Known(Struct):
             self.ended(event.task, 0, event.task_sha256)
         elif isinstance(event, RunStarted):
             self.tops |= {RUN: event.run_sha256, PLAN: event.plan_sha256}
+        elif isinstance(event, ServiceEnded):
+            if event.task is None:
+                self.tops[event.log] = event.log_sha256
         elif isinstance(event, RunEnded) and event.blocked_sha256 is not None:
             self.tops[BLOCKED] = event.blocked_sha256
 

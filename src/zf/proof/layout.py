@@ -90,6 +90,19 @@ def service_log(service: str) -> str:
     return log(f"service-{service}")
 
 
+def phase_log(phase: str, service: str, number: int = 1) -> str:
+    """What a service of a phase printed, at the top of the run: no task is called so. `number` is
+    how often it was started, by runners of which one died.
+    """
+    again = f"@{number}" if number > 1 else ""
+    return f"service@{phase}@{service}{again}.log"
+
+
+def is_phase_log(name: str) -> bool:
+    """Whether a file at the top of a run is such a log."""
+    return name.startswith("service@") and name.endswith(".log")
+
+
 def is_service_log(path: str) -> bool:
     """Whether a file of a tree is such a log."""
     return path.startswith(f"{LOGS}/service-")

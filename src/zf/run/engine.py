@@ -121,6 +121,10 @@ class Executor(Protocol):
         """
         ...
 
+    def end_phase(self, phase: str) -> Sequence[Told]:
+        """End what ran beside the tasks of a phase that is over; what is to be recorded of that."""
+        ...
+
     def close(self) -> None:
         """End every worker."""
         ...
@@ -296,6 +300,8 @@ class Engine:
                 case TimeOutPhase(phase, timeout_s):
                     self._record(PhaseTimedOut(phase, timeout_s))
                 case EndPhase(phase, ok):
+                    for told in self._executor.end_phase(phase):
+                        self._recorder.record(told)
                     took = time.monotonic() - self._phase_started
                     self._record(PhaseEnded(phase, ok, round(took, 6)))
                 case Record(event):

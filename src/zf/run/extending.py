@@ -6,7 +6,7 @@ same for a run that is resumed, and for what verifies it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import ZfError
@@ -16,6 +16,8 @@ from zf.lean.records import Struct
 from zf.model import Task, base_of, definition_sha256
 from zf.plan.matrix.dynamic import UnusableError, join, listed, references, told_of
 from zf.plan.matrix.dynamic import recalled as recalled_one
+from zf.proof.durations.form import Durations
+from zf.proof.durations.runs import weights
 from zf.proof.tree.contents import checked_outputs
 from zf.redact.redactor import secret_axes
 from zf.run.request import RunRequest
@@ -125,3 +127,14 @@ def recalled(
         join(tasks, event.base, event.instances)
         found.append(event)
     return found
+
+
+def extended(
+    request: RunRequest,
+    about: Mapping[str, Any],
+    pool: Pool | Places,
+    durations: Sequence[Durations],
+    base: str,
+) -> Extended | NotExtended:
+    """Which instances a task has, with how long each is expected to take."""
+    return Extending(request, about, pool, lambda rows: weights(rows, *durations))(base)

@@ -42,7 +42,7 @@ from zf.run.host import leases, lock, machine
 from zf.run.host.interrupts import Inbox, listening
 from zf.run.recorder import Recorder
 from zf.run.request import RunRequest, refuse_sealed
-from zf.run.schedule.orders import Extended, NotExtended, Order, runs_here
+from zf.run.schedule.orders import Order, runs_here
 from zf.run.schedule.scheduler import Scheduler
 from zf.run.sealing import Launched
 from zf.tracing import TRACEPARENT, Trace
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from zf.run import extending, outputs, recover
     from zf.run.gates import box as gates
     from zf.run.gates.gate import Gate
+    from zf.work.services import phase as beside
     from zf.work.walls import shield
 else:  # no new run needs them, and few read outputs
     extending = lazy.module("zf.run.extending")
@@ -62,6 +63,7 @@ else:  # no new run needs them, and few read outputs
     recover = lazy.module("zf.run.recover")
     gates = lazy.module("zf.run.gates.box")
     shield = lazy.module("zf.work.walls.shield")
+    beside = lazy.module("zf.work.services.phase")
 
 # Begins the second look at the work tree; what it gives waits for the answer.
 LookingAgain = Callable[[Inbox], AbstractContextManager[Callable[[], bool | None]]]
@@ -234,13 +236,17 @@ def _conduct(
         closing(leases.Leases(request.leases(), about)) as held,
         closing(places),
     ):
+        if pool.beside is not None:
+            pool.beside.interrupt_fd = inbox.fileno()
         exit_code = Engine(
             start.scheduler,
             places,
             recorder,
             write_not_run=_write_not_run(request, pool),
             read_outputs=lambda ended: outputs.read_ended(run_dir, ended),
-            extending=_extending(request, start, places),
+            extending=lambda base: extending.extended(
+                request, start.about, places, start.durations, base
+            ),
             inbox=inbox,
             leases=held,
             output_fd=request.output_fd,
@@ -295,11 +301,15 @@ def _pool(request: RunRequest, known: Known, first: int = 0) -> Pool:
         terminal=request.terminal,
         container_engine=request.settings.container_engine.value,
     )
+    tasks = request.plan.tasks
     try:
-        tasks = request.plan.tasks
-        return Pool({**tasks} if request.plan.dynamic else tasks, shared, known=known, first=first)
+        if any(phase.services for phase in request.flow.project.phases.values()):
+            shared = beside.with_ports(shared, tasks.values())
+        pool = Pool({**tasks} if request.plan.dynamic else tasks, shared, known=known, first=first)
     except OSError as error:
         raise machine.no_process(error) from None
+    pool.beside = beside.Beside(shared, pool.kill_all) if shared.beside else None
+    return pool
 
 
 def _places(request: RunRequest, scheduler: Scheduler, pool: Pool) -> Pool | Places:
@@ -320,20 +330,6 @@ def _first_starts(request: RunRequest) -> int:
     """
     free = sum(not task.needs for task in request.plan.tasks.values())
     return min(request.limits.max_jobs, free, os.cpu_count() or 1)
-
-
-def _extending(
-    request: RunRequest, start: _Start, pool: Pool | Places
-) -> Callable[[str], Extended | NotExtended]:
-    """What finds out which instances a task has."""
-
-    def extend(base: str) -> Extended | NotExtended:
-        def weigh(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
-            return runs.weights(rows, *start.durations)
-
-        return extending.Extending(request, start.about, pool, weigh)(base)
-
-    return extend
 
 
 def _sampler(request: RunRequest) -> machine.Sampler | None:

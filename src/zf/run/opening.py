@@ -56,7 +56,10 @@ def refuse_unable(request: RunRequest) -> None:
     machine.refuse_unfit(min(request.limits.max_jobs, len(request.plan.tasks)))
     _refuse_unshielded(request)
     _refuse_unwalled(request)
-    _refuse_unlimited(request)
+    if limited := [task for task in request.plan.tasks.values() if is_limited(task)]:
+        from zf.work.limits.limits import refuse_unheld  # noqa: PLC0415 - few tasks have any
+
+        refuse_unheld(limited)
     if request.settings.executor.value or request.limits.executors:
         _refuse_unplaced(request)
     request.leases()
@@ -76,6 +79,14 @@ def _refuse_unplaced(request: RunRequest) -> None:
             hint=f"did you mean {guess!r}?" if guess else f"there are: {', '.join(known)}",
         )
     away = [task for task in request.plan.tasks.values() if not runs_here(task, limits)]
+    phases = request.flow.project.phases
+    for task in away:
+        if task.phase in phases and phases[task.phase].services:
+            raise ZfError(
+                f"task '{task.id}' runs elsewhere, and the services of its phase do not",
+                code="ZF716",
+                hint="give it services of its own, or have it run here",
+            )
     for task in away:
         if task.id == request.terminal or task.leave_running:
             what = "has the terminal" if task.id == request.terminal else "leaves processes running"
@@ -166,21 +177,6 @@ def unwalled(tasks: str, reason: str) -> ZfError:
     )
 
 
-def _refuse_unlimited(request: RunRequest) -> None:
-    """Where tasks have limits, find out that each can be held before anything begins."""
-    tasks = [task for task in request.plan.tasks.values() if is_limited(task)]
-    if not tasks:
-        return
-    from zf.work.limits import cgroups, limits  # noqa: PLC0415 - few tasks have any
-
-    cgroups.give()
-    there = cgroups.places()
-    for task in tasks:
-        if found := limits.unheld(task, there):
-            told = f"{found.key} of task '{task.id}' cannot be held here: {found.reason}"
-            raise ZfError(told, code="ZF715", hint=found.hint)
-
-
 def refuse_impossible(request: RunRequest) -> None:
     """Raises ZfError (exit 2) for tasks that ask for more than there is, and for matrices of which
     the values cannot be hidden.
@@ -213,7 +209,9 @@ def refuse_unset(request: RunRequest) -> None:
     told = [*problems.unset_for_all(root, env.lacking_of_project(project, environ))]
     for task in asking:
         inputs = map(variable, known_to(request.inputs, task.phase))
-        also = (*inputs, *problems.matrix_named(task))
+        phase = project.phases.get(task.phase)
+        beside = env.of_services(phase.services) if phase else ()
+        also = (*inputs, *problems.matrix_named(task), *beside)
         here = env.check_here(task, outside.seen(task).get, also)
         found = chain(env.lacking(task, environ), here)
         told += problems.unset(root, task, found)

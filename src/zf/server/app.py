@@ -33,10 +33,12 @@ from zf.server.api import (
 )
 from zf.server.described import description_of
 from zf.server.keys import Keys
+from zf.server.live import metrics
 from zf.server.live.summaries import Summaries
 from zf.server.live.tails import Tails
 from zf.server.pages.routes import add_pages
 from zf.server.project import Served
+from zf.server.queue import routes as queue
 from zf.server.starting import Starting
 
 API = "/api/v1"
@@ -52,6 +54,8 @@ ROUTERS = (
     files.router,
     verify.router,
     audit.router,
+    queue.router,
+    metrics.router,
 )
 
 
@@ -81,6 +85,8 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.include_router(session.router)
     # Where load balancers look.
     app.include_router(health.router, include_in_schema=False)
+    app.include_router(queue.hooks, include_in_schema=False)
+    app.include_router(metrics.router, include_in_schema=False)
     app.add_exception_handler(problems.Refused, problems.refused)
     app.add_exception_handler(ZfError, problems.of_zf)
     app.add_exception_handler(RequestValidationError, problems.invalid)

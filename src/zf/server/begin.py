@@ -9,6 +9,7 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from zf.errors import ZfError
 from zf.proof.source.provenance import user_name
@@ -18,7 +19,9 @@ from zf.server.access.proxied import Proxied
 from zf.server.app import make_app
 from zf.server.place import Place, is_loopback
 from zf.server.project import Served
+from zf.server.queue.keeping import Kept, keep, keep_if_free
 from zf.server.serving import serve
+from zf.server.starting import Starting
 
 Say = Callable[[str], None]
 
@@ -38,7 +41,7 @@ def ui(project: Served, place: Place, say: Say, *, opens: bool) -> None:
         if opens and _has_screen():
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-    _serve(project, access, listening, place, begun)
+    _serve(project, access, listening, place, begun, keep_if_free)
 
 
 def team(project: Served, place: Place, policy: Policy, say: Say) -> None:
@@ -55,7 +58,7 @@ def team(project: Served, place: Place, policy: Policy, say: Say) -> None:
         if not access.tokens.any_valid(time.time()):
             say("no token lets anything in yet: zf token create NAME --role operator\n")
 
-    _serve(project, access, listening, place, begun)
+    _serve(project, access, listening, place, begun, keep)
 
 
 def _has_screen() -> bool:
@@ -69,9 +72,15 @@ def _serve(
     listening: socket.socket,
     place: Place,
     begun: Callable[[], None],
+    take: Callable[[Served, Starting], Kept | None],
 ) -> None:
     app = make_app(project, access)
-    with listening:
+    with ExitStack() as opened:
+        opened.enter_context(listening)
+        app.state.kept = kept = take(project, app.state.starting)
+        if kept is not None:
+            opened.callback(kept.close)
+            app.state.ready["queue"] = lambda: kept.keeper.is_ready
         serve(Proxied(app, access.policy), listening, place, app.state.closing, begun)
 
 

@@ -53,6 +53,8 @@ class Starting:
         self._folder = f"{project.folder}/{_SAID_FOLDER}"
         os.makedirs(self._folder, exist_ok=True)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        # How those ended that were started here, until something asks to forget it.
+        self._codes: dict[str, int] = {}
         self._forget_old()
 
     def start(
@@ -81,7 +83,7 @@ class Starting:
         threading.Thread(target=self._reap, args=(run, process), daemon=True).start()
 
     def _reap(self, run: str, process: subprocess.Popen[bytes]) -> None:
-        process.wait()
+        self._codes[run] = process.wait()
         self._running.pop(run, None)
         if self.is_there(run):
             with suppress(OSError):
@@ -125,6 +127,16 @@ class Starting:
         with suppress(OSError), open(self._said(run), "rb") as file:
             said = file.read(_MOST_SAID).decode("utf-8", "replace")
         return Begun(is_there=False, exit_code=1 if code is None and said else code, said=said)
+
+    def exit_code(self, run: str) -> int | None:
+        """How the zf ended that was started here last for this run; None while it goes on, and
+        where none was.
+        """
+        return None if run in self._running else self._codes.get(run)
+
+    def forget(self, run: str) -> None:
+        """What the run was started for is over."""
+        self._codes.pop(run, None)
 
     def gets_ready(self, run: str) -> bool:
         """Whether a zf of this server is at work on it."""

@@ -92,8 +92,7 @@ class Attempt:
         self._context = context
         self._task = task
         self.outcome = outcome
-        # Whether an earlier result counts for it, and what is recorded for later ones.
-        self._cache: Use | None = None
+        self._cache: Use | None = None  # whether an earlier result counts for it
         # Where a task has its artifacts until they are copied into its proof, if it may leave
         # processes behind, which could go on writing there; and where the worker can write to it.
         left = f"left/{task.id}.{outcome.attempt}" if task.leave_running else ""
@@ -232,7 +231,7 @@ class Attempt:
 
     def _own_variables(self) -> dict[str, str]:
         own = self._context.own_variables(self._task, self.outcome.attempt, self._left)
-        return own | (self._services.variables() if self._services is not None else {})
+        return {**own, **self._context.ports_of(self._task.phase, self._services)}
 
     def _run_steps(self, meanwhile: Callable[[], None] | None) -> None:
         task = self._task

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zf.lean.records import Struct, replace
+from zf.model import NOTHING
 from zf.proof.layout import ARTIFACTS, FOLDERS
 from zf.proof.tree.records import Place
 from zf.tracing import Trace
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from zf.plan.graph import Met
     from zf.work.caching.use import Caching
     from zf.work.control import RunnerOrders
+    from zf.work.services.services import Services
     from zf.work.supervise.cgroup import Cgroup
     from zf.work.walls.shield import Shield
 
@@ -63,6 +65,8 @@ class WorkerContext(Struct):
     caching: Caching | None = None
     # The cgroup that this worker is in, where it could make one.
     cgroup: Cgroup | None = None
+    # The ports of the services of phases, by phase, service and name.
+    beside: Mapping[str, Mapping[str, Mapping[str, int]]] = NOTHING
     # The task whose steps are on the person's terminal.
     terminal: str = ""
     # The executor that the worker is of, where that is not the runner's own machine.
@@ -77,6 +81,16 @@ class WorkerContext(Struct):
     why_no_sandbox: str | None = None
     # What makes containers, as the setting says it.
     container_engine: str = AUTO
+
+    def ports_of(self, phase: str, services: Services | None = None) -> Mapping[str, str]:
+        """What tells the ports of the services of a phase, and of these."""
+        own = services.variables() if services is not None else NOTHING
+        if phase not in self.beside:
+            return own
+        from zf.work.services.ports import variables  # noqa: PLC0415 - few phases have any
+
+        found = [variables(name, ports) for name, ports in self.beside[phase].items()]
+        return {name: value for one in (*found, own) for name, value in one.items()}
 
     def no_sandbox(self, why_not: Callable[[], str]) -> str:
         """Why there can be no sandbox here, tried once."""

@@ -65,6 +65,8 @@ class StartOrder(Struct, frozen=True):
     spent: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     # What conditions of its steps may refer to beside variables, by how it is written there.
     facts: Mapping[str, str | int | float | bool] = field(default_factory=lambda: NOTHING)
+    # Why no step of it may start: a service of its phase is not there.
+    refused: str = ""
     # The statements by which it was approved, each with its signature.
     answers: Sequence[Sequence[str]] = ()
 
@@ -115,11 +117,11 @@ class RunnerOrders:
         """Tell the runner how the attempt ended, with what `encode` says of it besides. If the
         runner is gone, this is not heard, and the attempt is lost.
         """
-        self._tell(encode(ended, *more))
+        self.tell(encode(ended, *more))
 
     def report_spent(self, spent: Spent) -> None:
         """Tell the runner what the attempt under way has used so far."""
-        self._tell(b"%b%b\n" % (SPENT, _to_json(asdict(spent)).encode()))
+        self.tell(b"%b%b\n" % (SPENT, _to_json(asdict(spent)).encode()))
 
     def await_word(self) -> Mapping[str, Any] | None:
         """What the runner wants after a probe, once it says so; None where the attempt is to end
@@ -133,9 +135,9 @@ class RunnerOrders:
 
     def report_found(self, event: Told) -> None:
         """Tell the runner what came of looking for an earlier result, or of a service."""
-        self._tell(b"%b%b\n" % (FOUND, _to_json(to_json(event)).encode()))
+        self.tell(b"%b%b\n" % (FOUND, _to_json(to_json(event)).encode()))
 
-    def _tell(self, data: bytes) -> None:
+    def tell(self, data: bytes) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(data)
 
@@ -185,7 +187,7 @@ class RunnerOrders:
 
     def _take(self, order: Mapping[str, Any] | Literal[False] | None) -> None:
         if order is None:
-            self._tell(PING)
+            self.tell(PING)
             return
         if order is False:
             self.dismissed = True
@@ -244,6 +246,7 @@ def start_order(
     needs: Mapping[str, str] = NOTHING,
     spent: Mapping[str, float] = NOTHING,
     facts: Mapping[str, Any] = NOTHING,
+    refused: str = "",
     answers: Sequence[Sequence[str]] = (),
 ) -> bytes:
     """A line that begins an attempt, and says which task may follow it; for a second attempt also
@@ -259,6 +262,8 @@ def start_order(
         more += f',"spent":{_to_json(dict(spent))}'
     if facts:
         more += f',"facts":{_to_json(dict(facts))}'
+    if refused:
+        more += f',"refused":{_to_json(refused)}'
     if answers:
         more += f',"answers":{_to_json([*map(list, answers)])}'
     return f'{{"task":"{task}","attempt":{attempt},"then":"{then or ""}"{more}}}\n'.encode("ascii")

@@ -68,8 +68,11 @@ def own_variables(
     needs: str,
     channel: str,
     cookie: str,
+    ports: Mapping[str, str] = NOTHING,
 ) -> dict[str, str]:
-    """Zf's variables for an attempt: `folder` is its proof, `needs` is empty without any."""
+    """Zf's variables for an attempt: `folder` is its proof, `needs` is empty without any; `ports`
+    tell those of its services and its phase's.
+    """
     return {
         "RUN_ID": place.run,
         "TASK_ID": task.id,
@@ -83,6 +86,7 @@ def own_variables(
         "COMPOSE_PROJECT_NAME": compose_project_name(place.run, task.id),
         **channel_files(channel, task.id, attempt),
         COOKIE: cookie,
+        **ports,
     }
 
 

@@ -16,14 +16,14 @@ import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from zf.events import AttemptEnded, Cause, Status, timestamp
 from zf.lean.signals import signal
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.proof.known import Known
-from zf.work.artifacts import Briefly, collecting_limit_s
+from zf.work.artifacts import Briefly
 from zf.work.context import extend, needed
 from zf.work.control import (
     DISMISS,
@@ -39,7 +39,7 @@ from zf.work.control import (
 )
 from zf.work.outcome import Outcome
 from zf.work.supervise import cgroup, leftovers
-from zf.work.supervise.handles import Started, WorkerHandle, how, limit_s
+from zf.work.supervise.handles import Started, WorkerHandle, allowed_s, how, limit_s
 from zf.work.supervise.leftovers import cgroup_name
 from zf.work.supervise.processes import (
     SubreaperTree,
@@ -48,9 +48,12 @@ from zf.work.supervise.processes import (
     hide_from_tracers,
     is_stopped,
 )
-from zf.work.supervise.supervisor import KILL_LIMIT_S, SETTLE_S
+from zf.work.supervise.supervisor import KILL_LIMIT_S
 from zf.work.supervise.watchdog import Patience, Watch
 from zf.work.worker import WITHHELD, Shared, occupy_standard_fds, raise_file_limit, serve
+
+if TYPE_CHECKING:
+    from zf.work.services.phase import Beside
 
 _RECEIVE_BYTES = 65536
 # How long after its time, or after an order to end, zf looks whether a worker was stopped; how long
@@ -86,6 +89,8 @@ class Pool:
         # which statements an attempt was approved, each with its signature.
         self.facts: Mapping[str, Mapping[str, Any]] = NOTHING
         self.answers_for: Callable[[str, int], Sequence[tuple[str, str]]] = lambda *_: ()
+        # The services of phases, where there are any; the caller says it, too.
+        self.beside: Beside | None = None
         self.tasks = tasks
         self._extensions: list[bytes] = []
         self.shared = shared
@@ -150,7 +155,9 @@ class Pool:
         names = [need.task for need in needed(started.task, self.shared.joined)]
         needs = self.known.lists_for_others(names) if names else NOTHING
         facts = self.facts.get(task, NOTHING)
-        more = needs, spent, facts, self.answers_for(task, attempt)
+        beside, phase = self.beside, started.task.phase
+        refused = "" if beside is None else beside.begin(phase, self._poll)
+        more = needs, spent, facts, refused, self.answers_for(task, attempt)
         self._send(handle, start_order(task, attempt, then, before, *more), lease_fd)
 
     def rest(self, task: str) -> None:
@@ -196,6 +203,8 @@ class Pool:
             self._wakeup_fd = self._watch(wakeup_fd, self._wakeup_fd, select.POLLIN)
         if output_fd != self._output_fd:
             self._output_fd = self._watch(output_fd, self._output_fd, select.POLLOUT)
+        if self.beside is not None:
+            self._ended += self.beside.take_told()
         if not self._ended:
             tick_s = self._patience.tick_s
             patience_s = tick_s if timeout_s is None else min(timeout_s, tick_s)
@@ -204,11 +213,23 @@ class Pool:
                 self.woken |= fd == wakeup_fd
                 if (handle := self._handle_at.get(fd)) is not None:
                     self._receive(handle)
+                elif self.beside is not None and fd == self.beside.fd:
+                    self.beside.receive()
             self._check_alive()
             if time.monotonic() >= self._due:
                 self._wake_stopped()
         ended, self._ended = self._ended, []
         return ended
+
+    def end_phase(self, phase: str) -> Sequence[Told]:
+        """The phase is over, and so are its services; what is to be recorded of them."""
+        return self.beside.end(phase) if self.beside is not None else ()
+
+    def kill_all(self, phase: str, detail: str) -> None:
+        """End what runs of this phase: a service of it is not there any more."""
+        for name, handle in self._running.items():
+            if handle.under_way is not None and handle.under_way.task.phase == phase:
+                self.kill(name, Cause.SERVICE, force=False, detail=detail)
 
     @property
     def is_idle(self) -> bool:
@@ -223,6 +244,8 @@ class Pool:
         if self._closed:
             return
         self._closed = True
+        if self.beside is not None:
+            self.beside.close()
         handles = [*self._handles.values(), *self._leaving]
         self._handles.clear()
         for handle in handles:
@@ -332,20 +355,9 @@ class Pool:
         lost = handle.under_way
         assert lost is not None
         leftovers.end_attempt(self.shared.run_dir, lost.task.id, lost.attempt)
-        until = time.monotonic() + KILL_LIMIT_S
-        while (orphans := self._orphans()) and time.monotonic() < until:
-            assert self._tree is not None
-            self._tree.send(signal.SIGKILL, 0, orphans)
-            for pid in orphans:
-                leftovers.await_end(pid, until)
-                with suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
-
-    def _orphans(self) -> list[int]:
-        if self._tree is None:
-            return []
-        ours = {handle.pid for handle in (*self._handles.values(), *self._leaving)} | self._foreign
-        return [pid for pid in self._tree.children() if pid not in ours and leftovers.is_apart(pid)]
+        if self._tree is not None:
+            ours = {one.pid for one in (*self._handles.values(), *self._leaving)}
+            leftovers.end_orphans(self._tree, ours | self._foreign)
 
     def _check_alive(self) -> None:
         """Ask every busy worker for a sign of life, once a tick."""
@@ -357,7 +369,8 @@ class Pool:
         for handle in list(self._running.values()):
             assert handle.under_way is not None
             if handle.watch is None:
-                handle.watch = Watch(self._patience, self._allowed_s(handle.under_way.task))
+                allowed = allowed_s(handle.under_way.task, self.shared.grace_s)
+                handle.watch = Watch(self._patience, allowed)
             kill_reason = handle.watch.tick(elapsed_s, cpu_ticks(handle.pid))
             if kill_reason:
                 handle.kill_reason = kill_reason
@@ -389,13 +402,6 @@ class Pool:
                 handle.due = math.inf
                 os.kill(handle.pid, signal.SIGKILL)
 
-    def _allowed_s(self, task: Task) -> float:
-        """How long an attempt may take by its own times, if nothing of it can be killed."""
-        ending_s = SETTLE_S + self.shared.grace_s + KILL_LIMIT_S
-        commands = len(task.steps) + len(task.cleanup)
-        collecting_s = collecting_limit_s(task.timeout_s)
-        return limit_s(task) + task.cleanup_timeout_s + ending_s * commands + collecting_s
-
     def _disconnect(self, handle: WorkerHandle) -> None:
         self._poll.unregister(handle.socket)
         del self._handle_at[handle.socket.fileno()]
@@ -405,7 +411,7 @@ class Pool:
         """Wait for a worker's end, and kill it when that does not come in time."""
         patience_s = _EXIT_S + self.shared.grace_s + KILL_LIMIT_S
         if handle.under_way is not None:
-            patience_s += self._allowed_s(handle.under_way.task)
+            patience_s += allowed_s(handle.under_way.task, self.shared.grace_s)
         if not leftovers.await_end(handle.pid, time.monotonic() + patience_s):
             os.kill(handle.pid, signal.SIGKILL)
         with suppress(ChildProcessError):

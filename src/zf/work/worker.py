@@ -96,6 +96,8 @@ class Shared(Struct, frozen=True):
     container_engine: str = AUTO
     # The executor that this is, for what is not where the runner is.
     executor: str = ""
+    # The ports of the services of phases, by phase, service and name.
+    beside: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=lambda: NOTHING)
 
 
 class Worker:
@@ -140,6 +142,7 @@ class Worker:
             trace=shared.trace,
             caching=shared.caching,
             cgroup=self._cgroup,
+            beside=shared.beside,
             terminal=shared.terminal,
             container_engine=shared.container_engine,
             executor=shared.executor,
@@ -147,6 +150,10 @@ class Worker:
         self._has_channel = self._has_aside = False
         # The attempt that will probably come next: at most one, the first of its task.
         self._ready: Attempt | None = None
+
+    @property
+    def context(self) -> WorkerContext:
+        return self._context
 
     def serve(self, tasks: dict[str, Task]) -> None:
         """Take orders until the runner has no more, or this process cannot vouch for the next: when
@@ -217,7 +224,7 @@ class Worker:
         taken.
         """
         self._discard()
-        if task.services:
+        if task.services or task.phase in self._context.beside:
             return
         try:
             if not self._has_aside:
@@ -265,6 +272,8 @@ class Worker:
                 with suppress(OSError):  # then only what a step writes there is not kept
                     os.makedirs(context.channel, exist_ok=True)
                     os.utime(context.channel, ns=UNTOUCHED_NS)
+            if order.refused:
+                outcome.fail(Cause.SERVICE, order.refused)
             if attempt is None:
                 attempt = Attempt(context, task, outcome, met=order.needs)
             tree = self._tree = attempt.tree
@@ -327,6 +336,14 @@ def serve(
         _print_trace()
     finally:
         os._exit(code)
+
+
+def begin_process() -> None:
+    """What any process does that was forked from the runner to start something: nothing of the
+    runner's is inherited by that.
+    """
+    _read_nothing()
+    _forget_signals()
 
 
 def _print_trace() -> None:

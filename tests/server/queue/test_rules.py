@@ -33,8 +33,8 @@ from zf.server.queue.records import (
 )
 from zf.server.queue.rules import End, Machine, Seen, Start, TakeUp
 
-OVER = Seen(here=True, sealed=True, result="success")
-FAILED = Seen(here=True, sealed=True, result="failure", result_code=1)
+OVER = Seen(here=True, sealed=True, result="passed")
+FAILED = Seen(here=True, sealed=True, result="failed", result_code=1)
 
 
 def item(name: str, **said) -> Item:
@@ -191,7 +191,7 @@ def test_a_run_that_ended_well_before_it_could_be_ended_is_done():
     queue.add("a", group="g")
     queue.claim("a")
     queue.add("b", group="g", on_newer=CANCEL_RUNNING)
-    assert queue.settle("a", OVER) == ItemDone("a", "success", 0)
+    assert queue.settle("a", OVER) == ItemDone("a", "passed", 0)
 
 
 def test_what_waits_longer_than_its_ttl_is_expired():
@@ -260,7 +260,7 @@ def test_a_run_that_is_sealed_closes_its_item_whoever_reaps():
     queue = Queue()
     queue.add("a")
     queue.claim("a")
-    assert queue.settle("a", FAILED, reaping=False) == ItemDone("a", "failure", 1)
+    assert queue.settle("a", FAILED, reaping=False) == ItemDone("a", "failed", 1)
 
 
 def test_a_run_that_waits_for_an_approval_is_neither_dead_nor_over():

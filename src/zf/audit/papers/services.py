@@ -21,6 +21,12 @@ class ServiceAccount(Struct):
     going: dict[str, Event] = field(default_factory=dict)
     ended: dict[str, Event] = field(default_factory=dict)
 
+    def forget(self, data: Event) -> None:
+        """Another runner may start it again."""
+        if data.get("type") == STARTED:
+            for told in (self.going, self.ended):
+                told.pop(str(data.get("name")), None)
+
     def feed(self, data: Event) -> str:
         """Take the next line about one of them; what is wrong with it, if anything."""
         name = data.get("name")

@@ -58,9 +58,11 @@ def agent() -> int:
 def workers(
     action: Annotated[
         str | None,
-        typer.Argument(metavar="[drain", help="drain: begin nothing more on an executor."),
+        typer.Argument(metavar="drain", help="drain: begin nothing more on an executor."),
     ] = None,
-    executor: Annotated[str | None, typer.Argument(metavar="EXECUTOR]")] = None,
+    executor: Annotated[
+        str | None, typer.Argument(metavar="EXECUTOR", help="The executor to drain.")
+    ] = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="RUN", help="The run, if several go on.")
     ] = None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zf.lean.records import replace
-from zf.model import NOTHING, Phase, Project
+from zf.model import NOTHING, Phase, Project, Service
 from zf.plan.places import PROJECT_FILE
 from zf.plan.placing.keys import executors_of
 
@@ -35,6 +35,12 @@ def read_project(found: reading.Project) -> tuple[Project, list[Problem]]:
     return replace(project, inputs=read.project, phases=named), read.problems
 
 
+def _services(listed: list[dict[str, Any]]) -> tuple[Service, ...]:
+    from zf.plan.services.keys import converted  # noqa: PLC0415 - few phases have any
+
+    return converted(listed)
+
+
 def _project(form: Mapping[str, Any]) -> Project:
     """The project that a valid form describes; None stays where the file is silent."""
     said: dict[str, Any] = {
@@ -52,6 +58,7 @@ def _project(form: Mapping[str, Any]) -> Project:
             tuple(phase.get("needs", ())),
             phase.get("max_jobs"),
             protected=phase.get("protected", False),
+            services=_services(phase["services"]) if "services" in phase else (),
         )
         for name, phase in form.get("phases", {}).items()
     }

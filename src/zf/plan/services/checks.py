@@ -2,62 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
+from zf.errors import Problem
+from zf.plan.files.place import Loc
+from zf.plan.files.pointer import pointer_to
+from zf.plan.places import PROJECT_FILE
 from zf.plan.yaml.yaml12 import KEY
 from zf.variables import service_variables
 
 if TYPE_CHECKING:
-    from zf.errors import Problem
-    from zf.model import Service
+    from zf.model import Project, Service, Task
     from zf.plan.drafts import Draft
 
 
-def check_services(drafts: Iterable[Draft]) -> Iterator[Problem]:
+# Says what is wrong with a value of a task or phase.
+Told = Callable[[Loc, str, str, str], Problem]
+
+
+def check_services(drafts: Iterable[Draft], project: Project, root: str) -> Iterator[Problem]:
     """Services that are nothing, or two things; names that are one name as variables."""
+    for name, phase in project.phases.items():
+        if phase.services:
+            told = partial(_of_phase, root, name)
+            yield from _shapes(told, phase.services)
+            yield from _names(told, phase.services, ())
     for draft in drafts:
-        if draft.task and draft.task.services:
-            yield from _shapes(draft, draft.task.services)
-            yield from _names(draft, draft.task.services)
+        task = draft.task
+        if task is None:
+            continue
+        own = project.phases.get(task.phase)
+        around = own.services if own else ()
+        yield from _shapes(draft.problem, task.services)
+        yield from _names(draft.problem, task.services, around)
+        yield from _env(draft, task, (*task.services, *around))
 
 
-def _shapes(draft: Draft, services: Iterable[Service]) -> Iterator[Problem]:
+def _of_phase(root: str, name: str, loc: Loc, code: str, message: str, hint: str) -> Problem:
+    pointer = pointer_to(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
+    return pointer.problem(("phases", name, *loc), code, message, hint)
+
+
+def _shapes(told: Told, services: Iterable[Service]) -> Iterator[Problem]:
     for index, one in enumerate(services):
         loc = ("services", index)
         if one.run and one.image:
             message = f"service '{one.name}' has both `run` and `image`"
             hint = "a service is a script or a container: remove one of them"
-            yield draft.problem((*loc, "image", KEY), "ZF710", message, hint)
+            yield told((*loc, "image", KEY), "ZF710", message, hint)
         elif not one.run and not one.image:
             message = f"service '{one.name}' says neither `run` nor `image`"
-            yield draft.problem(loc, "ZF710", message, "add `run: COMMAND`, which stays in front")
+            yield told(loc, "ZF710", message, "add `run: COMMAND`, which stays in front")
         elif one.image:
             message = f"service '{one.name}' is an image, which zf cannot start yet"
             hint = "start it as a script: `run: redis-server --port $SVC_CACHE_PORT`"
-            yield draft.problem((*loc, "image", KEY), "ZF713", message, hint)
+            yield told((*loc, "image", KEY), "ZF713", message, hint)
 
 
-def _names(draft: Draft, services: Iterable[Service]) -> Iterator[Problem]:
-    first: dict[str, str] = {}
-    assert draft.task is not None
+def _names(told: Told, services: Iterable[Service], around: Iterable[Service]) -> Iterator[Problem]:
+    """Names of services and ports; `around` are those of the phase."""
+    first = {service_variables(one.name, ("x",))[0]: one.name for one in around}
     for index, one in enumerate(services):
         prefix = service_variables(one.name, ("x",))[0]
         if prefix in first:
             said = first[prefix]
-            other = (
-                "the name of another" if said == one.name else f"the name of '{said}' in variables"
-            )
+            other = "the name of another" if said == one.name else f"that of '{said}' in variables"
             message = f"service '{one.name}' has {other}"
             loc = ("services", index, "name")
-            yield draft.problem(loc, "ZF711", message, "give each service another name")
+            yield told(loc, "ZF711", message, "give each service another name")
         first.setdefault(prefix, one.name)
         names = service_variables(one.name, one.ports)
         if doubled := next((name for name in names[1:] if names[1:].count(name) > 1), None):
             message = f"two ports of service '{one.name}' are told as ${doubled}"
-            loc = ("services", index, "ports")
-            yield draft.problem(loc, "ZF711", message, "give each port another name")
-        for name in names:
-            if name in draft.task.env or name in draft.task.env_from:
+            yield told(("services", index, "ports"), "ZF711", message, "give each another name")
+
+
+def _env(draft: Draft, task: Task, services: Iterable[Service]) -> Iterator[Problem]:
+    for one in services:
+        for name in service_variables(one.name, one.ports):
+            if name in task.env or name in task.env_from:
                 message = f"'{name}' is the port of service '{one.name}', which zf sets"
                 yield draft.problem(("env", name, KEY), "ZF712", message, "choose another name")

@@ -4,11 +4,11 @@ environment that a run is about to have, which is handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from zf.lean.records import Struct
-from zf.model import RESERVED_ENV, Project, Step, Task
+from zf.model import RESERVED_ENV, Project, Service, Step, Task
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
 from zf.variables import (
@@ -56,7 +56,8 @@ def check(task: Task, project: Project, also: Collection[str] = ()) -> Iterator[
     """
     globs = (*task.pass_env, *project.pass_env)
     named = {*task.required_env, *project.required_env, *_OURS, *task.env_from, *also}
-    named.update(_of_services(task))
+    phase = project.phases.get(task.phase)
+    named.update(of_services((*task.services, *(phase.services if phase else ()))))
     if not task.needs:
         named.discard("NEEDS_DIR")
     for loc, env, step in _maps(task):
@@ -67,8 +68,9 @@ def check(task: Task, project: Project, also: Collection[str] = ()) -> Iterator[
         yield from _circles(loc, env)
 
 
-def _of_services(task: Task) -> Iterator[str]:
-    return (name for one in task.services for name in service_variables(one.name, one.ports))
+def of_services(services: Iterable[Service]) -> Iterator[str]:
+    """The variables that tell their ports."""
+    return (name for one in services for name in service_variables(one.name, one.ports))
 
 
 def _check_one(
@@ -124,7 +126,7 @@ def check_here(
     set, or they are too long. `seen` has what the task's steps see of the environment, and `also`
     are variables that they have besides.
     """
-    ours = dict.fromkeys((*_OURS, *task.env_from, *_of_services(task), *also), "")
+    ours = dict.fromkeys((*_OURS, *task.env_from, *of_services(task.services), *also), "")
     below: Mapping[str, str] = {}
     for loc, env, step in _maps(task):
 

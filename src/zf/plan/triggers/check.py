@@ -151,8 +151,14 @@ class _Entry:
             if odd:
                 hint = "a delivery has `payload.NAME` and `header.NAME`"
                 yield self.problem(("if",), "ZF838", f"asks a delivery for {odd[0]}", hint)
-        for name, value in self._said.get("inputs", NOTHING).items():
-            if isinstance(value, dict) and value["from"].split(".")[0] not in OF_A_DELIVERY:
-                at = ("inputs", name, "from")
+        values: dict[tuple[str, ...], Any] = {
+            ("inputs", name): v for name, v in self._said.get("inputs", NOTHING).items()
+        }
+        for at, value in {**values, ("key",): self._said.get("key")}.items():
+            if not isinstance(value, dict):
+                continue
+            kind, _, path = value["from"].partition(".")
+            if kind not in OF_A_DELIVERY or not path:
                 hint = "write payload.NAME, or header.NAME"
-                yield self.problem(at, "ZF838", f"takes '{name}' from no part of it", hint)
+                why = f"takes '{at[-1]}' from no part of a delivery"
+                yield self.problem((*at, "from"), "ZF838", why, hint)

@@ -125,6 +125,7 @@ WEBHOOK: Mapping[str, Key] = {
         keys=TAKEN,
     ),
     **_ITEM,
+    "key": Key(either(text(NOT_BLANK), TAKEN), _ITEM["key"].means, keys=TAKEN),
 }
 
 RECONCILE: Mapping[str, Key] = {

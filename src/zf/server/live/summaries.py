@@ -17,9 +17,11 @@ from zf.errors import ZfError
 from zf.events import Status
 from zf.inputs import shown
 from zf.lean.records import Struct, replace
+from zf.metrics.usage import COST
 from zf.model import NOTHING
 from zf.proof import layout, read
 from zf.report.formats.recorded import RecordedRun
+from zf.report.remarks import cpu_s
 from zf.report.summary import total_s
 from zf.run.host.lock import has_runner
 
@@ -62,6 +64,9 @@ class Summary(Struct, frozen=True):
     inputs: Mapping[str, str] = NOTHING
     ids: tuple[str, ...] = ()
     ends: bytes = b""
+    # What its tasks used, and what their language models cost.
+    cpu_s: float = 0.0
+    llm_cost_usd: float = 0.0
 
     def end_of(self, task: str) -> str:
         """How a task ended, `waiting` or `running`; empty where it was not planned."""
@@ -272,6 +277,13 @@ def _of(run: RecordedRun, name: str, proofs: str) -> Summary:
         flaky=len(facts.flaky),
         causes=causes if result != "running" else (),
         more_causes=max(0, len(facts.causes) - _MOST_CAUSES),
+        cpu_s=sum(cpu_s(task.measures) or 0.0 for task in facts.tasks.values()),
+        llm_cost_usd=sum(
+            float(series["value"])
+            for task in facts.tasks.values()
+            for series in task.metrics
+            if series["name"] == COST
+        ),
     )
     if len(facts.tasks) <= _MOST_ENDS:
         ids = tuple(facts.tasks)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from zf.lean.records import Struct, field
-from zf.server.queue.items import Item
+from zf.server.queue.items import WEBHOOK, Item
 from zf.server.queue.moments import seconds
 from zf.server.queue.records import (
     ENDS,
@@ -151,7 +151,7 @@ def _queue(state: State, item: Item, at: float) -> None:
     entry = Entry(item, state.lines, at)
     state.entries[item.item] = state.open[item.item] = entry
     state.queued[item.source.kind] += 1
-    if item.source.delivery:
+    if item.source.kind == WEBHOOK:
         state.deliveries[item.source.name, item.source.delivery] = at, item.item
     if item.source.due:
         _settle(state, item.source.name, item.source.due)

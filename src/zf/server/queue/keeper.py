@@ -5,10 +5,9 @@ or dead. One thread; what others ask of it goes through its lock.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from zf.lean.records import Struct
@@ -57,14 +56,14 @@ class Keeper:
         *,
         max_runs: Callable[[], int] = lambda: 1,
         triggers: Iterable[Callable[[State, float], list[Record]]] = (),
-        environ: Callable[[Item], Mapping[str, str]] = lambda _: os.environ,
+        beside: Callable[[Keeper], None] | None = None,
     ) -> None:
         self._queue = queue
         self._folder = folder
         self._runs = runs
         self._max_runs = max_runs
         self._triggers = [*triggers]
-        self._environ = environ
+        self._beside = beside
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._ending = False
@@ -163,6 +162,8 @@ class Keeper:
             for trigger in self._triggers:
                 with self._lock:
                     self.write(trigger(self.state, now), now)
+            if self._beside is not None:
+                self._beside(self)
         with self._lock:
             self.write(rules.expired(self.state, now), now)
             if self.is_ready:
@@ -208,13 +209,13 @@ class Keeper:
                 self._begin(item, now)
             case TakeUp(_, is_new):
                 self.write([RunTakenUp(item.item)] if is_new else [], now)
-                self._runs.take_up(item, self._environ(item))
+                self._runs.take_up(item)
             case End():
                 self._runs.end(item)
 
     def _begin(self, item: Item, now: float) -> None:
         try:
-            self._runs.start(item, self._environ(item))
+            self._runs.start(item)
         except OSError as error:
             self.write([ItemLost(item.item, f"zf cannot be started: {error.strerror}")], now)
 

@@ -247,7 +247,7 @@ def settle(entry: Entry, seen: Seen, *, reaping: bool) -> Record | Order | None:
 def _closed(entry: Entry, seen: Seen) -> Ended:
     """The terminal line of an item whose run is over."""
     item, asked = entry.item.item, entry.end_asked
-    if asked is None or seen.result == "success":
+    if asked is None or (seen.sealed and seen.result_code == 0):
         return ItemDone(item, seen.result, seen.result_code)
     if asked.newer:
         return ItemSuperseded(item, asked.newer)

@@ -86,6 +86,8 @@ class Webhook(What, frozen=True, kw_only=True, omit_defaults=True):
     verify: str
     secret_env: str
     condition: str = field(default="", name="if")
+    # A text, or where it is taken from.
+    key: Any = ""
 
 
 class Reconcile(What, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,14 +13,15 @@ import re
 import resource
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from zf.errors import ZfError
 from zf.events import Cause, Status
 from zf.lean.records import Struct
 from zf.model import LIMITS
 from zf.proof import layout
-from zf.work.limits.cgroups import Group, Place, places
+from zf.work.limits.cgroups import Group, Place, give, places
 from zf.work.shell import CANNOT_START
 from zf.work.supervise.leftovers import cgroup_name
 
@@ -99,6 +100,16 @@ def begin(context: WorkerContext, task: Task, outcome: Outcome) -> Limits:
     limits = Limits(task, f"{name}-limits-{outcome.attempt}")
     outcome.limits = limits.as_json()
     return limits
+
+
+def refuse_unheld(tasks: Iterable[Task]) -> None:
+    """Raises ZfError (exit 2) for a limit that cannot be held here, if there is one."""
+    give()
+    there = places()
+    for task in tasks:
+        if found := unheld(task, there):
+            told = f"{found.key} of task '{task.id}' cannot be held here: {found.reason}"
+            raise ZfError(told, code="ZF715", hint=found.hint)
 
 
 class Limits:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from zf.events import Cause, Status
+from zf.proof import layout
 from zf.proof.files import digest_of
 from zf.work.services import network
 from zf.work.services.services import Ground, ServiceError, Services
@@ -48,6 +49,7 @@ def begin(
         supervisor=supervisor,
         redactor=redactor,
         starting=starting,
+        log_of=layout.service_log,
         create=tree.create_file,
         wrote=tree.wrote,
         head=tree.start_of,

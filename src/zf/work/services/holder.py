@@ -139,7 +139,7 @@ def _serve(what: Start, worker: _socket.socket) -> NoReturn:
     code = os.EX_SOFTWARE
     try:
         os.setsid()
-        _close_all_but(worker.fileno(), what.capture.fileno())
+        close_all_but(worker.fileno(), what.capture.fileno())
         orders = RunnerOrders(worker, worker.fileno())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WITHHELD)
         cgroup = what.enter(os.getpid())
@@ -193,7 +193,7 @@ def _tell(worker: _socket.socket, said: dict[str, Any]) -> None:
         worker.sendall(b"%b\n" % _to_json(said).encode())
 
 
-def _close_all_but(*fds: int) -> None:
+def close_all_but(*fds: int) -> None:
     """Let go of what is the worker's: its ties to the runner above all, which shall end with it."""
     kept = {0, 1, 2, *fds}
     for name in os.listdir("/dev/fd"):

@@ -7,6 +7,7 @@ after the other, is that each is ready.
 from __future__ import annotations
 
 import _socket
+import math
 import os
 import select
 import time
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import printable
 from zf.events import Cause, ServiceEnded, ServiceStarted
 from zf.lean.records import Struct, field
-from zf.proof import layout
+from zf.model import NOTHING
 from zf.work.capture import Buffer, Capture
 from zf.work.control import RunnerOrders, Stop
 from zf.work.services.holder import Held, Start, hold
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from zf.work.supervise.cgroup import Cgroup
 
 # How long to wait before asking again whether one is ready.
-_AGAIN_S = 0.1
+_AGAIN_S, _LONGEST_S = 0.1, 3600
 # What is told of the log of one that failed: where it begins, which is where servers say why.
 _HEAD_BYTES, _HEAD_LINES, _HEAD_CHARS = 4096, 5, 160
 STOPPED, DIED, NOT_READY, NOT_STARTED = "stopped", "died", "not_ready", "not_started"
@@ -42,15 +43,16 @@ STOPPED, DIED, NOT_READY, NOT_STARTED = "stopped", "died", "not_ready", "not_sta
 class Ground(Struct, frozen=True):
     """Where services are started: for an attempt, or for a phase.
 
-    `starting` makes what starts a script there, `create` makes a file for a log by its path,
-    `wrote` is told the digest of it, `head` gives its first bytes and `digest` its digest. `about`
-    is what events say of whose services they are.
+    `starting` makes what starts a script there, `log_of` says where the log of a service goes,
+    `create` makes that file, `wrote` is told its digest, `head` gives its first bytes and `digest`
+    its digest. `about` is what events say of whose services they are.
     """
 
     orders: RunnerOrders
     supervisor: Supervisor
     redactor: StreamRedactor
     starting: Callable[[str], Callable[[], Started]]
+    log_of: Callable[[str], str]
     create: Callable[[str], int]
     wrote: Callable[[str, str], None]
     head: Callable[[str, int], bytes]
@@ -73,7 +75,7 @@ class Running(Struct):
 
     service: Service
     ports: Mapping[str, int]
-    log: str
+    log: str = ""
     held: Held | None = None
     fd: int = -1
     began: float = field(default_factory=time.monotonic)
@@ -85,15 +87,16 @@ class Running(Struct):
 class Services:
     """The services of one attempt, by `prepare`d ports; `end` them whatever happens."""
 
-    def __init__(self, services: Sequence[Service]) -> None:
-        """Raises OSError where there are no free ports."""
+    def __init__(
+        self, services: Sequence[Service], given: Mapping[str, Mapping[str, int]] = NOTHING
+    ) -> None:
+        """Ports are found free, or `given` by the names of the services. Raises OSError where there
+        are none.
+        """
         self._reserved = Reserved()
+        take = self._reserved.take
         self._all = [
-            Running(
-                one,
-                {name: self._reserved.take() for name in one.ports},
-                layout.service_log(one.name),
-            )
+            Running(one, given.get(one.name) or {name: take() for name in one.ports})
             for one in services
         ]
         self._ground: Ground
@@ -170,8 +173,14 @@ class Services:
             for one in self._all
         }
 
+    def await_stop(self) -> None:
+        """Wait until the orders want an end, or one has died."""
+        while self._ground.orders.stop is None:
+            self._pause(math.inf)
+
     def _start(self, one: Running) -> None:
         ground, service = self._ground, one.service
+        one.log = ground.log_of(service.name)
         one.fd = ground.create(one.log)
         stream = ground.redactor.stream()
         capture = Capture(one.fd, self._buffer, stream, ground.max_log_bytes)
@@ -302,7 +311,7 @@ class Services:
             takers[fd] = partial(ground.orders.receive, fd)
         for fd in takers:
             poll.register(fd, select.POLLIN)
-        for fd, _ in poll.poll(max(0.0, until - time.monotonic()) * 1000):
+        for fd, _ in poll.poll(min(max(0.0, until - time.monotonic()), _LONGEST_S) * 1000):
             takers[fd]()
 
     def _conclude(self, one: Running) -> list[str]:

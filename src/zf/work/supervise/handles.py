@@ -9,6 +9,8 @@ import os
 
 from zf.lean.records import Struct
 from zf.model import Task
+from zf.work.artifacts import collecting_limit_s
+from zf.work.supervise.supervisor import KILL_LIMIT_S, SETTLE_S
 from zf.work.supervise.watchdog import Watch
 
 
@@ -41,6 +43,15 @@ class WorkerHandle(Struct):
 def limit_s(task: Task) -> float:
     """How long steps may run at a stretch."""
     return float(task.repeat["probe_timeout_sec"]) if task.repeat else task.timeout_s
+
+
+def allowed_s(task: Task, grace_s: float) -> float:
+    """How long an attempt may take by its own times, if nothing of it can be killed."""
+    ending_s = SETTLE_S + grace_s + KILL_LIMIT_S
+    commands = len(task.steps) + len(task.cleanup) + len(task.services)
+    ready_s = sum(one.ready_timeout_s for one in task.services)
+    took_s = limit_s(task) + task.cleanup_timeout_s + collecting_limit_s(task.timeout_s)
+    return took_s + ready_s + ending_s * commands
 
 
 def how(status: int) -> str:

@@ -13,13 +13,14 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 
 from zf.lean.signals import signal
 from zf.work.supervise.cgroup import kill_all, members, mount_point
+from zf.work.supervise.processes import SubreaperTree
 from zf.work.supervise.supervisor import KILL_LIMIT_S
 
 COOKIE = "ZF_COOKIE"
@@ -57,6 +58,22 @@ def end_worker(run_dir: str, worker: int) -> int:
 def end_attempt(run_dir: str, task: str, attempt: int) -> int:
     """The same for one attempt of a dead worker."""
     return _end_bearing(f"\0{COOKIE}={cookie(run_dir, task, attempt)}\0".encode())
+
+
+def end_orphans(tree: SubreaperTree, ours: Container[int]) -> None:
+    """The same for what became children of this process, and is not ours. What it starts itself is
+    told apart by its session.
+    """
+    until = time.monotonic() + KILL_LIMIT_S
+    while time.monotonic() < until:
+        orphans = [pid for pid in tree.children() if pid not in ours and is_apart(pid)]
+        if not orphans:
+            return
+        tree.send(signal.SIGKILL, 0, orphans)
+        for pid in orphans:
+            await_end(pid, until)
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def await_end(pid: int, until: float) -> bool:

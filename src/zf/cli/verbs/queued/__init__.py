@@ -1,0 +1,1 @@
+"""Verbs about what a server runs later: its queue, its schedules, its switches."""
