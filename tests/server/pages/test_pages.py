@@ -117,7 +117,7 @@ class Person:
 def person(server) -> Iterator[Person]:
     with opened_browser() as window:
         window.size(1280, 900)
-        window.driver.set_script_timeout(15)
+        window.driver.set_script_timeout(60)
         found = re.search(r"/(#token=\S+)", server.said)
         assert found
         person = Person(window, server)
