@@ -19,6 +19,7 @@ from zf.server.pages import (
     definitions,
     login,
     logs,
+    operations,
     overview,
     run,
     start,
@@ -44,10 +45,13 @@ def add_pages(app: FastAPI) -> None:
     # Pages of its own running, as (address, name, least role); and what is said above every page.
     app.state.sections = [
         ("/approvals", "Approvals", Role.VIEWER),
+        ("/queue", "Queue", Role.VIEWER),
+        ("/schedules", "Schedules", Role.VIEWER),
+        ("/switches", "Switches", Role.VIEWER),
         ("/workers", "Workers", Role.VIEWER),
         ("/audit", "Audit", Role.ADMIN),
     ]
-    app.state.alerts = []
+    app.state.alerts = [operations.alerts]
     app.include_router(router)
     for family in (
         login,
@@ -59,6 +63,7 @@ def add_pages(app: FastAPI) -> None:
         compare,
         start,
         approvals,
+        operations,
         workers,
         audit,
     ):
