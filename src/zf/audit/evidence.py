@@ -17,14 +17,14 @@ from zf.lean.records import Struct, field
 from zf.proof import checksums, forms
 from zf.proof.bundle import Bundle, Inventory
 from zf.proof.journal import decode
-from zf.proof.layout import ATTEST, BLOCKED, JOURNAL, MANIFEST, PLAN, RUN
+from zf.proof.layout import ATTEST, BLOCKED, JOURNAL, MANIFEST, PAYLOAD, PLAN, RUN
 from zf.proof.read import MAX_JSON_BYTES
 
 if TYPE_CHECKING:
     from zf.audit.gates.kept import Kept
 
 # What a run may have at its top besides the folders of its tasks.
-TOP_FILES = frozenset({JOURNAL, RUN, PLAN, BLOCKED, MANIFEST})
+TOP_FILES = frozenset({JOURNAL, RUN, PLAN, BLOCKED, PAYLOAD, MANIFEST})
 
 
 class Source(Struct):

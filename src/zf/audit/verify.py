@@ -25,7 +25,7 @@ from zf.model import is_task_id
 from zf.proof import checksums, forms
 from zf.proof.bundle import Bundle
 from zf.proof.journal import MAX_LINE_BYTES, Chain, raw_lines
-from zf.proof.layout import ARTIFACTS, BLOCKED, JOURNAL, MANIFEST, PLAN, RUN, STATUS
+from zf.proof.layout import ARTIFACTS, BLOCKED, JOURNAL, MANIFEST, PAYLOAD, PLAN, RUN, STATUS
 
 # A wall clock is slewed by up to 500 parts in a million and stepped by a little at boot.
 _DRIFT_S, _DRIFT_SHARE = 2.0, 0.0005
@@ -197,6 +197,7 @@ def _match_papers(seen: Evidence) -> None:
         seen.tampered("mismatch", "names another commit than the journal", RUN)
     _match_digest(seen, PLAN, started.get("plan_sha256"))
     _match_digest(seen, RUN, started.get("run_sha256"))
+    _match_payload(seen)
     if seen.account.ended is not None:
         _match_blocked(seen, seen.account.ended.get("blocked_sha256"))
     if seen.plan and started.get("tasks") != len(seen.planned):
@@ -234,6 +235,19 @@ def _match_approvals(seen: Evidence) -> None:
 def _match_digest(seen: Evidence, path: str, digest: object) -> None:
     if path in seen.bundle.digests and seen.bundle.digests[path] != digest:
         seen.tampered("mismatch", "is not the file that the journal names", path)
+
+
+def _match_payload(seen: Evidence) -> None:
+    """What was delivered for the run, against what run.json says of it."""
+    trigger = seen.run.get("trigger")
+    digest = trigger.get("payload_sha256") if isinstance(trigger, Mapping) else None
+    if PAYLOAD in seen.there.files and digest is None:
+        seen.tampered("mismatch", "is a file that run.json does not know", PAYLOAD)
+    elif PAYLOAD not in seen.there.files and digest is not None:
+        seen.tampered("missing", "is named by run.json", PAYLOAD)
+    elif digest is not None:
+        seen.hash([PAYLOAD])
+        _match_digest(seen, PAYLOAD, digest)
 
 
 def _match_blocked(seen: Evidence, digest: object) -> None:

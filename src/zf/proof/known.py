@@ -8,11 +8,12 @@ short lists whole: the largest runs have 100 000 tasks.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from zf.events import AttemptEnded, Event, RunEnded, RunStarted, ServiceEnded, TaskNotRun
 from zf.lean.records import Struct, field
-from zf.proof.layout import ARTIFACTS, BLOCKED, OUTPUTS, PLAN, RUN, earlier_tree
+from zf.proof.layout import ARTIFACTS, BLOCKED, OUTPUTS, PAYLOAD, PLAN, RUN, earlier_tree
 
 
 class Known(Struct):
@@ -56,6 +57,11 @@ class Known(Struct):
         elif isinstance(event, RunEnded) and event.blocked_sha256 is not None:
             self.tops[BLOCKED] = event.blocked_sha256
 
+    def delivered(self, about: Mapping[str, Any]) -> None:
+        """Remember what run.json says of what was delivered for the run."""
+        if digest := delivered_sha256(about):
+            self.tops[PAYLOAD] = digest
+
     def ended(self, task: str, attempt: int, task_sha256: str) -> None:
         """An attempt has ended, or (0) the task is not to be run; its tree has this digest."""
         if task in self.trees:
@@ -89,3 +95,10 @@ class Known(Struct):
 
 
 _ARTIFACTS, _OUTPUTS = f"  {ARTIFACTS}/", f"  {OUTPUTS}\n"
+
+
+def delivered_sha256(about: Mapping[str, Any]) -> str:
+    """The SHA-256 of what was delivered for a run, as its run.json says it; empty for nothing."""
+    trigger = about.get("trigger")
+    said = trigger.get("payload_sha256") if isinstance(trigger, Mapping) else None
+    return said if isinstance(said, str) else ""

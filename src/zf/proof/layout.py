@@ -3,7 +3,8 @@
 proofs/.locks/         what is no part of any run
 proofs/retention.jsonl which runs were pruned, and which are held
 proofs/.quarantine/    late results of executors, by run
-proofs/RUN/            run.json, plan.json, events.jsonl, blocked.json, MANIFEST.sha256, attest/
+proofs/RUN/            run.json, plan.json, events.jsonl, blocked.json, trigger-payload,
+                       MANIFEST.sha256, attest/
 proofs/RUN/TASK/       the tree of the attempt that counts, six folders
 .../TASK/attempts/K/   the trees of the attempts before it
 """
@@ -29,6 +30,8 @@ MANIFEST, ATTEST = "MANIFEST.sha256", "attest"
 ANSWERS = ".answers"
 # The same, of a run without a runner, in its folder: what it begins with, and ends in as below.
 ANSWER = ".approval-"
+# What was delivered to a webhook of the server, where that started the run.
+PAYLOAD = "trigger-payload"
 # What a file that is not whole yet ends in; it begins with a dot.
 UNFINISHED = ".tmp"
 

@@ -21,7 +21,7 @@ from zf.proof.bundle import Bundle
 from zf.proof.files import write_pieces
 from zf.proof.journal import Journal
 from zf.proof.known import Known
-from zf.proof.layout import ATTEMPTS_LIST, JOURNAL, MANIFEST, PLAN, TASK_LIST
+from zf.proof.layout import ATTEMPTS_LIST, JOURNAL, MANIFEST, PLAN, RUN, TASK_LIST
 from zf.proof.read import read_json
 from zf.proof.tampering import Differences
 
@@ -134,6 +134,7 @@ def close_killed(run_dir: str, head: str | None = None) -> str:
     known = Known()
     for event in reading.events:
         known.take(event)
+    known.delivered(read_json(run_dir, RUN))
     joined = [event for event in reading.events if isinstance(event, PlanExtended)]
     plan = extended(read_json(run_dir, PLAN), joined)
     planned = {row["id"] for row in plan["tasks"]}

@@ -34,13 +34,12 @@ from zf.run.recorder import Recorder
 from zf.run.request import RunRequest
 from zf.run.schedule.orders import fitting_of, runs_here
 from zf.run.schedule.ready import impossible
+from zf.run.triggered import keep_delivered, triggered
 from zf.typed import ALWAYS
 from zf.variables import refers
 
 # How long a worker may take, beside the grace period, to end what it runs when its runner has died.
 _WORKERS_END_S = 30.0
-# `trigger.VARIABLE`, which no other run needs to import.
-_TRIGGER = "ZF_TRIGGER"
 
 
 def able(request: RunRequest) -> RunRequest:
@@ -219,15 +218,6 @@ def refuse_unset(request: RunRequest) -> None:
         raise ZfError(told[0].message, problems=tuple(told))
 
 
-def triggered(environ: Mapping[str, str]) -> dict[str, str]:
-    """What the server started the run for; nothing where a person did."""
-    if _TRIGGER not in environ:
-        return {}
-    from zf import trigger  # noqa: PLC0415 - few runs are a server's
-
-    return trigger.recorded(environ)
-
-
 @contextmanager
 def claimed(proofs: str, run: str) -> Iterator[int]:
     """The lock on the id of a run that does not exist yet.
@@ -397,7 +387,8 @@ def new_folder(
         about["images"] = images
     if request.terminal:
         about["interactive"] = request.terminal
-    if asked := triggered(request.environ):
+    asked = triggered(request.environ)
+    if asked:
         about["trigger"] = asked
     if request.arguments:
         about["arguments"] = [request.redactor.text(word) for word in request.arguments]
@@ -409,6 +400,7 @@ def new_folder(
         os.mkdir(staging)
         run_sha256 = write_new(f"{staging}/{RUN}", object_lines(request.redactor.about(about)))
         plan_sha256 = write_new(f"{staging}/{PLAN}", canonical(plan))
+        keep_delivered(request.environ, asked, staging, known)
         journal = Journal.create(f"{staging}/{JOURNAL}")
         recorder = Recorder(journal, Fold(plan, about["limits"]), request.watch, known)
         recorder.facts.given = told(about)

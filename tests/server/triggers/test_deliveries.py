@@ -18,7 +18,7 @@ SECRET = "open sesame"
 ZF = """\
 inputs: {commit: {default: ""}, key: {default: ""}}
 tasks:
-  good: {phase: E, run: "echo $INPUT_COMMIT$INPUT_KEY >> ran"}
+  good: {phase: E, run: "echo $INPUT_COMMIT$INPUT_KEY >> ran; ls -l proofs/$RUN_ID/trigger-payload || :"}
 webhooks:
   push:
     verify: github
@@ -85,7 +85,6 @@ def test_a_delivery_is_an_item_whose_run_says_where_it_comes_from(server):
     about = json.loads((proof / "run.json").read_text())["trigger"]
     body = json.dumps(main("abc123")).encode()
     assert about | {"address": "", "item": ""} == {
-        "by": "push",
         "via": "webhook",
         "address": "",
         "name": "push",
@@ -93,7 +92,7 @@ def test_a_delivery_is_an_item_whose_run_says_where_it_comes_from(server):
         "payload_sha256": sha256(body).hexdigest(),
         "item": "",
     }
-    assert (proof / "payload").read_bytes() == body
+    assert (proof / "trigger-payload").read_bytes() == body
     listed = subprocess.run(
         ["sha256sum", "-c", "--strict", "MANIFEST.sha256"],
         cwd=proof,
@@ -101,9 +100,15 @@ def test_a_delivery_is_an_item_whose_run_says_where_it_comes_from(server):
         text=True,
         check=True,
     )
-    assert "payload: OK" in listed.stdout
+    assert "trigger-payload: OK" in listed.stdout
     verified = server.project.zf("verify", row["run"])
     assert verified.code == 0, verified
+    # The task could read it.
+    assert b"proofs/" in server.project.log(row["run"], "good")
+    (proof / "trigger-payload").chmod(0o644)
+    (proof / "trigger-payload").write_bytes(body.replace(b"abc", b"xyz"))
+    changed = server.project.zf("verify", row["run"])
+    assert (changed.code != 0, "trigger-payload" in changed.out + changed.err) == (True, True)
 
 
 def test_a_delivery_that_comes_again_starts_nothing_and_another_with_its_body_does(server):

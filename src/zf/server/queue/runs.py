@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from zf.server.queue.items import Item
     from zf.server.starting import Starting
 
+# The variable by which a run is told where that is which was delivered for it.
+DELIVERED = "ZF_TRIGGER_PAYLOAD"
+PAYLOADS = "payloads"
 # What zf says when the id of its run is another's.
 _TAKEN = ("ZF120", "ZF122")
 
@@ -40,7 +43,9 @@ class Runs:
         given = [word for name, value in item.inputs.items() for word in ("-i", f"{name}={value}")]
         verb = ["run-phase", *item.phases] if item.phases else ["run", *item.tasks]
         words = [*verb, "--run-id", item.run, *given]
-        self._starting.start(words, item.run, asked_by(item))
+        digest = item.source.payload_sha256
+        environ = {DELIVERED: payload_path(self._project.folder, digest)} if digest else {}
+        self._starting.start(words, item.run, asked_by(item), environ)
 
     def take_up(self, item: Item) -> None:
         """Resume the run of an item. Raises OSError."""
@@ -98,6 +103,11 @@ class Runs:
         if code in _TAKEN:
             return int(Exit.RUN_ID_TAKEN), ""
         return ended, printable(f"{why} ({code})")[:500]
+
+
+def payload_path(folder: str, digest: str) -> str:
+    """Where what was delivered is kept, by its digest."""
+    return f"{folder}/{PAYLOADS}/{digest}"
 
 
 def asked_by(item: Item) -> dict[str, str]:

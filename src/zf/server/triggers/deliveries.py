@@ -23,11 +23,11 @@ from zf.server.queue import inbox
 from zf.server.queue.items import WEBHOOK, Source
 from zf.server.queue.keeper import Keeper
 from zf.server.queue.records import DeliveryIgnored
+from zf.server.queue.runs import PAYLOADS
 from zf.server.triggers.current import Current
 from zf.server.triggers.declared import Webhook, text
 from zf.server.triggers.verify import Headers, NoDeliveryIdError, NotVerifiedError, event_of, verify
 
-PAYLOADS = "payloads"
 # Headers that a condition may not see: they prove who sent it.
 _HIDDEN = frozenset(
     {"authorization", "cookie", "x-gitlab-token", "x-hub-signature", "x-hub-signature-256"}
@@ -116,11 +116,6 @@ class Deliveries:
         if not os.path.exists(f"{self._folder}/{digest}"):
             write_pieces(f"{self._folder}/{digest}", (body,))
         return digest
-
-
-def payload_path(folder: str, digest: str) -> str:
-    """Where what was delivered is kept, by its digest."""
-    return f"{folder}/{PAYLOADS}/{digest}"
 
 
 def _wanted(webhook: Webhook, headers: Headers, body: bytes) -> tuple[dict[str, str], str, str]:
