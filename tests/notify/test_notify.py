@@ -263,6 +263,30 @@ def test_a_run_of_other_tasks_mends_nothing(project):
     assert (project.root / "sent").read_text().count("run.recovered") == 1
 
 
+def test_a_task_that_waits_for_an_approval_is_told_at_once(project):
+    """And the sender is no child that the run waits for, nor one that it ends."""
+    project.task("a", "true", approval={"by": ["ann"], "prompt": "Is it good?"})
+    (project.root / "zf.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "approvers": {"tokens": ["ann"]},
+                "notify": {"ops": {"type": "command", "run": "cat > told", "on": ["waiting"]}},
+            }
+        )
+    )
+    run = project.popen("run", "--run-id", "r1")
+    end = time.monotonic() + 60
+    while not (told := project.root / "told").exists() or not told.read_text().endswith("}"):
+        assert time.monotonic() < end
+        assert run.poll() is None
+    said = json.loads(told.read_text())
+    assert said["type"] == "run.waiting"
+    assert "Is it good?" in said["text"]
+    assert "zf approve r1 a" in said["text"]
+    assert project.zf("cancel", "r1").code == 0
+    run.communicate(timeout=60)
+
+
 @pytest.mark.parametrize(
     ("channel", "code"),
     [

@@ -2,10 +2,15 @@
 
 import json
 import os
+import pwd
 import re
+import shutil
 import signal
+import socket
+import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -503,3 +508,127 @@ def test_what_could_only_run_on_a_drained_executor_ends(far):
     status = far.status("r", "u")
     assert (status["status"], status["cause"]) == ("timeout", "queue_timeout")
     verified(far)
+
+
+# An agent that lies
+
+
+LIAR = [sys.executable, str(Path(__file__).parents[1] / "support/lying_agent.py")]
+
+
+def test_the_same_result_twice_changes_nothing(far):
+    far.declare(*LIAR, "again", "zf", "agent")
+    far.task("t", "echo t", executor="far")
+    far.task("u", "echo u", executor="far", needs=["t"])
+    run(far)
+    assert of_type(far, "result_quarantined") == []
+    assert not (far.root / "proofs/.quarantine").exists()
+    verified(far)
+
+
+def test_another_result_for_the_same_attempt_is_an_alarm_and_does_not_count(far):
+    far.declare(*LIAR, "other", "zf", "agent")
+    far.task("t", "echo t", executor="far")
+    far.task("u", "echo u", executor="far", needs=["t"])
+    done = run(far, "r", 0, "-v")
+    (late,) = of_type(far, "result_quarantined")
+    assert (late["task"], late["executor"], late["differs"]) == ("t", "far", True)
+    assert "it is in the quarantine" in done.err
+    (kept,) = (far.root / "proofs/.quarantine/r").iterdir()
+    assert sha256(kept.read_bytes()).hexdigest() == late["sha256"]
+    assert far.log("r", "t") == b"t\n"
+    verified(far)
+    assert far.zf("status", "r").code == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        ("changed", "is not what it was when its task ended"),
+        ("strange", "another attempt"),
+        ("greedy", ""),
+    ],
+)
+def test_what_an_agent_makes_up_does_not_count(far, mode, told):
+    far.declare(*LIAR, mode, "zf", "agent")
+    far.task("t", "echo t", executor="far")
+    run(far, "r", 1)
+    status = far.status("r", "t")
+    assert (status["status"], status["cause"]) == ("lost", "worker")
+    assert told in status["detail"]
+    verified(far)
+
+
+# ssh
+
+
+def listens(port):
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_ssh_reaches_an_agent(far, tmp_path):
+    """A real sshd of this user, with keys made for it."""
+    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if sshd is None or shutil.which("ssh") is None:
+        pytest.skip("no sshd here (apt-get install openssh-server openssh-client)")
+    for name in ("host", "user"):
+        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name]
+        subprocess.run(words, check=True)
+    shutil.copy(tmp_path / "user.pub", tmp_path / "authorized")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sshd, "-D", "-e", "-f", "/dev/null", "-p", str(port), "-h", tmp_path / "host"]
+    options = (
+        "ListenAddress=127.0.0.1",
+        f"AuthorizedKeysFile={tmp_path}/authorized",
+        "StrictModes=no",
+        "UsePAM=no",
+        f"PidFile={tmp_path}/pid",
+        "PermitRootLogin=yes",
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    with subprocess.Popen(
+        [*words, *(w for o in options for w in ("-o", o))], stderr=subprocess.PIPE
+    ) as server:
+        try:
+            until = time.monotonic() + 30
+            while not listens(port):
+                assert server.poll() is None, server.stderr.read()
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            user = pwd.getpwuid(os.geteuid()).pw_name
+            cache = f"XDG_CACHE_HOME={tmp_path}/far"
+            far.declare(
+                "ssh",
+                "-F",
+                "/dev/null",
+                "-p",
+                str(port),
+                "-i",
+                str(tmp_path / "user"),
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                f"UserKnownHostsFile={tmp_path}/known",
+                f"{user}@127.0.0.1",
+                "env",
+                cache,
+                *AGENT,
+            )
+            far.task("t", "echo $SSH_CONNECTION; echo out > $ARTIFACTS_DIR/x", executor="far")
+            far.task("u", "cat $NEEDS_DIR/t/x", executor="far", needs=["t"])
+            run(far)
+            assert far.log("r", "u") == b"out\n"
+            assert far.status("r", "t")["executor"] == "far"
+            verified(far)
+            server.terminate()
+            server.wait()
+            run(far, "gone", 1)
+            assert far.status("gone", "t")["cause"] == "unreachable"
+        finally:
+            server.kill()

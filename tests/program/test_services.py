@@ -310,6 +310,14 @@ def test_in_a_sandbox_it_is_on_the_network_of_the_steps_and_on_no_other(project)
     check_whole(project, "r")
 
 
+def test_a_shell_says_that_it_has_none(project):
+    project.task("t", "true", services=[CACHE], memory_mb=100)
+    done = project.zf("shell", "t", "-c", "echo ${SVC_CACHE_PORT:-none}")
+    assert done.out == "none\n"
+    assert "note: services are not started here (cache), and the variables of their" in done.err
+    assert "note: the limits of the task are not held here" in done.err
+
+
 def test_services_that_cannot_be_meant_are_told_with_their_place(project):
     project.file(
         "t",
@@ -319,6 +327,7 @@ def test_services_that_cannot_be_meant_are_told_with_their_place(project):
         "  - {name: c-d, run: x, ports: [p, P]}\n"
         "  - {name: c.d, run: x, ports: [p]}\n"
         "  - {name: b, run: x, ports: [1]}\n"
+        "  - {name: e, image: nginx}\n"
         "commands: ['true']\n",
     )
     done = project.zf("validate")
@@ -334,6 +343,10 @@ def test_services_that_cannot_be_meant_are_told_with_their_place(project):
         ),
         "tasks/t/task.yaml:8:12: error[ZF711]: service 'c.d' has that of 'c-d' in variables",
         "tasks/t/task.yaml:9:12: error[ZF711]: service 'b' has the name of another",
+        (
+            "tasks/t/task.yaml:10:15: error[ZF713]: service 'e' is an image, which zf cannot start"
+            " yet"
+        ),
     ]
 
 

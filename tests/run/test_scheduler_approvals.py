@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.run.test_outcomes import CASES, CONDITIONS, end, outcome_of, rows, upstream
+from tests.support.semantics import CASES, CONDITIONS, end, outcome_of, rows, upstream
 from tests.support.simulated import ended, plan_of, task
 from zf.events import (
     ApprovalAsked,

@@ -35,11 +35,11 @@ class Answer:
 class Server:
     """`zf serve` on a free port of the loopback, or what `words` say; ended with the block."""
 
-    def __init__(self, project: Project, *words: str, **env: str) -> None:
+    def __init__(self, project: Project, *words: str, **tokens: str) -> None:
+        """`tokens` are those that were made before, by their roles."""
         self.project = project
         self._words = words or ("serve",)
-        self._env = env
-        self._tokens: dict[str, str] = {}
+        self._tokens = tokens
         self.said = ""
 
     def __enter__(self) -> Self:
@@ -52,7 +52,7 @@ class Server:
     def start(self, port: int = 0) -> None:
         """Start it, and wait until it says where it is."""
         self.process = self.project.popen(
-            *self._words, "--port", str(port), stderr=subprocess.STDOUT, env=self._env
+            *self._words, "--port", str(port), stderr=subprocess.STDOUT
         )
         assert self.process.stdout is not None
         self.said = line = self.process.stdout.readline()

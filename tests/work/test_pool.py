@@ -360,7 +360,7 @@ class TestWatchdog:
         checksums_hold(attempts.result(ended).tree)
 
     def test_one_that_spins_is_given_up(self, attempts, monkeypatch):
-        monkeypatch.setattr("zf.work.attempt.collect", spin)
+        monkeypatch.setattr("zf.work.artifacts.collect", spin)
         with contextlib.closing(attempts.pool(task(":"), patience=QUICK)) as pool:
             pool.start("t", 1, 0)
             ended = wait_for_one(pool)

@@ -910,7 +910,7 @@ class TestTrouble:
         def fail(*_, **__):
             raise RuntimeError("boom\n\x1b[2J")
 
-        monkeypatch.setattr(attempt_module, "collect", fail)
+        monkeypatch.setattr("zf.work.artifacts.collect", fail)
         result = attempts.run("echo hi")
         assert (result.ended.status, result.ended.cause) == ("lost", "worker")
         expected = "internal error of the worker: RuntimeError('boom\\n\\x1b[2J')"

@@ -397,16 +397,20 @@ def carry_out(
     )
     hide = request.redactor.text
     hide_in_commands(hide)
+    if flow.project.notify:
+        from zf.cli.display.notices import with_waiting  # few projects have channels
+
+        request = replace(request, watch=with_waiting(request.watch, flow, hide))
     with signer_of_run(sign=settings.sign.value, key=options.key) as chosen, ExitStack() as opened:
         if chosen is not None and settings.cached.value:
             request = replace(request, trust=trust_of(chosen, opened))
         if terminal:
             from zf.run.interactive.terminal import lent
 
-            watch = opened.enter_context(lent(watcher.watch, terminal, _tell))
+            watch = opened.enter_context(lent(request.watch, terminal, _tell))
             request = replace(request, watch=watch)
-        command = without_values(sys.argv, inputs)
-        return conclude(launch(request, command), watcher, chosen, hide, options, flow)
+        done = launch(request, without_values(sys.argv, inputs))
+        return conclude(done, watcher, chosen, hide, options, flow)
 
 
 def begin_rerun(run: str, options: RunOptions) -> int:
@@ -439,9 +443,5 @@ def begin_rerun(run: str, options: RunOptions) -> int:
             streams.say(sys.stderr, f"nothing to run again of {name}: {why}\n")
             return Exit.OK
         plan, fail_fast = again
-        return carry_out(
-            *(flow, plan, settings, options, beside),
-            fail_fast=fail_fast,
-            rerun_of=name,
-            again=recorded,
-        )
+        run_of = (flow, plan, settings, options, beside)
+        return carry_out(*run_of, fail_fast=fail_fast, rerun_of=name, again=recorded)

@@ -111,7 +111,7 @@ def _text(about: str, facts: Facts, told: Sequence[Mapping[str, Any]], note: str
     took = [] if facts.duration_s is None else [f"in {duration(facts.duration_s)}"]
     counts = counted(facts.counts, facts.tolerated, len(facts.flaky))
     lines = [f"Run {facts.run} {_HEADS[about]}: {' '.join([counts, *took])}"]
-    lines += [note] if note else []
+    lines += note.splitlines()
     for cause in told:
         held = f", holds up {count(cause['blocks'], 'task')}" if cause["blocks"] else ""
         lines.append(f"{cause['task']}: {cause['status']}, {cause['what']}{held}")

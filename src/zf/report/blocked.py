@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import printable
 from zf.events import Cause, Status
 from zf.instances import together
+from zf.report import lost
 from zf.report.advice import after_end, fix_first
 from zf.report.words import (
     NO_TAILS,
@@ -53,6 +54,7 @@ CODES: Mapping[Cause, str] = {
     Cause.ARTIFACTS: "ZF512",
     Cause.STORAGE: "ZF513",
     Cause.WORKER: "ZF514",
+    **lost.CODES,
     Cause.RUNNER: "ZF515",
     Cause.SILENCE: "ZF516",
     Cause.CONDITION: "ZF517",
@@ -69,6 +71,7 @@ CODES: Mapping[Cause, str] = {
     Cause.STEP_TIMEOUT: "ZF525",
     Cause.SKIP_EXIT_CODE: "ZF526",
     Cause.REPEAT_LIMIT: "ZF753",
+    Cause.ON_END: "ZF758",
     Cause.BAD_PROBES: "ZF754",
     Cause.INCONCLUSIVE: "ZF755",
     Cause.PROBE_TIMEOUT: "ZF756",

@@ -12,6 +12,7 @@ from zf.errors import printable
 from zf.events import Cause, Status
 from zf.lean import lazy
 from zf.lean.records import Struct
+from zf.report import lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -363,8 +364,7 @@ def tests(task: TaskFacts) -> str:
     return f"{count(said.get('total', 0), 'test')}: {', '.join(parts) or 'all passed'}"
 
 
-# A line of names is looked over; the report itself has them all.
-_MOST_TESTS = 5
+_MOST_TESTS = 5  # of their names; the report itself has them all
 
 # What a task that did not succeed did, for the first line about it.
 VERBS: Mapping[Status, str] = {
@@ -388,6 +388,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.SURVIVORS: "it left processes behind",
     Cause.ARTIFACTS: "an artifact was refused",
     Cause.BUDGET: "it used more than its budget",
+    Cause.ON_END: "it is a handler for another end",
     Cause.REPEAT_LIMIT: "its probes were not good in time",
     Cause.BAD_PROBES: "too many of its probes were bad",
     Cause.INCONCLUSIVE: "its probes could not measure",
@@ -396,7 +397,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.INSTANCES: "no instances could be made of what a need handed on",
     Cause.OUTPUTS: "an output was missing or could not be used",
     Cause.STORAGE: "its proof could not be written",
-    Cause.WORKER: "its worker died or stopped answering",
+    **lost.WORDS,
     Cause.RUNNER: "zf itself died while it ran",
     Cause.STEP_TIMEOUT: "a step's time ran out",
     Cause.SKIP_EXIT_CODE: "a step said that there is nothing to do",

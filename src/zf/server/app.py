@@ -19,6 +19,7 @@ from zf.server.access.guard import Guard
 from zf.server.access.hidden import Hidden
 from zf.server.api import (
     actions,
+    approvals,
     audit,
     begin,
     definitions,
@@ -53,6 +54,7 @@ ROUTERS = (
     logs.router,
     files.router,
     verify.router,
+    approvals.router,
     audit.router,
     queue.router,
     metrics.router,

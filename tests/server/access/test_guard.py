@@ -172,6 +172,7 @@ OPERATE = {
     *(("POST", f"/api/v1/runs/well/{verb}") for verb in ("cancel", "rerun", "resume", "seal")),
     ("POST", "/api/v1/runs/well/tasks/good/cancel"),
 }
+APPROVE = {("POST", f"/api/v1/runs/well/tasks/good/{verb}") for verb in ("approve", "reject")}
 ADMIN = {("GET", "/api/v1/audit"), ("GET", "/api/v1/tokens")}
 FREE = {("GET", "/api/v1/health"), ("GET", "/api/v1/ready")}
 MINE = ("/api/v1/runs", "/api/v1/definitions", "/api/v1/plan", "/api/v1/audit", "/api/v1/tokens")
@@ -183,7 +184,8 @@ def test_every_route_takes_the_role_that_it_is_said_to_take(shared):
         if (method, path) in FREE or not path.startswith(MINE):
             continue
         seen.add((method, path))
-        needs = 4 if (method, path) in ADMIN else 2 if (method, path) in OPERATE else 1
+        one = (method, path)
+        needs = 4 if one in ADMIN else 3 if one in APPROVE else 2 if one in OPERATE else 1
         for rank, role in enumerate((None, "viewer", "operator", "approver", "admin")):
             # Nothing in the body is right, so that nothing is done.
             data = b'{"none": 1}' if method != "GET" else None

@@ -57,7 +57,8 @@ def _shapes(told: Told, services: Iterable[Service]) -> Iterator[Problem]:
             yield told(loc, "ZF710", message, "add `run: COMMAND`, which stays in front")
         elif one.image:
             message = f"service '{one.name}' is an image, which zf cannot start yet"
-            hint = "start it as a script: `run: redis-server --port $SVC_CACHE_PORT`"
+            port = service_variables(one.name, ("x",))[0]
+            hint = f"write `run: exec docker run --rm -p ${port}:5432 {one.image}`, or its program"
             yield told((*loc, "image", KEY), "ZF713", message, hint)
 
 

@@ -7,13 +7,13 @@ is compared with what their proofs say before it counts.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from zf.errors import ZfError, error_text
 from zf.inputs import Inputs
 from zf.lean.records import Struct, field, replace
-from zf.model import NOTHING, Flow, Project, Task
+from zf.model import NOTHING, Flow, Project, Task, is_limited
 from zf.plan.graph import Met
 from zf.proof import read
 from zf.proof.source import provenance
@@ -87,8 +87,20 @@ def prepare(wanted: Wanted, scratch: str) -> Surroundings:
         notes += [*unset, *too_large]
         outside = Outside(wanted.environ, wanted.flow.project, wanted.inputs)
         variables = outside.build(task, own, values).for_step(0)
+    notes += _left_out(wanted)
     from_runs = {need: one.run for need, one in met.items()}
     return Surroundings(task, variables, f"{scratch}/artifacts", from_runs, tuple(notes))
+
+
+def _left_out(wanted: Wanted) -> Iterator[str]:
+    """What runs beside the steps of a task, or holds them, and is not there in a shell."""
+    task, phase = wanted.task, wanted.flow.project.phases.get(wanted.task.phase)
+    services = (*task.services, *(phase.services if phase else ()))
+    if services:
+        listed = ", ".join(one.name for one in services)
+        yield f"services are not started here ({listed}), and the variables of their ports not set"
+    if is_limited(task):
+        yield "the limits of the task are not held here"
 
 
 def _newest(proofs: str, needs: Sequence[str]) -> dict[str, Met]:

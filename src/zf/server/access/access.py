@@ -38,7 +38,7 @@ class Access:
             if token is None:
                 return None
             self.tokens.used(token.name, now)
-            return Who(token.name, Role.named(token.role), "token", address)
+            return Who(token.name, Role.named(token.role), "token", address, is_token=True)
         if cookie := self.cookie(headers):
             return self._of_session(cookie, address, now)
         policy = self.policy
@@ -57,7 +57,12 @@ class Access:
                 self.sessions.close(cookie)
                 return None
             self.tokens.used(token.name, now)
-        return Who(session.name, session.role, "session", address)
+        return Who(session.name, session.role, "session", address, is_token=not session.owner)
+
+    def digest_of(self, who: Who) -> str | None:
+        """The SHA-256 of the token that a caller has; None for one that has none."""
+        token = self.tokens.named(who.name, time.time()) if who.is_token else None
+        return None if token is None else token.sha256
 
     def begin(self, secret: str) -> Session | None:
         """The session that a token is good for: one of `zf ui`, once, or a named one."""

@@ -20,6 +20,7 @@ class Executors:
         self._by_default = by_default
         self._left = {**{name: one.slots for name, one in executors.items()}, LOCAL: max_jobs}
         self._members: dict[str, tuple[str, ...]] = {}
+        self._with: dict[str, list[str]] = {}  # an executor -> the places that it is one of
         self._drained: set[str] = set()
         self.placed: dict[str, str] = {}
         self.slots = sum(self._left.values())
@@ -35,7 +36,10 @@ class Executors:
         """What it takes one of while it runs, as a resource."""
         members = self._fitting(task)
         name = f"executor {'|'.join(members)}"
-        self._members[name] = members
+        if name not in self._members:
+            self._members[name] = members
+            for member in members:
+                self._with.setdefault(member, []).append(name)
         return name
 
     def left(self, place: str) -> int:
@@ -50,7 +54,7 @@ class Executors:
         chosen = max(self._members[place], key=left.__getitem__)
         self.placed[task] = chosen
         left[chosen] -= 1
-        return self._with(chosen)
+        return self._with[chosen]
 
     def give_back(self, task: str) -> Iterable[str]:
         """The task has ended: the places of which there is one more."""
@@ -58,7 +62,7 @@ class Executors:
         if chosen in self._drained:
             return ()
         self._left[chosen] += 1
-        return self._with(chosen)
+        return self._with[chosen]
 
     def drain(self, name: str) -> dict[str, int]:
         """Nothing starts there any more; how many fewer there are of which places."""
@@ -66,7 +70,7 @@ class Executors:
             return {}
         self._drained.add(name)
         lost, self._left[name] = self._left[name], 0
-        return dict.fromkeys(self._with(name), lost)
+        return dict.fromkeys(self._with.get(name, ()), lost)
 
     def is_gone(self, place: str) -> bool:
         """Whether nothing starts in any of these places any more."""
@@ -79,6 +83,3 @@ class Executors:
     def told(self, place: str) -> str:
         """The place, for people."""
         return " or ".join(f"'{member}'" for member in self._members[place])
-
-    def _with(self, member: str) -> list[str]:
-        return [place for place, members in self._members.items() if member in members]
