@@ -305,6 +305,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "needs": "needs: [A]",
         "max_jobs": "max_jobs: 2",
         "protected": "protected: true",
+        "services": "services: [{name: web, run: ./serve $SVC_WEB_PORT, ports: [http]}]",
         "inputs": "inputs:\n  env: {options: [dev, prod]}",
         "on_end": "on_end:\n  - {when: always, run: ./tidy-up}",
     },
