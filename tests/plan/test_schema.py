@@ -190,12 +190,14 @@ WHOLE_PROJECT = {
         "token": {"secret": True},
         "quick": False,
     },
+    "on_end": [{"when": ["failure", "timeout"], "required": True, "run": "./tell"}],
     "phases": {
         "E": {
             "title": "End",
             "timeout_sec": 60,
             "budget": {"calls_total": 9},
             "inputs": {"files": []},
+            "on_end": [{"when": "always", "run": "./tidy-up"}],
             "protected": True,
         }
     },

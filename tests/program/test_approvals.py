@@ -404,3 +404,44 @@ def test_a_runner_that_is_killed_anywhere_asks_each_attempt_once(gated):
         attempts = [e for e in gated.told("attempt_started") if e["task"] == "deploy"]
         assert gated.ran() <= len(attempts), seed
         gated.is_whole()
+
+
+def without(kind):
+    return lambda events: [event for event in events if event["type"] != kind]
+
+
+def changed(kind, **fields):
+    return lambda events: [e | fields if e["type"] == kind else e for e in events]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without("approval_given"),
+        without("approval_asked"),
+        lambda events: [e for e in events if not e["type"].startswith("approval_")],
+        changed("approval_given", approver="bob"),
+        changed("approval_given", signature=""),
+        changed("approval_asked", min=2),
+        changed("approval_asked", by=["ann"]),
+        changed("approval_asked", sha256="0" * 64),
+    ],
+)
+def test_a_journal_that_was_made_anew_without_the_approval_is_found(gated, change):
+    gated.suspended()
+    gated.answer("approve")
+    gated.zf("resume", "r")
+    top, prev, lines = gated.proof("r"), "0" * 64, []
+    for number, event in enumerate(change(gated.events("r"))):
+        line = json.dumps(event | {"seq": number, "prev": prev}, separators=(",", ":"))
+        prev = sha256(line.encode()).hexdigest()
+        lines.append(f"{line}\n")
+    (top / "events.jsonl").write_text("".join(lines))
+    manifest = top / "MANIFEST.sha256"
+    files = sorted(path for path in top.rglob("*") if path.is_file() and path != manifest)
+    rows = sorted((str(path.relative_to(top)), sha256(path.read_bytes())) for path in files)
+    manifest.write_text("".join(f"{digest.hexdigest()}  {path}\n" for path, digest in rows))
+    found = verify(str(top))
+    assert found.exit_code == 1
+    assert {one.kind for one in found.findings} == {"approval"}, found.render()
+    assert independently(top) == (False, False)

@@ -71,10 +71,10 @@ def test_a_wait_ends_with_the_first_good_probe(project):
 
 
 def test_logs_of_good_probes_between_the_first_and_the_last_are_not_kept(project):
-    monitor(project, for_sec=0.5, limit=None)
+    monitor(project, for_sec=1.5, limit=None)
     assert project.zf("run-phase", "A", "--run-id", "r").code == 0
     number = probes(project)[-1]["number"]
-    assert number > 3
+    assert number >= 3
     assert logs(project) == ["probe-1.step-0.log", "step-0.log"]
     assert project.log("r", "m") == b"look %d\n" % number
     is_sound(project)

@@ -27,6 +27,7 @@ from zf.events import (
     Cause,
     ConditionEvaluated,
     Event,
+    HandlerEnded,
     LeaseAwaited,
     LeaseTaken,
     PhaseEnded,
@@ -37,6 +38,8 @@ from zf.events import (
     RunResumed,
     RunStarted,
     RunSuspended,
+    ServiceEnded,
+    ServiceStarted,
     Status,
 )
 from zf.proof.journal import Line
@@ -189,7 +192,7 @@ def test_a_phase_began_when_the_journal_says(mono):
 DECIDED_AGAIN = {
     *(RunResumed, RunEnded, PhaseStarted, PhaseEnded),
     *(ConditionEvaluated, RetryScheduled, LeaseAwaited, LeaseTaken),
-    RunSuspended,
+    *(RunSuspended, HandlerEnded, ServiceStarted, ServiceEnded),
     # The end of the attempt says what came of that.
     *(Cached, CacheMissed),
     # Where an attempt was, and what came after its end, decide nothing.

@@ -23,7 +23,7 @@ KINDS = (
     r"(run|phase|attempt)_(started|ended)|(run|phase)_timed_out|run_resumed|task_not_run|interrupted"
     r"|cancel_requested|condition_evaluated|retry_(scheduled|dropped)|throttle_(entered|left)"
     r"|lease_(awaited|taken)|budget_warned|cached|cache_missed|plan_extended|probe|approval_(asked|given|refused)|run_suspended|service_(started|ended)"
-    r"|attempt_placed|result_quarantined|executor_drained"
+    r"|handler_(claimed|ended)|attempt_placed|result_quarantined|executor_drained"
 )
 SAID = "status|exit_code|signal|attempt|cause|detail|step|started_at|completed_at|duration_s|needs"
 ATTEST = r"attest/(statement\.(json(\.sig|\.tsr)?|dsse\.json)|test-result\.(dsse\.)?json)"
@@ -121,7 +121,7 @@ def listed(data, prefix=""):
 
 
 def journal(lines):
-    prev, first, tasks, over, joined = "0" * 64, None, {}, False, {}
+    prev, first, tasks, over, joined, claimed = "0" * 64, None, {}, False, {}, {}
     for number, e in enumerate(map(parse, lines)):
         assert (e["seq"], e["prev"], type(e["seq"]), over) == (number, prev, int, False)  # 4
         assert datetime.strptime(e["wall"], "%Y-%m-%dT%H:%M:%S.%fZ") and len(e["wall"]) == 27
@@ -149,6 +149,12 @@ def journal(lines):
             t = tasks[e["task"]]
             assert (t["open"], t["began"], t["found"]) == (True, e["attempt"], None)
             t["found"] = e
+        elif e["type"] == "handler_claimed":
+            assert e["task"] not in claimed and e["task"] not in tasks
+            claimed[e["task"]] = False
+        elif e["type"] == "handler_ended":
+            assert claimed[e["task"]] is False and tasks[e["task"]]["end"]["status"] == e["status"]
+            claimed[e["task"]] = True
         elif e["type"] == "probe":
             t = tasks[e["task"]]
             t["probes"].append(e)

@@ -21,6 +21,7 @@ _ENDS = frozenset({"attempt_ended", "task_not_run"})
 # A journal that contradicts itself everywhere needs no longer list than this to be refused.
 _MAX_PROBLEMS = 100
 _OF_SERVICES = frozenset({STARTED, ENDED})
+_OF_HANDLERS = frozenset({"handler_claimed", "handler_ended"})
 _LOOKED_UP = frozenset({"cached", "cache_missed"})
 _AT_GATE = frozenset({"approval_asked", "approval_given", "approval_refused"})
 # Events that say once more what the plan says.
@@ -43,6 +44,9 @@ class TaskAccount(Struct):
     # How many probes the attempt had, and what the last one came to.
     probes: int = 0
     probe: object = None
+    # Of a handler: whether it was claimed, and whether its end was told.
+    claimed: bool = False
+    closed: bool = False
     ended: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     terminal: Mapping[str, Any] | None = None
     # The earlier result that the attempt which counts says it found, if one.
@@ -147,6 +151,8 @@ class Account(Struct):
             self._looked_up(data)
         elif kind == "probe":
             self._probed(data)
+        elif kind in _OF_HANDLERS:
+            self._of_handler(data)
         elif kind in _OF_SERVICES:
             self._of_service(data)
         elif kind in _AT_GATE:
@@ -214,6 +220,20 @@ class Account(Struct):
             self._problem("an earlier result is looked for out of order")
         account.looked_up = True
         account.cached = data if data.get("type") == "cached" else None
+
+    def _of_handler(self, data: Mapping[str, Any]) -> None:
+        account = self._task(data)
+        if account is None:
+            return
+        if data.get("type") == "handler_claimed":
+            if account.claimed or account.began:
+                self._problem("a handler is claimed that was before, or has begun")
+            account.claimed = True
+            return
+        end = account.terminal or {}
+        if not account.claimed or account.closed or end.get("status") != data.get("status"):
+            self._problem("tells of a handler another end than it had")
+        account.closed = True
 
     def _of_phase(self, data: Mapping[str, Any]) -> None:
         phase, log = str(data.get("phase")), str(data.get("log"))

@@ -286,6 +286,7 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "throttle": "throttle: {cpu_percent: 90}",
         "approvers": "approvers: {allowed_signers: ci/allowed_signers}",
         "inputs": "inputs:\n  env: {options: [dev, prod], default: dev}",
+        "on_end": "on_end:\n  - {when: failure, run: ./tell}",
         "phases": "phases:\n  B: {title: Tests, needs: [A]}",
         "schedules": 'schedules:\n  nightly: {cron: "0 2 * * *", tz: Europe/Berlin, phases: [E]}',
         "webhooks": "webhooks:\n  push: {verify: github, secret_env: HOOK_SECRET, phases: [E]}",
@@ -304,6 +305,8 @@ EXAMPLES: Mapping[str, Mapping[str, str]] = {
         "needs": "needs: [A]",
         "max_jobs": "max_jobs: 2",
         "protected": "protected: true",
+        "services": "services: [{name: web, run: ./serve $SVC_WEB_PORT, ports: [http]}]",
         "inputs": "inputs:\n  env: {options: [dev, prod]}",
+        "on_end": "on_end:\n  - {when: always, run: ./tidy-up}",
     },
 }

@@ -17,6 +17,7 @@ from zf.events.attempts import (
     TaskNotRun,
 )
 from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
+from zf.events.handlers import HandlerClaimed, HandlerEnded
 from zf.events.outcomes import FAILED, WELL, Cause, Status, worst
 from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
 from zf.events.probes import Probe, Probed
@@ -59,6 +60,8 @@ __all__ = [
     "ConditionEvaluated",
     "Event",
     "ExecutorDrained",
+    "HandlerClaimed",
+    "HandlerEnded",
     "Instance",
     "Interrupted",
     "LeaseAwaited",

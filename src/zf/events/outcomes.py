@@ -72,6 +72,7 @@ class Cause(StrEnum):
     BAD_PROBES = "bad_probes"  # `fail_after` probes in a row were bad
     INCONCLUSIVE = "inconclusive"  # `inconclusive_limit` probes in a row could not measure
     PROBE_TIMEOUT = "probe_timeout"  # probe_timeout_sec of `repeat` ran out
+    ON_END = "on_end"  # a handler of `on_end` that is there for another end
     BUDGET = "budget"  # it, its phase or its run used more than the budget, or did not say
     INSTANCES = "instances"  # its list of instances, an output of a need, is empty or no such list
     OUTPUTS = "outputs"  # a declared output was not written, or one of a need cannot be used

@@ -20,6 +20,7 @@ from zf.events.attempts import (
     TaskNotRun,
 )
 from zf.events.gates import ApprovalAsked, ApprovalGiven, ApprovalRefused, RunSuspended
+from zf.events.handlers import HandlerClaimed, HandlerEnded
 from zf.events.places import AttemptPlaced, ExecutorDrained, ResultQuarantined
 from zf.events.probes import Probe
 from zf.events.runs import (
@@ -88,6 +89,8 @@ Event = (
     | PhaseTimedOut
     | Interrupted
     | CancelRequested
+    | HandlerClaimed
+    | HandlerEnded
     | ApprovalAsked
     | ApprovalGiven
     | ApprovalRefused

@@ -24,6 +24,7 @@ RESERVED_ENV = frozenset(
         "PROOF_DIR",
         "ARTIFACTS_DIR",
         "NEEDS_DIR",
+        "ZF_RUN_FACTS",
         "ATTEMPT",
         "STEP_INDEX",
         "COMPOSE_PROJECT_NAME",

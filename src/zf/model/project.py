@@ -90,6 +90,8 @@ class Flow(Struct, frozen=True):
     instances: Mapping[str, int] = NOTHING
     # Files of which any task may take something, beside zf.yaml: those with templates.
     shared: tuple[str, ...] = ()
+    # Of phases and of the run, in their order: in every plan with what they are handlers of.
+    handlers: tuple[Task, ...] = ()
 
     def present(self, task: Task) -> Iterable[Need]:
         """What the task needs, without the optional needs that the project has no task for."""

@@ -178,9 +178,16 @@ class Task(Struct, frozen=True):
     # Where it runs, if not where the runner is: an executor by its name, or by what it has.
     executor: str = ""
     labels: tuple[str, ...] = ()
+    # Of a handler: the `phase` whose end it is for (empty: the run's), `when`, whether it is
+    # `required` and `repeatable`.
+    on_end: Mapping[str, Any] = NOTHING
 
     def tolerates(self, status: str, exit_code: int | None) -> bool:
-        """Whether dependents go on after this outcome: its conclusion is then `warned`."""
+        """Whether dependents go on after this outcome: its conclusion is then `warned`. Of a
+        handler that is not required no bad end counts.
+        """
+        if self.on_end and not self.on_end["required"]:
+            return status in {"failure", "timeout", "lost", "cancelled"}
         if status == "timeout":
             return self.allow_timeout
         codes = self.allow_failure

@@ -141,6 +141,7 @@ class Plan(Struct, frozen=True):
             **({"concurrency": task.concurrency} if task.concurrency else {}),
             **({"base": task.base, "matrix": dict(task.matrix)} if task.base else {}),
             **({"matrix_from": dict(task.matrix_from)} if task.matrix_from else {}),
+            **({"on_end": dict(task.on_end)} if task.on_end else {}),
             **({} if task.max_parallel is None else {"max_parallel": task.max_parallel}),
             **({"start_after_s": task.start_after_s} if task.start_after_s else {}),
             **({"approval": dict(task.approval)} if task.approval else {}),
@@ -343,7 +344,11 @@ def plan_of(
     needs: Literal["checked", "not_checked"] = "checked",
     upstream: Mapping[str, Met] = NOTHING,
 ) -> Plan:
-    """The plan of these tasks, in these phases and no others."""
+    """The plan of these tasks, in these phases and no others but that of the run's handlers."""
+    if flow.handlers:
+        from zf.plan.gates.planned import with_handlers  # noqa: PLC0415 - few projects have any
+
+        tasks, order = with_handlers(flow, tasks, order)
     if flow.matrix and needs == "checked":
         from zf.plan.refusals import refuse_left_out  # noqa: PLC0415 - few runs choose
 
@@ -353,7 +358,8 @@ def plan_of(
     edges = {name: [n.task for n in task.needs if n.task in tasks] for name, task in tasks.items()}
     levels = levels_of(edges)
     rank = {phase: index for index, phase in enumerate(order)}
-    names = sorted(tasks, key=lambda name: (rank[tasks[name].phase], levels[name], name))
+    last = {task.id: place for place, task in enumerate(flow.handlers, start=1)}
+    names = sorted(tasks, key=lambda n: (rank[tasks[n].phase], last.get(n, 0), levels[n], n))
     project = flow.project
     needed: Callable[[str], Collection[str]] | None = None
     if any(phase.needs for phase in project.phases.values()):

@@ -66,6 +66,8 @@ def load(
     sharing = Sharing(found)
     drafts, more = _drafts(found, sharing)
     problems += more + found.problems + sharing.problems
+    handlers = _handlers(found, sharing)
+    drafts += handlers
     for draft in drafts:
         problems += draft.problems
     problems += check_ids(drafts)
@@ -84,10 +86,7 @@ def load(
     problems += check_caching(drafts)
     problems += _bad_walls(drafts, root, home)
     problems += _bad_places(drafts, project)
-    if any(draft.task and draft.task.repeat for draft in drafts):
-        from zf.plan.gates.checks import check_repeat  # few tasks repeat
-
-        problems += check_repeat(drafts)
+    problems += _bad_gates(drafts)
     if any(draft.task and draft.task.approval for draft in drafts):
         from zf.plan.gates.approval_checks import check_approvals  # few tasks have any
 
@@ -108,12 +107,13 @@ def load(
     problems.sort(key=lambda p: (p.file or "", p.line or 0, p.column or 0, p.code))
     if any(problem.severity == "error" for problem in problems):
         return Loaded(None, tuple(problems))
+    tasks, of_ends = _split(tasks, handlers)
     shared = tuple(f.written.file for f in found.files if "templates" in f.written.value)
     in_order = {task.id: task for task in sorted(tasks, key=_id)}
     sizes = {base: len(of) for base, of in expanded.items()} if expanded else NOTHING
     if any(draft.matrix for draft in drafts):
         sizes = {**sizes, **{d.id: 0 for d in drafts if d.matrix and d.matrix.sources}}
-    flow = Flow(root, home, in_order, project, shared=shared, instances=sizes)
+    flow = Flow(root, home, in_order, project, shared=shared, instances=sizes, handlers=of_ends)
     return Loaded(flow, tuple(problems))
 
 
@@ -182,6 +182,17 @@ def _bad_walls(drafts: list[Draft], root: str, home: str) -> Iterable[Problem]:
     return check_walls(drafts, root, home)
 
 
+def _bad_gates(drafts: list[Draft]) -> Iterator[Problem]:
+    if any(draft.task and draft.task.repeat for draft in drafts):
+        from zf.plan.gates.checks import check_repeat  # few tasks repeat
+
+        yield from check_repeat(drafts)
+    if any(draft.task and draft.task.on_end for draft in drafts):
+        from zf.plan.gates.handlers import check_handlers  # few projects have any
+
+        yield from check_handlers(drafts)
+
+
 def _bad_places(drafts: list[Draft], project: Project) -> Iterable[Problem]:
     if not any(draft.task and (draft.task.executor or draft.task.labels) for draft in drafts):
         return ()
@@ -219,6 +230,24 @@ def _fields(draft: Draft, handed: Mapping[str, Collection[str]]) -> Collection[s
     if "" in draft.matrix.sources:  # which there are, is known later
         found += [f.key for _, c in draft.conditions() for f in c.fields if f.kind == "matrix"]
     return found
+
+
+def _handlers(found: reading.Project, sharing: Sharing) -> list[Draft]:
+    """The handlers of zf.yaml."""
+    of_phases = found.said.get("phases", {}).values()
+    if "on_end" not in found.said and not any("on_end" in phase for phase in of_phases):
+        return []
+    from zf.plan.gates.handlers import handlers  # few projects have any
+
+    return handlers(found, lambda said: _draft(said, sharing))
+
+
+def _split(tasks: list[Task], handlers: list[Draft]) -> tuple[list[Task], tuple[Task, ...]]:
+    if not handlers:
+        return tasks, ()
+    from zf.plan.gates.handlers import split  # as above
+
+    return split(tasks, handlers)
 
 
 def _drafts(project: reading.Project, sharing: Sharing) -> tuple[list[Draft], list[Problem]]:

@@ -31,11 +31,11 @@ def plan_again(
         from zf.plan.matrix.chosen import narrowed  # noqa: PLC0415 - few runs choose
 
         flow = narrowed(flow, recorded["matrix"])
+    there = {**flow.tasks, **{task.id: task for task in flow.handlers}}
     changed = [
         f"'{row['id']}'"
         for row in rows
-        if row["id"] not in flow.tasks
-        or row["sha256"] != definition_sha256(shown(flow.tasks[row["id"]]))
+        if row["id"] not in there or row["sha256"] != definition_sha256(shown(there[row["id"]]))
     ]
     if changed:
         more = f" and {len(changed) - _MOST_NAMES} more" if len(changed) > _MOST_NAMES else ""
@@ -48,7 +48,7 @@ def plan_again(
     limits = {row["name"]: row["timeout_s"] for row in recorded["phases"]}
     plan = plan_of(
         flow,
-        {row["id"]: flow.tasks[row["id"]] for row in rows},
+        {row["id"]: there[row["id"]] for row in rows},
         tuple(limits),
         limits.__getitem__,
         needs=recorded["needs"],

@@ -34,6 +34,7 @@ from zf.plan.form import (
     whole,
 )
 from zf.plan.gates.approval import APPROVING, OF_APPROVERS
+from zf.plan.gates.handlers import HANDLING, NOT_OF_HANDLERS
 from zf.plan.gates.keys import GATES
 from zf.plan.inputs.form import OF_A_PHASE, OF_A_PROJECT
 from zf.plan.matrix.keys import AXIS, MATRIX
@@ -314,6 +315,11 @@ TASK: Mapping[str, Key] = {
     ),
 }
 
+HANDLER: Mapping[str, Key] = {
+    **HANDLING,
+    **{name: key for name, key in TASK.items() if name not in NOT_OF_HANDLERS},
+}
+
 PHASE: Mapping[str, Key] = {
     "title": Key(text(NOT_BLANK), "One line for people."),
     "timeout_sec": Key(
@@ -327,6 +333,11 @@ PHASE: Mapping[str, Key] = {
         BOOL, "Whether nothing that is queued later ends a run of the phase.", default=False
     ),
     "inputs": OF_A_PHASE,
+    "on_end": Key(
+        list_of(mapping(HANDLER)),
+        "Tasks that run when the last task of the phase has ended, one after the other.",
+        keys=HANDLER,
+    ),
     "services": SERVICES,
 }
 
@@ -407,6 +418,11 @@ PROJECT: Mapping[str, Key] = {
     **OF_APPROVERS,
     "executors": EXECUTORS,
     "inputs": OF_A_PROJECT,
+    "on_end": Key(
+        list_of(mapping(HANDLER)),
+        "Tasks that run when the last task of the run has ended, one after the other.",
+        keys=HANDLER,
+    ),
     "phases": Key(
         table(text(ID), mapping(PHASE)),
         "Titles, limits and needs of phases, by name.",

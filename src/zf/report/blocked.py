@@ -71,6 +71,7 @@ CODES: Mapping[Cause, str] = {
     Cause.STEP_TIMEOUT: "ZF525",
     Cause.SKIP_EXIT_CODE: "ZF526",
     Cause.REPEAT_LIMIT: "ZF753",
+    Cause.ON_END: "ZF758",
     Cause.BAD_PROBES: "ZF754",
     Cause.INCONCLUSIVE: "ZF755",
     Cause.PROBE_TIMEOUT: "ZF756",

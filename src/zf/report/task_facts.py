@@ -21,6 +21,7 @@ from zf.events import (
     CacheMissed,
     Cause,
     ConditionEvaluated,
+    HandlerClaimed,
     LeaseAwaited,
     LeaseTaken,
     PlanExtended,
@@ -125,6 +126,9 @@ class TaskFacts(Struct):
     # Which agent has the last attempt that was given to one; results that came too late to count.
     placed: AttemptPlaced | None = None
     late: list[ResultQuarantined] = field(default_factory=list)
+    # Whether it is a handler; and of one that was begun, for what.
+    is_handler: bool = False
+    claimed: HandlerClaimed | None = None
     # Of one that is probed: the last probe of the attempt, how many in a row came to the same, and
     # how many in all to what.
     probe: Probe | None = None
@@ -155,6 +159,7 @@ class TaskFacts(Struct):
             base=row.get("base", ""),
             matrix=row.get("matrix", NOTHING),
             max_parallel=row.get("max_parallel"),
+            is_handler="on_end" in row,
             start_after_s=row.get("start_after_s", 0.0),
             weight_s=row.get("weight_s"),
         )

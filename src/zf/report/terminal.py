@@ -23,6 +23,8 @@ from zf.events import (
     ConditionEvaluated,
     Event,
     ExecutorDrained,
+    HandlerClaimed,
+    HandlerEnded,
     Interrupted,
     LeaseAwaited,
     LeaseTaken,
@@ -162,7 +164,7 @@ def _run_line(facts: Facts, event: Event, style: Style) -> str:
             return ""  # of a task, whose end says what came of it
         case AttemptStarted() | AttemptEnded() | TaskNotRun() | LeaseAwaited():
             return ""  # of a task that is not in the plan
-        case RetryScheduled() | RetryDropped() | Probe():
+        case RetryScheduled() | RetryDropped() | Probe() | HandlerClaimed() | HandlerEnded():
             return ""
         case RunSuspended(waiting=names):
             told = f"{count(len(names), 'task')} {'waits' if len(names) == 1 else 'wait'}"

@@ -364,8 +364,7 @@ def tests(task: TaskFacts) -> str:
     return f"{count(said.get('total', 0), 'test')}: {', '.join(parts) or 'all passed'}"
 
 
-# A line of names is looked over; the report itself has them all.
-_MOST_TESTS = 5
+_MOST_TESTS = 5  # of their names; the report itself has them all
 
 # What a task that did not succeed did, for the first line about it.
 VERBS: Mapping[Status, str] = {
@@ -389,6 +388,7 @@ _SENTENCES: Mapping[Cause, str] = {
     Cause.SURVIVORS: "it left processes behind",
     Cause.ARTIFACTS: "an artifact was refused",
     Cause.BUDGET: "it used more than its budget",
+    Cause.ON_END: "it is a handler for another end",
     Cause.REPEAT_LIMIT: "its probes were not good in time",
     Cause.BAD_PROBES: "too many of its probes were bad",
     Cause.INCONCLUSIVE: "its probes could not measure",

@@ -22,6 +22,7 @@ from zf.events import (
     Cause,
     Event,
     ExecutorDrained,
+    HandlerClaimed,
     Interrupted,
     PhaseEnded,
     PhaseStarted,
@@ -270,7 +271,7 @@ class Engine:
         return max(0.0, min(wanted) - now)
 
     def _carry_out(self, orders: list[Order]) -> None:
-        starts = []
+        starts, claims = [], False
         waiting, last = deque(orders), deque[Extend | AskApproval]()
         while waiting or last:
             match order := waiting.popleft() if waiting else last.popleft():
@@ -306,6 +307,7 @@ class Engine:
                     self._record(PhaseEnded(phase, ok, round(took, 6)))
                 case Record(event):
                     self._record(event)
+                    claims |= isinstance(event, HandlerClaimed)
                 case Suspend(waits):
                     self._record(RunSuspended(waits))
                     self._exit_code = Exit.WAITING
@@ -314,6 +316,8 @@ class Engine:
         if starts:
             # Written before a worker is told: what runs is always in the journal. Made durable
             # only after, in `run`, so that the disk works while the tasks do.
+            if claims:  # a handler never runs again, even after a power cut
+                self._recorder.commit()
             self._recorder.flush()
             for task, attempt, slot, spent in starts:
                 then = self._scheduler.guess_next(task)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from zf.errors import Exit, ZfError
+from zf.errors import Exit
 from zf.events import (
     AttemptEnded,
     PlanExtended,
@@ -31,7 +31,6 @@ from zf.proof.durations import runs
 from zf.proof.durations.form import Durations
 from zf.proof.journal import Journal, JournalReading, Line
 from zf.proof.known import Known
-from zf.proof.layout import JOURNAL, PLAN, RUN
 from zf.proof.read import run_json
 from zf.proof.source import provenance
 from zf.proof.tree.records import write_not_run
@@ -55,11 +54,13 @@ if TYPE_CHECKING:
     from zf.engines.places import Places
     from zf.run import extending, outputs, recover
     from zf.run.gates import box as gates
+    from zf.run.gates import told as facts_for_handlers
     from zf.run.gates.gate import Gate
     from zf.work.services import phase as beside
     from zf.work.walls import shield
 else:  # no new run needs them, and few read outputs
     extending = lazy.module("zf.run.extending")
+    facts_for_handlers = lazy.module("zf.run.gates.told")
     outputs = lazy.module("zf.run.outputs")
     recover = lazy.module("zf.run.recover")
     gates = lazy.module("zf.run.gates.box")
@@ -131,6 +132,7 @@ def launch(request: RunRequest, command: Sequence[str]) -> Launched:
         # 5. Tasks run; then the proof is sealed.
         with opening.recording(request.run):
             done = _conduct(request, start, recorder, inbox, pool, lock_fd)
+            assert done is not None
         if not (done.facts.tampered or done.facts.suspended):
             took = _took_s(done.facts)
             took.pop(request.terminal, None)  # a person's time
@@ -161,6 +163,21 @@ def resume(request: RunRequest) -> Launched:
     Raises ZfError: exit 5 for a run that is alive or sealed, 1 when its proof is not as it was
     left.
     """
+    done = _go_on(request)
+    assert done is not None  # what is not given up is sealed
+    return done
+
+
+def finish_owed(request: RunRequest) -> None:
+    """Run the handlers that a run owes whose runner died, and nothing else: it is not to go on.
+
+    As above; its proof stays open, to be sealed as it is then.
+    """
+    _go_on(request, is_given_up=True)
+
+
+def _go_on(request: RunRequest, *, is_given_up: bool = False) -> Launched | None:
+    """Take a run up where its journal ends."""
     run, run_dir = request.run, request.run_dir
     opening.refuse_unset(request)
     request = opening.able(request)
@@ -176,7 +193,7 @@ def resume(request: RunRequest) -> Launched:
         from zf.proof import abandoned  # noqa: PLC0415 - no new run needs it
 
         # 2. Its proof is verified, and its journal taken up where it ends.
-        journal, reading = _verified_journal(request)
+        journal, reading = recover.verified_journal(request)
         known = Known(odd=None)
         known.remember_place(run_dir)
         fold = Fold(request.redactor.plan(request.plan.as_json()), request.limits.as_json())
@@ -203,18 +220,18 @@ def resume(request: RunRequest) -> Launched:
             recorder.record(recover.outcome(run, run_dir, task, attempt, request.redactor, before))
         recorder.commit()
         if any(task.approval for task in tasks.values()):
-            _answered_meanwhile(request, journal, reading, tasks, recorder)
+            recover.answered_meanwhile(request, journal, reading, tasks, recorder)
         # 4. The rest runs, as in a new run; then the proof is sealed.
         begun = reading.events[0]
         assert isinstance(begun, RunStarted)  # its proof is intact
         trace = Trace(run, begun.trace_id, begun.traceparent)
         request = replace(request, trace=trace)
-        start = _start_again(request, journal, reading, tasks)
+        start = _start_again(request, journal, reading, tasks, is_given_up=is_given_up)
         pool = _pool(request, known)
         for event in joined:
             pool.extend(event.base, event.instances)
         pool.facts = request.facts_for_steps(start.about, tasks.values())
-        return _conduct(request, start, recorder, inbox, pool, lock_fd)
+        return _conduct(request, start, recorder, inbox, pool, lock_fd, is_given_up=is_given_up)
 
 
 def _conduct(
@@ -224,9 +241,12 @@ def _conduct(
     inbox: Inbox,
     pool: Pool,
     lock_fd: int,
-) -> Launched:
-    """Carry a run to its end and seal it."""
+    *,
+    is_given_up: bool = False,
+) -> Launched | None:
+    """Carry a run to its end and seal it; one that is given up has no end, and is not sealed."""
     run_dir = request.run_dir
+    pool.tell_handler = lambda task: facts_for_handlers.told(recorder.facts, task)
     places = _places(request, start.scheduler, pool)
     about = {
         "run": request.run,
@@ -266,6 +286,9 @@ def _conduct(
         source_changed = looks.enter_context(start.looking_again(inbox))
         recorder.commit()
         places.close()
+        if is_given_up:
+            recorder.close()
+            return None
         blocked_sha256 = sealing.write_blocked(run_dir, recorder.facts)
         took_s = round(time.monotonic() - start.began, 6)
         changed = source_changed()
@@ -368,53 +391,13 @@ def _write_not_run(request: RunRequest, pool: Pool) -> Callable[[TaskNotRun], st
 # What only a resumed run needs.
 
 
-def _verified_journal(request: RunRequest) -> tuple[Journal, JournalReading]:
-    """The journal to go on with, and what it says; of a run whose proof is intact."""
-    from zf.run.upstream import refuse_unless_intact  # noqa: PLC0415 - no new run needs it
-
-    found = refuse_unless_intact(request.run_dir, request.run)
-    journal, reading = Journal.reopen(f"{request.run_dir}/{JOURNAL}")
-    started = reading.events[0]
-    assert isinstance(started, RunStarted)  # its proof is intact
-    then = {RUN: started.run_sha256, PLAN: started.plan_sha256}
-    if reading.head != found.result["head"] or then != request.papers:
-        raise ZfError(
-            f"the proof of run {request.run!r} changed while it was looked at",
-            exit_code=Exit.FAILED,
-            code="ZF140",
-            hint=f"zf verify {request.run} says what is wrong with it",
-        )
-    return journal, reading
-
-
-def _answered_meanwhile(
+def _start_again(
     request: RunRequest,
     journal: Journal,
     reading: JournalReading,
     tasks: Mapping[str, Task],
-    recorder: Recorder,
-) -> None:
-    """Take in what was answered while the run had no runner, before any time is up that the
-    answer came in.
-    """
-    from zf.proof import abandoned  # noqa: PLC0415 - no new run needs it
-    from zf.run.gates.gate import opened  # noqa: PLC0415 - few runs have anything to approve
-
-    begun, lines = reading.events[0], journal.read_back().lines
-    assert isinstance(begun, RunStarted)  # its proof is intact
-    gate = opened(request, run_json(request.run_dir), begun, tasks, lines)
-    gate.also_in(request.run_dir)
-    for event, _ in gate.look():
-        if event is not None:
-            gate.take(event, "")
-            recorder.record(event)
-    recorder.commit()
-    abandoned.drop_answers(request.run_dir)
-    gates.clear(request.flow.proofs, request.run)
-
-
-def _start_again(
-    request: RunRequest, journal: Journal, reading: JournalReading, tasks: Mapping[str, Task]
+    *,
+    is_given_up: bool,
 ) -> _Start:
     """Where the dead runner stopped, with what was written down since; `tasks` are all that its
     plan has by now.
@@ -430,7 +413,7 @@ def _start_again(
     for event in reading.events:
         if isinstance(event, AttemptEnded) and scheduler.asks_for_outputs(event):
             scheduler.take_outputs(outputs.read_ended(request.run_dir, event))
-    orders = recover.outstanding(scheduler, lines, times, idle_s(lines))
+    orders = recover.outstanding(scheduler, lines, times, idle_s(lines), is_given_up=is_given_up)
 
     @contextmanager
     def looking_again(inbox: Inbox) -> Iterator[Callable[[], bool | None]]:

@@ -279,7 +279,8 @@ def recorded_request(
         from zf.run.host import containers  # noqa: PLC0415 - few tasks have one
 
         flow = containers.pinned(flow, recorded["images"])
-    tasks = [flow.tasks[row["id"]] for row in planned["tasks"] if row["id"] in flow.tasks]
+    there = {**flow.tasks, **{task.id: task for task in flow.handlers}}
+    tasks = [there[row["id"]] for row in planned["tasks"] if row["id"] in there]
     redactor = Redactor(tasks, environ, flow.project, inputs)
     request = RunRequest(
         flow,

@@ -155,6 +155,8 @@ class Attempt:
             self._facts = {**self._facts, **handed}
         if self._left:
             os.makedirs(self._left_at)
+        if order.told:
+            channel.tell(self._context, self._task.id, self.outcome.attempt, order.told)
         if self._task.outputs:
             channel.mend(self._context.written_channel)
         if self._context.shield is not None:

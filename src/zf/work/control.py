@@ -69,6 +69,8 @@ class StartOrder(Struct, frozen=True):
     refused: str = ""
     # The statements by which it was approved, each with its signature.
     answers: Sequence[Sequence[str]] = ()
+    # Of a handler: what its run or phase came to, as JSON.
+    told: str = ""
 
 
 class RunnerOrders:
@@ -248,10 +250,12 @@ def start_order(
     facts: Mapping[str, Any] = NOTHING,
     refused: str = "",
     answers: Sequence[Sequence[str]] = (),
+    told: str = "",
 ) -> bytes:
     """A line that begins an attempt, and says which task may follow it; for a second attempt also
     the `task_sha256` of the one before, and what was `spent` of its budget; those of `needs`; and
-    the `facts` that conditions of its steps may name; and the `answers` by which it was approved.
+    the `facts` that conditions of its steps may name; and the `answers` by which it was approved;
+    and what a handler is `told`.
     """
     # An id needs no escapes in JSON, and this is on the way from one step to the next.
     more = f',"before":"{before}"' if before else ""
@@ -266,6 +270,8 @@ def start_order(
         more += f',"refused":{_to_json(refused)}'
     if answers:
         more += f',"answers":{_to_json([*map(list, answers)])}'
+    if told:
+        more += f',"told":{_to_json(told)}'
     return f'{{"task":"{task}","attempt":{attempt},"then":"{then or ""}"{more}}}\n'.encode("ascii")
 
 

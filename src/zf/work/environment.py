@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # What the folder is called in which steps tell zf something, after the worker's number.
 CHANNEL = ".told"
-METRICS, OUTPUT = "ZF_METRICS", "ZF_OUTPUT"
+METRICS, OUTPUT, RUN_FACTS = "ZF_METRICS", "ZF_OUTPUT", "ZF_RUN_FACTS"
 # When that folder was changed while nothing was put into it: a time that no clock shows. So a
 # single look says that the steps told nothing, as nearly all do.
 UNTOUCHED_NS = (0, 0)
@@ -56,6 +56,11 @@ def channel_files(channel: str, task: str, attempt: int) -> dict[str, str]:
     """The variables that name the files in which an attempt tells something, with their paths."""
     path = f"{channel}/{task}.{attempt}"
     return {METRICS: f"{path}.metrics", OUTPUT: f"{path}.output"}
+
+
+def facts_file(channel: str, task: str, attempt: int) -> str:
+    """Where a handler finds what its run, or phase, came to."""
+    return f"{channel}/{task}.{attempt}.run-facts.json"
 
 
 def own_variables(
@@ -85,6 +90,7 @@ def own_variables(
         "ATTEMPT": str(attempt),
         "COMPOSE_PROJECT_NAME": compose_project_name(place.run, task.id),
         **channel_files(channel, task.id, attempt),
+        **({RUN_FACTS: facts_file(channel, task.id, attempt)} if task.on_end else {}),
         COOKIE: cookie,
         **ports,
     }
@@ -156,7 +162,7 @@ class StepEnvironment(Struct, frozen=True):
         return {k: hide(v) if k in told else None for k, v in self.values.items()}
 
 
-_UNSEEN = frozenset({COOKIE, METRICS, OUTPUT})
+_UNSEEN = frozenset({COOKIE, METRICS, OUTPUT, RUN_FACTS})
 
 
 def _taking(outside: Mapping[str, frozenset[str]], hidden: Collection[str]) -> set[str]:

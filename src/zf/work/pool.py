@@ -91,6 +91,8 @@ class Pool:
         self.answers_for: Callable[[str, int], Sequence[tuple[str, str]]] = lambda *_: ()
         # The services of phases, where there are any; the caller says it, too.
         self.beside: Beside | None = None
+        # What a handler is told of its run, as JSON; the caller says how it is had.
+        self.tell_handler: Callable[[str], str] = str
         self.tasks = tasks
         self._extensions: list[bytes] = []
         self.shared = shared
@@ -155,9 +157,10 @@ class Pool:
         names = [need.task for need in needed(started.task, self.shared.joined)]
         needs = self.known.lists_for_others(names) if names else NOTHING
         facts = self.facts.get(task, NOTHING)
+        told = self.tell_handler(task) if started.task.on_end else ""
         beside, phase = self.beside, started.task.phase
         refused = "" if beside is None else beside.begin(phase, self._poll)
-        more = needs, spent, facts, refused, self.answers_for(task, attempt)
+        more = needs, spent, facts, refused, self.answers_for(task, attempt), told
         self._send(handle, start_order(task, attempt, then, before, *more), lease_fd)
 
     def rest(self, task: str) -> None:

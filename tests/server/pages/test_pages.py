@@ -45,7 +45,16 @@ PAGES = (
     *("/runs/first/timeline", "/runs/first/graph", "/runs/first/files", "/runs/first/settings"),
     *("/runs/first/verify", "/runs/first/tasks/unit", "/runs/first/tasks/e2e"),
     *("/runs/first/tasks/lint/logs/step-0", "/runs/first/tasks/lint/logs/step-0?q=rounds&line=1"),
-    *("/approvals", "/audit", "/runs/none", "/login"),
+    *(
+        "/approvals",
+        "/queue",
+        "/schedules",
+        "/switches",
+        "/workers",
+        "/audit",
+        "/runs/none",
+        "/login",
+    ),
 )
 
 
@@ -117,7 +126,7 @@ class Person:
 def person(server) -> Iterator[Person]:
     with opened_browser() as window:
         window.size(1280, 900)
-        window.driver.set_script_timeout(15)
+        window.driver.set_script_timeout(60)
         found = re.search(r"/(#token=\S+)", server.said)
         assert found
         person = Person(window, server)
@@ -251,6 +260,26 @@ def test_a_long_log_is_held_in_windows_searched_and_copied_by_whole_lines(person
         ".then((answer) => answer.text()).then(done)"
     )
     assert answer == "line 11999 of many\nline 12000 of many\nE   assert 403 == 200\n"
+    assert console(person) == []
+
+
+def test_what_is_switched_off_is_told_in_red_on_every_page_until_it_is_on_again(person, server):
+    person.browser.js("window.confirm = () => true")
+    person.go("/switches")
+    person.browser.wait(
+        "const row = [...document.querySelectorAll('tr')].find((one) =>"
+        " one.innerText.startsWith('schedules')); row.querySelector('button').click(); return true"
+    )
+    person.browser.wait("return document.querySelector('.off')?.innerText.includes('schedules')")
+    person.go("/runs")
+    colour = "return getComputedStyle(document.querySelector('.off b')).color"
+    assert person.browser.js(colour) == "rgb(179, 38, 30)"
+    item = server.post("/queue", {"phases": ["A"], "priority": 7}).json["item"]
+    person.go("/queue")
+    person.sees(item)
+    person.go("/switches")
+    person.clicks("switch on")
+    person.browser.wait("return !document.querySelector('.off')")
     assert console(person) == []
 
 

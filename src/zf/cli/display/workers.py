@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from zf.cli.project import facts_of, find_run, open_project, proofs_folder
 from zf.errors import Exit, ZfError, printable
 from zf.report.words import duration, without_colour
 from zf.run.host import lock
+from zf.run.host.workers import of_run
 
 _AGENT = ("EXECUTOR", "STATE", "TASK", "MACHINE", "ZF", "SINCE", "HEARD")
 
@@ -96,31 +96,8 @@ def _live(run: str | None) -> list[str]:
 
 
 def _of_run(run: str) -> dict[str, Any]:
-    from zf.proof.read import run_json
-
     proofs = proofs_folder()
-    facts = facts_of(f"{proofs}/{run}")
-    limits = run_json(f"{proofs}/{run}").get("limits", {})
-    agents, at = [], time.time()
-    try:
-        with open(f"{lock.aside_path(proofs, run)}/workers.json", encoding="utf-8") as stream:
-            told = json.load(stream)
-            agents, at = told["agents"], told["at"]
-    except (OSError, ValueError, KeyError):
-        pass  # the run has none yet
-    since_s = max(0.0, time.time() - at)
-    for agent in agents:
-        agent["heard_s"] = None if agent["heard_s"] is None else agent["heard_s"] + since_s
-        agent["since_s"] += since_s
-    away = {agent["task"] for agent in agents}
-    return {
-        "run": run,
-        "executors": list(limits.get("executors", {})),
-        "drained": list(facts.drained),
-        "here": [name for name in facts.running if name not in away],
-        "max_jobs": limits.get("max_jobs"),
-        "agents": agents,
-    }
+    return of_run(proofs, run, facts_of(f"{proofs}/{run}"))
 
 
 def _lines(

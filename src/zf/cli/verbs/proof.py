@@ -270,15 +270,19 @@ def seal(
     _directory: Directory = None,
 ) -> int:
     """Close a run that was killed, as incomplete; or sign, with --sign, one that is sealed."""
+    from zf.proof.layout import MANIFEST
     from zf.run.sealing import NotAsLeftError
     from zf.run.sealing import seal as close
 
     if not sign and (key or approval):
         raise ZfError("--key and --approval go with --sign")
+    run_dir = find_run(run, own=True)
+    if not os.path.lexists(f"{run_dir}/{MANIFEST}"):
+        from zf.cli.verbs.rerun import finish_owed
+
+        finish_owed(run_dir)
     try:
-        for done in close(
-            proofs_folder(), find_run(run, own=True), signer(key) if sign else None, approval
-        ):
+        for done in close(proofs_folder(), run_dir, signer(key) if sign else None, approval):
             print(done)
     except NotAsLeftError as error:
         streams.say(sys.stderr, error.report + "\n")

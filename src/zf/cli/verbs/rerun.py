@@ -22,7 +22,7 @@ from zf.cli.project import (
     proofs_folder,
 )
 from zf.cli.signing import conclude, signer_of_run, trust_of
-from zf.errors import Exit
+from zf.errors import Exit, ZfError
 from zf.lean.records import replace
 from zf.settings import RunOptions
 
@@ -170,3 +170,47 @@ def _decide(run: str, task: str, decision: str, comment: str, key: str | None, c
         refused = one.exit_code != Exit.OK
         streams.say(sys.stderr if refused else sys.stdout, as_typed(f"{one.text}\n"))
     return max(one.exit_code for one in told)
+
+
+def finish_owed(run_dir: str) -> None:
+    """Run the handlers that a killed run still owes, before it is sealed as it is. Where they
+    cannot be run, as the project is not here or is another by now, that is told.
+    """
+    from zf.run.launch import finish_owed as finish
+    from zf.run.request import recorded_request
+
+    owed = _owed(run_dir)
+    if not owed:
+        return
+    streams.display()
+    try:
+        flow = open_project(quiet=True)
+        watcher = progress.Watcher(RunOptions(), flow.proofs)
+        request = recorded_request(
+            flow,
+            run_dir,
+            os.environ,
+            watch=watcher.watch,
+            look_s=watcher.look_s,
+            output_fd=watcher.output_fd,
+        )
+        hide_in_commands(request.redactor.text)
+        finish(request)
+    except ZfError as error:
+        told = f"not run: {', '.join(owed)}, as {error}"
+        streams.say(sys.stderr, f"zf: handlers of the run were {told}\n")
+
+
+def _owed(run_dir: str) -> list[str]:
+    """The handlers of a run without an end that no runner has claimed."""
+    from zf.events import HandlerClaimed, RunEnded, TaskNotRun
+    from zf.proof import read
+
+    handlers = [row["id"] for row in read.plan_json(run_dir)["tasks"] if "on_end" in row]
+    if not handlers:
+        return []
+    events = read.journal(run_dir).events
+    if any(isinstance(event, RunEnded) for event in events):
+        return []
+    past = {e.task for e in events if isinstance(e, HandlerClaimed | TaskNotRun)}
+    return [name for name in handlers if name not in past]

@@ -50,6 +50,7 @@ def _project(form: Mapping[str, Any]) -> Project:
     throttle = said.pop("throttle", {})
     said.pop("inputs", None)
     said["executors"] = executors_of(said.pop("executors", {}))
+    said.pop("on_end", None)  # tasks, which are read as such
     said["phases"] = {
         name: Phase(
             phase.get("title", ""),

@@ -19,6 +19,8 @@ from zf.events import (
     ConditionEvaluated,
     Event,
     ExecutorDrained,
+    HandlerClaimed,
+    HandlerEnded,
     Interrupted,
     LeaseAwaited,
     LeaseTaken,
@@ -118,9 +120,11 @@ class Fold:
                 facts.tasks[event.task].goes_on(event)
             case ApprovalAsked() | ApprovalGiven() | ApprovalRefused():
                 facts.tasks[event.task].at_gate(event, mono)
+            case HandlerClaimed():
+                facts.tasks[event.task].claimed = event
             case ExecutorDrained():
                 facts.drained.append(event.executor)
-            case CancelRequested() | ServiceStarted() | ServiceEnded():
+            case CancelRequested() | ServiceStarted() | ServiceEnded() | HandlerEnded():
                 pass  # what comes of it has events of its own
             case RunStarted() | RunResumed() | RunSuspended() | RunEnded():
                 self._run(event, mono, wall)

@@ -107,7 +107,7 @@ class Gates:
 
     def among(self, names: Iterable[str], phase: str | None) -> set[str]:
         """Those of these tasks, of this phase if one is named, that have to be approved."""
-        asking = {name for name in names if self._tasks[name].approval}
+        asking = {name for name in names if name in self._tasks and self._tasks[name].approval}
         return {name for name in asking if phase in {None, self._tasks[name].phase}}
 
     def was_idle(self, seconds: float) -> None:

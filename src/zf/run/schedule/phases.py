@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from zf.model.handler import FAILURE, SUCCESS, TIMEOUT
 from zf.plan.graph import Plan
 
 
@@ -26,6 +27,9 @@ class Phases:
             self._members[task.phase].append(task.id)
         self._left = {phase: len(members) for phase, members in self._members.items()}
         self._failed: set[str] = set()
+        # That ran out of time, or of which no task had its turn.
+        self._late: set[str] = set()
+        self._idle: set[str] = set()
 
     def extend(self, phase: str, base: str, names: list[str]) -> None:
         """These tasks are in the place of one that has not ended."""
@@ -50,6 +54,21 @@ class Phases:
     def members(self, phase: str | None) -> list[str]:
         return self._members[phase] if phase is not None else []
 
+    def left(self, phase: str) -> int:
+        """How many of its tasks have not ended."""
+        return self._left[phase]
+
+    def had_no_turn(self) -> None:
+        """Of the phase under way nothing but handlers is left: it was given up, or stopped."""
+        assert self.name is not None
+        self._idle.add(self.name)
+
+    def came_to(self, phase: str) -> str:
+        """What its tasks came to, in the words of handlers; nothing where none had its turn."""
+        if phase in self._idle:
+            return ""
+        return TIMEOUT if phase in self._late else FAILURE if phase in self._failed else SUCCESS
+
     def note_end(self, phase: str, *, good: bool) -> None:
         """A task of this phase has ended, perhaps before the phase began: it was cancelled."""
         self._left[phase] -= 1
@@ -61,6 +80,7 @@ class Phases:
         assert self.name is not None
         self.struck = True
         self._failed.add(self.name)
+        self._late.add(self.name)
 
     def run_out_of_budget(self, phase: str) -> None:
         """The phase has failed, or the one under way where the budget is the run's."""

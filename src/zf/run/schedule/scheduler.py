@@ -28,9 +28,11 @@ Each event costs O(log n) and the dependents it concerns; only stopping looks at
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
+from zf.errors import Exit
 from zf.events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -43,6 +45,7 @@ from zf.events import (
     ConditionEvaluated,
     Event,
     ExecutorDrained,
+    HandlerClaimed,
     Interrupted,
     PhaseTimedOut,
     PlanExtended,
@@ -59,7 +62,9 @@ from zf.lean.records import replace
 from zf.metrics.budget import Spent
 from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
+from zf.run.gates.handling import Handling
 from zf.run.schedule import gates
+from zf.run.schedule.alarms import Alarms
 from zf.run.schedule.clock import Alarm, Clock
 from zf.run.schedule.exits import Exits
 from zf.run.schedule.orders import (
@@ -140,8 +145,13 @@ class Scheduler:
         self.executors: Collection[str] = limits.executors
         self.placed: Mapping[str, str] = self._executors.placed if self._executors else NOTHING
         self._stops = Stops(limits, self._phases, self._tasks, self._order)
+        rest = self._clock, self._phases, self._tasks, self._stops
+        self._alarms = Alarms(plan.tasks, *rest)
+        self._handling = Handling(*rest)
         self._exits = Exits(plan.tasks, limits.only)
         self._ended = False
+        # Of a run that is given up: the handlers that are still to begin, each with what it is for.
+        self._owed: deque[tuple[str, str]] | None = None
 
     def guess_next(self, name: str) -> str | None:
         """The task that is likely to start when this one has succeeded, if nothing else would take
@@ -266,10 +276,21 @@ class Scheduler:
                 self._slots.monitors.resting.pop(name, None)
                 self._slots.running[name] = attempt
                 self._tasks.probed(event)
+            case HandlerClaimed():
+                tasks.handlers.remember(event)
             case AttemptEnded() | Interrupted() | CancelRequested() | ExecutorDrained():
                 self._take_in(event)
         self._settle()
         return self._take_orders()
+
+    def give_up(self, now: float) -> list[Order]:
+        """The orders of a run that is not to go on, but for the handlers that it owes."""
+        self._clock.now = now
+        self._handling.give_up()
+        phases = [self._phases.name or "", *self._phases.to_come]
+        self._alarms.given_up = True
+        self._owed = deque(self._tasks.handlers.owed(phases, self.done))
+        return self._turn()
 
     def _extend(
         self, joined: PlanExtended, contexts: Mapping[str, ConditionContext] = NOTHING
@@ -318,14 +339,14 @@ class Scheduler:
         # Slots come before patience: what can start now has not waited too long.
         self._settle()
         while alarm := self._clock.due(self._clock.alarms):
-            self._strike(alarm)
+            self._alarms.strike(alarm)
             self._settle()
         if self._stops.leave_drained():
             self._settle()
         self._tasks.fill_slots()
         # Nor has what was asked for just now: the answer comes at this same moment.
         while self._slots.asked is None and (alarm := self._clock.due(self._clock.patience)):
-            self._strike(alarm)
+            self._alarms.strike(alarm)
             self._settle()
             self._tasks.fill_slots()
         self._suspend()
@@ -341,11 +362,14 @@ class Scheduler:
         if self._clock.asleep or tasks.extending:
             return
         if waiting := tasks.gates.waiting():
-            self._ended = True
+            self._ended = self._alarms.ended = True
             self._order(Suspend(waiting))
 
     def _settle(self) -> None:
         tasks = self._tasks
+        if self._owed is not None:
+            self._settle_owed(self._owed)
+            return
         while not self._ended:
             if tasks.stopped is None:
                 if tasks.first_failed and self._limits.fail_fast:
@@ -353,13 +377,26 @@ class Scheduler:
             elif not self._slots.under_way:
                 tasks.cancel_waiting(self._phases.name)  # those that were spared
             if not self._phases.is_over:
-                break
+                if not (tasks.handlers.names and self._handling.begin_next()):
+                    break
+                continue
             self._end_phase()
+
+    def _settle_owed(self, owed: deque[tuple[str, str]]) -> None:
+        while not (self._slots.under_way or self._slots.queue or self._clock.asleep):
+            if not owed:
+                self._order(EndRun(Exit.FAILED))
+                self._ended = self._alarms.ended = True
+                return
+            self._handling.begin_owed(*owed.popleft())
 
     def _take_orders(self) -> list[Order]:
         orders = self._orders.copy()
         self._orders.clear()
         return orders
+
+    def _matters(self, alarm: Alarm) -> bool:
+        return self._alarms.matters(alarm)
 
     # Rule 3: phases.
 
@@ -377,61 +414,13 @@ class Scheduler:
             self._order(StartPhase(phase, self._phases.timeout_s))
             self._clock.set(self._clock.now + self._phases.timeout_s, "phase", phase)
             self._slots.begin_phase(self._phases.max_jobs)
+            self._tasks.handlers.ended = None
             self._tasks.begin_phase()
         else:
-            self._ended = True
+            self._ended = self._alarms.ended = True
             self._record(self._slots.gate.open(self._clock.now))
             ok, late, signal = self._phases.all_ok, self._stops.late, self._stops.signal
             self._order(EndRun(self._exits.of_run(self.done, signal, late=late, ok=ok)))
-
-    # Rule 4: clocks.
-
-    def _matters(self, alarm: Alarm) -> bool:
-        """Whether there is still something to wake or to stop."""
-        at, _, kind, name = alarm
-        match kind:
-            case "phase":
-                return self._phases.name == name and not self._phases.struck
-            case "wake":
-                # A replay leaves alarms behind that did not strike.
-                return self._clock.asleep.get(name) == at
-            case "queue":
-                return name in self._slots.queue and not self._slots.has_begun(name)
-            case "lease":
-                return True
-            case "approval":
-                return self._tasks.gates.matters(name, at)
-            case "deadline":
-                return self._tasks.is_endable(name)
-            case "attempt":
-                return self._slots.monitors.is_late(name, at) and self._tasks.is_endable(name)
-            case "run":
-                return not self._ended and not self._stops.run_struck and self._stops.signal is None
-
-    def _strike(self, alarm: Alarm) -> None:
-        _, _, kind, name = alarm
-        match kind:
-            case "wake":
-                self._tasks.line_up(name)
-            case "queue":
-                patience_s = self._plan.tasks[name].queue_timeout_s
-                detail = f"waited {patience_s:g}s for {self._slots.awaited_by(name)}"
-                end = Decision(Status.TIMEOUT, Cause.QUEUE_TIMEOUT, detail)
-                self._tasks.give_up_waiting(name, end)
-            case "lease":
-                self._slots.look_again(name)
-            case "approval":
-                self._tasks.end(name, self._tasks.gates.too_late(name))
-            case "deadline":
-                deadline_s = self._plan.tasks[name].deadline_s
-                detail = f"deadline ({deadline_s:g}s after the start) passed"
-                self._tasks.end(name, Decision(Status.TIMEOUT, Cause.DEADLINE, detail))
-            case "attempt":
-                self._tasks.time_out(name)
-            case "phase":
-                self._stops.time_out_phase()
-            case "run":
-                self._stops.time_out_run()
 
     def _strain(self, strained: Iterable[BudgetWarned]) -> None:
         """Say which budgets are near their end, and stop what is over its own."""

@@ -22,6 +22,7 @@ from zf.events import (
 )
 from zf.model import NOTHING, Task
 from zf.plan.graph import Plan
+from zf.run.gates.handlers import Handlers
 from zf.run.gates.verdict import Again, Failed, Good
 from zf.run.schedule.clock import Clock
 from zf.run.schedule.gates import Gates
@@ -74,10 +75,11 @@ class Tasks:
         self.slots = Slots(plan, limits, clock, order)
         self.budgets = Budgets(plan)
         self.gates = Gates(plan.tasks, self.slots.attempts, clock, order)
+        self.handlers = Handlers(plan.tasks, order)
         # Made when the first instance of a matrix that fails fast has failed.
         self._matrices: Matrices | None = None
         self.done = outcomes.done
-        self.always = outcomes.always
+        self.always = outcomes.always | self.handlers.names
         self.stopped: Decision | None = None
         self.first_failed: str | None = None
         self._retries = Retries(limits.seed, allowed=limits.retries)
@@ -125,6 +127,8 @@ class Tasks:
         if name in self.slots.monitors.resting:
             self.slots.probe(name)
             return
+        if name in self.handlers.names:
+            self.handlers.claim(name)
         self._fallback.pop(name, None)
         self.slots.start(name, self.budgets.spent_before(name) if self.budgets.is_any else NOTHING)
 
@@ -158,6 +162,9 @@ class Tasks:
 
     def _try_again(self, ended: AttemptEnded) -> bool:
         name, task = ended.task, self._tasks[ended.task]
+        is_handler = name in self.handlers.names
+        if is_handler and ended.cause is Cause.RUNNER and not self.handlers.is_repeatable(name):
+            return False
         if not self._may_start(name) or name in self._doomed or self._clock.is_late(task):
             return False
         if ended.cause is Cause.BUDGET or (self.budgets.is_any and self.budgets.is_used_up(name)):
@@ -179,7 +186,7 @@ class Tasks:
     def drop_retry(self, name: str, cause: Cause) -> None:
         """If it waits for another attempt: the task ends as its last one did."""
         if (ended := self._fallback.pop(name, None)) is not None:
-            self._leave_line(name)
+            self.leave_line(name)
             self._order(Record(RetryDropped(name, ended.attempt + 1, cause)))
             self._conclude(ended)
 
@@ -187,6 +194,8 @@ class Tasks:
 
     def _conclude(self, ended: AttemptEnded) -> None:
         self._note_end(ended.task, ended.status, ended.exit_code)
+        if ended.task in self.handlers.names:
+            self.handlers.end(ended.task, ended.status)
         self._tell_dependents([ended.task])
 
     def _note_end(self, name: str, status: Status, exit_code: int | None) -> None:
@@ -215,12 +224,16 @@ class Tasks:
         ended = deque(names)
         while ended:
             for name in self._outcomes.decided_by(ended.popleft(), self._phases.name):
-                if self._decide(name):
+                if self.decide(name):
                     ended.append(name)
 
     def begin_phase(self) -> None:
         """Set the deadlines of the phase's tasks, and decide those whose needs have ended."""
-        self._begin(self._phases.members(self._phases.name))
+        members, handlers = self._phases.members(self._phases.name), self.handlers.names
+        ordinary = [name for name in members if name not in handlers] if handlers else members
+        if self.handlers.names and ordinary and all(name in self.done for name in ordinary):
+            self._phases.had_no_turn()
+        self._begin(ordinary)
 
     def _begin(self, names: Iterable[str]) -> None:
         ended = []
@@ -228,11 +241,11 @@ class Tasks:
             if name in self.done:
                 continue  # it was cancelled before its phase began
             self._clock.set_deadline(self._tasks[name])
-            if self._outcomes.is_decided(name) and self._decide(name):
+            if self._outcomes.is_decided(name) and self.decide(name):
                 ended.append(name)
         self._tell_dependents(ended)
 
-    def _decide(self, name: str) -> bool:
+    def decide(self, name: str) -> bool:
         """Queue a task whose needs allow it, or end it without an attempt (then True)."""
         may_start = self._may_start(name)
         if not may_start and not self._outcomes.may_be_blocked(name, but=Status.CANCELLED):
@@ -243,7 +256,7 @@ class Tasks:
         if decision.asked is not None:
             self._order(Record(decision.asked))
         if decision.status is not None:
-            self._not_run(name, decision)
+            self.not_run(name, decision)
             return True
         if self._tasks[name].matrix_from:
             self.extending.add(name)
@@ -277,12 +290,12 @@ class Tasks:
         if patience_s is not None and not self.slots.has_begun(name):
             self._clock.set(self._clock.now + patience_s, "queue", name)
 
-    def _leave_line(self, name: str) -> None:
+    def leave_line(self, name: str) -> None:
         self.gates.drop(name)
         self._clock.asleep.pop(name, None)
         self.slots.leave(name)
 
-    def _not_run(self, name: str, end: Decision) -> None:
+    def not_run(self, name: str, end: Decision) -> None:
         assert end.status is not None
         self.extending.discard(name)
         self.gates.drop(name)
@@ -294,8 +307,8 @@ class Tasks:
 
     def give_up_waiting(self, name: str, end: Decision) -> None:
         """End one task that has not started, and settle its dependents."""
-        self._leave_line(name)
-        self._not_run(name, end)
+        self.leave_line(name)
+        self.not_run(name, end)
         self._tell_dependents([name])
 
     def end(self, name: str, end: Decision) -> None:
@@ -309,7 +322,8 @@ class Tasks:
 
     def kill_running(self, cause: Cause, *, force: bool = False, detail: str = "") -> None:
         for name in self.slots.under_way:
-            self._kill(name, cause, force=force, detail=detail)
+            if name not in self.handlers.names or force:  # those have a time of their own
+                self._kill(name, cause, force=force, detail=detail)
 
     def _kill(self, name: str, cause: Cause, *, force: bool = False, detail: str = "") -> None:
         self._doomed.add(name)
@@ -327,7 +341,7 @@ class Tasks:
             self.drop_retry(name, cause)
         for name in self._phases.members(self._phases.name):
             if name not in self.always and not self.slots.attempt_of(name):
-                self._leave_line(name)
+                self.leave_line(name)
         spared = self._outcomes.blockable_by(self.slots.under_way) if spare else ()
         self.cancel_waiting(self._phases.name, spared)
         for phase in phases:
@@ -362,7 +376,7 @@ class Tasks:
         ended = []
         for name in self._phases.members(phase):
             if self.is_waiting(name) and not (name in spared or name in self.always):
-                if not (but_blocked and self._decide(name)):
-                    self._not_run(name, end)
+                if not (but_blocked and self.decide(name)):
+                    self.not_run(name, end)
                 ended.append(name)
         self._tell_dependents(ended)

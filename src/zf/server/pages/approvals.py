@@ -13,8 +13,8 @@ from zf.report.task_facts import TaskFacts
 from zf.report.waiting import by_whom
 from zf.report.words import duration
 from zf.server.live.opened import FollowedRun
-from zf.server.pages import sheet
-from zf.server.pages.sheet import open_runs, runs_of
+from zf.server.pages.frame import sheet
+from zf.server.pages.frame.sheet import open_runs, runs_of
 
 router = APIRouter(include_in_schema=False)
 

@@ -13,8 +13,8 @@ from zf.server.access.access import Access
 from zf.server.access.roles import Role
 from zf.server.api.needs import at_least
 from zf.server.live.summaries import Summary
-from zf.server.pages import links, sheet
-from zf.server.pages.sheet import runs_of
+from zf.server.pages.frame import links, sheet
+from zf.server.pages.frame.sheet import runs_of
 
 router = APIRouter(include_in_schema=False)
 

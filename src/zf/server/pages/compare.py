@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 
 from zf.errors import ZfError
 from zf.report.html import comparison
-from zf.server.pages import sheet
-from zf.server.pages.sheet import open_runs, runs_of
+from zf.server.pages.frame import sheet
+from zf.server.pages.frame.sheet import open_runs, runs_of
 
 router = APIRouter(include_in_schema=False)
 

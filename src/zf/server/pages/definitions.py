@@ -31,8 +31,8 @@ from zf.report.pictures import graph as picture
 from zf.report.words import duration
 from zf.run.host import lock
 from zf.server.live.summaries import Summary
-from zf.server.pages import links, rows, sheet
-from zf.server.pages.sheet import flows_of, runs_of
+from zf.server.pages.frame import links, rows, sheet
+from zf.server.pages.frame.sheet import flows_of, runs_of
 from zf.server.problems import Refused
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 
-from zf.server.pages import sheet
+from zf.server.pages.frame import sheet
 
 router = APIRouter(include_in_schema=False)
 

@@ -18,8 +18,8 @@ from zf.report.html.state import state_of
 from zf.report.words import count
 from zf.server.live import lines as windows
 from zf.server.live.lines import Line, Window
-from zf.server.pages import links, sheet
-from zf.server.pages.sheet import open_runs
+from zf.server.pages.frame import links, sheet
+from zf.server.pages.frame.sheet import open_runs
 from zf.server.problems import Refused
 
 router = APIRouter(prefix="/runs/{run}/tasks/{task}/logs/{command}", include_in_schema=False)

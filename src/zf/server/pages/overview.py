@@ -15,8 +15,8 @@ from zf.lean.records import Struct
 from zf.plan.phases import phase_order
 from zf.report.words import count
 from zf.server.live.summaries import Summary, Wanted
-from zf.server.pages import rows, sheet
-from zf.server.pages.sheet import flows_of, runs_of
+from zf.server.pages.frame import rows, sheet
+from zf.server.pages.frame.sheet import flows_of, runs_of
 
 if TYPE_CHECKING:
     from zf.model import Flow

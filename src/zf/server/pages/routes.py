@@ -19,12 +19,14 @@ from zf.server.pages import (
     definitions,
     login,
     logs,
+    operations,
     overview,
     run,
-    sheet,
     start,
     task,
+    workers,
 )
+from zf.server.pages.frame import sheet
 
 router = APIRouter(include_in_schema=False)
 
@@ -43,11 +45,28 @@ def add_pages(app: FastAPI) -> None:
     # Pages of its own running, as (address, name, least role); and what is said above every page.
     app.state.sections = [
         ("/approvals", "Approvals", Role.VIEWER),
+        ("/queue", "Queue", Role.VIEWER),
+        ("/schedules", "Schedules", Role.VIEWER),
+        ("/switches", "Switches", Role.VIEWER),
+        ("/workers", "Workers", Role.VIEWER),
         ("/audit", "Audit", Role.ADMIN),
     ]
-    app.state.alerts = []
+    app.state.alerts = [operations.alerts]
     app.include_router(router)
-    for family in (login, overview, run, task, logs, definitions, compare, start, approvals, audit):
+    for family in (
+        login,
+        overview,
+        run,
+        task,
+        logs,
+        definitions,
+        compare,
+        start,
+        approvals,
+        operations,
+        workers,
+        audit,
+    ):
         app.include_router(family.router)
     for kind, handler in list(app.exception_handlers.items()):
         app.add_exception_handler(kind, _as_page(handler))

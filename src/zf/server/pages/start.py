@@ -16,8 +16,8 @@ from zf.model import Flow
 from zf.plan.phases import phase_order
 from zf.report.facts import build
 from zf.report.pictures import graph as picture
-from zf.server.pages import links, sheet
-from zf.server.pages.sheet import flows_of, runs_of
+from zf.server.pages.frame import links, sheet
+from zf.server.pages.frame.sheet import flows_of, runs_of
 from zf.server.planning import Planned, planned
 
 router = APIRouter(include_in_schema=False)

@@ -26,9 +26,9 @@ from zf.report.remarks import failed_cases, labels
 from zf.report.remarks import number as number_of
 from zf.report.timing.course import of_run
 from zf.report.words import condition, duration, failed_tests, place, size, story, what
-from zf.server.pages import links, sheet
+from zf.server.pages.frame import links, sheet
+from zf.server.pages.frame.sheet import open_runs
 from zf.server.pages.run import shared
-from zf.server.pages.sheet import open_runs
 from zf.server.problems import Refused
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from zf.events import Cause
 from zf.proof import layout
 from zf.proof.files import READ, opened, own_folder, remove
 from zf.proof.lines import object_lines
-from zf.work.environment import METRICS, OUTPUT, UNTOUCHED_NS, channel_files
+from zf.work.environment import METRICS, OUTPUT, UNTOUCHED_NS, channel_files, facts_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,14 @@ def take_told(
         if handed.values:
             outcome.outputs_sha256 = tree.write(layout.OUTPUTS, object_lines(handed.values))
         outcome.take_told(handed.notes, Cause.OUTPUTS, handed.problem)
+
+
+def tell(context: WorkerContext, task: str, attempt: int, text: str) -> None:
+    """Put what a handler is told where its steps can read it; OSError."""
+    mend(context.written_channel)
+    path = facts_file(context.written_channel, task, attempt)
+    with open(path, "x", encoding="utf-8") as file:
+        file.write(text)
 
 
 def mend(path: str) -> None:

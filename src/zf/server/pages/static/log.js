@@ -50,6 +50,12 @@ const part = async (first, count) => {
 };
 const import_ = (made) => [...made.children].map((line) => document.importNode(line, true));
 
+// What was scrolled meanwhile is looked at when a window has come.
+const ready = () => {
+  state.busy = false;
+  requestAnimationFrame(scrolled);
+};
+
 /** Holds a window around a line, and shows that in the middle. */
 const show = async (line, middle = true) => {
   state.busy = true;
@@ -61,7 +67,7 @@ const show = async (line, middle = true) => {
     measure();
     const offset = above.offsetHeight + (Math.min(line, state.last) - state.first) * LINE;
     view.scrollTop = Math.max(0, offset - (middle ? view.clientHeight / 2 : 0));
-  } finally { state.busy = false; }
+  } finally { ready(); }
 };
 const toEnd = async () => {
   const made = await part(1, 0);
@@ -93,10 +99,10 @@ const grow = async (down) => {
       if (list.children.length > MOST) drop(list.children.length - MOST, false);
     }
     measure();
-  } finally { state.busy = false; }
+  } finally { ready(); }
 };
 
-const scrolled = async () => {
+async function scrolled() {
   if (state.busy || !state.total) return;
   const top = above.offsetHeight, held = list.children.length * LINE, at = view.scrollTop, room = view.clientHeight;
   const bottom = top + held;
@@ -104,7 +110,7 @@ const scrolled = async () => {
   else if (at > bottom + room) await show(state.last + Math.round((at - bottom) / scale()));
   else if (at < top + 2 * room && state.first > 1) await grow(false);
   else if (at + room > bottom - 2 * room && state.last < state.total) await grow(true);
-};
+}
 let soon = 0;
 view.addEventListener("scroll", () => {
   if (follow?.checked && view.scrollTop + view.clientHeight < view.scrollHeight - 3 * LINE && !state.busy) follow.checked = false;

@@ -23,7 +23,7 @@ from zf.server.access.roles import Role, Who
 from zf.server.live.flows import Flows
 from zf.server.live.opened import OpenRuns
 from zf.server.live.summaries import Summaries
-from zf.server.pages import links
+from zf.server.pages.frame import links
 
 _HERE = "zf.server.pages"
 # Files that pages ask for, and where they are: the report's own style is theirs, too.
