@@ -6,9 +6,15 @@ tests say what it lacks.
 """
 
 import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -103,3 +109,274 @@ def test_nothing_of_the_proof_can_be_written(place, shield):
     assert told(place) == dict.fromkeys(lines, "stopped")
     assert place.status("r", "attack")["isolation"] == "container"
     assert place.zf("verify", "r").code == 0
+
+
+# What each tries; all of it is stopped.
+ESCAPES = {
+    "read its own log": "cat $PROOF_DIR/20-logs/step-0.log",
+    "read another task's log": "cat $PROOF_DIR/../other/20-logs/step-0.log",
+    "read the journal": "cat $PROOF_DIR/../events.jsonl",
+    "change its own script": "echo exit 0 > $0",
+    "see other scripts": "ls $(dirname $0)/.. | grep -v attack.1",
+    "write to .git": "touch .git/forged",
+    "move the tasks": "mv tasks elsewhere",
+    "write to a task file": "echo >> tasks/attack/task.yaml",
+    "add a task": "mkdir tasks/forged",
+    "see a process of zf": "grep -qas [r]un-phase /proc/[0-9]*/cmdline",
+    "signal all": "kill -KILL 1 && ! kill -0 1",
+    "an abstract socket": "{python} -c 'import socket, sys;"
+    ' s = socket.socket(socket.AF_UNIX); s.connect("\\0zf-test-" + sys.argv[1])\' $PORT',
+    "the loopback of the machine": "exec 9<>/dev/tcp/127.0.0.1/$PORT",
+    "a daemon's socket": "test -S /run/docker.sock -o -S /var/run/docker.sock -o -d /run/podman",
+    "the root of the first process": "ls /proc/1/root$ZENFLOW_ROOT/proofs/r/events.jsonl",
+    "an inherited descriptor": "for n in 3 4 5 6 7 8 9 10 11; do { : >&$n; } 2>/dev/null && exit 9"
+    "; done; false",
+    "unmount what covers it": "umount $ZENFLOW_ROOT/proofs",
+    "mount over it": "mount -t tmpfs none /mnt",
+    "a user namespace in which to unmount": "unshare --user --map-root-user --mount"
+    " umount $ZENFLOW_ROOT/proofs",
+    "load a module": "modprobe dummy",
+    "a setting of the kernel": "cat /proc/sys/vm/overcommit_memory > /proc/sys/vm/overcommit_memory",
+    "a namespace of an outside process": "nsenter --target 1 --mount ls $ZENFLOW_ROOT/proofs/r/events.jsonl",
+    "read elsewhere": "ls {outside}",
+}
+
+
+def test_there_is_no_way_out(place):
+    with socket.socket() as server, socket.socket(socket.AF_UNIX) as abstract:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        abstract.bind(f"\0zf-test-{port}")
+        abstract.listen()
+        subprocess.run(["git", "init", "-q", place.root], check=True)
+        python = str(Path(sys.executable).resolve())
+        outside = tempfile.mkdtemp(prefix="zf-outside-")
+        lines = {
+            name: f"( {line.replace('{python}', python).replace('{outside}', outside)}; )"
+            for name, line in ESCAPES.items()
+        }
+        try:
+            finished = attack(place, lines, container=BOXED, env={"PORT": str(port)})
+        finally:
+            os.rmdir(outside)
+    assert finished.code == 0, finished.err + finished.out
+    assert told(place) == dict.fromkeys(lines, "stopped")
+    assert place.zf("verify", "r").code == 0
+
+
+def test_what_is_put_where_nothing_was_fails_the_task(place):
+    place.task("sly", "mkdir .git; touch .git/config", container=ALONE)
+    finished = place.zf("run-phase", "A", "--run-id", "r")
+    assert finished.code == 1
+    assert ".git was put into the project, and is read-only in a container" in finished.out
+
+
+@pytest.mark.parametrize("shell", [None, "sh"])
+def test_a_step_ends_as_it_would_outside(place, shell):
+    more = {} if shell is None else {"shell": shell}
+    boxed = {"container": ALONE, **more}
+    place.task("code", "exit 7", **boxed)
+    place.task("skip", "exit 77", skip_exit_codes=[77], **boxed)
+    place.task("killed", "kill -KILL $$", **boxed)
+    place.task("gone", "true", container=ALONE, shell=["fish"])
+    place.zf("run-phase", "A", "--run-id", "r")
+    told = {name: place.status("r", name) for name in ("code", "skip", "killed", "gone")}
+    assert {name: (one["status"], one["exit_code"]) for name, one in told.items()} == {
+        "code": ("failure", 7),
+        "skip": ("skipped", 77),
+        "killed": ("failure", 137),
+        "gone": ("failure", 127),
+    }
+
+
+def test_term_the_grace_and_kill_reach_what_is_inside(place):
+    polite = "trap 'echo ending; exit 3' TERM; echo begun; while :; do sleep 0.1; done"
+    place.task("polite", polite, timeout_sec=2, container=ALONE)
+    place.task("deaf", "trap '' TERM; (sleep 300 & sleep 300)", timeout_sec=2, container=ALONE)
+    finished = place.zf("run-phase", "A", "--run-id", "r", "--grace", "2")
+    assert finished.code == 1
+    assert place.log("r", "polite", 0).decode() == "begun\nending\n"
+    for name in ("polite", "deaf"):
+        assert place.status("r", name)["status"] == "timeout"
+        assert place.status("r", name)["cause"] == "timeout"
+
+
+def test_what_a_step_leaves_behind_fails_its_task(place):
+    place.task("untidy", "sleep 312 & echo left", container=ALONE)
+    place.zf("run-phase", "A", "--run-id", "r")
+    status = place.status("r", "untidy")
+    assert (status["status"], status["cause"]) == ("failure", "survivors")
+    assert [one["command"] for one in status["survivors"]] == ["sleep 312"]
+
+
+def test_a_secret_is_in_no_command_line_and_the_machines_places_stay_outside(place):
+    seen = place.root / "seen"
+    look = (
+        "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' > seen.inside; echo $API_TOKEN $HOME $PATH $LANG"
+    )
+    place.task("boxed", f"touch begun; {look}; sleep 2", pass_env=["API_TOKEN"], container=BOXED)
+    env = {"API_TOKEN": "correct-horse-battery", "HOME": "/none/of/theirs", "LANG": "C.UTF-8"}
+    process = place.popen("run-phase", "A", "--run-id", "r", env=env)
+    await_file(process, place.root / "begun")
+    seen = b""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            seen += path.read_bytes()
+    process.communicate()
+    assert process.returncode == 0
+    assert b"correct-horse" not in seen + (place.root / "seen.inside").read_bytes()
+    assert b"--env\0API_TOKEN\0" in seen
+    assert place.log("r", "boxed", 0).decode() == "*** /root /usr/bin:/bin C.UTF-8\n"
+    env_sh = (place.root / "proofs/r/boxed/00-meta/env.sh").read_text()
+    assert "HOME=" not in env_sh
+    assert "correct-horse" not in env_sh
+
+
+def test_what_is_handed_on_comes_out(place):
+    place.task(
+        "boxed",
+        'echo version=7 >> "$ZF_OUTPUT"; echo size 12 >> "$ZF_METRICS"',
+        outputs=["version"],
+        container={**ALONE, "user": "1000:1000"},
+    )
+    place.task(
+        "next",
+        "echo $GOT",
+        needs=["boxed"],
+        env={"GOT": {"from": "boxed.version"}},
+        container={"image": SMALL, "env": {"GREETING": "hello"}, "network": False},
+    )
+    finished = place.zf("run-phase", "A", "--run-id", "r")
+    assert finished.code == 0, finished.err + finished.out
+    assert place.log("r", "next", 0).decode() == "7\n"
+    assert (place.root / "proofs/r/boxed/30-metrics.txt").read_text().splitlines()[1] == "size 12"
+
+
+def test_nothing_is_left_of_a_zf_that_was_killed(place, engine):
+    place.task("boxed", "touch begun; sleep 300", container=ALONE)
+    process = place.popen("run-phase", "A", "--run-id", "r", start_new_session=True)
+    await_file(process, place.root / "begun")
+    for pid in (*workers(process.pid), process.pid):
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
+    assert engine.containers() != []
+    assert place.zf("list").code == 0
+    assert engine.containers() == []
+
+
+def await_file(process, path):
+    """Wait until a step has made a file; what zf says is the message if it ends before."""
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def workers(pid):
+    return map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def test_an_interrupt_ends_what_is_inside(place):
+    place.task("boxed", "touch begun; sleep 300", container=ALONE)
+    process = place.popen("run-phase", "A", "--run-id", "r")
+    await_file(process, place.root / "begun")
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    assert place.status("r", "boxed")["status"] == "cancelled"
+
+
+def test_a_run_that_goes_on_has_the_image_that_it_had(place, engine):
+    name = "localhost/zf-moving:1"
+    engine.run("tag", SMALL, name)
+    boxed = {"image": name, "pull": "never", "network": False}
+    place.task("first", "true", container=boxed)
+    slow = "touch begun; test ! -e wait || sleep 300"
+    place.task("slow", slow, needs=["first"], container=boxed)
+    place.task("last", "test -e /bin/ls -a ! -L /bin", needs=["slow"], container=boxed)
+    (place.root / "wait").touch()
+    process = place.popen("run-phase", "A", "--run-id", "r")
+    await_file(process, place.root / "begun")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    (place.root / "wait").unlink()
+    then = json.loads((place.root / "proofs/r/run.json").read_text())["images"][name]
+    try:
+        engine.run("tag", HOST, name)
+        finished = place.zf("resume", "r")
+        assert finished.code == 0, finished.err + finished.out
+        assert place.status("r", "last")["container"]["id"] == then["id"]
+        again = place.zf("rerun", "r", "--from", "last", "--run-id", "r2")
+        assert again.code == 0, again.err + again.out
+        assert place.status("r2", "last")["container"]["id"] == then["id"]
+        anew = place.zf("run-task", "first", "--run-id", "r3")
+        assert "r3" in anew.out
+        assert json.loads((place.root / "proofs/r3/run.json").read_text())["images"][name] != then
+    finally:
+        engine.run("untag", name, name)
+
+
+@pytest.mark.parametrize(
+    ("task", "code", "told"),
+    [
+        ({"container": {"image": "x", "pull": "never"}}, "ZF704", "image 'x' is not here"),
+        ({"container": SMALL, "sandbox": True}, "ZF700", "a sandbox or a container"),
+        ({"container": SMALL, "leave_running": True}, "ZF701", "keeps nothing"),
+        ({"container": {"image": SMALL, "volumes": ["data"]}}, "ZF702", "no SOURCE:TARGET"),
+        ({"container": {"image": SMALL, "volumes": [".:/x"]}}, "ZF702", "would show the proofs"),
+        ({"container": {"image": "-v"}}, "ZF707", "no name of an image"),
+        ({"container": {"image": SMALL, "memory": "lots"}}, "ZF707", "no amount of memory"),
+        ({"container": SMALL, "memory_mb": 100}, "ZF709", "holds nothing in a container"),
+    ],
+)
+def test_what_cannot_be_meant_or_had_is_told_with_its_place(place, task, code, told):
+    place.task("boxed", "true", **task)
+    finished = place.zf("run-phase", "A", "--run-id", "r")
+    assert finished.code == 2
+    assert f"error[{code}]" in finished.err
+    assert told in finished.err
+    assert "tasks/boxed/task.yaml:" in finished.err
+    assert not (place.root / "proofs/r").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("auto", "neither podman nor docker is on the PATH"),
+        ("docker --debug", "docker is no program that is here"),
+    ],
+)
+def test_without_an_engine_no_run_begins(place, tmp_path, setting, why):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("bash", "git"):
+        (programs / name).symlink_to(shutil.which(name))
+    place.task("boxed", "true", container=SMALL)
+    env = {"PATH": str(programs), "ZF_CONTAINER_ENGINE": setting}
+    finished = place.zf("run-phase", "A", "--run-id", "r", env=env)
+    assert finished.code == 2
+    assert (
+        f"error[ZF703]: boxed must run in a container, which cannot be had: {why}" in finished.err
+    )
+    assert not (place.root / "proofs/r").exists()
+    bad = place.zf("run-phase", "A", env={"ZF_CONTAINER_ENGINE": "lxc"})
+    assert (bad.code, "podman, docker" in bad.err) == (2, True)
+
+
+def test_an_image_is_part_of_the_key(place, engine):
+    name = "localhost/zf-keyed:1"
+    engine.run("tag", SMALL, name)
+    (place.root / "in").write_text("1")
+    boxed = {"image": name, "pull": "never", "network": False}
+    place.task(
+        "build", "cat in > out", sources=["in"], generates=["out"], cache=True, container=boxed
+    )
+    try:
+        assert place.zf("run-phase", "A", "--run-id", "r1", "--cached").code == 0
+        assert place.zf("run-phase", "A", "--run-id", "r2", "--cached").code == 0
+        assert place.status("r2", "build")["cached_from"]["run"] == "r1"
+        engine.run("tag", HOST, name)
+        finished = place.zf("run", "build", "--dry-run", "--cached", "--why")
+        assert "container" in finished.out
+    finally:
+        engine.run("untag", name, name)

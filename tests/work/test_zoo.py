@@ -4,6 +4,8 @@ The kernel's own word is asked for: a worker that is done has no child, and no p
 the mark that every animal carries on its command line.
 """
 
+import shutil
+import tempfile
 import uuid
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,7 @@ from shutil import which
 import pytest
 
 from tests.support.attempts import Attempts, drive, processes, task
+from tests.support.engines import HOST, PROGRAMS, Engine
 from tests.support.zoo import PRELUDE, ZOO
 from zf.lean.records import replace
 from zf.model import NOTHING
@@ -26,7 +29,7 @@ ROUNDS = 50
 class Animal:
     """One way to live on, in one of the two ways a task can end."""
 
-    def __init__(self, name, kind, number=0, sandbox=NOTHING):
+    def __init__(self, name, kind, number=0, sandbox=NOTHING, container=NOTHING):
         self.name = name
         self.id = f"{kind}-{list(ZOO).index(name)}-{number}"
         self.mark = f"zoo-{uuid.uuid4().hex}"
@@ -36,7 +39,7 @@ class Animal:
         else:
             script, timeout_s = f"({animal}) & {self.witness}; exit 0", 60
         self.task = task(script, name=self.id, timeout_s=timeout_s, parallel_safe=True)
-        self.task = replace(self.task, sandbox=sandbox)
+        self.task = replace(self.task, sandbox=sandbox, container=container)
 
     @property
     def witness(self):
@@ -114,6 +117,39 @@ def test_every_worker_is_left_without_a_child(kept, kind):
     _, idle = kept[kind]
     assert len(idle) == 8
     assert set(idle.values()) == {""}
+
+
+# A container takes a second of a processor: these stand for the others, which a campaign has.
+IN_A_CONTAINER = ["double fork", "TERM ignored", "stopped child", "daemon", "respawner"]
+
+
+@pytest.mark.parametrize("kind", ["timeout", "exit"])
+def test_nothing_survives_in_a_container(tmp_path, monkeypatch, request, kind):
+    folder = Path(tempfile.mkdtemp(prefix="zf-engine-", dir="/var/tmp"))
+    engine = Engine(folder)
+    try:
+        if engine.why_not:
+            pytest.skip(f"no container here: {engine.why_not}")
+        for name, value in engine.env.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(Cgroup, "enter", lambda name: None)
+        image = engine.run("image", "inspect", "--format", "{{.Id}}", HOST)
+        said = {"image": HOST, "volumes": PROGRAMS, "pull": "never", "network": False}
+        said |= {"digest": f"sha256:{image}", "id": f"sha256:{image}"}
+        names = inhabitants(kind) if request.config.getoption("campaign") else IN_A_CONTAINER
+        animals = [Animal(name, kind, container=said) for name in names]
+        results, idle = keep(Attempts(tmp_path, grace_s=0.2), animals, jobs=2)
+        assert engine.containers() == []
+    finally:
+        engine.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    assert [(one.name, pids) for one in animals if (pids := processes(one.mark))] == []
+    assert set(idle.values()) == {""}
+    wanted = ("timeout", 124, "timeout") if kind == "timeout" else ("failure", 0, "survivors")
+    assert {one.name: results[one.id].outcome() for one in animals} == dict.fromkeys(names, wanted)
+    for one in (one for one in animals if one.name != "stopped leader"):
+        assert results[one.id].log().splitlines()[0] == b"seen"
+        assert results[one.id].status["isolation"] == "container"
 
 
 @pytest.mark.campaign

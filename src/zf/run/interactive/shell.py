@@ -48,6 +48,13 @@ def shell(wanted: Wanted, session: Session, tell: Callable[[str], None]) -> int:
     `tell` is told a text for the person at the terminal. Raises ZfError for what cannot be made, or
     started.
     """
+    if image := wanted.task.container.get("image"):
+        root = quote(os.path.realpath(wanted.flow.root))
+        raise ZfError(
+            f"the steps of {wanted.task.id} run in a container, in which zf opens no shell",
+            code="ZF154",
+            hint=f"podman run --rm -it -v {root}:{root} -w {root} {quote(image)} sh",
+        )
     with _scratch(tell) as scratch:
         here = prepare(wanted, scratch)
         if session.command is None and session.on_terminal:

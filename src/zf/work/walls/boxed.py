@@ -77,11 +77,7 @@ class Boxed:
         for path in self._opened:
             with suppress(OSError):
                 os.chmod(path, 0o755)  # noqa: S103 - as it was
-        if self._container is None:
-            return ""
-        problem = self._removed(self._container)
-        self._container = None
-        return problem
+        return self._removed(self._container) if self._container is not None else ""
 
     def _standing(self, artifacts: str) -> Container:
         if self._container is not None:
