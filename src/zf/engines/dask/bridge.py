@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import socket
 import sys
 from collections import Counter
@@ -32,7 +33,8 @@ from zf.work.agent.frames import FrameError, Listener, Speaker
 LOCAL = "local"
 # What workers may declare to say how many attempts each takes (dask worker --resources "zf=4").
 RESOURCE = "zf"
-_CONNECT_S, _ASK_S = 20.0, 1.0
+# What a scheduler may take to answer, and to notice that a worker has gone.
+_CONNECT_S, _ANSWER_S, _NOTICE_S = 20.0, 5.0, 0.5
 _ENDED, _UNAVAILABLE = 75, 69
 
 
@@ -66,7 +68,7 @@ class Pool:
         """By address. Raises OSError where the scheduler does not answer."""
         scheduler: Any = self.client.scheduler
         asked = scheduler.identity(n_workers=-1)
-        known = await asyncio.wait_for(asked, _CONNECT_S)
+        known = await asyncio.wait_for(asked, _ANSWER_S)
         return dict(known["workers"])
 
     async def choose(self) -> str:
@@ -82,7 +84,7 @@ class Pool:
 
     async def is_there(self, worker: str) -> bool:
         """Whether the scheduler still has it, once it has had time to notice. Raises OSError."""
-        await asyncio.sleep(_ASK_S / 2)
+        await asyncio.sleep(_NOTICE_S)
         return worker in await self.workers()
 
 
@@ -370,7 +372,10 @@ def main(words: list[str]) -> int:
         if words[0] == "ask":
             asyncio.run(_ask(words[1]))
         else:
-            asyncio.run(_serve(words[1], words[2], float(words[3]), int(words[4])))
+            try:
+                asyncio.run(_serve(words[1], words[2], float(words[3]), int(words[4])))
+            finally:  # also where the runner was killed
+                shutil.rmtree(os.path.dirname(words[2]), ignore_errors=True)
     except (OSError, TimeoutError, ValueError, RuntimeError, TypeError) as error:
         print(json.dumps({"error": f"{error}" or type(error).__name__}), flush=True)
         return _UNAVAILABLE

@@ -18,13 +18,14 @@ def main() -> int:
             bridge.connect(sys.argv[1])
             socket.send_fds(bridge, [b"L"], [0, 1, 2])
             null = os.open(os.devnull, os.O_RDWR)
-            for fd in (0, 1, 2):
+            for fd in (0, 1):
                 os.dup2(null, fd)
-            code = bridge.recv(1)
-        except OSError as error:
-            print(f"the bridge to Dask is gone: {error.strerror}", file=sys.stderr)
-            return _UNAVAILABLE
-    return code[0] if code else _UNAVAILABLE
+            if code := bridge.recv(1):
+                return code[0]
+        except OSError:
+            pass
+    print("connection closed: the bridge to Dask is gone", file=sys.stderr)
+    return _UNAVAILABLE
 
 
 if __name__ == "__main__":
