@@ -49,7 +49,7 @@ def agrees(words):
         meant |= {"run": plain.named[0]} if plain.named else {}
     else:
         (meant["task"],) = plain.named
-    given = {**context.params, "arguments": context.meta["arguments"]}
+    given = {**context.params, "arguments": context.meta.get("arguments", [])}
     meant.setdefault("arguments", [])
     for name, value in given.items():
         if name == "arguments":

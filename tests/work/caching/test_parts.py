@@ -252,6 +252,7 @@ NEW = (
     *("skip_exit_codes", "required_env", "on_newer", "matrix_from", "arguments"),
     *("inputs", "sandbox", "container", "services", "repeat"),
     *("executor", "labels"),
+    "on_end",
 )
 
 

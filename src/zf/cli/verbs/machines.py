@@ -58,7 +58,7 @@ def agent() -> int:
 def workers(
     action: Annotated[
         str | None,
-        typer.Argument(metavar="drain", help="drain: begin nothing more on an executor."),
+        typer.Argument(metavar="drain", help="With drain, a run begins nothing more there."),
     ] = None,
     executor: Annotated[
         str | None, typer.Argument(metavar="EXECUTOR", help="The executor to drain.")
