@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.lean.records import Struct
 from zf.server.queue import inbox, machine, rules
-from zf.server.queue.file import QueueFile
+from zf.server.queue.file import QueueFile, UnwritableError
 from zf.server.queue.records import (
     ENDS,
     ItemClaimed,
@@ -128,6 +128,8 @@ class Keeper:
             raise OSError(self.failed)
         try:
             self._queue.write(records, now)
+        except UnwritableError:
+            raise  # nothing was changed
         except Exception as error:
             self.failed = f"the queue cannot be written: {error}"
             raise
@@ -218,6 +220,8 @@ class Keeper:
             self._runs.start(item)
         except OSError as error:
             self.write([ItemLost(item.item, f"zf cannot be started: {error.strerror}")], now)
+        except ValueError as error:  # NUL in a word
+            self.write([ItemLost(item.item, f"zf cannot be started: {error}")], now)
 
     def _start(self, now: float) -> None:
         found = machine.look(now)
