@@ -74,6 +74,26 @@ def test_an_interrupt_has_them_too_and_does_not_end_them(project, number):
     is_sound(project)
 
 
+@pytest.mark.parametrize(("signals", "status"), [(1, "success"), (2, "cancelled")])
+def test_the_first_interrupt_leaves_a_handler_that_runs_and_the_second_ends_it(
+    project, signals, status
+):
+    os.mkfifo(project.root / "gate")
+    said = {"when": "always", "id": "h", "run": "read line < gate"}
+    (project.root / "zf.yaml").write_text(json.dumps({"on_end": [said]}))
+    project.task("t", "true")
+    process = project.popen("run-phase", "A", "-v", "--run-id", "r", "--grace", "1")
+    assert any("start     h" in line for line in process.stderr)
+    for _ in range(signals):
+        process.send_signal(signal.SIGINT)
+        assert any("interrupted:" in line for line in process.stderr)
+    if signals == 1:
+        (project.root / "gate").write_text("go\n")
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert project.status("r", "h")["status"] == status
+
+
 def test_a_phase_that_had_no_turn_has_those_for_always(project):
     of = {name: {"on_end": handlers(name)} for name in ("A", "B")}
     declare(project, phases=of)
