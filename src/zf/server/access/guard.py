@@ -24,8 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zf.errors import printable
 from zf.server.access.access import Access, bearer
 from zf.server.access.roles import Who
+from zf.server.access.sound import sound
 from zf.server.problems import answer
-from zf.server.sound import sound
 
 MAX_BODY_BYTES = 1024 * 1024
 _SEE_OTHER = HTTPStatus.SEE_OTHER

@@ -15,12 +15,12 @@ from typing import Any
 
 from zf.lean.records import Struct
 from zf.proof.files import write_json
+from zf.server.access.sound import sound
 from zf.server.queue.file import QueueFile, owner, read
 from zf.server.queue.fold import State
 from zf.server.queue.items import Item, ItemError, item_from, to_json
 from zf.server.queue.records import ItemQueued, ItemRejected, Record, Switched
 from zf.server.queue.rules import admit, cancel, double_of_late
-from zf.server.sound import sound
 
 INBOX = "inbox"
 _WAIT_S = 10.0

@@ -21,13 +21,13 @@ from zf.model import Flow
 from zf.plan.conditions.condition import Field, parse
 from zf.plan.conditions.verdict import ConditionContext, Needs, evaluate
 from zf.proof.files import write_pieces
+from zf.server.access.sound import sound
 from zf.server.queue import inbox
 from zf.server.queue.asked import refuse_inputs
 from zf.server.queue.items import WEBHOOK, ItemError, Source, check
 from zf.server.queue.keeper import Keeper
 from zf.server.queue.records import DeliveryIgnored
 from zf.server.queue.runs import PAYLOADS
-from zf.server.sound import sound
 from zf.server.triggers.current import Current
 from zf.server.triggers.declared import Webhook, text
 from zf.server.triggers.verify import Headers, NoDeliveryIdError, NotVerifiedError, event_of, verify
