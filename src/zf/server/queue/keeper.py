@@ -57,6 +57,7 @@ class Keeper:
         max_runs: Callable[[], int] = lambda: 1,
         triggers: Iterable[Callable[[State, float], list[Record]]] = (),
         beside: Callable[[Keeper], None] | None = None,
+        written: Callable[[list[Record], State], None] | None = None,
     ) -> None:
         self._queue = queue
         self._folder = folder
@@ -64,6 +65,7 @@ class Keeper:
         self._max_runs = max_runs
         self._triggers = [*triggers]
         self._beside = beside
+        self._written = written
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._ending = False
@@ -133,6 +135,8 @@ class Keeper:
         except Exception as error:
             self.failed = f"the queue cannot be written: {error}"
             raise
+        if records and self._written is not None:
+            self._written(records, self.state)
 
     # The loop.
 
