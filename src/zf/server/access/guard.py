@@ -3,7 +3,7 @@
 1. `Host` is a name of this server.
 2. The body is at most 1 MiB.
 3. What would change anything comes from our own page, or from a program with a bearer token that
-   sends nothing a browser would send; and it is JSON.
+   sends nothing a browser would send; and it is JSON that means one thing.
 4. All but a few routes need to know who asks; which role that takes is said at the route.
 
 Every answer gets the headers that keep browsers from doing with it what it is not for.
@@ -21,8 +21,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from zf.errors import printable
 from zf.server.access.access import Access, bearer
 from zf.server.access.roles import Who
+from zf.server.access.sound import sound
 from zf.server.problems import answer
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -71,7 +73,22 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, sealed)
             return
-        await self._app(scope, _limited(receive), self._noting(scope, headers, sealed))
+        noted = self._noting(scope, headers, sealed)
+        if not _takes_json(scope, headers):
+            await self._app(scope, _limited(receive), noted)
+            return
+        try:
+            body = await _whole(receive)
+        except HTTPException as error:
+            status = error.status_code
+            await answer(status, error.detail, code="ZF811")(scope, receive, noted)
+            return
+        except ValueError as error:
+            status, why = HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is no sound JSON: {error}"
+            await answer(status, printable(why), code="ZF805")(scope, receive, noted)
+            return
+        if body is not None:
+            await self._app(scope, _again(body, receive), noted)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         address, peer = address_of(scope), scope.get("zf.peer") or address_of(scope)
@@ -221,6 +238,39 @@ def _limited(receive: Receive) -> Receive:
         return message
 
     return limited
+
+
+def _takes_json(scope: Scope, headers: Headers) -> bool:
+    """Whether there is a body that has to be JSON; that of a delivery is of any kind."""
+    is_unsafe = scope["method"] not in SAFE and not scope["path"].startswith(SIGNED)
+    return is_unsafe and bool(_length(headers))
+
+
+async def _whole(receive: Receive) -> bytes | None:
+    """A body that is sound JSON, or empty; None where the caller is gone before its end. Raises
+    HTTPException for one that is too large, ValueError for any other.
+    """
+    limited, pieces, more = _limited(receive), [], True
+    while more:
+        message = await limited()
+        if message["type"] == "http.disconnect":
+            return None
+        pieces.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    body = b"".join(pieces)
+    if body:
+        sound(body)
+    return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Receives the body that was read, and then what comes after it."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return received
 
 
 def _with_headers(send: Send, names: Iterable[tuple[str, str]] = tuple(HEADERS.items())) -> Send:
