@@ -12,8 +12,8 @@ import time
 import pytest
 from distributed import Security
 
-from tests.program.test_executors import tree
 from tests.support import independent_verifier
+from tests.support.places import tree
 from tests.support.program import survivors
 
 # Ends the Dask worker beside which this step's agent runs: it is the first of the processes above
