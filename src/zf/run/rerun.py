@@ -8,13 +8,14 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 
 from zf.errors import ZfError, printable
+from zf.events import WELL
 from zf.lean.records import replace
 from zf.model import Flow, base_of, is_task_id
 from zf.plan.graph import Plan, plan_selection
 from zf.plan.topology import reachable
 from zf.proof import read
 from zf.report.facts import Facts, build
-from zf.report.task_facts import WELL, named, not_well
+from zf.report.task_facts import named, not_well
 from zf.run.host.lock import refuse_in_use
 from zf.run.upstream import what_it_had
 from zf.settings import RunOptions, Settings
