@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.support import independent_verifier
+from tests.support import anew, independent_verifier
 from zf.audit.account import Account
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
@@ -234,6 +234,35 @@ def test_claims_out_of_order_are_contradictions(project):
     assert "claimed that was before" in twice
     kept = [line for line in lines if line != first]
     assert any("another end than it had" in one for one in problems(*kept))
+
+
+@pytest.mark.parametrize("forged", ["dropped", "moved"])
+def test_a_journal_made_anew_without_the_claim_is_found(project, forged):
+    said = {"when": "always", "id": "h", "run": "true"}
+    (project.root / "zf.yaml").write_text(json.dumps({"on_end": [said]}))
+    project.task("t", "true")
+    assert project.zf("run", "--run-id", "r").code == 0
+    events = project.events("r")
+    if forged == "dropped":
+        events = [e for e in events if not e["type"].startswith("handler_")]
+    else:  # as if the task were the handler
+        at = [e["type"] for e in events].index("attempt_started")
+        claim = next(e for e in events if e["type"] == "handler_claimed") | {"task": "t"}
+        clocks = {key: events[at][key] for key in ("wall", "mono")}
+        events.insert(at, claim | clocks)
+    anew.with_journal(project.proof("r"), events)
+    found = verify(str(project.proof("r")))
+    assert found.exit_code == 1
+    assert [one.kind for one in found.findings] == ["mismatch"], found.render()
+    assert not all(independent_verifier.verify(project.proof("r")))
+
+
+def test_tasks_need_name_no_phase_because_there_are_handlers(project):
+    handler = "{when: always, id: h, run: echo h >> oracle}"
+    (project.root / "zf.yaml").write_text(f"on_end: [{handler}]\ntasks: {{t: 'true'}}\n")
+    done = project.zf("run", "--run-id", "r")
+    assert done.code == 0, done.err
+    assert ran(project) == ["h"]
 
 
 def test_what_cannot_be_meant(project):
