@@ -91,6 +91,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.add_exception_handler(ZfError, problems.of_zf)
     app.add_exception_handler(RequestValidationError, problems.invalid)
     app.add_exception_handler(HTTPException, problems.of_http)
+    app.add_exception_handler(OSError, problems.of_disk)
     app.add_exception_handler(Exception, problems.internal)
     add_pages(app)
     app.openapi = description_of(app)  # type: ignore[method-assign] # as FastAPI's documentation does it

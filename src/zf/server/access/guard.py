@@ -5,13 +5,12 @@
 3. What would change anything comes from our own page, or from a program with a bearer token that
    sends nothing a browser would send; and it is JSON that means one thing.
 4. All but a few routes need to know who asks; which role that takes is said at the route.
-
-Every answer gets the headers that keep browsers from doing with it what it is not for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -21,13 +20,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from zf.errors import printable
+from zf.errors import ZfError, printable
 from zf.server.access.access import Access, bearer
 from zf.server.access.roles import Who
 from zf.server.access.sound import sound
-from zf.server.problems import answer
+from zf.server.problems import answer, as_told
 
 MAX_BODY_BYTES = 1024 * 1024
+# So long a body may take to come: each that does not holds a connection.
+BODY_S = 30.0
 _SEE_OTHER = HTTPStatus.SEE_OTHER
 _TOO_LARGE = f"a body is at most {MAX_BODY_BYTES} bytes"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -67,21 +68,22 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sealed = _with_headers(send)
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope, headers)
+        try:
+            refusal = self._refusal(scope, headers)
+        except ZfError as error:  # the tokens cannot be read
+            refusal = as_told(error)
         if refusal is not None:
-            await refusal(scope, receive, sealed)
+            await refusal(scope, receive, send)
             return
-        noted = self._noting(scope, headers, sealed)
+        noted = self._noting(scope, headers, send)
         if not _takes_json(scope, headers):
             await self._app(scope, _limited(receive), noted)
             return
         try:
             body = await _whole(receive)
         except HTTPException as error:
-            status = error.status_code
-            await answer(status, error.detail, code="ZF811")(scope, receive, noted)
+            await answer(error.status_code, error.detail, code="ZF811")(scope, receive, noted)
             return
         except ValueError as error:
             status, why = HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is no sound JSON: {error}"
@@ -227,11 +229,19 @@ def _length(headers: Headers) -> int:
 
 
 def _limited(receive: Receive) -> Receive:
-    taken = 0
+    taken, more = 0, True
+    until = asyncio.get_running_loop().time() + BODY_S
 
     async def limited() -> Message:
-        nonlocal taken
-        message = await receive()
+        nonlocal taken, more
+        try:
+            # What comes after the body is that the caller goes.
+            async with asyncio.timeout_at(until if more else None):
+                message = await receive()
+        except TimeoutError:
+            why = f"the body has not come within {BODY_S:g} seconds"
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, why) from None
+        more = message.get("more_body", False)
         taken += len(message.get("body", b""))
         if taken > MAX_BODY_BYTES:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
@@ -273,11 +283,13 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return received
 
 
-def _with_headers(send: Send, names: Iterable[tuple[str, str]] = tuple(HEADERS.items())) -> Send:
+def sealed(send: Send) -> Send:
+    """Sends every answer with what keeps browsers from doing with it what it is not for."""
+
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in names:
+            for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
         await send(message)
