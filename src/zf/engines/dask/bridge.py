@@ -19,11 +19,12 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import CancelledError as FutureCancelled
 from contextlib import suppress
 from typing import Any
 
 import dask.config
-from distributed import Client, LocalCluster, Security
+from distributed import Client, LocalCluster, Security, wait
 from distributed.comm.core import CommClosedError, connect
 
 from zf.engines.dask.worker import OP, PIECE_BYTES, Agents, hold
@@ -104,6 +105,8 @@ class Line:
         self._held: tuple[str, frames.Frame] | None = None
         self._runs = ""
         self._future: Any = None
+        self._waiting: asyncio.Task[None] | None = None
+        self._why = ""
         self._code = _ENDED
 
     async def run(self) -> int:
@@ -145,6 +148,8 @@ class Line:
             self._comm.abort()
 
     async def _why_closed(self) -> str:
+        if self._why:
+            return self._why
         try:
             if await self._pool.is_there(self._worker):
                 return f"connection closed: by the Dask worker {self._worker}"
@@ -191,13 +196,17 @@ class Line:
             allow_other_workers=False,
             resources={RESOURCE: 1} if self._pool.declared else None,
         )
-        self._future.add_done_callback(self._settled)
+        self._waiting = asyncio.create_task(self._see_claim(key, self._future))
 
-    def _settled(self, future: Any) -> None:
-        """A Dask task has ended: before its attempt only where it cannot be claimed."""
-        if self._held is None or self._held[0] != future.key or future.status == "finished":
-            return
-        if future.status == "error" and self._comm is not None:
+    async def _see_claim(self, key: str, future: Any) -> None:
+        """See the Dask task through: that it ends before its attempt began ends the line."""
+        with suppress(FutureCancelled):  # of which the status tells
+            await wait([future])
+        why = "it was cancelled"
+        if future.status == "error":
+            why = str(await future.exception())
+        if self._held is not None and self._held[0] == key:
+            self._why = f"connection closed: Dask did not begin the attempt: {why}"
             self._comm.abort()
 
     async def _claimed(self, key: str) -> None:
@@ -212,6 +221,8 @@ class Line:
         if key and self._comm is not None and not self._comm.closed():
             with suppress(asyncio.QueueFull):
                 self._saying.put_nowait({"release": key})
+        if self._waiting is not None:
+            self._waiting.cancel()
         if future is not None:
             future.release()
 
@@ -333,9 +344,7 @@ class Bridge:
 
 
 async def _ask(address: str) -> None:
-    async with Client(
-        url(address), asynchronous=True, timeout=_CONNECT_S, set_as_default=False
-    ) as client:
+    async with Client(url(address), asynchronous=True, timeout=_CONNECT_S) as client:
         pool = Pool(client, client.security, 0)
         print(json.dumps({"slots": sum(places(await pool.workers()).values())}), flush=True)
 
@@ -358,9 +367,7 @@ async def _serve(address: str, at: str, grace_s: float, slots: int) -> None:
 
 
 async def _serve_on(where: str, security: Security, at: str, grace_s: float) -> None:
-    async with Client(
-        where, security=security, asynchronous=True, timeout=_CONNECT_S, set_as_default=False
-    ) as client:
+    async with Client(where, security=security, asynchronous=True, timeout=_CONNECT_S) as client:
         await client.register_plugin(Agents())
         await Bridge(Pool(client, security, grace_s)).serve(at)
 
