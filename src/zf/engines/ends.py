@@ -80,10 +80,11 @@ class Ends(Struct):
         if not plain:
             self.known.remark_on(event.task)
         path = f"{self.shared.run_dir}/{event.task}/{layout.TASK_LIST}"
-        self.known.lists.pop(event.task, None)
+        listed = None
         if os.path.getsize(path) <= _LIST_BYTES:
             with open(path, encoding="ascii") as stream:
-                self.known.lists[event.task] = stream.read()
+                listed = stream.read()
+        self.known.take_list(event.task, listed)
 
     def too_late(self, given: Given) -> None:
         """Keep a result of an attempt that is over, unless it is one that has come before."""
@@ -120,7 +121,7 @@ class Ends(Struct):
 
     def _decide(self, given: Given, outcome: Outcome) -> None:
         """Claim the tree as it lies here, as for an attempt whose worker has died."""
-        self.known.lists.pop(given.task.id, None)
+        self.known.take_list(given.task.id, None)
         self.known.remark_on(given.task.id)
         shared = self.shared
         limits = (shared.redactor, given.before, Briefly())
