@@ -77,8 +77,9 @@ class Subject:
 
 def test_the_other_verifier_is_short_and_knows_nothing_of_zf():
     text = Path(independent_verifier.__file__).read_text()
-    # Of these, 130 hold what several files say alike against each other: a pair each.
-    assert len([line for line in text.splitlines() if line.strip()]) < 460
+    # Of these, 130 hold what several files say alike against each other: a pair each; another 120
+    # are for services, approvals, probes and handlers.
+    assert len([line for line in text.splitlines() if line.strip()]) < 640
     imported = re.findall(r"(?m)^(?:from|import) (\w+)", text)
     assert set(imported) < set(sys.stdlib_module_names)
 

@@ -66,15 +66,15 @@ def test_calls_into_the_system_per_task_with_the_shield():
     assert 88 < per_task(calls) <= 104
 
 
-# Measured: 4.6 kB, 0.6 of them the checksum list, so that it need not be read again for the seal, and
-# 0.6 what the task used, which the summary adds up at the end; 0.2 are the fields of a task and its
+# Measured: 5.1 kB, 0.6 of them the checksum list, so that it need not be read again for the seal, and
+# 0.6 what the task used, which the summary adds up at the end; 0.5 are the fields of a task and its
 # steps which most leave at their defaults. On top of the interpreter it is what keeps 20 000 tasks
 # under 150 MB.
 def test_memory_of_the_runner_per_task():
     def peak_bytes(size):
         return one(counted(size, memory=True), "runner")["peak_bytes"]
 
-    assert 0 < per_task(peak_bytes) <= 4800
+    assert 0 < per_task(peak_bytes) <= 5300
 
 
 # Measured: 0.0. One object kept per task would make it 1. Below 300 tasks the numbers of the watch

@@ -37,7 +37,8 @@ def test_the_page_has_every_key_and_fits_80_columns():
     assert (
         """
   retry_on: [timeout, lost]
-      A list, each entry `failure`, `timeout` or `lost` or a mapping with
+      A list, each entry `failure`, `timeout`, `lost`, `node`, `preempted`,
+      `evicted`, `oom`, `walltime` or `unreachable` or a mapping with
       `exit_codes`. Default: `[failure, timeout, lost]`.
       After which ends the task is tried again; or after which exit codes of
       failures.

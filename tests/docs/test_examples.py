@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,13 @@ def example(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Project, di
 @pytest.mark.parametrize("example", NAMES, indirect=True)
 def test_an_example_ends_as_it_says(example):
     project, expected = example
+    keys = {by: new_key(project, by) for by in expected.get("approve", {}).values()}
     done = project.zf(
         "run-phase", expected.get("phase", "A"), "--run-id", "r", *expected.get("options", ())
     )
+    for task, by in expected.get("approve", {}).items():
+        assert project.zf("approve", "r", task, "--key", keys[by]).code == 0
+        done = project.zf("resume", "r", *expected["options"])
     statuses = {name: project.status("r", name) for name in expected["tasks"]}
     for name, wanted in expected["tasks"].items():
         assert {key: statuses[name][key] for key in wanted} == wanted, done.err
@@ -38,10 +43,22 @@ def test_an_example_ends_as_it_says(example):
     assert set(expected["tasks"]) == {path.parent.parent.name for path in status_files(proof)}
     for file, text in expected.get("files", {}).items():
         assert (proof / file).read_text() == text
+    for file, text in expected.get("left", {}).items():
+        assert (project.root / file).read_text() == text
     if "hidden" in expected:
         files = [path for path in proof.rglob("*") if path.is_file()]
         assert not [path for path in files if expected["hidden"].encode() in path.read_bytes()]
     assert project.zf("verify", "r").code == expected.get("verify", 0)
+
+
+def new_key(project: Project, owner: str) -> str:
+    """The path of a key that the project's list of allowed signers has from now on."""
+    path = project.root.parent / owner
+    words = ["-q", "-t", "ed25519", "-N", "", "-C", owner, "-f", str(path)]
+    subprocess.run(["ssh-keygen", *words], check=True)
+    with (project.root / "allowed_signers").open("a") as file:
+        file.write(f"{owner} {path.with_suffix(path.suffix + '.pub').read_text()}")
+    return str(path)
 
 
 def status_files(proof: Path) -> list[Path]:

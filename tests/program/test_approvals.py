@@ -11,6 +11,7 @@ from hashlib import sha256
 
 import pytest
 
+from tests.support.anew import with_journal
 from tests.support.independent_verifier import verify as independently
 from tests.support.program import Project, heard
 from zf.audit.gates.check import Answer
@@ -378,6 +379,23 @@ def test_what_zf_advises_of_a_run_that_waits_works_as_it_stands(gated, keys):
     gated.is_whole()
 
 
+def test_that_one_was_rejected_is_told_by_the_run_that_goes_on(gated):
+    gated.suspended()
+    gated.answer("reject", "ann", "--comment", "not today")
+    told = gated.zf("resume", "r").err
+    assert "deploy  rejected by ann: not today" in told
+    assert "after" not in told  # of what it blocks the summary tells
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_answers_that_wait_for_the_runner_the_first_decides(gated, seed):
+    gated.suspended()
+    gated.answer("approve", "ann", "--comment", str(seed))
+    gated.answer("reject", "bob")
+    assert gated.zf("resume", "r").code == 0
+    assert [event["why"] for event in gated.told("approval_refused")] == ["decided"]
+
+
 @pytest.mark.campaign
 def test_a_runner_that_is_killed_anywhere_asks_each_attempt_once(gated):
     """Rounds of a kill at a random line, each gone on with until the run is over."""
@@ -431,16 +449,8 @@ def test_a_journal_that_was_made_anew_without_the_approval_is_found(gated, chang
     gated.suspended()
     gated.answer("approve")
     gated.zf("resume", "r")
-    top, prev, lines = gated.proof("r"), "0" * 64, []
-    for number, event in enumerate(change(gated.events("r"))):
-        line = json.dumps(event | {"seq": number, "prev": prev}, separators=(",", ":"))
-        prev = sha256(line.encode()).hexdigest()
-        lines.append(f"{line}\n")
-    (top / "events.jsonl").write_text("".join(lines))
-    manifest = top / "MANIFEST.sha256"
-    files = sorted(path for path in top.rglob("*") if path.is_file() and path != manifest)
-    rows = sorted((str(path.relative_to(top)), sha256(path.read_bytes())) for path in files)
-    manifest.write_text("".join(f"{digest.hexdigest()}  {path}\n" for path, digest in rows))
+    top = gated.proof("r")
+    with_journal(top, change(gated.events("r")))
     found = verify(str(top))
     assert found.exit_code == 1
     assert {one.kind for one in found.findings} == {"approval"}, found.render()

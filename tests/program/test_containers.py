@@ -192,11 +192,13 @@ def test_a_step_ends_as_it_would_outside(place, shell):
 
 def test_term_the_grace_and_kill_reach_what_is_inside(place):
     polite = "trap 'echo ending; exit 3' TERM; echo begun; while :; do sleep 0.1; done"
-    place.task("polite", polite, timeout_sec=2, container=ALONE)
-    place.task("deaf", "trap '' TERM; (sleep 300 & sleep 300)", timeout_sec=2, container=ALONE)
+    place.task("polite", polite, timeout_sec=8, container=ALONE)
+    place.task("deaf", "trap '' TERM; (sleep 300 & sleep 300)", timeout_sec=8, container=ALONE)
     finished = place.zf("run-phase", "A", "--run-id", "r", "--grace", "2")
     assert finished.code == 1
-    assert place.log("r", "polite", 0).decode() == "begun\nending\n"
+    # bash may tell of the sleep that was ended, too.
+    said = place.log("r", "polite", 0).decode().splitlines()
+    assert (said[0], "ending" in said) == ("begun", True)
     for name in ("polite", "deaf"):
         assert place.status("r", name)["status"] == "timeout"
         assert place.status("r", name)["cause"] == "timeout"

@@ -125,6 +125,17 @@ def test_a_proof_from_elsewhere_differs_only_where_it_says_where(far):
     ]
 
 
+def test_handlers_run_on_this_machine_whatever_the_run_says(far):
+    text = (far.root / "zf.yaml").read_text()
+    handler = '{when: always, id: h, run: grep -o zf/run-facts/v1 "$ZF_RUN_FACTS"}'
+    (far.root / "zf.yaml").write_text(f"{text}on_end: [{handler}]\n")
+    far.task("t", "true")
+    run(far, "r", 0, "--executor", "far")
+    assert far.status("r", "h")["status"] == "success"
+    assert [e["task"] for e in of_type(far, "attempt_placed")] == ["t"]
+    verified(far)
+
+
 def test_every_attempt_begins_with_the_project_as_it_was(far):
     (far.root / "data").write_text("as it was\n")
     for name in ("a", "b"):

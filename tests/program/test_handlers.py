@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.support import independent_verifier
+from tests.support import anew, independent_verifier
 from zf.audit.account import Account
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
@@ -72,6 +72,26 @@ def test_an_interrupt_has_them_too_and_does_not_end_them(project, number):
     wanted = ["A-interrupted", "A-always", "run-interrupted", "run-always"]
     assert ran(project) == wanted
     is_sound(project)
+
+
+@pytest.mark.parametrize(("signals", "status"), [(1, "success"), (2, "cancelled")])
+def test_the_first_interrupt_leaves_a_handler_that_runs_and_the_second_ends_it(
+    project, signals, status
+):
+    os.mkfifo(project.root / "gate")
+    said = {"when": "always", "id": "h", "run": "read line < gate"}
+    (project.root / "zf.yaml").write_text(json.dumps({"on_end": [said]}))
+    project.task("t", "true")
+    process = project.popen("run-phase", "A", "-v", "--run-id", "r", "--grace", "1")
+    assert any("start     h" in line for line in process.stderr)
+    for _ in range(signals):
+        process.send_signal(signal.SIGINT)
+        assert any("interrupted:" in line for line in process.stderr)
+    if signals == 1:
+        (project.root / "gate").write_text("go\n")
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert project.status("r", "h")["status"] == status
 
 
 def test_a_phase_that_had_no_turn_has_those_for_always(project):
@@ -214,6 +234,35 @@ def test_claims_out_of_order_are_contradictions(project):
     assert "claimed that was before" in twice
     kept = [line for line in lines if line != first]
     assert any("another end than it had" in one for one in problems(*kept))
+
+
+@pytest.mark.parametrize("forged", ["dropped", "moved"])
+def test_a_journal_made_anew_without_the_claim_is_found(project, forged):
+    said = {"when": "always", "id": "h", "run": "true"}
+    (project.root / "zf.yaml").write_text(json.dumps({"on_end": [said]}))
+    project.task("t", "true")
+    assert project.zf("run", "--run-id", "r").code == 0
+    events = project.events("r")
+    if forged == "dropped":
+        events = [e for e in events if not e["type"].startswith("handler_")]
+    else:  # as if the task were the handler
+        at = [e["type"] for e in events].index("attempt_started")
+        claim = next(e for e in events if e["type"] == "handler_claimed") | {"task": "t"}
+        clocks = {key: events[at][key] for key in ("wall", "mono")}
+        events.insert(at, claim | clocks)
+    anew.with_journal(project.proof("r"), events)
+    found = verify(str(project.proof("r")))
+    assert found.exit_code == 1
+    assert [one.kind for one in found.findings] == ["mismatch"], found.render()
+    assert not all(independent_verifier.verify(project.proof("r")))
+
+
+def test_tasks_need_name_no_phase_because_there_are_handlers(project):
+    handler = "{when: always, id: h, run: echo h >> oracle}"
+    (project.root / "zf.yaml").write_text(f"on_end: [{handler}]\ntasks: {{t: 'true'}}\n")
+    done = project.zf("run", "--run-id", "r")
+    assert done.code == 0, done.err
+    assert ran(project) == ["h"]
 
 
 def test_what_cannot_be_meant(project):

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.support import independent_verifier
+from tests.support import anew, independent_verifier
 from zf.audit.account import Account
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
@@ -41,6 +41,17 @@ def logs(project, task="m"):
 def is_sound(project):
     assert verify(str(project.proof("r"))).exit_code == VERIFIED
     assert independent_verifier.verify(project.proof("r")) == (True, True)
+
+
+def test_a_journal_made_anew_without_probes_is_found(project):
+    monitor(project)
+    assert project.zf("run-phase", "A", "--run-id", "r").code == 0
+    events = [e for e in project.events("r") if e["type"] != "probe"]
+    anew.with_journal(project.proof("r"), events)
+    found = verify(str(project.proof("r")))
+    assert found.exit_code == 1
+    assert "succeeded without a probe" in found.render()
+    assert not all(independent_verifier.verify(project.proof("r")))
 
 
 def test_a_wait_ends_with_the_first_good_probe(project):

@@ -14,7 +14,7 @@ NAMES = [
     for key, value in vars(layout).items()
     if key.isupper()
     and isinstance(value, str)
-    and key not in {"TREE", "UNFINISHED", "ATTEMPTS", "OWN_FILE"}
+    and key not in {"TREE", "UNFINISHED", "ATTEMPTS", "OWN_FILE", "CONTAINERS"}
 ]
 SPELT = re.compile(
     rf"(?<![\w-])(?:{'|'.join(map(re.escape, sorted(NAMES, key=len, reverse=True)))})(?![\w-])"

@@ -202,3 +202,10 @@ def test_a_run_whose_zf_was_killed_is_resumed_or_sealed(shared):
             assert shared.get(f"/runs/{run}").json["sealed"]
         go.unlink()
         assert shared.post(f"/runs/{run}/{verb}").status == 409
+
+
+def test_a_search_from_behind_the_end_of_a_log_finds_nothing(shared):
+    path = "/runs/badly/tasks/broken/logs/step-0/search"
+    found = shared.get(f"{path}?text=line&cursor=999999999999999.999999999999999")
+    assert found.status == 200, found
+    assert found.json == {"lines": [], "next": None}

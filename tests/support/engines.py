@@ -34,7 +34,7 @@ driver = "{driver}"
 graphroot = "{folder}/root"
 runroot = "{folder}/run"
 """
-_KINDS = itertools.product(("overlay", "vfs"), ("crun", "runc"), ("enabled", "disabled"))
+_KINDS = [*itertools.product(("overlay", "vfs"), ("crun", "runc"), ("enabled", "disabled"))]
 
 
 class Engine:

@@ -143,6 +143,7 @@ def journal(lines):
             assert e["attempt"] == t["began"] if "attempt" in e["type"] else t["end"] is None
             t["end"] = None if t["open"] else e
             t["all"] |= {t["began"]: e} if e["type"] == "attempt_ended" else {}
+            t["claimed"] = e["task"] in claimed
             ends = "success|failure|timeout|blocked|skipped|cancelled|lost"
             assert t["open"] or re.fullmatch(ends, e["status"])
         elif e["type"] in {"cached", "cache_missed"}:
@@ -211,6 +212,16 @@ PAIRS = [(key, key, None) for key in ROW.split()] + [
     ("concurrency", "concurrency", ""),
     ("start_after_s", "start_after", 0),
 ]
+
+
+def acted(root, t, e, files):
+    task = parse(files.get(f"{root}00-meta/task.json") or b"{}")
+    ours = task and e["type"] == "attempt_ended"
+    assert not ours or ("on_end" in task) == t["claimed"]
+    well = ours and e is t["end"] and e["status"] == "success"
+    assert not well or "repeat" not in task or t["probes"]
+
+
 PLACES = ("schema", "run_id", "started_at", "hostname", "user", "pwd")
 
 
@@ -637,8 +648,9 @@ def check(there, folders):
                 or (
                     told(root, rows[name], paper, e, files, own, outputs, resumed, plan),
                     served(root, tasks[name], e, files, own),
+                    acted(root, tasks[name], e, files),
                 )
-                == (None,) * 2
+                == (None,) * 3
             )
             if root == f"{name}/" or (not cut and f"{root}99-summary/status.json" in files):
                 claims(parse(files[f"{root}99-summary/status.json"]), name, paper, e)

@@ -13,7 +13,7 @@ from zf.cli.groups import VERBS
 from zf.errors import ZfError, printable
 from zf.lean import lazy
 from zf.model import Asked
-from zf.proof.layout import CONTAINERS, LOCKS
+from zf.proof.layout import CONTAINERS, LOCKS, MANIFEST
 
 if TYPE_CHECKING:
     from zf.model import Flow
@@ -187,6 +187,15 @@ def adopt(run: str) -> str:
     return adopted.run
 
 
+def adopt_suspended(run: str) -> str:
+    """The same of a run that is to go on. Raises ZfError (exit 2) for an archive of one that is
+    sealed, before anything is taken out of it.
+    """
+    if is_archive(run) and os.path.lexists(f"{_unpack(run)}/{MANIFEST}"):
+        raise _foreign(run)
+    return adopt(run)
+
+
 def find_run(run: str, *, own: bool = False) -> str:
     """The folder of the run that a user names: the one rule for RUN in every verb. No other zf
     removes it until this command is over.
@@ -223,17 +232,21 @@ def _refuse_pruned(run: str) -> None:
     refuse_pruned(proofs, run)
 
 
+def _foreign(archive: str) -> ZfError:
+    return ZfError(
+        f"{printable(archive)} is an archive, and no run of this project",
+        code="ZF610",
+        hint=f"zf rerun {printable(archive)} --failed runs again here what failed there",
+    )
+
+
 def _find_run(run: str, *, own: bool) -> str:
     from zf.proof import read
 
     if is_archive(run):
         if not own:
             return _unpack(run)
-        raise ZfError(
-            f"{printable(run)} is an archive, and no run of this project",
-            code="ZF610",
-            hint=f"zf rerun {printable(run)} --failed runs again here what failed there",
-        )
+        raise _foreign(run)
     if "/" not in run:
         try:
             return read.find_run(proofs_folder(), run)

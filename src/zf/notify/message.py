@@ -75,16 +75,18 @@ def of_run(
     }
 
 
-def of_schedule(name: str, missed: Sequence[str], *, project: str) -> dict[str, Any]:
-    """The message about times of a schedule at which nothing was started, RFC 3339."""
-    said = f"schedule {name} missed {count(len(missed), 'time')}"
+def of_schedule(name: str, missed: Sequence[str], why: str, *, project: str) -> dict[str, Any]:
+    """The message about times of a schedule at which nothing was started: the first and the last of
+    them, RFC 3339, and how many there are and why.
+    """
+    said = f"schedule {name} missed times"
     return {
         "type": TYPES[MISSED],
         "project": project,
         "schedule": name,
         "missed": list(missed),
         "subject": f"{project}: {said}",
-        "text": f"{said}: {', '.join(missed)}",
+        "text": printable(f"{said}, {' to '.join(missed)}: {why}"),
     }
 
 

@@ -69,7 +69,7 @@ class Outbox:
         try:
             names = [name for name in os.listdir(self.folder) if name.endswith(_SUFFIX)]
         except FileNotFoundError:
-            return ()
+            return []
         found = [letter for name in names if (letter := self._read(name)) is not None]
         return sorted(found, key=lambda letter: (letter.written_at, letter.id))
 

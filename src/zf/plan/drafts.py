@@ -121,7 +121,8 @@ def check_ids(drafts: list[Draft]) -> Iterator[Problem]:
 
 def check_phase_said(drafts: list[Draft]) -> Iterator[Problem]:
     """Tasks without a phase where others have one, which are hardly meant to be apart."""
-    named = next((draft.task for draft in drafts if draft.task and draft.states_phase), None)
+    own = (draft.task for draft in drafts if draft.task and draft.states_phase)
+    named = next((task for task in own if not task.on_end), None)
     if named is None:
         return
     for draft in drafts:

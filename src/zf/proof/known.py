@@ -19,17 +19,17 @@ from zf.proof.layout import ARTIFACTS, BLOCKED, OUTPUTS, PAYLOAD, PLAN, RUN, ear
 class Known(Struct):
     """`tops` are the files at the top of the run by name; `trees` the task.sha256 of each task, by
     the attempt that counts; `earlier` those of the attempts before it, as `task/attempts/K`.
-    `lists` holds what some task.sha256 say, whole, so that these need not be read again; `barren`
-    are the tasks which have left nothing for others by that. `place` is the run folder's device and
-    number, wherever it is moved. `odd` are the tasks in whose status.json something may be worth a
-    remark; None when that is not known of all that ran.
+    `lists` holds what some task.sha256 say, whole, so that these need not be read again; `leaving`
+    are those of these tasks which have left something for others. `place` is the run folder's
+    device and number, wherever it is moved. `odd` are the tasks in whose status.json something may
+    be worth a remark; None when that is not known of all that ran.
     """
 
     tops: dict[str, str] = field(default_factory=dict)
     trees: dict[str, bytes] = field(default_factory=dict)
     earlier: dict[str, bytes] = field(default_factory=dict)
     lists: dict[str, str] = field(default_factory=dict)
-    barren: set[str] = field(default_factory=set)
+    leaving: set[str] = field(default_factory=set)
     place: tuple[int, int] | None = None
     odd: dict[str, None] | None = field(default_factory=dict)
 
@@ -79,19 +79,23 @@ class Known(Struct):
             self.lists.pop(task, None)
         else:
             self.lists[task] = listed
-        if listed is None or _ARTIFACTS in listed or _OUTPUTS in listed:
-            self.barren.discard(task)
+        if listed is not None and (_ARTIFACTS in listed or _OUTPUTS in listed):
+            self.leaving.add(task)
         else:
-            self.barren.add(task)
+            self.leaving.discard(task)
 
     def lists_for_others(self, tasks: Collection[str]) -> dict[str, str]:
         """The `task_sha256` of each of these tasks, but those known to have left nothing for the
         tasks that need them: neither artifacts nor outputs.
         """
-        if self.barren.issuperset(tasks):  # as they are where tasks have many needs
-            return {}
-        trees = self.trees
-        return {t: trees[t].hex() for t in tasks if t in trees and t not in self.barren}
+        trees, lists, leaving = self.trees, self.lists, self.leaving
+        if leaving.isdisjoint(tasks) and lists.keys() >= set(tasks):
+            return {}  # quick where tasks have many needs
+        return {
+            task: trees[task].hex()
+            for task in tasks
+            if task in trees and (task not in lists or task in leaving)
+        }
 
 
 _ARTIFACTS, _OUTPUTS = f"  {ARTIFACTS}/", f"  {OUTPUTS}\n"

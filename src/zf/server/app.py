@@ -25,7 +25,6 @@ from zf.server.api import (
     definitions,
     events,
     files,
-    gates,
     health,
     logs,
     runs,
@@ -49,7 +48,6 @@ ROUTERS = (
     events.router,
     begin.router,
     actions.router,
-    gates.router,
     definitions.router,
     logs.router,
     files.router,
@@ -93,6 +91,7 @@ def make_app(project: Served, access: Access) -> FastAPI:
     app.add_exception_handler(ZfError, problems.of_zf)
     app.add_exception_handler(RequestValidationError, problems.invalid)
     app.add_exception_handler(HTTPException, problems.of_http)
+    app.add_exception_handler(OSError, problems.of_disk)
     app.add_exception_handler(Exception, problems.internal)
     add_pages(app)
     app.openapi = description_of(app)  # type: ignore[method-assign] # as FastAPI's documentation does it

@@ -6,7 +6,9 @@ who look at it from elsewhere know it.
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -20,6 +22,7 @@ from starlette.exceptions import HTTPException
 from zf.errors import ZfError
 
 MEDIA_TYPE = "application/problem+json"
+_log = logging.getLogger("zf.server")
 # What ZfErrors mean here, by their codes; all others are about what was asked for: 422.
 _STATUS = {
     "ZF610": HTTPStatus.NOT_FOUND,
@@ -34,6 +37,7 @@ _STATUS = {
     "ZF144": HTTPStatus.CONFLICT,
     "ZF147": HTTPStatus.CONFLICT,
     "ZF740": HTTPStatus.CONFLICT,
+    "ZF804": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -133,6 +137,15 @@ def _allowed(request: Request) -> dict[str, str]:
         if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", path), request.url.path):
             return {"Allow": ", ".join(sorted(method.upper() for method in methods))}
     return {}
+
+
+def of_disk(_request: Request, error: Exception) -> Response:
+    """What the system refused: a full disk, as a rule. What was asked for was not done."""
+    assert isinstance(error, OSError)
+    _log.error("a request failed: %s: %s", error.strerror or error, error.filename)
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    status = HTTPStatus.INSUFFICIENT_STORAGE if full else HTTPStatus.SERVICE_UNAVAILABLE
+    return answer(status, error.strerror or "the system refused it", code="ZF818")
 
 
 def internal(_request: Request, _error: Exception) -> Response:

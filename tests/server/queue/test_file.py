@@ -13,7 +13,7 @@ import pytest
 from zf.errors import Exit, ZfError
 from zf.proof.journal import Chain
 from zf.server.queue import inbox
-from zf.server.queue.file import QueueFile, owner, read
+from zf.server.queue.file import QueueFile, UnwritableError, owner, read
 from zf.server.queue.items import API, Item, Source
 from zf.server.queue.records import (
     DeliveryIgnored,
@@ -178,3 +178,25 @@ def test_what_is_no_order_comes_to_nothing(tmp_path, text):
     inbox.empty(str(tmp_path), queue, time.time())
     queue.close()
     assert read(str(tmp_path)).lines == 0
+
+
+def test_a_record_that_no_line_can_say_changes_nothing(tmp_path):
+    queue = QueueFile.own(str(tmp_path))
+    with pytest.raises(UnwritableError):
+        queue.write([ItemQueued(item("a")), DeliveryIgnored("hook", "1", "\ud800")], 1e9)
+    queue.write([ItemQueued(item("b"))], 1e9)
+    state = queue.state
+    queue.close()
+    assert [*state.entries] == ["b"]
+    assert state == read(str(tmp_path))
+
+
+def test_an_order_of_what_is_no_text_is_none(tmp_path):
+    box = tmp_path / "inbox"
+    box.mkdir()
+    (box / "x.json").write_text('{"switch": "group \\udcff", "is_off": true, "by": "me"}')
+    queue = QueueFile.own(str(tmp_path))
+    assert inbox.empty(str(tmp_path), queue, 1e9)
+    queue.close()
+    assert not read(str(tmp_path)).off
+    assert not list(box.iterdir())

@@ -39,7 +39,8 @@ def server(tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("hooks") / "project")
     (project.root / "zf.yaml").write_text(ZF)
     (project.root / "keys").touch()
-    with Server(project, HOOK=SECRET) as made:
+    project.env["HOOK"] = SECRET
+    with Server(project) as made:
         until(lambda: made.get("/ready").status == 200)
         yield made
     project.end_all()
@@ -182,3 +183,15 @@ def test_what_a_source_of_truth_names_runs_once(server):
     assert [text.count(f"{key}\n") for key in ("k1", "k2")] == [1, 1]
     (server.project.root / "keys").unlink()
     until(lambda: "exit code 1" in (server.get("/reconcile").json["reconcile"][0]["error"] or ""))
+
+
+@pytest.mark.parametrize(
+    "commit", ["a\0b", "\ud800", "x" * 400_000], ids=["NUL", "half a pair", "too long"]
+)
+def test_a_delivery_of_what_no_run_would_take_starts_nothing_and_stops_nothing(server, commit):
+    answer = push(server, f"unfit {commit[:3]!r}", main(commit))
+    assert answer.status == 202, answer
+    assert answer.json["state"] == "ignored"
+    assert "commit" in answer.json["why"] or "payload" in answer.json["why"]
+    after = push(server, f"after {commit[:3]!r}", main("fit"))
+    done(server, after.json["item"])

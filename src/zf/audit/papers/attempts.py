@@ -4,10 +4,11 @@ and each other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from zf.audit import statement
+from zf.audit.account import TaskAccount
 from zf.audit.evidence import Evidence, reason_of
 from zf.audit.papers import agreement, services
 from zf.proof import forms, layout
@@ -64,6 +65,8 @@ def match_attempts(
     for root, tree in whole.items():
         for path, told in agreement.of_tree(tree, row, run, ends[root]):
             seen.tampered("mismatch", told, f"{root}/{path}")
+        for told in _unrecorded(tree.task or {}, seen.account.tasks[task], ends[root]):
+            seen.tampered("mismatch", told, layout.JOURNAL)
         told_of = seen.account.tasks[task].services.get(ends[root].get("attempt", 0), _NO_SERVICES)
         for path, told in services.of_tree(told_of, tree.status, tree.digests):
             seen.tampered("mismatch", told, f"{root}/{path}")
@@ -72,6 +75,18 @@ def match_attempts(
 
             for told in extended.unlike(row, tree.task):
                 seen.tampered("mismatch", told, f"{root}/{layout.TASK}")
+
+
+def _unrecorded(said: Event, account: TaskAccount, event: Event) -> Iterator[str]:
+    """What the journal has to have of an attempt at a handler or a monitor, and has not."""
+    if event.get("type") != "attempt_ended":
+        return
+    if ("on_end" in said) is not account.claimed and said:
+        kind = "handler that began was not" if "on_end" in said else "task is no handler and was"
+        yield f"{said.get('id')}: this {kind} claimed"
+    is_success = event is account.terminal and event.get("status") == "success"
+    if is_success and "repeat" in said and not account.probes:
+        yield f"{said.get('id')}: this monitor succeeded without a probe"
 
 
 def _tree(root: str, listed: Mapping[str, str], status: Mapping[str, Any]) -> agreement.Tree:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from zf.errors import printable
-from zf.events import AttemptEnded, AttemptStarted, Cached, CacheMissed, Status, TaskNotRun
+from zf.events import AttemptEnded, AttemptStarted, Cached, CacheMissed, Cause, Status, TaskNotRun
 from zf.proof.read import log_tail
 from zf.report import terminal
 from zf.report.words import TAIL_LINES, log_line
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 _IN_SUMMARY = frozenset({Status.BLOCKED, Status.CANCELLED})
+# But these are the cause of what they block.
+_OF_ITS_OWN = frozenset({Cause.APPROVAL_REJECTED, Cause.APPROVAL_TIMEOUT})
 
 
 class Lines:
@@ -85,7 +87,9 @@ class Lines:
         """Of tasks that something else stopped there are often many, and none is the cause."""
         if self._starts or self._tails:
             return False
-        return isinstance(event, TaskNotRun) and event.status in _IN_SUMMARY
+        if not isinstance(event, TaskNotRun) or event.cause in _OF_ITS_OWN:
+            return False
+        return event.status in _IN_SUMMARY
 
     def new_output(self, facts: Facts) -> Iterator[str]:
         """What tasks have printed since the last call, when output is shown as it comes."""

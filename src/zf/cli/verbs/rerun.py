@@ -13,7 +13,7 @@ from zf.cli.begin import begin_rerun, words_of
 from zf.cli.display import progress, streams
 from zf.cli.options import RUN, Directory, complete_task, takes_run_options
 from zf.cli.project import (
-    adopt,
+    adopt_suspended,
     as_typed,
     facts_of,
     find_run,
@@ -45,7 +45,7 @@ def resume(run: Annotated[str, RUN], options: RunOptions, _directory: Directory 
     from zf.run.request import recorded_request
 
     streams.display()
-    run_dir = find_run(adopt(run), own=True)
+    run_dir = find_run(adopt_suspended(run), own=True)
     flow = open_project(quiet=True)
     watcher = progress.Watcher(options, flow.proofs)
     request = recorded_request(

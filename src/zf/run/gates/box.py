@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import suppress
 
 from zf.audit.gates.check import Answer
@@ -57,13 +58,14 @@ def hand_in(proofs: str, run_dir: str, answer: Answer) -> bool:
 
 
 def _write(folder: str, answer: Answer) -> None:
-    path = f"{folder}/{ANSWER}{answer.sha256[:32]}{UNFINISHED}"
+    # What is read first decides, so names are in the order in which they came.
+    path = f"{folder}/{ANSWER}{time.time_ns():020d}-{answer.sha256[:32]}{UNFINISHED}"
     write_json(path, {"statement": answer.statement, "signature": answer.signature})
     sync_folder(folder)
 
 
 def waiting(*folders: str) -> list[str]:
-    """The paths of the answers in these folders."""
+    """The paths of the answers in these folders, in the order in which they were handed in."""
     found: list[str] = []
     for folder in folders:
         with suppress(OSError):

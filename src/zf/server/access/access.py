@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,6 +17,7 @@ from zf.server.access.throttle import Throttle
 from zf.server.access.tokens import Tokens
 
 _BEARER = "bearer "
+_log = logging.getLogger("zf.audit")
 
 
 class Access:
@@ -87,7 +89,9 @@ class Access:
         return self._throttle.wrong(address, time.monotonic())
 
     def note(self, who: Who | None, address: str, **facts: object) -> None:
-        """Write a line into the audit."""
+        """Write a line into the audit. Where that cannot be, the server's own log says so: what was
+        decided about a request stands.
+        """
         named = {
             "at": timestamp(time.time()),
             "who": who.name if who else None,
@@ -95,7 +99,10 @@ class Access:
             "via": who.via if who else None,
             "address": address,
         }
-        self.audit.add(**named, **facts)
+        try:
+            self.audit.add(**named, **facts)
+        except OSError as error:
+            _log.error("the audit cannot be written: %s: %s", error.strerror, {**named, **facts})
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:

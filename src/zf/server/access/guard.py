@@ -3,15 +3,14 @@
 1. `Host` is a name of this server.
 2. The body is at most 1 MiB.
 3. What would change anything comes from our own page, or from a program with a bearer token that
-   sends nothing a browser would send; and it is JSON.
+   sends nothing a browser would send; and it is JSON that means one thing.
 4. All but a few routes need to know who asks; which role that takes is said at the route.
-
-Every answer gets the headers that keep browsers from doing with it what it is not for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -21,11 +20,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from zf.errors import ZfError, printable
 from zf.server.access.access import Access, bearer
 from zf.server.access.roles import Who
-from zf.server.problems import answer
+from zf.server.access.sound import sound
+from zf.server.problems import answer, as_told
 
 MAX_BODY_BYTES = 1024 * 1024
+# So long a body may take to come: each that does not holds a connection.
+BODY_S = 30.0
 _SEE_OTHER = HTTPStatus.SEE_OTHER
 _TOO_LARGE = f"a body is at most {MAX_BODY_BYTES} bytes"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -65,13 +68,29 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sealed = _with_headers(send)
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope, headers)
+        try:
+            refusal = self._refusal(scope, headers)
+        except ZfError as error:  # the tokens cannot be read
+            refusal = as_told(error)
         if refusal is not None:
-            await refusal(scope, receive, sealed)
+            await refusal(scope, receive, send)
             return
-        await self._app(scope, _limited(receive), self._noting(scope, headers, sealed))
+        noted = self._noting(scope, headers, send)
+        if not _takes_json(scope, headers):
+            await self._app(scope, _limited(receive), noted)
+            return
+        try:
+            body = await _whole(receive)
+        except HTTPException as error:
+            await answer(error.status_code, error.detail, code="ZF811")(scope, receive, noted)
+            return
+        except ValueError as error:
+            status, why = HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is no sound JSON: {error}"
+            await answer(status, printable(why), code="ZF805")(scope, receive, noted)
+            return
+        if body is not None:
+            await self._app(scope, _again(body, receive), noted)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         address, peer = address_of(scope), scope.get("zf.peer") or address_of(scope)
@@ -210,11 +229,19 @@ def _length(headers: Headers) -> int:
 
 
 def _limited(receive: Receive) -> Receive:
-    taken = 0
+    taken, more = 0, True
+    until = asyncio.get_running_loop().time() + BODY_S
 
     async def limited() -> Message:
-        nonlocal taken
-        message = await receive()
+        nonlocal taken, more
+        try:
+            # What comes after the body is that the caller goes.
+            async with asyncio.timeout_at(until if more else None):
+                message = await receive()
+        except TimeoutError:
+            why = f"the body has not come within {BODY_S:g} seconds"
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, why) from None
+        more = message.get("more_body", False)
         taken += len(message.get("body", b""))
         if taken > MAX_BODY_BYTES:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
@@ -223,11 +250,46 @@ def _limited(receive: Receive) -> Receive:
     return limited
 
 
-def _with_headers(send: Send, names: Iterable[tuple[str, str]] = tuple(HEADERS.items())) -> Send:
+def _takes_json(scope: Scope, headers: Headers) -> bool:
+    """Whether there is a body that has to be JSON; that of a delivery is of any kind."""
+    is_unsafe = scope["method"] not in SAFE and not scope["path"].startswith(SIGNED)
+    return is_unsafe and bool(_length(headers))
+
+
+async def _whole(receive: Receive) -> bytes | None:
+    """A body that is sound JSON, or empty; None where the caller is gone before its end. Raises
+    HTTPException for one that is too large, ValueError for any other.
+    """
+    limited, pieces, more = _limited(receive), [], True
+    while more:
+        message = await limited()
+        if message["type"] == "http.disconnect":
+            return None
+        pieces.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    body = b"".join(pieces)
+    if body:
+        sound(body)
+    return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Receives the body that was read, and then what comes after it."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return received
+
+
+def sealed(send: Send) -> Send:
+    """Sends every answer with what keeps browsers from doing with it what it is not for."""
+
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in names:
+            for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
         await send(message)

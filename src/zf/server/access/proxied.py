@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from zf.server.access.guard import address_of
+from zf.server.access.guard import address_of, sealed
 from zf.server.access.policy import Policy
 
 
@@ -22,4 +24,12 @@ class Proxied:
         # uvicorn has no public way to end a connection whose other end takes nothing.
         transport = getattr(getattr(send, "__self__", None), "transport", None)
         scope["zf.abort"] = getattr(transport, "abort", None)
-        await self._app(scope, receive, send)
+        try:
+            # Around everything: an error in zf is an answer, too.
+            await self._app(scope, receive, sealed(send))
+        except asyncio.CancelledError:
+            # The server ends: what is still not answered is cut off, and is no error to be logged.
+            if scope["zf.abort"] is None:
+                raise
+            scope["zf.abort"]()
+            await asyncio.sleep(0)  # until that is known

@@ -159,15 +159,19 @@ class Tokens:
             with open(self._path, encoding="utf-8") as file:
                 rows: list[Mapping[str, Any]] = json.load(file)["tokens"]
             self._tokens = {row["name"]: Token(**row) for row in rows}
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             # No token of a file that cannot be read lets anything in.
             self._tokens = {}
             raise ZfError(
-                f"{FILE} of the server cannot be read: {error}",
+                f"{FILE} of the server cannot be read: {_why(error)}",
                 code="ZF804",
                 hint="remove it, and make tokens anew with zf token create",
             ) from None
         self._seen = seen
+
+
+def _why(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _digest(secret: str) -> str:

@@ -35,7 +35,7 @@ class Comment(BaseModel):
 
 class Decided(BaseModel):
     """What came of it: `approved`, `rejected`, `given` where more are needed, or `kept` for when
-    the run goes on; of a matrix, of each instance.
+    the run goes on; of a matrix, of each instance, which may also be `refused`.
     """
 
     run: str
@@ -102,9 +102,8 @@ def _decided(
         decide(run_dir, project.root, name, decision, token, source=who.address, comment=comment)
         for name in waits
     ]
-    for one in told:
-        if one.exit_code:
-            raise Refused(HTTPStatus.CONFLICT, one.text, code="ZF740")
+    if all(one.state == "refused" for one in told):
+        raise Refused(HTTPStatus.FORBIDDEN, told[0].text, code="ZF815")
     return Decided(
         run=run,
         state=told[0].state,

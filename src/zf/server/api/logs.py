@@ -73,7 +73,7 @@ def log_bytes(
     stream = read.open_file(
         f"{project.proofs}/{name}", _path(project.proofs, name, task, log, attempt)
     )
-    return sent(stream, f"{task}-{log}.log", asked, "text/plain; charset=utf-8")
+    return sent(stream, f"{task}.{log}.log", asked, "text/plain; charset=utf-8")
 
 
 @router.get(f"{BASE}/lines", summary="A window of lines, or the last ones")

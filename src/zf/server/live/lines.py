@@ -221,7 +221,8 @@ def search(stream: BinaryIO, text: str, start: int, before: int, most: int) -> F
     wanted = text.encode("utf-8", "surrogateescape").lower()
     numbers: list[int] = []
     at, newlines, carried = start, before, b""
-    stream.seek(start)
+    # A place behind the end is none that a file system need know.
+    stream.seek(min(start, stream.seek(0, 2)))
     until = start + 256 * _BLOCK_BYTES
     while at < until:
         fresh = stream.read(_BLOCK_BYTES)

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -126,7 +127,8 @@ class RunEvents(Response):
             finally:
                 for task in (sending, leaving):
                     task.cancel()
-                    with suppress(asyncio.CancelledError):
+                    # A body that is too large is as good as gone.
+                    with suppress(asyncio.CancelledError, HTTPException):
                         await task
 
     async def _send(self, tails: Sequence[Tail], client: _Client) -> None:

@@ -25,7 +25,7 @@ def item_of(flow: Flow, said: Mapping[str, Any], source: Source, name: str = "")
     phases, tasks = wanted.get("phases", ()), wanted.get("tasks", ())
     _refuse_unknown("phase", phases, {task.phase for task in flow.tasks.values()})
     _refuse_unknown("task", tasks, {*flow.tasks, *flow.instances})
-    _refuse_inputs(flow, phases, wanted.get("inputs", {}))
+    refuse_inputs(flow, phases, wanted.get("inputs", {}))
     wanted |= {"item": name or inbox.new_id(time.time()), "source": to_json(source)}
     if is_protected(flow, phases, tasks):
         wanted["protected"] = True
@@ -43,8 +43,10 @@ def _refuse_unknown(what: str, names: list[str], known: set[str]) -> None:
             raise ZfError(f"unknown {what} '{name}'", code="ZF834", hint=hint)
 
 
-def _refuse_inputs(flow: Flow, phases: Sequence[str], inputs: Mapping[str, str]) -> None:
-    """Inputs that the run would refuse are refused now; and secret ones, which would be kept."""
+def refuse_inputs(flow: Flow, phases: Sequence[str], inputs: Mapping[str, str]) -> None:
+    """Raises ZfError for inputs that the run would refuse, and for secret ones, which would be kept
+    on the disk.
+    """
     # Which phases tasks and their needs have, and so what they require, is known to their run.
     project = flow.project if phases else _requiring_nothing(flow.project)
     words = Words(tuple(f"{name}={value}" for name, value in inputs.items()))

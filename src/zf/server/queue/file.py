@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 
 from zf.errors import Exit, ZfError, printable
@@ -20,6 +20,10 @@ from zf.server.queue.fold import State, apply
 from zf.server.queue.records import Record, record_from, said_of
 
 QUEUE_FILE, QUEUE_LOCK = "queue.jsonl", "queue.lock"
+
+
+class UnwritableError(ValueError):
+    """A record has text which is none, and so no line."""
 
 
 class QueueFile:
@@ -72,16 +76,21 @@ class QueueFile:
                     os.close(one)
             raise
 
-    def write(self, records: Iterable[Record], now: float) -> None:
+    def write(self, records: Sequence[Record], now: float) -> None:
         """Take these records in, in order: they are on the disk when this returns.
 
-        Raises OSError when they may not be; then nothing more is taken.
+        Raises OSError when they may not be; then nothing more is taken. Raises UnwritableError, and
+        changes nothing, for records that no line can say.
         """
+        try:
+            said = [said_of(record) for record in records]
+        except ValueError as error:
+            raise UnwritableError(str(error)) from None
         # As exactly as the line says it, so that another fold of the lines is the same.
         now = round(now * 1_000_000) / 1_000_000
-        for record in records:
+        for record, line in zip(records, said, strict=True):
             apply(self.state, record, now)
-            self._journal.append_said(said_of(record), timestamp(now), time.monotonic())
+            self._journal.append_said(line, timestamp(now), time.monotonic())
         self._journal.commit()
 
     def close(self) -> None:

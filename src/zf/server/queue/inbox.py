@@ -15,7 +15,7 @@ from typing import Any
 
 from zf.lean.records import Struct
 from zf.proof.files import write_json
-from zf.proof.journal import decode
+from zf.server.access.sound import sound
 from zf.server.queue.file import QueueFile, owner, read
 from zf.server.queue.fold import State
 from zf.server.queue.items import Item, ItemError, item_from, to_json
@@ -75,7 +75,7 @@ def empty(folder: str, queue: QueueFile, now: float) -> bool:
 
 def _order(path: str) -> Mapping[str, Any]:
     with suppress(OSError, ValueError), open(path, "rb") as file:
-        order = decode(file.read(_MOST_BYTES))
+        order = sound(file.read(_MOST_BYTES))
         if isinstance(order, dict):
             return order
     return {}

@@ -107,11 +107,12 @@ def item_from(said: Mapping[str, Any]) -> Item:
         item = convert(said, Item)
     except ValueError as error:
         raise ItemError(str(error)) from None
-    _check(item)
+    check(item)
     return item
 
 
-def _check(item: Item) -> None:
+def check(item: Item) -> None:
+    """Raises ItemError for an item whose rules do not go together, or which cannot be kept."""
     for wrong, message in (
         (not item.phases and not item.tasks, "an item names phases or tasks"),
         (item.phases and item.tasks, "an item names phases or tasks, not both"),
@@ -132,3 +133,7 @@ def _check(item: Item) -> None:
         seconds = getattr(item, name)
         if seconds is not None and not 0 < seconds <= MAX_SECONDS:
             raise ItemError(f"{name} is more than 0 and at most {MAX_SECONDS} seconds")
+    try:
+        json_encode(item)
+    except ValueError:  # half of a surrogate pair
+        raise ItemError("it holds what is no text") from None

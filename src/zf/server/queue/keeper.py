@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zf.lean.records import Struct
 from zf.server.queue import inbox, machine, rules
-from zf.server.queue.file import QueueFile
+from zf.server.queue.file import QueueFile, UnwritableError
 from zf.server.queue.records import (
     ENDS,
     ItemClaimed,
@@ -57,6 +57,7 @@ class Keeper:
         max_runs: Callable[[], int] = lambda: 1,
         triggers: Iterable[Callable[[State, float], list[Record]]] = (),
         beside: Callable[[Keeper], None] | None = None,
+        written: Callable[[list[Record], State], None] | None = None,
     ) -> None:
         self._queue = queue
         self._folder = folder
@@ -64,6 +65,7 @@ class Keeper:
         self._max_runs = max_runs
         self._triggers = [*triggers]
         self._beside = beside
+        self._written = written
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._ending = False
@@ -128,9 +130,13 @@ class Keeper:
             raise OSError(self.failed)
         try:
             self._queue.write(records, now)
+        except UnwritableError:
+            raise  # nothing was changed
         except Exception as error:
             self.failed = f"the queue cannot be written: {error}"
             raise
+        if records and self._written is not None:
+            self._written(records, self.state)
 
     # The loop.
 
@@ -218,6 +224,8 @@ class Keeper:
             self._runs.start(item)
         except OSError as error:
             self.write([ItemLost(item.item, f"zf cannot be started: {error.strerror}")], now)
+        except ValueError as error:  # NUL in a word
+            self.write([ItemLost(item.item, f"zf cannot be started: {error}")], now)
 
     def _start(self, now: float) -> None:
         found = machine.look(now)

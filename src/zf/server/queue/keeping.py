@@ -12,6 +12,7 @@ from zf.server.queue.runs import Runs
 from zf.server.triggers.current import Current
 from zf.server.triggers.deliveries import Deliveries
 from zf.server.triggers.looking import Looking
+from zf.server.triggers.messages import Messages
 from zf.server.triggers.reconcile import Reconciler
 
 if TYPE_CHECKING:
@@ -26,9 +27,12 @@ class Kept(Struct):
     current: Current
     reconciler: Reconciler
     deliveries: Deliveries | None
+    messages: Messages | None
 
     def close(self) -> None:
         """Give the queue back."""
+        if self.messages is not None:
+            self.messages.close()
         self.keeper.close()
 
 
@@ -51,6 +55,7 @@ def _kept(project: Served, starting: Starting, queue: QueueFile, *, triggers: bo
     current = Current(project.root, project.flow)
     reconciler = Reconciler(current, project.root)
     looking = Looking(current, reconciler)
+    messages = Messages(project, current) if triggers else None
     keeper = Keeper(
         queue,
         project.folder,
@@ -58,7 +63,10 @@ def _kept(project: Served, starting: Starting, queue: QueueFile, *, triggers: bo
         max_runs=lambda: current.max_runs,
         triggers=[looking.due] if triggers else [],
         beside=looking.reconcile if triggers else None,
+        written=messages.take if messages else None,
     )
     deliveries = Deliveries(keeper, current, project.folder, os.environ) if triggers else None
     keeper.open()
-    return Kept(keeper, current, reconciler, deliveries)
+    if messages is not None:
+        messages.open()
+    return Kept(keeper, current, reconciler, deliveries, messages)

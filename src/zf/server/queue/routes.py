@@ -34,7 +34,7 @@ _NEXT = 5
 class StartWhen(BaseModel):
     """What must be so of the machine before the item starts."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     load_below: float | None = Field(default=None, gt=0)
     idle_sec: float | None = Field(default=None, gt=0)
@@ -44,7 +44,7 @@ class StartWhen(BaseModel):
 class Enqueue(BaseModel):
     """An item, as docs/reference/queue.md has it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     phases: list[str] = Field(default=[], max_length=100)
     tasks: list[str] = Field(default=[], max_length=1000)
@@ -71,7 +71,7 @@ class Enqueue(BaseModel):
 class Switch(BaseModel):
     """A switch, and whether what it is for is paused."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     switch: str = Field(max_length=200)
     paused: bool

@@ -10,17 +10,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
+from zf.errors import ZfError, printable
 from zf.lean.records import Struct
+from zf.model import Flow
 from zf.plan.conditions.condition import Field, parse
 from zf.plan.conditions.verdict import ConditionContext, Needs, evaluate
 from zf.proof.files import write_pieces
-from zf.proof.journal import decode
+from zf.server.access.sound import sound
 from zf.server.queue import inbox
-from zf.server.queue.items import WEBHOOK, Source
+from zf.server.queue.asked import refuse_inputs
+from zf.server.queue.items import WEBHOOK, ItemError, Source, check
 from zf.server.queue.keeper import Keeper
 from zf.server.queue.records import DeliveryIgnored
 from zf.server.queue.runs import PAYLOADS
@@ -33,6 +37,7 @@ _HIDDEN = frozenset(
     {"authorization", "cookie", "x-gitlab-token", "x-hub-signature", "x-hub-signature-256"}
 )
 _MOST_VALUES = 10_000
+_MOST_WHY = 500
 
 
 class RefusedError(Exception):
@@ -80,9 +85,9 @@ class Deliveries:
                 state = keeper.state.entries[before].state if before else "ignored"
                 return Taken(delivery, before or None, state, "it was delivered before")
             inputs, key, why = _wanted(webhook, headers, body)
+            why = why or _unfit(webhook, flow, inputs)
             if why:
-                keeper.write([DeliveryIgnored(name, delivery, why)], now)
-                return Taken(delivery, None, "ignored", why)
+                return self._ignored(name, delivery, why)
             source = Source(
                 WEBHOOK,
                 name,
@@ -92,8 +97,17 @@ class Deliveries:
                 address=address,
             )
             item = webhook.item(inbox.new_id(now), source, flow, inputs, key)
+            try:
+                check(item)
+            except ItemError as error:
+                return self._ignored(name, delivery, str(error))
             entry = keeper.enqueue(item)
             return Taken(delivery, item.item, entry.state, entry.why)
+
+    def _ignored(self, name: str, delivery: str, why: str) -> Taken:
+        """It starts nothing, which is on record."""
+        self._keeper.write([DeliveryIgnored(name, delivery, why)], time.time())
+        return Taken(delivery, None, "ignored", why)
 
     def _genuine(self, webhook: Webhook, headers: Headers, body: bytes) -> str:
         secret = self._environ.get(webhook.secret_env, "")
@@ -126,12 +140,21 @@ def _wanted(webhook: Webhook, headers: Headers, body: bytes) -> tuple[dict[str, 
     if webhook.condition:
         verdict = evaluate(parse(webhook.condition), ConditionContext(fields=values), Needs())
         if verdict.value is not True:
-            return {}, "", verdict.explain(webhook.condition)[:500]
+            return {}, "", verdict.explain(webhook.condition)[:_MOST_WHY]
     try:
         inputs = {name: _value(said, values) for name, said in webhook.inputs.items()}
         return inputs, _value(webhook.key, values), ""
     except LookupError as error:
         return {}, "", f"it has no {error.args[0]}"
+
+
+def _unfit(webhook: Webhook, flow: Flow, inputs: Mapping[str, str]) -> str:
+    """Why the run would refuse these inputs, if it would."""
+    try:
+        refuse_inputs(flow, webhook.phases, inputs)
+    except ZfError as error:
+        return printable(str(error))[:_MOST_WHY]
+    return ""
 
 
 def _value(said: Any, values: Mapping[str, Any]) -> str:
@@ -151,14 +174,11 @@ def _values(headers: Headers, body: bytes) -> dict[str, str | int | float | bool
         for name, value in headers.items()
         if name.lower() not in _HIDDEN and "signature" not in name.lower()
     }
-    try:
-        payload = decode(body)
-    except ValueError:
-        return found
-    for path, value in _leaves(payload):
-        if len(found) >= _MOST_VALUES:
-            break
-        found[Field("payload", path).key] = value
+    with suppress(ValueError, RecursionError):
+        for path, value in _leaves(sound(body)):
+            if len(found) >= _MOST_VALUES:
+                break
+            found[Field("payload", path).key] = value
     return found
 
 

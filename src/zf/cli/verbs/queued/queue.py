@@ -249,7 +249,7 @@ def schedule(
     what: Annotated[Literal["list"], typer.Argument(metavar="[list]", help="What to do.")] = "list",
     following: Annotated[
         int,
-        typer.Option("--next", metavar="N", min=1, max=1000, help="Show so many times of each."),
+        typer.Option("--next", metavar="N", min=1, help="Show so many times of each."),
     ] = 1,
     as_json: AsJson = False,
     _directory: Directory = None,

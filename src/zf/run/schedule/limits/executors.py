@@ -30,6 +30,8 @@ class Executors:
         return self._fitting(task) != (LOCAL,)
 
     def _fitting(self, task: Task) -> tuple[str, ...]:
+        if task.on_end:
+            return (LOCAL,)  # what it is told of the run lies on this machine
         return fitting(task.executor, task.labels, self._by_default, self._executors)
 
     def place_for(self, task: Task) -> str:
