@@ -349,7 +349,7 @@ def test_services_that_cannot_be_meant_are_told_with_their_place(project):
             " is not known before"
         ),
         (
-            "tasks/t/task.yaml:10:43: error[ZF713]: port 'http' of service 'e' is no number, and"
+            "tasks/t/task.yaml:10:44: error[ZF713]: port 'http' of service 'e' is no number, and"
             " that is an image"
         ),
         (
