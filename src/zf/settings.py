@@ -224,7 +224,7 @@ class RunOptions(Options, more=REPORTS):
         variables=("ZF_EXECUTOR",),
         shown="this machine",
         help="Where tasks run that name no executor and no labels: one of the executors of zf.yaml,"
-        " or local.",
+        " local, or a pool of Dask workers: dask://HOST:PORT, or dask://local to start one here.",
     )
     fail_fast: Option[Literal["now"] | bool | None] = Option(
         "--fail-fast",

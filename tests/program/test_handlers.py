@@ -277,3 +277,38 @@ def test_what_cannot_be_meant(project):
         done = project.zf("validate")
         assert done.code == 2, said
         assert message in done.err + done.out
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_is_run_again_of_a_failed_run_has_its_handlers_and_they_are_no_part_of_it(
+    project, sealed
+):
+    ends = ("failure", "success", "interrupted")
+    said = [{"when": end, "id": end, "run": f"echo {end} >> oracle; exit 3"} for end in ends]
+    said[0]["required"] = True
+    (project.root / "zf.yaml").write_text(json.dumps({"on_end": said}))
+    project.task("t", "test -e mended || { [ -p gate ] && read line < gate; }")
+    if sealed:
+        os.mkfifo(project.root / "gate")
+        killed(project, "t")
+        assert project.zf("seal", "r").code == 0
+        (project.root / "gate").unlink()
+    else:
+        assert "Next: zf rerun r --failed" in project.zf("run-phase", "A", "--run-id", "r").out
+    (project.root / "mended").touch()
+    again = project.zf("rerun", "r", "--failed", "--run-id", "s")
+    assert again.code == 0, again.err
+    assert ran(project) == ["interrupted" if sealed else "failure", "success"]
+
+
+def test_where_only_a_handler_failed_that_is_said_and_what_is_advised_works(project):
+    said = {"when": "always", "id": "h", "run": "exit 3", "required": True}
+    (project.root / "zf.yaml").write_text(json.dumps({"on_end": [said]}))
+    project.task("t", "true")
+    done = project.zf("run-phase", "A", "--run-id", "r")
+    assert "Next: zf explain r h" in done.out
+    assert "exited with code 3" in project.zf("explain", "r", "h").out
+    again = project.zf("rerun", "r", "--failed")
+    assert again.code == 2
+    assert "of run r only handlers failed: h" in again.err
+    assert project.zf("rerun", "r", "--from", "t", "--run-id", "s").code == 1

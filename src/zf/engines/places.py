@@ -10,6 +10,7 @@ from typing import Any
 
 from zf.engines import checkout
 from zf.engines.connection import Connection
+from zf.engines.dask import pool as dask
 from zf.engines.ends import Happening
 from zf.engines.remote import Remote
 from zf.events import Cause
@@ -19,6 +20,7 @@ from zf.proof.files import remove_tree, write_json
 from zf.proof.known import Known
 from zf.work.control import Told
 from zf.work.pool import Pool
+from zf.work.worker import Shared
 
 # How often what other processes are told of the agents is written down anew.
 _WRITE_S = 1.0
@@ -35,10 +37,22 @@ def around(pool: Pool, executors: Mapping[str, Executor], placed: Mapping[str, s
     archive = f"{shared.aside}/agents/checkout.tar"
     proofs = os.path.dirname(shared.run_dir)
     digest = checkout.make(shared.place.root, proofs, shared.environ, archive)
+    executors, bridges = _bridged(executors, shared)
     selector = selectors.DefaultSelector()
     remote = Remote(executors, shared, pool.tasks, pool.known, selector, (archive, digest))
     remote.facts = pool.facts
-    return Places(pool, remote, placed, selector, shared.aside)
+    return Places(pool, remote, placed, selector, shared.aside, bridges)
+
+
+def _bridged(
+    executors: Mapping[str, Executor], shared: Shared
+) -> tuple[Mapping[str, Executor], Sequence[dask.Bridge]]:
+    """The executors, those that are pools with the commands that lead to them."""
+    found = {
+        name: dask.bridged(one, shared) for name, one in executors.items() if dask.is_pool(one)
+    }
+    commands = {name: one for name, (one, _) in found.items()}
+    return {**executors, **commands}, [bridge for _, bridge in found.values()]
 
 
 class Places(Struct):
@@ -51,6 +65,7 @@ class Places(Struct):
     placed: Mapping[str, str]
     selector: selectors.BaseSelector
     aside: str
+    bridges: Sequence[dask.Bridge] = ()
     woken: bool = False
     _wakeup_fd: int | None = None
     _written_at: float = 0.0
@@ -159,5 +174,7 @@ class Places(Struct):
         if not self._closed:
             self._closed = True
             self.remote.close()
+            for bridge in self.bridges:
+                bridge.close()
             self.pool.close()
             self.selector.close()

@@ -4,7 +4,7 @@
 them again. Plain records, so that a worker or a replayed plan needs no pydantic.
 """
 
-from zf.model.executors import LOCAL, LOST_CAUSES, PLACEHOLDERS, Executor, fitting
+from zf.model.executors import LOCAL, LOST_CAUSES, PLACEHOLDERS, POOL, POOL_NAME, Executor, fitting
 from zf.model.names import (
     DEFAULT_PHASE,
     ID_PATTERN,
@@ -52,6 +52,8 @@ __all__ = [
     "NOTHING",
     "OUTPUT_PATTERN",
     "PLACEHOLDERS",
+    "POOL",
+    "POOL_NAME",
     "QUEUE",
     "REPLACE_QUEUED",
     "RESERVED_ENV",

@@ -8,6 +8,9 @@ from zf.lean.records import Struct
 
 # What a task names to run on this machine whatever `--executor` says: no executor can be called so.
 LOCAL = "local"
+# What `--executor` begins with where it names a pool of Dask workers, dask://HOST:PORT, and what
+# that is called as an executor.
+POOL, POOL_NAME = "dask://", "dask"
 DEFAULT_LEASE_S = 60.0
 DEFAULT_START_TIMEOUT_S = 300.0
 # What the command of an executor may tell of why an attempt there was lost.

@@ -81,16 +81,18 @@ def _together(facts: Facts, blocking: Sequence[RootCause]) -> FixFirst:
 
 def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     """The commands to type when the run is over: nothing when all went well."""
-    failed = [task.id for task in facts.tasks.values() if not (task.warned or task.status in WELL)]
-    if not failed:
-        return []
+    ill = [task for task in facts.tasks.values() if not (task.warned or task.status in WELL)]
+    failed = [task.id for task in ill if not task.is_handler]
+    run = shlex.quote(printable(facts.run))
+    if not failed:  # handlers cannot be run by themselves
+        return [f"{zf} explain {run} {shlex.quote(printable(task.id))}" for task in ill[:1]]
     if not facts.needs_checked:
         # Without its needs a task that reads what they kept can only fail again.
         needs = " --with-needs" if facts.tasks[failed[0]].needs else ""
         # The instances of one matrix are the task that was named.
         named = failed[0] if len(failed) == 1 else base_of(failed[0])
         return [f"{zf} run-task {shlex.quote(printable(named))}{needs}"]
-    return [f"{zf} rerun {shlex.quote(printable(facts.run))} --failed"]
+    return [f"{zf} rerun {run} --failed"]
 
 
 def approvals(facts: Facts, zf: str = "zf") -> list[str]:

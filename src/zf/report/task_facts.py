@@ -387,9 +387,10 @@ def grouped(tasks: Iterable[TaskFacts]) -> list[TaskFacts | Base]:
 
 def not_well(facts: Facts) -> set[str]:
     """The tasks that did not end well, which `--failed` runs again; and what lists the instances of
-    one that has none for what was listed.
+    one that has none for what was listed. Handlers are no part of it: every run has them.
     """
-    found = {task.id for task in facts.tasks.values() if task.status not in WELL}
+    tasks = [task for task in facts.tasks.values() if not task.is_handler]
+    found = {task.id for task in tasks if task.status not in WELL}
     for task in facts.tasks.values():
         if task.cause is Cause.INSTANCES and task.status not in WELL:
             found |= {one.rpartition(".")[0] for one in task.listed_by} & facts.tasks.keys()

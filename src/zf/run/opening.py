@@ -67,7 +67,7 @@ def refuse_unable(request: RunRequest) -> None:
 def _refuse_unplaced(request: RunRequest) -> None:
     """Find out before it begins that there is a place for every task."""
     asked, limits = request.settings.executor, request.limits
-    if asked.value and asked.value not in {LOCAL, *limits.executors}:
+    if asked.value and limits.executor not in {LOCAL, *limits.executors}:
         from zf.plan.suggest import nearest  # noqa: PLC0415 - only a message needs it
 
         known = (*limits.executors, LOCAL)

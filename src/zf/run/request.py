@@ -12,7 +12,7 @@ from zf.events import ConditionEvaluated
 from zf.inputs import NO_WORDS, Inputs, Words
 from zf.lean import lazy
 from zf.lean.records import Struct, field, replace
-from zf.model import NOTHING, Flow, Task, declares_inputs
+from zf.model import NOTHING, POOL, POOL_NAME, Executor, Flow, Task, declares_inputs
 from zf.plan.graph import Plan
 from zf.proof import read
 from zf.proof.durations.form import Durations
@@ -233,9 +233,21 @@ def limits_of(
         seed=settings.run_id.value,
         keep_going=options.keep_going,
         on_approval=options.on_approval or "wait",
-        executors=project.executors,
-        executor=settings.executor.value or "",
+        **_places(project.executors, settings),
     )
+
+
+def _places(declared: Mapping[str, Executor], settings: Settings) -> dict[str, Any]:
+    """The executors of zf.yaml, with the pool that the run is given, and the one for tasks that
+    name none. Raises ZfError (exit 2).
+    """
+    name = settings.executor.value or ""
+    if not name.startswith(POOL):
+        return {"executors": declared, "executor": name}
+    from zf.engines.dask import pool  # noqa: PLC0415 - few runs have one
+
+    found = pool.executor(settings.executor, declared, settings.max_jobs.value, os.environ)
+    return {"executors": {**declared, POOL_NAME: found}, "executor": POOL_NAME}
 
 
 def _fails_fast(options: RunOptions, else_as: bool | Literal["now"]) -> bool | Literal["now"]:

@@ -8,6 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 
 from zf.errors import ZfError, printable
+from zf.events import WELL
 from zf.lean.records import replace
 from zf.model import Flow, base_of, is_task_id
 from zf.plan.graph import Plan, plan_selection
@@ -104,11 +105,25 @@ def _listed_anew(
 def _names(facts: Facts, options: RunOptions) -> set[str]:
     """Which tasks the options ask for."""
     if options.failed:
-        return not_well(facts)
+        return not_well(facts) or _refuse_handlers(facts)
     if options.only is not None:
         return set(facts.tasks)
     own = set(named(facts, options.first or ""))
     return own | _below(facts, own, everything=options.downstream)
+
+
+def _refuse_handlers(facts: Facts) -> set[str]:
+    """No task is to run again. Raises ZfError where that is no good news, as handlers failed."""
+    ill = [t.id for t in facts.tasks.values() if t.is_handler and t.status not in {*WELL, None}]
+    ill = [name for name in ill if not facts.tasks[name].warned]
+    if not ill:
+        return set()
+    run = quote(printable(facts.run))
+    raise ZfError(
+        f"of run {printable(facts.run)} only handlers failed: {printable(', '.join(ill))}",
+        code="ZF759",
+        hint=f"a handler runs with the tasks that it follows: zf rerun {run} --from TASK",
+    )
 
 
 def _selected(

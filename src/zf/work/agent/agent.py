@@ -41,6 +41,7 @@ _IDLE_S = 0.3
 _AT_ONCE_BYTES = 4 * 1024 * 1024
 # Says that it was told to go (128 + 15), or that its runner has let it down (EX_TEMPFAIL).
 _TERMINATED, _LEFT_ALONE = 143, 75
+_NOT_BEGUN = "it was ended before it began"
 
 
 class _UnderWay(Struct):
@@ -297,12 +298,13 @@ class Agent:
     def _kill(self, header: Mapping[str, Any]) -> None:
         one = self._under_way
         if one is None or one.token != header["token"]:
-            return
-        if one.started and self._pool is not None:
+            # It was taken back on the way here, or has ended: then this says nothing new.
+            self._say(frames.END, {"token": header["token"], "error": _NOT_BEGUN})
+        elif one.started and self._pool is not None:
             cause, force = Cause(header["cause"]), header["force"]
             self._pool.kill(one.task, cause, force=force, detail=header["detail"])
         else:
-            self._fail("it was ended before it began")
+            self._fail(_NOT_BEGUN)
 
     def _fail(self, why: str) -> None:
         """The attempt cannot be, or this agent cannot: the runner hears why."""

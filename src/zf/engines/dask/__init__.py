@@ -1,0 +1,1 @@
+"""A pool of Dask workers as an executor: attempts are Dask tasks, agents run beside the workers."""

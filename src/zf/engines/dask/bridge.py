@@ -1,0 +1,386 @@
+"""Between one run and a pool of Dask workers: a process of its own, which is Dask's client.
+
+    python -m zf.engines.dask.bridge ask ADDRESS       says what is there
+    python -m zf.engines.dask.bridge serve ADDRESS ... carries frames until its stdin ends
+
+Each agent of the run is a line: the stdin, stdout and stderr of a command (`line`), which come here
+over a socket, and a connection to a Dask worker, beside which the agent runs. Frames pass as they
+are, but for one: that which begins an attempt waits here until the attempt's Dask task has claimed
+its ticket on that worker. So what the runner says is taken apart and framed anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import dask.config
+from distributed import Client, LocalCluster, Security
+from distributed.comm.core import CommClosedError, connect
+
+from zf.engines.dask.worker import OP, PIECE_BYTES, Agents, hold
+from zf.work.agent import frames
+from zf.work.agent.frames import FrameError, Listener, Speaker
+
+LOCAL = "local"
+# What workers may declare to say how many attempts each takes (dask worker --resources "zf=4").
+RESOURCE = "zf"
+# What a scheduler may take to answer, and to notice that a worker has gone.
+_CONNECT_S, _ANSWER_S, _NOTICE_S = 20.0, 5.0, 0.5
+_ENDED, _UNAVAILABLE = 75, 69
+
+
+def places(workers: Mapping[str, Any]) -> dict[str, int]:
+    """How many attempts each worker takes, by address: as many as it declares of `zf`, where any
+    does, and else one for each thread.
+    """
+    declared = {at: int(one["resources"].get(RESOURCE, 0)) for at, one in workers.items()}
+    if any(declared.values()):
+        return {at: count for at, count in declared.items() if count}
+    return {at: int(one["nthreads"]) for at, one in workers.items()}
+
+
+def url(address: str) -> str:
+    """The address as Dask writes it: with TLS where its configuration has certificates."""
+    secure = dask.config.get("distributed.comm.tls.ca-file", None) or dask.config.get(
+        "distributed.comm.require-encryption", False
+    )
+    return f"{'tls' if secure else 'tcp'}://{address}"
+
+
+class Pool:
+    """The client of a pool, and which workers its lines have."""
+
+    def __init__(self, client: Client, security: Security, grace_s: float) -> None:
+        self.client, self.security, self.grace_s = client, security, grace_s
+        self.taken: Counter[str] = Counter()
+        self.declared = False
+
+    async def workers(self) -> dict[str, Any]:
+        """By address. Raises OSError where the scheduler does not answer."""
+        scheduler: Any = self.client.scheduler
+        asked = scheduler.identity(n_workers=-1)
+        known = await asyncio.wait_for(asked, _ANSWER_S)
+        return dict(known["workers"])
+
+    async def choose(self) -> str:
+        """The worker with most places left, for one more line. Raises OSError."""
+        workers = await self.workers()
+        room = places(workers)
+        self.declared = any(one["resources"].get(RESOURCE) for one in workers.values())
+        if not room:
+            raise OSError("no worker is there")
+        chosen = max(room, key=lambda at: room[at] - self.taken[at])
+        self.taken[chosen] += 1
+        return chosen
+
+    async def is_there(self, worker: str) -> bool:
+        """Whether the scheduler still has it, once it has had time to notice. Raises OSError."""
+        await asyncio.sleep(_NOTICE_S)
+        return worker in await self.workers()
+
+
+class Line:
+    """One agent: three descriptors to the runner, a connection to a worker."""
+
+    def __init__(self, pool: Pool, fds: tuple[int, int, int]) -> None:
+        self._pool = pool
+        self._in, self._out, self._err = fds
+        self._worker = ""
+        self._comm: Any = None
+        self._from_runner, self._to_agent = Listener(), Speaker()
+        self._from_agent = Listener(after_magic=True)
+        self._saying: asyncio.Queue[dict[str, Any]] = asyncio.Queue(16)
+        # The attempt that waits for its ticket to be claimed, the frame that begins it, and the
+        # one that goes on.
+        self._held: tuple[str, frames.Frame] | None = None
+        self._runs = ""
+        self._future: Any = None
+        self._code = _ENDED
+
+    async def run(self) -> int:
+        """The exit code of its command."""
+        try:
+            self._worker = await self._pool.choose()
+            try:
+                await self._converse()
+            finally:
+                self._pool.taken[self._worker] -= 1
+        except TimeoutError:
+            await self._tell("connection timed out: the Dask scheduler or worker does not answer")
+        except OSError as error:
+            await self._tell(f"unable to connect: {error}")
+        finally:
+            self._release()
+            for fd in (self._in, self._out, self._err):
+                os.close(fd)
+        return self._code
+
+    async def _converse(self) -> None:
+        args = self._pool.security.get_connection_args("client")
+        self._comm = await connect(self._worker, timeout=_CONNECT_S, **args)
+        tasks = []
+        try:
+            await self._comm.write({"op": OP, "reply": False, "grace_s": self._pool.grace_s})
+            parts = (self._hear_runner(), self._write(), self._hear_agent())
+            tasks = [asyncio.create_task(part) for part in parts]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.gather(*done)
+        except CommClosedError:
+            await self._tell(await self._why_closed())
+        except FrameError as error:
+            await self._tell(f"what the runner says is not understood: {error}")
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._comm.abort()
+
+    async def _why_closed(self) -> str:
+        try:
+            if await self._pool.is_there(self._worker):
+                return f"connection closed: by the Dask worker {self._worker}"
+        except (OSError, CommClosedError, TimeoutError):
+            return "connection closed: the Dask scheduler is gone, or cannot be reached"
+        return f"node lost: the Dask worker {self._worker} is gone"
+
+    # What the runner says.
+
+    async def _hear_runner(self) -> None:
+        while data := await _read(self._in):
+            for frame in self._from_runner.feed(data):
+                await self._pass_on(frame)
+
+    async def _pass_on(self, frame: frames.Frame) -> None:
+        if frame.kind == frames.START:
+            await self._submit(frame)
+            return
+        if (
+            frame.kind == frames.KILL
+            and self._held
+            and self._held[1].header["token"] == (frame.header["token"])
+        ):
+            self._release()  # the agent, which knows nothing of it, says so
+        await self._say(frame)
+
+    async def _say(self, frame: frames.Frame) -> None:
+        framed = self._to_agent.frame(frame.kind, frame.header, frame.body)
+        await self._saying.put({"frames": framed})
+
+    async def _submit(self, frame: frames.Frame) -> None:
+        """Have a Dask task claim the attempt on the worker that has the agent."""
+        header = frame.header
+        key = f"zf-{header['task']}-{header['attempt']}-{header['token']}"
+        self._held = key, frame
+        await self._saying.put({"ticket": key})
+        self._future = self._pool.client.submit(
+            hold,
+            key,
+            key=key,
+            pure=False,
+            retries=0,
+            workers=[self._worker],
+            allow_other_workers=False,
+            resources={RESOURCE: 1} if self._pool.declared else None,
+        )
+        self._future.add_done_callback(self._settled)
+
+    def _settled(self, future: Any) -> None:
+        """A Dask task has ended: before its attempt only where it cannot be claimed."""
+        if self._held is None or self._held[0] != future.key or future.status == "finished":
+            return
+        if future.status == "error" and self._comm is not None:
+            self._comm.abort()
+
+    async def _claimed(self, key: str) -> None:
+        if self._held is not None and self._held[0] == key:
+            (self._runs, frame), self._held = self._held, None
+            await self._say(frame)
+
+    def _release(self) -> None:
+        """The attempt is over, or will not be."""
+        key = self._runs or (self._held[0] if self._held else "")
+        self._runs, self._held, future, self._future = "", None, self._future, None
+        if key and self._comm is not None and not self._comm.closed():
+            with suppress(asyncio.QueueFull):
+                self._saying.put_nowait({"release": key})
+        if future is not None:
+            future.release()
+
+    # What the agent says.
+
+    async def _write(self) -> None:
+        while True:
+            await self._comm.write(await self._saying.get())
+
+    async def _hear_agent(self) -> None:
+        while True:
+            said = await self._comm.read()
+            if "frames" in said:
+                over = any(f.kind == frames.END for f in self._from_agent.feed(said["frames"]))
+                if over:
+                    self._release()
+                await _write(self._out, said["frames"])
+            elif "said" in said:
+                await self._tell(said["said"])
+            elif "claimed" in said:
+                await self._claimed(said["claimed"])
+            elif "exit" in said:
+                self._code = said["exit"] % 256
+                return
+
+    async def _tell(self, words: str | bytes) -> None:
+        """For people, on the stderr of the command."""
+        data = words if isinstance(words, bytes) else f"{words}\n".encode()
+        with suppress(OSError):
+            await _write(self._err, data)
+
+
+async def _ready(add: Any, remove: Any, fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+
+    def tell() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    add(fd, tell)
+    try:
+        await ready
+    finally:
+        remove(fd)
+
+
+async def _read(fd: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return os.read(fd, PIECE_BYTES)
+        except BlockingIOError:
+            await _ready(loop.add_reader, loop.remove_reader, fd)
+
+
+async def _write(fd: int, data: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[os.write(fd, left) :]
+        except BlockingIOError:
+            await _ready(loop.add_writer, loop.remove_writer, fd)
+
+
+class Bridge:
+    """All lines of a run."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._lines: set[asyncio.Task[None]] = set()
+
+    async def serve(self, at: str) -> None:
+        """Take lines at this socket until stdin has ended."""
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(at)
+            listening.listen(128)
+            listening.setblocking(False)
+            accepting = asyncio.create_task(self._accept(listening))
+            print(json.dumps({"ready": True}), flush=True)
+            os.set_blocking(0, False)
+            while await _read(0):
+                pass
+            accepting.cancel()
+        for line in self._lines:
+            line.cancel()
+        await asyncio.gather(*self._lines, return_exceptions=True)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            caller, _ = await loop.sock_accept(listening)
+            line = asyncio.create_task(self._line(caller))
+            self._lines.add(line)
+            line.add_done_callback(self._lines.discard)
+
+    async def _line(self, caller: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with caller:
+            await _ready(loop.add_reader, loop.remove_reader, caller.fileno())
+            _, fds, _, _ = socket.recv_fds(caller, 1, 3)
+            if len(fds) != 3:
+                return
+            for fd in fds:
+                os.set_blocking(fd, False)
+            line = asyncio.create_task(Line(self._pool, (fds[0], fds[1], fds[2])).run())
+            gone = asyncio.create_task(loop.sock_recv(caller, 1))  # it was killed
+            try:
+                await asyncio.wait({line, gone}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                gone.cancel()
+                if not line.done():
+                    line.cancel()
+                await asyncio.gather(line, gone, return_exceptions=True)
+            if not line.cancelled() and line.exception() is None:
+                with suppress(OSError):
+                    await loop.sock_sendall(caller, bytes([line.result()]))
+
+
+async def _ask(address: str) -> None:
+    async with Client(
+        url(address), asynchronous=True, timeout=_CONNECT_S, set_as_default=False
+    ) as client:
+        pool = Pool(client, client.security, 0)
+        print(json.dumps({"slots": sum(places(await pool.workers()).values())}), flush=True)
+
+
+async def _serve(address: str, at: str, grace_s: float, slots: int) -> None:
+    if address != LOCAL:
+        await _serve_on(url(address), Security(), at, grace_s)
+        return
+    count = min(slots, os.cpu_count() or 1)
+    async with LocalCluster(
+        n_workers=count,
+        threads_per_worker=-(-slots // count),
+        security=True,
+        asynchronous=True,
+        dashboard_address=None,
+        local_directory=os.path.dirname(at),
+        scheduler_kwargs={"allowed_failures": 0},
+    ) as cluster:
+        await _serve_on(cluster.scheduler_address, cluster.security, at, grace_s)
+
+
+async def _serve_on(where: str, security: Security, at: str, grace_s: float) -> None:
+    async with Client(
+        where, security=security, asynchronous=True, timeout=_CONNECT_S, set_as_default=False
+    ) as client:
+        await client.register_plugin(Agents())
+        await Bridge(Pool(client, security, grace_s)).serve(at)
+
+
+def main(words: list[str]) -> int:
+    """The exit code; what is wrong goes to stdout as `{"error": ...}`."""
+    dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    try:
+        if words[0] == "ask":
+            asyncio.run(_ask(words[1]))
+        else:
+            try:
+                asyncio.run(_serve(words[1], words[2], float(words[3]), int(words[4])))
+            finally:  # also where the runner was killed
+                shutil.rmtree(os.path.dirname(words[2]), ignore_errors=True)
+    except (OSError, TimeoutError, ValueError, RuntimeError, TypeError) as error:
+        print(json.dumps({"error": f"{error}" or type(error).__name__}), flush=True)
+        return _UNAVAILABLE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

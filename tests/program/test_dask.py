@@ -1,0 +1,182 @@
+"""Tasks on a pool of Dask workers: real schedulers, workers and certificates, and their deaths."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from distributed import Security
+
+from tests.support import independent_verifier
+from tests.support.places import tree
+from tests.support.program import survivors
+
+# Ends the Dask worker beside which this step's agent runs: it is the first of the processes above
+# that is no zf.
+KILLS = (
+    f"{sys.executable} -c 'import os, psutil, time\n"
+    "above = psutil.Process().parents()\n"
+    'os.kill(next(p.pid for p in above if "spawn_main" in " ".join(p.cmdline())), 9)\n'
+    "time.sleep(60)'"
+)
+
+
+def of_type(project, kind, name="r"):
+    return [e for e in project.events(name) if e["type"] == kind]
+
+
+def verified(project, name="r"):
+    done = project.zf("verify", name, "--json")
+    assert json.loads(done.out)["verdicts"]["INTACT"]["state"] == "passed", done.out
+    assert independent_verifier.verify(str(project.proof(name)))[0]
+
+
+def left(project):
+    """What runs of all that a test has started, once it has had the time to end."""
+    until = time.monotonic() + 30
+    while (found := survivors(f"{project.root.parent}/")) and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def temporary(project):
+    """A project whose bridges have their folders in one that the test can see."""
+    folder = project.root.parent / "tmp"
+    folder.mkdir()
+    project.env["TMPDIR"] = str(folder)
+    yield folder
+    assert left(project) == []
+    assert list(folder.glob("zf-dask-*")) == []
+
+
+def test_a_worker_that_is_killed_loses_its_attempt_once_and_the_proof_is_whole(project, temporary):
+    for number in range(3):
+        project.task(f"t{number}", "echo 1 > $ARTIFACTS_DIR/one; echo said", parallel_safe=True)
+    project.task("need", "cat $NEEDS_DIR/t0/one", needs=["t0"], parallel_safe=True)
+    again = {"retry_on": ["node"], "max_retries": 1, "parallel_safe": True}
+    project.task("again", f"test $ATTEMPT = 2 || {KILLS}", needs=["t1"], **again)
+    done = project.zf(
+        *("run-phase", "A", "--run-id", "r", "--executor", "dask://local", "--max-jobs", "2")
+    )
+    assert done.code == 0, done.err + done.out
+    ended = {(e["task"], e["attempt"]): e for e in of_type(project, "attempt_ended")}
+    assert len(ended) == len(of_type(project, "attempt_ended")) == 6
+    lost = ended.pop(("again", 1))
+    assert (lost["status"], lost["cause"]) == ("lost", "node")
+    assert "the Dask worker" in lost["detail"]
+    assert {e["status"] for e in ended.values()} == {"success"}
+    assert {e["executor"] for e in of_type(project, "attempt_placed")} == {"dask"}
+    assert project.log("r", "need") == b"1\n"
+    assert project.status("r", "need")["executor"] == "dask"
+    verified(project)
+    project.zf("run-phase", "A", "--run-id", "here", "--keep-going")
+    for task in ("t0", "t1", "t2", "need"):
+        assert tree(project, "r", task) == tree(project, "here", task)
+
+
+# A pool that was there before, with TLS
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def certificates(folder):
+    """Variables that name certificates to Dask."""
+    made, env = Security.temporary(), {}
+    parts = {"CA_FILE": made.tls_ca_file}
+    for role in ("scheduler", "worker", "client"):
+        parts[f"{role}__CERT".upper()] = getattr(made, f"tls_{role}_cert")
+        parts[f"{role}__KEY".upper()] = getattr(made, f"tls_{role}_key")
+    for name, text in parts.items():
+        (folder / name).write_text(text)
+        env[f"DASK_DISTRIBUTED__COMM__TLS__{name}"] = str(folder / name)
+    return env | {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True"}
+
+
+@pytest.fixture
+def pool(project, temporary):
+    """A scheduler with one worker, which has one place; `address` is where it is."""
+    port, started = free_port(), []
+    project.env |= certificates(temporary)
+
+    def start(*words):
+        env = {**os.environ, **project.env}
+        started.append(
+            subprocess.Popen(
+                (sys.executable, "-m", "dask", *words),
+                env=env,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        for line in started[-1].stderr:
+            if re.search(r"Registered to|Scheduler at", line):
+                return started[-1]
+        raise AssertionError("it ended")
+
+    where = ("--protocol", "tls", "--host", "127.0.0.1", "--no-dashboard")
+    project.scheduler = start("scheduler", *where, "--port", str(port))
+    alone = ("--nthreads", "2", "--resources", "zf=1", "--no-nanny")
+    beside = ("--local-directory", str(temporary), *where)
+    project.worker = start("worker", f"tls://127.0.0.1:{port}", *alone, *beside)
+    project.address = f"dask://127.0.0.1:{port}"
+    yield project
+    for one in started:
+        one.kill()
+        one.communicate()
+
+
+def test_when_the_scheduler_dies_what_it_had_is_lost_and_ended(pool):
+    pool.task("first", "true", parallel_safe=True)
+    pool.task("t", "echo begun; sleep 60", needs=["first"], parallel_safe=True)
+    words = ("run-phase", "A", "--run-id", "r", "--executor", pool.address)
+    with subprocess.Popen(
+        (sys.executable, "-m", "zf", *words), cwd=pool.root, env={**os.environ, **pool.env}
+    ) as process:
+        log = pool.proof("r", "t", "20-logs", "step-0.log")
+        until = time.monotonic() + 60
+        while not (log.exists() and log.read_text() == "begun\n"):
+            assert time.monotonic() < until
+            assert process.poll() is None
+            time.sleep(0.02)
+        pool.scheduler.send_signal(signal.SIGKILL)
+        assert process.wait(60) == 1
+    (first, t) = of_type(pool, "attempt_ended")
+    assert first["status"] == "success"
+    assert (t["status"], t["cause"]) == ("lost", "unreachable")
+    verified(pool)
+
+
+# What is refused
+
+
+def test_without_distributed_a_sentence_says_what_installs_it(project):
+    project.task("t", "true")
+    folder = project.root.parent / "no"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text("import sys\nsys.modules['distributed'] = None\n")
+    words = ("run-phase", "A", "--executor", "dask://local")
+    done = project.zf(*words, env={"PYTHONPATH": str(folder)})
+    assert done.code == 2
+    assert "takes the package distributed\n  hint: pip install distributed cryptography" in done.err
+    assert not (project.root / "proofs").exists()
+
+
+def test_what_names_no_pool_is_refused(project):
+    project.task("t", "true")
+    for wrong in ("dask://", "dask://somewhere", "dask://h:x"):
+        done = project.zf("run-phase", "A", "--executor", wrong)
+        assert (done.code, "ZF781" in done.err) == (2, True), done.err
+    (project.root / "zf.yaml").write_text("executors: {dask: {start: [zf, agent]}}\n")
+    done = project.zf("run-phase", "A", "--executor", "dask://local")
+    assert (done.code, "ZF780" in done.err) == (2, True), done.err
