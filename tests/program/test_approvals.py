@@ -347,6 +347,10 @@ def test_a_runner_that_is_killed_asks_once_and_believes_what_was_said(gated, las
     if last == "attempt_started":
         # The attempt was lost, and another one has to be approved for itself.
         assert done.code == 6
+        assert "Next: zf approve r deploy" in done.out
+        assert "2 waiting" in done.out
+        found = gated.is_whole(3)
+        assert "COMPLETE [waiting] deploy: waits for approval by ann or bob" in found.render()
         gated.answer("approve")
         done = gated.zf("resume", "r")
     assert done.code == 0, done.err
