@@ -391,6 +391,14 @@ def test_that_one_was_rejected_is_told_by_the_run_that_goes_on(gated):
     assert "after" not in told  # of what it blocks the summary tells
 
 
+def test_of_two_that_are_needed_each_is_told_that_it_is_one(gated):
+    gated.terms(", min: 2")
+    gated.suspended()
+    told = "deploy is approved by one of the 2 it takes, once the run goes on: zf resume r\n"
+    assert [gated.answer("approve", by).out for by in ("ann", "ann", "bob")] == [told] * 3
+    assert gated.zf("resume", "r").code == 0
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_of_answers_that_wait_for_the_runner_the_first_decides(gated, seed):
     gated.suspended()
