@@ -347,6 +347,10 @@ def test_a_runner_that_is_killed_asks_once_and_believes_what_was_said(gated, las
     if last == "attempt_started":
         # The attempt was lost, and another one has to be approved for itself.
         assert done.code == 6
+        assert "Next: zf approve r deploy" in done.out
+        assert "2 waiting" in done.out
+        found = gated.is_whole(3)
+        assert "COMPLETE [waiting] deploy: waits for approval by ann or bob" in found.render()
         gated.answer("approve")
         done = gated.zf("resume", "r")
     assert done.code == 0, done.err
@@ -385,6 +389,14 @@ def test_that_one_was_rejected_is_told_by_the_run_that_goes_on(gated):
     told = gated.zf("resume", "r").err
     assert "deploy  rejected by ann: not today" in told
     assert "after" not in told  # of what it blocks the summary tells
+
+
+def test_of_two_that_are_needed_each_is_told_that_it_is_one(gated):
+    gated.terms(", min: 2")
+    gated.suspended()
+    told = "deploy is approved by one of the 2 it takes, once the run goes on: zf resume r\n"
+    assert [gated.answer("approve", by).out for by in ("ann", "ann", "bob")] == [told] * 3
+    assert gated.zf("resume", "r").code == 0
 
 
 @pytest.mark.parametrize("seed", range(3))

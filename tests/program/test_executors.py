@@ -511,11 +511,12 @@ def test_another_result_for_the_same_attempt_is_an_alarm_and_does_not_count(far)
     far.task("t", "echo t", executor="far")
     far.task("u", "echo u", executor="far", needs=["t"])
     done = run(far, "r", 0, "-v")
-    (late,) = of_type(far, "result_quarantined")
+    # That of the last task may come before the run is over, or not.
+    late, *_ = of_type(far, "result_quarantined")
     assert (late["task"], late["executor"], late["differs"]) == ("t", "far", True)
     assert "it is in the quarantine" in done.err
-    (kept,) = (far.root / "proofs/.quarantine/r").iterdir()
-    assert sha256(kept.read_bytes()).hexdigest() == late["sha256"]
+    kept = (far.root / "proofs/.quarantine/r").iterdir()
+    assert late["sha256"] in [sha256(one.read_bytes()).hexdigest() for one in kept]
     assert far.log("r", "t") == b"t\n"
     verified(far)
     assert far.zf("status", "r").code == 0

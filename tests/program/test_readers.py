@@ -60,7 +60,8 @@ WORDS = {
     # One that is not held, so that it says the same each time.
     "release": ["release", "r2"],
     "help": ["help", "keys"],
-    "enqueue": ["enqueue", "A"],
+    "notify": ["notify"],
+    "token": ["token", "list"],
     "queue": ["queue"],
     "schedule": ["schedule"],
     "pause": ["pause", "all"],
@@ -75,8 +76,10 @@ WITHOUT_RESULT = {"init", "cancel", "pause", "unpause", "drain"}
 VERBS = sorted(WORDS.keys() - {"shell"})
 
 
-# It has no result, and no end of its own.
-ENDLESS = {"watch"}
+# They have no result, and no end of their own.
+ENDLESS = {"watch", "ui", "serve", "agent"}
+# It says another id each time; and it has something to say of agents alone.
+ELSEWHERE = {"enqueue", "workers"}
 # They take a run that waits, and a key: test_approvals.py has both.
 OF_GATES = {"approve", "reject"}
 
@@ -85,6 +88,7 @@ def test_no_verb_is_forgotten():
     assert {command.name or command.callback.__name__ for command in app.registered_commands} == {
         *WORDS,
         *ENDLESS,
+        *ELSEWHERE,
         *OF_GATES,
     }
 

@@ -327,7 +327,8 @@ def test_services_that_cannot_be_meant_are_told_with_their_place(project):
         "  - {name: c-d, run: x, ports: [p, P]}\n"
         "  - {name: c.d, run: x, ports: [p]}\n"
         "  - {name: b, run: x, ports: [1]}\n"
-        "  - {name: e, image: nginx}\n"
+        "  - {name: e, image: 'nginx:${V}', ports: [http]}\n"
+        "  - {name: f, run: x, env: {A: b}}\n"
         "commands: ['true']\n",
     )
     done = project.zf("validate")
@@ -344,8 +345,16 @@ def test_services_that_cannot_be_meant_are_told_with_their_place(project):
         "tasks/t/task.yaml:8:12: error[ZF711]: service 'c.d' has that of 'c-d' in variables",
         "tasks/t/task.yaml:9:12: error[ZF711]: service 'b' has the name of another",
         (
-            "tasks/t/task.yaml:10:15: error[ZF713]: service 'e' is an image, which zf cannot start"
-            " yet"
+            "tasks/t/task.yaml:10:22: error[ZF713]: the image of service 'e' has a variable, which"
+            " is not known before"
+        ),
+        (
+            "tasks/t/task.yaml:10:44: error[ZF713]: port 'http' of service 'e' is no number, and"
+            " that is an image"
+        ),
+        (
+            "tasks/t/task.yaml:11:23: error[ZF713]: service 'f' is a script, which has the variables"
+            " of the task"
         ),
     ]
 

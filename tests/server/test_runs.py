@@ -8,6 +8,8 @@ from hashlib import sha256
 
 import pytest
 
+from tests.support.served import Server
+
 pytestmark = pytest.mark.xdist_group("served")
 
 
@@ -209,3 +211,25 @@ def test_a_search_from_behind_the_end_of_a_log_finds_nothing(shared):
     found = shared.get(f"{path}?text=line&cursor=999999999999999.999999999999999")
     assert found.status == 200, found
     assert found.json == {"lines": [], "next": None}
+
+
+def test_a_cancel_that_is_sent_again_is_the_same_one(project):
+    """A second one ends at once what the first one has given time."""
+    stays = "trap '' TERM; echo up; until [ -e go ]; do sleep 0.05; done"
+    (project.root / "zf.yaml").write_text(f'tasks: {{stays: {{phase: E, run: "{stays}"}}}}\n')
+    with Server(project) as server:
+        run = server.run(phases=["E"])
+        log = project.root / "proofs" / run / "stays/20-logs/step-0.log"
+        until = time.monotonic() + 60
+        while not (log.exists() and log.read_text()):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        key = {"Idempotency-Key": "once"}
+        first = server.post(f"/runs/{run}/cancel", headers=key)
+        again = server.post(f"/runs/{run}/cancel", headers=key)
+        assert (first.status, again.status) == (202, 202)
+        assert again.headers["Idempotent-Replayed"] == "true"
+        (project.root / "go").touch()
+        server.ended(run)
+        assert [e["type"] for e in events_of(server, run)].count("cancel_requested") == 1
+    project.end_all()

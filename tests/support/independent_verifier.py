@@ -353,10 +353,10 @@ def served(root, task, e, files, own):  # 17
     said = parse(files.get(f"{root}99-summary/status.json", b"{}")).get("services", {})
     logs = {p for p in own if p.startswith(f"{root}20-logs/service-")}
     assert logs == {f"{root}20-logs/service-{n}.log" for n in mine}
-    for n, (_, end) in mine.items():
+    for n, (start, end) in mine.items():
         assert end["log"] == f"20-logs/service-{n}.log"
         assert own[root + end["log"]] == end["log_sha256"]
-        assert all(end[k] == v for k, v in said[n].items())
+        assert all({**start, **end}[k] == v for k, v in said[n].items())
 
 
 def subject(first, e, rows, paper, plan, tasks, own):  # 18

@@ -204,11 +204,12 @@ def _told_approvals(seen: Evidence) -> list[dict[str, Any]]:
 
 def _approved(seen: Evidence) -> str:
     """Which tasks were approved, and by whom."""
-    given = [
+    told = (
         f"{kept.task} by {' and '.join(str(one.get('approver')) for one in kept.given)}"
         for kept in seen.approvals
         if kept.given and not kept.waits
-    ]
+    )
+    given = [*dict.fromkeys(told)]  # each attempt was approved by itself
     more = f" and {len(given) - _MOST_NAMED} more" if len(given) > _MOST_NAMED else ""
     return f" (approved: {printable(', '.join(given[:_MOST_NAMED]))}{more})" if given else ""
 

@@ -321,10 +321,17 @@ def _waiting(seen: Evidence) -> Mapping[str, str]:
     """The tasks that wait for approval, and by whom."""
     if not seen.approvals:
         return {}
-    from zf.audit.gates.kept import by_whom  # noqa: PLC0415 - as above
+    from zf.audit.gates.kept import Kept, by_whom  # noqa: PLC0415 - as above
 
-    open_tasks = seen.planned.keys() - seen.ended()
-    return {k.task: by_whom(k) for k in seen.approvals if k.waits and k.task in open_tasks}
+    account, open_tasks = seen.account, seen.planned.keys() - seen.ended()
+
+    def waits(kept: Kept) -> bool:
+        """A task whose attempt was lost, or is tried again, may be asked for anew."""
+        task = account.tasks.get(kept.task)
+        is_next = account.ended is None and task is not None and kept.attempt > task.began
+        return kept.waits and (kept.task in open_tasks or is_next)
+
+    return {kept.task: by_whom(kept) for kept in seen.approvals if waits(kept)}
 
 
 def _check_cached(seen: Evidence, beside: str | None) -> None:

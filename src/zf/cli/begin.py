@@ -179,7 +179,7 @@ def _show(flow: Flow, plan: Plan, settings: Settings, options: RunOptions) -> in
         from zf.work.caching.forecast import Forecast
         from zf.work.caching.lookup import Lookup
 
-        if any(task.container for task in plan.tasks.values()):
+        if any(task.container or task.services for task in plan.tasks.values()):
             from zf.run.host.containers import as_known_here
 
             plan = as_known_here(plan, settings.container_engine.value)

@@ -9,7 +9,8 @@ from zf.lean.records import Struct
 
 class ServiceStarted(Struct, frozen=True):
     """A service was started: of an attempt at a task, or of a whole phase, whose `task` is None and
-    `attempt` 0. `ports` are those that it was given, by their names.
+    `attempt` 0. `ports` are those that it was given, by their names. `image` and `digest` say what
+    its container is made of, and are empty for a script.
     """
 
     name: str
@@ -17,6 +18,8 @@ class ServiceStarted(Struct, frozen=True):
     attempt: int
     phase: str
     ports: Mapping[str, int]
+    image: str = ""
+    digest: str = ""
 
 
 class ServiceEnded(Struct, frozen=True):

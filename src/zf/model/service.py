@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zf.lean.records import Struct, asdict
+from zf.lean.records import Struct, asdict, field
 
 
 class Service(Struct, frozen=True):
     """A script, or an image. `ready` is empty where it is ready once something listens on its
-    ports, which are names.
+    ports, which are names; those of an image are the numbers that it listens on. `digest` and `id`
+    say which image it is, once that is settled; `pull` and `env` are an image's alone.
     """
 
     name: str
@@ -19,6 +20,10 @@ class Service(Struct, frozen=True):
     ready: str = ""
     ready_timeout_s: float = 60
     ports: tuple[str, ...] = ()
+    pull: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+    id: str = ""
 
 
 def recorded_service(service: Service) -> dict[str, Any]:

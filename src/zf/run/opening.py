@@ -148,13 +148,21 @@ def _with_images(request: RunRequest) -> RunRequest:
     """The same with the images that its containers are made of. Raises ZfError (exit 2) where they
     cannot be had.
     """
-    if not any(task.container for task in request.plan.tasks.values()):
+    if not _has_images(request):
         return request
     from zf.run.host import containers  # noqa: PLC0415 - few tasks have one
 
-    setting, root = request.settings.container_engine.value, request.flow.root
-    plan = containers.settled(request.plan, setting, request.images, root)
-    return replace(request, plan=plan)
+    flow, setting = request.flow, request.settings.container_engine.value
+    known = setting, request.images, flow.root
+    plan, project = containers.settled(request.plan, flow.project, *known)
+    return replace(request, plan=plan, flow=replace(flow, project=project))
+
+
+def _has_images(request: RunRequest) -> bool:
+    """Whether any could be wanted."""
+    phases = request.flow.project.phases.values()
+    tasks = request.plan.tasks.values()
+    return any(one.container or one.services for one in tasks) or any(p.services for p in phases)
 
 
 def _clear_containers(proofs: str, run: str) -> None:
@@ -319,11 +327,11 @@ def taken_over(request: RunRequest, inbox: Inbox) -> Iterator[int]:
 
 def _images(request: RunRequest) -> Mapping[str, Mapping[str, str]]:
     """What run.json says of the images of its containers."""
-    if not any(task.container for task in request.plan.tasks.values()):
+    if not _has_images(request):
         return NOTHING
     from zf.run.host import containers  # noqa: PLC0415 - few tasks have one
 
-    return containers.recorded(request.plan)
+    return containers.recorded(request.plan, request.flow.project)
 
 
 @contextmanager

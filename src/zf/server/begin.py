@@ -80,7 +80,8 @@ def _serve(
         app.state.kept = kept = take(project, app.state.starting)
         if kept is not None:
             opened.callback(kept.close)
-            app.state.ready["queue"] = lambda: kept.keeper.is_ready
+            keeper = kept.keeper
+            app.state.ready["queue"] = lambda: keeper.is_ready and not keeper.failed
         serve(Proxied(app, access.policy), listening, place, app.state.closing, begun)
 
 

@@ -205,7 +205,8 @@ class Attempt:
         if self._services is not None and outcome.status is Status.SUCCESS:
             if not outcome.cached_from:
                 about = self._context, self._task, outcome, self.tree, self._redactor
-                services.begin(self._services, *about, self._beside, self._sandbox)
+                beside = self._beside, self._sandbox, self._env.values
+                services.begin(self._services, *about, *beside)
             self._steps_from = time.monotonic()
         self._run_steps(meanwhile)
         if outcome.cause is Cause.EXIT and outcome.step is not None:

@@ -1,6 +1,7 @@
 """What becomes of requests where the server itself is in trouble: its files, its disk, its end."""
 
 import json
+import resource
 import socket
 import time
 
@@ -102,3 +103,15 @@ def test_a_stream_with_a_body_that_is_too_large_ends_without_a_trace(server):
     assert server.get("/health", role=None).status == 200
     server.stop()
     assert "Traceback" not in server.said
+
+
+def test_a_queue_that_cannot_be_written_is_not_ready(server):
+    assert server.post("/queue", {"phases": ["E"]}).status == 202
+    # As a full disk does: no file may grow.
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+    answer = server.post("/queue", {"phases": ["E"]})
+    assert (answer.status, answer.json["code"]) == (503, "ZF818"), answer
+    assert server.post("/queue", {"phases": ["E"]}).json["code"] == "ZF845"
+    answer = server.get("/ready", role=None)
+    assert (answer.status, answer.json["waits_for"]) == (503, ["queue"])
+    assert server.get("/queue").status == 200

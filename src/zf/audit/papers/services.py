@@ -11,6 +11,8 @@ from zf.proof import layout
 STARTED, ENDED = "service_started", "service_ended"
 # What the end of a service and status.json both say.
 _SAID_TWICE = ("ports", "exit_code", "signal", "cause", "detail", "ready_s", "log")
+# What its start and status.json do, where it is an image.
+_OF_IMAGES = ("image", "digest")
 
 Event = Mapping[str, Any]
 
@@ -20,6 +22,8 @@ class ServiceAccount(Struct):
 
     going: dict[str, Event] = field(default_factory=dict)
     ended: dict[str, Event] = field(default_factory=dict)
+    # What each was made of.
+    images: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def forget(self, data: Event) -> None:
         """Another runner may start it again."""
@@ -36,6 +40,7 @@ class ServiceAccount(Struct):
             if name in self.going or name in self.ended:
                 return "a service starts twice"
             self.going[name] = data
+            self.images[name] = tuple(data.get(key, "") for key in _OF_IMAGES)
             return ""
         started = self.going.pop(name, None)
         self.ended[name] = data
@@ -63,6 +68,8 @@ def of_tree(
             yield log, "is not the log that the end of the service names"
         if not isinstance(here, dict) or any(here.get(k) != event.get(k) for k in _SAID_TWICE):
             yield layout.STATUS, f"says of service {name!r:.80} what the journal does not"
+        elif tuple(here.get(key, "") for key in _OF_IMAGES) != account.images.get(name, ("", "")):
+            yield layout.STATUS, f"says of service {name!r:.80} another image than the journal"
     for name in account.going:
         yield layout.STATUS, f"of service {name!r:.80} the journal tells no end"
     for path in digests:

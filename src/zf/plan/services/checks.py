@@ -10,6 +10,7 @@ from zf.errors import Problem
 from zf.plan.files.place import Loc
 from zf.plan.files.pointer import pointer_to
 from zf.plan.places import PROJECT_FILE
+from zf.plan.services.keys import MOST_PORT
 from zf.plan.yaml.yaml12 import KEY
 from zf.variables import service_variables
 
@@ -37,6 +38,7 @@ def check_services(drafts: Iterable[Draft], project: Project, root: str) -> Iter
         around = own.services if own else ()
         yield from _shapes(draft.problem, task.services)
         yield from _names(draft.problem, task.services, around)
+        yield from _unreached(draft, task)
         yield from _env(draft, task, (*task.services, *around))
 
 
@@ -56,10 +58,35 @@ def _shapes(told: Told, services: Iterable[Service]) -> Iterator[Problem]:
             message = f"service '{one.name}' says neither `run` nor `image`"
             yield told(loc, "ZF710", message, "add `run: COMMAND`, which stays in front")
         elif one.image:
-            message = f"service '{one.name}' is an image, which zf cannot start yet"
-            port = service_variables(one.name, ("x",))[0]
-            hint = f"write `run: exec docker run --rm -p ${port}:5432 {one.image}`, or its program"
-            yield told((*loc, "image", KEY), "ZF713", message, hint)
+            yield from _image(told, loc, one)
+        elif one.env:
+            message = f"service '{one.name}' is a script, which has the variables of the task"
+            yield told((*loc, "env", KEY), "ZF713", message, "write them before it in `run`")
+
+
+def _image(told: Told, loc: Loc, one: Service) -> Iterator[Problem]:
+    """What cannot be meant of a service that is an image."""
+    if "${" in one.image:
+        message = f"the image of service '{one.name}' has a variable, which is not known before"
+        yield told((*loc, "image"), "ZF713", message, "write the image out")
+    for index, port in enumerate(one.ports):
+        if not (port.isdecimal() and 1 <= int(port) <= MOST_PORT):
+            message = f"port '{port}' of service '{one.name}' is no number, and that is an image"
+            hint = "say on which port it listens in its container: ports: [6379]"
+            yield told((*loc, "ports", index), "ZF713", message, hint)
+
+
+def _unreached(draft: Draft, task: Task) -> Iterator[Problem]:
+    """Images beside steps that are on a network of their own."""
+    if not task.sandbox or task.sandbox["network"]:
+        return
+    for index, one in enumerate(task.services):
+        if one.image:
+            message = (
+                f"service '{one.name}' is an image, and a sandbox without network keeps from it"
+            )
+            hint = "say `sandbox: {network: true}`, or start its program with `run`"
+            yield draft.problem(("services", index, "image", KEY), "ZF713", message, hint)
 
 
 def _names(told: Told, services: Iterable[Service], around: Iterable[Service]) -> Iterator[Problem]:

@@ -8,12 +8,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from zf.model import Service
-from zf.plan.files.patterns import ID, NOT_BLANK
-from zf.plan.form import Key, list_of, mapping, number, text, text_or_number, whole
+from zf.plan.files.patterns import ID, IMAGE, NOT_BLANK
+from zf.plan.form import (
+    ENV,
+    Key,
+    list_of,
+    mapping,
+    number,
+    one_of,
+    text,
+    text_or_number,
+    whole,
+)
+from zf.plan.walls.keys import MISSING, PULLS
 from zf.typed import MAX_SECONDS
 
 DEFAULT_READY_S = 60
-_MOST_PORT = 65_535
+MOST_PORT = 65_535
 
 SERVICE: Mapping[str, Key] = {
     "name": Key(text(ID), "What it is called.", required=True, example="name: db"),
@@ -22,7 +33,20 @@ SERVICE: Mapping[str, Key] = {
         "The script that is the service: it stays in the foreground until zf ends it.",
     ),
     "image": Key(
-        text(NOT_BLANK), "The image of the container that is the service, in place of `run`."
+        text(IMAGE),
+        "The image of the container that is the service, in place of `run`: by Podman or Docker,"
+        " its ports on this machine's loopback.",
+    ),
+    "pull": Key(
+        one_of(*PULLS),
+        "When its image is fetched, as for a `container`.",
+        default=MISSING,
+    ),
+    "env": Key(
+        ENV,
+        "Variables of the container of an `image`, which has no others; `${NAME}` is one of the"
+        " task.",
+        default={},
     ),
     "ready": Key(
         text(NOT_BLANK),
@@ -35,9 +59,10 @@ SERVICE: Mapping[str, Key] = {
         default=DEFAULT_READY_S,
     ),
     "ports": Key(
-        list_of(text_or_number(text(ID), whole(1, _MOST_PORT))),
-        "Ports that zf gives it, by a name or by their number inside of a container: of a service"
-        " `db` the first is `$SVC_DB_PORT`, and each is told by its name, as `$SVC_DB_ADMIN_PORT`.",
+        list_of(text_or_number(text(ID), whole(1, MOST_PORT))),
+        "Ports that zf gives it, by a name, and those of an `image` by the number that it listens"
+        " on in there: of a service `db` the first is `$SVC_DB_PORT`, and each is told by its name,"
+        " as `$SVC_DB_ADMIN_PORT`.",
         default=[],
     ),
 }
@@ -59,6 +84,8 @@ def converted(listed: Iterable[Mapping[str, Any]]) -> tuple[Service, ...]:
             ready=one.get("ready", ""),
             ready_timeout_s=one.get("ready_timeout_sec", DEFAULT_READY_S),
             ports=tuple(map(str, one.get("ports", ()))),
+            pull=one.get("pull", MISSING) if "image" in one else "",
+            env=one.get("env", {}),
         )
         for one in listed
     )

@@ -119,7 +119,7 @@ class Fold:
             case Probe() | Cached() | CacheMissed() | AttemptPlaced() | ResultQuarantined():
                 facts.tasks[event.task].goes_on(event)
             case ApprovalAsked() | ApprovalGiven() | ApprovalRefused():
-                facts.tasks[event.task].at_gate(event, mono)
+                self._at_gate(event, mono)
             case HandlerClaimed():
                 facts.tasks[event.task].claimed = event
             case ExecutorDrained():
@@ -214,6 +214,18 @@ class Fold:
         self._expect_again(task)
         task.retry_at = None if mono is None else mono + event.delay_s
         self.facts.counts["waiting"] += 1
+
+    def _at_gate(
+        self, event: ApprovalAsked | ApprovalGiven | ApprovalRefused, mono: float | None
+    ) -> None:
+        task = self.facts.tasks[event.task]
+        if isinstance(event, ApprovalAsked) and task.status is not None:  # the runner had died
+            self._leave(event.task)
+            task.earlier.append(Tried(replace(task, earlier=[], asked=[]), None))
+            task.forget_end()
+            self._expect_again(task)
+            self.facts.counts["waiting"] += 1
+        task.at_gate(event, mono)
 
     def _retry_dropped(self, event: RetryDropped) -> None:
         task = self.facts.tasks[event.task]

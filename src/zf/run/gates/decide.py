@@ -159,7 +159,7 @@ def decide(
     name = decider.name(question.asked.by, terms.signers)
     if decision == APPROVE and any(one.approver == name for one in question.given):
         return _again(_state(question))
-    if (kept := _kept(run_dir, task, name, decision)) is not None:
+    if (kept := _kept(run_dir, task, name, decision, question.asked.min)) is not None:
         return kept
     said = Statement(
         run=run,
@@ -181,7 +181,7 @@ def decide(
     return _forecast(run, question, terms, answer)
 
 
-def _kept(run_dir: str, task: str, name: str, decision: str) -> Told | None:
+def _kept(run_dir: str, task: str, name: str, decision: str, least: int) -> Told | None:
     """What was said before, where the same one has said the same and it waits to be read."""
     for path in box.waiting(run_dir):
         answer = box.read(path)
@@ -190,12 +190,14 @@ def _kept(run_dir: str, task: str, name: str, decision: str) -> Told | None:
         except ValueError:
             continue
         if said and (said.task, said.approver, said.decision) == (task, name, decision):
-            return _again(_told_kept(os.path.basename(run_dir), task, decision))
+            return _again(_told_kept(os.path.basename(run_dir), task, decision, least))
     return None
 
 
-def _told_kept(run: str, task: str, decision: str) -> Told:
+def _told_kept(run: str, task: str, decision: str, least: int) -> Told:
     did = "approved" if decision == APPROVE else "rejected"
+    if decision == APPROVE and least > 1:
+        did = f"approved by one of the {least} it takes"
     told = f"{printable(task)} is {did}, once the run goes on: zf resume {run}"
     return Told(task, "kept", told)
 
@@ -315,7 +317,7 @@ def _forecast(run: str, question: _Question, terms: Terms, answer: Answer) -> To
     if not found.counts:
         return _refused(task, found.detail)
     assert found.said is not None
-    return _told_kept(run, task, found.said.decision)
+    return _told_kept(run, task, found.said.decision, question.asked.min)
 
 
 def _refused(task: str, detail: str) -> Told:

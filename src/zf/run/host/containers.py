@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import ZfError, printable
-from zf.lean.records import replace
+from zf.lean.records import asdict, replace
 from zf.outlet import say_if_possible
+from zf.plan.places import PROJECT_FILE
 from zf.run.host import lock
 from zf.work.walls import engine, marks
 from zf.work.walls.engine import Engine, EngineError, Image
 
 if TYPE_CHECKING:
     from zf.errors import Problem
-    from zf.model import Flow, Task
+    from zf.model import Flow, Phase, Project, Service, Task
+    from zf.plan.files.place import Loc
     from zf.plan.graph import Plan
 
 _ALWAYS, _MISSING, _NEVER = "always", "missing", "never"
@@ -29,23 +31,29 @@ _ALWAYS, _MISSING, _NEVER = "always", "missing", "never"
 Images = Mapping[str, Mapping[str, str]]
 
 
-def settled(plan: Plan, setting: str, known: Images, root: str) -> Plan:
-    """The plan with what the names of images stand for: by the `known` of an earlier run, else by
-    what is here and can be fetched. Raises ZfError (exit 2) for all that cannot be had.
+def settled(
+    plan: Plan, project: Project, setting: str, known: Images, root: str
+) -> tuple[Plan, Project]:
+    """Both with what the names of images stand for: by the `known` of an earlier run, else by what
+    is here and can be fetched. Raises ZfError (exit 2) for all that cannot be had.
     """
-    wanting = {name: task for name, task in plan.tasks.items() if task.container}
+    wanting = _wanting(plan, project)
     if not wanting:
-        return plan
+        return plan, project
     looking = _Looking(_engine(setting, wanting), known)
-    tasks, problems = dict(plan.tasks), []
-    for name, task in wanting.items():
+    problems: list[Problem] = []
+
+    def look(about: Task | str, loc: Loc, said: Mapping[str, Any]) -> Image | None:
         try:
-            tasks[name] = looking.found(task)
+            return looking.found(said)
         except _NotHereError as error:
-            problems.append(_problem(root, task, error))
+            problems.append(_problem(root, about, loc, error))
+            return None
+
+    found = _looked_for(plan, project, look)
     if problems:
         raise ZfError(problems[0].message, problems=tuple(problems))
-    return replace(plan, tasks=tasks)
+    return found
 
 
 def as_known_here(plan: Plan, setting: str) -> Plan:
@@ -53,35 +61,96 @@ def as_known_here(plan: Plan, setting: str) -> Plan:
     made_by = engine.found(setting, os.environ.get("PATH", os.defpath))
     if made_by is None:
         return plan
-    tasks = dict(plan.tasks)
-    for name, task in plan.tasks.items():
-        if task.container:
-            try:
-                image = made_by.image(task.container["image"], os.environ)
-            except EngineError:
-                continue
-            tasks[name] = _with(task, image) if image else task
-    return replace(plan, tasks=tasks)
+
+    def look(about: Task | str, loc: Loc, said: Mapping[str, Any]) -> Image | None:  # noqa: ARG001 - it is never told
+        try:
+            return made_by.image(said["image"], os.environ)
+        except EngineError:
+            return None
+
+    return replace(plan, tasks={name: _task(task, look) for name, task in plan.tasks.items()})
 
 
-def recorded(plan: Plan) -> dict[str, dict[str, str]]:
+def recorded(plan: Plan, project: Project) -> dict[str, dict[str, str]]:
     """What run.json says of the images of a plan that is settled."""
+    holders: list[Task | Phase] = [*plan.tasks.values(), *_phases(plan, project).values()]
     return {
-        task.container["image"]: {key: task.container[key] for key in ("digest", "id")}
-        for task in plan.tasks.values()
-        if "id" in task.container
+        said["image"]: {key: said[key] for key in ("digest", "id")}
+        for holder in holders
+        for said in _images_of(holder)
+        if said.get("id")
     }
 
 
 def pinned(flow: Flow, images: Images) -> Flow:
     """The flow with what a run says of its images, to go on with that run."""
-    tasks = {
-        name: replace(task, container={**task.container, **images[task.container["image"]]})
-        if task.container and task.container["image"] in images
-        else task
-        for name, task in flow.tasks.items()
+
+    def look(about: Task | str, loc: Loc, said: Mapping[str, Any]) -> Image | None:  # noqa: ARG001 - as above
+        pin = images.get(said["image"])
+        return Image(pin["id"], pin["digest"]) if pin else None
+
+    tasks = {name: _task(task, look) for name, task in flow.tasks.items()}
+    phases = {name: _phase(name, phase, look) for name, phase in flow.project.phases.items()}
+    return replace(flow, tasks=tasks, project=replace(flow.project, phases=phases))
+
+
+def _wanting(plan: Plan, project: Project) -> list[str]:
+    """What needs an image, in words."""
+    tasks = [
+        name if task.container else f"the services of {name}"
+        for name, task in plan.tasks.items()
+        if any(_images_of(task))
+    ]
+    phases = _phases(plan, project).items()
+    return tasks + [f"the services of phase {name}" for name, one in phases if any(_images_of(one))]
+
+
+def _phases(plan: Plan, project: Project) -> dict[str, Phase]:
+    """Those of the plan of which something is said."""
+    named = {task.phase for task in plan.tasks.values()}
+    return {name: phase for name, phase in project.phases.items() if name in named}
+
+
+def _images_of(holder: Task | Phase) -> Iterator[Mapping[str, Any]]:
+    """What a task or a phase says of each image, by the keys that say it."""
+    if container := getattr(holder, "container", None):
+        yield container
+    yield from (asdict(one) for one in holder.services if one.image)
+
+
+# Finds out what an image is, if that is known: of a task or the phase of this name, in this place.
+_Look = Callable[["Task | str", "Loc", Mapping[str, Any]], Image | None]
+
+
+def _looked_for(plan: Plan, project: Project, look: _Look) -> tuple[Plan, Project]:
+    tasks = {name: _task(task, look) for name, task in plan.tasks.items()}
+    of_plan = _phases(plan, project)
+    phases = {
+        name: _phase(name, phase, look) if name in of_plan else phase
+        for name, phase in project.phases.items()
     }
-    return replace(flow, tasks=tasks)
+    return replace(plan, tasks=tasks), replace(project, phases=phases)
+
+
+def _task(task: Task, look: _Look) -> Task:
+    if task.container and (image := look(task, ("container",), task.container)):
+        task = _with(task, image)
+    if services := _services(task, task.services, look):
+        task = replace(task, services=services)
+    return task
+
+
+def _phase(name: str, phase: Phase, look: _Look) -> Phase:
+    services = _services(name, phase.services, look)
+    return replace(phase, services=services) if services else phase
+
+
+def _services(about: Task | str, services: tuple[Service, ...], look: _Look) -> tuple[Service, ...]:
+    found = []
+    for index, one in enumerate(services):
+        image = look(about, ("services", index, "image"), asdict(one)) if one.image else None
+        found.append(replace(one, digest=image.digest, id=image.id) if image else one)
+    return tuple(found)
 
 
 def clear(proofs: str, run: str = "") -> list[str]:
@@ -113,18 +182,17 @@ class _Looking:
         self._known = known
         self._fetched: set[str] = set()
 
-    def found(self, task: Task) -> Task:
-        """The task with its image. Raises _NotHereError."""
-        said = task.container
+    def found(self, said: Mapping[str, Any]) -> Image:
+        """The image that this names. Raises _NotHereError."""
         name, pull = said["image"], said["pull"]
         if "${" in name:
             message = f"image '{name}' is only known when the instances of the task are"
             hint = "write it out: a matrix that a task lists says nothing of images"
             raise _NotHereError("ZF706", message, hint)
         known = self._known.get(name) if pull != _ALWAYS else None
-        pin = {key: said[key] for key in ("digest", "id")} if "id" in said else known
+        pin = {key: said[key] for key in ("digest", "id")} if said.get("id") else known
         try:
-            return _with(task, self._pinned(name, pull, pin) if pin else self._named(name, pull))
+            return self._pinned(name, pull, pin) if pin else self._named(name, pull)
         except EngineError as error:
             message = f"{self._engine.kind} cannot look for image '{name}': {error}"
             raise _NotHereError("ZF703", printable(message), _HINT) from None
@@ -170,11 +238,11 @@ class _Looking:
 _HINT = "install podman (`apt install podman`) or docker, or name it: --container-engine COMMAND"
 
 
-def _engine(setting: str, wanting: Mapping[str, Task]) -> Engine:
+def _engine(setting: str, wanting: Sequence[str]) -> Engine:
     made_by = engine.found(setting, os.environ.get("PATH", os.defpath))
     reason = engine.why_none(setting) if made_by is None or sys.platform != "linux" else ""
     if made_by is None or reason:
-        first, more = next(iter(wanting)), len(wanting) - 1
+        first, more = wanting[0], len(wanting) - 1
         told = f"{first} and {more} more" if more else first
         raise ZfError(
             f"{told} must run in a container, which cannot be had: {reason}",
@@ -198,7 +266,12 @@ def _repository(name: str) -> str:
     return head if colon and "/" not in tag else plain
 
 
-def _problem(root: str, task: Task, error: _NotHereError) -> Problem:
-    from zf.plan.drafts import of_task  # noqa: PLC0415 - it brings the parsers along
+def _problem(root: str, about: Task | str, loc: Loc, error: _NotHereError) -> Problem:
+    if isinstance(about, str):
+        from zf.plan.files.pointer import pointer_to  # noqa: PLC0415 - it brings the parsers along
 
-    return of_task(root, task, ("container",), error.code, str(error), error.hint)
+        pointer = pointer_to(f"{root}/{PROJECT_FILE}", PROJECT_FILE)
+        return pointer.problem(("phases", about, *loc), error.code, str(error), error.hint)
+    from zf.plan.drafts import of_task  # noqa: PLC0415 - as above
+
+    return of_task(root, about, loc, error.code, str(error), error.hint)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -10,12 +12,15 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from zf import trigger
+from zf.errors import ZfError
 from zf.proof.layout import MANIFEST
 from zf.report.formats.recorded import RecordedRun
 from zf.report.task_facts import named
 from zf.run.host.lock import cancel, has_runner
+from zf.server.access.roles import Who
 from zf.server.api.begin import Accepted, Key, begin, trigger_of
 from zf.server.api.needs import AllRuns, Operator, Project
+from zf.server.keys import Keys
 from zf.server.problems import Refused
 from zf.server.starting import Starting
 
@@ -85,11 +90,20 @@ class Rerun(BaseModel):
 
 @router.post("/runs/{run}/cancel", status_code=202, summary="End a run")
 def cancel_run(
-    run: str, who: Operator, runs: AllRuns, project: Project, _body: Nothing | None = None
+    run: str,
+    who: Operator,
+    runs: AllRuns,
+    project: Project,
+    request: Request,
+    response: Response,
+    key: Key = None,
+    _body: Nothing | None = None,
 ) -> Asked:
     """As `zf cancel RUN`: what runs gets TERM and its grace; once more ends it now."""
     name = runs.find(run)
-    cancel(project.proofs, name, None, trigger.as_word(trigger_of(who)))
+    if not _came_before(request, response, who, key, name):
+        with _forgotten(request, who, key):
+            cancel(project.proofs, name, None, trigger.as_word(trigger_of(who)))
     return Asked(run=name, asked="cancel")
 
 
@@ -100,13 +114,18 @@ def cancel_task(
     who: Operator,
     runs: AllRuns,
     project: Project,
+    request: Request,
+    response: Response,
+    key: Key = None,
     _body: Nothing | None = None,
 ) -> Asked:
     """As `zf cancel RUN TASK`; of a matrix, all of its instances."""
     name = runs.find(run)
     tasks = named(RecordedRun(f"{project.proofs}/{name}").facts, task)
-    for each in tasks:
-        cancel(project.proofs, name, each, trigger.as_word(trigger_of(who)))
+    if not _came_before(request, response, who, key, name):
+        with _forgotten(request, who, key):
+            for each in tasks:
+                cancel(project.proofs, name, each, trigger.as_word(trigger_of(who)))
     return Asked(run=name, asked="cancel", tasks=[*tasks])
 
 
@@ -171,6 +190,27 @@ def seal(
         code, why = done.why_not
         raise Refused(HTTPStatus.CONFLICT, why, code=code)
     return Asked(run=name, asked="seal")
+
+
+def _came_before(request: Request, response: Response, who: Who, key: str | None, run: str) -> bool:
+    """Whether this is a request that was answered already: a second cancel would be another one,
+    which ends at once what the first one has given time.
+    """
+    keys: Keys = request.app.state.keys
+    _, is_known = keys.claim(key, who, [request.url.path], run)
+    if is_known:
+        response.headers["Idempotent-Replayed"] = "true"
+    return is_known
+
+
+@contextmanager
+def _forgotten(request: Request, who: Who, key: str | None) -> Iterator[None]:
+    """What is refused inside of it has not been done under this key."""
+    try:
+        yield
+    except ZfError:
+        request.app.state.keys.forget(key, who)
+        raise
 
 
 def _refuse_over(proofs: str, run: str) -> None:

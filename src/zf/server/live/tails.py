@@ -127,24 +127,30 @@ class Tails:
 
     def __init__(self, proofs: str) -> None:
         self._proofs = proofs
-        self._open: dict[str, tuple[Tail, asyncio.Task[None]]] = {}
-        self._users: dict[str, int] = {}
+        # The newest of each run; those that are followed, and for how many clients.
+        self._open: dict[str, Tail] = {}
+        self._tasks: dict[Tail, asyncio.Task[None]] = {}
+        self._users: dict[Tail, int] = {}
 
     def attach(self, run: str) -> Tail:
         """The tail of a run's journal, for one more client. Raises ZfError when there is none."""
-        if run not in self._open:
-            tail = Tail(self._proofs, run)
-            self._open[run] = tail, asyncio.get_running_loop().create_task(tail.follow())
-        self._users[run] = self._users.get(run, 0) + 1
-        return self._open[run][0]
+        found = self._open.get(run)
+        # One that was dead may have been resumed: whether it was is seen anew.
+        if found is None or found.dead:
+            found = self._open[run] = Tail(self._proofs, run)
+            self._tasks[found] = asyncio.get_running_loop().create_task(found.follow())
+        self._users[found] = self._users.get(found, 0) + 1
+        return found
 
     def detach(self, tail: Tail) -> None:
         """One client less; without any, nothing is followed."""
-        self._users[tail.run] -= 1
-        if self._users[tail.run]:
+        self._users[tail] -= 1
+        if self._users[tail]:
             return
-        del self._users[tail.run]
-        _, task = self._open.pop(tail.run)
+        del self._users[tail]
+        if self._open.get(tail.run) is tail:
+            del self._open[tail.run]
+        task = self._tasks.pop(tail)
         if task.done():
             tail.release()
         else:
@@ -153,7 +159,7 @@ class Tails:
 
     def close(self) -> None:
         """End every stream."""
-        for tail, _ in self._open.values():
+        for tail in self._tasks:
             tail.close()
 
 

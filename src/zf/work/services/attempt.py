@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from zf.events import Cause, Status
+from zf.lean import lazy
 from zf.proof import layout
 from zf.proof.files import digest_of
 from zf.work.services import network
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from zf.redact.stream import StreamRedactor
     from zf.work.context import WorkerContext
     from zf.work.outcome import Outcome
+    from zf.work.services import boxed
     from zf.work.shell import Started
     from zf.work.walls.sandbox import Sandbox
+else:  # few services are images
+    boxed = lazy.module("zf.work.services.boxed")
 
 
 def prepare(task: Task) -> Services:
@@ -40,6 +44,7 @@ def begin(
     redactor: StreamRedactor,
     starting: Callable[[str], Callable[[], Started]],
     sandbox: Callable[[], Sandbox | None],
+    env: Mapping[str, str],
 ) -> None:
     """Start them; the outcome is told if that fails. Raises OSError."""
     supervisor, cgroup = context.supervisor, context.cgroup
@@ -49,6 +54,7 @@ def begin(
         supervisor=supervisor,
         redactor=redactor,
         starting=starting,
+        boxed=lambda *of: boxed.Box(context, env, task.id, outcome.attempt, *of),
         log_of=layout.service_log,
         create=tree.create_file,
         wrote=tree.wrote,

@@ -16,9 +16,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from hashlib import file_digest
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from zf.events import Cause
+from zf.lean import lazy
 from zf.lean.encoder import decoder, encoder
 from zf.lean.records import Struct, replace
 from zf.lean.signals import signal
@@ -35,6 +36,11 @@ from zf.work.shell import Started
 from zf.work.supervise.leftovers import await_end, cgroup_name, cookie, end_attempt
 from zf.work.supervise.supervisor import KILL_LIMIT_S
 from zf.work.worker import WITHHELD, Shared, Worker, begin_process
+
+if TYPE_CHECKING:
+    from zf.work.services import boxed
+else:  # few services are images
+    boxed = lazy.module("zf.work.services.boxed")
 
 _RECEIVE_BYTES = 65_536
 # What the cookie calls the attempt: no task is called so.
@@ -273,6 +279,7 @@ class _Keeper(Struct):
             supervisor=context.supervisor,
             redactor=redactor,
             starting=starting,
+            boxed=lambda *of: boxed.Box(context, env.values, task.id, 0, *of),
             log_of=lambda name: self._log_of(context.written_at, name),
             create=lambda path: os.open(f"{context.written_at}/{path}", NEW, 0o666),
             wrote=lambda path, digest: None,  # noqa: ARG005 - the event says it

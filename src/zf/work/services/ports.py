@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import os
 import random
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -16,6 +17,8 @@ from zf.variables import service_variables
 
 _LEAST, _MOST = 15_000, 32_767
 _TRIES = 1000
+# How long a connection may take that is on this machine.
+_ANSWER_S = 0.1
 _RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
 
 
@@ -63,3 +66,29 @@ def variables(service: str, ports: Mapping[str, int]) -> dict[str, str]:
     numbers = [*ports.values()]
     names = service_variables(service, ports)
     return dict(zip(names, map(str, (numbers[0], *numbers)), strict=True))
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether something listens on this port where that process is: it may have a network of its
+    own. See proc(5) for the columns: local address, remote address, state, of which 0A is LISTEN.
+    """
+    if not os.path.exists("/proc/net/tcp"):
+        return answers(port)
+    wanted = f":{port:04X}"
+    for name in ("tcp", "tcp6"):
+        with suppress(OSError), open(f"/proc/{pid}/net/{name}") as stream:
+            for line in stream:
+                fields = line.split()
+                if fields[3:4] == ["0A"] and fields[1].endswith(wanted):
+                    return True
+    return False
+
+
+def answers(port: int) -> bool:
+    """The same where the system has no such list (macOS): whether it takes a connection."""
+    one = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    try:
+        one.settimeout(_ANSWER_S)
+        return not one.connect_ex(("127.0.0.1", port))
+    finally:
+        one.close()

@@ -6,13 +6,11 @@ after the other, is that each is ready.
 
 from __future__ import annotations
 
-import _socket
 import math
 import os
 import select
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +21,7 @@ from zf.model import NOTHING
 from zf.work.capture import Buffer, Capture
 from zf.work.control import RunnerOrders, Stop
 from zf.work.services.holder import Held, Start, hold
-from zf.work.services.ports import Reserved, variables
+from zf.work.services.ports import Reserved, listens, variables
 from zf.work.shell import NotStartedError, Started
 from zf.work.steps import signal_name
 from zf.work.supervise.supervisor import Supervisor, Terms
@@ -31,10 +29,13 @@ from zf.work.supervise.supervisor import Supervisor, Terms
 if TYPE_CHECKING:
     from zf.model import Service
     from zf.redact.stream import StreamRedactor
+    from zf.work.services.boxed import Box
     from zf.work.supervise.cgroup import Cgroup
 
 # How long to wait before asking again whether one is ready.
 _AGAIN_S, _LONGEST_S = 0.1, 3600
+# How long an engine's command line may take to hand on what a container printed that has ended.
+_LAST_WORDS_S = 1.0
 # What is told of the log of one that failed: where it begins, which is where servers say why.
 _HEAD_BYTES, _HEAD_LINES, _HEAD_CHARS = 4096, 5, 160
 STOPPED, DIED, NOT_READY, NOT_STARTED = "stopped", "died", "not_ready", "not_started"
@@ -43,15 +44,17 @@ STOPPED, DIED, NOT_READY, NOT_STARTED = "stopped", "died", "not_ready", "not_sta
 class Ground(Struct, frozen=True):
     """Where services are started: for an attempt, or for a phase.
 
-    `starting` makes what starts a script there, `log_of` says where the log of a service goes,
-    `create` makes that file, `wrote` is told its digest, `head` gives its first bytes and `digest`
-    its digest. `about` is what events say of whose services they are.
+    `starting` makes what starts a script there, `boxed` the container of an image; `log_of` says
+    where the log of a service goes, `create` makes that file, `wrote` is told its digest, `head`
+    gives its first bytes and `digest` its digest. `about` is what events say of whose services they
+    are.
     """
 
     orders: RunnerOrders
     supervisor: Supervisor
     redactor: StreamRedactor
     starting: Callable[[str], Callable[[], Started]]
+    boxed: Callable[[Service, Mapping[str, int]], Box]
     log_of: Callable[[str], str]
     create: Callable[[str], int]
     wrote: Callable[[str, str], None]
@@ -77,6 +80,7 @@ class Running(Struct):
     ports: Mapping[str, int]
     log: str = ""
     held: Held | None = None
+    box: Box | None = None
     fd: int = -1
     began: float = field(default_factory=time.monotonic)
     ready_s: float | None = None
@@ -151,7 +155,9 @@ class Services:
             held = one.held
             if held is not None and held.ended is None:
                 one.cause = one.cause or STOPPED
-                held.stop(force=stop is not None and stop.force)
+                if one.box is not None:
+                    self._end_box(one, one.box)
+                held.stop(force=one.box is not None or (stop is not None and stop.force))
         told = [one for running in reversed(going) for one in self._conclude(running)]
         if self._network is not None:
             self._network.stop(force=True)
@@ -169,6 +175,7 @@ class Services:
                 "exit_code": (ended := _ended(one)).get("exit_code"),
                 "signal": ended.get("signal"),
                 "log": one.log,
+                **_of_what(one.service),
             }
             for one in self._all
         }
@@ -185,7 +192,9 @@ class Services:
         stream = ground.redactor.stream()
         capture = Capture(one.fd, self._buffer, stream, ground.max_log_bytes)
         try:
-            starting = ground.starting(service.run)
+            if service.image:
+                one.box = ground.boxed(service, one.ports)
+            starting = one.box.starting() if one.box else ground.starting(service.run)
         except NotStartedError as error:
             raise ServiceError(f"service '{printable(service.name)}': {error.args[0]}") from None
         start = Start(
@@ -195,14 +204,21 @@ class Services:
             ground.redactor,
             ground.grace_s,
             ground.enter,
-            ground.walled,
+            ground.walled and one.box is None,
         )
         one.began = time.monotonic()
         one.held = held = hold(start)
         ground.supervisor.leave_alone(held.pid)
         ground.supervisor.attend(held.fileno(), partial(self._take, one))
-        ports = dict(one.ports)
-        ground.report(ServiceStarted(name=service.name, ports=ports, **ground.about))
+        ground.report(
+            ServiceStarted(
+                name=service.name,
+                ports=dict(one.ports),
+                image=service.image,
+                digest=service.digest,
+                **ground.about,
+            )
+        )
 
     def _take(self, one: Running) -> None:
         """Hear what a service's holder says; its end ends the attempt."""
@@ -212,7 +228,7 @@ class Services:
         if held.ended is None:
             return
         self._ground.supervisor.ignore(held.fileno())
-        if not held.stopping:
+        if not held.stopping and not one.cause:
             self._died(one, held.ended)
             told = self._told(one)
             self.died = self.died or told
@@ -267,6 +283,9 @@ class Services:
         while orders.stop is None and not one.cause:
             if self._is_ready(one, until):
                 one.ready_s = round(time.monotonic() - one.began, 3)
+                if one.box is not None and one.box.fd >= 0:
+                    take = partial(self._take_end_of, one, one.box)
+                    self._ground.supervisor.attend(one.box.fd, take)
                 return
             if time.monotonic() >= until:
                 one.cause = NOT_READY
@@ -281,9 +300,15 @@ class Services:
         held, ready = one.held, one.service.ready
         if held is None or not held.started:
             return False
+        if one.box is not None and not one.box.is_up():
+            if one.box.exit_code() is not None:
+                self._take_end_of(one, one.box)
+            return False
         if ready:
             return self._asked(ready, until)
-        return all(_listens(held.leader, number) for number in one.ports.values())
+        if one.box is not None:
+            return one.box.is_listening()
+        return all(listens(held.leader, number) for number in one.ports.values())
 
     def _asked(self, ready: str, until: float) -> bool:
         """Whether the command says so. What it prints is nowhere: it fails until it does not."""
@@ -307,6 +332,8 @@ class Services:
         for one in self._all:
             if one.held is not None and one.held.ended is None:
                 takers[one.held.fileno()] = partial(self._take, one)
+            if one.box is not None and one.box.fd >= 0:
+                takers[one.box.fd] = partial(self._take_end_of, one, one.box)
         for fd in ground.orders.fds:
             takers[fd] = partial(ground.orders.receive, fd)
         for fd in takers:
@@ -314,13 +341,45 @@ class Services:
         for fd, _ in poll.poll(min(max(0.0, until - time.monotonic()), _LONGEST_S) * 1000):
             takers[fd]()
 
+    def _take_end_of(self, one: Running, box: Box) -> None:
+        """Hear that a container has ended, which its engine's command line may be slow to say."""
+        self._ground.supervisor.ignore(box.fd)
+        box.let_go()
+        if not one.cause:
+            self._died(one, {"died": f"it exited with code {box.exit_code()}"})
+            told = self._told(one)
+            self.died = self.died or told
+            self._ground.orders.take_stop(Stop(Cause.SERVICE, told))
+
+    def _end_box(self, one: Running, box: Box) -> None:
+        """Have a container end, by TERM and grace; what it printed last is then handed on."""
+        orders = self._ground.orders
+
+        def wait(seconds: float, what: Callable[[], bool]) -> None:
+            until = time.monotonic() + seconds
+            while what() and time.monotonic() < until:
+                if orders.stop is not None and orders.stop.force:
+                    return
+                self._pause(min(until, time.monotonic() + _AGAIN_S))
+
+        if box.fd >= 0:
+            box.tell_to_end()
+            wait(self._ground.grace_s, lambda: box.fd >= 0)
+        wait(_LAST_WORDS_S, lambda: one.held is not None and one.held.ended is None)
+
     def _conclude(self, one: Running) -> list[str]:
         """Wait for the end of one, and write down how it was; what is to be told of that."""
         ground, held = self._ground, one.held
         assert held is not None
         self._let_go(held)
-        os.close(one.fd)
+        problem = ""
         ended = _ended(one)
+        if one.box is not None:
+            ground.supervisor.ignore(one.box.fd)
+            if (code := one.box.exit_code()) is not None:
+                held.ended = ended = {**ended, "exit_code": code, "signal": None}
+            problem = one.box.remove()
+        os.close(one.fd)
         digest = ended.get("log_sha256") or ground.digest(one.log) or ""
         ground.wrote(one.log, digest)
         ground.redactor.counts.update(ended.get("hidden", {}))
@@ -338,7 +397,7 @@ class Services:
                 **ground.about,
             )
         )
-        return [*_remarks(one, ended)]
+        return [*_remarks(one, ended), *([problem] if problem else [])]
 
     def _let_go(self, held: Held) -> None:
         """Wait for the end of what was told to end, and reap it."""
@@ -356,6 +415,10 @@ def _ended(one: Running) -> Mapping[str, Any]:
     return (one.held and one.held.ended) or {}
 
 
+def _of_what(service: Service) -> Mapping[str, str]:
+    return {"image": service.image, "digest": service.digest} if service.image else {}
+
+
 def _remarks(one: Running, ended: Mapping[str, Any]) -> Sequence[str]:
     name = printable(one.service.name)
     told = []
@@ -366,29 +429,3 @@ def _remarks(one: Running, ended: Mapping[str, Any]) -> Sequence[str]:
     if ended.get("unkillable"):
         told.append(f"service '{name}' left processes that cannot be killed")
     return told
-
-
-def _listens(pid: int, port: int) -> bool:
-    """Whether something listens on this port where that process is: it may have a network of its
-    own. See proc(5) for the columns: local address, remote address, state, of which 0A is LISTEN.
-    """
-    if not os.path.exists("/proc/net/tcp"):
-        return _answers(port)
-    wanted = f":{port:04X}"
-    for name in ("tcp", "tcp6"):
-        with suppress(OSError), open(f"/proc/{pid}/net/{name}") as stream:
-            for line in stream:
-                fields = line.split()
-                if fields[3:4] == ["0A"] and fields[1].endswith(wanted):
-                    return True
-    return False
-
-
-def _answers(port: int) -> bool:
-    """The same where the system has no such list (macOS): whether it takes a connection."""
-    one = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
-    try:
-        one.settimeout(_AGAIN_S)
-        return not one.connect_ex(("127.0.0.1", port))
-    finally:
-        one.close()

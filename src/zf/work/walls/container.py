@@ -20,7 +20,7 @@ from zf.work.walls.engine import PODMAN, Engine, EngineError
 from zf.work.walls.sandbox import FIXED, loose, parents
 
 # What the engine's own command line goes by: no step's variable may stand in for these.
-_CLIENTS = frozenset(
+CLIENTS = frozenset(
     {
         *("HOME", "PATH", "TMPDIR", "LD_AUDIT", "LD_LIBRARY_PATH", "LD_PRELOAD"),
         *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"),
@@ -113,13 +113,13 @@ class Container:
 
     def _variables(self, env: Mapping[str, str], hidden: frozenset[str]) -> Iterator[str]:
         for name, value in env.items():
-            is_clients = name in _CLIENTS and name not in hidden
+            is_clients = name in CLIENTS and name not in hidden
             yield "--env"
             yield f"{name}={value}" if is_clients else name
 
     def client_env(self, env: Mapping[str, str], hidden: Iterable[str]) -> dict[str, str]:
         """The environment of that command line, from which it takes the values."""
-        own = frozenset(_CLIENTS) - frozenset(hidden)
+        own = frozenset(CLIENTS) - frozenset(hidden)
         return {**self._environ, **{name: env[name] for name in env if name not in own}}
 
     def remove(self) -> None:
@@ -156,7 +156,7 @@ class Container:
             *("--stop-signal", "KILL"),
             # Where SELinux is, files of the project keep the labels that they have.
             *("--security-opt", "label=disable"),
-            *_limits(self.engine.kind),
+            *limits(self.engine.kind),
             *_asked(self._said, self._mounts.root),
             *mount_words(self._mounts),
             *options,
@@ -176,7 +176,7 @@ def _entries() -> Iterator[tuple[Sequence[str], Sequence[str]]]:
         yield ("--interactive", "--entrypoint", shell), _READING
 
 
-def _limits(kind: str) -> Iterator[str]:
+def limits(kind: str) -> Iterator[str]:
     """The limits that steps have outside: Podman's own defaults may be more than it is allowed.
     Docker has its daemon's.
     """

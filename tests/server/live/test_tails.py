@@ -1,0 +1,46 @@
+"""Journals that are followed, each once for all that look on."""
+
+import asyncio
+import shutil
+
+import pytest
+
+from zf.server.live.tails import Tails
+
+pytestmark = pytest.mark.xdist_group("served")
+
+
+def test_a_dead_run_that_was_resumed_is_followed_to_its_end(shared, tmp_path):
+    """Also while a client that takes nothing still has the end it was told before."""
+    whole = shared.project.root / "proofs/well"
+    run = tmp_path / "well"
+    shutil.copytree(whole, run)
+    journal = run / "events.jsonl"
+    journal.chmod(0o644)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:2]))
+
+    async def over(tail):
+        async with asyncio.timeout(60):
+            while not tail.over:
+                await tail.growth().wait()
+
+    async def followed():
+        tails = Tails(str(tmp_path))
+        first = tails.attach("well")
+        await over(first)
+        assert (first.dead, first.count) == (True, 2)
+        with journal.open("ab") as file:
+            file.write(b"".join(lines[2:]))
+        second, third = tails.attach("well"), tails.attach("well")
+        assert second is third
+        await over(second)
+        assert (second.ended, second.dead, second.count) == (True, False, len(lines))
+        for tail in (first, second, third):
+            tails.detach(tail)
+        await asyncio.sleep(0)
+        last = tails.attach("well")
+        await over(last)
+        tails.detach(last)
+
+    asyncio.run(followed())
