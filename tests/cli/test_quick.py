@@ -121,6 +121,9 @@ def test_what_is_plain(line):
         "run-phase A --output loud",
         "run-phase -- A",
         "run-task a --fail-fast",
+        "rerun --failed -- r",
+        "rerun -- --allow-host",
+        "rerun a b",
         "-C . run-task a",
     ],
 )

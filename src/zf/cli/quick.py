@@ -64,6 +64,8 @@ def read(words: Sequence[str]) -> Plain | None:
     named: list[str] = []
     typed: dict[str, Any] = {}
     words, arguments = _without_arguments(words[1:])
+    if arguments and verb == RERUN:
+        return None  # it has those of the run that it repeats
     if arguments:
         typed["arguments"] = arguments
     rest = iter(_apart(words))
