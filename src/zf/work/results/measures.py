@@ -13,6 +13,8 @@ _SUMMED = ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes", "output_
 
 def together(used: Sequence[Used]) -> dict[str, Any]:
     """What all commands used together; null where that of one is not known."""
+    if len(used) == 1:
+        return used[0][2]
     return _sum([one for kind in _KINDS for _, one in _by_number(used, kind)])
 
 
@@ -29,10 +31,12 @@ def _by_number(used: Iterable[Used], kind: str) -> Iterable[tuple[int, dict[str,
     """What each command of this kind used, over all probes where there are some; what it printed is
     that of the last probe, which its record tells.
     """
+    own = [(number, measured) for one, number, measured in used if one == kind]
+    if len(own) < 2:  # as most tasks have one step
+        return own
     found: dict[int, list[dict[str, Any]]] = {}
-    for one, number, measured in used:
-        if one == kind:
-            found.setdefault(number, []).append(measured)
+    for number, measured in own:
+        found.setdefault(number, []).append(measured)
     return [(number, _over_probes(measured)) for number, measured in found.items()]
 
 
