@@ -74,7 +74,8 @@ class Box:
         self._engine = found = _outside(found)
         values = self._values()
         words = (*found.words, *self._words(found, values))
-        outside = {name: value for name, value in os.environ.items() if name not in _SHELLS}
+        ours = engine.with_sbin(os.environ)
+        outside = {name: value for name, value in ours.items() if name not in _SHELLS}
         given = {name: value for name, value in values.items() if not _is_told(name)}
         env = {**outside, **given, COOKIE: self._seen[COOKIE]}
         os.chdir(context.real_root)

@@ -61,7 +61,7 @@ class Engine(Struct, frozen=True):
         try:
             ended = subprocess.run(
                 argv,
-                env=_with_sbin(environ),
+                env=with_sbin(environ),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=limit_s,
@@ -177,7 +177,7 @@ def _is_missing(said: str) -> bool:
     return any(word in said.casefold() for word in _MISSING)
 
 
-def _with_sbin(environ: Mapping[str, str]) -> Mapping[str, str]:
+def with_sbin(environ: Mapping[str, str]) -> Mapping[str, str]:
     """With the folders in which an engine that runs as root finds what sets up networks: they are
     not on the PATH of every shell, and then it says no more than that iptables is missing.
     """
