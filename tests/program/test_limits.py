@@ -75,7 +75,7 @@ def test_one_that_is_killed_in_a_task_that_goes_well_is_told(project):
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="no bubblewrap")
 def test_a_sandbox_stands_in_the_limits(project):
     _, status = run(project, ALLOCATE, memory_mb=64, sandbox=True)
-    assert (status["cause"], status["isolation"]) == ("oom", "sandbox")
+    assert (status["cause"], status["isolation"]) == ("oom", "sandbox"), status
 
 
 @cgroup
