@@ -68,8 +68,9 @@ WORDS = {
     "unpause": ["unpause", "all"],
     "drain": ["drain"],
 }
-CHANGE = {"new", "seal", "run", "run-phase", "run-task", "rerun", "resume"}
-RUNS = sorted(CHANGE - {"new", "seal"})
+RUNS = ["rerun", "resume", "run", "run-phase", "run-task"]
+# What is paused is told by the others, too.
+CHANGE = {"new", "seal", *RUNS, "pause", "unpause", "drain"}
 # It says what it has to say on stderr alone.
 WITHOUT_RESULT = {"init", "cancel", "pause", "unpause", "drain"}
 # What a shell prints is printed by what is typed there, and none of it by zf.
