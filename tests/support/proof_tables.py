@@ -16,6 +16,8 @@ WORDS = {
     r"^[0-9a-f]{32}$": "32 hex digits",
     r"^[0-9a-f]{64}$": "SHA-256",
     r"^([0-9a-f]{64})?$": "SHA-256, or empty",
+    r"^sha256:[0-9a-f]{64}$": "`sha256:` and SHA-256",
+    r"^(?:sha256:[0-9a-f]{64})?$": "`sha256:` and SHA-256, or empty",
     r"^([0-9a-f]{32}|)$": "32 hexadecimal digits, or empty",
     r"^(mount|mount\+landlock|unknown|none: .+)$": "`mount`, `mount+landlock`, `unknown`, `none: ` and a reason",
     r"^(sandbox|container|none: .+)$": "`sandbox`, `container`, `none: ` and a reason",
