@@ -10,7 +10,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from shlex import quote
 
@@ -158,16 +158,18 @@ def _argv(session: Session, here: Surroundings, scratch: str) -> Sequence[str]:
 
 def _waited_for(program: str, argv: Sequence[str], here: Surroundings) -> int:
     """Start it, and leave all keys to it. TERM and HUP are passed on: a shell on a terminal ends
-    with HUP alone.
+    with HUP alone; and again each second, as bash forgets one that comes while it shows its prompt.
     """
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _AS_USUAL[:2]}
     pids: list[int] = []
 
     def pass_on(_number: int, _frame: object) -> None:
         for pid in pids:
-            os.kill(pid, signal.SIGHUP)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGHUP)
+        signal.alarm(1)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         before[number] = signal.signal(number, pass_on)
     try:
         pids.append(
@@ -180,6 +182,7 @@ def _waited_for(program: str, argv: Sequence[str], here: Surroundings) -> int:
         ) from None
     finally:
         pids.clear()
+        signal.alarm(0)
         for number, handler in before.items():
             signal.signal(number, handler)
     return code if code >= 0 else 128 - code
