@@ -28,6 +28,8 @@ def test_defaults_say_that_they_are_defaults():
         "sign": {"value": False, "source": "default"},
         "shield": {"value": "auto", "source": "default"},
         "cached": {"value": False, "source": "default"},
+        "container_engine": {"value": "auto", "source": "default"},
+        "executor": {"value": None, "source": "default"},
     }
 
 

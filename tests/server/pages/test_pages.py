@@ -346,7 +346,7 @@ def test_an_approver_comes_in_by_a_token_and_approves_what_is_shown(person, serv
     person.sees("Ship it?")
     person.clicks("Approve")
     person.browser.wait("return document.querySelector('#notice.bad')")
-    assert "takes a named token" in person.text("#notice"), "zf ui has none"
+    assert "is vouched for by a token or a key" in person.text("#notice"), "zf ui has none"
     asked = [e for e in server.project.events(run) if e["type"] == "approval_asked"]
     assert asked[0]["sha256"] in person.text()
     person.clicks("leave")

@@ -105,7 +105,7 @@ def test_the_names_in_the_event_are_few(attempts):
 
 
 def test_a_worker_imports_nothing_for_them():
-    code = "import sys, zf.work.worker; print([n for n in sys.modules if 'results' in n])"
+    code = "import sys, zf.work.worker; print([n for n in sys.modules if 'results.rep' in n])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
