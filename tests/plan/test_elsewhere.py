@@ -7,8 +7,9 @@ import yaml
 
 from tests.support.plan_files import loaded, said
 from zf.plan.caching.keys import CACHE
-from zf.plan.files.forms import ONE_TASK, WHOLE_PROJECT
-from zf.plan.schema import ARTIFACT, CONCURRENCY, NEED, PHASE
+from zf.plan.files.forms import ONE_TASK, project_keys
+from zf.plan.files.project_keys import PHASE
+from zf.plan.schema import ARTIFACT, CONCURRENCY, NEED
 from zf.plan.steps.keys import CLEANUP, STEP
 from zf.plan.yaml import elsewhere
 
@@ -17,7 +18,7 @@ REST = "\n  build: 'true'\n  setup: 'true'"
 PLACES = [
     (ONE_TASK, elsewhere._OF_TASKS, f"tasks:\n  t: {{WORD}}{REST}\ntemplates: {{template: {{}}}}"),
     (STEP, elsewhere._OF_STEPS, f"tasks:\n  t: {{commands: [{{WORD}}]}}{REST}"),
-    (WHOLE_PROJECT, elsewhere._OF_PROJECTS, f"WORD\ntasks: {REST}"),
+    (project_keys(), elsewhere._OF_PROJECTS, f"WORD\ntasks: {REST}"),
     (PHASE, elsewhere._OF_PHASES, f"phases: {{p: {{WORD}}, build: {{}}}}\ntasks: {REST}"),
     (NEED, elsewhere._OF_NEEDS, f"tasks:\n  t: {{run: make, needs: [{{WORD}}]}}{REST}"),
     (CACHE, elsewhere._OF_CACHES, f"tasks:\n  t: {{run: make, cache: {{WORD}}}}{REST}"),

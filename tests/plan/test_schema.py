@@ -15,7 +15,7 @@ from zf.lean.records import replace
 from zf.model import LATER, RESERVED_ENV, Step, Task, definition_sha256, recalled, recorded
 from zf.plan import schema
 from zf.plan.caching.keys import CACHE
-from zf.plan.files import forms, patterns
+from zf.plan.files import forms, patterns, project_keys
 from zf.plan.gates.approval import APPROVAL, APPROVERS
 from zf.plan.matrix import keys as matrix_keys
 from zf.plan.services.keys import SERVICE
@@ -412,11 +412,11 @@ PAGE = (REFERENCE / "task-file.md").read_text()
                 CONTAINER,
                 SERVICE,
                 APPROVAL,
-                schema.PROJECT,
+                project_keys.PROJECT,
                 APPROVERS,
-                schema.THROTTLE,
-                schema.PHASE,
-                forms.FILE,
+                project_keys.THROTTLE,
+                project_keys.PHASE,
+                forms.file_keys(),
             ]
         )
     ),

@@ -82,6 +82,8 @@ def _together(facts: Facts, blocking: Sequence[RootCause]) -> FixFirst:
 def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     """The commands to type when the run is over: nothing when all went well."""
     ill = [task for task in facts.tasks.values() if not (task.warned or task.status in WELL)]
+    if not ill:
+        return []
     failed = [task.id for task in ill if not task.is_handler]
     run = shlex.quote(printable(facts.run))
     if not failed:  # handlers cannot be run by themselves
@@ -97,9 +99,11 @@ def after_end(facts: Facts, zf: str = "zf") -> list[str]:
 
 def approvals(facts: Facts, zf: str = "zf") -> list[str]:
     """The commands by which what waits for approval is approved."""
-    run = shlex.quote(printable(facts.run))
     waiting = [task.id for task in facts.tasks.values() if task.unanswered is not None]
-    return [f"{zf} approve {run} {shlex.quote(printable(name))}" for name in waiting[:_MOST_NAMES]]
+    return [
+        f"{zf} approve {shlex.quote(printable(facts.run))} {shlex.quote(printable(name))}"
+        for name in waiting[:_MOST_NAMES]
+    ]
 
 
 def no_runner(facts: Facts, *, alive: bool = False, sealed: bool = False) -> str:

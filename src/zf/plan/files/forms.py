@@ -13,7 +13,7 @@ from zf.lean.records import replace
 from zf.model import LATER, Task, recorded
 from zf.plan.files.patterns import ID, INSIDE, NOT_BLANK
 from zf.plan.form import Form, Key, any_shape, for_editors, list_of, mapping, table, text
-from zf.plan.schema import PROJECT, TASK
+from zf.plan.schema import TASK
 
 # Lists to which a task, a template or the defaults of a file may add.
 ADDING = ("needs", "pass_env", "artifacts", "secrets")
@@ -30,38 +30,53 @@ LAYER: Mapping[str, Key] = {
     name: replace(key, default=None) for name, key in ONE_TASK.items() if name not in {"id", "use"}
 }
 
-FILE: Mapping[str, Key] = {
-    "include": Key(
-        list_of(text(INSIDE)),
-        "Further files of tasks and templates, by their paths from the project root.",
-    ),
-    "defaults": Key(
-        mapping(LAYER),
-        "What the tasks of this file say unless they, or templates they use, say otherwise.",
-        keys=LAYER,
-    ),
-    "templates": Key(
-        table(text(ID), mapping(LAYER)),
-        "What tasks take over by `use`, by name; every task of the project may use it.",
-        keys=LAYER,
-    ),
-    "tasks": Key(
-        table(
-            text(ID),
-            any_shape(text(NOT_BLANK), TASK["commands"].schema, ONE_TASK),
+# What a file of several tasks may say, and zf.yaml, too.
+FILE_KEYS = ("include", "defaults", "templates", "tasks")
+
+
+@cache
+def file_keys() -> Mapping[str, Key]:
+    """The keys of a file of several tasks."""
+    return {
+        "include": Key(
+            list_of(text(INSIDE)),
+            "Further files of tasks and templates, by their paths from the project root.",
         ),
-        "Tasks by their ids: the keys of a task file; or a script, or a list of steps, alone.",
-        keys=ONE_TASK,
-    ),
-}
-_OF_PROJECT = {
-    "defaults": replace(
-        FILE["defaults"],
+        "defaults": Key(
+            mapping(LAYER),
+            "What the tasks of this file say unless they, or templates they use, say otherwise.",
+            keys=LAYER,
+        ),
+        "templates": Key(
+            table(text(ID), mapping(LAYER)),
+            "What tasks take over by `use`, by name; every task of the project may use it.",
+            keys=LAYER,
+        ),
+        "tasks": Key(
+            table(
+                text(ID),
+                any_shape(text(NOT_BLANK), TASK["commands"].schema, ONE_TASK),
+            ),
+            "Tasks by their ids: the keys of a task file; or a script, or a list of steps, alone.",
+            keys=ONE_TASK,
+        ),
+    }
+
+
+@cache
+def project_keys(*, whole: bool = True) -> Mapping[str, Key]:
+    """The keys of zf.yaml; not `whole`: those that say nothing of tasks."""
+    from zf.plan.files.project_keys import PROJECT  # noqa: PLC0415 - not of a task file
+
+    if not whole:
+        return PROJECT
+    defaults = replace(
+        file_keys()["defaults"],
         means="What the tasks of the project say unless their file, templates they use, or they"
         " themselves say otherwise.",
     )
-}
-WHOLE_PROJECT: Mapping[str, Key] = {**PROJECT, **FILE, **_OF_PROJECT}
+    return {**PROJECT, **file_keys(), "defaults": defaults}
+
 
 Which = Literal["task", "tasks", "project"]
 
@@ -73,13 +88,13 @@ def task_form() -> Form:
 
 @cache
 def file_form() -> Form:
-    return Form.of("file of tasks", FILE)
+    return Form.of("file of tasks", file_keys())
 
 
 @cache
 def project_form(*, whole: bool = True) -> Form:
     """The form of zf.yaml; not `whole`: of one which has no tasks, nor says anything of them."""
-    return Form.of("project file", WHOLE_PROJECT if whole else PROJECT)
+    return Form.of("project file", project_keys(whole=whole))
 
 
 def within(form: Form, loc: tuple[int | str, ...]) -> tuple[Form, tuple[int | str, ...]]:
@@ -118,5 +133,5 @@ def json_schema(which: Which) -> dict[str, Any]:
     if which == "task":
         return for_editors(task_form().title, with_defaults(ONE_TASK))
     if which == "tasks":
-        return for_editors(file_form().title, FILE)
-    return for_editors(project_form().title, WHOLE_PROJECT)
+        return for_editors(file_form().title, file_keys())
+    return for_editors(project_form().title, project_keys())

@@ -117,14 +117,14 @@ def _read_project_file(project: Project) -> None:
         return
     project.file = found
     value = found.value
-    shares = isinstance(value, dict) and not forms.FILE.keys().isdisjoint(value)
+    shares = isinstance(value, dict) and any(key in value for key in forms.FILE_KEYS)
     # An empty project file is silent about everything.
     file = checked(found, forms.project_form(whole=shares)) if found.root is not None else None
     project.problems += found.problems
     if file is not None and shares:
         project.files.append(file)
     if file is not None and not found.problems and isinstance(value, dict):
-        project.said = {key: said for key, said in value.items() if key not in forms.FILE}
+        project.said = {key: said for key, said in value.items() if key not in forms.FILE_KEYS}
 
 
 def checked(found: Written, form: Form) -> SharedFile:
@@ -190,7 +190,7 @@ def _read_loose(project: Project, name: str) -> None:
 
 
 def _of_tasks(keys: Iterable[str]) -> bool:
-    return any(key in forms.FILE or nearest(key, forms.FILE) == "tasks" for key in keys)
+    return any(key in forms.FILE_KEYS or nearest(key, forms.FILE_KEYS) == "tasks" for key in keys)
 
 
 def add(project: Project, found: Written) -> None:

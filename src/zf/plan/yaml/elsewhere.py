@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from yaml.nodes import SequenceNode
 
 from zf.plan.caching.keys import CACHE
-from zf.plan.schema import ARTIFACT, CONCURRENCY, NEED, PHASE, PROJECT
+from zf.plan.files.project_keys import PHASE, PROJECT
+from zf.plan.schema import ARTIFACT, CONCURRENCY, NEED
 from zf.plan.steps.keys import CLEANUP, STEP
 from zf.plan.yaml.rewritten import (
     Here,
