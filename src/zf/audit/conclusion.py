@@ -203,7 +203,7 @@ def _told_approvals(seen: Evidence) -> list[dict[str, Any]]:
 
 
 def _approved(seen: Evidence) -> str:
-    """Which tasks were approved, and by whom."""
+    """Which tasks were approved, and by which approvers."""
     told = (
         f"{kept.task} by {' and '.join(str(one.get('approver')) for one in kept.given)}"
         for kept in seen.approvals

@@ -19,8 +19,8 @@ _NOTE_CHARS = 500
 
 
 class Approved(Struct, frozen=True):
-    """By whom a task must have been approved: by `min` of these, or of any; with `four_eyes`, by
-    none that started the run.
+    """The approvers that a task must have: `min` of these, or of any; with `four_eyes`, none that
+    started the run.
     """
 
     approved_by: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Expectations(Struct, frozen=True):
     result: str | None = None
     # What inputs of the run were: a text, or the entries of a list.
     inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    # By whom tasks must have been approved.
+    # The approvers that tasks must have.
     approvals: Mapping[str, Approved] = field(default_factory=dict)
 
     def asked(self) -> list[str]:

@@ -165,7 +165,7 @@ def _tasks(value: Any) -> Mapping[str, frozenset[str]]:
 
 
 def _approvals(value: Mapping[str, Any]) -> Mapping[str, Approved]:
-    """By whom tasks must have been approved, of those of which that is said."""
+    """The approvers that tasks must have, of those of which that is said."""
     found = {name: _approval(said) for name, said in value.items() if isinstance(said, Mapping)}
     return {name: one for name, one in found.items() if one is not None}
 

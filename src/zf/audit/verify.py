@@ -318,7 +318,7 @@ def _check_complete(seen: Evidence) -> None:
 
 
 def _waiting(seen: Evidence) -> Mapping[str, str]:
-    """The tasks that wait for approval, and by whom."""
+    """The tasks that wait for approval, each with its approvers."""
     if not seen.approvals:
         return {}
     from zf.audit.gates.kept import Kept, by_whom  # noqa: PLC0415 - as above

@@ -3,7 +3,7 @@
 Beside the runs, in `proofs/.outbox`. A message is there before the first attempt to send it and is
 removed after the attempt that succeeded, so it arrives at least once; its id is always the same, by
 which a receiver knows it again. An attempt that failed is made again later and later, for a day.
-What has not arrived by then stays as a dead letter until somebody sends it again or drops it.
+What has not arrived by then stays as a dead letter until it is sent by hand, or dropped.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is approved, and what an approval says: two JSON objects, each in its canonical bytes.
 
-The subject is made by the runner when it asks, and made again by whoever verifies; its SHA-256 is
+The subject is made by the runner when it asks, and made again by each verifier; its SHA-256 is
 what every approval names. The statement of an approval is one line, which is signed as it stands.
 """
 

@@ -47,7 +47,7 @@ CHANNEL: Mapping[str, Key] = {
         "The address of a page on the run; `{run}` in it stands for its id.",
     ),
     "url": Key(text(r"^https?://\S+$"), "Where it is sent to, for webhook and slack."),
-    "url_env": Key(text(ENV_NAME), "The variable that has the address: one that nobody may see."),
+    "url_env": Key(text(ENV_NAME), "The variable that has the address, where that is a secret."),
     "secret_env": Key(
         text(ENV_NAME), "The variable with the secret that a webhook is signed with (`whsec_...`)."
     ),

@@ -202,7 +202,7 @@ TRIGGERS: Mapping[str, Key] = {
     "queue": Key(mapping(QUEUE_KEYS), "How the queue of a server works.", keys=QUEUE_KEYS),
     "server": Key(
         mapping(SERVER),
-        "Where `zf serve` listens, and whom it believes.",
+        "Where `zf serve` listens, and which proxies and hosts it trusts.",
         keys=SERVER,
     ),
 }

@@ -1,7 +1,7 @@
 """Where answers lie until a runner has read them: beside the run's lock while there is one, which
 is told of them; else in the run's folder, so that they go where the run goes.
 
-Whoever can write there can hand in anything; the runner judges it.
+Any process that can write there can hand in anything; the runner judges it.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Access:
         self._throttle = Throttle()
 
     def who(self, headers: Mapping[str, str], peer: str, address: str) -> Who | None:
-        """Whom the headers name; None where they prove nothing. `peer` is what is connected,
+        """The user in the headers; None where they prove nothing. `peer` is what is connected,
         `address` what that says it speaks for.
         """
         now = time.time()

@@ -1,4 +1,4 @@
-"""What the server takes for its own: under which names it is called, and whom it believes."""
+"""What the server trusts: the names it is called by, its proxies, and the users they vouch for."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Role(IntEnum):
 
 
 class Who(Struct, frozen=True):
-    """Whom a request is from: the name of a token, or of the user whose machine it is; by which
+    """The caller of a request: the name of a token, or of the user whose machine it is; by which
     way it came (`token`, `session` or `proxy`), and from which address. `is_token` says that the
     name is that of a token.
     """

@@ -132,7 +132,7 @@ def begin(
 
 
 def trigger_of(who: Who) -> dict[str, str]:
-    """What goes into the run of whom it is from."""
+    """What goes into the run about its caller."""
     via = "api" if who.via == "token" else "page"
     return {"by": who.name, "via": via, "address": who.address}
 

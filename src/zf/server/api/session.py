@@ -27,7 +27,7 @@ class Given(BaseModel):
 
 
 class Known(BaseModel):
-    """Whom the server takes the caller for."""
+    """Who the caller is, as far as the server knows."""
 
     name: str
     role: str

@@ -37,7 +37,7 @@ _BREATH_S = 0.005
 class Summary(Struct, frozen=True):
     """What a list shows of a run. `result` is that of its facts, `running` while a zf runs it, or
     `unreadable`, with the reason in `told`. `ids` are its tasks and `ends` how each ended, unless
-    there are very many. A run that the server started has by whom (`by`) and by which way (`via`).
+    there are very many. A run that the server started says who asked (`by`) and how (`via`).
     """
 
     run: str

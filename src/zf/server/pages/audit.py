@@ -23,7 +23,7 @@ _admin = at_least(Role.ADMIN)
 
 
 class Deed(Struct, frozen=True):
-    """Something that was done, or refused: when, by whom and from where, and where to look."""
+    """Something that was done, or refused: when, by which user, from where, and where to look."""
 
     at: str
     who: str

@@ -1,5 +1,5 @@
 """What is in a container that steps are put into: its processes by the namespace that they share,
-which the kernel tells of each, whoever their parent is (Linux, pid_namespaces(7)).
+which the kernel tells of each, whatever their parent is (Linux, pid_namespaces(7)).
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ class Boxed:
         return {"engine": self._container.engine.kind, **known}
 
     def file(self, name: str) -> ScriptFile:
-        """Where the script of a command lies, for whoever steps are in there: outside nobody else
-        comes to that folder.
+        """Where the script of a command lies, for whichever user the steps have in there: outside,
+        no other user comes to that folder.
         """
         context, place = self._context, f"scripts/{self._name}/{name}"
         seen = f"{os.path.realpath(context.aside)}/{place}"
@@ -143,7 +143,7 @@ class Boxed:
         if self._said.get("user", "") not in _ROOT:
             self._opened = [artifacts, context.written_channel]
             for path in self._opened:
-                os.chmod(path, 0o777)  # noqa: S103 - for whoever the steps are in there
+                os.chmod(path, 0o777)  # noqa: S103 - for whichever user the steps have there
         aside = real(context.aside)
         seen = f"{aside}/scripts/{self._name}"
         return Mounts(

@@ -58,7 +58,7 @@ def flows_of(request: Request) -> Flows:
 
 
 def who_of(request: Request) -> Who:
-    """Whom the request is from: what has no token does not come as far as a page."""
+    """The caller of the request: without a token none comes as far as a page."""
     who: Who = request.scope[WHO]
     return who
 
