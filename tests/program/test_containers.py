@@ -19,9 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.attacks import AGAINST_FILES, Place, attack, told
-from tests.support.engines import HOST, PROGRAMS, SMALL, Engine
-from tests.support.program import survivors
+from tests.support.attacks import AGAINST_FILES, attack, told
+from tests.support.engines import HOST, PROGRAMS, SMALL
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="containers take Linux"),
@@ -31,25 +30,9 @@ BOXED = {"image": HOST, "volumes": PROGRAMS, "pull": "never", "network": False}
 ALONE = {"image": SMALL, "pull": "never", "network": False}
 
 
-@pytest.fixture(scope="module")
-def engine():
-    folder = Path(tempfile.mkdtemp(prefix="zf-engine-", dir="/var/tmp"))
-    found = Engine(folder)
-    yield found
-    found.close()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture
-def place(engine, tmp_path):
-    if engine.why_not:
-        pytest.skip(f"no container here: {engine.why_not}")
-    place = Place(tmp_path / "project")
-    place.env |= engine.env
-    yield place
-    place.end_all()
-    assert engine.containers() == []
-    assert survivors(place.mark) == []
+def place(boxes):
+    return boxes
 
 
 def test_the_steps_of_a_task_share_a_container(place):

@@ -8,16 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.support import engines
-from tests.support.attacks import Place
 from tests.support.independent_verifier import verify as independent
-from tests.support.program import survivors
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="containers take Linux"),
@@ -31,37 +28,28 @@ PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
-def engine():
-    folder = Path(tempfile.mkdtemp(prefix="zf-engine-", dir="/var/tmp"))
-    found = engines.Engine(folder)
-    if not found.why_not:
-        root = folder / "redis"
-        engines.small(root)
-        redis = Path(shutil.which("redis-server")).resolve()
-        shutil.copy(redis, root / "bin/redis-server")
-        for library in engines._libraries(redis):
-            place = root / library[1:]
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(library, place)
-        subprocess.run(["tar", "-C", root, "-cf", f"{root}.tar", "."], check=True)
-        says = ["ENV PATH=/usr/bin:/bin", f"CMD {json.dumps(COMMAND)}"]
-        found.run("import", *(w for one in says for w in ("--change", one)), f"{root}.tar", NAME)
-    yield found
-    found.close()
-    shutil.rmtree(folder, ignore_errors=True)
+def redis(engine):
+    """The image of the service."""
+    if engine.why_not:
+        return
+    root = engine.folder / "redis"
+    engines.small(root)
+    program = Path(shutil.which("redis-server")).resolve()
+    shutil.copy(program, root / "bin/redis-server")
+    for library in engines._libraries(program):
+        place = root / library[1:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(library, place)
+    subprocess.run(["tar", "-C", root, "-cf", f"{root}.tar", "."], check=True)
+    says = ["ENV PATH=/usr/bin:/bin", f"CMD {json.dumps(COMMAND)}"]
+    engine.run("import", *(w for one in says for w in ("--change", one)), f"{root}.tar", NAME)
 
 
 @pytest.fixture
-def place(engine, tmp_path):
-    if engine.why_not:
-        pytest.skip(f"no container here: {engine.why_not}")
-    place = Place(tmp_path / "project")
-    place.env |= engine.env
-    yield place
-    place.end_all()
-    assert engine.containers() == []
-    assert survivors(place.mark) == []
-    assert not (place.root / "proofs/.locks/containers").exists()
+def place(boxes, redis):
+    yield boxes
+    boxes.end_all()
+    assert not (boxes.root / "proofs/.locks/containers").exists()
 
 
 def await_file(process, path):
