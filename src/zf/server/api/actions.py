@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from zf import trigger
@@ -19,10 +19,9 @@ from zf.report.task_facts import named
 from zf.run.host.lock import cancel, has_runner
 from zf.server.access.roles import Who
 from zf.server.api.begin import Accepted, Key, begin, trigger_of
-from zf.server.api.needs import AllRuns, Operator, Project
+from zf.server.api.needs import AllRuns, Operator, Project, Starts
 from zf.server.keys import Keys
 from zf.server.problems import Refused
-from zf.server.starting import Starting
 
 router = APIRouter(tags=["runs"])
 
@@ -155,41 +154,34 @@ def rerun(
     return begin(request, response, who, words, body, key)
 
 
-@router.post("/runs/{run}/resume", status_code=202, summary="Finish a run whose zf was killed")
-def resume(
-    run: str,
-    who: Operator,
-    runs: AllRuns,
-    project: Project,
-    request: Request,
-    _body: Nothing | None = None,
-) -> Asked:
-    """As `zf resume RUN`."""
+def _unfinished(run: str, runs: AllRuns, project: Project) -> str:
+    """The run's id. Raises Refused (409) for one that goes on, or is sealed."""
     name = runs.find(run)
-    _refuse_over(project.proofs, name)
-    starting: Starting = request.app.state.starting
-    starting.start(["resume", name], name, trigger_of(who))
-    return Asked(run=name, asked="resume")
+    if os.path.lexists(f"{project.proofs}/{name}/{MANIFEST}"):
+        raise Refused(HTTPStatus.CONFLICT, f"run {name} is over and sealed", code="ZF142")
+    if has_runner(project.proofs, name):
+        raise Refused(HTTPStatus.CONFLICT, f"run {name} goes on", code="ZF120")
+    return name
+
+
+Unfinished = Annotated[str, Depends(_unfinished)]
+
+
+@router.post("/runs/{run}/resume", status_code=202, summary="Finish a run whose zf was killed")
+def resume(who: Operator, run: Unfinished, starting: Starts, _body: Nothing | None = None) -> Asked:
+    """As `zf resume RUN`."""
+    starting.start(["resume", run], run, trigger_of(who))
+    return Asked(run=run, asked="resume")
 
 
 @router.post("/runs/{run}/seal", summary="Close a run that was killed, as it lies there")
-def seal(
-    run: str,
-    who: Operator,
-    runs: AllRuns,
-    project: Project,
-    request: Request,
-    _body: Nothing | None = None,
-) -> Asked:
+def seal(who: Operator, run: Unfinished, starting: Starts, _body: Nothing | None = None) -> Asked:
     """As `zf seal RUN`, without a signature: keys stay with people."""
-    name = runs.find(run)
-    _refuse_over(project.proofs, name)
-    starting: Starting = request.app.state.starting
-    done = starting.carry_out(["seal", name], trigger_of(who))
+    done = starting.carry_out(["seal", run], trigger_of(who))
     if done.exit_code:
         code, why = done.why_not
         raise Refused(HTTPStatus.CONFLICT, why, code=code)
-    return Asked(run=name, asked="seal")
+    return Asked(run=run, asked="seal")
 
 
 def _came_before(request: Request, response: Response, who: Who, key: str | None, run: str) -> bool:
@@ -211,11 +203,3 @@ def _forgotten(request: Request, who: Who, key: str | None) -> Iterator[None]:
     except ZfError:
         request.app.state.keys.forget(key, who)
         raise
-
-
-def _refuse_over(proofs: str, run: str) -> None:
-    """Raises ZfError (409) for a run that goes on, or is sealed."""
-    if os.path.lexists(f"{proofs}/{run}/{MANIFEST}"):
-        raise Refused(HTTPStatus.CONFLICT, f"run {run} is over and sealed", code="ZF142")
-    if has_runner(proofs, run):
-        raise Refused(HTTPStatus.CONFLICT, f"run {run} goes on", code="ZF120")

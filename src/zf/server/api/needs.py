@@ -14,6 +14,7 @@ from zf.server.access.roles import Role, Who
 from zf.server.live.summaries import Summaries
 from zf.server.problems import Refused
 from zf.server.project import Served
+from zf.server.starting import Starting
 
 
 def at_least(role: Role) -> Callable[[Request], Who]:
@@ -53,6 +54,12 @@ def _access(request: Request) -> Access:
     return access
 
 
+def _starting(request: Request) -> Starting:
+    starting: Starting = request.app.state.starting
+    return starting
+
+
 Project = Annotated[Served, Depends(_served)]
 AllRuns = Annotated[Summaries, Depends(_runs)]
 Guarding = Annotated[Access, Depends(_access)]
+Starts = Annotated[Starting, Depends(_starting)]

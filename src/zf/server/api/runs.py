@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from zf.errors import ZfError
@@ -14,9 +14,8 @@ from zf.events import timestamp
 from zf.model import is_valid_id
 from zf.proof.layout import MANIFEST
 from zf.server import told
-from zf.server.api.needs import AllRuns, Project, Viewer
+from zf.server.api.needs import AllRuns, Project, Starts, Viewer
 from zf.server.live.summaries import Summary, Wanted
-from zf.server.starting import Starting
 
 router = APIRouter(tags=["runs"])
 
@@ -113,7 +112,7 @@ def _moment(text: str) -> str:
 
 @router.get("/runs/{run}", summary="What is known of a run: facts, causes, what to do next")
 def one_run(
-    run: str, _who: Viewer, runs: AllRuns, project: Project, request: Request
+    run: str, _who: Viewer, runs: AllRuns, project: Project, starting: Starts
 ) -> dict[str, Any]:
     """`run` is an id, the beginning of one, or `latest`. One that still gets ready is `starting`;
     one that could not begin says why.
@@ -123,7 +122,6 @@ def one_run(
     except ZfError:
         if not is_valid_id(run):
             raise
-        starting: Starting = request.app.state.starting
         if starting.gets_ready(run):
             return {"run": run, "result": "starting", "alive": True, "ended": False}
         if (begun := starting.failed(run)).said:
