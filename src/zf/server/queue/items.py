@@ -47,14 +47,12 @@ class StartWhen(Struct, frozen=True, omit_defaults=True):
     on_ac_power: bool | None = None
 
 
-class Item(Struct, frozen=True, omit_defaults=True):
-    """What one entry of the queue asks for. Times in seconds from when it was queued."""
+class Wanted(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is to be run, and under which rules. Times in seconds from when it was queued."""
 
-    item: str
-    source: Source
     phases: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
     ttl_sec: float | None = None
     deadline_sec: float | None = None
@@ -67,6 +65,14 @@ class Item(Struct, frozen=True, omit_defaults=True):
     for_sec: float | None = None
     on_newer: str = QUEUE
     start_when: StartWhen | None = None
+
+
+class Item(Wanted, frozen=True, kw_only=True, omit_defaults=True):
+    """What one entry of the queue asks for."""
+
+    item: str
+    source: Source
+    inputs: Mapping[str, str] = field(default_factory=dict)
     # Whether one of its phases is: a newer item never ends its run.
     protected: bool = False
 

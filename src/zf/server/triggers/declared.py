@@ -7,9 +7,9 @@ from hashlib import sha256
 from typing import Any
 
 from zf.lean.records import Struct, convert, field
-from zf.model import QUEUE, Flow
+from zf.model import Flow
 from zf.proof.canonical import canonical
-from zf.server.queue.items import WHILE_ACTIVE, Item, Source, StartWhen, to_json
+from zf.server.queue.items import Item, Source, Wanted, to_json
 
 GITHUB, GITEA, GITLAB, STANDARD, BEARER = "github", "gitea", "gitlab", "standard", "bearer"
 NONE, LATEST, ALL = "none", "latest", "all"
@@ -22,22 +22,8 @@ class Taken(Struct, frozen=True):
     path: str = field(name="from")
 
 
-class What(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class What(Wanted, frozen=True, kw_only=True, omit_defaults=True):
     """What a trigger queues; the inputs as texts, or as what is taken from its delivery."""
-
-    phases: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    priority: int = 0
-    ttl_sec: float | None = None
-    deadline_sec: float | None = None
-    group: str = ""
-    limit: int = 1
-    key: str = ""
-    scope: str = WHILE_ACTIVE
-    for_sec: float | None = None
-    on_newer: str = QUEUE
-    start_when: StartWhen | None = None
 
     def item(
         self,
@@ -49,24 +35,10 @@ class What(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ) -> Item:
         """The item, with these inputs where not all are texts already."""
         own = {one: text(value) for one, value in self.inputs.items()}
-        return Item(
-            item=name,
-            source=source,
-            phases=self.phases,
-            tasks=self.tasks,
-            inputs=own if inputs is None else inputs,
-            priority=self.priority,
-            ttl_sec=self.ttl_sec,
-            deadline_sec=self.deadline_sec,
-            group=self.group,
-            limit=self.limit,
-            key=key or self.key,
-            scope=self.scope,
-            for_sec=self.for_sec,
-            on_newer=self.on_newer,
-            start_when=self.start_when,
-            protected=is_protected(flow, self.phases, self.tasks),
-        )
+        said: dict[str, Any] = {each: getattr(self, each) for each in Wanted.__struct_fields__}
+        said |= {"inputs": own if inputs is None else inputs, "key": key or self.key}
+        protected = is_protected(flow, self.phases, self.tasks)
+        return Item(item=name, source=source, protected=protected, **said)
 
 
 class Schedule(What, frozen=True, kw_only=True, omit_defaults=True):
