@@ -9,13 +9,16 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 # With the machine's own programs, which are mounted; and with a few of its own.
 HOST, SMALL = "localhost/zf-host:1", "localhost/zf-small:1"
-# Mounted, it gives an image the programs of the machine, where all of them are below /usr.
+# Mounted, it gives an image the programs of the machine, and the Python which runs the tests.
 PROGRAMS = ["/usr:/usr:ro", "/etc:/etc:ro"]
+if not Path(sys.base_prefix).resolve().is_relative_to("/usr"):
+    PROGRAMS.append(":".join([str(Path(sys.base_prefix).resolve())] * 2) + ":ro")
 _SMALL = ("bash", "cat", "id", "ls", "sleep", "env", "sh", "mkdir", "rm", "touch", "sort", "grep")
 _CONF = """\
 [containers]

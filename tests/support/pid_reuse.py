@@ -28,9 +28,10 @@ def stranger(pid: int) -> subprocess.Popen[bytes]:
     return process
 
 
-def await_text(path: Path, end: str = "\n") -> None:
-    """Until the other side has written its line; there is nothing here to be woken by."""
+def await_text(path: Path, end: str = "\n", of: int | None = None) -> None:
+    """Until the other side, the child `of`, has written its line; there is nothing to be woken by."""
     while not (path.exists() and path.read_text().endswith(end)):
+        assert of is None or os.waitpid(of, os.WNOHANG) == (0, 0), "it ended without a word"
         time.sleep(0.01)
 
 
@@ -91,7 +92,7 @@ def below_a_worker(folder: Path) -> None:
     if looker == 0:
         os._exit(_looks_below(folder))
     found = folder / "pid"
-    await_text(found)
+    await_text(found, of=looker)
     other = stranger(int(found.read_text()))
     (folder / "reused").touch()
     assert os.waitstatus_to_exitcode(os.waitpid(looker, 0)[1]) == 0
@@ -109,7 +110,7 @@ def _looks_below(folder: Path) -> int:
         start_new_session=True,
     )
     grandchild = int(leader.stdout.readline())
-    listed = processes._below
+    listed = processes.below
 
     def below(pids: list[int]) -> list[int]:
         found = listed(pids)
@@ -122,7 +123,7 @@ def _looks_below(folder: Path) -> int:
         await_text(folder / "reused", "")
         return found
 
-    processes._below = below
+    processes.below = below
     tree.send(signal.SIGKILL, leader.pid, [])
     return 0
 

@@ -30,6 +30,7 @@ from zf.run.retention.ledger import PRUNED, Entry, Ledger, opened
 from zf.run.retention.references import References
 
 _ASIDE = ".pruned"
+_IN_USE = "another zf has it in use"
 
 
 class Judged(Struct, frozen=True):
@@ -116,7 +117,8 @@ def carry_out(proofs: str, prepared: Prepared, reason: str = "") -> Done:
                 stayed[one.run] = why
             else:
                 gone.append(one.run)
-            if os.path.lexists(aside := _aside(proofs, one.run)):
+            # One that is in use may be half removed: by the zf which is at it, and goes on.
+            if why != _IN_USE and os.path.lexists(aside := _aside(proofs, one.run)):
                 left.append(aside)
         return Done(tuple(gone), stayed, tuple(left), ledger.head, len(ledger.entries))
 
@@ -130,7 +132,7 @@ def _remove(proofs: str, run: str, judged: Judged, ledger: Ledger, references: R
     """Remove a run; why it stays, if it does."""
     lock_fd = lock.acquire_if_free(proofs, run)
     if lock_fd is None:
-        return "another zf has it in use"
+        return _IN_USE
     try:
         remove_tree(_aside(proofs, run))  # it was there before, and came back out of an archive
         try:
