@@ -9,8 +9,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 
 import pytest
 import yaml
@@ -396,6 +399,37 @@ def test_kill_9_of_the_agent_loses_the_attempt_and_leaves_nothing(waiting):
     assert len(of_type(waiting, "attempt_ended")) == 1
     verified(waiting)
     assert left(waiting) == []
+
+
+@pytest.mark.parametrize("tasks", [40, pytest.param(2000, marks=pytest.mark.campaign)])
+def test_whatever_agents_die_every_task_is_run_or_called_lost(far, tasks):
+    """Of four agents, one in ten attempts has its own die at some moment, by `kill -9`."""
+    far.env["MARK"] = far.mark
+    far.declare(slots=4, lease_sec=30)
+    for number in range(tasks):
+        far.task(f"t{number}", f"echo {number}; sleep 0.01", executor="far", parallel_safe=True)
+    random, killed = Random(tasks), 0
+    with far.popen("run-phase", "A", "--run-id", "r", "-j", "4") as running:
+        while running.poll() is None:
+            placed = said(far.proof("r", "events.jsonl")).count(b'"attempt_placed"')
+            if killed < placed // 10:
+                mine = pids(far.mark)
+                agents = [pid for pid in mine if parent(pid) not in mine]
+                with suppress(ProcessLookupError, IndexError):  # none is there between two
+                    os.kill(random.choice(agents), signal.SIGKILL)
+                    killed += 1
+            time.sleep(0.05 * random.random())
+        running.communicate()
+    ended = of_type(far, "attempt_ended")
+    assert sorted(e["task"] for e in ended) == sorted(f"t{n}" for n in range(tasks))
+    came = Counter((e["status"], far.status("r", e["task"])["status"]) for e in ended)
+    print(f"{killed} agents killed, {came}")
+    assert set(came) <= {("success", "success"), ("lost", "lost")}
+    lost = came["lost", "lost"]
+    assert lost <= killed  # one that died between two attempts took none with it
+    assert running.returncode == bool(lost)
+    verified(far)
+    assert left(far) == []
 
 
 def test_a_stopped_agent_is_lost_when_its_lease_is_over_and_leaves_nothing(waiting):
