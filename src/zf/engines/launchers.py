@@ -34,6 +34,8 @@ _SIGNS: Sequence[tuple[Cause, re.Pattern[str]]] = (
             r"|permission denied \("
         ),
     ),
+    # Slurm's for scancel, and of a job that it ends for a reason it then names.
+    (Cause.EVICTED, lazy.pattern(r"(?i)(?:step|job) \S+ on \S+ cancelled at")),
 )
 
 

@@ -2,7 +2,9 @@
 
 import io
 import os
+import shutil
 import tarfile
+from contextlib import suppress
 
 import pytest
 
@@ -66,16 +68,15 @@ def test_nothing_of_a_result_leads_out_or_is_no_file(tmp_path, members):
     assert [*tmp_path.rglob("x")] == [*(tmp_path / "in/target").rglob("x")]
 
 
-def test_an_archive_cut_at_every_block_is_refused_or_lacks_what_its_list_names(tmp_path):
+def test_an_archive_cut_at_any_byte_is_refused_or_lacks_what_its_list_names(tmp_path):
+    """From the first byte of the first header to the last one of the last file."""
     (tmp_path / "a").mkdir()
-    (tmp_path / "a/one").write_bytes(b"1" * 1000)
-    (tmp_path / "a/two").write_bytes(b"2" * 1000)
+    for name in ("one", "two"):
+        (tmp_path / "a" / name).write_text(name)
     whole = packed(tmp_path / "a")
-    end = len(whole.rstrip(b"\0"))
-    for at in range(0, end, 100):
-        target = tmp_path / f"cut{at}"
-        try:
+    target = tmp_path / "cut"
+    for at in range(len(whole.rstrip(b"\0"))):
+        with suppress(UnpackError, OSError):
             unpack(io.BytesIO(whole[:at]), str(target), links=False)
-        except (UnpackError, OSError):
-            continue
-        assert files_below(str(target)) != ["one", "two"]
+            assert files_below(str(target)) != ["one", "two"], at
+        shutil.rmtree(target, ignore_errors=True)
