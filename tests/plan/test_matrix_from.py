@@ -229,7 +229,7 @@ class TestListed:
 
     def test_of_those_that_are_chosen_the_others_are_counted(self):
         found = listed(base({"from": "plan.list"}), {"plan.list": "[1, 2, 3]"}, {}, {"item": ["2"]})
-        assert ([one.id for one in found.tasks], found.of) == (["test@item=2"], 3)
+        assert ([one.id for one in found.tasks], len(found.every)) == (["test@item=2"], 3)
 
     def test_same_values_are_found_and_have_to_be_there(self):
         needs = (Need("plan"), Need("u", matrix="same"))

@@ -95,6 +95,11 @@ WRONG = {
         "ZF260]: the condition asks for 'needs.build.version', which is not known here",
         "add 'build' to `needs`",
     ),
+    "a condition on how a need ended, as on an output": (
+        good("x", "build") + ASKS.format("status"),
+        "ZF260]: the condition asks for 'needs.build.status', which is not known here",
+        "how a task ended is status('build'), such as 'success' or 'failure'",
+    ),
 }
 
 

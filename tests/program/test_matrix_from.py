@@ -191,12 +191,41 @@ def test_a_part_is_chosen_and_counted(flow):
     done = flow.zf("verify", "r", "--policy", "policy.yaml")
     assert "was run in part: 1 of its 3 instances" in done.out
     both(flow, "r")
-    done = run(flow, "run", "test", "--matrix", "item=z", "--run-id", "s")
-    assert (done.code, flow.status("s", "test")["status"]) == (0, "skipped")
-    assert "--matrix leaves none of 3" in done.err
-    both(flow, "s")
     assert "zf run test" in flow.zf("run", A).err
     assert flow.zf("run-task", "test").code == 2
+
+
+def test_a_value_that_no_list_has_fails_and_says_so(flow):
+    done = run(flow, "run", "test", "pack", "--matrix", "item=z", "--run-id", "r")
+    assert done.code == 1
+    assert "no instances: no matrix of this run has 'z' on the axis 'item'" in done.err
+    both(flow, "r")
+    done = run(flow, "run", "test", "--matrix", "itm=a", "--run-id", "s")
+    assert (done.code, flow.status("s", "test")["status"]) == (1, "failure")
+    assert "no matrix of this run has the axis 'itm' that --matrix names" in done.err
+    both(flow, "s")
+
+
+OTHERS = """\
+tasks:
+  plan: {outputs: [list], run: 'echo "list=[1]" >> "$ZF_OUTPUT"'}
+  late: {needs: [plan], outputs: [list], run: 'echo "list=[2]" >> "$ZF_OUTPUT"'}
+  first: {needs: [plan], matrix: {from: plan.list}, run: 'true'}
+  second: {needs: [late], matrix: {from: late.list}, run: 'true'}
+"""
+
+
+def test_a_value_that_another_list_has_skips_the_task(flow):
+    (flow.root / "zf.yaml").write_text(OTHERS)
+    for value, skipped, other in (("1", "second", "first"), ("2", "first", "second")):
+        done = flow.zf("run", "--matrix", f"item={value}", "--run-id", value)
+        assert done.code == 0, done.err
+        assert flow.status(value, skipped)["status"] == "skipped"
+        assert flow.status(value, f"{other}@item={value}")["status"] == "success"
+        both(flow, value)
+    done = flow.zf("run", "--matrix", "item=3", "--run-id", "r")
+    assert (done.code, flow.status("r", "second")["status"]) == (1, "failure")
+    both(flow, "r")
 
 
 def test_another_phase_builds_on_the_instances_of_an_earlier_run(flow):

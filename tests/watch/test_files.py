@@ -68,6 +68,32 @@ def test_what_sources_name_counts_though_git_ignores_it(root):
     assert "ignored/z" in known(files(root, "ignored"))
 
 
+SCRATCH = (".a.swp", ".a.swo", ".a.swx", "4913", "#a#", ".#a", "a~", ".a.kate-swp", "a___jb_tmp___")
+
+
+def test_what_editors_write_beside_a_file_is_none_of_the_project(root):
+    found = files(root)
+    for name in SCRATCH:
+        put(root, f"src/{name}")
+        assert look(found, root, f"src/{name}") == (set(), False), name
+    assert found.look_at_all() == set()
+    assert known(files(root, "src")) == known(found)
+    # As an editor saves: the old file aside, the new one in its place.
+    (root / "src/a").replace(root / "src/a~")
+    put(root, "src/a", "22\n")
+    assert look(found, root, "src/a~", "src/a") == ({"src/a"}, False)
+
+
+def test_what_only_looks_like_an_editors_file_counts(root):
+    found = files(root, "src/b/4913")
+    for name in ("src/49130", "src/a.swp.txt", "src/.swift", "src/#a", "src/b/4913"):
+        put(root, name)
+        assert look(found, root, name) == ({name}, False), name
+    put(root, "src/old~/code")
+    assert look(found, root, "src/old~") == (set(), True)
+    assert found.look_at_all() == {"src/old~/code"}
+
+
 def test_changes_are_told_once(root):
     found = files(root)
     assert look(found, root, "src/a") == (set(), False)

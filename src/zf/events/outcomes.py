@@ -74,7 +74,9 @@ class Cause(StrEnum):
     PROBE_TIMEOUT = "probe_timeout"  # probe_timeout_sec of `repeat` ran out
     ON_END = "on_end"  # a handler of `on_end` that is there for another end
     BUDGET = "budget"  # it, its phase or its run used more than the budget, or did not say
-    INSTANCES = "instances"  # its list of instances, an output of a need, is empty or no such list
+    INSTANCES = (
+        "instances"  # its list, an output of a need, is empty, no such list, or not chosen of
+    )
     OUTPUTS = "outputs"  # a declared output was not written, or one of a need cannot be used
     METRICS = "metrics"  # what it measured could not be read, and its file demands that it can
     ARTIFACTS = "artifacts"  # an artifact was refused or could not be read

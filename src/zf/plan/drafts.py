@@ -20,7 +20,7 @@ from zf.plan.topology import shortest_cycles
 from zf.plan.yaml import yaml12
 
 if TYPE_CHECKING:
-    from zf.plan.conditions.condition import Condition
+    from zf.plan.conditions.condition import Condition, Field
     from zf.plan.conditions.fields import Unknown
     from zf.plan.matrix.expand import Matrix
 
@@ -240,9 +240,15 @@ def _unknown_fields(
     pointer, loc = draft.pointer(loc)
     for one in unknown_fields(condition, known):
         message = f"the condition asks for '{one.field.key}', which is not known here"
-        yield pointer.inside(
-            loc, one.at, one.length, "ZF260", message, _not_needed(one, draft, drafts) or one.hint
-        )
+        hint = _status_of(one.field) or _not_needed(one, draft, drafts) or one.hint
+        yield pointer.inside(loc, one.at, one.length, "ZF260", message, hint)
+
+
+def _status_of(field: Field) -> str | None:
+    """What to write where a condition asks for an output that is called like how a task ended."""
+    if field.kind != "needs" or field.path[1:] not in (("status",), ("result",)):
+        return None
+    return f"how a task ended is status('{field.path[0]}'), such as 'success' or 'failure'"
 
 
 def _not_needed(one: Unknown, draft: Draft, drafts: Mapping[str, Draft]) -> str | None:

@@ -6,7 +6,7 @@ same for a run that is resumed, and for what verifies it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import ZfError
@@ -14,7 +14,8 @@ from zf.events import Event, PlanExtended, Status
 from zf.instances import listed_by, rows_of
 from zf.lean.records import Struct
 from zf.model import Task, base_of, definition_sha256
-from zf.plan.matrix.dynamic import UnusableError, join, listed, references, told_of
+from zf.plan.matrix.chosen import may_have
+from zf.plan.matrix.dynamic import Listed, UnusableError, join, listed, references, told_of
 from zf.plan.matrix.dynamic import recalled as recalled_one
 from zf.proof.durations.form import Durations
 from zf.proof.durations.runs import weights
@@ -51,15 +52,44 @@ class Extending(Struct):
             return NotExtended(base, Status.FAILURE, told)
         if exposed := next(secret_axes(found.tasks, flow.project), None):
             return NotExtended(base, Status.FAILURE, f"no instances: {exposed.message}")
+        if unknown := self._chosen_nowhere(base, found):
+            return NotExtended(base, Status.FAILURE, f"no instances: {unknown}")
         if not found.tasks:
             of = " and ".join(listed_by(task.matrix_from))
-            what = f"--matrix leaves none of {found.of}" if found.of else f"{of} lists none"
+            total = len(found.every)
+            what = f"--matrix leaves none of {total}" if total else f"{of} lists none"
             return NotExtended(base, Status.SKIPPED, f"no instances: {what}")
-        event = PlanExtended(base, self._told(task, found.tasks), found.of)
+        event = PlanExtended(base, self._told(task, found.tasks), len(found.every))
         self.pool.extend(base, event.instances)
         facts = self.request.facts_for_steps(self.about, found.tasks)
         self.pool.facts = {**self.pool.facts, **facts}
         return Extended(event, self.request.contexts(self.about, found.tasks))
+
+    def _chosen_nowhere(self, base: str, found: Listed) -> str:
+        """Of what `--matrix` names, what neither this matrix has nor another that is known, or is
+        still to be; else "". An empty list says nothing about what was named.
+        """
+        for axis, values in self.request.flow.matrix.items() if found.every else ():
+            if not _have(found.every, axis, values) and not self._elsewhere(base, axis, values):
+                if not any(axis in one.matrix for one in found.every):
+                    return f"no matrix of this run has the axis '{axis}' that --matrix names"
+                named = " or ".join(f"'{value}'" for value in values)
+                return f"no matrix of this run has {named} on the axis '{axis}'"
+        return ""
+
+    def _elsewhere(self, base: str, axis: str, values: Collection[str]) -> bool:
+        """Whether another matrix has one of these values, or may yet have it."""
+        tasks = self.pool.tasks
+        if _have([*self.request.flow.tasks.values(), *tasks.values()], axis, values):
+            return True
+        others = [tasks[one] for one in self.request.plan.dynamic if one != base and one in tasks]
+        return any(self._may_list(one, axis, values) for one in others if may_have(one, (axis,)))
+
+    def _may_list(self, task: Task, axis: str, values: Collection[str]) -> bool:
+        try:
+            return _have(listed(task, self._handed(task)).every, axis, values)
+        except UnusableError:
+            return True  # nothing was handed on so far
 
     def _handed(self, task: Task) -> dict[str, str]:
         """The outputs that say which instances there are, those of them that there are."""
@@ -102,6 +132,10 @@ class Extending(Struct):
             if one["id"] in weight_s:
                 one["weight_s"] = weight_s[one["id"]]
         return told
+
+
+def _have(tasks: Iterable[Task], axis: str, values: Collection[str]) -> bool:
+    return any(one.matrix.get(axis) in values for one in tasks)
 
 
 def recalled(

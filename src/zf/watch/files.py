@@ -2,7 +2,8 @@
 and nothing more: none that is lost, doubled or late changes what is found to have changed.
 
 Files that git ignores are passed over, by git's own answer, unless sources name them or a folder
-they lie in; so are git's own folder and proofs. In a project without git, folders are that are
+they lie in; so are git's own folder and proofs, and what editors write beside a file while it is
+open or being saved, unless sources name just that. In a project without git, folders are that are
 known to hold no sources. Links to files stand for the files, links to folders are not followed.
 """
 
@@ -15,10 +16,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from zf.errors import ZfError, printable
+from zf.lean import lazy
 from zf.proof.source import git
 
 # Never the user's own work, whatever git thinks of them.
 _NEVER = frozenset({".git", ".hg", ".svn", ".jj", "__pycache__"})
+# Swap files of Vim and its probe whether it may write in a folder, which is called 4913; locks and
+# autosaves of Emacs; the backups of many; files of Kate, GTK editors and JetBrains' on their way.
+_SCRATCH = lazy.pattern(
+    r"\..*\.sw[a-px]|4913|\.?#.*#|\.#.*|.+~"
+    r"|\..*\.kate-swp|\.goutputstream-\w{6}|.*___jb_(tmp|old)___"
+)
 # A file that was written so shortly before it was looked at may be written again and look the same:
 # file systems count time in ticks of some milliseconds.
 _RACY_NS = 50_000_000
@@ -133,7 +141,7 @@ class Files:
     def _take(self, new: Sequence[str]) -> set[str]:
         """Those of new names that are files to be followed."""
         found = [name for name in new if not os.path.isdir(f"{self._root}/{name}")]
-        found = [name for name in found if not self._is_below(name)]
+        found = [n for n in found if not self._is_below(n) and not self._is_scratch(n)]
         if len(found) > _MOST_SINGLE:
             return set()
         ignored = self._ignored(found) if found else set()
@@ -207,8 +215,14 @@ class Files:
                 if entry.name in _NEVER or entry.path == self._proofs:
                     continue
                 name = f"{folder}/{entry.name}" if folder else entry.name
-                is_folder = entry.is_dir(follow_symlinks=False)
-                (below if is_folder else files).append(name)
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(name)
+                elif not self._is_scratch(name):
+                    files.append(name)
+
+    def _is_scratch(self, name: str) -> bool:
+        """Whether an editor's own file would be called so."""
+        return bool(_SCRATCH.fullmatch(os.path.basename(name))) and name not in self._named
 
     def _ignored(self, names: Collection[str]) -> set[str]:
         """Those that git ignores, each by the answer of the repository that it is in."""

@@ -1,11 +1,13 @@
 """Keeping the proofs of cycles from filling the disk: the newest stay, and what these build on.
 
 `zf prune` does it, as a process of its own that the watch does not wait for: it leaves a tombstone
-for each run, and keeps what is referred to, held, or in use.
+for each run, and keeps what is referred to, held, or in use. Cycles of another watch that goes on
+are left to that one, which alone knows what its next cycles build on.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Collection
@@ -13,9 +15,10 @@ from contextlib import suppress
 
 from zf.lean import lazy
 from zf.proof import read
+from zf.run.host import lock
 
-# As the watch names its runs, whichever watch it was.
-_OF_WATCH = lazy.pattern(r"\d{8}-\d{6}-\d+-w\d+")
+# As a watch names its runs; the group is the number of its process.
+_OF_WATCH = lazy.pattern(r"\d{8}-\d{6}-(\d+)-w\d+")
 _EVERY = 10
 # So many are named to one zf prune, oldest first.
 _MOST_NAMED = 200
@@ -62,7 +65,9 @@ class Tidy:
 
 def old_cycles(runs: Collection[str], keep: int, in_use: Collection[str]) -> list[str]:
     """Of these runs, newest first, the cycles beyond the newest `keep` that are not in use; the
-    oldest of them, if they are many.
+    oldest of them, if they are many. Cycles of other watches that go on are not counted.
     """
-    cycles = [run for run in runs if _OF_WATCH.fullmatch(run)][keep:]
+    of_watch = {run: int(found[1]) for run in runs if (found := _OF_WATCH.fullmatch(run))}
+    others = {pid for pid in {*of_watch.values()} - {os.getpid()} if lock.is_alive(pid)}
+    cycles = [run for run, pid in of_watch.items() if pid not in others][keep:]
     return [run for run in cycles if run not in in_use][-_MOST_NAMED:]

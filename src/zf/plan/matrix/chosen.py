@@ -37,14 +37,14 @@ def narrowed(flow: Flow, chosen: Chosen) -> Flow:
     kept = {
         name: task for name, task in flow.tasks.items() if _is_chosen(task, chosen, axes[task.base])
     }
-    later = {task.phase for task in flow.tasks.values() if _may_have(task, chosen)}
+    later = {task.phase for task in flow.tasks.values() if may_have(task, chosen)}
     left = {task.base for task in kept.values()}
     tasks = {name: _without(task, kept, left) for name, task in kept.items()}
     partly = frozenset(task.phase for name, task in flow.tasks.items() if name not in kept)
     return replace(flow, tasks=tasks, matrix=chosen, partly=partly | later)
 
 
-def _may_have(task: Task, axes: Collection[str]) -> bool:
+def may_have(task: Task, axes: Collection[str]) -> bool:
     """Whether instances that are known later may have one of these axes."""
     said = task.matrix_from
     return "from" in said or any(axis in said for axis in axes)
@@ -72,7 +72,7 @@ def _refuse_unknown(flow: Flow, chosen: Chosen) -> None:
         for axis, value in task.matrix.items():
             known.setdefault(axis, {})[value] = None
     for axis, values in chosen.items():
-        if any(_may_have(task, (axis,)) for task in flow.tasks.values()):
+        if any(may_have(task, (axis,)) for task in flow.tasks.values()):
             continue  # a run will tell
         if axis not in known:
             raise ZfError(f"no matrix has the axis '{axis}'", code="ZF160", hint=_hint(axis, known))

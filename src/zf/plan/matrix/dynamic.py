@@ -34,10 +34,10 @@ class UnusableError(Exception):
 
 
 class Listed(Struct, frozen=True):
-    """The instances that are to run; `of` is how many there are with those that were not chosen."""
+    """The instances that are to run, and all there are with those that were not chosen."""
 
     tasks: tuple[Task, ...]
-    of: int
+    every: tuple[Task, ...]
 
 
 def said_of(matrix: Matrix) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def listed(
         if all(one.matrix.get(a) in values for a, values in chosen.items() if a in axes)
     ]
     kept = [with_needs(one, known) for one in kept]
-    return Listed(tuple(kept), len(every))
+    return Listed(tuple(kept), tuple(every))
 
 
 def recalled(task: Task, told: Mapping[str, Any]) -> Task:

@@ -112,6 +112,13 @@ def _is_said_elsewhere(found: _Found) -> bool:
     return any(stands_for(str(key.value), known, str(found.loc[-1])) for key, _ in said)
 
 
+def _is_cut_off(found: _Found) -> bool:
+    """Whether the key is what follows a comma in a text, as `b` in `{run: a, b}`: it has no `:`."""
+    if not isinstance(found.value, ScalarNode) or found.value.value or found.value.style:
+        return False
+    return bool(found.value.start_mark.index == found.node.end_mark.index)
+
+
 def _unknown_key(found: _Found) -> _Wording:
     key = str(found.loc[-1])
     known = _keys_around(found)
@@ -119,7 +126,9 @@ def _unknown_key(found: _Found) -> _Wording:
     listed = f"known keys: {', '.join(known)}" if len(known) < _MANY else "`zf schema` lists all"
     deeper = next((name for name, one in known.items() if key in one.keys), None)
     elsewhere = answer(key, known, found.value)
-    if elsewhere:
+    if _is_cut_off(found):
+        hint = "inside of { } a text ends at a comma: put the whole text in quotes"
+    elif elsewhere:
         hint = elsewhere
     elif guess:
         hint = f"did you mean '{guess}'?"

@@ -333,7 +333,7 @@ def is_alive(pid: int) -> bool:
     """Whether there is a process of this number, of any user."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # a number that no process can have
         return False
     except PermissionError:
         return True
