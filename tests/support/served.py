@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from tests.support.program import Project
+from zf.run.host.lock import is_run
 
 DEADLINE_S = 60.0
 
@@ -111,17 +112,23 @@ class Server:
         return self.call("POST", f"/api/v1{path}", body, **how)
 
     def run(self, **asked: Any) -> str:
-        """The id of a run that is started with this body."""
+        """The id of a run that is started with this body, once it is there: the server answers
+        before, where a machine is so busy that this takes long.
+        """
         found = self.post("/runs", asked)
         assert found.status == 202, found
-        return str(found.json["run"])
+        run, until = str(found.json["run"]), time.monotonic() + DEADLINE_S
+        while self.get(f"/runs/{run}").status == 404 and time.monotonic() < until:
+            time.sleep(0.05)
+        return run
 
     def ended(self, run: str) -> dict[str, Any]:
-        """What is known of a run once it is over and sealed."""
+        """What is known of a run once it is over and sealed, and takes no orders any more."""
         until = time.monotonic() + DEADLINE_S
         while time.monotonic() < until:
             found = self.get(f"/runs/{run}").json
-            if found.get("ended") and found.get("sealed", True):
+            is_over = found.get("ended") and found.get("sealed", True)
+            if is_over and not is_run(f"{self.project.root}/proofs", run):
                 return dict(found)
             time.sleep(0.05)
         raise AssertionError(f"{run} did not end: {found}")
