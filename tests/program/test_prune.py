@@ -24,7 +24,9 @@ from tests.support.faults import KILL, TEAR, Fault, struck
 from tests.support.program import ZF, Finished, Project, heard
 from zf.audit.verify import verify
 from zf.proof.read import list_runs
-from zf.run.retention.ledger import Ledger
+from zf.run.host import lock
+from zf.run.retention.ledger import PRUNED, Ledger, opened
+from zf.run.retention.prune import _finish
 
 OLD = ("old0", "old1", "old2", "old3", "old4")
 # What must stay of a `Kept`, whatever prune is asked for, and the word by which that is said.
@@ -455,6 +457,20 @@ def test_campaign_struck_at_every_call(made, tmp_path, what):
             break
     assert 30 < number < 2000
     print(f"{number - 1} faults ({what})")
+
+
+def test_what_another_began_to_remove_meanwhile_is_not_left_over(kept):
+    proofs = kept.root / "proofs"
+    with opened(str(proofs)) as ledger, opened(str(proofs)) as other:
+        lock_fd = lock.acquire_if_free(str(proofs), "old1")
+        with other.locked():
+            other.append(PRUNED, "old1", {})
+            (proofs / "old1").rename(proofs / ".old1.pruned")
+        assert list(_finish(str(proofs), ledger)) == []
+        assert kept.aside() == [".old1.pruned"]  # it has a zf which is at it
+        lock.release(lock_fd)
+        assert list(_finish(str(proofs), ledger)) == []
+    assert kept.aside() == []
 
 
 def test_two_that_prune_at_once_and_a_run_that_begins(kept):

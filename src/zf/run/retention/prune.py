@@ -30,7 +30,6 @@ from zf.run.retention.ledger import PRUNED, Entry, Ledger, opened
 from zf.run.retention.references import References
 
 _ASIDE = ".pruned"
-_IN_USE = "another zf has it in use"
 
 
 class Judged(Struct, frozen=True):
@@ -114,11 +113,11 @@ def carry_out(proofs: str, prepared: Prepared, reason: str = "") -> Done:
             judged = replace(judged, about=dict(judged.about) | said)
             why = _remove(proofs, one.run, judged, ledger, references)
             if why:
+                # Should it be half removed, then by another zf, which may be at it still.
                 stayed[one.run] = why
-            else:
-                gone.append(one.run)
-            # One that is in use may be half removed: by the zf which is at it, and goes on.
-            if why != _IN_USE and os.path.lexists(aside := _aside(proofs, one.run)):
+                continue
+            gone.append(one.run)
+            if os.path.lexists(aside := _aside(proofs, one.run)):
                 left.append(aside)
         return Done(tuple(gone), stayed, tuple(left), ledger.head, len(ledger.entries))
 
@@ -132,7 +131,7 @@ def _remove(proofs: str, run: str, judged: Judged, ledger: Ledger, references: R
     """Remove a run; why it stays, if it does."""
     lock_fd = lock.acquire_if_free(proofs, run)
     if lock_fd is None:
-        return _IN_USE
+        return "another zf has it in use"
     try:
         remove_tree(_aside(proofs, run))  # it was there before, and came back out of an archive
         try:
@@ -199,8 +198,13 @@ def _aside(proofs: str, run: str) -> str:
 
 def _finish(proofs: str, ledger: Ledger) -> Iterator[str]:
     """Remove what was renamed and is not gone; the folders that cannot be removed."""
-    pruned = ledger.pruned
-    for run in unfinished(proofs):
+    if not (found := unfinished(proofs)):
+        return
+    # Read after that, as a tombstone comes before its rename: of those that another zf has renamed
+    # meanwhile, too.
+    with ledger.locked():
+        pruned = ledger.pruned
+    for run in found:
         lock_fd = lock.acquire_if_free(proofs, run) if run in pruned else None
         if lock_fd is not None:
             remove_tree(_aside(proofs, run))
