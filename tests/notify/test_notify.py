@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import yaml
 from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 
+from tests.support.ports import free_port
 from zf.notify.channels import channels
 from zf.notify.delivery import send_due
 from zf.notify.outbox import DELAYS_S, GIVEN_UP_AFTER_S, Letter, Outbox
@@ -48,12 +48,6 @@ def receiver(answers=(200,)):
     finally:
         server.shutdown()
         server.server_close()
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def letter(channel, at=1000.0):

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from distributed import Security
 
 from tests.support import independent_verifier
 from tests.support.places import tree
+from tests.support.ports import free_port
 from tests.support.program import survivors
 
 # Ends the Dask worker beside which this step's agent runs: it is the first of the processes above
@@ -81,12 +81,6 @@ def test_a_worker_that_is_killed_loses_its_attempt_once_and_the_proof_is_whole(p
 
 
 # A pool that was there before, with TLS
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def certificates(folder):

@@ -20,6 +20,7 @@ import yaml
 
 from tests.support import independent_verifier
 from tests.support.places import tree
+from tests.support.ports import free_port
 from tests.support.program import heard, survivors
 
 AGENT = [sys.executable, "-m", "zf", "agent"]
@@ -418,7 +419,7 @@ def test_whatever_agents_die_every_task_is_run_or_called_lost(far, tasks):
                 with suppress(ProcessLookupError, IndexError):  # none is there between two
                     os.kill(random.choice(agents), signal.SIGKILL)
                     killed += 1
-            time.sleep(0.05 * random.random())
+            time.sleep(0.05 * random.random())  # until another moment
         running.communicate()
     ended = of_type(far, "attempt_ended")
     assert sorted(e["task"] for e in ended) == sorted(f"t{n}" for n in range(tasks))
@@ -591,9 +592,7 @@ def test_ssh_reaches_an_agent(far, tmp_path):
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name]
         subprocess.run(words, check=True)
     shutil.copy(tmp_path / "user.pub", tmp_path / "authorized")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = [sshd, "-D", "-e", "-f", "/dev/null", "-p", str(port), "-h", tmp_path / "host"]
     options = (
         "ListenAddress=127.0.0.1",

@@ -4,19 +4,16 @@ as the cause.
 
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.support.attacks import Place
+from tests.support.attacks import of_nobody as nobodys
 from tests.support.independent_verifier import verify as independent
-from tests.support.program import ZF
 from zf.work.limits.cgroups import CONTROLLERS, places
 
-_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 LACKING = sorted({*CONTROLLERS} - places().keys())
 cgroup = pytest.mark.skipif(bool(LACKING), reason=f"no cgroup can be made here with {LACKING}")
 PYTHON = sys.executable
@@ -36,21 +33,13 @@ def of_nobody():
     """A project of a user who can make no cgroup."""
     if os.geteuid() or shutil.which("setpriv") is None:
         pytest.skip("needs root, and setpriv, to be another user")
-    tried = subprocess.run([*_NOBODY, *ZF, "--version"], capture_output=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"zf is installed where another user cannot read it: {tried.stderr.decode()}")
-    with tempfile.TemporaryDirectory() as top:
-        place = Place(Path(top) / "project")
-        place.prefix = _NOBODY
-        place.env |= {"HOME": top, "PYTHONDONTWRITEBYTECODE": "1"}
+    with nobodys() as place:
         yield place
 
 
 def run(place, script, **limits):
     place.task("t", script, **limits)
-    if place.prefix:
-        top = place.root.parent
-        subprocess.run(["chown", "-R", "65534:65534", str(top)], check=True)
+    place.hand_over()
     done = place.zf("run-phase", "A", "--run-id", "r")
     assert place.zf("verify", "r").code == 0
     assert independent(place.proof("r")) == (True, True)
@@ -158,7 +147,7 @@ UNHELD = {
 def test_what_cannot_be_held_is_an_error_before_anything_runs(of_nobody, key):
     value, why = UNHELD[key]
     of_nobody.task("t", "true", **{key: value})
-    subprocess.run(["chown", "-R", "65534:65534", str(of_nobody.root.parent)], check=True)
+    of_nobody.hand_over()
     done = of_nobody.zf("run-phase", "A", "--run-id", "r")
     assert done.code == 2
     assert f"{key} of task 't' cannot be held here: {why}" in done.err

@@ -10,12 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.support.attacks import AGAINST_FILES, Place, attack, told
+from tests.support.attacks import AGAINST_FILES, AS_NOBODY, Place, attack, of_nobody, told
 from tests.support.program import heard
 from zf.work.walls.namespace import has_capability
 from zf.work.walls.sandbox import why_not
@@ -23,15 +22,13 @@ from zf.work.walls.sandbox import why_not
 _WHY_NOT = why_not(shutil.which("bwrap")) if sys.platform == "linux" else "it is Linux's"
 pytestmark = pytest.mark.skipif(bool(_WHY_NOT), reason=f"no sandbox here: {_WHY_NOT}")
 
-_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-
 
 def _can_as_nobody():
     """Whether a user who is not root can have one, which takes a user namespace."""
     if not has_capability() or shutil.which("setpriv") is None:
         return False
     words = ["bwrap", "--ro-bind", "/", "/", "--unshare-pid", "true"]
-    return subprocess.run([*_NOBODY, *words], capture_output=True, check=False).returncode == 0
+    return subprocess.run([*AS_NOBODY, *words], capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture(params=["root", "nobody"])
@@ -42,19 +39,8 @@ def place(request, tmp_path):
         return
     if not _can_as_nobody():
         pytest.skip("no user namespace without root")
-    with tempfile.TemporaryDirectory() as top:
-        place = Place(Path(top) / "project")
-        place.prefix = _NOBODY
-        place.env["HOME"] = top
-        place.env["PYTHONDONTWRITEBYTECODE"] = "1"
-        subprocess.run(["chown", "-R", "65534:65534", top], check=True)
+    with of_nobody() as place:
         yield place
-
-
-def hand_over(place):
-    """The files of the project to its user."""
-    if place.prefix:
-        subprocess.run(["chown", "-R", "65534:65534", place.env["HOME"]], check=True)
 
 
 @pytest.fixture
@@ -185,7 +171,7 @@ echo a > build/a; mkdir deep/er; echo b > deep/er/b; echo more >> notes.txt
 ! touch other 2> /dev/null; ! touch tasks/other 2> /dev/null
 """
     place.task("make", script, sandbox={"write": ["build/", "deep/**", "*.txt"]})
-    hand_over(place)
+    place.hand_over()
     finished = place.zf("run-phase", "A", "--run-id", "r")
     assert finished.code == 0, finished.err
     assert (place.root / "build/a").read_text() == "a\n"
@@ -228,7 +214,7 @@ def test_write_opens_nothing_that_is_closed(place, write, lines, read):
     (place.root / "keys/private").write_text("a key\n")
     for link, where in (("to-git", ".git"), ("to-proofs", "proofs"), ("to-keys", "keys")):
         (place.root / link).symlink_to(where)
-    hand_over(place)
+    place.hand_over()
     wall = {"write": [write], "hide": ["keys"], **read}
     finished = attack(place, {line: line for line in lines}, sandbox=wall)
     assert finished.code == 0, finished.err
@@ -240,7 +226,7 @@ def test_a_folder_behind_a_link_can_be_written_under_its_name(place):
     (place.root / "out").symlink_to("build")
     (place.root / "a").write_text("a\n")
     place.task("make", "cp a out/b", sandbox={"read": ["a"], "write": ["out"]})
-    hand_over(place)
+    place.hand_over()
     finished = place.zf("run-phase", "A", "--run-id", "r")
     assert finished.code == 0, finished.err
     assert (place.root / "build/b").read_text() == "a\n"
@@ -254,7 +240,7 @@ def test_a_link_that_read_names_shows_nothing_that_it_does_not(place):
         (place.root / link).symlink_to(where)
     script = "cat a; ! cat b || exit 1; ! ls folder/ || exit 1; ! ls p/r/plan.json"
     place.task("make", script, sandbox={"read": ["src/a", "a", "b", "folder", "p"]})
-    hand_over(place)
+    place.hand_over()
     finished = place.zf("run-phase", "A", "--run-id", "r")
     assert finished.code == 0, finished.err
 
@@ -279,7 +265,7 @@ def test_what_a_step_puts_where_nothing_could_be_mounted_fails_it(place, line, p
     (place.root / "zf.yaml").unlink(missing_ok=True)
     (place.root / "zf.yaml").symlink_to("settings.yaml")
     place.task("make", line, sandbox=True)
-    hand_over(place)
+    place.hand_over()
     finished = place.zf("run-phase", "A", "--run-id", "r")
     assert finished.code == 1
     assert f"{path} was put into the project, and is read-only in a sandbox" in finished.err
@@ -291,7 +277,7 @@ def test_the_folder_around_tasks_and_proofs_cannot_be_moved_away(place, wall):
     place.task("make", "! mv .zenflow x", sandbox=wall)
     (place.root / ".zenflow").mkdir()
     (place.root / "tasks").rename(place.root / ".zenflow/tasks")
-    hand_over(place)
+    place.hand_over()
     finished = place.zf("run-phase", "A", "--run-id", "r")
     assert finished.code == 0, finished.err
     assert not (place.root / "x").exists()

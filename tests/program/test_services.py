@@ -9,7 +9,6 @@ import pwd
 import shutil
 import signal
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 
 from tests.support.independent_verifier import verify as independent
 from tests.support.program import heard, survivors
+from tests.support.waiting import eventually
 
 REDIS = 'exec redis-server --port $SVC_CACHE_PORT --save "" --dir "$ARTIFACTS_DIR"'
 PING = 'test "$(redis-cli -p $SVC_CACHE_PORT ping)" = PONG'
@@ -55,18 +55,9 @@ def check_whole(project, run):
     assert independent(project.proof(run)) == (True, True)
 
 
-def await_file(path):
-    until = time.monotonic() + PATIENCE_S
-    while not path.exists():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 def await_gone(project):
-    until = time.monotonic() + PATIENCE_S
-    while left := survivors(f"MARK={project.mark}"):
-        assert time.monotonic() < until, left
-        time.sleep(0.05)
+    left = f"MARK={project.mark}"
+    eventually(lambda: survivors(left), of=lambda found: not found, seconds=PATIENCE_S)
 
 
 @with_redis
@@ -169,7 +160,7 @@ def test_it_is_gone_after_zf_was_killed(project, whom):
     process = project.popen(
         "run-phase", "A", "--run-id", "r", "--grace", "0.5", start_new_session=True
     )
-    await_file(project.root / "ready.1")
+    eventually((project.root / "ready.1").exists, seconds=PATIENCE_S)
     if whom == "all of zf":
         for pid in _all_of_zf(process.pid):
             os.kill(pid, signal.SIGKILL)
@@ -425,7 +416,7 @@ def test_a_service_of_a_phase_is_gone_however_zf_ends(project, how):
     phased(project, tasks=[("a", 'touch up; test "$ATTEMPT" = 2 || sleep 60')], **spec)
     words = "run-phase", "A", "--run-id", "r", "--grace", "0.5"
     process = project.popen(*words, start_new_session=True)
-    await_file(project.root / "up")
+    eventually((project.root / "up").exists, seconds=PATIENCE_S)
     if how == "ctrl-c":
         process.send_signal(signal.SIGINT)
     else:

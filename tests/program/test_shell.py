@@ -5,12 +5,12 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
 
 from tests.support.program import ZF, survivors
 from tests.support.terminals import Terminal
+from tests.support.waiting import eventually
 from zf.work.walls.sandbox import why_not
 
 PROMPT = r"\(zf b\) \S+ [#$] "
@@ -134,7 +134,7 @@ ls proofs; cat $NEEDS_DIR/a/file; touch $ARTIFACTS_DIR/x out/made
     with Terminal(two, "shell", "c", NO_COLOR="1") as terminal:
         terminal.expect(r"\(zf c\) \S+ [#$] ")
         terminal.type("sleep 1000\r")
-        wait_for(lambda: begun(two, "sleep 1000"))
+        eventually(lambda: begun(two, "sleep 1000"))
         terminal.type("\x03")
         terminal.expect(r"\(zf c\) \S+ [#$] ")
         terminal.type("touch proofs/x\r")
@@ -171,11 +171,11 @@ def test_a_person_at_a_terminal(two):
         terminal.expect("\rword\r")
         terminal.expect(PROMPT)
         terminal.type("sleep 1000\r")
-        wait_for(lambda: begun(two, "sleep 1000"))
+        eventually(lambda: begun(two, "sleep 1000"))
         terminal.type("\x03")
         terminal.expect(PROMPT)
         terminal.type("sleep 1000\r")
-        wait_for(lambda: begun(two, "sleep 1000"))
+        eventually(lambda: begun(two, "sleep 1000"))
         terminal.type("\x1a")
         terminal.expect("Stopped")
         terminal.type("fg\r")
@@ -190,13 +190,6 @@ def test_a_person_at_a_terminal(two):
 def begun(project, command):
     """What runs of this in the environment of a step."""
     return [line for line in survivors(f"ZENFLOW_ROOT={project.root}\0") if command in line]
-
-
-def wait_for(condition):
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

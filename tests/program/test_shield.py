@@ -9,19 +9,26 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.support.attacks import AGAINST_FILES, FOUND, TOLD, Place, attack, told
+from tests.support.attacks import (
+    AGAINST_FILES,
+    AS_NOBODY,
+    FOUND,
+    TOLD,
+    Place,
+    attack,
+    of_nobody,
+    told,
+)
 from zf.work.walls.namespace import has_capability
 from zf.work.walls.shield import Grounds, why_not
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the shield is Linux's")
 
-NO_TRUST = 65534
 IS_ROOT = sys.platform == "linux" and has_capability()
 AS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="needs root with CAP_SYS_ADMIN")
 
@@ -38,11 +45,10 @@ def _can_as_nobody():
     if shutil.which("setpriv") is None or not IS_ROOT:
         return False
     words = ["unshare", "--user", "--mount", "true"]
-    return subprocess.run([*_NOBODY, *words], capture_output=True, check=False).returncode == 0
+    return subprocess.run([*AS_NOBODY, *words], capture_output=True, check=False).returncode == 0
 
 
-_NOBODY = ("setpriv", f"--reuid={NO_TRUST}", f"--regid={NO_TRUST}", "--clear-groups")
-AS_NOBODY = pytest.mark.skipif(not _can_as_nobody(), reason="no user namespace without root")
+TO_NOBODY = pytest.mark.skipif(not _can_as_nobody(), reason="no user namespace without root")
 
 
 @pytest.fixture
@@ -53,12 +59,7 @@ def place(tmp_path):
 @pytest.fixture
 def nobodys():
     """A project of a user who is not root, where that user can get at it."""
-    with tempfile.TemporaryDirectory() as top:
-        place = Place(Path(top) / "project")
-        place.prefix = _NOBODY
-        place.env["HOME"] = top
-        place.env["PYTHONDONTWRITEBYTECODE"] = "1"
-        subprocess.run(["chown", "-R", f"{NO_TRUST}:{NO_TRUST}", top], check=True)
+    with of_nobody() as place:
         yield place
 
 
@@ -70,7 +71,7 @@ class TestFiles:
         [
             pytest.param("auto", "place", marks=AS_ROOT),
             pytest.param("always", "place", marks=AS_ROOT),
-            pytest.param("always", "nobodys", marks=AS_NOBODY),
+            pytest.param("always", "nobodys", marks=TO_NOBODY),
         ],
     )
     def test_with_the_shield_nothing_of_the_proof_can_be_written(self, request, mode, whose):
@@ -134,8 +135,8 @@ class TestProcesses:
             pytest.param("never", "place", marks=AS_ROOT),
             pytest.param("auto", "place", marks=AS_ROOT),
             pytest.param("always", "place", marks=AS_ROOT),
-            pytest.param("never", "nobodys", marks=AS_NOBODY),
-            pytest.param("always", "nobodys", marks=AS_NOBODY),
+            pytest.param("never", "nobodys", marks=TO_NOBODY),
+            pytest.param("always", "nobodys", marks=TO_NOBODY),
         ],
     )
     def test_what_a_step_can_do_to_processes_is_as_told(self, request, mode, whose):
@@ -364,7 +365,7 @@ class TestTheSetting:
         assert place.zf("run-task", "attack", "--run-id", "r").code == 0
         assert place.shield().startswith("none: root is without CAP_SYS_ADMIN")
 
-    @AS_NOBODY
+    @TO_NOBODY
     def test_auto_without_root_leaves_sudo_working(self, nobodys):
         nobodys.task("attack", "readlink /proc/self/ns/user")
         assert nobodys.zf("run-task", "attack", "--run-id", "r").code == 0

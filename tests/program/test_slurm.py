@@ -13,7 +13,8 @@ import yaml
 from tests.support import independent_verifier
 from tests.support.places import tree
 from tests.support.program import survivors
-from tests.support.slurm import Slurm, eventually, why_not
+from tests.support.slurm import Slurm, why_not
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("slurm")
 
@@ -45,8 +46,8 @@ def far(project, slurm):
     # Slurm sets TMPDIR for steps that have none.
     project.env |= slurm.env | {"MARK": project.mark, "TMPDIR": "/tmp"}
     yield project
-    eventually(lambda: not survivors(f"{project.root.parent}/"), 20)
-    eventually(lambda: not slurm.say("squeue", "-h"), 20)
+    eventually(lambda: not survivors(f"{project.root.parent}/"), seconds=20)
+    eventually(lambda: not slurm.say("squeue", "-h"), seconds=20)
 
 
 def verified(project, name):

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 
 import pytest
 
@@ -11,6 +10,7 @@ from tests.support import proof_keys
 from tests.support.killed_runs import children
 from tests.support.program import survivors
 from tests.support.terminals import Terminal
+from tests.support.waiting import eventually
 
 SHOWN = "has the terminal until it ends"
 PDB = 'python3 -c "import pdb; x = 41; pdb.set_trace(); print(x + 1)"'
@@ -30,14 +30,6 @@ def at_a_prompt(project, *more, script="echo ready; read -r line; echo got $line
 
 def log(project, task="a", step=0):
     return (project.proof("r1") / task / f"20-logs/step-{step}.log").read_text()
-
-
-def wait_for(condition):
-    until = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    return found
 
 
 def of_the_task(project, command):
@@ -163,8 +155,8 @@ def test_a_runner_that_is_killed(project):
     with at_a_prompt(project) as terminal:
         os.kill(terminal.process.pid, signal.SIGKILL)
         terminal.process.wait()
-        wait_for(lambda: not of_the_task(project, "bash"))
-        wait_for(lambda: terminal.modes() == terminal.modes_before)
+        eventually(lambda: not of_the_task(project, "bash"))
+        eventually(lambda: terminal.modes() == terminal.modes_before)
     done = project.zf("resume", "r1")
     assert (done.code, "error[ZF156]" in done.err, "zf seal r1" in done.err) == (2, True, True)
     assert project.zf("seal", "r1").code == 0
@@ -194,14 +186,14 @@ def test_the_background_and_back(project):
     with Terminal(project, argv=argv, PS1="$ ") as terminal:
         terminal.expect(r"\$ ")
         terminal.type("$ZF run a --tty --run-id r1 &\r")
-        wait_for(lambda: any(terminal.is_stopped(pid) for pid in terminal.jobs()))
+        eventually(lambda: any(terminal.is_stopped(pid) for pid in terminal.jobs()))
         terminal.type("fg\r")
         terminal.expect("^ready")
         for pid in terminal.jobs():
             os.kill(pid, signal.SIGSTOP)
         terminal.expect(r"Stopped")
         terminal.type("fg\r")
-        wait_for(lambda: terminal.is_of(terminal.jobs()) and terminal.is_raw())
+        eventually(lambda: terminal.is_of(terminal.jobs()) and terminal.is_raw())
         terminal.type("x\r")
         terminal.expect("^got x")
         terminal.expect(r"proof: ")

@@ -6,7 +6,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.program import ZF, survivors
 from tests.support.zoo import PRELUDE, ZOO
 from zf.audit.conclusion import VERIFIED
@@ -453,9 +453,7 @@ server.serve_forever()
 
 
 def test_the_port_of_a_server_is_free_for_the_next_cycle(project, watching):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     write(project, "server.py", PORT)
     run = f"(setsid {sys.executable} server.py {port} &) ; exec sleep 1000"
     project.task(

@@ -1,8 +1,17 @@
 """Attacks of a step on the proof of its own run, and a project in which they are tried."""
 
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 from tests.support.program import ZF, Project
+
+NO_TRUST = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NO_TRUST}", f"--regid={NO_TRUST}", "--clear-groups")
 
 
 class Place(Project):
@@ -25,6 +34,28 @@ class Place(Project):
 
     def shield(self, task="attack", run="r"):
         return self.status(run, task)["shield"]
+
+    def hand_over(self):
+        """The files of the project to its user, where that is another."""
+        if self.prefix == AS_NOBODY:
+            owner = f"{NO_TRUST}:{NO_TRUST}"
+            subprocess.run(["chown", "-R", owner, str(self.root.parent)], check=True)
+
+
+@contextmanager
+def of_nobody() -> Iterator[Place]:
+    """A project of a user who is not root, where that user can get at it. It takes root and setpriv;
+    skips where zf itself is what that user cannot read.
+    """
+    tried = subprocess.run([*AS_NOBODY, *ZF, "--version"], capture_output=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"zf is installed where another user cannot read it: {tried.stderr.decode()}")
+    with tempfile.TemporaryDirectory() as top:
+        place = Place(Path(top) / "project")
+        place.prefix = AS_NOBODY
+        place.env |= {"HOME": top, "PYTHONDONTWRITEBYTECODE": "1"}
+        place.hand_over()
+        yield place
 
 
 RUN = "$PROOF_DIR/.."

@@ -7,11 +7,11 @@ import json
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from tests.support.program import Project
+from tests.support.waiting import eventually
 from zf.run.host.lock import is_run
 
 DEADLINE_S = 60.0
@@ -117,21 +117,20 @@ class Server:
         """
         found = self.post("/runs", asked)
         assert found.status == 202, found
-        run, until = str(found.json["run"]), time.monotonic() + DEADLINE_S
-        while self.get(f"/runs/{run}").status == 404 and time.monotonic() < until:
-            time.sleep(0.05)
+        run = str(found.json["run"])
+        eventually(lambda: self.get(f"/runs/{run}"), of=lambda there: there.status != 404)
         return run
 
     def ended(self, run: str) -> dict[str, Any]:
         """What is known of a run once it is over and sealed, and takes no orders any more."""
-        until = time.monotonic() + DEADLINE_S
-        while time.monotonic() < until:
-            found = self.get(f"/runs/{run}").json
-            is_over = found.get("ended") and found.get("sealed", True)
-            if is_over and not is_run(f"{self.project.root}/proofs", run):
-                return dict(found)
-            time.sleep(0.05)
-        raise AssertionError(f"{run} did not end: {found}")
+        proofs = f"{self.project.root}/proofs"
+        return eventually(
+            lambda: dict(self.get(f"/runs/{run}").json),
+            of=lambda found: (
+                found.get("ended") and found.get("sealed", True) and not is_run(proofs, run)
+            ),
+            seconds=DEADLINE_S,
+        )
 
     def events(self, run: str, **headers: str) -> Iterator[dict[str, str]]:
         """The events of a run as they come, until its stream ends: `id`, `event` and `data`."""

@@ -9,14 +9,12 @@ import secrets
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
+from tests.support.ports import free_ports
 from tests.support.program import survivors
+from tests.support.waiting import eventually
 
-_T = TypeVar("_T")
 CPUS, MEMORY_MB = 4, 4000
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "squeue", "scontrol", "scancel")
 _PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
@@ -69,15 +67,6 @@ def why_not() -> str:
     return ""
 
 
-def eventually(look: Callable[[], _T], seconds: float = 60) -> _T:
-    """What is found, once it is true."""
-    until = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < until, "it has not come to be in time"
-        time.sleep(0.05)
-    return found
-
-
 class Slurm:
     """`env` is what Slurm's commands need. Jobs of the partition `high` push out those of `low`,
     where jobs are that say nothing.
@@ -94,7 +83,7 @@ class Slurm:
         key = folder / "key/munge.key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o600)
-        controller, node = _free_ports()
+        controller, node = free_ports(2)
         (folder / "slurm.conf").write_text(
             _CONFIGURATION.format(
                 host=self.host,
@@ -144,7 +133,7 @@ class Slurm:
 
     def close(self) -> None:
         self.say("scancel", "--user=root")
-        eventually(lambda: not self.say("squeue", "-h"), 20)
+        eventually(lambda: not self.say("squeue", "-h"), seconds=20)
         for process in reversed(self._started):
             process.terminate()
             try:
@@ -152,11 +141,4 @@ class Slurm:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        eventually(lambda: not survivors(self.env["SLURM_CONF"]), 20)
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+        eventually(lambda: not survivors(self.env["SLURM_CONF"]), seconds=20)

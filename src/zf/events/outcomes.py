@@ -75,7 +75,7 @@ class Cause(StrEnum):
     ON_END = "on_end"  # a handler of `on_end` that is there for another end
     BUDGET = "budget"  # it, its phase or its run used more than the budget, or did not say
     INSTANCES = (
-        "instances"  # its list, an output of a need, is empty, no such list, or not chosen of
+        "instances"  # its list, an output of a need, has none that were asked for, or is bad
     )
     OUTPUTS = "outputs"  # a declared output was not written, or one of a need cannot be used
     METRICS = "metrics"  # what it measured could not be read, and its file demands that it can

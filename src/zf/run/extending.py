@@ -69,7 +69,9 @@ class Extending(Struct):
         """Of what `--matrix` names, what neither this matrix has nor another that is known, or is
         still to be; else "". An empty list says nothing about what was named.
         """
-        for axis, values in self.request.flow.matrix.items() if found.every else ():
+        if not found.every:
+            return ""
+        for axis, values in self.request.flow.matrix.items():
             if not _have(found.every, axis, values) and not self._elsewhere(base, axis, values):
                 if not any(axis in one.matrix for one in found.every):
                     return f"no matrix of this run has the axis '{axis}' that --matrix names"

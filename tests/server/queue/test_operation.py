@@ -8,7 +8,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
@@ -16,8 +15,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.ports import free_ports
 from tests.support.program import Project
 from tests.support.served import Server
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 MONITORING = ROOT / "monitoring"
@@ -38,21 +39,6 @@ def server(tmp_path_factory):
     with Server(project, *words) as made:
         yield made
     project.end_all()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
-def until(what):
-    end = time.monotonic() + DEADLINE_S
-    while not (found := what()):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    return found
 
 
 @needed("promtool")
@@ -98,7 +84,7 @@ def test_prometheus_scrapes_the_server_through_nginx_with_tls(server, tmp_path):
     subprocess.run(
         [*made, "-keyout", key, "-out", certificate, *subject], capture_output=True, check=True
     )
-    tls, plain, scraped = free_port(), free_port(), free_port()
+    tls, plain, scraped = free_ports(3)
     site = (ROOT / "deploy/nginx.conf").read_text()
     for old, new in (
         ("listen 443 ssl http2;", f"listen 127.0.0.1:{tls} ssl http2;"),
@@ -144,8 +130,10 @@ def test_prometheus_scrapes_the_server_through_nginx_with_tls(server, tmp_path):
         for command in commands
     ]
     try:
-        assert until(lambda: ask_through(tls, certificate, name)) == 200
-        found = until(lambda: [value for value in asked_of(scraped, "zf_queue_ready") if value])
+        assert eventually(lambda: ask_through(tls, certificate, name)) == 200
+        found = eventually(
+            lambda: [value for value in asked_of(scraped, "zf_queue_ready") if value]
+        )
         assert found == ["1"]
         assert asked_of(scraped, 'up{job="zf"}') == ["1"]
     finally:

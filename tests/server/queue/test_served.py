@@ -6,13 +6,13 @@ import json
 import os
 import re
 import signal
-import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.program import Project
 from tests.support.served import Server
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("queue")
 PROJECT = """\
@@ -46,18 +46,9 @@ def idle(tmp_path_factory):
     made.end_all()
 
 
-def until(what, *, of=lambda found: found):
-    """What it gives, once that is something."""
-    end = time.monotonic() + DEADLINE_S
-    while not of(found := what()):
-        assert time.monotonic() < end, found
-        time.sleep(0.05)
-    return found
-
-
 def over(server: Server, item: str) -> dict:
     """The row of an item, once that is over."""
-    return until(
+    return eventually(
         lambda: server.get(f"/queue/{item}").json,
         of=lambda row: row.get("state") not in {"queued", "claimed"},
     )
@@ -149,7 +140,7 @@ def test_verbs_and_the_server_have_one_queue(project):
 def test_a_double_is_rejected_and_a_newer_one_ends_the_older_run(project):
     with Server(project) as server:
         first = enqueued(server, phases=["W"], key="k", group="g")
-        until((project.root / "begun").exists)
+        eventually((project.root / "begun").exists)
         double = server.post("/queue", {"phases": ["W"], "key": "k"}).json
         assert (double["state"], "the double of" in double["why"]) == ("rejected", True)
         newer = enqueued(server, phases=["E"], group="g", on_newer="cancel_running")
@@ -163,7 +154,7 @@ def test_an_item_is_cancelled_where_it_waits_and_where_it_runs(project):
     with Server(project) as server:
         runs = enqueued(server, phases=["W"])
         waits = enqueued(server, phases=["E"])
-        until((project.root / "begun").exists)
+        eventually((project.root / "begun").exists)
         assert server.post(f"/queue/{waits}/cancel").json["state"] == "cancelled"
         assert project.zf("queue", "cancel", runs).code == 0
         row = over(server, runs)
@@ -178,7 +169,7 @@ def test_what_is_paused_waits_and_goes_on_once_it_is_not(project):
     with Server(project) as server:
         item = enqueued(server, phases=["E"])
         seen = server.get("/queue").json["kept"]["queue"]["runs"]
-        until(lambda: server.get("/queue").json["kept"]["queue"]["runs"] > seen + 1)
+        eventually(lambda: server.get("/queue").json["kept"]["queue"]["runs"] > seen + 1)
         assert server.get(f"/queue/{item}").json["state"] == "queued"
         assert server.post("/switches", {"switch": "all", "paused": False}).status == 403
         named = {"switch": "all", "paused": False}
@@ -192,10 +183,10 @@ def test_a_dead_run_is_resumed_once_and_then_lost(project):
     with Server(project) as server:
         item = enqueued(server, phases=["W"])
         row = server.get(f"/queue/{item}").json
-        until((project.root / "begun").exists)
+        eventually((project.root / "begun").exists)
         (project.root / "begun").unlink()
         killed(project, row["run"])
-        until((project.root / "begun").exists)  # resumed
+        eventually((project.root / "begun").exists)  # resumed
         assert server.get(f"/queue/{item}").json["resumes"] == 1
         killed(project, row["run"])
         row = over(server, item)
@@ -207,11 +198,11 @@ def test_a_run_outlives_the_server_and_is_closed_from_its_proof(project):
     server = Server(project)
     server.start()
     item = enqueued(server, phases=["W"])
-    until((project.root / "begun").exists)
+    eventually((project.root / "begun").exists)
     server.kill()
     (project.root / "go").touch()
     run = project.root / "proofs" / f"queue-{item}"
-    until((run / "MANIFEST.sha256").exists)
+    eventually((run / "MANIFEST.sha256").exists)
     with server as again:
         row = over(again, item)
         assert (row["state"], row["why"], row["resumes"]) == ("done", "passed", 0)
@@ -227,10 +218,10 @@ def kills(project: Project, count: int, items: int) -> None:
         server = Server(project)
         server.start()
         at = len(lines(project)) + 1 + number % 2
-        until(lambda at=at: len(lines(project)) >= at or _all_over(project, items))
+        eventually(lambda at=at: len(lines(project)) >= at or _all_over(project, items))
         server.kill()
     with Server(project):
-        until(lambda: _all_over(project, items))
+        eventually(lambda: _all_over(project, items))
     # Each task appends: what ran twice would be there twice, and what was lost not at all.
     assert sorted((project.root / "ran").read_text().split()) == sorted(words)
     assert {*map(tuple, terminal(project).values())} == {("item_done",)}

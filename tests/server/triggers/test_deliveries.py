@@ -5,13 +5,13 @@ from __future__ import annotations
 import hmac
 import json
 import subprocess
-import time
 from hashlib import sha256
 
 import pytest
 
 from tests.support.program import Project
 from tests.support.served import Server
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("deliveries")
 SECRET = "open sesame"
@@ -41,17 +41,9 @@ def server(tmp_path_factory):
     (project.root / "keys").touch()
     project.env["HOOK"] = SECRET
     with Server(project) as made:
-        until(lambda: made.get("/ready").status == 200)
+        eventually(lambda: made.get("/ready").status == 200)
         yield made
     project.end_all()
-
-
-def until(what):
-    end = time.monotonic() + DEADLINE_S
-    while not (found := what()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
 
 
 def push(server: Server, delivery: str, payload: object, **headers: str):
@@ -72,7 +64,7 @@ def main(commit: str) -> dict:
 
 
 def done(server: Server, item: str) -> dict:
-    return until(
+    return eventually(
         lambda: (row := server.get(f"/queue/{item}").json)["state"] == "done" and row,
     )
 
@@ -170,7 +162,7 @@ def test_a_condition_sees_no_secret_of_the_delivery(server):
 
 def test_what_a_source_of_truth_names_runs_once(server):
     (server.project.root / "keys").write_text("k1\nk2\nk1\n")
-    found = until(
+    found = eventually(
         lambda: (
             len(rows := [r for r in server.get("/queue").json["items"] if r["key"]]) == 2 and rows
         )
@@ -182,7 +174,9 @@ def test_what_a_source_of_truth_names_runs_once(server):
     text = (server.project.root / "ran").read_text()
     assert [text.count(f"{key}\n") for key in ("k1", "k2")] == [1, 1]
     (server.project.root / "keys").unlink()
-    until(lambda: "exit code 1" in (server.get("/reconcile").json["reconcile"][0]["error"] or ""))
+    eventually(
+        lambda: "exit code 1" in (server.get("/reconcile").json["reconcile"][0]["error"] or "")
+    )
 
 
 @pytest.mark.parametrize(
