@@ -10,7 +10,7 @@ import pytest
 
 import zf.cli
 from zf.cli.groups import GROUPS, VERBS
-from zf.cli.main import app
+from zf.cli.main import program
 
 WRITTEN = Path(zf.cli.__file__).parent / "help.txt"
 PARSER = "from zf.cli.main import run; run(['--help'])"
@@ -48,7 +48,7 @@ def pages():
 
 
 def test_every_verb_has_a_line_in_one_group():
-    named = [c.name or c.callback.__name__.replace("_", "-") for c in app.registered_commands]
+    named = [c.name or c.callback.__name__.replace("_", "-") for c in program().registered_commands]
     assert sorted(VERBS) == sorted(named), "cli/groups.py has a row for each verb"
 
 

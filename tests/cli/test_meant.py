@@ -5,11 +5,11 @@ import shlex
 
 import pytest
 
-from zf.cli.main import app
+from zf.cli.main import program
 from zf.cli.meant import _ELSEWHERE, refuse
 from zf.errors import ZfError
 
-VERBS = {command.name or command.callback.__name__ for command in app.registered_commands}
+VERBS = {command.name or command.callback.__name__ for command in program().registered_commands}
 WORDS = [(word, command) for command, words in _ELSEWHERE.items() for word in words]
 
 

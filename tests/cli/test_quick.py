@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zf.cli import quick
-from zf.cli.main import app
+from zf.cli.main import program
 
-COMMANDS = typer.main.get_command(app).commands
+COMMANDS = typer.main.get_command(program()).commands
 OPTIONS = sorted(
     {word for c in COMMANDS.values() for p in c.params for word in (*p.opts, *p.secondary_opts)}
     - {"name", "task", "phases", "run", "words"}

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import pytest
 import typer
 
-from zf.cli.main import _ready_for, app
+from zf.cli import main
+from zf.cli.groups import VERBS
 from zf.cli.words import Verb, Verbs
 
 RUN = """
@@ -87,11 +88,19 @@ def test_a_command_line_means_what_it_means_to_typer(line, capsys):
     assert told[0][1] or told[0][2]
 
 
-@pytest.mark.parametrize("verb", ["rerun", "run-phase", "import", "verify"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_only_the_verb_that_is_named_is_made_ready(verb):
     """To make all of them ready takes longer than most of them run."""
-    assert [command.name for command in _ready_for([verb, "--help"]).registered_commands] == [verb]
+    ready = main.program([verb, "--help"]).registered_commands
+    assert [command.name for command in ready] == [verb]
+
+
+def test_no_other_verb_is_even_imported():
+    code = "import sys; from zf.cli.main import program; program(['verify']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    families = {name for name in done.stdout.split() if name.startswith("zf.cli.verbs.")}
+    assert families == {"zf.cli.verbs.proof"}
 
 
 def test_all_verbs_are_made_ready_where_none_is_named():
-    assert len(_ready_for(["--help"]).registered_commands) == len(app.registered_commands)
+    assert len(main.program(["--help"]).registered_commands) == len(VERBS)

@@ -11,11 +11,11 @@ import typer
 from tests.support import reference
 from zf import settings
 from zf.cli import project
-from zf.cli.main import app
+from zf.cli.main import program
 from zf.errors import Exit
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
-COMMAND = typer.main.get_command(app)
+COMMAND = typer.main.get_command(program())
 VERBS = COMMAND.commands
 SECTIONS = dict(
     re.findall(r"(?ms)^## zf ([\w-]+)(.*?)(?=^## |\Z)", (REFERENCE / "cli.md").read_text())

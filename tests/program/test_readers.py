@@ -23,7 +23,7 @@ from tests.support.program import ZF, Project, heard
 from tests.support.readers import Pipe, start, wait_until_it_waits
 from zf.audit.conclusion import VERIFIED
 from zf.audit.verify import verify
-from zf.cli.main import app
+from zf.cli.main import program
 
 PAGE = 4096
 # What to type of each verb; `{out}` is a path that is free.
@@ -110,7 +110,9 @@ OF_GATES = {"approve", "reject"}
 
 
 def test_no_verb_is_forgotten():
-    assert {command.name or command.callback.__name__ for command in app.registered_commands} == {
+    assert {
+        command.name or command.callback.__name__ for command in program().registered_commands
+    } == {
         *WORDS,
         *ENDLESS,
         *ELSEWHERE,

@@ -20,7 +20,7 @@ import typer
 import zf.cli
 from zf.cli import options
 from zf.cli.groups import GROUPS, OR
-from zf.cli.main import app
+from zf.cli.main import program
 from zf.errors import Exit
 from zf.options import EVERY_RUN, PHASE, TASK
 from zf.settings import OPTIONS
@@ -31,7 +31,8 @@ REFERENCE = DOCS / "reference"
 MANUAL = DOCS / "man"
 HELP = Path(zf.cli.__file__).parent / "help.txt"
 COMPLETION = Path(zf.cli.__file__).parent / "completion.json"
-PROGRAM: Any = typer.main.get_command(app)
+APP = program()
+PROGRAM: Any = typer.main.get_command(APP)
 PARSER = "from zf.cli.main import run; run(['--help'])"
 
 
@@ -200,7 +201,7 @@ def completion_table() -> str:
     `file` for anything else.
     """
     rows = {"": _completed("", PROGRAM, {})}
-    for info in app.registered_commands:
+    for info in APP.registered_commands:
         verb = info.name or info.callback.__name__.replace("_", "-")
         asked = typer.main.get_params_from_function(info.callback)
         rows[verb] = _completed(verb, PROGRAM.commands[verb], asked)

@@ -1,5 +1,6 @@
-"""The verbs by what they are for, with their lines in `zf --help`: a new verb is a row here, or a
-part of one, and its function is in a module of `verbs`.
+"""The verbs by what they are for, with their lines in `zf --help`, and by the modules of `verbs`
+that have their functions: a new verb is a row of the first, or a part of one, and a word of the
+second.
 """
 
 from __future__ import annotations
@@ -52,3 +53,23 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
 # What stands between verbs that share a line.
 OR = " | "
 VERBS = tuple(verb for rows in GROUPS.values() for verbs in rows for verb in verbs.split(OR))
+
+# So that no verb is imported but the one that is asked for.
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "init": ("init", "new"),
+    "imports": ("import",),
+    "run": ("run", "run-phase", "run-task"),
+    "watch": ("watch",),
+    "rerun": ("resume", "rerun", "cancel", "approve", "reject"),
+    "shell": ("shell",),
+    "tasks": ("validate", "list", "plan", "durations", "schema"),
+    "machines": ("doctor", "agent", "workers"),
+    "runs": ("status", "explain", "logs"),
+    "report": ("report", "usage", "notify"),
+    "proof": ("verify", "seal", "export", "diff", "replay"),
+    "keep": ("prune", "hold", "release"),
+    "serve": ("ui", "serve", "token"),
+    "queued.queue": ("enqueue", "queue", "schedule"),
+    "queued.switches": ("pause", "unpause", "drain"),
+    "help": ("help",),
+}

@@ -1,10 +1,11 @@
-"""`zf`: every verb in one list."""
+"""`zf`: every verb in one list, or the one that is asked for without the others."""
 
 from __future__ import annotations
 
 import io
 import sys
-from copy import copy
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -13,36 +14,10 @@ from typer.main import get_command_name
 from zf import __version__
 from zf.cli.display import streams
 from zf.cli.exits import guarded
+from zf.cli.groups import FAMILIES
 from zf.cli.options import Directory
-from zf.cli.verbs import (
-    help,  # noqa: A004 - a verb
-    imports,
-    init,
-    keep,
-    machines,
-    proof,
-    report,
-    rerun,
-    runs,
-    serve,
-    shell,
-    tasks,
-    watch,
-)
-from zf.cli.verbs import run as running
-from zf.cli.verbs.queued import queue, switches
 from zf.cli.words import Verb, Verbs
 from zf.errors import Exit
-
-app = typer.Typer(
-    name="zf",
-    cls=Verbs,
-    help="Run task graphs, and leave a proof of every run that an auditor can check.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def _version(asked: bool) -> None:
@@ -51,7 +26,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     _directory: Directory = None,
     _show_version: Annotated[
@@ -61,40 +35,42 @@ def _options(
     pass
 
 
-for _family in (
-    init,
-    imports,
-    running,
-    watch,
-    rerun,
-    shell,
-    tasks,
-    machines,
-    runs,
-    report,
-    proof,
-    keep,
-    serve,
-    queue,
-    switches,
-    help,
-):
-    _family.register(app)
-for _command in app.registered_commands:
-    _command.cls = Verb
-    if _command.name is None and _command.callback is not None:
-        _command.name = get_command_name(_command.callback.__name__)
+def program(words: Sequence[str] = ()) -> typer.Typer:
+    """The program with all verbs; with no verb but the first word if that is one, and without the
+    modules of the others: to import these takes 25 ms, and typer 90 to make all of them ready.
+    """
+    verbs = typer.Typer(
+        name="zf",
+        cls=Verbs,
+        help="Run task graphs, and leave a proof of every run that an auditor can check.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    verbs.callback()(_options)
+    asked = words[0] if words else ""
+    for family in [each for each, listed in FAMILIES.items() if asked in listed] or FAMILIES:
+        import_module(f"zf.cli.verbs.{family}").register(verbs)
+    for command in verbs.registered_commands:
+        command.cls = Verb
+        if command.name is None and command.callback is not None:
+            command.name = get_command_name(command.callback.__name__)
+    named = [command for command in verbs.registered_commands if command.name == asked]
+    verbs.registered_commands = named or verbs.registered_commands
+    return verbs
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Carry out one command line; the exit code."""
-    return guarded(lambda: _parsed(arguments))
+    words = sys.argv[1:] if arguments is None else arguments
+    verbs = program(words)  # a part of zf that cannot be loaded is told of by `__main__`
+    return guarded(lambda: _parsed(verbs, words))
 
 
-def _parsed(arguments: list[str] | None) -> object:
+def _parsed(verbs: typer.Typer, words: list[str]) -> object:
     try:
-        program = _ready_for(sys.argv[1:] if arguments is None else arguments)
-        return program(args=arguments, prog_name="zf", standalone_mode=False)
+        return verbs(args=words, prog_name="zf", standalone_mode=False)
     except typer.TyperException as error:
         wrong: Any = error  # what a user can do wrong can be shown, with the usage line
         usage = io.StringIO()
@@ -104,13 +80,3 @@ def _parsed(arguments: list[str] | None) -> object:
     except typer.Abort:
         streams.give_up()
         return Exit.INTERRUPTED
-
-
-def _ready_for(words: list[str]) -> typer.Typer:
-    """The program; with no verb but the first word if that is one: typer takes 90 ms, more than a
-    verb's own work may, to make all of them ready.
-    """
-    named = [verb for verb in app.registered_commands if words[:1] == [verb.name]]
-    program = copy(app)
-    program.registered_commands = named or app.registered_commands
-    return program

@@ -5,10 +5,10 @@ archive from another machine.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from zf.audit.conclusion import Verification
 from zf.audit.exporting.unpack import unpacked
@@ -16,6 +16,7 @@ from zf.audit.findings import State
 from zf.audit.verify import verify
 from zf.errors import Exit, ZfError, printable
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
+from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.model import Flow
 from zf.plan.graph import Met
@@ -26,6 +27,11 @@ from zf.proof.layout import RUN
 from zf.proof.source import provenance
 from zf.run.host import lock
 from zf.run.host.lock import refuse_in_use
+
+if TYPE_CHECKING:
+    import shutil
+else:  # for an archive alone
+    shutil = lazy.module("shutil")
 
 
 class Upstream(Struct, frozen=True):

@@ -5,15 +5,23 @@ files and folders below one folder come out, and nothing is written elsewhere.
 from __future__ import annotations
 
 import os
-import shutil
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from zf.errors import ZfError, printable
+from zf.lean import lazy
 from zf.proof.checksums import is_safe_name
 from zf.proof.layout import JOURNAL, RUN
+
+if TYPE_CHECKING:
+    import shutil
+    import tarfile
+    import tempfile
+else:  # a run that is built on is nearly always a folder
+    shutil = lazy.module("shutil")
+    tarfile = lazy.module("tarfile")
+    tempfile = lazy.module("tempfile")
 
 
 @contextmanager
@@ -22,7 +30,7 @@ def unpacked(path: str) -> Iterator[str]:
 
     Raises ZfError (exit 2) for what is no such archive. Whether the run is intact, `verify` says.
     """
-    with TemporaryDirectory(prefix="zf-run-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="zf-run-") as scratch:
         try:
             with tarfile.open(path, "r:") as archive:
                 top = _extract(archive, scratch)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import os
 import struct
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
@@ -18,10 +16,17 @@ from typing import TYPE_CHECKING
 
 from zf.audit.statement import STATEMENT
 from zf.errors import ZfError, printable
+from zf.lean import lazy
 from zf.lean.records import Struct
 
 if TYPE_CHECKING:
+    import subprocess
+    import tempfile
+
     from zf.audit.signing.signers import Examined
+else:  # a proof that is not signed is verified without them
+    subprocess = lazy.module("subprocess")
+    tempfile = lazy.module("tempfile")
 
 SIGNATURE = f"{STATEMENT}.sig"
 FILES = (SIGNATURE,)

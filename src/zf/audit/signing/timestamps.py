@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from zf.errors import ZfError, printable
+from zf.lean import lazy
+
+if TYPE_CHECKING:
+    import subprocess
+    import tempfile
+else:  # most proofs have no time stamp
+    subprocess = lazy.module("subprocess")
+    tempfile = lazy.module("tempfile")
 
 _TIMEOUT_S = 30
 _SEQUENCE, _OCTETS, _TIME, _EXPLICIT_0 = 0x30, 0x04, 0x18, 0xA0
