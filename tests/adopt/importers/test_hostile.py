@@ -229,3 +229,44 @@ def test_no_text_makes_an_importer_fall_over(tmp_path_factory, tool, data):
     except ZfError:
         return
     Imported(root / "out", written)
+
+
+OUTSIDE = {
+    "make": ("Makefile", "include {0}\ninclude link\n-include {0}\nall:\n\ttrue\n"),
+    "just": ("justfile", "import '{0}'\nimport 'link'\nimport? '{0}'\nall:\n  true\n"),
+    "gitlab": (
+        ".gitlab-ci.yml",
+        'include: [{{local: ../secret}}, {{local: link}}]\nall: {{script: ["true"]}}\n',
+    ),
+    "taskfile": (
+        "Taskfile.yml",
+        "version: '3'\nincludes: {{a: '{0}', b: link, c: {{taskfile: '{0}', optional: true}}}}\ntasks: {{all: x}}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("tool", OUTSIDE)
+def test_no_file_outside_of_the_project_is_read(tmp_path, tool):
+    """Neither by its path nor by a link: what it says would stand in zf.yaml."""
+    secret = tmp_path / "secret"
+    secret.write_text(
+        {"make": "TOLD = yes\ntold:\n\techo $(TOLD)\n", "just": "told:\n  echo\n"}.get(
+            tool, "version: '3'\ntold: {script: [echo]}\ntasks: {told: echo}\n"
+        )
+    )
+    name, text = OUTSIDE[tool]
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / name).write_text(text.format(secret))
+    (folder / "link").symlink_to(secret)
+    written = write(tool, str(folder), None)
+    assert "told" not in written.project
+    assert "the file is outside of the project, and is not read: " in written.report
+
+
+def test_files_of_the_same_repository_are_read(tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "common.mk").write_text("told:\n\techo told\n")
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part/Makefile").write_text("include ../common.mk\nall: told\n\ttrue\n")
+    assert "told:" in write("make", f"{tmp_path}/part", None).project

@@ -76,7 +76,7 @@ def write(tool: str, path: str, folder: str | None, *, evaluate: bool = False) -
     is_inside = below.split(os.sep)[0] != ".."
     file = os.path.relpath(source_file, target if is_inside else home)
     workdir = below if is_inside and below != "." else ""
-    origin = Origin(source_file, printable(file), workdir, evaluate)
+    origin = Origin(source_file, printable(file), workdir, evaluate, _around(home))
     source = importer.read(origin)
     source.workdir = source.workdir or origin.workdir
     written = texts(source)
@@ -88,6 +88,17 @@ def _home(folder: str) -> str:
     """The project of a file in this folder: workflows are below it."""
     above, inside, _ = f"{folder}/".rpartition("/.github/workflows/")
     return above or "/" if inside else folder
+
+
+def _around(home: str) -> str:
+    """The project that this folder is of: its git repository, if it is in one."""
+    home = folder = os.path.realpath(home)
+    while not os.path.lexists(f"{folder}/.git"):
+        above = os.path.dirname(folder)
+        if above == folder:
+            return home
+        folder = above
+    return folder
 
 
 def texts(source: Import) -> Written:

@@ -29,13 +29,15 @@ _MAX_QUOTED = 120
 
 class Origin(Struct, frozen=True):
     """A file to import: its path, its name for messages, and the folder in which its tasks run,
-    relative to the root of the project; `evaluate`: whether its own tool may be asked.
+    relative to the root of the project; `evaluate`: whether its own tool may be asked; `around`:
+    the folder outside of which no other file is read, if there is one.
     """
 
     path: str
     file: str
     workdir: str = ""
     evaluate: bool = False
+    around: str = ""
 
     def beside(self, path: str) -> Origin:
         """Another file, by its path from this one."""
@@ -43,7 +45,18 @@ class Origin(Struct, frozen=True):
             os.path.join(os.path.dirname(self.path), path),
             os.path.normpath(os.path.join(os.path.dirname(self.file), path)),
             self.workdir,
+            around=self.around,
         )
+
+    @property
+    def unread(self) -> str:
+        """Why this file, which another one names, is not read, if that is so: a project from
+        elsewhere may name any file of this machine.
+        """
+        real = os.path.realpath(self.path)
+        if self.around and os.path.commonpath([real, self.around]) != self.around:
+            return "the file is outside of the project, and is not read"
+        return "" if os.path.isfile(real) else "the file is not there"
 
 
 class Finding(Struct, frozen=True):

@@ -44,14 +44,15 @@ def _file(origin: Origin, root: Origin, source: Import, seen: list[str]) -> Map:
         inner = root.beside(path.lstrip("/"))
         construct = f"include {path or ', '.join(f'{k}: {v}' for k, v in as_map(one).items())}"
         is_local = path and "://" not in path and "*" not in path
-        if is_local and os.path.isfile(inner.path) and len(seen) < _MOST_FILES:
+        if is_local and not inner.unread and len(seen) < _MOST_FILES:
             if os.path.realpath(inner.path) not in seen:
                 over(merged, _file(inner, root, source, seen))
             source.exact(construct, line=line, job=None)
         else:
             job = Job(f"include-{as_id(path or 'elsewhere')}-{len(source.jobs) + 1}", line)
             source.jobs.append(job)
-            remedy = "what it says is not in this project: write what it adds"
+            why = inner.unread if is_local else "what it says is not in this project"
+            remedy = f"{why or 'too many files are included'}: write what it adds"
             source.manual(construct, remedy, line=line, job=job)
     over(merged, said)
     return merged

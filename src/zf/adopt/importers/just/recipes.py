@@ -58,11 +58,15 @@ def _whole(origin: Origin, source: Import) -> Justfile:
         if real in seen:
             continue
         seen.add(real)
-        if not os.path.isfile(inner.path) or len(seen) > _MOST_FILES:
-            if not optional:
+        full = "too many files are imported" if len(seen) > _MOST_FILES else ""
+        if why := inner.unread or full:
+            if optional:
+                why = f"{why}; just does without it, too"
+                source.dropped(f"import {path}", why, line=line, job=None)
+            else:
                 job = Job(f"import {path}", line)
                 source.jobs.append(job)
-                source.manual(f"import {path}", "the file is not there: import it too", job=job)
+                source.manual(f"import {path}", f"{why}: import it too", job=job)
             continue
         below = parse(reading.text(inner.path, inner.file))
         left += [(inner, one) for one in below.imports]
@@ -360,9 +364,9 @@ def _shell(said: str) -> list[str] | None:
 
 def _of_dotenv(origin: Origin) -> Iterator[str]:
     """The names, and no values, of what is in the `.env` beside the file."""
-    path = os.path.join(os.path.dirname(origin.path), ".env")
-    if os.path.isfile(path):
-        text = reading.text(path, ".env")
+    beside = origin.beside(".env")
+    if not beside.unread:
+        text = reading.text(beside.path, ".env")
         pattern = r"(?m)^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*="
         yield from dict.fromkeys(re.findall(pattern, text))
 

@@ -176,17 +176,19 @@ class Makefile:
             paths = [line.said]
         for path in paths:
             inner = origin.beside(path)
-            real = os.path.realpath(inner.path)
+            if os.path.realpath(inner.path) in self._files:
+                continue
             construct = f"include {path}"
-            if os.path.isfile(real) and real not in self._files and len(self._files) < _MOST_FILES:
+            full = "too many files are included" if len(self._files) >= _MOST_FILES else ""
+            if not (why := inner.unread or full):
                 self.source.exact(construct, line=line.number, job=None)
                 self.read(inner)
             elif line.comment != "include":
-                why = "it is not there, and need not be"
+                why = f"{why}; make does without it, too"
                 self.source.dropped(construct, why, line=line.number, job=None)
-            elif real not in self._files:
+            else:
                 job = self._guard_job(f"include-{os.path.basename(path)}", line.number)
-                self.source.manual(construct, "the file is not there: import it too", job=job)
+                self.source.manual(construct, f"{why}: import it too", job=job)
 
     def _rule(self, rule: Rule, origin: Origin) -> None:
         try:

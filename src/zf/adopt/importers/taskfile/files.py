@@ -76,13 +76,15 @@ def _included(
     path = as_text(keys.get("taskfile") if isinstance(said, Map) else said) or ""
     construct = f"includes {name}: {path}"
     found = _found(origin, path)
-    if found is None or "{{" in path:
+    if found is None or found.unread:
+        why = found.unread if found else "the file is not on this machine"
         if keys.get("optional") is True:
-            source.dropped(construct, "it is not there, and need not be", line=line, job=None)
+            why = f"{why}; Task does without it, too"
+            source.dropped(construct, why, line=line, job=None)
             return
         job = Job(f"{file.name}{name}", line, file.file)
         source.jobs.append(job)
-        source.manual(construct, "the file is not there: import it too", job=job)
+        source.manual(construct, f"{why}: import it too", job=job)
         return
     real = os.path.realpath(found.path)
     if (real in seen[-20:] and seen.count(real) > 1) or len(seen) > _MOST_FILES:
@@ -113,13 +115,12 @@ def _folder(around: str, said: str) -> str:
 
 
 def _found(origin: Origin, path: str) -> Origin | None:
-    """The file that is included, if it is one of this machine."""
-    if "://" in path or path.startswith(("~", "git@")) or not path:
+    """The file that is included, if it is told which and it is one of this machine."""
+    if "://" in path or path.startswith(("~", "git@")) or not path or "{{" in path:
         return None
     inner = origin.beside(path)
     if os.path.isdir(inner.path):
         for name in NAMES:
             if os.path.isfile(f"{inner.path}/{name}"):
                 return origin.beside(f"{path.rstrip('/')}/{name}")
-        return None
-    return inner if os.path.isfile(inner.path) else None
+    return inner
