@@ -15,7 +15,7 @@ from zf.events import FAILED, Status
 from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.report.terminal import HEARTBEAT_S
-from zf.report.words import PLAIN, Style, last_shown, whole, without_colour
+from zf.report.words import PLAIN, Style, last_shown, to_come, whole, without_colour
 
 if TYPE_CHECKING:
     import unicodedata
@@ -160,7 +160,6 @@ def _parts(facts: Facts, now: float) -> list[_Part]:
     warned = sum(facts.tolerated.values())
     failed = sum(counts[status] for status in FAILED) - warned
     not_run = counts[Status.BLOCKED] + counts[Status.CANCELLED] + counts[Status.SKIPPED]
-    eta_s = None if facts.interrupted else facts.eta_s(now)
     state = "interrupted" if facts.interrupted else "throttled" if facts.throttle else ""
     return [
         _Part(f"{total - counts['waiting'] - counts['running']}/{total}", "bold", 0),
@@ -170,7 +169,7 @@ def _parts(facts: Facts, now: float) -> list[_Part]:
         _Part(state, "interrupted" if facts.interrupted else "throttle", 2),
         _Part(_phase(facts), "", 4),
         _Part(_since_whole(facts.started_mono, now), "", 2),
-        _Part(f"~{whole(eta_s)} left" if eta_s is not None else "", "", 3),
+        _Part("" if facts.interrupted else to_come(facts.eta_s(now)), "", 3),
     ]
 
 

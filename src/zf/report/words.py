@@ -163,6 +163,15 @@ def whole(seconds: float) -> str:
     return told.removesuffix("00s") if told.endswith("m00s") else told
 
 
+def to_come(seconds: float | None) -> str:
+    """How long a run is likely to go on. At an end of the time that was expected nothing is known
+    but that; nothing is said where none was.
+    """
+    if seconds is None:
+        return ""
+    return f"~{whole(max(1.0, seconds))} left" if seconds > 0 else "longer than usual"
+
+
 def spent(task: TaskFacts, before: str = "") -> str:
     """How long its last attempt took, with `before` before it; nothing where that is not known, as
     of an attempt whose zf died.
@@ -222,7 +231,7 @@ def tail(lines: Sequence[str], most: int = TAIL_LINES) -> list[str]:
     from zf.report.excerpt import excerpt  # noqa: PLC0415 - for failures alone
 
     # Cut first: a line may be a gigabyte. Four times, for colours and escapes still to be dropped.
-    shown = (log_line(line[-4 * TAIL_CHARS :]) for line in excerpt(lines, most))
+    shown = (log_line(line.rstrip()[-4 * TAIL_CHARS :]) for line in excerpt(lines, most))
     return [f"...{line[3 - TAIL_CHARS :]}" if len(line) > TAIL_CHARS else line for line in shown]
 
 
