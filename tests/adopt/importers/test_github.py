@@ -246,14 +246,14 @@ def test_a_folder_has_one_workflow_or_one_is_to_be_named(tmp_path):
 
 def test_folders_are_named_as_short_as_they_can_be(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ZfError, match="^.github/workflows has no workflow$"):
+    with pytest.raises(ZfError, match=r"^\.github/workflows has no workflow$"):
         write("github", ".", None)
     folder = tmp_path / ".github/workflows"
     folder.mkdir(parents=True)
     (folder / "a b.yml").touch()
     (folder / "c.yml").touch()
     for path in (".", "./", ".github/workflows"):
-        with pytest.raises(ZfError, match="^.github/workflows has 2 workflows$") as refused:
+        with pytest.raises(ZfError, match=r"^\.github/workflows has 2 workflows$") as refused:
             write("github", path, None)
         said = "name one: '.github/workflows/a b.yml' or .github/workflows/c.yml"
         assert refused.value.problems[0].hint == said
