@@ -15,7 +15,7 @@ from zf.events import FAILED, Status
 from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.report.terminal import HEARTBEAT_S
-from zf.report.words import PLAIN, Style, last_shown, to_come, whole, without_colour
+from zf.report.words import PLAIN, Style, last_shown, whole, without_colour
 
 if TYPE_CHECKING:
     import unicodedata
@@ -171,6 +171,15 @@ def _parts(facts: Facts, now: float) -> list[_Part]:
         _Part(_since_whole(facts.started_mono, now), "", 2),
         _Part("" if facts.interrupted else to_come(facts.eta_s(now)), "", 3),
     ]
+
+
+def to_come(seconds: float | None) -> str:
+    """How long a run is likely to go on. At an end of the time that was expected nothing is known
+    but that; nothing is said where none was.
+    """
+    if seconds is None:
+        return ""
+    return f"~{whole(max(1.0, seconds))} left" if seconds > 0 else "longer than usual"
 
 
 def _phase(facts: Facts) -> str:

@@ -163,15 +163,6 @@ def whole(seconds: float) -> str:
     return told.removesuffix("00s") if told.endswith("m00s") else told
 
 
-def to_come(seconds: float | None) -> str:
-    """How long a run is likely to go on. At an end of the time that was expected nothing is known
-    but that; nothing is said where none was.
-    """
-    if seconds is None:
-        return ""
-    return f"~{whole(max(1.0, seconds))} left" if seconds > 0 else "longer than usual"
-
-
 def spent(task: TaskFacts, before: str = "") -> str:
     """How long its last attempt took, with `before` before it; nothing where that is not known, as
     of an attempt whose zf died.

@@ -19,8 +19,9 @@ from zf.report.html.figures import FIGURES, Figure
 from zf.report.html.headline import headline
 from zf.report.html.quotes import Quote, Quotes
 from zf.report.html.state import RANK, STATES, bar, counted, name_of
+from zf.report.live import to_come
 from zf.report.summary import total_s
-from zf.report.words import PLAIN, duration, last_shown, to_come
+from zf.report.words import PLAIN, duration, last_shown
 from zf.server.pages.approvals import at_gates
 from zf.server.pages.frame import links, sheet
 from zf.server.pages.frame.sheet import open_runs, runs_of
