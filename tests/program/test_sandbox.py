@@ -362,7 +362,7 @@ def test_a_step_ends_as_it_would_without_it(place, sandbox):
 
 
 def failing_bwrap(project, tmp_path, times):
-    """bubblewrap that gives up so often, as it does when a mount is gone that was there before."""
+    """One that gives up so often, as it does when a mount is gone that was there before."""
     told = "bwrap: Can't bind mount /oldroot/ on /newroot/: Unable to apply mount flags"
     program = tmp_path / "bin/bwrap"
     program.parent.mkdir()

@@ -84,7 +84,8 @@ class ScriptFile(Struct, frozen=True):
 class Behind(Struct, frozen=True):
     """What a step's command line is put behind: words after the path of their program, and their
     own environment where they do not have the step's; `elsewhere` its program is found in there,
-    and every script it reads has to be a file. On descriptor 4 they write to `report`, if it is one.
+    and every script it reads has to be a file. They write to `report`, if it is one,
+    on descriptor 4.
     """
 
     words: Sequence[str] = ()

@@ -80,8 +80,8 @@ class Wall:
                 words = sandbox.words(os.getcwd(), script or "") if sandbox else ()
                 if sandbox is None or script is None:
                     return Behind(words)
-                words, report = sandbox.reported(words)
-                return Behind(words, report=report)
+                with_report, report = sandbox.reported(words)
+                return Behind(with_report, report=report)
             behind = self._boxed.behind(env, values, on=on)
             self._outcome.isolation = CONTAINER
             self._outcome.container = self._boxed.told
