@@ -79,6 +79,13 @@ def printable(text: str) -> str:
     return "".join(_shown(char) for char in text)
 
 
+def in_shell(text: str) -> str:
+    """The same as a word of a command that can be typed: in quotes where a shell asks for them."""
+    from shlex import quote  # noqa: PLC0415 - 2 ms, and for advice alone
+
+    return quote(printable(text))
+
+
 def _shown(char: str) -> str:
     if char == " " or char.isprintable():
         return char

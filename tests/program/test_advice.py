@@ -7,6 +7,8 @@ import shlex
 import signal
 import sys
 
+import pytest
+
 from tests.support import proof_keys
 from tests.support.program import Project
 
@@ -316,6 +318,34 @@ OF_ITS_OWN_RUN = {
     "upstream": "run-phase B --upstream $RUN_ID",
     "inner": "run-task again --run-id inner",
 }
+
+
+def test_what_has_blanks_in_its_name_is_in_quotes_where_it_is_to_be_typed(project):
+    project.task("a", "true")
+    project.zf("run", "--run-id", "r1")
+    project.zf("export", "r1", "-o", "my run.tar")
+    (project.root / "my proof").mkdir()
+    foreign = project.zf("cancel", "my run.tar")
+    assert "zf rerun 'my run.tar' --failed" in foreign.err
+    assert "write './my proof'" in project.zf("verify", "my proof").err
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "says"),
+    [
+        ("logs", "a@x=1", "logs"),
+        ("logs", "a", "logs"),
+        ("explain", "a", "explain"),
+        ("status", "b", "explain"),
+    ],
+)
+def test_a_task_in_the_place_of_a_run_is_told_which_words_are_meant(project, verb, name, says):
+    project.task("a", 'echo "$TASK_ID"', matrix={"x": ["1"]})
+    project.task("b", "true")
+    project.zf("run")
+    [command] = re.findall("zf .*", project.zf(verb, name).err)
+    assert command == f"zf {says} latest {name}"
+    assert name in typed(project, command).out
 
 
 def test_a_step_is_not_told_to_wait_for_its_own_run(project):

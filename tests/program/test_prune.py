@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.attacks import of_nobody
 from tests.support.faults import KILL, TEAR, Fault, struck
 from tests.support.program import ZF, Finished, Project, heard
 from zf.audit.verify import verify
@@ -471,6 +472,24 @@ def test_what_another_began_to_remove_meanwhile_is_not_left_over(kept):
         lock.release(lock_fd)
         assert list(_finish(str(proofs), ledger)) == []
     assert kept.aside() == []
+
+
+def test_a_run_that_cannot_be_moved_leaves_no_tombstone():
+    with of_nobody() as place:
+        place.task("a", "true")
+        place.hand_over()
+        place.zf("run", "--run-id", "old")
+        place.zf("run", "--run-id", "new")
+        place.zf("hold", "new")
+        proofs = place.root / "proofs"
+        before = (proofs / "retention.jsonl").read_bytes()
+        proofs.chmod(0o555)
+        done = place.zf("prune", "--keep", "1", "--yes")
+        proofs.chmod(0o755)
+        assert (done.code, "Permission denied" in done.err) == (2, True), done.err
+        assert (proofs / "retention.jsonl").read_bytes() == before
+        assert place.zf("prune", "--keep", "1", "--yes").code == 0
+        assert list_runs(str(proofs)) == ["new"]
 
 
 def test_two_that_prune_at_once_and_a_run_that_begins(kept):

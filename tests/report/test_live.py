@@ -132,6 +132,9 @@ def test_where_durations_are_known_it_says_what_is_left() -> None:
     assert board[0] == "##-----------------  0/2  phase E  5s  ~35s left"
     fold.apply(ended("a"), 110.0)
     assert live.board(fold.facts, 110.0, columns=30) == ["1/2  phase E  10s  ~30s left"]
+    fold.apply(started("b"), 110.0)
+    assert "~1s left" in live.board(fold.facts, 139.5, columns=80)[0]
+    assert "longer than usual" in live.board(fold.facts, 140.5, columns=80)[0]
     fold.apply(Interrupted(2, 1), 111.0)
     assert "left" not in live.board(fold.facts, 111.0, columns=80)[0]
 

@@ -116,6 +116,8 @@ def test_tail_is_short_and_keeps_the_end() -> None:
     assert line.startswith("...x")
     assert line.endswith("xend")
     assert words.tail(["y" * words.TAIL_CHARS]) == ["y" * words.TAIL_CHARS]
+    # Tables that are as wide as a terminal was said to be end in blanks.
+    assert words.tail(["952:8  , expected." + " " * 500 + "\n"]) == ["952:8  , expected."]
 
 
 WHAT: dict[str, tuple[list[Event], str]] = {

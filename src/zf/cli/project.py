@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from zf.cli.display import streams
 from zf.cli.groups import VERBS
-from zf.errors import ZfError, printable
+from zf.errors import ZfError, in_shell, printable
 from zf.lean import lazy
 from zf.model import Asked
 from zf.proof.layout import CONTAINERS, LOCKS, MANIFEST
@@ -236,7 +236,7 @@ def _foreign(archive: str) -> ZfError:
     return ZfError(
         f"{printable(archive)} is an archive, and no run of this project",
         code="ZF610",
-        hint=f"zf rerun {printable(archive)} --failed runs again here what failed there",
+        hint=f"zf rerun {in_shell(archive)} --failed runs again here what failed there",
     )
 
 
@@ -256,7 +256,7 @@ def _find_run(run: str, *, own: bool) -> str:
             raise ZfError(
                 f"unknown run {printable(run)!r}",
                 code=error.problems[0].code,
-                hint=f"to name the folder, write ./{printable(run)}",
+                hint=f"to name the folder, write {in_shell(f'./{run}')}",
             ) from None
     path = run.rstrip("/") or "/"
     if not own:

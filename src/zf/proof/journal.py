@@ -15,7 +15,7 @@ from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from zf.errors import ZfError
+from zf.errors import ZfError, in_shell
 from zf.events import Event, RunStarted, from_json, to_json
 from zf.lean.encoder import encoder
 from zf.lean.records import Struct, field
@@ -199,7 +199,8 @@ def _refuse_damaged(path: str, reading: JournalReading) -> None:
         raise JournalDamagedError(
             f"{path}: the journal is damaged: {reading.damage}",
             code="ZF601",
-            hint=f"it was left as it is; zf verify {os.path.dirname(path)} says what else changed",
+            hint=f"it was left as it is; zf verify {in_shell(os.path.dirname(path))} says what else"
+            " changed",
         )
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from zf.errors import ZfError, printable
+from zf.errors import ZfError, in_shell, printable
 from zf.events import PlanExtended
 from zf.instances import extended
 from zf.lean.records import Struct
@@ -176,7 +176,7 @@ def object_and_digest(run_dir: str, path: str) -> tuple[dict[str, Any], str]:
     """The same, and the SHA-256 of the file it was read from."""
     data = read_bytes(run_dir, path)
     shown = printable(f"{run_dir}/{path}")
-    hint = f"zf verify {printable(run_dir)} says what is wrong with it"
+    hint = f"zf verify {in_shell(run_dir)} says what is wrong with it"
     try:
         value = decode(data)
     except ValueError as error:

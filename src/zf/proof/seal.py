@@ -12,7 +12,7 @@ from contextlib import suppress
 from hashlib import sha256
 from operator import itemgetter
 
-from zf.errors import Exit, ZfError, printable
+from zf.errors import Exit, ZfError, in_shell, printable
 from zf.events import PlanExtended, RunEnded
 from zf.instances import extended
 from zf.lean.records import Struct, replace
@@ -150,7 +150,7 @@ def close_killed(run_dir: str, head: str | None = None) -> str:
             f"{printable(run_dir)} was written to while it was sealed: {sealed.differences[0]}",
             exit_code=Exit.FAILED,
             code="ZF149",
-            hint=f"zf verify {printable(run_dir)} says what is wrong with it",
+            hint=f"zf verify {in_shell(run_dir)} says what is wrong with it",
         )
     return sealed.manifest_sha256
 
@@ -162,7 +162,7 @@ def refuse_sealed(run_dir: str) -> None:
             f"{printable(run_dir)} is sealed already",
             exit_code=Exit.RUN_ID_TAKEN,
             code="ZF604",
-            hint=f"zf verify {printable(run_dir)} says what it is worth",
+            hint=f"zf verify {in_shell(run_dir)} says what it is worth",
         )
 
 

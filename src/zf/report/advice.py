@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zf.errors import printable
+from zf.errors import in_shell, printable
 from zf.events import WELL, Status
-from zf.lean import lazy
 from zf.lean.records import Struct
 from zf.model import base_of
 
 if TYPE_CHECKING:
-    import shlex
     from collections.abc import Sequence
 
     from zf.report.causes import RootCause
     from zf.report.facts import Facts
-else:
-    shlex = lazy.module("shlex")
 
 _NOT_BROKEN = frozenset({Status.SKIPPED, Status.CANCELLED})
 # A longer list of names is no advice to act on.
@@ -85,15 +81,15 @@ def after_end(facts: Facts, zf: str = "zf") -> list[str]:
     if not ill:
         return []
     failed = [task.id for task in ill if not task.is_handler]
-    run = shlex.quote(printable(facts.run))
+    run = in_shell(facts.run)
     if not failed:  # handlers cannot be run by themselves
-        return [f"{zf} explain {run} {shlex.quote(printable(task.id))}" for task in ill[:1]]
+        return [f"{zf} explain {run} {in_shell(task.id)}" for task in ill[:1]]
     if not facts.needs_checked:
         # Without its needs a task that reads what they kept can only fail again.
         needs = " --with-needs" if facts.tasks[failed[0]].needs else ""
         # The instances of one matrix are the task that was named.
         named = failed[0] if len(failed) == 1 else base_of(failed[0])
-        return [f"{zf} run-task {shlex.quote(printable(named))}{needs}"]
+        return [f"{zf} run-task {in_shell(named)}{needs}"]
     return [f"{zf} rerun {run} --failed"]
 
 
@@ -101,8 +97,7 @@ def approvals(facts: Facts, zf: str = "zf") -> list[str]:
     """The commands by which what waits for approval is approved."""
     waiting = [task.id for task in facts.tasks.values() if task.unanswered is not None]
     return [
-        f"{zf} approve {shlex.quote(printable(facts.run))} {shlex.quote(printable(name))}"
-        for name in waiting[:_MOST_NAMES]
+        f"{zf} approve {in_shell(facts.run)} {in_shell(name)}" for name in waiting[:_MOST_NAMES]
     ]
 
 
@@ -123,12 +118,12 @@ def commands(
     `resume` where its zf was killed, or left it, unless it was `sealed` since.
     """
     if facts.exit_code is None and not sealed and (asked := approvals(facts, zf)):
-        again = [] if alive else [f"{zf} resume {shlex.quote(printable(facts.run))}"]
+        again = [] if alive else [f"{zf} resume {in_shell(facts.run)}"]
         return [*asked, *again]
     if alive:
         return []
     if facts.exit_code is None and not sealed:
-        return [f"{zf} resume {shlex.quote(printable(facts.run))}"]
+        return [f"{zf} resume {in_shell(facts.run)}"]
     return after_end(facts, zf)
 
 

@@ -160,7 +160,6 @@ def _parts(facts: Facts, now: float) -> list[_Part]:
     warned = sum(facts.tolerated.values())
     failed = sum(counts[status] for status in FAILED) - warned
     not_run = counts[Status.BLOCKED] + counts[Status.CANCELLED] + counts[Status.SKIPPED]
-    eta_s = None if facts.interrupted else facts.eta_s(now)
     state = "interrupted" if facts.interrupted else "throttled" if facts.throttle else ""
     return [
         _Part(f"{total - counts['waiting'] - counts['running']}/{total}", "bold", 0),
@@ -170,8 +169,17 @@ def _parts(facts: Facts, now: float) -> list[_Part]:
         _Part(state, "interrupted" if facts.interrupted else "throttle", 2),
         _Part(_phase(facts), "", 4),
         _Part(_since_whole(facts.started_mono, now), "", 2),
-        _Part(f"~{whole(eta_s)} left" if eta_s is not None else "", "", 3),
+        _Part("" if facts.interrupted else to_come(facts.eta_s(now)), "", 3),
     ]
+
+
+def to_come(seconds: float | None) -> str:
+    """How long a run is likely to go on. At an end of the time that was expected nothing is known
+    but that; nothing is said where none was.
+    """
+    if seconds is None:
+        return ""
+    return f"~{whole(max(1.0, seconds))} left" if seconds > 0 else "longer than usual"
 
 
 def _phase(facts: Facts) -> str:

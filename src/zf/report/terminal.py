@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from zf.errors import printable
+from zf.errors import in_shell, printable
 from zf.events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -185,12 +185,12 @@ def _gate_line(facts: Facts, event: ApprovalAsked | ApprovalRefused, style: Styl
             return ""
         word = style.paint("refused:", "warning")
         return f"{word} an answer about {name}: {printable(event.detail)}"
-    from zf.report.waiting import by_whom, quoted  # noqa: PLC0415 - few runs have anything to approve
+    from zf.report.waiting import by_whom  # noqa: PLC0415 - few runs have anything to approve
 
     gate = facts.tasks[event.task].gate
     assert gate is not None
     asked = f"{printable(event.prompt)} - " if event.prompt else ""
-    command = f"{style.zf} approve {quoted(facts.run)} {quoted(event.task)}"
+    command = f"{style.zf} approve {in_shell(facts.run)} {in_shell(event.task)}"
     return f"{style.label('waiting')} {name}  {asked}waits for {by_whom(gate)}: {command}"
 
 

@@ -8,19 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from zf.errors import printable
-from zf.lean import lazy
+from zf.errors import in_shell, printable
 from zf.lean.records import Struct
 from zf.report.words import limit
 
 if TYPE_CHECKING:
-    import shlex
     from collections.abc import Sequence
 
     from zf.report.facts import Facts
     from zf.report.task_facts import Gate, TaskFacts
-else:
-    shlex = lazy.module("shlex")
 
 Why = Literal[
     "need",
@@ -95,7 +91,7 @@ def _for_approval(facts: Facts, task: TaskFacts) -> Wait:
     """Those who may approve it, and the command by which they do."""
     gate = task.unanswered
     assert gate is not None
-    command = f"zf approve {quoted(facts.run)} {quoted(task.id)}"
+    command = f"zf approve {in_shell(facts.run)} {in_shell(task.id)}"
     return Wait("approval", name=gate.asked.prompt, told=f"for {by_whom(gate)}: {command}")
 
 
@@ -108,11 +104,6 @@ def by_whom(gate: Gate) -> str:
     given = ", ".join(printable(one.approver) for one in gate.given)
     so_far = f" ({len(gate.given)} given, by {given})" if given else ""
     return f"{gate.asked.min} approvals of {names}{so_far}"
-
-
-def quoted(text: str) -> str:
-    """As a shell takes it."""
-    return shlex.quote(printable(text))
 
 
 def _for_its_turn(facts: Facts, task: TaskFacts, exclusive: Sequence[str]) -> Wait:

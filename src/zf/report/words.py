@@ -222,7 +222,7 @@ def tail(lines: Sequence[str], most: int = TAIL_LINES) -> list[str]:
     from zf.report.excerpt import excerpt  # noqa: PLC0415 - for failures alone
 
     # Cut first: a line may be a gigabyte. Four times, for colours and escapes still to be dropped.
-    shown = (log_line(line[-4 * TAIL_CHARS :]) for line in excerpt(lines, most))
+    shown = (log_line(line.rstrip()[-4 * TAIL_CHARS :]) for line in excerpt(lines, most))
     return [f"...{line[3 - TAIL_CHARS :]}" if len(line) > TAIL_CHARS else line for line in shown]
 
 

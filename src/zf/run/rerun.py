@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 
-from zf.errors import ZfError, printable
+from zf.errors import ZfError, in_shell, printable
 from zf.events import WELL
 from zf.lean.records import replace
 from zf.model import Flow, base_of, is_task_id
@@ -118,7 +117,7 @@ def _refuse_handlers(facts: Facts) -> set[str]:
     ill = [name for name in ill if not facts.tasks[name].warned]
     if not ill:
         return set()
-    run = quote(printable(facts.run))
+    run = in_shell(facts.run)
     raise ZfError(
         f"of run {printable(facts.run)} only handlers failed: {printable(', '.join(ill))}",
         code="ZF759",
@@ -162,7 +161,7 @@ def _with_its_run(error: ZfError, asked: str, facts: Facts, names: Collection[st
     if not facts.needs_checked:
         latest = f"{asked} is " if asked != facts.run else ""
         hint = (
-            f"zf run-task {quote(printable(min(names)))} --with-needs ({latest}run {name}, which"
+            f"zf run-task {in_shell(min(names))} --with-needs ({latest}run {name}, which"
             " ran without needs; zf status lists the earlier ones)"
         )
     elif asked != facts.run:

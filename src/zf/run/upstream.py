@@ -14,7 +14,7 @@ from zf.audit.conclusion import Verification
 from zf.audit.exporting.unpack import unpacked
 from zf.audit.findings import State
 from zf.audit.verify import verify
-from zf.errors import Exit, ZfError, printable
+from zf.errors import Exit, ZfError, in_shell, printable
 from zf.events import AttemptEnded, AttemptStarted, Status, TaskNotRun
 from zf.lean import lazy
 from zf.lean.records import Struct
@@ -158,7 +158,7 @@ def _another(run: str, archive: str) -> ZfError:
         f"{printable(archive)} holds run {run!r}, and another run of that id is here",
         exit_code=Exit.RUN_ID_TAKEN,
         code="ZF122",
-        hint=f"zf diff {printable(archive)} {run} says how they differ; move one of them away",
+        hint=f"zf diff {in_shell(archive)} {run} says how they differ; move one of them away",
     )
 
 

@@ -242,3 +242,24 @@ def test_a_folder_has_one_workflow_or_one_is_to_be_named(tmp_path):
     with pytest.raises(ZfError, match="has 2 workflows") as refused:
         write("github", str(tmp_path), os.fspath(tmp_path / "out"))
     assert "a.yml" in (refused.value.problems[0].hint or "")
+
+
+def test_folders_are_named_as_short_as_they_can_be(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ZfError, match=r"^\.github/workflows has no workflow$"):
+        write("github", ".", None)
+    folder = tmp_path / ".github/workflows"
+    folder.mkdir(parents=True)
+    (folder / "a b.yml").touch()
+    (folder / "c.yml").touch()
+    for path in (".", "./", ".github/workflows"):
+        with pytest.raises(ZfError, match=r"^\.github/workflows has 2 workflows$") as refused:
+            write("github", path, None)
+        said = "name one: '.github/workflows/a b.yml' or .github/workflows/c.yml"
+        assert refused.value.problems[0].hint == said
+
+
+def test_what_is_another_tools_is_no_workflow(tmp_path):
+    (tmp_path / ".gitlab-ci.yml").write_text("a: {script: [ls]}")
+    with pytest.raises(ZfError, match="has no workflow"):
+        write("github", str(tmp_path), None)

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from zf.audit.exporting.files import File, Sealed, below, checked, of_bytes
-from zf.errors import ZfError, printable
+from zf.errors import ZfError, in_shell
 from zf.proof.journal import decode
 from zf.proof.layout import ARTIFACTS, COMMANDS, LOGS, STATUS
 from zf.proof.read import grown_plan, run_json
@@ -45,7 +45,7 @@ def contents(sealed: Sealed) -> list[File]:
         raise ZfError(
             f"the run's files are not as zf writes them: {error!r:.200}",
             code="ZF641",
-            hint=f"zf verify {printable(sealed.run_dir)} says what is wrong with it",
+            hint=f"zf verify {in_shell(sealed.run_dir)} says what is wrong with it",
         ) from None
     return [*below(sealed.run, sealed.files), of_bytes(METADATA, described)]
 

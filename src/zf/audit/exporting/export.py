@@ -18,7 +18,7 @@ from zf.audit.conclusion import INCOMPLETE, VERIFIED
 from zf.audit.exporting import FORMATS, tar
 from zf.audit.exporting.files import File, Sealed, checked
 from zf.audit.verify import verify
-from zf.errors import Exit, ZfError, printable
+from zf.errors import Exit, ZfError, in_shell, printable
 from zf.lean.records import Struct
 from zf.proof import checksums
 from zf.proof.bundle import BLOCK_BYTES, Bundle
@@ -106,7 +106,7 @@ def _verified(run_dir: str, *, suspended: bool) -> str:
         raise ZfError(
             f"{printable(run_dir)} is not a sealed run",
             code="ZF641",
-            hint=f"zf seal {printable(run_dir)} closes a run that was killed",
+            hint=f"zf seal {in_shell(run_dir)} closes a run that was killed",
         )
     if found.exit_code not in {VERIFIED, INCOMPLETE} or found.run is None:
         wrong = [finding for finding in found.findings if finding.verdict != "COMPLETE"]
@@ -116,7 +116,7 @@ def _verified(run_dir: str, *, suspended: bool) -> str:
             f"{printable(run_dir)} does not verify, so nothing was exported{first}{more}",
             exit_code=Exit.FAILED,
             code="ZF641",
-            hint=f"zf verify {printable(run_dir)} says all that is wrong with it",
+            hint=f"zf verify {in_shell(run_dir)} says all that is wrong with it",
         )
     return found.run
 

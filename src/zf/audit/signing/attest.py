@@ -13,7 +13,7 @@ from zf.audit import statement
 from zf.audit.account import Account
 from zf.audit.signing import envelope, ssh
 from zf.audit.signing.signers import module_for
-from zf.errors import Exit, ZfError, printable
+from zf.errors import Exit, ZfError, in_shell, printable
 from zf.proof import checksums
 from zf.proof.bundle import Bundle
 from zf.proof.canonical import canonical
@@ -160,7 +160,7 @@ def _facts(run_dir: str, sealed: tuple[str, str] | None) -> statement.Facts:
             raise ZfError(
                 f"{printable(run_dir)} is not sealed",
                 code="ZF636",
-                hint=f"zf seal {printable(run_dir)} seals it",
+                hint=f"zf seal {in_shell(run_dir)} seals it",
             ) from None
         try:
             run, plan = (_object(bundle, name) for name in (RUN, PLAN))
@@ -180,7 +180,7 @@ def _facts(run_dir: str, sealed: tuple[str, str] | None) -> statement.Facts:
             raise ZfError(
                 f"{printable(run_dir)} cannot be signed: {error}",
                 code="ZF636",
-                hint=f"zf verify {printable(run_dir)} says what is wrong with it",
+                hint=f"zf verify {in_shell(run_dir)} says what is wrong with it",
             ) from None
         return statement.Facts(
             run,

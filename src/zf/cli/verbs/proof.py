@@ -17,7 +17,7 @@ from zf.cli.display import streams
 from zf.cli.options import RUN, TASK, AsJson, Directory, as_typers, gathering, one_of
 from zf.cli.project import find_run, proofs_folder
 from zf.cli.signing import signer
-from zf.errors import Exit, ZfError, printable
+from zf.errors import Exit, ZfError, in_shell, printable
 from zf.inputs import pairs
 from zf.model import NOTHING
 from zf.settings import RunOptions
@@ -343,7 +343,7 @@ def export(
         told_of = (
             f"run {printable(run_id)} is suspended, not sealed: it waits for approval of {names}"
         )
-        streams.say(sys.stderr, f"{told_of}\nto go on with it: zf resume {printable(output)}\n")
+        streams.say(sys.stderr, f"{told_of}\nto go on with it: zf resume {in_shell(output)}\n")
     if as_json:
         told = {"path": done.path, "sha256": done.digest, "files": done.files, "bytes": done.size}
         print(json.dumps(told))

@@ -21,9 +21,10 @@ from zf.cli.display.records import (
 )
 from zf.cli.options import RUN, TASK, AsJson, Directory, as_typers
 from zf.cli.project import facts_of, find_run, path_shown, proofs_folder
-from zf.errors import ZfError, printable
+from zf.errors import ZfError, in_shell
 from zf.inputs import told as told_of
 from zf.lean.records import replace
+from zf.model import base_of
 from zf.settings import RunOptions
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def status(
     style = style_of(sys.stdout)
     proofs = proofs_folder()
     if run is not None:
-        run_dir = find_run(run)
+        run_dir = _found(run, "explain")
         facts, about = facts_of(run_dir), _about(run_dir)
         row = _row_of(facts, run_dir, style)
         waits = _waits(facts, run_dir) if row.result in {"running", "waiting"} else {}
@@ -149,7 +150,7 @@ def explain(
     from zf.report.task_facts import named
     from zf.report.waiting import as_json as as_json_of
 
-    run_dir = find_run(run)
+    run_dir = _found(run, "" if task else "explain")
     facts = facts_of(run_dir)
     facts.given = told_of(_about(run_dir))
     style = style_of(sys.stdout)
@@ -234,20 +235,23 @@ def logs(
     """Print what a task printed, byte for byte; or, line by line, what all tasks of a run did."""
     from zf.cli.display.logs import Reading, Wanted
 
-    reading = Reading(_run_or_task(run, task), Wanted(task, attempt, step, failed))
+    run_dir = _found(run, "" if task else "logs")
+    reading = Reading(run_dir, Wanted(task, attempt, step, failed))
     if follow:
         reading.follow()
     else:
         reading.print_all()
 
 
-def _run_or_task(run: str, task: str | None) -> str:
-    """The run's folder; a task that stands in the place of the run is told apart."""
+def _found(run: str, verb: str) -> str:
+    """The run's folder; of a task that stands in the place of the run it is said which `verb` tells
+    of a task, if one does.
+    """
     try:
         return find_run(run)
     except ZfError as error:
-        hint = f"for the task of this name: zf logs latest {printable(run)}"
-        if task is None and _is_task_of_latest(run):
+        hint = f"for the task of this name: zf {verb} latest {in_shell(run)}"
+        if verb and _is_task_of_latest(run):
             raise ZfError(str(error), code=error.problems[0].code, hint=hint) from None
         raise
 
@@ -259,4 +263,4 @@ def _is_task_of_latest(name: str) -> bool:
         rows = read.grown_plan(find_run("latest"))["tasks"]
     except ZfError:
         return False
-    return any(row["id"] == name for row in rows)
+    return any(name in {row["id"], base_of(row["id"])} for row in rows)

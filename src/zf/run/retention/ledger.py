@@ -12,7 +12,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import Any, Self
@@ -154,8 +154,12 @@ class Ledger:
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def append(self, kind: str, run: str, said: Mapping[str, Any]) -> Entry:
-        """Write a line that lasts, while it is locked. Raises OSError, and then it is not there."""
+    def append(
+        self, kind: str, run: str, said: Mapping[str, Any], then: Callable[[], object] | None = None
+    ) -> Entry:
+        """Write a line that lasts, while it is locked, and do `then` what it says. Raises OSError
+        when either fails, and then the line is not there.
+        """
         assert self._fd is not None
         line = {
             "seq": self._chain.seq,
@@ -174,6 +178,8 @@ class Ledger:
                 os.ftruncate(self._fd, self.size)  # what a crash left unfinished
             write_all(self._fd, raw + b"\n")
             os.fsync(self._fd)
+            if then is not None:
+                then()
         except OSError:
             with suppress(OSError):
                 os.ftruncate(self._fd, self.size)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -144,8 +145,8 @@ def _remove(proofs: str, run: str, judged: Judged, ledger: Ledger, references: R
             with ledger.locked():
                 if why := _kept_meanwhile(proofs, run, judged.last, ledger, references):
                     return why
-                ledger.append(PRUNED, run, judged.about)
-                os.rename(f"{proofs}/{run}", _aside(proofs, run))
+                aside = partial(os.rename, f"{proofs}/{run}", _aside(proofs, run))
+                ledger.append(PRUNED, run, judged.about, then=aside)
                 sync_folder(proofs)
         finally:
             os.close(alone)

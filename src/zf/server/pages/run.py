@@ -19,6 +19,7 @@ from zf.report.html.figures import FIGURES, Figure
 from zf.report.html.headline import headline
 from zf.report.html.quotes import Quote, Quotes
 from zf.report.html.state import RANK, STATES, bar, counted, name_of
+from zf.report.live import to_come
 from zf.report.summary import total_s
 from zf.report.words import PLAIN, duration, last_shown
 from zf.server.pages.approvals import at_gates
@@ -132,7 +133,7 @@ def _course(run: FollowedRun) -> dict[str, Any]:
     return {
         "board": list(_board(run)) if run.alive else [],
         "more_running": max(0, len(run.facts.running) - _MOST_SLOTS),
-        "eta": _eta(run) if run.alive else "",
+        "eta": to_come(run.facts.eta_s(time.monotonic())) if run.alive else "",
         "waits": _waits(run) if run.alive else [],
         "gates": at_gates(run),
         "causes": found,
@@ -172,11 +173,6 @@ def _board(run: FollowedRun) -> Iterator[Slot]:
         text = "" if log is None else log[0].decode("utf-8", "replace")
         seconds = max(0.0, now - task.started_mono)
         yield Slot(task, seconds, duration(seconds), last_shown(text, PLAIN))
-
-
-def _eta(run: FollowedRun) -> str:
-    left = run.facts.eta_s(time.monotonic())
-    return "" if left is None else f"about {duration(max(0.0, left))} left"
 
 
 def _waits(run: FollowedRun) -> list[tuple[str, str]]:

@@ -18,9 +18,10 @@ from zf.adopt.importers.model import Import, Job, Origin, Step
 from zf.adopt.importers.names import as_id, ids
 from zf.adopt.importers.reading import Map, as_list, as_map, as_text
 from zf.adopt.importers.scripts import Unsayable
-from zf.errors import ZfError
+from zf.errors import ZfError, in_shell, printable
 from zf.model import OUTPUT_PATTERN, is_valid_id
 
+_FOLDER = ".github/workflows"
 _TYPES = {"boolean": "bool", "choice": "choice", "number": "number"}
 _OF_GITHUB = {
     "permissions": "what GitHub's token may do is not zf's",
@@ -62,14 +63,16 @@ def file_of(path: str) -> str:
     """
     if not os.path.isdir(path):
         return path
-    folder = os.path.join(path, ".github/workflows")
-    folder = folder if os.path.isdir(folder) else path
-    names = sorted(one for one in os.listdir(folder) if one.endswith((".yml", ".yaml")))
-    if len(names) != 1:
-        many = f"has {len(names)} workflows" if names else "has no workflow"
-        hint = "name one: " + " or ".join(os.path.join(folder, name) for name in names[:3])
-        raise ZfError(f"{folder} {many}", code="ZF680", hint=hint if names else "name the file")
-    return os.path.join(folder, names[0])
+    folder = os.path.normpath(path)
+    if not os.path.abspath(folder).endswith(f"/{_FOLDER}"):
+        folder = os.path.normpath(f"{folder}/{_FOLDER}")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    found = [f"{folder}/{name}" for name in sorted(names) if name.endswith((".yml", ".yaml"))]
+    if len(found) != 1:
+        many = f"has {len(found)} workflows" if found else "has no workflow"
+        hint = f"name one: {' or '.join(map(in_shell, found[:3]))}" if found else "name the file"
+        raise ZfError(f"{printable(folder)} {many}", code="ZF680", hint=hint)
+    return found[0]
 
 
 class _Importer:
