@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from benchmarks import graphs, machine, report, runners, shapes, single
+from benchmarks import far, graphs, machine, report, runners, shapes, single
 from benchmarks.bench import Bench, Row
 from benchmarks.measure import FailedError
 
@@ -34,6 +34,9 @@ ROWS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "events": single.events_rows,
     "latency": single.latency_rows,
     "idle": single.idle_row,
+    "agent": far.agent_rows,
+    "dask": far.dask_rows,
+    "far-log": far.log_rows,
 }
 _PROFILED = {
     "wide": shapes.wide(1000),

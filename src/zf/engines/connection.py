@@ -7,14 +7,13 @@ import selectors
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from zf.lean.signals import signal
-from zf.work.agent.frames import PIECE_BYTES, Frame, FrameError, Listener, Speaker
+from zf.work.agent.frames import PIECE_BYTES, Frame, FrameError, Listener, Saying, Speaker
 
-Saying = Iterator[tuple[bytes, Mapping[str, Any], bytes]]
 # Of what the command prints on stderr, so much of the end is kept.
 _SAID_BYTES = 8192
 _AT_ONCE_BYTES = 1024 * 1024
@@ -105,13 +104,8 @@ class Connection:
         self._writes = wanted
 
     def _pull(self) -> bool:
-        while self._queue:
-            one = next(self._queue[0], None)
-            if one is not None:
-                self._pending = memoryview(self._speaker.frame(*one))
-                return True
-            self._queue.popleft()
-        return False
+        self._pending = memoryview(self._speaker.next_of(self._queue))
+        return bool(self._pending)
 
     def read(self) -> list[Frame]:
         """What has come since the last look, as far as it is the other side's."""

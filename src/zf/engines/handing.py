@@ -8,7 +8,6 @@ from typing import Any
 
 from zf.engines import results
 from zf.engines.agents import Given
-from zf.engines.connection import Saying
 from zf.engines.results import BadResultError
 from zf.lean.encoder import encoder
 from zf.lean.records import Struct
@@ -17,7 +16,7 @@ from zf.proof import layout
 from zf.proof.known import Known
 from zf.work.agent import spec
 from zf.work.agent.archive import files_below, pack
-from zf.work.agent.frames import PIECE, PIECE_BYTES
+from zf.work.agent.frames import PIECE, PIECE_BYTES, Saying
 from zf.work.context import needed
 from zf.work.worker import Shared
 

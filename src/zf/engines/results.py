@@ -16,7 +16,7 @@ from typing import Any
 from zf.events import AttemptEnded, from_json
 from zf.lean import lazy
 from zf.proof import layout
-from zf.proof.files import FOLDER, opened, sync_folder, whole_file
+from zf.proof.files import FOLDER, opened, sync_folder, whole_file, write_all
 from zf.proof.tree.contents import check_tree
 from zf.work.agent.archive import UnpackError, unpack
 from zf.work.agent.frames import PIECE_BYTES
@@ -154,9 +154,7 @@ def append_log(run_dir: str, task: str, name: object, piece: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(f"{run_dir}/{task}/{layout.LOGS}/{name}", flags, 0o666)
     try:
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(fd, view) :]
+        write_all(fd, piece)
     finally:
         os.close(fd)
 

@@ -105,6 +105,9 @@ class Line:
         self._held: tuple[str, frames.Frame] | None = None
         self._runs = ""
         self._future: Any = None
+        # Of the attempt before. Dask's client says nothing for 10 ms after it has said something:
+        # that this one is of no use any more is told with the next one, which would wait.
+        self._before: Any = None
         self._waiting: asyncio.Task[None] | None = None
         self._why = ""
         self._code = _ENDED
@@ -123,6 +126,7 @@ class Line:
             await self._tell(f"unable to connect: {error}")
         finally:
             self._release()
+            self._forget()
             for fd in (self._in, self._out, self._err):
                 os.close(fd)
         return self._code
@@ -186,6 +190,7 @@ class Line:
         key = f"zf-{header['task']}-{header['attempt']}-{header['token']}"
         self._held = key, frame
         await self._saying.put({"ticket": key})
+        self._forget()
         self._future = self._pool.client.submit(
             hold,
             key,
@@ -216,13 +221,21 @@ class Line:
 
     def _release(self) -> None:
         """The attempt is over, or will not be."""
-        key = self._runs or (self._held[0] if self._held else "")
+        key, has_run = self._runs or (self._held[0] if self._held else ""), bool(self._runs)
         self._runs, self._held, future, self._future = "", None, self._future, None
         if key and self._comm is not None and not self._comm.closed():
             with suppress(asyncio.QueueFull):
                 self._saying.put_nowait({"release": key})
         if self._waiting is not None:
             self._waiting.cancel()
+        if future is not None:
+            self._before = future
+        if not has_run:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let Dask forget the task of the attempt before: cancel it, if it has not begun."""
+        future, self._before = self._before, None
         if future is not None:
             future.release()
 
@@ -374,7 +387,13 @@ async def _serve_on(where: str, security: Security, at: str, grace_s: float) -> 
 
 def main(words: list[str]) -> int:
     """The exit code; what is wrong goes to stdout as `{"error": ...}`."""
-    dask.config.set({"distributed.scheduler.allowed-failures": 0})
+    # Workers that are started here need not look a hundred times a second at what their threads do.
+    dask.config.set(
+        {
+            "distributed.scheduler.allowed-failures": 0,
+            "distributed.worker.profile.enabled": False,
+        }
+    )
     try:
         if words[0] == "ask":
             asyncio.run(_ask(words[1]))

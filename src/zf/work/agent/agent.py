@@ -24,13 +24,13 @@ from zf.lean.signals import signal
 from zf.metrics.budget import Spent
 from zf.model import Task
 from zf.proof import layout
-from zf.proof.files import open_regular, opened
+from zf.proof.files import open_regular, opened, write_all
 from zf.proof.tree.records import Place
 from zf.work.agent import frames, spec
 from zf.work.agent.archive import UnpackError, unpack
 from zf.work.agent.folders import Folders, cache_of
-from zf.work.agent.frames import Frame, FrameError, Listener, Speaker
-from zf.work.agent.saying import Saying, clock, hello, result, size_of
+from zf.work.agent.frames import Frame, FrameError, Listener, Saying, Speaker
+from zf.work.agent.saying import clock, hello, result
 from zf.work.pool import Pool
 
 # How often the logs of what runs are looked at, and the longest wait for anything.
@@ -252,9 +252,7 @@ class Agent:
         assert folders is not None
         if self._incoming < 0:
             self._incoming = os.open(folders.incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        view = memoryview(body)
-        while view:
-            view = view[os.write(self._incoming, view) :]
+        write_all(self._incoming, body)
         if not header["last"]:
             return
         os.close(self._incoming)
@@ -359,7 +357,6 @@ class Agent:
             odd = self._pool.known.odd
             plain = odd is not None and one.task not in odd
             tree = f"{self._run_dir}/{one.task}"
-            self._sent_bytes = size_of(tree)
             self._queue.append(result(tree, one.token, event, plain=plain))
         else:
             self._say(frames.END, {"token": one.token, "error": printable(event.detail)})
@@ -386,13 +383,9 @@ class Agent:
                 self._exit_code = _LEFT_ALONE
 
     def _pull(self) -> bool:
-        while self._queue:
-            one = next(self._queue[0], None)
-            if one is not None:
-                self._pending = memoryview(self._speaker.frame(*one))
-                return True
-            self._queue.popleft()
-        return False
+        self._pending = memoryview(self._speaker.next_of(self._queue))
+        self._sent_bytes += len(self._pending)
+        return bool(self._pending)
 
     def _end(self) -> None:
         """Nothing of what it runs outlives it."""

@@ -10,10 +10,11 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from typing import IO
+from copy import copy
+from functools import lru_cache
+from typing import IO, Any, Self
 
-from zf.proof.files import NEW, READ
+from zf.proof.files import NEW, READ, write_all
 from zf.work.agent.frames import PIECE_BYTES
 
 # Any time that every archive format, zip too, can say: files that were checked out have no other.
@@ -65,25 +66,48 @@ def _member(folder: str, path: str) -> Iterator[bytes]:
         info = os.lstat(whole)
     except FileNotFoundError:
         return
-    entry = tarfile.TarInfo(path)
-    entry.mtime, entry.mode = _MTIME, 0o755 if info.st_mode & stat.S_IXUSR else 0o644
     if stat.S_ISLNK(info.st_mode):
-        entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, os.readlink(whole), 0o777
-        yield entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        yield _header(path, tarfile.SYMTYPE, 0o777, 0, os.readlink(whole))
     elif stat.S_ISDIR(info.st_mode):
-        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-        yield entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        yield _header(path, tarfile.DIRTYPE, 0o755, 0)
     elif stat.S_ISREG(info.st_mode):
-        with open(os.open(whole, READ), "rb", buffering=0) as stream:
-            entry.size = left = os.fstat(stream.fileno()).st_size
-            yield entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        mode = 0o755 if info.st_mode & stat.S_IXUSR else 0o644
+        fd = os.open(whole, READ)
+        try:
+            size = left = os.fstat(fd).st_size
+            yield _header(path, tarfile.REGTYPE, mode, size)
             while left:
-                piece = stream.read(min(left, PIECE_BYTES))
+                piece = os.read(fd, min(left, PIECE_BYTES))
                 if not piece:
                     raise OSError(f"{path} became shorter while it was read")
                 left -= len(piece)
                 yield piece
-        yield bytes(-entry.size % tarfile.BLOCKSIZE)
+        finally:
+            os.close(fd)
+        yield bytes(-size % tarfile.BLOCKSIZE)
+
+
+# The trees of attempts are much alike, and to make a header takes as long as to read a file.
+@lru_cache(512)
+def _header(path: str, kind: bytes, mode: int, size: int, leads_to: str = "") -> bytes:
+    entry = tarfile.TarInfo(path)
+    entry.type, entry.mtime, entry.mode, entry.size = kind, _MTIME, mode, size
+    entry.linkname = leads_to
+    return entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+@lru_cache(512)
+def _taken_apart(header: bytes, encoding: str, errors: str) -> Any:
+    return tarfile.TarInfo.frombuf(header, encoding, errors)
+
+
+class _Member(tarfile.TarInfo):
+    """What the archive's reader makes of a header: taken apart once, as headers are made once."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member: Self = copy(_taken_apart(bytes(buf), encoding, errors))
+        return member
 
 
 def unpack(archive: IO[bytes], target: str, *, links: bool) -> None:
@@ -94,9 +118,9 @@ def unpack(archive: IO[bytes], target: str, *, links: bool) -> None:
     os.makedirs(target, mode=0o755)
     found: list[tuple[str, str]] = []
     try:
-        with tarfile.open(fileobj=archive, mode="r:") as members:
+        with tarfile.open(fileobj=archive, mode="r:", tarinfo=_Member) as members:
             for member in members:
-                _write(members, member, target, found)
+                _write(archive, member, target, found)
     except tarfile.TarError as error:
         raise UnpackError(str(error)) from None
     if found and not links:
@@ -106,7 +130,7 @@ def unpack(archive: IO[bytes], target: str, *, links: bool) -> None:
 
 
 def _write(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, target: str, links: list[tuple[str, str]]
+    archive: IO[bytes], member: tarfile.TarInfo, target: str, links: list[tuple[str, str]]
 ) -> None:
     name, parts = member.name, member.name.split("/")
     if len(parts) > _MAX_DEPTH or not all(map(_is_plain, parts)):
@@ -115,22 +139,36 @@ def _write(
         raise UnpackError(f"{name!r:.200} is neither file, folder nor link")
     path = f"{target}/{name}"
     if member.isdir():
-        os.makedirs(path, mode=0o755, exist_ok=True)
-        return
-    with suppress(FileExistsError):
-        os.makedirs(os.path.dirname(path), mode=0o755)
-    if member.issym():
+        _make_folder(path)
+    elif member.issym():
+        _make_folder(os.path.dirname(path))
         links.append((path, member.linkname))
-        return
-    source = archive.extractfile(member)
-    assert source is not None  # it is a file
-    with source, open(os.open(path, NEW, 0o755 if member.mode & 0o100 else 0o644), "wb") as stream:
+    else:
+        _write_file(archive, member, path)
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.mkdir(path, 0o755)
+    except OSError:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+
+
+def _write_file(archive: IO[bytes], member: tarfile.TarInfo, path: str) -> None:
+    mode = 0o755 if member.mode & 0o100 else 0o644
+    try:
+        fd = os.open(path, NEW, mode)
+    except FileNotFoundError:  # what is in a folder may come without it
+        _make_folder(os.path.dirname(path))
+        fd = os.open(path, NEW, mode)
+    with open(fd, "wb", buffering=0) as stream:
+        archive.seek(member.offset_data)
         left = member.size
-        while piece := source.read(min(left, PIECE_BYTES)):
-            stream.write(piece)
+        while piece := archive.read(min(left, PIECE_BYTES)):
+            write_all(stream.fileno(), piece)
             left -= len(piece)
         if left:
-            raise UnpackError(f"{name!r:.200} is cut short")
+            raise UnpackError(f"{member.name!r:.200} is cut short")
         os.utime(stream.fileno(), (member.mtime, member.mtime))
 
 

@@ -11,6 +11,7 @@ The agent says `MAGIC` before its first frame: what a login shell prints before 
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
@@ -39,6 +40,9 @@ _HEAD = struct.Struct(">IBI")
 _LENGTH = struct.Struct(">I")
 _to_json, _from_json = encoder(), decoder()
 
+# What is to be said: the kind, header and body of each frame, made when it is its turn.
+Saying = Iterator[tuple[bytes, Mapping[str, Any], bytes]]
+
 
 class FrameError(ValueError):
     """What came is not what the other side said, or it is no other side of ours."""
@@ -64,6 +68,20 @@ class Speaker:
         whole = _HEAD.pack(5 + len(head) + len(body), kind[0], len(head)) + head + body
         self._prev = sha256(whole).hexdigest()
         return whole
+
+    def next_of(self, queue: deque[Saying]) -> bytes:
+        """The next frames of what is to be said, as many as make a piece: whatever is written wakes
+        the other side. Raises OSError of what the frames are made of.
+        """
+        said, size = [], 0
+        while queue and size < PIECE_BYTES:
+            one = next(queue[0], None)
+            if one is None:
+                queue.popleft()
+            else:
+                said.append(self.frame(*one))
+                size += len(said[-1])
+        return b"".join(said)
 
 
 class Listener:

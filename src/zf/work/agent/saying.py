@@ -7,8 +7,6 @@ import platform
 import pwd
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
@@ -18,8 +16,7 @@ from zf.events import AttemptEnded, to_json
 from zf.proof import layout
 from zf.work.agent import frames
 from zf.work.agent.archive import files_below, pack
-
-Saying = Iterator[tuple[bytes, Mapping[str, Any], bytes]]
+from zf.work.agent.frames import Saying
 
 
 def clock() -> float:
@@ -63,12 +60,3 @@ def result(tree: str, token: str, event: AttemptEnded, *, plain: bool) -> Saying
         yield frames.PIECE, {"token": token}, held
     told = {"event": to_json(event), "plain": plain}
     yield frames.END, {"token": token, "sha256": digest.hexdigest(), "bytes": size, **told}, b""
-
-
-def size_of(tree: str) -> int:
-    """About how many bytes it takes."""
-    size = 0
-    with suppress(OSError):
-        for path in files_below(tree, but={layout.ATTEMPTS}):
-            size += os.lstat(f"{tree}/{path}").st_size
-    return size
