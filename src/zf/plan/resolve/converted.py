@@ -58,7 +58,7 @@ def _environment(
     taken = {name: value["from"] for name, value in listed.items() if isinstance(value, dict)}
     if not taken:
         return listed, NOTHING  # type: ignore[return-value]
-    return {name: value for name, value in listed.items() if name not in taken}, taken
+    return {name: value for name, value in listed.items() if isinstance(value, str)}, taken
 
 
 def _artifacts(listed: list[str | dict[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
