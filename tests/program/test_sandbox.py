@@ -361,6 +361,53 @@ def test_a_step_ends_as_it_would_without_it(place, sandbox):
     assert [one["command"] for one in place.status("r", "kept")["survivors"]] == ["sleep 300"]
 
 
+def failing_bwrap(project, tmp_path, times):
+    """One that gives up so often, as it does when a mount is gone that was there before."""
+    told = "bwrap: Can't bind mount /oldroot/ on /newroot/: Unable to apply mount flags"
+    program = tmp_path / "bin/bwrap"
+    program.parent.mkdir()
+    program.write_text(f"""#!/bin/bash
+if [[ " $* " == *" --chdir "* ]] && (( $(cat {tmp_path}/count 2> /dev/null || echo 0) < {times} )); then
+  echo $(( $(cat {tmp_path}/count 2> /dev/null || echo 0) + 1 )) > {tmp_path}/count
+  echo "{told}" >&2
+  exit 1
+fi
+exec {shutil.which("bwrap")} "$@"
+""")
+    program.chmod(0o755)
+    project.env["PATH"] = f"{program.parent}:{project.env['PATH']}"
+    return told
+
+
+@pytest.mark.parametrize("more", [{}, {"memory_mb": 500}, {"shell": ["/usr/bin/env", "bash"]}])
+def test_a_sandbox_that_could_not_be_made_is_made_again(project, tmp_path, more):
+    """Mounts come and go on any machine; one that goes in the wrong moment is no step's failure."""
+    told = failing_bwrap(project, tmp_path, 2)
+    project.task("t", "echo begun", sandbox=True, **more)
+    finished = project.zf("run-phase", "A", "--run-id", "r")
+    assert finished.code == 0, finished.err
+    assert project.log("r", "t").decode() == f"{told}\n{told}\nbegun\n"
+    (note,) = project.status("r", "t")["notes"]
+    assert note == "a sandbox could not be made, which the log says, and was made again"
+    assert project.zf("verify", "r").code == 0
+
+
+def test_one_that_can_never_be_made_is_no_end_of_the_step(project, tmp_path):
+    told = failing_bwrap(project, tmp_path, 100)
+    project.task("t", "echo begun", sandbox=True)
+    assert project.zf("run-phase", "A", "--run-id", "r").code == 1
+    status = project.status("r", "t")
+    assert (status["cause"], status["exit_code"]) == ("spawn", 126)
+    assert "its sandbox could not be made, which its log says" in status["detail"]
+    assert project.log("r", "t").decode() == f"{told}\n" * 3
+
+
+def test_a_step_that_begins_and_fails_is_not_begun_again(project):
+    project.task("t", "echo begun; exit 1", sandbox=True)
+    assert project.zf("run-phase", "A", "--run-id", "r").code == 1
+    assert (project.status("r", "t")["cause"], project.log("r", "t")) == ("exit", b"begun\n")
+
+
 def test_nothing_is_left_of_it_when_zf_is_killed(project):
     mark = f"zf-sandboxed-{os.getpid()}"
     project.task("make", f"echo begun; exec -a {mark} sleep 300", sandbox=True)

@@ -39,6 +39,8 @@ def shortest_cycles(needs: _Edges) -> Iterator[list[str]]:
     A cycle starts with its smallest name; each name needs the next, the last needs the first.
     """
     levels = levels_of(needs)
+    if len(levels) == len(needs):
+        return
     stuck = {name: needed for name, needed in needs.items() if name not in levels}
     inside = {n: sorted(need for need in stuck[n] if need in stuck) for n in sorted(stuck)}
     for names in _knots(inside):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zf.errors import error_text
 from zf.events import FAILED, WELL, Cause, Status, timestamp
 from zf.lean import lazy
+from zf.lean.records import replace
 from zf.model import NOTHING, is_limited, recorded_step
 from zf.proof import layout
 from zf.proof.lines import list_lines, object_lines
@@ -386,10 +387,15 @@ class Attempt:
         file = None
         if step.shell or self._wall is not None:
             file = walls.file_of(self._wall, context, outcome, step, command.file)
-        wall = self._behind(env, file.seen if file else "", on=on is not None)
-        with file or nullcontext():
-            leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
-            return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
+
+        def once(meanwhile: Callable[[], None] | None = None) -> Ended:
+            wall = self._behind(env, file.seen if file else "", on=on is not None)
+            with file or nullcontext():
+                leader, pipe = context.shell.start(env, *script, file, on, wall=wall)
+                return context.supervisor.run(leader, pipe, capture, terms, meanwhile, keys)
+
+        ended = once(meanwhile)
+        return ended if self._wall is None or on else self._wall.stood(ended, once)
 
     def _terminal(
         self, command: Command, capture: Capture
@@ -399,15 +405,15 @@ class Attempt:
             return terminal.for_step(capture, command.label)
         return nullcontext()
 
-    def _behind(self, values: Mapping[str, str], script: str = "", *, on: bool = False) -> Behind:
-        """What a step's command line is put behind, in the current folder. Raises
-        NotStartedError.
-        """
+    def _behind(
+        self, values: Mapping[str, str], script: str | None = None, *, on: bool = False
+    ) -> Behind:
+        """What a command line is put behind, in the current folder. Raises NotStartedError."""
         found = NOTHING_BETWEEN
         if self._wall is not None:
             found = self._wall.behind(self._env, values, script, on=on)
         if self._limits is not None:
-            return Behind(behind(self._limits.words, found.words))
+            return replace(found, words=behind(self._limits.words, found.words))
         return found
 
     def _collect(self) -> None:

@@ -48,6 +48,8 @@ MISSING = (
 # Python and the worker ignore some signals; a step starts with all of them as usual. All of them
 # are named: of each that is not, the C library asks first what becomes of it, 60 calls a step.
 _SIGNALS = frozenset(signal.valid_signals())
+# Where what a step is behind finds the file that it reports to.
+REPORT = FD + 1
 # The child's pid, and the pipe its output comes from.
 Started = tuple[int, int]
 
@@ -82,12 +84,14 @@ class ScriptFile(Struct, frozen=True):
 class Behind(Struct, frozen=True):
     """What a step's command line is put behind: words after the path of their program, and their
     own environment where they do not have the step's; `elsewhere` its program is found in there,
-    and every script it reads has to be a file.
+    and every script it reads has to be a file. They write to `report`, if it is one,
+    on descriptor 4.
     """
 
     words: Sequence[str] = ()
     env: Mapping[str, str] | None = None
     elsewhere: bool = False
+    report: int = -1
 
 
 NOTHING_BETWEEN = Behind()
@@ -183,7 +187,8 @@ class Shell:
         if wall.words:
             argv, program = (*wall.words[1:], program, *argv[1:]), wall.words[0]
         values = env if wall.env is None else wall.env
-        spawn = partial(self._spawn, program, argv, values, script, on)
+        opened = _opened(script, wall.report)
+        spawn = partial(self._spawn, program, argv, values, opened, on)
         try:
             return spawn() if self._confine is None else _in_a_thread(self._confine, spawn)
         except ValueError:  # a NUL, which no argument or variable can hold
@@ -214,11 +219,10 @@ class Shell:
         program: str,
         argv: tuple[str, ...],
         env: Mapping[str, str],
-        script: int,
+        opened: tuple[tuple[int, int, int], ...],
         on: Terminal | None,
     ) -> Started:
         pipe, output = (on.master, -1) if on else os.pipe()
-        opened = ((os.POSIX_SPAWN_DUP2, script, FD),) if script >= 0 else ()
         # Opened by the leader of a session that has none, a terminal becomes its own.
         streams = (
             ((os.POSIX_SPAWN_OPEN, 0, on.name, os.O_RDWR, 0), *_both(0)) if on else _both(output)
@@ -242,6 +246,12 @@ class Shell:
                 os.close(output)
         os.set_blocking(pipe, False)
         return pid, pipe
+
+
+def _opened(script: int, report: int) -> tuple[tuple[int, int, int], ...]:
+    """Have a program find its script, and where to report to, if it is to have them."""
+    opened = ((os.POSIX_SPAWN_DUP2, script, FD),) if script >= 0 else ()
+    return (*opened, (os.POSIX_SPAWN_DUP2, report, REPORT)) if report >= 0 else opened
 
 
 def _both(fd: int) -> tuple[tuple[int, int, int], ...]:

@@ -5,7 +5,7 @@ them is to run: a sandbox, which each step gets anew, or a container, in which a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from zf.work.context import WorkerContext
     from zf.work.environment import Environment
     from zf.work.outcome import Outcome
+    from zf.work.supervise.supervisor import Ended
     from zf.work.walls import boxed
     from zf.work.walls import sandbox as sandboxes
 else:  # a task that has a wall has one of the two
@@ -34,6 +35,9 @@ else:  # a task that has a wall has one of the two
     sandboxes = lazy.module("zf.work.walls.sandbox")
 
 SANDBOX, CONTAINER, _NONE = "sandbox", "container", "none"
+# How often the sandbox of a step is made before it is given up.
+_TRIES = 3
+_FELL = "a sandbox could not be made, which the log says, and was made again"
 
 
 class Wall:
@@ -59,20 +63,44 @@ class Wall:
         return self._boxed.file(name)
 
     def behind(
-        self, env: Environment, values: Mapping[str, str], script: str = "", *, on: bool = False
+        self,
+        env: Environment,
+        values: Mapping[str, str],
+        script: str | None = None,
+        *,
+        on: bool = False,
     ) -> Behind:
         """What the command line of a step is put behind, in the current folder, with its variables;
-        `script` is the file that it has its script in, if any, `on` a terminal. NotStartedError.
+        `script` is the file that it has its script in, if in any, and None for what runs beside the
+        steps; `on` a terminal. NotStartedError.
         """
         with _starting():
             if self._boxed is None:
                 sandbox = self.sandbox(env)
-                words = sandbox.words(os.getcwd(), script) if sandbox else ()
-                return Behind(words)
+                words = sandbox.words(os.getcwd(), script or "") if sandbox else ()
+                if sandbox is None or script is None:
+                    return Behind(words)
+                with_report, report = sandbox.reported(words)
+                return Behind(with_report, report=report)
             behind = self._boxed.behind(env, values, on=on)
             self._outcome.isolation = CONTAINER
             self._outcome.container = self._boxed.told
             return behind
+
+    def stood(self, ended: Ended, again: Callable[[], Ended]) -> Ended:
+        """How a step ended that began behind it: a sandbox that could not be made is made again, as
+        mounts of the machine may have changed meanwhile. NotStartedError.
+        """
+        tries = 1
+        while self._sandbox is not None and not self._sandbox.stood(ended.exit_code):
+            if tries == _TRIES:
+                told = "its sandbox could not be made, which its log says"
+                raise NotStartedError(told, CANNOT_START)
+            if _FELL not in self._outcome.notes:
+                self._outcome.notes.append(_FELL)
+            tries += 1
+            ended = again()
+        return ended
 
     def judge(self) -> None:
         """Fail a task that made, in spite of its wall, what is read-only behind it."""
@@ -100,6 +128,8 @@ class Wall:
 
     def end(self) -> None:
         """Remove what was made for it, with all that is in there."""
+        if self._sandbox is not None:
+            self._sandbox.close()
         if self._boxed is not None and (problem := self._boxed.end()):
             self._outcome.notes.append(problem)
 

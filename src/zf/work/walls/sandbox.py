@@ -11,6 +11,7 @@ with no time to clean up. zf ends such trees itself, also when a worker was kill
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import stat
@@ -20,7 +21,7 @@ from glob import iglob
 from typing import Any
 
 from zf.lean.records import Struct, field, replace
-from zf.work.shell import CannotStandError, which
+from zf.work.shell import REPORT, CannotStandError, which
 
 PROGRAM = "bwrap"
 MISSING = "it takes bubblewrap, and no `bwrap` is on the PATH"
@@ -43,6 +44,10 @@ _NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try", "--cap-
 # commits come from.
 FIXED = (".git", "zf.yaml", "tasks", ".zenflow/tasks")
 _PROBE_S = 10
+# How bubblewrap ends when it has not begun what is in the sandbox, and what it reports otherwise.
+_FAILED, _BEGUN = 1, b'"exit-code"'
+# Above all descriptors that a step is given.
+_HIGH = 10
 # In place of true and false, where another process has made the network.
 JOINED = "joined"
 _WILD = frozenset("*?[")
@@ -91,6 +96,8 @@ class Sandbox:
         # What has the program be in a network that others are in; empty for one of its own, or for
         # that of the system.
         self._joining: Sequence[str] = ()
+        # Where bubblewrap reports whether it began what is in the sandbox.
+        self._report = -1
 
     @property
     def has_network(self) -> bool:
@@ -100,6 +107,33 @@ class Sandbox:
     def join(self, words: Sequence[str]) -> None:
         """From now on, have what is put behind this command line be in its network."""
         self._joining = words
+
+    def reported(self, words: Sequence[str]) -> tuple[Sequence[str], int]:
+        """The same command line, so that `stood` knows of what it runs, and the file that is to be
+        on descriptor 4 of it.
+        """
+        if self._report < 0:
+            made = os.memfd_create("zf-report", os.MFD_CLOEXEC)
+            self._report = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+            os.close(made)
+        os.truncate(self._report, 0)
+        os.lseek(self._report, 0, os.SEEK_SET)
+        # After its own path, and its name where it stands first.
+        at = len(self._joining) + 1 if self._joining else 2
+        return (*words[:at], "--json-status-fd", str(REPORT), *words[at:]), self._report
+
+    def stood(self, exit_code: int | None) -> bool:
+        """Whether what was `reported`, and ended with this code, had begun in its sandbox.
+
+        bubblewrap looks at all mounts one by one, and gives up when one is gone by then: whoever on
+        this machine removes a folder on which something was mounted can bring that about.
+        """
+        return exit_code != _FAILED or _BEGUN in os.pread(self._report, 4096, 0)
+
+    def close(self) -> None:
+        if self._report >= 0:
+            os.close(self._report)
+            self._report = -1
 
     def words(self, workdir: str, script: str = "") -> tuple[str, ...]:
         """The command line that a step's own is put behind, for one that starts in this folder and
@@ -335,7 +369,8 @@ def why_not(program: str | None) -> str:
     if program is None:
         return MISSING
     words = [word for words in _SYSTEM for word in words]
-    tried = [program, *words, "--unshare-net", *_NAMESPACES, "--", "/bin/sh", "-c", ":"]
+    tried = [program, *words, "--unshare-net", *_NAMESPACES, "--json-status-fd", "1"]
+    tried += ["--", "/bin/sh", "-c", ":"]
     try:
         ended = subprocess.run(
             tried, capture_output=True, timeout=_PROBE_S, check=False, stdin=subprocess.DEVNULL
