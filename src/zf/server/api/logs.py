@@ -14,7 +14,7 @@ from zf.proof import layout, read
 from zf.server.api.needs import AllRuns, Project, Viewer
 from zf.server.live import lines
 from zf.server.problems import Refused
-from zf.server.sending import sent
+from zf.server.sending import described, sent
 
 router = APIRouter(tags=["logs"])
 
@@ -57,7 +57,12 @@ class LogFound(BaseModel):
     next: str | None
 
 
-@router.get(BASE, summary="A log, whole or a range of its bytes", response_class=Response)
+@router.get(
+    BASE,
+    summary="A log, whole or a range of its bytes",
+    response_class=Response,
+    responses=described("text/plain"),
+)
 def log_bytes(
     run: str,
     task: str,
