@@ -22,9 +22,15 @@ def _made(kind):
 
 
 @pytest.fixture(scope="session")
-def engine():
+def rootful():
     with _made(Engine) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def engine(rootful):
+    """The one of a test, if it does not say another."""
+    return rootful
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.program.conftest import Box, watched
-from tests.support.attacks import AGAINST_FILES, attack, told
+from tests.support.attacks import AGAINST_FILES, INHERITED, attack, told
 from tests.support.attempts import processes
 from tests.support.engines import HOST, SMALL
 
@@ -33,8 +33,8 @@ ALONE = {"image": SMALL, "pull": "never", "network": False}
 
 # With root's Podman always; with that of a user who is not root as a campaign, and in part below.
 @pytest.fixture(params=["root", pytest.param("rootless", marks=pytest.mark.campaign)])
-def engine(request, engine):
-    return engine if request.param == "root" else request.getfixturevalue("rootless")
+def engine(request):
+    return request.getfixturevalue("rootful" if request.param == "root" else "rootless")
 
 
 @pytest.fixture
@@ -138,8 +138,7 @@ ESCAPES = {
     "the loopback of the machine": "exec 9<>/dev/tcp/127.0.0.1/$PORT",
     "a daemon's socket": "test -S /run/docker.sock -o -S /var/run/docker.sock -o -d /run/podman",
     "the root of the first process": "ls /proc/1/root$ZENFLOW_ROOT/proofs/r/events.jsonl",
-    "an inherited descriptor": "for n in 3 4 5 6 7 8 9 10 11; do { : >&$n; } 2>/dev/null && exit 9"
-    "; done; false",
+    "an inherited descriptor": INHERITED,
     "unmount what covers it": "umount $ZENFLOW_ROOT/proofs",
     "mount over it": "mount -t tmpfs none /mnt",
     "a user namespace in which to unmount": "unshare --user --map-root-user --mount"
@@ -419,3 +418,57 @@ def test_an_image_is_part_of_the_key(place, engine):
         assert "container" in finished.out
     finally:
         engine.run("untag", name, name)
+
+
+def test_what_is_not_of_the_project_is_the_images_own_and_gone_with_the_task(place):
+    """And what `tasks/` and `proofs/` lie in cannot be moved away."""
+    (place.root / ".zenflow").mkdir()
+    places = "/forged /root/forged /tmp/forged /run/forged /var/forged"
+    place.task(
+        "first", f"mkdir -p /var; touch {places}; ! mv .zenflow away", container=boxed(place)
+    )
+    place.task("next", f"! ls {places}", needs=["first"], container=boxed(place))
+    (place.root / "tasks").rename(place.root / ".zenflow/tasks")
+    finished = place.zf("run-phase", "A", "--run-id", "r")
+    assert finished.code == 0, finished.err + finished.out
+    said = (place.root / ".zenflow/proofs/r/next/20-logs/step-0.log").read_text()
+    assert [f"'{path}'" in said for path in places.split()] == [True] * 5
+    assert not Path("/forged").exists()
+
+
+def test_a_step_that_ends_all_that_is_in_there_ends_itself_alone(place):
+    place.task("all", "kill -TERM 1; kill -KILL -1", cleanup=["echo cleaned"], container=ALONE)
+    place.task("next", "echo here", container=ALONE)
+    assert place.zf("run-phase", "A", "--run-id", "r").code == 1
+    assert place.status("r", "all")["status"] == "failure"
+    cleaned = place.root / "proofs/r/all/20-logs/cleanup-0.log"
+    assert cleaned.read_text() == "cleaned\n"
+    assert place.log("r", "next", 0) == b"here\n"
+
+
+def test_what_a_task_asks_for_is_open_and_no_more_memory_than_it_says(place):
+    """The loopback of this machine, a folder outside, what listens there; the rows that say so."""
+    outside = place.root.parent / "outside"
+    outside.mkdir()
+    at = str(outside / "daemon")
+    memory = "/sys/fs/cgroup/memory/memory.limit_in_bytes"
+    lines = {
+        "loopback": "exec 9<>/dev/tcp/127.0.0.1/$PORT",
+        "outside": f"touch {outside}/forged",
+        "a daemon": f"{python_of(place)} -c 'import socket;"
+        f' socket.socket(socket.AF_UNIX).connect("{at}")\'',
+        "memory": f'test "$(cat {memory} || cat /sys/fs/cgroup/memory.max)" = 67108864',
+    }
+    said = {**boxed(place), "network": "host", "memory": "64m"}
+    said["volumes"] = [*said["volumes"], f"{outside}:{outside}"]
+    with socket.socket() as server, socket.socket(socket.AF_UNIX) as daemon:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        daemon.bind(at)
+        daemon.listen()
+        port = server.getsockname()[1]
+        finished = attack(place, lines, container=said, env={"PORT": str(port)})
+    if "cgroup" in finished.out:
+        pytest.skip(f"no limit of memory here: {finished.out}")
+    assert told(place) == dict.fromkeys(lines, "done"), finished.out
+    assert (outside / "forged").exists()
