@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from zf.audit.gates.check import Answer
 from zf.audit.verify import verify
 from zf.run.gates import box
 
+DOCS = Path(__file__).parents[2] / "docs"
 FILE = """
 tasks:
   build: {run: "echo page > $ARTIFACTS_DIR/page; echo v=1 >> $ZF_OUTPUT", outputs: [v]}
@@ -112,23 +114,36 @@ def test_a_live_run_goes_on_once_it_is_approved_and_a_second_answer_changes_noth
     assert "approval: approved by ann at" in explained
 
 
-def test_the_line_in_the_docs_accepts_it_and_nothing_that_was_changed(gated, keys):
+def typed(page, gated):
+    """The line by which a page of the docs checks an approval, as one types it for run r, and the
+    folder to type it in.
+    """
+    text = (DOCS / page).read_text().replace(" \\\n", " ")
+    [line] = [one for one in text.splitlines() if "ssh-keygen -Y verify" in one]
+    line = line.strip().removeprefix("$ ").replace("ann@example.org", "ann").replace("/RUN/", "/r/")
+    return line, gated.root if "proofs/r/" in line else gated.proof("r", "deploy", "99-summary")
+
+
+@pytest.mark.parametrize("page", ["reference/approvals.md", "how-to/ask-before-a-deploy.md"])
+def test_the_line_in_the_docs_accepts_it_and_nothing_that_was_changed(gated, page):
     gated.suspended()
     gated.answer("approve")
     assert gated.zf("resume", "r").code == 0
-    folder = gated.proof("r", "deploy", "99-summary")
-    line = (folder / "approval.json").read_bytes()
+    line, folder = typed(page, gated)
 
-    def checked(data):
-        words = f"-Y verify -f {keys}/allowed_signers -I ann -n zf-approval-v1 -s approval.json.sig"
-        return subprocess.run(
-            ["ssh-keygen", *words.split()], cwd=folder, input=data, capture_output=True, check=False
-        ).returncode
+    def checked():
+        return subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, check=False)
 
-    assert checked(line) == 0
-    assert checked(line.replace(b"deploy", b"deplox")) != 0
+    said = checked()
+    assert said.stdout.startswith(b'Good "zf-approval-v1" signature for ann '), said.stderr
+    assert said.returncode == 0
+    statement = gated.proof("r", "deploy", "99-summary", "approval.json")
+    genuine = statement.read_bytes()
+    statement.chmod(0o600)
+    statement.write_bytes(genuine.replace(b"deploy", b"deplox"))
+    assert checked().returncode != 0
     [asked] = gated.told("approval_asked")
-    assert json.loads(line)["subject_sha256"] == asked["sha256"]
+    assert json.loads(genuine)["subject_sha256"] == asked["sha256"]
     text = json.dumps(asked["subject"], sort_keys=True, separators=(",", ":")) + "\n"
     assert sha256(text.encode()).hexdigest() == asked["sha256"]
 

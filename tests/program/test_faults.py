@@ -149,6 +149,14 @@ def test_a_crash_at_some_calls(small, who, what):
         assert CRASHES[who](small, Fault(who, what, number))
 
 
+def test_a_run_that_was_told_of_is_there(small):
+    """Whoever reads the first line of progress can ask for the run, whatever becomes of zf."""
+    done, call = small.struck_by(Fault("runner", KILL, 1, names=("rename",)), *RUN)
+    assert call.endswith("/r1 STRUCK")
+    assert not small.proof("r1").exists()
+    assert done.err == ""
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize("what", [KILL, TEAR])
 @pytest.mark.parametrize("who", CRASHES)

@@ -427,7 +427,7 @@ def new_folder(
             traceparent=request.trace.traceparent,
         )
         began = recorder.record(started)
-        recorder.commit()
+        journal.commit()
         known.remember_place(staging)
         os.rename(staging, request.run_dir)
     except OSError as error:
@@ -437,6 +437,7 @@ def new_folder(
         raise not_writable(proofs, error) from None
     with recording(run):
         sync_folder(proofs)
+        recorder.commit()  # told of only now: who hears of the run finds it
     return recorder, began, about, started
 
 

@@ -209,41 +209,6 @@ def test_a_run_outlives_the_server_and_is_closed_from_its_proof(project):
     assert terminal(project)[item] == ["item_done"]
 
 
-def kills(project: Project, count: int, items: int) -> None:
-    """Kill the server at one line of its queue after the other, and start it again."""
-    words = {f"w{number}" for number in range(items)}
-    for word in sorted(words):
-        assert project.zf("enqueue", "E", "-i", f"word={word}").code == 0
-    for number in range(count):
-        server = Server(project)
-        server.start()
-        at = len(lines(project)) + 1 + number % 2
-        eventually(lambda at=at: len(lines(project)) >= at or _all_over(project, items))
-        server.kill()
-    with Server(project):
-        eventually(lambda: _all_over(project, items))
-    # Each task appends: what ran twice would be there twice, and what was lost not at all.
-    assert sorted((project.root / "ran").read_text().split()) == sorted(words)
-    assert {*map(tuple, terminal(project).values())} == {("item_done",)}
-
-
-def _all_over(project: Project, items: int) -> bool:
-    return len(terminal(project)) == items
-
-
-def test_the_server_is_killed_at_lines_of_its_queue(project):
-    kills(project, 4, 3)
-
-
-@pytest.mark.campaign
-def test_the_server_is_killed_a_thousand_times(tmp_path):
-    for number in range(50):
-        project = Project(tmp_path / f"project-{number}")
-        (project.root / "zf.yaml").write_text(PROJECT)
-        kills(project, 20, 10)
-        project.end_all()
-
-
 def test_metrics_are_numbers_that_prometheus_reads(project):
     with Server(project) as server:
         over(server, enqueued(server, phases=["E"]))
