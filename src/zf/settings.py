@@ -66,7 +66,9 @@ class RunOptions(Options, more=REPORTS):
         "--with-needs", verbs=(TASK,), help="Run everything it needs first."
     )
     failed: Option[bool] = Option(
-        "--failed", verbs=(RERUN,), help="Every task that did not succeed."
+        "--failed",
+        verbs=(RERUN,),
+        help="Every task that did not succeed, which is also what is meant if no part is named.",
     )
     first: Option[str | None] = Option(
         "--from",

@@ -47,6 +47,16 @@ def test_after_a_failure_the_advised_command_runs_what_did_not_succeed(project):
     assert advised(project.zf("explain", "r2").out) == []
 
 
+def test_a_rerun_without_more_words_is_of_what_did_not_succeed_in_the_newest_run(project):
+    broken(project)
+    project.zf("run", "--run-id", "r1")
+    (project.root / "mended").touch()
+    done = project.zf("rerun", "--run-id", "r2")
+    assert (done.code, project.json("r2", "run.json")["rerun_of"]) == (0, "r1")
+    assert "nothing to run again of r2: every task succeeded" in project.zf("rerun").err
+    assert "one of --failed" in project.zf("rerun", "--failed", "--from", "a").err
+
+
 def test_a_task_run_alone_is_advised_to_be_run_alone_again(project):
     broken(project)
     [command] = advised(project.zf("run-task", "a", "--run-id", "r1").out)
@@ -342,10 +352,14 @@ def test_what_has_blanks_in_its_name_is_in_quotes_where_it_is_to_be_typed(projec
 def test_a_task_in_the_place_of_a_run_is_told_which_words_are_meant(project, verb, name, says):
     project.task("a", 'echo "$TASK_ID"', matrix={"x": ["1"]})
     project.task("b", "true")
-    project.zf("run")
+    project.zf("run", "--run-id", "r1")
     [command] = re.findall("zf .*", project.zf(verb, name).err)
     assert command == f"zf {says} latest {name}"
     assert name in typed(project, command).out
+    project.zf("run", "b" if name != "b" else "a")
+    [earlier] = re.findall("zf .*", project.zf(verb, name).err)
+    assert earlier == f"zf {says} r1 {name}"
+    assert name in typed(project, earlier).out
 
 
 def test_a_step_is_not_told_to_wait_for_its_own_run(project):

@@ -419,10 +419,13 @@ def begin_rerun(run: str, options: RunOptions) -> int:
     from zf.proof.read import plan_json, run_json
     from zf.run.rerun import select
 
-    if [options.failed, options.first is not None, options.only is not None].count(True) != 1:
+    chosen = [options.failed, options.first is not None, options.only is not None].count(True)
+    if chosen > 1:
         raise ZfError("rerun takes one of --failed, --from TASK and --only EXPR")
     if options.downstream and options.first is None:
         raise ZfError("--downstream goes with --from TASK")
+    if not chosen:
+        options.values["failed"] = True
     with Beside() as beside:
         flow, settings = settle(options, Asked(), beside)
         if not settings.cached.given:  # what is to run again is not what an earlier run did

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from zf.report.waiting import Wait
     from zf.report.words import Style
 
+# So many runs are looked at for a task that was named in the place of a run.
+_FEW = 20
+
 
 def register(app: typer.Typer) -> None:
     """Add this family's verbs."""
@@ -250,17 +253,23 @@ def _found(run: str, verb: str) -> str:
     try:
         return find_run(run)
     except ZfError as error:
-        hint = f"for the task of this name: zf {verb} latest {in_shell(run)}"
-        if verb and _is_task_of_latest(run):
+        newest = _run_with(run) if verb else ""
+        hint = f"for the task of this name: zf {verb} {newest} {in_shell(run)}"
+        if newest:
             raise ZfError(str(error), code=error.problems[0].code, hint=hint) from None
         raise
 
 
-def _is_task_of_latest(name: str) -> bool:
+def _run_with(task: str) -> str:
+    """How the newest run that has a task of this name is called, if one of the last few has."""
     from zf.proof import read
 
-    try:
-        rows = read.grown_plan(find_run("latest"))["tasks"]
-    except ZfError:
-        return False
-    return any(name in {row["id"], base_of(row["id"])} for row in rows)
+    runs: list[str] = []
+    with suppress(ZfError):
+        runs = read.list_runs(proofs_folder())[:_FEW]
+    for number, run in enumerate(runs):
+        with suppress(ZfError):
+            rows = read.grown_plan(f"{proofs_folder()}/{run}")["tasks"]
+            if any(task in {row["id"], base_of(row["id"])} for row in rows):
+                return in_shell(run) if number else "latest"
+    return ""

@@ -194,7 +194,7 @@ def introduction(here: Surroundings) -> str:
     where = "" if task.workdir in {"", "."} else f" in {printable(task.workdir)}"
     lines = [
         f"zf shell: as the steps of {task.id} would find it{where}; nothing is recorded",
-        f"$ARTIFACTS_DIR is {here.artifacts}, removed at the end if nothing is in it",
+        f"$ARTIFACTS_DIR is {here.artifacts}, removed if it stays empty",
     ]
     by_run: dict[str, list[str]] = {}
     for need, run in here.met.items():
