@@ -44,7 +44,7 @@ def sent(
 
 def described(media_type: str = BYTES) -> dict[int | str, dict[str, Any]]:
     """Such an answer in the description of the API."""
-    content = {media_type: {}}
+    content: dict[str, Any] = {media_type: {}}
     return {
         200: {"description": "The file.", "content": content},
         206: {"description": "The range of it.", "content": content},
