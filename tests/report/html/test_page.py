@@ -136,6 +136,8 @@ def test_who_decided_what_is_told_of_tasks_that_had_to_be_approved(project):
     assert project.zf("resume", "r").code == 1
     text = text_of(project.proof("r"))
     told = text[text.index("Approvals Task Decision By When Key") :]
-    assert re.search(r"deploy did not count .*for ann: Could not verify signature\. ann 20\S+ \S+ UTC", told)
+    assert re.search(
+        r"deploy did not count .*for ann: Could not verify signature\. ann 20\S+ \S+ UTC", told
+    )
     assert re.search(r"deploy rejected not <today> ann 20\S+ \S+ UTC SHA256:\S{43}", told)
     assert "let me" not in text  # nobody vouches for what that one wrote
