@@ -88,10 +88,12 @@ def shell_with_a_clone(tmp_path):
 def test_four_commands_from_a_clone_to_a_report(tmp_path):
     shell, git = shell_with_a_clone(tmp_path)
     asked = shell.type("zf run --report r.html", until=r"Write zf.yaml\? \[Y/n\] $")
-    assert "there are no tasks here yet" in asked
+    assert "there are no tasks here yet: looked at pyproject.toml\n" in asked
     assert "python3 -m unittest discover" in asked
     os.write(shell._fd, b"\n")
     shown = shell._read_until(r"\$ $")
+    assert shown.lstrip("\n").startswith("wrote zf.yaml\nrun ")
+    assert shown.count("\n\n") == 1, "one blank line, before the result"
     assert "next: zf run" not in shown
     assert re.search(r"^PASS .*: 1 task: 1 success", shown, re.MULTILINE)
     verified = shell.type("zf verify")
