@@ -6,7 +6,7 @@ import json
 import random
 import subprocess
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class Keys:
         self.list = "".join(lines)
         self.terms = Terms(self.list, ("bot",), key_of={"bot": TOKEN_KEY}.get)
 
+    @cache  # noqa: B019 - the keys are those of this module, and Ed25519 signs a line one way
     def signed(self, line: bytes, by: str = "ann") -> Answer:
         made = self.signers[by].sign("approval.json", line)["approval.json.sig"]
         return Answer(line.decode(), made.decode())
@@ -287,8 +288,7 @@ def with_the_key_of_another(_, rng, genuine):
 
 @forges("namespace")
 def of_another_namespace(_, rng, genuine):
-    made = genuine.keys.for_runs.sign("x", genuine.line)["x.sig"].decode()
-    return Answer(genuine.answer.statement, made)
+    return Answer(genuine.answer.statement, genuine.for_runs)
 
 
 @forges("byte of the signature")
@@ -349,6 +349,7 @@ class Genuine:
         self.line = self.said.encoded()
         self.answer = keys.signed(self.line)
         self.key = keys.signers["ann"].key_id
+        self.for_runs = keys.for_runs.sign("x", self.line)["x.sig"].decode()
         assert look(self.answer, keys.terms).why == ""
 
     def resigned(self, text: str) -> Answer:

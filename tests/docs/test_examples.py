@@ -28,6 +28,7 @@ def example(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Project, di
 @pytest.mark.parametrize("example", NAMES, indirect=True)
 def test_an_example_ends_as_it_says(example):
     project, expected = example
+    project.env["CI"] = "1"  # where a run waits for its messages
     keys = {by: new_key(project, by) for by in expected.get("approve", {}).values()}
     done = project.zf(
         "run-phase", expected.get("phase", "A"), "--run-id", "r", *expected.get("options", ())
@@ -43,6 +44,8 @@ def test_an_example_ends_as_it_says(example):
     assert set(expected["tasks"]) == {path.parent.parent.name for path in status_files(proof)}
     for file, text in expected.get("files", {}).items():
         assert (proof / file).read_text() == text
+    for file, kind in expected.get("told", {}).items():
+        assert json.loads((project.root / file).read_text())["type"] == kind
     for file, text in expected.get("left", {}).items():
         assert (project.root / file).read_text() == text
     if "hidden" in expected:

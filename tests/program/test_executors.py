@@ -2,29 +2,22 @@
 
 import json
 import os
-import pwd
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from contextlib import suppress
 from hashlib import sha256
-from pathlib import Path
 from random import Random
 
 import pytest
 import yaml
 
-from tests.support import independent_verifier
+from tests.support import sshd
+from tests.support.far import AGENT, LIAR, RELAY, left, of_type, parent, pids, said, verified
 from tests.support.places import tree
-from tests.support.ports import free_port
-from tests.support.program import heard, survivors
-
-AGENT = [sys.executable, "-m", "zf", "agent"]
-RELAY = [sys.executable, str(Path(__file__).parents[1] / "support/relay.py")]
+from tests.support.program import heard
 
 
 @pytest.fixture
@@ -44,27 +37,6 @@ def run(project, name="r", code=0, *words):
     done = project.zf("run-phase", "A", "--run-id", name, *words)
     assert done.code == code, done.err + done.out
     return done
-
-
-def verified(project, name="r"):
-    """Both verifiers find the proof whole, whatever the run came to."""
-    done = project.zf("verify", name, "--json")
-    assert json.loads(done.out)["verdicts"]["INTACT"]["state"] == "passed", done.out
-    assert independent_verifier.verify(str(project.proof(name)))[0]
-
-
-def of_type(project, kind, name="r"):
-    return [e for e in project.events(name) if e["type"] == kind]
-
-
-def left(project):
-    """What runs of all that the project has started, steps on executors with it: their variables
-    name folders beside the project. It is given the time it may take.
-    """
-    until = time.monotonic() + 20
-    while (found := survivors(f"{project.root.parent}/")) and time.monotonic() < until:
-        time.sleep(0.05)
-    return found
 
 
 # The same proof
@@ -362,27 +334,6 @@ def agent_pid(project, attempts=1):
     return found[0]
 
 
-def pids(mark):
-    """The processes of agents: the agent itself, and its worker."""
-    return [
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if said(path).split(b"\0")[-3:-1] == [b"zf", b"agent"]
-        and mark.encode() in said(path.with_name("environ"))
-    ]
-
-
-def parent(pid):
-    return int(said(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()[1])
-
-
-def said(path):
-    try:
-        return path.read_bytes()
-    except OSError:  # gone meanwhile
-        return b") ? 0"
-
-
 @pytest.fixture
 def waiting(far):
     far.env["MARK"] = far.mark
@@ -410,7 +361,9 @@ def test_whatever_agents_die_every_task_is_run_or_called_lost(far, tasks):
     for number in range(tasks):
         far.task(f"t{number}", f"echo {number}; sleep 0.01", executor="far", parallel_safe=True)
     random, killed = Random(tasks), 0
-    with far.popen("run-phase", "A", "--run-id", "r", "-j", "4") as running:
+    # Nobody reads what 2 000 tasks tell, and a pipe that is full holds the run up.
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with far.popen("run-phase", "A", "--run-id", "r", "-j", "4", **quiet) as running:
         while running.poll() is None:
             placed = said(far.proof("r", "events.jsonl")).count(b'"attempt_placed"')
             if killed < placed // 10:
@@ -420,7 +373,6 @@ def test_whatever_agents_die_every_task_is_run_or_called_lost(far, tasks):
                     os.kill(random.choice(agents), signal.SIGKILL)
                     killed += 1
             time.sleep(0.05 * random.random())  # until another moment
-        running.communicate()
     ended = of_type(far, "attempt_ended")
     assert sorted(e["task"] for e in ended) == sorted(f"t{n}" for n in range(tasks))
     came = Counter((e["status"], far.status("r", e["task"])["status"]) for e in ended)
@@ -528,9 +480,6 @@ def test_what_could_only_run_on_a_drained_executor_ends(far):
 # An agent that lies
 
 
-LIAR = [sys.executable, str(Path(__file__).parents[1] / "support/lying_agent.py")]
-
-
 def test_the_same_result_twice_changes_nothing(far):
     far.declare(*LIAR, "again", "zf", "agent")
     far.task("t", "echo t", executor="far")
@@ -578,71 +527,21 @@ def test_what_an_agent_makes_up_does_not_count(far, mode, told):
 # ssh
 
 
-def listens(port):
-    with socket.socket() as asked:
-        return asked.connect_ex(("127.0.0.1", port)) == 0
-
-
-def test_ssh_reaches_an_agent(far, tmp_path):
+def test_ssh_reaches_an_agent(far):
     """A real sshd of this user, with keys made for it."""
-    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    if sshd is None or shutil.which("ssh") is None:
-        pytest.skip("no sshd here (apt-get install openssh-server openssh-client)")
-    for name in ("host", "user"):
-        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name]
-        subprocess.run(words, check=True)
-    shutil.copy(tmp_path / "user.pub", tmp_path / "authorized")
-    port = free_port()
-    words = [sshd, "-D", "-e", "-f", "/dev/null", "-p", str(port), "-h", tmp_path / "host"]
-    options = (
-        "ListenAddress=127.0.0.1",
-        f"AuthorizedKeysFile={tmp_path}/authorized",
-        "StrictModes=no",
-        "UsePAM=no",
-        f"PidFile={tmp_path}/pid",
-        "PermitRootLogin=yes",
-    )
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
-    with subprocess.Popen(
-        [*words, *(w for o in options for w in ("-o", o))], stderr=subprocess.PIPE
-    ) as server:
-        try:
-            until = time.monotonic() + 30
-            while not listens(port):
-                assert server.poll() is None, server.stderr.read()
-                assert time.monotonic() < until
-                time.sleep(0.05)
-            user = pwd.getpwuid(os.geteuid()).pw_name
-            cache = f"XDG_CACHE_HOME={tmp_path}/far"
-            far.declare(
-                "ssh",
-                "-F",
-                "/dev/null",
-                "-p",
-                str(port),
-                "-i",
-                str(tmp_path / "user"),
-                "-o",
-                "BatchMode=yes",
-                "-o",
-                "StrictHostKeyChecking=no",
-                "-o",
-                f"UserKnownHostsFile={tmp_path}/known",
-                f"{user}@127.0.0.1",
-                "env",
-                cache,
-                *AGENT,
-            )
-            far.task("t", "echo $SSH_CONNECTION; echo out > $ARTIFACTS_DIR/x", executor="far")
-            far.task("u", "cat $NEEDS_DIR/t/x", executor="far", needs=["t"])
-            run(far)
-            assert far.log("r", "u") == b"out\n"
-            assert far.status("r", "t")["executor"] == "far"
-            verified(far)
-            server.terminate()
-            server.wait()
-            run(far, "gone", 1)
-            assert far.status("gone", "t")["cause"] == "unreachable"
-        finally:
-            server.kill()
+    if reason := sshd.why_not():
+        pytest.skip(reason)
+    folder = far.root.parent
+    server = sshd.Sshd(folder / "sshd")
+    try:
+        far.declare(*server.start("env", f"XDG_CACHE_HOME={folder}/far", *AGENT))
+        far.task("t", "echo $SSH_CONNECTION; echo out > $ARTIFACTS_DIR/x", executor="far")
+        far.task("u", "cat $NEEDS_DIR/t/x", executor="far", needs=["t"])
+        run(far)
+        assert far.log("r", "u") == b"out\n"
+        assert far.status("r", "t")["executor"] == "far"
+        verified(far)
+    finally:
+        server.close()
+    run(far, "gone", 1)
+    assert far.status("gone", "t")["cause"] == "unreachable"

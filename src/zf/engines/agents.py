@@ -42,6 +42,8 @@ class Agent(Struct):
     ready: bool = False
     given: Given | None = None
     lost: Given | None = None
+    # It went as its machine cannot have it: a full disk, say.
+    could_not: bool = False
     extensions: int = 0
     number: int = 0
     # When what lingers is ended.

@@ -203,6 +203,7 @@ class Remote:
             case frames.ALIVE:
                 agent.offset_s = round(float(header["at"]) - time.time(), 3)
             case frames.BYE:
+                agent.could_not = header.get("cause") == Cause.NODE
                 agent.connection.error = agent.connection.error or str(header.get("error", ""))
             case frames.LOG | frames.TOLD | frames.PIECE | frames.END:
                 self._take_of(agent, frame)
@@ -325,7 +326,9 @@ class Remote:
         if given is None:
             return
         cause, told = launchers.verdict(code, said, spoke=spoke)
-        if (error and cause is Cause.WORKER) or (error and not spoke):
+        if agent.could_not and cause is Cause.WORKER:
+            cause, told = Cause.NODE, f"its agent could not run it: {printable(error)}"
+        elif (error and cause is Cause.WORKER) or (error and not spoke):
             told = (
                 f"what came from its agent is not understood: {printable(error)}"
                 if spoke

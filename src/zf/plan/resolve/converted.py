@@ -55,9 +55,10 @@ def _environment(
     listed: Mapping[str, str | dict[str, str]],
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """The variables with their values, and those that hold outputs of needs."""
-    values = {name: value for name, value in listed.items() if not isinstance(value, dict)}
     taken = {name: value["from"] for name, value in listed.items() if isinstance(value, dict)}
-    return values, taken or NOTHING
+    if not taken:
+        return listed, NOTHING  # type: ignore[return-value]
+    return {name: value for name, value in listed.items() if isinstance(value, str)}, taken
 
 
 def _artifacts(listed: list[str | dict[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:

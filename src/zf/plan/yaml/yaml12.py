@@ -176,7 +176,8 @@ def read(source: Source, parser: type[Any] = _Parser) -> Document:
 def _compose(source: Source, parser: type[Any]) -> Node | None:
     text = source.text
     try:
-        deep = sum(map(text.count, _LEVEL_STARTS)) > parser.safe_levels
+        safe = parser.safe_levels
+        deep = len(text) > safe and sum(map(text.count, _LEVEL_STARTS)) > safe
         root: Node | None = (_watched(parser) if deep else parser)(text).get_single_node()
     except _TooDeep:
         _refuse_depth(source, parser)

@@ -30,7 +30,8 @@ from zf.work.agent import frames, spec
 from zf.work.agent.archive import UnpackError, unpack
 from zf.work.agent.folders import Folders, cache_of
 from zf.work.agent.frames import Frame, FrameError, Listener, Saying, Speaker
-from zf.work.agent.saying import clock, hello, result
+from zf.work.agent.saying import CLOCK, clock, hello, result
+from zf.work.agent.waking import Waking
 from zf.work.pool import Pool
 
 # How often the logs of what runs are looked at, and the longest wait for anything.
@@ -78,6 +79,7 @@ class Agent:
         self._incoming = -1
         self._lease_s = 60.0
         self._until = clock() + self._lease_s
+        self._waking = Waking(CLOCK)
         self._sent_bytes = 0
         self._busy_at = 0.0
         self._exit_code: int | None = None
@@ -87,6 +89,7 @@ class Agent:
         """Until the runner has said goodbye or is gone; the exit code."""
         signal.signal(signal.SIGTERM, self._terminate)
         signal.signal(signal.SIGHUP, self._terminate)
+        self._renew()
         self._say(frames.HELLO, hello())
         try:
             while self._exit_code is None:
@@ -164,7 +167,7 @@ class Agent:
             case frames.KILL:
                 self._kill(header)
             case frames.RENEW:
-                self._until = clock() + self._lease_s
+                self._renew()
                 self._say(frames.ALIVE, {"number": header["number"], "at": time.time()})
             case frames.BYE:
                 self._exit_code = 0
@@ -178,11 +181,16 @@ class Agent:
         except OSError as error:
             self._fail(error_text(error))
 
+    def _renew(self) -> None:
+        self._until = clock() + self._lease_s
+        self._waking.put_off(self._lease_s)
+
     # The run, and what it brings.
 
     def _begin(self, header: Mapping[str, Any], body: bytes) -> None:
         self._said, self._spec = header, json_decode(body)
         self._lease_s = header["lease_s"]
+        self._renew()
         self._folders = Folders(cache_of(self._environ))
         if self._folders.has_checkout(header["checkout"]):
             self._be_ready()
@@ -308,12 +316,12 @@ class Agent:
         """The attempt cannot be, or this agent cannot: the runner hears why."""
         one, self._under_way = self._under_way, None
         if one is None:
-            self._give_up(why)
+            self._give_up(why, Cause.NODE)
         else:
             self._say(frames.END, {"token": one.token, "error": printable(why)})
 
-    def _give_up(self, why: str) -> None:
-        self._say(frames.BYE, {"error": printable(why)})
+    def _give_up(self, why: str, cause: Cause = Cause.WORKER) -> None:
+        self._say(frames.BYE, {"error": printable(why), "cause": cause})
         self._write()
         self._exit_code = _LEFT_ALONE
 

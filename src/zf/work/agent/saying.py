@@ -18,11 +18,12 @@ from zf.work.agent import frames
 from zf.work.agent.archive import files_below, pack
 from zf.work.agent.frames import Saying
 
+CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 def clock() -> float:
     """Seconds of a clock that goes on while the machine sleeps, where it has one."""
-    number = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime(number)
+    return time.clock_gettime(CLOCK)
 
 
 def hello() -> dict[str, Any]:
