@@ -110,8 +110,15 @@ def axes(typed: Sequence[str], source: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def refuse_dash(text: str | None, source: str) -> None:
+    """Raises ZfError for `-`, by which nobody means a file of that name."""
+    if text == "-":
+        raise _bad(source, text, "the name of a file, such as ./- or /dev/stdout")
+
+
 def file_named(text: str, source: str) -> str:
     """The file's whole path, from where it was typed: zf may go elsewhere."""
+    refuse_dash(text, source)
     if text and not os.path.isdir(text):
         return os.path.abspath(text)
     raise _bad(source, text, "the name of a file")

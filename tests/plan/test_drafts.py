@@ -48,6 +48,18 @@ def test_a_cycle_shows_its_shortest_path_and_the_line_of_each_edge(tmp_path):
     )
 
 
+def test_of_a_long_circle_its_beginning_and_its_end_are_shown(tmp_path):
+    files = {f"t{n:02}": good(f"t{n:02}", f"t{(n + 1) % 40:02}") for n in range(40)}
+    [problem] = loaded(tmp_path, files).problems
+    shown = " -> ".join(f"t{n:02}" for n in range(8))
+    assert problem.message == (
+        f"tasks need each other in a circle: {shown} -> ... 31 more ... -> t39 -> t00"
+    )
+    assert problem.hint.endswith(
+        "; ... 30 more ...; t38 needs t39 (tasks/t38/task.yaml:3); t39 needs t00 (tasks/t39/task.yaml:3)"
+    )
+
+
 def test_separate_cycles_are_told_separately(tmp_path):
     files = {"a": good("a", "b"), "b": good("b", "a"), "c": good("c", "d"), "d": good("d", "c")}
     codes = [(p.code, p.file) for p in loaded(tmp_path, files).problems]

@@ -49,3 +49,12 @@ def test_an_axis_that_counts_has_keys_of_its_own(tmp_path):
     found = said(tmp_path, {"zf.yaml": text})
     assert "error[ZF221]: 'x' in 'matrix' lacks the key 'count'" in found
     assert "did you mean 'count'?" in found
+
+
+def test_of_many_unknown_keys_each_is_told_but_not_each_has_a_guess(tmp_path):
+    """A guess compares with every key: 100 000 of them took more than a minute."""
+    keys = ", ".join(f"timeout_sec{n}: 1" for n in range(60))
+    told = said(tmp_path, {"zf.yaml": f"tasks: {{a: {{run: make, {keys}}}}}\n"})
+    assert told.count("error[ZF220]: unknown key 'timeout_sec") == 60
+    assert told.count("did you mean 'timeout_sec'?") == 50
+    assert told.count("`zf schema` lists all") == 10

@@ -79,6 +79,8 @@ def test_what_is_no_archive_of_a_run_is_refused(project, kind):
         (("nope",), 2, "error[ZF610]"),
         (("r", "-o", "proofs/r/page.html"), 2, "lies in the run's own folder"),
         (("r", "-o", "proofs"), 2, "--output is 'proofs', but must be the name of a file"),
+        (("r", "-o", "-"), 2, "--output is '-', but must be the name of a file, such as ./- or"),
+        (("r", "--trace", "-"), 2, "--trace is '-', but must be the name of a file"),
         (("r", "-o", "zf.yaml/page.html"), 2, "error[ZF660]: "),
     ],
 )
@@ -108,6 +110,25 @@ def test_a_report_that_cannot_be_written_does_not_change_what_the_run_came_to(pr
     assert done.code == code
     assert "error[ZF660]: blocked/page.html: " in done.err
     assert project.zf("verify", "r").code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--run-id", "s", "--report", "-"),
+        ("run", "--run-id", "s", "--junit", "-"),
+        ("verify", "r", "--vsa", "-"),
+        ("export", "r", "-o", "-"),
+    ],
+    ids=" ".join,
+)
+def test_a_dash_is_no_file(run, words):
+    done = run.zf(*words)
+    assert (done.code, done.out) == (2, "")
+    option = "--output" if words[-2] == "-o" else words[-2]
+    assert f"error[ZF110]: {option} is '-', but must be the name of a file" in done.err
+    assert not (run.root / "-").exists()
+    assert not run.proof("s").exists()
 
 
 def test_a_run_task_from_elsewhere_writes_where_it_was_called(project, tmp_path):

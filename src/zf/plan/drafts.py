@@ -17,6 +17,7 @@ from zf.plan.files.pointer import Pointer, pointer_to
 from zf.plan.places import PROJECT_FILE, TASK_FILE
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
+from zf.plan.topology import shown as in_circle
 from zf.plan.yaml import yaml12
 
 if TYPE_CHECKING:
@@ -291,8 +292,8 @@ def _circle(cycle: list[str], known: Mapping[str, Draft]) -> Problem:
     return first.problem(
         ("needs", places[0], "task"),
         "ZF212",
-        f"tasks need each other in a circle: {' -> '.join([*cycle, cycle[0]])}",
-        f"remove one of: {'; '.join(edges)}",
+        f"tasks need each other in a circle: {in_circle([*cycle, cycle[0]])}",
+        f"remove one of: {in_circle(edges, '; ')}",
     )
 
 
@@ -430,7 +431,7 @@ def check_phases(drafts: list[Draft], project: Project, root: str) -> Iterator[P
             yield pointer.problem(
                 ("phases", said[0], "needs", index),
                 "ZF235",
-                f"phases need each other in a circle: {' -> '.join([*cycle, cycle[0]])}",
+                f"phases need each other in a circle: {in_circle([*cycle, cycle[0]])}",
                 " or ".join(["remove it", *_other_edges(edges, said)]),
             )
 

@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 
 from zf.errors import ZfError
 from zf.model import Project, Task
-from zf.plan.topology import reachable, shortest_cycles
+from zf.plan.topology import reachable, shortest_cycles, shown
 
 _Edges = Mapping[str, Collection[str]]
 
@@ -26,7 +26,7 @@ def phase_order(tasks: Mapping[str, Task], project: Project) -> tuple[str, ...]:
     cycle = next(shortest_cycles(needed), None)
     if cycle is not None:
         raise ZfError(
-            f"phases need each other in a circle: {' -> '.join([*cycle, cycle[0]])}",
+            f"phases need each other in a circle: {shown([*cycle, cycle[0]])}",
             code="ZF105",
             hint="phases run one after the other: move a task to another phase",
         )

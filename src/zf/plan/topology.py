@@ -7,10 +7,12 @@ pays for; nothing recurses, so a chain may be of any length.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 # For every name, the names it needs, all of them known.
 _Edges = Mapping[str, Collection[str]]
+# Of a circle in a message.
+_MOST_SHOWN = 10
 
 
 def levels_of(needs: _Edges) -> dict[str, int]:
@@ -49,6 +51,14 @@ def shortest_cycles(needs: _Edges) -> Iterator[list[str]]:
         if cycle:
             start = cycle.index(min(cycle))
             yield cycle[start:] + cycle[:start]
+
+
+def shown(parts: Sequence[str], between: str = " -> ") -> str:
+    """What goes round in a circle, in a line; of many the first and the last."""
+    more = len(parts) - _MOST_SHOWN
+    if more > 0:
+        parts = [*parts[: _MOST_SHOWN - 2], f"... {more} more ...", *parts[-2:]]
+    return between.join(parts)
 
 
 def _knots(needs: _Edges) -> Iterator[set[str]]:

@@ -21,6 +21,7 @@ from zf.errors import Exit, ZfError, in_shell, printable
 from zf.inputs import pairs
 from zf.model import NOTHING
 from zf.settings import RunOptions
+from zf.typed import refuse_dash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,6 +195,7 @@ def verify(
         no_cached=no_cached,
         no_interactive=no_interactive,
     )
+    refuse_dash(vsa, "--vsa")
     trusted = {scheme: path for scheme, path in keys.items() if path is not None}
     if signer and "allowed_signers" not in trusted and policy is None:
         raise ZfError("--signer goes with --allowed-signers FILE, which holds the keys")
@@ -334,6 +336,7 @@ def export(
     if collector is not None:
         return _send(run_dir, collector, as_json=as_json)
     assert output is not None
+    refuse_dash(output, "--output")
     try:
         done = write(run_dir, output, kind=kind)
     except OSError as error:

@@ -9,6 +9,7 @@ from zf.plan.files import written
 from zf.plan.files.place import Loc
 from zf.plan.files.reading import Project, SharedFile, add
 from zf.plan.suggest import nearest
+from zf.plan.topology import shown
 
 
 def include(project: Project) -> None:
@@ -83,6 +84,6 @@ def _circle(file: SharedFile, path: str, known: dict[str, SharedFile | None]) ->
         chain.append(at.written.file)
         real = os.path.realpath(at.written.path)
         if real == path:
-            return " -> ".join([*reversed(chain), chain[-1]])
+            return shown([*reversed(chain), chain[-1]])
         at = known[real]
     return None

@@ -11,6 +11,7 @@ from zf.lean.records import Struct
 from zf.model import RESERVED_ENV, Project, Service, Step, Task
 from zf.plan.suggest import nearest
 from zf.plan.topology import shortest_cycles
+from zf.plan.topology import shown as in_circle
 from zf.variables import (
     BadReferenceError,
     Reference,
@@ -107,8 +108,7 @@ def _unknown(loc: Loc, one: Reference, known: set[str]) -> tuple[str, str]:
 def _circles(loc: Loc, env: Mapping[str, str]) -> Iterator[Finding]:
     needs = {name: _named(name, text) & env.keys() for name, text in env.items()}
     for cycle in shortest_cycles(needs):
-        told = " -> ".join([*cycle, cycle[0]])
-        message = f"values name each other in a circle: {told}"
+        message = f"values name each other in a circle: {in_circle([*cycle, cycle[0]])}"
         yield Finding("ZF263", (*loc, cycle[0]), 0, 0, message, "write one of them out")
 
 

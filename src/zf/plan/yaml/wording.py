@@ -35,6 +35,8 @@ _Loc = tuple[int | str, ...]
 MERGE_KEY = "<<"
 # More keys than a hint can list.
 _MANY = 16
+# A guess compares with every key there is; a file full of wrong keys gets no more than these.
+_MOST_GUESSES = 50
 
 
 class _Found(Struct, frozen=True):
@@ -47,6 +49,7 @@ class _Found(Struct, frozen=True):
     is_key: bool
     # For an entry's key: what stands behind it.
     value: Node
+    may_guess: bool = True
 
     @property
     def subject(self) -> str:
@@ -74,7 +77,7 @@ def explain(
     source: Source, document: Document, form: Form, errors: list[ErrorDetails]
 ) -> list[Problem]:
     """What pydantic found in this document, as problems of the file."""
-    problems = []
+    problems: list[Problem] = []
     for raw in errors:
         kind, loc = raw["type"], raw["loc"]
         is_key = kind == "extra_forbidden" or loc[-1:] == (KEY,)
@@ -83,7 +86,8 @@ def explain(
             continue  # the key itself is reported
         node = document.node_at((*named, KEY) if is_key else named)
         inner, inside = within(form, named) if named else (form, named)
-        found = _Found(inside, raw.get("ctx", {}), node, inner, is_key, document.node_at(named))
+        value, may_guess = document.node_at(named), len(problems) < _MOST_GUESSES
+        found = _Found(inside, raw.get("ctx", {}), node, inner, is_key, value, may_guess)
         if kind == "missing" and _is_said_elsewhere(found):
             continue  # by a word of another system, which is told
         code, message, hint = (_merge_key if MERGE_KEY in named else _WORDS[kind])(found)
@@ -122,7 +126,7 @@ def _is_cut_off(found: _Found) -> bool:
 def _unknown_key(found: _Found) -> _Wording:
     key = str(found.loc[-1])
     known = _keys_around(found)
-    guess = nearest(key, known)
+    guess = nearest(key, known) if found.may_guess else None
     listed = f"known keys: {', '.join(known)}" if len(known) < _MANY else "`zf schema` lists all"
     deeper = next((name for name, one in known.items() if key in one.keys), None)
     elsewhere = answer(key, known, found.value)
