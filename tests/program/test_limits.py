@@ -192,6 +192,7 @@ def test_each_process_reaches_them_fifty_times(of_nobody, number):
     }
     for key, (value, script, _, _) in causes.items():
         of_nobody.task(key, script, **{key: value})
+    of_nobody.hand_over()
     of_nobody.zf("run-phase", "A", "--run-id", "r")
     told = {key: of_nobody.status("r", key) for key in causes}
     found = {key: (one["cause"], one["limits"][key]["by"]) for key, one in told.items()}
