@@ -188,7 +188,7 @@ def test_each_process_reaches_them_fifty_times(of_nobody, number):
     causes = {
         "memory_mb": (200, HOLD, "limit", "rlimit"),
         "open_files": (24, OPEN, "limit", "rlimit"),
-        "cpus": (1, 'test "$(nproc)" = 1', None, "affinity"),
+        "cpus": (1, 'test "$(nproc)" = 1', "", "affinity"),
     }
     for key, (value, script, _, _) in causes.items():
         of_nobody.task(key, script, **{key: value})
@@ -208,7 +208,7 @@ def test_reached_fifty_times(tmp_path, number):
         "memory_mb": (64, ALLOCATE, "oom"),
         "pids_max": (20, f"{PYTHON} -c '{_FORKS}'", "limit"),
         "open_files": (24, OPEN, "limit"),
-        "cpus": (0.5, "cat /proc/self/cgroup | grep -q limits-1", None),
+        "cpus": (0.5, "cat /proc/self/cgroup | grep -q limits-1", ""),
     }
     for key, (value, script, _) in causes.items():
         project.task(key, script, **{key: value})
