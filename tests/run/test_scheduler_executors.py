@@ -1,5 +1,9 @@
 """Where tasks are put: executors are counted like any other resource, under hand-moved time."""
 
+import sys
+from collections import deque
+from functools import partial
+
 import pytest
 
 from tests.support.simulated import ended, plan_of, task
@@ -83,14 +87,41 @@ def test_a_preempted_attempt_is_tried_again_without_a_retry():
     assert not any(isinstance(order, Record) for order in orders)
 
 
+def calls(decide):
+    """How many calls, of Python's functions and of C's, a decision makes."""
+    count = 0
+
+    def hear(frame, event, arg):
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(hear)
+    try:
+        decide()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
 @pytest.mark.campaign
 def test_a_decision_costs_the_same_with_1000_executors_and_100_000_tasks():
     executors = {f"e{n}": Executor((f"e{n}",), 2, (f"l{n % 10}",)) for n in range(1000)}
-    tasks = [on(f"t{n}", executor=f"e{n % 1000}") for n in range(100_000)]
-    made = scheduler(*tasks, executors=executors)
-    running = started(made.start(0))
-    count = len(running)
-    while running:
-        running += started(made.handle(ended(running.pop(0)), 1))
-        count += 1
-    assert len(made.done) == 100_000
+    cost = {}
+    for size in (10_000, 100_000):
+        tasks = [on(f"t{n}", executor=f"e{n % 1000}") for n in range(size)]
+        made = scheduler(*tasks, executors=executors)
+        running = deque(started(made.start(0)))
+        counted = []
+        while running:
+            name = running.popleft()
+            decide = partial(made.handle, ended(name), 1)
+            if len(made.done) % 100 == 50 and len(made.done) < size - 2000:
+                orders = []
+                counted.append(calls(lambda d=decide, o=orders: o.extend(d())))
+            else:
+                orders = decide()
+            running += started(orders)
+        assert len(made.done) == size
+        cost[size] = sum(counted) / len(counted)
+    print(f"calls a decision: {cost}")
+    assert cost[100_000] < 1.05 * cost[10_000]
