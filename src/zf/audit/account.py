@@ -53,6 +53,8 @@ class TaskAccount(Struct):
     cached: Mapping[str, Any] | None = None
     # The services of its attempts.
     services: dict[int, ServiceAccount] = field(default_factory=dict)
+    # Where those of its attempts ran that ran elsewhere.
+    placed: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Clocks(Struct):
@@ -157,6 +159,8 @@ class Account(Struct):
             self._of_service(data)
         elif kind in _AT_GATE:
             self._at_gate(data)
+        elif kind == "attempt_placed":
+            self._placed(data)
         elif kind == "plan_extended":
             self._extended(data)
         elif kind == "run_ended":
@@ -270,6 +274,14 @@ class Account(Struct):
         wrong = account.services.setdefault(account.began, ServiceAccount()).feed(data)
         if wrong:
             self._problem(wrong)
+
+    def _placed(self, data: Mapping[str, Any]) -> None:
+        account = self._task(data)
+        if account is None:
+            return
+        if not account.open or data.get("attempt") != account.began:
+            self._problem("tells of the place of an attempt that is not under way")
+        account.placed[account.began] = data
 
     def _retried(self, data: Mapping[str, Any]) -> None:
         account = self._task(data)
