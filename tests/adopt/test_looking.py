@@ -227,6 +227,32 @@ tasks:
         {"Makefile": "all: x\n\nx.o: x.c\nCC := gcc\ntest: all\n\t./x\n", "x.c": ""},
         "defaults: {timeout_sec: 1800}\ntasks:\n  build: make\n  test: {needs: [build], run: make test}\n",
     ),
+    "make of what is not there": (
+        ["make"],
+        {"Makefile": "test: vet\n\ttrue\n\nvet:\n\t@$(GO) vet\n\nlint:\n\tsh lint.sh\n"},
+        """\
+defaults: {timeout_sec: 1800}
+tasks:
+  lint: make lint
+
+  # Left out:
+  # test: go is not installed here
+""",
+    ),
+    "task of what is not there": (
+        ["task"],
+        {
+            "Taskfile.yml": "tasks:\n  build:\n    cmd: >-\n      go build\n  test:\n    cmds: [ls]\n"
+        },
+        """\
+defaults: {timeout_sec: 1800}
+tasks:
+  test: task test
+
+  # Left out:
+  # build: go is not installed here
+""",
+    ),
     "just that is not there": (
         [],
         {"justfile": "test:\n  true\nlint PATH:\n  true\n"},

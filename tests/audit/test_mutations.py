@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -151,9 +152,13 @@ def subjects(tmp_path_factory) -> list[Subject]:
             attest(str(made), signers)
         found.append(Subject(made, both))
     alice = Trust({"allowed_signers": str(keys / "allowed")})
-    for name, make in (("whole", real), ("dead", real_killed)):
+    for name, tasks, make in (
+        ("whole", OUTCOMES, real),
+        ("dead", OUTCOMES, real_killed),
+        ("gates", GATES, partial(real_approved, keys / "alice")),
+    ):
         project = Project(folder / name)
-        for task, (script, more) in OUTCOMES.items():
+        for task, (script, more) in tasks.items():
             project.task(task, script, **more)
         for run, trust, signs in (
             (f"{name}-unsigned", NO_TRUST, ()),
@@ -177,6 +182,31 @@ OUTCOMES: dict[str, tuple[str, dict]] = {
     "held": ("true", {"needs": ["bad"]}),
     "slow": ("echo slow; exec sleep 60", {"timeout_sec": 1}),
 }
+
+
+# One that is approved, one that is rejected, a monitor, and what they keep from running.
+GATES: dict[str, tuple[str, dict]] = {
+    "build": ('echo made > "$ARTIFACTS_DIR/file"', {}),
+    "up": ("echo ok", {"needs": ["build"], "approval": {"by": ["alice"], "prompt": "Up?"}}),
+    "watch": ("echo good", {"needs": ["up"], "repeat": {"limit": 2}}),
+    "down": ("echo no", {"needs": ["build"], "approval": {"by": ["alice"], "min": 1}}),
+    "after": ("echo never", {"needs": ["down"]}),
+}
+
+
+def real_approved(key: Path, project: Project, run: str, signs: tuple[str, ...]) -> None:
+    """A run of these, which waited for its approvals and went on."""
+    public = key.with_suffix(".pub").read_text()
+    (project.root / "allowed_signers").write_text(f"alice {public}")
+    wait = ("--on-approval", "exit", "--run-id", run)
+    assert project.zf("run-phase", "A", *wait).code == 6
+    for verb, task in (("approve", "up"), ("reject", "down")):
+        assert project.zf(verb, run, task, "--key", str(key)).code == 0
+    assert project.zf("resume", run).code == 1
+    statuses = {task: project.status(run, task)["status"] for task in GATES}
+    assert sorted(statuses.values()) == ["blocked", "blocked", "success", "success", "success"]
+    if signs:
+        assert project.zf("seal", run, *signs).code == 0
 
 
 def real(project: Project, run: str, signs: tuple[str, ...]) -> None:
@@ -212,6 +242,17 @@ def random_mutations(subjects: list[Subject], count: int, seed: int) -> None:
 
 def test_some_random_harm_to_runs_of_every_outcome_is_found(subjects):
     random_mutations(subjects, 150, seed=1)
+
+
+def test_every_harm_to_the_files_of_approvals_is_found(subjects, request):
+    [subject] = [one for one in subjects if one.good.name == "gates-unsigned"]
+    [other] = [one for one in subjects if one.good.name == "gates-signed"]
+    theirs = tuple(f"{task}/99-summary/approval" for task in ("up", "down"))
+    harms = proof_mutations.structural(subject.good, other.good)
+    found = [one for one in harms if one.where.startswith(theirs)]
+    assert len(found) > 20
+    for mutation in found if request.config.getoption("--campaign") else found[::5]:
+        subject.examine(mutation)
 
 
 @pytest.mark.campaign

@@ -13,6 +13,7 @@ from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 from zf.notify.channels import channels
 from zf.notify.delivery import send_due
 from zf.notify.outbox import DELAYS_S, GIVEN_UP_AFTER_S, Letter, Outbox
@@ -22,7 +23,7 @@ MESSAGE = {"type": "run.failed", "subject": "p: phase A failed", "text": "a & <b
 
 
 @contextmanager
-def receiver(answers=(200,)):
+def receiver(answers=(200,), port=0):
     """A server that answers with these codes, the last one again and again; its address, and what
     it was sent.
     """
@@ -41,7 +42,7 @@ def receiver(answers=(200,)):
         def log_message(self, *_):
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server = HTTPServer(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/hook", got
@@ -86,24 +87,30 @@ def test_what_is_no_yes_is_no_delivery(tmp_path, answer):
 
 
 def test_a_receiver_that_is_down_for_an_hour_gets_it_once_it_is_back(tmp_path):
-    outbox = Outbox(str(tmp_path))
+    outbox, port = Outbox(str(tmp_path)), free_port()
     outbox.put(letter("c"))
-    down_until, now, attempts = 1000.0 + 3600, 1000.0, 0
-    with receiver() as (url, got):
-        known = {one.name: one for one in channels({"c": {"type": "webhook", "url": url}})}
-        away = {one.name: one for one in channels({"c": {"type": "slack", "url_env": "NONE"}})}
+    said = {"type": "webhook", "url": f"http://127.0.0.1:{port}/hook", "secret_env": "S"}
+    known = {one.name: one for one in channels({"c": said})}
+    down_until, now, attempts = 1000.0 + 3600, 1000.0, []
+
+    def attempt():
+        nonlocal now
+        due_at = outbox.letters()[0].due_at
+        assert due_at >= now  # never sooner than it was to be
+        now = due_at
+        attempts.extend(send_due(outbox, known, {"S": SECRET}, lambda: now))
+
+    while outbox.letters()[0].due_at < down_until:
+        attempt()
+    assert all("refused" in one.failed for one in attempts)
+    with receiver((503, 200), port) as (_, got):
         while outbox.letters():
-            due_at = outbox.letters()[0].due_at
-            assert due_at >= now  # never sooner than it was to be
-            now = due_at
-            attempts += len(
-                send_due(outbox, away if now < down_until else known, {}, lambda at=now: at)
-            )
-    assert len(got) == 1
-    assert got[0][0]["Webhook-Id"] == "msg_1"
-    # The first, those that failed within the hour, and the one that arrived.
-    assert attempts == 2 + len([1 for at in _moments() if at < 3600])
-    assert now < down_until + 3600
+            attempt()
+    # Once for the answer that was no yes, and once for the one that was: at least once, by one id.
+    assert [headers["Webhook-Id"] for headers, _ in got] == ["msg_1", "msg_1"]
+    # The first, those that failed within the hour, and the two that reached it.
+    assert len(attempts) == 3 + len([1 for at in _moments() if at < 3600])
+    assert now == 1000.0 + list(_moments())[len(attempts) - 2]
 
 
 def _moments():
@@ -163,6 +170,32 @@ def test_an_email_arrives_as_plain_text(tmp_path):
     text = mail.content.decode()
     assert "Subject: p: phase A failed" in text
     assert "a & <b>" in text
+
+
+def test_a_mail_that_was_not_taken_is_sent_again(tmp_path):
+    answers, mails = ["451 later", "250 kept"], []
+
+    class Busy:
+        async def handle_DATA(self, server, session, envelope):  # noqa: N802 - as the library has it
+            mails.append(envelope)
+            return answers[len(mails) - 1]
+
+    server = Controller(Busy(), hostname="127.0.0.1", port=free_port())
+    server.start()
+    said = {"type": "email", "to": ["ops@example.org"], "from": "zf@example.org"}
+    try:
+        first, outbox = sent(tmp_path, said | {"server": f"127.0.0.1:{server.port}"})
+        assert "451" in first.failed
+        (waiting,) = outbox.letters()
+        known = {
+            one.name: one for one in channels({"c": said | {"server": f"127.0.0.1:{server.port}"}})
+        }
+        (second,) = send_due(outbox, known, {}, lambda: waiting.due_at)
+    finally:
+        server.stop()
+    assert not second.failed
+    assert len(mails) == 2
+    assert outbox.letters() == []
 
 
 @pytest.mark.parametrize(
@@ -242,6 +275,31 @@ def test_a_receiver_that_is_not_there_changes_nothing_of_a_run(project):
     assert "refused" in waiting["failed"]
     assert project.zf("notify", "drop", waiting["id"]).code == 0
     assert project.zf("notify").out == "no message waits to be sent\n"
+
+
+def test_a_run_does_not_wait_for_a_receiver_that_does_not_answer(project):
+    """It has ended, and has a whole proof, while its message is still on its way."""
+    os.mkfifo(project.root / "gate")
+    project.task("a", "false")
+    configured(project, type="command", run="read line < gate && touch arrived", timeout_sec=300)
+    assert project.zf("run", "--run-id", "r1").code == 1
+    assert project.zf("verify", "r1").code == 0
+    (waiting,) = told(project)
+    assert waiting["attempts"] == 0
+    (project.root / "gate").write_text("go\n")  # until there is someone who reads it
+    eventually((project.root / "arrived").exists)
+    eventually(lambda: told(project) == [])
+
+
+def test_a_run_that_tells_loads_nothing_of_what_sends(project):
+    project.task("a", "false")
+    configured(project, type="command", run="true")
+    project.env["PYTHONPROFILEIMPORTTIME"] = "1"
+    done = project.zf("run", "--run-id", "r1")
+    loaded = {line.rpartition("|")[2].strip() for line in done.err.splitlines()}
+    assert "zf.notify.outbox" in loaded
+    assert not loaded & {"ssl", "smtplib", "http.client", "email.message", "urllib.request"}
+    assert "zoneinfo" not in loaded  # which schedules need
 
 
 def test_a_run_of_other_tasks_mends_nothing(project):

@@ -17,6 +17,7 @@ from tests.support.independent_verifier import verify as independently
 from tests.support.program import Project, heard
 from zf.audit.gates.check import Answer
 from zf.audit.verify import verify
+from zf.proof.canonical import canonical
 from zf.run.gates import box
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -338,6 +339,29 @@ def test_a_policy_demands_by_whom_a_task_was_approved(gated, keys):
     words = "{allowed_signers: own, tasks: {deploy: {approved_by: [ann]}}}"
     assert not kept(words)
     assert "0 of 1 approvals by ann" in gated.zf("verify", "r", "--policy", str(policy)).out
+
+
+def test_what_is_signed_of_a_run_says_who_approved_what(gated, keys):
+    gated.terms(", min: 2")
+    gated.suspended()
+    for by in ("ann", "bob"):
+        gated.answer("approve", by)
+    assert gated.zf("resume", "r").code == 0
+    assert gated.zf("seal", "r", "--sign", "--key", str(keys / "bob")).code == 0
+    path = gated.proof("r", "attest", "statement.json")
+    stated = json.loads(path.read_text())
+    told = stated["predicate"]["approvals"]
+    assert [(one["task"], one["attempt"], one["decision"]) for one in told] == [
+        ("deploy", 1, "approve")
+    ] * 2
+    assert [(one["approver"], one["how"]) for one in told] == [("ann", "ssh"), ("bob", "ssh")]
+    assert all(one["key"].startswith("SHA256:") for one in told)
+    assert verify(str(gated.proof("r"))).exit_code == 0
+    stated["predicate"]["approvals"].pop()
+    path.chmod(0o600)
+    path.write_bytes(canonical(stated))
+    found = verify(str(gated.proof("r")))
+    assert "predicate.approvals is not what the run says" in found.render()
 
 
 @pytest.mark.parametrize("last", ["approval_asked", "approval_given", "attempt_started"])

@@ -19,20 +19,45 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.attacks import AGAINST_FILES, attack, told
-from tests.support.engines import HOST, PROGRAMS, SMALL
+from tests.program.conftest import Box, watched
+from tests.support.attacks import AGAINST_FILES, INHERITED, attack, told
+from tests.support.attempts import processes
+from tests.support.engines import HOST, SMALL
+from tests.support.places import tree
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="containers take Linux"),
     pytest.mark.xdist_group("containers"),
 ]
-BOXED = {"image": HOST, "volumes": PROGRAMS, "pull": "never", "network": False}
 ALONE = {"image": SMALL, "pull": "never", "network": False}
+
+
+# With root's Podman always; with that of a user who is not root as a campaign, and in part below.
+@pytest.fixture(params=["root", pytest.param("rootless", marks=pytest.mark.campaign)])
+def engine(request):
+    return request.getfixturevalue("rootful" if request.param == "root" else "rootless")
 
 
 @pytest.fixture
 def place(boxes):
     return boxes
+
+
+def boxed(place):
+    """A container with the programs of this machine."""
+    return {"image": HOST, "volumes": place.engine.programs, "pull": "never", "network": False}
+
+
+def on_network(place):
+    """A container with a network, where it can have one: without root that takes slirp4netns."""
+    return ALONE if place.prefix and not shutil.which("slirp4netns") else SMALL
+
+
+def python_of(place):
+    """A Python that is in there."""
+    own = Path(sys.executable).resolve()
+    shown = [one.split(":")[0] for one in place.engine.programs]
+    return str(own) if any(own.is_relative_to(one) for one in shown) else "/usr/bin/python3"
 
 
 def test_the_steps_of_a_task_share_a_container(place):
@@ -43,7 +68,9 @@ def test_the_steps_of_a_task_share_a_container(place):
         container=ALONE,
         cleanup=["echo cleaned; cat /tmp/more"],
     )
-    place.task("next", "cat made.txt $NEEDS_DIR/boxed/kept", needs=["boxed"], container=SMALL)
+    place.task(
+        "next", "cat made.txt $NEEDS_DIR/boxed/kept", needs=["boxed"], container=on_network(place)
+    )
     finished = place.zf("run-phase", "A", "--run-id", "r")
     assert finished.code == 0, finished.err + finished.out
     assert place.log("r", "boxed", 0).decode() == f"{place.root} boxed\n0\n"
@@ -53,6 +80,20 @@ def test_the_steps_of_a_task_share_a_container(place):
     assert cleaned.read_text() == "cleaned\nmore\n"
     assert (place.root / "proofs/r/boxed/30-artifacts/kept").read_text() == "kept\n"
     assert place.zf("verify", "r").code == 0
+
+
+def test_a_container_stands_on_an_executor_as_here(place):
+    agent = f"{{start: [{sys.executable}, -m, zf, agent]}}"
+    (place.root / "zf.yaml").write_text(f"executors: {{far: {agent}}}\n")
+    script = "echo $TASK_ID; test ! -e /bin/wc; echo 1 > $ARTIFACTS_DIR/one"
+    place.task("t", script, container=ALONE)
+    for name, words in (("here", ()), ("far", ("--executor", "far"))):
+        finished = place.zf("run-phase", "A", "--run-id", name, *words)
+        assert finished.code == 0, finished.err + finished.out
+        assert place.status(name, "t")["isolation"] == "container"
+        assert place.zf("verify", name).code == 0
+    assert place.status("far", "t")["executor"] == "far"
+    assert tree(place, "far", "t") == tree(place, "here", "t")
 
 
 def test_the_proof_says_which_image_it_was(place, engine):
@@ -87,7 +128,7 @@ def test_the_proof_says_which_image_it_was(place, engine):
 def test_nothing_of_the_proof_can_be_written(place, shield):
     # What is not there is removed with -f.
     lines = {name: line.replace("rm -f", "rm") for name, (line, _) in AGAINST_FILES.items()}
-    finished = attack(place, lines, "--shield", shield, container=BOXED)
+    finished = attack(place, lines, "--shield", shield, container=boxed(place))
     assert finished.code == 0, finished.err + finished.out
     assert told(place) == dict.fromkeys(lines, "stopped")
     assert place.status("r", "attack")["isolation"] == "container"
@@ -112,8 +153,7 @@ ESCAPES = {
     "the loopback of the machine": "exec 9<>/dev/tcp/127.0.0.1/$PORT",
     "a daemon's socket": "test -S /run/docker.sock -o -S /var/run/docker.sock -o -d /run/podman",
     "the root of the first process": "ls /proc/1/root$ZENFLOW_ROOT/proofs/r/events.jsonl",
-    "an inherited descriptor": "for n in 3 4 5 6 7 8 9 10 11; do { : >&$n; } 2>/dev/null && exit 9"
-    "; done; false",
+    "an inherited descriptor": INHERITED,
     "unmount what covers it": "umount $ZENFLOW_ROOT/proofs",
     "mount over it": "mount -t tmpfs none /mnt",
     "a user namespace in which to unmount": "unshare --user --map-root-user --mount"
@@ -133,18 +173,42 @@ def test_there_is_no_way_out(place):
         abstract.bind(f"\0zf-test-{port}")
         abstract.listen()
         subprocess.run(["git", "init", "-q", place.root], check=True)
-        python = str(Path(sys.executable).resolve())
+        python = python_of(place)
         outside = tempfile.mkdtemp(prefix="zf-outside-")
         lines = {
             name: f"( {line.replace('{python}', python).replace('{outside}', outside)}; )"
             for name, line in ESCAPES.items()
         }
         try:
-            finished = attack(place, lines, container=BOXED, env={"PORT": str(port)})
+            finished = attack(place, lines, container=boxed(place), env={"PORT": str(port)})
         finally:
             os.rmdir(outside)
     assert finished.code == 0, finished.err + finished.out
     assert told(place) == dict.fromkeys(lines, "stopped")
+    assert place.zf("verify", "r").code == 0
+
+
+@pytest.fixture
+def without_root(rootless):
+    if rootless.why_not:
+        pytest.skip(f"no container without root here: {rootless.why_not}")
+    with tempfile.TemporaryDirectory() as top:
+        Path(top).chmod(0o755)
+        yield from watched(Box(Path(top) / "project", rootless))
+
+
+def test_without_root_the_wall_is_the_same(without_root):
+    place = without_root
+    names = ["its own outcome", "another task's tree", "the journal", "the lock", "the fifo"]
+    lines = {name: AGAINST_FILES[name][0].replace("rm -f", "rm") for name in names}
+    ways = ["change its own script", "write to a task file", "see a process of zf", "mount over it"]
+    lines |= {name: f"( {ESCAPES[name]}; )" for name in ways}
+    place.task("untidy", f"(exec -a {place.mark} sleep 300) & echo left", container=ALONE)
+    finished = attack(place, lines, "--keep-going", container=boxed(place))
+    assert told(place) == dict.fromkeys(lines, "stopped"), finished.out
+    assert place.status("r", "attack")["container"]["engine"] == "podman"
+    assert place.status("r", "untidy")["cause"] == "survivors"
+    assert processes(place.mark) == []
     assert place.zf("verify", "r").code == 0
 
 
@@ -200,8 +264,12 @@ def test_a_secret_is_in_no_command_line_and_the_machines_places_stay_outside(pla
     look = (
         "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' > seen.inside; echo $API_TOKEN $HOME $PATH $LANG"
     )
-    place.task("boxed", f"touch begun; {look}; sleep 2", pass_env=["API_TOKEN"], container=BOXED)
+    place.task(
+        "boxed", f"touch begun; {look}; sleep 2", pass_env=["API_TOKEN"], container=boxed(place)
+    )
     env = {"API_TOKEN": "correct-horse-battery", "HOME": "/none/of/theirs", "LANG": "C.UTF-8"}
+    if place.prefix:
+        env["HOME"] = place.engine.env["HOME"]  # without root, its Podman asks for it
     process = place.popen("run-phase", "A", "--run-id", "r", env=env)
     await_file(process, place.root / "begun")
     seen = b""
@@ -365,3 +433,57 @@ def test_an_image_is_part_of_the_key(place, engine):
         assert "container" in finished.out
     finally:
         engine.run("untag", name, name)
+
+
+def test_what_is_not_of_the_project_is_the_images_own_and_gone_with_the_task(place):
+    """And what `tasks/` and `proofs/` lie in cannot be moved away."""
+    (place.root / ".zenflow").mkdir()
+    places = "/forged /root/forged /tmp/forged /run/forged /var/forged"
+    place.task(
+        "first", f"mkdir -p /var; touch {places}; ! mv .zenflow away", container=boxed(place)
+    )
+    place.task("next", f"! ls {places}", needs=["first"], container=boxed(place))
+    (place.root / "tasks").rename(place.root / ".zenflow/tasks")
+    finished = place.zf("run-phase", "A", "--run-id", "r")
+    assert finished.code == 0, finished.err + finished.out
+    said = (place.root / ".zenflow/proofs/r/next/20-logs/step-0.log").read_text()
+    assert [f"'{path}'" in said for path in places.split()] == [True] * 5
+    assert not Path("/forged").exists()
+
+
+def test_a_step_that_ends_all_that_is_in_there_ends_itself_alone(place):
+    place.task("all", "kill -TERM 1; kill -KILL -1", cleanup=["echo cleaned"], container=ALONE)
+    place.task("next", "echo here", container=ALONE)
+    assert place.zf("run-phase", "A", "--run-id", "r").code == 1
+    assert place.status("r", "all")["status"] == "failure"
+    cleaned = place.root / "proofs/r/all/20-logs/cleanup-0.log"
+    assert cleaned.read_text() == "cleaned\n"
+    assert place.log("r", "next", 0) == b"here\n"
+
+
+def test_what_a_task_asks_for_is_open_and_no_more_memory_than_it_says(place):
+    """The loopback of this machine, a folder outside, what listens there; the rows that say so."""
+    outside = place.root.parent / "outside"
+    outside.mkdir()
+    at = str(outside / "daemon")
+    memory = "/sys/fs/cgroup/memory/memory.limit_in_bytes"
+    lines = {
+        "loopback": "exec 9<>/dev/tcp/127.0.0.1/$PORT",
+        "outside": f"touch {outside}/forged",
+        "a daemon": f"{python_of(place)} -c 'import socket;"
+        f' socket.socket(socket.AF_UNIX).connect("{at}")\'',
+        "memory": f'test "$(cat {memory} || cat /sys/fs/cgroup/memory.max)" = 67108864',
+    }
+    said = {**boxed(place), "network": "host", "memory": "64m"}
+    said["volumes"] = [*said["volumes"], f"{outside}:{outside}"]
+    with socket.socket() as server, socket.socket(socket.AF_UNIX) as daemon:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        daemon.bind(at)
+        daemon.listen()
+        port = server.getsockname()[1]
+        finished = attack(place, lines, container=said, env={"PORT": str(port)})
+    if "cgroup" in finished.out:
+        pytest.skip(f"no limit of memory here: {finished.out}")
+    assert told(place) == dict.fromkeys(lines, "done"), finished.out
+    assert (outside / "forged").exists()

@@ -1,5 +1,6 @@
 """The first minute of a newcomer: from the clone of a project that knows nothing of zf to a run that
-passes, its proof checked and its report, in four commands, with git and Python alone.
+passes, its proof checked and its report, in four commands, with git and Python alone; and what is
+typed every day after.
 """
 
 import os
@@ -13,7 +14,7 @@ import time
 from tests.support.program import ZF
 from tests.support.tools import program
 
-LIMIT_S = 240
+LIMIT_S = 120
 FILES = {
     "pyproject.toml": '[project]\nname = "book"\nversion = "1"\n',
     ".gitignore": "__pycache__/\n",
@@ -87,10 +88,12 @@ def shell_with_a_clone(tmp_path):
 def test_four_commands_from_a_clone_to_a_report(tmp_path):
     shell, git = shell_with_a_clone(tmp_path)
     asked = shell.type("zf run --report r.html", until=r"Write zf.yaml\? \[Y/n\] $")
-    assert "there are no tasks here yet" in asked
+    assert "there are no tasks here yet: looked at pyproject.toml\n" in asked
     assert "python3 -m unittest discover" in asked
     os.write(shell._fd, b"\n")
     shown = shell._read_until(r"\$ $")
+    assert shown.lstrip("\n").startswith("wrote zf.yaml\nrun ")
+    assert shown.count("\n\n") == 1, "one blank line, before the result"
     assert "next: zf run" not in shown
     assert re.search(r"^PASS .*: 1 task: 1 success", shown, re.MULTILINE)
     verified = shell.type("zf verify")
@@ -119,3 +122,29 @@ def test_what_is_proposed_may_be_refused_or_looked_at_first(tmp_path):
     assert "next: zf run" in shell._read_until(r"\$ $")
     shell.leave()
     assert (tmp_path / "mine" / "zf.yaml").exists()
+
+
+def test_every_day_from_an_edit_to_what_failed_run_again(tmp_path):
+    shell, _ = shell_with_a_clone(tmp_path)
+    project = tmp_path / "mine"
+    (project / "zf.yaml").write_text(
+        "tasks:\n  words: test -s book.py\n"
+        "  test: {needs: [words], run: python3 -m unittest discover}\n"
+    )
+    shown = shell.type("zf watch", until="q quits")
+    assert "PASS" in shown
+    (project / "book.py").write_text("def words(text):\n    return len(text)\n")
+    failed = shell._read_until("q quits")
+    assert re.search(r"AssertionError: 12 != 3", failed)
+    os.write(shell._fd, b"\x03")
+    shell._read_until(r"\$ $")
+    inside = shell.type("zf shell test", until=r"\(zf test\) .*[#$] $")
+    assert "python3 -m unittest discover" in inside
+    tried = shell.type("python3 -c 'import book; print(book.words(\"a dark night\"))'", until="12")
+    assert tried
+    shell.type("exit")
+    (project / "book.py").write_text(FILES["book.py"])
+    again = shell.type("zf rerun")
+    assert re.search(r"^PASS .*: 1 task: 1 success", again, re.MULTILINE)
+    assert shell.typed[2:] == ["zf watch", "zf shell test", shell.typed[4], "exit", "zf rerun"]
+    shell.leave()

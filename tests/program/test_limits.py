@@ -183,12 +183,32 @@ def _is_used(name):
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("number", range(50))
+def test_each_process_reaches_them_fifty_times(of_nobody, number):
+    """Where there is no cgroup; what is held by affinity is reached by nothing, and stands."""
+    causes = {
+        "memory_mb": (200, HOLD, "limit", "rlimit"),
+        "open_files": (24, OPEN, "limit", "rlimit"),
+        "cpus": (1, 'test "$(nproc)" = 1', "", "affinity"),
+    }
+    for key, (value, script, _, _) in causes.items():
+        of_nobody.task(key, script, **{key: value})
+    of_nobody.hand_over()
+    of_nobody.zf("run-phase", "A", "--run-id", "r")
+    told = {key: of_nobody.status("r", key) for key in causes}
+    found = {key: (one["cause"], one["limits"][key]["by"]) for key, one in told.items()}
+    assert found == {key: (cause, by) for key, (_, _, cause, by) in causes.items()}
+
+
+@cgroup
+@pytest.mark.campaign
+@pytest.mark.parametrize("number", range(50))
 def test_reached_fifty_times(tmp_path, number):
     project = Place(tmp_path / "project")
     causes = {
         "memory_mb": (64, ALLOCATE, "oom"),
         "pids_max": (20, f"{PYTHON} -c '{_FORKS}'", "limit"),
         "open_files": (24, OPEN, "limit"),
+        "cpus": (0.5, "cat /proc/self/cgroup | grep -q limits-1", ""),
     }
     for key, (value, script, _) in causes.items():
         project.task(key, script, **{key: value})

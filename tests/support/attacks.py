@@ -61,6 +61,8 @@ def of_nobody() -> Iterator[Place]:
 RUN = "$PROOF_DIR/.."
 # The real path: a folder cannot be moved by a name that ends in `..`, shield or not.
 RUN_DIR = "$(dirname $PROOF_DIR)"
+# By a shell of its own, which has none that bash keeps for itself.
+INHERITED = "sh -c 'for n in 4 5 6 7 8 9; do ( : >&$n ) 2> /dev/null && exit 0; done; exit 1'"
 # What comes of it without the shield: zf finds it (`FOUND`), puts its own in the place of it
 # (`UNDONE`), tells it as the run's result (`TOLD`), or it stays what the table in SECURITY.md calls
 # not stopped (`OPEN`).

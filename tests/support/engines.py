@@ -10,13 +10,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 # With the machine's own programs, which are mounted; and with a few of its own.
 HOST, SMALL = "localhost/zf-host:1", "localhost/zf-small:1"
-# Mounted, it gives an image the programs of the machine, and the Python which runs the tests.
-PROGRAMS = ["/usr:/usr:ro", "/etc:/etc:ro"]
+# Mounted, it gives an image the programs of the machine, and the Python which runs the tests, which
+# may lie where root alone can read it.
+SYSTEM = ["/usr:/usr:ro", "/etc:/etc:ro"]
+PROGRAMS = [*SYSTEM]
 if not Path(sys.base_prefix).resolve().is_relative_to("/usr"):
     PROGRAMS.append(":".join([str(Path(sys.base_prefix).resolve())] * 2) + ":ro")
 _SMALL = ("bash", "cat", "id", "ls", "sleep", "env", "sh", "mkdir", "rm", "touch", "sort", "grep")
@@ -43,11 +45,18 @@ _KINDS = [*itertools.product(("overlay", "vfs"), ("crun", "runc"), ("enabled", "
 class Engine:
     """Podman with what works here; `why_not` says why nothing does."""
 
-    def __init__(self, folder: Path, prefix: Sequence[str] = (), home: str = "") -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.prefix = prefix
-        self.env: dict[str, str] = {"HOME": home} if home else {}
+        # What stands before the command lines of podman and zf, and whose they are then.
+        self.prefix: tuple[str, ...] = ()
+        self.env: dict[str, str] = {}
+        self.programs = PROGRAMS
         self.why_not = ""
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Find what works."""
+        folder = self.folder
         if shutil.which("podman") is None:
             self.why_not = "podman is not installed"
             return
@@ -83,6 +92,9 @@ class Engine:
         """The names of all that there are, running or not."""
         return self.run("ps", "--all", "--format", "{{.Names}}").split()
 
+    def hand_over(self, folder: Path) -> None:
+        """Have these files be of the user whose containers they are for."""
+
     def close(self) -> None:
         if self.why_not:
             return
@@ -97,18 +109,16 @@ class Engine:
             (here / name).mkdir(parents=True)
         (here / "containers.conf").write_text(_CONF.format(folder=here, **kind))
         (here / "storage.conf").write_text(_STORAGE.format(folder=here, **kind))
-        if self.prefix:
-            subprocess.run(
-                ["chown", "-R", str(here.owner() and _user(self.prefix)), here], check=True
-            )
+        self.hand_over(here)
         self.env |= {
             "CONTAINERS_CONF": str(here / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(here / "storage.conf"),
         }
         try:
             self._make(HOST, here / "host", of_the_host)
+            self.hand_over(here)
             limits = ("--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000")
-            mounts = [word for one in PROGRAMS for word in ("--volume", one)]
+            mounts = [word for one in self.programs for word in ("--volume", one)]
             words = ("run", "--rm", "--network", "none", "--pull", "never", *limits, *mounts)
             told = self.run(*words, HOST, "bash", "-c", "echo works")
             if told != "works":
@@ -126,9 +136,45 @@ class Engine:
         self.run("import", "--change", "ENV PATH=/usr/bin:/bin", f"{folder}.tar", name)
 
 
-def _user(prefix: Sequence[str]) -> str:
-    ids = dict(word[2:].split("=") for word in prefix if word.startswith("--re"))
-    return f"{ids['reuid']}:{ids['regid']}"
+class Rootless(Engine):
+    """Podman of a user who is not root, with user ids of its own for what is in a container. These
+    are in /etc/subuid, over which another file is mounted, for that process and what it starts.
+    """
+
+    _USER = "65534"
+    # Of no user that a system has by itself.
+    _IDS = f"{_USER}:1878982656:65536\n"
+
+    def _prepare(self) -> None:
+        tools = ("podman", "newuidmap", "newgidmap", "setpriv", "unshare")
+        if missing := [name for name in tools if shutil.which(name) is None]:
+            self.why_not = f"without root it takes {', '.join(missing)}"
+        elif os.geteuid():
+            self.why_not = "it takes root to become another user"
+        else:
+            self._become()
+            super()._prepare()
+
+    def _become(self) -> None:
+        self.folder.chmod(0o755)
+        ids, home = self.folder / "ids", self.folder / "home"
+        ids.write_text(self._IDS)
+        (home / "run").mkdir(parents=True, mode=0o700)
+        self.hand_over(home)
+        self.programs = SYSTEM
+        self.env = {"HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run")}
+        mounts = (f"mount --bind {ids} {path}" for path in ("/etc/subuid", "/etc/subgid"))
+        user = f"--reuid={self._USER}", f"--regid={self._USER}", "--clear-groups"
+        script = f'{" && ".join(mounts)} && exec "$@"'
+        self.prefix = ("unshare", "--mount", "sh", "-c", script, "sh", "setpriv", *user)
+
+    def hand_over(self, folder: Path) -> None:
+        subprocess.run(["chown", "-R", f"{self._USER}:{self._USER}", folder], check=True)
+
+    def close(self) -> None:
+        super().close()
+        if self.prefix:  # what keeps its namespaces
+            self.run("system", "migrate", check=False)
 
 
 def of_the_host(root: Path) -> None:

@@ -155,11 +155,18 @@ def test_nothing_survives_in_a_container(tmp_path, monkeypatch, request, kind):
 @pytest.mark.campaign
 @pytest.mark.parametrize("kind", ["timeout", "exit"])
 @pytest.mark.parametrize("cgroups", [False, True])
-def test_campaign(tmp_path, monkeypatch, kind, cgroups):
+@pytest.mark.parametrize("wall", WALLS)
+def test_campaign(tmp_path, monkeypatch, wall, kind, cgroups):
     """Every animal fifty times, four at a time."""
+    if WALLS[wall] and (why := why_not(which("bwrap"))):
+        pytest.skip(why)
     if not cgroups:
         monkeypatch.setattr(Cgroup, "enter", lambda name: None)
-    animals = [Animal(name, kind, number) for number in range(ROUNDS) for name in inhabitants(kind)]
+    animals = [
+        Animal(name, kind, number, sandbox=WALLS[wall])
+        for number in range(ROUNDS)
+        for name in inhabitants(kind)
+    ]
     results, idle = keep(Attempts(tmp_path, grace_s=0.2), animals, jobs=4)
     survivors = [(one.name, pids) for one in animals if (pids := processes(one.mark))]
     assert survivors == []

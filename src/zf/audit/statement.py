@@ -133,6 +133,7 @@ def run(
         "shields": dict(facts.shields),
         **({"isolations": dict(facts.isolations)} if facts.isolations else {}),
         **({"images": named} if (named := images(facts.run)) else {}),
+        **({"approvals": decided} if (decided := approvals(account.gates)) else {}),
         "previous": {"run": started.get("previous_run"), "head": started.get("previous_head")},
         "approval": approval,
         "meaning": MEANING,
@@ -170,6 +171,21 @@ def shields(statuses: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 def isolations(statuses: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """What they say of the walls that tasks asked for, counted."""
     return _counted(statuses, "isolation")
+
+
+def approvals(gates: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """What was decided of tasks that had to be approved, by task, in the order of the journal."""
+    return [
+        {
+            "task": event.get("task"),
+            "attempt": event.get("attempt"),
+            "decision": "reject" if event.get("why") else "approve",
+            **{name: event.get(name) for name in ("approver", "how", "key")},
+        }
+        for name in sorted(gates)
+        for event in gates[name]
+        if event.get("type") == "approval_given" or event.get("why") == "rejected"
+    ]
 
 
 def images(run: Mapping[str, Any]) -> dict[str, str]:

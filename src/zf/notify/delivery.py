@@ -11,7 +11,6 @@ from typing import IO
 from zf.lean.records import Struct
 from zf.notify.channels import Channel
 from zf.notify.outbox import Letter, Outbox
-from zf.notify.senders import NotSentError, send
 
 # A letter whose channel zf.yaml does not have any more is kept, and says so.
 _NO_CHANNEL = "zf.yaml has no such channel any more"
@@ -55,6 +54,8 @@ def send_due(
 def _attempt(
     letter: Letter, channel: Channel | None, environ: Mapping[str, str], now: float
 ) -> str:
+    from zf.notify.senders import NotSentError, send  # noqa: PLC0415 - a run only starts a sender
+
     if channel is None:
         return _NO_CHANNEL
     try:

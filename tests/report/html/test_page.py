@@ -2,6 +2,7 @@
 
 import html
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,30 @@ def test_beside_the_run_that_was_run_again_in_part_nothing_is_gone(run, project)
     made = b"".join(comparison.render(now, against)).decode()
     assert "no longer there" not in made
     assert "every task ended as before; 3 tasks were not run again" in made
+
+
+def test_who_decided_what_is_told_of_tasks_that_had_to_be_approved(project):
+    keys = {name: project.root.parent / name for name in ("ann", "eve")}
+    for key in keys.values():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    public = keys["ann"].with_suffix(".pub").read_text()
+    (project.root / "allowed_signers").write_text(f"ann {public}")
+    project.task("deploy", "true", approval={"by": ["ann"]})
+    assert project.zf("run", "--run-id", "r", "--on-approval", "exit").code == 6
+    assert "Approvals" in text_of(project.proof("r"))
+    assert "deploy waiting for approval by ann" in text_of(project.proof("r"))
+
+    def answer(verb, key, comment):
+        words = ("--key", str(keys[key]), "--as", "ann", "--comment", comment)
+        project.zf(verb, "r", "deploy", *words)
+
+    answer("approve", "eve", "let me")
+    answer("reject", "ann", "not <today>")
+    assert project.zf("resume", "r").code == 1
+    text = text_of(project.proof("r"))
+    told = text[text.index("Approvals Task Decision By When Key") :]
+    assert re.search(
+        r"deploy did not count .*for ann: Could not verify signature\. ann 20\S+ \S+ UTC", told
+    )
+    assert re.search(r"deploy rejected not <today> ann 20\S+ \S+ UTC SHA256:\S{43}", told)
+    assert "let me" not in text  # nobody vouches for what that one wrote

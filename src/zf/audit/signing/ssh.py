@@ -276,7 +276,9 @@ def ask(words: list[str], data: bytes, timeout_s: float) -> _Answer:
         ) from None
     except subprocess.TimeoutExpired:
         return _Answer(1, b"", "ssh-keygen gave no answer in time")
-    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    # That no signature is by a key of that name it says where else its answers stand.
+    told = done.stderr.strip() or (done.stdout if done.returncode else b"")
+    lines = told.decode("utf-8", "replace").strip().splitlines()
     said = printable(lines[-1]) if lines else ""
     return _Answer(done.returncode, done.stdout, said)
 

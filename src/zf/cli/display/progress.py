@@ -42,7 +42,7 @@ def style_of(stream: IO[str]) -> Style:
     """How to write to this stream: coloured or not, in ASCII or beyond."""
     from zf.report.words import Style
 
-    columns = _terminal_size().columns if stream.isatty() else 0
+    columns = terminal_size().columns if stream.isatty() else 0
     return Style(wants_colour(stream), utf8=_shows_utf8(os.environ), columns=columns, zf=program())
 
 
@@ -201,7 +201,7 @@ class Watcher:
 
     def _show_live(self, live: Live, event: Event | None, facts: Facts, mono: float) -> None:
         """Whatever happens, no more than a frame in so long."""
-        columns, rows = _terminal_size()
+        columns, rows = terminal_size()
         output = live.add(event, facts, rows=rows) if event is not None else None
         if output is not None:
             self._follow(output)
@@ -280,7 +280,7 @@ class Watcher:
         return self._display is not None and self._display.pending
 
     def _erased(self) -> str:
-        return "" if self._live is None else self._live.erased(columns=_terminal_size().columns)
+        return "" if self._live is None else self._live.erased(columns=terminal_size().columns)
 
     def _shown(self) -> Collection[str]:
         """The failures that are on the screen with their logs, on which the summary will be."""
@@ -372,7 +372,7 @@ def _untold(done: Launched, error: OSError) -> int:
     return Exit.FAILED
 
 
-def _terminal_size() -> os.terminal_size:
+def terminal_size() -> os.terminal_size:
     from shutil import get_terminal_size  # 2 ms where there is no terminal
 
     return get_terminal_size()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -151,8 +150,7 @@ class Screen:
             self._last_waiting = told
             return
         self._take_away()
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns
-        self._standing = told[: max(1, columns - 1)]
+        self._standing = told[: max(1, progress.terminal_size().columns - 1)]
         streams.say(sys.stderr, self._style.paint(self._standing, "dim"))
 
     def say(self, text: str) -> None:

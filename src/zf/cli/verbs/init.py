@@ -46,7 +46,7 @@ def offer() -> bool:
     """Propose the first tasks for the project at hand, to be run at once; whether there are any
     now.
     """
-    _say("there are no tasks here yet: these could be the first\n")
+    _say("there are no tasks here yet: ")
     return _propose(".", None, yes=False)[1]
 
 
@@ -68,8 +68,8 @@ def _propose(
     elif proposal:
         files[PROJECT_FILE] = proposal.text()
         checking.refuse_problems(checking.problems_with(root, files), "the proposal is not valid")
-        if proposal.looked:
-            _say(f"looked at {', '.join(map(printable, proposal.looked))}\n")
+        looked = ", ".join(map(printable, proposal.looked))
+        _say(f"looked at {looked}\n" if looked else "this could be the first\n")
         _point_to_import(root, directory)
     if ci and proposal:
         files |= _ci_job(root, ci, proposal.images)
@@ -84,7 +84,8 @@ def _propose(
         return Exit.FAILED, False
     for name, text in files.items():
         checking.write_new(f"{root}/{name}", text)
-    _say(f"\nwrote {' and '.join(files)}\n")
+    apart = "\n" if yes else ""  # an answer has ended its own line
+    _say(f"{apart}wrote {' and '.join(files)}\n")
     return Exit.OK, True
 
 

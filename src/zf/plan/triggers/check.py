@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from zf.errors import Problem
 from zf.model import CANCEL_RUNNING, NOTHING, Project
@@ -122,7 +121,9 @@ class _Entry:
 
     def bad_times(self) -> Iterator[Problem]:
         """What a schedule may have wrong."""
-        from cronsim import CronSim, CronSimError  # noqa: PLC0415 - few projects have a schedule
+        from zoneinfo import ZoneInfo  # noqa: PLC0415 - few projects have a schedule
+
+        from cronsim import CronSim, CronSimError  # noqa: PLC0415 - as above
 
         said = self._said
         why = "" if len(said["cron"].split()) == _CRON_FIELDS else "it takes five fields"

@@ -62,6 +62,7 @@ def _shown(run: RecordedRun) -> dict[str, Any]:
         "columns": tables.columns(run, rows),
         "artifacts": tables.artifacts(run),
         "outputs": tables.outputs(run),
+        "decisions": list(tables.decisions(run)),
         "costs": costs.costs(facts),
         "about": list(tables.about(run)),
         "settings": list(tables.settings(run)),

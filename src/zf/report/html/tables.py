@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zf.errors import printable
+from zf.events import ApprovalGiven, ApprovalRefused
 from zf.inputs import shown
 from zf.lean.records import Struct
 from zf.report.html.state import RANK, STATES, State, name_of, state_of
 from zf.report.task_facts import bases
-from zf.report.words import duration, size, spent, what
+from zf.report.waiting import by_whom
+from zf.report.words import duration, moment, size, spent, what
 
 if TYPE_CHECKING:
     from zf.report.formats.recorded import Artifact, RecordedRun
@@ -154,6 +156,52 @@ def artifacts(run: RecordedRun) -> tuple[list[tuple[str, Artifact]], int, int]:
     """
     found = [(task, one) for task in run.facts.tasks for one in run.artifacts(task)]
     return found[:MOST_ARTIFACTS], len(found), sum(one.bytes or 0 for _, one in found)
+
+
+# What had to be approved.
+
+
+class Decision(Struct, frozen=True):
+    """What one said of a task that had to be approved, or whom it waits for. `shown` says by what
+    that one is known: the fingerprint of a key, or a token.
+    """
+
+    task: str
+    state: State
+    who: str
+    when: str = ""
+    shown: str = ""
+    comment: str = ""
+
+
+_SAID = {"": State("success", "approved"), "rejected": State("failure", "rejected")}
+
+
+def decisions(run: RecordedRun) -> Iterator[Decision]:
+    """Each answer to what was asked last of a task, those that did not count too, in plan order."""
+    for task in run.facts.tasks.values():
+        if task.gate is None:
+            continue
+        for answer in task.gate.answers:
+            why = answer.why if isinstance(answer, ApprovalRefused) else ""
+            yield Decision(
+                task.id,
+                _SAID.get(why, State("skipped", "did not count")),
+                answer.approver or "unknown",
+                moment(answer.at),
+                answer.key,
+                _comment(answer) if why in _SAID else answer.detail,  # type: ignore[union-attr]
+            )
+        if gate := task.unanswered:
+            yield Decision(task.id, STATES["waiting"], f"for {by_whom(gate)}")
+
+
+def _comment(answer: ApprovalGiven | ApprovalRefused) -> str:
+    """What the one that decided wrote beside it: text of theirs."""
+    try:
+        return printable(str(json.loads(answer.statement).get("comment", "")))
+    except (ValueError, AttributeError):
+        return ""
 
 
 # Limits of a run that are no settings, as they are when nothing was said.
