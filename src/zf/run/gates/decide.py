@@ -178,7 +178,7 @@ def decide(
     proofs = os.path.dirname(run_dir)
     if box.hand_in(proofs, run_dir, answer):
         return _awaited(run_dir, run, task, answer)
-    return _forecast(run, question, terms, answer)
+    return _forecast(run, question, terms, answer, decision)
 
 
 def _kept(run_dir: str, task: str, name: str, decision: str, least: int) -> Told | None:
@@ -308,16 +308,18 @@ def _awaited(run_dir: str, run: str, task: str, answer: Answer) -> Told:
     )
 
 
-def _forecast(run: str, question: _Question, terms: Terms, answer: Answer) -> Told:
+def _forecast(run: str, question: _Question, terms: Terms, answer: Answer, decision: str) -> Told:
     """What the next runner will make of it."""
     given = Given({one.approver for one in question.given}, {one.key for one in question.given})
     asked: Mapping[str, Any] = asdict(question.asked)
-    found = examine(answer, run, asked, terms, given, asked_at=question.at)
     task = question.asked.task
+    try:
+        found = examine(answer, run, asked, terms, given, asked_at=question.at)
+    except OSError:  # nothing can be written to look at it with; it was handed in all the same
+        return _told_kept(run, task, decision, question.asked.min)
     if not found.counts:
         return _refused(task, found.detail)
-    assert found.said is not None
-    return _told_kept(run, task, found.said.decision, question.asked.min)
+    return _told_kept(run, task, decision, question.asked.min)
 
 
 def _refused(task: str, detail: str) -> Told:
