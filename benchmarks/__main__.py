@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from benchmarks import far, graphs, machine, notify, report, runners, shapes, single
+from benchmarks import far, graphs, machine, notify, report, runners, shapes, single, walls
 from benchmarks.bench import Bench, Row
 from benchmarks.measure import FailedError
 
@@ -38,6 +38,7 @@ ROWS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "dask": far.dask_rows,
     "far-log": far.log_rows,
     "notify": notify.notify_rows,
+    "walls": walls.wall_rows,
 }
 _PROFILED = {
     "wide": shapes.wide(1000),

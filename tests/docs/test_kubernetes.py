@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs/how-to/kubernetes"
-FILES = sorted(FOLDER.glob("*.yaml"))
+OF_THE_OPERATOR = FOLDER / "dask-cluster.yaml"
+FILES = sorted({*FOLDER.glob("*.yaml")} - {OF_THE_OPERATOR})
 
 
 def validated(path):
@@ -43,3 +44,35 @@ def test_the_job_may_do_no_more_than_it_must():
     policy = yaml.safe_load((FOLDER / "network-policy.yaml").read_text())["spec"]
     assert policy["podSelector"]["matchLabels"] == job["template"]["metadata"]["labels"]
     assert policy["ingress"] == []
+
+
+def parts():
+    """What Kubernetes makes of the Dask operator's resource, whose own schema is not Kubernetes'."""
+    spec = yaml.safe_load(OF_THE_OPERATOR.read_text())["spec"]
+    worker, scheduler = spec["worker"]["spec"], spec["scheduler"]["spec"]
+    kinds = {"worker": ("Pod", worker), "scheduler": ("Pod", scheduler)}
+    return kinds | {"service": ("Service", spec["scheduler"]["service"])}
+
+
+@pytest.mark.parametrize("name", ["worker", "scheduler", "service"])
+def test_what_the_dask_operator_is_given_is_valid(tmp_path, name):
+    kind, spec = parts()[name]
+    made = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+    (tmp_path / "part.yaml").write_text(yaml.safe_dump(made))
+    done = validated(tmp_path / "part.yaml")
+    assert done.returncode == 0, done.stderr + done.stdout
+    made["spec"] = {"wrong": True, **spec}
+    (tmp_path / "part.yaml").write_text(yaml.safe_dump(made))
+    assert validated(tmp_path / "part.yaml").returncode != 0
+
+
+def test_the_dask_operators_pods_are_walled_and_their_commands_those_of_the_page():
+    page = (FOLDER.parent / "run-on-dask.md").read_text()
+    for name in ("worker", "scheduler"):
+        _, pod = parts()[name]
+        (container,) = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        line = next(line for line in page.splitlines() if line.startswith(f"dask {name} "))
+        asked = {word.strip('"') for word in line.split() if not word.startswith("tls://")}
+        assert asked <= set(container["args"])

@@ -23,6 +23,7 @@ from tests.program.conftest import Box, watched
 from tests.support.attacks import AGAINST_FILES, INHERITED, attack, told
 from tests.support.attempts import processes
 from tests.support.engines import HOST, SMALL
+from tests.support.places import tree
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="containers take Linux"),
@@ -79,6 +80,20 @@ def test_the_steps_of_a_task_share_a_container(place):
     assert cleaned.read_text() == "cleaned\nmore\n"
     assert (place.root / "proofs/r/boxed/30-artifacts/kept").read_text() == "kept\n"
     assert place.zf("verify", "r").code == 0
+
+
+def test_a_container_stands_on_an_executor_as_here(place):
+    agent = f"{{start: [{sys.executable}, -m, zf, agent]}}"
+    (place.root / "zf.yaml").write_text(f"executors: {{far: {agent}}}\n")
+    script = "echo $TASK_ID; test ! -e /bin/wc; echo 1 > $ARTIFACTS_DIR/one"
+    place.task("t", script, container=ALONE)
+    for name, words in (("here", ()), ("far", ("--executor", "far"))):
+        finished = place.zf("run-phase", "A", "--run-id", name, *words)
+        assert finished.code == 0, finished.err + finished.out
+        assert place.status(name, "t")["isolation"] == "container"
+        assert place.zf("verify", name).code == 0
+    assert place.status("far", "t")["executor"] == "far"
+    assert tree(place, "far", "t") == tree(place, "here", "t")
 
 
 def test_the_proof_says_which_image_it_was(place, engine):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.support import sshd
 from tests.support.far import AGENT, LIAR, RELAY, left, of_type, parent, pids, said, verified
 from tests.support.places import tree
 from tests.support.program import heard
+from zf.work.walls.sandbox import why_not as why_no_sandbox
 
 
 @pytest.fixture
@@ -68,6 +70,25 @@ def test_a_proof_from_elsewhere_differs_only_where_it_says_where(far):
         ("one", "far"),
         ("two", "far"),
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
+def test_a_sandbox_stands_on_an_executor_as_here(far):
+    if reason := why_no_sandbox(shutil.which("bwrap")):
+        pytest.skip(f"no sandbox here: {reason}")
+    script = (
+        "touch /var/outside 2>&- || echo stopped; touch ~/.outside 2>&- || echo stopped\n"
+        "touch inside && echo may; echo 1 > $ARTIFACTS_DIR/one"
+    )
+    far.task("t", script, sandbox=True)
+    far.task("u", "cat $NEEDS_DIR/t/one", sandbox=True, needs=["t"])
+    for name, words in (("here", ()), ("far", ("--executor", "far"))):
+        run(far, name, 0, *words)
+        assert far.log(name, "t") == b"stopped\nstopped\nmay\n"
+        assert far.status(name, "u")["isolation"] == "sandbox"
+        verified(far, name)
+    for task in ("t", "u"):
+        assert tree(far, "far", task) == tree(far, "here", task)
 
 
 def test_handlers_run_on_this_machine_whatever_the_run_says(far):

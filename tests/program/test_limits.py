@@ -188,10 +188,11 @@ def test_each_process_reaches_them_fifty_times(of_nobody, number):
     causes = {
         "memory_mb": (200, HOLD, "limit", "rlimit"),
         "open_files": (24, OPEN, "limit", "rlimit"),
-        "cpus": (1, 'test "$(nproc)" = 1', None, "affinity"),
+        "cpus": (1, 'test "$(nproc)" = 1', "", "affinity"),
     }
     for key, (value, script, _, _) in causes.items():
         of_nobody.task(key, script, **{key: value})
+    of_nobody.hand_over()
     of_nobody.zf("run-phase", "A", "--run-id", "r")
     told = {key: of_nobody.status("r", key) for key in causes}
     found = {key: (one["cause"], one["limits"][key]["by"]) for key, one in told.items()}
@@ -207,7 +208,7 @@ def test_reached_fifty_times(tmp_path, number):
         "memory_mb": (64, ALLOCATE, "oom"),
         "pids_max": (20, f"{PYTHON} -c '{_FORKS}'", "limit"),
         "open_files": (24, OPEN, "limit"),
-        "cpus": (0.5, "cat /proc/self/cgroup | grep -q limits-1", None),
+        "cpus": (0.5, "cat /proc/self/cgroup | grep -q limits-1", ""),
     }
     for key, (value, script, _) in causes.items():
         project.task(key, script, **{key: value})

@@ -3,13 +3,14 @@ or zf itself, ends.
 """
 
 import glob
+import itertools
 import json
 import os
 import pwd
 import shutil
 import signal
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -84,9 +85,22 @@ def test_a_task_finds_its_service_ready_and_it_is_gone_after(project):
 @pytest.mark.skipif(not _POSTGRES, reason="no PostgreSQL")
 def test_postgresql_runs_as_a_service(project):
     """It refuses to be root's, and has processes of its own."""
-    keys = {}
+    with database(project) as spec:
+        query = "psql -h localhost -U zf -p $SVC_DB_PORT -Atc 'select 6 * 7' postgres"
+        project.task("t", query, **marked(project, **spec))
+        done = project.zf("run-phase", "A", "--run-id", "r")
+        assert done.code == 0, done.err
+        assert survivors(f"MARK={project.mark}") == []
+    assert project.log("r", "t") == b"42\n"
+    assert "database system is shut down" in log(project, "r", "t", "db")
+    check_whole(project, "r")
+
+
+@contextmanager
+def database(project):
+    """PostgreSQL, with a folder of its own for each attempt, as whoever it lets itself be."""
     with tempfile.TemporaryDirectory() as top:
-        data, become = f"{top}/data", ""
+        data, become = f"{top}/data.$ATTEMPT", ""
         if os.geteuid() == 0:
             become = f"setpriv --reuid={_as()} --regid={_as()} --clear-groups "
             os.chown(top, _as(), _as())
@@ -96,19 +110,67 @@ def test_postgresql_runs_as_a_service(project):
             f"exec {become}postgres -D {data} -k {top} -p $SVC_DB_PORT -c fsync=off"
         )
         ready = "pg_isready --host localhost --port $SVC_DB_PORT"
-        keys = marked(project, name="db", run=run, ready=ready, ports=[5432])
-        query = "psql -h localhost -U zf -p $SVC_DB_PORT -Atc 'select 6 * 7' postgres"
-        project.task("t", query, **keys)
-        done = project.zf("run-phase", "A", "--run-id", "r")
-        assert done.code == 0, done.err
-        assert survivors(f"MARK={project.mark}") == []
-    assert project.log("r", "t") == b"42\n"
-    assert "database system is shut down" in log(project, "r", "t", "db")
-    check_whole(project, "r")
+        yield {"name": "db", "run": run, "ready": ready, "ports": [5432]}
+
+
+@contextmanager
+def cache(_project):
+    yield {**CACHE, "run": CACHE_OF_PHASE["run"]}
 
 
 def _as():
     return pwd.getpwnam("postgres").pw_uid
+
+
+SERVERS = {
+    "PostgreSQL": (database, "ready to accept connections", bool(_POSTGRES)),
+    "Redis": (cache, "Ready to accept connections", shutil.which("redis-server") is not None),
+}
+# What the step does the first time, what ends it, and with which code.
+SERVER_ENDS = {
+    "success": ("true", None, 0),
+    "failure": ("exit 3", None, 1),
+    "timeout": ("sleep 300", None, 1),
+    "ctrl-c": ("sleep 300", signal.SIGINT, 130),
+    "the runner": ("sleep 300", signal.SIGKILL, -9),
+    "all of zf": ("sleep 300", signal.SIGKILL, -9),
+}
+_IN_THE_SUITE = {("PostgreSQL", "all of zf"), ("Redis", "timeout")}
+_EACH = [
+    pytest.param(*one, marks=() if one in _IN_THE_SUITE else pytest.mark.campaign)
+    for one in itertools.product(SERVERS, SERVER_ENDS)
+]
+
+
+@pytest.mark.parametrize(("server", "how"), _EACH)
+def test_a_real_server_is_gone_however_it_ends(project, server, how):
+    """Ready before the step, in the proof with its log, and none of its processes is left."""
+    made, ready, is_there = SERVERS[server]
+    if not is_there:
+        pytest.skip(f"no {server}")
+    script, number, code = SERVER_ENDS[how]
+    with made(project) as spec:
+        keys = marked(project, **spec)
+        keys |= {"timeout_sec": 2} if how == "timeout" else {}
+        project.task("t", f'test "$ATTEMPT" = 2 || {{ touch up; {script}; }}', **keys)
+        process = project.popen("run-phase", "A", "--run-id", "r", start_new_session=True)
+        eventually((project.root / "up").exists, seconds=PATIENCE_S)
+        if number is not None:
+            assert survivors(f"MARK={project.mark}")
+            for pid in _all_of_zf(process.pid) if how == "all of zf" else [process.pid]:
+                os.kill(pid, number)
+        process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == code
+        if how == "all of zf":
+            assert survivors(f"MARK={project.mark}")
+        if number == signal.SIGKILL:
+            if how == "the runner":
+                await_gone(project)
+            done = project.zf("resume", "r")
+            assert done.code == 0, done.err
+        assert survivors(f"MARK={project.mark}") == []
+    assert ready in log(project, "r", "t", spec["name"])
+    check_whole(project, "r")
 
 
 ENDS = {

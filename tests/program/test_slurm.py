@@ -1,16 +1,16 @@
 """Tasks by Slurm: its words for what a task takes, the same proof, and why an attempt was lost."""
 
-import json
+import shlex
 import shutil
 import signal
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.support import independent_verifier
+from tests.support import sshd
+from tests.support.far import AGENT, verified
 from tests.support.places import tree
 from tests.support.program import survivors
 from tests.support.slurm import Slurm, why_not
@@ -39,8 +39,7 @@ def slurm():
 @pytest.fixture
 def far(project, slurm):
     """A project whose executor is Slurm, of which nothing is left after the test."""
-    start = [*SRUN, sys.executable, "-m", "zf", "agent"]
-    executors = {"slurm": {"start": start, "slots": 2}}
+    executors = {"slurm": {"start": [*SRUN, *AGENT], "slots": 2}}
     settings = {"executors": executors, "resources": {"cpu": 3}}
     (project.root / "zf.yaml").write_text(yaml.safe_dump(settings))
     # Slurm sets TMPDIR for steps that have none.
@@ -48,12 +47,6 @@ def far(project, slurm):
     yield project
     eventually(lambda: not survivors(f"{project.root.parent}/"), seconds=20)
     eventually(lambda: not slurm.say("squeue", "-h"), seconds=20)
-
-
-def verified(project, name):
-    done = project.zf("verify", name, "--json")
-    assert json.loads(done.out)["verdicts"]["INTACT"]["state"] == "passed", done.out
-    assert independent_verifier.verify(str(project.proof(name)))[0]
 
 
 def test_a_task_has_what_it_asks_of_slurm_and_the_proof_of_any_other_place(far, slurm):
@@ -73,6 +66,36 @@ def test_a_task_has_what_it_asks_of_slurm_and_the_proof_of_any_other_place(far, 
     told = slurm.told(slurm.say("squeue", "-h", "-t", "all", "-n", "t", "-o", "%i").strip())
     assert (told["JobState"], told["NumCPUs"]) == ("COMPLETED", "3")
     assert told["MinMemoryNode"] == "300M"
+
+
+def test_a_proof_is_the_same_from_here_over_ssh_by_slurm_and_by_dask(far, slurm):
+    if reason := sshd.why_not():
+        pytest.skip(reason)
+    server = sshd.Sshd(far.root.parent / "sshd")
+    try:
+        # A machine whose own variables are those of this one.
+        variables = (shlex.quote(f"{name}={value}") for name, value in far.env.items())
+        start = server.start("env", "-i", *variables, *AGENT)
+        settings = yaml.safe_load((far.root / "zf.yaml").read_text())
+        settings["executors"]["ssh"] = {"start": start}
+        (far.root / "zf.yaml").write_text(yaml.safe_dump(settings))
+        far.task("t", "echo 1 > $ARTIFACTS_DIR/one; echo v=7 >> $ZF_OUTPUT", outputs=["v"])
+        value, step = {"V": {"from": "t.v"}}, "echo $V; cat $NEEDS_DIR/t/one; echo no >&2; false"
+        far.task("u", step, needs=["t"], env=value, allow_failure=True, cleanup=["echo clean"])
+        for place in ("local", "ssh", "slurm", "dask"):
+            where = {"local": (), "dask": ("--executor", "dask://local", "-j1")}
+            done = far.zf(
+                *("run-phase", "A", "--run-id", place),
+                *where.get(place, ("--executor", place)),
+            )
+            assert done.code == 0, done.err + done.out
+            assert far.status(place, "u").get("executor", "local") == place
+            verified(far, place)
+    finally:
+        server.close()
+    for place in ("ssh", "slurm", "dask"):
+        for task in ("t", "u"):
+            assert tree(far, place, task) == tree(far, "local", task), place
 
 
 def push_out(slurm, job):

@@ -35,6 +35,16 @@ def test_a_log_is_read_by_its_bytes(shared):
         assert shared.get(f"/runs/badly/tasks/broken/logs/{none}").status == 404, none
 
 
+def test_an_attempt_that_is_not_there_has_no_log(shared):
+    for path in (LOG, f"{LOG}/lines", f"{LOG}/search?text=line"):
+        with_attempt = f"{path}{'&' if '?' in path else '?'}attempt="
+        assert shared.get(f"{with_attempt}1").status == 200
+        assert shared.get(f"{with_attempt}7").status == 404, path
+    for path in ("/runs/badly/tasks/broken", "/runs/badly/tasks/broken/logs/step-0"):
+        assert shared.call("GET", f"{path}?attempt=1").status == 200
+        assert shared.call("GET", f"{path}?attempt=7").status == 404, path
+
+
 def test_a_log_is_read_by_its_lines_and_searched(shared):
     window = shared.get(f"{LOG}/lines?first=2&count=2").json
     assert [line["text"] for line in window["lines"]] == ["line 2", "line 3"]

@@ -90,8 +90,10 @@ class Browser:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """A browser for as long as the block lasts; the test is skipped where there is none."""
+def browser(*words: str) -> Iterator[Browser]:
+    """A browser for as long as the block lasts, started with these words; the test is skipped where
+    there is none.
+    """
     chromium, driver = (
         program("chromium", "chromium-browser", "google-chrome"),
         program("chromedriver"),
@@ -100,6 +102,8 @@ def browser() -> Iterator[Browser]:
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    for argument in words:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     window = webdriver.Chrome(options, webdriver.ChromeService(executable_path=driver))

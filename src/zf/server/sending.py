@@ -6,19 +6,20 @@ import os
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from fastapi.responses import StreamingResponse
 
 from zf.server.problems import Refused
 
+BYTES = "application/octet-stream"
 _PIECE_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
 def sent(
-    stream: BinaryIO, name: str, asked: str | None, media_type: str = "application/octet-stream"
+    stream: BinaryIO, name: str, asked: str | None, media_type: str = BYTES
 ) -> StreamingResponse:
     """A file to be saved under a name; of it the range that a `Range` header asks for. Raises
     Refused (416) for one that is not in it.
@@ -39,6 +40,15 @@ def sent(
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     headers["Content-Length"] = str(end - start)
     return StreamingResponse(_pieces(stream, start, end), status, headers, media_type)
+
+
+def described(media_type: str = BYTES) -> dict[int | str, dict[str, Any]]:
+    """Such an answer in the description of the API."""
+    content: dict[str, Any] = {media_type: {}}
+    return {
+        200: {"description": "The file.", "content": content},
+        206: {"description": "The range of it.", "content": content},
+    }
 
 
 def _part(first: str, last: str, size: int) -> tuple[int, int]:

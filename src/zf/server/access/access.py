@@ -29,6 +29,7 @@ class Access:
         self.sessions = Sessions()
         self.audit = Audit(folder)
         self._throttle = Throttle()
+        self._strangers = Throttle()
 
     def who(self, headers: Mapping[str, str], peer: str, address: str) -> Who | None:
         """The user in the headers; None where they prove nothing. `peer` is what is connected,
@@ -87,6 +88,12 @@ class Access:
     def wait_s(self, address: str) -> float:
         """Count a wrong token; for how many seconds its address is to wait."""
         return self._throttle.wrong(address, time.monotonic())
+
+    def is_noted(self, address: str) -> bool:
+        """Whether what is refused to an address that proves nothing is written down: the first few
+        times in a minute, so that a stranger cannot fill the disk.
+        """
+        return not self._strangers.wrong(address, time.monotonic())
 
     def note(self, who: Who | None, address: str, **facts: object) -> None:
         """Write a line into the audit. Where that cannot be, the server's own log says so: what was

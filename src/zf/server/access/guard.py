@@ -160,7 +160,8 @@ class Guard:
         code: str,
         more: Mapping[str, str] | None = None,
     ) -> Response:
-        if bearer(headers) is not None or self._access.cookie(headers):
+        carried = bearer(headers) is not None or self._access.cookie(headers)
+        if carried or self._access.is_noted(address_of(scope)):
             self._note(scope, who, status, code)
         return answer(status, why, code=code, headers=more)
 

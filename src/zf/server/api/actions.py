@@ -50,7 +50,7 @@ class Rerun(BaseModel):
         extra="forbid",
         strict=True,
         json_schema_extra={
-            "oneOf": [
+            "anyOf": [
                 {
                     "required": ["failed"],
                     "properties": {

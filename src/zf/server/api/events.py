@@ -16,7 +16,7 @@ from zf.server.project import Served
 router = APIRouter(tags=["runs"])
 
 _STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Events.", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}
+    200: {"description": "Events.", "content": {MEDIA_TYPE: {}}}
 }
 
 

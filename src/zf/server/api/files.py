@@ -20,13 +20,13 @@ from zf.report.formats.recorded import RecordedRun
 from zf.run.host.lock import has_runner
 from zf.server.api.needs import AllRuns, Project, Viewer
 from zf.server.problems import Refused
-from zf.server.sending import sent
+from zf.server.sending import described, sent
 
 router = APIRouter(tags=["files"])
 
 Range = Annotated[str | None, Header(alias="Range")]
-_BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The file.", "content": {"application/octet-stream": {}}}
+_PAGE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The page.", "content": {"text/html": {}}}
 }
 # The page says itself, by their digests, which of its own scripts and styles may run.
 _POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]*)"')
@@ -36,7 +36,7 @@ _POLICY = re.compile(r'http-equiv="Content-Security-Policy" content="([^"]*)"')
     "/runs/{run}/tasks/{task}/artifacts/{path:path}",
     summary="A file that a task left",
     response_class=Response,
-    responses=_BYTES,
+    responses=described(),
 )
 def artifact(
     run: str,
@@ -53,7 +53,12 @@ def artifact(
     return sent(found, path.rpartition("/")[2], asked)
 
 
-@router.get("/runs/{run}/report.html", summary="The run as one page", response_class=Response)
+@router.get(
+    "/runs/{run}/report.html",
+    summary="The run as one page",
+    response_class=Response,
+    responses=_PAGE,
+)
 def report(run: str, _who: Viewer, runs: AllRuns, project: Project) -> Response:
     """As `zf report` writes it."""
     name = runs.find(run)
@@ -71,7 +76,7 @@ def report(run: str, _who: Viewer, runs: AllRuns, project: Project) -> Response:
     "/runs/{run}/export.tar",
     summary="The sealed proof as one archive",
     response_class=Response,
-    responses=_BYTES,
+    responses=described("application/x-tar"),
 )
 def archive(
     run: str, _who: Viewer, runs: AllRuns, project: Project, asked: Range = None

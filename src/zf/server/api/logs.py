@@ -11,10 +11,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from zf.proof import layout, read
-from zf.server.api.needs import AllRuns, Project, Viewer
+from zf.server.api.needs import AllRuns, Followed, Project, Viewer
 from zf.server.live import lines
+from zf.server.live.opened import OpenRuns
 from zf.server.problems import Refused
-from zf.server.sending import sent
+from zf.server.sending import described, sent
 
 router = APIRouter(tags=["logs"])
 
@@ -57,7 +58,12 @@ class LogFound(BaseModel):
     next: str | None
 
 
-@router.get(BASE, summary="A log, whole or a range of its bytes", response_class=Response)
+@router.get(
+    BASE,
+    summary="A log, whole or a range of its bytes",
+    response_class=Response,
+    responses=described("text/plain"),
+)
 def log_bytes(
     run: str,
     task: str,
@@ -65,14 +71,13 @@ def log_bytes(
     _who: Viewer,
     runs: AllRuns,
     project: Project,
+    followed: Followed,
     attempt: Attempt = 0,
     asked: Annotated[str | None, Header(alias="Range")] = None,
 ) -> Response:
     """As it lies in the proof; `Range: bytes=` has a part of it."""
     name = runs.find(run)
-    stream = read.open_file(
-        f"{project.proofs}/{name}", _path(project.proofs, name, task, log, attempt)
-    )
+    stream = read.open_file(f"{project.proofs}/{name}", _path(followed, name, task, log, attempt))
     return sent(stream, f"{task}.{log}.log", asked, "text/plain; charset=utf-8")
 
 
@@ -84,6 +89,7 @@ def log_lines(
     _who: Viewer,
     runs: AllRuns,
     project: Project,
+    followed: Followed,
     attempt: Attempt = 0,
     first: Annotated[int, Query(ge=1, description="The first line, from 1.")] = 1,
     count: Annotated[int, Query(ge=1, le=lines.MOST_LINES, description="How many.")] = 500,
@@ -91,7 +97,7 @@ def log_lines(
 ) -> LogWindow:
     """Of a log of any size: only what is asked for is read."""
     name = runs.find(run)
-    path = _path(project.proofs, name, task, log, attempt)
+    path = _path(followed, name, task, log, attempt)
     with lines.opened(f"{project.proofs}/{name}", path) as (index, stream):
         if tail:
             found = lines.tail(index, stream, tail, _COUNTS_S)
@@ -116,6 +122,7 @@ def log_search(
     _who: Viewer,
     runs: AllRuns,
     project: Project,
+    followed: Followed,
     text: Annotated[str, Query(min_length=1, max_length=500, description="Whatever its case.")],
     attempt: Attempt = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="How many lines at most.")] = 100,
@@ -125,17 +132,20 @@ def log_search(
     name = runs.find(run)
     start, before = _place(cursor)
     with read.open_file(
-        f"{project.proofs}/{name}", _path(project.proofs, name, task, log, attempt)
+        f"{project.proofs}/{name}", _path(followed, name, task, log, attempt)
     ) as stream:
         found = lines.search(stream, text, start, before, limit)
     following = None if found.next is None else f"{found.next}.{found.lines}"
     return LogFound(lines=list(found.numbers), next=following)
 
 
-def _path(proofs: str, run: str, task: str, log: str, attempt: int) -> str:
+def _path(followed: OpenRuns, run: str, task: str, log: str, attempt: int) -> str:
     if not _NAME.fullmatch(log):
         raise Refused(HTTPStatus.NOT_FOUND, "a log is called step-0 or cleanup-0", code="ZF611")
-    return f"{read.attempt_tree(f'{proofs}/{run}', task, attempt)}/{layout.log(log)}"
+    if not attempt:
+        return f"{task}/{layout.log(log)}"
+    with followed.open(run) as opened:
+        return f"{opened.tree(task, attempt)}/{layout.log(log)}"
 
 
 def _line(line: lines.Line) -> LogLine:

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from zf.server.access.access import Access
 from zf.server.access.guard import WHO
 from zf.server.access.roles import Role, Who
+from zf.server.live.opened import OpenRuns
 from zf.server.live.summaries import Summaries
 from zf.server.problems import Refused
 from zf.server.project import Served
@@ -49,6 +50,11 @@ def _runs(request: Request) -> Summaries:
     return runs
 
 
+def _open_runs(request: Request) -> OpenRuns:
+    opened: OpenRuns = request.app.state.open_runs
+    return opened
+
+
 def _access(request: Request) -> Access:
     access: Access = request.app.state.access
     return access
@@ -61,5 +67,6 @@ def _starting(request: Request) -> Starting:
 
 Project = Annotated[Served, Depends(_served)]
 AllRuns = Annotated[Summaries, Depends(_runs)]
+Followed = Annotated[OpenRuns, Depends(_open_runs)]
 Guarding = Annotated[Access, Depends(_access)]
 Starts = Annotated[Starting, Depends(_starting)]

@@ -22,7 +22,7 @@ router = APIRouter(tags=["runs"])
 _LINES = "application/x-ndjson"
 
 _STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Events.", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}
+    200: {"description": "Events.", "content": {MEDIA_TYPE: {}}}
 }
 
 

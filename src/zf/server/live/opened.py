@@ -10,6 +10,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from threading import Lock, RLock
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from zf.proof import growing, layout, read
 from zf.report.facts import Fold
 from zf.report.formats.recorded import RecordedRun
 from zf.run.host.lock import has_runner
+from zf.server.problems import Refused
 
 # So many runs, and fewer of large ones: a fold takes about five times the bytes of its journal.
 _MOST_RUNS = 12
@@ -51,6 +53,16 @@ class FollowedRun(RecordedRun):
 
     def close(self) -> None:
         self._journal.close()
+
+    def tree(self, task: str, attempt: int | None) -> str:
+        """Where in the run the tree of an attempt is, of the newest one for None or 0. Raises
+        Refused (404) where there was no such attempt.
+        """
+        found = self.facts.tasks.get(task)
+        if attempt and (found is None or attempt > found.attempt):
+            why = f"run {self.name} has no attempt {attempt} of task {task}"
+            raise Refused(HTTPStatus.NOT_FOUND, why, code="ZF130")
+        return read.attempt_tree(self.folder, task, attempt or 0)
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """What was made under this name since the last line came, or what is made now."""

@@ -18,6 +18,7 @@ from zf.report.html.state import state_of
 from zf.report.words import count
 from zf.server.live import lines as windows
 from zf.server.live.lines import Line, Window
+from zf.server.live.opened import FollowedRun
 from zf.server.pages.frame import links, sheet
 from zf.server.pages.frame.sheet import open_runs
 from zf.server.problems import Refused
@@ -65,7 +66,7 @@ def log(
         facts = opened.facts.tasks.get(task)
         if facts is None:
             raise Refused(HTTPStatus.NOT_FOUND, f"run {run} has no task {task}", code="ZF130")
-        place = _place(opened.folder, task, command, attempt)
+        place = _place(opened, task, command, attempt)
         logs = [one.name for one in opened.logs(task, attempt)]
         grows = opened.alive and facts.running and attempt in {None, facts.attempt}
         state, title = state_of(facts), _title(facts, command, opened.facts.first_step)
@@ -169,19 +170,18 @@ def found(
 
 def _of(request: Request, run: str, task: str, command: str, attempt: int | None) -> Place:
     with open_runs(request).open(run) as opened:
-        return _place(opened.folder, task, command, attempt)
+        return _place(opened, task, command, attempt)
 
 
-def _place(folder: str, task: str, command: str, attempt: int | None) -> Place:
+def _place(run: FollowedRun, task: str, command: str, attempt: int | None) -> Place:
     """Raises Refused for what names no log."""
     if not _COMMAND.fullmatch(command):
         raise Refused(HTTPStatus.NOT_FOUND, f"no log is called {command}", code="ZF611")
-    tree = read.attempt_tree(folder, task, attempt or 0)
-    path = f"{tree}/{layout.log(command)}"
-    if "/" in task or not read.exists(folder, path):
+    path = f"{run.tree(task, attempt)}/{layout.log(command)}"
+    if "/" in task or not read.exists(run.folder, path):
         why = f"task {task} has no log {command}" + (f" in attempt {attempt}" if attempt else "")
         raise Refused(HTTPStatus.NOT_FOUND, why, code="ZF611")
-    return Place(folder, path)
+    return Place(run.folder, path)
 
 
 def _title(facts: Any, command: str, first_step: int) -> str:

@@ -51,8 +51,15 @@ _HIGH = 10
 # In place of true and false, where another process has made the network.
 JOINED = "joined"
 _WILD = frozenset("*?[")
-# What may be a path in what a program prints.
-_PATHS = re.compile(r"[\w./@+~-]*[\w@+~-]")
+# What may be a path in what a program prints: a word, what is in quotes, what is between colons.
+_PATHS = tuple(
+    re.compile(one, re.MULTILINE)
+    for one in (
+        r"[\w./@+~-]*[\w@+~-]",
+        r"(?<=['\"`])[^'\"`\n]+(?=['\"`])",
+        r"(?<=: )[^:\n]+(?=:|$)",
+    )
+)
 
 
 class Rooms(Struct, frozen=True):
@@ -167,7 +174,7 @@ class Sandbox:
             return []
         there = (*seen, *self._said.get("write", ()))
         found = {}
-        for word in _PATHS.findall(text):
+        for word in (word for one in _PATHS for word in one.findall(text)):
             path = os.path.relpath(os.path.normpath(os.path.join(root, workdir, word)), root)
             is_inside = not path.startswith("..") and path != "."
             if is_inside and not any(path == one or path.startswith(f"{one}/") for one in there):
