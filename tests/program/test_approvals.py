@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.support.anew import with_journal
 from tests.support.faults import Fault
 from tests.support.independent_verifier import verify as independently
 from tests.support.program import Project, heard
+from tests.support.waiting import eventually
 from zf.audit.gates.check import Answer
 from zf.audit.gates.statement import NAMESPACE, Statement
 from zf.audit.signing.ssh import SshSigner
@@ -409,6 +411,24 @@ def test_on_a_full_disk_an_answer_says_so_and_leaves_nothing(gated, tmp_path):
     assert done.code == 1
     assert "No space left on device\n  hint: see that there is room for it" in done.err
     assert os.listdir(gated.proof("r")) == before
+
+
+def test_of_two_answers_at_once_the_second_gets_the_answer_that_there_is(gated):
+    process = gated.begin()
+    process.send_signal(signal.SIGSTOP)
+    folder = gated.proof(".locks", "r.answers")
+
+    def handed_in(word, by, count):
+        one = gated.popen(word, "r", "deploy", "--key", str(gated.keys / by))
+        eventually(lambda: folder.exists() and len(os.listdir(folder)) == count)
+        return one
+
+    answers = [handed_in("reject", "bob", 1), handed_in("approve", "ann", 2)]
+    process.send_signal(signal.SIGCONT)
+    said = [(one.communicate(), one.returncode) for one in answers]
+    assert said == [(("deploy was rejected by bob\n", ""), 0)] * 2
+    process.communicate()
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize("last", ["approval_asked", "approval_given", "attempt_started"])

@@ -35,6 +35,8 @@ from zf.run.gates.terms import token_key
 if TYPE_CHECKING:
     from zf.audit.signing.ssh import SshSigner
 
+# Answers that are refused as there is one that counts, which another gave at the same moment.
+_NO_NEWS = frozenset({REJECTED, "decided", "duplicate"})
 # How long a runner has to say what it makes of an answer, and how often its journal is looked at.
 _PATIENCE_S = 20.0
 _LOOK_S = 0.02
@@ -293,10 +295,10 @@ def _awaited(run_dir: str, run: str, task: str, answer: Answer) -> Told:
             if isinstance(event, ApprovalRefused) and event.statement_sha256 == answer.sha256:
                 refused = event
         assert question is not None  # it was there before
-        if refused is not None and refused.why != REJECTED:
+        if refused is not None and refused.why not in _NO_NEWS:
             return _refused(task, refused.detail)
         is_in = any(one.statement == answer.statement for one in question.given)
-        if is_in or question.rejected is not None:
+        if is_in or refused is not None or question.rejected is not None:
             return _state(question)
         if question.closed:
             return _told_before(question)
