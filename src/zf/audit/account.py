@@ -161,8 +161,6 @@ class Account(Struct):
             self._of_service(data)
         elif kind in _AT_GATE:
             self._at_gate(data)
-        elif kind == "attempt_placed":
-            self._placed(data)
         elif kind == "plan_extended":
             self._extended(data)
         elif kind == "attempt_placed":
@@ -181,6 +179,12 @@ class Account(Struct):
             self._problem("tells nothing of an agent's clock")
             return
         self.clocks.apart_s = max(self.clocks.apart_s or 0.0, abs(offset_s))
+        account = self._task(data)
+        if account is None:
+            return
+        if not account.open or data.get("attempt") != account.began:
+            self._problem("tells of the place of an attempt that is not under way")
+        account.placed[account.began] = data
 
     def _at_gate(self, data: Mapping[str, Any]) -> None:
         name = data.get("task")
@@ -285,14 +289,6 @@ class Account(Struct):
         wrong = account.services.setdefault(account.began, ServiceAccount()).feed(data)
         if wrong:
             self._problem(wrong)
-
-    def _placed(self, data: Mapping[str, Any]) -> None:
-        account = self._task(data)
-        if account is None:
-            return
-        if not account.open or data.get("attempt") != account.began:
-            self._problem("tells of the place of an attempt that is not under way")
-        account.placed[account.began] = data
 
     def _retried(self, data: Mapping[str, Any]) -> None:
         account = self._task(data)
