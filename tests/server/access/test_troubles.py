@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.support.served import Server
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("troubles")
 
@@ -105,8 +106,9 @@ def test_a_stream_with_a_body_that_is_too_large_ends_without_a_trace(server):
     assert "Traceback" not in server.said
 
 
-def test_a_queue_that_cannot_be_written_is_not_ready(server):
-    assert server.post("/queue", {"phases": ["E"]}).status == 202
+def test_a_queue_that_cannot_be_written_is_not_ready_until_it_can(server):
+    first = server.post("/queue", {"phases": ["E"]}).json["item"]
+    eventually(lambda: server.get(f"/queue/{first}").json["state"] == "done")
     # As a full disk does: no file may grow.
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
     answer = server.post("/queue", {"phases": ["E"]})
@@ -115,3 +117,15 @@ def test_a_queue_that_cannot_be_written_is_not_ready(server):
     answer = server.get("/ready", role=None)
     assert (answer.status, answer.json["waits_for"]) == (503, ["queue"])
     assert server.get("/queue").status == 200
+    # The disk has room again.
+    no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, no_limit)
+    eventually(lambda: server.get("/ready", role=None).status == 200)
+    last = server.post("/queue", {"phases": ["E"]}).json["item"]
+    eventually(lambda: server.get(f"/queue/{last}").json["state"] == "done")
+    listed = [one["item"] for one in server.get("/queue").json["items"]]
+    assert listed == [last, first], "what was refused was not taken"
+    server.stop()
+    with server:  # and the file is a whole one
+        again = [one["item"] for one in server.get("/queue").json["items"]]
+    assert again == listed

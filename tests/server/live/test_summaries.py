@@ -96,3 +96,12 @@ def test_a_run_that_is_removed_is_gone_and_one_without_its_run_json_comes_later(
     with pytest.raises(ZfError, match="unknown run 'oldest'"):
         runs.find("oldest")
     assert runs.find("newe") == "newest"
+
+
+def test_how_each_task_ended_is_kept_of_a_large_run_too(tmp_path):
+    """The page of the tasks says it: none of them would seem to have run."""
+    run = Run(tmp_path, "large", "c0ffee01" * 5).plan(**{f"t{n}": () for n in range(5000)})
+    run.attempt("t4999", OK)
+    run.end(1)
+    [row] = Summaries(str(tmp_path)).listed(Wanted()).rows
+    assert dict(zip(row.ids, row.ends, strict=True))["t4999"] != row.ends[0]

@@ -29,7 +29,7 @@ from zf.run.host.lock import has_runner
 _MOST_CAUSES = 3
 # How a task ended is a byte in memory, of a run that has not more of them than this.
 _ENDS = ("waiting", "running", "warned", *(status.value for status in Status))
-_MOST_ENDS = 2000
+_MOST_ENDS = 20_000
 # Between two runs that are read ahead, so that whatever is asked meanwhile is answered.
 _BREATH_S = 0.005
 

@@ -24,6 +24,8 @@ router = APIRouter(include_in_schema=False)
 
 # A graph of more tasks is on its own page.
 _MOST_DRAWN = 150
+# Names of tasks of each step of a plan, and steps of a phase: to see what it is, not to read it.
+_MOST_NAMED, _MOST_STEPS = 12, 20
 _MOST_LISTED = 400
 
 Names = Annotated[list[str] | None, Query()]
@@ -123,11 +125,15 @@ def _plan(request: Request, phases: Sequence[str], tasks: Sequence[str]) -> dict
     }
 
 
-def _levels(found: Planned) -> Iterator[tuple[str, int, Sequence[tuple[int, Sequence[str]]]]]:
-    """Each phase with the number of its tasks, and what of it may run side by side, in order."""
+def _levels(found: Planned) -> Iterator[tuple[str, int, Sequence[tuple[Sequence[str], int]], int]]:
+    """Each phase with the number of its tasks; what of it may run side by side, in order: the first
+    names, and how many more; and how many such steps more.
+    """
     for phase in found.plan.phases:
         tasks = [task for task in found.plan.tasks.values() if task.phase == phase.name]
         levels: dict[int, list[str]] = {}
         for task in tasks:
             levels.setdefault(found.plan.level[task.id], []).append(task.id)
-        yield phase.name, len(tasks), [(level, levels[level][:60]) for level in sorted(levels)]
+        steps = [levels[level] for level in sorted(levels)]
+        shown = [(ids[:_MOST_NAMED], max(0, len(ids) - _MOST_NAMED)) for ids in steps[:_MOST_STEPS]]
+        yield phase.name, len(tasks), shown, max(0, len(steps) - _MOST_STEPS)

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from zf.errors import Exit, ZfError, printable
 from zf.events import timestamp
-from zf.proof.files import APPEND, sync_folder
+from zf.proof.files import APPEND, sync_folder, write_pieces
 from zf.proof.journal import Chain, Journal, raw_lines
 from zf.run.host.lock import try_lock
 from zf.server.queue.fold import State, apply
@@ -29,11 +29,19 @@ class UnwritableError(ValueError):
 class QueueFile:
     """The queue of a project, owned by this process until it is closed."""
 
-    def __init__(self, fd: int, lock_fd: int, state: State, chain: Chain) -> None:
+    def __init__(self, path: str, fd: int, lock_fd: int) -> None:
+        """Raises ZfError (exit 1) for a file that is damaged before its last line."""
+        self._path = path
         self._fd = fd
         self._lock_fd = lock_fd
-        self._journal = Journal(fd, seq=chain.seq, head=chain.head)
-        self.state = state
+        self._take_up()
+
+    def _take_up(self) -> None:
+        self.state, chain, size = _read(self._fd, self._path)
+        if size < os.fstat(self._fd).st_size:  # what a crash left unfinished
+            os.ftruncate(self._fd, size)
+            os.fsync(self._fd)
+        self._journal = Journal(self._fd, seq=chain.seq, head=chain.head)
 
     @classmethod
     def own(cls, folder: str) -> QueueFile:
@@ -65,11 +73,7 @@ class QueueFile:
             fd = os.open(path, APPEND | os.O_CREAT, 0o600)
             if is_new:
                 sync_folder(folder)
-            state, chain, size = _read(fd, path)
-            if size < os.fstat(fd).st_size:  # what a crash left unfinished
-                os.ftruncate(fd, size)
-                os.fsync(fd)
-            return cls(fd, lock_fd, state, chain)
+            return cls(path, fd, lock_fd)
         except BaseException:
             for one in (fd, lock_fd):
                 if one is not None:
@@ -92,6 +96,18 @@ class QueueFile:
             apply(self.state, record, now)
             self._journal.append_said(line, timestamp(now), time.monotonic())
         self._journal.commit()
+
+    def renew(self) -> None:
+        """Go on after a failed write with the lines that are whole, written anew: it is not known
+        what of the old file is on the disk. Raises OSError while that cannot be done.
+        """
+        _, _, size = _read(self._fd, self._path)
+        with open(self._path, "rb") as file:
+            write_pieces(self._path, (file.read(size),))
+        new = os.open(self._path, APPEND)
+        os.dup2(new, self._fd, inheritable=False)
+        os.close(new)
+        self._take_up()
 
     def close(self) -> None:
         """Give the queue back."""

@@ -73,6 +73,7 @@ class Keeper:
         self._suspended: set[str] = set()
         self.is_ready = False
         self.failed = ""
+        self._tried_at = 0.0
         self.look = Loop(LOOK_S)
         self.reaper = Loop(REAP_S)
 
@@ -125,7 +126,7 @@ class Keeper:
                 self._wake.set()
 
     def write(self, records: list[Record], now: float) -> None:
-        """Make these records durable; after a failure nothing more is taken."""
+        """Make these records durable; after a failure nothing more is taken until it goes on."""
         if self.failed:
             raise OSError(self.failed)
         try:
@@ -159,9 +160,9 @@ class Keeper:
         loop.runs += 1
 
     def _look(self, now: float) -> None:
-        if self.failed:
-            return
         with self._lock:
+            if not self._goes_on(now):
+                return
             inbox.empty(self._folder, self._queue, now)
             self._settle(now)
         if self.is_ready:
@@ -175,6 +176,23 @@ class Keeper:
             if self.is_ready:
                 self._start(now)
         self.is_ready = True
+
+    def _goes_on(self, now: float) -> bool:
+        """Whether the queue can be written: after a failure it is tried again now and then, as a
+        full disk may have room by now.
+        """
+        if not self.failed:
+            return True
+        if 0 <= now - self._tried_at < REAP_S:
+            return False
+        self._tried_at = now
+        try:
+            self._queue.renew()
+        except OSError:
+            return False
+        self.failed = ""
+        _log.warning("the queue can be written again")
+        return True
 
     def _settle(self, now: float) -> None:
         """See to every claimed item: what ended is closed, what died is taken up or given up."""
