@@ -337,6 +337,20 @@ def test_an_agent_of_another_version_is_told_from_one_of_ours(far):
     assert "same version" in status["detail"]
 
 
+@pytest.mark.parametrize(("ahead_s", "kinds"), [(0, set()), (-3600, {"offset"})])
+def test_the_clock_of_an_agent_that_is_far_from_ours_is_a_doubt(far, ahead_s, kinds):
+    speak = f"import time; real = time.time; time.time = lambda: real() + {ahead_s}; "
+    speak += "from zf.work.agent import agent; import os, sys; sys.exit(agent.serve(os.environ))"
+    far.declare(sys.executable, "-c", speak)
+    far.task("t", "true", executor="far")
+    run(far)
+    told = json.loads(far.zf("verify", "r", "--json").out)
+    found = {one["kind"] for one in told["findings"] if one["verdict"] == "TIMED"}
+    assert kinds <= found
+    assert told["verdicts"]["TIMED"]["state"] == ("doubtful" if kinds else "passed")
+    assert "those of agents and of the runner within" in told["verdicts"]["TIMED"]["summary"]
+
+
 WAITS = "echo up; trap 'echo bye; exit 1' TERM; sleep 600 & wait"
 
 

@@ -224,6 +224,14 @@ def test_a_run_whose_papers_cannot_be_read_may_build_on_any(kept):
     assert set(OLD) < set(kept.runs())
 
 
+def test_what_came_too_late_for_a_run_goes_with_it(kept):
+    for name in ("old0", "old1"):
+        (kept.root / "proofs/.quarantine" / name).mkdir(parents=True)
+        (kept.root / "proofs/.quarantine" / name / "token.tar").write_bytes(b"late")
+    kept.prune("old0")
+    assert [one.name for one in (kept.root / "proofs/.quarantine").iterdir()] == ["old1"]
+
+
 def test_named_runs_go_and_one_that_is_needed_is_told(kept):
     done = kept.prune("old0", "base", code=1)
     assert "base  run upstream took needs from it" in done.out

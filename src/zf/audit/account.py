@@ -53,13 +53,16 @@ class TaskAccount(Struct):
     cached: Mapping[str, Any] | None = None
     # The services of its attempts.
     services: dict[int, ServiceAccount] = field(default_factory=dict)
+    # Where those of its attempts ran that ran elsewhere.
+    placed: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Clocks(Struct):
     """How wall and monotonic clock moved from line to line; seconds, wall ones since the epoch.
 
     `drift_s` is the largest difference between the two since the runner began, `back_s` the largest
-    step backwards of either. `doubts` names lines whose own times contradict each other.
+    step backwards of either. `doubts` names lines whose own times contradict each other. `apart_s`
+    is how far the clock of an agent was from the runner's at most, where attempts had agents.
     """
 
     first: float | None = None
@@ -67,6 +70,7 @@ class Clocks(Struct):
     last_mono: float = 0.0
     drift_s: float = 0.0
     back_s: float = 0.0
+    apart_s: float | None = None
     doubts: list[str] = field(default_factory=list)
     _offset: float = 0.0
     _restarted: bool = False
@@ -159,6 +163,8 @@ class Account(Struct):
             self._at_gate(data)
         elif kind == "plan_extended":
             self._extended(data)
+        elif kind == "attempt_placed":
+            self._placed(data)
         elif kind == "run_ended":
             self.ended = data
         elif kind in _OF_THE_PLAN:
@@ -166,6 +172,19 @@ class Account(Struct):
             self.resumed |= kind == "run_resumed"
             if kind == "retry_scheduled":
                 self._retried(data)
+
+    def _placed(self, data: Mapping[str, Any]) -> None:
+        offset_s = data.get("clock_offset_s")
+        if not isinstance(offset_s, int | float) or isinstance(offset_s, bool):
+            self._problem("tells nothing of an agent's clock")
+            return
+        self.clocks.apart_s = max(self.clocks.apart_s or 0.0, abs(offset_s))
+        account = self._task(data)
+        if account is None:
+            return
+        if not account.open or data.get("attempt") != account.began:
+            self._problem("tells of the place of an attempt that is not under way")
+        account.placed[account.began] = data
 
     def _at_gate(self, data: Mapping[str, Any]) -> None:
         name = data.get("task")

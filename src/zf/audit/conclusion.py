@@ -244,6 +244,8 @@ def _timed(seen: Evidence, state: State) -> Verdict:
     if clocks.first is None:
         return Verdict("TIMED", State.NOT_CHECKED, "no event has a time")
     summary = f"{seen.account.lines} events, clocks agree within {clocks.drift_s:.3f} s"
+    if clocks.apart_s is not None:
+        summary += f", those of agents and of the runner within {clocks.apart_s:.3f} s"
     return Verdict("TIMED", state, summary + seen.stamped)
 
 

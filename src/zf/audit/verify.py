@@ -29,6 +29,8 @@ from zf.proof.layout import ARTIFACTS, BLOCKED, JOURNAL, MANIFEST, PAYLOAD, PLAN
 
 # A wall clock is slewed by up to 500 parts in a million and stepped by a little at boot.
 _DRIFT_S, _DRIFT_SHARE = 2.0, 0.0005
+# What an agent says of its clock is as old as it was on its way.
+_APART_S = 5.0
 
 
 def verify(
@@ -372,5 +374,8 @@ def _check_times(seen: Evidence) -> None:
         seen.found("TIMED", "drift", message, JOURNAL)
     if clocks.back_s > allowed:
         seen.found("TIMED", "back", f"a clock goes back {clocks.back_s:.3f} s", JOURNAL)
+    if clocks.apart_s is not None and clocks.apart_s > _APART_S:
+        message = f"the clock of an agent is {clocks.apart_s:.3f} s apart from the runner's"
+        seen.found("TIMED", "offset", message, JOURNAL)
     for doubt in clocks.doubts:
         seen.found("TIMED", "order", doubt, JOURNAL)

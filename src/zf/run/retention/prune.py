@@ -23,7 +23,7 @@ from zf.model import NOTHING
 from zf.proof import read
 from zf.proof.files import remove_tree, sync_folder
 from zf.proof.journal import decode, last_line, raw_lines
-from zf.proof.layout import JOURNAL, MANIFEST
+from zf.proof.layout import JOURNAL, MANIFEST, QUARANTINE
 from zf.report.words import moment
 from zf.run.host import lock
 from zf.run.retention.choice import Choice, Known, Rule, choose
@@ -150,10 +150,18 @@ def _remove(proofs: str, run: str, judged: Judged, ledger: Ledger, references: R
                 sync_folder(proofs)
         finally:
             os.close(alone)
-        remove_tree(_aside(proofs, run))
+        _clear(proofs, run)
     finally:
         lock.release(lock_fd)
     return ""
+
+
+def _clear(proofs: str, run: str) -> None:
+    """Remove what was moved aside, and before it what agents sent too late for the run: while the
+    one is there, the other is looked for again.
+    """
+    remove_tree(f"{proofs}/{QUARANTINE}/{run}")
+    remove_tree(_aside(proofs, run))
 
 
 def _kept_meanwhile(
@@ -208,7 +216,7 @@ def _finish(proofs: str, ledger: Ledger) -> Iterator[str]:
     for run in found:
         lock_fd = lock.acquire_if_free(proofs, run) if run in pruned else None
         if lock_fd is not None:
-            remove_tree(_aside(proofs, run))
+            _clear(proofs, run)
             lock.release(lock_fd)
         if os.path.lexists(_aside(proofs, run)) and (lock_fd is not None or run not in pruned):
             yield _aside(proofs, run)
