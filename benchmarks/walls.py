@@ -28,7 +28,9 @@ _COMMAND_LINE = """
 import json, sys
 from zf.work.walls.sandbox import Rooms, command_line
 root = sys.argv[1]
-print(json.dumps([*command_line({}, Rooms(root, f"{root}/proofs", root))]))
+proofs = f"{root}/proofs"
+rooms = Rooms(root, proofs, root, written=[f"{proofs}/artifacts", f"{proofs}/told"])
+print(json.dumps([*command_line({}, rooms)]))
 """
 # bubblewrap does not wait for what it started: that is done here, or its time would not count.
 _LOOP = """
@@ -49,7 +51,7 @@ def wall_rows(bench: Bench) -> Iterator[Row]:
     """What is wanted is that zf adds no more than a millisecond to bubblewrap."""
     if shutil.which("bwrap") is None:
         return
-    many = bench.size(200, 20)
+    many = bench.size(60, 20)
     with bench.folder() as folder:
         turns: dict[str, Callable[[], Measured]] = {}
         for name, (said, shield) in _KINDS.items():
@@ -100,7 +102,8 @@ def _loop(folder: str, words: list[str], count: int) -> Callable[[], Measured]:
 
 def _bubblewrap(folder: str) -> list[str]:
     """The same namespaces and mounts as zf asks for; zf is not loaded here."""
-    os.mkdir(f"{folder}/proofs")
+    for name in ("artifacts", "told"):
+        os.makedirs(f"{folder}/proofs/{name}")
     asked = [sys.executable, "-c", _COMMAND_LINE, folder]
     told = subprocess.run(asked, check=True, capture_output=True, encoding="utf-8").stdout
     words: list[str] = json.loads(told)

@@ -116,6 +116,9 @@ def test_a_name_with_a_key_is_not_vouched_for_by_a_token(keys):
         ({"approver": "bob"}, "bad_signature"),  # signed by ann
         ({"comment": "x" * 2001}, "malformed"),
         ({"at": "yesterday"}, "malformed"),
+        ({"at": "2026-01-01"}, "malformed"),
+        ({"at": "2026-01-01T10:05:00.000000"}, "malformed"),
+        ({"at": "2026-01-01T10:05:00.000000+00:00"}, "malformed"),
     ],
 )
 def test_what_is_for_something_else_is_refused_by_name(keys, more, why):

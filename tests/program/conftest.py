@@ -57,17 +57,23 @@ class Box(Place):
 @pytest.fixture
 def boxes(engine):
     """A project whose tasks can have containers, and of which none is left."""
+    yield from _project(engine)
+
+
+@pytest.fixture
+def without_root(rootless):
+    """The same, of a user who is not root."""
+    yield from _project(rootless)
+
+
+def _project(engine):
     if engine.why_not:
         pytest.skip(f"no container here: {engine.why_not}")
     # Where its user can get at it.
     with tempfile.TemporaryDirectory() as top:
         Path(top).chmod(0o755)
-        yield from watched(Box(Path(top) / "project", engine))
-
-
-def watched(place):
-    """When it is over, nothing of it may be left."""
-    yield place
-    place.end_all()
-    assert place.engine.containers() == []
-    assert survivors(place.mark) == []
+        place = Box(Path(top) / "project", engine)
+        yield place
+        place.end_all()
+        assert engine.containers() == []
+        assert survivors(place.mark) == []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -13,9 +15,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.anew import with_journal
+from tests.support.faults import Fault
 from tests.support.independent_verifier import verify as independently
 from tests.support.program import Project, heard
+from tests.support.waiting import eventually
 from zf.audit.gates.check import Answer
+from zf.audit.gates.statement import NAMESPACE, Statement
+from zf.audit.signing.ssh import SshSigner
 from zf.audit.verify import verify
 from zf.proof.canonical import canonical
 from zf.run.gates import box
@@ -362,6 +368,67 @@ def test_what_is_signed_of_a_run_says_who_approved_what(gated, keys):
     path.write_bytes(canonical(stated))
     found = verify(str(gated.proof("r")))
     assert "predicate.approvals is not what the run says" in found.render()
+
+
+def test_an_answer_that_cannot_be_judged_now_ends_nothing_and_is_judged_later(gated, tmp_path):
+    """Whatever is handed in: with no ssh-keygen there, it would have ended the run."""
+    found = tmp_path / "bin"
+    found.mkdir()
+    (found / "bash").symlink_to(shutil.which("bash"))
+    process = gated.begin(env={"PATH": str(found)})
+    assert process.stderr is not None
+    [asked] = gated.told("approval_asked")
+    made = {"task": "deploy", "attempt": 1, "subject_sha256": asked["sha256"]}
+    made |= {"decision": "approve", "approver": "ann", "how": "ssh", "source": "here"}
+    line = Statement(run="r", at="2026-01-01T00:00:00.000000Z", **made).encoded()
+    signed = SshSigner(str(gated.keys / "ann"), NAMESPACE).sign("a", line)["a.sig"].decode()
+    box.hand_in(str(gated.root / "proofs"), str(gated.proof("r")), Answer(line.decode(), signed))
+    said = process.stderr.readline()
+    assert "an answer cannot be judged: ssh-keygen is not installed" in said
+    assert gated.told("approval_refused") == gated.told("approval_given") == []
+    (found / "ssh-keygen").symlink_to(shutil.which("ssh-keygen"))
+    process.communicate()
+    assert process.returncode == 0
+    assert len(gated.told("approval_given")) == 1
+    gated.is_whole()
+
+
+def test_an_answer_that_was_handed_in_is_kept_where_no_temporary_file_can_be_made(gated, tmp_path):
+    gated.suspended()
+    log = tmp_path / "calls"
+    full = Fault("runner", errno.ENOSPC, 2, 10**9, ("write",)).env(log)  # the first is the answer
+    done = gated.answer("approve", env=full)
+    assert "STRUCK" in log.read_text()
+    assert (done.code, done.out) == (0, "deploy is approved, once the run goes on: zf resume r\n")
+    assert gated.zf("resume", "r").code == 0
+
+
+def test_on_a_full_disk_an_answer_says_so_and_leaves_nothing(gated, tmp_path):
+    gated.suspended()
+    before = os.listdir(gated.proof("r"))
+    full = Fault("runner", errno.ENOSPC, 1, 10**9, ("write",)).env(tmp_path / "calls")
+    done = gated.answer("approve", env=full)
+    assert done.code == 1
+    assert "No space left on device\n  hint: see that there is room for it" in done.err
+    assert os.listdir(gated.proof("r")) == before
+
+
+def test_of_two_answers_at_once_the_second_gets_the_answer_that_there_is(gated):
+    process = gated.begin()
+    process.send_signal(signal.SIGSTOP)
+    folder = gated.proof(".locks", "r.answers")
+
+    def handed_in(word, by, count):
+        one = gated.popen(word, "r", "deploy", "--key", str(gated.keys / by))
+        eventually(lambda: folder.exists() and len(os.listdir(folder)) == count)
+        return one
+
+    answers = [handed_in("reject", "bob", 1), handed_in("approve", "ann", 2)]
+    process.send_signal(signal.SIGCONT)
+    said = [(one.communicate(), one.returncode) for one in answers]
+    assert said == [(("deploy was rejected by bob\n", ""), 0)] * 2
+    process.communicate()
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize("last", ["approval_asked", "approval_given", "attempt_started"])

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.program.conftest import Box, watched
 from tests.support.attacks import AGAINST_FILES, INHERITED, attack, told
 from tests.support.attempts import processes
 from tests.support.engines import HOST, SMALL
@@ -186,15 +185,6 @@ def test_there_is_no_way_out(place):
     assert finished.code == 0, finished.err + finished.out
     assert told(place) == dict.fromkeys(lines, "stopped")
     assert place.zf("verify", "r").code == 0
-
-
-@pytest.fixture
-def without_root(rootless):
-    if rootless.why_not:
-        pytest.skip(f"no container without root here: {rootless.why_not}")
-    with tempfile.TemporaryDirectory() as top:
-        Path(top).chmod(0o755)
-        yield from watched(Box(Path(top) / "project", rootless))
 
 
 def test_without_root_the_wall_is_the_same(without_root):

@@ -140,5 +140,5 @@ def test_campaign_of_runners_killed_at_every_line(gates, leg, what):
             break
         lines += JOURNAL in call
     assert not call
-    assert lines >= 5
+    assert lines >= 3  # several lines may be written at once
     print(f"{leg}: {number - 1} writes ({what}), {lines} of them to the journal")

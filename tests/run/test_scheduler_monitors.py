@@ -194,3 +194,25 @@ def test_a_retry_that_waits_is_no_probe():
     assert [o for o in s.handle(Tick(), 40) if isinstance(o, StartProbe | StartAttempt)] == [
         StartAttempt("m", 2)
     ]
+
+
+def test_one_that_had_ended_when_its_runner_died_is_not_begun_again():
+    """It rested once, and the resumed run woke it when its time had come."""
+    s = Scheduler(plan_of(monitor(), task("other")), Limits(1))
+    journal = [
+        (RunStarted("r", ("A",), 2, "", "", None, None, None), 0),
+        (PhaseStarted("A", 3600), 0),
+        (AttemptStarted("m", 1, 0), 0),
+        (probe(1, BAD), 1),
+        (probe(2, GOOD), 12),
+        (ended("m"), 13),
+        (AttemptStarted("other", 1, 0), 13),
+        (ended("other", Status.LOST, cause=Cause.RUNNER), 14),
+    ]
+    for event, at in journal:
+        s.replay(event, at)
+    s.was_idle(100, 15)
+    assert s.handle(Tick(), 15) == [StartAttempt("other", 2)]
+    assert s.handle(Tick(), 200) == []
+    orders = s.handle(ended("other", attempt=2), 201)
+    assert orders == [EndPhase("A", ok=True), EndRun(0)]

@@ -120,6 +120,17 @@ def listed(data, prefix=""):
     return {prefix + path: digest for digest, path in rows}
 
 
+def beside(t, e):
+    assert (t["open"], t["began"]) == (True, e["attempt"])
+    if e["type"] == "attempt_placed":
+        t.setdefault("placed", {})[e["attempt"]] = e
+        return
+    one = t.setdefault("services", {}).setdefault((e["attempt"], e["name"]), [])  # 17
+    one.append(e)
+    assert len({*map(str, ((s["ports"], s["phase"]) for s in one))}) == 1
+    assert [s["type"] for s in one] == ["service_started", "service_ended"][: len(one)]
+
+
 def journal(lines):
     prev, first, tasks, over, joined, claimed = "0" * 64, None, {}, False, {}, {}
     for number, e in enumerate(map(parse, lines)):
@@ -160,15 +171,8 @@ def journal(lines):
             t = tasks[e["task"]]
             t["probes"].append(e)
             assert (t["open"], t["began"], len(t["probes"])) == (True, e["attempt"], e["number"])
-        elif e["type"].startswith("service_") and e["task"] is not None:  # 17
-            t, names = tasks[e["task"]], tasks[e["task"]].setdefault("services", {})
-            one = names.setdefault((e["attempt"], e["name"]), [])
-            one.append(e)
-            assert (t["open"], t["began"], len({*map(str, (s["ports"] for s in one))})) == (
-                *(True, e["attempt"]),
-                1,
-            )
-            assert [s["type"] for s in one] == ["service_started", "service_ended"][: len(one)]
+        elif e["type"] == "attempt_placed" or (e["type"].startswith("service_") and e["task"]):
+            beside(tasks[e["task"]], e)
         elif e["type"] == "retry_scheduled":
             t = tasks[e["task"]]
             assert (t["open"], t["began"] + 1) == (False, e["attempt"])
@@ -225,7 +229,7 @@ def acted(root, t, e, files):
 PLACES = ("schema", "run_id", "started_at", "hostname", "user", "pwd")
 
 
-def told(root, row, paper, e, files, own, handed, resumed, plan):  # 15
+def told(root, row, paper, e, files, own, handed, resumed, plan, t):  # 15
     at = lambda path: files.get(f"{root}{path}")  # noqa: E731
     ours = e["type"] == "attempt_ended"
     status = parse(at("99-summary/status.json") or b"{}")
@@ -269,7 +273,13 @@ def told(root, row, paper, e, files, own, handed, resumed, plan):  # 15
         runs = [[s["run"] for s in task[key]] for key in ("commands", "cleanup")]
         assert row.get("script_sha256") in {None, hashed(runs, newline=b"")}
     assert alike(task["run_id"], paper["run_id"])
-    assert resumed or (task["hostname"], task["user"]) == (paper["host"], paper["user"])
+    placed = t.get("placed", {}).get(e.get("attempt"))
+    at_home, there = (paper["host"], paper["user"]), (task["hostname"], task["user"])
+    assert resumed or "executor" in status or there == at_home
+    for here, key in zip(
+        (*there, status.get("executor")), ("host", "user", "executor"), strict=True
+    ):
+        assert not placed or alike(here, placed[key])
     assert "arguments" not in row or alike(task["arguments"], paper.get("arguments"))
     assert task["started_at"] == e.get("started_at", e.get("at"))
     commands(at, root, task, status, e, own)
@@ -341,7 +351,12 @@ def served_beside(lines, own, sealed):
     events = [e for e in map(parse, lines) if e["type"].startswith("service_")]
     mine = [e for e in events if e["task"] is None]
     ends = {e["log"]: e["log_sha256"] for e in mine if e["type"] == "service_ended"}
+    going, resumed = {}, any(parse(line)["type"] == "run_resumed" for line in lines)
     for e in mine:
+        key, ends_ = (e["phase"], e["name"]), e["type"] == "service_ended"
+        assert e["attempt"] == 0 and (resumed or (key in going) == ends_)
+        assert not ends_ or e["ports"] == going[key]["ports"]
+        going[key] = e
         log = rf"service@{re.escape(e['phase'])}@{re.escape(e['name'])}(@\d+)?\.log"
         assert e["type"] == "service_started" or re.fullmatch(log, e["log"])
     assert all(own.get(p, d) == d and (not sealed or p in own) for p, d in ends.items())
@@ -357,6 +372,7 @@ def served(root, task, e, files, own):  # 17
         assert end["log"] == f"20-logs/service-{n}.log"
         assert own[root + end["log"]] == end["log_sha256"]
         assert all({**start, **end}[k] == v for k, v in said[n].items())
+        assert all(said[n].get(k, "") == start.get(k, "") for k in ("image", "digest"))
 
 
 def subject(first, e, rows, paper, plan, tasks, own):  # 18
@@ -646,7 +662,9 @@ def check(there, folders):
             assert (
                 cut
                 or (
-                    told(root, rows[name], paper, e, files, own, outputs, resumed, plan),
+                    told(
+                        root, rows[name], paper, e, files, own, outputs, resumed, plan, tasks[name]
+                    ),
                     served(root, tasks[name], e, files, own),
                     acted(root, tasks[name], e, files),
                 )

@@ -53,6 +53,8 @@ class TaskAccount(Struct):
     cached: Mapping[str, Any] | None = None
     # The services of its attempts.
     services: dict[int, ServiceAccount] = field(default_factory=dict)
+    # Where those of its attempts ran that ran elsewhere.
+    placed: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Clocks(Struct):
@@ -177,6 +179,12 @@ class Account(Struct):
             self._problem("tells nothing of an agent's clock")
             return
         self.clocks.apart_s = max(self.clocks.apart_s or 0.0, abs(offset_s))
+        account = self._task(data)
+        if account is None:
+            return
+        if not account.open or data.get("attempt") != account.began:
+            self._problem("tells of the place of an attempt that is not under way")
+        account.placed[account.began] = data
 
     def _at_gate(self, data: Mapping[str, Any]) -> None:
         name = data.get("task")

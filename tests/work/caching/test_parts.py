@@ -262,7 +262,8 @@ def test_where_a_step_stands_in_its_file_does_not_count():
 
 
 PROGRAM = """
-import json, sys
+import random, sys
+from hashlib import sha256
 from zf.model import Step, Task
 from zf.work.caching import parts
 task = Task("b\\u00fcild", "A", (Step("one", "echo \\U0001f600\\n", 3),), env={"B": "2", "A": "1"})
@@ -270,26 +271,43 @@ said, script = parts.of_task(task)
 rest = {"env": {"B": "2", "A": None}, "sources": {"\\u00e9/\\udcff": "100644 0"}, "needs": {},
         "platform": "any", "tools": {}}
 print(parts.made({"task": said, "script": script, **rest}, {"T": "s"}, "0" * 32).key)
+
+draw, keys = random.Random(13), sha256()
+def text():
+    return "".join(chr(draw.getrandbits(11)) for _ in range(draw.getrandbits(3)))
+def texts():
+    return {text(): text() for _ in range(draw.getrandbits(2))}
+for n in range(int(sys.argv[1])):
+    steps = tuple(Step(text(), text(), n, env=texts()) for _ in range(1 + draw.getrandbits(1)))
+    task = Task(text(), "A", steps, env=texts(), artifacts=(*texts(),), generates=(*texts(),))
+    said, script = parts.of_task(task)
+    rest = {"env": texts(), "sources": texts(), "needs": texts(), "platform": text(),
+            "tools": texts()}
+    made = parts.made({"task": said, "script": script, **rest}, texts(), "0" * 32)
+    keys.update(made.key.encode())
+print(keys.hexdigest())
 """
+KEY = "696c02faaf65b0b4c39d356ea41b91530bd9b89e12f8ee38bdacd4438d9b367c"
 MINORS = (11, 12, 13, 14)
 SOURCE = str(Path(__file__).resolve().parents[3] / "src")
 
 
-def key_of(python, **env):
+def keys_of(python, count=100, **env):
+    """The key of one task, and a digest of the keys of so many others."""
     done = subprocess.run(
-        [python, "-c", PROGRAM],
+        [python, "-c", PROGRAM, str(count)],
         cwd="/",
         env={"PYTHONPATH": SOURCE, "PATH": "/usr/bin:/bin", **env},
         capture_output=True,
         text=True,
         check=True,
     )
-    return done.stdout.strip()
+    return tuple(done.stdout.split())
 
 
 def test_the_key_is_the_same_in_every_process_and_locale():
     keys = {
-        key_of(sys.executable, PYTHONHASHSEED=seed, LC_ALL=locale, TZ=zone, HOME=home)
+        keys_of(sys.executable, PYTHONHASHSEED=seed, LC_ALL=locale, TZ=zone, HOME=home)
         for seed, locale, zone, home in (
             ("1", "C", "UTC", "/root"),
             ("2", "C.UTF-8", "Asia/Tokyo", "/nowhere"),
@@ -297,6 +315,8 @@ def test_the_key_is_the_same_in_every_process_and_locale():
         )
     }
     assert len(keys) == 1
+    # On another machine, and in every later version of zf, too.
+    assert {key for key, _ in keys} == {KEY}
 
 
 def records_for(minor, folder):
@@ -326,10 +346,10 @@ def interpreter(minor):
 
 
 @pytest.mark.parametrize("minor", MINORS)
-def test_the_key_is_the_same_in_every_python(minor, tmp_path):
-    python = interpreter(minor)
-    told = key_of(python, PYTHONPATH=f"{SOURCE}:{records_for(minor, tmp_path)}")
-    assert told == key_of(sys.executable)
+def test_keys_are_the_same_in_every_python(minor, tmp_path, request):
+    python, count = interpreter(minor), longer(request)
+    told = keys_of(python, count, PYTHONPATH=f"{SOURCE}:{records_for(minor, tmp_path)}")
+    assert told == keys_of(sys.executable, count)
 
 
 def test_a_large_part_is_recorded_by_its_digest_alone():

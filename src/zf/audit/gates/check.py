@@ -24,11 +24,14 @@ from zf.audit.gates.statement import (
     Statement,
 )
 from zf.audit.signing import ssh
+from zf.lean import lazy
 from zf.lean.records import Struct, field
 from zf.model import NOTHING
 
 REJECTED = "rejected"
 _CODE = "hmac-sha256:"
+# A time of day as a journal has it; nothing else is one in a proof.
+_MOMENT = lazy.pattern(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
 class Answer(Struct, frozen=True):
@@ -146,13 +149,16 @@ def _unwelcome(said: Statement, asked: Mapping[str, Any], asked_at: str) -> _Wro
         return "unknown_approver", f"{said.approver!r:.220} is none of {', '.join(by)}"
     if len(said.comment) > MAX_COMMENT_CHARS:
         return "malformed", f"its comment has more than {MAX_COMMENT_CHARS} characters"
+    no_time = "malformed", "its `at` is no time of day in UTC"
+    if not _MOMENT.fullmatch(said.at):
+        return no_time
     try:
         moment, begin = datetime.fromisoformat(said.at), datetime.fromisoformat(asked_at)
         limit_s = asked.get("timeout_s")
         if limit_s is not None and moment > begin + timedelta(seconds=limit_s):
             return "late", f"it is from {said.at}, after the {limit_s:g} s there were for it"
     except (ValueError, TypeError, OverflowError):
-        return "malformed", "its `at` is no time of day in UTC"
+        return no_time
     return None
 
 

@@ -378,6 +378,19 @@ def partly_whole(plan: Said, rows: Iterable[Said]) -> Iterator[str]:
             yield f"has {many} of {size!r:.20} instances of {base!r:.200} in a whole phase"
 
 
+_EVENTS = "the journal"
+
+
+def of_place(tree: Tree, placed: Said) -> Found:
+    """An attempt that ran elsewhere against what the journal says of where that was."""
+    for told in _unlike("executor", tree.status.get("executor"), placed.get("executor"), _EVENTS):
+        yield STATUS, told
+    task = tree.task or {}
+    for key, of_event in (("hostname", "host"), ("user", "user")) if task else ():
+        for told in _unlike(key, task.get(key), placed.get(of_event), _EVENTS):
+            yield TASK, told
+
+
 def of_inputs(paper: Said) -> Iterator[str]:
     """Inputs of run.json that have neither a value nor its digest, or both."""
     inputs = paper.get("inputs")

@@ -65,6 +65,9 @@ def match_attempts(
     for root, tree in whole.items():
         for path, told in agreement.of_tree(tree, row, run, ends[root]):
             seen.tampered("mismatch", told, f"{root}/{path}")
+        placed = seen.account.tasks[task].placed.get(ends[root].get("attempt", 0))
+        for path, told in agreement.of_place(tree, placed) if placed else ():
+            seen.tampered("mismatch", told, f"{root}/{path}")
         for told in _unrecorded(tree.task or {}, seen.account.tasks[task], ends[root]):
             seen.tampered("mismatch", told, layout.JOURNAL)
         told_of = seen.account.tasks[task].services.get(ends[root].get("attempt", 0), _NO_SERVICES)

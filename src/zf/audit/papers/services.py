@@ -46,9 +46,10 @@ class ServiceAccount(Struct):
         self.ended[name] = data
         if started is None:
             return "a service ends that was not going on"
-        return (
-            "" if started.get("ports") == data.get("ports") else "a service ends with other ports"
-        )
+        for key in ("ports", "phase"):
+            if started.get(key) != data.get(key):
+                return f"a service ends with another value of {key}"
+        return ""
 
 
 def of_tree(

@@ -6,6 +6,7 @@ Any process that can write there can hand in anything; the runner judges it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -23,6 +24,7 @@ LOOK = "answers"
 _MOST_BYTES = 65_536
 # Of one look: a folder full of rubbish does not stop the run.
 _MOST_FILES = 200
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def beside(proofs: str, run: str) -> str:
@@ -50,7 +52,9 @@ def hand_in(proofs: str, run_dir: str, answer: Answer) -> bool:
             f"the answer cannot be handed to run {run!r}: {error.strerror}",
             exit_code=Exit.FAILED,
             code="ZF742",
-            hint="give it as a user that may write to the run's folder",
+            hint="see that there is room for it"
+            if error.errno in _FULL
+            else "give it as a user that may write to the run's folder",
         ) from None
     with suppress(OSError):  # it looks by itself, too
         lock.order(proofs, run, LOOK)

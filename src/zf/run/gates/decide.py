@@ -35,6 +35,8 @@ from zf.run.gates.terms import token_key
 if TYPE_CHECKING:
     from zf.audit.signing.ssh import SshSigner
 
+# Answers that are refused as there is one that counts, which another gave at the same moment.
+_NO_NEWS = frozenset({REJECTED, "decided", "duplicate"})
 # How long a runner has to say what it makes of an answer, and how often its journal is looked at.
 _PATIENCE_S = 20.0
 _LOOK_S = 0.02
@@ -178,7 +180,7 @@ def decide(
     proofs = os.path.dirname(run_dir)
     if box.hand_in(proofs, run_dir, answer):
         return _awaited(run_dir, run, task, answer)
-    return _forecast(run, question, terms, answer)
+    return _forecast(run, question, terms, answer, decision)
 
 
 def _kept(run_dir: str, task: str, name: str, decision: str, least: int) -> Told | None:
@@ -293,10 +295,10 @@ def _awaited(run_dir: str, run: str, task: str, answer: Answer) -> Told:
             if isinstance(event, ApprovalRefused) and event.statement_sha256 == answer.sha256:
                 refused = event
         assert question is not None  # it was there before
-        if refused is not None and refused.why != REJECTED:
+        if refused is not None and refused.why not in _NO_NEWS:
             return _refused(task, refused.detail)
         is_in = any(one.statement == answer.statement for one in question.given)
-        if is_in or question.rejected is not None:
+        if is_in or refused is not None or question.rejected is not None:
             return _state(question)
         if question.closed:
             return _told_before(question)
@@ -308,16 +310,18 @@ def _awaited(run_dir: str, run: str, task: str, answer: Answer) -> Told:
     )
 
 
-def _forecast(run: str, question: _Question, terms: Terms, answer: Answer) -> Told:
+def _forecast(run: str, question: _Question, terms: Terms, answer: Answer, decision: str) -> Told:
     """What the next runner will make of it."""
     given = Given({one.approver for one in question.given}, {one.key for one in question.given})
     asked: Mapping[str, Any] = asdict(question.asked)
-    found = examine(answer, run, asked, terms, given, asked_at=question.at)
     task = question.asked.task
+    try:
+        found = examine(answer, run, asked, terms, given, asked_at=question.at)
+    except OSError:  # nothing can be written to look at it with; it was handed in all the same
+        return _told_kept(run, task, decision, question.asked.min)
     if not found.counts:
         return _refused(task, found.detail)
-    assert found.said is not None
-    return _told_kept(run, task, found.said.decision, question.asked.min)
+    return _told_kept(run, task, decision, question.asked.min)
 
 
 def _refused(task: str, detail: str) -> Told:

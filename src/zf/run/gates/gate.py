@@ -8,6 +8,7 @@ from typing import Any
 
 from zf.audit.gates.check import REJECTED, Answer, Given, Terms, Verdict, examine
 from zf.audit.gates.statement import Statement, digest, need_of, subject
+from zf.errors import ZfError, error_text
 from zf.events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -21,6 +22,7 @@ from zf.events import (
 )
 from zf.lean.records import Struct, asdict, field
 from zf.model import Task, definition_sha256
+from zf.outlet import say_if_possible
 from zf.proof.journal import Line
 from zf.proof.layout import ARTIFACTS_LIST, OUTPUTS
 from zf.proof.tree.contents import checked_list
@@ -74,6 +76,8 @@ class Gate:
         self._asked: dict[str, _Asked] = {}
         self._folders: tuple[str, ...] = (box.beside(request.flow.proofs, request.run),)
         self._seen: set[str] = set()
+        # Why an answer could not be judged, as it was told last.
+        self._hindered = ""
 
     def take(self, event: Event, wall: str) -> None:
         """Take in what is in the journal, or comes to be."""
@@ -160,11 +164,21 @@ class Gate:
 
     def look(self) -> Iterator[tuple[ApprovalGiven | ApprovalRefused | None, str]]:
         """What has been handed in, each with the path to forget once it lasts; None for what is no
-        news: said before, or too much to be told.
+        news: said before, or too much to be told. One that cannot be judged now stays where it is.
         """
         for path in box.waiting(*self._folders):
             answer = box.read(path)
-            yield (None if answer is None else self._judged(answer)), path
+            try:
+                judged = None if answer is None else self._judged(answer)
+            except (OSError, ZfError) as error:
+                self._tell(error_text(error) if isinstance(error, OSError) else str(error))
+                continue
+            yield judged, path
+
+    def _tell(self, hindrance: str) -> None:
+        if hindrance != self._hindered:
+            self._hindered = hindrance
+            say_if_possible(f"zf: an answer cannot be judged: {hindrance}; it is tried again\n")
 
     def _judged(self, answer: Answer) -> ApprovalGiven | ApprovalRefused | None:
         if answer.sha256 in self._seen:

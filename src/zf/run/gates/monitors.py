@@ -53,6 +53,11 @@ class Monitors:
         self.resting[name] = attempt
         self._clock.sleep_until(until, name)
 
+    def rise(self, name: str) -> None:
+        """If it rested: it is probed, as a journal shows."""
+        self._clock.asleep.pop(name, None)
+        self.resting.pop(name, None)
+
     def wake(self, name: str) -> None:
         """It is time for the next probe, as soon as there is a slot."""
         self._clock.asleep.pop(name, None)

@@ -273,7 +273,7 @@ class Scheduler:
             case ApprovalAsked() | ApprovalGiven() | ApprovalRefused():
                 gates.take_in(tasks, event)
             case Probe(name, attempt) if self._slots.attempt_of(name) == attempt:
-                self._slots.monitors.resting.pop(name, None)
+                self._slots.monitors.rise(name)
                 self._slots.running[name] = attempt
                 self._tasks.probed(event)
             case HandlerClaimed():
