@@ -153,6 +153,19 @@ def test_a_working_directory_that_is_gone(two, words):
     assert inside(two, gone, "list", "-C", str(two.root))[0] == 0
 
 
+def test_no_folder_for_what_is_needed_for_a_moment(two):
+    two.zf("run-phase", "A", "--run-id", "r1")
+    two.zf("export", "r1", "-o", "r1.tar")
+    read_only = [
+        f"mount --bind {one} {one} && mount -o remount,bind,ro {one}"
+        for one in ("/tmp", "/var/tmp", "/usr/tmp", two.root)
+        if os.path.isdir(one)
+    ]
+    script = in_namespace(f'{" && ".join(read_only)} && cd {two.root} && exec "$@"')
+    code, _, err = inside(two, script, "verify", "r1.tar")
+    assert (code, "error[ZF190]" in err, "TMPDIR" in err) == (2, True, True), err
+
+
 NO_FOLDERS = """
 import os, stat
 real = os.fsync

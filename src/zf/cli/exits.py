@@ -44,6 +44,9 @@ def _guarded(program: Callable[[], object]) -> int:
         if _is_nowhere():
             _show((_NOWHERE,))
             return Exit.USAGE
+        if error.errno == errno.ENOENT and _has_no_scratch():
+            _show((_NO_SCRATCH,))
+            return Exit.USAGE
         if error.errno not in _OUT_OF_REACH:
             return _internal(error)
         return _stopped_by_the_system(error)
@@ -111,6 +114,23 @@ def _is_nowhere() -> bool:
     try:
         os.getcwd()
     except OSError:
+        return True
+    return False
+
+
+_NO_SCRATCH = Problem(
+    "ZF190",
+    "there is no folder in which a file can be written for a moment",
+    hint="see that there is room in /tmp, or name another folder: TMPDIR=FOLDER zf ...",
+)
+
+
+def _has_no_scratch() -> bool:
+    import tempfile
+
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
         return True
     return False
 
