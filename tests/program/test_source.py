@@ -101,7 +101,13 @@ def test_a_commit_that_only_a_variable_names_is_not_taken_as_proven(project):
 
 
 # A look that is waited for takes for ever here, not the usual 30 s.
-PATIENT = "import zf.proof.source.worktree as w; w.GIT_TIMEOUT_S = 1e6; from zf.__main__ import main; main()"
+PATIENT = """
+import zf.proof.source.git as git
+assert git.GIT_TIMEOUT_S
+git.GIT_TIMEOUT_S = 1e6
+from zf.__main__ import main
+main()
+"""
 
 
 @pytest.fixture

@@ -27,8 +27,9 @@ NO_WORK_TREE = "this is not a git work tree"
 class Looking:
     """A look that was begun. To be closed: its gits never outlive the use of it."""
 
-    def __init__(self, stages: worktree.Stages) -> None:
+    def __init__(self, stages: worktree.Stages, first: git.Asking) -> None:
         self._stages: worktree.Stages | None = stages
+        self._first = first
 
     @classmethod
     def begin(
@@ -40,14 +41,17 @@ class Looking:
         if find_top(root, environ) is None:
             return None
         with suppress(git.GitError, OSError):
-            return cls(worktree.begin(root, environ, exclude, cache))
+            return cls(*worktree.begin(root, environ, exclude, cache))
         return None
 
     def go_on(self) -> None:
-        """Ask what can only be asked once the first answers are there."""
+        """Ask what can only be asked once the first answers are there, if they are: nothing waits
+        for git before the run can hear that it is to end.
+        """
         if self._stages is not None:
             try:
-                next(self._stages)
+                if self._first.is_answered():
+                    next(self._stages)
             except (git.GitError, OSError):
                 self._stages = None
 

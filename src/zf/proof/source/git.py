@@ -146,6 +146,15 @@ class Asking:
         self._asked.append(asked)
         return asked
 
+    def is_answered(self) -> bool:
+        """Whether all gits have ended, so that nothing is waited for; True where the system (macOS)
+        cannot tell without letting go of them.
+        """
+        if not hasattr(os, "waitid"):
+            return True
+        looking = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return all(os.waitid(os.P_PID, asked.pid, looking) for asked in self._asked)
+
     def await_end(self, asked: Asked) -> int:
         """Its exit code. Raises GitError when that takes too long, or is not waited for."""
         status = _await(asked.pid, self.deadline, self.ear)

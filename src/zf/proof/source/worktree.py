@@ -87,9 +87,9 @@ class Seen(Struct):
         )
 
 
-# A look that was begun: each step forward hears what git said so far and asks more. It may be sent
-# an ear, which is listened to from then on.
-Stages = Generator[None, "Ear | None", Seen]
+# A look that was begun: each step forward hears what git said so far, asks more, and gives what
+# asked. It may be sent an ear, which is listened to from then on.
+Stages = Generator[git.Asking, "Ear | None", Seen]
 
 
 def look(
@@ -106,18 +106,19 @@ def look(
     when all have ended.
     """
     git.refuse_to_wait(ear)
-    return finish(begin(root, environ, exclude, cache), ear)
+    return finish(begin(root, environ, exclude, cache)[0], ear)
 
 
 def begin(
     root: str, environ: Mapping[str, str], exclude: Iterable[str] = (), cache: str | None = None
-) -> Stages:
-    """Begin to `look`; raises as that does. What is begun is to be finished or closed."""
+) -> tuple[Stages, git.Asking]:
+    """Begin to `look`, and what asks for it first; raises as that does. What is begun is to be
+    finished or closed.
+    """
     top = _top(root, environ)
     kept = f"{cache}/{sha256(os.fsencode(top)).hexdigest()[:16]}.index" if cache else None
     stages = _look(top, environ, _inside(top, root, exclude), kept)
-    next(stages)
-    return stages
+    return stages, next(stages)
 
 
 def finish(stages: Stages, ear: Ear | None = None) -> Seen:
@@ -154,7 +155,7 @@ def _stages(
         index = f"{folder}/index"
         was_kept = kept is not None and _take_kept(kept, index)
         begun = repository.ask_of_commit(outside, index, refs, environ)
-        outside.ear = yield
+        outside.ear = yield outside
         found = repository.hear_of_commit(outside, index, begun)
         seen = Seen(found.at, found.repo, found.tags, submodules=found.submodules, refs=refs)
         with repository.own_repository(folder, seen.at, environ, outside.ear) as asking:
@@ -162,7 +163,7 @@ def _stages(
                 asking, seen.at, found.rules
             )
             asked = _ask_inside(asking, seen, exclude)
-            asking.ear = yield
+            asking.ear = yield asking
             _hear_inside(asking, seen, environ, exclude, asked)
         if was_kept or len(seen.index) > KEEP_INDEX_BYTES:
             seen.kept = kept
