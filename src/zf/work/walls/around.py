@@ -20,7 +20,7 @@ from zf.work.shell import (
     NotStartedError,
     ScriptFile,
 )
-from zf.work.walls.reach import reach
+from zf.work.walls.reach import folder_of_run, reach
 
 if TYPE_CHECKING:
     from zf.model import Step, Task
@@ -148,13 +148,11 @@ class Wall:
         read = partial(_named, context, task, environ) if "read" in task.sandbox else None
         home = environ.get("HOME")
         reached = reach(context, task, environ["ARTIFACTS_DIR"])
-        empty = f"{context.written_aside}/empty"
-        with open(empty, "a"):
+        with open(f"{context.written_aside}/empty", "a"):
             pass
-        root, proofs = context.real_root, os.path.realpath(context.proofs)
-        rooms = sandboxes.Rooms(
-            root, proofs, root, os.path.realpath(empty), reached.written, reached.shown
-        )
+        empty = f"{folder_of_run(context.aside)}/empty"
+        root, proofs = context.real_root, folder_of_run(context.proofs)
+        rooms = sandboxes.Rooms(root, proofs, root, empty, reached.written, reached.shown)
         return sandboxes.Sandbox(program, task.sandbox, rooms, home, read), SANDBOX
 
 

@@ -337,7 +337,9 @@ def _shown(place: str) -> tuple[str, ...]:
 def _places(root: str, paths: Iterable[str]) -> Iterator[str]:
     """Where in the project these lead to."""
     for path in paths:
-        place = os.path.relpath(os.path.realpath(f"{root}/{path}"), root)
+        place = path
+        if any(_on_the_way(root, path)):
+            place = os.path.relpath(os.path.realpath(f"{root}/{path}"), root)
         if place != "." and not place.startswith(".."):
             yield place
 
