@@ -10,6 +10,10 @@ TYPE_CHECKING = False  # importing it takes 4 ms
 if TYPE_CHECKING:
     from typing import NoReturn
 
+# Kept free for the sentence that there is too little memory: CPython takes a MiB at a time. Nothing
+# is ever written there, so it costs addresses and no memory.
+_ROOM_BYTES = 2 << 20
+
 
 def main() -> None:
     """The console script. Exits with a code of `zf.errors.Exit` or of the verb."""
@@ -22,7 +26,9 @@ def main() -> None:
             pass  # the parser's way of saying it copes with that
         else:
             return
+    room = None
     try:
+        room = bytearray(_ROOM_BYTES)
         code = _run()
         from zf.lean.signals import signal  # which is there by now
 
@@ -34,6 +40,10 @@ def main() -> None:
         # Before the command line was even there, or while a reader that has stopped is waited for.
         os._exit(130)  # Exit.INTERRUPTED; to import it could be interrupted, too
     except (ImportError, MemoryError, OSError, SyntaxError, SystemError) as error:
+        del room
+        if not isinstance(error, ModuleNotFoundError):
+            # They hold all that was loaded so far.
+            error.__traceback__ = error.__context__ = error.__cause__ = None
         _refuse_to_start(error)
     _leave(code)
 
@@ -74,9 +84,10 @@ def _refuse_to_start(error: Exception) -> NoReturn:
         f"error[ZF190]: zf could not be started: {str(error) or 'not enough memory'}\n"
         "  hint: raise the limits it was started with (ulimit -v, ulimit -n, a container's)\n"
     )
-    with suppress(OSError):
+    try:
         os.write(2, told.encode(errors="backslashreplace"))
-    os._exit(2)  # Exit.USAGE
+    finally:
+        os._exit(2)  # Exit.USAGE
 
 
 def _run() -> int:
