@@ -100,7 +100,9 @@ def test_what_is_signed_says_so(project, tmp_path):
 
 
 def test_ctrl_c_goes_to_the_task(project):
-    script = "trap 'echo caught' INT; echo ready; until read -r line; do :; done; echo got $line"
+    # What comes between two reads of bash is heard after the second, so none of them is for ever.
+    reading = "until read -r -t 1 line; do :; done"
+    script = f"trap 'echo caught' INT; echo ready; {reading}; echo got $line"
     with at_a_prompt(project, script=script) as terminal:
         terminal.type("\x03")
         terminal.expect("caught\r")
