@@ -41,9 +41,6 @@ def main() -> None:
         os._exit(130)  # Exit.INTERRUPTED; to import it could be interrupted, too
     except (ImportError, MemoryError, OSError, SyntaxError, SystemError) as error:
         del room
-        if not isinstance(error, ModuleNotFoundError):
-            # They hold all that was loaded so far.
-            error.__traceback__ = error.__context__ = error.__cause__ = None
         _refuse_to_start(error)
     _leave(code)
 
@@ -80,6 +77,8 @@ def _refuse_to_start(error: Exception) -> NoReturn:
     """
     if isinstance(error, ModuleNotFoundError):
         raise error
+    # They hold all that was loaded so far.
+    error.__traceback__ = error.__context__ = error.__cause__ = None
     told = (
         f"error[ZF190]: zf could not be started: {str(error) or 'not enough memory'}\n"
         "  hint: raise the limits it was started with (ulimit -v, ulimit -n, a container's)\n"

@@ -111,7 +111,7 @@ def axes(typed: Sequence[str], source: str) -> dict[str, tuple[str, ...]]:
 
 
 def refuse_dash(text: str | None, source: str) -> None:
-    """Raises ZfError for `-`, by which nobody means a file of that name."""
+    """Raises ZfError for `-`, which is never meant as the name of a file."""
     if text == "-":
         raise _bad(source, text, "the name of a file, such as ./- or /dev/stdout")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import attacks
 from tests.support.attacks import Place
-from tests.support.attacks import of_nobody as nobodys
 from tests.support.independent_verifier import verify as independent
 from zf.work.limits.cgroups import CONTROLLERS, places
 
@@ -33,7 +33,7 @@ def of_nobody():
     """A project of a user who can make no cgroup."""
     if os.geteuid() or shutil.which("setpriv") is None:
         pytest.skip("needs root, and setpriv, to be another user")
-    with nobodys() as place:
+    with attacks.of_nobody() as place:
         yield place
 
 

@@ -126,8 +126,8 @@ def _plan(request: Request, phases: Sequence[str], tasks: Sequence[str]) -> dict
 
 
 def _levels(found: Planned) -> Iterator[tuple[str, int, Sequence[tuple[Sequence[str], int]], int]]:
-    """Each phase with the number of its tasks; what of it may run side by side, in order: the first
-    names, and how many more; and how many such steps more.
+    """Each phase with the number of its tasks; then, in order, the tasks that can run side by side:
+    the first names of each such step and how many more there are; and how many steps more.
     """
     for phase in found.plan.phases:
         tasks = [task for task in found.plan.tasks.values() if task.phase == phase.name]

@@ -1,5 +1,5 @@
 """A lease that ends also an agent which something has stopped: SIGSTOP, or the freezer of a batch
-system that never thaws it. Nobody of its runner's can wake it there, so the kernel is told to.
+system that never thaws it. Its runner cannot wake it there, so the kernel is told to.
 """
 
 from __future__ import annotations

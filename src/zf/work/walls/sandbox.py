@@ -132,8 +132,8 @@ class Sandbox:
     def stood(self, exit_code: int | None) -> bool:
         """Whether what was `reported`, and ended with this code, had begun in its sandbox.
 
-        bubblewrap looks at all mounts one by one, and gives up when one is gone by then: whoever on
-        this machine removes a folder on which something was mounted can bring that about.
+        bubblewrap goes through all mounts of the machine, and gives up when one disappears before
+        it gets there, as when another program unmounts a folder at that moment.
         """
         return exit_code != _FAILED or _BEGUN in os.pread(self._report, 4096, 0)
 
