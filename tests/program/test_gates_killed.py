@@ -4,6 +4,8 @@ one is asked twice, no handler runs twice, no probe counts twice, and the run co
 
 from __future__ import annotations
 
+import json
+import random
 import shutil
 import subprocess
 from collections import Counter
@@ -34,7 +36,12 @@ tasks:
 """
 # More writes than there are in a leg of this run.
 MANY = 200
+# As many lines as the run tells when it ends where it has to wait, and when it goes on to its end.
+SHORT, LONG = 6, 26
 ON = ("--on-approval", "exit")
+# Of the campaign, each with a kill or more.
+ROUNDS = 500
+OVER = "over"
 LEGS = ("until it waits", "once it is approved")
 
 
@@ -62,16 +69,23 @@ class Gates(Project):
         assert (done.code == -9) == bool(struck(log)), (done, struck(log))
         return struck(log)
 
+    def approving(self) -> subprocess.Popen[str]:
+        return self.popen("approve", "r", "deploy", "--key", str(self.key))
+
     def approve(self) -> None:
-        self.zf("approve", "r", "deploy", "--key", str(self.key))
+        self.approving().communicate()
+
+    def anew(self) -> None:
+        """Nothing is left of the run before."""
+        for name in ("proofs", "oracle", "probes"):
+            path = self.root / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def killed(self, leg: str, fault: Fault) -> str:
         """The run with the fault in this leg of it, gone on with to its end; the call that was
         struck, "" when the leg had fewer of them.
         """
-        for name in ("proofs", "oracle", "probes"):
-            path = self.root / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        self.anew()
         first = leg == LEGS[0]
         call = self.leg(("run", "--run-id", "r"), fault if first else None)
         if not first:
@@ -79,6 +93,45 @@ class Gates(Project):
             call = self.leg(("resume", "r"), fault)
         self.finish()
         return call
+
+    def killed_at_moments(self, seed: int) -> list[str]:
+        """The run, killed at up to three random moments and gone on with to its end; what it had
+        told last at each of them.
+        """
+        rng = random.Random(seed)
+        self.anew()
+        told = [self.moment(rng) for _ in range(rng.randrange(1, 4))]
+        self.finish()
+        return [one for one in told if one != OVER]
+
+    def moment(self, rng: random.Random) -> str:
+        """One zf, killed a little after a line that it tells; the kind of that line, "" before the
+        first. It ends where it has to wait for the approval, or waits, and is given it meanwhile.
+        """
+        begun, waits = self.proof("r").exists(), rng.random() < 0.5
+        words = ("resume", "r") if begun else ("run", "--run-id", "r")
+        process = self.popen(*words, "--progress", "json", *(() if waits else ON))
+        last, approving = "", []
+        lines = rng.randrange(1 + (LONG if begun or waits else SHORT))
+        if begun and waits:
+            approving.append(self.approving())  # it does not tell again what it has asked
+        while lines and (line := process.stderr.readline()).startswith("{"):
+            last, lines = json.loads(line)["type"], lines - 1
+            if last == "approval_asked" and waits:
+                # Nothing more is told until it is approved, so let it be, or kill it meanwhile.
+                approving.append(self.approving())
+                if rng.random() < 0.5:
+                    break
+        try:
+            process.wait(timeout=rng.uniform(0, 0.02 if last else 0.3))
+            last = OVER
+        except subprocess.TimeoutExpired:
+            process.kill()
+        err = process.communicate()[1]
+        assert "Traceback" not in err, err
+        for one in approving:
+            one.communicate()
+        return last
 
     def finish(self) -> None:
         """Go on with it until it is over: it may be asked for anew, for another attempt."""
@@ -142,3 +195,22 @@ def test_campaign_of_runners_killed_at_every_line(gates, leg, what):
     assert not call
     assert lines >= 3  # several lines may be written at once
     print(f"{leg}: {number - 1} writes ({what}), {lines} of them to the journal")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_runner_killed_at_random_moments(gates, seed):
+    gates.check(f"{seed}: {gates.killed_at_moments(seed)}")
+
+
+@pytest.mark.campaign
+def test_campaign_of_runners_killed_at_random_moments(gates):
+    rounds, told = 0, Counter()
+    for seed in range(100, 2000):
+        told.update(moments := gates.killed_at_moments(seed))
+        gates.check(f"{seed}: {moments}")
+        rounds += bool(moments)
+        if rounds == ROUNDS:
+            break
+    print(f"{rounds} rounds, killed after {dict(told)}")
+    assert rounds == ROUNDS
+    assert {"approval_asked", "approval_given", "probe", "handler_claimed", ""} <= told.keys()
