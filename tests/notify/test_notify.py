@@ -348,6 +348,9 @@ def test_a_task_that_waits_for_an_approval_is_told_at_once(project):
         ({"type": "command", "run": "x", "url": "https://a"}, "ZF861"),
         ({"type": "command", "run": "x", "phases": ["Q"]}, "ZF863"),
         ({"type": "pigeon"}, "zf.yaml:3"),
+        ({"type": "webhook", "url": "ftp://a"}, "ZF864"),
+        ({"type": "email", "to": ["a b"], "from": "a@b"}, "ZF864"),
+        ({"type": "email", "to": ["a@b"], "from": "a@b", "server": "x y"}, "ZF864"),
     ],
 )
 def test_what_a_channel_may_not_say_is_told_with_its_place(project, channel, code):

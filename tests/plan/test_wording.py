@@ -1,11 +1,16 @@
 """Every message about a bad file, compared whole with the page that shows them."""
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.support.plan_files import good, said
+from zf.plan.files import forms
+from zf.plan.files.patterns import NOT_BLANK
+from zf.plan.form import mapping
+from zf.plan.yaml.wording import PATTERNS
 
 PAGE = Path(__file__).with_name("messages.md")
 CASES = [
@@ -24,6 +29,23 @@ def test_the_whole_message(tmp_path, name, text, expected):
 
 def test_no_case_of_the_page_is_passed_over():
     assert len(CASES) == PAGE.read_text().count("\n## ") > 60
+
+
+def patterns_in(schema: object) -> Iterator[str]:
+    """Every pattern of a schema, at any depth."""
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            yield from patterns_in(part)
+
+
+def test_every_pattern_of_a_key_has_words_for_what_does_not_match_it():
+    every = set(patterns_in(mapping(forms.project_keys())))
+    assert len(every) > 15
+    assert every - PATTERNS.keys() == {NOT_BLANK}  # which is said as empty
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zf.plan.files.patterns import INSIDE, NOT_BLANK
+from zf.plan.files.patterns import APPROVER, INSIDE, NOT_BLANK
 from zf.plan.form import BOOL, Key, list_of, mapping, number, text, whole
 from zf.typed import MAX_SECONDS
 
 # More than any committee has; a mistyped number is noticed.
 MOST_APPROVERS = 100
-# What stands in a list of allowed signers, or as the name of a token: no space, comma or quote, and
-# no character of a pattern.
-APPROVER = r"^[^\s,\"*?!|]{1,200}$"
 
 APPROVAL: Mapping[str, Key] = {
     "by": Key(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zf.plan.files.patterns import ENV_NAME, ID, NOT_BLANK
+from zf.plan.files.patterns import ADDRESS, ENV_NAME, ID, NOT_BLANK, SERVER, URL
 from zf.plan.form import BOOL, Key, list_of, mapping, number, one_of, table, text, whole
 from zf.settings import MAX_TAIL_LINES
 from zf.typed import MAX_SECONDS
@@ -15,9 +15,6 @@ FAILURE, RECOVERED, WAITING = "failure", "recovered", "waiting"
 STALLED, REAPED, MISSED = "stalled", "reaped", "missed"
 ABOUT = (FAILURE, RECOVERED, WAITING, STALLED, REAPED, MISSED)
 BY_DEFAULT = (FAILURE, RECOVERED)
-
-_ADDRESS = r"^[^\s@<>,;]+@[^\s@<>,;]+$"
-_SERVER = r"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?$"
 
 CHANNEL: Mapping[str, Key] = {
     "type": Key(
@@ -43,17 +40,17 @@ CHANNEL: Mapping[str, Key] = {
         default=0,
     ),
     "link": Key(
-        text(r"^https?://\S+$"),
+        text(URL),
         "The address of a page on the run; `{run}` in it stands for its id.",
     ),
-    "url": Key(text(r"^https?://\S+$"), "Where it is sent to, for webhook and slack."),
+    "url": Key(text(URL), "Where it is sent to, for webhook and slack."),
     "url_env": Key(text(ENV_NAME), "The variable that has the address, where that is a secret."),
     "secret_env": Key(
         text(ENV_NAME), "The variable with the secret that a webhook is signed with (`whsec_...`)."
     ),
-    "to": Key(list_of(text(_ADDRESS), min_length=1), "The addresses that an email goes to."),
-    "from": Key(text(_ADDRESS), "The address that an email comes from."),
-    "server": Key(text(_SERVER), "The mail server, `HOST` or `HOST:PORT`.", default="localhost"),
+    "to": Key(list_of(text(ADDRESS), min_length=1), "The addresses that an email goes to."),
+    "from": Key(text(ADDRESS), "The address that an email comes from."),
+    "server": Key(text(SERVER), "The mail server, `HOST` or `HOST:PORT`.", default="localhost"),
     "tls": Key(
         one_of("none", "starttls", "tls"),
         "How the mail server is spoken to: `starttls` after a plain beginning, `tls` from it.",

@@ -262,7 +262,7 @@ def _as_mapping(found: _Found) -> str | None:
 def _pattern(found: _Found) -> _Wording:
     if not found.is_key and not found.text.strip():
         return "ZF223", f"{found.subject} is empty", "write something"
-    rule = _PATTERNS[found.facts["pattern"]]
+    rule = PATTERNS[found.facts["pattern"]]
     if found.is_key:
         return rule.code, f"{found.subject} {rule.complaint}", rule.hint(found.text)
     message = f"{found.subject} is '{_clipped(found.text)}', which {rule.complaint}"
@@ -297,7 +297,14 @@ def _inside_hint(text: str) -> str:
     return "write a path from the project root, without '..'"
 
 
-_PATTERNS = {
+def _url_hint(text: str) -> str:
+    if "://" in text:
+        return "http and https are what it can be sent with"
+    return "begin it with https://"
+
+
+# What is said of a text which does not match a pattern of its key.
+PATTERNS = {
     patterns.ID: _Rule("ZF216", "is not a valid name", _id_hint),
     patterns.ENV_NAME: _Rule(
         "ZF226",
@@ -338,6 +345,18 @@ _PATTERNS = {
         "ZF707",
         "is no container engine",
         lambda _: "write podman, docker, or a command line that begins with one of them",
+    ),
+    patterns.APPROVER: _Rule(
+        "ZF730",
+        "is no name of someone who approves",
+        lambda _: "write it as `allowed_signers` has it, or the name of a token of the server",
+    ),
+    patterns.URL: _Rule("ZF864", "is no address of the web", _url_hint),
+    patterns.ADDRESS: _Rule(
+        "ZF864", "is no address of a mailbox", lambda _: "write one, such as team@example.org"
+    ),
+    patterns.SERVER: _Rule(
+        "ZF864", "is no mail server", lambda _: "write HOST or HOST:PORT, without a scheme"
     ),
     patterns.ENV_GLOB: _Rule("ZF229", "names no variable", _glob_hint),
     patterns.INSIDE: _Rule("ZF227", "does not stay inside the project", _inside_hint),
