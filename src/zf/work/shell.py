@@ -180,7 +180,8 @@ class Shell:
         except OSError as error:
             problem = f"the script could not be handed to {printable(name)}: {error_text(error)}"
             raise NotStartedError(problem, CANNOT_START) from None
-        argv = (*bash_argv(), *arguments)
+        # By its path: bash looks for itself on the whole PATH otherwise, 12 calls a step.
+        argv = (program, *bash_argv()[1:], *arguments)
         if shell:
             seen = {OPEN: script_path(), FILE: file and file.seen}.get(handed)
             argv = command_line(shell, seen or os.fsdecode(text), arguments)
