@@ -8,7 +8,7 @@ into `model`'s own classes anyway.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from zf.lean.records import Struct, field
 from zf.lean.validators import PydanticCustomError, SchemaValidator, ValidationError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # One of pydantic's core schemas.
 Schema = Mapping[str, Any]
 
+# As many as a project has different files; a server that lives for long keeps no more.
+_MOST_VALIDATORS = 100
 # What says which of its shapes a value has; no text of a file holds NUL.
 _PLAIN, _LISTED, _MAPPED, _OTHER = _SHAPES = ("\0plain", "\0list", "\0mapping", "\0other")
 
@@ -45,22 +47,31 @@ class Form(Struct, frozen=True):
 
     title: str
     keys: Mapping[str, Key]
-    validator: SchemaValidator
-
-    @classmethod
-    def of(cls, title: str, keys: Mapping[str, Key]) -> Self:
-        return cls(title, keys, SchemaValidator(mapping(keys)))
+    _validators: dict[frozenset[str], SchemaValidator] = field(default_factory=dict)
 
     def errors(self, value: object) -> list[ErrorDetails]:
         """Everything that keeps `value` from being of this form."""
         try:
-            self.validator.validate_python(value)
+            self._validator(value).validate_python(value)
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
             for one in found:
                 one["loc"] = tuple(part for part in one["loc"] if part not in _SHAPES)
             return found
         return []
+
+    def _validator(self, value: object) -> SchemaValidator:
+        """One for the keys that `value` has. To compile the patterns of all takes 4 to 10 ms, and
+        most files have few of them, the same in one file as in the next.
+        """
+        has = value if isinstance(value, dict) else {}
+        said = frozenset(self.keys.keys() & has.keys())
+        if said not in self._validators:
+            if len(self._validators) == _MOST_VALIDATORS:
+                self._validators.clear()
+            keys = {name: key for name, key in self.keys.items() if key.required or name in said}
+            self._validators[said] = SchemaValidator(mapping(keys))
+        return self._validators[said]
 
 
 def _schema(kind: str, **facts: Any) -> Schema:

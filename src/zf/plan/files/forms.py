@@ -83,18 +83,18 @@ Which = Literal["task", "tasks", "project"]
 
 @cache
 def task_form() -> Form:
-    return Form.of("task file", ONE_TASK)
+    return Form("task file", ONE_TASK)
 
 
 @cache
 def file_form() -> Form:
-    return Form.of("file of tasks", file_keys())
+    return Form("file of tasks", file_keys())
 
 
 @cache
 def project_form(*, whole: bool = True) -> Form:
     """The form of zf.yaml; not `whole`: of one which has no tasks, nor says anything of them."""
-    return Form.of("project file", project_keys(whole=whole))
+    return Form("project file", project_keys(whole=whole))
 
 
 def within(form: Form, loc: tuple[int | str, ...]) -> tuple[Form, tuple[int | str, ...]]:
@@ -112,7 +112,7 @@ def within(form: Form, loc: tuple[int | str, ...]) -> tuple[Form, tuple[int | st
 
 
 def _part(title: str, keys: Mapping[str, Key]) -> Form:
-    return Form(title, keys, task_form().validator)
+    return Form(title, keys)
 
 
 def with_defaults(keys: Mapping[str, Key]) -> Mapping[str, Key]:
