@@ -23,6 +23,7 @@ from tests.support.attacks import AGAINST_FILES, INHERITED, attack, told
 from tests.support.attempts import processes
 from tests.support.engines import HOST, SMALL
 from tests.support.places import tree
+from tests.support.zoo import ENDS, IN_A_CONTAINER, inhabitants, living
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="containers take Linux"),
@@ -199,6 +200,27 @@ def test_without_root_the_wall_is_the_same(without_root):
     assert place.status("r", "attack")["container"]["engine"] == "podman"
     assert place.status("r", "untidy")["cause"] == "survivors"
     assert processes(place.mark) == []
+    assert place.zf("verify", "r").code == 0
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_nothing_survives_without_root(without_root, request, kind):
+    place = without_root
+    names = inhabitants(kind) if request.config.getoption("campaign") else IN_A_CONTAINER
+    marks = {f"t{number}": f"{place.mark}-{number}." for number in range(len(names))}
+    for (task, mark), name in zip(marks.items(), names, strict=True):
+        script = living(name, kind, mark, python_of(place))
+        timeout = {"timeout_sec": 3} if kind == "timeout" else {}
+        place.task(task, script, container=boxed(place), parallel_safe=True, **timeout)
+    place.zf("run-phase", "A", "--run-id", "r", "-j", "2", "--grace", "0.2")
+    assert processes(place.mark) == []
+    found = {}
+    for task, name in zip(marks, names, strict=True):
+        status = place.status("r", task)
+        found[name] = status["status"], status["exit_code"], status["cause"]
+        if name != "stopped leader":
+            assert place.log("r", task, 0).splitlines()[0] == b"seen", name
+    assert found == dict.fromkeys(names, ENDS[kind])
     assert place.zf("verify", "r").code == 0
 
 

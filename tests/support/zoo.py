@@ -122,3 +122,22 @@ ZOO = {
     "coprocess": "coproc { z; }; z",
     "waits for a fifo": "mkfifo $ARTIFACTS_DIR/f; cat $ARTIFACTS_DIR/f @@ & z",
 }
+# The ways in which a task with one of them can end, and how that is told: status, exit code, cause.
+ENDS = {"timeout": ("timeout", 124, "timeout"), "exit": ("failure", 0, "survivors")}
+# A container takes a second of a processor: these stand for the others, which a campaign has.
+IN_A_CONTAINER = ["double fork", "TERM ignored", "stopped child", "daemon", "respawner"]
+
+
+def inhabitants(kind: str) -> list[str]:
+    """A leader that stops itself never ends by itself."""
+    return [name for name in ZOO if kind == "timeout" or name != "stopped leader"]
+
+
+def living(name: str, kind: str, mark: str, python: str = str(_PYTHON)) -> str:
+    """The script of a task in which it lives until the time is over, or which leaves it behind. It
+    prints `seen` once the mark is on a command line: its witness has it too, while it counts.
+    """
+    count = f"grep -al {mark} /proc/[0-9]*/cmdline 2>/dev/null | wc -l"
+    witness = f"until (( $({count}) > 1 )); do :; done; echo seen"
+    animal = (PRELUDE + ZOO[name]).replace("@@", mark).replace(str(_PYTHON), python)
+    return f"({witness}) & \n{animal}" if kind == "timeout" else f"({animal}) & {witness}; exit 0"

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.attempts import Attempts, drive, processes, task
 from tests.support.engines import HOST, PROGRAMS, Engine
-from tests.support.zoo import PRELUDE, ZOO
+from tests.support.zoo import ENDS, IN_A_CONTAINER, ZOO, inhabitants, living
 from zf.lean.records import replace
 from zf.model import NOTHING
 from zf.work.supervise.cgroup import Cgroup
@@ -33,19 +33,9 @@ class Animal:
         self.name = name
         self.id = f"{kind}-{list(ZOO).index(name)}-{number}"
         self.mark = f"zoo-{uuid.uuid4().hex}"
-        animal = (PRELUDE + ZOO[name]).replace("@@", self.mark)
-        if kind == "timeout":
-            script, timeout_s = f"({self.witness}) & \n{animal}", 2
-        else:
-            script, timeout_s = f"({animal}) & {self.witness}; exit 0", 60
+        script, timeout_s = living(name, kind, self.mark), 2 if kind == "timeout" else 60
         self.task = task(script, name=self.id, timeout_s=timeout_s, parallel_safe=True)
         self.task = replace(self.task, sandbox=sandbox, container=container)
-
-    @property
-    def witness(self):
-        """Waits until somebody carries the mark; it carries it itself while it counts."""
-        count = f"grep -al {self.mark} /proc/[0-9]*/cmdline 2>/dev/null | wc -l"
-        return f"until (( $({count}) > 1 )); do :; done; echo seen"
 
 
 def keep(attempts, animals, jobs):
@@ -56,11 +46,6 @@ def keep(attempts, animals, jobs):
         leaving = pool._leaving
     assert leaving == []
     return {one.id: attempts.result(ended[one.id]) for one in animals}, idle
-
-
-def inhabitants(kind):
-    """A leader that stops itself never ends by itself."""
-    return [name for name in ZOO if kind == "timeout" or name != "stopped leader"]
 
 
 def children(pid):
@@ -105,11 +90,8 @@ def test_nothing_survives(kept, kind, name):
         assert result.log().splitlines()[0] == b"seen"
     assert "cannot be killed" not in result.ended.detail
     assert result.status.get("isolation") == ("sandbox" if animal.task.sandbox else None)
-    if kind == "timeout":
-        assert result.outcome() == ("timeout", 124, "timeout")
-    else:
-        assert result.outcome() == ("failure", 0, "survivors")
-        assert result.status["survivors"]
+    assert result.outcome() == ENDS[kind]
+    assert kind == "timeout" or result.status["survivors"]
 
 
 @pytest.mark.parametrize("kind", ["timeout", "exit"])
@@ -117,10 +99,6 @@ def test_every_worker_is_left_without_a_child(kept, kind):
     _, idle = kept[kind]
     assert len(idle) == 8
     assert set(idle.values()) == {""}
-
-
-# A container takes a second of a processor: these stand for the others, which a campaign has.
-IN_A_CONTAINER = ["double fork", "TERM ignored", "stopped child", "daemon", "respawner"]
 
 
 @pytest.mark.parametrize("kind", ["timeout", "exit"])
@@ -145,8 +123,8 @@ def test_nothing_survives_in_a_container(tmp_path, monkeypatch, request, kind):
         shutil.rmtree(folder, ignore_errors=True)
     assert [(one.name, pids) for one in animals if (pids := processes(one.mark))] == []
     assert set(idle.values()) == {""}
-    wanted = ("timeout", 124, "timeout") if kind == "timeout" else ("failure", 0, "survivors")
-    assert {one.name: results[one.id].outcome() for one in animals} == dict.fromkeys(names, wanted)
+    wanted = dict.fromkeys(names, ENDS[kind])
+    assert {one.name: results[one.id].outcome() for one in animals} == wanted
     for one in (one for one in animals if one.name != "stopped leader"):
         assert results[one.id].log().splitlines()[0] == b"seen"
         assert results[one.id].status["isolation"] == "container"
@@ -174,6 +152,6 @@ def test_campaign(tmp_path, monkeypatch, wall, kind, cgroups):
     unlike = [
         (one.name, results[one.id].outcome())
         for one in animals
-        if results[one.id].ended.cause != ("timeout" if kind == "timeout" else "survivors")
+        if results[one.id].ended.cause != ENDS[kind][2]
     ]
     assert unlike == []
