@@ -22,6 +22,7 @@ import pytest
 from tests.support.attacks import AGAINST_FILES, INHERITED, attack, told
 from tests.support.attempts import processes
 from tests.support.engines import HOST, SMALL
+from tests.support.examples import copied, ends_as_expected
 from tests.support.places import tree
 from tests.support.zoo import ENDS, IN_A_CONTAINER, inhabitants, living
 
@@ -80,6 +81,12 @@ def test_the_steps_of_a_task_share_a_container(place):
     assert cleaned.read_text() == "cleaned\nmore\n"
     assert (place.root / "proofs/r/boxed/30-artifacts/kept").read_text() == "kept\n"
     assert place.zf("verify", "r").code == 0
+
+
+def test_the_example_ends_as_it_says(place, engine):
+    expected = copied("container", place)
+    engine.run("tag", SMALL, f"docker.io/library/{expected['image']}")
+    ends_as_expected(place, expected)
 
 
 def test_a_container_stands_on_an_executor_as_here(place):

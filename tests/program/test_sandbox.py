@@ -27,7 +27,7 @@ from tests.support.program import heard
 from zf.work.walls.namespace import has_capability
 from zf.work.walls.sandbox import why_not
 
-_WHY_NOT = why_not(shutil.which("bwrap")) if sys.platform == "linux" else "it is Linux's"
+_WHY_NOT = why_not(shutil.which("bwrap"))
 pytestmark = pytest.mark.skipif(bool(_WHY_NOT), reason=f"no sandbox here: {_WHY_NOT}")
 
 

@@ -72,14 +72,13 @@ def held_by(key: str, value: float, there: Mapping[str, Place]) -> str | Unheld:
         if hard != resource.RLIM_INFINITY and value > hard and os.geteuid() != 0:
             return Unheld(key, f"the system lets this user have {hard}", f"say {hard} or less")
         return RLIMIT
-    missing = _NO_CGROUP.format(_CONTROLLER[key])
+    if sys.platform != "linux":
+        return Unheld(key, f"{sys.platform} does not hold it", "leave it out")
     if key == "memory_mb":
-        is_held = sys.platform == "linux"
-        return (
-            RLIMIT if is_held else Unheld(key, f"{sys.platform} does not hold it", "leave it out")
-        )
-    if key == "cpus" and sys.platform == "linux" and value == int(value):
+        return RLIMIT
+    if key == "cpus" and value == int(value):
         return AFFINITY
+    missing = _NO_CGROUP.format(_CONTROLLER[key])
     what = (
         "and whole processors alone can be held without"
         if key == "cpus"

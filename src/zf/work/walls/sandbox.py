@@ -16,6 +16,7 @@ import os
 import re
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from glob import iglob
 from typing import Any
@@ -375,6 +376,8 @@ def found_on(path: str) -> tuple[str | None, str]:
 
 def why_not(program: str | None) -> str:
     """Why there can be no sandbox here; empty when there can. Tried out."""
+    if sys.platform != "linux":
+        return "it takes Linux"
     if program is None:
         return MISSING
     words = [word for words in _SYSTEM for word in words]
