@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from benchmarks import far, graphs, machine, notify, report, runners, shapes, single, walls
+from benchmarks import far, graphs, machine, notify, report, runners, serving, shapes, single, walls
 from benchmarks.bench import Bench, Row
 from benchmarks.measure import FailedError
 
@@ -39,6 +39,10 @@ ROWS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "far-log": far.log_rows,
     "notify": notify.notify_rows,
     "walls": walls.wall_rows,
+    "serve-clients": serving.clients_rows,
+    "serve-runs": serving.runs_rows,
+    "serve-log": serving.log_rows,
+    "serve-large": serving.large_rows,
 }
 _PROFILED = {
     "wide": shapes.wide(1000),

@@ -127,7 +127,9 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def verdict(row: Row) -> str:
-    """Both limits include themselves."""
+    """Both limits include themselves; without any there is nothing to meet."""
+    if row.target is None and row.must is None:
+        return ""
     if row.target is not None and row.value <= row.target:
         return "target met"
     if row.must is None:

@@ -369,6 +369,11 @@ def test_an_approver_comes_in_by_a_token_and_approves_what_is_shown(person, serv
     assert console(person) == []
 
 
+def test_every_page_is_there(server):
+    said = {path: server.call("GET", path, role="admin").status for path in PAGES}
+    assert said == dict.fromkeys(PAGES, 200) | {"/runs/none": 404}
+
+
 def test_no_page_tells_a_path_of_the_machine(server):
     for path in PAGES:
         answer = server.call("GET", path, role="viewer")

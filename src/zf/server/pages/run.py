@@ -271,6 +271,7 @@ def files(request: Request, run: str) -> Response:
         shown = shared(request, opened, "files") | {
             "artifacts": tables.artifacts(opened),
             "outputs": tables.outputs(opened),
+            "decisions": list(tables.decisions(opened)),
             "costs": None,
         }
         return sheet.page(request, "run_files.html", **shown)
