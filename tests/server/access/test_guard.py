@@ -84,6 +84,17 @@ def test_a_program_that_sends_what_browsers_send_is_refused_and_recorded(shared,
     assert line["address"] == "127.0.0.1"
 
 
+@pytest.mark.parametrize("path", ["/runs", "/login", "/api/v1/health"])
+@pytest.mark.parametrize("kind", ["iframe", "frame", "fencedframe", "embed", "object"])
+def test_what_is_asked_for_in_a_frame_is_refused_and_recorded(shared, path, kind):
+    before = len(audit(shared))
+    answer = shared.call("GET", path, headers={"Sec-Fetch-Dest": kind})
+    assert (answer.status, answer.json["code"]) == (403, "ZF812")
+    [line] = audit(shared)[before:]
+    assert (line["path"], line["status"], line["code"]) == (path, 403, "ZF812")
+    assert shared.call("GET", path, headers={"Sec-Fetch-Dest": "document"}).status == 200
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -115,5 +115,7 @@ def test_nothing_that_another_origin_tries_does_anything(tmp_path):
     # From each page: what goes without asking first, and the form; and what rebinding tries.
     by_code = [code for method, _, _, code in refused if method == "POST"]
     assert by_code.count("ZF812") >= 2 * 4
+    # The frames, of which the second page's brings no cookie.
+    assert refused.count(("GET", "/runs", 403, "ZF812")) == 2
     assert ("GET", "/runs", 403, "ZF810") in refused
     assert ("POST", "/api/v1/runs", 403, "ZF810") in refused

@@ -2,9 +2,10 @@
 
 1. `Host` is a name of this server.
 2. The body is at most 1 MiB.
-3. What would change anything comes from our own page, or from a program with a bearer token that
+3. It is not for a frame in another page.
+4. What would change anything comes from our own page, or from a program with a bearer token that
    sends nothing a browser would send; and it is JSON that means one thing.
-4. All but a few routes need to know who asks; which role that takes is said at the route.
+5. All but a few routes need to know who asks; which role that takes is said at the route.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ MAX_BODY_BYTES = 1024 * 1024
 BODY_S = 30.0
 _SEE_OTHER = HTTPStatus.SEE_OTHER
 _TOO_LARGE = f"a body is at most {MAX_BODY_BYTES} bytes"
+# What a browser says a page is for that another one shows in itself.
+_FRAMED = frozenset({"iframe", "frame", "fencedframe", "embed", "object"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # Where in a request the one it is from is kept, for routes.
 WHO = "zf.who"
@@ -105,6 +108,10 @@ class Guard:
             return self._refuse(scope, headers, None, status, _TOO_LARGE, "ZF811")
         who = self._access.who(headers, peer, address)
         scope[WHO] = who
+        if headers.get("sec-fetch-dest") in _FRAMED:
+            # A browser would not show it either; but of that nobody here would hear.
+            why = "no page of this server is shown inside another one"
+            return self._refuse(scope, headers, who, HTTPStatus.FORBIDDEN, why, "ZF812")
         if scope["method"] not in SAFE and not scope["path"].startswith(SIGNED):
             found = self._unsafe(headers, host, who)
             if found is not None:
