@@ -262,8 +262,8 @@ def _until_all_is_read(server: _Server, runs: int) -> None:
 
 def log_rows(bench: Bench) -> Iterator[Row]:
     """A large log: opened first, read in its midst, and searched to its end."""
-    size_mb = bench.size(1024, 16)
-    prints = f"(yes {'y' * 99} || :) | head -c {size_mb}M; echo; echo needle; echo the end"
+    size_mb = bench.size(1000, 16)
+    prints = f"(yes {'y' * 99} || :) | head -c {size_mb}MB; echo; echo needle; echo the end"
     page = f"/runs/{RUN_ID}/tasks/large/logs/step-0"
     looks = {
         "its page, opened first": page,
@@ -282,8 +282,8 @@ def log_rows(bench: Bench) -> Iterator[Row]:
                     taken[look].append(server.get(path)[0] if path else _search_ms(server, page))
                 peak_mb = max(peak_mb, server.peak_mb())
     for look, samples in taken.items():
-        yield _limit(f"a log of {size_mb} MiB: {look}", samples, 1000 if look in _AT_ONCE else None)
-    yield _memory(f"a log of {size_mb} MiB", peak_mb)
+        yield _limit(f"a log of {size_mb} MB: {look}", samples, 1000 if look in _AT_ONCE else None)
+    yield _memory(f"a log of {size_mb} MB", peak_mb)
 
 
 _AT_ONCE = ("its page, opened first",)

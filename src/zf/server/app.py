@@ -34,8 +34,9 @@ from zf.server.api import (
 from zf.server.described import description_of
 from zf.server.keys import Keys
 from zf.server.live import metrics
-from zf.server.live.summaries import Summaries
+from zf.server.live.summaries import Summaries, Wanted
 from zf.server.live.tails import Tails
+from zf.server.pages.frame import sheet
 from zf.server.pages.routes import add_pages
 from zf.server.project import Served
 from zf.server.queue import routes as queue
@@ -109,7 +110,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.tails.close()
 
     ending = asyncio.create_task(end_streams())
-    # What is looked for in the list is found at once when every run was read once.
-    Thread(target=app.state.runs.warm, daemon=True).start()
+    # The first who asks is not to wait for what is only made once.
+    await asyncio.to_thread(app.state.runs.listed, Wanted())
+    Thread(target=_get_ready, args=(app.state.runs,), daemon=True).start()
     yield
     ending.cancel()
+
+
+def _get_ready(runs: Summaries) -> None:
+    """Make the pages, and read every run: what is looked for among them is found at once then."""
+    sheet.compile_all()
+    runs.warm()

@@ -99,13 +99,20 @@ class Wanted(Struct, frozen=True):
     text: str = ""
 
     def __contains__(self, run: Summary) -> bool:
+        return self.takes(run) and self.says(run.text)
+
+    def says(self, text: str) -> bool:
+        """Whether a run of this text has all the words."""
+        return all(word in text for word in self.text.lower().split())
+
+    def takes(self, run: Summary) -> bool:
+        """Whether a run is wanted, but for the words."""
         return (
             (not self.phase or self.phase in run.phases)
             and (not self.result or self.result == run.result)
             and (not self.branch or self.branch == run.branch)
             and (not self.commit or run.commit.startswith(self.commit))
             and (not self.since or run.started_at >= self.since)
-            and all(word in run.text for word in self.text.lower().split())
         )
 
     @property
@@ -121,8 +128,17 @@ class Listed(Struct, frozen=True):
 
 
 class _Known(Struct, frozen=True):
+    """`text` is that of the summary, of a run that is over: made for each of very many runs anew,
+    it would be what a search waits for.
+    """
+
     stamp: tuple[int, int]
     summary: Summary
+    text: str = ""
+
+    def stays_out(self, wanted: Wanted) -> bool:
+        """Over is over: a run that is not shown is not looked at again."""
+        return self.summary.over and not (wanted.says(self.text) and wanted.takes(self.summary))
 
 
 class Summaries:
@@ -154,7 +170,8 @@ class Summaries:
         stamp = self._stamp(run)
         known = self._known.get(run)
         if known is None or known.stamp != stamp or not known.summary.over:
-            known = _Known(stamp, _read(self.proofs, run))
+            summary = _read(self.proofs, run)
+            known = _Known(stamp, summary, summary.text if summary.over else "")
             with self._lock:
                 self._known[run] = known
         return known.summary
@@ -167,10 +184,8 @@ class Summaries:
         for place in self._places():
             if after is not None and place >= after:
                 continue
-            # Over is over: a run that is not shown is not looked at again.
             known = self._known.get(place[1])
-            over = known is not None and known.summary.over
-            if over and known is not None and known.summary not in wanted:
+            if known is not None and known.stays_out(wanted):
                 continue
             row = self.of(place[1])
             if row in wanted:

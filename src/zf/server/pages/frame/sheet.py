@@ -76,6 +76,12 @@ def environment() -> Environment:
     return made
 
 
+def compile_all() -> None:
+    """Make every page ready to be filled, the ones that are seen first at first."""
+    for name in ("overview.html", "runs.html", *environment().list_templates(["html"])):
+        environment().get_template(name)
+
+
 def _lines(text: str) -> Markup:
     """A text of several lines as it may stand in a field."""
     return Markup("\n").join(printable(line) for line in text.split("\n"))
